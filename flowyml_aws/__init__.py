@@ -1,0 +1,47 @@
+"""Run ML pipelines on AWS from a laptop: grouped steps, planned instances, one job per group."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from flowyml_aws.core.context import Context
+from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.core.resources import GPUConfig, NodeAffinity, ResourceRequirements
+from flowyml_aws.core.step import Step, step
+from flowyml_aws.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from flowyml_aws.core.versioning import VersionedPipeline
+    from flowyml_aws.result import PipelineResult
+    from flowyml_aws.run import Run
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Context",
+    "FlowymlError",
+    "GPUConfig",
+    "NodeAffinity",
+    "Pipeline",
+    "PipelineResult",
+    "ResourceRequirements",
+    "Run",
+    "Step",
+    "VersionedPipeline",
+    "__version__",
+    "step",
+]
+
+# What runs a pipeline is imported when it is asked for: importing this package stays cheap.
+_LAZY = {
+    "PipelineResult": "flowyml_aws.result",
+    "Run": "flowyml_aws.run",
+    "VersionedPipeline": "flowyml_aws.core.versioning",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,76 @@
+"""Every key of a run. Nothing else makes keys of these.
+
+One writer per object; what must be atomic is written under its final key in one conditional put.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["RUNS", "RunLayout", "artifact_key", "bundle_key", "payload_key"]
+
+RUNS = "runs/"
+
+
+@dataclass(frozen=True, slots=True)
+class RunLayout:
+    """Keys of one run; `job` is the name of a job in its plan."""
+
+    run_id: str
+
+    @property
+    def prefix(self) -> str:
+        return f"{RUNS}{self.run_id}/"
+
+    @property
+    def run(self) -> str:
+        """The run record, written by the client before anything is submitted."""
+        return f"{self.prefix}run.json"
+
+    @property
+    def plan(self) -> str:
+        return f"{self.prefix}plan.json"
+
+    @property
+    def submission(self) -> str:
+        """What a backend must know to find the jobs again, written once all are submitted."""
+        return f"{self.prefix}submission.json"
+
+    @property
+    def cancellation(self) -> str:
+        """Says that the user cancelled the run."""
+        return f"{self.prefix}cancellation.json"
+
+    @property
+    def outcome(self) -> str:
+        """How the run ended, written once by whoever saw it."""
+        return f"{self.prefix}outcome.json"
+
+    def spec(self, job: str) -> str:
+        return f"{self.prefix}jobs/{job}/spec.json"
+
+    def result(self, job: str) -> str:
+        """The commit of a job: it counts only when this is there."""
+        return f"{self.prefix}jobs/{job}/result.json"
+
+    def attempts(self, job: str) -> str:
+        return f"{self.prefix}jobs/{job}/attempts/"
+
+    def attempt(self, job: str, number: int, document: str) -> str:
+        """A document of one attempt: `events.json`, `claim.json`, `log.txt`, …."""
+        return f"{self.attempts(job)}{number}/{document}"
+
+
+def bundle_key(sha256: str) -> str:
+    """A source bundle."""
+    return f"code/{sha256}.tar.zst"
+
+
+def payload_key(sha256: str) -> str:
+    """The pickled steps of a job."""
+    return f"payloads/{sha256}"
+
+
+def artifact_key(sha256: str) -> str:
+    """A value, by its content."""
+    return f"artifacts/{sha256[:2]}/{sha256}"

@@ -1,0 +1,43 @@
+"""What puts bytes under a key and gets them back."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from flowyml_aws.artifacts.content import Content
+
+__all__ = ["ArtifactStore"]
+
+
+class ArtifactStore(Protocol):
+    """Bytes by key. Keys are relative, `/`-separated, without empty or dotted parts.
+
+    Small documents are read and written whole; contents are streamed in parts. Every write is
+    seen whole or not at all. Every read raises `ArtifactNotFoundError` where nothing lies.
+    """
+
+    @property
+    def uri(self) -> str:
+        """The store itself, without a trailing slash; an object's URI is `<uri>/<key>`."""
+
+    def get(self, key: str) -> bytes:
+        """A document, whole."""
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write a document, over what lies there."""
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write a document only where nothing lies; False if something does."""
+
+    def children(self, prefix: str) -> list[str]:
+        """Names directly below a prefix (`""` or ending in `/`), sorted."""
+
+    def upload(self, key: str, content: Content) -> None:
+        """Stream a content, unless the very same already lies there."""
+
+    def read_into(self, key: str, offset: int, buffer: memoryview) -> None:
+        """Fill a buffer with the object's bytes from an offset.
+
+        Raises:
+            DamagedArtifactError: The object ends before the buffer is full.
+        """

@@ -1,0 +1,1 @@
+"""Authoring and grouping: pure values and functions, no I/O."""

@@ -1,0 +1,83 @@
+"""Which value goes to which parameter of a step's function or condition.
+
+An input fills the parameter of its name, else the one at its own index (`inputs=["data/train"]`
+fills `train_data`); an input without a parameter is dropped. The context fills by name what is
+left. A condition also gets any asset of the pipeline by name.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Arguments", "bind"]
+
+_NAMED = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.KEYWORD_ONLY,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """Where each argument of one function comes from.
+
+    Attributes:
+        assets: Parameter → asset.
+        context: Parameters that the context fills.
+        missing: Parameters without default that nothing fills.
+        positional_only: Parameters that must be passed by position, in order.
+    """
+
+    assets: Mapping[str, str]
+    context: tuple[str, ...]
+    missing: tuple[str, ...]
+    positional_only: tuple[str, ...]
+
+    def call(
+        self, function: Callable[..., Any], assets: Mapping[str, Any], context: Mapping[str, Any]
+    ) -> Any:
+        """What the function returns for these assets and this context."""
+        values = {parameter: assets[asset] for parameter, asset in self.assets.items()}
+        values.update((parameter, context[parameter]) for parameter in self.context)
+        by_position = [values.pop(p) for p in self.positional_only if p in values]
+        return function(*by_position, **values)
+
+
+def bind(
+    function: Callable[..., Any],
+    inputs: Sequence[str],
+    context: Collection[str],
+    assets: Collection[str] = (),
+) -> Arguments:
+    """Match a function's parameters with inputs, then context names, then assets by name."""
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # some builtins have none: they take their inputs as they come
+        return Arguments({name: name for name in inputs}, (), (), tuple(inputs))
+    parameters = [p for p in signature.parameters.values() if p.kind in _NAMED]
+    names = [p.name for p in parameters]
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+
+    filled = {name: name for name in inputs if name in names}
+    for index, asset in enumerate(inputs):
+        if asset in filled:
+            continue
+        if index < len(names) and names[index] not in filled:
+            filled[names[index]] = asset
+        elif open_ended and asset.isidentifier():
+            filled[asset] = asset
+    from_context = [name for name in names if name in context and name not in filled]
+    filled.update(
+        {n: n for n in names if n in assets and n not in filled and n not in from_context}
+    )
+    missing = [
+        p.name
+        for p in parameters
+        if p.name not in filled and p.name not in from_context and p.default is p.empty
+    ]
+    positional = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_ONLY)
+    return Arguments(filled, tuple(from_context), tuple(missing), positional)

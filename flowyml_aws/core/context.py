@@ -1,0 +1,53 @@
+"""Run parameters, handed to steps by parameter name."""
+
+from __future__ import annotations
+
+from collections.abc import ItemsView, Iterator, KeysView, Mapping
+from typing import Any
+
+__all__ = ["Context"]
+
+
+class Context(Mapping[str, Any]):
+    """Named parameters of a run: `Context(learning_rate=0.01, epochs=10)`.
+
+    A step receives each of them under a parameter of the same name. Read like a dict
+    (`context["epochs"]`) or by attribute (`context.epochs`).
+    """
+
+    def __init__(self, **params: Any) -> None:
+        self._params = dict(params)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._params[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._params)
+
+    def __len__(self) -> int:
+        return len(self._params)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["_params"][name]
+        except KeyError:
+            raise AttributeError(f"the context has no parameter {name!r}") from None
+
+    def keys(self) -> KeysView[str]:
+        return self._params.keys()
+
+    def items(self) -> ItemsView[str, Any]:
+        return self._params.items()
+
+    def to_dict(self) -> dict[str, Any]:
+        return dict(self._params)
+
+    def update(self, params: Mapping[str, Any]) -> None:
+        self._params.update(params)
+
+    def inherit(self, **overrides: Any) -> Context:
+        """A new context with these parameters on top of mine."""
+        return Context(**{**self._params, **overrides})
+
+    def __repr__(self) -> str:
+        return f"Context({', '.join(f'{name}={value!r}' for name, value in self.items())})"

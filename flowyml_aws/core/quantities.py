@@ -1,0 +1,93 @@
+"""Kubernetes quantities: what a user writes, as integers with a unit.
+
+Source of the format: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
+`KB`, `MB`, `GB` and `TB` are read as well, as FlowyML does: they mean `k`, `M`, `G` and `T`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+
+from flowyml_aws.core.errors import InvalidQuantityError
+
+__all__ = ["Quantity", "cpu_millis", "exact_cpu", "exact_memory", "memory_bytes", "memory_mib"]
+
+Quantity = str | int | float
+"""A quantity as the user writes it: `"500m"`, `"2.5"`, `"16Gi"`, `8`."""
+
+MIB = 2**20
+_SUFFIXES: dict[str, Fraction] = {
+    "m": Fraction(1, 1000),
+    "": Fraction(1),
+    **{s: Fraction(1000**n) for n, s in enumerate(("k", "M", "G", "T", "P", "E"), 1)},
+    **{s: Fraction(1000**n) for n, s in enumerate(("KB", "MB", "GB", "TB"), 1)},
+    **{s: Fraction(1024**n) for n, s in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)},
+}
+_QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)((?:[eE][+-]?[0-9]{1,2})?)\s*([A-Za-z]*)\s*")
+_LEAST_MEMORY_BYTES = 4 * MIB  # below this no container starts; `memory=16` surely means "16Gi"
+
+
+def exact_cpu(quantity: Quantity) -> Fraction:
+    """CPU cores of a quantity, exactly.
+
+    Raises:
+        InvalidQuantityError: It is no quantity, or not above zero, or has a unit of memory.
+    """
+    cores = _parse(quantity, "CPU", '"4", "2.5" or "500m" (cores)')
+    if cores > 100_000:
+        raise _invalid(quantity, "CPU", "this many cores do not exist", '"4" (cores) or "500m"')
+    return cores
+
+
+def exact_memory(quantity: Quantity) -> Fraction:
+    """Bytes of a quantity of memory or storage, exactly; a plain number is bytes.
+
+    Raises:
+        InvalidQuantityError: It is no quantity, or below 4 MiB (a forgotten unit).
+    """
+    size = _parse(quantity, "memory", '"16Gi", "8192Mi" or "16G"')
+    if size < _LEAST_MEMORY_BYTES:
+        why = "a number without a unit is bytes, and this is less than any job needs"
+        raise _invalid(quantity, "memory", why, f'"{quantity}Gi" if you mean GiB')
+    return size
+
+
+def cpu_millis(quantity: Quantity) -> int:
+    """Thousandths of a CPU core, rounded up."""
+    return math.ceil(exact_cpu(quantity) * 1000)
+
+
+def memory_bytes(quantity: Quantity) -> int:
+    """Bytes, rounded up."""
+    return math.ceil(exact_memory(quantity))
+
+
+def memory_mib(quantity: Quantity) -> int:
+    """MiB (2**20 bytes), rounded up."""
+    return math.ceil(exact_memory(quantity) / MIB)
+
+
+def _parse(quantity: Quantity, kind: str, example: str) -> Fraction:
+    if isinstance(quantity, bool) or not isinstance(quantity, (str, int, float)):
+        why = f"a quantity is a text or a number, this is {type(quantity).__name__}"
+        raise _invalid(quantity, kind, why, example)
+    found = _QUANTITY.fullmatch(str(quantity))
+    if found is None or found[3] not in _SUFFIXES:
+        why = "it is not a number with an optional unit (m, k, M, G, T, Ki, Mi, Gi, Ti)"
+        raise _invalid(quantity, kind, why, example)
+    try:
+        value = Fraction(Decimal(found[1] + found[2])) * _SUFFIXES[found[3]]
+    except InvalidOperation as error:
+        raise _invalid(quantity, kind, "its exponent is out of range", example) from error
+    if value <= 0:
+        raise _invalid(quantity, kind, "it must be above zero", example)
+    return value
+
+
+def _invalid(quantity: object, kind: str, why: str, example: str) -> InvalidQuantityError:
+    return InvalidQuantityError(
+        what=f"{quantity!r} is no {kind} quantity", why=why, fix=f"write {example}"
+    )

@@ -1,0 +1,63 @@
+"""How far the steps are, kept in memory and told to the store from a thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.runtime.result import AttemptEvents, StepReport
+
+__all__ = ["Progress"]
+
+
+class Progress:
+    """The reports of a job's steps; `start` tells each change, at most once per `every_s`.
+
+    The steps never wait for the store: the thread writes the newest state, not each one.
+    """
+
+    def __init__(self, steps: Sequence[str], attempt: int) -> None:
+        self._reports = {name: StepReport(name=name) for name in steps}
+        self._attempt = attempt
+        self._changed = threading.Event()
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def reports(self) -> tuple[StepReport, ...]:
+        return tuple(self._reports.values())
+
+    def __getitem__(self, step: str) -> StepReport:
+        return self._reports[step]
+
+    def update(self, step: str, **changes: Any) -> None:
+        self._reports[step] = self._reports[step].model_copy(update=changes)
+        self._changed.set()
+
+    def start(
+        self, store: ArtifactStore, key: str, every_s: float, complain: Callable[[str], None]
+    ) -> None:
+        """Tell changes to an object from now on."""
+
+        def tell() -> None:
+            while not self._closed.is_set():
+                self._changed.wait()
+                self._changed.clear()
+                events = AttemptEvents(attempt=self._attempt, steps=self.reports)
+                try:
+                    store.put(key, events.to_json())
+                except Exception as error:  # progress is a courtesy: the job must not die of it
+                    complain(f"progress not written: {error}")
+                self._closed.wait(every_s)
+
+        self._thread = threading.Thread(target=tell, name="progress", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop telling; the result, or its absence, says the rest."""
+        self._closed.set()
+        self._changed.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)

@@ -1,0 +1,84 @@
+"""One job as a document: the only contract between the client and the container."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from flowyml_aws.artifacts.documents import Document
+from flowyml_aws.artifacts.refs import ArtifactRef
+
+__all__ = ["AssetSource", "CodeSource", "JobSpec", "StoredObject", "StepSpec"]
+
+
+class StoredObject(Document):
+    """An object of the run's store, by key and digest."""
+
+    key: str
+    sha256: str
+    size_bytes: int
+
+
+class CodeSource(Document):
+    """Where the user's modules are.
+
+    Attributes:
+        bundle: The source bundle, or None where the job runs in the project itself.
+        root: The project's folder on the client; in place, the folder the job uses.
+        paths: Entries for `sys.path`, relative to the bundle or to `root`, first wins.
+        folder: Working directory, likewise relative.
+    """
+
+    bundle: StoredObject | None
+    root: str
+    paths: tuple[str, ...]
+    folder: str
+
+
+class StepSpec(Document):
+    """One step of the job; its function lies in the payload under the same name.
+
+    Attributes:
+        reads: Assets that its function or its condition takes.
+        stored: Assets it produces whose values are stored.
+        timeout_s: Seconds per attempt, or None.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    reads: tuple[str, ...]
+    outputs: tuple[str, ...]
+    stored: tuple[str, ...]
+    retry: int
+    retry_delay_s: float
+    timeout_s: float | None
+
+
+class AssetSource(Document):
+    """Where an asset from outside the job comes from: another job's result, or a known ref."""
+
+    job: str | None = None
+    ref: ArtifactRef | None = None
+
+
+class JobSpec(Document):
+    """Everything that the runner needs.
+
+    Attributes:
+        store: URI of the store that holds the run.
+        python: Minor version that pickled the steps, such as `3.12`.
+        steps: In running order.
+        assets: What the steps read from outside the job.
+    """
+
+    version: Literal[1] = 1
+    store: str
+    run_id: str
+    pipeline: str
+    job: str
+    python: str
+    code: CodeSource
+    payload: StoredObject
+    steps: tuple[StepSpec, ...] = Field(min_length=1)
+    assets: dict[str, AssetSource]
