@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowyml_aws.core.context import Context
 from flowyml_aws.core.errors import InvalidPipelineError, InvalidStepError
 from flowyml_aws.core.graph import StepGraph, read_graph
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup, affinity_conflicts, group_steps
+
+if TYPE_CHECKING:
+    from flowyml_aws.planning.plan import ExecutionPlan
+    from flowyml_aws.result import PipelineResult
+    from flowyml_aws.run import Run
 
 __all__ = ["Pipeline"]
 
@@ -63,3 +68,83 @@ class Pipeline:
             raise InvalidPipelineError(self.name, problems)
         self._built = (graph, group_steps(graph.steps))
         return self
+
+    @property
+    def step_groups(self) -> list[StepGroup]:
+        """The groups that were asked for, in running order; built if they are not yet."""
+        _, groups = self._built or self.build()._parts()
+        return [group for group in groups if group.execution_group is not None]
+
+    def plan(self, backend: str = "local", inputs: Collection[str] = ()) -> ExecutionPlan:
+        """What a run would do, without doing it.
+
+        Args:
+            backend: `local` or `batch`. Without an account, `batch` plans with all AWS offers.
+            inputs: Assets that the run will bring along.
+
+        Raises:
+            InvalidPipelineError: With every mistake found.
+            FlowymlError: Settings are wrong, or AWS refused.
+        """
+        from flowyml_aws.launch import plan_only
+
+        graph, groups = self.build(inputs)._parts()
+        return plan_only(self.name, graph, groups, backend)
+
+    def submit(
+        self,
+        backend: str = "local",
+        inputs: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
+    ) -> Run:
+        """Start a run and return at once.
+
+        On `batch` all its jobs are submitted and go on without this process. On `local` the jobs
+        that can start are started; `run.wait()` starts the others.
+
+        Args:
+            backend: Where jobs run: `local` or `batch`.
+            inputs: Values of assets that no step produces.
+            context: Parameters on top of the pipeline's own.
+
+        Raises:
+            InvalidPipelineError: With every mistake found; nothing was submitted.
+        """
+        from flowyml_aws.launch import launch
+        from flowyml_aws.run import Run
+
+        inputs = dict(inputs or {})
+        values = self.context.inherit(**(context or {})).to_dict()
+        graph, groups = self.build(inputs)._parts()
+        return Run(launch(self.name, graph, groups, values, inputs, backend))
+
+    def run(
+        self,
+        inputs: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
+        backend: str = "local",
+        progress: bool = True,
+    ) -> PipelineResult:
+        """Run it and wait for its end; a failing step makes `success` False and does not raise.
+
+        Args:
+            inputs: Values of assets that no step produces.
+            context: Parameters on top of the pipeline's own.
+            backend: Where jobs run: `local` or `batch`.
+            progress: Tell on standard error how it goes.
+
+        Raises:
+            InvalidPipelineError: With every mistake found; nothing was submitted.
+        """
+        from flowyml_aws.view import watching
+
+        run = self.submit(backend, inputs, context)
+        with watching(run, quiet=not progress) as watch:
+            return run.wait(watch)
+
+    def _parts(self) -> tuple[StepGraph, tuple[StepGroup, ...]]:
+        assert self._built is not None
+        return self._built
+
+    def __repr__(self) -> str:
+        return f"Pipeline({self.name!r}, {len(self.steps)} steps)"

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import io
 import linecache
 import os
 import sys
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cloudpickle
 import zstandard
 
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import DamagedArtifactError
+from flowyml_aws.core.importing import importing
 from flowyml_aws.core.step import Step
 from flowyml_aws.runtime.spec import CodeSource, StoredObject
 
-__all__ = ["Payload", "enter_code", "fetch", "load_payload"]
+__all__ = ["Payload", "enter_code", "fetch", "load_payload", "step_function"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ def enter_code(store: ArtifactStore, code: CodeSource, folder: Path) -> Path:
     root = Path(code.root)
     if code.bundle is not None:
         root = folder
+        root.mkdir(parents=True)
         packed = fetch(store, code.bundle)
         with (
             zstandard.ZstdDecompressor().stream_reader(io.BytesIO(packed)) as stream,
@@ -83,9 +86,21 @@ def enter_code(store: ArtifactStore, code: CodeSource, folder: Path) -> Path:
     return root
 
 
+def step_function(module: str, qualname: str) -> Callable[..., Any]:
+    """The function below a module's `@step`: pickles of it name it so."""
+    found: Any = importlib.import_module(module)
+    for name in qualname.split("."):
+        found = getattr(found, name)
+    function = found.func
+    assert callable(function)
+    return cast("Callable[..., Any]", function)
+
+
 def load_payload(store: ArtifactStore, stored: StoredObject) -> Payload:
     """The steps of a job; the digest is checked before anything is unpickled."""
-    payload = cloudpickle.loads(fetch(store, stored))
+    data = fetch(store, stored)
+    with importing("A module of the steps"):
+        payload = cloudpickle.loads(data)
     assert isinstance(payload, Payload)
     for name, text in payload.sources.items():
         # A missing modification time tells `linecache` not to look for the file.

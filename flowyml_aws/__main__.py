@@ -1,0 +1,6 @@
+"""`python -m flowyml_aws` is the command `flowyml-aws`."""
+
+from flowyml_aws.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Job definitions, named by the hash of their content: few, and used again by every run.
+
+Only what a submission cannot override stands in them; CPU, memory, GPUs and the command are
+overrides. They belong to the client, not to the infrastructure code: tools of that kind deregister
+old revisions on update and break clients that are running.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from flowyml_aws.aws.errors import refused
+
+if TYPE_CHECKING:
+    from mypy_boto3_batch import BatchClient
+
+__all__ = ["JobImage", "ensure_definition", "shared_memory_mib"]
+
+_LEAST_SHARED_MIB = 64  # Docker's default
+
+
+@dataclass(frozen=True, slots=True)
+class JobImage:
+    """What every job of a run has in common.
+
+    Attributes:
+        image: URI of the container image.
+        job_role: ARN of the role that the job's code has.
+        execution_role: ARN of the role that pulls the image and its secrets, or None.
+        log_group: CloudWatch log group.
+    """
+
+    image: str
+    job_role: str | None
+    execution_role: str | None
+    log_group: str
+
+
+def shared_memory_mib(memory_mib: int) -> int:
+    """Size of /dev/shm for a job: half its memory, as a power of two, so that few sizes exist.
+
+    Docker's default of 64 MiB ends PyTorch's data loaders with a bus error.
+    """
+    return max(_LEAST_SHARED_MIB, 1 << ((memory_mib // 2).bit_length() - 1))
+
+
+def ensure_definition(client: BatchClient, image: JobImage, memory_mib: int) -> str:
+    """The name of an active definition for jobs of this size, registered if it is missing."""
+    properties = _container_properties(image, shared_memory_mib(memory_mib))
+    content = json.dumps(properties, sort_keys=True)
+    name = f"flowyml-aws-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+    try:
+        found = client.describe_job_definitions(
+            jobDefinitionName=name, status="ACTIVE", maxResults=1
+        )
+        if not found["jobDefinitions"]:
+            client.register_job_definition(
+                jobDefinitionName=name,
+                type="container",
+                platformCapabilities=["EC2"],
+                containerProperties=properties,  # type: ignore[arg-type]
+                tags={"flowyml-aws": "job-definition"},
+            )
+    except (ClientError, BotoCoreError) as error:
+        raise refused(error, f"register job definition {name}") from error
+    return name
+
+
+def _container_properties(image: JobImage, shared_mib: int) -> dict[str, Any]:
+    roles = {"jobRoleArn": image.job_role, "executionRoleArn": image.execution_role}
+    return {
+        "image": image.image,
+        # Overridden by every submission; a definition must have some.
+        "resourceRequirements": [
+            {"type": "VCPU", "value": "1"},
+            {"type": "MEMORY", "value": "2048"},
+        ],
+        "command": ["true"],
+        # An init process passes signals on, and collects orphans of the user's code.
+        "linuxParameters": {"sharedMemorySize": shared_mib, "initProcessEnabled": True},
+        "logConfiguration": {
+            "logDriver": "awslogs",
+            "options": {"awslogs-group": image.log_group},
+        },
+        **{key: role for key, role in roles.items() if role},
+    }

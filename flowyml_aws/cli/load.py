@@ -1,0 +1,109 @@
+"""The pipeline that a file defines."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from flowyml_aws.core.errors import FlowymlError, PipelineFileError
+from flowyml_aws.core.importing import importing
+from flowyml_aws.core.versioning import VersionedPipeline
+from flowyml_aws.pipeline import Pipeline
+
+__all__ = ["load_pipeline"]
+
+
+def load_pipeline(spelling: str) -> Pipeline:
+    """The pipeline of `FILE` or `FILE:NAME`.
+
+    `NAME` is a variable of the file, or a function without parameters that returns a pipeline.
+    The file is imported as a module beside its neighbours, as Python runs a script.
+
+    Raises:
+        PipelineFileError: The file is missing, does not import, or has no such pipeline, or
+            several.
+    """
+    file, colon, name = spelling.rpartition(":")
+    path = Path(file if colon else spelling)
+    if not path.is_file() or path.suffix != ".py":
+        raise PipelineFileError(
+            what=f"{path} is no Python file",
+            why="it does not exist" if not path.exists() else "a pipeline is read from a .py file",
+            fix="write FILE.py or FILE.py:NAME",
+        )
+    module = _import(path.resolve())
+    return _named(module, path, name) if colon else _only(module, path)
+
+
+def _import(path: Path) -> ModuleType:
+    sys.path.insert(0, str(path.parent))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    try:
+        with importing(str(path)):
+            spec.loader.exec_module(module)
+    except FlowymlError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever the user's file raises
+        frames = traceback.extract_tb(error.__traceback__)
+        inside = [frame for frame in frames if Path(frame.filename) == path]
+        place = f"line {inside[-1].lineno}" if inside else f"line {getattr(error, 'lineno', '?')}"
+        raise PipelineFileError(
+            what=f"{path} does not import",
+            why=f"{place}: {type(error).__name__}: {error}",
+            fix="correct it; `python` on the file shows the whole traceback",
+        ) from error
+    return module
+
+
+def _named(module: ModuleType, path: Path, name: str) -> Pipeline:
+    found: Any = getattr(module, name, None)
+    if callable(found) and not isinstance(found, type):
+        with importing(str(path)):
+            found = found()
+    pipeline = _pipeline(found)
+    if pipeline is None:
+        known = ", ".join(_pipelines(module)) or "(none)"
+        raise PipelineFileError(
+            what=f"{path} has no pipeline {name!r}",
+            why=f"its pipelines are {known}",
+            fix="name one of them, or a function that returns one",
+        )
+    return pipeline
+
+
+def _only(module: ModuleType, path: Path) -> Pipeline:
+    found = _pipelines(module)
+    if len({id(pipeline) for pipeline in found.values()}) == 1:
+        return next(iter(found.values()))
+    if not found:
+        raise PipelineFileError(
+            what=f"{path} has no pipeline",
+            why="none of its variables is a Pipeline",
+            fix=f"write pipeline = Pipeline(…) at top level, or name a function: {path}:make",
+        )
+    raise PipelineFileError(
+        what=f"{path} has {len(found)} pipelines",
+        why=f"they are {', '.join(found)}",
+        fix=f"name one: {path}:{next(iter(found))}",
+    )
+
+
+def _pipelines(module: ModuleType) -> dict[str, Pipeline]:
+    return {
+        name: pipeline
+        for name, value in vars(module).items()
+        if (pipeline := _pipeline(value)) is not None
+    }
+
+
+def _pipeline(value: Any) -> Pipeline | None:
+    if isinstance(value, VersionedPipeline):
+        return value.pipeline
+    return value if isinstance(value, Pipeline) else None

@@ -1,0 +1,285 @@
+"""The commands of `flowyml-aws`.
+
+Exit codes: 0 success, 1 the run failed, 2 the user's mistake, 3 AWS refused, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+
+from flowyml_aws.cli.facts import print_json, status_facts
+from flowyml_aws.cli.load import load_pipeline
+from flowyml_aws.cli.save import save_to, show
+from flowyml_aws.connect import stores
+from flowyml_aws.core.errors import (
+    AwsRefusedError,
+    FlowymlError,
+    InvalidPipelineError,
+    SettingsError,
+)
+from flowyml_aws.packaging.bundle import make_bundle
+from flowyml_aws.packaging.project import find_project, project_files
+from flowyml_aws.planning.make import LOCAL
+from flowyml_aws.run import Run
+from flowyml_aws.settings import load_settings
+from flowyml_aws.submission.record import RunState, read_outcome, read_record, run_ids
+from flowyml_aws.view import failures, plan_table, status_table, watching
+
+__all__ = ["app", "main"]
+
+RUN_FAILED, MISTAKE, AWS_REFUSED, INTERRUPTED = 1, 2, 3, 130
+
+app = typer.Typer(
+    name="flowyml-aws",
+    help="Run ML pipelines on AWS from a laptop.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+File = Annotated[str, typer.Argument(metavar="FILE[:PIPELINE]", help="Where the pipeline is.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of a run.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
+BackendName = Annotated[str, typer.Option("--backend", "-b", help="local or batch.")]
+
+
+def main() -> None:
+    """The program: runs a command, and tells an error as what, why, fix."""
+    try:
+        app()
+    except FlowymlError as error:
+        Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False)
+        sys.exit(_exit_code(error))
+
+
+@app.command()
+def run(
+    file: File,
+    backend: BackendName = LOCAL,
+    context: Annotated[
+        list[str] | None,
+        typer.Option("--context", "-c", metavar="NAME=VALUE", help="A parameter; may repeat."),
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Do not wait for the end.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a pipeline and wait for its end."""
+    pipeline = load_pipeline(file)
+    started = pipeline.submit(backend=backend, context=_context(context or []))
+    if detach:
+        if backend == LOCAL:
+            _drive_in_background(started.id)
+        if as_json:
+            print_json({"run_id": started.id})
+        else:
+            print(f"{started.id}\nfollow it with: flowyml-aws attach {started.id}")
+        return
+    _wait(started, as_json)
+
+
+@app.command()
+def plan(file: File, backend: BackendName = "batch", as_json: AsJson = False) -> None:
+    """Show what a run would do and cost per hour, without doing it."""
+    decided = load_pipeline(file).plan(backend)
+    if as_json:
+        print_json(json.loads(decided.to_json()))
+    else:
+        Console().print(plan_table(decided))
+
+
+@app.command()
+def package(file: File, as_json: AsJson = False) -> None:
+    """List the files that travel to the jobs with a pipeline."""
+    pipeline = load_pipeline(file)
+    project = find_project(step.func for step in pipeline.steps)
+    settings = load_settings(project.root, os.environ)
+    files = project_files(project.root, settings.include)
+    bundle = make_bundle(files)
+    if as_json:
+        sizes = {name: path.stat().st_size for name, path in files.items()}
+        print_json({"root": str(project.root), "sha256": bundle.sha256, "files": sizes})
+        return
+    for name, path in files.items():
+        print(f"{path.stat().st_size:>12,}  {name}")
+    print(f"{bundle.size_bytes:>12,}  bytes in {bundle.files} files, {len(bundle.data):,} packed")
+    for warning in bundle.warnings:
+        Console(stderr=True).print(f"note: {warning}", style="yellow", markup=False)
+
+
+@app.command()
+def runs(as_json: AsJson = False) -> None:
+    """List the runs of this project, and those in the S3 store that is set up, newest first."""
+    project = find_project([]).root
+    found = []
+    for store in stores(load_settings(project, os.environ), project).values():
+        for run_id in run_ids(store):
+            record, outcome = read_record(store, run_id), read_outcome(store, run_id)
+            found.append(
+                {
+                    "run_id": run_id,
+                    "pipeline": record.pipeline,
+                    "backend": record.backend,
+                    "state": outcome.state.value if outcome else "not seen to end",
+                    "created_at": record.created_at,
+                    "store": store.uri,
+                }
+            )
+    found.sort(key=lambda fact: -float(fact["created_at"]))
+    if as_json:
+        print_json(found)
+        return
+    for fact in found:
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(fact["created_at"]))
+        print(f"{fact['run_id']}  {fact['backend']:<6} {fact['state']:<15} {when}")
+    if not found:
+        print("no runs yet: start one with `flowyml-aws run FILE`")
+
+
+@app.command()
+def status(run_id: RunId, as_json: AsJson = False) -> None:
+    """Show how a run is now."""
+    told = Run.attach(run_id).status()
+    if as_json:
+        print_json(status_facts(told))
+        return
+    console = Console()
+    console.print(status_table(told, time.time()))
+    for failure in failures(told):
+        console.print(failure)
+
+
+@app.command()
+def attach(run_id: RunId, as_json: AsJson = False) -> None:
+    """Go on with a run and wait for its end, also from another machine."""
+    _wait(Run.attach(run_id), as_json)
+
+
+@app.command()
+def logs(
+    run_id: RunId,
+    job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="One job of it.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Until the jobs end.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print what the jobs of a run printed."""
+    found = Run.attach(run_id)
+    names = [planned.name for planned in found.plan.jobs]
+    if job is not None and job not in names:
+        raise SettingsError(
+            what=f"Run {run_id} has no job {job!r}",
+            why=f"its jobs are {', '.join(names)}",
+            fix="name one of them",
+        )
+    several = job is None and len(names) > 1
+    for line in found.logs(job, follow=follow):
+        if as_json:
+            fact = {"job": line.job, "time_ms": line.time_ms, "message": line.message}
+            print(json.dumps(fact, ensure_ascii=False), flush=True)
+        else:
+            print(f"{line.job} | {line.message}" if several else line.message, flush=True)
+
+
+@app.command()
+def cancel(run_id: RunId, as_json: AsJson = False) -> None:
+    """End a run: running jobs are stopped, others do not start."""
+    found = Run.attach(run_id)
+    found.cancel()
+    told = found.status()
+    if as_json:
+        print_json(status_facts(told))
+    else:
+        print(f"{run_id}: {told.state.value}")
+
+
+@app.command()
+def get(
+    run_id: RunId,
+    asset: Annotated[str, typer.Argument(help="An asset, or a step's name.")],
+    out: Annotated[Path | None, typer.Option(help="Write it to this file.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print an output of a run, or write it to a file."""
+    found = Run.attach(run_id)
+    refs = found.refs()
+    if as_json and asset in refs:
+        print_json(json.loads(refs[asset].to_json()))
+        if out is None:
+            return
+    value = found.outputs[asset]
+    if out is None:
+        print(show(value))
+        return
+    kind = save_to(value, out)
+    print(f"wrote {kind} to {out}", file=sys.stderr)
+
+
+@app.command()
+def emulate(
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 for a free one.")] = 0,
+) -> None:
+    """Serve an emulated AWS account that really runs the jobs, and print its settings."""
+    from flowyml_aws.testing import serve
+
+    serve(port=port)
+
+
+def _wait(started: Run, as_json: bool) -> NoReturn:
+    try:
+        with watching(started) as watch:
+            result = started.wait(watch)
+    except KeyboardInterrupt:
+        on = started.plan.backend
+        what = "its jobs here were stopped" if on == LOCAL else "its jobs go on without this client"
+        print(f"\nleft run {started.id}: {what}", file=sys.stderr)
+        print(f"go on with: flowyml-aws attach {started.id}", file=sys.stderr)
+        if on != LOCAL:
+            print(f"end it with: flowyml-aws cancel {started.id}", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        print(f"run {started.id}: {result.state} after {result.duration_seconds:.1f} s")
+    sys.exit(0 if result.status.state is RunState.SUCCEEDED else RUN_FAILED)
+
+
+def _drive_in_background(run_id: str) -> None:
+    """Go on with a local run in a process that outlives this one."""
+    subprocess.Popen(
+        [sys.executable, "-m", "flowyml_aws", "attach", run_id],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _context(given: list[str]) -> dict[str, Any]:
+    values = {}
+    for pair in given:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise SettingsError(
+                what=f"--context {pair!r} is no parameter",
+                why="a parameter is NAME=VALUE, and the name is that of a step's parameter",
+                fix="write for example --context epochs=10",
+            )
+        try:
+            values[name] = json.loads(text)
+        except json.JSONDecodeError:
+            values[name] = text  # not JSON: so it is the text itself
+    return values
+
+
+def _exit_code(error: FlowymlError) -> int:
+    problems = error.problems if isinstance(error, InvalidPipelineError) else (error,)
+    refused = all(isinstance(problem, AwsRefusedError) for problem in problems)
+    return AWS_REFUSED if refused else MISTAKE

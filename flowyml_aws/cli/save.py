@@ -1,0 +1,60 @@
+"""A value as a file or as text, for `flowyml-aws get`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+
+__all__ = ["save_to", "show"]
+
+
+def save_to(value: Any, out: Path) -> str:
+    """Write a value to a file, and say in which format.
+
+    Files and folders are copied, bytes and text are written as they are, arrays as `.npy`, what
+    JSON can hold as JSON, and everything else as a pickle.
+    """
+    if isinstance(value, Path):
+        if value.is_dir():
+            shutil.copytree(value, out, dirs_exist_ok=True)
+            return "a folder"
+        shutil.copyfile(value, out)
+        return "a file"
+    if isinstance(value, bytes):
+        out.write_bytes(value)
+        return "bytes"
+    if isinstance(value, str):
+        out.write_text(value, "utf-8")
+        return "text"
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, numpy.ndarray):
+        with out.open("wb") as file:
+            numpy.save(file, value, allow_pickle=False)
+        return "a .npy array"
+    text = _as_json(value)
+    if text is not None:
+        out.write_text(text, "utf-8")
+        return "JSON"
+    out.write_bytes(cloudpickle.dumps(value))
+    return "a pickle (load it with cloudpickle.load)"
+
+
+def show(value: Any) -> str:
+    """A value as text for a terminal."""
+    if isinstance(value, (str, Path)):
+        return str(value)
+    return _as_json(value) or repr(value)
+
+
+def _as_json(value: Any) -> str | None:
+    try:
+        text = json.dumps(value, indent=1, ensure_ascii=False)
+    except (TypeError, ValueError):
+        return None
+    # Tuples and keys that are no text would come back as something else.
+    return text if json.loads(text) == value else None

@@ -1,0 +1,232 @@
+"""Jobs as processes on this machine, one runner each, as many at once as fit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import psutil
+
+from flowyml_aws.artifacts.documents import Document, read_document
+from flowyml_aws.artifacts.layout import RunLayout
+from flowyml_aws.core.errors import ArtifactNotFoundError
+from flowyml_aws.local.directory import DirectoryArtifactStore
+from flowyml_aws.local.processes import (
+    ProcessIdentity,
+    end_processes,
+    find_runner,
+    identify,
+    this_process,
+)
+from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
+from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
+from flowyml_aws.submission.record import RunRecord
+
+__all__ = ["LocalBackend", "Machine"]
+
+Kind = TypeVar("Kind", bound=Document)
+
+_GRACE_S = 10.0
+_NEWS_WITHIN_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What jobs may use at once; a job that asks for more runs alone."""
+
+    vcpus: int
+    memory_mib: int
+
+    @classmethod
+    def this(cls) -> Machine:
+        """The CPUs that this process may use, and the memory that is there."""
+        cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        return cls(vcpus=cpus or 1, memory_mib=psutil.virtual_memory().total // 2**20)
+
+
+class _Exit(Document):
+    """How an attempt's process ended, as the client that started it saw it."""
+
+    code: int
+    interrupted: bool
+
+
+class LocalBackend:
+    """Runs jobs as subprocesses that write into the run's folder.
+
+    A process outlives a killed client; the next client finds it by what the store says.
+    """
+
+    def __init__(
+        self,
+        store: DirectoryArtifactStore,
+        record: RunRecord,
+        plan: ExecutionPlan,
+        machine: Machine,
+        environment: Mapping[str, str],
+    ) -> None:
+        self._store = store
+        self._layout = RunLayout(record.run_id)
+        self._record = record
+        self._plan = plan
+        self._machine = machine
+        self._environment = environment
+        self._children: dict[str, tuple[int, subprocess.Popen[bytes]]] = {}
+        self._news = threading.Event()
+        self._interrupted = False
+
+    def submit(self, jobs: Sequence[PlannedJob], succeeded: Collection[str]) -> None:
+        """Start the jobs whose parents succeeded, in plan order, while there is room."""
+        running = [
+            job for job in self._plan.jobs if self._status(job.name).state is JobState.RUNNING
+        ]
+        for job in jobs:
+            if not set(job.after) <= set(succeeded):
+                continue
+            if running and not self._has_room(running, job):
+                break  # a large job must not wait for ever behind small ones
+            self._start(job)
+            running.append(job)
+
+    def statuses(self) -> Mapping[str, JobStatus]:
+        """What the processes and the store say."""
+        told = {job.name: self._status(job.name) for job in self._plan.jobs}
+        return {name: status for name, status in told.items() if status.attempt}
+
+    def logs(self, job: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
+        """Lines of the newest attempt."""
+        attempt, _, offset = (cursor or "0:0").partition(":")
+        newest = self._newest_attempt(job)
+        if newest == 0:
+            return [], cursor
+        start = int(offset) if int(attempt) == newest else 0
+        path = self._store.path(self._layout.attempt(job, newest, "log.txt"))
+        if not path.is_file():
+            return [], cursor
+        with path.open("rb") as file:
+            file.seek(start)
+            data = file.read()
+        ended = self._status(job).state is not JobState.RUNNING
+        whole = len(data) if ended else data.rfind(b"\n") + 1
+        lines = data[:whole].decode(errors="replace").splitlines()
+        return [LogLine(job, line) for line in lines], f"{newest}:{start + whole}"
+
+    def cancel(self, jobs: Sequence[PlannedJob]) -> None:
+        """End the jobs' processes, whoever started them."""
+        found = [self._runner(job.name, self._newest_attempt(job.name)) for job in jobs]
+        end_processes([process for process in found if process is not None], _GRACE_S)
+
+    def release(self) -> None:
+        """End the processes that this client started; another one can start the jobs again."""
+        self._interrupted = True
+        end_processes(
+            [identify(child.pid) for _, child in self._children.values() if child.poll() is None],
+            _GRACE_S,
+        )
+        for attempt_job, (attempt, child) in list(self._children.items()):
+            child.wait()
+            self._status_of_child(attempt_job, attempt, child)
+
+    def pause(self) -> None:
+        """Until a process ends, or a moment later."""
+        self._news.wait(_NEWS_WITHIN_S)
+        self._news.clear()
+
+    def _has_room(self, running: Sequence[PlannedJob], job: PlannedJob) -> bool:
+        vcpus = sum(other.needs.vcpus for other in (*running, job))
+        memory_mib = sum(other.needs.memory_mib for other in (*running, job))
+        return vcpus <= self._machine.vcpus and memory_mib <= self._machine.memory_mib
+
+    def _start(self, job: PlannedJob) -> None:
+        attempt = self._newest_attempt(job.name) + 1
+        claim = self._layout.attempt(job.name, attempt, "claim.json")
+        if not self._store.create(claim, this_process().to_json()):
+            return  # another client was faster
+        log = self._store.path(self._layout.attempt(job.name, attempt, "log.txt"))
+        with log.open("wb") as output:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "flowyml_aws.runtime", self._argument(job.name)],
+                cwd=log.parent,  # neutral: `-m` puts it on sys.path; the spec says where to work
+                env={
+                    **self._environment,
+                    "FLOWYML_ATTEMPT": str(attempt),
+                    "PYTHONUNBUFFERED": "1",
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        identity = self._layout.attempt(job.name, attempt, "process.json")
+        self._store.put(identity, identify(child.pid).to_json())
+        self._children[job.name] = (attempt, child)
+        threading.Thread(target=self._tell_end, args=(child,), daemon=True).start()
+
+    def _tell_end(self, child: subprocess.Popen[bytes]) -> None:
+        child.wait()
+        self._news.set()
+
+    def _argument(self, job: str) -> str:
+        uri = f"{self._store.uri}/{self._layout.spec(job)}"
+        return f"{uri}#sha256={self._record.specs[job]}"
+
+    def _newest_attempt(self, job: str) -> int:
+        return max(map(int, self._store.children(self._layout.attempts(job))), default=0)
+
+    def _status(self, job: str) -> JobStatus:
+        if job in self._children:
+            return self._status_of_child(job, *self._children[job])
+        attempt = self._newest_attempt(job)
+        if attempt == 0:
+            return JobStatus(JobState.LOST)
+        told = self._read(_Exit, job, attempt, "exit.json")
+        if told is not None:
+            return _status_of_exit(told, attempt)
+        starter = self._read(ProcessIdentity, job, attempt, "claim.json")
+        process = self._runner(job, attempt) or starter
+        if process is not None and (not process.is_here() or process.is_alive()):
+            return JobStatus(JobState.RUNNING, attempt)
+        # Its client is gone too, or it would have told. Its result, if any, decides.
+        return JobStatus(JobState.LOST, attempt, "its process is gone")
+
+    def _status_of_child(
+        self, job: str, attempt: int, child: subprocess.Popen[bytes]
+    ) -> JobStatus:
+        code = child.poll()
+        if code is None:
+            return JobStatus(JobState.RUNNING, attempt)
+        told = _Exit(code=code, interrupted=self._interrupted)
+        self._store.create(self._layout.attempt(job, attempt, "exit.json"), told.to_json())
+        if told.interrupted:
+            self._children.pop(job, None)
+        return _status_of_exit(told, attempt)
+
+    def _runner(self, job: str, attempt: int) -> ProcessIdentity | None:
+        """The process of an attempt, also where its starter died before it could note it."""
+        noted = self._read(ProcessIdentity, job, attempt, "process.json")
+        return noted or (find_runner(self._argument(job)) if attempt else None)
+
+    def _read(self, kind: type[Kind], job: str, attempt: int, document: str) -> Kind | None:
+        key = self._layout.attempt(job, attempt, document)
+        try:
+            return read_document(kind, self._store.get(key), f"{self._store.uri}/{key}")
+        except ArtifactNotFoundError:
+            return None
+
+
+def _status_of_exit(told: _Exit, attempt: int) -> JobStatus:
+    if told.interrupted:
+        return JobStatus(JobState.LOST, attempt, "the client that ran it was interrupted")
+    if told.code == 0:
+        return JobStatus(JobState.SUCCEEDED, attempt)
+    if told.code < 0:
+        name = signal.Signals(-told.code).name
+        hint = ": perhaps out of memory" if name == "SIGKILL" else ""
+        return JobStatus(JobState.FAILED, attempt, f"its process was ended by {name}{hint}")
+    return JobStatus(JobState.FAILED, attempt, f"its process ended with exit code {told.code}")

@@ -1,0 +1,1 @@
+"""What travels to a job: the project's files, and the steps themselves."""

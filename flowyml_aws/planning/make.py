@@ -1,0 +1,238 @@
+"""From groups to the plan: names, order, instance types, and what must be stored."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError
+from flowyml_aws.core.graph import StepGraph
+from flowyml_aws.core.step import Step
+from flowyml_aws.core.step_grouping import StepGroup, parallel_steps
+from flowyml_aws.planning.catalog import Catalog
+from flowyml_aws.planning.needs import Needs, needs_of
+from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, JobNeeds, PlannedJob
+from flowyml_aws.planning.selection import Choice, select
+from flowyml_aws.planning.targets import Target, offline_targets
+
+__all__ = ["LOCAL", "make_plan"]
+
+LOCAL = "local"
+_NAME_LENGTH = 100
+_OVERHEAD_S = 600  # for starting, loading and storing, on top of the steps' own limits
+
+
+def make_plan(
+    pipeline: str,
+    backend: str,
+    graph: StepGraph,
+    groups: Sequence[StepGroup],
+    targets: Sequence[Target],
+    catalog: Catalog,
+) -> ExecutionPlan:
+    """Decide the whole run: one job per group, in running order.
+
+    Args:
+        pipeline: Its name.
+        backend: `local` (targets are not used), or the service that the targets belong to.
+        graph: The steps.
+        groups: All of them, in running order.
+        targets: Where jobs can go.
+        catalog: Instance types and prices.
+
+    Raises:
+        InvalidPipelineError: With an error for each group that nothing serves.
+    """
+    names = dict(zip((g.group_name for g in groups), _job_names(groups), strict=True))
+    job_of = {step.name: names[group.group_name] for group in groups for step in group.steps}
+    parents = {
+        names[group.group_name]: {
+            job_of[parent]
+            for step in group.steps
+            for parent in graph.parents[step.name]
+            if job_of[parent] != names[group.group_name]
+        }
+        for group in groups
+    }
+    reduced = transitive_reduction(parents)
+    selector = _Selector(backend, targets, catalog)
+    readers = _readers(graph, job_of)
+    jobs: list[PlannedJob] = []
+    problems: list[FlowymlError] = []
+    for group in groups:
+        name = names[group.group_name]
+        needs = needs_of(group.aggregated_resources)
+        try:
+            choice = selector.choose(needs)
+        except FlowymlError as error:
+            problems.append(_located(error, group))
+            continue
+        jobs.append(
+            PlannedJob(
+                name=name,
+                group=group.execution_group,
+                steps=tuple(step.name for step in group.steps),
+                after=reduced[name],
+                needs=_job_needs(needs),
+                target=choice.target.name if choice else LOCAL,
+                offers=_offers(choice),
+                reads=_reads(group, graph, job_of, name),
+                produces={step.name: step.assets for step in group.steps},
+                stored=tuple(_stored(group, readers, name)),
+                timeout_s=_timeout_s(group.steps),
+                notes=tuple(_notes(group, graph, choice)),
+            )
+        )
+    if problems:
+        raise InvalidPipelineError(pipeline, problems)
+    return ExecutionPlan(
+        pipeline=pipeline,
+        backend=backend,
+        region=None if backend == LOCAL else catalog.region,
+        prices_of=None if backend == LOCAL else catalog.prices_date.isoformat(),
+        jobs=tuple(jobs),
+    )
+
+
+def transitive_reduction(parents: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
+    """The least parents with the same ancestors; nodes are given in topological order."""
+    at = {name: position for position, name in enumerate(parents)}
+    ancestors: list[int] = []  # a bit per node
+    reduced = {}
+    for name, of in parents.items():
+        # The latest first: whatever an earlier parent leads to, a later one may lead to as well.
+        covered, kept = 0, []
+        for position in sorted((at[parent] for parent in of), reverse=True):
+            if not covered >> position & 1:
+                kept.append(position)
+                covered |= ancestors[position] | 1 << position
+        ancestors.append(covered)
+        reduced[name] = kept
+    order = list(parents)
+    return {name: tuple(order[p] for p in reversed(kept)) for name, kept in reduced.items()}
+
+
+class _Selector:
+    """Selection for one plan; groups with equal needs are decided once."""
+
+    def __init__(self, backend: str, targets: Sequence[Target], catalog: Catalog) -> None:
+        self._local = backend == LOCAL
+        self._targets = offline_targets(catalog) if self._local else targets
+        self._catalog = catalog
+        self._known: dict[Needs, Choice | FlowymlError] = {}
+
+    def choose(self, needs: Needs) -> Choice | None:
+        """The choice on the targets, or None on this machine.
+
+        Raises:
+            NoInstanceFitsError: Nothing serves; on this machine, nothing in all AWS would.
+        """
+        if self._local:
+            needs = replace(needs, required=(), preferred=(), tolerations=())
+        if needs not in self._known:
+            try:
+                self._known[needs] = select(needs, self._targets, self._catalog)
+            except FlowymlError as error:
+                self._known[needs] = error
+        known = self._known[needs]
+        if isinstance(known, FlowymlError):
+            raise known
+        return None if self._local else known
+
+
+def _job_names(groups: Sequence[StepGroup]) -> Iterator[str]:
+    """Names that are safe in paths and URIs, unique regardless of case."""
+    taken: set[str] = set()
+    for group in groups:
+        stem = re.sub(r"[^A-Za-z0-9_-]+", "-", group.group_name).strip("-")[:_NAME_LENGTH] or "job"
+        name, number = stem, 1
+        while name.lower() in taken:
+            number += 1
+            name = f"{stem}-{number}"
+        taken.add(name.lower())
+        yield name
+
+
+def _readers(graph: StepGraph, job_of: Mapping[str, str]) -> dict[str, set[str]]:
+    readers: dict[str, set[str]] = {}
+    for step in graph.steps:
+        for asset in graph.reads[step.name]:
+            readers.setdefault(asset, set()).add(job_of[step.name])
+    return readers
+
+
+def _reads(
+    group: StepGroup, graph: StepGraph, job_of: Mapping[str, str], name: str
+) -> dict[str, str | None]:
+    sources: dict[str, str | None] = {}
+    for step in group.steps:
+        for asset in graph.reads[step.name]:
+            producer = graph.producers.get(asset)
+            source = job_of[producer] if producer is not None else None
+            if source != name:
+                sources[asset] = source
+    return sources
+
+
+def _stored(group: StepGroup, readers: Mapping[str, set[str]], name: str) -> Iterator[str]:
+    """What another job reads, what nobody reads (the results), and what an explicit cache keeps."""
+    for step in group.steps:
+        for asset in step.assets:
+            if readers.get(asset, set()) != {name} or step.cache_explicit:
+                yield asset
+
+
+def _timeout_s(steps: Sequence[Step]) -> int | None:
+    limits = [step.timeout_s for step in steps]
+    if None in limits:
+        return None
+    total = sum(
+        (limit or 0) * (step.retry + 1) + 60 * step.retry
+        for limit, step in zip(limits, steps, strict=True)
+    )
+    return math.ceil(total) + _OVERHEAD_S
+
+
+def _job_needs(needs: Needs) -> JobNeeds:
+    return JobNeeds(
+        vcpus=needs.vcpus,
+        memory_mib=needs.memory_mib,
+        storage_gib=needs.storage_gib,
+        gpu_model=needs.gpu_model,
+        gpu_count=needs.gpu_count,
+    )
+
+
+def _offers(choice: Choice | None) -> tuple[InstanceOffer, ...]:
+    if choice is None:
+        return ()
+    chosen = InstanceOffer(instance_type=choice.instance_type, price_usd_hour=choice.price_usd_hour)
+    return (
+        chosen,
+        *(
+            InstanceOffer(instance_type=other.name, price_usd_hour=other.price_usd_hour)
+            for other in choice.fallbacks
+        ),
+    )
+
+
+def _notes(group: StepGroup, graph: StepGraph, choice: Choice | None) -> Iterator[str]:
+    pairs = parallel_steps(group, graph)
+    if pairs:
+        before, after = pairs[0]
+        more = f" ({len(pairs)} such pairs)" if len(pairs) > 1 else ""
+        yield (
+            f"steps {before!r} and {after!r} do not wait for each other and could run in "
+            f"parallel: a group runs its steps one after the other{more}"
+        )
+    if choice is not None:
+        if group.aggregated_resources is None:
+            yield "no step names resources: 1 vCPU and 2 GiB of memory are assumed"
+        yield from choice.notes
+
+
+def _located(error: FlowymlError, group: StepGroup) -> FlowymlError:
+    kind = "Step" if group.execution_group is None else "Group"
+    return type(error)(f"{kind} {group.group_name!r}: {error.what}", error.why, error.fix)

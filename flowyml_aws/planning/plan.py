@@ -1,0 +1,101 @@
+"""The whole run decided before anything starts, as a document to read, compare and submit."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from flowyml_aws.artifacts.documents import Document
+
+__all__ = ["ExecutionPlan", "InstanceOffer", "JobNeeds", "PlannedJob"]
+
+
+class JobNeeds(Document):
+    """What a job asks of its machine.
+
+    Attributes:
+        vcpus: Whole CPUs.
+        storage_gib: Disk, 0 if nothing was asked for.
+        gpu_model: Canonical name, or None.
+    """
+
+    vcpus: int
+    memory_mib: int
+    storage_gib: int
+    gpu_model: str | None
+    gpu_count: int
+
+
+class InstanceOffer(Document):
+    """An instance type that serves a job; the price is on demand unless the target is spot."""
+
+    instance_type: str
+    price_usd_hour: float | None
+
+
+class PlannedJob(Document):
+    """One job: a group of steps, or a step on its own.
+
+    Attributes:
+        name: Unique in the plan; safe in paths.
+        group: The execution group that the user wrote, or None.
+        steps: In running order.
+        after: Jobs it waits for, transitively reduced.
+        needs: What it asks of the machine.
+        target: Where it goes: a queue, a service, or `local`.
+        offers: Instance types, the chosen one first, then fallbacks; empty on this machine.
+        reads: Assets from outside the job, and the job that produces each (None: the run's input).
+        produces: Assets of each step.
+        stored: Those of them whose values are stored.
+        cached: Assets that need not be produced, because an earlier run did.
+        timeout_s: Limit for an attempt, where every step has one: their sum with retries.
+        notes: What the user should know about this job.
+    """
+
+    name: str
+    group: str | None
+    steps: tuple[str, ...]
+    after: tuple[str, ...]
+    needs: JobNeeds
+    target: str
+    offers: tuple[InstanceOffer, ...]
+    reads: dict[str, str | None]
+    produces: dict[str, tuple[str, ...]]
+    stored: tuple[str, ...]
+    cached: tuple[str, ...] = ()
+    timeout_s: int | None
+    notes: tuple[str, ...]
+
+    @property
+    def instance_type(self) -> str | None:
+        """The chosen instance type, or None on this machine."""
+        return self.offers[0].instance_type if self.offers else None
+
+    @property
+    def price_usd_hour(self) -> float | None:
+        """Price of the chosen instance type, or None where it is unknown or there is none."""
+        return self.offers[0].price_usd_hour if self.offers else None
+
+
+class ExecutionPlan(Document):
+    """Every job of a run, in an order in which they can run.
+
+    Attributes:
+        backend: `local` or `batch`.
+        region: Of the prices, or None on this machine.
+        prices_of: Date of the prices (ISO), or None.
+        notes: What concerns no single job.
+    """
+
+    version: Literal[1] = 1
+    pipeline: str
+    backend: str
+    region: str | None
+    prices_of: str | None
+    jobs: tuple[PlannedJob, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def dearest_usd_hour(self) -> float | None:
+        """Price per hour with every job running at once; None where a price is unknown."""
+        prices = [job.price_usd_hour for job in self.jobs]
+        return None if None in prices else sum(price for price in prices if price is not None)

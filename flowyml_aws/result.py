@@ -1,0 +1,188 @@
+"""What a run gave: success, steps, outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flowyml_aws.core.errors import ArtifactNotFoundError
+from flowyml_aws.runtime.result import StepReport, StepState
+from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.record import RunState
+from flowyml_aws.submission.status import RunStatus
+
+__all__ = ["Outputs", "PipelineResult", "StepResult"]
+
+
+class Outputs(Mapping[str, Any]):
+    """Values by asset name, and by step name; each is loaded when it is asked for.
+
+    A step's name gives the value of its one output, or a dict of them.
+
+    Only stored values are here: what crosses groups, what no step reads, and what a step's
+    explicit `cache=` keeps.
+    """
+
+    def __init__(self, names: Mapping[str, tuple[str, ...]], load: Callable[[str], Any]) -> None:
+        self._names = names
+        self._load = load
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._names:
+            raise ArtifactNotFoundError(
+                what=f"This run has no output {name!r}",
+                why="it is not produced, was skipped, or passed inside its group without being "
+                f"stored; stored are {', '.join(self._names) or '(none)'}",
+                fix='ask for it to be stored with @step(cache="code_hash")',
+            )
+        assets = self._names[name]
+        for asset in assets:
+            if asset not in self._loaded:
+                self._loaded[asset] = self._load(asset)
+        if assets == (name,) or len(assets) == 1:
+            return self._loaded[assets[0]]
+        return {asset: self._loaded[asset] for asset in assets}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """How one step went.
+
+    Attributes:
+        error: The user's traceback, or None.
+        artifact_uri: Of its first stored output, or None.
+    """
+
+    name: str
+    success: bool
+    error: str | None
+    duration_seconds: float
+    cached: bool
+    skipped: bool
+    retries: int
+    artifact_uri: str | None
+    outputs: Outputs
+
+    @property
+    def output(self) -> Any:
+        """The step's value, loaded now; None where it is not stored."""
+        return self.outputs[self.name] if self.name in self.outputs else None
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineResult:
+    """How a run went. A failing step does not raise: look at `success`.
+
+    Attributes:
+        state: `completed`, `failed`, `cancelled` or `running`.
+        step_results: By step name.
+        outputs: Values by asset and by step name.
+    """
+
+    run_id: str
+    pipeline_name: str
+    success: bool
+    state: str
+    step_results: Mapping[str, StepResult]
+    outputs: Outputs
+    duration_seconds: float
+    status: RunStatus
+
+    def __getitem__(self, name: str) -> Any:
+        return self.outputs[name]
+
+    def summary(self) -> str:
+        """The run in a few lines."""
+        lines = [
+            f"Pipeline: {self.pipeline_name}",
+            f"Run: {self.run_id}",
+            f"State: {self.state}",
+            f"Duration: {self.duration_seconds:.2f} s",
+            "Steps:",
+        ]
+        for report in self.status.steps.values():
+            retries = f", {report.retries} retries" if report.retries else ""
+            why = f" ({report.reason})" if report.reason else ""
+            lines.append(
+                f"  {report.name}: {report.state.value}, {report.duration_s:.2f} s{retries}{why}"
+            )
+        for view in self.status.jobs:
+            if view.state in (JobState.FAILED, JobState.BLOCKED):
+                lines.append(f"  job {view.job.name} {view.state.value}: {view.reason}")
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The facts, without the values."""
+        return {
+            "run_id": self.run_id,
+            "pipeline_name": self.pipeline_name,
+            "success": self.success,
+            "state": self.state,
+            "duration_seconds": self.duration_seconds,
+            "steps": {
+                step.name: {
+                    "success": step.success,
+                    "error": step.error,
+                    "duration_seconds": step.duration_seconds,
+                    "cached": step.cached,
+                    "skipped": step.skipped,
+                    "retries": step.retries,
+                    "artifact_uri": step.artifact_uri,
+                }
+                for step in self.step_results.values()
+            },
+        }
+
+
+_STATES = {RunState.SUCCEEDED: "completed"}
+
+
+def make_result(
+    status: RunStatus, outputs: Outputs, uris: Mapping[str, str], now: float
+) -> PipelineResult:
+    """A run's result at one moment.
+
+    Args:
+        status: The run.
+        outputs: What is stored.
+        uris: Step → URI of its first stored output.
+        now: Seconds since the epoch, where the run has not ended.
+    """
+    return PipelineResult(
+        run_id=status.run_id,
+        pipeline_name=status.pipeline,
+        success=status.state is RunState.SUCCEEDED,
+        state=_STATES.get(status.state, status.state.value),
+        step_results={
+            name: _step_result(report, outputs, uris.get(name))
+            for name, report in status.steps.items()
+        },
+        outputs=outputs,
+        duration_seconds=(status.ended_at or now) - status.created_at,
+        status=status,
+    )
+
+
+def _step_result(report: StepReport, outputs: Outputs, uri: str | None) -> StepResult:
+    return StepResult(
+        name=report.name,
+        success=report.state in (StepState.SUCCEEDED, StepState.SKIPPED, StepState.CACHED),
+        error=report.failure.traceback if report.failure else None,
+        duration_seconds=report.duration_s,
+        cached=report.state is StepState.CACHED,
+        skipped=report.state is StepState.SKIPPED,
+        retries=report.retries,
+        artifact_uri=uri,
+        outputs=outputs,
+    )

@@ -1,0 +1,155 @@
+"""A run: found again by its id, watched, waited for, cancelled, its outputs loaded."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.artifacts.values import load_value
+from flowyml_aws.connect import find_run
+from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.result import Outputs, PipelineResult, make_result
+from flowyml_aws.submission.backend import LogLine
+from flowyml_aws.submission.driver import RunDriver
+from flowyml_aws.submission.record import RunState
+from flowyml_aws.submission.status import RunStatus
+
+__all__ = ["Run"]
+
+Watcher = Callable[[RunStatus], None]
+
+
+class Run:
+    """One execution of a plan, wherever it runs and whoever started it."""
+
+    def __init__(self, driver: RunDriver) -> None:
+        self._driver = driver
+        self._assets: Path | None = None
+
+    @classmethod
+    def attach(cls, run_id: str) -> Run:
+        """The run with this id, from the local store of this project or the S3 store set up.
+
+        Raises:
+            RunNotFoundError: Neither has it.
+        """
+        return cls(find_run(run_id))
+
+    @property
+    def id(self) -> str:
+        return self._driver.record.run_id
+
+    @property
+    def plan(self) -> ExecutionPlan:
+        return self._driver.plan
+
+    def status(self) -> RunStatus:
+        """How it is now; nothing is submitted."""
+        return self._driver.status()
+
+    def advance(self) -> RunStatus:
+        """Submit what can start, and tell how it is."""
+        return self._driver.advance()
+
+    def wait(self, watch: Watcher | None = None) -> PipelineResult:
+        """Drive the run to its end.
+
+        Args:
+            watch: Called with the status after every look.
+
+        An interrupt (Ctrl-C) ends what cannot go on without this client; `attach` goes on.
+        """
+        try:
+            while True:
+                status = self._driver.advance()
+                if watch is not None:
+                    watch(status)
+                if status.state is not RunState.RUNNING:
+                    return self._result_of(status)
+                self._driver.backend.pause()
+        except BaseException:
+            self._driver.backend.release()
+            raise
+
+    def result(self) -> PipelineResult:
+        """What it has given so far."""
+        return self._result_of(self.status())
+
+    @property
+    def outputs(self) -> Outputs:
+        """Stored values by asset and by step name, each loaded on access."""
+        return self._outputs_of(self.status())
+
+    def refs(self) -> dict[str, ArtifactRef]:
+        """Where the stored values lie, by asset."""
+        return _refs_of(self.status())
+
+    def cancel(self) -> None:
+        """End it: running jobs are stopped, others do not start."""
+        self._driver.cancel()
+
+    def logs(self, job: str | None = None, follow: bool = False) -> Iterator[LogLine]:
+        """What the jobs printed.
+
+        Args:
+            job: One of them, or all in plan order.
+            follow: Go on until the jobs have ended.
+
+        Raises:
+            KeyError: The plan has no such job.
+        """
+        names = [planned.name for planned in self.plan.jobs]
+        if job is not None and job not in names:
+            raise KeyError(job)
+        cursors: dict[str, str | None] = dict.fromkeys([job] if job else names)
+        backend = self._driver.backend
+        while True:
+            # Looked at before the log is read: what comes later belongs to the next round.
+            status = self._driver.advance() if follow else None
+            for name, cursor in cursors.items():
+                lines, cursors[name] = backend.logs(name, cursor)
+                yield from lines
+            if status is None or all(
+                view.state.ended for view in status.jobs if view.job.name in cursors
+            ):
+                return
+            backend.pause()
+
+    def _result_of(self, status: RunStatus) -> PipelineResult:
+        refs = _refs_of(status)
+        uris = {
+            step: refs[assets[0]].uri
+            for step, assets in _produced(status).items()
+            if assets[0] in refs
+        }
+        return make_result(status, self._outputs_of(status), uris, time.time())
+
+    def _outputs_of(self, status: RunStatus) -> Outputs:
+        refs = _refs_of(status)
+        names = {asset: (asset,) for asset in refs}
+        for step, assets in _produced(status).items():
+            if refs.keys() >= set(assets):
+                names.setdefault(step, assets)
+        return Outputs(names, lambda asset: self._load(asset, refs[asset]))
+
+    def _load(self, asset: str, ref: ArtifactRef) -> Any:
+        if self._assets is None:  # for values that are files: they outlive this object
+            self._assets = Path(tempfile.mkdtemp(prefix=f"{self.id}-"))
+        return load_value(self._driver.store, ref, asset, self._assets)
+
+
+def _refs_of(status: RunStatus) -> dict[str, ArtifactRef]:
+    return {
+        asset: ref
+        for view in status.jobs
+        if view.result is not None
+        for asset, ref in view.result.assets.items()
+    }
+
+
+def _produced(status: RunStatus) -> dict[str, tuple[str, ...]]:
+    return {s: assets for view in status.jobs for s, assets in view.job.produces.items()}

@@ -1,0 +1,153 @@
+"""Settings: where runs are stored and what jobs run in, from files and the environment.
+
+Lowest first: `[tool.flowyml-aws]` in pyproject.toml, `flowyml-aws.toml` beside it, environment
+variables `FLOWYML_AWS_<NAME>` (lists separated by commas).
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from flowyml_aws.core.errors import SettingsError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["Settings", "load_settings"]
+
+PREFIX = "FLOWYML_AWS_"
+_FILE = "flowyml-aws.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where runs are stored and what jobs run in.
+
+    Attributes:
+        store: `s3://bucket/prefix` for runs on AWS.
+        queues: Batch queues that jobs may use; empty means every enabled one of the account.
+        image: URI of the container image.
+        job_role: ARN of the role that the job's code has.
+        execution_role: ARN of the role that pulls the image.
+        log_group: CloudWatch log group of the jobs.
+        region: AWS region; else what boto3 finds.
+        include: Files and folders that travel with the code, though git ignores them.
+        poll_s: Seconds between two looks at AWS.
+        local_store: Folder of local runs, relative to the project.
+    """
+
+    store: str | None = None
+    queues: tuple[str, ...] = ()
+    image: str | None = None
+    job_role: str | None = None
+    execution_role: str | None = None
+    log_group: str = "/aws/batch/job"
+    region: str | None = None
+    include: tuple[str, ...] = ()
+    poll_s: float = 3.0
+    local_store: str = ".flowyml"
+
+    def __post_init__(self) -> None:
+        if self.store is not None and not self.store.startswith("s3://"):
+            raise SettingsError(
+                what=f"store={self.store!r} is no S3 location",
+                why="runs on AWS need a bucket that the jobs and this machine can reach",
+                fix="write s3://BUCKET/PREFIX",
+            )
+
+
+def load_settings(project: Path, environment: Mapping[str, str]) -> Settings:
+    """The settings of a project.
+
+    Args:
+        project: Folder of pyproject.toml and flowyml-aws.toml.
+        environment: Environment variables.
+
+    Raises:
+        SettingsError: A name is unknown or a value is malformed; the error says where it stands.
+    """
+    values: dict[str, Any] = {}
+    for file, table in ((project / "pyproject.toml", ("tool", "flowyml-aws")), (project / _FILE, ())):
+        values.update(_read(_table(file, table), str(file)))
+    # Several settings also name variables of the SDK's own, so only our prefix counts.
+    ours = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environment.items()
+        if name.startswith(PREFIX) and value
+    }
+    values.update(_read(ours, f"the environment ({PREFIX}…)"))
+    return Settings(**values)
+
+
+def _table(file: Path, path: tuple[str, ...]) -> Mapping[str, Any]:
+    if not file.is_file():
+        return {}
+    try:
+        table: Any = tomllib.loads(file.read_text("utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(
+            what=f"{file} can't be read", why=str(error), fix="correct its TOML"
+        ) from error
+    for name in path:
+        table = table.get(name, {})
+    return dict(table)
+
+
+def _read(given: Mapping[str, Any], where: str) -> dict[str, Any]:
+    known = {field.name: field for field in fields(Settings)}
+    values = {}
+    for name, value in given.items():
+        key = name.replace("-", "_")
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            raise SettingsError(
+                what=f"Unknown setting {name!r} in {where}",
+                why=f"the settings are {', '.join(known)}",
+                fix=f"did you mean {near[0]!r}?" if near else "remove it",
+            )
+        values[key] = _PARSERS.get(key, _text)(value, f"{name} in {where}")
+    return values
+
+
+def _text(value: Any, where: str) -> str:
+    if not isinstance(value, str):
+        raise _malformed(value, where, "a text")
+    return value
+
+
+def _texts(value: Any, where: str) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return tuple(text for part in value.split(",") if (text := part.strip()))
+    if not isinstance(value, list):
+        raise _malformed(value, where, "a list of texts")
+    return tuple(_text(part, where) for part in value)
+
+
+def _seconds(value: Any, where: str) -> float:
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError) as error:
+        raise _malformed(value, where, "a number of seconds") from error
+    if not seconds > 0:
+        raise _malformed(value, where, "a number of seconds above 0")
+    return seconds
+
+
+def _malformed(value: Any, where: str, expected: str) -> SettingsError:
+    return SettingsError(
+        what=f"Setting {where} is {value!r}", why=f"it must be {expected}", fix="correct it"
+    )
+
+
+_PARSERS: dict[str, Callable[[Any, str], Any]] = {
+    "queues": _texts,
+    "include": _texts,
+    "poll_s": _seconds,
+}

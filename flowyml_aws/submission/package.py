@@ -1,0 +1,152 @@
+"""A plan and the code it needs, as the documents and objects that a run's jobs read."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from flowyml_aws.artifacts.documents import Document
+from flowyml_aws.artifacts.layout import RunLayout, bundle_key, payload_key
+from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.core.graph import StepGraph
+from flowyml_aws.packaging.bundle import SourceBundle
+from flowyml_aws.packaging.payload import StepPayload
+from flowyml_aws.packaging.project import Project
+from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
+from flowyml_aws.runtime.spec import AssetSource, CodeSource, JobSpec, StepSpec, StoredObject
+from flowyml_aws.submission.record import RunRecord
+
+__all__ = ["RunPackage", "job_specs", "write_run"]
+
+_WRITERS = 16  # small objects: the time is latency, not bandwidth
+
+
+@dataclass(frozen=True, slots=True)
+class RunPackage:
+    """What a run's jobs need beside the plan.
+
+    Attributes:
+        project: Where the code is on the client.
+        bundle: The project's files, or None where jobs run in the project itself.
+        payloads: Each job's pickled steps.
+        given: The run's inputs, stored.
+    """
+
+    project: Project
+    bundle: SourceBundle | None
+    payloads: Mapping[str, StepPayload]
+    given: Mapping[str, ArtifactRef]
+
+
+def job_specs(
+    plan: ExecutionPlan, graph: StepGraph, package: RunPackage, run_id: str, store: str
+) -> dict[str, JobSpec]:
+    """The spec of each job of a plan."""
+    code = _code_source(package)
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    specs = {}
+    for job in plan.jobs:
+        payload = package.payloads[job.name]
+        specs[job.name] = JobSpec(
+            store=store,
+            run_id=run_id,
+            pipeline=plan.pipeline,
+            job=job.name,
+            python=python,
+            code=code,
+            payload=StoredObject(
+                key=payload_key(payload.sha256),
+                sha256=payload.sha256,
+                size_bytes=len(payload.data),
+            ),
+            steps=_step_specs(job, graph),
+            assets={
+                asset: AssetSource(job=producer, ref=package.given.get(asset))
+                for asset, producer in job.reads.items()
+            },
+        )
+    return specs
+
+
+def write_run(
+    store: ArtifactStore,
+    plan: ExecutionPlan,
+    package: RunPackage,
+    specs: Mapping[str, JobSpec],
+    run_id: str,
+    now: float,
+) -> RunRecord:
+    """Write everything that a run's jobs read, and last the record that makes it a run."""
+    layout = RunLayout(run_id)
+    objects: dict[str, bytes] = {layout.plan: plan.to_json()}
+    if package.bundle is not None:
+        objects[bundle_key(package.bundle.sha256)] = package.bundle.data
+    objects.update((payload_key(p.sha256), p.data) for p in package.payloads.values())
+    digests = {}
+    for job, spec in specs.items():
+        data = spec.to_json()
+        digests[job] = hashlib.sha256(data).hexdigest()
+        objects[layout.spec(job)] = data
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        # By content: what an earlier run sent is not sent again.
+        shared = ("code/", "payloads/")
+        list(
+            pool.map(
+                lambda item: (store.create if item[0].startswith(shared) else store.put)(*item),
+                objects.items(),
+            )
+        )
+    record = RunRecord(
+        run_id=run_id,
+        pipeline=plan.pipeline,
+        backend=plan.backend,
+        created_at=now,
+        client=platform.node(),
+        specs=digests,
+    )
+    store.put(layout.run, record.to_json())
+    return record
+
+
+def _code_source(package: RunPackage) -> CodeSource:
+    project, bundle = package.project, package.bundle
+    if bundle is None:
+        return CodeSource(
+            bundle=None,
+            root=str(project.root),
+            paths=tuple(str(path) for path in project.search),
+            folder=str(project.folder),
+        )
+    stored = StoredObject(
+        key=bundle_key(bundle.sha256), sha256=bundle.sha256, size_bytes=len(bundle.data)
+    )
+    return CodeSource(
+        bundle=stored,
+        root=str(project.root),
+        paths=project.relative_paths(),
+        folder=project.relative_folder(),
+    )
+
+
+def _step_specs(job: PlannedJob, graph: StepGraph) -> tuple[StepSpec, ...]:
+    stored = set(job.stored)
+    inside = set(job.steps)
+    return tuple(
+        StepSpec(
+            name=step.name,
+            inputs=step.inputs,
+            reads=graph.reads[step.name],
+            outputs=step.assets,
+            stored=tuple(asset for asset in step.assets if asset in stored),
+            retry=step.retry,
+            retry_delay_s=step.retry_delay_s,
+            timeout_s=step.timeout_s,
+        )
+        for step in graph.steps
+        if step.name in inside
+    )

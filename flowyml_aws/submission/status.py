@@ -1,0 +1,63 @@
+"""A run at one moment, as the store and the backend tell it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from flowyml_aws.planning.plan import PlannedJob
+from flowyml_aws.runtime.result import JobResult, StepReport, StepState
+from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.record import RunState
+
+__all__ = ["JobView", "RunStatus"]
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """One job at one moment.
+
+    Attributes:
+        job: As planned.
+        reason: Why it is in this state, where somebody said so.
+        steps: The steps, as far as they have told.
+        result: The commit, once it is there.
+    """
+
+    job: PlannedJob
+    state: JobState
+    attempt: int = 0
+    reason: str | None = None
+    steps: tuple[StepReport, ...] = ()
+    result: JobResult | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """A run at one moment; its jobs are in plan order."""
+
+    run_id: str
+    pipeline: str
+    backend: str
+    created_at: float
+    jobs: tuple[JobView, ...] = field(default=())
+    ended_at: float | None = None
+
+    @property
+    def state(self) -> RunState:
+        """The run as a whole: it has ended when every job has."""
+        states = {view.state for view in self.jobs}
+        if not all(state.ended for state in states):
+            return RunState.RUNNING
+        if states & {JobState.FAILED, JobState.BLOCKED}:
+            return RunState.FAILED
+        return RunState.CANCELLED if JobState.CANCELLED in states else RunState.SUCCEEDED
+
+    @property
+    def steps(self) -> dict[str, StepReport]:
+        """Each step of the plan by name; one that has not told anything is waiting."""
+        told = {report.name: report for view in self.jobs for report in view.steps}
+        return {
+            name: told.get(name) or StepReport(name=name, state=StepState.WAITING)
+            for view in self.jobs
+            for name in view.job.steps
+        }

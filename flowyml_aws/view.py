@@ -1,0 +1,198 @@
+"""How a run goes, for a person: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
+from flowyml_aws.runtime.result import StepReport, StepState
+from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.status import JobView, RunStatus
+
+if TYPE_CHECKING:
+    from flowyml_aws.run import Run
+
+__all__ = ["failures", "plan_table", "status_table", "watching"]
+
+_JOB_STYLE = {
+    JobState.SUCCEEDED: "green",
+    JobState.FAILED: "bold red",
+    JobState.CANCELLED: "yellow",
+    JobState.BLOCKED: "red",
+    JobState.RUNNING: "cyan",
+    JobState.STARTING: "cyan",
+}
+_STEP_STYLE = {
+    StepState.SUCCEEDED: "green",
+    StepState.CACHED: "green",
+    StepState.FAILED: "bold red",
+    StepState.SKIPPED: "yellow",
+    StepState.RUNNING: "cyan",
+}
+
+
+@contextmanager
+def watching(run: Run, quiet: bool = False) -> Iterator[Callable[[RunStatus], None] | None]:
+    """A watcher for `Run.wait` that tells on standard error how the run goes.
+
+    A failure's traceback is told at the end.
+    """
+    if quiet:
+        yield None
+        return
+    console = Console(stderr=True)
+    last: list[RunStatus] = []
+    console.print(f"run {run.id} on {run.plan.backend}: {_count(len(run.plan.jobs), 'job')}")
+    if console.is_terminal:
+        with Live(console=console, refresh_per_second=8, transient=False) as live:
+
+            def show(status: RunStatus) -> None:
+                last[:] = [status]
+                live.update(status_table(status, time.time()))
+
+            yield show
+    else:
+        lines = _PlainLines(console)
+
+        def say(status: RunStatus) -> None:
+            last[:] = [status]
+            lines.tell(status)
+
+        yield say
+    for status in last:
+        console.print(*failures(status), sep="")
+
+
+def status_table(status: RunStatus, now: float) -> RenderableType:
+    """Jobs with their steps: state, attempt, instance type, elapsed time."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("job / step", "state", "attempt", "on", "elapsed"):
+        table.add_column(title, justify="right" if title == "elapsed" else "left")
+    for view in status.jobs:
+        state = Text(view.state.value, style=_JOB_STYLE.get(view.state, "dim"))
+        attempt = str(view.attempt) if view.attempt else ""
+        table.add_row(
+            Text(view.job.name, style="bold"), state, attempt, _place(view.job), _elapsed(view, now)
+        )
+        reports = {report.name: report for report in view.steps}
+        for name in view.job.steps:
+            report = reports.get(name) or StepReport(name=name)
+            state = Text(report.state.value, style=_STEP_STYLE.get(report.state, "dim"))
+            repeats = f"retry {report.retries}" if report.retries else ""
+            table.add_row(f"  {name}", state, repeats, "", _step_elapsed(report, now))
+    took = (status.ended_at or now) - status.created_at
+    return Group(table, Text(f"{status.state.value}, {took:.0f} s", style="dim"))
+
+
+def failures(status: RunStatus) -> list[Text]:
+    """What to tell about each job that failed: its reason and the user's traceback."""
+    told = []
+    for view in status.jobs:
+        if view.state is not JobState.FAILED:
+            continue
+        text = Text(f"\njob {view.job.name} failed: {view.reason}\n", style="red")
+        for report in view.steps:
+            if report.failure is not None:
+                text.append(report.failure.traceback, style="default")
+        if view.result is not None and view.result.failure is not None:
+            text.append(view.result.failure.traceback, style="default")
+        text.append(f"  its log: flowyml-aws logs {status.run_id} {view.job.name}\n", style="dim")
+        told.append(text)
+    return told
+
+
+def plan_table(plan: ExecutionPlan) -> RenderableType:
+    """The plan: per job its steps, machine, price, order and assets."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("job", "steps", "needs", "instance type", "$/h", "after", "stores"):
+        table.add_column(title, justify="right" if title == "$/h" else "left", overflow="fold")
+    for job in plan.jobs:
+        price = f"{job.price_usd_hour:.4g}" if job.price_usd_hour is not None else "–"
+        table.add_row(
+            Text(job.name, style="bold"),
+            " → ".join(job.steps),
+            _needs(job),
+            _place(job),
+            price,
+            ", ".join(job.after) or "–",
+            ", ".join(job.stored) or "–",
+        )
+    parts: list[RenderableType] = [table]
+    if plan.backend != "local":
+        total = plan.dearest_usd_hour
+        price = f"${total:.4g}" if total is not None else "unknown"
+        parts.append(
+            Text(
+                f"per hour with all jobs at once: {price} "
+                f"({plan.region}, on demand, prices of {plan.prices_of})",
+                style="dim",
+            )
+        )
+    parts += [Text(f"note: {note}", style="yellow") for note in plan.notes]
+    parts += [
+        Text(f"note: {job.name}: {note}", style="yellow") for job in plan.jobs for note in job.notes
+    ]
+    return Group(*parts)
+
+
+class _PlainLines:
+    """A line for each change."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._told: dict[str, str] = {}
+
+    def tell(self, status: RunStatus) -> None:
+        for view in status.jobs:
+            place = f" on {view.job.instance_type}" if view.job.instance_type else ""
+            attempt = f" (attempt {view.attempt})" if view.attempt > 1 else ""
+            why = f": {view.reason}" if view.reason else ""
+            self._once(f"job {view.job.name}", f"{view.state.value}{attempt}{place}{why}")
+            for report in view.steps:
+                if report.state is not StepState.WAITING:
+                    took = f" after {report.duration_s:.2f} s" if report.ended_at else ""
+                    why = f": {report.reason}" if report.reason else ""
+                    self._once(f"  step {report.name}", f"{report.state.value}{took}{why}")
+
+    def _once(self, subject: str, news: str) -> None:
+        if self._told.get(subject) != news:
+            self._told[subject] = news
+            self._console.print(f"{subject}: {news}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _place(job: PlannedJob) -> str:
+    if job.instance_type is None:
+        return job.target
+    return f"{job.instance_type} ({job.target})"
+
+
+def _needs(job: PlannedJob) -> str:
+    needs = job.needs
+    gpu = f", {needs.gpu_count} × {needs.gpu_model}" if needs.gpu_model else ""
+    return f"{needs.vcpus} vCPU, {needs.memory_mib / 1024:g} GiB{gpu}"
+
+
+def _elapsed(view: JobView, now: float) -> str:
+    starts = [report.started_at for report in view.steps if report.started_at is not None]
+    if view.result is not None:
+        return f"{view.result.ended_at - view.result.started_at:.1f} s"
+    return f"{now - min(starts):.1f} s" if starts and not view.state.ended else ""
+
+
+def _step_elapsed(report: StepReport, now: float) -> str:
+    if report.started_at is None:
+        return ""
+    return f"{(report.ended_at or now) - report.started_at:.1f} s"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
