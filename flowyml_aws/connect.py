@@ -116,9 +116,7 @@ class AwsPlace:
         from flowyml_aws.aws.errors import refused
 
         # Throttled calls back off by the client's own measure of the service's rate.
-        config = Config(
-            retries={"mode": "adaptive", "max_attempts": 10}, max_pool_connections=32
-        )
+        config = Config(retries={"mode": "adaptive", "max_attempts": 10}, max_pool_connections=32)
         try:
             return self._session.client(service, config=config)
         except botocore.exceptions.BotoCoreError as error:

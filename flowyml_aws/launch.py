@@ -93,9 +93,9 @@ def launch(
     store = place.store
     package = RunPackage(
         project=project,
-        bundle=None if backend == LOCAL else make_bundle(
-            project_files(project.root, settings.include)
-        ),
+        bundle=None
+        if backend == LOCAL
+        else make_bundle(project_files(project.root, settings.include)),
         payloads={job.name: payload for job, payload in zip(plan.jobs, payloads, strict=True)},
         given={asset: save_value(store, asset, value) for asset, value in inputs.items()},
     )
@@ -113,9 +113,7 @@ def _project_of(graph: StepGraph) -> Project:
     return find_project(step.func for step in graph.steps)
 
 
-def _context_of(
-    group: StepGroup, graph: StepGraph, context: Mapping[str, Any]
-) -> dict[str, Any]:
+def _context_of(group: StepGroup, graph: StepGraph, context: Mapping[str, Any]) -> dict[str, Any]:
     """The context values that a group's steps read: others need not travel, or even pickle."""
     read: set[str] = set()
     for step in group.steps:

@@ -77,7 +77,7 @@ class StepResult:
     @property
     def output(self) -> Any:
         """The step's value, loaded now; None where it is not stored."""
-        return self.outputs[self.name] if self.name in self.outputs else None
+        return self.outputs.get(self.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ class Run:
 
     def _outputs_of(self, status: RunStatus) -> Outputs:
         refs = _refs_of(status)
-        names = {asset: (asset,) for asset in refs}
+        names: dict[str, tuple[str, ...]] = {asset: (asset,) for asset in refs}
         for step, assets in _produced(status).items():
             if refs.keys() >= set(assets):
                 names.setdefault(step, assets)

@@ -74,7 +74,10 @@ def load_settings(project: Path, environment: Mapping[str, str]) -> Settings:
         SettingsError: A name is unknown or a value is malformed; the error says where it stands.
     """
     values: dict[str, Any] = {}
-    for file, table in ((project / "pyproject.toml", ("tool", "flowyml-aws")), (project / _FILE, ())):
+    for file, table in (
+        (project / "pyproject.toml", ("tool", "flowyml-aws")),
+        (project / _FILE, ()),
+    ):
         values.update(_read(_table(file, table), str(file)))
     # Several settings also name variables of the SDK's own, so only our prefix counts.
     ours = {
@@ -112,7 +115,8 @@ def _read(given: Mapping[str, Any], where: str) -> dict[str, Any]:
                 why=f"the settings are {', '.join(known)}",
                 fix=f"did you mean {near[0]!r}?" if near else "remove it",
             )
-        values[key] = _PARSERS.get(key, _text)(value, f"{name} in {where}")
+        parse = _PARSERS[key] if key in _PARSERS else _text
+        values[key] = parse(value, f"{name} in {where}")
     return values
 
 

@@ -16,12 +16,13 @@ from flowyml_aws.aws.batch_definition import JobImage, ensure_definition
 from flowyml_aws.aws.errors import refused
 from flowyml_aws.aws.names import batch_name
 from flowyml_aws.core.errors import ArtifactNotFoundError, AwsRefusedError
-from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
+from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
 from flowyml_aws.submission.record import RunRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
+    from mypy_boto3_batch.type_defs import EvaluateOnExitTypeDef
     from mypy_boto3_logs import CloudWatchLogsClient
 
 __all__ = ["BatchBackend"]
@@ -35,7 +36,7 @@ _ATTEMPTS = 5
 _SUBMITTERS = 8  # Batch takes 50 submissions a second
 
 # First match wins, and no match means RETRY: so the last rule ends everything else.
-_RETRY_RULES: list[dict[str, str]] = [
+_RETRY_RULES: list[EvaluateOnExitTypeDef] = [
     {"onStatusReason": "Host EC2*", "action": "RETRY"},
     {"onReason": "CannotPullContainerError:*", "action": "EXIT"},
     {"onReason": "OutOfMemoryError*", "action": "EXIT"},
@@ -234,7 +235,7 @@ class BatchBackend:
                 },
                 retryStrategy={
                     "attempts": _ATTEMPTS,
-                    "evaluateOnExit": _RETRY_RULES,  # type: ignore[typeddict-item]
+                    "evaluateOnExit": _RETRY_RULES,
                 },
                 propagateTags=True,
                 tags={
@@ -250,9 +251,7 @@ class BatchBackend:
 
     def _submitted_before(self, queues: Collection[str]) -> dict[str, str]:
         self._read_ids()
-        by_name = {
-            batch_name(self._record.run_id, job): job for job in self._record.specs
-        }
+        by_name = {batch_name(self._record.run_id, job): job for job in self._record.specs}
         known = dict(self._ids)
         pages = self._batch.get_paginator("list_jobs")
         for queue in sorted(queues):
@@ -278,7 +277,7 @@ class BatchBackend:
             return
         self._ids = read_document(_Submission, data, f"{self._store.uri}/{key}").job_ids
 
-    def _described(self, ids: Sequence[str]) -> Iterator[Any] | list[Any]:
+    def _described(self, ids: Sequence[str]) -> list[Any]:
         details: list[Any] = []
         for at in range(0, len(ids), _DESCRIBED):
             try:

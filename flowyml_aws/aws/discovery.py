@@ -146,9 +146,7 @@ def _expanded(types: Sequence[str], catalog: Catalog) -> Iterator[str]:
         if "." in name:
             yield name
         else:
-            yield from (
-                t.name for t in catalog.types if t.name.partition(".")[0] in families
-            )
+            yield from (t.name for t in catalog.types if t.name.partition(".")[0] in families)
 
 
 def _tagged(tags: Mapping[str, str], prefix: str) -> Iterator[tuple[str, str]]:

@@ -119,7 +119,7 @@ def package(file: File, as_json: AsJson = False) -> None:
 def runs(as_json: AsJson = False) -> None:
     """List the runs of this project, and those in the S3 store that is set up, newest first."""
     project = find_project([]).root
-    found = []
+    found: list[dict[str, Any]] = []
     for store in stores(load_settings(project, os.environ), project).values():
         for run_id in run_ids(store):
             record, outcome = read_record(store, run_id), read_outcome(store, run_id)
@@ -138,7 +138,7 @@ def runs(as_json: AsJson = False) -> None:
         print_json(found)
         return
     for fact in found:
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(fact["created_at"]))
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(fact["created_at"])))
         print(f"{fact['run_id']}  {fact['backend']:<6} {fact['state']:<15} {when}")
     if not found:
         print("no runs yet: start one with `flowyml-aws run FILE`")

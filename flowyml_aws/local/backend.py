@@ -195,9 +195,7 @@ class LocalBackend:
         # Its client is gone too, or it would have told. Its result, if any, decides.
         return JobStatus(JobState.LOST, attempt, "its process is gone")
 
-    def _status_of_child(
-        self, job: str, attempt: int, child: subprocess.Popen[bytes]
-    ) -> JobStatus:
+    def _status_of_child(self, job: str, attempt: int, child: subprocess.Popen[bytes]) -> JobStatus:
         code = child.poll()
         if code is None:
             return JobStatus(JobState.RUNNING, attempt)

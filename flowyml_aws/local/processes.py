@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import signal
@@ -12,7 +13,7 @@ import psutil
 
 from flowyml_aws.artifacts.documents import Document
 
-__all__ = ["ProcessIdentity", "end_processes", "find_runner", "this_process"]
+__all__ = ["ProcessIdentity", "end_processes", "find_runner", "identify", "this_process"]
 
 
 class ProcessIdentity(Document):
@@ -40,6 +41,7 @@ class ProcessIdentity(Document):
 
 
 def this_process() -> ProcessIdentity:
+    """The one that asks."""
     return identify(os.getpid())
 
 
@@ -75,7 +77,5 @@ def end_processes(processes: Iterable[ProcessIdentity], grace_s: float) -> None:
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, number)  # a runner leads its own group
-    except ProcessLookupError:
-        pass

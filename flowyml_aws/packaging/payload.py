@@ -78,7 +78,7 @@ def laptop_only_modules(steps: Sequence[Step], project: Project) -> list[Flowyml
     return list(found.values())
 
 
-class _Pickler(cloudpickle.Pickler):
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it ships no types
     def reducer_override(self, obj: Any) -> Any:
         # `@step` replaced the function in its module by the Step, so pickle would not find it.
         if isinstance(obj, FunctionType) and _is_behind_step(obj):

@@ -69,7 +69,9 @@ class JobRunner:
         for position, spec in enumerate(self.spec.steps):
             if not self._run_step(spec):
                 return self.commit("failed")
-            still_read = {asset for later in self.spec.steps[position + 1 :] for asset in later.reads}
+            still_read = {
+                asset for later in self.spec.steps[position + 1 :] for asset in later.reads
+            }
             for asset in self._values.keys() - still_read:
                 del self._values[asset]  # the memory belongs to the steps to come
         return self.commit("succeeded")

@@ -9,7 +9,7 @@ from pydantic import Field
 from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.refs import ArtifactRef
 
-__all__ = ["AssetSource", "CodeSource", "JobSpec", "StoredObject", "StepSpec"]
+__all__ = ["AssetSource", "CodeSource", "JobSpec", "StepSpec", "StoredObject"]
 
 
 class StoredObject(Document):

@@ -92,7 +92,9 @@ class RunDriver:
                 self._ended[job.name] = _view_of_result(job, result)
         # Only what the backend does not hold any more can still be started, or ended by a cancel.
         going = [job for job in self.plan.jobs if job.name not in self._ended]
-        cancelled = self._is_cancelled() if asked or any(j.name not in statuses for j in going) else False
+        cancelled = (
+            self._is_cancelled() if asked or any(j.name not in statuses for j in going) else False
+        )
         for job in going:  # in plan order: parents are settled before their children
             view = self._without_result(job, statuses.get(job.name, _UNKNOWN), cancelled)
             if view is not None:
@@ -122,12 +124,7 @@ class RunDriver:
 
     def _tell(self, statuses: Mapping[str, JobStatus]) -> RunStatus:
         going = [job for job in self.plan.jobs if job.name not in self._ended]
-        waiting = JobStatus(JobState.WAITING)
-        known = {
-            job.name: waiting if status.state is JobState.LOST else status
-            for job in going
-            if (status := statuses.get(job.name, waiting))
-        }
+        known = {job.name: _told(statuses.get(job.name)) for job in going}
         steps = self._each(going, lambda job: self._steps(job, known[job.name]))
         views = dict(self._ended)
         for job, reports in zip(going, steps, strict=True):
@@ -152,7 +149,9 @@ class RunDriver:
             self.store.create(self.layout.outcome, outcome.to_json())
         return replace(status, ended_at=outcome.ended_at)
 
-    def _each(self, jobs: Sequence[PlannedJob], ask: Callable[[PlannedJob], Answer]) -> list[Answer]:
+    def _each(
+        self, jobs: Sequence[PlannedJob], ask: Callable[[PlannedJob], Answer]
+    ) -> list[Answer]:
         if len(jobs) < 2:
             return [ask(job) for job in jobs]
         with ThreadPoolExecutor(min(_READERS, len(jobs))) as pool:
@@ -181,6 +180,13 @@ class RunDriver:
         except ArtifactNotFoundError:
             return False
         return True
+
+
+def _told(status: JobStatus | None) -> JobStatus:
+    """A job that nobody runs at the moment waits, whatever happened to it before."""
+    if status is None or status.state is JobState.LOST:
+        return JobStatus(JobState.WAITING)
+    return status
 
 
 def _may_have_ended(status: JobStatus | None) -> bool:

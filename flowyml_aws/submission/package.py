@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.layout import RunLayout, bundle_key, payload_key
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore

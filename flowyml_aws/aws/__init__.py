@@ -1,0 +1,1 @@
+"""Adapters over boto3 clients, which are given to them."""

@@ -1,0 +1,176 @@
+"""A directory as the store of a run."""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote
+
+from flowyml_aws.artifacts.content import Content
+from flowyml_aws.artifacts.keys import check_key, check_prefix
+from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError, SettingsError
+
+__all__ = ["DirectoryArtifactStore"]
+
+_INCOMING = ".incoming"  # no key starts with a dot
+
+
+class DirectoryArtifactStore:
+    """Objects as files below a directory, which is made at the first write.
+
+    Safe between processes: a file is written aside, then linked or renamed under its name.
+
+    Args:
+        path: The directory. If it is made here, git ignores it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._root = path.resolve()
+
+    @classmethod
+    def from_uri(cls, uri: str) -> DirectoryArtifactStore:
+        """The store that has this URI.
+
+        Raises:
+            SettingsError: It is no `file:///…`.
+        """
+        if not uri.startswith("file:///"):
+            raise SettingsError(
+                what=f"{uri!r} is no directory store",
+                why="a URI of one begins with file:///",
+                fix="give the directory as an absolute path behind file://",
+            )
+        return cls(Path(unquote(uri.removeprefix("file://"))))
+
+    @property
+    def uri(self) -> str:
+        """`file:///…`."""
+        return self._root.as_uri()
+
+    def path(self, key: str) -> Path:
+        """Where an object lies, or would."""
+        check_key(key)
+        return self._root / key
+
+    def get(self, key: str) -> bytes:
+        """A document, whole."""
+        with self._reading(key) as path:
+            return path.read_bytes()
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write a document, over what lies there."""
+        target = self._target(key)
+        with self._written_aside([data]) as path:
+            path.replace(target)
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write a document only where nothing lies; False if something does."""
+        target = self._target(key)
+        with self._written_aside([data]) as path:
+            try:
+                os.link(path, target)
+            except FileExistsError:
+                return False
+            except OSError as error:
+                if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EXDEV):
+                    raise
+                raise SettingsError(
+                    what=f"{self._root} can't be a store",
+                    why=f"its file system makes no hard links: {error.strerror}",
+                    fix="put the store on a local disk or a network file system such as NFS",
+                ) from error
+        return True
+
+    def children(self, prefix: str) -> list[str]:
+        """Names directly below a prefix (`""` or ending in `/`), sorted."""
+        check_prefix(prefix)
+        try:
+            names = [path.name for path in (self._root / prefix).iterdir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(name for name in names if not name.startswith("."))
+
+    def upload(self, key: str, content: Content) -> None:
+        """Stream a content, unless one of its size lies there: keys of contents are digests."""
+        target = self._target(key)
+        try:
+            if target.stat().st_size == content.size_bytes:
+                return
+        except FileNotFoundError:
+            pass
+        with self._written_aside(content.parts()) as path:
+            path.replace(target)
+
+    def read_into(self, key: str, offset: int, buffer: memoryview) -> None:
+        """Fill a buffer with the object's bytes from an offset.
+
+        Raises:
+            DamagedArtifactError: The object ends before the buffer is full.
+        """
+        with self._reading(key) as path, path.open("rb", buffering=0) as file:
+            filled = 0
+            while filled < len(buffer):
+                count = os.preadv(file.fileno(), [buffer[filled:]], offset + filled)
+                if count == 0:
+                    size = os.fstat(file.fileno()).st_size
+                    raise DamagedArtifactError(
+                        what=f"{path.as_uri()} is too short",
+                        why=f"it has {size} bytes, expected at least {offset + len(buffer)}",
+                        fix="remove it, then run what produces it again",
+                    )
+                filled += count
+
+    @contextmanager
+    def _reading(self, key: str) -> Iterator[Path]:
+        path = self.path(key)
+        try:
+            yield path
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            raise ArtifactNotFoundError(
+                what=f"Nothing lies at {path.as_uri()}",
+                why="what writes it has not run, has failed, or uses another store",
+                fix="look at the run's status, and at the store's path",
+            ) from error
+
+    def _target(self, key: str) -> Path:
+        path = self.path(key)
+        try:
+            self._make_root()
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError, PermissionError) as error:
+            raise SettingsError(
+                what=f"Can't write to the store {self._root}",
+                why=f"{error.filename}: {error.strerror}",
+                fix="give a directory that can be written, or a path where one can be made",
+            ) from error
+        return path
+
+    def _make_root(self) -> None:
+        incoming = self._root / _INCOMING
+        if incoming.is_dir():
+            return
+        self._root.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._root.mkdir()
+        except FileExistsError:
+            pass  # the user's own: what git tracks in it is theirs to say
+        else:
+            (self._root / ".gitignore").write_text("*\n")
+        incoming.mkdir(exist_ok=True)
+
+    @contextmanager
+    def _written_aside(self, chunks: Iterable[bytes | memoryview]) -> Iterator[Path]:
+        path = self._root / _INCOMING / uuid.uuid4().hex
+        try:
+            with path.open("xb", buffering=0) as file:
+                for chunk in chunks:
+                    rest = memoryview(chunk)
+                    while len(rest):
+                        rest = rest[file.write(rest) :]
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
