@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
+from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.status import JobView, RunStatus
@@ -20,7 +20,7 @@ from flowyml_aws.submission.status import JobView, RunStatus
 if TYPE_CHECKING:
     from flowyml_aws.run import Run
 
-__all__ = ["failures", "plan_table", "status_table", "watching"]
+__all__ = ["failures", "status_table", "watching"]
 
 _JOB_STYLE = {
     JobState.SUCCEEDED: "green",
@@ -109,40 +109,6 @@ def failures(status: RunStatus) -> list[Text]:
     return told
 
 
-def plan_table(plan: ExecutionPlan) -> RenderableType:
-    """The plan: per job its steps, machine, price, order and assets."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("job", "steps", "needs", "instance type", "$/h", "after", "stores"):
-        table.add_column(title, justify="right" if title == "$/h" else "left", overflow="fold")
-    for job in plan.jobs:
-        price = f"{job.price_usd_hour:.4g}" if job.price_usd_hour is not None else "–"
-        table.add_row(
-            Text(job.name, style="bold"),
-            " → ".join(job.steps),
-            _needs(job),
-            _place(job),
-            price,
-            ", ".join(job.after) or "–",
-            ", ".join(job.stored) or "–",
-        )
-    parts: list[RenderableType] = [table]
-    if plan.backend != "local":
-        total = plan.dearest_usd_hour
-        price = f"${total:.4g}" if total is not None else "unknown"
-        parts.append(
-            Text(
-                f"per hour with all jobs at once: {price} "
-                f"({plan.region}, on demand, prices of {plan.prices_of})",
-                style="dim",
-            )
-        )
-    parts += [Text(f"note: {note}", style="yellow") for note in plan.notes]
-    parts += [
-        Text(f"note: {job.name}: {note}", style="yellow") for job in plan.jobs for note in job.notes
-    ]
-    return Group(*parts)
-
-
 class _PlainLines:
     """A line for each change."""
 
@@ -172,12 +138,6 @@ def _place(job: PlannedJob) -> str:
     if job.instance_type is None:
         return job.target
     return f"{job.instance_type} ({job.target})"
-
-
-def _needs(job: PlannedJob) -> str:
-    needs = job.needs
-    gpu = f", {needs.gpu_count} × {needs.gpu_model}" if needs.gpu_model else ""
-    return f"{needs.vcpus} vCPU, {needs.memory_mib / 1024:g} GiB{gpu}"
 
 
 def _elapsed(view: JobView, now: float) -> str:

@@ -1,0 +1,6 @@
+"""Plans and runs as a person reads them on a terminal."""
+
+from flowyml_aws.view.plan import plan_table
+from flowyml_aws.view.run import failures, status_table, watching
+
+__all__ = ["failures", "plan_table", "status_table", "watching"]
