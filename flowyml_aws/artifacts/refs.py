@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import NonNegativeInt, StringConstraints
+
 from flowyml_aws.artifacts.documents import Document
 
 __all__ = ["ArtifactRef"]
@@ -15,9 +19,12 @@ class ArtifactRef(Document):
         sha256: Digest by the rule of `content.py`, in hex.
         size_bytes: Bytes of the stored object.
         codec: What reads it, as `<name>/<version>`.
+        filename: Name of the file or folder that it is, where it is one. It is not in the bytes,
+            so that the stored object is the file itself.
     """
 
     uri: str
-    sha256: str
-    size_bytes: int
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    size_bytes: NonNegativeInt
     codec: str
+    filename: str | None = None

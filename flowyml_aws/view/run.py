@@ -118,15 +118,21 @@ class _PlainLines:
 
     def tell(self, status: RunStatus) -> None:
         for view in status.jobs:
-            place = f" on {view.job.instance_type}" if view.job.instance_type else ""
-            attempt = f" (attempt {view.attempt})" if view.attempt > 1 else ""
-            why = f": {view.reason}" if view.reason else ""
-            self._once(f"job {view.job.name}", f"{view.state.value}{attempt}{place}{why}")
+            if not view.state.ended:
+                self._tell_job(view)
             for report in view.steps:
                 if report.state is not StepState.WAITING:
                     took = f" after {report.duration_s:.2f} s" if report.ended_at else ""
                     why = f": {report.reason}" if report.reason else ""
                     self._once(f"  step {report.name}", f"{report.state.value}{took}{why}")
+            if view.state.ended:
+                self._tell_job(view)
+
+    def _tell_job(self, view: JobView) -> None:
+        place = f" on {view.job.instance_type}" if view.job.instance_type else ""
+        attempt = f" (attempt {view.attempt})" if view.attempt > 1 else ""
+        why = f": {view.reason}" if view.reason else ""
+        self._once(f"job {view.job.name}", f"{view.state.value}{attempt}{place}{why}")
 
     def _once(self, subject: str, news: str) -> None:
         if self._told.get(subject) != news:

@@ -1,0 +1,220 @@
+"""Read handwritten digits: prepare on a CPU, tune and train on a GPU, evaluate on its own.
+
+    python examples/digits/pipeline.py                          on this machine, with a report
+    flowyml-aws run examples/digits/pipeline.py                 on this machine
+    flowyml-aws plan examples/digits/pipeline.py                what AWS would use and cost
+    flowyml-aws run examples/digits/pipeline.py --backend batch     as three AWS Batch jobs
+"""
+
+import importlib
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.metrics import ConfusionMatrixDisplay, accuracy_score, f1_score
+from sklearn.model_selection import StratifiedKFold, train_test_split
+
+from flowyml_aws import Context, GPUConfig, Pipeline, PipelineResult, ResourceRequirements, step
+
+# --- Group "prepare": three steps, one small CPU job. -----------------------------------------
+
+SMALL = ResourceRequirements(cpu="1", memory="3Gi")
+
+
+@step(outputs=["images", "labels"], execution_group="prepare", resources=SMALL)
+def load():
+    """1,797 scans of 8 × 8 pixels, and the digit that each of them shows."""
+    images, labels = load_digits(return_X_y=True)
+    print(f"loaded {len(images)} images of {images.shape[1]} pixels")
+    return images, labels
+
+
+@step(
+    inputs=["images", "labels"],
+    outputs=["clean_images", "clean_labels"],
+    execution_group="prepare",
+    resources=SMALL,
+)
+def clean(images, labels):
+    """Without repeated images and pixels that tell nothing; brightness from 0 to 1."""
+    _, first = np.unique(images, axis=0, return_index=True)
+    kept = np.sort(first)
+    telling = images.std(axis=0) > 0
+    print(f"kept {len(kept)} of {len(images)} images, {telling.sum()} of {len(telling)} pixels")
+    return images[kept][:, telling] / 16, labels[kept]
+
+
+# `test_size` and `seed` are neither inputs nor defaults: they come from the pipeline's context.
+@step(
+    inputs=["clean_images", "clean_labels"],
+    outputs=["train_images", "test_images", "train_labels", "test_labels"],
+    execution_group="prepare",
+    resources=SMALL,
+)
+def split(clean_images, clean_labels, test_size, seed):
+    """What the model learns from, and what it is judged on: each digit as often in both."""
+    return train_test_split(
+        clean_images, clean_labels, test_size=test_size, random_state=seed, stratify=clean_labels
+    )
+
+
+# --- Group "training": two steps, one GPU job. --------------------------------------------------
+# Each step says what it needs itself; the job gets the most of each: 4 CPUs, 12 GiB and the GPU.
+
+
+@step(
+    inputs=["train_images", "train_labels"],
+    outputs=["best"],
+    execution_group="training",
+    resources=ResourceRequirements(cpu="4", memory="12Gi", gpu=GPUConfig("nvidia-t4")),
+)
+def tune(train_images, train_labels, candidates, folds, seed):
+    """The candidate that reads best what it has not seen, by cross-validation."""
+    print(f"tuning on the {'GPU' if gpu_library() else 'CPU'}")
+    cut = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    parts = list(cut.split(train_images, train_labels))
+    scores = []
+    for candidate in candidates:
+        hits = [
+            predict(fit(train_images[seen], train_labels[seen], **candidate), train_images[unseen])
+            == train_labels[unseen]
+            for seen, unseen in parts
+        ]
+        scores.append(float(np.concatenate(hits).mean()))
+        print(f"{candidate}: {scores[-1]:.4f}")
+    return candidates[int(np.argmax(scores))]
+
+
+@step(
+    inputs=["train_images", "train_labels", "best"],
+    outputs=["model"],
+    execution_group="training",
+    resources=ResourceRequirements(cpu="2", memory="8Gi", gpu=GPUConfig("nvidia-t4")),
+)
+def train(train_images, train_labels, best):
+    """The model, from all training images, with the settings that were found."""
+    print(f"training on the {'GPU' if gpu_library() else 'CPU'}")
+    return fit(train_images, train_labels, **best)
+
+
+# --- A step without a group is a job of its own. -----------------------------------------------
+
+
+@step(
+    inputs=["model", "test_images", "test_labels"],
+    outputs=["metrics", "confusion_matrix"],
+    resources=ResourceRequirements(cpu="1", memory="2Gi"),
+)
+def evaluate(model, test_images, test_labels):
+    """How well it reads images that it has not seen, in numbers and as a picture."""
+    predicted = predict(model, test_images)
+    metrics = {
+        "accuracy": float(accuracy_score(test_labels, predicted)),
+        "f1": float(f1_score(test_labels, predicted, average="macro")),
+        "images": len(test_labels),
+        "misread": int((predicted != test_labels).sum()),
+    }
+    # A file is stored under its content; whoever asks for this asset gets a path to a copy.
+    picture = Path(tempfile.mkdtemp(), "confusion_matrix.png")
+    draw_confusion_matrix(test_labels, predicted, picture)
+    return metrics, picture
+
+
+# --- Plain functions, as in any program. ---------------------------------------------------------
+
+
+def fit(images, labels, gamma, alpha):
+    """Kernel ridge regression on one column per digit: a linear system with a row per image."""
+    xp, options = array_library()
+    x, y = xp.asarray(images, **options), xp.asarray(np.eye(10)[labels], **options)
+    weights = xp.linalg.solve(kernel(xp, x, x, gamma) + alpha * xp.eye(len(x), **options), y)
+    # Plain arrays: they can be read where there is neither a GPU nor torch.
+    return {"images": images, "weights": np.array(weights.tolist()), "gamma": gamma}
+
+
+def predict(model, images):
+    """The digit in each image."""
+    xp, options = array_library()
+    known, weights, x = (
+        xp.asarray(values, **options) for values in (model["images"], model["weights"], images)
+    )
+    scores = kernel(xp, x, known, model["gamma"]) @ weights
+    return np.array(scores.tolist()).argmax(axis=1)
+
+
+def kernel(xp, a, b, gamma):
+    """How alike images are: 1 for the same image, towards 0 with the distance between them."""
+    squares = (a * a).sum(1)[:, None] + (b * b).sum(1)[None, :] - 2 * a @ b.T
+    return xp.exp(-gamma * squares)
+
+
+def array_library():
+    """What computes, and how it makes arrays: the names used here are the same in torch and numpy.
+
+    64 bits on both, so that a GPU finds what a CPU finds.
+    """
+    if torch := gpu_library():
+        return torch, {"dtype": torch.float64, "device": "cuda"}
+    return np, {"dtype": np.float64}
+
+
+def gpu_library():
+    """torch, where it is installed and sees a GPU; else None."""
+    try:
+        torch = importlib.import_module("torch")
+    except ImportError:
+        return None
+    return torch if torch.cuda.is_available() else None
+
+
+def draw_confusion_matrix(actual, predicted, file):
+    import matplotlib  # only this step needs it, so only its job pays for the import
+
+    matplotlib.use("Agg")  # draws without a display
+    drawn = ConfusionMatrixDisplay.from_predictions(actual, predicted, cmap="Blues", colorbar=False)
+    drawn.ax_.set_title("Which digit was read as which")
+    drawn.figure_.savefig(file, dpi=120, bbox_inches="tight")
+
+
+# --- The pipeline. Assets decide the order; the context fills parameters by their names. ---------
+
+pipeline = Pipeline(
+    "digits",
+    context=Context(
+        test_size=0.25,
+        seed=7,
+        folds=3,
+        candidates=[
+            {"gamma": 0.03, "alpha": 0.001},
+            {"gamma": 0.1, "alpha": 0.001},
+            {"gamma": 0.1, "alpha": 0.1},
+            {"gamma": 0.3, "alpha": 0.01},
+        ],
+    ),
+).add_steps([load, clean, split, tune, train, evaluate])
+
+
+def report(result: PipelineResult) -> None:
+    from rich.console import Console
+
+    from flowyml_aws.view import plan_table
+
+    metrics = result["metrics"]
+    store = (result.step_results["evaluate"].artifact_uri or "").partition("/artifacts/")[0]
+    print(f"\naccuracy  {metrics['accuracy']:.4f}", end="")
+    print(f"  ({metrics['misread']} of {metrics['images']} unseen images misread)")
+    print(f"picture   {result['confusion_matrix']}")
+    print(f"store     {store}")
+    print(f"log       flowyml-aws logs {result.run_id} training")
+    print("\nThe same run on AWS Batch:\n")
+    Console().print(plan_table(pipeline.plan(backend="batch")))
+
+
+# A job imports this file for its steps: only what is below this line starts a run.
+if __name__ == "__main__":
+    result = pipeline.run()
+    if result.success:
+        report(result)
+    sys.exit(0 if result.success else 1)

@@ -1,0 +1,97 @@
+"""The codec for numpy arrays: a `.npy` file, whose buffer is the array's own."""
+
+from __future__ import annotations
+
+import io
+import math
+import sys
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from flowyml_aws.artifacts.content import Content
+
+if TYPE_CHECKING:
+    import numpy
+
+__all__ = ["NumpyCodec"]
+
+_Order: TypeAlias = Literal["C", "F"]
+_MAGIC = b"\x93NUMPY\x01\x00"
+_KINDS = "biufcmMSUV"
+_MAX_HEADER = 1 << 16
+
+
+class NumpyCodec:
+    """`numpy.ndarray` of any data type without Python objects; order C or Fortran is kept.
+
+    Arrays in neither order are stored in order C; memory-mapped arrays come back in memory.
+    """
+
+    name = "numpy"
+    version = 1
+
+    def accepts(self, value: Any) -> bool:
+        """Whether it is an array whose data type the format describes exactly."""
+        # Where numpy was never imported there is no array: never import it to find out.
+        numpy = sys.modules.get("numpy")
+        if numpy is None or type(value) not in (numpy.ndarray, numpy.memmap):
+            return False
+        dtype = value.dtype
+        if dtype.hasobject or dtype.itemsize == 0 or not _is_described(dtype):
+            return False
+        try:
+            return bool(_read_header(_header(value))[1] == dtype)
+        except ValueError:  # fields that overlap, or names that the header cannot hold
+            return False
+
+    def encode(self, value: Any) -> Content:
+        """Header and buffer; an array in one piece is not copied."""
+        import numpy
+
+        array = numpy.asarray(value)
+        if not (array.flags.c_contiguous or array.flags.f_contiguous):
+            array = numpy.array(array, order="C", copy=True)
+        order: _Order = "C" if array.flags.c_contiguous else "F"
+        # Bytes, because some data types such as dates refuse to give out their buffer.
+        flat = array.reshape(-1, order=order).view(numpy.uint8)
+        return Content(_header(array), flat.data)
+
+    def decode(self, data: io.BytesIO) -> numpy.ndarray[Any, Any]:
+        """A writable array in the loaded memory itself."""
+        import numpy
+
+        view = data.getbuffer()
+        size, dtype, shape, fortran = _read_header(view[:_MAX_HEADER].tobytes())
+        if dtype.hasobject or len(view) - size != math.prod(shape) * dtype.itemsize:
+            raise ValueError(f"no array of shape {shape} and data type {dtype} has this size")
+        order: _Order = "F" if fortran else "C"
+        array: numpy.ndarray[Any, Any] = numpy.ndarray(
+            shape, dtype, buffer=view[size:], order=order
+        )
+        return array
+
+
+def _is_described(dtype: numpy.dtype[Any]) -> bool:
+    if dtype.kind not in _KINDS or dtype.metadata is not None or dtype.isalignedstruct:
+        return False
+    if dtype.subdtype is not None:
+        return _is_described(dtype.subdtype[0])
+    return all(_is_described(field[0]) for field in (dtype.fields or {}).values())
+
+
+def _header(array: numpy.ndarray[Any, Any]) -> bytes:
+    from numpy.lib import format as npy
+
+    stream = io.BytesIO()
+    npy.write_array_header_1_0(stream, npy.header_data_from_array_1_0(array))
+    return stream.getvalue()
+
+
+def _read_header(data: bytes) -> tuple[int, numpy.dtype[Any], tuple[int, ...], bool]:
+    from numpy.lib import format as npy
+
+    if data[: len(_MAGIC)] != _MAGIC:
+        raise ValueError("this is no .npy file of version 1.0")
+    stream = io.BytesIO(data)
+    stream.seek(len(_MAGIC))
+    shape, fortran, dtype = npy.read_array_header_1_0(stream, max_header_size=_MAX_HEADER)
+    return stream.tell(), dtype, shape, fortran

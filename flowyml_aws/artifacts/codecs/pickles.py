@@ -1,0 +1,98 @@
+"""The codec for every other value: pickle protocol 5 with the large buffers beside it.
+
+Format, integers little-endian: u64 length of the pickle, u64 number of buffers, u64 size of each
+buffer; the pickle; then each buffer at the next multiple of 64 bytes from the start.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+from collections import ChainMap
+from typing import Any, ClassVar, NoReturn
+
+import cloudpickle
+
+from flowyml_aws.artifacts.content import Content
+
+__all__ = ["PickleCodec"]
+
+_HEAD = struct.Struct("<QQ")
+_ALIGNMENT = 64
+# A smaller buffer is copied into the pickle: a view of it would keep all of the loaded memory.
+_MIN_BUFFER_BYTES = 4096
+
+
+class PickleCodec:
+    """Anything picklable, classes and functions of `__main__` included (cloudpickle)."""
+
+    name = "pickle"
+    version = 1
+
+    def accepts(self, value: Any) -> bool:
+        """Everything: what cannot be pickled shows only when it is tried."""
+        return True
+
+    def encode(self, value: Any) -> Content:
+        """The pickle, and views of the value's own buffers."""
+        stream = _Chunks()
+        buffers: list[memoryview] = []
+
+        def keep_in_band(buffer: pickle.PickleBuffer) -> bool:
+            raw = buffer.raw()
+            if raw.nbytes < _MIN_BUFFER_BYTES:
+                return True
+            buffers.append(raw)
+            return False
+
+        _Pickler(stream, protocol=5, buffer_callback=keep_in_band).dump(value)
+        length = sum(map(len, stream.chunks))
+        sizes = [buffer.nbytes for buffer in buffers]
+        head = _HEAD.pack(length, len(buffers)) + struct.pack(f"<{len(sizes)}Q", *sizes)
+        pieces: list[bytes | memoryview] = [head, *stream.chunks]
+        end = len(head) + length
+        for buffer in buffers:
+            padding = -end % _ALIGNMENT
+            pieces += (bytes(padding), buffer)
+            end += padding + buffer.nbytes
+        return Content(*pieces)
+
+    def decode(self, data: io.BytesIO) -> Any:
+        """The value, its large buffers in the loaded memory itself."""
+        view = data.getbuffer()
+        length, count = _HEAD.unpack_from(view)
+        end = _HEAD.size + 8 * count
+        sizes = struct.unpack(f"<{count}Q", view[_HEAD.size : end])
+        stream = view[end : end + length]
+        end += length
+        buffers = []
+        for size in sizes:
+            start = end + -end % _ALIGNMENT
+            end = start + size
+            buffers.append(view[start:end])
+        if end != len(view):
+            raise ValueError(f"its parts have {end} bytes together, the object has {len(view)}")
+        return pickle.loads(stream, buffers=buffers)
+
+
+class _Chunks:
+    """What a pickler writes: it hands over large `bytes` as they are, so nothing is copied."""
+
+    def __init__(self) -> None:
+        self.chunks: list[bytes] = []
+
+    def write(self, chunk: bytes) -> int:
+        self.chunks.append(chunk)
+        return len(chunk)
+
+
+def _refuse_open_file(file: io.TextIOWrapper) -> NoReturn:
+    raise TypeError(f"cannot pickle the open file {getattr(file, 'name', '')!r}")
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    # cloudpickle would turn an open text file into a StringIO of its content.
+    dispatch_table: ClassVar[ChainMap[type, Any]] = ChainMap(
+        {io.TextIOWrapper: _refuse_open_file}, cloudpickle.Pickler.dispatch_table
+    )

@@ -1,0 +1,141 @@
+"""Which codec writes a value, and which reads it."""
+
+from __future__ import annotations
+
+import io
+import sys
+from functools import cache
+from pathlib import Path
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from typing import Any
+
+from flowyml_aws.artifacts.codecs.arrays import NumpyCodec
+from flowyml_aws.artifacts.codecs.codec import AnyCodec
+from flowyml_aws.artifacts.codecs.files import DirectoryCodec, PathCodec
+from flowyml_aws.artifacts.codecs.pickles import PickleCodec
+from flowyml_aws.artifacts.codecs.plain import BytesCodec, JsonCodec, TextCodec
+from flowyml_aws.artifacts.errors import UnstorableValueError
+from flowyml_aws.core.errors import MissingExtraError, SettingsError
+
+__all__ = ["ENTRY_POINTS", "choose_codec", "codec_id", "find_codec", "third_party_codecs"]
+
+ENTRY_POINTS = "flowyml_aws.codecs"
+"""Entry point group; each entry is a codec, or a class that makes one without arguments."""
+
+# Safe ones first; the last takes everything.
+_BUILT_IN: tuple[AnyCodec, ...] = (
+    BytesCodec(),
+    TextCodec(),
+    JsonCodec(),
+    NumpyCodec(),
+    PathCodec(),
+    DirectoryCodec(),
+    PickleCodec(),
+)
+_BY_ID = {f"{codec.name}/{codec.version}": codec for codec in _BUILT_IN}
+# Always built in: looking for codecs of others would cost more than storing one of these.
+_SCALARS = frozenset({type(None), bool, int, float, str, bytes})
+
+
+def codec_id(codec: AnyCodec) -> str:
+    """What a ref says about its codec: `<name>/<version>`."""
+    return f"{codec.name}/{codec.version}"
+
+
+def choose_codec(value: Any) -> AnyCodec:
+    """The first codec that accepts a value: third parties', safe ones, pickle.
+
+    Raises:
+        UnstorableValueError: The value could be read only once, or only here.
+        SettingsError: A third party's codec does not load.
+    """
+    if type(value) not in _SCALARS:
+        for codec in third_party_codecs():
+            if codec.accepts(value):
+                return codec
+        _refuse_what_stays_here(value)
+    return next(codec for codec in _BUILT_IN if codec.accepts(value))
+
+
+def find_codec(identity: str) -> AnyCodec:
+    """The codec of a ref.
+
+    Raises:
+        MissingExtraError: No installed codec has this name and version.
+        SettingsError: A third party's codec does not load.
+    """
+    if identity in _BY_ID:
+        return _BY_ID[identity]
+    others = {codec_id(codec): codec for codec in third_party_codecs()}
+    if identity in others:
+        return others[identity]
+    name = identity.partition("/")[0]
+    known = [known for known in (*_BY_ID, *others) if known.partition("/")[0] == name]
+    if known:
+        raise MissingExtraError(
+            what=f"No codec reads {identity!r}",
+            why=f"installed here: {', '.join(known)}",
+            fix="install the version of flowyml-aws, or of the codec's package, that stored it",
+        )
+    raise MissingExtraError(
+        what=f"No codec reads {identity!r}",
+        why=f"no installed package announces a codec {name!r} under {ENTRY_POINTS!r}",
+        fix=f"install the package with the codec {name!r} here and in the image",
+    )
+
+
+@cache
+def third_party_codecs() -> tuple[AnyCodec, ...]:
+    """Codecs of installed packages, by entry point name; looked for once in a process.
+
+    Raises:
+        SettingsError: One does not load, or has the name of another.
+    """
+    from importlib.metadata import entry_points  # not needed by jobs that store only scalars
+
+    codecs: dict[str, AnyCodec] = {}
+    for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
+        package = entry.dist.name if entry.dist else "a package"
+        try:
+            loaded = entry.load()
+            codec: AnyCodec = loaded() if isinstance(loaded, type) else loaded
+            identity = codec_id(codec)
+        except Exception as error:  # importing a package can raise anything
+            raise SettingsError(
+                what=f"The codec {entry.name!r} of {package} does not load",
+                why=f"{entry.value}: {type(error).__name__}: {error}",
+                fix=f"install another version of {package}, or uninstall it",
+            ) from error
+        if identity in _BY_ID or identity in codecs:
+            raise SettingsError(
+                what=f"The codec {entry.name!r} of {package} can't be used",
+                why=f"there is another codec {identity!r}",
+                fix=f"uninstall {package}, or the other package",
+            )
+        codecs[identity] = codec
+    return tuple(codecs.values())
+
+
+def _refuse_what_stays_here(value: Any) -> None:
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    if isinstance(value, io.IOBase):
+        if type(value) in (io.BytesIO, io.StringIO):
+            return
+        why = f"{kind} is an open file of this process"
+        fix = "close it and return its Path, or return what it contains"
+    elif isinstance(value, CoroutineType | AsyncGeneratorType):
+        why, fix = f"{kind} is code that has not run yet", "await it inside the step"
+    elif isinstance(value, GeneratorType) or _is_standard_iterator(value):
+        why = f"{kind} can be read only once, and only by this process"
+        fix = "return list(...) of it, or write it to a file and return its Path"
+    elif type(value) is type(Path()) and not (value.is_file() or value.is_dir()):
+        why = f"there is no file or folder at {value}"
+        fix = "write the file before the step returns, or return str(path) to pass only its name"
+    else:
+        return
+    raise UnstorableValueError(what=f"A value of {kind} can't be stored", why=why, fix=fix)
+
+
+def _is_standard_iterator(value: Any) -> bool:
+    # Iterators of users' classes may well be values: only those of the language are refused.
+    return hasattr(value, "__next__") and type(value).__module__ in sys.stdlib_module_names

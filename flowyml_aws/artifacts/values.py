@@ -1,0 +1,190 @@
+"""Values of assets into a store and out of it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+import uuid
+from pathlib import Path
+from typing import Any
+
+from flowyml_aws.artifacts.codecs.codec import AnyCodec, Codec, FileCodec
+from flowyml_aws.artifacts.codecs.selection import choose_codec, codec_id, find_codec
+from flowyml_aws.artifacts.content import Content
+from flowyml_aws.artifacts.errors import UnstorableValueError
+from flowyml_aws.artifacts.layout import artifact_key
+from flowyml_aws.artifacts.reading import read_to_file, read_to_memory
+from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.core.errors import (
+    ArtifactNotFoundError,
+    DamagedArtifactError,
+    FlowymlError,
+    MissingExtraError,
+    SettingsError,
+)
+
+__all__ = ["load_value", "save_value"]
+
+
+def save_value(store: ArtifactStore, asset: str, value: Any) -> ArtifactRef:
+    """Store a value under its content's digest; content that lies there is not sent again.
+
+    Args:
+        store: Where to.
+        asset: For errors.
+        value: Must not change meanwhile.
+
+    Raises:
+        UnstorableValueError: The value would not come back the same.
+    """
+    codec, content = _encoded(asset, value)
+    key = artifact_key(content.sha256)
+    try:
+        store.upload(key, content)
+    except UnstorableValueError as error:
+        raise _unstorable(asset, error.why, error.fix) from error
+    return ArtifactRef(
+        uri=f"{store.uri}/{key}",
+        sha256=content.sha256,
+        size_bytes=content.size_bytes,
+        codec=codec_id(codec),
+        filename=content.filename,
+    )
+
+
+def load_value(store: ArtifactStore, ref: ArtifactRef, asset: str, folder: Path) -> Any:
+    """The value of a ref. Nothing is decoded before all of its bytes are verified.
+
+    Args:
+        store: Where it lies.
+        ref: What `save_value` returned.
+        asset: For errors.
+        folder: Files and folders that are values are put below it, each in a folder of its own.
+
+    Raises:
+        ArtifactNotFoundError: Nothing lies there.
+        DamagedArtifactError: The bytes are not those of the ref, or not of its codec.
+        MissingExtraError: The codec, or a package that the value needs, is not installed.
+    """
+    key = artifact_key(ref.sha256)
+    if not ref.uri.endswith(f"/{key}"):
+        raise DamagedArtifactError(
+            what=f"The ref of asset {asset!r} contradicts itself",
+            why=f"expected a URI ending in {key}, found {ref.uri}",
+            fix="run the step that produces the asset again; nothing was read",
+        )
+    codec = find_codec(ref.codec)
+    try:
+        if isinstance(codec, FileCodec):
+            return _load_file(store, ref, asset, folder, codec)
+        return _load(store, ref, asset, codec)
+    except ArtifactNotFoundError as error:
+        raise ArtifactNotFoundError(
+            what=f"The value of asset {asset!r} is missing",
+            why=f"expected {_facts(ref)} at {store.uri}/{key}, found nothing",
+            fix="run the step that produces the asset again",
+        ) from error
+
+
+def _encoded(asset: str, value: Any) -> tuple[AnyCodec, Content]:
+    try:
+        codec = choose_codec(value)
+        content = codec.encode(value)
+        _ = content.part_digests  # reads files: what is wrong with them shows here
+    except SettingsError:
+        raise
+    except FlowymlError as error:
+        raise _unstorable(asset, error.why, error.fix) from error
+    except Exception as error:  # pickling runs code of the value's classes: it can raise anything
+        raise _unstorable(
+            asset,
+            f"{type(value).__qualname__}: {type(error).__name__}: {error}",
+            "return plain data (numbers, lists, arrays, a Path to a file) instead of locks, "
+            "connections, open files or other handles",
+        ) from error
+    return codec, content
+
+
+def _unstorable(asset: str, why: str, fix: str) -> UnstorableValueError:
+    return UnstorableValueError(
+        what=f"The value of asset {asset!r} can't be stored", why=why, fix=fix
+    )
+
+
+def _load(store: ArtifactStore, ref: ArtifactRef, asset: str, codec: Codec) -> Any:
+    try:
+        data = read_to_memory(store, artifact_key(ref.sha256), ref.size_bytes, ref.sha256)
+    except DamagedArtifactError as error:
+        raise _damaged(store, ref, asset, error) from error
+    except MemoryError as error:
+        raise FlowymlError(
+            what=f"The value of asset {asset!r} does not fit into memory",
+            why=f"it has {ref.size_bytes} bytes",
+            fix="give the step's resources more memory",
+        ) from error
+    try:
+        return codec.decode(data)
+    except Exception as error:  # unpickling runs code of the value's classes
+        raise _undecodable(ref, asset, error) from error
+
+
+def _load_file(
+    store: ArtifactStore, ref: ArtifactRef, asset: str, folder: Path, codec: FileCodec
+) -> Any:
+    name = ref.filename
+    if not name or name in (".", "..") or "/" in name or "\0" in name:
+        raise DamagedArtifactError(
+            what=f"The ref of asset {asset!r} names no file",
+            why=f"expected a plain file name, found {name!r}",
+            fix="run the step that produces the asset again; nothing was written",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    landed = folder / f".{uuid.uuid4().hex}"
+    try:
+        read_to_file(store, artifact_key(ref.sha256), ref.size_bytes, ref.sha256, landed)
+        place = Path(tempfile.mkdtemp(prefix=re.sub(r"\W", "_", asset)[:40] + "-", dir=folder))
+        try:
+            return codec.decode_file(landed, place / name)
+        except BaseException:
+            shutil.rmtree(place)
+            raise
+    except DamagedArtifactError as error:
+        raise _damaged(store, ref, asset, error) from error
+    except OSError:
+        raise  # of this machine's disk, not of the value
+    except Exception as error:  # a third party's codec can raise anything
+        raise _undecodable(ref, asset, error) from error
+    finally:
+        landed.unlink(missing_ok=True)
+
+
+def _facts(ref: ArtifactRef) -> str:
+    return f"{ref.size_bytes} bytes with SHA-256 {ref.sha256}"
+
+
+def _damaged(
+    store: ArtifactStore, ref: ArtifactRef, asset: str, error: DamagedArtifactError
+) -> DamagedArtifactError:
+    uri = f"{store.uri}/{artifact_key(ref.sha256)}"
+    return DamagedArtifactError(
+        what=f"The value of asset {asset!r} is damaged: {uri}",
+        why=f"expected {_facts(ref)}, found: {error.why}",
+        fix=f"remove {uri}, then run the step that produces the asset again",
+    )
+
+
+def _undecodable(ref: ArtifactRef, asset: str, error: Exception) -> FlowymlError:
+    told = f"{type(error).__name__}: {error}"
+    if isinstance(error, ImportError):
+        return MissingExtraError(
+            what=f"The value of asset {asset!r} can't be read here",
+            why=f"{ref.codec} at {ref.uri} needs a module that is not there: {told}",
+            fix=f"install {error.name or 'it'} here, in the version of the job that stored it",
+        )
+    return DamagedArtifactError(
+        what=f"The value of asset {asset!r} can't be read: {ref.uri}",
+        why=f"its {_facts(ref)} are there, but codec {ref.codec} fails on them: {told}",
+        fix="use the code and packages of the job that stored it, or run its step again",
+    )

@@ -1,0 +1,52 @@
+"""An AWS account inside the process, for testing pipelines without one.
+
+`Emulator` serves S3, Batch, CloudWatch Logs, IAM and EC2 on a local port and really runs Batch
+jobs, as processes of this machine:
+
+    from flowyml_aws.testing import Emulator
+
+    with Emulator() as aws:
+        aws.client("batch").submit_job(...)
+
+pytest has it as the fixture `aws_emulator`. It needs the extra `flowyml-aws[testing]`; nothing of
+it is imported before a name is used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from flowyml_aws.core.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from flowyml_aws.testing.calls import ApiCall
+    from flowyml_aws.testing.capacity import Capacity
+    from flowyml_aws.testing.emulator import Emulator
+    from flowyml_aws.testing.foreground import serve
+
+__all__ = ["ApiCall", "Capacity", "Emulator", "serve"]
+
+_MODULES = {
+    "ApiCall": "calls",
+    "Capacity": "capacity",
+    "Emulator": "emulator",
+    "serve": "foreground",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    try:
+        module = import_module(f"{__name__}.{_MODULES[name]}")
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "flowyml_aws":
+            raise
+        raise MissingExtraError(
+            what=f"flowyml_aws.testing.{name} can't be imported",
+            why=f"the module {error.name!r} is not installed",
+            fix="pip install 'flowyml-aws[testing]'",
+        ) from error
+    return getattr(module, name)

@@ -1,0 +1,153 @@
+"""The account that an emulator starts with: a bucket, roles, and Batch queues for CPUs and GPUs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from moto.batch.models import BatchBackend, batch_backends
+from moto.core.base_backend import AccountSpecificBackend, BackendDict
+from moto.core.model_instances import reset_model_data
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.ec2.models import ec2_backends
+from moto.ec2.models.instance_types import INSTANCE_FAMILIES
+from moto.ec2.models.subnets import Subnet
+from moto.iam.models import IAMBackend, iam_backends
+from moto.s3.models import s3_backends
+
+__all__ = ["BUCKET", "QUEUES", "REGION", "Account", "create_account", "forget_account"]
+
+REGION = "us-east-1"
+BUCKET = "flowyml-aws-emulator"
+
+# Queue to the instance families of its compute environment: managed, EC2, on demand.
+QUEUES: Mapping[str, tuple[str, ...]] = {
+    "cpu": (
+        *("m5", "m5a", "m6i", "m6a", "m7i", "m7a"),
+        *("c5", "c5a", "c6i", "c6a", "c7i", "c7a"),
+        *("r5", "r5a", "r6i", "r6a", "r7i", "r7a"),
+    ),
+    "gpu-t4": ("g4dn",),
+    "gpu-v100": ("p3",),
+    "gpu-a10g": ("g5",),
+    "gpu-l4": ("g6",),
+    "gpu-l40s": ("g6e",),
+    "gpu-a100": ("p4d", "p4de"),
+    "gpu-h100": ("p5",),
+}
+# AWS accepts them in compute environments, moto's list of instance types is without them.
+_MISSING_FAMILIES = ("p3",)
+# Caches on methods of moto, which would keep every account that ever was.
+_HOARDERS = (
+    (AccountSpecificBackend, "_generate_regions"),
+    (Subnet, "_base_avail_ip_iterator"),
+)
+_WITH_IMAGES = "MOTO_EC2_LOAD_DEFAULT_AMIS"
+_MAX_VCPUS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What clients need to know of the account."""
+
+    job_role_arn: str
+
+
+def create_account() -> Account:
+    """Make the account anew in moto, without what earlier ones left there.
+
+    Goes to moto's backends directly: over HTTP it would take seconds.
+    """
+    forget_account()
+    INSTANCE_FAMILIES.extend(_MISSING_FAMILIES)
+    s3_backends[DEFAULT_ACCOUNT_ID]["aws"].create_bucket(BUCKET, REGION)
+    iam = iam_backends[DEFAULT_ACCOUNT_ID]["aws"]
+    service_role = _create_role(iam, "flowyml-aws-batch", "batch.amazonaws.com")
+    job_role = _create_role(iam, "flowyml-aws-job", "ecs-tasks.amazonaws.com")
+    _create_role(iam, "flowyml-aws-instance", "ec2.amazonaws.com")
+    profile = iam.create_instance_profile("flowyml-aws-instance", "/", ["flowyml-aws-instance"])
+    batch = batch_backends[DEFAULT_ACCOUNT_ID][REGION]
+    subnets, security_group = _network()
+    for queue, families in QUEUES.items():
+        resources = {
+            "type": "EC2",
+            "allocationStrategy": "BEST_FIT_PROGRESSIVE",
+            "minvCpus": 0,
+            "maxvCpus": _MAX_VCPUS,
+            "desiredvCpus": 0,
+            "instanceTypes": list(families),
+            "instanceRole": profile.arn,
+            "subnets": subnets,
+            "securityGroupIds": [security_group],
+        }
+        _create_queue(batch, queue, service_role, resources)
+    return Account(job_role_arn=job_role)
+
+
+def forget_account() -> None:
+    """Undo what was done to moto's state, which belongs to the whole process."""
+    for family in _MISSING_FAMILIES:
+        if family in INSTANCE_FAMILIES:
+            INSTANCE_FAMILIES.remove(family)
+    ec2_backends.clear()  # its reset would build its images, for nobody
+    BackendDict.reset()
+    reset_model_data()
+    for owner, method in _HOARDERS:
+        if clear := getattr(getattr(owner, method, None), "cache_clear", None):
+            clear()
+
+
+def _create_role(iam: IAMBackend, name: str, service: str) -> str:
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+        ],
+    }
+    role = iam.create_role(
+        role_name=name,
+        assume_role_policy_document=json.dumps(trust),
+        path="/",
+        permissions_boundary=None,
+        description="",
+        tags=[],
+        max_session_duration="3600",
+    )
+    return str(role.arn)
+
+
+def _network() -> tuple[list[str], str]:
+    # Without moto's 1,300 images, which take longer than all the rest.
+    is_set = _WITH_IMAGES in os.environ
+    os.environ.setdefault(_WITH_IMAGES, "false")
+    try:
+        ec2 = ec2_backends[DEFAULT_ACCOUNT_ID][REGION]
+    finally:
+        if not is_set:
+            del os.environ[_WITH_IMAGES]
+    vpc = ec2.get_default_vpc()
+    assert vpc is not None  # moto makes one in every new account
+    group = ec2.get_security_group_from_name("default", vpc.id)
+    assert group is not None
+    return [subnet.id for subnet in ec2.get_default_subnets().values()], str(group.id)
+
+
+def _create_queue(
+    batch: BatchBackend, name: str, service_role: str, resources: dict[str, object]
+) -> None:
+    environment = batch.create_compute_environment(
+        compute_environment_name=name,
+        _type="MANAGED",
+        state="ENABLED",
+        compute_resources=resources,
+        service_role=service_role,
+    )
+    batch.create_job_queue(
+        queue_name=name,
+        priority="1",
+        schedule_policy=None,
+        state="ENABLED",
+        compute_env_order=[{"order": "1", "computeEnvironment": environment.arn}],
+    )

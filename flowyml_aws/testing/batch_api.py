@@ -1,0 +1,164 @@
+"""The part of AWS Batch's API that deals with jobs, over the emulator's scheduler.
+
+moto (5.2) keeps the account: compute environments, queues, job definitions, log streams, buckets,
+roles. It is not patched, with one exception: the p3 family, which it does not know (see `account`).
+What it lacks for running pipelines is filled in here, in front of it:
+
+- SubmitJob, DescribeJobs, ListJobs, CancelJob and TerminateJob are answered here. moto needs Docker
+  to run a job, and ignores retry strategies, resource overrides, exit codes, capacity, pages and
+  the limits of requests.
+- RegisterJobDefinition is checked as in AWS. moto checks little, and a revision takes over what it
+  leaves out from the one before.
+- DescribeJobDefinitions also finds `name:revision`.
+- moto is not thread-safe. `server` lets one request in at a time, so that a conditional put is
+  atomic and a listing can't meet a put.
+
+Not emulated: array and multi-node jobs, Fargate, EKS, fair share, container images, memory limits.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from moto.batch.models import BatchBackend, JobDefinition, JobQueue, batch_backends
+from moto.core.models import DEFAULT_ACCOUNT_ID
+
+from flowyml_aws.testing.jobs import Job
+from flowyml_aws.testing.listing import list_jobs
+from flowyml_aws.testing.scheduler import Scheduler
+from flowyml_aws.testing.validation import (
+    ClientException,
+    check_job_definition,
+    check_reason,
+    check_submission,
+)
+
+__all__ = ["BatchApi"]
+
+_MAX_DESCRIBED = 100
+
+Answer = Callable[[Mapping[str, Any], str, int], Mapping[str, Any]]
+Rewrite = Callable[[Mapping[str, Any], str], Mapping[str, Any]]
+
+
+class BatchApi:
+    """AWS Batch's operations on jobs.
+
+    Attributes:
+        answers: Operation to what answers it, from the request, its region and its size in bytes.
+        rewrites: Operation to what makes its request fit for moto, from the request and its region.
+    """
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self.answers: Mapping[str, Answer] = {
+            "SubmitJob": self._submit_job,
+            "DescribeJobs": self._describe_jobs,
+            "ListJobs": self._list_jobs,
+            "CancelJob": self._cancel_job,
+            "TerminateJob": self._terminate_job,
+        }
+        self.rewrites: Mapping[str, Rewrite] = {
+            "RegisterJobDefinition": _registration,
+            "DescribeJobDefinitions": _definitions_query,
+        }
+
+    def _submit_job(self, request: Mapping[str, Any], region: str, size: int) -> dict[str, Any]:
+        check_submission(request, size)
+        backend = batch_backends[DEFAULT_ACCOUNT_ID][region]
+        queue = _queue(backend, request.get("jobQueue", ""))
+        if queue.state != "ENABLED":
+            raise ClientException(f"Job Queue {queue.arn} is not ENABLED")
+        definition = _definition(backend, request.get("jobDefinition", ""))
+        if definition.type != "container" or definition.container_properties is None:
+            raise ClientException("flowyml_aws.testing emulates single-container jobs only")
+        depends_on = request.get("dependsOn") or ()
+        for parent in depends_on:
+            if parent.get("jobId") not in self._scheduler.jobs:
+                raise ClientException(f"Job {parent.get('jobId')} does not exist")
+        timeout = request.get("timeout") or definition.timeout or {}
+        job_id = str(uuid.uuid4())
+        job = Job(
+            arn=f"{queue.arn.partition(':job-queue/')[0]}:job/{job_id}",
+            job_id=job_id,
+            name=request["jobName"],
+            queue_arn=queue.arn,
+            queue_name=queue.name,
+            compute_environment=queue.environments[0].name,
+            definition_arn=definition.arn,
+            definition_name=definition.name,
+            properties=copy.deepcopy(definition.container_properties),
+            overrides=request.get("containerOverrides") or {},
+            parameters={**definition.parameters, **(request.get("parameters") or {})},
+            depends_on=depends_on,
+            retry_strategy=request.get("retryStrategy") or definition.retry_strategy or {},
+            timeout_s=timeout.get("attemptDurationSeconds"),
+            tags=request.get("tags") or {},
+            created_ms=int(time.time() * 1000),
+        )
+        if job.tags:
+            backend.tag_resource(job.arn, dict(job.tags))
+        self._scheduler.submit(job)
+        return {"jobArn": job.arn, "jobId": job_id, "jobName": job.name}
+
+    def _describe_jobs(self, request: Mapping[str, Any], region: str, size: int) -> dict[str, Any]:
+        ids: Sequence[str] = request.get("jobs") or ()
+        if len(ids) > _MAX_DESCRIBED:
+            raise ClientException(f"At most {_MAX_DESCRIBED} jobs can be described in one call")
+        found = (self._job(job_id) for job_id in dict.fromkeys(ids))
+        return {"jobs": [job.detail() for job in found if job is not None]}
+
+    def _list_jobs(self, request: Mapping[str, Any], region: str, size: int) -> dict[str, Any]:
+        if request.get("arrayJobId") or request.get("multiNodeJobId"):
+            raise ClientException("flowyml_aws.testing emulates neither array nor multi-node jobs")
+        queue = _queue(batch_backends[DEFAULT_ACCOUNT_ID][region], request.get("jobQueue") or "")
+        jobs = [job for job in self._scheduler.jobs.values() if job.queue_arn == queue.arn]
+        return list_jobs(jobs, request)
+
+    def _cancel_job(self, request: Mapping[str, Any], region: str, size: int) -> dict[str, Any]:
+        check_reason(request)
+        if job := self._job(request["jobId"]):
+            self._scheduler.cancel(job, request["reason"])
+        return {}
+
+    def _terminate_job(self, request: Mapping[str, Any], region: str, size: int) -> dict[str, Any]:
+        check_reason(request)
+        if job := self._job(request["jobId"]):
+            self._scheduler.terminate(job, request["reason"])
+        return {}
+
+    def _job(self, id_or_arn: str) -> Job | None:
+        return self._scheduler.jobs.get(id_or_arn.rpartition(":job/")[2])
+
+
+def _queue(backend: BatchBackend, name_or_arn: str) -> JobQueue:
+    queue = backend.get_job_queue(name_or_arn)
+    if queue is None:
+        raise ClientException(f"JobQueue {name_or_arn} not found")
+    return queue
+
+
+def _definition(backend: BatchBackend, identifier: str) -> JobDefinition:
+    name, _, revision = identifier.rpartition("job-definition/")[2].partition(":")
+    active = [d for d in backend.describe_job_definitions(name) if d.status == "ACTIVE"]
+    matching = [d for d in active if revision in ("", str(d.revision))]
+    if not matching:
+        raise ClientException(f"JobDefinition {identifier} not found or not ACTIVE")
+    return max(matching, key=lambda d: d.revision)
+
+
+def _registration(request: Mapping[str, Any], region: str) -> dict[str, Any]:
+    check_job_definition(request)
+    # moto copies what is missing from the previous revision.
+    return {"parameters": {}, "retryStrategy": {"attempts": 1}, **request}
+
+
+def _definitions_query(request: Mapping[str, Any], region: str) -> dict[str, Any]:
+    prefix = f"arn:aws:batch:{region}:{DEFAULT_ACCOUNT_ID}:job-definition/"
+    wanted = request.get("jobDefinitions") or ()
+    arns = [prefix + one if ":" in one and not one.startswith("arn:") else one for one in wanted]
+    return {**request, "jobDefinitions": arns} if arns else dict(request)

@@ -1,0 +1,112 @@
+"""Which API call a request to the emulator is."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs
+
+__all__ = ["ApiCall", "api_call", "signing_scope"]
+
+_SCOPE = re.compile(r"Credential=[^/]+/\d+/([^/]+)/([^/]+)/aws4_request")
+
+_BATCH = {
+    name.lower(): name
+    for name in (
+        *("CancelJob", "DescribeJobs", "ListJobs", "SubmitJob", "TerminateJob"),
+        *("DeregisterJobDefinition", "DescribeJobDefinitions", "RegisterJobDefinition"),
+        *("CreateJobQueue", "DeleteJobQueue", "DescribeJobQueues", "UpdateJobQueue"),
+        *("CreateComputeEnvironment", "DeleteComputeEnvironment"),
+        *("DescribeComputeEnvironments", "UpdateComputeEnvironment", "GetJobQueueSnapshot"),
+    )
+}
+# (method, the address has a key, what tells it apart in the query or the headers) -> operation
+_S3 = {
+    ("GET", False, "list-type"): "ListObjectsV2",
+    ("GET", False, "location"): "GetBucketLocation",
+    ("GET", False, "uploads"): "ListMultipartUploads",
+    ("GET", False, "versions"): "ListObjectVersions",
+    ("GET", False, ""): "ListObjects",
+    ("HEAD", False, ""): "HeadBucket",
+    ("PUT", False, ""): "CreateBucket",
+    ("DELETE", False, ""): "DeleteBucket",
+    ("POST", False, "delete"): "DeleteObjects",
+    ("GET", True, "uploadId"): "ListParts",
+    ("GET", True, "attributes"): "GetObjectAttributes",
+    ("GET", True, "tagging"): "GetObjectTagging",
+    ("GET", True, ""): "GetObject",
+    ("HEAD", True, ""): "HeadObject",
+    ("PUT", True, "uploadId"): "UploadPart",
+    ("PUT", True, "tagging"): "PutObjectTagging",
+    ("PUT", True, "x-amz-copy-source"): "CopyObject",
+    ("PUT", True, ""): "PutObject",
+    ("POST", True, "uploads"): "CreateMultipartUpload",
+    ("POST", True, "uploadId"): "CompleteMultipartUpload",
+    ("DELETE", True, "uploadId"): "AbortMultipartUpload",
+    ("DELETE", True, ""): "DeleteObject",
+}
+_RESOURCE_MEMBERS = (
+    *("jobName", "jobId", "jobDefinitionName", "jobDefinition", "jobQueue", "jobQueueName"),
+    *("computeEnvironmentName", "computeEnvironment", "logStreamName", "logGroupName", "Name"),
+)
+
+
+class ApiCall(NamedTuple):
+    """One call that reached the emulator.
+
+    Attributes:
+        service: As in boto3: `batch`, `s3`, `logs`, …
+        operation: As in the API reference: `SubmitJob`, `PutObject`, …
+        resource: What it is about where that is cheap to tell: a job's name or id, `bucket/key`, …
+    """
+
+    service: str
+    operation: str
+    resource: str
+
+
+def signing_scope(environ: Mapping[str, Any]) -> tuple[str, str]:
+    """The region and service that a request is signed for; S3 in us-east-1 when unsigned."""
+    signed = environ.get("HTTP_AUTHORIZATION", "")
+    if not signed and "X-Amz-Credential" in (query := parse_qs(environ.get("QUERY_STRING", ""))):
+        signed = f"Credential={query['X-Amz-Credential'][0]}"
+    match = _SCOPE.search(signed)
+    return (match[1], match[2]) if match else ("us-east-1", "s3")
+
+
+def api_call(environ: Mapping[str, Any], body: bytes) -> ApiCall:
+    """The API call in a WSGI request whose body has been read."""
+    _, service = signing_scope(environ)
+    method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+    if service == "s3":
+        return ApiCall(service, _s3_operation(environ, method, path), path.strip("/"))
+    if target := environ.get("HTTP_X_AMZ_TARGET"):
+        return ApiCall(service, target.rpartition(".")[2], _resource(body))
+    if service == "batch":
+        operation = _BATCH.get(path.rpartition("/")[2])
+        return ApiCall(service, operation or f"{method} {path}", _resource(body))
+    if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
+        action = parse_qs(body.decode()).get("Action", [path])[0]
+        return ApiCall(service, action, "")
+    return ApiCall(service, f"{method} {path}", "")
+
+
+def _s3_operation(environ: Mapping[str, Any], method: str, path: str) -> str:
+    if path == "/":
+        return "ListBuckets"
+    has_key = "/" in path.strip("/")
+    marks = [*parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)]
+    if "HTTP_X_AMZ_COPY_SOURCE" in environ:
+        marks.append("x-amz-copy-source")
+    known = (_S3.get((method, has_key, mark)) for mark in (*marks, ""))
+    return next((operation for operation in known if operation), f"{method} {path}")
+
+
+def _resource(body: bytes) -> str:
+    try:
+        members = json.loads(body) if body else {}
+    except ValueError:
+        return ""
+    return next((str(members[name]) for name in _RESOURCE_MEMBERS if name in members), "")

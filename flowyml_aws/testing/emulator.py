@@ -1,0 +1,255 @@
+"""The emulator: an AWS account on a local port whose Batch jobs really run."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+from threading import Lock, RLock
+from types import TracebackType
+from typing import Any
+
+import botocore.session
+from boto3 import Session
+from botocore.config import Config
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.logs.exceptions import ResourceNotFoundException
+from moto.logs.models import logs_backends
+
+import flowyml_aws
+from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.testing.account import BUCKET, QUEUES, REGION, create_account, forget_account
+from flowyml_aws.testing.batch_api import BatchApi
+from flowyml_aws.testing.calls import ApiCall
+from flowyml_aws.testing.capacity import Capacity
+from flowyml_aws.testing.scheduler import Scheduler
+from flowyml_aws.testing.server import Application, Server
+
+__all__ = ["Emulator"]
+
+_IMAGE = "flowyml-aws/emulator:latest"
+_ACCESS_KEY = "emulator"
+_KEPT_VARIABLES = ("PATH", "HOME", "LANG")
+
+# moto's state belongs to the process.
+_only_one = Lock()
+
+
+class Emulator:
+    """An AWS account with S3, Batch, CloudWatch Logs, IAM and EC2, while a `with` lasts.
+
+    Batch jobs run as processes of this Python, in folders of their own. They can import
+    `flowyml_aws` and what is installed, and nothing of the project under test. A process has one
+    emulator at a time, and each starts with a fresh account. It ends with the interpreter and takes
+    its jobs with it, unless the interpreter is killed by SIGKILL.
+
+    Args:
+        capacity: What the running jobs share; what does not fit stays RUNNABLE. None is unlimited.
+        time_scale: Real seconds for each second of a timeout or grace period: 0.01 makes AWS's
+            shortest timeout, 60 s, last 0.6 s.
+        stop_grace_s: From SIGTERM to SIGKILL, as AWS's agent waits by default.
+        port: Where to listen; 0 is any free one.
+
+    Attributes:
+        endpoint_url: Where the services are.
+        environment: The variables that a client needs: boto3's, and the account's settings for
+            `flowyml_aws`.
+        calls: Every API call that arrived, from clients and jobs. Clear it to count anew.
+    """
+
+    endpoint_url: str
+    environment: dict[str, str]
+    calls: list[ApiCall]
+
+    def __init__(
+        self,
+        *,
+        capacity: Capacity | None = None,
+        time_scale: float = 1.0,
+        stop_grace_s: float = 30.0,
+        port: int = 0,
+    ) -> None:
+        if time_scale <= 0 or stop_grace_s < 0:
+            raise SettingsError(
+                what=f"time_scale={time_scale}, stop_grace_s={stop_grace_s}",
+                why="times can't run backwards",
+                fix="give a positive time_scale and a stop_grace_s of at least 0",
+            )
+        self._capacity = capacity
+        self._time_scale = time_scale
+        self._stop_grace_s = stop_grace_s
+        self._wanted_port = port
+        self._lock = RLock()
+        self._clients: dict[str, Any] = {}
+        self._scheduler: Scheduler | None = None
+        self._server: Server | None = None
+        self._folder: Path | None = None
+        self._has_started = False
+
+    def __enter__(self) -> Emulator:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Create the account and serve it.
+
+        Raises:
+            SettingsError: Another emulator runs in this process, or the port can't be had.
+        """
+        if not _only_one.acquire(blocking=False):
+            raise SettingsError(
+                what="The emulator can't start",
+                why="one is already running in this process",
+                fix="stop it first, or start the other one in a process of its own",
+            )
+        self._has_started = True
+        atexit.register(self.stop)
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start(self) -> None:
+        account = create_account()
+        self._folder = Path(tempfile.mkdtemp(prefix="flowyml-aws-emulator-"))
+        image = self._folder / "image"
+        image.mkdir()
+        # The package alone, as if installed: its checkout holds modules that no image has.
+        package = Path(flowyml_aws.__path__[0]).resolve()
+        (image / "flowyml_aws").symlink_to(package, target_is_directory=True)
+        inherited = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+        job_environment = {
+            **inherited,
+            "PYTHONPATH": str(image),
+            "PYTHONUNBUFFERED": "1",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }
+        self._scheduler = Scheduler(
+            self._lock,
+            capacity=self._capacity,
+            folder=self._folder / "jobs",
+            environment=job_environment,
+            write_log=self._write_log,
+            time_scale=self._time_scale,
+            stop_grace_s=self._stop_grace_s,
+        )
+        application = Application(BatchApi(self._scheduler), self._lock)
+        self._server = Server(application, self._wanted_port)
+        self.calls = application.calls
+        self.endpoint_url = f"http://127.0.0.1:{self._server.port}"
+        aws = {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ACCESS_KEY_ID": _ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": _ACCESS_KEY,
+            "AWS_DEFAULT_REGION": REGION,
+        }
+        job_environment.update(aws)
+        self.environment = {
+            **aws,
+            "FLOWYML_AWS_STORE": f"s3://{BUCKET}/flowyml",
+            "FLOWYML_AWS_QUEUES": ",".join(QUEUES),
+            "FLOWYML_AWS_IMAGE": _IMAGE,
+            "FLOWYML_AWS_JOB_ROLE": account.job_role_arn,
+        }
+
+    def stop(self) -> None:
+        """Kill the jobs and end the service; does nothing when it is not running."""
+        if not self._has_started:
+            return
+        self._has_started = False
+        atexit.unregister(self.stop)
+        try:
+            if self._scheduler is not None:
+                self._scheduler.stop()
+            if self._server is not None:
+                self._server.stop()
+            for client in self._clients.values():
+                client.close()
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+            with self._lock:
+                forget_account()
+        finally:
+            self._clients, self._scheduler, self._server, self._folder = {}, None, None, None
+            _only_one.release()
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of this account, whatever AWS settings the environment has."""
+        with self._lock:
+            if service not in self._clients:
+                direct = Config(proxies={}, use_dualstack_endpoint=False, use_fips_endpoint=False)
+                self._clients[service] = _session().client(
+                    service, endpoint_url=self.endpoint_url, config=direct
+                )
+            return self._clients[service]
+
+    def lose_host(self, job_id: str) -> None:
+        """Reclaim the instance that a job runs on, as EC2 spot does: SIGTERM, then SIGKILL.
+
+        Raises:
+            LookupError: There is no such job.
+            ValueError: The job is on no instance now.
+        """
+        scheduler = self._running_scheduler()
+        with self._lock:
+            if job_id not in scheduler.jobs:
+                raise LookupError(f"no job {job_id}")
+            scheduler.lose_host(scheduler.jobs[job_id])
+
+    def job_processes(self) -> dict[str, int]:
+        """The processes that run now: job id to process id."""
+        return self._running_scheduler().processes()
+
+    def _running_scheduler(self) -> Scheduler:
+        if self._scheduler is None:
+            raise SettingsError(
+                what="The emulator is not running",
+                why="it was not started, or it was stopped",
+                fix="use it inside `with Emulator() as aws:`",
+            )
+        return self._scheduler
+
+    def _write_log(self, group: str, stream: str, lines: list[str]) -> None:
+        now_ms = int(time.time() * 1000)
+        with self._lock:
+            logs = logs_backends[DEFAULT_ACCOUNT_ID][REGION]
+            if not lines:
+                logs.ensure_log_group(group)
+                logs.ensure_log_stream(group, stream)
+                return
+            try:
+                events = [{"timestamp": now_ms, "message": line} for line in lines]
+                logs.put_log_events(group, stream, events)
+            except ResourceNotFoundException:
+                pass  # a client has deleted the stream: what is still said is lost, as in AWS
+
+
+@cache  # it keeps the service models, which are slow to read
+def _session() -> Any:  # its stubs know literal service names only
+    core = botocore.session.Session(
+        session_vars={
+            "profile": (None, None, None, None),
+            "config_file": (None, None, os.devnull, None),
+            "credentials_file": (None, None, os.devnull, None),
+        }
+    )
+    return Session(
+        aws_access_key_id=_ACCESS_KEY,
+        aws_secret_access_key=_ACCESS_KEY,
+        region_name=REGION,
+        botocore_session=core,
+    )

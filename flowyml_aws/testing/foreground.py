@@ -1,0 +1,59 @@
+"""The emulator in the foreground, for clients in other terminals."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+from types import FrameType
+from typing import TextIO
+
+from flowyml_aws.testing.capacity import Capacity
+
+__all__ = ["serve"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def serve(
+    *,
+    port: int = 0,
+    capacity: Capacity | None = None,
+    time_scale: float = 1.0,
+    out: TextIO | None = None,
+) -> None:
+    """Serve an emulated account until Ctrl-C, SIGTERM or SIGHUP; call it on the main thread.
+
+    Args:
+        port: Where to listen; 0 is any free one.
+        capacity: As of `Emulator`.
+        time_scale: As of `Emulator`.
+        out: Gets one `export NAME=value` line for each setting, in shell syntax; stdout by default.
+
+    Raises:
+        SettingsError: The port can't be had.
+    """
+    out = sys.stdout if out is None else out
+    # Before moto is imported: it stumbles over a profile that is not configured.
+    os.environ.pop("AWS_PROFILE", None)
+    from flowyml_aws.testing import Emulator
+
+    # A pipe, not an Event: setting an Event in a signal handler can deadlock with waiting for it.
+    readable, writable = os.pipe()
+
+    def ask_to_stop(number: int, frame: FrameType | None) -> None:
+        os.write(writable, b"x")
+
+    previous = {number: signal.signal(number, ask_to_stop) for number in _SIGNALS}
+    try:
+        with Emulator(port=port, capacity=capacity, time_scale=time_scale) as aws:
+            for name, value in aws.environment.items():
+                print(f"export {name}={shlex.quote(value)}", file=out)
+            out.flush()
+            os.read(readable, 1)
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        os.close(readable)
+        os.close(writable)

@@ -1,0 +1,231 @@
+"""An AWS Batch job as the emulator keeps it, and as DescribeJobs and ListJobs tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from flowyml_aws.testing.capacity import Capacity, needs, resource_requirements
+from flowyml_aws.testing.process import JobProcess
+from flowyml_aws.testing.retry import Outcome
+
+__all__ = ["Attempt", "Job", "Status"]
+
+_DEFAULT_LOG_GROUP = "/aws/batch/job"
+
+
+class Status(str, Enum):
+    """AWS Batch's states of a job, in order."""
+
+    SUBMITTED = "SUBMITTED"
+    PENDING = "PENDING"
+    RUNNABLE = "RUNNABLE"
+    STARTING = "STARTING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+
+    @property
+    def is_before_starting(self) -> bool:
+        """Whether CancelJob still works."""
+        return self in (Status.SUBMITTED, Status.PENDING, Status.RUNNABLE)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the job has ended."""
+        return self in (Status.SUCCEEDED, Status.FAILED)
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """One attempt of a job, from STARTING to its end.
+
+    Attributes:
+        task_arn: The ECS task, whose id ends the name of the log stream.
+        instance_id: The EC2 instance that it is on.
+        process: None until it is started.
+        started_ms: Unix time; None until it runs.
+        timeout_at: When it exceeds its timeout; as all clocks of the scheduler, monotonic seconds.
+        kill_at: When SIGKILL follows the SIGTERM that was sent.
+        stopped: Why it was told to stop, if it was: this then is its outcome.
+        is_host_lost: Whether its instance went away.
+    """
+
+    number: int
+    task_arn: str
+    instance_id: str
+    log_stream: str
+    process: JobProcess | None = None
+    started_ms: int | None = None
+    timeout_at: float | None = None
+    kill_at: float | None = None
+    stopped: Outcome | None = None
+    is_host_lost: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A submitted job.
+
+    Attributes:
+        queue_arn, queue_name, compute_environment: Where it was submitted.
+        definition_arn, definition_name, properties: Its definition, with the container properties.
+        overrides: The container overrides of its submission.
+        retry_strategy, timeout_s: The submission's, else the definition's.
+        attempts: The ended attempts, as DescribeJobs tells them.
+        attempt: The latest attempt, running or ended.
+    """
+
+    arn: str
+    job_id: str
+    name: str
+    queue_arn: str
+    queue_name: str
+    compute_environment: str
+    definition_arn: str
+    definition_name: str
+    properties: Mapping[str, Any]
+    overrides: Mapping[str, Any]
+    parameters: Mapping[str, str]
+    depends_on: Sequence[Mapping[str, str]]
+    retry_strategy: Mapping[str, Any]
+    timeout_s: int | None
+    tags: Mapping[str, str]
+    created_ms: int
+    status: Status = Status.SUBMITTED
+    status_reason: str | None = None
+    stopped_ms: int | None = None
+    is_cancelled: bool = False
+    is_terminated: bool = False
+    attempt: Attempt | None = None
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+    outcome: Outcome | None = None
+
+    @property
+    def requirements(self) -> list[dict[str, str]]:
+        """Its resource requirements, overrides applied."""
+        return resource_requirements(self.properties, self.overrides)
+
+    @property
+    def needs(self) -> Capacity:
+        """What it takes from the account while it runs."""
+        return needs(self.requirements)
+
+    @property
+    def command(self) -> list[str]:
+        """Its command with the parameters filled in (`Ref::name`)."""
+        parts = self.overrides.get("command") or self.properties.get("command") or ()
+        filled = []
+        for part in parts:
+            for name, value in self.parameters.items():
+                part = part.replace(f"Ref::{name}", value)
+            filled.append(part)
+        return filled
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The definition's environment and its overrides."""
+        entries = (
+            *(self.properties.get("environment") or ()),
+            *(self.overrides.get("environment") or ()),
+        )
+        return {entry["name"]: entry.get("value", "") for entry in entries}
+
+    @property
+    def log_group(self) -> str:
+        """Where its output goes."""
+        return str(self._log_options.get("awslogs-group", _DEFAULT_LOG_GROUP))
+
+    @property
+    def log_stream_prefix(self) -> str:
+        """How the names of its log streams begin."""
+        return str(self._log_options.get("awslogs-stream-prefix", self.definition_name))
+
+    @property
+    def _log_options(self) -> Mapping[str, str]:
+        options: Mapping[str, str] | None
+        options = (self.properties.get("logConfiguration") or {}).get("options")
+        return options or {}
+
+    def summary(self) -> dict[str, Any]:
+        """The job in ListJobs' answer."""
+        container = {"exitCode": self._exit_code, "reason": self._reason}
+        return _present(
+            jobArn=self.arn,
+            jobId=self.job_id,
+            jobName=self.name,
+            createdAt=self.created_ms,
+            status=self.status.value,
+            statusReason=self.status_reason,
+            startedAt=self.attempt.started_ms if self.attempt else None,
+            stoppedAt=self.stopped_ms,
+            container=_present(**container) or None,
+            jobDefinition=self.definition_arn,
+        )
+
+    def detail(self) -> dict[str, Any]:
+        """The job in DescribeJobs' answer."""
+        return self.summary() | _present(
+            jobQueue=self.queue_arn,
+            attempts=list(self.attempts),
+            retryStrategy={"attempts": 1, "evaluateOnExit": [], **self.retry_strategy},
+            dependsOn=list(self.depends_on),
+            parameters=dict(self.parameters),
+            timeout={"attemptDurationSeconds": self.timeout_s} if self.timeout_s else None,
+            tags=dict(self.tags),
+            platformCapabilities=["EC2"],
+            propagateTags=False,
+            isCancelled=self.is_cancelled,
+            isTerminated=self.is_terminated,
+            container=self._container(),
+        )
+
+    def _container(self) -> dict[str, Any]:
+        merged = {**self.properties}
+        for deprecated in ("vcpus", "memory"):
+            merged.pop(deprecated, None)
+        if "command" in self.overrides:
+            merged["command"] = self.overrides["command"]
+        merged["environment"] = [
+            {"name": name, "value": value} for name, value in self.environment.items()
+        ]
+        merged["resourceRequirements"] = self.requirements
+        placed = _attempt_container(self.attempt) if self.attempt else {}
+        return merged | placed | _present(exitCode=self._exit_code, reason=self._reason)
+
+    @property
+    def _exit_code(self) -> int | None:
+        return self.outcome.exit_code if self.outcome else None
+
+    @property
+    def _reason(self) -> str | None:
+        return self.outcome.reason if self.outcome else None
+
+    def record(self, attempt: Attempt, outcome: Outcome, stopped_ms: int) -> None:
+        """Note how an attempt ended."""
+        self.outcome, self.status_reason = outcome, outcome.status_reason
+        self.attempts.append(
+            _present(
+                container=_attempt_container(attempt)
+                | _present(exitCode=outcome.exit_code, reason=outcome.reason),
+                startedAt=attempt.started_ms,
+                stoppedAt=stopped_ms,
+                statusReason=outcome.status_reason,
+            )
+        )
+
+
+def _attempt_container(attempt: Attempt) -> dict[str, Any]:
+    arn = attempt.task_arn.replace(":task/", ":container-instance/").rpartition("/")[0]
+    return _present(
+        containerInstanceArn=f"{arn}/{attempt.instance_id.removeprefix('i-')}",
+        taskArn=attempt.task_arn,
+        logStreamName=attempt.log_stream if attempt.started_ms else None,
+        networkInterfaces=[],
+    )
+
+
+def _present(**members: Any) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}

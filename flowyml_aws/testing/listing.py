@@ -1,0 +1,78 @@
+"""AWS Batch's ListJobs: filters, order and pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flowyml_aws.testing.jobs import Job, Status
+from flowyml_aws.testing.validation import ClientException
+
+__all__ = ["list_jobs"]
+
+_FILTERS = ("JOB_NAME", "JOB_DEFINITION", "BEFORE_CREATED_AT", "AFTER_CREATED_AT")
+
+
+def list_jobs(jobs: Sequence[Job], request: Mapping[str, Any]) -> dict[str, Any]:
+    """One page of a queue's jobs, the latest first.
+
+    Args:
+        jobs: All jobs of the queue, in the order of their submission.
+        request: ListJobs' members. With a filter, `jobStatus` is ignored; without both, the running
+            jobs are listed (AWS Batch API reference, ListJobs).
+
+    Raises:
+        ClientException: AWS would refuse the request.
+    """
+    filters = request.get("filters") or ()
+    if filters:
+        if len(filters) > 1:
+            raise ClientException("Only one filter can be given")
+        matching = [job for job in jobs if _matches(job, filters[0])]
+    else:
+        wanted = _status(request.get("jobStatus") or Status.RUNNING.value)
+        matching = [job for job in jobs if job.status is wanted]
+    limit = min(request.get("maxResults") or 1000, 100 if filters else 1000)
+    # A page goes on behind the last job of the one before: new jobs in front do not shift it.
+    ordered = matching[::-1]
+    if token := request.get("nextToken"):
+        older = {job.job_id for job in jobs[: _position(jobs, token)]}
+        ordered = [job for job in ordered if job.job_id in older]
+    page: dict[str, Any] = {"jobSummaryList": [job.summary() for job in ordered[:limit]]}
+    if len(ordered) > limit:
+        page["nextToken"] = ordered[limit - 1].job_id
+    return page
+
+
+def _position(jobs: Sequence[Job], token: str) -> int:
+    for position, job in enumerate(jobs):
+        if job.job_id == token:
+            return position
+    raise ClientException("Invalid nextToken")
+
+
+def _status(name: str) -> Status:
+    try:
+        return Status(name)
+    except ValueError:
+        names = " | ".join(status.value for status in Status)
+        raise ClientException(f"Job status is not one of {names}") from None
+
+
+def _matches(job: Job, one: Mapping[str, Any]) -> bool:
+    kind, values = one.get("name"), one.get("values") or ()
+    if kind == "JOB_NAME":
+        return any(_matches_text(value, job.name) for value in values)
+    if kind == "JOB_DEFINITION":
+        texts = (job.definition_arn, job.definition_arn.rpartition("/")[2], job.definition_name)
+        return any(_matches_text(value, text) for value in values for text in texts)
+    if kind == "BEFORE_CREATED_AT":
+        return any(job.created_ms < int(value) for value in values)
+    if kind == "AFTER_CREATED_AT":
+        return any(job.created_ms > int(value) for value in values)
+    raise ClientException(f"The filter must be one of {' | '.join(_FILTERS)}")
+
+
+def _matches_text(pattern: str, text: str) -> bool:
+    pattern, text = pattern.lower(), text.lower()
+    return text.startswith(pattern[:-1]) if pattern.endswith("*") else text == pattern

@@ -1,0 +1,153 @@
+"""The HTTP server: moto's services behind one lock, with the emulator's Batch in front."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import uuid
+from collections.abc import Iterable
+from threading import RLock, Thread
+from typing import Any
+
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import ThreadedWSGIServer
+
+from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.testing.batch_api import BatchApi
+from flowyml_aws.testing.calls import ApiCall, api_call, signing_scope
+from flowyml_aws.testing.validation import ClientException
+
+__all__ = ["Application", "Server"]
+
+_HOST = "127.0.0.1"
+
+
+class Application:
+    """Notes each call, answers what `BatchApi` answers, leaves the rest to moto.
+
+    Attributes:
+        calls: The calls so far, in order.
+    """
+
+    def __init__(
+        self,
+        batch: BatchApi,
+        lock: RLock,
+    ) -> None:
+        self.calls: list[ApiCall] = []
+        self._batch = batch
+        self._lock = lock
+        self._moto = DomainDispatcherApplication(create_backend_app)
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        # The body is read before the lock is taken: a slow client holds up nobody.
+        body = _read_body(environ)
+        environ["wsgi.input"] = io.BytesIO(body)
+        if environ["PATH_INFO"].startswith("/moto-api"):
+            return self._ask_moto(environ, start_response)
+        call = api_call(environ, body)
+        self.calls.append(call)
+        if call.service != "batch":
+            return self._ask_moto(environ, start_response)
+        region, _ = signing_scope(environ)
+        try:
+            if answer := self._batch.answers.get(call.operation):
+                with self._lock:
+                    answered = answer(json.loads(body), region, len(body))
+                    return _respond(start_response, "200 OK", answered)
+            if rewrite := self._batch.rewrites.get(call.operation):
+                body = json.dumps(rewrite(json.loads(body or b"{}"), region)).encode()
+                environ["wsgi.input"] = io.BytesIO(body)
+                environ["CONTENT_LENGTH"] = str(len(body))
+        except ClientException as error:
+            message = f"Error executing request, Exception : {error}, RequestId: {uuid.uuid4()}"
+            kind = type(error).__name__
+            return _respond(start_response, "400 Bad Request", {"message": message}, kind)
+        return self._ask_moto(environ, start_response)
+
+    def _ask_moto(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        with self._lock:
+            answered: Iterable[bytes] = self._moto(environ, start_response)
+            return answered
+
+
+class Server:
+    """Serves an application on a local port until it is stopped.
+
+    Raises:
+        SettingsError: The port can't be had.
+    """
+
+    def __init__(self, application: Application, port: int) -> None:
+        with _listen(port) as listener:
+            self._server = _Server(listener, application)
+        self.port = self._server.port
+        self._is_stopping = False
+        self._thread = Thread(target=self._serve, name="aws-emulator", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take no more requests."""
+        self._is_stopping = True
+        socket.create_connection((_HOST, self.port)).close()  # wakes the thread
+        self._thread.join()
+
+    def _serve(self) -> None:
+        # Not serve_forever: it polls, and takes up to half a second to stop.
+        with self._server:
+            while not self._is_stopping:
+                self._server.handle_request()
+
+
+def _listen(port: int) -> socket.socket:
+    try:
+        if not 0 <= port <= 65535:
+            raise OSError("ports go from 0 to 65535")
+        return socket.create_server((_HOST, port), backlog=1024)
+    except OSError as error:
+        raise SettingsError(
+            what=f"The emulator can't listen on port {port}",
+            why=str(error),
+            fix="take another port, or 0 for a free one",
+        ) from error
+
+
+class _Server(ThreadedWSGIServer):
+    request_queue_size = 1024
+
+    def __init__(self, listener: socket.socket, application: Application) -> None:
+        host, port = listener.getsockname()
+        super().__init__(host, port, application, _Handler, fd=listener.fileno())
+
+
+class _Handler(MotoRequestHandler):
+    # Headers and body leave in two writes: with Nagle's algorithm the second waits for an ACK.
+    disable_nagle_algorithm = True
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Say nothing: `calls` has the requests."""
+
+
+def _read_body(environ: dict[str, Any]) -> bytes:
+    if length := environ.get("CONTENT_LENGTH"):
+        return bytes(environ["wsgi.input"].read(int(length)))
+    if environ.get("wsgi.input_terminated"):
+        return bytes(environ["wsgi.input"].read())
+    return b""
+
+
+def _respond(
+    start_response: Any, status: str, answer: Any, error: str | None = None
+) -> Iterable[bytes]:
+    body = json.dumps(answer).encode()
+    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+    headers.append(("x-amzn-RequestId", str(uuid.uuid4())))
+    if error is not None:
+        headers.append(("x-amzn-ErrorType", error))
+    start_response(status, headers)
+    return [body]

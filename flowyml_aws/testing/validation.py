@@ -1,0 +1,122 @@
+"""The limits of AWS Batch that moto does not check (AWS Batch API reference and service quotas)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+__all__ = ["ClientException", "check_job_definition", "check_reason", "check_submission"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_EXIT_CODE = re.compile(r"[0-9]*\*?")
+_MAX_SUBMISSION_BYTES = 30 * 1024
+_MAX_OVERRIDES_CHARS = 8192
+_MAX_DEPENDENCIES = 20
+_MAX_TAGS = 50
+_MIN_TIMEOUT_S = 60
+
+
+class ClientException(Exception):
+    """What AWS Batch answers (HTTP 400) to a request that it refuses."""
+
+
+def check_submission(request: Mapping[str, Any], size_bytes: int) -> None:
+    """Check what can be told from a SubmitJob request alone.
+
+    Raises:
+        ClientException: AWS would refuse it.
+    """
+    if size_bytes > _MAX_SUBMISSION_BYTES:
+        raise ClientException(f"The job's payload is larger than {_MAX_SUBMISSION_BYTES} bytes")
+    _check_name("Job name", request.get("jobName"))
+    _check_common(request)
+    if len(request.get("dependsOn") or ()) > _MAX_DEPENDENCIES:
+        raise ClientException(f"A job can depend upon a maximum of {_MAX_DEPENDENCIES} jobs")
+    overrides = request.get("containerOverrides") or {}
+    if len(json.dumps(overrides, separators=(",", ":"))) > _MAX_OVERRIDES_CHARS:
+        raise ClientException(
+            f"Container overrides length must be at most {_MAX_OVERRIDES_CHARS} characters"
+        )
+    _check_container(overrides)
+    if request.get("arrayProperties") or request.get("nodeOverrides"):
+        raise ClientException("flowyml_aws.testing emulates neither array nor multi-node jobs")
+
+
+def check_job_definition(request: Mapping[str, Any]) -> None:
+    """Check a RegisterJobDefinition request.
+
+    Raises:
+        ClientException: AWS would refuse it.
+    """
+    _check_name("Job definition name", request.get("jobDefinitionName"))
+    _check_common(request)
+    _check_container(request.get("containerProperties") or {})
+
+
+def check_reason(request: Mapping[str, Any]) -> None:
+    """Check a CancelJob or TerminateJob request.
+
+    Raises:
+        ClientException: AWS would refuse it.
+    """
+    for field in ("jobId", "reason"):
+        if not request.get(field):
+            raise ClientException(f"'{field}' is a required field (cannot be an empty string)")
+    if len(request["reason"]) > 1024:
+        raise ClientException("'reason' can have at most 1024 characters")
+
+
+def _check_name(what: str, name: str | None) -> None:
+    if name is None or not _NAME.fullmatch(name):
+        raise ClientException(f"{what} should match valid pattern: {_NAME.pattern}")
+
+
+def _check_common(request: Mapping[str, Any]) -> None:
+    _check_tags(request.get("tags") or {})
+    _check_retry_strategy(request.get("retryStrategy") or {})
+    timeout_s = (request.get("timeout") or {}).get("attemptDurationSeconds")
+    if timeout_s is not None and timeout_s < _MIN_TIMEOUT_S:
+        raise ClientException(f"Timeout must be at least {_MIN_TIMEOUT_S} seconds")
+
+
+def _check_tags(tags: Mapping[str, str]) -> None:
+    if len(tags) > _MAX_TAGS:
+        raise ClientException(f"A resource can have at most {_MAX_TAGS} tags")
+    for key, value in tags.items():
+        if not 1 <= len(key) <= 128 or len(value) > 256 or key.lower().startswith("aws:"):
+            raise ClientException(f"Invalid tag: {key}")
+
+
+def _check_retry_strategy(strategy: Mapping[str, Any]) -> None:
+    attempts = strategy.get("attempts")
+    if attempts is not None and not 1 <= attempts <= 10:
+        raise ClientException("Attempts must be between 1 and 10")
+    rules: Sequence[Mapping[str, str]] = strategy.get("evaluateOnExit") or ()
+    if len(rules) > 5:
+        raise ClientException("evaluateOnExit can have at most 5 entries")
+    if rules and attempts is None:
+        raise ClientException("attempts must be specified with evaluateOnExit")
+    for rule in rules:
+        if rule.get("action", "").upper() not in ("RETRY", "EXIT"):
+            raise ClientException("The action of evaluateOnExit must be RETRY or EXIT")
+        if not _EXIT_CODE.fullmatch(rule.get("onExitCode", "")):
+            raise ClientException("onExitCode can only have digits, and an asterisk at its end")
+        if any(len(rule.get(field, "")) > 512 for field in ("onReason", "onStatusReason")):
+            raise ClientException("A pattern of evaluateOnExit can have at most 512 characters")
+
+
+def _check_container(container: Mapping[str, Any]) -> None:
+    names: Iterable[str] = (e.get("name", "") for e in container.get("environment") or ())
+    for name in names:
+        if name.startswith("AWS_BATCH"):
+            raise ClientException(f"Environment variable names can't start with AWS_BATCH: {name}")
+    for requirement in container.get("resourceRequirements") or ():
+        kind, value = requirement.get("type"), str(requirement.get("value"))
+        if kind not in ("GPU", "VCPU", "MEMORY"):
+            raise ClientException(f"Unknown resource requirement: {kind}")
+        # Fractions of a vCPU are for Fargate; the emulated compute environments are EC2.
+        least = 4 if kind == "MEMORY" else 1
+        if not value.isdecimal() or int(value) < least:
+            raise ClientException(f"{kind} must be a whole number of at least {least}: {value}")

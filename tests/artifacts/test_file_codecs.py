@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flowyml_aws.artifacts.codecs.files import DirectoryCodec, PathCodec
+from flowyml_aws.artifacts.content import Content
+from flowyml_aws.artifacts.errors import UnstorableValueError
+from tests.artifacts.roundtrip import chosen
+
+
+def packed(folder: Path) -> bytes:
+    return b"".join(DirectoryCodec().encode(folder).parts())
+
+
+def unpacked(data: bytes, tmp_path: Path) -> Path:
+    landed, place = tmp_path / "landed", tmp_path / "place"
+    landed.write_bytes(data)
+    place.mkdir()
+    return DirectoryCodec().decode_file(landed, place / "value")
+
+
+def tar(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as written:
+        for member, data in members:
+            member.size = len(data)
+            written.addfile(member, io.BytesIO(data))
+    return stream.getvalue()
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, link
+    return info
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    (folder / "layers" / "empty").mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "größe\n.txt").write_text("any name")
+    (folder / ("long" * 40)).write_bytes(b"")
+    (folder / "layers" / "0.bin").write_bytes(bytes(range(256)) * 5)
+    (folder / "run").write_text("#!/bin/sh\n")
+    (folder / "run").chmod(0o755)
+    return folder
+
+
+def listing(folder: Path) -> dict[str, bytes | None]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
+def test_files_and_folders_are_stored_as_such_and_not_pickled(folder: Path) -> None:
+    assert chosen(folder) == "directory"
+    assert chosen(folder / "config.json") == "file"
+
+
+def test_the_stored_object_of_a_file_is_the_file(folder: Path) -> None:
+    content = PathCodec().encode(folder / "layers" / "0.bin")
+    assert bytes(content.part(0)) == (folder / "layers" / "0.bin").read_bytes()
+    assert content.filename == "0.bin"
+
+
+def test_a_folder_comes_back_with_everything_in_it(folder: Path, tmp_path: Path) -> None:
+    assert listing(unpacked(packed(folder), tmp_path)) == listing(folder)
+
+
+def test_only_programs_come_back_as_programs(folder: Path, tmp_path: Path) -> None:
+    loaded = unpacked(packed(folder), tmp_path)
+    assert os.access(loaded / "run", os.X_OK)
+    assert (loaded / "config.json").stat().st_mode & 0o111 == 0
+
+
+def test_a_stored_folder_is_a_tar_that_python_reads(folder: Path) -> None:
+    with tarfile.open(fileobj=io.BytesIO(packed(folder))) as read:
+        assert sorted(read.getnames()) == sorted(listing(folder))
+
+
+def test_the_same_content_gives_the_same_bytes_whenever_and_wherever(
+    folder: Path, tmp_path: Path
+) -> None:
+    again = unpacked(packed(folder), tmp_path)
+    os.utime(again / "config.json", (1, 1))
+    (again / "config.json").chmod(0o600)
+    assert packed(again) == packed(folder)
+
+
+def test_an_empty_folder_comes_back(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert listing(unpacked(packed(tmp_path / "empty"), tmp_path)) == {}
+
+
+def test_links_are_stored_as_what_they_point_to(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs" / "weights").write_bytes(b"weights")
+    (folder / "weights").symlink_to("../blobs/weights")
+    (folder / "all").symlink_to(tmp_path / "blobs")
+    loaded = unpacked(packed(folder), tmp_path)
+    assert not (loaded / "weights").is_symlink()
+    assert (loaded / "weights").read_bytes() == b"weights"
+    assert (loaded / "all" / "weights").read_bytes() == b"weights"
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda path: path.symlink_to("missing"), "broken link"),
+        (lambda path: path.symlink_to("."), "folder that it lies in"),
+        (lambda path: os.mkfifo(path), "neither a file nor a folder"),
+    ],
+)
+def test_what_no_other_machine_could_have_is_refused(
+    folder: Path, make: Callable[[Path], None], why: str
+) -> None:
+    make(folder / "strange")
+    with pytest.raises(UnstorableValueError, match=why) as caught:
+        DirectoryCodec().encode(folder)
+    assert "strange" in caught.value.why
+
+
+def test_the_working_directory_is_stored_under_its_own_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    assert DirectoryCodec().encode(Path()).filename == "model"
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        tar((member("../outside"), b"x")),
+        tar((member("a/../../outside"), b"x")),
+        tar((member("/tmp/outside"), b"x")),
+        tar((member(""), b"x")),
+        tar((member("link", tarfile.SYMTYPE, "/etc"), b"")),
+        tar((member("link", tarfile.SYMTYPE, ".."), b""), (member("link/outside"), b"x")),
+        tar((member("a"), b"x"), (member("hard", tarfile.LNKTYPE, "a"), b"")),
+        tar((member("pipe", tarfile.FIFOTYPE), b"")),
+        tar((member("device", tarfile.CHRTYPE), b"")),
+        tar((member("a"), b"first"), (member("a"), b"second")),
+        tar((member("a"), b"first"), (member("a/b"), b"below a file")),
+        tar((member("a/b"), b"first"), (member("a"), b"over a folder")),
+    ],
+)
+def test_a_tar_that_could_write_elsewhere_is_refused(hostile: bytes, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="member"):
+        unpacked(hostile, tmp_path)
+    assert not list(tmp_path.rglob("*outside*"))
+
+
+def test_what_is_no_tar_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(tarfile.TarError):
+        unpacked(b"no tar at all" * 100, tmp_path)
+
+
+def test_a_folder_is_read_from_its_files_without_a_copy(folder: Path) -> None:
+    content = DirectoryCodec().encode(folder)
+    assert isinstance(content, Content)
+    (folder / "layers" / "0.bin").write_bytes(b"changed")
+    with pytest.raises(UnstorableValueError, match="changed while"):
+        content.part(0)

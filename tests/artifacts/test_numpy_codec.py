@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from flowyml_aws.artifacts.codecs.arrays import NumpyCodec
+from tests.artifacts.roundtrip import chosen, through
+
+CODEC = NumpyCodec()
+
+dtypes = hnp.scalar_dtypes() | hnp.byte_string_dtypes() | hnp.unicode_string_dtypes()
+
+
+@st.composite
+def arrays(draw: st.DrawFn) -> numpy.ndarray[Any, Any]:
+    dtype = draw(dtypes | hnp.array_dtypes(dtypes, max_size=3, allow_subarrays=True))
+    shape = draw(hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4))
+    size = int(numpy.prod(shape)) * dtype.itemsize
+    data = draw(st.binary(min_size=size, max_size=size))
+    order = draw(st.sampled_from("CF"))
+    # Raw bytes as the elements: every bit must come back, meaningful or not.
+    return numpy.ndarray(shape, dtype, buffer=bytearray(data), order=order)
+
+
+@given(arrays())
+def test_every_array_comes_back_with_its_type_shape_order_and_bits(
+    array: numpy.ndarray[Any, Any],
+) -> None:
+    assume(CODEC.accepts(array))
+    loaded = through(CODEC, array)
+    assert type(loaded) is numpy.ndarray
+    assert (loaded.dtype, loaded.shape) == (array.dtype, array.shape)
+    assert loaded.tobytes("A") == array.tobytes("A")
+    assert loaded.flags.c_contiguous == array.flags.c_contiguous
+    assert loaded.flags.f_contiguous == array.flags.f_contiguous
+
+
+@pytest.mark.parametrize(
+    "dtype", ["?", "<i8", ">f4", "<c16", "<f2", "S7", "<U3", "<M8[ns]", "<m8[D]", "V4", "i4,(2,)f8"]
+)
+def test_arrays_of_these_types_are_not_pickled(dtype: str) -> None:
+    assert chosen(numpy.zeros((2, 3), dtype)) == "numpy"
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        numpy.arange(10)[::2],
+        numpy.arange(10)[::-1],
+        numpy.arange(24).reshape(2, 3, 4).transpose(1, 0, 2),
+        numpy.broadcast_to(numpy.float32(7), (3, 4)),
+    ],
+    ids=["every second", "backwards", "axes swapped", "broadcast"],
+)
+def test_an_array_in_neither_order_comes_back_equal(array: numpy.ndarray[Any, Any]) -> None:
+    loaded = through(CODEC, array)
+    assert loaded.flags.c_contiguous
+    assert loaded.dtype == array.dtype
+    numpy.testing.assert_array_equal(loaded, array)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_an_array_is_not_copied_to_be_stored(order: Any) -> None:
+    array = numpy.ones((100, 50), order=order)
+    array.flags.writeable = False
+    part = CODEC.encode(array)._pieces[1]
+    assert isinstance(part, memoryview)
+    assert numpy.shares_memory(numpy.frombuffer(part, numpy.uint8), array)
+
+
+def test_a_loaded_array_is_writable_and_lies_in_the_loaded_memory() -> None:
+    data = io.BytesIO(b"".join(CODEC.encode(numpy.arange(100.0)).parts()))
+    loaded = CODEC.decode(data)
+    loaded[0] = 42
+    assert numpy.shares_memory(loaded, numpy.frombuffer(data.getbuffer(), numpy.uint8))
+
+
+def test_the_stored_array_is_a_npy_file() -> None:
+    array = numpy.asfortranarray(numpy.arange(6.0).reshape(2, 3))
+    data = b"".join(CODEC.encode(array).parts())
+    numpy.testing.assert_array_equal(numpy.load(io.BytesIO(data)), array)
+
+
+def test_a_memory_mapped_array_comes_back_in_memory(tmp_path: Path) -> None:
+    mapped = numpy.memmap(tmp_path / "data", numpy.int32, "w+", shape=(5, 3))
+    mapped[:] = 3
+    assert chosen(mapped) == "numpy"
+    loaded = through(CODEC, mapped)
+    assert type(loaded) is numpy.ndarray
+    numpy.testing.assert_array_equal(loaded, mapped)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        numpy.array([None, "x"], object),
+        numpy.zeros(2, [("a", "i4"), ("b", object)]),
+        numpy.zeros(2, numpy.dtype("i4", metadata={"unit": "m"})),
+        numpy.zeros(2, numpy.dtype([("a", numpy.dtype("i4", metadata={"unit": "m"}))])),
+        numpy.zeros(2, numpy.dtype([("a", "i1"), ("b", "f8")], align=True)),
+        numpy.zeros(2, {"names": ["a", "b"], "formats": ["i4", "i2"], "offsets": [0, 2]}),
+        numpy.zeros(2, [("größe ✓", "i4")]),
+        numpy.empty(2, "V0"),
+        numpy.ma.masked_array([1, 2], [True, False]),
+        numpy.rec.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]),
+    ],
+)
+def test_an_array_that_the_format_would_change_is_pickled(
+    array: numpy.ndarray[Any, Any],
+) -> None:
+    assert chosen(array) == "pickle"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data + b"x",
+        lambda data: data[:-1],
+        lambda data: b"PK" + data[2:],
+        lambda data: data[:8],
+        lambda data: data.replace(b"<f8", b"|O8"),
+        lambda data: data.replace(b"(4,)", b"(9,)"),
+        lambda data: b"",
+    ],
+)
+def test_bytes_that_are_no_such_array_are_an_error(damage: Any) -> None:
+    data = b"".join(CODEC.encode(numpy.arange(4.0)).parts())
+    with pytest.raises(ValueError, match=r".+"):
+        CODEC.decode(io.BytesIO(damage(data)))
+
+
+def test_numpy_is_not_imported_to_look_at_other_values() -> None:
+    program = (
+        "import sys\n"
+        "from flowyml_aws.artifacts.codecs.selection import choose_codec\n"
+        "choose_codec((1, 2)), choose_codec([1])\n"
+        "sys.exit('numpy' in sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowyml_aws.artifacts.codecs.pickles import PickleCodec
+from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.artifacts.values import load_value
+from flowyml_aws.local.directory import DirectoryArtifactStore
+from tests.artifacts.roundtrip import identical, through
+
+CODEC = PickleCodec()
+
+values = st.recursive(
+    st.none() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(values)
+def test_every_value_comes_back(value: Any) -> None:
+    assert identical(through(CODEC, value), value)
+
+
+@given(st.lists(st.integers(0, 20_000), max_size=5))
+def test_buffers_of_all_sizes_come_back(sizes: list[int]) -> None:
+    arrays = [numpy.arange(size, dtype=numpy.uint8) for size in sizes]
+    for loaded, array in zip(through(CODEC, tuple(arrays)), arrays, strict=True):
+        numpy.testing.assert_array_equal(loaded, array)
+
+
+def test_large_buffers_are_not_copied_to_be_stored() -> None:
+    array, text = numpy.ones(10_000), b"x" * 100_000
+    pieces = CODEC.encode({"array": array, "text": text})._pieces
+    assert any(isinstance(piece, memoryview) and piece.obj is text for piece in pieces)
+    assert any(
+        isinstance(piece, memoryview)
+        and numpy.shares_memory(numpy.frombuffer(piece, numpy.uint8), array)
+        for piece in pieces
+    )
+
+
+def test_loaded_buffers_are_aligned_writable_views_of_the_loaded_memory() -> None:
+    arrays = (numpy.ones(1_001, numpy.float32), numpy.arange(5_000.0))
+    data = io.BytesIO(b"".join(CODEC.encode(arrays).parts()))
+    memory = numpy.frombuffer(data.getbuffer(), numpy.uint8)
+    small, large = CODEC.decode(data)
+    assert numpy.shares_memory(large, memory)
+    assert (large.ctypes.data - memory.ctypes.data) % 64 == 0
+    large[0] = 7
+    assert not numpy.shares_memory(small, memory)
+
+
+def test_a_read_only_array_stays_read_only() -> None:
+    array = numpy.ones(10_000)
+    array.flags.writeable = False
+    assert not through(CODEC, [array])[0].flags.writeable
+
+
+def test_identities_inside_a_value_stay() -> None:
+    shared = [1]
+    first, second = through(CODEC, [shared, shared])
+    assert first is second
+
+
+def test_an_open_file_is_refused_instead_of_becoming_another_type(tmp_path: Path) -> None:
+    path = tmp_path / "open.txt"
+    path.write_text("content")
+    with path.open() as file, pytest.raises(TypeError, match=r"open\.txt"):
+        CODEC.encode({"log": file})
+
+
+def test_a_lock_cannot_be_stored() -> None:
+    with pytest.raises(TypeError, match="lock"):
+        CODEC.encode([threading.Lock()])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-1],
+        lambda data: data + b"\0",
+        lambda data: data[:8],
+        lambda data: b"",
+        lambda data: struct.pack("<QQ", 2**63, 1) + data[16:],
+        lambda data: struct.pack("<QQ", 1, 2**60) + data[16:],
+    ],
+)
+def test_bytes_that_are_no_such_pickle_are_an_error(damage: Any) -> None:
+    data = b"".join(CODEC.encode([numpy.ones(1_000)]).parts())
+    with pytest.raises(
+        (ValueError, struct.error, pickle.UnpicklingError, OverflowError, MemoryError)
+    ):
+        CODEC.decode(io.BytesIO(damage(data)))
+
+
+SCRIPT = textwrap.dedent(
+    """
+    import sys
+    from dataclasses import dataclass
+    from pathlib import Path
+
+    from flowyml_aws.artifacts.values import load_value, save_value
+    from flowyml_aws.local.directory import DirectoryArtifactStore
+
+    @dataclass
+    class Model:
+        weight: float
+
+        def predict(self, x):
+            return self.weight * x
+
+    store, folder = DirectoryArtifactStore(Path(sys.argv[1])), Path(sys.argv[1])
+    ref = save_value(store, "model", Model(3.0))
+    assert type(load_value(store, ref, "model", folder)) is Model
+    print(ref.to_json().decode())
+    """
+)
+
+
+def test_a_value_of_a_script_s_own_class_is_read_where_the_script_is_not(
+    tmp_path: Path,
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path / "store")],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        check=True,
+        timeout=30,
+    )
+    ref = ArtifactRef.model_validate_json(done.stdout)
+    store = DirectoryArtifactStore(tmp_path / "store")
+    first = load_value(store, ref, "model", tmp_path)
+    second = load_value(store, ref, "model", tmp_path)
+    assert first.predict(2) == 6
+    assert type(first) is type(second)
+    assert first == second

@@ -1,0 +1,321 @@
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+from pydantic import ValidationError
+
+from flowyml_aws.artifacts.content import PART_BYTES
+from flowyml_aws.artifacts.errors import UnstorableValueError
+from flowyml_aws.artifacts.layout import artifact_key
+from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.artifacts.values import load_value, save_value
+from flowyml_aws.core.errors import (
+    ArtifactNotFoundError,
+    DamagedArtifactError,
+    MissingExtraError,
+)
+from flowyml_aws.local.directory import DirectoryArtifactStore
+
+BIG = PART_BYTES + 12_345
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> DirectoryArtifactStore:
+    return DirectoryArtifactStore(tmp_path / "store")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "values"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        0.1,
+        "text \ud800",
+        b"",
+        b"\x01" * BIG,
+        {"accuracy": [0.5, None]},
+        (1, {2}),
+        ["x" * 1000, b"\x02" * BIG],
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_value_comes_back(store: ArtifactStore, folder: Path, value: Any) -> None:
+    ref = save_value(store, "asset", value)
+    loaded = load_value(store, ref, "asset", folder)
+    assert type(loaded) is type(value)
+    assert loaded == value
+
+
+def test_a_large_array_comes_back(store: ArtifactStore, folder: Path) -> None:
+    array = numpy.asfortranarray(numpy.arange(BIG // 8, dtype=numpy.float64).reshape(-1, 1))
+    loaded = load_value(store, save_value(store, "array", array), "array", folder)
+    numpy.testing.assert_array_equal(loaded, array)
+
+
+@pytest.mark.parametrize("size", [0, 10, BIG])
+def test_a_file_comes_back_under_its_own_name(
+    store: ArtifactStore, folder: Path, tmp_path: Path, size: int
+) -> None:
+    path = tmp_path / "confusion matrix.png"
+    path.write_bytes(os.urandom(size))
+    ref = save_value(store, "picture", path)
+    loaded = load_value(store, ref, "picture", folder)
+    assert loaded.name == "confusion matrix.png"
+    assert loaded.is_relative_to(folder)
+    assert loaded.read_bytes() == path.read_bytes()
+
+
+def test_a_folder_comes_back_under_its_own_name(
+    store: ArtifactStore, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "model" / "layers").mkdir(parents=True)
+    (tmp_path / "model" / "layers" / "0").write_bytes(b"weights")
+    ref = save_value(store, "model", tmp_path / "model")
+    loaded = load_value(store, ref, "model", folder)
+    assert loaded.name == "model"
+    assert (loaded / "layers" / "0").read_bytes() == b"weights"
+
+
+def test_two_files_of_one_name_do_not_meet(
+    local: DirectoryArtifactStore, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "report").write_bytes(b"same")
+    ref = save_value(local, "report", tmp_path / "report")
+    first = load_value(local, ref, "data/report", folder)
+    second = load_value(local, ref, "data/report", folder)
+    assert first != second
+
+
+def test_loading_a_file_leaves_nothing_but_the_file(
+    local: DirectoryArtifactStore, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "report").write_bytes(b"x")
+    (tmp_path / "model").mkdir()
+    for path in (tmp_path / "report", tmp_path / "model"):
+        load_value(local, save_value(local, "asset", path), "asset", folder)
+    assert all(path.is_dir() for path in folder.iterdir())
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_equal_values_are_one_object(local: DirectoryArtifactStore) -> None:
+    first = save_value(local, "one", {"a": 1})
+    second = save_value(local, "two", {"a": 1})
+    assert first == second
+    assert local.children("artifacts/") == [first.sha256[:2]]
+
+
+def test_a_ref_says_where_the_value_is_and_what_it_is(local: DirectoryArtifactStore) -> None:
+    ref = save_value(local, "text", "abc")
+    assert ref == ArtifactRef(
+        uri=f"{local.uri}/artifacts/ba/{ref.sha256}",
+        sha256="ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+        size_bytes=3,
+        codec="text/1",
+    )
+
+
+def values(tmp_path: Path) -> dict[str, Any]:
+    path = tmp_path / "file"
+    path.write_bytes(b"f" * 1000)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a").write_bytes(b"a")
+    return {
+        "json": {"a": 1},
+        "bytes": b"b" * 1000,
+        "numpy": numpy.arange(1000),
+        "pickle": (numpy.ones(3000), "x"),
+        "file": path,
+        "directory": tmp_path / "folder",
+    }
+
+
+KINDS = ["json", "bytes", "numpy", "pickle", "file", "directory"]
+
+
+def flipped(data: bytes) -> bytes:
+    return data[:-1] + bytes([data[-1] ^ 1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        flipped,
+        lambda data: bytes([data[0] ^ 128]) + data[1:],
+        lambda data: data[:-1],
+        lambda data: data[: len(data) // 2],
+        lambda data: b"",
+        lambda data: bytes(len(data)),
+    ],
+    ids=["flipped at the end", "flipped at the start", "one short", "half", "empty", "swapped"],
+)
+def test_a_damaged_value_is_an_error_that_names_it(
+    store: ArtifactStore,
+    folder: Path,
+    tmp_path: Path,
+    kind: str,
+    damage: Callable[[bytes], bytes],
+) -> None:
+    ref = save_value(store, "weights", values(tmp_path)[kind])
+    key = artifact_key(ref.sha256)
+    assert ref.codec == f"{kind}/1"
+    store.put(key, damage(store.get(key)))
+    with pytest.raises(DamagedArtifactError) as caught:
+        load_value(store, ref, "weights", folder)
+    assert "'weights'" in caught.value.what
+    assert f"{store.uri}/{key}" in caught.value.what
+    assert f"expected {ref.size_bytes} bytes with SHA-256 {ref.sha256}" in caught.value.why
+    assert "found" in caught.value.why
+    assert not folder.exists() or list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["bytes", "file"])
+def test_damage_in_one_part_of_several_is_an_error(
+    store: ArtifactStore, folder: Path, tmp_path: Path, kind: str
+) -> None:
+    (tmp_path / "file").write_bytes(b"b" * BIG)
+    value: Any = tmp_path / "file" if kind == "file" else b"b" * BIG
+    ref = save_value(store, "weights", value)
+    store.put(artifact_key(ref.sha256), flipped(b"b" * BIG))
+    with pytest.raises(DamagedArtifactError, match="'weights'"):
+        load_value(store, ref, "weights", folder)
+    assert not folder.exists() or list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_missing_value_is_an_error_that_names_it(
+    store: ArtifactStore, folder: Path, tmp_path: Path, kind: str
+) -> None:
+    elsewhere = DirectoryArtifactStore(tmp_path / "elsewhere")
+    ref = save_value(elsewhere, "weights", values(tmp_path)[kind])
+    with pytest.raises(ArtifactNotFoundError) as caught:
+        load_value(store, ref, "weights", folder)
+    assert "'weights'" in caught.value.what
+    assert f"{store.uri}/{artifact_key(ref.sha256)}" in caught.value.why
+    assert ref.sha256 in caught.value.why
+
+
+@pytest.mark.parametrize("size", [0, 1, 40, 42, PART_BYTES + 1, 10**15])
+@pytest.mark.parametrize("kind", ["bytes", "file"])
+def test_a_ref_that_lies_about_the_size_is_an_error(
+    local: DirectoryArtifactStore, folder: Path, tmp_path: Path, kind: str, size: int
+) -> None:
+    (tmp_path / "file").write_bytes(b"x" * 41)
+    value: Any = tmp_path / "file" if kind == "file" else b"x" * 41
+    ref = save_value(local, "asset", value).model_copy(update={"size_bytes": size})
+    with pytest.raises(DamagedArtifactError, match="'asset'"):
+        load_value(local, ref, "asset", folder)
+
+
+@pytest.mark.parametrize(
+    ("update", "error"),
+    [
+        ({"codec": "json/1"}, DamagedArtifactError),
+        ({"codec": "numpy/1"}, DamagedArtifactError),
+        ({"codec": "pickle/1"}, DamagedArtifactError),
+        ({"codec": "text/1"}, DamagedArtifactError),
+        ({"codec": "directory/1", "filename": "a"}, DamagedArtifactError),
+        ({"codec": "file/1"}, DamagedArtifactError),
+        ({"codec": "json"}, MissingExtraError),
+        ({"codec": "json/9"}, MissingExtraError),
+        ({"sha256": "0" * 64}, DamagedArtifactError),
+        ({"uri": "s3://other/artifacts/00/" + "0" * 64}, DamagedArtifactError),
+    ],
+)
+def test_a_ref_that_lies_about_the_value_is_an_error(
+    local: DirectoryArtifactStore, folder: Path, update: dict[str, str], error: type[Exception]
+) -> None:
+    ref = save_value(local, "asset", b"\xff" * 600).model_copy(update=update)
+    with pytest.raises(error):
+        load_value(local, ref, "asset", folder)
+    assert not folder.exists() or list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "a/b", "/etc/passwd", "../../outside", "a\0b"])
+def test_a_ref_whose_file_name_leads_elsewhere_is_an_error(
+    local: DirectoryArtifactStore, folder: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    ref = save_value(local, "asset", tmp_path / "file").model_copy(update={"filename": name})
+    with pytest.raises(DamagedArtifactError, match="plain file name"):
+        load_value(local, ref, "asset", folder)
+
+
+@pytest.mark.parametrize(
+    "field", [{"sha256": "../../etc"}, {"sha256": "A" * 64}, {"size_bytes": -1}, {"extra": 1}]
+)
+def test_a_ref_is_checked_where_it_is_made(field: dict[str, Any]) -> None:
+    fields = {"uri": "u", "sha256": "0" * 64, "size_bytes": 0, "codec": "json/1"}
+    ArtifactRef.model_validate(fields)
+    with pytest.raises(ValidationError):
+        ArtifactRef.model_validate(fields | field)
+
+
+def opened(stack: ExitStack) -> Any:
+    return stack.enter_context(Path(os.devnull).open())  # noqa: SIM115 (the stack closes it)
+
+
+class Broken:
+    def __reduce__(self) -> Any:
+        raise RuntimeError("this class cannot be pickled")
+
+
+@pytest.mark.parametrize(
+    ("make", "fix"),
+    [
+        (lambda _: (n for n in range(3)), "list"),
+        (opened, "Path"),
+        (lambda stack: {"nested": opened(stack)}, "plain data"),
+        (lambda stack: stack.enter_context(socket.socket()), "plain data"),
+        (lambda _: threading.Lock(), "plain data"),
+        (lambda _: [threading.Lock()], "plain data"),
+        (lambda _: Broken(), "plain data"),
+        (lambda _: Path("not there"), "write the file"),
+    ],
+    ids=["generator", "file", "nested file", "socket", "lock", "nested lock", "broken", "path"],
+)
+def test_a_value_that_cannot_be_stored_is_an_error_that_names_the_asset(
+    local: DirectoryArtifactStore, make: Callable[[ExitStack], Any], fix: str
+) -> None:
+    with ExitStack() as stack, pytest.raises(UnstorableValueError) as caught:
+        save_value(local, "predictions", make(stack))
+    assert "'predictions'" in caught.value.what
+    assert fix in caught.value.fix
+    assert local.children("") == []
+
+
+def test_a_value_whose_module_is_not_installed_here_says_which(
+    local: DirectoryArtifactStore, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "only_there.py").write_text("class Thing: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import only_there  # type: ignore[import-not-found]
+
+    ref = save_value(local, "thing", only_there.Thing())
+    monkeypatch.undo()
+    del sys.modules["only_there"]
+    with pytest.raises(MissingExtraError, match="install only_there") as caught:
+        load_value(local, ref, "thing", folder)
+    assert "'thing'" in caught.value.what
+
+
+def test_errors_of_values_survive_pickling(local: DirectoryArtifactStore) -> None:
+    with pytest.raises(UnstorableValueError) as caught:
+        save_value(local, "asset", iter([]))
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (type(again), str(again)) == (UnstorableValueError, str(caught.value))

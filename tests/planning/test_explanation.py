@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+
+import pytest
+
+from flowyml_aws.planning.selection import select
+from flowyml_aws.planning.targets import Taint, Target
+from tests.planning.questions import BATCH, REAL, SAGEMAKER, TYPE, asked, queue, refused
+
+
+def test_a_queue_that_may_not_keep_to_the_required_type_is_said():
+    needs = replace(asked("2", "2Gi"), required=((TYPE, "m5.large"),))
+    (note,) = select(needs, [queue("q", "m5.large", "m5.xlarge")], REAL).notes
+    assert note.startswith("queue 'q' has other types too")
+
+
+def test_an_estimated_price_is_said():
+    (note,) = select(asked("8", "64Gi", "h100"), SAGEMAKER, REAL).notes
+    assert note == "the SageMaker price of ml.p5.4xlarge is estimated from EC2's"
+
+
+def test_a_retired_type_is_chosen_offline_with_a_note_on_what_fits_next():
+    (note,) = select(asked("8", "60Gi", "v100", 2), BATCH, REAL).notes
+    assert "p3.8xlarge is retired" in note
+    assert "p3dn.24xlarge fits next" in note
+
+
+def test_every_type_is_either_a_candidate_or_rejected_with_a_reason():
+    choice = select(asked("4", "12Gi", "t4"), BATCH, REAL)
+    fitting = [c.name for c in choice.candidates()]
+    rejected = [r.instance_type for r in choice.rejections()]
+    assert fitting[0] == "g4dn.xlarge"
+    assert sorted([*fitting, *map(str, rejected)]) == sorted(BATCH[0].instance_types)
+    assert all(r.reason for r in choice.rejections())
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("g5.xlarge", "it has a10g, not t4"),
+        ("m5.large", "it has no GPU, not t4"),
+        ("g4dn.xlarge", "it gives 4 vCPUs"),
+        ("g4dn.metal", "it is bare metal: only for jobs that require it with the label " + TYPE),
+    ],
+)
+def test_a_rejected_type_has_its_reason(name, reason):
+    choice = select(asked("8", "12Gi", "t4"), BATCH, REAL)
+    assert {r.reason for r in choice.rejections() if r.instance_type == name} == {reason}
+
+
+def test_a_type_that_the_catalog_does_not_know_is_rejected_by_name():
+    choice = select(asked("1", "1Gi"), [queue("q", "m5.large", "m99.large")], REAL)
+    (rejection,) = choice.rejections()
+    assert (rejection.instance_type, rejection.reason) == (
+        "m99.large",
+        "the catalog has no such batch type",
+    )
+
+
+@pytest.mark.parametrize(
+    ("needs", "why", "fix"),
+    [
+        (
+            asked("4", "12Gi", "a100", 16),
+            "no type has more than 8 x a100 (p4d.24xlarge), the job asks for 16 x a100",
+            "at most 8 x a100 (p4d.24xlarge, $21.96 an hour)",
+        ),
+        (
+            asked("4", "40Ti"),
+            "no type has more than 5775Gi memory (x8i.96xlarge), the job asks for 40960Gi memory",
+            "at most 5775Gi memory (x8i.96xlarge",
+        ),
+        (
+            asked("1000", "1Gi"),
+            "no type has more than 384 vCPUs",
+            "at most 384 vCPUs (c8i.96xlarge",
+        ),
+        (
+            asked("1", "1Gi", "v100", gpu_memory="48Gi"),
+            "no type has more than 32 GB of GPU memory (p3dn.24xlarge)",
+            "at most 32 GB of GPU memory (p3dn.24xlarge",
+        ),
+        (
+            asked("1", "1Gi", storage="100Ti"),
+            "no type has more than 65536Gi storage",
+            "at most 65536Gi storage",
+        ),
+        (
+            asked("64", "8Gi", "t4", 4),
+            "no type has all of them",
+            "at most 48 vCPUs (g4dn.12xlarge, $3.91 an hour), or 1 x t4 (g4dn.16xlarge",
+        ),
+        (
+            asked("1", "1Gi", "k80"),
+            "no batch target has types with the GPU k80",
+            "ask for a GPU that is there: b300, b200",
+        ),
+        (
+            asked("1", "1Gi", "t4g"),
+            "g5g.xlarge and 5 more: it is arm64, and the job needs x86_64",
+            "require the label kubernetes.io/arch",
+        ),
+        (
+            replace(asked(), required=((TYPE, "m5.lage"),)),
+            "no target has node.kubernetes.io/instance-type=m5.lage",
+            "did you mean m5.large",
+        ),
+        (
+            replace(asked(gpu="t4"), required=((TYPE, "m5.large"),)),
+            "m5.large: it has no GPU, not t4",
+            "name a type that fits the rest",
+        ),
+        (
+            replace(asked(), required=(("pool", "big"),)),
+            "target 'catalog': it has no label 'pool', required is pool=big",
+            "give a target the label pool=big",
+        ),
+    ],
+    ids=str,
+)
+def test_an_error_names_the_limit_and_the_nearest_option(needs, why, fix):
+    error = refused(needs, BATCH)
+    assert why in error.why
+    assert fix in error.fix
+    assert str(needs) in error.what
+
+
+def test_an_error_tells_that_the_system_keeps_a_part_of_the_memory():
+    error = refused(asked("2", "8Gi"), [queue("q", "m5a.large")])
+    assert "no type has more than 7661Mi memory (m5a.large)" in error.why
+    assert "of its 8Gi the system keeps the rest" in error.why
+
+
+def test_an_error_names_the_family_to_enable_for_a_gpu():
+    error = refused(
+        asked(gpu="a100"), [replace(queue("q", "m5.large", "g4dn.xlarge"), placed_by="plan")]
+    )
+    assert error.why == "no batch target has types with the GPU a100"
+    assert "enable the family p4d or p4de for a target (infra/)" in error.fix
+    assert "ask for a GPU that is there: t4" in error.fix
+
+
+def test_an_error_names_the_closed_target_that_would_serve_the_job():
+    targets = [queue("cpu", "m5.large"), queue("gpu", "g4dn.xlarge", taints=(Taint("gpu"),))]
+    error = refused(asked(gpu="t4"), targets)
+    assert "target 'gpu': its taint gpu:NoSchedule is not tolerated" in error.why
+    assert "add a toleration for 'gpu'" in error.fix
+
+
+def test_an_error_does_not_list_hundreds_of_closed_targets():
+    targets = [queue(f"q{n}", "m5.large", taints=(Taint("t"),)) for n in range(100)]
+    error = refused(asked(), targets)
+    assert "target 'q3'" in error.why
+    assert "target 'q4'" not in error.why
+    assert "96 more targets" in error.why
+
+
+def test_without_targets_the_error_says_so():
+    assert refused(asked(), []).why == "there is no target to run on"
+
+
+def test_this_machine_alone_is_no_target_for_instances():
+    assert "no instance types" in refused(asked(), [Target("here", "local")]).why
+
+
+def test_each_refusal_is_an_error_of_its_own_that_survives_pickling():
+    first, second = refused(asked("1000"), BATCH), refused(asked("1000"), BATCH)
+    assert first is not second
+    assert str(pickle.loads(pickle.dumps(first))) == str(second)

@@ -1,0 +1,232 @@
+"""The selector against an oracle that tries everything, written from the rules alone."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import date
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flowyml_aws.core.errors import NoInstanceFitsError
+from flowyml_aws.planning.catalog import Catalog, InstanceType
+from flowyml_aws.planning.needs import Needs, Toleration
+from flowyml_aws.planning.selection import MAX_TYPES, select
+from flowyml_aws.planning.targets import Taint, Target
+from tests.planning.questions import ARCH, BATCH, REAL, SAGEMAKER, refused
+
+families = st.sampled_from(["m5", "m6", "c6", "g4", "g5", "t3", "inf2", "m7g"])
+prices = st.none() | st.integers(1, 6).map(float)
+
+
+@st.composite
+def catalogs(draw: st.DrawFn) -> Catalog:
+    types = []
+    for number, family in enumerate(draw(st.lists(families, min_size=1, max_size=9))):
+        memory = draw(st.integers(4, 16))
+        gpu = {"g4": "t4", "g5": draw(st.sampled_from(["a10g", "t4"]))}.get(family)
+        sagemaker = draw(st.booleans())
+        priced = sagemaker and draw(st.booleans())
+        types.append(
+            InstanceType(
+                name=f"{family}.{number}",
+                vcpus=draw(st.integers(1, 8)),
+                memory_mib=memory,
+                usable_memory_mib=memory - draw(st.integers(0, 3)),
+                arch="arm64" if family == "m7g" else "x86_64",
+                gpu_model=gpu,
+                gpu_count=draw(st.integers(1, 4)) if gpu else 0,
+                gpu_memory_gb=draw(st.sampled_from([16, 24])) if gpu else 0,
+                gpu_fraction=draw(st.sampled_from([1, 1, 0.5])) if gpu else 1,
+                accelerator="inferentia2" if family == "inf2" else None,
+                nvme_gb=draw(st.sampled_from([0, 10, 40])),
+                burstable=family == "t3",
+                bare_metal=draw(st.sampled_from([False, False, False, True])),
+                price_usd_hour=draw(prices),
+                sagemaker_name=f"ml.{family}.{number}" if sagemaker else None,
+                sagemaker_price_usd_hour=draw(st.integers(1, 6).map(float)) if priced else None,
+                sagemaker_price_source="list" if priced else None,
+            )
+        )
+    return Catalog("us-east-1", date(2026, 1, 1), date(2026, 1, 1), tuple(types))
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> tuple[Catalog, tuple[Target, ...]]:
+    catalog = draw(catalogs())
+    names = [t.name for t in catalog.types]
+    targets = [
+        Target(
+            name=f"target{number}",
+            kind=draw(st.sampled_from(["batch", "batch", "sagemaker"])),
+            instance_types=tuple(draw(st.sets(st.sampled_from(names), min_size=1))),
+            labels=draw(st.sampled_from([{}, {"pool": "a"}, {"pool": "b"}])),
+            taints=draw(st.sampled_from([(), (), (Taint("night", "yes"),)])),
+            placed_by=draw(st.sampled_from(["queue", "plan"])),
+        )
+        for number in range(draw(st.integers(1, 3)))
+    ]
+    return catalog, tuple(targets)
+
+
+@st.composite
+def any_needs(draw: st.DrawFn) -> Needs:
+    gpu = draw(st.sampled_from([None, "t4", "a10g"]))
+    return Needs(
+        vcpus=draw(st.integers(1, 6)),
+        memory_mib=draw(st.integers(1, 14)),
+        storage_gib=draw(st.sampled_from([0, 0, 8, 20])),
+        gpu_model=gpu,
+        gpu_count=draw(st.integers(1, 3)) if gpu else 0,
+        gpu_memory_gb=draw(st.sampled_from([0, 16, 20])) if gpu else 0,
+        required=draw(st.sampled_from([(), (), (("pool", "a"),), ((ARCH, "arm64"),)])),
+        tolerations=draw(st.sampled_from([(), (Toleration("night", "Exists"),)])),
+    )
+
+
+def served(
+    needs: Needs, targets: Sequence[Target], catalog: Catalog
+) -> Iterator[tuple[str, str, float, int]]:
+    """Target, type, price and generation of everything that may serve, in no order."""
+    labels = dict(needs.required)
+    arch = labels.pop(ARCH, "x86_64")
+    allowed: list[tuple[Target, InstanceType]] = []
+    for target in targets:
+        types = [t for t in catalog.types if t.name in target.instance_types]
+        if target.kind == "sagemaker":
+            types = [t for t in types if t.sagemaker_name]
+        elif needs.gpu_model and target.placed_by == "queue":
+            # Every type that Batch could take must have the right GPUs.
+            takes = [t for t in types if t.gpu_count >= needs.gpu_count]
+            if any(
+                t.gpu_model != needs.gpu_model
+                or t.gpu_memory_gb < needs.gpu_memory_gb
+                or t.gpu_fraction != 1
+                for t in takes
+            ):
+                continue
+        if any(target.labels.get(label) != value for label, value in labels.items()):
+            continue
+        if target.taints and not needs.tolerations:
+            continue
+        allowed += [
+            (target, t)
+            for t in types
+            if t.arch == arch and not (t.burstable or t.bare_metal or t.accelerator)
+        ]
+    if needs.gpu_model:
+        allowed = [
+            a for a in allowed if a[1].gpu_model == needs.gpu_model and a[1].gpu_fraction == 1
+        ]
+    elif any(t.gpu_model is None for _, t in allowed):
+        allowed = [a for a in allowed if a[1].gpu_model is None]
+    for target, t in allowed:
+        on_sagemaker = target.kind == "sagemaker"
+        memory = t.memory_mib if on_sagemaker else t.usable_memory_mib
+        if t.vcpus < needs.vcpus or memory < needs.memory_mib or t.gpu_count < needs.gpu_count:
+            continue
+        if t.gpu_memory_gb < needs.gpu_memory_gb:
+            continue
+        if on_sagemaker and t.nvme_gb and t.nvme_gb * 1e9 < needs.storage_gib * 2**30:
+            continue
+        cost = t.sagemaker_price_usd_hour if on_sagemaker else t.price_usd_hour
+        at = math.inf if cost is None else cost
+        yield target.name, t.name, at, int(re.sub(r"\D*(\d).*", r"\1", t.name))
+
+
+@settings(max_examples=250, deadline=None)
+@given(worlds(), any_needs())
+def test_the_choice_fits_and_nothing_that_fits_is_cheaper_or_newer_at_its_price(world, needs):
+    catalog, targets = world
+    possible = list(served(needs, targets, catalog))
+    if not possible:
+        refused(needs, targets, catalog)
+        return
+    choice = select(needs, targets, catalog)
+    found = [p for p in possible if p[:2] == (choice.target.name, choice.instance.name)]
+    assert len(found) == 1
+    assert (found[0][2], -found[0][3]) == min(
+        (price, -generation) for _, _, price, generation in possible
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(worlds(), any_needs())
+def test_fallbacks_fit_too_and_none_that_is_better_is_left_out(world, needs):
+    catalog, targets = world
+    possible = list(served(needs, targets, catalog))
+    if not possible:
+        return
+    choice = select(needs, targets, catalog)
+    prices_there = sorted(price for target, _, price, _ in possible if target == choice.target.name)
+    given_there = [c.price_usd_hour for c in choice.fallbacks]
+    expected = prices_there[1:MAX_TYPES]
+    assert [math.inf if price is None else price for price in given_there] == expected
+    assert len({choice.instance_type, *(c.name for c in choice.fallbacks)}) == len(expected) + 1
+
+
+@settings(max_examples=200, deadline=None)
+@given(worlds(), any_needs())
+def test_candidates_are_exactly_what_may_serve_and_all_else_is_rejected(world, needs):
+    catalog, targets = world
+    possible = list(served(needs, targets, catalog))
+    if not possible:
+        return
+    choice = select(needs, targets, catalog)
+    candidates = [(c.target.name, c.instance.name) for c in choice.candidates()]
+    assert sorted(candidates) == sorted(p[:2] for p in possible)
+    whole = {r.target for r in choice.rejections() if r.instance_type is None}
+    named = {(r.target, str(r.instance_type).removeprefix("ml.")) for r in choice.rejections()}
+    for target in targets:
+        for name in target.instance_types:
+            assert (
+                ((target.name, name) in candidates)
+                + ((target.name, name) in named)
+                + (target.name in whole)
+            ) == 1
+
+
+grown = st.tuples(st.integers(0, 3), st.integers(0, 6), st.sampled_from([0, 8]), st.integers(0, 8))
+
+
+@settings(max_examples=200, deadline=None)
+@given(worlds(), any_needs(), grown)
+def test_a_job_that_asks_for_more_never_gets_a_cheaper_type(world, needs, more):
+    catalog, targets = world
+    larger = replace(
+        needs,
+        vcpus=needs.vcpus + more[0],
+        memory_mib=needs.memory_mib + more[1],
+        storage_gib=needs.storage_gib + more[2],
+        gpu_memory_gb=needs.gpu_memory_gb + more[3] if needs.gpu_model else 0,
+    )
+    assert price(needs, targets, catalog) <= price(larger, targets, catalog)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from([BATCH, SAGEMAKER]),
+    st.sampled_from([None, "t4", "a10g", "l4", "v100", "a100", "h100"]),
+    *[st.tuples(st.integers(1, 100), st.integers(0, 100)) for _ in range(3)],
+    st.tuples(st.integers(1, 4), st.integers(0, 4)),
+)
+def test_with_the_real_catalog_more_never_costs_less(targets, gpu, cpu, memory, storage, count):
+    def needs(*amounts: int) -> Needs:
+        vcpus, gib, disk, gpus = amounts
+        return Needs(vcpus, gib * 4096, disk * 10, gpu, gpus if gpu else 0)
+
+    small = needs(cpu[0], memory[0], storage[0], count[0])
+    large = needs(sum(cpu), sum(memory), sum(storage), sum(count))
+    assert price(small, targets, REAL) <= price(large, targets, REAL)
+
+
+def price(needs: Needs, targets: Sequence[Target], catalog: Catalog) -> float:
+    """What the choice costs; infinite where the price is unknown, more than that without one."""
+    try:
+        found = select(needs, targets, catalog).price_usd_hour
+    except NoInstanceFitsError:
+        return math.inf
+    return math.inf if found is None else found

@@ -1,0 +1,68 @@
+"""Moto's server in this process, as `ThreadedMotoServer`, with conditional writes made atomic."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import make_server
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+__all__ = ["running_moto_server", "s3_client"]
+
+
+@contextmanager
+def running_moto_server() -> Iterator[str]:
+    """The endpoint of a server on a free port."""
+    server = make_server(
+        "127.0.0.1",
+        0,
+        _AtomicConditions(DomainDispatcherApplication(create_backend_app)),
+        threaded=True,
+        request_handler=MotoRequestHandler,
+    )
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def s3_client(endpoint: str) -> S3Client:
+    """A client with invented credentials that does not wait between its attempts."""
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+        config=Config(retries={"total_max_attempts": 2}, max_pool_connections=16),
+    )
+
+
+class _AtomicConditions:
+    """S3 decides `If-None-Match` and writes in one step; moto looks, then writes."""
+
+    def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
+        self._app = app
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if "HTTP_IF_NONE_MATCH" not in environ:
+            return self._app(environ, start_response)
+        with self._lock:
+            return list(self._app(environ, start_response))

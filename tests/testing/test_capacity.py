@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flowyml_aws.testing import Capacity, Emulator
+from flowyml_aws.testing.capacity import needs, resource_requirements
+
+SLEEP = "import time; time.sleep(60)"
+
+
+def requirements(**values: str) -> dict[str, object]:
+    asked = [{"type": kind.upper(), "value": value} for kind, value in values.items()]
+    return {"resourceRequirements": asked}
+
+
+@pytest.mark.parametrize("missing", ["vcpus", "memory_mib", "gpus"])
+def test_every_part_must_fit(missing: str) -> None:
+    parts = {"vcpus": 2, "memory_mib": 1024, "gpus": 1}
+    assert Capacity(**parts).covers(Capacity(**parts))
+    assert not Capacity(**{**parts, missing: parts[missing] - 1}).covers(Capacity(**parts))
+
+
+def test_a_negative_capacity_is_an_error() -> None:
+    with pytest.raises(ValueError, match="negative"):
+        Capacity(vcpus=-1, memory_mib=0)
+
+
+def test_an_override_replaces_the_definitions_requirement_of_its_type() -> None:
+    merged = resource_requirements(
+        requirements(vcpu="1", memory="512"), requirements(vcpu="4", gpu="2")
+    )
+    assert needs(merged) == Capacity(vcpus=4, memory_mib=512, gpus=2)
+
+
+def test_deprecated_members_count_as_requirements() -> None:
+    assert needs(resource_requirements({"vcpus": 2, "memory": 64}, {})) == Capacity(2, 64)
+
+
+@pytest.mark.integration
+class TestScheduling:
+    @pytest.mark.parametrize(
+        ("capacity", "asked"),
+        [
+            (Capacity(vcpus=4, memory_mib=1024), requirements(vcpu="3")),
+            (Capacity(vcpus=8, memory_mib=1024), requirements(memory="600")),
+            (Capacity(vcpus=8, memory_mib=4096, gpus=1), requirements(gpu="1")),
+        ],
+        ids=["vcpus", "memory", "gpus"],
+    )
+    def test_a_job_stays_runnable_until_its_needs_are_free(
+        self, connect: Any, capacity: Any, asked: Any
+    ) -> None:
+        with Emulator(capacity=capacity) as aws:
+            batch = connect(aws)
+            first = batch.submit(SLEEP, containerOverrides=asked)
+            batch.when(first, "RUNNING")
+            second = batch.submit(containerOverrides=asked)
+            batch.when(second, "RUNNABLE")
+            third = batch.submit(jobQueue="gpu-t4", containerOverrides=requirements(memory="4"))
+            batch.ended(third)  # whatever fits goes on
+            assert batch.status(second) == "RUNNABLE"
+            aws.client("batch").terminate_job(jobId=first, reason="make room")
+            assert batch.ended(second)["status"] == "SUCCEEDED"
+
+    def test_a_job_that_never_fits_holds_up_its_queue_only(self, connect: Any) -> None:
+        with Emulator(capacity=Capacity(vcpus=2, memory_mib=2048)) as aws:
+            batch = connect(aws)
+            stuck = batch.submit(containerOverrides=requirements(vcpu="3"))
+            behind, elsewhere = batch.submit(), batch.submit(jobQueue="gpu-t4")
+            batch.ended(elsewhere)
+            assert batch.status(stuck) == batch.status(behind) == "RUNNABLE"
+            aws.client("batch").cancel_job(jobId=stuck, reason="too large")
+            assert batch.ended(behind)["status"] == "SUCCEEDED"
+
+    def test_overrides_are_told_by_describe_jobs(self, batch: Any) -> None:
+        job_id = batch.submit(jobQueue="gpu-t4", containerOverrides=requirements(vcpu="8", gpu="1"))
+        told = batch.job(job_id)["container"]["resourceRequirements"]
+        assert {one["type"]: one["value"] for one in told} == {
+            "VCPU": "8",
+            "MEMORY": "512",
+            "GPU": "1",
+        }
+
+    def test_three_hundred_jobs_at_once_all_run(self, connect: Any) -> None:
+        with Emulator(capacity=Capacity(vcpus=8, memory_mib=8 * 512)) as aws:
+            batch = connect(aws)
+            # Not Python: its start would cost this test ten seconds of CPU.
+            command = {"command": ["true"]}
+            ids = [batch.submit(containerOverrides=command) for _ in range(300)]
+            assert batch.ended(batch.submit(after=ids[-1:]))["status"] == "SUCCEEDED"
+            described = [
+                job
+                for start in range(0, 300, 100)
+                for job in aws.client("batch").describe_jobs(jobs=ids[start : start + 100])["jobs"]
+            ]
+            assert len(described) == 300
+            for job_id in ids:
+                assert batch.ended(job_id)["status"] == "SUCCEEDED"

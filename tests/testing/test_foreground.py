@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import io
+import os
+import shlex
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+import pytest
+
+from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.testing import serve
+
+pytestmark = pytest.mark.integration
+
+
+class Terminal(io.StringIO):
+    """Where `serve` prints; does something once all is printed."""
+
+    def __init__(self, when_printed: Callable[[dict[str, str]], None]) -> None:
+        super().__init__()
+        self._when_printed = when_printed
+
+    def flush(self) -> None:
+        words = [shlex.split(line) for line in self.getvalue().splitlines()]
+        assert all(word == "export" for word, _ in words)
+        settings = {}
+        for _, setting in words:
+            name, _, value = setting.partition("=")
+            settings[name] = value
+        self._when_printed(settings)
+
+
+def start_a_job(settings: dict[str, str]) -> int:
+    """Start a job with the printed settings alone, and return its process id."""
+    session: Any = boto3.session.Session(
+        aws_access_key_id=settings["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=settings["AWS_SECRET_ACCESS_KEY"],
+        region_name=settings["AWS_DEFAULT_REGION"],
+    )
+    batch = session.client("batch", endpoint_url=settings["AWS_ENDPOINT_URL"])
+    logs = session.client("logs", endpoint_url=settings["AWS_ENDPOINT_URL"])
+    needs = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}]
+    batch.register_job_definition(
+        jobDefinitionName="definition",
+        type="container",
+        containerProperties={
+            "image": settings["FLOWYML_AWS_IMAGE"],
+            "command": ["sh", "-c", "echo $$; exec sleep 60"],
+            "resourceRequirements": needs,
+        },
+    )
+    queue = settings["FLOWYML_AWS_QUEUES"].partition(",")[0]
+    batch.submit_job(jobName="job", jobQueue=queue, jobDefinition="definition")
+    while not (events := logs.filter_log_events(logGroupName="/aws/batch/job")["events"]):
+        pass
+    return int(events[0]["message"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_it_serves_until_a_signal_and_takes_the_jobs_along(number: signal.Signals) -> None:
+    jobs: list[int] = []
+
+    def use_and_stop(settings: dict[str, str]) -> None:
+        jobs.append(start_a_job(settings))
+        os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    serve(out=Terminal(use_and_stop))
+    with pytest.raises(ProcessLookupError):
+        os.kill(jobs[0], 0)
+    assert signal.getsignal(number) == before
+
+
+def test_it_listens_on_the_given_port() -> None:
+    with pytest.raises(SettingsError, match="port 70000"):
+        serve(port=70_000)

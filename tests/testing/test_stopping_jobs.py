@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from flowyml_aws.testing import Capacity, Emulator
+
+pytestmark = pytest.mark.integration
+
+SLEEP = "import time; time.sleep(60)"
+GRACEFUL = """
+import signal, sys, time
+def leave(number, frame):
+    print("leaving")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, leave)
+print("ready")
+time.sleep(60)
+"""
+STUBBORN = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("ready")
+while True:
+    time.sleep(60)
+"""
+TWICE = {"attempts": 2}
+
+
+@pytest.fixture
+def hurried(connect: Any) -> Iterator[Any]:
+    """A client of an emulator where 60 s of AWS last 0.6 s."""
+    with Emulator(time_scale=0.01) as aws:
+        yield connect(aws)
+
+
+def test_a_terminated_job_gets_sigterm_and_fails_with_the_given_reason(batch: Any) -> None:
+    job_id = batch.submit(GRACEFUL, retryStrategy=TWICE)
+    batch.says(job_id, "ready")
+    batch.api.terminate_job(jobId=job_id, reason="not needed")
+    job = batch.ended(job_id)
+    assert (job["status"], job["statusReason"]) == ("FAILED", "not needed")
+    assert batch.log(job_id) == ["ready", "leaving"]
+    assert len(job["attempts"]) == 1
+    assert job["isTerminated"]
+
+
+def test_a_job_that_ignores_sigterm_is_killed_after_the_grace_period(hurried: Any) -> None:
+    job_id = hurried.submit(STUBBORN)
+    hurried.says(job_id, "ready")
+    hurried.api.terminate_job(jobId=job_id, reason="not needed")
+    job = hurried.ended(job_id)
+    assert (job["statusReason"], job["container"]["exitCode"]) == ("not needed", 137)
+
+
+def test_a_waiting_job_can_be_terminated(batch: Any) -> None:
+    parent = batch.submit(SLEEP)
+    child = batch.submit(after=[parent])
+    batch.when(child, "PENDING")
+    batch.api.terminate_job(jobId=child, reason="not needed")
+    job = batch.ended(child)
+    assert (job["status"], job["statusReason"], job["attempts"]) == ("FAILED", "not needed", [])
+
+
+def test_cancel_ends_a_job_that_waits_and_what_depends_on_it(connect: Any) -> None:
+    with Emulator(capacity=Capacity(vcpus=1, memory_mib=512)) as aws:
+        batch = connect(aws)
+        batch.when(batch.submit(SLEEP), "RUNNING")
+        waiting = batch.submit()
+        child = batch.submit(after=[waiting])
+        batch.when(waiting, "RUNNABLE")
+        batch.api.cancel_job(jobId=waiting, reason="changed my mind")
+        job = batch.ended(waiting)
+        assert (job["status"], job["statusReason"]) == ("FAILED", "changed my mind")
+        assert job["isCancelled"]
+        assert batch.ended(child)["statusReason"] == "Dependent Job failed"
+
+
+def test_cancel_leaves_a_running_job_alone(batch: Any) -> None:
+    job_id = batch.submit("print('ready'); import time; time.sleep(0.5)")
+    batch.says(job_id, "ready")
+    batch.api.cancel_job(jobId=job_id, reason="too late")
+    assert batch.ended(job_id)["status"] == "SUCCEEDED"
+
+
+def test_stopping_a_job_that_has_ended_or_never_was_changes_nothing(batch: Any) -> None:
+    job_id = batch.submit()
+    before = batch.ended(job_id)
+    for stop in (batch.api.cancel_job, batch.api.terminate_job):
+        stop(jobId=job_id, reason="too late")
+        stop(jobId="no-such-job", reason="too late")
+    after = batch.job(job_id)
+    for job in (before, after):
+        job.pop("ResponseMetadata", None)
+    assert after == before
+
+
+def test_a_timeout_ends_the_attempt_and_is_not_retried(hurried: Any) -> None:
+    job_id = hurried.submit(
+        SLEEP, timeout={"attemptDurationSeconds": 60}, retryStrategy={"attempts": 3}
+    )
+    job = hurried.ended(job_id)
+    assert job["status"] == "FAILED"
+    assert job["statusReason"] == "Job attempt duration exceeded timeout"
+    assert [attempt["container"]["exitCode"] for attempt in job["attempts"]] == [143]
+    assert job["timeout"] == {"attemptDurationSeconds": 60}
+
+
+def test_the_definitions_timeout_holds_unless_the_submission_has_one(hurried: Any) -> None:
+    definition = hurried.define("limited", timeout={"attemptDurationSeconds": 60})
+    limited = hurried.submit(SLEEP, jobDefinition=definition)
+    longer = hurried.submit(
+        "import time; time.sleep(1)",
+        jobDefinition=definition,
+        timeout={"attemptDurationSeconds": 3600},
+    )
+    assert hurried.ended(limited)["statusReason"] == "Job attempt duration exceeded timeout"
+    assert hurried.ended(longer)["status"] == "SUCCEEDED"
+
+
+def test_every_attempt_has_the_whole_timeout(hurried: Any) -> None:
+    code = "import os, time; time.sleep(0.35); os._exit(os.environ['AWS_BATCH_JOB_ATTEMPT'] < '3')"
+    job_id = hurried.submit(
+        code, timeout={"attemptDurationSeconds": 60}, retryStrategy={"attempts": 3}
+    )
+    assert hurried.ended(job_id)["status"] == "SUCCEEDED"
+
+
+def test_a_lost_host_is_retried(batch: Any, aws: Emulator) -> None:
+    rules = [
+        {"onStatusReason": "Host EC2*", "action": "RETRY"},
+        {"onReason": "*", "action": "EXIT"},
+    ]
+    code = (
+        "import os, time; print('ready')\n"
+        "if os.environ['AWS_BATCH_JOB_ATTEMPT'] == '1': time.sleep(60)"
+    )
+    job_id = batch.submit(code, retryStrategy={"attempts": 2, "evaluateOnExit": rules})
+    batch.says(job_id, "ready")
+    aws.lose_host(job_id)
+    job = batch.ended(job_id)
+    assert job["status"] == "SUCCEEDED"
+    lost = job["attempts"][0]
+    assert lost["statusReason"].startswith("Host EC2 (instance i-")
+    assert lost["statusReason"].endswith(") terminated.")
+    assert "exitCode" not in lost["container"]
+
+
+def test_a_lost_host_gives_the_job_a_sigterm_first(batch: Any, aws: Emulator) -> None:
+    job_id = batch.submit(GRACEFUL)
+    batch.says(job_id, "ready")
+    aws.lose_host(job_id)
+    assert batch.ended(job_id)["status"] == "FAILED"
+    assert batch.log(job_id) == ["ready", "leaving"]
+
+
+def test_a_job_terminated_while_its_host_is_lost_is_not_retried(batch: Any, aws: Emulator) -> None:
+    job_id = batch.submit(
+        "import signal, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: print('asked'))\n"
+        "print('ready')\n"
+        "end = time.monotonic() + 0.5\n"
+        "while time.monotonic() < end: time.sleep(0.01)\n",
+        retryStrategy=TWICE,
+    )
+    batch.says(job_id, "ready")
+    aws.lose_host(job_id)
+    batch.api.terminate_job(jobId=job_id, reason="not needed")
+    job = batch.ended(job_id)
+    assert (job["status"], job["statusReason"]) == ("FAILED", "not needed")
+    assert len(job["attempts"]) == 1
+
+
+def test_only_a_job_on_a_host_can_lose_it(batch: Any, aws: Emulator) -> None:
+    job_id = batch.submit()
+    batch.ended(job_id)
+    with pytest.raises(ValueError, match="SUCCEEDED"):
+        aws.lose_host(job_id)
+    with pytest.raises(LookupError):
+        aws.lose_host("no-such-job")

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flowyml_aws.testing.validation import (
+    ClientException,
+    check_job_definition,
+    check_reason,
+    check_submission,
+)
+
+RULE = {"onExitCode": "1", "action": "RETRY"}
+
+
+def submission(**members: Any) -> dict[str, Any]:
+    return {"jobName": "job", **members}
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"jobName": "a"},
+        {"jobName": "A-b_9" + "x" * 123},
+        {"dependsOn": [{"jobId": str(n)} for n in range(20)]},
+        {"timeout": {"attemptDurationSeconds": 60}},
+        {"retryStrategy": {"attempts": 10, "evaluateOnExit": [RULE] * 5}},
+        {"tags": {str(n): "" for n in range(50)}},
+        {"containerOverrides": {"command": ["x" * (8192 - len('{"command":[""]}'))]}},
+        {"containerOverrides": {"environment": [{"name": "BATCH", "value": "1"}]}},
+        {"containerOverrides": {"resourceRequirements": [{"type": "GPU", "value": "8"}]}},
+    ],
+)
+def test_what_aws_takes_is_taken(members: dict[str, Any]) -> None:
+    check_submission(submission(**members), size_bytes=30 * 1024)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"jobName": ""},
+        {"jobName": "-job"},
+        {"jobName": "my job"},
+        {"jobName": "job\n"},
+        {"jobName": "x" * 129},
+        {"dependsOn": [{"jobId": str(n)} for n in range(21)]},
+        {"timeout": {"attemptDurationSeconds": 59}},
+        {"retryStrategy": {"attempts": 0}},
+        {"retryStrategy": {"attempts": 11}},
+        {"retryStrategy": {"attempts": 2, "evaluateOnExit": [RULE] * 6}},
+        {"retryStrategy": {"evaluateOnExit": [RULE]}},
+        {"retryStrategy": {"attempts": 2, "evaluateOnExit": [RULE | {"onExitCode": "1?"}]}},
+        {"retryStrategy": {"attempts": 2, "evaluateOnExit": [RULE | {"action": "STOP"}]}},
+        {"retryStrategy": {"attempts": 2, "evaluateOnExit": [RULE | {"onReason": "x" * 513}]}},
+        {"tags": {str(n): "" for n in range(51)}},
+        {"tags": {"k" * 129: ""}},
+        {"tags": {"k": "v" * 257}},
+        {"tags": {"aws:k": "v"}},
+        {"containerOverrides": {"command": ["x" * 8192]}},
+        {"containerOverrides": {"environment": [{"name": "AWS_BATCH_X", "value": "1"}]}},
+        {"containerOverrides": {"resourceRequirements": [{"type": "VCPU", "value": "0.5"}]}},
+        {"containerOverrides": {"resourceRequirements": [{"type": "MEMORY", "value": "16Gi"}]}},
+        {"containerOverrides": {"resourceRequirements": [{"type": "DISK", "value": "1"}]}},
+        {"arrayProperties": {"size": 2}},
+    ],
+)
+def test_what_aws_refuses_is_refused(members: dict[str, Any]) -> None:
+    with pytest.raises(ClientException):
+        check_submission(submission(**members), size_bytes=1024)
+
+
+def test_a_submission_has_at_most_30_kib() -> None:
+    with pytest.raises(ClientException, match="payload"):
+        check_submission(submission(), size_bytes=30 * 1024 + 1)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"jobDefinitionName": "my definition"},
+        {"timeout": {"attemptDurationSeconds": 1}},
+        {"retryStrategy": {"attempts": 11}},
+        {"containerProperties": {"environment": [{"name": "AWS_BATCH_X", "value": "1"}]}},
+    ],
+)
+def test_a_job_definition_has_the_same_limits(members: dict[str, Any]) -> None:
+    with pytest.raises(ClientException):
+        check_job_definition({"jobDefinitionName": "definition", **members})
+
+
+@pytest.mark.parametrize("reason", ["", "x" * 1025])
+def test_a_reason_is_there_and_not_too_long(reason: str) -> None:
+    with pytest.raises(ClientException, match="reason"):
+        check_reason({"jobId": "1", "reason": reason})
