@@ -1,8 +1,8 @@
 """The part of AWS Batch's API that deals with jobs, over the emulator's scheduler.
 
 moto (5.2) keeps the account: compute environments, queues, job definitions, log streams, buckets,
-roles. It is not patched, with one exception: the p3 family, which it does not know (see `account`).
-What it lacks for running pipelines is filled in here, in front of it:
+roles. Its code is not patched; only the p3 family is added to its list while an emulator runs (see
+`account`). What it lacks for running pipelines is filled in here, in front of it:
 
 - SubmitJob, DescribeJobs, ListJobs, CancelJob and TerminateJob are answered here. moto needs Docker
   to run a job, and ignores retry strategies, resource overrides, exit codes, capacity, pages and

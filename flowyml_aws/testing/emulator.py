@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import time
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from threading import Lock, RLock
@@ -20,14 +21,13 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.logs.exceptions import ResourceNotFoundException
 from moto.logs.models import logs_backends
 
-import flowyml_aws
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.testing.account import BUCKET, QUEUES, REGION, create_account, forget_account
 from flowyml_aws.testing.batch_api import BatchApi
 from flowyml_aws.testing.calls import ApiCall
 from flowyml_aws.testing.capacity import Capacity
 from flowyml_aws.testing.scheduler import Scheduler
-from flowyml_aws.testing.server import Application, Server
+from flowyml_aws.testing.server import Application, Server, listen
 
 __all__ = ["Emulator"]
 
@@ -51,7 +51,7 @@ class Emulator:
         capacity: What the running jobs share; what does not fit stays RUNNABLE. None is unlimited.
         time_scale: Real seconds for each second of a timeout or grace period: 0.01 makes AWS's
             shortest timeout, 60 s, last 0.6 s.
-        stop_grace_s: From SIGTERM to SIGKILL, as AWS's agent waits by default.
+        stop_grace_s: From SIGTERM to SIGKILL, as ECS waits by default.
         port: Where to listen; 0 is any free one.
 
     Attributes:
@@ -86,9 +86,7 @@ class Emulator:
         self._lock = RLock()
         self._clients: dict[str, Any] = {}
         self._scheduler: Scheduler | None = None
-        self._server: Server | None = None
-        self._folder: Path | None = None
-        self._has_started = False
+        self._undo: ExitStack | None = None
 
     def __enter__(self) -> Emulator:
         self.start()
@@ -114,78 +112,61 @@ class Emulator:
                 why="one is already running in this process",
                 fix="stop it first, or start the other one in a process of its own",
             )
-        self._has_started = True
+        with ExitStack() as undo:
+            undo.callback(_only_one.release)
+            self._start(undo)
+            self._undo = undo.pop_all()
         atexit.register(self.stop)
-        try:
-            self._start()
-        except BaseException:
-            self.stop()
-            raise
 
-    def _start(self) -> None:
+    def _start(self, undo: ExitStack) -> None:
+        undo.callback(self._forget)
         account = create_account()
-        self._folder = Path(tempfile.mkdtemp(prefix="flowyml-aws-emulator-"))
-        image = self._folder / "image"
-        image.mkdir()
-        # The package alone, as if installed: its checkout holds modules that no image has.
-        package = Path(flowyml_aws.__path__[0]).resolve()
-        (image / "flowyml_aws").symlink_to(package, target_is_directory=True)
-        inherited = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-        job_environment = {
-            **inherited,
-            "PYTHONPATH": str(image),
-            "PYTHONUNBUFFERED": "1",
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        }
-        self._scheduler = Scheduler(
-            self._lock,
-            capacity=self._capacity,
-            folder=self._folder / "jobs",
-            environment=job_environment,
-            write_log=self._write_log,
-            time_scale=self._time_scale,
-            stop_grace_s=self._stop_grace_s,
-        )
-        application = Application(BatchApi(self._scheduler), self._lock)
-        self._server = Server(application, self._wanted_port)
-        self.calls = application.calls
-        self.endpoint_url = f"http://127.0.0.1:{self._server.port}"
+        listener = undo.enter_context(listen(self._wanted_port))
+        self.endpoint_url = "http://{}:{}".format(*listener.getsockname())
         aws = {
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_ACCESS_KEY_ID": _ACCESS_KEY,
             "AWS_SECRET_ACCESS_KEY": _ACCESS_KEY,
             "AWS_DEFAULT_REGION": REGION,
         }
-        job_environment.update(aws)
         self.environment = {
             **aws,
             "FLOWYML_AWS_STORE": f"s3://{BUCKET}/flowyml",
             "FLOWYML_AWS_QUEUES": ",".join(QUEUES),
             "FLOWYML_AWS_IMAGE": _IMAGE,
             "FLOWYML_AWS_JOB_ROLE": account.job_role_arn,
+            "FLOWYML_AWS_POLL_S": "0.2",  # nothing here throttles
         }
+        folder = Path(tempfile.mkdtemp(prefix="flowyml-aws-emulator-"))
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        scheduler = Scheduler(
+            self._lock,
+            capacity=self._capacity,
+            folder=folder / "jobs",
+            environment={**_image_environment(folder / "image"), **aws},
+            write_log=self._write_log,
+            time_scale=self._time_scale,
+            stop_grace_s=self._stop_grace_s,
+        )
+        undo.callback(scheduler.stop)
+        application = Application(BatchApi(scheduler), self._lock)
+        undo.callback(Server(application, listener).stop)
+        self._scheduler, self.calls = scheduler, application.calls
 
     def stop(self) -> None:
         """Kill the jobs and end the service; does nothing when it is not running."""
-        if not self._has_started:
-            return
-        self._has_started = False
-        atexit.unregister(self.stop)
-        try:
-            if self._scheduler is not None:
-                self._scheduler.stop()
-            if self._server is not None:
-                self._server.stop()
+        if self._undo is not None:
+            atexit.unregister(self.stop)
+            self._undo.close()
+            self._undo = None
+
+    def _forget(self) -> None:
+        with self._lock:
             for client in self._clients.values():
                 client.close()
-            if self._folder is not None:
-                shutil.rmtree(self._folder, ignore_errors=True)
-            with self._lock:
-                forget_account()
-        finally:
-            self._clients, self._scheduler, self._server, self._folder = {}, None, None, None
-            _only_one.release()
+            self._clients.clear()
+            self._scheduler = None
+            forget_account()
 
     def client(self, service: str) -> Any:
         """A boto3 client of this account, whatever AWS settings the environment has."""
@@ -236,6 +217,21 @@ class Emulator:
                 logs.put_log_events(group, stream, events)
             except ResourceNotFoundException:
                 pass  # a client has deleted the stream: what is still said is lost, as in AWS
+
+
+def _image_environment(folder: Path) -> dict[str, str]:
+    """What a job's image brings, made in `folder`."""
+    folder.mkdir()
+    # The package alone, as if installed: its checkout holds modules that no image has.
+    package = Path(__file__).resolve().parents[1]
+    (folder / "flowyml_aws").symlink_to(package, target_is_directory=True)
+    return {
+        **{name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
+        "PYTHONPATH": str(folder),
+        "PYTHONUNBUFFERED": "1",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
 
 
 @cache  # it keeps the service models, which are slow to read

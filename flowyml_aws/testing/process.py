@@ -72,7 +72,7 @@ class JobProcess:
         """Wait for the end; the exit code as Docker tells it, 128+n after signal n."""
         code = self._process.wait()
         self.kill()  # what it has left behind
-        # A process that moved to a session of its own may hold the pipe open for ever.
+        # A process that has detached itself may hold the pipe open for ever.
         self._reader.join(timeout=1)
         return code if code >= 0 else 128 - code
 

@@ -16,7 +16,7 @@ class Outcome:
     Attributes:
         status_reason: What Batch says about it.
         exit_code: The container's; None when it never started or its host was lost.
-        reason: What the container agent says, for example `CannotStartContainerError: …`.
+        reason: What ECS says of the container, for example `CannotStartContainerError: …`.
         is_final: Ended by the user or by its timeout: never tried again.
     """
 

@@ -22,7 +22,7 @@ from flowyml_aws.testing.batch_api import BatchApi
 from flowyml_aws.testing.calls import ApiCall, api_call, signing_scope
 from flowyml_aws.testing.validation import ClientException
 
-__all__ = ["Application", "Server"]
+__all__ = ["Application", "Server", "listen"]
 
 _HOST = "127.0.0.1"
 
@@ -76,35 +76,12 @@ class Application:
             return answered
 
 
-class Server:
-    """Serves an application on a local port until it is stopped.
+def listen(port: int) -> socket.socket:
+    """A socket that listens on a port of this machine; 0 is any free one.
 
     Raises:
         SettingsError: The port can't be had.
     """
-
-    def __init__(self, application: Application, port: int) -> None:
-        with _listen(port) as listener:
-            self._server = _Server(listener, application)
-        self.port = self._server.port
-        self._is_stopping = False
-        self._thread = Thread(target=self._serve, name="aws-emulator", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Take no more requests."""
-        self._is_stopping = True
-        socket.create_connection((_HOST, self.port)).close()  # wakes the thread
-        self._thread.join()
-
-    def _serve(self) -> None:
-        # Not serve_forever: it polls, and takes up to half a second to stop.
-        with self._server:
-            while not self._is_stopping:
-                self._server.handle_request()
-
-
-def _listen(port: int) -> socket.socket:
     try:
         if not 0 <= port <= 65535:
             raise OSError("ports go from 0 to 65535")
@@ -117,12 +94,37 @@ def _listen(port: int) -> socket.socket:
         ) from error
 
 
-class _Server(ThreadedWSGIServer):
-    request_queue_size = 1024
+class Server:
+    """Serves an application on a listening socket until it is stopped."""
 
-    def __init__(self, listener: socket.socket, application: Application) -> None:
+    def __init__(self, application: Application, listener: socket.socket) -> None:
+        self._server = _Server(application, listener)
+        self._thread = Thread(target=self._serve, name="aws-emulator", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take no more requests."""
+        self._server.is_stopping = True
+        socket.create_connection((_HOST, self._server.port)).close()  # wakes the thread
+        self._thread.join()
+
+    def _serve(self) -> None:
+        # Not serve_forever: it polls, and takes up to half a second to stop.
+        with self._server:
+            while not self._server.is_stopping:
+                self._server.handle_request()
+
+
+class _Server(ThreadedWSGIServer):
+    is_stopping = False
+
+    def __init__(self, application: Application, listener: socket.socket) -> None:
         host, port = listener.getsockname()
         super().__init__(host, port, application, _Handler, fd=listener.fileno())
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        # A request gets a thread of its own, and an interpreter that ends can start none.
+        return not self.is_stopping
 
 
 class _Handler(MotoRequestHandler):

@@ -60,7 +60,7 @@ def watching(run: Run, quiet: bool = False) -> Iterator[Callable[[RunStatus], No
 
             yield show
     else:
-        lines = _PlainLines(console)
+        lines = PlainLines(console)
 
         def say(status: RunStatus) -> None:
             last[:] = [status]
@@ -109,7 +109,7 @@ def failures(status: RunStatus) -> list[Text]:
     return told
 
 
-class _PlainLines:
+class PlainLines:
     """A line for each change."""
 
     def __init__(self, console: Console) -> None:

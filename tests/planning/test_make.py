@@ -168,9 +168,7 @@ def test_a_pipelines_plan_without_an_account_says_so(monkeypatch: pytest.MonkeyP
 @st.composite
 def acyclic_graphs(draw: st.DrawFn) -> dict[str, set[str]]:
     size = draw(st.integers(1, 9))
-    return {
-        str(node): {str(p) for p in range(node) if draw(st.booleans())} for node in range(size)
-    }
+    return {str(node): {str(p) for p in range(node) if draw(st.booleans())} for node in range(size)}
 
 
 def ancestors(parents: dict[str, set[str]]) -> dict[str, set[str]]:

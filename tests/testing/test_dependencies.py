@@ -38,7 +38,9 @@ def test_a_failed_parent_fails_all_behind_it_without_running_them(batch: Any) ->
 
 
 def test_one_failed_parent_is_enough(batch: Any) -> None:
-    running, failing = batch.submit(SLEEP), batch.submit("raise SystemExit(1)")
+    running = batch.submit(SLEEP)
+    batch.when(running, "RUNNING")
+    failing = batch.submit("raise SystemExit(1)")
     child = batch.ended(batch.submit(after=[running, failing]))
     assert child["statusReason"] == "Dependent Job failed"
     assert batch.status(running) == "RUNNING"

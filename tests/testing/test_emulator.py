@@ -171,7 +171,7 @@ def test_an_interpreter_that_ends_by_an_exception_takes_the_jobs_along() -> None
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True
     )
     assert "on purpose" in ended.stderr
-    assert ended.stderr.count("Error") == 1, ended.stderr
+    assert ended.stderr.count("Traceback") == 1, ended.stderr
     with pytest.raises(ProcessLookupError):
         os.kill(int(ended.stdout), 0)
 

@@ -53,7 +53,9 @@ def start_a_job(settings: dict[str, str]) -> int:
         },
     )
     queue = settings["FLOWYML_AWS_QUEUES"].partition(",")[0]
-    batch.submit_job(jobName="job", jobQueue=queue, jobDefinition="definition")
+    job_id = batch.submit_job(jobName="job", jobQueue=queue, jobDefinition="definition")["jobId"]
+    while batch.describe_jobs(jobs=[job_id])["jobs"][0]["status"] != "RUNNING":
+        pass
     while not (events := logs.filter_log_events(logGroupName="/aws/batch/job")["events"]):
         pass
     return int(events[0]["message"])

@@ -59,7 +59,7 @@ def test_the_action_ignores_case() -> None:
     assert not is_retried(strategy({"onExitCode": "1", "action": "exit"}), 1, FAILED)
 
 
-def test_the_container_agents_reason_is_matched() -> None:
+def test_the_containers_reason_is_matched() -> None:
     outcome = Outcome("Task failed to start", reason="CannotPullContainerError: no such image")
     rules = strategy({"onReason": "CannotPullContainerError:*", "action": "EXIT"})
     assert not is_retried(rules, 1, outcome)

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+from rich.console import Console
+
+from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, JobNeeds, PlannedJob
+from flowyml_aws.runtime.result import StepFailure, StepReport, StepState
+from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.status import JobView, RunStatus
+from flowyml_aws.view import failures, plan_table, status_table
+from flowyml_aws.view.run import PlainLines
+
+JOB = PlannedJob(
+    name="training",
+    group="training",
+    steps=("load", "fit"),
+    after=("prepare",),
+    needs=JobNeeds(vcpus=4, memory_mib=12288, storage_gib=0, gpu_model="t4", gpu_count=1),
+    target="gpu-t4",
+    offers=(
+        InstanceOffer(instance_type="g4dn.xlarge", price_usd_hour=0.526),
+        InstanceOffer(instance_type="g4dn.2xlarge", price_usd_hour=None),
+    ),
+    reads={"raw": "prepare", "seed": None},
+    produces={"load": ("data",), "fit": ("model",)},
+    stored=("model",),
+    timeout_s=None,
+    notes=("look here",),
+)
+PLAN = ExecutionPlan(
+    pipeline="digits", backend="batch", region="us-east-1", prices_of="2026-07-20", jobs=(JOB,)
+)
+FAILURE = StepFailure(
+    kind="IndexError",
+    message="list index out of range",
+    traceback='Traceback (most recent call last):\n  File "train.py", line 7, in fit\nIndexError\n',
+)
+
+
+def a_status(*steps: StepReport, state: JobState = JobState.RUNNING) -> RunStatus:
+    return RunStatus("r-1", "digits", "batch", 0.0, (JobView(JOB, state, 1, None, steps),))
+
+
+def rendered(*parts: object) -> str:
+    console = Console(file=io.StringIO(), width=100)
+    console.print(*parts, sep="")
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_a_plan_names_each_jobs_machine_price_order_assets_and_notes() -> None:
+    told = rendered(plan_table(PLAN))
+    for fact in (
+        "4 vCPU, 12 GiB, 1 × t4",
+        "g4dn.xlarge",
+        "$0.526",
+        "gpu-t4",
+        "load → fit",
+        "waits for: prepare",
+        "reads: raw (prepare), seed (given)",
+        "stores: model",
+        "else: g4dn.2xlarge unknown",
+        "note: look here",
+        "all jobs at once: $0.526 per hour (us-east-1, on demand, prices of 2026-07-20)",
+    ):
+        assert fact in told
+
+
+def test_a_plan_on_this_machine_tells_no_price() -> None:
+    local = PLAN.model_copy(
+        update={"backend": "local", "jobs": (JOB.model_copy(update={"offers": ()}),)}
+    )
+    assert "$" not in rendered(plan_table(local))
+
+
+def test_a_sum_with_an_unknown_price_is_unknown() -> None:
+    unknown = JOB.model_copy(update={"offers": JOB.offers[1:]})
+    assert "unknown per hour" in rendered(plan_table(PLAN.model_copy(update={"jobs": (unknown,)})))
+
+
+def test_the_status_shows_steps_that_have_not_told_anything_as_waiting() -> None:
+    load = StepReport(name="load", state=StepState.SUCCEEDED, started_at=1.0, ended_at=3.5)
+    lines = rendered(status_table(a_status(load), now=10.0)).splitlines()
+    assert any("load" in line and "succeeded" in line and "2.5 s" in line for line in lines)
+    assert any("fit" in line and "waiting" in line for line in lines)
+
+
+def test_a_failure_shows_the_users_traceback_and_where_the_log_is() -> None:
+    fit = StepReport(name="fit", state=StepState.FAILED, failure=FAILURE)
+    told = rendered(*failures(a_status(fit, state=JobState.FAILED)))
+    assert 'File "train.py", line 7, in fit' in told
+    assert "flowyml-aws logs r-1 training" in told
+
+
+def test_a_run_without_failed_jobs_has_no_failures_to_tell() -> None:
+    assert failures(a_status(state=JobState.SUCCEEDED)) == []
+
+
+def test_plain_lines_tell_each_change_once() -> None:
+    console = Console(file=io.StringIO(), width=100)
+    lines = PlainLines(console)
+    running = a_status(StepReport(name="load", state=StepState.RUNNING, started_at=1.0))
+    lines.tell(running)
+    lines.tell(running)
+    ended = replace(running.jobs[0], state=JobState.SUCCEEDED)
+    lines.tell(replace(running, jobs=(ended,)))
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().splitlines() == [
+        "job training: running on g4dn.xlarge",
+        "  step load: running",
+        "job training: succeeded on g4dn.xlarge",
+    ]
