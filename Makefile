@@ -11,8 +11,8 @@ BENCH ?= $(sort $(wildcard benchmarks/[a-z]*.py))
 PIN_FLAGS ?=
 
 bin := $(VENV)/bin
-# Errors alone are printed. Nothing is compiled ahead: most of what is installed is never imported.
-install := $(bin)/python -m pip install -qq --disable-pip-version-check --no-input --no-compile -c constraints.txt
+# Errors alone are printed.
+install := $(bin)/python -m pip install -qq --disable-pip-version-check --no-input -c constraints.txt
 heading = @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
@@ -23,7 +23,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; \
 	  do printf 'make %-8s %s\n' "$$target" "$$text"; done
 
-demo: $(VENV)/.installed-examples ## run the example pipeline on this machine
+demo: $(VENV)/.installed-examples,testing ## run the example pipeline on this machine
 	$(heading) 'examples/digits: a pipeline in three jobs, on this machine'
 	@$(bin)/python examples/digits/pipeline.py
 

@@ -23,7 +23,16 @@ from flowyml_aws.submission.backend import Backend
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.record import RunRecord, read_plan, read_record
 
-__all__ = ["BATCH", "AwsPlace", "LocalPlace", "Place", "connect", "find_run", "stores"]
+__all__ = [
+    "BATCH",
+    "AwsPlace",
+    "LocalPlace",
+    "Place",
+    "connect",
+    "find_run",
+    "plan_targets",
+    "stores",
+]
 
 BATCH = "batch"
 
@@ -59,13 +68,12 @@ class AwsPlace:
 
     def problems(self) -> list[FlowymlError]:
         """Why jobs can't be submitted: settings, credentials, the bucket, the queues."""
-        from flowyml_aws.aws.discovery import bucket_problem, credentials_problem
+        from flowyml_aws.aws.discovery import bucket_problem
 
         found = _missing_settings(self.settings)
         try:
-            # Without credentials every other question has the same answer.
-            if denied := credentials_problem(self._client("sts")):
-                return [*found, denied]
+            if self._denied is not None:
+                return [*found, self._denied]
             if self.settings.store is not None:
                 bucket = self.settings.store.removeprefix("s3://").partition("/")[0]
                 if problem := bucket_problem(self._client("s3"), bucket):
@@ -76,6 +84,9 @@ class AwsPlace:
         return found
 
     def targets(self) -> Sequence[Target]:
+        # Without credentials every other question has the same answer.
+        if self._denied is not None:
+            raise self._denied
         return self._targets
 
     def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
@@ -88,6 +99,7 @@ class AwsPlace:
             logs=self._client("logs"),
             store=self.store,
             record=record,
+            plan=plan,
             image=JobImage(
                 image=settings.image or "",
                 job_role=settings.job_role,
@@ -96,6 +108,12 @@ class AwsPlace:
             ),
             poll_s=settings.poll_s,
         )
+
+    @cached_property
+    def _denied(self) -> FlowymlError | None:
+        from flowyml_aws.aws.discovery import credentials_problem
+
+        return credentials_problem(self._client("sts"))
 
     @cached_property
     def _targets(self) -> Sequence[Target]:
@@ -145,12 +163,7 @@ def connect(backend: str, settings: Settings, project: Path) -> Place:
 
 def stores(settings: Settings, project: Path) -> Mapping[str, ArtifactStore]:
     """Every store at hand, by backend: this project's, and that on S3 where one is set up."""
-    found: dict[str, ArtifactStore] = {}
-    if (project / settings.local_store).is_dir():
-        found[LOCAL] = DirectoryArtifactStore(project / settings.local_store)
-    if settings.store is not None:
-        found[BATCH] = AwsPlace(settings).store
-    return found
+    return {backend: place.store for backend, place in _places(settings, project).items()}
 
 
 def find_run(run_id: str) -> RunDriver:
@@ -160,23 +173,30 @@ def find_run(run_id: str) -> RunDriver:
         RunNotFoundError: None of them has it.
     """
     project = find_project([]).root
-    settings = load_settings(project, os.environ)
-    searched = stores(settings, project)
-    for backend, store in searched.items():
+    places = _places(load_settings(project, os.environ), project)
+    for place in places.values():
         try:
-            record = read_record(store, run_id)
+            record = read_record(place.store, run_id)
         except RunNotFoundError:
             continue
-        plan = read_plan(store, run_id)
-        place = connect(backend, settings, project)
-        return RunDriver(store, record, plan, place.backend(record, plan))
-    places = " and ".join(store.uri for store in searched.values()) or "no store"
+        plan = read_plan(place.store, run_id)
+        return RunDriver(place.store, record, plan, place.backend(record, plan))
+    searched = " and ".join(place.store.uri for place in places.values())
     raise RunNotFoundError(
         what=f"No run {run_id!r}",
-        why=f"looked in {places}",
+        why=f"looked in {searched}" if searched else f"no store is set up, and {project} has none",
         fix="list the runs with `flowyml-aws runs`; start in the project's folder, and set "
         "FLOWYML_AWS_STORE for runs on AWS",
     )
+
+
+def _places(settings: Settings, project: Path) -> Mapping[str, Place]:
+    found: dict[str, Place] = {}
+    if (project / settings.local_store).is_dir():
+        found[LOCAL] = connect(LOCAL, settings, project)
+    if settings.store is not None:
+        found[BATCH] = connect(BATCH, settings, project)
+    return found
 
 
 def plan_targets(backend: str, settings: Settings, project: Path) -> tuple[Sequence[Target], str]:

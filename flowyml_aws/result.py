@@ -6,13 +6,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flowyml_aws.core.errors import ArtifactNotFoundError
+from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import RunStatus
 
-__all__ = ["Outputs", "PipelineResult", "StepResult"]
+__all__ = ["OutputNotFoundError", "Outputs", "PipelineResult", "StepResult", "make_result"]
+
+
+class OutputNotFoundError(FlowymlError, KeyError):
+    """A run has no stored value of this name."""
 
 
 class Outputs(Mapping[str, Any]):
@@ -30,20 +34,23 @@ class Outputs(Mapping[str, Any]):
         self._loaded: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
+        values = {asset: self._value(asset) for asset in self.assets(name)}
+        return values if len(values) > 1 else next(iter(values.values()))
+
+    def assets(self, name: str) -> tuple[str, ...]:
+        """The stored assets that an asset's or a step's name stands for.
+
+        Raises:
+            OutputNotFoundError: There are none.
+        """
         if name not in self._names:
-            raise ArtifactNotFoundError(
+            raise OutputNotFoundError(
                 what=f"This run has no output {name!r}",
                 why="it is not produced, was skipped, or passed inside its group without being "
                 f"stored; stored are {', '.join(self._names) or '(none)'}",
                 fix='ask for it to be stored with @step(cache="code_hash")',
             )
-        assets = self._names[name]
-        for asset in assets:
-            if asset not in self._loaded:
-                self._loaded[asset] = self._load(asset)
-        if assets == (name,) or len(assets) == 1:
-            return self._loaded[assets[0]]
-        return {asset: self._loaded[asset] for asset in assets}
+        return self._names[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -53,6 +60,11 @@ class Outputs(Mapping[str, Any]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._names
+
+    def _value(self, asset: str) -> Any:
+        if asset not in self._loaded:
+            self._loaded[asset] = self._load(asset)
+        return self._loaded[asset]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.values import load_value
 from flowyml_aws.connect import find_run
+from flowyml_aws.core.errors import RunNotFoundError
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.result import Outputs, PipelineResult, make_result
-from flowyml_aws.submission.backend import LogLine
+from flowyml_aws.submission.backend import JobState, LogLine
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import RunStatus
@@ -24,10 +25,16 @@ Watcher = Callable[[RunStatus], None]
 
 
 class Run:
-    """One execution of a plan, wherever it runs and whoever started it."""
+    """One execution of a plan, wherever it runs and whoever started it.
 
-    def __init__(self, driver: RunDriver) -> None:
+    Args:
+        driver: Of the run.
+        drives: Whether `logs` also starts what can start, as `wait` does.
+    """
+
+    def __init__(self, driver: RunDriver, drives: bool = True) -> None:
         self._driver = driver
+        self._drives = drives
         self._assets: Path | None = None
 
     @classmethod
@@ -37,7 +44,7 @@ class Run:
         Raises:
             RunNotFoundError: Neither has it.
         """
-        return cls(find_run(run_id))
+        return cls(find_run(run_id), drives=False)
 
     @property
     def id(self) -> str:
@@ -63,6 +70,7 @@ class Run:
 
         An interrupt (Ctrl-C) ends what cannot go on without this client; `attach` goes on.
         """
+        self._drives = True
         try:
             while True:
                 status = self._driver.advance()
@@ -84,9 +92,15 @@ class Run:
         """Stored values by asset and by step name, each loaded on access."""
         return self._outputs_of(self.status())
 
-    def refs(self) -> dict[str, ArtifactRef]:
-        """Where the stored values lie, by asset."""
-        return _refs_of(self.status())
+    def refs(self, name: str) -> dict[str, ArtifactRef]:
+        """Where the stored values of an asset or step lie, by asset.
+
+        Raises:
+            OutputNotFoundError: Nothing is stored under this name.
+        """
+        status = self.status()
+        refs = _refs_of(status)
+        return {asset: refs[asset] for asset in self._outputs_of(status).assets(name)}
 
     def cancel(self) -> None:
         """End it: running jobs are stopped, others do not start."""
@@ -97,27 +111,50 @@ class Run:
 
         Args:
             job: One of them, or all in plan order.
-            follow: Go on until the jobs have ended.
+            follow: Go on until the jobs have ended. A run that was submitted here is driven
+                meanwhile; one that was attached is only looked at.
 
         Raises:
-            KeyError: The plan has no such job.
+            RunNotFoundError: The plan has no such job.
         """
         names = [planned.name for planned in self.plan.jobs]
         if job is not None and job not in names:
-            raise KeyError(job)
-        cursors: dict[str, str | None] = dict.fromkeys([job] if job else names)
+            raise RunNotFoundError(
+                what=f"Run {self.id} has no job {job!r}",
+                why=f"its jobs are {', '.join(names)}",
+                fix="name one of them",
+            )
+        wanted = [job] if job is not None else names
+        return self._followed(wanted) if follow else self._printed(wanted)
+
+    def _printed(self, jobs: Sequence[str]) -> Iterator[LogLine]:
+        for name in jobs:
+            lines, _ = self._driver.backend.logs(name, None)
+            yield from lines
+
+    def _followed(self, jobs: Sequence[str]) -> Iterator[LogLine]:
         backend = self._driver.backend
-        while True:
-            # Looked at before the log is read: what comes later belongs to the next round.
-            status = self._driver.advance() if follow else None
-            for name, cursor in cursors.items():
-                lines, cursors[name] = backend.logs(name, cursor)
-                yield from lines
-            if status is None or all(
-                view.state.ended for view in status.jobs if view.job.name in cursors
-            ):
-                return
-            backend.pause()
+        look = self._driver.advance if self._drives else self._driver.status
+        cursors: dict[str, str | None] = dict.fromkeys(jobs)
+        try:
+            while True:
+                # Looked at before the log is read: what comes later belongs to the next round.
+                views = {view.job.name: view for view in look().jobs}
+                for name in list(cursors):
+                    state = views[name].state
+                    if state in (JobState.WAITING, JobState.QUEUED) and cursors[name] is None:
+                        continue
+                    lines, cursors[name] = backend.logs(name, cursors[name])
+                    yield from lines
+                    # Logs arrive late: the end is there when an ended job has no more to say.
+                    if state.ended and not lines:
+                        del cursors[name]
+                if not cursors:
+                    return
+                backend.pause()
+        except KeyboardInterrupt:
+            backend.release()
+            raise
 
     def _result_of(self, status: RunStatus) -> PipelineResult:
         refs = _refs_of(status)

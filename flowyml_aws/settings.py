@@ -7,6 +7,8 @@ variables `FLOWYML_AWS_<NAME>` (lists separated by commas).
 from __future__ import annotations
 
 import difflib
+import math
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -55,7 +57,7 @@ class Settings:
     local_store: str = ".flowyml"
 
     def __post_init__(self) -> None:
-        if self.store is not None and not self.store.startswith("s3://"):
+        if self.store is not None and not re.match("s3://[^/]", self.store):
             raise SettingsError(
                 what=f"store={self.store!r} is no S3 location",
                 why="runs on AWS need a bucket that the jobs and this machine can reach",
@@ -94,12 +96,14 @@ def _table(file: Path, path: tuple[str, ...]) -> Mapping[str, Any]:
         return {}
     try:
         table: Any = tomllib.loads(file.read_text("utf-8"))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(
             what=f"{file} can't be read", why=str(error), fix="correct its TOML"
         ) from error
     for name in path:
         table = table.get(name, {})
+        if not isinstance(table, dict):
+            raise _malformed(table, f"{name} in {file}", "a table")
     return dict(table)
 
 
@@ -115,7 +119,7 @@ def _read(given: Mapping[str, Any], where: str) -> dict[str, Any]:
                 why=f"the settings are {', '.join(known)}",
                 fix=f"did you mean {near[0]!r}?" if near else "remove it",
             )
-        parse = _PARSERS[key] if key in _PARSERS else _text
+        parse: Callable[[Any, str], Any] = _PARSERS.get(key, _text)
         values[key] = parse(value, f"{name} in {where}")
     return values
 
@@ -139,7 +143,7 @@ def _seconds(value: Any, where: str) -> float:
         seconds = float(value)
     except (TypeError, ValueError) as error:
         raise _malformed(value, where, "a number of seconds") from error
-    if not seconds > 0:
+    if not 0 < seconds < math.inf:
         raise _malformed(value, where, "a number of seconds above 0")
     return seconds
 

@@ -1,9 +1,11 @@
 """Read handwritten digits: prepare on a CPU, tune and train on a GPU, evaluate on its own.
 
-    python examples/digits/pipeline.py                          on this machine, with a report
-    flowyml-aws run examples/digits/pipeline.py                 on this machine
-    flowyml-aws plan examples/digits/pipeline.py                what AWS would use and cost
-    flowyml-aws run examples/digits/pipeline.py --backend batch     as three AWS Batch jobs
+Run it, or only plan it (`pip install 'flowyml-aws[examples]'` has what it imports):
+
+    python examples/digits/pipeline.py                            here, with a report at the end
+    flowyml-aws run examples/digits/pipeline.py                   here
+    flowyml-aws plan examples/digits/pipeline.py                  what AWS would use and cost
+    flowyml-aws run examples/digits/pipeline.py --backend batch   as three AWS Batch jobs
 """
 
 import importlib
@@ -18,8 +20,7 @@ from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from flowyml_aws import Context, GPUConfig, Pipeline, PipelineResult, ResourceRequirements, step
 
-# --- Group "prepare": three steps, one small CPU job. -----------------------------------------
-
+# The group "prepare": three steps, one small CPU job.
 SMALL = ResourceRequirements(cpu="1", memory="3Gi")
 
 
@@ -60,10 +61,8 @@ def split(clean_images, clean_labels, test_size, seed):
     )
 
 
-# --- Group "training": two steps, one GPU job. --------------------------------------------------
-# Each step says what it needs itself; the job gets the most of each: 4 CPUs, 12 GiB and the GPU.
-
-
+# The group "training": two steps, one GPU job. Each step says what it needs itself; the job gets
+# the most of each: 4 CPUs, 12 GiB and the GPU.
 @step(
     inputs=["train_images", "train_labels"],
     outputs=["best"],
@@ -99,9 +98,7 @@ def train(train_images, train_labels, best):
     return fit(train_images, train_labels, **best)
 
 
-# --- A step without a group is a job of its own. -----------------------------------------------
-
-
+# A step without a group is a job of its own.
 @step(
     inputs=["model", "test_images", "test_labels"],
     outputs=["metrics", "confusion_matrix"],
@@ -120,9 +117,6 @@ def evaluate(model, test_images, test_labels):
     picture = Path(tempfile.mkdtemp(), "confusion_matrix.png")
     draw_confusion_matrix(test_labels, predicted, picture)
     return metrics, picture
-
-
-# --- Plain functions, as in any program. ---------------------------------------------------------
 
 
 def fit(images, labels, gamma, alpha):
@@ -178,8 +172,7 @@ def draw_confusion_matrix(actual, predicted, file):
     drawn.figure_.savefig(file, dpi=120, bbox_inches="tight")
 
 
-# --- The pipeline. Assets decide the order; the context fills parameters by their names. ---------
-
+# Assets decide the order; the context fills parameters by their names.
 pipeline = Pipeline(
     "digits",
     context=Context(
@@ -197,6 +190,7 @@ pipeline = Pipeline(
 
 
 def report(result: PipelineResult) -> None:
+    # Not at the top: jobs import this file as well, and print no report.
     from rich.console import Console
 
     from flowyml_aws.view import plan_table

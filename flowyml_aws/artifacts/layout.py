@@ -32,9 +32,13 @@ class RunLayout:
         return f"{self.prefix}plan.json"
 
     @property
-    def submission(self) -> str:
-        """What a backend must know to find the jobs again, written once all are submitted."""
-        return f"{self.prefix}submission.json"
+    def submissions(self) -> str:
+        """Below it, one document for each client that submitted jobs of the run."""
+        return f"{self.prefix}submissions/"
+
+    def submission(self, number: int) -> str:
+        """What a client submitted; its creation says that no other one may."""
+        return f"{self.submissions}{number}.json"
 
     @property
     def cancellation(self) -> str:

@@ -12,35 +12,39 @@ from flowyml_aws.artifacts.parallel import for_each_part
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import DamagedArtifactError
 
-__all__ = ["read_to_file", "read_to_memory"]
+__all__ = ["read_to_bytes", "read_to_file", "read_to_memory"]
 
 
-def read_to_memory(store: ArtifactStore, key: str, size_bytes: int, sha256: str) -> io.BytesIO:
-    """An object's bytes, proven by their digest.
-
-    Memory is that of the bytes and nothing else: they are read into their final place.
+def read_to_memory(store: ArtifactStore, key: str, size_bytes: int, sha256: str) -> bytearray:
+    """An object's bytes, proven by their digest, in memory of exactly their size.
 
     Raises:
         ArtifactNotFoundError: Nothing lies there.
         DamagedArtifactError: The bytes are others.
     """
     _probe(store, key, size_bytes)
+    data = bytearray(size_bytes)
+    with memoryview(data) as view:
+        _fill(store, key, sha256, view)
+    return data
+
+
+def read_to_bytes(store: ArtifactStore, key: str, size_bytes: int, sha256: str) -> bytes:
+    """The same as `bytes`, which nothing else could write in place.
+
+    Raises:
+        ArtifactNotFoundError: Nothing lies there.
+        DamagedArtifactError: The bytes are others.
+    """
+    _probe(store, key, size_bytes)
+    # The one way to `bytes` without a second copy: a BytesIO hands out its own memory.
     data = io.BytesIO()
     if size_bytes:
         data.seek(size_bytes - 1)
         data.write(b"\0")
     with data.getbuffer() as view:
-
-        def read_part(index: int) -> bytes:
-            start, end = part_range(size_bytes, index)
-            with view[start:end] as part:
-                store.read_into(key, start, part)
-                return hashlib.sha256(part).digest()
-
-        digests = for_each_part(part_count(size_bytes), read_part)
-    _check(store, key, sha256, digests)
-    data.seek(0)
-    return data
+        _fill(store, key, sha256, view)
+    return data.getvalue()
 
 
 def read_to_file(store: ArtifactStore, key: str, size_bytes: int, sha256: str, path: Path) -> None:
@@ -64,6 +68,16 @@ def read_to_file(store: ArtifactStore, key: str, size_bytes: int, sha256: str, p
 
         digests = for_each_part(part_count(size_bytes), copy_part)
     _check(store, key, sha256, digests)
+
+
+def _fill(store: ArtifactStore, key: str, sha256: str, view: memoryview) -> None:
+    def read_part(index: int) -> bytes:
+        start, end = part_range(len(view), index)
+        with view[start:end] as part:
+            store.read_into(key, start, part)
+            return hashlib.sha256(part).digest()
+
+    _check(store, key, sha256, for_each_part(part_count(len(view)), read_part))
 
 
 def _probe(store: ArtifactStore, key: str, size_bytes: int) -> None:

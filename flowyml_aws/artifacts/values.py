@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from flowyml_aws.artifacts.codecs.codec import AnyCodec, Codec, FileCodec
+from flowyml_aws.artifacts.codecs.plain import BytesCodec
 from flowyml_aws.artifacts.codecs.selection import choose_codec, codec_id, find_codec
 from flowyml_aws.artifacts.content import Content
 from flowyml_aws.artifacts.errors import UnstorableValueError
 from flowyml_aws.artifacts.layout import artifact_key
-from flowyml_aws.artifacts.reading import read_to_file, read_to_memory
+from flowyml_aws.artifacts.reading import read_to_bytes, read_to_file, read_to_memory
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import (
@@ -114,8 +115,11 @@ def _unstorable(asset: str, why: str, fix: str) -> UnstorableValueError:
 
 
 def _load(store: ArtifactStore, ref: ArtifactRef, asset: str, codec: Codec) -> Any:
+    key = artifact_key(ref.sha256)
     try:
-        data = read_to_memory(store, artifact_key(ref.sha256), ref.size_bytes, ref.sha256)
+        if isinstance(codec, BytesCodec):
+            return read_to_bytes(store, key, ref.size_bytes, ref.sha256)
+        data = read_to_memory(store, key, ref.size_bytes, ref.sha256)
     except DamagedArtifactError as error:
         raise _damaged(store, ref, asset, error) from error
     except MemoryError as error:
@@ -125,7 +129,7 @@ def _load(store: ArtifactStore, ref: ArtifactRef, asset: str, codec: Codec) -> A
             fix="give the step's resources more memory",
         ) from error
     try:
-        return codec.decode(data)
+        return codec.decode(memoryview(data))
     except Exception as error:  # unpickling runs code of the value's classes
         raise _undecodable(ref, asset, error) from error
 

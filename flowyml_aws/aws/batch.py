@@ -3,60 +3,51 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.aws.batch_definition import JobImage, ensure_definition
+from flowyml_aws.aws.batch_definition import JobImage, ensure_definition, shared_memory_mib
+from flowyml_aws.aws.batch_jobs import JobLog, describe_jobs, log_of, status_of
+from flowyml_aws.aws.batch_requests import BatchJob, batch_jobs, levels, submit_request
 from flowyml_aws.aws.errors import refused
-from flowyml_aws.aws.names import batch_name
-from flowyml_aws.core.errors import ArtifactNotFoundError, AwsRefusedError
-from flowyml_aws.planning.plan import PlannedJob
+from flowyml_aws.core.errors import AwsRefusedError, FlowymlError, SettingsError
+from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
 from flowyml_aws.submission.record import RunRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
-    from mypy_boto3_batch.type_defs import EvaluateOnExitTypeDef
     from mypy_boto3_logs import CloudWatchLogsClient
 
 __all__ = ["BatchBackend"]
 
-# https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html
-_PARENTS = 20
-_TIMEOUT_S = 60
-# https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html
-_DESCRIBED = 100
-_ATTEMPTS = 5
-_SUBMITTERS = 8  # Batch takes 50 submissions a second
-
-# First match wins, and no match means RETRY: so the last rule ends everything else.
-_RETRY_RULES: list[EvaluateOnExitTypeDef] = [
-    {"onStatusReason": "Host EC2*", "action": "RETRY"},
-    {"onReason": "CannotPullContainerError:*", "action": "EXIT"},
-    {"onReason": "OutOfMemoryError*", "action": "EXIT"},
-    {"onReason": "*", "action": "EXIT"},
-]
-
-_STATES = {
-    "SUBMITTED": JobState.WAITING,
-    "PENDING": JobState.WAITING,
-    "RUNNABLE": JobState.QUEUED,
-    "STARTING": JobState.STARTING,
-    "RUNNING": JobState.RUNNING,
-    "SUCCEEDED": JobState.SUCCEEDED,
-    "FAILED": JobState.FAILED,
-}
+_CALLERS = 8  # Batch takes 50 submissions a second
+_NOTED_EVERY = 100  # jobs
+_SILENCE_S = 60.0  # then a client that submits is taken for dead
+_SETTLES_S = 60.0  # then DescribeJobs knows what was submitted
+# "at least 7 days": https://docs.aws.amazon.com/batch/latest/userguide/job_states.html
+_REMEMBERED_S = 7 * 24 * 3600
 
 
 class _Submission(Document):
-    """The ids that Batch gave to the jobs of a run."""
+    """What one client submits of a run, noted while it does.
 
+    Attributes:
+        state: `left` where it gave up, so that another one need not wait.
+        written_at: Seconds since the epoch.
+        job_ids: By name on Batch.
+    """
+
+    version: Literal[1] = 1
+    state: Literal["going", "left", "complete"]
+    written_at: float
     job_ids: dict[str, str]
 
 
@@ -69,8 +60,10 @@ class BatchBackend:
         logs: CloudWatchLogsClient,
         store: ArtifactStore,
         record: RunRecord,
+        plan: ExecutionPlan,
         image: JobImage,
         poll_s: float,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._batch = batch
         self._logs = logs
@@ -79,89 +72,91 @@ class BatchBackend:
         self._layout = RunLayout(record.run_id)
         self._image = image
         self._poll_s = poll_s
+        self._clock = clock
+        self._jobs = batch_jobs(plan, record, store.uri)
+        self._name = {job.planned: job.name for job in self._jobs if not job.is_join}
+        self._latest: tuple[int, _Submission | None] = (0, None)
         self._ids: dict[str, str] = {}
         self._ended: dict[str, JobStatus] = {}
+        self._log_of: dict[str, JobLog] = {}
 
     def submit(self, jobs: Sequence[PlannedJob], succeeded: Collection[str]) -> None:
-        """Submit every job, each to run after its parents; jobs of an earlier call are found."""
-        # An earlier call may have died between a submission and its record: names tell.
-        known = self._submitted_before({job.target for job in jobs})
-        definitions: dict[int, str] = {}
-        for level in _levels(jobs, known.keys() | set(succeeded)):
-            for job in level:
-                if job.needs.memory_mib not in definitions:
-                    definitions[job.needs.memory_mib] = ensure_definition(
-                        self._batch, self._image, job.needs.memory_mib
-                    )
-            with ThreadPoolExecutor(_SUBMITTERS) as pool:
-                ids = pool.map(
-                    lambda job: self._submit_one(
-                        job, definitions[job.needs.memory_mib], known, succeeded
-                    ),
-                    level,
-                )
-                known.update(zip((job.name for job in level), ids, strict=True))
-        self._ids.update(known)
-        self._store.put(self._layout.submission, _Submission(job_ids=self._ids).to_json())
+        """Submit every job, each to run after its parents; those of an earlier call are found.
+
+        Does nothing while another client is at it.
+
+        Raises:
+            AwsRefusedError: AWS refused a job; the ones before it run, a second call goes on.
+        """
+        self._learn()
+        number, earlier = self._latest
+        if earlier is not None and self._is_at_it(earlier):
+            return
+        if not self._store.create(self._layout.submission(number + 1), self._noted("going")):
+            return
+        try:
+            if earlier is not None:
+                # It may have died between a submission and its note: names tell.
+                self._ids.update(self._found_by_name())
+            wanted = {job.name for job in jobs}
+            there = {self._name[job] for job in succeeded}
+            missing = [j for j in self._jobs if j.planned in wanted and j.name not in self._ids]
+            self._submit_all(missing, there, number + 1)
+        except BaseException:
+            with suppress(FlowymlError):  # the first error counts
+                self._store.put(self._layout.submission(number + 1), self._noted("left"))
+            raise
+        self._store.put(self._layout.submission(number + 1), self._noted("complete"))
 
     def statuses(self) -> Mapping[str, JobStatus]:
         """One call of DescribeJobs for each 100 jobs that have not ended.
 
         Raises:
-            AwsRefusedError: AWS denied the call, or told a state that nobody knows.
+            AwsRefusedError: AWS denied the call, does not know a job that it must know, or told
+                a state that nobody knows.
         """
-        self._read_ids()
-        open_ids = {i: job for job, i in self._ids.items() if job not in self._ended}
-        told = dict(self._ended)
-        # Finished jobs age out of Batch: only the store can tell how such a job ended.
-        aged_out = JobStatus(JobState.FAILED, 0, "AWS Batch does not know this job any more")
-        told.update(dict.fromkeys(open_ids.values(), aged_out))
-        for detail in self._described(list(open_ids)):
-            status = _status(detail)
-            told[open_ids[detail["jobId"]]] = status
-            if status.state.ended:
-                self._ended[open_ids[detail["jobId"]]] = status
-        return told
+        self._learn()
+        open_jobs = {
+            self._ids[name]: job
+            for job, name in self._name.items()
+            if name in self._ids and job not in self._ended
+        }
+        told = {}
+        for detail in describe_jobs(self._batch, list(open_jobs)):
+            job = open_jobs[detail["jobId"]]
+            told[job] = status_of(detail)
+            self._log_of[job] = log_of(detail)
+        for job in open_jobs.values():
+            if job not in told:
+                told[job] = self._status_of_unknown(job)
+        self._ended.update({job: status for job, status in told.items() if status.state.ended})
+        return {**self._ended, **told}
 
     def logs(self, job: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
-        """Lines of the newest attempt, from CloudWatch."""
-        self._read_ids()
-        stream, _, token = (cursor or "").partition("\n")
-        details = self._described([self._ids[job]]) if job in self._ids else []
-        newest = _log_stream(details[0]) if details else stream
-        if not newest:
+        """Lines of the newest attempt, and of those that begin after the first call."""
+        log = self._find_log(job)
+        if not log.streams:
             return [], cursor
-        position: dict[str, Any] = {"nextToken": token} if token and newest == stream else {}
+        attempt, _, token = (cursor or f"{len(log.streams) - 1}:").partition(":")
         lines: list[LogLine] = []
-        while True:
-            try:
-                page = self._logs.get_log_events(
-                    logGroupName=self._image.log_group,
-                    logStreamName=newest,
-                    startFromHead=True,
-                    **position,
-                )
-            except self._logs.exceptions.ResourceNotFoundException:
-                return lines, cursor  # the job has not printed anything yet
-            except (ClientError, BotoCoreError) as error:
-                raise refused(error, f"read the log of job {job!r}") from error
-            lines += [LogLine(job, e["message"], e["timestamp"]) for e in page["events"]]
-            # CloudWatch answers with the same token at the end of a stream.
-            if page["nextForwardToken"] == position.get("nextToken"):
-                return lines, f"{newest}\n{page['nextForwardToken']}"
-            position = {"nextToken": page["nextForwardToken"]}
+        for number in range(int(attempt), len(log.streams)):
+            more, token = self._read_stream(job, log.group, log.streams[number], token)
+            lines += more
+            cursor = f"{number}:{token}"
+            token = ""
+        return lines, cursor
 
     def cancel(self, jobs: Sequence[PlannedJob]) -> None:
         """Terminate jobs; CancelJob would do nothing from STARTING on."""
-        self._read_ids()
-        for job in jobs:
-            if job.name in self._ids:
-                try:
-                    self._batch.terminate_job(
-                        jobId=self._ids[job.name], reason="cancelled by the user of flowyml-aws"
-                    )
-                except (ClientError, BotoCoreError) as error:
-                    raise refused(error, f"terminate job {job.name!r}") from error
+        self._learn()
+        _, latest = self._latest
+        if latest is not None and latest.state != "complete":
+            self._ids.update(self._found_by_name())
+        order = {job.name: position for position, job in enumerate(jobs)}
+        wanted = [job for job in self._jobs if job.planned in order and job.name in self._ids]
+        wanted.sort(key=lambda job: order[job.planned])
+        with ThreadPoolExecutor(_CALLERS) as pool:
+            list(pool.map(self._terminate, wanted))
 
     def release(self) -> None:
         """Nothing: the jobs go on without the client."""
@@ -170,168 +165,133 @@ class BatchBackend:
         """Until the next poll."""
         time.sleep(self._poll_s)
 
-    def _submit_one(
-        self,
-        job: PlannedJob,
-        definition: str,
-        known: Mapping[str, str],
-        succeeded: Collection[str],
-    ) -> str:
-        if job.name in known:
-            return known[job.name]
-        parents = [known[parent] for parent in job.after if parent not in succeeded]
-        joins = 0
-        while len(parents) > _PARENTS:
-            # Batch takes 20 parents: jobs that do nothing stand for 20 each.
-            parents = [
-                self._call_submit(
-                    batch_name(self._record.run_id, "join", job.name, str(joins := joins + 1)),
-                    job,
-                    definition,
-                    ["true"],
-                    parents[at : at + _PARENTS],
-                    requirements=_requirements(1, 512, 0),
-                )
-                for at in range(0, len(parents), _PARENTS)
-            ]
-        needs = job.needs
-        spec = f"{self._store.uri}/{self._layout.spec(job.name)}"
-        return self._call_submit(
-            batch_name(self._record.run_id, job.name),
-            job,
-            definition,
-            [
-                "python",
-                "-m",
-                "flowyml_aws.runtime",
-                f"{spec}#sha256={self._record.specs[job.name]}",
-            ],
-            parents,
-            requirements=_requirements(needs.vcpus, needs.memory_mib, needs.gpu_count),
-        )
+    def _submit_all(self, jobs: Sequence[BatchJob], succeeded: Collection[str], note: int) -> None:
+        if jobs and not self._image.image:
+            raise SettingsError(
+                what="Setting `image` is missing",
+                why=f"{len(jobs)} jobs of run {self._record.run_id} are not submitted yet",
+                fix="set image in flowyml-aws.toml or FLOWYML_AWS_IMAGE, and attach again",
+            )
+        sizes = {shared_memory_mib(job.needs.memory_mib) for job in jobs}
+        definitions = {size: ensure_definition(self._batch, self._image, size) for size in sizes}
 
-    def _call_submit(
-        self,
-        name: str,
-        job: PlannedJob,
-        definition: str,
-        command: list[str],
-        parents: Sequence[str],
-        requirements: list[dict[str, str]],
-    ) -> str:
-        limit: dict[str, Any] = {}
-        if job.timeout_s is not None:
-            limit["timeout"] = {"attemptDurationSeconds": max(_TIMEOUT_S, job.timeout_s)}
+        def submit(job: BatchJob) -> None:
+            parents = [self._ids[parent] for parent in job.after if parent not in succeeded]
+            request = submit_request(
+                job,
+                self._record,
+                definitions[shared_memory_mib(job.needs.memory_mib)],
+                parents,
+                {"PYTHONUNBUFFERED": "1", "AWS_DEFAULT_REGION": self._batch.meta.region_name},
+            )
+            try:
+                self._ids[job.name] = self._batch.submit_job(**request)["jobId"]
+            except (ClientError, BotoCoreError) as error:
+                doing = f"submit job {job.planned!r} to queue {job.queue!r}"
+                raise refused(error, doing) from error
+
+        with ThreadPoolExecutor(_CALLERS) as pool:
+            try:
+                for level in levels(jobs):
+                    for at in range(0, len(level), _NOTED_EVERY):
+                        list(pool.map(submit, level[at : at + _NOTED_EVERY]))
+                        self._store.put(self._layout.submission(note), self._noted("going"))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _is_at_it(self, submission: _Submission) -> bool:
+        silence_s = self._clock() - submission.written_at
+        return submission.state == "going" and silence_s < _SILENCE_S
+
+    def _terminate(self, job: BatchJob) -> None:
         try:
-            answer = self._batch.submit_job(
-                jobName=name,
-                jobQueue=job.target,
-                jobDefinition=definition,
-                dependsOn=[{"jobId": parent} for parent in parents],
-                containerOverrides={
-                    "command": command,
-                    "resourceRequirements": requirements,  # type: ignore[typeddict-item]
-                    "environment": [{"name": "PYTHONUNBUFFERED", "value": "1"}],
-                },
-                retryStrategy={
-                    "attempts": _ATTEMPTS,
-                    "evaluateOnExit": _RETRY_RULES,
-                },
-                propagateTags=True,
-                tags={
-                    "flowyml-aws:run": self._record.run_id,
-                    "flowyml-aws:pipeline": _tag(self._record.pipeline),
-                    "flowyml-aws:job": _tag(job.name),
-                },
-                **limit,
+            self._batch.terminate_job(
+                jobId=self._ids[job.name], reason="cancelled by the user of flowyml-aws"
             )
         except (ClientError, BotoCoreError) as error:
-            raise refused(error, f"submit job {job.name!r} to queue {job.target!r}") from error
-        return answer["jobId"]
+            raise refused(error, f"terminate job {job.planned!r}") from error
 
-    def _submitted_before(self, queues: Collection[str]) -> dict[str, str]:
-        self._read_ids()
-        by_name = {batch_name(self._record.run_id, job): job for job in self._record.specs}
-        known = dict(self._ids)
+    def _found_by_name(self) -> dict[str, str]:
+        ours = {job.name for job in self._jobs}
+        found: dict[str, str] = {}
         pages = self._batch.get_paginator("list_jobs")
-        for queue in sorted(queues):
+        prefix = f"{self._record.run_id}-*"
+        for queue in sorted({job.queue for job in self._jobs}):
             try:
                 for page in pages.paginate(
-                    jobQueue=queue,
-                    filters=[{"name": "JOB_NAME", "values": [f"{self._record.run_id}-*"]}],
+                    jobQueue=queue, filters=[{"name": "JOB_NAME", "values": [prefix]}]
                 ):
                     for job in page["jobSummaryList"]:
-                        if job["jobName"] in by_name:
-                            known.setdefault(by_name[job["jobName"]], job["jobId"])
+                        if job["jobName"] in ours:
+                            found[job["jobName"]] = job["jobId"]
             except (ClientError, BotoCoreError) as error:
                 raise refused(error, f"list the jobs of queue {queue!r}") from error
-        return known
+        return found
 
-    def _read_ids(self) -> None:
-        if self._ids:
+    def _noted(self, state: Literal["going", "left", "complete"]) -> bytes:
+        note = _Submission(state=state, written_at=self._clock(), job_ids=dict(self._ids))
+        return note.to_json()
+
+    def _learn(self) -> None:
+        """Read what was submitted, until that is all."""
+        number, latest = self._latest
+        if latest is not None and latest.state == "complete":
             return
-        key = self._layout.submission
-        try:
-            data = self._store.get(key)
-        except ArtifactNotFoundError:
-            return
-        self._ids = read_document(_Submission, data, f"{self._store.uri}/{key}").job_ids
+        number = max(map(_number, self._store.children(self._layout.submissions)), default=0)
+        if number:
+            key = self._layout.submission(number)
+            latest = read_document(_Submission, self._store.get(key), f"{self._store.uri}/{key}")
+            self._ids.update(latest.job_ids)
+            self._latest = number, latest
 
-    def _described(self, ids: Sequence[str]) -> list[Any]:
-        details: list[Any] = []
-        for at in range(0, len(ids), _DESCRIBED):
-            try:
-                answer = self._batch.describe_jobs(jobs=list(ids[at : at + _DESCRIBED]))
-            except (ClientError, BotoCoreError) as error:
-                raise refused(error, "ask how the jobs are") from error
-            details += answer["jobs"]
-        return details
-
-
-def _levels(jobs: Sequence[PlannedJob], there: Collection[str]) -> Iterator[list[PlannedJob]]:
-    """Jobs in rounds: each round's parents are there or in an earlier round."""
-    there = set(there)
-    left = list(jobs)
-    while left:
-        level = [job for job in left if set(job.after) <= there]
-        assert level, "a plan's jobs are in an order in which they can run"
-        yield level
-        there |= {job.name for job in level}
-        left = [job for job in left if job.name not in there]
-
-
-def _requirements(vcpus: int, memory_mib: int, gpus: int) -> list[dict[str, str]]:
-    amounts = {"VCPU": vcpus, "MEMORY": memory_mib, "GPU": gpus}
-    return [{"type": kind, "value": str(amount)} for kind, amount in amounts.items() if amount]
-
-
-def _status(detail: Any) -> JobStatus:
-    state = _STATES.get(detail["status"])
-    if state is None:
+    def _status_of_unknown(self, job: str) -> JobStatus:
+        _, latest = self._latest
+        age_s = self._clock() - latest.written_at if latest else 0.0
+        if age_s < _SETTLES_S:
+            return JobStatus(JobState.WAITING)
+        if age_s > _REMEMBERED_S:
+            return JobStatus(
+                JobState.FAILED, 0, "AWS Batch has forgotten this job, and it left no result"
+            )
         raise AwsRefusedError(
-            what=f"AWS Batch says job {detail['jobName']!r} is {detail['status']!r}",
-            why="this version of flowyml-aws does not know that state",
-            fix="upgrade flowyml-aws; the job itself goes on",
+            what=f"AWS Batch does not know job {job!r} of run {self._record.run_id}",
+            why=f"it was submitted, but is not in {self._batch.meta.region_name} of this account",
+            fix="set AWS_REGION and AWS_PROFILE to those that the run was started with",
         )
-    attempts = len(detail.get("attempts", ()))
-    # A running attempt is listed only once it has ended.
-    attempt = attempts if state.ended else attempts + 1
-    return JobStatus(state, max(attempt, 1), _why(detail) if state is JobState.FAILED else None)
+
+    def _find_log(self, job: str) -> JobLog:
+        # `statuses` has asked for the jobs that go on, a hundred in one call.
+        known = self._log_of.get(job) if job in self._ended else self._log_of.pop(job, None)
+        if known is not None:
+            return known
+        self._learn()
+        if self._name[job] in self._ids:
+            for detail in describe_jobs(self._batch, [self._ids[self._name[job]]]):
+                return log_of(detail)
+        return JobLog(self._image.log_group, ())
+
+    def _read_stream(
+        self, job: str, group: str, stream: str, token: str
+    ) -> tuple[list[LogLine], str]:
+        """Lines behind a token to the end, and the token of the end."""
+        lines: list[LogLine] = []
+        while True:
+            position: dict[str, Any] = {"nextToken": token} if token else {}
+            try:
+                page = self._logs.get_log_events(
+                    logGroupName=group, logStreamName=stream, startFromHead=True, **position
+                )
+            except self._logs.exceptions.ResourceNotFoundException:
+                return lines, token  # nothing was printed yet
+            except (ClientError, BotoCoreError) as error:
+                raise refused(error, f"read the log of job {job!r}") from error
+            lines += [LogLine(job, e["message"], e["timestamp"]) for e in page["events"]]
+            # CloudWatch answers with the same token at the end of a stream.
+            if page["nextForwardToken"] == token:
+                return lines, token
+            token = page["nextForwardToken"]
 
 
-def _why(detail: Any) -> str:
-    container = detail.get("container", {})
-    told = [container.get("reason"), detail.get("statusReason")]
-    if (code := container.get("exitCode")) is not None:
-        told.append(f"exit code {code}")
-    return "; ".join(text for text in told if text) or "AWS Batch gives no reason"
-
-
-def _log_stream(detail: Any) -> str | None:
-    streams = [attempt["container"].get("logStreamName") for attempt in detail.get("attempts", ())]
-    streams.append(detail.get("container", {}).get("logStreamName"))
-    return next((stream for stream in reversed(streams) if stream), None)
-
-
-def _tag(text: str) -> str:
-    return "".join(c if c.isalnum() or c in "+-=._:/@ " else "-" for c in text)[:256]
+def _number(name: str) -> int:
+    return int(name.removesuffix(".json"))

@@ -46,12 +46,22 @@ def shared_memory_mib(memory_mib: int) -> int:
 
     Docker's default of 64 MiB ends PyTorch's data loaders with a bus error.
     """
-    return max(_LEAST_SHARED_MIB, 1 << ((memory_mib // 2).bit_length() - 1))
+    half = max(_LEAST_SHARED_MIB, memory_mib // 2)
+    return 1 << (half.bit_length() - 1)
 
 
-def ensure_definition(client: BatchClient, image: JobImage, memory_mib: int) -> str:
-    """The name of an active definition for jobs of this size, registered if it is missing."""
-    properties = _container_properties(image, shared_memory_mib(memory_mib))
+def ensure_definition(client: BatchClient, image: JobImage, shared_mib: int) -> str:
+    """The name of an active definition, registered if it is missing.
+
+    Args:
+        client: Of Batch.
+        image: What the jobs run in.
+        shared_mib: Size of /dev/shm.
+
+    Raises:
+        AwsRefusedError: AWS denied a call.
+    """
+    properties = _container_properties(image, shared_mib)
     content = json.dumps(properties, sort_keys=True)
     name = f"flowyml-aws-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -23,7 +23,11 @@ __all__ = ["bucket_problem", "credentials_problem", "find_targets"]
 _LABEL_TAG = "flowyml-aws:label:"
 _TAINT_TAG = "flowyml-aws:taint:"
 # https://docs.aws.amazon.com/batch/latest/userguide/instance-type-compute-table.html
-_OPTIMAL = ("m4", "c4", "r4", "m5", "c5", "r5")
+_CATEGORIES: Mapping[str, tuple[str, ...]] = {
+    "optimal": ("m4", "c4", "r4", "m5", "c5", "r5"),
+    "default_x86_64": ("m6i", "c6i", "r6i", "c7i"),
+    "default_arm64": ("m6g", "c6g", "r6g", "c7g"),
+}
 
 
 def credentials_problem(sts: STSClient) -> FlowymlError | None:
@@ -68,7 +72,7 @@ def find_targets(batch: BatchClient, queues: Sequence[str], catalog: Catalog) ->
         catalog: Resolves families such as `g4dn` to types.
 
     Raises:
-        SettingsError: A queue does not exist, or the account has none that is enabled.
+        SettingsError: A queue does not exist or can't take jobs, or the account has none that can.
         AwsRefusedError: AWS denied the call.
     """
     try:
@@ -81,68 +85,101 @@ def find_targets(batch: BatchClient, queues: Sequence[str], catalog: Catalog) ->
         }
     except (ClientError, BotoCoreError) as error:
         raise refused(error, "list the queues and compute environments of the account") from error
-    for name in queues:
-        if name not in found:
-            near = difflib.get_close_matches(name, found, n=3)
-            raise SettingsError(
-                what=f"Queue {name!r} does not exist",
-                why=f"the account's queues are {', '.join(sorted(found)) or '(none)'}",
-                fix=f"did you mean {' or '.join(near)}?" if near else "correct `queues`",
-            )
-    usable = [
-        target
-        for name in (queues or sorted(found))
-        if found[name]["state"] == "ENABLED"
-        for target in _targets_of(found[name], environments, catalog)
-    ]
+    if unknown := [name for name in queues if name not in found]:
+        near = [n for name in unknown for n in difflib.get_close_matches(name, found, n=1)]
+        raise SettingsError(
+            what=f"{_names(unknown)} {'does' if len(unknown) == 1 else 'do'} not exist",
+            why=f"the account's queues are {', '.join(sorted(found)) or '(none)'}",
+            fix=f"did you mean {' and '.join(map(repr, near))}?" if near else "correct `queues`",
+        )
+    usable: list[Target] = []
+    idle: dict[str, str] = {}
+    for name in queues or sorted(found):
+        members = _members(found[name], environments)
+        if why := _why_idle(found[name], members):
+            idle[name] = why
+        else:
+            usable.append(_target(found[name], members, catalog))
+    # Of queues that were found and not named, those that work are enough.
+    if idle and (queues or not usable):
+        raise SettingsError(
+            what=f"{_names(idle)} can't take jobs",
+            why="; ".join(f"{name}: {why}" for name, why in idle.items()),
+            fix="enable or repair what is named, or take it out of `queues`",
+        )
     if not usable:
         raise SettingsError(
-            what="No queue can take jobs",
-            why=f"none of {', '.join(queues or sorted(found)) or 'the account'} is enabled "
-            "and has an enabled compute environment on EC2",
-            fix="set the account up with infra/, or enable a queue",
+            what="The account has no job queue",
+            why="jobs on AWS Batch go to a queue with a compute environment on EC2",
+            fix="set the account up with infra/",
         )
     return usable
 
 
-def _targets_of(
-    queue: Mapping[str, Any], environments: Mapping[str, Any], catalog: Catalog
-) -> list[Target]:
+def _names(queues: Collection[str]) -> str:
+    return f"{'Queue' if len(queues) == 1 else 'Queues'} {', '.join(map(repr, queues))}"
+
+
+def _members(
+    queue: Mapping[str, Any], environments: Mapping[str, Any]
+) -> Sequence[Mapping[str, Any]]:
+    """The compute environments of a queue, in the order in which it tries them."""
     ordered = sorted(queue["computeEnvironmentOrder"], key=lambda entry: entry["order"])
-    members = [
-        environments[entry["computeEnvironment"]]
-        for entry in ordered
-        if entry["computeEnvironment"] in environments
-    ]
-    on_ec2 = [
-        member
+    arns = [entry["computeEnvironment"] for entry in ordered]
+    return [environments[arn] for arn in arns if arn in environments]
+
+
+def _why_idle(queue: Mapping[str, Any], members: Sequence[Mapping[str, Any]]) -> str | None:
+    """Why a queue runs no jobs on EC2, or None."""
+    if fault := _fault(queue):
+        return f"it is {fault}"
+    if any(map(_is_working, members)):
+        return None
+    told = [
+        f"{member['computeEnvironmentName']} is {_fault(member) or 'not on EC2'}"
         for member in members
-        if member.get("state") == "ENABLED"
-        and member.get("computeResources", {}).get("type") in ("EC2", "SPOT")
     ]
-    if not on_ec2:
-        return []
+    return f"of its compute environments, {', '.join(told)}" if told else "it has none"
+
+
+def _fault(place: Mapping[str, Any]) -> str | None:
+    """What is wrong with a queue or compute environment, in Batch's words."""
+    if place.get("state") != "ENABLED":
+        return str(place.get("state"))
+    if place.get("status") in ("INVALID", "DELETING", "DELETED"):
+        reason = place.get("statusReason")
+        return f"{place['status']} ({reason})" if reason else str(place["status"])
+    return None
+
+
+def _is_working(member: Mapping[str, Any]) -> bool:
+    kind = member.get("computeResources", {}).get("type")
+    return _fault(member) is None and kind in ("EC2", "SPOT")
+
+
+def _target(
+    queue: Mapping[str, Any], members: Sequence[Mapping[str, Any]], catalog: Catalog
+) -> Target:
+    working = [member for member in members if _is_working(member)]
     tags = dict(queue.get("tags", {}))
-    for member in on_ec2:
+    for member in working:
         tags.update(member.get("tags", {}))
-    types = [name for member in on_ec2 for name in member["computeResources"]["instanceTypes"]]
-    spot = all(member["computeResources"]["type"] == "SPOT" for member in on_ec2)
-    return [
-        Target(
-            name=queue["jobQueueName"],
-            kind="batch",
-            instance_types=tuple(dict.fromkeys(_expanded(types, catalog))),
-            labels=dict(_tagged(tags, _LABEL_TAG)),
-            taints=tuple(_taint(key, told) for key, told in _tagged(tags, _TAINT_TAG)),
-            capacity="spot" if spot else "on-demand",
-        )
-    ]
+    types = [name for member in working for name in member["computeResources"]["instanceTypes"]]
+    spot = all(member["computeResources"]["type"] == "SPOT" for member in working)
+    return Target(
+        name=queue["jobQueueName"],
+        kind="batch",
+        instance_types=tuple(dict.fromkeys(_expanded(types, catalog))),
+        labels=dict(_tagged(tags, _LABEL_TAG)),
+        taints=tuple(_taint(key, told) for key, told in _tagged(tags, _TAINT_TAG)),
+        capacity="spot" if spot else "on-demand",
+    )
 
 
 def _expanded(types: Sequence[str], catalog: Catalog) -> Iterator[str]:
-    """Families, and Batch's word `optimal`, as the types that they stand for."""
+    """Families, and Batch's words for several of them, as the types that they stand for."""
     for name in types:
-        families = _OPTIMAL if name == "optimal" else (name,)
+        families = _CATEGORIES.get(name, (name,))
         if "." in name:
             yield name
         else:

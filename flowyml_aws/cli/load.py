@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -40,32 +42,48 @@ def load_pipeline(spelling: str) -> Pipeline:
 
 
 def _import(path: Path) -> ModuleType:
+    name = path.stem
+    if not name.isidentifier() or name in sys.stdlib_module_names:
+        raise PipelineFileError(
+            what=f"{path} can't be imported under its name",
+            why=f"jobs import it as {name!r}, "
+            + ("which is a module of Python itself" if name.isidentifier() else "which is no name"),
+            fix="rename the file, to letters, digits and underscores",
+        )
     sys.path.insert(0, str(path.parent))
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
+    sys.modules[name] = module
+    with _running(path, "does not import"):
+        spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def _running(path: Path, failing: str) -> Iterator[None]:
+    """Run the user's code for what it defines; what it prints is no part of our output."""
     try:
-        with importing(str(path)):
-            spec.loader.exec_module(module)
+        with importing(str(path)), redirect_stdout(sys.stderr):
+            yield
     except FlowymlError:
         raise
     except (Exception, SystemExit) as error:  # whatever the user's file raises
         frames = traceback.extract_tb(error.__traceback__)
-        inside = [frame for frame in frames if Path(frame.filename) == path]
-        place = f"line {inside[-1].lineno}" if inside else f"line {getattr(error, 'lineno', '?')}"
+        lines = [frame.lineno for frame in frames if Path(frame.filename) == path]
+        line = lines[-1] if lines else getattr(error, "lineno", None)
+        place = "" if line is None else f"line {line}: "
         raise PipelineFileError(
-            what=f"{path} does not import",
-            why=f"{place}: {type(error).__name__}: {error}",
+            what=f"{path} {failing}",
+            why=f"{place}{type(error).__name__}: {error}",
             fix="correct it; `python` on the file shows the whole traceback",
         ) from error
-    return module
 
 
 def _named(module: ModuleType, path: Path, name: str) -> Pipeline:
     found: Any = getattr(module, name, None)
     if callable(found) and not isinstance(found, type):
-        with importing(str(path)):
+        with _running(path.resolve(), f"fails in {name}()"):
             found = found()
     pipeline = _pipeline(found)
     if pipeline is None:

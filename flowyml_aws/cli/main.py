@@ -10,12 +10,14 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 
+from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.cli.facts import print_json, status_facts
 from flowyml_aws.cli.load import load_pipeline
 from flowyml_aws.cli.save import save_to, show
@@ -24,6 +26,7 @@ from flowyml_aws.core.errors import (
     AwsRefusedError,
     FlowymlError,
     InvalidPipelineError,
+    RunNotFoundError,
     SettingsError,
 )
 from flowyml_aws.packaging.bundle import make_bundle
@@ -37,6 +40,7 @@ from flowyml_aws.view import failures, plan_table, status_table, watching
 __all__ = ["app", "main"]
 
 RUN_FAILED, MISTAKE, AWS_REFUSED, INTERRUPTED = 1, 2, 3, 130
+_READERS = 16  # small objects: the time is latency, not bandwidth
 
 app = typer.Typer(
     name="flowyml-aws",
@@ -77,7 +81,8 @@ def run(
     started = pipeline.submit(backend=backend, context=_context(context or []))
     if detach:
         if backend == LOCAL:
-            _drive_in_background(started.id)
+            # The run lies in the pipeline's project, wherever this command was started.
+            _drive_in_background(started.id, find_project(s.func for s in pipeline.steps).root)
         if as_json:
             print_json({"run_id": started.id})
         else:
@@ -119,20 +124,10 @@ def package(file: File, as_json: AsJson = False) -> None:
 def runs(as_json: AsJson = False) -> None:
     """List the runs of this project, and those in the S3 store that is set up, newest first."""
     project = find_project([]).root
-    found: list[dict[str, Any]] = []
-    for store in stores(load_settings(project, os.environ), project).values():
-        for run_id in run_ids(store):
-            record, outcome = read_record(store, run_id), read_outcome(store, run_id)
-            found.append(
-                {
-                    "run_id": run_id,
-                    "pipeline": record.pipeline,
-                    "backend": record.backend,
-                    "state": outcome.state.value if outcome else "not seen to end",
-                    "created_at": record.created_at,
-                    "store": store.uri,
-                }
-            )
+    places = stores(load_settings(project, os.environ), project).values()
+    with ThreadPoolExecutor(_READERS) as pool:
+        asked = [pool.submit(_run_fact, store, run) for store in places for run in run_ids(store)]
+        found = [fact for answer in asked if (fact := answer.result()) is not None]
     found.sort(key=lambda fact: -float(fact["created_at"]))
     if as_json:
         print_json(found)
@@ -172,14 +167,7 @@ def logs(
 ) -> None:
     """Print what the jobs of a run printed."""
     found = Run.attach(run_id)
-    names = [planned.name for planned in found.plan.jobs]
-    if job is not None and job not in names:
-        raise SettingsError(
-            what=f"Run {run_id} has no job {job!r}",
-            why=f"its jobs are {', '.join(names)}",
-            fix="name one of them",
-        )
-    several = job is None and len(names) > 1
+    several = job is None and len(found.plan.jobs) > 1
     for line in found.logs(job, follow=follow):
         if as_json:
             fact = {"job": line.job, "time_ms": line.time_ms, "message": line.message}
@@ -197,7 +185,8 @@ def cancel(run_id: RunId, as_json: AsJson = False) -> None:
     if as_json:
         print_json(status_facts(told))
     else:
-        print(f"{run_id}: {told.state.value}")
+        ending = " (its jobs are being ended)" if told.state is RunState.RUNNING else ""
+        print(f"{run_id}: {told.state.value}{ending}")
 
 
 @app.command()
@@ -209,9 +198,9 @@ def get(
 ) -> None:
     """Print an output of a run, or write it to a file."""
     found = Run.attach(run_id)
-    refs = found.refs()
-    if as_json and asset in refs:
-        print_json(json.loads(refs[asset].to_json()))
+    if as_json:
+        refs = found.refs(asset)
+        print_json({name: json.loads(ref.to_json()) for name, ref in refs.items()})
         if out is None:
             return
     value = found.outputs[asset]
@@ -251,10 +240,26 @@ def _wait(started: Run, as_json: bool) -> NoReturn:
     sys.exit(0 if result.status.state is RunState.SUCCEEDED else RUN_FAILED)
 
 
-def _drive_in_background(run_id: str) -> None:
+def _run_fact(store: ArtifactStore, run_id: str) -> dict[str, Any] | None:
+    try:
+        record, outcome = read_record(store, run_id), read_outcome(store, run_id)
+    except RunNotFoundError:
+        return None  # its client died before there was a run
+    return {
+        "run_id": run_id,
+        "pipeline": record.pipeline,
+        "backend": record.backend,
+        "state": outcome.state.value if outcome else "not seen to end",
+        "created_at": record.created_at,
+        "store": store.uri,
+    }
+
+
+def _drive_in_background(run_id: str, project: Path) -> None:
     """Go on with a local run in a process that outlives this one."""
     subprocess.Popen(
         [sys.executable, "-m", "flowyml_aws", "attach", run_id],
+        cwd=project,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -10,6 +10,8 @@ from typing import Any
 
 import cloudpickle
 
+from flowyml_aws.core.errors import SettingsError
+
 __all__ = ["save_to", "show"]
 
 
@@ -18,12 +20,26 @@ def save_to(value: Any, out: Path) -> str:
 
     Files and folders are copied, bytes and text are written as they are, arrays as `.npy`, what
     JSON can hold as JSON, and everything else as a pickle.
+
+    Raises:
+        SettingsError: The file can't be written.
     """
+    try:
+        return _save(value, out)
+    except OSError as error:
+        raise SettingsError(
+            what=f"Can't write to {out}",
+            why=error.strerror or str(error),
+            fix="give --out a file in a folder that exists and can be written",
+        ) from error
+
+
+def _save(value: Any, out: Path) -> str:
     if isinstance(value, Path):
         if value.is_dir():
             shutil.copytree(value, out, dirs_exist_ok=True)
             return "a folder"
-        shutil.copyfile(value, out)
+        shutil.copyfile(value, out / value.name if out.is_dir() else out)
         return "a file"
     if isinstance(value, bytes):
         out.write_bytes(value)

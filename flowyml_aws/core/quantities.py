@@ -26,7 +26,9 @@ _SUFFIXES: dict[str, Fraction] = {
     **{s: Fraction(1000**n) for n, s in enumerate(("KB", "MB", "GB", "TB"), 1)},
     **{s: Fraction(1024**n) for n, s in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)},
 }
-_QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)((?:[eE][+-]?[0-9]{1,2})?)\s*([A-Za-z]*)\s*")
+_QUANTITY = re.compile(
+    r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)((?:[eE][+-]?[0-9]{1,2})?)\s*([A-Za-z]*)\s*"
+)
 _LEAST_MEMORY_BYTES = 4 * MIB  # below this no container starts; `memory=16` surely means "16Gi"
 
 

@@ -140,9 +140,7 @@ class ResourceRequirements:
             memory=_larger(self.memory, other.memory, exact_memory),
             storage=_larger(self.storage, other.storage, exact_memory),
             gpu=_either(self.gpu, other.gpu, GPUConfig.merge_with),
-            node_affinity=_either(
-                self.node_affinity, other.node_affinity, NodeAffinity.merge_with
-            ),
+            node_affinity=_either(self.node_affinity, other.node_affinity, NodeAffinity.merge_with),
         )
 
     def problems(self) -> list[FlowymlError]:
@@ -261,7 +259,9 @@ def _larger(
     return _either(a, b, lambda x, y: _winner(x, y, key=amount))
 
 
-def _either(a: Value | None, b: Value | None, merge: Callable[[Value, Value], Value]) -> Value | None:
+def _either(
+    a: Value | None, b: Value | None, merge: Callable[[Value, Value], Value]
+) -> Value | None:
     if a is None or b is None:
         return a if b is None else b
     return merge(a, b)

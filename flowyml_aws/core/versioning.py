@@ -1,2 +1,6 @@
 """placeholder until written"""
+
+from __future__ import annotations
+
+
 class VersionedPipeline: ...

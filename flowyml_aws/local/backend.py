@@ -9,10 +9,12 @@ import sys
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import psutil
 
+import flowyml_aws
 from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.core.errors import ArtifactNotFoundError
@@ -24,6 +26,7 @@ from flowyml_aws.local.processes import (
     identify,
     this_process,
 )
+from flowyml_aws.packaging.project import is_installed
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
 from flowyml_aws.submission.record import RunRecord
@@ -34,6 +37,7 @@ Kind = TypeVar("Kind", bound=Document)
 
 _GRACE_S = 10.0
 _NEWS_WITHIN_S = 0.25
+_SIGNALS = {number.value: number.name for number in signal.Signals}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +55,13 @@ class Machine:
 
 
 class _Exit(Document):
-    """How an attempt's process ended, as the client that started it saw it."""
+    """How an attempt's process ended, as the client that started it saw it.
 
-    code: int
-    interrupted: bool
+    Attributes:
+        code: As of `subprocess`; None where the client left and took the process along.
+    """
+
+    code: int | None
 
 
 class LocalBackend:
@@ -77,22 +84,27 @@ class LocalBackend:
         self._plan = plan
         self._machine = machine
         self._environment = environment
-        self._children: dict[str, tuple[int, subprocess.Popen[bytes]]] = {}
+        self._started: dict[str, int] = {}
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._ended: dict[str, JobStatus] = {}
         self._news = threading.Event()
-        self._interrupted = False
 
     def submit(self, jobs: Sequence[PlannedJob], succeeded: Collection[str]) -> None:
         """Start the jobs whose parents succeeded, in plan order, while there is room."""
         running = [
             job for job in self._plan.jobs if self._status(job.name).state is JobState.RUNNING
         ]
-        for job in jobs:
-            if not set(job.after) <= set(succeeded):
-                continue
-            if running and not self._has_room(running, job):
-                break  # a large job must not wait for ever behind small ones
-            self._start(job)
-            running.append(job)
+        try:
+            for job in jobs:
+                if not set(job.after) <= set(succeeded):
+                    continue
+                if running and not self._has_room(running, job):
+                    break  # a large job must not wait for ever behind small ones
+                self._start(job)
+                running.append(job)
+        except BaseException:
+            self.release()  # nobody else knows of them yet
+            raise
 
     def statuses(self) -> Mapping[str, JobStatus]:
         """What the processes and the store say."""
@@ -100,22 +112,20 @@ class LocalBackend:
         return {name: status for name, status in told.items() if status.attempt}
 
     def logs(self, job: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
-        """Lines of the newest attempt."""
-        attempt, _, offset = (cursor or "0:0").partition(":")
+        """Lines of the newest attempt, and of those that begin after the first call."""
         newest = self._newest_attempt(job)
-        if newest == 0:
-            return [], cursor
-        start = int(offset) if int(attempt) == newest else 0
-        path = self._store.path(self._layout.attempt(job, newest, "log.txt"))
-        if not path.is_file():
-            return [], cursor
-        with path.open("rb") as file:
-            file.seek(start)
-            data = file.read()
-        ended = self._status(job).state is not JobState.RUNNING
-        whole = len(data) if ended else data.rfind(b"\n") + 1
-        lines = data[:whole].decode(errors="replace").splitlines()
-        return [LogLine(job, line) for line in lines], f"{newest}:{start + whole}"
+        attempt, _, offset = (cursor or f"{newest}:0").partition(":")
+        number, start = int(attempt), int(offset)
+        lines: list[bytes] = []
+        while 0 < number <= newest:
+            # Asked before the log is read: what comes later belongs to the next call.
+            is_whole = number < newest or self._status(job).state is not JobState.RUNNING
+            data = self._log_from(job, number, start)
+            read = data if is_whole else data[: data.rfind(b"\n") + 1]
+            lines += read.removesuffix(b"\n").split(b"\n") if read else []
+            cursor = f"{number}:{start + len(read)}"
+            number, start = number + 1, 0
+        return [LogLine(job, line.decode(errors="replace").rstrip("\r")) for line in lines], cursor
 
     def cancel(self, jobs: Sequence[PlannedJob]) -> None:
         """End the jobs' processes, whoever started them."""
@@ -124,14 +134,17 @@ class LocalBackend:
 
     def release(self) -> None:
         """End the processes that this client started; another one can start the jobs again."""
-        self._interrupted = True
-        end_processes(
-            [identify(child.pid) for _, child in self._children.values() if child.poll() is None],
-            _GRACE_S,
-        )
-        for attempt_job, (attempt, child) in list(self._children.items()):
-            child.wait()
-            self._status_of_child(attempt_job, attempt, child)
+        going = {
+            job: attempt
+            for job, attempt in self._started.items()
+            if not self._status(job).state.ended
+        }
+        found = [self._runner(job, attempt) for job, attempt in going.items()]
+        try:
+            end_processes([process for process in found if process is not None], _GRACE_S)
+        finally:
+            for job, attempt in going.items():
+                self._forget(job, attempt)
 
     def pause(self) -> None:
         """Until a process ends, or a moment later."""
@@ -148,13 +161,14 @@ class LocalBackend:
         claim = self._layout.attempt(job.name, attempt, "claim.json")
         if not self._store.create(claim, this_process().to_json()):
             return  # another client was faster
-        log = self._store.path(self._layout.attempt(job.name, attempt, "log.txt"))
+        self._started[job.name] = attempt
+        log = self._log(job.name, attempt)
         with log.open("wb") as output:
             child = subprocess.Popen(
                 [sys.executable, "-m", "flowyml_aws.runtime", self._argument(job.name)],
                 cwd=log.parent,  # neutral: `-m` puts it on sys.path; the spec says where to work
                 env={
-                    **self._environment,
+                    **_importing_this_package(self._environment),
                     "FLOWYML_ATTEMPT": str(attempt),
                     "PYTHONUNBUFFERED": "1",
                 },
@@ -165,12 +179,20 @@ class LocalBackend:
             )
         identity = self._layout.attempt(job.name, attempt, "process.json")
         self._store.put(identity, identify(child.pid).to_json())
-        self._children[job.name] = (attempt, child)
+        self._children[job.name] = child
         threading.Thread(target=self._tell_end, args=(child,), daemon=True).start()
 
     def _tell_end(self, child: subprocess.Popen[bytes]) -> None:
         child.wait()
         self._news.set()
+
+    def _forget(self, job: str, attempt: int) -> None:
+        self._store.create(
+            self._layout.attempt(job, attempt, "exit.json"), _Exit(code=None).to_json()
+        )
+        self._started.pop(job)
+        if (child := self._children.pop(job, None)) is not None:
+            child.wait()
 
     def _argument(self, job: str) -> str:
         uri = f"{self._store.uri}/{self._layout.spec(job)}"
@@ -180,8 +202,16 @@ class LocalBackend:
         return max(map(int, self._store.children(self._layout.attempts(job))), default=0)
 
     def _status(self, job: str) -> JobStatus:
-        if job in self._children:
-            return self._status_of_child(job, *self._children[job])
+        if job not in self._ended:
+            status = self._look_at(job)
+            if not status.state.ended:
+                return status
+            self._ended[job] = status
+        return self._ended[job]
+
+    def _look_at(self, job: str) -> JobStatus:
+        if (child := self._children.get(job)) is not None:
+            return self._status_of_child(job, self._started[job], child)
         attempt = self._newest_attempt(job)
         if attempt == 0:
             return JobStatus(JobState.LOST)
@@ -190,7 +220,9 @@ class LocalBackend:
             return _status_of_exit(told, attempt)
         starter = self._read(ProcessIdentity, job, attempt, "claim.json")
         process = self._runner(job, attempt) or starter
-        if process is not None and (not process.is_here() or process.is_alive()):
+        if process is not None and not process.is_here():
+            return JobStatus(JobState.RUNNING, attempt, f"on the machine {process.host}")
+        if process is not None and process.is_alive():
             return JobStatus(JobState.RUNNING, attempt)
         # Its client is gone too, or it would have told. Its result, if any, decides.
         return JobStatus(JobState.LOST, attempt, "its process is gone")
@@ -199,16 +231,25 @@ class LocalBackend:
         code = child.poll()
         if code is None:
             return JobStatus(JobState.RUNNING, attempt)
-        told = _Exit(code=code, interrupted=self._interrupted)
+        told = _Exit(code=code)
         self._store.create(self._layout.attempt(job, attempt, "exit.json"), told.to_json())
-        if told.interrupted:
-            self._children.pop(job, None)
         return _status_of_exit(told, attempt)
 
     def _runner(self, job: str, attempt: int) -> ProcessIdentity | None:
         """The process of an attempt, also where its starter died before it could note it."""
         noted = self._read(ProcessIdentity, job, attempt, "process.json")
         return noted or (find_runner(self._argument(job)) if attempt else None)
+
+    def _log(self, job: str, attempt: int) -> Path:
+        return self._store.path(self._layout.attempt(job, attempt, "log.txt"))
+
+    def _log_from(self, job: str, attempt: int, start: int) -> bytes:
+        try:
+            with self._log(job, attempt).open("rb") as file:
+                file.seek(start)
+                return file.read()
+        except FileNotFoundError:
+            return b""
 
     def _read(self, kind: type[Kind], job: str, attempt: int, document: str) -> Kind | None:
         key = self._layout.attempt(job, attempt, document)
@@ -218,13 +259,23 @@ class LocalBackend:
             return None
 
 
+def _importing_this_package(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which Python finds the package that is running here."""
+    home = Path(flowyml_aws.__path__[0]).resolve().parent
+    if is_installed(home):
+        return dict(environment)
+    # A checkout that is not installed may be on this process's path only.
+    path = [*filter(None, [environment.get("PYTHONPATH")]), str(home)]
+    return {**environment, "PYTHONPATH": os.pathsep.join(path)}
+
+
 def _status_of_exit(told: _Exit, attempt: int) -> JobStatus:
-    if told.interrupted:
+    if told.code is None:
         return JobStatus(JobState.LOST, attempt, "the client that ran it was interrupted")
     if told.code == 0:
         return JobStatus(JobState.SUCCEEDED, attempt)
-    if told.code < 0:
-        name = signal.Signals(-told.code).name
-        hint = ": perhaps out of memory" if name == "SIGKILL" else ""
-        return JobStatus(JobState.FAILED, attempt, f"its process was ended by {name}{hint}")
-    return JobStatus(JobState.FAILED, attempt, f"its process ended with exit code {told.code}")
+    if told.code > 0:
+        return JobStatus(JobState.FAILED, attempt, f"its process ended with exit code {told.code}")
+    name = _SIGNALS.get(-told.code, f"signal {-told.code}")
+    hint = ": perhaps out of memory" if name == "SIGKILL" else ""
+    return JobStatus(JobState.FAILED, attempt, f"its process was ended by {name}{hint}")

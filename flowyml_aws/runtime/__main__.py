@@ -4,80 +4,77 @@ from __future__ import annotations
 
 import hashlib
 import os
-import signal
 import sys
 import tempfile
+import threading
+import traceback
 from pathlib import Path
-from types import FrameType
 
 from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError, FlowymlError
-from flowyml_aws.runtime.code import enter_code, load_payload
-from flowyml_aws.runtime.events import Progress
+from flowyml_aws.core.errors import DamagedArtifactError, FlowymlError
+from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.exit_codes import BAD_INPUT, INTERRUPTED, STEP_FAILED, SUCCEEDED
+from flowyml_aws.runtime.interruption import Interrupted, Interruption
+from flowyml_aws.runtime.job import run_job
+from flowyml_aws.runtime.log import say, show
 from flowyml_aws.runtime.result import JobResult
-from flowyml_aws.runtime.runner import JobRunner, describe_bad_input, say
 from flowyml_aws.runtime.spec import JobSpec
+from flowyml_aws.runtime.time_limit import GRACE_S
 
 _EVENTS_EVERY_S = 1.0
+_LINGER_S = 300.0
+# <store>/runs/<run id>/jobs/<job>/spec.json
+_KEY_PARTS = 5
 
 
-class Interrupted(BaseException):
-    """The platform asks the job to end."""
-
-
-def main(argument: str) -> int:
+def main(arguments: list[str]) -> int:
     """Run the job of `<uri of a JobSpec>#sha256=<digest>` and return the exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        return _run(argument)
-    except FlowymlError as error:
-        say(f"this job could not start\n{error}")
+    if len(arguments) != 1:
+        say("usage: python -m flowyml_aws.runtime <uri of a JobSpec>#sha256=<digest>")
         return BAD_INPUT
+    interruption = Interruption()
+    interruption.listen()
+    try:
+        code = _run(arguments[0], interruption)
+        interruption.ignore()
     except Interrupted:
-        say("told to stop (SIGTERM): ending without a result, finished jobs keep theirs")
-        return INTERRUPTED
+        say("told to stop: ending without a result; finished jobs keep theirs")
+        code = INTERRUPTED
+    except FlowymlError as error:
+        say(f"the job failed without a result\n{error}")
+        code = BAD_INPUT
+    except BaseException:  # of any kind: what cannot be understood must not look like success
+        say("the job failed without a result: an error that nobody expected")
+        show(traceback.format_exc())
+        code = BAD_INPUT
+    _end_lingering_threads(code)
+    return code
 
 
-def _run(argument: str) -> int:
+def _run(argument: str, interruption: Interruption) -> int:
     uri, _, digest = argument.partition("#sha256=")
-    # <store>/runs/<run id>/jobs/<job>/spec.json
-    store = _open_store("/".join(uri.split("/")[:-5]))
-    spec = _read_spec(store, uri, digest)
-    key = RunLayout(spec.run_id).result(spec.job)
-    if (earlier := _earlier_result(store, key)) is not None:
+    parts = uri.split("/")
+    store = _open_store("/".join(parts[:-_KEY_PARTS]))
+    spec = _read_spec(store, "/".join(parts[-_KEY_PARTS:]), digest)
+    number = os.environ.get("FLOWYML_ATTEMPT") or os.environ.get("AWS_BATCH_JOB_ATTEMPT") or "1"
+    attempt = Attempt.begin(spec, store, int(number))
+    if (earlier := attempt.result_of(spec.job)) is not None:
         say(f"attempt {earlier.attempt} has committed a result already: nothing to do")
         return _exit_code(earlier)
-    attempt = int(os.environ.get("AWS_BATCH_JOB_ATTEMPT") or os.environ.get("FLOWYML_ATTEMPT", "1"))
-    say(f"run {spec.run_id}, job {spec.job}, attempt {attempt}, {len(spec.steps)} step(s)")
-    progress = Progress([step.name for step in spec.steps], attempt)
-    with tempfile.TemporaryDirectory(prefix="flowyml-aws-") as folder:
-        runner = JobRunner(
-            spec=spec,
-            store=store,
-            steps={},
-            context={},
-            attempt=attempt,
-            root=None,
-            scratch=Path(folder, "assets"),
-            progress=progress,
-        )
-        try:
-            _check_python(spec)
-            runner.root = enter_code(store, spec.code, Path(folder, "code"))
-            payload = load_payload(store, spec.payload)
-        except FlowymlError as error:
-            runner.commit("failed", describe_bad_input(error))
-            raise
-        runner.steps, runner.context = payload.steps, payload.context
-        events = RunLayout(spec.run_id).attempt(spec.job, attempt, "events.json")
-        progress.start(store, events, _EVENTS_EVERY_S, say)
-        try:
-            return _exit_code(runner.run())
-        finally:
-            progress.close()
+    say(f"run {spec.run_id}, job {spec.job}, attempt {number}, {len(spec.steps)} step(s)")
+    events = RunLayout(spec.run_id).attempt(spec.job, attempt.number, "events.json")
+    attempt.progress.start(store, events, _EVENTS_EVERY_S)
+    grace_s = float(os.environ.get("FLOWYML_TIMEOUT_GRACE_S") or GRACE_S)
+    try:
+        # Whatever cannot be removed: the result is written by then.
+        with tempfile.TemporaryDirectory(
+            prefix="flowyml-aws-", ignore_cleanup_errors=True
+        ) as folder:
+            return _exit_code(run_job(attempt, Path(folder).resolve(), interruption, grace_s))
+    finally:
+        attempt.progress.close()
 
 
 def _open_store(uri: str) -> ArtifactStore:
@@ -92,33 +89,16 @@ def _open_store(uri: str) -> ArtifactStore:
     return S3ArtifactStore.from_uri(boto3.client("s3"), uri)
 
 
-def _read_spec(store: ArtifactStore, uri: str, digest: str) -> JobSpec:
-    data = store.get(uri.removeprefix(f"{store.uri}/"))
+def _read_spec(store: ArtifactStore, key: str, digest: str) -> JobSpec:
+    data = store.get(key)
     found = hashlib.sha256(data).hexdigest()
     if found != digest:
         raise DamagedArtifactError(
-            what=f"{uri} is not the spec that was submitted",
+            what=f"{store.uri}/{key} is not the spec that was submitted",
             why=f"its SHA-256 is {found}, the job's argument says {digest or '(nothing)'}",
             fix="run the pipeline again; nothing was unpickled",
         )
-    return read_document(JobSpec, data, uri)
-
-
-def _earlier_result(store: ArtifactStore, key: str) -> JobResult | None:
-    try:
-        return read_document(JobResult, store.get(key), f"{store.uri}/{key}")
-    except ArtifactNotFoundError:
-        return None
-
-
-def _check_python(spec: JobSpec) -> None:
-    here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if here != spec.python:
-        raise DamagedArtifactError(
-            what=f"This job runs Python {here}, its steps were pickled by Python {spec.python}",
-            why="pickled functions hold bytecode, which differs between minor versions",
-            fix=f"use an image with Python {spec.python}, or run the client with Python {here}",
-        )
+    return read_document(JobSpec, data, f"{store.uri}/{key}")
 
 
 def _exit_code(result: JobResult) -> int:
@@ -127,10 +107,19 @@ def _exit_code(result: JobResult) -> int:
     return BAD_INPUT if result.failure else STEP_FAILED
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
-    raise Interrupted
+def _end_lingering_threads(code: int) -> None:
+    """End the process in a while, where threads of the steps would keep it, and its cost, alive."""
+
+    def end() -> None:
+        left = [t.name for t in threading.enumerate() if not t.daemon and t.is_alive()]
+        if set(left) - {threading.main_thread().name}:
+            say(f"threads that the steps started never end: {', '.join(left)}")
+            os._exit(code)
+
+    timer = threading.Timer(_LINGER_S, end)
+    timer.daemon = True
+    timer.start()
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1:]))

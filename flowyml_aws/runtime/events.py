@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.runtime.log import say
 from flowyml_aws.runtime.result import AttemptEvents, StepReport
 
 __all__ = ["Progress"]
+
+_LAST_WORD_S = 5.0
 
 
 class Progress:
@@ -36,28 +39,32 @@ class Progress:
         self._reports[step] = self._reports[step].model_copy(update=changes)
         self._changed.set()
 
-    def start(
-        self, store: ArtifactStore, key: str, every_s: float, complain: Callable[[str], None]
-    ) -> None:
+    def start(self, store: ArtifactStore, key: str, every_s: float) -> None:
         """Tell changes to an object from now on."""
-
-        def tell() -> None:
-            while not self._closed.is_set():
-                self._changed.wait()
-                self._changed.clear()
-                events = AttemptEvents(attempt=self._attempt, steps=self.reports)
-                try:
-                    store.put(key, events.to_json())
-                except Exception as error:  # progress is a courtesy: the job must not die of it
-                    complain(f"progress not written: {error}")
-                self._closed.wait(every_s)
-
-        self._thread = threading.Thread(target=tell, name="progress", daemon=True)
+        self._thread = threading.Thread(
+            target=self._tell, args=(store, key, every_s), name="progress", daemon=True
+        )
         self._thread.start()
 
     def close(self) -> None:
-        """Stop telling; the result, or its absence, says the rest."""
+        """Tell the last change and stop."""
         self._closed.set()
         self._changed.set()
         if self._thread is not None:
-            self._thread.join(timeout=5)
+            self._thread.join(timeout=_LAST_WORD_S)
+
+    def _tell(self, store: ArtifactStore, key: str, every_s: float) -> None:
+        told: tuple[StepReport, ...] = ()
+        last = False
+        while not last:
+            self._changed.wait()
+            self._changed.clear()
+            last = self._closed.is_set()  # looked at before the reports are
+            if (reports := self.reports) != told:
+                events = AttemptEvents(attempt=self._attempt, steps=reports)
+                try:
+                    store.put(key, events.to_json())
+                    told = reports
+                except Exception as error:  # a courtesy: the job must not die of it
+                    say(f"progress not written: {error}")
+            self._closed.wait(every_s)

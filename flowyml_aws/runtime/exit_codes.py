@@ -8,6 +8,8 @@ SUCCEEDED = 0
 STEP_FAILED = 10
 """A step of the user failed; result.json says how."""
 BAD_INPUT = 11
-"""The job could not start: a damaged spec, payload or asset, another Python, a denied store."""
+"""The job failed and no step is to blame: a damaged spec, payload or asset, another Python, code
+that does not import, a store that denied or lost a call. Its log says which, and result.json too
+where it could be written."""
 INTERRUPTED = 143
 """SIGTERM (128 + 15): a spot host went, or somebody stopped the job. There is no result."""

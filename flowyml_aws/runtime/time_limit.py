@@ -11,51 +11,69 @@ from __future__ import annotations
 import faulthandler
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import FrameType
+from typing import TypeVar
 
-__all__ = ["StepTimeout", "time_limit"]
+__all__ = ["GRACE_S", "StepTimeout", "call_within"]
+
+Returned = TypeVar("Returned")
 
 GRACE_S = 10.0
+_STDERR = 2  # the descriptor: a step may have replaced or closed `sys.stderr`
 
 
 class StepTimeout(BaseException):
     """The step ran out of time. Not an `Exception`, so that the step does not swallow it."""
 
 
-@contextmanager
-def time_limit(
-    seconds: float | None, on_stuck: Callable[[], None], grace_s: float = GRACE_S
-) -> Iterator[None]:
-    """Run a block for at most some seconds. Main thread only.
+def call_within(
+    seconds: float | None,
+    call: Callable[[], Returned],
+    on_stuck: Callable[[], None],
+    grace_s: float = GRACE_S,
+) -> Returned:
+    """What a call returns within some seconds. Main thread only.
 
     Args:
         seconds: The limit, or None for no limit.
-        on_stuck: Called in another thread where the block goes on for `grace_s` after it was told
+        call: What is limited.
+        on_stuck: Called in another thread where the call goes on for `grace_s` after it was told
             to stop; it should end the process.
         grace_s: Seconds between the lines of defence.
 
     Raises:
-        StepTimeout: The block took longer.
+        StepTimeout: It took longer, also where it then returned a value.
     """
     if seconds is None:
-        yield
-        return
+        return call()
+    limit = f"it ran longer than its timeout of {seconds:g} s"
+    expired = armed = False
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        raise StepTimeout(f"it ran longer than its timeout of {seconds:g} s")
+        nonlocal expired
+        if armed:
+            expired = True
+            raise StepTimeout(limit)
 
     previous = signal.signal(signal.SIGALRM, stop)
     watchdog = threading.Timer(seconds + grace_s, on_stuck)
     watchdog.daemon = True
-    watchdog.start()
-    faulthandler.dump_traceback_later(seconds + 2 * grace_s, exit=True)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    # Two `finally`: the alarm rings once, so where it rings in the inner one, the outer is safe.
     try:
-        yield
+        watchdog.start()
+        faulthandler.dump_traceback_later(seconds + 2 * grace_s, exit=True, file=_STDERR)
+        armed = True
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        try:
+            returned = call()
+        finally:
+            armed = False
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
         faulthandler.cancel_dump_traceback_later()
         watchdog.cancel()
-        signal.signal(signal.SIGALRM, previous)
+    if expired:  # the call swallowed it
+        raise StepTimeout(limit)
+    return returned

@@ -17,7 +17,13 @@ from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import ArtifactNotFoundError
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
-from flowyml_aws.runtime.result import AttemptEvents, JobResult, StepReport
+from flowyml_aws.runtime.result import (
+    AttemptEvents,
+    JobResult,
+    StepFailure,
+    StepReport,
+    StepState,
+)
 from flowyml_aws.submission.backend import Backend, JobState, JobStatus
 from flowyml_aws.submission.record import RunOutcome, RunRecord, RunState, read_outcome
 from flowyml_aws.submission.status import JobView, RunStatus
@@ -40,7 +46,7 @@ class RunDriver:
     backend: Backend
     clock: Callable[[], float] = time.time
     _ended: dict[str, JobView] = field(default_factory=dict)
-    _asked_all: bool = False
+    _looked: bool = False
 
     @property
     def layout(self) -> RunLayout:
@@ -55,14 +61,14 @@ class RunDriver:
         statuses = self._observe()
         # LOST stands for both: never taken over, and gone without a word.
         startable = [
-            job
-            for job in self.plan.jobs
-            if job.name not in self._ended
-            and statuses.get(job.name, _UNKNOWN).state is JobState.LOST
+            job for job in self._going() if statuses.get(job.name, _UNKNOWN).state is JobState.LOST
         ]
         if startable:
             done = {n for n, view in self._ended.items() if view.state is JobState.SUCCEEDED}
             self.backend.submit(startable, done)
+            # Who cancelled meanwhile could not see these jobs yet.
+            if self._is_cancelled():
+                self.backend.cancel(startable)
         return self._tell(statuses)
 
     def status(self) -> RunStatus:
@@ -70,60 +76,74 @@ class RunDriver:
         return self._tell(self._observe())
 
     def cancel(self) -> None:
-        """End the run; what has not ended is cancelled."""
+        """End the run; what has not ended is cancelled. A run that has ended stays as it is."""
+        status = self.status()
+        if status.state is not RunState.RUNNING:
+            return
         intent = RunOutcome(state=RunState.CANCELLED, ended_at=self.clock())
         self.store.create(self.layout.cancellation, intent.to_json())
-        ended = {view.job.name for view in self.status().jobs if view.state.ended}
+        ended = {view.job.name for view in status.jobs if view.state.ended}
         # The last ones first: none of them may start because one before it ended.
         self.backend.cancel([job for job in reversed(self.plan.jobs) if job.name not in ended])
 
     def _observe(self) -> Mapping[str, JobStatus]:
+        if not self._looked:
+            # A backend forgets jobs, the store does not: who comes late asks the store for all.
+            self._read_results(self.plan.jobs)
+            self._looked = True
+        if not self._going():
+            return {}
         statuses = self.backend.statuses()
-        # Who attaches asks for every result once: a backend forgets jobs, the store does not.
-        asked = [
-            job
-            for job in self.plan.jobs
-            if job.name not in self._ended
-            and (not self._asked_all or _may_have_ended(statuses.get(job.name)))
-        ]
-        self._asked_all = True
-        for job, result in zip(asked, self._each(asked, self._result), strict=True):
-            if result is not None:
-                self._ended[job.name] = _view_of_result(job, result)
-        # Only what the backend does not hold any more can still be started, or ended by a cancel.
-        going = [job for job in self.plan.jobs if job.name not in self._ended]
-        cancelled = (
-            self._is_cancelled() if asked or any(j.name not in statuses for j in going) else False
-        )
+        # Only now: a job writes its result before it ends.
+        self._read_results([job for job in self._going() if _may_have_ended(statuses, job)])
+        going = self._going()
+        cancelled = bool(going) and self._is_cancelled()
         for job in going:  # in plan order: parents are settled before their children
-            view = self._without_result(job, statuses.get(job.name, _UNKNOWN), cancelled)
+            status = statuses.get(job.name, _UNKNOWN)
+            view = self._blocked(job) or self._without_result(job, status, cancelled)
             if view is not None:
                 self._ended[job.name] = view
         return statuses
+
+    def _going(self) -> list[PlannedJob]:
+        return [job for job in self.plan.jobs if job.name not in self._ended]
+
+    def _read_results(self, jobs: Sequence[PlannedJob]) -> None:
+        for job, result in zip(jobs, self._each(jobs, self._result), strict=True):
+            if result is not None:
+                self._ended[job.name] = _view_of_result(job, result)
+        for job in self._going():
+            if (view := self._blocked(job)) is not None:
+                self._ended[job.name] = view
 
     def _without_result(
         self, job: PlannedJob, status: JobStatus, cancelled: bool
     ) -> JobView | None:
         """The end of a job that committed nothing, or None while it may still do so."""
-        failed = [
-            parent
-            for parent in job.after
-            if parent in self._ended and self._ended[parent].state is not JobState.SUCCEEDED
-        ]
-        if cancelled and (status.state.ended or status.state is JobState.LOST):
-            return JobView(job, JobState.CANCELLED, status.attempt, steps=self._steps(job, status))
-        if failed:
-            return JobView(job, JobState.BLOCKED, reason=f"{', '.join(failed)} did not succeed")
-        if not status.state.ended:
+        parents = {p: self._ended[p].state for p in job.after if p in self._ended}
+        stopped = cancelled and (status.state.ended or status.state is JobState.LOST)
+        if stopped or JobState.CANCELLED in parents.values():
+            reports = self._steps_cut_off(job, status, "the run was cancelled")
+            return JobView(job, JobState.CANCELLED, status.attempt, steps=reports)
+        if not status.state.ended or len(parents) < len(job.after):
+            # No child ends before its parents: where it seems so, they were asked for earlier.
             return None
         reason = status.reason or "it ended without a result; see its log"
         if status.state is JobState.SUCCEEDED:
             reason = "the backend says that it succeeded, but it left no result to rely on"
-        steps = self._steps(job, status)
-        return JobView(job, JobState.FAILED, status.attempt, reason, steps)
+        reports = self._steps_cut_off(job, status, reason)
+        return JobView(job, JobState.FAILED, status.attempt, reason, reports)
+
+    def _blocked(self, job: PlannedJob) -> JobView | None:
+        """The end of a job whose parent has failed, or None."""
+        bad = (JobState.FAILED, JobState.BLOCKED)
+        failed = [p for p in job.after if p in self._ended and self._ended[p].state in bad]
+        if not failed:
+            return None
+        return JobView(job, JobState.BLOCKED, reason=f"{', '.join(failed)} did not succeed")
 
     def _tell(self, statuses: Mapping[str, JobStatus]) -> RunStatus:
-        going = [job for job in self.plan.jobs if job.name not in self._ended]
+        going = self._going()
         known = {job.name: _told(statuses.get(job.name)) for job in going}
         steps = self._each(going, lambda job: self._steps(job, known[job.name]))
         views = dict(self._ended)
@@ -144,8 +164,11 @@ class RunDriver:
         if status.state is RunState.RUNNING:
             return status
         if (outcome := read_outcome(self.store, self.record.run_id)) is None:
-            ends = [view.result.ended_at for view in status.jobs if view.result]
-            outcome = RunOutcome(state=status.state, ended_at=max(ends, default=self.clock()))
+            ran = [view.result for view in status.jobs if view.state is not JobState.BLOCKED]
+            told = [result.ended_at for result in ran if result is not None]
+            # A job without a result does not tell when it ended.
+            ended_at = max(told) if told and len(told) == len(ran) else self.clock()
+            outcome = RunOutcome(state=status.state, ended_at=ended_at)
             self.store.create(self.layout.outcome, outcome.to_json())
         return replace(status, ended_at=outcome.ended_at)
 
@@ -174,6 +197,18 @@ class RunDriver:
             return ()
         return read_document(AttemptEvents, data, f"{self.store.uri}/{key}").steps
 
+    def _steps_cut_off(
+        self, job: PlannedJob, status: JobStatus, reason: str
+    ) -> tuple[StepReport, ...]:
+        """The steps of a job that ended without a word; what was running then has failed."""
+        failure = StepFailure(kind="JobEnded", message=reason, traceback=f"{reason}\n")
+        return tuple(
+            report.model_copy(update={"state": StepState.FAILED, "failure": failure})
+            if report.state is StepState.RUNNING
+            else report
+            for report in self._steps(job, status)
+        )
+
     def _is_cancelled(self) -> bool:
         try:
             self.store.get(self.layout.cancellation)
@@ -189,7 +224,8 @@ def _told(status: JobStatus | None) -> JobStatus:
     return status
 
 
-def _may_have_ended(status: JobStatus | None) -> bool:
+def _may_have_ended(statuses: Mapping[str, JobStatus], job: PlannedJob) -> bool:
+    status = statuses.get(job.name)
     return status is not None and (status.state.ended or status.state is JobState.LOST)
 
 

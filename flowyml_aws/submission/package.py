@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from flowyml_aws.artifacts.content import Content
 from flowyml_aws.artifacts.layout import RunLayout, bundle_key, payload_key
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
@@ -82,24 +83,20 @@ def write_run(
 ) -> RunRecord:
     """Write everything that a run's jobs read, and last the record that makes it a run."""
     layout = RunLayout(run_id)
-    objects: dict[str, bytes] = {layout.plan: plan.to_json()}
-    if package.bundle is not None:
-        objects[bundle_key(package.bundle.sha256)] = package.bundle.data
-    objects.update((payload_key(p.sha256), p.data) for p in package.payloads.values())
     digests = {}
+    documents: dict[str, bytes] = {layout.plan: plan.to_json()}
     for job, spec in specs.items():
-        data = spec.to_json()
+        documents[layout.spec(job)] = data = spec.to_json()
         digests[job] = hashlib.sha256(data).hexdigest()
-        objects[layout.spec(job)] = data
+    contents = {payload_key(p.sha256): p.data for p in package.payloads.values()}
+    if package.bundle is not None:
+        contents[bundle_key(package.bundle.sha256)] = package.bundle.data
     with ThreadPoolExecutor(_WRITERS) as pool:
+        writes = [pool.submit(store.put, *document) for document in documents.items()]
         # By content: what an earlier run sent is not sent again.
-        shared = ("code/", "payloads/")
-        list(
-            pool.map(
-                lambda item: (store.create if item[0].startswith(shared) else store.put)(*item),
-                objects.items(),
-            )
-        )
+        writes += [pool.submit(store.upload, key, Content(data)) for key, data in contents.items()]
+        for write in writes:
+            write.result()
     record = RunRecord(
         run_id=run_id,
         pipeline=plan.pipeline,

@@ -68,7 +68,7 @@ def make_run_id(pipeline: str, now: datetime, random_hex: Callable[[int], str]) 
 
 
 def run_ids(store: ArtifactStore) -> list[str]:
-    """Every run in a store, the newest first."""
+    """Every run in a store, the newest first; some may have no record: their client died."""
     found = [name for name in store.children(RUNS) if name.count("-") >= 3]
     return sorted(found, key=lambda name: name.rsplit("-", 3)[1:], reverse=True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import struct
 from typing import Any
 
@@ -10,9 +9,14 @@ from flowyml_aws.artifacts.codecs.codec import Codec
 from flowyml_aws.artifacts.codecs.selection import choose_codec
 
 
+def stored(codec: Codec, value: Any) -> memoryview:
+    """The codec's bytes, in memory as after loading."""
+    return memoryview(bytearray(b"".join(codec.encode(value).parts())))
+
+
 def through(codec: Codec, value: Any) -> Any:
     """What the codec makes of its own bytes."""
-    return codec.decode(io.BytesIO(b"".join(codec.encode(value).parts())))
+    return codec.decode(stored(codec, value))
 
 
 def chosen(value: Any) -> str:

@@ -35,7 +35,7 @@ class PictureCodec:
     def encode(self, value):
         return Content(value.pixels)
     def decode(self, data):
-        return Picture(data.getvalue())
+        return Picture(bytes(data))
 
 class Greedy(PictureCodec):
     name, version = "pickle", 1

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import os
 import pickle
 import struct
@@ -20,7 +19,7 @@ from flowyml_aws.artifacts.codecs.pickles import PickleCodec
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.values import load_value
 from flowyml_aws.local.directory import DirectoryArtifactStore
-from tests.artifacts.roundtrip import identical, through
+from tests.artifacts.roundtrip import identical, stored, through
 
 CODEC = PickleCodec()
 
@@ -55,8 +54,8 @@ def test_large_buffers_are_not_copied_to_be_stored() -> None:
 
 def test_loaded_buffers_are_aligned_writable_views_of_the_loaded_memory() -> None:
     arrays = (numpy.ones(1_001, numpy.float32), numpy.arange(5_000.0))
-    data = io.BytesIO(b"".join(CODEC.encode(arrays).parts()))
-    memory = numpy.frombuffer(data.getbuffer(), numpy.uint8)
+    data = stored(CODEC, arrays)
+    memory = numpy.frombuffer(data, numpy.uint8)
     small, large = CODEC.decode(data)
     assert numpy.shares_memory(large, memory)
     assert (large.ctypes.data - memory.ctypes.data) % 64 == 0
@@ -104,7 +103,7 @@ def test_bytes_that_are_no_such_pickle_are_an_error(damage: Any) -> None:
     with pytest.raises(
         (ValueError, struct.error, pickle.UnpicklingError, OverflowError, MemoryError)
     ):
-        CODEC.decode(io.BytesIO(damage(data)))
+        CODEC.decode(memoryview(damage(data)))
 
 
 SCRIPT = textwrap.dedent(

@@ -55,17 +55,16 @@ class NumpyCodec:
         flat = array.reshape(-1, order=order).view(numpy.uint8)
         return Content(_header(array), flat.data)
 
-    def decode(self, data: io.BytesIO) -> numpy.ndarray[Any, Any]:
+    def decode(self, data: memoryview) -> numpy.ndarray[Any, Any]:
         """A writable array in the loaded memory itself."""
         import numpy
 
-        view = data.getbuffer()
-        size, dtype, shape, fortran = _read_header(view[:_MAX_HEADER].tobytes())
-        if dtype.hasobject or len(view) - size != math.prod(shape) * dtype.itemsize:
+        size, dtype, shape, fortran = _read_header(data[:_MAX_HEADER].tobytes())
+        if dtype.hasobject or len(data) - size != math.prod(shape) * dtype.itemsize:
             raise ValueError(f"no array of shape {shape} and data type {dtype} has this size")
         order: _Order = "F" if fortran else "C"
         array: numpy.ndarray[Any, Any] = numpy.ndarray(
-            shape, dtype, buffer=view[size:], order=order
+            shape, dtype, buffer=data[size:], order=order
         )
         return array
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -34,11 +33,10 @@ class Codec(Protocol):
     def encode(self, value: Any) -> Content:
         """The value's bytes, best as views of its own buffers."""
 
-    def decode(self, data: io.BytesIO) -> Any:
+    def decode(self, data: memoryview) -> Any:
         """The value of verified bytes; any exception means that they are no such value.
 
-        Without a copy, `data.getbuffer()` is writable memory that the value may keep, and
-        `data.getvalue()` is `bytes`.
+        The memory is writable, and nobody else's: the value may keep views of it.
         """
 
 

@@ -58,21 +58,20 @@ class PickleCodec:
             end += padding + buffer.nbytes
         return Content(*pieces)
 
-    def decode(self, data: io.BytesIO) -> Any:
+    def decode(self, data: memoryview) -> Any:
         """The value, its large buffers in the loaded memory itself."""
-        view = data.getbuffer()
-        length, count = _HEAD.unpack_from(view)
+        length, count = _HEAD.unpack_from(data)
         end = _HEAD.size + 8 * count
-        sizes = struct.unpack(f"<{count}Q", view[_HEAD.size : end])
-        stream = view[end : end + length]
+        sizes = struct.unpack(f"<{count}Q", data[_HEAD.size : end])
+        stream = data[end : end + length]
         end += length
         buffers = []
         for size in sizes:
             start = end + -end % _ALIGNMENT
             end = start + size
-            buffers.append(view[start:end])
-        if end != len(view):
-            raise ValueError(f"its parts have {end} bytes together, the object has {len(view)}")
+            buffers.append(data[start:end])
+        if end != len(data):
+            raise ValueError(f"its parts have {end} bytes together, the object has {len(data)}")
         return pickle.loads(stream, buffers=buffers)
 
 

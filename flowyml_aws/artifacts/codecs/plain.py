@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import struct
 from typing import Any
@@ -31,9 +30,9 @@ class BytesCodec:
         """A view of them."""
         return Content(value)
 
-    def decode(self, data: io.BytesIO) -> bytes:
-        """The same bytes, without a copy."""
-        return data.getvalue()
+    def decode(self, data: memoryview) -> bytes:
+        """A copy; `load_value` reads bytes without one."""
+        return bytes(data)
 
 
 class TextCodec:
@@ -50,7 +49,7 @@ class TextCodec:
         """UTF-8 in which each lone surrogate is a three-byte sequence of its own."""
         return Content(_to_utf8(value))
 
-    def decode(self, data: io.BytesIO) -> str:
+    def decode(self, data: memoryview) -> str:
         """The same text."""
         return _from_utf8(data)
 
@@ -96,7 +95,7 @@ class JsonCodec:
         """Compact JSON; the order of keys is part of the value and stays."""
         return Content(_to_utf8(json.dumps(value, ensure_ascii=False, separators=(",", ":"))))
 
-    def decode(self, data: io.BytesIO) -> Any:
+    def decode(self, data: memoryview) -> Any:
         """The same value."""
         return json.loads(_from_utf8(data))
 
@@ -114,5 +113,5 @@ def _to_utf8(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _from_utf8(data: io.BytesIO) -> str:
-    return str(data.getbuffer(), "utf-8", "surrogatepass")
+def _from_utf8(data: memoryview) -> str:
+    return str(data, "utf-8", "surrogatepass")

@@ -1,0 +1,107 @@
+"""How `build()` and `plan()` grow with the number of steps.
+
+Plans are made for AWS Batch from the packaged catalog, without an account.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+from benchmarks._measuring import Target, arguments, cpu_seconds, interleaved, tell
+from flowyml_aws import GPUConfig, Pipeline, ResourceRequirements, Step, step
+
+SIZES = (100, 1_000, 10_000)
+GROWTH = 13.0  # for 10 times the steps
+
+RESOURCES = (
+    None,
+    ResourceRequirements(cpu="2", memory="4Gi"),
+    ResourceRequirements(cpu="500m", memory="12Gi"),
+    ResourceRequirements(cpu="4", memory="8Gi", gpu=GPUConfig("nvidia-t4")),
+    ResourceRequirements(cpu="8", memory="64Gi", gpu=GPUConfig("a100", count=2)),
+)
+
+
+def work(**assets: Any) -> int:
+    return len(assets)
+
+
+def make_step(number: int, inputs: list[str], group: str | None) -> Step:
+    return step(
+        name=f"step_{number}",
+        inputs=inputs,
+        outputs=[f"asset_{number}"],
+        execution_group=group,
+        resources=RESOURCES[number // 10 % len(RESOURCES)],
+    )(work)
+
+
+def chain(size: int, grouped: bool) -> list[Step]:
+    return [
+        make_step(
+            number,
+            [f"asset_{number - 1}"] if number else [],
+            f"group_{number // 10}" if grouped else None,
+        )
+        for number in range(size)
+    ]
+
+
+def layers(size: int, width: int) -> list[Step]:
+    """Each step reads two of the layer before it; half of each layer is a group."""
+    steps = []
+    for number in range(size):
+        layer, place = divmod(number, width)
+        above = (layer - 1) * width
+        inputs = {f"asset_{above + place}", f"asset_{above + (place + 1) % width}"}
+        group = f"layer_{layer}" if place < width // 2 else None
+        steps.append(make_step(number, sorted(inputs) if layer else [], group))
+    return steps
+
+
+SHAPES: dict[str, Callable[[int], list[Step]]] = {
+    "chain, groups of 10": lambda size: chain(size, grouped=True),
+    "chain, no groups": lambda size: chain(size, grouped=False),
+    "layers of 10": lambda size: layers(size, 10),
+    "layers as wide as deep": lambda size: layers(size, math.isqrt(size)),
+}
+
+
+def main() -> int:
+    options = arguments(__doc__, repetitions=3)
+    for name in [name for name in os.environ if name.startswith("FLOWYML_")]:
+        del os.environ[name]  # plan without an account
+    rows, targets, numbers = [], [], {}
+    for shape, make in SHAPES.items():
+        pipelines = {size: Pipeline(shape).add_steps(make(size)) for size in SIZES}
+        jobs = {size: len(pipelines[size].plan("batch").jobs) for size in SIZES}
+        building = {
+            f"build {size}": lambda p=pipelines[size]: cpu_seconds(p.build) for size in SIZES
+        }
+        planning = {
+            f"plan {size}": lambda p=pipelines[size]: cpu_seconds(lambda: p.plan("batch"))
+            for size in SIZES
+        }
+        times = interleaved({**building, **planning}, options.repetitions)
+        totals = {}
+        for size in SIZES:
+            build_s = times[f"build {size}"].least_s
+            plan_s = times[f"plan {size}"].least_s
+            totals[size] = build_s + plan_s
+            rows.append((shape, f"{size:,}", f"{jobs[size]:,}", f"{build_s:.4f}", f"{plan_s:.4f}"))
+            numbers[f"{shape}, {size}"] = {"build_s": build_s, "plan_s": plan_s}
+        for fewer, more in pairwise(SIZES):
+            what = f"{shape}, {fewer:,} → {more:,} steps"
+            targets.append(Target(what, totals[more] / totals[fewer], GROWTH, "times as long"))
+    columns = ("graph", "steps", "jobs", "build(), s", "plan(), s")
+    note = f"processor time, the least of {options.repetitions} repetitions; plan() builds once more by itself"
+    return tell(columns, rows, targets, [note], numbers, options.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

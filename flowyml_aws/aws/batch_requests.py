@@ -1,0 +1,189 @@
+"""What AWS Batch is asked to run for a plan: its jobs, and jobs that join many parents."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flowyml_aws.artifacts.layout import RunLayout
+from flowyml_aws.aws.names import batch_name
+from flowyml_aws.planning.plan import ExecutionPlan, JobNeeds, PlannedJob
+from flowyml_aws.submission.record import RunRecord
+
+if TYPE_CHECKING:
+    from mypy_boto3_batch.type_defs import (
+        EvaluateOnExitTypeDef,
+        ResourceRequirementTypeDef,
+        SubmitJobRequestTypeDef,
+    )
+
+__all__ = ["BatchJob", "batch_jobs", "levels", "submit_request"]
+
+# https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html
+_PARENTS = 20
+_LEAST_TIMEOUT_S = 60
+_ATTEMPTS = 5
+_TAG_LENGTH = 256
+
+# First match wins, and no match means RETRY: so the last rule ends everything else.
+_RETRY_RULES: Sequence[EvaluateOnExitTypeDef] = (
+    {"onStatusReason": "Host EC2*", "action": "RETRY"},
+    {"onReason": "CannotPullContainerError:*", "action": "EXIT"},
+    {"onReason": "OutOfMemoryError*", "action": "EXIT"},
+    {"onReason": "*", "action": "EXIT"},
+)
+_JOIN_NEEDS = JobNeeds(vcpus=1, memory_mib=512, storage_gib=0, gpu_model=None, gpu_count=0)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchJob:
+    """A job on Batch.
+
+    Attributes:
+        name: On Batch; the same job of the same run always has the same.
+        planned: The plan's job that it is, or whose parents it joins.
+        is_join: It does nothing but wait.
+        after: Names on Batch of the jobs that it waits for, 20 at most.
+        command: In the container.
+        timeout_s: For each attempt, or None.
+    """
+
+    name: str
+    planned: str
+    is_join: bool
+    queue: str
+    after: tuple[str, ...]
+    command: tuple[str, ...]
+    needs: JobNeeds
+    timeout_s: int | None
+
+
+def batch_jobs(plan: ExecutionPlan, record: RunRecord, store: str) -> tuple[BatchJob, ...]:
+    """The jobs of a run on Batch, in an order in which they can run.
+
+    Args:
+        plan: The run's.
+        record: The run's.
+        store: URI of its store.
+    """
+    return tuple(_jobs(plan, record, store))
+
+
+def _jobs(plan: ExecutionPlan, record: RunRecord, store: str) -> Iterator[BatchJob]:
+    layout = RunLayout(record.run_id)
+    names = {job.name: batch_name(record.run_id, job.name) for job in plan.jobs}
+    planned = {job.name: job for job in plan.jobs}
+    for job in plan.jobs:
+        parents = [names[parent] for parent in job.after]
+        if len(parents) > _PARENTS:
+            joins = list(_joins(job, [planned[parent] for parent in job.after], parents, record))
+            yield from joins
+            joined = {parent for join in joins for parent in join.after}
+            parents = [join.name for join in joins if join.name not in joined]
+        uri = f"{store}/{layout.spec(job.name)}#sha256={record.specs[job.name]}"
+        yield BatchJob(
+            name=names[job.name],
+            planned=job.name,
+            is_join=False,
+            queue=job.target,
+            after=tuple(parents),
+            command=("python", "-m", "flowyml_aws.runtime", uri),
+            needs=job.needs,
+            timeout_s=job.timeout_s,
+        )
+
+
+def _joins(
+    job: PlannedJob, parents: Sequence[PlannedJob], names: Sequence[str], record: RunRecord
+) -> Iterator[BatchJob]:
+    """Jobs that stand for up to 20 others each, until at most 20 are left."""
+    # Where a machine is likely still up, and not a dearer one than needed.
+    prices = {p.target: math.inf if (usd := p.price_usd_hour) is None else usd for p in parents}
+    queue = min(prices, key=lambda target: prices[target])
+    number = 0
+    while len(names) > _PARENTS:
+        level = []
+        for at in range(0, len(names), _PARENTS):
+            number += 1
+            # No job of a plan has a dot in its name: so this one's is its own.
+            level.append(batch_name(record.run_id, f"{job.name}.join.{number}"))
+            yield BatchJob(
+                name=level[-1],
+                planned=job.name,
+                is_join=True,
+                queue=queue,
+                after=tuple(names[at : at + _PARENTS]),
+                command=("true",),
+                needs=_JOIN_NEEDS,
+                timeout_s=None,
+            )
+        names = level
+
+
+def levels(jobs: Sequence[BatchJob]) -> list[list[BatchJob]]:
+    """Jobs in rounds: the parents of each are in earlier rounds, or not among these jobs."""
+    depths: dict[str, int] = {}
+    rounds: list[list[BatchJob]] = []
+    for job in jobs:
+        depth = 1 + max((depths.get(parent, -1) for parent in job.after), default=-1)
+        depths[job.name] = depth
+        if depth == len(rounds):
+            rounds.append([])
+        rounds[depth].append(job)
+    return rounds
+
+
+def submit_request(
+    job: BatchJob,
+    record: RunRecord,
+    definition: str,
+    parents: Collection[str],
+    environment: Mapping[str, str],
+) -> SubmitJobRequestTypeDef:
+    """The arguments of SubmitJob.
+
+    Args:
+        job: What to submit.
+        record: Of its run.
+        definition: Name of its job definition.
+        parents: Ids of the jobs that it waits for.
+        environment: Variables of the job.
+    """
+    request: SubmitJobRequestTypeDef = {
+        "jobName": job.name,
+        "jobQueue": job.queue,
+        "jobDefinition": definition,
+        "dependsOn": [{"jobId": parent} for parent in parents],
+        "containerOverrides": {
+            "command": job.command,
+            "resourceRequirements": _requirements(job.needs),
+            "environment": [{"name": n, "value": value} for n, value in environment.items()],
+        },
+        "retryStrategy": {"attempts": _ATTEMPTS, "evaluateOnExit": _RETRY_RULES},
+        "propagateTags": True,
+        "tags": {
+            "flowyml-aws:run": record.run_id,
+            "flowyml-aws:pipeline": _tag(record.pipeline),
+            "flowyml-aws:job": _tag(job.planned),
+        },
+    }
+    if job.timeout_s is not None:
+        request["timeout"] = {"attemptDurationSeconds": max(_LEAST_TIMEOUT_S, job.timeout_s)}
+    return request
+
+
+def _requirements(needs: JobNeeds) -> list[ResourceRequirementTypeDef]:
+    requirements: list[ResourceRequirementTypeDef] = [
+        {"type": "VCPU", "value": str(needs.vcpus)},
+        {"type": "MEMORY", "value": str(needs.memory_mib)},
+    ]
+    if needs.gpu_count:
+        requirements.append({"type": "GPU", "value": str(needs.gpu_count)})
+    return requirements
+
+
+def _tag(text: str) -> str:
+    """Text with what tags cannot hold replaced."""
+    return "".join(c if c.isalnum() or c in "+-=._:/@ " else "-" for c in text)[:_TAG_LENGTH]

@@ -1,0 +1,156 @@
+"""Values as bytes that are equal in every process: for defaults, closures and constants.
+
+Objects are taken apart as pickle does it, but code is referred to, sets are sorted, and no
+address and no name of the user's modules gets in.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import logging
+import os
+from collections.abc import Callable, Iterable
+from enum import Enum
+from functools import WRAPPER_ASSIGNMENTS
+from pathlib import PurePath
+from types import BuiltinFunctionType, FunctionType, MappingProxyType, MethodType, ModuleType
+from typing import Any
+
+from flowyml_aws.core.code.plain import plain
+from flowyml_aws.core.code.whose import Code, external_name, is_decorated, users_code
+from flowyml_aws.core.step import Step
+
+__all__ = ["Encoder"]
+
+# Where messages go and what the shell says is no part of what a step computes.
+_SURROUNDINGS = (logging.Logger, logging.LoggerAdapter, type(os.environ))
+# What else has methods in C keeps a state that changes with use, as a random generator does.
+_CONTAINERS = (str, bytes, int, float, tuple, list, dict, set, frozenset, type)
+
+
+class Encoder:
+    """Encodes the values that belong to one owner.
+
+    Attributes:
+        complete: False once a value could only be told by its type (a lock, a connection).
+    """
+
+    def __init__(self, refer: Callable[[Code], bytes]) -> None:
+        """Take the function that gives the bytes which stand for a piece of the user's code."""
+        self.complete = True
+        self._refer = refer
+        self._seen: dict[int, int] = {}
+        self._alive: list[object] = []
+
+    def encode(self, value: Any) -> bytes:
+        """The value as self-delimiting bytes."""
+        try:
+            return self._encode(value)
+        except RecursionError:
+            self.complete = False
+            return self._by_type(value)
+
+    def _encode(self, value: Any) -> bytes:
+        while isinstance(value, Step):
+            value = value.func
+        if (done := plain(value)) is not None:
+            return done
+        if type(value) is tuple:
+            return self._many(b"t", value)
+        if (code := users_code(value)) is not None:
+            return self._refer(code)
+        name = external_name(value)
+        if name is not None and not is_decorated(value):
+            return self._named(b"x", name)
+        if isinstance(value, Enum):
+            return self._many(b"e", (type(value), value.name))
+        if isinstance(value, PurePath):
+            return self._many(b"p", (type(value), str(value)))
+        if isinstance(value, _SURROUNDINGS):
+            return self._by_type(value)
+        # From here on a value can hold itself.
+        if (first := self._seen.get(id(value))) is not None:
+            return b"@%d;" % first
+        self._seen[id(value)] = len(self._seen)
+        self._alive.append(value)  # so that its address is not used again
+        if name is not None:
+            return self._named(b"x", name) + self._decorator(value)
+        return self._container(value)
+
+    def _container(self, value: Any) -> bytes:
+        if type(value) is list:
+            return self._many(b"l", value)
+        if type(value) is dict or isinstance(value, MappingProxyType):
+            return self._pairs(value.items())
+        if isinstance(value, set | frozenset):
+            return self._many(b"S", (type(value), *sorted(value, key=_by_name)))
+        if isinstance(value, MethodType):
+            name = getattr(value, "__name__", None)
+            return self._many(b"m", (name, value.__self__, value.__func__))
+        if isinstance(value, BuiltinFunctionType):
+            owner = value.__self__
+            held = owner if isinstance(owner, _CONTAINERS) else None
+            return self._many(b"m", (value.__name__, type(owner), held))
+        if is_decorated(value):
+            return self._many(b"w", (type(value), value.__wrapped__))
+        return self._object(value)
+
+    def _object(self, value: Any) -> bytes:
+        try:
+            reducer = copyreg.dispatch_table.get(type(value))
+            reduced = reducer(value) if reducer is not None else value.__reduce_ex__(4)
+        except RecursionError:
+            raise
+        except Exception:  # objects that do not pickle say so with any class
+            self.complete = False
+            return self._by_type(value)
+        if isinstance(reduced, str):
+            return self._by_type(value) + self._named(b"g", reduced)
+        function, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
+        parts = [self._encode(function), self._encode(arguments), self._state(state)]
+        parts += [self._many(b"l", items or ()), self._pairs(pairs or ())]
+        return b"o(%b)" % b"".join(parts)
+
+    def _state(self, state: Any) -> bytes:
+        if type(state) is tuple and len(state) == 2 and type(state[1]) is dict:
+            return b"(%b%b)" % (self._state(state[0]), self._state(state[1]))
+        if type(state) is not dict or not all(isinstance(name, str) for name in state):
+            return self._encode(state)
+        # Attributes have no order that matters, and decorators leave names of functions here.
+        return self._pairs(sorted((n, state[n]) for n in state.keys() - set(WRAPPER_ASSIGNMENTS)))
+
+    def _decorator(self, value: FunctionType) -> bytes:
+        """What a function of an installed package holds, surely the user's function too."""
+        held = [_content(cell) for cell in value.__closure__ or ()]
+        return self._many(b"c", (tuple(held), value.__defaults__, value.__kwdefaults__))
+
+    def _many(self, tag: bytes, values: Iterable[Any]) -> bytes:
+        parts = [self._encode(value) for value in values]
+        return b"%b%d(%b)" % (tag, len(parts), b"".join(parts))
+
+    def _pairs(self, pairs: Iterable[tuple[Any, Any]]) -> bytes:
+        parts = [self._encode(part) for pair in pairs for part in pair]
+        return b"d%d(%b)" % (len(parts), b"".join(parts))
+
+    def _by_type(self, value: Any) -> bytes:
+        return b"y" + self._encode(type(value))
+
+    def _named(self, tag: bytes, name: str) -> bytes:
+        return tag + (plain(name) or b"")
+
+
+def _by_name(value: Any) -> bytes:
+    """What sorts a set: the user's code in it by its name, as it is read only afterwards."""
+
+    def name(code: Code) -> bytes:
+        where = "" if isinstance(code, ModuleType) else code.__module__
+        return b"r%b" % f"{getattr(code, '__qualname__', code.__name__)} {where};".encode()
+
+    return Encoder(name)._encode(value)
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return NotImplemented  # nothing in it yet

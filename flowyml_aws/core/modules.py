@@ -1,0 +1,125 @@
+"""Which code is the user's own: neither the standard library nor an installed package."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import sysconfig
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+__all__ = [
+    "absolute_name",
+    "find_module_file",
+    "is_installed",
+    "is_users_function",
+    "is_users_module",
+    "module_label",
+]
+
+_SELF = __name__.partition(".")[0]
+_PACKAGE_FOLDERS = frozenset({"site-packages", "dist-packages"})
+
+
+def is_installed(path: Path) -> bool:
+    """Whether a path belongs to the interpreter or to an installed package."""
+    return bool(_PACKAGE_FOLDERS & set(path.parts)) or any(
+        path.is_relative_to(home) for home in _homes()
+    )
+
+
+def is_users_module(name: object) -> bool:
+    """Whether a module's name stands for the user's code; an editable install is the user's."""
+    if not isinstance(name, str):
+        return False
+    file = getattr(sys.modules.get(name), "__file__", None)
+    return _is_users(name, file)
+
+
+def is_users_function(function: FunctionType) -> bool:
+    """Whether a function's code is the user's.
+
+    The module where it was defined tells, not `__module__`, which decorators copy.
+    """
+    names = function.__globals__
+    return _is_users(names.get("__name__"), names.get("__file__"))
+
+
+def module_label(names: Mapping[str, Any]) -> str:
+    """A module's name by its globals; that of a script is what an import of it would have."""
+    name = str(names.get("__name__", "?"))
+    if name != "__main__":
+        return name
+    spec, file = names.get("__spec__"), names.get("__file__")
+    if isinstance(spec, ModuleSpec):
+        return spec.name
+    return Path(file).stem if isinstance(file, str) else name
+
+
+def absolute_name(module: str, level: int, names: Mapping[str, Any]) -> str | None:
+    """The full name in an import statement of a module with these globals."""
+    if not level:
+        return module
+    spec = names.get("__spec__")
+    package = names.get("__package__") or (spec.parent if isinstance(spec, ModuleSpec) else None)
+    try:
+        return importlib.util.resolve_name("." * level + module, package or "")
+    except ImportError:
+        return None  # the import would fail as well
+
+
+def find_module_file(name: str) -> Path | None:
+    """The file of a module of the user's, found without importing anything.
+
+    None for modules that are not the user's, that do not exist, or that have no file.
+    """
+    file = getattr(sys.modules.get(name), "__file__", None) or _origin(name)
+    return Path(file) if isinstance(file, str) and _is_users(name, file) else None
+
+
+def _is_users(name: object, file: object) -> bool:
+    if not isinstance(name, str) or name.partition(".")[0] == _SELF:
+        return False
+    if isinstance(file, str):
+        return not _is_installed_file(file)
+    return name.partition(".")[0] not in sys.stdlib_module_names
+
+
+@lru_cache(maxsize=4096)
+def _is_installed_file(file: str) -> bool:
+    path = Path(file)
+    return is_installed(path) or is_installed(path.resolve())
+
+
+@lru_cache(maxsize=1)
+def _homes() -> tuple[Path, ...]:
+    paths = sysconfig.get_paths()
+    homes = [Path(paths[key]) for key in ("stdlib", "platstdlib", "purelib", "platlib")]
+    return tuple(dict.fromkeys((*homes, *(home.resolve() for home in homes))))
+
+
+def _origin(name: str) -> str | None:
+    # `importlib.util.find_spec` would import the parents of a dotted name.
+    search: Sequence[str] | None = None
+    spec: ModuleSpec | None = None
+    parts = name.split(".")
+    for end in range(1, len(parts) + 1):
+        if end > 1 and search is None:
+            return None  # a module in something that is no package
+        spec = _find(".".join(parts[:end]), search)
+        if spec is None:
+            return None
+        search = spec.submodule_search_locations
+    return spec.origin if spec is not None else None
+
+
+def _find(name: str, search: Sequence[str] | None) -> ModuleSpec | None:
+    for finder in sys.meta_path:
+        spec = finder.find_spec(name, search)
+        if spec is not None:
+            return spec
+    return None

@@ -1,0 +1,82 @@
+"""One attempt of a job: what it has to tell, and how it commits."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Literal
+
+from flowyml_aws.artifacts.documents import read_document
+from flowyml_aws.artifacts.layout import RunLayout
+from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.core.errors import ArtifactNotFoundError
+from flowyml_aws.runtime.events import Progress
+from flowyml_aws.runtime.log import say
+from flowyml_aws.runtime.result import JobResult, StepFailure
+from flowyml_aws.runtime.spec import JobSpec
+
+__all__ = ["Attempt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of one job.
+
+    Attributes:
+        spec: What to run.
+        store: Holds the run.
+        number: 1 for the first.
+        started_at: Seconds since the epoch.
+        progress: How far the steps are.
+        assets: Values stored so far.
+        skipped: The job's own assets that do not exist because their step was skipped.
+    """
+
+    spec: JobSpec
+    store: ArtifactStore
+    number: int
+    started_at: float
+    progress: Progress
+    assets: dict[str, ArtifactRef] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+
+    @classmethod
+    def begin(cls, spec: JobSpec, store: ArtifactStore, number: int) -> Attempt:
+        """An attempt that starts now."""
+        progress = Progress([step.name for step in spec.steps], number)
+        return cls(spec, store, number, time.time(), progress)
+
+    def result_of(self, job: str) -> JobResult | None:
+        """What a job of the run committed, this one or another; None if it has not."""
+        key = RunLayout(self.spec.run_id).result(job)
+        try:
+            return read_document(JobResult, self.store.get(key), f"{self.store.uri}/{key}")
+        except ArtifactNotFoundError:
+            return None
+
+    def commit(
+        self, state: Literal["succeeded", "failed"], failure: StepFailure | None = None
+    ) -> JobResult:
+        """Write result.json, unless another attempt has: then that one counts, and is returned.
+
+        Args:
+            state: Of the job.
+            failure: Why it failed, where no step is to blame.
+        """
+        result = JobResult(
+            run_id=self.spec.run_id,
+            job=self.spec.job,
+            attempt=self.number,
+            state=state,
+            started_at=self.started_at,
+            ended_at=time.time(),
+            steps=self.progress.reports,
+            assets=self.assets,
+            skipped=tuple(self.skipped),
+            failure=failure,
+        )
+        if self.store.create(RunLayout(self.spec.run_id).result(self.spec.job), result.to_json()):
+            return result
+        say("another attempt has committed a result already: that one counts")
+        return self.result_of(self.spec.job) or result

@@ -1,0 +1,265 @@
+"""What every backend keeps to, through the run that a user sees."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from flowyml_aws import Run
+from flowyml_aws.core.errors import RunNotFoundError
+from flowyml_aws.result import OutputNotFoundError, PipelineResult
+from flowyml_aws.runtime.result import StepState
+from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.record import RunState
+from flowyml_aws.submission.status import JobView
+from tests.contracts.conftest import BACKENDS
+from tests.support.places import Place, a_place, eventually
+
+START = """
+import sys
+from flowyml_aws.cli.load import load_pipeline
+pipeline = load_pipeline("waiting.py")
+run = pipeline.submit(sys.argv[1], context={"trace": sys.argv[2]})
+print(run.id, flush=True)
+run.wait()
+"""
+
+
+class Finished(NamedTuple):
+    """The pipeline `branches`, run to its end once for all tests that look at it."""
+
+    place: Place
+    run: Run
+    result: PipelineResult
+
+    def job(self, name: str) -> JobView:
+        return next(view for view in self.result.status.jobs if view.job.name == name)
+
+
+@pytest.fixture(params=BACKENDS, scope="module")
+def finished(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Finished]:
+    place = a_place(request.param, tmp_path_factory.mktemp("finished"), request)
+    with place.entered():
+        run = place.pipeline("branches").submit(place.backend)
+        yield Finished(place, run, run.wait())
+
+
+@pytest.fixture
+def started(place: Place) -> Run:
+    """The pipeline `waiting`, while its first job waits for a file."""
+    run = place.pipeline("waiting").submit(place.backend)
+    eventually(lambda: "wait" in place.ran(), "the first job waiting")
+    return run
+
+
+def go(place: Place) -> None:
+    Path(f"{place.trace}.go").touch()
+
+
+def states(run: Run) -> dict[str, JobState]:
+    return {view.job.name: view.state for view in run.status().jobs}
+
+
+def test_steps_run_in_order_each_once(finished: Finished) -> None:
+    ran = finished.place.ran()
+    for before, after in (("load", "clean"), ("clean", "left"), ("left", "join"), ("right", "join")):
+        assert ran.index(before) < ran.index(after)
+    assert len(ran) == len(set(ran)) + 2  # the one that is repeated twice
+
+
+def test_independent_jobs_run_at_the_same_time(finished: Finished) -> None:
+    # Each of them ends only once the other has begun.
+    assert finished.result.outputs["joined"] == {"sum": 6, "max": 3, "min": 1}
+
+
+def test_a_failed_step_fails_the_run_and_keeps_the_outputs_of_the_others(
+    finished: Finished,
+) -> None:
+    result = finished.result
+    assert (result.success, result.state) == (False, "failed")
+    assert result["left_sum"] == 6
+
+
+def test_what_depends_on_a_failed_job_is_blocked(finished: Finished) -> None:
+    view = finished.job("behind_failure")
+    assert (view.state, view.reason) == (JobState.BLOCKED, "bad did not succeed")
+    assert finished.result.status.steps["behind_failure"].state is StepState.WAITING
+    assert not {"after_failure", "behind_failure"} & set(finished.place.ran())
+
+
+def test_the_users_traceback_reaches_the_result_with_the_users_line(finished: Finished) -> None:
+    step = finished.result.step_results["fail"]
+    assert step.error is not None and not step.success
+    assert 'raise ValueError(f"no luck with {clean} – ü")' in step.error
+    assert "ValueError: no luck with [1, 2, 3] – ü" in step.error
+    assert "flowyml_aws/runtime" not in step.error
+
+
+def test_the_job_says_which_step_failed_and_how(finished: Finished) -> None:
+    view = finished.job("bad")
+    assert view.reason == "step 'fail': ValueError: no luck with [1, 2, 3] – ü"
+    assert view.attempt == 1
+
+
+def test_a_step_is_repeated_as_often_as_it_says(finished: Finished) -> None:
+    step = finished.result.step_results["fail_twice"]
+    assert (step.success, step.retries, step.output) == (True, 2, 3)
+
+
+def test_a_step_is_stopped_at_its_timeout(finished: Finished) -> None:
+    error = finished.result.step_results["take_too_long"].error
+    assert error is not None and "StepTimeout: it ran longer than its timeout of 0.2 s" in error
+
+
+def test_a_process_that_dies_without_a_result_fails_its_job_and_step(finished: Finished) -> None:
+    view = finished.job("crash")
+    assert view.state is JobState.FAILED
+    assert view.reason is not None and "exit code 3" in view.reason
+    assert finished.result.step_results["crash"].error == f"{view.reason}\n"
+
+
+def test_a_false_condition_skips_the_step_and_what_reads_it_in_other_jobs(
+    finished: Finished,
+) -> None:
+    steps = finished.result.step_results
+    assert steps["perhaps"].skipped and steps["behind_skipped"].skipped
+    assert steps["beside_skipped"].output == 3
+    assert finished.job("perhaps").state is JobState.SUCCEEDED
+
+
+def test_an_output_of_a_skipped_step_is_an_error_that_names_it(finished: Finished) -> None:
+    with pytest.raises(OutputNotFoundError, match="'more'"):
+        finished.result["more"]
+    assert finished.result.step_results["behind_skipped"].output is None
+
+
+def test_several_outputs_come_by_asset_and_by_step(finished: Finished) -> None:
+    assert finished.result["right_max"] == 3
+    assert finished.result["right"] == {"right_max": 3, "right_min": 1}
+
+
+def test_a_file_comes_back_as_a_file(finished: Finished) -> None:
+    picture = finished.result["picture"]
+    assert (picture.name, picture.read_text()) == ("picture.txt", "******")
+
+
+def test_a_jobs_log_has_what_its_steps_printed(finished: Finished) -> None:
+    lines = [line.message for line in finished.run.logs("prepare")]
+    assert "loaded ünïcode ✓ 数据" in lines
+    assert not any("no luck" in line for line in lines)
+
+
+def test_the_log_of_a_failed_job_has_the_traceback(finished: Finished) -> None:
+    text = "\n".join(line.message for line in finished.run.logs("bad"))
+    assert "ValueError: no luck with [1, 2, 3] – ü" in text
+
+
+def test_all_logs_come_in_plan_order_with_the_names_of_their_jobs(finished: Finished) -> None:
+    jobs = list(dict.fromkeys(line.job for line in finished.run.logs()))
+    assert jobs == [job.name for job in finished.run.plan.jobs if job.name != "behind_failure"]
+
+
+def test_a_log_of_an_unknown_job_is_an_error_that_names_the_jobs(finished: Finished) -> None:
+    with pytest.raises(RunNotFoundError, match="prepare"):
+        finished.run.logs("preparation")
+
+
+def test_another_client_sees_the_same_end(finished: Finished) -> None:
+    again = Run.attach(finished.run.id).result()
+    assert again.to_dict() == finished.result.to_dict()
+    assert dict(again.outputs).keys() == dict(finished.result.outputs).keys()
+
+
+def test_cancelling_a_run_that_has_ended_changes_nothing(finished: Finished) -> None:
+    other = Run.attach(finished.run.id)
+    other.cancel()
+    assert Run.attach(finished.run.id).status() == finished.result.status
+
+
+def test_a_submitted_run_is_waiting_for_its_parents_and_told_by_any_client(
+    place: Place, started: Run
+) -> None:
+    status = Run.attach(started.id).status()
+    assert [view.state for view in status.jobs] == [
+        JobState.RUNNING,
+        JobState.WAITING,
+        JobState.WAITING,
+    ]
+    eventually(
+        lambda: Run.attach(started.id).status().steps["wait"].state is StepState.RUNNING,
+        "the step told as running",
+    )
+    started.cancel()
+
+
+def test_a_run_goes_on_for_whoever_waits(place: Place, started: Run) -> None:
+    go(place)
+    result = Run.attach(started.id).wait()
+    assert result.success
+    assert result["d"] == "it is 42"
+    assert place.ran() == ["begin", "wait", "double", "tell"]
+
+
+def test_cancel_ends_what_runs_and_starts_nothing_more(place: Place, started: Run) -> None:
+    Run.attach(started.id).cancel()
+    result = started.wait()
+    assert result.state == "cancelled"
+    assert set(states(started).values()) == {JobState.CANCELLED}
+    go(place)
+    assert Run.attach(started.id).wait().state == "cancelled"
+    assert place.ran() == ["begin", "wait"]
+
+
+def test_a_killed_client_is_replaced_by_another_one(place: Place) -> None:
+    place.write("waiting")
+    with place.client("-c", START, place.backend, str(place.trace)) as client:
+        assert client.stdout is not None
+        run_id = client.stdout.readline().strip()
+        eventually(lambda: "wait" in place.ran(), "the first job waiting")
+        client.kill()
+    run = Run.attach(run_id)
+    assert run.status().state is RunState.RUNNING
+    go(place)
+    result = run.wait()
+    assert (result.success, result["d"]) == (True, "it is 42")
+    assert place.ran() == ["begin", "wait", "double", "tell"]
+
+
+def test_long_logs_are_followed_to_the_end(place: Place) -> None:
+    run = place.pipeline("noisy", lines=10_000).submit(place.backend)
+    followed = list(run.logs(follow=True))
+    shouted = [line.message for line in followed if line.message.startswith("line ")]
+    assert shouted == [f"line {number} ✓" for number in range(10_000)]
+    assert "heard 10000 – grüße" in [line.message for line in followed if line.job == "whisper"]
+    assert run.status().state is RunState.SUCCEEDED
+
+
+def test_following_one_job_ends_with_that_job(place: Place, started: Run) -> None:
+    followed = started.logs("first", follow=True)
+    assert "waiting" in (line.message for line in followed)
+    go(place)
+    assert any("wait: succeeded" in line.message for line in followed)
+    assert not states(started)["tell"].ended
+    started.cancel()
+
+
+def test_an_interrupted_client_can_be_replaced(place: Place) -> None:
+    place.write("waiting")
+    with place.client("-c", START, place.backend, str(place.trace)) as client:
+        assert client.stdout is not None
+        run_id = client.stdout.readline().strip()
+        eventually(lambda: "wait" in place.ran(), "the first job waiting")
+        client.send_signal(signal.SIGINT)
+        client.wait(timeout=30)
+    go(place)
+    result = Run.attach(run_id).wait()
+    assert (result.success, result["d"]) == (True, "it is 42")

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flowyml_aws import Run
+from flowyml_aws.cli.load import load_pipeline
+
+# So that all of them share the one run of the demo.
+pytestmark = pytest.mark.xdist_group("digits")
+
+Demo = tuple[Path, "subprocess.CompletedProcess[str]"]
+FILE = "examples/digits/pipeline.py"
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def fact(demo: Demo, pattern: str) -> str:
+    _, finished = demo
+    assert finished.returncode == 0, finished.stderr
+    found = re.search(pattern, finished.stdout, re.MULTILINE)
+    assert found, finished.stdout
+    return found.group(1)
+
+
+def demo_run(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.chdir(demo[0])
+    return Run.attach(fact(demo, r"flowyml-aws logs (\S+) training"))
+
+
+def test_the_demo_reads_more_than_19_of_20_digits(demo: Demo) -> None:
+    assert float(fact(demo, r"^accuracy +([\d.]+)")) > 0.95
+
+
+def test_the_demo_names_the_picture_it_has_drawn(demo: Demo) -> None:
+    assert Path(fact(demo, r"^picture +(.+)")).read_bytes().startswith(PNG)
+
+
+def test_the_demo_names_the_store_of_its_outputs(demo: Demo) -> None:
+    assert fact(demo, r"^store +(.+)") == (demo[0] / ".flowyml").as_uri()
+
+
+def test_the_demo_tells_the_gpu_instance_and_the_price_per_hour_on_aws(demo: Demo) -> None:
+    assert fact(demo, r"^training .* 1 × t4 +(g4dn\.\w+) ") == "g4dn.xlarge"
+    assert float(fact(demo, r"^all jobs at once: \$([\d.]+) per hour")) > 0
+
+
+def test_the_demo_leaves_nothing_but_its_store_beside_the_code(demo: Demo) -> None:
+    fact(demo, "(accuracy)")
+    left = {path.name for path in demo[0].iterdir()}
+    assert left == {".flowyml", "examples", "pyproject.toml", "tmp"}
+
+
+def test_the_log_says_what_the_model_was_trained_on(
+    demo: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [line.message for line in demo_run(demo, monkeypatch).logs("training")]
+    assert {"tuning on the CPU", "training on the CPU"} <= set(lines) or {
+        "tuning on the GPU",
+        "training on the GPU",
+    } <= set(lines)
+
+
+def test_a_failing_run_ends_the_demo_with_1_and_the_users_line(project: Path, python: Any) -> None:
+    file = project / FILE
+    file.write_text(file.read_text("utf-8").replace("test_size=0.25", "test_size=2.5"), "utf-8")
+    finished = python(FILE)
+    assert finished.returncode == 1
+    assert "return train_test_split(" in finished.stderr
+    assert "accuracy" not in finished.stdout
+
+
+def test_the_command_line_runs_it_with_other_parameters(project: Path, python: Any) -> None:
+    finished = python("-m", "flowyml_aws", "run", FILE, "-c", "folds=2", "-c", "test_size=0.5")
+    assert finished.returncode == 0, finished.stderr
+    (run_id,) = re.findall(r"run (\S+): completed", finished.stdout)
+    assert Run.attach(run_id).outputs["metrics"]["images"] == 899
+
+
+def test_a_gpu_that_torch_sees_is_used_and_finds_the_same(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_pipeline(FILE)
+    digits: Any = sys.modules["pipeline"]
+    images, labels = digits.load()
+    images, labels = images[:300] / 16, labels[:300]
+    on_cpu = digits.predict(digits.fit(images, labels, gamma=0.1, alpha=0.1), images)
+
+    devices: list[str] = []
+
+    def on_device(make: Any) -> Any:
+        def made(*values: Any, device: str, dtype: Any) -> Any:
+            devices.append(device)
+            return make(*values, dtype=dtype)
+
+        return made
+
+    torch = SimpleNamespace(
+        cuda=SimpleNamespace(is_available=lambda: True),
+        float64=np.float64,
+        asarray=on_device(np.asarray),
+        eye=on_device(np.eye),
+        exp=np.exp,
+        linalg=np.linalg,
+    )
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    on_gpu = digits.predict(digits.fit(images, labels, gamma=0.1, alpha=0.1), images)
+
+    assert set(devices) == {"cuda"}
+    assert on_gpu.tolist() == on_cpu.tolist()
+
+
+@pytest.mark.integration
+def test_batch_jobs_give_the_same_metrics_and_picture_as_this_machine(
+    demo: Demo, project: Path, aws_emulator: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLOWYML_AWS_POLL_S", "0.2")
+    on_batch = load_pipeline(FILE).run(backend="batch", progress=False)
+    assert on_batch.success, on_batch.summary()
+    assert [view.job.name for view in on_batch.status.jobs] == ["prepare", "training", "evaluate"]
+
+    here = demo_run(demo, monkeypatch).outputs
+    assert on_batch["metrics"] == here["metrics"]
+    assert on_batch["confusion_matrix"].read_bytes() == here["confusion_matrix"].read_bytes()

@@ -1,0 +1,35 @@
+"""What the examples would use on AWS."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from flowyml_aws.cli.load import load_pipeline
+from flowyml_aws.planning.plan import PlannedJob
+
+EXPECTED = {
+    "digits/pipeline.py": {"prepare": "[mcr]\\d", "training": "g4dn", "evaluate": "[mcr]\\d"},
+    "data_pipeline.py": {"etl": "[mcr]\\d"},
+    "ml_training.py": {"training": "p4d"},
+}
+
+
+def planned_jobs(file: str) -> dict[str, PlannedJob]:
+    return {job.name: job for job in load_pipeline(f"examples/{file}").plan("batch").jobs}
+
+
+@pytest.mark.parametrize("file", EXPECTED)
+def test_each_job_gets_an_instance_of_the_right_family(file: str, project: Path) -> None:
+    jobs = planned_jobs(file)
+    assert jobs.keys() == EXPECTED[file].keys()
+    for name, family in EXPECTED[file].items():
+        assert re.match(family, jobs[name].instance_type or ""), name
+
+
+def test_the_training_group_asks_for_the_most_of_its_steps(project: Path) -> None:
+    needs = planned_jobs("ml_training.py")["training"].needs
+    assert (needs.vcpus, needs.memory_mib) == (8, 32 * 1024)
+    assert (needs.gpu_model, needs.gpu_count) == ("a100", 2)

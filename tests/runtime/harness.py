@@ -1,0 +1,174 @@
+"""Runs that lie in a directory store, and the real runner on their jobs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from flowyml_aws.artifacts.documents import read_document
+from flowyml_aws.artifacts.layout import RunLayout
+from flowyml_aws.artifacts.values import load_value, save_value
+from flowyml_aws.core.graph import read_graph
+from flowyml_aws.core.step import Step
+from flowyml_aws.core.step_grouping import group_steps
+from flowyml_aws.local.directory import DirectoryArtifactStore
+from flowyml_aws.packaging.bundle import SourceBundle
+from flowyml_aws.packaging.payload import make_payload
+from flowyml_aws.packaging.project import Project, find_project
+from flowyml_aws.planning.catalog import load_catalog
+from flowyml_aws.planning.make import LOCAL, make_plan
+from flowyml_aws.runtime.attempt import Attempt
+from flowyml_aws.runtime.interruption import Interruption
+from flowyml_aws.runtime.result import AttemptEvents, JobResult, StepReport
+from flowyml_aws.runtime.runner import JobRunner
+from flowyml_aws.runtime.spec import JobSpec
+from flowyml_aws.submission.package import RunPackage, job_specs, write_run
+
+REPOSITORY = Path(__file__).parents[2]
+RUN = "run-20260101-000000-abcdef"
+_PATIENCE_S = 30
+
+
+def environment(**more: str) -> dict[str, str]:
+    """What a process needs to import the package from this repository."""
+    return {**os.environ, "PYTHONPATH": str(REPOSITORY), **more}
+
+
+def until(reached: Callable[[], Any]) -> Any:
+    """What a condition gives once it holds."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while not (answer := reached()):
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.01)
+    return answer
+
+
+class WrittenRun:
+    """A run as a client writes it, not yet started; its jobs are named by their group.
+
+    Args:
+        folder: For the store.
+        steps: Those of the pipeline.
+        context: Values for parameters.
+        inputs: Values of assets that no step produces.
+        project: Where the code is.
+        bundle: The code, where jobs do not run in the project itself.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *steps: Step,
+        context: Mapping[str, Any] | None = None,
+        inputs: Mapping[str, Any] | None = None,
+        project: Project | None = None,
+        bundle: SourceBundle | None = None,
+    ) -> None:
+        self.folder = folder
+        self.steps = {step.name: step for step in steps}
+        self.context = dict(context or {})
+        self.store = DirectoryArtifactStore(folder / "store")
+        self.layout = RunLayout(RUN)
+        inputs = dict(inputs or {})
+        graph, problems = read_graph(steps, inputs)
+        assert graph is not None and not problems, problems
+        groups = group_steps(graph.steps)
+        self.plan = make_plan("pipeline", LOCAL, graph, groups, (), load_catalog())
+        package = RunPackage(
+            project=project or find_project(step.func for step in steps),
+            bundle=bundle,
+            payloads={
+                job.name: make_payload(group.steps, self.context)
+                for job, group in zip(self.plan.jobs, groups, strict=True)
+            },
+            given={asset: save_value(self.store, asset, v) for asset, v in inputs.items()},
+        )
+        self.specs = job_specs(self.plan, graph, package, RUN, self.store.uri)
+        self._record = write_run(self.store, self.plan, package, self.specs, RUN, 0.0)
+
+    def argument(self, job: str | None = None) -> str:
+        """The runner's."""
+        name = self._name(job)
+        return f"{self.store.uri}/{self.layout.spec(name)}#sha256={self._record.specs[name]}"
+
+    def spec(self, job: str | None = None) -> JobSpec:
+        return self.specs[self._name(job)]
+
+    def start(self, job: str | None = None, **more: str) -> subprocess.Popen[str]:
+        """The runner's process."""
+        return start_runner(self.argument(job), self.folder, **more)
+
+    def run(self, job: str | None = None, **more: str) -> Ended:
+        """The runner's process, once it has ended."""
+        return finish(self.start(job, **more))
+
+    def runner(self, job: str | None = None, **options: Any) -> JobRunner:
+        """The runner in this process, on the steps themselves."""
+        return JobRunner(
+            attempt=Attempt.begin(self.spec(job), self.store, 1),
+            steps=self.steps,
+            context=self.context,
+            roots=(),
+            scratch=self.folder / "assets",
+            interruption=Interruption(),
+            **options,
+        )
+
+    def result(self, job: str | None = None) -> JobResult:
+        key = self.layout.result(self._name(job))
+        return read_document(JobResult, self.store.get(key), key)
+
+    def has_result(self, job: str | None = None) -> bool:
+        return self.store.path(self.layout.result(self._name(job))).exists()
+
+    def report(self, step: str, job: str | None = None) -> StepReport:
+        """What the job's result says of a step."""
+        return {report.name: report for report in self.result(job).steps}[step]
+
+    def events(self, attempt: int = 1, job: str | None = None) -> AttemptEvents:
+        key = self.layout.attempt(self._name(job), attempt, "events.json")
+        return read_document(AttemptEvents, self.store.get(key), key)
+
+    def value(self, asset: str, job: str | None = None) -> Any:
+        """A value that the job stored."""
+        return load_value(self.store, self.result(job).assets[asset], asset, self.folder / "loaded")
+
+    def _name(self, job: str | None) -> str:
+        return job or self.plan.jobs[0].name
+
+
+class Ended:
+    """A process that has ended: its exit code, and all it printed."""
+
+    def __init__(self, code: int, log: str) -> None:
+        self.code, self.log = code, log
+
+
+def start_runner(argument: str, folder: Path, **more: str) -> subprocess.Popen[str]:
+    return start_python(["-m", "flowyml_aws.runtime", argument], folder, **more)
+
+
+def start_python(arguments: list[str], folder: Path, **more: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=environment(PYTHONUNBUFFERED="1", **more),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> Ended:
+    try:
+        log, _ = process.communicate(timeout=_PATIENCE_S)
+    finally:
+        process.kill()
+        process.wait()
+    return Ended(process.returncode, log)

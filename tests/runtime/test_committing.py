@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from flowyml_aws import step
+from flowyml_aws.runtime.events import Progress
+from flowyml_aws.runtime.result import StepState
+from tests.runtime.harness import WrittenRun, finish, start_python, start_runner
+
+
+def counting(tmp_path: Path, fails: bool = False) -> WrittenRun:
+    """A job that leaves a mark each time it runs."""
+    marks = str(tmp_path / "marks")
+
+    @step(outputs=["pid"])
+    def mark() -> int:
+        with open(marks, "a") as file:  # noqa: PTH123
+            file.write("ran\n")
+        assert not fails
+        return os.getpid()
+
+    return WrittenRun(tmp_path, mark)
+
+
+def marks(tmp_path: Path) -> int:
+    return (tmp_path / "marks").read_text().count("ran")
+
+
+@pytest.mark.parametrize(("fails", "code"), [(False, 0), (True, 10)])
+def test_a_second_attempt_finds_the_result_and_runs_nothing(
+    tmp_path: Path, fails: bool, code: int
+) -> None:
+    run = counting(tmp_path, fails)
+    assert run.run().code == code
+    first = run.result()
+    again = run.run(FLOWYML_ATTEMPT="2")
+    assert again.code == code
+    assert "attempt 1 has committed a result already" in again.log
+    assert run.result() == first
+    assert marks(tmp_path) == 1
+
+
+def test_two_runners_at_once_commit_one_result(tmp_path: Path) -> None:
+    @step(outputs=["mine"])
+    def meet() -> str:
+        import time
+
+        mine = os.environ["FLOWYML_ATTEMPT"]
+        open(f"{tmp}/{mine}", "x").close()  # noqa: PTH123, SIM115
+        while not (os.path.exists(f"{tmp}/1") and os.path.exists(f"{tmp}/2")):  # noqa: PTH110
+            time.sleep(0.01)
+        return mine
+
+    tmp = str(tmp_path)
+    run = WrittenRun(tmp_path, meet)
+    processes = [run.start(FLOWYML_ATTEMPT=number) for number in ("1", "2")]
+    ended = [finish(process) for process in processes]
+    assert [end.code for end in ended] == [0, 0]
+    told = [i for i, end in enumerate(ended, 1) if "another attempt has committed" in end.log]
+    assert told == [3 - run.result().attempt]
+    assert run.value("mine") == str(run.result().attempt)
+
+
+def test_the_number_of_the_attempt_comes_from_batch_where_batch_runs_it(tmp_path: Path) -> None:
+    run = counting(tmp_path)
+    assert run.run(AWS_BATCH_JOB_ATTEMPT="3").code == 0
+    assert run.result().attempt == 3
+
+
+def test_the_result_tells_when_the_job_and_its_steps_ran(tmp_path: Path) -> None:
+    run = counting(tmp_path)
+    run.run()
+    result, report = run.result(), run.report("mark")
+    assert report.started_at is not None and report.ended_at is not None
+    assert result.started_at <= report.started_at <= report.ended_at <= result.ended_at
+    assert report.duration_s == report.ended_at - report.started_at
+
+
+def test_the_runner_needs_one_argument(tmp_path: Path) -> None:
+    ended = finish(start_python(["-m", "flowyml_aws.runtime"], tmp_path))
+    assert ended.code == 11
+    assert "usage" in ended.log
+
+
+def test_a_spec_that_is_not_there_is_named(tmp_path: Path) -> None:
+    uri = f"{(tmp_path / 'store').as_uri()}/runs/r/jobs/j/spec.json"
+    ended = finish(start_runner(f"{uri}#sha256=00", tmp_path))
+    assert ended.code == 11
+    assert uri in ended.log
+
+
+def test_a_store_of_another_kind_is_refused_with_the_kinds_there_are(tmp_path: Path) -> None:
+    ended = finish(start_runner("file:relative/runs/r/jobs/j/spec.json#sha256=00", tmp_path))
+    assert ended.code == 11
+
+
+class Slow:
+    """A store that loses the first call."""
+
+    def __init__(self) -> None:
+        self.put_keys: list[str] = []
+
+    def put(self, key: str, data: bytes) -> None:
+        self.put_keys.append(key)
+        if len(self.put_keys) == 1:
+            raise ConnectionError("lost")
+
+
+def test_progress_that_cannot_be_written_does_not_stop_the_job(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    store, progress = Slow(), Progress(["a"], 1)
+    progress.start(store, "events.json", every_s=0.01)  # type: ignore[arg-type]
+    progress.update("a", state=StepState.SUCCEEDED)
+    progress.close()
+    assert store.put_keys
+    assert "progress not written: lost" in capfd.readouterr().err

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowyml_aws import step
+from flowyml_aws.core.step import Step
+from flowyml_aws.runtime.result import StepState
+from tests.runtime.harness import Ended, WrittenRun, finish, until
+
+_EARLY: Any = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+
+
+def quick() -> Step:
+    @step(outputs=["first"], execution_group="g")
+    def finished() -> int:
+        return 1
+
+    return finished
+
+
+def wait_for_end(body: str) -> Step:
+    """A step that says `waiting` and waits; `body` is what it does with an exception."""
+
+    @step(inputs=["first"], outputs=["second"], execution_group="g", retry=3)
+    def waiting(first: int) -> str:
+        print("waiting", flush=True)
+        try:
+            time.sleep(60)
+        except BaseException as error:
+            print(f"heard {type(error).__name__}", flush=True)
+            if body == "swallow":
+                return "as if nothing had happened"
+            if body == "convert":
+                raise RuntimeError("what a library makes of it") from None
+            raise
+        return "slept"
+
+    return waiting
+
+
+def stop(run: WrittenRun, *numbers: signal.Signals, log: str = "waiting") -> Ended:
+    process = run.start()
+    assert process.stdout is not None
+    printed = ""
+    while log not in printed:
+        assert (line := process.stdout.readline()), printed
+        printed += line
+    for number in numbers:
+        process.send_signal(number)
+    ended = finish(process)
+    return Ended(ended.code, printed + ended.log)
+
+
+@_EARLY
+def test_a_job_that_is_told_to_stop_ends_without_a_result(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    run = WrittenRun(tmp_path, quick(), wait_for_end("raise"))
+    ended = stop(run, number)
+    assert ended.code == 143
+    assert not run.has_result()
+    assert "told to stop" in ended.log
+
+
+def test_what_was_finished_is_told_before_the_end(tmp_path: Path) -> None:
+    run = WrittenRun(tmp_path, quick(), wait_for_end("raise"))
+    stop(run, signal.SIGTERM)
+    states = {report.name: report.state for report in run.events().steps}
+    assert states == {"finished": StepState.SUCCEEDED, "waiting": StepState.RUNNING}
+
+
+@pytest.mark.parametrize("body", ["swallow", "convert"])
+def test_what_a_step_makes_of_the_end_is_no_failure_of_it(tmp_path: Path, body: str) -> None:
+    @step(inputs=["second"], execution_group="g")
+    def later(second: str) -> None:
+        print("went on")
+
+    run = WrittenRun(tmp_path, quick(), wait_for_end(body), later)
+    ended = stop(run, signal.SIGTERM)
+    assert ended.code == 143
+    assert not run.has_result()
+    assert "went on" not in ended.log
+
+
+def test_a_second_signal_changes_nothing(tmp_path: Path) -> None:
+    @step
+    def tidy() -> None:
+        try:
+            print("waiting", flush=True)
+            time.sleep(60)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            print("tidied up", flush=True)
+
+    run = WrittenRun(tmp_path, tidy)
+    ended = stop(run, signal.SIGTERM)
+    assert ended.code == 143
+    assert "tidied up" in ended.log
+
+
+def test_a_step_may_handle_the_signal_itself(tmp_path: Path) -> None:
+    @step(outputs=["saved"])
+    def saves() -> str:
+        heard: list[int] = []
+        signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
+        print("waiting", flush=True)
+        while not heard:
+            time.sleep(0.01)
+        return "checkpoint"
+
+    run = WrittenRun(tmp_path, saves)
+    assert stop(run, signal.SIGTERM).code == 0
+    assert run.value("saved") == "checkpoint"
+
+
+def test_an_attempt_after_an_interrupted_one_runs_the_job(tmp_path: Path) -> None:
+    marker = str(tmp_path / "interrupted once")
+
+    @step(outputs=["done"])
+    def works_the_second_time() -> str:
+        if not os.path.exists(marker):  # noqa: PTH110 - `Path` would be imported by the step
+            os.mkdir(marker)  # noqa: PTH102
+            print("waiting", flush=True)
+            time.sleep(60)
+        return "yes"
+
+    run = WrittenRun(tmp_path, works_the_second_time)
+    assert stop(run, signal.SIGTERM).code == 143
+    assert run.run(FLOWYML_ATTEMPT="2").code == 0
+    assert run.result().attempt == 2
+
+
+def test_a_process_that_a_step_forked_ends_by_the_signal_as_ever(tmp_path: Path) -> None:
+    @step(outputs=["code"])
+    def forks() -> int:
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+            os._exit(0)
+        time.sleep(0.05)
+        os.kill(child, signal.SIGTERM)
+        _, status = os.waitpid(child, 0)
+        return os.waitstatus_to_exitcode(status)
+
+    run = WrittenRun(tmp_path, forks)
+    ended = run.run()
+    assert ended.code == 0
+    assert run.value("code") == -signal.SIGTERM
+    assert "Interrupted" not in ended.log
+
+
+def test_progress_is_told_while_a_step_runs(tmp_path: Path) -> None:
+    run = WrittenRun(tmp_path, quick(), wait_for_end("raise"))
+    process = run.start()
+    path = run.store.path(run.layout.attempt("g", 1, "events.json"))
+
+    def second_runs() -> bool:
+        return path.exists() and run.events().steps[1].state is StepState.RUNNING
+
+    try:
+        until(second_runs)
+    finally:
+        process.kill()
+        finish(process)
+    assert run.events().steps[0].state is StepState.SUCCEEDED
