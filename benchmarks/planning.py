@@ -9,6 +9,7 @@ import math
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -78,20 +79,17 @@ def main() -> int:
         del os.environ[name]  # plan without an account
     rows, targets, numbers = [], [], {}
     for shape, make in SHAPES.items():
-        pipelines = {size: Pipeline(shape).add_steps(make(size)) for size in SIZES}
-        jobs = {size: len(pipelines[size].plan("batch").jobs) for size in SIZES}
-        building = {
-            f"build {size}": lambda p=pipelines[size]: cpu_seconds(p.build) for size in SIZES
-        }
-        planning = {
-            f"plan {size}": lambda p=pipelines[size]: cpu_seconds(lambda: p.plan("batch"))
-            for size in SIZES
-        }
-        times = interleaved({**building, **planning}, options.repetitions)
+        measures: dict[str, Callable[[], float]] = {}
+        jobs = {}
+        for size in SIZES:
+            pipeline = Pipeline(shape).add_steps(make(size))
+            jobs[size] = len(pipeline.plan("batch").jobs)
+            measures[f"build {size}"] = partial(cpu_seconds, pipeline.build)
+            measures[f"plan {size}"] = partial(cpu_seconds, partial(pipeline.plan, "batch"))
+        times = interleaved(measures, options.repetitions)
         totals = {}
         for size in SIZES:
-            build_s = times[f"build {size}"].least_s
-            plan_s = times[f"plan {size}"].least_s
+            build_s, plan_s = times[f"build {size}"].least_s, times[f"plan {size}"].least_s
             totals[size] = build_s + plan_s
             rows.append((shape, f"{size:,}", f"{jobs[size]:,}", f"{build_s:.4f}", f"{plan_s:.4f}"))
             numbers[f"{shape}, {size}"] = {"build_s": build_s, "plan_s": plan_s}
@@ -99,8 +97,11 @@ def main() -> int:
             what = f"{shape}, {fewer:,} → {more:,} steps"
             targets.append(Target(what, totals[more] / totals[fewer], GROWTH, "times as long"))
     columns = ("graph", "steps", "jobs", "build(), s", "plan(), s")
-    note = f"processor time, the least of {options.repetitions} repetitions; plan() builds once more by itself"
-    return tell(columns, rows, targets, [note], numbers, options.json)
+    notes = (
+        f"processor time, the least of {options.repetitions} repetitions",
+        "plan() builds once more by itself",
+    )
+    return tell(columns, rows, targets, notes, numbers, options.json)
 
 
 if __name__ == "__main__":

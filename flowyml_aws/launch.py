@@ -120,5 +120,5 @@ def _context_of(group: StepGroup, graph: StepGraph, context: Mapping[str, Any]) 
         read.update(bind(step.func, step.inputs, context).context)
         if step.condition is not None:
             reads = graph.reads[step.name]
-            read.update(bind(step.condition, step.inputs, context, reads).context)
+            read.update(bind(step.condition, step.inputs, context, reads, step.func).context)
     return {name: value for name, value in context.items() if name in read}

@@ -2,7 +2,8 @@
 
 An input fills the parameter of its name, else the one at its own index (`inputs=["data/train"]`
 fills `train_data`); an input without a parameter is dropped. The context fills by name what is
-left. A condition also gets any asset of the pipeline by name.
+left. A condition gets what the step's function gets under the same name, then any asset of the
+pipeline by name.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ class Arguments:
         assets: Parameter → asset.
         context: Parameters that the context fills.
         missing: Parameters without default that nothing fills.
-        positional_only: Parameters that must be passed by position, in order.
+        positional_only: Parameters that must be passed by position, in order → their defaults.
     """
 
     assets: Mapping[str, str]
     context: tuple[str, ...]
     missing: tuple[str, ...]
-    positional_only: tuple[str, ...]
+    positional_only: Mapping[str, Any]
 
     def call(
         self, function: Callable[..., Any], assets: Mapping[str, Any], context: Mapping[str, Any]
@@ -43,7 +44,8 @@ class Arguments:
         """What the function returns for these assets and this context."""
         values = {parameter: assets[asset] for parameter, asset in self.assets.items()}
         values.update((parameter, context[parameter]) for parameter in self.context)
-        by_position = [values.pop(p) for p in self.positional_only if p in values]
+        # A default takes its place, so that what follows does not move up.
+        by_position = [values.pop(p, default) for p, default in self.positional_only.items()]
         return function(*by_position, **values)
 
 
@@ -52,21 +54,39 @@ def bind(
     inputs: Sequence[str],
     context: Collection[str],
     assets: Collection[str] = (),
+    like: Callable[..., Any] | None = None,
 ) -> Arguments:
-    """Match a function's parameters with inputs, then context names, then assets by name."""
+    """Match a function's parameters with inputs, then context names, then assets by name.
+
+    Args:
+        function: The function of a step, or its condition.
+        inputs: Assets that the step reads.
+        context: Names in the context.
+        assets: For a condition: assets that it can have by name.
+        like: For a condition: the step's function; equal parameters get equal arguments.
+    """
     try:
         signature = inspect.signature(function)
     except ValueError:  # some builtins have none: they take their inputs as they come
-        return Arguments({name: name for name in inputs}, (), (), tuple(inputs))
+        return Arguments({name: name for name in inputs}, (), (), dict.fromkeys(inputs))
     parameters = [p for p in signature.parameters.values() if p.kind in _NAMED]
     names = [p.name for p in parameters]
     open_ended = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
 
     filled = {name: name for name in inputs if name in names}
+    named: set[str] = set()  # what has a meaning by its name is not filled by its position
+    if like is not None:
+        own = bind(like, inputs, context)
+        filled.update((name, own.assets[name]) for name in names if name in own.assets)
+        named.update(
+            p.name
+            for p in parameters
+            if p.name in context or p.name in assets or p.default is not p.empty
+        )
     for index, asset in enumerate(inputs):
         if asset in filled:
             continue
-        if index < len(names) and names[index] not in filled:
+        if index < len(names) and names[index] not in filled and names[index] not in named:
             filled[names[index]] = asset
         elif open_ended and asset.isidentifier():
             filled[asset] = asset
@@ -79,5 +99,9 @@ def bind(
         for p in parameters
         if p.name not in filled and p.name not in from_context and p.default is p.empty
     ]
-    positional = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_ONLY)
+    positional = {
+        p.name: p.default
+        for p in parameters
+        if p.kind is p.POSITIONAL_ONLY and (p.default is not p.empty or p.name not in missing)
+    }
     return Arguments(filled, tuple(from_context), tuple(missing), positional)

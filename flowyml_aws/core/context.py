@@ -15,7 +15,7 @@ class Context(Mapping[str, Any]):
     (`context["epochs"]`) or by attribute (`context.epochs`).
     """
 
-    def __init__(self, **params: Any) -> None:
+    def __init__(self, /, **params: Any) -> None:
         self._params = dict(params)
 
     def __getitem__(self, name: str) -> Any:
@@ -45,7 +45,7 @@ class Context(Mapping[str, Any]):
     def update(self, params: Mapping[str, Any]) -> None:
         self._params.update(params)
 
-    def inherit(self, **overrides: Any) -> Context:
+    def inherit(self, /, **overrides: Any) -> Context:
         """A new context with these parameters on top of mine."""
         return Context(**{**self._params, **overrides})
 

@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from flowyml_aws.core.code.plain import plain
 from flowyml_aws.core.code.units import Key, UnitReader
 from flowyml_aws.core.step import Step
 
@@ -51,12 +50,11 @@ class Fingerprinter:
         numbers = self._numbered(roots)
         digest = hashlib.sha256(_VERSION)
         for role, target in roots.items():
-            digest.update(_line(role, _number(target, numbers)))
+            named = target if isinstance(target, str) else f"#{numbers[target]}"
+            digest.update(f"{role}={named}\n".encode())
         for key in numbers:
             unit = self._reader.unit(key)
-            digest.update(_line("", unit.digest))
-            for name, target in unit.refers:
-                digest.update(_line(name, _number(target, numbers)))
+            digest.update(unit.digest + b"".join(b"%d," % numbers[to] for to in unit.refers))
         return digest.hexdigest()
 
     def parts(self, step: Step) -> Mapping[str, str]:
@@ -71,10 +69,8 @@ class Fingerprinter:
         found = {}
         for key in numbers:
             unit = self._reader.unit(key)
-            digest = hashlib.sha256(_VERSION + unit.digest)
-            for name, target in unit.refers:
-                digest.update(_line(name, target if isinstance(target, str) else labels[target]))
-            found[labels[key]] = digest.hexdigest()
+            named = "\n".join(labels[to] for to in unit.refers)
+            found[labels[key]] = hashlib.sha256(unit.digest + named.encode()).hexdigest()
         return dict(sorted(found.items()))
 
     def _roots(self, step: Step) -> dict[str, Key | str]:
@@ -91,17 +87,8 @@ class Fingerprinter:
         for key in waiting:  # grows
             if key not in numbers:
                 numbers[key] = len(numbers)
-                refers = self._reader.unit(key).refers
-                waiting += [target for _, target in refers if not isinstance(target, str)]
+                waiting += self._reader.unit(key).refers
         return numbers
-
-
-def _number(target: Key | str, numbers: Mapping[Key, int]) -> str | int:
-    return target if isinstance(target, str) else numbers[target]
-
-
-def _line(name: str, value: str | int | bytes) -> bytes:
-    return (plain(name) or b"") + (plain(value) or b"")
 
 
 def _label(function: Any, step: Step, role: str = "function") -> str:

@@ -61,13 +61,23 @@ def gpu_models() -> Mapping[str, GpuModel]:
     return models
 
 
-@lru_cache(maxsize=256)
 def parse_gpu_name(spelling: str) -> GpuName:
     """The GPU that a spelling names: `A100`, `nvidia-tesla-a100`, `NVIDIA-A100-SXM4-80GB`, ….
 
     Raises:
         UnknownGpuError: No model has this name; the error lists the nearest ones.
     """
+    if not isinstance(spelling, str):
+        raise UnknownGpuError(
+            what=f"Unknown GPU {spelling!r}",
+            why=f"a GPU is named by a text, this is {type(spelling).__name__}",
+            fix='write its name, such as "nvidia-a100"',
+        )
+    return _parse(spelling)
+
+
+@lru_cache(maxsize=256)
+def _parse(spelling: str) -> GpuName:
     models = gpu_models()
     words = [w for w in re.split(r"[\s_-]+", spelling.strip().lower()) if not _NOISE.match(w)]
     stated = [int(found[1]) for word in words if (found := _MEMORY.match(word))]

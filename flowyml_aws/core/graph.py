@@ -22,6 +22,8 @@ from flowyml_aws.core.step import Step
 
 __all__ = ["StepGraph", "missing_arguments", "read_graph"]
 
+_MANY = 20
+
 
 @dataclass(frozen=True, slots=True)
 class StepGraph:
@@ -56,27 +58,31 @@ def read_graph(
         The graph, or None where no order exists, and the mistakes: steps declared wrongly, of one
         name, reading undefined assets, producing one asset twice, or in a circle.
     """
+    given = frozenset(given)
     problems: list[FlowymlError] = [p for step in declared for p in step.problems()]
-    problems += _duplicate_steps(declared)
-    producers, duplicates = _producers(declared, given)
-    problems += duplicates
-    problems += _undefined_assets(declared, producers, given)
-
-    assets = producers.keys() | set(given)
-    reads = {step.name: _reads(step, assets) for step in declared}
-    positions = {step.name: position for position, step in enumerate(declared)}
-    parents = {
-        name: {producers[asset] for asset in read if asset in producers}
-        for name, read in reads.items()
-    }
-    cycle = _cycle(parents)
-    problems += cycle
-    if cycle or len(positions) < len(declared):
+    repeated = list(_duplicate_steps(declared))
+    # By position: names may be ambiguous here.
+    producers, conflicts = _producers(declared, given)
+    reads = [_reads(step, producers.keys() | given) for step in declared]
+    parents = [sorted({producers[asset] for asset in read if asset in producers}) for read in reads]
+    cycles = list(_cycles(declared, parents))
+    problems += [*repeated, *conflicts, *_undefined_assets(declared, producers, given), *cycles]
+    if cycles or repeated:
         return None, problems
-    steps = tuple(_running_order(declared, parents, positions))
-    at = {step.name: position for position, step in enumerate(steps)}
-    ordered = {name: tuple(sorted(of, key=at.__getitem__)) for name, of in parents.items()}
-    return StepGraph(steps, ordered, reads, producers, frozenset(given)), problems
+
+    order = list(_running_order(declared, parents))
+    rank = {position: number for number, position in enumerate(order)}
+    graph = StepGraph(
+        steps=tuple(declared[position] for position in order),
+        parents={
+            step.name: tuple(declared[p].name for p in sorted(of, key=rank.__getitem__))
+            for step, of in zip(declared, parents, strict=True)
+        },
+        reads={step.name: read for step, read in zip(declared, reads, strict=True)},
+        producers={asset: declared[position].name for asset, position in producers.items()},
+        given=given,
+    )
+    return graph, problems
 
 
 def missing_arguments(graph: StepGraph, context: Collection[str]) -> list[FlowymlError]:
@@ -86,7 +92,8 @@ def missing_arguments(graph: StepGraph, context: Collection[str]) -> list[Flowym
         needs = [("", bind(step.func, step.inputs, context))]
         if step.condition is not None:
             reads = graph.reads[step.name]
-            needs.append((" (its condition)", bind(step.condition, step.inputs, context, reads)))
+            arguments = bind(step.condition, step.inputs, context, reads, step.func)
+            needs.append((" (its condition)", arguments))
         for whose, arguments in needs:
             for parameter in arguments.missing:
                 near = difflib.get_close_matches(parameter, [*step.inputs, *context], n=1)
@@ -104,19 +111,17 @@ def missing_arguments(graph: StepGraph, context: Collection[str]) -> list[Flowym
 def _reads(step: Step, assets: Collection[str]) -> tuple[str, ...]:
     if not callable(step.condition):
         return step.inputs
-    named = bind(step.condition, step.inputs, (), assets).assets.values()
+    named = bind(step.condition, step.inputs, (), assets, step.func).assets.values()
     own = set(step.assets)
     return tuple(dict.fromkeys((*step.inputs, *(asset for asset in named if asset not in own))))
 
 
-def _running_order(
-    declared: Sequence[Step], parents: Mapping[str, set[str]], positions: Mapping[str, int]
-) -> Iterator[Step]:
-    children: dict[str, list[str]] = {step.name: [] for step in declared}
-    for name, of in parents.items():
+def _running_order(declared: Sequence[Step], parents: Sequence[Sequence[int]]) -> Iterator[int]:
+    children: list[list[int]] = [[] for _ in declared]
+    for position, of in enumerate(parents):
         for parent in of:
-            children[parent].append(name)
-    waiting = {name: len(of) for name, of in parents.items()}
+            children[parent].append(position)
+    waiting = [len(of) for of in parents]
     ready: list[int] = []
     ready_of_group: dict[str, list[int]] = {}
 
@@ -125,9 +130,9 @@ def _running_order(
         if (group := declared[position].execution_group) is not None:
             heapq.heappush(ready_of_group.setdefault(group, []), position)
 
-    for step in declared:
-        if not waiting[step.name]:
-            offer(positions[step.name])
+    for position, count in enumerate(waiting):
+        if not count:
+            offer(position)
     done: set[int] = set()
     current: str | None = None
     while len(done) < len(declared):
@@ -140,13 +145,12 @@ def _running_order(
         if position in done:
             continue
         done.add(position)
-        step = declared[position]
-        current = step.execution_group
-        yield step
-        for child in children[step.name]:
+        current = declared[position].execution_group
+        yield position
+        for child in children[position]:
             waiting[child] -= 1
             if not waiting[child]:
-                offer(positions[child])
+                offer(child)
 
 
 def _duplicate_steps(declared: Sequence[Step]) -> Iterator[FlowymlError]:
@@ -161,50 +165,69 @@ def _duplicate_steps(declared: Sequence[Step]) -> Iterator[FlowymlError]:
 
 def _producers(
     declared: Sequence[Step], given: Collection[str]
-) -> tuple[dict[str, str], list[FlowymlError]]:
-    producers: dict[str, str] = {}
+) -> tuple[dict[str, int], list[FlowymlError]]:
+    """Asset → position of the step that produces it."""
+    producers: dict[str, int] = {}
     problems: list[FlowymlError] = []
-    for step in declared:
+    for position, step in enumerate(declared):
         for asset in dict.fromkeys(step.assets):
-            other = "the run's `inputs`" if asset in given else producers.get(asset)
-            if other is not None and other != step.name:
-                problems.append(
-                    DuplicateAssetError(
-                        what=f"Asset {asset!r} is produced by {other!r} and by {step.name!r}",
-                        why="a step that reads it could not know which one it gets",
-                        fix=f"rename the output of {step.name!r}",
-                    )
+            first = producers.setdefault(asset, position)
+            other = declared[first].name
+            if asset in given:
+                other = "the run's `inputs`"
+            elif other == step.name:  # itself, or a step that is named twice
+                continue
+            problems.append(
+                DuplicateAssetError(
+                    what=f"Asset {asset!r} is produced by {other!r} and by {step.name!r}",
+                    why="a step that reads it could not know which one it gets",
+                    fix=f"rename the output of {step.name!r}",
                 )
-            producers.setdefault(asset, step.name)
+            )
     return producers, problems
 
 
 def _undefined_assets(
-    declared: Sequence[Step], producers: Mapping[str, str], given: Collection[str]
+    declared: Sequence[Step], producers: Collection[str], given: Collection[str]
 ) -> Iterator[FlowymlError]:
-    known = producers.keys() | set(given)
-    for step in declared:
-        for asset in step.inputs:
-            if asset not in known:
-                near = difflib.get_close_matches(asset, known, n=3)
-                fix = f"did you mean {' or '.join(map(repr, near))}?" if near else "declare it"
-                yield UndefinedAssetError(
-                    what=f"Step {step.name!r} reads {asset!r}, which no step produces",
-                    why=f"the assets are {', '.join(sorted(producers)) or '(none)'}",
-                    fix=f"{fix} (outputs=[{asset!r}] on its producer, or inputs= of the run)",
-                )
+    known = sorted({*producers, *given})
+    listed = ", ".join(known[:_MANY]) or "(none)"
+    if len(known) > _MANY:
+        listed += f" and {len(known) - _MANY} more"
+    missing = [
+        (step, asset)
+        for step in declared
+        for asset in step.inputs
+        if asset not in producers and asset not in given
+    ]
+    for count, (step, asset) in enumerate(missing):
+        # Near names take their time: the first ones show what went wrong.
+        near = difflib.get_close_matches(asset, known, n=3) if count < _MANY else []
+        fix = f"did you mean {' or '.join(map(repr, near))}?" if near else "declare it"
+        yield UndefinedAssetError(
+            what=f"Step {step.name!r} reads {asset!r}, which no step produces",
+            why=f"the assets are {listed}",
+            fix=f"{fix} (outputs=[{asset!r}] on its producer, or inputs= of the run)",
+        )
 
 
-def _cycle(parents: Mapping[str, set[str]]) -> list[FlowymlError]:
-    try:
-        TopologicalSorter(parents).prepare()
-    except CycleError as error:
-        circle = " → ".join(error.args[1])
-        return [
-            DependencyCycleError(
-                what=f"Steps wait for each other: {circle}",
+def _cycles(declared: Sequence[Step], parents: Sequence[Sequence[int]]) -> Iterator[FlowymlError]:
+    """An error for each circle; circles that share a step are told one after the other."""
+    left = dict(enumerate(parents))
+    while True:
+        try:
+            TopologicalSorter(left).prepare()
+        except CycleError as error:
+            circle: list[int] = error.args[1]
+            yield DependencyCycleError(
+                what=f"Steps wait for each other: {' → '.join(declared[p].name for p in circle)}",
                 why="each of them reads an asset of the one before it",
                 fix="remove one of these inputs, or split a step in two",
             )
-        ]
-    return []
+            left = {
+                position: [parent for parent in of if parent not in circle]
+                for position, of in left.items()
+                if position not in circle
+            }
+        else:
+            return

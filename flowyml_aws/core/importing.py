@@ -32,6 +32,6 @@ def refuse_while_importing() -> None:
     if (what := _importing.get()) is not None:
         raise PipelineFileError(
             what=f"{what} runs a pipeline while it is imported",
-            why="it is imported for its steps, here and in every job: each import would start a run",
+            why="it is imported for its steps, here and in every job: each would start a run",
             fix='put the call of run() or submit() below `if __name__ == "__main__":`',
         )

@@ -36,7 +36,12 @@ def is_users_module(name: object) -> bool:
     """Whether a module's name stands for the user's code; an editable install is the user's."""
     if not isinstance(name, str):
         return False
-    file = getattr(sys.modules.get(name), "__file__", None)
+    module = sys.modules.get(name)
+    file = getattr(module, "__file__", None)
+    if file is None and module is not None and name != "__main__":
+        # A folder without __init__.py has places; what has none either was made by C code.
+        file = next(iter(getattr(module, "__path__", ())), None)
+        return file is not None and _is_users(name, file)
     return _is_users(name, file)
 
 

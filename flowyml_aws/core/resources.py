@@ -69,7 +69,7 @@ class NodeAffinity:
             ("preferred", [self.preferred]),
             ("tolerations", self.tolerations),
         ):
-            if not all(_is_labels(label) for label in labels):
+            if not isinstance(labels, (list, tuple)) or not all(map(_is_labels, labels)):
                 raise InvalidResourcesError(
                     what=f"`{name}` in a NodeAffinity is {getattr(self, name)!r}",
                     why="labels, and the fields of a toleration, are texts with text values",
@@ -145,15 +145,25 @@ class ResourceRequirements:
 
     def problems(self) -> list[FlowymlError]:
         """Every mistake in these resources, each as an error."""
-        checks: list[Callable[[], object]] = []
-        if self.cpu is not None:
-            checks.append(lambda: exact_cpu(self.cpu))  # type: ignore[arg-type]
-        for size in (self.memory, self.storage, self.gpu.memory if self.gpu else None):
-            if size is not None:
-                checks.append(lambda size=size: exact_memory(size))  # type: ignore[misc]
-        if self.gpu is not None:
-            checks += [self._check_gpu_type, self._check_gpu_count]
-        return [error for check in checks if (error := _error_of(check)) is not None]
+        found: list[FlowymlError] = []
+
+        def check(read: Callable[[Any], object], value: object) -> None:
+            try:
+                if value is not None:
+                    read(value)
+            except FlowymlError as error:
+                found.append(error)
+
+        check(exact_cpu, self.cpu)
+        check(exact_memory, self.memory)
+        check(exact_memory, self.storage)
+        check(_check_kind(GPUConfig, "gpu"), self.gpu)
+        check(_check_kind(NodeAffinity, "node_affinity"), self.node_affinity)
+        if isinstance(self.gpu, GPUConfig):
+            check(exact_memory, self.gpu.memory)
+            check(parse_gpu_name, self.gpu.gpu_type)
+            check(_check_gpu_count, self.gpu.count)
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -163,20 +173,6 @@ class ResourceRequirements:
             "gpu": self.gpu.to_dict() if self.gpu else None,
             "node_affinity": self.node_affinity.to_dict() if self.node_affinity else None,
         }
-
-    def _check_gpu_type(self) -> None:
-        assert self.gpu is not None
-        parse_gpu_name(self.gpu.gpu_type)
-
-    def _check_gpu_count(self) -> None:
-        assert self.gpu is not None
-        count = self.gpu.count
-        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise InvalidResourcesError(
-                what=f"{count!r} is no number of GPUs",
-                why="a step needs at least one whole GPU, or none at all",
-                fix="write a count of 1 or more, or leave `gpu` out",
-            )
 
 
 def merge_resources(parts: Iterable[ResourceRequirements]) -> ResourceRequirements | None:
@@ -197,20 +193,35 @@ def read_resources(
     values = _known_keys(given, ResourceRequirements, "resources")
     if isinstance(gpu := values.get("gpu"), Mapping):
         # FlowyML writes the type under `type` in its dicts.
-        gpu = {("gpu_type" if key == "type" else key): value for key, value in gpu.items()}
+        if "gpu_type" not in gpu:
+            gpu = {("gpu_type" if key == "type" else key): value for key, value in gpu.items()}
         values["gpu"] = GPUConfig(**_known_keys(gpu, GPUConfig, "gpu", needed=("gpu_type",)))
     if isinstance(affinity := values.get("node_affinity"), Mapping):
         values["node_affinity"] = NodeAffinity(
             **_known_keys(affinity, NodeAffinity, "node_affinity")
         )
-    for key, kind in (("gpu", GPUConfig), ("node_affinity", NodeAffinity)):
-        if not isinstance(values.get(key), (kind, type(None))):
+    return ResourceRequirements(**values)
+
+
+def _check_kind(kind: type, key: str) -> Callable[[object], None]:
+    def check(value: object) -> None:
+        if not isinstance(value, kind):
             raise InvalidResourcesError(
-                what=f"`{key}` in resources is {values[key]!r}",
+                what=f"`{key}` in resources is {value!r}",
                 why=f"it must be a {kind.__name__} or a dict with its fields",
                 fix=f"write {key}={kind.__name__}(…)",
             )
-    return ResourceRequirements(**values)
+
+    return check
+
+
+def _check_gpu_count(count: object) -> None:
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise InvalidResourcesError(
+            what=f"{count!r} is no number of GPUs",
+            why="a step needs at least one whole GPU, or none at all",
+            fix="write a count of 1 or more, or leave `gpu` out",
+        )
 
 
 def _is_labels(given: object) -> bool:
@@ -256,7 +267,10 @@ def _winner(a: Value, b: Value, key: Callable[[Value], Any]) -> Value:
 def _larger(
     a: Quantity | None, b: Quantity | None, amount: Callable[[Quantity], Any]
 ) -> Quantity | None:
-    return _either(a, b, lambda x, y: _winner(x, y, key=amount))
+    def larger(x: Quantity, y: Quantity) -> Quantity:
+        return _winner(x, y, key=amount)
+
+    return _either(a, b, larger)
 
 
 def _either(
@@ -265,11 +279,3 @@ def _either(
     if a is None or b is None:
         return a if b is None else b
     return merge(a, b)
-
-
-def _error_of(check: Callable[[], object]) -> FlowymlError | None:
-    try:
-        check()
-    except FlowymlError as error:
-        return error
-    return None

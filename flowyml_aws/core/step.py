@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, overload
@@ -55,6 +56,18 @@ class Step:
     execution_group: str | None = None
 
     def __post_init__(self) -> None:
+        if not callable(self.func):
+            raise self._invalid("func", self.func, "a function")
+        if not isinstance(self.name, str) or not self.name:
+            raise self._invalid("name", self.name, "a text: what is no function has no name itself")
+        for argument, texts in (
+            ("inputs", self.inputs),
+            ("outputs", self.outputs),
+            ("execution_group", (self.execution_group or "",)),
+        ):
+            # Names are looked up everywhere: only what else is wrong can wait for the report.
+            if not all(isinstance(text, str) for text in texts):
+                raise self._invalid(argument, getattr(self, argument), "text, or a list of texts")
         for name in (*functools.WRAPPER_ASSIGNMENTS, "__wrapped__"):
             value = self.func if name == "__wrapped__" else getattr(self.func, name, None)
             object.__setattr__(self, name, value)
@@ -103,7 +116,7 @@ class Step:
         """Every mistake in this step's own declaration, each as an error."""
         found: list[FlowymlError] = []
         for name, values in (("inputs", self.inputs), ("outputs", self.outputs)):
-            if not all(isinstance(value, str) and value for value in values):
+            if not all(values):
                 found.append(self._invalid(name, values, "a list of names of assets"))
             elif len(set(values)) < len(values):
                 found.append(self._invalid(name, values, "a list without repetitions"))
@@ -203,7 +216,7 @@ def step(
     def decorate(func: Callable[..., Any]) -> Step:
         made = Step(
             func=func,
-            name=name or func.__name__,
+            name=name or getattr(func, "__name__", ""),
             inputs=_names(inputs),
             outputs=_names(outputs),
             cache="code_hash" if cache is None or cache is True else cache,
@@ -229,4 +242,5 @@ def _names(given: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def _is_positive(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and 0 < value < math.inf  # type: ignore[operator]

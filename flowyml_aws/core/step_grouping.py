@@ -9,7 +9,7 @@ from itertools import count, groupby, pairwise
 
 from flowyml_aws.core.errors import AffinityConflictError, FlowymlError, InvalidResourcesError
 from flowyml_aws.core.graph import StepGraph
-from flowyml_aws.core.resources import ResourceRequirements, merge_resources
+from flowyml_aws.core.resources import NodeAffinity, ResourceRequirements, merge_resources
 from flowyml_aws.core.step import Step
 
 __all__ = ["StepGroup", "affinity_conflicts", "group_steps", "parallel_steps"]
@@ -66,7 +66,7 @@ def affinity_conflicts(ordered: Sequence[Step]) -> list[FlowymlError]:
                         AffinityConflictError(
                             what=f"Steps {other!r} and {step.name!r} require different values of "
                             f"node label {label!r}: {wanted!r} and {value!r}",
-                            why=f"both are in group {step.execution_group!r}: one machine runs them",
+                            why=f"both are in group {step.execution_group!r}, which one machine runs",
                             fix="give them different execution groups, or the same label value",
                         )
                     )
@@ -116,7 +116,8 @@ def _required_labels(step: Step) -> Mapping[str, str]:
         needs = step.requirements()
     except InvalidResourcesError:
         return {}  # told by the step itself
-    return needs.node_affinity.required if needs and needs.node_affinity else {}
+    affinity = needs.node_affinity if needs else None
+    return affinity.required if isinstance(affinity, NodeAffinity) else {}
 
 
 def _aggregate(run: Collection[Step]) -> ResourceRequirements | None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import inspect
 import sys
-import sysconfig
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+from flowyml_aws.core.modules import is_installed
 from flowyml_aws.packaging.files import project_files
 
 __all__ = ["Project", "find_project", "is_installed", "project_files"]
@@ -58,19 +57,6 @@ def find_project(functions: Iterable[Any]) -> Project:
     # Also archives: a module may lie in a zip file.
     search = tuple(path for entry in sys.path if (path := Path(entry or ".").resolve()).exists())
     return Project(root, folder, search)
-
-
-def is_installed(path: Path) -> bool:
-    """Whether a path belongs to the interpreter or to an installed package."""
-    places = {"site-packages", "dist-packages"}
-    return not places.isdisjoint(path.parts) or any(path.is_relative_to(home) for home in _homes())
-
-
-@cache
-def _homes() -> frozenset[Path]:
-    paths = sysconfig.get_paths()
-    homes = {Path(paths[key]) for key in ("stdlib", "platstdlib", "purelib", "platlib")}
-    return frozenset(homes | {home.resolve() for home in homes})
 
 
 def _file_of(function: Any) -> Path | None:

@@ -127,7 +127,7 @@ class JobRunner:
     def _is_wanted(self, step: Step, spec: StepSpec) -> bool:
         if step.condition is None:
             return True
-        arguments = bind(step.condition, spec.inputs, self.context, spec.reads)
+        arguments = bind(step.condition, spec.inputs, self.context, spec.reads, step.func)
         return bool(arguments.call(step.condition, self._values, self.context))
 
     def _load(self, asset: str) -> Any:

@@ -124,7 +124,8 @@ class RunDriver:
         stopped = cancelled and (status.state.ended or status.state is JobState.LOST)
         if stopped or JobState.CANCELLED in parents.values():
             reports = self._steps_cut_off(job, status, "the run was cancelled")
-            return JobView(job, JobState.CANCELLED, status.attempt, steps=reports)
+            steps = reports if status.attempt else ()
+            return JobView(job, JobState.CANCELLED, status.attempt, steps=steps)
         if not status.state.ended or len(parents) < len(job.after):
             # No child ends before its parents: where it seems so, they were asked for earlier.
             return None
@@ -200,13 +201,15 @@ class RunDriver:
     def _steps_cut_off(
         self, job: PlannedJob, status: JobStatus, reason: str
     ) -> tuple[StepReport, ...]:
-        """The steps of a job that ended without a word; what was running then has failed."""
+        """The steps of a job that ended without a word: the one it was at has failed."""
+        reports = self._steps(job, status) or tuple(StepReport(name=name) for name in job.steps)
         failure = StepFailure(kind="JobEnded", message=reason, traceback=f"{reason}\n")
+        unfinished = [r.name for r in reports if r.state in (StepState.RUNNING, StepState.WAITING)]
         return tuple(
             report.model_copy(update={"state": StepState.FAILED, "failure": failure})
-            if report.state is StepState.RUNNING
+            if report.name in unfinished[:1]
             else report
-            for report in self._steps(job, status)
+            for report in reports
         )
 
     def _is_cancelled(self) -> bool:

@@ -92,9 +92,10 @@ def test_a_spec_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert uri in ended.log
 
 
-def test_a_store_of_another_kind_is_refused_with_the_kinds_there_are(tmp_path: Path) -> None:
+def test_an_argument_that_names_no_store_is_told(tmp_path: Path) -> None:
     ended = finish(start_runner("file:relative/runs/r/jobs/j/spec.json#sha256=00", tmp_path))
     assert ended.code == 11
+    assert "'file:relative'" in ended.log
 
 
 class Slow:

@@ -45,14 +45,13 @@ class Unit:
 
     Attributes:
         label: Its qualified name, not always unique.
-        digest: Of what it says itself.
-        refers: How it names each thing that it refers to → that unit's key, or the name of
-            something that is not the user's; in an order that is the same in every process.
+        digest: Of what it says, with the names of what it refers to.
+        refers: The units that these names mean, in an order that is the same in every process.
     """
 
     label: str
     digest: bytes
-    refers: tuple[tuple[str, Key | str], ...]
+    refers: tuple[Key, ...]
 
 
 @dataclass(slots=True)
@@ -257,7 +256,12 @@ class _Draft:
 
     def made(self) -> Unit:
         said = b"".join(b"%d:%b" % (len(part), part) for part in self._said)
-        return Unit(self._label, hashlib.sha256(said).digest(), tuple(self.refers))
+        names = [
+            f"{name}={target if isinstance(target, str) else ''}" for name, target in self.refers
+        ]
+        digest = hashlib.sha256(said + "\n".join(names).encode("utf-8", "surrogatepass"))
+        keys = tuple(target for _, target in self.refers if not isinstance(target, str))
+        return Unit(self._label, digest.digest(), keys)
 
     def _refer(self, code: Code) -> bytes:
         position = len(self.refers)

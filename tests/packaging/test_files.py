@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.packaging.files import project_files
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ("-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false")
+    allowed = ("-c", "protocol.file.allow=always")
+    subprocess.run(
+        ["git", *identity, *allowed, *arguments], cwd=folder, check=True, capture_output=True
+    )
+
+
+def fill(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    git(folder, "init", "-q")
+    return folder
+
+
+def names(root: Path, *include: str) -> list[str]:
+    return list(project_files(root, include))
+
+
+def test_files_that_git_tracks_or_would_track_travel(repository: Path) -> None:
+    fill(repository, "tracked.py", "untracked.py", "ignored.bin", "out/deep.txt", ".gitignore")
+    (repository / ".gitignore").write_text("*.bin\nout/\n")
+    git(repository, "add", "tracked.py")
+    assert names(repository) == [".gitignore", "tracked.py", "untracked.py"]
+
+
+def test_a_tracked_file_travels_though_a_pattern_ignores_it(repository: Path) -> None:
+    fill(repository, "kept.bin")
+    git(repository, "add", "kept.bin")
+    (repository / ".gitignore").write_text("*.bin\n")
+    assert "kept.bin" in names(repository)
+
+
+def test_a_changed_file_travels_as_it_is_now_and_a_deleted_one_not(repository: Path) -> None:
+    fill(repository, "changed.py", "deleted.py")
+    git(repository, "add", ".")
+    git(repository, "commit", "-qm", "first")
+    (repository / "changed.py").write_text("now")
+    (repository / "deleted.py").unlink()
+    files = project_files(repository)
+    assert list(files) == ["changed.py"]
+    assert files["changed.py"].read_text() == "now"
+
+
+def test_names_are_in_the_order_of_their_letters(repository: Path) -> None:
+    fill(repository, "b.py", "a/z.py", "B.py", "a.py")
+    assert names(repository) == sorted(["b.py", "a/z.py", "B.py", "a.py"])
+
+
+def test_a_project_below_the_repositorys_root_asks_git_too(repository: Path) -> None:
+    fill(repository, "other/a.py", "project/b.py", "project/ignored.bin", ".gitignore")
+    (repository / ".gitignore").write_text("*.bin\n")
+    assert names(repository / "project") == ["b.py"]
+
+
+def test_a_project_that_a_repository_around_it_ignores_travels_whole(repository: Path) -> None:
+    fill(repository, "scratch/project/a.py", "scratch/project/__pycache__/a.pyc")
+    (repository / ".gitignore").write_text("scratch/\n")
+    assert names(repository / "scratch/project") == ["a.py"]
+
+
+def test_without_git_all_but_caches_and_environments_travel(tmp_path: Path) -> None:
+    fill(
+        tmp_path,
+        "a.py",
+        "pkg/b.py",
+        "pkg/__pycache__/b.pyc",
+        ".venv/lib/c.py",
+        ".flowyml/runs/r",
+        ".mypy_cache/d",
+        "node_modules/e.js",
+        "data/f.csv",
+    )
+    assert names(tmp_path) == ["a.py", "data/f.csv", "pkg/b.py"]
+
+
+@pytest.mark.parametrize("in_git", [True, False])
+def test_flowymlignore_leaves_files_out(repository: Path, tmp_path: Path, in_git: bool) -> None:
+    root = repository if in_git else tmp_path / "plain"
+    fill(root, "a.py", "data/big.csv", "data/small.csv", "notes.md", "deep/notes.md")
+    (root / ".flowymlignore").write_text("# data\ndata/*\n!data/small.csv\n/notes.md\n")
+    assert names(root) == [".flowymlignore", "a.py", "data/small.csv", "deep/notes.md"]
+
+
+def test_include_adds_what_git_ignores(repository: Path) -> None:
+    fill(repository, "a.py", "built/x.py", "built/__pycache__/x.pyc", "one.bin", ".gitignore")
+    (repository / ".gitignore").write_text("built/\n*.bin\n")
+    assert names(repository, "built", "one.bin") == [".gitignore", "a.py", "built/x.py", "one.bin"]
+
+
+def test_include_wins_over_flowymlignore(repository: Path) -> None:
+    fill(repository, "a.py", "data/x.csv")
+    (repository / ".flowymlignore").write_text("data/\n")
+    assert "data/x.csv" in names(repository, "data")
+
+
+def test_include_brings_another_folder_under_its_last_name(
+    repository: Path, tmp_path: Path
+) -> None:
+    fill(tmp_path / "elsewhere/library", "__init__.py", "deep/x.py", "__pycache__/x.pyc")
+    fill(repository, "a.py")
+    found = project_files(repository, [str(tmp_path / "elsewhere/library")])
+    assert list(found) == ["a.py", "library/__init__.py", "library/deep/x.py"]
+    assert found["library/deep/x.py"].read_text() == "deep/x.py"
+
+
+def test_include_brings_another_file_to_the_top(repository: Path, tmp_path: Path) -> None:
+    fill(tmp_path, "elsewhere/single.py")
+    assert names(repository, "../elsewhere/single.py") == ["single.py"]
+
+
+def test_an_include_that_does_not_exist_is_named(repository: Path) -> None:
+    with pytest.raises(SettingsError, match=r"include='missing' does not exist"):
+        project_files(repository, ["missing"])
+
+
+def test_a_linked_file_travels_as_what_it_leads_to(repository: Path, tmp_path: Path) -> None:
+    fill(tmp_path, "outside.txt")
+    fill(repository, "real.py")
+    (repository / "inside_link.py").symlink_to("real.py")
+    (repository / "outside_link.txt").symlink_to(tmp_path / "outside.txt")
+    (repository / "broken").symlink_to("nowhere")
+    files = project_files(repository)
+    assert {name: path.read_text() for name, path in files.items()} == {
+        "inside_link.py": "real.py",
+        "outside_link.txt": "outside.txt",
+        "real.py": "real.py",
+    }
+
+
+@pytest.mark.parametrize("in_git", [True, False])
+def test_a_linked_folder_travels_as_what_it_leads_to(
+    repository: Path, tmp_path: Path, in_git: bool
+) -> None:
+    root = repository if in_git else tmp_path / "plain"
+    fill(root, "real/x.py", "real/deep/y.py")
+    fill(tmp_path / "outside", "z.py", "__pycache__/z.pyc")
+    (root / "alias").symlink_to("real")
+    (root / "beside").symlink_to(tmp_path / "outside")
+    assert names(root) == [
+        "alias/deep/y.py",
+        "alias/x.py",
+        "beside/z.py",
+        "real/deep/y.py",
+        "real/x.py",
+    ]
+
+
+@pytest.mark.parametrize("in_git", [True, False])
+def test_links_in_a_circle_do_not_matter(repository: Path, tmp_path: Path, in_git: bool) -> None:
+    root = repository if in_git else tmp_path / "plain"
+    fill(root, "pkg/x.py")
+    (root / "pkg/up").symlink_to("..")
+    (root / "pkg/self").symlink_to("self")
+    (root / "above").symlink_to("../..")
+    assert names(root) == ["pkg/x.py"]
+
+
+def test_a_submodule_travels(repository: Path, tmp_path: Path) -> None:
+    library = tmp_path / "library"
+    fill(library, "lib.py")
+    git(library, "init", "-q")
+    git(library, "add", ".")
+    git(library, "commit", "-qm", "first")
+    fill(repository, "a.py")
+    git(repository, "submodule", "add", "-q", str(library), "vendor/library")
+    (repository / "vendor/library/untracked.py").touch()
+    assert names(repository) == [
+        ".gitmodules",
+        "a.py",
+        "vendor/library/lib.py",
+        "vendor/library/untracked.py",
+    ]
+
+
+def test_a_repository_inside_travels(repository: Path) -> None:
+    fill(repository, "a.py", "nested/b.py", "nested/ignored.bin", "nested/.gitignore")
+    (repository / "nested/.gitignore").write_text("*.bin\n")
+    git(repository / "nested", "init", "-q")
+    assert names(repository) == ["a.py", "nested/.gitignore", "nested/b.py"]
+
+
+def test_a_hook_of_git_does_not_lead_astray(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    fill(other, "other.py")
+    git(other, "init", "-q")
+    fill(repository, "mine.py")
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(other))
+    assert names(repository) == ["mine.py"]
+
+
+def test_a_repository_that_git_cannot_read_is_an_error(tmp_path: Path) -> None:
+    fill(tmp_path, "a.py", ".git/HEAD")
+    with pytest.raises(SettingsError, match="git can't list the files"):
+        project_files(tmp_path)
+
+
+def test_a_repository_without_git_at_hand_is_an_error(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", os.devnull)
+    with pytest.raises(SettingsError, match="install git"):
+        project_files(repository)

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import sys
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowyml_aws.packaging.project import Project, find_project, is_installed
+
+
+def function_of(file: Path) -> Callable[[], Any]:
+    """A function that is defined in a file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("def f(): pass\n")
+    namespace: dict[str, Any] = {}
+    exec(compile(file.read_text(), str(file), "exec"), namespace)
+    function: Callable[[], Any] = namespace["f"]
+    return function
+
+
+@pytest.mark.parametrize("marker", [".git", "pyproject.toml"])
+def test_the_root_is_the_nearest_folder_with_a_marker(tmp_path: Path, marker: str) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "project" / marker).mkdir(parents=True)
+    function = function_of(tmp_path / "project/flows/deep/flow.py")
+    assert find_project([function]).root == tmp_path / "project"
+
+
+def test_without_a_marker_the_root_is_the_scripts_folder(tmp_path: Path) -> None:
+    if any((place / m).exists() for place in tmp_path.parents for m in (".git", "pyproject.toml")):
+        pytest.skip("the temporary folder lies in a project")
+    assert find_project([function_of(tmp_path / "flow.py")]).root == tmp_path
+
+
+def test_functions_without_a_file_of_the_user_are_passed_over(tmp_path: Path) -> None:
+    import functools
+    import json
+
+    (tmp_path / "pyproject.toml").touch()
+    cell: dict[str, Any] = {}
+    exec(compile("def f(): pass", "<cell 1>", "exec"), cell)
+    mine = function_of(tmp_path / "flow.py")
+    functions = [cell["f"], json.dumps, len, functools.partial(mine), mine]
+    assert find_project(functions).root == tmp_path
+
+
+def test_a_decorated_function_lies_where_it_was_written(tmp_path: Path) -> None:
+    import functools
+
+    (tmp_path / "pyproject.toml").touch()
+    mine = function_of(tmp_path / "flow.py")
+    assert find_project([functools.lru_cache(mine)]).root == tmp_path
+
+
+def test_without_any_file_the_project_is_that_of_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    project = find_project([])
+    assert (project.root, project.folder) == (tmp_path, tmp_path / "notebooks")
+    assert project.relative_folder() == "notebooks"
+
+
+def test_a_job_searches_the_clients_paths_in_their_order_then_the_defaults(tmp_path: Path) -> None:
+    outside, site = tmp_path.parent, tmp_path / ".venv/lib/python3/site-packages"
+    search = (tmp_path / "lib", outside, tmp_path / "src", site, tmp_path / "lib")
+    project = Project(tmp_path, tmp_path, search)
+    assert project.relative_paths() == ("lib", "src", ".")
+
+
+def test_a_client_elsewhere_works_in_the_projects_root(tmp_path: Path) -> None:
+    assert Project(tmp_path, tmp_path.parent, ()).relative_folder() == "."
+
+
+def test_archives_on_the_clients_path_are_searched_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "modules.zip").touch()
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "modules.zip"), str(tmp_path / "missing")])
+    assert find_project([]).search == (tmp_path / "modules.zip",)
+
+
+@pytest.mark.parametrize("place", ["stdlib", "purelib"])
+def test_the_interpreter_and_its_packages_are_installed(place: str) -> None:
+    assert is_installed(Path(sysconfig.get_path(place)) / "module.py")
+
+
+def test_a_package_of_an_environment_inside_the_project_is_installed(tmp_path: Path) -> None:
+    path = tmp_path / ".venv/lib/python3.11/site-packages/numpy/__init__.py"
+    assert is_installed(path)
+    assert not Project(tmp_path, tmp_path, ()).has(path)
+
+
+def test_a_file_of_the_project_is_not_installed(tmp_path: Path) -> None:
+    assert not is_installed(tmp_path / "flow.py")
+    assert Project(tmp_path, tmp_path, ()).has(tmp_path / "flow.py")

@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from flowyml_aws import step
+from flowyml_aws.artifacts.content import Content
+from flowyml_aws.local.directory import DirectoryArtifactStore
+from flowyml_aws.runtime.attempt import Attempt
+from flowyml_aws.runtime.failures import describe_step_failure
+from flowyml_aws.runtime.interruption import Interruption
+from flowyml_aws.runtime.job import run_job
+from flowyml_aws.runtime.result import StepFailure, StepState
+from tests.runtime.harness import WrittenRun
+
+
+def caught(body: Callable[[], Any], *roots: Path) -> StepFailure:
+    try:
+        body()
+    except BaseException as error:
+        return describe_step_failure(error, roots)
+    raise AssertionError("it raised nothing")
+
+
+def failure_of(tmp_path: Path, body: Callable[[], Any]) -> StepFailure:
+    """What the runner says of a step that does this."""
+    runner = WrittenRun(tmp_path, step(name="work")(body)).runner()
+    assert not runner.run()
+    failure = runner.attempt.progress.reports[0].failure
+    assert failure is not None
+    return failure
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> NoReturn:
+        raise RuntimeError("no words")
+
+
+class OfTheUser(BaseException):
+    pass
+
+
+def raises(error: BaseException) -> Callable[[], None]:
+    def body() -> None:
+        raise error
+
+    return body
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (ValueError("bad"), "ValueError"),
+        (SystemExit(0), "SystemExit"),
+        (SystemExit("no data"), "SystemExit"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+        (GeneratorExit(), "GeneratorExit"),
+        (asyncio.CancelledError(), "CancelledError"),
+        (OfTheUser("mine"), "OfTheUser"),
+        (Unspeakable(), "Unspeakable"),
+        (MemoryError(), "MemoryError"),
+    ],
+    ids=repr,
+)
+def test_whatever_a_step_raises_is_its_failure(
+    tmp_path: Path, error: BaseException, kind: str
+) -> None:
+    assert failure_of(tmp_path, raises(error)).kind == kind
+
+
+@pytest.mark.parametrize("code", ["0", "1", "None"])
+def test_a_step_that_calls_exit_fails_its_job(tmp_path: Path, code: str) -> None:
+    @step(outputs=["n"])
+    def leaves() -> None:
+        sys.exit({"0": 0, "1": 1, "None": None}[code])
+
+    run = WrittenRun(tmp_path, leaves)
+    assert run.run().code == 10
+    report = run.report("leaves")
+    assert report.state is StepState.FAILED
+    assert report.failure is not None and "sys.exit(" in report.failure.traceback
+
+
+def test_a_process_that_ends_itself_leaves_no_result(tmp_path: Path) -> None:
+    @step
+    def vanishes() -> None:
+        os._exit(0)
+
+    run = WrittenRun(tmp_path, vanishes)
+    assert run.run().code == 0
+    assert not run.has_result()
+
+
+def test_a_step_that_closes_the_standard_streams_does_not_break_the_runner(tmp_path: Path) -> None:
+    @step(outputs=["n"])
+    def closes() -> int:
+        sys.stdout.close()
+        sys.stderr.close()
+        return 1
+
+    run = WrittenRun(tmp_path, closes)
+    assert run.run().code == 0
+    assert run.value("n") == 1
+
+
+def test_a_failure_shows_the_users_lines_and_none_of_the_runners(tmp_path: Path) -> None:
+    def helper() -> None:
+        raise ValueError("deep inside")  # the line
+
+    def body() -> None:
+        helper()
+
+    failure = failure_of(tmp_path, body)
+    assert failure.message == "deep inside"
+    assert 'raise ValueError("deep inside")  # the line' in failure.traceback
+    assert failure.traceback.count("  File ") == 2
+    assert "flowyml_aws/" not in failure.traceback
+
+
+def test_a_chain_of_exceptions_is_told_whole(tmp_path: Path) -> None:
+    def body() -> None:
+        try:
+            {}["key"]  # type: ignore[index]
+        except KeyError as error:
+            raise ValueError("outer") from error
+
+    failure = failure_of(tmp_path, body)
+    assert "KeyError: 'key'" in failure.traceback
+    assert "direct cause" in failure.traceback
+    assert failure.traceback.endswith("ValueError: outer\n")
+
+
+def test_files_of_the_project_are_told_relative_to_it(tmp_path: Path) -> None:
+    (tmp_path / "package").mkdir()
+    module = tmp_path / "package" / "module.py"
+    module.write_text("def body():\n    raise ValueError('x')  # here\n")
+    namespace: dict[str, Any] = {}
+    exec(compile(module.read_text(), str(module), "exec"), namespace)
+
+    def wraps() -> None:
+        try:
+            namespace["body"]()
+        except ValueError as error:
+            raise RuntimeError("also in causes") from error
+
+    told = caught(wraps, tmp_path / "elsewhere", tmp_path).traceback
+    assert 'File "package/module.py", line 2, in body' in told
+    assert "# here" in told
+    assert str(tmp_path) not in told
+
+
+def test_the_message_keeps_its_paths(tmp_path: Path) -> None:
+    failure = caught(lambda: (tmp_path / "missing").read_text(), tmp_path)
+    assert str(tmp_path / "missing") in failure.message
+    assert str(tmp_path / "missing") in failure.traceback
+
+
+def test_a_syntax_error_of_the_project_is_told_relative_to_it(tmp_path: Path) -> None:
+    failure = caught(lambda: compile("a b", str(tmp_path / "broken.py"), "exec"), tmp_path)
+    assert 'File "broken.py", line 1' in failure.traceback
+
+
+def test_a_very_long_message_stays_bounded() -> None:
+    failure = caught(raises(ValueError("start " + "x" * 10_000_000 + " end")))
+    assert len(failure.message) < 3_000
+    assert failure.message.startswith("start ") and failure.message.endswith(" end")
+    assert "characters left out" in failure.message
+    assert len(failure.traceback) < 110_000
+
+
+def test_endless_recursion_stays_bounded() -> None:
+    def even(n: int) -> int:
+        return odd(n + 1)
+
+    def odd(n: int) -> int:
+        return even(n + 1)
+
+    failure = caught(lambda: even(0))
+    assert failure.kind == "RecursionError"
+    assert len(failure.traceback) < 110_000
+
+
+def test_a_long_chain_of_causes_stays_bounded() -> None:
+    def body() -> None:
+        error: Exception = ValueError("first")
+        for n in range(300):
+            try:
+                raise ValueError(f"number {n}") from error
+            except ValueError as next_one:
+                error = next_one
+        raise error
+
+    assert len(caught(body).traceback) < 110_000
+
+
+def test_a_message_that_is_no_unicode_can_be_written_as_json() -> None:
+    failure = caught(raises(ValueError("name\udcff")))
+    assert json.loads(failure.to_json())["message"] == "name\\udcff"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="there are no groups of exceptions")
+def test_a_group_of_exceptions_is_told_with_its_members(tmp_path: Path) -> None:
+    module = tmp_path / "member.py"
+    module.write_text("def body():\n    raise KeyError('member')\n")
+    namespace: dict[str, Any] = {}
+    exec(compile(module.read_text(), str(module), "exec"), namespace)
+
+    def body() -> None:
+        found = []
+        try:
+            namespace["body"]()
+        except KeyError as error:
+            found.append(error)
+        raise ExceptionGroup("several", found)  # type: ignore[name-defined,unused-ignore]  # noqa: F821
+
+    told = caught(body, tmp_path).traceback
+    assert "several" in told and "KeyError: 'member'" in told
+    assert 'File "member.py", line 2' in told
+
+
+class LossyStore(DirectoryArtifactStore):
+    """A store whose connection is gone when a value is stored."""
+
+    def upload(self, key: str, content: Content) -> None:
+        raise ConnectionError("the store hung up")
+
+
+class DeniedStore(LossyStore):
+    def create(self, key: str, data: bytes) -> bool:
+        raise ConnectionError("the store hung up on the result too")
+
+
+@pytest.fixture
+def undone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What a job changes in its process."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
+@pytest.mark.usefixtures("undone")
+def test_an_error_of_the_store_fails_the_job_and_blames_no_step(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    @step(outputs=["n"])
+    def give() -> int:
+        return 1
+
+    run = WrittenRun(tmp_path, give)
+    attempt = Attempt.begin(run.spec(), LossyStore(tmp_path / "store"), 1)
+    result = run_job(attempt, tmp_path / "job", Interruption(), 1.0)
+    assert result == run.result()
+    assert result.state == "failed"
+    assert result.failure is not None
+    assert result.failure.kind == "ConnectionError"
+    assert "the store hung up" in result.failure.traceback
+    assert result.steps[0].failure is None
+    assert "the store hung up" in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("undone")
+def test_a_result_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    @step(outputs=["n"])
+    def give() -> int:
+        return 1
+
+    run = WrittenRun(tmp_path, give)
+    attempt = Attempt.begin(run.spec(), DeniedStore(tmp_path / "store"), 1)
+    with pytest.raises(ConnectionError, match="on the result too"):
+        run_job(attempt, tmp_path / "job", Interruption(), 1.0)
+
+
+def test_a_runner_that_cannot_write_anything_does_not_look_like_success(tmp_path: Path) -> None:
+    @step
+    def removes_the_store() -> None:
+        import shutil
+
+        shutil.rmtree(store)
+        with open(store, "w"):  # noqa: PTH123 - a file where the store was
+            pass
+
+    store = str(tmp_path / "store")
+    ended = WrittenRun(tmp_path, removes_the_store).run()
+    assert ended.code == 11
+    assert "the job failed without a result" in ended.log
+    assert "Can't write to the store" in ended.log

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import hashlib
+import pickle
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowyml_aws import step
+from flowyml_aws.artifacts.layout import artifact_key
+from flowyml_aws.packaging.bundle import make_bundle
+from flowyml_aws.packaging.project import Project
+from flowyml_aws.runtime.result import StepState
+from flowyml_aws.runtime.spec import JobSpec
+from tests.runtime.harness import Ended, WrittenRun, finish, start_runner
+
+
+class Trap:
+    """Makes a file where it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> WrittenRun:
+    @step(outputs=["n"])
+    def give() -> int:
+        return 1
+
+    return WrittenRun(tmp_path, give)
+
+
+@pytest.fixture
+def bundled(tmp_path: Path) -> WrittenRun:
+    """A job that runs in a bundle of one file."""
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "data.txt").write_text("from the bundle")
+
+    @step(outputs=["text"])
+    def read() -> str:
+        with open("data.txt") as file:  # noqa: PTH123
+            return file.read()
+
+    bundle = make_bundle({"data.txt": project / "data.txt"})
+    return WrittenRun(tmp_path, read, project=Project(project, project, ()), bundle=bundle)
+
+
+def overwrite(run: WrittenRun, key: str, data: bytes) -> None:
+    run.store.put(key, data)
+
+
+def run_spec(run: WrittenRun, spec: JobSpec) -> Ended:
+    """The runner on another spec than the one that was written."""
+    key = run.layout.spec(spec.job)
+    run.store.put(key, spec.to_json())
+    digest = hashlib.sha256(spec.to_json()).hexdigest()
+    return finish(start_runner(f"{run.store.uri}/{key}#sha256={digest}", run.folder))
+
+
+def test_a_trap_springs_where_it_is_unpickled(tmp_path: Path) -> None:
+    pickle.loads(pickle.dumps(Trap(tmp_path / "sprung")))
+    assert (tmp_path / "sprung").exists()
+
+
+def test_another_spec_than_the_submitted_one_is_refused(run: WrittenRun) -> None:
+    key = run.layout.spec(run.spec().job)
+    overwrite(run, key, run.store.get(key).replace(b'"pipeline"', b'"pipelinE"'))
+    ended = run.run()
+    assert ended.code == 11
+    assert f"{run.store.uri}/{key} is not the spec that was submitted" in ended.log
+    assert not run.has_result()  # whose would it be?
+
+
+def test_a_spec_without_its_digest_is_refused(run: WrittenRun) -> None:
+    ended = finish(start_runner(run.argument().partition("#")[0], run.folder))
+    assert ended.code == 11
+    assert "(nothing)" in ended.log
+
+
+def test_a_spec_of_another_version_says_which_version_to_use(run: WrittenRun) -> None:
+    key = run.layout.spec(run.spec().job)
+    data = run.store.get(key).replace(b'"version": 1', b'"version": 99')
+    overwrite(run, key, data)
+    argument = f"{run.store.uri}/{key}#sha256={hashlib.sha256(data).hexdigest()}"
+    ended = finish(start_runner(argument, run.folder))
+    assert ended.code == 11
+    assert "use the version of flowyml-aws that wrote it" in ended.log
+
+
+def test_another_payload_is_refused_before_it_is_unpickled(run: WrittenRun, tmp_path: Path) -> None:
+    key = run.spec().payload.key
+    overwrite(run, key, pickle.dumps(Trap(tmp_path / "sprung")))
+    ended = run.run()
+    assert ended.code == 11
+    assert not (tmp_path / "sprung").exists()
+    failure = run.result().failure
+    assert failure is not None and failure.kind == "DamagedArtifactError"
+    assert f"{run.store.uri}/{key}" in failure.message
+    assert "nothing was unpickled" in failure.traceback
+
+
+def test_a_missing_payload_is_named(run: WrittenRun) -> None:
+    key = run.spec().payload.key
+    run.store.path(key).unlink()
+    assert run.run().code == 11
+    failure = run.result().failure
+    assert failure is not None and key in failure.message
+
+
+def test_a_job_runs_in_its_bundle(bundled: WrittenRun) -> None:
+    assert bundled.run().code == 0
+    assert bundled.value("text") == "from the bundle"
+
+
+def test_another_bundle_is_refused(bundled: WrittenRun, tmp_path: Path) -> None:
+    stored = bundled.spec().code.bundle
+    assert stored is not None
+    (tmp_path / "other").write_text("other")
+    overwrite(bundled, stored.key, make_bundle({"data.txt": tmp_path / "other"}).data)
+    assert bundled.run().code == 11
+    failure = bundled.result().failure
+    assert failure is not None and stored.key in failure.message
+
+
+def test_another_python_is_a_failure_that_names_both(run: WrittenRun) -> None:
+    # The payload is damaged as well: the version is looked at first.
+    overwrite(run, run.spec().payload.key, b"bytecode of another version")
+    ended = run_spec(run, run.spec().model_copy(update={"python": "3.7"}))
+    assert ended.code == 11
+    failure = run.result().failure
+    assert failure is not None
+    assert failure.message == (
+        f"This job runs Python {sys.version_info.major}.{sys.version_info.minor}, "
+        "its steps were pickled by Python 3.7"
+    )
+    assert "use an image with Python 3.7" in failure.traceback
+
+
+def two_jobs(tmp_path: Path) -> WrittenRun:
+    @step(outputs=["data"])
+    def make() -> list[int]:
+        return [1, 2, 3]
+
+    @step(inputs=["data"])
+    def take(data: list[int]) -> None:
+        pass
+
+    run = WrittenRun(tmp_path, make, take)
+    runner = run.runner("make")
+    assert runner.run()
+    runner.attempt.commit("succeeded")
+    return run
+
+
+def test_a_damaged_asset_is_named_with_its_key_and_no_step_is_blamed(tmp_path: Path) -> None:
+    run = two_jobs(tmp_path)
+    key = artifact_key(run.result("make").assets["data"].sha256)
+    overwrite(run, key, b"[1,2,4]")
+    ended = run.run("take")
+    assert ended.code == 11
+    failure = run.result("take").failure
+    assert failure is not None and failure.kind == "DamagedArtifactError"
+    assert "'data'" in failure.message and key in failure.message
+    assert failure.traceback in ended.log
+    report = run.report("take", "take")
+    assert (report.state, report.failure) == (StepState.FAILED, None)
+    assert report.reason is not None and report.reason.startswith("the job failed: ")
+
+
+def test_a_missing_asset_is_named_with_its_key(tmp_path: Path) -> None:
+    run = two_jobs(tmp_path)
+    key = artifact_key(run.result("make").assets["data"].sha256)
+    run.store.path(key).unlink()
+    assert run.run("take").code == 11
+    failure = run.result("take").failure
+    assert failure is not None and failure.kind == "ArtifactNotFoundError"
+    assert "'data'" in failure.message and key in failure.traceback
+
+
+def test_a_job_before_its_parent_says_which_has_no_result(tmp_path: Path) -> None:
+    run = two_jobs(tmp_path)
+    run.store.path(run.layout.result("make")).unlink()
+    assert run.run("take").code == 11
+    failure = run.result("take").failure
+    assert failure is not None and failure.message == "Job 'make' has no result"
+
+
+def test_a_result_that_is_damaged_is_an_error_and_not_a_missing_one(tmp_path: Path) -> None:
+    run = two_jobs(tmp_path)
+    overwrite(run, run.layout.result("make"), b"{")
+    assert run.run("take").code == 11
+    failure = run.result("take").failure
+    assert failure is not None and run.layout.result("make") in failure.message
