@@ -24,9 +24,9 @@ from benchmarks._measuring import (
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.aws.s3 import S3ArtifactStore
+from flowyml_aws.core.errors import MissingExtraError
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.submission.record import read_record
-from flowyml_aws.testing import Emulator
 
 AT_MOST = 2.0  # times `import boto3`
 
@@ -84,6 +84,10 @@ def a_job(
 
 def main() -> int:
     options = arguments(__doc__, repetitions=15)
+    try:
+        from flowyml_aws.testing import Emulator
+    except MissingExtraError as error:
+        sys.exit(f"error: {error}")
     plain = clean_environment()
     with tempfile.TemporaryDirectory() as folder, Emulator() as aws:
         here, there, elsewhere = (Path(folder, name) for name in ("local", "batch", "job"))

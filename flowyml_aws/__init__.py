@@ -12,9 +12,9 @@ from flowyml_aws.core.step import Step, step
 from flowyml_aws.pipeline import Pipeline
 
 if TYPE_CHECKING:
-    from flowyml_aws.core.versioning import VersionedPipeline
     from flowyml_aws.result import PipelineResult
     from flowyml_aws.run import Run
+    from flowyml_aws.versioning import VersionedPipeline
 
 __version__ = "0.1.0"
 
@@ -37,7 +37,7 @@ __all__ = [
 _LAZY = {
     "PipelineResult": "flowyml_aws.result",
     "Run": "flowyml_aws.run",
-    "VersionedPipeline": "flowyml_aws.core.versioning",
+    "VersionedPipeline": "flowyml_aws.versioning",
 }
 
 

@@ -127,7 +127,16 @@ class AwsPlace:
 
         return boto3.Session(region_name=self.settings.region)
 
+    @cached_property
+    def _clients(self) -> dict[str, Any]:
+        return {}
+
     def _client(self, service: str) -> Any:
+        if service not in self._clients:  # to make one takes longer than most calls
+            self._clients[service] = self._new_client(service)
+        return self._clients[service]
+
+    def _new_client(self, service: str) -> Any:
         import botocore.exceptions
         from botocore.config import Config
 

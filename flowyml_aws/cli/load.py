@@ -13,8 +13,8 @@ from typing import Any
 
 from flowyml_aws.core.errors import FlowymlError, PipelineFileError
 from flowyml_aws.core.importing import importing
-from flowyml_aws.core.versioning import VersionedPipeline
 from flowyml_aws.pipeline import Pipeline
+from flowyml_aws.versioning import VersionedPipeline
 
 __all__ = ["load_pipeline"]
 

@@ -61,7 +61,9 @@ def main() -> None:
     try:
         app()
     except FlowymlError as error:
-        Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False)
+        Console(stderr=True).print(
+            f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True
+        )
         sys.exit(_exit_code(error))
 
 

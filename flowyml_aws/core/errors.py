@@ -17,6 +17,7 @@ __all__ = [
     "InvalidQuantityError",
     "InvalidResourcesError",
     "InvalidStepError",
+    "InvalidVersionError",
     "MissingArgumentError",
     "MissingExtraError",
     "NoInstanceFitsError",
@@ -26,6 +27,7 @@ __all__ = [
     "SettingsError",
     "UndefinedAssetError",
     "UnknownGpuError",
+    "UnknownVersionError",
     "UnpicklableStepError",
 ]
 
@@ -108,6 +110,14 @@ class AffinityConflictError(FlowymlError, ValueError):
 
 class NoInstanceFitsError(FlowymlError, ValueError):
     """No instance type on the targets at hand serves a group's resources."""
+
+
+class InvalidVersionError(FlowymlError, ValueError):
+    """A pipeline's version has a name that no file can have, or a file that cannot be read."""
+
+
+class UnknownVersionError(FlowymlError, ValueError, LookupError):
+    """No version of the pipeline is saved under this name."""
 
 
 class PipelineFileError(FlowymlError, ValueError):

@@ -63,7 +63,8 @@ def read_graph(
     repeated = list(_duplicate_steps(declared))
     # By position: names may be ambiguous here.
     producers, conflicts = _producers(declared, given)
-    reads = [_reads(step, producers.keys() | given) for step in declared]
+    assets = producers.keys() | given
+    reads = [_reads(step, assets) for step in declared]
     parents = [sorted({producers[asset] for asset in read if asset in producers}) for read in reads]
     cycles = list(_cycles(declared, parents))
     problems += [*repeated, *conflicts, *_undefined_assets(declared, producers, given), *cycles]

@@ -149,20 +149,24 @@ class ResourceRequirements:
 
         def check(read: Callable[[Any], object], value: object) -> None:
             try:
-                if value is not None:
-                    read(value)
+                read(value)
             except FlowymlError as error:
                 found.append(error)
 
-        check(exact_cpu, self.cpu)
-        check(exact_memory, self.memory)
-        check(exact_memory, self.storage)
-        check(_check_kind(GPUConfig, "gpu"), self.gpu)
-        check(_check_kind(NodeAffinity, "node_affinity"), self.node_affinity)
+        for read, value in (
+            (exact_cpu, self.cpu),
+            (exact_memory, self.memory),
+            (exact_memory, self.storage),
+            (_check_kind(GPUConfig, "gpu"), self.gpu),
+            (_check_kind(NodeAffinity, "node_affinity"), self.node_affinity),
+        ):
+            if value is not None:
+                check(read, value)
         if isinstance(self.gpu, GPUConfig):
-            check(exact_memory, self.gpu.memory)
             check(parse_gpu_name, self.gpu.gpu_type)
             check(_check_gpu_count, self.gpu.count)
+            if self.gpu.memory is not None:
+                check(exact_memory, self.gpu.memory)
         return found
 
     def to_dict(self) -> dict[str, Any]:
@@ -267,10 +271,9 @@ def _winner(a: Value, b: Value, key: Callable[[Value], Any]) -> Value:
 def _larger(
     a: Quantity | None, b: Quantity | None, amount: Callable[[Quantity], Any]
 ) -> Quantity | None:
-    def larger(x: Quantity, y: Quantity) -> Quantity:
-        return _winner(x, y, key=amount)
-
-    return _either(a, b, larger)
+    if a is None or b is None:
+        return a if b is None else b
+    return _winner(a, b, key=amount)
 
 
 def _either(

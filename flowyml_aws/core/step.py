@@ -216,7 +216,7 @@ def step(
     def decorate(func: Callable[..., Any]) -> Step:
         made = Step(
             func=func,
-            name=name or getattr(func, "__name__", ""),
+            name=name or str(getattr(func, "__name__", "")),
             inputs=_names(inputs),
             outputs=_names(outputs),
             cache="code_hash" if cache is None or cache is True else cache,

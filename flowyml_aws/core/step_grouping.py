@@ -66,7 +66,7 @@ def affinity_conflicts(ordered: Sequence[Step]) -> list[FlowymlError]:
                         AffinityConflictError(
                             what=f"Steps {other!r} and {step.name!r} require different values of "
                             f"node label {label!r}: {wanted!r} and {value!r}",
-                            why=f"both are in group {step.execution_group!r}, which one machine runs",
+                            why=f"both are in group {step.execution_group!r}: one machine for both",
                             fix="give them different execution groups, or the same label value",
                         )
                     )

@@ -6,7 +6,8 @@ import hashlib
 import io
 import os
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +60,10 @@ def make_bundle(files: Mapping[str, Path], limits: BundleLimits | None = None) -
         SettingsError: They are too large together, or one can't be read.
     """
     limits = limits or BundleLimits()
-    sizes = {name: path.stat().st_size for name, path in files.items()}
+    sizes = {}
+    for name, path in files.items():
+        with _told_by_name(path):
+            sizes[name] = path.stat().st_size
     total = sum(sizes.values())
     warnings = _warnings(sizes, total, limits)
     packed = io.BytesIO()
@@ -69,16 +73,22 @@ def make_bundle(files: Mapping[str, Path], limits: BundleLimits | None = None) -
         tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as tar,
     ):
         for name in sorted(files):
-            try:
+            with _told_by_name(files[name]):
                 _add(tar, name, files[name])
-            except OSError as error:
-                raise SettingsError(
-                    what=f"{files[name]} can't be packed",
-                    why=f"{type(error).__name__}: {error.strerror or error}",
-                    fix=f"make it readable and do not change it meanwhile, or {_HOW_TO_LEAVE_OUT}",
-                ) from error
     data = packed.getvalue()
     return SourceBundle(data, hashlib.sha256(data).hexdigest(), total, len(files), warnings)
+
+
+@contextmanager
+def _told_by_name(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SettingsError(
+            what=f"{path} can't be packed",
+            why=f"{type(error).__name__}: {error.strerror or error}",
+            fix=f"make it readable and do not change it meanwhile, or {_HOW_TO_LEAVE_OUT}",
+        ) from error
 
 
 def _add(tar: tarfile.TarFile, name: str, path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dis
-import importlib.util
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,9 +10,10 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from flowyml_aws.core.errors import FlowymlError, UnpicklableStepError
+from flowyml_aws.core.modules import find_module_file, is_installed
 from flowyml_aws.core.step import Step
 from flowyml_aws.packaging.pickling import functions_of, variables_of
-from flowyml_aws.packaging.project import Project, is_installed
+from flowyml_aws.packaging.project import Project
 
 __all__ = ["laptop_only_modules"]
 
@@ -89,7 +89,9 @@ def _modules_in(namespace: Mapping[str, Any]) -> Iterator[ModuleType]:
             continue
         # Of other objects only the class is asked: an attribute may run code, as in a proxy.
         owner = value if isinstance(value, (type, FunctionType)) else type(value)
-        if (module := sys.modules.get(str(owner.__module__))) is not None:
+        module = sys.modules.get(str(owner.__module__))
+        # What a function made travels by value: without its module.
+        if module is not None and "<" not in owner.__qualname__:
             yield module
 
 
@@ -105,15 +107,11 @@ def _imported_inside(code: CodeType) -> Collection[str]:
 
 
 def _module(name: str) -> ModuleType | None:
-    """A module, or a stand-in for one that could be imported here; None if there is none."""
+    """A module, or a stand-in for one of the user's that could be imported here."""
     if name in sys.modules:
         return sys.modules[name]
-    try:
-        spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError):
-        return None
-    if spec is None or not spec.has_location:
+    if (file := find_module_file(name)) is None:
         return None
     module = ModuleType(name)
-    module.__file__ = spec.origin
+    module.__file__ = str(file)
     return module

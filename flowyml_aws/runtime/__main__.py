@@ -1,4 +1,8 @@
-"""The program inside the job: read the spec, check it, run it, commit, exit with a telling code."""
+"""The program inside the job: read the spec, check it, run it, commit, exit with a telling code.
+
+Environment: `FLOWYML_ATTEMPT` or Batch's `AWS_BATCH_JOB_ATTEMPT` numbers the attempt from 1;
+`FLOWYML_TIMEOUT_GRACE_S` is how long a step has to stop after its timeout.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,6 @@ import hashlib
 import os
 import sys
 import tempfile
-import threading
 import traceback
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.exit_codes import BAD_INPUT, INTERRUPTED, STEP_FAILED, SUCCEEDED
 from flowyml_aws.runtime.interruption import Interrupted, Interruption
 from flowyml_aws.runtime.job import run_job
+from flowyml_aws.runtime.lingering import end_lingering_threads
 from flowyml_aws.runtime.log import say, show
 from flowyml_aws.runtime.result import JobResult
 from flowyml_aws.runtime.spec import JobSpec
@@ -49,7 +53,7 @@ def main(arguments: list[str]) -> int:
         say("the job failed without a result: an error that nobody expected")
         show(traceback.format_exc())
         code = BAD_INPUT
-    _end_lingering_threads(code)
+    end_lingering_threads(code, _LINGER_S)
     return code
 
 
@@ -105,20 +109,6 @@ def _exit_code(result: JobResult) -> int:
     if result.state == "succeeded":
         return SUCCEEDED
     return BAD_INPUT if result.failure else STEP_FAILED
-
-
-def _end_lingering_threads(code: int) -> None:
-    """End the process in a while, where threads of the steps would keep it, and its cost, alive."""
-
-    def end() -> None:
-        left = [t.name for t in threading.enumerate() if not t.daemon and t.is_alive()]
-        if set(left) - {threading.main_thread().name}:
-            say(f"threads that the steps started never end: {', '.join(left)}")
-            os._exit(code)
-
-    timer = threading.Timer(_LINGER_S, end)
-    timer.daemon = True
-    timer.start()
 
 
 if __name__ == "__main__":

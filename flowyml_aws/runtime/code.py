@@ -181,8 +181,8 @@ def enter_main(steps: Iterable[Step], code: CodeSource, root: Path) -> None:
     for step in steps:
         for function in (step.func, step.condition):
             known = getattr(inspect.unwrap(function), "__globals__", {}) if function else {}
-            if "__file__" in known:
-                known["__file__"] = _moved(known["__file__"], code, root)
+            if isinstance(file := known.get("__file__"), str):
+                known["__file__"] = _moved(file, code, root)
             if known.get("__name__") == "__main__":
                 vars(main).update(known)
     # Not there: a process that is spawned would run the script again, pipeline and all.

@@ -70,31 +70,30 @@ class JobRunner:
         for spec in specs:
             self.interruption.check()
             try:
-                produced = self._run_step(spec)
+                if not self._run_step(spec, last_reader):
+                    return False
             except Exception as error:
                 self._end(spec, StepState.FAILED, reason=f"the job failed: {text_of(error)}")
                 raise
-            if produced is None:
-                return False
-            # The memory belongs to the steps to come: nothing is kept that none of them reads.
             for asset in spec.reads:
                 if last_reader[asset] == spec.name:
                     self._values.pop(asset, None)
-            self._values.update({a: v for a, v in produced.items() if a in last_reader})
         return True
 
-    def _run_step(self, spec: StepSpec) -> Mapping[str, Any] | None:
-        """The step's assets, none if it is skipped, or None if it failed."""
+    def _run_step(self, spec: StepSpec, last_reader: Mapping[str, str]) -> bool:
+        """Whether the job goes on behind this step."""
         self.attempt.progress.update(spec.name, started_at=time.time(), state=StepState.RUNNING)
         if (reason := self._absent_input(spec)) is not None:
-            return self._skip(spec, reason)
+            self._skip(spec, reason)
+            return True
         for asset in spec.reads:
             if asset not in self._values:
                 self._values[asset] = self._load(asset)
         step = self.steps[spec.name]
         try:
             if not self._is_wanted(step, spec):
-                return self._skip(spec, "its condition is false")
+                self._skip(spec, "its condition is false")
+                return True
             say(f"{spec.name}: started")
             produced = step.split_outputs(self._call_with_retries(step, spec))
         except Interrupted:
@@ -102,16 +101,18 @@ class JobRunner:
         except BaseException as error:  # whatever the user's code raises, `sys.exit()` included
             self.interruption.check()
             self._fail(spec, error)
-            return None
+            return False
         for asset in spec.stored:
             try:
                 ref = save_value(self.attempt.store, asset, produced[asset])
             except UnstorableValueError as error:
                 self._fail(spec, error)
-                return None
+                return False
             self.attempt.assets[asset] = ref
+        # The memory belongs to the steps to come: nothing is kept that none of them reads.
+        self._values.update({a: v for a, v in produced.items() if a in last_reader})
         self._end(spec, StepState.SUCCEEDED)
-        return produced
+        return True
 
     def _absent_input(self, spec: StepSpec) -> str | None:
         """Why the step can't run, where something that it reads was skipped."""
@@ -188,11 +189,10 @@ class JobRunner:
             sys.stdout.flush()
         os._exit(STEP_FAILED)
 
-    def _skip(self, spec: StepSpec, reason: str) -> Mapping[str, Any]:
+    def _skip(self, spec: StepSpec, reason: str) -> None:
         self._absent.update(dict.fromkeys(spec.outputs, spec.name))
         self.attempt.skipped.extend(spec.outputs)
         self._end(spec, StepState.SKIPPED, reason=reason)
-        return {}
 
     def _fail(self, spec: StepSpec, error: BaseException) -> None:
         failure = describe_step_failure(error, self.roots)

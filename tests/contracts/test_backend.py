@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -71,7 +68,12 @@ def states(run: Run) -> dict[str, JobState]:
 
 def test_steps_run_in_order_each_once(finished: Finished) -> None:
     ran = finished.place.ran()
-    for before, after in (("load", "clean"), ("clean", "left"), ("left", "join"), ("right", "join")):
+    for before, after in (
+        ("load", "clean"),
+        ("clean", "left"),
+        ("left", "join"),
+        ("right", "join"),
+    ):
         assert ran.index(before) < ran.index(after)
     assert len(ran) == len(set(ran)) + 2  # the one that is repeated twice
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -118,9 +119,13 @@ def test_a_gpu_that_torch_sees_is_used_and_finds_the_same(
 
 @pytest.mark.integration
 def test_batch_jobs_give_the_same_metrics_and_picture_as_this_machine(
-    demo: Demo, project: Path, aws_emulator: object, monkeypatch: pytest.MonkeyPatch
+    demo: Demo,
+    project: Path,
+    emulator_settings: Mapping[str, str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("FLOWYML_AWS_POLL_S", "0.2")
+    for name, value in emulator_settings.items():
+        monkeypatch.setenv(name, value)
     on_batch = load_pipeline(FILE).run(backend="batch", progress=False)
     assert on_batch.success, on_batch.summary()
     assert [view.job.name for view in on_batch.status.jobs] == ["prepare", "training", "evaluate"]

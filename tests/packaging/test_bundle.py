@@ -20,7 +20,7 @@ def make_project(folder: Path, names: tuple[str, ...] = ("a.py", "pkg/b.py", "ru
     for name in names:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"# {name}\n")
+        path.write_bytes(b"# %b\n" % os.fsencode(name))
         path.chmod(0o755 if name.endswith(".sh") else 0o644)
     return folder
 
@@ -86,7 +86,8 @@ def test_files_come_out_as_they_went_in(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["größe.py", "数据/模型.txt", "with space.txt", "a" * 150 + ".txt", "-dash", "new\nline"]
+    "name",
+    ["größe.py", "数据/模型.txt", "with space.txt", "a" * 150 + ".txt", "-dash", "new\nline"],
 )
 def test_any_name_survives(tmp_path: Path, name: str) -> None:
     root = make_project(tmp_path / "in", (name,))

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import sys
-import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flowyml_aws.packaging.project import Project, find_project, is_installed
+from flowyml_aws.packaging.project import Project, find_project
 
 
 def function_of(file: Path) -> Callable[[], Any]:
@@ -85,17 +84,10 @@ def test_archives_on_the_clients_path_are_searched_too(
     assert find_project([]).search == (tmp_path / "modules.zip",)
 
 
-@pytest.mark.parametrize("place", ["stdlib", "purelib"])
-def test_the_interpreter_and_its_packages_are_installed(place: str) -> None:
-    assert is_installed(Path(sysconfig.get_path(place)) / "module.py")
-
-
-def test_a_package_of_an_environment_inside_the_project_is_installed(tmp_path: Path) -> None:
+def test_a_package_of_an_environment_inside_is_not_of_the_project(tmp_path: Path) -> None:
     path = tmp_path / ".venv/lib/python3.11/site-packages/numpy/__init__.py"
-    assert is_installed(path)
     assert not Project(tmp_path, tmp_path, ()).has(path)
 
 
-def test_a_file_of_the_project_is_not_installed(tmp_path: Path) -> None:
-    assert not is_installed(tmp_path / "flow.py")
+def test_a_file_below_the_root_lies_in_the_project(tmp_path: Path) -> None:
     assert Project(tmp_path, tmp_path, ()).has(tmp_path / "flow.py")

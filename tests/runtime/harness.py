@@ -166,9 +166,9 @@ def start_python(arguments: list[str], folder: Path, **more: str) -> subprocess.
 
 
 def finish(process: subprocess.Popen[str]) -> Ended:
-    try:
-        log, _ = process.communicate(timeout=_PATIENCE_S)
-    finally:
-        process.kill()
-        process.wait()
+    with process:
+        try:
+            log, _ = process.communicate(timeout=_PATIENCE_S)
+        finally:
+            process.kill()
     return Ended(process.returncode, log)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,10 @@ from tests.runtime.harness import WrittenRun, finish, start_python, start_runner
 
 def counting(tmp_path: Path, fails: bool = False) -> WrittenRun:
     """A job that leaves a mark each time it runs."""
-    marks = str(tmp_path / "marks")
 
     @step(outputs=["pid"])
     def mark() -> int:
-        with open(marks, "a") as file:  # noqa: PTH123
+        with (tmp_path / "marks").open("a") as file:
             file.write("ran\n")
         assert not fails
         return os.getpid()
@@ -46,15 +46,12 @@ def test_a_second_attempt_finds_the_result_and_runs_nothing(
 def test_two_runners_at_once_commit_one_result(tmp_path: Path) -> None:
     @step(outputs=["mine"])
     def meet() -> str:
-        import time
-
         mine = os.environ["FLOWYML_ATTEMPT"]
-        open(f"{tmp}/{mine}", "x").close()  # noqa: PTH123, SIM115
-        while not (os.path.exists(f"{tmp}/1") and os.path.exists(f"{tmp}/2")):  # noqa: PTH110
+        (tmp_path / mine).touch()
+        while not ((tmp_path / "1").exists() and (tmp_path / "2").exists()):
             time.sleep(0.01)
         return mine
 
-    tmp = str(tmp_path)
     run = WrittenRun(tmp_path, meet)
     processes = [run.start(FLOWYML_ATTEMPT=number) for number in ("1", "2")]
     ended = [finish(process) for process in processes]
@@ -98,7 +95,14 @@ def test_an_argument_that_names_no_store_is_told(tmp_path: Path) -> None:
     assert "'file:relative'" in ended.log
 
 
-class Slow:
+def test_an_error_that_nobody_expected_does_not_look_like_success(tmp_path: Path) -> None:
+    ended = counting(tmp_path).run(FLOWYML_ATTEMPT="the first")
+    assert ended.code == 11
+    assert "an error that nobody expected" in ended.log
+    assert "ValueError: invalid literal" in ended.log
+
+
+class Forgetful:
     """A store that loses the first call."""
 
     def __init__(self) -> None:
@@ -113,7 +117,7 @@ class Slow:
 def test_progress_that_cannot_be_written_does_not_stop_the_job(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    store, progress = Slow(), Progress(["a"], 1)
+    store, progress = Forgetful(), Progress(["a"], 1)
     progress.start(store, "events.json", every_s=0.01)  # type: ignore[arg-type]
     progress.update("a", state=StepState.SUCCEEDED)
     progress.close()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -280,13 +281,9 @@ def test_a_result_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
 def test_a_runner_that_cannot_write_anything_does_not_look_like_success(tmp_path: Path) -> None:
     @step
     def removes_the_store() -> None:
-        import shutil
+        shutil.rmtree(tmp_path / "store")
+        (tmp_path / "store").touch()  # a file where the store was
 
-        shutil.rmtree(store)
-        with open(store, "w"):  # noqa: PTH123 - a file where the store was
-            pass
-
-    store = str(tmp_path / "store")
     ended = WrittenRun(tmp_path, removes_the_store).run()
     assert ended.code == 11
     assert "the job failed without a result" in ended.log

@@ -45,8 +45,7 @@ def bundled(tmp_path: Path) -> WrittenRun:
 
     @step(outputs=["text"])
     def read() -> str:
-        with open("data.txt") as file:  # noqa: PTH123
-            return file.read()
+        return Path("data.txt").read_text()
 
     bundle = make_bundle({"data.txt": project / "data.txt"})
     return WrittenRun(tmp_path, read, project=Project(project, project, ()), bundle=bundle)

@@ -13,6 +13,7 @@ from flowyml_aws.core.step import Step
 from flowyml_aws.runtime.result import StepState
 from tests.runtime.harness import Ended, WrittenRun, finish, until
 
+READY = "now I wait"
 _EARLY: Any = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 
 
@@ -25,15 +26,14 @@ def quick() -> Step:
 
 
 def wait_for_end(body: str) -> Step:
-    """A step that says `waiting` and waits; `body` is what it does with an exception."""
+    """A step that says that it waits, and waits; `body` is what it does with an exception."""
 
     @step(inputs=["first"], outputs=["second"], execution_group="g", retry=3)
     def waiting(first: int) -> str:
-        print("waiting", flush=True)
         try:
+            print(READY, flush=True)
             time.sleep(60)
-        except BaseException as error:
-            print(f"heard {type(error).__name__}", flush=True)
+        except BaseException:
             if body == "swallow":
                 return "as if nothing had happened"
             if body == "convert":
@@ -44,12 +44,14 @@ def wait_for_end(body: str) -> Step:
     return waiting
 
 
-def stop(run: WrittenRun, *numbers: signal.Signals, log: str = "waiting") -> Ended:
+def stop(run: WrittenRun, *numbers: signal.Signals) -> Ended:
+    """The job, told to stop once its step says that it is ready for it."""
     process = run.start()
     assert process.stdout is not None
     printed = ""
-    while log not in printed:
-        assert (line := process.stdout.readline()), printed
+    while READY not in printed:
+        line = process.stdout.readline()
+        assert line, printed
         printed += line
     for number in numbers:
         process.send_signal(number)
@@ -88,11 +90,25 @@ def test_what_a_step_makes_of_the_end_is_no_failure_of_it(tmp_path: Path, body: 
     assert "went on" not in ended.log
 
 
+def test_what_a_condition_makes_of_the_end_is_no_failure_of_it(tmp_path: Path) -> None:
+    def wanted() -> bool:
+        try:
+            print(READY, flush=True)
+            time.sleep(60)
+        except BaseException:
+            raise RuntimeError("what a library makes of it") from None
+        return True
+
+    run = WrittenRun(tmp_path, step(name="work", condition=wanted)(lambda: None))
+    assert stop(run, signal.SIGTERM).code == 143
+    assert not run.has_result()
+
+
 def test_a_second_signal_changes_nothing(tmp_path: Path) -> None:
     @step
     def tidy() -> None:
         try:
-            print("waiting", flush=True)
+            print(READY, flush=True)
             time.sleep(60)
         finally:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -109,7 +125,7 @@ def test_a_step_may_handle_the_signal_itself(tmp_path: Path) -> None:
     def saves() -> str:
         heard: list[int] = []
         signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
-        print("waiting", flush=True)
+        print(READY, flush=True)
         while not heard:
             time.sleep(0.01)
         return "checkpoint"
@@ -120,13 +136,13 @@ def test_a_step_may_handle_the_signal_itself(tmp_path: Path) -> None:
 
 
 def test_an_attempt_after_an_interrupted_one_runs_the_job(tmp_path: Path) -> None:
-    marker = str(tmp_path / "interrupted once")
+    marker = tmp_path / "interrupted once"
 
     @step(outputs=["done"])
     def works_the_second_time() -> str:
-        if not os.path.exists(marker):  # noqa: PTH110 - `Path` would be imported by the step
-            os.mkdir(marker)  # noqa: PTH102
-            print("waiting", flush=True)
+        if not marker.exists():
+            marker.touch()
+            print(READY, flush=True)
             time.sleep(60)
         return "yes"
 
@@ -139,11 +155,13 @@ def test_an_attempt_after_an_interrupted_one_runs_the_job(tmp_path: Path) -> Non
 def test_a_process_that_a_step_forked_ends_by_the_signal_as_ever(tmp_path: Path) -> None:
     @step(outputs=["code"])
     def forks() -> int:
+        ready, tell = os.pipe()
         child = os.fork()
         if child == 0:
+            os.write(tell, b"!")
             time.sleep(60)
             os._exit(0)
-        time.sleep(0.05)
+        os.read(ready, 1)
         os.kill(child, signal.SIGTERM)
         _, status = os.waitpid(child, 0)
         return os.waitstatus_to_exitcode(status)

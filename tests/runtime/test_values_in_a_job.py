@@ -89,6 +89,23 @@ def test_a_value_is_freed_once_no_later_step_of_the_job_reads_it(tmp_path: Path)
     assert alive == {"before": [False, True], "last": [False, True], "after": [False, False]}
 
 
+def test_a_value_that_no_step_of_the_job_reads_is_not_kept(tmp_path: Path) -> None:
+    seen: list[weakref.ref[Thing]] = []
+
+    @step(outputs=["for_others", "a"], execution_group="g")
+    def make() -> tuple[Thing, int]:
+        thing = Thing()
+        seen.append(weakref.ref(thing))
+        return thing, 1
+
+    @step(inputs=["a"], execution_group="g")
+    def later(a: int) -> None:
+        gc.collect()
+        assert seen[0]() is None
+
+    assert WrittenRun(tmp_path, make, later).runner().run()
+
+
 def test_a_value_from_another_job_is_freed_after_its_last_reader(tmp_path: Path) -> None:
     seen: list[weakref.ref[Thing]] = []
 

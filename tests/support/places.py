@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
 import flowyml_aws
-from flowyml_aws import Pipeline
-from flowyml_aws.cli.load import load_pipeline
+
+if TYPE_CHECKING:
+    from flowyml_aws import Pipeline
 
 __all__ = ["Place", "a_place", "emulator_settings", "eventually"]
 
@@ -68,8 +69,11 @@ class Place:
         return Path(shutil.copy(PIPELINES / f"{name}.py", self.folder))
 
     def pipeline(self, name: str, **context: object) -> Pipeline:
-        """One of the test pipelines; call it inside `entered`."""
-        pipeline = load_pipeline(str(self.write(name)))
+        """One of the test pipelines, `FILE` or `FILE:PIPELINE`; call it inside `entered`."""
+        from flowyml_aws.cli.load import load_pipeline
+
+        file, colon, variable = name.partition(":")
+        pipeline = load_pipeline(f"{self.write(file)}{colon}{variable}")
         pipeline.context = pipeline.context.inherit(trace=str(self.trace), **context)
         return pipeline
 

@@ -86,20 +86,25 @@ class SourceFile:
         pending: list[tuple[ast.AST, str]] = [(tree, "")]
         while pending:
             node, inside = pending.pop()
-            for child in ast.iter_child_nodes(node):
-                below = inside
-                if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-                    name = "<lambda>" if isinstance(child, ast.Lambda) else child.name
-                    function = _Function(Source(inside + name, child), child, name)
-                    self._functions.setdefault(function.first, []).append(function)
-                    below = f"{inside}{name}.<locals>."
-                elif isinstance(child, ast.ClassDef):
-                    qualname = inside + child.name
-                    self._classes.setdefault(qualname, []).append(
-                        _Class(Source(qualname, child), _first_line(child), _last_line(child))
-                    )
-                    below = f"{qualname}."
-                pending.append((child, below))
+            below = inside
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                name = "<lambda>" if isinstance(node, ast.Lambda) else node.name
+                function = _Function(Source(inside + name, node), node, name)
+                self._functions.setdefault(function.first, []).append(function)
+                below = f"{inside}{name}.<locals>."
+            elif isinstance(node, ast.ClassDef):
+                qualname = inside + node.name
+                self._classes.setdefault(qualname, []).append(
+                    _Class(Source(qualname, node), _first_line(node), _last_line(node))
+                )
+                below = f"{qualname}."
+            # Decorators and defaults stand outside of what they belong to.
+            body = getattr(node, "body", None)
+            inner = {id(child) for child in (body if isinstance(body, list) else [body])}
+            pending += (
+                (child, below if id(child) in inner else inside)
+                for child in ast.iter_child_nodes(node)
+            )
         for classes in self._classes.values():
             classes.sort(key=lambda found: found.first)
 

@@ -123,7 +123,7 @@ def crash(trace: str) -> None:
     os._exit(3)
 
 
-pipeline = Pipeline("every way").add_steps(
-    [load, clean, left, right, join, fail, after_failure, behind_failure, fail_twice]
-    + [take_too_long, perhaps, behind_skipped, beside_skipped, draw, crash]
-)
+pipeline = Pipeline("every way")
+pipeline.add_steps([load, clean, left, right, join, fail, after_failure, behind_failure])
+pipeline.add_steps([fail_twice, take_too_long, perhaps, behind_skipped, beside_skipped])
+pipeline.add_steps([draw, crash])

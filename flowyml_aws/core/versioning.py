@@ -1,6 +1,0 @@
-"""placeholder until written"""
-
-from __future__ import annotations
-
-
-class VersionedPipeline: ...

@@ -1,0 +1,71 @@
+"""Runs on an account where jobs really run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flowyml_aws import Run
+from flowyml_aws.submission.backend import JobState
+from flowyml_aws.testing import Emulator
+from tests.support.places import Place, eventually
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("batch-runs")]
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[Emulator]:
+    with Emulator() as aws:
+        yield aws
+
+
+def test_a_hundred_jobs_and_one_behind_all_of_them(aws: Emulator, place: Place) -> None:
+    pipeline = place.pipeline("wide")
+    aws.calls.clear()
+    result = pipeline.run(backend="batch", progress=False)
+    assert result.success
+    assert result["total"] == sum(range(100))
+    calls = Counter(call.operation for call in aws.calls)
+    assert calls["SubmitJob"] == 106  # 5 of them join 20 parents each
+    assert {view.attempt for view in result.status.jobs} == {1}
+
+
+def test_a_lost_host_is_retried(aws: Emulator, place: Place) -> None:
+    run = place.pipeline("waiting").submit("batch")
+    followed = run.logs("first", follow=True)
+    lines = [next(followed).message]
+    eventually(lambda: "wait" in place.ran(), "the first job waiting")
+    (job_id,) = aws.job_processes()
+    aws.lose_host(job_id)
+    eventually(lambda: place.ran().count("wait") == 2, "the second attempt waiting")
+    Path(f"{place.trace}.go").touch()
+    lines += [line.message for line in followed]
+    result = run.wait()
+    assert result["d"] == "it is 42"
+    assert {view.job.name: view.attempt for view in result.status.jobs} == {
+        "first": 2,
+        "second": 1,
+        "tell": 1,
+    }
+    assert place.ran() == ["begin", "wait", "begin", "wait", "double", "tell"]
+    # The log was followed from the first attempt into the second.
+    assert any("attempt 1" in line for line in lines) and any("attempt 2" in line for line in lines)
+
+
+def test_a_killed_process_is_not_retried_and_told(aws: Emulator, place: Place) -> None:
+    result = place.pipeline("killed").run(backend="batch", progress=False)
+    (view,) = result.status.jobs
+    assert (view.state, view.attempt) == (JobState.FAILED, 1)
+    assert view.reason == "Essential container in task exited; exit code 137"
+    assert result.step_results["devour"].error == f"{view.reason}\n"
+    assert place.ran() == ["devour"]
+
+
+def test_steps_with_names_that_batch_refuses_run(aws: Emulator, place: Place) -> None:
+    result = place.pipeline("strange").run(backend="batch", progress=False)
+    assert result.success
+    assert {result[name] == name for name in result.status.steps} == {True}
+    assert [line.message for line in Run.attach(result.run_id).logs("a-step")]

@@ -1,0 +1,393 @@
+"""Submitting to an account without a free machine: nothing runs, so the calls can be counted."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from boto3 import Session
+from botocore.stub import Stubber
+
+from flowyml_aws import Run
+from flowyml_aws.aws.batch import BatchBackend
+from flowyml_aws.aws.batch_definition import JobImage
+from flowyml_aws.connect import find_run
+from flowyml_aws.core.errors import AwsRefusedError, SettingsError
+from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.driver import RunDriver
+from flowyml_aws.submission.record import RunState
+from flowyml_aws.testing import Capacity, Emulator
+from tests.support.places import Place, eventually
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("batch-submission")]
+
+A_WEEK_S = 7 * 24 * 3600
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[Emulator]:
+    with Emulator(capacity=Capacity(vcpus=0, memory_mib=0)) as aws:
+        yield aws
+
+
+@pytest.fixture
+def run(place: Place) -> Run:
+    """Three jobs in a row, submitted."""
+    return place.pipeline("waiting").submit("batch")
+
+
+@pytest.fixture(scope="module")
+def submitted(aws: Emulator, tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, str]:
+    place = Place("batch", tmp_path_factory.mktemp("shared") / "project", aws.environment)
+    with place.entered():
+        return place, place.pipeline("waiting").submit("batch").id
+
+
+@pytest.fixture
+def untouched(submitted: tuple[Place, str]) -> Iterator[RunDriver]:
+    """The same three jobs in a row for all tests that only look at them."""
+    place, run_id = submitted
+    with place.entered():
+        yield find_run(run_id)
+
+
+def jobs_of(aws: Emulator, run_id: str) -> dict[str, dict[str, Any]]:
+    """What Batch has of a run, by name without the run's id."""
+    found = {}
+    for queue in ("cpu", "gpu-t4"):
+        names = [{"name": "JOB_NAME", "values": [f"{run_id}-*"]}]
+        pages = aws.client("batch").get_paginator("list_jobs")
+        for page in pages.paginate(jobQueue=queue, filters=names):
+            for job in page["jobSummaryList"]:
+                name = job["jobName"].removeprefix(f"{run_id}-")
+                assert name not in found, f"{name} was submitted twice"
+                found[name] = job
+    return found
+
+
+def described(aws: Emulator, run_id: str) -> dict[str, dict[str, Any]]:
+    ids = [job["jobId"] for job in jobs_of(aws, run_id).values()]
+    jobs = aws.client("batch").describe_jobs(jobs=ids)["jobs"]
+    return {job["jobName"].removeprefix(f"{run_id}-"): job for job in jobs}
+
+
+def submissions(aws: Emulator) -> int:
+    return Counter(call.operation for call in aws.calls)["SubmitJob"]
+
+
+def rewrite_note(driver: RunDriver, **changes: Any) -> None:
+    """As if the client that submitted had died at another moment."""
+    key = driver.layout.submission(1)
+    note = json.loads(driver.store.get(key))
+    driver.store.put(key, json.dumps({**note, **changes}).encode())
+
+
+def backend_of(driver: RunDriver, batch: Any, image: str = "image") -> BatchBackend:
+    """A backend of a run with another client of Batch."""
+    return BatchBackend(
+        batch=batch,
+        logs=None,  # type: ignore[arg-type]  # the tests read no logs
+        store=driver.store,
+        record=driver.record,
+        plan=driver.plan,
+        image=JobImage(image, None, None, "/aws/batch/job"),
+        poll_s=0.05,
+    )
+
+
+def not_yet_submitted(driver: RunDriver) -> RunDriver:
+    """A run with the same plan of which no job was submitted."""
+    record = driver.record.model_copy(update={"run_id": f"new-{uuid.uuid4().hex}"})
+    return RunDriver(driver.store, record, driver.plan, driver.backend)
+
+
+def stubbed(aws: Emulator) -> Any:
+    """A client in a region of its own, to be told what it answers."""
+    session = Session(
+        aws_access_key_id="testing", aws_secret_access_key="testing", region_name="eu-west-3"
+    )
+    return session.client("batch", endpoint_url=aws.endpoint_url)
+
+
+def answer(driver: RunDriver, **members: Any) -> dict[str, Any]:
+    """What DescribeJobs tells of the jobs of a run."""
+    note = json.loads(driver.store.get(driver.layout.submission(1)))
+    common = {"jobQueue": "cpu", "jobDefinition": "d", "startedAt": 0, **members}
+    ids = note["job_ids"].items()
+    return {"jobs": [{"jobId": job_id, "jobName": name, **common} for name, job_id in ids]}
+
+
+def test_all_jobs_are_submitted_up_front_each_behind_its_parents(
+    aws: Emulator, untouched: RunDriver
+) -> None:
+    jobs = described(aws, untouched.record.run_id)
+    ids = {name: job["jobId"] for name, job in jobs.items()}
+    after = {name: [parent["jobId"] for parent in job["dependsOn"]] for name, job in jobs.items()}
+    assert after == {"first": [], "second": [ids["first"]], "tell": [ids["second"]]}
+
+
+def test_a_job_without_a_machine_is_queued_and_those_behind_it_wait(untouched: RunDriver) -> None:
+    def states() -> list[JobState]:
+        return [view.state for view in untouched.status().jobs]
+
+    expected = [JobState.QUEUED, JobState.WAITING, JobState.WAITING]
+    eventually(lambda: states() == expected, "the first job queued")
+    assert {view.attempt for view in untouched.status().jobs} == {0}
+
+
+def test_a_second_client_submits_nothing_again(aws: Emulator, untouched: RunDriver) -> None:
+    aws.calls.clear()
+    untouched.advance()
+    untouched.advance()
+    assert submissions(aws) == 0
+    assert len(jobs_of(aws, untouched.record.run_id)) == 3
+
+
+def test_jobs_that_a_dead_client_could_not_note_are_found_by_name(aws: Emulator, run: Run) -> None:
+    rewrite_note(find_run(run.id), state="going", job_ids={}, written_at=time.time() - 3600)
+    aws.calls.clear()
+    status = Run.attach(run.id).advance()
+    assert submissions(aws) == 0
+    assert len(jobs_of(aws, run.id)) == 3
+    assert status.state is RunState.RUNNING
+    assert Run.attach(run.id).status().jobs[0].state is JobState.QUEUED
+
+
+def test_what_a_dead_client_did_not_submit_is_submitted(
+    aws: Emulator, untouched: RunDriver
+) -> None:
+    driver = not_yet_submitted(untouched)
+    backend = backend_of(driver, aws.client("batch"))
+    backend.submit(driver.plan.jobs[:1], ())
+    rewrite_note(driver, state="going", job_ids={}, written_at=0.0)
+    backend_of(driver, aws.client("batch")).submit(driver.plan.jobs, ())
+    assert jobs_of(aws, driver.record.run_id).keys() == {"first", "second", "tell"}
+
+
+def test_nothing_is_submitted_while_another_client_is_at_it(aws: Emulator, run: Run) -> None:
+    rewrite_note(find_run(run.id), state="going", job_ids={}, written_at=time.time())
+    aws.calls.clear()
+    status = Run.attach(run.id).advance()
+    assert {view.state for view in status.jobs} == {JobState.WAITING}
+    assert submissions(aws) == 0
+
+
+def test_a_client_that_gave_up_is_replaced_at_once(aws: Emulator, run: Run) -> None:
+    rewrite_note(find_run(run.id), state="left", job_ids={}, written_at=time.time())
+    Run.attach(run.id).advance()
+    assert Run.attach(run.id).status().jobs[0].state is JobState.QUEUED
+    assert len(jobs_of(aws, run.id)) == 3
+
+
+def test_a_refused_submission_can_be_taken_up_again(aws: Emulator, untouched: RunDriver) -> None:
+    driver = not_yet_submitted(untouched)
+    backend = backend_of(driver, aws.client("batch"))
+    aws.client("batch").update_job_queue(jobQueue="cpu", state="DISABLED")
+    try:
+        with pytest.raises(AwsRefusedError, match="submit job 'first' to queue 'cpu'"):
+            backend.submit(driver.plan.jobs, ())
+        assert jobs_of(aws, driver.record.run_id) == {}
+    finally:
+        aws.client("batch").update_job_queue(jobQueue="cpu", state="ENABLED")
+    backend_of(driver, aws.client("batch")).submit(driver.plan.jobs, ())
+    assert jobs_of(aws, driver.record.run_id).keys() == {"first", "second", "tell"}
+
+
+def test_a_run_that_is_submitted_needs_no_image_any_more(
+    untouched: RunDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FLOWYML_AWS_IMAGE")
+    assert Run.attach(untouched.record.run_id).advance().state is RunState.RUNNING
+
+
+def test_a_missing_image_is_an_error_before_a_job_is_submitted(
+    aws: Emulator, untouched: RunDriver
+) -> None:
+    driver = not_yet_submitted(untouched)
+    with pytest.raises(SettingsError, match="`image` is missing"):
+        backend_of(driver, aws.client("batch"), image="").submit(driver.plan.jobs, ())
+    assert jobs_of(aws, driver.record.run_id) == {}
+
+
+def test_cancel_ends_every_job_from_another_client(aws: Emulator, run: Run) -> None:
+    Run.attach(run.id).cancel()
+    assert {job["status"] for job in jobs_of(aws, run.id).values()} == {"FAILED"}
+    status = run.advance()
+    assert status.state is RunState.CANCELLED
+    assert {view.state for view in status.jobs} == {JobState.CANCELLED}
+
+
+def test_cancel_ends_jobs_that_nobody_could_note(aws: Emulator, run: Run) -> None:
+    rewrite_note(find_run(run.id), state="going", job_ids={})
+    Run.attach(run.id).cancel()
+    assert {job["status"] for job in jobs_of(aws, run.id).values()} == {"FAILED"}
+
+
+def test_a_cancelled_run_is_not_submitted_any_more(aws: Emulator, run: Run) -> None:
+    driver = find_run(run.id)
+    rewrite_note(driver, state="left", job_ids={})
+    driver.store.create(driver.layout.cancellation, b"{}")
+    aws.calls.clear()
+    assert Run.attach(run.id).advance().state is RunState.CANCELLED
+    assert submissions(aws) == 0
+
+
+def test_more_than_a_hundred_jobs_are_joined_described_and_cancelled(
+    aws: Emulator, place: Place
+) -> None:
+    pipeline = place.pipeline("wide")
+    aws.calls.clear()
+    run = pipeline.submit("batch")
+    jobs = jobs_of(aws, run.id)
+    assert len(jobs) == 106 == submissions(aws)  # 100 and 1, and 5 that join 20 each
+    eventually(
+        lambda: (
+            [view.state for view in run.status().jobs]
+            == [JobState.QUEUED] * 100 + [JobState.WAITING]
+        ),
+        "all queued",
+    )
+    aws.calls.clear()
+    run.status()
+    # The emulator takes a hundred ids in a call, as Batch does.
+    assert Counter(call.operation for call in aws.calls)["DescribeJobs"] == 2
+    run.cancel()
+    assert {job["status"] for job in jobs_of(aws, run.id).values()} == {"FAILED"}
+
+
+def test_definitions_are_few_and_used_again_by_later_runs(aws: Emulator, place: Place) -> None:
+    def registered() -> set[str]:
+        pages = aws.client("batch").get_paginator("describe_job_definitions").paginate()
+        return {job["jobDefinitionArn"] for page in pages for job in page["jobDefinitions"]}
+
+    place.pipeline("waiting").submit("batch")
+    known = registered()
+    place.pipeline("waiting").submit("batch")
+    place.pipeline("noisy").submit("batch")
+    assert registered() == known
+
+
+def test_a_job_definition_has_shared_memory_the_role_and_an_init_process(
+    aws: Emulator, untouched: RunDriver
+) -> None:
+    container = described(aws, untouched.record.run_id)["first"]["container"]
+    assert container["linuxParameters"] == {"sharedMemorySize": 1024, "initProcessEnabled": True}
+    assert container["jobRoleArn"] == aws.environment["FLOWYML_AWS_JOB_ROLE"]
+    assert container["image"] == aws.environment["FLOWYML_AWS_IMAGE"]
+
+
+def test_resources_region_and_tags_reach_batch(aws: Emulator, place: Place) -> None:
+    pipeline = place.pipeline("needy")
+    run = pipeline.submit("batch")
+    (job,) = described(aws, run.id).values()
+    assert job["jobQueue"].endswith("/gpu-t4")
+    assert job["container"]["resourceRequirements"] == [
+        {"type": "GPU", "value": "1"},
+        {"type": "MEMORY", "value": "8192"},
+        {"type": "VCPU", "value": "3"},
+    ]
+    assert {"name": "AWS_DEFAULT_REGION", "value": "us-east-1"} in job["container"]["environment"]
+    assert job["timeout"]["attemptDurationSeconds"] >= 120
+    assert job["tags"]["flowyml-aws:run"] == run.id
+
+
+def test_names_that_batch_refuses_are_mapped(aws: Emulator, place: Place) -> None:
+    pipeline = place.pipeline("strange")
+    run = pipeline.submit("batch")
+    assert len(jobs_of(aws, run.id)) == len(pipeline.steps)
+    assert list(run.status().steps) == [step.name for step in pipeline.steps]
+
+
+def test_a_state_that_nobody_knows_is_an_error(aws: Emulator, untouched: RunDriver) -> None:
+    batch = stubbed(aws)
+    with Stubber(batch) as stub:
+        stub.add_response("describe_jobs", answer(untouched, status="HIBERNATING"))
+        with pytest.raises(AwsRefusedError, match="HIBERNATING"):
+            backend_of(untouched, batch).statuses()
+
+
+def test_a_denied_call_is_an_error_and_never_still_running(
+    aws: Emulator, untouched: RunDriver
+) -> None:
+    batch = stubbed(aws)
+    with Stubber(batch) as stub:
+        stub.add_client_error("describe_jobs", "ExpiredTokenException", "gone", 403)
+        with pytest.raises(AwsRefusedError, match="expired"):
+            backend_of(untouched, batch).statuses()
+
+
+@pytest.mark.parametrize(
+    ("container", "status_reason", "told"),
+    [
+        (
+            {"reason": "OutOfMemoryError: Container killed due to memory usage", "exitCode": 137},
+            "Essential container in task exited",
+            "OutOfMemoryError: Container killed due to memory usage; "
+            "Essential container in task exited; exit code 137",
+        ),
+        ({}, "Job attempt duration exceeded timeout", "Job attempt duration exceeded timeout"),
+        ({}, "", "AWS Batch gives no reason"),
+    ],
+)
+def test_batchs_reasons_for_a_failure_are_told(
+    aws: Emulator, untouched: RunDriver, container: Any, status_reason: str, told: str
+) -> None:
+    batch = stubbed(aws)
+    with Stubber(batch) as stub:
+        failed = answer(untouched, status="FAILED", container=container, statusReason=status_reason)
+        stub.add_response("describe_jobs", failed)
+        statuses = backend_of(untouched, batch).statuses()
+    assert {status.reason for status in statuses.values()} == {told}
+
+
+def test_a_job_that_batch_does_not_know_yet_is_waiting(run: Run) -> None:
+    rewrite_note(find_run(run.id), job_ids={f"{run.id}-first": "new"})
+    assert Run.attach(run.id).status().jobs[0].state is JobState.WAITING
+
+
+def test_a_job_that_batch_must_know_points_at_another_account_or_region(
+    aws: Emulator, run: Run
+) -> None:
+    rewrite_note(find_run(run.id), written_at=time.time() - 3600)
+    batch = stubbed(aws)
+    with Stubber(batch) as stub:
+        stub.add_response("describe_jobs", {"jobs": []})
+        with pytest.raises(AwsRefusedError, match="eu-west-3"):
+            backend_of(find_run(run.id), batch).statuses()
+
+
+def test_a_job_that_batch_has_forgotten_without_a_result_has_failed(run: Run) -> None:
+    forgotten = {f"{run.id}-{job}": str(uuid.uuid4()) for job in ("first", "second", "tell")}
+    rewrite_note(find_run(run.id), job_ids=forgotten, written_at=time.time() - A_WEEK_S - 1)
+    status = Run.attach(run.id).status()
+    assert [view.state for view in status.jobs] == [
+        JobState.FAILED,
+        JobState.BLOCKED,
+        JobState.BLOCKED,
+    ]
+    assert status.jobs[0].reason is not None and "has forgotten this job" in status.jobs[0].reason
+
+
+def test_a_run_with_all_its_results_needs_no_batch(aws: Emulator, run: Run) -> None:
+    driver = find_run(run.id)
+    for job in driver.plan.jobs:
+        result = {
+            "run_id": run.id,
+            "job": job.name,
+            "attempt": 1,
+            "state": "succeeded",
+            "started_at": 1.0,
+            "ended_at": 2.0,
+            "steps": [{"name": name, "state": "succeeded"} for name in job.steps],
+            "assets": {},
+            "skipped": [],
+        }
+        driver.store.put(driver.layout.result(job.name), json.dumps(result).encode())
+    aws.calls.clear()
+    assert Run.attach(run.id).status().state is RunState.SUCCEEDED
+    assert {call.service for call in aws.calls} == {"s3"}

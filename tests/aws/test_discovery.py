@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from flowyml_aws.aws.discovery import bucket_problem, credentials_problem, find_targets
+from flowyml_aws.core.errors import AwsRefusedError, SettingsError
+from flowyml_aws.planning.catalog import load_catalog
+from flowyml_aws.planning.targets import Taint, Target
+
+ARN = "arn:aws:batch:us-east-1:123456789012"
+
+
+@pytest.fixture
+def stubs() -> Iterator[dict[str, Stubber]]:
+    """Stubbed clients by service; each must get all the calls that it expects."""
+    session = boto3.Session(
+        aws_access_key_id="testing", aws_secret_access_key="testing", region_name="us-east-1"
+    )
+    found = {name: Stubber(session.client(name)) for name in ("batch", "s3", "sts")}
+    for stub in found.values():
+        stub.activate()
+    yield found
+    for stub in found.values():
+        stub.assert_no_pending_responses()
+
+
+def client_of(stub: Stubber) -> Any:
+    return stub.client
+
+
+def queue(name: str, *environments: str, **members: Any) -> dict[str, Any]:
+    order = [
+        {"order": number, "computeEnvironment": f"{ARN}:compute-environment/{environment}"}
+        for number, environment in enumerate(environments, 1)
+    ]
+    return {
+        "jobQueueName": name,
+        "jobQueueArn": f"{ARN}:job-queue/{name}",
+        "state": "ENABLED",
+        "status": "VALID",
+        "priority": 1,
+        "computeEnvironmentOrder": order,
+        **members,
+    }
+
+
+def environment(name: str, *types: str, kind: str = "EC2", **members: Any) -> dict[str, Any]:
+    resources = {"type": kind, "maxvCpus": 256, "subnets": ["s"], "instanceTypes": list(types)}
+    return {
+        "computeEnvironmentName": name,
+        "computeEnvironmentArn": f"{ARN}:compute-environment/{name}",
+        "ecsClusterArn": "arn",
+        "state": "ENABLED",
+        "status": "VALID",
+        "computeResources": resources,
+        **members,
+    }
+
+
+def targets(
+    stub: Stubber,
+    queues: list[dict[str, Any]],
+    environments: list[dict[str, Any]],
+    wanted: tuple[str, ...] = (),
+) -> list[Target]:
+    stub.add_response("describe_job_queues", {"jobQueues": queues})
+    stub.add_response("describe_compute_environments", {"computeEnvironments": environments})
+    return find_targets(client_of(stub), wanted, load_catalog())
+
+
+def test_a_queue_is_a_target_with_the_types_of_its_environments_in_order(
+    stubs: dict[str, Stubber],
+) -> None:
+    (target,) = targets(
+        stubs["batch"],
+        [queue("cpu", "second", "first")],
+        [environment("first", "m6i.large"), environment("second", "c6i.large", "m6i.large")],
+    )
+    assert (target.name, target.kind, target.capacity) == ("cpu", "batch", "on-demand")
+    assert target.instance_types == ("c6i.large", "m6i.large")
+
+
+def test_a_family_stands_for_its_types(stubs: dict[str, Stubber]) -> None:
+    (target,) = targets(stubs["batch"], [queue("q", "e")], [environment("e", "g4dn")])
+    assert "g4dn.xlarge" in target.instance_types
+    assert all(name.startswith("g4dn.") for name in target.instance_types)
+
+
+@pytest.mark.parametrize(("word", "family"), [("optimal", "m5"), ("default_x86_64", "m6i")])
+def test_batchs_words_stand_for_several_families(
+    stubs: dict[str, Stubber], word: str, family: str
+) -> None:
+    (target,) = targets(stubs["batch"], [queue("q", "e")], [environment("e", word)])
+    assert f"{family}.xlarge" in target.instance_types
+
+
+def test_a_queue_is_spot_where_all_of_its_environments_are(stubs: dict[str, Stubber]) -> None:
+    spot, mixed = targets(
+        stubs["batch"],
+        [queue("spot", "s"), queue("mixed", "s", "d")],
+        [environment("s", "m6i", kind="SPOT"), environment("d", "m6i")],
+        ("spot", "mixed"),
+    )
+    assert (spot.capacity, mixed.capacity) == ("spot", "on-demand")
+
+
+def test_tags_are_labels_and_taints(stubs: dict[str, Stubber]) -> None:
+    tags = {
+        "flowyml-aws:label:team": "vision",
+        "flowyml-aws:taint:gpu": "NoSchedule",
+        "flowyml-aws:taint:team": "vision:NoExecute",
+        "other": "x",
+    }
+    (target,) = targets(stubs["batch"], [queue("q", "e", tags=tags)], [environment("e", "m6i")])
+    assert target.labels == {"team": "vision"}
+    assert target.taints == (
+        Taint("gpu", "", "NoSchedule"),
+        Taint("team", "vision", "NoExecute"),
+    )
+
+
+def test_a_tag_that_is_no_taint_is_an_error_that_names_it(stubs: dict[str, Stubber]) -> None:
+    tags = {"flowyml-aws:taint:gpu": "true"}
+    with pytest.raises(SettingsError, match="flowyml-aws:taint:gpu"):
+        targets(stubs["batch"], [queue("q", "e", tags=tags)], [environment("e", "m6i")])
+
+
+def test_an_unknown_queue_is_an_error_with_the_nearest_names(stubs: dict[str, Stubber]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        targets(
+            stubs["batch"], [queue("gpu-t4", "e"), queue("cpu", "e")], [], ("gpu_t4", "cpu", "cpus")
+        )
+    assert caught.value.what == "Queues 'gpu_t4', 'cpus' do not exist"
+    assert caught.value.why == "the account's queues are cpu, gpu-t4"
+    assert caught.value.fix == "did you mean 'gpu-t4' and 'cpu'?"
+
+
+IDLE = [
+    (queue("q", "e", state="DISABLED"), environment("e", "m6i"), "q: it is DISABLED"),
+    (
+        queue("q", "e", status="INVALID", statusReason="no role"),
+        environment("e", "m6i"),
+        "q: it is INVALID (no role)",
+    ),
+    (queue("q", "e"), environment("e", "m6i", state="DISABLED"), "e is DISABLED"),
+    (
+        queue("q", "e"),
+        environment("e", "m6i", status="INVALID", statusReason="CLIENT_ERROR"),
+        "e is INVALID (CLIENT_ERROR)",
+    ),
+    (queue("q", "e"), environment("e", kind="FARGATE"), "e is not on EC2"),
+    (queue("q"), environment("e", "m6i"), "it has none"),
+]
+
+
+@pytest.mark.parametrize(("idle", "its_environment", "why"), IDLE)
+def test_a_named_queue_that_takes_no_jobs_is_an_error_that_says_why(
+    stubs: dict[str, Stubber], idle: dict[str, Any], its_environment: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(SettingsError, match="Queue 'q' can't take jobs") as caught:
+        targets(
+            stubs["batch"],
+            [queue("cpu", "works"), idle],
+            [environment("works", "m6i"), its_environment],
+            ("cpu", "q"),
+        )
+    assert why in caught.value.why
+
+
+def test_of_queues_that_nobody_named_those_that_work_are_taken(stubs: dict[str, Stubber]) -> None:
+    found = targets(
+        stubs["batch"],
+        [queue("off", "e", state="DISABLED"), queue("cpu", "e")],
+        [environment("e", "m6i")],
+    )
+    assert [target.name for target in found] == ["cpu"]
+
+
+def test_an_account_without_queues_is_an_error(stubs: dict[str, Stubber]) -> None:
+    with pytest.raises(SettingsError, match="no job queue"):
+        targets(stubs["batch"], [], [])
+
+
+def test_an_account_whose_queues_are_all_off_is_an_error(stubs: dict[str, Stubber]) -> None:
+    with pytest.raises(SettingsError, match="it is DISABLED"):
+        targets(stubs["batch"], [queue("off", state="DISABLED")], [])
+
+
+def test_a_denied_listing_is_an_error_with_the_permission(stubs: dict[str, Stubber]) -> None:
+    stubs["batch"].add_client_error("describe_job_queues", "AccessDeniedException", "no")
+    with pytest.raises(AwsRefusedError, match="DescribeJobQueues"):
+        find_targets(client_of(stubs["batch"]), (), load_catalog())
+
+
+def test_good_credentials_are_no_problem(stubs: dict[str, Stubber]) -> None:
+    stubs["sts"].add_response("get_caller_identity", {"Account": "123456789012"})
+    assert credentials_problem(client_of(stubs["sts"])) is None
+
+
+def test_expired_credentials_are_told_with_the_way_to_renew_them(
+    stubs: dict[str, Stubber],
+) -> None:
+    stubs["sts"].add_client_error("get_caller_identity", "ExpiredToken", "gone", 403)
+    problem = credentials_problem(client_of(stubs["sts"]))
+    assert isinstance(problem, AwsRefusedError)
+    assert "expired" in problem.why
+    assert "aws sso login" in problem.fix
+
+
+def test_a_bucket_that_is_there_is_no_problem(stubs: dict[str, Stubber]) -> None:
+    stubs["s3"].add_response("head_bucket", {})
+    assert bucket_problem(client_of(stubs["s3"]), "b") is None
+
+
+def test_a_missing_bucket_is_the_users_mistake(stubs: dict[str, Stubber]) -> None:
+    stubs["s3"].add_client_error("head_bucket", "404", "Not Found", 404)
+    problem = bucket_problem(client_of(stubs["s3"]), "b")
+    assert isinstance(problem, SettingsError)
+    assert problem.what == "Bucket 'b' does not exist"
+
+
+def test_a_denied_bucket_is_refused_by_aws(stubs: dict[str, Stubber]) -> None:
+    stubs["s3"].add_client_error("head_bucket", "403", "Forbidden", 403)
+    problem = bucket_problem(client_of(stubs["s3"]), "b")
+    assert isinstance(problem, AwsRefusedError)
+    assert "s3:PutObject" in problem.fix
+
+
+def test_any_other_answer_about_a_bucket_is_told_as_it_is(stubs: dict[str, Stubber]) -> None:
+    stubs["s3"].add_client_error("head_bucket", "301", "Moved Permanently", 301)
+    problem = bucket_problem(client_of(stubs["s3"]), "b")
+    assert problem is not None and "AWS_REGION" in problem.fix

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from flowyml_aws.cli import main
+from tests.support.places import Place
+
+
+class Answer(NamedTuple):
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def facts(self) -> Any:
+        return json.loads(self.out)
+
+
+Cli = Callable[..., Answer]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """A new project without an account, which this process is in."""
+    place = Place("local", tmp_path / "project")
+    with place.entered():
+        yield place
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Runs `flowyml-aws` in this process."""
+
+    def run(*arguments: str) -> Answer:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["flowyml-aws", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        out, err = capsys.readouterr()
+        return Answer(int(caught.value.code or 0), out, err)
+
+    return run

@@ -1,0 +1,281 @@
+"""The commands on a run of this machine."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flowyml_aws import Run
+from flowyml_aws.connect import find_run
+from tests.cli.conftest import Cli
+from tests.support.places import Place, eventually
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, str]:
+    """A finished run for all commands that only look at one."""
+    place = Place("local", tmp_path_factory.mktemp("kinds") / "project")
+    with place.entered():
+        result = place.pipeline("kinds").run(progress=False)
+    assert result.success, result.summary()
+    return place, result.run_id
+
+
+@pytest.fixture
+def run_id(kinds: tuple[Place, str]) -> Iterator[str]:
+    place, run_id = kinds
+    with place.entered():
+        yield run_id
+
+
+def test_run_tells_each_change_in_plain_lines_and_the_end(place: Place, cli: Cli) -> None:
+    answer = cli("run", str(place.write("kinds")))
+    assert answer.code == 0
+    assert "  step write: succeeded" in answer.err
+    assert "job plain: succeeded" in answer.err
+    assert "completed after" in answer.out
+
+
+def test_parameters_are_json_where_they_can_be_and_else_text(place: Place, cli: Cli) -> None:
+    file = str(place.write("kinds"))
+    answer = cli("run", file, "--context", "times=3", "-c", "greeting=good day", "--json")
+    assert answer.code == 0
+    assert cli("get", answer.facts["run_id"], "text").out == "good day good day good day\n"
+
+
+def test_run_with_json_prints_one_document_whatever_the_file_prints(place: Place, cli: Cli) -> None:
+    file = place.write("kinds")
+    file.write_text(file.read_text() + "print('imported')\n")
+    answer = cli("run", str(file), "--json")
+    assert (answer.facts["success"], answer.facts["state"]) == (True, "completed")
+    assert answer.facts["steps"]["write"]["success"] is True
+    assert "imported" in answer.err
+
+
+def test_a_failed_run_exits_with_1_and_the_users_traceback(place: Place, cli: Cli) -> None:
+    answer = cli("run", str(place.write("branches:pipeline".partition(":")[0])), "-c", trace(place))
+    assert answer.code == 1
+    assert 'raise ValueError(f"no luck with {clean} – ü")' in answer.err
+    assert "branches.py" in answer.err
+    assert "its log: flowyml-aws logs every-way-" in answer.err
+    run_id = next(iter(Path(".flowyml/runs").iterdir())).name
+    status = cli("status", run_id)
+    assert status.code == 0
+    assert "ValueError: no luck with [1, 2, 3] – ü" in status.out
+    assert cli("attach", run_id).code == 1
+
+
+def trace(place: Place) -> str:
+    return f"trace={place.trace}"
+
+
+def test_a_pipeline_is_named_behind_the_file(place: Place, cli: Cli) -> None:
+    answer = cli("run", f"{place.write('crowd')}:greedy", "-c", trace(place))
+    assert answer.code == 0
+    assert place.ran() == ["a begins", "a ends", "b begins", "b ends"]
+
+
+def test_a_function_that_returns_a_pipeline_can_be_named(place: Place, cli: Cli) -> None:
+    answer = cli("plan", f"{place.write('wide')}:make", "--backend", "local", "--json")
+    assert len(answer.facts["jobs"]) == 101
+
+
+def test_a_detached_run_goes_on_without_the_command(place: Place, cli: Cli) -> None:
+    code, out, err = place.command(
+        "run", str(place.write("waiting")), "-c", trace(place), "--detach"
+    )
+    assert code == 0, err
+    run_id, hint = out.splitlines()
+    assert hint == f"follow it with: flowyml-aws attach {run_id}"
+    Path(f"{place.trace}.go").touch()
+    eventually(lambda: cli("status", run_id, "--json").facts["ended_at"], "the end")
+    assert cli("get", run_id, "d").out == "it is 42\n"
+    assert place.ran() == ["begin", "wait", "double", "tell"]
+
+
+def test_a_run_that_is_detached_from_another_folder_goes_on(
+    place: Place, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = place.write("waiting")
+    Path(f"{place.trace}.go").touch()
+    monkeypatch.chdir(tmp_path)
+    run_id = cli("run", str(file), "-c", trace(place), "--detach", "--json").facts["run_id"]
+    monkeypatch.chdir(place.folder)
+    eventually(lambda: cli("status", run_id, "--json").facts["ended_at"], "the end")
+    assert cli("get", run_id, "d").out == "it is 42\n"
+
+
+def test_plan_shows_jobs_and_prices_without_an_account(place: Place, cli: Cli) -> None:
+    answer = cli("plan", str(place.write("needy")))
+    assert answer.code == 0
+    assert "g4dn.xlarge" in answer.out
+    assert "no account is set up" in answer.out
+    assert not Path(".flowyml").exists()
+
+
+def test_plan_as_json_is_the_plan(place: Place, cli: Cli) -> None:
+    facts = cli("plan", str(place.write("needy")), "--json").facts
+    (job,) = facts["jobs"]
+    assert (facts["backend"], job["needs"]["gpu_model"]) == ("batch", "t4")
+
+
+def test_package_lists_what_travels(place: Place, cli: Cli) -> None:
+    file = place.write("kinds")
+    Path("data.bin").write_bytes(b"x" * 1234)
+    Path(".flowymlignore").write_text("data.bin\n")
+    answer = cli("package", str(file))
+    assert answer.code == 0
+    assert "kinds.py" in answer.out and "data.bin" not in answer.out
+    facts = cli("package", str(file), "--json").facts
+    assert facts["files"]["kinds.py"] == file.stat().st_size
+    assert facts["root"] == str(place.folder)
+    assert cli("package", str(file), "--json").facts["sha256"] == facts["sha256"]
+
+
+def test_runs_lists_the_newest_first_with_their_ends(place: Place, cli: Cli) -> None:
+    assert "no runs yet" in cli("runs").out
+    file = str(place.write("waiting"))
+    Path(f"{place.trace}.go").touch()
+    first = cli("run", file, "-c", trace(place), "--json").facts["run_id"]
+    second = cli("run", file, "-c", trace(place), "--json").facts["run_id"]
+    facts = cli("runs", "--json").facts
+    assert [fact["run_id"] for fact in facts] == [second, first]
+    assert {(fact["pipeline"], fact["backend"], fact["state"]) for fact in facts} == {
+        ("waiting", "local", "succeeded")
+    }
+    assert [line.split()[0] for line in cli("runs").out.splitlines()] == [second, first]
+
+
+def test_runs_leaves_out_what_its_client_never_finished_to_write(run_id: str, cli: Cli) -> None:
+    half = Path(".flowyml/runs/half-20261122-150531-3f9a1c")
+    half.mkdir(exist_ok=True)
+    (half / "plan.json").write_text("{}")
+    assert [fact["run_id"] for fact in cli("runs", "--json").facts] == [run_id]
+
+
+def test_status_tells_jobs_and_steps(run_id: str, cli: Cli) -> None:
+    answer = cli("status", run_id)
+    assert answer.code == 0
+    assert "plain" in answer.out and "compute" in answer.out
+    facts = cli("status", run_id, "--json").facts
+    assert (facts["run_id"], facts["state"]) == (run_id, "succeeded")
+    (job,) = facts["jobs"]
+    assert {step["state"] for step in job["steps"]} == {"succeeded"}
+
+
+def test_attach_to_a_run_that_has_ended_tells_its_end(run_id: str, cli: Cli) -> None:
+    answer = cli("attach", run_id, "--json")
+    assert (answer.code, answer.facts["state"]) == (0, "completed")
+
+
+def test_logs_prints_what_the_job_printed(run_id: str, cli: Cli) -> None:
+    assert "hello 2" in cli("logs", run_id).out.splitlines()
+    assert "hello 2" in cli("logs", run_id, "plain", "--follow").out.splitlines()
+
+
+def test_logs_as_json_is_one_document_a_line(run_id: str, cli: Cli) -> None:
+    lines = [json.loads(line) for line in cli("logs", run_id, "--json").out.splitlines()]
+    assert {"job": "plain", "time_ms": None, "message": "hello 2"} in lines
+
+
+def test_logs_of_several_jobs_name_the_job_before_each_line(place: Place, cli: Cli) -> None:
+    run_id = cli("run", str(place.write("noisy")), "--json").facts["run_id"]
+    out = cli("logs", run_id).out.splitlines()
+    assert "shout | line 9 ✓" in out and "whisper | heard 10 – grüße" in out
+    assert "line 9 ✓" in cli("logs", run_id, "shout").out.splitlines()
+
+
+def test_following_a_run_that_nobody_drives_starts_nothing(place: Place, cli: Cli) -> None:
+    run = place.pipeline("waiting").submit()
+    with place.client("-m", "flowyml_aws", "logs", run.id, "first", "--follow") as follower:
+        assert follower.stdout is not None
+        while "waiting" not in follower.stdout.readline():
+            pass
+        Path(f"{place.trace}.go").touch()
+        follower.communicate(timeout=60)
+    assert follower.returncode == 0
+    assert place.ran() == ["begin", "wait"]
+
+
+def test_cancel_ends_a_run(place: Place, cli: Cli) -> None:
+    run = place.pipeline("waiting").submit()
+    answer = cli("cancel", run.id)
+    assert (answer.code, answer.out) == (0, f"{run.id}: cancelled\n")
+    assert cli("cancel", run.id, "--json").facts["state"] == "cancelled"
+    assert cli("attach", run.id).code == 1
+    assert "wait" not in place.ran() or place.ran() == ["begin", "wait"]
+
+
+def test_get_prints_text_json_and_paths(run_id: str, cli: Cli) -> None:
+    assert cli("get", run_id, "text").out == "hello hello\n"
+    assert json.loads(cli("get", run_id, "facts").out) == {
+        "times": 2,
+        "ok": True,
+        "names": ["ä"],
+    }
+    assert Path(cli("get", run_id, "report").out.strip()).read_text() == "all is well"
+    assert json.loads(cli("get", run_id, "split").out) == {"low": -2, "high": 2}
+
+
+def test_get_writes_each_kind_of_value_in_its_format(run_id: str, cli: Cli, tmp_path: Path) -> None:
+    def got(asset: str) -> Path:
+        out = tmp_path / asset
+        answer = cli("get", run_id, asset, "--out", str(out))
+        assert (answer.code, answer.out) == (0, "")
+        assert f"to {out}" in answer.err
+        return out
+
+    assert got("text").read_text() == "hello hello"
+    assert json.loads(got("facts").read_text())["names"] == ["ä"]
+    assert got("raw").read_bytes() == b"\x00\xff"
+    assert np.load(got("matrix")).tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert pickle.loads(got("odd").read_bytes()) == {1j}
+    assert got("report").read_text() == "all is well"
+    assert (got("folder") / "a.txt").read_text() == "a"
+
+
+def test_get_puts_a_file_into_a_folder_under_its_name(
+    run_id: str, cli: Cli, tmp_path: Path
+) -> None:
+    assert cli("get", run_id, "report", "--out", str(tmp_path)).code == 0
+    assert (tmp_path / "report.txt").read_text() == "all is well"
+
+
+def test_get_as_json_tells_where_the_values_are(run_id: str, cli: Cli) -> None:
+    facts = cli("get", run_id, "text", "--json").facts
+    assert facts["text"]["uri"].startswith("file:///")
+    assert cli("get", run_id, "split", "--json").facts.keys() == {"low", "high"}
+
+
+def test_get_to_a_place_that_cannot_be_written_is_the_users_mistake(
+    run_id: str, cli: Cli, tmp_path: Path
+) -> None:
+    answer = cli("get", run_id, "text", "--out", str(tmp_path / "no" / "such" / "folder"))
+    assert answer.code == 2
+    assert "No such file or directory" in answer.err
+
+
+def test_python_m_is_the_same_program(place: Place) -> None:
+    code, out, _ = place.command("--help")
+    assert code == 0
+    assert "attach" in out
+
+
+def test_a_status_is_told_while_the_run_goes_on(place: Place, cli: Cli) -> None:
+    run = place.pipeline("waiting").submit()
+    eventually(lambda: "wait" in place.ran(), "the first job waiting")
+    facts = cli("status", run.id, "--json").facts
+    assert (facts["state"], facts["ended_at"]) == ("running", None)
+    assert [job["state"] for job in facts["jobs"]] == ["running", "waiting", "waiting"]
+    assert facts["created_at"] <= time.time()
+    assert find_run(run.id).record.client
+    assert Run.attach(run.id).plan.jobs[0].steps == ("begin", "wait")
+    run.cancel()
+    assert sys.executable

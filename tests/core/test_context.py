@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+from flowyml_aws import Context, Pipeline
+
+
+def test_parameters_are_read_by_key_and_by_attribute() -> None:
+    context = Context(rate=0.1, epochs=10)
+    assert (context["rate"], context.epochs) == (0.1, 10)
+    assert list(context) == ["rate", "epochs"]
+
+
+def test_an_unknown_parameter_is_an_error_that_names_it() -> None:
+    with pytest.raises(AttributeError, match="'rat'"):
+        Context(rate=1).rat  # noqa: B018
+    with pytest.raises(KeyError, match="rat"):
+        Context(rate=1)["rat"]
+
+
+def test_an_inherited_context_leaves_its_parent_alone() -> None:
+    parent = Context(rate=0.1, epochs=10)
+    assert parent.inherit(rate=0.2).to_dict() == {"rate": 0.2, "epochs": 10}
+    assert parent.to_dict() == {"rate": 0.1, "epochs": 10}
+
+
+def test_what_to_dict_gives_is_a_copy() -> None:
+    context = Context(rate=0.1)
+    context.to_dict()["rate"] = 5
+    assert context.rate == 0.1
+
+
+def test_an_update_changes_and_adds() -> None:
+    context = Context(rate=0.1)
+    context.update({"rate": 0.2, "seed": 1})
+    assert context == {"rate": 0.2, "seed": 1}
+
+
+def test_any_name_can_be_a_parameter() -> None:
+    assert Context(self=1).inherit(self=2)["self"] == 2
+
+
+def test_a_context_survives_pickling_and_copying() -> None:
+    context = Context(rate=0.1)
+    assert pickle.loads(pickle.dumps(context)) == copy.deepcopy(context) == context
+
+
+def test_a_pipeline_takes_its_context_as_a_dict() -> None:
+    assert Pipeline("p", {"rate": 0.1}).context == Context(rate=0.1)
+    assert Pipeline("p").context == {}

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import pickle
+from typing import Any
+
+import cloudpickle
+import pytest
+
+from flowyml_aws import Pipeline, ResourceRequirements, Step, step
+from flowyml_aws.core.errors import InvalidStepError, OutputMismatchError
+
+
+def double(x: int, by: int = 2) -> int:
+    """Twice as much."""
+    return x * by
+
+
+@step(outputs=["answer"])
+def answer() -> int:
+    return 42
+
+
+def returning(*outputs: str) -> Step:
+    return step(outputs=outputs, name="made")(double)
+
+
+def test_a_bare_decorator_makes_a_step_named_after_the_function() -> None:
+    made = step(double)
+    assert isinstance(made, Step)
+    assert made.name == "double"
+
+
+def test_a_step_is_called_as_its_function() -> None:
+    assert step(outputs=["y"])(double)(3, by=3) == 9
+
+
+def test_a_step_looks_like_its_function() -> None:
+    made = step(outputs=["y"])(double)
+    assert made.__doc__ == "Twice as much."
+    assert (vars(made)["__module__"], vars(made)["__qualname__"]) == (
+        double.__module__,
+        double.__qualname__,
+    )
+    assert inspect.signature(made) == inspect.signature(double)
+
+
+def test_a_step_can_have_another_name_than_its_function() -> None:
+    assert step(name="twice")(double).name == "twice"
+
+
+def test_defaults_leave_a_step_cached_by_code_and_run_once() -> None:
+    made = step(double)
+    assert (made.cache, made.cache_explicit, made.retry, made.timeout_s) == (
+        "code_hash",
+        False,
+        0,
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("cache", "rule", "explicit"),
+    [
+        ("code_hash", "code_hash", True),
+        ("input_hash", "input_hash", True),
+        (True, "code_hash", True),
+        (False, False, False),
+    ],
+)
+def test_a_cache_rule_that_the_user_chose_is_told_from_the_default(
+    cache: Any, rule: Any, explicit: bool
+) -> None:
+    made = step(cache=cache)(double)
+    assert (made.cache, made.cache_explicit) == (rule, explicit)
+
+
+def test_one_name_as_text_is_a_list_of_one() -> None:
+    made = step(inputs="x", outputs="model")(double)
+    assert (made.inputs, made.outputs) == (("x",), ("model",))
+
+
+def test_a_step_adds_itself_to_the_pipeline_it_names() -> None:
+    pipeline = Pipeline("p")
+    made = step(pipeline=pipeline)(double)
+    step(pipeline=pipeline, register=False, name="other")(double)
+    assert pipeline.steps == [made]
+
+
+def test_a_step_without_outputs_produces_an_asset_of_its_own_name() -> None:
+    assert step(double).assets == ("double",)
+
+
+def test_resources_as_a_dict_are_read() -> None:
+    assert step(resources={"cpu": "2"})(double).requirements() == ResourceRequirements("2")
+
+
+@pytest.mark.parametrize("value", [{"y": 1}, (1, 2), [1], None, "text"])
+def test_one_output_takes_the_whole_value(value: Any) -> None:
+    assert returning("y").split_outputs(value) == {"y": value}
+
+
+@pytest.mark.parametrize("value", [(1, 2), [1, 2], {"b": 2, "a": 1}, {"a": 1, "b": 2, "c": 3}])
+def test_several_outputs_take_a_sequence_of_that_length_or_a_dict_by_key(value: Any) -> None:
+    assert returning("a", "b").split_outputs(value) == {"a": 1, "b": 2}
+
+
+@pytest.mark.parametrize("value", [(1,), (1, 2, 3), {"a": 1}, "ab", None, 7])
+def test_a_value_that_does_not_match_the_outputs_is_an_error_that_names_them(value: Any) -> None:
+    with pytest.raises(OutputMismatchError, match="2 outputs: a, b") as caught:
+        returning("a", "b").split_outputs(value)
+    assert "'made'" in caught.value.what
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"retry": -1}, "retry=-1"),
+        ({"retry": 1.5}, "retry=1.5"),
+        ({"retry": 101}, "retry=101"),
+        ({"retry_delay": -1}, "retry_delay=-1"),
+        ({"timeout": 0}, "timeout=0"),
+        ({"timeout": "1h"}, "timeout='1h'"),
+        ({"timeout": float("inf")}, "timeout=inf"),
+        ({"timeout": float("nan")}, "timeout=nan"),
+        ({"cache": "codehash"}, "cache='codehash'"),
+        ({"condition": "x > 1"}, "condition='x > 1'"),
+        ({"execution_group": ""}, "execution_group=''"),
+        ({"inputs": ["x", "x"]}, "inputs=('x', 'x')"),
+        ({"outputs": ["y", ""]}, "outputs=('y', '')"),
+        ({"resources": {"cpus": 1}}, "'cpus'"),
+        ({"resources": {"cpu": "many"}}, "'many'"),
+        ({"resources": {"gpu": {"gpu_type": "a1000"}}}, "'a1000'"),
+    ],
+)
+def test_a_wrong_argument_is_a_problem_that_names_step_and_argument(
+    arguments: dict[str, Any], named: str
+) -> None:
+    (problem,) = step(name="made", **arguments)(double).problems()
+    assert "'made'" in problem.what
+    assert named in problem.what
+    assert isinstance(problem, ValueError)
+
+
+def test_every_mistake_in_a_step_is_told() -> None:
+    made = step(
+        retry=-1, timeout=0, cache="x", inputs=["a", "a"], resources={"cpu": "?", "memory": "?"}
+    )(double)
+    assert len(made.problems()) == 6
+
+
+def test_a_good_step_has_no_problems() -> None:
+    made = step(
+        inputs=["x"], outputs=["y"], retry=3, timeout=0.5, condition=bool, execution_group="g"
+    )(double)
+    assert made.problems() == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"inputs": [1]}, {"outputs": [["y"]]}, {"execution_group": 5}, {"name": 5}],
+    ids=str,
+)
+def test_a_name_that_is_no_text_is_an_error_at_once(arguments: dict[str, Any]) -> None:
+    with pytest.raises(InvalidStepError):
+        step(**arguments)(double)
+
+
+@pytest.mark.parametrize("func", [5, "double", None])
+def test_what_is_no_function_is_no_step(func: Any) -> None:
+    with pytest.raises(InvalidStepError):
+        step(name="made")(func)
+
+
+def test_what_has_no_name_needs_one() -> None:
+    partial = functools.partial(double, by=3)
+    with pytest.raises(InvalidStepError, match="name"):
+        step(partial)
+    assert step(name="triple")(partial)(2) == 6
+
+
+def test_a_step_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        answer.name = "other"  # type: ignore[misc]
+
+
+def test_a_step_survives_pickling_and_copying() -> None:
+    for came in (copy.copy(answer), pickle.loads(cloudpickle.dumps(answer))):
+        assert came() == 42
+        assert (came.name, came.outputs, came.__doc__) == ("answer", ("answer",), answer.__doc__)

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+from graphlib import TopologicalSorter
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flowyml_aws import GPUConfig, Pipeline, ResourceRequirements, Step
+from flowyml_aws.core.graph import StepGraph, read_graph
+from flowyml_aws.core.resources import merge_resources
+from flowyml_aws.core.step_grouping import StepGroup, group_steps, parallel_steps
+from tests.core.graphs import a_step, steps_of_a_pipeline
+
+# Names with which users could meet those of split groups.
+NAMES = ["g", "g_0", "g_1", "g_0_0", "h", "h_0"]
+AWKWARD = steps_of_a_pipeline(
+    groups=[None, None, "g", "g_0", "g_1", "h"],
+    names=st.integers(1, len(NAMES)).flatmap(lambda n: st.permutations(NAMES).map(lambda p: p[:n])),
+)
+
+
+def grouped(declared: list[Step]) -> tuple[StepGraph, tuple[StepGroup, ...]]:
+    graph, problems = read_graph(declared)
+    assert graph is not None
+    assert problems == []
+    return graph, group_steps(graph.steps)
+
+
+def names_of(*declared: Step) -> dict[str, list[str]]:
+    return {group.group_name: group.execution_order for group in grouped(list(declared))[1]}
+
+
+@given(steps_of_a_pipeline())
+def test_every_step_is_in_one_group_and_the_order_is_kept(declared: list[Step]) -> None:
+    graph, groups = grouped(declared)
+    assert [made for group in groups for made in group.steps] == list(graph.steps)
+
+
+@given(steps_of_a_pipeline())
+def test_a_group_is_a_maximal_run_of_one_execution_group(declared: list[Step]) -> None:
+    _, groups = grouped(declared)
+    for group in groups:
+        assert {made.execution_group for made in group.steps} == {group.execution_group}
+        assert group.execution_group is not None or len(group.steps) == 1
+    for before, after in pairwise(groups):
+        assert before.execution_group is None or before.execution_group != after.execution_group
+
+
+@given(steps_of_a_pipeline())
+def test_the_graph_of_groups_is_acyclic(declared: list[Step]) -> None:
+    graph, groups = grouped(declared)
+    group_of = {made.name: group.group_name for group in groups for made in group.steps}
+    parents = {
+        group.group_name: {
+            group_of[parent] for made in group.steps for parent in graph.parents[made.name]
+        }
+        - {group.group_name}
+        for group in groups
+    }
+    assert len(list(TopologicalSorter(parents).static_order())) == len(groups)
+
+
+@given(AWKWARD)
+def test_names_of_groups_are_unique_whatever_users_call_theirs(declared: list[Step]) -> None:
+    _, groups = grouped(declared)
+    assert len({group.group_name for group in groups}) == len(groups)
+
+
+@given(AWKWARD)
+def test_a_group_in_one_piece_keeps_its_name(declared: list[Step]) -> None:
+    _, groups = grouped(declared)
+    for group in groups:
+        pieces = [g for g in groups if g.execution_group == group.execution_group]
+        if group.execution_group is not None and len(pieces) == 1:
+            assert group.group_name == group.execution_group
+
+
+@given(steps_of_a_pipeline())
+def test_the_resources_of_a_group_are_those_of_its_steps_merged(declared: list[Step]) -> None:
+    for group in grouped(declared)[1]:
+        asked = [needs for made in group.steps if (needs := made.requirements()) is not None]
+        assert group.aggregated_resources == merge_resources(asked)
+
+
+@given(steps_of_a_pipeline())
+def test_a_group_has_steps_that_could_run_in_parallel_unless_it_is_a_chain(
+    declared: list[Step],
+) -> None:
+    graph, groups = grouped(declared)
+    for group in groups:
+        names = group.execution_order
+        above: dict[str, set[str]] = {}
+        for made in graph.steps:
+            of = graph.parents[made.name]
+            above[made.name] = {*of, *(far for parent in of for far in above[parent])}
+        apart = any(a not in above[b] for position, b in enumerate(names) for a in names[:position])
+        assert bool(parallel_steps(group, graph)) == apart
+
+
+def test_the_parts_of_a_split_group_are_numbered() -> None:
+    assert names_of(a_step("a", group="g"), a_step("x", ["a"]), a_step("b", ["x"], group="g")) == {
+        "g_0": ["a"],
+        "x": ["x"],
+        "g_1": ["b"],
+    }
+
+
+def test_numbers_pass_over_names_that_users_gave() -> None:
+    assert names_of(
+        a_step("a", group="g"),
+        a_step("x", ["a"], group="g_0"),
+        a_step("b", ["x"], group="g"),
+    ) == {"g_1": ["a"], "g_0": ["x"], "g_2": ["b"]}
+
+
+def test_interleaved_groups_split_instead_of_waiting_for_each_other() -> None:
+    assert names_of(
+        a_step("a", group="g"),
+        a_step("b", ["a"], group="h"),
+        a_step("c", ["b"], group="g"),
+        a_step("d", ["c"], group="h"),
+    ) == {"g_0": ["a"], "h_0": ["b"], "g_1": ["c"], "h_1": ["d"]}
+
+
+def test_steps_without_path_between_them_are_grouped_where_they_are_adjacent() -> None:
+    assert names_of(a_step("a", group="g"), a_step("x"), a_step("b", group="g")) == {
+        "g": ["a", "b"],
+        "x": ["x"],
+    }
+
+
+def test_only_groups_that_were_asked_for_are_shown() -> None:
+    pipeline = Pipeline("p").add_steps([a_step("a", group="g"), a_step("x"), a_step("y", ["x"])])
+    assert [group.group_name for group in pipeline.build().step_groups] == ["g"]
+
+
+def test_groups_are_shown_without_a_build_of_their_own() -> None:
+    assert len(Pipeline("p").add_step(a_step("a", group="g")).step_groups) == 1
+
+
+def test_a_step_that_is_added_later_is_grouped_too() -> None:
+    pipeline = Pipeline("p").add_step(a_step("a", group="g")).build()
+    pipeline.add_step(a_step("b", ["a"], group="g"))
+    assert pipeline.step_groups[0].execution_order == ["a", "b"]
+
+
+def test_a_group_without_resources_has_none() -> None:
+    assert grouped([a_step("a", group="g")])[1][0].aggregated_resources is None
+
+
+def test_resources_given_as_dict_and_as_value_add_up() -> None:
+    _, (group,) = grouped(
+        [
+            a_step("a", group="g", resources={"cpu": "4", "gpu": {"gpu_type": "t4"}}),
+            a_step("b", ["a"], "g", resources=ResourceRequirements(gpu=GPUConfig("v100", 2))),
+        ]
+    )
+    assert group.aggregated_resources == ResourceRequirements("4", gpu=GPUConfig("v100", 2))
+
+
+def test_ten_thousand_steps_in_a_thousand_groups_are_grouped() -> None:
+    declared = [
+        a_step(f"s{n}", [f"s{n - 1}"] if n else [], f"g{n // 5 % 1000}") for n in range(10_000)
+    ]
+    _, groups = grouped(declared)
+    assert len(groups) == 2000

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+import pytest
+
+from flowyml_aws.local.processes import (
+    ProcessIdentity,
+    end_processes,
+    find_runner,
+    identify,
+    this_process,
+)
+
+STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+SLEEP = "import time; print('ready', flush=True); time.sleep(600)"
+
+
+@contextmanager
+def leader(code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Python that leads its own process group, ready."""
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_running_process_is_alive() -> None:
+    assert this_process().is_alive()
+    assert this_process() == identify(os.getpid())
+
+
+def test_a_process_that_ended_is_not_alive_also_while_nobody_waited_for_it() -> None:
+    with leader(SLEEP) as process:
+        identity = identify(process.pid)
+        os.kill(process.pid, 9)
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert not identity.is_alive()  # a zombie
+        process.wait()
+        assert not identity.is_alive()
+
+
+@pytest.mark.parametrize("change", [{"host": "elsewhere"}, {"started_at": 1.0}])
+def test_another_process_with_the_same_id_is_not_taken_for_it(change: dict[str, object]) -> None:
+    other = this_process().model_copy(update=change)
+    assert not other.is_alive()
+
+
+def test_an_identity_survives_being_written() -> None:
+    written = this_process().to_json()
+    assert ProcessIdentity.model_validate_json(written).is_alive()
+
+
+def test_a_runner_is_found_by_its_argument() -> None:
+    argument = f"file:///store/{os.getpid()}/spec.json#sha256=abc"
+    assert find_runner(argument) is None
+    with leader(SLEEP, argument) as process:
+        assert find_runner(argument) == identify(process.pid)
+
+
+def test_a_process_is_ended_by_sigterm() -> None:
+    with leader(SLEEP) as process:
+        end_processes([identify(process.pid)], grace_s=30)
+        assert process.wait() == -15
+
+
+def test_a_process_that_ignores_sigterm_is_killed_after_the_grace() -> None:
+    with leader(f"{STUBBORN}; {SLEEP}") as process:
+        end_processes([identify(process.pid)], grace_s=0.1)
+        assert process.wait() == -9
+
+
+def test_what_a_process_started_ends_with_it_also_if_it_ignores_sigterm() -> None:
+    child = f"{STUBBORN}; {SLEEP}"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    with leader(parent) as process:
+        (grandchild,) = psutil.Process(process.pid).children()
+        end_processes([identify(process.pid)], grace_s=30)
+        process.wait()
+        psutil.wait_procs([grandchild], timeout=30)
+        assert not grandchild.is_running()
+
+
+def test_ending_nothing_and_what_is_gone_is_no_error() -> None:
+    with leader(SLEEP) as process:
+        identity = identify(process.pid)
+    end_processes([identity], grace_s=30)
+    end_processes([], grace_s=30)

@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowyml_aws import step
+from flowyml_aws.core.errors import UnpicklableStepError
+from flowyml_aws.core.step import Step
+from flowyml_aws.local.directory import DirectoryArtifactStore
+from flowyml_aws.packaging.payload import make_payload
+from flowyml_aws.runtime.code import Payload, load_payload
+from flowyml_aws.runtime.spec import StoredObject
+
+LOCK = threading.Lock()
+
+
+@step(outputs=["n"])
+def of_module(n: int) -> int:
+    with LOCK:  # a module that is imported brings its own
+        return n
+
+
+class OfModule:
+    @step(name="of_class")
+    def method() -> int:
+        return 1
+
+
+def through(folder: Path, *steps: Step, **context: Any) -> Payload:
+    """What a job has of these steps."""
+    payload = make_payload(steps, context)
+    store = DirectoryArtifactStore(folder)
+    store.put("payload", payload.data)
+    return load_payload(
+        store,
+        StoredObject(key="payload", sha256=payload.sha256, size_bytes=len(payload.data)),
+    )
+
+
+def refused(*steps: Step, **context: Any) -> UnpicklableStepError:
+    with pytest.raises(UnpicklableStepError) as told:
+        make_payload(steps, context)
+    return told.value
+
+
+def test_a_function_behind_step_goes_by_reference(tmp_path: Path) -> None:
+    assert through(tmp_path, of_module).steps["of_module"].func is of_module.func
+
+
+def test_a_function_behind_step_in_a_class_goes_by_reference(tmp_path: Path) -> None:
+    loaded = through(tmp_path, OfModule.method).steps["of_class"]
+    assert loaded.func is OfModule.method.func
+
+
+def test_a_function_of_a_function_goes_by_value(tmp_path: Path) -> None:
+    @step
+    def inner() -> str:
+        return "by value"
+
+    loaded = through(tmp_path, inner).steps["inner"]
+    assert loaded.func is not inner.func
+    assert loaded() == "by value"
+
+
+def test_steps_of_one_job_share_their_globals(tmp_path: Path) -> None:
+    script = textwrap.dedent(
+        """
+        from flowyml_aws import step
+        from flowyml_aws.packaging.payload import make_payload
+        from flowyml_aws.runtime.code import PackedSteps
+        import pickle
+        counter = []
+
+        @step
+        def one():
+            counter.append(1)
+
+        @step
+        def two():
+            return counter
+
+        packed = pickle.loads(make_payload([one, two], {}).data)
+        steps = pickle.loads(packed.pickled).steps
+        steps["one"]()
+        print(steps["two"]())
+        """
+    )
+    (tmp_path / "script.py").write_text(script)
+    told = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+    )
+    assert told.stdout == "[1]\n", told.stderr
+
+
+def test_the_context_comes_along(tmp_path: Path) -> None:
+    assert through(tmp_path, of_module, n=3).context == {"n": 3}
+
+
+def test_an_unpicklable_closure_is_named() -> None:
+    lock = threading.Lock()
+
+    @step
+    def work() -> None:
+        lock.acquire()
+
+    told = refused(work)
+    assert told.what == "Step 'work' can't travel to a job: variable 'lock' is a lock"
+    assert "cannot pickle '_thread.lock' object" in told.why
+    assert "inside the step" in told.fix
+
+
+def of_script(text: str) -> Callable[..., Any]:
+    """A function as a script defines it: its globals travel by value."""
+    namespace: dict[str, Any] = {"__name__": "__main__", "threading": threading, "step": step}
+    exec(textwrap.dedent(text), namespace)
+    function: Callable[..., Any] = namespace["work"]
+    return function
+
+
+def test_an_unpicklable_global_of_a_script_is_named() -> None:
+    told = refused(
+        step(
+            of_script(
+                """
+                lock = threading.Lock()
+                unused = threading.Lock()
+                def work():
+                    lock.acquire()
+                """
+            )
+        )
+    )
+    assert told.what == "Step 'work' can't travel to a job: variable 'lock' is a lock"
+
+
+@pytest.mark.parametrize(
+    "body", ["[lock for _ in range(3)]", "(lambda: lock)()", "{n: lock for n in ()}"]
+)
+def test_a_global_that_only_inner_code_uses_is_named(body: str) -> None:
+    told = refused(
+        step(of_script(f"lock = threading.Lock()\ndef work():\n    return {body}\n")),
+    )
+    assert "variable 'lock' is a lock" in told.what
+
+
+def test_a_variable_behind_a_helper_is_named_with_the_helper() -> None:
+    told = refused(
+        step(
+            of_script(
+                """
+                connection = threading.Lock()
+                def helper():
+                    return connection
+                def work():
+                    helper()
+                """
+            )
+        )
+    )
+    assert told.what == (
+        "Step 'work' can't travel to a job: variable 'connection', which helper uses, is a lock"
+    )
+
+
+def test_a_variable_behind_a_class_is_named() -> None:
+    told = refused(
+        step(
+            of_script(
+                """
+                class Model:
+                    lock = threading.Lock()
+                def work():
+                    return Model()
+                """
+            )
+        )
+    )
+    assert told.what == (
+        "Step 'work' can't travel to a job: Model.lock, which Model uses, is a lock"
+    )
+
+
+def test_functions_that_call_each_other_are_explained_too() -> None:
+    told = refused(
+        step(
+            of_script(
+                """
+                lock = threading.Lock()
+                def even(n):
+                    return odd(n - 1)
+                def odd(n):
+                    return even(n - 1) or lock
+                def work():
+                    return even(3)
+                """
+            )
+        )
+    )
+    assert "variable 'lock', which odd uses, is a lock" in told.what
+
+
+def test_an_unpicklable_default_is_named() -> None:
+    def work(lock: Any = threading.Lock()) -> None:  # noqa: B008
+        pass
+
+    assert refused(step(work)).what == (
+        "Step 'work' can't travel to a job: the default of 'lock' is a lock"
+    )
+
+
+def test_an_unpicklable_variable_of_a_condition_is_named() -> None:
+    lock = threading.Lock()
+
+    @step(condition=lambda: lock.locked())
+    def work() -> None:
+        pass
+
+    assert "variable 'lock' is a lock" in refused(work).what
+
+
+def test_an_unpicklable_argument_of_a_partial_is_named() -> None:
+    def work(lock: Any, more: int) -> None:
+        pass
+
+    told = refused(step(name="work")(functools.partial(work, threading.Lock())))
+    assert "argument 0" in told.what and "is a lock" in told.what
+
+
+def test_an_unpicklable_context_value_is_named() -> None:
+    told = refused(of_module, n=1, db=threading.Lock())
+    assert told.what == "The context can't travel to a job: 'db' is a lock"
+
+
+def test_of_several_steps_the_one_to_blame_is_named() -> None:
+    lock = threading.Lock()
+
+    @step
+    def blameless() -> int:
+        return 1
+
+    @step
+    def to_blame() -> None:
+        lock.acquire()
+
+    # The module's own step uses a lock as well, but goes by reference.
+    assert "Step 'to_blame'" in refused(of_module, blameless, to_blame).what
+
+
+def test_an_object_that_raises_while_it_is_pickled_is_named() -> None:
+    class Stubborn:
+        def __reduce__(self) -> Any:
+            raise ZeroDivisionError("not me")
+
+    stubborn = Stubborn()
+
+    @step
+    def work() -> Any:
+        return stubborn
+
+    told = refused(work)
+    assert "variable 'stubborn' is a " in told.what
+    assert "ZeroDivisionError: not me" in told.why

@@ -1,0 +1,40 @@
+"""Projects of users: files in a folder, and scripts that run there."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from tests.runtime.harness import finish, start_python
+
+ENDING = """
+if __name__ == "__main__":
+    import json
+    result = pipeline.run(progress=False)
+    print(json.dumps({
+        "success": result.success,
+        "outputs": {name: value for name, value in result.outputs.items()},
+        "errors": {name: step.error for name, step in result.step_results.items()},
+        "jobs": {view.job.name: view.reason for view in result.status.jobs},
+    }, default=repr))
+"""
+
+
+def write(folder: Path, **files: str) -> None:
+    """Files by their name, with `__` for `/` and without `.py`."""
+    for name, text in files.items():
+        path = folder / f"{name.replace('__', '/')}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+
+
+def run_script(folder: Path, text: str, ending: str = ENDING, **files: str) -> dict[str, Any]:
+    """What a script prints as its last line."""
+    write(folder, **files, script=textwrap.dedent(text) + ending)
+    ended = finish(start_python(["script.py"], folder))
+    assert ended.code == 0, ended.log
+    answer = json.loads(ended.log.splitlines()[-1])
+    assert isinstance(answer, dict)
+    return answer

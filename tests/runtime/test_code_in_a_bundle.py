@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.runtime.harness import environment, finish, start_python, start_runner
+from tests.runtime.scripts import write
+
+WRITER = """
+    from pathlib import Path
+    from flowyml_aws import step
+    from flowyml_aws.packaging.bundle import make_bundle
+    from flowyml_aws.packaging.project import find_project, project_files
+    from tests.runtime.harness import WrittenRun
+    from library.numbers import answer, fail_there
+
+    @step(outputs=["found"], execution_group="g")
+    def look():
+        return Path("note.txt").read_text(), Path(__file__).with_name("note.txt").read_text()
+
+    @step(inputs=["found"], outputs=["end"], execution_group="g")
+    def fail_here(found):
+        raise ValueError(answer)  # of the script
+
+    project = find_project([look.func])
+    bundle = make_bundle(project_files(project.root))
+    for name, steps in {"here": [look, fail_here], "there": [fail_there]}.items():
+        run = WrittenRun(Path("..", name).resolve(), *steps, project=project, bundle=bundle)
+        print(run.argument())
+"""
+
+
+def bundled(project: Path, name: str) -> dict[str, Any]:
+    """The result of a job of `WRITER`, run where its project is no more."""
+    write(
+        project,
+        script=WRITER,
+        src__library__numbers="""
+            from flowyml_aws import step
+            answer = 42
+
+            @step
+            def fail_there():
+                raise ValueError(answer)  # of the module
+        """,
+    )
+    (project / "note.txt").write_text("noted")
+    (project / "empty").mkdir()
+    ended = finish(start_python(["script.py"], project, PYTHONPATH=paths(project)))
+    assert ended.code == 0, ended.log
+    here, there = ended.log.splitlines()
+    project.rename(project.with_name("gone"))
+    job = finish(start_runner({"here": here, "there": there}[name], project.parent))
+    assert job.code == 10, job.log
+    (found,) = project.parent.joinpath(name).glob("store/runs/*/jobs/*/result.json")
+    result = json.loads(found.read_text())
+    assert isinstance(result, dict)
+    return result
+
+
+def paths(project: Path) -> str:
+    return f"{environment()['PYTHONPATH']}:{project / 'src'}"
+
+
+def test_a_job_with_a_bundle_tells_the_scripts_files_relative_to_the_project(project: Path) -> None:
+    look, fail = bundled(project, "here")["steps"]
+    assert look["state"] == "succeeded"
+    told = fail["failure"]["traceback"]
+    assert 'File "script.py", line 15, in fail_here' in told
+    assert "raise ValueError(answer)  # of the script" in told
+
+
+def test_a_job_with_a_bundle_imports_its_modules_from_there(project: Path) -> None:
+    (fail,) = bundled(project, "there")["steps"]
+    told = fail["failure"]["traceback"]
+    assert 'File "src/library/numbers.py", line 7, in fail_there' in told
+    assert "raise ValueError(answer)  # of the module" in told

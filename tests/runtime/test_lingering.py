@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+from tests.runtime.harness import Ended, finish, start_python
+
+
+def ends(folder: Path, text: str) -> Ended:
+    """A process that says so when it is done, and then waits for its threads."""
+    beginning = """
+        import atexit, sys, threading, time
+        from flowyml_aws.runtime.lingering import end_lingering_threads
+    """
+    program = textwrap.dedent(beginning) + textwrap.dedent(text)
+    return finish(start_python(["-c", program], folder))
+
+
+def test_a_thread_that_never_ends_does_not_keep_the_job(tmp_path: Path) -> None:
+    ended = ends(
+        tmp_path,
+        """
+        threading.Thread(target=time.sleep, args=(60,), name="poller").start()
+        end_lingering_threads(7, 0.1)
+        """,
+    )
+    assert ended.code == 7
+    assert "threads that do not: poller" in ended.log
+
+
+def test_a_thread_that_ends_has_its_time(tmp_path: Path) -> None:
+    ended = ends(
+        tmp_path,
+        """
+        def upload():
+            time.sleep(0.2)
+            print("uploaded")
+        threading.Thread(target=upload).start()
+        end_lingering_threads(7, 60)
+        sys.exit(3)
+        """,
+    )
+    assert (ended.code, ended.log) == (3, "uploaded\n")
+
+
+def test_what_runs_at_exit_has_its_time(tmp_path: Path) -> None:
+    ended = ends(
+        tmp_path,
+        """
+        @atexit.register
+        def finish():
+            time.sleep(0.3)
+            print("finished")
+        end_lingering_threads(7, 0.05)
+        sys.exit(3)
+        """,
+    )
+    assert (ended.code, ended.log) == (3, "finished\n")

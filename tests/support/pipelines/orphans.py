@@ -1,0 +1,23 @@
+"""A step that starts a process which does not want to end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from flowyml_aws import Pipeline, step
+
+STUBBORN = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+Path(sys.argv[1]).write_text("stubborn\\n")
+time.sleep(600)
+"""
+
+
+@step
+def begin(trace: str) -> None:
+    subprocess.run([sys.executable, "-c", STUBBORN, trace], check=True)
+
+
+pipeline = Pipeline("orphans", context={"trace": ""}).add_step(begin)

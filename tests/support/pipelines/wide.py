@@ -1,0 +1,25 @@
+"""Many jobs that depend on nothing, and one that depends on all of them."""
+
+from __future__ import annotations
+
+from flowyml_aws import Pipeline, step
+from flowyml_aws.core.step import Step
+
+
+def part(number: int) -> Step:
+    @step(name=f"part {number}", outputs=[f"value_{number}"])
+    def give() -> int:
+        return number
+
+    return give
+
+
+def make(parts: int = 100) -> Pipeline:
+    @step(inputs=[f"value_{number}" for number in range(parts)])
+    def total(**values: int) -> int:
+        return sum(values.values())
+
+    return Pipeline("wide").add_steps([*(part(number) for number in range(parts)), total])
+
+
+pipeline = make()

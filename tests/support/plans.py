@@ -1,0 +1,54 @@
+"""Plans and records without a pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, JobNeeds, PlannedJob
+from flowyml_aws.submission.record import RunRecord
+
+__all__ = ["a_job", "a_plan", "a_record"]
+
+
+def a_job(name: str, after: Sequence[str] = (), **changes: Any) -> PlannedJob:
+    """One job with one step of the same name."""
+    price = changes.pop("price_usd_hour", 0.1)
+    needs = {"vcpus": 1, "memory_mib": 2048, "storage_gib": 0, "gpu_model": None, "gpu_count": 0}
+    needs.update({key: changes.pop(key) for key in needs.keys() & changes.keys()})
+    members: dict[str, Any] = {
+        "name": name,
+        "group": None,
+        "steps": (name,),
+        "after": tuple(after),
+        "needs": JobNeeds(**needs),  # type: ignore[arg-type]
+        "target": "cpu",
+        "offers": (InstanceOffer(instance_type="m6i.large", price_usd_hour=price),),
+        "reads": {},
+        "produces": {name: (name,)},
+        "stored": (name,),
+        "timeout_s": None,
+        "notes": (),
+    }
+    return PlannedJob(**{**members, **changes})
+
+
+def a_plan(*jobs: PlannedJob, backend: str = "batch") -> ExecutionPlan:
+    return ExecutionPlan(
+        pipeline="My pipeline: été",
+        backend=backend,
+        region="us-east-1",
+        prices_of="2026-07-20",
+        jobs=jobs,
+    )
+
+
+def a_record(plan: ExecutionPlan, specs: Mapping[str, str] | None = None) -> RunRecord:
+    return RunRecord(
+        run_id="my-pipeline-20261122-150531-3f9a1c",
+        pipeline=plan.pipeline,
+        backend=plan.backend,
+        created_at=0.0,
+        client="here",
+        specs=dict(specs or {job.name: "0" * 64 for job in plan.jobs}),
+    )

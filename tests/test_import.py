@@ -1,0 +1,51 @@
+"""What importing the package costs its users."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import flowyml_aws
+
+HEAVY = {"boto3", "botocore", "pydantic", "rich", "typer", "cloudpickle", "numpy", "psutil"}
+
+
+def imported_by(code: str) -> set[str]:
+    """Top-level modules that are there after this code, in a process of its own."""
+    shown = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"],
+        cwd=Path(flowyml_aws.__path__[0]).parent,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
+    return {name.partition(".")[0] for name in shown.split()}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import flowyml_aws",
+        "from flowyml_aws import step, Pipeline, Context, ResourceRequirements, GPUConfig",
+        "from flowyml_aws import VersionedPipeline",
+        "from flowyml_aws.core.fingerprint import fingerprint",
+        "from flowyml_aws import step, Pipeline\n"
+        "Pipeline('p').add_step(step(lambda: 1)).build().step_groups",
+    ],
+)
+def test_writing_and_building_a_pipeline_imports_nothing_heavy(code: str) -> None:
+    assert imported_by(code) & HEAVY == set()
+
+
+@pytest.mark.parametrize("name", flowyml_aws.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(flowyml_aws, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error_that_names_it() -> None:
+    with pytest.raises(AttributeError, match="'Pipelin'"):
+        flowyml_aws.Pipelin  # noqa: B018
