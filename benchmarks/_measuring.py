@@ -101,10 +101,14 @@ def command(*arguments: str, environment: Mapping[str, str], folder: Path) -> st
 
 
 def clean_environment() -> dict[str, str]:
-    """This environment without settings of an account; every Python in it finds this package."""
-    kept = {n: v for n, v in os.environ.items() if not n.startswith(("AWS_", "FLOWYML_"))}
-    package = str(Path(flowyml_aws.__path__[0]).parent)
-    return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, (package, kept.get("PYTHONPATH"))))}
+    """This environment without settings of an account or of Python; this package is found in it.
+
+    Settings of Python's own, such as not to keep compiled modules, would change what is measured.
+    """
+    dropped = ("AWS_", "FLOWYML_", "METAFLOW_", "PYTHON")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
+    places = (str(Path(flowyml_aws.__path__[0]).parent), os.environ.get("PYTHONPATH", ""))
+    return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, places))}
 
 
 def arguments(description: str | None, repetitions: int) -> argparse.Namespace:

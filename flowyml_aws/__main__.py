@@ -1,4 +1,5 @@
 """`python -m flowyml_aws` is the command `flowyml-aws`."""
+
 from __future__ import annotations
 
 from flowyml_aws.cli import main

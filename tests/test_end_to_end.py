@@ -1,122 +1,144 @@
-"""Whatever the shape of a pipeline, every place gives what its functions give when called."""
+"""A pipeline gives the same everywhere: on this machine, on AWS, and as plain functions."""
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Mapping
-from typing import NamedTuple
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from flowyml_aws import Pipeline, step
-from flowyml_aws.core.step import Step
-from tests.support.places import Place, a_place
+from flowyml_aws import Pipeline
+from flowyml_aws.core.graph import read_graph
+from tests.support.pipelines.shaped import Shape, make
+from tests.support.places import Place
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("end-to-end")]
 
 
-class Shape(NamedTuple):
-    """A pipeline to be.
-
-    Attributes:
-        reads: For each step, the earlier ones that it reads.
-        groups: For each step, its execution group.
-        declared: The order in which the steps are added.
-    """
-
-    reads: tuple[tuple[int, ...], ...]
-    groups: tuple[str | None, ...]
-    declared: tuple[int, ...]
-
-
-def a_step(number: int, reads: tuple[int, ...], group: str | None) -> Step:
-    @step(
-        name=f"step {number}",
-        inputs=[f"asset/{parent}" for parent in reads],
-        outputs=[f"asset/{number}"],
-        execution_group=group,
-    )
-    def combine(a: int = 0, b: int = 0, c: int = 0, *, seed: int) -> int:
-        return zlib.crc32(repr((number, seed, a, b, c)).encode())
-
-    return combine
-
-
-def steps_of(shape: Shape) -> list[Step]:
+@pytest.fixture(scope="module")
+def places(
+    tmp_path_factory: pytest.TempPathFactory, emulator_settings: Mapping[str, str]
+) -> list[Place]:
+    store = f"{emulator_settings['FLOWYML_AWS_STORE']}/{uuid.uuid4().hex}"
     return [
-        a_step(number, reads, group)
-        for number, (reads, group) in enumerate(zip(shape.reads, shape.groups, strict=True))
+        Place("local", tmp_path_factory.mktemp("local") / "project"),
+        Place(
+            "batch",
+            tmp_path_factory.mktemp("batch") / "project",
+            {**emulator_settings, "FLOWYML_AWS_STORE": store},
+        ),
     ]
 
 
-def called(shape: Shape, steps: list[Step], seed: int) -> dict[str, int]:
-    """Every asset, by calling the functions in order."""
-    assets: dict[int, int] = {}
-    for number, made in enumerate(steps):
-        assets[number] = made(*(assets[parent] for parent in shape.reads[number]), seed=seed)
-    return {f"asset/{number}": value for number, value in assets.items()}
-
-
-def results_of(shape: Shape) -> set[str]:
-    """Assets that nobody reads: a run always keeps them."""
-    read = {parent for reads in shape.reads for parent in reads}
-    return {f"asset/{number}" for number in range(len(shape.reads)) if number not in read}
-
-
 @st.composite
-def shapes(draw: st.DrawFn, steps: int = 8, groups: int = 3, spread: int = 8) -> Shape:
-    """Random pipelines; a step's group lies near its place, so that groups interleave."""
-    count = draw(st.integers(1, steps))
-    reads: list[tuple[int, ...]] = []
-    names: list[str | None] = []
-    for number in range(count):
-        parents = st.integers(max(0, number - spread), max(0, number - 1))
-        reads.append(tuple(draw(st.lists(parents, max_size=3, unique=True))) if number else ())
-        own = number * groups // count
-        near = st.integers(max(0, own - 1), own).map(lambda group: f"group {group}")
-        names.append(draw(st.one_of(st.none(), near) if steps < 50 else near))
-    declared = draw(st.permutations(range(count)))
-    return Shape(tuple(reads), tuple(names), tuple(declared))
+def shapes(draw: st.DrawFn, steps: int, groups: int, reach: int, alone: int = 3) -> list[Shape]:
+    """Steps that read what earlier ones produce, in groups that overlap at their edges.
+
+    Args:
+        draw: Hypothesis's.
+        steps: How many.
+        groups: How many, at most.
+        reach: How far back a step reads.
+        alone: One step in as many has no group.
+    """
+    made: list[Shape] = []
+    for at in range(steps):
+        group = at * groups // steps + draw(st.sampled_from((0, 0, 0, 1)))
+        known = [asset for shape in made[-reach:] for asset in shape.outputs]
+        made.append(
+            Shape(
+                name=f"step {at}",
+                inputs=tuple(draw(st.lists(st.sampled_from(known), max_size=3, unique=True)))
+                if known
+                else (),
+                outputs=tuple(f"asset_{at}_{n}" for n in range(draw(st.integers(1, 2)))),
+                group=None
+                if not draw(st.integers(0, alone - 1))
+                else f"group {min(group, groups - 1)}",
+            )
+        )
+    return draw(st.permutations(made)) if steps < 50 else made
 
 
-def outputs_at(place: Place, shape: Shape, seed: int) -> Mapping[str, int]:
-    steps = steps_of(shape)
-    pipeline = Pipeline("random").add_steps(steps[number] for number in shape.declared)
-    with place.entered() as patch:
-        # These steps' project is this repository.
-        patch.setenv("FLOWYML_AWS_LOCAL_STORE", str(place.folder / "store"))
-        result = pipeline.run(backend=place.backend, context={"seed": seed}, progress=False)
+def as_plain_functions(pipeline: Pipeline) -> dict[str, object]:
+    """What the pipeline gives when its functions are called one after the other."""
+    graph, problems = read_graph(pipeline.steps, ())
+    assert graph is not None and not problems
+    values: dict[str, object] = {}
+    for step in graph.steps:
+        returned = step(**{asset: values[asset] for asset in step.inputs})
+        values.update(step.split_outputs(returned))
+    return values
+
+
+def has_diamond(made: Sequence[Shape]) -> bool:
+    """Whether two ways lead from one step to another."""
+    producer = {asset: shape.name for shape in made for asset in shape.outputs}
+    before: dict[str, set[str]] = {}  # each step, and all that it depends on
+    for shape in made:
+        parents = [before[name] for name in {producer[asset] for asset in shape.inputs}]
+        if len(set().union(*parents)) < sum(map(len, parents)):
+            return True
+        before[shape.name] = {shape.name}.union(*parents)
+    return False
+
+
+def has_split_group(made: Sequence[Shape]) -> bool:
+    """Whether a group's steps are interleaved with others', so that it takes several jobs."""
+    groups = make(made).step_groups
+    return len(groups) > len({group.execution_group for group in groups})
+
+
+def run_in(place: Place, made: Sequence[Shape]) -> dict[str, object]:
+    """The stored assets after a run, by name."""
+    with place.entered():
+        place.pipeline("shaped:make")
+        project = sys.modules["shaped"]  # the project's own copy, which travels to the jobs
+        pipeline = project.make([project.Shape(*shape) for shape in made])
+        result = pipeline.run(backend=place.backend, progress=False)
         assert result.success, result.summary()
-        return {asset: result[asset] for asset in results_of(shape)}
+        assert result.step_results.keys() == {shape.name for shape in made}
+        assets = {asset for shape in made for asset in shape.outputs}
+        return {asset: result.outputs[asset] for asset in result.outputs.keys() & assets}
 
 
-def expected(shape: Shape, seed: int) -> Mapping[str, int]:
-    everything = called(shape, steps_of(shape), seed)
-    return {asset: everything[asset] for asset in results_of(shape)}
+def check_everywhere(places: Sequence[Place], made: Sequence[Shape]) -> None:
+    plain = as_plain_functions(make(made))
+    here, on_batch = (run_in(place, made) for place in places)
+    assert here == on_batch == {asset: plain[asset] for asset in here}
+    read = {asset for shape in made for asset in shape.inputs}
+    assert here.keys() >= plain.keys() - read  # at least what no step reads is kept
 
 
-@pytest.fixture(
-    params=["local", pytest.param("batch", marks=pytest.mark.integration)], scope="module"
+@settings(
+    max_examples=3,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
-def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return a_place(request.param, tmp_path_factory.mktemp("random"), request)
-
-
-@settings(max_examples=4, suppress_health_check=[HealthCheck.too_slow])
-@given(shape=shapes(), seed=st.integers(0, 9))
-def test_a_small_pipeline_gives_what_its_functions_give(
-    place: Place, shape: Shape, seed: int
+@given(made=shapes(steps=9, groups=3, reach=5))
+def test_any_small_pipeline_gives_the_same_everywhere(
+    places: list[Place], made: list[Shape]
 ) -> None:
-    assert outputs_at(place, shape, seed) == expected(shape, seed)
+    check_everywhere(places, made)
 
 
-@pytest.mark.integration
 @settings(
     max_examples=1,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example],
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=list(HealthCheck),
 )
-@given(shape=shapes(steps=200, groups=40, spread=12).filter(lambda s: len(s.reads) > 150))
-def test_two_hundred_steps_in_forty_groups_give_what_their_functions_give(
-    place: Place, shape: Shape
+@given(
+    made=shapes(steps=200, groups=40, reach=12, alone=100)
+    .filter(has_diamond)
+    .filter(has_split_group)
+)
+def test_two_hundred_steps_in_forty_groups_give_the_same_everywhere(
+    places: list[Place], made: list[Shape]
 ) -> None:
-    assert outputs_at(place, shape, seed=1) == expected(shape, seed=1)
+    assert len(made) == 200
+    check_everywhere(places, made)

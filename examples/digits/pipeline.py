@@ -193,7 +193,7 @@ def report(result: PipelineResult) -> None:
     # Not at the top: jobs import this file as well, and print no report.
     from rich.console import Console
 
-    from flowyml_aws.view import plan_table
+    from flowyml_aws.view import plan_table, program
 
     metrics = result["metrics"]
     store = (result.step_results["evaluate"].artifact_uri or "").partition("/artifacts/")[0]
@@ -201,7 +201,7 @@ def report(result: PipelineResult) -> None:
     print(f"  ({metrics['misread']} of {metrics['images']} unseen images misread)")
     print(f"picture   {result['confusion_matrix']}")
     print(f"store     {store}")
-    print(f"log       flowyml-aws logs {result.run_id} training")
+    print(f"log       {program()} logs {result.run_id} training")
     print("\nThe same run on AWS Batch:\n")
     Console().print(plan_table(pipeline.plan(backend="batch")))
 

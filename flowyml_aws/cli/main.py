@@ -35,7 +35,7 @@ from flowyml_aws.planning.make import LOCAL
 from flowyml_aws.run import Run
 from flowyml_aws.settings import load_settings
 from flowyml_aws.submission.record import RunState, read_outcome, read_record, run_ids
-from flowyml_aws.view import failures, plan_table, status_table, watching
+from flowyml_aws.view import failures, plan_table, program, status_table, watching
 
 __all__ = ["app", "main"]
 
@@ -88,7 +88,7 @@ def run(
         if as_json:
             print_json({"run_id": started.id})
         else:
-            print(f"{started.id}\nfollow it with: flowyml-aws attach {started.id}")
+            print(f"{started.id}\nfollow it with: {program()} attach {started.id}")
         return
     _wait(started, as_json)
 
@@ -231,9 +231,9 @@ def _wait(started: Run, as_json: bool) -> NoReturn:
         on = started.plan.backend
         what = "its jobs here were stopped" if on == LOCAL else "its jobs go on without this client"
         print(f"\nleft run {started.id}: {what}", file=sys.stderr)
-        print(f"go on with: flowyml-aws attach {started.id}", file=sys.stderr)
+        print(f"go on with: {program()} attach {started.id}", file=sys.stderr)
         if on != LOCAL:
-            print(f"end it with: flowyml-aws cancel {started.id}", file=sys.stderr)
+            print(f"end it with: {program()} cancel {started.id}", file=sys.stderr)
         sys.exit(INTERRUPTED)
     if as_json:
         print_json(result.to_dict())

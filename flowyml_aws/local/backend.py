@@ -14,7 +14,6 @@ from typing import TypeVar
 
 import psutil
 
-import flowyml_aws
 from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.core.errors import ArtifactNotFoundError
@@ -261,7 +260,7 @@ class LocalBackend:
 
 def _importing_this_package(environment: Mapping[str, str]) -> dict[str, str]:
     """An environment in which Python finds the package that is running here."""
-    home = Path(flowyml_aws.__path__[0]).resolve().parent
+    home = Path(__file__).resolve().parents[2]
     if is_installed(home):
         return dict(environment)
     # A checkout that is not installed may be on this process's path only.

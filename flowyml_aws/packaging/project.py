@@ -12,7 +12,7 @@ from typing import Any
 from flowyml_aws.core.modules import is_installed
 from flowyml_aws.packaging.files import project_files
 
-__all__ = ["Project", "find_project", "project_files"]
+__all__ = ["Project", "find_project", "is_installed", "project_files"]
 
 _MARKERS = (".git", "pyproject.toml")
 

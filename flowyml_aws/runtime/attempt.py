@@ -10,7 +10,7 @@ from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.core.errors import ArtifactNotFoundError
+from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
 from flowyml_aws.runtime.events import Progress
 from flowyml_aws.runtime.log import say
 from flowyml_aws.runtime.result import JobResult, StepFailure
@@ -63,6 +63,9 @@ class Attempt:
         Args:
             state: Of the job.
             failure: Why it failed, where no step is to blame.
+
+        Raises:
+            DamagedArtifactError: Something lies there that is no result.
         """
         result = JobResult(
             run_id=self.spec.run_id,
@@ -76,7 +79,15 @@ class Attempt:
             skipped=tuple(self.skipped),
             failure=failure,
         )
-        if self.store.create(RunLayout(self.spec.run_id).result(self.spec.job), result.to_json()):
+        key = RunLayout(self.spec.run_id).result(self.spec.job)
+        if self.store.create(key, result.to_json()):
             return result
         say("another attempt has committed a result already: that one counts")
-        return self.result_of(self.spec.job) or result
+        other = self.result_of(self.spec.job)
+        if other is None:
+            raise DamagedArtifactError(
+                what=f"The result can't be written to {self.store.uri}/{key}",
+                why="something lies there that can't be read",
+                fix="remove it, then run the pipeline again",
+            )
+        return other

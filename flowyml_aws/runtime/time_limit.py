@@ -20,6 +20,7 @@ __all__ = ["GRACE_S", "StepTimeout", "call_within"]
 Returned = TypeVar("Returned")
 
 GRACE_S = 10.0
+_FOREVER_S = 10 * 365 * 86_400  # the operating system's timers overflow not far behind it
 _STDERR = 2  # the descriptor: a step may have replaced or closed `sys.stderr`
 
 
@@ -45,7 +46,7 @@ def call_within(
     Raises:
         StepTimeout: It took longer, also where it then returned a value.
     """
-    if seconds is None:
+    if seconds is None or seconds > _FOREVER_S:
         return call()
     limit = f"it ran longer than its timeout of {seconds:g} s"
     expired = armed = False

@@ -222,7 +222,7 @@ class RunDriver:
 
 def _told(status: JobStatus | None) -> JobStatus:
     """A job that nobody runs at the moment waits, whatever happened to it before."""
-    if status is None or status.state is JobState.LOST:
+    if status is None or status.state is JobState.LOST or status.state.ended:
         return JobStatus(JobState.WAITING)
     return status
 

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Literal
 
 from flowyml_aws.artifacts.documents import Document, read_document
+from flowyml_aws.artifacts.errors import InvalidKeyError
 from flowyml_aws.artifacts.layout import RUNS, RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import ArtifactNotFoundError, RunNotFoundError
@@ -82,7 +83,7 @@ def read_record(store: ArtifactStore, run_id: str) -> RunRecord:
     key = RunLayout(run_id).run
     try:
         return read_document(RunRecord, store.get(key), f"{store.uri}/{key}")
-    except ArtifactNotFoundError as error:
+    except (ArtifactNotFoundError, InvalidKeyError) as error:
         raise RunNotFoundError(
             what=f"No run {run_id!r} in {store.uri}",
             why="nothing was recorded under this id",

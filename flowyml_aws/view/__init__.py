@@ -1,6 +1,9 @@
 """Plans and runs as a person reads them on a terminal."""
 
+from __future__ import annotations
+
 from flowyml_aws.view.plan import plan_table
+from flowyml_aws.view.program import program
 from flowyml_aws.view.run import failures, status_table, watching
 
-__all__ = ["failures", "plan_table", "status_table", "watching"]
+__all__ = ["failures", "plan_table", "program", "status_table", "watching"]

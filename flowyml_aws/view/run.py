@@ -16,6 +16,7 @@ from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.status import JobView, RunStatus
+from flowyml_aws.view.program import program
 
 if TYPE_CHECKING:
     from flowyml_aws.run import Run
@@ -104,7 +105,7 @@ def failures(status: RunStatus) -> list[Text]:
                 text.append(report.failure.traceback, style="default")
         if view.result is not None and view.result.failure is not None:
             text.append(view.result.failure.traceback, style="default")
-        text.append(f"  its log: flowyml-aws logs {status.run_id} {view.job.name}\n", style="dim")
+        text.append(f"  its log: {program()} logs {status.run_id} {view.job.name}\n", style="dim")
         told.append(text)
     return told
 

@@ -260,6 +260,20 @@ def test_more_than_a_hundred_jobs_are_joined_described_and_cancelled(
     assert {job["status"] for job in jobs_of(aws, run.id).values()} == {"FAILED"}
 
 
+def test_code_that_lies_in_the_store_is_not_sent_again(aws: Emulator, place: Place) -> None:
+    def sent() -> list[str]:
+        puts = [call.resource for call in aws.calls if call.operation == "PutObject"]
+        return [key for key in puts if "/code/" in key or "/payloads/" in key]
+
+    pipeline = place.pipeline("waiting")
+    aws.calls.clear()
+    pipeline.submit("batch")
+    assert len(sent()) == 4  # the bundle, and the steps of each job
+    aws.calls.clear()
+    pipeline.submit("batch")
+    assert sent() == []
+
+
 def test_definitions_are_few_and_used_again_by_later_runs(aws: Emulator, place: Place) -> None:
     def registered() -> set[str]:
         pages = aws.client("batch").get_paginator("describe_job_definitions").paginate()

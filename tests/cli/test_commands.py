@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import pickle
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from flowyml_aws import Run
-from flowyml_aws.connect import find_run
 from tests.cli.conftest import Cli
 from tests.support.places import Place, eventually
 
@@ -60,11 +56,11 @@ def test_run_with_json_prints_one_document_whatever_the_file_prints(place: Place
 
 
 def test_a_failed_run_exits_with_1_and_the_users_traceback(place: Place, cli: Cli) -> None:
-    answer = cli("run", str(place.write("branches:pipeline".partition(":")[0])), "-c", trace(place))
+    answer = cli("run", str(place.write("branches")), "-c", trace(place))
     assert answer.code == 1
     assert 'raise ValueError(f"no luck with {clean} – ü")' in answer.err
     assert "branches.py" in answer.err
-    assert "its log: flowyml-aws logs every-way-" in answer.err
+    assert "flowyml-aws logs every-way-" in answer.err
     run_id = next(iter(Path(".flowyml/runs").iterdir())).name
     status = cli("status", run_id)
     assert status.code == 0
@@ -93,7 +89,7 @@ def test_a_detached_run_goes_on_without_the_command(place: Place, cli: Cli) -> N
     )
     assert code == 0, err
     run_id, hint = out.splitlines()
-    assert hint == f"follow it with: flowyml-aws attach {run_id}"
+    assert hint.endswith(f"flowyml-aws attach {run_id}")
     Path(f"{place.trace}.go").touch()
     eventually(lambda: cli("status", run_id, "--json").facts["ended_at"], "the end")
     assert cli("get", run_id, "d").out == "it is 42\n"
@@ -101,13 +97,13 @@ def test_a_detached_run_goes_on_without_the_command(place: Place, cli: Cli) -> N
 
 
 def test_a_run_that_is_detached_from_another_folder_goes_on(
-    place: Place, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Place, cli: Cli, tmp_path: Path
 ) -> None:
     file = place.write("waiting")
     Path(f"{place.trace}.go").touch()
-    monkeypatch.chdir(tmp_path)
-    run_id = cli("run", str(file), "-c", trace(place), "--detach", "--json").facts["run_id"]
-    monkeypatch.chdir(place.folder)
+    elsewhere = Place("local", tmp_path / "elsewhere")
+    _, out, _ = elsewhere.command("run", str(file), "-c", trace(place), "--detach", "--json")
+    run_id = json.loads(out)["run_id"]
     eventually(lambda: cli("status", run_id, "--json").facts["ended_at"], "the end")
     assert cli("get", run_id, "d").out == "it is 42\n"
 
@@ -210,7 +206,6 @@ def test_cancel_ends_a_run(place: Place, cli: Cli) -> None:
     assert (answer.code, answer.out) == (0, f"{run.id}: cancelled\n")
     assert cli("cancel", run.id, "--json").facts["state"] == "cancelled"
     assert cli("attach", run.id).code == 1
-    assert "wait" not in place.ran() or place.ran() == ["begin", "wait"]
 
 
 def test_get_prints_text_json_and_paths(run_id: str, cli: Cli) -> None:
@@ -274,8 +269,4 @@ def test_a_status_is_told_while_the_run_goes_on(place: Place, cli: Cli) -> None:
     facts = cli("status", run.id, "--json").facts
     assert (facts["state"], facts["ended_at"]) == ("running", None)
     assert [job["state"] for job in facts["jobs"]] == ["running", "waiting", "waiting"]
-    assert facts["created_at"] <= time.time()
-    assert find_run(run.id).record.client
-    assert Run.attach(run.id).plan.jobs[0].steps == ("begin", "wait")
     run.cancel()
-    assert sys.executable

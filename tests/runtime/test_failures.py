@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,13 +12,14 @@ import pytest
 
 from flowyml_aws import step
 from flowyml_aws.artifacts.content import Content
+from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.failures import describe_step_failure
 from flowyml_aws.runtime.interruption import Interruption
 from flowyml_aws.runtime.job import run_job
 from flowyml_aws.runtime.result import StepFailure, StepState
-from tests.runtime.harness import WrittenRun
+from tests.runtime.harness import RUN, WrittenRun
 
 
 def caught(body: Callable[[], Any], *roots: Path) -> StepFailure:
@@ -278,13 +278,14 @@ def test_a_result_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
         run_job(attempt, tmp_path / "job", Interruption(), 1.0)
 
 
-def test_a_runner_that_cannot_write_anything_does_not_look_like_success(tmp_path: Path) -> None:
-    @step
-    def removes_the_store() -> None:
-        shutil.rmtree(tmp_path / "store")
-        (tmp_path / "store").touch()  # a file where the store was
+def test_a_job_that_cannot_commit_does_not_look_like_success(tmp_path: Path) -> None:
+    @step(outputs=["n"])
+    def blocks() -> int:
+        result.mkdir(parents=True)
+        return 1
 
-    ended = WrittenRun(tmp_path, removes_the_store).run()
+    result = tmp_path / "store" / RunLayout(RUN).result("blocks")
+    ended = WrittenRun(tmp_path, blocks).run()
     assert ended.code == 11
     assert "the job failed without a result" in ended.log
-    assert "Can't write to the store" in ended.log
+    assert f"The result can't be written to {result.as_uri()}" in ended.log

@@ -163,11 +163,18 @@ class UnitReader:
 
         def make() -> Unit:
             unit = _Draft(self, label)
-            if not unit.holds(value) and home is not None:
-                # What cannot be told by its value is told by how it was made.
-                name, place = home
-                if (source := bindings_source(place.names, name)) is not None:
-                    unit.says(source.content, source.references, place)
+            if unit.holds(value) or home is None:
+                return unit.made()
+            # What its value does not tell, a lock or a connection, is told by how it was made.
+            name, place = home
+            source = bindings_source(place.names, name)
+            if source is None:
+                return unit.made()
+            if users_code(type(value)) is None:
+                # What a connection holds comes and goes: sockets, credentials for an hour.
+                unit = _Draft(self, label)
+                unit.holds(type(value))
+            unit.says(source.content, source.references, place)
             return unit.made()
 
         return self._later(key, make)

@@ -68,10 +68,11 @@ def _stands_under_its_name(value: FunctionType) -> bool:
 
 def _bound_name(value: MethodType | BuiltinFunctionType) -> str | None:
     """The name of a method that an installed module offers as a function: `random.random`."""
+    name = getattr(value, "__name__", "")
     for home in (value.__module__, type(value.__self__).__module__):
-        found = getattr(sys.modules.get(home), value.__name__, None) if home else None
+        found = getattr(sys.modules.get(home), name, None) if home else None
         if type(found) is type(value) and found == value and not is_users_module(home):
-            return f"{_public(home)}.{value.__name__}"
+            return f"{_public(home)}.{name}"
     return None
 
 

@@ -1,0 +1,253 @@
+"""Mistakes are told as what, why and fix before anything is submitted, with their exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Answer, Cli
+from tests.support.places import Place
+from tests.support.refusing import refusing
+
+MISTAKE, REFUSED = 2, 3
+
+GOOD = """
+from flowyml_aws import Pipeline, step
+
+@step
+def one():
+    return 1
+
+pipeline = Pipeline("good").add_step(one)
+"""
+
+
+def told(answer: Answer, code: int, *texts: str) -> None:
+    """The command ended with this code and told these texts, in this form."""
+    assert answer.code == code, answer.err
+    assert answer.err.startswith("error: ")
+    assert "\n  why: " in answer.err and "\n  fix: " in answer.err
+    assert "Traceback" not in answer.err
+    for text in texts:
+        assert text in answer.err
+
+
+@pytest.fixture
+def file(place: Place) -> str:
+    Path("good.py").write_text(GOOD)
+    return "good.py"
+
+
+def written(text: str, name: str = "bad.py") -> str:
+    Path(name).write_text(text)
+    return name
+
+
+def test_a_missing_file(place: Place, cli: Cli) -> None:
+    told(cli("run", "none.py"), MISTAKE, "none.py is no Python file", "it does not exist")
+
+
+def test_a_file_that_is_no_python(place: Place, cli: Cli) -> None:
+    told(cli("run", "pyproject.toml"), MISTAKE, "a pipeline is read from a .py file")
+
+
+def test_a_syntax_error(place: Place, cli: Cli) -> None:
+    answer = cli("run", written("x = 1\ndef broken(:\n"))
+    told(answer, MISTAKE, "bad.py does not import", "line 2: SyntaxError")
+
+
+def test_an_error_while_the_file_is_imported(place: Place, cli: Cli) -> None:
+    answer = cli("plan", written("import os\n\nraise RuntimeError('no data')\n"))
+    told(answer, MISTAKE, "bad.py does not import", "line 3: RuntimeError: no data")
+
+
+def test_a_module_that_is_not_there(place: Place, cli: Cli) -> None:
+    answer = cli("package", written("import no_such_module\n"))
+    told(answer, MISTAKE, "line 1: ModuleNotFoundError: No module named 'no_such_module'")
+
+
+def test_a_file_that_runs_its_pipeline_when_imported(place: Place, cli: Cli) -> None:
+    answer = cli("run", written(GOOD + "pipeline.run()\n"))
+    told(answer, MISTAKE, "runs a pipeline while it is imported", "__main__")
+    assert not Path(".flowyml").exists()
+
+
+def test_a_file_that_exits_when_imported(place: Place, cli: Cli) -> None:
+    told(cli("run", written("raise SystemExit(0)")), MISTAKE, "line 1: SystemExit: 0")
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("my-pipeline.py", "which is no name"), ("json.py", "of Python itself")]
+)
+def test_a_file_that_no_job_could_import(place: Place, cli: Cli, name: str, why: str) -> None:
+    told(cli("run", written(GOOD, name)), MISTAKE, "can't be imported under its name", why)
+
+
+def test_no_pipeline_in_the_file(place: Place, cli: Cli) -> None:
+    told(cli("run", written("x = 1\n")), MISTAKE, "bad.py has no pipeline", "Pipeline(…)")
+
+
+def test_two_pipelines_in_the_file(place: Place, cli: Cli) -> None:
+    answer = cli("run", written(GOOD + "other = Pipeline('other')\n"))
+    told(answer, MISTAKE, "bad.py has 2 pipelines", "they are pipeline, other", "bad.py:pipeline")
+
+
+def test_one_pipeline_under_two_names_is_one(place: Place, cli: Cli) -> None:
+    assert cli("plan", written(GOOD + "same = pipeline\n"), "--backend", "local").code == 0
+
+
+def test_a_name_that_is_no_pipeline(place: Place, cli: Cli, file: str) -> None:
+    told(cli("run", f"{file}:pipe"), MISTAKE, "no pipeline 'pipe'", "its pipelines are pipeline")
+
+
+def test_a_function_that_fails_to_make_a_pipeline(place: Place, cli: Cli) -> None:
+    answer = cli("run", written("def make():\n    return 1 / 0\n") + ":make")
+    told(answer, MISTAKE, "bad.py fails in make()", "line 2: ZeroDivisionError")
+
+
+def test_an_unknown_backend(place: Place, cli: Cli, file: str) -> None:
+    for command in ("run", "plan"):
+        told(cli(command, file, "--backend", "batsh"), MISTAKE, "'batsh'", "local or batch")
+
+
+@pytest.mark.parametrize("pair", ["epochs", "=3", "not a name=3"])
+def test_a_bad_parameter(place: Place, cli: Cli, file: str, pair: str) -> None:
+    told(cli("run", file, "--context", pair), MISTAKE, f"{pair!r} is no parameter", "NAME=VALUE")
+
+
+def test_mistakes_of_the_pipeline_come_all_at_once(place: Place, cli: Cli) -> None:
+    answer = cli(
+        "run",
+        written(
+            GOOD
+            + "@step(inputs=['nothing'], resources={'memory': '3 apples'})\n"
+            + "def two(nothing):\n    return 2\n"
+            + "pipeline.add_step(two)\n"
+        ),
+    )
+    told(answer, MISTAKE, "2 problems found, nothing was submitted", "'nothing'", "3 apples")
+    assert not Path(".flowyml").exists()
+
+
+@pytest.mark.parametrize(
+    "command", [["status"], ["attach"], ["logs"], ["cancel"], ["get", "--json"]]
+)
+def test_an_unknown_run(place: Place, cli: Cli, file: str, command: list[str]) -> None:
+    assert cli("run", file).code == 0
+    words = [*command, "nobody-20261122-150531-3f9a1c"]
+    if command[0] == "get":
+        words.append("asset")
+    told(cli(*words), MISTAKE, "No run 'nobody-", f"{Path.cwd()}/.flowyml", "flowyml-aws runs")
+
+
+@pytest.mark.parametrize("run_id", ["../../etc", "a/b", ".", ""])
+def test_a_run_id_that_is_none(place: Place, cli: Cli, file: str, run_id: str) -> None:
+    assert cli("run", file).code == 0
+    answer = cli("status", run_id)
+    told(answer, MISTAKE, repr(run_id))
+
+
+def test_a_run_where_no_store_is(place: Place, cli: Cli) -> None:
+    told(cli("status", "a-20261122-150531-3f9a1c"), MISTAKE, "no store is set up")
+
+
+def test_an_unknown_job_and_an_unknown_asset(place: Place, cli: Cli, file: str) -> None:
+    run_id = cli("run", file, "--json").facts["run_id"]
+    told(cli("logs", run_id, "two"), MISTAKE, "has no job 'two'", "its jobs are one")
+    told(cli("get", run_id, "two"), MISTAKE, "no output 'two'", "stored are one")
+    told(cli("get", run_id, "two", "--json"), MISTAKE, "no output 'two'")
+
+
+def test_an_unknown_setting(place: Place, cli: Cli, file: str) -> None:
+    Path("flowyml-aws.toml").write_text('stores = "s3://bucket/prefix"\n')
+    answer = cli("run", file)
+    told(answer, MISTAKE, "Unknown setting 'stores'", "flowyml-aws.toml", "did you mean 'store'?")
+
+
+def test_an_unknown_option_is_told_by_the_command_line_itself(place: Place, cli: Cli) -> None:
+    answer = cli("run", "good.py", "--bakend", "local")
+    assert answer.code == 2
+    assert "--bakend" in answer.err
+
+
+class TestWithAnAccount:
+    """What only an account can tell."""
+
+    pytestmark = pytest.mark.integration
+
+    @pytest.fixture
+    def account(
+        self, place: Place, emulator_settings: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> Iterator[pytest.MonkeyPatch]:
+        for name, value in emulator_settings.items():
+            monkeypatch.setenv(name, value)
+        # Else botocore asks every source of credentials there is, one by one.
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+        yield monkeypatch
+
+    def refused(self, cli: Cli, file: str, code: int, *texts: str) -> None:
+        told_all = cli("run", file, "--backend", "batch")
+        assert told_all.code == code, told_all.err
+        for text in (*texts, "nothing was submitted", "  why: ", "  fix: "):
+            assert text in told_all.err
+        assert "Traceback" not in told_all.err
+
+    def test_missing_settings_are_told_all_at_once(
+        self, account: pytest.MonkeyPatch, cli: Cli, file: str
+    ) -> None:
+        account.delenv("FLOWYML_AWS_STORE")
+        account.delenv("FLOWYML_AWS_IMAGE")
+        texts = ("`store` is missing", "`image` is missing", "2 problems", "flowyml-aws emulate")
+        self.refused(cli, file, MISTAKE, *texts)
+
+    def test_an_unknown_queue(self, account: pytest.MonkeyPatch, cli: Cli, file: str) -> None:
+        account.setenv("FLOWYML_AWS_QUEUES", "cpu,gpu_t4")
+        texts = ("1 problem", "Queue 'gpu_t4' does not exist", "did you mean 'gpu-t4'?")
+        self.refused(cli, file, MISTAKE, *texts)
+
+    def test_a_missing_bucket(self, account: pytest.MonkeyPatch, cli: Cli, file: str) -> None:
+        account.setenv("FLOWYML_AWS_STORE", "s3://no-such-bucket/prefix")
+        texts = ("1 problem", "Bucket 'no-such-bucket' does not exist")
+        self.refused(cli, file, MISTAKE, *texts)
+
+    def test_a_denied_bucket(self, account: pytest.MonkeyPatch, cli: Cli, file: str) -> None:
+        with refusing(403, "AccessDenied", "Access Denied") as endpoint:
+            account.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+            self.refused(cli, file, REFUSED, "1 problem", "is denied", "s3:PutObject")
+
+    def test_missing_credentials(self, account: pytest.MonkeyPatch, cli: Cli, file: str) -> None:
+        account.delenv("AWS_ACCESS_KEY_ID")
+        account.delenv("AWS_SECRET_ACCESS_KEY")
+        texts = ("1 problem", "Unable to locate credentials", "aws configure")
+        self.refused(cli, file, REFUSED, *texts)
+
+    def test_expired_credentials(self, account: pytest.MonkeyPatch, cli: Cli, file: str) -> None:
+        with refusing(403, "ExpiredToken", "The security token is expired") as endpoint:
+            account.setenv("AWS_ENDPOINT_URL_STS", endpoint)
+            texts = ("1 problem", "the credentials have expired", "aws sso login")
+            self.refused(cli, file, REFUSED, *texts)
+
+    def test_everything_that_is_wrong_is_told_at_once(
+        self, account: pytest.MonkeyPatch, cli: Cli
+    ) -> None:
+        account.setenv("FLOWYML_AWS_STORE", "s3://no-such-bucket/prefix")
+        account.setenv("FLOWYML_AWS_QUEUES", "gpu_t4")
+        bad = GOOD + "@step\ndef two(learning_rate):\n    return 2\npipeline.add_step(two)\n"
+        texts = ("3 problems", "no-such-bucket", "gpu_t4", "learning_rate")
+        self.refused(cli, written(bad), MISTAKE, *texts)
+
+    def test_no_region(self, account: pytest.MonkeyPatch, cli: Cli, file: str) -> None:
+        account.delenv("AWS_DEFAULT_REGION")
+        self.refused(cli, file, REFUSED, "1 problem", "You must specify a region", "AWS_REGION")
+
+    def test_a_store_that_denies_to_list_runs(
+        self, account: pytest.MonkeyPatch, cli: Cli, file: str
+    ) -> None:
+        with refusing(403, "AccessDenied", "Access Denied") as endpoint:
+            account.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+            told(cli("runs"), REFUSED, "s3:ListBucket")
+            told(cli("status", "a-20261122-150531-3f9a1c"), REFUSED, "s3:GetObject")

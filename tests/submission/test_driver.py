@@ -1,0 +1,270 @@
+"""Decisions of the driver, on what a backend says; tests/contracts drives real backends."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from flowyml_aws.artifacts.layout import RunLayout
+from flowyml_aws.core.errors import AwsRefusedError
+from flowyml_aws.local.directory import DirectoryArtifactStore
+from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
+from flowyml_aws.runtime.result import (
+    AttemptEvents,
+    JobResult,
+    StepFailure,
+    StepReport,
+    StepState,
+)
+from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
+from flowyml_aws.submission.driver import RunDriver
+from flowyml_aws.submission.record import RunState, read_outcome
+from tests.support.plans import a_job, a_plan, a_record
+
+LOST, RUNNING = JobStatus(JobState.LOST, 1), JobStatus(JobState.RUNNING, 1)
+SUCCEEDED = JobStatus(JobState.SUCCEEDED, 1)
+CHAIN = a_plan(a_job("a"), a_job("b", after=["a"]), a_job("c", after=["b"]))
+
+
+@dataclass
+class ScriptedBackend:
+    """Says what a test lets it say, and notes what it is told."""
+
+    says: dict[str, JobStatus] = field(default_factory=dict)
+    submitted: list[tuple[list[str], set[str]]] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
+    asked: int = 0
+
+    def submit(self, jobs: Sequence[PlannedJob], succeeded: Collection[str]) -> None:
+        self.submitted.append(([job.name for job in jobs], set(succeeded)))
+
+    def statuses(self) -> Mapping[str, JobStatus]:
+        self.asked += 1
+        return dict(self.says)
+
+    def logs(self, job: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
+        return [], None
+
+    def cancel(self, jobs: Sequence[PlannedJob]) -> None:
+        self.cancelled += [job.name for job in jobs]
+
+    def release(self) -> None: ...
+
+    def pause(self) -> None: ...
+
+
+class Stage:
+    """A run in a directory with a scripted backend."""
+
+    def __init__(self, folder: Path, plan: ExecutionPlan = CHAIN) -> None:
+        self.store = DirectoryArtifactStore(folder)
+        self.backend = ScriptedBackend()
+        self.plan = plan
+        self.record = a_record(plan)
+        self.layout = RunLayout(self.record.run_id)
+
+    def driver(self) -> RunDriver:
+        return RunDriver(self.store, self.record, self.plan, self.backend, clock=lambda: 100.0)
+
+    def commit(
+        self, job: str, state: str = "succeeded", failure: StepFailure | None = None
+    ) -> None:
+        step = StepReport(name=job, state=StepState(state), failure=failure)
+        result = JobResult(
+            run_id=self.record.run_id,
+            job=job,
+            attempt=1,
+            state="succeeded" if state == "succeeded" else "failed",
+            started_at=10.0,
+            ended_at=20.0,
+            steps=(step,),
+            assets={},
+            skipped=(),
+        )
+        self.store.put(self.layout.result(job), result.to_json())
+
+    def tell(self, job: str, *steps: StepReport, attempt: int = 1) -> None:
+        events = AttemptEvents(attempt=attempt, steps=steps)
+        self.store.put(self.layout.attempt(job, attempt, "events.json"), events.to_json())
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path / "store")
+
+
+def states(driver: RunDriver) -> list[JobState]:
+    return [view.state for view in driver.status().jobs]
+
+
+def test_what_the_backend_does_not_hold_is_offered_with_what_succeeded(stage: Stage) -> None:
+    stage.commit("a")
+    stage.driver().advance()
+    assert stage.backend.submitted == [(["b", "c"], {"a"})]
+
+
+def test_a_lost_job_is_offered_again_and_told_as_waiting(stage: Stage) -> None:
+    stage.backend.says = {"a": LOST, "b": JobStatus(JobState.WAITING)}
+    status = stage.driver().advance()
+    assert stage.backend.submitted == [(["a", "c"], set())]
+    assert status.jobs[0].state is JobState.WAITING
+
+
+def test_looking_submits_nothing(stage: Stage) -> None:
+    stage.driver().status()
+    assert stage.backend.submitted == []
+
+
+def test_only_a_result_proves_that_a_job_succeeded(stage: Stage) -> None:
+    stage.backend.says = {"a": SUCCEEDED}
+    view = stage.driver().status().jobs[0]
+    assert view.state is JobState.FAILED
+    assert view.reason is not None and "left no result" in view.reason
+
+
+def test_a_result_counts_whatever_the_backend_says(stage: Stage) -> None:
+    stage.backend.says = {"a": JobStatus(JobState.FAILED, 1, "host lost"), "b": RUNNING}
+    stage.commit("a")
+    assert states(stage.driver())[:2] == [JobState.SUCCEEDED, JobState.RUNNING]
+
+
+def test_a_result_that_comes_while_the_driver_looks_is_seen_in_that_round(stage: Stage) -> None:
+    driver = stage.driver()
+    stage.backend.says = {"a": RUNNING}
+    assert states(driver)[0] is JobState.RUNNING
+    stage.commit("a")
+    stage.backend.says = {"a": SUCCEEDED}
+    assert states(driver)[0] is JobState.SUCCEEDED
+
+
+def test_behind_a_failed_job_nothing_starts_and_each_says_why(stage: Stage) -> None:
+    stage.commit("a", "failed")
+    status = stage.driver().advance()
+    assert [view.state for view in status.jobs] == [
+        JobState.FAILED,
+        JobState.BLOCKED,
+        JobState.BLOCKED,
+    ]
+    assert [view.reason for view in status.jobs[1:]] == ["a did not succeed", "b did not succeed"]
+    assert (status.state, stage.backend.submitted) == (RunState.FAILED, [])
+
+
+def test_a_run_that_the_store_tells_whole_needs_no_backend(stage: Stage) -> None:
+    for job in "abc":
+        stage.commit(job)
+    assert stage.driver().status().state is RunState.SUCCEEDED
+    assert stage.backend.asked == 0
+
+
+def test_a_failed_step_is_the_jobs_reason(stage: Stage) -> None:
+    failure = StepFailure(kind="ValueError", message="no luck", traceback="…")
+    stage.commit("a", "failed", failure)
+    assert stage.driver().status().jobs[0].reason == "step 'a': ValueError: no luck"
+
+
+def test_a_job_that_ends_without_a_word_fails_at_the_step_it_was_at(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, a_plan(a_job("a", steps=("one", "two", "three"))))
+    stage.backend.says = {"a": JobStatus(JobState.FAILED, 2, "out of memory")}
+    done = StepReport(name="one", state=StepState.SUCCEEDED)
+    at_it = StepReport(name="two", state=StepState.RUNNING, started_at=5.0)
+    stage.tell("a", done, at_it, StepReport(name="three"), attempt=2)
+    steps = stage.driver().status().steps
+    assert [step.state for step in steps.values()] == [
+        StepState.SUCCEEDED,
+        StepState.FAILED,
+        StepState.WAITING,
+    ]
+    assert steps["two"].failure is not None and steps["two"].failure.message == "out of memory"
+
+
+def test_a_child_that_seems_to_end_before_its_parent_is_asked_for_again(stage: Stage) -> None:
+    driver = stage.driver()
+    # The parent was asked for a moment earlier, in another call.
+    stage.backend.says = {"a": RUNNING, "b": JobStatus(JobState.FAILED, 0, "Dependent Job failed")}
+    assert states(driver) == [JobState.RUNNING, JobState.WAITING, JobState.WAITING]
+    stage.commit("a", "failed")
+    stage.backend.says["a"] = JobStatus(JobState.FAILED, 1)
+    assert states(driver) == [JobState.FAILED, JobState.BLOCKED, JobState.BLOCKED]
+
+
+def test_cancel_ends_what_goes_on_the_last_ones_first(stage: Stage) -> None:
+    stage.commit("a")
+    stage.backend.says = {"b": RUNNING, "c": JobStatus(JobState.WAITING)}
+    stage.driver().cancel()
+    assert stage.backend.cancelled == ["c", "b"]
+
+
+def test_what_a_cancel_ended_is_cancelled_and_so_is_what_waits_for_it(stage: Stage) -> None:
+    stage.commit("a")
+    stage.backend.says = {"b": RUNNING, "c": JobStatus(JobState.WAITING)}
+    driver = stage.driver()
+    driver.cancel()
+    # The end of the last job is not told yet.
+    stage.backend.says["b"] = JobStatus(JobState.FAILED, 1, "terminated")
+    status = driver.status()
+    assert [view.state for view in status.jobs] == [
+        JobState.SUCCEEDED,
+        JobState.CANCELLED,
+        JobState.CANCELLED,
+    ]
+    assert status.state is RunState.CANCELLED
+
+
+def test_a_result_that_came_before_the_cancel_counts(stage: Stage) -> None:
+    driver = stage.driver()
+    stage.backend.says = {"a": RUNNING}
+    driver.cancel()
+    stage.commit("a")
+    stage.backend.says = {"a": SUCCEEDED}
+    assert states(driver) == [JobState.SUCCEEDED, JobState.CANCELLED, JobState.CANCELLED]
+
+
+def test_jobs_that_were_submitted_while_somebody_cancelled_are_cancelled(stage: Stage) -> None:
+    class CancelledMeanwhile(ScriptedBackend):
+        def submit(self, jobs: Sequence[PlannedJob], succeeded: Collection[str]) -> None:
+            stage.store.create(stage.layout.cancellation, b"{}")
+
+    stage.backend = CancelledMeanwhile()
+    stage.driver().advance()
+    assert stage.backend.cancelled == ["a", "b", "c"]
+
+
+def test_a_cancelled_run_starts_nothing(stage: Stage) -> None:
+    stage.driver().cancel()
+    status = stage.driver().advance()
+    assert (status.state, stage.backend.submitted) == (RunState.CANCELLED, [])
+
+
+def test_a_run_that_has_ended_cannot_be_cancelled(stage: Stage) -> None:
+    stage.commit("a", "failed")
+    stage.driver().cancel()
+    assert stage.driver().status().state is RunState.FAILED
+    assert stage.backend.cancelled == []
+
+
+def test_the_end_is_written_once_with_the_time_of_the_last_result(stage: Stage) -> None:
+    for job in "abc":
+        stage.commit(job)
+    assert stage.driver().status().ended_at == 20.0
+    outcome = read_outcome(stage.store, stage.record.run_id)
+    assert outcome is not None
+    assert (outcome.state, outcome.ended_at) == (RunState.SUCCEEDED, 20.0)
+
+
+def test_where_no_result_tells_the_end_it_is_when_somebody_saw_it(stage: Stage) -> None:
+    stage.commit("a")
+    stage.backend.says = {"b": JobStatus(JobState.FAILED, 1)}
+    assert stage.driver().status().ended_at == 100.0
+
+
+def test_a_backend_that_cannot_tell_is_an_error(stage: Stage) -> None:
+    class Denied(ScriptedBackend):
+        def statuses(self) -> Mapping[str, JobStatus]:
+            raise AwsRefusedError("denied", "no", "ask")
+
+    stage.backend = Denied()
+    with pytest.raises(AwsRefusedError):
+        stage.driver().advance()

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from flowyml_aws import Pipeline, step
+from flowyml_aws.artifacts.content import Content
+from flowyml_aws.artifacts.layout import RunLayout, bundle_key, payload_key
+from flowyml_aws.artifacts.values import save_value
+from flowyml_aws.core.errors import RunNotFoundError, SettingsError
+from flowyml_aws.core.graph import StepGraph, read_graph
+from flowyml_aws.core.step_grouping import group_steps
+from flowyml_aws.local.directory import DirectoryArtifactStore
+from flowyml_aws.packaging.bundle import SourceBundle
+from flowyml_aws.packaging.payload import StepPayload
+from flowyml_aws.packaging.project import Project
+from flowyml_aws.planning.catalog import load_catalog
+from flowyml_aws.planning.make import make_plan
+from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.runtime.spec import JobSpec
+from flowyml_aws.submission.package import RunPackage, job_specs, write_run
+from flowyml_aws.submission.record import read_plan, read_record
+
+RUN = "p-20261122-150531-3f9a1c"
+
+
+@step(outputs=["raw", "extra"], execution_group="prepare", retry=2, retry_delay=3)
+def load(given: int) -> tuple[int, int]:
+    return given, 0
+
+
+@step(inputs=["raw"], outputs=["clean"], execution_group="prepare", timeout=5)
+def clean(raw: int) -> int:
+    return raw
+
+
+@step(inputs=["clean", "given"], outputs=["model"])
+def train(clean: int, given: int) -> int:
+    return clean + given
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DirectoryArtifactStore:
+    return DirectoryArtifactStore(tmp_path / "store")
+
+
+@pytest.fixture
+def planned() -> tuple[ExecutionPlan, StepGraph]:
+    steps = Pipeline("p").add_steps([load, clean, train]).steps
+    graph, problems = read_graph(steps, ["given"])
+    assert graph is not None and not problems
+    groups = group_steps(graph.steps)
+    return make_plan("p", "local", graph, groups, (), load_catalog()), graph
+
+
+@pytest.fixture
+def package(
+    store: DirectoryArtifactStore, planned: tuple[ExecutionPlan, StepGraph], tmp_path: Path
+) -> RunPackage:
+    data = b"packed files"
+    plan, _ = planned
+    return RunPackage(
+        project=Project(tmp_path, tmp_path / "notebooks", (tmp_path / "lib",)),
+        bundle=SourceBundle(data, hashlib.sha256(data).hexdigest(), 100, 1, ()),
+        payloads={job.name: StepPayload(job.name.encode()) for job in plan.jobs},
+        given={"given": save_value(store, "given", 5)},
+    )
+
+
+def specs_of(
+    planned: tuple[ExecutionPlan, StepGraph], package: RunPackage, store: DirectoryArtifactStore
+) -> dict[str, JobSpec]:
+    plan, graph = planned
+    return job_specs(plan, graph, package, RUN, store.uri)
+
+
+def test_a_spec_has_the_steps_of_its_job_in_running_order(
+    planned: tuple[ExecutionPlan, StepGraph], package: RunPackage, store: DirectoryArtifactStore
+) -> None:
+    specs = specs_of(planned, package, store)
+    assert list(specs) == ["prepare", "train"]
+    first, second = specs["prepare"].steps
+    assert (first.name, first.outputs, first.retry, first.retry_delay_s) == (
+        "load",
+        ("raw", "extra"),
+        2,
+        3,
+    )
+    assert (second.name, second.reads, second.timeout_s) == ("clean", ("raw",), 5)
+
+
+def test_a_spec_says_where_assets_from_outside_the_job_come_from(
+    planned: tuple[ExecutionPlan, StepGraph], package: RunPackage, store: DirectoryArtifactStore
+) -> None:
+    assets = specs_of(planned, package, store)["train"].assets
+    assert assets["clean"].job == "prepare" and assets["clean"].ref is None
+    assert assets["given"].job is None and assets["given"].ref == package.given["given"]
+
+
+def test_only_what_others_read_or_nobody_reads_is_stored(
+    planned: tuple[ExecutionPlan, StepGraph], package: RunPackage, store: DirectoryArtifactStore
+) -> None:
+    stored = {
+        s.name: s.stored for spec in specs_of(planned, package, store).values() for s in spec.steps
+    }
+    assert stored == {"load": ("extra",), "clean": ("clean",), "train": ("model",)}
+
+
+def test_with_a_bundle_paths_are_relative_to_it(
+    planned: tuple[ExecutionPlan, StepGraph], package: RunPackage, store: DirectoryArtifactStore
+) -> None:
+    code = specs_of(planned, package, store)["train"].code
+    assert code.bundle is not None and package.bundle is not None
+    assert code.bundle.sha256 == package.bundle.sha256
+    assert "lib" in code.paths and code.folder == "notebooks"
+
+
+def test_a_written_run_is_found_with_all_that_its_jobs_read(
+    planned: tuple[ExecutionPlan, StepGraph], package: RunPackage, store: DirectoryArtifactStore
+) -> None:
+    plan, _ = planned
+    specs = specs_of(planned, package, store)
+    record = write_run(store, plan, package, specs, RUN, now=5.0)
+    assert read_record(store, RUN) == record
+    assert read_plan(store, RUN) == plan
+    assert package.bundle is not None
+    assert store.get(bundle_key(package.bundle.sha256)) == package.bundle.data
+    for job, payload in package.payloads.items():
+        assert store.get(payload_key(payload.sha256)) == payload.data
+        spec = store.get(RunLayout(RUN).spec(job))
+        assert hashlib.sha256(spec).hexdigest() == record.specs[job]
+
+
+def test_a_run_that_could_not_be_written_whole_is_none(
+    planned: tuple[ExecutionPlan, StepGraph], package: RunPackage, tmp_path: Path
+) -> None:
+    class Full(DirectoryArtifactStore):
+        def upload(self, key: str, content: Content) -> None:
+            raise SettingsError("no space left", "the disk is full", "remove something")
+
+    store = Full(tmp_path / "full")
+    plan, graph = planned
+    specs = job_specs(plan, graph, package, RUN, store.uri)
+    with pytest.raises(SettingsError):
+        write_run(store, plan, package, specs, RUN, now=5.0)
+    with pytest.raises(RunNotFoundError):
+        read_record(store, RUN)

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flowyml_aws.connect import AwsPlace, LocalPlace, connect, find_run, plan_targets, stores
+from flowyml_aws.core.errors import AwsRefusedError, RunNotFoundError, SettingsError
+from flowyml_aws.settings import Settings
+from tests.support.places import Place
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    place = Place("local", tmp_path / "project")
+    with place.entered():
+        yield place
+
+
+@pytest.fixture
+def without_credentials(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+
+
+def test_a_backend_has_its_place(tmp_path: Path) -> None:
+    local = connect("local", Settings(local_store="runs"), tmp_path)
+    assert isinstance(local, LocalPlace)
+    assert local.store.uri == f"file://{tmp_path}/runs"
+    assert isinstance(connect("batch", Settings(), tmp_path), AwsPlace)
+
+
+def test_an_unknown_backend_is_an_error_that_names_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="local or batch"):
+        connect("sagemaker2", Settings(), tmp_path)
+
+
+def test_stores_are_those_that_are_set_up(tmp_path: Path) -> None:
+    assert stores(Settings(), tmp_path) == {}
+    (tmp_path / ".flowyml").mkdir()
+    settings = Settings(store="s3://bucket/prefix", region="us-east-1")
+    found = {backend: store.uri for backend, store in stores(settings, tmp_path).items()}
+    assert found == {"local": f"file://{tmp_path}/.flowyml", "batch": "s3://bucket/prefix"}
+
+
+def test_a_run_is_found_in_a_store_outside_the_project(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLOWYML_AWS_LOCAL_STORE", str(tmp_path / "elsewhere"))
+    run = place.pipeline("noisy").submit()
+    assert find_run(run.id).store.uri == f"file://{tmp_path}/elsewhere"
+    assert not Path(".flowyml").exists()
+    run.wait()
+
+
+def test_a_run_is_found_from_a_folder_of_the_project(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = place.pipeline("noisy").run(progress=False)
+    Path("inside/deep").mkdir(parents=True)
+    monkeypatch.chdir("inside/deep")
+    assert find_run(result.run_id).record.pipeline == "noisy"
+
+
+def test_a_run_that_is_nowhere_is_an_error_that_tells_where_it_was_looked_for(
+    place: Place,
+) -> None:
+    with pytest.raises(RunNotFoundError, match="no store is set up"):
+        find_run("x-20261122-150531-3f9a1c")
+    place.pipeline("noisy").run(progress=False)
+    with pytest.raises(RunNotFoundError, match=r"looked in file:///.*/\.flowyml"):
+        find_run("x-20261122-150531-3f9a1c")
+
+
+def test_a_plan_without_an_account_is_made_with_all_that_aws_offers(tmp_path: Path) -> None:
+    targets, note = plan_targets("batch", Settings(), tmp_path)
+    assert targets and "no account is set up" in note
+
+
+def test_on_this_machine_there_are_neither_problems_nor_targets(tmp_path: Path) -> None:
+    place = connect("local", Settings(), tmp_path)
+    assert (place.problems(), list(place.targets())) == ([], [])
+
+
+@pytest.mark.usefixtures("without_credentials")
+def test_without_credentials_the_only_problem_is_that() -> None:
+    place = AwsPlace(Settings(store="s3://bucket/prefix", image="image", region="us-east-1"))
+    (problem,) = place.problems()
+    assert isinstance(problem, AwsRefusedError)
+    with pytest.raises(AwsRefusedError) as caught:
+        place.targets()
+    assert str(caught.value) == str(problem)
+
+
+@pytest.mark.usefixtures("without_credentials")
+def test_missing_settings_come_beside_what_is_wrong_with_the_account() -> None:
+    problems = AwsPlace(Settings(region="us-east-1")).problems()
+    assert [problem.what for problem in problems[:2]] == [
+        "Setting `store` is missing",
+        "Setting `image` is missing",
+    ]
+    assert len(problems) == 3

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowyml_aws import Run
+from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.core.errors import ArtifactNotFoundError, RunNotFoundError
+from flowyml_aws.result import OutputNotFoundError, Outputs
+from flowyml_aws.runtime.result import StepState
+from flowyml_aws.submission.status import RunStatus
+from tests.support.places import Place
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, str]:
+    place = Place("local", tmp_path_factory.mktemp("kinds") / "project")
+    with place.entered():
+        return place, place.pipeline("kinds").run(progress=False).run_id
+
+
+@pytest.fixture
+def run(kinds: tuple[Place, str]) -> Iterator[Run]:
+    place, run_id = kinds
+    with place.entered():
+        yield Run.attach(run_id)
+
+
+def test_outputs_are_mappings_by_asset_and_by_step(run: Run) -> None:
+    outputs = run.outputs
+    assert {"text", "write", "low", "high", "split"} <= set(outputs)
+    assert outputs["write"] == outputs["text"] == "hello hello"
+    assert outputs["split"] == {"low": -2, "high": 2}
+    assert len(outputs) == len(list(outputs))
+
+
+def test_an_output_that_is_not_there_is_a_key_error_that_names_what_is(run: Run) -> None:
+    with pytest.raises(KeyError) as caught:
+        run.outputs["txt"]
+    assert isinstance(caught.value, OutputNotFoundError)
+    assert "text" in caught.value.why
+    assert run.outputs.get("txt", 5) == 5
+    assert "txt" not in run.outputs
+
+
+def test_a_value_is_loaded_once_and_only_when_it_is_asked_for() -> None:
+    loaded: list[str] = []
+
+    def load(asset: str) -> list[str]:
+        loaded.append(asset)
+        return [asset]
+
+    outputs = Outputs({"a": ("a",), "b": ("b",), "both": ("a", "b")}, load)
+    assert "a" in outputs and list(outputs) == ["a", "b", "both"] and loaded == []
+    assert outputs["a"] is outputs["a"]
+    assert loaded == ["a"]
+    assert outputs["both"] == {"a": ["a"], "b": ["b"]}
+    assert loaded == ["a", "b"]
+
+
+def test_a_value_that_was_removed_is_an_error_when_it_is_asked_for(place_of_kinds: Run) -> None:
+    run = place_of_kinds
+    (ref,) = run.refs("odd").values()
+    Path(ref.uri.removeprefix("file://")).unlink()
+    with pytest.raises(ArtifactNotFoundError, match="'odd'"):
+        run.outputs["odd"]
+    assert run.outputs["text"] == "hello hello"
+
+
+@pytest.fixture
+def place_of_kinds(tmp_path: Path) -> Iterator[Run]:
+    place = Place("local", tmp_path / "project")
+    with place.entered():
+        yield Run.attach(place.pipeline("kinds").run(progress=False).run_id)
+
+
+def test_refs_tell_where_values_are(run: Run) -> None:
+    refs = run.refs("split")
+    assert refs.keys() == {"low", "high"}
+    assert all(isinstance(ref, ArtifactRef) for ref in refs.values())
+
+
+def test_a_result_has_each_step_with_its_output_and_uri(run: Run) -> None:
+    result = run.result()
+    step = result.step_results["write"]
+    assert (step.success, step.error, step.output) == (True, None, "hello hello")
+    assert step.artifact_uri is not None and step.artifact_uri.startswith("file:///")
+    assert not step.cached and not step.skipped
+    assert result.duration_seconds > 0
+
+
+def test_a_result_as_dict_is_facts_without_values(run: Run) -> None:
+    facts = run.result().to_dict()
+    assert facts["run_id"] == run.id
+    assert facts["steps"]["write"]["error"] is None
+    assert "hello" not in repr(facts)
+
+
+def test_a_summary_names_state_and_steps(run: Run) -> None:
+    summary = run.result().summary()
+    assert "State: completed" in summary
+    assert "write: succeeded" in summary
+
+
+def test_watchers_see_every_look_until_the_end(tmp_path: Path) -> None:
+    place = Place("local", tmp_path / "project")
+    seen: list[RunStatus] = []
+    with place.entered():
+        result = place.pipeline("noisy").submit().wait(seen.append)
+    assert seen[-1] == result.status
+    assert {report.state for report in seen[-1].steps.values()} == {StepState.SUCCEEDED}
+
+
+def test_an_error_in_a_watcher_ends_what_was_started(tmp_path: Path) -> None:
+    place = Place("local", tmp_path / "project")
+
+    def stumble(_: Any) -> None:
+        raise RuntimeError("no terminal")
+
+    with place.entered():
+        run = place.pipeline("waiting").submit()
+        with pytest.raises(RuntimeError, match="no terminal"):
+            run.wait(stumble)
+        Path(f"{place.trace}.go").touch()
+        assert run.wait().success
+
+
+def test_attach_to_nothing_is_an_error(run: Run) -> None:
+    with pytest.raises(RunNotFoundError):
+        Run.attach("nobody-20261122-150531-3f9a1c")
