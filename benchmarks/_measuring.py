@@ -63,11 +63,17 @@ class Target:
 
 
 def cpu_seconds(call: Callable[[], object]) -> float:
-    """The processor time that a call takes; what other programs take meanwhile does not count."""
-    gc.collect()  # the garbage of what was measured before is not this call's
+    """The processor time that a call takes; what other programs take meanwhile does not count.
+
+    The garbage collector works on what the call makes, not on what lay in memory before.
+    """
+    gc.collect()
+    gc.freeze()
     started = time.process_time()
     call()
-    return time.process_time() - started
+    taken = time.process_time() - started
+    gc.unfreeze()
+    return taken
 
 
 def interleaved(measures: Mapping[str, Callable[[], float]], repetitions: int) -> dict[str, Times]:

@@ -110,12 +110,16 @@ class Pipeline:
         Raises:
             InvalidPipelineError: With every mistake found; nothing was submitted.
         """
-        from flowyml_aws.launch import launch
+        from flowyml_aws.launch import launch, problems_of_steps
         from flowyml_aws.run import Run
 
         inputs = dict(inputs or {})
         values = self.context.inherit(**(context or {})).to_dict()
-        graph, groups = self.build(inputs)._parts()
+        try:
+            graph, groups = self.build(inputs)._parts()
+        except InvalidPipelineError as error:
+            more = problems_of_steps(self.name, self.steps, values, inputs, backend)
+            raise InvalidPipelineError(self.name, [*error.problems, *more]) from None
         return Run(launch(self.name, graph, groups, values, inputs, backend))
 
     def run(

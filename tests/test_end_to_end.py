@@ -119,7 +119,7 @@ def check_everywhere(places: Sequence[Place], made: Sequence[Shape]) -> None:
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
-@given(made=shapes(steps=9, groups=3, reach=5))
+@given(made=shapes(steps=7, groups=3, reach=5))
 def test_any_small_pipeline_gives_the_same_everywhere(
     places: list[Place], made: list[Shape]
 ) -> None:

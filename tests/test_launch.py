@@ -93,6 +93,43 @@ def test_every_mistake_is_told_at_once_and_nothing_is_written(store: Path) -> No
     assert not store.exists()
 
 
+def test_mistakes_of_every_kind_are_told_in_one_report(store: Path) -> None:
+    pipeline = Pipeline("p").add_steps(
+        [
+            needs("quantity", memory="32Gb"),
+            needs("gpu", gpu={"gpu_type": "a1000", "count": 1}),
+            needs("greedy", gpu={"gpu_type": "a100", "count": 64}),
+            lacks(),
+            unpicklable(),
+            step(name="reader", inputs=["nowhere"])(lambda nowhere: None),
+            step(name="one", inputs=["b"], outputs=["a"])(lambda b: None),
+            step(name="other", inputs=["a"], outputs=["b"])(lambda a: None),
+        ]
+    )
+    told = problems(pipeline)
+    for part in (
+        "'32Gb'",
+        "'a1000'",
+        "'greedy'",
+        "lacks a value for 'rate'",
+        "variable 'lock' is a lock",
+        "'nowhere', which no step produces",
+        "one → other",
+    ):
+        assert sum(part in what for what in told) == 1, (part, told)
+    assert len(told) == 7
+    assert not store.exists()
+
+
+def test_a_wrong_include_is_told_with_the_other_mistakes(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLOWYML_AWS_INCLUDE", "missing")
+    told = problems(Pipeline("p").add_steps([unpicklable()]), backend="batch")
+    assert any("include='missing' does not exist" in what for what in told)
+    assert any("'lock'" in what for what in told)
+
+
 def test_each_job_that_cannot_travel_is_told(store: Path) -> None:
     locks = unpicklable()
     other = step(name="other")(locks.func)

@@ -151,7 +151,7 @@ def status(run_id: RunId, as_json: AsJson = False) -> None:
     console = Console()
     console.print(status_table(told, time.time()))
     for failure in failures(told):
-        console.print(failure)
+        console.print(failure, soft_wrap=True)
 
 
 @app.command()

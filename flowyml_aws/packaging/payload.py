@@ -9,12 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from flowyml_aws.core.step import Step
-from flowyml_aws.packaging.modules import laptop_only_modules
 from flowyml_aws.packaging.pickling import dump_code
 from flowyml_aws.packaging.unpicklable import explain_unpicklable
 from flowyml_aws.runtime.code import PackedSteps, Payload
 
-__all__ = ["StepPayload", "laptop_only_modules", "make_payload"]
+__all__ = ["StepPayload", "make_payload"]
 
 
 class StepPayload:

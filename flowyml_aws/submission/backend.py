@@ -81,7 +81,10 @@ class Backend(Protocol):
         """
 
     def logs(self, job: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
-        """Lines after a cursor (None: from the start), and the next cursor."""
+        """Lines after a cursor, and the next cursor.
+
+        None stands for the start of the newest attempt. A cursor goes on into later attempts.
+        """
 
     def cancel(self, jobs: Sequence[PlannedJob]) -> None:
         """End jobs, running or not."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import os
 import pickle
 import struct
@@ -149,3 +150,40 @@ def test_a_value_of_a_script_s_own_class_is_read_where_the_script_is_not(
     assert first.predict(2) == 6
     assert type(first) is type(second)
     assert first == second
+
+
+def test_a_class_that_is_known_already_stays_as_it_is() -> None:
+    class Counter:
+        made = 0
+
+    content = CODEC.encode(Counter())
+    Counter.made = 5
+    method = Counter.__init__
+    loaded = CODEC.decode(memoryview(b"".join(bytes(part) for part in content.parts())))
+    assert type(loaded) is Counter
+    assert (Counter.made, Counter.__init__) == (5, method)
+
+
+def test_a_class_that_is_not_known_comes_whole() -> None:
+    code = """
+import base64, sys
+from flowyml_aws.artifacts.codecs.pickles import PickleCodec
+value = PickleCodec().decode(memoryview(base64.b64decode(sys.stdin.read())))
+print(value.double(), type(value).scale)
+"""
+
+    class Scaled:
+        scale = 3
+
+        def double(self) -> int:
+            return 2 * self.scale
+
+    data = b"".join(bytes(part) for part in CODEC.encode(Scaled()).parts())
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=base64.b64encode(data).decode(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "6 3\n", done.stderr

@@ -175,7 +175,7 @@ def test_an_unknown_option_is_told_by_the_command_line_itself(place: Place, cli:
 class TestWithAnAccount:
     """What only an account can tell."""
 
-    pytestmark = pytest.mark.integration
+    pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("cli-emulated")]
 
     @pytest.fixture
     def account(

@@ -10,7 +10,12 @@ from tests.support.stores import bucket, moto_url, s3, store
 
 __all__ = ["bucket", "moto_url", "s3", "store"]
 
-BACKENDS = ["local", pytest.param("batch", marks=pytest.mark.integration)]
+BACKENDS = [
+    pytest.param("local", marks=pytest.mark.xdist_group("backend-local")),
+    pytest.param(
+        "batch", marks=[pytest.mark.integration, pytest.mark.xdist_group("backend-batch")]
+    ),
+]
 
 
 @pytest.fixture(params=BACKENDS)

@@ -18,6 +18,7 @@ import pytest
 import flowyml_aws
 from flowyml_aws import Context, ResourceRequirements, step
 from flowyml_aws.core.fingerprint import Fingerprinter, fingerprint, parts
+from tests.support.naming import named
 
 PIPELINE = '''
 from __future__ import annotations
@@ -450,7 +451,7 @@ def test_lambdas_in_one_line_are_told_apart() -> None:
         (dict, list),
         ([1].append, [2].append),
     ],
-    ids=repr,
+    ids=named,
 )
 def test_values_that_differ_have_different_fingerprints(one: Any, other: Any) -> None:
     assert of(holding(one)) == of(holding(one))
@@ -507,7 +508,7 @@ def test_a_name_that_nothing_defines_is_no_error() -> None:
 @pytest.mark.parametrize(
     "function",
     [doubling, Model(3), Model(3).fit, Model, functools.partial(doubling, 1), len, print, max],
-    ids=repr,
+    ids=named,
 )
 def test_anything_that_can_be_called_has_a_fingerprint(function: Any) -> None:
     assert len(of(function)) == 64

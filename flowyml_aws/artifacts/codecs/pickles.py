@@ -10,9 +10,12 @@ import io
 import pickle
 import struct
 from collections import ChainMap
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, NoReturn
 
 import cloudpickle
+from cloudpickle import cloudpickle as internals
 
 from flowyml_aws.artifacts.content import Content
 
@@ -72,7 +75,7 @@ class PickleCodec:
             buffers.append(data[start:end])
         if end != len(data):
             raise ValueError(f"its parts have {end} bytes together, the object has {len(data)}")
-        return pickle.loads(stream, buffers=buffers)
+        return _Unpickler(_Reader(stream), buffers=buffers).load()
 
 
 class _Chunks:
@@ -95,3 +98,51 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     dispatch_table: ClassVar[ChainMap[type, Any]] = ChainMap(
         {io.TextIOWrapper: _refuse_open_file}, cloudpickle.Pickler.dispatch_table
     )
+
+
+class _Reader:
+    """A view as the file that an unpickler reads, so that nothing is copied beforehand."""
+
+    def __init__(self, data: memoryview) -> None:
+        self._rest = data
+
+    def read(self, count: int) -> bytes:
+        taken, self._rest = self._rest[:count], self._rest[count:]
+        return bytes(taken)
+
+    def readinto(self, buffer: Any) -> int:
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+    def readline(self) -> bytes:  # of protocol 0 only, which no pickle here has
+        raise pickle.UnpicklingError("it is not of protocol 5")
+
+
+class _Unpickler(pickle.Unpickler):
+    """Leaves the classes of `__main__` that this process has already as they are.
+
+    cloudpickle finds such a class again, but then sets its methods and attributes anew: a class
+    that counts its instances, or that a notebook cell has patched, would be put back.
+    """
+
+    def __init__(self, file: _Reader, *, buffers: list[memoryview]) -> None:
+        super().__init__(file, buffers=buffers)
+        self._known: set[type] = set()
+
+    def find_class(self, module: str, name: str) -> Any:
+        found = super().find_class(module, name)
+        if found in (internals._make_skeleton_class, internals._make_skeleton_enum):
+            return partial(self._make_class, found)
+        return self._set_class_state if found is internals._class_setstate else found
+
+    def _make_class(self, make: Callable[..., type], *arguments: Any) -> type:
+        before = set(internals._DYNAMIC_CLASS_TRACKER_BY_ID.values())
+        made = make(*arguments)
+        if made in before:
+            self._known.add(made)
+        return made
+
+    def _set_class_state(self, made: type, state: Any) -> Any:
+        return made if made in self._known else internals._class_setstate(made, state)

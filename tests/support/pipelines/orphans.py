@@ -9,6 +9,7 @@ from flowyml_aws import Pipeline, step
 
 STUBBORN = """
 import signal, sys, time
+from pathlib import Path
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 Path(sys.argv[1]).write_text("stubborn\\n")
 time.sleep(600)
