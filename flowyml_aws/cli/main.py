@@ -150,8 +150,7 @@ def status(run_id: RunId, as_json: AsJson = False) -> None:
         return
     console = Console()
     console.print(status_table(told, time.time()))
-    for failure in failures(told):
-        console.print(failure, soft_wrap=True)
+    console.print(*failures(told), sep="", soft_wrap=True)
 
 
 @app.command()

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
+from pathlib import Path
 
 from flowyml_aws.core.errors import UnknownGpuError
 
@@ -53,7 +53,7 @@ class GpuName:
 @lru_cache(maxsize=1)
 def gpu_models() -> Mapping[str, GpuModel]:
     """Every model by each of its names, in the normal form of `parse_gpu_name`."""
-    table = json.loads(files(__package__).joinpath("gpus.json").read_text("utf-8"))
+    table = json.loads(Path(__file__).with_name("gpus.json").read_text("utf-8"))
     models: dict[str, GpuModel] = {}
     for row in table["gpus"]:
         model = GpuModel(row["model"], row["rank"], tuple(sorted(row["memory_gb"])))

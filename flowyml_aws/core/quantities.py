@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
+from string import ascii_letters
 
 from flowyml_aws.core.errors import InvalidQuantityError
 
@@ -52,8 +54,9 @@ def exact_memory(quantity: Quantity) -> Fraction:
     """
     size = _parse(quantity, "memory", '"16Gi", "8192Mi" or "16G"')
     if size < _LEAST_MEMORY_BYTES:
-        why = "a number without a unit is bytes, and this is less than any job needs"
-        raise _invalid(quantity, "memory", why, f'"{quantity}Gi" if you mean GiB')
+        why = "a number without a unit is bytes, and this is less than the 4Mi that any job needs"
+        number = str(quantity).strip().rstrip(ascii_letters)
+        raise _invalid(quantity, "memory", why, f'"{number}Gi" if you mean GiB')
     return size
 
 
@@ -76,17 +79,21 @@ def _parse(quantity: Quantity, kind: str, example: str) -> Fraction:
     if isinstance(quantity, bool) or not isinstance(quantity, (str, int, float)):
         why = f"a quantity is a text or a number, this is {type(quantity).__name__}"
         raise _invalid(quantity, kind, why, example)
-    found = _QUANTITY.fullmatch(str(quantity))
-    if found is None or found[3] not in _SUFFIXES:
+    value = _amount(str(quantity))
+    if value is None:
         why = "it is not a number with an optional unit (m, k, M, G, T, Ki, Mi, Gi, Ti)"
         raise _invalid(quantity, kind, why, example)
-    try:
-        value = Fraction(Decimal(found[1] + found[2])) * _SUFFIXES[found[3]]
-    except InvalidOperation as error:
-        raise _invalid(quantity, kind, "its exponent is out of range", example) from error
     if value <= 0:
         raise _invalid(quantity, kind, "it must be above zero", example)
     return value
+
+
+@lru_cache(maxsize=1024)  # thousands of steps share a handful of spellings
+def _amount(text: str) -> Fraction | None:
+    found = _QUANTITY.fullmatch(text)
+    if found is None or found[3] not in _SUFFIXES:
+        return None
+    return Fraction(Decimal(found[1] + found[2])) * _SUFFIXES[found[3]]
 
 
 def _invalid(quantity: object, kind: str, why: str, example: str) -> InvalidQuantityError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError
 from flowyml_aws.core.graph import StepGraph
@@ -64,20 +64,20 @@ def make_plan(
     for group in groups:
         name = names[group.group_name]
         needs = needs_of(group.aggregated_resources)
-        try:
-            choice = selector.choose(needs)
-        except FlowymlError as error:
-            problems.append(_located(error, group))
+        decision = selector.decide(needs)
+        if isinstance(decision, FlowymlError):
+            problems.append(_located(decision, group))
             continue
+        choice = decision.choice
         jobs.append(
             PlannedJob(
                 name=name,
                 group=group.execution_group,
                 steps=tuple(step.name for step in group.steps),
                 after=reduced[name],
-                needs=_job_needs(needs),
+                needs=decision.needs,
                 target=choice.target.name if choice else LOCAL,
-                offers=_offers(choice),
+                offers=decision.offers,
                 reads=_reads(group, graph, job_of, name),
                 produces={step.name: step.assets for step in group.steps},
                 stored=tuple(_stored(group, readers, name)),
@@ -114,6 +114,15 @@ def transitive_reduction(parents: Mapping[str, Iterable[str]]) -> dict[str, tupl
     return {name: tuple(order[p] for p in reversed(kept)) for name, kept in reduced.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """What a plan says of all jobs with the same needs; no choice on this machine."""
+
+    choice: Choice | None
+    needs: JobNeeds
+    offers: tuple[InstanceOffer, ...]
+
+
 class _Selector:
     """Selection for one plan; groups with equal needs are decided once."""
 
@@ -121,25 +130,24 @@ class _Selector:
         self._local = backend == LOCAL
         self._targets = offline_targets(catalog) if self._local else targets
         self._catalog = catalog
-        self._known: dict[Needs, Choice | FlowymlError] = {}
+        self._known: dict[Needs, _Decision | FlowymlError] = {}
 
-    def choose(self, needs: Needs) -> Choice | None:
-        """The choice on the targets, or None on this machine.
-
-        Raises:
-            NoInstanceFitsError: Nothing serves; on this machine, nothing in all AWS would.
-        """
-        if self._local:
-            needs = replace(needs, required=(), preferred=(), tolerations=())
+    def decide(self, needs: Needs) -> _Decision | FlowymlError:
+        """The decision, or why nothing serves; on this machine, why nothing in all AWS would."""
         if needs not in self._known:
-            try:
-                self._known[needs] = select(needs, self._targets, self._catalog)
-            except FlowymlError as error:
-                self._known[needs] = error
-        known = self._known[needs]
-        if isinstance(known, FlowymlError):
-            raise known
-        return None if self._local else known
+            self._known[needs] = self._decide(needs)
+        return self._known[needs]
+
+    def _decide(self, needs: Needs) -> _Decision | FlowymlError:
+        try:
+            if self._local:
+                anywhere = replace(needs, required=(), preferred=(), tolerations=())
+                select(anywhere, self._targets, self._catalog)
+                return _Decision(None, _job_needs(needs), ())
+            choice = select(needs, self._targets, self._catalog)
+        except FlowymlError as error:
+            return error
+        return _Decision(choice, _job_needs(needs), _offers(choice))
 
 
 def _job_names(groups: Sequence[StepGroup]) -> Iterator[str]:
@@ -205,9 +213,7 @@ def _job_needs(needs: Needs) -> JobNeeds:
     )
 
 
-def _offers(choice: Choice | None) -> tuple[InstanceOffer, ...]:
-    if choice is None:
-        return ()
+def _offers(choice: Choice) -> tuple[InstanceOffer, ...]:
     chosen = InstanceOffer(instance_type=choice.instance_type, price_usd_hour=choice.price_usd_hour)
     return (
         chosen,

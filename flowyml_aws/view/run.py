@@ -69,7 +69,8 @@ def watching(run: Run, quiet: bool = False) -> Iterator[Callable[[RunStatus], No
 
         yield say
     for status in last:
-        console.print(*failures(status), sep="")
+        # Unwrapped: paths and commands in it are there to be copied.
+        console.print(*failures(status), sep="", soft_wrap=True)
 
 
 def status_table(status: RunStatus, now: float) -> RenderableType:

@@ -23,6 +23,7 @@ from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.testing import Capacity, Emulator
 from tests.support.places import Place, eventually
+from tests.support.refusing import throttling
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("batch-submission")]
 
@@ -333,6 +334,12 @@ def test_a_denied_call_is_an_error_and_never_still_running(
         stub.add_client_error("describe_jobs", "ExpiredTokenException", "gone", 403)
         with pytest.raises(AwsRefusedError, match="expired"):
             backend_of(untouched, batch).statuses()
+
+
+def test_throttled_calls_are_repeated(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with throttling(2, then={"jobs": []}) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_BATCH", endpoint)
+        assert Run.attach(run.id).status().state is RunState.RUNNING
 
 
 @pytest.mark.parametrize(

@@ -48,3 +48,11 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
         return Answer(int(caught.value.code or 0), out, err)
 
     return run
+
+
+@pytest.fixture
+def file(place: Place) -> str:
+    """A file with a pipeline that has nothing wrong."""
+    from tests.cli.mistakes import GOOD, written
+
+    return written(GOOD, "good.py")

@@ -2,47 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Answer, Cli
+from tests.cli.conftest import Cli
+from tests.cli.mistakes import GOOD, MISTAKE, told, written
 from tests.support.places import Place
-from tests.support.refusing import refusing
-
-MISTAKE, REFUSED = 2, 3
-
-GOOD = """
-from flowyml_aws import Pipeline, step
-
-@step
-def one():
-    return 1
-
-pipeline = Pipeline("good").add_step(one)
-"""
-
-
-def told(answer: Answer, code: int, *texts: str) -> None:
-    """The command ended with this code and told these texts, in this form."""
-    assert answer.code == code, answer.err
-    assert answer.err.startswith("error: ")
-    assert "\n  why: " in answer.err and "\n  fix: " in answer.err
-    assert "Traceback" not in answer.err
-    for text in texts:
-        assert text in answer.err
-
-
-@pytest.fixture
-def file(place: Place) -> str:
-    Path("good.py").write_text(GOOD)
-    return "good.py"
-
-
-def written(text: str, name: str = "bad.py") -> str:
-    Path(name).write_text(text)
-    return name
 
 
 def test_a_missing_file(place: Place, cli: Cli) -> None:
@@ -170,84 +136,3 @@ def test_an_unknown_option_is_told_by_the_command_line_itself(place: Place, cli:
     answer = cli("run", "good.py", "--bakend", "local")
     assert answer.code == 2
     assert "--bakend" in answer.err
-
-
-class TestWithAnAccount:
-    """What only an account can tell."""
-
-    pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("cli-emulated")]
-
-    @pytest.fixture
-    def account(
-        self, place: Place, emulator_settings: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
-    ) -> Iterator[pytest.MonkeyPatch]:
-        for name, value in emulator_settings.items():
-            monkeypatch.setenv(name, value)
-        # Else botocore asks every source of credentials there is, one by one.
-        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
-        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-        yield monkeypatch
-
-    def refused(self, cli: Cli, file: str, code: int, *texts: str) -> None:
-        told_all = cli("run", file, "--backend", "batch")
-        assert told_all.code == code, told_all.err
-        for text in (*texts, "nothing was submitted", "  why: ", "  fix: "):
-            assert text in told_all.err
-        assert "Traceback" not in told_all.err
-
-    def test_missing_settings_are_told_all_at_once(
-        self, account: pytest.MonkeyPatch, cli: Cli, file: str
-    ) -> None:
-        account.delenv("FLOWYML_AWS_STORE")
-        account.delenv("FLOWYML_AWS_IMAGE")
-        texts = ("`store` is missing", "`image` is missing", "2 problems", "flowyml-aws emulate")
-        self.refused(cli, file, MISTAKE, *texts)
-
-    def test_an_unknown_queue(self, account: pytest.MonkeyPatch, cli: Cli, file: str) -> None:
-        account.setenv("FLOWYML_AWS_QUEUES", "cpu,gpu_t4")
-        texts = ("1 problem", "Queue 'gpu_t4' does not exist", "did you mean 'gpu-t4'?")
-        self.refused(cli, file, MISTAKE, *texts)
-
-    def test_a_missing_bucket(self, account: pytest.MonkeyPatch, cli: Cli, file: str) -> None:
-        account.setenv("FLOWYML_AWS_STORE", "s3://no-such-bucket/prefix")
-        texts = ("1 problem", "Bucket 'no-such-bucket' does not exist")
-        self.refused(cli, file, MISTAKE, *texts)
-
-    def test_a_denied_bucket(self, account: pytest.MonkeyPatch, cli: Cli, file: str) -> None:
-        with refusing(403, "AccessDenied", "Access Denied") as endpoint:
-            account.setenv("AWS_ENDPOINT_URL_S3", endpoint)
-            self.refused(cli, file, REFUSED, "1 problem", "is denied", "s3:PutObject")
-
-    def test_missing_credentials(self, account: pytest.MonkeyPatch, cli: Cli, file: str) -> None:
-        account.delenv("AWS_ACCESS_KEY_ID")
-        account.delenv("AWS_SECRET_ACCESS_KEY")
-        texts = ("1 problem", "Unable to locate credentials", "aws configure")
-        self.refused(cli, file, REFUSED, *texts)
-
-    def test_expired_credentials(self, account: pytest.MonkeyPatch, cli: Cli, file: str) -> None:
-        with refusing(403, "ExpiredToken", "The security token is expired") as endpoint:
-            account.setenv("AWS_ENDPOINT_URL_STS", endpoint)
-            texts = ("1 problem", "the credentials have expired", "aws sso login")
-            self.refused(cli, file, REFUSED, *texts)
-
-    def test_everything_that_is_wrong_is_told_at_once(
-        self, account: pytest.MonkeyPatch, cli: Cli
-    ) -> None:
-        account.setenv("FLOWYML_AWS_STORE", "s3://no-such-bucket/prefix")
-        account.setenv("FLOWYML_AWS_QUEUES", "gpu_t4")
-        bad = GOOD + "@step\ndef two(learning_rate):\n    return 2\npipeline.add_step(two)\n"
-        texts = ("3 problems", "no-such-bucket", "gpu_t4", "learning_rate")
-        self.refused(cli, written(bad), MISTAKE, *texts)
-
-    def test_no_region(self, account: pytest.MonkeyPatch, cli: Cli, file: str) -> None:
-        account.delenv("AWS_DEFAULT_REGION")
-        self.refused(cli, file, REFUSED, "1 problem", "You must specify a region", "AWS_REGION")
-
-    def test_a_store_that_denies_to_list_runs(
-        self, account: pytest.MonkeyPatch, cli: Cli, file: str
-    ) -> None:
-        with refusing(403, "AccessDenied", "Access Denied") as endpoint:
-            account.setenv("AWS_ENDPOINT_URL_S3", endpoint)
-            told(cli("runs"), REFUSED, "s3:ListBucket")
-            told(cli("status", "a-20261122-150531-3f9a1c"), REFUSED, "s3:GetObject")

@@ -1,13 +1,24 @@
-"""A service that refuses every call."""
+"""Services that refuse calls."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain, repeat
 from threading import Thread
+from typing import NamedTuple
 
-__all__ = ["refusing"]
+__all__ = ["refusing", "throttling"]
+
+
+class Answer(NamedTuple):
+    """What a call is answered with."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 @contextmanager
@@ -15,12 +26,32 @@ def refusing(status: int, code: str, message: str) -> Iterator[str]:
     """The endpoint of a service that answers each call with one error, in AWS's XML."""
     error = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
     body = f"<ErrorResponse>{error}<RequestId>1</RequestId></ErrorResponse>".encode()
+    answer = Answer(status, {"Content-Type": "text/xml"}, body)
+    with _serving(lambda: answer) as endpoint:
+        yield endpoint
 
-    class Refuse(BaseHTTPRequestHandler):
+
+@contextmanager
+def throttling(calls: int, then: object) -> Iterator[str]:
+    """The endpoint of a JSON service that has too much to do for some calls, then answers."""
+    too_many = {"x-amzn-ErrorType": "TooManyRequestsException"}
+    answers = chain(
+        repeat(Answer(429, too_many, b'{"message": "Too Many Requests"}'), calls),
+        repeat(Answer(200, {}, json.dumps(then).encode())),
+    )
+    with _serving(lambda: next(answers)) as endpoint:
+        yield endpoint
+
+
+@contextmanager
+def _serving(answer: Callable[[], Answer]) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            status, headers, body = answer()
             self.send_response(status)
-            self.send_header("Content-Type", "text/xml")
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             if self.command != "HEAD":
@@ -31,7 +62,7 @@ def refusing(status: int, code: str, message: str) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Refuse)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
