@@ -28,7 +28,7 @@ def places(
         Place(
             "batch",
             tmp_path_factory.mktemp("batch") / "project",
-            {**emulator_settings, "FLOWYML_AWS_STORE": store},
+            {**emulator_settings, "FLOWYML_AWS_STORE": store, "FLOWYML_AWS_POLL_S": "0.3"},
         ),
     ]
 

@@ -34,6 +34,7 @@ from flowyml_aws.packaging.project import find_project, project_files
 from flowyml_aws.planning.make import LOCAL
 from flowyml_aws.run import Run
 from flowyml_aws.settings import load_settings
+from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState, read_outcome, read_record, run_ids
 from flowyml_aws.view import failures, plan_table, program, status_table, watching
 
@@ -169,6 +170,8 @@ def logs(
     """Print what the jobs of a run printed."""
     found = Run.attach(run_id)
     several = job is None and len(found.plan.jobs) > 1
+    if follow and _is_left_alone(found):
+        print(f"no job runs now: {program()} attach {run_id} goes on with the run", file=sys.stderr)
     for line in found.logs(job, follow=follow):
         if as_json:
             fact = {"job": line.job, "time_ms": line.time_ms, "message": line.message}
@@ -254,6 +257,14 @@ def _run_fact(store: ArtifactStore, run_id: str) -> dict[str, Any] | None:
         "created_at": record.created_at,
         "store": store.uri,
     }
+
+
+def _is_left_alone(found: Run) -> bool:
+    """Whether a local run seems to have no client: between two jobs it may seem so, too."""
+    status = found.status()
+    states = {view.state for view in status.jobs}
+    is_going = status.state is RunState.RUNNING
+    return found.plan.backend == LOCAL and is_going and JobState.RUNNING not in states
 
 
 def _drive_in_background(run_id: str, project: Path) -> None:

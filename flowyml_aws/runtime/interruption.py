@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable, Mapping
 from types import FrameType
+from typing import Any
 
 __all__ = ["Interrupted", "Interruption"]
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)  # SIGINT: a runner in the foreground of a terminal
+
+
+_Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
 
 
 class Interrupted(BaseException):
@@ -28,20 +33,16 @@ class Interruption:
 
     def listen(self) -> None:
         """Take the signals over from now on. Main thread only."""
-        runner = os.getpid()
         previous = {number: signal.getsignal(number) for number in _SIGNALS}
 
-        def interrupt(number: int, _frame: FrameType | None) -> None:
-            if os.getpid() != runner:
-                # A process that a step forked, say a worker of a pool: it ends as it always did.
-                signal.signal(number, previous[signal.Signals(number)])
-                os.kill(os.getpid(), number)
-            elif not self.requested and not self._over:
+        def interrupt(_number: int, _frame: FrameType | None) -> None:
+            if not self.requested and not self._over:
                 self.requested = True
                 raise Interrupted
 
         for number in _SIGNALS:
             signal.signal(number, interrupt)
+        _give_back_in_forks(previous)
 
     def check(self) -> None:
         """Go on only if nobody asked for an end.
@@ -55,3 +56,25 @@ class Interruption:
     def ignore(self) -> None:
         """The job is over: from now on a signal has nothing to stop."""
         self._over = True
+
+
+def _give_back_in_forks(handlers: Mapping[signal.Signals, _Handler]) -> None:
+    """Let a process that a step forks, say a worker of a pool, end as it always did.
+
+    The signals wait while it is made: one that came before it has its own handlers would be lost,
+    and whoever ended the worker would wait for it for ever.
+    """
+    masks: list[set[int]] = []
+
+    def hold() -> None:
+        masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS))
+
+    def let_go() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masks.pop())
+
+    def give_back() -> None:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        let_go()
+
+    os.register_at_fork(before=hold, after_in_parent=let_go, after_in_child=give_back)

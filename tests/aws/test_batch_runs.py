@@ -22,7 +22,11 @@ def aws() -> Iterator[Emulator]:
         yield aws
 
 
-def test_a_hundred_jobs_and_one_behind_all_of_them(aws: Emulator, place: Place) -> None:
+def test_a_hundred_jobs_and_one_behind_all_of_them(
+    aws: Emulator, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each look asks for the steps of every running job, and the jobs need the CPUs more.
+    monkeypatch.setenv("FLOWYML_AWS_POLL_S", "1")
     pipeline = place.pipeline("wide")
     aws.calls.clear()
     result = pipeline.run(backend="batch", progress=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -198,6 +199,19 @@ def test_following_a_run_that_nobody_drives_starts_nothing(place: Place, cli: Cl
         follower.communicate(timeout=60)
     assert follower.returncode == 0
     assert place.ran() == ["begin", "wait"]
+
+
+def test_following_a_run_that_was_interrupted_tells_how_to_go_on(place: Place) -> None:
+    arguments = ["run", str(place.write("waiting")), "-c", trace(place)]
+    with place.client("-m", "flowyml_aws", *arguments) as client:
+        eventually(lambda: "wait" in place.ran(), "the first job waiting")
+        client.send_signal(signal.SIGINT)
+        _, told = client.communicate(timeout=60)
+    run_id = told.split()[1]
+    with place.client("-m", "flowyml_aws", "logs", run_id, "--follow") as follower:
+        assert follower.stderr is not None
+        hint = follower.stderr.readline()
+    assert f"flowyml-aws attach {run_id} goes on with the run" in hint
 
 
 def test_cancel_ends_a_run(place: Place, cli: Cli) -> None:

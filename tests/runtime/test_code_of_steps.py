@@ -261,3 +261,25 @@ def test_a_step_of_a_job_may_run_another_pipeline(project: Path) -> None:
         """,
     )
     assert told["outputs"]["outer"] == 6
+
+
+def test_workers_that_are_ended_as_soon_as_they_are_made_do_end(project: Path) -> None:
+    told = run_script(
+        project,
+        """
+        import multiprocessing
+        from flowyml_aws import Pipeline, step
+
+        @step(outputs=["pools"], timeout=60)
+        def work():
+            context = multiprocessing.get_context("fork")
+            for _ in range(50):
+                with context.Pool(3) as pool:
+                    pool.apply_async(abs, (1,))
+            return 50
+
+        pipeline = Pipeline("p").add_step(work)
+        """,
+    )
+    assert told["errors"]["work"] is None
+    assert told["outputs"]["pools"] == 50

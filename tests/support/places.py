@@ -88,11 +88,15 @@ class Place:
                 patch.setenv(name, value)
             patch.chdir(self.folder)
             patch.setattr(sys, "path", list(sys.path))
-            yield patch
-        # The next test imports a file of the same name from its own project.
-        for name in set(sys.modules) - modules:
-            if str(getattr(sys.modules[name], "__file__", None)).startswith(str(self.folder)):
-                del sys.modules[name]
+            try:
+                yield patch
+            finally:
+                Path(f"{self.trace}.go").touch()  # what still waits, of a test that failed, ends
+                # The next test imports a file of the same name from its own project.
+                for name in set(sys.modules) - modules:
+                    file = str(getattr(sys.modules[name], "__file__", None))
+                    if file.startswith(str(self.folder)):
+                        del sys.modules[name]
 
     @contextmanager
     def client(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
