@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from flowyml_aws.artifacts.values import save_value
-from flowyml_aws.connect import connect, plan_targets
+from flowyml_aws.connect import Place, connect, plan_targets
 from flowyml_aws.core.binding import bind
 from flowyml_aws.core.errors import (
     FlowymlError,
@@ -80,13 +80,8 @@ def launch(
     settings = load_settings(project.root, os.environ)
     place = connect(backend, settings, project.root)
     problems = [*missing_arguments(graph, context), *place.problems()]
-    plan = None
-    try:
-        plan = make_plan(name, backend, graph, groups, place.targets(), load_catalog())
-    except InvalidPipelineError as error:
-        problems += error.problems
-    except FlowymlError as error:  # no targets: `place.problems` says so as well
-        problems.append(error)
+    plan, unserved = _plan_at(place, name, backend, graph, groups)
+    problems += unserved
     payloads: list[StepPayload] = []
     for group in groups:
         try:
@@ -147,14 +142,20 @@ def problems_of_steps(
         except UnpicklableStepError as error:
             problems.append(error)
         if not own:
-            try:
-                targets, catalog = place.targets(), load_catalog()
-                make_plan(name, backend, graph, group_steps([step]), targets, catalog)
-            except InvalidPipelineError as error:
-                problems += error.problems
-            except FlowymlError as error:  # no targets: `place.problems` says so as well
-                problems.append(error)
+            problems += _plan_at(place, name, backend, graph, group_steps([step]))[1]
     return problems
+
+
+def _plan_at(
+    place: Place, name: str, backend: str, graph: StepGraph, groups: Sequence[StepGroup]
+) -> tuple[ExecutionPlan | None, Sequence[FlowymlError]]:
+    """The plan, or None and what keeps it from being made."""
+    try:
+        return make_plan(name, backend, graph, groups, place.targets(), load_catalog()), ()
+    except InvalidPipelineError as error:
+        return None, error.problems
+    except FlowymlError as error:  # no targets: `place.problems` says so as well
+        return None, (error,)
 
 
 def _code_of(

@@ -73,7 +73,7 @@ def ensure_definition(client: BatchClient, image: JobImage, shared_mib: int) -> 
                 jobDefinitionName=name,
                 type="container",
                 platformCapabilities=["EC2"],
-                containerProperties=properties,  # type: ignore[arg-type]
+                containerProperties=properties,  # type: ignore[arg-type]  # built as JSON
                 tags={"flowyml-aws": "job-definition"},
             )
     except (ClientError, BotoCoreError) as error:

@@ -17,6 +17,7 @@ import psutil
 from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.core.errors import ArtifactNotFoundError
+from flowyml_aws.core.modules import is_installed
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.local.processes import (
     ProcessIdentity,
@@ -25,7 +26,6 @@ from flowyml_aws.local.processes import (
     identify,
     this_process,
 )
-from flowyml_aws.packaging.project import is_installed
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
 from flowyml_aws.submission.record import RunRecord

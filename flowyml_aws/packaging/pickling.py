@@ -44,7 +44,7 @@ def is_picklable(value: Any) -> bool:
     """Whether `dump_code` takes it."""
     try:
         dump_code(value)
-    except Exception:
+    except Exception:  # a pickle error has any class: whatever `__reduce__` raises
         return False
     return True
 

@@ -177,4 +177,4 @@ def _tolerations(given: Sequence[Mapping[str, str]]) -> tuple[Toleration, ...]:
                     why=f"the fields are {', '.join(known)}",
                     fix="remove it",
                 )
-    return tuple(Toleration(**toleration) for toleration in given)  # type: ignore[arg-type]
+    return tuple(Toleration(**toleration) for toleration in given)  # type: ignore[arg-type]  # checked above

@@ -93,7 +93,7 @@ def _refuse_open_file(file: io.TextIOWrapper) -> NoReturn:
     raise TypeError(f"cannot pickle the open file {getattr(file, 'name', '')!r}")
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it ships no types
     # cloudpickle would turn an open text file into a StringIO of its content.
     dispatch_table: ClassVar[ChainMap[type, Any]] = ChainMap(
         {io.TextIOWrapper: _refuse_open_file}, cloudpickle.Pickler.dispatch_table
