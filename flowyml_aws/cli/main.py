@@ -1,60 +1,21 @@
-"""The commands of `flowyml-aws`.
+"""The program `flowyml-aws`.
 
 Exit codes: 0 success, 1 the run failed, 2 the user's mistake, 3 AWS refused, 130 interrupted.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.cli.facts import print_json, status_facts
-from flowyml_aws.cli.load import load_pipeline
-from flowyml_aws.cli.save import save_to, show
-from flowyml_aws.connect import stores
-from flowyml_aws.core.errors import (
-    AwsRefusedError,
-    FlowymlError,
-    InvalidPipelineError,
-    RunNotFoundError,
-    SettingsError,
-)
-from flowyml_aws.packaging.bundle import make_bundle
-from flowyml_aws.packaging.project import find_project, project_files
-from flowyml_aws.planning.make import LOCAL
-from flowyml_aws.run import Run
-from flowyml_aws.settings import load_settings
-from flowyml_aws.submission.backend import JobState
-from flowyml_aws.submission.record import RunState, read_outcome, read_record, run_ids
-from flowyml_aws.view import failures, plan_table, program, status_table, watching
+from flowyml_aws.cli import plans, runs  # noqa: F401  # importing them adds their commands
+from flowyml_aws.cli.app import AWS_REFUSED, MISTAKE, app
+from flowyml_aws.core.errors import AwsRefusedError, FlowymlError, InvalidPipelineError
 
 __all__ = ["app", "main"]
-
-RUN_FAILED, MISTAKE, AWS_REFUSED, INTERRUPTED = 1, 2, 3, 130
-_READERS = 16  # small objects: the time is latency, not bandwidth
-
-app = typer.Typer(
-    name="flowyml-aws",
-    help="Run ML pipelines on AWS from a laptop.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
-File = Annotated[str, typer.Argument(metavar="FILE[:PIPELINE]", help="Where the pipeline is.")]
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of a run.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
-BackendName = Annotated[str, typer.Option("--backend", "-b", help="local or batch.")]
 
 
 def main() -> None:
@@ -69,153 +30,6 @@ def main() -> None:
 
 
 @app.command()
-def run(
-    file: File,
-    backend: BackendName = LOCAL,
-    context: Annotated[
-        list[str] | None,
-        typer.Option("--context", "-c", metavar="NAME=VALUE", help="A parameter; may repeat."),
-    ] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Do not wait for the end.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Run a pipeline and wait for its end."""
-    pipeline = load_pipeline(file)
-    started = pipeline.submit(backend=backend, context=_context(context or []))
-    if detach:
-        if backend == LOCAL:
-            # The run lies in the pipeline's project, wherever this command was started.
-            _drive_in_background(started.id, find_project(s.func for s in pipeline.steps).root)
-        if as_json:
-            print_json({"run_id": started.id})
-        else:
-            print(f"{started.id}\nfollow it with: {program()} attach {started.id}")
-        return
-    _wait(started, as_json)
-
-
-@app.command()
-def plan(file: File, backend: BackendName = "batch", as_json: AsJson = False) -> None:
-    """Show what a run would do and cost per hour, without doing it."""
-    decided = load_pipeline(file).plan(backend)
-    if as_json:
-        print_json(json.loads(decided.to_json()))
-    else:
-        Console().print(plan_table(decided))
-
-
-@app.command()
-def package(file: File, as_json: AsJson = False) -> None:
-    """List the files that travel to the jobs with a pipeline."""
-    pipeline = load_pipeline(file)
-    project = find_project(step.func for step in pipeline.steps)
-    settings = load_settings(project.root, os.environ)
-    files = project_files(project.root, settings.include)
-    bundle = make_bundle(files)
-    if as_json:
-        sizes = {name: path.stat().st_size for name, path in files.items()}
-        print_json({"root": str(project.root), "sha256": bundle.sha256, "files": sizes})
-        return
-    for name, path in files.items():
-        print(f"{path.stat().st_size:>12,}  {name}")
-    print(f"{bundle.size_bytes:>12,}  bytes in {bundle.files} files, {len(bundle.data):,} packed")
-    for warning in bundle.warnings:
-        Console(stderr=True).print(f"note: {warning}", style="yellow", markup=False)
-
-
-@app.command()
-def runs(as_json: AsJson = False) -> None:
-    """List the runs of this project, and those in the S3 store that is set up, newest first."""
-    project = find_project([]).root
-    places = stores(load_settings(project, os.environ), project).values()
-    with ThreadPoolExecutor(_READERS) as pool:
-        asked = [pool.submit(_run_fact, store, run) for store in places for run in run_ids(store)]
-        found = [fact for answer in asked if (fact := answer.result()) is not None]
-    found.sort(key=lambda fact: -float(fact["created_at"]))
-    if as_json:
-        print_json(found)
-        return
-    for fact in found:
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(fact["created_at"])))
-        print(f"{fact['run_id']}  {fact['backend']:<6} {fact['state']:<15} {when}")
-    if not found:
-        print("no runs yet: start one with `flowyml-aws run FILE`")
-
-
-@app.command()
-def status(run_id: RunId, as_json: AsJson = False) -> None:
-    """Show how a run is now."""
-    told = Run.attach(run_id).status()
-    if as_json:
-        print_json(status_facts(told))
-        return
-    console = Console()
-    console.print(status_table(told, time.time()))
-    console.print(*failures(told), sep="", soft_wrap=True)
-
-
-@app.command()
-def attach(run_id: RunId, as_json: AsJson = False) -> None:
-    """Go on with a run and wait for its end, also from another machine."""
-    _wait(Run.attach(run_id), as_json)
-
-
-@app.command()
-def logs(
-    run_id: RunId,
-    job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="One job of it.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Until the jobs end.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Print what the jobs of a run printed."""
-    found = Run.attach(run_id)
-    several = job is None and len(found.plan.jobs) > 1
-    if follow and _is_left_alone(found):
-        print(f"no job runs now: {program()} attach {run_id} goes on with the run", file=sys.stderr)
-    for line in found.logs(job, follow=follow):
-        if as_json:
-            fact = {"job": line.job, "time_ms": line.time_ms, "message": line.message}
-            print(json.dumps(fact, ensure_ascii=False), flush=True)
-        else:
-            print(f"{line.job} | {line.message}" if several else line.message, flush=True)
-
-
-@app.command()
-def cancel(run_id: RunId, as_json: AsJson = False) -> None:
-    """End a run: running jobs are stopped, others do not start."""
-    found = Run.attach(run_id)
-    found.cancel()
-    told = found.status()
-    if as_json:
-        print_json(status_facts(told))
-    else:
-        ending = " (its jobs are being ended)" if told.state is RunState.RUNNING else ""
-        print(f"{run_id}: {told.state.value}{ending}")
-
-
-@app.command()
-def get(
-    run_id: RunId,
-    asset: Annotated[str, typer.Argument(help="An asset, or a step's name.")],
-    out: Annotated[Path | None, typer.Option(help="Write it to this file.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Print an output of a run, or write it to a file."""
-    found = Run.attach(run_id)
-    if as_json:
-        refs = found.refs(asset)
-        print_json({name: json.loads(ref.to_json()) for name, ref in refs.items()})
-        if out is None:
-            return
-    value = found.outputs[asset]
-    if out is None:
-        print(show(value))
-        return
-    kind = save_to(value, out)
-    print(f"wrote {kind} to {out}", file=sys.stderr)
-
-
-@app.command()
 def emulate(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 for a free one.")] = 0,
 ) -> None:
@@ -223,77 +37,6 @@ def emulate(
     from flowyml_aws.testing import serve
 
     serve(port=port)
-
-
-def _wait(started: Run, as_json: bool) -> NoReturn:
-    try:
-        with watching(started) as watch:
-            result = started.wait(watch)
-    except KeyboardInterrupt:
-        on = started.plan.backend
-        what = "its jobs here were stopped" if on == LOCAL else "its jobs go on without this client"
-        print(f"\nleft run {started.id}: {what}", file=sys.stderr)
-        print(f"go on with: {program()} attach {started.id}", file=sys.stderr)
-        if on != LOCAL:
-            print(f"end it with: {program()} cancel {started.id}", file=sys.stderr)
-        sys.exit(INTERRUPTED)
-    if as_json:
-        print_json(result.to_dict())
-    else:
-        print(f"run {started.id}: {result.state} after {result.duration_seconds:.1f} s")
-    sys.exit(0 if result.status.state is RunState.SUCCEEDED else RUN_FAILED)
-
-
-def _run_fact(store: ArtifactStore, run_id: str) -> dict[str, Any] | None:
-    try:
-        record, outcome = read_record(store, run_id), read_outcome(store, run_id)
-    except RunNotFoundError:
-        return None  # its client died before there was a run
-    return {
-        "run_id": run_id,
-        "pipeline": record.pipeline,
-        "backend": record.backend,
-        "state": outcome.state.value if outcome else "not seen to end",
-        "created_at": record.created_at,
-        "store": store.uri,
-    }
-
-
-def _is_left_alone(found: Run) -> bool:
-    """Whether a local run seems to have no client: between two jobs it may seem so, too."""
-    status = found.status()
-    states = {view.state for view in status.jobs}
-    is_going = status.state is RunState.RUNNING
-    return found.plan.backend == LOCAL and is_going and JobState.RUNNING not in states
-
-
-def _drive_in_background(run_id: str, project: Path) -> None:
-    """Go on with a local run in a process that outlives this one."""
-    subprocess.Popen(
-        [sys.executable, "-m", "flowyml_aws", "attach", run_id],
-        cwd=project,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-
-def _context(given: list[str]) -> dict[str, Any]:
-    values = {}
-    for pair in given:
-        name, equals, text = pair.partition("=")
-        if not equals or not name.isidentifier():
-            raise SettingsError(
-                what=f"--context {pair!r} is no parameter",
-                why="a parameter is NAME=VALUE, and the name is that of a step's parameter",
-                fix="write for example --context epochs=10",
-            )
-        try:
-            values[name] = json.loads(text)
-        except json.JSONDecodeError:
-            values[name] = text  # not JSON: so it is the text itself
-    return values
 
 
 def _exit_code(error: FlowymlError) -> int:

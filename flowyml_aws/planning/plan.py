@@ -6,7 +6,7 @@ from typing import Literal
 
 from flowyml_aws.artifacts.documents import Document
 
-__all__ = ["ExecutionPlan", "InstanceOffer", "JobNeeds", "PlannedJob"]
+__all__ = ["Estimate", "ExecutionPlan", "InstanceOffer", "JobNeeds", "PlannedJob", "Variant"]
 
 
 class JobNeeds(Document):
@@ -48,6 +48,8 @@ class PlannedJob(Document):
         stored: Those of them whose values are stored.
         cached: Assets that need not be produced, because an earlier run did.
         timeout_s: Limit for an attempt, where every step has one: their sum with retries.
+        expected_s: Seconds from its start, with the instance's, to its end; None where unknown.
+        expected_cost_usd: Of that time, None where it or the price is unknown.
         notes: What the user should know about this job.
     """
 
@@ -63,6 +65,8 @@ class PlannedJob(Document):
     stored: tuple[str, ...]
     cached: tuple[str, ...] = ()
     timeout_s: int | None
+    expected_s: float | None = None
+    expected_cost_usd: float | None = None
     notes: tuple[str, ...]
 
     @property
@@ -76,6 +80,44 @@ class PlannedJob(Document):
         return self.offers[0].price_usd_hour if self.offers else None
 
 
+class Variant(Document):
+    """A way to cut the steps into jobs, and what a run would take with it.
+
+    Attributes:
+        name: `as grouped`, `each step alone` or `cheapest split`.
+        jobs: How many.
+        cost_usd: None on this machine.
+        wall_s: Seconds from the first job's start to the last one's end.
+        cuts: Of each group that is cut otherwise than planned, the steps of its jobs.
+    """
+
+    name: str
+    jobs: int
+    cost_usd: float | None
+    wall_s: float
+    cuts: dict[str, tuple[tuple[str, ...], ...]] = {}
+
+
+class Estimate(Document):
+    """What a run should take, by the durations of earlier ones.
+
+    Attributes:
+        runs: How many earlier runs it rests on.
+        startup_s: Assumed time from a job's turn to its first step, paid for.
+        cost_usd: None where a duration or a price is unknown, and on this machine.
+        wall_s: Seconds until all is done; None where a duration is unknown.
+        unknown: Steps that have never run.
+        variants: As grouped, and other ways to cut the steps; empty where something is unknown.
+    """
+
+    runs: int
+    startup_s: int
+    cost_usd: float | None
+    wall_s: float | None
+    unknown: tuple[str, ...]
+    variants: tuple[Variant, ...]
+
+
 class ExecutionPlan(Document):
     """Every job of a run, in an order in which they can run.
 
@@ -83,6 +125,8 @@ class ExecutionPlan(Document):
         backend: `local` or `batch`.
         region: Of the prices, or None on this machine.
         prices_of: Date of the prices (ISO), or None.
+        asset_bytes: Size of stored assets, as the latest run that made them left them.
+        estimate: None where no earlier run tells anything.
         notes: What concerns no single job.
     """
 
@@ -92,6 +136,8 @@ class ExecutionPlan(Document):
     region: str | None
     prices_of: str | None
     jobs: tuple[PlannedJob, ...]
+    asset_bytes: dict[str, int] = {}
+    estimate: Estimate | None = None
     notes: tuple[str, ...] = ()
 
     @property

@@ -73,6 +73,8 @@ class Target:
         labels: What the nodes of this target have beyond the labels that every node has.
         placed_by: Who picks the instance type of a job: `queue` where Batch takes any of the
             target's types that is large enough, `plan` where the plan's choice is what is used.
+        closed: Types that it names and cannot give, with the reason: the region does not offer
+            them, or they exceed a limit. They are not among `instance_types`.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Target:
     taints: tuple[Taint, ...] = ()
     capacity: Literal["on-demand", "spot"] = "on-demand"
     placed_by: Literal["queue", "plan"] = "queue"
+    closed: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

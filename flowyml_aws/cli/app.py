@@ -1,0 +1,35 @@
+"""The command line's frame: the program, and what its commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "AWS_REFUSED",
+    "INTERRUPTED",
+    "MISTAKE",
+    "RUN_FAILED",
+    "AsJson",
+    "BackendName",
+    "File",
+    "RunId",
+    "app",
+]
+
+RUN_FAILED, MISTAKE, AWS_REFUSED, INTERRUPTED = 1, 2, 3, 130
+"""Exit codes besides 0."""
+
+app = typer.Typer(
+    name="flowyml-aws",
+    help="Run ML pipelines on AWS from a laptop.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+File = Annotated[str, typer.Argument(metavar="FILE[:PIPELINE]", help="Where the pipeline is.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of a run.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
+BackendName = Annotated[str, typer.Option("--backend", "-b", help="local or batch.")]
