@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.aws.names import batch_name
-from flowyml_aws.planning.plan import ExecutionPlan, JobNeeds, PlannedJob
+from flowyml_aws.planning.needs import Needs
+from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.submission.record import RunRecord
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _RETRY_RULES: Sequence[EvaluateOnExitTypeDef] = (
     {"onReason": "OutOfMemoryError*", "action": "EXIT"},
     {"onReason": "*", "action": "EXIT"},
 )
-_JOIN_NEEDS = JobNeeds(vcpus=1, memory_mib=512, storage_gib=0, gpu_model=None, gpu_count=0)
+_JOIN_NEEDS = Needs(vcpus=1, memory_mib=512)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class BatchJob:
     queue: str
     after: tuple[str, ...]
     command: tuple[str, ...]
-    needs: JobNeeds
+    needs: Needs
     timeout_s: int | None
 
 
@@ -174,7 +175,7 @@ def submit_request(
     return request
 
 
-def _requirements(needs: JobNeeds) -> list[ResourceRequirementTypeDef]:
+def _requirements(needs: Needs) -> list[ResourceRequirementTypeDef]:
     requirements: list[ResourceRequirementTypeDef] = [
         {"type": "VCPU", "value": str(needs.vcpus)},
         {"type": "MEMORY", "value": str(needs.memory_mib)},

@@ -68,6 +68,7 @@ class InstanceType:
     burstable: bool = False
     bare_metal: bool = False
     price_usd_hour: float | None = None
+    spot_usd_hour: float | None = None
     sagemaker_name: str | None = None
     sagemaker_price_usd_hour: float | None = None
     sagemaker_price_source: str | None = None

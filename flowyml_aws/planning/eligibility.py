@@ -1,11 +1,12 @@
 """Which instance types of which targets a job may use, and which of them are large enough.
 
 Which types come into question does not depend on the vCPUs, memory and disk of a job. So a job
-that asks for more of them never gets a cheaper type.
+that asks for more of them never gets a cheaper type, unless only a last resort is left for it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from operator import le
@@ -22,7 +23,17 @@ from flowyml_aws.planning.targets import (
     obstacle,
 )
 
-__all__ = ["EC2_ARCHES", "Kind", "Question", "fits", "obstacle_to", "open_targets", "pool", "unfit"]
+__all__ = [
+    "EC2_ARCHES",
+    "Kind",
+    "Question",
+    "fits",
+    "last_resort",
+    "obstacle_to",
+    "open_targets",
+    "pool",
+    "unfit",
+]
 
 EC2_ARCHES = {"amd64": "x86_64"}
 """EC2's name of an architecture by Kubernetes' name, where they differ."""
@@ -68,14 +79,18 @@ def obstacle_to(question: Question, target: Target) -> Obstacle | None:
 
 @lru_cache(maxsize=256)
 def pool(kind: Kind, target: Target, catalog: Catalog) -> tuple[Candidate, ...]:
-    """The types of a target that come into question, in the order of `Candidate.rank`."""
-    return tuple(c for c in candidates_on(target, catalog) if unfit(kind, c.instance) is None)
+    """The types of a target that come into question, in the order of `Candidate.rank`.
+
+    Last resorts come after all others.
+    """
+    found = (c for c in candidates_on(target, catalog) if unfit(kind, c.instance) is None)
+    return tuple(sorted(found, key=lambda c: last_resort(kind, c.instance) is not None))
 
 
-def fits(needs: Needs, found: tuple[Candidate, ...]) -> list[Candidate]:
+def fits(needs: Needs, found: Sequence[Candidate]) -> Iterator[Candidate]:
     """Those that are large enough, in the same order."""
     wanted = needs.amounts
-    return [c for c in found if all(map(le, wanted, c.gives))]
+    return (c for c in found if all(map(le, wanted, c.gives)))
 
 
 def unfit(kind: Kind, instance: InstanceType) -> str | None:
@@ -93,13 +108,20 @@ def unfit(kind: Kind, instance: InstanceType) -> str | None:
         return None  # who names a type gets it
     if kind.gpu_model is None and instance.gpu_model is not None and not kind.spare_gpus:
         return "it has GPUs, and the job uses none"
-    for special, what in (
-        (instance.accelerator, f"it has {instance.accelerator}"),
-        (instance.burstable, "it is burstable"),
-        (instance.bare_metal, "it is bare metal"),
-    ):
-        if special:
-            return f"{what}: only for jobs that require it with the label {INSTANCE_TYPE_LABEL}"
+    if instance.accelerator is not None:
+        label = f"with the label {INSTANCE_TYPE_LABEL}"
+        return f"it has {instance.accelerator}: only for jobs that require it {label}"
+    return None
+
+
+def last_resort(kind: Kind, instance: InstanceType) -> str | None:
+    """Why a type is taken only where nothing else fits; None if it is like any other."""
+    if kind.instance_type is not None:
+        return None  # who names a type wants it
+    if instance.bare_metal:
+        return "it is bare metal, which starts slowly"
+    if instance.burstable:
+        return "it is burstable: its CPUs are whole only for part of the time"
     return None
 
 

@@ -13,9 +13,9 @@ from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup, parallel_steps
 from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.needs import Needs, needs_of
-from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, JobNeeds, PlannedJob
+from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
 from flowyml_aws.planning.selection import Choice, select
-from flowyml_aws.planning.targets import Target, offline_targets
+from flowyml_aws.planning.targets import Candidate, Target, offline_targets
 
 __all__ = ["LOCAL", "make_plan"]
 
@@ -75,14 +75,14 @@ def make_plan(
                 group=group.execution_group,
                 steps=tuple(step.name for step in group.steps),
                 after=reduced[name],
-                needs=decision.needs,
+                needs=needs,
                 target=choice.target.name if choice else LOCAL,
                 offers=decision.offers,
                 reads=_reads(group, graph, job_of, name),
                 produces={step.name: step.assets for step in group.steps},
                 stored=tuple(_stored(group, readers, name)),
                 timeout_s=_timeout_s(group.steps),
-                notes=tuple(_notes(group, graph, choice)),
+                notes=tuple(_notes(group, graph, decision)),
             )
         )
     if problems:
@@ -119,8 +119,8 @@ class _Decision:
     """What a plan says of all jobs with the same needs; no choice on this machine."""
 
     choice: Choice | None
-    needs: JobNeeds
-    offers: tuple[InstanceOffer, ...]
+    offers: tuple[InstanceOffer, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class _Selector:
@@ -143,11 +143,15 @@ class _Selector:
             if self._local:
                 anywhere = replace(needs, required=(), preferred=(), tolerations=())
                 select(anywhere, self._targets, self._catalog)
-                return _Decision(None, _job_needs(needs), ())
+                return _Decision(None)
             choice = select(needs, self._targets, self._catalog)
         except FlowymlError as error:
             return error
-        return _Decision(choice, _job_needs(needs), _offers(choice))
+        return _Decision(
+            choice=choice,
+            offers=tuple(map(_offer, (choice.best, *choice.fallbacks))),
+            notes=(*choice.notes, *map(str, choice.near_misses())),
+        )
 
 
 def _job_names(groups: Sequence[StepGroup]) -> Iterator[str]:
@@ -203,28 +207,15 @@ def _timeout_s(steps: Sequence[Step]) -> int | None:
     return math.ceil(total) + _OVERHEAD_S
 
 
-def _job_needs(needs: Needs) -> JobNeeds:
-    return JobNeeds(
-        vcpus=needs.vcpus,
-        memory_mib=needs.memory_mib,
-        storage_gib=needs.storage_gib,
-        gpu_model=needs.gpu_model,
-        gpu_count=needs.gpu_count,
+def _offer(candidate: Candidate) -> InstanceOffer:
+    return InstanceOffer(
+        instance_type=candidate.name,
+        price_usd_hour=candidate.price_usd_hour,
+        price_basis=candidate.price_basis,
     )
 
 
-def _offers(choice: Choice) -> tuple[InstanceOffer, ...]:
-    chosen = InstanceOffer(instance_type=choice.instance_type, price_usd_hour=choice.price_usd_hour)
-    return (
-        chosen,
-        *(
-            InstanceOffer(instance_type=other.name, price_usd_hour=other.price_usd_hour)
-            for other in choice.fallbacks
-        ),
-    )
-
-
-def _notes(group: StepGroup, graph: StepGraph, choice: Choice | None) -> Iterator[str]:
+def _notes(group: StepGroup, graph: StepGraph, decision: _Decision) -> Iterator[str]:
     pairs = parallel_steps(group, graph)
     if pairs:
         before, after = pairs[0]
@@ -233,10 +224,9 @@ def _notes(group: StepGroup, graph: StepGraph, choice: Choice | None) -> Iterato
             f"steps {before!r} and {after!r} do not wait for each other and could run in "
             f"parallel: a group runs its steps one after the other{more}"
         )
-    if choice is not None:
-        if group.aggregated_resources is None:
-            yield "no step names resources: 1 vCPU and 2 GiB of memory are assumed"
-        yield from choice.notes
+    if decision.choice is not None and group.aggregated_resources is None:
+        yield "no step names resources: 1 vCPU and 2 GiB of memory are assumed"
+    yield from decision.notes
 
 
 def _located(error: FlowymlError, group: StepGroup) -> FlowymlError:

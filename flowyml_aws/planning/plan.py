@@ -4,32 +4,21 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from flowyml_aws.artifacts.documents import Document
+from flowyml_aws.planning.needs import Needs
+from flowyml_aws.planning.targets import PriceBasis
 
-__all__ = ["Estimate", "ExecutionPlan", "InstanceOffer", "JobNeeds", "PlannedJob", "Variant"]
-
-
-class JobNeeds(Document):
-    """What a job asks of its machine.
-
-    Attributes:
-        vcpus: Whole CPUs.
-        storage_gib: Disk, 0 if nothing was asked for.
-        gpu_model: Canonical name, or None.
-    """
-
-    vcpus: int
-    memory_mib: int
-    storage_gib: int
-    gpu_model: str | None
-    gpu_count: int
+__all__ = ["Estimate", "ExecutionPlan", "InstanceOffer", "PlannedJob", "Variant"]
 
 
 class InstanceOffer(Document):
-    """An instance type that serves a job; the price is on demand unless the target is spot."""
+    """An instance type that serves a job, and its price for the target's capacity."""
 
     instance_type: str
     price_usd_hour: float | None
+    price_basis: PriceBasis = "on-demand"
 
 
 class PlannedJob(Document):
@@ -57,7 +46,7 @@ class PlannedJob(Document):
     group: str | None
     steps: tuple[str, ...]
     after: tuple[str, ...]
-    needs: JobNeeds
+    needs: Needs
     target: str
     offers: tuple[InstanceOffer, ...]
     reads: dict[str, str | None]
@@ -95,7 +84,7 @@ class Variant(Document):
     jobs: int
     cost_usd: float | None
     wall_s: float
-    cuts: dict[str, tuple[tuple[str, ...], ...]] = {}
+    cuts: dict[str, tuple[tuple[str, ...], ...]] = Field(default_factory=dict)
 
 
 class Estimate(Document):
@@ -136,7 +125,7 @@ class ExecutionPlan(Document):
     region: str | None
     prices_of: str | None
     jobs: tuple[PlannedJob, ...]
-    asset_bytes: dict[str, int] = {}
+    asset_bytes: dict[str, int] = Field(default_factory=dict)
     estimate: Estimate | None = None
     notes: tuple[str, ...] = ()
 

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
 
 from flowyml_aws.core.errors import NoInstanceFitsError
 from flowyml_aws.planning.catalog import Catalog, InstanceType
-from flowyml_aws.planning.eligibility import EC2_ARCHES, Question, fits, open_targets, pool
-from flowyml_aws.planning.explanation import Rejection, notes_on, refusal, rejections
+from flowyml_aws.planning.eligibility import (
+    EC2_ARCHES,
+    Kind,
+    Question,
+    fits,
+    last_resort,
+    open_targets,
+    pool,
+)
+from flowyml_aws.planning.explanation import Rejection, notes_on, rejections
+from flowyml_aws.planning.near_misses import NearMiss, near_misses
 from flowyml_aws.planning.needs import Needs
+from flowyml_aws.planning.refusal import refusal
 from flowyml_aws.planning.targets import (
     ARCH_LABEL,
     INSTANCE_TYPE_LABEL,
@@ -32,25 +42,46 @@ class Choice:
     """Where a job goes and on which instance type.
 
     Attributes:
-        instance_type: The type's name on the target: `ml.g4dn.xlarge` on SageMaker.
+        best: The chosen type on its target.
         fallbacks: Up to four further types of the same target, the next best first.
-        price_usd_hour: On demand, or None where unknown.
         notes: What the user should know about this choice.
         question: What it answers.
     """
 
-    target: Target
-    instance: InstanceType = field(repr=False)
-    instance_type: str
+    best: Candidate = field(repr=False)
     fallbacks: tuple[Candidate, ...]
-    price_usd_hour: float | None
     notes: tuple[str, ...]
     question: Question = field(repr=False)
 
+    @property
+    def target(self) -> Target:
+        """Where the job goes."""
+        return self.best.target
+
+    @property
+    def instance(self) -> InstanceType:
+        """The chosen type."""
+        return self.best.instance
+
+    @property
+    def instance_type(self) -> str:
+        """The chosen type's name on the target."""
+        return self.best.name
+
+    @property
+    def price_usd_hour(self) -> float | None:
+        """Price of the chosen type, or None where unknown."""
+        return self.best.price_usd_hour
+
     def candidates(self) -> tuple[Candidate, ...]:
         """Every type that fits, over all targets, the best first."""
-        found = (c for ranked in _ranked_by_target(self.question) for c in ranked)
-        return tuple(sorted(found, key=lambda c: _order(self.question, c)))
+        kind, ranked_by_target = _ranked_by_target(self.question)
+        found = chain.from_iterable(ranked_by_target)
+        return tuple(sorted(found, key=lambda c: _order(self.question, kind, c)))
+
+    def near_misses(self) -> tuple[NearMiss, ...]:
+        """Cheaper types that lack a little of one amount."""
+        return tuple(near_misses(self.question, self.best))
 
     def rejections(self) -> tuple[Rejection, ...]:
         """Every type and every target that is out, with the reason."""
@@ -60,8 +91,8 @@ class Choice:
 def select(needs: Needs, targets: Sequence[Target], catalog: Catalog) -> Choice:
     """The best instance type for a job on these targets.
 
-    Preferred labels and soft taints come first, then the price on demand, then the newer
-    generation, then the order of the targets.
+    Preferred labels and soft taints come first, then what is no last resort (bare metal,
+    burstable), then the price, then the newer generation, then the order of the targets.
 
     Raises:
         NoInstanceFitsError: Nothing fits; the error tells what excludes everything, and what
@@ -76,39 +107,39 @@ def select(needs: Needs, targets: Sequence[Target], catalog: Catalog) -> Choice:
 
 @lru_cache(maxsize=1024)
 def _decide(question: Question) -> Choice | tuple[str, str, str]:
-    by_target = [ranked for ranked in _ranked_by_target(question) if ranked]
-    if not by_target:
+    kind, ranked_by_target = _ranked_by_target(question)
+    firsts = [(best, others) for others in ranked_by_target if (best := next(others, None))]
+    if not firsts:
         error = refusal(question)
         return error.what, error.why, error.fix
-    best, *others = min(by_target, key=lambda ranked: _order(question, ranked[0]))
+    best, others = min(firsts, key=lambda first: _order(question, kind, first[0]))
     # Types of two architectures share neither a compute environment nor an image.
     alike = (c for c in others if c.instance.arch == best.instance.arch)
+    if last_resort(kind, best.instance) is None:
+        alike = (c for c in alike if last_resort(kind, c.instance) is None)
     return Choice(
-        target=best.target,
-        instance=best.instance,
-        instance_type=best.name,
+        best=best,
         fallbacks=tuple(islice(alike, MAX_TYPES - 1)),
-        price_usd_hour=best.price_usd_hour,
-        notes=tuple(notes_on(question, best, others)),
+        notes=tuple(notes_on(question, kind, best)),
         question=question,
     )
 
 
-def _ranked_by_target(question: Question) -> list[list[Candidate]]:
+def _ranked_by_target(question: Question) -> tuple[Kind, list[Iterator[Candidate]]]:
+    """What fits on each open target, the best first."""
     targets, kind = open_targets(question)
-    found = [fits(question.needs, pool(kind, t, question.catalog)) for t in targets]
+    pools = (pool(kind, t, question.catalog) for t in targets)
     if question.needs.preferred:
-        for ranked in found:
-            ranked.sort(
-                key=lambda c: _unmet_preferences(question, c)
-            )  # stable: by price among equals
-    return found
+        # Stable: in the pool's order among equals.
+        pools = (tuple(sorted(p, key=lambda c: _unmet_preferences(question, c))) for p in pools)
+    return kind, [fits(question.needs, p) for p in pools]
 
 
-def _order(question: Question, candidate: Candidate) -> tuple[float, ...]:
+def _order(question: Question, kind: Kind, candidate: Candidate) -> tuple[float, ...]:
     price, generation, _ = candidate.rank
     unmet = _unmet_preferences(question, candidate)
-    return unmet, soft_taints(candidate.target, question.needs), price, generation
+    soft = soft_taints(candidate.target, question.needs)
+    return unmet, soft, last_resort(kind, candidate.instance) is not None, price, generation
 
 
 def _unmet_preferences(question: Question, candidate: Candidate) -> int:

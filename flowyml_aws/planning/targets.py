@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -23,10 +23,12 @@ __all__ = [
     "ZONE_LABEL",
     "Candidate",
     "Obstacle",
+    "PriceBasis",
     "Taint",
     "Target",
     "candidates_on",
     "has_label",
+    "not_offered",
     "obstacle",
     "offline_targets",
     "soft_taints",
@@ -86,6 +88,10 @@ class Target:
     placed_by: Literal["queue", "plan"] = "queue"
     closed: Mapping[str, str] = field(default_factory=dict, hash=False)
 
+    def with_closed_types(self) -> Target:
+        """The target as it would be with the types alone that it can't give."""
+        return replace(self, instance_types=tuple(self.closed))
+
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
@@ -95,6 +101,11 @@ class Obstacle:
     fix: str
 
 
+PriceBasis = Literal["on-demand", "spot", "at most", "estimated", "unknown"]
+"""What a price is: told by AWS; `at most` is the one on demand where that on spot is unknown;
+`estimated` is SageMaker's, calculated from EC2's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """An instance type as a target gives it to a job.
@@ -102,7 +113,7 @@ class Candidate:
     Attributes:
         name: What the target calls the type: `ml.g4dn.xlarge` on SageMaker.
         gives: What one job can have of it.
-        price_usd_hour: On demand, or None where unknown.
+        price_usd_hour: For the target's capacity, or None where unknown.
     """
 
     name: str
@@ -110,6 +121,7 @@ class Candidate:
     instance: InstanceType = field(repr=False)
     gives: Amounts
     price_usd_hour: float | None
+    price_basis: PriceBasis
 
     @property
     def rank(self) -> tuple[float, int, str]:
@@ -123,14 +135,24 @@ def offline_targets(
 ) -> tuple[Target, ...]:
     """What can be assumed without an account: all the types of the catalog, picked by the plan.
 
-    Retired types are among them, because the plan says so where it picks one.
+    Retired types are among them where the catalog does not know better, because the plan says so
+    where it picks one.
     """
-    known = (t for t in catalog.types if t.offered)
-    if kind == "sagemaker":
-        names = tuple(t.sagemaker_name for t in known if t.sagemaker_name)
-    else:
-        names = tuple(t.name for t in known)
-    return (Target("catalog", kind, names, placed_by="plan"),)
+    names, closed = [], {}
+    for instance in catalog.types:
+        name = instance.sagemaker_name if kind == "sagemaker" else instance.name
+        if name is not None and instance.offered:
+            names.append(name)
+        elif name is not None:
+            closed[name] = not_offered(instance, catalog.region)
+    return (Target("catalog", kind, tuple(names), placed_by="plan", closed=closed),)
+
+
+def not_offered(instance: InstanceType, region: str) -> str:
+    """Why a type can't be had in a region that does not list it."""
+    withdrawn = instance.retired_after
+    told = f", AWS has withdrawn it (last listed on {withdrawn})" if withdrawn else ""
+    return f"{region} does not offer it{told}"
 
 
 @lru_cache(maxsize=64)
@@ -191,19 +213,29 @@ def _candidate(name: str, target: Target, catalog: Catalog) -> Candidate | None:
     instance = catalog.get(name)
     if instance is None or target.kind == "local":
         return None
-    price, memory_mib = instance.price_usd_hour, instance.usable_memory_mib
+    memory_mib = instance.usable_memory_mib
     storage_gib = _EBS_GIB[target.kind]
     if target.kind == "sagemaker":
         if instance.sagemaker_name is None:
             return None
-        name, price, memory_mib = (
-            instance.sagemaker_name,
-            instance.sagemaker_price_usd_hour,
-            instance.memory_mib,  # the service takes its share from elsewhere
-        )
+        name = instance.sagemaker_name
+        memory_mib = instance.memory_mib  # the service takes its share from elsewhere
         if instance.nvme_gb:
             storage_gib = instance.nvme_gb * 10**9 // 2**30  # no EBS volume besides local disks
     gives = Amounts(
         instance.vcpus, memory_mib, storage_gib, instance.gpu_count, instance.gpu_memory_gb
     )
-    return Candidate(name, target, instance, gives, price)
+    return Candidate(name, target, instance, gives, *_price(instance, target))
+
+
+def _price(instance: InstanceType, target: Target) -> tuple[float | None, PriceBasis]:
+    on_sagemaker, on_spot = target.kind == "sagemaker", target.capacity == "spot"
+    price = instance.sagemaker_price_usd_hour if on_sagemaker else instance.price_usd_hour
+    if on_spot and not on_sagemaker and instance.spot_usd_hour is not None:
+        return instance.spot_usd_hour, "spot"
+    if price is None:
+        return None, "unknown"
+    if on_spot:
+        return price, "at most"
+    estimated = on_sagemaker and instance.sagemaker_price_estimated
+    return price, "estimated" if estimated else "on-demand"

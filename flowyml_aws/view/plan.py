@@ -9,7 +9,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, JobNeeds, PlannedJob
+from flowyml_aws.planning.needs import Needs
+from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
 
 __all__ = ["plan_table"]
 
@@ -71,7 +72,7 @@ def _line(what: str, told: str) -> Text:
     return Text.assemble((f"{what}: ", "dim"), told)
 
 
-def _needs(needs: JobNeeds) -> str:
+def _needs(needs: Needs) -> str:
     gpu = f", {needs.gpu_count} × {needs.gpu_model}" if needs.gpu_model else ""
     disk = f", {needs.storage_gib} GiB disk" if needs.storage_gib else ""
     return f"{needs.vcpus} vCPU, {needs.memory_mib / 1024:g} GiB{gpu}{disk}"

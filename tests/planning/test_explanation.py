@@ -32,7 +32,8 @@ def test_every_type_is_either_a_candidate_or_rejected_with_a_reason():
     fitting = [c.name for c in choice.candidates()]
     rejected = [r.instance_type for r in choice.rejections()]
     assert fitting[0] == "g4dn.xlarge"
-    assert sorted([*fitting, *map(str, rejected)]) == sorted(BATCH[0].instance_types)
+    named = [*BATCH[0].instance_types, *BATCH[0].closed]
+    assert sorted([*fitting, *map(str, rejected)]) == sorted(named)
     assert all(r.reason for r in choice.rejections())
 
 
@@ -42,7 +43,7 @@ def test_every_type_is_either_a_candidate_or_rejected_with_a_reason():
         ("g5.xlarge", "it has a10g, not t4"),
         ("m5.large", "it has no GPU, not t4"),
         ("g4dn.xlarge", "it gives 4 vCPUs"),
-        ("g4dn.metal", "it is bare metal: only for jobs that require it with the label " + TYPE),
+        ("p5e.48xlarge", "us-east-1 does not offer it"),
     ],
 )
 def test_a_rejected_type_has_its_reason(name, reason):
@@ -65,7 +66,7 @@ def test_a_type_that_the_catalog_does_not_know_is_rejected_by_name():
         (
             asked("4", "12Gi", "a100", 16),
             "no type has more than 8 x a100 (p4d.24xlarge), the job asks for 16 x a100",
-            "at most 8 x a100 (p4d.24xlarge, $21.96 an hour)",
+            "at most 8 x a100 (p4d.24xlarge for $21.96 an hour)",
         ),
         (
             asked("4", "40Ti"),
@@ -88,9 +89,9 @@ def test_a_type_that_the_catalog_does_not_know_is_rejected_by_name():
             "at most 65536Gi storage",
         ),
         (
-            asked("64", "8Gi", "t4", 4),
-            "no type has all of them",
-            "at most 48 vCPUs (g4dn.12xlarge, $3.91 an hour), or 1 x t4 (g4dn.16xlarge",
+            asked("100", "1150Gi", "a100", 8),
+            "no type has more than 96 vCPUs (p4d.24xlarge)",
+            "at most 96 vCPUs and 1110Gi memory (p4d.24xlarge",
         ),
         (
             asked("1", "1Gi", "k80"),
@@ -138,7 +139,7 @@ def test_an_error_names_the_family_to_enable_for_a_gpu():
         asked(gpu="a100"), [replace(queue("q", "m5.large", "g4dn.xlarge"), placed_by="plan")]
     )
     assert error.why == "no batch target has types with the GPU a100"
-    assert "enable the family p4d or p4de for a target (infra/)" in error.fix
+    assert "enable the family p4d for a target (infra/): p4d.24xlarge fits for $21.96" in error.fix
     assert "ask for a GPU that is there: t4" in error.fix
 
 

@@ -114,18 +114,39 @@ def test_a_job_without_gpus_goes_to_a_gpu_type_where_there_is_nothing_else():
 
 
 @pytest.mark.parametrize("special", ["t3.2xlarge", "m7i-flex.2xlarge", "m5.metal", "inf2.8xlarge"])
-def test_special_types_are_taken_only_by_name(special):
+def test_special_types_are_not_taken_where_another_one_fits_unless_by_name(special):
     targets = [queue("q", special, "m5.24xlarge")]
     assert select(asked("1", "1Gi"), targets, REAL).instance_type == "m5.24xlarge"
     named = replace(asked("1", "1Gi"), required=((TYPE, special),))
-    assert select(named, targets, REAL).instance_type == special
+    choice = select(named, targets, REAL)
+    assert choice.instance_type == special
+    assert not any("nothing but" in note for note in choice.notes)
+
+
+@pytest.mark.parametrize(
+    ("special", "why"), [("t3.2xlarge", "it is burstable"), ("m5.metal", "it is bare metal")]
+)
+def test_burstable_and_bare_metal_are_the_last_resort_and_that_is_said(special, why):
+    targets = [queue("q", special, "m5.large")]
+    choice = select(asked("8", "16Gi"), targets, REAL)
+    assert choice.instance_type == special
+    assert choice.notes[0].startswith(f"nothing but {special} fits, and {why}")
+
+
+def test_eight_t4s_are_had_on_bare_metal_only():
+    choice = select(asked("8", "32Gi", "t4", 8), BATCH, REAL)
+    assert choice.instance_type == "g4dn.metal"
+    assert "it is bare metal" in choice.notes[0]
+
+
+def test_a_last_resort_is_no_fallback_of_a_regular_type():
+    choice = select(asked("2", "2Gi"), [queue("q", "m5.large", "t3.large", "m5.metal")], REAL)
+    assert (choice.instance_type, choice.fallbacks) == ("m5.large", ())
 
 
 @pytest.mark.parametrize(
     ("special", "why"),
     [
-        ("t3.2xlarge", "t3.2xlarge: it is burstable"),
-        ("m5.metal", "m5.metal: it is bare metal"),
         ("inf2.8xlarge", "inf2.8xlarge: it has inferentia2"),
         ("m7g.large", "m7g.large: it is arm64, and the job needs x86_64"),
     ],
@@ -202,10 +223,50 @@ def test_of_equal_offers_the_first_target_is_taken():
     assert select(asked("1", "1Gi"), targets, REAL).target.name == "first"
 
 
-def test_a_spot_target_is_ranked_by_the_price_on_demand_and_says_so():
+def test_an_unknown_price_on_spot_counts_as_the_one_on_demand_and_that_is_said():
     choice = select(asked("1", "1Gi"), [queue("q", "m5.large", capacity="spot")], REAL)
-    assert choice.price_usd_hour == 0.096
-    assert choice.notes == ("the price is the one on demand: spot usually costs less",)
+    assert (choice.price_usd_hour, choice.best.price_basis) == (0.096, "at most")
+    assert choice.notes == (
+        "the price of m5.large on spot is unknown: at most the one on demand, which is given",
+    )
+
+
+def test_a_spot_target_is_ranked_by_the_prices_on_spot():
+    cheap_now = InstanceType("a1.large", 2, 99, 99, price_usd_hour=9.0, spot_usd_hour=1.0)
+    usually = InstanceType("b2.large", 2, 99, 99, price_usd_hour=2.0, spot_usd_hour=1.5)
+    catalog = Catalog("r", date(2026, 1, 1), date(2026, 1, 1), (cheap_now, usually))
+    spot = queue("q", "a1.large", "b2.large", capacity="spot")
+    choice = select(Needs(1, 1), [spot], catalog)
+    assert (choice.instance_type, choice.price_usd_hour) == ("a1.large", 1.0)
+    assert choice.best.price_basis == "spot"
+    assert choice.notes == ()
+    on_demand = select(Needs(1, 1), [replace(spot, capacity="on-demand")], catalog)
+    assert on_demand.instance_type == "b2.large"
+
+
+def test_a_cheaper_type_that_the_target_cannot_give_is_named_with_the_reason():
+    target = replace(
+        queue("q", "p3dn.24xlarge"), closed={"p3.8xlarge": "us-east-1 does not offer it"}
+    )
+    choice = select(asked("8", "60Gi", "v100", 2), [target], REAL)
+    assert choice.instance_type == "p3dn.24xlarge"
+    assert choice.notes == (
+        "p3.8xlarge would fit for $12.24 an hour, but us-east-1 does not offer it",
+    )
+    (rejection,) = choice.rejections()
+    assert (rejection.instance_type, rejection.reason) == (
+        "p3.8xlarge",
+        "us-east-1 does not offer it",
+    )
+
+
+def test_where_the_region_has_the_retired_type_no_more_the_next_one_is_taken_with_the_reason():
+    types = tuple(replace(t, offered=t.offered and not t.retired_after) for t in REAL.types)
+    catalog = replace(REAL, types=types)
+    for kind, chosen in (("batch", "p3dn.24xlarge"), ("sagemaker", "ml.p3dn.24xlarge")):
+        choice = select(asked("8", "60Gi", "v100", 2), offline_targets(catalog, kind), catalog)
+        assert choice.instance_type == chosen
+        assert "us-east-1 does not offer it, AWS has withdrawn it" in choice.notes[0]
 
 
 def test_a_queue_that_could_pick_another_gpu_is_closed_to_gpu_jobs():

@@ -7,17 +7,22 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date
+from operator import le
+from typing import NamedTuple
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowyml_aws.core.errors import NoInstanceFitsError
+from flowyml_aws.core.gpus import gpu_models
+from flowyml_aws.core.resources import GPUConfig, ResourceRequirements, merge_resources
 from flowyml_aws.planning.catalog import Catalog, InstanceType
-from flowyml_aws.planning.needs import Needs, Toleration
+from flowyml_aws.planning.needs import Needs, Toleration, needs_of
 from flowyml_aws.planning.selection import MAX_TYPES, select
 from flowyml_aws.planning.targets import Taint, Target
 from tests.planning.questions import ARCH, BATCH, REAL, SAGEMAKER, refused
 
+SPOT = (replace(BATCH[0], capacity="spot"),)
 families = st.sampled_from(["m5", "m6", "c6", "g4", "g5", "t3", "inf2", "m7g"])
 prices = st.none() | st.integers(1, 6).map(float)
 
@@ -46,6 +51,7 @@ def catalogs(draw: st.DrawFn) -> Catalog:
                 burstable=family == "t3",
                 bare_metal=draw(st.sampled_from([False, False, False, True])),
                 price_usd_hour=draw(prices),
+                spot_usd_hour=draw(prices),
                 sagemaker_name=f"ml.{family}.{number}" if sagemaker else None,
                 sagemaker_price_usd_hour=draw(st.integers(1, 6).map(float)) if priced else None,
                 sagemaker_price_source="list" if priced else None,
@@ -65,6 +71,7 @@ def worlds(draw: st.DrawFn) -> tuple[Catalog, tuple[Target, ...]]:
             instance_types=tuple(draw(st.sets(st.sampled_from(names), min_size=1))),
             labels=draw(st.sampled_from([{}, {"pool": "a"}, {"pool": "b"}])),
             taints=draw(st.sampled_from([(), (), (Taint("night", "yes"),)])),
+            capacity=draw(st.sampled_from(["on-demand", "on-demand", "spot"])),
             placed_by=draw(st.sampled_from(["queue", "plan"])),
         )
         for number in range(draw(st.integers(1, 3)))
@@ -87,10 +94,22 @@ def any_needs(draw: st.DrawFn) -> Needs:
     )
 
 
-def served(
-    needs: Needs, targets: Sequence[Target], catalog: Catalog
-) -> Iterator[tuple[str, str, float, int]]:
-    """Target, type, price and generation of everything that may serve, in no order."""
+class Serving(NamedTuple):
+    """Something that may serve a job."""
+
+    target: str
+    type: str
+    last_resort: bool
+    price: float
+    generation: int
+
+    @property
+    def worth(self) -> tuple[bool, float, int]:
+        return self.last_resort, self.price, -self.generation
+
+
+def served(needs: Needs, targets: Sequence[Target], catalog: Catalog) -> Iterator[Serving]:
+    """Everything that may serve, in no order."""
     labels = dict(needs.required)
     arch = labels.pop(ARCH, "x86_64")
     allowed: list[tuple[Target, InstanceType]] = []
@@ -112,11 +131,7 @@ def served(
             continue
         if target.taints and not needs.tolerations:
             continue
-        allowed += [
-            (target, t)
-            for t in types
-            if t.arch == arch and not (t.burstable or t.bare_metal or t.accelerator)
-        ]
+        allowed += [(target, t) for t in types if t.arch == arch and not t.accelerator]
     if needs.gpu_model:
         allowed = [
             a for a in allowed if a[1].gpu_model == needs.gpu_model and a[1].gpu_fraction == 1
@@ -133,8 +148,11 @@ def served(
         if on_sagemaker and t.nvme_gb and t.nvme_gb * 1e9 < needs.storage_gib * 2**30:
             continue
         cost = t.sagemaker_price_usd_hour if on_sagemaker else t.price_usd_hour
+        if target.capacity == "spot" and not on_sagemaker and t.spot_usd_hour is not None:
+            cost = t.spot_usd_hour
         at = math.inf if cost is None else cost
-        yield target.name, t.name, at, int(re.sub(r"\D*(\d).*", r"\1", t.name))
+        generation = int(re.sub(r"\D*(\d).*", r"\1", t.name))
+        yield Serving(target.name, t.name, t.burstable or t.bare_metal, at, generation)
 
 
 @settings(max_examples=250, deadline=None)
@@ -148,9 +166,7 @@ def test_the_choice_fits_and_nothing_that_fits_is_cheaper_or_newer_at_its_price(
     choice = select(needs, targets, catalog)
     found = [p for p in possible if p[:2] == (choice.target.name, choice.instance.name)]
     assert len(found) == 1
-    assert (found[0][2], -found[0][3]) == min(
-        (price, -generation) for _, _, price, generation in possible
-    )
+    assert found[0].worth == min(p.worth for p in possible)
 
 
 @settings(max_examples=200, deadline=None)
@@ -161,9 +177,10 @@ def test_fallbacks_fit_too_and_none_that_is_better_is_left_out(world, needs):
     if not possible:
         return
     choice = select(needs, targets, catalog)
-    prices_there = sorted(price for target, _, price, _ in possible if target == choice.target.name)
+    there = sorted(p.worth for p in possible if p.target == choice.target.name)
     given_there = [c.price_usd_hour for c in choice.fallbacks]
-    expected = prices_there[1:MAX_TYPES]
+    is_last_resort = there[0][0]
+    expected = [price for last, price, _ in there if last == is_last_resort][1:MAX_TYPES]
     assert [math.inf if price is None else price for price in given_there] == expected
     assert len({choice.instance_type, *(c.name for c in choice.fallbacks)}) == len(expected) + 1
 
@@ -203,12 +220,12 @@ def test_a_job_that_asks_for_more_never_gets_a_cheaper_type(world, needs, more):
         storage_gib=needs.storage_gib + more[2],
         gpu_memory_gb=needs.gpu_memory_gb + more[3] if needs.gpu_model else 0,
     )
-    assert price(needs, targets, catalog) <= price(larger, targets, catalog)
+    assert worth(needs, targets, catalog) <= worth(larger, targets, catalog)
 
 
 @settings(max_examples=100, deadline=None)
 @given(
-    st.sampled_from([BATCH, SAGEMAKER]),
+    st.sampled_from([BATCH, SAGEMAKER, SPOT]),
     st.sampled_from([None, "t4", "a10g", "l4", "v100", "a100", "h100"]),
     *[st.tuples(st.integers(1, 100), st.integers(0, 100)) for _ in range(3)],
     st.tuples(st.integers(1, 4), st.integers(0, 4)),
@@ -220,13 +237,44 @@ def test_with_the_real_catalog_more_never_costs_less(targets, gpu, cpu, memory, 
 
     small = needs(cpu[0], memory[0], storage[0], count[0])
     large = needs(sum(cpu), sum(memory), sum(storage), sum(count))
-    assert price(small, targets, REAL) <= price(large, targets, REAL)
+    assert worth(small, targets, REAL)[1] <= worth(large, targets, REAL)[1]
 
 
-def price(needs: Needs, targets: Sequence[Target], catalog: Catalog) -> float:
-    """What the choice costs; infinite where the price is unknown, more than that without one."""
+def worth(needs: Needs, targets: Sequence[Target], catalog: Catalog) -> tuple[bool, float]:
+    """Whether the choice is a last resort, and what it costs: infinite where that is unknown."""
     try:
-        found = select(needs, targets, catalog).price_usd_hour
+        choice = select(needs, targets, catalog)
     except NoInstanceFitsError:
-        return math.inf
-    return math.inf if found is None else found
+        return True, math.inf
+    found, of = choice.price_usd_hour, choice.instance
+    return of.burstable or of.bare_metal, math.inf if found is None else found
+
+
+step_resources = st.builds(
+    ResourceRequirements,
+    cpu=st.sampled_from([None, "500m", "2", "7.5", 16]),
+    memory=st.sampled_from([None, "512Mi", "7Gi", "30Gi", "120G"]),
+    storage=st.sampled_from([None, "100Gi"]),
+    gpu=st.none()
+    | st.builds(
+        GPUConfig,
+        st.sampled_from(["t4", "nvidia-tesla-v100", "v100-32gb", "a100", "A100-80GB", "l4"]),
+        st.integers(1, 4),
+        st.sampled_from([None, "16Gi", "24Gi"]),
+    ),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(step_resources, min_size=1, max_size=4), st.sampled_from([BATCH, SAGEMAKER]))
+def test_what_is_chosen_for_a_group_serves_each_of_its_steps(steps, targets):
+    merged = merge_resources(steps)
+    try:
+        best = select(needs_of(merged), targets, REAL).best
+    except NoInstanceFitsError:
+        return  # the steps ask for more GPU memory than the best of their GPUs has
+    for one in map(needs_of, steps):
+        assert all(map(le, one.amounts, best.gives))
+        if one.gpu_model is not None:
+            models = gpu_models()
+            assert models[one.gpu_model].rank >= models[str(best.instance.gpu_model)].rank

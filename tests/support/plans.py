@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, JobNeeds, PlannedJob
+from flowyml_aws.planning.needs import Needs
+from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
 from flowyml_aws.submission.record import RunRecord
 
 __all__ = ["a_job", "a_plan", "a_record"]
@@ -21,7 +22,7 @@ def a_job(name: str, after: Sequence[str] = (), **changes: Any) -> PlannedJob:
         "group": None,
         "steps": (name,),
         "after": tuple(after),
-        "needs": JobNeeds(**needs),  # type: ignore[arg-type]
+        "needs": Needs(**needs),  # type: ignore[arg-type]
         "target": "cpu",
         "offers": (InstanceOffer(instance_type="m6i.large", price_usd_hour=price),),
         "reads": {},

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, JobNeeds, PlannedJob
+from flowyml_aws.planning.needs import Needs
+from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
 from flowyml_aws.runtime.result import StepFailure, StepReport, StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.status import JobView, RunStatus
@@ -17,7 +18,7 @@ JOB = PlannedJob(
     group="training",
     steps=("load", "fit"),
     after=("prepare",),
-    needs=JobNeeds(vcpus=4, memory_mib=12288, storage_gib=0, gpu_model="t4", gpu_count=1),
+    needs=Needs(vcpus=4, memory_mib=12288, gpu_model="t4", gpu_count=1),
     target="gpu-t4",
     offers=(
         InstanceOffer(instance_type="g4dn.xlarge", price_usd_hour=0.526),

@@ -1,0 +1,33 @@
+"""Amounts and prices in the words of notes and errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flowyml_aws.planning.needs import Amounts, Needs, mib_text
+from flowyml_aws.planning.targets import Candidate
+
+__all__ = ["amounts_text", "lacking", "price_text"]
+
+
+def lacking(needs: Needs, candidate: Candidate) -> tuple[str, ...]:
+    """The amounts of which a type gives less than the job asks for."""
+    pairs = zip(Amounts._fields, needs.amounts, candidate.gives, strict=True)
+    return tuple(name for name, wanted, given in pairs if wanted > given)
+
+
+def amounts_text(amounts: Amounts, names: Sequence[str], gpu_model: str | None) -> str:
+    """Some of the amounts: `8 vCPUs and 32Gi memory`."""
+    texts = {
+        "vcpus": f"{amounts.vcpus} vCPUs",
+        "memory_mib": f"{mib_text(amounts.memory_mib)} memory",
+        "storage_gib": f"{amounts.storage_gib}Gi storage",
+        "gpu_count": f"{amounts.gpu_count} x {gpu_model or 'GPU'}",
+        "gpu_memory_gb": f"{amounts.gpu_memory_gb} GB of GPU memory",
+    }
+    return " and ".join(texts[name] for name in names)
+
+
+def price_text(usd_hour: float | None) -> str:
+    """A price that follows a name: ` for $0.5260 an hour`; empty where it is unknown."""
+    return "" if usd_hour is None else f" for ${usd_hour:.{2 if usd_hour >= 1 else 4}f} an hour"
