@@ -12,7 +12,8 @@ from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup, affinity_conflicts, group_steps
 
 if TYPE_CHECKING:
-    from flowyml_aws.planning.plan import ExecutionPlan
+    from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
+    from flowyml_aws.planning.selection import Choice
     from flowyml_aws.result import PipelineResult
     from flowyml_aws.run import Run
 
@@ -90,6 +91,25 @@ class Pipeline:
 
         graph, groups = self.build(inputs)._parts()
         return plan_only(self.name, graph, groups, backend)
+
+    def explain(
+        self, job: str, backend: str = "batch", inputs: Collection[str] = ()
+    ) -> tuple[PlannedJob, Choice]:
+        """A job of the plan, and the choice of its instance type with all that was rejected.
+
+        Args:
+            job: A job's name in the plan.
+            backend: Where jobs would run.
+            inputs: Assets that the run will bring along.
+
+        Raises:
+            InvalidPipelineError: With every mistake found.
+            SettingsError: The plan has no such job, or the backend has no instance types.
+        """
+        from flowyml_aws.preview import explain
+
+        graph, groups = self.build(inputs)._parts()
+        return explain(self.name, graph, groups, backend, job)
 
     def submit(
         self,

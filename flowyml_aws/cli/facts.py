@@ -6,9 +6,11 @@ import json
 import sys
 from typing import Any
 
+from flowyml_aws.planning.selection import Choice
+from flowyml_aws.planning.targets import Candidate
 from flowyml_aws.submission.status import JobView, RunStatus
 
-__all__ = ["print_json", "status_facts"]
+__all__ = ["candidate_facts", "choice_facts", "print_json", "status_facts"]
 
 
 def print_json(facts: Any) -> None:
@@ -41,5 +43,43 @@ def _job_facts(view: JobView) -> dict[str, Any]:
         "target": view.job.target,
         "steps": [
             reports.get(name) or {"name": name, "state": "waiting"} for name in view.job.steps
+        ],
+    }
+
+
+def candidate_facts(candidate: Candidate) -> dict[str, Any]:
+    """An instance type as a target gives it."""
+    has = candidate.instance
+    return {
+        "instance_type": candidate.name,
+        "price_usd_hour": candidate.price_usd_hour,
+        "price_basis": candidate.price_basis,
+        "target": candidate.target.name,
+        **candidate.gives._asdict(),
+        "gpu_model": has.gpu_model,
+        "nvme_gb": has.nvme_gb,
+        "arch": has.arch,
+        "retired_after": has.retired_after,
+    }
+
+
+def choice_facts(choice: Choice) -> dict[str, Any]:
+    """What fits a job, what would nearly, and what is out and why."""
+    return {
+        "needs": str(choice.question.needs),
+        "candidates": [candidate_facts(candidate) for candidate in choice.candidates()],
+        "notes": list(choice.notes),
+        "near_misses": [
+            {
+                "lacks": miss.lacks,
+                "gives": miss.gives,
+                "saved": miss.saved,
+                **candidate_facts(miss.candidate),
+            }
+            for miss in choice.near_misses()
+        ],
+        "rejected": [
+            {"target": r.target, "instance_type": r.instance_type, "reason": r.reason}
+            for r in choice.rejections()
         ],
     }

@@ -4,24 +4,41 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Annotated
 
+import typer
 from rich.console import Console
 
 from flowyml_aws.cli.app import AsJson, BackendName, File, app
-from flowyml_aws.cli.facts import print_json
+from flowyml_aws.cli.facts import choice_facts, print_json
 from flowyml_aws.cli.load import load_pipeline
 from flowyml_aws.packaging.bundle import make_bundle
 from flowyml_aws.packaging.project import find_project, project_files
 from flowyml_aws.settings import load_settings
-from flowyml_aws.view import plan_table
+from flowyml_aws.view import explanation, plan_table
 
 __all__ = ["package", "plan"]
 
 
 @app.command()
-def plan(file: File, backend: BackendName = "batch", as_json: AsJson = False) -> None:
+def plan(
+    file: File,
+    backend: BackendName = "batch",
+    explain: Annotated[
+        str | None, typer.Option(metavar="JOB", help="Why this job gets its instance type.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Show what a run would do and cost per hour, without doing it."""
-    decided = load_pipeline(file).plan(backend)
+    pipeline = load_pipeline(file)
+    if explain is not None:
+        _, choice = pipeline.explain(explain, backend)
+        if as_json:
+            print_json(choice_facts(choice))
+        else:
+            Console().print(explanation(choice))
+        return
+    decided = pipeline.plan(backend)
     if as_json:
         print_json(json.loads(decided.to_json()))
     else:

@@ -34,11 +34,16 @@ _PRICE_NOTES = {
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why an instance type, or a whole target (`instance_type` None), is not taken."""
+    """Why an instance type, or a whole target (`instance_type` None), is not taken.
+
+    Attributes:
+        lacks: The amounts that are too small, fields of `Amounts`.
+    """
 
     target: str
     instance_type: str | None
     reason: str
+    lacks: tuple[str, ...] = ()
 
 
 def notes_on(question: Question, kind: Kind, best: Candidate) -> Iterator[str]:
@@ -71,11 +76,11 @@ def rejections(question: Question) -> Iterator[Rejection]:
     for target in targets:
         known = candidates_on(target, question.catalog)
         for candidate in known:
-            reason = unfit(kind, candidate.instance)
-            if reason is None and (short := lacking(question.needs, candidate)):
-                reason = f"it gives {amounts_text(candidate.gives, short, kind.gpu_model)}"
-            if reason is not None:
+            if (reason := unfit(kind, candidate.instance)) is not None:
                 yield Rejection(target.name, candidate.name, reason)
+            elif lacks := lacking(question.needs, candidate):
+                gives = amounts_text(candidate.gives, lacks, kind.gpu_model)
+                yield Rejection(target.name, candidate.name, f"it gives {gives}", lacks)
         for name, reason in target.closed.items():
             yield Rejection(target.name, name, reason)
         names = {name for c in known for name in (c.name, c.instance.name)}

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from flowyml_aws.view.instances import candidates_table, explanation
 from flowyml_aws.view.plan import plan_table
 from flowyml_aws.view.program import program
 from flowyml_aws.view.run import failures, status_table, watching
 
-__all__ = ["failures", "plan_table", "program", "status_table", "watching"]
+__all__ = [
+    "candidates_table",
+    "explanation",
+    "failures",
+    "plan_table",
+    "program",
+    "status_table",
+    "watching",
+]

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
+from flowyml_aws.view.instances import price_text
 
 __all__ = ["plan_table"]
 
@@ -42,7 +43,7 @@ def plan_table(plan: ExecutionPlan) -> RenderableType:
     if plan.backend != "local":
         total = plan.dearest_usd_hour
         amount = f"${total:,.4g}" if total is not None else "unknown"
-        basis = f"{plan.region}, on demand, prices of {plan.prices_of}"
+        basis = f"{plan.region}, prices of {plan.prices_of}"
         parts += [Text(), Text(f"all jobs at once: {amount} per hour ({basis})")]
     parts += [Text(f"note: {note}", style="yellow") for note in plan.notes]
     return Group(*parts)
@@ -79,4 +80,4 @@ def _needs(needs: Needs) -> str:
 
 
 def _price(offer: InstanceOffer) -> str:
-    return f"${offer.price_usd_hour:,.4g}" if offer.price_usd_hour is not None else "unknown"
+    return price_text(offer.price_usd_hour, offer.price_basis)

@@ -263,8 +263,11 @@ def test_a_cheaper_type_that_the_target_cannot_give_is_named_with_the_reason():
 def test_where_the_region_has_the_retired_type_no_more_the_next_one_is_taken_with_the_reason():
     types = tuple(replace(t, offered=t.offered and not t.retired_after) for t in REAL.types)
     catalog = replace(REAL, types=types)
-    for kind, chosen in (("batch", "p3dn.24xlarge"), ("sagemaker", "ml.p3dn.24xlarge")):
-        choice = select(asked("8", "60Gi", "v100", 2), offline_targets(catalog, kind), catalog)
+    for targets, chosen in (
+        (offline_targets(catalog), "p3dn.24xlarge"),
+        (offline_targets(catalog, "sagemaker"), "ml.p3dn.24xlarge"),
+    ):
+        choice = select(asked("8", "60Gi", "v100", 2), targets, catalog)
         assert choice.instance_type == chosen
         assert "us-east-1 does not offer it, AWS has withdrawn it" in choice.notes[0]
 
