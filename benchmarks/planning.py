@@ -1,4 +1,4 @@
-"""How `build()` and `plan()` grow with the number of steps.
+"""How `build()` and `plan()` grow with the number of steps, and what one selection takes.
 
 Plans are made for AWS Batch from the packaged catalog, without an account.
 """
@@ -7,17 +7,26 @@ from __future__ import annotations
 
 import math
 import os
+import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
-from benchmarks._measuring import Target, arguments, cpu_seconds, interleaved, tell
+from benchmarks._measuring import Target as Limit
+from benchmarks._measuring import arguments, cpu_seconds, interleaved, tell
 from flowyml_aws import GPUConfig, Pipeline, ResourceRequirements, Step, step
+from flowyml_aws.core.errors import NoInstanceFitsError
+from flowyml_aws.planning.catalog import Catalog, load_catalog
+from flowyml_aws.planning.needs import Needs
+from flowyml_aws.planning.selection import select
+from flowyml_aws.planning.targets import Target, offline_targets
 
 SIZES = (100, 1_000, 10_000)
 GROWTH = 13.0  # for 10 times the steps
+SELECTION_MS = 1.0  # for a request that was not asked before
 
 RESOURCES = (
     None,
@@ -73,6 +82,27 @@ SHAPES: dict[str, Callable[[int], list[Step]]] = {
 }
 
 
+def requests(number: int) -> Iterator[Needs]:
+    """Different ones each, a third of them with GPUs."""
+    chance = random.Random(1)
+    for extra_mib in range(number):
+        model, count = chance.choice([(None, 0)] * 4 + [("t4", 1), ("a100", 2)])
+        memory_mib = chance.randint(512, 500_000) + extra_mib
+        yield Needs(chance.randint(1, 96), memory_mib, 0, model, count)
+
+
+def selection_ms(targets: Sequence[Target], catalog: Catalog, asked: Iterator[Needs]) -> float:
+    """Milliseconds of selection with its near misses, for each of 500 new requests."""
+    batch = list(islice(asked, 500))
+
+    def all_of_them() -> None:
+        for needs in batch:
+            with suppress(NoInstanceFitsError):
+                select(needs, targets, catalog).near_misses()
+
+    return cpu_seconds(all_of_them) * 1000 / len(batch)
+
+
 def main() -> int:
     options = arguments(__doc__, repetitions=3)
     for name in [name for name in os.environ if name.startswith("FLOWYML_")]:
@@ -95,7 +125,14 @@ def main() -> int:
             numbers[f"{shape}, {size}"] = {"build_s": build_s, "plan_s": plan_s}
         for fewer, more in pairwise(SIZES):
             what = f"{shape}, {fewer:,} → {more:,} steps"
-            targets.append(Target(what, totals[more] / totals[fewer], GROWTH, "times as long"))
+            targets.append(Limit(what, totals[more] / totals[fewer], GROWTH, "times as long"))
+    catalog = load_catalog()
+    offered = offline_targets(catalog)
+    asked = requests(500 * options.repetitions)
+    taken_ms = min(selection_ms(offered, catalog, asked) for _ in range(options.repetitions))
+    what = f"a selection among {len(catalog.types)} instance types"
+    targets.append(Limit(what, taken_ms, SELECTION_MS, "ms"))
+    numbers["selection"] = {"each_ms": taken_ms, "types": len(catalog.types)}
     columns = ("graph", "steps", "jobs", "build(), s", "plan(), s")
     notes = (
         f"processor time, the least of {options.repetitions} repetitions",

@@ -64,7 +64,7 @@ def test_a_plan_names_each_jobs_machine_price_order_assets_and_notes() -> None:
         "stores: model",
         "else: g4dn.2xlarge unknown",
         "note: look here",
-        "all jobs at once: $0.526 per hour (us-east-1, on demand, prices of 2026-07-20)",
+        "all jobs at once: $0.526 per hour (us-east-1, prices of 2026-07-20)",
     ):
         assert fact in told
 
