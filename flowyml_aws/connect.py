@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import FlowymlError, RunNotFoundError, SettingsError
@@ -22,6 +23,10 @@ from flowyml_aws.settings import Settings, load_settings
 from flowyml_aws.submission.backend import Backend
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.record import RunRecord, read_plan, read_record
+
+if TYPE_CHECKING:
+    from flowyml_aws.aws.instance_types import DescribedTypes
+    from flowyml_aws.aws.prices import ToldPrices
 
 __all__ = [
     "BATCH",
@@ -110,6 +115,35 @@ class AwsPlace:
         )
 
     @cached_property
+    def region(self) -> str:
+        """The AWS region: the setting, else what boto3 is configured with.
+
+        Raises:
+            AwsRefusedError: There is none.
+        """
+        return str(self._client("ec2").meta.region_name)
+
+    def instance_types(
+        self, now: datetime, progress: Callable[[str], None]
+    ) -> tuple[DescribedTypes, ToldPrices]:
+        """The region's instance types and prices, as EC2 and the Price List API tell them now.
+
+        Raises:
+            AwsRefusedError: No credentials, or a call was denied.
+        """
+        from flowyml_aws.aws.instance_types import read_specifications
+        from flowyml_aws.aws.prices import pricing_region, read_prices
+
+        if self._denied is not None:
+            raise self._denied
+        ec2 = self._client("ec2")
+        pricing = self._new_client("pricing", pricing_region(self.region))
+        return (
+            read_specifications(ec2, self.region, now.date(), progress),
+            read_prices(pricing, ec2, self.region, now, progress),
+        )
+
+    @cached_property
     def _denied(self) -> FlowymlError | None:
         from flowyml_aws.aws.discovery import credentials_problem
 
@@ -136,7 +170,7 @@ class AwsPlace:
             self._clients[service] = self._new_client(service)
         return self._clients[service]
 
-    def _new_client(self, service: str) -> Any:
+    def _new_client(self, service: str, region: str | None = None) -> Any:
         import botocore.exceptions
         from botocore.config import Config
 
@@ -145,7 +179,7 @@ class AwsPlace:
         # Throttled calls back off by the client's own measure of the service's rate.
         config = Config(retries={"mode": "adaptive", "max_attempts": 10}, max_pool_connections=32)
         try:
-            return self._session.client(service, config=config)
+            return self._session.client(service, region_name=region, config=config)
         except botocore.exceptions.BotoCoreError as error:
             raise refused(error, f"connect to {service}") from error
 

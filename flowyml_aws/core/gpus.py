@@ -25,14 +25,15 @@ _NOISE = re.compile(
     r"|ac|shared|vws"
 )
 _SEPARATOR = re.compile(r"[\s_-]+")
-_MEMORY = re.compile(r"(\d+)g(?:i?b)?")
+_MEMORY = re.compile(r"(\d+)gi?b?")
 _SPACED_MEMORY = re.compile(r"(?<![^\s_-])(\d+)[\s_-]+(gi?b)(?![^\s_-])")
 _MIG = re.compile(r"[\s_-]*(?:(?<![a-z])mig(?![a-z])|\d+g\.\d+gb).*")
 _COUNTED = re.compile(r"(.+?)\s*:\s*(\d+)")
 _INSTANCE_TYPE = re.compile(
-    r"(?P<family>[a-z]+\d[a-z0-9]*(?:-[a-z0-9]+)?)(?P<size>\.(?:nano|micro|small|medium|\d*x?large|metal.*))?"
+    r"(?P<family>[a-z]+\d[a-z0-9]*(?:-[a-z0-9]+)?)"
+    r"(?P<size>\.(?:nano|micro|small|medium|\d*x?large|metal.*))?"
 )
-# EC2 has told more than one figure of one card: 24,576 and 22,888 MiB of the A10G.
+# Figures of one card differ by what the driver keeps: of the A10G one meets 24,576 and 22,888 MiB.
 _REPORTED_TOLERANCE = 0.1
 
 
@@ -181,7 +182,9 @@ def _no_gpu(spelling: str, name: str) -> UnknownGpuError:
 def _no_such_memory(spelling: str, model: GpuModel, memory_gb: int) -> UnknownGpuError:
     sizes = " and ".join(f"{gb} GB" for gb in model.memory_gb)
     largest = _as_written(f"{model.name}-{model.memory_gb[-1]}gb", spelling)
-    enough = {m.name: m for m in gpu_models().values() if m.memory_gb[-1] >= memory_gb}
+    # The weakest first: they are the nearest to what was asked for.
+    weakest = reversed(dict.fromkeys(gpu_models().values()))
+    enough = [m.name for m in weakest if m.memory_gb[-1] >= memory_gb][:3]
     more = f", or a GPU that has as much: {_any_of(enough, spelling)}" if enough else ""
     return _unknown(
         spelling,
@@ -253,7 +256,7 @@ def _as_written(name: str, spelling: str) -> str:
     separator = found[0] if (found := re.search(r"[\s_-]", spelling.strip())) else "-"
     vendor = "nvidia-" if spelling.lower().startswith("nvidia") and "radeon" not in name else ""
     text = (vendor + name).replace("-", separator)
-    return text.upper() if spelling.isupper() else text
+    return text.upper() if spelling.isupper() or spelling.startswith("NVIDIA") else text
 
 
 def _row(model: str) -> Mapping[str, Any]:

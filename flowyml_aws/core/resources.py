@@ -38,11 +38,16 @@ class GPUConfig:
     def merge_with(self, other: GPUConfig) -> GPUConfig:
         """The better type, the larger count, the larger memory per GPU.
 
+        Memory that the weaker type's name states (`l40s-48gb`) is asked of the better one, too.
+
         Raises:
             UnknownGpuError: One of the types is unknown.
         """
         best = _winner(self.gpu_type, other.gpu_type, key=lambda t: parse_gpu_name(t).strength)
         memory = _larger(self.memory, other.memory, exact_memory)
+        for name in map(parse_gpu_name, (self.gpu_type, other.gpu_type)):
+            if name.memory_gb and name != parse_gpu_name(best):
+                memory = _larger(memory, f"{name.memory_gb}Gi", exact_memory)
         return GPUConfig(best, max(self.count, other.count), memory)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The HTTP server: moto's services behind one lock, with the emulator's Batch in front."""
+"""The HTTP server: moto's services behind one lock; the emulator's Batch and prices in front."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import socket
 import uuid
 from collections.abc import Iterable
+from datetime import datetime, timezone
 from threading import RLock, Thread
 from typing import Any
 
@@ -20,15 +21,21 @@ from werkzeug.serving import ThreadedWSGIServer
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.testing.batch_api import BatchApi
 from flowyml_aws.testing.calls import ApiCall, api_call, signing_scope
+from flowyml_aws.testing.pricing_api import (
+    InvalidParameterException,
+    get_products,
+    spot_price_history,
+)
 from flowyml_aws.testing.validation import ClientException
 
 __all__ = ["Application", "Server", "listen"]
 
 _HOST = "127.0.0.1"
+_PRICES = {("pricing", "GetProducts"), ("ec2", "DescribeSpotPriceHistory")}
 
 
 class Application:
-    """Notes each call, answers what `BatchApi` answers, leaves the rest to moto.
+    """Notes each call, answers what `BatchApi` and `pricing_api` answer, leaves the rest to moto.
 
     Attributes:
         calls: The calls so far, in order.
@@ -52,9 +59,11 @@ class Application:
             return self._ask_moto(environ, start_response)
         call = api_call(environ, body)
         self.calls.append(call)
+        region, _ = signing_scope(environ)
+        if call[:2] in _PRICES:
+            return _tell_prices(call.service, body, region, start_response)
         if call.service != "batch":
             return self._ask_moto(environ, start_response)
-        region, _ = signing_scope(environ)
         try:
             if answer := self._batch.answers.get(call.operation):
                 with self._lock:
@@ -143,11 +152,28 @@ def _read_body(environ: dict[str, Any]) -> bytes:
     return b""
 
 
+def _tell_prices(service: str, body: bytes, region: str, start_response: Any) -> Iterable[bytes]:
+    try:
+        if service == "pricing":
+            return _respond(start_response, "200 OK", get_products(json.loads(body)))
+        now = datetime.now(timezone.utc).isoformat()
+        return _send(start_response, "200 OK", "text/xml", spot_price_history(body, region, now))
+    except InvalidParameterException as error:
+        kind = type(error).__name__
+        refusal = {"__type": kind, "message": str(error)}
+        return _respond(start_response, "400 Bad Request", refusal, kind)
+
+
 def _respond(
     start_response: Any, status: str, answer: Any, error: str | None = None
 ) -> Iterable[bytes]:
-    body = json.dumps(answer).encode()
-    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+    return _send(start_response, status, "application/json", json.dumps(answer).encode(), error)
+
+
+def _send(
+    start_response: Any, status: str, kind: str, body: bytes, error: str | None = None
+) -> Iterable[bytes]:
+    headers = [("Content-Type", kind), ("Content-Length", str(len(body)))]
     headers.append(("x-amzn-RequestId", str(uuid.uuid4())))
     if error is not None:
         headers.append(("x-amzn-ErrorType", error))

@@ -21,7 +21,9 @@ CPU = st.sampled_from(["500m", "0.5", "1", 1, 1.0, "1000m", "2.5", 4, "4", "8"])
 SIZE = st.sampled_from(["8Gi", "8192Mi", "8.0Gi", "8G", "8GB", 2**33, "16Gi", "1Ti"])
 GPU = st.builds(
     GPUConfig,
-    st.sampled_from(["a100", "A100", "nvidia-a100", "a100-80gb", "v100", "T4", "h100", "l4"]),
+    st.sampled_from(
+        ["a100", "A100", "nvidia-tesla-a100", "a100-80gb", "A100_80GB", "v100", "h100", "l40s-48gb"]
+    ),
     st.integers(1, 8),
     st.none() | SIZE,
 )
@@ -204,3 +206,8 @@ def test_a_value_of_the_wrong_kind_is_one_problem(needs: ResourceRequirements) -
 @given(NEEDS)
 def test_good_resources_have_no_problems(needs: ResourceRequirements) -> None:
     assert needs.problems() == []
+
+
+def test_memory_in_the_name_of_the_weaker_gpu_is_asked_of_the_better_one() -> None:
+    merged = GPUConfig("a100").merge_with(GPUConfig("l40s-48gb"))
+    assert (merged.gpu_type, merged.memory) == ("a100", "48Gi")

@@ -39,7 +39,7 @@ def test_storage_is_in_gib_and_rounded_up(storage, gib):
     assert needs_of(ResourceRequirements(storage=storage)).storage_gib == gib
 
 
-@pytest.mark.parametrize("spelling", ["a100", "nvidia-a100", "nvidia-tesla-a100", "A100"])
+@pytest.mark.parametrize("spelling", ["a100", "nvidia-a100", "NVIDIA_A100", "A100"])
 def test_a_gpu_has_its_canonical_name(spelling):
     needs = needs_of(ResourceRequirements(gpu=GPUConfig(spelling, count=2)))
     assert (needs.gpu_model, needs.gpu_count, needs.gpu_memory_gb) == ("a100", 2, 0)
@@ -49,6 +49,7 @@ def test_a_gpu_has_its_canonical_name(spelling):
     ("gpu", "gb"),
     [
         (GPUConfig("a100-80gb"), 80),
+        (GPUConfig("nvidia-tesla-a100"), 40),
         (GPUConfig("a100", memory="40Gi"), 40),
         (GPUConfig("a100-40gb", memory="80Gi"), 80),
         (GPUConfig("a100-80gb", memory="40Gi"), 80),

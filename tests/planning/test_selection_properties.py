@@ -258,7 +258,7 @@ step_resources = st.builds(
     gpu=st.none()
     | st.builds(
         GPUConfig,
-        st.sampled_from(["t4", "nvidia-tesla-v100", "v100-32gb", "a100", "A100-80GB", "l4"]),
+        st.sampled_from(["t4", "nvidia-tesla-v100", "v100-32gb", "l40s-48gb", "a100", "A100-80GB"]),
         st.integers(1, 4),
         st.sampled_from([None, "16Gi", "24Gi"]),
     ),

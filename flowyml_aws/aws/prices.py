@@ -1,0 +1,193 @@
+"""What instances cost in a region: the Price List API and EC2's history of spot prices."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from flowyml_aws.aws.errors import refused
+from flowyml_aws.core.errors import AwsRefusedError
+from flowyml_aws.planning.catalog_documents import Prices, SageMakerPrice, Source
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_pricing import PricingClient
+
+__all__ = ["ToldPrices", "pricing_region", "read_prices"]
+
+_EC2_FILTERS = {
+    "operatingSystem": "Linux",
+    "tenancy": "Shared",
+    "preInstalledSw": "NA",
+    "capacitystatus": "Used",
+    "marketoption": "OnDemand",
+}
+# Of SageMaker's products most attributes are often empty; the usage type is always there.
+_ON_DEMAND = re.compile(r"(?:[A-Z0-9]+-)?BoxUsage:(?P<name>[^:]+)")
+_TRAINING = re.compile(r"(?:[A-Z0-9]+-)?Train:(?P<name>ml\.[^:]+)")
+_PAGE = 100  # the most that GetProducts gives
+_NAMED = 8  # in a warning
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ToldPrices:
+    """The prices of a region, and what of the answers could not be used, with the reason."""
+
+    prices: Prices
+    warnings: tuple[str, ...]
+
+
+def pricing_region(region: str) -> str:
+    """Where the Price List API answers for a region; few regions have an endpoint of it.
+
+    They are us-east-1, eu-central-1, ap-south-1, and cn-northwest-1 in China; each has the prices
+    of all regions of its partition, so this is only the nearest.
+    """
+    if region.startswith("cn-"):
+        return "cn-northwest-1"
+    if region.startswith(("eu-", "me-", "af-", "il-")):
+        return "eu-central-1"
+    return "ap-south-1" if region.startswith("ap-") else "us-east-1"
+
+
+def read_prices(
+    pricing: PricingClient,
+    ec2: EC2Client,
+    region: str,
+    now: datetime,
+    progress: Progress = lambda _: None,
+) -> ToldPrices:
+    """The prices of Linux instances and of SageMaker's training instances, in USD per hour.
+
+    Args:
+        pricing: Client in `pricing_region(region)`; it needs pricing:GetProducts.
+        ec2: Client of the region; it needs ec2:DescribeSpotPriceHistory.
+        region: Its name.
+        now: Prices of this moment are read; its day is the sources' date.
+        progress: Told how far it is.
+
+    Raises:
+        AwsRefusedError: A call was denied, or the region has no prices of instances in USD.
+    """
+    warnings: list[str] = []
+    filters = {"regionCode": region, **_EC2_FILTERS}
+    products = _products(pricing, "AmazonEC2", filters, progress)
+    on_demand = _by_name(products, _ON_DEMAND, "EC2 on demand", warnings)
+    if not on_demand:
+        raise AwsRefusedError(
+            what=f"The Price List API has no prices of EC2 instances in {region}",
+            why="no product of it has a price in USD",
+            fix="correct the region; without a refresh, the packaged prices of us-east-1 are used",
+        )
+    products = _products(pricing, "AmazonSageMaker", {"regionCode": region}, progress)
+    training = _by_name(products, _TRAINING, "SageMaker training", warnings)
+    if not training:
+        warnings.append(f"the Price List API has no SageMaker training prices in {region}")
+    spot = _spot(ec2, region, now, progress)
+    if not spot:
+        warnings.append(f"EC2 has no spot prices in {region}")
+    listed = "Price List API GetProducts"
+    sources = {
+        "on_demand": f"{listed}, AmazonEC2 in {region}: Linux, shared tenancy",
+        "spot": f"EC2 DescribeSpotPriceHistory in {region}: Linux/UNIX, mean of the zones' latest",
+        "sagemaker": f"{listed}, AmazonSageMaker in {region}: training",
+    }
+    prices = Prices(
+        region=region,
+        sources={key: Source(what=what, day=now.date()) for key, what in sources.items()},
+        on_demand=on_demand,
+        spot=spot,
+        sagemaker={
+            name: SageMakerPrice(usd_hour=price, source="sagemaker")
+            for name, price in training.items()
+        },
+    )
+    return ToldPrices(prices, tuple(warnings))
+
+
+def _products(
+    pricing: PricingClient, service: str, filters: Mapping[str, str], progress: Progress
+) -> Iterator[Mapping[str, Any]]:
+    """The products of a service that match all filters."""
+    pages = pricing.get_paginator("get_products").paginate(
+        ServiceCode=service,
+        FormatVersion="aws_v1",
+        Filters=[{"Type": "TERM_MATCH", "Field": f, "Value": v} for f, v in filters.items()],
+        PaginationConfig={"PageSize": _PAGE},
+    )
+    try:
+        for number, page in enumerate(pages, 1):
+            progress(f"prices of {service}: page {number}")
+            for text in page["PriceList"]:
+                yield json.loads(text)
+    except (ClientError, BotoCoreError) as error:
+        raise refused(error, f"read the prices of {service} (pricing:GetProducts)") from error
+    except ValueError as error:
+        raise AwsRefusedError(
+            what=f"The Price List API's answer on {service} can't be read",
+            why=f"a product in it is no JSON: {error}",
+            fix="try again; AWS_ENDPOINT_URL must name a service that answers as AWS does",
+        ) from error
+
+
+def _by_name(
+    products: Iterable[Mapping[str, Any]], usage: re.Pattern[str], what: str, warnings: list[str]
+) -> dict[str, float]:
+    """The price by instance type, of the products whose usage type matches."""
+    found: dict[str, set[float]] = defaultdict(set)
+    for product in products:
+        attributes = product.get("product", {}).get("attributes", {})
+        if matched := usage.fullmatch(str(attributes.get("usagetype"))):
+            found[matched["name"]].update(_usd_hour(product))
+    # Types that are sold in capacity blocks only are listed for 0 USD.
+    prices = {name: min(told) for name, told in sorted(found.items()) if len(told) == 1}
+    for reason, count in (("no price above 0 USD", 0), ("several prices", 2)):
+        names = [name for name, told in sorted(found.items()) if min(len(told), 2) == count]
+        if names:
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            listed = ", ".join(names[:_NAMED]) + more
+            warnings.append(f"{what}: the Price List API has {reason} for {listed}")
+    return prices
+
+
+def _usd_hour(product: Mapping[str, Any]) -> Iterator[float]:
+    """Every price above zero per hour on demand, in USD."""
+    for term in product.get("terms", {}).get("OnDemand", {}).values():
+        for dimension in term.get("priceDimensions", {}).values():
+            unit = str(dimension.get("unit", "")).lower()
+            price = float(dimension.get("pricePerUnit", {}).get("USD", 0))
+            if unit in ("hrs", "hours", "hour") and price > 0:
+                yield price
+
+
+def _spot(ec2: EC2Client, region: str, now: datetime, progress: Progress) -> dict[str, float]:
+    latest: dict[tuple[str, str], tuple[datetime, float]] = {}
+    # From now on: for each type and zone, the price that holds now.
+    pages = ec2.get_paginator("describe_spot_price_history").paginate(
+        ProductDescriptions=["Linux/UNIX"], StartTime=now
+    )
+    try:
+        for number, page in enumerate(pages, 1):
+            progress(f"spot prices: page {number}")
+            for told in page["SpotPriceHistory"]:
+                key = str(told["InstanceType"]), told["AvailabilityZone"]
+                quote = told["Timestamp"], float(told["SpotPrice"])
+                latest[key] = max(latest.get(key, quote), quote)
+    except (ClientError, BotoCoreError) as error:
+        raise refused(
+            error, f"read the spot prices of {region} (ec2:DescribeSpotPriceHistory)"
+        ) from error
+    zones: dict[str, list[float]] = defaultdict(list)
+    for (name, _), (_, price) in sorted(latest.items()):
+        zones[name].append(price)
+    return {name: round(fmean(prices), 6) for name, prices in zones.items()}

@@ -1,0 +1,207 @@
+"""Prices of the emulated account: the Price List API and EC2's spot prices.
+
+moto lacks the one, and of the other it gives one invented price for all types. Both answer here
+from the packaged catalog's own figures, for us-east-1; other regions have no prices. The shapes are
+AWS's: every product is a JSON text in the answer, pages have at most 100 of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qs
+from xml.etree import ElementTree
+
+from flowyml_aws.planning.catalog import load_catalog
+from flowyml_aws.testing.account import REGION
+
+__all__ = ["InvalidParameterException", "get_products", "spot_price_history"]
+
+_MAX_RESULTS = 100
+_SPOT_MAX_RESULTS = 1000
+_ZONES = ("a", "b", "c")
+_EC2_NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15/"
+
+
+class InvalidParameterException(Exception):
+    """What the Price List API answers (HTTP 400) to a request that it refuses."""
+
+
+def get_products(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer to GetProducts.
+
+    Raises:
+        InvalidParameterException: A service, a filter or a page that AWS would not know either.
+    """
+    service = str(request.get("ServiceCode"))
+    if service not in _PRODUCTS:
+        raise InvalidParameterException(f"Invalid ServiceCode: {service}")
+    if request.get("FormatVersion", "aws_v1") != "aws_v1":
+        raise InvalidParameterException("Format version must be aws_v1")
+    products = [p for p in _PRODUCTS[service]() if _matches(p, request.get("Filters") or ())]
+    size = request.get("MaxResults", _MAX_RESULTS)
+    if not 1 <= size <= _MAX_RESULTS:
+        raise InvalidParameterException(f"MaxResults must be between 1 and {_MAX_RESULTS}")
+    page, token = _page(products, request.get("NextToken"), size)
+    answer = {"FormatVersion": "aws_v1", "PriceList": [json.dumps(product) for product in page]}
+    return {**answer, "NextToken": token} if token else answer
+
+
+def spot_price_history(body: bytes, region: str, now: str) -> bytes:
+    """The answer to EC2's DescribeSpotPriceHistory, as XML.
+
+    Args:
+        body: The request, a form.
+        region: That it is signed for.
+        now: When the prices were set, in ISO 8601.
+
+    Raises:
+        InvalidParameterException: The page is unknown.
+    """
+    asked = parse_qs(body.decode())
+    wanted = {values[0] for key, values in asked.items() if key.startswith("InstanceType.")}
+    priced = [t for t in load_catalog().types if t.spot_usd_hour is not None and region == REGION]
+    rows = [
+        (t.name, f"{region}{zone}", f"{t.spot_usd_hour:.6f}")
+        for t in priced
+        if not wanted or t.name in wanted
+        for zone in _ZONES
+    ]
+    size = int(asked.get("MaxResults", [str(_SPOT_MAX_RESULTS)])[0])
+    page, token = _page(rows, asked.get("NextToken", [None])[0], size)
+    answer = ElementTree.Element("DescribeSpotPriceHistoryResponse", xmlns=_EC2_NAMESPACE)
+    history = ElementTree.SubElement(answer, "spotPriceHistorySet")
+    for name, zone, price in page:
+        item = ElementTree.SubElement(history, "item")
+        for member, value in {
+            "instanceType": name,
+            "productDescription": "Linux/UNIX",
+            "spotPrice": price,
+            "timestamp": now,
+            "availabilityZone": zone,
+        }.items():
+            ElementTree.SubElement(item, member).text = value
+    ElementTree.SubElement(answer, "nextToken").text = token
+    return bytes(ElementTree.tostring(answer, encoding="utf-8", xml_declaration=True))
+
+
+def _page(rows: Sequence[Any], token: str | None, size: int) -> tuple[Sequence[Any], str]:
+    """One page, and what the next one is asked for with (empty on the last)."""
+    try:
+        start = int(token or 0)
+    except ValueError:
+        raise InvalidParameterException(f"Invalid NextToken: {token}") from None
+    return rows[start : start + size], str(start + size) if start + size < len(rows) else ""
+
+
+def _matches(product: Mapping[str, Any], filters: Sequence[Mapping[str, str]]) -> bool:
+    attributes = {
+        **product["product"]["attributes"],
+        "productFamily": product["product"]["productFamily"],
+    }
+    for one in filters:
+        if one.get("Type") != "TERM_MATCH":
+            raise InvalidParameterException(f"Invalid filter type: {one.get('Type')}")
+        if one.get("Field") not in attributes:
+            raise InvalidParameterException(f"Invalid filter field: {one.get('Field')}")
+        if attributes[one["Field"]].lower() != one.get("Value", "").lower():
+            return False
+    return True
+
+
+@lru_cache(maxsize=1)
+def _ec2_products() -> Sequence[Mapping[str, Any]]:
+    return [
+        _product(
+            "AmazonEC2",
+            "Compute Instance (bare metal)" if t.bare_metal else "Compute Instance",
+            {
+                "instanceType": t.name,
+                "vcpu": str(t.vcpus),
+                "memory": f"{t.memory_mib / 1024:g} GiB",
+                "operatingSystem": "Linux",
+                "tenancy": "Shared",
+                "preInstalledSw": "NA",
+                "licenseModel": "No License required",
+                "capacitystatus": "Used",
+                "marketoption": "OnDemand",
+                "operation": "RunInstances",
+                "usagetype": f"BoxUsage:{t.name}",
+            },
+            t.price_usd_hour,
+        )
+        for t in load_catalog().types
+        if t.price_usd_hour is not None
+    ]
+
+
+@lru_cache(maxsize=1)
+def _sagemaker_products() -> Sequence[Mapping[str, Any]]:
+    return list(_sagemaker_uses())
+
+
+def _sagemaker_uses() -> Iterator[Mapping[str, Any]]:
+    for t in load_catalog().types:
+        if t.sagemaker_name is None or t.sagemaker_price_usd_hour is None:
+            continue
+        # Hosting costs twice as much here, so that taking the one for the other shows.
+        for use, component, times in (("Train", "Training", 1), ("Host", "Hosting", 2)):
+            attributes = {
+                "instanceName": t.sagemaker_name,
+                "instanceType": f"{t.sagemaker_name}-{component}",
+                "component": component,
+                "operation": "RunInstance",
+                "usagetype": f"USE1-{use}:{t.sagemaker_name}",
+            }
+            price = t.sagemaker_price_usd_hour * times
+            yield _product("AmazonSageMaker", "ML Instance", attributes, price)
+
+
+_PRODUCTS: Mapping[str, Callable[[], Sequence[Mapping[str, Any]]]] = {
+    "AmazonEC2": _ec2_products,
+    "AmazonSageMaker": _sagemaker_products,
+}
+
+
+def _product(
+    service: str, family: str, attributes: Mapping[str, str], usd_hour: float
+) -> Mapping[str, Any]:
+    usage = attributes["usagetype"]
+    sku = "".join(character for character in usage if character.isalnum()).upper()
+    term, rate = f"{sku}.JRTCKXETXF", f"{sku}.JRTCKXETXF.6YS6EN2CT7"
+    dimension = {
+        "rateCode": rate,
+        "unit": "Hrs",
+        "beginRange": "0",
+        "endRange": "Inf",
+        "description": f"${usd_hour} per hour of {usage}",
+        "appliesTo": [],
+        "pricePerUnit": {"USD": f"{usd_hour:.10f}"},
+    }
+    return {
+        "product": {
+            "sku": sku,
+            "productFamily": family,
+            "attributes": {
+                "servicecode": service,
+                "regionCode": REGION,
+                "location": "US East (N. Virginia)",
+                "locationType": "AWS Region",
+                **attributes,
+            },
+        },
+        "serviceCode": service,
+        "terms": {
+            "OnDemand": {
+                term: {
+                    "sku": sku,
+                    "offerTermCode": "JRTCKXETXF",
+                    "priceDimensions": {rate: dimension},
+                    "termAttributes": {},
+                }
+            }
+        },
+        "version": "1",
+    }
