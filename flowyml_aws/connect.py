@@ -114,14 +114,22 @@ class AwsPlace:
             poll_s=settings.poll_s,
         )
 
-    @cached_property
-    def region(self) -> str:
-        """The AWS region: the setting, else what boto3 is configured with.
+    @property
+    def region(self) -> str | None:
+        """The AWS region: the setting, else what boto3 is configured with, else None.
 
         Raises:
-            AwsRefusedError: There is none.
+            AwsRefusedError: boto3's configuration can't be read.
         """
-        return str(self._client("ec2").meta.region_name)
+        import botocore.exceptions
+
+        from flowyml_aws.aws.errors import refused
+
+        try:
+            name: str | None = self._session.region_name
+        except botocore.exceptions.BotoCoreError as error:
+            raise refused(error, "find out the region") from error
+        return name
 
     def instance_types(
         self, now: datetime, progress: Callable[[str], None]
@@ -129,7 +137,7 @@ class AwsPlace:
         """The region's instance types and prices, as EC2 and the Price List API tell them now.
 
         Raises:
-            AwsRefusedError: No credentials, or a call was denied.
+            AwsRefusedError: No credentials or no region, or a call was denied.
         """
         from flowyml_aws.aws.instance_types import read_specifications
         from flowyml_aws.aws.prices import pricing_region, read_prices
@@ -137,11 +145,10 @@ class AwsPlace:
         if self._denied is not None:
             raise self._denied
         ec2 = self._client("ec2")
-        pricing = self._new_client("pricing", pricing_region(self.region))
-        return (
-            read_specifications(ec2, self.region, now.date(), progress),
-            read_prices(pricing, ec2, self.region, now, progress),
-        )
+        region = ec2.meta.region_name
+        pricing = self._new_client("pricing", pricing_region(region))
+        described = read_specifications(ec2, region, now.date(), progress)
+        return described, read_prices(pricing, ec2, region, now, progress)
 
     @cached_property
     def _denied(self) -> FlowymlError | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["RUNS", "RunLayout", "artifact_key", "bundle_key", "payload_key"]
+__all__ = ["RUNS", "RunLayout", "artifact_key", "bundle_key", "cache_entry_key", "payload_key"]
 
 RUNS = "runs/"
 
@@ -78,3 +78,8 @@ def payload_key(sha256: str) -> str:
 def artifact_key(sha256: str) -> str:
     """A value, by its content."""
     return f"artifacts/{sha256[:2]}/{sha256}"
+
+
+def cache_entry_key(key: str) -> str:
+    """What a step with this cache key made."""
+    return f"cache/{key}.json"

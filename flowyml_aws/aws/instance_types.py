@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -32,7 +33,7 @@ class DescribedTypes:
 
     Attributes:
         specifications: By family, smallest first.
-        warnings: Instance types that are left out, each with the reason.
+        warnings: Instance types that are left out, each with the reason; a service that is not AWS.
     """
 
     specifications: Specifications
@@ -71,7 +72,7 @@ def read_specifications(
             "(ec2:DescribeInstanceTypes, ec2:DescribeInstanceTypeOfferings)",
         ) from error
     whole_gpu_mib = _whole_gpus(described)
-    types, warnings = [], []
+    types, warnings = [], list(_not_aws(ec2.meta.endpoint_url))
     for info in described:
         if (arch := _arch(info)) is None or "paravirtual" in info["SupportedVirtualizationTypes"]:
             continue
@@ -89,7 +90,13 @@ def read_specifications(
     types.sort(key=_size)
     source = Source(what=_SOURCE, day=today)
     document = Specifications(region=region, source=source, types=tuple(types))
-    return DescribedTypes(document, tuple(sorted(warnings)))
+    return DescribedTypes(document, tuple(warnings))
+
+
+def _not_aws(endpoint: str) -> Iterable[str]:
+    host = urlsplit(endpoint).hostname or ""
+    if not re.search(r"(^|\.)(amazonaws\.com(\.cn)?|api\.aws)$", host):
+        yield f"all figures are those of {endpoint}, not of AWS: refresh again for an account"
 
 
 def _size(one: Specification) -> tuple[str, int, bool, int, str]:

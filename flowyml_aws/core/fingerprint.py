@@ -46,7 +46,13 @@ class Fingerprinter:
 
     def fingerprint(self, step: Step) -> str:
         """As the function `fingerprint`."""
-        roots = self._roots(step)
+        return self._digest(self._roots(step))
+
+    def digest_of(self, value: Any, label: str) -> str:
+        """SHA-256 of a value, as hex: with the user's code in it, and equal in every process."""
+        return self._digest({"value": self._reader.key_of(value, label)})
+
+    def _digest(self, roots: Mapping[str, Key | str]) -> str:
         numbers = self._numbered(roots)
         digest = hashlib.sha256(_VERSION)
         for role, target in roots.items():

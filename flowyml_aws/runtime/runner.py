@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flowyml_aws.artifacts.cache import CacheEntry, is_stored, read_entry, write_entry
 from flowyml_aws.artifacts.errors import UnstorableValueError
+from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.values import load_value, save_value
 from flowyml_aws.core.binding import bind
+from flowyml_aws.core.cache_key import cache_key
 from flowyml_aws.core.errors import ArtifactNotFoundError
 from flowyml_aws.core.step import Step
 from flowyml_aws.runtime.attempt import Attempt
@@ -86,6 +89,9 @@ class JobRunner:
         if (reason := self._absent_input(spec)) is not None:
             self._skip(spec, reason)
             return True
+        key = self._cache_key(spec)
+        if key is not None and self._is_cached(key, spec):
+            return True
         for asset in spec.reads:
             if asset not in self._values:
                 self._values[asset] = self._load(asset)
@@ -109,6 +115,8 @@ class JobRunner:
                 self._fail(spec, error)
                 return False
             self.attempt.assets[asset] = ref
+        if key is not None and spec.stored:
+            self._remember(key, spec)
         # The memory belongs to the steps to come: nothing is kept that none of them reads.
         self._values.update({a: v for a, v in produced.items() if a in last_reader})
         self._end(spec, StepState.SUCCEEDED)
@@ -131,8 +139,51 @@ class JobRunner:
         arguments = bind(step.condition, spec.inputs, self.context, spec.reads, step.func)
         return bool(arguments.call(step.condition, self._values, self.context))
 
+    def _cache_key(self, spec: StepSpec) -> str | None:
+        """The key of what the step makes, or None if it is never cached."""
+        if spec.cache is None:
+            return None
+        assets = {
+            asset: identity if identity is not None else self._ref(asset).sha256
+            for asset, identity in spec.cache.assets.items()
+        }
+        return cache_key(spec.cache.identity, assets)
+
+    def _is_cached(self, key: str, spec: StepSpec) -> bool:
+        """Whether an earlier outcome serves; if so, the step is done."""
+        if spec.cache is None or not spec.cache.ask:
+            return False
+        store = self.attempt.store
+        entry = read_entry(store, key)
+        if entry is None or not entry.assets.keys() >= set(spec.stored):
+            return False
+        refs = {asset: entry.assets[asset] for asset in spec.stored}
+        if not all(is_stored(store, ref) for ref in refs.values()):
+            return False
+        self.attempt.assets.update(refs)
+        self._end(spec, StepState.CACHED, reason=f"run {entry.run_id} made the same")
+        return True
+
+    def _remember(self, key: str, spec: StepSpec) -> None:
+        attempt = self.attempt
+        entry = CacheEntry(
+            key=key,
+            pipeline=attempt.spec.pipeline,
+            step=spec.name,
+            run_id=attempt.spec.run_id,
+            created_at=time.time(),
+            assets={asset: attempt.assets[asset] for asset in spec.stored},
+        )
+        write_entry(attempt.store, entry)
+
     def _load(self, asset: str) -> Any:
-        """The value of an asset from outside the job."""
+        """The value of an asset that no step has made in this process."""
+        return load_value(self.attempt.store, self._ref(asset), asset, self.scratch)
+
+    def _ref(self, asset: str) -> ArtifactRef:
+        """Where the value of an asset lies."""
+        if asset in self.attempt.assets:
+            return self.attempt.assets[asset]
         source = self.attempt.spec.assets[asset]
         ref = source.ref if source.job is None else self._result_of(source.job).assets.get(asset)
         if ref is None:
@@ -141,7 +192,7 @@ class JobRunner:
                 why=f"job {source.job!r} has a result, but this asset is not in it",
                 fix="run the pipeline again",
             )
-        return load_value(self.attempt.store, ref, asset, self.scratch)
+        return ref
 
     def _result_of(self, job: str) -> JobResult:
         if job not in self._results:

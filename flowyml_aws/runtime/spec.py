@@ -9,7 +9,7 @@ from pydantic import Field
 from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.refs import ArtifactRef
 
-__all__ = ["AssetSource", "CodeSource", "JobSpec", "StepSpec", "StoredObject"]
+__all__ = ["AssetSource", "CodeSource", "JobSpec", "StepCache", "StepSpec", "StoredObject"]
 
 
 class StoredObject(Document):
@@ -36,6 +36,21 @@ class CodeSource(Document):
     folder: str
 
 
+class StepCache(Document):
+    """How what a step makes is found again, in this run and by later ones.
+
+    Attributes:
+        identity: Digest of all that the outcome depends on besides assets.
+        assets: Identity of each asset that the step reads; None stands for its content's digest.
+        ask: Whether an earlier outcome is looked up first. Where every identity was known, the
+            client has looked already.
+    """
+
+    identity: str
+    assets: dict[str, str | None]
+    ask: bool
+
+
 class StepSpec(Document):
     """One step of the job; its function lies in the payload under the same name.
 
@@ -43,6 +58,7 @@ class StepSpec(Document):
         reads: Assets that its function or its condition takes.
         stored: Assets it produces whose values are stored.
         timeout_s: Seconds per attempt, or None.
+        cache: None if it is never cached.
     """
 
     name: str
@@ -53,6 +69,7 @@ class StepSpec(Document):
     retry: int
     retry_delay_s: float
     timeout_s: float | None
+    cache: StepCache | None = None
 
 
 class AssetSource(Document):

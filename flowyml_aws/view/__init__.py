@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flowyml_aws.view.catalog import catalog_table
 from flowyml_aws.view.instances import candidates_table, explanation
 from flowyml_aws.view.plan import plan_table
 from flowyml_aws.view.program import program
@@ -9,6 +10,7 @@ from flowyml_aws.view.run import failures, status_table, watching
 
 __all__ = [
     "candidates_table",
+    "catalog_table",
     "explanation",
     "failures",
     "plan_table",

@@ -1,0 +1,192 @@
+"""The catalog's commands, on an emulated account that another process serves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Cli
+from tests.cli.mistakes import MISTAKE, REFUSED
+from tests.support.places import Place
+from tests.support.refusing import refusing
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("cli-emulated")]
+
+FILES = {"specifications.json", "prices.json"}
+
+
+@pytest.fixture
+def place(tmp_path: Path, emulator_settings: Mapping[str, str]) -> Iterator[Place]:
+    """A new project on the emulated account, with a cache of its own."""
+    hermetic = {
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+    }
+    place = Place("batch", tmp_path / "project", {**emulator_settings, **hermetic})
+    with place.entered():
+        yield place
+
+
+@pytest.fixture
+def cache(place: Place) -> Path:
+    """Where the catalog of us-east-1 comes to lie."""
+    return Path(place.environment["XDG_CACHE_HOME"]) / "flowyml-aws" / "us-east-1"
+
+
+def files(cache: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in cache.iterdir()} if cache.is_dir() else {}
+
+
+def types(cli: Cli, *arguments: str) -> dict[str, Any]:
+    answer = cli("catalog", "show", "--json", *arguments)
+    assert answer.code == 0, answer.err
+    return {one["name"]: one for one in answer.facts["types"]}
+
+
+def test_refresh_writes_the_regions_catalog_and_tells_what_it_did(cli: Cli, cache: Path) -> None:
+    answer = cli("catalog", "refresh")
+    assert answer.code == 0, answer.err
+    counts, changed, where = answer.out.splitlines()
+    assert counts.startswith("us-east-1: 1,")
+    assert changed.startswith("since ")
+    assert where == f"in {cache}"
+    assert "not of AWS" in answer.err
+    assert set(files(cache)) == FILES
+
+
+def test_a_refreshed_catalog_is_what_show_prints(cli: Cli) -> None:
+    packaged = types(cli, "--family", "g4dn")
+    assert cli("catalog", "refresh").code == 0
+    refreshed = types(cli, "--family", "g4dn")
+    assert refreshed.keys() == packaged.keys()
+    for name, one in refreshed.items():
+        assert one["price_usd_hour"] == packaged[name]["price_usd_hour"]
+        assert one["sagemaker_price_usd_hour"] == packaged[name]["sagemaker_price_usd_hour"]
+        assert one["usable_memory_mib"] == packaged[name]["usable_memory_mib"]
+    sources = cli("catalog", "show", "--json").facts["sources"]
+    assert "Price List API" in str(sources)
+
+
+def test_a_second_refresh_changes_nothing(cli: Cli) -> None:
+    cli("catalog", "refresh")
+    _, changed, _ = cli("catalog", "refresh").out.splitlines()
+    assert "new (" not in changed
+    assert "no longer offered" not in changed
+    assert "with other prices" not in changed
+
+
+def test_what_changed_since_the_last_refresh_is_told(cli: Cli, cache: Path) -> None:
+    cli("catalog", "refresh")
+    specifications = json.loads((cache / "specifications.json").read_text())
+    rows = [row for row in specifications["types"] if row["name"] != "m5.large"]
+    rows.append({"name": "m5.huge", "vcpus": 2, "memory_mib": 4096})
+    (cache / "specifications.json").write_text(json.dumps({**specifications, "types": rows}))
+    prices = json.loads((cache / "prices.json").read_text())
+    prices["on_demand"]["c5.large"] *= 2
+    (cache / "prices.json").write_text(json.dumps(prices))
+    _, changed, _ = cli("catalog", "refresh").out.splitlines()
+    assert "1 new (m5.large)" in changed
+    assert "1 no longer offered (m5.huge)" in changed
+    assert "1 with other prices" in changed
+
+
+def test_a_damaged_cache_is_replaced(cli: Cli, cache: Path) -> None:
+    cli("catalog", "refresh")
+    (cache / "prices.json").write_text("{")
+    assert cli("catalog", "show").code == MISTAKE
+    answer = cli("catalog", "refresh")
+    assert answer.code == 0
+    assert "replaced a damaged catalog" in answer.err
+    assert types(cli, "--family", "m5")
+
+
+@pytest.mark.parametrize(
+    ("service", "permission"),
+    [("EC2", "ec2:DescribeInstanceTypes"), ("PRICING", "pricing:GetProducts")],
+)
+def test_a_denied_call_names_the_permission_and_leaves_the_catalog(
+    cli: Cli, cache: Path, monkeypatch: pytest.MonkeyPatch, service: str, permission: str
+) -> None:
+    cli("catalog", "refresh")
+    before = files(cache)
+    with refusing(403, "AccessDenied", "no") as endpoint:
+        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", endpoint)
+        answer = cli("catalog", "refresh")
+    assert answer.code == REFUSED
+    assert permission in answer.err
+    assert files(cache) == before
+
+
+def test_without_credentials_nothing_is_read(
+    cli: Cli, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    answer = cli("catalog", "refresh")
+    assert answer.code == REFUSED
+    assert "Unable to locate credentials" in answer.err
+    assert files(cache) == {}
+
+
+def test_without_a_region_nothing_is_read(
+    cli: Cli, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    answer = cli("catalog", "refresh")
+    assert answer.code == REFUSED
+    assert "AWS_REGION" in answer.err
+
+
+def test_a_region_without_prices_writes_nothing(cli: Cli, cache: Path) -> None:
+    answer = cli("catalog", "refresh", "--region", "eu-west-1")
+    assert answer.code == REFUSED
+    assert "no prices of EC2 instances in eu-west-1" in answer.err
+    assert files(cache.parent / "eu-west-1") == {}
+
+
+def test_the_region_comes_from_the_option_then_the_setting(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLOWYML_AWS_REGION", "eu-west-1")
+    assert "in eu-west-1" in cli("catalog", "refresh").err
+    assert cli("catalog", "refresh", "--region", "us-east-1").code == 0
+
+
+def test_a_folder_that_can_not_be_written_is_told(cli: Cli, cache: Path) -> None:
+    cache.parent.parent.mkdir()
+    cache.parent.write_text("a file stands in the way")
+    answer = cli("catalog", "refresh")
+    assert answer.code == MISTAKE
+    assert f"The catalog can't be written to {cache}" in answer.err
+
+
+def test_show_prints_a_table_and_the_sources(cli: Cli) -> None:
+    answer = cli("catalog", "show", "--family", "p3", "--family", "g6f")
+    assert answer.code == 0
+    assert "retired after" in answer.out
+    assert "0.125 × l4" in answer.out
+    assert "ml.p3.8xlarge" in answer.out
+    assert "sources (us-east-1; ~ is an estimate)" in answer.out
+    assert "m5.large" not in answer.out
+
+
+def test_show_by_gpu(cli: Cli) -> None:
+    assert {one["family"] for one in types(cli, "--gpu", "nvidia-tesla-t4").values()} == {"g4dn"}
+
+
+def test_an_unknown_family_is_a_mistake(cli: Cli) -> None:
+    answer = cli("catalog", "show", "--family", "g99")
+    assert answer.code == MISTAKE
+    assert "'g99'" in answer.err
+
+
+def test_an_unknown_gpu_is_a_mistake(cli: Cli) -> None:
+    answer = cli("catalog", "show", "--gpu", "voodoo2")
+    assert answer.code == MISTAKE
+    assert "voodoo2" in answer.err
