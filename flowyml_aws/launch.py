@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -10,7 +9,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from flowyml_aws.artifacts.values import save_value
-from flowyml_aws.connect import Place, connect, plan_targets
+from flowyml_aws.connect import Place, connect, settings_of
 from flowyml_aws.core.binding import bind
 from flowyml_aws.core.errors import (
     FlowymlError,
@@ -27,31 +26,15 @@ from flowyml_aws.packaging.bundle import SourceBundle, make_bundle
 from flowyml_aws.packaging.modules import laptop_only_modules
 from flowyml_aws.packaging.payload import StepPayload, make_payload
 from flowyml_aws.packaging.project import Project, find_project, project_files
-from flowyml_aws.planning.catalog import load_catalog
-from flowyml_aws.planning.make import LOCAL, make_plan
+from flowyml_aws.planning.limits import Limits, over_limits
+from flowyml_aws.planning.make import LOCAL
 from flowyml_aws.planning.plan import ExecutionPlan
-from flowyml_aws.settings import load_settings
+from flowyml_aws.preview import limits_of, plan_at
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.package import RunPackage, job_specs, write_run
 from flowyml_aws.submission.record import make_run_id
 
-__all__ = ["launch", "plan_only", "problems_of_steps"]
-
-
-def plan_only(
-    name: str, graph: StepGraph, groups: Sequence[StepGroup], backend: str
-) -> ExecutionPlan:
-    """The plan of a run that is not made; without an account, with all that AWS offers.
-
-    Raises:
-        InvalidPipelineError: Nothing serves a group.
-        FlowymlError: Settings are wrong, or AWS refused.
-    """
-    project = _project_of(graph)
-    settings = load_settings(project.root, os.environ)
-    targets, note = plan_targets(backend, settings, project.root)
-    plan = make_plan(name, backend, graph, groups, targets, load_catalog())
-    return plan.model_copy(update={"notes": (*plan.notes, note)}) if note else plan
+__all__ = ["launch", "problems_of_steps"]
 
 
 def launch(
@@ -61,6 +44,7 @@ def launch(
     context: Mapping[str, Any],
     inputs: Mapping[str, Any],
     backend: str,
+    limits: Limits,
 ) -> RunDriver:
     """Write a run and submit what can start.
 
@@ -71,17 +55,20 @@ def launch(
         context: Values for parameters.
         inputs: Values of assets that no step produces.
         backend: Where jobs run.
+        limits: What it may cost; the settings' limits hold where it names none.
 
     Raises:
         InvalidPipelineError: With every mistake found; nothing was written or submitted.
     """
     refuse_while_importing()
     project = _project_of(graph)
-    settings = load_settings(project.root, os.environ)
+    settings = settings_of(project.root, backend)
     place = connect(backend, settings, project.root)
     problems = [*missing_arguments(graph, context), *place.problems()]
     plan, unserved = _plan_at(place, name, backend, graph, groups)
     problems += unserved
+    if plan is not None:
+        problems += over_limits(plan, limits_of(settings, limits))
     payloads: list[StepPayload] = []
     for group in groups:
         try:
@@ -125,7 +112,7 @@ def problems_of_steps(
     """
     refuse_while_importing()
     project = find_project(step.func for step in steps)
-    settings = load_settings(project.root, os.environ)
+    settings = settings_of(project.root, backend)
     place = connect(backend, settings, project.root)
     problems = place.problems()
     if backend != LOCAL:
@@ -151,7 +138,7 @@ def _plan_at(
 ) -> tuple[ExecutionPlan | None, Sequence[FlowymlError]]:
     """The plan, or None and what keeps it from being made."""
     try:
-        return make_plan(name, backend, graph, groups, place.targets(), load_catalog()), ()
+        return plan_at(place, name, backend, graph, groups), ()
     except InvalidPipelineError as error:
         return None, error.problems
     except FlowymlError as error:  # no targets: `place.problems` says so as well

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from flowyml_aws.core.context import Context
-from flowyml_aws.core.errors import InvalidPipelineError, InvalidStepError
+from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, InvalidStepError
 from flowyml_aws.core.graph import StepGraph, read_graph
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup, affinity_conflicts, group_steps
@@ -80,17 +80,36 @@ class Pipeline:
         """What a run would do, without doing it.
 
         Args:
-            backend: `local` or `batch`. Without an account, `batch` plans with all AWS offers.
+            backend: `local`, `batch` or `sagemaker`. Without an account, plans are made with all
+                that AWS offers.
             inputs: Assets that the run will bring along.
 
         Raises:
             InvalidPipelineError: With every mistake found.
             FlowymlError: Settings are wrong, or AWS refused.
         """
-        from flowyml_aws.launch import plan_only
+        from flowyml_aws.preview import plan_only
 
         graph, groups = self.build(inputs)._parts()
         return plan_only(self.name, graph, groups, backend)
+
+    def too_dear(
+        self,
+        plan: ExecutionPlan,
+        max_price_usd_hour: float | None = None,
+        max_cost_usd: float | None = None,
+    ) -> list[FlowymlError]:
+        """Why a run of a plan of this pipeline would be refused for what it costs.
+
+        Args:
+            plan: Made by `plan`.
+            max_price_usd_hour: As in `run`; else the setting.
+            max_cost_usd: As in `run`; else the setting.
+        """
+        from flowyml_aws.planning.limits import Limits
+        from flowyml_aws.preview import too_dear
+
+        return too_dear(plan, self._parts()[0], Limits(max_price_usd_hour, max_cost_usd))
 
     def explain(
         self, job: str, backend: str = "batch", inputs: Collection[str] = ()
@@ -116,6 +135,8 @@ class Pipeline:
         backend: str = "local",
         inputs: Mapping[str, Any] | None = None,
         context: Mapping[str, Any] | None = None,
+        max_price_usd_hour: float | None = None,
+        max_cost_usd: float | None = None,
     ) -> Run:
         """Start a run and return at once.
 
@@ -126,11 +147,14 @@ class Pipeline:
             backend: Where jobs run: `local` or `batch`.
             inputs: Values of assets that no step produces.
             context: Parameters on top of the pipeline's own.
+            max_price_usd_hour: No job may use an instance type that costs more.
+            max_cost_usd: The run must not be expected to cost more.
 
         Raises:
             InvalidPipelineError: With every mistake found; nothing was submitted.
         """
         from flowyml_aws.launch import launch, problems_of_steps
+        from flowyml_aws.planning.limits import Limits
         from flowyml_aws.run import Run
 
         inputs = dict(inputs or {})
@@ -140,7 +164,8 @@ class Pipeline:
         except InvalidPipelineError as error:
             more = problems_of_steps(self.name, self.steps, values, inputs, backend)
             raise InvalidPipelineError(self.name, [*error.problems, *more]) from None
-        return Run(launch(self.name, graph, groups, values, inputs, backend))
+        limits = Limits(max_price_usd_hour, max_cost_usd)
+        return Run(launch(self.name, graph, groups, values, inputs, backend, limits))
 
     def run(
         self,
@@ -148,6 +173,8 @@ class Pipeline:
         context: Mapping[str, Any] | None = None,
         backend: str = "local",
         progress: bool = True,
+        max_price_usd_hour: float | None = None,
+        max_cost_usd: float | None = None,
     ) -> PipelineResult:
         """Run it and wait for its end; a failing step makes `success` False and does not raise.
 
@@ -156,13 +183,15 @@ class Pipeline:
             context: Parameters on top of the pipeline's own.
             backend: Where jobs run: `local` or `batch`.
             progress: Tell on standard error how it goes.
+            max_price_usd_hour: No job may use an instance type that costs more.
+            max_cost_usd: The run must not be expected to cost more.
 
         Raises:
             InvalidPipelineError: With every mistake found; nothing was submitted.
         """
         from flowyml_aws.view import watching
 
-        run = self.submit(backend, inputs, context)
+        run = self.submit(backend, inputs, context, max_price_usd_hour, max_cost_usd)
         with watching(run, quiet=not progress) as watch:
             return run.wait(watch)
 

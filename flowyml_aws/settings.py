@@ -1,12 +1,14 @@
 """Settings: where runs are stored and what jobs run in, from files and the environment.
 
-Lowest first: `[tool.flowyml-aws]` in pyproject.toml, `flowyml-aws.toml` beside it, environment
-variables `FLOWYML_AWS_<NAME>` (lists separated by commas).
+Lowest first: the account's own (an SSM parameter), `[tool.flowyml-aws]` in pyproject.toml,
+`flowyml-aws.toml` beside it, environment variables `FLOWYML_AWS_<NAME>` (lists separated by commas,
+targets as JSON).
 """
 
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import re
 import sys
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.target_settings import TargetSettings, read_targets
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -34,7 +37,9 @@ class Settings:
 
     Attributes:
         store: `s3://bucket/prefix` for runs on AWS.
+        account: SSM parameter with settings of the account, which all others override.
         queues: Batch queues that jobs may use; empty means every enabled one of the account.
+        targets: Descriptions of queues, and of what else jobs can go to.
         image: URI of the container image.
         job_role: ARN of the role that the job's code has.
         execution_role: ARN of the role that pulls the image.
@@ -43,10 +48,14 @@ class Settings:
         include: Files and folders that travel with the code, though git ignores them.
         poll_s: Seconds between two looks at AWS.
         local_store: Folder of local runs, relative to the project.
+        max_price_usd_hour: No job may use an instance type that costs more.
+        max_cost_usd: No run may be expected to cost more.
     """
 
     store: str | None = None
+    account: str | None = None
     queues: tuple[str, ...] = ()
+    targets: tuple[TargetSettings, ...] = ()
     image: str | None = None
     job_role: str | None = None
     execution_role: str | None = None
@@ -55,6 +64,8 @@ class Settings:
     include: tuple[str, ...] = ()
     poll_s: float = 3.0
     local_store: str = ".flowyml"
+    max_price_usd_hour: float | None = None
+    max_cost_usd: float | None = None
 
     def __post_init__(self) -> None:
         if self.store is not None and not re.match("s3://[^/]", self.store):
@@ -65,17 +76,20 @@ class Settings:
             )
 
 
-def load_settings(project: Path, environment: Mapping[str, str]) -> Settings:
+def load_settings(
+    project: Path, environment: Mapping[str, str], account: str | None = None
+) -> Settings:
     """The settings of a project.
 
     Args:
         project: Folder of pyproject.toml and flowyml-aws.toml.
         environment: Environment variables.
+        account: What the parameter says that the setting `account` names.
 
     Raises:
         SettingsError: A name is unknown or a value is malformed; the error says where it stands.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = _read_account(account) if account is not None else {}
     for file, table in (
         (project / "pyproject.toml", ("tool", "flowyml-aws")),
         (project / _FILE, ()),
@@ -89,6 +103,26 @@ def load_settings(project: Path, environment: Mapping[str, str]) -> Settings:
     }
     values.update(_read(ours, f"the environment ({PREFIX}…)"))
     return Settings(**values)
+
+
+def _read_account(text: str) -> dict[str, Any]:
+    where = "the account's parameter"
+    try:
+        told = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SettingsError(
+            what=f"{where.capitalize()} can't be read",
+            why=f"it is no JSON: {error}",
+            fix="set the account up again with infra/",
+        ) from error
+    version = told.pop("version", None) if isinstance(told, dict) else None
+    if version != 1:
+        raise SettingsError(
+            what=f"{where.capitalize()} has version {version!r}",
+            why="this version of flowyml-aws reads version 1",
+            fix="bring infra/ and this package to the same version",
+        )
+    return _read(told, where)
 
 
 def _table(file: Path, path: tuple[str, ...]) -> Mapping[str, Any]:
@@ -138,14 +172,14 @@ def _texts(value: Any, where: str) -> tuple[str, ...]:
     return tuple(_text(part, where) for part in value)
 
 
-def _seconds(value: Any, where: str) -> float:
+def _above_zero(value: Any, where: str) -> float:
     try:
-        seconds = float(value)
+        number = float(value)
     except (TypeError, ValueError) as error:
-        raise _malformed(value, where, "a number of seconds") from error
-    if not 0 < seconds < math.inf:
-        raise _malformed(value, where, "a number of seconds above 0")
-    return seconds
+        raise _malformed(value, where, "a number") from error
+    if not 0 < number < math.inf:
+        raise _malformed(value, where, "a number above 0")
+    return number
 
 
 def _malformed(value: Any, where: str, expected: str) -> SettingsError:
@@ -154,8 +188,20 @@ def _malformed(value: Any, where: str, expected: str) -> SettingsError:
     )
 
 
+def _target_list(value: Any, where: str) -> tuple[TargetSettings, ...]:
+    if isinstance(value, str):  # of an environment variable
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError as error:
+            raise _malformed(value, where, "a list of tables as JSON") from error
+    return read_targets(value, where)
+
+
 _PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "queues": _texts,
+    "targets": _target_list,
     "include": _texts,
-    "poll_s": _seconds,
+    "poll_s": _above_zero,
+    "max_price_usd_hour": _above_zero,
+    "max_cost_usd": _above_zero,
 }

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from flowyml_aws.connect import AwsPlace, LocalPlace, connect, find_run, plan_targets, stores
+from flowyml_aws.connect import connect, connect_to_plan, find_run, stores
 from flowyml_aws.core.errors import AwsRefusedError, RunNotFoundError, SettingsError
+from flowyml_aws.places import AwsPlace, LocalPlace
 from flowyml_aws.settings import Settings
+from flowyml_aws.target_settings import TargetSettings
 from tests.support.places import Place
 
 
@@ -33,7 +36,7 @@ def test_a_backend_has_its_place(tmp_path: Path) -> None:
 
 
 def test_an_unknown_backend_is_an_error_that_names_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="local or batch"):
+    with pytest.raises(SettingsError, match="local, batch"):
         connect("sagemaker2", Settings(), tmp_path)
 
 
@@ -74,9 +77,53 @@ def test_a_run_that_is_nowhere_is_an_error_that_tells_where_it_was_looked_for(
         find_run("x-20261122-150531-3f9a1c")
 
 
-def test_a_plan_without_an_account_is_made_with_all_that_aws_offers(tmp_path: Path) -> None:
-    targets, note = plan_targets("batch", Settings(), tmp_path)
-    assert targets and "no account is set up" in note
+@pytest.mark.parametrize(
+    ("backend", "told"),
+    [("batch", "no account is set up"), ("sagemaker", "can't be run yet")],
+)
+def test_a_plan_without_an_account_is_made_with_all_that_aws_offers(
+    tmp_path: Path, backend: str, told: str
+) -> None:
+    place = connect_to_plan(backend, Settings(), tmp_path)
+    (target,) = place.targets()
+    assert len(target.instance_types) > 100
+    assert told in place.notes(date(2026, 8, 1))[0]
+
+
+def test_configured_targets_are_planned_with_where_there_is_no_account(tmp_path: Path) -> None:
+    told = TargetSettings(
+        "gpus",
+        instance_types=("g4dn", "p3.8xlarge", "unknown.large"),
+        labels={"pool": "gpu"},
+        max_vcpus=16,
+    )
+    place = connect_to_plan("batch", Settings(targets=(told,)), tmp_path)
+    (target,) = place.targets()
+    assert (target.name, target.placed_by, target.labels) == ("gpus", "queue", {"pool": "gpu"})
+    assert "g4dn.4xlarge" in target.instance_types
+    assert "unknown.large" in target.instance_types
+    assert target.closed["g4dn.8xlarge"] == "it has 32 vCPUs, the target at most 16 in all"
+    assert "the configured targets" in place.notes(date(2026, 8, 1))[0]
+
+
+def test_a_target_of_another_kind_is_not_planned_with(tmp_path: Path) -> None:
+    told = TargetSettings("s", kind="sagemaker", instance_types=("ml.m5.large",))
+    settings = Settings(targets=(told,))
+    (target,) = connect_to_plan("sagemaker", settings, tmp_path).targets()
+    assert (target.instance_types, target.placed_by) == (("ml.m5.large",), "plan")
+    (everything,) = connect_to_plan("batch", settings, tmp_path).targets()
+    assert everything.name == "catalog"
+
+
+@pytest.mark.parametrize("backend", ["sagemaker", "cloud"])
+def test_a_backend_that_runs_nothing_is_refused(tmp_path: Path, backend: str) -> None:
+    with pytest.raises(SettingsError):
+        connect(backend, Settings(), tmp_path)
+
+
+def test_a_plan_for_an_unknown_backend_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="Unknown backend 'cloud'"):
+        connect_to_plan("cloud", Settings(), tmp_path)
 
 
 def test_on_this_machine_there_are_neither_problems_nor_targets(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.planning.targets import Taint
 from flowyml_aws.settings import Settings, load_settings
 
 
@@ -90,3 +92,103 @@ def test_a_table_that_is_none_and_a_file_that_is_no_text_are_errors(tmp_path: Pa
     (tmp_path / "pyproject.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(SettingsError, match="can't be read"):
         load_settings(tmp_path, {})
+
+
+TARGETS = """
+max_price_usd_hour = 4.5
+
+[[targets]]
+name = "gpu-queue"
+instance_types = ["g4dn"]
+labels = { pool = "gpu" }
+taints = ["night=yes:NoSchedule", "slow:PreferNoSchedule"]
+capacity = "spot"
+max_vcpus = 64
+
+[[targets]]
+name = "service"
+kind = "sagemaker"
+"""
+
+
+def test_targets_and_limits_are_read_from_a_file(tmp_path: Path) -> None:
+    own(tmp_path, TARGETS)
+    settings = load_settings(tmp_path, {})
+    assert settings.max_price_usd_hour == 4.5
+    gpu, service = settings.targets
+    assert (gpu.name, gpu.kind, gpu.capacity, gpu.max_vcpus) == ("gpu-queue", "batch", "spot", 64)
+    assert (gpu.instance_types, gpu.labels) == (("g4dn",), {"pool": "gpu"})
+    assert gpu.taints == (Taint("night", "yes"), Taint("slow", effect="PreferNoSchedule"))
+    assert (service.name, service.kind, service.instance_types) == ("service", "sagemaker", ())
+
+
+def test_targets_in_the_environment_are_json(tmp_path: Path) -> None:
+    own(tmp_path, TARGETS)
+    told = '[{"name": "other", "instance_types": ["m5"]}]'
+    (target,) = load_settings(tmp_path, {"FLOWYML_AWS_TARGETS": told}).targets
+    assert (target.name, target.instance_types) == ("other", ("m5",))
+
+
+@pytest.mark.parametrize(
+    ("table", "what"),
+    [
+        ('nmae = "q"', "Unknown key 'nmae'"),
+        ('kind = "batch"', "name of"),
+        ('name = "q"\nkind = "ecs"', "kind of"),
+        ('name = "q"\ncapacity = "cheap"', "capacity of"),
+        ('name = "q"\ninstance_types = "m5"', "instance_types of"),
+        ('name = "q"\nlabels = ["a"]', "labels of"),
+        ('name = "q"\nlabels = { a = 1 }', "labels of"),
+        ('name = "q"\ntaints = ["night"]', "a taint of"),
+        ('name = "q"\ntaints = [":NoSchedule"]', "a taint of"),
+        ('name = "q"\nmax_vcpus = "many"', "max_vcpus of"),
+        ('name = "q"\nmax_vcpus = 0', "max_vcpus of"),
+        ('name = "q"\n[[targets]]\nname = "q"', "Target 'q' stands twice"),
+    ],
+)
+def test_a_mistake_in_a_target_is_an_error_that_says_where(
+    tmp_path: Path, table: str, what: str
+) -> None:
+    own(tmp_path, f"[[targets]]\n{table}")
+    with pytest.raises(SettingsError) as caught:
+        load_settings(tmp_path, {})
+    assert what in caught.value.what
+    assert "targets in" in caught.value.what
+    assert "flowyml-aws.toml" in caught.value.what
+
+
+@pytest.mark.parametrize("told", ["5", "{", '["q"]'])
+def test_targets_that_are_no_tables_are_an_error(tmp_path: Path, told: str) -> None:
+    with pytest.raises(SettingsError, match="targets in the environment"):
+        load_settings(tmp_path, {"FLOWYML_AWS_TARGETS": told})
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "much", "inf"])
+def test_a_limit_is_a_number_above_zero(tmp_path: Path, limit: str) -> None:
+    with pytest.raises(SettingsError, match="max_cost_usd"):
+        load_settings(tmp_path, {"FLOWYML_AWS_MAX_COST_USD": limit})
+
+
+def test_the_account_s_settings_are_below_all_others(tmp_path: Path) -> None:
+    own(tmp_path, 'image = "mine"')
+    account = '{"version": 1, "store": "s3://bucket/x", "image": "theirs", "queues": ["cpu"]}'
+    settings = load_settings(tmp_path, {"FLOWYML_AWS_QUEUES": "gpu"}, account)
+    assert (settings.store, settings.image) == ("s3://bucket/x", "mine")
+    assert settings.queues == ("gpu",)
+
+
+@pytest.mark.parametrize(
+    ("account", "told"),
+    [
+        ("{", "it is no JSON"),
+        ("[]", "has version None"),
+        ('{"version": 2}', "has version 2"),
+        ('{"version": 1, "buckets": []}', "Unknown setting 'buckets' in the account's parameter"),
+        ('{"version": 1, "image": 5}', "image in the account's parameter"),
+    ],
+)
+def test_a_mistake_in_the_account_s_settings_is_an_error(
+    tmp_path: Path, account: str, told: str
+) -> None:
+    with pytest.raises(SettingsError, match=re.escape(told)):
+        load_settings(tmp_path, {}, account)

@@ -5,9 +5,19 @@ One writer per object; what must be atomic is written under its final key in one
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
-__all__ = ["RUNS", "RunLayout", "artifact_key", "bundle_key", "cache_entry_key", "payload_key"]
+__all__ = [
+    "RUNS",
+    "RunLayout",
+    "artifact_key",
+    "bundle_key",
+    "cache_entry_key",
+    "history_key",
+    "history_prefix",
+    "payload_key",
+]
 
 RUNS = "runs/"
 
@@ -83,3 +93,14 @@ def artifact_key(sha256: str) -> str:
 def cache_entry_key(key: str) -> str:
     """What a step with this cache key made."""
     return f"cache/{key}.json"
+
+
+def history_prefix(pipeline: str) -> str:
+    """Below it, what earlier runs of a pipeline took."""
+    # Any name gives a key of its own, whatever it is made of.
+    return f"history/{hashlib.sha256(pipeline.encode()).hexdigest()[:16]}/"
+
+
+def history_key(pipeline: str, run_id: str) -> str:
+    """What one run took."""
+    return f"{history_prefix(pipeline)}{run_id}.json"

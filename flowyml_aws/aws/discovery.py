@@ -11,7 +11,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from flowyml_aws.aws.errors import refused
 from flowyml_aws.core.errors import AwsRefusedError, FlowymlError, SettingsError
 from flowyml_aws.planning.catalog import Catalog
-from flowyml_aws.planning.targets import Taint, Target
+from flowyml_aws.planning.families import expanded, given
+from flowyml_aws.planning.targets import Taint, Target, read_taint
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
@@ -22,12 +23,6 @@ __all__ = ["bucket_problem", "credentials_problem", "find_targets"]
 
 _LABEL_TAG = "flowyml-aws:label:"
 _TAINT_TAG = "flowyml-aws:taint:"
-# https://docs.aws.amazon.com/batch/latest/userguide/instance-type-compute-table.html
-_CATEGORIES: Mapping[str, tuple[str, ...]] = {
-    "optimal": ("m4", "c4", "r4", "m5", "c5", "r5"),
-    "default_x86_64": ("m6i", "c6i", "r6i", "c7i"),
-    "default_arm64": ("m6g", "c6g", "r6g", "c7g"),
-}
 
 
 def credentials_problem(sts: STSClient) -> FlowymlError | None:
@@ -63,12 +58,18 @@ def bucket_problem(s3: S3Client, bucket: str) -> FlowymlError | None:
     return None
 
 
-def find_targets(batch: BatchClient, queues: Sequence[str], catalog: Catalog) -> list[Target]:
+def find_targets(
+    batch: BatchClient,
+    queues: Sequence[str],
+    offered: Collection[str] | None,
+    catalog: Catalog,
+) -> list[Target]:
     """The queues as targets: each with the instance types, labels and taints of its environments.
 
     Args:
         batch: Client.
         queues: Names; empty for every queue of the account.
+        offered: Instance types that the region offers; None where nobody could ask.
         catalog: Resolves families such as `g4dn` to types.
 
     Raises:
@@ -99,7 +100,7 @@ def find_targets(batch: BatchClient, queues: Sequence[str], catalog: Catalog) ->
         if why := _why_idle(found[name], members):
             idle[name] = why
         else:
-            usable.append(_target(found[name], members, catalog))
+            usable.append(_target(found[name], members, offered, catalog))
     # Of queues that were found and not named, those that work are enough.
     if idle and (queues or not usable):
         raise SettingsError(
@@ -158,32 +159,30 @@ def _is_working(member: Mapping[str, Any]) -> bool:
 
 
 def _target(
-    queue: Mapping[str, Any], members: Sequence[Mapping[str, Any]], catalog: Catalog
+    queue: Mapping[str, Any],
+    members: Sequence[Mapping[str, Any]],
+    offered: Collection[str] | None,
+    catalog: Catalog,
 ) -> Target:
     working = [member for member in members if _is_working(member)]
     tags = dict(queue.get("tags", {}))
+    most_vcpus: dict[str, int | None] = {}
     for member in working:
         tags.update(member.get("tags", {}))
-    types = [name for member in working for name in member["computeResources"]["instanceTypes"]]
+        resources = member["computeResources"]
+        for name in expanded(resources["instanceTypes"], catalog):
+            most_vcpus[name] = max(most_vcpus.get(name) or 0, resources["maxvCpus"])
+    types, closed = given(most_vcpus, offered, catalog)
     spot = all(member["computeResources"]["type"] == "SPOT" for member in working)
     return Target(
         name=queue["jobQueueName"],
         kind="batch",
-        instance_types=tuple(dict.fromkeys(_expanded(types, catalog))),
+        instance_types=types,
         labels=dict(_tagged(tags, _LABEL_TAG)),
         taints=tuple(_taint(key, told) for key, told in _tagged(tags, _TAINT_TAG)),
         capacity="spot" if spot else "on-demand",
+        closed=closed,
     )
-
-
-def _expanded(types: Sequence[str], catalog: Catalog) -> Iterator[str]:
-    """Families, and Batch's words for several of them, as the types that they stand for."""
-    for name in types:
-        families = _CATEGORIES.get(name, (name,))
-        if "." in name:
-            yield name
-        else:
-            yield from (t.name for t in catalog.types if t.name.partition(".")[0] in families)
 
 
 def _tagged(tags: Mapping[str, str], prefix: str) -> Iterator[tuple[str, str]]:
@@ -194,12 +193,11 @@ def _tagged(tags: Mapping[str, str], prefix: str) -> Iterator[tuple[str, str]]:
 
 def _taint(key: str, told: str) -> Taint:
     """A taint from its tag `flowyml-aws:taint:<key>` with the value `[<value>:]<effect>`."""
-    value, _, effect = told.rpartition(":")
-    for known in ("NoSchedule", "PreferNoSchedule", "NoExecute"):
-        if effect == known:
-            return Taint(key, value, known)
-    raise SettingsError(
-        what=f"Tag {_TAINT_TAG}{key} of a queue or compute environment is {told!r}",
-        why="a taint ends in NoSchedule, PreferNoSchedule or NoExecute",
-        fix="write the tag as VALUE:NoSchedule",
-    )
+    taint = read_taint(key, told)
+    if taint is None:
+        raise SettingsError(
+            what=f"Tag {_TAINT_TAG}{key} of a queue or compute environment is {told!r}",
+            why="a taint ends in NoSchedule, PreferNoSchedule or NoExecute",
+            fix="write the tag as VALUE:NoSchedule",
+        )
+    return taint

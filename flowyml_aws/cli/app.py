@@ -14,6 +14,8 @@ __all__ = [
     "AsJson",
     "BackendName",
     "File",
+    "MaxCost",
+    "MaxPrice",
     "RunId",
     "app",
 ]
@@ -32,4 +34,13 @@ app = typer.Typer(
 File = Annotated[str, typer.Argument(metavar="FILE[:PIPELINE]", help="Where the pipeline is.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of a run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
-BackendName = Annotated[str, typer.Option("--backend", "-b", help="local or batch.")]
+BackendName = Annotated[
+    str, typer.Option("--backend", "-b", help="local, batch or sagemaker (only planned).")
+]
+MaxPrice = Annotated[
+    float | None,
+    typer.Option("--max-price-usd-hour", min=0, help="No dearer instance type."),
+]
+MaxCost = Annotated[
+    float | None, typer.Option("--max-cost-usd", min=0, help="No run expected to cost more.")
+]

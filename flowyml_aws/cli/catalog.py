@@ -15,19 +15,14 @@ from rich.console import Console
 
 from flowyml_aws.cli.app import AsJson, app
 from flowyml_aws.cli.facts import print_json
-from flowyml_aws.connect import AwsPlace
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.core.gpus import parse_gpu_name
 from flowyml_aws.packaging.project import find_project
-from flowyml_aws.planning.catalog import (
-    Catalog,
-    InstanceType,
-    InvalidCatalogError,
-    cache_folder,
-    load_catalog,
-)
+from flowyml_aws.places import AwsPlace
+from flowyml_aws.planning.catalog import Catalog, InstanceType
 from flowyml_aws.planning.catalog_cache import write_catalog
 from flowyml_aws.planning.catalog_changes import compare
+from flowyml_aws.planning.catalog_files import InvalidCatalogError, cache_folder, load_catalog
 from flowyml_aws.settings import load_settings
 from flowyml_aws.view import catalog_table
 

@@ -47,7 +47,7 @@ def instances(
     if problems := resources.problems():
         raise _all_of(problems)
     try:
-        choice, note = rank(needs_of(resources), backend, spot)
+        choice, notes = rank(needs_of(resources), backend, spot)
     except NoInstanceFitsError:
         if as_json:
             print_json([])
@@ -60,7 +60,7 @@ def instances(
     if len(found) > most:
         print(f"and {len(found) - most} more (--most {len(found)} lists them, --json all facts)")
     console = Console(stderr=True)
-    for text in filter(None, [*choice.notes, *map(str, choice.near_misses()), note]):
+    for text in [*choice.notes, *map(str, choice.near_misses()), *notes]:
         console.print(f"note: {text}", style="yellow", markup=False, soft_wrap=True)
 
 

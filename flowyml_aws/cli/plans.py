@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flowyml_aws.cli.app import AsJson, BackendName, File, app
+from flowyml_aws.cli.app import AsJson, BackendName, File, MaxCost, MaxPrice, app
 from flowyml_aws.cli.facts import choice_facts, print_json
 from flowyml_aws.cli.load import load_pipeline
+from flowyml_aws.core.errors import InvalidPipelineError
 from flowyml_aws.packaging.bundle import make_bundle
 from flowyml_aws.packaging.project import find_project, project_files
 from flowyml_aws.settings import load_settings
@@ -27,9 +28,11 @@ def plan(
     explain: Annotated[
         str | None, typer.Option(metavar="JOB", help="Why this job gets its instance type.")
     ] = None,
+    max_price_usd_hour: MaxPrice = None,
+    max_cost_usd: MaxCost = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a run would do and cost per hour, without doing it."""
+    """Show what a run would do and cost, without doing it."""
     pipeline = load_pipeline(file)
     if explain is not None:
         _, choice = pipeline.explain(explain, backend)
@@ -43,6 +46,8 @@ def plan(
         print_json(json.loads(decided.to_json()))
     else:
         Console().print(plan_table(decided))
+    if problems := pipeline.too_dear(decided, max_price_usd_hour, max_cost_usd):
+        raise InvalidPipelineError(pipeline.name, problems)
 
 
 @app.command()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -15,16 +14,25 @@ import typer
 from rich.console import Console
 
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.cli.app import INTERRUPTED, RUN_FAILED, AsJson, BackendName, File, RunId, app
+from flowyml_aws.cli.app import (
+    INTERRUPTED,
+    RUN_FAILED,
+    AsJson,
+    BackendName,
+    File,
+    MaxCost,
+    MaxPrice,
+    RunId,
+    app,
+)
 from flowyml_aws.cli.facts import print_json, status_facts
 from flowyml_aws.cli.load import load_pipeline
 from flowyml_aws.cli.save import save_to, show
-from flowyml_aws.connect import stores
+from flowyml_aws.connect import settings_of, stores
 from flowyml_aws.core.errors import RunNotFoundError, SettingsError
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.planning.make import LOCAL
 from flowyml_aws.run import Run
-from flowyml_aws.settings import load_settings
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState, read_outcome, read_record, run_ids
 from flowyml_aws.view import failures, program, status_table, watching
@@ -42,12 +50,19 @@ def run(
         list[str] | None,
         typer.Option("--context", "-c", metavar="NAME=VALUE", help="A parameter; may repeat."),
     ] = None,
+    max_price_usd_hour: MaxPrice = None,
+    max_cost_usd: MaxCost = None,
     detach: Annotated[bool, typer.Option("--detach", help="Do not wait for the end.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a pipeline and wait for its end."""
     pipeline = load_pipeline(file)
-    started = pipeline.submit(backend=backend, context=_context(context or []))
+    started = pipeline.submit(
+        backend=backend,
+        context=_context(context or []),
+        max_price_usd_hour=max_price_usd_hour,
+        max_cost_usd=max_cost_usd,
+    )
     if detach:
         if backend == LOCAL:
             # The run lies in the pipeline's project, wherever this command was started.
@@ -64,7 +79,7 @@ def run(
 def runs(as_json: AsJson = False) -> None:
     """List the runs of this project, and those in the S3 store that is set up, newest first."""
     project = find_project([]).root
-    places = stores(load_settings(project, os.environ), project).values()
+    places = stores(settings_of(project), project).values()
     with ThreadPoolExecutor(_READERS) as pool:
         asked = [pool.submit(_run_fact, store, run) for store in places for run in run_ids(store)]
         found = [fact for answer in asked if (fact := answer.result()) is not None]

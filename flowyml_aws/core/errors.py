@@ -23,6 +23,7 @@ __all__ = [
     "NoInstanceFitsError",
     "OutputMismatchError",
     "PipelineFileError",
+    "PlanTooDearError",
     "RunNotFoundError",
     "SettingsError",
     "UndefinedAssetError",
@@ -106,6 +107,10 @@ class UnknownGpuError(FlowymlError, ValueError):
 
 class AffinityConflictError(FlowymlError, ValueError):
     """Two steps of one group require different values of one node label."""
+
+
+class PlanTooDearError(FlowymlError):
+    """A plan costs more than a limit allows, or what it costs is unknown."""
 
 
 class NoInstanceFitsError(FlowymlError, ValueError):

@@ -1,33 +1,24 @@
 """The instance types of one region: what they have and what they cost.
 
-The facts stand in `instances.json`, one type per line; its header says where each comes from.
+The figures stand in the files under `data/`; `catalog_files.py` reads them.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from functools import lru_cache
-from importlib.resources import files
-from typing import Any, Literal
+from typing import Literal
 
-from flowyml_aws.core.errors import FlowymlError
-from flowyml_aws.core.gpus import gpu_models
-
-__all__ = ["Arch", "Catalog", "InstanceType", "InvalidCatalogError", "load_catalog", "read_catalog"]
+__all__ = ["Arch", "Catalog", "InstanceType"]
 
 Arch = Literal["x86_64", "arm64"]
 
 _ESTIMATE = "estimate"
 _GENERATION = re.compile(r"[a-z]+(\d*)")
-
-
-class InvalidCatalogError(FlowymlError, ValueError):
-    """A catalog has a line that cannot be true or cannot be read."""
+_OLD_DAYS = 90
+_REFRESH = "flowyml-aws catalog refresh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +31,15 @@ class InstanceType:
         usable_memory_mib: What ECS registers for jobs.
         usable_memory_estimated: Whether nobody has measured it on this type.
         gpu_model: A model of `core/gpus.json`, or None without GPUs.
-        gpu_memory_gb: Per GPU, as the vendor names it.
+        gpu_memory_gb: Per GPU, as the vendor names it; of a fraction, its share.
+        gpu_memory_mib: Per GPU, as EC2 reports it; of a fraction, its share.
         gpu_fraction: 1 for whole GPUs, 0.125 for an eighth of one.
         accelerator: What else it computes with (`trainium2`, `inferentia2`), or None.
         nvme_gb: Local disks, in GB (10**9 bytes).
+        network_gbps: Gbit/s at its best, or None where EC2 gives words ("Moderate").
         burstable: Its vCPUs are shares of one (`t3`, `m7i-flex`).
         price_usd_hour: On demand, or None where unknown.
+        spot_usd_hour: On spot, the mean over the region's zones, or None where unknown.
         sagemaker_name: The service's own name, or None where it lacks the machine.
         sagemaker_price_usd_hour: Of a training job, or None where unknown.
         sagemaker_price_source: A key of the catalog's sources; "estimate" if calculated.
@@ -62,9 +56,11 @@ class InstanceType:
     gpu_model: str | None = None
     gpu_count: int = 0
     gpu_memory_gb: int = 0
+    gpu_memory_mib: int = 0
     gpu_fraction: float = 1
     accelerator: str | None = None
     nvme_gb: int = 0
+    network_gbps: float | None = None
     burstable: bool = False
     bare_metal: bool = False
     price_usd_hour: float | None = None
@@ -97,6 +93,12 @@ class Catalog:
     """All instance types of a region, in the file's order.
 
     Equal only to itself, so that it is a cheap key of a cache.
+
+    Attributes:
+        specifications_date: When EC2 told the types.
+        prices_date: The oldest day of its EC2 prices, on demand and on spot.
+        sources: Where figures come from, each with its date.
+        prices_region: The region whose prices these are; `region` if empty.
     """
 
     region: str
@@ -104,169 +106,35 @@ class Catalog:
     prices_date: date
     types: tuple[InstanceType, ...]
     sources: Mapping[str, str] = field(default_factory=dict, repr=False)
+    prices_region: str = ""
     _by_name: Mapping[str, InstanceType] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         names = {t.sagemaker_name: t for t in self.types if t.sagemaker_name}
         object.__setattr__(self, "_by_name", {**names, **{t.name: t for t in self.types}})
+        object.__setattr__(self, "prices_region", self.prices_region or self.region)
 
     def get(self, name: str) -> InstanceType | None:
         """The type with this name of EC2's or SageMaker's, or None."""
         return self._by_name.get(name)
 
-
-@lru_cache(maxsize=1)
-def load_catalog() -> Catalog:
-    """The catalog that comes with the package."""
-    path = files(__package__).joinpath("instances.json")
-    return read_catalog(path.read_text("utf-8"), path.name)
-
-
-def read_catalog(text: str, origin: str) -> Catalog:
-    """A catalog from its JSON document, where each type stands on a line of its own.
-
-    Args:
-        text: The document.
-        origin: What errors call the document, such as a file's name.
-
-    Raises:
-        InvalidCatalogError: A value is missing, unknown, of the wrong kind or impossible; the
-            error names the line and the field.
-    """
-    try:
-        document = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise _invalid(f"{origin}, line {error.lineno}", "JSON", error.msg) from error
-    if not isinstance(document, dict):
-        raise _invalid(origin, "types", "the document is no object")
-    known = ("version", *_HEADER, "sources", "sagemaker_price_sources", "types")
-    for name in (*(name for name in known if name not in document), *document.keys() - {*known}):
-        raise _invalid(origin, name, "it is unknown" if name in document else "it is missing")
-    if document["version"] != 1:
-        raise _invalid(origin, "version", f"this release reads 1, not {document['version']!r}")
-    for name in ("sources", "sagemaker_price_sources"):
-        if not isinstance(document[name], dict):
-            raise _invalid(origin, name, "it is no object of texts")
-    if not isinstance(rows := document["types"], list) or not rows:
-        raise _invalid(origin, "types", "it is no list of instance types")
-    types, names = [], set[str]()
-    for index, row in enumerate(rows):
-        fault = _fault(row, document["sagemaker_price_sources"])
-        if fault is None and row["name"] in names:
-            fault = ("name", f"{row['name']!r} stands there twice")
-        if fault is not None:
-            raise _invalid(f"{origin}, line {_line_of(text, index)}", *fault)
-        names.add(row["name"])
-        types.append(InstanceType(**row))
-    header = {name: _read_header(document[name], name, origin) for name in _HEADER}
-    sources = {**document["sources"], **document["sagemaker_price_sources"]}
-    return Catalog(**header, types=tuple(types), sources=sources)
-
-
-_HEADER = {"region": str, "specifications_date": date, "prices_date": date}
-_REQUIRED = ("name", "vcpus", "memory_mib", "usable_memory_mib")
-_KINDS: dict[str, type] = {
-    "name": str,
-    "vcpus": int,
-    "memory_mib": int,
-    "usable_memory_mib": int,
-    "usable_memory_estimated": bool,
-    "arch": str,
-    "gpu_model": str,
-    "gpu_count": int,
-    "gpu_memory_gb": int,
-    "gpu_fraction": float,
-    "accelerator": str,
-    "nvme_gb": int,
-    "burstable": bool,
-    "bare_metal": bool,
-    "price_usd_hour": float,
-    "sagemaker_name": str,
-    "sagemaker_price_usd_hour": float,
-    "sagemaker_price_source": str,
-    "offered": bool,
-    "retired_after": str,
-}
-
-
-def _read_header(value: object, name: str, origin: str) -> Any:
-    if not isinstance(value, str):
-        raise _invalid(origin, name, f"{value!r} is no text")
-    if _HEADER[name] is not date:
-        return value
-    if not _is_date(value):
-        raise _invalid(origin, name, f"{value!r} is no date (YYYY-MM-DD)")
-    return date.fromisoformat(value)
-
-
-def _is_date(text: str) -> bool:
-    # Not left to `fromisoformat`, which reads more spellings from Python 3.11 on.
-    try:
-        return date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False
-
-
-def _fault(row: Any, price_sources: Mapping[str, str]) -> tuple[str, str] | None:
-    """The first field of a type that cannot be, with the reason."""
-    if not isinstance(row, dict):
-        return "types", f"{row!r} is no object"
-    for name in _REQUIRED:
-        if name not in row:
-            return name, "it is missing"
-    for name, value in row.items():
-        kind = _KINDS.get(name)
-        if kind is None:
-            return name, "it is unknown"
-        # `bool` is an `int` to Python, and JSON writes a whole float as an int.
-        actual = type(value)
-        if actual is not kind and (kind, actual) != (float, int):
-            return name, f"{value!r} is no {kind.__name__}"
-        if kind in (int, float) and not 0 < value < math.inf:
-            return name, f"{value!r} is no number above zero"
-    if row["usable_memory_mib"] > row["memory_mib"]:
-        return "usable_memory_mib", "it is more than memory_mib"
-    if row.get("arch", "x86_64") not in ("x86_64", "arm64"):
-        return "arch", f"{row['arch']!r} is neither x86_64 nor arm64"
-    if "retired_after" in row and not _is_date(row["retired_after"]):
-        return "retired_after", f"{row['retired_after']!r} is no date (YYYY-MM-DD)"
-    return _gpu_fault(row) or _sagemaker_fault(row, price_sources)
-
-
-def _gpu_fault(row: Mapping[str, Any]) -> tuple[str, str] | None:
-    together = ("gpu_model", "gpu_count", "gpu_memory_gb")
-    if len(missing := [name for name in together if name not in row]) not in (0, 3):
-        return missing[0], "it is missing, and other facts about GPUs are there"
-    if "gpu_model" in row and row["gpu_model"] not in {m.name for m in gpu_models().values()}:
-        return "gpu_model", f"{row['gpu_model']!r} is not in gpus.json"
-    if not 0 < row.get("gpu_fraction", 1) <= 1:
-        return "gpu_fraction", f"{row['gpu_fraction']!r} is no part of 1"
-    return None
-
-
-def _sagemaker_fault(
-    row: Mapping[str, Any], price_sources: Mapping[str, str]
-) -> tuple[str, str] | None:
-    together = ("sagemaker_price_usd_hour", "sagemaker_price_source")
-    if len(missing := [name for name in together if name not in row]) == 1:
-        return missing[0], "a price and its source stand together"
-    if not missing and "sagemaker_name" not in row:
-        return "sagemaker_name", "it is missing, and a price is there"
-    if not missing and row["sagemaker_price_source"] not in price_sources:
-        return "sagemaker_price_source", f"{row['sagemaker_price_source']!r} is not in the header"
-    return None
-
-
-def _line_of(text: str, index: int) -> int:
-    """The line of the type at an index, counting from 1."""
-    lines = text.splitlines()
-    starts = [n for n, line in enumerate(lines, 1) if line.lstrip().startswith('"types"')]
-    return starts[0] + 1 + index if starts else 1
-
-
-def _invalid(where: str, name: str, why: str) -> InvalidCatalogError:
-    return InvalidCatalogError(
-        what=f"The catalog of instance types is wrong: {where}, field {name!r}",
-        why=why,
-        fix="correct that line, or build the catalog anew",
-    )
+    def notes(self, today: date) -> tuple[str, ...]:
+        """What to know about its figures: that they are old, or prices of another region."""
+        notes = []
+        dates = {"specifications": self.specifications_date, "prices": self.prices_date}
+        old = [
+            f"its {what} are of {day}"
+            for what, day in dates.items()
+            if (today - day).days > _OLD_DAYS
+        ]
+        if old:
+            notes.append(
+                f"the catalog is older than {_OLD_DAYS} days ({', '.join(old)}): "
+                f"`{_REFRESH} --region {self.region}` reads today's"
+            )
+        if self.prices_region != self.region:
+            notes.append(
+                f"prices are those of {self.prices_region}, not of {self.region}: "
+                f"`{_REFRESH} --region {self.region}` reads the region's own"
+            )
+        return tuple(notes)

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from flowyml_aws.core.errors import SettingsError
-from flowyml_aws.planning.catalog_documents import Prices, Specifications
+from flowyml_aws.planning.catalog_documents import Prices, Specifications, as_rows
 
 __all__ = ["write_catalog"]
 

@@ -6,10 +6,11 @@ can be read and compared by people.
 
 from __future__ import annotations
 
+import json
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from flowyml_aws.artifacts.documents import Document
 
@@ -24,6 +25,7 @@ __all__ = [
     "Source",
     "Specification",
     "Specifications",
+    "as_rows",
 ]
 
 Count = Annotated[int, Field(gt=0)]
@@ -115,6 +117,13 @@ class Retirements(Document):
     sources: dict[str, Source]
     types: tuple[RetiredType, ...]
 
+    @model_validator(mode="after")
+    def _sources_are_told(self) -> Retirements:
+        for one in self.types:
+            if one.source not in self.sources:
+                raise ValueError(f"{one.name}: source {one.source!r} is not in the sources")
+        return self
+
 
 class MeasuredMemory(Document):
     """Memory that the operating system reports (`memory.json`), in MiB, by instance type."""
@@ -155,3 +164,25 @@ class Prices(Document):
     on_demand: dict[str, UsdHour]
     spot: dict[str, UsdHour]
     sagemaker: dict[str, SageMakerPrice]
+
+
+def as_rows(document: Document) -> bytes:
+    """Its JSON with each entry of a list or table on a line of its own, without defaults."""
+    fields = document.model_dump(mode="json", exclude_defaults=True)
+    # The version is a default, and must be told all the same.
+    fields = {"version": document.model_dump()["version"], **fields}
+    parts = [f" {_compact(name)}: {_listed(value)}" for name, value in fields.items()]
+    return ("{\n" + ",\n".join(parts) + "\n}\n").encode()
+
+
+def _listed(value: Any) -> str:
+    if isinstance(value, dict) and value:
+        rows = [f"{_compact(name)}: {_compact(entry)}" for name, entry in value.items()]
+        return "{\n  " + ",\n  ".join(rows) + "\n }"
+    if isinstance(value, list) and value:
+        return "[\n  " + ",\n  ".join(map(_compact, value)) + "\n ]"
+    return _compact(value)
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

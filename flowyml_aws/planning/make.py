@@ -12,6 +12,8 @@ from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup, parallel_steps
 from flowyml_aws.planning.catalog import Catalog
+from flowyml_aws.planning.cost import Durations, idle_gpu_note, with_costs
+from flowyml_aws.planning.history import RunTimes
 from flowyml_aws.planning.needs import Needs, needs_of
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
 from flowyml_aws.planning.selection import Choice, select
@@ -31,6 +33,7 @@ def make_plan(
     groups: Sequence[StepGroup],
     targets: Sequence[Target],
     catalog: Catalog,
+    history: Sequence[RunTimes] = (),
 ) -> ExecutionPlan:
     """Decide the whole run: one job per group, in running order.
 
@@ -41,6 +44,7 @@ def make_plan(
         groups: All of them, in running order.
         targets: Where jobs can go.
         catalog: Instance types and prices.
+        history: What earlier runs took, the newest first.
 
     Raises:
         InvalidPipelineError: With an error for each group that nothing serves.
@@ -59,6 +63,7 @@ def make_plan(
     reduced = transitive_reduction(parents)
     selector = _Selector(backend, targets, catalog)
     readers = _readers(graph, job_of)
+    durations = Durations(history)
     jobs: list[PlannedJob] = []
     problems: list[FlowymlError] = []
     for group in groups:
@@ -82,18 +87,19 @@ def make_plan(
                 produces={step.name: step.assets for step in group.steps},
                 stored=tuple(_stored(group, readers, name)),
                 timeout_s=_timeout_s(group.steps),
-                notes=tuple(_notes(group, graph, decision)),
+                notes=tuple(_notes(group, graph, decision, durations)),
             )
         )
     if problems:
         raise InvalidPipelineError(pipeline, problems)
-    return ExecutionPlan(
+    plan = ExecutionPlan(
         pipeline=pipeline,
         backend=backend,
         region=None if backend == LOCAL else catalog.region,
         prices_of=None if backend == LOCAL else catalog.prices_date.isoformat(),
         jobs=tuple(jobs),
     )
+    return with_costs(plan, graph, groups, history, selector.offer)
 
 
 def transitive_reduction(parents: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
@@ -137,6 +143,11 @@ class _Selector:
         if needs not in self._known:
             self._known[needs] = self._decide(needs)
         return self._known[needs]
+
+    def offer(self, needs: Needs) -> InstanceOffer | None:
+        """The best offer, or None where nothing serves."""
+        decision = self.decide(needs)
+        return None if isinstance(decision, FlowymlError) else decision.offers[0]
 
     def _decide(self, needs: Needs) -> _Decision | FlowymlError:
         try:
@@ -215,7 +226,9 @@ def _offer(candidate: Candidate) -> InstanceOffer:
     )
 
 
-def _notes(group: StepGroup, graph: StepGraph, decision: _Decision) -> Iterator[str]:
+def _notes(
+    group: StepGroup, graph: StepGraph, decision: _Decision, durations: Durations
+) -> Iterator[str]:
     pairs = parallel_steps(group, graph)
     if pairs:
         before, after = pairs[0]
@@ -226,6 +239,10 @@ def _notes(group: StepGroup, graph: StepGraph, decision: _Decision) -> Iterator[
         )
     if decision.choice is not None and group.aggregated_resources is None:
         yield "no step names resources: 1 vCPU and 2 GiB of memory are assumed"
+    if decision.choice is not None:
+        idle = idle_gpu_note(group, durations, decision.choice.instance_type)
+        if idle is not None:
+            yield idle
     yield from decision.notes
 
 

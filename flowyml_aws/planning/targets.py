@@ -31,6 +31,7 @@ __all__ = [
     "not_offered",
     "obstacle",
     "offline_targets",
+    "read_taint",
     "soft_taints",
 ]
 
@@ -63,6 +64,15 @@ class Taint:
         return (
             f"{self.key}={self.value}:{self.effect}" if self.value else f"{self.key}:{self.effect}"
         )
+
+
+def read_taint(key: str, told: str) -> Taint | None:
+    """A taint from its key and `[<value>:]<effect>`, or None where that is no effect."""
+    value, _, effect = told.rpartition(":")
+    for known in ("NoSchedule", "PreferNoSchedule", "NoExecute"):
+        if effect == known:
+            return Taint(key, value, known)
+    return None
 
 
 @dataclass(frozen=True, slots=True)

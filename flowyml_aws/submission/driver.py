@@ -25,6 +25,7 @@ from flowyml_aws.runtime.result import (
     StepState,
 )
 from flowyml_aws.submission.backend import Backend, JobState, JobStatus
+from flowyml_aws.submission.history import record_times
 from flowyml_aws.submission.record import RunOutcome, RunRecord, RunState, read_outcome
 from flowyml_aws.submission.status import JobView, RunStatus
 
@@ -170,7 +171,8 @@ class RunDriver:
             # A job without a result does not tell when it ended.
             ended_at = max(told) if told and len(told) == len(ran) else self.clock()
             outcome = RunOutcome(state=status.state, ended_at=ended_at)
-            self.store.create(self.layout.outcome, outcome.to_json())
+            if self.store.create(self.layout.outcome, outcome.to_json()):
+                record_times(self.store, replace(status, ended_at=outcome.ended_at))
         return replace(status, ended_at=outcome.ended_at)
 
     def _each(

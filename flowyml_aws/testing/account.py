@@ -16,11 +16,22 @@ from moto.ec2.models.instance_types import INSTANCE_FAMILIES
 from moto.ec2.models.subnets import Subnet
 from moto.iam.models import IAMBackend, iam_backends
 from moto.s3.models import s3_backends
+from moto.ssm.models import ssm_backends
 
-__all__ = ["BUCKET", "QUEUES", "REGION", "Account", "create_account", "forget_account"]
+__all__ = [
+    "BUCKET",
+    "PARAMETER",
+    "QUEUES",
+    "REGION",
+    "Account",
+    "create_account",
+    "forget_account",
+    "tell_settings",
+]
 
 REGION = "us-east-1"
 BUCKET = "flowyml-aws-emulator"
+PARAMETER = "/flowyml-aws/emulator"
 
 # Queue to the instance families of its compute environment: managed, EC2, on demand.
 QUEUES: Mapping[str, tuple[str, ...]] = {
@@ -30,7 +41,7 @@ QUEUES: Mapping[str, tuple[str, ...]] = {
         *("r5", "r5a", "r6i", "r6a", "r7i", "r7a"),
     ),
     "gpu-t4": ("g4dn",),
-    "gpu-v100": ("p3",),
+    "gpu-v100": ("p3", "p3dn"),
     "gpu-a10g": ("g5",),
     "gpu-l4": ("g6",),
     "gpu-l40s": ("g6e",),
@@ -84,6 +95,23 @@ def create_account() -> Account:
         }
         _create_queue(batch, queue, service_role, resources)
     return Account(job_role_arn=job_role)
+
+
+def tell_settings(settings: Mapping[str, object]) -> None:
+    """Write the parameter that infrastructure writes in a real account."""
+    ssm_backends[DEFAULT_ACCOUNT_ID][REGION].put_parameter(
+        name=PARAMETER,
+        description="",
+        value=json.dumps({"version": 1, **settings}),
+        parameter_type="String",
+        allowed_pattern="",
+        keyid="",
+        overwrite=True,
+        tags=[],
+        data_type="text",
+        tier=None,
+        policies=None,
+    )
 
 
 def forget_account() -> None:

@@ -22,7 +22,14 @@ from moto.logs.exceptions import ResourceNotFoundException
 from moto.logs.models import logs_backends
 
 from flowyml_aws.core.errors import SettingsError
-from flowyml_aws.testing.account import BUCKET, QUEUES, REGION, create_account, forget_account
+from flowyml_aws.testing.account import (
+    BUCKET,
+    QUEUES,
+    REGION,
+    create_account,
+    forget_account,
+    tell_settings,
+)
 from flowyml_aws.testing.batch_api import BatchApi
 from flowyml_aws.testing.calls import ApiCall
 from flowyml_aws.testing.capacity import Capacity
@@ -137,6 +144,14 @@ class Emulator:
             "FLOWYML_AWS_JOB_ROLE": account.job_role_arn,
             "FLOWYML_AWS_POLL_S": "0.2",  # nothing here throttles
         }
+        tell_settings(
+            {
+                "store": f"s3://{BUCKET}/flowyml",
+                "queues": list(QUEUES),
+                "image": _IMAGE,
+                "job_role": account.job_role_arn,
+            }
+        )
         folder = Path(tempfile.mkdtemp(prefix="flowyml-aws-emulator-"))
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         scheduler = Scheduler(

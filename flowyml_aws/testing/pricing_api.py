@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs
 from xml.etree import ElementTree
 
-from flowyml_aws.planning.catalog import load_catalog
+from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.testing.account import REGION
 
 __all__ = ["InvalidParameterException", "get_products", "spot_price_history"]

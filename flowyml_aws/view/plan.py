@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rich.console import Group, RenderableType
+from rich.filesize import decimal
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -39,7 +40,10 @@ def plan_table(plan: ExecutionPlan) -> RenderableType:
     parts += [table, Text()]
     for job in plan.jobs:
         parts.append(Text(job.name, style="bold"))
-        parts += [Padding(line, (0, 0, 0, 2), expand=False) for line in _details(job)]
+        parts += [
+            Padding(line, (0, 0, 0, 2), expand=False) for line in _details(job, plan.asset_bytes)
+        ]
+    parts += _expected(plan)
     if plan.backend != "local":
         total = plan.dearest_usd_hour
         amount = f"${total:,.4g}" if total is not None else "unknown"
@@ -49,24 +53,70 @@ def plan_table(plan: ExecutionPlan) -> RenderableType:
     return Group(*parts)
 
 
-def _details(job: PlannedJob) -> Iterator[Text]:
+def _details(job: PlannedJob, sizes: Mapping[str, int]) -> Iterator[Text]:
     yield _line("steps", " → ".join(job.steps))
     if job.after:
         yield _line("waits for", ", ".join(job.after))
     if job.reads:
         sources = (
-            f"{asset} ({producer or 'given'})" for asset, producer in sorted(job.reads.items())
+            f"{_sized(asset, sizes)} ({producer or 'given'})"
+            for asset, producer in sorted(job.reads.items())
         )
         yield _line("reads", ", ".join(sources))
     if job.stored:
-        yield _line("stores", ", ".join(job.stored))
+        yield _line("stores", ", ".join(_sized(asset, sizes) for asset in job.stored))
     if job.cached:
         yield _line("cached", ", ".join(job.cached))
+    if job.expected_s is not None:
+        cost = f", {_usd(job.expected_cost_usd)}" if job.expected_cost_usd is not None else ""
+        yield _line("expected", f"{_time(job.expected_s)}{cost}")
     if job.offers[1:]:
         others = (f"{offer.instance_type} {_price(offer)}" for offer in job.offers[1:])
         yield _line("else", ", ".join(others))
     for note in job.notes:
         yield Text(f"note: {note}", style="yellow")
+
+
+def _expected(plan: ExecutionPlan) -> Iterator[RenderableType]:
+    """What the whole run should take, and the other ways to cut it."""
+    estimate = plan.estimate
+    if estimate is None:
+        return
+    yield Text()
+    runs = "1 earlier run" if estimate.runs == 1 else f"{estimate.runs} earlier runs"
+    basis = f"by {runs}, with {estimate.startup_s} s to start each job"
+    if estimate.wall_s is None:
+        unknown = ", ".join(estimate.unknown)
+        yield Text(f"expected time and cost: unknown, for {unknown} never ran ({basis})")
+        return
+    cost = "" if estimate.cost_usd is None else f"{_usd(estimate.cost_usd)}, "
+    yield Text(f"expected: {cost}{_time(estimate.wall_s)} ({basis})")
+    if len(estimate.variants) > 1:
+        table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
+        for title, is_number in (("cut", False), ("jobs", True), ("cost", True), ("time", True)):
+            table.add_column(title, justify="right" if is_number else "left", no_wrap=True)
+        for variant in estimate.variants:
+            cost = "unknown" if variant.cost_usd is None else _usd(variant.cost_usd)
+            table.add_row(variant.name, str(variant.jobs), cost, _time(variant.wall_s))
+        yield Padding(table, (0, 0, 0, 2), expand=False)
+        for group, cuts in estimate.variants[-1].cuts.items():
+            told = " | ".join(" → ".join(steps) for steps in cuts)
+            yield Padding(_line(f"cheapest split of {group}", told), (0, 0, 0, 2), expand=False)
+
+
+def _sized(asset: str, sizes: Mapping[str, int]) -> str:
+    return f"{asset} {decimal(sizes[asset])}" if asset in sizes else asset
+
+
+def _usd(amount: float) -> str:
+    return f"${amount:,.4g}" if amount >= 0.01 else f"${amount:.5f}"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
 def _line(what: str, told: str) -> Text:

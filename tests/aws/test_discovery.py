@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import boto3
@@ -9,10 +9,11 @@ from botocore.stub import Stubber
 
 from flowyml_aws.aws.discovery import bucket_problem, credentials_problem, find_targets
 from flowyml_aws.core.errors import AwsRefusedError, SettingsError
-from flowyml_aws.planning.catalog import load_catalog
+from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.planning.targets import Taint, Target
 
 ARN = "arn:aws:batch:us-east-1:123456789012"
+OFFERED = {t.name for t in load_catalog().types if t.offered and not t.retired_after}
 
 
 @pytest.fixture
@@ -67,10 +68,11 @@ def targets(
     queues: list[dict[str, Any]],
     environments: list[dict[str, Any]],
     wanted: tuple[str, ...] = (),
+    offered: Collection[str] | None = OFFERED,
 ) -> list[Target]:
     stub.add_response("describe_job_queues", {"jobQueues": queues})
     stub.add_response("describe_compute_environments", {"computeEnvironments": environments})
-    return find_targets(client_of(stub), wanted, load_catalog())
+    return find_targets(client_of(stub), wanted, offered, load_catalog())
 
 
 def test_a_queue_is_a_target_with_the_types_of_its_environments_in_order(
@@ -194,7 +196,7 @@ def test_an_account_whose_queues_are_all_off_is_an_error(stubs: dict[str, Stubbe
 def test_a_denied_listing_is_an_error_with_the_permission(stubs: dict[str, Stubber]) -> None:
     stubs["batch"].add_client_error("describe_job_queues", "AccessDeniedException", "no")
     with pytest.raises(AwsRefusedError, match="DescribeJobQueues"):
-        find_targets(client_of(stubs["batch"]), (), load_catalog())
+        find_targets(client_of(stubs["batch"]), (), OFFERED, load_catalog())
 
 
 def test_good_credentials_are_no_problem(stubs: dict[str, Stubber]) -> None:
@@ -235,3 +237,45 @@ def test_any_other_answer_about_a_bucket_is_told_as_it_is(stubs: dict[str, Stubb
     stubs["s3"].add_client_error("head_bucket", "301", "Moved Permanently", 301)
     problem = bucket_problem(client_of(stubs["s3"]), "b")
     assert problem is not None and "AWS_REGION" in problem.fix
+
+
+def test_types_that_the_region_does_not_offer_are_closed_with_the_reason(
+    stubs: dict[str, Stubber],
+) -> None:
+    (target,) = targets(
+        stubs["batch"], [queue("gpu", "v100")], [environment("v100", "p3.8xlarge", "p3dn")]
+    )
+    assert target.instance_types == ("p3dn.24xlarge",)
+    assert "us-east-1 does not offer it, AWS has withdrawn it" in target.closed["p3.8xlarge"]
+
+
+def test_where_the_offerings_can_not_be_asked_retired_types_are_closed(
+    stubs: dict[str, Stubber],
+) -> None:
+    (target,) = targets(
+        stubs["batch"],
+        [queue("gpu", "v100")],
+        [environment("v100", "p3.8xlarge", "p3dn")],
+        offered=None,
+    )
+    assert target.instance_types == ("p3dn.24xlarge",)
+    assert "withdrawn" in target.closed["p3.8xlarge"]
+
+
+def test_a_type_with_more_vcpus_than_the_environment_may_have_never_starts(
+    stubs: dict[str, Stubber],
+) -> None:
+    small = environment("small", "m5.large", "m5.24xlarge")
+    small["computeResources"]["maxvCpus"] = 16
+    (target,) = targets(stubs["batch"], [queue("cpu", "small")], [small])
+    assert target.instance_types == ("m5.large",)
+    assert target.closed == {"m5.24xlarge": "it has 96 vCPUs, the target at most 16 in all"}
+
+
+def test_another_environment_of_the_queue_can_give_what_is_too_large_for_the_first(
+    stubs: dict[str, Stubber],
+) -> None:
+    small, large = environment("small", "m5.24xlarge"), environment("large", "m5.24xlarge")
+    small["computeResources"]["maxvCpus"] = 16
+    (target,) = targets(stubs["batch"], [queue("cpu", "small", "large")], [small, large])
+    assert (target.instance_types, target.closed) == (("m5.24xlarge",), {})

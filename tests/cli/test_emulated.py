@@ -86,3 +86,36 @@ def test_a_failed_run_tells_the_users_traceback(place: Place, cli: Cli) -> None:
 def test_plan_uses_the_queues_of_the_account(place: Place, cli: Cli) -> None:
     facts = cli("plan", str(place.write("needy")), "--json").facts
     assert [job["target"] for job in facts["jobs"]] == ["gpu-t4"]
+
+
+def test_the_account_s_own_parameter_is_all_the_setting_that_is_needed(
+    place: Place, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in place.environment if name.startswith("FLOWYML_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("FLOWYML_AWS_ACCOUNT", "/flowyml-aws/emulator")
+    facts = cli("plan", str(place.write("noisy")), "--json").facts
+    assert {job["target"] for job in facts["jobs"]} == {"cpu"}
+    assert not any("no account" in note for note in facts["notes"])
+    monkeypatch.setenv("FLOWYML_AWS_ACCOUNT", "/flowyml-aws/other")
+    answer = cli("plan", str(place.write("noisy")), "--json")
+    assert answer.code == 2
+    assert "no parameter '/flowyml-aws/other'" in answer.err
+
+
+def test_after_a_run_the_plan_tells_what_the_next_one_costs_and_a_limit_holds(
+    place: Place, cli: Cli
+) -> None:
+    file = str(place.write("noisy"))
+    answer = cli("run", file, "--backend", "batch", "--max-cost-usd", "1")
+    assert answer.code == 2
+    assert "give the steps a timeout" in answer.err
+    assert cli("run", file, "--backend", "batch").code == 0
+    estimate = cli("plan", file, "--json").facts["estimate"]
+    assert estimate["runs"] == 1
+    assert 0 < estimate["cost_usd"] < 1
+    shown = cli("plan", file, "--max-cost-usd", "0.0001")
+    assert shown.code == 2
+    assert "expected: $" in shown.out
+    assert "max_cost_usd is 0.0001" in shown.err
+    assert cli("run", file, "--backend", "batch", "--max-cost-usd", "1").code == 0

@@ -10,7 +10,7 @@ from flowyml_aws.core.errors import InvalidPipelineError, NoInstanceFitsError
 from flowyml_aws.core.graph import read_graph
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import group_steps
-from flowyml_aws.planning.catalog import load_catalog
+from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.planning.make import make_plan, transitive_reduction
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.planning.targets import offline_targets

@@ -20,7 +20,7 @@ from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.packaging.bundle import SourceBundle
 from flowyml_aws.packaging.payload import make_payload
 from flowyml_aws.packaging.project import Project, find_project
-from flowyml_aws.planning.catalog import load_catalog
+from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.planning.make import LOCAL, make_plan
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.interruption import Interruption

@@ -16,7 +16,7 @@ from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.packaging.bundle import SourceBundle
 from flowyml_aws.packaging.payload import StepPayload
 from flowyml_aws.packaging.project import Project
-from flowyml_aws.planning.catalog import load_catalog
+from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.planning.make import make_plan
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.runtime.spec import JobSpec

@@ -1,0 +1,250 @@
+"""What a run should take, by what earlier runs took: money, time, and other ways to cut it.
+
+A job is expected to take its start-up and the sum of its steps, each the median of earlier runs
+on the same instance type, or on any where none was on that one. It costs its price for that time.
+Moving assets is not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from statistics import median
+
+from flowyml_aws.core.graph import StepGraph
+from flowyml_aws.core.resources import merge_resources
+from flowyml_aws.core.step import Step
+from flowyml_aws.core.step_grouping import StepGroup
+from flowyml_aws.planning.history import RunTimes
+from flowyml_aws.planning.needs import Needs, needs_of
+from flowyml_aws.planning.plan import Estimate, ExecutionPlan, InstanceOffer, Variant
+
+__all__ = ["STARTUP_S", "Durations", "idle_gpu_note", "with_costs"]
+
+STARTUP_S: Mapping[str, int] = {"local": 1, "batch": 180, "sagemaker": 240}
+"""Assumed seconds from a job's turn to its first step: an instance is started, joins its cluster
+and pulls the image, which is paid for. Two to five minutes are usual on EC2; on this machine a
+process is started."""
+
+_MOST_WORK = 500_000  # a group that is larger stays as it is in the cheapest split
+_SHORT = 0.5  # of a group's time
+
+Offers = Callable[[Needs], InstanceOffer | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """How long steps took in earlier runs, the newest first."""
+
+    runs: Sequence[RunTimes]
+    _by_step: dict[str, dict[str | None, list[float]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for run in self.runs:
+            for name, time in run.steps.items():
+                by_type = self._by_step.setdefault(name, {})
+                by_type.setdefault(time.instance_type, []).append(time.duration_s)
+
+    def of(self, step: str, instance_type: str | None) -> float | None:
+        """Expected seconds of a step, or None if it has never run."""
+        by_type = self._by_step.get(step, {})
+        same = by_type.get(instance_type)
+        found = same or [seconds for times in by_type.values() for seconds in times]
+        return median(found) if found else None
+
+    def measured_elsewhere(self, step: str, instance_type: str | None) -> bool:
+        """Whether the step has only run on other types."""
+        by_type = self._by_step.get(step, {})
+        return bool(by_type) and instance_type not in by_type
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Steps in one job, as they could be cut."""
+
+    steps: tuple[str, ...]
+    seconds: float
+    cost_usd: float | None
+
+
+def with_costs(
+    plan: ExecutionPlan,
+    graph: StepGraph,
+    groups: Sequence[StepGroup],
+    history: Sequence[RunTimes],
+    offer: Offers,
+) -> ExecutionPlan:
+    """The plan with what is expected of each job and of the whole run.
+
+    Args:
+        plan: Its jobs belong to the groups, in the same order.
+        graph: The steps.
+        groups: All of them.
+        history: Earlier runs, the newest first; none leaves the plan as it is.
+        offer: The best offer for other needs than the plan's, or None where nothing serves.
+    """
+    if not history:
+        return plan
+    durations = Durations(history)
+    costing = _Costing(STARTUP_S[plan.backend], durations, offer)
+    parts = [costing.part(job.steps, job.offers[0] if job.offers else None) for job in plan.jobs]
+    jobs = tuple(
+        job
+        if part is None
+        else job.model_copy(update={"expected_s": part.seconds, "expected_cost_usd": part.cost_usd})
+        for job, part in zip(plan.jobs, parts, strict=True)
+    )
+    unknown = tuple(s for job in plan.jobs for s in job.steps if durations.of(s, None) is None)
+    known = [part for part in parts if part is not None]
+    whole = len(known) == len(parts)
+    variants: list[Variant] = []
+    if whole and plan.backend != "local":
+        variants = list(_variants(costing, graph, groups, known))
+    assets = {asset for job in plan.jobs for of in job.produces.values() for asset in of}
+    sizes: dict[str, int] = {}
+    for run in reversed(history):  # the newest last, so that it counts
+        sizes.update((a, size) for a, size in run.asset_bytes.items() if a in assets)
+    estimate = Estimate(
+        runs=len(history),
+        startup_s=costing.startup_s,
+        cost_usd=_sum(known) if whole else None,
+        wall_s=_wall_s(known, graph) if whole else None,
+        unknown=unknown,
+        variants=tuple(variants),
+    )
+    elsewhere = [
+        step
+        for job in plan.jobs
+        for step in job.steps
+        if durations.measured_elsewhere(step, job.instance_type)
+    ]
+    notes = plan.notes
+    if elsewhere:
+        more = f" and {len(elsewhere) - 3} more" if len(elsewhere) > 3 else ""
+        names = ", ".join(map(repr, elsewhere[:3]))
+        notes += (f"expected times of {names}{more} were measured on other instance types",)
+    return plan.model_copy(
+        update={"jobs": jobs, "estimate": estimate, "asset_bytes": sizes, "notes": notes}
+    )
+
+
+def idle_gpu_note(group: StepGroup, durations: Durations, instance_type: str) -> str | None:
+    """What to say of a group that pays for a GPU most of whose steps do not use it."""
+    needs = [needs_of(step.requirements()) for step in group.steps]
+    using = [s.name for s, n in zip(group.steps, needs, strict=True) if n.gpu_model is not None]
+    if not using or len(using) == len(group.steps):
+        return None
+    seconds = {step.name: durations.of(step.name, instance_type) for step in group.steps}
+    known = [value for value in seconds.values() if value is not None]
+    if len(known) < len(seconds):
+        if len(using) > 1:
+            return None
+        return f"only step {using[0]!r} asks for a GPU: the others hold it while they run"
+    on_gpu, total = sum(seconds[name] or 0 for name in using), sum(known)
+    if total == 0 or on_gpu >= _SHORT * total:
+        return None
+    names = ", ".join(map(repr, using))
+    return (
+        f"only {names} asked for the GPU, {on_gpu / 60:.1f} of the group's {total / 60:.1f} "
+        "minutes: see the cheapest split"
+    )
+
+
+class _Costing:
+    def __init__(self, startup_s: int, durations: Durations, offer: Offers) -> None:
+        self.startup_s = startup_s
+        self._durations = durations
+        self._offer = offer
+
+    def part(self, steps: Sequence[str], offer: InstanceOffer | None) -> _Part | None:
+        """What steps in one job would take, or None where one of them has never run."""
+        instance_type = offer.instance_type if offer else None
+        seconds = float(self.startup_s)
+        for step in steps:
+            took = self._durations.of(step, instance_type)
+            if took is None:
+                return None
+            seconds += took
+        price = offer.price_usd_hour if offer else None
+        return _Part(tuple(steps), seconds, None if price is None else price * seconds / 3600)
+
+    def part_of(self, steps: Sequence[Step]) -> _Part | None:
+        """The same with the offer for what the steps need; None where nothing serves them."""
+        asked = [r for step in steps if (r := step.requirements()) is not None]
+        offer = self._offer(needs_of(merge_resources(asked)))
+        return None if offer is None else self.part([step.name for step in steps], offer)
+
+
+def _variants(
+    costing: _Costing, graph: StepGraph, groups: Sequence[StepGroup], grouped: Sequence[_Part]
+) -> Iterator[Variant]:
+    yield _variant("as grouped", graph, grouped)
+    alone = [costing.part_of([step]) for group in groups for step in group.steps]
+    if len(alone) > len(grouped):
+        served = [part for part in alone if part is not None]
+        if len(served) == len(alone):
+            yield _variant("each step alone", graph, served)
+        cut = [
+            _cheapest_cut(costing, group, part) for group, part in zip(groups, grouped, strict=True)
+        ]
+        cuts = {
+            group.group_name: tuple(part.steps for part in parts)
+            for group, parts in zip(groups, cut, strict=True)
+            if len(parts) > 1
+        }
+        yield _variant("cheapest split", graph, [p for parts in cut for p in parts], cuts)
+
+
+def _variant(
+    name: str,
+    graph: StepGraph,
+    parts: Sequence[_Part],
+    cuts: Mapping[str, tuple[tuple[str, ...], ...]] | None = None,
+) -> Variant:
+    wall_s = _wall_s(parts, graph)
+    return Variant(
+        name=name, jobs=len(parts), cost_usd=_sum(parts), wall_s=wall_s, cuts=dict(cuts or {})
+    )
+
+
+def _cheapest_cut(costing: _Costing, group: StepGroup, whole: _Part) -> list[_Part]:
+    """The consecutive parts of a group that cost least together; itself where none cost less."""
+    # Only where needs change: a step costs least on the cheaper side of a cut between equals.
+    blocks = [
+        tuple(run) for _, run in groupby(group.steps, key=lambda s: needs_of(s.requirements()))
+    ]
+    is_large = len(blocks) ** 2 * len(group.steps) > _MOST_WORK
+    if whole.cost_usd is None or len(blocks) == 1 or is_large:
+        return [whole]
+    # best[n]: the first n blocks at least cost.
+    best: list[tuple[float, list[_Part]] | None] = [(0.0, [])]
+    for end in range(1, len(blocks) + 1):
+        found: tuple[float, list[_Part]] | None = None
+        for start in range(end):
+            before = best[start]
+            steps = [step for block in blocks[start:end] for step in block]
+            part = costing.part_of(steps)
+            if before is None or part is None or part.cost_usd is None:
+                continue
+            cost = before[0] + part.cost_usd
+            if found is None or (cost, len(before[1])) < (found[0], len(found[1]) - 1):
+                found = (cost, [*before[1], part])
+        best.append(found)
+    last = best[-1]
+    return last[1] if last is not None and last[0] < whole.cost_usd else [whole]
+
+
+def _wall_s(parts: Sequence[_Part], graph: StepGraph) -> float:
+    """The longest way through the parts, each after those whose assets it reads."""
+    at = {step: number for number, part in enumerate(parts) for step in part.steps}
+    ends: list[float] = []
+    for number, part in enumerate(parts):  # in running order: parents are before their children
+        before = {at[p] for step in part.steps for p in graph.parents[step]} - {number}
+        ends.append(max((ends[parent] for parent in before), default=0.0) + part.seconds)
+    return max(ends, default=0.0)
+
+
+def _sum(parts: Sequence[_Part]) -> float | None:
+    costs = [part.cost_usd for part in parts]
+    return None if None in costs else sum(cost for cost in costs if cost is not None)

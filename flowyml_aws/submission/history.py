@@ -1,0 +1,61 @@
+"""What runs took, kept for the plans of later ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from flowyml_aws.artifacts.documents import read_document
+from flowyml_aws.artifacts.layout import history_key, history_prefix
+from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
+from flowyml_aws.planning.history import RunTimes, StepTime
+from flowyml_aws.runtime.result import StepState
+from flowyml_aws.submission.status import RunStatus
+
+__all__ = ["read_times", "record_times"]
+
+
+def record_times(store: ArtifactStore, status: RunStatus) -> None:
+    """Keep what a run took that has ended, also what was finished of a failed one."""
+    steps: dict[str, StepTime] = {}
+    sizes: dict[str, int] = {}
+    for view in status.jobs:
+        for report in view.steps:
+            if report.state is StepState.SUCCEEDED:
+                steps[report.name] = StepTime(
+                    duration_s=report.duration_s, instance_type=view.job.instance_type
+                )
+        if view.result is not None:
+            sizes.update((name, ref.size_bytes) for name, ref in view.result.assets.items())
+    if not steps:
+        return
+    times = RunTimes(
+        run_id=status.run_id,
+        pipeline=status.pipeline,
+        ended_at=status.ended_at or status.created_at,
+        steps=steps,
+        asset_bytes=sizes,
+    )
+    store.put(history_key(status.pipeline, status.run_id), times.to_json())
+
+
+def read_times(store: ArtifactStore, pipeline: str, most: int = 10) -> Sequence[RunTimes]:
+    """What the latest runs of a pipeline took, the newest first.
+
+    What can't be read (damaged, or of another version) is left out: a plan needs none of it.
+    """
+    names = store.children(history_prefix(pipeline))
+    newest = sorted(names, key=lambda name: name.rsplit("-", 3)[1:], reverse=True)[:most]
+    if not newest:
+        return ()
+    with ThreadPoolExecutor(len(newest)) as pool:
+        found = pool.map(lambda name: _read(store, history_prefix(pipeline) + name), newest)
+        return tuple(times for times in found if times is not None)
+
+
+def _read(store: ArtifactStore, key: str) -> RunTimes | None:
+    try:
+        return read_document(RunTimes, store.get(key), f"{store.uri}/{key}")
+    except (ArtifactNotFoundError, DamagedArtifactError):
+        return None

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+from flowyml_aws.aws.account import offered_types, read_account
+from flowyml_aws.core.errors import AwsRefusedError, SettingsError
+
+
+@pytest.fixture
+def stubs() -> Iterator[dict[str, Stubber]]:
+    session = boto3.Session(
+        aws_access_key_id="testing", aws_secret_access_key="testing", region_name="us-east-1"
+    )
+    found = {name: Stubber(session.client(name)) for name in ("ec2", "ssm")}
+    for stub in found.values():
+        stub.activate()
+    yield found
+    for stub in found.values():
+        stub.assert_no_pending_responses()
+
+
+def client_of(stub: Stubber) -> Any:
+    return stub.client
+
+
+def test_the_account_s_parameter_is_read_as_it_is(stubs: dict[str, Stubber]) -> None:
+    answer = {"Parameter": {"Name": "/flowyml-aws/x", "Value": "{}"}}
+    stubs["ssm"].add_response("get_parameter", answer, {"Name": "/flowyml-aws/x"})
+    assert read_account(client_of(stubs["ssm"]), "/flowyml-aws/x") == "{}"
+
+
+def test_a_parameter_that_is_not_there_is_the_user_s_mistake(stubs: dict[str, Stubber]) -> None:
+    stubs["ssm"].add_client_error("get_parameter", "ParameterNotFound")
+    with pytest.raises(SettingsError, match="no parameter '/flowyml-aws/x'"):
+        read_account(client_of(stubs["ssm"]), "/flowyml-aws/x")
+
+
+def test_a_denied_parameter_names_the_permission(stubs: dict[str, Stubber]) -> None:
+    stubs["ssm"].add_client_error("get_parameter", "AccessDeniedException")
+    with pytest.raises(AwsRefusedError, match="GetParameter"):
+        read_account(client_of(stubs["ssm"]), "/flowyml-aws/x")
+
+
+def test_the_region_s_offerings_are_read_over_all_pages(stubs: dict[str, Stubber]) -> None:
+    for name, more in (("m5.large", {"NextToken": "2"}), ("p4d.24xlarge", {})):
+        page = {"InstanceTypeOfferings": [{"InstanceType": name}], **more}
+        stubs["ec2"].add_response("describe_instance_type_offerings", page)
+    assert offered_types(client_of(stubs["ec2"])) == {"m5.large", "p4d.24xlarge"}
+
+
+def test_offerings_that_may_not_be_asked_are_unknown(stubs: dict[str, Stubber]) -> None:
+    stubs["ec2"].add_client_error("describe_instance_type_offerings", "UnauthorizedOperation")
+    assert offered_types(client_of(stubs["ec2"])) is None
+
+
+def test_another_failure_is_an_error(stubs: dict[str, Stubber]) -> None:
+    stubs["ec2"].add_client_error("describe_instance_type_offerings", "ExpiredToken")
+    with pytest.raises(AwsRefusedError):
+        offered_types(client_of(stubs["ec2"]))

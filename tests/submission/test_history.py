@@ -1,0 +1,90 @@
+"""What runs took, as later plans find it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flowyml_aws.artifacts.layout import history_key, history_prefix
+from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.local.directory import DirectoryArtifactStore
+from flowyml_aws.runtime.result import JobResult, StepReport, StepState
+from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.history import read_times, record_times
+from flowyml_aws.submission.status import JobView, RunStatus
+from tests.support.plans import a_job
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DirectoryArtifactStore:
+    return DirectoryArtifactStore(tmp_path)
+
+
+def a_status(run_id: str, *reports: StepReport, pipeline: str = "p") -> RunStatus:
+    job = a_job("train", steps=tuple(report.name for report in reports))
+    ref = ArtifactRef(uri="file:///x", sha256="0" * 64, size_bytes=12, codec="json/1")
+    result = JobResult(
+        run_id=run_id,
+        job="train",
+        attempt=1,
+        state="succeeded",
+        started_at=0,
+        ended_at=9,
+        steps=reports,
+        assets={"model": ref},
+        skipped=(),
+    )
+    view = JobView(job, JobState.SUCCEEDED, 1, steps=reports, result=result)
+    return RunStatus(run_id, pipeline, "batch", 0.0, (view,), ended_at=9.0)
+
+
+def took(name: str, seconds: float, state: StepState = StepState.SUCCEEDED) -> StepReport:
+    return StepReport(name=name, state=state, started_at=1.0, ended_at=1.0 + seconds)
+
+
+def test_a_run_leaves_the_times_of_its_steps_and_the_sizes_of_its_assets(
+    store: DirectoryArtifactStore,
+) -> None:
+    record_times(store, a_status("p-20260101-000000-aaaaaa", took("fit", 5)))
+    (times,) = read_times(store, "p")
+    assert (times.steps["fit"].duration_s, times.steps["fit"].instance_type) == (5, "m6i.large")
+    assert times.asset_bytes == {"model": 12}
+
+
+@pytest.mark.parametrize("state", [StepState.FAILED, StepState.SKIPPED, StepState.CACHED])
+def test_only_steps_that_ran_and_succeeded_count(
+    store: DirectoryArtifactStore, state: StepState
+) -> None:
+    reports = (took("fit", 5), took("other", 7, state))
+    record_times(store, a_status("p-20260101-000000-aaaaaa", *reports))
+    (times,) = read_times(store, "p")
+    assert times.steps.keys() == {"fit"}
+
+
+def test_a_run_in_which_nothing_succeeded_leaves_nothing(store: DirectoryArtifactStore) -> None:
+    record_times(store, a_status("p-20260101-000000-aaaaaa", took("fit", 5, StepState.FAILED)))
+    assert read_times(store, "p") == ()
+
+
+def test_the_newest_runs_come_first_and_only_so_many(store: DirectoryArtifactStore) -> None:
+    days = [f"p-202601{day:02}-000000-aaaaaa" for day in range(1, 13)]
+    for run_id in days:
+        record_times(store, a_status(run_id, took("fit", 5)))
+    assert [t.run_id for t in read_times(store, "p", most=3)] == days[:-4:-1]
+
+
+def test_pipelines_do_not_mix_whatever_their_names_are(store: DirectoryArtifactStore) -> None:
+    for name in ("../p", "p/q", "é"):
+        record_times(store, a_status("p-20260101-000000-aaaaaa", took("fit", 5), pipeline=name))
+        (times,) = read_times(store, name)
+        assert times.pipeline == name
+    assert read_times(store, "p") == ()
+
+
+def test_a_damaged_record_is_left_out(store: DirectoryArtifactStore) -> None:
+    record_times(store, a_status("p-20260101-000000-aaaaaa", took("fit", 5)))
+    store.put(history_key("p", "p-20260102-000000-bbbbbb"), b"{")
+    assert store.children(history_prefix("p"))[-1].startswith("p-20260102")
+    (times,) = read_times(store, "p")
+    assert times.run_id == "p-20260101-000000-aaaaaa"
