@@ -110,16 +110,12 @@ class AwsPlace:
 
     def problems(self) -> list[FlowymlError]:
         """Why jobs can't be submitted: settings, credentials, the bucket, the queues."""
-        from flowyml_aws.aws.discovery import bucket_problem
-
         found = _missing_settings(self.settings)
         try:
             if self._denied is not None:
                 return [*found, self._denied]
-            if self.settings.store is not None:
-                bucket = self.settings.store.removeprefix("s3://").partition("/")[0]
-                if problem := bucket_problem(self._client("s3"), bucket):
-                    found.append(problem)
+            if self._bucket_problem is not None:
+                found.append(self._bucket_problem)
             self.targets()
         except FlowymlError as error:
             found.append(error)
@@ -138,6 +134,8 @@ class AwsPlace:
 
     def notes(self, today: date) -> Sequence[str]:
         told = self.catalog.notes(today)
+        if self._bucket_problem is not None:
+            told += (f"earlier runs can't be read: {self._bucket_problem.what}",)
         if self._denied is None and self._offered is None:
             told += (
                 "which types the region offers could not be asked (ec2:"
@@ -146,7 +144,9 @@ class AwsPlace:
         return told
 
     def past(self, pipeline: str) -> Sequence[RunTimes]:
-        return read_times(self.store, pipeline) if self.settings.store is not None else ()
+        if self.settings.store is None or self._bucket_problem is not None:
+            return ()  # a problem, or a note
+        return read_times(self.store, pipeline)
 
     def with_account(self, load: Callable[[str], Settings]) -> AwsPlace:
         """The place with the settings of the account's own parameter below the others.
@@ -226,6 +226,15 @@ class AwsPlace:
         from flowyml_aws.aws.discovery import credentials_problem
 
         return credentials_problem(self._client("sts"))
+
+    @cached_property
+    def _bucket_problem(self) -> FlowymlError | None:
+        from flowyml_aws.aws.discovery import bucket_problem
+
+        if self.settings.store is None:
+            return None
+        bucket = self.settings.store.removeprefix("s3://").partition("/")[0]
+        return bucket_problem(self._client("s3"), bucket)
 
     @cached_property
     def _offered(self) -> Collection[str] | None:

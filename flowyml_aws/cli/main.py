@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flowyml_aws.cli import instances, plans, runs  # noqa: F401  # importing them adds their commands
+# Importing them adds their commands.
+from flowyml_aws.cli import catalog, instances, plans, runs  # noqa: F401
 from flowyml_aws.cli.app import AWS_REFUSED, MISTAKE, app
 from flowyml_aws.core.errors import AwsRefusedError, FlowymlError, InvalidPipelineError
 

@@ -31,6 +31,7 @@ __all__ = ["InvalidCatalogError", "cache_folder", "load_catalog", "usable_memory
 
 SPECIFICATIONS = "specifications.json"
 PRICES = "prices.json"
+PACKAGED_REGION = "us-east-1"
 
 _DATA = Path(__file__).with_name("data")
 _INSTALL = "install flowyml-aws again: its own files are damaged"
@@ -83,7 +84,8 @@ def usable_memory_mib(nominal_mib: int, os_memory_mib: int | None = None) -> int
     It is what the operating system reports, less 1 % for what differs between images and the
     32 MiB that AWS advises to keep for the system (Developer Guide of Amazon ECS, "Reserving
     memory"). Where nobody has measured it, the system reports about 94 % of the nominal memory, and
-    less on the smallest types; that is below most measurements in `memory.json`.
+    less on the smallest types. Nearly all measurements in `memory.json` are above that; those of types
+    of 4 GiB are up to 2 % below.
     """
     if os_memory_mib is not None:
         return os_memory_mib * 99 // 100 - _SYSTEM_MIB
@@ -97,20 +99,16 @@ def load_catalog(region: str | None = None, cache: Path | None = None) -> Catalo
     The same files give the same object.
 
     Args:
-        region: The packaged one (us-east-1) if None. Of a region without refreshed files, the
+        region: us-east-1, the packaged one, if None. Of a region without refreshed files, the
             types and prices are those of the packaged one; `Catalog.notes` says so.
         cache: `cache_folder()`; if None, only the packaged files are read.
 
     Raises:
         InvalidCatalogError: A file is damaged; the error names the file, the row and the field.
     """
-    folder = None if cache is None else cache / (region or _packaged_region())
+    region = region or PACKAGED_REGION
+    folder = None if cache is None else cache / region
     return _load(region, _refreshed(folder, SPECIFICATIONS), _refreshed(folder, PRICES))
-
-
-@lru_cache(maxsize=1)
-def _packaged_region() -> str:
-    return _read(_packaged(SPECIFICATIONS), Specifications).region
 
 
 def _packaged(name: str) -> _File:
@@ -131,9 +129,7 @@ def _refreshed(folder: Path | None, name: str) -> _File | None:
 
 
 @lru_cache(maxsize=4)
-def _load(
-    region: str | None, new_specifications: _File | None, new_prices: _File | None
-) -> Catalog:
+def _load(region: str, new_specifications: _File | None, new_prices: _File | None) -> Catalog:
     specifications_file = new_specifications or _packaged(SPECIFICATIONS)
     prices_file = new_prices or _packaged(PRICES)
     retired_file = _packaged("retired.json")
@@ -142,7 +138,6 @@ def _load(
     retired = _read(retired_file, Retirements)
     memory = _read(_packaged("memory.json"), MeasuredMemory)
     sagemaker = _read(_packaged("sagemaker.json"), SageMakerTypes)
-    region = region or _packaged_region()
     for file, told in ((new_specifications, specifications), (new_prices, prices)):
         if file is not None and told.region != region:
             raise file.wrong("", "region", f"it is of {told.region}, and stands for {region}")
@@ -188,7 +183,7 @@ def _read(file: _File, kind: type[Kind]) -> Kind:
 
 def _place(data: bytes, loc: tuple[int | str, ...]) -> tuple[str, str]:
     """The row and the field that pydantic's location means."""
-    if len(loc) < 2:
+    if len(loc) < 2 or loc[0] == "source":
         return "", ".".join(map(str, loc))
     table, key, *inner = loc
     if not isinstance(key, int):

@@ -54,8 +54,8 @@ def catalog_table(catalog: Catalog, types: Sequence[InstanceType]) -> Renderable
     lines = [
         Text.assemble((f"{key}: ", "dim"), told) for key, told in sorted(catalog.sources.items())
     ]
-    title = Text.assemble((f"sources ({catalog.region}; ~ is an estimate)", "bold"))
-    return Group(table, Text(), title, *lines)
+    heading = Text.assemble((f"sources ({catalog.region}; ~ is an estimate)", "bold"))
+    return Group(table, Text(), heading, *lines)
 
 
 def _mark(is_estimate: bool) -> str:

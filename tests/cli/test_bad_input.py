@@ -75,7 +75,7 @@ def test_a_function_that_fails_to_make_a_pipeline(place: Place, cli: Cli) -> Non
 
 def test_an_unknown_backend(place: Place, cli: Cli, file: str) -> None:
     for command in ("run", "plan"):
-        told(cli(command, file, "--backend", "batsh"), MISTAKE, "'batsh'", "local or batch")
+        told(cli(command, file, "--backend", "batsh"), MISTAKE, "'batsh'", "local, batch")
 
 
 @pytest.mark.parametrize("pair", ["epochs", "=3", "not a name=3"])

@@ -14,7 +14,11 @@ from tests.cli.mistakes import MISTAKE, REFUSED
 from tests.support.places import Place
 from tests.support.refusing import refusing
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("cli-emulated")]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.xdist_group("cli-emulated"),
+    pytest.mark.usefixtures("place"),
+]
 
 FILES = {"specifications.json", "prices.json"}
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from flowyml_aws.cli.load import load_pipeline
 from flowyml_aws.planning.plan import PlannedJob
+from flowyml_aws.view import plan_table
 
 EXPECTED = {
     "digits/pipeline.py": {"prepare": "[mcr]\\d", "training": "g4dn", "evaluate": "[mcr]\\d"},
     "data_pipeline.py": {"etl": "[mcr]\\d"},
     "ml_training.py": {"training": "p4d"},
 }
+PLANS = Path(__file__).parent / "plans"
 
 
 def planned_jobs(file: str) -> dict[str, PlannedJob]:
@@ -33,3 +38,19 @@ def test_the_training_group_asks_for_the_most_of_its_steps(project: Path) -> Non
     needs = planned_jobs("ml_training.py")["training"].needs
     assert (needs.vcpus, needs.memory_mib) == (8, 32 * 1024)
     assert (needs.gpu_model, needs.gpu_count) == ("a100", 2)
+
+
+@pytest.mark.parametrize("backend", ["batch", "sagemaker"])
+@pytest.mark.parametrize("file", EXPECTED)
+def test_the_plan_reads_as_it_did(file: str, backend: str, project: Path) -> None:
+    """UPDATE_GOLDEN=1 writes the files anew: look at their difference before you keep it."""
+    plan = load_pipeline(f"examples/{file}").plan(backend)
+    out = io.StringIO()
+    # What concerns no single job tells the age of the catalog, which changes with the day.
+    Console(file=out, width=100).print(plan_table(plan.model_copy(update={"notes": ()})))
+    told = "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
+    name = file.removesuffix(".py").removesuffix("/pipeline")
+    golden = PLANS / f"{name}.{backend}.txt"
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(told, "utf-8")
+    assert told == golden.read_text("utf-8")

@@ -70,13 +70,14 @@ def test_a_type_that_the_catalog_does_not_know_is_rejected_by_name():
         ),
         (
             asked("4", "40Ti"),
-            "no type has more than 5775Gi memory (x8i.96xlarge), the job asks for 40960Gi memory",
-            "at most 5775Gi memory (x8i.96xlarge",
+            "no type has more than 30801Gi memory (u7in-32tb.224xlarge), "
+            "the job asks for 40960Gi memory",
+            "at most 30801Gi memory (u7in-32tb.224xlarge",
         ),
         (
             asked("1000", "1Gi"),
-            "no type has more than 384 vCPUs",
-            "at most 384 vCPUs (c8i.96xlarge",
+            "no type has more than 896 vCPUs",
+            "at most 896 vCPUs (u7i-12tb.224xlarge",
         ),
         (
             asked("1", "1Gi", "v100", gpu_memory="48Gi"),

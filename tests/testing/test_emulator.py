@@ -65,7 +65,7 @@ def test_each_queue_has_an_environment_of_its_instance_families(aws: Emulator) -
     assert {"m6i", "c7a", "r5"} <= set(families.pop("cpu"))
     assert families == {
         "gpu-t4": ["g4dn"],
-        "gpu-v100": ["p3"],
+        "gpu-v100": ["p3", "p3dn"],
         "gpu-a10g": ["g5"],
         "gpu-l4": ["g6"],
         "gpu-l40s": ["g6e"],
