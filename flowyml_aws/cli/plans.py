@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,11 +15,13 @@ from rich.console import Console
 from flowyml_aws.cli.app import AsJson, BackendName, File, MaxCost, MaxPrice, app
 from flowyml_aws.cli.facts import choice_facts, print_json
 from flowyml_aws.cli.load import load_pipeline
-from flowyml_aws.core.errors import InvalidPipelineError
+from flowyml_aws.core.errors import InvalidPipelineError, SettingsError
 from flowyml_aws.packaging.bundle import make_bundle
 from flowyml_aws.packaging.project import find_project, project_files
+from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.settings import load_settings
 from flowyml_aws.view import explanation, plan_table
+from flowyml_aws.view.graph import mermaid, svg
 
 __all__ = ["package", "plan"]
 
@@ -27,6 +32,10 @@ def plan(
     backend: BackendName = "batch",
     explain: Annotated[
         str | None, typer.Option(metavar="JOB", help="Why this job gets its instance type.")
+    ] = None,
+    graph: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw it: .svg, .mmd (Mermaid) or .md."),
     ] = None,
     max_price_usd_hour: MaxPrice = None,
     max_cost_usd: MaxCost = None,
@@ -42,12 +51,36 @@ def plan(
             Console().print(explanation(choice))
         return
     decided = pipeline.plan(backend)
+    if graph is not None:
+        _draw(decided, graph)
     if as_json:
         print_json(json.loads(decided.to_json()))
     else:
         Console().print(plan_table(decided))
     if problems := pipeline.too_dear(decided, max_price_usd_hour, max_cost_usd):
         raise InvalidPipelineError(pipeline.name, problems)
+
+
+def _draw(decided: ExecutionPlan, path: Path) -> None:
+    drawings: dict[str, Callable[[ExecutionPlan], str]] = {
+        ".svg": svg,
+        ".mmd": mermaid,
+        ".md": lambda plan: f"```mermaid\n{mermaid(plan)}```\n",
+    }
+    draw = drawings.get(path.suffix)
+    if draw is None:
+        raise SettingsError(
+            what=f"--graph {path}: a plan is not drawn as {path.suffix or 'that'}",
+            why=f"the file's name says the format: {', '.join(drawings)}",
+            fix=f"write --graph {path.with_suffix('.svg')}",
+        )
+    try:
+        path.write_text(draw(decided), "utf-8")
+    except OSError as error:
+        raise SettingsError(
+            what=f"{path} can't be written", why=str(error), fix="name another file"
+        ) from error
+    print(f"wrote the plan's graph to {path}", file=sys.stderr)
 
 
 @app.command()

@@ -84,8 +84,8 @@ def usable_memory_mib(nominal_mib: int, os_memory_mib: int | None = None) -> int
     It is what the operating system reports, less 1 % for what differs between images and the
     32 MiB that AWS advises to keep for the system (Developer Guide of Amazon ECS, "Reserving
     memory"). Where nobody has measured it, the system reports about 94 % of the nominal memory, and
-    less on the smallest types. Nearly all measurements in `memory.json` are above that; those of types
-    of 4 GiB are up to 2 % below.
+    less on the smallest types. Nearly all measurements in `memory.json` are above that; those of
+    types of 4 GiB are up to 2 % below.
     """
     if os_memory_mib is not None:
         return os_memory_mib * 99 // 100 - _SYSTEM_MIB

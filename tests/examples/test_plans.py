@@ -13,6 +13,7 @@ from rich.console import Console
 from flowyml_aws.cli.load import load_pipeline
 from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.view import plan_table
+from flowyml_aws.view.graph import mermaid
 
 EXPECTED = {
     "digits/pipeline.py": {"prepare": "[mcr]\\d", "training": "g4dn", "evaluate": "[mcr]\\d"},
@@ -54,3 +55,9 @@ def test_the_plan_reads_as_it_did(file: str, backend: str, project: Path) -> Non
     if os.environ.get("UPDATE_GOLDEN"):
         golden.write_text(told, "utf-8")
     assert told == golden.read_text("utf-8")
+
+
+def test_the_drawing_in_the_documentation_is_that_of_the_example(project: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "graph.md"
+    drawn = mermaid(load_pipeline("examples/digits/pipeline.py").plan("batch"))
+    assert f"```mermaid\n{drawn}```\n" in page.read_text("utf-8")

@@ -1,0 +1,34 @@
+"""`flowyml-aws plan --graph`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.cli.conftest import Cli
+
+pytestmark = pytest.mark.usefixtures("place")
+
+
+def test_the_suffix_says_how_the_plan_is_drawn(cli: Cli, file: str) -> None:
+    for name in ("plan.svg", "plan.mmd", "plan.md"):
+        answer = cli("plan", file, "--graph", name)
+        assert answer.code == 0
+        assert f"wrote the plan's graph to {name}" in answer.err
+    ElementTree.parse("plan.svg")
+    assert Path("plan.mmd").read_text().startswith("flowchart")
+    assert Path("plan.md").read_text() == f"```mermaid\n{Path('plan.mmd').read_text()}```\n"
+
+
+def test_another_suffix_is_the_user_s_mistake(cli: Cli, file: str) -> None:
+    answer = cli("plan", file, "--graph", "plan.png")
+    assert answer.code == 2
+    assert ".svg, .mmd, .md" in answer.err
+
+
+def test_a_file_that_can_not_be_written_is_the_user_s_mistake(cli: Cli, file: str) -> None:
+    answer = cli("plan", file, "--graph", "no/such/folder.mmd")
+    assert answer.code == 2
+    assert "can't be written" in answer.err
