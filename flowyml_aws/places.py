@@ -187,7 +187,7 @@ class AwsPlace:
 
     @property
     def region(self) -> str | None:
-        """The AWS region: the setting, else what boto3 is configured with, else None.
+        """The AWS region: the setting, AWS_REGION, what boto3 is configured with, else None.
 
         Raises:
             AwsRefusedError: boto3's configuration can't be read.
@@ -255,7 +255,9 @@ class AwsPlace:
     def _session(self) -> Any:
         import boto3
 
-        return boto3.Session(region_name=self.settings.region)
+        # As the other SDKs do: boto3 itself reads only AWS_DEFAULT_REGION.
+        region = self.settings.region or os.environ.get("AWS_REGION")
+        return boto3.Session(region_name=region)
 
     @cached_property
     def _clients(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from flowyml_aws.aws.errors import refused
 from flowyml_aws.core.errors import AwsRefusedError, UnknownGpuError
-from flowyml_aws.core.gpus import parse_gpu_name
+from flowyml_aws.core.gpus import nominal_memory_gb, parse_gpu_name
 from flowyml_aws.planning.catalog_documents import Gpus, Source, Specification, Specifications
 
 if TYPE_CHECKING:
@@ -209,11 +209,16 @@ def _gpus(told: GpuDeviceInfoTypeDef, whole_gpu_mib: Mapping[str, int]) -> Gpus:
         if told["Name"] not in whole_gpu_mib:
             raise _Unclear(f"it is not told which part of a GPU {told['Name']!r} it has")
         fraction = memory_mib / whole_gpu_mib[told["Name"]]
+    share = 1 if fraction is None else round(fraction, 4)
+    try:
+        nominal_memory_gb(model, round(memory_mib / share))
+    except UnknownGpuError as unknown:
+        raise _Unclear(f"its GPU {told['Name']!r} has {memory_mib} MiB; {unknown.why}") from None
     return Gpus(
         model=model,
         count=told["Count"] or told.get("LogicalGpuCount", 1),
         memory_mib=memory_mib,
-        fraction=1 if fraction is None else round(fraction, 4),
+        fraction=share,
     )
 
 

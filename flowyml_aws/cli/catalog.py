@@ -35,7 +35,7 @@ catalog = typer.Typer(help="Instance types and their prices.", no_args_is_help=T
 app.add_typer(catalog, name="catalog")
 
 Region = Annotated[
-    str | None, typer.Option(help="Default: the setting, else what boto3 is configured with.")
+    str | None, typer.Option(help="Default: the setting, AWS_REGION, else as boto3 does.")
 ]
 
 
@@ -43,8 +43,7 @@ Region = Annotated[
 def refresh(region: Region = None) -> None:
     """Read a region's instance types and prices from AWS; plans use them from now on."""
     place = _place(region)
-    console = Console(stderr=True)
-    with console.status("asking AWS") as status:
+    with Console(stderr=True).status("asking AWS") as status:
         described, told = place.instance_types(datetime.now(timezone.utc), status.update)
     name = described.specifications.region
     cache = cache_folder(os.environ)
@@ -59,8 +58,7 @@ def refresh(region: Region = None) -> None:
     for line in _told(before, after):
         print(line)
     print(f"in {cache / name}")
-    for warning in warnings:
-        console.print(f"note: {warning}", style="yellow", markup=False, soft_wrap=True)
+    _note(warnings)
 
 
 @catalog.command()
@@ -86,11 +84,18 @@ def show(
         return
     width = None if sys.stdout.isatty() else _WIDTH
     Console(width=width).print(catalog_table(known, types))
+    _note(known.notes(datetime.now(timezone.utc).date()))
 
 
 def _place(region: str | None) -> AwsPlace:
     settings = load_settings(find_project([]).root, os.environ)
     return AwsPlace(replace(settings, region=region or settings.region))
+
+
+def _note(texts: Sequence[str]) -> None:
+    console = Console(stderr=True)
+    for text in texts:
+        console.print(f"note: {text}", style="yellow", markup=False, soft_wrap=True)
 
 
 def _chosen(known: Catalog, families: Sequence[str], gpu: str | None) -> list[InstanceType]:

@@ -38,7 +38,7 @@ _INSTALL = "install flowyml-aws again: its own files are damaged"
 _REFRESH = "run `flowyml-aws catalog refresh` again, or delete that file"
 _SYSTEM_MIB = 32
 # Up to this much nominal memory, the operating system reports this share of it.
-_REPORTED_SHARES = ((512, 0.78), (2048, 0.87))
+_REPORTED_SHARES = ((512, 0.78), (2048, 0.87), (4096, 0.91))
 _REPORTED_SHARE = 0.94
 
 Kind = TypeVar("Kind", bound=Document)
@@ -84,8 +84,7 @@ def usable_memory_mib(nominal_mib: int, os_memory_mib: int | None = None) -> int
     It is what the operating system reports, less 1 % for what differs between images and the
     32 MiB that AWS advises to keep for the system (Developer Guide of Amazon ECS, "Reserving
     memory"). Where nobody has measured it, the system reports about 94 % of the nominal memory, and
-    less on the smallest types. Nearly all measurements in `memory.json` are above that; those of
-    types of 4 GiB are up to 2 % below.
+    less on types of up to 4 GiB. Nearly all measurements in `memory.json` are above that.
     """
     if os_memory_mib is not None:
         return os_memory_mib * 99 // 100 - _SYSTEM_MIB
@@ -158,7 +157,7 @@ def _load(region: str, new_specifications: _File | None, new_prices: _File | Non
         sources={
             "specifications": _told(specifications.source),
             "memory": _told(memory.source),
-            "memory (~)": "94 % of the nominal memory, 87 % and less up to 2 GiB: estimated",
+            "memory (~)": "94 % of the nominal memory, 91 % and less up to 4 GiB: estimated",
             "gpu_memory": "vendor's data sheet, by core/gpus.json; of a fraction its share",
             "sagemaker_names": _told(sagemaker.source),
             **{f"retired ({n})": _told(source) for n, source in retired.sources.items()},

@@ -221,6 +221,13 @@ def test_a_type_with_an_unknown_gpu_is_left_out_and_named(ec2: Stubber) -> None:
     assert "'XYZ 9000'" in warning
 
 
+def test_a_type_with_an_unknown_variant_of_a_gpu_is_left_out_and_named(ec2: Stubber) -> None:
+    found = told(ec2, a_type(), a_type("p9.xlarge", **gpu("A100", 1, 99999)))
+    assert [one.name for one in found.specifications.types] == ["m5.large"]
+    (warning,) = found.warnings
+    assert "its GPU 'A100' has 99999 MiB" in warning
+
+
 def test_a_type_with_several_kinds_of_gpus_is_left_out_and_named(ec2: Stubber) -> None:
     two = {"GpuInfo": {"Gpus": [*gpu("L4")["GpuInfo"]["Gpus"], *gpu("T4")["GpuInfo"]["Gpus"]]}}
     found = told(ec2, a_type(), a_type("g9.xlarge", **two))

@@ -154,9 +154,11 @@ def test_a_region_without_prices_writes_nothing(cli: Cli, cache: Path) -> None:
     assert files(cache.parent / "eu-west-1") == {}
 
 
-def test_the_region_comes_from_the_option_then_the_setting(
+def test_the_region_comes_from_the_option_the_setting_and_the_environment(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-2")
+    assert "in eu-west-2" in cli("catalog", "refresh").err
     monkeypatch.setenv("FLOWYML_AWS_REGION", "eu-west-1")
     assert "in eu-west-1" in cli("catalog", "refresh").err
     assert cli("catalog", "refresh", "--region", "us-east-1").code == 0
@@ -178,6 +180,13 @@ def test_show_prints_a_table_and_the_sources(cli: Cli) -> None:
     assert "ml.p3.8xlarge" in answer.out
     assert "sources (us-east-1; ~ is an estimate)" in answer.out
     assert "m5.large" not in answer.out
+
+
+def test_show_says_when_another_regions_figures_stand_in(cli: Cli) -> None:
+    answer = cli("catalog", "show", "--region", "eu-west-1", "--family", "g4dn")
+    assert answer.code == 0
+    assert "note: " in answer.err
+    assert "us-east-1" in answer.err
 
 
 def test_show_by_gpu(cli: Cli) -> None:

@@ -53,11 +53,7 @@ class ArrowCodec:
         table, described = read_stream(data)
         if described["kind"] == "Table":
             return table
-        import pyarrow
-
-        batches = table.to_batches() or [
-            pyarrow.RecordBatch.from_pylist([], schema=table.schema),
-        ]
+        batches = table.to_batches() or [_empty_batch(table)]
         if described["kind"] != "RecordBatch" or len(batches) != 1:
             raise ValueError(f"it is no {described['kind']}")
         return batches[0]
@@ -96,7 +92,9 @@ def write_stream(table: pyarrow.Table, described: dict[str, Any]) -> list[Any]:
         pyarrow.PythonFile(sink, mode="w") as file,
         pyarrow.ipc.new_stream(file, table.schema.with_metadata(metadata)) as writer,
     ):
-        writer.write_table(table.replace_schema_metadata(metadata))
+        # Without a batch there would be no dictionaries: categories of an empty column.
+        for batch in table.to_batches() or [_empty_batch(table)]:
+            writer.write_batch(batch.replace_schema_metadata(metadata))
     return sink.pieces
 
 
@@ -121,6 +119,16 @@ def read_stream(data: memoryview) -> tuple[pyarrow.Table, dict[str, Any]]:
         raise ValueError("the stream was written by something else")
     described = json.loads(metadata.pop(METADATA))
     return table.replace_schema_metadata(metadata or None), described
+
+
+def _empty_batch(table: pyarrow.Table) -> pyarrow.RecordBatch:
+    import pyarrow
+
+    columns = [
+        column.chunk(0) if column.num_chunks else pyarrow.nulls(0, column.type)
+        for column in table.columns
+    ]
+    return pyarrow.RecordBatch.from_arrays(columns, schema=table.schema)
 
 
 class _Pieces:

@@ -6,18 +6,28 @@ with a description in JSON, by which it is made again as it was.
 
 from __future__ import annotations
 
+import base64
 import datetime
-import json
-from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from flowyml_aws.artifacts.codecs.arrow import is_plain_type
+from flowyml_aws.artifacts.codecs.arrow import is_plain_type, read_stream, write_stream
 
 if TYPE_CHECKING:
+    import numpy
     import pandas
     import pyarrow
 
-__all__ = ["Described", "describe", "describe_axis", "from_arrow", "read_axis", "to_arrow"]
+__all__ = [
+    "Described",
+    "axis_from_arrow",
+    "axis_from_json",
+    "axis_to_arrow",
+    "axis_to_json",
+    "describe",
+    "describe_axis",
+    "from_arrow",
+    "to_arrow",
+]
 
 Described: TypeAlias = dict[str, Any]
 
@@ -41,50 +51,51 @@ def describe(array: Any) -> Described | None:
     kind = type(dtype).__name__
     if kind == "CategoricalDtype":
         categories = describe_axis(dtype.categories)
-        return categories and {"is": "category", "of": categories, "ordered": dtype.ordered}
+        if categories is None or _is_coded(categories):
+            return None
+        return {"is": "category", "of": categories, "ordered": dtype.ordered}
     if kind == "DatetimeTZDtype":
         zone = _zone_name(dtype.tz)
         return zone and {"is": "instant", "unit": dtype.unit, "zone": zone}
     if kind == "ArrowDtype":
         return {"is": "arrow"} if is_plain_type(dtype.pyarrow_dtype) else None
     if kind == "StringDtype":
-        if dtype.storage == "python" and not _is_text(array):
-            return None
         missing = "NA" if dtype.na_value is pandas.NA else "nan"
-        return {"is": "text", "storage": dtype.storage, "missing": missing}
+        described = {"is": "text", "storage": dtype.storage, "missing": missing}
+        same = _text_dtype(described) == dtype
+        return described if same and (dtype.storage != "python" or _is_text(array)) else None
     if kind in _EXTENSIONS:
-        same = pandas.api.types.pandas_dtype(str(dtype)) == dtype
+        numpy_like = kind != "IntervalDtype" or hasattr(dtype.subtype, "isnative")
+        same = numpy_like and pandas.api.types.pandas_dtype(str(dtype)) == dtype
         return {"is": "extension", "dtype": str(dtype)} if same else None
-    if isinstance(dtype, pandas.api.extensions.ExtensionDtype):
+    if kind == "NumpyEADtype":
+        dtype = dtype.numpy_dtype
+    elif isinstance(dtype, pandas.api.extensions.ExtensionDtype):
         return None
     if dtype.kind in "mM" or dtype.str[1:] in _NUMBERS:
         return {"is": "numpy", "dtype": dtype.str} if dtype.isnative else None
     return _describe_objects(array) if dtype.kind == "O" else None
 
 
-def to_arrow(array: Any, described: Described) -> pyarrow.Array | pyarrow.ChunkedArray:
+def to_arrow(array: Any, described: Described) -> pyarrow.Array:
     """The Arrow array of what `describe` has described; numbers are not copied."""
     import numpy
     import pyarrow
 
-    if described["is"] == "numpy":
-        return _from_numpy(numpy.asarray(array))
-    if described["is"] == "instant":
-        # As numpy has it: the same instants in UTC, the zone is in the description.
-        return _from_numpy(array.view(f"M8[{described['unit']}]"), described["zone"][-1])
-    if described["is"] == "category":
-        (categories,) = axis_to_arrow(array.categories, described["of"]) or (
-            pyarrow.array(range(len(array.categories))),
-        )
-        codes = numpy.asarray(array.codes)
-        missing = codes < 0
-        indices = pyarrow.array(codes, mask=missing if missing.any() else None)
-        if isinstance(categories, pyarrow.ChunkedArray):
-            categories = categories.combine_chunks()
-        return pyarrow.DictionaryArray.from_arrays(indices, categories, ordered=bool(array.ordered))
-    if described["is"] == "object":
-        return _text_of(array)
-    return pyarrow.array(array)
+    kind = described["is"]
+    if kind == "numpy":
+        return _from_numpy(numpy.asarray(array), None)
+    if kind == "instant":
+        instants = array.tz_convert("UTC").tz_localize(None)
+        return _from_numpy(numpy.asarray(instants), _zone_in_arrow(described["zone"]))
+    if kind == "category":
+        return _coded(array.codes, array.categories, described["of"], bool(array.ordered))
+    if kind == "object":
+        return pyarrow.array(numpy.asarray(array), pyarrow.large_string(), from_pandas=True)
+    made = pyarrow.array(array)
+    if isinstance(made, pyarrow.ChunkedArray):
+        made = made.combine_chunks()  # or every column would be cut where this one is
+    return made.storage if isinstance(made, pyarrow.ExtensionArray) else made
 
 
 def from_arrow(column: pyarrow.ChunkedArray, described: Described, data: memoryview) -> Any:
@@ -102,24 +113,24 @@ def from_arrow(column: pyarrow.ChunkedArray, described: Described, data: memoryv
     if kind == "numpy":
         return _to_numpy(column, numpy.dtype(described["dtype"]), data)
     if kind == "instant":
-        values = _to_numpy(column, numpy.dtype(f"M8[{described['unit']}]"), data)
+        instants = _to_numpy(column, numpy.dtype(f"M8[{described['unit']}]"), data)
         zone = _zone(described["zone"])
-        return pandas.DatetimeIndex(values).tz_localize("UTC").tz_convert(zone).array
+        return pandas.DatetimeIndex(instants).tz_localize("UTC").tz_convert(zone).array
     if kind == "category":
-        return _to_categorical(column, described, data)
+        codes, categories = _decoded(column, described["of"], data)
+        return pandas.Categorical.from_codes(codes, categories, ordered=described["ordered"])
     if kind == "object":
-        values = column.to_numpy(zero_copy_only=False).astype(object, copy=False)
-        if described["missing"] == "nan":
-            values[[value is None for value in values]] = numpy.nan
-        return values
+        texts = column.to_numpy(zero_copy_only=False).astype(object)
+        if described["missing"] == "nan" and column.null_count:
+            texts[column.is_null().to_numpy()] = numpy.nan
+        return texts
     if kind == "arrow":
         return pandas.ArrowDtype(column.type).__from_arrow__(column)
     if kind == "text":
-        dtype = pandas.StringDtype(described["storage"], **_missing(described["missing"]))
-        return dtype.__from_arrow__(column)
+        return _text_dtype(described).__from_arrow__(column)
     dtype = pandas.api.types.pandas_dtype(described["dtype"])
-    if type(dtype).__name__ not in _EXTENSIONS:
-        raise ValueError(f"there is no column of type {dtype}")
+    if kind != "extension" or type(dtype).__name__ not in _EXTENSIONS:
+        raise ValueError(f"there is no column of kind {kind} and type {dtype}")
     return dtype.__from_arrow__(column)
 
 
@@ -133,10 +144,10 @@ def describe_axis(index: Any) -> Described | None:
     if type(index) is pandas.RangeIndex:
         return {"is": "range", "range": [index.start, index.stop, index.step], **names}
     if type(index) is pandas.MultiIndex:
-        levels = [describe_axis(level) for level in index.levels]
+        levels = [_describe_level(level) for level in index.levels]
         return {"is": "levels", "levels": levels, **names} if all(levels) else None
     described = describe(index.array)
-    if described is None or not type(index).__module__.startswith("pandas."):
+    if described is None or type(index).__module__.partition(".")[0] != "pandas":
         return None
     frequency = getattr(index, "freq", None)
     if frequency is None or described["is"] == "extension":
@@ -147,3 +158,217 @@ def describe_axis(index: Any) -> Described | None:
     except ValueError:
         same = False
     return {"is": "flat", "array": described, "frequency": code, **names} if same else None
+
+
+def _describe_level(level: Any) -> Described | None:
+    described = describe_axis(level)
+    if described is None or not _is_coded(described):
+        return described
+    # Arrow's streams fail on dictionaries in dictionaries.
+    return {"is": "aside", **axis_to_json(level, described)}
+
+
+def _is_coded(described: Described) -> bool:
+    return described["is"] == "flat" and described["array"]["is"] == "category"
+
+
+def axis_to_json(index: Any, described: Described) -> Described:
+    """A whole index as JSON, its arrays included."""
+    import pyarrow
+
+    levels = axis_to_arrow(index, described)
+    table = pyarrow.Table.from_arrays(levels, list(map(str, range(len(levels)))))
+    stream = b"".join(map(bytes, write_stream(table, described)))
+    return {"stream": base64.b64encode(stream).decode()}
+
+
+def axis_from_json(written: Described) -> pandas.Index:
+    """The index of `axis_to_json`."""
+    data = memoryview(bytearray(base64.b64decode(written["stream"])))
+    table, described = read_stream(data)
+    return axis_from_arrow(table.columns, described, data)
+
+
+def axis_to_arrow(index: Any, described: Described) -> list[pyarrow.Array]:
+    """The Arrow arrays of an index: none of a range, one for each level."""
+    if described["is"] == "range":
+        return []
+    if described["is"] == "flat":
+        return [to_arrow(index.array, described["array"])]
+    return [
+        _coded(codes, level, of, False)
+        for codes, level, of in zip(index.codes, index.levels, described["levels"], strict=True)
+    ]
+
+
+def axis_from_arrow(
+    columns: list[pyarrow.ChunkedArray], described: Described, data: memoryview
+) -> pandas.Index:
+    """The index, from the arrays of `axis_to_arrow`."""
+    import pandas
+
+    if described["is"] == "range":
+        return pandas.RangeIndex(*described["range"], name=described["names"][0])
+    if described["is"] == "flat":
+        array = from_arrow(columns[0], described["array"], data)
+        index = pandas.Index(array, dtype=array.dtype, name=described["names"][0], copy=False)
+        if "frequency" in described:
+            index.freq = described["frequency"]
+        return index
+    pairs = [
+        _decoded(column, of, data)
+        for column, of in zip(columns, described["levels"], strict=True)
+    ]
+    return pandas.MultiIndex(
+        levels=[level for _, level in pairs],
+        codes=[codes for codes, _ in pairs],
+        names=described["names"],
+    )
+
+
+def _coded(codes: Any, index: Any, described: Described, ordered: bool) -> pyarrow.Array:
+    """A dictionary array, so that other readers see values."""
+    import numpy
+    import pyarrow
+
+    codes = numpy.asarray(codes)
+    if described["is"] == "aside":
+        return pyarrow.array(codes)
+    if described["is"] == "range":
+        values = pyarrow.array(numpy.asarray(index))
+    else:
+        (values,) = axis_to_arrow(index, described)
+    missing = codes < 0
+    indices = pyarrow.array(codes, mask=missing if missing.any() else None)
+    return pyarrow.DictionaryArray.from_arrays(indices, values, ordered=ordered)
+
+
+def _decoded(column: pyarrow.ChunkedArray, described: Described, data: memoryview) -> Any:
+    """Codes, and what they stand for."""
+    import numpy
+    import pyarrow
+
+    if described["is"] == "aside":
+        return numpy.array(column.to_numpy()), axis_from_json(described)
+    values = pyarrow.chunked_array([column.chunk(0).dictionary])
+    index = axis_from_arrow([values], described, data)
+    indices = pyarrow.chunked_array([chunk.indices for chunk in column.chunks])
+    return numpy.array(indices.fill_null(-1).to_numpy()), index
+
+
+def _from_numpy(array: numpy.ndarray[Any, Any], zone: str | None) -> pyarrow.Array:
+    import numpy
+    import pyarrow
+
+    if array.dtype.kind == "b":
+        return pyarrow.array(array)  # bits, in Arrow
+    kind = pyarrow.from_numpy_dtype(array.dtype)
+    present = None
+    if array.dtype.kind in "mM":
+        if zone is not None:
+            kind = pyarrow.timestamp(kind.unit, zone)
+        missing = numpy.isnat(array)
+        if missing.any():
+            present = pyarrow.array(~missing).buffers()[1]
+    values = pyarrow.py_buffer(numpy.ascontiguousarray(array).view(numpy.uint8))
+    return pyarrow.Array.from_buffers(kind, len(array), [present, values])
+
+
+def _to_numpy(
+    column: pyarrow.ChunkedArray, dtype: numpy.dtype[Any], data: memoryview
+) -> numpy.ndarray[Any, Any]:
+    import numpy
+    import pyarrow
+
+    if dtype.kind == "b":
+        return numpy.array(column.to_numpy(), dtype)
+    start = pyarrow.py_buffer(data).address
+    arrays = []
+    for chunk in column.chunks:
+        values = chunk.buffers()[1]
+        if len(chunk) == 0 or values is None:
+            continue
+        # Arrow's own view of it would be read-only.
+        at = values.address - start + chunk.offset * dtype.itemsize
+        array: numpy.ndarray[Any, Any] = numpy.ndarray(len(chunk), dtype, data, at)
+        if dtype.kind in "mM" and chunk.null_count:
+            array[chunk.is_null().to_numpy(zero_copy_only=False)] = "NaT"
+        arrays.append(array)
+    if len(arrays) == 1:
+        return arrays[0]
+    return numpy.concatenate(arrays) if arrays else numpy.empty(0, dtype)
+
+
+def _describe_objects(array: Any) -> Described | None:
+    import numpy
+
+    values = numpy.asarray(array)
+    kinds = set(map(type, values))
+    if not _is_text(values):
+        return None
+    if float in kinds:
+        nans = all(value != value for value in values if type(value) is float)
+        return {"is": "object", "missing": "nan"} if nans and type(None) not in kinds else None
+    return {"is": "object", "missing": "none"}
+
+
+def _is_text(array: Any) -> bool:
+    """Whether all of it is `str`, `None` or missing, and Arrow takes it (no lone surrogates)."""
+    import numpy
+    import pandas
+    import pyarrow
+
+    values = numpy.asarray(array, dtype=object)
+    if not set(map(type, values)) <= {str, type(None), float, type(pandas.NA)}:
+        return False
+    try:
+        for start in range(0, len(values), _CHUNK):
+            pyarrow.array(
+                values[start : start + _CHUNK], pyarrow.large_string(), from_pandas=True
+            )
+    except (UnicodeError, pyarrow.ArrowException):
+        return False
+    return True
+
+
+def _text_dtype(described: Described) -> Any:
+    import numpy
+    import pandas
+
+    if described["missing"] == "NA":
+        return pandas.StringDtype(described["storage"])
+    return pandas.StringDtype(described["storage"], na_value=numpy.nan)
+
+
+def _zone_name(zone: Any) -> list[Any] | None:
+    package = type(zone).__module__.partition(".")[0]
+    if package == "zoneinfo" and zone.key:
+        return ["zoneinfo", zone.key]
+    if package == "pytz" and getattr(zone, "zone", None):
+        return ["pytz", zone.zone]
+    if type(zone) is datetime.timezone:
+        offset = zone.utcoffset(None)
+        if str(zone) == str(datetime.timezone(offset)):
+            return ["offset", offset.total_seconds()]
+    return None
+
+
+def _zone_in_arrow(zone: list[Any]) -> str:
+    if zone[0] != "offset":
+        return str(zone[1])
+    minutes = int(zone[1] // 60)
+    return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
+
+
+def _zone(zone: list[Any]) -> datetime.tzinfo:
+    kind, name = zone
+    if kind == "offset":
+        return datetime.timezone(datetime.timedelta(seconds=name))
+    if kind == "pytz":
+        import pytz
+
+        found: datetime.tzinfo = pytz.timezone(name)
+        return found
+    import zoneinfo
+
+    return zoneinfo.ZoneInfo(name)
