@@ -67,9 +67,10 @@ def notes_on(question: Question, kind: Kind, best: Candidate) -> Iterator[str]:
         yield f"queue {target.name!r} has other types too: Batch may take any that is large enough"
 
 
-def rejections(question: Question) -> Iterator[Rejection]:
+def rejections(question: Question, best: Candidate) -> Iterator[Rejection]:
     """Every target and every type on the others that is not taken, with the reason."""
     targets, kind = open_targets(question)
+    resorts = last_resort(kind, best.instance) is not None
     for target in question.targets:
         if (found := obstacle_to(question, target)) is not None:
             yield Rejection(target.name, None, found.reason)
@@ -81,6 +82,8 @@ def rejections(question: Question) -> Iterator[Rejection]:
             elif lacks := lacking(question.needs, candidate):
                 gives = amounts_text(candidate.gives, lacks, kind.gpu_model)
                 yield Rejection(target.name, candidate.name, f"it gives {gives}", lacks)
+            elif not resorts and (why := last_resort(kind, candidate.instance)) is not None:
+                yield Rejection(target.name, candidate.name, f"{why}, and others fit")
         for name, reason in target.closed.items():
             yield Rejection(target.name, name, reason)
         names = {name for c in known for name in (c.name, c.instance.name)}

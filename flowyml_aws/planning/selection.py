@@ -74,9 +74,14 @@ class Choice:
         return self.best.price_usd_hour
 
     def candidates(self) -> tuple[Candidate, ...]:
-        """Every type that fits, over all targets, the best first."""
+        """Every type that fits, over all targets, the best first.
+
+        Last resorts are among them only where the choice is one.
+        """
         kind, ranked_by_target = _ranked_by_target(self.question)
         found = chain.from_iterable(ranked_by_target)
+        if last_resort(kind, self.best.instance) is None:
+            found = (c for c in found if last_resort(kind, c.instance) is None)
         return tuple(sorted(found, key=lambda c: _order(self.question, kind, c)))
 
     def near_misses(self) -> tuple[NearMiss, ...]:
@@ -85,7 +90,7 @@ class Choice:
 
     def rejections(self) -> tuple[Rejection, ...]:
         """Every type and every target that is out, with the reason."""
-        return tuple(rejections(self.question))
+        return tuple(rejections(self.question, self.best))
 
 
 def select(needs: Needs, targets: Sequence[Target], catalog: Catalog) -> Choice:

@@ -44,6 +44,7 @@ def test_every_type_is_either_a_candidate_or_rejected_with_a_reason():
         ("m5.large", "it has no GPU, not t4"),
         ("g4dn.xlarge", "it gives 4 vCPUs"),
         ("p5e.48xlarge", "us-east-1 does not offer it"),
+        ("g4dn.metal", "it is bare metal, which starts slowly, and others fit"),
     ],
 )
 def test_a_rejected_type_has_its_reason(name, reason):
