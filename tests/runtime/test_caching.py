@@ -1,0 +1,138 @@
+"""What a job does with outcomes of earlier runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from flowyml_aws import step
+from flowyml_aws.artifacts.cache import CacheEntry, read_entry, write_entry
+from flowyml_aws.artifacts.layout import artifact_key, cache_entry_key
+from flowyml_aws.artifacts.values import save_value
+from flowyml_aws.core.cache_key import cache_key
+from flowyml_aws.runtime.attempt import Attempt
+from flowyml_aws.runtime.interruption import Interruption
+from flowyml_aws.runtime.result import StepState
+from flowyml_aws.runtime.runner import JobRunner
+from flowyml_aws.runtime.spec import StepCache
+from tests.runtime.harness import WrittenRun
+
+RAN: list[str] = []
+
+
+@step(outputs=["number"], execution_group="g", cache="code_hash")
+def count():
+    RAN.append("count")
+    return 3
+
+
+@step(inputs=["number"], outputs=["square"], execution_group="g", cache="input_hash")
+def multiply(number):
+    RAN.append("multiply")
+    return number * number
+
+
+class Job:
+    """A job of two steps whose spec says how each is found again."""
+
+    def __init__(self, folder: Path, ask: bool = True) -> None:
+        self.run = WrittenRun(folder, count, multiply)
+        self.store = self.run.store
+        caches = {
+            "count": StepCache(identity="count", assets={}, ask=ask),
+            "multiply": StepCache(identity="multiply", assets={"number": None}, ask=ask),
+        }
+        spec = self.run.spec()
+        steps = tuple(s.model_copy(update={"cache": caches[s.name]}) for s in spec.steps)
+        self.spec = spec.model_copy(update={"steps": steps})
+
+    def key(self, name: str, **assets: str) -> str:
+        return cache_key(name, assets)
+
+    def runs(self) -> Mapping[str, StepState]:
+        attempt = Attempt.begin(self.spec, self.store, 1)
+        runner = JobRunner(
+            attempt=attempt,
+            steps=self.run.steps,
+            context={},
+            roots=(),
+            scratch=self.run.folder / "assets",
+            interruption=Interruption(),
+        )
+        assert runner.run()
+        self.assets = attempt.assets
+        return {report.name: report.state for report in attempt.progress.reports}
+
+    def remember(self, name: str, key: str, **values: int) -> None:
+        assets = {asset: save_value(self.store, asset, value) for asset, value in values.items()}
+        entry = CacheEntry(
+            key=key, pipeline="p", step=name, run_id="earlier", created_at=0, assets=assets
+        )
+        write_entry(self.store, entry)
+
+
+@pytest.fixture(autouse=True)
+def nothing_ran() -> None:
+    RAN.clear()
+
+
+def test_what_a_step_made_is_remembered_under_its_key(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    assert set(job.runs().values()) == {StepState.SUCCEEDED}
+    entry = read_entry(job.store, job.key("count"))
+    assert entry is not None
+    assert entry.assets == {"number": job.assets["number"]}
+    content = job.assets["number"].sha256
+    found = read_entry(job.store, job.key("multiply", number=content))
+    assert found is not None
+    assert found.assets == {"square": job.assets["square"]}
+
+
+def test_what_is_remembered_is_not_made_again_and_later_steps_get_it(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    job.remember("count", job.key("count"), number=5)
+    states = job.runs()
+    assert states == {"count": StepState.CACHED, "multiply": StepState.SUCCEEDED}
+    assert RAN == ["multiply"]
+    assert job.store.get(artifact_key(job.assets["square"].sha256)) == b"25"
+
+
+def test_a_step_by_content_is_cut_off_where_its_input_came_out_the_same(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    content = save_value(job.store, "number", 3).sha256
+    job.remember("multiply", job.key("multiply", number=content), square=9)
+    assert job.runs() == {"count": StepState.SUCCEEDED, "multiply": StepState.CACHED}
+    assert RAN == ["count"]
+
+
+def test_where_the_client_has_looked_the_job_does_not(tmp_path: Path) -> None:
+    job = Job(tmp_path, ask=False)
+    job.remember("count", job.key("count"), number=5)
+    assert set(job.runs().values()) == {StepState.SUCCEEDED}
+
+
+def test_an_entry_whose_value_is_gone_is_none(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    job.remember("count", job.key("count"), number=5)
+    entry = read_entry(job.store, job.key("count"))
+    assert entry is not None
+    job.store.path(artifact_key(entry.assets["number"].sha256)).unlink()
+    assert job.runs()["count"] is StepState.SUCCEEDED
+
+
+@pytest.mark.parametrize("damage", [b"{", b"{}"])
+def test_a_damaged_entry_is_none_and_is_written_anew(tmp_path: Path, damage: bytes) -> None:
+    job = Job(tmp_path)
+    job.store.put(cache_entry_key(job.key("count")), damage)
+    assert job.runs()["count"] is StepState.SUCCEEDED
+    assert read_entry(job.store, job.key("count")) is not None
+
+
+def test_an_entry_under_another_s_key_is_none(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    job.remember("count", "0" * 64, number=5)
+    other = job.store.get(cache_entry_key("0" * 64))
+    job.store.put(cache_entry_key(job.key("count")), other)
+    assert read_entry(job.store, job.key("count")) is None
