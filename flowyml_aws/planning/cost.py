@@ -29,6 +29,7 @@ process is started."""
 
 _MOST_WORK = 500_000  # a group that is larger stays as it is in the cheapest split
 _SHORT = 0.5  # of a group's time
+_WORTH_A_WORD_S = 60  # of a GPU that is idle
 
 Offers = Callable[[Needs], InstanceOffer | None]
 
@@ -142,7 +143,7 @@ def idle_gpu_note(group: StepGroup, durations: Durations, instance_type: str) ->
             return None
         return f"only step {using[0]!r} asks for a GPU: the others hold it while they run"
     on_gpu, total = sum(seconds[name] or 0 for name in using), sum(known)
-    if total == 0 or on_gpu >= _SHORT * total:
+    if on_gpu >= _SHORT * total or total - on_gpu < _WORTH_A_WORD_S:
         return None
     names = ", ".join(map(repr, using))
     return (

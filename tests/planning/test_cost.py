@@ -153,6 +153,11 @@ def test_where_the_grouping_pays_the_cheapest_split_is_the_grouping() -> None:
     assert (found["each step alone"].jobs, found["as grouped"].jobs) == (3, 1)
 
 
+def test_a_gpu_that_is_idle_for_a_moment_is_not_worth_a_word() -> None:
+    plan = plan_of(chain(SMALL, GPU), a_run({"s0": 50, "s1": 1}, on="g1.gpu"))
+    assert not any("GPU" in note for note in plan.jobs[0].notes)
+
+
 def test_before_any_run_one_gpu_step_among_others_is_told_mildly() -> None:
     plan = plan_of(chain(SMALL, GPU))
     assert "only step 's1' asks for a GPU: the others hold it while they run" in plan.jobs[0].notes
