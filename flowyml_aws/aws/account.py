@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from flowyml_aws.aws.errors import error_code, refused
+from flowyml_aws.aws.instance_types import offered_names
 from flowyml_aws.core.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -45,14 +46,7 @@ def offered_types(ec2: EC2Client) -> Collection[str] | None:
         AwsRefusedError: The call failed for another reason.
     """
     try:
-        pages = ec2.get_paginator("describe_instance_type_offerings").paginate(
-            LocationType="region"
-        )
-        return {
-            str(offering["InstanceType"])
-            for page in pages
-            for offering in page["InstanceTypeOfferings"]
-        }
+        return offered_names(ec2)
     except ClientError as error:
         if error_code(error) in ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException"):
             return None

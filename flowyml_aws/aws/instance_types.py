@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import GpuDeviceInfoTypeDef, InstanceTypeInfoTypeDef
 
-__all__ = ["DescribedTypes", "read_specifications"]
+__all__ = ["DescribedTypes", "offered_names", "read_specifications"]
 
 _SOURCE = "EC2 DescribeInstanceTypes and DescribeInstanceTypeOfferings"
 _NETWORK = re.compile(r"(?:Up to )?(?:(\d+)x )?(\d+(?:\.\d+)?) Gigabit")
@@ -64,7 +64,7 @@ def read_specifications(
     """
     try:
         described = list(_described(ec2, progress))
-        offered = set(_offered(ec2, region))
+        offered = offered_names(ec2)
     except (ClientError, BotoCoreError) as error:
         raise refused(
             error,
@@ -93,6 +93,16 @@ def read_specifications(
     return DescribedTypes(document, tuple(warnings))
 
 
+def offered_names(ec2: EC2Client) -> set[str]:
+    """The instance types that the client's region offers; the call's errors are botocore's."""
+    pages = ec2.get_paginator("describe_instance_type_offerings").paginate(LocationType="region")
+    return {
+        str(offering["InstanceType"])
+        for page in pages
+        for offering in page["InstanceTypeOfferings"]
+    }
+
+
 def _not_aws(endpoint: str) -> Iterable[str]:
     host = urlsplit(endpoint).hostname or ""
     if not re.search(r"(^|\.)(amazonaws\.com(\.cn)?|api\.aws)$", host):
@@ -115,15 +125,6 @@ def _described(
         told += len(page["InstanceTypes"])
         progress(f"EC2: {told} instance types")
         yield from page["InstanceTypes"]
-
-
-def _offered(ec2: EC2Client, region: str) -> Iterable[str]:
-    pages = ec2.get_paginator("describe_instance_type_offerings").paginate(
-        LocationType="region", Filters=[{"Name": "location", "Values": [region]}]
-    )
-    for page in pages:
-        for offering in page["InstanceTypeOfferings"]:
-            yield str(offering["InstanceType"])
 
 
 def _specification(
