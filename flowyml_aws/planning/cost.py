@@ -7,13 +7,14 @@ Moving assets is not counted.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from statistics import median
 
 from flowyml_aws.core.graph import StepGraph
-from flowyml_aws.core.resources import merge_resources
+from flowyml_aws.core.resources import ResourceRequirements, merge_resources
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
 from flowyml_aws.planning.history import RunTimes
@@ -27,7 +28,7 @@ STARTUP_S: Mapping[str, int] = {"local": 1, "batch": 180, "sagemaker": 240}
 and pulls the image, which is paid for. Two to five minutes are usual on EC2; on this machine a
 process is started."""
 
-_MOST_WORK = 500_000  # a group that is larger stays as it is in the cheapest split
+_MOST_BLOCKS = 500  # a group whose needs change more often stays as it is in the cheapest split
 _SHORT = 0.5  # of a group's time
 _WORTH_A_WORD_S = 60  # of a GPU that is idle
 
@@ -132,6 +133,9 @@ def with_costs(
 
 def idle_gpu_note(group: StepGroup, durations: Durations, instance_type: str) -> str | None:
     """What to say of a group that pays for a GPU most of whose steps do not use it."""
+    together = group.aggregated_resources
+    if together is None or together.gpu is None or len(group.steps) == 1:
+        return None
     needs = [needs_of(step.requirements()) for step in group.steps]
     using = [s.name for s, n in zip(group.steps, needs, strict=True) if n.gpu_model is not None]
     if not using or len(using) == len(group.steps):
@@ -153,36 +157,51 @@ def idle_gpu_note(group: StepGroup, durations: Durations, instance_type: str) ->
 
 
 class _Costing:
+    """What steps take in one job; offers and durations are looked up once."""
+
     def __init__(self, startup_s: int, durations: Durations, offer: Offers) -> None:
         self.startup_s = startup_s
         self._durations = durations
         self._offer = offer
+        self._offers: dict[frozenset[Needs], InstanceOffer | None] = {}
+        self._seconds: dict[tuple[str, str | None], float | None] = {}
 
     def part(self, steps: Sequence[str], offer: InstanceOffer | None) -> _Part | None:
         """What steps in one job would take, or None where one of them has never run."""
         instance_type = offer.instance_type if offer else None
         seconds = float(self.startup_s)
         for step in steps:
-            took = self._durations.of(step, instance_type)
+            took = self.seconds(step, instance_type)
             if took is None:
                 return None
             seconds += took
         price = offer.price_usd_hour if offer else None
         return _Part(tuple(steps), seconds, None if price is None else price * seconds / 3600)
 
-    def part_of(self, steps: Sequence[Step]) -> _Part | None:
-        """The same with the offer for what the steps need; None where nothing serves them."""
-        asked = [r for step in steps if (r := step.requirements()) is not None]
-        offer = self._offer(needs_of(merge_resources(asked)))
-        return None if offer is None else self.part([step.name for step in steps], offer)
+    def seconds(self, step: str, instance_type: str | None) -> float | None:
+        """Expected seconds of a step, or None if it has never run."""
+        key = step, instance_type
+        if key not in self._seconds:
+            self._seconds[key] = self._durations.of(step, instance_type)
+        return self._seconds[key]
+
+    def offer(self, resources: Mapping[Needs, ResourceRequirements | None]) -> InstanceOffer | None:
+        """The best offer for steps with these needs together, or None where nothing serves them."""
+        # Merging is idempotent, commutative and associative: only which needs there are counts.
+        key = frozenset(resources)
+        if key not in self._offers:
+            merged = merge_resources(asked for asked in resources.values() if asked is not None)
+            self._offers[key] = self._offer(needs_of(merged))
+        return self._offers[key]
 
 
 def _variants(
     costing: _Costing, graph: StepGraph, groups: Sequence[StepGroup], grouped: Sequence[_Part]
 ) -> Iterator[Variant]:
     yield _variant("as grouped", graph, grouped)
-    alone = [costing.part_of([step]) for group in groups for step in group.steps]
-    if len(alone) > len(grouped):
+    steps = [step for group in groups for step in group.steps]
+    if len(steps) > len(grouped):
+        alone = [_alone(costing, step) for step in steps]
         served = [part for part in alone if part is not None]
         if len(served) == len(alone):
             yield _variant("each step alone", graph, served)
@@ -209,31 +228,63 @@ def _variant(
     )
 
 
+def _alone(costing: _Costing, step: Step) -> _Part | None:
+    asked = step.requirements()
+    offer = costing.offer({needs_of(asked): asked})
+    return None if offer is None else costing.part([step.name], offer)
+
+
 def _cheapest_cut(costing: _Costing, group: StepGroup, whole: _Part) -> list[_Part]:
     """The consecutive parts of a group that cost least together; itself where none cost less."""
     # Only where needs change: a step costs least on the cheaper side of a cut between equals.
     blocks = [
-        tuple(run) for _, run in groupby(group.steps, key=lambda s: needs_of(s.requirements()))
+        (needs, tuple(run))
+        for needs, run in groupby(group.steps, key=lambda step: needs_of(step.requirements()))
     ]
-    is_large = len(blocks) ** 2 * len(group.steps) > _MOST_WORK
-    if whole.cost_usd is None or len(blocks) == 1 or is_large:
+    if whole.cost_usd is None or not 1 < len(blocks) <= _MOST_BLOCKS:
         return [whole]
-    # best[n]: the first n blocks at least cost.
-    best: list[tuple[float, list[_Part]] | None] = [(0.0, [])]
-    for end in range(1, len(blocks) + 1):
-        found: tuple[float, list[_Part]] | None = None
-        for start in range(end):
-            before = best[start]
-            steps = [step for block in blocks[start:end] for step in block]
-            part = costing.part_of(steps)
-            if before is None or part is None or part.cost_usd is None:
+    # before[n]: the least cost of the first n blocks, and where the last part of them starts.
+    before: list[tuple[float, int]] = [(0.0, 0)]
+    before += [(math.inf, 0)] * len(blocks)
+    took: dict[str | None, list[float]] = {}  # by instance type: seconds before each block
+    for start in range(len(blocks)):
+        together: dict[Needs, ResourceRequirements | None] = {}
+        for end in range(start + 1, len(blocks) + 1):
+            needs, steps = blocks[end - 1]
+            together.setdefault(needs, steps[0].requirements())
+            offer = costing.offer(together)
+            if offer is None or offer.price_usd_hour is None:
                 continue
-            cost = before[0] + part.cost_usd
-            if found is None or (cost, len(before[1])) < (found[0], len(found[1]) - 1):
-                found = (cost, [*before[1], part])
-        best.append(found)
-    last = best[-1]
-    return last[1] if last is not None and last[0] < whole.cost_usd else [whole]
+            if offer.instance_type not in took:
+                took[offer.instance_type] = _sums(costing, blocks, offer.instance_type)
+            sums = took[offer.instance_type]
+            seconds = costing.startup_s + sums[end] - sums[start]
+            cost = before[start][0] + offer.price_usd_hour * seconds / 3600
+            if cost < before[end][0]:
+                before[end] = (cost, start)
+    if before[-1][0] >= whole.cost_usd * (1 - 1e-9):  # sums of floats differ by their order
+        return [whole]
+    parts: list[_Part] = []
+    end = len(blocks)
+    while end:
+        start = before[end][1]
+        names = [step.name for _, run in blocks[start:end] for step in run]
+        offer = costing.offer({needs: run[0].requirements() for needs, run in blocks[start:end]})
+        part = costing.part(names, offer)
+        assert part is not None  # every step has run, or there was no whole
+        parts.insert(0, part)
+        end = start
+    return parts
+
+
+def _sums(
+    costing: _Costing, blocks: Sequence[tuple[Needs, tuple[Step, ...]]], instance_type: str
+) -> list[float]:
+    """The seconds of all blocks before each one, and at last of all."""
+    sums = [0.0]
+    for _, steps in blocks:
+        sums.append(sums[-1] + sum(costing.seconds(s.name, instance_type) or 0 for s in steps))
+    return sums
 
 
 def _wall_s(parts: Sequence[_Part], graph: StepGraph) -> float:
