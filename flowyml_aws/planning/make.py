@@ -12,7 +12,8 @@ from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup, parallel_steps
 from flowyml_aws.planning.catalog import Catalog
-from flowyml_aws.planning.cost import Durations, idle_gpu_note, with_costs
+from flowyml_aws.planning.cost import with_costs
+from flowyml_aws.planning.durations import Durations, idle_gpu_note
 from flowyml_aws.planning.history import RunTimes
 from flowyml_aws.planning.needs import Needs, needs_of
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
