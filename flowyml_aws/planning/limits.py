@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from flowyml_aws.core.errors import FlowymlError, PlanTooDearError
+from flowyml_aws.core.errors import FlowymlError, PlanTooDearError, SettingsError
 from flowyml_aws.planning.cost import STARTUP_S
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 
@@ -24,6 +25,10 @@ class Limits:
     price_usd_hour: float | None = None
     cost_usd: float | None = None
 
+    def __post_init__(self) -> None:
+        _check("max_price_usd_hour", self.price_usd_hour)
+        _check("max_cost_usd", self.cost_usd)
+
 
 def over_limits(plan: ExecutionPlan, limits: Limits) -> list[FlowymlError]:
     """Why a plan is too dear; what is unknown can't be held against a limit, and is refused.
@@ -34,6 +39,16 @@ def over_limits(plan: ExecutionPlan, limits: Limits) -> list[FlowymlError]:
     if plan.backend == "local":
         return []
     return [*_dear_instances(plan, limits.price_usd_hour), *_dear_run(plan, limits.cost_usd)]
+
+
+def _check(name: str, limit: object) -> None:
+    if limit is None or (isinstance(limit, int | float) and 0 <= limit < math.inf):
+        return
+    raise SettingsError(
+        what=f"{name}={limit!r} is no limit",
+        why="it must be a number of US dollars, 0 or more",  # NaN, too: nothing is above it
+        fix="write a number, or leave it out for none",
+    )
 
 
 def _dear_instances(plan: ExecutionPlan, limit: float | None) -> Iterator[FlowymlError]:

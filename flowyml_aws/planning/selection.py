@@ -79,9 +79,9 @@ class Choice:
         Last resorts are among them only where the choice is one.
         """
         kind, ranked_by_target = _ranked_by_target(self.question)
-        found = chain.from_iterable(ranked_by_target)
+        found = list(chain.from_iterable(ranked_by_target))
         if last_resort(kind, self.best.instance) is None:
-            found = (c for c in found if last_resort(kind, c.instance) is None)
+            found = [c for c in found if last_resort(kind, c.instance) is None]
         return tuple(sorted(found, key=lambda c: _order(self.question, kind, c)))
 
     def near_misses(self) -> tuple[NearMiss, ...]:
