@@ -109,7 +109,7 @@ class Pipeline:
         from flowyml_aws.planning.limits import Limits
         from flowyml_aws.preview import too_dear
 
-        return too_dear(plan, self._parts()[0], Limits(max_price_usd_hour, max_cost_usd))
+        return too_dear(plan, self.steps, Limits(max_price_usd_hour, max_cost_usd))
 
     def explain(
         self, job: str, backend: str = "batch", inputs: Collection[str] = ()

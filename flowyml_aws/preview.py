@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from flowyml_aws.connect import PlanningPlace, connect_to_plan, settings_of
 from flowyml_aws.core.errors import FlowymlError, SettingsError
 from flowyml_aws.core.graph import StepGraph
+from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.planning.limits import Limits, over_limits
@@ -33,7 +34,7 @@ def plan_only(
         InvalidPipelineError: Nothing serves a group.
         FlowymlError: Settings are wrong, or AWS refused.
     """
-    return plan_at(_place(backend, _root(graph)), name, backend, graph, groups)
+    return plan_at(_place(backend, _root(graph.steps)), name, backend, graph, groups)
 
 
 def plan_at(
@@ -53,15 +54,16 @@ def plan_at(
 
 def limits_of(settings: Settings, asked: Limits) -> Limits:
     """The limits asked for, and where none is, those of the settings."""
+    price, cost = asked.price_usd_hour, asked.cost_usd  # 0 is a limit, too
     return Limits(
-        asked.price_usd_hour or settings.max_price_usd_hour,
-        asked.cost_usd or settings.max_cost_usd,
+        settings.max_price_usd_hour if price is None else price,
+        settings.max_cost_usd if cost is None else cost,
     )
 
 
-def too_dear(plan: ExecutionPlan, graph: StepGraph, asked: Limits) -> list[FlowymlError]:
+def too_dear(plan: ExecutionPlan, steps: Iterable[Step], asked: Limits) -> list[FlowymlError]:
     """Why a run would be refused for what it costs."""
-    return over_limits(plan, limits_of(settings_of(_root(graph), plan.backend), asked))
+    return over_limits(plan, limits_of(settings_of(_root(steps), plan.backend), asked))
 
 
 def explain(
@@ -80,7 +82,7 @@ def explain(
             why="jobs of the backend 'local' take what is here",
             fix="explain the plan for backend='batch' or 'sagemaker'",
         )
-    place = _place(backend, _root(graph))
+    place = _place(backend, _root(graph.steps))
     plan = make_plan(name, backend, graph, groups, place.targets(), place.catalog)
     jobs = {planned.name: planned for planned in plan.jobs}
     if job not in jobs:
@@ -125,5 +127,5 @@ def _place(backend: str, project: Path) -> PlanningPlace:
     return connect_to_plan(backend, settings_of(project, backend), project)
 
 
-def _root(graph: StepGraph) -> Path:
-    return find_project(step.func for step in graph.steps).root
+def _root(steps: Iterable[Step]) -> Path:
+    return find_project(step.func for step in steps).root

@@ -11,10 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from flowyml_aws.planning.needs import Needs
-from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
+from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob, Variant
 from flowyml_aws.view.instances import price_text
 
 __all__ = ["plan_table"]
+
+_NAMED = 5  # steps; the plan's JSON has them all
 
 
 def plan_table(plan: ExecutionPlan) -> RenderableType:
@@ -86,18 +88,22 @@ def _expected(plan: ExecutionPlan) -> Iterator[RenderableType]:
     runs = "1 earlier run" if estimate.runs == 1 else f"{estimate.runs} earlier runs"
     basis = f"by {runs}, with {estimate.startup_s} s to start each job"
     if estimate.wall_s is None:
-        unknown = ", ".join(estimate.unknown)
+        more = f" and {len(estimate.unknown) - _NAMED} more" if estimate.unknown[_NAMED:] else ""
+        unknown = ", ".join(estimate.unknown[:_NAMED]) + more
         yield Text(f"expected time and cost: unknown, for {unknown} never ran ({basis})")
         return
     cost = "" if estimate.cost_usd is None else f"{_usd(estimate.cost_usd)}, "
     yield Text(f"expected: {cost}{_time(estimate.wall_s)} ({basis})")
     if len(estimate.variants) > 1:
         table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
-        for title, is_number in (("cut", False), ("jobs", True), ("cost", True), ("time", True)):
-            table.add_column(title, justify="right" if is_number else "left", no_wrap=True)
+        for title in ("cut", "jobs", "cost", "difference", "time"):
+            table.add_column(title, justify="left" if title == "cut" else "right", no_wrap=True)
+        grouped = estimate.variants[0]
         for variant in estimate.variants:
             cost = "unknown" if variant.cost_usd is None else _usd(variant.cost_usd)
-            table.add_row(variant.name, str(variant.jobs), cost, _time(variant.wall_s))
+            difference = _difference(variant, grouped)
+            jobs, took = str(variant.jobs), _time(variant.wall_s)
+            table.add_row(variant.name, jobs, cost, difference, took)
         yield Padding(table, (0, 0, 0, 2), expand=False)
         for group, cuts in estimate.variants[-1].cuts.items():
             told = " | ".join(" → ".join(steps) for steps in cuts)
@@ -106,6 +112,14 @@ def _expected(plan: ExecutionPlan) -> Iterator[RenderableType]:
 
 def _sized(asset: str, sizes: Mapping[str, int]) -> str:
     return f"{asset} {decimal(sizes[asset])}" if asset in sizes else asset
+
+
+def _difference(variant: Variant, grouped: Variant) -> str:
+    """What a variant costs more or less than the plan does."""
+    if not variant.cost_usd or not grouped.cost_usd:
+        return ""
+    percent = round(100 * (variant.cost_usd / grouped.cost_usd - 1))
+    return f"{percent:+,} %" if percent else ""
 
 
 def _usd(amount: float) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.planning.limits import Limits, over_limits
 from flowyml_aws.planning.plan import Estimate, ExecutionPlan
 from tests.support.plans import a_job, a_plan
@@ -60,3 +63,24 @@ def test_timeouts_bound_a_run_that_was_never_made() -> None:
 def test_on_this_machine_nothing_is_too_dear() -> None:
     plan = a_plan(a_job("train", price_usd_hour=None)).model_copy(update={"backend": "local"})
     assert told(plan, price_usd_hour=0.1, cost_usd=0.1) == []
+
+
+def test_a_limit_of_nothing_refuses_what_costs_something() -> None:
+    plan = expecting(a_plan(a_job("train", price_usd_hour=0.1)), 0.01)
+    assert len(told(plan, price_usd_hour=0, cost_usd=0)) == 2
+
+
+@pytest.mark.parametrize("limit", [-1.0, float("nan"), float("inf"), "5"])
+@pytest.mark.parametrize("name", ["price_usd_hour", "cost_usd"])
+def test_what_is_no_amount_is_no_limit(name: str, limit: float) -> None:
+    with pytest.raises(SettingsError, match=f"max_{name}="):
+        Limits(**{name: limit})
+
+
+def test_a_known_job_counts_with_its_cost_and_one_that_never_ran_with_its_timeout() -> None:
+    known = a_job("known", price_usd_hour=100.0, expected_cost_usd=0.25, expected_s=9.0)
+    never = a_job("never", price_usd_hour=1.0, timeout_s=3420)
+    plan = expecting(a_plan(known, never), None)
+    assert told(plan, cost_usd=1.25) == []
+    (problem,) = told(plan, cost_usd=1.2)
+    assert "can cost up to $1.25" in problem

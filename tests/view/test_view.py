@@ -6,7 +6,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from flowyml_aws.planning.needs import Needs
-from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
+from flowyml_aws.planning.plan import Estimate, ExecutionPlan, InstanceOffer, PlannedJob, Variant
 from flowyml_aws.runtime.result import StepFailure, StepReport, StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.status import JobView, RunStatus
@@ -79,6 +79,56 @@ def test_a_plan_on_this_machine_tells_no_price() -> None:
 def test_a_sum_with_an_unknown_price_is_unknown() -> None:
     unknown = JOB.model_copy(update={"offers": JOB.offers[1:]})
     assert "unknown per hour" in rendered(plan_table(PLAN.model_copy(update={"jobs": (unknown,)})))
+
+
+def expecting(**known: object) -> ExecutionPlan:
+    whole: dict[str, object] = {
+        "runs": 2,
+        "startup_s": 180,
+        "cost_usd": 0.5,
+        "wall_s": 600,
+        "unknown": (),
+        "variants": (),
+    }
+    return PLAN.model_copy(update={"estimate": Estimate.model_validate({**whole, **known})})
+
+
+def test_a_plan_tells_what_is_expected_and_what_that_rests_on() -> None:
+    job = JOB.model_copy(update={"expected_s": 5400.0, "expected_cost_usd": 0.0012})
+    plan = expecting().model_copy(update={"jobs": (job,), "asset_bytes": {"model": 12_300_000}})
+    told = rendered(plan_table(plan))
+    assert "expected: 1 h 30 min, $0.00120" in told
+    assert "stores: model 12.3 MB" in told
+    assert "expected: $0.5, 10 min (by 2 earlier runs, with 180 s to start each job)" in told
+
+
+def test_other_ways_to_cut_the_steps_stand_beside_each_other_with_their_difference() -> None:
+    cut: dict[str, tuple[tuple[str, ...], ...]] = {"training": (("load",), ("fit",))}
+    variants = (
+        Variant(name="as grouped", jobs=1, cost_usd=2.0, wall_s=600),
+        Variant(name="each step alone", jobs=2, cost_usd=3.0, wall_s=900),
+        Variant(name="cheapest split", jobs=2, cost_usd=1.5, wall_s=840, cuts=cut),
+    )
+    told = rendered(plan_table(expecting(variants=variants))).splitlines()
+    rows = [" ".join(line.split()) for line in told]
+    assert "as grouped 1 $2 10 min" in rows
+    assert "each step alone 2 $3 +50 % 15 min" in rows
+    assert "cheapest split 2 $1.5 -25 % 14 min" in rows
+    assert "cheapest split of training: load | fit" in rows
+
+
+def test_where_the_price_of_a_variant_is_unknown_so_is_its_difference() -> None:
+    variants = tuple(
+        Variant(name=name, jobs=1, cost_usd=None, wall_s=600) for name in ("as grouped", "other")
+    )
+    rows = rendered(plan_table(expecting(cost_usd=None, variants=variants))).splitlines()
+    assert "other 1 unknown 10 min" in [" ".join(row.split()) for row in rows]
+
+
+def test_steps_that_never_ran_are_named_as_far_as_there_is_room() -> None:
+    never = tuple(f"s{number}" for number in range(8))
+    told = rendered(plan_table(expecting(cost_usd=None, wall_s=None, unknown=never)))
+    assert "unknown, for s0, s1, s2, s3, s4 and 3 more never ran" in " ".join(told.split())
 
 
 def test_the_status_shows_steps_that_have_not_told_anything_as_waiting() -> None:
