@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.resources import ResourceRequirements, merge_resources
@@ -28,7 +29,7 @@ STARTUP_S: Mapping[str, int] = {"local": 1, "batch": 180, "sagemaker": 240}
 and pulls the image, which is paid for. Two to five minutes are usual on EC2; on this machine a
 process is started."""
 
-_MOST_BLOCKS = 500  # a group whose needs change more often stays as it is in the cheapest split
+_MOST_BLOCKS = 100  # places where the cheapest split of a group may cut; their pairs are tried
 
 Offers = Callable[[Needs], InstanceOffer | None]
 
@@ -183,11 +184,7 @@ def _alone(costing: _Costing, step: Step) -> _Part | None:
 
 def _cheapest_cut(costing: _Costing, group: StepGroup, whole: _Part) -> list[_Part]:
     """The consecutive parts of a group that cost least together; itself where none cost less."""
-    # Only where needs change: a step costs least on the cheaper side of a cut between equals.
-    blocks = [
-        (needs, tuple(run))
-        for needs, run in groupby(group.steps, key=lambda step: needs_of(step.requirements()))
-    ]
+    blocks = _blocks(group.steps)
     if whole.cost_usd is None or not 1 < len(blocks) <= _MOST_BLOCKS:
         return [whole]
     # before[n]: the least cost of the first n blocks, and where the last part of them starts.
@@ -196,10 +193,12 @@ def _cheapest_cut(costing: _Costing, group: StepGroup, whole: _Part) -> list[_Pa
     took: dict[str | None, list[float]] = {}  # by instance type: seconds before each block
     for start in range(len(blocks)):
         together: dict[Needs, ResourceRequirements | None] = {}
+        offer: InstanceOffer | None = None
         for end in range(start + 1, len(blocks) + 1):
             needs, steps = blocks[end - 1]
-            together.setdefault(needs, steps[0].requirements())
-            offer = costing.offer(together)
+            if needs not in together:
+                together[needs] = steps[0].requirements()
+                offer = costing.offer(together)
             if offer is None or offer.price_usd_hour is None:
                 continue
             if offer.instance_type not in took:
@@ -222,6 +221,19 @@ def _cheapest_cut(costing: _Costing, group: StepGroup, whole: _Part) -> list[_Pa
         parts.insert(0, part)
         end = start
     return parts
+
+
+def _blocks(steps: Sequence[Step]) -> list[tuple[Needs, tuple[Step, ...]]]:
+    """What is not cut: each step, or in a long group the steps in a row with equal needs.
+
+    Equal neighbours are only worth a cut where one is faster on the left part's instance type and
+    the other on the right part's.
+    """
+    needs = [needs_of(step.requirements()) for step in steps]
+    if len(steps) <= _MOST_BLOCKS:
+        return [(asked, (step,)) for asked, step in zip(needs, steps, strict=True)]
+    rows = groupby(zip(needs, steps, strict=True), key=itemgetter(0))
+    return [(asked, tuple(step for _, step in row)) for asked, row in rows]
 
 
 def _sums(

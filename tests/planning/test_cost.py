@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from statistics import median
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flowyml_aws.core.graph import StepGraph, read_graph
@@ -183,34 +184,61 @@ def all_cuts(steps: Sequence[Step]) -> list[list[list[Step]]]:
     ]
 
 
-def cost_of(parts: Sequence[Sequence[Step]], seconds: Mapping[str, float]) -> float:
+def runs_of(times: Sequence[Mapping[str, int]]) -> list[RunTimes]:
+    """One run on each instance type, of the steps measured there."""
+    return [
+        a_run({f"s{n}": float(on[name]) for n, on in enumerate(times) if name in on}, on=name)
+        for name in sorted({name for on in times for name in on})
+    ]
+
+
+def cost_of(parts: Sequence[Sequence[Step]], times: Sequence[Mapping[str, int]]) -> float:
     total = 0.0
     for part in parts:
         needs = needs_of(merge_resources([r for s in part if (r := s.requirements()) is not None]))
-        price = select(needs, offline_targets(CATALOG), CATALOG).price_usd_hour or 0
-        total += price * (STARTUP + sum(seconds[s.name] for s in part)) / 3600
+        choice = select(needs, offline_targets(CATALOG), CATALOG)
+        on = [times[int(s.name[1:])] for s in part]
+        took = sum(t.get(choice.instance_type, median(t.values())) for t in on)
+        total += (choice.price_usd_hour or 0) * (STARTUP + took) / 3600
     return total
+
+
+ON_EACH_TYPE = st.dictionaries(
+    st.sampled_from([t.name for t in TYPES]), st.integers(0, 2000), min_size=1
+)
 
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from([SMALL, None, LARGE, GPU]), st.integers(0, 2000)),
-        min_size=2,
-        max_size=6,
+        st.tuples(st.sampled_from([SMALL, None, LARGE, GPU]), ON_EACH_TYPE), min_size=2, max_size=6
     )
 )
+@example([(GPU, {"c1.small": 0}), (SMALL, {"g1.gpu": 0, "c1.small": 9}), (SMALL, {"g1.gpu": 9})])
 def test_the_cheapest_split_is_the_cheapest_of_all_splits(
-    given_steps: list[tuple[ResourceRequirements | None, int]],
+    given_steps: list[tuple[ResourceRequirements | None, dict[str, int]]],
 ) -> None:
     resources = [r for r, _ in given_steps]
     if GPU in resources and LARGE in resources:
         resources = [SMALL if r == LARGE else r for r in resources]  # no type has both
     steps = chain(*resources)
-    seconds = {f"s{n}": float(took) for n, (_, took) in enumerate(given_steps)}
-    found = variants(plan_of(steps, a_run(seconds)))
-    cheapest = min(cost_of(cut, seconds) for cut in all_cuts(steps))
+    times = [on for _, on in given_steps]
+    found = variants(plan_of(steps, *runs_of(times)))
+    cheapest = min(cost_of(cut, times) for cut in all_cuts(steps))
     assert found["cheapest split"].cost_usd == pytest.approx(cheapest)
-    assert found["as grouped"].cost_usd == pytest.approx(cost_of([steps], seconds))
-    alone = cost_of([[s] for s in steps], seconds)
+    assert found["as grouped"].cost_usd == pytest.approx(cost_of([steps], times))
+    alone = cost_of([[s] for s in steps], times)
     assert found["each step alone"].cost_usd == pytest.approx(alone)
-    assert found["each step alone"].wall_s == len(steps) * STARTUP + sum(seconds.values())
+
+
+def test_steps_alone_take_their_times_and_a_start_each() -> None:
+    steps = chain(SMALL, SMALL, SMALL)
+    found = variants(plan_of(steps, a_run({"s0": 10, "s1": 20, "s2": 30})))
+    assert found["each step alone"].wall_s == 3 * STARTUP + 60
+    assert found["as grouped"].wall_s == STARTUP + 60
+
+
+def test_a_long_group_is_cut_where_its_needs_change() -> None:
+    steps = chain(*[SMALL] * 150, *[GPU] * 150)
+    found = variants(plan_of(steps, a_run({step.name: 100 for step in steps})))
+    names = tuple(step.name for step in steps)
+    assert found["cheapest split"].cuts == {"all": (names[:150], names[150:])}
