@@ -12,8 +12,10 @@ from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup, affinity_conflicts, group_steps
 
 if TYPE_CHECKING:
+    from flowyml_aws.planning.limits import Limits
     from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
     from flowyml_aws.planning.selection import Choice
+    from flowyml_aws.request import RunRequest
     from flowyml_aws.result import PipelineResult
     from flowyml_aws.run import Run
 
@@ -76,13 +78,23 @@ class Pipeline:
         _, groups = self._built or self.build()._parts()
         return [group for group in groups if group.execution_group is not None]
 
-    def plan(self, backend: str = "local", inputs: Collection[str] = ()) -> ExecutionPlan:
+    def plan(
+        self,
+        backend: str = "local",
+        inputs: Mapping[str, Any] | Collection[str] = (),
+        context: Mapping[str, Any] | None = None,
+        cache: bool = True,
+        refresh: Collection[str] = (),
+    ) -> ExecutionPlan:
         """What a run would do, without doing it.
 
         Args:
             backend: `local`, `batch` or `sagemaker`. Without an account, plans are made with all
                 that AWS offers.
-            inputs: Assets that the run will bring along.
+            inputs: Assets that the run will bring along, with their values as far as known.
+            context: Parameters on top of the pipeline's own.
+            cache: As in `run`.
+            refresh: As in `run`.
 
         Raises:
             InvalidPipelineError: With every mistake found.
@@ -90,8 +102,7 @@ class Pipeline:
         """
         from flowyml_aws.preview import plan_only
 
-        graph, groups = self.build(inputs)._parts()
-        return plan_only(self.name, graph, groups, backend)
+        return plan_only(self._request(backend, inputs, context, cache, refresh))
 
     def too_dear(
         self,
@@ -127,14 +138,15 @@ class Pipeline:
         """
         from flowyml_aws.preview import explain
 
-        graph, groups = self.build(inputs)._parts()
-        return explain(self.name, graph, groups, backend, job)
+        return explain(self._request(backend, inputs), job)
 
     def submit(
         self,
         backend: str = "local",
         inputs: Mapping[str, Any] | None = None,
         context: Mapping[str, Any] | None = None,
+        cache: bool = True,
+        refresh: Collection[str] = (),
         max_price_usd_hour: float | None = None,
         max_cost_usd: float | None = None,
     ) -> Run:
@@ -147,6 +159,8 @@ class Pipeline:
             backend: Where jobs run: `local` or `batch`.
             inputs: Values of assets that no step produces.
             context: Parameters on top of the pipeline's own.
+            cache: As in `run`.
+            refresh: As in `run`.
             max_price_usd_hour: No job may use an instance type that costs more.
             max_cost_usd: The run must not be expected to cost more.
 
@@ -157,15 +171,15 @@ class Pipeline:
         from flowyml_aws.planning.limits import Limits
         from flowyml_aws.run import Run
 
-        inputs = dict(inputs or {})
-        values = self.context.inherit(**(context or {})).to_dict()
+        inputs = inputs or {}
+        limits = Limits(max_price_usd_hour, max_cost_usd)
         try:
-            graph, groups = self.build(inputs)._parts()
+            request = self._request(backend, inputs, context, cache, refresh, limits)
         except InvalidPipelineError as error:
+            values = self._values(context)
             more = problems_of_steps(self.name, self.steps, values, inputs, backend)
             raise InvalidPipelineError(self.name, [*error.problems, *more]) from None
-        limits = Limits(max_price_usd_hour, max_cost_usd)
-        return Run(launch(self.name, graph, groups, values, inputs, backend, limits))
+        return Run(launch(request))
 
     def run(
         self,
@@ -173,6 +187,8 @@ class Pipeline:
         context: Mapping[str, Any] | None = None,
         backend: str = "local",
         progress: bool = True,
+        cache: bool = True,
+        refresh: Collection[str] = (),
         max_price_usd_hour: float | None = None,
         max_cost_usd: float | None = None,
     ) -> PipelineResult:
@@ -183,6 +199,9 @@ class Pipeline:
             context: Parameters on top of the pipeline's own.
             backend: Where jobs run: `local` or `batch`.
             progress: Tell on standard error how it goes.
+            cache: Take what earlier runs made, where nothing has changed since. False runs every
+                step; what they make serves later runs.
+            refresh: Steps that run in any case, with all that depends on them.
             max_price_usd_hour: No job may use an instance type that costs more.
             max_cost_usd: The run must not be expected to cost more.
 
@@ -191,9 +210,39 @@ class Pipeline:
         """
         from flowyml_aws.view import watching
 
-        run = self.submit(backend, inputs, context, max_price_usd_hour, max_cost_usd)
+        run = self.submit(
+            backend, inputs, context, cache, refresh, max_price_usd_hour, max_cost_usd
+        )
         with watching(run, quiet=not progress) as watch:
             return run.wait(watch)
+
+    def _request(
+        self,
+        backend: str,
+        inputs: Mapping[str, Any] | Collection[str] = (),
+        context: Mapping[str, Any] | None = None,
+        cache: bool = True,
+        refresh: Collection[str] = (),
+        limits: Limits | None = None,
+    ) -> RunRequest:
+        from flowyml_aws.planning.limits import Limits
+        from flowyml_aws.request import RunRequest
+
+        graph, groups = self.build(inputs)._parts()
+        return RunRequest(
+            name=self.name,
+            graph=graph,
+            groups=groups,
+            backend=backend,
+            context=self._values(context),
+            inputs=inputs if isinstance(inputs, Mapping) else {},
+            cache=cache,
+            refresh=frozenset([refresh] if isinstance(refresh, str) else refresh),
+            limits=limits or Limits(),
+        )
+
+    def _values(self, context: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        return self.context.inherit(**(context or {})).to_dict()
 
     def _parts(self) -> tuple[StepGraph, tuple[StepGroup, ...]]:
         assert self._built is not None

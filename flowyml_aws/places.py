@@ -15,12 +15,10 @@ from flowyml_aws.local.backend import LocalBackend, Machine
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.catalog_files import cache_folder, load_catalog
-from flowyml_aws.planning.history import RunTimes
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.targets import Target, offline_targets
 from flowyml_aws.settings import Settings
 from flowyml_aws.submission.backend import Backend
-from flowyml_aws.submission.history import read_times
 from flowyml_aws.submission.record import RunRecord
 from flowyml_aws.target_settings import TargetSettings, as_target
 
@@ -51,8 +49,10 @@ class LocalPlace:
     def notes(self, today: date) -> Sequence[str]:
         return ()
 
-    def past(self, pipeline: str) -> Sequence[RunTimes]:
-        return read_times(self.store, pipeline)
+    @property
+    def past(self) -> ArtifactStore:
+        """What earlier runs left."""
+        return self.store
 
     def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
         return LocalBackend(self.store, record, plan, Machine.this(), os.environ)
@@ -86,8 +86,9 @@ class CatalogPlace:
             told = f"planned with {basis}: jobs on SageMaker can't be run yet"
         return (told, *self.catalog.notes(today))
 
-    def past(self, pipeline: str) -> Sequence[RunTimes]:
-        return ()
+    @property
+    def past(self) -> None:
+        """No runs were made here."""
 
     @property
     def _configured(self) -> Sequence[TargetSettings]:
@@ -143,10 +144,11 @@ class AwsPlace:
             )
         return told
 
-    def past(self, pipeline: str) -> Sequence[RunTimes]:
-        if self.settings.store is None or self._bucket_problem is not None:
-            return ()  # a problem, or a note
-        return read_times(self.store, pipeline)
+    @property
+    def past(self) -> ArtifactStore | None:
+        """What earlier runs left; None where it can't be read, which is a problem or a note."""
+        unreadable = self.settings.store is None or self._bucket_problem is not None
+        return None if unreadable else self.store
 
     def with_account(self, load: Callable[[str], Settings]) -> AwsPlace:
         """The place with the settings of the account's own parameter below the others.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
+from flowyml_aws.artifacts.cache import CacheEntry
+from flowyml_aws.artifacts.values import EncodedValue, encode_value
 from flowyml_aws.connect import PlanningPlace, connect_to_plan, settings_of
-from flowyml_aws.core.errors import FlowymlError, SettingsError
+from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, SettingsError
+from flowyml_aws.core.fingerprint import Fingerprinter
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
@@ -17,39 +20,77 @@ from flowyml_aws.packaging.project import find_project
 from flowyml_aws.planning.limits import Limits, over_limits
 from flowyml_aws.planning.make import LOCAL, make_plan
 from flowyml_aws.planning.needs import Needs
-from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
+from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob, ReusedStep
+from flowyml_aws.planning.reuse import Reuse
 from flowyml_aws.planning.selection import Choice, select
 from flowyml_aws.planning.targets import CAPACITY_LABEL
+from flowyml_aws.request import RunRequest
 from flowyml_aws.settings import Settings
+from flowyml_aws.submission.caching import find_reuse, identities_of
+from flowyml_aws.submission.history import read_times
 
-__all__ = ["explain", "limits_of", "plan_at", "plan_only", "rank", "too_dear"]
+__all__ = ["Decision", "explain", "limits_of", "plan_at", "plan_only", "rank", "too_dear"]
 
 
-def plan_only(
-    name: str, graph: StepGraph, groups: Sequence[StepGroup], backend: str
-) -> ExecutionPlan:
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A plan, and what it rests on.
+
+    Attributes:
+        graph: The steps that run.
+        groups: All of them, in running order.
+        inputs: What the run brings along.
+        reuse: What it takes from earlier runs.
+        fingerprinter: That the steps' identities are of.
+    """
+
+    plan: ExecutionPlan
+    graph: StepGraph
+    groups: Sequence[StepGroup]
+    inputs: Mapping[str, EncodedValue]
+    reuse: Reuse
+    fingerprinter: Fingerprinter
+
+
+def plan_only(request: RunRequest) -> ExecutionPlan:
     """The plan of a run that is not made; without an account, with all that AWS offers.
 
     Raises:
-        InvalidPipelineError: Nothing serves a group.
+        InvalidPipelineError: Nothing serves a group, or a cache function fails.
         FlowymlError: Settings are wrong, or AWS refused.
     """
-    return plan_at(_place(backend, _root(graph.steps)), name, backend, graph, groups)
+    if problems := request.problems():
+        raise InvalidPipelineError(request.name, problems)
+    return plan_at(_place(request.backend, request.project), request).plan
 
 
-def plan_at(
-    place: PlanningPlace, name: str, backend: str, graph: StepGraph, groups: Sequence[StepGroup]
-) -> ExecutionPlan:
+def plan_at(place: PlanningPlace, request: RunRequest) -> Decision:
     """The plan for a place, by all that is known there.
 
     Raises:
-        InvalidPipelineError: Nothing serves a group.
+        InvalidPipelineError: Nothing serves a group, or a cache function fails.
         FlowymlError: AWS refused.
     """
-    targets, past = place.targets(), place.past(name)
-    plan = make_plan(name, backend, graph, groups, targets, place.catalog, past)
+    targets = place.targets()
+    inputs = {asset: encode_value(asset, value) for asset, value in request.inputs.items()}
+    fingerprinter = Fingerprinter()
+    identities = identities_of(request.name, request.graph, request.context, fingerprinter)
+    given = {asset: value.sha256 for asset, value in inputs.items()}
+    reuse = find_reuse(place.past, request.graph, identities, given, request.anew)
+    graph = request.graph.only(reuse.runs)
+    groups = [left for group in request.groups if (left := group.only(reuse.runs)) is not None]
+    history = read_times(place.past, request.name) if place.past is not None else ()
+    plan = make_plan(
+        request.name, request.backend, graph, groups, targets, place.catalog, history, reuse.stored
+    )
     notes = place.notes(datetime.now(timezone.utc).date())
-    return plan.model_copy(update={"notes": (*plan.notes, *notes)})
+    reused = {
+        step.name: _reused(step, reuse.entries.get(step.name))
+        for step in request.graph.steps
+        if step.name not in reuse.runs
+    }
+    plan = plan.model_copy(update={"notes": (*plan.notes, *notes), "reused": reused})
+    return Decision(plan, graph, groups, inputs, reuse, fingerprinter)
 
 
 def limits_of(settings: Settings, asked: Limits) -> Limits:
@@ -66,33 +107,32 @@ def too_dear(plan: ExecutionPlan, steps: Iterable[Step], asked: Limits) -> list[
     return over_limits(plan, limits_of(settings_of(_root(steps), plan.backend), asked))
 
 
-def explain(
-    name: str, graph: StepGraph, groups: Sequence[StepGroup], backend: str, job: str
-) -> tuple[PlannedJob, Choice]:
-    """A job of a plan, and the choice that was made for it.
+def explain(request: RunRequest, job: str) -> tuple[PlannedJob, Choice]:
+    """A job of a plan in which every step runs, and the choice that was made for it.
 
     Raises:
         SettingsError: The plan has no such job, or the backend has no instance types.
         InvalidPipelineError: Nothing serves a group.
         FlowymlError: Settings are wrong, or AWS refused.
     """
-    if backend == LOCAL:
+    if request.backend == LOCAL:
         raise SettingsError(
             what="There is no choice to explain on this machine",
             why="jobs of the backend 'local' take what is here",
             fix="explain the plan for backend='batch' or 'sagemaker'",
         )
-    place = _place(backend, _root(graph.steps))
-    plan = make_plan(name, backend, graph, groups, place.targets(), place.catalog)
+    place = _place(request.backend, request.project)
+    targets, catalog = place.targets(), place.catalog
+    plan = make_plan(request.name, request.backend, request.graph, request.groups, targets, catalog)
     jobs = {planned.name: planned for planned in plan.jobs}
     if job not in jobs:
         near = difflib.get_close_matches(job, jobs, n=1)
         raise SettingsError(
-            what=f"The plan of {name!r} has no job {job!r}",
+            what=f"The plan of {request.name!r} has no job {job!r}",
             why=f"its jobs are {', '.join(jobs)}",
             fix=f"did you mean {near[0]!r}?" if near else "name one of them",
         )
-    return jobs[job], select(jobs[job].needs, place.targets(), place.catalog)
+    return jobs[job], select(jobs[job].needs, targets, catalog)
 
 
 def rank(needs: Needs, backend: str, spot: bool = False) -> tuple[Choice, Sequence[str]]:
@@ -129,3 +169,9 @@ def _place(backend: str, project: Path) -> PlanningPlace:
 
 def _root(steps: Iterable[Step]) -> Path:
     return find_project(step.func for step in steps).root
+
+
+def _reused(step: Step, entry: CacheEntry | None) -> ReusedStep:
+    if entry is None:
+        return ReusedStep(produces=step.assets)
+    return ReusedStep(produces=step.assets, run_id=entry.run_id, assets=entry.assets)

@@ -18,6 +18,7 @@ from flowyml_aws.submission.backend import JobState, LogLine
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import RunStatus
+from flowyml_aws.submission.why import Reason, explain_step
 
 __all__ = ["Run"]
 
@@ -102,6 +103,14 @@ class Run:
         refs = _refs_of(status)
         return {asset: refs[asset] for asset in self._outputs_of(status).assets(name)}
 
+    def why(self, step: str) -> Reason:
+        """Why a step ran, compared with the run of the pipeline before; or why it did not.
+
+        Raises:
+            RunNotFoundError: The run has no such step, or left nothing to compare.
+        """
+        return explain_step(self._driver.store, self.plan, self.status(), step)
+
     def cancel(self) -> None:
         """End it: running jobs are stopped, others do not start."""
         self._driver.cancel()
@@ -180,13 +189,11 @@ class Run:
 
 
 def _refs_of(status: RunStatus) -> dict[str, ArtifactRef]:
-    return {
-        asset: ref
-        for view in status.jobs
-        if view.result is not None
-        for asset, ref in view.result.assets.items()
-    }
+    earlier = [step.assets for step in status.reused.values()]
+    made = [view.result.assets for view in status.jobs if view.result is not None]
+    return {asset: ref for assets in (*earlier, *made) for asset, ref in assets.items()}
 
 
 def _produced(status: RunStatus) -> dict[str, tuple[str, ...]]:
-    return {s: assets for view in status.jobs for s, assets in view.job.produces.items()}
+    earlier = {name: step.produces for name, step in status.reused.items()}
+    return earlier | {s: assets for view in status.jobs for s, assets in view.job.produces.items()}

@@ -10,7 +10,9 @@ from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
 
-__all__ = ["CacheEntry", "is_stored", "read_entry", "write_entry"]
+__all__ = ["CacheEntry", "is_stored", "keep_entry", "read_entry", "write_entry"]
+
+_DAY_S = 24 * 3600
 
 
 class CacheEntry(Document):
@@ -20,6 +22,7 @@ class CacheEntry(Document):
         key: As `core/cache_key.py` makes it.
         run_id: Who made it.
         created_at: Seconds since the epoch.
+        used_at: Likewise, when a run last took it, to the day; 0 if none has.
         assets: Those that were stored.
     """
 
@@ -29,6 +32,7 @@ class CacheEntry(Document):
     step: str
     run_id: str
     created_at: float
+    used_at: float = 0.0
     assets: dict[str, ArtifactRef]
 
 
@@ -49,6 +53,12 @@ def is_stored(store: ArtifactStore, ref: ArtifactRef) -> bool:
     except ArtifactNotFoundError:
         return False
     return True
+
+
+def keep_entry(store: ArtifactStore, entry: CacheEntry, now: float) -> None:
+    """Note that an entry is used, so that it is not removed as too old."""
+    if now - max(entry.created_at, entry.used_at) > _DAY_S:
+        write_entry(store, entry.model_copy(update={"used_at": now}))
 
 
 def write_entry(store: ArtifactStore, entry: CacheEntry) -> None:

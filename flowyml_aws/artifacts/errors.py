@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from flowyml_aws.core.errors import FlowymlError
 
-__all__ = ["InvalidKeyError", "UnstorableValueError"]
+__all__ = ["InvalidKeyError", "PickleRefusedError", "UnstorableValueError"]
 
 
 class InvalidKeyError(FlowymlError, ValueError):
     """A key could leave the store or mean different objects in different stores."""
+
+
+class PickleRefusedError(FlowymlError, PermissionError):
+    """Reading a value could run code from the store, and that is not allowed here."""
 
 
 class UnstorableValueError(FlowymlError, TypeError):

@@ -42,6 +42,11 @@ class RunLayout:
         return f"{self.prefix}plan.json"
 
     @property
+    def keys(self) -> str:
+        """What the outcome of each step depends on, in parts."""
+        return f"{self.prefix}keys.json"
+
+    @property
     def submissions(self) -> str:
         """Below it, one document for each client that submitted jobs of the run."""
         return f"{self.prefix}submissions/"

@@ -6,14 +6,15 @@ import re
 import shutil
 import tempfile
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flowyml_aws.artifacts.codecs.codec import AnyCodec, Codec, FileCodec
+from flowyml_aws.artifacts.codecs.codec import AnyCodec, Codec, FileCodec, TrustingCodec
 from flowyml_aws.artifacts.codecs.plain import BytesCodec
 from flowyml_aws.artifacts.codecs.selection import choose_codec, codec_id, find_codec
 from flowyml_aws.artifacts.content import Content
-from flowyml_aws.artifacts.errors import UnstorableValueError
+from flowyml_aws.artifacts.errors import PickleRefusedError, UnstorableValueError
 from flowyml_aws.artifacts.layout import artifact_key
 from flowyml_aws.artifacts.reading import read_to_bytes, read_to_file, read_to_memory
 from flowyml_aws.artifacts.refs import ArtifactRef
@@ -26,70 +27,51 @@ from flowyml_aws.core.errors import (
     SettingsError,
 )
 
-__all__ = ["load_value", "save_value"]
+__all__ = ["EncodedValue", "encode_value", "load_value", "save_value"]
+
+# Where a package is not called like its module.
+_PACKAGES = {"PIL": "pillow", "cv2": "opencv-python", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 
 
-def save_value(store: ArtifactStore, asset: str, value: Any) -> ArtifactRef:
-    """Store a value under its content's digest; content that lies there is not sent again.
+@dataclass(frozen=True, slots=True)
+class EncodedValue:
+    """A value of an asset as bytes with their digest, stored nowhere yet."""
 
-    Args:
-        store: Where to.
-        asset: For errors.
-        value: Must not change meanwhile.
+    asset: str
+    codec: AnyCodec
+    content: Content
+
+    @property
+    def sha256(self) -> str:
+        """The digest under which it will lie, in hex."""
+        return self.content.sha256
+
+    def save(self, store: ArtifactStore) -> ArtifactRef:
+        """Store it, unless it lies there.
+
+        Raises:
+            UnstorableValueError: A file changed meanwhile.
+        """
+        key = artifact_key(self.sha256)
+        try:
+            store.upload(key, self.content)
+        except UnstorableValueError as error:
+            raise _unstorable(self.asset, error.why, error.fix) from error
+        return ArtifactRef(
+            uri=f"{store.uri}/{key}",
+            sha256=self.sha256,
+            size_bytes=self.content.size_bytes,
+            codec=codec_id(self.codec),
+            filename=self.content.filename,
+        )
+
+
+def encode_value(asset: str, value: Any) -> EncodedValue:
+    """A value as what would be stored.
 
     Raises:
         UnstorableValueError: The value would not come back the same.
     """
-    codec, content = _encoded(asset, value)
-    key = artifact_key(content.sha256)
-    try:
-        store.upload(key, content)
-    except UnstorableValueError as error:
-        raise _unstorable(asset, error.why, error.fix) from error
-    return ArtifactRef(
-        uri=f"{store.uri}/{key}",
-        sha256=content.sha256,
-        size_bytes=content.size_bytes,
-        codec=codec_id(codec),
-        filename=content.filename,
-    )
-
-
-def load_value(store: ArtifactStore, ref: ArtifactRef, asset: str, folder: Path) -> Any:
-    """The value of a ref. Nothing is decoded before all of its bytes are verified.
-
-    Args:
-        store: Where it lies.
-        ref: What `save_value` returned.
-        asset: For errors.
-        folder: Files and folders that are values are put below it, each in a folder of its own.
-
-    Raises:
-        ArtifactNotFoundError: Nothing lies there.
-        DamagedArtifactError: The bytes are not those of the ref, or not of its codec.
-        MissingExtraError: The codec, or a package that the value needs, is not installed.
-    """
-    key = artifact_key(ref.sha256)
-    if not ref.uri.endswith(f"/{key}"):
-        raise DamagedArtifactError(
-            what=f"The ref of asset {asset!r} contradicts itself",
-            why=f"expected a URI ending in {key}, found {ref.uri}",
-            fix="run the step that produces the asset again; nothing was read",
-        )
-    codec = find_codec(ref.codec)
-    try:
-        if isinstance(codec, FileCodec):
-            return _load_file(store, ref, asset, folder, codec)
-        return _load(store, ref, asset, codec)
-    except ArtifactNotFoundError as error:
-        raise ArtifactNotFoundError(
-            what=f"The value of asset {asset!r} is missing",
-            why=f"expected {_facts(ref)} at {store.uri}/{key}, found nothing",
-            fix="run the step that produces the asset again",
-        ) from error
-
-
-def _encoded(asset: str, value: Any) -> tuple[AnyCodec, Content]:
     try:
         codec = choose_codec(value)
         content = codec.encode(value)
@@ -105,7 +87,75 @@ def _encoded(asset: str, value: Any) -> tuple[AnyCodec, Content]:
             "return plain data (numbers, lists, arrays, a Path to a file) instead of locks, "
             "connections, open files or other handles",
         ) from error
-    return codec, content
+    return EncodedValue(asset, codec, content)
+
+
+def save_value(store: ArtifactStore, asset: str, value: Any) -> ArtifactRef:
+    """Store a value under its content's digest; content that lies there is not sent again.
+
+    Args:
+        store: Where to.
+        asset: For errors.
+        value: Must not change meanwhile.
+
+    Raises:
+        UnstorableValueError: The value would not come back the same.
+    """
+    return encode_value(asset, value).save(store)
+
+
+def load_value(
+    store: ArtifactStore, ref: ArtifactRef, asset: str, folder: Path, *, allow_pickle: bool = True
+) -> Any:
+    """The value of a ref. Nothing is decoded before all of its bytes are verified.
+
+    Args:
+        store: Where it lies.
+        ref: What `save_value` returned.
+        asset: For errors.
+        folder: Files and folders that are values are put below it, each in a folder of its own.
+        allow_pickle: Whether reading may run code from the store.
+
+    Raises:
+        PickleRefusedError: It would have to run code and may not; nothing was read.
+        ArtifactNotFoundError: Nothing lies there.
+        DamagedArtifactError: The bytes are not those of the ref, or not of its codec.
+        MissingExtraError: The codec, or a package that the value needs, is not installed.
+    """
+    key = artifact_key(ref.sha256)
+    if not ref.uri.endswith(f"/{key}"):
+        raise DamagedArtifactError(
+            what=f"The ref of asset {asset!r} contradicts itself",
+            why=f"expected a URI ending in {key}, found {ref.uri}",
+            fix="run the step that produces the asset again; nothing was read",
+        )
+    try:
+        codec = find_codec(ref.codec)
+    except MissingExtraError as error:
+        raise MissingExtraError(
+            what=f"The value of asset {asset!r} can't be read here: {ref.uri}",
+            why=f"{error.what}: {error.why}",
+            fix=error.fix,
+        ) from error
+    if not allow_pickle and isinstance(codec, TrustingCodec):
+        raise PickleRefusedError(
+            what=f"The value of asset {asset!r} was not read",
+            why=f"it is stored as {ref.codec}, {codec.trusts}, and allow_pickle is off",
+            fix=f"set allow_pickle (FLOWYML_AWS_ALLOW_PICKLE=true) if you trust whoever writes to "
+            f"{store.uri}, or let the step return what needs no pickle: a table, an array, a Path",
+        )
+    try:
+        if isinstance(codec, FileCodec):
+            return _load_file(store, ref, asset, folder, codec)
+        return _load(store, ref, asset, codec)
+    except ArtifactNotFoundError as error:
+        uri = f"{store.uri}/{key}"
+        elsewhere = "" if ref.uri == uri else f"; it was stored as {ref.uri}"
+        raise ArtifactNotFoundError(
+            what=f"The value of asset {asset!r} is missing",
+            why=f"expected {_facts(ref)} at {uri}, found nothing{elsewhere}",
+            fix="run the step that produces the asset again",
+        ) from error
 
 
 def _unstorable(asset: str, why: str, fix: str) -> UnstorableValueError:
@@ -180,12 +230,17 @@ def _damaged(
 
 
 def _undecodable(ref: ArtifactRef, asset: str, error: Exception) -> FlowymlError:
+    what = f"The value of asset {asset!r} can't be read here"
+    if isinstance(error, MissingExtraError):
+        return MissingExtraError(what, error.why, error.fix)
     told = f"{type(error).__name__}: {error}"
     if isinstance(error, ImportError):
+        module = (error.name or "it").partition(".")[0]
+        package = _PACKAGES.get(module, module)
         return MissingExtraError(
-            what=f"The value of asset {asset!r} can't be read here",
+            what=what,
             why=f"{ref.codec} at {ref.uri} needs a module that is not there: {told}",
-            fix=f"install {error.name or 'it'} here, in the version of the job that stored it",
+            fix=f"install {package} here, in the version of the job that stored it",
         )
     return DamagedArtifactError(
         what=f"The value of asset {asset!r} can't be read: {ref.uri}",

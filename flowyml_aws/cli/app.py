@@ -13,9 +13,12 @@ __all__ = [
     "RUN_FAILED",
     "AsJson",
     "BackendName",
+    "Context",
     "File",
     "MaxCost",
     "MaxPrice",
+    "NoCache",
+    "Refresh",
     "RunId",
     "app",
 ]
@@ -36,6 +39,17 @@ RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of a run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
 BackendName = Annotated[
     str, typer.Option("--backend", "-b", help="local, batch or sagemaker (only planned).")
+]
+Context = Annotated[
+    list[str] | None,
+    typer.Option("--context", "-c", metavar="NAME=VALUE", help="A parameter; may repeat."),
+]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Run every step; later runs may use what it makes.")
+]
+Refresh = Annotated[
+    list[str] | None,
+    typer.Option(metavar="STEP", help="Run it, and what depends on it; may repeat."),
 ]
 MaxPrice = Annotated[
     float | None,

@@ -1,22 +1,23 @@
-"""The pipeline that a file defines."""
+"""What a command line says, as values: the pipeline of a file, and parameters."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from flowyml_aws.core.errors import FlowymlError, PipelineFileError
+from flowyml_aws.core.errors import FlowymlError, PipelineFileError, SettingsError
 from flowyml_aws.core.importing import importing
 from flowyml_aws.pipeline import Pipeline
 from flowyml_aws.versioning import VersionedPipeline
 
-__all__ = ["load_pipeline"]
+__all__ = ["load_pipeline", "parameters"]
 
 
 def load_pipeline(spelling: str) -> Pipeline:
@@ -125,3 +126,25 @@ def _pipeline(value: Any) -> Pipeline | None:
     if isinstance(value, VersionedPipeline):
         return value.pipeline
     return value if isinstance(value, Pipeline) else None
+
+
+def parameters(given: Sequence[str]) -> dict[str, Any]:
+    """Context values out of `NAME=VALUE`; a value is JSON, or else text.
+
+    Raises:
+        SettingsError: A text is no such pair.
+    """
+    values = {}
+    for pair in given:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise SettingsError(
+                what=f"--context {pair!r} is no parameter",
+                why="a parameter is NAME=VALUE, and the name is that of a step's parameter",
+                fix="write for example --context epochs=10",
+            )
+        try:
+            values[name] = json.loads(text)
+        except json.JSONDecodeError:
+            values[name] = text  # not JSON: so it is the text itself
+    return values

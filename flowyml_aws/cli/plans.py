@@ -12,9 +12,19 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flowyml_aws.cli.app import AsJson, BackendName, File, MaxCost, MaxPrice, app
+from flowyml_aws.cli.app import (
+    AsJson,
+    BackendName,
+    Context,
+    File,
+    MaxCost,
+    MaxPrice,
+    NoCache,
+    Refresh,
+    app,
+)
 from flowyml_aws.cli.facts import choice_facts, print_json
-from flowyml_aws.cli.load import load_pipeline
+from flowyml_aws.cli.load import load_pipeline, parameters
 from flowyml_aws.core.errors import InvalidPipelineError, SettingsError
 from flowyml_aws.packaging.bundle import make_bundle
 from flowyml_aws.packaging.project import find_project, project_files
@@ -37,6 +47,9 @@ def plan(
         Path | None,
         typer.Option(metavar="FILE", help="Draw it: .svg, .mmd (Mermaid) or .md."),
     ] = None,
+    context: Context = None,
+    no_cache: NoCache = False,
+    refresh: Refresh = None,
     max_price_usd_hour: MaxPrice = None,
     max_cost_usd: MaxCost = None,
     as_json: AsJson = False,
@@ -50,7 +63,12 @@ def plan(
         else:
             Console().print(explanation(choice))
         return
-    decided = pipeline.plan(backend)
+    decided = pipeline.plan(
+        backend,
+        context=parameters(context or []),
+        cache=not no_cache,
+        refresh=refresh or (),
+    )
     if graph is not None:
         _draw(decided, graph)
     if as_json:

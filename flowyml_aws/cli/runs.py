@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -19,17 +20,20 @@ from flowyml_aws.cli.app import (
     RUN_FAILED,
     AsJson,
     BackendName,
+    Context,
     File,
     MaxCost,
     MaxPrice,
+    NoCache,
+    Refresh,
     RunId,
     app,
 )
 from flowyml_aws.cli.facts import print_json, status_facts
-from flowyml_aws.cli.load import load_pipeline
+from flowyml_aws.cli.load import load_pipeline, parameters
 from flowyml_aws.cli.save import save_to, show
 from flowyml_aws.connect import settings_of, stores
-from flowyml_aws.core.errors import RunNotFoundError, SettingsError
+from flowyml_aws.core.errors import RunNotFoundError
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.planning.make import LOCAL
 from flowyml_aws.run import Run
@@ -37,7 +41,7 @@ from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState, read_outcome, read_record, run_ids
 from flowyml_aws.view import failures, program, status_table, watching
 
-__all__ = ["attach", "cancel", "get", "logs", "run", "runs", "status"]
+__all__ = ["attach", "cancel", "get", "logs", "run", "runs", "status", "why"]
 
 _READERS = 16  # small objects: the time is latency, not bandwidth
 
@@ -46,10 +50,9 @@ _READERS = 16  # small objects: the time is latency, not bandwidth
 def run(
     file: File,
     backend: BackendName = LOCAL,
-    context: Annotated[
-        list[str] | None,
-        typer.Option("--context", "-c", metavar="NAME=VALUE", help="A parameter; may repeat."),
-    ] = None,
+    context: Context = None,
+    no_cache: NoCache = False,
+    refresh: Refresh = None,
     max_price_usd_hour: MaxPrice = None,
     max_cost_usd: MaxCost = None,
     detach: Annotated[bool, typer.Option("--detach", help="Do not wait for the end.")] = False,
@@ -59,7 +62,9 @@ def run(
     pipeline = load_pipeline(file)
     started = pipeline.submit(
         backend=backend,
-        context=_context(context or []),
+        context=parameters(context or []),
+        cache=not no_cache,
+        refresh=refresh or (),
         max_price_usd_hour=max_price_usd_hour,
         max_cost_usd=max_cost_usd,
     )
@@ -130,6 +135,20 @@ def logs(
             print(json.dumps(fact, ensure_ascii=False), flush=True)
         else:
             print(f"{line.job} | {line.message}" if several else line.message, flush=True)
+
+
+@app.command()
+def why(
+    run_id: RunId,
+    step: Annotated[str, typer.Argument(metavar="STEP", help="A step of it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Tell why a step ran: what changed since the run before; or why it did not have to."""
+    reason = Run.attach(run_id).why(step)
+    if as_json:
+        print_json(asdict(reason))
+    else:
+        print(*reason.lines(), sep="\n")
 
 
 @app.command()
@@ -219,20 +238,3 @@ def _drive_in_background(run_id: str, project: Path) -> None:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-
-
-def _context(given: list[str]) -> dict[str, Any]:
-    values = {}
-    for pair in given:
-        name, equals, text = pair.partition("=")
-        if not equals or not name.isidentifier():
-            raise SettingsError(
-                what=f"--context {pair!r} is no parameter",
-                why="a parameter is NAME=VALUE, and the name is that of a step's parameter",
-                fix="write for example --context epochs=10",
-            )
-        try:
-            values[name] = json.loads(text)
-        except json.JSONDecodeError:
-            values[name] = text  # not JSON: so it is the text itself
-    return values

@@ -44,6 +44,21 @@ class StepGraph:
     producers: Mapping[str, str]
     given: frozenset[str]
 
+    def only(self, names: Collection[str]) -> StepGraph:
+        """The graph of some of its steps; what they read of others is given."""
+        steps = tuple(step for step in self.steps if step.name in names)
+        producers = {asset: name for asset, name in self.producers.items() if name in names}
+        reads = {step.name: self.reads[step.name] for step in steps}
+        return StepGraph(
+            steps=steps,
+            parents={
+                step.name: tuple(p for p in self.parents[step.name] if p in names) for step in steps
+            },
+            reads=reads,
+            producers=producers,
+            given=frozenset(a for read in reads.values() for a in read if a not in producers),
+        )
+
 
 def read_graph(
     declared: Sequence[Step], given: Collection[str] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, groupby, pairwise
 
 from flowyml_aws.core.errors import AffinityConflictError, FlowymlError, InvalidResourcesError
@@ -35,6 +35,13 @@ class StepGroup:
     def execution_order(self) -> list[str]:
         """Names of the steps, in running order."""
         return [step.name for step in self.steps]
+
+    def only(self, names: Collection[str]) -> StepGroup | None:
+        """The group with some of its steps, and what these need; None where none is left."""
+        left = tuple(step for step in self.steps if step.name in names)
+        if len(left) == len(self.steps):
+            return self
+        return replace(self, steps=left, aggregated_resources=_aggregate(left)) if left else None
 
 
 def group_steps(ordered: Sequence[Step]) -> tuple[StepGroup, ...]:

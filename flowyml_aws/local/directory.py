@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from flowyml_aws.artifacts.content import Content
+from flowyml_aws.artifacts.errors import UnstorableValueError
 from flowyml_aws.artifacts.keys import check_key, check_prefix
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError, SettingsError
 
@@ -95,13 +96,10 @@ class DirectoryArtifactStore:
         return sorted(name for name in names if not name.startswith("."))
 
     def upload(self, key: str, content: Content) -> None:
-        """Stream a content, unless one of its size lies there: keys of contents are digests."""
+        """Stream a content, unless the very same already lies there."""
         target = self._target(key)
-        try:
-            if target.stat().st_size == content.size_bytes:
-                return
-        except FileNotFoundError:
-            pass
+        if _lies_at(target, content):
+            return
         with self._written_aside(content.parts()) as path:
             path.replace(target)
 
@@ -174,3 +172,13 @@ class DirectoryArtifactStore:
             yield path
         finally:
             path.unlink(missing_ok=True)
+
+
+def _lies_at(path: Path, content: Content) -> bool:
+    try:
+        found = Content.of_file(path)
+        # Its bytes are looked at, too: what was damaged must be mended by storing it again.
+        same_size = found.size_bytes == content.size_bytes
+        return same_size and found.part_digests == content.part_digests
+    except (FileNotFoundError, UnstorableValueError):  # the latter if another process replaced it
+        return False

@@ -56,10 +56,10 @@ def with_costs(
         plan: Its jobs belong to the groups, in the same order.
         graph: The steps.
         groups: All of them.
-        history: Earlier runs, the newest first; none leaves the plan as it is.
+        history: Earlier runs, the newest first; without any the plan stays as it is.
         offer: The best offer for other needs than the plan's, or None where nothing serves.
     """
-    if not history:
+    if not history or not plan.jobs:
         return plan
     durations = Durations(history)
     costing = _Costing(STARTUP_S[plan.backend], durations, offer)

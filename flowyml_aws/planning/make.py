@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError
@@ -35,6 +35,7 @@ def make_plan(
     targets: Sequence[Target],
     catalog: Catalog,
     history: Sequence[RunTimes] = (),
+    keep: Collection[str] = (),
 ) -> ExecutionPlan:
     """Decide the whole run: one job per group, in running order.
 
@@ -46,6 +47,7 @@ def make_plan(
         targets: Where jobs can go.
         catalog: Instance types and prices.
         history: What earlier runs took, the newest first.
+        keep: Assets that are stored in any case.
 
     Raises:
         InvalidPipelineError: With an error for each group that nothing serves.
@@ -86,7 +88,7 @@ def make_plan(
                 offers=decision.offers,
                 reads=_reads(group, graph, job_of, name),
                 produces={step.name: step.assets for step in group.steps},
-                stored=tuple(_stored(group, readers, name)),
+                stored=tuple(_stored(group, readers, name, keep, choice)),
                 timeout_s=_timeout_s(group.steps),
                 notes=tuple(_notes(group, graph, decision, durations)),
             )
@@ -200,11 +202,22 @@ def _reads(
     return sources
 
 
-def _stored(group: StepGroup, readers: Mapping[str, set[str]], name: str) -> Iterator[str]:
-    """What another job reads, what nobody reads (the results), and what an explicit cache keeps."""
+def _stored(
+    group: StepGroup,
+    readers: Mapping[str, set[str]],
+    name: str,
+    keep: Collection[str],
+    choice: Choice | None,
+) -> Iterator[str]:
+    """What another job reads, what nobody reads (the results), and what an explicit cache keeps.
+
+    On spot capacity everything, so that an attempt goes on where the one before it was.
+    """
+    on_spot = choice is not None and choice.target.capacity == "spot"
     for step in group.steps:
         for asset in step.assets:
-            if readers.get(asset, set()) != {name} or step.cache_explicit:
+            leaves = readers.get(asset, set()) != {name}
+            if leaves or step.cache_explicit or asset in keep or on_spot:
                 yield asset
 
 

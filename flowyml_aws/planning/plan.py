@@ -7,10 +7,18 @@ from typing import Literal
 from pydantic import Field
 
 from flowyml_aws.artifacts.documents import Document
+from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.targets import PriceBasis
 
-__all__ = ["Estimate", "ExecutionPlan", "InstanceOffer", "PlannedJob", "Variant"]
+__all__ = [
+    "Estimate",
+    "ExecutionPlan",
+    "InstanceOffer",
+    "PlannedJob",
+    "ReusedStep",
+    "Variant",
+]
 
 
 class InstanceOffer(Document):
@@ -35,7 +43,6 @@ class PlannedJob(Document):
         reads: Assets from outside the job, and the job that produces each (None: the run's input).
         produces: Assets of each step.
         stored: Those of them whose values are stored.
-        cached: Assets that need not be produced, because an earlier run did.
         timeout_s: Limit for an attempt, where every step has one: their sum with retries.
         expected_s: Seconds from its start, with the instance's, to its end; None where unknown.
         expected_cost_usd: Of that time, None where it or the price is unknown.
@@ -52,7 +59,6 @@ class PlannedJob(Document):
     reads: dict[str, str | None]
     produces: dict[str, tuple[str, ...]]
     stored: tuple[str, ...]
-    cached: tuple[str, ...] = ()
     timeout_s: int | None
     expected_s: float | None = None
     expected_cost_usd: float | None = None
@@ -67,6 +73,20 @@ class PlannedJob(Document):
     def price_usd_hour(self) -> float | None:
         """Price of the chosen instance type, or None where it is unknown or there is none."""
         return self.offers[0].price_usd_hour if self.offers else None
+
+
+class ReusedStep(Document):
+    """A step that need not run.
+
+    Attributes:
+        produces: Its assets.
+        run_id: Which run made them; None where nothing that runs needs them.
+        assets: Those of them that are stored.
+    """
+
+    produces: tuple[str, ...]
+    run_id: str | None = None
+    assets: dict[str, ArtifactRef] = Field(default_factory=dict)
 
 
 class Variant(Document):
@@ -114,6 +134,7 @@ class ExecutionPlan(Document):
         backend: `local` or `batch`.
         region: Of the prices, or None on this machine.
         prices_of: Date of the prices (ISO), or None.
+        reused: Steps that are in no job, because earlier runs made what they would make.
         asset_bytes: Size of stored assets, as the latest run that made them left them.
         estimate: None where no earlier run tells anything.
         notes: What concerns no single job.
@@ -125,6 +146,7 @@ class ExecutionPlan(Document):
     region: str | None
     prices_of: str | None
     jobs: tuple[PlannedJob, ...]
+    reused: dict[str, ReusedStep] = Field(default_factory=dict)
     asset_bytes: dict[str, int] = Field(default_factory=dict)
     estimate: Estimate | None = None
     notes: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from flowyml_aws.artifacts.cache import CacheEntry
 from flowyml_aws.artifacts.refs import ArtifactRef
@@ -11,7 +11,7 @@ from flowyml_aws.core.cache_key import cache_key
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.identity import StepIdentity, goes_by_content
 
-__all__ = ["Reuse", "decide_reuse", "without_cache"]
+__all__ = ["Reuse", "decide_reuse"]
 
 Entries = Callable[[Sequence[str]], Mapping[str, CacheEntry]]
 Missing = Callable[[Sequence[ArtifactRef]], Collection[ArtifactRef]]
@@ -23,23 +23,22 @@ class Reuse:
 
     Attributes:
         runs: Steps that run, or must be asked in their job whether they need to.
-        refs: Assets of other steps that are read or are results, from earlier runs.
+        entries: What earlier runs made of the other steps; one without an entry is not needed.
+        refs: Those of their assets that are read or are results. They are stored.
         identities: Of the steps that may be cached.
-        assets: For each of these that runs, the identity of what it reads; None stands for the
-            digest of the content, which its job will know.
+        assets: For each of these, the identity of what it reads; None stands for the digest of
+            the content, which its job will know.
         asked: Steps whose job looks whether they need to run.
+        stored: Assets that must be stored for that, wherever they are read.
     """
 
     runs: frozenset[str]
-    refs: Mapping[str, ArtifactRef] = field(default_factory=dict)
-    identities: Mapping[str, StepIdentity] = field(default_factory=dict)
-    assets: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
-    asked: frozenset[str] = frozenset()
-
-
-def without_cache(graph: StepGraph) -> Reuse:
-    """Every step runs, and nothing is looked up."""
-    return Reuse(frozenset(step.name for step in graph.steps))
+    entries: Mapping[str, CacheEntry]
+    refs: Mapping[str, ArtifactRef]
+    identities: Mapping[str, StepIdentity]
+    assets: Mapping[str, Mapping[str, str | None]]
+    asked: frozenset[str]
+    stored: frozenset[str]
 
 
 def decide_reuse(
@@ -78,10 +77,22 @@ def decide_reuse(
     assets = {
         step.name: known.identities_of(step.name, runs)
         for step in graph.steps
-        if step.name in runs and step.name in identities
+        if step.name in identities
     }
-    asked = (name for name, of in assets.items() if None in of.values() and name not in anew)
-    return Reuse(frozenset(runs), refs, identities, assets, frozenset(asked))
+    unknown = {s: [a for a, i in of.items() if i is None] for s, of in assets.items() if s in runs}
+    asked = {name for name, of in unknown.items() if of and name not in anew}
+    stored = {asset for of in unknown.values() for asset in of}
+    # An outcome that is found again is not in the job's memory.
+    stored.update(asset for step in graph.steps if step.name in asked for asset in step.assets)
+    return Reuse(
+        runs=frozenset(runs),
+        entries={step: entry for step, entry in found.items() if step not in runs},
+        refs=refs,
+        identities=identities,
+        assets=assets,
+        asked=frozenset(asked),
+        stored=frozenset(stored),
+    )
 
 
 class _Known:

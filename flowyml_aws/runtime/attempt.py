@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,7 +14,7 @@ from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
 from flowyml_aws.runtime.events import Progress
 from flowyml_aws.runtime.log import say
-from flowyml_aws.runtime.result import JobResult, StepFailure
+from flowyml_aws.runtime.result import AttemptEvents, JobResult, StepFailure, read_result
 from flowyml_aws.runtime.spec import JobSpec
 
 __all__ = ["Attempt"]
@@ -38,22 +39,30 @@ class Attempt:
     number: int
     started_at: float
     progress: Progress
-    assets: dict[str, ArtifactRef] = field(default_factory=dict)
+    assets: dict[str, ArtifactRef]
     skipped: list[str] = field(default_factory=list)
 
     @classmethod
     def begin(cls, spec: JobSpec, store: ArtifactStore, number: int) -> Attempt:
         """An attempt that starts now."""
-        progress = Progress([step.name for step in spec.steps], number)
-        return cls(spec, store, number, time.time(), progress)
+        assets: dict[str, ArtifactRef] = {}
+        progress = Progress([step.name for step in spec.steps], number, assets)
+        return cls(spec, store, number, time.time(), progress, assets)
 
     def result_of(self, job: str) -> JobResult | None:
         """What a job of the run committed, this one or another; None if it has not."""
-        key = RunLayout(self.spec.run_id).result(job)
-        try:
-            return read_document(JobResult, self.store.get(key), f"{self.store.uri}/{key}")
-        except ArtifactNotFoundError:
-            return None
+        return read_result(self.store, self.spec.run_id, job)
+
+    def earlier(self) -> list[AttemptEvents]:
+        """What the attempts before this one told, the first one first; most left no word."""
+        layout, found = RunLayout(self.spec.run_id), []
+        for number in range(1, self.number):
+            key = layout.attempt(self.spec.job, number, "events.json")
+            with suppress(ArtifactNotFoundError, DamagedArtifactError):
+                found.append(
+                    read_document(AttemptEvents, self.store.get(key), f"{self.store.uri}/{key}")
+                )
+        return found
 
     def commit(
         self, state: Literal["succeeded", "failed"], failure: StepFailure | None = None

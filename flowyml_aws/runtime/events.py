@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.runtime.log import say
 from flowyml_aws.runtime.result import AttemptEvents, StepReport
@@ -18,12 +19,16 @@ _LAST_WORD_S = 5.0
 class Progress:
     """The reports of a job's steps; `start` tells each change, at most once per `every_s`.
 
-    The steps never wait for the store: the thread writes the newest state, not each one.
+    What the job has stored by then is told with them. The steps never wait for the store: the
+    thread writes the newest state, not each one.
     """
 
-    def __init__(self, steps: Sequence[str], attempt: int) -> None:
+    def __init__(
+        self, steps: Sequence[str], attempt: int, assets: Mapping[str, ArtifactRef]
+    ) -> None:
         self._reports = {name: StepReport(name=name) for name in steps}
         self._attempt = attempt
+        self._assets = assets
         self._changed = threading.Event()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
@@ -37,6 +42,11 @@ class Progress:
 
     def update(self, step: str, **changes: Any) -> None:
         self._reports[step] = self._reports[step].model_copy(update=changes)
+        self._changed.set()
+
+    def take(self, report: StepReport) -> None:
+        """Put the report of an earlier attempt in the place of the step's."""
+        self._reports[report.name] = report
         self._changed.set()
 
     def start(self, store: ArtifactStore, key: str, every_s: float) -> None:
@@ -61,7 +71,9 @@ class Progress:
             self._changed.clear()
             last = self._closed.is_set()  # looked at before the reports are
             if (reports := self.reports) != told:
-                events = AttemptEvents(attempt=self._attempt, steps=reports)
+                # After the reports: what a step has stored is there before it is told to be done.
+                assets = dict(self._assets)
+                events = AttemptEvents(attempt=self._attempt, steps=reports, assets=assets)
                 try:
                     store.put(key, events.to_json())
                     told = reports

@@ -5,10 +5,20 @@ from __future__ import annotations
 from enum import Enum
 from typing import Literal
 
-from flowyml_aws.artifacts.documents import Document
+from flowyml_aws.artifacts.documents import Document, read_document
+from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.core.errors import ArtifactNotFoundError
 
-__all__ = ["AttemptEvents", "JobResult", "StepFailure", "StepReport", "StepState"]
+__all__ = [
+    "AttemptEvents",
+    "JobResult",
+    "StepFailure",
+    "StepReport",
+    "StepState",
+    "read_result",
+]
 
 
 class StepState(str, Enum):
@@ -63,11 +73,16 @@ class StepReport(Document):
 
 
 class AttemptEvents(Document):
-    """How far an attempt is; rewritten by its one writer, the runner."""
+    """How far an attempt is; rewritten by its one writer, the runner.
+
+    Attributes:
+        assets: What it has stored, or found stored.
+    """
 
     version: Literal[1] = 1
     attempt: int
     steps: tuple[StepReport, ...]
+    assets: dict[str, ArtifactRef]
 
 
 class JobResult(Document):
@@ -91,3 +106,12 @@ class JobResult(Document):
     assets: dict[str, ArtifactRef]
     skipped: tuple[str, ...]
     failure: StepFailure | None = None
+
+
+def read_result(store: ArtifactStore, run_id: str, job: str) -> JobResult | None:
+    """What a job committed, or None while it has not."""
+    key = RunLayout(run_id).result(job)
+    try:
+        return read_document(JobResult, store.get(key), f"{store.uri}/{key}")
+    except ArtifactNotFoundError:
+        return None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flowyml_aws.artifacts.cache import CacheEntry, is_stored, read_entry, write_entry
+from flowyml_aws.artifacts.cache import CacheEntry, is_stored, keep_entry, read_entry, write_entry
 from flowyml_aws.artifacts.errors import UnstorableValueError
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.values import load_value, save_value
@@ -25,6 +25,7 @@ from flowyml_aws.runtime.failures import describe_step_failure, text_of
 from flowyml_aws.runtime.interruption import Interrupted, Interruption
 from flowyml_aws.runtime.log import say, show
 from flowyml_aws.runtime.result import JobResult, StepFailure, StepState
+from flowyml_aws.runtime.resume import done_before
 from flowyml_aws.runtime.spec import StepSpec
 from flowyml_aws.runtime.time_limit import GRACE_S, call_within
 
@@ -70,7 +71,10 @@ class JobRunner:
         """
         specs = self.attempt.spec.steps
         last_reader = {asset: spec.name for spec in specs for asset in spec.reads}
+        self._resume()
         for spec in specs:
+            if self.attempt.progress[spec.name].state is not StepState.WAITING:
+                continue
             self.interruption.check()
             try:
                 if not self._run_step(spec, last_reader):
@@ -82,6 +86,18 @@ class JobRunner:
                 if last_reader[asset] == spec.name:
                     self._values.pop(asset, None)
         return True
+
+    def _resume(self) -> None:
+        """Take over what earlier attempts finished."""
+        done, assets = done_before(self.attempt.spec.steps, self.attempt.earlier())
+        self.attempt.assets.update(assets)
+        for spec in self.attempt.spec.steps:
+            if spec.name in done:
+                report = done[spec.name]
+                if report.state is StepState.SKIPPED:
+                    self._leave_out(spec)
+                self.attempt.progress.take(report)
+                say(f"{spec.name}: {report.state.value} in an earlier attempt")
 
     def _run_step(self, spec: StepSpec, last_reader: Mapping[str, str]) -> bool:
         """Whether the job goes on behind this step."""
@@ -160,6 +176,7 @@ class JobRunner:
         refs = {asset: entry.assets[asset] for asset in spec.stored}
         if not all(is_stored(store, ref) for ref in refs.values()):
             return False
+        keep_entry(store, entry, time.time())
         self.attempt.assets.update(refs)
         self._end(spec, StepState.CACHED, reason=f"run {entry.run_id} made the same")
         return True
@@ -241,9 +258,12 @@ class JobRunner:
         os._exit(STEP_FAILED)
 
     def _skip(self, spec: StepSpec, reason: str) -> None:
+        self._leave_out(spec)
+        self._end(spec, StepState.SKIPPED, reason=reason)
+
+    def _leave_out(self, spec: StepSpec) -> None:
         self._absent.update(dict.fromkeys(spec.outputs, spec.name))
         self.attempt.skipped.extend(spec.outputs)
-        self._end(spec, StepState.SKIPPED, reason=reason)
 
     def _fail(self, spec: StepSpec, error: BaseException) -> None:
         failure = describe_step_failure(error, self.roots)

@@ -23,6 +23,7 @@ from flowyml_aws.runtime.result import (
     StepFailure,
     StepReport,
     StepState,
+    read_result,
 )
 from flowyml_aws.submission.backend import Backend, JobState, JobStatus
 from flowyml_aws.submission.history import record_times
@@ -159,6 +160,7 @@ class RunDriver:
                 backend=self.record.backend,
                 created_at=self.record.created_at,
                 jobs=tuple(views[job.name] for job in self.plan.jobs),
+                reused=self.plan.reused,
             )
         )
 
@@ -184,11 +186,7 @@ class RunDriver:
             return list(pool.map(ask, jobs))
 
     def _result(self, job: PlannedJob) -> JobResult | None:
-        key = self.layout.result(job.name)
-        try:
-            return read_document(JobResult, self.store.get(key), f"{self.store.uri}/{key}")
-        except ArtifactNotFoundError:
-            return None
+        return read_result(self.store, self.record.run_id, job.name)
 
     def _steps(self, job: PlannedJob, status: JobStatus) -> tuple[StepReport, ...]:
         if status.attempt == 0 or status.state in (JobState.WAITING, JobState.QUEUED):

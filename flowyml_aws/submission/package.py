@@ -18,7 +18,16 @@ from flowyml_aws.packaging.bundle import SourceBundle
 from flowyml_aws.packaging.payload import StepPayload
 from flowyml_aws.packaging.project import Project
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
-from flowyml_aws.runtime.spec import AssetSource, CodeSource, JobSpec, StepSpec, StoredObject
+from flowyml_aws.planning.reuse import Reuse
+from flowyml_aws.runtime.spec import (
+    AssetSource,
+    CodeSource,
+    JobSpec,
+    StepCache,
+    StepSpec,
+    StoredObject,
+)
+from flowyml_aws.submission.keys import RunKeys
 from flowyml_aws.submission.record import RunRecord
 
 __all__ = ["RunPackage", "job_specs", "write_run"]
@@ -34,7 +43,7 @@ class RunPackage:
         project: Where the code is on the client.
         bundle: The project's files, or None where jobs run in the project itself.
         payloads: Each job's pickled steps.
-        given: The run's inputs, stored.
+        given: What no job of the run makes: its inputs, and what earlier runs made.
     """
 
     project: Project
@@ -44,7 +53,12 @@ class RunPackage:
 
 
 def job_specs(
-    plan: ExecutionPlan, graph: StepGraph, package: RunPackage, run_id: str, store: str
+    plan: ExecutionPlan,
+    graph: StepGraph,
+    package: RunPackage,
+    reuse: Reuse,
+    run_id: str,
+    store: str,
 ) -> dict[str, JobSpec]:
     """The spec of each job of a plan."""
     code = _code_source(package)
@@ -64,7 +78,7 @@ def job_specs(
                 sha256=payload.sha256,
                 size_bytes=len(payload.data),
             ),
-            steps=_step_specs(job, graph),
+            steps=_step_specs(job, graph, reuse),
             assets={
                 asset: AssetSource(job=producer, ref=package.given.get(asset))
                 for asset, producer in job.reads.items()
@@ -78,13 +92,14 @@ def write_run(
     plan: ExecutionPlan,
     package: RunPackage,
     specs: Mapping[str, JobSpec],
+    keys: RunKeys,
     run_id: str,
     now: float,
 ) -> RunRecord:
     """Write everything that a run's jobs read, and last the record that makes it a run."""
     layout = RunLayout(run_id)
     digests = {}
-    documents: dict[str, bytes] = {layout.plan: plan.to_json()}
+    documents = {layout.plan: plan.to_json(), layout.keys: keys.to_json()}
     for job, spec in specs.items():
         documents[layout.spec(job)] = data = spec.to_json()
         digests[job] = hashlib.sha256(data).hexdigest()
@@ -129,7 +144,7 @@ def _code_source(package: RunPackage) -> CodeSource:
     )
 
 
-def _step_specs(job: PlannedJob, graph: StepGraph) -> tuple[StepSpec, ...]:
+def _step_specs(job: PlannedJob, graph: StepGraph, reuse: Reuse) -> tuple[StepSpec, ...]:
     stored = set(job.stored)
     inside = set(job.steps)
     return tuple(
@@ -142,7 +157,18 @@ def _step_specs(job: PlannedJob, graph: StepGraph) -> tuple[StepSpec, ...]:
             retry=step.retry,
             retry_delay_s=step.retry_delay_s,
             timeout_s=step.timeout_s,
+            cache=_step_cache(step.name, reuse),
         )
         for step in graph.steps
         if step.name in inside
+    )
+
+
+def _step_cache(step: str, reuse: Reuse) -> StepCache | None:
+    if step not in reuse.identities:
+        return None
+    return StepCache(
+        identity=reuse.identities[step].digest,
+        assets=dict(reuse.assets[step]),
+        ask=step in reuse.asked,
     )

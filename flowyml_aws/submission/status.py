@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from flowyml_aws.planning.plan import PlannedJob
+from flowyml_aws.planning.plan import PlannedJob, ReusedStep
 from flowyml_aws.runtime.result import JobResult, StepReport, StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState
@@ -33,13 +34,14 @@ class JobView:
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """A run at one moment; its jobs are in plan order."""
+    """A run at one moment; its jobs are in plan order, `reused` are the steps in none of them."""
 
     run_id: str
     pipeline: str
     backend: str
     created_at: float
     jobs: tuple[JobView, ...] = field(default=())
+    reused: Mapping[str, ReusedStep] = field(default_factory=dict)
     ended_at: float | None = None
 
     @property
@@ -54,10 +56,16 @@ class RunStatus:
 
     @property
     def steps(self) -> dict[str, StepReport]:
-        """Each step of the plan by name; one that has not told anything is waiting."""
+        """Each step by name; one that has not told anything is waiting."""
         told = {report.name: report for view in self.jobs for report in view.steps}
-        return {
+        waiting = {
             name: told.get(name) or StepReport(name=name, state=StepState.WAITING)
             for view in self.jobs
             for name in view.job.steps
         }
+        return {**{name: _cached(name, step) for name, step in self.reused.items()}, **waiting}
+
+
+def _cached(name: str, step: ReusedStep) -> StepReport:
+    reason = f"run {step.run_id} made the same" if step.run_id else "nothing that runs needs it"
+    return StepReport(name=name, state=StepState.CACHED, reason=reason)

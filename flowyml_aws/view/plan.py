@@ -14,7 +14,7 @@ from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob, Variant
 from flowyml_aws.view.instances import price_text
 
-__all__ = ["plan_table"]
+__all__ = ["plan_table", "reused_line"]
 
 _NAMED = 5  # steps; the plan's JSON has them all
 
@@ -39,7 +39,9 @@ def plan_table(plan: ExecutionPlan) -> RenderableType:
             _price(job.offers[0]) if job.offers else "",
             job.target,
         )
-    parts += [table, Text()]
+    parts += [table, Text()] if plan.jobs else []
+    if plan.reused:
+        parts += [reused_line(plan), Text()]
     for job in plan.jobs:
         parts.append(Text(job.name, style="bold"))
         parts += [
@@ -55,6 +57,16 @@ def plan_table(plan: ExecutionPlan) -> RenderableType:
     return Group(*parts)
 
 
+def reused_line(plan: ExecutionPlan) -> Text:
+    """Which steps need not run, and whose outcomes they are."""
+    names = list(plan.reused)
+    more = f" and {len(names) - _NAMED} more" if names[_NAMED:] else ""
+    runs = sorted({step.run_id for step in plan.reused.values() if step.run_id})
+    of = f"run {runs[0]}" if len(runs) == 1 else f"{len(runs)} earlier runs"
+    which = "every step is cached, nothing has to run" if not plan.jobs else "cached, not run"
+    return Text.assemble((f"{which}: ", "green"), f"{', '.join(names[:_NAMED])}{more} (by {of})")
+
+
 def _details(job: PlannedJob, sizes: Mapping[str, int]) -> Iterator[Text]:
     yield _line("steps", " → ".join(job.steps))
     if job.after:
@@ -67,8 +79,6 @@ def _details(job: PlannedJob, sizes: Mapping[str, int]) -> Iterator[Text]:
         yield _line("reads", ", ".join(sources))
     if job.stored:
         yield _line("stores", ", ".join(_sized(asset, sizes) for asset in job.stored))
-    if job.cached:
-        yield _line("cached", ", ".join(job.cached))
     if job.expected_s is not None:
         cost = f", {_usd(job.expected_cost_usd)}" if job.expected_cost_usd is not None else ""
         yield _line("expected", f"{_time(job.expected_s)}{cost}")

@@ -16,6 +16,7 @@ from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.status import JobView, RunStatus
+from flowyml_aws.view.plan import reused_line
 from flowyml_aws.view.program import program
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def watching(run: Run, quiet: bool = False) -> Iterator[Callable[[RunStatus], No
     console = Console(stderr=True)
     last: list[RunStatus] = []
     console.print(f"run {run.id} on {run.plan.backend}: {_count(len(run.plan.jobs), 'job')}")
+    if run.plan.reused:
+        console.print(reused_line(run.plan), soft_wrap=True)
     if console.is_terminal:
         with Live(console=console, refresh_per_second=8, transient=False) as live:
 
@@ -90,6 +93,8 @@ def status_table(status: RunStatus, now: float) -> RenderableType:
             state = Text(report.state.value, style=_STEP_STYLE.get(report.state, "dim"))
             repeats = f"retry {report.retries}" if report.retries else ""
             table.add_row(f"  {name}", state, repeats, "", _step_elapsed(report, now))
+    for name in status.reused:
+        table.add_row(f"  {name}", Text("cached", style=_STEP_STYLE[StepState.CACHED]), "", "", "")
     took = (status.ended_at or now) - status.created_at
     return Group(table, Text(f"{status.state.value}, {took:.0f} s", style="dim"))
 

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,26 @@ def test_an_open_file_is_refused_with_what_to_return(tmp_path: Path, mode: str) 
         pytest.raises(UnstorableValueError, match="return its Path"),
     ):
         choose_codec(file)
+
+
+@pytest.mark.parametrize("value", [(1, 2), [1], {"a": 1}, 1.5, {1}, object])
+def test_no_library_is_imported_to_look_at_a_value(value: Any) -> None:
+    program = (
+        "import sys\n"
+        "from flowyml_aws.artifacts.codecs.selection import choose_codec\n"
+        f"choose_codec({value.__name__ if isinstance(value, type) else value!r})\n"
+        "heavy = {'numpy', 'pandas', 'polars', 'pyarrow', 'sklearn', 'torch', 'xgboost'}\n"
+        "sys.exit(f'imported {heavy & set(sys.modules)}' if heavy & set(sys.modules) else 0)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
+
+
+def test_an_asynchronous_generator_is_refused_with_what_to_do() -> None:
+    async def numbers() -> AsyncIterator[int]:
+        yield 1
+
+    with pytest.raises(UnstorableValueError, match="await"):
+        choose_codec(numbers())
 
 
 def test_a_coroutine_is_refused_with_what_to_do() -> None:

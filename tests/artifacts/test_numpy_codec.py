@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from flowyml_aws.artifacts.codecs.arrays import NumpyCodec
+from flowyml_aws.artifacts.codecs.arrays import NumpyCodec, NumpyScalarCodec
 from tests.artifacts.roundtrip import chosen, stored, through
 
 CODEC = NumpyCodec()
@@ -136,6 +136,58 @@ def test_bytes_that_are_no_such_array_are_an_error(damage: Any) -> None:
     data = b"".join(CODEC.encode(numpy.arange(4.0)).parts())
     with pytest.raises(ValueError, match=r".+"):
         CODEC.decode(memoryview(damage(data)))
+
+
+@given(hnp.scalar_dtypes().flatmap(lambda dtype: hnp.arrays(dtype, ())))
+def test_every_number_comes_back_with_its_type(array: numpy.ndarray[Any, Any]) -> None:
+    value = array[()]
+    if NumpyScalarCodec().accepts(value):
+        loaded = through(NumpyScalarCodec(), value)
+        assert type(loaded) is type(value)
+        assert loaded.dtype == value.dtype
+        assert loaded.tobytes() == value.tobytes()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        numpy.float64(0.97),
+        numpy.int64(1),
+        numpy.bool_(True),
+        numpy.float16("nan"),
+        numpy.datetime64("2026-01-01", "D"),
+        numpy.timedelta64(1),
+        numpy.arange(3).mean(),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_numbers_and_dates_are_not_pickled(value: Any) -> None:
+    assert chosen(value) == "numpy-scalar"
+    assert type(through(NumpyScalarCodec(), value)) is type(value)
+
+
+class Number(numpy.float64):  # type: ignore[misc]  # its types are not looked at
+    pass
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Number(1),
+        numpy.str_("x\0"),
+        numpy.bytes_(b"x\0"),
+        numpy.void(b"x"),
+        numpy.zeros((), [("a", "i4")])[()],
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_scalar_that_an_array_would_change_is_pickled(value: Any) -> None:
+    assert chosen(value) == "pickle"
+
+
+def test_an_array_is_no_scalar() -> None:
+    with pytest.raises(ValueError, match="1 dimensions"):
+        NumpyScalarCodec().decode(stored(CODEC, numpy.ones(1)))
 
 
 def test_numpy_is_not_imported_to_look_at_other_values() -> None:

@@ -96,7 +96,6 @@ for _ in range(500):
         bytearray(b"a"),
         [b"bytes"],
         [numpy.float64(1)],
-        numpy.int64(1),
         1 + 2j,
         10**5000,
         [SHARED, SHARED],

@@ -11,11 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+import pandas
+import polars
+import pyarrow
 import pytest
+import xgboost
 from pydantic import ValidationError
+from sklearn.linear_model import LinearRegression
 
+from flowyml_aws.artifacts.codecs.selection import _BUILT_IN
 from flowyml_aws.artifacts.content import PART_BYTES
-from flowyml_aws.artifacts.errors import UnstorableValueError
+from flowyml_aws.artifacts.errors import PickleRefusedError, UnstorableValueError
 from flowyml_aws.artifacts.layout import artifact_key
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
@@ -129,22 +135,48 @@ def test_a_ref_says_where_the_value_is_and_what_it_is(local: DirectoryArtifactSt
     )
 
 
-def values(tmp_path: Path) -> dict[str, Any]:
-    path = tmp_path / "file"
-    path.write_bytes(b"f" * 1000)
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "a").write_bytes(b"a")
+def values(tmp_path: Path) -> dict[str, Callable[[], Any]]:
+    """A value for every codec."""
+
+    def folder() -> Path:
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "folder" / "a").write_bytes(b"a")
+        return tmp_path / "folder"
+
+    def file() -> Path:
+        (tmp_path / "file").write_bytes(b"f" * 1000)
+        return tmp_path / "file"
+
+    frame = {"text": ["a", "b"], "number": [1, 2]}
     return {
-        "json": {"a": 1},
-        "bytes": b"b" * 1000,
-        "numpy": numpy.arange(1000),
-        "pickle": (numpy.ones(3000), "x"),
-        "file": path,
-        "directory": tmp_path / "folder",
+        "json": lambda: {"a": 1},
+        "text": lambda: "some text",
+        "bytes": lambda: b"b" * 1000,
+        "numpy": lambda: numpy.arange(1000),
+        "numpy-scalar": lambda: numpy.float64(0.5),
+        "pickle": lambda: (numpy.ones(3000), "x"),
+        "file": file,
+        "directory": folder,
+        "arrow": lambda: pyarrow.table(frame),
+        "pandas": lambda: pandas.DataFrame(frame),
+        "polars": lambda: polars.DataFrame(frame),
+        "sklearn": lambda: LinearRegression().fit([[1.0], [2.0]], [1.0, 2.0]),
+        "xgboost": booster,
+        "torch": lambda: {"weight": pytest.importorskip("torch", reason=NO_TORCH).ones(3)},
     }
 
 
-KINDS = ["json", "bytes", "numpy", "pickle", "file", "directory"]
+def booster() -> Any:
+    numbers = numpy.arange(40.0).reshape(20, 2)
+    return xgboost.train({"max_depth": 1}, xgboost.DMatrix(numbers, numbers[:, 0]), 2)
+
+
+NO_TORCH = "PyTorch is not installed: it takes up to 3 GB"
+KINDS = sorted(values(Path()))
+
+
+def test_every_codec_stands_in_the_table_of_damage() -> None:
+    assert sorted({codec.name for codec in _BUILT_IN}) == KINDS
 
 
 def flipped(data: bytes) -> bytes:
@@ -171,7 +203,7 @@ def test_a_damaged_value_is_an_error_that_names_it(
     kind: str,
     damage: Callable[[bytes], bytes],
 ) -> None:
-    ref = save_value(store, "weights", values(tmp_path)[kind])
+    ref = save_value(store, "weights", values(tmp_path)[kind]())
     key = artifact_key(ref.sha256)
     assert ref.codec == f"{kind}/1"
     store.put(key, damage(store.get(key)))
@@ -182,6 +214,82 @@ def test_a_damaged_value_is_an_error_that_names_it(
     assert f"expected {ref.size_bytes} bytes with SHA-256 {ref.sha256}" in caught.value.why
     assert "found" in caught.value.why
     assert not folder.exists() or list(folder.iterdir()) == []
+
+
+# These take any bytes, or any of the other kind: a file of text is a text, a number an array.
+ANY_BYTES = {"bytes", "file", "text"}
+ALIKE = {("numpy-scalar", "numpy"), ("json", "text")}
+
+
+@pytest.mark.parametrize(
+    ("kind", "other"),
+    [
+        (kind, other)
+        for kind in KINDS
+        for other in KINDS
+        if other not in {kind} | ANY_BYTES and (kind, other) not in ALIKE
+    ],
+)
+def test_a_value_that_a_ref_gives_to_another_codec_is_an_error_that_names_it(
+    local: DirectoryArtifactStore, folder: Path, tmp_path: Path, kind: str, other: str
+) -> None:
+    if other == "torch":
+        pytest.importorskip("torch", reason=NO_TORCH)
+    ref = save_value(local, "weights", values(tmp_path)[kind]())
+    lying = ref.model_copy(update={"codec": f"{other}/1", "filename": "a"})
+    with pytest.raises(DamagedArtifactError, match="'weights'") as caught:
+        load_value(local, lying, "weights", folder)
+    assert f"{other}/1" in caught.value.why
+
+
+LIBRARIES = {
+    "numpy": "numpy",
+    "numpy-scalar": "numpy",
+    "arrow": "pyarrow",
+    "pandas": "pandas",
+    "polars": "polars",
+    "sklearn": "scikit-learn",
+    "xgboost": "xgboost",
+    "torch": "torch",
+}
+
+
+@pytest.mark.parametrize("kind", LIBRARIES)
+def test_a_value_whose_library_is_missing_here_says_what_to_install(
+    local: DirectoryArtifactStore,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    package = LIBRARIES[kind]
+    ref = save_value(local, "weights", values(tmp_path)[kind]())
+    monkeypatch.setitem(sys.modules, package.replace("scikit-learn", "sklearn"), None)
+    with pytest.raises(MissingExtraError, match=f"install {package}") as caught:
+        load_value(local, ref, "weights", folder)
+    assert "'weights'" in caught.value.what
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_code_from_a_store_runs_where_pickle_is_not_allowed(
+    local: DirectoryArtifactStore, folder: Path, tmp_path: Path, kind: str
+) -> None:
+    ref = save_value(local, "weights", values(tmp_path)[kind]())
+    if kind not in ("pickle", "sklearn"):
+        load_value(local, ref, "weights", folder, allow_pickle=False)
+        return
+    with pytest.raises(PickleRefusedError) as caught:
+        load_value(local, ref, "weights", folder, allow_pickle=False)
+    assert "'weights'" in caught.value.what
+    assert f"{kind}/1" in caught.value.why
+    assert "allow_pickle" in caught.value.fix
+
+
+def test_a_refused_pickle_is_not_even_read(local: DirectoryArtifactStore, folder: Path) -> None:
+    ref = save_value(local, "weights", (1, 2))
+    local.path(artifact_key(ref.sha256)).unlink()
+    with pytest.raises(PickleRefusedError):
+        load_value(local, ref, "weights", folder, allow_pickle=False)
 
 
 @pytest.mark.parametrize("kind", ["bytes", "file"])
@@ -202,7 +310,7 @@ def test_a_missing_value_is_an_error_that_names_it(
     store: ArtifactStore, folder: Path, tmp_path: Path, kind: str
 ) -> None:
     elsewhere = DirectoryArtifactStore(tmp_path / "elsewhere")
-    ref = save_value(elsewhere, "weights", values(tmp_path)[kind])
+    ref = save_value(elsewhere, "weights", values(tmp_path)[kind]())
     with pytest.raises(ArtifactNotFoundError) as caught:
         load_value(store, ref, "weights", folder)
     assert "'weights'" in caught.value.what

@@ -111,11 +111,11 @@ def test_after_a_run_the_plan_tells_what_the_next_one_costs_and_a_limit_holds(
     assert answer.code == 2
     assert "give the steps a timeout" in answer.err
     assert cli("run", file, "--backend", "batch").code == 0
-    estimate = cli("plan", file, "--json").facts["estimate"]
+    estimate = cli("plan", file, "--no-cache", "--json").facts["estimate"]
     assert estimate["runs"] == 1
     assert 0 < estimate["cost_usd"] < 1
-    shown = cli("plan", file, "--max-cost-usd", "0.0001")
+    shown = cli("plan", file, "--no-cache", "--max-cost-usd", "0.0001")
     assert shown.code == 2
     assert "expected: $" in shown.out
     assert "max_cost_usd is 0.0001" in shown.err
-    assert cli("run", file, "--backend", "batch", "--max-cost-usd", "1").code == 0
+    assert cli("run", file, "--backend", "batch", "--no-cache", "--max-cost-usd", "1").code == 0

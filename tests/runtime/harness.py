@@ -27,6 +27,8 @@ from flowyml_aws.runtime.interruption import Interruption
 from flowyml_aws.runtime.result import AttemptEvents, JobResult, StepReport
 from flowyml_aws.runtime.runner import JobRunner
 from flowyml_aws.runtime.spec import JobSpec
+from flowyml_aws.submission.caching import find_reuse
+from flowyml_aws.submission.keys import RunKeys
 from flowyml_aws.submission.package import RunPackage, job_specs, write_run
 
 REPOSITORY = Path(__file__).parents[2]
@@ -88,8 +90,11 @@ class WrittenRun:
             },
             given={asset: save_value(self.store, asset, v) for asset, v in inputs.items()},
         )
-        self.specs = job_specs(self.plan, graph, package, RUN, self.store.uri)
-        self._record = write_run(self.store, self.plan, package, self.specs, RUN, 0.0)
+        reuse = find_reuse(None, graph, {}, {}, ())
+        self.specs = job_specs(self.plan, graph, package, reuse, RUN, self.store.uri)
+        self._record = write_run(
+            self.store, self.plan, package, self.specs, RunKeys(anew=(), steps={}), RUN, 0.0
+        )
 
     def argument(self, job: str | None = None) -> str:
         """The runner's."""

@@ -117,7 +117,7 @@ class Forgetful:
 def test_progress_that_cannot_be_written_does_not_stop_the_job(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    store, progress = Forgetful(), Progress(["a"], 1)
+    store, progress = Forgetful(), Progress(["a"], 1, {})
     progress.start(store, "events.json", every_s=0.01)  # type: ignore[arg-type]
     progress.update("a", state=StepState.SUCCEEDED)
     progress.close()

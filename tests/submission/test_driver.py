@@ -87,7 +87,7 @@ class Stage:
         self.store.put(self.layout.result(job), result.to_json())
 
     def tell(self, job: str, *steps: StepReport, attempt: int = 1) -> None:
-        events = AttemptEvents(attempt=attempt, steps=steps)
+        events = AttemptEvents(attempt=attempt, steps=steps, assets={})
         self.store.put(self.layout.attempt(job, attempt, "events.json"), events.to_json())
 
 

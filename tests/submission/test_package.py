@@ -20,6 +20,8 @@ from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.planning.make import make_plan
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.runtime.spec import JobSpec
+from flowyml_aws.submission.caching import find_reuse
+from flowyml_aws.submission.keys import RunKeys
 from flowyml_aws.submission.package import RunPackage, job_specs, write_run
 from flowyml_aws.submission.record import read_plan, read_record
 
@@ -73,7 +75,7 @@ def specs_of(
     planned: tuple[ExecutionPlan, StepGraph], package: RunPackage, store: DirectoryArtifactStore
 ) -> dict[str, JobSpec]:
     plan, graph = planned
-    return job_specs(plan, graph, package, RUN, store.uri)
+    return job_specs(plan, graph, package, find_reuse(None, graph, {}, {}, ()), RUN, store.uri)
 
 
 def test_a_spec_has_the_steps_of_its_job_in_running_order(
@@ -122,7 +124,7 @@ def test_a_written_run_is_found_with_all_that_its_jobs_read(
 ) -> None:
     plan, _ = planned
     specs = specs_of(planned, package, store)
-    record = write_run(store, plan, package, specs, RUN, now=5.0)
+    record = write_run(store, plan, package, specs, RunKeys(anew=(), steps={}), RUN, now=5.0)
     assert read_record(store, RUN) == record
     assert read_plan(store, RUN) == plan
     assert package.bundle is not None
@@ -142,8 +144,8 @@ def test_a_run_that_could_not_be_written_whole_is_none(
 
     store = Full(tmp_path / "full")
     plan, graph = planned
-    specs = job_specs(plan, graph, package, RUN, store.uri)
+    specs = job_specs(plan, graph, package, find_reuse(None, graph, {}, {}, ()), RUN, store.uri)
     with pytest.raises(SettingsError):
-        write_run(store, plan, package, specs, RUN, now=5.0)
+        write_run(store, plan, package, specs, RunKeys(anew=(), steps={}), RUN, now=5.0)
     with pytest.raises(RunNotFoundError):
         read_record(store, RUN)

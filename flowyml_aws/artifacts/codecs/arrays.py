@@ -1,4 +1,4 @@
-"""The codec for numpy arrays: a `.npy` file, whose buffer is the array's own."""
+"""The codecs for numpy's arrays, files in `.npy` format whose buffer is the array's own."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from flowyml_aws.artifacts.content import Content
 if TYPE_CHECKING:
     import numpy
 
-__all__ = ["NumpyCodec"]
+__all__ = ["NumpyCodec", "NumpyScalarCodec"]
 
 _Order: TypeAlias = Literal["C", "F"]
 _MAGIC = b"\x93NUMPY\x01\x00"
-_KINDS = "biufcmMSUV"
+_NUMBERS = "biufcmM"
+_KINDS = _NUMBERS + "SUV"
 _MAX_HEADER = 1 << 16
 
 
@@ -67,6 +68,38 @@ class NumpyCodec:
             shape, dtype, buffer=data[size:], order=order
         )
         return array
+
+
+class NumpyScalarCodec:
+    """One number or date of numpy's, such as the result of a `mean`."""
+
+    name = "numpy-scalar"
+    version = 1
+
+    def accepts(self, value: Any) -> bool:
+        """Whether its type is one that a data type brings back."""
+        numpy = sys.modules.get("numpy")
+        if numpy is None or not isinstance(value, numpy.generic):
+            return False
+        dtype = value.dtype
+        # An array would cut zeros off the end of texts.
+        if dtype.type is not type(value) or dtype.kind not in _NUMBERS or not _is_described(dtype):
+            return False
+        return bool(_read_header(_header(numpy.asarray(value)))[1].type is type(value))
+
+    def encode(self, value: Any) -> Content:
+        """An array without dimensions."""
+        import numpy
+
+        return NumpyCodec().encode(numpy.asarray(value))
+
+    def decode(self, data: memoryview) -> numpy.generic:
+        """Its only element."""
+        array = NumpyCodec().decode(data)
+        if array.ndim:
+            raise ValueError(f"it has {array.ndim} dimensions")
+        value: numpy.generic = array[()]
+        return value
 
 
 def _is_described(dtype: numpy.dtype[Any]) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from flowyml_aws.artifacts.content import Content
 
-__all__ = ["AnyCodec", "Codec", "FileCodec"]
+__all__ = ["AnyCodec", "Codec", "FileCodec", "TrustingCodec"]
 
 
 class Codec(Protocol):
@@ -63,6 +63,15 @@ class FileCodec(Protocol):
             landed: The bytes; may be moved, is removed if it is not.
             target: A path in an empty folder where the value belongs, under its own name.
         """
+
+
+@runtime_checkable
+class TrustingCodec(Protocol):
+    """What a codec says beside the rest if reading its bytes can run code that stands in them."""
+
+    @property
+    def trusts(self) -> str:
+        """How that comes, for whoever does not want it."""
 
 
 AnyCodec: TypeAlias = Codec | FileCodec

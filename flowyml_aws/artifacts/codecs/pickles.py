@@ -12,12 +12,13 @@ import struct
 from collections import ChainMap
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 
 import cloudpickle
 from cloudpickle import cloudpickle as internals
 
-from flowyml_aws.artifacts.content import Content
+from flowyml_aws.artifacts.codecs.tensors import storage_reducers
+from flowyml_aws.artifacts.content import Buffer, Content
 
 __all__ = ["PickleCodec"]
 
@@ -33,12 +34,21 @@ class PickleCodec:
     name = "pickle"
     version = 1
 
+    @property
+    def trusts(self) -> str:
+        """Pickle is a small program."""
+        return "reading a pickle runs whatever code it names"
+
     def accepts(self, value: Any) -> bool:
         """Everything: what cannot be pickled shows only when it is tried."""
         return True
 
     def encode(self, value: Any) -> Content:
         """The pickle, and views of the value's own buffers."""
+        return Content(*self.pieces(value))
+
+    def pieces(self, value: Any) -> list[Buffer]:
+        """The same, each by itself."""
         stream = _Chunks()
         buffers: list[memoryview] = []
 
@@ -53,13 +63,13 @@ class PickleCodec:
         length = sum(map(len, stream.chunks))
         sizes = [buffer.nbytes for buffer in buffers]
         head = _HEAD.pack(length, len(buffers)) + struct.pack(f"<{len(sizes)}Q", *sizes)
-        pieces: list[bytes | memoryview] = [head, *stream.chunks]
+        pieces: list[Buffer] = [head, *stream.chunks]
         end = len(head) + length
         for buffer in buffers:
             padding = -end % _ALIGNMENT
             pieces += (bytes(padding), buffer)
             end += padding + buffer.nbytes
-        return Content(*pieces)
+        return pieces
 
     def decode(self, data: memoryview) -> Any:
         """The value, its large buffers in the loaded memory itself."""
@@ -94,10 +104,11 @@ def _refuse_open_file(file: io.TextIOWrapper) -> NoReturn:
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it ships no types
-    # cloudpickle would turn an open text file into a StringIO of its content.
-    dispatch_table: ClassVar[ChainMap[type, Any]] = ChainMap(
-        {io.TextIOWrapper: _refuse_open_file}, cloudpickle.Pickler.dispatch_table
-    )
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        # cloudpickle would turn an open text file into a StringIO of its content.
+        reducers = {io.TextIOWrapper: _refuse_open_file, **storage_reducers()}
+        self.dispatch_table = ChainMap(reducers, cloudpickle.Pickler.dispatch_table)
+        super().__init__(*arguments, **options)  # which reads the table
 
 
 class _Reader:

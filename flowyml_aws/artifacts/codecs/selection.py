@@ -9,11 +9,16 @@ from pathlib import Path
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
-from flowyml_aws.artifacts.codecs.arrays import NumpyCodec
+from flowyml_aws.artifacts.codecs.arrays import NumpyCodec, NumpyScalarCodec
+from flowyml_aws.artifacts.codecs.arrow import ArrowCodec
 from flowyml_aws.artifacts.codecs.codec import AnyCodec
 from flowyml_aws.artifacts.codecs.files import DirectoryCodec, PathCodec
+from flowyml_aws.artifacts.codecs.models import SklearnCodec, XgboostCodec
+from flowyml_aws.artifacts.codecs.pandas_frames import PandasCodec
 from flowyml_aws.artifacts.codecs.pickles import PickleCodec
 from flowyml_aws.artifacts.codecs.plain import BytesCodec, JsonCodec, TextCodec
+from flowyml_aws.artifacts.codecs.polars_frames import PolarsCodec
+from flowyml_aws.artifacts.codecs.tensors import TorchCodec
 from flowyml_aws.artifacts.errors import UnstorableValueError
 from flowyml_aws.core.errors import MissingExtraError, SettingsError
 
@@ -28,8 +33,15 @@ _BUILT_IN: tuple[AnyCodec, ...] = (
     TextCodec(),
     JsonCodec(),
     NumpyCodec(),
+    NumpyScalarCodec(),
     PathCodec(),
     DirectoryCodec(),
+    ArrowCodec(),
+    PandasCodec(),
+    PolarsCodec(),
+    TorchCodec(),
+    XgboostCodec(),
+    SklearnCodec(),
     PickleCodec(),
 )
 _BY_ID = {f"{codec.name}/{codec.version}": codec for codec in _BUILT_IN}

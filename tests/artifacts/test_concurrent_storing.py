@@ -1,0 +1,188 @@
+"""Who stores a value may be killed, and need not be alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from flowyml_aws.artifacts.codecs.plain import BytesCodec
+from flowyml_aws.artifacts.content import Content
+from flowyml_aws.artifacts.layout import artifact_key
+from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.artifacts.values import EncodedValue, encode_value, load_value, save_value
+from flowyml_aws.aws.s3 import S3ArtifactStore
+from flowyml_aws.core.errors import ArtifactNotFoundError
+from flowyml_aws.local.directory import DirectoryArtifactStore
+from tests.support import storing
+from tests.support.storing import BEFORE_THE_END, BETWEEN_PARTS, VALUE
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+class Storing:
+    """A process that stores `VALUE` and has stopped on its way."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", storing.__name__, *arguments],
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait_until_stopped(self) -> Storing:
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "stopped\n"
+        return self
+
+    def kill(self) -> None:
+        """With SIGKILL."""
+        self._process.kill()
+        self._process.communicate()
+
+    def go_on(self) -> ArtifactRef:
+        """What it stored."""
+        printed, _ = self._process.communicate("\n", timeout=60)
+        assert self._process.returncode == 0
+        return ArtifactRef.model_validate_json(printed)
+
+
+@pytest.fixture
+def start(
+    store: ArtifactStore, request: pytest.FixtureRequest
+) -> Iterator[Callable[[str], Storing]]:
+    """Starts a process that stops at a place."""
+    endpoint = [request.getfixturevalue("moto_url")] if isinstance(store, S3ArtifactStore) else []
+    started: list[Storing] = []
+
+    def start(where: str) -> Storing:
+        started.append(Storing(store.uri, where, *endpoint))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.kill()
+
+
+def the_ref(store: ArtifactStore) -> ArtifactRef:
+    """The ref of `VALUE`, whether or not it is stored."""
+    sha256 = encode_value("weights", VALUE).sha256
+    uri = f"{store.uri}/{artifact_key(sha256)}"
+    return ArtifactRef(uri=uri, sha256=sha256, size_bytes=len(VALUE), codec="bytes/1")
+
+
+def uploads(store: ArtifactStore, request: pytest.FixtureRequest) -> int:
+    """Uploads that somebody began and nobody ended."""
+    if isinstance(store, DirectoryArtifactStore):
+        return len(list((store.path("a").parent / ".incoming").iterdir()))
+    s3: S3Client = request.getfixturevalue("s3")
+    found = s3.list_multipart_uploads(Bucket=request.getfixturevalue("bucket"))
+    return len(found.get("Uploads", []))
+
+
+@pytest.mark.parametrize("where", [BETWEEN_PARTS, BEFORE_THE_END])
+def test_a_process_that_is_killed_while_it_stores_leaves_nothing_that_is_taken_for_a_value(
+    store: ArtifactStore,
+    start: Callable[[str], Storing],
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    where: str,
+) -> None:
+    start(where).wait_until_stopped().kill()
+    assert uploads(store, request) == 1
+    with pytest.raises(ArtifactNotFoundError, match="'weights'"):
+        load_value(store, the_ref(store), "weights", tmp_path)
+    with pytest.raises(ArtifactNotFoundError):
+        store.get(artifact_key(the_ref(store).sha256))
+
+    ref = save_value(store, "weights", VALUE)
+    assert ref == the_ref(store)
+    assert load_value(store, ref, "weights", tmp_path) == VALUE
+
+
+class Failing(Content):
+    """A content whose second part fails when it is stored."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(VALUE)
+        self._error: BaseException | None = None
+        _ = self.part_digests  # which asks for the parts, too
+        self._error = error
+
+    def part(self, index: int) -> memoryview:
+        if index == 1 and self._error:
+            raise self._error
+        return super().part(index)
+
+
+@pytest.mark.parametrize("error", [OSError("unplugged"), KeyboardInterrupt()], ids=repr)
+def test_storing_that_fails_on_its_way_leaves_nothing_at_all(
+    store: ArtifactStore, request: pytest.FixtureRequest, tmp_path: Path, error: BaseException
+) -> None:
+    failing = EncodedValue("weights", BytesCodec(), Failing(error))
+    with pytest.raises(type(error)):
+        failing.save(store)
+    assert uploads(store, request) == 0
+    with pytest.raises(ArtifactNotFoundError, match="'weights'"):
+        load_value(store, the_ref(store), "weights", tmp_path)
+
+    ref = save_value(store, "weights", VALUE)
+    assert load_value(store, ref, "weights", tmp_path) == VALUE
+
+
+@pytest.mark.parametrize("where", [BETWEEN_PARTS, BEFORE_THE_END])
+def test_two_processes_store_the_same_value_at_once(
+    store: ArtifactStore,
+    start: Callable[[str], Storing],
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    where: str,
+) -> None:
+    both = [start(where), start(where)]
+    for each in both:
+        each.wait_until_stopped()
+    assert uploads(store, request) == 2
+    for each in both:
+        assert each.go_on() == the_ref(store)
+        assert load_value(store, the_ref(store), "weights", tmp_path) == VALUE
+    assert uploads(store, request) == 0
+
+
+def test_a_value_is_stored_while_another_process_that_stores_it_is_killed(
+    store: ArtifactStore, start: Callable[[str], Storing], tmp_path: Path
+) -> None:
+    other = start(BETWEEN_PARTS).wait_until_stopped()
+    ref = save_value(store, "weights", VALUE)
+    other.kill()
+    assert load_value(store, ref, "weights", tmp_path) == VALUE
+
+
+@pytest.mark.parametrize(
+    "value", [{"accuracy": 0.5}, VALUE, ("pickled", 1)], ids=["json", "several parts", "pickle"]
+)
+def test_threads_store_the_same_value_at_once(
+    store: ArtifactStore, tmp_path: Path, value: Any
+) -> None:
+    together = threading.Barrier(4)
+
+    def save(_: int) -> ArtifactRef:
+        together.wait()
+        return save_value(store, "weights", value)
+
+    with ThreadPoolExecutor(4) as pool:
+        refs = set(pool.map(save, range(4)))
+    (ref,) = refs
+    assert load_value(store, ref, "weights", tmp_path) == value

@@ -1,0 +1,314 @@
+from __future__ import annotations
+
+import datetime
+import functools
+import io
+import subprocess
+import sys
+import zoneinfo
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+import pandas
+import pyarrow
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from flowyml_aws.artifacts.codecs.pandas_frames import PandasCodec
+from tests.artifacts.roundtrip import chosen, identical, stored, through
+
+CODEC = PandasCodec()
+
+same_frame = functools.partial(
+    pandas.testing.assert_frame_equal,
+    check_exact=True,
+    check_index_type="exact",
+    check_column_type="exact",
+)
+
+
+def assert_same(one: Any, other: Any) -> None:
+    """Equal in values, types, labels and kinds of missing values."""
+    assert type(one) is type(other)
+    assert identical(one.attrs, other.attrs)
+    if isinstance(one, pandas.Series):
+        assert identical(one.name, other.name)
+        one, other = one.to_frame(), other.to_frame()
+    same_frame(one, other)
+    assert list(one.dtypes) == list(other.dtypes)
+    assert one.index.dtype == other.index.dtype
+    for at in range(one.shape[1]):
+        if one.dtypes.iloc[at].kind == "O":
+            left, right = list(one.iloc[:, at]), list(other.iloc[:, at])
+            assert list(map(type, left)) == list(map(type, right))
+
+
+NUMBERS = ["?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8"]
+DATES = ["M8[s]", "M8[ms]", "M8[us]", "M8[ns]", "m8[s]", "m8[us]", "m8[ns]"]
+texts = st.text(st.characters(codec="utf-8"), max_size=5)
+
+
+def arrays(size: int) -> st.SearchStrategy[Any]:
+    """Arrays of pandas of every kind that is stored as a table, also as an index."""
+
+    def lists(elements: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
+        return st.lists(elements, min_size=size, max_size=size)
+
+    small = st.integers(-(2**40), 2**40)
+    moments = small.map(lambda second: datetime.datetime(1970, 1, 1) + _seconds(second % 2**31))
+    zones = st.sampled_from(
+        ["UTC", "Europe/Berlin", "America/St_Johns", datetime.timezone(_seconds(-12_600))]
+    )
+    return st.one_of(
+        st.sampled_from(NUMBERS).flatmap(lambda kind: hnp.arrays(kind, size)),
+        st.sampled_from(DATES).flatmap(
+            lambda kind: lists(small | st.just(-(2**63))).map(
+                lambda values: numpy.array(values, "i8").view(kind)
+            )
+        ),
+        lists(texts | st.none()).map(lambda values: numpy.array([*values, 0], object)[:-1]),
+        lists(texts | st.just(numpy.nan)).map(lambda v: numpy.array([*v, 0], object)[:-1]),
+        st.builds(
+            lambda values, kind: pandas.array(values, dtype=kind),
+            lists(texts | st.none()),
+            st.sampled_from(["str", "string", pandas.StringDtype("python")]),
+        ),
+        lists(st.integers(0, 100) | st.none()).map(lambda v: pandas.array(v, dtype="UInt8")),
+        lists(st.booleans() | st.none()).map(lambda v: pandas.array(v, dtype="boolean")),
+        lists(st.integers(0, 100) | st.none()).map(
+            lambda values: pandas.array(values, dtype=pandas.ArrowDtype(pyarrow.int64()))
+        ),
+        st.builds(
+            lambda values, zone: pandas.DatetimeIndex(values).tz_localize("UTC").tz_convert(zone),
+            lists(moments | st.just(pandas.NaT)),
+            zones,
+        ).map(lambda index: index.array),
+        lists(small).map(lambda v: pandas.PeriodIndex.from_ordinals(v, freq="D").array),
+        st.builds(
+            lambda names, codes, ordered: pandas.Categorical.from_codes(
+                [code % (len(names) + 1) - 1 for code in codes], names, ordered=ordered
+            ),
+            st.lists(texts, unique=True, max_size=4).map(lambda v: pandas.Index(v, dtype="str"))
+            | st.lists(small, unique=True, max_size=4).map(lambda v: pandas.Index(v, dtype="i8")),
+            lists(st.integers(0, 4)),
+            st.booleans(),
+        ),
+    )
+
+
+def _seconds(count: int) -> datetime.timedelta:
+    return datetime.timedelta(seconds=count)
+
+
+names = st.none() | texts | st.integers(-5, 5)
+
+
+@st.composite
+def indexes(draw: st.DrawFn, size: int) -> pandas.Index:
+    kind = draw(st.sampled_from(["range", "flat", "levels"]))
+    if kind == "range":
+        return pandas.RangeIndex(3, 3 + 2 * size, 2, name=draw(names))
+    if kind == "flat":
+        array = draw(arrays(size))
+        return pandas.Index(array, dtype=array.dtype, name=draw(names))
+    levels = [draw(arrays(size)), draw(arrays(size))]
+    return pandas.MultiIndex.from_arrays(levels, names=[draw(names), draw(names)])
+
+
+@st.composite
+def frames(draw: st.DrawFn) -> pandas.DataFrame:
+    rows, columns = draw(st.integers(0, 4)), draw(st.integers(0, 3))
+    index = draw(indexes(rows))
+    frame = pandas.concat(
+        [
+            pandas.DataFrame(index=index),
+            *(
+                pandas.Series(array, index, array.dtype).to_frame()
+                for array in (draw(arrays(rows)) for _ in range(columns))
+            ),
+        ],
+        axis=1,
+    )
+    frame.index = index
+    frame.columns = draw(indexes(columns))
+    return frame
+
+
+@settings(max_examples=60, deadline=None)
+@given(frames())
+def test_every_table_comes_back(frame: pandas.DataFrame) -> None:
+    assert chosen(frame) == "pandas"
+    assert_same(through(CODEC, frame), frame)
+
+
+FRAME = pandas.DataFrame(
+    {"number": [1, 2, 3, 4], "text": list("abca"), "float": [0.5, numpy.nan, -0.0, 2.0]}
+)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        FRAME["text"],
+        FRAME["float"].rename(None),
+        FRAME["number"].rename(7)[:0],
+        pandas.DataFrame(),
+        pandas.DataFrame(index=range(5)),
+        pandas.DataFrame(columns=["a", "b"]),
+        pandas.DataFrame([[1, 2]], columns=["same", "same"]),
+        FRAME[::2],
+        FRAME[["number", "float"]].T,
+        FRAME.describe(),
+        FRAME.groupby("text").agg(["mean", "size"]),
+        FRAME.pivot_table(index="number", columns="text", values="float"),
+        FRAME.assign(bin=pandas.cut(FRAME["number"], 2)),
+        FRAME.groupby([pandas.cut(FRAME["number"], 2), "text"], observed=False).size(),
+        FRAME.set_index(pandas.date_range("2026-03-28", periods=4, tz="Europe/Berlin")),
+        FRAME.set_index(pandas.date_range("2026-01-01", periods=4, freq="MS")),
+        FRAME.set_index(pandas.timedelta_range("1h", periods=4)),
+        FRAME.set_index(pandas.interval_range(0, 4)),
+        pandas.DataFrame(numpy.arange(6).reshape(3, 2), copy=False),
+        pandas.DataFrame({"half": numpy.array([0.5, 1], "f2")}),
+    ],
+    ids=lambda value: f"{type(value).__name__} {value.shape}",
+)
+def test_what_analyses_make_comes_back(value: Any) -> None:
+    assert chosen(value) == "pandas"
+    assert_same(through(CODEC, value), value)
+
+
+def test_the_frequency_of_an_index_comes_back() -> None:
+    frame = FRAME.set_index(pandas.date_range("2026-01-01", periods=4, freq="MS"))
+    assert through(CODEC, frame).index.freq == frame.index.freq
+
+
+def test_attributes_of_a_frame_come_back() -> None:
+    frame = FRAME.copy()
+    frame.attrs["source"] = {"url": "s3://data", "rows": [1, 2]}
+    assert through(CODEC, frame).attrs == frame.attrs
+
+
+def test_a_zone_comes_back_as_its_kind() -> None:
+    pytz = pytest.importorskip("pytz", reason="older pandas needs it, newer does not")
+    moments = pandas.DatetimeIndex(["2026-07-01"])
+    for zone in (pytz.timezone("Europe/Berlin"), zoneinfo.ZoneInfo("Europe/Berlin")):
+        series = pandas.Series(moments.tz_localize(zone))
+        loaded = through(CODEC, series)
+        assert loaded.dtype == series.dtype
+        assert type(loaded.dt.tz).__module__ == type(series.dt.tz).__module__
+
+
+class Odd:
+    pass
+
+
+class Subframe(pandas.DataFrame):  # type: ignore[misc]  # pandas ships no types
+    pass
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pandas.DataFrame({"a": [Odd()]}),
+        FRAME.T,
+        pandas.DataFrame({"a": pandas.Series(["x", None, numpy.nan], dtype=object)}),
+        pandas.DataFrame({"a": pandas.Series(["x", pandas.NA], dtype=object)}),
+        pandas.DataFrame({"a": pandas.Series(["x", 1.5], dtype=object)}),
+        pandas.DataFrame({"a": pandas.Series(["\ud800"], dtype=object)}),
+        pandas.DataFrame({"a": pandas.Series([numpy.str_("x")], dtype=object)}),
+        pandas.DataFrame({"a": [1 + 2j]}),
+        pandas.DataFrame({"a": pandas.arrays.SparseArray([0, 0, 1])}),
+        pandas.DataFrame({("tuple",): [1]}, index=pandas.Index([0], name=("a", "b"))),
+        pandas.DataFrame([[1]], columns=pandas.Index([Odd()])),
+        pandas.DataFrame([1], index=[Odd()]),
+        pandas.DataFrame({"a": [1]}).set_flags(allows_duplicate_labels=False),
+        pandas.Series([1], name=("a", 1)),
+        pandas.Series(pandas.Categorical([Odd()])),
+        Subframe({"a": [1]}),
+    ],
+    ids=lambda frame: f"{type(frame).__name__} {frame.shape}",
+)
+def test_what_arrow_would_change_is_pickled(frame: Any) -> None:
+    assert chosen(frame) == "pickle"
+
+
+def test_attributes_that_json_would_change_are_pickled() -> None:
+    frame = FRAME.copy()
+    frame.attrs["shape"] = (1, 2)
+    assert chosen(frame) == "pickle"
+
+
+def test_numbers_are_not_copied_to_be_stored() -> None:
+    frame = pandas.DataFrame({"a": numpy.arange(10_000.0), "b": numpy.arange(10_000)})
+    pieces: list[Any] = CODEC.encode(frame)._pieces
+    pieces = [piece for piece in pieces if piece.nbytes > 10_000]
+    assert len(pieces) == 2
+    for piece, column in zip(pieces, frame, strict=True):
+        assert numpy.shares_memory(numpy.frombuffer(piece, numpy.uint8), frame[column].to_numpy())
+
+
+def test_loaded_numbers_are_writable_and_lie_in_the_loaded_memory() -> None:
+    data = stored(CODEC, pandas.DataFrame({"a": numpy.arange(100.0), "b": range(100)}))
+    memory = numpy.frombuffer(data, numpy.uint8)
+    loaded = CODEC.decode(data)
+    assert all(numpy.shares_memory(loaded[name].to_numpy(), memory) for name in loaded)
+    loaded.loc[3, "a"] = 42
+    assert loaded["a"].tolist()[2:5] == [2, 42, 4]
+
+
+def test_texts_in_chunks_do_not_cut_the_other_columns() -> None:
+    chunks = pyarrow.chunked_array([["a"], ["b", "c"]])
+    frame = pandas.DataFrame({"number": [1, 2, 3], "text": chunks.to_pandas(types_mapper=_arrow)})
+    assert_same(through(CODEC, frame), frame)
+    assert pyarrow.ipc.open_stream(stored(CODEC, frame)).read_all()["number"].num_chunks == 1
+
+
+def _arrow(kind: Any) -> Any:
+    return pandas.ArrowDtype(kind)
+
+
+def test_other_programs_read_the_values() -> None:
+    frame = pandas.DataFrame(
+        {"when": pandas.to_datetime(["2026-01-01", None]).tz_localize("UTC"), "kind": ["a", "b"]}
+    ).astype({"kind": "category"})
+    data = b"".join(CODEC.encode(frame).parts())
+    read = pyarrow.ipc.open_stream(io.BytesIO(data)).read_all()
+    assert read.to_pydict() == {
+        "when": [pandas.Timestamp("2026-01-01", tz="UTC"), None],
+        "kind": ["a", "b"],
+    }
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-4],
+        lambda data: data.replace(b"pandas.DataFrame", b"pandas.DateFrame"),
+        lambda data: data.replace(b'"range": [0, 4, 1]', b'"range": [0, 5, 1]'),
+        lambda data: data.replace(b'"is": "range"', b'"is": "wrong"'),
+        lambda data: data.replace(b'"dtype": "<f8"', b'"dtype": "<f9"'),
+        lambda data: data.replace(b'"columns": [{', b'"columns": [1,{'),
+        lambda data: b"",
+    ],
+)
+def test_bytes_that_are_no_such_table_are_an_error(damage: Callable[[bytes], bytes]) -> None:
+    data = b"".join(CODEC.encode(FRAME).parts())
+    assert damage(data) != data
+    with pytest.raises((ValueError, OSError, KeyError, TypeError)):
+        CODEC.decode(memoryview(bytearray(damage(data))))
+
+
+def test_without_pyarrow_a_table_is_pickled() -> None:
+    program = (
+        "import sys; sys.modules['pyarrow'] = None\n"
+        "import pandas\n"
+        "from flowyml_aws.artifacts.codecs.selection import choose_codec\n"
+        "print(choose_codec(pandas.DataFrame({'a': [1]})).name)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout == "pickle\n", done.stderr
