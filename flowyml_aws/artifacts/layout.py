@@ -9,6 +9,9 @@ import hashlib
 from dataclasses import dataclass
 
 __all__ = [
+    "CACHE",
+    "CONTENTS",
+    "HISTORY",
     "RUNS",
     "RunLayout",
     "artifact_key",
@@ -20,6 +23,10 @@ __all__ = [
 ]
 
 RUNS = "runs/"
+CACHE = "cache/"
+HISTORY = "history/"
+CONTENTS = ("artifacts/", "payloads/", "code/")
+"""Below them lie contents by their digest, which runs and cache entries refer to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +104,13 @@ def artifact_key(sha256: str) -> str:
 
 def cache_entry_key(key: str) -> str:
     """What a step with this cache key made."""
-    return f"cache/{key}.json"
+    return f"{CACHE}{key}.json"
 
 
 def history_prefix(pipeline: str) -> str:
     """Below it, what earlier runs of a pipeline took."""
     # Any name gives a key of its own, whatever it is made of.
-    return f"history/{hashlib.sha256(pipeline.encode()).hexdigest()[:16]}/"
+    return f"{HISTORY}{hashlib.sha256(pipeline.encode()).hexdigest()[:16]}/"
 
 
 def history_key(pipeline: str, run_id: str) -> str:

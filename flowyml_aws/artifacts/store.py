@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from flowyml_aws.artifacts.content import Content
 
-__all__ = ["ArtifactStore"]
+__all__ = ["FRESH_S", "ArtifactStore", "ObjectEntry"]
+
+FRESH_S = 24 * 3600
+"""Seconds for which a content counts as just written. `upload` makes an older one fresh again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectEntry:
+    """An object as a listing tells it; `modified_at` in seconds since the epoch."""
+
+    key: str
+    size_bytes: int
+    modified_at: float
 
 
 class ArtifactStore(Protocol):
@@ -33,7 +47,10 @@ class ArtifactStore(Protocol):
         """Names directly below a prefix (`""` or ending in `/`), sorted."""
 
     def upload(self, key: str, content: Content) -> None:
-        """Stream a content, unless the very same already lies there."""
+        """Stream a content, unless the very same already lies there.
+
+        Who collects garbage must see that it is used: what is not fresh any more is made so.
+        """
 
     def read_into(self, key: str, offset: int, buffer: memoryview) -> None:
         """Fill a buffer with the object's bytes from an offset.
@@ -41,3 +58,16 @@ class ArtifactStore(Protocol):
         Raises:
             DamagedArtifactError: The object ends before the buffer is full.
         """
+
+    def walk(self, prefix: str) -> Iterator[ObjectEntry]:
+        """Every object below a prefix (`""` or ending in `/`), in any order."""
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove objects; one that is not there is no error.
+
+        Raises:
+            AwsRefusedError: Some could not be removed; the others are gone.
+        """
+
+    def clear_unfinished(self, before: float) -> int:
+        """Remove what writers left that died before that time; how many they were."""

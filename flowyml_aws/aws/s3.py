@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, cast
 
@@ -22,8 +22,14 @@ from flowyml_aws.artifacts.content import PART_BYTES, Content
 from flowyml_aws.artifacts.errors import UnstorableValueError
 from flowyml_aws.artifacts.keys import check_key, check_prefix
 from flowyml_aws.artifacts.parallel import for_each_part
+from flowyml_aws.artifacts.store import FRESH_S, ObjectEntry
 from flowyml_aws.aws.errors import error_code, refused
-from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError, SettingsError
+from flowyml_aws.core.errors import (
+    ArtifactNotFoundError,
+    AwsRefusedError,
+    DamagedArtifactError,
+    SettingsError,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["S3ArtifactStore"]
 
 _MAX_PARTS = 10_000  # Amazon S3 User Guide, "Multipart upload limits"
+_MAX_DELETED = 1000  # Amazon S3 API Reference, DeleteObjects
 _ATTEMPTS = 5
 _STEP_BYTES = 1 << 20
 _INTERRUPTED = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
@@ -178,6 +185,57 @@ class S3ArtifactStore:
             else:
                 self._client.head_object(Bucket=self._bucket, Key=path)
 
+    def walk(self, prefix: str) -> Iterator[ObjectEntry]:
+        """Every object below a prefix (`""` or ending in `/`), in the order of their keys."""
+        check_prefix(prefix)
+        with self._told("list", prefix):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=self._prefix + prefix
+            )
+            for page in pages:
+                for found in page.get("Contents", ()):
+                    key = found["Key"][len(self._prefix) :]
+                    if key and not key.endswith("/"):  # what the console makes as a folder
+                        yield ObjectEntry(key, found["Size"], found["LastModified"].timestamp())
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove objects; one that is not there is no error.
+
+        Raises:
+            AwsRefusedError: Some could not be removed; the others are gone.
+        """
+        refusals: list[str] = []
+        for start in range(0, len(keys), _MAX_DELETED):
+            some = keys[start : start + _MAX_DELETED]
+            with self._told("remove", some[0]):
+                answer = self._client.delete_objects(
+                    Bucket=self._bucket,
+                    Delete={"Objects": [{"Key": self._path(key)} for key in some], "Quiet": True},
+                )
+            refusals += [f"{e.get('Key')}: {e.get('Message')}" for e in answer.get("Errors", ())]
+        if refusals:
+            raise AwsRefusedError(
+                what=f"{len(refusals)} of {len(keys)} objects were not removed from {self.uri}",
+                why=refusals[0],
+                fix="ask for s3:DeleteObject on them, then do it again",
+            )
+
+    def clear_unfinished(self, before: float) -> int:
+        """Abort uploads that were begun before that time; how many they were."""
+        count = 0
+        with self._told("list unfinished uploads in", ""):
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self._bucket, Prefix=self._prefix
+            )
+            for page in pages:
+                for found in page.get("Uploads", ()):
+                    if found["Initiated"].timestamp() < before:
+                        self._client.abort_multipart_upload(
+                            Bucket=self._bucket, Key=found["Key"], UploadId=found["UploadId"]
+                        )
+                        count += 1
+        return count
+
     def _path(self, key: str) -> str:
         check_key(key)
         return self._prefix + key
@@ -196,7 +254,9 @@ class S3ArtifactStore:
         # Of several parts, S3 adds their number behind a dash; moto does not.
         checksum = found.get("ChecksumSHA256", "").partition("-")[0]
         same = checksum == _base64(bytes.fromhex(content.sha256))
-        return same and found["ContentLength"] == content.size_bytes
+        # S3 dates an object anew only where it is sent again.
+        is_fresh = time.time() - found["LastModified"].timestamp() < FRESH_S
+        return same and found["ContentLength"] == content.size_bytes and is_fresh
 
     def _upload_parts(self, path: str, content: Content) -> None:
         upload = self._client.create_multipart_upload(

@@ -5,19 +5,21 @@ from __future__ import annotations
 import errno
 import os
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote
 
 from flowyml_aws.artifacts.content import Content
 from flowyml_aws.artifacts.errors import UnstorableValueError
 from flowyml_aws.artifacts.keys import check_key, check_prefix
+from flowyml_aws.artifacts.store import ObjectEntry
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError, SettingsError
 
 __all__ = ["DirectoryArtifactStore"]
 
 _INCOMING = ".incoming"  # no key starts with a dot
+_ATTEMPTS = 50  # each is a race lost to `delete`, which ends
 
 
 class DirectoryArtifactStore:
@@ -64,16 +66,16 @@ class DirectoryArtifactStore:
 
     def put(self, key: str, data: bytes) -> None:
         """Write a document, over what lies there."""
-        target = self._target(key)
+        self._target(key)
         with self._written_aside([data]) as path:
-            path.replace(target)
+            self._publish(path, key, os.replace)
 
     def create(self, key: str, data: bytes) -> bool:
         """Write a document only where nothing lies; False if something does."""
-        target = self._target(key)
+        self._target(key)
         with self._written_aside([data]) as path:
             try:
-                os.link(path, target)
+                self._publish(path, key, os.link)
             except FileExistsError:
                 return False
             except OSError as error:
@@ -99,9 +101,11 @@ class DirectoryArtifactStore:
         """Stream a content, unless the very same already lies there."""
         target = self._target(key)
         if _lies_at(target, content):
-            return
+            with suppress(FileNotFoundError):
+                os.utime(target)
+                return
         with self._written_aside(content.parts()) as path:
-            path.replace(target)
+            self._publish(path, key, os.replace)
 
     def read_into(self, key: str, offset: int, buffer: memoryview) -> None:
         """Fill a buffer with the object's bytes from an offset.
@@ -122,6 +126,41 @@ class DirectoryArtifactStore:
                     )
                 filled += count
 
+    def walk(self, prefix: str) -> Iterator[ObjectEntry]:
+        """Every object below a prefix (`""` or ending in `/`), in any order."""
+        check_prefix(prefix)
+        for folder, names, files in os.walk(self._root / prefix):
+            names[:] = [name for name in names if not name.startswith(".")]
+            for name in files:
+                path = Path(folder, name)
+                # What is gone by now is not there.
+                with suppress(FileNotFoundError):
+                    found = path.stat()
+                    if not name.startswith("."):
+                        key = path.relative_to(self._root).as_posix()
+                        yield ObjectEntry(key, found.st_size, found.st_mtime)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Remove objects, and folders that are empty then; one that is not there is no error."""
+        for key in keys:
+            path = self.path(key)
+            with suppress(OSError):  # the folder is not empty
+                path.unlink(missing_ok=True)
+                for folder in path.parents:
+                    if folder == self._root:
+                        break
+                    folder.rmdir()
+
+    def clear_unfinished(self, before: float) -> int:
+        """Remove files that writers left that died before that time; how many they were."""
+        count = 0
+        for path in (self._root / _INCOMING).glob("*"):
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < before:
+                    path.unlink()
+                    count += 1
+        return count
+
     @contextmanager
     def _reading(self, key: str) -> Iterator[Path]:
         path = self.path(key)
@@ -138,7 +177,7 @@ class DirectoryArtifactStore:
         path = self.path(key)
         try:
             self._make_root()
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(path.parent)
         except (FileExistsError, NotADirectoryError, PermissionError) as error:
             raise SettingsError(
                 what=f"Can't write to the store {self._root}",
@@ -146,6 +185,13 @@ class DirectoryArtifactStore:
                 fix="give a directory that can be written, or a path where one can be made",
             ) from error
         return path
+
+    def _publish(self, path: Path, key: str, move: Callable[[Path, Path], None]) -> None:
+        """Give a written file its name, though `delete` may just have removed the empty folder."""
+        for _ in range(_ATTEMPTS - 1):
+            with suppress(FileNotFoundError):
+                return move(path, self._target(key))
+        return move(path, self._target(key))
 
     def _make_root(self) -> None:
         incoming = self._root / _INCOMING
@@ -172,6 +218,19 @@ class DirectoryArtifactStore:
             yield path
         finally:
             path.unlink(missing_ok=True)
+
+
+def _make_folder(path: Path) -> None:
+    """Make a folder, though `delete` may remove it while it is being made."""
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return path.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError:
+            continue
+        except FileExistsError as error:  # it was there, and is gone now; or it is no folder
+            if Path(error.filename).is_file():
+                raise
+    return path.mkdir(parents=True, exist_ok=True)
 
 
 def _lies_at(path: Path, content: Content) -> bool:

@@ -13,7 +13,10 @@ from flowyml_aws.planning.history import RunTimes, StepTime
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.status import RunStatus
 
-__all__ = ["read_times", "record_times"]
+__all__ = ["MOST_TIMES", "read_times", "record_times"]
+
+MOST_TIMES = 10
+"""Earlier runs that a plan rests on."""
 
 
 def record_times(store: ArtifactStore, status: RunStatus) -> None:
@@ -40,7 +43,7 @@ def record_times(store: ArtifactStore, status: RunStatus) -> None:
     store.put(history_key(status.pipeline, status.run_id), times.to_json())
 
 
-def read_times(store: ArtifactStore, pipeline: str, most: int = 10) -> Sequence[RunTimes]:
+def read_times(store: ArtifactStore, pipeline: str, most: int = MOST_TIMES) -> Sequence[RunTimes]:
     """What the latest runs of a pipeline took, the newest first.
 
     What can't be read (damaged, or of another version) is left out: a plan needs none of it.

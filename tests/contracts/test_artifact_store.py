@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +19,7 @@ from urllib3.exceptions import ProtocolError
 
 from flowyml_aws.artifacts.content import PART_BYTES, Content
 from flowyml_aws.artifacts.errors import InvalidKeyError, UnstorableValueError
-from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.artifacts.store import FRESH_S, ArtifactStore
 from flowyml_aws.aws.s3 import S3ArtifactStore
 from flowyml_aws.core.errors import (
     ArtifactNotFoundError,
@@ -27,6 +28,7 @@ from flowyml_aws.core.errors import (
     SettingsError,
 )
 from flowyml_aws.local.directory import DirectoryArtifactStore
+from tests.support.stores import date_back
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -106,6 +108,51 @@ def test_a_prefix_without_objects_has_no_children(store: ArtifactStore) -> None:
     store.put("runs/a", b"")
     assert store.children("runs/missing/") == []
     assert store.children("runs/a/") == []
+
+
+def test_a_walk_tells_every_object_below_a_prefix_with_its_size_and_age(
+    store: ArtifactStore,
+) -> None:
+    before = time.time() - 2  # S3 tells whole seconds
+    for key in ("runs/b/plan.json", "runs/a/jobs/x/spec.json", "runs-else/z"):
+        store.put(key, b"123")
+    found = {entry.key: entry for entry in store.walk("runs/")}
+    assert found.keys() == {"runs/b/plan.json", "runs/a/jobs/x/spec.json"}
+    assert {entry.size_bytes for entry in found.values()} == {3}
+    assert all(before <= entry.modified_at <= time.time() + 1 for entry in found.values())
+    assert len(list(store.walk(""))) == 3
+    assert list(store.walk("nothing/")) == []
+
+
+def test_deleted_objects_are_gone_and_others_stay(store: ArtifactStore) -> None:
+    keys = ["runs/a/run.json", "runs/a/jobs/x/spec.json", "runs/b/run.json"]
+    for key in keys:
+        store.put(key, b"")
+    store.delete([*keys[:2], "runs/never/run.json"])
+    store.delete([])
+    assert [entry.key for entry in store.walk("")] == keys[2:]
+    assert store.children("runs/") == ["b"]
+
+
+def test_more_objects_than_one_call_takes_are_deleted(store: ArtifactStore) -> None:
+    keys = [f"cache/{number}.json" for number in range(1001)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: store.put(key, b""), keys))
+    store.delete(keys)
+    assert list(store.walk("")) == []
+
+
+def test_what_lies_there_for_long_is_fresh_again_once_it_is_stored_again(
+    store: ArtifactStore,
+) -> None:
+    content = Content(BIG[:10])
+    store.upload("artifacts/aa/aa", content)
+    date_back(store, "artifacts/aa/aa", 2 * FRESH_S)
+    (old,) = store.walk("")
+    assert old.modified_at < time.time() - FRESH_S
+    store.upload("artifacts/aa/aa", content)
+    (entry,) = store.walk("")
+    assert entry.modified_at > time.time() - 60
 
 
 @pytest.mark.parametrize("size", [0, 1, PART_BYTES, len(BIG)])
@@ -208,6 +255,30 @@ class TestDirectoryArtifactStore:
         store = DirectoryArtifactStore(tmp_path / "mein ordner")
         store.put("a", b"1")
         assert DirectoryArtifactStore.from_uri(store.uri).get("a") == b"1"
+
+    def test_files_that_dead_writers_left_are_cleared(self, tmp_path: Path) -> None:
+        store = DirectoryArtifactStore(tmp_path)
+        store.put("a", b"1")
+        for name, age in (("left", 100.0), ("being-written", 0.0)):
+            path = tmp_path / ".incoming" / name
+            path.write_bytes(b"")
+            os.utime(path, (time.time() - age, time.time() - age))
+        assert store.clear_unfinished(time.time() - 50) == 1
+        assert [path.name for path in (tmp_path / ".incoming").iterdir()] == ["being-written"]
+        assert [entry.key for entry in store.walk("")] == ["a"]
+
+    def test_a_writer_and_who_removes_its_neighbours_do_not_disturb_each_other(
+        self, tmp_path: Path
+    ) -> None:
+        store = DirectoryArtifactStore(tmp_path)
+
+        def write(number: int) -> None:
+            store.put(f"runs/r/jobs/{number}.json", b"")
+            store.delete([f"runs/r/jobs/{number}.json"])
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(write, range(400)))
+        assert list(store.walk("")) == []
 
     def test_a_new_store_is_ignored_by_git(self, tmp_path: Path) -> None:
         DirectoryArtifactStore(tmp_path / "new" / "store").put("a", b"")
@@ -485,3 +556,25 @@ class TestS3ArtifactStore:
         found = s3.head_object(Bucket=bucket, Key="p/a", ChecksumMode="ENABLED")
         checksum = found["ChecksumSHA256"].partition("-")[0]
         assert base64.b64decode(checksum).hex() == content.sha256
+
+    def test_uploads_that_nobody_finished_are_cleared(
+        self, store: S3ArtifactStore, s3: S3Client, bucket: str
+    ) -> None:
+        for key in ("p/a", "p/b", "elsewhere/c"):
+            s3.create_multipart_upload(Bucket=bucket, Key=key)
+        assert store.clear_unfinished(0.0) == 0
+        assert store.clear_unfinished(time.time()) == 2
+        (left,) = s3.list_multipart_uploads(Bucket=bucket)["Uploads"]
+        assert left["Key"] == "elsewhere/c"
+
+    def test_objects_that_may_not_be_deleted_are_an_error_that_names_one(
+        self, store: S3ArtifactStore, s3: S3Client
+    ) -> None:
+        body = (
+            b"<DeleteResult><Error><Key>p/a</Key><Code>AccessDenied</Code>"
+            b"<Message>Access Denied</Message></Error></DeleteResult>"
+        )
+        Answer(s3, "DeleteObjects", [answer(200, body, len(body))])
+        with pytest.raises(AwsRefusedError, match="1 of 2 objects") as caught:
+            store.delete(["a", "b"])
+        assert "p/a: Access Denied" in caught.value.why

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import time
 import uuid
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.aws.s3 import S3ArtifactStore
@@ -17,7 +22,7 @@ from tests.support.moto_server import running_moto_server, s3_client
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-__all__ = ["bucket", "moto_url", "s3", "store"]
+__all__ = ["bucket", "date_back", "moto_url", "s3", "store"]
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +52,14 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
         return DirectoryArtifactStore(tmp_path / "store")
     client = request.getfixturevalue("s3")
     return S3ArtifactStore(client, request.getfixturevalue("bucket"), "team/project")
+
+
+def date_back(store: ArtifactStore, key: str, seconds: float) -> None:
+    """Make an object look as if it had been written some seconds ago."""
+    when = time.time() - seconds
+    if isinstance(store, DirectoryArtifactStore):
+        os.utime(store.path(key), (when, when))
+        return
+    bucket, _, prefix = store.uri.removeprefix("s3://").partition("/")
+    found = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets[bucket].keys[f"{prefix}/{key}"]
+    found.last_modified = datetime.fromtimestamp(when, timezone.utc).replace(tzinfo=None)
