@@ -68,12 +68,12 @@ def decide_reuse(
         found.update({step: there[key] for step, key in wanted.items() if key in there})
     while True:
         runs, refs = _demanded(graph, found)
-        gone = set(missing(tuple(refs.values())))
-        if not gone:
+        lost = known.found_too_early(found, runs)
+        gone = set(missing(tuple(refs.values()))) if not lost else set()
+        lost.update(graph.producers[asset] for asset, ref in refs.items() if ref in gone)
+        if not lost:
             break
-        for asset, ref in refs.items():
-            if ref in gone:
-                found.pop(graph.producers[asset], None)
+        found = {step: entry for step, entry in found.items() if step not in lost}
     assets = {
         step.name: known.identities_of(step.name, runs)
         for step in graph.steps
@@ -132,6 +132,14 @@ class _Known:
             else self._identity(asset, step)
             for asset in self._graph.reads[step]
         }
+
+    def found_too_early(self, found: Collection[str], runs: Collection[str]) -> set[str]:
+        """Steps that were found by contents that this run makes anew, and may make otherwise."""
+        anew = set(runs)
+        for step in self._graph.steps:  # in order: what is behind such a step is one, too
+            if step.name in found and None in self.identities_of(step.name, anew).values():
+                anew.add(step.name)
+        return anew.difference(runs)
 
     def _identity(self, asset: str, reader: str) -> str | None:
         if self._is_by_content(asset, reader):

@@ -206,3 +206,20 @@ def test_the_code_of_a_step_upstream_is_in_every_key_behind_it(cache: str) -> No
     after = world(two)
     after.past = before.past
     assert after.decide().runs == {"a", "b"}
+
+
+def test_what_was_found_by_a_content_that_is_made_anew_is_asked_again() -> None:
+    world = World(
+        made("p", cache="input_hash"),
+        made("q", "p", outputs=["q0", "q1"]),
+        made("b", "q0"),
+        made("c", "q1", cache=False),
+        made("d", "b"),
+    )
+    world.run()
+    assert world.decide().runs == {"c"}
+    world.past.gone.add(content("q1"))
+    again = world.decide()
+    # `q` may make another `q0` than the one that `b` was found by.
+    assert again.runs == {"q", "b", "c", "d"}
+    assert again.asked == {"b", "d"}
