@@ -105,14 +105,16 @@ def find_run(run_id: str) -> RunDriver:
         RunNotFoundError: None of them has it.
     """
     project = find_project([]).root
-    places = _places(settings_of(project), project)
+    settings = settings_of(project)
+    places = _places(settings, project)
     for place in places.values():
         try:
             record = read_record(place.store, run_id)
         except RunNotFoundError:
             continue
         plan = read_plan(place.store, run_id)
-        return RunDriver(place.store, record, plan, place.backend(record, plan))
+        backend = place.backend(record, plan)
+        return RunDriver(place.store, record, plan, backend, settings.allow_pickle)
     searched = " and ".join(place.store.uri for place in places.values())
     raise RunNotFoundError(
         what=f"No run {run_id!r}",

@@ -84,7 +84,7 @@ def launch(request: RunRequest) -> RunDriver:
     specs = job_specs(plan, decision.graph, package, reuse, run_id, store.uri)
     keys = make_keys(graph, reuse, request.anew, decision.fingerprinter)
     record = write_run(store, plan, package, specs, keys, run_id, time.time())
-    driver = RunDriver(store, record, plan, place.backend(record, plan))
+    driver = RunDriver(store, record, plan, place.backend(record, plan), settings.allow_pickle)
     driver.advance()
     return driver
 

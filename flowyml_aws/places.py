@@ -9,6 +9,7 @@ from datetime import date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from flowyml_aws.artifacts.parallel import CONNECTIONS
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import FlowymlError, SettingsError
 from flowyml_aws.local.backend import LocalBackend, Machine
@@ -277,7 +278,12 @@ class AwsPlace:
         from flowyml_aws.aws.errors import refused
 
         # Throttled calls back off by the client's own measure of the service's rate.
-        config = Config(retries={"mode": "adaptive", "max_attempts": 10}, max_pool_connections=32)
+        config = Config(
+            retries={"mode": "adaptive", "max_attempts": 10},
+            max_pool_connections=CONNECTIONS,
+            # What is read is verified by the digest that the run keeps.
+            response_checksum_validation="when_required",
+        )
         try:
             return self._session.client(service, region_name=region, config=config)
         except botocore.exceptions.BotoCoreError as error:

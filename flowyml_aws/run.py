@@ -185,7 +185,13 @@ class Run:
     def _load(self, asset: str, ref: ArtifactRef) -> Any:
         if self._assets is None:  # for values that are files: they outlive this object
             self._assets = Path(tempfile.mkdtemp(prefix=f"{self.id}-"))
-        return load_value(self._driver.store, ref, asset, self._assets)
+        return load_value(
+            self._driver.store,
+            ref,
+            asset,
+            self._assets,
+            allow_pickle=self._driver.allow_pickle,
+        )
 
 
 def _refs_of(status: RunStatus) -> dict[str, ArtifactRef]:

@@ -50,6 +50,7 @@ class Settings:
         local_store: Folder of local runs, relative to the project.
         max_price_usd_hour: No job may use an instance type that costs more.
         max_cost_usd: No run may be expected to cost more.
+        allow_pickle: Whether this machine may run code out of the store to read a value.
     """
 
     store: str | None = None
@@ -66,6 +67,7 @@ class Settings:
     local_store: str = ".flowyml"
     max_price_usd_hour: float | None = None
     max_cost_usd: float | None = None
+    allow_pickle: bool = True
 
     def __post_init__(self) -> None:
         if self.store is not None and not re.match("s3://[^/]", self.store):
@@ -182,6 +184,15 @@ def _above_zero(value: Any, where: str) -> float:
     return number
 
 
+def _switch(value: Any, where: str) -> bool:
+    if isinstance(value, bool):
+        return value
+    told = {"true": True, "false": False}.get(value.lower() if isinstance(value, str) else "")
+    if told is None:
+        raise _malformed(value, where, "true or false")
+    return told
+
+
 def _malformed(value: Any, where: str, expected: str) -> SettingsError:
     return SettingsError(
         what=f"Setting {where} is {value!r}", why=f"it must be {expected}", fix="correct it"
@@ -204,4 +215,5 @@ _PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "poll_s": _above_zero,
     "max_price_usd_hour": _above_zero,
     "max_cost_usd": _above_zero,
+    "allow_pickle": _switch,
 }

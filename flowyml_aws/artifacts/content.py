@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,10 +14,23 @@ from typing import TypeAlias
 from flowyml_aws.artifacts.errors import UnstorableValueError
 from flowyml_aws.artifacts.parallel import for_each_part
 
-__all__ = ["PART_BYTES", "Content", "FilePiece", "digest_of_parts", "part_count", "part_range"]
+__all__ = [
+    "CHUNK_BYTES",
+    "PART_BYTES",
+    "Buffer",
+    "Content",
+    "FilePiece",
+    "Parts",
+    "digest_of_parts",
+    "part_count",
+    "part_range",
+]
 
 PART_BYTES = 16 * 1024 * 1024
 """Size of every part but the last. It belongs to the digest: another size, another digest."""
+
+CHUNK_BYTES = 1024 * 1024
+"""Of a file that are in memory at once."""
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
 
@@ -61,37 +75,79 @@ class FilePiece:
         found = path.stat()
         return cls(path, found.st_size, (found.st_mtime_ns, found.st_ino))
 
-    def read_into(self, offset: int, buffer: memoryview) -> None:
-        """Fill a buffer with the file's bytes from an offset.
+    def between(self, start: int, end: int) -> Iterator[memoryview]:
+        """Bytes of a range, each chunk in the memory of the one before it.
 
         Raises:
             UnstorableValueError: The file changed since `at`.
         """
+        memory = memoryview(bytearray(min(CHUNK_BYTES, end - start)))
         with self.path.open("rb", buffering=0) as file:
-            filled = 0
-            while filled < len(buffer):
-                count = os.preadv(file.fileno(), [buffer[filled:]], offset + filled)
-                if count == 0:
-                    break
-                filled += count
-            found = os.fstat(file.fileno())
-        unchanged = (found.st_mtime_ns, found.st_ino) == self.modified
-        if filled < len(buffer) or found.st_size != self.size_bytes or not unchanged:
-            raise UnstorableValueError(
-                what=f"{self.path} can't be stored",
-                why="it changed while it was being stored",
-                fix="finish writing the file before the step returns it",
-            )
+            while start < end:
+                count = os.preadv(file.fileno(), [memory[: end - start]], start)
+                found = os.fstat(file.fileno())
+                unchanged = (found.st_mtime_ns, found.st_ino) == self.modified
+                if count == 0 or found.st_size != self.size_bytes or not unchanged:
+                    raise UnstorableValueError(
+                        what=f"{self.path} can't be stored",
+                        why="it changed while it was being stored",
+                        fix="finish writing the file before the step returns it",
+                    )
+                yield memory[:count]
+                start += count
 
 
-class Content:
-    """Bytes made of buffers and files, seen as parts of `PART_BYTES`.
+class Parts(ABC):
+    """Bytes that are stored part by part."""
 
-    Nothing is read or copied before a part is asked for, and never more than that part. So
-    buffers and files must stay as they are until the content is stored.
+    _digests: tuple[bytes, ...] | None = None
+
+    @property
+    @abstractmethod
+    def part_sizes(self) -> Sequence[int]:
+        """Bytes of each part: at least one, if only an empty one."""
+
+    @abstractmethod
+    def part(self, index: int) -> Iterator[Buffer]:
+        """The bytes of a part, in chunks that are gone once the next one is asked for."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all parts together."""
+        return sum(self.part_sizes)
+
+    def chunks(self) -> Iterator[Buffer]:
+        """All bytes in order."""
+        for index in range(len(self.part_sizes)):
+            yield from self.part(index)
+
+    @property
+    def part_digests(self) -> tuple[bytes, ...]:
+        """Binary SHA-256 of each part, computed once, in parallel."""
+        if self._digests is None:
+            # hashlib lets other threads run while it hashes.
+            self._digests = for_each_part(len(self.part_sizes), self._digest)
+        return self._digests
+
+    @property
+    def sha256(self) -> str:
+        """The digest by the rule of `digest_of_parts`, in hex."""
+        return digest_of_parts(self.part_digests)
+
+    def _digest(self, index: int) -> bytes:
+        digest = hashlib.sha256()
+        for chunk in self.part(index):
+            digest.update(chunk)
+        return digest.digest()
+
+
+class Content(Parts):
+    """Bytes made of buffers and files, in parts of `PART_BYTES`.
+
+    Nothing is copied, and of a file no more than a chunk is read at once. So buffers and files
+    must stay as they are until the content is stored.
 
     Attributes:
-        size_bytes: Bytes of all pieces together.
         filename: Name of the file or folder that the bytes stand for, if they do.
     """
 
@@ -104,9 +160,7 @@ class Content:
             if size := _size(piece):
                 self._pieces.append(piece if isinstance(piece, FilePiece) else piece.cast("B"))
                 self._starts.append(self._starts[-1] + size)
-        self.size_bytes = self._starts[-1]
         self.filename = filename
-        self._part_digests: tuple[bytes, ...] | None = None
 
     @classmethod
     def of_file(cls, path: Path) -> Content:
@@ -114,55 +168,33 @@ class Content:
         return cls(FilePiece.at(path), filename=path.name)
 
     @property
-    def part_count(self) -> int:
-        """At least one, if only an empty one."""
-        return part_count(self.size_bytes)
+    def part_sizes(self) -> Sequence[int]:
+        """`PART_BYTES` each, but for the last."""
+        ranges = (part_range(self.size_bytes, n) for n in range(part_count(self.size_bytes)))
+        return [end - start for start, end in ranges]
 
-    def part(self, index: int) -> memoryview:
-        """One part; a slice without a copy where it lies in one buffer."""
-        if not 0 <= index < self.part_count:
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all pieces together."""
+        return self._starts[-1]
+
+    def part(self, index: int) -> Iterator[Buffer]:
+        """The bytes of a part."""
+        if not 0 <= index < part_count(self.size_bytes):
             raise IndexError(index)
-        start, end = part_range(self.size_bytes, index)
-        if start == end:
-            return memoryview(b"")
-        first = bisect_right(self._starts, start) - 1
-        piece, offset = self._pieces[first], start - self._starts[first]
-        if isinstance(piece, memoryview) and end <= self._starts[first + 1]:
-            return piece[offset : offset + end - start]
-        return self._joined(first, start, end)
+        return self.between(*part_range(self.size_bytes, index))
 
-    def parts(self) -> Iterator[memoryview]:
-        """All parts in order."""
-        return map(self.part, range(self.part_count))
-
-    @property
-    def part_digests(self) -> tuple[bytes, ...]:
-        """Binary SHA-256 of each part, computed once, in parallel."""
-        if self._part_digests is None:
-            # hashlib lets other threads run while it hashes.
-            self._part_digests = for_each_part(
-                self.part_count, lambda index: hashlib.sha256(self.part(index)).digest()
-            )
-        return self._part_digests
-
-    @property
-    def sha256(self) -> str:
-        """The digest by the rule of `digest_of_parts`, in hex."""
-        return digest_of_parts(self.part_digests)
-
-    def _joined(self, first: int, start: int, end: int) -> memoryview:
-        part = memoryview(bytearray(end - start))
-        at = start
-        while at < end:
-            piece, offset = self._pieces[first], at - self._starts[first]
-            upto = min(self._starts[first + 1], end)
-            target = part[at - start : upto - start]
+    def between(self, start: int, end: int) -> Iterator[Buffer]:
+        """Bytes of a range: slices of the buffers themselves, and chunks of files."""
+        number = bisect_right(self._starts, start) - 1
+        while start < end:
+            piece, offset = self._pieces[number], start - self._starts[number]
+            upto = min(self._starts[number + 1], end)
             if isinstance(piece, FilePiece):
-                piece.read_into(offset, target)
+                yield from piece.between(offset, offset + upto - start)
             else:
-                target[:] = piece[offset : offset + upto - at]
-            at, first = upto, first + 1
-        return part
+                yield piece[offset : offset + upto - start]
+            start, number = upto, number + 1
 
 
 def _size(piece: memoryview | FilePiece) -> int:

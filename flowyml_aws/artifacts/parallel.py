@@ -1,26 +1,72 @@
-"""The same work on each part of something, in a few threads."""
+"""The same work on each part of something, and on many things at once, in a few threads."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import threading
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-__all__ = ["THREADS", "for_each_part"]
+__all__ = ["CONNECTIONS", "PARTS", "for_each", "for_each_part", "parts_at_once"]
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-THREADS = 8
-"""At most so many parts are worked on at once, which bounds memory by as many part sizes."""
+CONNECTIONS = 64
+"""At most so many requests are under way at once."""
+
+_LEAST, _PER_CPU = 16, 4
 
 
-def for_each_part(count: int, work: Callable[[int], Result]) -> tuple[Result, ...]:
+def parts_at_once(cpus: int) -> int:
+    """How many parts a machine works on at once: one stream of S3 is slower than a core.
+
+    Several streams are needed even by the smallest machine.
+    """
+    return min(max(_LEAST, _PER_CPU * cpus), CONNECTIONS)
+
+
+def _usable_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+PARTS = parts_at_once(_usable_cpus())
+"""At most so many parts are worked on at once in this process, of however many things."""
+
+_under_way = threading.BoundedSemaphore(PARTS)
+
+
+def for_each_part(
+    count: int, work: Callable[[int], Result], at_once: int = PARTS
+) -> tuple[Result, ...]:
     """Results of `work(0)` to `work(count - 1)`; after a failure no further part is begun."""
     if count == 1:
         return (work(0),)  # most values are small: they pay for no threads
-    with ThreadPoolExecutor(min(THREADS, count)) as pool:
+
+    def bounded(index: int) -> Result:
+        with _under_way:
+            return work(index)
+
+    return _mapped(bounded, range(count), min(count, at_once))
+
+
+def for_each(items: Iterable[Item], work: Callable[[Item], Result]) -> tuple[Result, ...]:
+    """Results of the work on each item, most of which is waiting; none is begun after a failure."""
+    listed = tuple(items)
+    if len(listed) < 2:
+        return tuple(map(work, listed))
+    return _mapped(work, listed, min(len(listed), CONNECTIONS // 2))
+
+
+def _mapped(
+    work: Callable[[Item], Result], items: Iterable[Item], threads: int
+) -> tuple[Result, ...]:
+    with ThreadPoolExecutor(threads) as pool:
         try:
-            return tuple(pool.map(work, range(count)))
+            return tuple(pool.map(work, items))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -5,92 +5,184 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 
-from flowyml_aws.artifacts.content import digest_of_parts, part_count, part_range
-from flowyml_aws.artifacts.parallel import for_each_part
+from flowyml_aws.artifacts.compression import frames_of_parts, inflate
+from flowyml_aws.artifacts.content import PART_BYTES, digest_of_parts, part_count, part_range
+from flowyml_aws.artifacts.layout import artifact_key
+from flowyml_aws.artifacts.parallel import PARTS, for_each_part
+from flowyml_aws.artifacts.refs import ArtifactRef, Compression
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import DamagedArtifactError
 
 __all__ = ["read_to_bytes", "read_to_file", "read_to_memory"]
 
+Room = Callable[[int, int], memoryview]
+Put = Callable[[int, memoryview], None]
+Pieces = Callable[[int, int], Iterator["tuple[int, memoryview]"]]
 
-def read_to_memory(store: ArtifactStore, key: str, size_bytes: int, sha256: str) -> bytearray:
-    """An object's bytes, proven by their digest, in memory of exactly their size.
+_PIECE_BYTES = 4 * 1024 * 1024  # of a part that is on its way to a file
+
+
+def read_to_memory(store: ArtifactStore, ref: ArtifactRef) -> bytearray:
+    """A value's bytes, proven by their digest, in memory of exactly their size.
 
     Raises:
         ArtifactNotFoundError: Nothing lies there.
         DamagedArtifactError: The bytes are others.
     """
-    _probe(store, key, size_bytes)
-    data = bytearray(size_bytes)
+    data = bytearray(_checked_size(store, ref))
     with memoryview(data) as view:
-        _fill(store, key, sha256, view)
+        _read(store, ref, lambda start, end: view[start:end], _stays)
     return data
 
 
-def read_to_bytes(store: ArtifactStore, key: str, size_bytes: int, sha256: str) -> bytes:
+def read_to_bytes(store: ArtifactStore, ref: ArtifactRef) -> bytes:
     """The same as `bytes`, which nothing else could write in place.
 
     Raises:
         ArtifactNotFoundError: Nothing lies there.
         DamagedArtifactError: The bytes are others.
     """
-    _probe(store, key, size_bytes)
+    size = _checked_size(store, ref)
     # The one way to `bytes` without a second copy: a BytesIO hands out its own memory.
     data = io.BytesIO()
-    if size_bytes:
-        data.seek(size_bytes - 1)
+    if size:
+        data.seek(size - 1)
         data.write(b"\0")
     with data.getbuffer() as view:
-        _fill(store, key, sha256, view)
+        _read(store, ref, lambda start, end: view[start:end], _stays)
     return data.getvalue()
 
 
-def read_to_file(store: ArtifactStore, key: str, size_bytes: int, sha256: str, path: Path) -> None:
-    """Write an object's bytes to a new file, in constant memory.
+def read_to_file(store: ArtifactStore, ref: ArtifactRef, path: Path) -> None:
+    """Write a value's bytes to a new file, in constant memory.
 
     Raises:
         ArtifactNotFoundError: Nothing lies there.
         DamagedArtifactError: The bytes are others. The file must not be used.
     """
-    _probe(store, key, size_bytes)
+    _checked_size(store, ref)
     with path.open("xb", buffering=0) as file:
 
-        def copy_part(index: int) -> bytes:
-            start, end = part_range(size_bytes, index)
-            part = memoryview(bytearray(end - start))
-            store.read_into(key, start, part)
+        def put(start: int, piece: memoryview) -> None:
             written = 0
-            while written < len(part):
-                written += os.pwrite(file.fileno(), part[written:], start + written)
-            return hashlib.sha256(part).digest()
+            while written < len(piece):
+                written += os.pwrite(file.fileno(), piece[written:], start + written)
 
-        digests = for_each_part(part_count(size_bytes), copy_part)
-    _check(store, key, sha256, digests)
+        _read(store, ref, _new_memory, put, _PIECE_BYTES)
 
 
-def _fill(store: ArtifactStore, key: str, sha256: str, view: memoryview) -> None:
-    def read_part(index: int) -> bytes:
-        start, end = part_range(len(view), index)
-        with view[start:end] as part:
-            store.read_into(key, start, part)
-            return hashlib.sha256(part).digest()
+def _read(
+    store: ArtifactStore, ref: ArtifactRef, room: Room, put: Put, piece_bytes: int = PART_BYTES
+) -> None:
+    """Read all parts of a value.
 
-    _check(store, key, sha256, for_each_part(part_count(len(view)), read_part))
+    Args:
+        store: Where it lies.
+        ref: Which it is.
+        room: Memory for the bytes of a range of the value.
+        put: Called with it, once it is filled, and where the range starts.
+        piece_bytes: Of such a range, at most.
+    """
 
+    def pieces(start: int, end: int) -> Iterator[tuple[int, memoryview]]:
+        for first in range(start, end, piece_bytes):
+            with room(first, min(first + piece_bytes, end)) as piece:
+                yield first, piece
+                put(first, piece)
 
-def _probe(store: ArtifactStore, key: str, size_bytes: int) -> None:
-    if part_count(size_bytes) > 1:
-        # The last byte first: a size that is not true must take neither memory nor disk.
-        store.read_into(key, size_bytes - 1, memoryview(bytearray(1)))
-
-
-def _check(store: ArtifactStore, key: str, sha256: str, digests: tuple[bytes, ...]) -> None:
+    if ref.compression is None:
+        digests = for_each_part(part_count(ref.size_bytes), _plain_reader(store, ref, pieces))
+    else:
+        parts = frames_of_parts(ref.compression)
+        read_part = _frames_reader(store, ref, ref.compression, parts, pieces)
+        # What is stored of a part is in memory, too.
+        digests = for_each_part(len(parts), read_part, at_once=max(1, PARTS // 2))
     found = digest_of_parts(digests)
-    if found != sha256:
-        raise DamagedArtifactError(
-            what=f"{store.uri}/{key} is damaged",
-            why=f"its bytes have the SHA-256 {found}, expected {sha256}",
-            fix="remove the object, then run what produces it again",
-        )
+    if found != ref.sha256:
+        raise _damaged(store, ref, f"its bytes have the SHA-256 {found}, expected {ref.sha256}")
+
+
+def _plain_reader(store: ArtifactStore, ref: ArtifactRef, pieces: Pieces) -> Callable[[int], bytes]:
+    def read_part(index: int) -> bytes:
+        digest = hashlib.sha256()
+        for start, piece in pieces(*part_range(ref.size_bytes, index)):
+            _fetch(store, ref, start, piece)
+            digest.update(piece)
+        return digest.digest()
+
+    return read_part
+
+
+def _frames_reader(
+    store: ArtifactStore,
+    ref: ArtifactRef,
+    compression: Compression,
+    parts: Sequence[range],
+    pieces: Pieces,
+) -> Callable[[int], bytes]:
+    starts = [0, *accumulate(compression.frames)]
+
+    def read_part(index: int) -> bytes:
+        frames = parts[index]
+        first, last = starts[frames.start], starts[frames.stop]
+        stored = _new_memory(first, last)
+        _fetch(store, ref, first, stored)
+        for number in frames:
+            frame = stored[starts[number] - first : starts[number + 1] - first]
+            targets = pieces(*part_range(compression.size_bytes, number))
+            try:
+                inflate(frame, (piece for _, piece in targets))
+            except ValueError as error:
+                raise _damaged(store, ref, str(error)) from error
+        return hashlib.sha256(stored).digest()
+
+    return read_part
+
+
+def _fetch(store: ArtifactStore, ref: ArtifactRef, start: int, memory: memoryview) -> None:
+    """Fill memory with stored bytes."""
+    _check_size(store, ref, store.read_into(artifact_key(ref.sha256), start, memory))
+
+
+def _checked_size(store: ArtifactStore, ref: ArtifactRef) -> int:
+    """Bytes of the value. One that is not true must take neither memory nor disk."""
+    compression = ref.compression
+    if compression is not None:
+        stored = sum(compression.frames)
+        if stored != ref.size_bytes or len(compression.frames) != part_count(
+            compression.size_bytes
+        ):
+            raise _damaged(
+                store,
+                ref,
+                f"its ref contradicts itself: {len(compression.frames)} frames of {stored} bytes "
+                f"for {compression.size_bytes} bytes in {ref.size_bytes}",
+            )
+    if ref.size_bytes > PART_BYTES or compression is not None:
+        _check_size(store, ref, store.read_into(artifact_key(ref.sha256), 0, memoryview(b"")))
+    return ref.size_bytes if compression is None else compression.size_bytes
+
+
+def _check_size(store: ArtifactStore, ref: ArtifactRef, size: int) -> None:
+    if size != ref.size_bytes:
+        raise _damaged(store, ref, f"it has {size} bytes, expected {ref.size_bytes}")
+
+
+def _new_memory(start: int, end: int) -> memoryview:
+    return memoryview(bytearray(end - start))
+
+
+def _stays(_start: int, _part: memoryview) -> None:
+    """What is read into its place need not be put anywhere."""
+
+
+def _damaged(store: ArtifactStore, ref: ArtifactRef, why: str) -> DamagedArtifactError:
+    return DamagedArtifactError(
+        what=f"{store.uri}/{artifact_key(ref.sha256)} is damaged",
+        why=why,
+        fix="remove the object, then run what produces it again",
+    )

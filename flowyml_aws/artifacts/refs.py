@@ -8,7 +8,19 @@ from pydantic import NonNegativeInt, StringConstraints
 
 from flowyml_aws.artifacts.documents import Document
 
-__all__ = ["ArtifactRef"]
+__all__ = ["ArtifactRef", "Compression"]
+
+
+class Compression(Document):
+    """How a stored object holds its value's bytes: as zstd frames, one after the other.
+
+    Attributes:
+        size_bytes: Of the value.
+        frames: Bytes of each frame.
+    """
+
+    size_bytes: NonNegativeInt
+    frames: tuple[NonNegativeInt, ...]
 
 
 class ArtifactRef(Document):
@@ -21,6 +33,7 @@ class ArtifactRef(Document):
         codec: What reads it, as `<name>/<version>`.
         filename: Name of the file or folder that it is, where it is one. It is not in the bytes,
             so that the stored object is the file itself.
+        compression: None where the object is the value's bytes themselves.
     """
 
     uri: str
@@ -28,3 +41,4 @@ class ArtifactRef(Document):
     size_bytes: NonNegativeInt
     codec: str
     filename: str | None = None
+    compression: Compression | None = None

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from flowyml_aws.artifacts.content import Content
+from flowyml_aws.artifacts.content import Parts
 
 __all__ = ["FRESH_S", "ArtifactStore", "ObjectEntry"]
 
@@ -46,14 +46,14 @@ class ArtifactStore(Protocol):
     def children(self, prefix: str) -> list[str]:
         """Names directly below a prefix (`""` or ending in `/`), sorted."""
 
-    def upload(self, key: str, content: Content) -> None:
+    def upload(self, key: str, content: Parts) -> None:
         """Stream a content, unless the very same already lies there.
 
         Who collects garbage must see that it is used: what is not fresh any more is made so.
         """
 
-    def read_into(self, key: str, offset: int, buffer: memoryview) -> None:
-        """Fill a buffer with the object's bytes from an offset.
+    def read_into(self, key: str, offset: int, buffer: memoryview) -> int:
+        """Fill a buffer with the object's bytes from an offset; how many the object has.
 
         Raises:
             DamagedArtifactError: The object ends before the buffer is full.

@@ -13,6 +13,7 @@ from typing import Any
 from flowyml_aws.artifacts.codecs.codec import AnyCodec, Codec, FileCodec, TrustingCodec
 from flowyml_aws.artifacts.codecs.plain import BytesCodec
 from flowyml_aws.artifacts.codecs.selection import choose_codec, codec_id, find_codec
+from flowyml_aws.artifacts.compression import CompressedContent, compress_if_it_pays
 from flowyml_aws.artifacts.content import Content
 from flowyml_aws.artifacts.errors import PickleRefusedError, UnstorableValueError
 from flowyml_aws.artifacts.layout import artifact_key
@@ -39,7 +40,8 @@ class EncodedValue:
 
     asset: str
     codec: AnyCodec
-    content: Content
+    content: Content | CompressedContent
+    filename: str | None
 
     @property
     def sha256(self) -> str:
@@ -57,12 +59,14 @@ class EncodedValue:
             store.upload(key, self.content)
         except UnstorableValueError as error:
             raise _unstorable(self.asset, error.why, error.fix) from error
+        content = self.content
         return ArtifactRef(
             uri=f"{store.uri}/{key}",
             sha256=self.sha256,
-            size_bytes=self.content.size_bytes,
+            size_bytes=content.size_bytes,
             codec=codec_id(self.codec),
-            filename=self.content.filename,
+            filename=self.filename,
+            compression=None if isinstance(content, Content) else content.compression,
         )
 
 
@@ -74,7 +78,8 @@ def encode_value(asset: str, value: Any) -> EncodedValue:
     """
     try:
         codec = choose_codec(value)
-        content = codec.encode(value)
+        encoded = codec.encode(value)
+        content = compress_if_it_pays(encoded)
         _ = content.part_digests  # reads files: what is wrong with them shows here
     except SettingsError:
         raise
@@ -87,7 +92,7 @@ def encode_value(asset: str, value: Any) -> EncodedValue:
             "return plain data (numbers, lists, arrays, a Path to a file) instead of locks, "
             "connections, open files or other handles",
         ) from error
-    return EncodedValue(asset, codec, content)
+    return EncodedValue(asset, codec, content, encoded.filename)
 
 
 def save_value(store: ArtifactStore, asset: str, value: Any) -> ArtifactRef:
@@ -165,11 +170,10 @@ def _unstorable(asset: str, why: str, fix: str) -> UnstorableValueError:
 
 
 def _load(store: ArtifactStore, ref: ArtifactRef, asset: str, codec: Codec) -> Any:
-    key = artifact_key(ref.sha256)
     try:
         if isinstance(codec, BytesCodec):
-            return read_to_bytes(store, key, ref.size_bytes, ref.sha256)
-        data = read_to_memory(store, key, ref.size_bytes, ref.sha256)
+            return read_to_bytes(store, ref)
+        data = read_to_memory(store, ref)
     except DamagedArtifactError as error:
         raise _damaged(store, ref, asset, error) from error
     except MemoryError as error:
@@ -197,7 +201,7 @@ def _load_file(
     folder.mkdir(parents=True, exist_ok=True)
     landed = folder / f".{uuid.uuid4().hex}"
     try:
-        read_to_file(store, artifact_key(ref.sha256), ref.size_bytes, ref.sha256, landed)
+        read_to_file(store, ref, landed)
         place = Path(tempfile.mkdtemp(prefix=re.sub(r"\W", "_", asset)[:40] + "-", dir=folder))
         try:
             return codec.decode_file(landed, place / name)

@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from typing import TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, TypeVar, cast
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -18,7 +18,7 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 
-from flowyml_aws.artifacts.content import PART_BYTES, Content
+from flowyml_aws.artifacts.content import PART_BYTES, Buffer, Parts
 from flowyml_aws.artifacts.errors import UnstorableValueError
 from flowyml_aws.artifacts.keys import check_key, check_prefix
 from flowyml_aws.artifacts.parallel import for_each_part
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["S3ArtifactStore"]
 
+Answer = TypeVar("Answer")
+
 _MAX_PARTS = 10_000  # Amazon S3 User Guide, "Multipart upload limits"
 _MAX_DELETED = 1000  # Amazon S3 API Reference, DeleteObjects
 _ATTEMPTS = 5
@@ -49,7 +51,7 @@ class S3ArtifactStore:
     """Objects below a prefix of a bucket.
 
     Args:
-        client: Makes the calls; must allow as many connections as `parallel.THREADS`.
+        client: Makes the calls; must allow `parallel.CONNECTIONS`.
         bucket: Its name.
         prefix: Without slashes at its ends; `""` for the whole bucket.
         sleep: Waits between attempts that S3 asks for.
@@ -146,13 +148,13 @@ class S3ArtifactStore:
         names.discard(path)  # the console makes empty objects that look like folders
         return sorted(name[len(path) :].rstrip("/") for name in names)
 
-    def upload(self, key: str, content: Content) -> None:
+    def upload(self, key: str, content: Parts) -> None:
         """Stream a content, unless the very same already lies there.
 
         S3 itself checks each part against its digest, and keeps the content's digest.
         """
         path = self._path(key)
-        if content.part_count > _MAX_PARTS:
+        if len(content.part_sizes) > _MAX_PARTS:
             raise UnstorableValueError(
                 what=f"{self.uri}/{key} can't be written",
                 why=f"it has {content.size_bytes} bytes, at most {_MAX_PARTS * PART_BYTES} go",
@@ -161,19 +163,19 @@ class S3ArtifactStore:
         with self._told("write", key):
             if self._lies_there(path, content):
                 return
-            if content.part_count > 1:
+            if len(content.part_sizes) > 1:
                 self._upload_parts(path, content)
                 return
             self._client.put_object(
                 Bucket=self._bucket,
                 Key=path,
-                Body=_body(content.part(0)),
+                Body=_body(content, 0),
                 ChecksumAlgorithm="SHA256",
                 ChecksumSHA256=_base64(content.part_digests[0]),
             )
 
-    def read_into(self, key: str, offset: int, buffer: memoryview) -> None:
-        """Fill a buffer with the object's bytes from an offset.
+    def read_into(self, key: str, offset: int, buffer: memoryview) -> int:
+        """Fill a buffer with the object's bytes from an offset; how many the object has.
 
         Raises:
             DamagedArtifactError: The object ends before the buffer is full.
@@ -181,9 +183,8 @@ class S3ArtifactStore:
         path = self._path(key)
         with self._told("read", key):
             if buffer:
-                self._resumed(lambda: self._read_range(path, key, offset, buffer))
-            else:
-                self._client.head_object(Bucket=self._bucket, Key=path)
+                return self._resumed(lambda: self._read_range(path, key, offset, buffer))
+            return self._client.head_object(Bucket=self._bucket, Key=path)["ContentLength"]
 
     def walk(self, prefix: str) -> Iterator[ObjectEntry]:
         """Every object below a prefix (`""` or ending in `/`), in the order of their keys."""
@@ -244,7 +245,7 @@ class S3ArtifactStore:
         found = self._client.head_object(Bucket=self._bucket, Key=path)
         return found["Metadata"].get("writer") == writer
 
-    def _lies_there(self, path: str, content: Content) -> bool:
+    def _lies_there(self, path: str, content: Parts) -> bool:
         try:
             found = self._client.head_object(Bucket=self._bucket, Key=path, ChecksumMode="ENABLED")
         except ClientError as error:
@@ -258,7 +259,23 @@ class S3ArtifactStore:
         is_fresh = time.time() - found["LastModified"].timestamp() < FRESH_S
         return same and found["ContentLength"] == content.size_bytes and is_fresh
 
-    def _upload_parts(self, path: str, content: Content) -> None:
+    def _complete(
+        self,
+        path: str,
+        upload: str,
+        parts: Sequence[CompletedPartTypeDef],
+        content: Parts,
+    ) -> None:
+        try:
+            self._client.complete_multipart_upload(
+                Bucket=self._bucket, Key=path, UploadId=upload, MultipartUpload={"Parts": parts}
+            )
+        except ClientError as error:
+            # boto3 repeats a call whose answer got lost; the second one finds no upload.
+            if error_code(error) != "NoSuchUpload" or not self._lies_there(path, content):
+                raise
+
+    def _upload_parts(self, path: str, content: Parts) -> None:
         upload = self._client.create_multipart_upload(
             Bucket=self._bucket, Key=path, ChecksumAlgorithm="SHA256", ChecksumType="COMPOSITE"
         )["UploadId"]
@@ -270,24 +287,22 @@ class S3ArtifactStore:
                 Key=path,
                 UploadId=upload,
                 PartNumber=index + 1,
-                Body=_body(content.part(index)),
+                Body=_body(content, index),
                 ChecksumAlgorithm="SHA256",
                 ChecksumSHA256=checksum,
             )
             return {"PartNumber": index + 1, "ETag": sent["ETag"], "ChecksumSHA256": checksum}
 
         try:
-            parts = for_each_part(content.part_count, send)
-            self._client.complete_multipart_upload(
-                Bucket=self._bucket, Key=path, UploadId=upload, MultipartUpload={"Parts": parts}
-            )
+            parts = for_each_part(len(content.part_sizes), send)
+            self._complete(path, upload, parts, content)
         except BaseException:
             # Parts that nobody completes cost money. If this fails too, the first error counts.
             with suppress(BotoCoreError, ClientError):
                 self._client.abort_multipart_upload(Bucket=self._bucket, Key=path, UploadId=upload)
             raise
 
-    def _read_range(self, path: str, key: str, offset: int, buffer: memoryview) -> None:
+    def _read_range(self, path: str, key: str, offset: int, buffer: memoryview) -> int:
         end = offset + len(buffer)
         try:
             answer = self._client.get_object(
@@ -309,6 +324,8 @@ class S3ArtifactStore:
                     raise IncompleteReadError(actual_bytes=filled, expected_bytes=length)
                 buffer[filled : filled + len(chunk)] = chunk
                 filled += len(chunk)
+        # `bytes <first>-<last>/<all>`
+        return int(answer["ContentRange"].rpartition("/")[2])
 
     def _too_short(self, key: str, found: str, expected: int) -> DamagedArtifactError:
         return DamagedArtifactError(
@@ -317,12 +334,12 @@ class S3ArtifactStore:
             fix="remove it, then run what produces it again",
         )
 
-    def _resumed(self, read: Callable[[], bytes | None]) -> bytes:
+    def _resumed(self, read: Callable[[], Answer]) -> Answer:
         """What `read` returns; boto3 repeats calls, but not the reading of an answer's body."""
         for _ in range(_ATTEMPTS - 1):
             with suppress(*_INTERRUPTED):
-                return read() or b""
-        return read() or b""
+                return read()
+        return read()
 
     @contextmanager
     def _told(self, verb: str, key: str) -> Iterator[None]:
@@ -352,9 +369,34 @@ def _base64(digest: bytes) -> str:
     return base64.b64encode(digest).decode()
 
 
-def _body(part: memoryview) -> bytes:
-    """What boto3 sends. It takes no views, so a slice of a larger buffer is copied."""
-    whole = part.obj
-    if isinstance(whole, bytes | bytearray) and len(whole) == len(part):
-        return cast("bytes", whole)  # its stubs know no bytearray
-    return bytes(part)
+def _body(content: Parts, index: int) -> IO[bytes]:
+    return cast("IO[bytes]", _PartBody(content, index))  # of which boto3 needs no more
+
+
+class _PartBody:
+    """A part of a content as a file for boto3, which takes no buffers; nothing is copied.
+
+    `read` gives a whole chunk, whatever it is asked for: urllib3 would ask for 16 KiB at a time.
+    """
+
+    def __init__(self, content: Parts, index: int) -> None:
+        self._content, self._index = content, index
+        self._size, self._at = content.part_sizes[index], 0
+        self.seek(0)
+
+    def read(self, size: int = -1) -> Buffer:
+        """The next chunk, empty at the end."""
+        chunk = next(self._chunks, b"")
+        self._at += len(chunk)
+        return chunk
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """To the start, for sending it again, or to the end, for knowing its size."""
+        self._at = offset + (0, self._at, self._size)[whence]
+        if self._at == 0:
+            self._chunks = iter(self._content.part(self._index))
+        return self._at
+
+    def tell(self) -> int:
+        """How much has been read."""
+        return self._at

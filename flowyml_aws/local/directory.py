@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import accumulate
 from pathlib import Path
 from urllib.parse import unquote
 
-from flowyml_aws.artifacts.content import Content
+from flowyml_aws.artifacts.content import Buffer, FilePiece, Parts
 from flowyml_aws.artifacts.errors import UnstorableValueError
 from flowyml_aws.artifacts.keys import check_key, check_prefix
+from flowyml_aws.artifacts.parallel import for_each_part
 from flowyml_aws.artifacts.store import ObjectEntry
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError, SettingsError
 
@@ -97,18 +100,18 @@ class DirectoryArtifactStore:
             return []
         return sorted(name for name in names if not name.startswith("."))
 
-    def upload(self, key: str, content: Content) -> None:
+    def upload(self, key: str, content: Parts) -> None:
         """Stream a content, unless the very same already lies there."""
         target = self._target(key)
         if _lies_at(target, content):
             with suppress(FileNotFoundError):
                 os.utime(target)
                 return
-        with self._written_aside(content.parts()) as path:
+        with self._written_aside(content.chunks()) as path:
             self._publish(path, key, os.replace)
 
-    def read_into(self, key: str, offset: int, buffer: memoryview) -> None:
-        """Fill a buffer with the object's bytes from an offset.
+    def read_into(self, key: str, offset: int, buffer: memoryview) -> int:
+        """Fill a buffer with the object's bytes from an offset; how many the object has.
 
         Raises:
             DamagedArtifactError: The object ends before the buffer is full.
@@ -125,6 +128,7 @@ class DirectoryArtifactStore:
                         fix="remove it, then run what produces it again",
                     )
                 filled += count
+            return os.fstat(file.fileno()).st_size
 
     def walk(self, prefix: str) -> Iterator[ObjectEntry]:
         """Every object below a prefix (`""` or ending in `/`), in any order."""
@@ -207,7 +211,7 @@ class DirectoryArtifactStore:
         incoming.mkdir(exist_ok=True)
 
     @contextmanager
-    def _written_aside(self, chunks: Iterable[bytes | memoryview]) -> Iterator[Path]:
+    def _written_aside(self, chunks: Iterable[Buffer]) -> Iterator[Path]:
         path = self._root / _INCOMING / uuid.uuid4().hex
         try:
             with path.open("xb", buffering=0) as file:
@@ -233,11 +237,22 @@ def _make_folder(path: Path) -> None:
     return path.mkdir(parents=True, exist_ok=True)
 
 
-def _lies_at(path: Path, content: Content) -> bool:
+def _lies_at(path: Path, content: Parts) -> bool:
     try:
-        found = Content.of_file(path)
+        found = FilePiece.at(path)
+        if found.size_bytes != content.size_bytes:
+            return False
         # Its bytes are looked at, too: what was damaged must be mended by storing it again.
-        same_size = found.size_bytes == content.size_bytes
-        return same_size and found.part_digests == content.part_digests
+        ends = list(accumulate(content.part_sizes))
+        return content.part_digests == for_each_part(
+            len(ends), lambda n: _digest(found, ends[n] - content.part_sizes[n], ends[n])
+        )
     except (FileNotFoundError, UnstorableValueError):  # the latter if another process replaced it
         return False
+
+
+def _digest(piece: FilePiece, start: int, end: int) -> bytes:
+    digest = hashlib.sha256()
+    for chunk in piece.between(start, end):
+        digest.update(chunk)
+    return digest.digest()

@@ -89,10 +89,14 @@ def _open_store(uri: str) -> ArtifactStore:
         return DirectoryArtifactStore.from_uri(uri)
     # Not boto3: it loads more than a client, 10 to 20 ms of the start of each job.
     import botocore.session
+    from botocore.config import Config
 
+    from flowyml_aws.artifacts.parallel import CONNECTIONS
     from flowyml_aws.aws.s3 import S3ArtifactStore
 
-    client: Any = botocore.session.get_session().create_client("s3")
+    # What is read is verified by the digest that the run keeps.
+    config = Config(max_pool_connections=CONNECTIONS, response_checksum_validation="when_required")
+    client: Any = botocore.session.get_session().create_client("s3", config=config)
     return S3ArtifactStore.from_uri(client, uri)
 
 

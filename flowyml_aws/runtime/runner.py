@@ -14,7 +14,7 @@ from typing import Any
 from flowyml_aws.artifacts.cache import CacheEntry, is_stored, keep_entry, read_entry, write_entry
 from flowyml_aws.artifacts.errors import UnstorableValueError
 from flowyml_aws.artifacts.refs import ArtifactRef
-from flowyml_aws.artifacts.values import load_value, save_value
+from flowyml_aws.artifacts.transfer import load_values, save_values
 from flowyml_aws.core.binding import bind
 from flowyml_aws.core.cache_key import cache_key
 from flowyml_aws.core.errors import ArtifactNotFoundError
@@ -108,9 +108,8 @@ class JobRunner:
         key = self._cache_key(spec)
         if key is not None and self._is_cached(key, spec):
             return True
-        for asset in spec.reads:
-            if asset not in self._values:
-                self._values[asset] = self._load(asset)
+        missing = {asset: self._ref(asset) for asset in spec.reads if asset not in self._values}
+        self._values.update(load_values(self.attempt.store, missing, self.scratch))
         step = self.steps[spec.name]
         try:
             if not self._is_wanted(step, spec):
@@ -124,13 +123,12 @@ class JobRunner:
             self.interruption.check()
             self._fail(spec, error)
             return False
-        for asset in spec.stored:
-            try:
-                ref = save_value(self.attempt.store, asset, produced[asset])
-            except UnstorableValueError as error:
-                self._fail(spec, error)
-                return False
-            self.attempt.assets[asset] = ref
+        stored = {asset: produced[asset] for asset in spec.stored}
+        try:
+            self.attempt.assets.update(save_values(self.attempt.store, stored))
+        except UnstorableValueError as error:
+            self._fail(spec, error)
+            return False
         if key is not None and spec.stored:
             self._remember(key, spec)
         # The memory belongs to the steps to come: nothing is kept that none of them reads.
@@ -192,10 +190,6 @@ class JobRunner:
             assets={asset: attempt.assets[asset] for asset in spec.stored},
         )
         write_entry(attempt.store, entry)
-
-    def _load(self, asset: str) -> Any:
-        """The value of an asset that no step has made in this process."""
-        return load_value(self.attempt.store, self._ref(asset), asset, self.scratch)
 
     def _ref(self, asset: str) -> ArtifactRef:
         """Where the value of an asset lies."""

@@ -40,12 +40,18 @@ _UNKNOWN = JobStatus(JobState.LOST)
 
 @dataclass(slots=True)
 class RunDriver:
-    """Drives one run; `clock` tells seconds since the epoch."""
+    """Drives one run.
+
+    Attributes:
+        allow_pickle: Whether who drives it may run code out of the store to read a value.
+        clock: Seconds since the epoch.
+    """
 
     store: ArtifactStore
     record: RunRecord
     plan: ExecutionPlan
     backend: Backend
+    allow_pickle: bool = True
     clock: Callable[[], float] = time.time
     _ended: dict[str, JobView] = field(default_factory=dict)
     _looked: bool = False

@@ -11,7 +11,7 @@ from flowyml_aws.artifacts.codecs.selection import choose_codec
 
 def stored(codec: Codec, value: Any) -> memoryview:
     """The codec's bytes, in memory as after loading."""
-    return memoryview(bytearray(b"".join(codec.encode(value).parts())))
+    return memoryview(bytearray(b"".join(codec.encode(value).chunks())))
 
 
 def through(codec: Codec, value: Any) -> Any:

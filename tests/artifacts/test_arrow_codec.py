@@ -74,7 +74,7 @@ def test_a_table_is_not_copied_to_be_stored_or_loaded() -> None:
 
 
 def test_the_stored_table_is_an_arrow_stream_for_any_reader() -> None:
-    data = b"".join(CODEC.encode(TABLE).parts())
+    data = b"".join(CODEC.encode(TABLE).chunks())
     assert pyarrow.ipc.open_stream(io.BytesIO(data)).read_all().equals(TABLE)
 
 
@@ -114,7 +114,7 @@ def _wrong_offset(data: bytes) -> bytes:
     ],
 )
 def test_bytes_that_are_no_such_table_are_an_error(damage: Callable[[bytes], bytes]) -> None:
-    data = b"".join(CODEC.encode(TABLE.select(["text"])).parts())
+    data = b"".join(CODEC.encode(TABLE.select(["text"])).chunks())
     with pytest.raises((ValueError, OSError)):
         CODEC.decode(memoryview(bytearray(damage(data))))
 

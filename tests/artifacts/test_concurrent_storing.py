@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from flowyml_aws.artifacts.codecs.plain import BytesCodec
-from flowyml_aws.artifacts.content import Content
+from flowyml_aws.artifacts.content import Buffer, Content
 from flowyml_aws.artifacts.layout import artifact_key
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
@@ -122,7 +122,7 @@ class Failing(Content):
         _ = self.part_digests  # which asks for the parts, too
         self._error = error
 
-    def part(self, index: int) -> memoryview:
+    def part(self, index: int) -> Iterator[Buffer]:
         if index == 1 and self._error:
             raise self._error
         return super().part(index)
@@ -132,7 +132,7 @@ class Failing(Content):
 def test_storing_that_fails_on_its_way_leaves_nothing_at_all(
     store: ArtifactStore, request: pytest.FixtureRequest, tmp_path: Path, error: BaseException
 ) -> None:
-    failing = EncodedValue("weights", BytesCodec(), Failing(error))
+    failing = EncodedValue("weights", BytesCodec(), Failing(error), None)
     with pytest.raises(type(error)):
         failing.save(store)
     assert uploads(store, request) == 0

@@ -86,7 +86,7 @@ def test_a_loaded_array_is_writable_and_lies_in_the_loaded_memory() -> None:
 
 def test_the_stored_array_is_a_npy_file() -> None:
     array = numpy.asfortranarray(numpy.arange(6.0).reshape(2, 3))
-    data = b"".join(CODEC.encode(array).parts())
+    data = b"".join(CODEC.encode(array).chunks())
     numpy.testing.assert_array_equal(numpy.load(io.BytesIO(data)), array)
 
 
@@ -133,7 +133,7 @@ def test_an_array_that_the_format_would_change_is_pickled(
     ],
 )
 def test_bytes_that_are_no_such_array_are_an_error(damage: Any) -> None:
-    data = b"".join(CODEC.encode(numpy.arange(4.0)).parts())
+    data = b"".join(CODEC.encode(numpy.arange(4.0)).chunks())
     with pytest.raises(ValueError, match=r".+"):
         CODEC.decode(memoryview(damage(data)))
 
@@ -156,7 +156,7 @@ def test_every_number_comes_back_with_its_type(array: numpy.ndarray[Any, Any]) -
         numpy.bool_(True),
         numpy.float16("nan"),
         numpy.datetime64("2026-01-01", "D"),
-        numpy.timedelta64(1),
+        numpy.timedelta64(1, "D"),
         numpy.arange(3).mean(),
     ],
     ids=lambda value: type(value).__name__,

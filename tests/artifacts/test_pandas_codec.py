@@ -274,7 +274,7 @@ def test_other_programs_read_the_values() -> None:
     frame = pandas.DataFrame(
         {"when": pandas.to_datetime(["2026-01-01", None]).tz_localize("UTC"), "kind": ["a", "b"]}
     ).astype({"kind": "category"})
-    data = b"".join(CODEC.encode(frame).parts())
+    data = b"".join(CODEC.encode(frame).chunks())
     read = pyarrow.ipc.open_stream(io.BytesIO(data)).read_all()
     assert read.to_pydict() == {
         "when": [pandas.Timestamp("2026-01-01", tz="UTC"), None],
@@ -295,7 +295,7 @@ def test_other_programs_read_the_values() -> None:
     ],
 )
 def test_bytes_that_are_no_such_table_are_an_error(damage: Callable[[bytes], bytes]) -> None:
-    data = b"".join(CODEC.encode(FRAME).parts())
+    data = b"".join(CODEC.encode(FRAME).chunks())
     assert damage(data) != data
     with pytest.raises((ValueError, OSError, KeyError, TypeError)):
         CODEC.decode(memoryview(bytearray(damage(data))))

@@ -100,7 +100,7 @@ def test_a_lock_cannot_be_stored() -> None:
     ],
 )
 def test_bytes_that_are_no_such_pickle_are_an_error(damage: Any) -> None:
-    data = b"".join(CODEC.encode([numpy.ones(1_000)]).parts())
+    data = b"".join(CODEC.encode([numpy.ones(1_000)]).chunks())
     with pytest.raises(
         (ValueError, struct.error, pickle.UnpicklingError, OverflowError, MemoryError)
     ):
@@ -159,7 +159,7 @@ def test_a_class_that_is_known_already_stays_as_it_is() -> None:
     content = CODEC.encode(Counter())
     Counter.made = 5
     method = Counter.__init__
-    loaded = CODEC.decode(memoryview(b"".join(bytes(part) for part in content.parts())))
+    loaded = CODEC.decode(memoryview(b"".join(bytes(part) for part in content.chunks())))
     assert type(loaded) is Counter
     assert (Counter.made, Counter.__init__) == (5, method)
 
@@ -178,7 +178,7 @@ print(value.double(), type(value).scale)
         def double(self) -> int:
             return 2 * self.scale
 
-    data = b"".join(bytes(part) for part in CODEC.encode(Scaled()).parts())
+    data = b"".join(bytes(part) for part in CODEC.encode(Scaled()).chunks())
     done = subprocess.run(
         [sys.executable, "-c", code],
         input=base64.b64encode(data).decode(),

@@ -115,5 +115,5 @@ def test_json_refuses_what_it_could_not_end(value: Any) -> None:
 
 
 def test_json_is_readable_by_other_programs() -> None:
-    data = b"".join(JsonCodec().encode({"ü": [1, 2.5, None]}).parts())
+    data = b"".join(JsonCodec().encode({"ü": [1, 2.5, None]}).chunks())
     assert json.loads(data) == {"ü": [1, 2.5, None]}

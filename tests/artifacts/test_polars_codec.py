@@ -80,7 +80,7 @@ def test_a_loaded_table_lies_in_the_loaded_memory() -> None:
 
 
 def test_polars_itself_reads_the_stored_table() -> None:
-    data = b"".join(CODEC.encode(FRAME).parts())
+    data = b"".join(CODEC.encode(FRAME).chunks())
     assert_frame_equal(polars.read_ipc_stream(io.BytesIO(data)), FRAME)
 
 
@@ -111,6 +111,6 @@ def test_what_arrow_does_not_have_is_pickled(value: Any) -> None:
     ],
 )
 def test_bytes_that_are_no_such_table_are_an_error(damage: Callable[[bytes], bytes]) -> None:
-    data = b"".join(CODEC.encode(FRAME).parts())
+    data = b"".join(CODEC.encode(FRAME).chunks())
     with pytest.raises((ValueError, OSError)):
         CODEC.decode(memoryview(bytearray(damage(data))))

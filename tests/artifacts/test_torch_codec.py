@@ -123,7 +123,7 @@ def test_every_tensor_of_a_stored_dict_is_aligned() -> None:
 
 def test_the_stored_tensors_are_a_safetensors_file() -> None:
     values = {"b": torch.arange(6).reshape(2, 3), "a": torch.ones(3, dtype=torch.bool)}
-    read = safetensors.numpy.load(b"".join(CODEC.encode(values).parts()))
+    read = safetensors.numpy.load(b"".join(CODEC.encode(values).chunks()))
     assert {name: array.tolist() for name, array in read.items()} == {
         name: tensor.tolist() for name, tensor in values.items()
     }
@@ -212,6 +212,6 @@ def header(data: bytes, change: Callable[[dict[str, Any]], object]) -> bytes:
     ],
 )
 def test_bytes_that_are_no_such_tensor_are_an_error(damage: Callable[[bytes], bytes]) -> None:
-    data = b"".join(CODEC.encode(torch.ones(4)).parts())
+    data = b"".join(CODEC.encode(torch.ones(4)).chunks())
     with pytest.raises((ValueError, KeyError, struct.error)):
         CODEC.decode(memoryview(bytearray(damage(data))))

@@ -6,12 +6,13 @@ Its arguments: a store's URI, where it stops, and S3's endpoint for a store ther
 
 from __future__ import annotations
 
+import random
 import sys
 import threading
 from collections.abc import Iterator
 
 from flowyml_aws.artifacts.codecs.plain import BytesCodec
-from flowyml_aws.artifacts.content import PART_BYTES, Content
+from flowyml_aws.artifacts.content import PART_BYTES, Buffer, Content
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.artifacts.values import EncodedValue
 from flowyml_aws.aws.s3 import S3ArtifactStore
@@ -20,7 +21,8 @@ from tests.support.moto_server import s3_client
 
 __all__ = ["BEFORE_THE_END", "BETWEEN_PARTS", "VALUE"]
 
-VALUE = bytes(range(256)) * (PART_BYTES // 256 + 1)
+VALUE = random.Random(0).randbytes(PART_BYTES + 1000)
+"""Which no compression makes smaller."""
 BETWEEN_PARTS = "between parts"
 BEFORE_THE_END = "before the end"
 
@@ -35,15 +37,16 @@ class _Stopping(Content):
         self._where = where
         self.first_is_written = threading.Event()
 
-    def part(self, index: int) -> memoryview:
+    def part(self, index: int) -> Iterator[Buffer]:
         if index == 1 and self._where == BETWEEN_PARTS:
             self.first_is_written.wait()
+            self._where = ""  # a client asks for a part more than once
             stop()
         return super().part(index)
 
-    def parts(self) -> Iterator[memoryview]:
-        for part in super().parts():
-            yield part
+    def chunks(self) -> Iterator[Buffer]:
+        for chunk in super().chunks():
+            yield chunk
             self.first_is_written.set()
         if self._where == BEFORE_THE_END:
             stop()
@@ -66,7 +69,7 @@ def main(uri: str, where: str, endpoint: str = "") -> None:
             on("before-call.s3.CompleteMultipartUpload", lambda **_: stop())
     else:
         store = DirectoryArtifactStore.from_uri(uri)
-    print(EncodedValue("weights", BytesCodec(), content).save(store).model_dump_json())
+    print(EncodedValue("weights", BytesCodec(), content, None).save(store).model_dump_json())
 
 
 if __name__ == "__main__":
