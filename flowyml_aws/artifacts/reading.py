@@ -162,7 +162,8 @@ def _checked_size(store: ArtifactStore, ref: ArtifactRef) -> int:
                 f"its ref contradicts itself: {len(compression.frames)} frames of {stored} bytes "
                 f"for {compression.size_bytes} bytes in {ref.size_bytes}",
             )
-    if ref.size_bytes > PART_BYTES or compression is not None:
+    # Of what is read in one go, the answer tells the size.
+    if not 0 < ref.size_bytes <= PART_BYTES or compression is not None:
         _check_size(store, ref, store.read_into(artifact_key(ref.sha256), 0, memoryview(b"")))
     return ref.size_bytes if compression is None else compression.size_bytes
 

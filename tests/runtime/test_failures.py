@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import pytest
 
 from flowyml_aws import step
-from flowyml_aws.artifacts.content import Content
+from flowyml_aws.artifacts.content import Parts
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.runtime.attempt import Attempt
@@ -229,7 +229,7 @@ def test_a_group_of_exceptions_is_told_with_its_members(tmp_path: Path) -> None:
 class LossyStore(DirectoryArtifactStore):
     """A store whose connection is gone when a value is stored."""
 
-    def upload(self, key: str, content: Content) -> None:
+    def upload(self, key: str, content: Parts) -> None:
         raise ConnectionError("the store hung up")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flowyml_aws import Pipeline, step
-from flowyml_aws.artifacts.content import Content
+from flowyml_aws.artifacts.content import Parts
 from flowyml_aws.artifacts.layout import RunLayout, bundle_key, payload_key
 from flowyml_aws.artifacts.values import save_value
 from flowyml_aws.core.errors import RunNotFoundError, SettingsError
@@ -139,7 +139,7 @@ def test_a_run_that_could_not_be_written_whole_is_none(
     planned: tuple[ExecutionPlan, StepGraph], package: RunPackage, tmp_path: Path
 ) -> None:
     class Full(DirectoryArtifactStore):
-        def upload(self, key: str, content: Content) -> None:
+        def upload(self, key: str, content: Parts) -> None:
             raise SettingsError("no space left", "the disk is full", "remove something")
 
     store = Full(tmp_path / "full")
