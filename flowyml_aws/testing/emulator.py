@@ -33,6 +33,8 @@ from flowyml_aws.testing.account import (
 from flowyml_aws.testing.batch_api import BatchApi
 from flowyml_aws.testing.calls import ApiCall
 from flowyml_aws.testing.capacity import Capacity
+from flowyml_aws.testing.machine import Machine
+from flowyml_aws.testing.process import Processes
 from flowyml_aws.testing.scheduler import Scheduler
 from flowyml_aws.testing.server import Application, Server, listen
 
@@ -154,14 +156,17 @@ class Emulator:
         )
         folder = Path(tempfile.mkdtemp(prefix="flowyml-aws-emulator-"))
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
-        scheduler = Scheduler(
+        machine = Machine(
             self._lock,
-            capacity=self._capacity,
+            containers=Processes(_image_environment(folder / "image")),
             folder=folder / "jobs",
-            environment={**_image_environment(folder / "image"), **aws},
+            environment=aws,
             write_log=self._write_log,
             time_scale=self._time_scale,
-            stop_grace_s=self._stop_grace_s,
+        )
+        undo.callback(machine.stop)
+        scheduler = Scheduler(
+            self._lock, machine, capacity=self._capacity, stop_grace_s=self._stop_grace_s
         )
         undo.callback(scheduler.stop)
         application = Application(BatchApi(scheduler), self._lock)

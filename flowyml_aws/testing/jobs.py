@@ -8,8 +8,9 @@ from enum import Enum
 from typing import Any
 
 from flowyml_aws.testing.capacity import Capacity, needs, resource_requirements
-from flowyml_aws.testing.process import JobProcess
+from flowyml_aws.testing.machine import Task
 from flowyml_aws.testing.retry import Outcome
+from flowyml_aws.testing.timers import Timer
 
 __all__ = ["Attempt", "Job", "Status"]
 
@@ -45,10 +46,9 @@ class Attempt:
     Attributes:
         task_arn: The ECS task, whose id ends the name of the log stream.
         instance_id: The EC2 instance that it is on.
-        process: None until it is started.
+        task: Its run.
         started_ms: Unix time; None until it runs.
-        timeout_at: When it exceeds its timeout; as all clocks of the scheduler, monotonic seconds.
-        kill_at: When SIGKILL follows the SIGTERM that was sent.
+        timeout: Ends it when it exceeds its timeout.
         stopped: Why it was told to stop, if it was: this then is its outcome.
         is_host_lost: Whether its instance went away.
     """
@@ -56,11 +56,9 @@ class Attempt:
     number: int
     task_arn: str
     instance_id: str
-    log_stream: str
-    process: JobProcess | None = None
+    task: Task
     started_ms: int | None = None
-    timeout_at: float | None = None
-    kill_at: float | None = None
+    timeout: Timer | None = None
     stopped: Outcome | None = None
     is_host_lost: bool = False
 
@@ -222,7 +220,7 @@ def _attempt_container(attempt: Attempt) -> dict[str, Any]:
     return _present(
         containerInstanceArn=f"{arn}/{attempt.instance_id.removeprefix('i-')}",
         taskArn=attempt.task_arn,
-        logStreamName=attempt.log_stream if attempt.started_ms else None,
+        logStreamName=attempt.task.log_stream if attempt.started_ms else None,
         networkInterfaces=[],
     )
 

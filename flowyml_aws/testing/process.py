@@ -6,15 +6,40 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from typing import IO
 
-__all__ = ["JobProcess"]
+from flowyml_aws.testing.container import Container, OnLines
+
+__all__ = ["JobProcess", "Processes"]
 
 _CHUNK_BYTES = 64 * 1024
+
+
+class Processes:
+    """Runs what a container would run as a process of this machine, whatever its image.
+
+    Args:
+        environment: What the image brings.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    def start(self, container: Container, on_lines: OnLines) -> JobProcess:
+        """Start a process; see `Containers`.
+
+        Raises:
+            OSError, ValueError: It can't be started.
+        """
+        environment = {**self._environment, **container.environment}
+        # A process has no directories of its own. This variable is that of SageMaker's own toolkit.
+        if (folder := container.volumes.get("/opt/ml")) is not None:
+            environment["SAGEMAKER_BASE_DIR"] = str(folder)
+        return JobProcess(container.command, environment, container.folder, on_lines)
 
 
 class JobProcess:
@@ -37,7 +62,7 @@ class JobProcess:
         command: Sequence[str],
         environment: Mapping[str, str],
         folder: Path,
-        on_lines: Callable[[list[str]], None],
+        on_lines: OnLines,
     ) -> None:
         self._on_lines = on_lines
         self._process = subprocess.Popen(

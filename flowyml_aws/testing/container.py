@@ -1,0 +1,64 @@
+"""What a job runs, and the seam behind which it runs: a process of this machine, or a container."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+__all__ = ["Container", "Containers", "OnLines", "Running"]
+
+OnLines = Callable[[list[str]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A command in an image.
+
+    Attributes:
+        image: Its name.
+        command: The program and its arguments; empty is the image's own.
+        environment: What the job's API and the job itself add to the image's environment.
+        folder: On this machine, empty, removed at the end: the working directory.
+        volumes: Directories of the container to the folders of this machine that they are.
+    """
+
+    image: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    folder: Path
+    volumes: Mapping[str, Path] = field(default_factory=dict)
+
+
+class Running(Protocol):
+    """A container that was started."""
+
+    @property
+    def pid(self) -> int:
+        """The process on this machine."""
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+
+    def wait(self) -> int:
+        """Wait for the end; the exit code as Docker tells it, 128+n after signal n."""
+
+
+class Containers(Protocol):
+    """Starts containers."""
+
+    def start(self, container: Container, on_lines: OnLines) -> Running:
+        """Start one.
+
+        Args:
+            container: What to run.
+            on_lines: Gets the lines of stdout and stderr as they come, without line ends, on a
+                thread of its own.
+
+        Raises:
+            OSError, ValueError: It can't be started.
+        """

@@ -1,0 +1,157 @@
+"""What runs the jobs of every API: a folder, a container, a log stream and an end for each."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import RLock, Thread
+
+from flowyml_aws.testing.container import Container, Containers, Running
+from flowyml_aws.testing.timers import Timer, Timers
+
+__all__ = ["Ending", "Machine", "Task"]
+
+WriteLog = Callable[[str, str, list[str]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a task ended.
+
+    Attributes:
+        exit_code: The container's; None where it never started.
+        error: Why it could not be started, or what came behind it failed.
+    """
+
+    exit_code: int | None = None
+    error: str | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """One run of a container.
+
+    Attributes:
+        name: Unique; names its folder.
+        log_group, log_stream: Where its output goes. The stream is there before it starts.
+        prepare: Makes the container, in an empty folder of its own; called without the lock.
+        on_start: Called with the lock when it runs.
+        finish: Called without the lock when it has run, with its exit code, before the folder is
+            removed.
+        on_end: Called with the lock at the end, also of a task that never started.
+        running: None before it runs and after its end.
+        is_stopped: Whether somebody wants its end.
+    """
+
+    name: str
+    log_group: str
+    log_stream: str
+    prepare: Callable[[Path], Container]
+    on_start: Callable[[], None]
+    on_end: Callable[[Ending], None]
+    finish: Callable[[Path, int], None] = lambda folder, exit_code: None
+    running: Running | None = None
+    is_stopped: bool = False
+    _kill: Timer | None = field(default=None, repr=False)
+
+
+class Machine:
+    """Runs tasks, each on a thread that waits for its container.
+
+    Args:
+        lock: Guards all state.
+        containers: Starts them.
+        folder: Where the tasks' folders are made and removed.
+        environment: What every container's environment begins with.
+        write_log: Appends lines to a log stream (group, stream, lines), and makes it where there
+            are none; called without the lock.
+        time_scale: Real seconds for each second.
+
+    Attributes:
+        timers: For whatever else has its time.
+    """
+
+    def __init__(
+        self,
+        lock: RLock,
+        *,
+        containers: Containers,
+        folder: Path,
+        environment: Mapping[str, str],
+        write_log: WriteLog,
+        time_scale: float,
+    ) -> None:
+        self.timers = Timers(lock, time_scale)
+        self._lock = lock
+        self._containers = containers
+        self._folder = folder
+        self._environment = environment
+        self._write_log = write_log
+        self._tasks: dict[str, tuple[Task, Thread]] = {}
+        self._is_stopping = False
+
+    def start(self, task: Task) -> None:
+        """Run a task."""
+        thread = Thread(target=self._run, args=(task,), name=f"task-{task.name}", daemon=True)
+        with self._lock:
+            if not self._is_stopping:
+                self._tasks[task.name] = task, thread
+                thread.start()
+
+    def end(self, task: Task, grace_s: float) -> None:
+        """Send a task SIGTERM, and SIGKILL after some time; once more does nothing."""
+        with self._lock:
+            if task.is_stopped:
+                return
+            task.is_stopped = True
+            if (running := task.running) is not None:
+                running.terminate()
+                task._kill = self.timers.after(grace_s, running.kill)
+
+    def stop(self) -> None:
+        """Kill every task; returns when all are gone."""
+        with self._lock:
+            self._is_stopping = True
+            threads = [thread for _, thread in self._tasks.values()]
+            for task, _ in self._tasks.values():
+                task.is_stopped = True
+                if task.running is not None:
+                    task.running.kill()
+        for thread in threads:
+            thread.join()
+        self.timers.stop()
+
+    def _run(self, task: Task) -> None:
+        folder = self._folder / task.name
+        try:
+            ending = Ending(self._run_in(folder, task))
+        except (OSError, ValueError) as error:  # ValueError: a null character in the command
+            ending = Ending(error=str(error))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        with self._lock:
+            del self._tasks[task.name]
+            task.running = None
+            if task._kill is not None:
+                task._kill.cancel()
+            task.on_end(ending)
+
+    def _run_in(self, folder: Path, task: Task) -> int:
+        def write(lines: list[str]) -> None:
+            self._write_log(task.log_group, task.log_stream, lines)
+
+        folder.mkdir(parents=True)
+        write([])
+        container = task.prepare(folder)
+        environment = {**self._environment, **container.environment}
+        running = self._containers.start(replace(container, environment=environment), write)
+        with self._lock:
+            task.running = running
+            task.on_start()
+            if task.is_stopped:
+                running.kill()
+        exit_code = running.wait()
+        task.finish(folder, exit_code)
+        return exit_code
