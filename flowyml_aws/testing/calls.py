@@ -50,6 +50,7 @@ _S3 = {
 _RESOURCE_MEMBERS = (
     *("jobName", "jobId", "jobDefinitionName", "jobDefinition", "jobQueue", "jobQueueName"),
     *("computeEnvironmentName", "computeEnvironment", "logStreamName", "logGroupName", "Name"),
+    *("TrainingJobName", "NameContains", "ResourceArn"),
 )
 
 

@@ -18,9 +18,11 @@ class Container:
 
     Attributes:
         image: Its name.
-        command: The program and its arguments; empty is the image's own.
+        command: The program and its arguments, or the arguments of the entrypoint; empty is the
+            image's own.
         environment: What the job's API and the job itself add to the image's environment.
         folder: On this machine, empty, removed at the end: the working directory.
+        entrypoint: What takes the place of the image's own; empty is the image's own.
         volumes: Directories of the container to the folders of this machine that they are.
     """
 
@@ -28,6 +30,7 @@ class Container:
     command: Sequence[str]
     environment: Mapping[str, str]
     folder: Path
+    entrypoint: Sequence[str] = ()
     volumes: Mapping[str, Path] = field(default_factory=dict)
 
 

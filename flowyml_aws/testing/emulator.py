@@ -1,4 +1,4 @@
-"""The emulator: an AWS account on a local port whose Batch jobs really run."""
+"""The emulator: an AWS account on a local port whose jobs really run."""
 
 from __future__ import annotations
 
@@ -35,13 +35,18 @@ from flowyml_aws.testing.calls import ApiCall
 from flowyml_aws.testing.capacity import Capacity
 from flowyml_aws.testing.machine import Machine
 from flowyml_aws.testing.process import Processes
+from flowyml_aws.testing.sagemaker.api import SageMakerApi
+from flowyml_aws.testing.sagemaker.service import TrainingService
+from flowyml_aws.testing.sagemaker.stock import Stock, Usage
 from flowyml_aws.testing.scheduler import Scheduler
-from flowyml_aws.testing.server import Application, Server, listen
+from flowyml_aws.testing.server import Api, Application, Server, listen
 
 __all__ = ["Emulator"]
 
 _IMAGE = "flowyml-aws/emulator:latest"
 _ACCESS_KEY = "emulator"
+# Training jobs that run at a time on this machine, whatever instances they ask for.
+_TRAINING_AT_ONCE = 32
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG")
 
 # moto's state belongs to the process.
@@ -49,9 +54,9 @@ _only_one = Lock()
 
 
 class Emulator:
-    """An AWS account with S3, Batch, CloudWatch Logs, IAM and EC2, while a `with` lasts.
+    """An AWS account with S3, Batch, SageMaker, CloudWatch Logs, IAM and EC2, while a `with` lasts.
 
-    Batch jobs run as processes of this Python, in folders of their own. They can import
+    Jobs run as processes of this Python, in folders of their own. They can import
     `flowyml_aws` and what is installed, and nothing of the project under test. A process has one
     emulator at a time, and each starts with a fresh account. It ends with the interpreter and takes
     its jobs with it, unless the interpreter is killed by SIGKILL.
@@ -60,7 +65,8 @@ class Emulator:
         capacity: What the running jobs share; what does not fit stays RUNNABLE. None is unlimited.
         time_scale: Real seconds for each second of a timeout or grace period: 0.01 makes AWS's
             shortest timeout, 60 s, last 0.6 s.
-        stop_grace_s: From SIGTERM to SIGKILL, as ECS waits by default.
+        stop_grace_s: From SIGTERM to SIGKILL in Batch jobs, as ECS waits by default.
+        training_stop_grace_s: The same in SageMaker's training jobs, as the service waits.
         port: Where to listen; 0 is any free one.
 
     Attributes:
@@ -80,21 +86,25 @@ class Emulator:
         capacity: Capacity | None = None,
         time_scale: float = 1.0,
         stop_grace_s: float = 30.0,
+        training_stop_grace_s: float = 120.0,
         port: int = 0,
     ) -> None:
-        if time_scale <= 0 or stop_grace_s < 0:
+        if time_scale <= 0 or min(stop_grace_s, training_stop_grace_s) < 0:
             raise SettingsError(
-                what=f"time_scale={time_scale}, stop_grace_s={stop_grace_s}",
+                what=f"{time_scale=}, {stop_grace_s=}, {training_stop_grace_s=}",
                 why="times can't run backwards",
-                fix="give a positive time_scale and a stop_grace_s of at least 0",
+                fix="give a positive time_scale, and grace periods of at least 0",
             )
         self._capacity = capacity
         self._time_scale = time_scale
         self._stop_grace_s = stop_grace_s
+        self._training_stop_grace_s = training_stop_grace_s
+        self._stock = Stock()
         self._wanted_port = port
         self._lock = RLock()
         self._clients: dict[str, Any] = {}
         self._scheduler: Scheduler | None = None
+        self._training: TrainingService | None = None
         self._undo: ExitStack | None = None
 
     def __enter__(self) -> Emulator:
@@ -169,9 +179,17 @@ class Emulator:
             self._lock, machine, capacity=self._capacity, stop_grace_s=self._stop_grace_s
         )
         undo.callback(scheduler.stop)
-        application = Application(BatchApi(scheduler), self._lock)
+        training = TrainingService(
+            self._lock,
+            machine,
+            stock=self._stock,
+            at_once=_TRAINING_AT_ONCE,
+            stop_grace_s=self._training_stop_grace_s,
+        )
+        apis: dict[str, Api] = {"batch": BatchApi(scheduler), "sagemaker": SageMakerApi(training)}
+        application = Application(apis, self._lock)
         undo.callback(Server(application, listener).stop)
-        self._scheduler, self.calls = scheduler, application.calls
+        self._scheduler, self._training, self.calls = scheduler, training, application.calls
 
     def stop(self) -> None:
         """Kill the jobs and end the service; does nothing when it is not running."""
@@ -185,7 +203,7 @@ class Emulator:
             for client in self._clients.values():
                 client.close()
             self._clients.clear()
-            self._scheduler = None
+            self._scheduler = self._training = None
             forget_account()
 
     def client(self, service: str) -> Any:
@@ -198,31 +216,64 @@ class Emulator:
                 )
             return self._clients[service]
 
-    def lose_host(self, job_id: str) -> None:
+    def lose_host(self, job: str) -> None:
         """Reclaim the instance that a job runs on, as EC2 spot does: SIGTERM, then SIGKILL.
+
+        A Batch attempt fails, and the job's retry strategy decides. A training job on managed spot
+        is interrupted and starts again; another one fails, as by an error of the service.
+
+        Args:
+            job: The id of a Batch job, or the name of a training job.
 
         Raises:
             LookupError: There is no such job.
             ValueError: The job is on no instance now.
         """
-        scheduler = self._running_scheduler()
+        scheduler, training = self._running_services()
         with self._lock:
-            if job_id not in scheduler.jobs:
-                raise LookupError(f"no job {job_id}")
-            scheduler.lose_host(scheduler.jobs[job_id])
+            if job in scheduler.jobs:
+                scheduler.lose_host(scheduler.jobs[job])
+            elif job in training.jobs:
+                training.lose_host(training.jobs[job])
+            else:
+                raise LookupError(f"no job {job}")
+
+    def set_capacity(self, instance_type: str, instances: int | None) -> None:
+        """Let there be so many SageMaker instances of a type; None, as at first, for any number.
+
+        Where there is none, a training job takes the next of its `InstancePreferences`; behind the
+        last one it fails with a `CapacityError`, without the quarter of an hour that AWS tries. On
+        spot it waits, up to its `MaxWaitTimeInSeconds`.
+        """
+        _, training = self._running_services()
+        with self._lock:
+            self._stock.set_capacity(instance_type, instances)
+            training.place()
+
+    def set_quota(
+        self, instance_type: str, instances: int | None, *, usage: Usage = "training job"
+    ) -> None:
+        """Let the account use so many SageMaker instances of a type at once; None for any number.
+
+        Beyond that CreateTrainingJob answers `ResourceLimitExceeded`.
+        """
+        with self._lock:
+            self._stock.set_quota(instance_type, usage, instances)
 
     def job_processes(self) -> dict[str, int]:
-        """The processes that run now: job id to process id."""
-        return self._running_scheduler().processes()
+        """The processes that run now: Batch job id, or training job name, to process id."""
+        scheduler, training = self._running_services()
+        with self._lock:
+            return {**scheduler.processes(), **training.processes()}
 
-    def _running_scheduler(self) -> Scheduler:
-        if self._scheduler is None:
+    def _running_services(self) -> tuple[Scheduler, TrainingService]:
+        if self._scheduler is None or self._training is None:
             raise SettingsError(
                 what="The emulator is not running",
                 why="it was not started, or it was stopped",
                 fix="use it inside `with Emulator() as aws:`",
             )
-        return self._scheduler
+        return self._scheduler, self._training
 
     def _write_log(self, group: str, stream: str, lines: list[str]) -> None:
         now_ms = int(time.time() * 1000)

@@ -71,6 +71,7 @@ class Machine:
 
     Attributes:
         timers: For whatever else has its time.
+        time_scale: Real seconds for each second.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Machine:
         time_scale: float,
     ) -> None:
         self.timers = Timers(lock, time_scale)
+        self.time_scale = time_scale
         self._lock = lock
         self._containers = containers
         self._folder = folder

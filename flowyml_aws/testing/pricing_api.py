@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 
 from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.testing.account import REGION
+from flowyml_aws.testing.refusal import Refusal
 
 __all__ = ["InvalidParameterException", "get_products", "spot_price_history"]
 
@@ -25,8 +26,8 @@ _ZONES = ("a", "b", "c")
 _EC2_NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15/"
 
 
-class InvalidParameterException(Exception):
-    """What the Price List API answers (HTTP 400) to a request that it refuses."""
+class InvalidParameterException(Refusal):
+    """What the Price List API answers to a request that it refuses."""
 
 
 def get_products(request: Mapping[str, Any]) -> dict[str, Any]:

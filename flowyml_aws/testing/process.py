@@ -39,7 +39,8 @@ class Processes:
         # A process has no directories of its own. This variable is that of SageMaker's own toolkit.
         if (folder := container.volumes.get("/opt/ml")) is not None:
             environment["SAGEMAKER_BASE_DIR"] = str(folder)
-        return JobProcess(container.command, environment, container.folder, on_lines)
+        command = [*container.entrypoint, *container.command]
+        return JobProcess(command, environment, container.folder, on_lines)
 
 
 class JobProcess:

@@ -1,4 +1,4 @@
-"""The HTTP server: moto's services behind one lock; the emulator's Batch and prices in front."""
+"""The HTTP server: moto's services behind one lock; the emulator's own in front of them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import io
 import json
 import socket
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from threading import RLock, Thread
-from typing import Any
+from typing import Any, Protocol
 
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
@@ -19,35 +19,42 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import ThreadedWSGIServer
 
 from flowyml_aws.core.errors import SettingsError
-from flowyml_aws.testing.batch_api import BatchApi
 from flowyml_aws.testing.calls import ApiCall, api_call, signing_scope
-from flowyml_aws.testing.pricing_api import (
-    InvalidParameterException,
-    get_products,
-    spot_price_history,
-)
-from flowyml_aws.testing.validation import ClientException
+from flowyml_aws.testing.pricing_api import get_products, spot_price_history
+from flowyml_aws.testing.refusal import Refusal
 
-__all__ = ["Application", "Server", "listen"]
+__all__ = ["Api", "Application", "Server", "listen"]
 
 _HOST = "127.0.0.1"
 _PRICES = {("pricing", "GetProducts"), ("ec2", "DescribeSpotPriceHistory")}
 
 
+class Api(Protocol):
+    """The part of a service that the emulator has itself; both are called with the lock."""
+
+    @property
+    def answers(self) -> Mapping[str, Callable[[Mapping[str, Any], str, int], Mapping[str, Any]]]:
+        """Operation to what answers it, from the request, its region and its size in bytes."""
+
+    @property
+    def rewrites(self) -> Mapping[str, Callable[[Mapping[str, Any], str], Mapping[str, Any]]]:
+        """Operation to what makes its request fit for moto, from the request and its region."""
+
+
 class Application:
-    """Notes each call, answers what `BatchApi` and `pricing_api` answer, leaves the rest to moto.
+    """Notes each call, answers what the emulator has itself, leaves the rest to moto.
+
+    Args:
+        apis: By service, as in boto3.
+        lock: Guards all state, and moto.
 
     Attributes:
         calls: The calls so far, in order.
     """
 
-    def __init__(
-        self,
-        batch: BatchApi,
-        lock: RLock,
-    ) -> None:
+    def __init__(self, apis: Mapping[str, Api], lock: RLock) -> None:
         self.calls: list[ApiCall] = []
-        self._batch = batch
+        self._apis = apis
         self._lock = lock
         self._moto = DomainDispatcherApplication(create_backend_app)
 
@@ -62,21 +69,19 @@ class Application:
         region, _ = signing_scope(environ)
         if call[:2] in _PRICES:
             return _tell_prices(call.service, body, region, start_response)
-        if call.service != "batch":
+        if (api := self._apis.get(call.service)) is None:
             return self._ask_moto(environ, start_response)
         try:
-            if answer := self._batch.answers.get(call.operation):
+            if answer := api.answers.get(call.operation):
                 with self._lock:
-                    answered = answer(json.loads(body), region, len(body))
+                    answered = answer(json.loads(body or b"{}"), region, len(body))
                     return _respond(start_response, "200 OK", answered)
-            if rewrite := self._batch.rewrites.get(call.operation):
+            if rewrite := api.rewrites.get(call.operation):
                 body = json.dumps(rewrite(json.loads(body or b"{}"), region)).encode()
                 environ["wsgi.input"] = io.BytesIO(body)
                 environ["CONTENT_LENGTH"] = str(len(body))
-        except ClientException as error:
-            message = f"Error executing request, Exception : {error}, RequestId: {uuid.uuid4()}"
-            kind = type(error).__name__
-            return _respond(start_response, "400 Bad Request", {"message": message}, kind)
+        except Refusal as refusal:
+            return _refuse(start_response, refusal)
         return self._ask_moto(environ, start_response)
 
     def _ask_moto(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -158,10 +163,12 @@ def _tell_prices(service: str, body: bytes, region: str, start_response: Any) ->
             return _respond(start_response, "200 OK", get_products(json.loads(body)))
         now = datetime.now(timezone.utc).isoformat()
         return _send(start_response, "200 OK", "text/xml", spot_price_history(body, region, now))
-    except InvalidParameterException as error:
-        kind = type(error).__name__
-        refusal = {"__type": kind, "message": str(error)}
-        return _respond(start_response, "400 Bad Request", refusal, kind)
+    except Refusal as refusal:
+        return _refuse(start_response, refusal)
+
+
+def _refuse(start_response: Any, refusal: Refusal) -> Iterable[bytes]:
+    return _respond(start_response, "400 Bad Request", refusal.body, type(refusal).__name__)
 
 
 def _respond(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from flowyml_aws.testing.refusal import Refusal
 
 __all__ = ["ClientException", "check_job_definition", "check_reason", "check_submission"]
 
@@ -18,8 +21,14 @@ _MAX_TAGS = 50
 _MIN_TIMEOUT_S = 60
 
 
-class ClientException(Exception):
-    """What AWS Batch answers (HTTP 400) to a request that it refuses."""
+class ClientException(Refusal):
+    """What AWS Batch answers to a request that it refuses."""
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The message alone, with an id, as Batch tells it."""
+        request = uuid.uuid4()
+        return {"message": f"Error executing request, Exception : {self}, RequestId: {request}"}
 
 
 def check_submission(request: Mapping[str, Any], size_bytes: int) -> None:

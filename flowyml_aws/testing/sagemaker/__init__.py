@@ -1,0 +1,1 @@
+"""SageMaker's training jobs, emulated: they run, stop, are interrupted, wait and are refused."""

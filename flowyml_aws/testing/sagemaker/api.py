@@ -1,0 +1,103 @@
+"""The part of SageMaker's API that deals with training jobs.
+
+All of it is answered here: moto (5.2) tells every training job as completed at once, drops its
+environment, lets a second job of the same name take the place of the first, and can't stop one.
+
+Not emulated: several instances, algorithms without an image, inputs other than files of S3,
+debugger, profiler, metrics, training plans, serverless jobs; the memory and GPUs of instances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from moto.core.models import DEFAULT_ACCOUNT_ID
+
+from flowyml_aws.testing.sagemaker.errors import ValidationException
+from flowyml_aws.testing.sagemaker.listing import list_training_jobs
+from flowyml_aws.testing.sagemaker.service import TrainingService
+from flowyml_aws.testing.sagemaker.training_job import TrainingJob
+from flowyml_aws.testing.sagemaker.validation import check_creation, check_request
+
+__all__ = ["SageMakerApi"]
+
+# What spot costs of the price on demand; AWS's varies by type and hour.
+_SPOT_SHARE = 0.3
+
+Answer = Callable[[Mapping[str, Any], str, int], Mapping[str, Any]]
+Rewrite = Callable[[Mapping[str, Any], str], Mapping[str, Any]]
+
+
+class SageMakerApi:
+    """SageMaker's operations on training jobs.
+
+    Attributes:
+        answers: Operation to what answers it, from the request, its region and its size in bytes.
+        rewrites: None: nothing is left to moto.
+    """
+
+    def __init__(self, service: TrainingService) -> None:
+        self._service = service
+        self.answers: Mapping[str, Answer] = {
+            "CreateTrainingJob": self._create,
+            "DescribeTrainingJob": self._describe,
+            "ListTrainingJobs": self._list,
+            "StopTrainingJob": self._stop,
+            "UpdateTrainingJob": self._update,
+            "AddTags": self._add_tags,
+            "ListTags": self._list_tags,
+        }
+        self.rewrites: Mapping[str, Rewrite] = {}
+
+    def _create(self, request: Mapping[str, Any], region: str, size: int) -> dict[str, Any]:
+        check_creation(request)
+        name = request["TrainingJobName"]
+        arn = f"arn:aws:sagemaker:{region}:{DEFAULT_ACCOUNT_ID}:training-job/{name}"
+        return {"TrainingJobArn": self._service.create(request, arn).arn}
+
+    def _describe(self, request: Mapping[str, Any], region: str, size: int) -> dict[str, Any]:
+        return self._job("DescribeTrainingJob", request).detail(_SPOT_SHARE)
+
+    def _list(self, request: Mapping[str, Any], region: str, size: int) -> dict[str, Any]:
+        check_request("ListTrainingJobs", request)
+        return list_training_jobs(list(self._service.jobs.values()), request)
+
+    def _stop(self, request: Mapping[str, Any], region: str, size: int) -> dict[str, Any]:
+        self._service.stop(self._job("StopTrainingJob", request))
+        return {}
+
+    def _update(self, request: Mapping[str, Any], region: str, size: int) -> dict[str, Any]:
+        job = self._job("UpdateTrainingJob", request)
+        resources = request.get("ResourceConfig")
+        if not resources or set(request) != {"TrainingJobName", "ResourceConfig"}:
+            raise ValidationException("flowyml_aws.testing updates KeepAlivePeriodInSeconds only")
+        self._service.keep_alive(job, resources["KeepAlivePeriodInSeconds"])
+        return {"TrainingJobArn": job.arn}
+
+    def _add_tags(self, request: Mapping[str, Any], region: str, size: int) -> dict[str, Any]:
+        check_request("AddTags", request)
+        tags = self._by_arn(request["ResourceArn"]).tags
+        tags.update({tag["Key"]: tag["Value"] for tag in request["Tags"]})
+        return {"Tags": _tag_list(tags)}
+
+    def _list_tags(self, request: Mapping[str, Any], region: str, size: int) -> dict[str, Any]:
+        check_request("ListTags", request)
+        return {"Tags": _tag_list(self._by_arn(request["ResourceArn"]).tags)}
+
+    def _job(self, operation: str, request: Mapping[str, Any]) -> TrainingJob:
+        check_request(operation, request)
+        job = self._service.jobs.get(request["TrainingJobName"])
+        if job is None:
+            raise ValidationException("Requested resource not found.")
+        return job
+
+    def _by_arn(self, arn: str) -> TrainingJob:
+        job = self._service.jobs.get(arn.rpartition(":training-job/")[2])
+        if job is None or job.arn != arn:
+            raise ValidationException(f"Could not find the resource {arn}")
+        return job
+
+
+def _tag_list(tags: Mapping[str, str]) -> Sequence[Mapping[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]

@@ -1,0 +1,167 @@
+"""What SageMaker keeps in `/opt/ml` of a training container, and moves between it and S3."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from threading import RLock
+from typing import Any
+
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.s3.exceptions import MissingBucket
+from moto.s3.models import FakeKey, S3Backend, s3_backends
+
+__all__ = ["ML_FOLDER", "TransferError", "bring", "collect", "lay_out", "told_failure"]
+
+ML_FOLDER = "/opt/ml"
+_CHECKPOINTS = f"{ML_FOLDER}/checkpoints"
+_FOLDERS = ("input/config", "input/data", "model", "output/data", "checkpoints")
+_FAILURE_CHARS = 1024
+
+
+class TransferError(Exception):
+    """Data could not be moved from or to S3."""
+
+
+def lay_out(request: Mapping[str, Any], base: Path) -> None:
+    """Make the folders and the documents that a container finds, in an empty folder.
+
+    Args:
+        request: CreateTrainingJob's members.
+        base: What the container sees as `/opt/ml`.
+    """
+    for folder in _FOLDERS:
+        (base / folder).mkdir(parents=True)
+    channels = {one["ChannelName"]: one for one in request.get("InputDataConfig") or ()}
+    documents = {
+        "hyperparameters": request.get("HyperParameters") or {},
+        "resourceconfig": {
+            "current_host": "algo-1",
+            "hosts": ["algo-1"],
+            "network_interface_name": "eth0",
+        },
+        "inputdataconfig": {
+            name: {"TrainingInputMode": one.get("InputMode") or "File"}
+            for name, one in channels.items()
+        },
+    }
+    for name, document in documents.items():
+        (base / f"input/config/{name}.json").write_text(json.dumps(document), "utf-8")
+    for path in base.rglob("*"):
+        if path.is_dir():
+            path.chmod(0o777)  # an image may run as any user
+
+
+def bring(request: Mapping[str, Any], base: Path, lock: RLock) -> None:
+    """Copy channels and checkpoints from S3.
+
+    Args:
+        request: CreateTrainingJob's members.
+        base: What the container sees as `/opt/ml`.
+        lock: Guards moto.
+
+    Raises:
+        TransferError: There is no such bucket, or a channel has no data.
+    """
+    for channel in request.get("InputDataConfig") or ():
+        source = (channel.get("DataSource") or {}).get("S3DataSource") or {}
+        uri, name = str(source.get("S3Uri")), channel["ChannelName"]
+        if not _download(uri, base / "input/data" / name, lock):
+            raise TransferError(f"No S3 objects found under S3 URL '{uri}' given in input '{name}'")
+    if checkpoints := _checkpoints(request, base):
+        _download(*checkpoints, lock)
+
+
+def collect(request: Mapping[str, Any], name: str, base: Path, lock: RLock) -> None:
+    """Copy checkpoints, the model and further output to S3, where there are any.
+
+    SageMaker copies checkpoints while a job runs; here it is done when its container has ended.
+
+    Raises:
+        TransferError: There is no such bucket.
+    """
+    if checkpoints := _checkpoints(request, base):
+        uri, folder = checkpoints
+        for path in _files(folder):
+            _put(f"{uri.rstrip('/')}/{path.relative_to(folder)}", path.read_bytes(), lock)
+    output = f"{request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{name}/output"
+    for folder, archive in ((base / "model", "model"), (base / "output/data", "output")):
+        if any(folder.iterdir()):
+            _put(f"{output}/{archive}.tar.gz", _packed(folder), lock)
+
+
+def told_failure(base: Path) -> str:
+    """What the job has written about its failure: the beginning, or nothing."""
+    try:
+        with (base / "output/failure").open(encoding="utf-8", errors="replace") as file:
+            return file.read(_FAILURE_CHARS)
+    except OSError:
+        return ""
+
+
+def _checkpoints(request: Mapping[str, Any], base: Path) -> tuple[str, Path] | None:
+    config = request.get("CheckpointConfig")
+    if not config:
+        return None
+    inside = PurePosixPath(config.get("LocalPath") or _CHECKPOINTS)
+    if not inside.is_relative_to(ML_FOLDER) or ".." in inside.parts:
+        raise TransferError(f"flowyml_aws.testing keeps checkpoints below {ML_FOLDER} only")
+    folder = base / inside.relative_to(ML_FOLDER)
+    folder.mkdir(parents=True, exist_ok=True)
+    return str(config["S3Uri"]), folder
+
+
+def _download(uri: str, folder: Path, lock: RLock) -> int:
+    """Copy all objects below a prefix; how many there were."""
+    bucket, prefix = _split(uri)
+    with lock:
+        keys = [(key.name, key.value) for key in _objects(bucket, prefix)]
+    for name, value in keys:
+        below = name.removeprefix(prefix).lstrip("/") or name.rpartition("/")[2]
+        to = (folder / below).resolve()
+        if name.endswith("/") or not to.is_relative_to(folder.resolve()):
+            continue
+        to.parent.mkdir(parents=True, exist_ok=True)
+        to.write_bytes(value)
+    return len(keys)
+
+
+def _objects(bucket: str, prefix: str) -> Iterator[FakeKey]:
+    s3 = _s3()
+    try:
+        yield from s3.list_objects(s3.head_bucket(bucket), prefix, None, None, None)[0]
+    except MissingBucket as error:
+        raise TransferError(f"The bucket {bucket} does not exist") from error
+
+
+def _put(uri: str, content: bytes, lock: RLock) -> None:
+    bucket, key = _split(uri)
+    with lock:
+        try:
+            _s3().put_object(bucket, key, content)
+        except MissingBucket as error:
+            raise TransferError(f"The bucket {bucket} does not exist") from error
+
+
+def _s3() -> S3Backend:
+    return s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+
+
+def _split(uri: str) -> tuple[str, str]:
+    bucket, _, key = uri.partition("://")[2].partition("/")
+    return bucket, key
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def _packed(folder: Path) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for path in sorted(folder.iterdir()):
+            archive.add(path, arcname=path.name)
+    return packed.getvalue()

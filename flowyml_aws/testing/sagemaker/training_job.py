@@ -1,0 +1,227 @@
+"""A training job as the emulator keeps it, and as SageMaker's API tells it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flowyml_aws.testing.machine import Task
+from flowyml_aws.testing.sagemaker.validation import DEFAULT_MAX_RUNTIME_S, instance_types
+from flowyml_aws.testing.timers import Timer
+
+__all__ = ["LOG_GROUP", "Launch", "TrainingJob"]
+
+LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+FINAL = ("Completed", "Failed", "Stopped")
+# Secondary statuses whose primary one has another name than `InProgress`.
+_PRIMARY = {
+    "Completed": "Completed",
+    "Failed": "Failed",
+    "Stopping": "Stopping",
+    "Stopped": "Stopped",
+    "MaxRuntimeExceeded": "Stopped",
+    "MaxWaitTimeExceeded": "Stopped",
+}
+_MESSAGES = {
+    "Starting": "Starting the training job",
+    "Pending": "Training job waiting for capacity",
+    "Downloading": "Downloading the training image",
+    "Training": "Training image download completed. Training in progress.",
+    "Interrupted": "Training job interrupted: the spot instance was reclaimed",
+    "Restarting": "Restarting the training job",
+    "Uploading": "Uploading generated training model",
+    "Stopping": "Stopping the training job",
+    "Stopped": "Training job stopped",
+    "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
+    "MaxWaitTimeExceeded": "Training job wait time exceeded MaxWaitTimeInSeconds provided",
+    "Completed": "Training job completed",
+    "Failed": "Training job failed",
+}
+_FAILURE_REASON_LENGTH = 1024
+_ECHOED = (
+    *("AlgorithmSpecification", "RoleArn", "HyperParameters", "InputDataConfig"),
+    *("OutputDataConfig", "VpcConfig", "CheckpointConfig", "Environment", "RetryStrategy"),
+)
+_FLAGS = (
+    *("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption"),
+    "EnableManagedSpotTraining",
+)
+
+
+@dataclass(slots=True, eq=False)
+class Launch:
+    """One run of a job's container; an interrupted job has several.
+
+    Attributes:
+        instance_type: What it is on.
+        task: Its run.
+        started: Unix time; None until the container runs.
+        limit: Ends it when the job exceeds its runtime.
+        end: The secondary status that somebody ended it for, or `Lost` with its instance.
+    """
+
+    instance_type: str
+    task: Task
+    started: float | None = None
+    limit: Timer | None = None
+    end: str | None = None
+
+
+@dataclass(slots=True, eq=False)
+class TrainingJob:
+    """A training job.
+
+    Attributes:
+        request: CreateTrainingJob's members.
+        number: In the order of creation.
+        created: Unix time, as all times here.
+        transitions: Secondary statuses as DescribeTrainingJob tells them, the latest last.
+        launches: The runs of its container so far.
+        trained_s: What ended launches took, in seconds of this machine.
+        retries: How often it was started again after an error of the service.
+        pool_status: Of its warm pool; None where it keeps none.
+        wait: Ends it when it exceeds its MaxWaitTimeInSeconds.
+    """
+
+    request: Mapping[str, Any]
+    arn: str
+    number: int
+    created: float
+    tags: dict[str, str]
+    transitions: list[dict[str, Any]] = field(default_factory=list)
+    launches: list[Launch] = field(default_factory=list)
+    modified: float = 0.0
+    trained_s: float = 0.0
+    training_start: float | None = None
+    training_end: float | None = None
+    failure_reason: str | None = None
+    retries: int = 0
+    pool_status: dict[str, Any] | None = None
+    wait: Timer | None = None
+
+    @property
+    def name(self) -> str:
+        return str(self.request["TrainingJobName"])
+
+    @property
+    def status(self) -> str:
+        return _PRIMARY.get(self.secondary, "InProgress")
+
+    @property
+    def secondary(self) -> str:
+        return str(self.transitions[-1]["Status"])
+
+    @property
+    def is_final(self) -> bool:
+        return self.status in FINAL
+
+    @property
+    def is_spot(self) -> bool:
+        return bool(self.request.get("EnableManagedSpotTraining"))
+
+    @property
+    def resources(self) -> Mapping[str, Any]:
+        return dict(self.request["ResourceConfig"])
+
+    @property
+    def instance_types(self) -> list[str]:
+        return instance_types(self.resources)
+
+    @property
+    def keep_alive_s(self) -> int:
+        return int(self.resources.get("KeepAlivePeriodInSeconds") or 0)
+
+    @property
+    def max_runtime_s(self) -> int:
+        times = self.request.get("StoppingCondition") or {}
+        return int(times.get("MaxRuntimeInSeconds", DEFAULT_MAX_RUNTIME_S))
+
+    @property
+    def max_wait_s(self) -> int | None:
+        value = (self.request.get("StoppingCondition") or {}).get("MaxWaitTimeInSeconds")
+        return None if value is None else int(value)
+
+    @property
+    def max_retries(self) -> int:
+        return int((self.request.get("RetryStrategy") or {}).get("MaximumRetryAttempts", 0))
+
+    @property
+    def launch(self) -> Launch | None:
+        """The latest one, running or ended."""
+        return self.launches[-1] if self.launches else None
+
+    def enter(self, secondary: str, now: float, message: str | None = None) -> None:
+        """Change over to a secondary status; a new message alone is a transition too."""
+        text = _MESSAGES[secondary] if message is None else message
+        if self.transitions:
+            latest = self.transitions[-1]
+            if (latest["Status"], latest["StatusMessage"]) == (secondary, text):
+                return
+            latest["EndTime"] = now
+        self.transitions.append({"Status": secondary, "StartTime": now, "StatusMessage": text})
+        self.modified = now
+        if self.is_final:
+            self.transitions[-1]["EndTime"] = now
+
+    def fail(self, reason: str, now: float) -> None:
+        """End it as failed."""
+        self.failure_reason = reason[:_FAILURE_REASON_LENGTH]
+        self.enter("Failed", now)
+
+    def summary(self) -> dict[str, Any]:
+        """The job in ListTrainingJobs' answer."""
+        return _present(
+            TrainingJobName=self.name,
+            TrainingJobArn=self.arn,
+            CreationTime=self.created,
+            TrainingEndTime=self.training_end,
+            LastModifiedTime=self.modified,
+            TrainingJobStatus=self.status,
+            SecondaryStatus=self.secondary,
+            WarmPoolStatus=self.pool_status,
+        )
+
+    def detail(self, spot_share: float) -> dict[str, Any]:
+        """The job in DescribeTrainingJob's answer.
+
+        Args:
+            spot_share: What an hour of spot costs, of what it costs on demand.
+        """
+        output = self.request["OutputDataConfig"]["S3OutputPath"].rstrip("/")
+        trained_s = math.ceil(self.trained_s) if self.is_final and self.training_start else None
+        share = spot_share if self.is_spot else 1.0
+        return (
+            self.summary()
+            | {name: self.request[name] for name in _ECHOED if name in self.request}
+            | {name: bool(self.request.get(name)) for name in _FLAGS}
+            | _present(
+                FailureReason=self.failure_reason,
+                ModelArtifacts={
+                    "S3ModelArtifacts": f"{output}/{self.name}/output/model.tar.gz",
+                },
+                ResourceConfig=self._resource_config(),
+                StoppingCondition={
+                    "MaxRuntimeInSeconds": self.max_runtime_s,
+                    **(self.request.get("StoppingCondition") or {}),
+                },
+                TrainingStartTime=self.training_start,
+                SecondaryStatusTransitions=[dict(one) for one in self.transitions],
+                TrainingTimeInSeconds=trained_s,
+                BillableTimeInSeconds=None if trained_s is None else math.ceil(trained_s * share),
+            )
+        )
+
+    def _resource_config(self) -> dict[str, Any]:
+        selected: dict[str, Any] = {}
+        if self.launch is not None and "InstancePreferences" in self.resources:
+            selected = {
+                "SelectedInstanceType": self.launch.instance_type,
+                "SelectedInstanceCount": 1,
+            }
+        return {**self.resources, **selected}
+
+
+def _present(**members: Any) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}
