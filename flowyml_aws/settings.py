@@ -37,13 +37,18 @@ class Settings:
 
     Attributes:
         store: `s3://bucket/prefix` for runs on AWS.
-        account: SSM parameter with settings of the account, which all others override.
+        account: Name of an account that infra/ has set up, or of an SSM parameter with settings,
+            which all others override.
         queues: Batch queues that jobs may use; empty means every enabled one of the account.
         targets: Descriptions of queues, and of what else jobs can go to.
         image: URI of the container image.
+        repository: URI of the ECR repository that images are pushed to.
         job_role: ARN of the role that the job's code has.
         execution_role: ARN of the role that pulls the image.
-        log_group: CloudWatch log group of the jobs.
+        log_group: CloudWatch log group of the jobs on Batch.
+        driver_queue: Batch queue of the small jobs that drive detached runs on SageMaker.
+        driver_role: ARN of the role that these have.
+        sagemaker_role: ARN of the role that training jobs have.
         region: AWS region; else what boto3 finds.
         include: Files and folders that travel with the code, though git ignores them.
         poll_s: Seconds between two looks at AWS.
@@ -58,9 +63,13 @@ class Settings:
     queues: tuple[str, ...] = ()
     targets: tuple[TargetSettings, ...] = ()
     image: str | None = None
+    repository: str | None = None
     job_role: str | None = None
     execution_role: str | None = None
     log_group: str = "/aws/batch/job"
+    driver_queue: str | None = None
+    driver_role: str | None = None
+    sagemaker_role: str | None = None
     region: str | None = None
     include: tuple[str, ...] = ()
     poll_s: float = 3.0

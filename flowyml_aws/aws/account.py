@@ -15,16 +15,26 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ssm import SSMClient
 
-__all__ = ["offered_types", "read_account"]
+__all__ = ["offered_types", "parameter_name", "read_account"]
 
 
-def read_account(ssm: SSMClient, parameter: str) -> str:
+def parameter_name(account: str) -> str:
+    """The SSM parameter that an account's name stands for; a path stands for itself."""
+    return account if "/" in account else f"/flowyml-aws/{account}"
+
+
+def read_account(ssm: SSMClient, account: str) -> str:
     """The settings that the account's infrastructure has written, as JSON.
+
+    Args:
+        ssm: Client.
+        account: Its name, or that of the parameter.
 
     Raises:
         SettingsError: There is no such parameter.
         AwsRefusedError: AWS denied the call.
     """
+    parameter = parameter_name(account)
     try:
         return ssm.get_parameter(Name=parameter)["Parameter"]["Value"]
     except ClientError as error:

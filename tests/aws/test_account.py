@@ -34,6 +34,14 @@ def test_the_account_s_parameter_is_read_as_it_is(stubs: dict[str, Stubber]) -> 
     assert read_account(client_of(stubs["ssm"]), "/flowyml-aws/x") == "{}"
 
 
+def test_an_account_s_name_stands_for_the_parameter_that_infra_writes(
+    stubs: dict[str, Stubber],
+) -> None:
+    answer = {"Parameter": {"Name": "/flowyml-aws/prod", "Value": "{}"}}
+    stubs["ssm"].add_response("get_parameter", answer, {"Name": "/flowyml-aws/prod"})
+    assert read_account(client_of(stubs["ssm"]), "prod") == "{}"
+
+
 def test_a_parameter_that_is_not_there_is_the_user_s_mistake(stubs: dict[str, Stubber]) -> None:
     stubs["ssm"].add_client_error("get_parameter", "ParameterNotFound")
     with pytest.raises(SettingsError, match="no parameter '/flowyml-aws/x'"):
