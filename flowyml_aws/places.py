@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -171,6 +172,7 @@ class AwsPlace:
     def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
         from flowyml_aws.aws.batch import BatchBackend
         from flowyml_aws.aws.batch_definition import JobImage
+        from flowyml_aws.aws.diagnosis import RunnableDiagnosis
 
         settings = self.settings
         return BatchBackend(
@@ -186,6 +188,7 @@ class AwsPlace:
                 log_group=settings.log_group,
             ),
             poll_s=settings.poll_s,
+            diagnosis=RunnableDiagnosis(self._client, lambda: self.catalog, time.time),
         )
 
     @property

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -16,8 +17,10 @@ from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.aws.batch_definition import JobImage, ensure_definition, shared_memory_mib
 from flowyml_aws.aws.batch_jobs import JobLog, describe_jobs, log_of, status_of
 from flowyml_aws.aws.batch_requests import BatchJob, batch_jobs, levels, submit_request
+from flowyml_aws.aws.diagnosis import Queued, RunnableDiagnosis, summary
 from flowyml_aws.aws.errors import refused
 from flowyml_aws.core.errors import AwsRefusedError, FlowymlError, SettingsError
+from flowyml_aws.core.findings import Finding
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
 from flowyml_aws.submission.record import RunRecord
@@ -63,6 +66,7 @@ class BatchBackend:
         plan: ExecutionPlan,
         image: JobImage,
         poll_s: float,
+        diagnosis: RunnableDiagnosis,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._batch = batch
@@ -72,8 +76,10 @@ class BatchBackend:
         self._layout = RunLayout(record.run_id)
         self._image = image
         self._poll_s = poll_s
+        self._diagnosis = diagnosis
         self._clock = clock
         self._jobs = batch_jobs(plan, record, store.uri)
+        self._needs = {job.name: job.needs for job in plan.jobs}
         self._name = {job.planned: job.name for job in self._jobs if not job.is_join}
         self._latest: tuple[int, _Submission | None] = (0, None)
         self._ids: dict[str, str] = {}
@@ -111,6 +117,8 @@ class BatchBackend:
     def statuses(self) -> Mapping[str, JobStatus]:
         """One call of DescribeJobs for each 100 jobs that have not ended.
 
+        A job that is queued for long is told with the reason, where one is found.
+
         Raises:
             AwsRefusedError: AWS denied the call, does not know a job that it must know, or told
                 a state that nobody knows.
@@ -121,16 +129,36 @@ class BatchBackend:
             for job, name in self._name.items()
             if name in self._ids and job not in self._ended
         }
-        told = {}
+        told: dict[str, JobStatus] = {}
+        queued: dict[str, Queued] = {}
         for detail in describe_jobs(self._batch, list(open_jobs)):
             job = open_jobs[detail["jobId"]]
             told[job] = status_of(detail)
             self._log_of[job] = log_of(detail)
+            if told[job].state is JobState.QUEUED:
+                queued[job] = Queued(detail, self._needs[job])
+        for job, found in self._diagnosis.watch(queued).items():
+            told[job] = replace(told[job], reason=summary(found))
         for job in open_jobs.values():
             if job not in told:
                 told[job] = self._status_of_unknown(job)
         self._ended.update({job: status for job, status in told.items() if status.state.ended})
         return {**self._ended, **told}
+
+    def diagnose(self) -> Mapping[str, Sequence[Finding]]:
+        """Why jobs that are queued do not start, as one look tells; empty for those it can't tell.
+
+        Raises:
+            AwsRefusedError: AWS denied to describe the jobs.
+        """
+        self._learn()
+        ids = {self._ids[name]: job for job, name in self._name.items() if name in self._ids}
+        queued = {
+            (job := ids[detail["jobId"]]): Queued(detail, self._needs[job])
+            for detail in describe_jobs(self._batch, list(ids))
+            if detail["status"] == "RUNNABLE"
+        }
+        return self._diagnosis.look(queued)
 
     def logs(self, job: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
         """Lines of the newest attempt, and of those that begin after the first call."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from flowyml_aws.aws.errors import refused
+from flowyml_aws.aws.queues import Queue, read_queues
 from flowyml_aws.core.errors import AwsRefusedError, FlowymlError, SettingsError
 from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.families import expanded, given
@@ -76,16 +77,7 @@ def find_targets(
         SettingsError: A queue does not exist or can't take jobs, or the account has none that can.
         AwsRefusedError: AWS denied the call.
     """
-    try:
-        pages = batch.get_paginator("describe_job_queues").paginate()
-        found = {q["jobQueueName"]: q for page in pages for q in page["jobQueues"]}
-        environments = {
-            environment["computeEnvironmentArn"]: environment
-            for page in batch.get_paginator("describe_compute_environments").paginate()
-            for environment in page["computeEnvironments"]
-        }
-    except (ClientError, BotoCoreError) as error:
-        raise refused(error, "list the queues and compute environments of the account") from error
+    found = read_queues(batch)
     if unknown := [name for name in queues if name not in found]:
         near = [n for name in unknown for n in difflib.get_close_matches(name, found, n=1)]
         raise SettingsError(
@@ -96,11 +88,10 @@ def find_targets(
     usable: list[Target] = []
     idle: dict[str, str] = {}
     for name in queues or sorted(found):
-        members = _members(found[name], environments)
-        if why := _why_idle(found[name], members):
+        if why := _why_idle(found[name]):
             idle[name] = why
         else:
-            usable.append(_target(found[name], members, offered, catalog))
+            usable.append(_target(found[name], offered, catalog))
     # Of queues that were found and not named, those that work are enough.
     if idle and (queues or not usable):
         raise SettingsError(
@@ -121,61 +112,27 @@ def _names(queues: Collection[str]) -> str:
     return f"{'Queue' if len(queues) == 1 else 'Queues'} {', '.join(map(repr, queues))}"
 
 
-def _members(
-    queue: Mapping[str, Any], environments: Mapping[str, Any]
-) -> Sequence[Mapping[str, Any]]:
-    """The compute environments of a queue, in the order in which it tries them."""
-    ordered = sorted(queue["computeEnvironmentOrder"], key=lambda entry: entry["order"])
-    arns = [entry["computeEnvironment"] for entry in ordered]
-    return [environments[arn] for arn in arns if arn in environments]
-
-
-def _why_idle(queue: Mapping[str, Any], members: Sequence[Mapping[str, Any]]) -> str | None:
+def _why_idle(queue: Queue) -> str | None:
     """Why a queue runs no jobs on EC2, or None."""
-    if fault := _fault(queue):
-        return f"it is {fault}"
-    if any(map(_is_working, members)):
+    if queue.fault is not None:
+        return f"it is {queue.fault}"
+    if queue.working:
         return None
-    told = [
-        f"{member['computeEnvironmentName']} is {_fault(member) or 'not on EC2'}"
-        for member in members
-    ]
+    told = [f"{one.name} is {one.fault}" for one in queue.environments]
     return f"of its compute environments, {', '.join(told)}" if told else "it has none"
 
 
-def _fault(place: Mapping[str, Any]) -> str | None:
-    """What is wrong with a queue or compute environment, in Batch's words."""
-    if place.get("state") != "ENABLED":
-        return str(place.get("state"))
-    if place.get("status") in ("INVALID", "DELETING", "DELETED"):
-        reason = place.get("statusReason")
-        return f"{place['status']} ({reason})" if reason else str(place["status"])
-    return None
-
-
-def _is_working(member: Mapping[str, Any]) -> bool:
-    kind = member.get("computeResources", {}).get("type")
-    return _fault(member) is None and kind in ("EC2", "SPOT")
-
-
-def _target(
-    queue: Mapping[str, Any],
-    members: Sequence[Mapping[str, Any]],
-    offered: Collection[str] | None,
-    catalog: Catalog,
-) -> Target:
-    working = [member for member in members if _is_working(member)]
-    tags = dict(queue.get("tags", {}))
+def _target(queue: Queue, offered: Collection[str] | None, catalog: Catalog) -> Target:
+    tags = dict(queue.tags)
     most_vcpus: dict[str, int | None] = {}
-    for member in working:
-        tags.update(member.get("tags", {}))
-        resources = member["computeResources"]
-        for name in expanded(resources["instanceTypes"], catalog):
-            most_vcpus[name] = max(most_vcpus.get(name) or 0, resources["maxvCpus"])
+    for member in queue.working:
+        tags.update(member.tags)
+        for name in expanded(member.types, catalog):
+            most_vcpus[name] = max(most_vcpus.get(name) or 0, member.max_vcpus)
     types, closed = given(most_vcpus, offered, catalog)
-    spot = all(member["computeResources"]["type"] == "SPOT" for member in working)
+    spot = all(member.capacity == "spot" for member in queue.working)
     return Target(
-        name=queue["jobQueueName"],
+        name=queue.name,
         kind="batch",
         instance_types=types,
         labels=dict(_tagged(tags, _LABEL_TAG)),

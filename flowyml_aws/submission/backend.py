@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from flowyml_aws.core.findings import Finding
 from flowyml_aws.planning.plan import PlannedJob
 
-__all__ = ["Backend", "JobState", "JobStatus", "LogLine"]
+__all__ = ["Backend", "Diagnoses", "JobState", "JobStatus", "LogLine"]
 
 
 class JobState(str, Enum):
@@ -94,3 +95,14 @@ class Backend(Protocol):
 
     def pause(self) -> None:
         """Wait until there may be news."""
+
+
+@runtime_checkable
+class Diagnoses(Protocol):
+    """A backend whose jobs wait for machines, and that can tell why."""
+
+    def diagnose(self) -> Mapping[str, Sequence[Finding]]:
+        """What keeps each job that is queued from starting, by name, as one look tells.
+
+        A job that waits for what takes its time anyway has none.
+        """

@@ -23,13 +23,15 @@ if TYPE_CHECKING:
     from flowyml_aws.testing.capacity import Capacity
     from flowyml_aws.testing.emulator import Emulator
     from flowyml_aws.testing.foreground import serve
+    from flowyml_aws.testing.trouble import Trouble
 
-__all__ = ["ApiCall", "Capacity", "Emulator", "serve"]
+__all__ = ["ApiCall", "Capacity", "Emulator", "Trouble", "serve"]
 
 _MODULES = {
     "ApiCall": "calls",
     "Capacity": "capacity",
     "Emulator": "emulator",
+    "Trouble": "trouble",
     "serve": "foreground",
 }
 

@@ -29,6 +29,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from flowyml_aws.testing.jobs import Job
 from flowyml_aws.testing.listing import list_jobs
+from flowyml_aws.testing.queues import Queues, snapshot
 from flowyml_aws.testing.scheduler import Scheduler
 from flowyml_aws.testing.validation import (
     ClientException,
@@ -53,14 +54,18 @@ class BatchApi:
         rewrites: Operation to what makes its request fit for moto, from the request and its region.
     """
 
-    def __init__(self, scheduler: Scheduler) -> None:
+    def __init__(self, scheduler: Scheduler, queues: Queues) -> None:
         self._scheduler = scheduler
+        self._queues = queues
         self.answers: Mapping[str, Answer] = {
             "SubmitJob": self._submit_job,
             "DescribeJobs": self._describe_jobs,
             "ListJobs": self._list_jobs,
             "CancelJob": self._cancel_job,
             "TerminateJob": self._terminate_job,
+            "GetJobQueueSnapshot": self._get_job_queue_snapshot,
+            "DescribeComputeEnvironments": self._describe_compute_environments,
+            "UpdateComputeEnvironment": self._update_compute_environment,
         }
         self.rewrites: Mapping[str, Rewrite] = {
             "RegisterJobDefinition": _registration,
@@ -130,6 +135,24 @@ class BatchApi:
         if job := self._job(request["jobId"]):
             self._scheduler.terminate(job, request["reason"])
         return {}
+
+    def _get_job_queue_snapshot(
+        self, request: Mapping[str, Any], region: str, size: int
+    ) -> dict[str, Any]:
+        queue = _queue(batch_backends[DEFAULT_ACCOUNT_ID][region], request.get("jobQueue") or "")
+        return snapshot(queue.arn, self._scheduler.jobs.values(), int(time.time() * 1000))
+
+    def _describe_compute_environments(
+        self, request: Mapping[str, Any], region: str, size: int
+    ) -> dict[str, Any]:
+        return self._queues.describe(request, region, self._scheduler.jobs.values())
+
+    def _update_compute_environment(
+        self, request: Mapping[str, Any], region: str, size: int
+    ) -> dict[str, Any]:
+        answer = self._queues.update(request, region)
+        self._scheduler.wake()
+        return answer
 
     def _job(self, id_or_arn: str) -> Job | None:
         return self._scheduler.jobs.get(id_or_arn.rpartition(":job/")[2])

@@ -35,11 +35,14 @@ from flowyml_aws.testing.calls import ApiCall
 from flowyml_aws.testing.capacity import Capacity
 from flowyml_aws.testing.machine import Machine
 from flowyml_aws.testing.process import Processes
+from flowyml_aws.testing.queues import Queues
+from flowyml_aws.testing.quotas_api import QuotasApi
 from flowyml_aws.testing.sagemaker.api import SageMakerApi
 from flowyml_aws.testing.sagemaker.service import TrainingService
 from flowyml_aws.testing.sagemaker.stock import Stock, Usage
 from flowyml_aws.testing.scheduler import Scheduler
 from flowyml_aws.testing.server import Api, Application, Server, listen
+from flowyml_aws.testing.trouble import Trouble
 
 __all__ = ["Emulator"]
 
@@ -74,11 +77,13 @@ class Emulator:
         environment: The variables that a client needs: boto3's, and the account's settings for
             `flowyml_aws`.
         calls: Every API call that arrived, from clients and jobs. Clear it to count anew.
+        trouble: Breaks parts of the account.
     """
 
     endpoint_url: str
     environment: dict[str, str]
     calls: list[ApiCall]
+    trouble: Trouble
 
     def __init__(
         self,
@@ -175,8 +180,13 @@ class Emulator:
             time_scale=self._time_scale,
         )
         undo.callback(machine.stop)
+        queues, quotas = Queues(), QuotasApi()
         scheduler = Scheduler(
-            self._lock, machine, capacity=self._capacity, stop_grace_s=self._stop_grace_s
+            self._lock,
+            machine,
+            capacity=self._capacity,
+            stop_grace_s=self._stop_grace_s,
+            held=queues.held,
         )
         undo.callback(scheduler.stop)
         training = TrainingService(
@@ -186,8 +196,13 @@ class Emulator:
             at_once=_TRAINING_AT_ONCE,
             stop_grace_s=self._training_stop_grace_s,
         )
-        apis: dict[str, Api] = {"batch": BatchApi(scheduler), "sagemaker": SageMakerApi(training)}
-        application = Application(apis, self._lock)
+        self.trouble = trouble = Trouble(self._lock, scheduler, queues, quotas)
+        apis: dict[str, Api] = {
+            "batch": BatchApi(scheduler, queues),
+            "sagemaker": SageMakerApi(training),
+            "servicequotas": quotas,
+        }
+        application = Application(apis, self._lock, lambda: trouble.clock_skew_s)
         undo.callback(Server(application, listener).stop)
         self._scheduler, self._training, self.calls = scheduler, training, application.calls
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from threading import Condition, RLock, Thread
@@ -32,15 +32,24 @@ class Scheduler:
         machine: Where the attempts run.
         capacity: What all running jobs share; None is unlimited.
         stop_grace_s: From SIGTERM to SIGKILL.
+        held: Why a job can't start although there is capacity, in Batch's words, or None; from the
+            job and all jobs.
     """
 
     def __init__(
-        self, lock: RLock, machine: Machine, *, capacity: Capacity | None, stop_grace_s: float
+        self,
+        lock: RLock,
+        machine: Machine,
+        *,
+        capacity: Capacity | None,
+        stop_grace_s: float,
+        held: Callable[[Job, Iterable[Job]], str | None],
     ) -> None:
         self._changed = Condition(lock)
         self._machine = machine
         self._free = capacity
         self._stop_grace_s = stop_grace_s
+        self._held = held
         self._jobs: dict[str, Job] = {}
         self._waiting: dict[str, Job] = {}
         self._running: dict[str, Job] = {}
@@ -94,6 +103,11 @@ class Scheduler:
                 if job.attempt is not None and job.attempt.task.running is not None
             }
 
+    def wake(self) -> None:
+        """Look again at what can start."""
+        with self._changed:
+            self._changed.notify()
+
     def stop(self) -> None:
         """Start nothing more."""
         with self._changed:
@@ -124,6 +138,10 @@ class Scheduler:
         blocked = set()
         for job in [job for job in self._waiting.values() if job.status is Status.RUNNABLE]:
             if job.queue_arn in blocked:
+                continue
+            if (why := self._held(job, self._running.values())) is not None:
+                job.status_reason = why or None
+                blocked.add(job.queue_arn)
                 continue
             if self._free is not None and not self._free.covers(job.needs):
                 blocked.add(job.queue_arn)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import socket
+import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
@@ -50,10 +51,14 @@ class Application:
 
     Attributes:
         calls: The calls so far, in order.
+        clock_skew_s: By how much the services' clocks are ahead.
     """
 
-    def __init__(self, apis: Mapping[str, Api], lock: RLock) -> None:
+    def __init__(
+        self, apis: Mapping[str, Api], lock: RLock, clock_skew_s: Callable[[], float]
+    ) -> None:
         self.calls: list[ApiCall] = []
+        self.clock_skew_s = clock_skew_s
         self._apis = apis
         self._lock = lock
         self._moto = DomainDispatcherApplication(create_backend_app)
@@ -135,6 +140,7 @@ class _Server(ThreadedWSGIServer):
     def __init__(self, application: Application, listener: socket.socket) -> None:
         host, port = listener.getsockname()
         super().__init__(host, port, application, _Handler, fd=listener.fileno())
+        self.clock_skew_s = application.clock_skew_s
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         # A request gets a thread of its own, and an interpreter that ends can start none.
@@ -144,6 +150,12 @@ class _Server(ThreadedWSGIServer):
 class _Handler(MotoRequestHandler):
     # Headers and body leave in two writes: with Nagle's algorithm the second waits for an ACK.
     disable_nagle_algorithm = True
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """For the header Date: as late as the services' clocks."""
+        assert isinstance(self.server, _Server)
+        now = time.time() if timestamp is None else timestamp
+        return super().date_time_string(now + self.server.clock_skew_s())
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Say nothing: `calls` has the requests."""

@@ -81,12 +81,15 @@ def status_table(status: RunStatus, now: float) -> RenderableType:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("job / step", "state", "attempt", "on", "elapsed"):
         table.add_column(title, justify="right" if title == "elapsed" else "left")
+    waits: list[Text] = []
     for view in status.jobs:
         state = Text(view.state.value, style=_JOB_STYLE.get(view.state, "dim"))
         attempt = str(view.attempt) if view.attempt else ""
         table.add_row(
             Text(view.job.name, style="bold"), state, attempt, _place(view.job), _elapsed(view, now)
         )
+        if view.state is JobState.QUEUED and view.reason:
+            waits.append(Text(f"{view.job.name} waits: {view.reason}", style="yellow"))
         reports = {report.name: report for report in view.steps}
         for name in view.job.steps:
             report = reports.get(name) or StepReport(name=name)
@@ -96,7 +99,7 @@ def status_table(status: RunStatus, now: float) -> RenderableType:
     for name in status.reused:
         table.add_row(f"  {name}", Text("cached", style=_STEP_STYLE[StepState.CACHED]), "", "", "")
     took = (status.ended_at or now) - status.created_at
-    return Group(table, Text(f"{status.state.value}, {took:.0f} s", style="dim"))
+    return Group(table, *waits, Text(f"{status.state.value}, {took:.0f} s", style="dim"))
 
 
 def failures(status: RunStatus) -> list[Text]:

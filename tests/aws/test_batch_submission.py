@@ -16,8 +16,10 @@ from botocore.stub import Stubber
 from flowyml_aws import Run
 from flowyml_aws.aws.batch import BatchBackend
 from flowyml_aws.aws.batch_definition import JobImage
+from flowyml_aws.aws.diagnosis import RunnableDiagnosis
 from flowyml_aws.connect import find_run
 from flowyml_aws.core.errors import AwsRefusedError, SettingsError
+from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.record import RunState
@@ -98,6 +100,7 @@ def backend_of(driver: RunDriver, batch: Any, image: str = "image") -> BatchBack
         plan=driver.plan,
         image=JobImage(image, None, None, "/aws/batch/job"),
         poll_s=0.05,
+        diagnosis=RunnableDiagnosis(lambda _: batch, load_catalog, time.time),
     )
 
 

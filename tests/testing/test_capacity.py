@@ -41,22 +41,22 @@ def test_deprecated_members_count_as_requirements() -> None:
 @pytest.mark.integration
 class TestScheduling:
     @pytest.mark.parametrize(
-        ("capacity", "asked"),
+        ("queue", "capacity", "asked"),
         [
-            (Capacity(vcpus=4, memory_mib=1024), requirements(vcpu="3")),
-            (Capacity(vcpus=8, memory_mib=1024), requirements(memory="600")),
-            (Capacity(vcpus=8, memory_mib=4096, gpus=1), requirements(gpu="1")),
+            ("cpu", Capacity(vcpus=4, memory_mib=1024), requirements(vcpu="3")),
+            ("cpu", Capacity(vcpus=8, memory_mib=1024), requirements(memory="600")),
+            ("gpu-l4", Capacity(vcpus=8, memory_mib=4096, gpus=1), requirements(gpu="1")),
         ],
         ids=["vcpus", "memory", "gpus"],
     )
     def test_a_job_stays_runnable_until_its_needs_are_free(
-        self, connect: Any, capacity: Any, asked: Any
+        self, connect: Any, queue: str, capacity: Any, asked: Any
     ) -> None:
         with Emulator(capacity=capacity) as aws:
             batch = connect(aws)
-            first = batch.submit(SLEEP, containerOverrides=asked)
+            first = batch.submit(SLEEP, jobQueue=queue, containerOverrides=asked)
             batch.when(first, "RUNNING")
-            second = batch.submit(containerOverrides=asked)
+            second = batch.submit(jobQueue=queue, containerOverrides=asked)
             batch.when(second, "RUNNABLE")
             third = batch.submit(jobQueue="gpu-t4", containerOverrides=requirements(memory="4"))
             batch.ended(third)  # whatever fits goes on
