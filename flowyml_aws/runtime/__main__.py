@@ -1,7 +1,8 @@
 """The program inside the job: read the spec, check it, run it, commit, exit with a telling code.
 
 Environment: `FLOWYML_ATTEMPT` or Batch's `AWS_BATCH_JOB_ATTEMPT` numbers the attempt from 1;
-`FLOWYML_TIMEOUT_GRACE_S` is how long a step has to stop after its timeout.
+`TRAINING_JOB_NAME` says that SageMaker runs it (see `platform`); `FLOWYML_TIMEOUT_GRACE_S` is how
+long a step has to stop after its timeout.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from flowyml_aws.runtime.interruption import Interrupted, Interruption
 from flowyml_aws.runtime.job import run_job
 from flowyml_aws.runtime.lingering import end_lingering_threads
 from flowyml_aws.runtime.log import say, show
+from flowyml_aws.runtime.platform import Platform
 from flowyml_aws.runtime.result import JobResult
 from flowyml_aws.runtime.spec import JobSpec
 from flowyml_aws.runtime.time_limit import GRACE_S
@@ -41,34 +43,39 @@ def main(arguments: list[str]) -> int:
         return BAD_INPUT
     interruption = Interruption()
     interruption.listen()
+    platform = Platform()
     try:
-        code = _run(arguments[0], interruption)
+        platform = Platform.of(os.environ)
+        code = _run(arguments[0], interruption, platform)
         interruption.ignore()
     except Interrupted:
         say("told to stop: ending without a result; finished jobs keep theirs")
         code = INTERRUPTED
     except FlowymlError as error:
         say(f"the job failed without a result\n{error}")
+        platform.tell_failure(str(error))
         code = BAD_INPUT
     except BaseException:  # of any kind: what cannot be understood must not look like success
         say("the job failed without a result: an error that nobody expected")
-        show(traceback.format_exc())
+        show(told := traceback.format_exc())
+        platform.tell_failure(told[-1000:])  # the error stands at the end
         code = BAD_INPUT
     end_lingering_threads(code, _LINGER_S)
     return code
 
 
-def _run(argument: str, interruption: Interruption) -> int:
+def _run(argument: str, interruption: Interruption, platform: Platform) -> int:
     uri, _, digest = argument.partition("#sha256=")
     parts = uri.split("/")
     store = _open_store("/".join(parts[:-_KEY_PARTS]))
     spec = _read_spec(store, "/".join(parts[-_KEY_PARTS:]), digest)
-    number = os.environ.get("FLOWYML_ATTEMPT") or os.environ.get("AWS_BATCH_JOB_ATTEMPT") or "1"
-    attempt = Attempt.begin(spec, store, int(number))
+    attempt = Attempt.begin(spec, store, platform.attempt, platform)
     if (earlier := attempt.result_of(spec.job)) is not None:
         say(f"attempt {earlier.attempt} has committed a result already: nothing to do")
+        if earlier.reason is not None:
+            platform.tell_failure(earlier.reason)
         return _exit_code(earlier)
-    say(f"run {spec.run_id}, job {spec.job}, attempt {number}, {len(spec.steps)} step(s)")
+    say(f"run {spec.run_id}, job {spec.job}, attempt {attempt.number}, {len(spec.steps)} step(s)")
     events = RunLayout(spec.run_id).attempt(spec.job, attempt.number, "events.json")
     attempt.progress.start(store, events, _EVENTS_EVERY_S)
     grace_s = float(os.environ.get("FLOWYML_TIMEOUT_GRACE_S") or GRACE_S)

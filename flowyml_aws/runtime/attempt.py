@@ -14,6 +14,7 @@ from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
 from flowyml_aws.runtime.events import Progress
 from flowyml_aws.runtime.log import say
+from flowyml_aws.runtime.platform import Platform
 from flowyml_aws.runtime.result import AttemptEvents, JobResult, StepFailure, read_result
 from flowyml_aws.runtime.spec import JobSpec
 
@@ -32,6 +33,7 @@ class Attempt:
         progress: How far the steps are.
         assets: Values stored so far.
         skipped: The job's own assets that do not exist because their step was skipped.
+        platform: What runs it.
     """
 
     spec: JobSpec
@@ -41,22 +43,37 @@ class Attempt:
     progress: Progress
     assets: dict[str, ArtifactRef]
     skipped: list[str] = field(default_factory=list)
+    platform: Platform = field(default_factory=Platform)
 
     @classmethod
-    def begin(cls, spec: JobSpec, store: ArtifactStore, number: int) -> Attempt:
+    def begin(
+        cls, spec: JobSpec, store: ArtifactStore, number: int, platform: Platform | None = None
+    ) -> Attempt:
         """An attempt that starts now."""
         assets: dict[str, ArtifactRef] = {}
         progress = Progress([step.name for step in spec.steps], number, assets)
-        return cls(spec, store, number, time.time(), progress, assets)
+        return cls(
+            spec,
+            store,
+            number,
+            time.time(),
+            progress,
+            assets,
+            platform=platform or Platform(number),
+        )
 
     def result_of(self, job: str) -> JobResult | None:
         """What a job of the run committed, this one or another; None if it has not."""
         return read_result(self.store, self.spec.run_id, job)
 
     def earlier(self) -> list[AttemptEvents]:
-        """What the attempts before this one told, the first one first; most left no word."""
+        """What the attempts before this one told, the first one first; most left no word.
+
+        Called before this one tells anything: what lies there of its own number, an earlier start
+        of it has told.
+        """
         layout, found = RunLayout(self.spec.run_id), []
-        for number in range(1, self.number):
+        for number in range(1, self.number + self.platform.repeats):
             key = layout.attempt(self.spec.job, number, "events.json")
             with suppress(ArtifactNotFoundError, DamagedArtifactError):
                 found.append(
@@ -90,6 +107,8 @@ class Attempt:
         )
         key = RunLayout(self.spec.run_id).result(self.spec.job)
         if self.store.create(key, result.to_json()):
+            if (reason := result.reason) is not None:
+                self.platform.tell_failure(reason)
             return result
         say("another attempt has committed a result already: that one counts")
         other = self.result_of(self.spec.job)

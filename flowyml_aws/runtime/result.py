@@ -107,6 +107,16 @@ class JobResult(Document):
     skipped: tuple[str, ...]
     failure: StepFailure | None = None
 
+    @property
+    def reason(self) -> str | None:
+        """Why it failed, in a line; None if it did not."""
+        if self.failure is not None:
+            return f"{self.failure.kind}: {self.failure.message}"
+        for report in self.steps:
+            if (failure := report.failure) is not None:
+                return f"step {report.name!r}: {failure.kind}: {failure.message}"
+        return None
+
 
 def read_result(store: ArtifactStore, run_id: str, job: str) -> JobResult | None:
     """What a job committed, or None while it has not."""

@@ -240,13 +240,4 @@ def _may_have_ended(statuses: Mapping[str, JobStatus], job: PlannedJob) -> bool:
 
 def _view_of_result(job: PlannedJob, result: JobResult) -> JobView:
     state = JobState.SUCCEEDED if result.state == "succeeded" else JobState.FAILED
-    return JobView(job, state, result.attempt, _reason(result), result.steps, result)
-
-
-def _reason(result: JobResult) -> str | None:
-    if result.failure is not None:
-        return f"{result.failure.kind}: {result.failure.message}"
-    for report in result.steps:
-        if report.failure is not None:
-            return f"step {report.name!r}: {report.failure.kind}: {report.failure.message}"
-    return None
+    return JobView(job, state, result.attempt, result.reason, result.steps, result)

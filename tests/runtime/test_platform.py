@@ -1,0 +1,115 @@
+"""What the runner takes from SageMaker, and leaves for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowyml_aws import step
+from flowyml_aws.runtime.platform import Platform
+from tests.runtime.harness import WrittenRun, start_runner, until
+
+TRAINING = {"TRAINING_JOB_NAME": "run-job-1", "FLOWYML_ATTEMPT": "1"}
+
+
+@step(outputs=["a"], execution_group="g", cache="code_hash")
+def first() -> int:
+    print("first runs", flush=True)
+    return 1
+
+
+@step(inputs=["a"], outputs=["b"], execution_group="g")
+def second(a: int, go: str) -> int:
+    import time
+    from pathlib import Path
+
+    print("second waits", flush=True)
+    while not Path(go).exists():
+        time.sleep(0.01)
+    raise ValueError(f"no luck with {a} – ü")
+
+
+def told(folder: Path) -> str | None:
+    path = folder / "ml/output/failure"
+    return path.read_text("utf-8") if path.exists() else None
+
+
+def training(folder: Path, **more: str) -> dict[str, str]:
+    return {**TRAINING, "SAGEMAKER_BASE_DIR": str(folder / "ml"), **more}
+
+
+def failing(folder: Path) -> WrittenRun:
+    (folder / "go").touch()
+    return WrittenRun(folder, first, second, context={"go": str(folder / "go")})
+
+
+def test_a_failed_step_is_the_reason_that_sagemaker_reads(tmp_path: Path) -> None:
+    assert failing(tmp_path).run(**training(tmp_path)).code == 10
+    assert told(tmp_path) == "step 'second': ValueError: no luck with 1 – ü"
+
+
+def test_elsewhere_nothing_is_left(tmp_path: Path) -> None:
+    run = failing(tmp_path)
+    run.run(SAGEMAKER_BASE_DIR=str(tmp_path / "ml"), AWS_BATCH_JOB_ATTEMPT="1")
+    assert told(tmp_path) is None
+
+
+def test_a_failure_that_was_committed_before_is_told_again(tmp_path: Path) -> None:
+    run = failing(tmp_path)
+    run.run()
+    assert run.run(**training(tmp_path)).code == 10
+    assert told(tmp_path) == "step 'second': ValueError: no luck with 1 – ü"
+
+
+def test_a_job_that_cannot_begin_says_why(tmp_path: Path) -> None:
+    run = failing(tmp_path)
+    with start_runner(f"{run.argument()}0", tmp_path, **training(tmp_path)) as process:
+        process.communicate()
+    assert process.returncode == 11
+    assert (told(tmp_path) or "").startswith(f"{run.store.uri}/")
+    assert "is not the spec that was submitted" in (told(tmp_path) or "")
+
+
+def test_a_folder_that_cannot_be_written_changes_no_outcome(tmp_path: Path) -> None:
+    (tmp_path / "ml").touch()
+    ended = failing(tmp_path).run(**training(tmp_path))
+    assert ended.code == 10
+    assert "the reason is not in" in ended.log
+
+
+def test_an_attempt_that_is_started_again_goes_on_behind_its_last_step(tmp_path: Path) -> None:
+    run = WrittenRun(tmp_path, first, second, context={"go": str(tmp_path / "go")})
+
+    def is_told() -> bool:
+        path = run.store.path(run.layout.attempt(run.spec().job, 1, "events.json"))
+        return path.exists() and run.events().steps[1].state.value == "running"
+
+    with run.start(**training(tmp_path)) as process:
+        until(is_told)
+        process.terminate()
+        log, _ = process.communicate()
+    assert process.returncode == 143
+    assert "first runs" in log
+    (tmp_path / "go").touch()
+    again = run.run(**training(tmp_path))
+    assert "first runs" not in again.log
+    assert "first: succeeded in an earlier attempt" in again.log
+    assert run.result().attempt == 1
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, Platform(1)),
+        ({"AWS_BATCH_JOB_ATTEMPT": "3"}, Platform(3)),
+        ({"AWS_BATCH_JOB_ATTEMPT": "3", "FLOWYML_ATTEMPT": "2"}, Platform(2)),
+        (
+            TRAINING,
+            Platform(1, repeats=True, failure_file=Path("/opt/ml/output/failure")),
+        ),
+    ],
+)
+def test_the_environment_says_what_runs_the_job(environment: Any, expected: Platform) -> None:
+    assert Platform.of(environment) == expected
