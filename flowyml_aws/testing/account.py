@@ -20,6 +20,7 @@ from moto.ssm.models import ssm_backends
 
 __all__ = [
     "BUCKET",
+    "DRIVER_QUEUE",
     "PARAMETER",
     "QUEUES",
     "REGION",
@@ -48,6 +49,7 @@ QUEUES: Mapping[str, tuple[str, ...]] = {
     "gpu-a100": ("p4d", "p4de"),
     "gpu-h100": ("p5",),
 }
+DRIVER_QUEUE = "cpu"
 # AWS accepts them in compute environments, moto's list of instance types is without them.
 _MISSING_FAMILIES = ("p3",)
 # Caches on methods of moto, which would keep every account that ever was.
@@ -64,6 +66,8 @@ class Account:
     """What clients need to know of the account."""
 
     job_role_arn: str
+    training_role_arn: str
+    driver_role_arn: str
 
 
 def create_account() -> Account:
@@ -76,7 +80,11 @@ def create_account() -> Account:
     s3_backends[DEFAULT_ACCOUNT_ID]["aws"].create_bucket(BUCKET, REGION)
     iam = iam_backends[DEFAULT_ACCOUNT_ID]["aws"]
     service_role = _create_role(iam, "flowyml-aws-batch", "batch.amazonaws.com")
-    job_role = _create_role(iam, "flowyml-aws-job", "ecs-tasks.amazonaws.com")
+    account = Account(
+        job_role_arn=_create_role(iam, "flowyml-aws-job", "ecs-tasks.amazonaws.com"),
+        training_role_arn=_create_role(iam, "flowyml-aws-training", "sagemaker.amazonaws.com"),
+        driver_role_arn=_create_role(iam, "flowyml-aws-driver", "ecs-tasks.amazonaws.com"),
+    )
     _create_role(iam, "flowyml-aws-instance", "ec2.amazonaws.com")
     profile = iam.create_instance_profile("flowyml-aws-instance", "/", ["flowyml-aws-instance"])
     batch = batch_backends[DEFAULT_ACCOUNT_ID][REGION]
@@ -94,7 +102,7 @@ def create_account() -> Account:
             "securityGroupIds": [security_group],
         }
         _create_queue(batch, queue, service_role, resources)
-    return Account(job_role_arn=job_role)
+    return account
 
 
 def tell_settings(settings: Mapping[str, object]) -> None:

@@ -24,6 +24,7 @@ from moto.logs.models import logs_backends
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.testing.account import (
     BUCKET,
+    DRIVER_QUEUE,
     QUEUES,
     REGION,
     create_account,
@@ -158,6 +159,9 @@ class Emulator:
             "FLOWYML_AWS_STORE": f"s3://{BUCKET}/flowyml",
             "FLOWYML_AWS_QUEUES": ",".join(QUEUES),
             "FLOWYML_AWS_IMAGE": _IMAGE,
+            "FLOWYML_AWS_SAGEMAKER_ROLE": account.training_role_arn,
+            "FLOWYML_AWS_DRIVER_QUEUE": DRIVER_QUEUE,
+            "FLOWYML_AWS_DRIVER_ROLE": account.driver_role_arn,
             "FLOWYML_AWS_JOB_ROLE": account.job_role_arn,
             "FLOWYML_AWS_POLL_S": "0.2",  # nothing here throttles
         }
@@ -167,6 +171,9 @@ class Emulator:
                 "queues": list(QUEUES),
                 "image": _IMAGE,
                 "job_role": account.job_role_arn,
+                "sagemaker_role": account.training_role_arn,
+                "driver_queue": DRIVER_QUEUE,
+                "driver_role": account.driver_role_arn,
             }
         )
         folder = Path(tempfile.mkdtemp(prefix="flowyml-aws-emulator-"))

@@ -74,8 +74,9 @@ def test_each_queue_has_an_environment_of_its_instance_families(aws: Emulator) -
     }
 
 
-def test_the_job_role_exists(aws: Emulator) -> None:
-    arn = aws.environment["FLOWYML_AWS_JOB_ROLE"]
+@pytest.mark.parametrize("setting", ["JOB_ROLE", "SAGEMAKER_ROLE", "DRIVER_ROLE"])
+def test_each_role_exists(aws: Emulator, setting: str) -> None:
+    arn = aws.environment[f"FLOWYML_AWS_{setting}"]
     role = aws.client("iam").get_role(RoleName=arn.rpartition("/")[2])["Role"]
     assert role["Arn"] == arn
 
@@ -200,7 +201,9 @@ def test_a_conditional_put_has_one_winner(aws: Emulator) -> None:
     assert outcomes == ["PreconditionFailed"] * 15 + ["won"]
 
 
-@pytest.mark.parametrize("settings", [{"time_scale": 0}, {"stop_grace_s": -1}])
+@pytest.mark.parametrize(
+    "settings", [{"time_scale": 0}, {"stop_grace_s": -1}, {"training_stop_grace_s": -1}]
+)
 def test_times_that_make_no_sense_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(SettingsError):
         Emulator(**settings)  # type: ignore[arg-type]
