@@ -25,6 +25,7 @@ from flowyml_aws.core.graph import read_graph
 from flowyml_aws.core.step_grouping import group_steps
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.places import LocalPlace
+from flowyml_aws.planning.placement import Placement
 from flowyml_aws.preview import Decision, plan_at
 from flowyml_aws.request import RunRequest
 
@@ -53,7 +54,7 @@ def steps(chained: int) -> list[Step]:
 def request(made: Sequence[Step], cache: bool) -> RunRequest:
     graph, problems = read_graph(made)
     assert graph is not None and not problems
-    return RunRequest("cached", graph, group_steps(graph.steps), "local", cache=cache)
+    return RunRequest("cached", graph, group_steps(graph.steps), Placement("local"), cache=cache)
 
 
 def remember(store: S3ArtifactStore, decision: Decision) -> None:

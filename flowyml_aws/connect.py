@@ -7,18 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.core.errors import RunNotFoundError, SettingsError
+from flowyml_aws.core.errors import RunNotFoundError
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.places import AwsPlace, CatalogPlace, LocalPlace
-from flowyml_aws.planning.make import LOCAL
+from flowyml_aws.planning.placement import BATCH, LOCAL, SAGEMAKER, backends_in
 from flowyml_aws.settings import Settings, load_settings
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.record import read_plan, read_record
 
 __all__ = [
-    "BATCH",
-    "SAGEMAKER",
     "Place",
     "PlanningPlace",
     "connect",
@@ -27,9 +25,6 @@ __all__ = [
     "settings_of",
     "stores",
 ]
-
-BATCH = "batch"
-SAGEMAKER = "sagemaker"
 
 Place = LocalPlace | AwsPlace
 PlanningPlace = LocalPlace | AwsPlace | CatalogPlace
@@ -52,22 +47,15 @@ def settings_of(project: Path, backend: str = BATCH) -> Settings:
 
 
 def connect(backend: str, settings: Settings, project: Path) -> Place:
-    """Where runs of a backend go.
+    """Where runs of a backend go, or of several: `batch+sagemaker`.
 
     Raises:
         SettingsError: There is no such backend.
     """
+    backends = backends_in(backend)
     if backend == LOCAL:
         return LocalPlace(DirectoryArtifactStore(project / settings.local_store))
-    if backend == BATCH:
-        return AwsPlace(settings)
-    if backend == SAGEMAKER:
-        raise SettingsError(
-            what="Jobs can't be run on SageMaker yet",
-            why="this version plans for it, and does not submit to it",
-            fix=f"run with backend={BATCH!r}, or only plan for it",
-        )
-    raise _unknown(backend, (LOCAL, BATCH))
+    return AwsPlace(settings, backends)
 
 
 def connect_to_plan(backend: str, settings: Settings, project: Path) -> PlanningPlace:
@@ -76,25 +64,13 @@ def connect_to_plan(backend: str, settings: Settings, project: Path) -> Planning
     Raises:
         SettingsError: There is no such backend.
     """
-    if backend == SAGEMAKER:
-        return CatalogPlace(settings, "sagemaker")
-    if backend == BATCH and settings.store is None:
-        return CatalogPlace(settings, "batch")
-    if backend not in (LOCAL, BATCH):
-        raise _unknown(backend, (LOCAL, BATCH, SAGEMAKER))
+    if backend != LOCAL and settings.store is None:
+        return CatalogPlace(settings, backends_in(backend))
     return connect(backend, settings, project)
 
 
-def _unknown(backend: str, known: tuple[str, ...]) -> SettingsError:
-    return SettingsError(
-        what=f"Unknown backend {backend!r}",
-        why=f"the backends are {', '.join(known)}",
-        fix=f"write backend={known[0]!r} or backend={known[1]!r}",
-    )
-
-
 def stores(settings: Settings, project: Path) -> Mapping[str, ArtifactStore]:
-    """Every store at hand, by backend: this project's, and that on S3 where one is set up."""
+    """Every store at hand: `local` is this project's, `batch` that on S3 where one is set up."""
     return {backend: place.store for backend, place in _places(settings, project).items()}
 
 
@@ -129,5 +105,5 @@ def _places(settings: Settings, project: Path) -> Mapping[str, Place]:
     if (project / settings.local_store).is_dir():
         found[LOCAL] = connect(LOCAL, settings, project)
     if settings.store is not None:
-        found[BATCH] = connect(BATCH, settings, project)
+        found[BATCH] = AwsPlace(settings, (BATCH, SAGEMAKER))
     return found

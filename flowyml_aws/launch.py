@@ -27,12 +27,12 @@ from flowyml_aws.packaging.modules import laptop_only_modules
 from flowyml_aws.packaging.payload import StepPayload, make_payload
 from flowyml_aws.packaging.project import Project, find_project, project_files
 from flowyml_aws.planning.limits import over_limits
-from flowyml_aws.planning.make import LOCAL
+from flowyml_aws.planning.placement import LOCAL, Placement
 from flowyml_aws.preview import Decision, limits_of, plan_at
 from flowyml_aws.request import RunRequest
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.keys import make_keys
-from flowyml_aws.submission.package import RunPackage, job_specs, write_run
+from flowyml_aws.submission.package import RunPackage, job_specs, record_to_be, write_run
 from flowyml_aws.submission.record import make_run_id
 
 __all__ = ["launch", "problems_of_steps"]
@@ -49,11 +49,14 @@ def launch(request: RunRequest) -> RunDriver:
     project = find_project(step.func for step in graph.steps)
     settings = settings_of(project.root, backend)
     place = connect(backend, settings, project.root)
+    now = datetime.now(timezone.utc)
+    run_id = make_run_id(request.name, now, secrets.token_hex)
     problems = [*request.problems(), *missing_arguments(graph, context), *place.problems()]
     decision, unserved = _decision_at(place, request)
     problems += unserved
     if decision is not None:
         problems += over_limits(decision.plan, limits_of(settings, request.limits))
+        problems += place.problems_of(decision.plan, record_to_be(decision.plan, run_id))
     payloads: list[StepPayload] = []
     for group in decision.groups if decision else request.groups:
         try:
@@ -64,11 +67,12 @@ def launch(request: RunRequest) -> RunDriver:
     if backend != LOCAL:
         found, bundle = _code_of(graph.steps, project, settings.include)
         problems += found
+    if request.detached:
+        problems += place.problems_of_driver()
     if problems or decision is None:
         raise InvalidPipelineError(request.name, problems)
 
     store, plan, reuse = place.store, decision.plan, decision.reuse
-    now = datetime.now(timezone.utc)
     for entry in reuse.entries.values():
         keep_entry(store, entry, now.timestamp())
     inputs = {a: value for a, value in decision.inputs.items() if a in decision.graph.given}
@@ -80,12 +84,12 @@ def launch(request: RunRequest) -> RunDriver:
     )
     if package.bundle is not None:
         plan = plan.model_copy(update={"notes": (*plan.notes, *package.bundle.warnings)})
-    run_id = make_run_id(request.name, now, secrets.token_hex)
     specs = job_specs(plan, decision.graph, package, reuse, run_id, store.uri)
     keys = make_keys(graph, reuse, request.anew, decision.fingerprinter)
     record = write_run(store, plan, package, specs, keys, run_id, time.time())
     driver = RunDriver(store, record, plan, place.backend(record, plan), settings.allow_pickle)
-    driver.advance()
+    if not (request.detached and place.start_driver(record)):
+        driver.advance()
     return driver
 
 
@@ -94,13 +98,14 @@ def problems_of_steps(
     steps: Sequence[Step],
     context: Mapping[str, Any],
     inputs: Collection[str],
-    backend: str,
+    placement: Placement,
 ) -> list[FlowymlError]:
     """What else keeps steps from running that could not be built into a pipeline.
 
     Each step is looked at on its own, so that one report names every mistake.
     """
     refuse_while_importing()
+    backend = placement.name
     project = find_project(step.func for step in steps)
     settings = settings_of(project.root, backend)
     place = connect(backend, settings, project.root)
@@ -119,7 +124,7 @@ def problems_of_steps(
         except UnpicklableStepError as error:
             problems.append(error)
         if not own:
-            alone = RunRequest(name, graph, group_steps([step]), backend, context)
+            alone = RunRequest(name, graph, group_steps([step]), placement, context)
             problems += _decision_at(place, alone)[1]
     return problems
 

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from flowyml_aws.result import PipelineResult
     from flowyml_aws.run import Run
 
-__all__ = ["Pipeline"]
+__all__ = ["Pipeline", "Places"]
+
+Places = str | Mapping[str, str]
+"""A backend, or that of each group: `{"training": "sagemaker", "*": "batch"}`."""
 
 
 class Pipeline:
@@ -80,7 +83,7 @@ class Pipeline:
 
     def plan(
         self,
-        backend: str = "local",
+        backend: Places = "local",
         inputs: Mapping[str, Any] | Collection[str] = (),
         context: Mapping[str, Any] | None = None,
         cache: bool = True,
@@ -89,8 +92,7 @@ class Pipeline:
         """What a run would do, without doing it.
 
         Args:
-            backend: `local`, `batch` or `sagemaker`. Without an account, plans are made with all
-                that AWS offers.
+            backend: As in `run`. Without an account, plans are made with all that AWS offers.
             inputs: Assets that the run will bring along, with their values as far as known.
             context: Parameters on top of the pipeline's own.
             cache: As in `run`.
@@ -123,13 +125,13 @@ class Pipeline:
         return too_dear(plan, self.steps, Limits(max_price_usd_hour, max_cost_usd))
 
     def explain(
-        self, job: str, backend: str = "batch", inputs: Collection[str] = ()
+        self, job: str, backend: Places = "batch", inputs: Collection[str] = ()
     ) -> tuple[PlannedJob, Choice]:
         """A job of the plan, and the choice of its instance type with all that was rejected.
 
         Args:
             job: A job's name in the plan.
-            backend: Where jobs would run.
+            backend: Where jobs would run, as in `run`.
             inputs: Assets that the run will bring along.
 
         Raises:
@@ -142,42 +144,47 @@ class Pipeline:
 
     def submit(
         self,
-        backend: str = "local",
+        backend: Places = "local",
         inputs: Mapping[str, Any] | None = None,
         context: Mapping[str, Any] | None = None,
         cache: bool = True,
         refresh: Collection[str] = (),
         max_price_usd_hour: float | None = None,
         max_cost_usd: float | None = None,
+        detach: bool = False,
     ) -> Run:
         """Start a run and return at once.
 
-        On `batch` all its jobs are submitted and go on without this process. On `local` the jobs
-        that can start are started; `run.wait()` starts the others.
+        On `batch` all its jobs are submitted and go on without this process. On `local` and
+        `sagemaker` the jobs that can start are started; `run.wait()` starts the others.
 
         Args:
-            backend: Where jobs run: `local` or `batch`.
+            backend: As in `run`.
             inputs: Values of assets that no step produces.
             context: Parameters on top of the pipeline's own.
             cache: As in `run`.
             refresh: As in `run`.
             max_price_usd_hour: No job may use an instance type that costs more.
             max_cost_usd: The run must not be expected to cost more.
+            detach: Whether it goes on without this process on SageMaker, too: a small job on the
+                Batch queue that the setting `driver_queue` names drives it.
 
         Raises:
             InvalidPipelineError: With every mistake found; nothing was submitted.
         """
         from flowyml_aws.launch import launch, problems_of_steps
         from flowyml_aws.planning.limits import Limits
+        from flowyml_aws.planning.placement import Placement
         from flowyml_aws.run import Run
 
         inputs = inputs or {}
         limits = Limits(max_price_usd_hour, max_cost_usd)
         try:
-            request = self._request(backend, inputs, context, cache, refresh, limits)
+            request = self._request(backend, inputs, context, cache, refresh, limits, detach)
         except InvalidPipelineError as error:
             values = self._values(context)
-            more = problems_of_steps(self.name, self.steps, values, inputs, backend)
+            placement = Placement.of(backend)
+            more = problems_of_steps(self.name, self.steps, values, inputs, placement)
             raise InvalidPipelineError(self.name, [*error.problems, *more]) from None
         return Run(launch(request))
 
@@ -185,7 +192,7 @@ class Pipeline:
         self,
         inputs: Mapping[str, Any] | None = None,
         context: Mapping[str, Any] | None = None,
-        backend: str = "local",
+        backend: Places = "local",
         progress: bool = True,
         cache: bool = True,
         refresh: Collection[str] = (),
@@ -197,7 +204,8 @@ class Pipeline:
         Args:
             inputs: Values of assets that no step produces.
             context: Parameters on top of the pipeline's own.
-            backend: Where jobs run: `local` or `batch`.
+            backend: Where jobs run: `local`, `batch` or `sagemaker`; or that of each group, or
+                step without a group: `{"training": "sagemaker", "*": "batch"}`.
             progress: Tell on standard error how it goes.
             cache: Take what earlier runs made, where nothing has changed since. False runs every
                 step; what they make serves later runs.
@@ -218,14 +226,16 @@ class Pipeline:
 
     def _request(
         self,
-        backend: str,
+        backend: Places,
         inputs: Mapping[str, Any] | Collection[str] = (),
         context: Mapping[str, Any] | None = None,
         cache: bool = True,
         refresh: Collection[str] = (),
         limits: Limits | None = None,
+        detach: bool = False,
     ) -> RunRequest:
         from flowyml_aws.planning.limits import Limits
+        from flowyml_aws.planning.placement import Placement
         from flowyml_aws.request import RunRequest
 
         graph, groups = self.build(inputs)._parts()
@@ -233,12 +243,13 @@ class Pipeline:
             name=self.name,
             graph=graph,
             groups=groups,
-            backend=backend,
+            placement=Placement.of(backend),
             context=self._values(context),
             inputs=inputs if isinstance(inputs, Mapping) else {},
             cache=cache,
             refresh=frozenset([refresh] if isinstance(refresh, str) else refresh),
             limits=limits or Limits(),
+            detached=detach,
         )
 
     def _values(self, context: Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from flowyml_aws.artifacts.parallel import CONNECTIONS
 from flowyml_aws.artifacts.store import ArtifactStore
@@ -17,16 +17,20 @@ from flowyml_aws.local.backend import LocalBackend, Machine
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.catalog_files import cache_folder, load_catalog
+from flowyml_aws.planning.placement import BATCH, SAGEMAKER
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.targets import Target, offline_targets
-from flowyml_aws.settings import Settings
+from flowyml_aws.settings import Settings, as_environment
 from flowyml_aws.submission.backend import Backend
 from flowyml_aws.submission.record import RunRecord
+from flowyml_aws.submission.routing import RoutedBackend
 from flowyml_aws.target_settings import TargetSettings, as_target
 
 if TYPE_CHECKING:
+    from flowyml_aws.aws.batch_definition import JobImage
     from flowyml_aws.aws.instance_types import DescribedTypes
     from flowyml_aws.aws.prices import ToldPrices
+    from flowyml_aws.aws.sagemaker_terms import TrainingTerms
 
 __all__ = ["AwsPlace", "CatalogPlace", "LocalPlace"]
 
@@ -39,6 +43,16 @@ class LocalPlace:
 
     def problems(self) -> list[FlowymlError]:
         return []
+
+    def problems_of(self, plan: ExecutionPlan, record: RunRecord) -> list[FlowymlError]:
+        return []
+
+    def problems_of_driver(self) -> list[FlowymlError]:
+        return []
+
+    def start_driver(self, record: RunRecord) -> bool:
+        """No: who detaches a run on this machine goes on in a process of its own."""
+        return False
 
     def targets(self) -> Sequence[Target]:
         return ()
@@ -65,11 +79,18 @@ class CatalogPlace:
     """What can be planned without an account: configured targets, else all that AWS offers."""
 
     settings: Settings
-    kind: Literal["batch", "sagemaker"]
+    backends: tuple[str, ...]
 
     def targets(self) -> Sequence[Target]:
-        configured = [as_target(told, self.catalog) for told in self._configured]
-        return configured or offline_targets(self.catalog, self.kind)
+        from flowyml_aws.training import training_targets
+
+        found: list[Target] = []
+        if BATCH in self.backends:
+            configured = [as_target(told, self.catalog) for told in self._configured(BATCH)]
+            found += configured or offline_targets(self.catalog)
+        if SAGEMAKER in self.backends:
+            found += training_targets(self.settings, self.catalog)
+        return found
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -81,28 +102,30 @@ class CatalogPlace:
         return load_catalog(region, cache_folder(os.environ))
 
     def notes(self, today: date) -> Sequence[str]:
-        basis = "the configured targets" if self._configured else "all that AWS offers"
-        if self.kind == "batch":
-            told = f"no account is set up (setting `store`): planned with {basis}"
-        else:
-            told = f"planned with {basis}: jobs on SageMaker can't be run yet"
+        configured = any(map(self._configured, self.backends))
+        basis = "the configured targets" if configured else "all that AWS offers"
+        told = f"no account is set up (setting `store`): planned with {basis}"
         return (told, *self.catalog.notes(today))
 
     @property
     def past(self) -> None:
         """No runs were made here."""
 
-    @property
-    def _configured(self) -> Sequence[TargetSettings]:
-        found = (told for told in self.settings.targets if told.kind == self.kind)
+    def _configured(self, backend: str) -> Sequence[TargetSettings]:
+        found = (told for told in self.settings.targets if told.kind == backend)
         return [told for told in found if told.instance_types]
 
 
 @dataclass(frozen=True)
 class AwsPlace:
-    """An AWS account, as the settings and boto3's own configuration name it."""
+    """An AWS account, as the settings and boto3's own configuration name it.
+
+    Attributes:
+        backends: Those that runs use: `batch`, `sagemaker` or both.
+    """
 
     settings: Settings
+    backends: tuple[str, ...] = field(default=(BATCH,))
 
     @cached_property
     def store(self) -> ArtifactStore:
@@ -113,16 +136,28 @@ class AwsPlace:
 
     def problems(self) -> list[FlowymlError]:
         """Why jobs can't be submitted: settings, credentials, the bucket, the queues."""
-        found = _missing_settings(self.settings)
+        found = _missing_settings(self.settings, self.backends)
         try:
             if self._denied is not None:
                 return [*found, self._denied]
             if self._bucket_problem is not None:
                 found.append(self._bucket_problem)
+            if SAGEMAKER in self.backends:
+                from flowyml_aws.training import problems_of_settings
+
+                found += problems_of_settings(self.training)
             self.targets()
         except FlowymlError as error:
             found.append(error)
         return found
+
+    def problems_of(self, plan: ExecutionPlan, record: RunRecord) -> list[FlowymlError]:
+        """Why AWS would refuse jobs of a plan."""
+        from flowyml_aws.training import problems_of_settings, problems_of_training
+
+        if SAGEMAKER not in self.backends or problems_of_settings(self.training):
+            return []
+        return problems_of_training(plan, record, self.store.uri, self.training)
 
     def targets(self) -> Sequence[Target]:
         # Without credentials every other question has the same answer.
@@ -167,29 +202,112 @@ class AwsPlace:
         assert self.settings.account is not None
         if self._denied is not None:
             raise self._denied
-        return AwsPlace(load(read_account(self._client("ssm"), self.settings.account)))
+        settings = load(read_account(self._client("ssm"), self.settings.account))
+        return AwsPlace(settings, self.backends)
+
+    def problems_of_driver(self) -> list[FlowymlError]:
+        """Why a run can't go on without this machine; empty where it needs no driver."""
+        from flowyml_aws.aws.batch_driver import driver_problem
+
+        if SAGEMAKER not in self.backends:
+            return []
+        found = [] if self.settings.image else _missing_settings(self.settings, (BATCH,))[-1:]
+        try:
+            if self._denied is None:
+                problem = driver_problem(self._client("batch"), self.settings.driver_queue)
+                found += [problem] if problem is not None else []
+        except FlowymlError as error:
+            found.append(error)
+        return found
+
+    def start_driver(self, record: RunRecord) -> bool:
+        """Hand a run over to a driver in the cloud; False where it needs none."""
+        from flowyml_aws.aws.batch_driver import start_driver
+
+        if SAGEMAKER not in self.backends:
+            return False
+        queue = self.settings.driver_queue
+        assert queue is not None  # or `problems_of_driver` has said so
+        terms = self.training
+        settings = replace(
+            self.settings,
+            # What the organisation's defaults add: the driver's machine does not have them.
+            sagemaker_role=terms.role,
+            sagemaker_subnets=terms.subnets,
+            sagemaker_security_groups=terms.security_groups,
+            sagemaker_volume_kms_key=terms.volume_kms_key,
+            sagemaker_output_kms_key=terms.output_kms_key,
+            tags=terms.tags,
+        )
+        start_driver(
+            self._client("batch"),
+            queue,
+            replace(self._image, job_role=self.settings.driver_role or self.settings.job_role),
+            record,
+            as_environment(settings),
+            terms.tags,
+        )
+        return True
 
     def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
+        """Where the jobs of a plan go: one backend, or several as one."""
+        make = {BATCH: self._batch, SAGEMAKER: self._sagemaker}
+        names = sorted({job.backend for job in plan.jobs}) or [BATCH]
+        if len(names) == 1:
+            return make[names[0]](record, plan)
+        return RoutedBackend(plan, {name: make[name](record, plan.on(name)) for name in names})
+
+    def _batch(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
         from flowyml_aws.aws.batch import BatchBackend
-        from flowyml_aws.aws.batch_definition import JobImage
         from flowyml_aws.aws.diagnosis import RunnableDiagnosis
 
-        settings = self.settings
         return BatchBackend(
             batch=self._client("batch"),
             logs=self._client("logs"),
             store=self.store,
             record=record,
             plan=plan,
-            image=JobImage(
-                image=settings.image or "",
-                job_role=settings.job_role,
-                execution_role=settings.execution_role,
-                log_group=settings.log_group,
-            ),
-            poll_s=settings.poll_s,
+            image=self._image,
+            poll_s=self.settings.poll_s,
             diagnosis=RunnableDiagnosis(self._client, lambda: self.catalog, time.time),
+            tags=self.settings.tags,
         )
+
+    @property
+    def _image(self) -> JobImage:
+        from flowyml_aws.aws.batch_definition import JobImage
+
+        settings = self.settings
+        return JobImage(
+            image=settings.image or "",
+            job_role=settings.job_role,
+            execution_role=settings.execution_role,
+            log_group=settings.log_group,
+        )
+
+    def _sagemaker(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
+        from flowyml_aws.aws.sagemaker import SageMakerBackend
+
+        return SageMakerBackend(
+            sagemaker=self._client("sagemaker"),
+            logs=self._client("logs"),
+            store=self.store,
+            record=record,
+            plan=plan,
+            terms=self.training,
+            poll_s=self.settings.poll_s,
+        )
+
+    @cached_property
+    def training(self) -> TrainingTerms:
+        """What training jobs have in common.
+
+        Raises:
+            SettingsError: The organisation's defaults can't be read.
+        """
+        from flowyml_aws.training import training_terms
+
+        return training_terms(self.settings, self._client("sagemaker").meta.region_name)
 
     @property
     def region(self) -> str | None:
@@ -250,9 +368,20 @@ class AwsPlace:
 
     @cached_property
     def _targets(self) -> Sequence[Target]:
+        from flowyml_aws.training import training_targets
+
+        found: list[Target] = []
+        if BATCH in self.backends:
+            found += self._queues
+        if SAGEMAKER in self.backends:
+            found += training_targets(self.settings, self.catalog)
+        return found
+
+    @property
+    def _queues(self) -> Sequence[Target]:
         from flowyml_aws.aws.discovery import find_targets
 
-        told = {t.name: t for t in self.settings.targets if t.kind == "batch"}
+        told = {t.name: t for t in self.settings.targets if t.kind == BATCH}
         queues = tuple(dict.fromkeys((*self.settings.queues, *told)))
         found = find_targets(self._client("batch"), queues, self._offered, self.catalog)
         return [_described(target, told.get(target.name)) for target in found]
@@ -301,11 +430,10 @@ def _described(target: Target, told: TargetSettings | None) -> Target:
     return replace(target, labels={**target.labels, **told.labels}, taints=tuple(taints.values()))
 
 
-def _missing_settings(settings: Settings) -> list[FlowymlError]:
-    needed: dict[str, Callable[[Settings], str | None]] = {
-        "store": lambda s: s.store,
-        "image": lambda s: s.image,
-    }
+def _missing_settings(settings: Settings, backends: Collection[str]) -> list[FlowymlError]:
+    needed: dict[str, Callable[[Settings], str | None]] = {"store": lambda s: s.store}
+    if BATCH in backends:
+        needed["image"] = lambda s: s.image
     return [
         SettingsError(
             what=f"Setting `{name}` is missing",

@@ -18,8 +18,9 @@ from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.planning.limits import Limits, over_limits
-from flowyml_aws.planning.make import LOCAL, make_plan
+from flowyml_aws.planning.make import make_plan
 from flowyml_aws.planning.needs import Needs
+from flowyml_aws.planning.placement import LOCAL
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob, ReusedStep
 from flowyml_aws.planning.reuse import Reuse
 from flowyml_aws.planning.selection import Choice, select
@@ -81,7 +82,14 @@ def plan_at(place: PlanningPlace, request: RunRequest) -> Decision:
     groups = [left for group in request.groups if (left := group.only(reuse.runs)) is not None]
     history = read_times(place.past, request.name) if place.past is not None else ()
     plan = make_plan(
-        request.name, request.backend, graph, groups, targets, place.catalog, history, reuse.stored
+        request.name,
+        request.placement,
+        graph,
+        groups,
+        targets,
+        place.catalog,
+        history,
+        reuse.stored,
     )
     notes = place.notes(datetime.now(timezone.utc).date())
     reused = {
@@ -121,9 +129,12 @@ def explain(request: RunRequest, job: str) -> tuple[PlannedJob, Choice]:
             why="jobs of the backend 'local' take what is here",
             fix="explain the plan for backend='batch' or 'sagemaker'",
         )
+    if problems := request.problems():
+        raise InvalidPipelineError(request.name, problems)
     place = _place(request.backend, request.project)
     targets, catalog = place.targets(), place.catalog
-    plan = make_plan(request.name, request.backend, request.graph, request.groups, targets, catalog)
+    placement = request.placement
+    plan = make_plan(request.name, placement, request.graph, request.groups, targets, catalog)
     jobs = {planned.name: planned for planned in plan.jobs}
     if job not in jobs:
         near = difflib.get_close_matches(job, jobs, n=1)
@@ -132,7 +143,8 @@ def explain(request: RunRequest, job: str) -> tuple[PlannedJob, Choice]:
             why=f"its jobs are {', '.join(jobs)}",
             fix=f"did you mean {near[0]!r}?" if near else "name one of them",
         )
-    return jobs[job], select(jobs[job].needs, targets, catalog)
+    own = [target for target in targets if target.kind == jobs[job].backend]
+    return jobs[job], select(jobs[job].needs, own, catalog)
 
 
 def rank(needs: Needs, backend: str, spot: bool = False) -> tuple[Choice, Sequence[str]]:

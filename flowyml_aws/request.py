@@ -13,6 +13,7 @@ from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.step_grouping import StepGroup
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.planning.limits import Limits
+from flowyml_aws.planning.placement import Placement
 
 __all__ = ["RunRequest"]
 
@@ -25,23 +26,30 @@ class RunRequest:
         name: The pipeline's.
         graph: Its steps.
         groups: All of them, in running order.
-        backend: Where jobs run.
+        placement: Where jobs run.
         context: Values for parameters.
         inputs: Values of assets that no step produces; for a plan, as far as they are known.
         cache: Whether outcomes of earlier runs may be used.
         refresh: Steps that run in any case, with all that depends on them.
         limits: What a run may cost; the settings' limits hold where none is named.
+        detached: Whether the run has to go on without the client.
     """
 
     name: str
     graph: StepGraph
     groups: Sequence[StepGroup]
-    backend: str
+    placement: Placement
     context: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, Any] = field(default_factory=dict)
     cache: bool = True
     refresh: frozenset[str] = frozenset()
     limits: Limits = field(default_factory=Limits)
+    detached: bool = False
+
+    @property
+    def backend(self) -> str:
+        """As records tell it: `local`, `batch+sagemaker`."""
+        return self.placement.name
 
     @property
     def anew(self) -> frozenset[str]:
@@ -57,7 +65,10 @@ class RunRequest:
         """What is wrong with the request itself."""
         names = [step.name for step in self.graph.steps]
         unknown = sorted(self.refresh.difference(names))
-        return [_no_such_step(name, names) for name in unknown]
+        return [
+            *self.placement.problems(self.groups),
+            *(_no_such_step(name, names) for name in unknown),
+        ]
 
 
 def _no_such_step(name: str, names: Sequence[str]) -> SettingsError:

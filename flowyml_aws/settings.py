@@ -2,7 +2,7 @@
 
 Lowest first: the account's own (an SSM parameter), `[tool.flowyml-aws]` in pyproject.toml,
 `flowyml-aws.toml` beside it, environment variables `FLOWYML_AWS_<NAME>` (lists separated by commas,
-targets as JSON).
+targets and tags as JSON).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Settings", "load_settings"]
+__all__ = ["Settings", "as_environment", "load_settings"]
 
 PREFIX = "FLOWYML_AWS_"
 _FILE = "flowyml-aws.toml"
@@ -48,7 +48,16 @@ class Settings:
         log_group: CloudWatch log group of the jobs on Batch.
         driver_queue: Batch queue of the small jobs that drive detached runs on SageMaker.
         driver_role: ARN of the role that these have.
+        tags: Of the jobs, beside those that name the run.
         sagemaker_role: ARN of the role that training jobs have.
+        sagemaker_image: URI of their image; else `image`.
+        sagemaker_subnets, sagemaker_security_groups: Of a VPC; empty for none.
+        sagemaker_volume_kms_key, sagemaker_output_kms_key: Ids or ARNs of KMS keys.
+        sagemaker_volume_gib: Least size of a training job's volume.
+        sagemaker_spot: Whether spot capacity is preferred.
+        sagemaker_keep_alive_s: How long an instance waits for the next job of its type.
+        sagemaker_max_runtime_s: Limit for a job whose steps have none.
+        sagemaker_max_wait_s: Limit for a job on spot capacity, waiting included.
         region: AWS region; else what boto3 finds.
         include: Files and folders that travel with the code, though git ignores them.
         poll_s: Seconds between two looks at AWS.
@@ -69,7 +78,18 @@ class Settings:
     log_group: str = "/aws/batch/job"
     driver_queue: str | None = None
     driver_role: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
     sagemaker_role: str | None = None
+    sagemaker_image: str | None = None
+    sagemaker_subnets: tuple[str, ...] = ()
+    sagemaker_security_groups: tuple[str, ...] = ()
+    sagemaker_volume_kms_key: str | None = None
+    sagemaker_output_kms_key: str | None = None
+    sagemaker_volume_gib: int | None = None
+    sagemaker_spot: bool = False
+    sagemaker_keep_alive_s: int | None = None
+    sagemaker_max_runtime_s: int | None = None
+    sagemaker_max_wait_s: int | None = None
     region: str | None = None
     include: tuple[str, ...] = ()
     poll_s: float = 3.0
@@ -85,6 +105,39 @@ class Settings:
                 why="runs on AWS need a bucket that the jobs and this machine can reach",
                 fix="write s3://BUCKET/PREFIX",
             )
+
+
+def as_environment(settings: Settings) -> dict[str, str]:
+    """Variables that say the same to another process; what is as by default is left out.
+
+    What only matters before a run begins (targets, limits, files that travel) is left out, too.
+    """
+    plain = Settings()
+    told: dict[str, str] = {}
+    for name in (f.name for f in fields(Settings) if f.name not in _BEFORE_A_RUN):
+        value = getattr(settings, name)
+        if value is None or value == getattr(plain, name):
+            continue
+        if isinstance(value, Mapping):
+            value = json.dumps(dict(value))
+        elif isinstance(value, tuple):
+            value = ",".join(value)
+        told[f"{PREFIX}{name.upper()}"] = str(value)
+    return told
+
+
+_BEFORE_A_RUN = {
+    "account",
+    "driver_queue",
+    "driver_role",
+    "include",
+    "local_store",
+    "max_cost_usd",
+    "max_price_usd_hour",
+    "queues",
+    "repository",
+    "targets",
+}
 
 
 def load_settings(
@@ -153,7 +206,7 @@ def _table(file: Path, path: tuple[str, ...]) -> Mapping[str, Any]:
 
 
 def _read(given: Mapping[str, Any], where: str) -> dict[str, Any]:
-    known = {field.name: field for field in fields(Settings)}
+    known = {told.name: told for told in fields(Settings)}
     values = {}
     for name, value in given.items():
         key = name.replace("-", "_")
@@ -193,6 +246,13 @@ def _above_zero(value: Any, where: str) -> float:
     return number
 
 
+def _whole(value: Any, where: str) -> int:
+    number = _above_zero(value, where)
+    if number != int(number):
+        raise _malformed(value, where, "a whole number above 0")
+    return int(number)
+
+
 def _switch(value: Any, where: str) -> bool:
     if isinstance(value, bool):
         return value
@@ -209,12 +269,24 @@ def _malformed(value: Any, where: str, expected: str) -> SettingsError:
 
 
 def _target_list(value: Any, where: str) -> tuple[TargetSettings, ...]:
-    if isinstance(value, str):  # of an environment variable
-        try:
-            value = json.loads(value)
-        except json.JSONDecodeError as error:
-            raise _malformed(value, where, "a list of tables as JSON") from error
-    return read_targets(value, where)
+    return read_targets(_from_json(value, where, "a list of tables as JSON"), where)
+
+
+def _text_table(value: Any, where: str) -> dict[str, str]:
+    table = _from_json(value, where, "a table of texts as JSON")
+    if not isinstance(table, dict) or not all(isinstance(text, str) for text in table.values()):
+        raise _malformed(value, where, "a table of texts")
+    return table
+
+
+def _from_json(value: Any, where: str, expected: str) -> Any:
+    """What a setting says that an environment variable can only hold as JSON."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError as error:
+        raise _malformed(value, where, expected) from error
 
 
 _PARSERS: dict[str, Callable[[Any, str], Any]] = {
@@ -225,4 +297,12 @@ _PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "max_price_usd_hour": _above_zero,
     "max_cost_usd": _above_zero,
     "allow_pickle": _switch,
+    "tags": _text_table,
+    "sagemaker_subnets": _texts,
+    "sagemaker_security_groups": _texts,
+    "sagemaker_volume_gib": _whole,
+    "sagemaker_spot": _switch,
+    "sagemaker_keep_alive_s": _whole,
+    "sagemaker_max_runtime_s": _whole,
+    "sagemaker_max_wait_s": _whole,
 }

@@ -39,7 +39,7 @@ from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.packaging.payload import StepPayload
 from flowyml_aws.packaging.project import Project
 from flowyml_aws.places import LocalPlace
-from flowyml_aws.planning.make import LOCAL
+from flowyml_aws.planning.placement import LOCAL, Placement
 from flowyml_aws.preview import plan_at
 from flowyml_aws.request import RunRequest
 from flowyml_aws.runtime.attempt import Attempt
@@ -138,7 +138,7 @@ class Machine:
             name="edited",
             graph=graph,
             groups=group_steps(graph.steps),
-            backend=LOCAL,
+            placement=Placement(LOCAL),
             context=pipe.values,
             inputs=pipe.inputs,
             cache=cache,

@@ -63,6 +63,11 @@ class RunLayout:
         return f"{self.submissions}{number}.json"
 
     @property
+    def training(self) -> str:
+        """Where the run's training jobs are, noted before the first one is submitted."""
+        return f"{self.prefix}training.json"
+
+    @property
     def cancellation(self) -> str:
         """Says that the user cancelled the run."""
         return f"{self.prefix}cancellation.json"
@@ -78,6 +83,14 @@ class RunLayout:
     def result(self, job: str) -> str:
         """The commit of a job: it counts only when this is there."""
         return f"{self.prefix}jobs/{job}/result.json"
+
+    def outputs(self, job: str) -> str:
+        """Below it, what SageMaker itself keeps of a training job: what lies in /opt/ml/model."""
+        return f"{self.prefix}jobs/{job}/sagemaker"
+
+    def checkpoints(self, job: str) -> str:
+        """Below it, what a training job on spot capacity keeps in /opt/ml/checkpoints."""
+        return f"{self.prefix}jobs/{job}/checkpoints"
 
     def attempts(self, job: str) -> str:
         return f"{self.prefix}jobs/{job}/attempts/"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -19,6 +19,7 @@ from flowyml_aws.aws.batch_jobs import JobLog, describe_jobs, log_of, status_of
 from flowyml_aws.aws.batch_requests import BatchJob, batch_jobs, levels, submit_request
 from flowyml_aws.aws.diagnosis import Queued, RunnableDiagnosis, summary
 from flowyml_aws.aws.errors import refused
+from flowyml_aws.aws.log_streams import read_streams
 from flowyml_aws.core.errors import AwsRefusedError, FlowymlError, SettingsError
 from flowyml_aws.core.findings import Finding
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
@@ -67,6 +68,7 @@ class BatchBackend:
         image: JobImage,
         poll_s: float,
         diagnosis: RunnableDiagnosis,
+        tags: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._batch = batch
@@ -77,6 +79,7 @@ class BatchBackend:
         self._image = image
         self._poll_s = poll_s
         self._diagnosis = diagnosis
+        self._tags = tags or {}
         self._clock = clock
         self._jobs = batch_jobs(plan, record, store.uri)
         self._needs = {job.name: job.needs for job in plan.jobs}
@@ -105,7 +108,7 @@ class BatchBackend:
                 # It may have died between a submission and its note: names tell.
                 self._ids.update(self._found_by_name())
             wanted = {job.name for job in jobs}
-            there = {self._name[job] for job in succeeded}
+            there = {self._name[job] for job in succeeded if job in self._name}
             missing = [j for j in self._jobs if j.planned in wanted and j.name not in self._ids]
             self._submit_all(missing, there, number + 1)
         except BaseException:
@@ -165,14 +168,9 @@ class BatchBackend:
         log = self._find_log(job)
         if not log.streams:
             return [], cursor
-        attempt, _, token = (cursor or f"{len(log.streams) - 1}:").partition(":")
-        lines: list[LogLine] = []
-        for number in range(int(attempt), len(log.streams)):
-            more, token = self._read_stream(job, log.group, log.streams[number], token)
-            lines += more
-            cursor = f"{number}:{token}"
-            token = ""
-        return lines, cursor
+        return read_streams(
+            self._logs, job, log.group, log.streams, cursor, first=len(log.streams) - 1
+        )
 
     def cancel(self, jobs: Sequence[PlannedJob]) -> None:
         """Terminate jobs; CancelJob would do nothing from STARTING on."""
@@ -211,6 +209,7 @@ class BatchBackend:
                 definitions[shared_memory_mib(job.needs.memory_mib)],
                 parents,
                 {"PYTHONUNBUFFERED": "1", "AWS_DEFAULT_REGION": self._batch.meta.region_name},
+                self._tags,
             )
             try:
                 self._ids[job.name] = self._batch.submit_job(**request)["jobId"]
@@ -262,9 +261,12 @@ class BatchBackend:
         return note.to_json()
 
     def _learn(self) -> None:
-        """Read what was submitted, until that is all."""
+        """Read what was submitted, until that is all.
+
+        Jobs that wait for one elsewhere are submitted later than others.
+        """
         number, latest = self._latest
-        if latest is not None and latest.state == "complete":
+        if latest is not None and latest.state == "complete" and len(self._ids) == len(self._jobs):
             return
         number = max(map(_number, self._store.children(self._layout.submissions)), default=0)
         if number:
@@ -298,27 +300,6 @@ class BatchBackend:
             for detail in describe_jobs(self._batch, [self._ids[self._name[job]]]):
                 return log_of(detail)
         return JobLog(self._image.log_group, ())
-
-    def _read_stream(
-        self, job: str, group: str, stream: str, token: str
-    ) -> tuple[list[LogLine], str]:
-        """Lines behind a token to the end, and the token of the end."""
-        lines: list[LogLine] = []
-        while True:
-            position: dict[str, Any] = {"nextToken": token} if token else {}
-            try:
-                page = self._logs.get_log_events(
-                    logGroupName=group, logStreamName=stream, startFromHead=True, **position
-                )
-            except self._logs.exceptions.ResourceNotFoundException:
-                return lines, token  # nothing was printed yet
-            except (ClientError, BotoCoreError) as error:
-                raise refused(error, f"read the log of job {job!r}") from error
-            lines += [LogLine(job, e["message"], e["timestamp"]) for e in page["events"]]
-            # CloudWatch answers with the same token at the end of a stream.
-            if page["nextForwardToken"] == token:
-                return lines, token
-            token = page["nextForwardToken"]
 
 
 def _number(name: str) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -19,7 +19,7 @@ from flowyml_aws.aws.errors import refused
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
 
-__all__ = ["JobImage", "ensure_definition", "shared_memory_mib"]
+__all__ = ["JobImage", "ensure_definition", "ensure_on_fargate", "shared_memory_mib"]
 
 _LEAST_SHARED_MIB = 64  # Docker's default
 
@@ -61,7 +61,21 @@ def ensure_definition(client: BatchClient, image: JobImage, shared_mib: int) -> 
     Raises:
         AwsRefusedError: AWS denied a call.
     """
-    properties = _container_properties(image, shared_mib)
+    return _ensure(client, "EC2", _on_ec2(image, shared_mib))
+
+
+def ensure_on_fargate(client: BatchClient, image: JobImage) -> str:
+    """The name of an active definition for Fargate, registered if it is missing.
+
+    Raises:
+        AwsRefusedError: AWS denied a call.
+    """
+    return _ensure(client, "FARGATE", _on_fargate(image))
+
+
+def _ensure(
+    client: BatchClient, platform: Literal["EC2", "FARGATE"], properties: dict[str, Any]
+) -> str:
     content = json.dumps(properties, sort_keys=True)
     name = f"flowyml-aws-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
     try:
@@ -72,7 +86,7 @@ def ensure_definition(client: BatchClient, image: JobImage, shared_mib: int) -> 
             client.register_job_definition(
                 jobDefinitionName=name,
                 type="container",
-                platformCapabilities=["EC2"],
+                platformCapabilities=[platform],
                 containerProperties=properties,  # type: ignore[arg-type]  # built as JSON
                 tags={"flowyml-aws": "job-definition"},
             )
@@ -81,7 +95,24 @@ def ensure_definition(client: BatchClient, image: JobImage, shared_mib: int) -> 
     return name
 
 
-def _container_properties(image: JobImage, shared_mib: int) -> dict[str, Any]:
+def _on_ec2(image: JobImage, shared_mib: int) -> dict[str, Any]:
+    return {
+        **_common(image),
+        # An init process passes signals on, and collects orphans of the user's code.
+        "linuxParameters": {"sharedMemorySize": shared_mib, "initProcessEnabled": True},
+    }
+
+
+def _on_fargate(image: JobImage) -> dict[str, Any]:
+    return {
+        **_common(image),
+        "linuxParameters": {"initProcessEnabled": True},
+        # In a public subnet there is no other way out; in a private one it changes nothing.
+        "networkConfiguration": {"assignPublicIp": "ENABLED"},
+    }
+
+
+def _common(image: JobImage) -> dict[str, Any]:
     roles = {"jobRoleArn": image.job_role, "executionRoleArn": image.execution_role}
     return {
         "image": image.image,
@@ -91,8 +122,6 @@ def _container_properties(image: JobImage, shared_mib: int) -> dict[str, Any]:
             {"type": "MEMORY", "value": "2048"},
         ],
         "command": ["true"],
-        # An init process passes signals on, and collects orphans of the user's code.
-        "linuxParameters": {"sharedMemorySize": shared_mib, "initProcessEnabled": True},
         "logConfiguration": {
             "logDriver": "awslogs",
             "options": {"awslogs-group": image.log_group},

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.aws.names import batch_name
+from flowyml_aws.aws.tags import run_tags
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.submission.record import RunRecord
@@ -26,7 +27,6 @@ __all__ = ["BatchJob", "batch_jobs", "levels", "submit_request"]
 _PARENTS = 20
 _LEAST_TIMEOUT_S = 60
 _ATTEMPTS = 5
-_TAG_LENGTH = 256
 
 # First match wins, and no match means RETRY: so the last rule ends everything else.
 _RETRY_RULES: Sequence[EvaluateOnExitTypeDef] = (
@@ -142,6 +142,7 @@ def submit_request(
     definition: str,
     parents: Collection[str],
     environment: Mapping[str, str],
+    tags: Mapping[str, str] | None = None,
 ) -> SubmitJobRequestTypeDef:
     """The arguments of SubmitJob.
 
@@ -151,6 +152,7 @@ def submit_request(
         definition: Name of its job definition.
         parents: Ids of the jobs that it waits for.
         environment: Variables of the job.
+        tags: Beside those that name the run.
     """
     request: SubmitJobRequestTypeDef = {
         "jobName": job.name,
@@ -164,11 +166,7 @@ def submit_request(
         },
         "retryStrategy": {"attempts": _ATTEMPTS, "evaluateOnExit": _RETRY_RULES},
         "propagateTags": True,
-        "tags": {
-            "flowyml-aws:run": record.run_id,
-            "flowyml-aws:pipeline": _tag(record.pipeline),
-            "flowyml-aws:job": _tag(job.planned),
-        },
+        "tags": {**(tags or {}), **run_tags(record, job.planned)},
     }
     if job.timeout_s is not None:
         request["timeout"] = {"attemptDurationSeconds": max(_LEAST_TIMEOUT_S, job.timeout_s)}
@@ -183,8 +181,3 @@ def _requirements(needs: Needs) -> list[ResourceRequirementTypeDef]:
     if needs.gpu_count:
         requirements.append({"type": "GPU", "value": str(needs.gpu_count)})
     return requirements
-
-
-def _tag(text: str) -> str:
-    """Text with what tags cannot hold replaced."""
-    return "".join(c if c.isalnum() or c in "+-=._:/@ " else "-" for c in text)[:_TAG_LENGTH]

@@ -12,7 +12,7 @@ __all__ = [
     "MISTAKE",
     "RUN_FAILED",
     "AsJson",
-    "BackendName",
+    "Backends",
     "Context",
     "File",
     "MaxCost",
@@ -37,8 +37,14 @@ app = typer.Typer(
 File = Annotated[str, typer.Argument(metavar="FILE[:PIPELINE]", help="Where the pipeline is.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of a run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
-BackendName = Annotated[
-    str, typer.Option("--backend", "-b", help="local, batch or sagemaker (only planned).")
+Backends = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--backend",
+        "-b",
+        metavar="[GROUP=]BACKEND",
+        help="local, batch or sagemaker; for one group with its name before it; may repeat.",
+    ),
 ]
 Context = Annotated[
     list[str] | None,

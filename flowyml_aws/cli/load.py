@@ -15,9 +15,10 @@ from typing import Any
 from flowyml_aws.core.errors import FlowymlError, PipelineFileError, SettingsError
 from flowyml_aws.core.importing import importing
 from flowyml_aws.pipeline import Pipeline
+from flowyml_aws.planning.placement import REST
 from flowyml_aws.versioning import VersionedPipeline
 
-__all__ = ["load_pipeline", "parameters"]
+__all__ = ["load_pipeline", "parameters", "placement"]
 
 
 def load_pipeline(spelling: str) -> Pipeline:
@@ -148,3 +149,22 @@ def parameters(given: Sequence[str]) -> dict[str, Any]:
         except json.JSONDecodeError:
             values[name] = text  # not JSON: so it is the text itself
     return values
+
+
+def placement(given: Sequence[str] | None, default: str) -> dict[str, str]:
+    """Where jobs run, as `Pipeline.run` takes it, out of `BACKEND` and `GROUP=BACKEND`.
+
+    Raises:
+        SettingsError: Two backends are named for the same groups.
+    """
+    found: dict[str, str] = {}
+    for text in given or [default]:
+        group, _, backend = text.rpartition("=")
+        if (group or REST) in found:
+            raise SettingsError(
+                what=f"--backend {text!r} contradicts {found[group or REST]!r}",
+                why=f"{f'group {group!r}' if group else 'what is not named'} has one backend",
+                fix="write one of them; for a single group write --backend GROUP=BACKEND",
+            )
+        found[group or REST] = backend
+    return found

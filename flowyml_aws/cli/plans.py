@@ -14,7 +14,7 @@ from rich.console import Console
 
 from flowyml_aws.cli.app import (
     AsJson,
-    BackendName,
+    Backends,
     Context,
     File,
     MaxCost,
@@ -24,10 +24,11 @@ from flowyml_aws.cli.app import (
     app,
 )
 from flowyml_aws.cli.facts import choice_facts, print_json
-from flowyml_aws.cli.load import load_pipeline, parameters
+from flowyml_aws.cli.load import load_pipeline, parameters, placement
 from flowyml_aws.core.errors import InvalidPipelineError, SettingsError
 from flowyml_aws.packaging.bundle import make_bundle
 from flowyml_aws.packaging.project import find_project, project_files
+from flowyml_aws.planning.placement import BATCH
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.settings import load_settings
 from flowyml_aws.view import explanation, plan_table
@@ -39,7 +40,7 @@ __all__ = ["package", "plan"]
 @app.command()
 def plan(
     file: File,
-    backend: BackendName = "batch",
+    backend: Backends = None,
     explain: Annotated[
         str | None, typer.Option(metavar="JOB", help="Why this job gets its instance type.")
     ] = None,
@@ -56,15 +57,16 @@ def plan(
 ) -> None:
     """Show what a run would do and cost, without doing it."""
     pipeline = load_pipeline(file)
+    where = placement(backend, BATCH)
     if explain is not None:
-        _, choice = pipeline.explain(explain, backend)
+        _, choice = pipeline.explain(explain, where)
         if as_json:
             print_json(choice_facts(choice))
         else:
             Console().print(explanation(choice))
         return
     decided = pipeline.plan(
-        backend,
+        where,
         context=parameters(context or []),
         cache=not no_cache,
         refresh=refresh or (),

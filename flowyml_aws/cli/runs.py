@@ -19,7 +19,7 @@ from flowyml_aws.cli.app import (
     INTERRUPTED,
     RUN_FAILED,
     AsJson,
-    BackendName,
+    Backends,
     Context,
     File,
     MaxCost,
@@ -30,12 +30,12 @@ from flowyml_aws.cli.app import (
     app,
 )
 from flowyml_aws.cli.facts import print_json, status_facts
-from flowyml_aws.cli.load import load_pipeline, parameters
+from flowyml_aws.cli.load import load_pipeline, parameters, placement
 from flowyml_aws.cli.save import save_to, show
 from flowyml_aws.connect import settings_of, stores
 from flowyml_aws.core.errors import RunNotFoundError
 from flowyml_aws.packaging.project import find_project
-from flowyml_aws.planning.make import LOCAL
+from flowyml_aws.planning.placement import LOCAL
 from flowyml_aws.run import Run
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState, read_outcome, read_record, run_ids
@@ -49,7 +49,7 @@ _READERS = 16  # small objects: the time is latency, not bandwidth
 @app.command()
 def run(
     file: File,
-    backend: BackendName = LOCAL,
+    backend: Backends = None,
     context: Context = None,
     no_cache: NoCache = False,
     refresh: Refresh = None,
@@ -61,15 +61,16 @@ def run(
     """Run a pipeline and wait for its end."""
     pipeline = load_pipeline(file)
     started = pipeline.submit(
-        backend=backend,
+        backend=placement(backend, LOCAL),
         context=parameters(context or []),
         cache=not no_cache,
         refresh=refresh or (),
         max_price_usd_hour=max_price_usd_hour,
         max_cost_usd=max_cost_usd,
+        detach=detach,
     )
     if detach:
-        if backend == LOCAL:
+        if started.plan.backend == LOCAL:
             # The run lies in the pipeline's project, wherever this command was started.
             _drive_in_background(started.id, find_project(s.func for s in pipeline.steps).root)
         if as_json:

@@ -23,6 +23,7 @@ from flowyml_aws.cli.facts import print_json
 from flowyml_aws.connect import settings_of, stores
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.packaging.project import find_project
+from flowyml_aws.planning.placement import BATCH, SAGEMAKER
 from flowyml_aws.submission.garbage import Garbage, collect
 
 __all__ = ["gc", "list_entries", "remove_entries"]
@@ -35,7 +36,7 @@ cache = typer.Typer(help="What earlier runs made, for later ones.", no_args_is_h
 app.add_typer(cache, name="cache")
 
 Where = Annotated[
-    str | None, typer.Option("--backend", "-b", help="local or batch; else every store at hand.")
+    str | None, typer.Option("--backend", "-b", help="local, batch or sagemaker; else all at hand.")
 ]
 
 
@@ -141,6 +142,8 @@ def _stores(backend: str | None) -> Sequence[ArtifactStore]:
     found = stores(settings_of(project), project)
     if backend is None:
         return tuple(found.values())
+    if backend == SAGEMAKER:
+        backend = BATCH  # their runs are in one store
     if backend not in found:
         raise SettingsError(
             what=f"There is no store of the backend {backend!r} at hand",

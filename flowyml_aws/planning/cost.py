@@ -48,7 +48,7 @@ def with_costs(
     graph: StepGraph,
     groups: Sequence[StepGroup],
     history: Sequence[RunTimes],
-    offer: Offers,
+    offers: Mapping[str, Offers],
 ) -> ExecutionPlan:
     """The plan with what is expected of each job and of the whole run.
 
@@ -57,13 +57,18 @@ def with_costs(
         graph: The steps.
         groups: All of them.
         history: Earlier runs, the newest first; without any the plan stays as it is.
-        offer: The best offer for other needs than the plan's, or None where nothing serves.
+        offers: Backend → the best offer there for other needs than the plan's, or None where
+            nothing serves.
     """
     if not history or not plan.jobs:
         return plan
     durations = Durations(history)
-    costing = _Costing(STARTUP_S[plan.backend], durations, offer)
-    parts = [costing.part(job.steps, job.offers[0] if job.offers else None) for job in plan.jobs]
+    at = {b: _Costing(STARTUP_S[b], durations, offer) for b, offer in offers.items()}
+    costings = [at[job.backend] for job in plan.jobs]
+    parts = [
+        costing.part(job.steps, job.offers[0] if job.offers else None)
+        for costing, job in zip(costings, plan.jobs, strict=True)
+    ]
     jobs = tuple(
         job
         if part is None
@@ -75,14 +80,14 @@ def with_costs(
     whole = len(known) == len(parts)
     variants: list[Variant] = []
     if whole and plan.backend != "local":
-        variants = list(_variants(costing, graph, groups, known))
+        variants = list(_variants(costings, graph, groups, known))
     assets = {asset for job in plan.jobs for of in job.produces.values() for asset in of}
     sizes: dict[str, int] = {}
     for run in reversed(history):  # the newest last, so that it counts
         sizes.update((a, size) for a, size in run.asset_bytes.items() if a in assets)
     estimate = Estimate(
         runs=len(history),
-        startup_s=costing.startup_s,
+        startup_s=max(costing.startup_s for costing in costings),
         cost_usd=_sum(known) if whole else None,
         wall_s=_wall_s(known, graph) if whole else None,
         unknown=unknown,
@@ -144,17 +149,21 @@ class _Costing:
 
 
 def _variants(
-    costing: _Costing, graph: StepGraph, groups: Sequence[StepGroup], grouped: Sequence[_Part]
+    costings: Sequence[_Costing],
+    graph: StepGraph,
+    groups: Sequence[StepGroup],
+    grouped: Sequence[_Part],
 ) -> Iterator[Variant]:
     yield _variant("as grouped", graph, grouped)
-    steps = [step for group in groups for step in group.steps]
+    steps = [(c, s) for c, group in zip(costings, groups, strict=True) for s in group.steps]
     if len(steps) > len(grouped):
-        alone = [_alone(costing, step) for step in steps]
+        alone = [_alone(costing, step) for costing, step in steps]
         served = [part for part in alone if part is not None]
         if len(served) == len(alone):
             yield _variant("each step alone", graph, served)
         cut = [
-            _cheapest_cut(costing, group, part) for group, part in zip(groups, grouped, strict=True)
+            _cheapest_cut(costing, group, part)
+            for costing, group, part in zip(costings, groups, grouped, strict=True)
         ]
         cuts = {
             group.group_name: tuple(part.steps for part in parts)

@@ -78,7 +78,7 @@ def _dear_run(plan: ExecutionPlan, limit: float | None) -> Iterator[FlowymlError
                 fix="see the plan's cheapest split, ask for less, or raise the limit",
             )
         return
-    bounds = {job.name: _at_most_usd(job, plan.backend) for job in plan.jobs}
+    bounds = {job.name: _at_most_usd(job) for job in plan.jobs}
     unbounded = [name for name, bound in bounds.items() if bound is None]
     if unbounded:
         yield PlanTooDearError(
@@ -97,10 +97,10 @@ def _dear_run(plan: ExecutionPlan, limit: float | None) -> Iterator[FlowymlError
         )
 
 
-def _at_most_usd(job: PlannedJob, backend: str) -> float | None:
+def _at_most_usd(job: PlannedJob) -> float | None:
     """What one attempt of a job costs at most, by its expected time or its timeout."""
     if job.expected_cost_usd is not None:
         return job.expected_cost_usd
     if job.price_usd_hour is None or job.timeout_s is None:
         return None
-    return job.price_usd_hour * (STARTUP_S[backend] + job.timeout_s) / 3600
+    return job.price_usd_hour * (STARTUP_S[job.backend] + job.timeout_s) / 3600

@@ -16,20 +16,21 @@ from flowyml_aws.planning.cost import with_costs
 from flowyml_aws.planning.durations import Durations, idle_gpu_note
 from flowyml_aws.planning.history import RunTimes
 from flowyml_aws.planning.needs import Needs, needs_of
+from flowyml_aws.planning.placement import LOCAL, SAGEMAKER, Placement
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
 from flowyml_aws.planning.selection import Choice, select
 from flowyml_aws.planning.targets import Candidate, Target, offline_targets
 
-__all__ = ["LOCAL", "make_plan"]
+__all__ = ["make_plan"]
 
-LOCAL = "local"
 _NAME_LENGTH = 100
+_LEAST_VOLUME_GIB = 30  # for the image, the code and temporary files; as the SDK asks for
 _OVERHEAD_S = 600  # for starting, loading and storing, on top of the steps' own limits
 
 
 def make_plan(
     pipeline: str,
-    backend: str,
+    placement: Placement,
     graph: StepGraph,
     groups: Sequence[StepGroup],
     targets: Sequence[Target],
@@ -41,7 +42,7 @@ def make_plan(
 
     Args:
         pipeline: Its name.
-        backend: `local` (targets are not used), or the service that the targets belong to.
+        placement: Which backend each group goes to; on this machine targets are not used.
         graph: The steps.
         groups: All of them, in running order.
         targets: Where jobs can go.
@@ -64,15 +65,16 @@ def make_plan(
         for group in groups
     }
     reduced = transitive_reduction(parents)
-    selector = _Selector(backend, targets, catalog)
+    selectors = {b: _Selector(b, targets, catalog) for b in placement.backends}
+    where = [placement.backend_of(group) for group in groups]
     readers = _readers(graph, job_of)
     durations = Durations(history)
     jobs: list[PlannedJob] = []
     problems: list[FlowymlError] = []
-    for group in groups:
+    for group, backend in zip(groups, where, strict=True):
         name = names[group.group_name]
         needs = needs_of(group.aggregated_resources)
-        decision = selector.decide(needs)
+        decision = selectors[backend].decide(needs)
         if isinstance(decision, FlowymlError):
             problems.append(_located(decision, group))
             continue
@@ -84,25 +86,30 @@ def make_plan(
                 steps=tuple(step.name for step in group.steps),
                 after=reduced[name],
                 needs=needs,
+                backend=backend,
                 target=choice.target.name if choice else LOCAL,
+                capacity=choice.target.capacity if choice else "on-demand",
                 offers=decision.offers,
                 reads=_reads(group, graph, job_of, name),
                 produces={step.name: step.assets for step in group.steps},
                 stored=tuple(_stored(group, readers, name, keep, choice)),
+                volume_gib=_volume_gib(choice),
                 timeout_s=_timeout_s(group.steps),
                 notes=tuple(_notes(group, graph, decision, durations)),
             )
         )
     if problems:
         raise InvalidPipelineError(pipeline, problems)
+    is_local = placement.name == LOCAL
     plan = ExecutionPlan(
         pipeline=pipeline,
-        backend=backend,
-        region=None if backend == LOCAL else catalog.region,
-        prices_of=None if backend == LOCAL else catalog.prices_date.isoformat(),
+        backend=placement.name,
+        region=None if is_local else catalog.region,
+        prices_of=None if is_local else catalog.prices_date.isoformat(),
         jobs=tuple(jobs),
     )
-    return with_costs(plan, graph, groups, history, selector.offer)
+    offers = {backend: selector.offer for backend, selector in selectors.items()}
+    return with_costs(plan, graph, groups, history, offers)
 
 
 def transitive_reduction(parents: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
@@ -133,11 +140,12 @@ class _Decision:
 
 
 class _Selector:
-    """Selection for one plan; groups with equal needs are decided once."""
+    """Selection for one backend; groups with equal needs are decided once."""
 
     def __init__(self, backend: str, targets: Sequence[Target], catalog: Catalog) -> None:
         self._local = backend == LOCAL
-        self._targets = offline_targets(catalog) if self._local else targets
+        own = [target for target in targets if target.kind == backend]
+        self._targets = offline_targets(catalog) if self._local else own
         self._catalog = catalog
         self._known: dict[Needs, _Decision | FlowymlError] = {}
 
@@ -219,6 +227,12 @@ def _stored(
             leaves = readers.get(asset, set()) != {name}
             if leaves or step.cache_explicit or asset in keep or on_spot:
                 yield asset
+
+
+def _volume_gib(choice: Choice | None) -> int | None:
+    if choice is None or choice.target.kind != SAGEMAKER or choice.instance.nvme_gb:
+        return None  # on Batch the compute environment has its disks
+    return max(_LEAST_VOLUME_GIB, choice.question.needs.storage_gib)
 
 
 def _timeout_s(steps: Sequence[Step]) -> int | None:

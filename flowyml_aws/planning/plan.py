@@ -38,11 +38,14 @@ class PlannedJob(Document):
         steps: In running order.
         after: Jobs it waits for, transitively reduced.
         needs: What it asks of the machine.
+        backend: `local`, `batch` or `sagemaker`.
         target: Where it goes: a queue, a service, or `local`.
+        capacity: What the target has.
         offers: Instance types, the chosen one first, then fallbacks; empty on this machine.
         reads: Assets from outside the job, and the job that produces each (None: the run's input).
         produces: Assets of each step.
         stored: Those of them whose values are stored.
+        volume_gib: Of the EBS volume to ask for; None where there is none, or the place decides.
         timeout_s: Limit for an attempt, where every step has one: their sum with retries.
         expected_s: Seconds from its start, with the instance's, to its end; None where unknown.
         expected_cost_usd: Of that time, None where it or the price is unknown.
@@ -54,11 +57,14 @@ class PlannedJob(Document):
     steps: tuple[str, ...]
     after: tuple[str, ...]
     needs: Needs
+    backend: str
     target: str
+    capacity: Literal["on-demand", "spot"] = "on-demand"
     offers: tuple[InstanceOffer, ...]
     reads: dict[str, str | None]
     produces: dict[str, tuple[str, ...]]
     stored: tuple[str, ...]
+    volume_gib: int | None = None
     timeout_s: int | None
     expected_s: float | None = None
     expected_cost_usd: float | None = None
@@ -112,7 +118,7 @@ class Estimate(Document):
 
     Attributes:
         runs: How many earlier runs it rests on.
-        startup_s: Assumed time from a job's turn to its first step, paid for.
+        startup_s: Assumed time from a job's turn to its first step, paid for; the longest.
         cost_usd: None where a duration or a price is unknown, and on this machine.
         wall_s: Seconds until all is done; None where a duration is unknown.
         unknown: Steps that have never run.
@@ -131,7 +137,7 @@ class ExecutionPlan(Document):
     """Every job of a run, in an order in which they can run.
 
     Attributes:
-        backend: `local` or `batch`.
+        backend: `local`, `batch`, `sagemaker`, or those of its jobs, as `batch+sagemaker`.
         region: Of the prices, or None on this machine.
         prices_of: Date of the prices (ISO), or None.
         reused: Steps that are in no job, because earlier runs made what they would make.
@@ -150,6 +156,16 @@ class ExecutionPlan(Document):
     asset_bytes: dict[str, int] = Field(default_factory=dict)
     estimate: Estimate | None = None
     notes: tuple[str, ...] = ()
+
+    def on(self, backend: str) -> ExecutionPlan:
+        """The plan with the jobs of one backend alone; what they wait for elsewhere is done."""
+        here = {job.name for job in self.jobs if job.backend == backend}
+        jobs = (job for job in self.jobs if job.name in here)
+        left = tuple(
+            job.model_copy(update={"after": tuple(p for p in job.after if p in here)})
+            for job in jobs
+        )
+        return self.model_copy(update={"backend": backend, "jobs": left})
 
     @property
     def dearest_usd_hour(self) -> float | None:

@@ -120,6 +120,9 @@ def _decide(question: Question) -> Choice | tuple[str, str, str]:
     best, others = min(firsts, key=lambda first: _order(question, kind, first[0]))
     # Types of two architectures share neither a compute environment nor an image.
     alike = (c for c in others if c.instance.arch == best.instance.arch)
+    if best.target.kind == "sagemaker":
+        # A training job has one volume for all types; types with disks of their own have none.
+        alike = (c for c in alike if bool(c.instance.nvme_gb) == bool(best.instance.nvme_gb))
     if last_resort(kind, best.instance) is None:
         alike = (c for c in alike if last_resort(kind, c.instance) is None)
     return Choice(

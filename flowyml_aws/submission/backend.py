@@ -9,8 +9,9 @@ from typing import Protocol, runtime_checkable
 
 from flowyml_aws.core.findings import Finding
 from flowyml_aws.planning.plan import PlannedJob
+from flowyml_aws.submission.record import Bill
 
-__all__ = ["Backend", "Diagnoses", "JobState", "JobStatus", "LogLine"]
+__all__ = ["Backend", "Bills", "Diagnoses", "JobState", "JobStatus", "LogLine"]
 
 
 class JobState(str, Enum):
@@ -75,7 +76,7 @@ class Backend(Protocol):
         """
 
     def statuses(self) -> Mapping[str, JobStatus]:
-        """The jobs that were taken over, by name.
+        """The jobs that were taken over, by name, and those that could not be yet, as LOST.
 
         Raises:
             FlowymlError: The backend can't tell; never read that as "still running".
@@ -95,6 +96,14 @@ class Backend(Protocol):
 
     def pause(self) -> None:
         """Wait until there may be news."""
+
+
+@runtime_checkable
+class Bills(Protocol):
+    """A backend whose jobs are billed one by one."""
+
+    def bills(self) -> Mapping[str, Bill]:
+        """What each job that has ended is billed for, by name, as far as that is told."""
 
 
 @runtime_checkable

@@ -25,7 +25,7 @@ from flowyml_aws.runtime.result import (
     StepState,
     read_result,
 )
-from flowyml_aws.submission.backend import Backend, JobState, JobStatus
+from flowyml_aws.submission.backend import Backend, Bills, JobState, JobStatus
 from flowyml_aws.submission.history import record_times
 from flowyml_aws.submission.record import RunOutcome, RunRecord, RunState, read_outcome
 from flowyml_aws.submission.status import JobView, RunStatus
@@ -178,10 +178,11 @@ class RunDriver:
             told = [result.ended_at for result in ran if result is not None]
             # A job without a result does not tell when it ended.
             ended_at = max(told) if told and len(told) == len(ran) else self.clock()
-            outcome = RunOutcome(state=status.state, ended_at=ended_at)
+            bills = dict(self.backend.bills()) if isinstance(self.backend, Bills) else {}
+            outcome = RunOutcome(state=status.state, ended_at=ended_at, bills=bills)
             if self.store.create(self.layout.outcome, outcome.to_json()):
                 record_times(self.store, replace(status, ended_at=outcome.ended_at))
-        return replace(status, ended_at=outcome.ended_at)
+        return replace(status, ended_at=outcome.ended_at, bills=outcome.bills)
 
     def _each(
         self, jobs: Sequence[PlannedJob], ask: Callable[[PlannedJob], Answer]
@@ -228,14 +229,19 @@ class RunDriver:
 
 def _told(status: JobStatus | None) -> JobStatus:
     """A job that nobody runs at the moment waits, whatever happened to it before."""
-    if status is None or status.state is JobState.LOST or status.state.ended:
+    if status is None or status.state.ended:
         return JobStatus(JobState.WAITING)
+    if status.state is JobState.LOST:
+        return JobStatus(JobState.WAITING, reason=status.reason)
     return status
 
 
 def _may_have_ended(statuses: Mapping[str, JobStatus], job: PlannedJob) -> bool:
     status = statuses.get(job.name)
-    return status is not None and (status.state.ended or status.state is JobState.LOST)
+    if status is None:
+        return False
+    # What never began can't have ended.
+    return status.state.ended or (status.state is JobState.LOST and status.attempt > 0)
 
 
 def _view_of_result(job: PlannedJob, result: JobResult) -> JobView:

@@ -30,7 +30,7 @@ from flowyml_aws.runtime.spec import (
 from flowyml_aws.submission.keys import RunKeys
 from flowyml_aws.submission.record import RunRecord
 
-__all__ = ["RunPackage", "job_specs", "write_run"]
+__all__ = ["RunPackage", "job_specs", "record_to_be", "write_run"]
 
 _WRITERS = 16  # small objects: the time is latency, not bandwidth
 
@@ -112,16 +112,25 @@ def write_run(
         writes += [pool.submit(store.upload, key, Content(data)) for key, data in contents.items()]
         for write in writes:
             write.result()
-    record = RunRecord(
+    record = _record(plan, run_id, now, digests)
+    store.put(layout.run, record.to_json())
+    return record
+
+
+def record_to_be(plan: ExecutionPlan, run_id: str) -> RunRecord:
+    """A record as long as that of the run will be, to see whether its jobs can be submitted."""
+    return _record(plan, run_id, 0.0, {job.name: "0" * 64 for job in plan.jobs})
+
+
+def _record(plan: ExecutionPlan, run_id: str, now: float, digests: Mapping[str, str]) -> RunRecord:
+    return RunRecord(
         run_id=run_id,
         pipeline=plan.pipeline,
         backend=plan.backend,
         created_at=now,
         client=platform.node(),
-        specs=digests,
+        specs=dict(digests),
     )
-    store.put(layout.run, record.to_json())
-    return record
 
 
 def _code_source(package: RunPackage) -> CodeSource:

@@ -8,6 +8,8 @@ from datetime import datetime, timezone
 from enum import Enum
 from typing import Literal
 
+from pydantic import Field
+
 from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.artifacts.errors import InvalidKeyError
 from flowyml_aws.artifacts.layout import RUNS, RunLayout
@@ -16,6 +18,7 @@ from flowyml_aws.core.errors import ArtifactNotFoundError, RunNotFoundError
 from flowyml_aws.planning.plan import ExecutionPlan
 
 __all__ = [
+    "Bill",
     "RunOutcome",
     "RunRecord",
     "RunState",
@@ -54,12 +57,39 @@ class RunRecord(Document):
     specs: dict[str, str]
 
 
+class Bill(Document):
+    """What a service bills for a job, its attempts together.
+
+    Attributes:
+        instance_type: Of the last attempt, as far as it is told.
+        billed_s: Seconds that are paid for at the price on demand.
+        ran_s: Seconds that it really took.
+    """
+
+    instance_type: str | None
+    billed_s: int
+    ran_s: int
+    is_spot: bool
+
+    def after(self, earlier: Bill | None) -> Bill:
+        """This one and that of earlier attempts as one."""
+        if earlier is None:
+            return self
+        return Bill(
+            instance_type=self.instance_type,
+            billed_s=self.billed_s + earlier.billed_s,
+            ran_s=self.ran_s + earlier.ran_s,
+            is_spot=self.is_spot or earlier.is_spot,
+        )
+
+
 class RunOutcome(Document):
-    """How a run ended."""
+    """How a run ended, and what its jobs are billed for where their service tells."""
 
     version: Literal[1] = 1
     state: RunState
     ended_at: float
+    bills: dict[str, Bill] = Field(default_factory=dict)
 
 
 def make_run_id(pipeline: str, now: datetime, random_hex: Callable[[int], str]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from flowyml_aws.planning.plan import PlannedJob, ReusedStep
 from flowyml_aws.runtime.result import JobResult, StepReport, StepState
 from flowyml_aws.submission.backend import JobState
-from flowyml_aws.submission.record import RunState
+from flowyml_aws.submission.record import Bill, RunState
 
 __all__ = ["JobView", "RunStatus"]
 
@@ -34,7 +34,11 @@ class JobView:
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """A run at one moment; its jobs are in plan order, `reused` are the steps in none of them."""
+    """A run at one moment; its jobs are in plan order, `reused` are the steps in none of them.
+
+    Attributes:
+        bills: Of its jobs, once it has ended.
+    """
 
     run_id: str
     pipeline: str
@@ -43,6 +47,7 @@ class RunStatus:
     jobs: tuple[JobView, ...] = field(default=())
     reused: Mapping[str, ReusedStep] = field(default_factory=dict)
     ended_at: float | None = None
+    bills: Mapping[str, Bill] = field(default_factory=dict)
 
     @property
     def state(self) -> RunState:

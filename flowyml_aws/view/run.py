@@ -88,7 +88,7 @@ def status_table(status: RunStatus, now: float) -> RenderableType:
         table.add_row(
             Text(view.job.name, style="bold"), state, attempt, _place(view.job), _elapsed(view, now)
         )
-        if view.state is JobState.QUEUED and view.reason:
+        if view.state in (JobState.WAITING, JobState.QUEUED) and view.reason:
             waits.append(Text(f"{view.job.name} waits: {view.reason}", style="yellow"))
         reports = {report.name: report for report in view.steps}
         for name in view.job.steps:

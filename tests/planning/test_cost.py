@@ -19,6 +19,7 @@ from flowyml_aws.planning.cost import STARTUP_S
 from flowyml_aws.planning.history import RunTimes, StepTime
 from flowyml_aws.planning.make import make_plan
 from flowyml_aws.planning.needs import needs_of
+from flowyml_aws.planning.placement import Placement
 from flowyml_aws.planning.plan import ExecutionPlan, Variant
 from flowyml_aws.planning.selection import select
 from flowyml_aws.planning.targets import offline_targets
@@ -65,7 +66,9 @@ def plan_of(
 ) -> ExecutionPlan:
     graph = graph_of(steps)
     targets = () if backend == "local" else offline_targets(catalog)
-    return make_plan("p", backend, graph, group_steps(graph.steps), targets, catalog, history)
+    return make_plan(
+        "p", Placement(backend), graph, group_steps(graph.steps), targets, catalog, history
+    )
 
 
 def variants(plan: ExecutionPlan) -> dict[str, Variant]:

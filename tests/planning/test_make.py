@@ -12,6 +12,7 @@ from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import group_steps
 from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.planning.make import make_plan, transitive_reduction
+from flowyml_aws.planning.placement import Placement
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.planning.targets import offline_targets
 
@@ -44,7 +45,7 @@ def plan_of(*steps: Step, backend: str = "batch") -> ExecutionPlan:
     assert not problems
     catalog = load_catalog()
     groups = group_steps(graph.steps)
-    return make_plan("p", backend, graph, groups, offline_targets(catalog), catalog)
+    return make_plan("p", Placement(backend), graph, groups, offline_targets(catalog), catalog)
 
 
 def job_of(plan: ExecutionPlan, name: str) -> PlannedJob:

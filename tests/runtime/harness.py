@@ -21,7 +21,8 @@ from flowyml_aws.packaging.bundle import SourceBundle
 from flowyml_aws.packaging.payload import make_payload
 from flowyml_aws.packaging.project import Project, find_project
 from flowyml_aws.planning.catalog_files import load_catalog
-from flowyml_aws.planning.make import LOCAL, make_plan
+from flowyml_aws.planning.make import make_plan
+from flowyml_aws.planning.placement import LOCAL, Placement
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.interruption import Interruption
 from flowyml_aws.runtime.result import AttemptEvents, JobResult, StepReport
@@ -80,7 +81,7 @@ class WrittenRun:
         graph, problems = read_graph(steps, inputs)
         assert graph is not None and not problems, problems
         groups = group_steps(graph.steps)
-        self.plan = make_plan("pipeline", LOCAL, graph, groups, (), load_catalog())
+        self.plan = make_plan("pipeline", Placement(LOCAL), graph, groups, (), load_catalog())
         package = RunPackage(
             project=project or find_project(step.func for step in steps),
             bundle=bundle,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -19,41 +18,15 @@ from flowyml_aws.runtime.result import (
     StepReport,
     StepState,
 )
-from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
+from flowyml_aws.submission.backend import JobState, JobStatus
 from flowyml_aws.submission.driver import RunDriver
-from flowyml_aws.submission.record import RunState, read_outcome
+from flowyml_aws.submission.record import Bill, RunState, read_outcome
+from tests.submission.scripted import ScriptedBackend
 from tests.support.plans import a_job, a_plan, a_record
 
 LOST, RUNNING = JobStatus(JobState.LOST, 1), JobStatus(JobState.RUNNING, 1)
 SUCCEEDED = JobStatus(JobState.SUCCEEDED, 1)
 CHAIN = a_plan(a_job("a"), a_job("b", after=["a"]), a_job("c", after=["b"]))
-
-
-@dataclass
-class ScriptedBackend:
-    """Says what a test lets it say, and notes what it is told."""
-
-    says: dict[str, JobStatus] = field(default_factory=dict)
-    submitted: list[tuple[list[str], set[str]]] = field(default_factory=list)
-    cancelled: list[str] = field(default_factory=list)
-    asked: int = 0
-
-    def submit(self, jobs: Sequence[PlannedJob], succeeded: Collection[str]) -> None:
-        self.submitted.append(([job.name for job in jobs], set(succeeded)))
-
-    def statuses(self) -> Mapping[str, JobStatus]:
-        self.asked += 1
-        return dict(self.says)
-
-    def logs(self, job: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
-        return [], None
-
-    def cancel(self, jobs: Sequence[PlannedJob]) -> None:
-        self.cancelled += [job.name for job in jobs]
-
-    def release(self) -> None: ...
-
-    def pause(self) -> None: ...
 
 
 class Stage:
@@ -258,6 +231,28 @@ def test_where_no_result_tells_the_end_it_is_when_somebody_saw_it(stage: Stage) 
     stage.commit("a")
     stage.backend.says = {"b": JobStatus(JobState.FAILED, 1)}
     assert stage.driver().status().ended_at == 100.0
+
+
+def test_a_job_that_waits_for_room_says_so_and_is_not_looked_for_in_the_store(
+    stage: Stage,
+) -> None:
+    stage.backend.says = {"a": JobStatus(JobState.LOST, 0, "the quota leaves no room")}
+    driver = stage.driver()
+    view = driver.advance().jobs[0]
+    assert (view.state, view.reason) == (JobState.WAITING, "the quota leaves no room")
+    assert stage.backend.submitted == [(["a", "b", "c"], set())]
+
+
+def test_the_end_has_the_bills_that_the_backend_tells(stage: Stage) -> None:
+    stage.backend.bill = {
+        "a": Bill(instance_type="ml.m5.large", billed_s=30, ran_s=90, is_spot=True)
+    }
+    for job in "abc":
+        stage.commit(job)
+    assert stage.driver().status().bills == stage.backend.bill
+    # Who comes later has them from the store.
+    stage.backend.bill = {}
+    assert stage.driver().status().bills["a"].billed_s == 30
 
 
 def test_a_backend_that_cannot_tell_is_an_error(stage: Stage) -> None:

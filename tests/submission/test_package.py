@@ -18,6 +18,7 @@ from flowyml_aws.packaging.payload import StepPayload
 from flowyml_aws.packaging.project import Project
 from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.planning.make import make_plan
+from flowyml_aws.planning.placement import Placement
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.runtime.spec import JobSpec
 from flowyml_aws.submission.caching import find_reuse
@@ -54,7 +55,7 @@ def planned() -> tuple[ExecutionPlan, StepGraph]:
     graph, problems = read_graph(steps, ["given"])
     assert graph is not None and not problems
     groups = group_steps(graph.steps)
-    return make_plan("p", "local", graph, groups, (), load_catalog()), graph
+    return make_plan("p", Placement("local"), graph, groups, (), load_catalog()), graph
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ def a_job(name: str, after: Sequence[str] = (), **changes: Any) -> PlannedJob:
         "steps": (name,),
         "after": tuple(after),
         "needs": Needs(**needs),  # type: ignore[arg-type]
+        "backend": "batch",
         "target": "cpu",
         "offers": (InstanceOffer(instance_type="m6i.large", price_usd_hour=price),),
         "reads": {},

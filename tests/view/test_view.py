@@ -19,6 +19,7 @@ JOB = PlannedJob(
     steps=("load", "fit"),
     after=("prepare",),
     needs=Needs(vcpus=4, memory_mib=12288, gpu_model="t4", gpu_count=1),
+    backend="batch",
     target="gpu-t4",
     offers=(
         InstanceOffer(instance_type="g4dn.xlarge", price_usd_hour=0.526),

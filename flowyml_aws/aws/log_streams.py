@@ -1,0 +1,69 @@
+"""Logs of jobs in CloudWatch, read on from where the last call ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from flowyml_aws.aws.errors import refused
+from flowyml_aws.submission.backend import LogLine
+
+if TYPE_CHECKING:
+    from mypy_boto3_logs import CloudWatchLogsClient
+
+__all__ = ["read_streams"]
+
+
+def read_streams(
+    logs: CloudWatchLogsClient,
+    job: str,
+    group: str,
+    streams: Sequence[str],
+    cursor: str | None,
+    first: int,
+) -> tuple[list[LogLine], str | None]:
+    """Lines behind a cursor, to the end of the last stream, and the cursor of that end.
+
+    Args:
+        logs: Client.
+        job: Whose log it is.
+        group: Log group.
+        streams: All of the job's so far, in order; more may follow.
+        cursor: None for the start of the stream at index `first`.
+        first: See there.
+
+    Raises:
+        AwsRefusedError: AWS denied the call.
+    """
+    index, _, token = (cursor or f"{first}:").partition(":")
+    lines: list[LogLine] = []
+    for number in range(int(index), len(streams)):
+        more, token = _read_stream(logs, job, group, streams[number], token)
+        lines += more
+        cursor = f"{number}:{token}"
+        token = ""
+    return lines, cursor
+
+
+def _read_stream(
+    logs: CloudWatchLogsClient, job: str, group: str, stream: str, token: str
+) -> tuple[list[LogLine], str]:
+    """Lines behind a token to the end, and the token of the end."""
+    lines: list[LogLine] = []
+    while True:
+        position: dict[str, Any] = {"nextToken": token} if token else {}
+        try:
+            page = logs.get_log_events(
+                logGroupName=group, logStreamName=stream, startFromHead=True, **position
+            )
+        except logs.exceptions.ResourceNotFoundException:
+            return lines, token  # nothing was printed yet
+        except (ClientError, BotoCoreError) as error:
+            raise refused(error, f"read the log of job {job!r}") from error
+        lines += [LogLine(job, e["message"], e["timestamp"]) for e in page["events"]]
+        # CloudWatch answers with the same token at the end of a stream.
+        if page["nextForwardToken"] == token:
+            return lines, token
+        token = page["nextForwardToken"]

@@ -1,0 +1,45 @@
+"""A backend for tests of what is decided on a backend's words."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from flowyml_aws.planning.plan import PlannedJob
+from flowyml_aws.submission.backend import JobStatus, LogLine
+from flowyml_aws.submission.record import Bill
+
+__all__ = ["ScriptedBackend"]
+
+
+@dataclass
+class ScriptedBackend:
+    """Says what a test lets it say, and notes what it is told."""
+
+    says: dict[str, JobStatus] = field(default_factory=dict)
+    submitted: list[tuple[list[str], set[str]]] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
+    read: list[str] = field(default_factory=list)
+    bill: dict[str, Bill] = field(default_factory=dict)
+    asked: int = 0
+
+    def submit(self, jobs: Sequence[PlannedJob], succeeded: Collection[str]) -> None:
+        self.submitted.append(([job.name for job in jobs], set(succeeded)))
+
+    def statuses(self) -> Mapping[str, JobStatus]:
+        self.asked += 1
+        return dict(self.says)
+
+    def logs(self, job: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
+        self.read.append(job)
+        return [], None
+
+    def cancel(self, jobs: Sequence[PlannedJob]) -> None:
+        self.cancelled += [job.name for job in jobs]
+
+    def bills(self) -> Mapping[str, Bill]:
+        return dict(self.bill)
+
+    def release(self) -> None: ...
+
+    def pause(self) -> None: ...

@@ -1,0 +1,77 @@
+"""Jobs at several places; tests/contracts drives real ones."""
+
+from __future__ import annotations
+
+from flowyml_aws.planning.plan import PlannedJob
+from flowyml_aws.submission.backend import JobState, JobStatus
+from flowyml_aws.submission.record import Bill
+from flowyml_aws.submission.routing import RoutedBackend
+from tests.submission.scripted import ScriptedBackend
+from tests.support.plans import a_job, a_plan
+
+
+def on_sagemaker(name: str, *after: str) -> PlannedJob:
+    return a_job(name, after=after, backend="sagemaker")
+
+
+# prepare and beside on Batch, fit on SageMaker, report and tell on Batch again.
+PLAN = a_plan(
+    a_job("prepare"),
+    a_job("beside"),
+    a_job("clean", after=["prepare"]),
+    on_sagemaker("fit", "clean"),
+    a_job("report", after=["fit", "beside"]),
+    a_job("tell", after=["report"]),
+    backend="batch+sagemaker",
+)
+
+
+class Stage:
+    def __init__(self) -> None:
+        self.batch, self.sagemaker = ScriptedBackend(), ScriptedBackend()
+        self.both = RoutedBackend(PLAN, {"batch": self.batch, "sagemaker": self.sagemaker})
+
+    def submit(self, *succeeded: str) -> tuple[list[str], list[str]]:
+        """What each of them is offered, while these have succeeded."""
+        self.batch.submitted.clear()
+        self.sagemaker.submitted.clear()
+        self.both.submit([job for job in PLAN.jobs if job.name not in succeeded], succeeded)
+        batch, sagemaker = (
+            [name for names, _ in backend.submitted for name in names]
+            for backend in (self.batch, self.sagemaker)
+        )
+        return batch, sagemaker
+
+
+def test_what_waits_for_a_job_elsewhere_is_offered_once_that_is_done() -> None:
+    stage = Stage()
+    assert stage.submit() == (["prepare", "beside", "clean"], [])
+    assert stage.submit("prepare", "clean") == (["beside"], ["fit"])
+    # All that is behind it on the same place may wait there.
+    assert stage.submit("prepare", "clean", "fit") == (["beside", "report", "tell"], [])
+
+
+def test_a_plan_for_one_place_leaves_out_what_is_elsewhere() -> None:
+    batch, sagemaker = PLAN.on("batch"), PLAN.on("sagemaker")
+    assert [(job.name, job.after) for job in sagemaker.jobs] == [("fit", ())]
+    after = {job.name: job.after for job in batch.jobs}
+    assert after["report"] == ("beside",)
+    assert after["clean"] == ("prepare",)
+
+
+def test_states_bills_and_cancels_are_those_of_all_places() -> None:
+    stage = Stage()
+    stage.batch.says = {"prepare": JobStatus(JobState.RUNNING, 1)}
+    stage.sagemaker.says = {"fit": JobStatus(JobState.QUEUED)}
+    bill = Bill(instance_type="ml.m5.large", billed_s=1, ran_s=1, is_spot=False)
+    stage.sagemaker.bill = {"fit": bill}
+    assert stage.both.statuses().keys() == {"prepare", "fit"}
+    assert stage.both.bills() == {"fit": bill}
+    stage.both.cancel(PLAN.jobs[3:])
+    assert (stage.batch.cancelled, stage.sagemaker.cancelled) == (["report", "tell"], ["fit"])
+
+
+def test_a_log_comes_from_the_jobs_own_place() -> None:
+    stage = Stage()
+    stage.both.logs("fit", None)
+    assert (stage.batch.read, stage.sagemaker.read) == ([], ["fit"])
