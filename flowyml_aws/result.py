@@ -132,6 +132,10 @@ class PipelineResult:
         for view in self.status.jobs:
             if view.state in (JobState.FAILED, JobState.BLOCKED):
                 lines.append(f"  job {view.job.name} {view.state.value}: {view.reason}")
+        for job, bill in self.status.bills.items():
+            on = f" on {bill.instance_type}" if bill.instance_type else ""
+            saved = f", {bill.saved:.0%} saved by spot capacity" if bill.is_spot else ""
+            lines.append(f"  job {job} is billed for {bill.billed_s} s{on}{saved}")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -154,6 +158,7 @@ class PipelineResult:
                 }
                 for step in self.step_results.values()
             },
+            "bills": {job: bill.model_dump(mode="json") for job, bill in self.status.bills.items()},
         }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from flowyml_aws.connect import find_run
 from flowyml_aws.core.errors import RunNotFoundError
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.result import Outputs, PipelineResult, make_result
+from flowyml_aws.run_job import RunJob
 from flowyml_aws.submission.backend import JobState, LogLine
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.record import RunState
@@ -54,6 +55,11 @@ class Run:
     @property
     def plan(self) -> ExecutionPlan:
         return self._driver.plan
+
+    @property
+    def jobs(self) -> Mapping[str, RunJob]:
+        """Its jobs by name, in plan order."""
+        return {job.name: RunJob(job, self._driver) for job in self.plan.jobs}
 
     def status(self) -> RunStatus:
         """How it is now; nothing is submitted."""

@@ -11,11 +11,10 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.aws.errors import error_code, refused
@@ -31,9 +30,9 @@ from flowyml_aws.aws.sagemaker_jobs import (
     status_of_going,
 )
 from flowyml_aws.aws.sagemaker_limits import refused_training
+from flowyml_aws.aws.sagemaker_place import TrainingPlace, read_place
 from flowyml_aws.aws.sagemaker_requests import training_request
 from flowyml_aws.aws.sagemaker_terms import TrainingTerms
-from flowyml_aws.core.errors import ArtifactNotFoundError, AwsRefusedError
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
 from flowyml_aws.submission.record import Bill, RunRecord
@@ -48,18 +47,6 @@ _LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 _CALLERS = 8
 _SETTLES_S = 60.0  # then ListTrainingJobs knows what was submitted
 _QUOTA_ROUNDS = 10  # between two tries, where nothing has ended that would make room
-
-
-class _Submission(Document):
-    """Where a run's training jobs go, noted before the first one.
-
-    Attributes:
-        account: Of the jobs' role.
-    """
-
-    version: Literal[1] = 1
-    region: str
-    account: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +81,7 @@ class SageMakerBackend:
         self._logs = logs
         self._store = store
         self._record = record
-        self._layout = RunLayout(record.run_id)
+        self._place = TrainingPlace.of(sagemaker.meta.region_name, terms.role)
         self._terms = terms
         self._poll_s = poll_s
         self._clock = clock
@@ -107,7 +94,7 @@ class SageMakerBackend:
             for job, names in self._names.items()
             for attempt, name in enumerate(names, 1)
         }
-        self._is_here: bool | None = None
+        self._is_noted = False
         self._going: dict[str, JobStatus] = {}  # by name on SageMaker, as the rest
         self._ended: dict[str, JobStatus] = {}
         self._bills: dict[str, Bill | None] = {}
@@ -127,10 +114,10 @@ class SageMakerBackend:
         ready = [job for job in jobs if done.issuperset(job.after)]
         if not ready:
             return
-        self._check_account()
-        if not self._is_here:
-            self._store.create(self._layout.training, self._place().to_json())
-            self._is_here = True
+        self._check_place()
+        if not self._is_noted:
+            self._store.create(RunLayout(self._record.run_id).training, self._place.to_json())
+            self._check_place()
         with ThreadPoolExecutor(_CALLERS) as pool:
             try:
                 list(pool.map(self._start, ready))
@@ -209,7 +196,7 @@ class SageMakerBackend:
 
     def _look(self) -> None:
         """List the run's training jobs; of those that ended badly, ask for the reason once."""
-        self._check_account()
+        self._check_place()
         self._going = {}
         bad: list[str] = []
         for summary in list_training(self._sagemaker, self._record.run_id):
@@ -294,35 +281,18 @@ class SageMakerBackend:
             self._streams[name] = streams
         return streams
 
-    def _place(self) -> _Submission:
-        account = self._terms.role.split(":")[4] if self._terms.role.count(":") >= 5 else ""
-        return _Submission(region=self._sagemaker.meta.region_name, account=account)
-
-    def _check_account(self) -> None:
-        """See, once, that the run's jobs are where this client looks for them.
+    def _check_place(self) -> None:
+        """See, until it is known, that the run's jobs are where this client looks for them.
 
         Raises:
-            AwsRefusedError: They are elsewhere: there they would be missed and run again here.
+            AwsRefusedError: They are elsewhere.
         """
-        if self._is_here is not None:
+        if self._is_noted:
             return
-        key = self._layout.training
-        try:
-            data = self._store.get(key)
-        except ArtifactNotFoundError:
-            self._is_here = False
-            return
-        noted, here = read_document(_Submission, data, f"{self._store.uri}/{key}"), self._place()
-        # Who only looks at a run need not know the role.
-        if noted.region != here.region or (here.account and noted.account != here.account):
-            raise AwsRefusedError(
-                what=f"The training jobs of run {self._record.run_id} are not in {here.region}"
-                + (f" of account {here.account}" if here.account else ""),
-                why=f"they were submitted in {noted.region} of account {noted.account}",
-                fix="set AWS_REGION, AWS_PROFILE and sagemaker_role to those that the run was "
-                "started with",
-            )
-        self._is_here = True
+        noted = read_place(self._store, self._record.run_id)
+        if noted is not None:
+            noted.check(self._place, self._record.run_id)
+            self._is_noted = True
 
 
 def _types(job: PlannedJob) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -117,7 +118,7 @@ def status_of_end(told: DescribeTrainingJobResponseTypeDef, attempt: int) -> Job
     if state == "Completed":
         return JobStatus(JobState.SUCCEEDED, attempt)
     if state == "Failed":
-        reason = told.get("FailureReason") or "SageMaker gives no reason"
+        reason = _readable(told.get("FailureReason") or "SageMaker gives no reason")
         if not reason.startswith(_LOST):
             return JobStatus(JobState.FAILED, attempt, reason)
         if attempt < ATTEMPTS:
@@ -131,6 +132,15 @@ def status_of_end(told: DescribeTrainingJobResponseTypeDef, attempt: int) -> Job
         f"{limits.get('MaxWaitTimeInSeconds')} s together, its limit",
     }
     return JobStatus(JobState.FAILED, attempt, why.get(second, "it was stopped"))
+
+
+def _readable(reason: str) -> str:
+    """SageMaker's reason, which for a process that left no word is `AlgorithmError: , exit …`."""
+    found = re.fullmatch(r"AlgorithmError: ?,? ?exit code: (\d+)", reason)
+    if found is None:
+        return reason
+    killed = ": perhaps out of memory" if found[1] == "137" else ""
+    return f"its process ended with exit code {found[1]}{killed}"
 
 
 def bill_of(told: DescribeTrainingJobResponseTypeDef) -> Bill | None:

@@ -29,6 +29,7 @@ def status_facts(status: RunStatus) -> dict[str, Any]:
         "created_at": status.created_at,
         "ended_at": status.ended_at,
         "jobs": [_job_facts(view) for view in status.jobs],
+        "bills": {job: bill.model_dump(mode="json") for job, bill in status.bills.items()},
         "cached": {name: step.run_id for name, step in status.reused.items()},
     }
 

@@ -35,7 +35,7 @@ from flowyml_aws.cli.save import save_to, show
 from flowyml_aws.connect import settings_of, stores
 from flowyml_aws.core.errors import RunNotFoundError
 from flowyml_aws.packaging.project import find_project
-from flowyml_aws.planning.placement import LOCAL
+from flowyml_aws.planning.placement import BATCH, LOCAL, SAGEMAKER
 from flowyml_aws.run import Run
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState, read_outcome, read_record, run_ids
@@ -43,6 +43,11 @@ from flowyml_aws.view import failures, program, status_table, watching
 
 __all__ = ["attach", "cancel", "get", "logs", "run", "runs", "status", "why"]
 
+_LEFT = {
+    LOCAL: "its jobs here were stopped",
+    BATCH: "its jobs go on without this client",
+    SAGEMAKER: "the jobs that were submitted go on, those behind them wait for a client",
+}
 _READERS = 16  # small objects: the time is latency, not bandwidth
 
 
@@ -95,7 +100,7 @@ def runs(as_json: AsJson = False) -> None:
         return
     for fact in found:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(fact["created_at"])))
-        print(f"{fact['run_id']}  {fact['backend']:<6} {fact['state']:<15} {when}")
+        print(f"{fact['run_id']}  {fact['backend']:<15} {fact['state']:<15} {when}")
     if not found:
         print("no runs yet: start one with `flowyml-aws run FILE`")
 
@@ -193,8 +198,7 @@ def _wait(started: Run, as_json: bool) -> NoReturn:
             result = started.wait(watch)
     except KeyboardInterrupt:
         on = started.plan.backend
-        what = "its jobs here were stopped" if on == LOCAL else "its jobs go on without this client"
-        print(f"\nleft run {started.id}: {what}", file=sys.stderr)
+        print(f"\nleft run {started.id}: {_LEFT.get(on, _LEFT[SAGEMAKER])}", file=sys.stderr)
         print(f"go on with: {program()} attach {started.id}", file=sys.stderr)
         if on != LOCAL:
             print(f"end it with: {program()} cancel {started.id}", file=sys.stderr)

@@ -71,6 +71,11 @@ class Bill(Document):
     ran_s: int
     is_spot: bool
 
+    @property
+    def saved(self) -> float:
+        """The share of its time that is not paid for."""
+        return max(0.0, 1 - self.billed_s / self.ran_s) if self.ran_s else 0.0
+
     def after(self, earlier: Bill | None) -> Bill:
         """This one and that of earlier attempts as one."""
         if earlier is None:

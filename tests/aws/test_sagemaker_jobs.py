@@ -67,6 +67,21 @@ def test_a_failure_has_its_reason() -> None:
     assert ended("Failed", "Failed", reason) == JobStatus(JobState.FAILED, 1, reason)
 
 
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("AlgorithmError: , exit code: 3", "its process ended with exit code 3"),
+        (
+            "AlgorithmError: , exit code: 137",
+            "its process ended with exit code 137: perhaps out of memory",
+        ),
+        ("", "SageMaker gives no reason"),
+    ],
+)
+def test_a_process_that_left_no_word_is_told_by_its_exit_code(reason: str, told: str) -> None:
+    assert ended("Failed", "Failed", reason).reason == told
+
+
 def test_a_time_limit_is_no_cancel() -> None:
     status = ended("Stopped", "MaxRuntimeExceeded")
     assert status.state is JobState.FAILED

@@ -12,8 +12,11 @@ __all__ = ["bucket", "moto_url", "s3", "store"]
 
 BACKENDS = [
     pytest.param("local", marks=pytest.mark.xdist_group("backend-local")),
-    pytest.param(
-        "batch", marks=[pytest.mark.integration, pytest.mark.xdist_group("backend-batch")]
+    *(
+        pytest.param(
+            name, marks=[pytest.mark.integration, pytest.mark.xdist_group(f"backend-{name}")]
+        )
+        for name in ("batch", "sagemaker")
     ),
 ]
 

@@ -129,12 +129,15 @@ def ambient() -> set[str]:
 
 
 def a_place(backend: str, folder: Path, request: pytest.FixtureRequest) -> Place:
-    """A new project for a backend; for `batch`, with a store of its own in the emulated account."""
+    """A new project for a backend; on AWS, with a store of its own in the emulated account.
+
+    `mixed` takes turns: every other group goes to SageMaker.
+    """
     if backend == "local":
         return Place("local", folder / "project")
     settings = dict(request.getfixturevalue("emulator_settings"))
     settings["FLOWYML_AWS_STORE"] += f"/{uuid.uuid4().hex}"
-    return Place("batch", folder / "project", settings)
+    return Place(backend, folder / "project", settings)
 
 
 @pytest.fixture(scope="session")
@@ -147,14 +150,14 @@ def emulator_settings() -> Iterator[Mapping[str, str]]:
         text=True,
     ) as process:
         assert process.stdout is not None
-        settings = {"FLOWYML_AWS_POLL_S": "0.1"}
+        settings = {}
         for line in process.stdout:
             word, setting = shlex.split(line)
             assert word == "export"
             name, _, value = setting.partition("=")
             settings[name] = value
-            if name == "FLOWYML_AWS_JOB_ROLE":  # the last one
+            if name == "FLOWYML_AWS_POLL_S":  # the last one
                 break
-        yield settings
+        yield {**settings, "FLOWYML_AWS_POLL_S": "0.1"}
         process.terminate()
         assert process.wait(timeout=DEADLINE_S) == 0

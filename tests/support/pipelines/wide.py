@@ -23,3 +23,7 @@ def make(parts: int = 100) -> Pipeline:
 
 
 pipeline = make()
+
+
+def few() -> Pipeline:
+    return make(12)
