@@ -310,6 +310,22 @@ class AwsPlace:
         return training_terms(self.settings, self._client("sagemaker").meta.region_name)
 
     @property
+    def session(self) -> Any:
+        """A session of boto3, for who looks at the account itself.
+
+        Raises:
+            AwsRefusedError: boto3's configuration can't be read.
+        """
+        import botocore.exceptions
+
+        from flowyml_aws.aws.errors import refused
+
+        try:
+            return self._session
+        except botocore.exceptions.BotoCoreError as error:
+            raise refused(error, "read the configuration of AWS") from error
+
+    @property
     def region(self) -> str | None:
         """The AWS region: the setting, AWS_REGION, what boto3 is configured with, else None.
 

@@ -20,6 +20,7 @@ __all__ = [
     "history_key",
     "history_prefix",
     "payload_key",
+    "probe_key",
 ]
 
 RUNS = "runs/"
@@ -129,3 +130,8 @@ def history_prefix(pipeline: str) -> str:
 def history_key(pipeline: str, run_id: str) -> str:
     """What one run took."""
     return f"{history_prefix(pipeline)}{run_id}.json"
+
+
+def probe_key(name: str) -> str:
+    """What a test of the store writes and removes; where it stays, it is collected as garbage."""
+    return f"{RUNS}probe-{name}/probe"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from flowyml_aws.aws.errors import refused
-from flowyml_aws.aws.queues import Queue, read_queues
+from flowyml_aws.aws.queues import Queue, names_of, no_such_queue, read_queues
 from flowyml_aws.core.errors import AwsRefusedError, FlowymlError, SettingsError
 from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.families import expanded, given
@@ -79,12 +78,7 @@ def find_targets(
     """
     found = read_queues(batch)
     if unknown := [name for name in queues if name not in found]:
-        near = [n for name in unknown for n in difflib.get_close_matches(name, found, n=1)]
-        raise SettingsError(
-            what=f"{_names(unknown)} {'does' if len(unknown) == 1 else 'do'} not exist",
-            why=f"the account's queues are {', '.join(sorted(found)) or '(none)'}",
-            fix=f"did you mean {' and '.join(map(repr, near))}?" if near else "correct `queues`",
-        )
+        raise no_such_queue(unknown, found)
     usable: list[Target] = []
     idle: dict[str, str] = {}
     for name in queues or sorted(found):
@@ -95,7 +89,7 @@ def find_targets(
     # Of queues that were found and not named, those that work are enough.
     if idle and (queues or not usable):
         raise SettingsError(
-            what=f"{_names(idle)} can't take jobs",
+            what=f"{names_of(idle)} can't take jobs",
             why="; ".join(f"{name}: {why}" for name, why in idle.items()),
             fix="enable or repair what is named, or take it out of `queues`",
         )
@@ -106,10 +100,6 @@ def find_targets(
             fix="set the account up with infra/",
         )
     return usable
-
-
-def _names(queues: Collection[str]) -> str:
-    return f"{'Queue' if len(queues) == 1 else 'Queues'} {', '.join(map(repr, queues))}"
 
 
 def _why_idle(queue: Queue) -> str | None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from flowyml_aws.aws.errors import refused
+from flowyml_aws.core.errors import SettingsError
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
 
-__all__ = ["Environment", "Queue", "read_queues"]
+__all__ = ["Environment", "Queue", "names_of", "no_such_queue", "read_queues"]
 
 _BROKEN = ("INVALID", "DELETING", "DELETED")
 
@@ -94,6 +96,21 @@ def read_queues(batch: BatchClient) -> dict[str, Queue]:
         raise refused(error, "list the queues and compute environments of the account") from error
     queues = (_queue(told, environments) for told in told_queues)
     return {queue.name: queue for queue in queues}
+
+
+def no_such_queue(names: Collection[str], found: Collection[str]) -> SettingsError:
+    """The error that queues do not exist, with the nearest names of those that do."""
+    near = [n for name in names for n in difflib.get_close_matches(name, found, n=1)]
+    return SettingsError(
+        what=f"{names_of(names)} {'does' if len(names) == 1 else 'do'} not exist",
+        why=f"the account's queues are {', '.join(sorted(found)) or '(none)'}",
+        fix=f"did you mean {' and '.join(map(repr, near))}?" if near else "correct `queues`",
+    )
+
+
+def names_of(queues: Collection[str]) -> str:
+    """One queue or several, to begin a sentence with."""
+    return f"{'Queue' if len(queues) == 1 else 'Queues'} {', '.join(map(repr, queues))}"
 
 
 def _queue(told: Mapping[str, Any], environments: Mapping[str, Environment]) -> Queue:

@@ -1,4 +1,4 @@
-"""Amounts and prices in the words of notes and errors."""
+"""Amounts, prices and times in the words of notes and errors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from flowyml_aws.planning.needs import Amounts, Needs, mib_text
 from flowyml_aws.planning.targets import Candidate
 
-__all__ = ["amounts_text", "lacking", "price_text"]
+__all__ = ["amounts_text", "lacking", "price_text", "time_text"]
 
 
 def lacking(needs: Needs, candidate: Candidate) -> tuple[str, ...]:
@@ -31,3 +31,11 @@ def amounts_text(amounts: Amounts, names: Sequence[str], gpu_model: str | None) 
 def price_text(usd_hour: float | None) -> str:
     """A price that follows a name: ` for $0.5260 an hour`; empty where it is unknown."""
     return "" if usd_hour is None else f" for ${usd_hour:.{2 if usd_hour >= 1 else 4}f} an hour"
+
+
+def time_text(seconds: float) -> str:
+    """A time span: `12.5 s`, `45 min`, `3 h 05 min`."""
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"

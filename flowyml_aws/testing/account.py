@@ -59,6 +59,8 @@ _HOARDERS = (
 )
 _WITH_IMAGES = "MOTO_EC2_LOAD_DEFAULT_AMIS"
 _MAX_VCPUS = 4096
+# AWS encrypts every bucket so.
+_ENCRYPTION = {"Rule": {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,9 @@ def create_account() -> Account:
     """
     forget_account()
     INSTANCE_FAMILIES.extend(_MISSING_FAMILIES)
-    s3_backends[DEFAULT_ACCOUNT_ID]["aws"].create_bucket(BUCKET, REGION)
+    s3 = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+    s3.create_bucket(BUCKET, REGION)
+    s3.put_bucket_encryption(BUCKET, _ENCRYPTION)
     iam = iam_backends[DEFAULT_ACCOUNT_ID]["aws"]
     service_role = _create_role(iam, "flowyml-aws-batch", "batch.amazonaws.com")
     account = Account(

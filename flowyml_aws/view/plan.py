@@ -12,6 +12,7 @@ from rich.text import Text
 
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob, Variant
+from flowyml_aws.planning.wording import time_text
 from flowyml_aws.view.instances import price_text
 
 __all__ = ["plan_table", "reused_line"]
@@ -81,7 +82,7 @@ def _details(job: PlannedJob, sizes: Mapping[str, int]) -> Iterator[Text]:
         yield _line("stores", ", ".join(_sized(asset, sizes) for asset in job.stored))
     if job.expected_s is not None:
         cost = f", {_usd(job.expected_cost_usd)}" if job.expected_cost_usd is not None else ""
-        yield _line("expected", f"{_time(job.expected_s)}{cost}")
+        yield _line("expected", f"{time_text(job.expected_s)}{cost}")
     if job.offers[1:]:
         others = (f"{offer.instance_type} {_price(offer)}" for offer in job.offers[1:])
         yield _line("else", ", ".join(others))
@@ -103,7 +104,7 @@ def _expected(plan: ExecutionPlan) -> Iterator[RenderableType]:
         yield Text(f"expected time and cost: unknown, for {unknown} never ran ({basis})")
         return
     cost = "" if estimate.cost_usd is None else f"{_usd(estimate.cost_usd)}, "
-    yield Text(f"expected: {cost}{_time(estimate.wall_s)} ({basis})")
+    yield Text(f"expected: {cost}{time_text(estimate.wall_s)} ({basis})")
     if len(estimate.variants) > 1:
         table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
         for title in ("cut", "jobs", "cost", "difference", "time"):
@@ -112,7 +113,7 @@ def _expected(plan: ExecutionPlan) -> Iterator[RenderableType]:
         for variant in estimate.variants:
             cost = "unknown" if variant.cost_usd is None else _usd(variant.cost_usd)
             difference = _difference(variant, grouped)
-            jobs, took = str(variant.jobs), _time(variant.wall_s)
+            jobs, took = str(variant.jobs), time_text(variant.wall_s)
             table.add_row(variant.name, jobs, cost, difference, took)
         yield Padding(table, (0, 0, 0, 2), expand=False)
         for group, cuts in estimate.variants[-1].cuts.items():
@@ -134,13 +135,6 @@ def _difference(variant: Variant, grouped: Variant) -> str:
 
 def _usd(amount: float) -> str:
     return f"${amount:,.4g}" if amount >= 0.01 else f"${amount:.5f}"
-
-
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
 def _line(what: str, told: str) -> Text:

@@ -164,3 +164,17 @@ def test_plain_lines_tell_each_change_once() -> None:
         "  step load: running",
         "job training: succeeded on g4dn.xlarge",
     ]
+
+
+def test_a_queued_job_tells_why_it_waits_in_the_table_and_in_lines() -> None:
+    why = "Queue 'gpu-t4' is DISABLED: it takes no jobs (fix: enable it)"
+    view = JobView(JOB, JobState.QUEUED, 0, why)
+    status = RunStatus("r-1", "digits", "batch", 0.0, (view,))
+    told = " ".join(rendered(status_table(status, 1.0)).split())
+    assert f"training waits: {why}" in told
+    console = Console(file=io.StringIO(), width=40)
+    lines = PlainLines(console)
+    lines.tell(status)
+    lines.tell(status)
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue() == f"job training: queued on g4dn.xlarge: {why}\n"

@@ -1,0 +1,204 @@
+"""The checks of an AWS account, in the order in which they are told."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from flowyml_aws.artifacts.layout import probe_key
+from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.core.findings import Finding
+from flowyml_aws.doctor.examination import Check
+from flowyml_aws.planning.catalog import Catalog
+from flowyml_aws.settings import Settings
+
+if TYPE_CHECKING:
+    from flowyml_aws.aws.checks.probe import Probe
+    from flowyml_aws.aws.queues import Queue
+
+__all__ = ["AccountCheckup"]
+
+_TASKS, _TRAINING = "ecs-tasks.amazonaws.com", "sagemaker.amazonaws.com"
+_ROLES: Mapping[str, tuple[Callable[[Settings], str | None], str]] = {
+    "job_role": (lambda s: s.job_role, _TASKS),
+    "execution_role": (lambda s: s.execution_role, _TASKS),
+    "driver_role": (lambda s: s.driver_role, _TASKS),
+    "sagemaker_role": (lambda s: s.sagemaker_role, _TRAINING),
+}
+
+
+@dataclass
+class AccountCheckup:
+    """Looks at one account; what a check learns is there for those that come after it.
+
+    Attributes:
+        settings: Those at hand; the account's own join them when they are read.
+        probe: Makes clients.
+        region: Tells the region, or None.
+        load: The settings with the account's own, from what its parameter says.
+        catalog: Reads the region's catalog.
+        python: This machine's, such as `3.11`.
+        clock: Seconds since the epoch.
+    """
+
+    settings: Settings
+    probe: Probe
+    region: Callable[[], str | None]
+    load: Callable[[str], Settings]
+    catalog: Callable[[], Catalog]
+    python: str
+    clock: Callable[[], float]
+    _found: Mapping[str, Queue] = field(default_factory=dict)
+    _used: Sequence[Queue] = ()
+
+    def checks(self) -> list[Check]:
+        """Each behind those that it comes after."""
+        return [
+            Check("region", self._region),
+            Check("clock", self._clock, ("region",), severity="not checked"),
+            Check("credentials", self._credentials, ("region",)),
+            *([Check("account", self._account, ("credentials",))] if self.settings.account else []),
+            Check("bucket", self._bucket, ("credentials", "account")),
+            Check("storage", self._storage, ("bucket",)),
+            Check("queues", self._queues, ("credentials", "account")),
+            Check("compute environments", self._environments, ("queues",)),
+            Check("quotas", self._quotas, ("queues",), severity="warning"),
+            Check("roles", self._roles, ("credentials", "account"), severity="warning"),
+            Check("image", self._image, ("credentials", "account"), severity="warning"),
+            Check("catalog", self._catalog, ("region",)),
+        ]
+
+    def _clock(self) -> Sequence[Finding]:
+        from flowyml_aws.aws.checks.caller import check_clock
+
+        return check_clock(self.probe, self.clock)
+
+    def _region(self) -> Sequence[Finding]:
+        name = self.region()
+        if name is None:
+            raise SettingsError(
+                what="No AWS region is set",
+                why="neither the setting `region` nor AWS_REGION nor the profile names one",
+                fix="set AWS_REGION, or `region` in flowyml-aws.toml",
+            )
+        return [Finding("region", "ok", f"The region is {name}")]
+
+    def _credentials(self) -> Sequence[Finding]:
+        from flowyml_aws.aws.checks.caller import check_credentials
+
+        return check_credentials(self.probe, self.clock)
+
+    def _account(self) -> Sequence[Finding]:
+        from flowyml_aws.aws.account import parameter_name, read_account
+
+        account = self.settings.account
+        assert account is not None  # or there is no such check
+        self.settings = self.load(read_account(self.probe.client("ssm"), account))
+        name = parameter_name(account)
+        return [Finding("account", "ok", f"The account's settings are in the parameter {name}")]
+
+    def _bucket(self) -> Sequence[Finding]:
+        from flowyml_aws.aws.checks.bucket import check_bucket
+
+        bucket, _ = self._store
+        return check_bucket(self.probe.client("s3"), bucket)
+
+    def _storage(self) -> Sequence[Finding]:
+        from flowyml_aws.aws.checks.bucket import check_writing
+
+        bucket, prefix = self._store
+        key = "/".join(filter(None, [prefix, probe_key(secrets.token_hex(8))]))
+        return check_writing(self.probe.client("s3"), bucket, key)
+
+    def _queues(self) -> Sequence[Finding]:
+        from flowyml_aws.aws.checks.queues import queue_findings, used_queues
+        from flowyml_aws.aws.queues import read_queues
+
+        told = [target.name for target in self.settings.targets if target.kind == "batch"]
+        wanted = tuple(dict.fromkeys((*self.settings.queues, *told)))
+        found = read_queues(self.probe.client("batch"))
+        self._used = used_queues(found, wanted)
+        return list(queue_findings(found, wanted))
+
+    def _environments(self) -> Sequence[Finding]:
+        from flowyml_aws.aws.account import offered_types
+        from flowyml_aws.aws.checks.queues import environment_findings
+
+        offered = offered_types(self.probe.client("ec2"))
+        found = list(environment_findings(self._used, offered, self.catalog()))
+        if offered is None:
+            why = "ec2:DescribeInstanceTypeOfferings is denied"
+            what = "Which instance types the region offers is not known"
+            found.append(Finding("offerings-denied", "note", what, why, "allow it, to read only"))
+        return found
+
+    def _quotas(self) -> Sequence[Finding]:
+        from flowyml_aws.aws.checks.queues import quota_findings, quotas_of
+        from flowyml_aws.aws.quotas import read_limits
+
+        wanted = quotas_of(self._used, self.catalog())
+        limits = read_limits(self.probe.client("service-quotas"), list(wanted))
+        return list(quota_findings(wanted, limits))
+
+    def _roles(self) -> Sequence[Finding]:
+        return list(self._role_findings())
+
+    def _role_findings(self) -> Iterator[Finding]:
+        from flowyml_aws.aws.checks.roles import check_role
+
+        iam = self.probe.client("iam")
+        for setting, (read, service) in _ROLES.items():
+            if (arn := read(self.settings)) is not None:
+                yield from check_role(iam, setting, arn, service)
+        if self.settings.job_role is None:
+            yield Finding(
+                "no-job-role",
+                "note",
+                "Jobs have the role of the instance that they run on",
+                "the setting `job_role` is missing: every job on it has the same rights",
+                "set job_role to the ARN of a role that may only use the bucket",
+            )
+
+    def _image(self) -> Sequence[Finding]:
+        from flowyml_aws.aws.checks.image import check_image
+
+        if self.settings.image is None:
+            return [
+                Finding(
+                    "no-image",
+                    "error",
+                    "Setting `image` is missing",
+                    "jobs on AWS run in a container image with Python and your dependencies",
+                    "build one with `flowyml-aws image build` and set image to its URI",
+                )
+            ]
+        return check_image(self.probe, self.settings.image, self.python)
+
+    def _catalog(self) -> Sequence[Finding]:
+        catalog = self.catalog()
+        today = datetime.fromtimestamp(self.clock(), timezone.utc).date()
+        if notes := catalog.notes(today):
+            parts = [note.rpartition(": ") for note in notes]
+            why = "plans choose by its types and prices"
+            return [
+                Finding("catalog-old", "warning", what[0].upper() + what[1:], why, fix)
+                for what, _, fix in parts
+            ]
+        told = f"prices of {catalog.prices_date}, {len(catalog.types):,} instance types"
+        return [Finding("catalog", "ok", f"The catalog of {catalog.region}: {told}")]
+
+    @property
+    def _store(self) -> tuple[str, str]:
+        """Bucket and prefix."""
+        if self.settings.store is None:
+            raise SettingsError(
+                what="Setting `store` is missing",
+                why="runs on AWS are kept in a bucket",
+                fix="set store to s3://BUCKET/PREFIX, or account to the name of an account that "
+                "infra/ has set up",
+            )
+        bucket, _, prefix = self.settings.store.removeprefix("s3://").partition("/")
+        return bucket, prefix.strip("/")

@@ -1,0 +1,66 @@
+"""All checks of a project: this machine, and the account where one is set up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.core.findings import Finding
+from flowyml_aws.doctor.account import AccountCheckup
+from flowyml_aws.doctor.examination import Check, Report, examine
+from flowyml_aws.doctor.laptop import check_local_store, check_machine, no_account
+from flowyml_aws.places import AwsPlace
+from flowyml_aws.settings import Settings, load_settings
+
+__all__ = ["checkup"]
+
+
+def checkup(
+    project: Path, environment: Mapping[str, str], python: str, clock: Callable[[], float]
+) -> Iterator[Report]:
+    """Reports of every check that makes sense here, as soon as they are there.
+
+    Args:
+        project: Its folder.
+        environment: Environment variables.
+        python: This machine's, such as `3.11`.
+        clock: Seconds since the epoch.
+    """
+    try:
+        settings = load_settings(project, environment)
+    except FlowymlError as error:
+        finding = Finding("settings-wrong", "error", error.what, error.why, error.fix)
+        yield Report("settings", (finding,), is_complete=False)
+        yield from examine([Check("machine", check_machine)])
+        return
+    checks = [
+        Check("machine", check_machine),
+        Check("local store", lambda: check_local_store(project, settings)),
+    ]
+    if settings.account is None and settings.store is None:
+        checks.append(Check("account", lambda: [no_account()]))
+    else:
+        checks += _account(project, environment, settings, python, clock).checks()
+    yield from examine(checks)
+
+
+def _account(
+    project: Path,
+    environment: Mapping[str, str],
+    settings: Settings,
+    python: str,
+    clock: Callable[[], float],
+) -> AccountCheckup:
+    from flowyml_aws.aws.checks.probe import Probe
+
+    place = AwsPlace(settings)
+    return AccountCheckup(
+        settings=settings,
+        probe=Probe(lambda: place.session),
+        region=lambda: place.region,
+        load=lambda told: load_settings(project, environment, told),
+        catalog=lambda: place.catalog,
+        python=python,
+        clock=clock,
+    )

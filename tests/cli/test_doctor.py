@@ -1,0 +1,461 @@
+"""`flowyml-aws doctor`: every finding once, as its user reads it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowyml_aws import Run
+from flowyml_aws.submission.status import RunStatus
+from flowyml_aws.testing import Capacity, Emulator
+from tests.cli.conftest import Answer, Cli
+from tests.support.places import Place, eventually
+from tests.support.refusing import refusing
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("cli-doctor")]
+
+REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+READS = re.compile(r"(Get|Describe|List|Head)[A-Z]")
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[Emulator]:
+    """An account whose jobs never find a machine."""
+    with Emulator(capacity=Capacity(vcpus=0, memory_mib=0)) as aws:
+        yield aws
+
+
+@pytest.fixture
+def account(aws: Emulator, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
+    """A project on the account, with two queues; whatever a test breaks is whole again after it."""
+    settings = {
+        **aws.environment,
+        "FLOWYML_AWS_QUEUES": "cpu,gpu-t4",
+        "FLOWYML_AWS_POLL_S": "0.05",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+    }
+    with Place("batch", tmp_path / "project", settings).entered() as patch:
+        yield patch
+    batch = aws.client("batch")
+    for name in ("cpu", "gpu-t4"):
+        aws.trouble.invalidate(name, None)
+        batch.update_job_queue(jobQueue=name, state="ENABLED")
+        batch.update_compute_environment(
+            computeEnvironment=name, state="ENABLED", computeResources={"maxvCpus": 4096}
+        )
+    aws.trouble.set_quota("L-DB2E81BA", 4096)
+    aws.trouble.clock_skew_s = 0
+
+
+def findings(answer: Answer) -> dict[str, str]:
+    """Kinds of findings with their levels, but those that say that all is well."""
+    facts = answer.facts
+    assert facts["version"] == 1
+    for one in facts["findings"]:
+        assert set(one) == {"check", "code", "level", "what", "why", "fix"}
+        assert one["level"] in ("ok", "note", "warning", "error", "not checked")
+        if one["level"] in ("warning", "error"):
+            assert one["why"] and one["fix"]
+    is_bad = any(one["level"] == "error" for one in facts["findings"])
+    assert facts["ok"] is not is_bad
+    assert answer.code == (1 if is_bad else 0)
+    return {
+        one["code"]: one["level"]
+        for one in facts["findings"]
+        if one["level"] != "ok" and one["code"] not in ("catalog-old", "image-elsewhere")
+    }
+
+
+def test_a_project_without_an_account_is_well_and_told_what_to_do(place: Place, cli: Cli) -> None:
+    answer = cli("doctor")
+    assert answer.code == 0
+    assert "✓ machine: Python " in answer.out
+    assert "· account: No AWS account is set up: pipelines run on this machine only" in answer.out
+    assert "flowyml-aws emulate" in answer.out
+    assert "All is well." in answer.out
+
+
+def test_wrong_settings_are_told_and_nothing_else_is_asked(
+    place: Place, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLOWYML_AWS_STOER", "s3://b/p")
+    answer = cli("doctor")
+    assert answer.code == 1
+    assert "✗ settings: error: Unknown setting 'stoer'" in answer.out
+    assert "did you mean 'store'?" in answer.out
+
+
+def test_a_store_on_this_machine_that_can_not_be_written(place: Place, cli: Cli) -> None:
+    Path(".flowyml").write_text("in the way")
+    answer = cli("doctor")
+    assert answer.code == 1
+    assert "local store: error: Runs on this machine can't be kept in" in answer.out
+
+
+def test_an_account_that_is_well(aws: Emulator, account: object, cli: Cli) -> None:
+    aws.calls.clear()
+    answer = cli("doctor")
+    assert answer.code == 0, answer.out
+    for text in (
+        "✓ credentials: arn:aws:sts::123456789012:user/moto (account 123456789012; from env)",
+        "✓ clock: This machine's clock agrees with AWS's",
+        "✓ region: The region is us-east-1",
+        "✓ bucket: Bucket 'flowyml-aws-emulator' is in us-east-1",
+        "✓ storage: Objects can be written to and read from 'flowyml-aws-emulator'",
+        "✓ storage: Objects are encrypted (AES256)",
+        "✓ queues: Queue 'gpu-t4' takes jobs: 1 compute environment",
+        "✓ compute environments: Compute environment 'gpu-t4': 7 instance types on demand, "
+        "up to 4096 vCPUs",
+        "✓ quotas: Quota 'Running On-Demand G and VT instances': 4096 vCPUs",
+        "✓ roles: Role 'flowyml-aws-job' (job_role) can be given to jobs",
+        "· image: Image 'flowyml-aws/emulator:latest' is not in ECR and was not looked at",
+    ):
+        assert text in answer.out
+
+
+def test_it_only_reads_but_for_one_object_that_it_removes(
+    aws: Emulator, account: object, cli: Cli
+) -> None:
+    store = aws.environment["FLOWYML_AWS_STORE"].removeprefix("s3://").partition("/")
+    before = aws.client("s3").list_objects_v2(Bucket=store[0])["KeyCount"]
+    aws.calls.clear()
+    cli("doctor")
+    calls = Counter(call.operation for call in aws.calls)
+    writes = {call for call in aws.calls if not READS.match(call.operation)}
+    assert {call.operation for call in writes} == {"PutObject", "DeleteObject"}
+    assert all(call.resource.startswith(f"{store[0]}/{store[2]}/") for call in writes)
+    assert (calls["PutObject"], calls["DeleteObject"]) == (1, 1)
+    assert aws.client("s3").list_objects_v2(Bucket=store[0])["KeyCount"] == before
+
+
+def disable_queue(aws: Emulator, patch: pytest.MonkeyPatch) -> None:
+    aws.client("batch").update_job_queue(jobQueue="gpu-t4", state="DISABLED")
+
+
+def disable_environment(aws: Emulator, patch: pytest.MonkeyPatch) -> None:
+    aws.client("batch").update_compute_environment(computeEnvironment="gpu-t4", state="DISABLED")
+
+
+def break_environment(aws: Emulator, patch: pytest.MonkeyPatch) -> None:
+    aws.trouble.invalidate("gpu-t4", "CLIENT_ERROR - no such subnet")
+
+
+def lower_maximum(aws: Emulator, patch: pytest.MonkeyPatch) -> None:
+    aws.client("batch").update_compute_environment(
+        computeEnvironment="gpu-t4", computeResources={"maxvCpus": 2}
+    )
+
+
+def set_quota(vcpus: int) -> Callable[[Emulator, pytest.MonkeyPatch], None]:
+    return lambda aws, patch: aws.trouble.set_quota("L-DB2E81BA", vcpus)
+
+
+def set_clock(skew_s: float) -> Callable[[Emulator, pytest.MonkeyPatch], None]:
+    return lambda aws, patch: setattr(aws.trouble, "clock_skew_s", skew_s)
+
+
+def set_variable(name: str, value: str) -> Callable[[Emulator, pytest.MonkeyPatch], None]:
+    return lambda aws, patch: patch.setenv(name, value)
+
+
+def remove(*names: str) -> Callable[[Emulator, pytest.MonkeyPatch], None]:
+    def take(aws: Emulator, patch: pytest.MonkeyPatch) -> None:
+        for name in names:
+            patch.delenv(name)
+
+    return take
+
+
+def another_role(name: str, service: str) -> Callable[[Emulator, pytest.MonkeyPatch], None]:
+    def make(aws: Emulator, patch: pytest.MonkeyPatch) -> None:
+        trust = {
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Principal": {"Service": service},
+                    "Action": "sts:AssumeRole",
+                }
+            ]
+        }
+        role = aws.client("iam").create_role(
+            RoleName=name, AssumeRolePolicyDocument=json.dumps(trust)
+        )
+        patch.setenv("FLOWYML_AWS_EXECUTION_ROLE", role["Role"]["Arn"])
+
+    return make
+
+
+def push_image(tag: str) -> Callable[[Emulator, pytest.MonkeyPatch], None]:
+    def push(aws: Emulator, patch: pytest.MonkeyPatch) -> None:
+        ecr: Any = aws.client("ecr")
+        ecr.create_repository(repositoryName=f"jobs-{tag}")
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+            "config": {"digest": f"sha256:{'0' * 64}", "size": 1, "mediaType": "x"},
+            "layers": [],
+        }
+        ecr.put_image(
+            repositoryName=f"jobs-{tag}", imageManifest=json.dumps(manifest), imageTag=tag
+        )
+        patch.setenv("FLOWYML_AWS_IMAGE", f"{REGISTRY}/jobs-{tag}:{tag}")
+
+    return push
+
+
+def name_bare_account(aws: Emulator, patch: pytest.MonkeyPatch) -> None:
+    patch.delenv("FLOWYML_AWS_STORE")
+    patch.setenv("FLOWYML_AWS_ACCOUNT", "bare")
+    aws.client("ssm").put_parameter(Name="/flowyml-aws/bare", Value='{"version": 1}', Type="String")
+
+
+TROUBLES: list[tuple[str, Callable[[Emulator, pytest.MonkeyPatch], None], dict[str, str], str]] = [
+    ("disabled queue", disable_queue, {"queue-disabled": "error"}, "update-job-queue"),
+    (
+        "disabled environment",
+        disable_environment,
+        {"environment-disabled": "error"},
+        "Compute environment 'gpu-t4' of queue 'gpu-t4' is DISABLED",
+    ),
+    (
+        "invalid environment",
+        break_environment,
+        {"environment-invalid": "error"},
+        "no such subnet",
+    ),
+    ("small environment", lower_maximum, {"no-type-given": "error"}, "at most 2 in all"),
+    ("no quota", set_quota(0), {"quota-too-low": "error"}, "quotas/L-DB2E81BA"),
+    ("small quota", set_quota(16), {"quota-below-some": "note"}, "is 16 vCPUs"),
+    ("clock behind", set_clock(3600), {"clock-skew": "error"}, "60 min behind AWS's"),
+    ("clock ahead", set_clock(-120), {"clock-skew": "warning"}, "2 min ahead of AWS's"),
+    (
+        "wrong queue",
+        set_variable("FLOWYML_AWS_QUEUES", "cpu,gpu_t4"),
+        {"queue-missing": "error"},
+        "did you mean 'gpu-t4'?",
+    ),
+    (
+        "no such bucket",
+        set_variable("FLOWYML_AWS_STORE", "s3://no-such-bucket/prefix"),
+        {"failed": "error", "not-checked": "not checked"},
+        "bucket failed",
+    ),
+    (
+        "no such role",
+        set_variable("FLOWYML_AWS_JOB_ROLE", "arn:aws:iam::123456789012:role/nobody"),
+        {"role-missing": "error"},
+        "Role 'nobody' does not exist",
+    ),
+    (
+        "role of another account",
+        set_variable("FLOWYML_AWS_JOB_ROLE", "arn:aws:iam::999999999999:role/flowyml-aws-job"),
+        {"role-elsewhere": "error"},
+        "arn:aws:iam::123456789012:role/flowyml-aws-job",
+    ),
+    (
+        "role for another service",
+        another_role("for-ec2", "ec2.amazonaws.com"),
+        {"role-not-trusting": "error"},
+        "does not let ecs-tasks.amazonaws.com assume it",
+    ),
+    ("no role", remove("FLOWYML_AWS_JOB_ROLE"), {"no-job-role": "note"}, "job_role"),
+    ("no image", remove("FLOWYML_AWS_IMAGE"), {"no-image": "error"}, "image build"),
+    (
+        "image that is not there",
+        set_variable("FLOWYML_AWS_IMAGE", f"{REGISTRY}/nothing:v1"),
+        {"image-missing": "error"},
+        "image push",
+    ),
+    ("image of another Python", push_image("py3.9"), {"python-differs": "error"}, "Python 3.9"),
+    ("image without a Python", push_image("v1"), {"python-unknown": "note"}, "does not tell"),
+    (
+        "no credentials",
+        remove("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+        {"failed": "error", "not-checked": "not checked"},
+        "aws configure sso",
+    ),
+    (
+        "expired credentials",
+        set_variable("AWS_CREDENTIAL_EXPIRATION", "2020-01-01T00:00:00Z"),
+        {"failed": "error", "not-checked": "not checked"},
+        "aws sso login",
+    ),
+    (
+        "unknown profile",
+        set_variable("AWS_PROFILE", "nobody"),
+        {"failed": "error", "not-checked": "not checked"},
+        "correct AWS_PROFILE",
+    ),
+    (
+        "no region",
+        remove("AWS_DEFAULT_REGION"),
+        {"failed": "error", "not-checked": "not checked"},
+        "No AWS region is set",
+    ),
+    (
+        "no such account",
+        set_variable("FLOWYML_AWS_ACCOUNT", "nowhere"),
+        {"failed": "error", "not-checked": "not checked"},
+        "no parameter '/flowyml-aws/nowhere'",
+    ),
+    (
+        "account without a store",
+        name_bare_account,
+        {"failed": "error", "not-checked": "not checked"},
+        "Setting `store` is missing",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "expected", "text"),
+    [case[1:] for case in TROUBLES],
+    ids=[case[0] for case in TROUBLES],
+)
+def test_what_is_wrong_is_found_with_its_fix(
+    aws: Emulator,
+    account: pytest.MonkeyPatch,
+    cli: Cli,
+    trouble: Callable[[Emulator, pytest.MonkeyPatch], None],
+    expected: dict[str, str],
+    text: str,
+) -> None:
+    trouble(aws, account)
+    answer = cli("doctor", "--json")
+    assert findings(answer) == expected
+    told = [f"{one['what']}\n{one['why']}\n{one['fix']}" for one in answer.facts["findings"]]
+    assert any(text in one for one in told)
+
+
+@pytest.mark.parametrize(
+    ("service", "check", "level", "text"),
+    [
+        ("S3", "bucket", "error", "s3:PutObject"),
+        ("BATCH", "queues", "error", "DescribeJobQueues"),
+        ("IAM", "roles", "warning", "iam:GetRole"),
+        ("SERVICE_QUOTAS", "quotas", "warning", "GetServiceQuota"),
+        ("EC2", "compute environments", "note", "ec2:DescribeInstanceTypeOfferings is denied"),
+    ],
+)
+def test_a_denied_call_is_a_finding_of_its_check_alone(
+    account: pytest.MonkeyPatch, cli: Cli, service: str, check: str, level: str, text: str
+) -> None:
+    code = "UnauthorizedOperation" if service == "EC2" else "AccessDenied"
+    with refusing(403, code, "no") as endpoint:
+        account.setenv(f"AWS_ENDPOINT_URL_{service}", endpoint)
+        found = cli("doctor", "--json").facts["findings"]
+    denied = [one for one in found if text in f"{one['what']} {one['why']} {one['fix']}"]
+    assert {(one["check"], one["level"]) for one in denied} == {(check, level)}
+    assert any(one["check"] == "credentials" and one["level"] == "ok" for one in found)
+
+
+def test_the_account_s_own_parameter_leads_to_all_the_rest(
+    account: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    for name in ("STORE", "QUEUES", "IMAGE", "JOB_ROLE"):
+        account.delenv(f"FLOWYML_AWS_{name}")
+    account.setenv("FLOWYML_AWS_ACCOUNT", "emulator")
+    answer = cli("doctor")
+    assert answer.code == 0, answer.out
+    assert "the parameter /flowyml-aws/emulator" in answer.out
+    assert "Queue 'gpu-h100' takes jobs" in answer.out
+
+
+@pytest.fixture
+def start(aws: Emulator, account: object, cli: Cli) -> Iterator[Callable[[float], str]]:
+    """Starts a run whose only job waits for a machine, and has done so for a while."""
+    batch = aws.client("batch")
+    ids: list[str] = []
+
+    def start(age_s: float) -> str:
+        file = str(Place("batch", Path.cwd()).write("needy"))
+        answer = cli("run", file, "--backend", "batch", "--detach", "--json")
+        run_id = str(answer.facts["run_id"])
+        names = [{"name": "JOB_NAME", "values": [f"{run_id}-*"]}]
+
+        def queued() -> list[str]:
+            jobs = batch.list_jobs(jobQueue="gpu-t4", filters=names)["jobSummaryList"]
+            return [job["jobId"] for job in jobs if job["status"] == "RUNNABLE"]
+
+        ids.extend(eventually(queued, "the job queued"))
+        aws.trouble.age(ids[-1], age_s)
+        return run_id
+
+    yield start
+    for job_id in ids:
+        batch.terminate_job(jobId=job_id, reason="the test is over")
+
+
+def test_a_job_that_has_just_been_queued_is_well(start: Callable[[float], str], cli: Cli) -> None:
+    run_id = start(0)
+    answer = cli("doctor", "--run", run_id)
+    assert answer.code == 0
+    assert "Job 'train' is queued for an instance, and nothing is wrong so far" in answer.out
+
+
+def test_a_job_that_can_not_start_is_told_with_the_fix(
+    aws: Emulator, account: pytest.MonkeyPatch, start: Callable[[float], str], cli: Cli
+) -> None:
+    run_id = start(120)
+    disable_environment(aws, account)
+    answer = cli("doctor", "--run", run_id, "--json")
+    assert findings(answer) == {"environment-disabled": "error"}
+    assert answer.facts["run_id"] == run_id
+    assert [one["check"] for one in answer.facts["findings"]] == ["train"]
+    told = cli("doctor", "--run", run_id)
+    assert told.code == 1
+    assert "✗ train: error: Compute environment 'gpu-t4' of queue 'gpu-t4' is DISABLED" in told.out
+    assert "    fix: aws batch update-compute-environment --state ENABLED" in told.out
+
+
+def test_a_job_that_waits_for_capacity_is_a_warning(
+    aws: Emulator, start: Callable[[float], str], cli: Cli
+) -> None:
+    run_id = start(600)
+    aws.trouble.withhold("gpu-t4")
+    try:
+        eventually(
+            lambda: "no-capacity" in findings(cli("doctor", "--run", run_id, "--json")),
+            "Batch's reason",
+        )
+    finally:
+        aws.trouble.withhold("gpu-t4", None)
+
+
+def test_the_live_view_says_by_itself_why_a_job_waits(
+    aws: Emulator, account: pytest.MonkeyPatch, start: Callable[[float], str]
+) -> None:
+    run_id = start(120)
+    disable_environment(aws, account)
+    account.setattr("flowyml_aws.aws.diagnosis._EVERY_S", 0.1)
+    reasons: list[str] = []
+
+    def watch(status: RunStatus) -> None:
+        reasons.extend(view.reason for view in status.jobs if view.reason)
+        if reasons:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Run.attach(run_id).wait(watch)
+    assert "Compute environment 'gpu-t4' of queue 'gpu-t4' is DISABLED" in reasons[0]
+
+
+def test_a_run_that_is_not_there(account: object, cli: Cli) -> None:
+    answer = cli("doctor", "--run", "a-20261122-150531-3f9a1c")
+    assert answer.code == 2
+    assert "No run" in answer.err
+
+
+def test_the_jobs_of_a_run_on_this_machine(place: Place, cli: Cli) -> None:
+    run_id = cli("run", str(place.write("failing")), "--json").facts["run_id"]
+    answer = cli("doctor", "--run", run_id)
+    assert answer.code == 1
+    assert "has failed" in answer.out
