@@ -7,7 +7,6 @@ stand in the value's ref.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 import weakref
@@ -18,22 +17,32 @@ import zstandard
 
 from flowyml_aws.artifacts.content import (
     CHUNK_BYTES,
+    PART_BYTES,
     Buffer,
     Content,
     Parts,
     part_count,
     part_range,
+    write_at,
 )
-from flowyml_aws.artifacts.parallel import PARTS, for_each_part
+from flowyml_aws.artifacts.parallel import for_each_part
 from flowyml_aws.artifacts.refs import Compression
 
-__all__ = ["CompressedContent", "compress_if_it_pays", "frames_of_parts", "inflate"]
+__all__ = [
+    "MOST_FRAME_BYTES",
+    "CompressedContent",
+    "compress_if_it_pays",
+    "frames_of_parts",
+    "inflate",
+]
+
+MOST_FRAME_BYTES = PART_BYTES + PART_BYTES // 128
+"""No frame has more: zstd adds at most a 256th to what it can't make smaller."""
 
 _LEVEL = 1
 _SAMPLES, _SAMPLE_BYTES = 8, 64 * 1024
 _LEAST_BYTES = _SAMPLES * _SAMPLE_BYTES  # of a content; what is smaller is sent in no time
-_PAYS = 0.8  # of the sample's size, at most
-_AT_ONCE = max(1, PARTS // 4)  # frames in memory
+_PAYS = 0.8  # of the size, at most: what is read is inflated, too
 _LEAST_PART_BYTES = 5 * 1024 * 1024  # Amazon S3 User Guide, "Multipart upload limits"
 _MOST_PARTS = 9_000  # of 10,000 there
 
@@ -49,55 +58,50 @@ class CompressedContent(Parts):
     """
 
     def __init__(self, content: Content) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as this
+        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # lives as long as this
         weakref.finalize(self, self._file.close)
-        sizes: list[int] = []
-        digests: list[bytes] = []
-        self._part_sizes: list[int] = []
-        digest, size = hashlib.sha256(), 0
-        least = _least_part_bytes(content.size_bytes)
         count = part_count(content.size_bytes)
-        for number, frame in enumerate(_frames(content, count)):
-            sizes.append(sum(map(len, frame)))
-            size += sizes[-1]
-            for chunk in frame:
-                digest.update(chunk)
-                self._file.write(chunk)
-            if size >= least or number == count - 1:
-                digests.append(digest.digest())
-                self._part_sizes.append(size)
-                digest, size = hashlib.sha256(), 0
-        self._file.flush()
-        self._digests = tuple(digests)
-        self.compression = Compression(size_bytes=content.size_bytes, frames=tuple(sizes))
+        sizes = for_each_part(count, partial(self._write_frame, content))
+        self.compression = Compression(size_bytes=content.size_bytes, frames=sizes)
+        self._parts = frames_of_parts(self.compression)
 
     @property
     def part_sizes(self) -> Sequence[int]:
         """Of some frames each."""
-        return self._part_sizes
+        return [sum(self.compression.frames[n] for n in frames) for frames in self._parts]
 
     def part(self, index: int) -> Iterator[Buffer]:
         """The frames of a part."""
-        start = sum(self._part_sizes[:index])
-        end = start + self._part_sizes[index]
-        while start < end:
-            chunk = os.pread(self._file.fileno(), min(CHUNK_BYTES, end - start), start)
-            yield chunk
-            start += len(chunk)
+        for number in self._parts[index]:
+            at = _place(number)
+            end = at + self.compression.frames[number]
+            while at < end:
+                chunk = os.pread(self._file.fileno(), min(CHUNK_BYTES, end - at), at)
+                yield chunk
+                at += len(chunk)
+
+    def _write_frame(self, content: Content, number: int) -> int:
+        """Compress a frame into its place in the file; how many bytes it has."""
+        size = 0
+        for some in _frame(content, number):
+            write_at(self._file, memoryview(some), _place(number) + size)
+            size += len(some)
+        return size
 
 
-def _frames(content: Content, count: int) -> Iterator[list[bytes]]:
-    """All frames in order, some at a time."""
-    for first in range(0, count, _AT_ONCE):
-        made = for_each_part(min(_AT_ONCE, count - first), partial(_frame, content, first))
-        yield from made
+def _place(number: int) -> int:
+    """Where a frame begins in the file. What lies between two takes no disk."""
+    return number * MOST_FRAME_BYTES
 
 
-def _frame(content: Content, first: int, index: int) -> list[bytes]:
-    start, end = part_range(content.size_bytes, first + index)
+def _frame(content: Content, number: int) -> Iterator[bytes]:
+    start, end = part_range(content.size_bytes, number)
     compressor = zstandard.ZstdCompressor(level=_LEVEL).compressobj(size=end - start)
-    made = [compressor.compress(chunk) for chunk in content.between(start, end)]
-    return [*made, compressor.flush()]
+    for chunk in content.between(start, end):
+        view = memoryview(chunk)
+        for first in range(0, len(view), CHUNK_BYTES):  # what comes out of each is in memory
+            yield compressor.compress(view[first : first + CHUNK_BYTES])
+    yield compressor.flush()
 
 
 def compress_if_it_pays(content: Content) -> Content | CompressedContent:
@@ -116,7 +120,7 @@ def compress_if_it_pays(content: Content) -> Content | CompressedContent:
         made = CompressedContent(content)
     except OSError:  # no room on the disk: it goes as it is
         return content
-    return made if made.size_bytes < content.size_bytes else content
+    return made if made.size_bytes <= _PAYS * content.size_bytes else content
 
 
 def frames_of_parts(compression: Compression) -> list[range]:
@@ -139,17 +143,19 @@ def inflate(frame: memoryview, targets: Iterable[memoryview]) -> None:
         ValueError: It is no frame, or one of another size.
     """
     try:
-        with zstandard.ZstdDecompressor().stream_reader(frame) as reader:
+        with zstandard.ZstdDecompressor(max_window_size=PART_BYTES).stream_reader(frame) as reader:
+            held = 0
             for target in targets:
                 filled = 0
                 while filled < len(target) and (count := reader.readinto(target[filled:])):
                     filled += count
+                held += filled
                 if filled < len(target):
-                    raise ValueError("a frame holds less than its ref says")
+                    raise ValueError(f"it holds {held} bytes, less than expected")
             if reader.read(1):
-                raise ValueError("a frame holds more than its ref says")
+                raise ValueError(f"it holds more than {held} bytes, as were expected")
     except zstandard.ZstdError as error:
-        raise ValueError(f"a frame is damaged: {error}") from error
+        raise ValueError(f"it is damaged: {error}") from error
 
 
 def _least_part_bytes(size_bytes: int) -> int:

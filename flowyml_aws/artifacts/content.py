@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import IO, TypeAlias
 
 from flowyml_aws.artifacts.errors import UnstorableValueError
 from flowyml_aws.artifacts.parallel import for_each_part
@@ -24,6 +24,7 @@ __all__ = [
     "digest_of_parts",
     "part_count",
     "part_range",
+    "write_at",
 ]
 
 PART_BYTES = 16 * 1024 * 1024
@@ -195,6 +196,13 @@ class Content(Parts):
             else:
                 yield piece[offset : offset + upto - start]
             start, number = upto, number + 1
+
+
+def write_at(file: IO[bytes], data: memoryview, start: int) -> None:
+    """Write all of the data from an offset on, as several threads may at once."""
+    written = 0
+    while written < len(data):
+        written += os.pwrite(file.fileno(), data[written:], start + written)
 
 
 def _size(piece: memoryview | FilePiece) -> int:

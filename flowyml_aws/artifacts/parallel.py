@@ -8,7 +8,15 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-__all__ = ["CONNECTIONS", "PARTS", "for_each", "for_each_part", "parts_at_once"]
+__all__ = [
+    "CONNECTIONS",
+    "LANES",
+    "ROOMY_LANES",
+    "Lanes",
+    "for_each",
+    "for_each_part",
+    "parts_at_once",
+]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -33,24 +41,39 @@ def _usable_cpus() -> int:
     return os.cpu_count() or 1
 
 
-PARTS = parts_at_once(_usable_cpus())
-"""At most so many parts are worked on at once in this process, of however many things."""
+class Lanes:
+    """How many parts are worked on at once in this process, of however many things."""
 
-_under_way = threading.BoundedSemaphore(PARTS)
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._free = threading.BoundedSemaphore(count)
+
+    def __enter__(self) -> None:
+        self._free.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._free.release()
+
+
+LANES = Lanes(parts_at_once(_usable_cpus()))
+"""For work that holds but a piece of a part, or has its place in the value's own memory."""
+
+ROOMY_LANES = Lanes(max(1, LANES.count // 2))
+"""For work that holds a part in memory of its own."""
 
 
 def for_each_part(
-    count: int, work: Callable[[int], Result], at_once: int = PARTS
+    count: int, work: Callable[[int], Result], lanes: Lanes = LANES
 ) -> tuple[Result, ...]:
     """Results of `work(0)` to `work(count - 1)`; after a failure no further part is begun."""
-    if count == 1:
-        return (work(0),)  # most values are small: they pay for no threads
 
     def bounded(index: int) -> Result:
-        with _under_way:
+        with lanes:
             return work(index)
 
-    return _mapped(bounded, range(count), min(count, at_once))
+    if count == 1:
+        return (bounded(0),)  # most values are small: they pay for no threads
+    return _mapped(bounded, range(count), min(count, lanes.count))
 
 
 def for_each(items: Iterable[Item], work: Callable[[Item], Result]) -> tuple[Result, ...]:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 
-from flowyml_aws.artifacts.compression import frames_of_parts, inflate
-from flowyml_aws.artifacts.content import PART_BYTES, digest_of_parts, part_count, part_range
+from flowyml_aws.artifacts.compression import MOST_FRAME_BYTES, frames_of_parts, inflate
+from flowyml_aws.artifacts.content import (
+    PART_BYTES,
+    digest_of_parts,
+    part_count,
+    part_range,
+    write_at,
+)
 from flowyml_aws.artifacts.layout import artifact_key
-from flowyml_aws.artifacts.parallel import PARTS, for_each_part
+from flowyml_aws.artifacts.parallel import ROOMY_LANES, for_each_part
 from flowyml_aws.artifacts.refs import ArtifactRef, Compression
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import DamagedArtifactError
@@ -66,13 +71,13 @@ def read_to_file(store: ArtifactStore, ref: ArtifactRef, path: Path) -> None:
     """
     _checked_size(store, ref)
     with path.open("xb", buffering=0) as file:
-
-        def put(start: int, piece: memoryview) -> None:
-            written = 0
-            while written < len(piece):
-                written += os.pwrite(file.fileno(), piece[written:], start + written)
-
-        _read(store, ref, _new_memory, put, _PIECE_BYTES)
+        _read(
+            store,
+            ref,
+            room=_new_memory,
+            put=lambda start, piece: write_at(file, piece, start),
+            piece_bytes=_PIECE_BYTES,
+        )
 
 
 def _read(
@@ -99,8 +104,7 @@ def _read(
     else:
         parts = frames_of_parts(ref.compression)
         read_part = _frames_reader(store, ref, ref.compression, parts, pieces)
-        # What is stored of a part is in memory, too.
-        digests = for_each_part(len(parts), read_part, at_once=max(1, PARTS // 2))
+        digests = for_each_part(len(parts), read_part, ROOMY_LANES)
     found = digest_of_parts(digests)
     if found != ref.sha256:
         raise _damaged(store, ref, f"its bytes have the SHA-256 {found}, expected {ref.sha256}")
@@ -127,20 +131,34 @@ def _frames_reader(
     starts = [0, *accumulate(compression.frames)]
 
     def read_part(index: int) -> bytes:
-        frames = parts[index]
-        first, last = starts[frames.start], starts[frames.stop]
-        stored = _new_memory(first, last)
-        _fetch(store, ref, first, stored)
-        for number in frames:
-            frame = stored[starts[number] - first : starts[number + 1] - first]
-            targets = pieces(*part_range(compression.size_bytes, number))
-            try:
-                inflate(frame, (piece for _, piece in targets))
-            except ValueError as error:
-                raise _damaged(store, ref, str(error)) from error
-        return hashlib.sha256(stored).digest()
+        digest = hashlib.sha256()
+        for frames in _read_at_once(parts[index], compression):
+            first, last = starts[frames.start], starts[frames.stop]
+            stored = _new_memory(first, last)
+            _fetch(store, ref, first, stored)
+            digest.update(stored)
+            for number in frames:
+                frame = stored[starts[number] - first : starts[number + 1] - first]
+                targets = pieces(*part_range(compression.size_bytes, number))
+                try:
+                    inflate(frame, (piece for _, piece in targets))
+                except ValueError as error:
+                    told = f"frame {number} of {len(compression.frames)}: {error}"
+                    raise _damaged(store, ref, told) from error
+        return digest.digest()
 
     return read_part
+
+
+def _read_at_once(frames: range, compression: Compression) -> Iterator[range]:
+    """A part's frames, of which so many go together as have the bytes of a part, at most."""
+    first, size = frames.start, 0
+    for number in frames:
+        if number > first and size + compression.frames[number] > PART_BYTES:
+            yield range(first, number)
+            first, size = number, 0
+        size += compression.frames[number]
+    yield range(first, frames.stop)
 
 
 def _fetch(store: ArtifactStore, ref: ArtifactRef, start: int, memory: memoryview) -> None:
@@ -149,23 +167,26 @@ def _fetch(store: ArtifactStore, ref: ArtifactRef, start: int, memory: memoryvie
 
 
 def _checked_size(store: ArtifactStore, ref: ArtifactRef) -> int:
-    """Bytes of the value. One that is not true must take neither memory nor disk."""
-    compression = ref.compression
-    if compression is not None:
-        stored = sum(compression.frames)
-        if stored != ref.size_bytes or len(compression.frames) != part_count(
-            compression.size_bytes
-        ):
-            raise _damaged(
-                store,
-                ref,
-                f"its ref contradicts itself: {len(compression.frames)} frames of {stored} bytes "
-                f"for {compression.size_bytes} bytes in {ref.size_bytes}",
-            )
+    """Bytes of the value. A size that is not true must take neither memory nor disk."""
+    if ref.compression is not None:
+        _check_frames(store, ref, ref.compression)
     # Of what is read in one go, the answer tells the size.
-    if not 0 < ref.size_bytes <= PART_BYTES or compression is not None:
+    if not 0 < ref.size_bytes <= PART_BYTES or ref.compression is not None:
         _check_size(store, ref, store.read_into(artifact_key(ref.sha256), 0, memoryview(b"")))
-    return ref.size_bytes if compression is None else compression.size_bytes
+    return ref.value_bytes
+
+
+def _check_frames(store: ArtifactStore, ref: ArtifactRef, compression: Compression) -> None:
+    frames, count = compression.frames, part_count(compression.size_bytes)
+    if len(frames) != count:
+        told = f"{len(frames)} frames, expected {count} for {compression.size_bytes} bytes"
+    elif sum(frames) != ref.size_bytes:
+        told = f"frames of {sum(frames)} bytes together, expected {ref.size_bytes}"
+    elif max(frames) > MOST_FRAME_BYTES:
+        told = f"a frame of {max(frames)} bytes, expected at most {MOST_FRAME_BYTES}"
+    else:
+        return
+    raise _damaged(store, ref, f"its ref contradicts itself: {told}")
 
 
 def _check_size(store: ArtifactStore, ref: ArtifactRef, size: int) -> None:

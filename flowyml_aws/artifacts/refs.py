@@ -42,3 +42,8 @@ class ArtifactRef(Document):
     codec: str
     filename: str | None = None
     compression: Compression | None = None
+
+    @property
+    def value_bytes(self) -> int:
+        """Bytes of the value itself."""
+        return self.size_bytes if self.compression is None else self.compression.size_bytes

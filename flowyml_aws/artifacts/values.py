@@ -179,7 +179,7 @@ def _load(store: ArtifactStore, ref: ArtifactRef, asset: str, codec: Codec) -> A
     except MemoryError as error:
         raise FlowymlError(
             what=f"The value of asset {asset!r} does not fit into memory",
-            why=f"it has {ref.size_bytes} bytes",
+            why=f"it has {ref.value_bytes} bytes",
             fix="give the step's resources more memory",
         ) from error
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import tracemalloc
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -16,9 +17,10 @@ from typing import Any
 import pytest
 
 from flowyml_aws.artifacts.codecs.selection import _BUILT_IN
+from flowyml_aws.artifacts.compression import frames_of_parts
 from flowyml_aws.artifacts.content import PART_BYTES, Content
 from flowyml_aws.artifacts.layout import artifact_key
-from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.artifacts.refs import ArtifactRef, Compression
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.artifacts.values import load_value, save_value
 from flowyml_aws.aws.s3 import S3ArtifactStore
@@ -87,7 +89,7 @@ class Stored:
         expected, _, actual = error.why.partition(", found: ")
         assert self.uri in error.what
         assert expected == f"expected {size} bytes with SHA-256 {self.ref.sha256}"
-        assert re.search(rf"\b{found}\b", actual), actual
+        assert re.search(rf"\b({found})\b", actual), actual
 
 
 def digest(data: bytes) -> str:
@@ -288,7 +290,139 @@ class TestValuesOfSeveralParts:
                 )
 
 
-@pytest.mark.parametrize("value", [b"small", LARGE], ids=["one part", "several parts"])
+SHRINKING = os.urandom(9 << 20).hex().encode()  # two frames, each a part
+
+
+@pytest.fixture(scope="module")
+def saved_frames(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    stored = stored_in(place, SHRINKING, b"", tmp_path_factory.mktemp("values"))
+    assert stored.ref.compression is not None
+    assert len(frames_of_parts(stored.ref.compression)) == 2
+    return stored
+
+
+class TestCompressedValues:
+    CODECS = TestValuesOfSeveralParts.CODECS
+
+    def test_what_is_refused_below_can_be_read_if_it_is_whole(
+        self, saved_frames: Stored, tmp_path: Path
+    ) -> None:
+        stored = whole(saved_frames, tmp_path)
+        assert stored.load() == SHRINKING
+        assert stored.load(codec="text/1").encode() == SHRINKING
+        assert stored.load(codec="file/1", filename="weights").read_bytes() == SHRINKING
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            pytest.param(lambda data: flipped(data, 0), id="first byte"),
+            pytest.param(lambda data: flipped(data, len(data) // 2), id="first frame"),
+            pytest.param(lambda data: flipped(data, -(1 << 19)), id="second frame"),
+            pytest.param(lambda data: flipped(data, -1), id="last byte"),
+            pytest.param(lambda data: data[:-1], id="one byte short"),
+            pytest.param(lambda data: data[: PART_BYTES // 2], id="half"),
+            pytest.param(lambda _: b"", id="empty"),
+            pytest.param(lambda data: data + b"\0", id="a byte more"),
+            pytest.param(lambda data: SHRINKING[: len(data)], id="not compressed at all"),
+        ],
+    )
+    def test_damage_is_found(self, saved_frames: Stored, tmp_path: Path, damage: Damage) -> None:
+        stored = replace(saved_frames, folder=tmp_path)
+        found = damage(stored.data)
+        stored.place.store.put(stored.key, found)
+        if len(found) != len(stored.data):
+            told = str(len(found))
+        else:  # what can't even be read is told so, all else by its digest
+            told = r"frame [01] of 2: it (is damaged|holds)|its bytes have the SHA-256"
+        for codec in self.CODECS:
+            stored.refused_as_damaged(told, codec=codec, filename="weights.bin")
+
+    @pytest.mark.parametrize(
+        ("lie", "told"),
+        [
+            pytest.param(lambda n, f: (n, f[:1]), "1 frames, expected 2", id="a frame less"),
+            pytest.param(lambda n, f: (n, (*f, 0)), "3 frames, expected 2", id="a frame more"),
+            pytest.param(lambda n, _: (n, ()), "0 frames, expected 2", id="no frames"),
+            pytest.param(lambda n, f: (n, (f[0], f[1] + 1)), "bytes together", id="larger"),
+            pytest.param(lambda n, f: (n, (f[0] - 1, f[1])), "bytes together", id="smaller"),
+            pytest.param(lambda n, f: (n, (f[0] + 1, f[1] - 1)), "frame [01] of 2|SHA", id="moved"),
+            pytest.param(lambda n, f: (n, f[::-1]), "frame [01] of 2", id="swapped"),
+            pytest.param(lambda n, f: (n, (0, sum(f))), "frame 0 of 2", id="an empty frame"),
+            pytest.param(lambda n, f: (n - 1, f), "holds more than", id="a byte less"),
+            pytest.param(lambda n, f: (n + 1, f), "less than expected", id="a byte more"),
+            pytest.param(lambda n, f: (2 * PART_BYTES, f), "less than expected", id="full parts"),
+            pytest.param(lambda n, f: (0, f), "2 frames, expected 1 for 0", id="nothing"),
+            pytest.param(lambda n, f: (10**15, f), "2 frames, expected 59604645", id="a petabyte"),
+        ],
+    )
+    def test_a_ref_that_lies_about_frames_is_refused(
+        self,
+        saved_frames: Stored,
+        tmp_path: Path,
+        lie: Callable[[int, tuple[int, ...]], tuple[int, tuple[int, ...]]],
+        told: str,
+    ) -> None:
+        stored = whole(saved_frames, tmp_path)
+        true = stored.ref.compression
+        assert true is not None
+        size, frames = lie(true.size_bytes, true.frames)
+        lying = Compression(size_bytes=size, frames=frames)
+        tracemalloc.start()
+        try:
+            for codec in self.CODECS:
+                stored.refused_as_damaged(
+                    told, compression=lying, codec=codec, filename="weights.bin"
+                )
+            assert tracemalloc.get_traced_memory()[1] < 100 << 20
+        finally:
+            tracemalloc.stop()
+
+    def test_a_ref_that_claims_a_huge_object_is_refused(
+        self, saved_frames: Stored, tmp_path: Path
+    ) -> None:
+        stored = whole(saved_frames, tmp_path)
+        for frames in ((10**14, 10**14), (10**7, 10**7)):
+            lying = Compression(size_bytes=2 * PART_BYTES, frames=frames)
+            for codec in self.CODECS:
+                stored.refused_as_damaged(
+                    "at most|" + str(len(stored.data)),
+                    compression=lying,
+                    size_bytes=sum(frames),
+                    codec=codec,
+                    filename="weights.bin",
+                )
+
+    def test_a_ref_that_says_the_bytes_are_the_value_itself_is_refused(
+        self, saved_frames: Stored, tmp_path: Path
+    ) -> None:
+        stored = whole(saved_frames, tmp_path)
+        for codec in self.CODECS:
+            stored.refused_as_damaged(
+                digest(stored.data), compression=None, codec=codec, filename="weights.bin"
+            )
+
+    def test_a_ref_that_says_plain_bytes_are_frames_is_refused(
+        self, saved_parts: Stored, tmp_path: Path
+    ) -> None:
+        stored = whole(saved_parts, tmp_path)
+        lying = Compression(size_bytes=3 * PART_BYTES, frames=(PART_BYTES, 900, 100))
+        stored.refused_as_damaged("frame [012] of 3: it is damaged", compression=lying)
+
+    def test_a_missing_object_is_told_as_missing(
+        self, saved_frames: Stored, tmp_path: Path
+    ) -> None:
+        stored = whole(saved_frames, tmp_path)
+        stored.place.remove(stored.key)
+        for codec in self.CODECS:
+            error = stored.refused(ArtifactNotFoundError, codec=codec, filename="weights.bin")
+            assert f"at {stored.uri}, found nothing" in error.why
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"small", LARGE, SHRINKING],
+    ids=["one part", "several parts", "compressed"],
+)
 @pytest.mark.parametrize(
     "damage",
     [
@@ -301,7 +435,8 @@ def test_storing_a_value_again_mends_what_is_damaged(
     place: Place, tmp_path: Path, value: bytes, damage: Damage
 ) -> None:
     key = artifact_key(save_value(place.store, "weights", value).sha256)
-    place.store.put(key, damage(value))
+    whole = place.store.get(key)
+    place.store.put(key, damage(whole))
     ref = save_value(place.store, "weights", value)
-    assert place.store.get(key) == value
+    assert place.store.get(key) == whole
     assert load_value(place.store, ref, "weights", tmp_path) == value

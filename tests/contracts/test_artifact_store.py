@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import zstandard
 from botocore.awsrequest import AWSResponse, HTTPHeaders
 from urllib3.exceptions import ProtocolError
 
-from flowyml_aws.artifacts.content import PART_BYTES, Content
+from flowyml_aws.artifacts.compression import CompressedContent
+from flowyml_aws.artifacts.content import PART_BYTES, Content, Parts
 from flowyml_aws.artifacts.errors import InvalidKeyError, UnstorableValueError
 from flowyml_aws.artifacts.store import FRESH_S, ArtifactStore
 from flowyml_aws.aws.s3 import S3ArtifactStore
@@ -175,6 +177,18 @@ def test_a_content_made_of_files_and_buffers_comes_back(
     path.write_bytes(BIG)
     store.upload("artifacts/aa/aa", Content.of_file(path))
     assert read(store, "artifacts/aa/aa", 0, len(BIG)) == BIG
+
+
+def test_a_compressed_content_lies_there_as_one_stream_that_zstd_reads(
+    store: ArtifactStore,
+) -> None:
+    data = BIG.hex()[: len(BIG)].encode()
+    content = CompressedContent(Content(data))
+    assert len(content.part_sizes) == 3
+    store.upload("artifacts/aa/aa", content)
+    stored = read(store, "artifacts/aa/aa", 0, content.size_bytes)
+    with zstandard.ZstdDecompressor().stream_reader(stored, read_across_frames=True) as reader:
+        assert reader.read() == data
 
 
 def test_the_same_content_can_be_stored_by_two_at_once(store: ArtifactStore) -> None:
@@ -539,6 +553,14 @@ class TestS3ArtifactStore:
         with pytest.raises(AwsRefusedError, match="check the network"):
             read(store, "a", 0, 10)
 
+    def test_a_part_that_fails_is_sent_again_by_itself(
+        self, store: S3ArtifactStore, s3: S3Client
+    ) -> None:
+        parts = Answer(s3, "UploadPart", [refusal(503, "SlowDown")])
+        store.upload("a", Content(BIG))
+        assert parts.calls == 3 + 1
+        assert read(store, "a", 0, len(BIG)) == BIG
+
     def test_a_failed_upload_leaves_no_parts_behind(
         self, store: S3ArtifactStore, s3: S3Client, bucket: str
     ) -> None:
@@ -548,10 +570,11 @@ class TestS3ArtifactStore:
         assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
         assert store.children("") == []
 
+    @pytest.mark.parametrize("kind", [Content, lambda data: CompressedContent(Content(data))])
     def test_s3_is_asked_to_check_every_part_and_the_whole(
-        self, store: S3ArtifactStore, s3: S3Client, bucket: str
+        self, store: S3ArtifactStore, s3: S3Client, bucket: str, kind: Callable[[bytes], Parts]
     ) -> None:
-        content = Content(BIG)
+        content = kind(BIG)
         store.upload("a", content)
         found = s3.head_object(Bucket=bucket, Key="p/a", ChecksumMode="ENABLED")
         checksum = found["ChecksumSHA256"].partition("-")[0]
