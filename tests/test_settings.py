@@ -7,7 +7,7 @@ import pytest
 
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.planning.targets import Taint
-from flowyml_aws.settings import Settings, load_settings
+from flowyml_aws.settings import Settings, as_environment, load_settings
 
 
 def pyproject(folder: Path, *lines: str) -> None:
@@ -192,3 +192,50 @@ def test_a_mistake_in_the_account_s_settings_is_an_error(
 ) -> None:
     with pytest.raises(SettingsError, match=re.escape(told)):
         load_settings(tmp_path, {}, account)
+
+
+def test_settings_of_training_jobs_are_numbers_switches_and_lists(tmp_path: Path) -> None:
+    own(tmp_path, "sagemaker_spot = true", "sagemaker_volume_gib = 100", 'tags = { team = "a" }')
+    settings = load_settings(tmp_path, {"FLOWYML_AWS_SAGEMAKER_SUBNETS": "subnet-1, subnet-2"})
+    assert (settings.sagemaker_spot, settings.sagemaker_volume_gib) == (True, 100)
+    assert settings.sagemaker_subnets == ("subnet-1", "subnet-2")
+    assert settings.tags == {"team": "a"}
+    settings = load_settings(tmp_path, {"FLOWYML_AWS_TAGS": '{"team": "b"}'})
+    assert settings.tags == {"team": "b"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("TAGS", "team=a", "a table of texts as JSON"),
+        ("TAGS", '{"team": 1}', "a table of texts"),
+        ("SAGEMAKER_KEEP_ALIVE_S", "1.5", "a whole number above 0"),
+        ("SAGEMAKER_SPOT", "perhaps", "true or false"),
+    ],
+)
+def test_a_malformed_setting_of_training_jobs_is_told(
+    tmp_path: Path, name: str, value: str, told: str
+) -> None:
+    with pytest.raises(SettingsError, match=told):
+        load_settings(tmp_path, {f"FLOWYML_AWS_{name}": value})
+
+
+def test_another_process_gets_the_same_settings_from_variables(tmp_path: Path) -> None:
+    settings = Settings(
+        store="s3://bucket/x",
+        image="image",
+        region="eu-west-3",
+        poll_s=0.5,
+        allow_pickle=False,
+        tags={"team": "a"},
+        sagemaker_role="arn",
+        sagemaker_subnets=("subnet-1", "subnet-2"),
+        sagemaker_spot=True,
+        sagemaker_volume_gib=100,
+    )
+    assert load_settings(tmp_path, as_environment(settings)) == settings
+
+
+def test_what_matters_before_a_run_begins_needs_not_travel() -> None:
+    settings = Settings(queues=("cpu",), max_cost_usd=1.0, account="prod", driver_queue="cpu")
+    assert as_environment(settings) == {}

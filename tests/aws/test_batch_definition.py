@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
+import boto3
 import pytest
+from botocore.stub import Stubber
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowyml_aws.aws.batch_definition import shared_memory_mib
+from flowyml_aws.aws.batch_definition import JobImage, ensure_on_fargate, shared_memory_mib
 
 
 @pytest.mark.parametrize(
@@ -20,3 +24,27 @@ def test_there_are_few_sizes_of_shared_memory(memory_mib: int) -> None:
     shared_mib = shared_memory_mib(memory_mib)
     assert shared_mib.bit_count() == 1
     assert 64 <= shared_mib <= max(64, memory_mib // 2) < 4 * max(64, shared_mib)
+
+
+def test_on_fargate_the_driver_has_what_fargate_asks_for() -> None:
+    batch: Any = boto3.Session(
+        aws_access_key_id="testing", aws_secret_access_key="testing", region_name="eu-west-3"
+    ).client("batch")
+    image = JobImage("image", "job-role", "execution-role", "/logs")
+    registered: dict[str, Any] = {}
+    with Stubber(batch) as answers:
+        answers.add_response("describe_job_definitions", {"jobDefinitions": []})
+        answers.add_response(
+            "register_job_definition",
+            {"jobDefinitionName": "d", "jobDefinitionArn": "arn", "revision": 1},
+        )
+        batch.meta.events.register(
+            "provide-client-params.batch.RegisterJobDefinition",
+            lambda params, **_: registered.update(params),
+        )
+        ensure_on_fargate(batch, image)
+    properties = registered["containerProperties"]
+    assert registered["platformCapabilities"] == ["FARGATE"]
+    assert properties["linuxParameters"] == {"initProcessEnabled": True}
+    assert properties["executionRoleArn"] == "execution-role"
+    assert properties["networkConfiguration"] == {"assignPublicIp": "ENABLED"}

@@ -78,6 +78,18 @@ def test_an_unknown_backend(place: Place, cli: Cli, file: str) -> None:
         told(cli(command, file, "--backend", "batsh"), MISTAKE, "'batsh'", "local, batch")
 
 
+def test_two_backends_for_the_same_groups(place: Place, cli: Cli, file: str) -> None:
+    given = ["--backend", "batch", "--backend", "sagemaker"]
+    told(cli("plan", file, *given), MISTAKE, "--backend 'sagemaker' contradicts 'batch'")
+    given = ["--backend", "a=batch", "--backend", "a=sagemaker", "--backend", "batch"]
+    told(cli("plan", file, *given), MISTAKE, "group 'a' has one backend")
+
+
+def test_a_backend_for_a_group_that_is_not_there(place: Place, cli: Cli, file: str) -> None:
+    given = ["--backend", "nothing=sagemaker", "--backend", "batch"]
+    told(cli("plan", file, *given), MISTAKE, "no group or single step 'nothing'")
+
+
 @pytest.mark.parametrize("pair", ["epochs", "=3", "not a name=3"])
 def test_a_bad_parameter(place: Place, cli: Cli, file: str, pair: str) -> None:
     told(cli("run", file, "--context", pair), MISTAKE, f"{pair!r} is no parameter", "NAME=VALUE")

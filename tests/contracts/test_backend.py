@@ -245,6 +245,16 @@ def test_long_logs_are_followed_to_the_end(place: Place) -> None:
     assert run.status().state is RunState.SUCCEEDED
 
 
+def test_what_an_earlier_run_made_starts_no_job(place: Place, started: Run) -> None:
+    go(place)
+    first = started.wait()
+    again = place.pipeline("waiting").run(backend=place.backend, progress=False)
+    assert (again.success, again["d"]) == (True, first["d"])
+    assert not again.status.jobs
+    assert all(step.cached for step in again.step_results.values())
+    assert place.ran() == ["begin", "wait", "double", "tell"]
+
+
 def test_following_one_job_ends_with_that_job(place: Place, started: Run) -> None:
     followed = started.logs("first", follow=True)
     assert "waiting" in (line.message for line in followed)

@@ -118,18 +118,23 @@ def test_a_gpu_that_torch_sees_is_used_and_finds_the_same(
 
 
 @pytest.mark.integration
-def test_batch_jobs_give_the_same_metrics_and_picture_as_this_machine(
+@pytest.mark.parametrize(
+    "backend", ["batch", "sagemaker", {"training": "sagemaker", "*": "batch"}], ids=str
+)
+def test_jobs_on_aws_give_the_same_metrics_and_picture_as_this_machine(
     demo: Demo,
     project: Path,
     emulator_settings: Mapping[str, str],
     monkeypatch: pytest.MonkeyPatch,
+    backend: str | Mapping[str, str],
 ) -> None:
     for name, value in emulator_settings.items():
         monkeypatch.setenv(name, value)
-    on_batch = load_pipeline(FILE).run(backend="batch", progress=False)
-    assert on_batch.success, on_batch.summary()
-    assert [view.job.name for view in on_batch.status.jobs] == ["prepare", "training", "evaluate"]
+    # The first one's values would serve the others.
+    on_aws = load_pipeline(FILE).run(backend=backend, progress=False, cache=False)
+    assert on_aws.success, on_aws.summary()
+    assert [view.job.name for view in on_aws.status.jobs] == ["prepare", "training", "evaluate"]
 
     here = demo_run(demo, monkeypatch).outputs
-    assert on_batch["metrics"] == here["metrics"]
-    assert on_batch["confusion_matrix"].read_bytes() == here["confusion_matrix"].read_bytes()
+    assert on_aws["metrics"] == here["metrics"]
+    assert on_aws["confusion_matrix"].read_bytes() == here["confusion_matrix"].read_bytes()

@@ -27,3 +27,7 @@ pipeline = make()
 
 def few() -> Pipeline:
     return make(12)
+
+
+def many() -> Pipeline:
+    return make(300)

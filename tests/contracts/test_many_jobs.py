@@ -1,0 +1,51 @@
+"""Three hundred jobs at once, on every backend; few of them run before the run is ended."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flowyml_aws import Run
+from flowyml_aws.submission.backend import JobState
+from flowyml_aws.testing import Capacity, Emulator
+from tests.support.places import Place, eventually
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("many-jobs")]
+
+AT_ONCE = 2
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[Emulator]:
+    with Emulator(capacity=Capacity(vcpus=AT_ONCE, memory_mib=AT_ONCE * 2048)) as aws:
+        yield aws
+
+
+@pytest.mark.parametrize("backend", ["local", "batch", "sagemaker"])
+def test_three_hundred_jobs_are_taken_followed_and_ended(
+    aws: Emulator, tmp_path: Path, backend: str
+) -> None:
+    settings = {**aws.environment, "FLOWYML_AWS_POLL_S": "0.5"}
+    place = Place(backend, tmp_path / "project", settings)
+    with place.entered():
+        pipeline = place.pipeline("wide:many")
+        for offer in pipeline.plan("sagemaker").jobs[0].offers:
+            aws.set_quota(offer.instance_type, AT_ONCE)
+        run = pipeline.submit(backend, cache=False)
+
+        def states() -> Counter[JobState]:
+            return Counter(view.state for view in run.advance().jobs)
+
+        eventually(lambda: states()[JobState.SUCCEEDED] >= AT_ONCE, "the first ends")
+        told = states()
+        assert sum(told.values()) == 301
+        assert told[JobState.FAILED] == told[JobState.BLOCKED] == 0
+        Run.attach(run.id).cancel()
+        result = run.wait()
+        assert result.state == "cancelled"
+        ended = Counter(view.state for view in result.status.jobs)
+        assert ended.keys() == {JobState.SUCCEEDED, JobState.CANCELLED}
+        eventually(lambda: not aws.job_processes(), "the end of every job")
