@@ -21,7 +21,7 @@ from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import RunStatus
 from flowyml_aws.submission.why import Reason, explain_step
 
-__all__ = ["Run"]
+__all__ = ["Run", "refs_of"]
 
 Watcher = Callable[[RunStatus], None]
 
@@ -106,7 +106,7 @@ class Run:
             OutputNotFoundError: Nothing is stored under this name.
         """
         status = self.status()
-        refs = _refs_of(status)
+        refs = refs_of(status)
         return {asset: refs[asset] for asset in self._outputs_of(status).assets(name)}
 
     def why(self, step: str) -> Reason:
@@ -172,7 +172,7 @@ class Run:
             raise
 
     def _result_of(self, status: RunStatus) -> PipelineResult:
-        refs = _refs_of(status)
+        refs = refs_of(status)
         uris = {
             step: refs[assets[0]].uri
             for step, assets in _produced(status).items()
@@ -181,7 +181,7 @@ class Run:
         return make_result(status, self._outputs_of(status), uris, time.time())
 
     def _outputs_of(self, status: RunStatus) -> Outputs:
-        refs = _refs_of(status)
+        refs = refs_of(status)
         names: dict[str, tuple[str, ...]] = {asset: (asset,) for asset in refs}
         for step, assets in _produced(status).items():
             if refs.keys() >= set(assets):
@@ -200,7 +200,8 @@ class Run:
         )
 
 
-def _refs_of(status: RunStatus) -> dict[str, ArtifactRef]:
+def refs_of(status: RunStatus) -> dict[str, ArtifactRef]:
+    """Where a run's stored values lie, by asset."""
     earlier = [step.assets for step in status.reused.values()]
     made = [view.result.assets for view in status.jobs if view.result is not None]
     return {asset: ref for assets in (*earlier, *made) for asset, ref in assets.items()}

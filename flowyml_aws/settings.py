@@ -93,7 +93,7 @@ class Settings:
     region: str | None = None
     include: tuple[str, ...] = ()
     poll_s: float = 3.0
-    local_store: str = ".flowyml"
+    local_store: str = ".flowyml/aws"  # beside what FlowyML keeps in .flowyml
     max_price_usd_hour: float | None = None
     max_cost_usd: float | None = None
     allow_pickle: bool = True

@@ -45,10 +45,10 @@ def test_an_unknown_backend_is_an_error_that_names_the_known_ones(tmp_path: Path
 
 def test_stores_are_those_that_are_set_up(tmp_path: Path) -> None:
     assert stores(Settings(), tmp_path) == {}
-    (tmp_path / ".flowyml").mkdir()
+    (tmp_path / ".flowyml" / "aws").mkdir(parents=True)
     settings = Settings(store="s3://bucket/prefix", region="us-east-1")
     found = {backend: store.uri for backend, store in stores(settings, tmp_path).items()}
-    assert found == {"local": f"file://{tmp_path}/.flowyml", "batch": "s3://bucket/prefix"}
+    assert found == {"local": f"file://{tmp_path}/.flowyml/aws", "batch": "s3://bucket/prefix"}
 
 
 def test_a_run_is_found_in_a_store_outside_the_project(

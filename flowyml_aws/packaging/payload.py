@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import linecache
 import pickle
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -36,7 +37,8 @@ def make_payload(steps: Sequence[Step], context: Mapping[str, Any]) -> StepPaylo
         pickled, files = dump_code(payload)
     except Exception as error:  # a pickle error has any class: whatever `__reduce__` raises
         raise explain_unpicklable(steps, context, error) from error
-    return StepPayload(pickle.dumps(PackedSteps(_sources(files), pickled), protocol=5))
+    packed = PackedSteps(_sources(files), pickled, uses_flowyml="flowyml" in sys.modules)
+    return StepPayload(pickle.dumps(packed, protocol=5))
 
 
 def _sources(files: Iterable[str]) -> dict[str, str]:

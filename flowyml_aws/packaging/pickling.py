@@ -17,6 +17,7 @@ from typing import Any
 import cloudpickle
 
 from flowyml_aws.core.step import Step
+from flowyml_aws.core.stepping import is_flowyml_step, is_step
 from flowyml_aws.runtime.code import step_function
 
 __all__ = [
@@ -65,7 +66,7 @@ def is_behind_step(function: FunctionType) -> bool:
     found: Any = module
     for name in function.__qualname__.split("."):
         found = getattr(found, name, None)
-    return isinstance(found, Step) and found.func is function
+    return is_step(found) and found.func is function
 
 
 def variables_of(function: FunctionType) -> dict[str, Any]:
@@ -94,4 +95,6 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it ships no types
             return step_function, (obj.__module__, obj.__qualname__)
         if isinstance(obj, CodeType):  # only code that goes by value is pickled
             self.files.add(obj.co_filename)
+        if is_flowyml_step(obj):  # one that a step calls: the job need not have FlowyML
+            return Step, (obj.func, obj.name)
         return super().reducer_override(obj)

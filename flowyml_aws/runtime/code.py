@@ -24,6 +24,7 @@ from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import DamagedArtifactError, FlowymlError, PipelineFileError
 from flowyml_aws.core.importing import importing
 from flowyml_aws.core.step import Step
+from flowyml_aws.runtime.flowyml_stand_in import stand_in_for_flowyml
 from flowyml_aws.runtime.spec import CodeSource, StoredObject
 
 __all__ = [
@@ -53,10 +54,12 @@ class PackedSteps:
         sources: Text of the files that code was pickled out of by value (scripts, notebook
             cells), by the name that the code knows them by: so tracebacks show the user's lines.
         pickled: The `Payload`.
+        uses_flowyml: Whether the user's modules import FlowyML.
     """
 
     sources: Mapping[str, str]
     pickled: bytes
+    uses_flowyml: bool = False
 
 
 def fetch(store: ArtifactStore, stored: StoredObject) -> bytes:
@@ -154,6 +157,8 @@ def load_payload(store: ArtifactStore, stored: StoredObject) -> Payload:
     for name, text in packed.sources.items():
         # A missing modification time tells `linecache` not to look for the file.
         linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    if packed.uses_flowyml:
+        stand_in_for_flowyml()
     try:
         with importing("A module of the steps"):
             payload = pickle.loads(packed.pickled)

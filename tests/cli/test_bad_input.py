@@ -117,7 +117,7 @@ def test_an_unknown_run(place: Place, cli: Cli, file: str, command: list[str]) -
     words = [*command, "nobody-20261122-150531-3f9a1c"]
     if command[0] == "get":
         words.append("asset")
-    told(cli(*words), MISTAKE, "No run 'nobody-", f"{Path.cwd()}/.flowyml", "flowyml-aws runs")
+    told(cli(*words), MISTAKE, "No run 'nobody-", f"{Path.cwd()}/.flowyml/aws", "flowyml-aws runs")
 
 
 @pytest.mark.parametrize("run_id", ["../../etc", "a/b", ".", ""])

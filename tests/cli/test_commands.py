@@ -62,7 +62,7 @@ def test_a_failed_run_exits_with_1_and_the_users_traceback(place: Place, cli: Cl
     assert 'raise ValueError(f"no luck with {clean} – ü")' in answer.err
     assert "branches.py" in answer.err
     assert "flowyml-aws logs every-way-" in answer.err
-    run_id = next(iter(Path(".flowyml/runs").iterdir())).name
+    run_id = next(iter(Path(".flowyml/aws/runs").iterdir())).name
     status = cli("status", run_id)
     assert status.code == 0
     assert "ValueError: no luck with [1, 2, 3] – ü" in status.out
@@ -151,7 +151,7 @@ def test_runs_lists_the_newest_first_with_their_ends(place: Place, cli: Cli) -> 
 
 
 def test_runs_leaves_out_what_its_client_never_finished_to_write(run_id: str, cli: Cli) -> None:
-    half = Path(".flowyml/runs/half-20261122-150531-3f9a1c")
+    half = Path(".flowyml/aws/runs/half-20261122-150531-3f9a1c")
     half.mkdir(exist_ok=True)
     (half / "plan.json").write_text("{}")
     assert [fact["run_id"] for fact in cli("runs", "--json").facts] == [run_id]

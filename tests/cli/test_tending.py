@@ -28,7 +28,7 @@ def aged(scaling: str, place: Place, cli: Cli, monkeypatch: pytest.MonkeyPatch) 
     runs = [
         cli("run", scaling, "-c", f"factor={factor}", "--json").facts["run_id"] for factor in (2, 3)
     ]
-    store = DirectoryArtifactStore(Path(".flowyml"))
+    store = DirectoryArtifactStore(Path(".flowyml/aws"))
     for entry in list(store.walk("")):
         if runs[1] not in entry.key:
             date_back(store, entry.key, OLD_S)

@@ -44,7 +44,7 @@ def test_the_demo_names_the_picture_it_has_drawn(demo: Demo) -> None:
 
 
 def test_the_demo_names_the_store_of_its_outputs(demo: Demo) -> None:
-    assert fact(demo, r"^store +(.+)") == (demo[0] / ".flowyml").as_uri()
+    assert fact(demo, r"^store +(.+)") == (demo[0] / ".flowyml" / "aws").as_uri()
 
 
 def test_the_demo_tells_the_gpu_instance_and_the_price_per_hour_on_aws(demo: Demo) -> None:

@@ -86,7 +86,7 @@ def test_a_script_without_a_guard_runs_its_pipeline_once(project: Path) -> None:
         ending="",
     )
     assert told == {"n": 1}
-    assert len(list((project / ".flowyml" / "runs").iterdir())) == 1
+    assert len(list((project / ".flowyml" / "aws" / "runs").iterdir())) == 1
 
 
 def test_steps_made_in_a_function_take_their_closures_along(project: Path) -> None:

@@ -27,7 +27,7 @@ def test_a_module_that_runs_its_pipeline_at_import_is_refused_in_the_job(project
     assert told == {
         "give": "PipelineFileError: A module of the steps runs a pipeline while it is imported"
     }
-    assert len(list((project / ".flowyml" / "runs").iterdir())) == 1
+    assert len(list((project / ".flowyml" / "aws" / "runs").iterdir())) == 1
 
 
 def test_a_package_that_the_job_lacks_is_named_with_the_users_line(project: Path) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from flowyml_aws.core.code.plain import plain
 from flowyml_aws.core.code.whose import Code, external_name, is_decorated, users_code
-from flowyml_aws.core.step import Step
+from flowyml_aws.core.stepping import behind_step
 
 __all__ = ["Encoder"]
 
@@ -51,8 +51,7 @@ class Encoder:
             return self._by_type(value)
 
     def _encode(self, value: Any) -> bytes:
-        while isinstance(value, Step):
-            value = value.func
+        value = behind_step(value)
         if (done := plain(value)) is not None:
             return done
         if type(value) is tuple:

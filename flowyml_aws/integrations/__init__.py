@@ -1,0 +1,1 @@
+"""Other frameworks' pipelines, run by this package."""

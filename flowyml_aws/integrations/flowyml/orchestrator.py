@@ -1,0 +1,211 @@
+"""FlowyML's orchestrator that runs a pipeline's groups as jobs, and waits for them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+from flowyml.core.execution_status import ExecutionStatus
+from flowyml.core.remote_orchestrator import RemoteOrchestrator
+
+from flowyml_aws.core.errors import FlowymlError, SettingsError
+
+if TYPE_CHECKING:
+    from flowyml.core.pipeline import Pipeline, PipelineResult
+
+    from flowyml_aws.run import Run
+
+__all__ = ["FlowymlAws"]
+
+_OPTIONS = ("backend", "store_all", "progress", "max_price_usd_hour", "max_cost_usd")
+_RUN_OPTIONS = ("refresh", "max_price_usd_hour", "max_cost_usd")
+
+
+class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no types
+    """Runs FlowyML's pipelines as jobs, one for each group.
+
+    What is wrong with the options is told when a pipeline is run: FlowyML runs it on this machine
+    instead, without a word, where an orchestrator can't be made.
+
+    Attributes:
+        backend: `batch`, `sagemaker`, or `local` for trying it.
+        store_all: Store also what passes from step to step inside a group, so that the result has
+            it as an output.
+        progress: Tell on standard error how a run goes.
+        max_price_usd_hour: No job may use an instance type that costs more.
+        max_cost_usd: No run may be expected to cost more.
+    """
+
+    def __init__(
+        self,
+        backend: str = "batch",
+        store_all: bool = False,
+        progress: bool = True,
+        max_price_usd_hour: float | None = None,
+        max_cost_usd: float | None = None,
+        name: str = "flowyml_aws",
+        **unknown: Any,
+    ) -> None:
+        super().__init__(name)
+        self.backend = backend
+        self.store_all = store_all
+        self.progress = progress
+        self.max_price_usd_hour = max_price_usd_hour
+        self.max_cost_usd = max_cost_usd
+        self._unknown = unknown
+        self._runs: dict[str, Run] = {}
+
+    def validate(self) -> bool:
+        """Whether the options can be used.
+
+        Raises:
+            SettingsError: One of them is unknown or has a wrong value.
+        """
+        _refuse_unknown(self._unknown, _OPTIONS, "the orchestrator flowyml_aws")
+        for option in ("store_all", "progress"):
+            if not isinstance(value := getattr(self, option), bool):
+                raise _wrong(option, value, "true or false")
+        for option in ("max_price_usd_hour", "max_cost_usd"):
+            value = getattr(self, option)
+            if value is not None and (
+                isinstance(value, bool) or not isinstance(value, int | float)
+            ):
+                raise _wrong(option, value, "a number of US dollars")
+        return True
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"name": self.name, "type": "flowyml_aws", "backend": self.backend}
+
+    def run_pipeline(
+        self,
+        pipeline: Pipeline,
+        run_id: str,
+        resources: Any = None,
+        docker_config: Any = None,
+        inputs: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> PipelineResult:
+        """Run it to its end. A failing step does not raise: the result's `success` is False.
+
+        Args:
+            pipeline: FlowyML's.
+            run_id: FlowyML's id of the run.
+            resources: Refused: they are the steps' own.
+            docker_config: Refused: the image is a setting.
+            inputs: Values of assets that no step produces.
+            context: Is in the pipeline's context by now.
+            options: `refresh`, `max_price_usd_hour`, `max_cost_usd`, as of our `Pipeline.run`.
+
+        Raises:
+            InvalidPipelineError: With every mistake and all that can't run here; nothing was
+                submitted.
+            FlowymlError: An option is wrong, or AWS refused.
+        """
+        from flowyml_aws.integrations.flowyml.adapter import pipeline_of
+        from flowyml_aws.integrations.flowyml.record import LiveRecord
+        from flowyml_aws.integrations.flowyml.results import finished
+        from flowyml_aws.view import watching
+
+        self.validate()
+        _refuse_run_arguments(resources, docker_config, options)
+        inputs = inputs or {}
+        ours = pipeline_of(pipeline, inputs, self.store_all)
+        refresh: Collection[str] = options.get("refresh", ())
+        run = ours.submit(
+            backend=self.backend,
+            inputs=inputs,
+            cache=pipeline.enable_cache,
+            refresh=refresh,
+            max_price_usd_hour=options.get("max_price_usd_hour", self.max_price_usd_hour),
+            max_cost_usd=options.get("max_cost_usd", self.max_cost_usd),
+        )
+        self._runs[run_id] = run
+        record = LiveRecord(pipeline, run_id, run)
+        record.begin()
+        with watching(run, quiet=not self.progress) as show:
+            run.wait(record.watcher(show))
+        result = finished(run, run_id, pipeline.name)
+        record.end(result)
+        return result
+
+    def get_run_status(self, run_id: str) -> ExecutionStatus:
+        """How a run is.
+
+        Args:
+            run_id: FlowyML's id, or that of `flowyml-aws runs`; so in all these methods.
+
+        Raises:
+            RunNotFoundError: There is no such run.
+        """
+        from flowyml_aws.integrations.flowyml.results import run_status
+
+        return run_status(self._run(run_id).status().state)
+
+    def fetch_step_statuses(self, run_id: str) -> dict[str, ExecutionStatus]:
+        """How each step of a run is."""
+        from flowyml_aws.integrations.flowyml.results import step_status
+
+        steps = self._run(run_id).status().steps
+        return {name: step_status(report.state) for name, report in steps.items()}
+
+    def get_run_logs(self, run_id: str) -> str:
+        """What the jobs of a run have printed so far, job by job."""
+        return "\n".join(line.message for line in self._run(run_id).logs())
+
+    def stop_run(self, run_id: str, graceful: bool = True) -> None:
+        """End a run: running jobs are told to stop, others do not start.
+
+        Args:
+            run_id: Of the run.
+            graceful: Jobs always get their time to stop.
+        """
+        self._run(run_id).cancel()
+
+    def _run(self, run_id: str) -> Run:
+        from flowyml_aws.integrations.flowyml.record import recorded_run
+        from flowyml_aws.run import Run
+
+        return self._runs.get(run_id) or Run.attach(recorded_run(run_id) or run_id)
+
+
+def _refuse_run_arguments(resources: Any, docker_config: Any, options: Mapping[str, Any]) -> None:
+    for argument, value, fix in (
+        ("resources", resources, "say what a step needs in @step(resources=…)"),
+        ("docker_config", docker_config, "name the image in the setting `image`"),
+        ("retry_policy", options.get("retry_policy"), "use @step(retry=…): lost jobs come again"),
+    ):
+        if value is not None:
+            raise SettingsError(
+                what=f"run({argument}=…) can't be used on flowyml_aws",
+                why="jobs are planned by what their steps need, and by the settings",
+                fix=fix,
+            )
+    _refuse_unknown(
+        {name: value for name, value in options.items() if name != "retry_policy"},
+        _RUN_OPTIONS,
+        "run() on flowyml_aws",
+    )
+
+
+def _refuse_unknown(given: Mapping[str, Any], known: Collection[str], where: str) -> None:
+    import difflib
+
+    # FlowyML has renamed these on their way from its file.
+    names = {"project_id": "project", "bucket_name": "bucket"}
+    for option in given:
+        near = difflib.get_close_matches(option, known, n=1)
+        raise SettingsError(
+            what=f"Unknown option {names.get(option, option)!r} of {where}",
+            why=f"its options are {', '.join(known)}; buckets, queues, roles and images are "
+            "settings of flowyml-aws",
+            fix=f"did you mean {near[0]!r}?" if near else "remove it; see docs/flowyml.md",
+        )
+
+
+def _wrong(option: str, value: Any, expected: str) -> FlowymlError:
+    return SettingsError(
+        what=f"Option {option!r} of the orchestrator flowyml_aws is {value!r}",
+        why=f"it must be {expected}",
+        fix="correct it in flowyml.yaml, or where FlowymlAws(…) is made",
+    )

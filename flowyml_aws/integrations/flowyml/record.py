@@ -1,0 +1,134 @@
+"""FlowyML's record of a run, kept while it runs: what its UI and its commands show."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from flowyml.core.execution_status import ExecutionStatus
+from flowyml.core.hooks import get_global_hooks
+from flowyml.storage.metadata import SQLiteMetadataStore
+from flowyml.utils.config import get_config
+
+from flowyml_aws.integrations.flowyml.results import failures, for_the_record, step_status
+from flowyml_aws.run import Run
+from flowyml_aws.runtime.result import StepState
+from flowyml_aws.submission.status import RunStatus
+
+__all__ = ["LiveRecord", "recorded_run"]
+
+
+class LiveRecord:
+    """Writes a run into FlowyML's metadata store.
+
+    Args:
+        pipeline: FlowyML's.
+        run_id: FlowyML's id of the run.
+        run: Ours.
+    """
+
+    def __init__(self, pipeline: Any, run_id: str, run: Run) -> None:
+        self._pipeline = pipeline
+        self._run_id = run_id
+        self._run = run
+        self._told: Mapping[str, StepState] = {}
+
+    def begin(self) -> None:
+        """Write that it runs; FlowyML's hooks hear of it."""
+        get_global_hooks().run_pipeline_start_hooks(self._pipeline)
+        self._write(self._run.status())
+
+    def watcher(self, also: Callable[[RunStatus], None] | None) -> Callable[[RunStatus], None]:
+        """What `Run.wait` calls after every look."""
+
+        def watch(status: RunStatus) -> None:
+            if also is not None:
+                also(status)
+            self._look(status)
+
+        return watch
+
+    def end(self, result: Any) -> None:
+        """Write how it ended, as FlowyML does; its hooks hear of it."""
+        hooks = get_global_hooks()
+        steps = {step.name: step for step in self._pipeline.steps}
+        for name, outcome in result.step_results.items():
+            hooks.run_step_end_hooks(steps[name], outcome)
+        hooks.run_pipeline_end_hooks(self._pipeline, result)
+        try:
+            self._pipeline._save_run(for_the_record(result))
+            self._pipeline._save_pipeline_definition()
+        except Exception as error:  # of any kind: the run is over, and its result is the user's
+            warnings.warn(
+                f"FlowyML's record of run {self._run_id} could not be written: {error}",
+                stacklevel=2,
+            )
+
+    def _look(self, status: RunStatus) -> None:
+        states = {name: report.state for name, report in status.steps.items()}
+        if states == self._told:
+            return
+        steps = {step.name: step for step in self._pipeline.steps}
+        for name, state in states.items():
+            if state is StepState.RUNNING and self._told.get(name) is not state:
+                get_global_hooks().run_step_start_hooks(steps[name], {})
+        self._told = states
+        self._write(status)
+
+    def _write(self, status: RunStatus) -> None:
+        self._pipeline.metadata_store.save_run(
+            self._run_id,
+            {
+                "run_id": self._run_id,
+                "pipeline_name": self._pipeline.name,
+                "status": ExecutionStatus.RUNNING.value,
+                "start_time": datetime.fromtimestamp(status.created_at).isoformat(),
+                "context": _as_json(self._pipeline.context.to_dict()),
+                "steps": self._steps(status),
+                "dag": _graph(self._pipeline.dag),
+                "remote_job_id": status.run_id,
+                "project": getattr(self._pipeline, "project_name", None),
+            },
+        )
+
+    def _steps(self, status: RunStatus) -> dict[str, Any]:
+        reports, failed = status.steps, failures(status)
+        return {
+            step.name: {
+                "status": step_status(reports[step.name].state).value,
+                "success": reports[step.name].state.value in ("succeeded", "skipped", "cached"),
+                "duration": reports[step.name].duration_s,
+                "cached": reports[step.name].state is StepState.CACHED,
+                "retries": reports[step.name].retries,
+                "error": failed.get(step.name),
+                "source_code": step.source_code,
+                "inputs": step.inputs,
+                "outputs": step.outputs,
+                "tags": _as_json(step.tags),
+                "execution_group": step.execution_group,
+            }
+            for step in self._pipeline.steps
+        }
+
+
+def recorded_run(run_id: str) -> str | None:
+    """Our id of a run, by FlowyML's; None where FlowyML has no record of it."""
+    store = SQLiteMetadataStore(db_path=str(get_config().metadata_db))
+    found = (store.load_run(run_id) or {}).get("remote_job_id")
+    return found if isinstance(found, str) else None
+
+
+def _graph(dag: Any) -> dict[str, Any]:
+    nodes = [
+        {"id": node.name, "name": node.name, "inputs": node.inputs, "outputs": node.outputs}
+        for node in dag.nodes.values()
+    ]
+    edges = [{"source": before, "target": name} for name, of in dag.edges.items() for before in of]
+    return {"nodes": nodes, "edges": edges}
+
+
+def _as_json(value: Any) -> Any:
+    return json.loads(json.dumps(value, default=str))

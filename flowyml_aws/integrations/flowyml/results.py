@@ -1,0 +1,163 @@
+"""What FlowyML calls the things that a run of ours tells: statuses, step results, the result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from flowyml.core.execution_status import ExecutionStatus
+from flowyml.core.executor import ExecutionResult
+from flowyml.core.pipeline import PipelineResult
+
+from flowyml_aws.integrations.flowyml.outputs import RunOutputs
+from flowyml_aws.run import Run, refs_of
+from flowyml_aws.runtime.result import StepReport, StepState
+from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.record import RunState
+from flowyml_aws.submission.status import JobView, RunStatus
+
+__all__ = ["failures", "finished", "for_the_record", "run_status", "step_status"]
+
+_RUN_STATUS = {
+    RunState.RUNNING: ExecutionStatus.RUNNING,
+    RunState.SUCCEEDED: ExecutionStatus.COMPLETED,
+    RunState.FAILED: ExecutionStatus.FAILED,
+    RunState.CANCELLED: ExecutionStatus.CANCELLED,
+}
+_STEP_STATUS = {
+    StepState.WAITING: ExecutionStatus.INITIALIZING,
+    StepState.RUNNING: ExecutionStatus.RUNNING,
+    StepState.SUCCEEDED: ExecutionStatus.COMPLETED,
+    StepState.FAILED: ExecutionStatus.FAILED,
+    StepState.SKIPPED: ExecutionStatus.COMPLETED,  # as FlowyML counts those that it skips itself
+    StepState.CACHED: ExecutionStatus.CACHED,
+}
+_DONE = (StepState.SUCCEEDED, StepState.SKIPPED, StepState.CACHED)
+
+
+def run_status(state: RunState) -> ExecutionStatus:
+    """FlowyML's word for the state of a run."""
+    return _RUN_STATUS[state]
+
+
+def step_status(state: StepState) -> ExecutionStatus:
+    """FlowyML's word for the state of a step."""
+    return _STEP_STATUS[state]
+
+
+class StepOutcome(ExecutionResult):  # type: ignore[misc]  # FlowyML ships no types
+    """FlowyML's result of a step, whose output is loaded when it is asked for."""
+
+    def __init__(self, outputs: RunOutputs, **facts: Any) -> None:
+        self._outputs = outputs
+        super().__init__(**facts)
+
+    @property
+    def output(self) -> Any:
+        """The value of its one output, or a dict by asset; None where nothing is stored."""
+        return self._outputs[self.step_name] if self.step_name in self._outputs else None
+
+    @output.setter
+    def output(self, value: Any) -> None:
+        """The dataclass sets its default."""
+
+    def __repr__(self) -> str:
+        return f"StepOutcome({self.step_name!r}, success={self.success})"
+
+
+def finished(run: Run, run_id: str, pipeline: str) -> PipelineResult:
+    """FlowyML's result of a run that has ended.
+
+    Args:
+        run: Ours.
+        run_id: FlowyML's id of it.
+        pipeline: Its name.
+    """
+    result = run.result()
+    status, told = result.status, failures(result.status)
+    refs = refs_of(status)
+    made = {name: names for view in status.jobs for name, names in view.job.produces.items()}
+    unstored = {
+        name
+        for step, assets in made.items()
+        if status.steps[step].state in _DONE[:1]
+        for name in (*assets, step)
+        if name not in result.outputs
+    }
+    outputs = RunOutputs(result.outputs, refs, unstored)
+    found = PipelineResult(run_id, pipeline)
+    found.finalize(success=result.success)
+    if status.state is RunState.CANCELLED:
+        found.state = ExecutionStatus.CANCELLED.value
+    found.start_time = datetime.fromtimestamp(status.created_at)
+    found.end_time = datetime.fromtimestamp(status.created_at + result.duration_seconds)
+    found.duration_seconds = result.duration_seconds
+    found.remote_job_id = status.run_id
+    found.outputs = outputs
+    for name, step in result.step_results.items():
+        report = status.steps[name]
+        if report.state not in _DONE and name not in told:
+            continue  # it never ran: FlowyML has no result for such a step either
+        found.step_results[name] = StepOutcome(
+            outputs,
+            step_name=name,
+            success=name not in told,
+            error=told.get(name),
+            duration_seconds=step.duration_seconds,
+            cached=step.cached,
+            skipped=step.skipped,
+            artifact_uri=step.artifact_uri,
+            retries=step.retries,
+            timestamp=datetime.fromtimestamp(report.ended_at or status.created_at),
+        )
+    return found
+
+
+def for_the_record(result: PipelineResult) -> PipelineResult:
+    """A copy for FlowyML's record, which reads every output: with large ones as their location."""
+    outputs = result.outputs
+    copy = PipelineResult(result.run_id, result.pipeline_name)
+    vars(copy).update(vars(result))
+    copy.outputs = dict(outputs.items())
+    copy.step_results = {
+        name: ExecutionResult(
+            step_name=name,
+            success=step.success,
+            output=copy.outputs.get(name),
+            error=step.error,
+            duration_seconds=step.duration_seconds,
+            cached=step.cached,
+            skipped=step.skipped,
+            artifact_uri=step.artifact_uri,
+            retries=step.retries,
+            timestamp=step.timestamp,
+        )
+        for name, step in result.step_results.items()
+    }
+    return copy
+
+
+def failures(status: RunStatus) -> Mapping[str, str]:
+    """Why steps failed, the message first.
+
+    Where a job failed and none of its steps is to blame, the first that has not ended is named.
+    """
+    found: dict[str, str] = {}
+    for view in status.jobs:
+        reports = {name: status.steps[name] for name in view.job.steps}
+        for name, report in reports.items():
+            if report.failure is not None and report.state is StepState.FAILED:
+                found[name] = f"{report.failure.message}\n{report.failure.traceback}"
+        if view.state is JobState.FAILED and not found.keys() & reports.keys():
+            found[_unended(reports) or view.job.steps[-1]] = _reason(view)
+    return found
+
+
+def _unended(reports: Mapping[str, StepReport]) -> str | None:
+    return next((name for name, report in reports.items() if report.state not in _DONE), None)
+
+
+def _reason(view: JobView) -> str:
+    told = view.result.failure.traceback if view.result and view.result.failure else ""
+    return f"job {view.job.name} failed: {view.reason or 'nobody said why'}\n{told}".strip()

@@ -1,0 +1,116 @@
+"""FlowyML's decorator in a job that has no FlowyML.
+
+The user's modules begin with `from flowyml import step, Pipeline`, and of these a job needs only
+the functions behind the steps. So where FlowyML is not installed, modules of its names stand in
+for it. What they do not have is an error that says so when it is imported.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+from flowyml_aws.core.context import Context
+from flowyml_aws.core.importing import refuse_while_importing
+from flowyml_aws.core.resources import GPUConfig, NodeAffinity, ResourceRequirements
+from flowyml_aws.core.step import Step
+
+__all__ = ["stand_in_for_flowyml"]
+
+
+def stand_in_for_flowyml() -> None:
+    """Let imports of FlowyML succeed where it is not installed."""
+    if importlib.util.find_spec("flowyml") is None:
+        sys.meta_path.append(_Finder())  # last: whatever else has the name comes first
+
+
+def _step(_func: Callable[..., Any] | None = None, **options: Any) -> Any:
+    def decorate(func: Callable[..., Any]) -> Step:
+        return Step(
+            func=func,
+            name=options.get("name") or func.__name__,
+            inputs=tuple(options.get("inputs") or ()),
+            outputs=tuple(options.get("outputs") or ()),
+        )
+
+    return decorate if _func is None else decorate(_func)
+
+
+class _Pipeline:
+    """Takes what modules give to a pipeline while they are imported."""
+
+    def __init__(self, name: str, *_: Any, context: Any = None, **__: Any) -> None:
+        self.name, self.context = name, context or Context()
+        self.steps: list[Any] = []
+
+    @classmethod
+    def from_steps(cls, *steps: Any, name: str, **options: Any) -> _Pipeline:
+        return cls(name, **options).add_steps(steps)
+
+    def add_step(self, step: Any) -> _Pipeline:
+        self.steps.append(step)
+        return self
+
+    def add_steps(self, steps: Iterable[Any]) -> _Pipeline:
+        self.steps += steps
+        return self
+
+    def build(self) -> None:
+        """Nothing: the client has built it."""
+
+    def run(self, *_: Any, **__: Any) -> Any:
+        refuse_while_importing()
+        raise _needs_flowyml("Pipeline.run")
+
+
+_RESOURCES: Mapping[str, Any] = {
+    "GPUConfig": GPUConfig,
+    "NodeAffinity": NodeAffinity,
+    "ResourceRequirements": ResourceRequirements,
+    "resources": ResourceRequirements,
+}
+_CORE: Mapping[str, Any] = {
+    "Context": Context,
+    "Pipeline": _Pipeline,
+    "Step": Step,
+    "context": Context,
+    "step": _step,
+}
+_PIPELINES = {"Pipeline": _Pipeline, "VersionedPipeline": _Pipeline}
+_MODULES: Mapping[str, Mapping[str, Any]] = {
+    "flowyml": {**_CORE, **_PIPELINES},
+    "flowyml.core": {**_CORE, **_RESOURCES},
+    "flowyml.core.context": {"Context": Context, "context": Context},
+    "flowyml.core.pipeline": {"Pipeline": _Pipeline},
+    "flowyml.core.resources": _RESOURCES,
+    "flowyml.core.step": {"Step": Step, "step": _step},
+    "flowyml.core.versioning": {"VersionedPipeline": _Pipeline},
+}
+
+
+class _Finder(MetaPathFinder, Loader):
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname in _MODULES:
+            # All are packages: so Python asks here, too, for a name that one of them lacks.
+            return ModuleSpec(fullname, self, origin="FlowyML's stand-in", is_package=True)
+        if fullname.partition(".")[0] == "flowyml":
+            raise _needs_flowyml(fullname)
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        vars(module).update(_MODULES[module.__name__])
+
+
+def _needs_flowyml(name: str) -> ImportError:
+    return ImportError(
+        f"{name} needs FlowyML itself, which is not installed in this job; without it a job has "
+        "only @step, Pipeline, Context and the classes of flowyml.core.resources",
+        name="flowyml",
+    )
