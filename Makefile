@@ -17,7 +17,7 @@ heading = @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test unit format bench pin setup clean
+.PHONY: help demo test unit flowyml with-flowyml format bench pin setup clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; \
@@ -42,6 +42,13 @@ test: $(VENV)/.installed-dev ## check everything: format, lint, types, import ru
 unit: $(VENV)/.installed-dev ## run only the tests that need no emulator
 	$(heading) 'unit tests (pytest)'
 	@$(bin)/python -m pytest -n logical --dist loadgroup -m 'not integration' $(PYTEST)
+
+flowyml: ## run the tests that need FlowyML, in an environment of their own
+	@$(MAKE) --no-print-directory VENV=.venv-flowyml with-flowyml
+
+with-flowyml: $(VENV)/.installed-flowyml-dev
+	$(heading) 'tests with FlowyML (pytest)'
+	@$(bin)/python -m pytest -n logical --dist loadgroup tests/integrations/flowyml $(PYTEST)
 
 format: $(VENV)/.installed-dev ## format the code and mend what the linter can mend
 	@$(bin)/ruff check --fix .

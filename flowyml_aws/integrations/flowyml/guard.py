@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from flowyml.core.orchestrator import LocalOrchestrator
@@ -69,7 +70,8 @@ def refuse_fallback(orchestrator: Any, pipeline: Any) -> None:
         name = pipeline.stack.name
         if pipeline.stack.orchestrator is not orchestrator or manager.get_stack(name) is None:
             return  # somebody has chosen this orchestrator in Python
-    wanted = (manager.get_stack(name).orchestrator or {}).get("type", "local")
+    told = manager.get_stack(name).orchestrator or {}
+    wanted = told.get("type", "local") if isinstance(told, Mapping) else told
     if wanted == "local":
         return
     from flowyml.stacks.plugins import get_component_registry
@@ -96,8 +98,12 @@ def _unknown(stack: str, where: str) -> UnknownStackError:
 
 
 def _is_local(env: str) -> bool:
+    from flowyml.stacks.enterprise.exceptions import StackValidationError
     from flowyml.stacks.enterprise.project_config import load_project_config
 
-    config = load_project_config()
+    try:
+        config = load_project_config()
+    except StackValidationError:  # it says so itself where it is asked for its environments
+        return False
     found = config.environments.get(env) if config is not None else None
     return found is not None and found.stack == "local"

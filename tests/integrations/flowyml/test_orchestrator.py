@@ -1,0 +1,281 @@
+"""Runs through FlowyML's own interface: results, its record, status, logs and an end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("flowyml", reason="needs FlowyML: `make flowyml` has it")
+
+import flowyml
+from flowyml.core.execution_status import ExecutionStatus
+from flowyml.core.pipeline import PipelineResult
+
+from flowyml_aws.integrations.flowyml import FlowymlAws
+from flowyml_aws.integrations.flowyml import outputs as outputs_module
+from flowyml_aws.integrations.flowyml.outputs import StoredValue
+from flowyml_aws.result import OutputNotFoundError
+from tests.support.places import DEADLINE_S, Place, eventually
+
+
+def step(**options: Any) -> Any:
+    return flowyml.step(register=False, **options)
+
+
+def pipeline_of(*steps: Any, **options: Any) -> Any:
+    return flowyml.Pipeline("training", **options).add_steps(list(steps))
+
+
+def test_a_finished_run_is_flowymls_own_result(project: Place) -> None:
+    @step(outputs=["data"], execution_group="work")
+    def load() -> list[int]:
+        print("loading 3 numbers")
+        return [1, 2, 3]
+
+    @step(inputs=["data"], outputs=["mean", "top"], execution_group="work")
+    def measure(data: list[int]) -> tuple[float, int]:
+        return sum(data) / len(data), max(data)
+
+    pipeline = pipeline_of(load, measure)
+    result = pipeline.run(orchestrator=FlowymlAws(backend=project.backend))
+
+    assert type(result) is PipelineResult
+    assert (result.success, result.state) == (True, "completed")
+    assert result.end_time is not None
+    assert result.duration_seconds == (result.end_time - result.start_time).total_seconds() > 0
+    assert list(result.step_results) == ["load", "measure"]
+    assert all(outcome.success for outcome in result.step_results.values())
+    assert (result["mean"], result["top"]) == (2.0, 3)
+    assert result["measure"] == {"mean": 2.0, "top": 3}
+    assert result.step_results["measure"].output == {"mean": 2.0, "top": 3}
+    assert result["nothing of this name"] is None
+    assert "✓ SUCCESS" in result.summary()
+    assert set(result.to_dict()["steps"]) == {"load", "measure"}
+
+    recorded = pipeline.metadata_store.load_run(result.run_id)
+    assert recorded["status"] == "completed"
+    assert recorded["remote_job_id"] == result.remote_job_id
+    assert recorded["steps"]["load"]["success"] is True
+    assert result.run_id in [run["run_id"] for run in pipeline.metadata_store.list_runs()]
+
+    # Another process asks: by FlowyML's id or by ours.
+    later = FlowymlAws(backend=project.backend)
+    for run_id in (result.run_id, result.remote_job_id):
+        assert later.get_run_status(run_id) is ExecutionStatus.COMPLETED
+        assert later.fetch_step_statuses(run_id) == dict.fromkeys(
+            ("load", "measure"), ExecutionStatus.COMPLETED
+        )
+        assert "loading 3 numbers" in later.get_run_logs(run_id)
+
+
+def test_what_passes_inside_a_group_is_stored_only_on_request(local_project: Place) -> None:
+    @step(outputs=["data"], execution_group="work")
+    def load() -> int:
+        return 1
+
+    @step(inputs=["data"], outputs=["more"], execution_group="work")
+    def add(data: int) -> int:
+        return data + 1
+
+    result = pipeline_of(load, add).run()
+    with pytest.raises(OutputNotFoundError, match="'data' of this run is not stored") as told:
+        result["data"]
+    assert "store_all" in told.value.fix
+    assert result.step_results["load"].output is None
+    assert repr(result.step_results["load"]) == "StepOutcome('load', success=True)"
+    assert set(result.outputs) == {"more", "add"}
+
+    result = pipeline_of(load, add).run(orchestrator=FlowymlAws("local", store_all=True))
+    assert dict(result.outputs) == {"data": 1, "load": 1, "more": 2, "add": 2}
+
+
+def test_a_large_output_is_loaded_only_by_its_name(
+    local_project: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outputs_module, "SHOWN_BYTES", 1000)
+
+    @step(outputs=["large"])
+    def make() -> bytes:
+        return bytes(range(256)) * 8
+
+    @step(outputs=["small"])
+    def make_small() -> int:
+        return 7
+
+    pipeline = pipeline_of(make, make_small)
+    result = pipeline.run()
+    shown = dict(result.outputs.items())
+    assert shown["small"] == 7
+    assert isinstance(shown["large"], StoredValue)
+    assert "2,048 bytes" in str(shown["large"])
+    assert result["large"] == bytes(range(256)) * 8
+    (asset,) = [a for a in pipeline.metadata_store.list_assets() if a["name"] == "large"]
+    assert "2,048 bytes" in asset["value"]
+
+
+def test_a_failing_step_does_not_raise_and_its_error_is_the_users(project: Place) -> None:
+    @step(outputs=["a"])
+    def good() -> int:
+        return 1
+
+    @step(inputs=["a"], outputs=["b"], retry=1)
+    def bad(a: int) -> int:
+        raise RuntimeError("no luck today")
+
+    @step(inputs=["b"], outputs=["c"])
+    def never(b: int) -> int:
+        return b
+
+    pipeline = pipeline_of(good, bad, never)
+    result = pipeline.run()
+    assert (result.success, result.state) == (False, "failed")
+    assert list(result.step_results) == ["good", "bad"]
+    failed = result.step_results["bad"]
+    assert (failed.success, failed.retries) == (False, 1)
+    assert failed.error.startswith("no luck today\n")
+    assert 'raise RuntimeError("no luck today")' in failed.error
+    assert pipeline.metadata_store.load_run(result.run_id)["status"] == "failed"
+    assert "no luck today" in result.summary()
+
+
+def test_a_job_that_fails_without_a_step_to_blame_is_told_at_a_step(local_project: Place) -> None:
+    @step(outputs=["a"])
+    def die() -> int:
+        import os
+        import signal
+
+        os.kill(os.getpid(), signal.SIGKILL)
+        return 1
+
+    result = pipeline_of(die).run()
+    assert not result.success
+    assert "job die failed" in result.step_results["die"].error
+    assert "SIGKILL" in result.step_results["die"].error
+
+
+def test_conditions_read_inputs_context_and_earlier_outputs(local_project: Place) -> None:
+    @step(outputs=["score"])
+    def score() -> float:
+        return 0.7
+
+    @step(inputs=["score"], outputs=["yes"], condition=lambda score, limit: score > limit)
+    def above(score: float) -> str:
+        return "above"
+
+    @step(inputs=["score"], outputs=["no"], condition=lambda score, limit: score <= limit)
+    def below(score: float) -> str:
+        return "below"
+
+    pipeline = pipeline_of(score, above, below, context=flowyml.context(limit=0.5))
+    result = pipeline.run()
+    assert result.success
+    assert (result["yes"], result["no"]) == ("above", None)
+    assert {n: s.skipped for n, s in result.step_results.items()} == {
+        "score": False,
+        "above": False,
+        "below": True,
+    }
+    result = pipeline.run(context={"limit": 0.9})
+    assert (result["yes"], result["no"]) == (None, "below")
+
+
+def test_without_flowymls_cache_everything_runs(local_project: Place) -> None:
+    @step(outputs=["a"])
+    def count() -> int:
+        path = Path("count.txt")
+        path.write_text(path.read_text() + "x" if path.exists() else "x")
+        return len(path.read_text())
+
+    assert pipeline_of(count).run()["a"] == 1
+    cached = pipeline_of(count).run()
+    assert (cached["a"], cached.step_results["count"].cached) == (1, True)
+    assert pipeline_of(count, enable_cache=False).run()["a"] == 2
+    assert pipeline_of(count).run(refresh=["count"])["a"] == 3
+
+
+def test_a_step_may_call_another_one(local_project: Place) -> None:
+    @step(outputs=["one"])
+    def one() -> int:
+        return 1
+
+    @step(outputs=["two"])
+    def two() -> int:
+        return int(one()) + 1
+
+    assert pipeline_of(two).run()["two"] == 2
+
+
+def test_hooks_hear_of_the_run(local_project: Place) -> None:
+    told: list[Any] = []
+    flowyml_hooks = __import__("flowyml.core.hooks", fromlist=["hooks"])
+    flowyml_hooks.on_pipeline_start(lambda pipeline: told.append(("start", pipeline.name)))
+    flowyml_hooks.on_step_end(lambda step, result: told.append((step.name, result.output)))
+    flowyml_hooks.on_pipeline_end(lambda _, result: told.append(("end", result.success)))
+
+    @step(outputs=["a"])
+    def work() -> int:
+        return 1
+
+    pipeline_of(work).run()
+    assert told == [("start", "training"), ("work", 1), ("end", True)]
+
+
+def test_versioned_pipelines_run_through_their_pipeline(local_project: Place) -> None:
+    @step(outputs=["a"])
+    def work() -> int:
+        return 1
+
+    versioned = flowyml.VersionedPipeline("training", version="v1.0.0").add_step(work)
+    versioned.save_version()
+    result = versioned.run()
+    assert (result.success, result["a"]) == (True, 1)
+    assert result.remote_job_id is not None
+
+
+@contextmanager
+def running(pipeline: Any, orchestrator: FlowymlAws, run_id: str) -> Iterator[list[Any]]:
+    results: list[Any] = []
+
+    def run() -> None:
+        results.append(pipeline.run(orchestrator=orchestrator, run_id=run_id))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield results
+    finally:
+        thread.join(timeout=DEADLINE_S)
+        assert not thread.is_alive()
+
+
+def test_a_run_is_looked_at_and_stopped_while_it_goes_on(project: Place) -> None:
+    @step(outputs=["a"])
+    def wait() -> None:
+        print("waiting", flush=True)
+        time.sleep(600)
+
+    pipeline = pipeline_of(wait, enable_checkpointing=False)
+    runs, asks = (FlowymlAws(backend=project.backend, progress=False) for _ in range(2))
+    with running(pipeline, runs, "a-run") as results:
+
+        def is_running() -> bool:
+            recorded = pipeline.metadata_store.load_run("a-run") or {}
+            return recorded.get("steps", {}).get("wait", {}).get("status") == "running"
+
+        try:
+            eventually(is_running, "the step")
+            assert asks.get_run_status("a-run") is ExecutionStatus.RUNNING
+            assert asks.fetch_step_statuses("a-run") == {"wait": ExecutionStatus.RUNNING}
+            eventually(lambda: "waiting" in asks.get_run_logs("a-run"), "the log")
+        finally:
+            asks.stop_run("a-run")
+    (result,) = results
+    assert (result.success, result.state) == (False, "cancelled")
+    assert asks.get_run_status("a-run") is ExecutionStatus.CANCELLED
+    assert pipeline.metadata_store.load_run("a-run")["status"] == "cancelled"

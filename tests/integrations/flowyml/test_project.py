@@ -1,0 +1,130 @@
+"""A FlowyML project as people have them: modules, a context, conditions, caching."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("flowyml", reason="needs FlowyML: `make flowyml` has it")
+
+from tests.integrations.flowyml.conftest import write_stacks
+from tests.support.places import CHECKOUT, Place, a_place, ambient
+
+SUPPORT = Path(__file__).parents[2] / "support"
+
+
+class Project:
+    """The project on a backend; `run` is `python run.py …` in a process of its own."""
+
+    def __init__(self, place: Place, hidden: bool = False) -> None:
+        self.place = place
+        shutil.copytree(SUPPORT / "flowyml_project", place.folder, dirs_exist_ok=True)
+        write_stacks(place)
+        self._path = [str(CHECKOUT)]
+        if hidden:
+            site = place.folder.parent / "site"
+            site.mkdir()
+            shutil.copy(SUPPORT / "hidden_flowyml.py", site / "sitecustomize.py")
+            self._path.insert(0, str(site))
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        return {
+            **{name: os.environ[name] for name in os.environ.keys() - ambient()},
+            **self.place.environment,
+            "CHURN_TRACE": str(self.place.trace),
+            "HOME": str(self.place.folder.parent),
+            "PYTHONPATH": os.pathsep.join(self._path),
+        }
+
+    def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=self.place.folder,
+            env=dict(self.environment),
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+
+    def run(self, *context: str) -> dict[str, Any]:
+        ended = self.python("run.py", *context)
+        assert ended.returncode == 0, ended.stderr
+        (line,) = (line for line in ended.stdout.splitlines() if line.startswith("TOLD "))
+        told: dict[str, Any] = json.loads(line.removeprefix("TOLD "))
+        return told
+
+
+@pytest.fixture
+def churn(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Project:
+    return Project(a_place(backend, tmp_path, request))
+
+
+def test_it_runs_unchanged_and_again_from_the_cache(churn: Project) -> None:
+    first = churn.run()
+    assert (first["success"], first["state"]) == (True, "completed")
+    assert first["outputs"]["model"] == {"rate": 0.25}
+    assert first["outputs"]["told"] == "DEPLOYED AT 0.00"
+    assert (first["cached"], first["skipped"]) == ([], [])
+
+    again = churn.run()
+    assert again["outputs"] == first["outputs"]
+    assert set(again["cached"]) == {
+        *("load", "split", "fit", "evaluate", "deploy", "tell", "flowyml_of_the_job")
+    }
+
+    # Another context value: what reads it runs again, and what depends on that.
+    third = churn.run("smoothing=0.6")
+    assert third["outputs"]["told"] is None
+    assert third["skipped"] == ["deploy", "tell"]
+    assert {"load", "split"} <= set(third["cached"])
+    if churn.place.backend == "local":  # the trace is a file of this machine
+        assert churn.place.ran().count("load") == 1
+        assert churn.place.ran().count("fit") == 2
+
+
+def test_a_job_needs_no_flowyml_for_its_decorators(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    project = Project(a_place("local", tmp_path, request), hidden=True)
+    told = project.run()
+    assert told["success"]
+    assert told["outputs"] == {
+        "model": {"rate": 0.25},
+        "score": 0.0,
+        "told": "DEPLOYED AT 0.00",
+        "flowyml": False,
+    }
+
+
+def test_a_job_that_needs_more_of_flowyml_says_so(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    project = Project(a_place("local", tmp_path, request), hidden=True)
+    steps = project.place.folder / "churn" / "steps.py"
+    steps.write_text(steps.read_text("utf-8").replace("import step\n", "import Dataset, step\n"))
+    ended = project.python("run.py")
+    assert ended.returncode == 0
+    assert '"success": false' in ended.stdout
+    assert (
+        "flowyml.Dataset needs FlowyML itself, which is not installed in this job" in ended.stderr
+    )
+    assert "install flowyml in the image" in ended.stderr
+
+
+def test_flowymls_commands_show_the_run(churn: Project) -> None:
+    told = churn.run()
+    shown = churn.python("-m", "flowyml.cli.main", "logs", told["run_id"])
+    assert "churn" in shown.stdout
+    assert "completed" in shown.stdout
+    listed = churn.python("-m", "flowyml_aws", "runs")
+    assert told["job_id"] in listed.stdout

@@ -1,0 +1,65 @@
+"""Steps in a module: each job imports it by its name."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from flowyml import step
+from flowyml.core.resources import ResourceRequirements
+
+from churn.features import rate
+
+
+def trace(name: str) -> None:
+    if path := os.environ.get("CHURN_TRACE"):
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(f"{name}\n")
+
+
+@step(outputs=["rows"], execution_group="data", resources={"cpu": 1, "memory": "512Mi"})
+def load(size: int) -> list[dict[str, int]]:
+    trace("load")
+    return [{"customer": number, "left": int(number % 4 == 0)} for number in range(size)]
+
+
+@step(
+    inputs=["rows"],
+    outputs=["train", "test"],
+    execution_group="data",
+    resources=ResourceRequirements(cpu="500m", memory="256Mi"),
+)
+def split(rows: list[dict[str, int]]):
+    trace("split")
+    half = len(rows) // 2
+    return rows[:half], rows[half:]
+
+
+@step(inputs=["train"], outputs=["model"], retry=1, timeout=120, tags={"team": "growth"})
+def fit(train: list[dict[str, int]], smoothing: float) -> dict[str, float]:
+    trace("fit")
+    return {"rate": rate(train) + smoothing}
+
+
+@step(inputs=["model", "test"], outputs=["score"], cache="input_hash")
+def evaluate(model: dict[str, float], test: list[dict[str, int]]) -> float:
+    trace("evaluate")
+    return abs(model["rate"] - rate(test))
+
+
+@step(inputs=["score"], outputs=["deployed"], condition=lambda score, limit: score < limit)
+def deploy(score: float) -> str:
+    trace("deploy")
+    return f"deployed at {score:.2f}"
+
+
+@step(inputs=["deployed"], outputs=["told"])
+def tell(deployed: str) -> str:
+    trace("tell")
+    return deployed.upper()
+
+
+@step(outputs=["flowyml"])
+def flowyml_of_the_job() -> bool:
+    """Whether the job has the real FlowyML loaded."""
+    return "flowyml.core.executor" in sys.modules

@@ -1,0 +1,23 @@
+"""Runs the pipeline and tells what came out, as JSON: arguments are context values."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from churn.pipeline import pipeline
+
+if __name__ == "__main__":
+    values = {name: float(value) for name, value in (word.split("=") for word in sys.argv[1:])}
+    result = pipeline.run(context=values, auto_start_ui=False)
+    steps = result.step_results.values()
+    told = {
+        "run_id": result.run_id,
+        "job_id": result.remote_job_id,
+        "success": result.success,
+        "state": result.state,
+        "outputs": {name: result[name] for name in ("model", "score", "told", "flowyml")},
+        "cached": [step.step_name for step in steps if step.cached],
+        "skipped": [step.step_name for step in steps if step.skipped],
+    }
+    print("TOLD " + json.dumps(told))
