@@ -56,7 +56,8 @@ class StepOutcome(ExecutionResult):  # type: ignore[misc]  # FlowyML ships no ty
     @property
     def output(self) -> Any:
         """The value of its one output, or a dict by asset; None where nothing is stored."""
-        return self._outputs[self.step_name] if self.step_name in self._outputs else None
+        is_stored = self.step_name in self._outputs
+        return self._outputs[self.step_name] if is_stored else None
 
     @output.setter
     def output(self, value: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from flowyml import step
 from flowyml.core.resources import ResourceRequirements
@@ -13,7 +14,7 @@ from churn.features import rate
 
 def trace(name: str) -> None:
     if path := os.environ.get("CHURN_TRACE"):
-        with open(path, "a", encoding="utf-8") as file:
+        with Path(path).open("a", encoding="utf-8") as file:
             file.write(f"{name}\n")
 
 
