@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -58,14 +59,9 @@ class LiveRecord:
         for name, outcome in result.step_results.items():
             hooks.run_step_end_hooks(steps[name], outcome)
         hooks.run_pipeline_end_hooks(self._pipeline, result)
-        try:
+        with self._record_is_no_reason_to_fail():
             self._pipeline._save_run(for_the_record(result))
             self._pipeline._save_pipeline_definition()
-        except Exception as error:  # of any kind: the run is over, and its result is the user's
-            warnings.warn(
-                f"FlowyML's record of run {self._run_id} could not be written: {error}",
-                stacklevel=2,
-            )
 
     def _look(self, status: RunStatus) -> None:
         states = {name: report.state for name, report in status.steps.items()}
@@ -79,20 +75,30 @@ class LiveRecord:
         self._write(status)
 
     def _write(self, status: RunStatus) -> None:
-        self._pipeline.metadata_store.save_run(
-            self._run_id,
-            {
-                "run_id": self._run_id,
-                "pipeline_name": self._pipeline.name,
-                "status": ExecutionStatus.RUNNING.value,
-                "start_time": datetime.fromtimestamp(status.created_at).isoformat(),
-                "context": _as_json(self._pipeline.context.to_dict()),
-                "steps": self._steps(status),
-                "dag": _graph(self._pipeline.dag),
-                "remote_job_id": status.run_id,
-                "project": getattr(self._pipeline, "project_name", None),
-            },
-        )
+        facts = {
+            "run_id": self._run_id,
+            "pipeline_name": self._pipeline.name,
+            "status": ExecutionStatus.RUNNING.value,
+            "start_time": datetime.fromtimestamp(status.created_at).isoformat(),
+            "context": _as_json(self._pipeline.context.to_dict()),
+            "steps": self._steps(status),
+            "dag": _graph(self._pipeline.dag),
+            "remote_job_id": status.run_id,
+            "project": getattr(self._pipeline, "project_name", None),
+        }
+        with self._record_is_no_reason_to_fail():
+            self._pipeline.metadata_store.save_run(self._run_id, facts)
+
+    @contextmanager
+    def _record_is_no_reason_to_fail(self) -> Iterator[None]:
+        """The run goes on, or is over: the record may be on another server, or full."""
+        try:
+            yield
+        except Exception as error:  # of any kind: which one depends on FlowyML's store
+            warnings.warn(
+                f"FlowyML's record of run {self._run_id} could not be written: {error}",
+                stacklevel=2,
+            )
 
     def _steps(self, status: RunStatus) -> dict[str, Any]:
         reports, failed = status.steps, failures(status)

@@ -226,6 +226,20 @@ def test_hooks_hear_of_the_run(local_project: Place) -> None:
     assert told == [("start", "training"), ("work", 1), ("end", True)]
 
 
+def test_a_record_that_can_not_be_written_is_a_warning(local_project: Place) -> None:
+    class Unwritable:
+        """A context value that FlowyML can't keep."""
+
+    @step(outputs=["a"])
+    def work(number: int) -> int:
+        return number
+
+    pipeline = pipeline_of(work, context=flowyml.context(number=1, other=Unwritable()))
+    with pytest.warns(UserWarning, match="FlowyML's record of run .* could not be written"):
+        result = pipeline.run()
+    assert (result.success, result["a"]) == (True, 1)
+
+
 def test_versioned_pipelines_run_through_their_pipeline(local_project: Place) -> None:
     @step(outputs=["a"])
     def work() -> int:

@@ -64,46 +64,47 @@ class Project:
         return told
 
 
-@pytest.fixture
-def churn(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Project:
-    return Project(a_place(backend, tmp_path, request))
-
-
-def test_it_runs_unchanged_and_again_from_the_cache(churn: Project) -> None:
-    first = churn.run()
-    assert (first["success"], first["state"]) == (True, "completed")
-    assert first["outputs"]["model"] == {"rate": 0.25}
-    assert first["outputs"]["told"] == "DEPLOYED AT 0.00"
-    assert (first["cached"], first["skipped"]) == ([], [])
-
-    again = churn.run()
-    assert again["outputs"] == first["outputs"]
-    assert set(again["cached"]) == {
-        *("load", "split", "fit", "evaluate", "deploy", "tell", "flowyml_of_the_job")
+@pytest.mark.integration
+@pytest.mark.parametrize("backend", ["batch", "sagemaker"])
+def test_it_runs_unchanged_on_aws(
+    backend: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    told = Project(a_place(backend, tmp_path, request)).run()
+    assert (told["success"], told["state"]) == (True, "completed")
+    assert told["outputs"] == {
+        "model": {"rate": 0.25},
+        "score": 0.0,
+        "told": "DEPLOYED AT 0.00",
+        "flowyml": True,  # the emulator's image is this environment, which has it
     }
 
-    # Another context value: what reads it runs again, and what depends on that.
-    third = churn.run("smoothing=0.6")
-    assert third["outputs"]["told"] is None
-    assert third["skipped"] == ["deploy", "tell"]
-    assert {"load", "split"} <= set(third["cached"])
-    if churn.place.backend == "local":  # the trace is a file of this machine
-        assert churn.place.ran().count("load") == 1
-        assert churn.place.ran().count("fit") == 2
 
-
-def test_a_job_needs_no_flowyml_for_its_decorators(
+def test_unchanged_steps_are_cached_and_no_job_needs_flowyml(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    project = Project(a_place("local", tmp_path, request), hidden=True)
-    told = project.run()
-    assert told["success"]
-    assert told["outputs"] == {
+    churn = Project(a_place("local", tmp_path, request), hidden=True)
+    first = churn.run()
+    assert first["success"]
+    assert first["outputs"] == {
         "model": {"rate": 0.25},
         "score": 0.0,
         "told": "DEPLOYED AT 0.00",
         "flowyml": False,
     }
+    assert (first["cached"], first["skipped"]) == ([], [])
+
+    again = churn.run()
+    assert again["outputs"] == first["outputs"]
+    assert len(again["cached"]) == 7
+
+    # Another context value: what reads it runs again, and what depends on that.
+    third = churn.run("smoothing=0.6")
+    assert third["outputs"]["told"] is None
+    assert third["skipped"] == ["deploy", "tell"]
+    assert churn.place.ran() == [
+        *("load", "split", "fit", "evaluate", "deploy", "tell"),
+        *("fit", "evaluate"),
+    ]
 
 
 def test_a_job_that_needs_more_of_flowyml_says_so(
@@ -121,7 +122,8 @@ def test_a_job_that_needs_more_of_flowyml_says_so(
     assert "install flowyml in the image" in ended.stderr
 
 
-def test_flowymls_commands_show_the_run(churn: Project) -> None:
+def test_flowymls_commands_show_the_run(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    churn = Project(a_place("local", tmp_path, request), hidden=True)
     told = churn.run()
     shown = churn.python("-m", "flowyml.cli.main", "logs", told["run_id"])
     assert "churn" in shown.stdout
