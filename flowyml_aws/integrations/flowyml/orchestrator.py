@@ -124,8 +124,7 @@ class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no 
         record = LiveRecord(pipeline, run_id, run)
         record.begin()
         with watching(run, quiet=not self.progress) as show:
-            run.wait(record.watcher(show))
-        result = finished(run, run_id, pipeline.name)
+            result = finished(run.wait(record.watcher(show)), run_id)
         record.end(result)
         return result
 
@@ -193,7 +192,7 @@ def _refuse_unknown(given: Mapping[str, Any], known: Collection[str], where: str
 
     # FlowyML has renamed these on their way from its file.
     names = {"project_id": "project", "bucket_name": "bucket"}
-    for option in given:
+    for option in set(given).difference(known):
         near = difflib.get_close_matches(option, known, n=1)
         raise SettingsError(
             what=f"Unknown option {names.get(option, option)!r} of {where}",

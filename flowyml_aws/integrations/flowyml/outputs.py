@@ -56,8 +56,8 @@ class RunOutputs(Mapping[str, Any]):
             raise OutputNotFoundError(
                 what=f"The output {name!r} of this run is not stored",
                 why="it passed from step to step inside one job",
-                fix="write store_all: true below the orchestrator's type in flowyml.yaml, or "
-                "FlowymlAws(store_all=True), and run the pipeline again",
+                fix="write store_all: true beside the orchestrator's type in flowyml.yaml, or "
+                "FlowymlAws(store_all=True), and run once with refresh=[…], naming its step",
             )
         return self._values[name]
 

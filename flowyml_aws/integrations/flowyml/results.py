@@ -11,7 +11,8 @@ from flowyml.core.executor import ExecutionResult
 from flowyml.core.pipeline import PipelineResult
 
 from flowyml_aws.integrations.flowyml.outputs import RunOutputs
-from flowyml_aws.run import Run, refs_of
+from flowyml_aws.result import PipelineResult as OurResult
+from flowyml_aws.run import refs_of
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState
@@ -67,33 +68,22 @@ class StepOutcome(ExecutionResult):  # type: ignore[misc]  # FlowyML ships no ty
         return f"StepOutcome({self.step_name!r}, success={self.success})"
 
 
-def finished(run: Run, run_id: str, pipeline: str) -> PipelineResult:
+def finished(result: OurResult, run_id: str) -> PipelineResult:
     """FlowyML's result of a run that has ended.
 
     Args:
-        run: Ours.
-        run_id: FlowyML's id of it.
-        pipeline: Its name.
+        result: Ours.
+        run_id: FlowyML's id of the run.
     """
-    result = run.result()
     status, told = result.status, failures(result.status)
-    refs = refs_of(status)
-    made = {name: names for view in status.jobs for name, names in view.job.produces.items()}
-    unstored = {
-        name
-        for step, assets in made.items()
-        if status.steps[step].state in _DONE[:1]
-        for name in (*assets, step)
-        if name not in result.outputs
-    }
-    outputs = RunOutputs(result.outputs, refs, unstored)
-    found = PipelineResult(run_id, pipeline)
+    outputs = RunOutputs(result.outputs, refs_of(status), _made(status).difference(result.outputs))
+    found = PipelineResult(run_id, result.pipeline_name)
     found.finalize(success=result.success)
     if status.state is RunState.CANCELLED:
         found.state = ExecutionStatus.CANCELLED.value
     found.start_time = datetime.fromtimestamp(status.created_at)
     found.end_time = datetime.fromtimestamp(status.created_at + result.duration_seconds)
-    found.duration_seconds = result.duration_seconds
+    found.duration_seconds = (found.end_time - found.start_time).total_seconds()
     found.remote_job_id = status.run_id
     found.outputs = outputs
     for name, step in result.step_results.items():
@@ -149,10 +139,25 @@ def failures(status: RunStatus) -> Mapping[str, str]:
         reports = {name: status.steps[name] for name in view.job.steps}
         for name, report in reports.items():
             if report.failure is not None and report.state is StepState.FAILED:
-                found[name] = f"{report.failure.message}\n{report.failure.traceback}"
+                message, told = report.failure.message, report.failure.traceback
+                found[name] = message if told.strip() == message else f"{message}\n{told}"
         if view.state is JobState.FAILED and not found.keys() & reports.keys():
             found[_unended(reports) or view.job.steps[-1]] = _reason(view)
     return found
+
+
+def _made(status: RunStatus) -> set[str]:
+    """Names of the steps that this run or an earlier one ran, and of their assets."""
+    made = {name: step.produces for name, step in status.reused.items()}
+    for view in status.jobs:
+        made.update(view.job.produces)
+    done = (StepState.SUCCEEDED, StepState.CACHED)
+    return {
+        name
+        for step, assets in made.items()
+        if status.steps[step].state in done
+        for name in (step, *assets)
+    }
 
 
 def _unended(reports: Mapping[str, StepReport]) -> str | None:

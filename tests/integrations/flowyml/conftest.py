@@ -71,6 +71,8 @@ class entered:
         from flowyml import Pipeline
 
         write_stacks(self._place)
+        # The project of steps in a test is this repository: nothing is left there.
+        patch.setenv("FLOWYML_AWS_LOCAL_STORE", str(self._place.folder / ".flowyml" / "aws"))
         patch.setenv("HOME", str(self._place.folder.parent))
         # It would start a web server on this machine that outlives the tests.
         patch.setattr(Pipeline, "_ensure_ui_server", lambda *_: (None, None, False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,23 @@ from flowyml_aws.integrations.flowyml.guard import UnknownStackError
 from tests.integrations.flowyml.conftest import forget, write_stacks
 from tests.support.places import Place
 
-RAN = Path("ran.txt")
+
+@pytest.fixture(autouse=True)
+def ran(local_project: Place, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that is there once the step has run."""
+    path = local_project.folder / "ran.txt"
+    monkeypatch.setenv("RAN", str(path))
+    return path
 
 
 @pytest.fixture(autouse=True)
-def nothing_ran(local_project: Place) -> Iterator[None]:
+def nothing_ran(ran: Path) -> Iterator[None]:
     yield
-    assert not RAN.exists()
+    assert not ran.exists()
 
 
 def work() -> int:
-    RAN.touch()
+    Path(os.environ["RAN"]).touch()
     return 1
 
 
@@ -123,6 +130,7 @@ def test_mistakes_in_a_pipeline_are_told_before_anything_runs(local_project: Pla
     with pytest.raises(FlowymlError) as told:
         flowyml.Pipeline("p").add_step(step).run()
     assert "'generic'" in str(told.value)
+    assert "'quality'" in str(told.value)
     assert not (local_project.folder / ".flowyml" / "aws" / "runs").exists()
 
 
@@ -133,26 +141,26 @@ class TestFlowymlsOwnRuns:
     def nothing_ran(self) -> None:
         """They do run."""
 
-    def test_without_stacks(self, local_project: Place) -> None:
+    def test_without_stacks(self, local_project: Place, ran: Path) -> None:
         (local_project.folder / "flowyml.yaml").unlink()
         assert make().run().success
-        assert RAN.exists()
+        assert ran.exists()
 
-    def test_with_a_local_stack(self, local_project: Place) -> None:
+    def test_with_a_local_stack(self, local_project: Place, ran: Path) -> None:
         write_stacks(local_project, "{type: local}")
         assert make().run().success
-        assert RAN.exists()
+        assert ran.exists()
 
-    def test_with_the_stack_local(self, local_project: Place) -> None:
+    def test_with_the_stack_local(self, local_project: Place, ran: Path) -> None:
         (local_project.folder / "flowyml.yaml").unlink()
         assert make(stack="local").run().success
-        assert RAN.exists()
+        assert ran.exists()
 
-    def test_with_an_orchestrator_given_in_python(self, local_project: Place) -> None:
+    def test_with_an_orchestrator_given_in_python(self, local_project: Place, ran: Path) -> None:
         from flowyml import LocalExecutor
         from flowyml.core.orchestrator import LocalOrchestrator
 
         pipeline = make(executor=LocalExecutor())
         forget()
         assert pipeline.run(orchestrator=LocalOrchestrator()).remote_job_id is None
-        assert RAN.exists()
+        assert ran.exists()

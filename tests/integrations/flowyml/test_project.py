@@ -113,13 +113,12 @@ def test_a_job_that_needs_more_of_flowyml_says_so(
     project = Project(a_place("local", tmp_path, request), hidden=True)
     steps = project.place.folder / "churn" / "steps.py"
     steps.write_text(steps.read_text("utf-8").replace("import step\n", "import Dataset, step\n"))
-    ended = project.python("run.py")
-    assert ended.returncode == 0
-    assert '"success": false' in ended.stdout
-    assert (
-        "flowyml.Dataset needs FlowyML itself, which is not installed in this job" in ended.stderr
-    )
-    assert "install flowyml in the image" in ended.stderr
+    told = project.run()
+    assert not told["success"]
+    error = told["errors"]["load"]
+    assert error.startswith("job data failed: ")
+    assert "flowyml.Dataset needs FlowyML itself, which is not installed in this job" in error
+    assert "install flowyml in the image" in error
 
 
 def test_flowymls_commands_show_the_run(tmp_path: Path, request: pytest.FixtureRequest) -> None:

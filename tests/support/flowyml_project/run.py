@@ -18,6 +18,7 @@ if __name__ == "__main__":
         "state": result.state,
         "outputs": {name: result[name] for name in ("model", "score", "told", "flowyml")},
         "cached": [step.step_name for step in steps if step.cached],
+        "errors": {step.step_name: step.error for step in steps if step.error},
         "skipped": [step.step_name for step in steps if step.skipped],
     }
     print("TOLD " + json.dumps(told))

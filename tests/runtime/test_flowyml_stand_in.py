@@ -1,0 +1,89 @@
+"""What a module of the user's meets in a job without FlowyML."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from flowyml_aws.core.errors import PipelineFileError
+from flowyml_aws.core.importing import importing
+from flowyml_aws.runtime.flowyml_stand_in import stand_in_for_flowyml
+
+if importlib.util.find_spec("flowyml") is not None:
+    pytest.skip("FlowyML is installed here", allow_module_level=True)
+
+
+@pytest.fixture(autouse=True)
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before, modules = list(sys.meta_path), set(sys.modules)
+    stand_in_for_flowyml()
+    yield
+    sys.meta_path[:] = before
+    for name in set(sys.modules) - modules:
+        if name.partition(".")[0] in ("flowyml", "steps"):
+            del sys.modules[name]
+
+
+def imported(text: str) -> ModuleType:
+    Path(sys.path[0], "steps.py").write_text(text, "utf-8")
+    return importlib.import_module("steps")
+
+
+def test_a_module_with_decorators_a_context_and_a_pipeline_is_imported() -> None:
+    module = imported(
+        """
+from flowyml import Pipeline, VersionedPipeline, context, step
+from flowyml.core.resources import GPUConfig, ResourceRequirements
+
+@step
+def bare():
+    return 1
+
+@step(outputs=["a"], execution_group="g", pipeline="p", register=False,
+      resources=ResourceRequirements(cpu="2", gpu=GPUConfig("nvidia-t4")))
+def load():
+    return 2
+
+pipeline = Pipeline("p", context=context(rows=3), project_name="x", enable_cache=False)
+pipeline.add_step(load).add_steps([bare])
+other = Pipeline.from_steps(load, bare, name="other")
+versioned = VersionedPipeline("v", version="v1").add_step(load)
+"""
+    )
+    assert (module.bare(), module.load.func()) == (1, 2)
+    assert module.load.name == "load"
+    assert [step.name for step in module.pipeline.steps] == ["load", "bare"]
+    assert module.pipeline.context["rows"] == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("from flowyml import Dataset, step", "flowyml.Dataset"),
+        ("import flowyml.assets.dataset", "flowyml.assets"),
+        ("from flowyml.core.resources import Nothing", "flowyml.core.resources.Nothing"),
+    ],
+)
+def test_what_it_lacks_is_an_error_that_names_it(line: str, name: str) -> None:
+    with pytest.raises(ImportError) as told:
+        imported(line)
+    assert str(told.value).startswith(f"{name} needs FlowyML itself")
+    assert told.value.name == "flowyml"
+
+
+def test_a_pipeline_that_is_run_while_its_module_is_imported_is_refused() -> None:
+    with importing("A module of the steps"), pytest.raises(PipelineFileError) as told:
+        imported("from flowyml import Pipeline\nPipeline('p').run()\n")
+    assert '__name__ == "__main__"' in told.value.fix
+
+
+def test_other_missing_modules_are_missing_as_ever() -> None:
+    with pytest.raises(ModuleNotFoundError, match="No module named 'flowyml_of_others'"):
+        imported("import flowyml_of_others")
