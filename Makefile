@@ -17,7 +17,7 @@ heading = @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test unit flowyml with-flowyml format bench pin setup clean
+.PHONY: help demo test unit flowyml with-flowyml sdk format bench pin setup clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; \
@@ -49,6 +49,10 @@ flowyml: ## run the tests that need FlowyML, in an environment of their own
 with-flowyml: $(VENV)/.installed-flowyml-dev
 	$(heading) 'tests with FlowyML (pytest)'
 	@$(bin)/python -m pytest -n logical --dist loadgroup tests/integrations/flowyml $(PYTEST)
+
+sdk: $(VENV)/.installed-dev,sagemaker ## hold requests to SageMaker against its own SDK (450 MB more)
+	$(heading) "SageMaker's SDK (pytest)"
+	@$(bin)/python -m pytest tests/aws/test_sagemaker_sdk.py tests/aws/test_sagemaker_shapes.py $(PYTEST)
 
 format: $(VENV)/.installed-dev ## format the code and mend what the linter can mend
 	@$(bin)/ruff check --fix .

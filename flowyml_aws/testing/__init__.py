@@ -1,7 +1,7 @@
 """An AWS account inside the process, for testing pipelines without one.
 
-`Emulator` serves S3, Batch, CloudWatch Logs, IAM and EC2 on a local port and really runs Batch
-jobs, as processes of this machine:
+`Emulator` serves S3, Batch, SageMaker's training jobs, CloudWatch Logs, IAM and EC2 on a local port
+and really runs the jobs, as processes of this machine:
 
     from flowyml_aws.testing import Emulator
 

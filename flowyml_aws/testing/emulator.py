@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
@@ -49,8 +50,6 @@ __all__ = ["Emulator"]
 
 _IMAGE = "flowyml-aws/emulator:latest"
 _ACCESS_KEY = "emulator"
-# Training jobs that run at a time on this machine, whatever instances they ask for.
-_TRAINING_AT_ONCE = 32
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG")
 
 # moto's state belongs to the process.
@@ -71,6 +70,8 @@ class Emulator:
             shortest timeout, 60 s, last 0.6 s.
         stop_grace_s: From SIGTERM to SIGKILL in Batch jobs, as ECS waits by default.
         training_stop_grace_s: The same in SageMaker's training jobs, as the service waits.
+        training_at_once: How many training jobs run at a time on this machine, whatever instances
+            they ask for; the others are `Pending`.
         port: Where to listen; 0 is any free one.
 
     Attributes:
@@ -93,6 +94,7 @@ class Emulator:
         time_scale: float = 1.0,
         stop_grace_s: float = 30.0,
         training_stop_grace_s: float = 120.0,
+        training_at_once: int = 32,
         port: int = 0,
     ) -> None:
         if time_scale <= 0 or min(stop_grace_s, training_stop_grace_s) < 0:
@@ -105,6 +107,7 @@ class Emulator:
         self._time_scale = time_scale
         self._stop_grace_s = stop_grace_s
         self._training_stop_grace_s = training_stop_grace_s
+        self._training_at_once = training_at_once
         self._stock = Stock()
         self._wanted_port = port
         self._lock = RLock()
@@ -200,7 +203,7 @@ class Emulator:
             self._lock,
             machine,
             stock=self._stock,
-            at_once=_TRAINING_AT_ONCE,
+            at_once=self._training_at_once,
             stop_grace_s=self._training_stop_grace_s,
         )
         self.trouble = trouble = Trouble(self._lock, scheduler, queues, quotas)
@@ -281,6 +284,12 @@ class Emulator:
         """
         with self._lock:
             self._stock.set_quota(instance_type, usage, instances)
+
+    def training_requests(self) -> dict[str, Mapping[str, Any]]:
+        """What each training job was asked for with, by name: CreateTrainingJob's members."""
+        _, training = self._running_services()
+        with self._lock:
+            return {name: job.request for name, job in training.jobs.items()}
 
     def job_processes(self) -> dict[str, int]:
         """The processes that run now: Batch job id, or training job name, to process id."""

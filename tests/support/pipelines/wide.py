@@ -31,3 +31,7 @@ def few() -> Pipeline:
 
 def many() -> Pipeline:
     return make(300)
+
+
+def apart() -> Pipeline:
+    return Pipeline("apart").add_steps([part(number) for number in range(300)])
