@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,13 +76,14 @@ def aws() -> Iterator[Emulator]:
 def test_a_run_sends_what_the_sdk_sends_and_its_jobs_come_back_as_the_sdks(
     aws: Emulator, place: Place
 ) -> None:
-    run = place.pipeline("branches").submit("sagemaker")
-    run.wait()
+    Path(f"{place.trace}.go").touch()
+    run = place.pipeline("waiting").submit("sagemaker")
+    assert run.wait().success
     requests = aws.training_requests()
     assert len(requests) == sum(view.attempt for view in run.status().jobs)
     for told in requests.values():
         assert as_sdk_sends(told) == told
-    job = run.jobs["prepare"].training_job()
+    job = run.jobs["first"].training_job()
     assert job.training_job_status == "Completed"
     assert job.training_job_name in requests
     assert job.secondary_status_transitions[-1].status == "Completed"
