@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from flowyml_aws.cli.load import load_pipeline
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 
@@ -40,3 +42,17 @@ def test_every_command_of_the_readme_exists() -> None:
     known = set(get_command(app).commands)  # type: ignore[attr-defined]
     named = set(re.findall(r"flowyml-aws ([a-z]+)", README))
     assert named <= known
+
+
+def test_the_documented_target_is_where_the_documented_step_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs/running.md").read_text("utf-8").partition("## Targets")[2]
+    toml, step = re.findall(r"```(?:toml|python)\n(.*?)```", page, re.DOTALL)[:2]
+    (tmp_path / "flowyml-aws.toml").write_text(toml.replace("[[tool.flowyml-aws.", "[["))
+    (tmp_path / "pyproject.toml").touch()
+    last = "\nfrom flowyml_aws import Pipeline\npipeline = Pipeline('p').add_step(train)\n"
+    (tmp_path / "documented.py").write_text(step + last)
+    monkeypatch.chdir(tmp_path)
+    (job,) = load_pipeline("documented.py").plan("batch").jobs
+    assert (job.target, job.instance_type) == ("gpu-spot", "g4dn.xlarge")

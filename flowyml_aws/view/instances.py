@@ -82,8 +82,8 @@ def _reasons(rejections: Sequence[Rejection], fitting: Sequence[str]) -> Iterato
         if rejection.instance_type is None:
             yield Text(f"target {rejection.target}: {rejection.reason}")
         elif rejection.lacks:
-            amounts = " and ".join(_AMOUNTS[name] for name in rejection.lacks)
-            by_reason[f"too little {amounts}"].append(rejection.instance_type)
+            lacking = " and ".join(_LACKING[name] for name in rejection.lacks)
+            by_reason[lacking].append(rejection.instance_type)
         else:
             by_reason[rejection.reason].append(rejection.instance_type)
     sizes = Counter(map(_family, [*fitting, *(name for r in by_reason.values() for name in r)]))
@@ -91,12 +91,12 @@ def _reasons(rejections: Sequence[Rejection], fitting: Sequence[str]) -> Iterato
         yield Text.assemble((f"{reason}: ", "dim"), ", ".join(_short(names, sizes)))
 
 
-_AMOUNTS = {
-    "vcpus": "vCPUs",
-    "memory_mib": "memory",
-    "storage_gib": "storage",
-    "gpu_count": "GPUs",
-    "gpu_memory_gb": "memory per GPU",
+_LACKING = {
+    "vcpus": "too few vCPUs",
+    "memory_mib": "too little memory",
+    "storage_gib": "too little storage",
+    "gpu_count": "too few GPUs",
+    "gpu_memory_gb": "too little memory per GPU",
 }
 
 
