@@ -13,6 +13,7 @@ from flowyml_aws.core.errors import FlowymlError, SettingsError
 if TYPE_CHECKING:
     from flowyml.core.pipeline import Pipeline, PipelineResult
 
+    from flowyml_aws.pipeline import Places
     from flowyml_aws.run import Run
 
 __all__ = ["FlowymlAws"]
@@ -28,7 +29,7 @@ class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no 
     instead, without a word, where an orchestrator can't be made.
 
     Attributes:
-        backend: `batch`, `sagemaker`, or `local` for trying it.
+        backend: `batch`, `sagemaker`, `local` for trying it, or a dict of single groups' places.
         store_all: Store also what passes from step to step inside a group, so that the result has
             it as an output.
         progress: Tell on standard error how a run goes.
@@ -38,7 +39,7 @@ class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no 
 
     def __init__(
         self,
-        backend: str = "batch",
+        backend: Places = "batch",
         store_all: bool = False,
         progress: bool = True,
         max_price_usd_hour: float | None = None,
@@ -62,6 +63,8 @@ class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no 
             SettingsError: One of them is unknown or has a wrong value.
         """
         _refuse_unknown(self._unknown, _OPTIONS, "the orchestrator flowyml_aws")
+        if not isinstance(self.backend, str | Mapping):
+            raise _wrong("backend", self.backend, "a name, or a table of groups and names")
         for option in ("store_all", "progress"):
             if not isinstance(value := getattr(self, option), bool):
                 raise _wrong(option, value, "true or false")

@@ -88,6 +88,7 @@ def test_an_unknown_environment() -> None:
     [
         ("backnd: local", ["Unknown option 'backnd'", "did you mean 'backend'?"]),
         ("backend: btach", ["Unknown backend 'btach'"]),
+        ("backend: [local]", ["Option 'backend'", "a table of groups"]),
         ("backend: local, bucket: b", ["Unknown option 'bucket'", "settings of flowyml-aws"]),
         ("backend: local, store_all: maybe", ["Option 'store_all'", "true or false"]),
         ("backend: local, max_cost_usd: lots", ["Option 'max_cost_usd'", "US dollars"]),

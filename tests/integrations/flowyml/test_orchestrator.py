@@ -20,6 +20,8 @@ from flowyml_aws.integrations.flowyml import FlowymlAws
 from flowyml_aws.integrations.flowyml import outputs as outputs_module
 from flowyml_aws.integrations.flowyml.outputs import StoredValue
 from flowyml_aws.result import OutputNotFoundError
+from flowyml_aws.run import Run
+from tests.integrations.flowyml.conftest import write_stacks
 from tests.support.places import DEADLINE_S, Place, eventually
 
 
@@ -71,6 +73,24 @@ def test_a_finished_run_is_flowymls_own_result(project: Place) -> None:
             ("load", "measure"), ExecutionStatus.COMPLETED
         )
         assert "loading 3 numbers" in later.get_run_logs(run_id)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("backend", ["batch"])
+def test_single_groups_go_elsewhere(project: Place) -> None:
+    @step(outputs=["data"])
+    def load() -> list[int]:
+        return [1, 2, 3]
+
+    @step(inputs=["data"], outputs=["model"], execution_group="training")
+    def fit(data: list[int]) -> int:
+        return sum(data)
+
+    write_stacks(project, '{type: flowyml_aws, backend: {training: sagemaker, "*": batch}}')
+    result = pipeline_of(load, fit).run()
+    assert (result.success, result["model"]) == (True, 6)
+    targets = [job.target for job in Run.attach(result.remote_job_id).plan.jobs]
+    assert targets[0] != targets[1] == "sagemaker"
 
 
 def test_what_passes_inside_a_group_is_stored_only_on_request(local_project: Place) -> None:
