@@ -49,7 +49,7 @@ def _reports(run: str | None) -> Iterator[Report]:
 
 def _shown(reports: Iterable[Report], as_json: bool) -> Iterator[Report]:
     for report in reports:
-        if not as_json:
+        if report.findings and not as_json:
             # Unwrapped: names and commands in it are there to be copied.
             _console().print(report_text(report), soft_wrap=True, highlight=False)
         yield report

@@ -65,6 +65,7 @@ class AccountCheckup:
             Check("storage", self._storage, ("bucket",)),
             Check("queues", self._queues, ("credentials", "account")),
             Check("compute environments", self._environments, ("queues",)),
+            Check("driver", self._driver, ("credentials", "account"), severity="warning"),
             Check("quotas", self._quotas, ("queues",), severity="warning"),
             Check("roles", self._roles, ("credentials", "account"), severity="warning"),
             Check("image", self._image, ("credentials", "account"), severity="warning"),
@@ -122,6 +123,17 @@ class AccountCheckup:
         found = read_queues(self.probe.client("batch"))
         self._used = used_queues(found, wanted)
         return list(queue_findings(found, wanted))
+
+    def _driver(self) -> Sequence[Finding]:
+        from flowyml_aws.aws.batch_driver import driver_problem
+
+        name = self.settings.driver_queue
+        if name is None:
+            return []  # only detached runs on SageMaker need one
+        problem = driver_problem(self.probe.client("batch"), name)
+        if problem is not None:
+            raise problem
+        return [Finding("driver-queue", "ok", f"Queue {name!r} drives detached runs on SageMaker")]
 
     def _environments(self) -> Sequence[Finding]:
         from flowyml_aws.aws.account import offered_types

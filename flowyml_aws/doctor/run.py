@@ -49,6 +49,9 @@ def _lasting(driver: RunDriver) -> Mapping[str, Sequence[Finding]]:
 def _told(view: JobView, states: Mapping[str, JobState]) -> Finding:
     """A job that nothing was found of."""
     name = view.job.name
+    if view.state in (JobState.WAITING, JobState.QUEUED) and view.reason:
+        fix = "wait, or cancel the run and change what is named"
+        return Finding("job-held", "warning", f"Job {name!r} waits", view.reason, fix)
     match view.state:
         case JobState.FAILED:
             return Finding(

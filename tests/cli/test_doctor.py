@@ -266,6 +266,12 @@ TROUBLES: list[tuple[str, Callable[[Emulator, pytest.MonkeyPatch], None], dict[s
         {"role-not-trusting": "error"},
         "does not let ecs-tasks.amazonaws.com assume it",
     ),
+    (
+        "wrong driver queue",
+        set_variable("FLOWYML_AWS_DRIVER_QUEUE", "nowhere"),
+        {"failed": "warning"},
+        "driver_queue",
+    ),
     ("no role", remove("FLOWYML_AWS_JOB_ROLE"), {"no-job-role": "note"}, "job_role"),
     ("no image", remove("FLOWYML_AWS_IMAGE"), {"no-image": "error"}, "image build"),
     (

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.core.findings import Finding
+from flowyml_aws.doctor.run import examine_run
+from flowyml_aws.local.directory import DirectoryArtifactStore
+from flowyml_aws.submission.backend import JobState, JobStatus
+from flowyml_aws.submission.driver import RunDriver
+from tests.submission.scripted import ScriptedBackend
+from tests.support.plans import a_job, a_plan, a_record
+
+
+@dataclass
+class Told(ScriptedBackend):
+    """A backend whose looks find something each."""
+
+    looks: list[Mapping[str, Sequence[Finding]]] = field(default_factory=list)
+    pauses: int = 0
+
+    def pause(self) -> None:
+        self.pauses += 1
+
+    def diagnose(self) -> Mapping[str, Sequence[Finding]]:
+        return self.looks.pop(0)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ArtifactStore:
+    return DirectoryArtifactStore(tmp_path)
+
+
+PASSING = Finding("no-type-fits", "error", "passing", "so", "do")
+LASTING = Finding("queue-disabled", "error", "lasting", "so", "do")
+
+
+def found(store: ArtifactStore, backend: Told) -> dict[str, list[tuple[str, str]]]:
+    plan = a_plan(a_job("first"), a_job("second", after=["first"]))
+    driver = RunDriver(store, a_record(plan), plan, backend)
+    return {
+        report.check: [(one.code, one.level) for one in report.findings]
+        for report in examine_run(driver)
+    }
+
+
+def queued(reason: str | None = None) -> dict[str, JobStatus]:
+    return {"first": JobStatus(JobState.QUEUED, 0, reason), "second": JobStatus(JobState.WAITING)}
+
+
+def test_what_only_one_of_two_looks_finds_is_not_told(store: ArtifactStore) -> None:
+    backend = Told(queued(), looks=[{"first": (PASSING, LASTING)}, {"first": (LASTING,)}])
+    assert found(store, backend) == {
+        "first": [("queue-disabled", "error")],
+        "second": [("job-waiting", "ok")],
+    }
+    assert backend.pauses == 1
+
+
+def test_where_nothing_is_found_there_is_no_second_look(store: ArtifactStore) -> None:
+    backend = Told(queued(), looks=[{"first": ()}])
+    assert found(store, backend)["first"] == [("job-queued", "ok")]
+    assert backend.pauses == 0
+
+
+@pytest.mark.parametrize("state", [JobState.STARTING, JobState.RUNNING])
+def test_a_job_that_goes_on_is_not_diagnosed(store: ArtifactStore, state: JobState) -> None:
+    backend = Told({"first": JobStatus(state, 1), "second": JobStatus(JobState.WAITING)})
+    assert found(store, backend)["first"] == [("job", "ok")]
+
+
+def test_the_backend_s_own_reason_is_a_warning(store: ArtifactStore) -> None:
+    backend = Told(queued("the quota leaves no room"), looks=[{"first": ()}])
+    assert found(store, backend)["first"] == [("job-held", "warning")]
+
+
+def test_a_failed_job_is_an_error_and_those_behind_it_are_noted(store: ArtifactStore) -> None:
+    failed = JobStatus(JobState.FAILED, 1, "Host EC2 terminated")
+    backend = Told({"first": failed, "second": JobStatus(JobState.WAITING)})
+    assert found(store, backend) == {
+        "first": [("job-failed", "error")],
+        "second": [("job-ended", "note")],
+    }
