@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.aws_place import AwsPlace
 from flowyml_aws.core.errors import RunNotFoundError
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.packaging.project import find_project
-from flowyml_aws.places import AwsPlace, CatalogPlace, LocalPlace
+from flowyml_aws.places import CatalogPlace, LocalPlace
 from flowyml_aws.planning.placement import BATCH, LOCAL, SAGEMAKER, backends_in
 from flowyml_aws.settings import Settings, load_settings
 from flowyml_aws.submission.driver import RunDriver

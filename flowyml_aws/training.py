@@ -18,7 +18,13 @@ from flowyml_aws.settings import Settings
 from flowyml_aws.submission.record import RunRecord
 from flowyml_aws.target_settings import as_target
 
-__all__ = ["problems_of_settings", "problems_of_training", "training_targets", "training_terms"]
+__all__ = [
+    "problems_of_settings",
+    "problems_of_training",
+    "settings_of_driver",
+    "training_targets",
+    "training_terms",
+]
 
 
 def training_targets(settings: Settings, catalog: Catalog) -> Sequence[Target]:
@@ -62,6 +68,19 @@ def training_terms(settings: Settings, region: str) -> TrainingTerms:
     if longest_s is not None:
         own = replace(own, max_runtime_s=longest_s)
     return own.over(read_organisation_terms())
+
+
+def settings_of_driver(settings: Settings, terms: TrainingTerms) -> Settings:
+    """The settings with the organisation's defaults, which a driver's machine does not have."""
+    return replace(
+        settings,
+        sagemaker_role=terms.role,
+        sagemaker_subnets=terms.subnets,
+        sagemaker_security_groups=terms.security_groups,
+        sagemaker_volume_kms_key=terms.volume_kms_key,
+        sagemaker_output_kms_key=terms.output_kms_key,
+        tags=terms.tags,
+    )
 
 
 def problems_of_settings(terms: TrainingTerms) -> list[FlowymlError]:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from flowyml_aws.aws_place import AwsPlace
 from flowyml_aws.connect import connect, connect_to_plan, find_run, stores
 from flowyml_aws.core.errors import AwsRefusedError, RunNotFoundError, SettingsError
-from flowyml_aws.places import AwsPlace, LocalPlace
+from flowyml_aws.places import LocalPlace
 from flowyml_aws.settings import Settings
 from flowyml_aws.target_settings import TargetSettings
 from tests.support.places import Place

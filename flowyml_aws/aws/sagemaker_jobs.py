@@ -48,6 +48,12 @@ _GOING: Mapping[str, JobState] = {
     "Restarting": JobState.STARTING,
     # The job still has its two minutes to end.
     "Stopping": JobState.RUNNING,
+    # The second status may be ahead of the first, which counts.
+    "Completed": JobState.RUNNING,
+    "Failed": JobState.RUNNING,
+    "Stopped": JobState.RUNNING,
+    "MaxRuntimeExceeded": JobState.RUNNING,
+    "MaxWaitTimeExceeded": JobState.RUNNING,
 }
 _REASONS = {
     "Interrupted": "the spot instance was taken back; SageMaker starts it again",

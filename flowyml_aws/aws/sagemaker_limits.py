@@ -53,6 +53,8 @@ def _naming(request: Mapping[str, Any]) -> Iterator[Fault]:
 
 def _program(request: Mapping[str, Any]) -> Iterator[Fault]:
     told = request["AlgorithmSpecification"]
+    if not told["TrainingImage"]:
+        yield "it has no image", "set image or sagemaker_image"
     if len(told["TrainingImage"]) > 255:
         yield "the image's URI has more than 255 characters", "name the image by a shorter tag"
     for argument in (*told["ContainerEntrypoint"], *told["ContainerArguments"]):

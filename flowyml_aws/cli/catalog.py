@@ -13,12 +13,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from flowyml_aws.aws_place import AwsPlace
 from flowyml_aws.cli.app import AsJson, app
 from flowyml_aws.cli.facts import print_json
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.core.gpus import parse_gpu_name
 from flowyml_aws.packaging.project import find_project
-from flowyml_aws.places import AwsPlace
 from flowyml_aws.planning.catalog import Catalog, InstanceType
 from flowyml_aws.planning.catalog_cache import write_catalog
 from flowyml_aws.planning.catalog_changes import compare

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from flowyml_aws.aws_place import AwsPlace
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.findings import Finding
 from flowyml_aws.doctor.account import AccountCheckup
 from flowyml_aws.doctor.examination import Check, Report, examine
 from flowyml_aws.doctor.laptop import check_local_store, check_machine, no_account
-from flowyml_aws.places import AwsPlace
 from flowyml_aws.settings import Settings, load_settings
 
 __all__ = ["checkup"]

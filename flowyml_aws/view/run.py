@@ -72,6 +72,8 @@ def watching(run: Run, quiet: bool = False) -> Iterator[Callable[[RunStatus], No
 
         yield say
     for status in last:
+        for line in () if console.is_terminal else bills(status):  # the table has told them
+            console.print(line, soft_wrap=True)
         # Unwrapped: paths and commands in it are there to be copied.
         console.print(*failures(status), sep="", soft_wrap=True)
 
@@ -99,7 +101,20 @@ def status_table(status: RunStatus, now: float) -> RenderableType:
     for name in status.reused:
         table.add_row(f"  {name}", Text("cached", style=_STEP_STYLE[StepState.CACHED]), "", "", "")
     took = (status.ended_at or now) - status.created_at
-    return Group(table, *waits, Text(f"{status.state.value}, {took:.0f} s", style="dim"))
+    return Group(
+        table, *waits, *bills(status), Text(f"{status.state.value}, {took:.0f} s", style="dim")
+    )
+
+
+def bills(status: RunStatus) -> list[Text]:
+    """What the jobs of a run that has ended are billed for, where their service tells."""
+    told = status.bills.values()
+    if not told:
+        return []
+    saved_s = sum(bill.ran_s - bill.billed_s for bill in told if bill.is_spot)
+    saved = f", {saved_s} s less than they took on spot capacity" if saved_s > 0 else ""
+    seconds = sum(bill.billed_s for bill in told)
+    return [Text(f"SageMaker bills {_count(len(told), 'job')} for {seconds} s{saved}")]
 
 
 def failures(status: RunStatus) -> list[Text]:

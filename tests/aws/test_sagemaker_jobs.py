@@ -38,6 +38,7 @@ def ended(status: str, secondary: str, reason: str = "", attempt: int = 1) -> Jo
         ("Training", JobState.RUNNING),
         ("Uploading", JobState.RUNNING),
         ("Restarting", JobState.STARTING),
+        ("MaxRuntimeExceeded", JobState.RUNNING),  # not yet told as stopped
     ],
 )
 def test_the_second_status_tells_how_far_a_job_is(secondary: str, state: JobState) -> None:

@@ -149,6 +149,7 @@ def test_what_aws_takes_is_not_complained_about() -> None:
         ({"tags": {"aws:mine": "1"}}, {}, "is no tag"),
         ({"tags": {"a": "b" * 257}}, {}, "is no tag"),
         ({"tags": {f"t{n}": "" for n in range(48)}}, {}, "at most 50 tags, not 51"),
+        ({"image": ""}, {}, "it has no image"),
         ({"image": "i" * 256}, {}, "255 characters"),
         ({"region": "r" * 513}, {}, "512 characters"),
     ],

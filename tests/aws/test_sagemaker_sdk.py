@@ -108,7 +108,7 @@ def test_without_the_sdk_the_handle_says_what_to_install(
 ) -> None:
     run = place.pipeline("waiting").submit("sagemaker")
     run.cancel()
-    monkeypatch.setitem(sys.modules, "sagemaker", None)
+    monkeypatch.setitem(sys.modules, "sagemaker.core.resources", None)
     with pytest.raises(SettingsError, match=r"flowyml-aws\[sagemaker\]"):
         run.jobs["first"].training_job()
 

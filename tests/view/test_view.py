@@ -9,9 +9,10 @@ from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import Estimate, ExecutionPlan, InstanceOffer, PlannedJob, Variant
 from flowyml_aws.runtime.result import StepFailure, StepReport, StepState
 from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.record import Bill
 from flowyml_aws.submission.status import JobView, RunStatus
 from flowyml_aws.view import failures, plan_table, status_table
-from flowyml_aws.view.run import PlainLines
+from flowyml_aws.view.run import PlainLines, bills
 
 JOB = PlannedJob(
     name="training",
@@ -178,3 +179,13 @@ def test_a_queued_job_tells_why_it_waits_in_the_table_and_in_lines() -> None:
     lines.tell(status)
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue() == f"job training: queued on g4dn.xlarge: {why}\n"
+
+
+def test_what_a_run_is_billed_for_and_what_spot_capacity_saved_is_told_at_its_end() -> None:
+    bill = Bill(instance_type="ml.m5.large", billed_s=30, ran_s=100, is_spot=True)
+    status = RunStatus("r-1", "digits", "sagemaker", 0.0, ())
+    told = bills(replace(status, bills={"training": bill}))
+    assert [line.plain for line in told] == [
+        "SageMaker bills 1 job for 30 s, 70 s less than they took on spot capacity"
+    ]
+    assert bills(status) == []
