@@ -21,12 +21,13 @@ from __future__ import annotations
 import copy
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from moto.batch.models import BatchBackend, JobDefinition, JobQueue, batch_backends
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
+from flowyml_aws.testing.api import Answer, Rewrite
 from flowyml_aws.testing.jobs import Job
 from flowyml_aws.testing.listing import list_jobs
 from flowyml_aws.testing.queues import Queues, snapshot
@@ -41,9 +42,6 @@ from flowyml_aws.testing.validation import (
 __all__ = ["BatchApi"]
 
 _MAX_DESCRIBED = 100
-
-Answer = Callable[[Mapping[str, Any], str, int], Mapping[str, Any]]
-Rewrite = Callable[[Mapping[str, Any], str], Mapping[str, Any]]
 
 
 class BatchApi:

@@ -32,6 +32,7 @@ from flowyml_aws.testing.account import (
     forget_account,
     tell_settings,
 )
+from flowyml_aws.testing.api import Api
 from flowyml_aws.testing.batch_api import BatchApi
 from flowyml_aws.testing.calls import ApiCall
 from flowyml_aws.testing.capacity import Capacity
@@ -43,7 +44,7 @@ from flowyml_aws.testing.sagemaker.api import SageMakerApi
 from flowyml_aws.testing.sagemaker.service import TrainingService
 from flowyml_aws.testing.sagemaker.stock import Stock, Usage
 from flowyml_aws.testing.scheduler import Scheduler
-from flowyml_aws.testing.server import Api, Application, Server, listen
+from flowyml_aws.testing.server import Application, Server, listen
 from flowyml_aws.testing.trouble import Trouble
 
 __all__ = ["Emulator"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from flowyml_aws.aws.quotas import QUOTAS, Quota
+from flowyml_aws.testing.api import Answer, Rewrite
 from flowyml_aws.testing.refusal import Refusal
 
 __all__ = ["NoSuchResourceException", "QuotasApi"]
@@ -30,11 +31,11 @@ class QuotasApi:
 
     def __init__(self) -> None:
         self.limits: dict[str, float] = {}
-        self.answers: Mapping[str, Callable[[Mapping[str, Any], str, int], dict[str, Any]]] = {
+        self.answers: Mapping[str, Answer] = {
             "GetServiceQuota": self._get,
             "ListServiceQuotas": self._list,
         }
-        self.rewrites: Mapping[str, Callable[[Mapping[str, Any], str], Mapping[str, Any]]] = {}
+        self.rewrites: Mapping[str, Rewrite] = {}
 
     def _get(self, request: Mapping[str, Any], region: str, size: int) -> dict[str, Any]:
         for quota in QUOTAS:

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from threading import RLock, Thread
-from typing import Any, Protocol
+from typing import Any
 
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
@@ -20,26 +20,15 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import ThreadedWSGIServer
 
 from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.testing.api import Api
 from flowyml_aws.testing.calls import ApiCall, api_call, signing_scope
 from flowyml_aws.testing.pricing_api import get_products, spot_price_history
 from flowyml_aws.testing.refusal import Refusal
 
-__all__ = ["Api", "Application", "Server", "listen"]
+__all__ = ["Application", "Server", "listen"]
 
 _HOST = "127.0.0.1"
 _PRICES = {("pricing", "GetProducts"), ("ec2", "DescribeSpotPriceHistory")}
-
-
-class Api(Protocol):
-    """The part of a service that the emulator has itself; both are called with the lock."""
-
-    @property
-    def answers(self) -> Mapping[str, Callable[[Mapping[str, Any], str, int], Mapping[str, Any]]]:
-        """Operation to what answers it, from the request, its region and its size in bytes."""
-
-    @property
-    def rewrites(self) -> Mapping[str, Callable[[Mapping[str, Any], str], Mapping[str, Any]]]:
-        """Operation to what makes its request fit for moto, from the request and its region."""
 
 
 class Application:

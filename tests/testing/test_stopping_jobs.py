@@ -7,33 +7,11 @@ from typing import Any
 import pytest
 
 from flowyml_aws.testing import Capacity, Emulator
+from tests.testing.programs import GRACEFUL, STUBBORN, UNTIL_A_FILE_IS_THERE
 
 pytestmark = pytest.mark.integration
 
 SLEEP = "import time; time.sleep(60)"
-GRACEFUL = """
-import signal, sys, time
-def leave(number, frame):
-    print("leaving")
-    sys.exit(0)
-signal.signal(signal.SIGTERM, leave)
-print("ready")
-time.sleep(60)
-"""
-STUBBORN = """
-import signal, time
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-print("ready")
-while True:
-    time.sleep(60)
-"""
-UNTIL_A_FILE_IS_THERE = """
-import os, signal, time
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-print("ready")
-while not os.path.exists({!r}):
-    time.sleep(0.01)
-"""
 TWICE = {"attempts": 2}
 
 

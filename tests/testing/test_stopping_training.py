@@ -8,27 +8,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from flowyml_aws.testing import Emulator
+from tests.testing.programs import GRACEFUL, STUBBORN, UNTIL_A_FILE_IS_THERE
 
 pytestmark = pytest.mark.integration
 
 BUCKET = "flowyml-aws-emulator"
 SLEEP = "import time; print('ready'); time.sleep(60)"
-GRACEFUL = """
-import signal, sys, time
-def leave(number, frame):
-    print("leaving")
-    sys.exit(0)
-signal.signal(signal.SIGTERM, leave)
-print("ready")
-time.sleep(60)
-"""
-STUBBORN = """
-import signal, time
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-print("ready")
-while True:
-    time.sleep(60)
-"""
 # Waits at its first start, ends at its second: there its checkpoint is back.
 TWICE = """
 import os, pathlib, time
@@ -66,10 +51,7 @@ def test_a_stopped_job_gets_sigterm_and_is_stopped_however_it_exits(training: An
 
 
 def test_a_job_that_is_being_stopped_says_so(training: Any, tmp_path: Path) -> None:
-    code = f"import os\n{STUBBORN}".replace(
-        "while True:", f"while not os.path.exists({str(tmp_path / 'go')!r}):"
-    ).replace("sleep(60)", "sleep(0.01)")
-    name = training.create(code)
+    name = training.create(UNTIL_A_FILE_IS_THERE.format(str(tmp_path / "go")))
     training.says(name, "ready")
     training.api.stop_training_job(TrainingJobName=name)
     training.api.stop_training_job(TrainingJobName=name)  # once more does no harm
@@ -139,10 +121,7 @@ def test_an_interruption_gives_the_job_a_sigterm_first(training: Any, aws: Emula
 def test_a_job_stopped_while_it_is_interrupted_does_not_start_again(
     training: Any, aws: Emulator, tmp_path: Path
 ) -> None:
-    code = f"import os\n{STUBBORN}".replace(
-        "while True:", f"while not os.path.exists({str(tmp_path / 'go')!r}):"
-    ).replace("sleep(60)", "sleep(0.01)")
-    name = training.create(code, **SPOT)
+    name = training.create(UNTIL_A_FILE_IS_THERE.format(str(tmp_path / "go")), **SPOT)
     training.says(name, "ready")
     aws.lose_host(name)
     training.api.stop_training_job(TrainingJobName=name)

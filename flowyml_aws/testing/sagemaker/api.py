@@ -9,11 +9,12 @@ debugger, profiler, metrics, training plans, serverless jobs; the memory and GPU
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
+from flowyml_aws.testing.api import Answer, Rewrite
 from flowyml_aws.testing.sagemaker.errors import ValidationException
 from flowyml_aws.testing.sagemaker.listing import list_training_jobs
 from flowyml_aws.testing.sagemaker.service import TrainingService
@@ -24,9 +25,6 @@ __all__ = ["SageMakerApi"]
 
 # What spot costs of the price on demand; AWS's varies by type and hour.
 _SPOT_SHARE = 0.3
-
-Answer = Callable[[Mapping[str, Any], str, int], Mapping[str, Any]]
-Rewrite = Callable[[Mapping[str, Any], str], Mapping[str, Any]]
 
 
 class SageMakerApi:

@@ -1,0 +1,29 @@
+"""What jobs do in the tests of stopping them."""
+
+from __future__ import annotations
+
+__all__ = ["GRACEFUL", "STUBBORN", "UNTIL_A_FILE_IS_THERE"]
+
+GRACEFUL = """
+import signal, sys, time
+def leave(number, frame):
+    print("leaving")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, leave)
+print("ready")
+time.sleep(60)
+"""
+STUBBORN = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("ready")
+while True:
+    time.sleep(60)
+"""
+UNTIL_A_FILE_IS_THERE = """
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("ready")
+while not os.path.exists({!r}):
+    time.sleep(0.01)
+"""
