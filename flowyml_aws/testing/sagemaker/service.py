@@ -11,15 +11,13 @@ from typing import Any
 
 from flowyml_aws.testing.container import Container
 from flowyml_aws.testing.machine import Ending, Machine, Task
-from flowyml_aws.testing.sagemaker.errors import ResourceInUse, ValidationException
-from flowyml_aws.testing.sagemaker.files import (
-    ML_FOLDER,
-    TransferError,
-    bring,
-    collect,
-    lay_out,
-    told_failure,
+from flowyml_aws.testing.sagemaker.containers import (
+    failure_of,
+    keep_output,
+    make_container,
+    start_failure,
 )
+from flowyml_aws.testing.sagemaker.errors import ResourceInUse, ValidationException
 from flowyml_aws.testing.sagemaker.stock import Stock, Usage
 from flowyml_aws.testing.sagemaker.training_job import LOG_GROUP, Launch, TrainingJob
 from flowyml_aws.testing.sagemaker.warm_pools import WarmPools
@@ -204,29 +202,7 @@ class TrainingService:
         with self._lock:
             if job.launch is not None and job.launch.end is None:
                 job.enter("Downloading", self._clock())
-        base, work = folder / "ml", folder / "work"
-        lay_out(job.request, base)
-        work.mkdir()
-        try:
-            bring(job.request, base, self._lock)
-        except TransferError as error:
-            raise OSError(f"ClientError: Data download failed: {error}") from error
-        algorithm = job.request["AlgorithmSpecification"]
-        entrypoint = tuple(algorithm.get("ContainerEntrypoint") or ())
-        arguments = tuple(algorithm.get("ContainerArguments") or ())
-        environment = {
-            "TRAINING_JOB_NAME": job.name,
-            "TRAINING_JOB_ARN": job.arn,
-            **(job.request.get("Environment") or {}),
-        }
-        return Container(
-            image=algorithm["TrainingImage"],
-            command=arguments or (() if entrypoint else ("train",)),
-            environment=environment,
-            folder=work,
-            entrypoint=entrypoint,
-            volumes={ML_FOLDER: base},
-        )
+        return make_container(job, folder, self._lock)
 
     def _note_start(self, job: TrainingJob, launch: Launch) -> None:
         launch.started = self._clock()
@@ -240,18 +216,12 @@ class TrainingService:
         )
 
     def _collect(self, job: TrainingJob, launch: Launch, folder: Path, exit_code: int) -> None:
-        base = folder / "ml"
         with self._lock:
-            is_going = launch.end not in ("Interrupted", "Lost")
-            if is_going:
+            if launch.end not in ("Interrupted", "Lost"):
                 job.enter("Uploading", self._clock())
             if exit_code and launch.end is None:
-                text = told_failure(base)
-                job.failure_reason = f"AlgorithmError: {text}, exit code: {exit_code}"
-        try:
-            collect(job.request, job.name, base, self._lock)
-        except TransferError as error:
-            raise OSError(f"ClientError: Artifact upload failed: {error}") from error
+                job.failure_reason = failure_of(folder, exit_code)
+        keep_output(job, folder, self._lock)
 
     def _end(self, job: TrainingJob, secondary: str) -> None:
         if job.is_final:
@@ -291,7 +261,6 @@ class TrainingService:
                 job.pool_status = {"Status": "Terminated"}
         if launch.end == "Interrupted" or (launch.end == "Lost" and job.retries < job.max_retries):
             job.retries += launch.end == "Lost"
-            job.training_end = None
             if launch.end == "Interrupted":
                 job.enter("Interrupted", now)
             job.enter("Restarting", now)
@@ -305,7 +274,7 @@ class TrainingService:
             elif launch.end is not None:
                 job.enter(launch.end, now)
             elif ending.error is not None:
-                job.fail(_start_failure(ending.error), now)
+                job.fail(start_failure(ending.error), now)
             else:
                 job.fail(failure or "", now)
         self.place()
@@ -323,12 +292,3 @@ def _charged(job: TrainingJob) -> str:
 
 def _strength(end: str) -> int:
     return _STRENGTH.get(end, _STOPPED)
-
-
-def _start_failure(error: str) -> str:
-    if error.startswith("ClientError: "):
-        return error
-    return (
-        "ClientError: CannotStartContainerError. Please make sure the container can be run with "
-        f"'docker run <image> train': {error}"
-    )

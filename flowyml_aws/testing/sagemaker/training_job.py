@@ -79,6 +79,7 @@ class TrainingJob:
         created: Unix time, as all times here.
         transitions: Secondary statuses as DescribeTrainingJob tells them, the latest last.
         launches: The runs of its container so far.
+        training_start, training_end: On instances, the first and the last time.
         trained_s: What ended launches took, in seconds of this machine.
         retries: How often it was started again after an error of the service.
         pool_status: Of its warm pool; None where it keeps none.
@@ -176,7 +177,7 @@ class TrainingJob:
             TrainingJobName=self.name,
             TrainingJobArn=self.arn,
             CreationTime=self.created,
-            TrainingEndTime=self.training_end,
+            TrainingEndTime=self.training_end if self.is_final else None,
             LastModifiedTime=self.modified,
             TrainingJobStatus=self.status,
             SecondaryStatus=self.secondary,
