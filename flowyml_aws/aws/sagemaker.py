@@ -140,9 +140,12 @@ class SageMakerBackend:
                 status = JobStatus(JobState.STARTING, attempt)
             if status is not None:
                 told[job] = status
-        for job, reason in self._held.items():
-            attempt = told[job].attempt if job in told else 0
-            told[job] = JobStatus(JobState.LOST, attempt, reason)
+        for job, reason in list(self._held.items()):
+            status = told.get(job, JobStatus(JobState.LOST))
+            if status.state is JobState.LOST:
+                told[job] = JobStatus(JobState.LOST, status.attempt, reason)
+            else:  # another client found room for it
+                del self._held[job]
         return told
 
     def logs(self, job: str, cursor: str | None) -> tuple[list[LogLine], str | None]:

@@ -207,6 +207,27 @@ def test_two_clients_at_once_submit_each_job_once(aws: Emulator, place: Place) -
     assert place.ran() == ["begin", "wait", "double", "tell"]
 
 
+def test_a_job_that_another_client_found_room_for_is_as_it_is_for_all(
+    aws: Emulator, place: Place
+) -> None:
+    types = types_of(place, "waiting")
+    for name in types:
+        aws.set_quota(name, 0)
+    try:
+        run = place.pipeline("waiting").submit("sagemaker")
+        assert "leaves no room" in str(first(run).reason)
+    finally:
+        for name in types:
+            aws.set_quota(name, None)
+    find_run(run.id).advance()
+    eventually(lambda: "wait" in place.ran(), "the first job waiting")
+    assert first(run).state is JobState.RUNNING
+    (name,) = aws.job_processes()
+    aws.client("sagemaker").stop_training_job(TrainingJobName=name)
+    assert run.wait().state == "failed"
+    assert set(trainings(aws, run)) == {"first-1"}
+
+
 def test_a_client_that_looks_elsewhere_is_told_where_the_jobs_are(
     place: Place, waiting: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
