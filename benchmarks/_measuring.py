@@ -22,6 +22,7 @@ from rich.table import Table
 import flowyml_aws
 
 __all__ = [
+    "Peak",
     "Target",
     "Times",
     "arguments",
@@ -115,6 +116,24 @@ def clean_environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     places = (str(Path(flowyml_aws.__path__[0]).parent), os.environ.get("PYTHONPATH", ""))
     return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, places))}
+
+
+class Peak:
+    """The most memory that this process has beside what it has now; on Linux only."""
+
+    def __init__(self) -> None:
+        Path("/proc/self/clear_refs").write_text("5")
+        self._before_mib = _status_mib("VmRSS")
+
+    def mib(self) -> float:
+        return _status_mib("VmHWM") - self._before_mib
+
+
+def _status_mib(field: str) -> float:
+    for line in Path("/proc/self/status").read_text("utf-8").splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) / 1024
+    raise KeyError(field)
 
 
 def arguments(description: str | None, repetitions: int) -> argparse.Namespace:

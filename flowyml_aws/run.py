@@ -32,21 +32,29 @@ class Run:
     Args:
         driver: Of the run.
         drives: Whether `logs` also starts what can start, as `wait` does.
+        allow_pickle: Whether outputs may be read that can run code; None for the setting.
     """
 
-    def __init__(self, driver: RunDriver, drives: bool = True) -> None:
+    def __init__(
+        self, driver: RunDriver, drives: bool = True, allow_pickle: bool | None = None
+    ) -> None:
         self._driver = driver
         self._drives = drives
+        self._allow_pickle = driver.allow_pickle if allow_pickle is None else allow_pickle
         self._assets: Path | None = None
 
     @classmethod
-    def attach(cls, run_id: str) -> Run:
+    def attach(cls, run_id: str, allow_pickle: bool | None = None) -> Run:
         """The run with this id, from the local store of this project or the S3 store set up.
+
+        Args:
+            run_id: Its id.
+            allow_pickle: Whether outputs may be read that can run code; None for the setting.
 
         Raises:
             RunNotFoundError: Neither has it.
         """
-        return cls(find_run(run_id), drives=False)
+        return cls(find_run(run_id), drives=False, allow_pickle=allow_pickle)
 
     @property
     def id(self) -> str:
@@ -196,7 +204,7 @@ class Run:
             ref,
             asset,
             self._assets,
-            allow_pickle=self._driver.allow_pickle,
+            allow_pickle=self._allow_pickle,
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from flowyml_aws import Run
+from flowyml_aws.artifacts.errors import PickleRefusedError
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.core.errors import ArtifactNotFoundError, RunNotFoundError
 from flowyml_aws.result import OutputNotFoundError, Outputs
@@ -44,6 +45,32 @@ def test_an_output_that_is_not_there_is_a_key_error_that_names_what_is(run: Run)
     assert "text" in caught.value.why
     assert run.outputs.get("txt", 5) == 5
     assert "txt" not in run.outputs
+
+
+def test_outputs_that_can_run_code_are_not_read_where_the_caller_does_not_allow_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    careful = Run.attach(run.id, allow_pickle=False).outputs
+    with pytest.raises(PickleRefusedError, match="'odd'"):
+        careful["odd"]
+    assert careful["text"] == "hello hello"
+    assert run.outputs["odd"] == {1j}
+    monkeypatch.setenv("FLOWYML_AWS_ALLOW_PICKLE", "false")
+    with pytest.raises(PickleRefusedError, match="'odd'"):
+        Run.attach(run.id).outputs["odd"]
+    assert Run.attach(run.id, allow_pickle=True).outputs["odd"] == {1j}
+
+
+def test_outputs_of_a_run_are_read_as_the_one_who_starts_it_allows(
+    kinds: tuple[Place, str],
+) -> None:
+    place, _ = kinds
+    with place.entered():
+        result = place.pipeline("kinds").run(progress=False, allow_pickle=False)
+    assert result.success
+    with pytest.raises(PickleRefusedError, match="'odd'"):
+        result["odd"]
+    assert result["text"] == "hello hello"
 
 
 def test_a_value_is_loaded_once_and_only_when_it_is_asked_for() -> None:

@@ -58,7 +58,7 @@ class Lanes:
 LANES = Lanes(parts_at_once(_usable_cpus()))
 """For work that holds but a piece of a part, or has its place in the value's own memory."""
 
-ROOMY_LANES = Lanes(max(1, LANES.count // 2))
+ROOMY_LANES = Lanes(3 * LANES.count // 8)
 """For work that holds a part in memory of its own."""
 
 

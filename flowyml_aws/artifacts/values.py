@@ -146,8 +146,9 @@ def load_value(
         raise PickleRefusedError(
             what=f"The value of asset {asset!r} was not read",
             why=f"it is stored as {ref.codec}, {codec.trusts}, and allow_pickle is off",
-            fix=f"set allow_pickle (FLOWYML_AWS_ALLOW_PICKLE=true) if you trust whoever writes to "
-            f"{store.uri}, or let the step return what needs no pickle: a table, an array, a Path",
+            fix="allow it (the setting or argument allow_pickle, no --no-pickle) if you trust "
+            f"whoever writes to {store.uri}, or let the step return what needs no pickle: a table, "
+            "an array, a Path",
         )
     try:
         if isinstance(codec, FileCodec):

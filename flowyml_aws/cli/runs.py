@@ -175,10 +175,13 @@ def get(
     run_id: RunId,
     asset: Annotated[str, typer.Argument(help="An asset, or a step's name.")],
     out: Annotated[Path | None, typer.Option(help="Write it to this file.")] = None,
+    no_pickle: Annotated[
+        bool, typer.Option("--no-pickle", help="Refuse a value whose reading can run code.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Print an output of a run, or write it to a file."""
-    found = Run.attach(run_id)
+    found = Run.attach(run_id, allow_pickle=False if no_pickle else None)
     if as_json:
         refs = found.refs(asset)
         print_json({name: json.loads(ref.to_json()) for name, ref in refs.items()})

@@ -32,6 +32,17 @@ def run_id(kinds: tuple[Place, str]) -> Iterator[str]:
         yield run_id
 
 
+def test_get_refuses_what_can_run_code_if_it_is_told_so(
+    run_id: str, cli: Cli, tmp_path: Path
+) -> None:
+    refused = cli("get", run_id, "odd", "--no-pickle", "--out", str(tmp_path / "odd"))
+    assert refused.code != 0
+    assert "The value of asset 'odd' was not read" in refused.err
+    assert not (tmp_path / "odd").exists()
+    assert cli("get", run_id, "text", "--no-pickle").out == "hello hello\n"
+    assert cli("get", run_id, "odd").code == 0
+
+
 def test_run_tells_each_change_in_plain_lines_and_the_end(place: Place, cli: Cli) -> None:
     answer = cli("run", str(place.write("kinds")))
     assert answer.code == 0
