@@ -46,9 +46,11 @@ unit: $(VENV)/.installed-dev ## run only the tests that need no emulator
 flowyml: ## run the tests that need FlowyML, in an environment of their own
 	@$(MAKE) --no-print-directory VENV=.venv-flowyml with-flowyml
 
+# FlowyML closes none of its databases, which Python tells from 3.13 on.
 with-flowyml: $(VENV)/.installed-flowyml-dev
 	$(heading) 'tests with FlowyML (pytest)'
-	@$(bin)/python -m pytest -n logical --dist loadgroup tests/integrations/flowyml $(PYTEST)
+	@$(bin)/python -m pytest -W 'ignore:unclosed database:ResourceWarning' -n logical --dist loadgroup \
+	  tests/integrations/flowyml $(PYTEST)
 
 sdk: $(VENV)/.installed-dev,sagemaker ## hold requests to SageMaker against its own SDK (450 MB more)
 	$(heading) "SageMaker's SDK (pytest)"

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,12 +10,6 @@ import pytest
 from tests.support.places import Place, a_place, emulator_settings
 
 __all__ = ["emulator_settings"]
-
-NEEDED = "needs FlowyML: `make flowyml` runs these in an environment that has it"
-
-if importlib.util.find_spec("flowyml") is not None:
-    # Once, and before anything changes directories: FlowyML opens its database where it is.
-    import flowyml_aws.integrations.flowyml  # noqa: F401
 
 
 def forget() -> None:
