@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -86,7 +86,7 @@ class RunnableDiagnosis:
         ours = {name: queues[name] for name in map(_queue_name, old.values()) if name in queues}
         limits = _allowed(lambda: read_limits(self._quotas, self._quotas_of(ours.values()))) or {}
         used = _allowed(lambda: running_vcpus(self._ec2, self._catalog)) if limits else None
-        fronts = {name: _allowed(lambda q=name: self._front(q)) for name in ours}  # type: ignore[misc]  # q is bound
+        fronts = {name: _allowed(partial(self._front, name)) for name in ours}
         found: dict[str, tuple[Finding, ...]] = dict.fromkeys(queued, ())
         for job, one in old.items():
             name = _queue_name(one)

@@ -9,12 +9,45 @@ from flowyml_aws.core.findings import Finding, Level
 __all__ = [
     "QUOTA_PAGE",
     "environment_fault",
+    "in_batchs_words",
     "no_environment",
+    "no_gpu_image",
     "queue_fault",
     "quota_too_low",
 ]
 
 QUOTA_PAGE = "https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas"
+
+_TROUBLESHOOTING = "https://docs.aws.amazon.com/batch/latest/userguide/troubleshooting.html"
+# What stands in Batch's reason, the kind of finding, and what to do.
+_REASONS: tuple[tuple[str, str, Level, str], ...] = (
+    (
+        "INSUFFICIENT_INSTANCE_CAPACITY",
+        "no-capacity",
+        "warning",
+        "wait, or let the job have more instance types or another queue: EC2 has none of these "
+        "free in the zones of the compute environment's subnets",
+    ),
+    (
+        "COMPUTE_ENVIRONMENT_MAX_RESOURCE",
+        "max-vcpus-too-low",
+        "error",
+        "raise maxvCpus of the queue's compute environments, or ask for fewer vCPUs",
+    ),
+    (
+        "JOB_RESOURCE_REQUIREMENT",
+        "no-type-fits",
+        "error",
+        "ask for less memory, fewer vCPUs or GPUs, or give the queue larger instance types",
+    ),
+    (
+        "SERVICE_ROLE_PERMISSIONS",
+        "service-role-denied",
+        "error",
+        "give the compute environment's service role the policy AWSBatchServiceRole, or leave "
+        "it out so that Batch uses its service-linked role",
+    ),
+)
 
 
 def queue_fault(queue: Queue) -> Finding:
@@ -78,6 +111,19 @@ def no_environment(queue: Queue) -> Finding:
     )
 
 
+def no_gpu_image(one: Environment) -> Finding | None:
+    """A compute environment with GPUs whose machine image has no driver for them, or None."""
+    if not one.images or any("NVIDIA" in image for image in one.images):
+        return None  # where it names none, Batch takes the right one for each family
+    return Finding(
+        "no-gpu-image",
+        "warning",
+        f"Compute environment {one.name!r} starts its instances with {', '.join(one.images)}",
+        "that image has no GPU driver: ECS sees no GPUs, and jobs with GPUs stay queued",
+        "set imageType ECS_AL2023_NVIDIA in its ec2Configuration",
+    )
+
+
 def quota_too_low(quota: Quota, limit: int, name: str, vcpus: int) -> Finding:
     """A quota that admits not even one instance of a type."""
     return Finding(
@@ -87,3 +133,12 @@ def quota_too_low(quota: Quota, limit: int, name: str, vcpus: int) -> Finding:
         f"{name} has {vcpus}: EC2 starts none",
         f"ask AWS for at least {vcpus}: {QUOTA_PAGE}/{quota.code}",
     )
+
+
+def in_batchs_words(said: str) -> Finding:
+    """Batch's own reason for a job that waits, with what to do."""
+    what = "AWS Batch says why it waits"
+    for marker, code, level, fix in _REASONS:
+        if marker in said:
+            return Finding(code, level, what, said, fix)
+    return Finding("batch-says", "warning", what, said, _TROUBLESHOOTING)

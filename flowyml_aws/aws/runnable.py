@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 from flowyml_aws.aws.queue_findings import (
     QUOTA_PAGE,
     environment_fault,
+    in_batchs_words,
     no_environment,
+    no_gpu_image,
     queue_fault,
     quota_too_low,
 )
 from flowyml_aws.aws.queues import Environment, Queue
 from flowyml_aws.aws.quotas import Quota, quota_of
-from flowyml_aws.core.findings import Finding, Level
+from flowyml_aws.core.findings import Finding
 from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.eligibility import fits
 from flowyml_aws.planning.families import expanded, given
@@ -37,36 +39,6 @@ PATIENCE_S = 900
 MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT stands there for some minutes while a compute environment
 comes up from nothing, so Batch's own reasons count from LIKELY_S on."""
 
-_TROUBLESHOOTING = "https://docs.aws.amazon.com/batch/latest/userguide/troubleshooting.html"
-# What stands in Batch's reason, the kind of finding, and what to do.
-_REASONS: tuple[tuple[str, str, Level, str], ...] = (
-    (
-        "INSUFFICIENT_INSTANCE_CAPACITY",
-        "no-capacity",
-        "warning",
-        "wait, or let the job have more instance types or another queue: EC2 has none of these "
-        "free in the zones of the compute environment's subnets",
-    ),
-    (
-        "COMPUTE_ENVIRONMENT_MAX_RESOURCE",
-        "max-vcpus-too-low",
-        "error",
-        "raise maxvCpus of the queue's compute environments, or ask for fewer vCPUs",
-    ),
-    (
-        "JOB_RESOURCE_REQUIREMENT",
-        "no-type-fits",
-        "error",
-        "ask for less memory, fewer vCPUs or GPUs, or give the queue larger instance types",
-    ),
-    (
-        "SERVICE_ROLE_PERMISSIONS",
-        "service-role-denied",
-        "error",
-        "give the compute environment's service role the policy AWSBatchServiceRole, or leave "
-        "it out so that Batch uses its service-linked role",
-    ),
-)
 _FRONT = 100  # GetJobQueueSnapshot tells the first hundred
 
 
@@ -148,12 +120,13 @@ class _Place:
     """A compute environment with those of its types that the job fits.
 
     Attributes:
+        given: All of its types that the catalog knows.
         fitting: The smallest first.
         is_unknown: It names types that the catalog does not know.
     """
 
     environment: Environment
-    all: tuple[Candidate, ...]
+    given: tuple[Candidate, ...]
     fitting: tuple[Candidate, ...]
     is_unknown: bool
 
@@ -181,7 +154,7 @@ class _Place:
 
 def _no_type(job: WaitingJob, places: Sequence[_Place]) -> Iterator[Finding]:
     for place in places:
-        most = max(place.all, key=lambda c: (c.gives.gpu_count, c.gives.memory_mib), default=None)
+        most = max(place.given, key=lambda c: (c.gives.gpu_count, c.gives.memory_mib), default=None)
         has = (
             "the region offers none of its types"
             if most is None
@@ -226,9 +199,12 @@ def _quotas_too_low(job: WaitingJob, places: Sequence[_Place]) -> Iterator[Findi
 def _soft(job: WaitingJob) -> Iterator[Finding]:
     """What may pass by itself."""
     if job.status_reason:
-        yield _in_batchs_words(job.status_reason)
+        yield in_batchs_words(job.status_reason)
     assert job.queue is not None  # its absence is an error
     places = [place for one in job.queue.working if (place := _Place.of(one, job)).fitting]
+    if job.needs.gpu_count:
+        found = (no_gpu_image(place.environment) for place in places)
+        yield from (one for one in found if one is not None)
     full = [
         place
         for place in places
@@ -290,14 +266,6 @@ def _quotas_in_use(job: WaitingJob, places: Sequence[_Place]) -> Iterator[Findin
             )
         )
     yield from dict.fromkeys(found)
-
-
-def _in_batchs_words(said: str) -> Finding:
-    what = "AWS Batch says why it waits"
-    for marker, code, level, fix in _REASONS:
-        if marker in said:
-            return Finding(code, level, what, said, fix)
-    return Finding("batch-says", "warning", what, said, _TROUBLESHOOTING)
 
 
 def _unexplained() -> Finding:

@@ -64,6 +64,8 @@ def _has_error(reports: Iterable[Report]) -> bool:
 
 
 def _facts(run: str | None, reports: Sequence[Report]) -> dict[str, Any]:
+    if run is None:  # they came in any order
+        reports = sorted(reports, key=lambda report: report.check)
     return {
         "version": 1,
         **({"run_id": run} if run is not None else {}),

@@ -168,6 +168,16 @@ def test_a_compute_environment_tells_what_it_gives_or_why_it_gives_nothing(
     assert text in str(found)
 
 
+def test_gpus_without_a_driver_are_a_warning() -> None:
+    queue = a_queue(an_environment(images=("ECS_AL2",)))
+    codes = [one.code for one in environment_findings([queue], None, CATALOG)]
+    assert codes == ["environment", "no-gpu-image"]
+    without_gpus = a_queue(an_environment(images=("ECS_AL2",), types=("m6i.large",)))
+    assert [one.code for one in environment_findings([without_gpus], None, CATALOG)] == [
+        "environment"
+    ]
+
+
 def test_a_quota_is_judged_by_the_types_that_count_towards_it() -> None:
     wanted = quotas_of([a_queue(an_environment(types=("g4dn", "m6i.large")))], CATALOG)
     smallest = {quota.code: types[0].name for quota, types in wanted.items()}

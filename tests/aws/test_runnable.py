@@ -136,6 +136,12 @@ SOFT = [
         "warning",
         "6 of the 8 vCPUs",
     ),
+    (
+        waiting(a_queue(an_environment(images=("ECS_AL2",)))),
+        "no-gpu-image",
+        "warning",
+        "has no GPU driver",
+    ),
     (waiting(ahead=1), "behind-others", "note", "1 job is before it"),
     (waiting(ahead=7), "behind-others", "note", "7 jobs are before it"),
     (waiting(is_behind_front=True), "behind-others", "note", "first 100 jobs"),
@@ -208,6 +214,15 @@ def test_a_quota_of_another_capacity_is_no_obstacle() -> None:
 def test_types_that_the_catalog_does_not_know_may_fit() -> None:
     queue = a_queue(an_environment(types=("g99.xlarge",)))
     assert not diagnose(waiting(queue, age_s=LIKELY_S))
+
+
+def test_an_image_for_gpus_or_none_named_is_well() -> None:
+    for images in ((), ("ECS_AL2023_NVIDIA",), ("ECS_AL2", "ECS_AL2_NVIDIA")):
+        assert not diagnose(waiting(a_queue(an_environment(images=images)), age_s=LIKELY_S))
+    without_gpus = waiting(
+        a_queue(an_environment(images=("ECS_AL2",), types=("m6i",))), needs=Needs(), age_s=LIKELY_S
+    )
+    assert not diagnose(without_gpus)
 
 
 def test_what_was_not_answered_is_not_judged() -> None:

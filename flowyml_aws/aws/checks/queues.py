@@ -8,6 +8,7 @@ from flowyml_aws.aws.queue_findings import (
     QUOTA_PAGE,
     environment_fault,
     no_environment,
+    no_gpu_image,
     queue_fault,
     quota_too_low,
 )
@@ -71,8 +72,12 @@ def environment_findings(
         for one in queue.environments:
             if one.fault is not None:
                 yield environment_fault(queue, one)
-            else:
-                yield _given(one, offered, catalog)
+                continue
+            yield _given(one, offered, catalog)
+            known = (catalog.get(name) for name in expanded(one.types, catalog))
+            has_gpus = any(t is not None and t.gpu_count for t in known)
+            if has_gpus and (finding := no_gpu_image(one)) is not None:
+                yield finding
 
 
 def _given(one: Environment, offered: Collection[str] | None, catalog: Catalog) -> Finding:
