@@ -65,7 +65,7 @@ class AccountCheckup:
             Check("storage", self._storage, ("bucket",)),
             Check("queues", self._queues, ("credentials", "account")),
             Check("compute environments", self._environments, ("queues",)),
-            Check("driver", self._driver, ("credentials", "account"), severity="warning"),
+            Check("driver", self._driver, ("queues",), severity="warning"),
             Check("quotas", self._quotas, ("queues",), severity="warning"),
             Check("roles", self._roles, ("credentials", "account"), severity="warning"),
             Check("image", self._image, ("credentials", "account"), severity="warning"),
