@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowyml_aws.artifacts.store import ArtifactStore
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from flowyml_aws.aws.instance_types import DescribedTypes
     from flowyml_aws.aws.prices import ToldPrices
     from flowyml_aws.aws.sagemaker_terms import TrainingTerms
+    from flowyml_aws.images.choice import ImageChoice
 
 __all__ = ["AwsPlace"]
 
@@ -39,10 +41,12 @@ class AwsPlace:
 
     Attributes:
         backends: Those that runs use: `batch`, `sagemaker` or both.
+        project: Root of the project that runs are of; None where no new ones are made.
     """
 
     settings: Settings
     backends: tuple[str, ...] = field(default=(BATCH,))
+    project: Path | None = None
 
     @cached_property
     def store(self) -> ArtifactStore:
@@ -53,12 +57,17 @@ class AwsPlace:
 
     def problems(self) -> list[FlowymlError]:
         """Why jobs can't be submitted: settings, credentials, the bucket, the queues."""
-        found = _missing_settings(self.settings, self.backends)
+        try:
+            found = _missing_settings(self.images.chosen, self.backends)
+        except FlowymlError as error:
+            found = [error]
         try:
             if self._denied is not None:
                 return [*found, self._denied]
             if self._bucket_problem is not None:
                 found.append(self._bucket_problem)
+            if self.images.problem is not None:
+                found.append(self.images.problem)
             if SAGEMAKER in self.backends:
                 from flowyml_aws.training import problems_of_settings
 
@@ -96,6 +105,8 @@ class AwsPlace:
 
     def notes(self, today: date) -> Sequence[str]:
         told = self.catalog.notes(today)
+        if self._denied is None:
+            told += self.images.notes()
         if self._bucket_problem is not None:
             told += (f"earlier runs can't be read: {self._bucket_problem.what}",)
         asked = BATCH in self.backends and self._denied is None
@@ -128,7 +139,7 @@ class AwsPlace:
         if self._denied is not None:
             raise self._denied
         settings = load(read_account(self._client("ssm"), self.settings.account))
-        return AwsPlace(settings, self.backends)
+        return AwsPlace(settings, self.backends, self.project)
 
     def problems_of_driver(self) -> list[FlowymlError]:
         """Why a run can't go on without this machine; empty where it needs no driver."""
@@ -136,8 +147,10 @@ class AwsPlace:
 
         if SAGEMAKER not in self.backends:
             return []
-        found = [] if self.settings.image else _missing_settings(self.settings, (BATCH,))[-1:]
+        found: list[FlowymlError] = []
         try:
+            if not self.image:
+                found += _missing_settings(self.settings, (BATCH,))[-1:]
             if self._denied is None:
                 problem = driver_problem(self._client("batch"), self.settings.driver_queue)
                 found += [problem] if problem is not None else []
@@ -159,13 +172,17 @@ class AwsPlace:
             queue,
             replace(self._image, job_role=self.settings.driver_role or self.settings.job_role),
             record,
-            as_environment(settings_of_driver(self.settings, self.training)),
+            as_environment(settings_of_driver(self.images.chosen, self.training)),
             self.training.tags,
         )
         return True
 
     def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
         """Where the jobs of a plan go: one backend, or several as one."""
+        if plan.image and not self.image:
+            # What it was planned with: here is no project to tell it.
+            planned = replace(self, settings=replace(self.settings, image=plan.image))
+            return planned.backend(record, plan)
         make = {BATCH: self._batch, SAGEMAKER: self._sagemaker}
         names = sorted({job.backend for job in plan.jobs}) or [BATCH]
         if len(names) == 1:
@@ -188,11 +205,32 @@ class AwsPlace:
             tags=self.settings.tags,
         )
 
+    @cached_property
+    def images(self) -> ImageChoice:
+        """Which image jobs run in."""
+        from flowyml_aws.images.choice import ImageChoice
+
+        named = self.settings.image
+        if BATCH not in self.backends:
+            named = self.settings.sagemaker_image or named
+        return ImageChoice(
+            self.settings, self.project, named, lambda region: self._clients.new("ecr", region)
+        )
+
+    @property
+    def image(self) -> str | None:
+        """What jobs run in, unless SageMaker's have an image of their own.
+
+        Raises:
+            SettingsError: What the project's image is made of can't be read.
+        """
+        return self.images.chosen.image
+
     @property
     def _image(self) -> JobImage:
         from flowyml_aws.aws.batch_definition import JobImage
 
-        settings = self.settings
+        settings = self.images.chosen
         return JobImage(
             image=settings.image or "",
             job_role=settings.job_role,
@@ -222,7 +260,7 @@ class AwsPlace:
         """
         from flowyml_aws.training import training_terms
 
-        return training_terms(self.settings, self._client("sagemaker").meta.region_name)
+        return training_terms(self.images.chosen, self._client("sagemaker").meta.region_name)
 
     @property
     def session(self) -> Any:
@@ -318,6 +356,9 @@ def _described(target: Target, told: TargetSettings | None) -> Target:
     return replace(target, labels={**target.labels, **told.labels}, taints=tuple(taints.values()))
 
 
+_INSTEAD = {"image": ", or `repository`, and push the project's image there"}
+
+
 def _missing_settings(settings: Settings, backends: Collection[str]) -> list[FlowymlError]:
     needed: dict[str, Callable[[Settings], str | None]] = {"store": lambda s: s.store}
     if BATCH in backends:
@@ -326,7 +367,8 @@ def _missing_settings(settings: Settings, backends: Collection[str]) -> list[Flo
         SettingsError(
             what=f"Setting `{name}` is missing",
             why="jobs on AWS need it",
-            fix=f"set {name} in flowyml-aws.toml or FLOWYML_AWS_{name.upper()} "
+            fix=f"set {name} in flowyml-aws.toml or FLOWYML_AWS_{name.upper()}"
+            f"{_INSTEAD.get(name, '')} "
             "(`flowyml-aws emulate` prints settings to try it without an account)",
         )
         for name, value in needed.items()

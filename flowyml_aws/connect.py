@@ -56,7 +56,7 @@ def connect(backend: str, settings: Settings, project: Path) -> Place:
     backends = backends_in(backend)
     if backend == LOCAL:
         return LocalPlace(DirectoryArtifactStore(project / settings.local_store))
-    return AwsPlace(settings, backends)
+    return AwsPlace(settings, backends, project)
 
 
 def connect_to_plan(backend: str, settings: Settings, project: Path) -> PlanningPlace:

@@ -35,6 +35,10 @@ class LocalPlace:
 
     store: DirectoryArtifactStore
 
+    @property
+    def image(self) -> None:
+        """Jobs run in this Python."""
+
     def problems(self) -> list[FlowymlError]:
         return []
 
@@ -100,6 +104,10 @@ class CatalogPlace:
         basis = "the configured targets" if configured else "all that AWS offers"
         told = f"no account is set up (setting `store`): planned with {basis}"
         return (told, *self.catalog.notes(today))
+
+    @property
+    def image(self) -> None:
+        """Nothing runs here."""
 
     @property
     def past(self) -> None:

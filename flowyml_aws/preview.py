@@ -97,7 +97,8 @@ def plan_at(place: PlanningPlace, request: RunRequest) -> Decision:
         for step in request.graph.steps
         if step.name not in reuse.runs
     }
-    plan = plan.model_copy(update={"notes": (*plan.notes, *notes), "reused": reused})
+    told = {"notes": (*plan.notes, *notes), "reused": reused, "image": _image_at(place)}
+    plan = plan.model_copy(update=told)
     return Decision(plan, graph, groups, inputs, reuse, fingerprinter)
 
 
@@ -187,3 +188,10 @@ def _reused(step: Step, entry: CacheEntry | None) -> ReusedStep:
     if entry is None:
         return ReusedStep(produces=step.assets)
     return ReusedStep(produces=step.assets, run_id=entry.run_id, assets=entry.assets)
+
+
+def _image_at(place: PlanningPlace) -> str | None:
+    try:
+        return place.image
+    except FlowymlError:  # a plan is worth seeing without it: a note says what is wrong
+        return None

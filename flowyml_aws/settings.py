@@ -41,8 +41,12 @@ class Settings:
             which all others override.
         queues: Batch queues that jobs may use; empty means every enabled one of the account.
         targets: Descriptions of queues, and of what else jobs can go to.
-        image: URI of the container image.
+        image: URI of the container image; else the project's own in `repository`.
         repository: URI of the ECR repository that images are pushed to.
+        base_image: Image with Python that the project's is built on; `gpu` for CUDA's runtime.
+        image_requirements: What goes into the project's image, in pip's syntax; else what
+            requirements.txt or pyproject.toml says.
+        requirements: What jobs install when they start, as wheels; the image has nothing of it.
         job_role: ARN of the role that the job's code has.
         execution_role: ARN of the role that pulls the image.
         log_group: CloudWatch log group of the jobs on Batch.
@@ -73,6 +77,9 @@ class Settings:
     targets: tuple[TargetSettings, ...] = ()
     image: str | None = None
     repository: str | None = None
+    base_image: str | None = None
+    image_requirements: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
     job_role: str | None = None
     execution_role: str | None = None
     log_group: str = "/aws/batch/job"
@@ -236,6 +243,13 @@ def _texts(value: Any, where: str) -> tuple[str, ...]:
     return tuple(_text(part, where) for part in value)
 
 
+def _lines(value: Any, where: str) -> tuple[str, ...]:
+    # A version's bounds have commas between them.
+    if isinstance(value, str):
+        value = value.splitlines()
+    return tuple(text for part in _texts(value, where) if (text := part.strip()))
+
+
 def _above_zero(value: Any, where: str) -> float:
     try:
         number = float(value)
@@ -293,6 +307,8 @@ _PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "queues": _texts,
     "targets": _target_list,
     "include": _texts,
+    "image_requirements": _lines,
+    "requirements": _lines,
     "poll_s": _above_zero,
     "max_price_usd_hour": _above_zero,
     "max_cost_usd": _above_zero,

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 # Importing them adds their commands.
-from flowyml_aws.cli import catalog, doctor, instances, plans, runs, tending  # noqa: F401
+from flowyml_aws.cli import catalog, doctor, images, instances, plans, runs, tending  # noqa: F401
 from flowyml_aws.cli.app import AWS_REFUSED, MISTAKE, app
 from flowyml_aws.core.errors import AwsRefusedError, FlowymlError, InvalidPipelineError
 
@@ -33,11 +33,15 @@ def main() -> None:
 @app.command()
 def emulate(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 for a free one.")] = 0,
+    containers: Annotated[
+        str | None,
+        typer.Option(metavar="IMAGE", help="Run jobs in containers of this image, as on AWS."),
+    ] = None,
 ) -> None:
     """Serve an emulated AWS account that really runs the jobs, and print its settings."""
     from flowyml_aws.testing import serve
 
-    serve(port=port)
+    serve(port=port, containers=containers)
 
 
 def _exit_code(error: FlowymlError) -> int:

@@ -19,11 +19,13 @@ __all__ = [
     "InvalidStepError",
     "InvalidVersionError",
     "MissingArgumentError",
+    "MissingEngineError",
     "MissingExtraError",
     "NoInstanceFitsError",
     "OutputMismatchError",
     "PipelineFileError",
     "PlanTooDearError",
+    "RequirementsError",
     "RunNotFoundError",
     "SettingsError",
     "UndefinedAssetError",
@@ -135,6 +137,14 @@ class SettingsError(FlowymlError, ValueError):
 
 class MissingExtraError(FlowymlError, ImportError):
     """An optional dependency is not installed."""
+
+
+class MissingEngineError(FlowymlError, FileNotFoundError):
+    """Neither Docker nor podman works on this machine."""
+
+
+class RequirementsError(FlowymlError, ValueError):
+    """What jobs are to install can't be resolved or installed."""
 
 
 class UnpicklableStepError(FlowymlError, TypeError):

@@ -40,6 +40,7 @@ class AccountCheckup:
         region: Tells the region, or None.
         load: The settings with the account's own, from what its parameter says.
         catalog: Reads the region's catalog.
+        image: The image of the project, by the settings.
         python: This machine's, such as `3.11`.
         clock: Seconds since the epoch.
     """
@@ -49,6 +50,7 @@ class AccountCheckup:
     region: Callable[[], str | None]
     load: Callable[[str], Settings]
     catalog: Callable[[], Catalog]
+    image: Callable[[Settings], str | None]
     python: str
     clock: Callable[[], float]
     _found: Mapping[str, Queue] = field(default_factory=dict)
@@ -177,17 +179,18 @@ class AccountCheckup:
     def _image(self) -> Sequence[Finding]:
         from flowyml_aws.aws.checks.image import check_image
 
-        if self.settings.image is None:
+        image = self.image(self.settings)
+        if image is None:
             return [
                 Finding(
                     "no-image",
                     "error",
                     "Setting `image` is missing",
                     "jobs on AWS run in a container image with Python and your dependencies",
-                    "build one with `flowyml-aws image build` and set image to its URI",
+                    "set `repository` and run `flowyml-aws image push`, or set image to one's URI",
                 )
             ]
-        return check_image(self.probe, self.settings.image, self.python)
+        return check_image(self.probe, image, self.python)
 
     def _catalog(self) -> Sequence[Finding]:
         catalog = self.catalog()

@@ -61,6 +61,7 @@ def _account(
         region=lambda: place.region,
         load=lambda told: load_settings(project, environment, told),
         catalog=lambda: place.catalog,
+        image=lambda told: AwsPlace(told, project=project).image,
         python=python,
         clock=clock,
     )

@@ -140,6 +140,7 @@ class ExecutionPlan(Document):
         backend: `local`, `batch`, `sagemaker`, or those of its jobs, as `batch+sagemaker`.
         region: Of the prices, or None on this machine.
         prices_of: Date of the prices (ISO), or None.
+        image: URI of the container image of its jobs; None on this machine, or where none is set.
         reused: Steps that are in no job, because earlier runs made what they would make.
         asset_bytes: Size of stored assets, as the latest run that made them left them.
         estimate: None where no earlier run tells anything.
@@ -151,6 +152,7 @@ class ExecutionPlan(Document):
     backend: str
     region: str | None
     prices_of: str | None
+    image: str | None = None
     jobs: tuple[PlannedJob, ...]
     reused: dict[str, ReusedStep] = Field(default_factory=dict)
     asset_bytes: dict[str, int] = Field(default_factory=dict)

@@ -273,7 +273,7 @@ TROUBLES: list[tuple[str, Callable[[Emulator, pytest.MonkeyPatch], None], dict[s
         "driver_queue",
     ),
     ("no role", remove("FLOWYML_AWS_JOB_ROLE"), {"no-job-role": "note"}, "job_role"),
-    ("no image", remove("FLOWYML_AWS_IMAGE"), {"no-image": "error"}, "image build"),
+    ("no image", remove("FLOWYML_AWS_IMAGE"), {"no-image": "error"}, "image push"),
     (
         "image that is not there",
         set_variable("FLOWYML_AWS_IMAGE", f"{REGISTRY}/nothing:v1"),
