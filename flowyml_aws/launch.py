@@ -14,6 +14,7 @@ from flowyml_aws.core.errors import (
     FlowymlError,
     InvalidPipelineError,
     InvalidStepError,
+    RequirementsError,
     SettingsError,
     UnpicklableStepError,
 )
@@ -26,10 +27,12 @@ from flowyml_aws.packaging.bundle import SourceBundle, make_bundle
 from flowyml_aws.packaging.modules import laptop_only_modules
 from flowyml_aws.packaging.payload import StepPayload, make_payload
 from flowyml_aws.packaging.project import Project, find_project, project_files
+from flowyml_aws.packaging.requirements import resolve_requirements
 from flowyml_aws.planning.limits import over_limits
 from flowyml_aws.planning.placement import LOCAL, Placement
 from flowyml_aws.preview import Decision, limits_of, plan_at
 from flowyml_aws.request import RunRequest
+from flowyml_aws.runtime.spec import PackageLayer
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.keys import make_keys
 from flowyml_aws.submission.package import RunPackage, job_specs, record_to_be, write_run
@@ -63,9 +66,11 @@ def launch(request: RunRequest) -> RunDriver:
             payloads.append(make_payload(group.steps, _context_of(group, graph, context)))
         except UnpicklableStepError as error:
             problems.append(error)
-    bundle = None
+    bundle = layer = None
     if backend != LOCAL:
         found, bundle = _code_of(graph.steps, project, settings.include)
+        problems += found
+        found, layer = _layer_of(settings.requirements)
         problems += found
     if request.detached:
         problems += place.problems_of_driver()
@@ -81,6 +86,7 @@ def launch(request: RunRequest) -> RunDriver:
         bundle=bundle,
         payloads={job.name: payload for job, payload in zip(plan.jobs, payloads, strict=True)},
         given={**reuse.refs, **{asset: value.save(store) for asset, value in inputs.items()}},
+        layer=layer,
     )
     if package.bundle is not None:
         plan = plan.model_copy(update={"notes": (*plan.notes, *package.bundle.warnings)})
@@ -149,6 +155,18 @@ def _code_of(
         files = project_files(project.root, include)
         return laptop_only_modules(steps, project, files.values()), make_bundle(files)
     except SettingsError as error:
+        return [error], None
+
+
+def _layer_of(
+    requirements: Sequence[str],
+) -> tuple[list[FlowymlError], PackageLayer | None]:
+    """What is wrong with what jobs are to install, and it resolved."""
+    if not requirements:
+        return [], None
+    try:
+        return [], resolve_requirements(requirements)
+    except RequirementsError as error:
         return [error], None
 
 

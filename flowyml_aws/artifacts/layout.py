@@ -12,6 +12,7 @@ __all__ = [
     "CACHE",
     "CONTENTS",
     "HISTORY",
+    "LAYERS",
     "RUNS",
     "RunLayout",
     "artifact_key",
@@ -19,6 +20,7 @@ __all__ = [
     "cache_entry_key",
     "history_key",
     "history_prefix",
+    "layer_key",
     "payload_key",
     "probe_key",
 ]
@@ -26,6 +28,7 @@ __all__ = [
 RUNS = "runs/"
 CACHE = "cache/"
 HISTORY = "history/"
+LAYERS = "layers/"
 CONTENTS = ("artifacts/", "payloads/", "code/")
 """Below them lie contents by their digest, which runs and cache entries refer to."""
 
@@ -114,6 +117,11 @@ def payload_key(sha256: str) -> str:
 def artifact_key(sha256: str) -> str:
     """A value, by its content."""
     return f"artifacts/{sha256[:2]}/{sha256}"
+
+
+def layer_key(sha256: str) -> str:
+    """Where packages lie that jobs have installed, by the digest of what they asked for."""
+    return f"{LAYERS}{sha256}.json"
 
 
 def cache_entry_key(key: str) -> str:

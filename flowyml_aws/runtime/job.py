@@ -37,6 +37,11 @@ def run_job(
     roots = (folder / "code", Path(spec.code.root))
     try:
         _check_python(spec)
+        if spec.layer is not None:
+            # Not on top: most jobs have none, and start without it.
+            from flowyml_aws.runtime.layer import enter_layer
+
+            enter_layer(store, spec.layer, folder / "layer")
         root = enter_code(store, spec.code, folder / "code")
         payload = load_payload(store, spec.payload)
         enter_main(payload.steps.values(), spec.code, root)

@@ -9,7 +9,15 @@ from pydantic import Field
 from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.refs import ArtifactRef
 
-__all__ = ["AssetSource", "CodeSource", "JobSpec", "StepCache", "StepSpec", "StoredObject"]
+__all__ = [
+    "AssetSource",
+    "CodeSource",
+    "JobSpec",
+    "PackageLayer",
+    "StepCache",
+    "StepSpec",
+    "StoredObject",
+]
 
 
 class StoredObject(Document):
@@ -34,6 +42,18 @@ class CodeSource(Document):
     root: str
     paths: tuple[str, ...]
     folder: str
+
+
+class PackageLayer(Document):
+    """Packages that a job installs when it starts, or takes from the store where they lie.
+
+    Attributes:
+        requirements: Each package with its version and the hashes of its wheels.
+        options: Where uv looks for them.
+    """
+
+    requirements: tuple[str, ...]
+    options: tuple[str, ...] = ()
 
 
 class StepCache(Document):
@@ -85,6 +105,7 @@ class JobSpec(Document):
     Attributes:
         store: URI of the store that holds the run.
         python: Minor version that pickled the steps, such as `3.12`.
+        layer: Packages beyond those of the image.
         steps: In running order.
         assets: What the steps read from outside the job.
     """
@@ -95,6 +116,7 @@ class JobSpec(Document):
     pipeline: str
     job: str
     python: str
+    layer: PackageLayer | None = None
     code: CodeSource
     payload: StoredObject
     steps: tuple[StepSpec, ...] = Field(min_length=1)

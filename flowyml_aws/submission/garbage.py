@@ -16,11 +16,20 @@ from dataclasses import dataclass
 
 from flowyml_aws.artifacts.cache import CacheEntry
 from flowyml_aws.artifacts.documents import Document, read_document
-from flowyml_aws.artifacts.layout import CACHE, CONTENTS, HISTORY, RUNS, RunLayout, artifact_key
+from flowyml_aws.artifacts.layout import (
+    CACHE,
+    CONTENTS,
+    HISTORY,
+    LAYERS,
+    RUNS,
+    RunLayout,
+    artifact_key,
+)
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import FRESH_S, ArtifactStore, ObjectEntry
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
 from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.runtime.layer import StoredLayer
 from flowyml_aws.runtime.result import AttemptEvents, JobResult
 from flowyml_aws.runtime.spec import JobSpec
 from flowyml_aws.submission.history import MOST_TIMES
@@ -40,7 +49,7 @@ class Garbage:
 
     Attributes:
         runs: Objects of runs, those that make them runs first.
-        entries: Of the cache, and times of old runs.
+        entries: Of the cache, installed requirements, and times of old runs.
         contents: Values, pickled steps and bundles.
         unended: Old runs that nobody has seen to end.
         unfinished: How many writes were cleared that nobody finished.
@@ -80,7 +89,7 @@ def find_garbage(
         elif entry.key.startswith(HISTORY):
             times.setdefault(entry.key.rpartition("/")[0], []).append(entry)
         elif entry.modified_at < kept:
-            if entry.key.startswith(CACHE):
+            if entry.key.startswith((CACHE, LAYERS)):
                 entries.append(entry)
             elif entry.key.startswith(CONTENTS) and entry.key not in referred:
                 contents.append(entry)
@@ -174,6 +183,8 @@ def _kind(key: str) -> type[Document] | None:
     """Which documents lie under a key; None if they refer to nothing."""
     if key.startswith(CACHE):
         return CacheEntry
+    if key.startswith(LAYERS):
+        return StoredLayer
     if not key.startswith(RUNS):
         return None
     kinds: dict[str, type[Document]] = {
@@ -190,6 +201,8 @@ def _refs(document: Document) -> Iterable[ArtifactRef]:
         return (ref for step in document.reused.values() for ref in step.assets.values())
     if isinstance(document, JobSpec):
         return (source.ref for source in document.assets.values() if source.ref is not None)
+    if isinstance(document, StoredLayer):
+        return (document.folder,)
     assert isinstance(document, JobResult | AttemptEvents | CacheEntry)
     return document.assets.values()
 

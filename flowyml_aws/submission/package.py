@@ -23,6 +23,7 @@ from flowyml_aws.runtime.spec import (
     AssetSource,
     CodeSource,
     JobSpec,
+    PackageLayer,
     StepCache,
     StepSpec,
     StoredObject,
@@ -44,12 +45,14 @@ class RunPackage:
         bundle: The project's files, or None where jobs run in the project itself.
         payloads: Each job's pickled steps.
         given: What no job of the run makes: its inputs, and what earlier runs made.
+        layer: Packages that jobs install, or None.
     """
 
     project: Project
     bundle: SourceBundle | None
     payloads: Mapping[str, StepPayload]
     given: Mapping[str, ArtifactRef]
+    layer: PackageLayer | None = None
 
 
 def job_specs(
@@ -72,6 +75,7 @@ def job_specs(
             pipeline=plan.pipeline,
             job=job.name,
             python=python,
+            layer=package.layer,
             code=code,
             payload=StoredObject(
                 key=payload_key(payload.sha256),

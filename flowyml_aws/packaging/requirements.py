@@ -1,0 +1,70 @@
+"""The setting `requirements`, resolved before anything is submitted."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from flowyml_aws.core.errors import RequirementsError
+from flowyml_aws.core.pip_syntax import logical_lines
+from flowyml_aws.runtime.layer import uv_command
+from flowyml_aws.runtime.spec import PackageLayer
+
+__all__ = ["resolve_requirements"]
+
+_OPTIONS = ("--index-url", "--extra-index-url", "--find-links", "--no-index")
+# What the images of Debian 12 and later can load.
+_PLATFORM = "x86_64-manylinux_2_28"
+_TAIL = 4000  # characters of what uv said
+
+
+def resolve_requirements(lines: Sequence[str]) -> PackageLayer:
+    """Every package that these lines need, with its version and the hashes of its wheels.
+
+    Args:
+        lines: The setting: requirements in pip's syntax, and options that name an index.
+
+    Raises:
+        RequirementsError: There is no uv, a line is refused, or no wheels satisfy them.
+    """
+    for line in lines:
+        _check(line)
+    options = tuple(line for line in lines if line.startswith("-"))
+    command = [*uv_command(), "pip", "compile", "--no-config", "--quiet", "--generate-hashes"]
+    command += ["--only-binary", ":all:", "--no-header", "--no-annotate"]
+    command += ["--python-version", f"{sys.version_info.major}.{sys.version_info.minor}"]
+    command += ["--python-platform", _PLATFORM]
+    with tempfile.TemporaryDirectory(prefix="flowyml-aws-") as folder:
+        file = Path(folder) / "requirements.in"
+        file.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+        done = subprocess.run(
+            [*command, str(file)], capture_output=True, text=True, errors="replace", check=False
+        )
+    if done.returncode:
+        raise RequirementsError(
+            what="The setting `requirements` can't be resolved",
+            why=f"uv ended with {done.returncode}: {done.stderr.strip()[-_TAIL:]}",
+            fix="correct the requirements; packages without wheels for Linux belong into an image "
+            "(`image_requirements` and `flowyml-aws image push`)",
+        )
+    return PackageLayer(requirements=tuple(logical_lines(done.stdout)), options=options)
+
+
+def _check(line: str) -> None:
+    if line.startswith("-") and re.split(r"[ =]", line, maxsplit=1)[0] not in _OPTIONS:
+        raise RequirementsError(
+            what=f"{line!r} in the setting `requirements` is refused",
+            why=f"of the options it takes {', '.join(_OPTIONS)}",
+            fix="write requirements, such as 'numpy>=2', one for each entry",
+        )
+    if re.search(r"://[^/\s@]+@", line):
+        raise RequirementsError(
+            what="The setting `requirements` has a user or a password in an address",
+            why="it is written to the store with each job, where others can read it",
+            fix="put packages of a private index into the image: `image_requirements`, and a "
+            "pip.conf that PIP_CONFIG_FILE names",
+        )

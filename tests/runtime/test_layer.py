@@ -1,0 +1,180 @@
+"""The setting `requirements` in a job: installed once, then taken from the store."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flowyml_aws.artifacts.layout import LAYERS
+from flowyml_aws.core.errors import RequirementsError
+from flowyml_aws.local.directory import DirectoryArtifactStore
+from flowyml_aws.packaging.requirements import resolve_requirements
+from flowyml_aws.runtime.layer import enter_layer
+from flowyml_aws.runtime.spec import PackageLayer
+from tests.support.wheels import write_wheel
+
+# All wheels of the tests lie in a folder: nothing is asked of a registry.
+NO_INDEX = "--no-index"
+
+
+@pytest.fixture(autouse=True)
+def own_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """What a test puts on the path and imports is forgotten behind it."""
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+    yield
+    for name in ("small", "other"):
+        sys.modules.pop(name, None)
+    importlib.invalidate_caches()
+
+
+@pytest.fixture
+def wheels(tmp_path: Path) -> Path:
+    folder = tmp_path / "wheels"
+    write_wheel(
+        folder, "small", "1.0", {"small.py": "import other\nVALUE = other.VALUE * 2\n"}, ("other",)
+    )
+    write_wheel(folder, "other", "2.5", {"other.py": "VALUE = 21\n"})
+    return folder
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DirectoryArtifactStore:
+    return DirectoryArtifactStore(tmp_path / "store")
+
+
+def resolved(wheels: Path, *lines: str) -> PackageLayer:
+    return resolve_requirements([NO_INDEX, f"--find-links {wheels}", *lines])
+
+
+def stored(store: DirectoryArtifactStore) -> list[str]:
+    return sorted(entry.key for entry in store.walk(LAYERS))
+
+
+def test_requirements_are_resolved_to_versions_with_hashes_and_all_they_need(wheels: Path) -> None:
+    layer = resolved(wheels, "small>=1,<2")
+    names = [line.partition(" ")[0] for line in layer.requirements]
+    assert sorted(names) == ["other==2.5", "small==1.0"]
+    assert all("--hash=sha256:" in line for line in layer.requirements)
+    assert layer.options == (NO_INDEX, f"--find-links {wheels}")
+
+
+def test_the_first_job_installs_them_and_imports_them(
+    wheels: Path, store: DirectoryArtifactStore, tmp_path: Path
+) -> None:
+    enter_layer(store, resolved(wheels, "small"), tmp_path / "layer")
+    assert importlib.import_module("small").VALUE == 42
+    assert len(stored(store)) == 1
+
+
+def test_another_job_takes_them_from_the_store_without_uv_or_an_index(
+    wheels: Path,
+    store: DirectoryArtifactStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    layer = resolved(wheels, "small")
+    enter_layer(store, layer, tmp_path / "first")
+    shutil.rmtree(wheels)
+    shutil.rmtree(tmp_path / "first")
+    enter_layer(store, layer, tmp_path / "second")
+    module = importlib.import_module("small")
+    assert Path(str(module.__file__)).is_relative_to(tmp_path / "second")
+    assert "took 2 installed package(s)" in capsys.readouterr().err
+
+
+def test_other_requirements_are_another_layer(
+    wheels: Path, store: DirectoryArtifactStore, tmp_path: Path
+) -> None:
+    enter_layer(store, resolved(wheels, "small"), tmp_path / "first")
+    enter_layer(store, resolved(wheels, "other"), tmp_path / "second")
+    assert len(stored(store)) == 2
+
+
+def test_the_place_of_the_wheels_does_not_matter(
+    wheels: Path, store: DirectoryArtifactStore, tmp_path: Path
+) -> None:
+    enter_layer(store, resolved(wheels, "small"), tmp_path / "first")
+    moved = wheels.rename(tmp_path / "moved")
+    enter_layer(store, resolved(moved, "small"), tmp_path / "second")
+    assert len(stored(store)) == 1
+
+
+def test_damaged_packages_are_not_used_but_installed_anew(
+    wheels: Path, store: DirectoryArtifactStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layer = resolved(wheels, "small")
+    enter_layer(store, layer, tmp_path / "first")
+    (content,) = (tmp_path / "store" / "artifacts").glob("*/*")
+    data = bytearray(content.read_bytes())
+    data[len(data) // 2] ^= 1
+    content.chmod(0o644)
+    content.write_bytes(data)
+    enter_layer(store, layer, tmp_path / "second")
+    assert "can't be used, so they are installed anew" in capsys.readouterr().err
+    assert importlib.import_module("small").VALUE == 42
+
+
+def test_programs_that_a_step_starts_see_them(
+    wheels: Path, store: DirectoryArtifactStore, tmp_path: Path
+) -> None:
+    enter_layer(store, resolved(wheels, "small"), tmp_path / "layer")
+    command = [sys.executable, "-c", "import small; print(small.VALUE)"]
+    assert subprocess.run(command, capture_output=True, text=True).stdout == "42\n"
+
+
+def test_a_wheel_that_is_not_the_one_that_was_resolved_is_refused(
+    wheels: Path,
+    store: DirectoryArtifactStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    layer = resolved(wheels, "small")
+    # Where uv has not seen the other one.
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "another"))
+    write_wheel(wheels, "other", "2.5", {"other.py": "VALUE = 'something else'\n"})
+    with pytest.raises(RequirementsError) as caught:
+        enter_layer(store, layer, tmp_path / "layer")
+    assert "hash" in caught.value.why.lower()
+    assert stored(store) == []
+
+
+def test_what_no_wheel_satisfies_is_told_with_uvs_own_words(wheels: Path) -> None:
+    with pytest.raises(RequirementsError) as caught:
+        resolved(wheels, "small>=7")
+    assert "small" in caught.value.why and "image_requirements" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("-e .", "of the options it takes"),
+        ("--trusted-host example.com", "of the options it takes"),
+        ("--index-url https://me:secret@example.com/simple", "where others can read it"),
+        ("pkg @ https://token@example.com/pkg.whl", "where others can read it"),
+    ],
+)
+def test_lines_that_can_t_travel_are_refused(wheels: Path, line: str, told: str) -> None:
+    with pytest.raises(RequirementsError) as caught:
+        resolved(wheels, line)
+    assert told in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_without_uv_the_error_says_where_it_is_needed(
+    store: DirectoryArtifactStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "uv", None)
+    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RequirementsError, match="without uv"):
+        enter_layer(store, PackageLayer(requirements=("small==1.0",)), tmp_path / "layer")
