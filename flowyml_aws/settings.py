@@ -135,14 +135,17 @@ def as_environment(settings: Settings) -> dict[str, str]:
 
 _BEFORE_A_RUN = {
     "account",
+    "base_image",
     "driver_queue",
     "driver_role",
+    "image_requirements",
     "include",
     "local_store",
     "max_cost_usd",
     "max_price_usd_hour",
     "queues",
     "repository",
+    "requirements",
     "targets",
 }
 

@@ -14,13 +14,15 @@ from flowyml_aws.submission.backend import JobState, JobStatus
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
-    from mypy_boto3_batch.type_defs import JobDetailTypeDef
+    from mypy_boto3_batch.type_defs import ContainerDetailTypeDef, JobDetailTypeDef
 
 __all__ = ["JobLog", "describe_jobs", "log_of", "status_of"]
 
 # https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html
 _AT_ONCE = 100
 _DEFAULT_LOG_GROUP = "/aws/batch/job"
+
+_OUT_OF_MEMORY = "OutOfMemoryError"
 
 _STATES: Mapping[str, JobState] = {
     "SUBMITTED": JobState.WAITING,
@@ -85,7 +87,18 @@ def log_of(detail: JobDetailTypeDef) -> JobLog:
 
 def _why(detail: JobDetailTypeDef) -> str:
     container = detail.get("container", {})
+    if str(container.get("reason", "")).startswith(_OUT_OF_MEMORY):
+        return _told_out_of_memory(container)
     told = [container.get("reason"), detail.get("statusReason")]
     if (code := container.get("exitCode")) is not None:
         told.append(f"exit code {code}")
     return "; ".join(text for text in told if text) or "AWS Batch gives no reason"
+
+
+def _told_out_of_memory(container: ContainerDetailTypeDef) -> str:
+    needs = container.get("resourceRequirements", ())
+    had = next((f"{need['value']} MiB" for need in needs if need["type"] == "MEMORY"), "memory")
+    return (
+        f"out of memory: the job used more than the {had} that it has, and was ended "
+        f"(exit code {container.get('exitCode', 137)}); ask for more memory in its steps' resources"
+    )

@@ -13,7 +13,8 @@ roles. Its code is not patched; only the p3 family is added to its list while an
 - moto is not thread-safe. `server` lets one request in at a time, so that a conditional put is
   atomic and a listing can't meet a put.
 
-Not emulated: array and multi-node jobs, Fargate, EKS, fair share, container images, memory limits.
+Not emulated: array and multi-node jobs, Fargate, EKS, fair share; and where jobs run as processes,
+images and memory limits.
 """
 
 from __future__ import annotations

@@ -24,6 +24,8 @@ class Container:
         folder: On this machine, empty, removed at the end: the working directory.
         entrypoint: What takes the place of the image's own; empty is the image's own.
         volumes: Directories of the container to the folders of this machine that they are.
+        memory_mib: Beyond it the kernel ends it; None is unlimited.
+        shared_memory_mib: Size of its /dev/shm; None is the engine's own.
     """
 
     image: str
@@ -32,6 +34,8 @@ class Container:
     folder: Path
     entrypoint: Sequence[str] = ()
     volumes: Mapping[str, Path] = field(default_factory=dict)
+    memory_mib: int | None = None
+    shared_memory_mib: int | None = None
 
 
 class Running(Protocol):
@@ -49,6 +53,10 @@ class Running(Protocol):
 
     def wait(self) -> int:
         """Wait for the end; the exit code as Docker tells it, 128+n after signal n."""
+
+    @property
+    def is_out_of_memory(self) -> bool:
+        """Whether it was ended for the memory that it used; known after `wait`."""
 
 
 class Containers(Protocol):

@@ -23,6 +23,7 @@ from moto.logs.exceptions import ResourceNotFoundException
 from moto.logs.models import logs_backends
 
 from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.images.engine import find_engine
 from flowyml_aws.testing.account import (
     BUCKET,
     DRIVER_QUEUE,
@@ -36,6 +37,8 @@ from flowyml_aws.testing.api import Api
 from flowyml_aws.testing.batch_api import BatchApi
 from flowyml_aws.testing.calls import ApiCall
 from flowyml_aws.testing.capacity import Capacity
+from flowyml_aws.testing.container import Containers
+from flowyml_aws.testing.engine_containers import EngineContainers
 from flowyml_aws.testing.machine import Machine
 from flowyml_aws.testing.process import Processes
 from flowyml_aws.testing.queues import Queues
@@ -61,7 +64,8 @@ class Emulator:
     """An AWS account with S3, Batch, SageMaker, CloudWatch Logs, IAM and EC2, while a `with` lasts.
 
     Jobs run as processes of this Python, in folders of their own. They can import
-    `flowyml_aws` and what is installed, and nothing of the project under test. A process has one
+    `flowyml_aws` and what is installed, and nothing of the project under test. Or they run in
+    containers, with what their image has and the memory that they ask for. A process has one
     emulator at a time, and each starts with a fresh account. It ends with the interpreter and takes
     its jobs with it, unless the interpreter is killed by SIGKILL.
 
@@ -74,6 +78,11 @@ class Emulator:
         training_at_once: How many training jobs run at a time on this machine, whatever instances
             they ask for; the others are `Pending`.
         port: Where to listen; 0 is any free one.
+        containers: An image of this machine's Docker or podman: jobs run in containers, and this is
+            what the account's settings tell as `image`. None for processes.
+
+    Raises:
+        MissingEngineError: Containers are wanted, and neither Docker nor podman works here.
 
     Attributes:
         endpoint_url: Where the services are.
@@ -97,6 +106,7 @@ class Emulator:
         training_stop_grace_s: float = 120.0,
         training_at_once: int = 32,
         port: int = 0,
+        containers: str | None = None,
     ) -> None:
         if time_scale <= 0 or min(stop_grace_s, training_stop_grace_s) < 0:
             raise SettingsError(
@@ -111,6 +121,8 @@ class Emulator:
         self._training_at_once = training_at_once
         self._stock = Stock()
         self._wanted_port = port
+        self._image = containers or _IMAGE
+        self._engine = find_engine() if containers is not None else None
         self._lock = RLock()
         self._clients: dict[str, Any] = {}
         self._scheduler: Scheduler | None = None
@@ -162,7 +174,7 @@ class Emulator:
             **aws,
             "FLOWYML_AWS_STORE": f"s3://{BUCKET}/flowyml",
             "FLOWYML_AWS_QUEUES": ",".join(QUEUES),
-            "FLOWYML_AWS_IMAGE": _IMAGE,
+            "FLOWYML_AWS_IMAGE": self._image,
             "FLOWYML_AWS_SAGEMAKER_ROLE": account.training_role_arn,
             "FLOWYML_AWS_DRIVER_QUEUE": DRIVER_QUEUE,
             "FLOWYML_AWS_DRIVER_ROLE": account.driver_role_arn,
@@ -173,7 +185,7 @@ class Emulator:
             {
                 "store": f"s3://{BUCKET}/flowyml",
                 "queues": list(QUEUES),
-                "image": _IMAGE,
+                "image": self._image,
                 "job_role": account.job_role_arn,
                 "sagemaker_role": account.training_role_arn,
                 "driver_queue": DRIVER_QUEUE,
@@ -184,7 +196,7 @@ class Emulator:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         machine = Machine(
             self._lock,
-            containers=Processes(_image_environment(folder / "image")),
+            containers=self._containers(folder),
             folder=folder / "jobs",
             environment=aws,
             write_log=self._write_log,
@@ -216,6 +228,11 @@ class Emulator:
         application = Application(apis, self._lock, lambda: trouble.clock_skew_s)
         undo.callback(Server(application, listener).stop)
         self._scheduler, self._training, self.calls = scheduler, training, application.calls
+
+    def _containers(self, folder: Path) -> Containers:
+        if self._engine is not None:
+            return EngineContainers(self._engine, dict(os.environ))
+        return Processes(_image_environment(folder / "image"))
 
     def stop(self) -> None:
         """Kill the jobs and end the service; does nothing when it is not running."""

@@ -21,6 +21,7 @@ def serve(
     port: int = 0,
     capacity: Capacity | None = None,
     time_scale: float = 1.0,
+    containers: str | None = None,
     out: TextIO | None = None,
 ) -> None:
     """Serve an emulated account until Ctrl-C, SIGTERM or SIGHUP; call it on the main thread.
@@ -29,10 +30,12 @@ def serve(
         port: Where to listen; 0 is any free one.
         capacity: As of `Emulator`.
         time_scale: As of `Emulator`.
+        containers: As of `Emulator`.
         out: Gets one `export NAME=value` line for each setting, in shell syntax; stdout by default.
 
     Raises:
         SettingsError: The port can't be had.
+        MissingEngineError: Containers are wanted, and no engine works here.
     """
     out = sys.stdout if out is None else out
     # Before moto is imported: it stumbles over a profile that is not configured.
@@ -47,7 +50,10 @@ def serve(
 
     previous = {number: signal.signal(number, ask_to_stop) for number in _SIGNALS}
     try:
-        with Emulator(port=port, capacity=capacity, time_scale=time_scale) as aws:
+        emulator = Emulator(
+            port=port, capacity=capacity, time_scale=time_scale, containers=containers
+        )
+        with emulator as aws:
             for name, value in aws.environment.items():
                 print(f"export {name}={shlex.quote(value)}", file=out)
             out.flush()

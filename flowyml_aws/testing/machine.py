@@ -23,10 +23,12 @@ class Ending:
     Attributes:
         exit_code: The container's; None where it never started.
         error: Why it could not be started, or what came behind it failed.
+        is_out_of_memory: Whether it used more than its limit.
     """
 
     exit_code: int | None = None
     error: str | None = None
+    is_out_of_memory: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -128,7 +130,7 @@ class Machine:
     def _run(self, task: Task) -> None:
         folder = self._folder / task.name
         try:
-            ending = Ending(self._run_in(folder, task))
+            ending = self._run_in(folder, task)
         except (OSError, ValueError) as error:  # ValueError: a null character in the command
             ending = Ending(error=str(error))
         finally:
@@ -140,7 +142,7 @@ class Machine:
                 task._kill.cancel()
             task.on_end(ending)
 
-    def _run_in(self, folder: Path, task: Task) -> int:
+    def _run_in(self, folder: Path, task: Task) -> Ending:
         def write(lines: list[str]) -> None:
             self._write_log(task.log_group, task.log_stream, lines)
 
@@ -156,4 +158,4 @@ class Machine:
                 running.kill()
         exit_code = running.wait()
         task.finish(folder, exit_code)
-        return exit_code
+        return Ending(exit_code, is_out_of_memory=running.is_out_of_memory)

@@ -56,7 +56,12 @@ class JobProcess:
 
     Raises:
         OSError: The program can't be started.
+
+    Attributes:
+        is_out_of_memory: Never: a process has no limit.
     """
+
+    is_out_of_memory = False
 
     def __init__(
         self,

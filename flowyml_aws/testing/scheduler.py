@@ -19,6 +19,7 @@ __all__ = ["Scheduler"]
 
 _TIMED_OUT = Outcome("Job attempt duration exceeded timeout", is_final=True)
 _EXITED = "Essential container in task exited"
+_OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 
 
 class Scheduler:
@@ -195,7 +196,8 @@ class Scheduler:
 
     def _end_attempt(self, job: Job, attempt: Attempt, ending: Ending) -> None:
         if ending.error is None:
-            outcome = Outcome(_EXITED, exit_code=ending.exit_code)
+            reason = _OUT_OF_MEMORY if ending.is_out_of_memory else None
+            outcome = Outcome(_EXITED, exit_code=ending.exit_code, reason=reason)
         else:
             reason = f"CannotStartContainerError: {ending.error}"
             outcome = Outcome("Task failed to start", reason=reason)
@@ -233,7 +235,14 @@ def _container(job: Job, attempt: int, folder: Path) -> Container:
         "AWS_BATCH_JQ_NAME": job.queue_name,
         "AWS_BATCH_CE_NAME": job.compute_environment,
     }
-    return Container(str(job.properties.get("image", "")), job.command, environment, folder)
+    return Container(
+        image=str(job.properties.get("image", "")),
+        command=job.command,
+        environment=environment,
+        folder=folder,
+        memory_mib=job.needs.memory_mib or None,
+        shared_memory_mib=(job.properties.get("linuxParameters") or {}).get("sharedMemorySize"),
+    )
 
 
 def _now_ms() -> int:

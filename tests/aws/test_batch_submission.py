@@ -351,8 +351,18 @@ def test_throttled_calls_are_repeated(run: Run, monkeypatch: pytest.MonkeyPatch)
         (
             {"reason": "OutOfMemoryError: Container killed due to memory usage", "exitCode": 137},
             "Essential container in task exited",
-            "OutOfMemoryError: Container killed due to memory usage; "
-            "Essential container in task exited; exit code 137",
+            "out of memory: the job used more than the memory that it has, and was ended "
+            "(exit code 137); ask for more memory in its steps' resources",
+        ),
+        (
+            {
+                "reason": "OutOfMemoryError: Container killed due to memory usage",
+                "exitCode": 137,
+                "resourceRequirements": [{"type": "MEMORY", "value": "512"}],
+            },
+            "Essential container in task exited",
+            "out of memory: the job used more than the 512 MiB that it has, and was ended "
+            "(exit code 137); ask for more memory in its steps' resources",
         ),
         ({}, "Job attempt duration exceeded timeout", "Job attempt duration exceeded timeout"),
         ({}, "", "AWS Batch gives no reason"),

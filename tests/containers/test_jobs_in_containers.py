@@ -1,0 +1,154 @@
+"""Pipelines whose every job runs in a container, as on AWS."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowyml_aws.images.engine import Engine
+from flowyml_aws.testing import Emulator
+from tests.support.places import Place, eventually
+from tests.testing.conftest import BatchClient, TrainingClient
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("containers")]
+
+GREEDY = """
+from flowyml_aws import Pipeline, step
+from flowyml_aws.core.resources import ResourceRequirements
+
+@step(outputs=["size"], resources=ResourceRequirements(cpu="1", memory="256Mi"))
+def greedy():
+    return len(bytearray(512 * 2**20))
+
+pipeline = Pipeline("greedy").add_step(greedy)
+"""
+
+ENDLESS = """
+import time
+from flowyml_aws import Pipeline, step
+
+@step(outputs=["nothing"])
+def endless():
+    print("the step runs", flush=True)
+    while True:
+        time.sleep(0.1)
+
+pipeline = Pipeline("endless").add_step(endless)
+"""
+
+
+def written(place: Place, name: str, text: str) -> str:
+    file = place.folder / name
+    file.write_text(text, "utf-8")
+    return str(file)
+
+
+def test_the_digits_example_runs_with_each_job_in_a_container_of_its_own(
+    place: Place, account: Emulator, engine: Engine
+) -> None:
+    code, out, err = place.command(
+        "run", "examples/digits/pipeline.py", "--backend", "batch", "--json"
+    )
+    assert code == 0, err
+    (run_id,) = re.findall(r'"run_id": "([^"]+)"', out)
+    code, out, _ = place.command("get", run_id, "metrics")
+    found = re.search(r"accuracy\D+([\d.]+)", out)
+    assert found and float(found[1]) > 0.95, out
+    jobs = account.client("batch").list_jobs(jobQueue="cpu", jobStatus="SUCCEEDED")
+    assert {"prepare", "evaluate"} <= {name_of(job) for job in jobs["jobSummaryList"]}
+    left = subprocess.run([engine.program, "ps", "--all"], capture_output=True, text=True)
+    assert "flowyml-aws-" not in left.stdout.partition("\n")[2]
+
+
+def name_of(job: Any) -> str:
+    return str(job["jobName"]).rpartition("-")[2]
+
+
+def test_a_job_that_uses_too_much_memory_is_told_in_words(place: Place, account: Emulator) -> None:
+    code, out, _ = place.command(
+        "run", written(place, "greedy.py", GREEDY), "--backend", "batch", "--json"
+    )
+    assert code == 1
+    (run_id,) = re.findall(r'"run_id": "([^"]+)"', out)
+    code, out, _ = place.command("status", run_id)
+    assert "out of memory: the job used more than the 256 MiB that it has" in " ".join(out.split())
+    (summary,) = account.client("batch").list_jobs(
+        jobQueue="cpu", filters=[{"name": "JOB_NAME", "values": [f"{run_id}*"]}]
+    )["jobSummaryList"]
+    assert summary["container"] == {
+        "exitCode": 137,
+        "reason": "OutOfMemoryError: Container killed due to memory usage",
+    }
+
+
+def test_a_run_that_is_cancelled_ends_its_job_by_sigterm(place: Place, account: Emulator) -> None:
+    file = written(place, "endless.py", ENDLESS)
+    _, out, _ = place.command("run", file, "--backend", "batch", "--detach", "--json")
+    (run_id,) = re.findall(r'"run_id": "([^"]+)"', out)
+    eventually(lambda: "the step runs" in place.command("logs", run_id)[1], "the step")
+    place.command("cancel", run_id)
+    batch = BatchClient(account)
+    (summary,) = account.client("batch").list_jobs(
+        jobQueue="cpu", filters=[{"name": "JOB_NAME", "values": [f"{run_id}*"]}]
+    )["jobSummaryList"]
+    job = batch.ended(summary["jobId"])
+    # The runner's own code: it had the time to end. SIGKILL would be 137.
+    assert job["container"]["exitCode"] == 143
+
+
+def test_jobs_are_not_root_and_have_a_home(account: Emulator) -> None:
+    batch = BatchClient(account)
+    job_id = batch.submit(
+        "import getpass, os, pathlib; pathlib.Path('~/x').expanduser().touch(); "
+        "print(os.getuid(), os.getpid(), getpass.getuser(), os.getcwd())"
+    )
+    assert batch.ended(job_id)["status"] == "SUCCEEDED"
+    assert batch.log(job_id) == ["10001 1 job /job"]
+
+
+def test_a_program_that_the_image_has_not_is_no_started_container(account: Emulator) -> None:
+    batch = BatchClient(account)
+    job = batch.ended(batch.submit(containerOverrides={"command": ["no-such-program"]}))
+    assert (job["status"], job["statusReason"]) == ("FAILED", "Task failed to start")
+    assert job["container"]["reason"].startswith("CannotStartContainerError")
+
+
+def test_an_image_that_is_nowhere_is_no_started_container(account: Emulator) -> None:
+    batch = BatchClient(account)
+    batch.definition = batch.define("nowhere", containerProperties={"image": "localhost/nowhere:1"})
+    job = batch.ended(batch.submit())
+    assert (job["status"], job["statusReason"]) == ("FAILED", "Task failed to start")
+    assert "nowhere" in job["container"]["reason"]
+
+
+def test_what_ignores_sigterm_is_killed_when_its_time_is_over(image: dict[str, Any]) -> None:
+    # A process of its own has one emulator: this one has a container and nothing else.
+    code = Path(__file__).with_name("stubborn.py")
+    done = subprocess.run(
+        [*python(), str(code), image["image"]], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines() == ["FAILED 137 enough"], done.stderr
+
+
+def test_a_training_job_runs_in_a_container_with_its_folders(account: Emulator) -> None:
+    training = TrainingClient(account)
+    name = training.create(
+        "import os, pathlib; print(os.getuid()); pathlib.Path('/opt/ml/model/m').write_text('it')"
+    )
+    job = training.ended(name)
+    assert job["TrainingJobStatus"] == "Completed", job
+    assert training.log(name) == ["10001"]
+    stored = account.client("s3").list_objects_v2(
+        Bucket="flowyml-aws-emulator", Prefix=f"output/{name}/"
+    )
+    assert [one["Key"] for one in stored["Contents"]] == [f"output/{name}/output/model.tar.gz"]
+
+
+def python() -> list[str]:
+    import sys
+
+    return [sys.executable]
