@@ -15,7 +15,7 @@ from flowyml_aws.aws_place import AwsPlace
 from flowyml_aws.cli.app import AsJson, app
 from flowyml_aws.cli.facts import print_json
 from flowyml_aws.connect import settings_of
-from flowyml_aws.core.errors import MissingEngineError, SettingsError
+from flowyml_aws.core.errors import FlowymlError, MissingEngineError, SettingsError
 from flowyml_aws.images.engine import Engine, find_engine
 from flowyml_aws.images.project import ProjectImage, project_image
 from flowyml_aws.packaging.project import find_project
@@ -88,7 +88,12 @@ def push(
     built = own.build(engine, _pip_conf())
     login = log_in(place.images.ecr(own.repository.region), own.repository)
     print(f"pushing {own.uri}", file=sys.stderr)
-    engine.push(own.uri, own.repository.host, login.user, login.password)
+    try:
+        engine.push(own.uri, own.repository.host, login.user, login.password)
+    except FlowymlError:
+        # Tags can't be moved: who was faster has pushed the same.
+        if place.images.stored() is None:
+            raise
     _tell(own, as_json, "was pushed", built=built, pushed=True, stored=place.images.stored())
 
 

@@ -7,7 +7,7 @@ from flowyml_aws import Pipeline, step
 
 @step(outputs=["value"])
 def borrow():
-    import small
+    import small  # type: ignore[import-not-found]
 
     return small.VALUE
 
