@@ -16,8 +16,7 @@ __all__ = ["EngineContainer", "EngineContainers"]
 
 _ENDING = "{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}}"
 _NEVER_RAN = ("configured", "created", "initialized")
-_SIGKILLED = "137"
-_V1 = Path("/sys/fs/cgroup/memory")  # of control groups, version 1
+_NOTE = "oom"
 _AGAIN_S = 0.1  # until a container that is starting can get a signal
 _TAIL = 1000  # characters of what the engine said
 
@@ -35,8 +34,6 @@ class EngineContainers:
     def __init__(self, engine: Engine, environment: dict[str, str]) -> None:
         self._engine = engine
         self._environment = environment
-        # podman does not see there what the kernel ends; what is left is SIGKILL that nobody sent.
-        self._guesses = engine.name == "podman" and _V1.is_dir()
 
     def start(self, container: Container, on_lines: OnLines) -> EngineContainer:
         """Start a container; see `Containers`.
@@ -54,7 +51,6 @@ class EngineContainers:
                 self._environment,
                 container.folder,
                 on_lines,
-                takes_sigkill_for_memory=self._guesses and container.memory_mib is not None,
             )
         except BaseException:
             run(["rm", "--force", name])
@@ -70,7 +66,6 @@ class EngineContainer:
         environment: Of the engine's program.
         folder: Where that is started.
         on_lines: As of `Containers.start`.
-        takes_sigkill_for_memory: Whether a SIGKILL that was not sent from here is the kernel's.
 
     Attributes:
         pid: The process of the engine that is attached to the container.
@@ -84,11 +79,8 @@ class EngineContainer:
         environment: dict[str, str],
         folder: Path,
         on_lines: OnLines,
-        *,
-        takes_sigkill_for_memory: bool,
     ) -> None:
-        self._takes_sigkill_for_memory = takes_sigkill_for_memory
-        self._is_killed = False
+        self._folder = folder
         self._name = name
         self._run = partial(_run, program, environment)
         self._has_ended = Event()
@@ -103,7 +95,6 @@ class EngineContainer:
 
     def kill(self) -> None:
         """Send SIGKILL to all of the container."""
-        self._is_killed = True
         self._send("KILL")
 
     def wait(self) -> int:
@@ -121,8 +112,8 @@ class EngineContainer:
         status, code, out_of_memory = told.stdout.split()
         if status in _NEVER_RAN:
             raise OSError("the container was not started: it printed why, or its image is broken")
-        is_kernels = code == _SIGKILLED and not self._is_killed and self._takes_sigkill_for_memory
-        self.is_out_of_memory = out_of_memory == "true" or is_kernels
+        # podman's monitor notes it where it was started; with cgroups v1 podman misses that.
+        self.is_out_of_memory = out_of_memory == "true" or (self._folder / _NOTE).exists()
         return int(code)
 
     def _send(self, signal: str) -> None:
