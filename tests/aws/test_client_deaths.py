@@ -56,7 +56,8 @@ def backend_of(name: str, tasks: Sequence[Task]) -> Any:
 
 
 def lives() -> st.SearchStrategy[Life]:
-    return st.builds(Life, st.integers(0, 40), st.booleans())
+    anywhere = st.builds(Life, st.integers(0, 60), st.booleans())
+    return anywhere | st.builds(Life, st.integers(0, 4), st.booleans(), st.just(True))
 
 
 class ClientDeaths(RuleBasedStateMachine):
@@ -167,6 +168,18 @@ ClientDeaths.TestCase.settings = settings(
     suppress_health_check=list(HealthCheck),
 )
 TestClientDeaths = ClientDeaths.TestCase
+
+
+@pytest.mark.parametrize("is_heard", [False, True])
+@pytest.mark.parametrize("backend", ["batch", "sagemaker"])
+def test_a_job_whose_submission_was_its_clients_last_call_runs_once(
+    backend: str, is_heard: bool
+) -> None:
+    clients = ClientDeaths()
+    dies_at_the_last_job = Life(1, is_heard, is_of_jobs=True)
+    clients.launch([Task((), None), Task((0,), None)], backend, dies_at_the_last_job)
+    clients.attach_and_drive(dies_at_the_last_job)
+    clients.teardown()
 
 
 def test_a_dead_client_calls_no_more(tmp_path: Path) -> None:
