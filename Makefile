@@ -17,11 +17,11 @@ heading = @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test unit flowyml with-flowyml sdk format bench pin setup clean
+.PHONY: help demo test unit flowyml with-flowyml sdk format bench pin setup infra-tools clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; \
-	  do printf 'make %-8s %s\n' "$$target" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; \
+	  do printf 'make %-11s %s\n' "$$target" "$$text"; done
 
 demo: $(VENV)/.installed-examples,testing ## run the example pipeline on this machine
 	$(heading) 'examples/digits: a pipeline in three jobs, on this machine'
@@ -67,6 +67,15 @@ pin: ## write constraints.txt anew (PIN_FLAGS=--upgrade: newest versions)
 	@scripts/pin $(PIN_FLAGS)
 
 setup: $(VENV)/.installed-dev ## make the virtual environment for development
+
+# checkov holds back what everybody else wants newer, so these tools have an environment of their own.
+infra-tools: .venv-infra/.installed ## install what checks infra/ (CDK, cdk-nag, cfn-lint, checkov)
+
+.venv-infra/.installed: infra/tools.txt infra/constraints.txt
+	$(heading) 'installing what checks infra/ into .venv-infra'
+	@python=$$(PYTHON='$(PYTHON)' scripts/find-python) && "$$python" -m venv --clear .venv-infra
+	@.venv-infra/bin/python -m pip install -qq --disable-pip-version-check --no-input -c infra/constraints.txt -r infra/tools.txt
+	@touch $@
 
 clean: ## remove the virtual environments and what the tools left
 	rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -70,6 +70,7 @@ class Account:
     job_role_arn: str
     training_role_arn: str
     driver_role_arn: str
+    batch_role_arn: str
 
 
 def create_account() -> Account:
@@ -88,6 +89,7 @@ def create_account() -> Account:
         job_role_arn=_create_role(iam, "flowyml-aws-job", "ecs-tasks.amazonaws.com"),
         training_role_arn=_create_role(iam, "flowyml-aws-training", "sagemaker.amazonaws.com"),
         driver_role_arn=_create_role(iam, "flowyml-aws-driver", "ecs-tasks.amazonaws.com"),
+        batch_role_arn=service_role,
     )
     _create_role(iam, "flowyml-aws-instance", "ec2.amazonaws.com")
     profile = iam.create_instance_profile("flowyml-aws-instance", "/", ["flowyml-aws-instance"])

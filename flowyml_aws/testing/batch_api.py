@@ -29,6 +29,7 @@ from moto.batch.models import BatchBackend, JobDefinition, JobQueue, batch_backe
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from flowyml_aws.testing.api import Answer, Rewrite
+from flowyml_aws.testing.batch_account import BatchAccount
 from flowyml_aws.testing.jobs import Job
 from flowyml_aws.testing.listing import list_jobs
 from flowyml_aws.testing.queues import Queues, snapshot
@@ -53,10 +54,11 @@ class BatchApi:
         rewrites: Operation to what makes its request fit for moto, from the request and its region.
     """
 
-    def __init__(self, scheduler: Scheduler, queues: Queues) -> None:
+    def __init__(self, scheduler: Scheduler, queues: Queues, account: BatchAccount) -> None:
         self._scheduler = scheduler
         self._queues = queues
         self.answers: Mapping[str, Answer] = {
+            **account.answers,
             "SubmitJob": self._submit_job,
             "DescribeJobs": self._describe_jobs,
             "ListJobs": self._list_jobs,
@@ -67,6 +69,7 @@ class BatchApi:
             "UpdateComputeEnvironment": self._update_compute_environment,
         }
         self.rewrites: Mapping[str, Rewrite] = {
+            **account.rewrites,
             "RegisterJobDefinition": _registration,
             "DescribeJobDefinitions": _definitions_query,
         }

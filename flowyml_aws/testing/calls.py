@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
-__all__ = ["ApiCall", "api_call", "signing_scope"]
+__all__ = ["ApiCall", "ApiRequest", "api_call", "caller", "signing_scope"]
 
-_SCOPE = re.compile(r"Credential=[^/]+/\d+/([^/]+)/([^/]+)/aws4_request")
+_SCOPE = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/aws4_request")
 
 _BATCH = {
     name.lower(): name
@@ -24,6 +25,7 @@ _BATCH = {
 }
 # (method, the address has a key, what tells it apart in the query or the headers) -> operation
 _S3 = {
+    ("GET", False, "encryption"): "GetBucketEncryption",
     ("GET", False, "list-type"): "ListObjectsV2",
     ("GET", False, "location"): "GetBucketLocation",
     ("GET", False, "uploads"): "ListMultipartUploads",
@@ -68,13 +70,39 @@ class ApiCall(NamedTuple):
     resource: str
 
 
+@dataclass(frozen=True, slots=True)
+class ApiRequest:
+    """A call with all that decides whether AWS would allow it.
+
+    Attributes:
+        caller: The access key: in a job the name of the role that it was given.
+        body: As it was sent; empty for the content of an object.
+        status: HTTP's, of the answer.
+    """
+
+    call: ApiCall
+    caller: str
+    body: bytes
+    status: int
+
+
 def signing_scope(environ: Mapping[str, Any]) -> tuple[str, str]:
     """The region and service that a request is signed for; S3 in us-east-1 when unsigned."""
+    match = _signed(environ)
+    return (match[2], match[3]) if match else ("us-east-1", "s3")
+
+
+def caller(environ: Mapping[str, Any]) -> str:
+    """The access key that a request is signed with; empty when unsigned."""
+    match = _signed(environ)
+    return match[1] if match else ""
+
+
+def _signed(environ: Mapping[str, Any]) -> re.Match[str] | None:
     signed = environ.get("HTTP_AUTHORIZATION", "")
     if not signed and "X-Amz-Credential" in (query := parse_qs(environ.get("QUERY_STRING", ""))):
         signed = f"Credential={query['X-Amz-Credential'][0]}"
-    match = _SCOPE.search(signed)
-    return (match[1], match[2]) if match else ("us-east-1", "s3")
+    return _SCOPE.search(signed)
 
 
 def api_call(environ: Mapping[str, Any], body: bytes) -> ApiCall:

@@ -7,9 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["Container", "Containers", "OnLines", "Running"]
+__all__ = ["Container", "Containers", "OnLines", "Running", "credentials_of"]
 
 OnLines = Callable[[list[str]], None]
+
+
+def credentials_of(role_arn: str | None) -> dict[str, str]:
+    """Variables with which a container is recognised by its role's name, as the platform gives."""
+    return {"AWS_ACCESS_KEY_ID": role_arn.rpartition("/")[2]} if role_arn else {}
 
 
 @dataclass(frozen=True, slots=True)

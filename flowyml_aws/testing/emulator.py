@@ -34,8 +34,9 @@ from flowyml_aws.testing.account import (
     tell_settings,
 )
 from flowyml_aws.testing.api import Api
+from flowyml_aws.testing.batch_account import BatchAccount
 from flowyml_aws.testing.batch_api import BatchApi
-from flowyml_aws.testing.calls import ApiCall
+from flowyml_aws.testing.calls import ApiCall, ApiRequest
 from flowyml_aws.testing.capacity import Capacity
 from flowyml_aws.testing.container import Containers
 from flowyml_aws.testing.engine_containers import EngineContainers
@@ -80,6 +81,7 @@ class Emulator:
         port: Where to listen; 0 is any free one.
         containers: An image of this machine's Docker or podman: jobs run in containers, and this is
             what the account's settings tell as `image`. None for processes.
+        keep_requests: Whether `requests` is filled: they need memory.
 
     Raises:
         MissingEngineError: Containers are wanted, and neither Docker nor podman works here.
@@ -89,12 +91,14 @@ class Emulator:
         environment: The variables that a client needs: boto3's, and the account's settings for
             `flowyml_aws`.
         calls: Every API call that arrived, from clients and jobs. Clear it to count anew.
+        requests: The same, with who called and how it was answered, if `keep_requests`.
         trouble: Breaks parts of the account.
     """
 
     endpoint_url: str
     environment: dict[str, str]
     calls: list[ApiCall]
+    requests: list[ApiRequest]
     trouble: Trouble
 
     def __init__(
@@ -107,6 +111,7 @@ class Emulator:
         training_at_once: int = 32,
         port: int = 0,
         containers: str | None = None,
+        keep_requests: bool = False,
     ) -> None:
         if time_scale <= 0 or min(stop_grace_s, training_stop_grace_s) < 0:
             raise SettingsError(
@@ -123,6 +128,7 @@ class Emulator:
         self._wanted_port = port
         self._image = containers or _IMAGE
         self._engine = find_engine() if containers is not None else None
+        self._keep_requests = keep_requests
         self._lock = RLock()
         self._clients: dict[str, Any] = {}
         self._scheduler: Scheduler | None = None
@@ -221,13 +227,16 @@ class Emulator:
         )
         self.trouble = trouble = Trouble(self._lock, scheduler, queues, quotas)
         apis: dict[str, Api] = {
-            "batch": BatchApi(scheduler, queues),
+            "batch": BatchApi(scheduler, queues, BatchAccount(account.batch_role_arn)),
             "sagemaker": SageMakerApi(training),
             "servicequotas": quotas,
         }
-        application = Application(apis, self._lock, lambda: trouble.clock_skew_s)
+        application = Application(
+            apis, self._lock, lambda: trouble.clock_skew_s, self._keep_requests
+        )
         undo.callback(Server(application, listener).stop)
         self._scheduler, self._training, self.calls = scheduler, training, application.calls
+        self.requests = application.requests
 
     def _containers(self, folder: Path) -> Containers:
         if self._engine is not None:

@@ -47,6 +47,7 @@ class Queues:
     def __init__(self) -> None:
         self.broken: dict[str, str] = {}
         self.withheld: dict[str, str] = {}
+        self._update_policies: dict[str, Any] = {}
 
     def held(self, job: Job, jobs: Iterable[Job]) -> str | None:
         """Why a job can't start, in Batch's words (empty where it says nothing), or None.
@@ -82,6 +83,8 @@ class Queues:
             name = one["computeEnvironmentName"]
             if name in self.broken:
                 one.update(status="INVALID", statusReason=self.broken[name])
+            if name in self._update_policies:
+                one["updatePolicy"] = self._update_policies[name]
             if "computeResources" in one:
                 one["computeResources"]["desiredvCpus"] = used.get(name, 0)
         return {"computeEnvironments": told}
@@ -102,6 +105,8 @@ class Queues:
         environment.state = state
         environment.service_role = request.get("serviceRole", environment.service_role)
         environment.compute_resources.update(request.get("computeResources") or {})
+        if "updatePolicy" in request:
+            self._update_policies[name] = request["updatePolicy"]
         return {"computeEnvironmentName": name, "computeEnvironmentArn": environment.arn}
 
 

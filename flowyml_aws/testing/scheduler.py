@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Condition, RLock, Thread
 
 from flowyml_aws.testing.capacity import Capacity
-from flowyml_aws.testing.container import Container
+from flowyml_aws.testing.container import Container, credentials_of
 from flowyml_aws.testing.jobs import Attempt, Job, Status
 from flowyml_aws.testing.machine import Ending, Machine, Task
 from flowyml_aws.testing.retry import Outcome, is_retried
@@ -229,6 +229,7 @@ class Scheduler:
 
 def _container(job: Job, attempt: int, folder: Path) -> Container:
     environment = {
+        **credentials_of(job.properties.get("jobRoleArn")),
         **job.environment,
         "AWS_BATCH_JOB_ID": job.job_id,
         "AWS_BATCH_JOB_ATTEMPT": str(attempt),

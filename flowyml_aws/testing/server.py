@@ -21,7 +21,7 @@ from werkzeug.serving import ThreadedWSGIServer
 
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.testing.api import Api
-from flowyml_aws.testing.calls import ApiCall, api_call, signing_scope
+from flowyml_aws.testing.calls import ApiCall, ApiRequest, api_call, caller, signing_scope
 from flowyml_aws.testing.pricing_api import get_products, spot_price_history
 from flowyml_aws.testing.refusal import Refusal
 
@@ -40,15 +40,22 @@ class Application:
 
     Attributes:
         calls: The calls so far, in order.
+        requests: The same with callers and answers, in the order of the answers, if kept.
         clock_skew_s: By how much the services' clocks are ahead.
     """
 
     def __init__(
-        self, apis: Mapping[str, Api], lock: RLock, clock_skew_s: Callable[[], float]
+        self,
+        apis: Mapping[str, Api],
+        lock: RLock,
+        clock_skew_s: Callable[[], float],
+        keep_requests: bool,
     ) -> None:
         self.calls: list[ApiCall] = []
+        self.requests: list[ApiRequest] = []
         self.clock_skew_s = clock_skew_s
         self._apis = apis
+        self._keep_requests = keep_requests
         self._lock = lock
         self._moto = DomainDispatcherApplication(create_backend_app)
 
@@ -60,6 +67,8 @@ class Application:
             return self._ask_moto(environ, start_response)
         call = api_call(environ, body)
         self.calls.append(call)
+        if self._keep_requests:
+            start_response = self._noting(call, caller(environ), body, start_response)
         region, _ = signing_scope(environ)
         if call[:2] in _PRICES:
             return _tell_prices(call.service, body, region, start_response)
@@ -77,6 +86,18 @@ class Application:
         except Refusal as refusal:
             return _refuse(start_response, refusal)
         return self._ask_moto(environ, start_response)
+
+    def _noting(
+        self, call: ApiCall, who: str, body: bytes, start_response: Callable[..., Any]
+    ) -> Callable[..., Any]:
+        is_content = call.operation in ("PutObject", "UploadPart")
+
+        def start(status: str, *rest: Any) -> Any:
+            kept = b"" if is_content else body
+            self.requests.append(ApiRequest(call, who, kept, int(status.split()[0])))
+            return start_response(status, *rest)
+
+        return start
 
     def _ask_moto(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         with self._lock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from threading import RLock
 
-from flowyml_aws.testing.container import Container
+from flowyml_aws.testing.container import Container, credentials_of
 from flowyml_aws.testing.sagemaker.files import (
     ML_FOLDER,
     TransferError,
@@ -41,6 +41,7 @@ def make_container(job: TrainingJob, folder: Path, lock: RLock) -> Container:
         image=algorithm["TrainingImage"],
         command=arguments or (() if entrypoint else ("train",)),
         environment={
+            **credentials_of(job.request.get("RoleArn")),
             **(job.request.get("Environment") or {}),
             "TRAINING_JOB_NAME": job.name,
             "TRAINING_JOB_ARN": job.arn,

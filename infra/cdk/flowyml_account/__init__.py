@@ -1,0 +1,8 @@
+"""An AWS account for flowyml-aws as a construct; `infra/terraform` makes the same one."""
+
+from __future__ import annotations
+
+from flowyml_account.account import FlowymlAccount
+from flowyml_account.options import Family, Options
+
+__all__ = ["Family", "FlowymlAccount", "Options"]

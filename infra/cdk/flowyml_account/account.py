@@ -1,0 +1,67 @@
+"""The construct."""
+
+from __future__ import annotations
+
+import json
+
+from aws_cdk import CfnOutput
+from aws_cdk import aws_ssm as ssm
+from constructs import Construct
+
+from flowyml_account.alerts import make_alerts
+from flowyml_account.batch import make_queues
+from flowyml_account.exceptions import acknowledge_exceptions
+from flowyml_account.names import Names
+from flowyml_account.network import make_network
+from flowyml_account.options import Options
+from flowyml_account.roles import make_roles
+from flowyml_account.storage import make_storage
+
+__all__ = ["FlowymlAccount"]
+
+
+class FlowymlAccount(Construct):
+    """All that flowyml-aws needs of an account; nothing that costs money while idle.
+
+    Attributes:
+        name: What the setting `account` says.
+        store: Where runs are kept.
+        repository: Where images are pushed to.
+        queues: Names of the Batch queues.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, options: Options) -> None:
+        super().__init__(scope, construct_id)
+        names = Names(options)
+        make_storage(self, names)
+        network = make_network(self, names)
+        instance = make_roles(self, names)
+        self.name, self.store, self.repository = options.name, names.store, names.repository
+        self.queues = make_queues(self, names, network, instance)
+        make_alerts(self, names, self.queues)
+        settings = {
+            "version": 1,
+            "store": names.store,
+            "queues": self.queues,
+            "repository": names.repository,
+            "job_role": names.role_arn("job"),
+            "execution_role": names.role_arn("execution"),
+            "log_group": names.log_group,
+            "driver_queue": f"{names.prefix}-cpu",
+            "driver_role": names.role_arn("driver"),
+            "sagemaker_role": names.role_arn("sagemaker"),
+        }
+        # All that a client has to know; it reads this when its setting `account` is `name`.
+        ssm.CfnParameter(
+            self,
+            "Parameter",
+            name=names.parameter,
+            description="Settings of flowyml-aws for everybody who uses this account",
+            type="String",
+            value=json.dumps(settings),
+            tags=names.tags,
+        )
+        acknowledge_exceptions(self, names)
+        told = {"Name": self.name, "StoreUri": self.store, "RepositoryUri": self.repository}
+        for key, value in told.items():
+            CfnOutput(self, key, value=value)

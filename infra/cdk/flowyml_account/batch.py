@@ -1,0 +1,174 @@
+"""Launch templates, compute environments and queues of the families that are enabled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from aws_cdk import CfnTag
+from aws_cdk import aws_batch as batch
+from aws_cdk import aws_ec2 as ec2
+from constructs import Construct
+
+from flowyml_account.names import Names
+from flowyml_account.network import Network
+from flowyml_account.options import Family, Options
+from flowyml_account.roles import Instance
+from flowyml_account.shared import FAMILIES
+
+__all__ = ["make_queues"]
+
+
+@dataclass(frozen=True)
+class _Queue:
+    name: str
+    family: str
+    chosen: Family
+    is_spot: bool
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Labels and taints, as the client reads them."""
+        return {
+            "flowyml-aws:label:family": self.family,
+            **{f"flowyml-aws:label:{key}": told for key, told in self.chosen.labels.items()},
+            **{f"flowyml-aws:taint:{key}": told for key, told in self.chosen.taints.items()},
+        }
+
+
+def make_queues(scope: Construct, names: Names, network: Network, instance: Instance) -> list[str]:
+    """Make the queues and what is behind them, and return their names."""
+    templates = {
+        family: _launch_template(scope, names, family, chosen)
+        for family, chosen in names.options.families.items()
+    }
+    for queue in (queues := sorted(_queues(names), key=lambda q: q.name)):
+        template = templates[queue.family]
+        environment = _compute_environment(scope, names, queue, template, network, instance)
+        batch.CfnJobQueue(
+            scope,
+            _id("Queue", queue.name, names),
+            job_queue_name=queue.name,
+            state="ENABLED",
+            priority=1,
+            compute_environment_order=[
+                batch.CfnJobQueue.ComputeEnvironmentOrderProperty(
+                    order=1, compute_environment=environment.attr_compute_environment_arn
+                )
+            ],
+            job_state_time_limit_actions=_time_limits(names.options),
+            tags={**names.tags, **queue.tags},
+        )
+    return [queue.name for queue in queues]
+
+
+def _queues(names: Names) -> Iterator[_Queue]:
+    for family, chosen in names.options.families.items():
+        for capacity in chosen.capacity:
+            suffix = "-spot" if capacity == "spot" else ""
+            name = f"{names.prefix}-{family}{suffix}"
+            yield _Queue(name, family, chosen, capacity == "spot")
+
+
+def _time_limits(options: Options) -> list[batch.CfnJobQueue.JobStateTimeLimitActionProperty]:
+    waits = {
+        "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY": options.capacity_wait_s,
+        "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE": options.misconfigured_wait_s,
+        "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT": options.misconfigured_wait_s,
+    }
+    return [
+        batch.CfnJobQueue.JobStateTimeLimitActionProperty(
+            action="CANCEL", state="RUNNABLE", reason=reason, max_time_seconds=wait_s
+        )
+        for reason, wait_s in waits.items()
+    ]
+
+
+def _launch_template(
+    scope: Construct, names: Names, family: str, chosen: Family
+) -> ec2.CfnLaunchTemplate:
+    name = f"{names.prefix}-{family}"
+    return ec2.CfnLaunchTemplate(
+        scope,
+        _id("Template", name, names),
+        launch_template_name=name,
+        launch_template_data=ec2.CfnLaunchTemplate.LaunchTemplateDataProperty(
+            block_device_mappings=[
+                ec2.CfnLaunchTemplate.BlockDeviceMappingProperty(
+                    device_name="/dev/xvda",
+                    ebs=ec2.CfnLaunchTemplate.EbsProperty(
+                        delete_on_termination=True,
+                        encrypted=True,
+                        volume_size=chosen.volume_gib or names.options.volume_gib,
+                        volume_type="gp3",
+                    ),
+                )
+            ],
+            # One hop: containers don't get at the instance's own role.
+            metadata_options=ec2.CfnLaunchTemplate.MetadataOptionsProperty(
+                http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
+            ),
+            tag_specifications=[
+                ec2.CfnLaunchTemplate.TagSpecificationProperty(
+                    resource_type=kind, tags=_with_name(names, name)
+                )
+                for kind in ("instance", "volume")
+            ],
+        ),
+    )
+
+
+def _compute_environment(
+    scope: Construct,
+    names: Names,
+    queue: _Queue,
+    template: ec2.CfnLaunchTemplate,
+    network: Network,
+    instance: Instance,
+) -> batch.CfnComputeEnvironment:
+    known, chosen = FAMILIES[queue.family], queue.chosen
+    of_spot = "SPOT_PRICE_CAPACITY_OPTIMIZED"
+    # Without a service role Batch uses its service-linked one, which it makes itself.
+    environment = batch.CfnComputeEnvironment(
+        scope,
+        _id("Environment", queue.name, names),
+        compute_environment_name=queue.name,
+        type="MANAGED",
+        replace_compute_environment=False,
+        compute_resources=batch.CfnComputeEnvironment.ComputeResourcesProperty(
+            type="SPOT" if queue.is_spot else "EC2",
+            allocation_strategy=of_spot if queue.is_spot else "BEST_FIT_PROGRESSIVE",
+            minv_cpus=0,
+            maxv_cpus=chosen.max_vcpus or known["max_vcpus"],
+            instance_types=list(chosen.instance_types or known["instance_types"]),
+            instance_role=instance.profile_arn,
+            security_group_ids=[network.security_group_id],
+            subnets=list(network.subnet_ids),
+            ec2_configuration=[
+                batch.CfnComputeEnvironment.Ec2ConfigurationObjectProperty(
+                    image_type=known["image_type"] or "ECS_AL2023_NVIDIA",
+                    image_id_override=chosen.image_id,
+                )
+            ],
+            launch_template=batch.CfnComputeEnvironment.LaunchTemplateSpecificationProperty(
+                launch_template_id=template.ref, version=template.attr_latest_version_number
+            ),
+        ),
+        # Running jobs go on for the longest time that Batch allows.
+        update_policy=batch.CfnComputeEnvironment.UpdatePolicyProperty(
+            job_execution_timeout_minutes=360, terminate_jobs_on_update=False
+        ),
+        tags=names.tags,
+    )
+    # An environment can't be deleted cleanly after its instances' role.
+    environment.node.add_dependency(instance.role, *network.way_out)
+    return environment
+
+
+def _with_name(names: Names, name: str) -> list[CfnTag]:
+    return names.cfn_tags(Name=name)
+
+
+def _id(kind: str, name: str, names: Names) -> str:
+    words = name.removeprefix(names.prefix).split("-")
+    return kind + "".join(word.title() for word in words)

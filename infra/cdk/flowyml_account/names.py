@@ -1,0 +1,78 @@
+"""Every name, told by the options alone: `infra/terraform/names.tf` makes the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aws_cdk import Aws, CfnTag
+
+from flowyml_account.options import Options
+
+__all__ = ["Names"]
+
+
+@dataclass(frozen=True)
+class Names:
+    """Of what one account has."""
+
+    options: Options
+
+    @property
+    def prefix(self) -> str:
+        return f"flowyml-{self.options.name}"
+
+    @property
+    def bucket(self) -> str:
+        return f"{self.prefix}-{Aws.ACCOUNT_ID}-{Aws.REGION}"
+
+    @property
+    def store(self) -> str:
+        return f"s3://{self.bucket}/flowyml"
+
+    @property
+    def log_group(self) -> str:
+        return f"/flowyml-aws/{self.options.name}"
+
+    @property
+    def parameter(self) -> str:
+        return f"/flowyml-aws/{self.options.name}"
+
+    @property
+    def repository(self) -> str:
+        return f"{Aws.ACCOUNT_ID}.dkr.ecr.{Aws.REGION}.{Aws.URL_SUFFIX}/{self.prefix}"
+
+    def arn(self, service: str, resource: str) -> str:
+        return f"arn:{Aws.PARTITION}:{service}:{Aws.REGION}:{Aws.ACCOUNT_ID}:{resource}"
+
+    def role_arn(self, role: str) -> str:
+        return f"arn:{Aws.PARTITION}:iam::{Aws.ACCOUNT_ID}:role/{self.prefix}-{role}"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return {**self.options.tags, "flowyml-aws": self.options.name}
+
+    def cfn_tags(self, **more: str) -> list[CfnTag]:
+        tags = {**self.tags, **more}
+        return [CfnTag(key=key, value=tags[key]) for key in sorted(tags)]
+
+    @property
+    def named(self) -> Mapping[str, str]:
+        """What the documents under `infra/account/policies` may refer to."""
+        bucket = f"arn:{Aws.PARTITION}:s3:::{self.bucket}"
+        everybody = f"arn:{Aws.PARTITION}:iam::{Aws.ACCOUNT_ID}:root"
+        roles = ("job", "execution", "driver", "sagemaker")
+        return {
+            "partition": Aws.PARTITION,
+            "region": Aws.REGION,
+            "account": Aws.ACCOUNT_ID,
+            "prefix": self.prefix,
+            "bucket_arn": bucket,
+            "store_arn": f"{bucket}/flowyml",
+            "repository_arn": self.arn("ecr", f"repository/{self.prefix}"),
+            "log_group_arn": self.arn("logs", f"log-group:{self.log_group}"),
+            "parameter_arn": self.arn("ssm", f"parameter{self.parameter}"),
+            "topic_arn": self.arn("sns", f"{self.prefix}-alerts"),
+            "principal": self.options.user_principal or everybody,
+            **{f"{role}_role_arn": self.role_arn(role) for role in roles},
+        }

@@ -1,0 +1,109 @@
+"""The VPC, or one that is there, and the instances' security group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aws_cdk import Aws, Fn
+from aws_cdk import aws_ec2 as ec2
+from constructs import Construct
+
+from flowyml_account.names import Names
+
+__all__ = ["Network", "make_network"]
+
+
+@dataclass(frozen=True)
+class Network:
+    """Where instances go.
+
+    Attributes:
+        way_out: What has to be there before they can reach AWS.
+    """
+
+    subnet_ids: Sequence[str]
+    security_group_id: str
+    way_out: Sequence[Construct] = ()
+
+
+def make_network(scope: Construct, names: Names) -> Network:
+    """Make what instances are connected to."""
+    options = names.options
+    vpc_id, subnet_ids, tables = options.vpc_id, options.subnet_ids, options.route_table_ids
+    way_out: list[Construct] = []
+    if vpc_id is None:
+        vpc_id, subnet_ids, tables, way_out = _make_vpc(scope, names)
+    if tables:
+        # Jobs' data goes to S3 by it, for nothing.
+        ec2.CfnVPCEndpoint(
+            scope,
+            "S3",
+            vpc_id=vpc_id,
+            service_name=f"com.amazonaws.{Aws.REGION}.s3",
+            vpc_endpoint_type="Gateway",
+            route_table_ids=list(tables),
+            tags=names.cfn_tags(Name=names.prefix),
+        )
+    group = ec2.CfnSecurityGroup(
+        scope,
+        "Instances",
+        group_name=f"{names.prefix}-instances",
+        group_description="Instances of flowyml-aws: nothing comes in, HTTPS goes out",
+        vpc_id=vpc_id,
+        security_group_egress=[
+            ec2.CfnSecurityGroup.EgressProperty(
+                description=f"Port {port}",
+                ip_protocol="tcp",
+                from_port=port,
+                to_port=port,
+                cidr_ip="0.0.0.0/0",
+            )
+            for port in options.egress_ports
+        ],
+        tags=names.cfn_tags(),
+    )
+    return Network(subnet_ids, group.attr_group_id, way_out)
+
+
+def _make_vpc(scope: Construct, names: Names) -> tuple[str, list[str], list[str], list[Construct]]:
+    """A VPC's id, its subnets, its route tables and what leads out of it."""
+    tags = names.cfn_tags(Name=names.prefix)
+    vpc = ec2.CfnVPC(
+        scope,
+        "Vpc",
+        cidr_block="10.77.0.0/16",
+        enable_dns_hostnames=True,
+        enable_dns_support=True,
+        tags=tags,
+    )
+    gateway = ec2.CfnInternetGateway(scope, "Gateway", tags=tags)
+    attached = ec2.CfnVPCGatewayAttachment(
+        scope, "Attached", vpc_id=vpc.ref, internet_gateway_id=gateway.ref
+    )
+    table = ec2.CfnRouteTable(scope, "Routes", vpc_id=vpc.ref, tags=tags)
+    out = ec2.CfnRoute(
+        scope,
+        "Out",
+        route_table_id=table.ref,
+        destination_cidr_block="0.0.0.0/0",
+        gateway_id=gateway.ref,
+    )
+    out.node.add_dependency(attached)
+    subnets = []
+    for number in range(names.options.zones):
+        # A public address is the way out without a NAT gateway, which costs money while idle.
+        subnet = ec2.CfnSubnet(
+            scope,
+            f"Subnet{number}",
+            vpc_id=vpc.ref,
+            availability_zone=Fn.select(number, Fn.get_azs()),
+            cidr_block=f"10.77.{number * 16}.0/20",
+            map_public_ip_on_launch=True,
+            tags=names.cfn_tags(Name=f"{names.prefix}-{number}"),
+        )
+        ec2.CfnSubnetRouteTableAssociation(
+            scope, f"SubnetRoutes{number}", subnet_id=subnet.ref, route_table_id=table.ref
+        )
+        subnets.append(subnet.ref)
+    return vpc.ref, subnets, [table.ref], [out]

@@ -1,0 +1,82 @@
+"""The roles, with the documents of `infra/account/policies`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aws_cdk import Aws
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from flowyml_account.names import Names
+from flowyml_account.shared import policy
+
+__all__ = ["Instance", "make_roles"]
+
+_TRUSTS = {
+    "job": "tasks",  # the user's code in a job
+    "execution": "tasks",  # pulls the image and writes the log
+    "driver": "tasks",  # drives a run on SageMaker when the laptop has left
+    "sagemaker": "sagemaker",  # the user's code in a training job, and the platform
+}
+
+
+@dataclass(frozen=True)
+class Instance:
+    """What an instance of Batch is to AWS."""
+
+    profile_arn: str
+    role: iam.CfnRole
+
+
+def make_roles(scope: Construct, names: Names) -> Instance:
+    """Make every role, and return that of instances."""
+    managed = "service-role/AmazonEC2ContainerServiceforEC2Role"
+    # What the platform's agent on each instance may do.
+    instance = _role(
+        scope, names, "instance", "instance", f"arn:{Aws.PARTITION}:iam::aws:policy/{managed}"
+    )
+    profile = iam.CfnInstanceProfile(
+        scope,
+        "InstanceProfile",
+        instance_profile_name=f"{names.prefix}-instance",
+        roles=[instance.ref],
+    )
+    for name, trust in _TRUSTS.items():
+        role = _role(scope, names, name, trust)
+        iam.CfnRolePolicy(
+            scope,
+            f"{name.title()}Policy",
+            policy_name=name,
+            role_name=role.ref,
+            policy_document=policy(name, names.named),
+        )
+    # A policy of its own, so that it can be attached to people or to a permission set as well.
+    user = iam.CfnManagedPolicy(
+        scope,
+        "UserPolicy",
+        managed_policy_name=f"{names.prefix}-user",
+        description="Runs pipelines of flowyml-aws from a laptop",
+        policy_document=policy("user", names.named),
+    )
+    _role(scope, names, "user", "user", user.ref, 43200)
+    return Instance(profile.attr_arn, instance)
+
+
+def _role(
+    scope: Construct,
+    names: Names,
+    name: str,
+    trust: str,
+    managed: str | None = None,
+    longest_session_s: int | None = None,
+) -> iam.CfnRole:
+    return iam.CfnRole(
+        scope,
+        f"{name.title()}Role",
+        role_name=f"{names.prefix}-{name}",
+        assume_role_policy_document=policy(f"trust-{trust}", names.named),
+        managed_policy_arns=[managed] if managed else None,
+        max_session_duration=longest_session_s,
+        tags=names.cfn_tags(),
+    )

@@ -1,0 +1,125 @@
+locals {
+  queue_arns = sort([for key in keys(local.queues) : "arn:${local.partition}:batch:${local.region}:${local.account}:job-queue/${local.prefix}-${key}"])
+
+  # By the rule's name: what happens, and what the message says.
+  rules = {
+    job-failed = {
+      description = "A Batch job failed for good"
+      pattern = {
+        source      = ["aws.batch"]
+        detail-type = ["Batch Job State Change"]
+        detail      = { jobQueue = local.queue_arns, status = ["FAILED"] }
+      }
+      paths    = { job = "$.detail.jobName", reason = "$.detail.statusReason" }
+      template = "\"Job <job> failed: <reason>\""
+    }
+    training-failed = {
+      description = "A training job failed"
+      pattern = {
+        source      = ["aws.sagemaker"]
+        detail-type = ["SageMaker Training Job State Change"]
+        detail      = { RoleArn = [local.role_arn["sagemaker"]], TrainingJobStatus = ["Failed"] }
+      }
+      paths    = { job = "$.detail.TrainingJobName", reason = "$.detail.FailureReason" }
+      template = "\"Training job <job> failed: <reason>\""
+    }
+    queue-blocked = {
+      description = "The first job of a queue can't start"
+      pattern = {
+        source      = ["aws.batch"]
+        detail-type = ["Batch Job Queue Blocked"]
+        detail      = { jobQueue = local.queue_arns }
+      }
+      paths    = { queue = "$.detail.jobQueue", job = "$.detail.jobName", reason = "$.detail.statusReason" }
+      template = "\"Queue <queue> is blocked by job <job>: <reason>\""
+    }
+  }
+}
+
+resource "aws_sns_topic" "alerts" {
+  #checkov:skip=CKV_AWS_26:Rules, alarms and budgets can't publish under AWS's key, an own key has a monthly price; messages name jobs and reasons
+
+  name = "${local.prefix}-alerts"
+  tags = local.tags
+}
+
+resource "aws_sns_topic_policy" "alerts" {
+  arn    = aws_sns_topic.alerts.arn
+  policy = templatefile("${local.policies}/topic.json", local.named)
+}
+
+resource "aws_sns_topic_subscription" "email" {
+  count = var.alert_email == null ? 0 : 1
+
+  topic_arn = aws_sns_topic.alerts.arn
+  protocol  = "email"
+  endpoint  = var.alert_email
+}
+
+resource "aws_cloudwatch_event_rule" "this" {
+  for_each = local.rules
+
+  name          = "${local.prefix}-${each.key}"
+  description   = each.value.description
+  event_pattern = jsonencode(each.value.pattern)
+  tags          = local.tags
+}
+
+resource "aws_cloudwatch_event_target" "alerts" {
+  for_each = local.rules
+
+  rule      = aws_cloudwatch_event_rule.this[each.key].name
+  target_id = "alerts"
+  arn       = aws_sns_topic.alerts.arn
+
+  input_transformer {
+    input_paths    = each.value.paths
+    input_template = each.value.template
+  }
+}
+
+# A blocked queue is told at once, by the rule; one that stays blocked raises the alarm, until it moves again.
+resource "aws_cloudwatch_metric_alarm" "stuck" {
+  alarm_name          = "${local.prefix}-queue-stuck"
+  alarm_description   = "Batch has told more than once within an hour that a queue is blocked"
+  namespace           = "AWS/Events"
+  metric_name         = "MatchedEvents"
+  dimensions          = { RuleName = aws_cloudwatch_event_rule.this["queue-blocked"].name }
+  statistic           = "Sum"
+  period              = 900
+  evaluation_periods  = 4
+  datapoints_to_alarm = 2
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alerts.arn]
+  ok_actions          = [aws_sns_topic.alerts.arn]
+  tags                = local.tags
+}
+
+resource "aws_budgets_budget" "monthly" {
+  count = var.monthly_budget_usd == null ? 0 : 1
+
+  name         = "${local.prefix}-monthly"
+  budget_type  = "COST"
+  limit_amount = tostring(var.monthly_budget_usd)
+  limit_unit   = "USD"
+  time_unit    = "MONTHLY"
+  tags         = local.tags
+
+  notification {
+    comparison_operator       = "GREATER_THAN"
+    notification_type         = "ACTUAL"
+    threshold                 = 80
+    threshold_type            = "PERCENTAGE"
+    subscriber_sns_topic_arns = [aws_sns_topic.alerts.arn]
+  }
+
+  notification {
+    comparison_operator       = "GREATER_THAN"
+    notification_type         = "FORECASTED"
+    threshold                 = 100
+    threshold_type            = "PERCENTAGE"
+    subscriber_sns_topic_arns = [aws_sns_topic.alerts.arn]
+  }
+}

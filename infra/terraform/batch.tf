@@ -1,0 +1,136 @@
+locals {
+  known = jsondecode(file("${path.module}/../account/families.json")).families
+
+  # By the queue's name without its prefix: `t4`, `t4-spot`.
+  queues = merge([
+    for family, given in var.families : {
+      for capacity in given.capacity : (capacity == "spot" ? "${family}-spot" : family) => {
+        family         = family
+        spot           = capacity == "spot"
+        instance_types = coalesce(given.instance_types, try(local.known[family].instance_types, []))
+        max_vcpus      = coalesce(given.max_vcpus, try(local.known[family].max_vcpus, 0))
+        tags = merge(
+          { "flowyml-aws:label:family" = family },
+          { for key, value in given.labels : "flowyml-aws:label:${key}" => value },
+          { for key, value in given.taints : "flowyml-aws:taint:${key}" => value },
+        )
+      }
+    }
+  ]...)
+
+  time_limits = [
+    { reason = "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY", wait_s = var.capacity_wait_s },
+    { reason = "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE", wait_s = var.misconfigured_wait_s },
+    { reason = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT", wait_s = var.misconfigured_wait_s },
+  ]
+}
+
+resource "aws_launch_template" "this" {
+  for_each = var.families
+
+  name                   = "${local.prefix}-${each.key}"
+  update_default_version = true
+
+  block_device_mappings {
+    device_name = "/dev/xvda"
+
+    ebs {
+      delete_on_termination = true
+      encrypted             = true
+      volume_size           = coalesce(each.value.volume_gib, var.volume_gib)
+      volume_type           = "gp3"
+    }
+  }
+
+  # One hop: containers don't get at the instance's own role.
+  metadata_options {
+    http_endpoint               = "enabled"
+    http_tokens                 = "required"
+    http_put_response_hop_limit = 1
+  }
+
+  dynamic "tag_specifications" {
+    for_each = ["instance", "volume"]
+
+    content {
+      resource_type = tag_specifications.value
+      tags          = merge(local.tags, { Name = "${local.prefix}-${each.key}" })
+    }
+  }
+
+  lifecycle {
+    precondition {
+      condition     = contains(keys(local.known), each.key)
+      error_message = "There is no family ${each.key}; infra/account/families.json has ${join(", ", keys(local.known))}."
+    }
+
+    precondition {
+      condition     = each.value.image_id != null || try(local.known[each.key].image_type, "") != null
+      error_message = "Batch has no image for ${each.key} any more: give families[\"${each.key}\"].image_id, an ECS image of your own."
+    }
+  }
+}
+
+# Without a service role Batch uses its service-linked one, which it makes itself.
+resource "aws_batch_compute_environment" "this" {
+  for_each = local.queues
+
+  compute_environment_name = "${local.prefix}-${each.key}"
+  type                     = "MANAGED"
+  tags                     = local.tags
+
+  compute_resources {
+    type                = each.value.spot ? "SPOT" : "EC2"
+    allocation_strategy = each.value.spot ? "SPOT_PRICE_CAPACITY_OPTIMIZED" : "BEST_FIT_PROGRESSIVE"
+    min_vcpus           = 0
+    max_vcpus           = each.value.max_vcpus
+    instance_type       = each.value.instance_types
+    instance_role       = aws_iam_instance_profile.instance.arn
+    security_group_ids  = [aws_security_group.instances.id]
+    subnets             = local.subnet_ids
+
+    ec2_configuration {
+      image_type        = coalesce(local.known[each.value.family].image_type, "ECS_AL2023_NVIDIA")
+      image_id_override = var.families[each.value.family].image_id
+    }
+
+    launch_template {
+      launch_template_id = aws_launch_template.this[each.value.family].id
+      version            = aws_launch_template.this[each.value.family].latest_version
+    }
+  }
+
+  # Running jobs go on for the longest time that Batch allows.
+  update_policy {
+    job_execution_timeout_minutes = 360
+    terminate_jobs_on_update      = false
+  }
+
+  # An environment can't be deleted cleanly after its instances' role.
+  depends_on = [aws_iam_role_policy_attachment.instance]
+}
+
+resource "aws_batch_job_queue" "this" {
+  for_each = local.queues
+
+  name     = "${local.prefix}-${each.key}"
+  state    = "ENABLED"
+  priority = 1
+  tags     = merge(local.tags, each.value.tags)
+
+  compute_environment_order {
+    order               = 1
+    compute_environment = aws_batch_compute_environment.this[each.key].arn
+  }
+
+  dynamic "job_state_time_limit_action" {
+    for_each = local.time_limits
+
+    content {
+      action           = "CANCEL"
+      state            = "RUNNABLE"
+      reason           = job_state_time_limit_action.value.reason
+      max_time_seconds = job_state_time_limit_action.value.wait_s
+    }
+  }
+}

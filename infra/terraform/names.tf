@@ -1,0 +1,36 @@
+# Every name is told by the variables alone, so that policies are known when planning. infra/cdk makes the same ones.
+locals {
+  account   = data.aws_caller_identity.current.account_id
+  partition = data.aws_partition.current.partition
+  region    = data.aws_region.current.name
+
+  prefix     = "flowyml-${var.name}"
+  bucket     = "${local.prefix}-${local.account}-${local.region}"
+  store      = "s3://${local.bucket}/flowyml"
+  log_group  = "/flowyml-aws/${var.name}"
+  parameter  = "/flowyml-aws/${var.name}"
+  topic_arn  = "arn:${local.partition}:sns:${local.region}:${local.account}:${local.prefix}-alerts"
+  repository = "${local.account}.dkr.ecr.${local.region}.${data.aws_partition.current.dns_suffix}/${local.prefix}"
+  role_arn   = { for role in ["job", "execution", "driver", "sagemaker"] : role => "arn:${local.partition}:iam::${local.account}:role/${local.prefix}-${role}" }
+  tags       = merge(var.tags, { "flowyml-aws" = var.name })
+
+  # What the documents under infra/account/policies may refer to.
+  named = {
+    partition          = local.partition
+    region             = local.region
+    account            = local.account
+    prefix             = local.prefix
+    bucket_arn         = "arn:${local.partition}:s3:::${local.bucket}"
+    store_arn          = "arn:${local.partition}:s3:::${local.bucket}/flowyml"
+    repository_arn     = "arn:${local.partition}:ecr:${local.region}:${local.account}:repository/${local.prefix}"
+    log_group_arn      = "arn:${local.partition}:logs:${local.region}:${local.account}:log-group:${local.log_group}"
+    parameter_arn      = "arn:${local.partition}:ssm:${local.region}:${local.account}:parameter${local.parameter}"
+    topic_arn          = local.topic_arn
+    job_role_arn       = local.role_arn["job"]
+    execution_role_arn = local.role_arn["execution"]
+    driver_role_arn    = local.role_arn["driver"]
+    sagemaker_role_arn = local.role_arn["sagemaker"]
+    principal          = coalesce(var.user_principal, "arn:${local.partition}:iam::${local.account}:root")
+  }
+  policies = "${path.module}/../account/policies"
+}

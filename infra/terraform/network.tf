@@ -1,0 +1,111 @@
+locals {
+  own_vpc    = var.vpc_id == null
+  vpc_id     = local.own_vpc ? aws_vpc.this[0].id : var.vpc_id
+  subnet_ids = local.own_vpc ? aws_subnet.public[*].id : var.subnet_ids
+}
+
+data "aws_availability_zones" "available" {
+  #checkov:skip=CKV_AWS_394:A subnet stays in the zone that it was made in
+
+  state = "available"
+
+  filter {
+    name   = "opt-in-status"
+    values = ["opt-in-not-required"]
+  }
+}
+
+resource "aws_vpc" "this" {
+  #checkov:skip=CKV2_AWS_11:Flow logs cost by the byte; an organisation that wants them turns them on for all its VPCs
+  #checkov:skip=CKV2_AWS_12:Nothing uses the default security group: instances have their own, without ingress
+
+  count = local.own_vpc ? 1 : 0
+
+  cidr_block           = "10.77.0.0/16"
+  enable_dns_hostnames = true
+  enable_dns_support   = true
+  tags                 = merge(local.tags, { Name = local.prefix })
+}
+
+resource "aws_internet_gateway" "this" {
+  count = local.own_vpc ? 1 : 0
+
+  vpc_id = aws_vpc.this[0].id
+  tags   = merge(local.tags, { Name = local.prefix })
+}
+
+resource "aws_subnet" "public" {
+  #checkov:skip=CKV_AWS_130:A public address is the way out without a NAT gateway, which costs money while idle; nothing comes in
+
+  count = local.own_vpc ? var.zones : 0
+
+  vpc_id                  = aws_vpc.this[0].id
+  availability_zone       = data.aws_availability_zones.available.names[count.index]
+  cidr_block              = "10.77.${count.index * 16}.0/20"
+  map_public_ip_on_launch = true
+  tags                    = merge(local.tags, { Name = "${local.prefix}-${count.index}" })
+
+  # Zones that AWS adds move the list, not the subnet.
+  lifecycle {
+    ignore_changes = [availability_zone]
+  }
+}
+
+resource "aws_route_table" "public" {
+  count = local.own_vpc ? 1 : 0
+
+  vpc_id = aws_vpc.this[0].id
+  tags   = merge(local.tags, { Name = local.prefix })
+}
+
+resource "aws_route" "out" {
+  count = local.own_vpc ? 1 : 0
+
+  route_table_id         = aws_route_table.public[0].id
+  destination_cidr_block = "0.0.0.0/0"
+  gateway_id             = aws_internet_gateway.this[0].id
+}
+
+resource "aws_route_table_association" "public" {
+  count = local.own_vpc ? var.zones : 0
+
+  subnet_id      = aws_subnet.public[count.index].id
+  route_table_id = aws_route_table.public[0].id
+}
+
+# Jobs' data goes to S3 by it, for nothing.
+resource "aws_vpc_endpoint" "s3" {
+  count = local.own_vpc || length(var.route_table_ids) > 0 ? 1 : 0
+
+  vpc_id            = local.vpc_id
+  service_name      = "com.amazonaws.${local.region}.s3"
+  vpc_endpoint_type = "Gateway"
+  route_table_ids   = local.own_vpc ? aws_route_table.public[*].id : var.route_table_ids
+  tags              = merge(local.tags, { Name = local.prefix })
+}
+
+resource "aws_security_group" "instances" {
+  name        = "${local.prefix}-instances"
+  description = "Instances of flowyml-aws: nothing comes in, HTTPS goes out"
+  vpc_id      = local.vpc_id
+  tags        = local.tags
+
+  dynamic "egress" {
+    for_each = var.egress_ports
+
+    content {
+      description = "Port ${egress.value}"
+      from_port   = egress.value
+      to_port     = egress.value
+      protocol    = "tcp"
+      cidr_blocks = ["0.0.0.0/0"]
+    }
+  }
+
+  lifecycle {
+    precondition {
+      condition     = local.own_vpc || length(var.subnet_ids) > 0
+      error_message = "With vpc_id, subnet_ids says where in it instances go."
+    }
+  }
+}

@@ -1,0 +1,62 @@
+# What the platform's agent on each instance may do.
+resource "aws_iam_role" "instance" {
+  name               = "${local.prefix}-instance"
+  assume_role_policy = templatefile("${local.policies}/trust-instance.json", local.named)
+  tags               = local.tags
+}
+
+resource "aws_iam_role_policy_attachment" "instance" {
+  role       = aws_iam_role.instance.name
+  policy_arn = "arn:${local.partition}:iam::aws:policy/service-role/AmazonEC2ContainerServiceforEC2Role"
+}
+
+resource "aws_iam_instance_profile" "instance" {
+  name = "${local.prefix}-instance"
+  role = aws_iam_role.instance.name
+  tags = local.tags
+}
+
+locals {
+  roles = {
+    job       = "tasks"     # the user's code in a job
+    execution = "tasks"     # pulls the image and writes the log
+    driver    = "tasks"     # drives a run on SageMaker when the laptop has left
+    sagemaker = "sagemaker" # the user's code in a training job, and what the platform does for it
+  }
+}
+
+resource "aws_iam_role" "this" {
+  for_each = local.roles
+
+  name               = "${local.prefix}-${each.key}"
+  assume_role_policy = templatefile("${local.policies}/trust-${each.value}.json", local.named)
+  tags               = local.tags
+}
+
+resource "aws_iam_role_policy" "this" {
+  for_each = local.roles
+
+  name   = each.key
+  role   = aws_iam_role.this[each.key].id
+  policy = templatefile("${local.policies}/${each.key}.json", local.named)
+}
+
+# A policy of its own, so that it can be attached to people or to a permission set as well.
+resource "aws_iam_policy" "user" {
+  name        = "${local.prefix}-user"
+  description = "Runs pipelines of flowyml-aws from a laptop"
+  policy      = templatefile("${local.policies}/user.json", local.named)
+  tags        = local.tags
+}
+
+resource "aws_iam_role" "user" {
+  name                 = "${local.prefix}-user"
+  assume_role_policy   = templatefile("${local.policies}/trust-user.json", local.named)
+  max_session_duration = 43200
+  tags                 = local.tags
+}
+
+resource "aws_iam_role_policy_attachment" "user" {
+  role       = aws_iam_role.user.name
+  policy_arn = aws_iam_policy.user.arn
+}

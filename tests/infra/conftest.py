@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowyml_aws.testing import Emulator
+from tests.support.infra import INFRA
+from tests.support.infra_tools import Terraform, find_terraform, tool
+
+PROGRAM = Path(__file__).parents[1] / "support/cdk_program.py"
+
+EVERYTHING: dict[str, Any] = {
+    "name": "main",
+    "families": {
+        "cpu": {},
+        "t4": {
+            "max_vcpus": 32,
+            "labels": {"team": "vision"},
+            "taints": {"interruptible": "yes:NoSchedule"},
+        },
+        "v100": {"image_id": "ami-00000000000000001", "capacity": ["on-demand"]},
+    },
+    "alert_email": "ana@example.com",
+}
+"""What can be chosen, as Terraform and CDK both take it."""
+
+
+@pytest.fixture(scope="module")
+def emulated() -> Iterator[Emulator]:
+    """An account that knows AWS's own policies, which roles of instances have."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
+        with Emulator() as aws:
+            yield aws
+
+
+@pytest.fixture(scope="module")
+def terraform(emulated: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Terraform:
+    """Terraform in a copy of the example root, for the emulated account."""
+    folder = tmp_path_factory.mktemp("terraform")
+    shutil.copytree(
+        INFRA, folder / "infra", ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*")
+    )
+    root = folder / "infra/terraform/example"
+    (root / "emulator_override.tf").write_text(
+        'provider "aws" {\n  s3_use_path_style = true\n  skip_metadata_api_check = true\n}\n'
+    )
+    aws = {n: v for n, v in emulated.environment.items() if n.startswith("AWS_")}
+    return find_terraform(root, folder / "terraformrc", aws)
+
+
+@pytest.fixture(scope="module")
+def planned(terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The plan of `EVERYTHING`, as JSON."""
+    variables = tmp_path_factory.mktemp("plan") / "everything.tfvars.json"
+    variables.write_text(json.dumps(EVERYTHING))
+    terraform.must("plan", "-no-color", f"-var-file={variables}", "-out=everything.bin")
+    return json.loads(terraform.must("show", "-json", "everything.bin"))
+
+
+def synthesize(out: Path, options: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    """CDK's template of an account, looked at by cdk-nag, as `out/flowyml.template.json`."""
+    return subprocess.run(
+        [tool("python"), str(PROGRAM), str(INFRA / "cdk"), str(out), json.dumps(options)],
+        env={**os.environ, "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1"},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def synthesized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template of `EVERYTHING`."""
+    tool("cfn-lint")  # which comes with CDK
+    if shutil.which("node") is None:
+        pytest.skip("there is no program node on PATH, which CDK needs")
+    out = tmp_path_factory.mktemp("cdk")
+    done = synthesize(out, EVERYTHING)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return out / "flowyml.template.json"

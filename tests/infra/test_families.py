@@ -1,0 +1,50 @@
+"""The families of `infra/` against the package's catalog."""
+
+from __future__ import annotations
+
+import pytest
+
+from flowyml_aws.core.gpus import gpu_models
+from flowyml_aws.planning.catalog import InstanceType
+from flowyml_aws.planning.catalog_files import load_catalog
+from tests.support.infra import families
+
+FILE = families()
+FAMILIES = FILE["families"]
+NOT_BATCH_S = {"arm64": "g5g", "not NVIDIA": "g4ad"}
+"""Families with GPUs that ECS has no image for."""
+
+
+def types_of(family: str) -> list[InstanceType]:
+    return [t for t in load_catalog().types if t.family == family]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_s_instances_have_its_gpu_and_are_offered(name: str) -> None:
+    for family in FAMILIES[name]["instance_types"]:
+        types = types_of(family)
+        assert types, f"the catalog has no {family}"
+        assert {t.gpu_model for t in types} == {FAMILIES[name]["gpu"]}
+        assert {t.gpu_fraction for t in types} == {1}
+        assert {t.arch for t in types} == {"x86_64"}
+        assert not any(t.retired_after for t in types)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_s_limit_lets_its_smallest_instance_start(name: str) -> None:
+    types = [t for family in FAMILIES[name]["instance_types"] for t in types_of(family)]
+    assert min(t.vcpus for t in types) <= FAMILIES[name]["max_vcpus"]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_s_gpu_is_one_that_users_can_name(name: str) -> None:
+    gpu = FAMILIES[name]["gpu"]
+    assert gpu is None or gpu in gpu_models()
+
+
+def test_every_gpu_of_the_catalog_has_a_family_or_a_reason_why_not() -> None:
+    here = {family for one in FAMILIES.values() for family in one["instance_types"]}
+    with_gpus = {t.family for t in load_catalog().types if t.gpu_model}
+    assert with_gpus - here - set(FILE["left_out"]) == set(NOT_BATCH_S.values())
+    assert not here & set(FILE["left_out"])
+    assert all(len(reason) > 15 for reason in FILE["left_out"].values())

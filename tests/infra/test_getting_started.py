@@ -1,0 +1,53 @@
+"""What `docs/getting-started.md` says, where no account is needed to hold it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from flowyml_aws import Pipeline
+from tests.support.infra import INFRA, families
+
+PAGE = (Path(__file__).parents[2] / "docs/getting-started.md").read_text("utf-8")
+
+
+def test_its_table_has_every_family_with_its_limit() -> None:
+    lines = [line for line in PAGE.splitlines() if re.match(r"\| `[a-z0-9-]+` \|", line)]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    told = {
+        name.strip("`"): (tuple(types.partition(";")[0].split(", ")), int(most))
+        for name, _, types, most in cells
+    }
+    assert told == {
+        name: (tuple(family["instance_types"]), family["max_vcpus"])
+        for name, family in families()["families"].items()
+    }
+
+
+def test_its_first_job_is_planned_on_the_type_that_it_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flowyml_aws.cli.load import load_pipeline
+
+    (code,) = re.findall(r"```python\n(# first\.py\n.*?)```", PAGE, re.S)
+    (tmp_path / "first.py").write_text(code)
+    (tmp_path / "pyproject.toml").touch()
+    monkeypatch.chdir(tmp_path)
+    for name in ("FLOWYML_AWS_STORE", "FLOWYML_AWS_ACCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    pipeline = load_pipeline("first.py")
+    assert isinstance(pipeline, Pipeline)
+    (job,) = pipeline.plan("batch").jobs
+    assert job.offers[0].instance_type == "g4dn.xlarge"
+    assert "g4dn.xlarge" in PAGE
+
+
+def test_the_variables_that_it_names_exist() -> None:
+    variables = (INFRA / "terraform/variables.tf").read_text("utf-8")
+    known = set(re.findall(r'^variable "(\w+)"', variables, re.M))
+    (module,) = re.findall(r"```hcl\n(.*?)```", PAGE, re.S)
+    given = set(re.findall(r"^  (\w+) +=", module, re.M)) - {"source"}
+    named = {"vpc_id", "subnet_ids", "route_table_ids", "alert_email", "force_destroy"}
+    assert (given | named | {"misconfigured_wait_s", "capacity_wait_s"}) - known == set()

@@ -1,0 +1,445 @@
+"""Terraform's plan and CDK's template as one kind of thing: resources by CloudFormation's types.
+
+A resource is a flat table of what decides how it behaves. Ids that only AWS knows are left out;
+what is a resource in one of the two and a part of another in the other is joined.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+__all__ = ["Resources", "differences", "of_plan", "of_template"]
+
+Table = dict[str, Any]
+Resources = dict[str, dict[str, Table]]
+"""Type to name to table."""
+
+_PSEUDO = {
+    "AWS::Partition": "aws",
+    "AWS::AccountId": "123456789012",
+    "AWS::Region": "us-east-1",
+    "AWS::URLSuffix": "amazonaws.com",
+}
+
+
+def of_template(template: Mapping[str, Any]) -> Resources:
+    """CDK's resources."""
+    found: Resources = {}
+    names = {key: _cfn_name(key, one) for key, one in template["Resources"].items()}
+    for key, resource in template["Resources"].items():
+        properties = _resolved(resource["Properties"], names)
+        table = _CFN.get(resource["Type"], _nothing)(properties)
+        found.setdefault(resource["Type"], {})[names[key]] = table
+    return {kind: _numbered(tables) for kind, tables in found.items()}
+
+
+def of_plan(plan: Mapping[str, Any]) -> Resources:
+    """Terraform's resources."""
+    (module,) = plan["planned_values"]["root_module"]["child_modules"]
+    managed = [r for r in module["resources"] if r["mode"] == "managed"]
+    parts: dict[str, list[Table]] = {}
+    for resource in managed:
+        parts.setdefault(resource["type"], []).append(resource["values"])
+    found: Resources = {}
+    for resource in managed:
+        for kind in _TERRAFORM[resource["type"]]:
+            told = _PLANNED.get(kind, lambda values, parts: {})(resource["values"], parts)
+            name = _tf_name(resource)
+            found.setdefault(kind, {})[name] = told
+    return {kind: _numbered(tables) for kind, tables in found.items()}
+
+
+# Terraform's types to what CloudFormation has for them; nothing for parts of others.
+_TERRAFORM: Mapping[str, tuple[str, ...]] = {
+    "aws_batch_compute_environment": ("AWS::Batch::ComputeEnvironment",),
+    "aws_batch_job_queue": ("AWS::Batch::JobQueue",),
+    "aws_budgets_budget": ("AWS::Budgets::Budget",),
+    "aws_cloudwatch_event_rule": ("AWS::Events::Rule",),
+    "aws_cloudwatch_event_target": (),
+    "aws_cloudwatch_log_group": ("AWS::Logs::LogGroup",),
+    "aws_cloudwatch_metric_alarm": ("AWS::CloudWatch::Alarm",),
+    "aws_ecr_lifecycle_policy": (),
+    "aws_ecr_repository": ("AWS::ECR::Repository",),
+    "aws_iam_instance_profile": ("AWS::IAM::InstanceProfile",),
+    "aws_iam_policy": ("AWS::IAM::ManagedPolicy",),
+    "aws_iam_role": ("AWS::IAM::Role",),
+    "aws_iam_role_policy": ("AWS::IAM::RolePolicy",),
+    "aws_iam_role_policy_attachment": (),
+    "aws_internet_gateway": ("AWS::EC2::InternetGateway", "AWS::EC2::VPCGatewayAttachment"),
+    "aws_launch_template": ("AWS::EC2::LaunchTemplate",),
+    "aws_route": ("AWS::EC2::Route",),
+    "aws_route_table": ("AWS::EC2::RouteTable",),
+    "aws_route_table_association": ("AWS::EC2::SubnetRouteTableAssociation",),
+    "aws_s3_bucket": ("AWS::S3::Bucket",),
+    "aws_s3_bucket_lifecycle_configuration": (),
+    "aws_s3_bucket_ownership_controls": (),
+    "aws_s3_bucket_policy": ("AWS::S3::BucketPolicy",),
+    "aws_s3_bucket_public_access_block": (),
+    "aws_s3_bucket_server_side_encryption_configuration": (),
+    "aws_security_group": ("AWS::EC2::SecurityGroup",),
+    "aws_sns_topic": ("AWS::SNS::Topic",),
+    "aws_sns_topic_policy": ("AWS::SNS::TopicPolicy",),
+    "aws_sns_topic_subscription": ("AWS::SNS::Subscription",),
+    "aws_ssm_parameter": ("AWS::SSM::Parameter",),
+    "aws_subnet": ("AWS::EC2::Subnet",),
+    "aws_vpc": ("AWS::EC2::VPC",),
+    "aws_vpc_endpoint": ("AWS::EC2::VPCEndpoint",),
+}
+_NAMES = (
+    *("compute_environment_name", "ComputeEnvironmentName", "JobQueueName", "RoleName", "RuleName"),
+    *("LaunchTemplateName", "ManagedPolicyName", "InstanceProfileName", "RepositoryName"),
+    *("BucketName", "bucket", "LogGroupName", "TopicName", "AlarmName", "alarm_name", "GroupName"),
+    *("CidrBlock", "cidr_block", "name", "Name"),
+)
+
+
+def _tf_name(resource: Mapping[str, Any]) -> str:
+    if resource["type"] == "aws_iam_role_policy":
+        return str(resource["index"])
+    values = resource["values"]
+    return next((str(values[n]) for n in _NAMES if values.get(n)), resource["address"])
+
+
+def _cfn_name(key: str, resource: Mapping[str, Any]) -> str:
+    properties = _resolved(resource["Properties"], {})
+    if resource["Type"] == "AWS::IAM::RolePolicy":
+        return str(properties["PolicyName"])
+    if resource["Type"] == "AWS::Budgets::Budget":
+        return str(properties["Budget"]["BudgetName"])
+    return next((str(properties[n]) for n in _NAMES if properties.get(n)), key)
+
+
+def _numbered(tables: dict[str, Table]) -> dict[str, Table]:
+    """With numbers for the names that tools make up."""
+    made_up = [name for name in tables if name.startswith(("module.", "Account"))]
+    names = {name: str(number) for number, name in enumerate(sorted(made_up))}
+    return {names.get(name, name): table for name, table in sorted(tables.items())}
+
+
+def _resolved(value: Any, names: Mapping[str, str]) -> Any:
+    """A value of a template with its functions worked out; other resources by their names."""
+    if isinstance(value, list):
+        return [_resolved(one, names) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"Ref"}:
+        return _PSEUDO.get(value["Ref"]) or names.get(value["Ref"], value["Ref"])
+    if set(value) == {"Fn::GetAtt"}:
+        return names.get(value["Fn::GetAtt"][0], value["Fn::GetAtt"][0])
+    if set(value) == {"Fn::Join"}:
+        separator, pieces = value["Fn::Join"]
+        return separator.join(str(_resolved(piece, names)) for piece in pieces)
+    return {key: _resolved(one, names) for key, one in value.items()}
+
+
+def _tags(told: Any) -> dict[str, str]:
+    return (
+        dict(told) if isinstance(told, dict) else {tag["Key"]: tag["Value"] for tag in told or ()}
+    )
+
+
+def _nothing(properties: Table) -> Table:
+    return {"tags": _tags(properties["Tags"])} if "Tags" in properties else {}
+
+
+def _only(values: Any) -> Table:
+    (one,) = values
+    return dict(one)
+
+
+def _snake(name: str) -> str:
+    text = name.replace("OK", "Ok").replace("MaxvCpus", "MaxVcpus").replace("MinvCpus", "MinVcpus")
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in text).lstrip("_")
+
+
+def _picked(*names: str) -> tuple[Callable[[Table], Table], Callable[[Table, Any], Table]]:
+    """What both call by one name, in two spellings, and the tags."""
+
+    def of_cfn(properties: Table) -> Table:
+        picked = {_snake(name): properties.get(name) for name in names}
+        return {**picked, **_nothing(properties)}
+
+    def of_tf(values: Table, parts: Any) -> Table:
+        picked = {_snake(name): values.get(_snake(name)) for name in names}
+        return {**picked, **({"tags": values["tags"]} if values.get("tags") else {})}
+
+    return of_cfn, of_tf
+
+
+def _lowered(table: Any) -> Any:
+    """Keys in Terraform's spelling, all the way down."""
+    if isinstance(table, list):
+        return [_lowered(one) for one in table]
+    if isinstance(table, dict):
+        return {_snake(key): _lowered(one) for key, one in table.items()}
+    return table
+
+
+def _cfn_environment(p: Table) -> Table:
+    resources = p["ComputeResources"]
+    image = resources["Ec2Configuration"][0]
+    return {
+        "type": resources["Type"],
+        "strategy": resources["AllocationStrategy"],
+        "vcpus": (resources["MinvCpus"], resources["MaxvCpus"]),
+        "types": resources["InstanceTypes"],
+        "image": (image["ImageType"], image.get("ImageIdOverride")),
+        "update": _lowered(p["UpdatePolicy"]),
+        "service_role": p.get("ServiceRole"),
+        "tags": p["Tags"],
+    }
+
+
+def _tf_environment(v: Table, parts: Any) -> Table:
+    resources = _only(v["compute_resources"])
+    image = _only(resources["ec2_configuration"])
+    return {
+        "type": resources["type"],
+        "strategy": resources["allocation_strategy"],
+        "vcpus": (resources["min_vcpus"], resources["max_vcpus"]),
+        "types": resources["instance_type"],
+        "image": (image["image_type"], image.get("image_id_override")),
+        "update": _only(v["update_policy"]),
+        "service_role": v.get("service_role"),
+        "tags": v["tags"],
+    }
+
+
+def _cfn_queue(p: Table) -> Table:
+    return {
+        "state": p["State"],
+        "priority": p["Priority"],
+        "limits": _lowered(p["JobStateTimeLimitActions"]),
+        "orders": [one["Order"] for one in p["ComputeEnvironmentOrder"]],
+        "tags": p["Tags"],
+    }
+
+
+def _tf_queue(v: Table, parts: Any) -> Table:
+    return {
+        "state": v["state"],
+        "priority": v["priority"],
+        "limits": v["job_state_time_limit_action"],
+        "orders": [one["order"] for one in v["compute_environment_order"]],
+        "tags": v["tags"],
+    }
+
+
+def _cfn_template(p: Table) -> Table:
+    data = p["LaunchTemplateData"]
+    return {
+        "disks": [(b["DeviceName"], _lowered(b["Ebs"])) for b in data["BlockDeviceMappings"]],
+        "metadata": _lowered(data["MetadataOptions"]),
+        "tags": {one["ResourceType"]: _tags(one["Tags"]) for one in data["TagSpecifications"]},
+    }
+
+
+def _tf_template(v: Table, parts: Any) -> Table:
+    def disk(told: Any) -> Table:
+        ebs = {key: value for key, value in _only(told).items() if value is not None}
+        return {
+            key: value == "true" if value in ("true", "false") else value
+            for key, value in ebs.items()
+        }
+
+    metadata = _only(v["metadata_options"])
+    return {
+        "disks": [(b["device_name"], disk(b["ebs"])) for b in v["block_device_mappings"]],
+        "metadata": {key: value for key, value in metadata.items() if value is not None},
+        "tags": {one["resource_type"]: one["tags"] for one in v["tag_specifications"]},
+    }
+
+
+def _cfn_bucket(p: Table) -> Table:
+    (encryption,) = p["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    (ownership,) = p["OwnershipControls"]["Rules"]
+    (rule,) = p["LifecycleConfiguration"]["Rules"]
+    return {
+        "encryption": encryption["ServerSideEncryptionByDefault"]["SSEAlgorithm"],
+        "ownership": ownership["ObjectOwnership"],
+        "public": _lowered(p["PublicAccessBlockConfiguration"]),
+        "rule": (rule["Id"], rule["Status"], _lowered(rule["AbortIncompleteMultipartUpload"])),
+        "tags": _tags(p["Tags"]),
+    }
+
+
+def _tf_bucket(v: Table, parts: Mapping[str, list[Table]]) -> Table:
+    def rule(kind: str) -> Table:
+        (part,) = parts[f"aws_s3_bucket_{kind}"]
+        return _only(part["rule"])
+
+    encryption = rule("server_side_encryption_configuration")
+    lifecycle = rule("lifecycle_configuration")
+    (public,) = parts["aws_s3_bucket_public_access_block"]
+    abort = _only(lifecycle["abort_incomplete_multipart_upload"])
+    return {
+        "encryption": _only(encryption["apply_server_side_encryption_by_default"])["sse_algorithm"],
+        "ownership": rule("ownership_controls")["object_ownership"],
+        "public": {k: told for k, told in public.items() if isinstance(told, bool) and "_p" in k},
+        "rule": (lifecycle["id"], lifecycle["status"], abort),
+        "tags": v["tags"],
+    }
+
+
+def _cfn_repository(p: Table) -> Table:
+    return {
+        "tags_are": p["ImageTagMutability"],
+        "scan": p["ImageScanningConfiguration"]["ScanOnPush"],
+        "encryption": p["EncryptionConfiguration"]["EncryptionType"],
+        "lifecycle": json.loads(p["LifecyclePolicy"]["LifecyclePolicyText"]),
+        "tags": _tags(p["Tags"]),
+    }
+
+
+def _tf_repository(v: Table, parts: Mapping[str, list[Table]]) -> Table:
+    (lifecycle,) = parts["aws_ecr_lifecycle_policy"]
+    return {
+        "tags_are": v["image_tag_mutability"],
+        "scan": _only(v["image_scanning_configuration"])["scan_on_push"],
+        "encryption": _only(v["encryption_configuration"])["encryption_type"],
+        "lifecycle": json.loads(lifecycle["policy"]),
+        "tags": v["tags"],
+    }
+
+
+def _cfn_role(p: Table) -> Table:
+    managed = p.get("ManagedPolicyArns") or []
+    return {
+        "trust": p["AssumeRolePolicyDocument"],
+        "managed": [arn.rpartition("/")[2] for arn in managed],
+        "session_s": p.get("MaxSessionDuration", 3600),
+        "tags": _tags(p["Tags"]),
+    }
+
+
+def _tf_role(v: Table, parts: Mapping[str, list[Table]]) -> Table:
+    attached = [a for a in parts["aws_iam_role_policy_attachment"] if a["role"] == v["name"]]
+    # The ARN of our own policy is known after it was made; its name is the role's.
+    arns = [a.get("policy_arn") or f"/{v['name']}" for a in attached]
+    return {
+        "trust": json.loads(v["assume_role_policy"]),
+        "managed": [arn.rpartition("/")[2] for arn in arns],
+        "session_s": v["max_session_duration"],
+        "tags": v["tags"],
+    }
+
+
+def _cfn_document(p: Table) -> Table:
+    return {"document": p["PolicyDocument"]}
+
+
+def _tf_document(v: Table, parts: Any) -> Table:
+    return {"document": json.loads(v["policy"])}
+
+
+def _cfn_rule(p: Table) -> Table:
+    (target,) = p["Targets"]
+    transformer = target["InputTransformer"]
+    return {
+        "description": p["Description"],
+        "pattern": p["EventPattern"],
+        "paths": transformer["InputPathsMap"],
+        "template": transformer["InputTemplate"],
+        "tags": _tags(p["Tags"]),
+    }
+
+
+def _tf_rule(v: Table, parts: Mapping[str, list[Table]]) -> Table:
+    (target,) = [t for t in parts["aws_cloudwatch_event_target"] if t["rule"] == v["name"]]
+    transformer = _only(target["input_transformer"])
+    return {
+        "description": v["description"],
+        "pattern": json.loads(v["event_pattern"]),
+        "paths": transformer["input_paths"],
+        "template": transformer["input_template"],
+        "tags": v["tags"],
+    }
+
+
+def _cfn_budget(p: Table) -> Table:
+    budget = p["Budget"]
+    return {
+        "limit": (float(budget["BudgetLimit"]["Amount"]), budget["BudgetLimit"]["Unit"]),
+        "kind": (budget["BudgetType"], budget["TimeUnit"]),
+        "told": [_lowered(one["Notification"]) for one in p["NotificationsWithSubscribers"]],
+        "tags": _tags(p["ResourceTags"]),
+    }
+
+
+def _tf_budget(v: Table, parts: Any) -> Table:
+    def note(told: Table) -> Table:
+        return {key: value for key, value in told.items() if not key.startswith("subscriber")}
+
+    return {
+        "limit": (float(v["limit_amount"]), v["limit_unit"]),
+        "kind": (v["budget_type"], v["time_unit"]),
+        "told": [note(one) for one in v["notification"]],
+        "tags": v["tags"],
+    }
+
+
+def _cfn_parameter(p: Table) -> Table:
+    return {"type": p["Type"], "value": json.loads(p["Value"]), "tags": p["Tags"]}
+
+
+def _tf_parameter(v: Table, parts: Any) -> Table:
+    return {"type": v["type"], "value": json.loads(v["value"]), "tags": v["tags"]}
+
+
+def _cfn_group(p: Table) -> Table:
+    ways = [
+        (e["IpProtocol"], e["FromPort"], e["ToPort"], e["CidrIp"]) for e in p["SecurityGroupEgress"]
+    ]
+    return {"out": ways, "in": p.get("SecurityGroupIngress", []), "tags": _tags(p["Tags"])}
+
+
+def _tf_group(v: Table, parts: Any) -> Table:
+    ways = [(e["protocol"], e["from_port"], e["to_port"], *e["cidr_blocks"]) for e in v["egress"]]
+    return {"out": ways, "in": v.get("ingress", []), "tags": v["tags"]}
+
+
+_ALIKE = {
+    "AWS::CloudWatch::Alarm": _picked(
+        *("AlarmDescription", "Namespace", "MetricName", "Statistic", "Period", "Threshold"),
+        *("EvaluationPeriods", "DatapointsToAlarm", "ComparisonOperator", "TreatMissingData"),
+    ),
+    "AWS::EC2::InternetGateway": _picked(),
+    "AWS::EC2::RouteTable": _picked(),
+    "AWS::EC2::Route": _picked("DestinationCidrBlock"),
+    "AWS::EC2::Subnet": _picked("CidrBlock", "MapPublicIpOnLaunch"),
+    "AWS::EC2::VPC": _picked("CidrBlock", "EnableDnsHostnames", "EnableDnsSupport"),
+    "AWS::EC2::VPCEndpoint": _picked("ServiceName", "VpcEndpointType"),
+    "AWS::Logs::LogGroup": _picked("RetentionInDays"),
+    "AWS::SNS::Subscription": _picked("Protocol", "Endpoint"),
+    "AWS::SNS::Topic": _picked(),
+}
+_DIFFERENT: Mapping[str, tuple[Callable[[Table], Table], Callable[[Table, Any], Table]]] = {
+    "AWS::Batch::ComputeEnvironment": (_cfn_environment, _tf_environment),
+    "AWS::Batch::JobQueue": (_cfn_queue, _tf_queue),
+    "AWS::Budgets::Budget": (_cfn_budget, _tf_budget),
+    "AWS::EC2::LaunchTemplate": (_cfn_template, _tf_template),
+    "AWS::EC2::SecurityGroup": (_cfn_group, _tf_group),
+    "AWS::ECR::Repository": (_cfn_repository, _tf_repository),
+    "AWS::Events::Rule": (_cfn_rule, _tf_rule),
+    "AWS::IAM::ManagedPolicy": (_cfn_document, _tf_document),
+    "AWS::IAM::Role": (_cfn_role, _tf_role),
+    "AWS::IAM::RolePolicy": (_cfn_document, _tf_document),
+    "AWS::S3::Bucket": (_cfn_bucket, _tf_bucket),
+    "AWS::S3::BucketPolicy": (_cfn_document, _tf_document),
+    "AWS::SNS::TopicPolicy": (_cfn_document, _tf_document),
+    "AWS::SSM::Parameter": (_cfn_parameter, _tf_parameter),
+}
+_PAIRS = {**_ALIKE, **_DIFFERENT}
+_CFN = {kind: pair[0] for kind, pair in _PAIRS.items()}
+_PLANNED = {kind: pair[1] for kind, pair in _PAIRS.items()}
+
+
+def differences(one: Resources, other: Resources) -> Iterator[str]:
+    """What is not the same, in words."""
+    for kind in sorted({*one, *other}):
+        left, right = one.get(kind, {}), other.get(kind, {})
+        for name in sorted({*left, *right}):
+            if left.get(name) != right.get(name):
+                yield f"{kind} {name}: {left.get(name)} is not {right.get(name)}"
