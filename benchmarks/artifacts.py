@@ -7,6 +7,7 @@ against `rclone serve s3` on this machine. Each measurement is a process of its 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import sys
@@ -276,6 +277,7 @@ def sent_again() -> int:
     import numpy
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # or each request is told
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
     try:
