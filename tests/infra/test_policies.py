@@ -36,6 +36,7 @@ UNSEEN = {
     ),
     "batch:ListJobs": "a client that died while it submitted is followed by another",
     "batch:GetJobQueueSnapshot": "asked about jobs that wait for minutes",
+    "ec2:DescribeInstances": "what is used of a quota, asked about jobs that wait for minutes",
     "s3:AbortMultipartUpload": "tests of the store abort uploads that fail",
     # The platform's own calls with the role: the emulator has no registry, and writes logs itself.
     "ecr:BatchCheckLayerAvailability": "the platform pulls the image; a push asks what is there",
