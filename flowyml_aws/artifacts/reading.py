@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 
@@ -53,13 +54,22 @@ def read_to_bytes(store: ArtifactStore, ref: ArtifactRef) -> bytes:
     """
     size = _checked_size(store, ref)
     # The one way to `bytes` without a second copy: a BytesIO hands out its own memory.
-    data = io.BytesIO()
+    data = _Memory()
     if size:
         data.seek(size - 1)
         data.write(b"\0")
     with data.getbuffer() as view:
         _read(store, ref, lambda start, end: view[start:end], _stays)
     return data.getvalue()
+
+
+class _Memory(io.BytesIO):
+    """Memory whose views may outlive a read that failed: the frames of its traceback hold them."""
+
+    def close(self) -> None:
+        """Free it now, or with the last view."""
+        with suppress(BufferError):
+            super().close()
 
 
 def read_to_file(store: ArtifactStore, ref: ArtifactRef, path: Path) -> None:
