@@ -11,6 +11,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from flowyml_aws.aws.checks.probe import Probe
 from flowyml_aws.aws.errors import error_code, refused
+from flowyml_aws.aws.registry import Repository
+from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.core.findings import Finding
 
 if TYPE_CHECKING:
@@ -18,9 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EcrImage", "check_image", "ecr_image", "judge_python", "python_of"]
 
-_URI = re.compile(
-    r"(?P<registry>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?"
-    r"/(?P<repository>[^:@]+)(?::(?P<tag>[^@]+))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+_NAMED = re.compile(
+    r"(?P<repository>[^:@]+)(?::(?P<tag>[^@]+))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
 _PYTHON = re.compile(r"(?:^|[._-])(?:py|python|cp)(3)[.]?(\d{1,2})(?![\d])")
 
@@ -38,13 +39,17 @@ class EcrImage:
 
 def ecr_image(uri: str) -> EcrImage | None:
     """The parts of an image's URI, or None where it is not in ECR."""
-    found = _URI.fullmatch(uri)
-    if found is None:
+    named = _NAMED.fullmatch(uri)
+    if named is None:
         return None
-    parts: dict[str, Any] = found.groupdict()
-    if parts["digest"] is None and parts["tag"] is None:
-        parts["tag"] = "latest"
-    return EcrImage(**parts)
+    try:
+        repository = Repository.parse(named["repository"])
+    except SettingsError:
+        return None
+    tag, digest = named["tag"], named["digest"]
+    if tag is None and digest is None:
+        tag = "latest"
+    return EcrImage(repository.account, repository.region, repository.name, tag, digest)
 
 
 def check_image(probe: Probe, uri: str, python: str) -> Sequence[Finding]:
