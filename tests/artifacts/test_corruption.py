@@ -372,10 +372,11 @@ class TestCompressedValues:
         tracemalloc.start()
         try:
             for codec in self.CODECS:
+                gc.collect()  # what the refused read before this one left
                 stored.refused_as_damaged(
                     told, compression=lying, codec=codec, filename="weights.bin"
                 )
-            assert tracemalloc.get_traced_memory()[1] < 100 << 20
+            assert tracemalloc.get_traced_memory()[1] < 100 << 20  # moto's copies are in it
         finally:
             tracemalloc.stop()
 

@@ -80,7 +80,7 @@ def image(engine: Engine, digits: Path) -> dict[str, Any]:
     return dict(json.loads(out))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def account(image: dict[str, Any]) -> Iterator[Emulator]:
     """An emulated account whose jobs run in containers of that image."""
     with Emulator(containers=image["image"]) as aws:
