@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import json
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from flowyml_aws.core.binding import parameter_names
 from flowyml_aws.core.errors import FlowymlError, PipelineFileError, SettingsError
 from flowyml_aws.core.importing import importing
 from flowyml_aws.pipeline import Pipeline
@@ -129,13 +131,13 @@ def _pipeline(value: Any) -> Pipeline | None:
     return value if isinstance(value, Pipeline) else None
 
 
-def parameters(given: Sequence[str]) -> dict[str, Any]:
-    """Context values out of `NAME=VALUE`; a value is JSON, or else text.
+def parameters(given: Sequence[str], pipeline: Pipeline) -> dict[str, Any]:
+    """Context values for a pipeline out of `NAME=VALUE`; a value is JSON, or else text.
 
     Raises:
-        SettingsError: A text is no such pair.
+        SettingsError: A text is no such pair, or no step takes the parameter.
     """
-    values = {}
+    values: dict[str, Any] = {}
     for pair in given:
         name, equals, text = pair.partition("=")
         if not equals or not name.isidentifier():
@@ -148,7 +150,28 @@ def parameters(given: Sequence[str]) -> dict[str, Any]:
             values[name] = json.loads(text)
         except json.JSONDecodeError:
             values[name] = text  # not JSON: so it is the text itself
+    known = pipeline.context.keys() | _context_names(pipeline)
+    if unknown := [name for name in values if name not in known]:
+        near = [close for name in unknown for close in difflib.get_close_matches(name, known, n=1)]
+        raise SettingsError(
+            what=f"No step of pipeline {pipeline.name!r} takes {', '.join(map(repr, unknown))}"
+            + (f" (did you mean {', '.join(map(repr, near))}?)" if near else ""),
+            why=f"its context can have {', '.join(sorted(known)) or 'nothing: all are inputs'}",
+            fix="correct --context, or give the step a parameter of that name",
+        )
     return values
+
+
+def _context_names(pipeline: Pipeline) -> set[str]:
+    """Parameters that the context can fill."""
+    return {
+        name
+        for step in pipeline.steps
+        for function in (step.func, step.condition)
+        if callable(function)
+        for name in parameter_names(function)
+        if name not in step.inputs
+    }
 
 
 def placement(given: Sequence[str] | None, default: str) -> dict[str, str]:

@@ -67,7 +67,7 @@ def plan(
         return
     decided = pipeline.plan(
         where,
-        context=parameters(context or []),
+        context=parameters(context or [], pipeline),
         cache=not no_cache,
         refresh=refresh or (),
     )

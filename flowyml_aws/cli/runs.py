@@ -67,7 +67,7 @@ def run(
     pipeline = load_pipeline(file)
     started = pipeline.submit(
         backend=placement(backend, LOCAL),
-        context=parameters(context or []),
+        context=parameters(context or [], pipeline),
         cache=not no_cache,
         refresh=refresh or (),
         max_price_usd_hour=max_price_usd_hour,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Arguments", "bind"]
+__all__ = ["Arguments", "bind", "parameter_names"]
 
 _NAMED = (
     inspect.Parameter.POSITIONAL_ONLY,
@@ -69,7 +69,7 @@ def bind(
         signature = inspect.signature(function)
     except ValueError:  # some builtins have none: they take their inputs as they come
         return Arguments({name: name for name in inputs}, (), (), dict.fromkeys(inputs))
-    parameters = [p for p in signature.parameters.values() if p.kind in _NAMED]
+    parameters = _named(signature)
     names = [p.name for p in parameters]
     open_ended = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
 
@@ -105,3 +105,15 @@ def bind(
         if p.kind is p.POSITIONAL_ONLY and (p.default is not p.empty or p.name not in missing)
     }
     return Arguments(filled, tuple(from_context), tuple(missing), positional)
+
+
+def parameter_names(function: Callable[..., Any]) -> list[str]:
+    """The parameters that `bind` can fill by name."""
+    try:
+        return [p.name for p in _named(inspect.signature(function))]
+    except ValueError:  # some builtins have none
+        return []
+
+
+def _named(signature: inspect.Signature) -> list[inspect.Parameter]:
+    return [p for p in signature.parameters.values() if p.kind in _NAMED]

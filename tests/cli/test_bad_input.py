@@ -95,6 +95,25 @@ def test_a_bad_parameter(place: Place, cli: Cli, file: str, pair: str) -> None:
     told(cli("run", file, "--context", pair), MISTAKE, f"{pair!r} is no parameter", "NAME=VALUE")
 
 
+def test_parameters_that_no_step_takes(place: Place, cli: Cli) -> None:
+    file = written(
+        "from flowyml_aws import Pipeline, step\n"
+        "@step(inputs=['rows'], condition=lambda limit=3: limit > 2)\n"
+        "def train(rows, epochs=10):\n    return epochs\n"
+        "pipeline = Pipeline('training', context={'rest': 1}).add_steps([train])\n"
+    )
+    for command in ("run", "plan"):
+        given = ("-c", "epoch=3", "-c", "rows=4", "-c", "rest=2", "-c", "limit=0")
+        answer = cli(command, file, *given)
+        told(
+            answer,
+            MISTAKE,
+            "No step of pipeline 'training' takes 'epoch', 'rows' (did you mean 'epochs'?)",
+            "its context can have epochs, limit, rest",
+        )
+    assert not Path(".flowyml").exists()
+
+
 def test_mistakes_of_the_pipeline_come_all_at_once(place: Place, cli: Cli) -> None:
     answer = cli(
         "run",
