@@ -7,14 +7,19 @@ import importlib.util
 import json
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from flowyml_aws.core.binding import parameter_names
-from flowyml_aws.core.errors import FlowymlError, PipelineFileError, SettingsError
+from flowyml_aws.core.errors import (
+    FlowymlError,
+    InvalidPipelineError,
+    PipelineFileError,
+    SettingsError,
+)
+from flowyml_aws.core.graph import context_names
 from flowyml_aws.core.importing import importing
 from flowyml_aws.pipeline import Pipeline
 from flowyml_aws.planning.placement import REST
@@ -136,6 +141,7 @@ def parameters(given: Sequence[str], pipeline: Pipeline) -> dict[str, Any]:
 
     Raises:
         SettingsError: A text is no such pair, or no step takes the parameter.
+        InvalidPipelineError: No step takes it, and the pipeline has other mistakes, too.
     """
     values: dict[str, Any] = {}
     for pair in given:
@@ -150,28 +156,28 @@ def parameters(given: Sequence[str], pipeline: Pipeline) -> dict[str, Any]:
             values[name] = json.loads(text)
         except json.JSONDecodeError:
             values[name] = text  # not JSON: so it is the text itself
-    known = pipeline.context.keys() | _context_names(pipeline)
-    if unknown := [name for name in values if name not in known]:
-        near = [close for name in unknown for close in difflib.get_close_matches(name, known, n=1)]
-        raise SettingsError(
-            what=f"No step of pipeline {pipeline.name!r} takes {', '.join(map(repr, unknown))}"
-            + (f" (did you mean {', '.join(map(repr, near))}?)" if near else ""),
-            why=f"its context can have {', '.join(sorted(known)) or 'nothing: all are inputs'}",
-            fix="correct --context, or give the step a parameter of that name",
-        )
+    if values:
+        _check_context(pipeline, values)
     return values
 
 
-def _context_names(pipeline: Pipeline) -> set[str]:
-    """Parameters that the context can fill."""
-    return {
-        name
-        for step in pipeline.steps
-        for function in (step.func, step.condition)
-        if callable(function)
-        for name in parameter_names(function)
-        if name not in step.inputs
-    }
+def _check_context(pipeline: Pipeline, values: Collection[str]) -> None:
+    known = pipeline.context.keys() | context_names(pipeline.steps)
+    unknown = [name for name in values if name not in known]
+    if not unknown:
+        return
+    near = [close for name in unknown for close in difflib.get_close_matches(name, known, n=1)]
+    problem = SettingsError(
+        what=f"No step of pipeline {pipeline.name!r} takes {', '.join(map(repr, unknown))}"
+        + (f" (did you mean {', '.join(map(repr, near))}?)" if near else ""),
+        why=f"its context can have {', '.join(sorted(known)) or 'nothing: all are inputs'}",
+        fix="correct --context, or give the step a parameter of that name",
+    )
+    try:
+        pipeline.build()
+    except InvalidPipelineError as error:
+        raise InvalidPipelineError(pipeline.name, [*error.problems, problem]) from None
+    raise problem
 
 
 def placement(given: Sequence[str] | None, default: str) -> dict[str, str]:

@@ -108,7 +108,7 @@ def bind(
 
 
 def parameter_names(function: Callable[..., Any]) -> list[str]:
-    """The parameters that `bind` can fill by name."""
+    """The parameters that can be filled by name."""
     try:
         return [p.name for p in _named(inspect.signature(function))]
     except ValueError:  # some builtins have none

@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import heapq
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
-from flowyml_aws.core.binding import bind
+from flowyml_aws.core.binding import bind, parameter_names
 from flowyml_aws.core.errors import (
     DependencyCycleError,
     DuplicateAssetError,
@@ -20,7 +20,7 @@ from flowyml_aws.core.errors import (
 )
 from flowyml_aws.core.step import Step
 
-__all__ = ["StepGraph", "missing_arguments", "read_graph"]
+__all__ = ["StepGraph", "context_names", "missing_arguments", "read_graph"]
 
 _MANY = 20
 
@@ -121,6 +121,17 @@ def missing_arguments(graph: StepGraph, context: Collection[str]) -> list[Flowym
                         fix=f"add it to the context, e.g. Context({parameter}=…), or to `inputs`",
                     )
                 )
+    return found
+
+
+def context_names(steps: Iterable[Step]) -> set[str]:
+    """Parameters of functions and conditions that a context can fill: no input does before it."""
+    found: set[str] = set()
+    for step in steps:
+        found.update(bind(step.func, step.inputs, parameter_names(step.func)).context)
+        if callable(step.condition):
+            names = parameter_names(step.condition)
+            found.update(bind(step.condition, step.inputs, names, like=step.func).context)
     return found
 
 

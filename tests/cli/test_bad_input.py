@@ -114,6 +114,26 @@ def test_parameters_that_no_step_takes(place: Place, cli: Cli) -> None:
     assert not Path(".flowyml").exists()
 
 
+def test_a_parameter_that_an_input_fills_by_its_place(place: Place, cli: Cli) -> None:
+    file = written(
+        "from flowyml_aws import Pipeline, step\n"
+        "@step(outputs=['data/train'])\ndef load(rows=3):\n    return rows\n"
+        "@step(inputs=['data/train'])\ndef train(train_data):\n    return train_data\n"
+        "pipeline = Pipeline('training').add_steps([load, train])\n"
+    )
+    told(cli("plan", file, "-c", "train_data=3"), MISTAKE, "takes 'train_data'", "can have rows")
+
+
+def test_a_parameter_that_no_step_takes_hides_no_other_mistake(place: Place, cli: Cli) -> None:
+    file = written(
+        "from flowyml_aws import Pipeline, step\n"
+        "@step(inputs=['nothing'])\ndef train(nothing, epochs):\n    return epochs\n"
+        "pipeline = Pipeline('training').add_steps([train])\n"
+    )
+    answer = cli("run", file, "-c", "epoch=3")
+    told(answer, MISTAKE, "2 problems found", "reads 'nothing'", "takes 'epoch'")
+
+
 def test_mistakes_of_the_pipeline_come_all_at_once(place: Place, cli: Cli) -> None:
     answer = cli(
         "run",
