@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -14,6 +13,7 @@ from flowyml_aws.connect import PlanningPlace, connect_to_plan, settings_of
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, SettingsError
 from flowyml_aws.core.fingerprint import Fingerprinter
 from flowyml_aws.core.graph import StepGraph
+from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
 from flowyml_aws.packaging.project import find_project
@@ -138,11 +138,10 @@ def explain(request: RunRequest, job: str) -> tuple[PlannedJob, Choice]:
     plan = make_plan(request.name, placement, request.graph, request.groups, targets, catalog)
     jobs = {planned.name: planned for planned in plan.jobs}
     if job not in jobs:
-        near = difflib.get_close_matches(job, jobs, n=1)
         raise SettingsError(
             what=f"The plan of {request.name!r} has no job {job!r}",
             why=f"its jobs are {', '.join(jobs)}",
-            fix=f"did you mean {near[0]!r}?" if near else "name one of them",
+            fix=did_you_mean(job, jobs, "name one of them"),
         )
     own = [target for target in targets if target.kind == jobs[job].backend]
     return jobs[job], select(jobs[job].needs, own, catalog)

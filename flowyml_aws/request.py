@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from flowyml_aws.core.errors import FlowymlError, SettingsError
 from flowyml_aws.core.graph import StepGraph
+from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.step_grouping import StepGroup
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.planning.limits import Limits
@@ -72,9 +72,8 @@ class RunRequest:
 
 
 def _no_such_step(name: str, names: Sequence[str]) -> SettingsError:
-    near = difflib.get_close_matches(name, names, n=1)
     return SettingsError(
         what=f"There is no step {name!r} to refresh",
         why=f"the steps are {', '.join(names)}",
-        fix=f"did you mean {near[0]!r}?" if near else "name one of them",
+        fix=did_you_mean(name, names, "name one of them"),
     )

@@ -7,7 +7,6 @@ targets and tags as JSON).
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import re
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.target_settings import TargetSettings, read_targets
 
 if sys.version_info >= (3, 11):
@@ -221,11 +221,10 @@ def _read(given: Mapping[str, Any], where: str) -> dict[str, Any]:
     for name, value in given.items():
         key = name.replace("-", "_")
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
             raise SettingsError(
                 what=f"Unknown setting {name!r} in {where}",
                 why=f"the settings are {', '.join(known)}",
-                fix=f"did you mean {near[0]!r}?" if near else "remove it",
+                fix=did_you_mean(key, known, "remove it"),
             )
         parse: Callable[[Any, str], Any] = _PARSERS.get(key, _text)
         values[key] = parse(value, f"{name} in {where}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.families import expanded, given
 from flowyml_aws.planning.targets import Taint, Target, read_taint
@@ -77,11 +77,10 @@ def _read(table: Mapping[str, Any], where: str) -> TargetSettings:
     known = [f.name for f in fields(TargetSettings)]
     for key in table:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
             raise SettingsError(
                 what=f"Unknown key {key!r} in {where}",
                 why=f"a target has {', '.join(known)}",
-                fix=f"did you mean {near[0]!r}?" if near else "remove it",
+                fix=did_you_mean(key, known, "remove it"),
             )
     name, labels = table.get("name"), table.get("labels", {})
     if not isinstance(name, str) or not name:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from flowyml_aws.aws.batch_requests import BatchJob, submit_request
 from flowyml_aws.aws.errors import refused
 from flowyml_aws.aws.names import batch_name
 from flowyml_aws.core.errors import FlowymlError, SettingsError
+from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.submission.record import RunRecord
 
@@ -44,11 +44,10 @@ def driver_problem(batch: BatchClient, queue: str | None) -> FlowymlError | None
         )
     found = _queues(batch)
     if queue not in found:
-        near = difflib.get_close_matches(queue, found, n=1)
         return SettingsError(
             what=f"The driver's queue {queue!r} does not exist",
             why=f"the account's queues are {', '.join(sorted(found)) or '(none)'}",
-            fix=f"did you mean {near[0]!r}?" if near else "correct the setting driver_queue",
+            fix=did_you_mean(queue, found, "correct the setting driver_queue"),
         )
     if (state := found[queue]["state"]) != "ENABLED":
         return SettingsError(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from flowyml_aws.core.errors import FlowymlError, SettingsError
+from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.step_grouping import StepGroup
 
 __all__ = ["BACKENDS", "BATCH", "LOCAL", "REST", "SAGEMAKER", "Placement", "backends_in"]
@@ -115,11 +115,10 @@ def _left(groups: Sequence[StepGroup], named: Collection[str]) -> Iterator[str]:
 
 
 def _unknown_backend(name: str) -> SettingsError:
-    near = difflib.get_close_matches(name, BACKENDS, n=1)
     return SettingsError(
         what=f"Unknown backend {name!r}",
         why=f"the backends are {', '.join(BACKENDS)}",
-        fix=f"did you mean {near[0]!r}?" if near else f"write backend={BATCH!r}",
+        fix=did_you_mean(name, BACKENDS, f"write backend={BATCH!r}"),
     )
 
 
@@ -132,9 +131,8 @@ def _unknown_name(
             why=f"it runs in group {group!r}, and a group is one job",
             fix=f"name the group: {group!r}",
         )
-    near = difflib.get_close_matches(name, names, n=1)
     return SettingsError(
         what=f"There is no group or single step {name!r} to choose a backend for",
         why=f"there are {', '.join(sorted(names))}",
-        fix=f"did you mean {near[0]!r}?" if near else "name one of them",
+        fix=did_you_mean(name, names, "name one of them"),
     )

@@ -9,6 +9,7 @@ from flowyml.core.execution_status import ExecutionStatus
 from flowyml.core.remote_orchestrator import RemoteOrchestrator
 
 from flowyml_aws.core.errors import FlowymlError, SettingsError
+from flowyml_aws.core.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from flowyml.core.pipeline import Pipeline, PipelineResult
@@ -191,17 +192,14 @@ def _refuse_run_arguments(resources: Any, docker_config: Any, options: Mapping[s
 
 
 def _refuse_unknown(given: Mapping[str, Any], known: Collection[str], where: str) -> None:
-    import difflib
-
     # FlowyML has renamed these on their way from its file.
     names = {"project_id": "project", "bucket_name": "bucket"}
     for option in set(given).difference(known):
-        near = difflib.get_close_matches(option, known, n=1)
         raise SettingsError(
             what=f"Unknown option {names.get(option, option)!r} of {where}",
             why=f"its options are {', '.join(known)}; buckets, queues, roles and images are "
             "settings of flowyml-aws",
-            fix=f"did you mean {near[0]!r}?" if near else "remove it; see docs/flowyml.md",
+            fix=did_you_mean(option, known, "remove it; see docs/flowyml.md"),
         )
 
 
