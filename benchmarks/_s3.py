@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 import socket
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["BUCKET", "KEY", "SECRET", "farther_away", "rclone", "s3_client"]
+__all__ = ["BUCKET", "KEY", "SECRET", "farther_away", "moto", "rclone", "s3_client"]
 
 BUCKET = "bench"
 KEY, SECRET = "benchmark", "benchmark-secret"
@@ -69,6 +70,20 @@ def rclone(folder: Path) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
+
+
+@contextmanager
+def moto() -> Iterator[str]:
+    """The endpoint of moto in this process: other than rclone it keeps checksums."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # or each request is told
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        yield "http://{}:{}".format(*server.get_host_and_port())
+    finally:
+        server.stop()
 
 
 @contextmanager

@@ -7,7 +7,6 @@ against `rclone serve s3` on this machine. Each measurement is a process of its 
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shutil
 import sys
@@ -21,7 +20,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks._measuring import Peak, Target, arguments, clean_environment, command, tell
-from benchmarks._s3 import BUCKET, KEY, SECRET, farther_away, rclone, s3_client
+from benchmarks._s3 import BUCKET, KEY, SECRET, farther_away, moto, rclone, s3_client
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.transfer import load_values, save_values
 from flowyml_aws.artifacts.values import load_value, save_value
@@ -270,18 +269,11 @@ def judged(case: str, action: str, found: Sequence[dict[str, Measured]]) -> Iter
 
 
 def sent_again() -> int:
-    """Requests with bytes in them when a value is stored that lies in S3 already.
-
-    S3 is moto here: rclone keeps no checksums.
-    """
+    """Requests with bytes in them when a value is stored that lies in S3 already."""
     import numpy
-    from moto.server import ThreadedMotoServer
 
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # or each request is told
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        client = s3_client("http://{}:{}".format(*server.get_host_and_port()))
+    with moto() as endpoint:  # rclone keeps no checksums
+        client = s3_client(endpoint)
         client.create_bucket(Bucket=BUCKET)
         store = S3ArtifactStore(client, BUCKET)
         values = [numpy.arange(16 * MIB), numpy.random.default_rng(0).random(4 * MIB)]
@@ -292,8 +284,6 @@ def sent_again() -> int:
         )
         assert refs == [save_value(store, "a", value) for value in values]
         return sum(name != "HeadObject" for name in sent)
-    finally:
-        server.stop()
 
 
 def main() -> int:

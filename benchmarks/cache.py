@@ -11,11 +11,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
-import boto3
-from botocore.config import Config
-from moto import mock_aws
-
 from benchmarks._measuring import Target, arguments, cpu_seconds, interleaved, tell
+from benchmarks._s3 import BUCKET, moto, s3_client
 from flowyml_aws import Step, step
 from flowyml_aws.artifacts.cache import CacheEntry, write_entry
 from flowyml_aws.artifacts.values import save_value
@@ -74,21 +71,15 @@ def remember(store: S3ArtifactStore, decision: Decision) -> None:
 def main() -> int:
     options = arguments(__doc__, repetitions=3)
     rows, targets, numbers = [], [], {}
-    with mock_aws():
-        client = boto3.client(
-            "s3",
-            region_name="us-east-1",
-            aws_access_key_id="testing",
-            aws_secret_access_key="testing",
-            config=Config(max_pool_connections=32),
-        )
+    with moto() as endpoint:
+        client = s3_client(endpoint)
         calls: Counter[str] = Counter()
         client.meta.events.register(
             "before-call.s3", lambda model, **_: calls.update([str(model.name)])
         )
-        client.create_bucket(Bucket="bucket")
+        client.create_bucket(Bucket=BUCKET)
         for shape, chained in (("independent", 1), ("chains of 10", STEPS_IN_A_CHAIN)):
-            store = S3ArtifactStore(client, "bucket", shape.replace(" ", "-"))
+            store = S3ArtifactStore(client, BUCKET, shape.replace(" ", "-"))
             # The backend does not matter here: what a plan asks of the store is the same.
             place = LocalPlace(cast("DirectoryArtifactStore", store))
             made = steps(chained)
