@@ -18,9 +18,10 @@ from flowyml_aws.core.errors import (
     SettingsError,
     UnpicklableStepError,
 )
-from flowyml_aws.core.graph import StepGraph, missing_arguments, read_graph
+from flowyml_aws.core.graph import StepGraph, read_graph
 from flowyml_aws.core.identity import context_read
 from flowyml_aws.core.importing import refuse_while_importing
+from flowyml_aws.core.parameters import missing_arguments
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup, group_steps
 from flowyml_aws.packaging.bundle import SourceBundle, make_bundle

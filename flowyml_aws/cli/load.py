@@ -19,8 +19,8 @@ from flowyml_aws.core.errors import (
     PipelineFileError,
     SettingsError,
 )
-from flowyml_aws.core.graph import context_names
 from flowyml_aws.core.importing import importing
+from flowyml_aws.core.parameters import context_names
 from flowyml_aws.pipeline import Pipeline
 from flowyml_aws.planning.placement import REST
 from flowyml_aws.versioning import VersionedPipeline

@@ -20,7 +20,8 @@ from flowyml_aws.core.errors import (
     UndefinedAssetError,
     UnknownGpuError,
 )
-from flowyml_aws.core.graph import StepGraph, missing_arguments, read_graph
+from flowyml_aws.core.graph import StepGraph, read_graph
+from flowyml_aws.core.parameters import missing_arguments
 from tests.core.graphs import a_step, steps_of_a_pipeline
 
 
