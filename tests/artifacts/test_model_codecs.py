@@ -93,6 +93,9 @@ class TestXgboostCodec:
         "damage",
         [
             lambda data: data[: len(data) // 2],
+            lambda data: data[:-1],
+            lambda data: data + b"\0",
+            lambda data: rewritten(data, lambda told: told.pop("model_bytes")),
             lambda data: rewritten(data, lambda told: told.update(kind="DMatrix")),
             lambda data: struct.pack("<Q", 10**9) + data[8:],
             lambda data: struct.pack("<Q", 2) + b"[]" + data[10:],

@@ -52,11 +52,16 @@ class XgboostCodec:
         """The settings as JSON, and the model."""
         import xgboost
 
-        described: dict[str, Any] = {"kind": type(value).__name__, "version": xgboost.__version__}
-        if type(value) is xgboost.Booster:
-            return Content(_text(described), value.save_raw("ubj"))
-        described["settings"] = _settings(value)
-        return Content(_text(described), value.get_booster().save_raw("ubj"))
+        is_booster = type(value) is xgboost.Booster
+        model = (value if is_booster else value.get_booster()).save_raw("ubj")
+        described: dict[str, Any] = {
+            "kind": type(value).__name__,
+            "version": xgboost.__version__,
+            "model_bytes": len(model),
+        }
+        if not is_booster:
+            described["settings"] = _settings(value)
+        return Content(_text(described), model)
 
     def decode(self, data: memoryview) -> Any:
         """The model."""
@@ -66,6 +71,9 @@ class XgboostCodec:
         kind = described["kind"]
         if kind != "Booster" and kind not in _WRAPPERS:
             raise ValueError(f"there is no model {kind!r}")
+        size, expected = len(data) - start, described.get("model_bytes")
+        if size != expected:  # XGBoost reads beyond the end of a part of a model, and may crash
+            raise ValueError(f"its model has {size} bytes, expected {expected}")
         booster = xgboost.Booster()
         booster.load_model(bytearray(data[start:]))  # it takes nothing else
         if kind == "Booster":
