@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any
@@ -64,13 +65,13 @@ def _give_back_in_forks(handlers: Mapping[signal.Signals, _Handler]) -> None:
     The signals wait while it is made: one that came before it has its own handlers would be lost,
     and whoever ended the worker would wait for it for ever.
     """
-    masks: list[set[int]] = []
+    masks: dict[int, set[int]] = {}  # by thread: several may fork at once
 
     def hold() -> None:
-        masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS))
+        masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
 
     def let_go() -> None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, masks.pop())
+        signal.pthread_sigmask(signal.SIG_SETMASK, masks.pop(threading.get_ident()))
 
     def give_back() -> None:
         for number, handler in handlers.items():
