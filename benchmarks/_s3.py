@@ -55,7 +55,7 @@ def rclone(folder: Path) -> Iterator[str]:
     process = subprocess.Popen(
         [
             *(program, "serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}"),
-            *("--auth-key", f"{KEY},{SECRET}", "--vfs-cache-mode", "off", "--dir-cache-time", "0s"),
+            *("--auth-key", f"{KEY},{SECRET}", "--vfs-cache-mode", "off"),
             *("--etag-hash", ""),  # or each answer to a range would hash the whole object
         ],
         stdout=subprocess.DEVNULL,

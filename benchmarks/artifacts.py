@@ -227,7 +227,7 @@ WHO: dict[str, Callable[[str, str, str, Path], Measured]] = {
 
 
 def measure(who: str, endpoint: str, case: str, action: str, folder: Path) -> Measured:
-    """One measurement in a process of its own."""
+    """One measurement in a process of its own; whoever waits is told."""
     told = command(
         *("-m", "benchmarks.artifacts", "--measure", who, endpoint, case, action, str(folder)),
         environment=clean_environment(),
@@ -235,7 +235,9 @@ def measure(who: str, endpoint: str, case: str, action: str, folder: Path) -> Me
     )
     for loaded in folder.glob("loaded-*"):
         shutil.rmtree(loaded) if loaded.is_dir() else loaded.unlink()
-    return Measured(*json.loads(told.splitlines()[-1]))
+    measured = Measured(*json.loads(told.splitlines()[-1]))
+    print(f"{action} {case}, {who}: {measured.seconds:.2f} s", file=sys.stderr)
+    return measured
 
 
 def rounds(
