@@ -76,7 +76,7 @@ def plan_at(place: PlanningPlace, request: RunRequest) -> Decision:
     inputs = {asset: encode_value(asset, value) for asset, value in request.inputs.items()}
     fingerprinter = Fingerprinter()
     identities = identities_of(request.name, request.graph, request.context, fingerprinter)
-    given = {asset: value.sha256 for asset, value in inputs.items()}
+    given = {asset: value.identity for asset, value in inputs.items()}
     reuse = find_reuse(place.past, request.graph, identities, given, request.anew)
     graph = request.graph.only(reuse.runs)
     groups = [left for group in request.groups if (left := group.only(reuse.runs)) is not None]

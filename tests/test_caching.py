@@ -161,6 +161,25 @@ def test_a_step_by_its_input_s_content_is_cut_off_in_its_job(again: Again) -> No
     assert Run.attach(result.run_id).outputs["score"] == 0
 
 
+@pytest.mark.parametrize("place", ["one job", "two jobs"])
+def test_the_same_bytes_are_another_input_where_they_stand_for_another_value(
+    again: Again, place: str
+) -> None:
+    """A text, its bytes, and files of two names have the same content."""
+    together = ', execution_group="heavy"' if place == "one job" else ""
+    again.edit("sum(rows) * FACTOR, None", '"abc", None')
+    again.edit('outputs=["score"]', f'outputs=["score"], cache="input_hash"{together}')
+    again.edit("    return 0\n", '    return [type(model).__name__, getattr(model, "name", "")]\n')
+    again.edit("FACTOR = 2", 'def file(path):\n    path.write_text("abc")\n    return path')
+    assert again.run()[0].outputs["score"] == ["str", ""]
+    again.edit('"abc", None', 'b"abc", None')
+    assert again.run()[0].outputs["score"] == ["bytes", ""]
+    again.edit('b"abc", None', 'file(Path("a.csv")), None')
+    assert again.run()[0].outputs["score"] == ["PosixPath", "a.csv"]
+    again.edit('"a.csv"', '"b.csv"')
+    assert again.run()[0].outputs["score"] == ["PosixPath", "b.csv"]
+
+
 def test_what_is_refreshed_runs_with_all_that_depends_on_it(again: Again) -> None:
     again.run()
     assert again.run(refresh="train")[1] == {"train", "score", "report"}

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import NonNegativeInt, StringConstraints
 
 from flowyml_aws.artifacts.documents import Document
+from flowyml_aws.core.cache_key import digest_of_facts
 
 __all__ = ["ArtifactRef", "Compression"]
 
@@ -47,3 +48,9 @@ class ArtifactRef(Document):
     def value_bytes(self) -> int:
         """Bytes of the value itself."""
         return self.size_bytes if self.compression is None else self.compression.size_bytes
+
+    @property
+    def identity(self) -> str:
+        """Digest of all that makes the value, in hex: the same bytes may be a text or a file."""
+        is_compressed = self.compression is not None
+        return digest_of_facts([self.sha256, self.codec, self.filename, is_compressed])

@@ -48,6 +48,11 @@ class EncodedValue:
         """The digest under which it will lie, in hex."""
         return self.content.sha256
 
+    @property
+    def identity(self) -> str:
+        """`ArtifactRef.identity` of what `save` returns, wherever it is stored."""
+        return self._ref("").identity
+
     def save(self, store: ArtifactStore) -> ArtifactRef:
         """Store it, unless it lies there.
 
@@ -59,9 +64,12 @@ class EncodedValue:
             store.upload(key, self.content)
         except UnstorableValueError as error:
             raise _unstorable(self.asset, error.why, error.fix) from error
+        return self._ref(f"{store.uri}/{key}")
+
+    def _ref(self, uri: str) -> ArtifactRef:
         content = self.content
         return ArtifactRef(
-            uri=f"{store.uri}/{key}",
+            uri=uri,
             sha256=self.sha256,
             size_bytes=content.size_bytes,
             codec=codec_id(self.codec),

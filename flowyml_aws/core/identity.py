@@ -3,9 +3,10 @@
 A key covers the step's code with all of the user's code behind it, the context values that it
 reads, what a cache function of the user's returns, and the identity of each asset that it reads.
 An asset is identified by the key of the step that makes it as far as keys can be known before
-anything runs; behind a step that always runs, or one that goes by its inputs' content, by the
-digest of its content. So a change upstream always gives another key, and which of the two it is
-follows from the pipeline alone, never from what is in a cache.
+anything runs; behind a step that always runs, or one that goes by its inputs' content, by its
+content: the digest of its bytes, with what they stand for. So a change upstream always gives
+another key, and which of the two it is follows from the pipeline alone, never from what is in a
+cache.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def decide_reuse(
     Args:
         graph: The steps.
         identities: Of the steps that may be cached.
-        given: Digest of the content of each asset that the run brings along, as far as known.
+        given: Identity of each value that the run brings along, as far as known.
         entries: Reads the entries of several keys; what has none is left out.
         missing: Of several stored values those that are not there.
         refresh: Steps that run in any case, with all that depends on them.
@@ -106,12 +106,12 @@ class _Known:
         self._rules = {step.name: step.cache for step in graph.steps}
         self._by_content = goes_by_content(graph)
         self._keys: dict[str, str] = {}
-        self._contents = dict(given)  # digests by asset
+        self._contents = dict(given)  # identities by asset
 
     def new_keys(self, found: Mapping[str, CacheEntry]) -> dict[str, str]:
         """Keys that can be told now and could not before."""
         for entry in found.values():
-            self._contents.update({asset: ref.sha256 for asset, ref in entry.assets.items()})
+            self._contents.update({asset: ref.identity for asset, ref in entry.assets.items()})
         new = {}
         for step in self._graph.steps:  # in order: a key may need the one before it
             name = step.name

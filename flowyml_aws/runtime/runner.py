@@ -158,7 +158,7 @@ class JobRunner:
         if spec.cache is None:
             return None
         assets = {
-            asset: identity if identity is not None else self._ref(asset).sha256
+            asset: identity if identity is not None else self._ref(asset).identity
             for asset, identity in spec.cache.assets.items()
         }
         return cache_key(spec.cache.identity, assets)

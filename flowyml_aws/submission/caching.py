@@ -56,7 +56,7 @@ def find_reuse(
         store: Where they left it; None where there is none.
         graph: The steps.
         identities: Of the steps that may be cached.
-        given: Digest of the content of each asset that the run brings along, as far as known.
+        given: Identity of each value that the run brings along, as far as known.
         anew: Steps that run in any case, with all that depends on them.
     """
 

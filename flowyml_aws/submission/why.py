@@ -39,7 +39,7 @@ class _Kept:
 
     run_id: str
     keys: RunKeys
-    contents: Mapping[str, str]  # digests by asset
+    contents: Mapping[str, str]  # identities by asset
     producers: Mapping[str, str]
 
     @classmethod
@@ -54,7 +54,7 @@ class _Kept:
         return cls(
             run_id=run_id,
             keys=keys,
-            contents={asset: ref.sha256 for assets in made for asset, ref in assets.items()},
+            contents={asset: ref.identity for assets in made for asset, ref in assets.items()},
             producers={asset: step for step, assets in produced.items() for asset in assets},
         )
 

@@ -84,7 +84,7 @@ def test_what_a_step_made_is_remembered_under_its_key(tmp_path: Path) -> None:
     entry = read_entry(job.store, job.key("count"))
     assert entry is not None
     assert entry.assets == {"number": job.assets["number"]}
-    content = job.assets["number"].sha256
+    content = job.assets["number"].identity
     found = read_entry(job.store, job.key("multiply", number=content))
     assert found is not None
     assert found.assets == {"square": job.assets["square"]}
@@ -101,7 +101,7 @@ def test_what_is_remembered_is_not_made_again_and_later_steps_get_it(tmp_path: P
 
 def test_a_step_by_content_is_cut_off_where_its_input_came_out_the_same(tmp_path: Path) -> None:
     job = Job(tmp_path)
-    content = save_value(job.store, "number", 3).sha256
+    content = save_value(job.store, "number", 3).identity
     job.remember("multiply", job.key("multiply", number=content), square=9)
     assert job.runs() == {"count": StepState.SUCCEEDED, "multiply": StepState.CACHED}
     assert RAN == ["count"]
