@@ -2,7 +2,7 @@
 
 Each frame holds `PART_BYTES` of the content, the last one the rest, and can be read by itself.
 Whole frames make a part, so that S3's checksum of a part is that of its frames. The frames' sizes
-stand in the value's ref.
+stand in the value's ref, and so does whether its numbers are shuffled.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from flowyml_aws.artifacts.content import (
     write_at,
 )
 from flowyml_aws.artifacts.parallel import for_each_part
-from flowyml_aws.artifacts.refs import Compression
+from flowyml_aws.artifacts.refs import Compression, ItemBytes
+from flowyml_aws.artifacts.shuffle import shuffled, unshuffle
 
 __all__ = [
     "MOST_FRAME_BYTES",
@@ -50,6 +51,10 @@ _MOST_PARTS = 9_000  # of 10,000 there
 class CompressedContent(Parts):
     """A content in zstd frames, which lie in a temporary file until they are stored.
 
+    Args:
+        content: What to compress.
+        item_bytes: More than 1 to shuffle numbers of so many bytes before.
+
     Raises:
         OSError: The disk has no room for them.
 
@@ -57,12 +62,15 @@ class CompressedContent(Parts):
         compression: The frames' sizes, and that of the content.
     """
 
-    def __init__(self, content: Content) -> None:
+    def __init__(self, content: Content, item_bytes: ItemBytes = 1) -> None:
+        self._item_bytes = item_bytes
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # lives as long as this
         weakref.finalize(self, self._file.close)
         count = part_count(content.size_bytes)
         sizes = for_each_part(count, partial(self._write_frame, content))
-        self.compression = Compression(size_bytes=content.size_bytes, frames=sizes)
+        self.compression = Compression(
+            size_bytes=content.size_bytes, frames=sizes, item_bytes=item_bytes
+        )
         self._parts = frames_of_parts(self.compression)
 
     @property
@@ -83,7 +91,7 @@ class CompressedContent(Parts):
     def _write_frame(self, content: Content, number: int) -> int:
         """Compress a frame into its place in the file; how many bytes it has."""
         size = 0
-        for some in _frame(content, number):
+        for some in _frame(content, number, self._item_bytes):
             write_at(self._file, memoryview(some), _place(number) + size)
             size += len(some)
         return size
@@ -94,30 +102,43 @@ def _place(number: int) -> int:
     return number * MOST_FRAME_BYTES
 
 
-def _frame(content: Content, number: int) -> Iterator[bytes]:
+def _frame(content: Content, number: int, item_bytes: int) -> Iterator[bytes]:
     start, end = part_range(content.size_bytes, number)
     compressor = zstandard.ZstdCompressor(level=_LEVEL).compressobj(size=end - start)
-    for chunk in content.between(start, end):
-        view = memoryview(chunk)
-        for first in range(0, len(view), CHUNK_BYTES):  # what comes out of each is in memory
-            yield compressor.compress(view[first : first + CHUNK_BYTES])
+    for first in range(start, end, CHUNK_BYTES):  # what comes out of each is in memory
+        upto = min(first + CHUNK_BYTES, end)
+        if item_bytes > 1:
+            yield compressor.compress(shuffled(_joined(content, first, upto), item_bytes))
+            continue
+        for chunk in content.between(first, upto):
+            yield compressor.compress(chunk)
     yield compressor.flush()
 
 
+def _joined(content: Content, start: int, end: int) -> bytes:
+    return b"".join(content.between(start, end))
+
+
+def _compressed_bytes(samples: Iterable[bytes], item_bytes: ItemBytes) -> int:
+    compressor = zstandard.ZstdCompressor(level=_LEVEL)
+    as_stored = (shuffled(s, item_bytes) if item_bytes > 1 else s for s in samples)
+    return sum(len(compressor.compress(sample)) for sample in as_stored)
+
+
 def compress_if_it_pays(content: Content) -> Content | CompressedContent:
-    """The content compressed where a sample of it shrinks, else as it is."""
+    """The content compressed where a sample of it shrinks, shuffled or not, else as it is."""
     if content.size_bytes < _LEAST_BYTES:
         return content
-    compressor = zstandard.ZstdCompressor(level=_LEVEL)
     step = (content.size_bytes - _SAMPLE_BYTES) // (_SAMPLES - 1)
-    samples = [
-        b"".join(content.between(number * step, number * step + _SAMPLE_BYTES))
-        for number in range(_SAMPLES)
-    ]
-    if sum(len(compressor.compress(sample)) for sample in samples) > _PAYS * _LEAST_BYTES:
+    samples = [_joined(content, n * step, n * step + _SAMPLE_BYTES) for n in range(_SAMPLES)]
+    ways: dict[ItemBytes, int] = {
+        item_bytes: _compressed_bytes(samples, item_bytes) for item_bytes in (1, content.item_bytes)
+    }
+    item_bytes = min(ways, key=ways.__getitem__)
+    if ways[item_bytes] > _PAYS * _LEAST_BYTES:
         return content
     try:
-        made = CompressedContent(content)
+        made = CompressedContent(content, item_bytes)
     except OSError:  # no room on the disk: it goes as it is
         return content
     return made if made.size_bytes <= _PAYS * content.size_bytes else content
@@ -136,26 +157,41 @@ def frames_of_parts(compression: Compression) -> list[range]:
     return parts
 
 
-def inflate(frame: memoryview, targets: Iterable[memoryview]) -> None:
+def inflate(frame: memoryview, targets: Iterable[memoryview], item_bytes: ItemBytes = 1) -> None:
     """Fill buffers, one after the other, with what a frame holds.
+
+    Args:
+        frame: All of it.
+        targets: Of whole `CHUNK_BYTES`, but for the last, where numbers are shuffled.
+        item_bytes: As in the ref.
 
     Raises:
         ValueError: It is no frame, or one of another size.
     """
+    scratch = memoryview(bytearray(0 if item_bytes == 1 else CHUNK_BYTES))
+    held = 0
     try:
         with zstandard.ZstdDecompressor(max_window_size=PART_BYTES).stream_reader(frame) as reader:
-            held = 0
-            for target in targets:
+            for piece in targets if item_bytes == 1 else _in_chunks(targets):
+                memory = piece if item_bytes == 1 else scratch[: len(piece)]
                 filled = 0
-                while filled < len(target) and (count := reader.readinto(target[filled:])):
+                while filled < len(memory) and (count := reader.readinto(memory[filled:])):
                     filled += count
                 held += filled
-                if filled < len(target):
+                if filled < len(memory):
                     raise ValueError(f"it holds {held} bytes, less than expected")
+                if item_bytes > 1:
+                    unshuffle(memory, item_bytes, piece)
             if reader.read(1):
                 raise ValueError(f"it holds more than {held} bytes, as were expected")
     except zstandard.ZstdError as error:
         raise ValueError(f"it is damaged: {error}") from error
+
+
+def _in_chunks(targets: Iterable[memoryview]) -> Iterator[memoryview]:
+    for target in targets:
+        for first in range(0, len(target), CHUNK_BYTES):
+            yield target[first : first + CHUNK_BYTES]
 
 
 def _least_part_bytes(size_bytes: int) -> int:

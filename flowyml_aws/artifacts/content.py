@@ -13,6 +13,7 @@ from typing import IO, TypeAlias
 
 from flowyml_aws.artifacts.errors import UnstorableValueError
 from flowyml_aws.artifacts.parallel import for_each_part
+from flowyml_aws.artifacts.refs import ItemBytes
 
 __all__ = [
     "CHUNK_BYTES",
@@ -150,9 +151,12 @@ class Content(Parts):
 
     Attributes:
         filename: Name of the file or folder that the bytes stand for, if they do.
+        item_bytes: Bytes of each number where most of them are of one kind, else 1.
     """
 
-    def __init__(self, *pieces: Buffer | FilePiece, filename: str | None = None) -> None:
+    def __init__(
+        self, *pieces: Buffer | FilePiece, filename: str | None = None, item_bytes: ItemBytes = 1
+    ) -> None:
         self._pieces: list[memoryview | FilePiece] = []
         self._starts = [0]  # of each piece, and behind the last
         for piece in pieces:
@@ -162,6 +166,7 @@ class Content(Parts):
                 self._pieces.append(piece if isinstance(piece, FilePiece) else piece.cast("B"))
                 self._starts.append(self._starts[-1] + size)
         self.filename = filename
+        self.item_bytes = item_bytes
 
     @classmethod
     def of_file(cls, path: Path) -> Content:

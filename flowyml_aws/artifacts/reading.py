@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import mmap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import accumulate
@@ -18,7 +19,7 @@ from flowyml_aws.artifacts.content import (
     write_at,
 )
 from flowyml_aws.artifacts.layout import artifact_key
-from flowyml_aws.artifacts.parallel import ROOMY_LANES, for_each_part
+from flowyml_aws.artifacts.parallel import LANES, ROOMY_LANES, Lanes, for_each_part
 from flowyml_aws.artifacts.refs import ArtifactRef, Compression
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import DamagedArtifactError
@@ -29,19 +30,19 @@ Room = Callable[[int, int], memoryview]
 Put = Callable[[int, memoryview], None]
 Pieces = Callable[[int, int], Iterator["tuple[int, memoryview]"]]
 
-_PIECE_BYTES = 4 * 1024 * 1024  # of a part that is on its way to a file
+_PIECE_BYTES = 4 * 1024 * 1024  # of an inflated part on its way to a file: its frame is there, too
 
 
-def read_to_memory(store: ArtifactStore, ref: ArtifactRef) -> bytearray:
-    """A value's bytes, proven by their digest, in memory of exactly their size.
+def read_to_memory(store: ArtifactStore, ref: ArtifactRef) -> memoryview:
+    """A value's bytes, proven by their digest, in writable memory of exactly their size.
 
     Raises:
         ArtifactNotFoundError: Nothing lies there.
         DamagedArtifactError: The bytes are others.
+        MemoryError: There is not so much memory.
     """
-    data = bytearray(_checked_size(store, ref))
-    with memoryview(data) as view:
-        _read(store, ref, lambda start, end: view[start:end], _stays)
+    data = _memory_of_a_value(_checked_size(store, ref))
+    _read(store, ref, lambda start, end: data[start:end], _stays)
     return data
 
 
@@ -86,12 +87,18 @@ def read_to_file(store: ArtifactStore, ref: ArtifactRef, path: Path) -> None:
             ref,
             room=_new_memory,
             put=lambda start, piece: write_at(file, piece, start),
-            piece_bytes=_PIECE_BYTES,
+            lanes=ROOMY_LANES,
+            piece_bytes=PART_BYTES if ref.compression is None else _PIECE_BYTES,
         )
 
 
 def _read(
-    store: ArtifactStore, ref: ArtifactRef, room: Room, put: Put, piece_bytes: int = PART_BYTES
+    store: ArtifactStore,
+    ref: ArtifactRef,
+    room: Room,
+    put: Put,
+    lanes: Lanes = LANES,
+    piece_bytes: int = PART_BYTES,
 ) -> None:
     """Read all parts of a value.
 
@@ -100,6 +107,7 @@ def _read(
         ref: Which it is.
         room: Memory for the bytes of a range of the value.
         put: Called with it, once it is filled, and where the range starts.
+        lanes: For parts that are not compressed.
         piece_bytes: Of such a range, at most.
     """
 
@@ -110,7 +118,8 @@ def _read(
                 put(first, piece)
 
     if ref.compression is None:
-        digests = for_each_part(part_count(ref.size_bytes), _plain_reader(store, ref, pieces))
+        read_part = _plain_reader(store, ref, pieces)
+        digests = for_each_part(part_count(ref.size_bytes), read_part, lanes)
     else:
         parts = frames_of_parts(ref.compression)
         read_part = _frames_reader(store, ref, ref.compression, parts, pieces)
@@ -151,7 +160,7 @@ def _frames_reader(
                 frame = stored[starts[number] - first : starts[number + 1] - first]
                 targets = pieces(*part_range(compression.size_bytes, number))
                 try:
-                    inflate(frame, (piece for _, piece in targets))
+                    inflate(frame, (piece for _, piece in targets), compression.item_bytes)
                 except ValueError as error:
                     told = f"frame {number} of {len(compression.frames)}: {error}"
                     raise _damaged(store, ref, told) from error
@@ -202,6 +211,19 @@ def _check_frames(store: ArtifactStore, ref: ArtifactRef, compression: Compressi
 def _check_size(store: ArtifactStore, ref: ArtifactRef, size: int) -> None:
     if size != ref.size_bytes:
         raise _damaged(store, ref, f"it has {size} bytes, expected {ref.size_bytes}")
+
+
+def _memory_of_a_value(size: int) -> memoryview:
+    """Memory that, where it is much, is taken page by page by the threads that fill it.
+
+    A bytearray would be zeroed before by this one alone.
+    """
+    if size < PART_BYTES:
+        return memoryview(bytearray(size))
+    try:
+        return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+    except OSError as error:
+        raise MemoryError(f"{size} bytes") from error
 
 
 def _new_memory(start: int, end: int) -> memoryview:

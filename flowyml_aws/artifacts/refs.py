@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import NonNegativeInt, StringConstraints
 
 from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.core.cache_key import digest_of_facts
 
-__all__ = ["ArtifactRef", "Compression"]
+__all__ = ["ArtifactRef", "Compression", "ItemBytes"]
+
+ItemBytes: TypeAlias = Literal[1, 2, 4, 8, 16]
 
 
 class Compression(Document):
@@ -18,10 +20,13 @@ class Compression(Document):
     Attributes:
         size_bytes: Of the value.
         frames: Bytes of each frame.
+        item_bytes: More than 1 where frames hold numbers of so many bytes as `shuffle.py` puts
+            them, in pieces of `content.CHUNK_BYTES`.
     """
 
     size_bytes: NonNegativeInt
     frames: tuple[NonNegativeInt, ...]
+    item_bytes: ItemBytes = 1
 
 
 class ArtifactRef(Document):
@@ -52,5 +57,5 @@ class ArtifactRef(Document):
     @property
     def identity(self) -> str:
         """Digest of all that makes the value, in hex: the same bytes may be a text or a file."""
-        is_compressed = self.compression is not None
-        return digest_of_facts([self.sha256, self.codec, self.filename, is_compressed])
+        how = None if self.compression is None else self.compression.item_bytes
+        return digest_of_facts([self.sha256, self.codec, self.filename, how])

@@ -185,6 +185,8 @@ def _load(store: ArtifactStore, ref: ArtifactRef, asset: str, codec: Codec) -> A
         data = read_to_memory(store, ref)
     except DamagedArtifactError as error:
         raise _damaged(store, ref, asset, error) from error
+    except ImportError as error:  # shuffled numbers need numpy
+        raise _undecodable(ref, asset, error) from error
     except MemoryError as error:
         raise FlowymlError(
             what=f"The value of asset {asset!r} does not fit into memory",
@@ -192,7 +194,7 @@ def _load(store: ArtifactStore, ref: ArtifactRef, asset: str, codec: Codec) -> A
             fix="give the step's resources more memory",
         ) from error
     try:
-        return codec.decode(memoryview(data))
+        return codec.decode(data)
     except Exception as error:  # unpickling runs code of the value's classes
         raise _undecodable(ref, asset, error) from error
 

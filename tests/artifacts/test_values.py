@@ -254,6 +254,29 @@ LIBRARIES = {
 }
 
 
+@pytest.mark.parametrize("item_bytes", [1, 2, 4, 16])
+def test_a_ref_that_lies_about_shuffled_numbers_is_refused(
+    local: DirectoryArtifactStore, folder: Path, item_bytes: int
+) -> None:
+    ref = save_value(local, "ids", numpy.arange(1 << 18))
+    assert ref.compression is not None
+    lying = ref.compression.model_copy(update={"item_bytes": item_bytes})
+    with pytest.raises(DamagedArtifactError, match="no .npy file"):
+        load_value(local, ref.model_copy(update={"compression": lying}), "ids", folder)
+
+
+def test_numbers_that_were_shuffled_say_what_to_install_where_numpy_is_missing(
+    local: DirectoryArtifactStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = save_value(local, "ids", numpy.arange(1 << 18))
+    assert ref.compression is not None
+    assert ref.compression.item_bytes == 8
+    assert load_value(local, ref, "ids", folder)[-1] == (1 << 18) - 1
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    with pytest.raises(MissingExtraError, match="install numpy"):
+        load_value(local, ref, "ids", folder)
+
+
 @pytest.mark.parametrize("kind", LIBRARIES)
 def test_a_value_whose_library_is_missing_here_says_what_to_install(
     local: DirectoryArtifactStore,

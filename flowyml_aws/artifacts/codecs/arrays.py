@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from flowyml_aws.artifacts.content import Content
+from flowyml_aws.artifacts.refs import ItemBytes
 
 if TYPE_CHECKING:
     import numpy
@@ -54,7 +55,7 @@ class NumpyCodec:
         order: _Order = "C" if array.flags.c_contiguous else "F"
         # Bytes, because some data types such as dates refuse to give out their buffer.
         flat = array.reshape(-1, order=order).view(numpy.uint8)
-        return Content(_header(array), flat.data)
+        return Content(_header(array), flat.data, item_bytes=_item_bytes(array.dtype))
 
     def decode(self, data: memoryview) -> numpy.ndarray[Any, Any]:
         """A writable array in the loaded memory itself."""
@@ -108,6 +109,13 @@ def _is_described(dtype: numpy.dtype[Any]) -> bool:
     if dtype.subdtype is not None:
         return _is_described(dtype.subdtype[0])
     return all(_is_described(field[0]) for field in (dtype.fields or {}).values())
+
+
+def _item_bytes(dtype: numpy.dtype[Any]) -> ItemBytes:
+    if dtype.kind == "U":
+        return 4
+    sizes: dict[int, ItemBytes] = {2: 2, 4: 4, 8: 8, 16: 16}
+    return sizes.get(dtype.itemsize, 1) if dtype.kind in _NUMBERS else 1
 
 
 def _header(array: numpy.ndarray[Any, Any]) -> bytes:
