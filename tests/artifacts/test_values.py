@@ -261,7 +261,7 @@ def test_a_ref_that_lies_about_shuffled_numbers_is_refused(
     ref = save_value(local, "ids", numpy.arange(1 << 18))
     assert ref.compression is not None
     lying = ref.compression.model_copy(update={"item_bytes": item_bytes})
-    with pytest.raises(DamagedArtifactError, match="no .npy file"):
+    with pytest.raises(DamagedArtifactError, match=r"no \.npy file"):
         load_value(local, ref.model_copy(update={"compression": lying}), "ids", folder)
 
 
