@@ -26,6 +26,7 @@ from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.aws.s3 import S3ArtifactStore
 from flowyml_aws.core.errors import MissingExtraError
 from flowyml_aws.local.directory import DirectoryArtifactStore
+from flowyml_aws.settings import Settings
 from flowyml_aws.submission.record import read_record
 
 AT_MOST = 2.0  # times `import boto3`
@@ -93,7 +94,7 @@ def main() -> int:
         here, there, elsewhere = (Path(folder, name) for name in ("local", "batch", "job"))
         for project in (here, there, elsewhere):
             project.mkdir()
-        directory = DirectoryArtifactStore(here / ".flowyml")
+        directory = DirectoryArtifactStore(here / Settings().local_store)
         argument, result = a_job("local", directory, plain, here)
         on_directory = partial(
             until_first_step, argument, directory.path(result).unlink, plain, elsewhere

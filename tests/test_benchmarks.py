@@ -1,0 +1,28 @@
+"""The benchmarks run. What they measure is not judged here: other work slows this machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("name", ["planning", "startup", "local_overhead"])
+def test_a_benchmark_runs_and_tells_its_targets(name: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, f"benchmarks/{name}.py", "--repetitions", "1"],
+        cwd=ROOT,
+        env={"PATH": "", "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.stderr == ""
+    assert done.returncode in (0, 1)
+    assert "at most" in done.stdout
