@@ -63,11 +63,10 @@ class CompressedContent(Parts):
     """
 
     def __init__(self, content: Content, item_bytes: ItemBytes = 1) -> None:
-        self._item_bytes = item_bytes
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  # lives as long as this
         weakref.finalize(self, self._file.close)
         count = part_count(content.size_bytes)
-        sizes = for_each_part(count, partial(self._write_frame, content))
+        sizes = for_each_part(count, partial(self._write_frame, content, item_bytes))
         self.compression = Compression(
             size_bytes=content.size_bytes, frames=sizes, item_bytes=item_bytes
         )
@@ -88,10 +87,10 @@ class CompressedContent(Parts):
                 yield chunk
                 at += len(chunk)
 
-    def _write_frame(self, content: Content, number: int) -> int:
+    def _write_frame(self, content: Content, item_bytes: ItemBytes, number: int) -> int:
         """Compress a frame into its place in the file; how many bytes it has."""
         size = 0
-        for some in _frame(content, number, self._item_bytes):
+        for some in _frame(content, item_bytes, number):
             write_at(self._file, memoryview(some), _place(number) + size)
             size += len(some)
         return size
@@ -102,7 +101,7 @@ def _place(number: int) -> int:
     return number * MOST_FRAME_BYTES
 
 
-def _frame(content: Content, number: int, item_bytes: int) -> Iterator[bytes]:
+def _frame(content: Content, item_bytes: ItemBytes, number: int) -> Iterator[bytes]:
     start, end = part_range(content.size_bytes, number)
     compressor = zstandard.ZstdCompressor(level=_LEVEL).compressobj(size=end - start)
     for first in range(start, end, CHUNK_BYTES):  # what comes out of each is in memory
@@ -131,11 +130,9 @@ def compress_if_it_pays(content: Content) -> Content | CompressedContent:
         return content
     step = (content.size_bytes - _SAMPLE_BYTES) // (_SAMPLES - 1)
     samples = [_joined(content, n * step, n * step + _SAMPLE_BYTES) for n in range(_SAMPLES)]
-    ways: dict[ItemBytes, int] = {
-        item_bytes: _compressed_bytes(samples, item_bytes) for item_bytes in (1, content.item_bytes)
-    }
-    item_bytes = min(ways, key=ways.__getitem__)
-    if ways[item_bytes] > _PAYS * _LEAST_BYTES:
+    ways: set[ItemBytes] = {1, content.item_bytes}
+    size, item_bytes = min((_compressed_bytes(samples, way), way) for way in ways)
+    if size > _PAYS * _LEAST_BYTES:
         return content
     try:
         made = CompressedContent(content, item_bytes)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import threading
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +11,10 @@ from typing import Any
 import numpy
 import pytest
 
+from flowyml_aws.artifacts.content import Parts
 from flowyml_aws.artifacts.errors import UnstorableValueError
 from flowyml_aws.artifacts.layout import artifact_key
+from flowyml_aws.artifacts.parallel import CONNECTIONS, LANES
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.artifacts.transfer import load_values, save_values
 from flowyml_aws.artifacts.values import save_value
@@ -77,6 +81,37 @@ def test_what_decoding_copies_is_in_memory_of_one_large_value_at_a_time(tmp_path
     loaded, peak = peak_mib(lambda: load_values(store, refs, tmp_path / "values"))
     assert loaded == values
     assert peak < (6 + 2) * 24
+
+
+class Meeting(DirectoryArtifactStore):
+    """Each upload waits until some are under way; the most that ever were are counted."""
+
+    def __init__(self, folder: Path, expected: int) -> None:
+        super().__init__(folder)
+        self._met = threading.Barrier(expected, timeout=30)
+        self._lock = threading.Lock()
+        self._now = self.most = 0
+
+    def upload(self, key: str, content: Parts) -> None:
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+        self._met.wait()
+        super().upload(key, content)
+        with self._lock:
+            self._now -= 1
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [(2 * MIB, LANES.count // 2), (1000, CONNECTIONS // 2), (LARGE, 1)]
+)
+def test_the_larger_values_are_the_fewer_go_at_once(
+    tmp_path: Path, size: int, expected: int
+) -> None:
+    store = Meeting(tmp_path, expected)
+    values = {f"a{n}": bytes([n]) * 10 + os.urandom(size) for n in range(2 * expected)}
+    assert len(save_values(store, values)) == 2 * expected
+    assert store.most == expected
 
 
 def test_a_file_takes_less_memory_than_it_has_bytes(tmp_path: Path) -> None:
