@@ -124,11 +124,12 @@ def failures(status: RunStatus) -> list[Text]:
         if view.state is not JobState.FAILED:
             continue
         text = Text(f"\njob {view.job.name} failed: {view.reason}\n", style="red")
-        for report in view.steps:
-            if report.failure is not None:
-                text.append(report.failure.traceback, style="default")
-        if view.result is not None and view.result.failure is not None:
-            text.append(view.result.failure.traceback, style="default")
+        reported = [report.failure for report in view.steps]
+        reported.append(view.result.failure if view.result is not None else None)
+        for failure in reported:
+            # Of a process that was killed there is no traceback, only the reason.
+            if failure is not None and failure.traceback.strip() != view.reason:
+                text.append(failure.traceback, style="default")
         text.append(f"  its log: {program()} logs {status.run_id} {view.job.name}\n", style="dim")
         told.append(text)
     return told

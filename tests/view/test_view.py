@@ -147,6 +147,17 @@ def test_a_failure_shows_the_users_traceback_and_where_the_log_is() -> None:
     assert "flowyml-aws logs r-1 training" in told
 
 
+def test_the_reason_of_a_killed_process_is_told_once() -> None:
+    reason = "its process was ended by SIGKILL: perhaps out of memory"
+    failure = StepFailure(kind="Killed", message=reason, traceback=f"{reason}\n")
+    fit = StepReport(name="fit", state=StepState.FAILED, failure=failure)
+    status = RunStatus(
+        "r-1", "digits", "batch", 0.0, (JobView(JOB, JobState.FAILED, 1, reason, (fit,)),)
+    )
+    told = rendered(*failures(status))
+    assert " ".join(told.split()).count(reason) == 1
+
+
 def test_a_run_without_failed_jobs_has_no_failures_to_tell() -> None:
     assert failures(a_status(state=JobState.SUCCEEDED)) == []
 
