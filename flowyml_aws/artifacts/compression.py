@@ -105,23 +105,27 @@ def _frame(content: Content, item_bytes: ItemBytes, number: int) -> Iterator[byt
     start, end = part_range(content.size_bytes, number)
     compressor = zstandard.ZstdCompressor(level=_LEVEL).compressobj(size=end - start)
     for first in range(start, end, CHUNK_BYTES):  # what comes out of each is in memory
-        upto = min(first + CHUNK_BYTES, end)
-        if item_bytes > 1:
-            yield compressor.compress(shuffled(_joined(content, first, upto), item_bytes))
-            continue
-        for chunk in content.between(first, upto):
-            yield compressor.compress(chunk)
+        for some in _as_stored(content, item_bytes, first, min(first + CHUNK_BYTES, end)):
+            yield compressor.compress(some)
     yield compressor.flush()
+
+
+def _as_stored(content: Content, item_bytes: ItemBytes, start: int, end: int) -> Iterator[Buffer]:
+    if item_bytes == 1:
+        yield from content.between(start, end)
+    else:
+        yield shuffled(_joined(content, start, end), item_bytes)
 
 
 def _joined(content: Content, start: int, end: int) -> bytes:
     return b"".join(content.between(start, end))
 
 
-def _compressed_bytes(samples: Iterable[bytes], item_bytes: ItemBytes) -> int:
+def _compressed_bytes(samples: Iterable[Buffer], item_bytes: ItemBytes) -> int:
     compressor = zstandard.ZstdCompressor(level=_LEVEL)
-    as_stored = (shuffled(s, item_bytes) if item_bytes > 1 else s for s in samples)
-    return sum(len(compressor.compress(sample)) for sample in as_stored)
+    if item_bytes > 1:
+        samples = [shuffled(sample, item_bytes) for sample in samples]
+    return sum(len(compressor.compress(sample)) for sample in samples)
 
 
 def compress_if_it_pays(content: Content) -> Content | CompressedContent:
@@ -165,12 +169,12 @@ def inflate(frame: memoryview, targets: Iterable[memoryview], item_bytes: ItemBy
     Raises:
         ValueError: It is no frame, or one of another size.
     """
-    scratch = memoryview(bytearray(0 if item_bytes == 1 else CHUNK_BYTES))
+    scratch = memoryview(bytearray(CHUNK_BYTES if item_bytes > 1 else 0))
     held = 0
     try:
         with zstandard.ZstdDecompressor(max_window_size=PART_BYTES).stream_reader(frame) as reader:
-            for piece in targets if item_bytes == 1 else _in_chunks(targets):
-                memory = piece if item_bytes == 1 else scratch[: len(piece)]
+            for piece in _in_chunks(targets):
+                memory = scratch[: len(piece)] if item_bytes > 1 else piece
                 filled = 0
                 while filled < len(memory) and (count := reader.readinto(memory[filled:])):
                     filled += count

@@ -25,15 +25,19 @@ _OF_A_PART_AT_ONCE = LANES.count // 2
 
 
 class _Turns:
-    """Who goes at once with whom, by size."""
+    """Who goes at once with whom, by size.
+
+    Attributes:
+        one: Of large values. Whoever has it may take it again.
+    """
 
     def __init__(self) -> None:
-        self._one = threading.Lock()
+        self.one = threading.RLock()
         self._few = threading.BoundedSemaphore(_OF_A_PART_AT_ONCE)
 
     def of(self, size_bytes: int) -> AbstractContextManager[object]:
         if size_bytes > PART_BYTES:
-            return self._one
+            return self.one
         return self._few if size_bytes > CHUNK_BYTES else nullcontext()
 
 
@@ -47,16 +51,13 @@ def save_values(store: ArtifactStore, values: Mapping[str, Any]) -> dict[str, Ar
     Raises:
         UnstorableValueError: One of them would not come back the same. Others may be stored.
     """
-    encoding, turns = threading.Lock(), _Turns()
+    turns = _Turns()
 
     def save(item: tuple[str, Any]) -> ArtifactRef:
         with ExitStack() as turn:
-            with encoding:  # only what is encoded has a size
+            with turns.one:  # only what is encoded has a size
                 encoded = encode_value(*item)
-                size = encoded.content.size_bytes
-                if size > PART_BYTES:
-                    return encoded.save(store)
-                turn.enter_context(turns.of(size))
+                turn.enter_context(turns.of(encoded.content.size_bytes))
             return encoded.save(store)
 
     return dict(zip(values, for_each(values.items(), save), strict=True))
