@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState
@@ -44,11 +45,13 @@ class Outputs(Mapping[str, Any]):
             OutputNotFoundError: There are none.
         """
         if name not in self._names:
+            near = did_you_mean(name, self._names, otherwise="")
+            unstored = 'ask for it to be stored with @step(cache="code_hash")'
             raise OutputNotFoundError(
                 what=f"This run has no output {name!r}",
                 why="it is not produced, was skipped, or passed inside its group without being "
                 f"stored; stored are {', '.join(self._names) or '(none)'}",
-                fix='ask for it to be stored with @step(cache="code_hash")',
+                fix=f"{near} If not, {unstored}" if near else unstored,
             )
         return self._names[name]
 

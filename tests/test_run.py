@@ -43,6 +43,7 @@ def test_an_output_that_is_not_there_is_a_key_error_that_names_what_is(run: Run)
         run.outputs["txt"]
     assert isinstance(caught.value, OutputNotFoundError)
     assert "text" in caught.value.why
+    assert caught.value.fix.startswith("did you mean 'text'? If not, ask for it to be stored")
     assert run.outputs.get("txt", 5) == 5
     assert "txt" not in run.outputs
 
