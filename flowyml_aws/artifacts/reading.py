@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import io
 import mmap
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 
 from flowyml_aws.artifacts.compression import MOST_FRAME_BYTES, frames_of_parts, inflate
 from flowyml_aws.artifacts.content import (
     PART_BYTES,
+    Buffer,
     digest_of_parts,
     part_count,
     part_range,
@@ -30,7 +31,7 @@ Room = Callable[[int, int], memoryview]
 Put = Callable[[int, memoryview], None]
 Pieces = Callable[[int, int], Iterator["tuple[int, memoryview]"]]
 
-_PIECE_BYTES = 4 * 1024 * 1024  # of an inflated part on its way to a file: its frame is there, too
+_PIECE_BYTES = 4 * 1024 * 1024  # of an inflated part on its way: its frame is in memory, too
 
 
 def read_to_memory(store: ArtifactStore, ref: ArtifactRef) -> memoryview:
@@ -54,23 +55,20 @@ def read_to_bytes(store: ArtifactStore, ref: ArtifactRef) -> bytes:
         DamagedArtifactError: The bytes are others.
     """
     size = _checked_size(store, ref)
-    # The one way to `bytes` without a second copy: a BytesIO hands out its own memory.
-    data = _Memory()
+    # The one way to `bytes` without a second copy of all: a BytesIO hands out its own memory. No
+    # view of it is read into: the traceback of a failed read would keep the view, and collecting
+    # such a one crashes CPython 3.12.0 and 3.12.1 (python/cpython issue 111049).
+    data, turn = io.BytesIO(), threading.Lock()
+
+    def put(start: int, piece: Buffer) -> None:
+        with turn:
+            data.seek(start)
+            data.write(piece)
+
     if size:
-        data.seek(size - 1)
-        data.write(b"\0")
-    with data.getbuffer() as view:
-        _read(store, ref, lambda start, end: view[start:end], _stays)
+        put(size - 1, b"\0")
+    _read_through(store, ref, put)
     return data.getvalue()
-
-
-class _Memory(io.BytesIO):
-    """Memory whose views may outlive a read that failed: the frames of its traceback hold them."""
-
-    def close(self) -> None:
-        """Free it now, or with the last view."""
-        with suppress(BufferError):
-            super().close()
 
 
 def read_to_file(store: ArtifactStore, ref: ArtifactRef, path: Path) -> None:
@@ -82,14 +80,19 @@ def read_to_file(store: ArtifactStore, ref: ArtifactRef, path: Path) -> None:
     """
     _checked_size(store, ref)
     with path.open("xb", buffering=0) as file:
-        _read(
-            store,
-            ref,
-            room=_new_memory,
-            put=lambda start, piece: write_at(file, piece, start),
-            lanes=ROOMY_LANES,
-            piece_bytes=PART_BYTES if ref.compression is None else _PIECE_BYTES,
-        )
+        _read_through(store, ref, lambda start, piece: write_at(file, piece, start))
+
+
+def _read_through(store: ArtifactStore, ref: ArtifactRef, put: Put) -> None:
+    """Read all parts of a value through memory of their own."""
+    _read(
+        store,
+        ref,
+        room=_new_memory,
+        put=put,
+        lanes=ROOMY_LANES,
+        piece_bytes=PART_BYTES if ref.compression is None else _PIECE_BYTES,
+    )
 
 
 def _read(
