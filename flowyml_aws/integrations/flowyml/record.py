@@ -35,7 +35,8 @@ class LiveRecord:
         self._pipeline = pipeline
         self._run_id = run_id
         self._run = run
-        self._told: Mapping[str, StepState] = {}
+        self._told: Mapping[str, StepState] = {}  # to the hooks
+        self._written: Mapping[str, StepState] | None = None
 
     def begin(self) -> None:
         """Write that it runs; FlowyML's hooks hear of it."""
@@ -65,16 +66,17 @@ class LiveRecord:
 
     def _look(self, status: RunStatus) -> None:
         states = {name: report.state for name, report in status.steps.items()}
-        if states == self._told:
+        if states == self._written:
             return
         steps = {step.name: step for step in self._pipeline.steps}
         for name, state in states.items():
             if state is StepState.RUNNING and self._told.get(name) is not state:
                 get_global_hooks().run_step_start_hooks(steps[name], {})
         self._told = states
-        self._write(status)
+        if self._write(status):  # else again at the next look: a step may take hours
+            self._written = states
 
-    def _write(self, status: RunStatus) -> None:
+    def _write(self, status: RunStatus) -> bool:
         facts = {
             "run_id": self._run_id,
             "pipeline_name": self._pipeline.name,
@@ -88,6 +90,8 @@ class LiveRecord:
         }
         with self._record_is_no_reason_to_fail():
             self._pipeline.metadata_store.save_run(self._run_id, facts)
+            return True
+        return False
 
     @contextmanager
     def _record_is_no_reason_to_fail(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ pytest.importorskip("flowyml", reason="needs FlowyML: `make flowyml` has it")
 import flowyml
 from flowyml.core.execution_status import ExecutionStatus
 from flowyml.core.pipeline import PipelineResult
+from flowyml.storage.metadata import SQLiteMetadataStore
+from flowyml.utils.config import get_config
 
 from flowyml_aws.integrations.flowyml import FlowymlAws
 from flowyml_aws.integrations.flowyml import outputs as outputs_module
@@ -262,6 +265,37 @@ def test_a_record_that_can_not_be_written_is_a_warning(local_project: Place) -> 
     assert (result.success, result["a"]) == (True, 1)
 
 
+def test_what_could_not_be_recorded_is_recorded_at_the_next_look(
+    local_project: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = str(local_project.folder / "recorded")
+
+    @step(outputs=["a"])
+    def work() -> int:
+        for _ in range(600):
+            if Path(recorded).exists():
+                return 1
+            time.sleep(0.1)
+        raise TimeoutError("never recorded as running")
+
+    pipeline = pipeline_of(work)
+    save, refused = pipeline.metadata_store.save_run, list[Any]()
+
+    def save_run(run_id: str, facts: dict[str, Any]) -> None:
+        is_running = facts["steps"].get("work", {}).get("status") == "running"
+        if is_running and not refused:
+            refused.append(facts)
+            raise OSError("database is locked")
+        save(run_id, facts)
+        if is_running:
+            Path(recorded).touch()
+
+    monkeypatch.setattr(pipeline.metadata_store, "save_run", save_run)
+    with pytest.warns(UserWarning, match="could not be written: database is locked"):
+        result = pipeline.run()
+    assert (result.success, result["a"], len(refused)) == (True, 1, 1)
+
+
 def test_versioned_pipelines_run_through_their_pipeline(local_project: Place) -> None:
     @step(outputs=["a"])
     def work() -> int:
@@ -298,10 +332,12 @@ def test_a_run_is_looked_at_and_stopped_while_it_goes_on(project: Place) -> None
 
     pipeline = pipeline_of(wait, enable_checkpointing=False)
     runs, asks = (FlowymlAws(backend=project.backend, progress=False) for _ in range(2))
+    # As FlowyML's UI has one: threads can't share a store of FlowyML's, it has one connection.
+    store = SQLiteMetadataStore(db_path=str(get_config().metadata_db))
     with running(pipeline, runs, "a-run") as results:
 
         def is_running() -> bool:
-            recorded = pipeline.metadata_store.load_run("a-run") or {}
+            recorded = store.load_run("a-run") or {}
             return recorded.get("steps", {}).get("wait", {}).get("status") == "running"
 
         try:
@@ -314,4 +350,4 @@ def test_a_run_is_looked_at_and_stopped_while_it_goes_on(project: Place) -> None
     (result,) = results
     assert (result.success, result.state) == (False, "cancelled")
     assert asks.get_run_status("a-run") is ExecutionStatus.CANCELLED
-    assert pipeline.metadata_store.load_run("a-run")["status"] == "cancelled"
+    assert store.load_run("a-run")["status"] == "cancelled"
