@@ -65,18 +65,16 @@ class LiveRecord:
             self._pipeline._save_pipeline_definition()
 
     def _look(self, status: RunStatus) -> None:
-        states = {name: report.state for name, report in status.steps.items()}
-        if states == self._written:
-            return
         steps = {step.name: step for step in self._pipeline.steps}
+        states = _states(status)
         for name, state in states.items():
             if state is StepState.RUNNING and self._told.get(name) is not state:
                 get_global_hooks().run_step_start_hooks(steps[name], {})
         self._told = states
-        if self._write(status):  # else again at the next look: a step may take hours
-            self._written = states
+        if states != self._written:  # or the last write failed: the next change may take hours
+            self._write(status)
 
-    def _write(self, status: RunStatus) -> bool:
+    def _write(self, status: RunStatus) -> None:
         facts = {
             "run_id": self._run_id,
             "pipeline_name": self._pipeline.name,
@@ -90,8 +88,7 @@ class LiveRecord:
         }
         with self._record_is_no_reason_to_fail():
             self._pipeline.metadata_store.save_run(self._run_id, facts)
-            return True
-        return False
+            self._written = _states(status)
 
     @contextmanager
     def _record_is_no_reason_to_fail(self) -> Iterator[None]:
@@ -129,6 +126,10 @@ def recorded_run(run_id: str) -> str | None:
     store = SQLiteMetadataStore(db_path=str(get_config().metadata_db))
     found = (store.load_run(run_id) or {}).get("remote_job_id")
     return found if isinstance(found, str) else None
+
+
+def _states(status: RunStatus) -> dict[str, StepState]:
+    return {name: report.state for name, report in status.steps.items()}
 
 
 def _graph(dag: Any) -> dict[str, Any]:
