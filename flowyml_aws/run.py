@@ -12,6 +12,7 @@ from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.values import load_value
 from flowyml_aws.connect import find_run
 from flowyml_aws.core.errors import RunNotFoundError
+from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.result import Outputs, PipelineResult, make_result
 from flowyml_aws.run_job import RunJob
@@ -145,7 +146,7 @@ class Run:
             raise RunNotFoundError(
                 what=f"Run {self.id} has no job {job!r}",
                 why=f"its jobs are {', '.join(names)}",
-                fix="name one of them",
+                fix=did_you_mean(job, names, "name one of them"),
             )
         wanted = [job] if job is not None else names
         return self._followed(wanted) if follow else self._printed(wanted)

@@ -21,6 +21,7 @@ from flowyml_aws.core.errors import (
 )
 from flowyml_aws.core.importing import importing
 from flowyml_aws.core.parameters import context_names
+from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.pipeline import Pipeline
 from flowyml_aws.planning.placement import REST
 from flowyml_aws.versioning import VersionedPipeline
@@ -96,11 +97,11 @@ def _named(module: ModuleType, path: Path, name: str) -> Pipeline:
             found = found()
     pipeline = _pipeline(found)
     if pipeline is None:
-        known = ", ".join(_pipelines(module)) or "(none)"
+        known = _pipelines(module)
         raise PipelineFileError(
             what=f"{path} has no pipeline {name!r}",
-            why=f"its pipelines are {known}",
-            fix="name one of them, or a function that returns one",
+            why=f"its pipelines are {', '.join(known) or '(none)'}",
+            fix=did_you_mean(name, known, "name one of them, or a function that returns one"),
         )
     return pipeline
 

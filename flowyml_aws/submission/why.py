@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import RunNotFoundError
+from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.runtime.result import StepState, read_result
 from flowyml_aws.submission.keys import RunKeys, StepKey, differences, read_keys
@@ -75,7 +76,7 @@ def explain_step(store: ArtifactStore, plan: ExecutionPlan, status: RunStatus, s
         raise RunNotFoundError(
             what=f"Run {status.run_id} has no step {step!r}",
             why=f"its steps are {', '.join(status.steps)}",
-            fix="name one of them",
+            fix=did_you_mean(step, status.steps, "name one of them"),
         )
     keys = read_keys(store, status.run_id)
     if keys is None:

@@ -65,7 +65,8 @@ def test_one_pipeline_under_two_names_is_one(place: Place, cli: Cli) -> None:
 
 
 def test_a_name_that_is_no_pipeline(place: Place, cli: Cli, file: str) -> None:
-    told(cli("run", f"{file}:pipe"), MISTAKE, "no pipeline 'pipe'", "its pipelines are pipeline")
+    answer = cli("run", f"{file}:pipe")
+    told(answer, MISTAKE, "no pipeline 'pipe'", "its pipelines are pipeline", "did you mean")
 
 
 def test_a_function_that_fails_to_make_a_pipeline(place: Place, cli: Cli) -> None:
@@ -173,6 +174,7 @@ def test_a_run_where_no_store_is(place: Place, cli: Cli) -> None:
 def test_an_unknown_job_and_an_unknown_asset(place: Place, cli: Cli, file: str) -> None:
     run_id = cli("run", file, "--json").facts["run_id"]
     told(cli("logs", run_id, "two"), MISTAKE, "has no job 'two'", "its jobs are one")
+    told(cli("logs", run_id, "oen"), MISTAKE, "has no job 'oen'", "did you mean 'one'?")
     told(cli("get", run_id, "two"), MISTAKE, "no output 'two'", "stored are one")
     told(cli("get", run_id, "two", "--json"), MISTAKE, "no output 'two'")
 

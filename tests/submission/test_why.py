@@ -179,8 +179,9 @@ def test_a_step_that_did_not_run_names_the_run_that_made_its_assets(past: Past) 
 
 
 def test_a_step_that_the_run_does_not_have_is_an_error(past: Past) -> None:
-    with pytest.raises(RunNotFoundError, match="no step 'lod'"):
+    with pytest.raises(RunNotFoundError, match="no step 'lod'") as told:
         past.why(past.ran(a_key()), "lod")
+    assert told.value.fix == "did you mean 'load'?"
 
 
 def test_a_run_that_left_no_keys_is_an_error(past: Past) -> None:
