@@ -1,33 +1,36 @@
-# `make help` lists the targets. Each makes its own virtual environment first, from nothing but Python and make.
+# `make help` lists the targets. Each creates its own virtual environment first, with nothing but Python and make.
 #
-# VENV     where that environment lies                    (default: .venv)
-# PYTHON   the Python to make it from, if it is not there (default: the newest of 3.10 to 3.13 on PATH that works)
-# PYTEST   more arguments for pytest                      (PYTEST='tests/core -k grouping')
+# VENV     the folder of that environment                     (default: .venv)
+# PYTHON   the Python of a new environment                    (default: the newest of 3.10 to 3.13 on PATH that works)
+# PYTEST   more arguments for pytest: only these tests run, without the other checks  (PYTEST='tests/core -k grouping')
+# WORKERS  test processes that run at the same time           (default: one for each core)
 
 VENV ?= .venv
 PYTHON ?=
 PYTEST ?=
+WORKERS ?= logical
 BENCH ?= $(sort $(wildcard benchmarks/[a-z]*.py))
 PIN_FLAGS ?=
 
 bin := $(VENV)/bin
-# Errors alone are printed.
-install := $(bin)/python -m pip install -qq --disable-pip-version-check --no-input -c constraints.txt
+install := PYTHON='$(PYTHON)' scripts/environment
+pytest := $(bin)/python -m pytest -n $(WORKERS) --dist loadgroup
 heading = @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test unit flowyml with-flowyml sdk format bench pin setup infra-tools clean
+.PHONY: help demo check unit test test-all every-python compat coverage flowyml with-flowyml sdk format bench pin setup \
+  infra-tools clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; \
-	  do printf 'make %-11s %s\n' "$$target" "$$text"; done
+	  do printf 'make %-12s %s\n' "$$target" "$$text"; done
 
 demo: $(VENV)/.installed-examples,testing ## run the example pipeline on this machine
 	$(heading) 'examples/digits: a pipeline in three jobs, on this machine'
 	@$(bin)/python examples/digits/pipeline.py
 
-test: $(VENV)/.installed-dev ## check everything: format, lint, types, import rules, tests
+check: $(VENV)/.installed-dev ## check format, lint, types and import rules
 	$(heading) 'format (ruff)'
 	@$(bin)/ruff format --check .
 	$(heading) 'lint (ruff)'
@@ -36,63 +39,78 @@ test: $(VENV)/.installed-dev ## check everything: format, lint, types, import ru
 	@$(bin)/mypy
 	$(heading) 'import rules (import-linter)'
 	@$(bin)/lint-imports --no-logo
-	$(heading) 'tests (pytest)'
-	@$(bin)/python -m pytest -n logical --dist loadgroup $(PYTEST)
 
-unit: $(VENV)/.installed-dev ## run only the tests that need no emulator
+unit: $(VENV)/.installed-dev ## run the unit tests: no processes, no servers
 	$(heading) 'unit tests (pytest)'
-	@$(bin)/python -m pytest -n logical --dist loadgroup -m 'not integration' $(PYTEST)
+	@$(pytest) -m 'not contract and not system' $(PYTEST)
+
+test: $(if $(PYTEST),,check) $(VENV)/.installed-dev ## run the checks, and all tests but the thorough ones
+	$(heading) 'tests (pytest)'
+	@$(pytest) $(PYTEST)
+
+test-all: check infra-tools ## run every test on every Python, with more examples and jobs (up to an hour)
+	$(heading) 'all tests (pytest)'
+	@$(pytest) --thorough $(PYTEST)
+	@$(MAKE) --no-print-directory every-python flowyml sdk demo
+
+every-python: $(VENV)/.installed-dev ## run the unit and contract tests on every other supported Python of this machine
+	@main=$$($(bin)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	  scripts/other-pythons "$$main" | while read -r version python; do \
+	  $(MAKE) --no-print-directory test PYTEST='-m "not system"' VENV=".venv-$$version" PYTHON="$$python" </dev/null || exit 1; done
+
+compat: $(VENV)/.installed-dev ## run the tests whose outcome may depend on the Python version
+	$(heading) 'tests that depend on the Python version (pytest)'
+	@$(pytest) -m version_sensitive $(PYTEST)
+
+coverage: $(VENV)/.installed-dev ## run the tests of `make test`, and report the coverage of each folder
+	$(heading) 'tests with coverage (pytest)'
+	@$(pytest) --cov --cov-report= $(PYTEST)
+	@$(bin)/python scripts/coverage-by-folder
 
 flowyml: ## run the tests that need FlowyML, in an environment of their own
 	@$(MAKE) --no-print-directory VENV=.venv-flowyml with-flowyml
 
-# FlowyML closes none of its databases, which Python tells from 3.13 on.
+# FlowyML never closes its databases, which Python reports from 3.13 on.
 with-flowyml: $(VENV)/.installed-flowyml-dev
 	$(heading) 'tests with FlowyML (pytest)'
-	@$(bin)/python -m pytest -W 'ignore:unclosed database:ResourceWarning' -n logical --dist loadgroup \
-	  tests/integrations/flowyml $(PYTEST)
+	@$(pytest) -W 'ignore:unclosed database:ResourceWarning' tests/integrations/flowyml $(PYTEST)
 
-sdk: $(VENV)/.installed-dev,sagemaker ## hold requests to SageMaker against its own SDK (450 MB more)
+sdk: $(VENV)/.installed-dev,sagemaker ## check requests to SageMaker against its own SDK (450 MB more)
 	$(heading) "SageMaker's SDK (pytest)"
 	@$(bin)/python -m pytest tests/aws/test_sagemaker_sdk.py tests/aws/test_sagemaker_shapes.py $(PYTEST)
 
-format: $(VENV)/.installed-dev ## format the code and mend what the linter can mend
+format: $(VENV)/.installed-dev ## format the code, and fix the lint errors that can be fixed automatically
 	@$(bin)/ruff check --fix .
 	@$(bin)/ruff format .
 
 bench: $(VENV)/.installed-bench ## run the benchmarks, beside Metaflow and FlowyML
 	@for file in $(BENCH); do printf '\n== %s\n' "$$file"; $(bin)/python "$$file" || exit 1; done
 
-pin: ## write constraints.txt anew (PIN_FLAGS=--upgrade: newest versions)
+pin: ## rewrite the constraints files (PIN_FLAGS=--upgrade: newest versions)
 	@scripts/pin $(PIN_FLAGS)
 
-setup: $(VENV)/.installed-dev ## make the virtual environment for development
+setup: $(VENV)/.installed-dev ## create the virtual environment for development
 
-# checkov holds back what everybody else wants newer, so these tools have an environment of their own.
-infra-tools: .venv-infra/.installed ## install what checks infra/ (CDK, cdk-nag, cfn-lint, checkov)
-
-.venv-infra/.installed: infra/tools.txt infra/constraints.txt
-	$(heading) 'installing what checks infra/ into .venv-infra'
-	@python=$$(PYTHON='$(PYTHON)' scripts/find-python) && "$$python" -m venv --clear .venv-infra
-	@.venv-infra/bin/python -m pip install -qq --disable-pip-version-check --no-input -c infra/constraints.txt -r infra/tools.txt
-	@touch $@
+# checkov needs old versions of what everything else wants newer, so these tools have an environment of their own.
+infra-tools: .venv-infra/.installed ## install the tools that check infra/ (CDK, cdk-nag, cfn-lint, checkov)
 
 clean: ## remove the virtual environments and what the tools left
-	rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-* build dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A stamp says which extras the environment has. The package itself is installed editable, with the pinned backend.
-$(VENV)/.installed-%: pyproject.toml constraints.txt $(VENV)/.made
-	$(heading) 'installing flowyml-aws[$*] into $(VENV) (a minute or two, the first time)'
-	@$(install) hatchling editables
-	@$(install) --no-build-isolation --editable '.[$*]'
+# An environment whose Python is missing or does not run is created again.
+broken := $(if $(shell $(bin)/python -c 'print(1)' 2>/dev/null),,broken)
+.PHONY: broken
+
+# A stamp records which extras the environment has. The package itself is installed editable, with the pinned backend.
+$(VENV)/.installed-%: pyproject.toml constraints.txt $(broken)
+	$(heading) 'installing flowyml-aws[$*] into $(VENV)'
+	@$(install) '$(VENV)' constraints.txt hatchling editables
+	@$(install) '$(VENV)' constraints.txt --no-build-isolation --editable '.[$*]'
 	@touch $@
 
-# The environment is made anew where its Python is gone or does not run.
-ifneq ($(shell $(bin)/python -c 'print(1)' 2>/dev/null),1)
-.PHONY: $(VENV)/.made
-endif
-$(VENV)/.made:
-	@python=$$(PYTHON='$(PYTHON)' scripts/find-python) || exit 1; \
-	  printf '\n== making %s with %s\n' '$(VENV)' "$$("$$python" -V)"; "$$python" -m venv --clear '$(VENV)'
+.venv-infra/.installed: infra/tools.txt infra/constraints.txt
+	$(heading) 'installing the tools that check infra/ into .venv-infra'
+	@$(install) .venv-infra infra/constraints.txt -r infra/tools.txt
 	@touch $@
+

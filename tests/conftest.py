@@ -2,24 +2,69 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
-from tests.support.places import emulator_settings
+from tests.support.effort import load_profile
+from tests.support.places import HERMETIC, ambient, emulator_settings
+from tests.support.rings import guarded, ring_of
 
 __all__ = ["emulator_settings"]
 
-# The same examples in every run: a red test is red again. No deadline: machines are slow at times.
-settings.register_profile("repeatable", derandomize=True, print_blob=True, deadline=None)
-# HYPOTHESIS_PROFILE=search looks for new ones, for longer.
-settings.register_profile("search", max_examples=3000, print_blob=True, deadline=None)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--thorough",
+        action="store_true",
+        help="also run the tests marked `thorough`, with more Hypothesis examples and more jobs",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Before the test modules are imported: their settings are multiples of the profile's.
+    load_profile(is_thorough=config.getoption("--thorough"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    skip = pytest.mark.skip(reason="thorough: `make test-all` runs it")
+    for item in items:
+        ring_of(item)  # at most one
+        if item.get_closest_marker("thorough") and not config.getoption("--thorough"):
+            item.add_marker(skip)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    with guarded(item):
+        return (yield)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if terminalreporter.stats.get("failed"):
+        seed = config.getoption("--hypothesis-seed")
+        thorough = " --thorough" if config.getoption("--thorough") else ""
+        terminalreporter.write_line(f"same Hypothesis examples: --hypothesis-seed={seed}{thorough}")
+
+
+@pytest.fixture(scope="session")
+def is_thorough(pytestconfig: pytest.Config) -> bool:
+    """Whether `make test-all` runs: with more examples and more jobs than `make test`."""
+    return bool(pytestconfig.getoption("--thorough"))
 
 
 @pytest.fixture(autouse=True, scope="session")
-def no_refreshed_catalog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Plans are made with the catalog in the package, whatever this machine has refreshed."""
+def no_account_and_no_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let no test reach an AWS account of this machine, or a catalog that was refreshed on it."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     with pytest.MonkeyPatch.context() as patch:
+        for name in ambient():
+            patch.delenv(name)
+        for name, value in HERMETIC.items():
+            patch.setenv(name, value)
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        # Building the list of fonts takes seconds.
+        patch.setenv("MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR") or str(caches / "matplotlib"))
         yield

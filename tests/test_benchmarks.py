@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.integration
+@pytest.mark.system
 @pytest.mark.parametrize("name", ["planning", "startup", "local_overhead"])
 def test_a_benchmark_runs_and_tells_its_targets(name: str, tmp_path: Path) -> None:
     done = subprocess.run(

@@ -22,13 +22,6 @@ def place(tmp_path: Path) -> Iterator[Place]:
         yield place
 
 
-@pytest.fixture
-def without_credentials(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-
-
 def test_a_backend_has_its_place(tmp_path: Path) -> None:
     local = connect("local", Settings(local_store="runs"), tmp_path)
     assert isinstance(local, LocalPlace)
@@ -52,6 +45,7 @@ def test_stores_are_those_that_are_set_up(tmp_path: Path) -> None:
     assert found == {"local": f"file://{tmp_path}/.flowyml/aws", "batch": "s3://bucket/prefix"}
 
 
+@pytest.mark.contract
 def test_a_run_is_found_in_a_store_outside_the_project(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -62,6 +56,7 @@ def test_a_run_is_found_in_a_store_outside_the_project(
     run.wait()
 
 
+@pytest.mark.contract
 def test_a_run_is_found_from_a_folder_of_the_project(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,6 +66,7 @@ def test_a_run_is_found_from_a_folder_of_the_project(
     assert find_run(result.run_id).record.pipeline == "noisy"
 
 
+@pytest.mark.contract
 def test_a_run_that_is_nowhere_is_an_error_that_tells_where_it_was_looked_for(
     place: Place,
 ) -> None:
@@ -126,7 +122,6 @@ def test_on_this_machine_there_are_neither_problems_nor_targets(tmp_path: Path) 
     assert (place.problems(), list(place.targets())) == ([], [])
 
 
-@pytest.mark.usefixtures("without_credentials")
 def test_without_credentials_the_only_problem_is_that() -> None:
     place = AwsPlace(Settings(store="s3://bucket/prefix", image="image", region="us-east-1"))
     (problem,) = place.problems()
@@ -136,7 +131,6 @@ def test_without_credentials_the_only_problem_is_that() -> None:
     assert str(caught.value) == str(problem)
 
 
-@pytest.mark.usefixtures("without_credentials")
 def test_missing_settings_come_beside_what_is_wrong_with_the_account() -> None:
     problems = AwsPlace(Settings(region="us-east-1")).problems()
     assert [problem.what for problem in problems[:2]] == [

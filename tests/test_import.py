@@ -26,6 +26,7 @@ def imported_by(code: str) -> set[str]:
     return {name.partition(".")[0] for name in shown.split()}
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize(
     "code",
     [

@@ -18,16 +18,12 @@ from flowyml_aws.run import Run
 from flowyml_aws.runtime.code import Payload, load_payload
 from flowyml_aws.runtime.spec import JobSpec
 
+pytestmark = pytest.mark.contract
+
 
 @pytest.fixture(autouse=True)
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A store of the test's own, and nothing of AWS."""
-    for name in os.environ:
-        if name.startswith(("AWS_", "FLOWYML_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        monkeypatch.setenv(name, os.devnull)
+    """A store of the test's own."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     folder = tmp_path / "store"
     monkeypatch.setenv("FLOWYML_AWS_LOCAL_STORE", str(folder))

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 
 
+@pytest.mark.contract
 def test_the_pipeline_of_the_readme_runs_and_prints_its_report(tmp_path: Path) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.S)
     (tmp_path / "pipeline.py").write_text(code, "utf-8")

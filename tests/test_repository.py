@@ -75,14 +75,17 @@ def found(pattern: re.Pattern[str], files: tuple[Path, ...]) -> Iterator[str]:
                 yield f"{path.relative_to(ROOT)}:{number}: {match.group()}"
 
 
+@pytest.mark.contract
 def test_no_file_names_the_host_of_a_package_registry(files: tuple[Path, ...]) -> None:
     assert list(found(REGISTRY, files)) == []
 
 
+@pytest.mark.contract
 def test_no_file_names_a_path_of_one_machine(files: tuple[Path, ...]) -> None:
     assert list(found(MACHINE_PATH, files)) == []
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize("secret", SECRETS)
 def test_no_file_holds_a_secret_or_a_private_address(secret: str, files: tuple[Path, ...]) -> None:
     assert list(found(SECRETS[secret], files)) == []

@@ -13,7 +13,7 @@ from flowyml_aws.core.errors import InvalidPipelineError
 from tests.support.places import Place
 from tests.support.wheels import write_wheel
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("cli-emulated")]
+pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("cli-emulated")]
 
 
 @pytest.fixture

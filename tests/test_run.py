@@ -15,6 +15,8 @@ from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.status import RunStatus
 from tests.support.places import Place
 
+pytestmark = pytest.mark.contract
+
 
 @pytest.fixture(scope="module")
 def kinds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, str]:

@@ -403,6 +403,7 @@ def test_a_comparison_can_be_read_by_people(
     assert lines[7:] == ['  - context gone: "x"', "  ~ context epochs: 1 → 2"]
 
 
+@pytest.mark.contract
 def test_what_a_pipeline_does_a_versioned_one_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -152,6 +152,7 @@ def test_an_open_file_is_refused_with_what_to_return(tmp_path: Path, mode: str) 
         choose_codec(file)
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize("value", [(1, 2), [1], {"a": 1}, 1.5, {1}, object])
 def test_no_library_is_imported_to_look_at_a_value(value: Any) -> None:
     program = (

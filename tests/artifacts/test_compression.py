@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flowyml_aws.artifacts.compression import (
@@ -23,6 +23,7 @@ from flowyml_aws.artifacts.reading import read_to_bytes, read_to_file, read_to_m
 from flowyml_aws.artifacts.refs import ArtifactRef, Compression, ItemBytes
 from flowyml_aws.artifacts.shuffle import shuffled, unshuffle
 from flowyml_aws.local.directory import DirectoryArtifactStore
+from tests.support.effort import examples
 
 MIB = 1 << 20
 LEAST_PART_BYTES = 5 * MIB
@@ -144,7 +145,7 @@ MAKE: dict[str, Callable[[int], bytes]] = {
 }
 
 
-@settings(max_examples=12)
+@examples(12)
 @given(runs=RUNS, in_files=st.booleans(), item_bytes=st.sampled_from([1, 2, 4, 8, 16]))
 def test_any_content_comes_back(
     runs: list[tuple[str, int]], in_files: bool, item_bytes: ItemBytes

@@ -28,6 +28,8 @@ from tests.support.storing import BEFORE_THE_END, BETWEEN_PARTS, VALUE
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
+pytestmark = pytest.mark.contract
+
 REPOSITORY = Path(__file__).parents[2]
 
 

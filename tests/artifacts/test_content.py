@@ -50,6 +50,7 @@ def test_the_digest_of_several_parts_is_the_sha256_of_the_parts_digests() -> Non
     assert content.sha256 == by_hand.hexdigest() == digest_of_parts(content.part_digests)
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize("size", [0, 5, PART_BYTES + 5])
 def test_the_digest_is_the_checksum_that_s3_keeps(s3: S3Client, bucket: str, size: int) -> None:
     content = Content(b"\x07" * size)

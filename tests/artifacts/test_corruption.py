@@ -33,6 +33,7 @@ from flowyml_aws.core.errors import (
 )
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from tests.support.moto_server import s3_client
+from tests.support.stores import STORES
 from tests.support.values import VALUES
 
 Damage = Callable[[bytes], bytes]
@@ -103,7 +104,7 @@ def flipped(data: bytes, at: int) -> bytes:
     return bytes(changed)
 
 
-@pytest.fixture(scope="module", params=["directory", "s3"])
+@pytest.fixture(scope="module", params=STORES)
 def place(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Any]:

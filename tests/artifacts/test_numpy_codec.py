@@ -190,6 +190,7 @@ def test_an_array_is_no_scalar() -> None:
         NumpyScalarCodec().decode(stored(CODEC, numpy.ones(1)))
 
 
+@pytest.mark.contract
 def test_numpy_is_not_imported_to_look_at_other_values() -> None:
     program = (
         "import sys\n"

@@ -13,12 +13,13 @@ import numpy
 import pandas
 import pyarrow
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from flowyml_aws.artifacts.codecs.pandas_frames import PandasCodec
 from tests.artifacts.roundtrip import chosen, identical, stored, through
+from tests.support.effort import examples
 
 CODEC = PandasCodec()
 
@@ -137,7 +138,7 @@ def frames(draw: st.DrawFn) -> pandas.DataFrame:
     return frame
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(frames())
 def test_every_table_comes_back(frame: pandas.DataFrame) -> None:
     assert chosen(frame) == "pandas"
@@ -301,6 +302,7 @@ def test_bytes_that_are_no_such_table_are_an_error(damage: Callable[[bytes], byt
         CODEC.decode(memoryview(bytearray(damage(data))))
 
 
+@pytest.mark.contract
 def test_without_pyarrow_a_table_is_pickled() -> None:
     program = (
         "import sys; sys.modules['pyarrow'] = None\n"

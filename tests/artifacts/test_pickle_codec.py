@@ -131,6 +131,7 @@ SCRIPT = textwrap.dedent(
 )
 
 
+@pytest.mark.contract
 def test_a_value_of_a_script_s_own_class_is_read_where_the_script_is_not(
     tmp_path: Path,
 ) -> None:
@@ -164,6 +165,7 @@ def test_a_class_that_is_known_already_stays_as_it_is() -> None:
     assert (Counter.made, Counter.__init__) == (5, method)
 
 
+@pytest.mark.contract
 def test_a_class_that_is_not_known_comes_whole() -> None:
     code = """
 import base64, sys

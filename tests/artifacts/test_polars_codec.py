@@ -7,12 +7,13 @@ from typing import Any
 import numpy
 import polars
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from polars.testing import assert_frame_equal, assert_series_equal
 from polars.testing.parametric import dataframes
 
 from flowyml_aws.artifacts.codecs.polars_frames import PolarsCodec
 from tests.artifacts.roundtrip import chosen, stored, through
+from tests.support.effort import examples
 
 CODEC = PolarsCodec()
 
@@ -31,7 +32,7 @@ FRAME = polars.DataFrame(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(dataframes(max_cols=4, max_size=5))
 def test_every_table_comes_back(frame: polars.DataFrame) -> None:
     if CODEC.accepts(frame):

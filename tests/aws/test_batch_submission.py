@@ -27,7 +27,7 @@ from flowyml_aws.testing import Capacity, Emulator
 from tests.support.places import Place, eventually
 from tests.support.refusing import throttling
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("batch-submission")]
+pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("batch-submission")]
 
 A_WEEK_S = 7 * 24 * 3600
 

@@ -13,7 +13,7 @@ from flowyml_aws.submission.backend import JobState
 from flowyml_aws.testing import Capacity, Emulator
 from tests.support.places import Place
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("call-counts")]
+pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("call-counts")]
 
 JOBS = 300
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
@@ -24,10 +24,11 @@ from flowyml_aws import Run
 from flowyml_aws.aws import batch
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.testing import Emulator
+from tests.support.effort import examples
 from tests.support.mortal import Death, Life, lived
 from tests.support.places import Place, eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("client-deaths")]
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("client-deaths")]
 
 
 class Task(NamedTuple):
@@ -160,11 +161,11 @@ def emulator() -> Iterator[None]:
         yield
 
 
-ClientDeaths.TestCase.settings = settings(
-    max_examples=8,
+ClientDeaths.TestCase.settings = examples(
+    5,
+    thorough=40,
     phases=[Phase.explicit, Phase.generate],  # what fails is short, and each try takes seconds
     stateful_step_count=4,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
 )
 TestClientDeaths = ClientDeaths.TestCase

@@ -21,7 +21,7 @@ from flowyml_aws.testing import Capacity, Emulator
 from tests.support.places import Place, eventually
 from tests.support.refusing import refusing
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("batch-diagnosis")]
+pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("batch-diagnosis")]
 
 G_QUOTA = "L-DB2E81BA"
 

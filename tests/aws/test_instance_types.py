@@ -260,6 +260,7 @@ def test_a_region_without_types_is_an_error(ec2: Stubber) -> None:
         told(ec2)
 
 
+@pytest.mark.contract
 def test_figures_of_an_emulator_are_marked_as_such(aws_emulator: Emulator) -> None:
     found = read_specifications(aws_emulator.client("ec2"), "us-east-1", TODAY)
     (warning,) = found.warnings

@@ -13,7 +13,7 @@ from flowyml_aws.submission.backend import JobState
 from flowyml_aws.testing import Emulator
 from tests.support.places import Place, eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("sagemaker-runs")]
+pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("sagemaker-runs")]
 
 MIDDLE = {"second": "sagemaker", "*": "batch"}
 FIRST = {"first": "sagemaker", "*": "batch"}

@@ -18,7 +18,7 @@ from flowyml_aws.submission.status import JobView, RunStatus
 from flowyml_aws.testing import Emulator
 from tests.support.places import Place, eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("sagemaker-runs")]
+pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("sagemaker-runs")]
 
 
 @pytest.fixture(scope="module")

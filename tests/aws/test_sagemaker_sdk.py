@@ -13,7 +13,7 @@ from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.testing import Emulator
 from tests.support.places import Place, eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("sagemaker-runs")]
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("sagemaker-runs")]
 
 
 def _is_installed() -> bool:

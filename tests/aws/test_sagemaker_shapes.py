@@ -19,7 +19,7 @@ from tests.support.sagemaker_shapes import NO_SDK, as_sdk_sends
 
 pytest.importorskip("sagemaker.core", reason=NO_SDK)
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("sagemaker-sdk")]
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("sagemaker-sdk")]
 
 TERMS = TrainingTerms(
     image="123456789012.dkr.ecr.us-east-1.amazonaws.com/flowyml-aws:1",

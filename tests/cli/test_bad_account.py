@@ -11,7 +11,7 @@ from tests.cli.mistakes import GOOD, MISTAKE, REFUSED, told, written
 from tests.support.places import Place
 from tests.support.refusing import refusing
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("cli-emulated")]
+pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("cli-emulated")]
 
 
 @pytest.fixture
@@ -20,10 +20,6 @@ def account(
 ) -> pytest.MonkeyPatch:
     for name, value in emulator_settings.items():
         monkeypatch.setenv(name, value)
-    # Else botocore asks every source of credentials there is, one by one.
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
     return monkeypatch
 
 

@@ -149,6 +149,7 @@ def test_mistakes_of_the_pipeline_come_all_at_once(place: Place, cli: Cli) -> No
     assert not Path(".flowyml").exists()
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize(
     "command", [["status"], ["attach"], ["logs"], ["cancel"], ["get", "--json"]]
 )
@@ -160,6 +161,7 @@ def test_an_unknown_run(place: Place, cli: Cli, file: str, command: list[str]) -
     told(cli(*words), MISTAKE, "No run 'nobody-", f"{Path.cwd()}/.flowyml/aws", "flowyml-aws runs")
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize("run_id", ["../../etc", "a/b", ".", ""])
 def test_a_run_id_that_is_none(place: Place, cli: Cli, file: str, run_id: str) -> None:
     assert cli("run", file).code == 0
@@ -171,6 +173,7 @@ def test_a_run_where_no_store_is(place: Place, cli: Cli) -> None:
     told(cli("status", "a-20261122-150531-3f9a1c"), MISTAKE, "no store is set up")
 
 
+@pytest.mark.contract
 def test_an_unknown_job_and_an_unknown_asset(place: Place, cli: Cli, file: str) -> None:
     run_id = cli("run", file, "--json").facts["run_id"]
     told(cli("logs", run_id, "two"), MISTAKE, "has no job 'two'", "its jobs are one")

@@ -10,6 +10,8 @@ from tests.cli.conftest import Cli
 from tests.cli.mistakes import MISTAKE, told, written
 from tests.support.places import Place
 
+pytestmark = pytest.mark.contract
+
 PIPELINE = """
 from flowyml_aws import Pipeline, step
 

@@ -15,7 +15,7 @@ from tests.support.places import Place
 from tests.support.refusing import refusing
 
 pytestmark = [
-    pytest.mark.integration,
+    pytest.mark.contract,
     pytest.mark.xdist_group("cli-emulated"),
     pytest.mark.usefixtures("place"),
 ]
@@ -26,13 +26,8 @@ FILES = {"specifications.json", "prices.json"}
 @pytest.fixture
 def place(tmp_path: Path, emulator_settings: Mapping[str, str]) -> Iterator[Place]:
     """A new project on the emulated account, with a cache of its own."""
-    hermetic = {
-        "XDG_CACHE_HOME": str(tmp_path / "cache"),
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": "/dev/null",
-        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
-    }
-    place = Place("batch", tmp_path / "project", {**emulator_settings, **hermetic})
+    own_cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    place = Place("batch", tmp_path / "project", {**emulator_settings, **own_cache})
     with place.entered():
         yield place
 

@@ -14,6 +14,8 @@ import pytest
 from tests.cli.conftest import Cli
 from tests.support.places import Place, eventually
 
+pytestmark = pytest.mark.contract
+
 
 @pytest.fixture(scope="module")
 def kinds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, str]:

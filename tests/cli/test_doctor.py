@@ -18,7 +18,7 @@ from tests.cli.conftest import Answer, Cli
 from tests.support.places import Place, eventually
 from tests.support.refusing import refusing
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("cli-doctor")]
+pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("cli-doctor")]
 
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 READS = re.compile(r"(Get|Describe|List|Head)[A-Z]")
@@ -38,9 +38,6 @@ def account(aws: Emulator, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
         **aws.environment,
         "FLOWYML_AWS_QUEUES": "cpu,gpu-t4",
         "FLOWYML_AWS_POLL_S": "0.05",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": "/dev/null",
-        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
     }
     with Place("batch", tmp_path / "project", settings).entered() as patch:
         yield patch

@@ -12,7 +12,7 @@ import pytest
 from tests.cli.conftest import Cli
 from tests.support.places import Place, eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("cli-emulated")]
+pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("cli-emulated")]
 
 
 @pytest.fixture

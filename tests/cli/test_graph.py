@@ -12,6 +12,7 @@ from tests.cli.conftest import Cli
 pytestmark = pytest.mark.usefixtures("place")
 
 
+@pytest.mark.contract
 def test_the_suffix_says_how_the_plan_is_drawn(cli: Cli, file: str) -> None:
     for name in ("plan.svg", "plan.mmd", "plan.md"):
         answer = cli("plan", file, "--graph", name)

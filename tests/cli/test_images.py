@@ -14,7 +14,7 @@ from flowyml_aws.testing import Emulator
 from tests.cli.conftest import Cli
 from tests.support.places import Place
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("cli-images")]
+pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("cli-images")]
 
 REPOSITORY = "123456789012.dkr.ecr.us-east-1.amazonaws.com/team/jobs"
 

@@ -16,6 +16,8 @@ from tests.cli.test_caching import scaling
 from tests.support.places import Place
 from tests.support.stores import date_back
 
+pytestmark = pytest.mark.contract
+
 __all__ = ["scaling"]
 
 OLD_S = 100 * 86400.0

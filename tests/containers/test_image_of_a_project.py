@@ -20,7 +20,7 @@ from flowyml_aws.settings import load_settings
 from tests.containers.conftest import BASE
 from tests.support.places import Place
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("containers")]
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("containers")]
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 

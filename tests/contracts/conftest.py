@@ -11,13 +11,8 @@ from tests.support.stores import bucket, moto_url, s3, store
 __all__ = ["bucket", "moto_url", "s3", "store"]
 
 BACKENDS = [
-    pytest.param("local", marks=pytest.mark.xdist_group("backend-local")),
-    *(
-        pytest.param(
-            name, marks=[pytest.mark.integration, pytest.mark.xdist_group(f"backend-{name}")]
-        )
-        for name in ("batch", "sagemaker")
-    ),
+    pytest.param(name, marks=[pytest.mark.contract, pytest.mark.xdist_group(f"backend-{name}")])
+    for name in ("local", "batch", "sagemaker")
 ]
 
 

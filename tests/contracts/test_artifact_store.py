@@ -35,6 +35,8 @@ from tests.support.stores import date_back
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
+pytestmark = pytest.mark.contract
+
 BIG = os.urandom(1 << 20) * 33  # three parts, the last one short
 
 

@@ -1,4 +1,4 @@
-"""Three hundred jobs at once, on every backend; few of them run before the run is ended."""
+"""Many jobs at once, on every backend; few of them run before the run is ended."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flowyml_aws.submission.backend import JobState
 from flowyml_aws.testing import Capacity, Emulator
 from tests.support.places import Place, eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("many-jobs")]
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("many-jobs")]
 
 AT_ONCE = 2
 
@@ -24,14 +24,18 @@ def aws() -> Iterator[Emulator]:
         yield aws
 
 
+@pytest.mark.parametrize(
+    ("size", "jobs"),
+    [("sixty", 60), pytest.param("three_hundred", 300, marks=pytest.mark.thorough)],
+)
 @pytest.mark.parametrize("backend", ["local", "batch", "sagemaker"])
-def test_three_hundred_jobs_are_taken_followed_and_ended(
-    aws: Emulator, tmp_path: Path, backend: str
+def test_many_jobs_are_submitted_followed_and_cancelled(
+    aws: Emulator, tmp_path: Path, backend: str, size: str, jobs: int
 ) -> None:
     settings = {**aws.environment, "FLOWYML_AWS_POLL_S": "0.5"}
     place = Place(backend, tmp_path / "project", settings)
     with place.entered():
-        pipeline = place.pipeline("wide:many")
+        pipeline = place.pipeline(f"wide:{size}")
         for offer in pipeline.plan("sagemaker").jobs[0].offers:
             aws.set_quota(offer.instance_type, AT_ONCE)
         run = pipeline.submit(backend, cache=False)
@@ -40,9 +44,9 @@ def test_three_hundred_jobs_are_taken_followed_and_ended(
             return Counter(view.state for view in run.advance().jobs)
 
         eventually(lambda: states()[JobState.SUCCEEDED] >= AT_ONCE, "the first ends")
-        told = states()
-        assert sum(told.values()) == 301
-        assert told[JobState.FAILED] == told[JobState.BLOCKED] == 0
+        seen = states()
+        assert sum(seen.values()) == jobs + 1
+        assert seen[JobState.FAILED] == seen[JobState.BLOCKED] == 0
         Run.attach(run.id).cancel()
         result = run.wait()
         assert result.state == "cancelled"

@@ -272,6 +272,7 @@ def test_the_name_of_a_module_does_not_count(projects: Projects) -> None:
     assert projects.read(files, "pipeline").fingerprint == projects.changed().fingerprint
 
 
+@pytest.mark.contract
 def test_a_script_has_the_fingerprint_of_its_module(projects: Projects) -> None:
     shows = "\nfrom flowyml_aws.core.fingerprint import fingerprint, parts\n"
     shows += "print(fingerprint(train), *parts(train).items())\n"
@@ -282,6 +283,7 @@ def test_a_script_has_the_fingerprint_of_its_module(projects: Projects) -> None:
     assert as_script.split()[0] == projects.changed().fingerprint
 
 
+@pytest.mark.contract
 def test_a_fingerprint_is_the_same_in_every_process(projects: Projects) -> None:
     shows = "from flowyml_aws.core.fingerprint import *; import pipe; print(parts(pipe.train))"
     folder = projects.write(FILES)
@@ -337,6 +339,7 @@ def test_what_a_connection_remembers_does_not_count(projects: Projects) -> None:
     assert projects.read({"pipe": text}) != projects.read({"pipe": text.replace("3", "4")})
 
 
+@pytest.mark.contract
 def test_relative_imports_inside_a_function_are_followed(projects: Projects) -> None:
     def read(helper: str) -> str:
         folder = projects.write({})

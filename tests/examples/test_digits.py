@@ -15,7 +15,7 @@ from flowyml_aws import Run
 from flowyml_aws.cli.load import load_pipeline
 
 # So that all of them share the one run of the demo.
-pytestmark = pytest.mark.xdist_group("digits")
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("digits")]
 
 Demo = tuple[Path, "subprocess.CompletedProcess[str]"]
 FILE = "examples/digits/pipeline.py"
@@ -117,7 +117,6 @@ def test_a_gpu_that_torch_sees_is_used_and_finds_the_same(
     assert on_gpu.tolist() == on_cpu.tolist()
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize(
     "backend", ["batch", "sagemaker", {"training": "sagemaker", "*": "batch"}], ids=str
 )

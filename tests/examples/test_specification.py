@@ -8,6 +8,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+pytestmark = pytest.mark.system
+
 
 def test_the_data_pipeline_fills_the_warehouse(project: Path, python: Any) -> None:
     finished = python("examples/data_pipeline.py")

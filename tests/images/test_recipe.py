@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import zipfile
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -92,6 +94,19 @@ def test_a_development_install_is_known_by_its_source(tmp_path: Path) -> None:
     own = own_package()
     assert own.source == DOCKERFILES.parent
     assert own.sha256 is not None
+
+
+@pytest.mark.contract
+@pytest.mark.parametrize("missing", ["uv", "pip"])
+def test_a_development_install_is_built_as_a_wheel_by_uv_or_else_by_pip(
+    missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if missing == "uv":
+        pytest.importorskip("pip", reason="pip is not installed: uv created this environment")
+    monkeypatch.setitem(sys.modules, missing, None)
+    requirement = own_package().requirement(tmp_path)
+    assert requirement == f"./flowyml_aws-{version('flowyml-aws')}-py3-none-any.whl"
+    assert zipfile.is_zipfile(tmp_path / requirement)
 
 
 @pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.gpu"])

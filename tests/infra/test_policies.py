@@ -21,7 +21,7 @@ from tests.support.iam import Need, Policy, needs_of
 from tests.support.infra import ACCOUNT, BUCKET, NAME, PREFIX, REGION, policy, settings
 from tests.support.places import Place, eventually
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("infra-policies")]
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("infra-policies")]
 
 CLIENT = "emulator"
 CALLERS = {

@@ -17,7 +17,7 @@ from tests.support.infra_tools import Terraform, tool
 from tests.support.places import Place
 from tests.support.same_account import differences, of_plan, of_template
 
-pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("infra-terraform")]
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("infra-terraform")]
 
 CHOSEN: dict[str, Any] = {
     "name": NAME,

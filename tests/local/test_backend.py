@@ -19,6 +19,8 @@ from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.driver import RunDriver
 from tests.support.places import Place, eventually
 
+pytestmark = pytest.mark.contract
+
 WAIT = "import sys; from flowyml_aws import Run; print(Run.attach(sys.argv[1]).wait().state)"
 # Ends at once: what it started goes on without it.
 SUBMIT = """

@@ -17,6 +17,8 @@ from flowyml_aws.local.processes import (
     this_process,
 )
 
+pytestmark = pytest.mark.contract
+
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
 SLEEP = "import time; print('ready', flush=True); time.sleep(600)"
 

@@ -9,6 +9,8 @@ import pytest
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.packaging.files import project_files
 
+pytestmark = pytest.mark.contract
+
 
 def git(folder: Path, *arguments: str) -> None:
     identity = ("-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false")

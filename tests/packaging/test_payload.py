@@ -70,6 +70,7 @@ def test_a_function_of_a_function_goes_by_value(tmp_path: Path) -> None:
     assert loaded() == "by value"
 
 
+@pytest.mark.contract
 def test_steps_of_one_job_share_their_globals(tmp_path: Path) -> None:
     script = textwrap.dedent(
         """

@@ -10,7 +10,7 @@ from datetime import date
 from operator import le
 from typing import NamedTuple
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flowyml_aws.core.errors import NoInstanceFitsError
@@ -21,6 +21,7 @@ from flowyml_aws.planning.needs import Needs, Toleration, needs_of
 from flowyml_aws.planning.selection import MAX_TYPES, select
 from flowyml_aws.planning.targets import Taint, Target
 from tests.planning.questions import ARCH, BATCH, REAL, SAGEMAKER, refused
+from tests.support.effort import examples
 
 SPOT = (replace(BATCH[0], capacity="spot"),)
 families = st.sampled_from(["m5", "m6", "c6", "g4", "g5", "t3", "inf2", "m7g"])
@@ -68,7 +69,7 @@ def worlds(draw: st.DrawFn) -> tuple[Catalog, tuple[Target, ...]]:
         Target(
             name=f"target{number}",
             kind=draw(st.sampled_from(["batch", "batch", "sagemaker"])),
-            instance_types=tuple(draw(st.sets(st.sampled_from(names), min_size=1))),
+            instance_types=tuple(draw(st.lists(st.sampled_from(names), min_size=1, unique=True))),
             labels=draw(st.sampled_from([{}, {"pool": "a"}, {"pool": "b"}])),
             taints=draw(st.sampled_from([(), (), (Taint("night", "yes"),)])),
             capacity=draw(st.sampled_from(["on-demand", "on-demand", "spot"])),
@@ -102,6 +103,7 @@ class Serving(NamedTuple):
     last_resort: bool
     price: float
     generation: int
+    own_disks: bool
 
     @property
     def worth(self) -> tuple[bool, float, int]:
@@ -152,10 +154,11 @@ def served(needs: Needs, targets: Sequence[Target], catalog: Catalog) -> Iterato
             cost = t.spot_usd_hour
         at = math.inf if cost is None else cost
         generation = int(re.sub(r"\D*(\d).*", r"\1", t.name))
-        yield Serving(target.name, t.name, t.burstable or t.bare_metal, at, generation)
+        is_last_resort = t.burstable or t.bare_metal
+        yield Serving(target.name, t.name, is_last_resort, at, generation, bool(t.nvme_gb))
 
 
-@settings(max_examples=250, deadline=None)
+@examples(250)
 @given(worlds(), any_needs())
 def test_the_choice_fits_and_nothing_that_fits_is_cheaper_or_newer_at_its_price(world, needs):
     catalog, targets = world
@@ -169,7 +172,7 @@ def test_the_choice_fits_and_nothing_that_fits_is_cheaper_or_newer_at_its_price(
     assert found[0].worth == min(p.worth for p in possible)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(worlds(), any_needs())
 def test_fallbacks_fit_too_and_none_that_is_better_is_left_out(world, needs):
     catalog, targets = world
@@ -177,7 +180,13 @@ def test_fallbacks_fit_too_and_none_that_is_better_is_left_out(world, needs):
     if not possible:
         return
     choice = select(needs, targets, catalog)
-    there = sorted(p.worth for p in possible if p.target == choice.target.name)
+    there = sorted(
+        p.worth
+        for p in possible
+        if p.target == choice.target.name
+        # All types of a training job share one volume, or each has disks of its own.
+        and (choice.target.kind == "batch" or p.own_disks == bool(choice.instance.nvme_gb))
+    )
     given_there = [c.price_usd_hour for c in choice.fallbacks]
     is_last_resort = there[0][0]
     expected = [price for last, price, _ in there if last == is_last_resort][1:MAX_TYPES]
@@ -185,7 +194,7 @@ def test_fallbacks_fit_too_and_none_that_is_better_is_left_out(world, needs):
     assert len({choice.instance_type, *(c.name for c in choice.fallbacks)}) == len(expected) + 1
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(worlds(), any_needs())
 def test_candidates_are_exactly_what_may_serve_and_all_else_is_rejected(world, needs):
     catalog, targets = world
@@ -211,7 +220,7 @@ def test_candidates_are_exactly_what_may_serve_and_all_else_is_rejected(world, n
 grown = st.tuples(st.integers(0, 3), st.integers(0, 6), st.sampled_from([0, 8]), st.integers(0, 8))
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(worlds(), any_needs(), grown)
 def test_a_job_that_asks_for_more_never_gets_a_cheaper_type(world, needs, more):
     catalog, targets = world
@@ -225,7 +234,7 @@ def test_a_job_that_asks_for_more_never_gets_a_cheaper_type(world, needs, more):
     assert worth(needs, targets, catalog) <= worth(larger, targets, catalog)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     st.sampled_from([BATCH, SAGEMAKER, SPOT]),
     st.sampled_from([None, "t4", "a10g", "l4", "v100", "a100", "h100"]),
@@ -267,7 +276,22 @@ step_resources = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+def declared(step: ResourceRequirements) -> Needs:
+    """What a step asks for: defaults are for a job none of whose steps declares an amount."""
+    needs = needs_of(step)
+    return replace(
+        needs,
+        vcpus=0 if step.cpu is None else needs.vcpus,
+        memory_mib=0 if step.memory is None else needs.memory_mib,
+    )
+
+
+def test_a_step_that_declares_no_memory_shares_what_its_group_declares():
+    merged = merge_resources([ResourceRequirements(), ResourceRequirements(memory="512Mi")])
+    assert needs_of(merged).memory_mib == 512
+
+
+@examples(150)
 @given(st.lists(step_resources, min_size=1, max_size=4), st.sampled_from([BATCH, SAGEMAKER]))
 def test_what_is_chosen_for_a_group_serves_each_of_its_steps(steps, targets):
     merged = merge_resources(steps)
@@ -275,7 +299,7 @@ def test_what_is_chosen_for_a_group_serves_each_of_its_steps(steps, targets):
         best = select(needs_of(merged), targets, REAL).best
     except NoInstanceFitsError:
         return  # the steps ask for more GPU memory than the best of their GPUs has
-    for one in map(needs_of, steps):
+    for one in map(declared, steps):
         assert all(map(le, one.amounts, best.gives))
         if one.gpu_model is not None:
             models = gpu_models()

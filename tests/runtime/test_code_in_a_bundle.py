@@ -4,8 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.runtime.harness import environment, finish, start_python, start_runner
 from tests.runtime.scripts import write
+
+pytestmark = pytest.mark.contract
 
 WRITER = """
     from pathlib import Path

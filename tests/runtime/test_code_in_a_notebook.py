@@ -9,6 +9,8 @@ import pytest
 
 from tests.runtime.harness import environment
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture(autouse=True)
 def folders_of_jupyter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.runtime.scripts import run_script
+
+pytestmark = pytest.mark.contract
 
 MODULE = """
     from flowyml_aws import step

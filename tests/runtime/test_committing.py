@@ -11,6 +11,8 @@ from flowyml_aws.runtime.events import Progress
 from flowyml_aws.runtime.result import StepState
 from tests.runtime.harness import WrittenRun, finish, start_python, start_runner
 
+pytestmark = pytest.mark.contract
+
 
 def counting(tmp_path: Path, fails: bool = False) -> WrittenRun:
     """A job that leaves a mark each time it runs."""

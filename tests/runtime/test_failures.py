@@ -76,6 +76,7 @@ def test_whatever_a_step_raises_is_its_failure(
     assert failure_of(tmp_path, raises(error)).kind == kind
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize("code", ["0", "1", "None"])
 def test_a_step_that_calls_exit_fails_its_job(tmp_path: Path, code: str) -> None:
     @step(outputs=["n"])
@@ -89,6 +90,7 @@ def test_a_step_that_calls_exit_fails_its_job(tmp_path: Path, code: str) -> None
     assert report.failure is not None and "sys.exit(" in report.failure.traceback
 
 
+@pytest.mark.contract
 def test_a_process_that_ends_itself_leaves_no_result(tmp_path: Path) -> None:
     @step
     def vanishes() -> None:
@@ -99,6 +101,7 @@ def test_a_process_that_ends_itself_leaves_no_result(tmp_path: Path) -> None:
     assert not run.has_result()
 
 
+@pytest.mark.contract
 def test_a_step_that_closes_the_standard_streams_does_not_break_the_runner(tmp_path: Path) -> None:
     @step(outputs=["n"])
     def closes() -> int:
@@ -278,6 +281,7 @@ def test_a_result_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
         run_job(attempt, tmp_path / "job", Interruption(), 1.0)
 
 
+@pytest.mark.contract
 def test_a_job_that_cannot_commit_does_not_look_like_success(tmp_path: Path) -> None:
     @step(outputs=["n"])
     def blocks() -> int:

@@ -16,6 +16,8 @@ from flowyml_aws.runtime.result import StepState
 from flowyml_aws.runtime.spec import JobSpec
 from tests.runtime.harness import Ended, WrittenRun, finish, start_runner
 
+pytestmark = pytest.mark.contract
+
 
 class Trap:
     """Makes a file where it is unpickled."""

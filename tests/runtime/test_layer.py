@@ -20,6 +20,8 @@ from flowyml_aws.runtime.layer import enter_layer
 from flowyml_aws.runtime.spec import PackageLayer
 from tests.support.wheels import write_wheel
 
+pytestmark = pytest.mark.contract
+
 # All wheels of the tests lie in a folder: nothing is asked of a registry.
 NO_INDEX = "--no-index"
 

@@ -3,7 +3,11 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
+import pytest
+
 from tests.runtime.harness import Ended, finish, start_python
+
+pytestmark = pytest.mark.contract
 
 
 def ends(folder: Path, text: str) -> Ended:

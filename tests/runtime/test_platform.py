@@ -11,6 +11,8 @@ from flowyml_aws import step
 from flowyml_aws.runtime.platform import Platform
 from tests.runtime.harness import WrittenRun, start_runner, until
 
+pytestmark = pytest.mark.contract
+
 TRAINING = {"TRAINING_JOB_NAME": "run-job-1", "FLOWYML_ATTEMPT": "1"}
 
 

@@ -13,6 +13,8 @@ from flowyml_aws.core.step import Step
 from flowyml_aws.runtime.result import StepState
 from tests.runtime.harness import Ended, WrittenRun, finish, until
 
+pytestmark = pytest.mark.contract
+
 READY = "now I wait"
 _EARLY: Any = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 

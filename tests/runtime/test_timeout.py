@@ -88,6 +88,7 @@ def test_a_step_within_its_timeout_is_left_alone(tmp_path: Path, seconds: float)
     assert WrittenRun(tmp_path, quick).runner().run()
 
 
+@pytest.mark.contract
 def test_a_step_that_swallows_its_timeout_is_ended_with_the_process(tmp_path: Path) -> None:
     @step(timeout=_SOON)
     def stubborn() -> None:
@@ -110,6 +111,7 @@ def test_a_step_that_swallows_its_timeout_is_ended_with_the_process(tmp_path: Pa
     assert report.failure.traceback in ended.log
 
 
+@pytest.mark.contract
 def test_native_code_that_lets_no_thread_run_is_ended_without_a_result(tmp_path: Path) -> None:
     @step(timeout=_SOON)
     def native() -> None:
@@ -122,6 +124,7 @@ def test_native_code_that_lets_no_thread_run_is_ended_without_a_result(tmp_path:
     assert "in native" in ended.log  # the stacks
 
 
+@pytest.mark.contract
 def test_a_step_that_replaced_its_standard_error_is_stopped_all_the_same(tmp_path: Path) -> None:
     @step(timeout=_SOON)
     def quiet() -> None:
@@ -136,6 +139,7 @@ def test_a_step_that_replaced_its_standard_error_is_stopped_all_the_same(tmp_pat
     assert run.report("quiet").state is StepState.FAILED
 
 
+@pytest.mark.contract
 def test_a_timeout_leaves_nothing_behind_in_the_process(tmp_path: Path) -> None:
     import signal
 

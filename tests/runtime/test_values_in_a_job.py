@@ -34,6 +34,7 @@ def test_steps_of_a_group_pass_the_same_object(tmp_path: Path) -> None:
     assert seen[0] is seen[1]
 
 
+@pytest.mark.contract
 def test_the_runner_passes_values_on_without_storing_them(tmp_path: Path) -> None:
     @step(outputs=["lock"], execution_group="g")
     def make() -> Any:
@@ -163,6 +164,7 @@ def test_other_outputs_than_declared_are_a_failure_that_says_what_was_returned(
     assert "flowyml_aws/runtime" not in report.failure.traceback
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize("kind", ["generator", "lock"])
 def test_a_value_that_cannot_be_stored_fails_its_step_and_says_what_to_do(
     tmp_path: Path, kind: str
@@ -187,6 +189,7 @@ def test_a_value_that_cannot_be_stored_fails_its_step_and_says_what_to_do(
     assert report.failure.traceback in ended.log
 
 
+@pytest.mark.contract
 def test_values_of_finished_steps_are_kept_where_a_later_step_fails(tmp_path: Path) -> None:
     @step(outputs=["early"], cache="code_hash", execution_group="g")
     def first() -> int:
@@ -202,6 +205,7 @@ def test_values_of_finished_steps_are_kept_where_a_later_step_fails(tmp_path: Pa
     assert run.value("early") == 1
 
 
+@pytest.mark.contract
 def test_context_reaches_parameters_by_name(tmp_path: Path) -> None:
     @step(outputs=["told"])
     def tell(rate: float, name: str = "default", *, epochs: int = 1) -> str:

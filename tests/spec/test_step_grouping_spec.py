@@ -15,6 +15,8 @@ import pytest
 from flowyml_aws import Pipeline, PipelineResult, Step, step
 from flowyml_aws.core.resources import GPUConfig, ResourceRequirements
 
+pytestmark = pytest.mark.contract
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -22,7 +22,9 @@ from tests.support.moto_server import running_moto_server, s3_client
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-__all__ = ["bucket", "date_back", "moto_url", "s3", "store"]
+STORES = ["directory", pytest.param("s3", marks=pytest.mark.contract)]  # S3 is a server
+
+__all__ = ["STORES", "bucket", "date_back", "moto_url", "s3", "store"]
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +48,7 @@ def bucket(s3: S3Client) -> str:
     return name
 
 
-@pytest.fixture(params=["directory", "s3"])
+@pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
     if request.param == "directory":
         return DirectoryArtifactStore(tmp_path / "store")

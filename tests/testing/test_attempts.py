@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.contract
 
 FAIL_ONCE = "import os; raise SystemExit(5 if os.environ['AWS_BATCH_JOB_ATTEMPT'] == '1' else 0)"
 

@@ -8,7 +8,7 @@ import pytest
 
 from flowyml_aws.testing import ApiCall, Emulator
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.contract
 
 BUCKET = "flowyml-aws-emulator"
 

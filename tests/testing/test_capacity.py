@@ -38,7 +38,7 @@ def test_deprecated_members_count_as_requirements() -> None:
     assert needs(resource_requirements({"vcpus": 2, "memory": 64}, {})) == Capacity(2, 64)
 
 
-@pytest.mark.integration
+@pytest.mark.contract
 class TestScheduling:
     @pytest.mark.parametrize(
         ("queue", "capacity", "asked"),

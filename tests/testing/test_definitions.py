@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.contract
 
 
 def test_a_definition_is_found_by_name_and_revision(batch: Any) -> None:

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.testing import Emulator
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.contract
 
 BUCKET = "flowyml-aws-emulator"
 

@@ -13,7 +13,7 @@ import pytest
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.testing import serve
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.contract
 
 
 class Terminal(io.StringIO):

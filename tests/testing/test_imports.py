@@ -9,6 +9,8 @@ import pytest
 
 import flowyml_aws
 
+pytestmark = pytest.mark.contract
+
 ROOT = Path(flowyml_aws.__path__[0]).parent
 
 

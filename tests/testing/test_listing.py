@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.contract
 
 
 def names(answer: Any) -> list[str]:

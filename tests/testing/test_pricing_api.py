@@ -11,6 +11,8 @@ from botocore.exceptions import ClientError
 from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.testing import ApiCall, Emulator
 
+pytestmark = pytest.mark.contract
+
 
 def term(field: str, value: str) -> dict[str, str]:
     return {"Type": "TERM_MATCH", "Field": field, "Value": value}

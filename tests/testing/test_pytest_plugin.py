@@ -9,7 +9,7 @@ import pytest
 
 import flowyml_aws
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.contract
 
 USERS_TESTS = """
 import os

@@ -10,7 +10,7 @@ import pytest
 
 from flowyml_aws.testing import Emulator
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.contract
 
 PRINT_ENVIRONMENT = "import json, os; print(json.dumps(dict(os.environ)))"
 

@@ -9,7 +9,7 @@ import pytest
 from flowyml_aws.testing import Capacity, Emulator
 from tests.testing.programs import GRACEFUL, STUBBORN, UNTIL_A_FILE_IS_THERE
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.contract
 
 SLEEP = "import time; time.sleep(60)"
 TWICE = {"attempts": 2}

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from flowyml_aws.testing import Emulator
 from tests.testing.programs import GRACEFUL, STUBBORN, UNTIL_A_FILE_IS_THERE
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.contract
 
 BUCKET = "flowyml-aws-emulator"
 SLEEP = "import time; print('ready'); time.sleep(60)"

@@ -7,7 +7,7 @@ import pytest
 
 from flowyml_aws.testing import Emulator
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.contract
 
 SLEEP = "import time; print('ready'); time.sleep(60)"
 LARGE, XLARGE = "ml.m5.large", "ml.m5.xlarge"

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from flowyml_aws.testing import Emulator
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.contract
 
 BUCKET = "flowyml-aws-emulator"
 PRINT_ENVIRONMENT = "import json, os; print(json.dumps(dict(os.environ)))"

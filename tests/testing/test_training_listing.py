@@ -78,7 +78,7 @@ def test_the_status_filters_what_is_on_the_page_already() -> None:
     assert "NextToken" not in page
 
 
-@pytest.mark.integration
+@pytest.mark.contract
 def test_a_client_lists_by_name_and_time(training: Any) -> None:
     for name in ("run-1-a", "run-2-a", "run-1-b"):
         training.ended(training.create(name=name))

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from flowyml_aws.testing import Emulator
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.contract
 
 Eventually = Callable[..., Any]
 

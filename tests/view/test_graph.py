@@ -22,6 +22,9 @@ PLAN = a_plan(
     a_job("evaluate", steps=("test",), reads={"model": "training", "data": "prepare"}),
 )
 
+# igraph imports matplotlib, which looks for the machine's fonts with a program of the system.
+draws = pytest.mark.contract
+
 
 def texts(drawing: str) -> list[str]:
     return [str(node.text) for node in ElementTree.fromstring(drawing).iter(f"{SVG}text")]
@@ -49,6 +52,7 @@ def test_mermaid_shows_jobs_with_their_machines_steps_in_order_and_assets_betwee
     )
 
 
+@draws
 def test_svg_shows_the_same_with_a_line_for_each_edge() -> None:
     drawing = svg(PLAN)
     told = texts(drawing)
@@ -59,6 +63,7 @@ def test_svg_shows_the_same_with_a_line_for_each_edge() -> None:
     assert len(list(root.iter(f"{SVG}rect"))) == 1 + 4  # the ground, jobs and the given asset
 
 
+@draws
 def test_boxes_do_not_overlap() -> None:
     boxes = [
         [float(node.attrib[name]) for name in ("x", "y", "width", "height")]
@@ -71,6 +76,7 @@ def test_boxes_do_not_overlap() -> None:
             assert apart_x or y + height <= other_y or other_y + other_height <= y
 
 
+@draws
 def test_a_job_on_this_machine_has_no_instance_type() -> None:
     plan = a_plan(a_job("only", offers=()), backend="local")
     assert 'subgraph job0["only"]' in mermaid(plan)
@@ -82,6 +88,7 @@ def test_an_unknown_price_is_said() -> None:
     assert "p9.large, unknown an hour" in mermaid(a_plan(a_job("j", offers=(offer,))))
 
 
+@draws
 def test_a_large_plan_is_drawn_with_its_jobs_only_and_says_so() -> None:
     many = tuple(f"step{number}" for number in range(201))
     drawing = svg(a_plan(a_job("big", steps=many)))
@@ -101,6 +108,7 @@ def test_without_the_library_the_error_says_what_to_install(
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 
 
+@draws
 @given(names, names, names)
 def test_any_names_give_a_well_formed_drawing(job: str, step: str, asset: str) -> None:
     plan = _named(job, step, asset)

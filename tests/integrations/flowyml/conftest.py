@@ -29,13 +29,7 @@ def forget() -> None:
     vars(get_global_hooks()).update(vars(HookRegistry()))
 
 
-@pytest.fixture(
-    params=[
-        "local",
-        pytest.param("batch", marks=pytest.mark.integration),
-        pytest.param("sagemaker", marks=pytest.mark.integration),
-    ]
-)
+@pytest.fixture(params=["local", "batch", "sagemaker"])
 def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -19,7 +19,7 @@ from flowyml_aws.integrations.flowyml.adapter import pipeline_of
 from flowyml_aws.pipeline import Pipeline
 from tests.support.places import Place
 
-pytestmark = pytest.mark.usefixtures("local_project")
+pytestmark = [pytest.mark.system, pytest.mark.usefixtures("local_project")]
 
 
 def adapted(*steps: Any, **options: Any) -> Pipeline:

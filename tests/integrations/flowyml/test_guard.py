@@ -19,6 +19,8 @@ from flowyml_aws.integrations.flowyml.guard import UnknownStackError
 from tests.integrations.flowyml.conftest import forget, write_stacks
 from tests.support.places import Place
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture(autouse=True)
 def ran(local_project: Place, monkeypatch: pytest.MonkeyPatch) -> Path:

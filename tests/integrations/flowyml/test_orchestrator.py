@@ -27,6 +27,8 @@ from flowyml_aws.run import Run
 from tests.integrations.flowyml.conftest import write_stacks
 from tests.support.places import DEADLINE_S, Place, eventually
 
+pytestmark = pytest.mark.system
+
 
 def step(**options: Any) -> Any:
     return flowyml.step(register=False, **options)
@@ -78,7 +80,6 @@ def test_a_finished_run_is_flowymls_own_result(project: Place) -> None:
         assert "loading 3 numbers" in later.get_run_logs(run_id)
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize("backend", ["batch"])
 def test_single_groups_go_elsewhere(project: Place) -> None:
     @step(outputs=["data"])

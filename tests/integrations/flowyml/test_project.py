@@ -18,6 +18,8 @@ pytest.importorskip("flowyml", reason="needs FlowyML: `make flowyml` has it")
 from tests.integrations.flowyml.conftest import write_stacks
 from tests.support.places import CHECKOUT, Place, a_place, ambient
 
+pytestmark = pytest.mark.system
+
 SUPPORT = Path(__file__).parents[2] / "support"
 
 
@@ -64,7 +66,6 @@ class Project:
         return told
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize("backend", ["batch", "sagemaker"])
 def test_it_runs_unchanged_on_aws(
     backend: str, tmp_path: Path, request: pytest.FixtureRequest

@@ -14,6 +14,8 @@ pytest.importorskip("flowyml", reason="needs FlowyML: `make flowyml` has it")
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.run import Run
 
+pytestmark = pytest.mark.system
+
 RUN = """
 import flowyml
 pipeline = Pipeline("spec").add_steps(list(flowyml.get_registered_steps()))

@@ -29,7 +29,11 @@ def few() -> Pipeline:
     return make(12)
 
 
-def many() -> Pipeline:
+def sixty() -> Pipeline:
+    return make(60)
+
+
+def three_hundred() -> Pipeline:
     return make(300)
 
 

@@ -1,0 +1,41 @@
+"""Number of Hypothesis examples: few in `make test`, many in `make test-all`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import settings
+
+__all__ = ["examples", "load_profile"]
+
+FAST_EXAMPLES = 50
+THOROUGH_EXAMPLES = 500
+
+# The seed is an argument of pytest (pyproject.toml), so that failures can be reproduced. No
+# deadline: machines are slow at times. No database: earlier runs must not decide what is tried.
+settings.register_profile(
+    "fast", max_examples=FAST_EXAMPLES, derandomize=False, deadline=None, database=None
+)
+settings.register_profile(
+    "thorough", settings.get_profile("fast"), max_examples=THOROUGH_EXAMPLES, print_blob=True
+)
+
+
+def load_profile(is_thorough: bool) -> None:
+    """Use the profile for all tests that are imported from now on."""
+    settings.load_profile("thorough" if is_thorough else "fast")
+
+
+def examples(fast: int, thorough: int | None = None, **others: Any) -> settings:
+    """Return the settings of a test whose examples are costly.
+
+    Args:
+        fast: Number of examples in the fast profile.
+        thorough: Number of examples in the thorough profile; by default, as many times more as the
+            profile itself has.
+        others: More settings.
+    """
+    loaded = settings().max_examples
+    if loaded == FAST_EXAMPLES:
+        return settings(max_examples=fast, **others)
+    return settings(max_examples=thorough or fast * loaded // FAST_EXAMPLES, **others)

@@ -1,0 +1,59 @@
+"""The rings of tests: `contract` and `system` by their markers, all other tests are unit tests.
+
+A unit test that starts a process or a server fails, so that `make unit` stays what it says.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+__all__ = ["RINGS", "guarded", "ring_of"]
+
+RINGS = ("contract", "system")
+# Audit events of CPython.
+PROCESSES_AND_SERVERS = frozenset(
+    ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "socket.bind")
+)
+
+_unit_test: str | None = None
+_is_hooked = False
+
+
+def ring_of(item: pytest.Item) -> str:
+    """Return "unit", "contract" or "system".
+
+    Raises:
+        pytest.UsageError: The test has two rings.
+    """
+    found = [ring for ring in RINGS if item.get_closest_marker(ring)]
+    if len(found) > 1:
+        raise pytest.UsageError(f"{item.nodeid} has two rings: {' and '.join(found)}")
+    return found[0] if found else "unit"
+
+
+@contextmanager
+def guarded(item: pytest.Item) -> Iterator[None]:
+    """Let a unit test fail as soon as it starts a process or a server."""
+    global _unit_test, _is_hooked
+    if not _is_hooked:
+        sys.addaudithook(_refuse)  # a hook can't be removed
+        _is_hooked = True
+    _unit_test = item.nodeid if ring_of(item) == "unit" else None
+    try:
+        yield
+    finally:
+        _unit_test = None
+
+
+def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
+    if event in PROCESSES_AND_SERVERS and _unit_test is not None:
+        pytest.fail(
+            f"{_unit_test} is a unit test, which starts no process or server ({event}): "
+            "mark it `contract` or `system`, or do without",
+            pytrace=True,
+        )
