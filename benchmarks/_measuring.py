@@ -25,6 +25,7 @@ __all__ = [
     "Peak",
     "Target",
     "Times",
+    "argument_parser",
     "arguments",
     "clean_environment",
     "command",
@@ -136,12 +137,17 @@ def _status_mib(field: str) -> float:
     raise KeyError(field)
 
 
-def arguments(description: str | None, repetitions: int) -> argparse.Namespace:
-    """`--repetitions N` and `--json FILE`."""
+def argument_parser(description: str | None, repetitions: int) -> argparse.ArgumentParser:
+    """Parser of `--repetitions N` and `--json FILE`, to which a benchmark adds its own options."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--repetitions", type=int, default=repetitions, metavar="N")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there, too")
-    return parser.parse_args()
+    return parser
+
+
+def arguments(description: str | None, repetitions: int) -> argparse.Namespace:
+    """Values of `--repetitions N` and `--json FILE`."""
+    return argument_parser(description, repetitions).parse_args()
 
 
 def tell(

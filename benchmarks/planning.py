@@ -16,7 +16,7 @@ from itertools import islice, pairwise
 from typing import Any
 
 from benchmarks._measuring import Target as Limit
-from benchmarks._measuring import arguments, cpu_seconds, interleaved, tell
+from benchmarks._measuring import argument_parser, cpu_seconds, interleaved, tell
 from flowyml_aws import GPUConfig, Pipeline, ResourceRequirements, Step, step
 from flowyml_aws.core.errors import NoInstanceFitsError
 from flowyml_aws.planning.catalog import Catalog
@@ -105,26 +105,29 @@ def selection_ms(targets: Sequence[Target], catalog: Catalog, asked: Iterator[Ne
 
 
 def main() -> int:
-    options = arguments(__doc__, repetitions=3)
+    parser = argument_parser(__doc__, repetitions=3)
+    parser.add_argument("--largest", type=int, default=max(SIZES), metavar="STEPS")
+    options = parser.parse_args()
+    sizes = [size for size in SIZES if size <= options.largest]
     for name in [name for name in os.environ if name.startswith("FLOWYML_")]:
         del os.environ[name]  # plan without an account
     rows, targets, numbers = [], [], {}
     for shape, make in SHAPES.items():
         measures: dict[str, Callable[[], float]] = {}
         jobs = {}
-        for size in SIZES:
+        for size in sizes:
             pipeline = Pipeline(shape).add_steps(make(size))
             jobs[size] = len(pipeline.plan("batch").jobs)
             measures[f"build {size}"] = partial(cpu_seconds, pipeline.build)
             measures[f"plan {size}"] = partial(cpu_seconds, partial(pipeline.plan, "batch"))
         times = interleaved(measures, options.repetitions)
         totals = {}
-        for size in SIZES:
+        for size in sizes:
             build_s, plan_s = times[f"build {size}"].least_s, times[f"plan {size}"].least_s
             totals[size] = build_s + plan_s
             rows.append((shape, f"{size:,}", f"{jobs[size]:,}", f"{build_s:.4f}", f"{plan_s:.4f}"))
             numbers[f"{shape}, {size}"] = {"build_s": build_s, "plan_s": plan_s}
-        for fewer, more in pairwise(SIZES):
+        for fewer, more in pairwise(sizes):
             what = f"{shape}, {fewer:,} → {more:,} steps"
             targets.append(Limit(what, totals[more] / totals[fewer], GROWTH, "times as long"))
     catalog = load_catalog()

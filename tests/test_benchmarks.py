@@ -12,10 +12,20 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.system
-@pytest.mark.parametrize("name", ["planning", "startup", "local_overhead"])
-def test_a_benchmark_runs_and_tells_its_targets(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("planning", ["--largest", "1000"]),
+        ("startup", []),
+        ("local_overhead", []),
+        pytest.param("planning", [], marks=pytest.mark.thorough),
+    ],
+)
+def test_a_benchmark_runs_and_reports_its_targets(
+    name: str, options: list[str], tmp_path: Path
+) -> None:
     done = subprocess.run(
-        [sys.executable, f"benchmarks/{name}.py", "--repetitions", "1"],
+        [sys.executable, f"benchmarks/{name}.py", "--repetitions", "1", *options],
         cwd=ROOT,
         env={"PATH": "", "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)},
         capture_output=True,

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
+from functools import cache
 from threading import RLock, Thread
 from typing import Any
 
@@ -25,10 +26,21 @@ from flowyml_aws.testing.calls import ApiCall, ApiRequest, api_call, caller, sig
 from flowyml_aws.testing.pricing_api import get_products, spot_price_history
 from flowyml_aws.testing.refusal import Refusal
 
-__all__ = ["Application", "Server", "listen"]
+__all__ = ["Application", "Moto", "Server", "listen"]
 
 _HOST = "127.0.0.1"
 _PRICES = {("pricing", "GetProducts"), ("ec2", "DescribeSpotPriceHistory")}
+
+
+class Moto(DomainDispatcherApplication):
+    """moto's services by the host of a request, each host looked up once.
+
+    moto itself lists its folders on disk for each request, a third of the request's time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(create_backend_app)
+        self.get_backend_for_host = cache(super().get_backend_for_host)  # type: ignore[method-assign]
 
 
 class Application:
@@ -57,7 +69,7 @@ class Application:
         self._apis = apis
         self._keep_requests = keep_requests
         self._lock = lock
-        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._moto = Moto()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         # The body is read before the lock is taken: a slow client holds up nobody.

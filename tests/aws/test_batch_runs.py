@@ -22,18 +22,30 @@ def aws() -> Iterator[Emulator]:
         yield aws
 
 
-def test_a_hundred_jobs_and_one_behind_all_of_them(
-    aws: Emulator, place: Place, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "jobs", "joins"),
+    [
+        ("wide:twenty_five", 25, 2),  # a job has at most 20 parents
+        pytest.param("wide:make", 100, 5, marks=pytest.mark.thorough),
+    ],
+)
+def test_many_jobs_and_one_that_depends_on_all_of_them(
+    aws: Emulator,
+    place: Place,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    jobs: int,
+    joins: int,
 ) -> None:
     # Each look asks for the steps of every running job, and the jobs need the CPUs more.
     monkeypatch.setenv("FLOWYML_AWS_POLL_S", "1")
-    pipeline = place.pipeline("wide")
+    pipeline = place.pipeline(name)
     aws.calls.clear()
     result = pipeline.run(backend="batch", progress=False)
     assert result.success
-    assert result["total"] == sum(range(100))
+    assert result["total"] == sum(range(jobs))
     calls = Counter(call.operation for call in aws.calls)
-    assert calls["SubmitJob"] == 106  # 5 of them join 20 parents each
+    assert calls["SubmitJob"] == jobs + 1 + joins
     assert {view.attempt for view in result.status.jobs} == {1}
 
 

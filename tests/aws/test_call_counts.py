@@ -1,4 +1,4 @@
-"""How often a client asks AWS about a run of 300 jobs that nobody runs for now."""
+"""The number of calls in which a client asks AWS about a run of many jobs, none of which runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from tests.support.places import Place
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("call-counts")]
 
-JOBS = 300
+SIZES = [
+    pytest.param("wide:apart", 120, id="120 jobs"),
+    pytest.param("wide:three_hundred_apart", 300, id="300 jobs", marks=pytest.mark.thorough),
+]
+sizes = pytest.mark.parametrize(("name", "jobs"), SIZES)
 
 
 @pytest.fixture(scope="module")
@@ -24,34 +28,34 @@ def aws() -> Iterator[Emulator]:
         yield aws
 
 
-def submitted(place: Place, backend: str) -> Run:
-    return place.pipeline("wide:apart").submit(backend)
-
-
-def calls_of_a_look(aws: Emulator, run: Run) -> Counter[tuple[str, str]]:
+def calls_of_a_look(aws: Emulator, run: Run, jobs: int) -> Counter[tuple[str, str]]:
     run.status()  # who comes late asks the store for every job's result, once
     aws.calls.clear()
     status = run.status()
     assert {view.state for view in status.jobs} == {JobState.QUEUED}
-    assert len(status.jobs) == JOBS
+    assert len(status.jobs) == jobs
     return Counter((call.service, call.operation) for call in aws.calls)
 
 
-def test_batch_is_asked_for_a_hundred_jobs_in_a_call(aws: Emulator, place: Place) -> None:
-    run = submitted(place, "batch")
-    calls = calls_of_a_look(aws, Run.attach(run.id))
-    assert calls.pop(("batch", "DescribeJobs")) <= 1 + JOBS / 100
+@sizes
+def test_batch_is_asked_for_a_hundred_jobs_in_a_call(
+    aws: Emulator, place: Place, name: str, jobs: int
+) -> None:
+    run = place.pipeline(name).submit("batch")
+    calls = calls_of_a_look(aws, Run.attach(run.id), jobs)
+    assert calls.pop(("batch", "DescribeJobs")) <= 1 + jobs / 100
     assert {service for service, _ in calls} <= {"s3"}
     assert calls.total() <= 3, calls
 
 
+@sizes
 def test_sagemaker_is_asked_by_name_for_a_hundred_jobs_in_a_call(
-    aws: Emulator, place: Place
+    aws: Emulator, place: Place, name: str, jobs: int
 ) -> None:
-    run = submitted(place, "sagemaker")
-    calls = calls_of_a_look(aws, Run.attach(run.id))
+    run = place.pipeline(name).submit("sagemaker")
+    calls = calls_of_a_look(aws, Run.attach(run.id), jobs)
     listed = {call.resource for call in aws.calls if call.operation == "ListTrainingJobs"}
     assert listed == {run.id}
-    assert calls.pop(("sagemaker", "ListTrainingJobs")) == ceil(JOBS / 100)
+    assert calls.pop(("sagemaker", "ListTrainingJobs")) == ceil(jobs / 100)
     assert {service for service, _ in calls} <= {"s3"}
     assert calls.total() <= 3, calls

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,25 @@ def cache(place: Place) -> Path:
     return Path(place.environment["XDG_CACHE_HOME"]) / "flowyml-aws" / "us-east-1"
 
 
+@pytest.fixture(scope="module")
+def first_refresh(
+    emulator_settings: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, str, str]:
+    """The folder of a refreshed catalog, with what the command printed: a refresh takes seconds."""
+    folder = tmp_path_factory.mktemp("refreshed")
+    settings = {**emulator_settings, "XDG_CACHE_HOME": str(folder / "cache")}
+    code, out, err = Place("batch", folder / "project", settings).command("catalog", "refresh")
+    assert code == 0, err
+    return folder / "cache/flowyml-aws/us-east-1", out, err
+
+
+@pytest.fixture
+def refreshed(first_refresh: tuple[Path, str, str], cache: Path) -> Path:
+    """The cache, as after a refresh."""
+    shutil.copytree(first_refresh[0], cache)
+    return cache
+
+
 def files(cache: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in cache.iterdir()} if cache.is_dir() else {}
 
@@ -48,20 +68,23 @@ def types(cli: Cli, *arguments: str) -> dict[str, Any]:
     return {one["name"]: one for one in answer.facts["types"]}
 
 
-def test_refresh_writes_the_regions_catalog_and_tells_what_it_did(cli: Cli, cache: Path) -> None:
-    answer = cli("catalog", "refresh")
-    assert answer.code == 0, answer.err
-    counts, changed, where = answer.out.splitlines()
+def test_refresh_writes_the_regions_catalog_and_tells_what_it_did(
+    first_refresh: tuple[Path, str, str],
+) -> None:
+    cache, out, err = first_refresh
+    counts, changed, where = out.splitlines()
     assert counts.startswith("us-east-1: 1,")
     assert changed.startswith("since ")
     assert where == f"in {cache}"
-    assert "not of AWS" in answer.err
+    assert "not of AWS" in err
     assert set(files(cache)) == FILES
 
 
-def test_a_refreshed_catalog_is_what_show_prints(cli: Cli) -> None:
+def test_a_refreshed_catalog_is_what_show_prints(
+    cli: Cli, first_refresh: tuple[Path, str, str], cache: Path
+) -> None:
     packaged = types(cli, "--family", "g4dn")
-    assert cli("catalog", "refresh").code == 0
+    shutil.copytree(first_refresh[0], cache)
     refreshed = types(cli, "--family", "g4dn")
     assert refreshed.keys() == packaged.keys()
     for name, one in refreshed.items():
@@ -72,16 +95,16 @@ def test_a_refreshed_catalog_is_what_show_prints(cli: Cli) -> None:
     assert "Price List API" in str(sources)
 
 
+@pytest.mark.usefixtures("refreshed")
 def test_a_second_refresh_changes_nothing(cli: Cli) -> None:
-    cli("catalog", "refresh")
     _, changed, _ = cli("catalog", "refresh").out.splitlines()
     assert "new (" not in changed
     assert "no longer offered" not in changed
     assert "with other prices" not in changed
 
 
-def test_what_changed_since_the_last_refresh_is_told(cli: Cli, cache: Path) -> None:
-    cli("catalog", "refresh")
+def test_what_changed_since_the_last_refresh_is_told(cli: Cli, refreshed: Path) -> None:
+    cache = refreshed
     specifications = json.loads((cache / "specifications.json").read_text())
     rows = [row for row in specifications["types"] if row["name"] != "m5.large"]
     rows.append({"name": "m5.huge", "vcpus": 2, "memory_mib": 4096})
@@ -95,9 +118,8 @@ def test_what_changed_since_the_last_refresh_is_told(cli: Cli, cache: Path) -> N
     assert "1 with other prices" in changed
 
 
-def test_a_damaged_cache_is_replaced(cli: Cli, cache: Path) -> None:
-    cli("catalog", "refresh")
-    (cache / "prices.json").write_text("{")
+def test_a_damaged_cache_is_replaced(cli: Cli, refreshed: Path) -> None:
+    (refreshed / "prices.json").write_text("{")
     assert cli("catalog", "show").code == MISTAKE
     answer = cli("catalog", "refresh")
     assert answer.code == 0
@@ -110,16 +132,15 @@ def test_a_damaged_cache_is_replaced(cli: Cli, cache: Path) -> None:
     [("EC2", "ec2:DescribeInstanceTypes"), ("PRICING", "pricing:GetProducts")],
 )
 def test_a_denied_call_names_the_permission_and_leaves_the_catalog(
-    cli: Cli, cache: Path, monkeypatch: pytest.MonkeyPatch, service: str, permission: str
+    cli: Cli, refreshed: Path, monkeypatch: pytest.MonkeyPatch, service: str, permission: str
 ) -> None:
-    cli("catalog", "refresh")
-    before = files(cache)
+    before = files(refreshed)
     with refusing(403, "AccessDenied", "no") as endpoint:
         monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", endpoint)
         answer = cli("catalog", "refresh")
     assert answer.code == REFUSED
     assert permission in answer.err
-    assert files(cache) == before
+    assert files(refreshed) == before
 
 
 def test_without_credentials_nothing_is_read(

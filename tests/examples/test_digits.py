@@ -118,7 +118,13 @@ def test_a_gpu_that_torch_sees_is_used_and_finds_the_same(
 
 
 @pytest.mark.parametrize(
-    "backend", ["batch", "sagemaker", {"training": "sagemaker", "*": "batch"}], ids=str
+    "backend",
+    [
+        {"training": "sagemaker", "*": "batch"},
+        pytest.param("batch", marks=pytest.mark.thorough),
+        pytest.param("sagemaker", marks=pytest.mark.thorough),
+    ],
+    ids=str,
 )
 def test_jobs_on_aws_give_the_same_metrics_and_picture_as_this_machine(
     demo: Demo,

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from moto.moto_server.werkzeug_app import (
-    DomainDispatcherApplication,
-    MotoRequestHandler,
-    create_backend_app,
-)
+from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import make_server
+
+from flowyml_aws.testing.server import Moto
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -28,7 +26,7 @@ def running_moto_server() -> Iterator[str]:
     server = make_server(
         "127.0.0.1",
         0,
-        _AtomicConditions(DomainDispatcherApplication(create_backend_app)),
+        _AtomicConditions(Moto()),
         threaded=True,
         request_handler=MotoRequestHandler,
     )

@@ -29,6 +29,10 @@ def few() -> Pipeline:
     return make(12)
 
 
+def twenty_five() -> Pipeline:
+    return make(25)
+
+
 def sixty() -> Pipeline:
     return make(60)
 
@@ -37,5 +41,9 @@ def three_hundred() -> Pipeline:
     return make(300)
 
 
-def apart() -> Pipeline:
-    return Pipeline("apart").add_steps([part(number) for number in range(300)])
+def apart(parts: int = 120) -> Pipeline:
+    return Pipeline("apart").add_steps([part(number) for number in range(parts)])
+
+
+def three_hundred_apart() -> Pipeline:
+    return apart(300)
