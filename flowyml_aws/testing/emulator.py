@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -82,6 +83,8 @@ class Emulator:
         containers: An image of this machine's Docker or podman: jobs run in containers, and this is
             what the account's settings tell as `image`. None for processes.
         keep_requests: Whether `requests` is filled: they need memory.
+        warm_starts: Whether jobs are forked from a process that has imported the runner, which
+            takes a tenth of a fresh Python's time. Only the jobs' seed of string hashes is shared.
 
     Raises:
         MissingEngineError: Containers are wanted, and neither Docker nor podman works here.
@@ -112,6 +115,7 @@ class Emulator:
         port: int = 0,
         containers: str | None = None,
         keep_requests: bool = False,
+        warm_starts: bool = sys.platform == "linux",
     ) -> None:
         if time_scale <= 0 or min(stop_grace_s, training_stop_grace_s) < 0:
             raise SettingsError(
@@ -129,6 +133,7 @@ class Emulator:
         self._image = containers or _IMAGE
         self._engine = find_engine() if containers is not None else None
         self._keep_requests = keep_requests
+        self._warm_starts = warm_starts
         self._lock = RLock()
         self._clients: dict[str, Any] = {}
         self._scheduler: Scheduler | None = None
@@ -202,7 +207,7 @@ class Emulator:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         machine = Machine(
             self._lock,
-            containers=self._containers(folder),
+            containers=self._containers(folder, undo),
             folder=folder / "jobs",
             environment=aws,
             write_log=self._write_log,
@@ -238,10 +243,12 @@ class Emulator:
         self._scheduler, self._training, self.calls = scheduler, training, application.calls
         self.requests = application.requests
 
-    def _containers(self, folder: Path) -> Containers:
+    def _containers(self, folder: Path, undo: ExitStack) -> Containers:
         if self._engine is not None:
             return EngineContainers(self._engine, dict(os.environ))
-        return Processes(_image_environment(folder / "image"))
+        processes = Processes(_image_environment(folder / "image"), self._warm_starts)
+        undo.callback(processes.stop)
+        return processes
 
     def stop(self) -> None:
         """Kill the jobs and end the service; does nothing when it is not running."""

@@ -10,7 +10,7 @@ from threading import Event, Thread
 
 from flowyml_aws.images.engine import Engine
 from flowyml_aws.testing.container import Container, OnLines
-from flowyml_aws.testing.process import JobProcess
+from flowyml_aws.testing.process import JobProcess, start_process
 
 __all__ = ["EngineContainer", "EngineContainers"]
 
@@ -86,7 +86,7 @@ class EngineContainer:
         self._has_ended = Event()
         self.is_out_of_memory = False
         command = [program, "start", "--attach", "--sig-proxy=false", name]
-        self._client = JobProcess(command, environment, folder, on_lines)
+        self._client = JobProcess(start_process(command, environment, folder), on_lines)
         self.pid = self._client.pid
 
     def terminate(self) -> None:

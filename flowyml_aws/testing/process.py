@@ -13,8 +13,9 @@ from threading import Thread
 from typing import IO
 
 from flowyml_aws.testing.container import Container, OnLines
+from flowyml_aws.testing.warm import RUNNER, WarmProcess, WarmStarter
 
-__all__ = ["JobProcess", "Processes"]
+__all__ = ["JobProcess", "Processes", "start_process"]
 
 _CHUNK_BYTES = 64 * 1024
 
@@ -24,10 +25,12 @@ class Processes:
 
     Args:
         environment: What the image brings.
+        is_warm: Whether the runner starts in a fork of a process that has its imports already.
     """
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], is_warm: bool) -> None:
         self._environment = environment
+        self._warm = WarmStarter(environment) if is_warm else None
 
     def start(self, container: Container, on_lines: OnLines) -> JobProcess:
         """Start a process; see `Containers`.
@@ -40,22 +43,59 @@ class Processes:
         if (folder := container.volumes.get("/opt/ml")) is not None:
             environment["SAGEMAKER_BASE_DIR"] = str(folder)
         command = [*container.entrypoint, *container.command]
-        return JobProcess(command, environment, container.folder, on_lines)
+        if self._warm is not None and self._can_be_warm(command, environment):
+            process = self._warm.start(command[3:], environment, container.folder)
+            return JobProcess(process, on_lines)
+        return JobProcess(start_process(command, environment, container.folder), on_lines)
+
+    def stop(self) -> None:
+        """Forget what makes starts fast; processes that run go on."""
+        if self._warm is not None:
+            self._warm.stop()
+
+    def _can_be_warm(self, command: Sequence[str], environment: Mapping[str, str]) -> bool:
+        """Whether this is the runner, in a Python with no settings of the job's own."""
+        own = {*environment.items()} - {*self._environment.items()}
+        return (
+            command[0] in ("python", "python3")
+            and command[1:3] == ["-m", RUNNER]
+            and not any(name.startswith(("PYTHON", "LC_", "LANG", "LD_")) for name, _ in own)
+        )
 
 
-class JobProcess:
-    """A running command; everything in its process group ends with it, as in a container.
+def start_process(
+    command: Sequence[str], environment: Mapping[str, str], folder: Path
+) -> subprocess.Popen[bytes]:
+    """Start a command in a session of its own, with one pipe for its output.
 
     Args:
         command: The program and its arguments. `python` and `python3` are this interpreter, as in
             an image that has the same Python.
         environment: The whole environment.
         folder: The working directory.
-        on_lines: Gets the lines of stdout and stderr as they come, without line ends, on a thread
-            of its own.
 
     Raises:
         OSError: The program can't be started.
+    """
+    return subprocess.Popen(
+        [_program(command), *command[1:]],
+        env=dict(environment),
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        bufsize=0,
+        start_new_session=True,
+    )
+
+
+class JobProcess:
+    """A running command; everything in its process group ends with it, as in a container.
+
+    Args:
+        process: The command's process, which leads a session of its own.
+        on_lines: Gets the lines of stdout and stderr as they come, without line ends, on a thread
+            of its own.
 
     Attributes:
         is_out_of_memory: Never: a process has no limit.
@@ -63,24 +103,9 @@ class JobProcess:
 
     is_out_of_memory = False
 
-    def __init__(
-        self,
-        command: Sequence[str],
-        environment: Mapping[str, str],
-        folder: Path,
-        on_lines: OnLines,
-    ) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | WarmProcess, on_lines: OnLines) -> None:
         self._on_lines = on_lines
-        self._process = subprocess.Popen(
-            [_program(command), *command[1:]],
-            env=dict(environment),
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            bufsize=0,
-            start_new_session=True,
-        )
+        self._process = process
         self.pid = self._process.pid
         assert self._process.stdout is not None
         self._reader = Thread(

@@ -1,0 +1,75 @@
+"""Jobs that are forked from a warm process find what they would find in a process of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowyml_aws.testing import Emulator
+from flowyml_aws.testing.process import Processes
+from tests.support.places import Place
+
+pytestmark = [
+    pytest.mark.contract,
+    pytest.mark.skipif(sys.platform != "linux", reason="warm starts are for Linux"),
+]
+
+
+def surroundings(tmp_path: Path, warm_starts: bool) -> dict[str, Any]:
+    with Emulator(warm_starts=warm_starts) as aws:
+        place = Place("batch", tmp_path / f"warm_{warm_starts}", aws.environment)
+        with place.entered():
+            result = place.pipeline("surroundings").run(backend="batch", progress=False)
+        assert result.success, result.summary()
+        assert result["chance"] != result["other_chance"]
+        return dict(result["found"])
+
+
+def test_a_warm_job_finds_what_a_cold_one_finds(tmp_path: Path) -> None:
+    warm, cold = (surroundings(tmp_path, warm_starts) for warm_starts in (True, False))
+    only_in_warm = {"flowyml_aws.testing", "flowyml_aws.testing.warm"}
+    assert {*warm.pop("modules")} == only_in_warm
+    assert cold.pop("modules") == []
+    # Each emulator has a folder of its own, which is on the path.
+    assert len(warm.pop("rest of sys.path")) == len(cold.pop("rest of sys.path"))
+    assert warm == cold
+
+
+@pytest.fixture
+def processes() -> Any:
+    started = Processes({**os.environ}, is_warm=True)
+    yield started
+    started.stop()
+
+
+def test_the_exit_code_and_the_output_of_a_warm_job_are_those_of_the_runner(
+    processes: Processes, tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    job = processes.start(runner(tmp_path, "file:///nowhere"), lines.extend)
+    assert job.wait() == 11
+    assert any("the job failed without a result" in line for line in lines)
+
+
+def test_a_warm_start_that_lost_its_process_is_an_error_and_the_next_one_works(
+    processes: Processes, tmp_path: Path
+) -> None:
+    processes.start(runner(tmp_path), lambda _: None).wait()
+    assert processes._warm is not None and processes._warm._process is not None
+    lost = processes._warm._process
+    os.kill(lost.pid, signal.SIGKILL)
+    lost.wait()
+    with pytest.raises(OSError):
+        processes.start(runner(tmp_path), lambda _: None)
+    assert processes.start(runner(tmp_path), lambda _: None).wait() == 11
+
+
+def runner(folder: Path, *arguments: str) -> Any:
+    from flowyml_aws.testing.container import Container
+
+    return Container("image", ["python", "-m", "flowyml_aws.runtime", *arguments], {}, folder)
