@@ -23,9 +23,8 @@ that it could take from the cache. `Oracle` decides which steps these are:
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -33,20 +32,9 @@ from hypothesis import Phase, example, given, note
 from hypothesis import strategies as st
 
 from flowyml_aws.artifacts.values import encode_value
-from tests.support.edited import (
-    GIVEN,
-    CompletedRun,
-    Edit,
-    Machine,
-    Pipe,
-    Program,
-    Task,
-    Wrapper,
-    edited,
-    edits,
-    pipes,
-    temporary_machine,
-)
+from tests.support.caching_machine import Machine, Program, Wrapper, temporary_machine
+from tests.support.caching_oracle import Oracle, Past, check_values
+from tests.support.edited import Edit, Pipe, Round, Task, edited, edits, pipes, rounds
 from tests.support.effort import examples
 
 # `load`, then `scale`; then `plot`, and `train` with `publish`.
@@ -248,219 +236,11 @@ def test_a_run_executes_only_the_steps_that_a_change_affects(
         assert {call.step for call in completed.calls} == set(executed.split())
 
 
-class Round(NamedTuple):
-    """A run of the property, and the changes before it.
-
-    Attributes:
-        restore: Return to the pipeline of the first run, before any edits.
-        edits: Edits of the pipeline.
-        value: Number of a stored value that is deleted, or None.
-        entry: Number of a cache entry that is deleted, or None.
-        refresh: Number of a step to refresh, or None.
-        cache: The run's `cache=`.
-    """
-
-    restore: bool = False
-    edits: Sequence[Edit] = ()
-    value: int | None = None
-    entry: int | None = None
-    refresh: int | None = None
-    cache: bool = True
-
-    def pipe(self, first: Pipe, previous: Pipe) -> Pipe:
-        return edited(first if self.restore else previous, self.edits)
-
-    def refreshed(self, pipe: Pipe) -> list[str]:
-        if self.refresh is None:
-            return []
-        return [pipe.tasks[self.refresh % len(pipe.tasks)].name]
-
-
 # One failure, and no list of lines that only failing examples reach.
 SHORT_REPORT: dict[str, Any] = {
     "report_multiple_bugs": False,
     "phases": [Phase.explicit, Phase.generate, Phase.shrink],
 }
-rarely = st.none() | st.none() | st.none() | st.integers(0, 20)
-rounds = st.builds(
-    Round,
-    restore=st.sampled_from([False, False, False, True]),
-    edits=st.lists(edits(), max_size=2),
-    value=rarely,
-    entry=rarely,
-    refresh=rarely,
-    cache=st.sampled_from([True] * 9 + [False]),
-)
-
-
-class Outcome(NamedTuple):
-    """The assets that the latest run of an execution stored."""
-
-    run: int
-    step: str
-    assets: Collection[str]
-
-
-NO_OUTCOME = Outcome(0, "", ())
-
-
-@dataclass
-class Past:
-    """The state that earlier runs left in the store.
-
-    Attributes:
-        outcomes: Outcomes by execution.
-        values: Digest of each stored value → the assets that have it.
-    """
-
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
-    values: dict[str, set[str]] = field(default_factory=dict)
-
-    def add_value(self, asset: str, digest: str) -> None:
-        self.values.setdefault(digest, set()).add(asset)
-
-
-class Oracle:
-    """Decides which steps a run executes, from the pipeline and the values of plain functions."""
-
-    def __init__(self, pipe: Pipe, contents: Mapping[str, str], past: Past) -> None:
-        self.pipe, self.contents, self.past = pipe, contents, past
-        self.tasks = {task.name: task for task in pipe.tasks}
-        self.producers = {asset: task for task in pipe.tasks for asset in task.assets}
-        self._executions: dict[str, str | None] = {}
-
-    def with_downstream(self, names: Collection[str]) -> set[str]:
-        """Return the steps of these names, and all steps that depend on them."""
-        found = set(names)
-        for task in self.pipe.tasks:
-            if any(a in self.producers and self.producers[a].name in found for a in task.reads):
-                found.add(task.name)
-        return found
-
-    def read_by_content(self, reader: Task) -> list[str]:
-        """Return the assets that the task reads and compares by their content."""
-        by_content = [t.name for t in self.pipe.tasks if t.rule in ("input_hash", False)]
-        downstream = self.with_downstream(by_content)
-        return [
-            asset
-            for asset in reader.reads
-            if reader.rule == "input_hash"
-            or asset in GIVEN
-            or self.producers[asset].name in downstream
-        ]
-
-    def execution(self, task: Task) -> str | None:
-        """Return an identifier of the execution; None if an asset that it reads is skipped."""
-        if task.name not in self._executions:
-            self._executions[task.name] = self._execution(task)
-        return self._executions[task.name]
-
-    def _execution(self, task: Task) -> str | None:
-        by_content = self.read_by_content(task)
-        assets: list[tuple[str, str | None]] = []
-        for asset in task.reads:
-            known = self.contents.get(asset)
-            if asset not in by_content:
-                known = None if known is None else self.execution(self.producers[asset])
-            if known is None:
-                return None
-            assets.append((asset, known))
-        code = tuple(task._replace(rule=None, group=None, comments=0))
-        helper = self.pipe.helpers[task.helper] if task.helper is not None else None
-        values = [(name, self.pipe.values[name]) for name in task.context]
-        facts = (code, helper, values, self.pipe.returned(task), assets)
-        return hashlib.sha256(repr(facts).encode()).hexdigest()
-
-    def outcome(self, task: Task) -> Outcome | None:
-        execution = self.execution(task)
-        if execution is None or task.rule is False:
-            return None
-        return self.past.outcomes.get(execution)
-
-    def pending(self, forced: Collection[str]) -> set[str]:
-        """Return the steps that are not known to be in the cache before the run.
-
-        Args:
-            forced: Steps that cannot be taken from the cache.
-        """
-        pending: set[str] = set()
-        while True:
-            found = self._found_before_the_run(pending, forced)
-            more = self._pending_without(found)
-            if more == pending:
-                return pending
-            pending = more  # the contents of their assets are not known any more
-
-    def _found_before_the_run(
-        self, pending: Collection[str], forced: Collection[str]
-    ) -> dict[str, Outcome]:
-        found: dict[str, Outcome] = {}
-        for task in self.pipe.tasks:
-            contents = [a for a in self.read_by_content(task) if a in self.producers]
-            known = all(
-                self.producers[asset].name not in pending
-                and asset in found.get(self.producers[asset].name, NO_OUTCOME).assets
-                for asset in contents
-            )
-            outcome = self.outcome(task)
-            if known and outcome is not None and task.name not in forced:
-                found[task.name] = outcome
-        return found
-
-    def _pending_without(self, found: Mapping[str, Outcome]) -> set[str]:
-        read = {asset for task in self.pipe.tasks for asset in task.reads}
-        needed = [a for t in self.pipe.tasks for a in t.assets if a not in read or t.rule is False]
-        pending: set[str] = set()
-        while needed:
-            asset = needed.pop()
-            task = self.producers[asset]
-            exists = asset in found.get(task.name, NO_OUTCOME).assets
-            if task.name in pending or (exists and self.contents[asset] in self.past.values):
-                continue
-            pending.add(task.name)
-            needed += [read for read in task.reads if read not in GIVEN]
-        return pending
-
-    def check(
-        self, run: CompletedRun, pending: Collection[str], forced: Collection[str], number: int
-    ) -> None:
-        """Check in running order which steps were executed, and record their outcomes."""
-        called = [call.step for call in run.calls]
-        assert len(called) == len(set(called)), "a step was executed twice"
-        missing, needless = set(pending) - set(run.order), set(called) - set(pending)
-        assert not missing, f"the jobs do not contain {_names(missing)}, which must run"
-        assert not needless, f"{_names(needless)} must come from the cache, but was executed"
-        for task in (self.tasks[name] for name in run.order if name in pending):
-            if any(asset not in self.contents for asset in task.assets):
-                assert task.name not in called, f"{task.name} must be skipped, but was executed"
-                continue
-            if task.name not in forced and self._is_found_by_job(task, pending):
-                assert task.name not in called, (
-                    f"the job of {task.name} must find it in the cache, but executed it"
-                )
-                continue
-            assert task.name in called, f"{task.name} must run, but was not executed"
-            stored = run.stored[task.name]
-            for asset in stored:
-                self.past.add_value(asset, self.contents[asset])
-            execution = self.execution(task)
-            if stored and task.rule is not False and execution is not None:
-                self.past.outcomes[execution] = Outcome(number, task.name, stored)
-
-    def _is_found_by_job(self, task: Task, pending: Collection[str]) -> bool:
-        by_content = [self.producers.get(asset) for asset in self.read_by_content(task)]
-        outcome = self.outcome(task)
-        return (
-            any(producer is not None and producer.name in pending for producer in by_content)
-            and outcome is not None
-            and all(
-                a in outcome.assets and self.contents[a] in self.past.values for a in task.assets
-            )
-        )
-
-
-def _names(steps: Collection[str]) -> str:
-    return ", ".join(sorted(steps))
 
 
 def content(asset: str, value: Any) -> str:
@@ -476,24 +256,6 @@ def damage(machine: Machine, past: Past, change: Round) -> None:
         execution, outcome = sorted(past.outcomes.items())[change.entry % len(past.outcomes)]
         del past.outcomes[execution]
         machine.delete_entries(outcome.step, outcome.run)
-
-
-def check_values(
-    machine: Machine, pipe: Pipe, run: CompletedRun, direct: Mapping[str, Any]
-) -> None:
-    """Check that the run has the values of the plain functions, and that none is missing."""
-    for asset in run.refs:
-        value, expected = repr(machine.value(run, asset)), repr(direct.get(asset))
-        assert value == expected, f"the run has {asset} = {value}, the functions give {expected}"
-    called = {call.step for call in run.calls}
-    read = {asset for task in pipe.tasks for asset in task.reads}
-    for task in pipe.tasks:
-        for asset in task.assets:
-            if asset not in direct:
-                assert asset not in run.refs, f"{asset} of a skipped step has a value"
-                assert asset in run.skipped or asset in read, f"{asset} is not reported as skipped"
-            elif asset not in read or (task.name in called and task.rule):
-                assert asset in run.refs, f"{asset} is not stored"
 
 
 # Drawn rarely: only the result of a cache function changes; each value is lost in turn, also two

@@ -10,6 +10,8 @@ import pytest
 
 import flowyml_aws
 
+pytestmark = pytest.mark.version_sensitive
+
 HEAVY = {"boto3", "botocore", "pydantic", "rich", "typer", "cloudpickle", "numpy", "psutil"}
 
 

@@ -22,6 +22,8 @@ from flowyml_aws.artifacts.values import load_value
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from tests.artifacts.roundtrip import identical, stored, through
 
+pytestmark = pytest.mark.version_sensitive
+
 CODEC = PickleCodec()
 
 values = st.recursive(

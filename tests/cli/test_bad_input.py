@@ -10,6 +10,8 @@ from tests.cli.conftest import Cli
 from tests.cli.mistakes import GOOD, MISTAKE, told, written
 from tests.support.places import Place
 
+pytestmark = pytest.mark.version_sensitive
+
 
 def test_a_missing_file(place: Place, cli: Cli) -> None:
     told(cli("run", "none.py"), MISTAKE, "none.py is no Python file", "it does not exist")

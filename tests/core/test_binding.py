@@ -7,6 +7,8 @@ import pytest
 
 from flowyml_aws.core.binding import bind
 
+pytestmark = pytest.mark.version_sensitive
+
 
 def called(
     function: Callable[..., Any],

@@ -20,6 +20,8 @@ from flowyml_aws import Context, ResourceRequirements, step
 from flowyml_aws.core.fingerprint import Fingerprinter, fingerprint, parts
 from tests.support.naming import named
 
+pytestmark = pytest.mark.version_sensitive
+
 PIPELINE = '''
 from __future__ import annotations
 

@@ -14,6 +14,8 @@ from flowyml_aws.core.graph import StepGraph, read_graph
 from flowyml_aws.core.identity import StepIdentity, goes_by_content, identify
 from flowyml_aws.core.step import Step, step
 
+pytestmark = pytest.mark.version_sensitive
+
 
 def graph_of(*steps: Step) -> StepGraph:
     graph, problems = read_graph(steps)

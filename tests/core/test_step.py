@@ -12,6 +12,8 @@ import pytest
 from flowyml_aws import Pipeline, ResourceRequirements, Step, step
 from flowyml_aws.core.errors import InvalidStepError, OutputMismatchError
 
+pytestmark = pytest.mark.version_sensitive
+
 
 def double(x: int, by: int = 2) -> int:
     """Twice as much."""

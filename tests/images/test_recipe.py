@@ -14,6 +14,8 @@ from flowyml_aws.images.own import OwnPackage, own_package
 from flowyml_aws.images.recipe import ImageRecipe, project_recipe
 from flowyml_aws.settings import Settings
 
+pytestmark = pytest.mark.version_sensitive
+
 DOCKERFILES = Path(__file__).parents[2] / "container"
 
 

@@ -15,6 +15,8 @@ from flowyml_aws.packaging.files import project_files
 from flowyml_aws.packaging.modules import laptop_only_modules
 from flowyml_aws.packaging.project import Project
 
+pytestmark = pytest.mark.version_sensitive
+
 PACKAGE = ("else_pkg/__init__", "else_pkg/sub/__init__", "else_pkg/sub/deep")
 
 

@@ -19,6 +19,8 @@ from flowyml_aws.packaging.payload import make_payload
 from flowyml_aws.runtime.code import Payload, load_payload
 from flowyml_aws.runtime.spec import StoredObject
 
+pytestmark = pytest.mark.version_sensitive
+
 LOCK = threading.Lock()
 
 

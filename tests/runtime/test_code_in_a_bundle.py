@@ -9,7 +9,7 @@ import pytest
 from tests.runtime.harness import environment, finish, start_python, start_runner
 from tests.runtime.scripts import write
 
-pytestmark = pytest.mark.contract
+pytestmark = [pytest.mark.version_sensitive, pytest.mark.contract]
 
 WRITER = """
     from pathlib import Path

@@ -9,7 +9,7 @@ import pytest
 
 from tests.runtime.harness import environment
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.version_sensitive, pytest.mark.system]
 
 
 @pytest.fixture(autouse=True)

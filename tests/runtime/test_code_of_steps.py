@@ -8,7 +8,7 @@ import pytest
 
 from tests.runtime.scripts import run_script
 
-pytestmark = pytest.mark.contract
+pytestmark = [pytest.mark.version_sensitive, pytest.mark.contract]
 
 MODULE = """
     from flowyml_aws import step

@@ -6,7 +6,7 @@ import pytest
 
 from tests.runtime.scripts import ENDING, run_script, write
 
-pytestmark = pytest.mark.contract
+pytestmark = [pytest.mark.version_sensitive, pytest.mark.contract]
 
 
 def test_a_module_that_runs_its_pipeline_at_import_is_refused_in_the_job(project: Path) -> None:

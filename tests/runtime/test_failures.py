@@ -21,6 +21,8 @@ from flowyml_aws.runtime.job import run_job
 from flowyml_aws.runtime.result import StepFailure, StepState
 from tests.runtime.harness import RUN, WrittenRun
 
+pytestmark = pytest.mark.version_sensitive
+
 
 def caught(body: Callable[[], Any], *roots: Path) -> StepFailure:
     try:

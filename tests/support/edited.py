@@ -1,62 +1,19 @@
-"""Generated pipelines, edits of them, and a machine that runs their source code in this process."""
+"""Generated pipelines, and the changes between their runs."""
 
 from __future__ import annotations
 
-import contextlib
-import difflib
 import functools
-import io
 import itertools
-import json
-import linecache
-import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
 from flowyml_aws import Step
-from flowyml_aws.artifacts.layout import artifact_key
-from flowyml_aws.artifacts.refs import ArtifactRef
-from flowyml_aws.artifacts.values import load_value
-from flowyml_aws.core.graph import read_graph
-from flowyml_aws.core.step_grouping import group_steps
-from flowyml_aws.local.directory import DirectoryArtifactStore
-from flowyml_aws.packaging.payload import StepPayload
-from flowyml_aws.packaging.project import Project
-from flowyml_aws.places import LocalPlace
-from flowyml_aws.planning.placement import LOCAL, Placement
-from flowyml_aws.preview import plan_at
-from flowyml_aws.request import RunRequest
-from flowyml_aws.runtime.attempt import Attempt
-from flowyml_aws.runtime.interruption import Interruption
-from flowyml_aws.runtime.result import JobResult, StepState
-from flowyml_aws.runtime.runner import JobRunner
-from flowyml_aws.runtime.spec import JobSpec
-from flowyml_aws.submission.package import RunPackage, job_specs
+from tests.support.caching_machine import Program, Wrapper, unchanged
 
-__all__ = [
-    "GIVEN",
-    "Call",
-    "CompletedRun",
-    "Edit",
-    "Helper",
-    "Machine",
-    "Pipe",
-    "Program",
-    "Task",
-    "Wrapper",
-    "edited",
-    "edits",
-    "pipes",
-    "temporary_machine",
-]
-
-Wrapper = Callable[[str, Any], Any]
-"""Takes a step's name and what its function returned; returns the step's result."""
+__all__ = ["GIVEN", "Edit", "Helper", "Pipe", "Round", "Task", "edited", "edits", "pipes", "rounds"]
 
 GIVEN = ("given_0", "given_1")
 CONTEXT = ("rate", "mode")
@@ -73,48 +30,7 @@ from flowyml_aws import Pipeline, step
 def digest(*facts):
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:8]
 """
-_PATH = "/project/edited.py"
 _FALSY = '[None, 0, "", False, [], {}, 0.0]'
-
-
-def _unchanged(step: str, returned: Any) -> Any:
-    return returned
-
-
-@dataclass(frozen=True)
-class Program:
-    """A pipeline as source code, with the context and the inputs of a run.
-
-    Attributes:
-        source: A module that defines the steps.
-    """
-
-    source: str
-    context: Mapping[str, Any] = field(default_factory=dict)
-    inputs: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def steps(self) -> Sequence[Step]:
-        """The steps of the module, in the order of their definition."""
-        # All programs share a path: their source must be the current one when it is read there.
-        lines = self.source.splitlines(keepends=True)
-        linecache.cache[_PATH] = (len(self.source), None, lines, _PATH)
-        return self._steps
-
-    @cached_property
-    def _steps(self) -> Sequence[Step]:
-        names: dict[str, Any] = {"__name__": "edited", "__file__": _PATH}
-        exec(compile(self.source, _PATH, "exec"), names)
-        return [value for value in names.values() if isinstance(value, Step)]
-
-    def text(self, **options: Any) -> str:
-        """Return the source, with the lines that run the pipeline."""
-        arguments = {"context": dict(self.context), "inputs": dict(self.inputs), **options}
-        steps = ", ".join(step.name for step in self.steps)
-        return (
-            f'{self.source}\n\npipeline = Pipeline("edited").add_steps([{steps}])\n'
-            f"pipeline.run({', '.join(f'{name}={value!r}' for name, value in arguments.items())})\n"
-        )
 
 
 class Helper(NamedTuple):
@@ -247,7 +163,7 @@ class Pipe:
         parts += [task.source() for task in self.tasks]
         return Program("\n\n".join(parts), self.values, self.inputs)
 
-    def directly(self, steps: Sequence[Step], wrapper: Wrapper = _unchanged) -> dict[str, Any]:
+    def directly(self, steps: Sequence[Step], wrapper: Wrapper = unchanged) -> dict[str, Any]:
         """Return each asset as the plain functions return it, without those of skipped steps."""
         known: dict[str, Any] = dict(self.inputs)
         for task, step in zip(self.tasks, steps, strict=True):
@@ -376,198 +292,41 @@ def pipes(draw: st.DrawFn) -> Pipe:
     return Pipe(tuple(tasks), helpers, given, context)
 
 
-class Call(NamedTuple):
-    """A call of a step's function in a run."""
-
-    step: str
-    arguments: Mapping[str, Any]
-    returned: Any
-
-    def __str__(self) -> str:
-        arguments = ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
-        return f"{self.step}({arguments}) -> {self.returned!r}"
-
-
-@dataclass(frozen=True)
-class CompletedRun:
-    """The record of a run.
+class Round(NamedTuple):
+    """A run of the property, and the changes before it.
 
     Attributes:
-        order: The steps of its jobs, in running order.
-        calls: Calls of functions of steps.
-        stored: For each step that its job executed or found in the cache, the stored assets.
-        refs: Every asset of the run, its own or from an earlier run.
-        skipped: Assets of skipped steps.
+        restore: Return to the pipeline of the first run, before any edits.
+        edits: Edits of the pipeline.
+        value: Number of a stored value that is deleted, or None.
+        entry: Number of a cache entry that is deleted, or None.
+        refresh: Number of a step to refresh, or None.
+        cache: The run's `cache=`.
     """
 
-    order: Sequence[str]
-    calls: Sequence[Call]
-    stored: Mapping[str, Collection[str]]
-    refs: Mapping[str, ArtifactRef]
-    skipped: Collection[str]
+    restore: bool = False
+    edits: Sequence[Edit] = ()
+    value: int | None = None
+    entry: int | None = None
+    refresh: int | None = None
+    cache: bool = True
+
+    def pipe(self, first: Pipe, previous: Pipe) -> Pipe:
+        return edited(first if self.restore else previous, self.edits)
+
+    def refreshed(self, pipe: Pipe) -> list[str]:
+        if self.refresh is None:
+            return []
+        return [pipe.tasks[self.refresh % len(pipe.tasks)].name]
 
 
-class StartedRun(NamedTuple):
-    """A run in the history of a machine.
-
-    Attributes:
-        damage: Objects that were deleted from the store before the run.
-        options: Arguments of `Pipeline.run`.
-        is_wrapped: Whether the test changes what the functions return.
-        calls: Calls of functions of steps, so far.
-    """
-
-    program: Program
-    damage: Sequence[str]
-    options: Mapping[str, Any]
-    is_wrapped: bool
-    calls: list[Call]
-
-    @property
-    def text(self) -> str:
-        return self.program.text(**self.options)
-
-
-@dataclass
-class Machine:
-    """Runs programs in this process, on one store."""
-
-    folder: Path
-    history: list[StartedRun] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.store = DirectoryArtifactStore(self.folder / "store")
-        self._damage: list[str] = []
-
-    def run(
-        self,
-        program: Program,
-        refresh: Collection[str] = (),
-        cache: bool = True,
-        wrapper: Wrapper = _unchanged,
-    ) -> CompletedRun:
-        """Run a program as `launch` does; `wrapper` may change what functions return."""
-        calls: list[Call] = []
-        options = {
-            **({"refresh": refresh} if refresh else {}),
-            **({} if cache else {"cache": False}),
-        }
-        is_wrapped = wrapper is not _unchanged
-        self.history.append(StartedRun(program, self._damage, options, is_wrapped, calls))
-        self._damage = []
-        steps = program.steps
-        graph, problems = read_graph(steps, program.inputs)
-        assert graph is not None and not problems, problems
-        request = RunRequest(
-            name="edited",
-            graph=graph,
-            groups=group_steps(graph.steps),
-            placement=Placement(LOCAL),
-            context=program.context,
-            inputs=program.inputs,
-            cache=cache,
-            refresh=frozenset(refresh),
-        )
-        decision = plan_at(LocalPlace(self.store), request)
-        plan, reuse = decision.plan, decision.reuse
-        inputs = {a: v.save(self.store) for a, v in decision.inputs.items()}
-        package = RunPackage(
-            project=Project(self.folder, self.folder, ()),
-            bundle=None,
-            payloads={job.name: StepPayload(b"") for job in plan.jobs},
-            given={**reuse.refs, **inputs},
-        )
-        run_id = f"run-{len(self.history)}"
-        specs = job_specs(plan, decision.graph, package, reuse, run_id, self.store.uri)
-        recording = {s.name: replace(s, func=_recording(s, calls, wrapper)) for s in steps}
-        results: list[JobResult] = []
-        for job in plan.jobs:
-            spec = JobSpec.model_validate_json(specs[job.name].to_json())
-            attempt = Attempt.begin(spec, self.store, 1)
-            runner = JobRunner(
-                attempt, recording, program.context, (), self.folder / "scratch", Interruption()
-            )
-            with contextlib.redirect_stderr(io.StringIO()):  # the log of the job
-                succeeded = runner.run()
-            assert succeeded, [report.failure for report in attempt.progress.reports]
-            results.append(attempt.commit("succeeded"))
-        own = {asset: ref for result in results for asset, ref in result.assets.items()}
-        done = {
-            report.name
-            for result in results
-            for report in result.steps
-            if report.state in (StepState.SUCCEEDED, StepState.CACHED)
-        }
-        return CompletedRun(
-            order=[name for job in plan.jobs for name in job.steps],
-            calls=calls,
-            stored={s.name: [a for a in s.assets if a in own] for s in steps if s.name in done},
-            refs={**reuse.refs, **own},
-            skipped=[asset for result in results for asset in result.skipped],
-        )
-
-    def value(self, run: CompletedRun, asset: str) -> Any:
-        return load_value(self.store, run.refs[asset], asset, self.folder / "loaded")
-
-    def delete_value(self, sha256: str, assets: Collection[str]) -> None:
-        """Delete a stored object, which all assets of the same content share."""
-        self._damage.append(f"the stored value of {', '.join(sorted(assets))}")
-        self.store.path(artifact_key(sha256)).unlink()
-
-    def delete_entries(self, step: str, run: int) -> None:
-        """Delete the cache entries that a run wrote for a step."""
-        self._damage.append(f"the cache entry of {step} from run {run}")
-        for name in self.store.children("cache/"):
-            entry = json.loads(self.store.get(f"cache/{name}"))
-            if (entry["step"], entry["run_id"]) == (step, f"run-{run}"):
-                self.store.path(f"cache/{name}").unlink()
-
-    def report(self, error: Exception) -> str:
-        """Return the runs as source code, edits and calls, and the check that failed."""
-        parts = []
-        before = ""
-        for number, run in enumerate(self.history, 1):
-            parts += [f"RUN {number}{_edit(before, run.text)}"]
-            parts += [f"  Deleted before this run: {damage}" for damage in run.damage]
-            results = " (the test changed some returned values)" if run.is_wrapped else ""
-            parts += [f"  Executed{results}:", _indented([*map(str, run.calls)] or ["no step"]), ""]
-            before = run.text
-        message = str(error).partition("\n")[0]  # pytest adds lines to it
-        parts += [f"FAILED after run {len(self.history)}: {type(error).__name__}: {message}"]
-        return "\n".join(parts)
-
-
-@contextlib.contextmanager
-def temporary_machine(note: Callable[[str], None]) -> Iterator[Machine]:
-    """Yield a machine in a temporary folder; pass the report of a failure to `note`."""
-    with tempfile.TemporaryDirectory() as folder:
-        machine = Machine(Path(folder))
-        try:
-            yield machine
-        except Exception as error:
-            note(machine.report(error))
-            raise
-
-
-def _recording(step: Step, calls: list[Call], wrapper: Wrapper) -> Callable[..., Any]:
-    @functools.wraps(step.func)
-    def call(**arguments: Any) -> Any:
-        returned = wrapper(step.name, step.func(**arguments))
-        calls.append(Call(step.name, arguments, returned))
-        return returned
-
-    return call
-
-
-def _edit(before: str, after: str) -> str:
-    if not before:
-        return f":\n{_indented(after.splitlines())}"
-    if before == after:
-        return " without an edit:"
-    # The first two lines of a diff name files.
-    diff = [*difflib.unified_diff(before.splitlines(), after.splitlines(), n=3, lineterm="")][2:]
-    return f" after this edit:\n{_indented(diff)}"
-
-
-def _indented(lines: Sequence[str]) -> str:
-    return "\n".join(f"    {line}".rstrip() for line in lines)
+rarely = st.none() | st.none() | st.none() | st.integers(0, 20)
+rounds = st.builds(
+    Round,
+    restore=st.sampled_from([False, False, False, True]),
+    edits=st.lists(edits(), max_size=2),
+    value=rarely,
+    entry=rarely,
+    refresh=rarely,
+    cache=st.sampled_from([True] * 9 + [False]),
+)

@@ -9,7 +9,7 @@ import pytest
 
 import flowyml_aws
 
-pytestmark = pytest.mark.contract
+pytestmark = [pytest.mark.version_sensitive, pytest.mark.contract]
 
 ROOT = Path(flowyml_aws.__path__[0]).parent
 

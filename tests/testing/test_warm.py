@@ -15,6 +15,7 @@ from flowyml_aws.testing.process import Processes
 from tests.support.places import Place
 
 pytestmark = [
+    pytest.mark.version_sensitive,
     pytest.mark.contract,
     pytest.mark.skipif(sys.platform != "linux", reason="warm starts are for Linux"),
 ]
@@ -24,7 +25,7 @@ def surroundings(tmp_path: Path, warm_starts: bool) -> dict[str, Any]:
     with Emulator(warm_starts=warm_starts) as aws:
         place = Place("batch", tmp_path / f"warm_{warm_starts}", aws.environment)
         with place.entered():
-            result = place.pipeline("surroundings").run(backend="batch", progress=False)
+            result = place.pipeline("probe").run(backend="batch", progress=False)
         assert result.success, result.summary()
         assert result["chance"] != result["other_chance"]
         return dict(result["found"])
