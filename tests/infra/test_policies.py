@@ -14,6 +14,7 @@ import pytest
 from flowyml_aws.cli import main
 from flowyml_aws.connect import find_run
 from flowyml_aws.run import Run
+from flowyml_aws.submission import garbage
 from flowyml_aws.submission.record import RunState, read_outcome
 from flowyml_aws.testing import Emulator
 from flowyml_aws.testing.calls import ApiRequest
@@ -128,7 +129,9 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
         folder = tmp_path_factory.mktemp("policies")
         given["XDG_CACHE_HOME"] = str(folder / "cache")  # the refreshed catalog is for nobody else
         place = Place("batch", folder / "project", {**ours, **given})
-        with place.entered():
+        with place.entered() as patch:
+            # No other client takes anything while garbage is collected.
+            patch.setattr(garbage, "SETTLE_S", 0.0)
             spend_a_day(place)
         yield Session(aws, list(aws.requests))
 
