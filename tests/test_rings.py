@@ -1,0 +1,33 @@
+"""A test's ring holds: a unit test can start neither a process nor a server."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+
+def test_a_process_fails_a_unit_test() -> None:
+    with pytest.raises(pytest.fail.Exception, match=r"is a unit test.*subprocess\.Popen"):
+        subprocess.run([sys.executable, "-c", ""], check=True)
+
+
+def test_a_fork_fails_a_unit_test() -> None:
+    with pytest.raises(pytest.fail.Exception, match=r"is a unit test.*os\.fork"):
+        os.fork()
+
+
+def test_a_server_fails_a_unit_test() -> None:
+    with (
+        socket.socket() as server,
+        pytest.raises(pytest.fail.Exception, match=r"is a unit test.*socket\.bind"),
+    ):
+        server.bind(("127.0.0.1", 0))
+
+
+@pytest.mark.contract
+def test_a_contract_test_may_start_a_process() -> None:
+    assert subprocess.run([sys.executable, "-c", "print(1)"], stdout=subprocess.PIPE).stdout
