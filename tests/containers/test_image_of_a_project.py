@@ -20,7 +20,7 @@ from flowyml_aws.settings import load_settings
 from tests.containers.conftest import BASE
 from tests.support.places import Place
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("containers")]
+pytestmark = [pytest.mark.system, pytest.mark.thorough, pytest.mark.xdist_group("containers")]
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -70,7 +70,6 @@ def test_a_base_with_another_python_is_refused(
     assert f"the base image has Python {PYTHON}, not 2.7" in capfd.readouterr().err
 
 
-@pytest.mark.thorough  # builds one more image
 def test_the_image_for_gpus_brings_its_python_to_a_base_that_has_none(
     engine: Engine, image: dict[str, Any], digits: Path
 ) -> None:

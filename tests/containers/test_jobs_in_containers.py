@@ -15,7 +15,7 @@ from flowyml_aws.testing import Emulator
 from tests.support.places import Place, eventually
 from tests.testing.conftest import BatchClient, TrainingClient
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("containers")]
+pytestmark = [pytest.mark.system, pytest.mark.thorough, pytest.mark.xdist_group("containers")]
 
 LONG_S = 600
 
