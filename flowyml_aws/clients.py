@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from flowyml_aws.artifacts.parallel import CONNECTIONS
@@ -84,10 +84,25 @@ class AwsClients:
     @cached_property
     def _session(self) -> Any:
         import boto3
+        import botocore.session
 
+        core = botocore.session.get_session()
+        core.register_component("data_loader", _models(core.get_config_variable("data_path")))
         # As the other SDKs do: boto3 itself reads only AWS_DEFAULT_REGION.
-        return boto3.Session(region_name=self.wanted_region or os.environ.get("AWS_REGION"))
+        region = self.wanted_region or os.environ.get("AWS_REGION")
+        return boto3.Session(region_name=region, botocore_session=core)
 
     @cached_property
     def _made(self) -> dict[str, Any]:
         return {}
+
+
+@cache
+def _models(data_path: str | None) -> Any:
+    """Return botocore's models of the services, which each session would read by itself.
+
+    Reading them takes most of the time in which a client is made.
+    """
+    from botocore.loaders import create_loader
+
+    return create_loader(data_path)

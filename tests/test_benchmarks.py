@@ -16,9 +16,9 @@ ROOT = Path(__file__).parents[1]
     ("name", "options"),
     [
         ("planning", ["--largest", "1000"]),
-        ("startup", []),
-        ("local_overhead", []),
         pytest.param("planning", [], marks=pytest.mark.thorough),
+        pytest.param("startup", [], marks=pytest.mark.thorough),
+        pytest.param("local_overhead", [], marks=pytest.mark.thorough),
     ],
 )
 def test_a_benchmark_runs_and_reports_its_targets(

@@ -115,7 +115,7 @@ def check_everywhere(places: Sequence[Place], made: Sequence[Shape]) -> None:
 
 
 @examples(
-    3, thorough=20, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck)
+    2, thorough=20, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck)
 )
 @given(made=shapes(steps=7, groups=3, reach=5))
 def test_any_small_pipeline_gives_the_same_everywhere(

@@ -145,7 +145,9 @@ def test_storing_that_fails_on_its_way_leaves_nothing_at_all(
     assert load_value(store, ref, "weights", tmp_path) == VALUE
 
 
-@pytest.mark.parametrize("where", [BETWEEN_PARTS, BEFORE_THE_END])
+@pytest.mark.parametrize(
+    "where", [BETWEEN_PARTS, pytest.param(BEFORE_THE_END, marks=pytest.mark.thorough)]
+)
 def test_two_processes_store_the_same_value_at_once(
     store: ArtifactStore,
     start: Callable[[str], Storing],

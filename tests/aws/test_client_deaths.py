@@ -162,7 +162,7 @@ def emulator() -> Iterator[None]:
 
 
 ClientDeaths.TestCase.settings = examples(
-    5,
+    3,
     thorough=40,
     phases=[Phase.explicit, Phase.generate],  # what fails is short, and each try takes seconds
     stateful_step_count=4,

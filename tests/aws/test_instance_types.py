@@ -39,6 +39,10 @@ def ec2() -> Iterator[Stubber]:
         stub.assert_no_pending_responses()
 
 
+# So that one worker reads all types of moto.
+pytestmark = pytest.mark.xdist_group("instance-types")
+
+
 @pytest.fixture(scope="module")
 def all_types() -> Specifications:
     """What moto's copy of EC2's answer becomes."""

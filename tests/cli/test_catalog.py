@@ -170,6 +170,7 @@ def test_a_region_without_prices_writes_nothing(cli: Cli, cache: Path) -> None:
     assert files(cache.parent / "eu-west-1") == {}
 
 
+@pytest.mark.thorough  # three refreshes
 def test_the_region_comes_from_the_option_the_setting_and_the_environment(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,9 +120,9 @@ def test_a_gpu_that_torch_sees_is_used_and_finds_the_same(
 @pytest.mark.parametrize(
     "backend",
     [
-        {"training": "sagemaker", "*": "batch"},
-        pytest.param("batch", marks=pytest.mark.thorough),
+        "batch",
         pytest.param("sagemaker", marks=pytest.mark.thorough),
+        pytest.param({"training": "sagemaker", "*": "batch"}, marks=pytest.mark.thorough),
     ],
     ids=str,
 )

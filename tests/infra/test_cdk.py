@@ -15,7 +15,7 @@ from tests.support.infra_tools import tool
 from tests.support.same_account import Resources, of_template
 
 # Beside Terraform's, which it is compared with: the template is made once.
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("infra-terraform")]
+pytestmark = [pytest.mark.system, pytest.mark.thorough, pytest.mark.xdist_group("infra-terraform")]
 
 QUEUES = ["cpu", "cpu-spot", "t4", "t4-spot", "v100"]
 

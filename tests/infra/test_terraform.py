@@ -17,9 +17,7 @@ from tests.support.infra_tools import Terraform, tool
 from tests.support.places import Place
 from tests.support.same_account import differences, of_plan, of_template
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("infra-terraform")]
-# Applying and destroying takes minutes, most of them the provider's own waits.
-applies = pytest.mark.thorough
+pytestmark = [pytest.mark.system, pytest.mark.thorough, pytest.mark.xdist_group("infra-terraform")]
 
 CHOSEN: dict[str, Any] = {
     "name": NAME,
@@ -118,13 +116,11 @@ def test_cdk_makes_the_same_account(planned: dict[str, Any], synthesized: Path) 
     assert list(differences(terraform, cdk)) == []
 
 
-@applies
 def test_a_second_plan_finds_nothing_to_change(applied: Terraform) -> None:
     done = applied.run("plan", "-no-color", "-detailed-exitcode")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 
-@applies
 def test_the_account_s_parameter_says_what_clients_read(
     applied: Terraform, emulated: Emulator
 ) -> None:
@@ -132,7 +128,6 @@ def test_the_account_s_parameter_says_what_clients_read(
     assert json.loads(told["Parameter"]["Value"]) == settings(QUEUES)
 
 
-@applies
 def test_queues_are_targets_with_labels_and_taints(place: Place) -> None:
     from flowyml_aws.aws_place import AwsPlace
     from flowyml_aws.connect import settings_of
@@ -148,7 +143,6 @@ def test_queues_are_targets_with_labels_and_taints(place: Place) -> None:
     assert "16 in all" in spot.closed["g4dn.8xlarge"]
 
 
-@applies
 def test_the_doctor_finds_the_account_whole_and_a_pipeline_runs_on_it(
     place: Place, emulated: Emulator
 ) -> None:
@@ -161,7 +155,6 @@ def test_the_doctor_finds_the_account_whole_and_a_pipeline_runs_on_it(
         assert place.pipeline("heavy").run(backend="batch")["size"] == 17 << 20
 
 
-@applies
 def test_at_the_end_nothing_is_left(applied: Terraform, emulated: Emulator) -> None:
     applied.must("destroy", "-no-color", "-auto-approve")
     buckets = [bucket["Name"] for bucket in emulated.client("s3").list_buckets()["Buckets"]]
