@@ -64,7 +64,7 @@ def pytest_terminal_summary(
 
 @pytest.fixture(scope="session")
 def is_thorough(pytestconfig: pytest.Config) -> bool:
-    """Whether `make test-all` runs: with more examples and more jobs than `make test`."""
+    """True in `make test-all`, which tries more examples and more jobs than `make test`."""
     return bool(pytestconfig.getoption("--thorough"))
 
 

@@ -54,7 +54,7 @@ class Processes:
             self._warm.stop()
 
     def _can_be_warm(self, command: Sequence[str], environment: Mapping[str, str]) -> bool:
-        """Whether this is the runner, in a Python with no settings of the job's own."""
+        """Return True for the runner, unless the job has Python settings of its own."""
         own = {*environment.items()} - {*self._environment.items()}
         return (
             command[0] in ("python", "python3")

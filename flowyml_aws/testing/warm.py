@@ -124,7 +124,7 @@ class WarmStarter:
 
 
 def _pipe() -> tuple[IO[bytes], IO[bytes]]:
-    """The ends to read from and to write to."""
+    """Return the end to read from and the end to write to."""
     reading, writing = os.pipe()
     return os.fdopen(reading, "rb", buffering=0), os.fdopen(writing, "wb", buffering=0)
 

@@ -140,7 +140,7 @@ def test_deleted_objects_are_gone_and_others_stay(store: ArtifactStore) -> None:
 
 def test_more_objects_than_one_call_takes_are_deleted(store: ArtifactStore) -> None:
     keys = [f"cache/{number}.json" for number in range(1001)]
-    for key in (keys[0], keys[999], keys[1000]):  # deleting what is missing is no error
+    for key in (keys[0], keys[999], keys[1000]):  # missing keys are ignored
         store.put(key, b"")
     store.delete(keys)
     assert list(store.walk("")) == []

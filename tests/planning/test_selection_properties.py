@@ -277,7 +277,7 @@ step_resources = st.builds(
 
 
 def declared(step: ResourceRequirements) -> Needs:
-    """What a step asks for: defaults are for a job none of whose steps declares an amount."""
+    """Return the amounts that a step declares: a default is for a job whose steps declare none."""
     needs = needs_of(step)
     return replace(
         needs,
