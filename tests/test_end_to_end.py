@@ -135,6 +135,7 @@ def large(steps: int, groups: int) -> st.SearchStrategy[list[Shape]]:
     return drawn.filter(has_diamond).filter(has_split_group)
 
 
+@pytest.mark.thorough
 @one
 @given(made=large(steps=50, groups=10))
 def test_fifty_steps_in_ten_groups_give_the_same_everywhere(

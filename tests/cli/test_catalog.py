@@ -95,6 +95,7 @@ def test_a_refreshed_catalog_is_what_show_prints(
     assert "Price List API" in str(sources)
 
 
+@pytest.mark.thorough  # a refresh takes seconds
 @pytest.mark.usefixtures("refreshed")
 def test_a_second_refresh_changes_nothing(cli: Cli) -> None:
     _, changed, _ = cli("catalog", "refresh").out.splitlines()
@@ -163,6 +164,7 @@ def test_without_a_region_nothing_is_read(
     assert "AWS_REGION" in answer.err
 
 
+@pytest.mark.thorough  # a refresh takes seconds
 def test_a_region_without_prices_writes_nothing(cli: Cli, cache: Path) -> None:
     answer = cli("catalog", "refresh", "--region", "eu-west-1")
     assert answer.code == REFUSED

@@ -117,14 +117,9 @@ def test_a_gpu_that_torch_sees_is_used_and_finds_the_same(
     assert on_gpu.tolist() == on_cpu.tolist()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
-    "backend",
-    [
-        "batch",
-        pytest.param("sagemaker", marks=pytest.mark.thorough),
-        pytest.param({"training": "sagemaker", "*": "batch"}, marks=pytest.mark.thorough),
-    ],
-    ids=str,
+    "backend", ["batch", "sagemaker", {"training": "sagemaker", "*": "batch"}], ids=str
 )
 def test_jobs_on_aws_give_the_same_metrics_and_picture_as_this_machine(
     demo: Demo,

@@ -167,6 +167,11 @@ def spend_a_day(place: Place) -> None:
     command("gc", "--older-than", "0d")
 
 
+# Recording what runs ask of AWS takes half a minute.
+recorded = pytest.mark.thorough
+
+
+@recorded
 @pytest.mark.parametrize("caller", CALLERS)
 def test_nothing_that_a_run_asks_is_denied(session: Session, caller: str) -> None:
     granted = Policy(policy(CALLERS[caller]))
@@ -176,6 +181,7 @@ def test_nothing_that_a_run_asks_is_denied(session: Session, caller: str) -> Non
     assert denied == set()
 
 
+@recorded
 @pytest.mark.parametrize("caller", CALLERS)
 def test_nothing_is_granted_that_no_run_uses(session: Session, caller: str) -> None:
     granted = Policy(policy(CALLERS[caller]))
@@ -187,6 +193,7 @@ def test_nothing_is_granted_that_no_run_uses(session: Session, caller: str) -> N
     assert {(a, r) for a, r in unused if a not in explained and r != layers} == set()
 
 
+@recorded
 def test_every_caller_has_a_role(session: Session) -> None:
     assert {request.caller for request in session.requests} == set(CALLERS)
 
