@@ -78,6 +78,9 @@ def no_account_and_no_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterat
         for name, value in HERMETIC.items():
             patch.setenv(name, value)
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        # Threads of several processes that wait for each other take three times as long.
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            patch.setenv(name, "1")
         # Building the list of fonts takes seconds.
         patch.setenv("MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR") or str(caches / "matplotlib"))
         yield
