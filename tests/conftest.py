@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.effort import load_profile
 from tests.support.places import HERMETIC, ambient, emulator_settings
-from tests.support.rings import guarded, ring_of
+from tests.support.rings import guarded, ring_of, watch
 
 __all__ = ["emulator_settings"]
 
@@ -26,6 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     # Before the test modules are imported: their settings are multiples of the profile's.
     load_profile(is_thorough=config.getoption("--thorough"))
+    watch()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -15,7 +15,7 @@ from flowyml_aws.core.errors import InvalidPipelineError
 from flowyml_aws.result import PipelineResult
 from tests.support.places import Place
 
-pytestmark = [pytest.mark.version_sensitive, pytest.mark.contract]
+pytestmark = pytest.mark.contract
 
 TEXT = """
 from pathlib import Path

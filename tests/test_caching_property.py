@@ -217,6 +217,7 @@ EXAMPLES = [
 ]
 
 
+@pytest.mark.version_sensitive
 @pytest.mark.parametrize(
     ("program", "changes", "executed"),
     [pytest.param(*example[1:], id=example[0]) for example in EXAMPLES],

@@ -135,19 +135,14 @@ def large(steps: int, groups: int) -> st.SearchStrategy[list[Shape]]:
     return drawn.filter(has_diamond).filter(has_split_group)
 
 
-@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("steps", "groups"), [(50, 10), pytest.param(200, 40, marks=pytest.mark.thorough)]
+)
 @one
-@given(made=large(steps=50, groups=10))
-def test_fifty_steps_in_ten_groups_give_the_same_everywhere(
-    places: list[Place], made: list[Shape]
+@given(data=st.data())
+def test_many_steps_in_many_groups_give_the_same_everywhere(
+    places: list[Place], steps: int, groups: int, data: st.DataObject
 ) -> None:
-    check_everywhere(places, made)
-
-
-@pytest.mark.thorough
-@one
-@given(made=large(steps=200, groups=40))
-def test_two_hundred_steps_in_forty_groups_give_the_same_everywhere(
-    places: list[Place], made: list[Shape]
-) -> None:
+    made = data.draw(large(steps, groups))
+    assert len(made) == steps
     check_everywhere(places, made)

@@ -9,7 +9,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
-from functools import cache
 from threading import RLock, Thread
 from typing import Any
 
@@ -40,7 +39,13 @@ class Moto(DomainDispatcherApplication):
 
     def __init__(self) -> None:
         super().__init__(create_backend_app)
-        self.get_backend_for_host = cache(super().get_backend_for_host)  # type: ignore[method-assign]
+        self._services: dict[str | None, Any] = {}
+
+    def get_backend_for_host(self, host: str | None) -> Any:
+        """Return the service whose host this is, or None."""
+        if host not in self._services:
+            self._services[host] = super().get_backend_for_host(host)
+        return self._services[host]
 
 
 class Application:

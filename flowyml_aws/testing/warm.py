@@ -106,13 +106,10 @@ class WarmStarter:
             self._socket, theirs = socket.socketpair()
             with theirs:
                 number = theirs.fileno()
+                # Not by -m: the runner becomes `__main__`, which has to be empty for it.
+                code = f"__import__({__name__!r}, fromlist='*').serve({number})"
                 self._process = subprocess.Popen(
-                    # Not by -m: the runner becomes `__main__`, so that has to be empty.
-                    [
-                        sys.executable,
-                        "-c",
-                        f"__import__({__name__!r}, fromlist='*').serve({number})",
-                    ],
+                    [sys.executable, "-c", code],
                     env=dict(self._environment),
                     pass_fds=[number],
                     stdin=subprocess.DEVNULL,
@@ -174,5 +171,5 @@ def _start_job(request: int, stdout: int, status: int) -> None:
     time.tzset()
     sys.path[0] = asked["cwd"]
     sys.argv = ["-m", *asked["arguments"]]
-    # The same function runs `python -m`; it ends by SystemExit.
-    runpy._run_module_as_main(RUNNER)  # type: ignore[attr-defined]
+    # The interpreter calls the same function for `python -m`; it ends by SystemExit.
+    runpy._run_module_as_main(RUNNER)  # type: ignore[attr-defined]  # private, so without a stub

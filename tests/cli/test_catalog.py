@@ -105,14 +105,13 @@ def test_a_second_refresh_changes_nothing(cli: Cli) -> None:
 
 
 def test_what_changed_since_the_last_refresh_is_told(cli: Cli, refreshed: Path) -> None:
-    cache = refreshed
-    specifications = json.loads((cache / "specifications.json").read_text())
+    specifications = json.loads((refreshed / "specifications.json").read_text())
     rows = [row for row in specifications["types"] if row["name"] != "m5.large"]
     rows.append({"name": "m5.huge", "vcpus": 2, "memory_mib": 4096})
-    (cache / "specifications.json").write_text(json.dumps({**specifications, "types": rows}))
-    prices = json.loads((cache / "prices.json").read_text())
+    (refreshed / "specifications.json").write_text(json.dumps({**specifications, "types": rows}))
+    prices = json.loads((refreshed / "prices.json").read_text())
     prices["on_demand"]["c5.large"] *= 2
-    (cache / "prices.json").write_text(json.dumps(prices))
+    (refreshed / "prices.json").write_text(json.dumps(prices))
     _, changed, _ = cli("catalog", "refresh").out.splitlines()
     assert "1 new (m5.large)" in changed
     assert "1 no longer offered (m5.huge)" in changed

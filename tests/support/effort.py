@@ -35,7 +35,7 @@ def examples(fast: int, thorough: int | None = None, **others: Any) -> settings:
             profile itself has.
         others: More settings.
     """
-    loaded = settings().max_examples
-    if loaded == FAST_EXAMPLES:
-        return settings(max_examples=fast, **others)
-    return settings(max_examples=thorough or fast * loaded // FAST_EXAMPLES, **others)
+    factor = settings().max_examples // FAST_EXAMPLES
+    is_thorough = factor > 1
+    number = thorough if is_thorough and thorough is not None else fast * factor
+    return settings(max_examples=number, **others)

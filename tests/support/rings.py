@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-__all__ = ["RINGS", "guarded", "ring_of"]
+__all__ = ["RINGS", "guarded", "ring_of", "watch"]
 
 RINGS = ("contract", "system")
 # Audit events of CPython.
@@ -21,7 +21,11 @@ PROCESSES_AND_SERVERS = frozenset(
 )
 
 _unit_test: str | None = None
-_is_hooked = False
+
+
+def watch() -> None:
+    """Begin to watch for processes and servers, until the interpreter ends."""
+    sys.addaudithook(_refuse)
 
 
 def ring_of(item: pytest.Item) -> str:
@@ -39,10 +43,7 @@ def ring_of(item: pytest.Item) -> str:
 @contextmanager
 def guarded(item: pytest.Item) -> Iterator[None]:
     """Let a unit test fail as soon as it starts a process or a server."""
-    global _unit_test, _is_hooked
-    if not _is_hooked:
-        sys.addaudithook(_refuse)  # a hook can't be removed
-        _is_hooked = True
+    global _unit_test
     _unit_test = item.nodeid if ring_of(item) == "unit" else None
     try:
         yield

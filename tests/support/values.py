@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy
 import pandas
 import polars
 import pyarrow
 import pytest
-
-if TYPE_CHECKING:
-    import xgboost
-    from sklearn.linear_model import LinearRegression
+import xgboost
+from sklearn.linear_model import LinearRegression
 
 __all__ = ["VALUES", "Trap"]
 
@@ -47,15 +45,11 @@ def _frame(number: int) -> dict[str, list[Any]]:
 
 
 def _booster(number: int) -> xgboost.Booster:
-    import xgboost  # slow to import, and few tests need it
-
     numbers = numpy.arange(40.0).reshape(20, 2) * number
     return xgboost.train({"max_depth": 1}, xgboost.DMatrix(numbers, numbers[:, 0]), 2)
 
 
 def _estimator(folder: Path, number: int) -> LinearRegression:
-    from sklearn.linear_model import LinearRegression  # as above
-
     estimator = LinearRegression().fit([[1.0], [2.0]], [1.0, 2.0 * number])
     estimator.note = Trap(folder / "sprung")
     return estimator
