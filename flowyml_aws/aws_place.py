@@ -28,7 +28,7 @@ from flowyml_aws.target_settings import TargetSettings
 if TYPE_CHECKING:
     from flowyml_aws.aws.batch_definition import JobImage
     from flowyml_aws.aws.instance_types import DescribedTypes
-    from flowyml_aws.aws.prices import ToldPrices
+    from flowyml_aws.aws.prices import PriceTable
     from flowyml_aws.aws.sagemaker_terms import TrainingTerms
     from flowyml_aws.images.choice import ImageChoice
 
@@ -282,7 +282,7 @@ class AwsPlace:
 
     def instance_types(
         self, now: datetime, progress: Callable[[str], None]
-    ) -> tuple[DescribedTypes, ToldPrices]:
+    ) -> tuple[DescribedTypes, PriceTable]:
         """The region's instance types and prices, as EC2 and the Price List API tell them now.
 
         Raises:

@@ -92,7 +92,7 @@ def launch(request: RunRequest) -> RunDriver:
     if package.bundle is not None:
         plan = plan.model_copy(update={"notes": (*plan.notes, *package.bundle.warnings)})
     specs = job_specs(plan, decision.graph, package, reuse, run_id, store.uri)
-    keys = make_keys(graph, reuse, request.anew, decision.fingerprinter)
+    keys = make_keys(graph, reuse, request.force_run, decision.fingerprinter)
     record = write_run(store, plan, package, specs, keys, run_id, time.time())
     driver = RunDriver(store, record, plan, place.backend(record, plan), settings.allow_pickle)
     if not (request.detached and place.start_driver(record)):

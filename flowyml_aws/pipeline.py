@@ -14,14 +14,14 @@ from flowyml_aws.core.step_grouping import StepGroup, affinity_conflicts, group_
 if TYPE_CHECKING:
     from flowyml_aws.planning.limits import Limits
     from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
-    from flowyml_aws.planning.selection import Choice
+    from flowyml_aws.planning.selection import Selection
     from flowyml_aws.request import RunRequest
     from flowyml_aws.result import PipelineResult
     from flowyml_aws.run import Run
 
-__all__ = ["Pipeline", "Places"]
+__all__ = ["BackendSpec", "Pipeline"]
 
-Places = str | Mapping[str, str]
+BackendSpec = str | Mapping[str, str]
 """A backend, or that of each group: `{"training": "sagemaker", "*": "batch"}`."""
 
 
@@ -83,7 +83,7 @@ class Pipeline:
 
     def plan(
         self,
-        backend: Places = "local",
+        backend: BackendSpec = "local",
         inputs: Mapping[str, Any] | Collection[str] = (),
         context: Mapping[str, Any] | None = None,
         cache: bool = True,
@@ -106,7 +106,7 @@ class Pipeline:
 
         return plan_only(self._request(backend, inputs, context, cache, refresh))
 
-    def too_dear(
+    def budget_violations(
         self,
         plan: ExecutionPlan,
         max_price_usd_hour: float | None = None,
@@ -120,13 +120,13 @@ class Pipeline:
             max_cost_usd: As in `run`; else the setting.
         """
         from flowyml_aws.planning.limits import Limits
-        from flowyml_aws.preview import too_dear
+        from flowyml_aws.preview import budget_violations
 
-        return too_dear(plan, self.steps, Limits(max_price_usd_hour, max_cost_usd))
+        return budget_violations(plan, self.steps, Limits(max_price_usd_hour, max_cost_usd))
 
     def explain(
-        self, job: str, backend: Places = "batch", inputs: Collection[str] = ()
-    ) -> tuple[PlannedJob, Choice]:
+        self, job: str, backend: BackendSpec = "batch", inputs: Collection[str] = ()
+    ) -> tuple[PlannedJob, Selection]:
         """A job of the plan, and the choice of its instance type with all that was rejected.
 
         Args:
@@ -144,7 +144,7 @@ class Pipeline:
 
     def submit(
         self,
-        backend: Places = "local",
+        backend: BackendSpec = "local",
         inputs: Mapping[str, Any] | None = None,
         context: Mapping[str, Any] | None = None,
         cache: bool = True,
@@ -195,7 +195,7 @@ class Pipeline:
         self,
         inputs: Mapping[str, Any] | None = None,
         context: Mapping[str, Any] | None = None,
-        backend: Places = "local",
+        backend: BackendSpec = "local",
         progress: bool = True,
         cache: bool = True,
         refresh: Collection[str] = (),
@@ -238,7 +238,7 @@ class Pipeline:
 
     def _request(
         self,
-        backend: Places,
+        backend: BackendSpec,
         inputs: Mapping[str, Any] | Collection[str] = (),
         context: Mapping[str, Any] | None = None,
         cache: bool = True,

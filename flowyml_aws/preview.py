@@ -23,14 +23,14 @@ from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.placement import LOCAL
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob, ReusedStep
 from flowyml_aws.planning.reuse import Reuse
-from flowyml_aws.planning.selection import Choice, select
+from flowyml_aws.planning.selection import Selection, select
 from flowyml_aws.planning.targets import CAPACITY_LABEL
 from flowyml_aws.request import RunRequest
 from flowyml_aws.settings import Settings
 from flowyml_aws.submission.caching import find_reuse, identities_of
 from flowyml_aws.submission.history import read_times
 
-__all__ = ["Decision", "explain", "limits_of", "plan_at", "plan_only", "rank", "too_dear"]
+__all__ = ["Decision", "budget_violations", "explain", "limits_of", "plan_at", "plan_only", "rank"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def plan_at(place: PlanningPlace, request: RunRequest) -> Decision:
     fingerprinter = Fingerprinter()
     identities = identities_of(request.name, request.graph, request.context, fingerprinter)
     given = {asset: value.identity for asset, value in inputs.items()}
-    reuse = find_reuse(place.past, request.graph, identities, given, request.anew)
+    reuse = find_reuse(place.past, request.graph, identities, given, request.force_run)
     graph = request.graph.only(reuse.runs)
     groups = [left for group in request.groups if (left := group.only(reuse.runs)) is not None]
     history = read_times(place.past, request.name) if place.past is not None else ()
@@ -111,12 +111,14 @@ def limits_of(settings: Settings, asked: Limits) -> Limits:
     )
 
 
-def too_dear(plan: ExecutionPlan, steps: Iterable[Step], asked: Limits) -> list[FlowymlError]:
+def budget_violations(
+    plan: ExecutionPlan, steps: Iterable[Step], asked: Limits
+) -> list[FlowymlError]:
     """Why a run would be refused for what it costs."""
     return over_limits(plan, limits_of(settings_of(_root(steps), plan.backend), asked))
 
 
-def explain(request: RunRequest, job: str) -> tuple[PlannedJob, Choice]:
+def explain(request: RunRequest, job: str) -> tuple[PlannedJob, Selection]:
     """A job of a plan in which every step runs, and the choice that was made for it.
 
     Raises:
@@ -147,7 +149,7 @@ def explain(request: RunRequest, job: str) -> tuple[PlannedJob, Choice]:
     return jobs[job], select(jobs[job].needs, own, catalog)
 
 
-def rank(needs: Needs, backend: str, spot: bool = False) -> tuple[Choice, Sequence[str]]:
+def rank(needs: Needs, backend: str, spot: bool = False) -> tuple[Selection, Sequence[str]]:
     """The instance types that serve a job, and what was assumed about where it can go.
 
     Args:

@@ -52,7 +52,7 @@ class RunRequest:
         return self.placement.name
 
     @property
-    def anew(self) -> frozenset[str]:
+    def force_run(self) -> frozenset[str]:
         """Steps that may not be taken from earlier runs."""
         return self.refresh if self.cache else frozenset(step.name for step in self.graph.steps)
 

@@ -21,7 +21,7 @@ from flowyml_aws.core.versions import (
     compare,
     describe_pipeline,
 )
-from flowyml_aws.pipeline import Pipeline, Places
+from flowyml_aws.pipeline import BackendSpec, Pipeline
 
 if TYPE_CHECKING:
     from flowyml_aws.planning.plan import ExecutionPlan
@@ -169,13 +169,13 @@ class VersionedPipeline:
         """As `Pipeline.step_groups`."""
         return self.pipeline.step_groups
 
-    def plan(self, backend: Places = "local", inputs: Collection[str] = ()) -> ExecutionPlan:
+    def plan(self, backend: BackendSpec = "local", inputs: Collection[str] = ()) -> ExecutionPlan:
         """As `Pipeline.plan`."""
         return self.pipeline.plan(backend, inputs)
 
     def submit(
         self,
-        backend: Places = "local",
+        backend: BackendSpec = "local",
         inputs: Mapping[str, Any] | None = None,
         context: Mapping[str, Any] | None = None,
     ) -> Run:
@@ -186,7 +186,7 @@ class VersionedPipeline:
         self,
         inputs: Mapping[str, Any] | None = None,
         context: Mapping[str, Any] | None = None,
-        backend: Places = "local",
+        backend: BackendSpec = "local",
         progress: bool = True,
     ) -> PipelineResult:
         """As `Pipeline.run`."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_pricing import PricingClient
 
-__all__ = ["ToldPrices", "pricing_region", "read_prices"]
+__all__ = ["PriceTable", "pricing_region", "read_prices"]
 
 _EC2_FILTERS = {
     "operatingSystem": "Linux",
@@ -40,7 +40,7 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class ToldPrices:
+class PriceTable:
     """The prices of a region, and what of the answers could not be used, with the reason."""
 
     prices: Prices
@@ -66,7 +66,7 @@ def read_prices(
     region: str,
     now: datetime,
     progress: Progress = lambda _: None,
-) -> ToldPrices:
+) -> PriceTable:
     """The prices of Linux instances and of SageMaker's training instances, in USD per hour.
 
     Args:
@@ -112,7 +112,7 @@ def read_prices(
             for name, price in training.items()
         },
     )
-    return ToldPrices(prices, tuple(warnings))
+    return PriceTable(prices, tuple(warnings))
 
 
 def _products(

@@ -6,7 +6,7 @@ import json
 import sys
 from typing import Any
 
-from flowyml_aws.planning.selection import Choice
+from flowyml_aws.planning.selection import Selection
 from flowyml_aws.planning.targets import Candidate
 from flowyml_aws.submission.status import JobView, RunStatus
 
@@ -65,7 +65,7 @@ def candidate_facts(candidate: Candidate) -> dict[str, Any]:
     }
 
 
-def choice_facts(choice: Choice) -> dict[str, Any]:
+def choice_facts(choice: Selection) -> dict[str, Any]:
     """What fits a job, what would nearly, and what is out and why."""
     return {
         "needs": str(choice.question.needs),

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 # Importing them adds their commands.
-from flowyml_aws.cli import catalog, doctor, images, instances, plans, runs, tending  # noqa: F401
+from flowyml_aws.cli import catalog, doctor, images, instances, plans, runs, storage  # noqa: F401
 from flowyml_aws.cli.app import AWS_REFUSED, MISTAKE, app
 from flowyml_aws.core.errors import AwsRefusedError, FlowymlError, InvalidPipelineError
 

@@ -77,7 +77,7 @@ def plan(
         print_json(json.loads(decided.to_json()))
     else:
         Console().print(plan_table(decided))
-    if problems := pipeline.too_dear(decided, max_price_usd_hour, max_cost_usd):
+    if problems := pipeline.budget_violations(decided, max_price_usd_hour, max_cost_usd):
         raise InvalidPipelineError(pipeline.name, problems)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from flowyml_aws.core.errors import FlowymlError, UnpicklableStepError
 from flowyml_aws.core.modules import find_module_file, is_installed
 from flowyml_aws.core.step import Step
-from flowyml_aws.core.stepping import behind_step
+from flowyml_aws.core.step_objects import unwrap_step
 from flowyml_aws.packaging.pickling import functions_of, variables_of
 from flowyml_aws.packaging.project import Project
 
@@ -79,7 +79,7 @@ def _modules_of(step: Step) -> Iterator[ModuleType]:
         # Relative imports name no module of their own: only a package has them.
         if not function.__globals__.get("__package__"):
             yield from filter(None, map(_module, _imported_inside(function.__code__)))
-        inner = map(behind_step, used.values())
+        inner = map(unwrap_step, used.values())
         waiting += (value for value in inner if isinstance(value, FunctionType))
 
 

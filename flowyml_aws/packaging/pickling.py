@@ -17,14 +17,14 @@ from typing import Any
 import cloudpickle
 
 from flowyml_aws.core.step import Step
-from flowyml_aws.core.stepping import is_flowyml_step, is_step
+from flowyml_aws.core.step_objects import is_flowyml_step, is_step
 from flowyml_aws.runtime.code import step_function
 
 __all__ = [
     "dump_code",
     "functions_of",
-    "is_behind_step",
     "is_picklable",
+    "is_step_function",
     "variables_of",
 ]
 
@@ -58,7 +58,7 @@ def functions_of(step: Step) -> Iterator[FunctionType]:
             yield unwrapped
 
 
-def is_behind_step(function: FunctionType) -> bool:
+def is_step_function(function: FunctionType) -> bool:
     """Whether a module has a Step where its function would be: pickle alone would not find it."""
     module = sys.modules.get(function.__module__)
     if module is None or function.__module__ == "__main__" or "<" in function.__qualname__:
@@ -91,7 +91,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it ships no types
         self.files: set[str] = set()
 
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, FunctionType) and is_behind_step(obj):
+        if isinstance(obj, FunctionType) and is_step_function(obj):
             return step_function, (obj.__module__, obj.__qualname__)
         if isinstance(obj, CodeType):  # only code that goes by value is pickled
             self.files.add(obj.co_filename)

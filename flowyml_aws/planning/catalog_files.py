@@ -41,7 +41,7 @@ _SYSTEM_MIB = 32
 _REPORTED_SHARES = ((512, 0.78), (2048, 0.87), (4096, 0.91))
 _REPORTED_SHARE = 0.94
 
-Kind = TypeVar("Kind", bound=Document)
+HardwareClass = TypeVar("HardwareClass", bound=Document)
 
 
 class InvalidCatalogError(FlowymlError, ValueError):
@@ -171,7 +171,7 @@ def _told(source: Source) -> str:
     return f"{source.what} ({source.day})"
 
 
-def _read(file: _File, kind: type[Kind]) -> Kind:
+def _read(file: _File, kind: type[HardwareClass]) -> HardwareClass:
     try:
         return kind.model_validate_json(file.data, strict=True)
     except ValidationError as error:

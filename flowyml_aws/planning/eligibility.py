@@ -25,8 +25,8 @@ from flowyml_aws.planning.targets import (
 
 __all__ = [
     "EC2_ARCHES",
-    "Kind",
-    "Question",
+    "HardwareClass",
+    "SelectionRequest",
     "fits",
     "last_resort",
     "obstacle_to",
@@ -40,7 +40,7 @@ EC2_ARCHES = {"amd64": "x86_64"}
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class SelectionRequest:
     """What a choice is made from; equal questions have equal answers."""
 
     needs: Needs
@@ -49,7 +49,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class HardwareClass:
     """The part of the needs that is no amount.
 
     Attributes:
@@ -63,7 +63,7 @@ class Kind:
     spare_gpus: bool = False
 
 
-def open_targets(question: Question) -> tuple[list[Target], Kind]:
+def open_targets(question: SelectionRequest) -> tuple[list[Target], HardwareClass]:
     """The targets that the job may go to, and what makes a type of theirs come into question."""
     found = [t for t in question.targets if obstacle_to(question, t) is None]
     kind = _kind(question.needs, question.catalog)
@@ -72,13 +72,13 @@ def open_targets(question: Question) -> tuple[list[Target], Kind]:
     return found, kind
 
 
-def obstacle_to(question: Question, target: Target) -> Obstacle | None:
+def obstacle_to(question: SelectionRequest, target: Target) -> Obstacle | None:
     """What keeps the job from a target: labels, taints, or other GPUs in the same queue."""
     return obstacle(target, question.needs, question.catalog) or _other_gpus(question, target)
 
 
 @lru_cache(maxsize=256)
-def pool(kind: Kind, target: Target, catalog: Catalog) -> tuple[Candidate, ...]:
+def pool(kind: HardwareClass, target: Target, catalog: Catalog) -> tuple[Candidate, ...]:
     """The types of a target that come into question, in the order of `Candidate.rank`.
 
     Last resorts come after all others.
@@ -93,7 +93,7 @@ def fits(needs: Needs, found: Sequence[Candidate]) -> Iterator[Candidate]:
     return (c for c in found if all(map(le, wanted, c.gives)))
 
 
-def unfit(kind: Kind, instance: InstanceType) -> str | None:
+def unfit(kind: HardwareClass, instance: InstanceType) -> str | None:
     """Why a type is out of the question, whatever its size; None if it is not."""
     if kind.instance_type is not None and instance.name != kind.instance_type:
         return f"the job requires {INSTANCE_TYPE_LABEL}={kind.instance_type}"
@@ -114,7 +114,7 @@ def unfit(kind: Kind, instance: InstanceType) -> str | None:
     return None
 
 
-def last_resort(kind: Kind, instance: InstanceType) -> str | None:
+def last_resort(kind: HardwareClass, instance: InstanceType) -> str | None:
     """Why a type is taken only where nothing else fits; None if it is like any other."""
     if kind.instance_type is not None:
         return None  # who names a type wants it
@@ -125,7 +125,7 @@ def last_resort(kind: Kind, instance: InstanceType) -> str | None:
     return None
 
 
-def _kind(needs: Needs, catalog: Catalog) -> Kind:
+def _kind(needs: Needs, catalog: Catalog) -> HardwareClass:
     required, preferred = dict(needs.required), dict(needs.preferred)
     name = required.get(INSTANCE_TYPE_LABEL)
     if name is not None and (known := catalog.get(name)) is not None:
@@ -136,10 +136,10 @@ def _kind(needs: Needs, catalog: Catalog) -> Kind:
         arches = {"x86_64", "arm64"}
     else:
         arches = {"x86_64", preferred.get(ARCH_LABEL, "x86_64")}
-    return Kind(needs.gpu_model, frozenset(EC2_ARCHES.get(a, a) for a in arches), name)
+    return HardwareClass(needs.gpu_model, frozenset(EC2_ARCHES.get(a, a) for a in arches), name)
 
 
-def _other_gpus(question: Question, target: Target) -> Obstacle | None:
+def _other_gpus(question: SelectionRequest, target: Target) -> Obstacle | None:
     needs = question.needs
     if not needs.gpu_count or target.kind != "batch" or target.placed_by != "queue":
         return None

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from flowyml_aws.planning.eligibility import (
-    Kind,
-    Question,
+    HardwareClass,
+    SelectionRequest,
     fits,
     last_resort,
     obstacle_to,
@@ -46,7 +46,7 @@ class Rejection:
     lacks: tuple[str, ...] = ()
 
 
-def notes_on(question: Question, kind: Kind, best: Candidate) -> Iterator[str]:
+def notes_on(question: SelectionRequest, kind: HardwareClass, best: Candidate) -> Iterator[str]:
     """What the user should know about a choice."""
     instance, target = best.instance, best.target
     if instance.retired_after:
@@ -67,7 +67,7 @@ def notes_on(question: Question, kind: Kind, best: Candidate) -> Iterator[str]:
         yield f"queue {target.name!r} has other types too: Batch may take any that is large enough"
 
 
-def rejections(question: Question, best: Candidate) -> Iterator[Rejection]:
+def rejections(question: SelectionRequest, best: Candidate) -> Iterator[Rejection]:
     """Every target and every type on the others that is not taken, with the reason."""
     targets, kind = open_targets(question)
     resorts = last_resort(kind, best.instance) is not None
@@ -92,7 +92,9 @@ def rejections(question: Question, best: Candidate) -> Iterator[Rejection]:
                 yield Rejection(target.name, name, f"the catalog has no such {target.kind} type")
 
 
-def _cheaper_if_it_were_there(question: Question, kind: Kind, best: Candidate) -> Iterator[str]:
+def _cheaper_if_it_were_there(
+    question: SelectionRequest, kind: HardwareClass, best: Candidate
+) -> Iterator[str]:
     """Why the target's cheaper type is not taken, where only its absence speaks against it."""
     absent = pool(kind, best.target.with_closed_types(), question.catalog)
     first = next(fits(question.needs, absent), None)

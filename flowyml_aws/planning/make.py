@@ -18,7 +18,7 @@ from flowyml_aws.planning.history import RunTimes
 from flowyml_aws.planning.needs import Needs, needs_of
 from flowyml_aws.planning.placement import LOCAL, SAGEMAKER, Placement
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
-from flowyml_aws.planning.selection import Choice, select
+from flowyml_aws.planning.selection import Selection, select
 from flowyml_aws.planning.targets import Candidate, Target, offline_targets
 
 __all__ = ["make_plan"]
@@ -134,7 +134,7 @@ def transitive_reduction(parents: Mapping[str, Iterable[str]]) -> dict[str, tupl
 class _Decision:
     """What a plan says of all jobs with the same needs; no choice on this machine."""
 
-    choice: Choice | None
+    choice: Selection | None
     offers: tuple[InstanceOffer, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -215,7 +215,7 @@ def _stored(
     readers: Mapping[str, set[str]],
     name: str,
     keep: Collection[str],
-    choice: Choice | None,
+    choice: Selection | None,
 ) -> Iterator[str]:
     """What another job reads, what nobody reads (the results), and what an explicit cache keeps.
 
@@ -229,7 +229,7 @@ def _stored(
                 yield asset
 
 
-def _volume_gib(choice: Choice | None) -> int | None:
+def _volume_gib(choice: Selection | None) -> int | None:
     if choice is None or choice.target.kind != SAGEMAKER or choice.instance.nvme_gb:
         return None  # on Batch the compute environment has its disks
     return max(_LEAST_VOLUME_GIB, choice.question.needs.storage_gib)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from flowyml_aws.planning.eligibility import Question, last_resort, open_targets, pool
+from flowyml_aws.planning.eligibility import SelectionRequest, last_resort, open_targets, pool
 from flowyml_aws.planning.needs import Amounts, Needs
 from flowyml_aws.planning.targets import Candidate
 from flowyml_aws.planning.wording import amounts_text, lacking
@@ -43,7 +43,7 @@ class NearMiss:
         )
 
 
-def near_misses(question: Question, best: Candidate) -> Iterator[NearMiss]:
+def near_misses(question: SelectionRequest, best: Candidate) -> Iterator[NearMiss]:
     """For each amount, the cheapest type that lacks a little of this one alone, where it pays."""
     if best.price_usd_hour is None:
         return

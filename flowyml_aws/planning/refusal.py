@@ -10,8 +10,8 @@ from dataclasses import replace
 from flowyml_aws.core.errors import NoInstanceFitsError
 from flowyml_aws.core.gpus import gpu_models
 from flowyml_aws.planning.eligibility import (
-    Kind,
-    Question,
+    HardwareClass,
+    SelectionRequest,
     fits,
     obstacle_to,
     open_targets,
@@ -34,7 +34,7 @@ __all__ = ["refusal"]
 _MOST_LISTED = 4
 
 
-def refusal(question: Question) -> NoInstanceFitsError:
+def refusal(question: SelectionRequest) -> NoInstanceFitsError:
     """What to tell the user where nothing fits: the limit that excludes all, and what is near."""
     targets, kind = open_targets(question)
     barred: list[tuple[str, str]] = []  # why, fix
@@ -64,11 +64,13 @@ def refusal(question: Question) -> NoInstanceFitsError:
     return NoInstanceFitsError(what=f"No instance type fits {question.needs}", why=why, fix=fix)
 
 
-def _first(question: Question, kind: Kind, target: Target) -> Candidate | None:
+def _first(question: SelectionRequest, kind: HardwareClass, target: Target) -> Candidate | None:
     return next(fits(question.needs, pool(kind, target, question.catalog)), None)
 
 
-def _families_to_enable(question: Question, kind: Kind, targets: Sequence[Target]) -> Iterator[str]:
+def _families_to_enable(
+    question: SelectionRequest, kind: HardwareClass, targets: Sequence[Target]
+) -> Iterator[str]:
     """The family that would serve the job, for each kind of target at hand that lacks it."""
     kind = replace(kind, spare_gpus=False)
     for service in dict.fromkeys(t.kind for t in targets if t.kind != "local"):
@@ -80,7 +82,7 @@ def _families_to_enable(question: Question, kind: Kind, targets: Sequence[Target
             )
 
 
-def _too_large(needs: Needs, kind: Kind, known: Sequence[Candidate]) -> tuple[str, str]:
+def _too_large(needs: Needs, kind: HardwareClass, known: Sequence[Candidate]) -> tuple[str, str]:
     """Why and fix where types of the right kind exist, but none is large enough."""
     reasons = []
     for at, name in enumerate(Amounts._fields):
@@ -108,7 +110,9 @@ def _too_large(needs: Needs, kind: Kind, known: Sequence[Candidate]) -> tuple[st
     return why, f"ask for at most {', or '.join(nearest[:_MOST_LISTED])}, or split the work"
 
 
-def _no_such_type(question: Question, kind: Kind, targets: Sequence[Target]) -> tuple[str, str]:
+def _no_such_type(
+    question: SelectionRequest, kind: HardwareClass, targets: Sequence[Target]
+) -> tuple[str, str]:
     """Why and fix where no type on the open targets is of the right kind."""
     known = [c for target in targets for c in candidates_on(target, question.catalog)]
     if kind.instance_type is not None:
@@ -148,7 +152,7 @@ def _no_such_gpu(
     return f"no {places} target has types with the GPU {model}", fix
 
 
-def _unfit_text(kind: Kind, candidates: Sequence[Candidate]) -> str:
+def _unfit_text(kind: HardwareClass, candidates: Sequence[Candidate]) -> str:
     """The reasons against types, the most frequent first, each with an example."""
     reasons: dict[str, list[str]] = defaultdict(list)
     for candidate in candidates:

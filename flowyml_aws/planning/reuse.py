@@ -59,11 +59,11 @@ def decide_reuse(
         missing: Of several stored values those that are not there.
         refresh: Steps that run in any case, with all that depends on them.
     """
-    anew = _with_descendants(graph, refresh)
+    forced = _with_descendants(graph, refresh)
     known = _Known(graph, identities, given)
     found: dict[str, CacheEntry] = {}
     while keys := known.new_keys(found):
-        wanted = {step: key for step, key in keys.items() if step not in anew}
+        wanted = {step: key for step, key in keys.items() if step not in forced}
         there = entries(tuple(wanted.values()))
         found.update({step: there[key] for step, key in wanted.items() if key in there})
     while True:
@@ -80,7 +80,7 @@ def decide_reuse(
         if step.name in identities
     }
     unknown = {s: [a for a, i in of.items() if i is None] for s, of in assets.items() if s in runs}
-    asked = {name for name, of in unknown.items() if of and name not in anew}
+    asked = {name for name, of in unknown.items() if of and name not in forced}
     stored = {asset for of in unknown.values() for asset in of}
     # An outcome that is found again is not in the job's memory.
     stored.update(asset for step in graph.steps if step.name in asked for asset in step.assets)
@@ -134,12 +134,12 @@ class _Known:
         }
 
     def found_too_early(self, found: Collection[str], runs: Collection[str]) -> set[str]:
-        """Steps that were found by contents that this run makes anew, and may make otherwise."""
-        anew = set(runs)
+        """Steps that were found by contents that this run makes forced, and may make otherwise."""
+        forced = set(runs)
         for step in self._graph.steps:  # in order: what is behind such a step is one, too
-            if step.name in found and None in self.identities_of(step.name, anew).values():
-                anew.add(step.name)
-        return anew.difference(runs)
+            if step.name in found and None in self.identities_of(step.name, forced).values():
+                forced.add(step.name)
+        return forced.difference(runs)
 
     def _identity(self, asset: str, reader: str) -> str | None:
         if self._is_by_content(asset, reader):

@@ -11,8 +11,8 @@ from flowyml_aws.core.errors import NoInstanceFitsError
 from flowyml_aws.planning.catalog import Catalog, InstanceType
 from flowyml_aws.planning.eligibility import (
     EC2_ARCHES,
-    Kind,
-    Question,
+    HardwareClass,
+    SelectionRequest,
     fits,
     last_resort,
     open_targets,
@@ -31,14 +31,14 @@ from flowyml_aws.planning.targets import (
     soft_taints,
 )
 
-__all__ = ["MAX_TYPES", "Choice", "Rejection", "select"]
+__all__ = ["MAX_TYPES", "Rejection", "Selection", "select"]
 
 MAX_TYPES = 5
 """Types of one choice, fallbacks included: as many as SageMaker's InstancePreferences holds."""
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Selection:
     """Where a job goes and on which instance type.
 
     Attributes:
@@ -51,7 +51,7 @@ class Choice:
     best: Candidate = field(repr=False)
     fallbacks: tuple[Candidate, ...]
     notes: tuple[str, ...]
-    question: Question = field(repr=False)
+    question: SelectionRequest = field(repr=False)
 
     @property
     def target(self) -> Target:
@@ -93,7 +93,7 @@ class Choice:
         return tuple(rejections(self.question, self.best))
 
 
-def select(needs: Needs, targets: Sequence[Target], catalog: Catalog) -> Choice:
+def select(needs: Needs, targets: Sequence[Target], catalog: Catalog) -> Selection:
     """The best instance type for a job on these targets.
 
     Preferred labels and soft taints come first, then what is no last resort (bare metal,
@@ -103,15 +103,15 @@ def select(needs: Needs, targets: Sequence[Target], catalog: Catalog) -> Choice:
         NoInstanceFitsError: Nothing fits; the error tells what excludes everything, and what
             comes nearest.
     """
-    outcome = _decide(Question(needs, tuple(targets), catalog))
-    if isinstance(outcome, Choice):
+    outcome = _decide(SelectionRequest(needs, tuple(targets), catalog))
+    if isinstance(outcome, Selection):
         return outcome
     # A new one each time: a raised error collects tracebacks.
     raise NoInstanceFitsError(*outcome)
 
 
 @lru_cache(maxsize=1024)
-def _decide(question: Question) -> Choice | tuple[str, str, str]:
+def _decide(question: SelectionRequest) -> Selection | tuple[str, str, str]:
     kind, ranked_by_target = _ranked_by_target(question)
     firsts = [(best, others) for others in ranked_by_target if (best := next(others, None))]
     if not firsts:
@@ -125,7 +125,7 @@ def _decide(question: Question) -> Choice | tuple[str, str, str]:
         alike = (c for c in alike if bool(c.instance.nvme_gb) == bool(best.instance.nvme_gb))
     if last_resort(kind, best.instance) is None:
         alike = (c for c in alike if last_resort(kind, c.instance) is None)
-    return Choice(
+    return Selection(
         best=best,
         fallbacks=tuple(islice(alike, MAX_TYPES - 1)),
         notes=tuple(notes_on(question, kind, best)),
@@ -133,7 +133,9 @@ def _decide(question: Question) -> Choice | tuple[str, str, str]:
     )
 
 
-def _ranked_by_target(question: Question) -> tuple[Kind, list[Iterator[Candidate]]]:
+def _ranked_by_target(
+    question: SelectionRequest,
+) -> tuple[HardwareClass, list[Iterator[Candidate]]]:
     """What fits on each open target, the best first."""
     targets, kind = open_targets(question)
     pools = (pool(kind, t, question.catalog) for t in targets)
@@ -143,18 +145,20 @@ def _ranked_by_target(question: Question) -> tuple[Kind, list[Iterator[Candidate
     return kind, [fits(question.needs, p) for p in pools]
 
 
-def _order(question: Question, kind: Kind, candidate: Candidate) -> tuple[float, ...]:
+def _order(
+    question: SelectionRequest, kind: HardwareClass, candidate: Candidate
+) -> tuple[float, ...]:
     price, generation, _ = candidate.rank
     unmet = _unmet_preferences(question, candidate)
     soft = soft_taints(candidate.target, question.needs)
     return unmet, soft, last_resort(kind, candidate.instance) is not None, price, generation
 
 
-def _unmet_preferences(question: Question, candidate: Candidate) -> int:
+def _unmet_preferences(question: SelectionRequest, candidate: Candidate) -> int:
     return sum(not _prefers(question, candidate, *label) for label in question.needs.preferred)
 
 
-def _prefers(question: Question, candidate: Candidate, label: str, value: str) -> bool:
+def _prefers(question: SelectionRequest, candidate: Candidate, label: str, value: str) -> bool:
     if label == INSTANCE_TYPE_LABEL:
         return value in (candidate.name, candidate.instance.name)
     if label == ARCH_LABEL:

@@ -48,7 +48,7 @@ def find_reuse(
     graph: StepGraph,
     identities: Mapping[str, StepIdentity],
     given: Mapping[str, str],
-    anew: Collection[str],
+    force_run: Collection[str],
 ) -> Reuse:
     """What earlier runs made, and what is left to run.
 
@@ -57,7 +57,7 @@ def find_reuse(
         graph: The steps.
         identities: Of the steps that may be cached.
         given: Identity of each value that the run brings along, as far as known.
-        anew: Steps that run in any case, with all that depends on them.
+        force_run: Steps that run in any case, with all that depends on them.
     """
 
     def entries(keys: Sequence[str]) -> Mapping[str, CacheEntry]:
@@ -74,4 +74,4 @@ def find_reuse(
             there = pool.map(lambda ref: is_stored(store, ref), refs)
             return [ref for ref, is_there in zip(refs, there, strict=True) if not is_there]
 
-    return decide_reuse(graph, identities, given, entries, missing, anew)
+    return decide_reuse(graph, identities, given, entries, missing, force_run)

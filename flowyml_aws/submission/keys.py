@@ -39,24 +39,24 @@ class RunKeys(Document):
     """What the outcomes of a run's steps depended on.
 
     Attributes:
-        anew: Steps that the user wanted to run in any case.
+        forced: Steps that the user wanted to run in any case.
         steps: Those that may be cached.
     """
 
     version: Literal[1] = 1
-    anew: tuple[str, ...]
+    forced: tuple[str, ...]
     steps: dict[str, StepKey]
 
 
 def make_keys(
-    graph: StepGraph, reuse: Reuse, anew: frozenset[str], fingerprinter: Fingerprinter
+    graph: StepGraph, reuse: Reuse, forced: frozenset[str], fingerprinter: Fingerprinter
 ) -> RunKeys:
     """The parts of each step's key, for the record of a run.
 
     Args:
         graph: All steps of the pipeline.
         reuse: What was found of earlier runs.
-        anew: Steps that the user wanted to run in any case.
+        forced: Steps that the user wanted to run in any case.
         fingerprinter: The one that the identities are of.
     """
     steps = {}
@@ -69,7 +69,7 @@ def make_keys(
                 assets=dict(reuse.assets[step.name]),
                 outputs=identity.outputs,
             )
-    return RunKeys(anew=tuple(sorted(anew)), steps=steps)
+    return RunKeys(forced=tuple(sorted(forced)), steps=steps)
 
 
 def read_keys(store: ArtifactStore, run_id: str) -> RunKeys | None:

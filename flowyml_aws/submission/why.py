@@ -101,9 +101,9 @@ def explain_step(store: ArtifactStore, plan: ExecutionPlan, status: RunStatus, s
     changed = tuple(_changes(now, before, step, {step}))
     if changed:
         return Reason(f"{told}: since run {before.run_id}", changed)
-    if step in keys.anew:
+    if step in keys.forced:
         return Reason(f"{told}: nothing changed, but the run was told to run it (refresh)")
-    if keys.anew:
+    if keys.forced:
         return Reason(f"{told}: nothing changed, but a step it depends on was refreshed")
     return Reason(
         f"{told}: nothing changed since run {before.run_id}, but what it made was not there: it "

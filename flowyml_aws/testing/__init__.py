@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from flowyml_aws.testing.calls import ApiCall
     from flowyml_aws.testing.capacity import Capacity
     from flowyml_aws.testing.emulator import Emulator
+    from flowyml_aws.testing.faults import Faults
     from flowyml_aws.testing.foreground import serve
-    from flowyml_aws.testing.trouble import Trouble
 
-__all__ = ["ApiCall", "Capacity", "Emulator", "Trouble", "serve"]
+__all__ = ["ApiCall", "Capacity", "Emulator", "Faults", "serve"]
 
 _MODULES = {
     "ApiCall": "calls",
     "Capacity": "capacity",
     "Emulator": "emulator",
-    "Trouble": "trouble",
+    "Faults": "faults",
     "serve": "foreground",
 }
 

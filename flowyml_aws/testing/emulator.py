@@ -41,6 +41,7 @@ from flowyml_aws.testing.calls import ApiCall, ApiRequest
 from flowyml_aws.testing.capacity import Capacity
 from flowyml_aws.testing.container import Containers
 from flowyml_aws.testing.engine_containers import EngineContainers
+from flowyml_aws.testing.faults import Faults
 from flowyml_aws.testing.machine import Machine
 from flowyml_aws.testing.process import Processes
 from flowyml_aws.testing.queues import Queues
@@ -50,7 +51,6 @@ from flowyml_aws.testing.sagemaker.service import TrainingService
 from flowyml_aws.testing.sagemaker.stock import Stock, Usage
 from flowyml_aws.testing.scheduler import Scheduler
 from flowyml_aws.testing.server import Application, Server, listen
-from flowyml_aws.testing.trouble import Trouble
 
 __all__ = ["Emulator"]
 
@@ -95,14 +95,14 @@ class Emulator:
             `flowyml_aws`.
         calls: Every API call that arrived, from clients and jobs. Clear it to count anew.
         requests: The same, with who called and how it was answered, if `keep_requests`.
-        trouble: Breaks parts of the account.
+        faults: Breaks parts of the account.
     """
 
     endpoint_url: str
     environment: dict[str, str]
     calls: list[ApiCall]
     requests: list[ApiRequest]
-    trouble: Trouble
+    faults: Faults
 
     def __init__(
         self,
@@ -230,14 +230,14 @@ class Emulator:
             at_once=self._training_at_once,
             stop_grace_s=self._training_stop_grace_s,
         )
-        self.trouble = trouble = Trouble(self._lock, scheduler, queues, quotas)
+        self.faults = faults = Faults(self._lock, scheduler, queues, quotas)
         apis: dict[str, Api] = {
             "batch": BatchApi(scheduler, queues, BatchAccount(account.batch_role_arn)),
             "sagemaker": SageMakerApi(training),
             "servicequotas": quotas,
         }
         application = Application(
-            apis, self._lock, lambda: trouble.clock_skew_s, self._keep_requests
+            apis, self._lock, lambda: faults.clock_skew_s, self._keep_requests
         )
         undo.callback(Server(application, listener).stop)
         self._scheduler, self._training, self.calls = scheduler, training, application.calls

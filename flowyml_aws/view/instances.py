@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flowyml_aws.planning.explanation import Rejection
-from flowyml_aws.planning.selection import Choice
+from flowyml_aws.planning.selection import Selection
 from flowyml_aws.planning.targets import Candidate, PriceBasis
 
 __all__ = ["candidates_table", "explanation", "price_text"]
@@ -56,7 +56,7 @@ def candidates_table(candidates: Sequence[Candidate]) -> RenderableType:
     return table
 
 
-def explanation(choice: Choice) -> RenderableType:
+def explanation(choice: Selection) -> RenderableType:
     """Why a job gets its instance type: what fits, what would nearly, and what is out and why."""
     candidates = choice.candidates()
     rejections = choice.rejections()

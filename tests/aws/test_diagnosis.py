@@ -49,13 +49,13 @@ def repaired(aws: Emulator) -> Iterator[Emulator]:
     yield aws
     batch = aws.client("batch")
     for name in ("cpu", "gpu-t4"):
-        aws.trouble.invalidate(name, None)
-        aws.trouble.withhold(name, None)
+        aws.faults.invalidate(name, None)
+        aws.faults.withhold(name, None)
         batch.update_job_queue(jobQueue=name, state="ENABLED")
         batch.update_compute_environment(
             computeEnvironment=name, state="ENABLED", computeResources={"maxvCpus": 4096}
         )
-    aws.trouble.set_quota(G_QUOTA, 4096)
+    aws.faults.set_quota(G_QUOTA, 4096)
     for job in batch.list_jobs(jobQueue="gpu-t4", jobStatus="RUNNABLE")["jobSummaryList"]:
         batch.cancel_job(jobId=job["jobId"], reason="the test is over")
 
@@ -103,7 +103,7 @@ def disable_environment(aws: Emulator) -> None:
 
 
 def break_environment(aws: Emulator) -> None:
-    aws.trouble.invalidate("gpu-t4", "CLIENT_ERROR - the subnet does not exist")
+    aws.faults.invalidate("gpu-t4", "CLIENT_ERROR - the subnet does not exist")
 
 
 def lower_maximum(aws: Emulator) -> None:
@@ -113,7 +113,7 @@ def lower_maximum(aws: Emulator) -> None:
 
 
 def take_quota(aws: Emulator) -> None:
-    aws.trouble.set_quota(G_QUOTA, 0)
+    aws.faults.set_quota(G_QUOTA, 0)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_what_needs_somebody_is_found_after_a_minute(
 
 
 def test_what_may_pass_is_found_later(repaired: Emulator, queued: RunDriver) -> None:
-    repaired.trouble.withhold("gpu-t4")
+    repaired.faults.withhold("gpu-t4")
     eventually(lambda: told_reason(repaired), "Batch's reason")
     assert found(queued, repaired, CERTAIN_S) == []
     assert found(queued, repaired, LIKELY_S) == [("no-capacity", "warning")]

@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.stub import ANY, Stubber
 
-from flowyml_aws.aws.prices import ToldPrices, pricing_region, read_prices
+from flowyml_aws.aws.prices import PriceTable, pricing_region, read_prices
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.planning.catalog_documents import SageMakerPrice
 
@@ -43,7 +43,7 @@ class Account:
         ]
         self.ec2.add_response("describe_spot_price_history", {"SpotPriceHistory": history})
 
-    def read(self, said: list[str] | None = None) -> ToldPrices:
+    def read(self, said: list[str] | None = None) -> PriceTable:
         pricing: Any = self.pricing.client
         ec2: Any = self.ec2.client
         progress = (said if said is not None else []).append

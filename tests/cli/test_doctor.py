@@ -43,13 +43,13 @@ def account(aws: Emulator, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
         yield patch
     batch = aws.client("batch")
     for name in ("cpu", "gpu-t4"):
-        aws.trouble.invalidate(name, None)
+        aws.faults.invalidate(name, None)
         batch.update_job_queue(jobQueue=name, state="ENABLED")
         batch.update_compute_environment(
             computeEnvironment=name, state="ENABLED", computeResources={"maxvCpus": 4096}
         )
-    aws.trouble.set_quota("L-DB2E81BA", 4096)
-    aws.trouble.clock_skew_s = 0
+    aws.faults.set_quota("L-DB2E81BA", 4096)
+    aws.faults.clock_skew_s = 0
 
 
 def findings(answer: Answer) -> dict[str, str]:
@@ -142,7 +142,7 @@ def disable_environment(aws: Emulator, patch: pytest.MonkeyPatch) -> None:
 
 
 def break_environment(aws: Emulator, patch: pytest.MonkeyPatch) -> None:
-    aws.trouble.invalidate("gpu-t4", "CLIENT_ERROR - no such subnet")
+    aws.faults.invalidate("gpu-t4", "CLIENT_ERROR - no such subnet")
 
 
 def lower_maximum(aws: Emulator, patch: pytest.MonkeyPatch) -> None:
@@ -152,11 +152,11 @@ def lower_maximum(aws: Emulator, patch: pytest.MonkeyPatch) -> None:
 
 
 def set_quota(vcpus: int) -> Callable[[Emulator, pytest.MonkeyPatch], None]:
-    return lambda aws, patch: aws.trouble.set_quota("L-DB2E81BA", vcpus)
+    return lambda aws, patch: aws.faults.set_quota("L-DB2E81BA", vcpus)
 
 
 def set_clock(skew_s: float) -> Callable[[Emulator, pytest.MonkeyPatch], None]:
-    return lambda aws, patch: setattr(aws.trouble, "clock_skew_s", skew_s)
+    return lambda aws, patch: setattr(aws.faults, "clock_skew_s", skew_s)
 
 
 def set_variable(name: str, value: str) -> Callable[[Emulator, pytest.MonkeyPatch], None]:
@@ -389,7 +389,7 @@ def start(aws: Emulator, account: object, cli: Cli) -> Iterator[Callable[[float]
             return [job["jobId"] for job in jobs if job["status"] == "RUNNABLE"]
 
         ids.extend(eventually(queued, "the job queued"))
-        aws.trouble.age(ids[-1], age_s)
+        aws.faults.age(ids[-1], age_s)
         return run_id
 
     yield start
@@ -423,14 +423,14 @@ def test_a_job_that_waits_for_capacity_is_a_warning(
     aws: Emulator, start: Callable[[float], str], cli: Cli
 ) -> None:
     run_id = start(600)
-    aws.trouble.withhold("gpu-t4")
+    aws.faults.withhold("gpu-t4")
     try:
         eventually(
             lambda: "no-capacity" in findings(cli("doctor", "--run", run_id, "--json")),
             "Batch's reason",
         )
     finally:
-        aws.trouble.withhold("gpu-t4", None)
+        aws.faults.withhold("gpu-t4", None)
 
 
 def test_the_live_view_says_by_itself_why_a_job_waits(

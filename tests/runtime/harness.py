@@ -94,7 +94,7 @@ class WrittenRun:
         reuse = find_reuse(None, graph, {}, {}, ())
         self.specs = job_specs(self.plan, graph, package, reuse, RUN, self.store.uri)
         self._record = write_run(
-            self.store, self.plan, package, self.specs, RunKeys(anew=(), steps={}), RUN, 0.0
+            self.store, self.plan, package, self.specs, RunKeys(forced=(), steps={}), RUN, 0.0
         )
 
     def argument(self, job: str | None = None) -> str:

@@ -125,7 +125,7 @@ def test_a_written_run_is_found_with_all_that_its_jobs_read(
 ) -> None:
     plan, _ = planned
     specs = specs_of(planned, package, store)
-    record = write_run(store, plan, package, specs, RunKeys(anew=(), steps={}), RUN, now=5.0)
+    record = write_run(store, plan, package, specs, RunKeys(forced=(), steps={}), RUN, now=5.0)
     assert read_record(store, RUN) == record
     assert read_plan(store, RUN) == plan
     assert package.bundle is not None
@@ -147,6 +147,6 @@ def test_a_run_that_could_not_be_written_whole_is_none(
     plan, graph = planned
     specs = job_specs(plan, graph, package, find_reuse(None, graph, {}, {}, ()), RUN, store.uri)
     with pytest.raises(SettingsError):
-        write_run(store, plan, package, specs, RunKeys(anew=(), steps={}), RUN, now=5.0)
+        write_run(store, plan, package, specs, RunKeys(forced=(), steps={}), RUN, now=5.0)
     with pytest.raises(RunNotFoundError):
         read_record(store, RUN)

@@ -60,7 +60,7 @@ class Past:
         )
         self.store.put(layout.run, record.to_json())
         self.store.put(layout.plan, plan.to_json())
-        self.store.put(layout.keys, RunKeys(anew=anew, steps=keys).to_json())
+        self.store.put(layout.keys, RunKeys(forced=anew, steps=keys).to_json())
         for job in plan.jobs:
             told = {
                 asset: ArtifactRef(uri="u", sha256=digest, size_bytes=1, codec="json/1")
@@ -151,7 +151,7 @@ def test_each_step_behind_is_explained_once(past: Past) -> None:
 
 def test_a_refreshed_step_and_those_behind_it_say_so(past: Past) -> None:
     past.ran(a_key(), a_key({"load": "1 load"}))
-    now = past.ran(a_key(), a_key({"load": "1 load"}), anew=("load",))
+    now = past.ran(a_key(), a_key({"load": "1 load"}), forced=("load",))
     assert "told to run it" in past.why(now, "load")[0]
     assert "a step it depends on was refreshed" in past.why(now, "fit")[0]
 

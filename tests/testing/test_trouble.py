@@ -43,14 +43,14 @@ def test_a_job_waits_while_its_compute_environment_is_disabled(batch: Any) -> No
 def test_an_invalid_environment_says_why_and_starts_nothing_until_it_is_repaired(
     aws: Emulator, batch: Any
 ) -> None:
-    aws.trouble.invalidate("cpu", "CLIENT_ERROR - no such subnet")
+    aws.faults.invalidate("cpu", "CLIENT_ERROR - no such subnet")
     (told,) = batch.api.describe_compute_environments(computeEnvironments=["cpu"])[
         "computeEnvironments"
     ]
     assert (told["status"], told["statusReason"]) == ("INVALID", "CLIENT_ERROR - no such subnet")
     job = batch.submit()
     batch.when(job, "RUNNABLE")
-    aws.trouble.invalidate("cpu", None)
+    aws.faults.invalidate("cpu", None)
     assert batch.ended(job)["status"] == "SUCCEEDED"
 
 
@@ -75,7 +75,7 @@ def test_what_no_instance_type_has_waits_with_batchs_reason(
 def test_a_queue_without_capacity_holds_its_jobs_in_order(
     aws: Emulator, batch: Any, eventually: Eventually
 ) -> None:
-    aws.trouble.withhold("cpu")
+    aws.faults.withhold("cpu")
     first, second = batch.submit(), batch.submit()
     eventually(lambda: "INSUFFICIENT_INSTANCE_CAPACITY" in reason(batch, first))
     batch.when(second, "RUNNABLE")
@@ -84,7 +84,7 @@ def test_a_queue_without_capacity_holds_its_jobs_in_order(
         batch.job(first)["jobArn"],
         batch.job(second)["jobArn"],
     ]
-    aws.trouble.withhold("cpu", None)
+    aws.faults.withhold("cpu", None)
     assert batch.ended(second)["status"] == "SUCCEEDED"
     assert batch.api.get_job_queue_snapshot(jobQueue="cpu")["frontOfQueue"]["jobs"] == []
 
@@ -112,7 +112,7 @@ def test_an_unknown_environment_or_state_is_refused(batch: Any) -> None:
 
 def test_a_quota_is_what_was_set(aws: Emulator) -> None:
     quotas = aws.client("service-quotas")
-    aws.trouble.set_quota("L-DB2E81BA", 0)
+    aws.faults.set_quota("L-DB2E81BA", 0)
     told = quotas.get_service_quota(ServiceCode="ec2", QuotaCode="L-DB2E81BA")["Quota"]
     assert (told["QuotaName"], told["Value"]) == ("Running On-Demand G and VT instances", 0)
     listed = quotas.list_service_quotas(ServiceCode="ec2")["Quotas"]
@@ -124,7 +124,7 @@ def test_a_quota_is_what_was_set(aws: Emulator) -> None:
 
 
 def test_the_clock_of_every_service_goes_ahead(aws: Emulator) -> None:
-    aws.trouble.clock_skew_s = 3600
+    aws.faults.clock_skew_s = 3600
     for answer in (
         aws.client("sts").get_caller_identity(),
         aws.client("s3").list_buckets(),
@@ -137,5 +137,5 @@ def test_the_clock_of_every_service_goes_ahead(aws: Emulator) -> None:
 def test_a_job_that_is_aged_was_submitted_earlier(aws: Emulator, batch: Any) -> None:
     job = batch.submit()
     before = batch.job(job)["createdAt"]
-    aws.trouble.age(job, 60)
+    aws.faults.age(job, 60)
     assert batch.job(job)["createdAt"] == before - 60_000

@@ -16,6 +16,7 @@ from typing import Any
 
 from flowyml_aws.core.code.bytecode import bytecode_content, bytecode_references
 from flowyml_aws.core.code.names import Import, References
+from flowyml_aws.core.code.ownership import Code, external_name, is_decorated, users_code
 from flowyml_aws.core.code.source import (
     bindings_source,
     class_source,
@@ -24,7 +25,6 @@ from flowyml_aws.core.code.source import (
     module_source,
 )
 from flowyml_aws.core.code.values import Encoder
-from flowyml_aws.core.code.whose import Code, external_name, is_decorated, users_code
 from flowyml_aws.core.modules import absolute_name, find_module_file, module_label
 
 __all__ = ["Key", "Unit", "UnitReader"]

@@ -16,9 +16,9 @@ from pathlib import PurePath
 from types import BuiltinFunctionType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any
 
+from flowyml_aws.core.code.ownership import Code, external_name, is_decorated, users_code
 from flowyml_aws.core.code.plain import plain
-from flowyml_aws.core.code.whose import Code, external_name, is_decorated, users_code
-from flowyml_aws.core.stepping import behind_step
+from flowyml_aws.core.step_objects import unwrap_step
 
 __all__ = ["Encoder"]
 
@@ -51,7 +51,7 @@ class Encoder:
             return self._by_type(value)
 
     def _encode(self, value: Any) -> bytes:
-        value = behind_step(value)
+        value = unwrap_step(value)
         if (done := plain(value)) is not None:
             return done
         if type(value) is tuple:

@@ -18,7 +18,7 @@ from flowyml_aws.core.resources import (
     read_resources,
 )
 from flowyml_aws.core.step import Step, step
-from flowyml_aws.core.stepping import is_flowyml_step
+from flowyml_aws.core.step_objects import is_flowyml_step
 from flowyml_aws.pipeline import Pipeline
 
 __all__ = ["UnsupportedFeatureError", "pipeline_of", "step_of"]

@@ -14,7 +14,7 @@ from flowyml_aws.core.spelling import did_you_mean
 if TYPE_CHECKING:
     from flowyml.core.pipeline import Pipeline, PipelineResult
 
-    from flowyml_aws.pipeline import Places
+    from flowyml_aws.pipeline import BackendSpec
     from flowyml_aws.run import Run
 
 __all__ = ["FlowymlAws"]
@@ -40,7 +40,7 @@ class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no 
 
     def __init__(
         self,
-        backend: Places = "batch",
+        backend: BackendSpec = "batch",
         store_all: bool = False,
         progress: bool = True,
         max_price_usd_hour: float | None = None,

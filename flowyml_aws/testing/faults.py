@@ -8,7 +8,7 @@ from flowyml_aws.testing.queues import Queues
 from flowyml_aws.testing.quotas_api import QuotasApi
 from flowyml_aws.testing.scheduler import Scheduler
 
-__all__ = ["Trouble"]
+__all__ = ["Faults"]
 
 _NO_CAPACITY = (
     "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - Service cannot fulfill the capacity requested "
@@ -16,7 +16,7 @@ _NO_CAPACITY = (
 )
 
 
-class Trouble:
+class Faults:
     """Breaks parts of the emulated account, to see what its users are told.
 
     What Batch's own API can do is left to it: `update_job_queue` and `update_compute_environment`

@@ -6,7 +6,7 @@ from typing import Any
 
 from flowyml_aws.core.step import Step
 
-__all__ = ["behind_step", "is_flowyml_step", "is_step"]
+__all__ = ["is_flowyml_step", "is_step", "unwrap_step"]
 
 
 def is_step(value: object) -> bool:
@@ -22,7 +22,7 @@ def is_flowyml_step(value: object) -> bool:
     )
 
 
-def behind_step(value: Any) -> Any:
+def unwrap_step(value: Any) -> Any:
     """The function behind a step; any other value is itself."""
     while is_step(value):
         value = value.func

@@ -7,7 +7,7 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, TypeGuard
 
 from flowyml_aws.core.modules import is_users_function, is_users_module
-from flowyml_aws.core.stepping import behind_step
+from flowyml_aws.core.step_objects import unwrap_step
 
 __all__ = ["Code", "external_name", "is_decorated", "users_code"]
 
@@ -17,7 +17,7 @@ Code = FunctionType | type | ModuleType
 
 def users_code(value: object) -> Code | None:
     """The user's code that a value is; a step is its function, compiled code is its module."""
-    value = behind_step(value)
+    value = unwrap_step(value)
     if isinstance(value, FunctionType):
         return value if is_users_function(value) else None
     if isinstance(value, type):
