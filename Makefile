@@ -1,9 +1,9 @@
-# `make help` lists the targets. Each creates its own virtual environment first, with nothing but Python and make.
+# `make help` lists the targets. Each first creates its virtual environment, and needs only Python and make.
 #
-# VENV     the folder of that environment                     (default: .venv)
+# VENV     the folder of the environment                      (default: .venv)
 # PYTHON   the Python of a new environment                    (default: the newest of 3.10 to 3.13 on PATH that works)
 # PYTEST   more arguments for pytest: only these tests run, without the other checks  (PYTEST='tests/core -k grouping')
-# WORKERS  test processes that run at the same time           (default: one for each core)
+# WORKERS  number of parallel test processes                  (default: one for each core)
 
 VENV ?= .venv
 PYTHON ?=
@@ -44,7 +44,7 @@ unit: $(VENV)/.installed-dev ## run the unit tests: no processes, no servers
 	$(heading) 'unit tests (pytest)'
 	@$(pytest) -m 'not contract and not system' $(PYTEST)
 
-test: $(if $(PYTEST),,check) $(VENV)/.installed-dev ## run the checks, and all tests but the thorough ones
+test: $(if $(PYTEST),,check) $(VENV)/.installed-dev ## run the checks, and all tests except the thorough ones
 	$(heading) 'tests (pytest)'
 	@$(pytest) $(PYTEST)
 
@@ -53,29 +53,29 @@ test-all: check infra-tools ## run every test on every Python, with more example
 	@$(pytest) --thorough $(PYTEST)
 	@$(MAKE) --no-print-directory every-python flowyml sdk demo
 
-every-python: $(VENV)/.installed-dev ## run the unit and contract tests on every other supported Python of this machine
+every-python: $(VENV)/.installed-dev ## run the unit and contract tests on each other supported Python of this machine
 	@main=$$($(bin)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 	  scripts/other-pythons "$$main" | while read -r version python; do \
 	  $(MAKE) --no-print-directory test PYTEST='-m "not system"' VENV=".venv-$$version" PYTHON="$$python" </dev/null || exit 1; done
 
 compat: $(VENV)/.installed-dev ## run the tests whose outcome may depend on the Python version
 	$(heading) 'tests that depend on the Python version (pytest)'
-	@$(pytest) -m version_sensitive $(PYTEST)
+	@$(pytest) -m version_sensitive $$(grep -rl --include='test_*.py' version_sensitive tests) $(PYTEST)
 
 coverage: $(VENV)/.installed-dev ## run the tests of `make test`, and report the coverage of each folder
 	$(heading) 'tests with coverage (pytest)'
 	@$(pytest) --cov --cov-report= $(PYTEST)
 	@$(bin)/python scripts/coverage-by-folder
 
-flowyml: ## run the tests that need FlowyML, in an environment of their own
+flowyml: ## run the tests that need FlowyML, in a separate environment
 	@$(MAKE) --no-print-directory VENV=.venv-flowyml with-flowyml
 
-# FlowyML never closes its databases, which Python reports from 3.13 on.
+# FlowyML never closes its databases, which Python 3.13 and later report.
 with-flowyml: $(VENV)/.installed-flowyml-dev
 	$(heading) 'tests with FlowyML (pytest)'
 	@$(pytest) -W 'ignore:unclosed database:ResourceWarning' tests/integrations/flowyml $(PYTEST)
 
-sdk: $(VENV)/.installed-dev,sagemaker ## check requests to SageMaker against its own SDK (450 MB more)
+sdk: $(VENV)/.installed-dev,sagemaker ## check SageMaker requests against its SDK (downloads 450 MB)
 	$(heading) "SageMaker's SDK (pytest)"
 	@$(bin)/python -m pytest tests/aws/test_sagemaker_sdk.py tests/aws/test_sagemaker_shapes.py $(PYTEST)
 
@@ -83,7 +83,7 @@ format: $(VENV)/.installed-dev ## format the code, and fix the lint errors that 
 	@$(bin)/ruff check --fix .
 	@$(bin)/ruff format .
 
-bench: $(VENV)/.installed-bench ## run the benchmarks, beside Metaflow and FlowyML
+bench: $(VENV)/.installed-bench ## run the benchmarks, also with Metaflow and FlowyML
 	@for file in $(BENCH); do printf '\n== %s\n' "$$file"; $(bin)/python "$$file" || exit 1; done
 
 pin: ## rewrite the constraints files (PIN_FLAGS=--upgrade: newest versions)
@@ -91,18 +91,18 @@ pin: ## rewrite the constraints files (PIN_FLAGS=--upgrade: newest versions)
 
 setup: $(VENV)/.installed-dev ## create the virtual environment for development
 
-# checkov needs old versions of what everything else wants newer, so these tools have an environment of their own.
+# checkov needs old versions of packages that others need newer, so these tools have a separate environment.
 infra-tools: .venv-infra/.installed ## install the tools that check infra/ (CDK, cdk-nag, cfn-lint, checkov)
 
-clean: ## remove the virtual environments and what the tools left
+clean: ## remove the virtual environments and the files of the tools
 	rm -rf .venv .venv-* build dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# An environment whose Python is missing or does not run is created again.
+# Environments without a working Python are created again.
 broken := $(if $(shell $(bin)/python -c 'print(1)' 2>/dev/null),,broken)
 .PHONY: broken
 
-# A stamp records which extras the environment has. The package itself is installed editable, with the pinned backend.
+# A stamp file records the extras of the environment. The package is installed editable, with the pinned backend.
 $(VENV)/.installed-%: pyproject.toml constraints.txt $(broken)
 	$(heading) 'installing flowyml-aws[$*] into $(VENV)'
 	@$(install) '$(VENV)' constraints.txt hatchling editables

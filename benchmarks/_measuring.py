@@ -1,4 +1,4 @@
-"""Taking times side by side, and telling them against targets."""
+"""Interleaved measurements, and reports that compare them with targets."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ __all__ = [
     "command",
     "cpu_seconds",
     "interleaved",
-    "tell",
+    "report",
 ]
 
 
 @dataclass(frozen=True)
 class Times:
-    """Repeated times of one thing, in seconds."""
+    """Repeated measurements of one time, in seconds."""
 
     all_s: tuple[float, ...]
 
@@ -46,13 +46,13 @@ class Times:
         return median(self.all_s)
 
     @property
-    def least_s(self) -> float:
+    def min_s(self) -> float:
         return min(self.all_s)
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a measured number must not exceed."""
+    """A measured number, and the limit that it must not exceed."""
 
     what: str
     measured: float
@@ -65,9 +65,9 @@ class Target:
 
 
 def cpu_seconds(call: Callable[[], object]) -> float:
-    """The processor time that a call takes; what other programs take meanwhile does not count.
+    """Return the processor time of a call, without the time of other programs.
 
-    The garbage collector works on what the call makes, not on what lay in memory before.
+    The garbage collector only processes objects that the call creates, not older ones.
     """
     gc.collect()
     gc.freeze()
@@ -79,21 +79,21 @@ def cpu_seconds(call: Callable[[], object]) -> float:
 
 
 def interleaved(measures: Mapping[str, Callable[[], float]], repetitions: int) -> dict[str, Times]:
-    """Each measure in turn, again and again: a slow minute of the machine hits all alike."""
+    """Run all measurements in turn, so that a slow minute of the machine affects all of them."""
     for measure in measures.values():
-        measure()  # once in vain: files come into the cache, imports happen
-    taken: dict[str, list[float]] = {name: [] for name in measures}
+        measure()  # warm-up: fills the file cache and imports modules
+    results: dict[str, list[float]] = {name: [] for name in measures}
     for _ in range(repetitions):
         for name, measure in measures.items():
-            taken[name].append(measure())
-    return {name: Times(tuple(times)) for name, times in taken.items()}
+            results[name].append(measure())
+    return {name: Times(tuple(times)) for name, times in results.items()}
 
 
 def command(*arguments: str, environment: Mapping[str, str], folder: Path) -> str:
-    """The output of `python …`, with this Python and this package.
+    """Return the output of `python …`, with this Python and this package.
 
     Raises:
-        SystemExit: It failed; what it said is told.
+        SystemExit: The command failed; contains its output.
     """
     done = subprocess.run(
         [sys.executable, *arguments],
@@ -109,18 +109,18 @@ def command(*arguments: str, environment: Mapping[str, str], folder: Path) -> st
 
 
 def clean_environment() -> dict[str, str]:
-    """This environment without settings of an account or of Python; this package is found in it.
+    """Return this environment without settings of AWS or Python, with this package importable.
 
-    Settings of Python's own, such as not to keep compiled modules, would change what is measured.
+    Settings of Python, such as PYTHONDONTWRITEBYTECODE, would affect the measurements.
     """
     dropped = ("AWS_", "FLOWYML_", "METAFLOW_", "PYTHON")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
-    places = (str(Path(flowyml_aws.__path__[0]).parent), os.environ.get("PYTHONPATH", ""))
-    return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, places))}
+    paths = (str(Path(flowyml_aws.__path__[0]).parent), os.environ.get("PYTHONPATH", ""))
+    return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 class Peak:
-    """The most memory that this process has beside what it has now; on Linux only."""
+    """Peak of this process's memory, in addition to its memory at the start; Linux only."""
 
     def __init__(self) -> None:
         Path("/proc/self/clear_refs").write_text("5")
@@ -138,19 +138,21 @@ def _status_mib(field: str) -> float:
 
 
 def argument_parser(description: str | None, repetitions: int) -> argparse.ArgumentParser:
-    """Parser of `--repetitions N` and `--json FILE`, to which a benchmark adds its own options."""
+    """Return a parser of `--repetitions N` and `--json FILE`; benchmarks may add options."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--repetitions", type=int, default=repetitions, metavar="N")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers there, too")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write the numbers to a file"
+    )
     return parser
 
 
 def arguments(description: str | None, repetitions: int) -> argparse.Namespace:
-    """Values of `--repetitions N` and `--json FILE`."""
+    """Return the values of `--repetitions N` and `--json FILE`."""
     return argument_parser(description, repetitions).parse_args()
 
 
-def tell(
+def report(
     columns: Sequence[str],
     rows: Sequence[Sequence[str]],
     targets: Sequence[Target],
@@ -158,10 +160,10 @@ def tell(
     numbers: Mapping[str, Any] | None = None,
     file: Path | None = None,
 ) -> int:
-    """Print the table and the targets, write them as JSON where a file is named.
+    """Print the table and the targets, and write them as JSON if there is a file.
 
     Returns:
-        The exit code: 1 where a target is missed.
+        The exit code: 1 if a target is missed.
     """
     table = Table(box=None, pad_edge=False, header_style="dim")
     for number, column in enumerate(columns):
@@ -173,8 +175,8 @@ def tell(
     console.print()
     for target in targets:
         verdict = "[green]met   [/]" if target.met else "[bold red]MISSED[/]"
-        numbers_told = f"{target.measured:.2f} {target.unit}, at most {target.at_most:g}"
-        console.print(f"{verdict} {target.what}: {numbers_told}", soft_wrap=True)
+        comparison = f"{target.measured:.2f} {target.unit}, at most {target.at_most:g}"
+        console.print(f"{verdict} {target.what}: {comparison}", soft_wrap=True)
     for note in notes:
         console.print(f"note: {note}", style="yellow", soft_wrap=True, markup=False)
     if file is not None:

@@ -1,4 +1,4 @@
-"""A server of S3 on this machine, and a client of it."""
+"""S3 servers on this machine, and a client for them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["BUCKET", "KEY", "SECRET", "farther_away", "moto", "rclone", "s3_client"]
+__all__ = ["BUCKET", "KEY", "SECRET", "add_latency", "moto", "rclone", "s3_client"]
 
 BUCKET = "bench"
 KEY, SECRET = "benchmark", "benchmark-secret"
@@ -44,7 +44,7 @@ def s3_client(endpoint: str) -> Any:
 
 @contextmanager
 def rclone(folder: Path) -> Iterator[str]:
-    """The endpoint of `rclone serve s3` on a folder."""
+    """Run `rclone serve s3` on a folder, and yield its endpoint."""
     program = shutil.which(
         "rclone", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     )
@@ -56,7 +56,7 @@ def rclone(folder: Path) -> Iterator[str]:
         [
             *(program, "serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}"),
             *("--auth-key", f"{KEY},{SECRET}", "--vfs-cache-mode", "off"),
-            *("--etag-hash", ""),  # or each answer to a range would hash the whole object
+            *("--etag-hash", ""),  # otherwise each range request hashes the whole object
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -64,7 +64,7 @@ def rclone(folder: Path) -> Iterator[str]:
     try:
         while socket.socket().connect_ex(("127.0.0.1", port)):
             if process.poll() is not None:
-                sys.exit("rclone ended at once")
+                sys.exit("rclone exited immediately")
             time.sleep(0.05)
         yield f"http://127.0.0.1:{port}"
     finally:
@@ -74,10 +74,10 @@ def rclone(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def moto() -> Iterator[str]:
-    """The endpoint of moto in this process: other than rclone it keeps checksums."""
+    """Run moto in this process, and yield its endpoint: unlike rclone, it keeps checksums."""
     from moto.server import ThreadedMotoServer
 
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # or each request is told
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # otherwise each request is logged
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
     try:
@@ -87,8 +87,8 @@ def moto() -> Iterator[str]:
 
 
 @contextmanager
-def farther_away(endpoint: str) -> Iterator[str]:
-    """An endpoint that answers as much later as a server at some distance."""
+def add_latency(endpoint: str) -> Iterator[str]:
+    """Run a proxy that adds the latency of a remote server, and yield its endpoint."""
     port = int(endpoint.rpartition(":")[2])
     loop = asyncio.new_event_loop()
 
@@ -102,10 +102,10 @@ def farther_away(endpoint: str) -> Iterator[str]:
         writer.close()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", port)
+        responses, requests = await asyncio.open_connection("127.0.0.1", port)
         await asyncio.gather(
-            pump(reader, back, ROUND_TRIP_S / 2),
-            pump(there, writer, ROUND_TRIP_S / 2),
+            pump(reader, requests, ROUND_TRIP_S / 2),
+            pump(responses, writer, ROUND_TRIP_S / 2),
             return_exceptions=True,
         )
 
@@ -118,6 +118,6 @@ def farther_away(endpoint: str) -> Iterator[str]:
 
 
 def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])

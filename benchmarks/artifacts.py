@@ -1,7 +1,7 @@
-"""How fast values go to S3 and come back, and what memory that takes.
+"""Time and memory for values that are saved to S3 and loaded again.
 
-Ours, boto3 streaming the same buffer, and Metaflow's datastore where it is installed, side by side
-against `rclone serve s3` on this machine. Each measurement is a process of its own.
+Compares this package, boto3 streaming the same buffer, and Metaflow's datastore if it is installed,
+with `rclone serve s3` on this machine. Each measurement runs in a separate process.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks._measuring import Peak, Target, arguments, clean_environment, command, tell
-from benchmarks._s3 import BUCKET, KEY, SECRET, farther_away, moto, rclone, s3_client
+from benchmarks._measuring import Peak, Target, arguments, clean_environment, command, report
+from benchmarks._s3 import BUCKET, KEY, SECRET, add_latency, moto, rclone, s3_client
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.transfer import load_values, save_values
 from flowyml_aws.artifacts.values import load_value, save_value
@@ -31,24 +31,24 @@ SMALL, SMALL_BYTES = 1000, 10 * 1024
 SMALL_CASES = ("one by one", "together")
 SIZES_MIB = {"random": 512, "compressible": 512, "file": 2048}
 
-AT_LEAST_OF_BOTO3 = 0.85  # of its throughput, for what can't be compressed
+MIN_SPEED_OF_BOTO3 = 0.85  # of its throughput, for incompressible values
 MEMORY_MIB = 128
-TIMES_FASTER = 8.0  # many small values together, against one after the other
+MIN_SPEEDUP = 8.0  # of many small values together, compared with one by one
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds, and the peak of memory beside the value, in MiB."""
+    """Seconds, and the peak of memory in addition to the value, in MiB."""
 
     seconds: float
     memory_mib: float
 
 
-# What the measured processes do.
+# The measured processes.
 
 
 def random_array() -> Any:
-    """512 MiB of float32 that nothing can compress."""
+    """Return 512 MiB of incompressible float32."""
     import numpy
 
     generator = numpy.random.default_rng(0)
@@ -56,7 +56,7 @@ def random_array() -> Any:
 
 
 def compressible_array() -> Any:
-    """512 MiB of int32 as columns have them: below 1,000."""
+    """Return 512 MiB of int32 below 1,000, as in typical columns."""
     import numpy
 
     generator = numpy.random.default_rng(0)
@@ -64,7 +64,7 @@ def compressible_array() -> Any:
 
 
 def make_file(folder: Path) -> Path:
-    """A file of 2 GiB that nothing can compress."""
+    """Write a file of 2 GiB of incompressible bytes."""
     path = folder / "file.bin"
     if not path.exists():
         with path.open("wb") as file:
@@ -74,41 +74,41 @@ def make_file(folder: Path) -> Path:
 
 
 class View:
-    """A buffer as a file, which is not copied."""
+    """A file object that reads from a buffer without copying the whole buffer."""
 
     def __init__(self, data: Any) -> None:
-        self._data, self._at = memoryview(data).cast("B"), 0
+        self._data, self._position = memoryview(data).cast("B"), 0
 
     def read(self, size: int = -1) -> bytes:
-        end = len(self._data) if size < 0 else self._at + size
-        part = bytes(self._data[self._at : end])
-        self._at += len(part)
+        end = len(self._data) if size < 0 else self._position + size
+        part = bytes(self._data[self._position : end])
+        self._position += len(part)
         return part
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = offset + (0, self._at, len(self._data))[whence]
-        return self._at
+        self._position = offset + (0, self._position, len(self._data))[whence]
+        return self._position
 
     def tell(self) -> int:
-        return self._at
+        return self._position
 
 
-def ours(endpoint: str, case: str, action: str, folder: Path) -> Measured:
-    """Values through the package."""
-    store = S3ArtifactStore(s3_client(endpoint), BUCKET, f"ours-{os.urandom(4).hex()}")
-    noted = folder / f"ours-{case}.json"
+def with_flowyml_aws(endpoint: str, case: str, action: str, folder: Path) -> Measured:
+    """Save or load a value with this package."""
+    store = S3ArtifactStore(s3_client(endpoint), BUCKET, f"values-{os.urandom(4).hex()}")
+    ref_file = folder / f"values-{case}.json"
     if action == "save":
         value = make_file(folder) if case == "file" else ARRAYS[case]()
         store.put("warm", b"")
         peak, started = Peak(), time.monotonic()
         ref = save_value(store, "a", value)
         measured = Measured(time.monotonic() - started, peak.mib())
-        noted.write_text(json.dumps([store.uri, ref.model_dump(mode="json")]))
+        ref_file.write_text(json.dumps([store.uri, ref.model_dump(mode="json")]))
         return measured
-    uri, told = json.loads(noted.read_text())
+    uri, document = json.loads(ref_file.read_text())
     store, ref = (
         S3ArtifactStore.from_uri(s3_client(endpoint), uri),
-        ArtifactRef.model_validate(told),
+        ArtifactRef.model_validate(document),
     )
     if case != "file":
         import numpy
@@ -118,11 +118,11 @@ def ours(endpoint: str, case: str, action: str, folder: Path) -> Measured:
     peak, started = Peak(), time.monotonic()
     loaded = load_value(store, ref, "a", folder / f"loaded-{os.getpid()}")
     measured = Measured(time.monotonic() - started, peak.mib())
-    return measured if case == "file" else without(measured, loaded.nbytes)
+    return measured if case == "file" else without_value(measured, loaded.nbytes)
 
 
-def of_boto3(endpoint: str, case: str, action: str, folder: Path) -> Measured:
-    """The same bytes through boto3's transfer manager, without a check."""
+def with_boto3(endpoint: str, case: str, action: str, folder: Path) -> Measured:
+    """Save or load the same bytes with boto3's transfer manager, without verification."""
     import io
 
     client = s3_client(endpoint)
@@ -144,11 +144,11 @@ def of_boto3(endpoint: str, case: str, action: str, folder: Path) -> Measured:
     data = io.BytesIO()
     client.download_fileobj(BUCKET, key, data)
     measured = Measured(time.monotonic() - started, peak.mib())
-    return without(measured, data.getbuffer().nbytes)
+    return without_value(measured, data.getbuffer().nbytes)
 
 
-def of_metaflow(endpoint: str, case: str, action: str, folder: Path) -> Measured:
-    """Pickled and compressed by gzip into Metaflow's content-addressed store."""
+def with_metaflow(endpoint: str, case: str, action: str, folder: Path) -> Measured:
+    """Save or load a value with Metaflow's content-addressed store: pickled and gzipped."""
     import pickle
 
     os.environ.update(
@@ -162,26 +162,26 @@ def of_metaflow(endpoint: str, case: str, action: str, folder: Path) -> Measured
     from metaflow.plugins.datastores.s3_storage import S3Storage
 
     store = ContentAddressedStore("data", S3Storage(f"s3://{BUCKET}/metaflow"))
-    noted = folder / f"metaflow-{case}.json"
+    key_file = folder / f"metaflow-{case}.json"
     if action == "save":
         value = ARRAYS[case]()
         peak, started = Peak(), time.monotonic()
         (saved,) = store.save_blobs(iter([pickle.dumps(value, protocol=4)]))
         measured = Measured(time.monotonic() - started, peak.mib())
-        noted.write_text(json.dumps(saved.key))
+        key_file.write_text(json.dumps(saved.key))
         return measured
     peak, started = Peak(), time.monotonic()
-    for _, blob in store.load_blobs([json.loads(noted.read_text())]):
+    for _, blob in store.load_blobs([json.loads(key_file.read_text())]):
         loaded = pickle.loads(blob)
     measured = Measured(time.monotonic() - started, peak.mib())
-    return without(measured, loaded.nbytes)
+    return without_value(measured, loaded.nbytes)
 
 
 def small(endpoint: str, case: str, action: str, folder: Path) -> Measured:
-    """Many small values: together as a job stores them, or one after the other."""
+    """Save or load many small values: together, as a job does it, or one by one."""
     together = case == "together"
     store = S3ArtifactStore(s3_client(endpoint), BUCKET, f"small-{os.urandom(4).hex()}")
-    noted = folder / f"small-{case}.json"
+    refs_file = folder / f"small-{case}.json"
     if action == "save":
         values = {f"a{n}": os.urandom(SMALL_BYTES) for n in range(SMALL)}
         store.put("warm", b"")
@@ -191,12 +191,12 @@ def small(endpoint: str, case: str, action: str, folder: Path) -> Measured:
         else:
             refs = {asset: save_value(store, asset, value) for asset, value in values.items()}
         measured = Measured(time.monotonic() - started, peak.mib())
-        told = {asset: ref.model_dump(mode="json") for asset, ref in refs.items()}
-        noted.write_text(json.dumps([store.uri, told]))
+        documents = {asset: ref.model_dump(mode="json") for asset, ref in refs.items()}
+        refs_file.write_text(json.dumps([store.uri, documents]))
         return measured
-    uri, told = json.loads(noted.read_text())
+    uri, documents = json.loads(refs_file.read_text())
     store = S3ArtifactStore.from_uri(s3_client(endpoint), uri)
-    refs = {asset: ArtifactRef.model_validate(ref) for asset, ref in told.items()}
+    refs = {asset: ArtifactRef.model_validate(ref) for asset, ref in documents.items()}
     store.get("warm")
     peak, started = Peak(), time.monotonic()
     if together:
@@ -204,10 +204,10 @@ def small(endpoint: str, case: str, action: str, folder: Path) -> Measured:
     else:
         loaded = {asset: load_value(store, ref, asset, folder) for asset, ref in refs.items()}
     measured = Measured(time.monotonic() - started, peak.mib())
-    return without(measured, sum(map(len, loaded.values())))
+    return without_value(measured, sum(map(len, loaded.values())))
 
 
-def without(measured: Measured, value_bytes: int) -> Measured:
+def without_value(measured: Measured, value_bytes: int) -> Measured:
     return Measured(measured.seconds, measured.memory_mib - value_bytes / MIB)
 
 
@@ -215,10 +215,10 @@ ARRAYS: dict[str, Callable[[], Any]] = {
     "random": random_array,
     "compressible": compressible_array,
 }
-WHO: dict[str, Callable[[str, str, str, Path], Measured]] = {
-    "ours": ours,
-    "boto3": of_boto3,
-    "metaflow": of_metaflow,
+PRODUCTS: dict[str, Callable[[str, str, str, Path], Measured]] = {
+    "flowyml_aws": with_flowyml_aws,
+    "boto3": with_boto3,
+    "metaflow": with_metaflow,
     "small": small,
 }
 
@@ -226,52 +226,51 @@ WHO: dict[str, Callable[[str, str, str, Path], Measured]] = {
 # The table.
 
 
-def measure(who: str, endpoint: str, case: str, action: str, folder: Path) -> Measured:
-    """One measurement in a process of its own; whoever waits is told."""
-    told = command(
-        *("-m", "benchmarks.artifacts", "--measure", who, endpoint, case, action, str(folder)),
+def measure(product: str, endpoint: str, case: str, action: str, folder: Path) -> Measured:
+    """Take one measurement in a separate process, and print its time as progress."""
+    output = command(
+        *("-m", "benchmarks.artifacts", "--measure", product, endpoint, case, action, str(folder)),
         environment=clean_environment(),
         folder=Path(__file__).parents[1],
     )
     for loaded in folder.glob("loaded-*"):
         shutil.rmtree(loaded) if loaded.is_dir() else loaded.unlink()
-    measured = Measured(*json.loads(told.splitlines()[-1]))
-    print(f"{action} {case}, {who}: {measured.seconds:.2f} s", file=sys.stderr)
+    measured = Measured(*json.loads(output.splitlines()[-1]))
+    print(f"{action} {case}, {product}: {measured.seconds:.2f} s", file=sys.stderr)
     return measured
 
 
 def rounds(
-    peers: Sequence[str], endpoint: str, case: str, action: str, folder: Path, repetitions: int
+    products: Sequence[str], endpoint: str, case: str, action: str, folder: Path, repetitions: int
 ) -> list[dict[str, Measured]]:
-    """What each peer takes, one after the other in turn. Metaflow takes long: once is enough."""
-    found: list[dict[str, Measured]] = []
+    """Measure all products in turn; Metaflow only in the first round, as it is slow."""
+    results: list[dict[str, Measured]] = []
     for number in range(repetitions):
-        turn = [who for who in peers if number == 0 or who != "metaflow"]
-        turn = turn if number % 2 == 0 else turn[::-1]
-        found.append({who: measure(who, endpoint, case, action, folder) for who in turn})
-    return found
+        order = [product for product in products if number == 0 or product != "metaflow"]
+        order = order if number % 2 == 0 else order[::-1]
+        results.append({p: measure(p, endpoint, case, action, folder) for p in order})
+    return results
 
 
-def ratio(found: Sequence[dict[str, Measured]], who: str, other: str) -> float:
-    """Time of one beside another: the median of the rounds in which both were measured."""
-    both = [each for each in found if who in each and other in each]
-    return median(each[who].seconds / each[other].seconds for each in both)
+def ratio(results: Sequence[dict[str, Measured]], product: str, other: str) -> float:
+    """Return the median ratio of two products' times, over the rounds that measured both."""
+    both = [each for each in results if product in each and other in each]
+    return median(each[product].seconds / each[other].seconds for each in both)
 
 
-def judged(case: str, action: str, found: Sequence[dict[str, Measured]]) -> Iterator[Target]:
-    most = {"compressible": 1.0}.get(case, 1 / AT_LEAST_OF_BOTO3)
-    yield Target(
-        f"{action} {case}: time beside boto3", ratio(found, "ours", "boto3"), most, "times"
-    )
-    memory_mib = max(each["ours"].memory_mib for each in found)
-    yield Target(f"{action} {case}: memory beside the value", memory_mib, MEMORY_MIB, "MiB")
-    if "metaflow" in found[0]:
-        beside = ratio(found, "ours", "metaflow")
-        yield Target(f"{action} {case}: time beside Metaflow", beside, 1.0, "times")
+def targets_of(case: str, action: str, results: Sequence[dict[str, Measured]]) -> Iterator[Target]:
+    limit = {"compressible": 1.0}.get(case, 1 / MIN_SPEED_OF_BOTO3)
+    to_boto3 = ratio(results, "flowyml_aws", "boto3")
+    yield Target(f"{action} {case}: time relative to boto3", to_boto3, limit, "times")
+    memory_mib = max(each["flowyml_aws"].memory_mib for each in results)
+    yield Target(f"{action} {case}: memory without the value", memory_mib, MEMORY_MIB, "MiB")
+    if "metaflow" in results[0]:
+        to_metaflow = ratio(results, "flowyml_aws", "metaflow")
+        yield Target(f"{action} {case}: time relative to Metaflow", to_metaflow, 1.0, "times")
 
 
-def sent_again() -> int:
-    """Requests with bytes in them when a value is stored that lies in S3 already."""
+def repeated_uploads() -> int:
+    """Return the number of requests, apart from HEAD, when stored values are saved again."""
     import numpy
 
     with moto() as endpoint:  # rclone keeps no checksums
@@ -297,44 +296,47 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name, rclone(Path(name) / "s3") as endpoint:
         folder = Path(name)
         for case, size_mib in SIZES_MIB.items():
-            peers = ["ours", "boto3"] + ["metaflow"] * (has_metaflow and case != "file")
+            products = ["flowyml_aws", "boto3"]
+            products += ["metaflow"] * (has_metaflow and case != "file")
             for action in ("save", "load"):
-                found = rounds(peers, endpoint, case, action, folder, options.repetitions)
-                for who in peers:
-                    measured = [each[who] for each in found if who in each]
-                    numbers[f"{action} {case} {who}"] = [vars(each) for each in measured]
+                results = rounds(products, endpoint, case, action, folder, options.repetitions)
+                for product in products:
+                    measured = [each[product] for each in results if product in each]
+                    numbers[f"{action} {case} {product}"] = [vars(each) for each in measured]
                     seconds = median(each.seconds for each in measured)
                     rows.append(
                         [
                             f"{action} {case}, {size_mib:,} MiB",
-                            who,
+                            product,
                             f"{seconds:.2f}",
                             f"{size_mib / seconds:.0f}",
-                            f"{1 / ratio(found, who, 'boto3'):.2f}",
+                            f"{1 / ratio(results, product, 'boto3'):.2f}",
                             f"{max(each.memory_mib for each in measured):.0f}",
                         ]
                     )
-                targets += judged(case, action, found)
-        with farther_away(endpoint) as distant:
+                targets += targets_of(case, action, results)
+        with add_latency(endpoint) as distant:
             for action in ("save", "load"):
                 both = {c: measure("small", distant, c, action, folder) for c in SMALL_CASES}
                 for case, each in both.items():
                     numbers[f"{action} small {case}"] = [vars(each)]
-                    told = (f"{each.seconds:.2f}", "", "", f"{each.memory_mib:.0f}")
-                    rows.append([f"{action} {SMALL:,} values", case, *told])
-                faster = both["one by one"].seconds / both["together"].seconds
-                what = f"{action} {SMALL:,} values of 10 KiB together, part of one by one"
-                targets.append(Target(what, 1 / faster, 1 / TIMES_FASTER, "of the time"))
-    again = sent_again()
-    targets.append(Target("requests that send what lies in S3 already", again, 0, "requests"))
+                    cells = (f"{each.seconds:.2f}", "", "", f"{each.memory_mib:.0f}")
+                    rows.append([f"{action} {SMALL:,} values", case, *cells])
+                speedup = both["one by one"].seconds / both["together"].seconds
+                what = f"{action} {SMALL:,} values of 10 KiB together, compared with one by one"
+                targets.append(Target(what, 1 / speedup, 1 / MIN_SPEEDUP, "of the time"))
+    uploads = repeated_uploads()
+    targets.append(Target("uploads of values that S3 already has", uploads, 0, "requests"))
     notes = [] if has_metaflow else ["Metaflow is not installed: not compared"]
-    columns = ["", "by", "seconds", "MiB/s", "of boto3's speed", "MiB beside the value"]
-    return tell(columns, rows, targets, notes, numbers, options.json)
+    columns = ["", "by", "seconds", "MiB/s", "of boto3's speed", "MiB without the value"]
+    return report(columns, rows, targets, notes, numbers, options.json)
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--measure"]:
-        who, endpoint, case, action, where = sys.argv[2:]
-        print(json.dumps(list(vars(WHO[who](endpoint, case, action, Path(where))).values())))
+        product, endpoint, case, action, path = sys.argv[2:]
+        print(
+            json.dumps(list(vars(PRODUCTS[product](endpoint, case, action, Path(path))).values()))
+        )
     else:
         sys.exit(main())

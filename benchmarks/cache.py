@@ -1,6 +1,6 @@
-"""What planning asks of S3 where 1,000 groups are cached, and what it takes.
+"""S3 requests and time of planning a pipeline with 1,000 cached groups.
 
-S3 is moto in this process: the number of calls is that of the real one, the network is not in it.
+S3 is moto in this process: the number of calls is the same as with AWS, without network latency.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
-from benchmarks._measuring import Target, arguments, cpu_seconds, interleaved, tell
+from benchmarks._measuring import Target, arguments, cpu_seconds, interleaved, report
 from benchmarks._s3 import BUCKET, moto, s3_client
 from flowyml_aws import Step, step
 from flowyml_aws.artifacts.cache import CacheEntry, write_entry
@@ -21,10 +21,11 @@ from flowyml_aws.core.cache_key import cache_key
 from flowyml_aws.core.graph import read_graph
 from flowyml_aws.core.step_grouping import group_steps
 from flowyml_aws.local.directory import DirectoryArtifactStore
-from flowyml_aws.places import LocalPlace
 from flowyml_aws.planning.placement import Placement
-from flowyml_aws.preview import Decision, plan_at
-from flowyml_aws.request import RunRequest
+from flowyml_aws.preview import PlannedRun, plan_at
+from flowyml_aws.request import PlanRequest
+from flowyml_aws.services.local.service import LocalHost
+from flowyml_aws.services.run_services import RunServices
 
 GROUPS = 1_000
 STEPS_IN_A_CHAIN = 10
@@ -35,7 +36,7 @@ def work(**assets: Any) -> int:
 
 
 def steps(chained: int) -> list[Step]:
-    """A group of one step each, in chains of a length."""
+    """Return steps with a separate group each, in chains of this length."""
     return [
         step(
             name=f"step_{number}",
@@ -48,19 +49,25 @@ def steps(chained: int) -> list[Step]:
     ]
 
 
-def request(made: Sequence[Step], cache: bool) -> RunRequest:
-    graph, problems = read_graph(made)
+def request(steps: Sequence[Step], cache: bool) -> PlanRequest:
+    graph, problems = read_graph(steps)
     assert graph is not None and not problems
-    return RunRequest("cached", graph, group_steps(graph.steps), Placement("local"), cache=cache)
+    return PlanRequest(
+        "cached",
+        graph,
+        group_steps(graph.steps),
+        Placement("local"),
+        forced=frozenset() if cache else frozenset(step.name for step in steps),
+    )
 
 
-def remember(store: S3ArtifactStore, decision: Decision) -> None:
-    """Leave in the store what a run of the plan would leave."""
-    for planned in decision.graph.steps:
-        assets = decision.reuse.assets[planned.name]
+def remember(store: S3ArtifactStore, planned_run: PlannedRun) -> None:
+    """Store the artifacts and cache entries that a run of the plan would store."""
+    for planned in planned_run.graph.steps:
+        assets = planned_run.reuse.assets[planned.name]
         known = {asset: identity for asset, identity in assets.items() if identity is not None}
         assert len(known) == len(assets)
-        key = cache_key(decision.reuse.identities[planned.name].digest, known)
+        key = cache_key(planned_run.reuse.identities[planned.name].digest, known)
         refs = {asset: save_value(store, asset, planned.name) for asset in planned.assets}
         entry = CacheEntry(
             key=key, pipeline="cached", step=planned.name, run_id="r", created_at=0, assets=refs
@@ -80,40 +87,40 @@ def main() -> int:
         client.create_bucket(Bucket=BUCKET)
         for shape, chained in (("independent", 1), ("chains of 10", STEPS_IN_A_CHAIN)):
             store = S3ArtifactStore(client, BUCKET, shape.replace(" ", "-"))
-            # The backend does not matter here: what a plan asks of the store is the same.
-            place = LocalPlace(cast("DirectoryArtifactStore", store))
-            made = steps(chained)
-            remember(store, plan_at(place, request(made, cache=True)))
+            # The backend does not matter: the planner sends the same requests to the store.
+            place = RunServices(LocalHost(cast("DirectoryArtifactStore", store)), {})
+            all_steps = steps(chained)
+            remember(store, plan_at(place, request(all_steps, cache=True)))
             measures: dict[str, Callable[[], float]] = {
-                name: partial(cpu_seconds, partial(plan_at, place, request(made, cache=cache)))
+                name: partial(cpu_seconds, partial(plan_at, place, request(all_steps, cache=cache)))
                 for name, cache in (("with", True), ("without", False))
             }
             times = interleaved(measures, options.repetitions)
             for name, cache in (("with", True), ("without", False)):
                 calls.clear()
-                plan = plan_at(place, request(made, cache=cache)).plan
-                told = {
+                plan = plan_at(place, request(all_steps, cache=cache)).plan
+                row = {
                     "jobs": len(plan.jobs),
                     "gets": calls["GetObject"],
                     "heads": calls["HeadObject"],
                     "other calls": calls.total() - calls["GetObject"] - calls["HeadObject"],
-                    "seconds": times[name].least_s,
-                    "ratio": times[name].least_s / times["without"].least_s,
+                    "seconds": times[name].min_s,
+                    "ratio": times[name].min_s / times["without"].min_s,
                 }
-                numbers[f"{shape}, {name} cache"] = told
-                shown = (f"{v:.2f}" if isinstance(v, float) else f"{v:,}" for v in told.values())
-                rows.append((shape, f"{name} cache", *shown))
+                numbers[f"{shape}, {name} cache"] = row
+                cells = (f"{v:.2f}" if isinstance(v, float) else f"{v:,}" for v in row.values())
+                rows.append((shape, f"{name} cache", *cells))
                 if cache:
                     targets += [
-                        Target(f"{shape}: documents read", told["gets"], GROUPS, "GETs"),
-                        Target(f"{shape}: jobs planned", told["jobs"], 0, "jobs"),
+                        Target(f"{shape}: documents read", row["gets"], GROUPS, "GETs"),
+                        Target(f"{shape}: jobs planned", row["jobs"], 0, "jobs"),
                     ]
     columns = ("1,000 groups", "plan", "jobs", "GETs", "HEADs", "other", "s", "of without")
     notes = (
-        f"processor time of the plan and of moto, the least of {options.repetitions} repetitions",
-        "a HEAD asks whether a result still lies there; nothing is asked of what lies between",
+        f"processor time of planner and moto, the minimum of {options.repetitions} repetitions",
+        "a HEAD checks that a result still exists; intermediate values are not checked",
     )
-    return tell(columns, rows, targets, notes, numbers, options.json)
+    return report(columns, rows, targets, notes, numbers, options.json)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Which client of S3 moves large values best: what the decision for one rests on.
+"""Comparison of S3 clients for large values, the basis of ADR 7.
 
-boto3's transfer manager, our own calls for parts, obstore and s5cmd, where they are installed, side
-by side against `rclone serve s3` on this machine. Each measurement is a process of its own.
+Compares boto3's transfer manager, our own calls for parts, and obstore and s5cmd if they are
+installed, with `rclone serve s3` on this machine. Each measurement runs in a separate process.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks._measuring import Peak, arguments, clean_environment, command, tell
+from benchmarks._measuring import Peak, arguments, clean_environment, command, report
 from benchmarks._s3 import BUCKET, KEY, SECRET, rclone, s3_client
 
 MIB = 1 << 20
 SIZE_MIB = 128
-PART_BYTES, AT_ONCE = 16 * MIB, 16  # for all alike
+PART_BYTES, AT_ONCE = 16 * MIB, 16  # the same for all clients
 
 
-# Each saves a buffer, or returns what was saved. What must be there first is made before.
+# Each function connects a client, and returns its functions to save a buffer and to load it.
 
 
 def own_calls(endpoint: str) -> tuple[Callable[[Any], object], Callable[[], Any]]:
-    """A call for each part, each with its checksum, from and into the value's own memory."""
+    """Send a call for each part, with its checksum, from and into the value's own memory."""
     from flowyml_aws.artifacts.content import Content
     from flowyml_aws.artifacts.reading import read_to_memory
     from flowyml_aws.artifacts.refs import ArtifactRef
@@ -40,7 +40,7 @@ def own_calls(endpoint: str) -> tuple[Callable[[Any], object], Callable[[], Any]
 
     store = S3ArtifactStore(s3_client(endpoint), BUCKET, "own")
     store.put("warm", b"")
-    noted = "ref.json"
+    ref_key = "ref.json"
 
     def save(data: Any) -> None:
         content = Content(data)
@@ -49,16 +49,16 @@ def own_calls(endpoint: str) -> tuple[Callable[[Any], object], Callable[[], Any]
         store.upload(key, content)
         uri = f"{store.uri}/{key}"
         ref = ArtifactRef(uri=uri, sha256=sha256, size_bytes=len(data), codec="bytes/1")
-        store.put(noted, ref.to_json())
+        store.put(ref_key, ref.to_json())
 
     def load() -> Any:
-        return read_to_memory(store, ArtifactRef.model_validate_json(store.get(noted)))
+        return read_to_memory(store, ArtifactRef.model_validate_json(store.get(ref_key)))
 
     return save, load
 
 
 def transfer_manager(endpoint: str) -> tuple[Callable[[Any], object], Callable[[], Any]]:
-    """boto3's upload_fileobj and download_fileobj, without a check."""
+    """Use boto3's upload_fileobj and download_fileobj, without verification."""
     import io
 
     from boto3.s3.transfer import TransferConfig
@@ -81,7 +81,7 @@ def transfer_manager(endpoint: str) -> tuple[Callable[[Any], object], Callable[[
 
 
 def obstore(endpoint: str) -> tuple[Callable[[Any], object], Callable[[], Any]]:
-    """Rust's object_store, without a check."""
+    """Use Rust's object_store, without verification."""
     import obstore as package
     from obstore.store import S3Store
 
@@ -107,32 +107,32 @@ def obstore(endpoint: str) -> tuple[Callable[[Any], object], Callable[[], Any]]:
         )
 
     def load() -> Any:
-        # As one stream: of ranges it wants status 206, and rclone answers with 200.
+        # As one stream: it expects status 206 for ranges, but rclone responds with 200.
         data = bytearray(SIZE_MIB * MIB)
-        at = 0
+        position = 0
         for chunk in package.get(store, "obstore").stream(min_chunk_size=MIB):
-            data[at : at + len(chunk)] = chunk
-            at += len(chunk)
+            data[position : position + len(chunk)] = chunk
+            position += len(chunk)
         return data
 
     return save, load
 
 
 def s5cmd(endpoint: str) -> tuple[Callable[[Any], object], Callable[[], Any]]:
-    """A program in Go beside ours, through a pipe, without a check."""
+    """Use a separate program, written in Go, through a pipe, without verification."""
     program = _s5cmd()
     assert program is not None
     environment = {**os.environ, "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
     start = [program, "--endpoint-url", endpoint]
-    many = ["--concurrency", str(AT_ONCE), "--part-size", str(PART_BYTES // MIB)]
+    options = ["--concurrency", str(AT_ONCE), "--part-size", str(PART_BYTES // MIB)]
     uri = f"s3://{BUCKET}/s5cmd"
 
     def save(data: Any) -> None:
-        subprocess.run([*start, "pipe", *many, uri], input=data, env=environment, check=True)
+        subprocess.run([*start, "pipe", *options, uri], input=data, env=environment, check=True)
 
     def load() -> Any:
-        called = [*start, "cat", *many, uri]
-        return subprocess.run(called, env=environment, stdout=subprocess.PIPE, check=True).stdout
+        cat = [*start, "cat", *options, uri]
+        return subprocess.run(cat, env=environment, stdout=subprocess.PIPE, check=True).stdout
 
     return save, load
 
@@ -151,17 +151,17 @@ def _s5cmd() -> str | None:
     )
 
 
-def measured(who: str, endpoint: str, action: str) -> tuple[float, float, float]:
-    """Seconds, processor seconds of this process and its children, MiB beside the value."""
-    chance = random.Random(0)
-    data = b"".join(chance.randbytes(MIB) for _ in range(SIZE_MIB))
-    save, load = CLIENTS[who](endpoint)
+def measure(client: str, endpoint: str, action: str) -> tuple[float, float, float]:
+    """Return seconds, processor seconds with those of children, and MiB without the value."""
+    generator = random.Random(0)
+    data = b"".join(generator.randbytes(MIB) for _ in range(SIZE_MIB))
+    save, load = CLIENTS[client](endpoint)
     peak, cpu_s, started = Peak(), _cpu_s(), time.monotonic()
-    found = load() if action == "load" else save(data)
+    loaded = load() if action == "load" else save(data)
     seconds, cpu_s = time.monotonic() - started, _cpu_s() - cpu_s
     memory_mib = peak.mib()
     if action == "load":
-        assert found == data
+        assert loaded == data
         memory_mib -= SIZE_MIB
     return seconds, cpu_s, memory_mib
 
@@ -175,35 +175,35 @@ def main() -> int:
     options = arguments(__doc__, repetitions=5)
     missing = [name for name in ("obstore",) if find_spec(name) is None]
     missing += ["s5cmd"] * (_s5cmd() is None)
-    there = [who for who in CLIENTS if who not in missing]
-    taken: dict[str, list[Sequence[float]]] = {
-        f"{action} {who}": [] for action in ("save", "load") for who in there
+    clients = [client for client in CLIENTS if client not in missing]
+    results: dict[str, list[Sequence[float]]] = {
+        f"{action} {client}": [] for action in ("save", "load") for client in clients
     }
     with tempfile.TemporaryDirectory() as name, rclone(Path(name)) as endpoint:
         for number in range(options.repetitions):
             for action in ("save", "load"):
-                for who in there if number % 2 == 0 else there[::-1]:
-                    told = command(
-                        *("-m", "benchmarks.clients", "--measure", who, endpoint, action),
+                for client in clients if number % 2 == 0 else clients[::-1]:
+                    output = command(
+                        *("-m", "benchmarks.clients", "--measure", client, endpoint, action),
                         environment=clean_environment(),
                         folder=Path(__file__).parents[1],
                     )
-                    taken[f"{action} {who}"].append(json.loads(told.splitlines()[-1]))
+                    results[f"{action} {client}"].append(json.loads(output.splitlines()[-1]))
     rows = []
-    for name, all_ in taken.items():
-        seconds, cpu_s = median(each[0] for each in all_), median(each[1] for each in all_)
-        own = taken[f"{name.split()[0]} own calls"]
-        beside = median(each[0] / ours[0] for each, ours in zip(all_, own, strict=True))
-        memory = max(each[2] for each in all_)
-        numbers = (f"{seconds:.2f}", f"{beside:.2f}", f"{cpu_s:.2f}", f"{memory:.0f}")
+    for name, rounds in results.items():
+        seconds, cpu_s = median(each[0] for each in rounds), median(each[1] for each in rounds)
+        own_rounds = results[f"{name.split()[0]} own calls"]
+        ratio = median(each[0] / own[0] for each, own in zip(rounds, own_rounds, strict=True))
+        memory = max(each[2] for each in rounds)
+        numbers = (f"{seconds:.2f}", f"{ratio:.2f}", f"{cpu_s:.2f}", f"{memory:.0f}")
         rows.append((f"{name}, {SIZE_MIB} MiB", *numbers))
-    columns = ["", "seconds", "of own calls'", "its processor seconds", "MiB beside the value"]
+    columns = ["", "seconds", "of own calls'", "processor seconds", "MiB without the value"]
     notes = [f"{name} is not installed: not compared" for name in missing]
-    return tell(columns, rows, [], notes, taken, options.json)
+    return report(columns, rows, [], notes, results, options.json)
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--measure"]:
-        print(json.dumps(measured(*sys.argv[2:])))
+        print(json.dumps(measure(*sys.argv[2:])))
     else:
         sys.exit(main())

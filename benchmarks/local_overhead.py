@@ -1,8 +1,8 @@
-"""What running on this machine adds: per step of a group, and per group.
+"""Overhead of local runs per step of a group, and per group.
 
-Each program runs a chain of steps that do nothing but count. It is a process of its own with an
-empty store, and the time is that of the whole process. What two sizes of a program share (the start
-of Python, imports) cancels out: the price of a step is the difference, divided by the added steps.
+Each program runs a chain of steps that only count, in a separate process with an empty store, and
+the whole process is timed. The common part of two program sizes (the start of Python, imports)
+cancels out: the overhead of a step is the difference, divided by the number of added steps.
 """
 
 from __future__ import annotations
@@ -23,23 +23,24 @@ from benchmarks._measuring import (
     clean_environment,
     command,
     interleaved,
-    tell,
+    report,
 )
 
-STEP_AT_MOST_MS = 2.0
+MAX_STEP_MS = 2.0
 FEW_STEPS = 2
 
 
 @dataclass(frozen=True)
 class Program:
-    """A chain of `groups` times `steps` steps in one of the products.
+    """A chain of steps in one of the products.
 
     Attributes:
-        source: Python for so many groups of so many steps; it fails unless every step has counted.
-        arguments: Of the program.
-        more_steps: Steps of one group in the larger program; the smaller has two.
-        more_groups: Groups of one step in the larger program; the smaller has one. None where
-            there are no groups.
+        source: Returns Python code for a number of groups and of steps per group; the code fails
+            unless every step has counted.
+        more_steps: Steps of one group in the larger program; the smaller program has two.
+        more_groups: Groups of one step in the larger program; the smaller program has one. None
+            if the product has no groups.
+        arguments: Command-line arguments of the program.
     """
 
     source: Callable[[int, int], str]
@@ -48,16 +49,18 @@ class Program:
     arguments: tuple[str, ...] = ()
 
 
-def flowyml_program(imported: str, made: str, run: str, groups: int, steps: int) -> str:
-    """The same program for both packages that have `step` and `Pipeline`."""
+def flowyml_program(
+    package: str, pipeline_arguments: str, run_arguments: str, groups: int, steps: int
+) -> str:
+    """Return the program for a package that has `step` and `Pipeline`."""
     return f"""\
-from {imported} import Pipeline, step
+from {package} import Pipeline, step
 
 def count(counted=0):
     return counted + 1
 
 if __name__ == "__main__":
-    pipeline = Pipeline({made})
+    pipeline = Pipeline({pipeline_arguments})
     for number in range({groups * steps}):
         declared = step(
             name=f"step_{{number}}",
@@ -67,14 +70,14 @@ if __name__ == "__main__":
             register=False,
         )
         pipeline.add_step(declared(count))
-    result = pipeline.run({run})
+    result = pipeline.run({run_arguments})
     assert result.success
     assert result["count_{groups * steps - 1}"] == {groups * steps}
 """
 
 
 def metaflow_program(groups: int, steps: int) -> str:
-    """A flow whose steps are processes: it has no groups."""
+    """Return the program for Metaflow, whose steps are processes and which has no groups."""
     names = ["start", *(f"step_{number}" for number in range(1, steps - 1)), "end"]
     lines = ["from metaflow import FlowSpec, step", "class Overhead(FlowSpec):"]
     for number, name in enumerate(names):
@@ -104,9 +107,9 @@ PROGRAMS: dict[str, Program] = {
 def whole_process(
     program: Program, groups: int, steps: int, environment: Mapping[str, str]
 ) -> float:
-    """Seconds that the program takes in a folder of its own."""
+    """Return the seconds that the program takes in a new folder."""
     with tempfile.TemporaryDirectory() as folder:
-        # A project of its own: stores are put beside this.
+        # Makes the folder a project, which will contain the store.
         Path(folder, "pyproject.toml").touch()
         Path(folder, "program.py").write_text(program.source(groups, steps), "utf-8")
         started = time.monotonic()
@@ -116,20 +119,20 @@ def whole_process(
 
 def main() -> int:
     options = arguments(__doc__, repetitions=5)
-    environment = {**clean_environment(), "USERNAME": "bench"}  # Metaflow asks for a name
-    found = {name: program for name, program in PROGRAMS.items() if find_spec(name)}
+    environment = {**clean_environment(), "USERNAME": "bench"}  # Metaflow requires a name
+    installed = {name: program for name, program in PROGRAMS.items() if find_spec(name)}
     measures: dict[str, Callable[[], float]] = {}
-    for name, program in found.items():
-        one = partial(whole_process, program, environment=environment)
-        measures[f"{name} few steps"] = partial(one, 1, FEW_STEPS)
-        measures[f"{name} more steps"] = partial(one, 1, program.more_steps)
+    for name, program in installed.items():
+        run = partial(whole_process, program, environment=environment)
+        measures[f"{name} few steps"] = partial(run, 1, FEW_STEPS)
+        measures[f"{name} more steps"] = partial(run, 1, program.more_steps)
         if program.more_groups is not None:
-            measures[f"{name} one group"] = partial(one, 1, 1)
-            measures[f"{name} more groups"] = partial(one, program.more_groups, 1)
+            measures[f"{name} one group"] = partial(run, 1, 1)
+            measures[f"{name} more groups"] = partial(run, program.more_groups, 1)
     times = interleaved(measures, options.repetitions)
 
     rows, numbers = [], {}
-    for name, program in found.items():
+    for name, program in installed.items():
         added = program.more_steps - FEW_STEPS
         per_step_s = _added(times[f"{name} few steps"], times[f"{name} more steps"], added)
         row = [name, f"{per_step_s * 1000:.2f}"]
@@ -141,23 +144,23 @@ def main() -> int:
             per_group_s = _added(times[f"{name} one group"], times[f"{name} more groups"], added)
             row.append(f"{per_group_s:.3f}")
             numbers[name]["added_group_s"] = per_group_s
-        whole_s = numbers[name]["run_s"] = times[f"{name} few steps"].least_s
+        whole_s = numbers[name]["run_s"] = times[f"{name} few steps"].min_s
         rows.append((*row, f"{whole_s:.2f}"))
     step_ms = numbers["flowyml_aws"]["added_step_s"] * 1000
-    target = Target("flowyml_aws, an added step of a group", step_ms, STEP_AT_MOST_MS, "ms")
-    notes = [f"from the least of {options.repetitions} repetitions in turn"]
+    target = Target("flowyml_aws, an added step of a group", step_ms, MAX_STEP_MS, "ms")
+    notes = [f"from the minimum of {options.repetitions} repetitions in turn"]
     notes += [
         f"{name} is not measured: it is not installed (pip install 'flowyml-aws[bench]')"
         for name in PROGRAMS
-        if name not in found
+        if name not in installed
     ]
     columns = ("product", "added step, ms", "added group, s", f"program of {FEW_STEPS} steps, s")
-    return tell(columns, rows, [target], notes, numbers, options.json)
+    return report(columns, rows, [target], notes, numbers, options.json)
 
 
 def _added(smaller: Times, larger: Times, count: int) -> float:
-    # What disturbs a program only ever makes it longer: the least comes nearest to its own time.
-    return (larger.least_s - smaller.least_s) / count
+    # Other load only makes a program slower, so the minimum is closest to its own time.
+    return (larger.min_s - smaller.min_s) / count
 
 
 if __name__ == "__main__":

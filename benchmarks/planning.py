@@ -1,4 +1,4 @@
-"""How `build()` and `plan()` grow with the number of steps, and what one selection takes.
+"""Scaling of `build()` and `plan()` with the number of steps, and the time of one selection.
 
 Plans are made for AWS Batch from the packaged catalog, without an account.
 """
@@ -16,7 +16,7 @@ from itertools import islice, pairwise
 from typing import Any
 
 from benchmarks._measuring import Target as Limit
-from benchmarks._measuring import argument_parser, cpu_seconds, interleaved, tell
+from benchmarks._measuring import argument_parser, cpu_seconds, interleaved, report
 from flowyml_aws import GPUConfig, Pipeline, ResourceRequirements, Step, step
 from flowyml_aws.core.errors import NoInstanceFitsError
 from flowyml_aws.planning.catalog import Catalog
@@ -27,7 +27,7 @@ from flowyml_aws.planning.targets import Target, offline_targets
 
 SIZES = (100, 1_000, 10_000)
 GROWTH = 13.0  # for 10 times the steps
-SELECTION_MS = 1.0  # for a request that was not asked before
+SELECTION_MS = 1.0  # for a new request
 
 RESOURCES = (
     None,
@@ -64,13 +64,16 @@ def chain(size: int, grouped: bool) -> list[Step]:
 
 
 def layers(size: int, width: int) -> list[Step]:
-    """Each step reads two of the layer before it; half of each layer is a group."""
+    """Return layers of steps: each step reads two assets of the layer before it.
+
+    Half of the steps of each layer form a group.
+    """
     steps = []
     for number in range(size):
-        layer, place = divmod(number, width)
+        layer, column = divmod(number, width)
         above = (layer - 1) * width
-        inputs = {f"asset_{above + place}", f"asset_{above + (place + 1) % width}"}
-        group = f"layer_{layer}" if place < width // 2 else None
+        inputs = {f"asset_{above + column}", f"asset_{above + (column + 1) % width}"}
+        group = f"layer_{layer}" if column < width // 2 else None
         steps.append(make_step(number, sorted(inputs) if layer else [], group))
     return steps
 
@@ -84,24 +87,24 @@ SHAPES: dict[str, Callable[[int], list[Step]]] = {
 
 
 def requests(number: int) -> Iterator[Needs]:
-    """Different ones each, a third of them with GPUs."""
-    chance = random.Random(1)
+    """Yield different requirements, a third of them with GPUs."""
+    generator = random.Random(1)
     for extra_mib in range(number):
-        model, count = chance.choice([(None, 0)] * 4 + [("t4", 1), ("a100", 2)])
-        memory_mib = chance.randint(512, 500_000) + extra_mib
-        yield Needs(chance.randint(1, 96), memory_mib, 0, model, count)
+        model, count = generator.choice([(None, 0)] * 4 + [("t4", 1), ("a100", 2)])
+        memory_mib = generator.randint(512, 500_000) + extra_mib
+        yield Needs(generator.randint(1, 96), memory_mib, 0, model, count)
 
 
-def selection_ms(targets: Sequence[Target], catalog: Catalog, asked: Iterator[Needs]) -> float:
-    """Milliseconds of selection with its near misses, for each of 500 new requests."""
-    batch = list(islice(asked, 500))
+def selection_ms(targets: Sequence[Target], catalog: Catalog, requests: Iterator[Needs]) -> float:
+    """Return the milliseconds per selection, with near misses, of the next 500 requests."""
+    batch = list(islice(requests, 500))
 
-    def all_of_them() -> None:
+    def select_all() -> None:
         for needs in batch:
             with suppress(NoInstanceFitsError):
                 select(needs, targets, catalog).near_misses()
 
-    return cpu_seconds(all_of_them) * 1000 / len(batch)
+    return cpu_seconds(select_all) * 1000 / len(batch)
 
 
 def main() -> int:
@@ -117,13 +120,13 @@ def main() -> int:
         jobs = {}
         for size in sizes:
             pipeline = Pipeline(shape).add_steps(make(size))
-            jobs[size] = len(pipeline.plan("batch").jobs)
+            jobs[size] = len(pipeline.plan(backend="batch").jobs)
             measures[f"build {size}"] = partial(cpu_seconds, pipeline.build)
-            measures[f"plan {size}"] = partial(cpu_seconds, partial(pipeline.plan, "batch"))
+            measures[f"plan {size}"] = partial(cpu_seconds, partial(pipeline.plan, backend="batch"))
         times = interleaved(measures, options.repetitions)
         totals = {}
         for size in sizes:
-            build_s, plan_s = times[f"build {size}"].least_s, times[f"plan {size}"].least_s
+            build_s, plan_s = times[f"build {size}"].min_s, times[f"plan {size}"].min_s
             totals[size] = build_s + plan_s
             rows.append((shape, f"{size:,}", f"{jobs[size]:,}", f"{build_s:.4f}", f"{plan_s:.4f}"))
             numbers[f"{shape}, {size}"] = {"build_s": build_s, "plan_s": plan_s}
@@ -131,18 +134,18 @@ def main() -> int:
             what = f"{shape}, {fewer:,} → {more:,} steps"
             targets.append(Limit(what, totals[more] / totals[fewer], GROWTH, "times as long"))
     catalog = load_catalog()
-    offered = offline_targets(catalog)
-    asked = requests(500 * options.repetitions)
-    taken_ms = min(selection_ms(offered, catalog, asked) for _ in range(options.repetitions))
+    offline = offline_targets(catalog)
+    needs = requests(500 * options.repetitions)
+    taken_ms = min(selection_ms(offline, catalog, needs) for _ in range(options.repetitions))
     what = f"a selection among {len(catalog.types)} instance types"
     targets.append(Limit(what, taken_ms, SELECTION_MS, "ms"))
     numbers["selection"] = {"each_ms": taken_ms, "types": len(catalog.types)}
     columns = ("graph", "steps", "jobs", "build(), s", "plan(), s")
     notes = (
-        f"processor time, the least of {options.repetitions} repetitions",
-        "plan() builds once more by itself",
+        f"processor time, the minimum of {options.repetitions} repetitions",
+        "plan() includes another build",
     )
-    return tell(columns, rows, targets, notes, numbers, options.json)
+    return report(columns, rows, targets, notes, numbers, options.json)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""How soon the first step runs: what `import flowyml_aws` costs, and what a job does before it.
+"""Time to the first step: the cost of `import flowyml_aws`, and the start of a job's runner.
 
-A job of one step is run once. Then its runner is started again and again as the backends start it,
-and timed until the body of the step begins. Everything is compared with `python -c "import boto3"`.
+A job of one step is run once. Then its runner is started repeatedly, as the backends start it, and
+timed until the body of the step begins. All times are compared with `python -c "import boto3"`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from benchmarks._measuring import (
     clean_environment,
     command,
     interleaved,
-    tell,
+    report,
 )
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
@@ -29,9 +29,9 @@ from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.settings import Settings
 from flowyml_aws.submission.record import read_record
 
-AT_MOST = 2.0  # times `import boto3`
+MAX_RATIO = 2.0  # times `import boto3`
 
-# Written to a file of its own, as users' pipelines are.
+# Written to a separate file, like users' pipelines.
 PIPELINE = """\
 import time
 from flowyml_aws import Pipeline, step
@@ -55,30 +55,30 @@ JOB = "first"
 
 
 def until_exit(code: str, environment: Mapping[str, str], folder: Path) -> float:
-    """Seconds that `python -c …` takes, from its start to its end."""
+    """Return the seconds from the start to the end of `python -c …`."""
     started = time.monotonic()
     command("-c", code, environment=environment, folder=folder)
     return time.monotonic() - started
 
 
 def until_first_step(
-    argument: str, forget: Callable[[], object], environment: Mapping[str, str], folder: Path
+    argument: str, delete_result: Callable[[], object], environment: Mapping[str, str], folder: Path
 ) -> float:
-    """Seconds from the start of a runner to the body of its step."""
-    forget()  # a job with a result does not run again
+    """Return the seconds from the start of a runner to the body of its step."""
+    delete_result()  # a job with a result does not run again
     started = time.monotonic()
-    told = command("-m", "flowyml_aws.runtime", argument, environment=environment, folder=folder)
-    # This clock is the machine's, the same for both processes.
-    return float(told.rpartition("first step at ")[2].split()[0]) - started
+    output = command("-m", "flowyml_aws.runtime", argument, environment=environment, folder=folder)
+    # The monotonic clock is the same for all processes of the machine.
+    return float(output.rpartition("first step at ")[2].split()[0]) - started
 
 
 def a_job(
     backend: str, store: ArtifactStore, environment: Mapping[str, str], project: Path
 ) -> tuple[str, str]:
-    """Run the pipeline, and return its runner's argument and the key of its job's result."""
+    """Run the pipeline; return the runner's argument and the key of the job's result."""
     project.joinpath("pipeline.py").write_text(PIPELINE, "utf-8")
-    told = command("-c", SUBMIT, backend, environment=environment, folder=project)
-    layout = RunLayout(told.split()[-1])
+    output = command("-c", SUBMIT, backend, environment=environment, folder=project)
+    layout = RunLayout(output.split()[-1])
     digest = read_record(store, layout.run_id).specs[JOB]
     return f"{store.uri}/{layout.spec(JOB)}#sha256={digest}", layout.result(JOB)
 
@@ -91,46 +91,48 @@ def main() -> int:
         sys.exit(f"error: {error}")
     plain = clean_environment()
     with tempfile.TemporaryDirectory() as folder, Emulator() as aws:
-        here, there, elsewhere = (Path(folder, name) for name in ("local", "batch", "job"))
-        for project in (here, there, elsewhere):
+        local, batch, job = (Path(folder, name) for name in ("local", "batch", "job"))
+        for project in (local, batch, job):
             project.mkdir()
-        directory = DirectoryArtifactStore(here / Settings().local_store)
-        argument, result = a_job("local", directory, plain, here)
+        directory = DirectoryArtifactStore(local / Settings().local_store)
+        argument, result = a_job("local", directory, plain, local)
         on_directory = partial(
-            until_first_step, argument, directory.path(result).unlink, plain, elsewhere
+            until_first_step, argument, directory.path(result).unlink, plain, job
         )
 
         account = {**plain, **aws.environment}
         s3 = S3ArtifactStore.from_uri(aws.client("s3"), account["FLOWYML_AWS_STORE"])
-        argument, result = a_job("batch", s3, account, there)
+        argument, result = a_job("batch", s3, account, batch)
         bucket, _, prefix = s3.uri.removeprefix("s3://").partition("/")
-        forget = partial(aws.client("s3").delete_object, Bucket=bucket, Key=f"{prefix}/{result}")
-        on_s3 = partial(until_first_step, argument, forget, account, elsewhere)
+        delete_result = partial(
+            aws.client("s3").delete_object, Bucket=bucket, Key=f"{prefix}/{result}"
+        )
+        on_s3 = partial(until_first_step, argument, delete_result, account, job)
 
         codes = {
             "python": "pass",
             "import boto3": "import boto3",
-            "import boto3, make a client of S3": "import boto3; boto3.client('s3')",
+            "import boto3, create an S3 client": "import boto3; boto3.client('s3')",
             "import flowyml_aws": "import flowyml_aws",
         }
-        measures = {name: partial(until_exit, codes[name], account, elsewhere) for name in codes}
+        measures = {name: partial(until_exit, codes[name], account, job) for name in codes}
         measures["runner to first step, directory"] = on_directory
         measures["runner to first step, S3 (emulated)"] = on_s3
         times = interleaved(measures, options.repetitions)
 
     boto3_s = times["import boto3"].median_s
     rows = [
-        (name, f"{t.least_s:.3f}", f"{t.median_s:.3f}", f"{t.median_s / boto3_s:.2f}")
+        (name, f"{t.min_s:.3f}", f"{t.median_s:.3f}", f"{t.median_s / boto3_s:.2f}")
         for name, t in times.items()
     ]
     targets = [
-        Target(f"{name} / import boto3", times[name].median_s / boto3_s, AT_MOST, "times as long")
+        Target(f"{name} / import boto3", times[name].median_s / boto3_s, MAX_RATIO, "times as long")
         for name in list(measures)[3:]
     ]
-    numbers = {name: {"least_s": t.least_s, "median_s": t.median_s} for name, t in times.items()}
+    numbers = {name: {"least_s": t.min_s, "median_s": t.median_s} for name, t in times.items()}
     note = f"of {options.repetitions} repetitions in turn; the targets compare medians"
-    columns = ("what a new process does", "least, s", "median, s", "/ boto3")
-    return tell(columns, rows, targets, [note], numbers, options.json)
+    columns = ("process", "minimum, s", "median, s", "/ boto3")
+    return report(columns, rows, targets, [note], numbers, options.json)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Orders from a shop's export into a warehouse: three steps, one job.
+"""Load orders from a shop's export into a warehouse: three steps, one job.
 
 Run it:
 
@@ -31,7 +31,7 @@ def load(transformed):
     return "success"
 
 
-# Stands for a file or a service: as exports are, it is neither complete nor tidy.
+# Sample data in place of a file or a service; like real exports, it is incomplete and untidy.
 EXPORT = """\
 order,country,amount
 1001,de,19.90
@@ -50,20 +50,20 @@ def fetch_from_source():
 
 
 def apply_transformations(rows):
-    """Each order once, with an amount in cents and a tidy country; without those that lack one."""
+    """Return each valid order once, with its country in upper case and its amount in cents."""
     orders = {}
     for row in rows:
         try:
             cents = round(float(row["amount"]) * 100)
         except ValueError:
-            print(f"left out order {row['order']}: its amount is {row['amount']!r}")
+            print(f"ignored order {row['order']}: its amount is {row['amount']!r}")
             continue
         orders[int(row["order"])] = (row["country"].strip().upper(), cents)
     return [(order, country, cents) for order, (country, cents) in sorted(orders.items())]
 
 
 def save_to_warehouse(orders):
-    """Loading the same orders again changes nothing, so the step may be repeated."""
+    """Insert or replace orders by id, so that a retry of the step has no further effect."""
     with closing(sqlite3.connect(warehouse())) as database, database:
         database.execute(
             "CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, country, cents)"

@@ -1,6 +1,6 @@
-"""Train a classifier: three steps with different needs share one instance.
+"""Train a classifier: three steps with different requirements share one instance.
 
-Run it, or only plan it (`pip install 'flowyml-aws[examples]'` has what it imports):
+Run it, or only plan it (its dependencies: `pip install 'flowyml-aws[examples]'`):
 
     python examples/ml_training.py
     flowyml-aws plan examples/ml_training.py
@@ -53,7 +53,7 @@ pipeline = Pipeline("ml_training").add_steps([prepare_dataset, train_model, eval
 
 
 def load_and_preprocess():
-    """Measurements of 569 tumours, scaled to mean 0 and deviation 1; every fourth is held out."""
+    """Load measurements of 569 tumours, standardize them, and hold out every fourth for testing."""
     x, y = load_breast_cancer(return_X_y=True)
     held_out = np.arange(len(y)) % 4 == 3
     mean, deviation = x[~held_out].mean(axis=0), x[~held_out].std(axis=0)
@@ -62,7 +62,7 @@ def load_and_preprocess():
 
 
 def train(dataset, epochs, rate=0.5):
-    """Logistic regression by gradient descent. The model carries the data that it is judged on."""
+    """Train a logistic regression by gradient descent; the result contains the test data."""
     x, y = dataset["train"]
     weights, bias = np.zeros(x.shape[1]), 0.0
     for epoch in range(epochs):

@@ -1,15 +1,14 @@
-"""What a run would be, asked of the planner without making one."""
+"""Plans without runs: for a pipeline, for one job, and for requirements alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from flowyml_aws.artifacts.cache import CacheEntry
 from flowyml_aws.artifacts.values import EncodedValue, encode_value
-from flowyml_aws.connect import PlanningPlace, connect_to_plan, settings_of
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, SettingsError
 from flowyml_aws.core.fingerprint import Fingerprinter
 from flowyml_aws.core.graph import StepGraph
@@ -20,29 +19,45 @@ from flowyml_aws.packaging.project import find_project
 from flowyml_aws.planning.limits import Limits, over_limits
 from flowyml_aws.planning.make import make_plan
 from flowyml_aws.planning.needs import Needs
-from flowyml_aws.planning.placement import LOCAL
+from flowyml_aws.planning.placement import Placement
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob, ReusedStep
 from flowyml_aws.planning.reuse import Reuse
 from flowyml_aws.planning.selection import Selection, select
+from flowyml_aws.planning.services import service_traits, services_with_instances
 from flowyml_aws.planning.targets import CAPACITY_LABEL
-from flowyml_aws.request import RunRequest
+from flowyml_aws.request import PlanRequest, RunRequest
+from flowyml_aws.services.connect import connect_to_plan, placement_settings
+from flowyml_aws.services.offline import OfflineServices
+from flowyml_aws.services.run_services import RunServices
+from flowyml_aws.services.service import PlanningHost
 from flowyml_aws.settings import Settings
 from flowyml_aws.submission.caching import find_reuse, identities_of
 from flowyml_aws.submission.history import read_times
 
-__all__ = ["Decision", "budget_violations", "explain", "limits_of", "plan_at", "plan_only", "rank"]
+__all__ = [
+    "PlannedRun",
+    "budget_violations",
+    "explain",
+    "limits_of",
+    "plan_at",
+    "plan_only",
+    "rank",
+]
+
+PlanningServices = RunServices | OfflineServices
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """A plan, and what it rests on.
+class PlannedRun:
+    """A plan, and the values that it is based on.
 
     Attributes:
-        graph: The steps that run.
-        groups: All of them, in running order.
-        inputs: What the run brings along.
-        reuse: What it takes from earlier runs.
-        fingerprinter: That the steps' identities are of.
+        graph: Steps that are executed.
+        groups: Their groups, in running order.
+        inputs: Encoded external inputs.
+        reuse: Outputs of earlier runs that the run reuses.
+        forced: Steps that were not looked up in the cache.
+        fingerprinter: Fingerprinter of the steps.
     """
 
     plan: ExecutionPlan
@@ -50,94 +65,89 @@ class Decision:
     groups: Sequence[StepGroup]
     inputs: Mapping[str, EncodedValue]
     reuse: Reuse
+    forced: frozenset[str]
     fingerprinter: Fingerprinter
 
 
 def plan_only(request: RunRequest) -> ExecutionPlan:
-    """The plan of a run that is not made; without an account, with all that AWS offers.
+    """Return the plan of a request; without an account, with all that AWS offers.
 
     Raises:
-        InvalidPipelineError: Nothing serves a group, or a cache function fails.
-        FlowymlError: Settings are wrong, or AWS refused.
+        InvalidPipelineError: With every mistake found.
+        FlowymlError: A setting is invalid, or AWS denied a call.
     """
-    if problems := request.problems():
-        raise InvalidPipelineError(request.name, problems)
-    return plan_at(_place(request.backend, request.project), request).plan
+    checked, services, _ = _prepare(request)
+    return plan_at(services, checked).plan
 
 
-def plan_at(place: PlanningPlace, request: RunRequest) -> Decision:
-    """The plan for a place, by all that is known there.
+def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
+    """Return the plan for services, with everything that is known about them.
 
     Raises:
-        InvalidPipelineError: Nothing serves a group, or a cache function fails.
-        FlowymlError: AWS refused.
+        InvalidPipelineError: No instance type fits a group, or a cache function fails.
+        FlowymlError: AWS denied a call.
     """
-    targets = place.targets()
+    host = services.host
+    targets = services.targets()
     inputs = {asset: encode_value(asset, value) for asset, value in request.inputs.items()}
     fingerprinter = Fingerprinter()
     identities = identities_of(request.name, request.graph, request.context, fingerprinter)
-    given = {asset: value.identity for asset, value in inputs.items()}
-    reuse = find_reuse(place.past, request.graph, identities, given, request.force_run)
+    input_identities = {asset: value.identity for asset, value in inputs.items()}
+    earlier = host.earlier_runs
+    reuse = find_reuse(earlier, request.graph, identities, input_identities, request.forced)
     graph = request.graph.only(reuse.runs)
-    groups = [left for group in request.groups if (left := group.only(reuse.runs)) is not None]
-    history = read_times(place.past, request.name) if place.past is not None else ()
+    groups = [part for group in request.groups if (part := group.only(reuse.runs)) is not None]
+    history = read_times(earlier, request.name) if earlier is not None else ()
     plan = make_plan(
         request.name,
         request.placement,
         graph,
         groups,
         targets,
-        place.catalog,
+        host.catalog,
         history,
         reuse.stored,
     )
-    notes = place.notes(datetime.now(timezone.utc).date())
+    notes = [*plan.notes, *host.notes(datetime.now(timezone.utc).date())]
+    if (note := request.placement.note()) is not None:
+        notes.append(note)
     reused = {
         step.name: _reused(step, reuse.entries.get(step.name))
         for step in request.graph.steps
         if step.name not in reuse.runs
     }
-    told = {"notes": (*plan.notes, *notes), "reused": reused, "image": _image_at(place)}
-    plan = plan.model_copy(update=told)
-    return Decision(plan, graph, groups, inputs, reuse, fingerprinter)
+    facts = {"notes": tuple(notes), "reused": reused, "image": _image_of(host)}
+    plan = plan.model_copy(update=facts)
+    return PlannedRun(plan, graph, groups, inputs, reuse, request.forced, fingerprinter)
 
 
-def limits_of(settings: Settings, asked: Limits) -> Limits:
-    """The limits asked for, and where none is, those of the settings."""
-    price, cost = asked.price_usd_hour, asked.cost_usd  # 0 is a limit, too
+def limits_of(settings: Settings, limits: Limits) -> Limits:
+    """Return the limits, with those of the settings where there are none."""
+    price, cost = limits.price_usd_hour, limits.cost_usd  # 0 is a limit, too
     return Limits(
         settings.max_price_usd_hour if price is None else price,
         settings.max_cost_usd if cost is None else cost,
     )
 
 
-def budget_violations(
-    plan: ExecutionPlan, steps: Iterable[Step], asked: Limits
-) -> list[FlowymlError]:
-    """Why a run would be refused for what it costs."""
-    return over_limits(plan, limits_of(settings_of(_root(steps), plan.backend), asked))
+def budget_violations(plan: ExecutionPlan, request: RunRequest) -> list[FlowymlError]:
+    """Return the errors that a run of a plan would be refused with for its cost."""
+    project = request.project.root
+    settings = placement_settings(project, request.placement(project))
+    return over_limits(plan, limits_of(settings, request.limits))
 
 
 def explain(request: RunRequest, job: str) -> tuple[PlannedJob, Selection]:
-    """A job of a plan in which every step runs, and the choice that was made for it.
+    """Return a job of a plan in which every step is executed, and how its type was selected.
 
     Raises:
-        SettingsError: The plan has no such job, or the backend has no instance types.
-        InvalidPipelineError: Nothing serves a group.
-        FlowymlError: Settings are wrong, or AWS refused.
+        SettingsError: The plan has no such job, or the job has no instance type.
+        InvalidPipelineError: The pipeline has mistakes, or no instance type fits a group.
+        FlowymlError: A setting is invalid, or AWS denied a call.
     """
-    if request.backend == LOCAL:
-        raise SettingsError(
-            what="There is no choice to explain on this machine",
-            why="jobs of the backend 'local' take what is here",
-            fix="explain the plan for backend='batch' or 'sagemaker'",
-        )
-    if problems := request.problems():
-        raise InvalidPipelineError(request.name, problems)
-    place = _place(request.backend, request.project)
-    targets, catalog = place.targets(), place.catalog
-    placement = request.placement
-    plan = make_plan(request.name, placement, request.graph, request.groups, targets, catalog)
+    checked, services, placement = _prepare(request)
+    targets, catalog = services.targets(), services.host.catalog
+    plan = make_plan(request.name, placement, checked.graph, checked.groups, targets, catalog)
     jobs = {planned.name: planned for planned in plan.jobs}
     if job not in jobs:
         raise SettingsError(
@@ -145,44 +155,62 @@ def explain(request: RunRequest, job: str) -> tuple[PlannedJob, Selection]:
             why=f"its jobs are {', '.join(jobs)}",
             fix=did_you_mean(job, jobs, "name one of them"),
         )
-    own = [target for target in targets if target.kind == jobs[job].backend]
-    return jobs[job], select(jobs[job].needs, own, catalog)
+    _require_instances(jobs[job].backend)
+    own_targets = [target for target in targets if target.kind == jobs[job].backend]
+    return jobs[job], select(jobs[job].needs, own_targets, catalog)
 
 
 def rank(needs: Needs, backend: str, spot: bool = False) -> tuple[Selection, Sequence[str]]:
-    """The instance types that serve a job, and what was assumed about where it can go.
+    """Return the instance types that fit requirements, and notes on the assumptions.
 
     Args:
-        needs: The job's.
+        needs: Requirements of a job.
         backend: `batch` or `sagemaker`.
-        spot: On spot capacity only.
+        spot: Whether only spot capacity is considered.
 
     Raises:
-        NoInstanceFitsError: Nothing does; the error tells the nearest options.
-        FlowymlError: Settings are wrong, or AWS refused.
+        NoInstanceFitsError: No type fits; the error names the nearest ones.
+        FlowymlError: A setting is invalid, or AWS denied a call.
     """
-    if backend == LOCAL:
-        raise SettingsError(
-            what="This machine has no instance types",
-            why="jobs of the backend 'local' take what is here",
-            fix="ask for --backend batch or sagemaker",
-        )
-    place = _place(backend, find_project([]).root)
-    targets = place.targets()
+    placement = Placement.of(backend)
+    _require_instances(backend)
+    services = _services(placement, find_project([]).root)
+    targets = services.targets()
     if spot:
         needs = replace(needs, required=(*needs.required, (CAPACITY_LABEL, "spot")))
-        # What the plan picks by itself can be had either way.
+        # For targets whose types the plan selects, both capacities are available.
         targets = [replace(t, capacity="spot") if t.placed_by == "plan" else t for t in targets]
-    notes = place.notes(datetime.now(timezone.utc).date())
-    return select(needs, targets, place.catalog), notes
+    notes = services.host.notes(datetime.now(timezone.utc).date())
+    return select(needs, targets, services.host.catalog), notes
 
 
-def _place(backend: str, project: Path) -> PlanningPlace:
-    return connect_to_plan(backend, settings_of(project, backend), project)
+def _prepare(request: RunRequest) -> tuple[PlanRequest, PlanningServices, Placement]:
+    """Return what a plan is made from, or raise every mistake that needs no account."""
+    project = request.project.root
+    placement: Placement | None = None
+    pipeline, problems = request.build()
+    try:
+        placement = request.placement(project)
+    except FlowymlError as error:
+        problems.append(error)
+    problems += request.problems(pipeline, placement)
+    if problems or pipeline is None or placement is None:
+        raise InvalidPipelineError(request.name, problems)
+    return request.plan(pipeline, placement), _services(placement, project), placement
 
 
-def _root(steps: Iterable[Step]) -> Path:
-    return find_project(step.func for step in steps).root
+def _services(placement: Placement, project: Path) -> PlanningServices:
+    return connect_to_plan(placement, placement_settings(project, placement), project)
+
+
+def _require_instances(backend: str) -> None:
+    if service_traits(backend).hosted is None:
+        others = " or ".join(services_with_instances())
+        raise SettingsError(
+            what=f"Backend {backend!r} has no instance types",
+            why=f"its jobs use {service_traits(backend).title}",
+            fix=f"select --backend {others}",
+        )
 
 
 def _reused(step: Step, entry: CacheEntry | None) -> ReusedStep:
@@ -191,8 +219,8 @@ def _reused(step: Step, entry: CacheEntry | None) -> ReusedStep:
     return ReusedStep(produces=step.assets, run_id=entry.run_id, assets=entry.assets)
 
 
-def _image_at(place: PlanningPlace) -> str | None:
+def _image_of(host: PlanningHost) -> str | None:
     try:
-        return place.image
-    except FlowymlError:  # a plan is worth seeing without it: a note says what is wrong
+        return host.image
+    except FlowymlError:  # a note reports it
         return None

@@ -1,38 +1,40 @@
-"""What a user asks for: a pipeline as it was built, and what a run of it is given."""
+"""Requests to plan or run a pipeline, and the checks that need neither code nor an account."""
 
 from __future__ import annotations
 
+import difflib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flowyml_aws.core.build import BuiltPipeline, build_pipeline
 from flowyml_aws.core.errors import FlowymlError, SettingsError
 from flowyml_aws.core.graph import StepGraph
+from flowyml_aws.core.parameters import context_names
 from flowyml_aws.core.spelling import did_you_mean
+from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
-from flowyml_aws.packaging.project import find_project
+from flowyml_aws.options import RunOptions
+from flowyml_aws.packaging.project import Project, find_project
 from flowyml_aws.planning.limits import Limits
 from flowyml_aws.planning.placement import Placement
+from flowyml_aws.settings import load_settings
 
-__all__ = ["RunRequest"]
+__all__ = ["PlanRequest", "RunRequest"]
 
 
 @dataclass(frozen=True, slots=True)
-class RunRequest:
-    """A pipeline as it was built, and what a run of it is given.
+class PlanRequest:
+    """A built pipeline and the values that its plan depends on.
 
     Attributes:
-        name: The pipeline's.
-        graph: Its steps.
-        groups: All of them, in running order.
-        placement: Where jobs run.
-        context: Values for parameters.
-        inputs: Values of assets that no step produces; for a plan, as far as they are known.
-        cache: Whether outcomes of earlier runs may be used.
-        refresh: Steps that run in any case, with all that depends on them.
-        limits: What a run may cost; the settings' limits hold where none is named.
-        detached: Whether the run has to go on without the client.
+        graph: All steps.
+        groups: All groups in running order.
+        context: Parameter values.
+        inputs: Values of external inputs, if known.
+        forced: Steps that may not be taken from earlier runs.
     """
 
     name: str
@@ -41,39 +43,112 @@ class RunRequest:
     placement: Placement
     context: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, Any] = field(default_factory=dict)
-    cache: bool = True
-    refresh: frozenset[str] = frozenset()
-    limits: Limits = field(default_factory=Limits)
+    forced: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """A pipeline as its user declared it, with the options of a plan or a run.
+
+    Attributes:
+        steps: Steps in declaration order.
+        context: Context of the pipeline.
+        options: Options of this plan or run.
+        detached: Whether the run must continue without its client.
+    """
+
+    name: str
+    steps: tuple[Step, ...]
+    context: Mapping[str, Any] = field(default_factory=dict)
+    options: RunOptions = field(default_factory=RunOptions)
     detached: bool = False
 
     @property
-    def backend(self) -> str:
-        """As records tell it: `local`, `batch+sagemaker`."""
-        return self.placement.name
+    def project(self) -> Project:
+        """Project that contains the steps."""
+        return find_project(step.func for step in self.steps)
 
     @property
-    def force_run(self) -> frozenset[str]:
-        """Steps that may not be taken from earlier runs."""
-        return self.refresh if self.cache else frozenset(step.name for step in self.graph.steps)
+    def values(self) -> Mapping[str, Any]:
+        """Parameter values: the pipeline's context, overridden by that of the options."""
+        return {**self.context, **(self.options.context or {})}
 
     @property
-    def project(self) -> Path:
-        """Root of the project that the steps are in."""
-        return find_project(step.func for step in self.graph.steps).root
+    def limits(self) -> Limits:
+        """Cost limits of the options.
 
-    def problems(self) -> list[FlowymlError]:
-        """What is wrong with the request itself."""
-        names = [step.name for step in self.graph.steps]
-        unknown = sorted(self.refresh.difference(names))
+        Raises:
+            SettingsError: A limit is not a number of USD.
+        """
+        return Limits(self.options.max_price_usd_hour, self.options.max_cost_usd)
+
+    def build(self) -> tuple[BuiltPipeline | None, list[FlowymlError]]:
+        """Order and group the steps. Return None and all mistakes if there are any."""
+        return build_pipeline(self.steps, self.options.inputs)
+
+    def plan(self, pipeline: BuiltPipeline, placement: Placement) -> PlanRequest:
+        """Return the request for the plan of a pipeline that has no mistakes."""
+        names = frozenset(step.name for step in pipeline.graph.steps)
+        return PlanRequest(
+            name=self.name,
+            graph=pipeline.graph,
+            groups=pipeline.groups,
+            placement=placement,
+            context=self.values,
+            inputs=self.options.input_values,
+            forced=self.options.refreshed if self.options.cache else names,
+        )
+
+    def placement(self, project: Path) -> Placement:
+        """Return the service of each group: from the options, the setting, or the default.
+
+        Raises:
+            SettingsError: A service does not exist, the services can't be mixed, or the settings
+                can't be read.
+        """
+        if self.options.backend is not None:
+            return Placement.of(self.options.backend)
+        setting = load_settings(project, os.environ).backend
+        if setting is not None:
+            return Placement.of(setting, "setting")
+        return Placement.of("local", "default")
+
+    def problems(
+        self, pipeline: BuiltPipeline | None, placement: Placement | None
+    ) -> list[FlowymlError]:
+        """Return the mistakes in the options."""
+        problems: list[FlowymlError] = []
+        if placement is not None and pipeline is not None:
+            problems += placement.problems(pipeline.groups)
+        names = [step.name for step in self.steps]
+        unknown = sorted(self.options.refreshed.difference(names))
+        problems += [_no_such_step(name, names) for name in unknown]
+        try:
+            _ = self.limits
+        except SettingsError as error:
+            problems.append(error)
+        return [*problems, *self._unknown_context()]
+
+    def _unknown_context(self) -> list[FlowymlError]:
+        known = self.context.keys() | context_names(self.steps)
+        unknown = [name for name in self.options.context or () if name not in known]
+        if not unknown:
+            return []
+        near = [match for name in unknown for match in difflib.get_close_matches(name, known, n=1)]
+        hint = f" (did you mean {', '.join(map(repr, near))}?)" if near else ""
         return [
-            *self.placement.problems(self.groups),
-            *(_no_such_step(name, names) for name in unknown),
+            SettingsError(
+                what=f"No step of pipeline {self.name!r} takes "
+                f"{', '.join(map(repr, unknown))}{hint}",
+                why=f"its parameters are {', '.join(sorted(known)) or '(none)'}",
+                fix="correct the name in the context, or add a parameter of this name to a step",
+            )
         ]
 
 
 def _no_such_step(name: str, names: Sequence[str]) -> SettingsError:
     return SettingsError(
-        what=f"There is no step {name!r} to refresh",
+        what=f"No step {name!r} to refresh",
         why=f"the steps are {', '.join(names)}",
         fix=did_you_mean(name, names, "name one of them"),
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.core.errors import UserError
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
@@ -16,7 +16,7 @@ from flowyml_aws.submission.status import RunStatus
 __all__ = ["OutputNotFoundError", "Outputs", "PipelineResult", "StepResult", "make_result"]
 
 
-class OutputNotFoundError(FlowymlError, KeyError):
+class OutputNotFoundError(UserError, KeyError):
     """A run has no stored value of this name."""
 
 
@@ -198,7 +198,7 @@ def _step_result(report: StepReport, outputs: Outputs, uri: str | None) -> StepR
     return StepResult(
         name=report.name,
         success=report.state in (StepState.SUCCEEDED, StepState.SKIPPED, StepState.CACHED),
-        error=report.failure.traceback if report.failure else None,
+        error=report.failure.text if report.failure else None,
         duration_seconds=report.duration_s,
         cached=report.state is StepState.CACHED,
         skipped=report.state is StepState.SKIPPED,

@@ -10,12 +10,12 @@ from typing import Any
 
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.values import load_value
-from flowyml_aws.connect import find_run
 from flowyml_aws.core.errors import RunNotFoundError
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.result import Outputs, PipelineResult, make_result
 from flowyml_aws.run_job import RunJob
+from flowyml_aws.services.connect import find_run
 from flowyml_aws.submission.backend import JobState, LogLine
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.record import RunState

@@ -1,8 +1,8 @@
-"""Settings: where runs are stored and what jobs run in, from files and the environment.
+"""Settings of a project: store, image, targets, limits, from files and the environment.
 
-Lowest first: the account's own (an SSM parameter), `[tool.flowyml-aws]` in pyproject.toml,
-`flowyml-aws.toml` beside it, environment variables `FLOWYML_AWS_<NAME>` (lists separated by commas,
-targets and tags as JSON).
+Sources, lowest precedence first: the account (an SSM parameter), `[tool.flowyml-aws]` in
+pyproject.toml, `flowyml-aws.toml` in the same folder, and environment variables
+`FLOWYML_AWS_<NAME>` (lists separated by commas; targets, tags and the backends of groups as JSON).
 """
 
 from __future__ import annotations
@@ -33,44 +33,51 @@ _FILE = "flowyml-aws.toml"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where runs are stored and what jobs run in.
+    """Settings of a project.
 
     Attributes:
+        backend: Default service of runs and plans, or that of each group; `local` if not set.
         store: `s3://bucket/prefix` for runs on AWS.
         account: Name of an account that infra/ has set up, or of an SSM parameter with settings,
-            which all others override.
-        queues: Batch queues that jobs may use; empty means every enabled one of the account.
-        targets: Descriptions of queues, and of what else jobs can go to.
-        image: URI of the container image; else the project's own in `repository`.
+            which all other sources override.
+        queues: Batch queues that jobs may use; empty for every enabled queue of the account.
+        targets: Descriptions of queues and of other targets.
+        image: URI of the container image; by default, the project's own image in `repository`.
         repository: URI of the ECR repository that images are pushed to.
-        base_image: Image with Python that the project's is built on; `gpu` for CUDA's runtime.
-        image_requirements: What goes into the project's image, in pip's syntax; else what
-            requirements.txt or pyproject.toml says.
-        requirements: What jobs install when they start, as wheels; the image has nothing of it.
-        job_role: ARN of the role that the job's code has.
+        base_image: Image with Python that the project's image is built on; `gpu` for an image
+            with the CUDA runtime.
+        image_requirements: Packages of the project's image, in pip's syntax; by default those of
+            requirements.txt or pyproject.toml.
+        requirements: Packages that jobs install as wheels when they start, in addition to the
+            image.
+        job_role: ARN of the role of the job's code.
         execution_role: ARN of the role that pulls the image.
-        log_group: CloudWatch log group of the jobs on Batch.
+        log_group: CloudWatch log group of Batch jobs.
         driver_queue: Batch queue of the small jobs that drive detached runs on SageMaker.
-        driver_role: ARN of the role that these have.
-        tags: Of the jobs, beside those that name the run.
-        sagemaker_role: ARN of the role that training jobs have.
-        sagemaker_image: URI of their image; else `image`.
-        sagemaker_subnets, sagemaker_security_groups: Of a VPC; empty for none.
+        driver_role: ARN of the role of these jobs.
+        tags: Tags of the jobs, in addition to those that name the run.
+        sagemaker_role: ARN of the role of training jobs.
+        sagemaker_image: URI of the image of training jobs; by default `image`.
+        sagemaker_subnets, sagemaker_security_groups: VPC of training jobs; empty for none.
         sagemaker_volume_kms_key, sagemaker_output_kms_key: Ids or ARNs of KMS keys.
-        sagemaker_volume_gib: Least size of a training job's volume.
+        sagemaker_volume_gib: Minimum size of a training job's volume, in GiB.
         sagemaker_spot: Whether spot capacity is preferred.
-        sagemaker_keep_alive_s: How long an instance waits for the next job of its type.
-        sagemaker_max_runtime_s: Limit for a job whose steps have none.
-        sagemaker_max_wait_s: Limit for a job on spot capacity, waiting included.
-        region: AWS region; else what boto3 finds.
-        include: Files and folders that travel with the code, though git ignores them.
-        poll_s: Seconds between two looks at AWS.
+        sagemaker_keep_alive_s: Time that an instance waits for the next job of its type, in
+            seconds.
+        sagemaker_max_runtime_s: Time limit of jobs whose steps have none, in seconds.
+        sagemaker_max_wait_s: Time limit of jobs on spot capacity including the wait for it, in
+            seconds.
+        region: AWS region; by default that of boto3.
+        include: Files and folders that are bundled with the code although git ignores them.
+        poll_s: Interval between two polls of AWS, in seconds.
         local_store: Folder of local runs, relative to the project.
-        max_price_usd_hour: No job may use an instance type that costs more.
-        max_cost_usd: No run may be expected to cost more.
-        allow_pickle: Whether this machine may run code out of the store to read a value.
+        max_price_usd_hour: Maximum price of a job's instance, in USD per hour.
+        max_cost_usd: Maximum expected cost of a run, in USD.
+        allow_pickle: Whether values whose format can execute code (pickle) may be loaded on this
+            machine.
     """
 
+    backend: str | Mapping[str, str] | None = None
     store: str | None = None
     account: str | None = None
     queues: tuple[str, ...] = ()
@@ -100,7 +107,7 @@ class Settings:
     region: str | None = None
     include: tuple[str, ...] = ()
     poll_s: float = 3.0
-    local_store: str = ".flowyml/aws"  # beside what FlowyML keeps in .flowyml
+    local_store: str = ".flowyml/aws"  # FlowyML's own files are in .flowyml
     max_price_usd_hour: float | None = None
     max_cost_usd: float | None = None
     allow_pickle: bool = True
@@ -108,33 +115,35 @@ class Settings:
     def __post_init__(self) -> None:
         if self.store is not None and not re.match("s3://[^/]", self.store):
             raise SettingsError(
-                what=f"store={self.store!r} is no S3 location",
-                why="runs on AWS need a bucket that the jobs and this machine can reach",
+                what=f"Invalid setting store={self.store!r}: expected an S3 location",
+                why="runs on AWS need a bucket that both jobs and this machine can reach",
                 fix="write s3://BUCKET/PREFIX",
             )
 
 
 def as_environment(settings: Settings) -> dict[str, str]:
-    """Variables that say the same to another process; what is as by default is left out.
+    """Return environment variables that give another process the same settings.
 
-    What only matters before a run begins (targets, limits, files that travel) is left out, too.
+    Defaults are omitted, and so are settings that matter only before a run starts: targets,
+    limits, bundled files.
     """
-    plain = Settings()
-    told: dict[str, str] = {}
+    defaults = Settings()
+    variables: dict[str, str] = {}
     for name in (f.name for f in fields(Settings) if f.name not in _BEFORE_A_RUN):
         value = getattr(settings, name)
-        if value is None or value == getattr(plain, name):
+        if value is None or value == getattr(defaults, name):
             continue
         if isinstance(value, Mapping):
             value = json.dumps(dict(value))
         elif isinstance(value, tuple):
             value = ",".join(value)
-        told[f"{PREFIX}{name.upper()}"] = str(value)
-    return told
+        variables[f"{PREFIX}{name.upper()}"] = str(value)
+    return variables
 
 
 _BEFORE_A_RUN = {
     "account",
+    "backend",
     "base_image",
     "driver_queue",
     "driver_role",
@@ -153,15 +162,15 @@ _BEFORE_A_RUN = {
 def load_settings(
     project: Path, environment: Mapping[str, str], account: str | None = None
 ) -> Settings:
-    """The settings of a project.
+    """Return the settings of a project.
 
     Args:
         project: Folder of pyproject.toml and flowyml-aws.toml.
         environment: Environment variables.
-        account: What the parameter says that the setting `account` names.
+        account: Value of the SSM parameter that the setting `account` names.
 
     Raises:
-        SettingsError: A name is unknown or a value is malformed; the error says where it stands.
+        SettingsError: A name is unknown or a value is malformed. The error names the source.
     """
     values: dict[str, Any] = _read_account(account) if account is not None else {}
     for file, table in (
@@ -169,34 +178,34 @@ def load_settings(
         (project / _FILE, ()),
     ):
         values.update(_read(_table(file, table), str(file)))
-    # Several settings also name variables of the SDK's own, so only our prefix counts.
-    ours = {
+    # Some settings share their names with variables of the SDK: only those with our prefix count.
+    variables = {
         name.removeprefix(PREFIX).lower(): value
         for name, value in environment.items()
         if name.startswith(PREFIX) and value
     }
-    values.update(_read(ours, f"the environment ({PREFIX}…)"))
+    values.update(_read(variables, f"the environment ({PREFIX}…)"))
     return Settings(**values)
 
 
 def _read_account(text: str) -> dict[str, Any]:
     where = "the account's parameter"
     try:
-        told = json.loads(text)
+        document = json.loads(text)
     except json.JSONDecodeError as error:
         raise SettingsError(
             what=f"{where.capitalize()} can't be read",
-            why=f"it is no JSON: {error}",
+            why=f"it is not valid JSON: {error}",
             fix="set the account up again with infra/",
         ) from error
-    version = told.pop("version", None) if isinstance(told, dict) else None
+    version = document.pop("version", None) if isinstance(document, dict) else None
     if version != 1:
         raise SettingsError(
             what=f"{where.capitalize()} has version {version!r}",
             why="this version of flowyml-aws reads version 1",
-            fix="bring infra/ and this package to the same version",
+            fix="use the same version of infra/ and this package",
         )
-    return _read(told, where)
+    return _read(document, where)
 
 
 def _table(file: Path, path: tuple[str, ...]) -> Mapping[str, Any]:
@@ -211,14 +220,14 @@ def _table(file: Path, path: tuple[str, ...]) -> Mapping[str, Any]:
     for name in path:
         table = table.get(name, {})
         if not isinstance(table, dict):
-            raise _malformed(table, f"{name} in {file}", "a table")
+            raise _malformed(table, f"{name} in {file}", "a TOML table")
     return dict(table)
 
 
-def _read(given: Mapping[str, Any], where: str) -> dict[str, Any]:
-    known = {told.name: told for told in fields(Settings)}
+def _read(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
+    known = [setting.name for setting in fields(Settings)]
     values = {}
-    for name, value in given.items():
+    for name, value in raw.items():
         key = name.replace("-", "_")
         if key not in known:
             raise SettingsError(
@@ -226,30 +235,30 @@ def _read(given: Mapping[str, Any], where: str) -> dict[str, Any]:
                 why=f"the settings are {', '.join(known)}",
                 fix=did_you_mean(key, known, "remove it"),
             )
-        parse: Callable[[Any, str], Any] = _PARSERS.get(key, _text)
+        parse: Callable[[Any, str], Any] = _PARSERS.get(key, _string)
         values[key] = parse(value, f"{name} in {where}")
     return values
 
 
-def _text(value: Any, where: str) -> str:
+def _string(value: Any, where: str) -> str:
     if not isinstance(value, str):
-        raise _malformed(value, where, "a text")
+        raise _malformed(value, where, "a string")
     return value
 
 
-def _texts(value: Any, where: str) -> tuple[str, ...]:
+def _strings(value: Any, where: str) -> tuple[str, ...]:
     if isinstance(value, str):
         return tuple(text for part in value.split(",") if (text := part.strip()))
     if not isinstance(value, list):
-        raise _malformed(value, where, "a list of texts")
-    return tuple(_text(part, where) for part in value)
+        raise _malformed(value, where, "a list of strings")
+    return tuple(_string(part, where) for part in value)
 
 
 def _lines(value: Any, where: str) -> tuple[str, ...]:
-    # A version's bounds have commas between them.
+    # Version bounds are separated by commas.
     if isinstance(value, str):
         value = value.splitlines()
-    return tuple(text for part in _texts(value, where) if (text := part.strip()))
+    return tuple(text for part in _strings(value, where) if (text := part.strip()))
 
 
 def _above_zero(value: Any, where: str) -> float:
@@ -262,41 +271,47 @@ def _above_zero(value: Any, where: str) -> float:
     return number
 
 
-def _whole(value: Any, where: str) -> int:
+def _integer(value: Any, where: str) -> int:
     number = _above_zero(value, where)
     if number != int(number):
-        raise _malformed(value, where, "a whole number above 0")
+        raise _malformed(value, where, "an integer above 0")
     return int(number)
 
 
 def _switch(value: Any, where: str) -> bool:
     if isinstance(value, bool):
         return value
-    told = {"true": True, "false": False}.get(value.lower() if isinstance(value, str) else "")
-    if told is None:
+    switch = {"true": True, "false": False}.get(value.lower() if isinstance(value, str) else "")
+    if switch is None:
         raise _malformed(value, where, "true or false")
-    return told
+    return switch
 
 
 def _malformed(value: Any, where: str, expected: str) -> SettingsError:
     return SettingsError(
-        what=f"Setting {where} is {value!r}", why=f"it must be {expected}", fix="correct it"
+        what=f"Invalid setting {where}: {value!r}", why=f"it must be {expected}", fix="correct it"
     )
 
 
 def _target_list(value: Any, where: str) -> tuple[TargetSettings, ...]:
-    return read_targets(_from_json(value, where, "a list of tables as JSON"), where)
+    return read_targets(_from_json(value, where, "a list of mappings as JSON"), where)
 
 
-def _text_table(value: Any, where: str) -> dict[str, str]:
-    table = _from_json(value, where, "a table of texts as JSON")
-    if not isinstance(table, dict) or not all(isinstance(text, str) for text in table.values()):
-        raise _malformed(value, where, "a table of texts")
-    return table
+def _string_mapping(value: Any, where: str) -> dict[str, str]:
+    mapping = _from_json(value, where, "a mapping of strings as JSON")
+    if not isinstance(mapping, dict) or not all(isinstance(v, str) for v in mapping.values()):
+        raise _malformed(value, where, "a mapping of strings")
+    return mapping
+
+
+def _backend(value: Any, where: str) -> str | dict[str, str]:
+    if isinstance(value, str) and not value.lstrip().startswith("{"):
+        return value
+    return _string_mapping(value, where)
 
 
 def _from_json(value: Any, where: str, expected: str) -> Any:
-    """What a setting says that an environment variable can only hold as JSON."""
+    """Parse a structured setting, which environment variables hold as JSON."""
     if not isinstance(value, str):
         return value
     try:
@@ -306,21 +321,22 @@ def _from_json(value: Any, where: str, expected: str) -> Any:
 
 
 _PARSERS: dict[str, Callable[[Any, str], Any]] = {
-    "queues": _texts,
+    "backend": _backend,
+    "queues": _strings,
     "targets": _target_list,
-    "include": _texts,
+    "include": _strings,
     "image_requirements": _lines,
     "requirements": _lines,
     "poll_s": _above_zero,
     "max_price_usd_hour": _above_zero,
     "max_cost_usd": _above_zero,
     "allow_pickle": _switch,
-    "tags": _text_table,
-    "sagemaker_subnets": _texts,
-    "sagemaker_security_groups": _texts,
-    "sagemaker_volume_gib": _whole,
+    "tags": _string_mapping,
+    "sagemaker_subnets": _strings,
+    "sagemaker_security_groups": _strings,
+    "sagemaker_volume_gib": _integer,
     "sagemaker_spot": _switch,
-    "sagemaker_keep_alive_s": _whole,
-    "sagemaker_max_runtime_s": _whole,
-    "sagemaker_max_wait_s": _whole,
+    "sagemaker_keep_alive_s": _integer,
+    "sagemaker_max_runtime_s": _integer,
+    "sagemaker_max_wait_s": _integer,
 }

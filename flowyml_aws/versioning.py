@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,20 +13,16 @@ from urllib.parse import quote
 
 from flowyml_aws.core.context import Context
 from flowyml_aws.core.errors import InvalidVersionError, UnknownVersionError
-from flowyml_aws.core.step import Step
-from flowyml_aws.core.step_grouping import StepGroup
 from flowyml_aws.core.versions import (
     PipelineVersion,
     VersionComparison,
     compare,
     describe_pipeline,
 )
-from flowyml_aws.pipeline import BackendSpec, Pipeline
+from flowyml_aws.pipeline import Pipeline
 
 if TYPE_CHECKING:
-    from flowyml_aws.planning.plan import ExecutionPlan
-    from flowyml_aws.result import PipelineResult
-    from flowyml_aws.run import Run
+    pass
 
 __all__ = ["PipelineVersion", "VersionComparison", "VersionedPipeline"]
 
@@ -38,10 +34,13 @@ def _utc_now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-class VersionedPipeline:
-    """A pipeline with a version; `pipeline` is the pipeline itself.
+class VersionedPipeline(Pipeline):
+    """A pipeline whose definitions are saved as versions and compared.
 
-    Versions are files, `<versions_dir>/<name>/<version>.json`: made to be committed with the code.
+    Versions are files, `<versions_dir>/<name>/<version>.json`, to be committed with the code.
+
+    Attributes:
+        versions_dir: Folder of this pipeline's versions.
     """
 
     def __init__(
@@ -53,7 +52,7 @@ class VersionedPipeline:
         *,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
-        self.pipeline = Pipeline(name, context)
+        super().__init__(name, context)
         # A name is free text, and `.` and `..` are folders.
         folder = quote(name, safe=" ") if name.strip(".") else name.replace(".", "%2E") or "_"
         self.versions_dir = Path(versions_dir) / folder
@@ -61,17 +60,9 @@ class VersionedPipeline:
         self._now = now
 
     @property
-    def name(self) -> str:
-        return self.pipeline.name
-
-    @property
-    def context(self) -> Context:
-        return self.pipeline.context
-
-    @property
-    def steps(self) -> list[Step]:
-        """In the order in which they were added."""
-        return self.pipeline.steps
+    def pipeline(self) -> Pipeline:
+        """The pipeline itself."""
+        return self
 
     @property
     def version(self) -> str:
@@ -150,47 +141,6 @@ class VersionedPipeline:
                 fix="name one of them, or keep this one with save_version()",
             )
         return compare(self._described(None), old)
-
-    def add_step(self, step: Step) -> VersionedPipeline:
-        self.pipeline.add_step(step)
-        return self
-
-    def add_steps(self, steps: Iterable[Step]) -> VersionedPipeline:
-        self.pipeline.add_steps(steps)
-        return self
-
-    def build(self, inputs: Collection[str] = ()) -> VersionedPipeline:
-        """As `Pipeline.build`."""
-        self.pipeline.build(inputs)
-        return self
-
-    @property
-    def step_groups(self) -> list[StepGroup]:
-        """As `Pipeline.step_groups`."""
-        return self.pipeline.step_groups
-
-    def plan(self, backend: BackendSpec = "local", inputs: Collection[str] = ()) -> ExecutionPlan:
-        """As `Pipeline.plan`."""
-        return self.pipeline.plan(backend, inputs)
-
-    def submit(
-        self,
-        backend: BackendSpec = "local",
-        inputs: Mapping[str, Any] | None = None,
-        context: Mapping[str, Any] | None = None,
-    ) -> Run:
-        """As `Pipeline.submit`."""
-        return self.pipeline.submit(backend, inputs, context)
-
-    def run(
-        self,
-        inputs: Mapping[str, Any] | None = None,
-        context: Mapping[str, Any] | None = None,
-        backend: BackendSpec = "local",
-        progress: bool = True,
-    ) -> PipelineResult:
-        """As `Pipeline.run`."""
-        return self.pipeline.run(inputs, context, backend, progress)
 
     def __repr__(self) -> str:
         return f"VersionedPipeline({self.name!r}, {self.version!r}, {len(self.steps)} steps)"

@@ -1,3 +1,3 @@
-"""The tests: a package, as sagemaker-core brings another one of this name."""
+"""The tests. They are a package because sagemaker-core installs a package named `tests`."""
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.effort import load_profile
-from tests.support.places import HERMETIC, ambient, emulator_settings
+from tests.support.rigs import HERMETIC, ambient, emulator_settings
 from tests.support.rings import guarded, ring_of, watch
 
 __all__ = ["emulator_settings"]
@@ -24,14 +24,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Before the test modules are imported: their settings are multiples of the profile's.
+    # Before the test modules are imported, as their settings are multiples of the profile's.
     load_profile(is_thorough=config.getoption("--thorough"))
     watch()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[Any]:
-    """Keep the garbage collector off what is imported: it stays, and there is much of it."""
+    """Disable garbage collection during imports: their many objects are never freed."""
     gc.disable()
     try:
         return (yield)
@@ -43,7 +43,7 @@ def pytest_collection() -> Iterator[Any]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     skip = pytest.mark.skip(reason="thorough: `make test-all` runs it")
     for item in items:
-        ring_of(item)  # at most one
+        ring_of(item)  # fails if there is more than one
         if item.get_closest_marker("thorough") and not config.getoption("--thorough"):
             item.add_marker(skip)
 
@@ -65,13 +65,13 @@ def pytest_terminal_summary(
 
 @pytest.fixture(scope="session")
 def is_thorough(pytestconfig: pytest.Config) -> bool:
-    """True in `make test-all`, which tries more examples and more jobs than `make test`."""
+    """True in `make test-all`, which runs more examples and more jobs than `make test`."""
     return bool(pytestconfig.getoption("--thorough"))
 
 
 @pytest.fixture(autouse=True, scope="session")
 def no_account_and_no_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Let no test reach an AWS account of this machine, or a catalog that was refreshed on it."""
+    """Isolate all tests from this machine's AWS accounts and its refreshed catalog."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     with pytest.MonkeyPatch.context() as patch:
         for name in ambient():
@@ -79,9 +79,9 @@ def no_account_and_no_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterat
         for name, value in HERMETIC.items():
             patch.setenv(name, value)
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        # Threads of several processes that wait for each other take three times as long.
+        # Math threads of several test processes compete for cores, and take three times as long.
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             patch.setenv(name, "1")
-        # Building the list of fonts takes seconds.
+        # Reuse the font cache: building it takes seconds.
         patch.setenv("MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR") or str(caches / "matplotlib"))
         yield

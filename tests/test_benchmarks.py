@@ -1,4 +1,4 @@
-"""The benchmarks run. What they measure is not judged here: other work slows this machine."""
+"""The benchmarks run without errors; their numbers are not checked, as other load affects them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pipelines that are run again."""
+"""Pipelines that are run repeatedly, with and without changes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flowyml_aws import Pipeline, Run
 from flowyml_aws.cli.load import load_pipeline
 from flowyml_aws.core.errors import InvalidPipelineError
 from flowyml_aws.result import PipelineResult
-from tests.support.places import Place
+from tests.support.rigs import BackendRig
 
 pytestmark = pytest.mark.contract
 
@@ -63,10 +63,10 @@ ALL = {"load", "train", "score", "report"}
 
 
 @dataclass
-class Again:
+class CachedProject:
     """A project with one pipeline, whose file can be edited between runs."""
 
-    place: Place
+    rig: BackendRig
     text: str = TEXT
 
     def edit(self, old: str, new: str) -> None:
@@ -74,38 +74,38 @@ class Again:
         self.text = self.text.replace(old, new)
 
     def pipeline(self, **context: Any) -> Pipeline:
-        # Under another name each time: Python keeps modules, and compiled ones by the second.
-        number = len(list(self.place.folder.glob("again_*.py")))
-        file = self.place.folder / f"again_{number}.py"
+        # A new name each time: Python keeps modules, and detects edits only to the second.
+        number = len(list(self.rig.folder.glob("again_*.py")))
+        file = self.rig.folder / f"again_{number}.py"
         file.write_text(self.text, "utf-8")
         pipeline = load_pipeline(str(file))
-        pipeline.context = pipeline.context.inherit(trace=str(self.place.trace), **context)
+        pipeline.context = pipeline.context.inherit(trace=str(self.rig.trace), **context)
         return pipeline
 
     def run(self, **options: Any) -> tuple[PipelineResult, set[str]]:
-        """A run, and the steps whose functions were called."""
-        before = len(self.place.ran())
+        """Run the pipeline; return the result, and the steps whose functions were called."""
+        before = len(self.rig.ran())
         result = self.pipeline().run(progress=False, **options)
         assert result.success, result.summary()
-        called = self.place.ran()[before:]
+        called = self.rig.ran()[before:]
         assert len(called) == len(set(called))
         assert set(called) == {n for n, step in result.step_results.items() if not step.cached}
         return result, set(called)
 
 
 @pytest.fixture
-def again(tmp_path: Path) -> Iterator[Again]:
-    place = Place("local", tmp_path / "project")
-    with place.entered():
-        yield Again(place)
+def project(tmp_path: Path) -> Iterator[CachedProject]:
+    rig = BackendRig("local", tmp_path / "project")
+    with rig.entered():
+        yield CachedProject(rig)
 
 
-def test_a_second_run_has_no_job_and_the_same_outputs_none_and_falsy_ones_too(
-    again: Again,
+def test_a_second_run_has_no_jobs_and_the_same_outputs_even_if_falsy(
+    project: CachedProject,
 ) -> None:
-    first, called = again.run()
+    first, called = project.run()
     assert called == ALL
-    second, called = again.run()
+    second, called = project.run()
     assert called == set()
     assert second.state == "completed"
     assert second.status.jobs == ()
@@ -117,12 +117,12 @@ def test_a_second_run_has_no_job_and_the_same_outputs_none_and_falsy_ones_too(
     assert (attached.outputs["score"], attached.outputs["report"]) == (0, [])
 
 
-def test_a_changed_function_runs_with_all_that_depends_on_it_and_takes_the_rest(
-    again: Again,
+def test_a_changed_step_runs_with_its_descendants_and_other_steps_are_reused(
+    project: CachedProject,
 ) -> None:
-    again.run()
-    again.edit("    return 0\n", "    return model\n")
-    result, called = again.run()
+    project.run()
+    project.edit("    return 0\n", "    return model\n")
+    result, called = project.run()
     assert called == {"score"}
     assert (result.outputs["score"], result.outputs["report"]) == (6, [])
     assert [view.job.name for view in result.status.jobs] == ["score"]
@@ -132,103 +132,109 @@ def test_a_changed_function_runs_with_all_that_depends_on_it_and_takes_the_rest(
     assert attached.outputs["report"] == []
 
 
-def test_a_changed_constant_runs_what_reads_it_and_all_behind(again: Again) -> None:
-    again.run()
-    again.edit("FACTOR = 2", "FACTOR = 5  # more")
-    result, called = again.run()
+def test_a_changed_constant_runs_its_readers_and_their_descendants(project: CachedProject) -> None:
+    project.run()
+    project.edit("FACTOR = 2", "FACTOR = 5  # more")
+    result, called = project.run()
     assert called == {"train", "score", "report"}
     assert result.outputs["model"] == 15
 
 
-def test_a_comment_runs_nothing(again: Again) -> None:
-    again.run()
-    again.edit("    return 0\n", "    # none yet\n    return 0\n")
-    assert again.run()[1] == set()
+def test_a_changed_comment_runs_nothing(project: CachedProject) -> None:
+    project.run()
+    project.edit("    return 0\n", "    # none yet\n    return 0\n")
+    assert project.run()[1] == set()
 
 
-def test_a_step_that_is_never_cached_runs_alone(again: Again) -> None:
-    again.edit('outputs=["score"]', 'outputs=["score"], cache=False')
-    again.run()
-    assert again.run()[1] == {"score"}
+def test_a_step_with_cache_false_runs_alone(project: CachedProject) -> None:
+    project.edit('outputs=["score"]', 'outputs=["score"], cache=False')
+    project.run()
+    assert project.run()[1] == {"score"}
 
 
-def test_a_step_by_its_input_s_content_is_cut_off_in_its_job(again: Again) -> None:
-    again.edit('outputs=["score"]', 'outputs=["score"], cache="input_hash"')
-    again.run()
-    again.edit("sum(rows) * FACTOR", "FACTOR * sum(rows)")
-    result, called = again.run()
+def test_an_input_hash_step_with_unchanged_input_is_reused_in_its_job(
+    project: CachedProject,
+) -> None:
+    project.edit('outputs=["score"]', 'outputs=["score"], cache="input_hash"')
+    project.run()
+    project.edit("sum(rows) * FACTOR", "FACTOR * sum(rows)")
+    result, called = project.run()
     assert called == {"train", "report"}
     assert result.step_results["score"].cached
     assert result.outputs["score"] == 0
     assert Run.attach(result.run_id).outputs["score"] == 0
 
 
-@pytest.mark.parametrize("place", ["one job", "two jobs"])
-def test_the_same_bytes_are_another_input_where_they_stand_for_another_value(
-    again: Again, place: str
+@pytest.mark.parametrize("layout", ["one job", "two jobs"])
+def test_the_same_bytes_of_a_different_value_are_a_different_input(
+    project: CachedProject, layout: str
 ) -> None:
-    """A text, its bytes, and files of two names have the same content."""
-    together = ', execution_group="heavy"' if place == "one job" else ""
-    again.edit("sum(rows) * FACTOR, None", '"abc", None')
-    again.edit('outputs=["score"]', f'outputs=["score"], cache="input_hash"{together}')
-    again.edit("    return 0\n", '    return [type(model).__name__, getattr(model, "name", "")]\n')
-    again.edit("FACTOR = 2", 'def file(path):\n    path.write_text("abc")\n    return path')
-    assert again.run()[0].outputs["score"] == ["str", ""]
-    again.edit('"abc", None', 'b"abc", None')
-    assert again.run()[0].outputs["score"] == ["bytes", ""]
-    again.edit('b"abc", None', 'file(Path("a.csv")), None')
-    assert again.run()[0].outputs["score"] == ["PosixPath", "a.csv"]
-    again.edit('"a.csv"', '"b.csv"')
-    assert again.run()[0].outputs["score"] == ["PosixPath", "b.csv"]
+    """A string, its bytes, and files of two names have the same bytes."""
+    group = ', execution_group="heavy"' if layout == "one job" else ""
+    project.edit("sum(rows) * FACTOR, None", '"abc", None')
+    project.edit('outputs=["score"]', f'outputs=["score"], cache="input_hash"{group}')
+    project.edit(
+        "    return 0\n", '    return [type(model).__name__, getattr(model, "name", "")]\n'
+    )
+    project.edit("FACTOR = 2", 'def file(path):\n    path.write_text("abc")\n    return path')
+    assert project.run()[0].outputs["score"] == ["str", ""]
+    project.edit('"abc", None', 'b"abc", None')
+    assert project.run()[0].outputs["score"] == ["bytes", ""]
+    project.edit('b"abc", None', 'file(Path("a.csv")), None')
+    assert project.run()[0].outputs["score"] == ["PosixPath", "a.csv"]
+    project.edit('"a.csv"', '"b.csv"')
+    assert project.run()[0].outputs["score"] == ["PosixPath", "b.csv"]
 
 
-def test_what_is_refreshed_runs_with_all_that_depends_on_it(again: Again) -> None:
-    again.run()
-    assert again.run(refresh="train")[1] == {"train", "score", "report"}
-    assert again.run(refresh=["report"])[1] == {"report"}
+def test_refreshed_steps_run_with_their_descendants(project: CachedProject) -> None:
+    project.run()
+    assert project.run(refresh="train")[1] == {"train", "score", "report"}
+    assert project.run(refresh=["report"])[1] == {"report"}
 
 
-def test_without_cache_all_runs_and_serves_later_runs(again: Again) -> None:
-    assert again.run(cache=False)[1] == ALL
-    assert again.run(cache=False)[1] == ALL
-    assert again.run()[1] == set()
+def test_a_run_without_cache_executes_all_steps_and_fills_the_cache(project: CachedProject) -> None:
+    assert project.run(cache=False)[1] == ALL
+    assert project.run(cache=False)[1] == ALL
+    assert project.run()[1] == set()
 
 
 @pytest.mark.parametrize("verb", ["run", "plan"])
-def test_a_mistyped_name_to_refresh_is_an_error_that_tells_the_near_one(
-    again: Again, verb: str
+def test_an_unknown_name_to_refresh_is_an_error_with_a_suggestion(
+    project: CachedProject, verb: str
 ) -> None:
-    with pytest.raises(InvalidPipelineError, match="no step 'trian' to refresh") as told:
-        getattr(again.pipeline(), verb)(refresh=["trian"])
-    assert "'train'" in told.value.problems[0].fix
-    assert again.place.ran() == []
+    with pytest.raises(InvalidPipelineError, match="no step 'trian' to refresh") as caught:
+        getattr(project.pipeline(), verb)(refresh=["trian"])
+    assert "'train'" in caught.value.problems[0].fix
+    assert project.rig.ran() == []
 
 
-def test_a_group_that_is_there_has_no_job_and_one_that_is_partly_there_asks_for_less(
-    again: Again,
+def test_a_cached_group_has_no_job_and_a_partly_cached_group_needs_less(
+    project: CachedProject,
 ) -> None:
     def gpus() -> dict[str, str | None]:
-        """The GPU that each job asks for."""
-        return {job.name: job.needs.gpu_model for job in again.pipeline().plan().jobs}
+        """Return the GPU model of each planned job."""
+        return {job.name: job.needs.gpu_model for job in project.pipeline().plan().jobs}
 
-    again.edit('outputs=["report"]', 'outputs=["report"], execution_group="heavy"')
+    project.edit('outputs=["report"]', 'outputs=["report"], execution_group="heavy"')
     assert gpus() == {"heavy": "t4", "score": None}
-    again.run()
+    project.run()
     assert gpus() == {}
-    again.edit("    return 0\n", "    return 1\n")
+    project.edit("    return 0\n", "    return 1\n")
     assert gpus() == {"score": None}
-    again.edit('["something"]', '["anything"]')
+    project.edit('["something"]', '["anything"]')
     assert gpus() == {"heavy": None, "score": None}
-    result, called = again.run()
+    result, called = project.run()
     assert called == {"report", "score"}
     heavy, _ = result.status.jobs
     assert (heavy.job.steps, heavy.job.needs.memory_mib) == (("report",), 2048)
 
 
 @pytest.mark.parametrize("verb", ["run", "plan"])
-def test_a_cache_function_that_fails_is_told_before_anything_runs(again: Again, verb: str) -> None:
-    again.edit('outputs=["score"]', 'outputs=["score"], cache=lambda start: 1 // (start - 1)')
-    with pytest.raises(InvalidPipelineError, match="'score': its cache function fails") as told:
-        getattr(again.pipeline(), verb)()
-    assert "ZeroDivisionError" in told.value.problems[0].why
-    assert again.place.ran() == []
+def test_a_failing_cache_function_is_reported_before_anything_runs(
+    project: CachedProject, verb: str
+) -> None:
+    project.edit('outputs=["score"]', 'outputs=["score"], cache=lambda start: 1 // (start - 1)')
+    with pytest.raises(InvalidPipelineError, match="'score': the cache function failed") as caught:
+        getattr(project.pipeline(), verb)()
+    assert "ZeroDivisionError" in caught.value.problems[0].why
+    assert project.rig.ran() == []

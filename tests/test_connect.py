@@ -6,35 +6,32 @@ from pathlib import Path
 
 import pytest
 
-from flowyml_aws.aws_place import AwsPlace
-from flowyml_aws.connect import connect, connect_to_plan, find_run, stores
-from flowyml_aws.core.errors import AwsRefusedError, RunNotFoundError, SettingsError
-from flowyml_aws.places import LocalPlace
+from flowyml_aws.core.errors import AwsRefusedError, RunNotFoundError
+from flowyml_aws.planning.placement import Placement
+from flowyml_aws.services.account import Account
+from flowyml_aws.services.connect import connect, connect_to_plan, find_run, stores
+from flowyml_aws.services.local.service import LocalHost
 from flowyml_aws.settings import Settings
 from flowyml_aws.target_settings import TargetSettings
-from tests.support.places import Place
+from tests.support.rigs import BackendRig
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    place = Place("local", tmp_path / "project")
-    with place.entered():
-        yield place
+def rig(tmp_path: Path) -> Iterator[BackendRig]:
+    rig = BackendRig("local", tmp_path / "project")
+    with rig.entered():
+        yield rig
 
 
-def test_a_backend_has_its_place(tmp_path: Path) -> None:
-    local = connect("local", Settings(local_store="runs"), tmp_path)
-    assert isinstance(local, LocalPlace)
-    assert local.store.uri == f"file://{tmp_path}/runs"
-    for backend in ("batch", "sagemaker", "batch+sagemaker"):
-        place = connect(backend, Settings(), tmp_path)
-        assert isinstance(place, AwsPlace)
-        assert "+".join(place.backends) == backend
-
-
-def test_an_unknown_backend_is_an_error_that_names_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="local, batch, sagemaker"):
-        connect("sagemaker2", Settings(), tmp_path)
+def test_services_of_one_run_share_a_host(tmp_path: Path) -> None:
+    local = connect(Placement.of("local"), Settings(local_store="runs"), tmp_path)
+    assert isinstance(local.host, LocalHost)
+    assert local.host.store.uri == f"file://{tmp_path}/runs"
+    for spec in ("batch", "sagemaker", {"training": "sagemaker", "*": "batch"}):
+        placement = Placement.of(spec)
+        services = connect(placement, Settings(), tmp_path)
+        assert isinstance(services.host, Account)
+        assert tuple(services.services) == placement.backends
 
 
 def test_stores_are_those_that_are_set_up(tmp_path: Path) -> None:
@@ -42,15 +39,19 @@ def test_stores_are_those_that_are_set_up(tmp_path: Path) -> None:
     (tmp_path / ".flowyml" / "aws").mkdir(parents=True)
     settings = Settings(store="s3://bucket/prefix", region="us-east-1")
     found = {backend: store.uri for backend, store in stores(settings, tmp_path).items()}
-    assert found == {"local": f"file://{tmp_path}/.flowyml/aws", "batch": "s3://bucket/prefix"}
+    assert found == {
+        "local": f"file://{tmp_path}/.flowyml/aws",
+        "batch": "s3://bucket/prefix",
+        "sagemaker": "s3://bucket/prefix",
+    }
 
 
 @pytest.mark.contract
 def test_a_run_is_found_in_a_store_outside_the_project(
-    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rig: BackendRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLOWYML_AWS_LOCAL_STORE", str(tmp_path / "elsewhere"))
-    run = place.pipeline("noisy").submit()
+    run = rig.pipeline("noisy").submit()
     assert find_run(run.id).store.uri == f"file://{tmp_path}/elsewhere"
     assert not Path(".flowyml").exists()
     run.wait()
@@ -58,9 +59,9 @@ def test_a_run_is_found_in_a_store_outside_the_project(
 
 @pytest.mark.contract
 def test_a_run_is_found_from_a_folder_of_the_project(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    rig: BackendRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = place.pipeline("noisy").run(progress=False)
+    result = rig.pipeline("noisy").run(progress=False)
     Path("inside/deep").mkdir(parents=True)
     monkeypatch.chdir("inside/deep")
     assert find_run(result.run_id).record.pipeline == "noisy"
@@ -68,11 +69,11 @@ def test_a_run_is_found_from_a_folder_of_the_project(
 
 @pytest.mark.contract
 def test_a_run_that_is_nowhere_is_an_error_that_tells_where_it_was_looked_for(
-    place: Place,
+    rig: BackendRig,
 ) -> None:
     with pytest.raises(RunNotFoundError, match="no store is set up"):
         find_run("x-20261122-150531-3f9a1c")
-    place.pipeline("noisy").run(progress=False)
+    rig.pipeline("noisy").run(progress=False)
     with pytest.raises(RunNotFoundError, match=r"looked in file:///.*/\.flowyml"):
         find_run("x-20261122-150531-3f9a1c")
 
@@ -81,10 +82,10 @@ def test_a_run_that_is_nowhere_is_an_error_that_tells_where_it_was_looked_for(
 def test_a_plan_without_an_account_is_made_with_all_that_aws_offers(
     tmp_path: Path, backend: str
 ) -> None:
-    place = connect_to_plan(backend, Settings(), tmp_path)
+    place = connect_to_plan(Placement.of(backend), Settings(), tmp_path)
     (target,) = place.targets()
     assert len(target.instance_types) > 100
-    assert "no account is set up" in place.notes(date(2026, 8, 1))[0]
+    assert "no account is set up" in place.host.notes(date(2026, 8, 1))[0]
 
 
 def test_configured_targets_are_planned_with_where_there_is_no_account(tmp_path: Path) -> None:
@@ -94,36 +95,32 @@ def test_configured_targets_are_planned_with_where_there_is_no_account(tmp_path:
         labels={"pool": "gpu"},
         max_vcpus=16,
     )
-    place = connect_to_plan("batch", Settings(targets=(told,)), tmp_path)
+    place = connect_to_plan(Placement.of("batch"), Settings(targets=(told,)), tmp_path)
     (target,) = place.targets()
     assert (target.name, target.placed_by, target.labels) == ("gpus", "queue", {"pool": "gpu"})
     assert "g4dn.4xlarge" in target.instance_types
     assert "unknown.large" in target.instance_types
-    assert target.closed["g4dn.8xlarge"] == "it has 32 vCPUs, the target at most 16 in all"
-    assert "the configured targets" in place.notes(date(2026, 8, 1))[0]
+    assert target.closed["g4dn.8xlarge"] == "it has 32 vCPUs, the target allows 16 in all"
+    assert "the configured targets" in place.host.notes(date(2026, 8, 1))[0]
 
 
 def test_a_target_of_another_kind_is_not_planned_with(tmp_path: Path) -> None:
     told = TargetSettings("s", kind="sagemaker", instance_types=("ml.m5.large",))
     settings = Settings(targets=(told,))
-    (target,) = connect_to_plan("sagemaker", settings, tmp_path).targets()
+    (target,) = connect_to_plan(Placement.of("sagemaker"), settings, tmp_path).targets()
     assert (target.instance_types, target.placed_by) == (("ml.m5.large",), "plan")
-    (everything,) = connect_to_plan("batch", settings, tmp_path).targets()
+    (everything,) = connect_to_plan(Placement.of("batch"), settings, tmp_path).targets()
     assert everything.name == "catalog"
 
 
-def test_a_plan_for_an_unknown_backend_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="Unknown backend 'cloud'"):
-        connect_to_plan("cloud", Settings(), tmp_path)
-
-
 def test_on_this_machine_there_are_neither_problems_nor_targets(tmp_path: Path) -> None:
-    place = connect("local", Settings(), tmp_path)
+    place = connect(Placement.of("local"), Settings(), tmp_path)
     assert (place.problems(), list(place.targets())) == ([], [])
 
 
 def test_without_credentials_the_only_problem_is_that() -> None:
-    place = AwsPlace(Settings(store="s3://bucket/prefix", image="image", region="us-east-1"))
+    settings = Settings(store="s3://bucket/prefix", image="image", region="us-east-1")
+    place = connect(Placement.of("batch"), settings, Path())
     (problem,) = place.problems()
     assert isinstance(problem, AwsRefusedError)
     with pytest.raises(AwsRefusedError) as caught:
@@ -132,9 +129,8 @@ def test_without_credentials_the_only_problem_is_that() -> None:
 
 
 def test_missing_settings_come_beside_what_is_wrong_with_the_account() -> None:
-    problems = AwsPlace(Settings(region="us-east-1")).problems()
-    assert [problem.what for problem in problems[:2]] == [
-        "Setting `store` is missing",
-        "Setting `image` is missing",
-    ]
+    services = connect(Placement.of("batch"), Settings(region="us-east-1"), Path())
+    problems = services.problems()
+    missing = [problem.what for problem in problems if "is missing" in problem.what]
+    assert missing == ["Setting `store` is missing", "Setting `image` is missing"]
     assert len(problems) == 3

@@ -1,4 +1,4 @@
-"""A pipeline gives the same everywhere: on this machine, on AWS, and as plain functions."""
+"""A pipeline has the same outputs on this machine, on AWS, and as plain function calls."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from flowyml_aws import Pipeline
 from flowyml_aws.core.graph import read_graph
 from tests.support.effort import examples
 from tests.support.pipelines.shaped import Shape, make
-from tests.support.places import Place
+from tests.support.rigs import BackendRig
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("end-to-end")]
 
 
 @pytest.fixture(scope="module")
-def places(
+def rigs(
     tmp_path_factory: pytest.TempPathFactory, emulator_settings: Mapping[str, str]
-) -> list[Place]:
+) -> list[BackendRig]:
     store = f"{emulator_settings['FLOWYML_AWS_STORE']}/{uuid.uuid4().hex}"
     return [
-        Place("local", tmp_path_factory.mktemp("local") / "project"),
-        Place(
+        BackendRig("local", tmp_path_factory.mktemp("local") / "project"),
+        BackendRig(
             "batch",
             tmp_path_factory.mktemp("batch") / "project",
             {**emulator_settings, "FLOWYML_AWS_STORE": store, "FLOWYML_AWS_POLL_S": "0.3"},
@@ -36,36 +36,36 @@ def places(
 
 @st.composite
 def shapes(draw: st.DrawFn, steps: int, groups: int, reach: int, alone: int = 3) -> list[Shape]:
-    """Steps that read what earlier ones produce, in groups that overlap at their edges.
+    """Draw steps that read assets of earlier steps, in groups that overlap at their edges.
 
     Args:
-        draw: Hypothesis's.
-        steps: How many.
-        groups: How many, at most.
-        reach: How far back a step reads.
-        alone: One step in as many has no group.
+        draw: Hypothesis's function to draw values.
+        steps: Number of steps.
+        groups: Maximum number of groups.
+        reach: Number of preceding steps whose assets a step can read.
+        alone: Average number of steps per step without a group.
     """
-    made: list[Shape] = []
-    for at in range(steps):
-        group = at * groups // steps + draw(st.sampled_from((0, 0, 0, 1)))
-        known = [asset for shape in made[-reach:] for asset in shape.outputs]
-        made.append(
+    drawn: list[Shape] = []
+    for number in range(steps):
+        group = number * groups // steps + draw(st.sampled_from((0, 0, 0, 1)))
+        known = [asset for shape in drawn[-reach:] for asset in shape.outputs]
+        drawn.append(
             Shape(
-                name=f"step {at}",
+                name=f"step {number}",
                 inputs=tuple(draw(st.lists(st.sampled_from(known), max_size=3, unique=True)))
                 if known
                 else (),
-                outputs=tuple(f"asset_{at}_{n}" for n in range(draw(st.integers(1, 2)))),
+                outputs=tuple(f"asset_{number}_{n}" for n in range(draw(st.integers(1, 2)))),
                 group=None
                 if not draw(st.integers(0, alone - 1))
                 else f"group {min(group, groups - 1)}",
             )
         )
-    return draw(st.permutations(made)) if steps < 50 else made
+    return draw(st.permutations(drawn)) if steps < 50 else drawn
 
 
 def as_plain_functions(pipeline: Pipeline) -> dict[str, object]:
-    """What the pipeline gives when its functions are called one after the other."""
+    """Return the pipeline's assets when its functions are called one after the other."""
     graph, problems = read_graph(pipeline.steps, ())
     assert graph is not None and not problems
     values: dict[str, object] = {}
@@ -75,74 +75,74 @@ def as_plain_functions(pipeline: Pipeline) -> dict[str, object]:
     return values
 
 
-def has_diamond(made: Sequence[Shape]) -> bool:
-    """Whether two ways lead from one step to another."""
-    producer = {asset: shape.name for shape in made for asset in shape.outputs}
-    before: dict[str, set[str]] = {}  # each step, and all that it depends on
-    for shape in made:
-        parents = [before[name] for name in {producer[asset] for asset in shape.inputs}]
+def has_diamond(step_shapes: Sequence[Shape]) -> bool:
+    """Return whether two paths lead from one step to another."""
+    producer = {asset: shape.name for shape in step_shapes for asset in shape.outputs}
+    ancestors: dict[str, set[str]] = {}  # of each step, with the step itself
+    for shape in step_shapes:
+        parents = [ancestors[name] for name in {producer[asset] for asset in shape.inputs}]
         if len(set().union(*parents)) < sum(map(len, parents)):
             return True
-        before[shape.name] = {shape.name}.union(*parents)
+        ancestors[shape.name] = {shape.name}.union(*parents)
     return False
 
 
-def has_split_group(made: Sequence[Shape]) -> bool:
-    """Whether a group's steps are interleaved with others', so that it takes several jobs."""
-    groups = make(made).step_groups
+def has_split_group(step_shapes: Sequence[Shape]) -> bool:
+    """Return whether a group needs several jobs, as its steps are interleaved with others."""
+    groups = make(step_shapes).step_groups
     return len(groups) > len({group.execution_group for group in groups})
 
 
-def run_in(place: Place, made: Sequence[Shape]) -> dict[str, object]:
-    """The stored assets after a run, by name."""
-    with place.entered():
-        place.pipeline("shaped:make")
-        project = sys.modules["shaped"]  # the project's own copy, which travels to the jobs
-        pipeline = project.make([project.Shape(*shape) for shape in made])
-        result = pipeline.run(backend=place.backend, progress=False)
+def run_in(rig: BackendRig, step_shapes: Sequence[Shape]) -> dict[str, object]:
+    """Run the steps, and return the stored assets by name."""
+    with rig.entered():
+        rig.pipeline("shaped:make")
+        project = sys.modules["shaped"]  # the project's copy, which is in the jobs' bundle
+        pipeline = project.make([project.Shape(*shape) for shape in step_shapes])
+        result = pipeline.run(backend=rig.backend, progress=False)
         assert result.success, result.summary()
-        assert result.step_results.keys() == {shape.name for shape in made}
-        assets = {asset for shape in made for asset in shape.outputs}
+        assert result.step_results.keys() == {shape.name for shape in step_shapes}
+        assets = {asset for shape in step_shapes for asset in shape.outputs}
         return {asset: result.outputs[asset] for asset in result.outputs.keys() & assets}
 
 
-def check_everywhere(places: Sequence[Place], made: Sequence[Shape]) -> None:
-    plain = as_plain_functions(make(made))
-    here, on_batch = (run_in(place, made) for place in places)
-    assert here == on_batch == {asset: plain[asset] for asset in here}
-    read = {asset for shape in made for asset in shape.inputs}
-    assert here.keys() >= plain.keys() - read  # at least what no step reads is kept
+def check_everywhere(rigs: Sequence[BackendRig], step_shapes: Sequence[Shape]) -> None:
+    plain = as_plain_functions(make(step_shapes))
+    local, on_batch = (run_in(rig, step_shapes) for rig in rigs)
+    assert local == on_batch == {asset: plain[asset] for asset in local}
+    read = {asset for shape in step_shapes for asset in shape.inputs}
+    assert local.keys() >= plain.keys() - read  # assets that no step reads are always stored
 
 
 @examples(
     2, thorough=20, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck)
 )
-@given(made=shapes(steps=7, groups=3, reach=5))
-def test_any_small_pipeline_gives_the_same_everywhere(
-    places: list[Place], made: list[Shape]
+@given(step_shapes=shapes(steps=7, groups=3, reach=5))
+def test_a_small_pipeline_has_the_same_outputs_everywhere(
+    rigs: list[BackendRig], step_shapes: list[Shape]
 ) -> None:
-    check_everywhere(places, made)
+    check_everywhere(rigs, step_shapes)
 
 
-# A pipeline of this size takes too long to try more than one, and to shrink it.
-one = settings(
+# Pipelines of this size are too slow for more than one example, and for shrinking.
+one_example = settings(
     max_examples=1, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck)
 )
 
 
 def large(steps: int, groups: int) -> st.SearchStrategy[list[Shape]]:
-    drawn = shapes(steps=steps, groups=groups, reach=12, alone=100)
-    return drawn.filter(has_diamond).filter(has_split_group)
+    strategy = shapes(steps=steps, groups=groups, reach=12, alone=100)
+    return strategy.filter(has_diamond).filter(has_split_group)
 
 
 @pytest.mark.parametrize(
     ("steps", "groups"), [(50, 10), pytest.param(200, 40, marks=pytest.mark.thorough)]
 )
-@one
+@one_example
 @given(data=st.data())
-def test_many_steps_in_many_groups_give_the_same_everywhere(
-    places: list[Place], steps: int, groups: int, data: st.DataObject
+def test_many_steps_in_many_groups_have_the_same_outputs_everywhere(
+    rigs: list[BackendRig], steps: int, groups: int, data: st.DataObject
 ) -> None:
-    made = data.draw(large(steps, groups))
-    assert len(made) == steps
-    check_everywhere(places, made)
+    step_shapes = data.draw(large(steps, groups))
+    assert len(step_shapes) == steps
+    check_everywhere(rigs, step_shapes)

@@ -1,4 +1,4 @@
-"""What importing the package costs its users."""
+"""Imports of the package: fast, and with all public names."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ HEAVY = {"boto3", "botocore", "pydantic", "rich", "typer", "cloudpickle", "numpy
 
 
 def imported_by(code: str) -> set[str]:
-    """Top-level modules that are there after this code, in a process of its own."""
-    shown = subprocess.run(
+    """Return the top-level modules that are loaded after this code, in a new process."""
+    output = subprocess.run(
         [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"],
         cwd=Path(flowyml_aws.__path__[0]).parent,
         capture_output=True,
@@ -25,7 +25,7 @@ def imported_by(code: str) -> set[str]:
         check=True,
         timeout=60,
     ).stdout
-    return {name.partition(".")[0] for name in shown.split()}
+    return {name.partition(".")[0] for name in output.split()}
 
 
 @pytest.mark.contract
@@ -40,12 +40,12 @@ def imported_by(code: str) -> set[str]:
         "Pipeline('p').add_step(step(lambda: 1)).build().step_groups",
     ],
 )
-def test_writing_and_building_a_pipeline_imports_nothing_heavy(code: str) -> None:
+def test_writing_and_building_a_pipeline_imports_no_heavy_package(code: str) -> None:
     assert imported_by(code) & HEAVY == set()
 
 
 @pytest.mark.parametrize("name", flowyml_aws.__all__)
-def test_every_public_name_is_there(name: str) -> None:
+def test_every_public_name_exists(name: str) -> None:
     assert getattr(flowyml_aws, name) is not None
 
 

@@ -1,4 +1,4 @@
-"""The README does what it says."""
+"""The code, links and commands of the documentation work."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_pipeline_of_the_readme_runs_and_prints_its_report(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")], ids=str)
-def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
+def test_every_link_to_a_file_has_an_existing_target(page: Path) -> None:
     for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text("utf-8")):
         assert (page.parent / link).exists(), f"{page}: {link}"
 
@@ -40,12 +40,12 @@ def test_every_command_of_the_readme_exists() -> None:
 
     from flowyml_aws.cli.main import app
 
-    known = set(get_command(app).commands)  # type: ignore[attr-defined]
-    named = set(re.findall(r"flowyml-aws ([a-z]+)", README))
-    assert named <= known
+    commands = set(get_command(app).commands)  # type: ignore[attr-defined]
+    mentioned = set(re.findall(r"flowyml-aws ([a-z]+)", README))
+    assert mentioned <= commands
 
 
-def test_the_documented_target_is_where_the_documented_step_goes(
+def test_the_documented_step_is_planned_on_the_documented_target(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = (ROOT / "docs/running.md").read_text("utf-8").partition("## Targets")[2]
@@ -55,5 +55,5 @@ def test_the_documented_target_is_where_the_documented_step_goes(
     last = "\nfrom flowyml_aws import Pipeline\npipeline = Pipeline('p').add_step(train)\n"
     (tmp_path / "documented.py").write_text(step + last)
     monkeypatch.chdir(tmp_path)
-    (job,) = load_pipeline("documented.py").plan("batch").jobs
+    (job,) = load_pipeline("documented.py").plan(backend="batch").jobs
     assert (job.target, job.instance_type) == ("gpu-spot", "g4dn.xlarge")

@@ -1,4 +1,4 @@
-"""What holds for every file that the repository carries."""
+"""Rules for every file in the repository."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ else:
 
 ROOT = Path(__file__).parents[1]
 
-# Written in pieces, so that this file does not contain what it looks for.
+# Split strings, so that this file does not match its own patterns.
 REGISTRIES = (
     "pypi" + ".org",
     "python" + "hosted.org",
@@ -37,7 +37,7 @@ REGISTRIES = (
 )
 REGISTRY = re.compile("|".join(map(re.escape, REGISTRIES)), re.IGNORECASE)
 
-# Homes and workplaces of one machine; s3://bucket/work/ is a key, not such a path.
+# Home and working directories of one machine; s3://bucket/work/ is a key, not such a path.
 MACHINE_PATH = re.compile(r"(?<![\w.})>-])/(?:root|work|home|Users)/")
 
 SECRETS = {
@@ -66,7 +66,7 @@ def files() -> tuple[Path, ...]:
     return tuple(path for path in paths if path.is_file() and b"\0" not in path.read_bytes())
 
 
-def found(pattern: re.Pattern[str], files: tuple[Path, ...]) -> Iterator[str]:
+def matches(pattern: re.Pattern[str], files: tuple[Path, ...]) -> Iterator[str]:
     for path in files:
         for number, line in enumerate(
             path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1
@@ -76,19 +76,21 @@ def found(pattern: re.Pattern[str], files: tuple[Path, ...]) -> Iterator[str]:
 
 
 @pytest.mark.contract
-def test_no_file_names_the_host_of_a_package_registry(files: tuple[Path, ...]) -> None:
-    assert list(found(REGISTRY, files)) == []
+def test_no_file_contains_the_host_of_a_package_registry(files: tuple[Path, ...]) -> None:
+    assert list(matches(REGISTRY, files)) == []
 
 
 @pytest.mark.contract
-def test_no_file_names_a_path_of_one_machine(files: tuple[Path, ...]) -> None:
-    assert list(found(MACHINE_PATH, files)) == []
+def test_no_file_contains_a_path_of_one_machine(files: tuple[Path, ...]) -> None:
+    assert list(matches(MACHINE_PATH, files)) == []
 
 
 @pytest.mark.contract
 @pytest.mark.parametrize("secret", SECRETS)
-def test_no_file_holds_a_secret_or_a_private_address(secret: str, files: tuple[Path, ...]) -> None:
-    assert list(found(SECRETS[secret], files)) == []
+def test_no_file_contains_a_secret_or_a_private_address(
+    secret: str, files: tuple[Path, ...]
+) -> None:
+    assert list(matches(SECRETS[secret], files)) == []
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,7 @@ def test_no_file_holds_a_secret_or_a_private_address(secret: str, files: tuple[P
         (SECRETS["an e-mail address"], "ana.lopez" + "@corp.co.uk"),
     ],
 )
-def test_what_must_not_be_there_would_be_seen(pattern: re.Pattern[str], line: str) -> None:
+def test_forbidden_content_is_detected(pattern: re.Pattern[str], line: str) -> None:
     assert pattern.search(line)
 
 
@@ -116,17 +118,17 @@ def test_what_must_not_be_there_would_be_seen(pattern: re.Pattern[str], line: st
         (SECRETS["an e-mail address"], "    @pytest.fixture"),
     ],
 )
-def test_what_may_be_there_passes(pattern: re.Pattern[str], line: str) -> None:
+def test_allowed_content_is_not_reported(pattern: re.Pattern[str], line: str) -> None:
     assert not pattern.search(line)
 
 
 def test_every_folder_of_the_package_is_a_package() -> None:
-    # The import rules do not see modules in a folder without __init__.py.
+    # The import rules ignore modules in a folder without __init__.py.
     folders = {path.parent for path in (ROOT / "flowyml_aws").rglob("*.py")}
     assert [folder for folder in folders if not (folder / "__init__.py").is_file()] == []
 
 
-def test_every_constraint_is_one_exact_version_from_no_particular_place() -> None:
+def test_every_constraint_is_an_exact_version_without_a_url() -> None:
     pin = re.compile(r"[a-z0-9][a-z0-9-]*==[0-9][\w.]*(?: ; .+)?")
     files = (ROOT / "constraints.txt", ROOT / "infra/constraints.txt")
     lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]

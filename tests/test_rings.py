@@ -1,4 +1,4 @@
-"""A test's ring holds: a unit test can start neither a process nor a server."""
+"""The rings of tests are enforced: a unit test can start neither a process nor a server."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import sys
 import pytest
 
 
-def test_a_process_fails_a_unit_test() -> None:
+def test_a_unit_test_fails_if_it_starts_a_process() -> None:
     with pytest.raises(pytest.fail.Exception, match=r"is a unit test.*subprocess\.Popen"):
         subprocess.run([sys.executable, "-c", ""], check=True)
 
 
-def test_a_fork_fails_a_unit_test() -> None:
+def test_a_unit_test_fails_if_it_forks() -> None:
     with pytest.raises(pytest.fail.Exception, match=r"is a unit test.*os\.fork"):
         os.fork()
 
 
-def test_a_server_fails_a_unit_test() -> None:
+def test_a_unit_test_fails_if_it_starts_a_server() -> None:
     with (
         socket.socket() as server,
         pytest.raises(pytest.fail.Exception, match=r"is a unit test.*socket\.bind"),

@@ -13,22 +13,22 @@ from flowyml_aws.core.errors import ArtifactNotFoundError, RunNotFoundError
 from flowyml_aws.result import OutputNotFoundError, Outputs
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.status import RunStatus
-from tests.support.places import Place
+from tests.support.rigs import BackendRig
 
 pytestmark = pytest.mark.contract
 
 
 @pytest.fixture(scope="module")
-def kinds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, str]:
-    place = Place("local", tmp_path_factory.mktemp("kinds") / "project")
-    with place.entered():
-        return place, place.pipeline("kinds").run(progress=False).run_id
+def kinds(tmp_path_factory: pytest.TempPathFactory) -> tuple[BackendRig, str]:
+    rig = BackendRig("local", tmp_path_factory.mktemp("kinds") / "project")
+    with rig.entered():
+        return rig, rig.pipeline("kinds").run(progress=False).run_id
 
 
 @pytest.fixture
-def run(kinds: tuple[Place, str]) -> Iterator[Run]:
-    place, run_id = kinds
-    with place.entered():
+def run(kinds: tuple[BackendRig, str]) -> Iterator[Run]:
+    rig, run_id = kinds
+    with rig.entered():
         yield Run.attach(run_id)
 
 
@@ -65,11 +65,11 @@ def test_outputs_that_can_run_code_are_not_read_where_the_caller_does_not_allow_
 
 
 def test_outputs_of_a_run_are_read_as_the_one_who_starts_it_allows(
-    kinds: tuple[Place, str],
+    kinds: tuple[BackendRig, str],
 ) -> None:
-    place, _ = kinds
-    with place.entered():
-        result = place.pipeline("kinds").run(progress=False, allow_pickle=False)
+    rig, _ = kinds
+    with rig.entered():
+        result = rig.pipeline("kinds").run(progress=False, allow_pickle=False)
     assert result.success
     with pytest.raises(PickleRefusedError, match="'odd'"):
         result["odd"]
@@ -102,9 +102,9 @@ def test_a_value_that_was_removed_is_an_error_when_it_is_asked_for(place_of_kind
 
 @pytest.fixture
 def place_of_kinds(tmp_path: Path) -> Iterator[Run]:
-    place = Place("local", tmp_path / "project")
-    with place.entered():
-        yield Run.attach(place.pipeline("kinds").run(progress=False).run_id)
+    rig = BackendRig("local", tmp_path / "project")
+    with rig.entered():
+        yield Run.attach(rig.pipeline("kinds").run(progress=False).run_id)
 
 
 def test_refs_tell_where_values_are(run: Run) -> None:
@@ -136,25 +136,25 @@ def test_a_summary_names_state_and_steps(run: Run) -> None:
 
 
 def test_watchers_see_every_look_until_the_end(tmp_path: Path) -> None:
-    place = Place("local", tmp_path / "project")
+    rig = BackendRig("local", tmp_path / "project")
     seen: list[RunStatus] = []
-    with place.entered():
-        result = place.pipeline("noisy").submit().wait(seen.append)
+    with rig.entered():
+        result = rig.pipeline("noisy").submit().wait(seen.append)
     assert seen[-1] == result.status
     assert {report.state for report in seen[-1].steps.values()} == {StepState.SUCCEEDED}
 
 
 def test_an_error_in_a_watcher_ends_what_was_started(tmp_path: Path) -> None:
-    place = Place("local", tmp_path / "project")
+    rig = BackendRig("local", tmp_path / "project")
 
     def stumble(_: Any) -> None:
         raise RuntimeError("no terminal")
 
-    with place.entered():
-        run = place.pipeline("waiting").submit()
+    with rig.entered():
+        run = rig.pipeline("waiting").submit()
         with pytest.raises(RuntimeError, match="no terminal"):
             run.wait(stumble)
-        Path(f"{place.trace}.go").touch()
+        Path(f"{rig.trace}.go").touch()
         assert run.wait().success
 
 

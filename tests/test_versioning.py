@@ -14,7 +14,7 @@ from flowyml_aws.core.errors import (
     InvalidVersionError,
     UnknownVersionError,
 )
-from tests.support.naming import named
+from tests.support.naming import stable_repr
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 RATE = 0.1
@@ -199,7 +199,7 @@ class Thing:
         (Path("a"), f"{Path('a')!r}", type(Path("a")).__name__),
         (Thing(), f"<{__name__}.Thing object>", "Thing"),
     ],
-    ids=named,
+    ids=stable_repr,
 )
 def test_another_value_is_kept_by_its_looks_and_marked(
     versioned: Versioned, value: Any, shown: str, kind: str

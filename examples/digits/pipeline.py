@@ -1,10 +1,10 @@
-"""Read handwritten digits: prepare on a CPU, tune and train on a GPU, evaluate on its own.
+"""Recognize handwritten digits: prepare on a CPU, tune and train on a GPU, evaluate on a CPU.
 
-Run it, or only plan it (`pip install 'flowyml-aws[examples]'` has what it imports):
+Run it, or only plan it (its dependencies: `pip install 'flowyml-aws[examples]'`):
 
-    python examples/digits/pipeline.py                            here, with a report at the end
-    flowyml-aws run examples/digits/pipeline.py                   here
-    flowyml-aws plan examples/digits/pipeline.py                  what AWS would use and cost
+    python examples/digits/pipeline.py                            on this machine, with a report
+    flowyml-aws run examples/digits/pipeline.py                   on this machine
+    flowyml-aws plan examples/digits/pipeline.py                  instance types and cost on AWS
     flowyml-aws run examples/digits/pipeline.py --backend batch   as three AWS Batch jobs
 """
 
@@ -26,7 +26,7 @@ SMALL = ResourceRequirements(cpu="1", memory="3Gi")
 
 @step(outputs=["images", "labels"], execution_group="prepare", resources=SMALL)
 def load():
-    """1,797 scans of 8 × 8 pixels, and the digit that each of them shows."""
+    """Return 1,797 scans of 8 × 8 pixels, and the digit in each of them."""
     images, labels = load_digits(return_X_y=True)
     print(f"loaded {len(images)} images of {images.shape[1]} pixels")
     return images, labels
@@ -39,12 +39,12 @@ def load():
     resources=SMALL,
 )
 def clean(images, labels):
-    """Without repeated images and pixels that tell nothing; brightness from 0 to 1."""
+    """Drop duplicate images and constant pixels; scale the brightness from 0 to 1."""
     _, first = np.unique(images, axis=0, return_index=True)
     kept = np.sort(first)
-    telling = images.std(axis=0) > 0
-    print(f"kept {len(kept)} of {len(images)} images, {telling.sum()} of {len(telling)} pixels")
-    return images[kept][:, telling] / 16, labels[kept]
+    varying = images.std(axis=0) > 0
+    print(f"kept {len(kept)} of {len(images)} images, {varying.sum()} of {len(varying)} pixels")
+    return images[kept][:, varying] / 16, labels[kept]
 
 
 # `test_size` and `seed` are neither inputs nor defaults: they come from the pipeline's context.
@@ -55,14 +55,14 @@ def clean(images, labels):
     resources=SMALL,
 )
 def split(clean_images, clean_labels, test_size, seed):
-    """What the model learns from, and what it is judged on: each digit as often in both."""
+    """Split into training and test images, with the same share of each digit in both."""
     return train_test_split(
         clean_images, clean_labels, test_size=test_size, random_state=seed, stratify=clean_labels
     )
 
 
-# The group "training": two steps, one GPU job. Each step says what it needs itself; the job gets
-# the most of each: 4 CPUs, 12 GiB and the GPU.
+# The group "training": two steps, one GPU job. Each step declares its own requirements; the job
+# gets the maximum of each: 4 CPUs, 12 GiB and the GPU.
 @step(
     inputs=["train_images", "train_labels"],
     outputs=["best"],
@@ -70,10 +70,10 @@ def split(clean_images, clean_labels, test_size, seed):
     resources=ResourceRequirements(cpu="4", memory="12Gi", gpu=GPUConfig("nvidia-t4")),
 )
 def tune(train_images, train_labels, candidates, folds, seed):
-    """The candidate that reads best what it has not seen, by cross-validation."""
+    """Return the candidate with the best accuracy on unseen images, by cross-validation."""
     print(f"tuning on the {'GPU' if gpu_library() else 'CPU'}")
-    cut = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    parts = list(cut.split(train_images, train_labels))
+    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    parts = list(splitter.split(train_images, train_labels))
     scores = []
     for candidate in candidates:
         hits = [
@@ -93,19 +93,19 @@ def tune(train_images, train_labels, candidates, folds, seed):
     resources=ResourceRequirements(cpu="2", memory="8Gi", gpu=GPUConfig("nvidia-t4")),
 )
 def train(train_images, train_labels, best):
-    """The model, from all training images, with the settings that were found."""
+    """Fit the model to all training images, with the best candidate."""
     print(f"training on the {'GPU' if gpu_library() else 'CPU'}")
     return fit(train_images, train_labels, **best)
 
 
-# A step without a group is a job of its own.
+# A step without a group runs in a separate job.
 @step(
     inputs=["model", "test_images", "test_labels"],
     outputs=["metrics", "confusion_matrix"],
     resources=ResourceRequirements(cpu="1", memory="2Gi"),
 )
 def evaluate(model, test_images, test_labels):
-    """How well it reads images that it has not seen, in numbers and as a picture."""
+    """Return metrics and a confusion matrix for unseen images."""
     predicted = predict(model, test_images)
     metrics = {
         "accuracy": float(accuracy_score(test_labels, predicted)),
@@ -113,23 +113,23 @@ def evaluate(model, test_images, test_labels):
         "images": len(test_labels),
         "misread": int((predicted != test_labels).sum()),
     }
-    # A file is stored under its content; whoever asks for this asset gets a path to a copy.
+    # The file's content is stored; reading this asset returns the path of a copy.
     picture = Path(tempfile.mkdtemp(), "confusion_matrix.png")
     draw_confusion_matrix(test_labels, predicted, picture)
     return metrics, picture
 
 
 def fit(images, labels, gamma, alpha):
-    """Kernel ridge regression on one column per digit: a linear system with a row per image."""
+    """Fit a kernel ridge regression with one column per digit and one row per image."""
     xp, options = array_library()
     x, y = xp.asarray(images, **options), xp.asarray(np.eye(10)[labels], **options)
     weights = xp.linalg.solve(kernel(xp, x, x, gamma) + alpha * xp.eye(len(x), **options), y)
-    # Plain arrays: they can be read where there is neither a GPU nor torch.
+    # NumPy arrays, which can be read without a GPU and without torch.
     return {"images": images, "weights": np.array(weights.tolist()), "gamma": gamma}
 
 
 def predict(model, images):
-    """The digit in each image."""
+    """Return the predicted digit of each image."""
     xp, options = array_library()
     known, weights, x = (
         xp.asarray(values, **options) for values in (model["images"], model["weights"], images)
@@ -139,15 +139,15 @@ def predict(model, images):
 
 
 def kernel(xp, a, b, gamma):
-    """How alike images are: 1 for the same image, towards 0 with the distance between them."""
+    """Return the similarity of images: 1 if they are equal, towards 0 with growing distance."""
     squares = (a * a).sum(1)[:, None] + (b * b).sum(1)[None, :] - 2 * a @ b.T
     return xp.exp(-gamma * squares)
 
 
 def array_library():
-    """What computes, and how it makes arrays: the names used here are the same in torch and numpy.
+    """Return torch or numpy, and its options for new arrays; both have the functions used here.
 
-    64 bits on both, so that a GPU finds what a CPU finds.
+    Both use 64-bit floats, so that a GPU and a CPU give the same result.
     """
     if torch := gpu_library():
         return torch, {"dtype": torch.float64, "device": "cuda"}
@@ -155,7 +155,7 @@ def array_library():
 
 
 def gpu_library():
-    """torch, where it is installed and sees a GPU; else None."""
+    """Return torch if it is installed and finds a GPU, otherwise None."""
     try:
         torch = importlib.import_module("torch")
     except ImportError:
@@ -164,15 +164,15 @@ def gpu_library():
 
 
 def draw_confusion_matrix(actual, predicted, file):
-    import matplotlib  # only this step needs it, so only its job pays for the import
+    import matplotlib  # imported here, as only this step needs it
 
     matplotlib.use("Agg")  # draws without a display
-    drawn = ConfusionMatrixDisplay.from_predictions(actual, predicted, cmap="Blues", colorbar=False)
-    drawn.ax_.set_title("Which digit was read as which")
-    drawn.figure_.savefig(file, dpi=120, bbox_inches="tight")
+    plot = ConfusionMatrixDisplay.from_predictions(actual, predicted, cmap="Blues", colorbar=False)
+    plot.ax_.set_title("Actual and predicted digits")
+    plot.figure_.savefig(file, dpi=120, bbox_inches="tight")
 
 
-# Assets decide the order; the context fills parameters by their names.
+# Assets determine the order of the steps; the context provides parameters by name.
 pipeline = Pipeline(
     "digits",
     context=Context(
@@ -190,7 +190,7 @@ pipeline = Pipeline(
 
 
 def report(result: PipelineResult) -> None:
-    # Not at the top: jobs import this file as well, and print no report.
+    # Imported here, as jobs also import this file but print no report.
     from rich.console import Console
 
     from flowyml_aws.view import plan_table, program
@@ -206,7 +206,7 @@ def report(result: PipelineResult) -> None:
     Console().print(plan_table(pipeline.plan(backend="batch")))
 
 
-# A job imports this file for its steps: only what is below this line starts a run.
+# Jobs import this file to load their steps, so the run is started only in the main program.
 if __name__ == "__main__":
     result = pipeline.run()
     if result.success:

@@ -1,1 +1,1 @@
-"""Values of assets as bytes in a store, and where everything of a run lies there."""
+"""Storage of values: codecs, transfers, and the layout of keys in a store."""

@@ -1,4 +1,4 @@
-"""What earlier runs made, found again by the key of what it depends on."""
+"""Cache entries: the outputs of steps in earlier runs, found by cache key."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _DAY_S = 24 * 3600
 
 
 class CacheEntry(Document):
-    """The outcome of a step that succeeded.
+    """The outputs of a step that succeeded.
 
     Attributes:
-        key: As `core/cache_key.py` makes it.
-        run_id: Who made it.
+        key: Cache key from `core/cache_key.py`.
+        run_id: Run that executed the step.
         created_at: Seconds since the epoch.
-        used_at: Likewise, when a run last took it, to the day; 0 if none has.
-        assets: Those that were stored.
+        used_at: Time of the last hit in seconds since the epoch, precise to a day; 0 if none.
+        assets: Refs of the assets that were stored.
     """
 
     version: Literal[1] = 1
@@ -37,17 +37,17 @@ class CacheEntry(Document):
 
 
 def read_entry(store: ArtifactStore, key: str) -> CacheEntry | None:
-    """The entry of a key, or None. One that can't be read is none: it will be written anew."""
-    place = cache_entry_key(key)
+    """Return the entry of a key, or None. An unreadable entry is a miss and is written again."""
+    document_key = cache_entry_key(key)
     try:
-        entry = read_document(CacheEntry, store.get(place), f"{store.uri}/{place}")
+        entry = read_document(CacheEntry, store.get(document_key), f"{store.uri}/{document_key}")
     except (ArtifactNotFoundError, DamagedArtifactError):
         return None
     return entry if entry.key == key else None
 
 
 def is_stored(store: ArtifactStore, ref: ArtifactRef) -> bool:
-    """Whether something lies where the value should: loading it proves that it is the value."""
+    """Return whether the object of a ref exists. Its content is verified when it is loaded."""
     try:
         store.read_into(artifact_key(ref.sha256), 0, memoryview(bytearray()))
     except ArtifactNotFoundError:
@@ -56,11 +56,11 @@ def is_stored(store: ArtifactStore, ref: ArtifactRef) -> bool:
 
 
 def keep_entry(store: ArtifactStore, entry: CacheEntry, now: float) -> None:
-    """Note that an entry is used, so that it is not removed as too old."""
+    """Record that an entry was used, so that it is not deleted as too old."""
     if now - max(entry.created_at, entry.used_at) > _DAY_S:
         write_entry(store, entry.model_copy(update={"used_at": now}))
 
 
 def write_entry(store: ArtifactStore, entry: CacheEntry) -> None:
-    """Write an entry, over an older one with the same key."""
+    """Write an entry, replacing an older one with the same key."""
     store.put(cache_entry_key(entry.key), entry.to_json())

@@ -1,4 +1,4 @@
-"""Bytes of any size in parts, with the digest that S3 itself computes."""
+"""Content of any size in parts, with the digest that S3 computes."""
 
 from __future__ import annotations
 
@@ -29,30 +29,31 @@ __all__ = [
 ]
 
 PART_BYTES = 16 * 1024 * 1024
-"""Size of every part but the last. It belongs to the digest: another size, another digest."""
+"""Size of every part except the last. The digest depends on it."""
 
 CHUNK_BYTES = 1024 * 1024
-"""Of a file that are in memory at once."""
+"""Size of the pieces in which files are read into memory."""
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
 
 
 def part_count(size_bytes: int) -> int:
-    """Parts of that many bytes; nothing at all is one empty part."""
+    """Return the number of parts. Empty content has one empty part."""
     return max(1, -(-size_bytes // PART_BYTES))
 
 
 def part_range(size_bytes: int, index: int) -> tuple[int, int]:
-    """First byte of a part and the byte behind its last."""
+    """Return the start offset (inclusive) and end offset (exclusive) of a part."""
     start = index * PART_BYTES
     return start, min(start + PART_BYTES, size_bytes)
 
 
 def digest_of_parts(part_digests: Sequence[bytes]) -> str:
-    """The SHA-256 of a content in hex, from the binary SHA-256 of each of its parts.
+    """Return the SHA-256 of content in hex, from the binary SHA-256 of each of its parts.
 
-    One part: of the bytes. More: of the parts' digests, which is S3's composite checksum without
-    the `-<parts>` behind it (Amazon S3 User Guide, "Checking object integrity").
+    For one part, it is the SHA-256 of the bytes. For several parts, it is the SHA-256 of their
+    digests, which is S3's composite checksum without the suffix `-<parts>` (Amazon S3 User Guide,
+    "Checking object integrity").
     """
     if len(part_digests) == 1:
         return part_digests[0].hex()
@@ -61,10 +62,10 @@ def digest_of_parts(part_digests: Sequence[bytes]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FilePiece:
-    """A whole file as a piece of a content, read when it is needed.
+    """A whole file as a piece of content. It is read when the content is.
 
     Attributes:
-        modified: What must stay the same until the content is stored.
+        modified: Modification time in ns and inode; must not change until the content is stored.
     """
 
     path: Path
@@ -73,12 +74,12 @@ class FilePiece:
 
     @classmethod
     def at(cls, path: Path) -> FilePiece:
-        """The file as it lies there now."""
-        found = path.stat()
-        return cls(path, found.st_size, (found.st_mtime_ns, found.st_ino))
+        """Return the file in its current state."""
+        status = path.stat()
+        return cls(path, status.st_size, (status.st_mtime_ns, status.st_ino))
 
     def between(self, start: int, end: int) -> Iterator[memoryview]:
-        """Bytes of a range, each chunk in the memory of the one before it.
+        """Yield the bytes of a range. Each chunk reuses the memory of the previous one.
 
         Raises:
             UnstorableValueError: The file changed since `at`.
@@ -87,9 +88,9 @@ class FilePiece:
         with self.path.open("rb", buffering=0) as file:
             while start < end:
                 count = os.preadv(file.fileno(), [memory[: end - start]], start)
-                found = os.fstat(file.fileno())
-                unchanged = (found.st_mtime_ns, found.st_ino) == self.modified
-                if count == 0 or found.st_size != self.size_bytes or not unchanged:
+                status = os.fstat(file.fileno())
+                unchanged = (status.st_mtime_ns, status.st_ino) == self.modified
+                if count == 0 or status.st_size != self.size_bytes or not unchanged:
                     raise UnstorableValueError(
                         what=f"{self.path} can't be stored",
                         why="it changed while it was being stored",
@@ -107,33 +108,33 @@ class Parts(ABC):
     @property
     @abstractmethod
     def part_sizes(self) -> Sequence[int]:
-        """Bytes of each part: at least one, if only an empty one."""
+        """Size of each part in bytes. Empty content has one empty part."""
 
     @abstractmethod
     def part(self, index: int) -> Iterator[Buffer]:
-        """The bytes of a part, in chunks that are gone once the next one is asked for."""
+        """Yield the bytes of a part. A chunk is valid until the next one is requested."""
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all parts together."""
+        """Total size of all parts in bytes."""
         return sum(self.part_sizes)
 
     def chunks(self) -> Iterator[Buffer]:
-        """All bytes in order."""
+        """Yield all bytes in order."""
         for index in range(len(self.part_sizes)):
             yield from self.part(index)
 
     @property
     def part_digests(self) -> tuple[bytes, ...]:
-        """Binary SHA-256 of each part, computed once, in parallel."""
+        """Binary SHA-256 of each part, computed once and in parallel."""
         if self._digests is None:
-            # hashlib lets other threads run while it hashes.
+            # hashlib releases the GIL while it hashes.
             self._digests = for_each_part(len(self.part_sizes), self._digest)
         return self._digests
 
     @property
     def sha256(self) -> str:
-        """The digest by the rule of `digest_of_parts`, in hex."""
+        """Digest in hex, as defined by `digest_of_parts`."""
         return digest_of_parts(self.part_digests)
 
     def _digest(self, index: int) -> bytes:
@@ -144,21 +145,22 @@ class Parts(ABC):
 
 
 class Content(Parts):
-    """Bytes made of buffers and files, in parts of `PART_BYTES`.
+    """Content of buffers and files, in parts of `PART_BYTES`.
 
-    Nothing is copied, and of a file no more than a chunk is read at once. So buffers and files
-    must stay as they are until the content is stored.
+    Buffers are not copied, and files are read in chunks. So neither may change until the content
+    is stored.
 
     Attributes:
-        filename: Name of the file or folder that the bytes stand for, if they do.
-        item_bytes: Bytes of each number where most of them are of one kind, else 1.
+        filename: Name of the file or folder that the bytes represent, or None.
+        item_bytes: Size of a number in bytes if most of the content is numbers of one type,
+            otherwise 1.
     """
 
     def __init__(
         self, *pieces: Buffer | FilePiece, filename: str | None = None, item_bytes: ItemBytes = 1
     ) -> None:
         self._pieces: list[memoryview | FilePiece] = []
-        self._starts = [0]  # of each piece, and behind the last
+        self._starts = [0]  # offset of each piece, and the end of the last one
         for piece in pieces:
             if not isinstance(piece, FilePiece):
                 piece = memoryview(piece)
@@ -170,41 +172,41 @@ class Content(Parts):
 
     @classmethod
     def of_file(cls, path: Path) -> Content:
-        """A file's bytes, under its name."""
+        """Return the content of a file, under the file's name."""
         return cls(FilePiece.at(path), filename=path.name)
 
     @property
     def part_sizes(self) -> Sequence[int]:
-        """`PART_BYTES` each, but for the last."""
+        """Size of each part: `PART_BYTES`, except for the last."""
         ranges = (part_range(self.size_bytes, n) for n in range(part_count(self.size_bytes)))
         return [end - start for start, end in ranges]
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all pieces together."""
+        """Total size of all pieces in bytes."""
         return self._starts[-1]
 
     def part(self, index: int) -> Iterator[Buffer]:
-        """The bytes of a part."""
+        """Return an iterator over the bytes of a part."""
         if not 0 <= index < part_count(self.size_bytes):
             raise IndexError(index)
         return self.between(*part_range(self.size_bytes, index))
 
     def between(self, start: int, end: int) -> Iterator[Buffer]:
-        """Bytes of a range: slices of the buffers themselves, and chunks of files."""
+        """Yield the bytes of a range: slices of the buffers, and chunks of files."""
         number = bisect_right(self._starts, start) - 1
         while start < end:
             piece, offset = self._pieces[number], start - self._starts[number]
-            upto = min(self._starts[number + 1], end)
+            stop = min(self._starts[number + 1], end)
             if isinstance(piece, FilePiece):
-                yield from piece.between(offset, offset + upto - start)
+                yield from piece.between(offset, offset + stop - start)
             else:
-                yield piece[offset : offset + upto - start]
-            start, number = upto, number + 1
+                yield piece[offset : offset + stop - start]
+            start, number = stop, number + 1
 
 
 def write_at(file: IO[bytes], data: memoryview, start: int) -> None:
-    """Write all of the data from an offset on, as several threads may at once."""
+    """Write all data at an offset. Several threads may write to one file at once."""
     written = 0
     while written < len(data):
         written += os.pwrite(file.fileno(), data[written:], start + written)

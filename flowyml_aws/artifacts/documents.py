@@ -1,4 +1,4 @@
-"""The base of every JSON document that crosses a process."""
+"""Base class of the JSON documents that processes exchange."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from flowyml_aws.core.errors import DamagedArtifactError
 
 __all__ = ["Document", "read_document"]
 
-Kind = TypeVar("Kind", bound="Document")
+DocumentT = TypeVar("DocumentT", bound="Document")
 
 
 class Document(BaseModel):
-    """A frozen value that is written as JSON; an unknown field is an error."""
+    """A frozen model that is stored as JSON. Unknown fields are an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def to_json(self) -> bytes:
-        """Deterministic, readable JSON."""
+        """Return deterministic, indented JSON."""
         return self.model_dump_json(indent=1).encode()
 
 
-def read_document(kind: type[Kind], data: bytes, where: str) -> Kind:
-    """The document that these bytes hold.
+def read_document(document_type: type[DocumentT], data: bytes, uri: str) -> DocumentT:
+    """Parse a JSON document.
 
     Args:
-        kind: Its class.
+        document_type: Expected class of the document.
         data: JSON.
-        where: URI for the error.
+        uri: URI for the error message.
 
     Raises:
-        DamagedArtifactError: The bytes are no such document, or one of another version.
+        DamagedArtifactError: The bytes are not a document of this class and version.
     """
     try:
-        return kind.model_validate_json(data)
+        return document_type.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
         raise DamagedArtifactError(
-            what=f"{where} is no {kind.__name__} that this version of flowyml-aws reads",
-            why=f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}",
+            what=f"{uri} is not a {document_type.__name__} that this version of flowyml-aws reads",
+            why=f"{'.'.join(map(str, first['loc'])) or 'document'}: {first['msg']}",
             fix="use the version of flowyml-aws that wrote it, in the client and in the image",
         ) from error

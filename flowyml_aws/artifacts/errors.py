@@ -1,19 +1,19 @@
-"""Expected failures around values and keys."""
+"""Errors about values and keys."""
 
 from __future__ import annotations
 
-from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.core.errors import DataError, JobError
 
 __all__ = ["InvalidKeyError", "PickleRefusedError", "UnstorableValueError"]
 
 
-class InvalidKeyError(FlowymlError, ValueError):
-    """A key could leave the store or mean different objects in different stores."""
+class InvalidKeyError(DataError, ValueError):
+    """A key could escape the store, or name different objects in different stores."""
 
 
-class PickleRefusedError(FlowymlError, PermissionError):
-    """Reading a value could run code from the store, and that is not allowed here."""
+class PickleRefusedError(DataError, PermissionError):
+    """Loading a value could run code from the store, and this is not allowed."""
 
 
-class UnstorableValueError(FlowymlError, TypeError):
-    """A value cannot be turned into bytes that give the same value back."""
+class UnstorableValueError(JobError, TypeError):
+    """A value cannot be encoded and decoded back to the same value."""

@@ -1,6 +1,7 @@
-"""Every key of a run. Nothing else makes keys of these.
+"""Keys of all objects in a store. No other module builds them.
 
-One writer per object; what must be atomic is written under its final key in one conditional put.
+Each object has one writer. An object that must be atomic is written under its final key in one
+conditional put.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ CACHE = "cache/"
 HISTORY = "history/"
 LAYERS = "layers/"
 CONTENTS = ("artifacts/", "payloads/", "code/")
-"""Below them lie contents by their digest, which runs and cache entries refer to."""
+"""Prefixes of objects that are named by their digest; runs and cache entries refer to them."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunLayout:
-    """Keys of one run; `job` is the name of a job in its plan."""
+    """Keys of one run. `job` is the name of a job in its plan."""
 
     run_id: str
 
@@ -45,7 +46,7 @@ class RunLayout:
 
     @property
     def run(self) -> str:
-        """The run record, written by the client before anything is submitted."""
+        """Run record, written by the client before it submits any job."""
         return f"{self.prefix}run.json"
 
     @property
@@ -54,46 +55,46 @@ class RunLayout:
 
     @property
     def keys(self) -> str:
-        """What the outcome of each step depends on, in parts."""
+        """Components of the cache key of each step."""
         return f"{self.prefix}keys.json"
 
     @property
     def submissions(self) -> str:
-        """Below it, one document for each client that submitted jobs of the run."""
+        """Prefix of the documents of the clients that submitted jobs of the run."""
         return f"{self.prefix}submissions/"
 
     def submission(self, number: int) -> str:
-        """What a client submitted; its creation says that no other one may."""
+        """Jobs that one client submitted. Creating the document locks out other clients."""
         return f"{self.submissions}{number}.json"
 
     @property
     def training(self) -> str:
-        """Where the run's training jobs are, noted before the first one is submitted."""
+        """Region and account of the run's training jobs, written before their submission."""
         return f"{self.prefix}training.json"
 
     @property
     def cancellation(self) -> str:
-        """Says that the user cancelled the run."""
+        """Marker that the user cancelled the run."""
         return f"{self.prefix}cancellation.json"
 
     @property
     def outcome(self) -> str:
-        """How the run ended, written once by whoever saw it."""
+        """Final state of the run, written once by the first client that sees it."""
         return f"{self.prefix}outcome.json"
 
     def spec(self, job: str) -> str:
         return f"{self.prefix}jobs/{job}/spec.json"
 
     def result(self, job: str) -> str:
-        """The commit of a job: it counts only when this is there."""
+        """Result of a job. A job without this object has not completed."""
         return f"{self.prefix}jobs/{job}/result.json"
 
     def outputs(self, job: str) -> str:
-        """Below it, what SageMaker itself keeps of a training job: what lies in /opt/ml/model."""
+        """Prefix under which SageMaker stores the /opt/ml/model of a training job."""
         return f"{self.prefix}jobs/{job}/sagemaker"
 
     def checkpoints(self, job: str) -> str:
-        """Below it, what a training job on spot capacity keeps in /opt/ml/checkpoints."""
+        """Prefix of the /opt/ml/checkpoints of a training job on spot capacity."""
         return f"{self.prefix}jobs/{job}/checkpoints"
 
     def attempts(self, job: str) -> str:
@@ -105,41 +106,44 @@ class RunLayout:
 
 
 def bundle_key(sha256: str) -> str:
-    """A source bundle."""
+    """Return the key of a source bundle."""
     return f"code/{sha256}.tar.zst"
 
 
 def payload_key(sha256: str) -> str:
-    """The pickled steps of a job."""
+    """Return the key of a job's payload."""
     return f"payloads/{sha256}"
 
 
 def artifact_key(sha256: str) -> str:
-    """A value, by its content."""
+    """Return the key of an artifact."""
     return f"artifacts/{sha256[:2]}/{sha256}"
 
 
 def layer_key(sha256: str) -> str:
-    """Where packages lie that jobs have installed, by the digest of what they asked for."""
+    """Return the key of a layer of installed packages, by the digest of the requirements."""
     return f"{LAYERS}{sha256}.json"
 
 
 def cache_entry_key(key: str) -> str:
-    """What a step with this cache key made."""
+    """Return the key of a cache entry."""
     return f"{CACHE}{key}.json"
 
 
 def history_prefix(pipeline: str) -> str:
-    """Below it, what earlier runs of a pipeline took."""
-    # Any name gives a key of its own, whatever it is made of.
+    """Return the prefix of the durations of a pipeline's earlier runs."""
+    # Hashed, because the name may contain characters that a key must not.
     return f"{HISTORY}{hashlib.sha256(pipeline.encode()).hexdigest()[:16]}/"
 
 
 def history_key(pipeline: str, run_id: str) -> str:
-    """What one run took."""
+    """Return the key of the durations of one run."""
     return f"{history_prefix(pipeline)}{run_id}.json"
 
 
 def probe_key(name: str) -> str:
-    """What a test of the store writes and removes; where it stays, it is collected as garbage."""
+    """Return the key of the object by which a store is tested.
+
+    The test deletes it; otherwise garbage collection does.
+    """
     return f"{RUNS}probe-{name}/probe"

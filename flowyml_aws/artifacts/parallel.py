@@ -1,4 +1,4 @@
-"""The same work on each part of something, and on many things at once, in a few threads."""
+"""Bounded parallel work, on the parts of one value and on several items."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 __all__ = [
+    "BUFFERED_PART_SLOTS",
     "CONNECTIONS",
-    "LANES",
-    "ROOMY_LANES",
-    "Lanes",
+    "PART_SLOTS",
+    "PartSlots",
     "for_each",
     "for_each_part",
     "parts_at_once",
@@ -22,17 +22,17 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 CONNECTIONS = 64
-"""At most so many requests are under way at once."""
+"""Maximum number of concurrent requests."""
 
-_LEAST, _PER_CPU = 16, 4
+_MIN_PARTS, _PARTS_PER_CPU = 16, 4
 
 
 def parts_at_once(cpus: int) -> int:
-    """How many parts a machine works on at once: one stream of S3 is slower than a core.
+    """Return how many parts a machine processes at once.
 
-    Several streams are needed even by the smallest machine.
+    One S3 stream is slower than a core, so even the smallest machine needs several.
     """
-    return min(max(_LEAST, _PER_CPU * cpus), CONNECTIONS)
+    return min(max(_MIN_PARTS, _PARTS_PER_CPU * cpus), CONNECTIONS)
 
 
 def _usable_cpus() -> int:
@@ -41,8 +41,8 @@ def _usable_cpus() -> int:
     return os.cpu_count() or 1
 
 
-class Lanes:
-    """How many parts are worked on at once in this process, of however many things."""
+class PartSlots:
+    """A limit on the parts that this process handles at once, for any number of values."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -55,36 +55,42 @@ class Lanes:
         self._free.release()
 
 
-LANES = Lanes(parts_at_once(_usable_cpus()))
-"""For work that holds but a piece of a part, or has its place in the value's own memory."""
+PART_SLOTS = PartSlots(parts_at_once(_usable_cpus()))
+"""For work that buffers only a piece of a part, or writes into the value's own memory."""
 
-ROOMY_LANES = Lanes(3 * LANES.count // 8)
-"""For work that holds a part in memory of its own."""
+BUFFERED_PART_SLOTS = PartSlots(3 * PART_SLOTS.count // 8)
+"""For work that buffers a whole part."""
 
 
 def for_each_part(
-    count: int, work: Callable[[int], Result], lanes: Lanes = LANES
+    count: int, work: Callable[[int], Result], slots: PartSlots = PART_SLOTS
 ) -> tuple[Result, ...]:
-    """Results of `work(0)` to `work(count - 1)`; after a failure no further part is begun."""
+    """Return the results of `work(0)` to `work(count - 1)`.
+
+    After a failure, no further part is started.
+    """
 
     def bounded(index: int) -> Result:
-        with lanes:
+        with slots:
             return work(index)
 
     if count == 1:
-        return (bounded(0),)  # most values are small: they pay for no threads
-    return _mapped(bounded, range(count), min(count, lanes.count))
+        return (bounded(0),)  # most values are small and need no threads
+    return _map_in_threads(bounded, range(count), min(count, slots.count))
 
 
 def for_each(items: Iterable[Item], work: Callable[[Item], Result]) -> tuple[Result, ...]:
-    """Results of the work on each item, most of which is waiting; none is begun after a failure."""
+    """Return the results of work that mostly waits, in the order of the items.
+
+    After a failure, no further item is started.
+    """
     listed = tuple(items)
     if len(listed) < 2:
         return tuple(map(work, listed))
-    return _mapped(work, listed, min(len(listed), CONNECTIONS // 2))
+    return _map_in_threads(work, listed, min(len(listed), CONNECTIONS // 2))
 
 
-def _mapped(
+def _map_in_threads(
     work: Callable[[Item], Result], items: Iterable[Item], threads: int
 ) -> tuple[Result, ...]:
     with ThreadPoolExecutor(threads) as pool:

@@ -1,4 +1,4 @@
-"""Verified bytes out of a store, into memory or onto disk, several parts at a time."""
+"""Reading of stored values into memory or files: verified, and several parts at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 
-from flowyml_aws.artifacts.compression import MOST_FRAME_BYTES, frames_of_parts, inflate
+from flowyml_aws.artifacts.compression import MAX_FRAME_BYTES, decompress_frame, frames_of_parts
 from flowyml_aws.artifacts.content import (
     PART_BYTES,
     Buffer,
@@ -20,54 +20,59 @@ from flowyml_aws.artifacts.content import (
     write_at,
 )
 from flowyml_aws.artifacts.layout import artifact_key
-from flowyml_aws.artifacts.parallel import LANES, ROOMY_LANES, Lanes, for_each_part
+from flowyml_aws.artifacts.parallel import (
+    BUFFERED_PART_SLOTS,
+    PART_SLOTS,
+    PartSlots,
+    for_each_part,
+)
 from flowyml_aws.artifacts.refs import ArtifactRef, Compression
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import DamagedArtifactError
 
 __all__ = ["read_to_bytes", "read_to_file", "read_to_memory"]
 
-Room = Callable[[int, int], memoryview]
-Put = Callable[[int, memoryview], None]
-Pieces = Callable[[int, int], Iterator["tuple[int, memoryview]"]]
+AllocateBuffer = Callable[[int, int], memoryview]
+WritePiece = Callable[[int, memoryview], None]
+PieceBuffers = Callable[[int, int], Iterator["tuple[int, memoryview]"]]
 
-_PIECE_BYTES = 4 * 1024 * 1024  # of an inflated part on its way: its frame is in memory, too
+_PIECE_BYTES = 4 * 1024 * 1024  # buffer for decompressed data; the frame is in memory, too
 
 
 def read_to_memory(store: ArtifactStore, ref: ArtifactRef) -> memoryview:
-    """A value's bytes, proven by their digest, in writable memory of exactly their size.
+    """Return a value's bytes, verified by their digest, in writable memory of exactly their size.
 
     Raises:
-        ArtifactNotFoundError: Nothing lies there.
-        DamagedArtifactError: The bytes are others.
-        MemoryError: There is not so much memory.
+        ArtifactNotFoundError: The object does not exist.
+        DamagedArtifactError: The bytes are not those of the ref.
+        MemoryError: The value does not fit into memory.
     """
-    data = _memory_of_a_value(_checked_size(store, ref))
-    _read(store, ref, lambda start, end: data[start:end], _stays)
+    data = _allocate_value(_checked_size(store, ref))
+    _read(store, ref, lambda start, end: data[start:end], _keep_in_place)
     return data
 
 
 def read_to_bytes(store: ArtifactStore, ref: ArtifactRef) -> bytes:
-    """The same as `bytes`, which nothing else could write in place.
+    """Return a value's bytes, verified by their digest, as `bytes`.
 
     Raises:
-        ArtifactNotFoundError: Nothing lies there.
-        DamagedArtifactError: The bytes are others.
+        ArtifactNotFoundError: The object does not exist.
+        DamagedArtifactError: The bytes are not those of the ref.
     """
     size = _checked_size(store, ref)
-    # The one way to `bytes` without a second copy of all: a BytesIO hands out its own memory. No
-    # view of it is read into: the traceback of a failed read would keep the view, and collecting
-    # such a one crashes CPython 3.12.0 and 3.12.1 (python/cpython issue 111049).
-    data, turn = io.BytesIO(), threading.Lock()
+    # Only a BytesIO gives `bytes` without a second copy: it returns its own memory. Nothing is
+    # read into a view of it: the traceback of a failed read would keep the view, and collecting
+    # such a view crashes CPython 3.12.0 and 3.12.1 (python/cpython issue 111049).
+    data, lock = io.BytesIO(), threading.Lock()
 
-    def put(start: int, piece: Buffer) -> None:
-        with turn:
+    def write(start: int, piece: Buffer) -> None:
+        with lock:
             data.seek(start)
             data.write(piece)
 
     if size:
-        put(size - 1, b"\0")
-    _read_through(store, ref, put)
+        write(size - 1, b"\0")
+    _read_buffered(store, ref, write)
     return data.getvalue()
 
 
@@ -75,22 +80,22 @@ def read_to_file(store: ArtifactStore, ref: ArtifactRef, path: Path) -> None:
     """Write a value's bytes to a new file, in constant memory.
 
     Raises:
-        ArtifactNotFoundError: Nothing lies there.
-        DamagedArtifactError: The bytes are others. The file must not be used.
+        ArtifactNotFoundError: The object does not exist.
+        DamagedArtifactError: The bytes are not those of the ref. The file must not be used.
     """
     _checked_size(store, ref)
     with path.open("xb", buffering=0) as file:
-        _read_through(store, ref, lambda start, piece: write_at(file, piece, start))
+        _read_buffered(store, ref, lambda start, piece: write_at(file, piece, start))
 
 
-def _read_through(store: ArtifactStore, ref: ArtifactRef, put: Put) -> None:
-    """Read all parts of a value through memory of their own."""
+def _read_buffered(store: ArtifactStore, ref: ArtifactRef, write: WritePiece) -> None:
+    """Read all parts of a value through temporary buffers."""
     _read(
         store,
         ref,
-        room=_new_memory,
-        put=put,
-        lanes=ROOMY_LANES,
+        allocate=_new_buffer,
+        write=write,
+        slots=BUFFERED_PART_SLOTS,
         piece_bytes=PART_BYTES if ref.compression is None else _PIECE_BYTES,
     )
 
@@ -98,41 +103,43 @@ def _read_through(store: ArtifactStore, ref: ArtifactRef, put: Put) -> None:
 def _read(
     store: ArtifactStore,
     ref: ArtifactRef,
-    room: Room,
-    put: Put,
-    lanes: Lanes = LANES,
+    allocate: AllocateBuffer,
+    write: WritePiece,
+    slots: PartSlots = PART_SLOTS,
     piece_bytes: int = PART_BYTES,
 ) -> None:
     """Read all parts of a value.
 
     Args:
-        store: Where it lies.
-        ref: Which it is.
-        room: Memory for the bytes of a range of the value.
-        put: Called with it, once it is filled, and where the range starts.
-        lanes: For parts that are not compressed.
-        piece_bytes: Of such a range, at most.
+        store: Store that contains the value.
+        ref: Reference to the value.
+        allocate: Returns a buffer for a range of the value.
+        write: Called with the start of a range and its buffer once that is filled.
+        slots: Limit on parts at once if the value is not compressed.
+        piece_bytes: Maximum size of a range.
     """
 
     def pieces(start: int, end: int) -> Iterator[tuple[int, memoryview]]:
         for first in range(start, end, piece_bytes):
-            with room(first, min(first + piece_bytes, end)) as piece:
+            with allocate(first, min(first + piece_bytes, end)) as piece:
                 yield first, piece
-                put(first, piece)
+                write(first, piece)
 
     if ref.compression is None:
         read_part = _plain_reader(store, ref, pieces)
-        digests = for_each_part(part_count(ref.size_bytes), read_part, lanes)
+        digests = for_each_part(part_count(ref.size_bytes), read_part, slots)
     else:
         parts = frames_of_parts(ref.compression)
         read_part = _frames_reader(store, ref, ref.compression, parts, pieces)
-        digests = for_each_part(len(parts), read_part, ROOMY_LANES)
-    found = digest_of_parts(digests)
-    if found != ref.sha256:
-        raise _damaged(store, ref, f"its bytes have the SHA-256 {found}, expected {ref.sha256}")
+        digests = for_each_part(len(parts), read_part, BUFFERED_PART_SLOTS)
+    sha256 = digest_of_parts(digests)
+    if sha256 != ref.sha256:
+        raise _damaged(store, ref, f"its bytes have the SHA-256 {sha256}, expected {ref.sha256}")
 
 
-def _plain_reader(store: ArtifactStore, ref: ArtifactRef, pieces: Pieces) -> Callable[[int], bytes]:
+def _plain_reader(
+    store: ArtifactStore, ref: ArtifactRef, pieces: PieceBuffers
+) -> Callable[[int], bytes]:
     def read_part(index: int) -> bytes:
         digest = hashlib.sha256()
         for start, piece in pieces(*part_range(ref.size_bytes, index)):
@@ -148,32 +155,32 @@ def _frames_reader(
     ref: ArtifactRef,
     compression: Compression,
     parts: Sequence[range],
-    pieces: Pieces,
+    pieces: PieceBuffers,
 ) -> Callable[[int], bytes]:
     starts = [0, *accumulate(compression.frames)]
 
     def read_part(index: int) -> bytes:
         digest = hashlib.sha256()
-        for frames in _read_at_once(parts[index], compression):
+        for frames in _group_frames(parts[index], compression):
             first, last = starts[frames.start], starts[frames.stop]
-            stored = _new_memory(first, last)
+            stored = _new_buffer(first, last)
             _fetch(store, ref, first, stored)
             digest.update(stored)
             for number in frames:
                 frame = stored[starts[number] - first : starts[number + 1] - first]
                 targets = pieces(*part_range(compression.size_bytes, number))
                 try:
-                    inflate(frame, (piece for _, piece in targets), compression.item_bytes)
+                    decompress_frame(frame, (piece for _, piece in targets), compression.item_bytes)
                 except ValueError as error:
-                    told = f"frame {number} of {len(compression.frames)}: {error}"
-                    raise _damaged(store, ref, told) from error
+                    reason = f"frame {number} of {len(compression.frames)}: {error}"
+                    raise _damaged(store, ref, reason) from error
         return digest.digest()
 
     return read_part
 
 
-def _read_at_once(frames: range, compression: Compression) -> Iterator[range]:
-    """A part's frames, of which so many go together as have the bytes of a part, at most."""
+def _group_frames(frames: range, compression: Compression) -> Iterator[range]:
+    """Group the frames of a part by request: each group has at most `PART_BYTES`."""
     first, size = frames.start, 0
     for number in frames:
         if number > first and size + compression.frames[number] > PART_BYTES:
@@ -184,15 +191,15 @@ def _read_at_once(frames: range, compression: Compression) -> Iterator[range]:
 
 
 def _fetch(store: ArtifactStore, ref: ArtifactRef, start: int, memory: memoryview) -> None:
-    """Fill memory with stored bytes."""
+    """Fill memory with stored bytes, and check the size of the object."""
     _check_size(store, ref, store.read_into(artifact_key(ref.sha256), start, memory))
 
 
 def _checked_size(store: ArtifactStore, ref: ArtifactRef) -> int:
-    """Bytes of the value. A size that is not true must take neither memory nor disk."""
+    """Return the size of the value. A wrong size must not allocate memory or disk space."""
     if ref.compression is not None:
         _check_frames(store, ref, ref.compression)
-    # Of what is read in one go, the answer tells the size.
+    # The response to a read reports the size, so a value of one request needs no separate check.
     if not 0 < ref.size_bytes <= PART_BYTES or ref.compression is not None:
         _check_size(store, ref, store.read_into(artifact_key(ref.sha256), 0, memoryview(b"")))
     return ref.value_bytes
@@ -201,14 +208,14 @@ def _checked_size(store: ArtifactStore, ref: ArtifactRef) -> int:
 def _check_frames(store: ArtifactStore, ref: ArtifactRef, compression: Compression) -> None:
     frames, count = compression.frames, part_count(compression.size_bytes)
     if len(frames) != count:
-        told = f"{len(frames)} frames, expected {count} for {compression.size_bytes} bytes"
+        reason = f"{len(frames)} frames, expected {count} for {compression.size_bytes} bytes"
     elif sum(frames) != ref.size_bytes:
-        told = f"frames of {sum(frames)} bytes together, expected {ref.size_bytes}"
-    elif max(frames) > MOST_FRAME_BYTES:
-        told = f"a frame of {max(frames)} bytes, expected at most {MOST_FRAME_BYTES}"
+        reason = f"frames of {sum(frames)} bytes in total, expected {ref.size_bytes}"
+    elif max(frames) > MAX_FRAME_BYTES:
+        reason = f"a frame of {max(frames)} bytes, expected at most {MAX_FRAME_BYTES}"
     else:
         return
-    raise _damaged(store, ref, f"its ref contradicts itself: {told}")
+    raise _damaged(store, ref, f"its ref is inconsistent: {reason}")
 
 
 def _check_size(store: ArtifactStore, ref: ArtifactRef, size: int) -> None:
@@ -216,10 +223,11 @@ def _check_size(store: ArtifactStore, ref: ArtifactRef, size: int) -> None:
         raise _damaged(store, ref, f"it has {size} bytes, expected {ref.size_bytes}")
 
 
-def _memory_of_a_value(size: int) -> memoryview:
-    """Memory that, where it is much, is taken page by page by the threads that fill it.
+def _allocate_value(size: int) -> memoryview:
+    """Allocate memory for a value.
 
-    A bytearray would be zeroed before by this one alone.
+    Large memory is mapped, so that its pages are zeroed by the threads that fill them. A bytearray
+    would be zeroed by this thread alone.
     """
     if size < PART_BYTES:
         return memoryview(bytearray(size))
@@ -229,17 +237,17 @@ def _memory_of_a_value(size: int) -> memoryview:
         raise MemoryError(f"{size} bytes") from error
 
 
-def _new_memory(start: int, end: int) -> memoryview:
+def _new_buffer(start: int, end: int) -> memoryview:
     return memoryview(bytearray(end - start))
 
 
-def _stays(_start: int, _part: memoryview) -> None:
-    """What is read into its place need not be put anywhere."""
+def _keep_in_place(_start: int, _part: memoryview) -> None:
+    """Do nothing: the bytes were read into their final place."""
 
 
 def _damaged(store: ArtifactStore, ref: ArtifactRef, why: str) -> DamagedArtifactError:
     return DamagedArtifactError(
-        what=f"{store.uri}/{artifact_key(ref.sha256)} is damaged",
+        what=f"Damaged object: {store.uri}/{artifact_key(ref.sha256)}",
         why=why,
-        fix="remove the object, then run what produces it again",
+        fix="delete the object, then run the step that produces it again",
     )

@@ -1,4 +1,4 @@
-"""Where a value lies and what it is."""
+"""References to stored values."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ ItemBytes: TypeAlias = Literal[1, 2, 4, 8, 16]
 
 
 class Compression(Document):
-    """How a stored object holds its value's bytes: as zstd frames, one after the other.
+    """Compression of a stored object: a sequence of zstd frames.
 
     Attributes:
-        size_bytes: Of the value.
-        frames: Bytes of each frame.
-        item_bytes: More than 1 where frames hold numbers of so many bytes as `shuffle.py` puts
-            them, in pieces of `content.CHUNK_BYTES`.
+        size_bytes: Size of the uncompressed value.
+        frames: Size of each frame in bytes.
+        item_bytes: Size of the numbers that were shuffled (see `shuffle.py`) in pieces of
+            `content.CHUNK_BYTES`; 1 if none were.
     """
 
     size_bytes: NonNegativeInt
@@ -30,16 +30,16 @@ class Compression(Document):
 
 
 class ArtifactRef(Document):
-    """A stored value.
+    """A reference to a stored value.
 
     Attributes:
-        uri: The object, `s3://…` or `file:///…`.
-        sha256: Digest by the rule of `content.py`, in hex.
-        size_bytes: Bytes of the stored object.
-        codec: What reads it, as `<name>/<version>`.
-        filename: Name of the file or folder that it is, where it is one. It is not in the bytes,
-            so that the stored object is the file itself.
-        compression: None where the object is the value's bytes themselves.
+        uri: URI of the object, `s3://…` or `file:///…`.
+        sha256: Digest in hex, as defined in `content.py`.
+        size_bytes: Size of the stored object.
+        codec: Codec that decodes the value, as `<name>/<version>`.
+        filename: Name of the file or folder if the value is one. The stored bytes do not contain
+            it, so that the object of a file is the file itself.
+        compression: Compression of the object, or None if it is not compressed.
     """
 
     uri: str
@@ -51,11 +51,14 @@ class ArtifactRef(Document):
 
     @property
     def value_bytes(self) -> int:
-        """Bytes of the value itself."""
+        """Size of the uncompressed value."""
         return self.size_bytes if self.compression is None else self.compression.size_bytes
 
     @property
     def identity(self) -> str:
-        """Digest of all that makes the value, in hex: the same bytes may be a text or a file."""
-        how = None if self.compression is None else self.compression.item_bytes
-        return digest_of_facts([self.sha256, self.codec, self.filename, how])
+        """Digest in hex of everything that defines the value, not only of its bytes.
+
+        The same bytes can be a string or a file.
+        """
+        item_bytes = None if self.compression is None else self.compression.item_bytes
+        return digest_of_facts([self.sha256, self.codec, self.filename, item_bytes])

@@ -1,22 +1,22 @@
-"""Numbers byte by byte: the first bytes of all, then the second ones, and so on.
+"""Byte shuffling: the first bytes of all numbers, then their second bytes, and so on.
 
-Bytes at the same place of a number are alike, such as the upper ones of small numbers, so that
-zstd makes more of them, and sooner. HDF5 calls this its shuffle filter (H5Pset_shuffle).
+Bytes at the same position of a number are similar, for example the high bytes of small numbers,
+so zstd compresses them better and faster. HDF5 calls this the shuffle filter (H5Pset_shuffle).
 """
 
 from __future__ import annotations
 
 from flowyml_aws.artifacts.content import Buffer
 
-__all__ = ["shuffled", "unshuffle"]
+__all__ = ["shuffle", "unshuffle"]
 
 
-def shuffled(data: Buffer, item_bytes: int) -> memoryview:
-    """The bytes of some numbers in the other order; those behind the last whole one stay.
+def shuffle(data: Buffer, item_bytes: int) -> memoryview:
+    """Return the bytes of numbers in shuffled order. Bytes after the last whole number stay.
 
     Args:
-        data: Of any size.
-        item_bytes: Bytes of a number.
+        data: Bytes of the numbers, of any length.
+        item_bytes: Size of a number in bytes.
     """
     import numpy
 
@@ -24,19 +24,19 @@ def shuffled(data: Buffer, item_bytes: int) -> memoryview:
     target = numpy.empty_like(source)
     count = len(source) // item_bytes
     items = source[: count * item_bytes].reshape(count, item_bytes)
-    for place in range(item_bytes):
-        target[place * count : (place + 1) * count] = items[:, place]
+    for position in range(item_bytes):
+        target[position * count : (position + 1) * count] = items[:, position]
     target[count * item_bytes :] = source[count * item_bytes :]
     return memoryview(target)
 
 
 def unshuffle(data: Buffer, item_bytes: int, into: memoryview) -> None:
-    """Fill memory with what `shuffled` had got.
+    """Write the original bytes back into `into`.
 
     Args:
-        data: What it returned.
-        item_bytes: Bytes of a number.
-        into: As many bytes as the data has.
+        data: Output of `shuffle`.
+        item_bytes: Size of a number in bytes.
+        into: Buffer of the same size as the data.
     """
     import numpy
 
@@ -44,6 +44,6 @@ def unshuffle(data: Buffer, item_bytes: int, into: memoryview) -> None:
     target = numpy.frombuffer(into, numpy.uint8)
     count = len(source) // item_bytes
     items = target[: count * item_bytes].reshape(count, item_bytes)
-    for place in range(item_bytes):
-        items[:, place] = source[place * count : (place + 1) * count]
+    for position in range(item_bytes):
+        items[:, position] = source[position * count : (position + 1) * count]
     target[count * item_bytes :] = source[count * item_bytes :]

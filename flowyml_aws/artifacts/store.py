@@ -1,4 +1,4 @@
-"""What puts bytes under a key and gets them back."""
+"""The interface of artifact stores."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from flowyml_aws.artifacts.content import Parts
 __all__ = ["FRESH_S", "ArtifactStore", "ObjectEntry"]
 
 FRESH_S = 24 * 3600
-"""Seconds for which a content counts as just written. `upload` makes an older one fresh again."""
+"""Seconds for which an object counts as recently written. `upload` makes older ones fresh again."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectEntry:
-    """An object as a listing tells it; `modified_at` in seconds since the epoch."""
+    """An object in a listing. `modified_at` is in seconds since the epoch."""
 
     key: str
     size_bytes: int
@@ -24,50 +24,51 @@ class ObjectEntry:
 
 
 class ArtifactStore(Protocol):
-    """Bytes by key. Keys are relative, `/`-separated, without empty or dotted parts.
+    """Bytes by key. Keys are relative, `/`-separated and without empty or dotted parts.
 
     Small documents are read and written whole; contents are streamed in parts. Every write is
-    seen whole or not at all. Every read raises `ArtifactNotFoundError` where nothing lies.
+    atomic. Every read raises `ArtifactNotFoundError` if the object does not exist.
     """
 
     @property
     def uri(self) -> str:
-        """The store itself, without a trailing slash; an object's URI is `<uri>/<key>`."""
+        """URI of the store, without a trailing slash. The URI of an object is `<uri>/<key>`."""
 
     def get(self, key: str) -> bytes:
-        """A document, whole."""
+        """Return a document."""
 
     def put(self, key: str, data: bytes) -> None:
-        """Write a document, over what lies there."""
+        """Write a document, replacing an existing one."""
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write a document only where nothing lies; False if something does."""
+        """Create the document if it does not exist. Return False otherwise."""
 
     def children(self, prefix: str) -> list[str]:
-        """Names directly below a prefix (`""` or ending in `/`), sorted."""
+        """Return the sorted names directly below a prefix (`""` or ending in `/`)."""
 
     def upload(self, key: str, content: Parts) -> None:
-        """Stream a content, unless the very same already lies there.
+        """Stream content to a key, unless the same content is stored there already.
 
-        Who collects garbage must see that it is used: what is not fresh any more is made so.
+        An existing object that is not fresh is made fresh again, so that garbage collection sees
+        that it is used.
         """
 
     def read_into(self, key: str, offset: int, buffer: memoryview) -> int:
-        """Fill a buffer with the object's bytes from an offset; how many the object has.
+        """Fill a buffer with the object's bytes from an offset. Return the object's size.
 
         Raises:
             DamagedArtifactError: The object ends before the buffer is full.
         """
 
     def walk(self, prefix: str) -> Iterator[ObjectEntry]:
-        """Every object below a prefix (`""` or ending in `/`), in any order."""
+        """Yield the objects below a prefix (`""` or ending in `/`), in any order."""
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Remove objects; one that is not there is no error.
+        """Delete objects. Missing objects are ignored.
 
         Raises:
-            AwsRefusedError: Some could not be removed; the others are gone.
+            AwsRefusedError: Some objects could not be deleted. The others were deleted.
         """
 
     def clear_unfinished(self, before: float) -> int:
-        """Remove what writers left that died before that time; how many they were."""
+        """Delete unfinished writes from before a time. Return how many there were."""

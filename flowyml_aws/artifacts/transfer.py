@@ -1,8 +1,8 @@
-"""Several values at once into a store and out of it: most of the time of each is waiting.
+"""Concurrent storing and loading of several values, each of which mostly waits for the store.
 
-Values of several parts go one after the other, each in all of its parts at once; of those that
-are more than a piece of a part, a few go at once. So what encoding and decoding copy is in memory
-of one large value, of as many of a part's size, and of small ones.
+Values of more than one part are transferred one at a time, each with all its parts in parallel.
+Of the values of more than one chunk, a few are transferred at once. So the copies that encoding
+and decoding make are in memory for one large value, a few of up to a part's size, and small ones.
 """
 
 from __future__ import annotations
@@ -14,50 +14,50 @@ from pathlib import Path
 from typing import Any
 
 from flowyml_aws.artifacts.content import CHUNK_BYTES, PART_BYTES
-from flowyml_aws.artifacts.parallel import LANES, for_each
+from flowyml_aws.artifacts.parallel import PART_SLOTS, for_each
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.artifacts.values import encode_value, load_value
 
 __all__ = ["load_values", "save_values"]
 
-_OF_A_PART_AT_ONCE = LANES.count // 2
+_MEDIUM_VALUES_AT_ONCE = PART_SLOTS.count // 2
 
 
-class _Turns:
-    """Who goes at once with whom, by size.
+class _SizeLimits:
+    """Limits on concurrent transfers, by the size of the value.
 
     Attributes:
-        one: Of large values. Whoever has it may take it again.
+        large: Reentrant lock for values of more than one part.
     """
 
     def __init__(self) -> None:
-        self.one = threading.RLock()
-        self._few = threading.BoundedSemaphore(_OF_A_PART_AT_ONCE)
+        self.large = threading.RLock()
+        self._medium = threading.BoundedSemaphore(_MEDIUM_VALUES_AT_ONCE)
 
-    def of(self, size_bytes: int) -> AbstractContextManager[object]:
+    def limit_for(self, size_bytes: int) -> AbstractContextManager[object]:
         if size_bytes > PART_BYTES:
-            return self.one
-        return self._few if size_bytes > CHUNK_BYTES else nullcontext()
+            return self.large
+        return self._medium if size_bytes > CHUNK_BYTES else nullcontext()
 
 
 def save_values(store: ArtifactStore, values: Mapping[str, Any]) -> dict[str, ArtifactRef]:
-    """Store the values of some assets; their refs by asset.
+    """Store the values of several assets. Return their refs by asset.
 
     Args:
-        store: Where to.
-        values: By asset. They must not change meanwhile.
+        store: Target store.
+        values: Values by asset. They must not change until they are stored.
 
     Raises:
-        UnstorableValueError: One of them would not come back the same. Others may be stored.
+        UnstorableValueError: One of the values cannot be stored. Others may have been stored.
     """
-    turns = _Turns()
+    limits = _SizeLimits()
 
     def save(item: tuple[str, Any]) -> ArtifactRef:
-        with ExitStack() as turn:
-            with turns.one:  # only what is encoded has a size
+        with ExitStack() as held:
+            with limits.large:  # the size is known only after encoding
                 encoded = encode_value(*item)
-                turn.enter_context(turns.of(encoded.content.size_bytes))
+                held.enter_context(limits.limit_for(encoded.content.size_bytes))
             return encoded.save(store)
 
     return dict(zip(values, for_each(values.items(), save), strict=True))
@@ -66,12 +66,12 @@ def save_values(store: ArtifactStore, values: Mapping[str, Any]) -> dict[str, Ar
 def load_values(
     store: ArtifactStore, refs: Mapping[str, ArtifactRef], folder: Path
 ) -> dict[str, Any]:
-    """The values of some assets, by asset; `load_value` says where they lie and what it raises."""
-    turns = _Turns()
+    """Load the values of several assets, by asset. See `load_value` for the folder and errors."""
+    limits = _SizeLimits()
 
     def load(item: tuple[str, ArtifactRef]) -> Any:
         asset, ref = item
-        with turns.of(ref.value_bytes):
+        with limits.limit_for(ref.value_bytes):
             return load_value(store, ref, asset, folder)
 
     return dict(zip(refs, for_each(refs.items(), load), strict=True))

@@ -1,4 +1,4 @@
-"""Values of assets into a store and out of it."""
+"""Storing and loading of single values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from flowyml_aws.artifacts.codecs.codec import AnyCodec, Codec, FileCodec, TrustingCodec
 from flowyml_aws.artifacts.codecs.plain import BytesCodec
 from flowyml_aws.artifacts.codecs.selection import choose_codec, codec_id, find_codec
-from flowyml_aws.artifacts.compression import CompressedContent, compress_if_it_pays
+from flowyml_aws.artifacts.compression import CompressedContent, compress_if_worthwhile
 from flowyml_aws.artifacts.content import Content
 from flowyml_aws.artifacts.errors import PickleRefusedError, UnstorableValueError
 from flowyml_aws.artifacts.layout import artifact_key
@@ -30,13 +30,13 @@ from flowyml_aws.core.errors import (
 
 __all__ = ["EncodedValue", "encode_value", "load_value", "save_value"]
 
-# Where a package is not called like its module.
+# Packages whose name differs from their module's.
 _PACKAGES = {"PIL": "pillow", "cv2": "opencv-python", "sklearn": "scikit-learn", "yaml": "pyyaml"}
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedValue:
-    """A value of an asset as bytes with their digest, stored nowhere yet."""
+    """The encoded value of an asset with its digest, before it is stored."""
 
     asset: str
     codec: AnyCodec
@@ -45,19 +45,19 @@ class EncodedValue:
 
     @property
     def sha256(self) -> str:
-        """The digest under which it will lie, in hex."""
+        """Digest in hex, which determines the key."""
         return self.content.sha256
 
     @property
     def identity(self) -> str:
-        """`ArtifactRef.identity` of what `save` returns, wherever it is stored."""
+        """`ArtifactRef.identity` of the ref that `save` returns, for any store."""
         return self._ref("").identity
 
     def save(self, store: ArtifactStore) -> ArtifactRef:
-        """Store it, unless it lies there.
+        """Store the value, unless it is stored already. Return its ref.
 
         Raises:
-            UnstorableValueError: A file changed meanwhile.
+            UnstorableValueError: A file changed while it was being stored.
         """
         key = artifact_key(self.sha256)
         try:
@@ -79,16 +79,16 @@ class EncodedValue:
 
 
 def encode_value(asset: str, value: Any) -> EncodedValue:
-    """A value as what would be stored.
+    """Encode a value without storing it.
 
     Raises:
-        UnstorableValueError: The value would not come back the same.
+        UnstorableValueError: The value cannot be stored.
     """
     try:
         codec = choose_codec(value)
         encoded = codec.encode(value)
-        content = compress_if_it_pays(encoded)
-        _ = content.part_digests  # reads files: what is wrong with them shows here
+        content = compress_if_worthwhile(encoded)
+        _ = content.part_digests  # reads files, so that their errors are raised here
     except SettingsError:
         raise
     except FlowymlError as error:
@@ -104,15 +104,17 @@ def encode_value(asset: str, value: Any) -> EncodedValue:
 
 
 def save_value(store: ArtifactStore, asset: str, value: Any) -> ArtifactRef:
-    """Store a value under its content's digest; content that lies there is not sent again.
+    """Store a value under the digest of its content. Return its ref.
+
+    Content that is stored already is not sent again.
 
     Args:
-        store: Where to.
-        asset: For errors.
-        value: Must not change meanwhile.
+        store: Target store.
+        asset: Name of the asset, for error messages.
+        value: Value to store. It must not change until it is stored.
 
     Raises:
-        UnstorableValueError: The value would not come back the same.
+        UnstorableValueError: The value cannot be stored.
     """
     return encode_value(asset, value).save(store)
 
@@ -120,25 +122,25 @@ def save_value(store: ArtifactStore, asset: str, value: Any) -> ArtifactRef:
 def load_value(
     store: ArtifactStore, ref: ArtifactRef, asset: str, folder: Path, *, allow_pickle: bool = True
 ) -> Any:
-    """The value of a ref. Nothing is decoded before all of its bytes are verified.
+    """Load the value of a ref. All bytes are verified before any is decoded.
 
     Args:
-        store: Where it lies.
-        ref: What `save_value` returned.
-        asset: For errors.
-        folder: Files and folders that are values are put below it, each in a folder of its own.
-        allow_pickle: Whether reading may run code from the store.
+        store: Store that contains the value.
+        ref: Ref from `save_value`.
+        asset: Name of the asset, for error messages.
+        folder: Folder for values that are files or folders; each gets its own subfolder.
+        allow_pickle: Whether decoding may run code from the store.
 
     Raises:
-        PickleRefusedError: It would have to run code and may not; nothing was read.
-        ArtifactNotFoundError: Nothing lies there.
-        DamagedArtifactError: The bytes are not those of the ref, or not of its codec.
+        PickleRefusedError: Decoding could run code, but must not. Nothing was read.
+        ArtifactNotFoundError: The object does not exist.
+        DamagedArtifactError: The bytes are not those of the ref, or the codec can't decode them.
         MissingExtraError: The codec, or a package that the value needs, is not installed.
     """
     key = artifact_key(ref.sha256)
     if not ref.uri.endswith(f"/{key}"):
         raise DamagedArtifactError(
-            what=f"The ref of asset {asset!r} contradicts itself",
+            what=f"The ref of asset {asset!r} is inconsistent",
             why=f"expected a URI ending in {key}, found {ref.uri}",
             fix="run the step that produces the asset again; nothing was read",
         )
@@ -146,7 +148,7 @@ def load_value(
         codec = find_codec(ref.codec)
     except MissingExtraError as error:
         raise MissingExtraError(
-            what=f"The value of asset {asset!r} can't be read here: {ref.uri}",
+            what=f"The value of asset {asset!r} can't be read: {ref.uri}",
             why=f"{error.what}: {error.why}",
             fix=error.fix,
         ) from error
@@ -154,9 +156,9 @@ def load_value(
         raise PickleRefusedError(
             what=f"The value of asset {asset!r} was not read",
             why=f"it is stored as {ref.codec}, {codec.trusts}, and allow_pickle is off",
-            fix="allow it (the setting or argument allow_pickle, no --no-pickle) if you trust "
-            f"whoever writes to {store.uri}, or let the step return what needs no pickle: a table, "
-            "an array, a Path",
+            fix="set allow_pickle (setting or argument; omit --no-pickle) if you trust everyone "
+            f"who can write to {store.uri}, or let the step return a value that needs no pickle: "
+            "a data frame, an array, a Path",
         )
     try:
         if isinstance(codec, FileCodec):
@@ -164,10 +166,10 @@ def load_value(
         return _load(store, ref, asset, codec)
     except ArtifactNotFoundError as error:
         uri = f"{store.uri}/{key}"
-        elsewhere = "" if ref.uri == uri else f"; it was stored as {ref.uri}"
+        origin = "" if ref.uri == uri else f"; it was stored at {ref.uri}"
         raise ArtifactNotFoundError(
             what=f"The value of asset {asset!r} is missing",
-            why=f"expected {_facts(ref)} at {uri}, found nothing{elsewhere}",
+            why=f"no object at {uri}, expected {_size_and_digest(ref)}{origin}",
             fix="run the step that produces the asset again",
         ) from error
 
@@ -185,13 +187,13 @@ def _load(store: ArtifactStore, ref: ArtifactRef, asset: str, codec: Codec) -> A
         data = read_to_memory(store, ref)
     except DamagedArtifactError as error:
         raise _damaged(store, ref, asset, error) from error
-    except ImportError as error:  # shuffled numbers need numpy
+    except ImportError as error:  # reading shuffled numbers needs numpy
         raise _undecodable(ref, asset, error) from error
     except MemoryError as error:
         raise FlowymlError(
             what=f"The value of asset {asset!r} does not fit into memory",
             why=f"it has {ref.value_bytes} bytes",
-            fix="give the step's resources more memory",
+            fix="request more memory in the step's resources",
         ) from error
     try:
         return codec.decode(data)
@@ -205,31 +207,33 @@ def _load_file(
     name = ref.filename
     if not name or name in (".", "..") or "/" in name or "\0" in name:
         raise DamagedArtifactError(
-            what=f"The ref of asset {asset!r} names no file",
+            what=f"The ref of asset {asset!r} has an invalid file name",
             why=f"expected a plain file name, found {name!r}",
             fix="run the step that produces the asset again; nothing was written",
         )
     folder.mkdir(parents=True, exist_ok=True)
-    landed = folder / f".{uuid.uuid4().hex}"
+    downloaded = folder / f".{uuid.uuid4().hex}"
     try:
-        read_to_file(store, ref, landed)
-        place = Path(tempfile.mkdtemp(prefix=re.sub(r"\W", "_", asset)[:40] + "-", dir=folder))
+        read_to_file(store, ref, downloaded)
+        target_folder = Path(
+            tempfile.mkdtemp(prefix=re.sub(r"\W", "_", asset)[:40] + "-", dir=folder)
+        )
         try:
-            return codec.decode_file(landed, place / name)
+            return codec.decode_file(downloaded, target_folder / name)
         except BaseException:
-            shutil.rmtree(place)
+            shutil.rmtree(target_folder)
             raise
     except DamagedArtifactError as error:
         raise _damaged(store, ref, asset, error) from error
     except OSError:
-        raise  # of this machine's disk, not of the value
-    except Exception as error:  # a third party's codec can raise anything
+        raise  # an error of the local disk, not of the value
+    except Exception as error:  # a third-party codec can raise anything
         raise _undecodable(ref, asset, error) from error
     finally:
-        landed.unlink(missing_ok=True)
+        downloaded.unlink(missing_ok=True)
 
 
-def _facts(ref: ArtifactRef) -> str:
+def _size_and_digest(ref: ArtifactRef) -> str:
     return f"{ref.size_bytes} bytes with SHA-256 {ref.sha256}"
 
 
@@ -239,26 +243,27 @@ def _damaged(
     uri = f"{store.uri}/{artifact_key(ref.sha256)}"
     return DamagedArtifactError(
         what=f"The value of asset {asset!r} is damaged: {uri}",
-        why=f"expected {_facts(ref)}, found: {error.why}",
-        fix=f"remove {uri}, then run the step that produces the asset again",
+        why=f"expected {_size_and_digest(ref)}, found: {error.why}",
+        fix=f"delete {uri}, then run the step that produces the asset again",
     )
 
 
 def _undecodable(ref: ArtifactRef, asset: str, error: Exception) -> FlowymlError:
-    what = f"The value of asset {asset!r} can't be read here"
+    what = f"The value of asset {asset!r} can't be read: {ref.uri}"
     if isinstance(error, MissingExtraError):
         return MissingExtraError(what, error.why, error.fix)
-    told = f"{type(error).__name__}: {error}"
+    message = f"{type(error).__name__}: {error}"
     if isinstance(error, ImportError):
         module = (error.name or "it").partition(".")[0]
         package = _PACKAGES.get(module, module)
         return MissingExtraError(
             what=what,
-            why=f"{ref.codec} at {ref.uri} needs a module that is not there: {told}",
-            fix=f"install {package} here, in the version of the job that stored it",
+            why=f"codec {ref.codec} needs a module that is not installed here: {message}",
+            fix=f"install {package}, in the version of the job that stored the value",
         )
     return DamagedArtifactError(
-        what=f"The value of asset {asset!r} can't be read: {ref.uri}",
-        why=f"its {_facts(ref)} are there, but codec {ref.codec} fails on them: {told}",
+        what=what,
+        why=f"its {_size_and_digest(ref)} are intact, but codec {ref.codec} can't decode them: "
+        f"{message}",
         fix="use the code and packages of the job that stored it, or run its step again",
     )

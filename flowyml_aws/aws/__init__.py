@@ -1,1 +1,1 @@
-"""Adapters over boto3 clients, which are given to them."""
+"""AWS adapters. They receive their boto3 clients as arguments."""

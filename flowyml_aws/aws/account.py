@@ -1,4 +1,4 @@
-"""What an account tells of itself: its own settings, and the types that its region offers."""
+"""Account lookups: its settings in SSM, and the instance types that its region offers."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __all__ = ["offered_types", "parameter_name", "read_account"]
 
 
 def parameter_name(account: str) -> str:
-    """The SSM parameter that an account's name stands for; a path stands for itself."""
+    """Return the SSM parameter of an account name; a parameter path is returned unchanged."""
     return account if "/" in account else f"/flowyml-aws/{account}"
 
 
 def read_account(ssm: SSMClient, account: str) -> str:
-    """The settings that the account's infrastructure has written, as JSON.
+    """Return the settings that the account's infrastructure wrote, as JSON.
 
     Args:
-        ssm: Client.
-        account: Its name, or that of the parameter.
+        ssm: SSM client.
+        account: Name of the account, or path of the parameter.
 
     Raises:
-        SettingsError: There is no such parameter.
+        SettingsError: The parameter does not exist.
         AwsRefusedError: AWS denied the call.
     """
     parameter = parameter_name(account)
@@ -41,7 +41,7 @@ def read_account(ssm: SSMClient, account: str) -> str:
         if error_code(error) == "ParameterNotFound":
             raise SettingsError(
                 what=f"The account has no parameter {parameter!r}",
-                why="the setting `account` names it, and this region's SSM does not have it",
+                why="the setting `account` names it, but it does not exist in this region's SSM",
                 fix="set the account up with infra/, or correct `account` or the region",
             ) from error
         raise refused(error, f"read the parameter {parameter!r}") from error
@@ -50,7 +50,7 @@ def read_account(ssm: SSMClient, account: str) -> str:
 
 
 def offered_types(ec2: EC2Client) -> Collection[str] | None:
-    """The instance types that the client's region offers; None where asking is not allowed.
+    """Return the instance types that the client's region offers, or None if listing is denied.
 
     Raises:
         AwsRefusedError: The call failed for another reason.

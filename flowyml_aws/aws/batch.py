@@ -1,4 +1,4 @@
-"""Jobs on AWS Batch: submitted all at once, so that the laptop can leave."""
+"""AWS Batch backend: submits all jobs of a run at once, so that the client can exit."""
 
 from __future__ import annotations
 
@@ -32,21 +32,22 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchBackend"]
 
-_CALLERS = 8  # Batch takes 50 submissions a second
-_NOTED_EVERY = 100  # jobs
-_SILENCE_S = 60.0  # then a client that submits is taken for dead
-_SETTLES_S = 60.0  # then DescribeJobs knows what was submitted
+_MAX_CONCURRENT_CALLS = 8  # Batch accepts 50 submissions per second
+_JOBS_PER_NOTE = 100
+_LEASE_S = 60.0  # a submitting client that has written nothing for longer is considered dead
+_VISIBLE_AFTER_S = 60.0  # by then, DescribeJobs knows a submitted job
 # "at least 7 days": https://docs.aws.amazon.com/batch/latest/userguide/job_states.html
-_REMEMBERED_S = 7 * 24 * 3600
+_RETENTION_S = 7 * 24 * 3600
 
 
 class _Submission(Document):
-    """What one client submits of a run, noted while it does.
+    """Record of one client's submission of a run, updated while it submits.
 
     Attributes:
-        state: `left` where it gave up, so that another one need not wait.
+        state: `going` while the client submits, then `complete`; `left` if it gave up, so that
+            the next client need not wait.
         written_at: Seconds since the epoch.
-        job_ids: By name on Batch.
+        job_ids: Batch job ids by Batch job name.
     """
 
     version: Literal[1] = 1
@@ -56,7 +57,7 @@ class _Submission(Document):
 
 
 class BatchBackend:
-    """Runs the jobs of one run as AWS Batch jobs, one each."""
+    """Backend that runs each job of a run as an AWS Batch job."""
 
     def __init__(
         self,
@@ -83,88 +84,95 @@ class BatchBackend:
         self._clock = clock
         self._jobs = batch_jobs(plan, record, store.uri)
         self._needs = {job.name: job.needs for job in plan.jobs}
-        self._name = {job.planned: job.name for job in self._jobs if not job.is_join}
+        self._batch_names = {job.planned: job.name for job in self._jobs if not job.is_join}
         self._latest: tuple[int, _Submission | None] = (0, None)
         self._ids: dict[str, str] = {}
         self._ended: dict[str, JobStatus] = {}
-        self._log_of: dict[str, JobLog] = {}
+        self._job_logs: dict[str, JobLog] = {}
 
     def submit(self, jobs: Sequence[PlannedJob], succeeded: Collection[str]) -> None:
-        """Submit every job, each to run after its parents; those of an earlier call are found.
+        """Submit every job to run after its parents; a job that exists on Batch is not repeated.
 
-        Does nothing while another client is at it.
+        No-op while another client is submitting this run.
 
         Raises:
-            AwsRefusedError: AWS refused a job; the ones before it run, a second call goes on.
+            AwsRefusedError: AWS refused a job. Those submitted before it keep running, and a
+                second call submits the rest.
         """
-        self._learn()
-        number, earlier = self._latest
-        if earlier is not None and self._is_at_it(earlier):
+        self._load_submission()
+        number, previous = self._latest
+        if previous is not None and self._holds_lease(previous):
             return
-        if not self._store.create(self._layout.submission(number + 1), self._noted("going")):
+        if not self._store.create(
+            self._layout.submission(number + 1), self._submission_json("going")
+        ):
             return
         try:
-            if earlier is not None:
-                # It may have died between a submission and its note: names tell.
-                self._ids.update(self._found_by_name())
-            wanted = {job.name for job in jobs}
-            there = {self._name[job] for job in succeeded if job in self._name}
-            missing = [j for j in self._jobs if j.planned in wanted and j.name not in self._ids]
-            self._submit_all(missing, there, number + 1)
+            if previous is not None:
+                # The previous client may have died before it noted a job: look up the names.
+                self._ids.update(self._find_ids_by_name())
+            requested = {job.name for job in jobs}
+            succeeded_names = {
+                self._batch_names[job] for job in succeeded if job in self._batch_names
+            }
+            missing = [j for j in self._jobs if j.planned in requested and j.name not in self._ids]
+            self._submit_all(missing, succeeded_names, number + 1)
         except BaseException:
-            with suppress(FlowymlError):  # the first error counts
-                self._store.put(self._layout.submission(number + 1), self._noted("left"))
+            with suppress(FlowymlError):  # the first error is the one to report
+                self._store.put(self._layout.submission(number + 1), self._submission_json("left"))
             raise
-        self._store.put(self._layout.submission(number + 1), self._noted("complete"))
+        self._store.put(self._layout.submission(number + 1), self._submission_json("complete"))
 
     def statuses(self) -> Mapping[str, JobStatus]:
-        """One call of DescribeJobs for each 100 jobs that have not ended.
+        """Poll the jobs that have not ended, with one DescribeJobs call per 100 jobs.
 
-        A job that is queued for long is told with the reason, where one is found.
+        The status of a job that stays queued contains the reason, if one was found.
 
         Raises:
-            AwsRefusedError: AWS denied the call, does not know a job that it must know, or told
-                a state that nobody knows.
+            AwsRefusedError: AWS denied the call, does not know a job that it should know, or
+                reported an unknown state.
         """
-        self._learn()
+        self._load_submission()
         open_jobs = {
             self._ids[name]: job
-            for job, name in self._name.items()
+            for job, name in self._batch_names.items()
             if name in self._ids and job not in self._ended
         }
-        told: dict[str, JobStatus] = {}
+        statuses: dict[str, JobStatus] = {}
         queued: dict[str, Queued] = {}
         for detail in describe_jobs(self._batch, list(open_jobs)):
             job = open_jobs[detail["jobId"]]
-            told[job] = status_of(detail)
-            self._log_of[job] = log_of(detail)
-            if told[job].state is JobState.QUEUED:
+            statuses[job] = status_of(detail)
+            self._job_logs[job] = log_of(detail)
+            if statuses[job].state is JobState.QUEUED:
                 queued[job] = Queued(detail, self._needs[job])
-        for job, found in self._diagnosis.watch(queued).items():
-            told[job] = replace(told[job], reason=summary(found))
+        for job, findings in self._diagnosis.watch(queued).items():
+            statuses[job] = replace(statuses[job], reason=summary(findings))
         for job in open_jobs.values():
-            if job not in told:
-                told[job] = self._status_of_unknown(job)
-        self._ended.update({job: status for job, status in told.items() if status.state.ended})
-        return {**self._ended, **told}
+            if job not in statuses:
+                statuses[job] = self._status_of_unknown(job)
+        self._ended.update({job: status for job, status in statuses.items() if status.state.ended})
+        return {**self._ended, **statuses}
 
     def diagnose(self) -> Mapping[str, Sequence[Finding]]:
-        """Why jobs that are queued do not start, as one look tells; empty for those it can't tell.
+        """Return why queued jobs do not start, from a single check.
+
+        A job has no findings if no reason was found.
 
         Raises:
-            AwsRefusedError: AWS denied to describe the jobs.
+            AwsRefusedError: AWS refused to describe the jobs.
         """
-        self._learn()
-        ids = {self._ids[name]: job for job, name in self._name.items() if name in self._ids}
+        self._load_submission()
+        ids = {self._ids[name]: job for job, name in self._batch_names.items() if name in self._ids}
         queued = {
             (job := ids[detail["jobId"]]): Queued(detail, self._needs[job])
             for detail in describe_jobs(self._batch, list(ids))
             if detail["status"] == "RUNNABLE"
         }
-        return self._diagnosis.look(queued)
+        return self._diagnosis.check(queued)
 
     def logs(self, job: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
-        """Lines of the newest attempt, and of those that begin after the first call."""
+        """Return lines of the newest attempt, and of attempts that begin after the first call."""
         log = self._find_log(job)
         if not log.streams:
             return [], cursor
@@ -173,29 +181,31 @@ class BatchBackend:
         )
 
     def cancel(self, jobs: Sequence[PlannedJob]) -> None:
-        """Terminate jobs; CancelJob would do nothing from STARTING on."""
-        self._learn()
+        """Terminate jobs. CancelJob would have no effect once a job is STARTING."""
+        self._load_submission()
         _, latest = self._latest
         if latest is not None and latest.state != "complete":
-            self._ids.update(self._found_by_name())
+            self._ids.update(self._find_ids_by_name())
         order = {job.name: position for position, job in enumerate(jobs)}
-        wanted = [job for job in self._jobs if job.planned in order and job.name in self._ids]
-        wanted.sort(key=lambda job: order[job.planned])
-        with ThreadPoolExecutor(_CALLERS) as pool:
-            list(pool.map(self._terminate, wanted))
+        to_terminate = [job for job in self._jobs if job.planned in order and job.name in self._ids]
+        to_terminate.sort(key=lambda job: order[job.planned])
+        with ThreadPoolExecutor(_MAX_CONCURRENT_CALLS) as pool:
+            list(pool.map(self._terminate, to_terminate))
 
     def release(self) -> None:
-        """Nothing: the jobs go on without the client."""
+        """No-op: jobs keep running after the client disconnects."""
 
     def pause(self) -> None:
-        """Until the next poll."""
+        """Wait until the next poll."""
         time.sleep(self._poll_s)
 
-    def _submit_all(self, jobs: Sequence[BatchJob], succeeded: Collection[str], note: int) -> None:
+    def _submit_all(
+        self, jobs: Sequence[BatchJob], succeeded: Collection[str], number: int
+    ) -> None:
         if jobs and not self._image.image:
             raise SettingsError(
                 what="Setting `image` is missing",
-                why=f"{len(jobs)} jobs of run {self._record.run_id} are not submitted yet",
+                why=f"{len(jobs)} jobs of run {self._record.run_id} have not been submitted yet",
                 fix="set image in flowyml-aws.toml or FLOWYML_AWS_IMAGE, and attach again",
             )
         sizes = {shared_memory_mib(job.needs.memory_mib) for job in jobs}
@@ -217,19 +227,21 @@ class BatchBackend:
                 doing = f"submit job {job.planned!r} to queue {job.queue!r}"
                 raise refused(error, doing) from error
 
-        with ThreadPoolExecutor(_CALLERS) as pool:
+        with ThreadPoolExecutor(_MAX_CONCURRENT_CALLS) as pool:
             try:
                 for level in levels(jobs):
-                    for at in range(0, len(level), _NOTED_EVERY):
-                        list(pool.map(submit, level[at : at + _NOTED_EVERY]))
-                        self._store.put(self._layout.submission(note), self._noted("going"))
+                    for start in range(0, len(level), _JOBS_PER_NOTE):
+                        list(pool.map(submit, level[start : start + _JOBS_PER_NOTE]))
+                        self._store.put(
+                            self._layout.submission(number), self._submission_json("going")
+                        )
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
-    def _is_at_it(self, submission: _Submission) -> bool:
+    def _holds_lease(self, submission: _Submission) -> bool:
         silence_s = self._clock() - submission.written_at
-        return submission.state == "going" and silence_s < _SILENCE_S
+        return submission.state == "going" and silence_s < _LEASE_S
 
     def _terminate(self, job: BatchJob) -> None:
         try:
@@ -239,9 +251,9 @@ class BatchBackend:
         except (ClientError, BotoCoreError) as error:
             raise refused(error, f"terminate job {job.planned!r}") from error
 
-    def _found_by_name(self) -> dict[str, str]:
-        ours = {job.name for job in self._jobs}
-        found: dict[str, str] = {}
+    def _find_ids_by_name(self) -> dict[str, str]:
+        names = {job.name for job in self._jobs}
+        ids: dict[str, str] = {}
         pages = self._batch.get_paginator("list_jobs")
         prefix = f"{self._record.run_id}-*"
         for queue in sorted({job.queue for job in self._jobs}):
@@ -250,20 +262,20 @@ class BatchBackend:
                     jobQueue=queue, filters=[{"name": "JOB_NAME", "values": [prefix]}]
                 ):
                     for job in page["jobSummaryList"]:
-                        if job["jobName"] in ours:
-                            found[job["jobName"]] = job["jobId"]
+                        if job["jobName"] in names:
+                            ids[job["jobName"]] = job["jobId"]
             except (ClientError, BotoCoreError) as error:
                 raise refused(error, f"list the jobs of queue {queue!r}") from error
-        return found
+        return ids
 
-    def _noted(self, state: Literal["going", "left", "complete"]) -> bytes:
-        note = _Submission(state=state, written_at=self._clock(), job_ids=dict(self._ids))
-        return note.to_json()
+    def _submission_json(self, state: Literal["going", "left", "complete"]) -> bytes:
+        submission = _Submission(state=state, written_at=self._clock(), job_ids=dict(self._ids))
+        return submission.to_json()
 
-    def _learn(self) -> None:
-        """Read what was submitted, until that is all.
+    def _load_submission(self) -> None:
+        """Read the latest submission record, unless all jobs are known to be submitted.
 
-        Jobs that wait for one elsewhere are submitted later than others.
+        Jobs with a parent on another service are submitted later than others.
         """
         number, latest = self._latest
         if latest is not None and latest.state == "complete" and len(self._ids) == len(self._jobs):
@@ -278,26 +290,27 @@ class BatchBackend:
     def _status_of_unknown(self, job: str) -> JobStatus:
         _, latest = self._latest
         age_s = self._clock() - latest.written_at if latest else 0.0
-        if age_s < _SETTLES_S:
+        if age_s < _VISIBLE_AFTER_S:
             return JobStatus(JobState.WAITING)
-        if age_s > _REMEMBERED_S:
+        if age_s > _RETENTION_S:
             return JobStatus(
-                JobState.FAILED, 0, "AWS Batch has forgotten this job, and it left no result"
+                JobState.FAILED, 0, "AWS Batch no longer lists this job, and it left no result"
             )
         raise AwsRefusedError(
-            what=f"AWS Batch does not know job {job!r} of run {self._record.run_id}",
-            why=f"it was submitted, but is not in {self._batch.meta.region_name} of this account",
-            fix="set AWS_REGION and AWS_PROFILE to those that the run was started with",
+            what=f"AWS Batch has no job {job!r} of run {self._record.run_id}",
+            why="it was submitted, but does not exist in "
+            f"{self._batch.meta.region_name} of this account",
+            fix="set AWS_REGION and AWS_PROFILE to the values that the run was started with",
         )
 
     def _find_log(self, job: str) -> JobLog:
-        # `statuses` has asked for the jobs that go on, a hundred in one call.
-        known = self._log_of.get(job) if job in self._ended else self._log_of.pop(job, None)
+        # `statuses` has already described the active jobs, up to 100 in one call.
+        known = self._job_logs.get(job) if job in self._ended else self._job_logs.pop(job, None)
         if known is not None:
             return known
-        self._learn()
-        if self._name[job] in self._ids:
-            for detail in describe_jobs(self._batch, [self._ids[self._name[job]]]):
+        self._load_submission()
+        if self._batch_names[job] in self._ids:
+            for detail in describe_jobs(self._batch, [self._ids[self._batch_names[job]]]):
                 return log_of(detail)
         return JobLog(self._image.log_group, ())
 

@@ -1,8 +1,8 @@
-"""Job definitions, named by the hash of their content: few, and used again by every run.
+"""Job definitions, named by the hash of their content: few, and reused by every run.
 
-Only what a submission cannot override stands in them; CPU, memory, GPUs and the command are
-overrides. They belong to the client, not to the infrastructure code: tools of that kind deregister
-old revisions on update and break clients that are running.
+They contain only what a submission cannot override; CPU, memory, GPUs and the command are
+overrides. They belong to the client, not to the infrastructure code: infrastructure tools
+deregister old revisions on update, which breaks running clients.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 __all__ = ["JobImage", "ensure_definition", "ensure_on_fargate", "shared_memory_mib"]
 
-_LEAST_SHARED_MIB = 64  # Docker's default
+_MIN_SHARED_MIB = 64  # Docker's default
 
 
 @dataclass(frozen=True, slots=True)
 class JobImage:
-    """What every job of a run has in common.
+    """Container settings that all jobs of a run share.
 
     Attributes:
         image: URI of the container image.
-        job_role: ARN of the role that the job's code has.
+        job_role: ARN of the role that the job's code uses, or None.
         execution_role: ARN of the role that pulls the image and its secrets, or None.
-        log_group: CloudWatch log group.
+        log_group: Name of the CloudWatch log group.
     """
 
     image: str
@@ -42,21 +42,22 @@ class JobImage:
 
 
 def shared_memory_mib(memory_mib: int) -> int:
-    """Size of /dev/shm for a job: half its memory, as a power of two, so that few sizes exist.
+    """Return the size of /dev/shm for a job: half its memory, rounded down to a power of two.
 
-    Docker's default of 64 MiB ends PyTorch's data loaders with a bus error.
+    Powers of two keep the number of definitions low. With Docker's default of 64 MiB, PyTorch's
+    data loaders crash with a bus error.
     """
-    half = max(_LEAST_SHARED_MIB, memory_mib // 2)
+    half = max(_MIN_SHARED_MIB, memory_mib // 2)
     return 1 << (half.bit_length() - 1)
 
 
 def ensure_definition(client: BatchClient, image: JobImage, shared_mib: int) -> str:
-    """The name of an active definition, registered if it is missing.
+    """Return the name of an active definition; register it if it does not exist.
 
     Args:
-        client: Of Batch.
-        image: What the jobs run in.
-        shared_mib: Size of /dev/shm.
+        client: Batch client.
+        image: Container settings of the jobs.
+        shared_mib: Size of /dev/shm in MiB.
 
     Raises:
         AwsRefusedError: AWS denied a call.
@@ -65,7 +66,7 @@ def ensure_definition(client: BatchClient, image: JobImage, shared_mib: int) -> 
 
 
 def ensure_on_fargate(client: BatchClient, image: JobImage) -> str:
-    """The name of an active definition for Fargate, registered if it is missing.
+    """Return the name of an active Fargate definition; register it if it does not exist.
 
     Raises:
         AwsRefusedError: AWS denied a call.
@@ -79,10 +80,10 @@ def _ensure(
     content = json.dumps(properties, sort_keys=True)
     name = f"flowyml-aws-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
     try:
-        found = client.describe_job_definitions(
+        existing = client.describe_job_definitions(
             jobDefinitionName=name, status="ACTIVE", maxResults=1
         )
-        if not found["jobDefinitions"]:
+        if not existing["jobDefinitions"]:
             client.register_job_definition(
                 jobDefinitionName=name,
                 type="container",
@@ -98,7 +99,7 @@ def _ensure(
 def _on_ec2(image: JobImage, shared_mib: int) -> dict[str, Any]:
     return {
         **_common(image),
-        # An init process passes signals on, and collects orphans of the user's code.
+        # An init process forwards signals and reaps orphans of the user's code.
         "linuxParameters": {"sharedMemorySize": shared_mib, "initProcessEnabled": True},
     }
 
@@ -107,7 +108,7 @@ def _on_fargate(image: JobImage) -> dict[str, Any]:
     return {
         **_common(image),
         "linuxParameters": {"initProcessEnabled": True},
-        # In a public subnet there is no other way out; in a private one it changes nothing.
+        # Required for internet access in a public subnet; no effect in a private one.
         "networkConfiguration": {"assignPublicIp": "ENABLED"},
     }
 
@@ -116,7 +117,7 @@ def _common(image: JobImage) -> dict[str, Any]:
     roles = {"jobRoleArn": image.job_role, "executionRoleArn": image.execution_role}
     return {
         "image": image.image,
-        # Overridden by every submission; a definition must have some.
+        # Required in a definition, but overridden by every submission.
         "resourceRequirements": [
             {"type": "VCPU", "value": "1"},
             {"type": "MEMORY", "value": "2048"},

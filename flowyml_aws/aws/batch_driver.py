@@ -1,4 +1,4 @@
-"""A run's driver as a small job on AWS Batch, so that the laptop can leave."""
+"""The driver of a run as a small AWS Batch job, so that the client can exit."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 __all__ = ["DRIVER", "driver_problem", "start_driver"]
 
 DRIVER = "driver of the run"
-"""What the tag of a driver says, where that of another job says its name."""
+"""Value of a driver's job tag; for other jobs it is the job name."""
 
-# A size that Fargate has, too.
+# Also a valid Fargate size.
 _NEEDS = Needs(vcpus=1, memory_mib=2048)
 
 
 def driver_problem(batch: BatchClient, queue: str | None) -> FlowymlError | None:
-    """Why no driver can be started on a queue, or None.
+    """Return the error that keeps a driver from being started on a queue, or None.
 
     Raises:
         AwsRefusedError: AWS denied the call.
@@ -37,21 +37,21 @@ def driver_problem(batch: BatchClient, queue: str | None) -> FlowymlError | None
     if queue is None:
         return SettingsError(
             what="Setting `driver_queue` is missing",
-            why="SageMaker starts no job after another: without this machine, a small job on a "
-            "Batch queue has to drive the run",
+            why="SageMaker cannot chain jobs: without this machine, a small job on a Batch queue "
+            "has to drive the run",
             fix="set driver_queue (FLOWYML_AWS_DRIVER_QUEUE) to a queue with CPUs or on Fargate, "
             "or run without --detach and leave this machine on",
         )
-    found = _queues(batch)
-    if queue not in found:
+    queues = _queues(batch)
+    if queue not in queues:
         return SettingsError(
-            what=f"The driver's queue {queue!r} does not exist",
-            why=f"the account's queues are {', '.join(sorted(found)) or '(none)'}",
-            fix=did_you_mean(queue, found, "correct the setting driver_queue"),
+            what=f"Driver queue {queue!r} does not exist",
+            why=f"the account's queues are {', '.join(sorted(queues)) or '(none)'}",
+            fix=did_you_mean(queue, queues, "correct the setting driver_queue"),
         )
-    if (state := found[queue]["state"]) != "ENABLED":
+    if (state := queues[queue]["state"]) != "ENABLED":
         return SettingsError(
-            what=f"The driver's queue {queue!r} takes no jobs",
+            what=f"Driver queue {queue!r} accepts no jobs",
             why=f"it is {state}",
             fix="enable it, or correct the setting driver_queue",
         )
@@ -68,15 +68,15 @@ def start_driver(
 ) -> str:
     """Start the driver of a run, and return its job's id.
 
-    A second one does no harm: what a run has started is found by any of them.
+    A second driver does no harm: each driver finds what the run has already started.
 
     Args:
-        batch: Client.
-        queue: Where it runs.
-        image: Has this package.
-        record: Of the run.
-        environment: Settings, as variables.
-        tags: Beside those that name the run.
+        batch: Batch client.
+        queue: Name of the queue for the driver's job.
+        image: Container settings; the image must contain this package.
+        record: Record of the run.
+        environment: Settings, as environment variables.
+        tags: Extra tags, in addition to the run tags.
 
     Raises:
         AwsRefusedError: AWS denied a call.
@@ -86,7 +86,7 @@ def start_driver(
     else:
         definition = ensure_definition(batch, image, 64)
     job = BatchJob(
-        # No job of a plan has a dot in its name: so this one's is its own.
+        # Job names of a plan contain no dot, so this name is unique.
         name=batch_name(record.run_id, "driver."),
         planned=DRIVER,
         is_join=False,
@@ -116,8 +116,8 @@ def _is_on_fargate(batch: BatchClient, queue: str) -> bool:
     order = _queues(batch)[queue]["computeEnvironmentOrder"]
     names = [entry["computeEnvironment"] for entry in order]
     try:
-        told = batch.describe_compute_environments(computeEnvironments=names)
+        response = batch.describe_compute_environments(computeEnvironments=names)
     except (ClientError, BotoCoreError) as error:
-        raise refused(error, f"look at the compute environments of queue {queue!r}") from error
-    kinds = [e.get("computeResources", {}).get("type", "") for e in told["computeEnvironments"]]
+        raise refused(error, f"describe the compute environments of queue {queue!r}") from error
+    kinds = [e.get("computeResources", {}).get("type", "") for e in response["computeEnvironments"]]
     return any(kind.startswith("FARGATE") for kind in kinds)

@@ -1,4 +1,4 @@
-"""What AWS Batch tells about its jobs."""
+"""Job details from AWS Batch: states, failure reasons and log streams."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["JobLog", "describe_jobs", "log_of", "status_of"]
 
 # https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html
-_AT_ONCE = 100
+_JOBS_PER_CALL = 100
 _DEFAULT_LOG_GROUP = "/aws/batch/job"
 
 _OUT_OF_MEMORY = "OutOfMemoryError"
@@ -37,47 +37,47 @@ _STATES: Mapping[str, JobState] = {
 
 @dataclass(frozen=True, slots=True)
 class JobLog:
-    """Where a job's log is in CloudWatch: one stream for each attempt, in order."""
+    """CloudWatch log of a job: one stream for each attempt, in order."""
 
     group: str
     streams: tuple[str, ...]
 
 
 def describe_jobs(client: BatchClient, ids: Sequence[str]) -> Iterator[JobDetailTypeDef]:
-    """What Batch knows of these jobs; those that it does not know are left out.
+    """Yield the details of the jobs; jobs that Batch does not know are left out.
 
     Raises:
-        AwsRefusedError: It denied the call.
+        AwsRefusedError: AWS denied the call.
     """
-    for at in range(0, len(ids), _AT_ONCE):
+    for start in range(0, len(ids), _JOBS_PER_CALL):
         try:
-            answer = client.describe_jobs(jobs=list(ids[at : at + _AT_ONCE]))
+            response = client.describe_jobs(jobs=list(ids[start : start + _JOBS_PER_CALL]))
         except (ClientError, BotoCoreError) as error:
-            raise refused(error, "ask AWS Batch how the jobs are") from error
-        yield from answer["jobs"]
+            raise refused(error, "get the states of the jobs from AWS Batch") from error
+        yield from response["jobs"]
 
 
 def status_of(detail: JobDetailTypeDef) -> JobStatus:
-    """A job's state.
+    """Return the status of a job.
 
     Raises:
-        AwsRefusedError: Nobody knows the state that Batch tells.
+        AwsRefusedError: Batch reports a state that this version does not know.
     """
     state = _STATES.get(detail["status"])
     if state is None:
         raise AwsRefusedError(
-            what=f"AWS Batch says job {detail['jobName']!r} is {detail['status']!r}",
-            why="this version of flowyml-aws does not know that state",
-            fix="upgrade flowyml-aws; the job itself goes on",
+            what=f"Unknown state {detail['status']!r} of AWS Batch job {detail['jobName']!r}",
+            why="this version of flowyml-aws does not know this state",
+            fix="upgrade flowyml-aws; the job itself keeps running",
         )
     # An attempt is listed once it has ended.
-    is_going = state in (JobState.STARTING, JobState.RUNNING)
-    attempt = len(detail.get("attempts", ())) + is_going
-    return JobStatus(state, attempt, _why(detail) if state is JobState.FAILED else None)
+    is_active = state in (JobState.STARTING, JobState.RUNNING)
+    attempt = len(detail.get("attempts", ())) + is_active
+    return JobStatus(state, attempt, _failure_reason(detail) if state is JobState.FAILED else None)
 
 
 def log_of(detail: JobDetailTypeDef) -> JobLog:
-    """Where a job's log is."""
+    """Return the log group and streams of a job."""
     container = detail.get("container", {})
     options = container.get("logConfiguration", {}).get("options", {})
     ended = [attempt.get("container", {}) for attempt in detail.get("attempts", ())]
@@ -85,20 +85,20 @@ def log_of(detail: JobDetailTypeDef) -> JobLog:
     return JobLog(options.get("awslogs-group", _DEFAULT_LOG_GROUP), tuple(dict.fromkeys(streams)))
 
 
-def _why(detail: JobDetailTypeDef) -> str:
+def _failure_reason(detail: JobDetailTypeDef) -> str:
     container = detail.get("container", {})
     if str(container.get("reason", "")).startswith(_OUT_OF_MEMORY):
-        return _told_out_of_memory(container)
-    told = [container.get("reason"), detail.get("statusReason")]
+        return _out_of_memory_message(container)
+    reasons = [container.get("reason"), detail.get("statusReason")]
     if (code := container.get("exitCode")) is not None:
-        told.append(f"exit code {code}")
-    return "; ".join(text for text in told if text) or "AWS Batch gives no reason"
+        reasons.append(f"exit code {code}")
+    return "; ".join(reason for reason in reasons if reason) or "AWS Batch gives no reason"
 
 
-def _told_out_of_memory(container: ContainerDetailTypeDef) -> str:
+def _out_of_memory_message(container: ContainerDetailTypeDef) -> str:
     needs = container.get("resourceRequirements", ())
-    had = next((f"{need['value']} MiB" for need in needs if need["type"] == "MEMORY"), "memory")
+    limit = next((f" of {need['value']} MiB" for need in needs if need["type"] == "MEMORY"), "")
     return (
-        f"out of memory: the job used more than the {had} that it has, and was ended "
-        f"(exit code {container.get('exitCode', 137)}); ask for more memory in its steps' resources"
+        f"out of memory: the job exceeded its memory limit{limit} and was killed (exit code "
+        f"{container.get('exitCode', 137)}); request more memory in the resources of its steps"
     )

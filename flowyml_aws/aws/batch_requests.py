@@ -1,4 +1,4 @@
-"""What AWS Batch is asked to run for a plan: its jobs, and jobs that join many parents."""
+"""Batch jobs and SubmitJob requests for a plan, with join jobs for jobs of many parents."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 __all__ = ["BatchJob", "batch_jobs", "levels", "submit_request"]
 
 # https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html
-_PARENTS = 20
-_LEAST_TIMEOUT_S = 60
-_ATTEMPTS = 5
+_MAX_PARENTS = 20
+_MIN_TIMEOUT_S = 60
+_MAX_ATTEMPTS = 5
 
-# First match wins, and no match means RETRY: so the last rule ends everything else.
+# The first match wins. No match means RETRY, so the last rule exits in all other cases.
 _RETRY_RULES: Sequence[EvaluateOnExitTypeDef] = (
     {"onStatusReason": "Host EC2*", "action": "RETRY"},
     {"onReason": "CannotPullContainerError:*", "action": "EXIT"},
@@ -40,15 +40,15 @@ _JOIN_NEEDS = Needs(vcpus=1, memory_mib=512)
 
 @dataclass(frozen=True, slots=True)
 class BatchJob:
-    """A job on Batch.
+    """A job on AWS Batch.
 
     Attributes:
-        name: On Batch; the same job of the same run always has the same.
-        planned: The plan's job that it is, or whose parents it joins.
-        is_join: It does nothing but wait.
-        after: Names on Batch of the jobs that it waits for, 20 at most.
-        command: In the container.
-        timeout_s: For each attempt, or None.
+        name: Batch job name; the same for the same job of the same run.
+        planned: Name of the plan's job that it runs, or whose parents it joins.
+        is_join: Whether it only waits for its parents.
+        after: Batch job names of its parents, at most 20.
+        command: Command of the container.
+        timeout_s: Timeout of each attempt in seconds, or None.
     """
 
     name: str
@@ -62,12 +62,12 @@ class BatchJob:
 
 
 def batch_jobs(plan: ExecutionPlan, record: RunRecord, store: str) -> tuple[BatchJob, ...]:
-    """The jobs of a run on Batch, in an order in which they can run.
+    """Return the Batch jobs of a run, parents before children.
 
     Args:
-        plan: The run's.
-        record: The run's.
-        store: URI of its store.
+        plan: Plan of the run.
+        record: Record of the run.
+        store: URI of the run's store.
     """
     return tuple(_jobs(plan, record, store))
 
@@ -78,7 +78,7 @@ def _jobs(plan: ExecutionPlan, record: RunRecord, store: str) -> Iterator[BatchJ
     planned = {job.name: job for job in plan.jobs}
     for job in plan.jobs:
         parents = [names[parent] for parent in job.after]
-        if len(parents) > _PARENTS:
+        if len(parents) > _MAX_PARENTS:
             joins = list(_joins(job, [planned[parent] for parent in job.after], parents, record))
             yield from joins
             joined = {parent for join in joins for parent in join.after}
@@ -99,23 +99,23 @@ def _jobs(plan: ExecutionPlan, record: RunRecord, store: str) -> Iterator[BatchJ
 def _joins(
     job: PlannedJob, parents: Sequence[PlannedJob], names: Sequence[str], record: RunRecord
 ) -> Iterator[BatchJob]:
-    """Jobs that stand for up to 20 others each, until at most 20 are left."""
-    # Where a machine is likely still up, and not a dearer one than needed.
+    """Yield jobs that each join up to 20 parents, until at most 20 jobs are left."""
+    # A machine of the parents is probably still up; the cheapest one is large enough.
     prices = {p.target: math.inf if (usd := p.price_usd_hour) is None else usd for p in parents}
     queue = min(prices, key=lambda target: prices[target])
     number = 0
-    while len(names) > _PARENTS:
+    while len(names) > _MAX_PARENTS:
         level = []
-        for at in range(0, len(names), _PARENTS):
+        for start in range(0, len(names), _MAX_PARENTS):
             number += 1
-            # No job of a plan has a dot in its name: so this one's is its own.
+            # Job names of a plan contain no dot, so this name is unique.
             level.append(batch_name(record.run_id, f"{job.name}.join.{number}"))
             yield BatchJob(
                 name=level[-1],
                 planned=job.name,
                 is_join=True,
                 queue=queue,
-                after=tuple(names[at : at + _PARENTS]),
+                after=tuple(names[start : start + _MAX_PARENTS]),
                 command=("true",),
                 needs=_JOIN_NEEDS,
                 timeout_s=None,
@@ -124,7 +124,7 @@ def _joins(
 
 
 def levels(jobs: Sequence[BatchJob]) -> list[list[BatchJob]]:
-    """Jobs in rounds: the parents of each are in earlier rounds, or not among these jobs."""
+    """Group jobs in rounds: the parents of each are in earlier rounds or not among the jobs."""
     depths: dict[str, int] = {}
     rounds: list[list[BatchJob]] = []
     for job in jobs:
@@ -144,15 +144,15 @@ def submit_request(
     environment: Mapping[str, str],
     tags: Mapping[str, str] | None = None,
 ) -> SubmitJobRequestTypeDef:
-    """The arguments of SubmitJob.
+    """Return the arguments of SubmitJob.
 
     Args:
-        job: What to submit.
-        record: Of its run.
+        job: The job to submit.
+        record: Record of its run.
         definition: Name of its job definition.
-        parents: Ids of the jobs that it waits for.
-        environment: Variables of the job.
-        tags: Beside those that name the run.
+        parents: Batch job ids of its parents.
+        environment: Environment variables of the job.
+        tags: Extra tags, in addition to the run tags.
     """
     request: SubmitJobRequestTypeDef = {
         "jobName": job.name,
@@ -164,12 +164,12 @@ def submit_request(
             "resourceRequirements": _requirements(job.needs),
             "environment": [{"name": n, "value": value} for n, value in environment.items()],
         },
-        "retryStrategy": {"attempts": _ATTEMPTS, "evaluateOnExit": _RETRY_RULES},
+        "retryStrategy": {"attempts": _MAX_ATTEMPTS, "evaluateOnExit": _RETRY_RULES},
         "propagateTags": True,
         "tags": {**(tags or {}), **run_tags(record, job.planned)},
     }
     if job.timeout_s is not None:
-        request["timeout"] = {"attemptDurationSeconds": max(_LEAST_TIMEOUT_S, job.timeout_s)}
+        request["timeout"] = {"attemptDurationSeconds": max(_MIN_TIMEOUT_S, job.timeout_s)}
     return request
 
 

@@ -1,6 +1,6 @@
-"""Why queued jobs of a run do not start: asks the account for the facts that `runnable` judges.
+"""Diagnosis of queued jobs: collects the account's facts for `runnable` to evaluate.
 
-Only read calls, and none that has to be allowed: what AWS denies is left out of the judgement.
+All calls are read-only, and none has to be permitted: facts that AWS denies are left out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from flowyml_aws.aws.runnable import CERTAIN_S, Persistence, WaitingJob, diagnos
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.core.findings import Finding
 from flowyml_aws.planning.catalog import Catalog
-from flowyml_aws.planning.families import expanded
+from flowyml_aws.planning.families import expand_families
 from flowyml_aws.planning.needs import Needs
 
 if TYPE_CHECKING:
@@ -34,24 +34,24 @@ __all__ = ["Queued", "RunnableDiagnosis", "summary"]
 
 Answer = TypeVar("Answer")
 
-_EVERY_S = 30.0  # between two looks of who watches
+_CHECK_INTERVAL_S = 30.0  # at least, between two checks of a watched run
 
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """A job that Batch says is RUNNABLE."""
+    """A job that Batch reports as RUNNABLE."""
 
     detail: JobDetailTypeDef
     needs: Needs
 
 
 class RunnableDiagnosis:
-    """Asks about queued jobs, and remembers what it found, so that only what lasts is told.
+    """Diagnoses queued jobs, and remembers its findings, so that only persistent ones are reported.
 
     Args:
-        client: A client of a service, by boto3's name of it; asked only when a job waits.
-        catalog: Reads the region's.
-        clock: Seconds since the epoch.
+        client: Returns the client of a service by its boto3 name; called only when a job waits.
+        catalog: Loads the region's catalog.
+        clock: Returns seconds since the epoch.
     """
 
     def __init__(
@@ -64,59 +64,66 @@ class RunnableDiagnosis:
         self._make_catalog = catalog
         self._clock = clock
         self._persistence = Persistence()
-        self._looked_at = float("-inf")
+        self._checked_at = float("-inf")
         self._lasting: Mapping[str, tuple[Finding, ...]] = {}
 
     def watch(self, queued: Mapping[str, Queued]) -> Mapping[str, tuple[Finding, ...]]:
-        """What two looks in a row found, by job; looks again only after a while."""
+        """Return findings that two consecutive checks share, by job; check once per interval."""
         if not queued:
             return {}
-        if self._clock() - self._looked_at >= _EVERY_S:
-            self._lasting = self._persistence.lasting(self.look(queued))
-            self._looked_at = self._clock()
-        return {job: told for job, told in self._lasting.items() if told and job in queued}
+        if self._clock() - self._checked_at >= _CHECK_INTERVAL_S:
+            self._lasting = self._persistence.lasting(self.check(queued))
+            self._checked_at = self._clock()
+        return {
+            job: findings for job, findings in self._lasting.items() if findings and job in queued
+        }
 
-    def look(self, queued: Mapping[str, Queued]) -> dict[str, tuple[Finding, ...]]:
-        """What is found now, by job; nothing for a job that is not old enough to tell."""
+    def check(self, queued: Mapping[str, Queued]) -> dict[str, tuple[Finding, ...]]:
+        """Return the current findings by job; none for a job that is too young to judge."""
         ages = self._ages(queued)
         old = {job: queued[job] for job, age_s in ages.items() if age_s >= CERTAIN_S}
-        queues = _allowed(lambda: read_queues(self._batch)) if old else None
+        queues = _unless_denied(lambda: read_queues(self._batch)) if old else None
         if queues is None:
             return dict.fromkeys(queued, ())
-        ours = {name: queues[name] for name in map(_queue_name, old.values()) if name in queues}
-        limits = _allowed(lambda: read_limits(self._quotas, self._quotas_of(ours.values()))) or {}
-        used = _allowed(lambda: running_vcpus(self._ec2, self._catalog)) if limits else None
-        fronts = {name: _allowed(partial(self._front, name)) for name in ours}
-        found: dict[str, tuple[Finding, ...]] = dict.fromkeys(queued, ())
-        for job, one in old.items():
-            name = _queue_name(one)
+        used_queues = {
+            name: queues[name] for name in map(_queue_name, old.values()) if name in queues
+        }
+        limits = (
+            _unless_denied(lambda: read_limits(self._quotas, self._quotas_of(used_queues.values())))
+            or {}
+        )
+        used = _unless_denied(lambda: running_vcpus(self._ec2, self._catalog)) if limits else None
+        fronts = {name: _unless_denied(partial(self._front, name)) for name in used_queues}
+        findings: dict[str, tuple[Finding, ...]] = dict.fromkeys(queued, ())
+        for job, queued_job in old.items():
+            name = _queue_name(queued_job)
             front = fronts.get(name)
-            arn = one.detail["jobArn"]
+            arn = queued_job.detail["jobArn"]
             is_in_front = front is not None and arn in front
-            found[job] = diagnose(
+            findings[job] = diagnose(
                 WaitingJob(
                     name=job,
-                    needs=one.needs,
+                    needs=queued_job.needs,
                     queue_name=name,
-                    queue=ours.get(name),
+                    queue=used_queues.get(name),
                     age_s=ages[job],
                     catalog=self._catalog,
-                    status_reason=one.detail.get("statusReason", ""),
+                    status_reason=queued_job.detail.get("statusReason", ""),
                     ahead=front.index(arn) if front is not None and is_in_front else None,
-                    is_behind_front=bool(front) and not is_in_front,
+                    is_beyond_front=bool(front) and not is_in_front,
                     offered=self._offered,
                     limits=limits,
                     used=used,
                 )
             )
-        return found
+        return findings
 
     def _ages(self, queued: Mapping[str, Queued]) -> dict[str, float]:
-        """For how long each job could have started, in seconds."""
+        """Return for how many seconds each job has been ready to start."""
         parents = {
             parent["jobId"]
-            for one in queued.values()
-            for parent in one.detail.get("dependsOn", ())
+            for job in queued.values()
+            for parent in job.detail.get("dependsOn", ())
             if "jobId" in parent
         }
         ended_ms = {
@@ -125,25 +132,26 @@ class RunnableDiagnosis:
         }
         now_ms = self._clock() * 1000
         return {
-            job: (now_ms - _since_ms(one.detail, ended_ms)) / 1000 for job, one in queued.items()
+            name: (now_ms - _ready_at_ms(job.detail, ended_ms)) / 1000
+            for name, job in queued.items()
         }
 
     def _front(self, queue: str) -> list[str]:
-        """ARNs of the queue's first jobs, in order."""
+        """Return the ARNs of the queue's first jobs, in order."""
         try:
-            told = self._batch.get_job_queue_snapshot(jobQueue=queue)
+            snapshot = self._batch.get_job_queue_snapshot(jobQueue=queue)
         except (ClientError, BotoCoreError) as error:
-            raise refused(error, f"look at the front of queue {queue!r}") from error
-        return [job["jobArn"] for job in told["frontOfQueue"]["jobs"]]
+            raise refused(error, f"list the first jobs of queue {queue!r}") from error
+        return [job["jobArn"] for job in snapshot["frontOfQueue"]["jobs"]]
 
     def _quotas_of(self, queues: Iterable[Queue]) -> Collection[Quota]:
-        found = (
-            quota_of(name.partition(".")[0], one.capacity)
+        quotas = (
+            quota_of(name.partition(".")[0], environment.capacity)
             for queue in queues
-            for one in queue.working
-            for name in expanded(one.types, self._catalog)
+            for environment in queue.working
+            for name in expand_families(environment.types, self._catalog)
         )
-        return {quota: None for quota in found if quota is not None}
+        return {quota: None for quota in quotas if quota is not None}
 
     @cached_property
     def _batch(self) -> BatchClient:
@@ -166,29 +174,29 @@ class RunnableDiagnosis:
 
     @cached_property
     def _offered(self) -> Collection[str] | None:
-        return _allowed(lambda: offered_types(self._ec2))
+        return _unless_denied(lambda: offered_types(self._ec2))
 
 
-def summary(found: Sequence[Finding]) -> str | None:
-    """Findings about one job in one text, or None."""
-    told = [f"{one.what}: {one.why} (fix: {one.fix})" for one in found]
-    return "; ".join(told) or None
+def summary(findings: Sequence[Finding]) -> str | None:
+    """Return the findings about a job as one string, or None if there are none."""
+    parts = [f"{finding.what}: {finding.why} (fix: {finding.fix})" for finding in findings]
+    return "; ".join(parts) or None
 
 
-def _allowed(ask: Callable[[], Answer]) -> Answer | None:
-    """The answer, or None where AWS refuses it: why a job waits is no reason to stop watching."""
+def _unless_denied(call: Callable[[], Answer]) -> Answer | None:
+    """Return the answer, or None if AWS denies it: a missing diagnosis must not stop polling."""
     try:
-        return ask()
+        return call()
     except AwsRefusedError:
         return None
 
 
-def _queue_name(one: Queued) -> str:
-    return one.detail["jobQueue"].rpartition("/")[2]
+def _queue_name(job: Queued) -> str:
+    return job.detail["jobQueue"].rpartition("/")[2]
 
 
-def _since_ms(detail: JobDetailTypeDef, ended_ms: Mapping[str, int]) -> float:
-    """When the job could have started: submitted, its parents ended, its last attempt ended."""
+def _ready_at_ms(detail: JobDetailTypeDef, ended_ms: Mapping[str, int]) -> float:
+    """Return when the job became ready: submitted, parents ended, last attempt ended."""
     parents = [ended_ms.get(parent.get("jobId", ""), 0) for parent in detail.get("dependsOn", ())]
     attempts = [attempt.get("stoppedAt", 0) for attempt in detail.get("attempts", ())]
     return max(detail.get("createdAt", 0), *parents, *attempts, 0)

@@ -1,4 +1,4 @@
-"""What an account offers: queues as targets of the planner, and checks before a run."""
+"""Account discovery: queues as targets for the planner, and checks before a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flowyml_aws.aws.errors import refused
 from flowyml_aws.aws.queues import Queue, names_of, no_such_queue, read_queues
 from flowyml_aws.core.errors import AwsRefusedError, FlowymlError, SettingsError
 from flowyml_aws.planning.catalog import Catalog
-from flowyml_aws.planning.families import expanded, given
+from flowyml_aws.planning.families import available_types, expand_families
 from flowyml_aws.planning.targets import Taint, Target, read_taint
 
 if TYPE_CHECKING:
@@ -26,16 +26,16 @@ _TAINT_TAG = "flowyml-aws:taint:"
 
 
 def credentials_problem(sts: STSClient) -> FlowymlError | None:
-    """Why these credentials can't be used, or None."""
+    """Return the error that makes the credentials unusable, or None."""
     try:
         sts.get_caller_identity()
     except (ClientError, BotoCoreError) as error:
-        return refused(error, "find out who you are (sts:GetCallerIdentity)")
+        return refused(error, "verify the credentials (sts:GetCallerIdentity)")
     return None
 
 
 def bucket_problem(s3: S3Client, bucket: str) -> FlowymlError | None:
-    """Why runs can't be stored in a bucket, or None."""
+    """Return the error that keeps runs from being stored in a bucket, or None."""
     try:
         s3.head_bucket(Bucket=bucket)
     except ClientError as error:
@@ -48,13 +48,13 @@ def bucket_problem(s3: S3Client, bucket: str) -> FlowymlError | None:
             )
         if code == "403":
             return AwsRefusedError(
-                what=f"Bucket {bucket!r} is denied",
+                what=f"Access to bucket {bucket!r} is denied",
                 why="it belongs to another account, or your role may not list it",
-                fix="ask for s3:ListBucket, s3:GetObject and s3:PutObject on it",
+                fix="request s3:ListBucket, s3:GetObject and s3:PutObject on it",
             )
-        return refused(error, f"look at bucket {bucket!r}")
+        return refused(error, f"access bucket {bucket!r}")
     except BotoCoreError as error:
-        return refused(error, f"look at bucket {bucket!r}")
+        return refused(error, f"access bucket {bucket!r}")
     return None
 
 
@@ -64,69 +64,71 @@ def find_targets(
     offered: Collection[str] | None,
     catalog: Catalog,
 ) -> list[Target]:
-    """The queues as targets: each with the instance types, labels and taints of its environments.
+    """Return the queues as targets, with types, labels and taints of their environments.
 
     Args:
-        batch: Client.
-        queues: Names; empty for every queue of the account.
-        offered: Instance types that the region offers; None where nobody could ask.
+        batch: Batch client.
+        queues: Names of the queues; empty for all queues of the account.
+        offered: Instance types that the region offers, or None if unknown.
         catalog: Resolves families such as `g4dn` to types.
 
     Raises:
-        SettingsError: A queue does not exist or can't take jobs, or the account has none that can.
+        SettingsError: A named queue does not exist or can't take jobs, or no queue can.
         AwsRefusedError: AWS denied the call.
     """
-    found = read_queues(batch)
-    if unknown := [name for name in queues if name not in found]:
-        raise no_such_queue(unknown, found)
+    known = read_queues(batch)
+    if unknown := [name for name in queues if name not in known]:
+        raise no_such_queue(unknown, known)
     usable: list[Target] = []
-    idle: dict[str, str] = {}
-    for name in queues or sorted(found):
-        if why := _why_idle(found[name]):
-            idle[name] = why
+    unusable: dict[str, str] = {}
+    for name in queues or sorted(known):
+        if reason := _unusable_reason(known[name]):
+            unusable[name] = reason
         else:
-            usable.append(_target(found[name], offered, catalog))
-    # Of queues that were found and not named, those that work are enough.
-    if idle and (queues or not usable):
+            usable.append(_target(known[name], offered, catalog))
+    # Queues that the settings name must all work; otherwise, one that works is enough.
+    if unusable and (queues or not usable):
         raise SettingsError(
-            what=f"{names_of(idle)} can't take jobs",
-            why="; ".join(f"{name}: {why}" for name, why in idle.items()),
-            fix="enable or repair what is named, or take it out of `queues`",
+            what=f"{names_of(unusable)} can't take jobs",
+            why="; ".join(f"{name}: {reason}" for name, reason in unusable.items()),
+            fix="enable or repair what is listed, or remove it from `queues`",
         )
     if not usable:
         raise SettingsError(
             what="The account has no job queue",
-            why="jobs on AWS Batch go to a queue with a compute environment on EC2",
+            why="AWS Batch jobs need a queue with a compute environment on EC2",
             fix="set the account up with infra/",
         )
     return usable
 
 
-def _why_idle(queue: Queue) -> str | None:
-    """Why a queue runs no jobs on EC2, or None."""
+def _unusable_reason(queue: Queue) -> str | None:
+    """Return why a queue runs no jobs on EC2, or None if it does."""
     if queue.fault is not None:
         return f"it is {queue.fault}"
     if queue.working:
         return None
-    told = [f"{one.name} is {one.fault}" for one in queue.environments]
-    return f"of its compute environments, {', '.join(told)}" if told else "it has none"
+    faults = [f"{environment.name} is {environment.fault}" for environment in queue.environments]
+    if not faults:
+        return "it has no compute environment"
+    return f"none of its compute environments works: {', '.join(faults)}"
 
 
 def _target(queue: Queue, offered: Collection[str] | None, catalog: Catalog) -> Target:
     tags = dict(queue.tags)
-    most_vcpus: dict[str, int | None] = {}
-    for member in queue.working:
-        tags.update(member.tags)
-        for name in expanded(member.types, catalog):
-            most_vcpus[name] = max(most_vcpus.get(name) or 0, member.max_vcpus)
-    types, closed = given(most_vcpus, offered, catalog)
-    spot = all(member.capacity == "spot" for member in queue.working)
+    max_vcpus: dict[str, int | None] = {}
+    for environment in queue.working:
+        tags.update(environment.tags)
+        for name in expand_families(environment.types, catalog):
+            max_vcpus[name] = max(max_vcpus.get(name) or 0, environment.max_vcpus)
+    types, closed = available_types(max_vcpus, offered, catalog)
+    spot = all(environment.capacity == "spot" for environment in queue.working)
     return Target(
         name=queue.name,
         kind="batch",
         instance_types=types,
         labels=dict(_tagged(tags, _LABEL_TAG)),
-        taints=tuple(_taint(key, told) for key, told in _tagged(tags, _TAINT_TAG)),
+        taints=tuple(_taint(key, value) for key, value in _tagged(tags, _TAINT_TAG)),
         capacity="spot" if spot else "on-demand",
         closed=closed,
     )
@@ -138,13 +140,13 @@ def _tagged(tags: Mapping[str, str], prefix: str) -> Iterator[tuple[str, str]]:
             yield tag.removeprefix(prefix), value
 
 
-def _taint(key: str, told: str) -> Taint:
-    """A taint from its tag `flowyml-aws:taint:<key>` with the value `[<value>:]<effect>`."""
-    taint = read_taint(key, told)
+def _taint(key: str, value: str) -> Taint:
+    """Parse a taint from its tag `flowyml-aws:taint:<key>` with the value `[<value>:]<effect>`."""
+    taint = read_taint(key, value)
     if taint is None:
         raise SettingsError(
-            what=f"Tag {_TAINT_TAG}{key} of a queue or compute environment is {told!r}",
-            why="a taint ends in NoSchedule, PreferNoSchedule or NoExecute",
-            fix="write the tag as VALUE:NoSchedule",
+            what=f"Invalid tag {_TAINT_TAG}{key} of a queue or compute environment: {value!r}",
+            why="the value of a taint ends with NoSchedule, PreferNoSchedule or NoExecute",
+            fix="set the tag to VALUE:NoSchedule, or to NoSchedule",
         )
     return taint

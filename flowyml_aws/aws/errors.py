@@ -1,4 +1,4 @@
-"""What a refused call to AWS means, and what to do about it."""
+"""Translation of boto3 errors to errors with a reason and a fix."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from flowyml_aws.core.errors import AwsRefusedError
 
 __all__ = ["error_code", "refused"]
 
-_WHO = "`aws sts get-caller-identity` shows whose credentials are used"
-_SIGN_IN = "sign in again (`aws sso login`, or new keys) and repeat: a run goes on where it was"
+_IDENTITY_HINT = "`aws sts get-caller-identity` shows whose credentials are used"
+_SIGN_IN = "sign in again (`aws sso login`, or new keys) and retry: a run resumes where it stopped"
 _NO_CREDENTIALS = (
     "run `aws configure sso` or `aws configure`, or set AWS_PROFILE; in a job, give the job a role"
 )
 _NETWORK = "check the network, the proxy and AWS_ENDPOINT_URL; in a VPC, its endpoints and routes"
 
-# What IAM calls the permission, where it is not `<service>:<operation>`.
+# IAM actions of the operations that are not simply `<service>:<operation>`.
 _S3_ACTIONS = {
     "HeadObject": "s3:GetObject and s3:ListBucket",
-    # Without the right to list, S3 answers "denied" where an object is missing.
+    # Without s3:ListBucket, S3 reports a missing object as denied.
     "GetObject": "s3:GetObject and s3:ListBucket",
     "ListObjectsV2": "s3:ListBucket",
     "CreateMultipartUpload": "s3:PutObject",
@@ -39,7 +39,7 @@ _S3_ACTIONS = {
     "PutObject": "s3:PutObject",
 }
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
-_UNKNOWN = {
+_UNKNOWN_CREDENTIALS = {
     "AuthFailure",
     "InvalidAccessKeyId",
     "InvalidClientTokenId",
@@ -54,7 +54,7 @@ _THROTTLED = {
     "ThrottlingException",
     "TooManyRequestsException",
 }
-_ELSEWHERE = {
+_OTHER_REGION = {
     "301",
     "AuthorizationHeaderMalformed",
     "IllegalLocationConstraintException",
@@ -63,34 +63,34 @@ _ELSEWHERE = {
 
 
 def error_code(error: ClientError) -> str:
-    """The service's code; of an answer without a body, such as that to a HEAD, the HTTP status."""
+    """Return the service's error code, or the HTTP status if the response to a HEAD has no body."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def refused(error: ClientError | BotoCoreError, doing: str) -> AwsRefusedError:
-    """The error to raise for a call that AWS, or the way to AWS, refused.
+    """Return the error to raise for a call that failed, at AWS or on the way there.
 
     Args:
-        error: What boto3 raised.
-        doing: What was attempted, to stand behind "can't": "read s3://bucket/key".
+        error: Exception that boto3 raised.
+        doing: Description of the attempt, to follow "Can't": "read s3://bucket/key".
     """
-    why, fix = _service(error) if isinstance(error, ClientError) else _client(error)
+    why, fix = _explain_response(error) if isinstance(error, ClientError) else _explain_local(error)
     return AwsRefusedError(what=f"Can't {doing}", why=why, fix=fix)
 
 
-def _service(error: ClientError) -> tuple[str, str]:
+def _explain_response(error: ClientError) -> tuple[str, str]:
     code, operation = error_code(error), error.operation_name
     message = error.response.get("Error", {}).get("Message", "")
     why = f"{operation}: {code}: {message}"
     if code.startswith("AccessDenied") or code in {"403", "Forbidden", "UnauthorizedOperation"}:
         action = _S3_ACTIONS.get(operation, operation)
-        return why, f"allow {action} on it in the policies that apply; {_WHO}"
+        return why, f"allow {action} on it in the policies that apply; {_IDENTITY_HINT}"
     if code in _EXPIRED:
         return f"the credentials have expired ({why})", _SIGN_IN
-    if code in _UNKNOWN:
+    if code in _UNKNOWN_CREDENTIALS:
         return (
             f"AWS does not know these credentials ({why})",
-            f"correct the keys or the profile, and the region they belong to; {_WHO}",
+            f"correct the keys or the profile, and the region they belong to; {_IDENTITY_HINT}",
         )
     if code in {"SignatureDoesNotMatch", "IncompleteSignature"}:
         return why, "correct the secret key; if it is right, set this machine's clock"
@@ -98,21 +98,21 @@ def _service(error: ClientError) -> tuple[str, str]:
         return why, "set this machine's clock"
     if code == "NoSuchBucket":
         return why, "create the bucket, or correct its name in the settings"
-    if code in _ELSEWHERE:
+    if code in _OTHER_REGION:
         return why, "set AWS_REGION to the bucket's region"
     if code in _THROTTLED:
-        return f"AWS asks for fewer calls ({why})", "wait a minute and repeat"
+        return f"AWS is throttling the calls ({why})", "wait a minute and retry"
     if code in {"400", "401"}:
-        # The answer to a HEAD has no body that could tell more.
+        # The response to a HEAD request has no body with details.
         return why, f"credentials may have expired: {_SIGN_IN}"
-    return why, f"read the message above; {_WHO}"
+    return why, f"read the message above; {_IDENTITY_HINT}"
 
 
-def _client(error: BotoCoreError) -> tuple[str, str]:
+def _explain_local(error: BotoCoreError) -> tuple[str, str]:
     why = str(error)
     if isinstance(error, NoCredentialsError | PartialCredentialsError | CredentialRetrievalError):
         return why, _NO_CREDENTIALS
-    # The errors of `aws login` are known by name: older versions of botocore have none.
+    # Checked by name: older versions of botocore do not have the errors of `aws login`.
     if isinstance(error, SSOError | TokenRetrievalError) or type(error).__name__.startswith(
         "Login"
     ):
@@ -123,4 +123,4 @@ def _client(error: BotoCoreError) -> tuple[str, str]:
         return why, "set AWS_REGION, or `region` in the profile"
     if isinstance(error, ConnectionError | HTTPClientError):
         return why, _NETWORK
-    return f"{type(error).__name__}: {why}", "read the message above; no call was answered"
+    return f"{type(error).__name__}: {why}", "read the message above; AWS did not respond"

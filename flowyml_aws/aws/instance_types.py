@@ -1,4 +1,4 @@
-"""The instance types of a region, as EC2 describes them."""
+"""Instance types of a region, as EC2 describes them."""
 
 from __future__ import annotations
 
@@ -29,35 +29,36 @@ _PAGE = 100
 
 @dataclass(frozen=True, slots=True)
 class DescribedTypes:
-    """What EC2 told, and what of it could not be understood.
+    """Instance types that EC2 describes, with warnings.
 
     Attributes:
-        specifications: By family, smallest first.
-        warnings: Instance types that are left out, each with the reason; a service that is not AWS.
+        specifications: Specifications by family, smallest first.
+        warnings: Instance types that are left out, each with the reason; an endpoint that is not
+            of AWS.
     """
 
     specifications: Specifications
     warnings: tuple[str, ...]
 
 
-class _Unclear(Exception):
-    """A type that can't be described without guessing; says why."""
+class _AmbiguousTypeError(Exception):
+    """An instance type that can't be described without guessing; the message is the reason."""
 
 
 def read_specifications(
     ec2: EC2Client, region: str, today: date, progress: Callable[[str], None] = lambda _: None
 ) -> DescribedTypes:
-    """Every instance type that Linux jobs can run on.
+    """Read all instance types that Linux jobs can run on.
 
-    Left out are Macs, and types of before 2014 that still boot paravirtual images: the images of
-    ECS don't. A GPU that `core/gpus.json` does not have is named in the warnings.
+    Macs are left out, and so are types from before 2014 that boot paravirtual images, which ECS
+    images are not. The warnings name each GPU that `core/gpus.json` does not contain.
 
     Args:
-        ec2: Client of that region; it needs ec2:DescribeInstanceTypes and
+        ec2: EC2 client of the region; it needs ec2:DescribeInstanceTypes and
             ec2:DescribeInstanceTypeOfferings.
-        region: Its name.
-        today: The source's date.
-        progress: Told how far it is.
+        region: Name of the region.
+        today: Date of the source.
+        progress: Called with progress messages.
 
     Raises:
         AwsRefusedError: A call was denied, or the region has no instance types.
@@ -71,20 +72,20 @@ def read_specifications(
             f"read the instance types of {region} "
             "(ec2:DescribeInstanceTypes, ec2:DescribeInstanceTypeOfferings)",
         ) from error
-    whole_gpu_mib = _whole_gpus(described)
-    types, warnings = [], list(_not_aws(ec2.meta.endpoint_url))
+    whole_gpu_mib = _whole_gpu_memory(described)
+    types, warnings = [], list(_endpoint_warnings(ec2.meta.endpoint_url))
     for info in described:
         if (arch := _arch(info)) is None or "paravirtual" in info["SupportedVirtualizationTypes"]:
             continue
         name = str(info["InstanceType"])
         try:
             types.append(_specification(info, arch, whole_gpu_mib, name in offered))
-        except _Unclear as unclear:
-            warnings.append(f"{name} is left out: {unclear}")
+        except _AmbiguousTypeError as error:
+            warnings.append(f"{name} is left out: {error}")
     if not types:
         raise AwsRefusedError(
             what=f"EC2 describes no instance types in {region}",
-            why="its answer has none that Linux jobs can run on",
+            why="its response contains no type that Linux jobs can run on",
             fix="correct the region",
         )
     types.sort(key=_size)
@@ -94,7 +95,7 @@ def read_specifications(
 
 
 def offered_names(ec2: EC2Client) -> set[str]:
-    """The instance types that the client's region offers; the call's errors are botocore's."""
+    """Return the instance types that the client's region offers. Raises botocore's errors."""
     pages = ec2.get_paginator("describe_instance_type_offerings").paginate(LocationType="region")
     return {
         str(offering["InstanceType"])
@@ -103,27 +104,33 @@ def offered_names(ec2: EC2Client) -> set[str]:
     }
 
 
-def _not_aws(endpoint: str) -> Iterable[str]:
+def _endpoint_warnings(endpoint: str) -> Iterable[str]:
     host = urlsplit(endpoint).hostname or ""
     if not re.search(r"(^|\.)(amazonaws\.com(\.cn)?|api\.aws)$", host):
-        yield f"all figures are those of {endpoint}, not of AWS: refresh again for an account"
+        yield f"all values come from {endpoint}, not from AWS: refresh again for a real account"
 
 
-def _size(one: Specification) -> tuple[str, int, bool, int, str]:
-    family = one.name.partition(".")[0]
-    return family, one.vcpus, one.bare_metal, one.memory_mib, one.name
+def _size(specification: Specification) -> tuple[str, int, bool, int, str]:
+    family = specification.name.partition(".")[0]
+    return (
+        family,
+        specification.vcpus,
+        specification.bare_metal,
+        specification.memory_mib,
+        specification.name,
+    )
 
 
 def _described(
     ec2: EC2Client, progress: Callable[[str], None]
 ) -> Iterable[InstanceTypeInfoTypeDef]:
-    told = 0
+    count = 0
     pages = ec2.get_paginator("describe_instance_types").paginate(
         PaginationConfig={"PageSize": _PAGE}
     )
     for page in pages:
-        told += len(page["InstanceTypes"])
-        progress(f"EC2: {told} instance types")
+        count += len(page["InstanceTypes"])
+        progress(f"EC2: {count} instance types")
         yield from page["InstanceTypes"]
 
 
@@ -136,7 +143,7 @@ def _specification(
     name = str(info["InstanceType"])
     gpus, accelerator, count = _devices(info, whole_gpu_mib)
     network = info["NetworkInfo"].get("NetworkPerformance", "")
-    # EC2 does not mark flex types, whose vCPUs are fully theirs for 95 % of a day only.
+    # EC2 does not mark flex types, which have their full vCPUs for only 95 % of a day.
     flex = name.partition(".")[0].endswith("-flex")
     return Specification(
         name=name,
@@ -155,10 +162,10 @@ def _specification(
 
 
 def _arch(info: InstanceTypeInfoTypeDef) -> Literal["x86_64", "arm64"] | None:
-    told = info["ProcessorInfo"]["SupportedArchitectures"]
-    if "x86_64" in told:
+    architectures = info["ProcessorInfo"]["SupportedArchitectures"]
+    if "x86_64" in architectures:
         return "x86_64"
-    return "arm64" if "arm64" in told else None
+    return "arm64" if "arm64" in architectures else None
 
 
 def _nvme_gb(info: InstanceTypeInfoTypeDef) -> int:
@@ -167,64 +174,71 @@ def _nvme_gb(info: InstanceTypeInfoTypeDef) -> int:
     return storage.get("TotalSizeInGB", 0) if is_nvme else 0
 
 
-def _gbps(words: str) -> float | None:
-    # Not the network cards' sum: for some types (p6-b200) it is far from what AWS documents.
-    found = _NETWORK.fullmatch(words)
-    return int(found[1] or 1) * float(found[2]) if found else None
+def _gbps(performance: str) -> float | None:
+    # Not the sum of the network cards: for some types (p6-b200) it contradicts the documentation.
+    match = _NETWORK.fullmatch(performance)
+    return int(match[1] or 1) * float(match[2]) if match else None
 
 
 def _devices(
     info: InstanceTypeInfoTypeDef, whole_gpu_mib: Mapping[str, int]
 ) -> tuple[Gpus | None, str | None, int]:
-    """GPUs; or the other accelerator and how many of them."""
-    told = _gpu_infos(info)
-    if len(told) > 1:
-        raise _Unclear(f"it has several kinds of GPUs: {', '.join(g['Name'] for g in told)}")
-    if told:
-        if told[0]["Manufacturer"] == "Habana":
-            return None, "gaudi", told[0]["Count"]
-        return _gpus(told[0], whole_gpu_mib), None, 0
-    found = [
+    """Return the GPUs, or another accelerator and the number of its devices."""
+    gpus = _gpu_infos(info)
+    if len(gpus) > 1:
+        raise _AmbiguousTypeError(
+            f"it has several GPU models: {', '.join(g['Name'] for g in gpus)}"
+        )
+    if gpus:
+        if gpus[0]["Manufacturer"] == "Habana":
+            return None, "gaudi", gpus[0]["Count"]
+        return _gpus(gpus[0], whole_gpu_mib), None, 0
+    devices = [
         *(info.get("NeuronInfo") or {}).get("NeuronDevices", ()),
         *(info.get("InferenceAcceleratorInfo") or {}).get("Accelerators", ()),
         *(info.get("FpgaInfo") or {}).get("Fpgas", ()),
         *(info.get("MediaAcceleratorInfo") or {}).get("Accelerators", ()),
     ]
-    if not found:
+    if not devices:
         return None, None, 0
-    # Inferentia is told twice: as a Neuron device, and as an inference accelerator.
-    return None, re.sub(r"[^a-z0-9]+", "-", found[0]["Name"].lower()).strip("-"), found[0]["Count"]
+    # Inferentia is listed twice: as a Neuron device, and as an inference accelerator.
+    name = re.sub(r"[^a-z0-9]+", "-", devices[0]["Name"].lower()).strip("-")
+    return None, name, devices[0]["Count"]
 
 
-def _gpus(told: GpuDeviceInfoTypeDef, whole_gpu_mib: Mapping[str, int]) -> Gpus:
+def _gpus(gpu: GpuDeviceInfoTypeDef, whole_gpu_mib: Mapping[str, int]) -> Gpus:
     try:
-        model = parse_gpu_name(told["Name"]).model.name
+        model = parse_gpu_name(gpu["Name"]).model.name
     except UnknownGpuError:
-        raise _Unclear(
-            f"this version of flowyml-aws does not know its GPU {told['Name']!r}"
+        raise _AmbiguousTypeError(
+            f"this version of flowyml-aws does not know its GPU {gpu['Name']!r}"
         ) from None
-    memory_mib = told["MemoryInfo"]["SizeInMiB"]
-    # Of a part of a GPU, EC2 counts 0 devices; older versions of botocore drop how large it is.
-    fraction = told.get("GpuPartitionSize")
-    if fraction is None and told["Count"] == 0:
-        if told["Name"] not in whole_gpu_mib:
-            raise _Unclear(f"it is not told which part of a GPU {told['Name']!r} it has")
-        fraction = memory_mib / whole_gpu_mib[told["Name"]]
+    memory_mib = gpu["MemoryInfo"]["SizeInMiB"]
+    # For a part of a GPU, EC2 reports 0 devices; older versions of botocore drop its size.
+    fraction = gpu.get("GpuPartitionSize")
+    if fraction is None and gpu["Count"] == 0:
+        if gpu["Name"] not in whole_gpu_mib:
+            raise _AmbiguousTypeError(
+                f"EC2 does not report which part of a GPU {gpu['Name']!r} it has"
+            )
+        fraction = memory_mib / whole_gpu_mib[gpu["Name"]]
     share = 1 if fraction is None else round(fraction, 4)
     try:
         nominal_memory_gb(model, round(memory_mib / share))
     except UnknownGpuError as unknown:
-        raise _Unclear(f"its GPU {told['Name']!r} has {memory_mib} MiB; {unknown.why}") from None
+        raise _AmbiguousTypeError(
+            f"its GPU {gpu['Name']!r} has {memory_mib} MiB; {unknown.why}"
+        ) from None
     return Gpus(
         model=model,
-        count=told["Count"] or told.get("LogicalGpuCount", 1),
+        count=gpu["Count"] or gpu.get("LogicalGpuCount", 1),
         memory_mib=memory_mib,
         fraction=share,
     )
 
 
-def _whole_gpus(described: Sequence[InstanceTypeInfoTypeDef]) -> Mapping[str, int]:
-    """Memory of the whole GPU by EC2's name, as far as a type has it."""
+def _whole_gpu_memory(described: Sequence[InstanceTypeInfoTypeDef]) -> Mapping[str, int]:
+    """Return the memory of whole GPUs in MiB by EC2's name, for GPUs that a type has whole."""
     gpus = [gpu for info in described for gpu in _gpu_infos(info) if gpu["Count"] > 0]
     return {gpu["Name"]: gpu["MemoryInfo"]["SizeInMiB"] for gpu in gpus}
 

@@ -1,4 +1,4 @@
-"""Logs of jobs in CloudWatch, read on from where the last call ended."""
+"""Job logs in CloudWatch, read incrementally with a cursor."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def read_streams(
     cursor: str | None,
     first: int,
 ) -> tuple[list[LogLine], str | None]:
-    """Lines behind a cursor, to the end of the last stream, and the cursor of that end.
+    """Return the lines after a cursor, up to the end of the last stream, and the next cursor.
 
     Args:
-        logs: Client.
-        job: Whose log it is.
+        logs: CloudWatch Logs client.
+        job: Name of the job in the plan.
         group: Log group.
-        streams: All of the job's so far, in order; more may follow.
-        cursor: None for the start of the stream at index `first`.
-        first: See there.
+        streams: The job's streams so far, in order; more may follow.
+        cursor: Cursor from the last call; None to begin with the stream at index `first`.
+        first: Index of the first stream to read if there is no cursor.
 
     Raises:
         AwsRefusedError: AWS denied the call.
@@ -50,7 +50,7 @@ def read_streams(
 def _read_stream(
     logs: CloudWatchLogsClient, job: str, group: str, stream: str, token: str
 ) -> tuple[list[LogLine], str]:
-    """Lines behind a token to the end, and the token of the end."""
+    """Return the lines after a token, and the token of the end of the stream."""
     lines: list[LogLine] = []
     while True:
         position: dict[str, Any] = {"nextToken": token} if token else {}
@@ -59,11 +59,11 @@ def _read_stream(
                 logGroupName=group, logStreamName=stream, startFromHead=True, **position
             )
         except logs.exceptions.ResourceNotFoundException:
-            return lines, token  # nothing was printed yet
+            return lines, token  # the job has not printed anything yet
         except (ClientError, BotoCoreError) as error:
             raise refused(error, f"read the log of job {job!r}") from error
         lines += [LogLine(job, e["message"], e["timestamp"]) for e in page["events"]]
-        # CloudWatch answers with the same token at the end of a stream.
+        # At the end of a stream, CloudWatch returns the same token again.
         if page["nextForwardToken"] == token:
             return lines, token
         token = page["nextForwardToken"]

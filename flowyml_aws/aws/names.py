@@ -1,4 +1,4 @@
-"""Names that AWS accepts, made from names that users chose."""
+"""Names that AWS accepts, derived from names that users chose."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ TRAINING_NAME_LENGTH = 63  # CreateTrainingJob, TrainingJobName: letters, number
 
 
 def batch_name(*parts: str, limit: int = BATCH_NAME_LENGTH) -> str:
-    """A job name for AWS Batch; the same parts always give the same name.
+    """Return a job name for AWS Batch; the same parts always give the same name.
 
-    What AWS refuses becomes a hyphen. Where that or the length changed the name, a short hash of
-    the original keeps it apart from others.
+    Characters that AWS refuses become hyphens. If that or the length limit changes the name, a
+    short hash of the original keeps it unique.
     """
-    wanted = "-".join(parts)
-    name = re.sub(r"[^A-Za-z0-9_-]", "-", wanted).lstrip("-_")
-    if name == wanted and len(name) <= limit:
+    original = "-".join(parts)
+    name = re.sub(r"[^A-Za-z0-9_-]", "-", original).lstrip("-_")
+    if name == original and len(name) <= limit:
         return name
-    digest = hashlib.sha256(wanted.encode()).hexdigest()[:8]
+    digest = hashlib.sha256(original.encode()).hexdigest()[:8]
     return f"{name[: limit - 9] or 'job'}-{digest}"
 
 
 def training_name(run_id: str, job: str, attempt: int) -> str:
-    """The name of a training job; it begins with the run's id and ends with the attempt.
+    """Return the name of a training job; it begins with the run id and ends with the attempt.
 
-    A name that AWS refuses, or that is too long, is cut and gets a hash of the job's own name.
+    A job name that AWS refuses, or that is too long, is shortened and gets a hash of the original.
     """
-    end = f"-{attempt}"
-    room = TRAINING_NAME_LENGTH - len(run_id) - len(end) - 1
-    if re.fullmatch("[A-Za-z0-9-]*[A-Za-z0-9]", job) and len(job) <= room and not _is_hashed(job):
-        return f"{run_id}-{job}{end}"
-    digest = hashlib.sha256(job.encode()).hexdigest()[:_DIGEST]
-    cut = re.sub("[^A-Za-z0-9]+", "-", job)[: max(0, room - _DIGEST - 2)].strip("-")
-    return "-".join(filter(None, [run_id, cut, f"x{digest}"])) + end
+    suffix = f"-{attempt}"
+    limit = TRAINING_NAME_LENGTH - len(run_id) - len(suffix) - 1
+    if re.fullmatch("[A-Za-z0-9-]*[A-Za-z0-9]", job) and len(job) <= limit and not _is_hashed(job):
+        return f"{run_id}-{job}{suffix}"
+    digest = hashlib.sha256(job.encode()).hexdigest()[:_DIGEST_LENGTH]
+    cut = re.sub("[^A-Za-z0-9]+", "-", job)[: max(0, limit - _DIGEST_LENGTH - 2)].strip("-")
+    return "-".join(filter(None, [run_id, cut, f"x{digest}"])) + suffix
 
 
-_DIGEST = 10  # with the letter before it, 16**10 names apart
+_DIGEST_LENGTH = 10  # hexadecimal digits
 
 
 def _is_hashed(job: str) -> bool:
-    """Whether a job's own name ends like one that was cut."""
-    return re.search(f"(^|-)x[0-9a-f]{{{_DIGEST}}}$", job) is not None
+    """Return whether a job's name ends like a shortened one."""
+    return re.search(f"(^|-)x[0-9a-f]{{{_DIGEST_LENGTH}}}$", job) is not None

@@ -1,4 +1,4 @@
-"""What instances cost in a region: the Price List API and EC2's history of spot prices."""
+"""Instance prices of a region, from the Price List API and EC2's spot price history."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ _EC2_FILTERS = {
     "capacitystatus": "Used",
     "marketoption": "OnDemand",
 }
-# Of SageMaker's products most attributes are often empty; the usage type is always there.
+# Most attributes of SageMaker products are often empty; the usage type is always set.
 _ON_DEMAND = re.compile(r"(?:[A-Z0-9]+-)?BoxUsage:(?P<name>[^:]+)")
 _TRAINING = re.compile(r"(?:[A-Z0-9]+-)?Train:(?P<name>ml\.[^:]+)")
-_PAGE = 100  # the most that GetProducts gives
-_NAMED = 8  # in a warning
+_PAGE = 100  # the maximum of GetProducts
+_MAX_NAMED = 8  # instance types in a warning
 
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class PriceTable:
-    """The prices of a region, and what of the answers could not be used, with the reason."""
+    """Prices of a region, with warnings about prices that could not be used."""
 
     prices: Prices
     warnings: tuple[str, ...]
 
 
 def pricing_region(region: str) -> str:
-    """Where the Price List API answers for a region; few regions have an endpoint of it.
+    """Return the region of the nearest Price List API endpoint.
 
-    They are us-east-1, eu-central-1, ap-south-1, and cn-northwest-1 in China; each has the prices
-    of all regions of its partition, so this is only the nearest.
+    Only us-east-1, eu-central-1 and ap-south-1 have an endpoint, and cn-northwest-1 in China. Each
+    has the prices of all regions of its partition.
     """
     if region.startswith("cn-"):
         return "cn-northwest-1"
@@ -67,17 +67,17 @@ def read_prices(
     now: datetime,
     progress: Progress = lambda _: None,
 ) -> PriceTable:
-    """The prices of Linux instances and of SageMaker's training instances, in USD per hour.
+    """Read the prices of Linux and SageMaker training instances, in USD per hour.
 
     Args:
-        pricing: Client in `pricing_region(region)`; it needs pricing:GetProducts.
-        ec2: Client of the region; it needs ec2:DescribeSpotPriceHistory.
-        region: Its name.
-        now: Prices of this moment are read; its day is the sources' date.
-        progress: Told how far it is.
+        pricing: Pricing client in `pricing_region(region)`; it needs pricing:GetProducts.
+        ec2: EC2 client of the region; it needs ec2:DescribeSpotPriceHistory.
+        region: Name of the region.
+        now: Time of the prices; its day is the date of the sources.
+        progress: Called with progress messages.
 
     Raises:
-        AwsRefusedError: A call was denied, or the region has no prices of instances in USD.
+        AwsRefusedError: A call was denied, or the region has no instance prices in USD.
     """
     warnings: list[str] = []
     filters = {"regionCode": region, **_EC2_FILTERS}
@@ -85,8 +85,8 @@ def read_prices(
     on_demand = _by_name(products, _ON_DEMAND, "EC2 on demand", warnings)
     if not on_demand:
         raise AwsRefusedError(
-            what=f"The Price List API has no prices of EC2 instances in {region}",
-            why="no product of it has a price in USD",
+            what=f"The Price List API has no prices for EC2 instances in {region}",
+            why="none of its products has a price in USD",
             fix="correct the region; without a refresh, the packaged prices of us-east-1 are used",
         )
     products = _products(pricing, "AmazonSageMaker", {"regionCode": region}, progress)
@@ -118,7 +118,7 @@ def read_prices(
 def _products(
     pricing: PricingClient, service: str, filters: Mapping[str, str], progress: Progress
 ) -> Iterator[Mapping[str, Any]]:
-    """The products of a service that match all filters."""
+    """Yield the products of a service that match all filters."""
     pages = pricing.get_paginator("get_products").paginate(
         ServiceCode=service,
         FormatVersion="aws_v1",
@@ -128,40 +128,40 @@ def _products(
     try:
         for number, page in enumerate(pages, 1):
             progress(f"prices of {service}: page {number}")
-            for text in page["PriceList"]:
-                yield json.loads(text)
+            for product in page["PriceList"]:
+                yield json.loads(product)
     except (ClientError, BotoCoreError) as error:
         raise refused(error, f"read the prices of {service} (pricing:GetProducts)") from error
     except ValueError as error:
         raise AwsRefusedError(
-            what=f"The Price List API's answer on {service} can't be read",
-            why=f"a product in it is no JSON: {error}",
-            fix="try again; AWS_ENDPOINT_URL must name a service that answers as AWS does",
+            what=f"Invalid response of the Price List API for {service}",
+            why=f"a product in it is not valid JSON: {error}",
+            fix="retry; if AWS_ENDPOINT_URL is set, it must point to an AWS-compatible service",
         ) from error
 
 
 def _by_name(
     products: Iterable[Mapping[str, Any]], usage: re.Pattern[str], what: str, warnings: list[str]
 ) -> dict[str, float]:
-    """The price by instance type, of the products whose usage type matches."""
-    found: dict[str, set[float]] = defaultdict(set)
+    """Return the prices by instance type, of the products whose usage type matches."""
+    candidates: dict[str, set[float]] = defaultdict(set)
     for product in products:
         attributes = product.get("product", {}).get("attributes", {})
-        if matched := usage.fullmatch(str(attributes.get("usagetype"))):
-            found[matched["name"]].update(_usd_hour(product))
-    # Types that are sold in capacity blocks only are listed for 0 USD.
-    prices = {name: min(told) for name, told in sorted(found.items()) if len(told) == 1}
+        if match := usage.fullmatch(str(attributes.get("usagetype"))):
+            candidates[match["name"]].update(_usd_hour(product))
+    # Types that are sold only in capacity blocks are listed for 0 USD.
+    prices = {name: min(usd) for name, usd in sorted(candidates.items()) if len(usd) == 1}
     for reason, count in (("no price above 0 USD", 0), ("several prices", 2)):
-        names = [name for name, told in sorted(found.items()) if min(len(told), 2) == count]
+        names = [name for name, usd in sorted(candidates.items()) if min(len(usd), 2) == count]
         if names:
-            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-            listed = ", ".join(names[:_NAMED]) + more
+            more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+            listed = ", ".join(names[:_MAX_NAMED]) + more
             warnings.append(f"{what}: the Price List API has {reason} for {listed}")
     return prices
 
 
 def _usd_hour(product: Mapping[str, Any]) -> Iterator[float]:
-    """Every price above zero per hour on demand, in USD."""
+    """Yield the on-demand prices per hour above zero, in USD."""
     for term in product.get("terms", {}).get("OnDemand", {}).values():
         for dimension in term.get("priceDimensions", {}).values():
             unit = str(dimension.get("unit", "")).lower()
@@ -172,16 +172,16 @@ def _usd_hour(product: Mapping[str, Any]) -> Iterator[float]:
 
 def _spot(ec2: EC2Client, region: str, now: datetime, progress: Progress) -> dict[str, float]:
     latest: dict[tuple[str, str], tuple[datetime, float]] = {}
-    # From now on: for each type and zone, the price that holds now.
+    # StartTime is now: each type and zone has the price that is valid now.
     pages = ec2.get_paginator("describe_spot_price_history").paginate(
         ProductDescriptions=["Linux/UNIX"], StartTime=now
     )
     try:
         for number, page in enumerate(pages, 1):
             progress(f"spot prices: page {number}")
-            for told in page["SpotPriceHistory"]:
-                key = str(told["InstanceType"]), told["AvailabilityZone"]
-                quote = told["Timestamp"], float(told["SpotPrice"])
+            for entry in page["SpotPriceHistory"]:
+                key = str(entry["InstanceType"]), entry["AvailabilityZone"]
+                quote = entry["Timestamp"], float(entry["SpotPrice"])
                 latest[key] = max(latest.get(key, quote), quote)
     except (ClientError, BotoCoreError) as error:
         raise refused(

@@ -1,4 +1,4 @@
-"""The job queues of an account with their compute environments, as Batch describes them."""
+"""Job queues of an account with their compute environments, as Batch describes them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Environment:
     """A compute environment.
 
     Attributes:
-        kind: `EC2`, `SPOT`, `FARGATE`, …; empty for an unmanaged one.
-        types: Instance types, families, and Batch's words for several of them.
-        desired_vcpus: What it has, or is about to have.
-        images: The kinds of machine image that it names, such as `ECS_AL2_NVIDIA`.
+        kind: `EC2`, `SPOT`, `FARGATE`, …; empty if it is unmanaged.
+        types: Instance types, families, and Batch's names for several families (`optimal`).
+        desired_vcpus: vCPUs that it has or is about to have.
+        images: Machine image types, such as `ECS_AL2_NVIDIA`.
     """
 
     name: str
@@ -44,20 +44,20 @@ class Environment:
 
     @property
     def fault(self) -> str | None:
-        """Why no job can run in it, in Batch's words; None if they can."""
-        if told := _fault(self.state, self.status, self.status_reason):
-            return told
+        """Reason that no job can run in it, in Batch's words; None if jobs can run."""
+        if fault := _fault(self.state, self.status, self.status_reason):
+            return fault
         return None if self.kind in ("EC2", "SPOT") else "not on EC2"
 
     @property
     def capacity(self) -> Literal["on-demand", "spot"]:
-        """What it buys."""
+        """Capacity type of its instances."""
         return "spot" if self.kind == "SPOT" else "on-demand"
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A job queue; its environments stand in the order in which it tries them."""
+    """A job queue, with its environments in the order in which it tries them."""
 
     name: str
     arn: str
@@ -69,78 +69,78 @@ class Queue:
 
     @property
     def fault(self) -> str | None:
-        """What is wrong with the queue itself, in Batch's words; None if nothing is."""
+        """Fault of the queue itself, in Batch's words; None if it has none."""
         return _fault(self.state, self.status, self.status_reason)
 
     @property
     def working(self) -> tuple[Environment, ...]:
-        """The environments that jobs can run in."""
-        return tuple(one for one in self.environments if one.fault is None)
+        """Environments that jobs can run in."""
+        return tuple(environment for environment in self.environments if environment.fault is None)
 
 
 def read_queues(batch: BatchClient) -> dict[str, Queue]:
-    """Every queue of the account, by name.
+    """Return all queues of the account by name.
 
     Raises:
         AwsRefusedError: AWS denied a call.
     """
     try:
         pages = batch.get_paginator("describe_job_queues").paginate()
-        told_queues = [told for page in pages for told in page["jobQueues"]]
+        descriptions = [description for page in pages for description in page["jobQueues"]]
         environments = {
-            told["computeEnvironmentArn"]: _environment(told)
+            description["computeEnvironmentArn"]: _environment(description)
             for page in batch.get_paginator("describe_compute_environments").paginate()
-            for told in page["computeEnvironments"]
+            for description in page["computeEnvironments"]
         }
     except (ClientError, BotoCoreError) as error:
         raise refused(error, "list the queues and compute environments of the account") from error
-    queues = (_queue(told, environments) for told in told_queues)
+    queues = (_queue(description, environments) for description in descriptions)
     return {queue.name: queue for queue in queues}
 
 
-def no_such_queue(names: Collection[str], found: Collection[str]) -> SettingsError:
-    """The error that queues do not exist, with the nearest names of those that do."""
-    near = [n for name in names for n in difflib.get_close_matches(name, found, n=1)]
+def no_such_queue(names: Collection[str], existing: Collection[str]) -> SettingsError:
+    """Return the error for queues that do not exist, with similar names of those that do."""
+    similar = [n for name in names for n in difflib.get_close_matches(name, existing, n=1)]
     return SettingsError(
         what=f"{names_of(names)} {'does' if len(names) == 1 else 'do'} not exist",
-        why=f"the account's queues are {', '.join(sorted(found)) or '(none)'}",
-        fix=f"did you mean {' and '.join(map(repr, near))}?" if near else "correct `queues`",
+        why=f"the account's queues are {', '.join(sorted(existing)) or '(none)'}",
+        fix=f"did you mean {' and '.join(map(repr, similar))}?" if similar else "correct `queues`",
     )
 
 
 def names_of(queues: Collection[str]) -> str:
-    """One queue or several, to begin a sentence with."""
+    """Return the names of queues as the beginning of a sentence."""
     return f"{'Queue' if len(queues) == 1 else 'Queues'} {', '.join(map(repr, queues))}"
 
 
-def _queue(told: Mapping[str, Any], environments: Mapping[str, Environment]) -> Queue:
-    ordered = sorted(told["computeEnvironmentOrder"], key=lambda entry: entry["order"])
+def _queue(description: Mapping[str, Any], environments: Mapping[str, Environment]) -> Queue:
+    ordered = sorted(description["computeEnvironmentOrder"], key=lambda entry: entry["order"])
     arns = [entry["computeEnvironment"] for entry in ordered]
     return Queue(
-        name=told["jobQueueName"],
-        arn=told["jobQueueArn"],
-        state=told.get("state", ""),
-        status=told.get("status", ""),
-        status_reason=told.get("statusReason", ""),
+        name=description["jobQueueName"],
+        arn=description["jobQueueArn"],
+        state=description.get("state", ""),
+        status=description.get("status", ""),
+        status_reason=description.get("statusReason", ""),
         environments=tuple(environments[arn] for arn in arns if arn in environments),
-        tags=told.get("tags", {}),
+        tags=description.get("tags", {}),
     )
 
 
-def _environment(told: Mapping[str, Any]) -> Environment:
-    resources: Mapping[str, Any] = told.get("computeResources", {})
+def _environment(description: Mapping[str, Any]) -> Environment:
+    resources: Mapping[str, Any] = description.get("computeResources", {})
     images: Sequence[Mapping[str, str]] = resources.get("ec2Configuration", ())
     return Environment(
-        name=told["computeEnvironmentName"],
-        state=told.get("state", ""),
-        status=told.get("status", ""),
-        status_reason=told.get("statusReason", ""),
+        name=description["computeEnvironmentName"],
+        state=description.get("state", ""),
+        status=description.get("status", ""),
+        status_reason=description.get("statusReason", ""),
         kind=resources.get("type", ""),
         types=tuple(resources.get("instanceTypes", ())),
         max_vcpus=int(resources.get("maxvCpus", 0)),
         desired_vcpus=int(resources.get("desiredvCpus", 0)),
         images=tuple(image["imageType"] for image in images),
-        tags=told.get("tags", {}),
+        tags=description.get("tags", {}),
     )
 
 

@@ -1,4 +1,4 @@
-"""EC2's quotas of vCPUs: one for each class of instance families, on demand and on spot.
+"""EC2 vCPU quotas: one for each class of instance families, on-demand and spot.
 
 Source: https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html
 """
@@ -23,17 +23,18 @@ if TYPE_CHECKING:
 
 __all__ = ["QUOTAS", "Quota", "quota_of", "read_limits", "running_vcpus"]
 
-_CALLERS = 8
+_MAX_CONCURRENT_CALLS = 8
 _STANDARD = ("a", "c", "d", "h", "i", "m", "r", "t", "z")
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """A quota of vCPUs.
+    """A vCPU quota.
 
     Attributes:
-        classes: What the names of its instance families begin with, before the first digit.
-        generations: Their first digits; empty for all.
+        code: Quota code of Service Quotas.
+        classes: Prefixes of its instance families, before the first digit.
+        generations: First digits of its instance families; empty for all generations.
     """
 
     code: str
@@ -43,12 +44,12 @@ class Quota:
     generations: str = ""
 
     def covers(self, family: str) -> bool:
-        """Whether an instance family such as `g4dn` counts towards it."""
-        found = re.match(r"([a-z]+)(\d?)", family)
-        if found is None or (self.generations and found[2] not in self.generations):
+        """Return whether an instance family such as `g4dn` counts towards it."""
+        match = re.match(r"([a-z]+)(\d?)", family)
+        if match is None or (self.generations and match[2] not in self.generations):
             return False
-        # "im4gn", "is4gen" and "hpc7a": the first letter tells, but for hpc, which has its own.
-        return found[1] in self.classes or (self.classes == _STANDARD and found[1] in ("im", "is"))
+        # "im4gn" and "is4gen" count by their first letter, but "hpc7a" has a quota of its own.
+        return match[1] in self.classes or (self.classes == _STANDARD and match[1] in ("im", "is"))
 
 
 QUOTAS = (
@@ -88,7 +89,7 @@ QUOTAS = (
 
 
 def quota_of(family: str, capacity: str) -> Quota | None:
-    """The quota that instances of a family count towards; None where none is known."""
+    """Return the quota that a family's instances count towards, or None if unknown."""
     for quota in QUOTAS:
         if quota.capacity == capacity and quota.covers(family):
             return quota
@@ -96,55 +97,55 @@ def quota_of(family: str, capacity: str) -> Quota | None:
 
 
 def read_limits(client: ServiceQuotasClient, quotas: Collection[Quota]) -> dict[str, int]:
-    """The vCPUs that the account may have of each quota, by code; unknown quotas are left out.
+    """Return the account's vCPU limits by quota code; unknown quotas are left out.
 
     Raises:
         AwsRefusedError: AWS denied a call.
     """
 
-    def ask(quota: Quota) -> int | None:
+    def read(quota: Quota) -> int | None:
         try:
-            told = client.get_service_quota(ServiceCode="ec2", QuotaCode=quota.code)
+            response = client.get_service_quota(ServiceCode="ec2", QuotaCode=quota.code)
         except ClientError as error:
             if error_code(error) == "NoSuchResourceException":
                 return None
             raise refused(error, f"read the quota {quota.name!r}") from error
         except BotoCoreError as error:
             raise refused(error, f"read the quota {quota.name!r}") from error
-        return int(told["Quota"]["Value"])
+        return int(response["Quota"]["Value"])
 
-    wanted = list(dict.fromkeys(quotas))
-    with ThreadPoolExecutor(_CALLERS) as pool:
-        told = pool.map(ask, wanted)
+    unique = list(dict.fromkeys(quotas))
+    with ThreadPoolExecutor(_MAX_CONCURRENT_CALLS) as pool:
+        limits = pool.map(read, unique)
     return {
-        quota.code: limit for quota, limit in zip(wanted, told, strict=True) if limit is not None
+        quota.code: limit for quota, limit in zip(unique, limits, strict=True) if limit is not None
     }
 
 
 def running_vcpus(ec2: EC2Client, catalog: Catalog) -> dict[str, int]:
-    """The vCPUs of the instances that run or start now, by the code of their quota.
+    """Return the vCPUs of the running and starting instances, by quota code.
 
     Raises:
         AwsRefusedError: AWS denied the call.
     """
     states = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
     try:
-        found = [
+        instances = [
             (str(instance["InstanceType"]), instance.get("InstanceLifecycle") == "spot")
             for page in ec2.get_paginator("describe_instances").paginate(Filters=states)  # type: ignore[arg-type]  # built as JSON
             for reservation in page["Reservations"]
             for instance in reservation["Instances"]
         ]
     except (ClientError, BotoCoreError) as error:
-        raise refused(error, "count the instances that run (ec2:DescribeInstances)") from error
-    return _counted(found, catalog)
+        raise refused(error, "count the running instances (ec2:DescribeInstances)") from error
+    return _vcpus_by_quota(instances, catalog)
 
 
-def _counted(found: Iterable[tuple[str, bool]], catalog: Catalog) -> dict[str, int]:
+def _vcpus_by_quota(instances: Iterable[tuple[str, bool]], catalog: Catalog) -> dict[str, int]:
     used: Counter[str] = Counter()
-    known: Mapping[str, int] = {one.name: one.vcpus for one in catalog.types}
-    for name, is_spot in found:
+    vcpus: Mapping[str, int] = {instance.name: instance.vcpus for instance in catalog.types}
+    for name, is_spot in instances:
         quota = quota_of(name.partition(".")[0], "spot" if is_spot else "on-demand")
         if quota is not None:
-            used[quota.code] += known.get(name, 0)
+            used[quota.code] += vcpus.get(name, 0)
     return dict(used)

@@ -1,4 +1,4 @@
-"""Amazon ECR: whether an image is there, and how to log in to send one."""
+"""Amazon ECR: looks up images, and logs in to push them."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _ECR = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A repository of images in ECR.
+    """An image repository in ECR.
 
     Attributes:
-        uri: Without a tag.
-        account: Whose registry it is in.
+        uri: URI without a tag.
+        account: Id of the account that owns the registry.
     """
 
     uri: str
@@ -41,23 +41,23 @@ class Repository:
 
     @classmethod
     def parse(cls, uri: str) -> Repository:
-        """The repository that a URI names.
+        """Parse the URI of a repository.
 
         Raises:
-            SettingsError: It is none of ECR's.
+            SettingsError: The URI is not one of Amazon ECR.
         """
-        found = _ECR.fullmatch(uri)
-        if found is None:
+        match = _ECR.fullmatch(uri)
+        if match is None:
             raise SettingsError(
-                what=f"repository={uri!r} is no repository of Amazon ECR",
-                why="its URI is ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME, without a tag",
-                fix="correct it; for an image somewhere else, set `image` instead",
+                what=f"Invalid Amazon ECR repository: repository={uri!r}",
+                why="the URI must be ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME, without a tag",
+                fix="correct it; to use an image from another registry, set `image` instead",
             )
-        return cls(uri, found["account"], found["region"], found["name"])
+        return cls(uri, match["account"], match["region"], match["name"])
 
     @property
     def host(self) -> str:
-        """The registry's."""
+        """Host name of the registry."""
         return self.uri.partition("/")[0]
 
 
@@ -66,9 +66,9 @@ class StoredImage:
     """An image in a repository.
 
     Attributes:
-        digest: Of its manifest.
-        size_bytes: Of its compressed layers, or None.
-        pushed_at: Unix time, or None.
+        digest: Digest of the image manifest.
+        size_bytes: Size of the compressed layers, or None.
+        pushed_at: Time of the push in seconds since the epoch, or None.
     """
 
     digest: str
@@ -78,7 +78,7 @@ class StoredImage:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """User and password of a registry, as `repr` does not tell them."""
+    """User and password of a registry. `repr` hides the password."""
 
     user: str
     password: str
@@ -88,15 +88,15 @@ class Login:
 
 
 def find_image(ecr: ECRClient, repository: Repository, tag: str) -> StoredImage | None:
-    """The image with a tag; None if the repository has none.
+    """Return the image that has a tag, or None if the repository has no such image.
 
     Raises:
-        SettingsError: There is no such repository.
+        SettingsError: The repository does not exist.
         AwsRefusedError: AWS denied the call.
     """
-    doing = f"look for images in {repository.uri}"
+    action = f"look up images in {repository.uri}"
     try:
-        found = ecr.describe_images(
+        images = ecr.describe_images(
             registryId=repository.account,
             repositoryName=repository.name,
             imageIds=[{"imageTag": tag}],
@@ -106,41 +106,42 @@ def find_image(ecr: ECRClient, repository: Repository, tag: str) -> StoredImage 
             return None
         if error_code(error) == "RepositoryNotFoundException":
             raise SettingsError(
-                what=f"There is no repository {repository.uri}",
-                why=f"account {repository.account} has no {repository.name!r} in ECR "
+                what=f"Repository {repository.uri} does not exist",
+                why=f"account {repository.account} has no ECR repository {repository.name!r} "
                 f"in {repository.region}",
                 fix="set the account up with infra/, or correct `repository`",
             ) from error
-        raise refused(error, doing) from error
+        raise refused(error, action) from error
     except BotoCoreError as error:
-        raise refused(error, doing) from error
-    if not found:
+        raise refused(error, action) from error
+    if not images:
         return None
-    pushed = found[0].get("imagePushedAt")
+    pushed = images[0].get("imagePushedAt")
     return StoredImage(
-        digest=found[0]["imageDigest"],
-        size_bytes=found[0].get("imageSizeInBytes"),
+        digest=images[0]["imageDigest"],
+        size_bytes=images[0].get("imageSizeInBytes"),
         pushed_at=pushed.timestamp() if pushed is not None else None,
     )
 
 
 def log_in(ecr: ECRClient, repository: Repository) -> Login:
-    """User and password for the repository's registry, for the next hours.
+    """Return a login for the repository's registry, valid for 12 hours.
 
     Raises:
-        AwsRefusedError: AWS denied the call, or its answer is none.
+        AwsRefusedError: AWS denied the call, or returned no valid token.
     """
-    doing = f"log in to {repository.host}"
+    action = f"log in to {repository.host}"
     try:
-        told = ecr.get_authorization_token()["authorizationData"]
+        tokens = ecr.get_authorization_token()["authorizationData"]
     except (ClientError, BotoCoreError) as error:
-        raise refused(error, doing) from error
+        raise refused(error, action) from error
     try:
-        user, _, password = base64.b64decode(told[0]["authorizationToken"]).decode().partition(":")
+        token = base64.b64decode(tokens[0]["authorizationToken"]).decode()
     except (IndexError, KeyError, binascii.Error, UnicodeDecodeError) as error:
         raise AwsRefusedError(
-            what=f"Can't {doing}",
-            why=f"ecr:GetAuthorizationToken answered without a token ({type(error).__name__})",
-            fix="repeat; if it stays so, ask AWS",
+            what=f"Can't {action}",
+            why=f"ecr:GetAuthorizationToken returned no valid token ({type(error).__name__})",
+            fix="try again; if it keeps failing, contact AWS Support",
         ) from error
+    user, _, password = token.partition(":")
     return Login(user, password)

@@ -1,4 +1,4 @@
-"""A bucket, or a prefix of one, as the store of a run."""
+"""Artifact store in Amazon S3: a bucket, or a prefix of one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["S3ArtifactStore"]
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 _MAX_PARTS = 10_000  # Amazon S3 User Guide, "Multipart upload limits"
 _MAX_DELETED = 1000  # Amazon S3 API Reference, DeleteObjects
@@ -51,10 +51,10 @@ class S3ArtifactStore:
     """Objects below a prefix of a bucket.
 
     Args:
-        client: Makes the calls; must allow `parallel.CONNECTIONS`.
-        bucket: Its name.
-        prefix: Without slashes at its ends; `""` for the whole bucket.
-        sleep: Waits between attempts that S3 asks for.
+        client: S3 client with at least `parallel.CONNECTIONS` connections.
+        bucket: Bucket name.
+        prefix: Key prefix without slashes at its ends; `""` for the whole bucket.
+        sleep: Sleep function, used before a retry that S3 asks for.
     """
 
     def __init__(
@@ -71,45 +71,45 @@ class S3ArtifactStore:
 
     @classmethod
     def from_uri(cls, client: S3Client, uri: str) -> S3ArtifactStore:
-        """The store that has this URI.
+        """Return the store at a URI.
 
         Raises:
-            SettingsError: It is no `s3://<bucket>` or `s3://<bucket>/<prefix>`.
+            SettingsError: The URI is not `s3://<bucket>` or `s3://<bucket>/<prefix>`.
         """
         scheme, _, rest = uri.partition("://")
         bucket, _, prefix = rest.partition("/")
         if scheme != "s3" or not bucket:
             raise SettingsError(
-                what=f"{uri!r} is no S3 store",
-                why="a URI of one is s3://<bucket> or s3://<bucket>/<prefix>",
+                what=f"Invalid S3 store URI {uri!r}",
+                why="it must be s3://<bucket> or s3://<bucket>/<prefix>",
                 fix="correct the store's URI",
             )
         return cls(client, bucket, prefix.strip("/"))
 
     @property
     def uri(self) -> str:
-        """`s3://<bucket>/<prefix>`."""
+        """URI of the store: `s3://<bucket>/<prefix>`."""
         return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
 
     def get(self, key: str) -> bytes:
-        """A document, whole."""
+        """Return the bytes of a document."""
         path = self._path(key)
-        with self._told("read", key):
-            return self._resumed(
+        with self._translate_errors("read", key):
+            return self._retry_interrupted(
                 lambda: self._client.get_object(Bucket=self._bucket, Key=path)["Body"].read()
             )
 
     def put(self, key: str, data: bytes) -> None:
-        """Write a document, over what lies there."""
+        """Write a document, replacing an existing one."""
         path = self._path(key)
-        with self._told("write", key):
+        with self._translate_errors("write", key):
             self._client.put_object(Bucket=self._bucket, Key=path, Body=data)
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write a document only where nothing lies; False if something does."""
+        """Create the document if it does not exist. Return False otherwise."""
         path = self._path(key)
         writer = uuid.uuid4().hex
-        with self._told("write", key):
+        with self._translate_errors("write", key):
             for attempt in range(1, _ATTEMPTS + 1):
                 try:
                     self._client.put_object(
@@ -121,10 +121,10 @@ class S3ArtifactStore:
                     )
                 except ClientError as error:
                     if error_code(error) in {"PreconditionFailed", "412"}:
-                        # An answer that got lost makes boto3 repeat a write that succeeded.
-                        repeated = error.response["ResponseMetadata"].get("RetryAttempts", 0)
-                        return repeated > 0 and self._is_written_by(path, writer)
-                    # Another write or delete of this key was under way: S3 asks to repeat.
+                        # If the response is lost, boto3 retries a write that succeeded.
+                        retries = error.response["ResponseMetadata"].get("RetryAttempts", 0)
+                        return retries > 0 and self._is_written_by(path, writer)
+                    # Another write or delete of this key is in progress: S3 asks for a retry.
                     conflict = error_code(error) in {"ConditionalRequestConflict", "409"}
                     if not conflict or attempt == _ATTEMPTS:
                         raise
@@ -134,34 +134,34 @@ class S3ArtifactStore:
         return True
 
     def children(self, prefix: str) -> list[str]:
-        """Names directly below a prefix (`""` or ending in `/`), sorted."""
+        """Return the names directly below a prefix (`""` or ending in `/`), sorted."""
         check_prefix(prefix)
         path = self._prefix + prefix
         names: set[str] = set()
-        with self._told("list", prefix):
+        with self._translate_errors("list", prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=path, Delimiter="/"
             )
             for page in pages:
                 names.update(entry["Prefix"] for entry in page.get("CommonPrefixes", ()))
                 names.update(entry["Key"] for entry in page.get("Contents", ()))
-        names.discard(path)  # the console makes empty objects that look like folders
+        names.discard(path)  # the S3 console creates empty objects as folders
         return sorted(name[len(path) :].rstrip("/") for name in names)
 
     def upload(self, key: str, content: Parts) -> None:
-        """Stream a content, unless the very same already lies there.
+        """Upload a content in parts, unless the same content was stored recently.
 
-        S3 itself checks each part against its digest, and keeps the content's digest.
+        S3 verifies the digest of each part, and stores the digest of the content.
         """
         path = self._path(key)
         if len(content.part_sizes) > _MAX_PARTS:
             raise UnstorableValueError(
-                what=f"{self.uri}/{key} can't be written",
-                why=f"it has {content.size_bytes} bytes, at most {_MAX_PARTS * PART_BYTES} go",
+                what=f"Value too large for {self.uri}/{key}",
+                why=f"it has {content.size_bytes} bytes, the limit is {_MAX_PARTS * PART_BYTES}",
                 fix="split the value into several assets",
             )
-        with self._told("write", key):
-            if self._lies_there(path, content):
+        with self._translate_errors("write", key):
+            if self._has_fresh_copy(path, content):
                 return
             if len(content.part_sizes) > 1:
                 self._upload_parts(path, content)
@@ -175,64 +175,64 @@ class S3ArtifactStore:
             )
 
     def read_into(self, key: str, offset: int, buffer: memoryview) -> int:
-        """Fill a buffer with the object's bytes from an offset; how many the object has.
+        """Fill a buffer with an object's bytes from an offset. Return the object's size.
 
         Raises:
             DamagedArtifactError: The object ends before the buffer is full.
         """
         path = self._path(key)
-        with self._told("read", key):
+        with self._translate_errors("read", key):
             if buffer:
-                return self._resumed(lambda: self._read_range(path, key, offset, buffer))
+                return self._retry_interrupted(lambda: self._read_range(path, key, offset, buffer))
             return self._client.head_object(Bucket=self._bucket, Key=path)["ContentLength"]
 
     def walk(self, prefix: str) -> Iterator[ObjectEntry]:
-        """Every object below a prefix (`""` or ending in `/`), in the order of their keys."""
+        """Yield every object below a prefix (`""` or ending in `/`), in key order."""
         check_prefix(prefix)
-        with self._told("list", prefix):
+        with self._translate_errors("list", prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=self._prefix + prefix
             )
             for page in pages:
-                for found in page.get("Contents", ()):
-                    key = found["Key"][len(self._prefix) :]
-                    if key and not key.endswith("/"):  # what the console makes as a folder
-                        yield ObjectEntry(key, found["Size"], found["LastModified"].timestamp())
+                for entry in page.get("Contents", ()):
+                    key = entry["Key"][len(self._prefix) :]
+                    if key and not key.endswith("/"):  # a folder created in the S3 console
+                        yield ObjectEntry(key, entry["Size"], entry["LastModified"].timestamp())
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Remove objects; one that is not there is no error.
+        """Delete objects. Missing objects are ignored.
 
         Raises:
-            AwsRefusedError: Some could not be removed; the others are gone.
+            AwsRefusedError: Some objects could not be deleted; the others are gone.
         """
         refusals: list[str] = []
         for start in range(0, len(keys), _MAX_DELETED):
-            some = keys[start : start + _MAX_DELETED]
-            with self._told("remove", some[0]):
-                answer = self._client.delete_objects(
+            batch = keys[start : start + _MAX_DELETED]
+            with self._translate_errors("delete", batch[0]):
+                response = self._client.delete_objects(
                     Bucket=self._bucket,
-                    Delete={"Objects": [{"Key": self._path(key)} for key in some], "Quiet": True},
+                    Delete={"Objects": [{"Key": self._path(key)} for key in batch], "Quiet": True},
                 )
-            refusals += [f"{e.get('Key')}: {e.get('Message')}" for e in answer.get("Errors", ())]
+            refusals += [f"{e.get('Key')}: {e.get('Message')}" for e in response.get("Errors", ())]
         if refusals:
             raise AwsRefusedError(
-                what=f"{len(refusals)} of {len(keys)} objects were not removed from {self.uri}",
+                what=f"{len(refusals)} of {len(keys)} objects were not deleted from {self.uri}",
                 why=refusals[0],
-                fix="ask for s3:DeleteObject on them, then do it again",
+                fix="allow s3:DeleteObject on them, then repeat the command",
             )
 
     def clear_unfinished(self, before: float) -> int:
-        """Abort uploads that were begun before that time; how many they were."""
+        """Abort multipart uploads that started before a time. Return how many there were."""
         count = 0
-        with self._told("list unfinished uploads in", ""):
+        with self._translate_errors("list unfinished uploads in", ""):
             pages = self._client.get_paginator("list_multipart_uploads").paginate(
                 Bucket=self._bucket, Prefix=self._prefix
             )
             for page in pages:
-                for found in page.get("Uploads", ()):
-                    if found["Initiated"].timestamp() < before:
+                for upload in page.get("Uploads", ()):
+                    if upload["Initiated"].timestamp() < before:
                         self._client.abort_multipart_upload(
-                            Bucket=self._bucket, Key=found["Key"], UploadId=found["UploadId"]
+                            Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
                         )
                         count += 1
         return count
@@ -242,22 +242,22 @@ class S3ArtifactStore:
         return self._prefix + key
 
     def _is_written_by(self, path: str, writer: str) -> bool:
-        found = self._client.head_object(Bucket=self._bucket, Key=path)
-        return found["Metadata"].get("writer") == writer
+        head = self._client.head_object(Bucket=self._bucket, Key=path)
+        return head["Metadata"].get("writer") == writer
 
-    def _lies_there(self, path: str, content: Parts) -> bool:
+    def _has_fresh_copy(self, path: str, content: Parts) -> bool:
         try:
-            found = self._client.head_object(Bucket=self._bucket, Key=path, ChecksumMode="ENABLED")
+            head = self._client.head_object(Bucket=self._bucket, Key=path, ChecksumMode="ENABLED")
         except ClientError as error:
             if error_code(error) in _ABSENT:
                 return False
             raise
-        # Of several parts, S3 adds their number behind a dash; moto does not.
-        checksum = found.get("ChecksumSHA256", "").partition("-")[0]
-        same = checksum == _base64(bytes.fromhex(content.sha256))
-        # S3 dates an object anew only where it is sent again.
-        is_fresh = time.time() - found["LastModified"].timestamp() < FRESH_S
-        return same and found["ContentLength"] == content.size_bytes and is_fresh
+        # S3 appends `-<number of parts>` if there are several; moto does not.
+        checksum = head.get("ChecksumSHA256", "").partition("-")[0]
+        is_same = checksum == _base64(bytes.fromhex(content.sha256))
+        # S3 updates the date only if the object is written again.
+        is_fresh = time.time() - head["LastModified"].timestamp() < FRESH_S
+        return is_same and head["ContentLength"] == content.size_bytes and is_fresh
 
     def _complete(
         self,
@@ -271,8 +271,8 @@ class S3ArtifactStore:
                 Bucket=self._bucket, Key=path, UploadId=upload, MultipartUpload={"Parts": parts}
             )
         except ClientError as error:
-            # boto3 repeats a call whose answer got lost; the second one finds no upload.
-            if error_code(error) != "NoSuchUpload" or not self._lies_there(path, content):
+            # boto3 retries a call whose response was lost; the retry finds no upload.
+            if error_code(error) != "NoSuchUpload" or not self._has_fresh_copy(path, content):
                 raise
 
     def _upload_parts(self, path: str, content: Parts) -> None:
@@ -297,7 +297,7 @@ class S3ArtifactStore:
             parts = for_each_part(len(content.part_sizes), send)
             self._complete(path, upload, parts, content)
         except BaseException:
-            # Parts that nobody completes cost money. If this fails too, the first error counts.
+            # Parts that are never completed cost money. If this fails too, raise the first error.
             with suppress(BotoCoreError, ClientError):
                 self._client.abort_multipart_upload(Bucket=self._bucket, Key=path, UploadId=upload)
             raise
@@ -305,45 +305,45 @@ class S3ArtifactStore:
     def _read_range(self, path: str, key: str, offset: int, buffer: memoryview) -> int:
         end = offset + len(buffer)
         try:
-            answer = self._client.get_object(
+            response = self._client.get_object(
                 Bucket=self._bucket, Key=path, Range=f"bytes={offset}-{end - 1}"
             )
         except ClientError as error:
             if error_code(error) in {"InvalidRange", "416"}:
                 raise self._too_short(key, f"it ends before byte {offset}", end) from error
             raise
-        with closing(answer["Body"]) as body:
-            length = answer["ContentLength"]
+        with closing(response["Body"]) as body:
+            length = response["ContentLength"]
             if length < len(buffer):
                 raise self._too_short(key, f"it has {offset + length} bytes", end)
             filled = 0
             while filled < len(buffer):
-                # Small steps: each is one copy, and the whole must not be there twice.
+                # In small steps: each is copied once, and memory must not hold the whole twice.
                 chunk = body.read(min(_STEP_BYTES, len(buffer) - filled))
                 if not chunk:
                     raise IncompleteReadError(actual_bytes=filled, expected_bytes=length)
                 buffer[filled : filled + len(chunk)] = chunk
                 filled += len(chunk)
-        # `bytes <first>-<last>/<all>`
-        return int(answer["ContentRange"].rpartition("/")[2])
+        # `bytes <first>-<last>/<size>`
+        return int(response["ContentRange"].rpartition("/")[2])
 
-    def _too_short(self, key: str, found: str, expected: int) -> DamagedArtifactError:
+    def _too_short(self, key: str, actual: str, expected: int) -> DamagedArtifactError:
         return DamagedArtifactError(
             what=f"{self.uri}/{key} is too short",
-            why=f"{found}, expected at least {expected}",
-            fix="remove it, then run what produces it again",
+            why=f"{actual}, expected at least {expected}",
+            fix="delete it, then run the step that produces it again",
         )
 
-    def _resumed(self, read: Callable[[], Answer]) -> Answer:
-        """What `read` returns; boto3 repeats calls, but not the reading of an answer's body."""
+    def _retry_interrupted(self, read: Callable[[], Result]) -> Result:
+        """Call `read` and retry interrupted reads: boto3 does not retry reading the body."""
         for _ in range(_ATTEMPTS - 1):
             with suppress(*_INTERRUPTED):
                 return read()
         return read()
 
     @contextmanager
-    def _told(self, verb: str, key: str) -> Iterator[None]:
-        """Tell boto3's errors as ours."""
+    def _translate_errors(self, verb: str, key: str) -> Iterator[None]:
+        """Translate boto3 errors."""
         uri = f"{self.uri}/{key}"
         try:
             yield
@@ -351,15 +351,15 @@ class S3ArtifactStore:
             raise DamagedArtifactError(
                 what=f"{uri} is damaged",
                 why=str(error),
-                fix="remove it, then run what produces it again",
+                fix="delete it, then run the step that produces it again",
             ) from error
         except ClientError as error:
             if error_code(error) not in _ABSENT:
                 raise refused(error, f"{verb} {uri}") from error
             raise ArtifactNotFoundError(
-                what=f"Nothing lies at {uri}",
-                why="what writes it has not run, has failed, or uses another store",
-                fix="look at the run's status, and at the store's bucket and prefix",
+                what=f"No object at {uri}",
+                why="the step that produces it has not run, has failed, or uses another store",
+                fix="check the run's status, and the bucket and prefix of the store",
             ) from error
         except BotoCoreError as error:
             raise refused(error, f"{verb} {uri}") from error
@@ -370,33 +370,33 @@ def _base64(digest: bytes) -> str:
 
 
 def _body(content: Parts, index: int) -> IO[bytes]:
-    return cast("IO[bytes]", _PartBody(content, index))  # of which boto3 needs no more
+    return cast("IO[bytes]", _PartBody(content, index))  # boto3 needs no other methods
 
 
 class _PartBody:
-    """A part of a content as a file for boto3, which takes no buffers; nothing is copied.
+    """A part of a content as a file, because boto3 does not accept buffers. Nothing is copied.
 
-    `read` gives a whole chunk, whatever it is asked for: urllib3 would ask for 16 KiB at a time.
+    `read` ignores the requested size and returns a whole chunk: urllib3 requests only 16 KiB.
     """
 
     def __init__(self, content: Parts, index: int) -> None:
         self._content, self._index = content, index
-        self._size, self._at = content.part_sizes[index], 0
+        self._size, self._position = content.part_sizes[index], 0
         self.seek(0)
 
     def read(self, size: int = -1) -> Buffer:
-        """The next chunk, empty at the end."""
+        """Return the next chunk, empty at the end."""
         chunk = next(self._chunks, b"")
-        self._at += len(chunk)
+        self._position += len(chunk)
         return chunk
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """To the start, for sending it again, or to the end, for knowing its size."""
-        self._at = offset + (0, self._at, self._size)[whence]
-        if self._at == 0:
+        """Move to the start (to send the part again) or to the end (to find its size)."""
+        self._position = offset + (0, self._position, self._size)[whence]
+        if self._position == 0:
             self._chunks = iter(self._content.part(self._index))
-        return self._at
+        return self._position
 
     def tell(self) -> int:
-        """How much has been read."""
-        return self._at
+        """Return the number of bytes read."""
+        return self._position

@@ -1,28 +1,28 @@
-"""The organisation's defaults for SageMaker, as its SDK keeps them in `config.yaml`."""
+"""The organization's SageMaker defaults, from the SDK's `config.yaml`."""
 
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from flowyml_aws.aws.sagemaker_terms import TrainingTerms, organisation_terms
+from flowyml_aws.aws.sagemaker_options import TrainingOptions, organization_defaults
 from flowyml_aws.core.errors import SettingsError
 
-__all__ = ["read_organisation_terms"]
+__all__ = ["read_organization_defaults"]
 
 
-def read_organisation_terms() -> TrainingTerms:
-    """What the SDK's configuration files say; nothing where the SDK is not installed.
+def read_organization_defaults() -> TrainingOptions:
+    """Read the SDK's configuration files. Return empty options if the SDK is not installed.
 
-    The SDK finds them: for all users of a machine, for this one, or where
-    SAGEMAKER_ADMIN_CONFIG_OVERRIDE and SAGEMAKER_USER_CONFIG_OVERRIDE point to, also on S3.
+    The SDK finds the files: of the machine, of the user, or at the paths and S3 URIs in
+    SAGEMAKER_ADMIN_CONFIG_OVERRIDE and SAGEMAKER_USER_CONFIG_OVERRIDE.
 
     Raises:
-        SettingsError: A file is named and missing, or malformed.
+        SettingsError: A file that a variable names is missing, or a file is malformed.
     """
     if not _has_sdk():
-        return TrainingTerms()
-    # Imported only here: it takes seconds.
+        return TrainingOptions()
+    # Imported here, because the import takes seconds.
     import jsonschema
     import yaml
     from sagemaker.core.config.config_manager import SageMakerConfig
@@ -37,7 +37,7 @@ def read_organisation_terms() -> TrainingTerms:
             fix="correct its config.yaml, or SAGEMAKER_USER_CONFIG_OVERRIDE and "
             "SAGEMAKER_ADMIN_CONFIG_OVERRIDE",
         ) from error
-    return organisation_terms(config)
+    return organization_defaults(config)
 
 
 def _has_sdk() -> bool:

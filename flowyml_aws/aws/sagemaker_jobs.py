@@ -1,4 +1,4 @@
-"""What SageMaker tells about training jobs."""
+"""Listing and description of training jobs, and their conversion to job states."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ATTEMPTS",
+    "active_status",
     "bill_of",
     "describe_training",
+    "final_status",
     "has_ended",
     "list_training",
-    "status_of_end",
-    "status_of_going",
 ]
 
 ATTEMPTS = 5
-"""Training jobs that one job of a plan gets at most."""
+"""Maximum number of training jobs for one job of a plan."""
 
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeTrainingJob.html
-_GOING: Mapping[str, JobState] = {
+_ACTIVE_STATES: Mapping[str, JobState] = {
     "Pending": JobState.QUEUED,
     "Starting": JobState.STARTING,
     "LaunchingMLInstances": JobState.QUEUED,
@@ -46,9 +46,9 @@ _GOING: Mapping[str, JobState] = {
     "Uploading": JobState.RUNNING,
     "Interrupted": JobState.QUEUED,
     "Restarting": JobState.STARTING,
-    # The job still has its two minutes to end.
+    # The job has two minutes to exit.
     "Stopping": JobState.RUNNING,
-    # The second status may be ahead of the first, which counts.
+    # SecondaryStatus may be ahead of TrainingJobStatus, which decides.
     "Completed": JobState.RUNNING,
     "Failed": JobState.RUNNING,
     "Stopped": JobState.RUNNING,
@@ -56,17 +56,17 @@ _GOING: Mapping[str, JobState] = {
     "MaxWaitTimeExceeded": JobState.RUNNING,
 }
 _REASONS = {
-    "Interrupted": "the spot instance was taken back; SageMaker starts it again",
-    "LaunchingMLInstances": "SageMaker is looking for an instance",
-    "Stopping": "it is being stopped",
+    "Interrupted": "the spot instance was interrupted; SageMaker restarts the job",
+    "LaunchingMLInstances": "SageMaker is launching an instance",
+    "Stopping": "the job is being stopped",
 }
-_ENDINGS = ("Completed", "Failed", "Stopped", "Deleting")
-# Ends that say nothing about the job itself: another attempt may well succeed.
-_LOST = ("InternalServerError", "CapacityError")
+_END_STATES = ("Completed", "Failed", "Stopped", "Deleting")
+# Failures of the service, not of the job: another attempt may succeed.
+_SERVICE_FAILURES = ("InternalServerError", "CapacityError")
 
 
 def list_training(client: SageMakerClient, run_id: str) -> Iterator[TrainingJobSummaryTypeDef]:
-    """Every training job of a run: a call for each hundred.
+    """Yield every training job of a run, with one call for each 100.
 
     Raises:
         AwsRefusedError: AWS denied the call.
@@ -76,89 +76,90 @@ def list_training(client: SageMakerClient, run_id: str) -> Iterator[TrainingJobS
         for page in pages.paginate(NameContains=run_id, PaginationConfig={"PageSize": 100}):
             yield from page["TrainingJobSummaries"]
     except (ClientError, BotoCoreError) as error:
-        raise refused(error, "ask SageMaker how the training jobs are") from error
+        raise refused(error, f"list the training jobs of run {run_id}") from error
 
 
 def describe_training(client: SageMakerClient, name: str) -> DescribeTrainingJobResponseTypeDef:
-    """All that SageMaker knows of a training job.
+    """Return SageMaker's description of a training job.
 
     Raises:
-        AwsRefusedError: AWS denied the call, or has no such job.
+        AwsRefusedError: AWS denied the call, or the job does not exist.
     """
     try:
         return client.describe_training_job(TrainingJobName=name)
     except (ClientError, BotoCoreError) as error:
-        raise refused(error, f"ask SageMaker about training job {name}") from error
+        raise refused(error, f"describe training job {name}") from error
 
 
 def has_ended(summary: TrainingJobSummaryTypeDef) -> bool:
-    """Whether a training job goes on no more."""
-    return summary["TrainingJobStatus"] in _ENDINGS
+    """Return whether a training job has ended."""
+    return summary["TrainingJobStatus"] in _END_STATES
 
 
-def status_of_going(summary: TrainingJobSummaryTypeDef, attempt: int) -> JobStatus:
-    """The state of a training job that has not ended.
+def active_status(summary: TrainingJobSummaryTypeDef, attempt: int) -> JobStatus:
+    """Return the status of a training job that has not ended.
 
     Raises:
-        AwsRefusedError: Nobody knows the state that SageMaker tells.
+        AwsRefusedError: SageMaker returned an unknown state.
     """
-    told = summary.get("SecondaryStatus", "Training")
-    state = _GOING.get(told)
+    secondary = summary.get("SecondaryStatus", "Training")
+    state = _ACTIVE_STATES.get(secondary)
     if state is None or summary["TrainingJobStatus"] not in ("InProgress", "Stopping"):
         raise AwsRefusedError(
-            what=f"SageMaker says training job {summary['TrainingJobName']!r} is "
-            f"{summary['TrainingJobStatus']!r}, {told!r}",
-            why="this version of flowyml-aws does not know that state",
-            fix="upgrade flowyml-aws; the job itself goes on",
+            what=f"Unknown state of training job {summary['TrainingJobName']!r}: "
+            f"{summary['TrainingJobStatus']!r}, {secondary!r}",
+            why="this version of flowyml-aws does not support this state",
+            fix="upgrade flowyml-aws; the job itself continues",
         )
-    return JobStatus(state, attempt, _REASONS.get(told))
+    return JobStatus(state, attempt, _REASONS.get(secondary))
 
 
-def status_of_end(told: DescribeTrainingJobResponseTypeDef, attempt: int) -> JobStatus:
-    """How a training job ended: LOST where it deserves another attempt.
+def final_status(detail: DescribeTrainingJobResponseTypeDef, attempt: int) -> JobStatus:
+    """Return the status of a training job that has ended: LOST if it should be retried.
 
-    A time limit is no cancel: SageMaker says `Stopped` of both, and only the second status tells.
-    Who stopped a job is not told: whether the run was cancelled, its store says.
+    SageMaker reports `Stopped` both for time limits and for stopped jobs; only the secondary
+    status distinguishes them. It does not report who stopped a job: the store records whether the
+    run was cancelled.
     """
-    state, second = told["TrainingJobStatus"], told["SecondaryStatus"]
+    state, secondary = detail["TrainingJobStatus"], detail["SecondaryStatus"]
     if state == "Completed":
         return JobStatus(JobState.SUCCEEDED, attempt)
     if state == "Failed":
-        reason = _readable(told.get("FailureReason") or "SageMaker gives no reason")
-        if not reason.startswith(_LOST):
+        reason = _readable(detail.get("FailureReason") or "SageMaker gives no reason")
+        if not reason.startswith(_SERVICE_FAILURES):
             return JobStatus(JobState.FAILED, attempt, reason)
         if attempt < ATTEMPTS:
-            return JobStatus(JobState.LOST, attempt, f"attempt {attempt} ended: {reason}")
+            return JobStatus(JobState.LOST, attempt, f"attempt {attempt} failed: {reason}")
         return JobStatus(JobState.FAILED, attempt, f"{reason} (the last of {ATTEMPTS} attempts)")
-    limits = told["StoppingCondition"]
-    why = {
-        "MaxRuntimeExceeded": f"it ran longer than {limits.get('MaxRuntimeInSeconds')} s, its "
-        "limit",
-        "MaxWaitTimeExceeded": "it waited for spot capacity and ran for longer than "
-        f"{limits.get('MaxWaitTimeInSeconds')} s together, its limit",
+    limits = detail["StoppingCondition"]
+    reasons = {
+        "MaxRuntimeExceeded": "it exceeded its maximum runtime of "
+        f"{limits.get('MaxRuntimeInSeconds')} s",
+        "MaxWaitTimeExceeded": "it exceeded its limit of "
+        f"{limits.get('MaxWaitTimeInSeconds')} s for waiting for spot capacity and running",
     }
-    return JobStatus(JobState.FAILED, attempt, why.get(second, "it was stopped"))
+    return JobStatus(JobState.FAILED, attempt, reasons.get(secondary, "it was stopped"))
 
 
 def _readable(reason: str) -> str:
-    """SageMaker's reason, which for a process that left no word is `AlgorithmError: , exit …`."""
-    found = re.fullmatch(r"AlgorithmError: ?,? ?exit code: (\d+)", reason)
-    if found is None:
+    """Return the failure reason, rewritten if it has no message: `AlgorithmError: , exit …`."""
+    match = re.fullmatch(r"AlgorithmError: ?,? ?exit code: (\d+)", reason)
+    if match is None:
         return reason
-    killed = ": perhaps out of memory" if found[1] == "137" else ""
-    return f"its process ended with exit code {found[1]}{killed}"
+    hint = ": possibly out of memory" if match[1] == "137" else ""
+    return f"the process exited with code {match[1]}{hint}"
 
 
-def bill_of(told: DescribeTrainingJobResponseTypeDef) -> Bill | None:
-    """What an ended training job is billed for; None where SageMaker does not tell (yet)."""
-    if "BillableTimeInSeconds" not in told:
+def bill_of(detail: DescribeTrainingJobResponseTypeDef) -> Bill | None:
+    """Return the bill of an ended training job, or None if SageMaker does not report one (yet)."""
+    if "BillableTimeInSeconds" not in detail:
         return None
-    resources = told["ResourceConfig"]
-    # Of several types that came into question, the one that was found.
-    found = resources.get("SelectedInstanceType") or resources.get("InstanceType")
+    resources = detail["ResourceConfig"]
+    # SageMaker selects one of several preferred types.
+    instance_type = resources.get("SelectedInstanceType") or resources.get("InstanceType")
     return Bill(
-        instance_type=found,
-        billed_s=told["BillableTimeInSeconds"],
-        ran_s=told.get("TrainingTimeInSeconds", told["BillableTimeInSeconds"]),
-        is_spot=told.get("EnableManagedSpotTraining", False),
+        instance_type=instance_type,
+        billed_s=detail["BillableTimeInSeconds"],
+        ran_s=detail.get("TrainingTimeInSeconds", detail["BillableTimeInSeconds"]),
+        is_spot=detail.get("EnableManagedSpotTraining", False),
     )

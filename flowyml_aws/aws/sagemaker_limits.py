@@ -1,8 +1,9 @@
-"""What CreateTrainingJob refuses, found before it is called.
+"""Validation of CreateTrainingJob requests before the call.
 
-boto3 checks neither patterns nor maxima, and names one fault at a time. Sources: the service's API
-reference (CreateTrainingJob, ResourceConfig, StoppingCondition, AlgorithmSpecification, VpcConfig,
-Tag), as in botocore's service model, and its texts on what excludes what.
+boto3 checks neither patterns nor maxima, and reports one fault at a time. Sources: the API
+reference of SageMaker (CreateTrainingJob, ResourceConfig, StoppingCondition,
+AlgorithmSpecification, VpcConfig, Tag), which botocore's service model also contains, and its
+descriptions of options that exclude each other.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from flowyml_aws.core.errors import FlowymlError, SettingsError
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker.type_defs import CreateTrainingJobRequestTypeDef
 
-__all__ = ["refused_training"]
+__all__ = ["training_request_errors"]
 
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 _ROLE = re.compile(r"arn:aws[a-z\-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+")
@@ -24,44 +25,47 @@ _KEY = re.compile(r"[a-zA-Z0-9:/_-]{1,2048}")
 _NETWORK_ID = re.compile(r"[-0-9a-zA-Z]{1,32}")
 _VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _MONTH_S = 28 * 24 * 3600
+_BUG = "report this: it is a bug in flowyml-aws"
 
 Fault = tuple[str, str]
-"""Why AWS refuses it, and what to do."""
+"""Reason for the refusal, and fix."""
 
 
-def refused_training(request: CreateTrainingJobRequestTypeDef, job: str) -> list[FlowymlError]:
-    """Why AWS would refuse a training job; empty where nothing is known against it.
+def training_request_errors(
+    request: CreateTrainingJobRequestTypeDef, job: str
+) -> list[FlowymlError]:
+    """Return the reasons for which AWS would refuse a training job; empty if there are none.
 
     Args:
-        request: The arguments of CreateTrainingJob.
-        job: Its name in the plan.
+        request: Arguments of CreateTrainingJob.
+        job: Name of the job in the plan.
     """
-    told: Mapping[str, Any] = request
-    parts = (_naming, _program, _network, _resources, _time, _keys, _labels)
+    arguments: Mapping[str, Any] = request
+    checks = (_naming, _program, _network, _resources, _time, _keys, _labels)
     return [
         SettingsError(what=f"SageMaker would refuse job {job!r}", why=why, fix=fix)
-        for part in parts
-        for why, fix in part(told)
+        for check in checks
+        for why, fix in check(arguments)
     ]
 
 
 def _naming(request: Mapping[str, Any]) -> Iterator[Fault]:
     name = request["TrainingJobName"]
     if len(name) > 63 or not _NAME.fullmatch(name):
-        yield f"{name!r} is no name of a training job", "give the pipeline a shorter name"
+        yield f"training job name {name!r} is invalid", "give the pipeline a shorter name"
 
 
 def _program(request: Mapping[str, Any]) -> Iterator[Fault]:
-    told = request["AlgorithmSpecification"]
-    if not told["TrainingImage"]:
+    program = request["AlgorithmSpecification"]
+    if not program["TrainingImage"]:
         yield "it has no image", "set image or sagemaker_image"
-    if len(told["TrainingImage"]) > 255:
-        yield "the image's URI has more than 255 characters", "name the image by a shorter tag"
-    for argument in (*told["ContainerEntrypoint"], *told["ContainerArguments"]):
+    if len(program["TrainingImage"]) > 255:
+        yield "the image's URI has more than 255 characters", "use a shorter tag for the image"
+    for argument in (*program["ContainerEntrypoint"], *program["ContainerArguments"]):
         if len(argument) > 256:
             yield (
-                f"an argument of a container has at most 256 characters, {argument!r} has "
-                f"{len(argument)}",
+                "a container argument can have at most 256 characters, but "
+                f"{argument!r} has {len(argument)}",
                 "shorten the prefix in the setting `store`, or the group's name",
             )
     for uri in (
@@ -72,87 +76,87 @@ def _program(request: Mapping[str, Any]) -> Iterator[Fault]:
             yield f"{uri!r} has more than 1,024 characters", "shorten the setting `store`"
     variables = request["Environment"]
     if len(variables) > 100:
-        yield f"it has {len(variables)} environment variables, and may have 100", "remove some"
+        yield f"it can have at most 100 environment variables, not {len(variables)}", "remove some"
     for name, value in variables.items():
         if not _VARIABLE.fullmatch(name) or max(len(name), len(value)) > 512:
             yield (
-                f"environment variable {name!r} has no proper name, or more than 512 characters",
-                "shorten it",
+                f"environment variable {name!r} has an invalid name, or more than 512 characters",
+                "correct or shorten it",
             )
 
 
 def _network(request: Mapping[str, Any]) -> Iterator[Fault]:
     if not _ROLE.fullmatch(request["RoleArn"]):
         yield (
-            f"{request['RoleArn']!r} is no ARN of a role",
-            "correct the setting sagemaker_role: arn:aws:iam::ACCOUNT:role/NAME",
+            f"{request['RoleArn']!r} is not a valid role ARN",
+            "set sagemaker_role to an ARN such as arn:aws:iam::ACCOUNT:role/NAME",
         )
     vpc = request.get("VpcConfig")
     if vpc is None:
         return
-    for key, setting, most in (
+    for key, setting, maximum in (
         ("Subnets", "sagemaker_subnets", 16),
         ("SecurityGroupIds", "sagemaker_security_groups", 5),
     ):
         ids = vpc[key]
-        if not 1 <= len(ids) <= most:
+        if not 1 <= len(ids) <= maximum:
             yield (
-                f"a training job in a VPC has 1 to {most} of {setting}, not {len(ids)}",
+                f"a training job in a VPC needs 1 to {maximum} {setting}, not {len(ids)}",
                 "set both sagemaker_subnets and sagemaker_security_groups, or neither",
             )
         for name in ids:
             if not _NETWORK_ID.fullmatch(name):
-                yield f"{name!r} is no id", f"correct the setting {setting}"
+                yield f"{name!r} is not a valid id", f"correct the setting {setting}"
 
 
 def _resources(request: Mapping[str, Any]) -> Iterator[Fault]:
-    told = request["ResourceConfig"]
+    resources = request["ResourceConfig"]
     is_spot = request.get("EnableManagedSpotTraining", False)
-    types = [preference["InstanceType"] for preference in told.get("InstancePreferences", ())]
-    if types and (is_spot or "InstanceType" in told or len({*types}) != len(types)):
+    types = [preference["InstanceType"] for preference in resources.get("InstancePreferences", ())]
+    if types and (is_spot or "InstanceType" in resources or len({*types}) != len(types)):
         yield (
-            "several instance types go together neither with one type nor with spot capacity, and "
-            "each is named once",
-            "report this: it is a mistake of flowyml-aws",
+            "InstancePreferences can't be combined with InstanceType or spot capacity, and can't "
+            "contain a type twice",
+            _BUG,
         )
     if len(types) > 5:
-        yield "a job names at most 5 instance types", "report this: it is a mistake of flowyml-aws"
-    keep_alive_s = told.get("KeepAlivePeriodInSeconds", 0)
+        yield "a job can have at most 5 instance types", _BUG
+    keep_alive_s = resources.get("KeepAlivePeriodInSeconds", 0)
     if keep_alive_s > 21_600:
         yield (
-            f"an instance is kept for at most 21,600 s, not {keep_alive_s}",
+            f"an instance can be kept alive for at most 21,600 s, not {keep_alive_s}",
             "lower the setting sagemaker_keep_alive_s",
         )
     if keep_alive_s and (is_spot or types):
         yield (
-            "a warm pool has one instance type, and none on spot capacity",
-            "report this: it is a mistake of flowyml-aws",
+            "a warm pool has a single instance type, and can't use spot capacity",
+            _BUG,
         )
-    if not 1 <= told.get("VolumeSizeInGB", 1) <= 16_384:
+    if not 1 <= resources.get("VolumeSizeInGB", 1) <= 16_384:
         yield (
-            f"a volume has 1 to 16,384 GiB, not {told['VolumeSizeInGB']}",
-            "lower the setting sagemaker_volume_gib, or the storage that the steps ask for",
+            f"a volume can have 1 to 16,384 GiB, not {resources['VolumeSizeInGB']}",
+            "lower the setting sagemaker_volume_gib, or the storage that the steps request",
         )
 
 
 def _time(request: Mapping[str, Any]) -> Iterator[Fault]:
-    told = request["StoppingCondition"]
-    runs_s, waits_s = told["MaxRuntimeInSeconds"], told.get("MaxWaitTimeInSeconds")
-    if not 1 <= runs_s <= _MONTH_S:
+    limits = request["StoppingCondition"]
+    max_runtime_s, max_wait_s = limits["MaxRuntimeInSeconds"], limits.get("MaxWaitTimeInSeconds")
+    if not 1 <= max_runtime_s <= _MONTH_S:
         yield (
-            f"a training job may run for at most 28 days ({_MONTH_S:,} s), not {runs_s:,} s",
+            f"a training job can run for at most 28 days ({_MONTH_S:,} s), not {max_runtime_s:,} s",
             "shorten the timeouts of its steps, or the setting sagemaker_max_runtime_s",
         )
-    if waits_s is not None and waits_s < runs_s:
+    if max_wait_s is not None and max_wait_s < max_runtime_s:
         yield (
-            f"on spot capacity it may wait and run for {waits_s:,} s together, which is less than "
-            f"the {runs_s:,} s that it may run",
+            f"its limit for waiting and running on spot capacity, {max_wait_s:,} s, is less than "
+            f"its maximum runtime, {max_runtime_s:,} s",
             "raise the setting sagemaker_max_wait_s, or shorten the timeouts of its steps",
         )
-    if waits_s is not None and "CheckpointConfig" not in request and runs_s > 3600:
+    if max_wait_s is not None and "CheckpointConfig" not in request and max_runtime_s > 3600:
         yield (
-            "on spot capacity a job without checkpoints may run for an hour",
-            "report this: it is a mistake of flowyml-aws",
+            "on spot capacity, a job without checkpoints can run for at most an hour",
+            _BUG,
         )
 
 
@@ -162,13 +166,16 @@ def _keys(request: Mapping[str, Any]) -> Iterator[Fault]:
         (request["ResourceConfig"].get("VolumeKmsKeyId"), "sagemaker_volume_kms_key"),
     ):
         if key is not None and not _KEY.fullmatch(key):
-            yield f"{key!r} is no id or ARN of a KMS key", f"correct the setting {setting}"
+            yield f"{key!r} is not a valid KMS key id or ARN", f"correct the setting {setting}"
 
 
 def _labels(request: Mapping[str, Any]) -> Iterator[Fault]:
     tags = request["Tags"]
     if len(tags) > 50:
-        yield f"a job has at most 50 tags, not {len(tags)}", "remove some of the setting `tags`"
+        yield (
+            f"a job can have at most 50 tags, not {len(tags)}",
+            "remove some of the setting `tags`",
+        )
     for tag in tags:
         key, value = tag["Key"], tag["Value"]
         if (
@@ -178,7 +185,7 @@ def _labels(request: Mapping[str, Any]) -> Iterator[Fault]:
             or not all(c.isalnum() or c in "_.:/=+-@ " for c in key + value)
         ):
             yield (
-                f"{key!r} = {value!r} is no tag: up to 128 and 256 letters, numbers, spaces and "
-                "_.:/=+-@, and no key begins with aws:",
+                f"tag {key!r} = {value!r} is invalid: keys have up to 128 and values up to 256 "
+                "letters, digits, spaces and _.:/=+-@, and keys do not begin with aws:",
                 "correct the setting `tags`",
             )

@@ -1,4 +1,4 @@
-"""Tags that say which run a job belongs to."""
+"""Tags that identify the run of a job."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _TAG_LENGTH = 256
 
 
 def run_tags(record: RunRecord, job: str) -> dict[str, str]:
-    """The tags of a job of a run."""
+    """Return the tags of a job: its run, pipeline and name."""
     return {
         "flowyml-aws:run": record.run_id,
         "flowyml-aws:pipeline": _tag(record.pipeline),
@@ -18,6 +18,6 @@ def run_tags(record: RunRecord, job: str) -> dict[str, str]:
     }
 
 
-def _tag(text: str) -> str:
-    """Text with what tags cannot hold replaced."""
-    return "".join(c if c.isalnum() or c in "+-=._:/@ " else "-" for c in text)[:_TAG_LENGTH]
+def _tag(value: str) -> str:
+    """Replace the characters that tag values can't contain, and shorten to the limit."""
+    return "".join(c if c.isalnum() or c in "+-=._:/@ " else "-" for c in value)[:_TAG_LENGTH]

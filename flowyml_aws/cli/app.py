@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 
 __all__ = [
-    "AWS_REFUSED",
+    "BUG",
     "INTERRUPTED",
-    "MISTAKE",
     "RUN_FAILED",
     "AsJson",
     "Backends",
@@ -23,8 +22,8 @@ __all__ = [
     "app",
 ]
 
-RUN_FAILED, MISTAKE, AWS_REFUSED, INTERRUPTED = 1, 2, 3, 130
-"""Exit codes besides 0."""
+RUN_FAILED, BUG, INTERRUPTED = 1, 70, 130
+"""Exit codes without a `FlowymlError`, whose class has its own; 70 is EX_SOFTWARE of sysexits.h."""
 
 app = typer.Typer(
     name="flowyml-aws",

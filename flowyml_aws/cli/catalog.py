@@ -13,7 +13,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flowyml_aws.aws_place import AwsPlace
 from flowyml_aws.cli.app import AsJson, app
 from flowyml_aws.cli.facts import print_json
 from flowyml_aws.core.errors import SettingsError
@@ -23,6 +22,7 @@ from flowyml_aws.planning.catalog import Catalog, InstanceType
 from flowyml_aws.planning.catalog_cache import write_catalog
 from flowyml_aws.planning.catalog_changes import compare
 from flowyml_aws.planning.catalog_files import InvalidCatalogError, cache_folder, load_catalog
+from flowyml_aws.services.account import Account
 from flowyml_aws.settings import load_settings
 from flowyml_aws.view import catalog_table
 
@@ -42,9 +42,9 @@ Region = Annotated[
 @catalog.command()
 def refresh(region: Region = None) -> None:
     """Read a region's instance types and prices from AWS; plans use them from now on."""
-    place = _place(region)
+    account = _account(region)
     with Console(stderr=True).status("asking AWS") as status:
-        described, told = place.instance_types(datetime.now(timezone.utc), status.update)
+        described, told = account.instance_types(datetime.now(timezone.utc), status.update)
     name = described.specifications.region
     cache = cache_folder(os.environ)
     warnings = [*described.warnings, *told.warnings]
@@ -71,7 +71,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Print the instance types that plans choose from, and where each figure comes from."""
-    known = load_catalog(_place(region).region, cache_folder(os.environ))
+    known = load_catalog(_account(region).region, cache_folder(os.environ))
     types = _chosen(known, family or [], gpu)
     if as_json:
         print_json(
@@ -87,9 +87,9 @@ def show(
     _note(known.notes(datetime.now(timezone.utc).date()))
 
 
-def _place(region: str | None) -> AwsPlace:
+def _account(region: str | None) -> Account:
     settings = load_settings(find_project([]).root, os.environ)
-    return AwsPlace(replace(settings, region=region or settings.region))
+    return Account(replace(settings, region=region or settings.region))
 
 
 def _note(texts: Sequence[str]) -> None:

@@ -14,11 +14,11 @@ from rich.console import Console
 
 from flowyml_aws.cli.app import RUN_FAILED, AsJson, app
 from flowyml_aws.cli.facts import print_json
-from flowyml_aws.connect import find_run
 from flowyml_aws.doctor.checkup import checkup
 from flowyml_aws.doctor.examination import Report
 from flowyml_aws.doctor.run import examine_run
 from flowyml_aws.packaging.project import find_project
+from flowyml_aws.services.connect import find_run
 from flowyml_aws.view.findings import report_text, verdict
 
 __all__ = ["doctor"]

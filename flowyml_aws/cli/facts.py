@@ -10,7 +10,7 @@ from flowyml_aws.planning.selection import Selection
 from flowyml_aws.planning.targets import Candidate
 from flowyml_aws.submission.status import JobView, RunStatus
 
-__all__ = ["candidate_facts", "choice_facts", "print_json", "status_facts"]
+__all__ = ["candidate_facts", "print_json", "selection_facts", "status_facts"]
 
 
 def print_json(facts: Any) -> None:
@@ -65,12 +65,12 @@ def candidate_facts(candidate: Candidate) -> dict[str, Any]:
     }
 
 
-def choice_facts(choice: Selection) -> dict[str, Any]:
+def selection_facts(selection: Selection) -> dict[str, Any]:
     """What fits a job, what would nearly, and what is out and why."""
     return {
-        "needs": str(choice.question.needs),
-        "candidates": [candidate_facts(candidate) for candidate in choice.candidates()],
-        "notes": list(choice.notes),
+        "needs": str(selection.request.needs),
+        "candidates": [candidate_facts(candidate) for candidate in selection.candidates()],
+        "notes": list(selection.notes),
         "near_misses": [
             {
                 "lacks": miss.lacks,
@@ -78,10 +78,10 @@ def choice_facts(choice: Selection) -> dict[str, Any]:
                 "saved": miss.saved,
                 **candidate_facts(miss.candidate),
             }
-            for miss in choice.near_misses()
+            for miss in selection.near_misses()
         ],
         "rejected": [
             {"target": r.target, "instance_type": r.instance_type, "reason": r.reason}
-            for r in choice.rejections()
+            for r in selection.rejections()
         ],
     }

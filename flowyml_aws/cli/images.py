@@ -11,15 +11,14 @@ import typer
 from rich.filesize import decimal
 
 from flowyml_aws.aws.registry import StoredImage, log_in
-from flowyml_aws.aws_place import AwsPlace
 from flowyml_aws.cli.app import AsJson, app
 from flowyml_aws.cli.facts import print_json
-from flowyml_aws.connect import settings_of
 from flowyml_aws.core.errors import FlowymlError, MissingEngineError, SettingsError
 from flowyml_aws.images.engine import Engine, find_engine
 from flowyml_aws.images.project import ProjectImage, project_image
 from flowyml_aws.packaging.project import find_project
-from flowyml_aws.planning.placement import BATCH
+from flowyml_aws.services.account import Account
+from flowyml_aws.services.connect import account_settings
 
 __all__ = ["build", "push", "show"]
 
@@ -30,12 +29,12 @@ app.add_typer(image, name="image")
 @image.command()
 def show(as_json: AsJson = False) -> None:
     """Show what the project's image is made of, and where it is already."""
-    place = _place()
-    own = _own_image(place)
+    account = _account()
+    own = _own_image(account)
     facts = _facts(own) | {
         "on_this_machine": _is_here(own),
-        "repository": _stored_facts(place.images.stored()),
-        "used": place.settings.image or own.uri,
+        "repository": _stored_facts(account.images.stored()),
+        "used": account.settings.image or own.uri,
     }
     if as_json:
         print_json(facts)
@@ -45,8 +44,8 @@ def show(as_json: AsJson = False) -> None:
         print(f"  {name:<13} {told}")
     print(f"  {'here':<13} {_told_here(facts['on_this_machine'])}")
     print(f"  {'in ECR':<13} {_told_there(own, facts['repository'])}")
-    if place.settings.image:
-        print(f"  jobs run in {place.settings.image} instead, which the setting `image` names")
+    if account.settings.image:
+        print(f"  jobs run in {account.settings.image} instead, which the setting `image` names")
 
 
 @image.command()
@@ -55,7 +54,7 @@ def build(
     as_json: AsJson = False,
 ) -> None:
     """Build the project's image on this machine, unless it is there."""
-    own = _own_image(_place())
+    own = _own_image(_account())
     if dry_run:
         is_here = _is_here(own)
         _tell(own, as_json, "is here already" if is_here else "would be built", built=False)
@@ -70,8 +69,8 @@ def push(
     as_json: AsJson = False,
 ) -> None:
     """Send the project's image to the repository, built if need be, unless it is there."""
-    place = _place()
-    own = _own_image(place)
+    account = _account()
+    own = _own_image(account)
     if own.repository is None:
         raise SettingsError(
             what="There is no repository to push the image to",
@@ -79,32 +78,33 @@ def push(
             fix="set FLOWYML_AWS_ACCOUNT to an account that infra/ has set up, or `repository` to "
             "the URI of a repository in ECR",
         )
-    stored = place.images.stored()
+    stored = account.images.stored()
     if stored is not None or dry_run:
         told = "is in the repository already" if stored else "would be pushed"
         _tell(own, as_json, told, built=False, pushed=False, stored=stored)
         return
     engine = find_engine()
     built = own.build(engine, _pip_conf())
-    login = log_in(place.images.ecr(own.repository.region), own.repository)
+    login = log_in(account.images.ecr(own.repository.region), own.repository)
     print(f"pushing {own.uri}", file=sys.stderr)
     try:
         engine.push(own.uri, own.repository.host, login.user, login.password)
     except FlowymlError:
         # Tags can't be moved: who was faster has pushed the same.
-        if place.images.stored() is None:
+        if account.images.stored() is None:
             raise
-    _tell(own, as_json, "was pushed", built=built, pushed=True, stored=place.images.stored())
+    _tell(own, as_json, "was pushed", built=built, pushed=True, stored=account.images.stored())
 
 
-def _place() -> AwsPlace:
+def _account() -> Account:
     project = find_project([]).root
-    return AwsPlace(settings_of(project, BATCH), (BATCH,), project)
+    settings = account_settings(project)
+    return Account(settings, project, settings.image)
 
 
-def _own_image(place: AwsPlace) -> ProjectImage:
-    assert place.project is not None
-    return place.images.own or project_image(place.project, place.settings)
+def _own_image(account: Account) -> ProjectImage:
+    assert account.project is not None
+    return account.images.project_image or project_image(account.project, account.settings)
 
 
 def _is_here(own: ProjectImage) -> bool | None:
@@ -144,8 +144,8 @@ def _facts(own: ProjectImage) -> dict[str, Any]:
         "image": own.uri,
         "tag": recipe.tag,
         "python": recipe.python,
-        "flowyml_aws": recipe.own.version,
-        "flowyml_aws_from": str(recipe.own.source) if recipe.own.source else None,
+        "flowyml_aws": recipe.package.version,
+        "flowyml_aws_from": str(recipe.package.source) if recipe.package.source else None,
         "arguments": dict(recipe.arguments),
         "requirements": list(recipe.requirements.lines),
         "constraints": list(recipe.requirements.constraints),
@@ -155,11 +155,11 @@ def _facts(own: ProjectImage) -> dict[str, Any]:
 
 def _description(own: ProjectImage) -> dict[str, str]:
     recipe = own.recipe
-    source = f" (built from {recipe.own.source})" if recipe.own.source else ""
+    source = f" (built from {recipe.package.source})" if recipe.package.source else ""
     lines = f": {', '.join(recipe.requirements.lines)}" if recipe.requirements.lines else ""
     return {
         "python": recipe.python,
-        "flowyml-aws": f"{recipe.own.version}{source}",
+        "flowyml-aws": f"{recipe.package.version}{source}",
         "base": recipe.base,
         "requirements": f"{recipe.requirements.source}{lines}",
     }

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import json
 import sys
 import traceback
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import ModuleType
@@ -15,18 +14,16 @@ from typing import Any
 
 from flowyml_aws.core.errors import (
     FlowymlError,
-    InvalidPipelineError,
     PipelineFileError,
     SettingsError,
 )
 from flowyml_aws.core.importing import importing
-from flowyml_aws.core.parameters import context_names
 from flowyml_aws.core.spelling import did_you_mean
+from flowyml_aws.options import RunKeywords
 from flowyml_aws.pipeline import Pipeline
 from flowyml_aws.planning.placement import REST
-from flowyml_aws.versioning import VersionedPipeline
 
-__all__ = ["load_pipeline", "parameters", "placement"]
+__all__ = ["load_pipeline", "run_options"]
 
 
 def load_pipeline(spelling: str) -> Pipeline:
@@ -132,69 +129,60 @@ def _pipelines(module: ModuleType) -> dict[str, Pipeline]:
 
 
 def _pipeline(value: Any) -> Pipeline | None:
-    if isinstance(value, VersionedPipeline):
-        return value.pipeline
     return value if isinstance(value, Pipeline) else None
 
 
-def parameters(given: Sequence[str], pipeline: Pipeline) -> dict[str, Any]:
-    """Context values for a pipeline out of `NAME=VALUE`; a value is JSON, or else text.
+def run_options(
+    backend: Sequence[str] | None,
+    context: Sequence[str] | None,
+    no_cache: bool,
+    refresh: Sequence[str] | None,
+    max_price_usd_hour: float | None,
+    max_cost_usd: float | None,
+) -> RunKeywords:
+    """Return the options of a plan or run from those of the command line.
 
     Raises:
-        SettingsError: A text is no such pair, or no step takes the parameter.
-        InvalidPipelineError: No step takes it, and the pipeline has other mistakes, too.
+        SettingsError: An option is malformed.
     """
+    return {
+        "backend": _placement(backend) if backend else None,
+        "context": _context(context or ()),
+        "cache": not no_cache,
+        "refresh": refresh or (),
+        "max_price_usd_hour": max_price_usd_hour,
+        "max_cost_usd": max_cost_usd,
+    }
+
+
+def _context(pairs: Sequence[str]) -> dict[str, Any]:
+    """Parse `NAME=VALUE` pairs; a value is JSON or, if it is not valid JSON, a string."""
     values: dict[str, Any] = {}
-    for pair in given:
+    for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals or not name.isidentifier():
             raise SettingsError(
-                what=f"--context {pair!r} is no parameter",
-                why="a parameter is NAME=VALUE, and the name is that of a step's parameter",
+                what=f"Invalid --context {pair!r}: expected NAME=VALUE",
+                why="NAME is the name of a step's parameter",
                 fix="write for example --context epochs=10",
             )
         try:
             values[name] = json.loads(text)
         except json.JSONDecodeError:
-            values[name] = text  # not JSON: so it is the text itself
-    if values:
-        _check_context(pipeline, values)
+            values[name] = text
     return values
 
 
-def _check_context(pipeline: Pipeline, values: Collection[str]) -> None:
-    known = pipeline.context.keys() | context_names(pipeline.steps)
-    unknown = [name for name in values if name not in known]
-    if not unknown:
-        return
-    near = [close for name in unknown for close in difflib.get_close_matches(name, known, n=1)]
-    problem = SettingsError(
-        what=f"No step of pipeline {pipeline.name!r} takes {', '.join(map(repr, unknown))}"
-        + (f" (did you mean {', '.join(map(repr, near))}?)" if near else ""),
-        why=f"its context can have {', '.join(sorted(known)) or 'nothing: all are inputs'}",
-        fix="correct --context, or give the step a parameter of that name",
-    )
-    try:
-        pipeline.build()
-    except InvalidPipelineError as error:
-        raise InvalidPipelineError(pipeline.name, [*error.problems, problem]) from None
-    raise problem
-
-
-def placement(given: Sequence[str] | None, default: str) -> dict[str, str]:
-    """Where jobs run, as `Pipeline.run` takes it, out of `BACKEND` and `GROUP=BACKEND`.
-
-    Raises:
-        SettingsError: Two backends are named for the same groups.
-    """
-    found: dict[str, str] = {}
-    for text in given or [default]:
-        group, _, backend = text.rpartition("=")
-        if (group or REST) in found:
+def _placement(specs: Sequence[str]) -> dict[str, str]:
+    """Parse `BACKEND` and `GROUP=BACKEND` into a mapping of groups to services."""
+    services: dict[str, str] = {}
+    for spec in specs:
+        group, _, service = spec.rpartition("=")
+        if (group or REST) in services:
             raise SettingsError(
-                what=f"--backend {text!r} contradicts {found[group or REST]!r}",
-                why=f"{f'group {group!r}' if group else 'what is not named'} has one backend",
+                what=f"--backend {spec!r} contradicts {services[group or REST]!r}",
+                why=f"{f'group {group!r}' if group else 'every other group'} has one backend",
                 fix="write one of them; for a single group write --backend GROUP=BACKEND",
             )
-        found[group or REST] = backend
-    return found
+        services[group or REST] = service
+    return services

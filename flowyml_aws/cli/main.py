@@ -1,11 +1,9 @@
-"""The program `flowyml-aws`.
-
-Exit codes: 0 success, 1 the run failed, 2 the user's mistake, 3 AWS refused, 130 interrupted.
-"""
+"""The program `flowyml-aws`. Its exit codes are documented in `core/errors.py`."""
 
 from __future__ import annotations
 
 import sys
+import traceback
 from typing import Annotated
 
 import typer
@@ -13,21 +11,28 @@ from rich.console import Console
 
 # Importing them adds their commands.
 from flowyml_aws.cli import catalog, doctor, images, instances, plans, runs, storage  # noqa: F401
-from flowyml_aws.cli.app import AWS_REFUSED, MISTAKE, app
-from flowyml_aws.core.errors import AwsRefusedError, FlowymlError, InvalidPipelineError
+from flowyml_aws.cli.app import BUG, app
+from flowyml_aws.core.errors import FlowymlError
 
 __all__ = ["app", "main"]
 
 
 def main() -> None:
-    """The program: runs a command, and tells an error as what, why, fix."""
+    """Run a command. Print an error as what failed, why, and how to fix it."""
     try:
         app()
     except FlowymlError as error:
         Console(stderr=True).print(
             f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True
         )
-        sys.exit(_exit_code(error))
+        sys.exit(error.exit_code)
+    except Exception:
+        traceback.print_exc()
+        print(
+            "error: this is a bug in flowyml-aws; please report it with the traceback",
+            file=sys.stderr,
+        )
+        sys.exit(BUG)
 
 
 @app.command()
@@ -42,9 +47,3 @@ def emulate(
     from flowyml_aws.testing import serve
 
     serve(port=port, containers=containers)
-
-
-def _exit_code(error: FlowymlError) -> int:
-    problems = error.problems if isinstance(error, InvalidPipelineError) else (error,)
-    refused = all(isinstance(problem, AwsRefusedError) for problem in problems)
-    return AWS_REFUSED if refused else MISTAKE

@@ -23,12 +23,11 @@ from flowyml_aws.cli.app import (
     Refresh,
     app,
 )
-from flowyml_aws.cli.facts import choice_facts, print_json
-from flowyml_aws.cli.load import load_pipeline, parameters, placement
+from flowyml_aws.cli.facts import print_json, selection_facts
+from flowyml_aws.cli.load import load_pipeline, run_options
 from flowyml_aws.core.errors import InvalidPipelineError, SettingsError
 from flowyml_aws.packaging.bundle import make_bundle
 from flowyml_aws.packaging.project import find_project, project_files
-from flowyml_aws.planning.placement import BATCH
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.settings import load_settings
 from flowyml_aws.view import explanation, plan_table
@@ -57,27 +56,22 @@ def plan(
 ) -> None:
     """Show what a run would do and cost, without doing it."""
     pipeline = load_pipeline(file)
-    where = placement(backend, BATCH)
+    options = run_options(backend, context, no_cache, refresh, max_price_usd_hour, max_cost_usd)
     if explain is not None:
-        _, choice = pipeline.explain(explain, where)
+        _, selection = pipeline.explain(explain, **options)
         if as_json:
-            print_json(choice_facts(choice))
+            print_json(selection_facts(selection))
         else:
-            Console().print(explanation(choice))
+            Console().print(explanation(selection))
         return
-    decided = pipeline.plan(
-        where,
-        context=parameters(context or [], pipeline),
-        cache=not no_cache,
-        refresh=refresh or (),
-    )
+    planned = pipeline.plan(**options)
     if graph is not None:
-        _draw(decided, graph)
+        _draw(planned, graph)
     if as_json:
-        print_json(json.loads(decided.to_json()))
+        print_json(json.loads(planned.to_json()))
     else:
-        Console().print(plan_table(decided))
-    if problems := pipeline.budget_violations(decided, max_price_usd_hour, max_cost_usd):
+        Console().print(plan_table(planned))
+    if problems := pipeline.budget_violations(planned, **options):
         raise InvalidPipelineError(pipeline.name, problems)
 
 

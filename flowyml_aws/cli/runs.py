@@ -30,24 +30,19 @@ from flowyml_aws.cli.app import (
     app,
 )
 from flowyml_aws.cli.facts import print_json, status_facts
-from flowyml_aws.cli.load import load_pipeline, parameters, placement
+from flowyml_aws.cli.load import load_pipeline, run_options
 from flowyml_aws.cli.save import save_to, show
-from flowyml_aws.connect import settings_of, stores
 from flowyml_aws.core.errors import RunNotFoundError
 from flowyml_aws.packaging.project import find_project
-from flowyml_aws.planning.placement import BATCH, LOCAL, SAGEMAKER
+from flowyml_aws.planning.services import ServiceTraits, service_traits
 from flowyml_aws.run import Run
+from flowyml_aws.services.connect import account_settings, stores
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState, read_outcome, read_record, run_ids
-from flowyml_aws.view import failures, program, status_table, watching
+from flowyml_aws.view import failure_texts, program, status_table, watching
 
 __all__ = ["attach", "cancel", "get", "logs", "run", "runs", "status", "why"]
 
-_LEFT = {
-    LOCAL: "its jobs here were stopped",
-    BATCH: "its jobs go on without this client",
-    SAGEMAKER: "the jobs that were submitted go on, those behind them wait for a client",
-}
 _READERS = 16  # small objects: the time is latency, not bandwidth
 
 
@@ -65,17 +60,10 @@ def run(
 ) -> None:
     """Run a pipeline and wait for its end."""
     pipeline = load_pipeline(file)
-    started = pipeline.submit(
-        backend=placement(backend, LOCAL),
-        context=parameters(context or [], pipeline),
-        cache=not no_cache,
-        refresh=refresh or (),
-        max_price_usd_hour=max_price_usd_hour,
-        max_cost_usd=max_cost_usd,
-        detach=detach,
-    )
+    options = run_options(backend, context, no_cache, refresh, max_price_usd_hour, max_cost_usd)
+    started = pipeline.submit(detach=detach, **options)
     if detach:
-        if started.plan.backend == LOCAL:
+        if not all(traits.outlives_client for traits in _services(started)):
             # The run lies in the pipeline's project, wherever this command was started.
             _drive_in_background(started.id, find_project(s.func for s in pipeline.steps).root)
         if as_json:
@@ -90,9 +78,11 @@ def run(
 def runs(as_json: AsJson = False) -> None:
     """List the runs of this project, and those in the S3 store that is set up, newest first."""
     project = find_project([]).root
-    places = stores(settings_of(project), project).values()
+    found_stores = dict.fromkeys(stores(account_settings(project), project).values())
     with ThreadPoolExecutor(_READERS) as pool:
-        asked = [pool.submit(_run_fact, store, run) for store in places for run in run_ids(store)]
+        asked = [
+            pool.submit(_run_fact, store, run) for store in found_stores for run in run_ids(store)
+        ]
         found = [fact for answer in asked if (fact := answer.result()) is not None]
     found.sort(key=lambda fact: -float(fact["created_at"]))
     if as_json:
@@ -114,7 +104,7 @@ def status(run_id: RunId, as_json: AsJson = False) -> None:
         return
     console = Console()
     console.print(status_table(told, time.time()))
-    console.print(*failures(told), sep="", soft_wrap=True)
+    console.print(*failure_texts(told), sep="", soft_wrap=True)
 
 
 @app.command()
@@ -200,10 +190,11 @@ def _wait(started: Run, as_json: bool) -> NoReturn:
         with watching(started) as watch:
             result = started.wait(watch)
     except KeyboardInterrupt:
-        on = started.plan.backend
-        print(f"\nleft run {started.id}: {_LEFT.get(on, _LEFT[SAGEMAKER])}", file=sys.stderr)
-        print(f"go on with: {program()} attach {started.id}", file=sys.stderr)
-        if on != LOCAL:
+        services = _services(started)
+        states = "; ".join(dict.fromkeys(traits.on_departure for traits in services))
+        print(f"\ndetached from run {started.id}: {states}", file=sys.stderr)
+        print(f"continue with: {program()} attach {started.id}", file=sys.stderr)
+        if any(traits.outlives_client for traits in services):
             print(f"end it with: {program()} cancel {started.id}", file=sys.stderr)
         sys.exit(INTERRUPTED)
     if as_json:
@@ -233,7 +224,13 @@ def _is_left_alone(found: Run) -> bool:
     status = found.status()
     states = {view.state for view in status.jobs}
     is_going = status.state is RunState.RUNNING
-    return found.plan.backend == LOCAL and is_going and JobState.RUNNING not in states
+    is_local = not any(traits.outlives_client for traits in _services(found))
+    return is_local and is_going and JobState.RUNNING not in states
+
+
+def _services(run: Run) -> list[ServiceTraits]:
+    """Return the traits of the services that a run's jobs use."""
+    return [service_traits(name) for name in dict.fromkeys(job.backend for job in run.plan.jobs)]
 
 
 def _drive_in_background(run_id: str, project: Path) -> None:

@@ -20,10 +20,9 @@ from flowyml_aws.artifacts.layout import CACHE, cache_entry_key
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.cli.app import AsJson, app
 from flowyml_aws.cli.facts import print_json
-from flowyml_aws.connect import settings_of, stores
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.packaging.project import find_project
-from flowyml_aws.planning.placement import BATCH, SAGEMAKER
+from flowyml_aws.services.connect import account_settings, stores
 from flowyml_aws.submission.garbage import Garbage, collect
 
 __all__ = ["gc", "list_entries", "remove_entries"]
@@ -139,11 +138,9 @@ def remove_entries(
 
 def _stores(backend: str | None) -> Sequence[ArtifactStore]:
     project = find_project([]).root
-    found = stores(settings_of(project), project)
+    found = stores(account_settings(project), project)
     if backend is None:
-        return tuple(found.values())
-    if backend == SAGEMAKER:
-        backend = BATCH  # their runs are in one store
+        return tuple(dict.fromkeys(found.values()))  # services of one account share a store
     if backend not in found:
         raise SettingsError(
             what=f"There is no store of the backend {backend!r} at hand",

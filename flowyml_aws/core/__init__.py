@@ -1,1 +1,1 @@
-"""Authoring and grouping: pure values and functions, no I/O."""
+"""Pipeline definition: steps, graph, groups, resources and fingerprints. Pure, without I/O."""

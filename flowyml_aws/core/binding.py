@@ -1,9 +1,9 @@
-"""Which value goes to which parameter of a step's function or condition.
+"""Binding of inputs and context values to the parameters of a step's function or condition.
 
-An input fills the parameter of its name, else the one at its own index (`inputs=["data/train"]`
-fills `train_data`); an input without a parameter is dropped. The context fills by name what is
-left. A condition gets what the step's function gets under the same name, then any asset of the
-pipeline by name.
+An input fills the parameter with its name, or otherwise the parameter at its index
+(`inputs=["data/train"]` fills `train_data`). An input without a matching parameter is dropped.
+The context fills the remaining parameters by name. A parameter of a condition gets the same value
+as the function's parameter with that name, and otherwise the pipeline's asset with that name.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _NAMED = (
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """Where each argument of one function comes from.
+    """The sources of a function's arguments.
 
     Attributes:
         assets: Parameter → asset.
-        context: Parameters that the context fills.
-        missing: Parameters without default that nothing fills.
+        context: Parameters filled from the context.
+        missing: Parameters without a value and without a default.
         positional_only: Parameters that must be passed by position, in order → their defaults.
     """
 
@@ -41,10 +41,10 @@ class Arguments:
     def call(
         self, function: Callable[..., Any], assets: Mapping[str, Any], context: Mapping[str, Any]
     ) -> Any:
-        """What the function returns for these assets and this context."""
+        """Call the function with values from these assets and this context."""
         values = {parameter: assets[asset] for parameter, asset in self.assets.items()}
         values.update((parameter, context[parameter]) for parameter in self.context)
-        # A default takes its place, so that what follows does not move up.
+        # A missing argument is passed as its default, so that later arguments keep their position.
         by_position = [values.pop(p, default) for p, default in self.positional_only.items()]
         return function(*by_position, **values)
 
@@ -62,23 +62,24 @@ def bind(
         function: The function of a step, or its condition.
         inputs: Assets that the step reads.
         context: Names in the context.
-        assets: For a condition: assets that it can have by name.
+        assets: For a condition: assets that it can take by name.
         like: For a condition: the step's function; equal parameters get equal arguments.
     """
     try:
         signature = inspect.signature(function)
-    except ValueError:  # some builtins have none: they take their inputs as they come
+    except ValueError:  # some builtins have no signature: they take their inputs in order
         return Arguments({name: name for name in inputs}, (), (), dict.fromkeys(inputs))
     parameters = _named(signature)
     names = [p.name for p in parameters]
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    accepts_any_name = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
 
     filled = {name: name for name in inputs if name in names}
-    named: set[str] = set()  # what has a meaning by its name is not filled by its position
+    # Parameters that get a value by name, or have a default, are not filled by position.
+    reserved: set[str] = set()
     if like is not None:
-        own = bind(like, inputs, context)
-        filled.update((name, own.assets[name]) for name in names if name in own.assets)
-        named.update(
+        of_like = bind(like, inputs, context)
+        filled.update((name, of_like.assets[name]) for name in names if name in of_like.assets)
+        reserved.update(
             p.name
             for p in parameters
             if p.name in context or p.name in assets or p.default is not p.empty
@@ -86,9 +87,9 @@ def bind(
     for index, asset in enumerate(inputs):
         if asset in filled:
             continue
-        if index < len(names) and names[index] not in filled and names[index] not in named:
+        if index < len(names) and names[index] not in filled and names[index] not in reserved:
             filled[names[index]] = asset
-        elif open_ended and asset.isidentifier():
+        elif accepts_any_name and asset.isidentifier():
             filled[asset] = asset
     from_context = [name for name in names if name in context and name not in filled]
     filled.update(
@@ -108,10 +109,10 @@ def bind(
 
 
 def parameter_names(function: Callable[..., Any]) -> list[str]:
-    """The parameters that can be filled by name."""
+    """Return the parameters that can be filled by name."""
     try:
         return [p.name for p in _named(inspect.signature(function))]
-    except ValueError:  # some builtins have none
+    except ValueError:  # some builtins have no signature
         return []
 
 

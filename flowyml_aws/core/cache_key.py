@@ -1,4 +1,4 @@
-"""The key under which the outcome of a step is found again; `identity.py` says what it covers."""
+"""Cache keys of step outputs; `identity.py` describes what a key covers."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _VERSION = "flowyml-aws cache 1"
 
 
 def cache_key(identity: str, assets: Mapping[str, str]) -> str:
-    """The key of a step's outcome, as hex.
+    """Return the cache key of a step, as hex.
 
     Args:
-        identity: Digest of all that the outcome depends on besides assets.
+        identity: Digest of everything that decides the outputs, except the assets that it reads.
         assets: Identity of each asset that the step reads.
     """
     return digest_of_facts([identity, sorted(assets.items())])
 
 
 def digest_of_facts(facts: Any) -> str:
-    """SHA-256 of JSON values, as hex."""
+    """Return the SHA-256 digest of JSON values, as hex."""
     text = json.dumps([_VERSION, facts], separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

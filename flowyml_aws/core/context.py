@@ -1,4 +1,4 @@
-"""Run parameters, handed to steps by parameter name."""
+"""Run parameters, passed to steps by parameter name."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ __all__ = ["Context"]
 class Context(Mapping[str, Any]):
     """Named parameters of a run: `Context(learning_rate=0.01, epochs=10)`.
 
-    A step receives each of them under a parameter of the same name. Read like a dict
-    (`context["epochs"]`) or by attribute (`context.epochs`).
+    A step receives each value in the parameter of the same name. Values are read like those of a
+    dict (`context["epochs"]`) or as attributes (`context.epochs`).
     """
 
     def __init__(self, /, **params: Any) -> None:
@@ -31,7 +31,7 @@ class Context(Mapping[str, Any]):
         try:
             return self.__dict__["_params"][name]
         except KeyError:
-            raise AttributeError(f"the context has no parameter {name!r}") from None
+            raise AttributeError(f"The context has no parameter {name!r}") from None
 
     def keys(self) -> KeysView[str]:
         return self._params.keys()
@@ -46,7 +46,7 @@ class Context(Mapping[str, Any]):
         self._params.update(params)
 
     def inherit(self, /, **overrides: Any) -> Context:
-        """A new context with these parameters on top of mine."""
+        """Return a new context with these parameters added or replaced."""
         return Context(**{**self._params, **overrides})
 
     def __repr__(self) -> str:

@@ -1,14 +1,40 @@
-"""Expected failures: each says what failed, why, and what to do next."""
+"""Expected failures. Each error reports what failed, why, and how to fix it.
+
+The tree of errors, with the exit codes of the command line::
+
+    FlowymlError
+    ├── UserError       2  a mistake in a pipeline, an option or a setting
+    │   ├── InvalidPipelineError   every mistake of one request
+    │   ├── InvalidStepError, DuplicateStepError, DuplicateAssetError, UndefinedAssetError,
+    │   │   DependencyCycleError, MissingArgumentError, UnpicklableStepError, PipelineFileError
+    │   ├── InvalidResourcesError, InvalidQuantityError, UnknownGpuError, AffinityConflictError,
+    │   │   NoInstanceFitsError, PlanOverBudgetError
+    │   ├── SettingsError, RequirementsError, MissingExtraError, MissingEngineError
+    │   └── RunNotFoundError, OutputNotFoundError, UnknownVersionError, InvalidVersionError
+    ├── AccountError    3  AWS rejected a call
+    │   └── AwsRefusedError
+    ├── JobError        1  a job failed because of its code; a run that failed exits with 1, too
+    │   └── OutputMismatchError, UnstorableValueError
+    └── DataError       4  stored data is missing, damaged or not allowed
+        └── ArtifactNotFoundError, DamagedArtifactError, PickleRefusedError, InvalidCatalogError,
+            InvalidKeyError
+
+Any other exception is a bug in this package: the command line prints its traceback and exits with
+70. An interrupt (Ctrl-C) exits with 130.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 __all__ = [
+    "AccountError",
     "AffinityConflictError",
     "ArtifactNotFoundError",
     "AwsRefusedError",
     "DamagedArtifactError",
+    "DataError",
     "DependencyCycleError",
     "DuplicateAssetError",
     "DuplicateStepError",
@@ -18,13 +44,14 @@ __all__ = [
     "InvalidResourcesError",
     "InvalidStepError",
     "InvalidVersionError",
+    "JobError",
     "MissingArgumentError",
     "MissingEngineError",
     "MissingExtraError",
     "NoInstanceFitsError",
     "OutputMismatchError",
     "PipelineFileError",
-    "PlanTooDearError",
+    "PlanOverBudgetError",
     "RequirementsError",
     "RunNotFoundError",
     "SettingsError",
@@ -32,11 +59,15 @@ __all__ = [
     "UnknownGpuError",
     "UnknownVersionError",
     "UnpicklableStepError",
+    "UserError",
 ]
 
 
 class FlowymlError(Exception):
-    """An expected failure, told as what failed, why, and what to do next."""
+    """Base class for expected failures: what failed, why, and how to fix it."""
+
+    exit_code: ClassVar[int] = 2
+    """Exit code of a command that fails with this error."""
 
     def __init__(self, what: str, why: str, fix: str) -> None:
         super().__init__(what, why, fix)  # all in `args`, so that errors survive pickling
@@ -46,8 +77,30 @@ class FlowymlError(Exception):
         return f"{self.what}\n  why: {self.why}\n  fix: {self.fix}"
 
 
-class InvalidPipelineError(FlowymlError, ValueError):
-    """All the mistakes found in a pipeline before anything was submitted.
+class UserError(FlowymlError):
+    """A mistake in a pipeline, an option or a setting. Retrying without a change does not help."""
+
+
+class AccountError(FlowymlError):
+    """AWS rejected a call."""
+
+    exit_code = 3
+
+
+class JobError(FlowymlError):
+    """A job failed because of the code of its steps."""
+
+    exit_code = 1
+
+
+class DataError(FlowymlError):
+    """Stored data is missing, damaged or not allowed."""
+
+    exit_code = 4
+
+
+class InvalidPipelineError(UserError, ValueError):
+    """A pipeline has mistakes, which were found before anything was submitted.
 
     Attributes:
         problems: One error per mistake, in the order in which they were found.
@@ -63,6 +116,12 @@ class InvalidPipelineError(FlowymlError, ValueError):
             fix="; ".join(dict.fromkeys(problem.fix for problem in problems)),
         )
 
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]
+        """That of its problems if all have the same, otherwise that of a user's mistake."""
+        codes = {problem.exit_code for problem in self.problems}
+        return codes.pop() if len(codes) == 1 else UserError.exit_code
+
     def __reduce__(self) -> tuple[type, tuple[str, tuple[FlowymlError, ...]]]:
         return type(self), (self.pipeline, self.problems)
 
@@ -71,101 +130,101 @@ class InvalidPipelineError(FlowymlError, ValueError):
         return f"{self.what}\n{listed}"
 
 
-class InvalidStepError(FlowymlError, ValueError):
+class InvalidStepError(UserError, ValueError):
     """A step is declared in a way that cannot work."""
 
 
-class DuplicateStepError(FlowymlError, ValueError):
+class DuplicateStepError(UserError, ValueError):
     """Two steps of one pipeline have the same name."""
 
 
-class DuplicateAssetError(FlowymlError, ValueError):
+class DuplicateAssetError(UserError, ValueError):
     """Two steps produce the same asset."""
 
 
-class UndefinedAssetError(FlowymlError, ValueError):
+class UndefinedAssetError(UserError, ValueError):
     """A step reads an asset that no step produces."""
 
 
-class DependencyCycleError(FlowymlError, ValueError):
-    """Steps wait for each other in a circle."""
+class DependencyCycleError(UserError, ValueError):
+    """The steps of a pipeline have a dependency cycle."""
 
 
-class MissingArgumentError(FlowymlError, ValueError):
+class MissingArgumentError(UserError, ValueError):
     """A parameter of a step is neither an input nor in the context, and has no default."""
 
 
-class InvalidQuantityError(FlowymlError, ValueError):
-    """A CPU, memory or storage quantity cannot be read."""
+class InvalidQuantityError(UserError, ValueError):
+    """A CPU, memory or storage quantity is invalid."""
 
 
-class InvalidResourcesError(FlowymlError, ValueError):
-    """A step's resources have an unknown key or a value of the wrong kind."""
+class InvalidResourcesError(UserError, ValueError):
+    """A step's resources have an unknown key or a value of the wrong type."""
 
 
-class UnknownGpuError(FlowymlError, ValueError):
+class UnknownGpuError(UserError, ValueError):
     """No GPU in the catalog has this name."""
 
 
-class AffinityConflictError(FlowymlError, ValueError):
-    """Two steps of one group require different values of one node label."""
+class AffinityConflictError(UserError, ValueError):
+    """Two steps of one group require different values of a node label."""
 
 
-class PlanTooDearError(FlowymlError):
-    """A plan costs more than a limit allows, or what it costs is unknown."""
+class PlanOverBudgetError(UserError):
+    """A plan exceeds a cost limit, or its cost is unknown."""
 
 
-class NoInstanceFitsError(FlowymlError, ValueError):
-    """No instance type on the targets at hand serves a group's resources."""
+class NoInstanceFitsError(UserError, ValueError):
+    """No instance type of the available targets satisfies a group's requirements."""
 
 
-class InvalidVersionError(FlowymlError, ValueError):
-    """A pipeline's version has a name that no file can have, or a file that cannot be read."""
+class InvalidVersionError(UserError, ValueError):
+    """A version's name is not a valid file name, or its file cannot be read."""
 
 
-class UnknownVersionError(FlowymlError, ValueError, LookupError):
-    """No version of the pipeline is saved under this name."""
+class UnknownVersionError(UserError, ValueError, LookupError):
+    """The pipeline has no saved version with this name."""
 
 
-class PipelineFileError(FlowymlError, ValueError):
-    """A file does not import, or does not hold exactly one pipeline."""
+class PipelineFileError(UserError, ValueError):
+    """A file cannot be imported, or does not define exactly one pipeline."""
 
 
-class SettingsError(FlowymlError, ValueError):
+class SettingsError(UserError, ValueError):
     """A setting is missing, unknown or malformed."""
 
 
-class MissingExtraError(FlowymlError, ImportError):
+class MissingExtraError(UserError, ImportError):
     """An optional dependency is not installed."""
 
 
-class MissingEngineError(FlowymlError, FileNotFoundError):
+class MissingEngineError(UserError, FileNotFoundError):
     """Neither Docker nor podman works on this machine."""
 
 
-class RequirementsError(FlowymlError, ValueError):
-    """What jobs are to install can't be resolved or installed."""
+class RequirementsError(UserError, ValueError):
+    """The jobs' requirements cannot be resolved or installed."""
 
 
-class UnpicklableStepError(FlowymlError, TypeError):
-    """A step refers to something that cannot travel to the job."""
+class UnpicklableStepError(UserError, TypeError):
+    """A step refers to an object that cannot be pickled for its job."""
 
 
-class OutputMismatchError(FlowymlError, ValueError):
-    """A step returned something else than its declared outputs."""
+class OutputMismatchError(JobError, ValueError):
+    """A step's return value does not match its declared outputs."""
 
 
-class ArtifactNotFoundError(FlowymlError, FileNotFoundError):
-    """Nothing lies under a key of the store."""
+class ArtifactNotFoundError(DataError, FileNotFoundError):
+    """The store has no object with this key."""
 
 
-class DamagedArtifactError(FlowymlError, OSError):
-    """The bytes in the store are not those that were stored."""
+class DamagedArtifactError(DataError, OSError):
+    """An object in the store differs from what was written."""
 
 
-class RunNotFoundError(FlowymlError, LookupError):
-    """No run has this id in the stores at hand."""
+class RunNotFoundError(UserError, LookupError):
+    """No available store contains a run with this id."""
 
 
-class AwsRefusedError(FlowymlError):
-    """AWS denied or rejected a call: credentials, permissions or a limit."""
+class AwsRefusedError(AccountError):
+    """AWS rejected a call because of credentials, permissions or a limit."""

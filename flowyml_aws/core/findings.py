@@ -1,4 +1,4 @@
-"""What a look at something found: as errors are told, and also where nothing is wrong."""
+"""Findings of checks: like errors, but also for what is in order."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Level = Literal["ok", "note", "warning", "error", "not checked"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was found.
+    """One result of a check.
 
     Attributes:
-        code: What kind of finding it is, the same in every version: `queue-disabled`.
-        level: `error` keeps jobs from running, `warning` may, `note` is good to know.
-        what: Of which thing, and how it is.
-        why: Why that matters, or how it came about; empty where all is well.
-        fix: What to do about it, or empty.
+        code: Stable identifier of the kind of finding, such as `queue-disabled`.
+        level: `error` prevents jobs from running, `warning` may prevent it, `note` is information.
+        what: The checked object and its state.
+        why: The cause or the consequence; empty if all is in order.
+        fix: The recommended action, or empty.
     """
 
     code: str

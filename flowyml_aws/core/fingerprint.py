@@ -1,12 +1,13 @@
-"""Whether a step still does the same: a digest of its code and of all the user's code behind it.
+"""Fingerprints of steps: digests that change when a step's code or the code it uses changes.
 
-It covers the function and the condition of a step, their defaults and closures, and the user's
-functions, classes and constants that they refer to, however far. Comments, docstrings, layout,
-places and names of files and the arguments of `@step` are no part of it.
+A fingerprint covers the function and the condition of a step, their defaults and closures, and
+the user's functions, classes and constants that they refer to, directly or indirectly. It ignores
+comments, docstrings, layout, file names and paths, and the arguments of `@step`.
 
-Code of installed packages is known by its name. A module that is imported inside a function, or
-used as a value, counts as a whole, and so do the user's modules that it imports. What code finds
-at run time only (`importlib`, `getattr` on a module's name, files, the environment) is not seen.
+Code of installed packages is represented by its name. A module that is imported inside a function
+or used as a value is covered as a whole, including the user's modules that it imports. References
+that exist only at run time (`importlib`, `getattr` on a module's name, files, the environment) are
+not detected.
 """
 
 from __future__ import annotations
@@ -25,31 +26,32 @@ _VERSION = b"flowyml-aws fingerprint 1"
 
 
 def fingerprint(step: Step) -> str:
-    """SHA-256 of the step's code, as hex; equal in every process and minor version of Python.
+    """Return the SHA-256 of the step's code, as hex.
 
-    Code whose text is gone (typed at a prompt, made by `exec`) is told by its bytecode, which
-    minor versions do not share.
+    It is equal in all processes and minor versions of Python. Code without source text (typed at
+    a prompt, created by `exec`) is identified by its bytecode, which differs between minor
+    versions.
     """
     return Fingerprinter().fingerprint(step)
 
 
 def parts(step: Step) -> Mapping[str, str]:
-    """Qualified name of each function, class, constant and module in it → its own SHA-256."""
+    """Return the SHA-256 of each function, class, constant and module, by qualified name."""
     return Fingerprinter().parts(step)
 
 
 class Fingerprinter:
-    """Fingerprints of many steps at one moment: code that they share is read once."""
+    """Computes fingerprints of many steps at one moment; reads shared code once."""
 
     def __init__(self) -> None:
         self._reader = UnitReader()
 
     def fingerprint(self, step: Step) -> str:
-        """As the function `fingerprint`."""
+        """Same as the function `fingerprint`."""
         return self._digest(self._roots(step))
 
     def digest_of(self, value: Any, label: str) -> str:
-        """SHA-256 of a value, as hex: with the user's code in it, and equal in every process."""
+        """Return the SHA-256 of a value with the user's code in it, as hex."""
         return self._digest({"value": self._reader.key_of(value, label)})
 
     def _digest(self, roots: Mapping[str, Key | str]) -> str:
@@ -64,7 +66,7 @@ class Fingerprinter:
         return digest.hexdigest()
 
     def parts(self, step: Step) -> Mapping[str, str]:
-        """As the function `parts`."""
+        """Same as the function `parts`."""
         labels: dict[Key, str] = {}
         seen: Counter[str] = Counter()
         numbers = self._numbered(self._roots(step))
@@ -72,12 +74,12 @@ class Fingerprinter:
             label = self._reader.unit(key).label
             seen[label] += 1
             labels[key] = label if seen[label] == 1 else f"{label}#{seen[label]}"
-        found = {}
+        digests = {}
         for key in numbers:
             unit = self._reader.unit(key)
             named = "\n".join(labels[to] for to in unit.refers)
-            found[labels[key]] = hashlib.sha256(unit.digest + named.encode()).hexdigest()
-        return dict(sorted(found.items()))
+            digests[labels[key]] = hashlib.sha256(unit.digest + named.encode()).hexdigest()
+        return dict(sorted(digests.items()))
 
     def _roots(self, step: Step) -> dict[str, Key | str]:
         roots = {"function": self._reader.key_of(step.func, _label(step.func, step))}
@@ -87,10 +89,10 @@ class Fingerprinter:
         return roots
 
     def _numbered(self, roots: Mapping[str, Key | str]) -> dict[Key, int]:
-        """Units that can be reached, numbered as they are met: so names of modules do not count."""
+        """Number the reachable units in order of discovery, independent of module names."""
         waiting = [target for target in roots.values() if not isinstance(target, str)]
         numbers: dict[Key, int] = {}
-        for key in waiting:  # grows
+        for key in waiting:  # grows during the loop
             if key not in numbers:
                 numbers[key] = len(numbers)
                 waiting += self._reader.unit(key).refers
@@ -98,6 +100,6 @@ class Fingerprinter:
 
 
 def _label(function: Any, step: Step, role: str = "function") -> str:
-    """What a function is called that is no plain function: a method, a partial, an object."""
+    """Return the function's qualified name, or its role if it has none (a partial, an object)."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
     return f"{module}.{name}" if module and name else f"{role} of {step.name}"

@@ -1,6 +1,6 @@
-"""GPU names: every spelling of a model, and which model is the better one.
+"""GPU names: parsing of all common spellings, and the ranking of models.
 
-The table is `gpus.json`; its key and its sources stand in it.
+The data is in `gpus.json`, with its units and sources.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from flowyml_aws.core.errors import UnknownGpuError
 __all__ = ["GpuModel", "GpuName", "gpu_models", "nominal_memory_gb", "parse_gpu_name"]
 
 _LABEL = "node.kubernetes.io/instance-type"
-# Words in vendors' and clusters' spellings that tell nothing about the model.
+# Words in vendors' and clusters' spellings that say nothing about the model.
 _NOISE = re.compile(
     r"nvidia|tesla|amd|gpu|tensor|core|blackwell|server|edition|sxm\d?|pcie|nvl\d*|mega|hbm\d?e?"
     r"|ac|shared|vws"
@@ -33,19 +33,19 @@ _INSTANCE_TYPE = re.compile(
     r"(?P<family>[a-z]+\d[a-z0-9]*(?:-[a-z0-9]+)?)"
     r"(?P<size>\.(?:nano|micro|small|medium|\d*x?large|metal.*))?"
 )
-# Figures of one card differ by what the driver keeps: of the A10G one meets 24,576 and 22,888 MiB.
+# Drivers reserve different amounts of memory: an A10G is reported as 24,576 or as 22,888 MiB.
 _REPORTED_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class GpuModel:
-    """One GPU model of the table.
+    """A GPU model of `gpus.json`.
 
     Attributes:
         name: Canonical name, such as `a100`.
-        rank: 1 is the best.
-        memory_gb: Memory per GPU of each variant, in GB as the vendor names it, ascending.
-        reported_mib: The same variants' memory as EC2 reports it, in the same order.
+        rank: Position in the ranking; 1 is the best model.
+        memory_gb: Memory per GPU of each variant, in GB as the vendor states it, ascending.
+        reported_mib: Memory of the same variants in MiB as EC2 reports it, in the same order.
     """
 
     name: str
@@ -56,20 +56,20 @@ class GpuModel:
 
 @dataclass(frozen=True, slots=True)
 class GpuName:
-    """What a spelling means: the model, and the memory if the name states it (0 if not)."""
+    """A parsed GPU name: the model, and the memory if the name states it (otherwise 0)."""
 
     model: GpuModel
     memory_gb: int
 
     @property
     def strength(self) -> tuple[int, int]:
-        """Sorts from the weakest to the best."""
+        """Sort key, from the weakest to the best."""
         return (-self.model.rank, self.memory_gb)
 
 
 @lru_cache(maxsize=1)
 def gpu_models() -> Mapping[str, GpuModel]:
-    """Every model by each of its names, in the normal form of `parse_gpu_name`, best first."""
+    """Return the models by each of their normalized names (see `parse_gpu_name`), best first."""
     models: dict[str, GpuModel] = {}
     for rank, row in enumerate(_table()["gpus"], 1):
         variants = sorted((v["memory_gb"], v["reported_mib"]) for v in row["variants"])
@@ -80,14 +80,14 @@ def gpu_models() -> Mapping[str, GpuModel]:
 
 
 def nominal_memory_gb(model: str, reported_mib: int) -> int:
-    """Memory of one whole GPU in GB, as the vendor names it: 24 for an L4 that reports 22,888 MiB.
+    """Return the memory of a GPU in GB as the vendor states it: 24 for an L4 with 22,888 MiB.
 
     Args:
-        model: Any name of the model, such as EC2's own (`RTX PRO Server 6000`).
+        model: Any name of the model, such as EC2's name (`RTX PRO Server 6000`).
         reported_mib: Memory of one whole GPU, as EC2 reports it.
 
     Raises:
-        UnknownGpuError: The model is unknown, or none of its variants reports about as much.
+        UnknownGpuError: The model is unknown, or has no variant with about this much memory.
     """
     known = parse_gpu_name(model).model
     for memory_gb, mib in zip(known.memory_gb, known.reported_mib, strict=True):
@@ -102,18 +102,18 @@ def nominal_memory_gb(model: str, reported_mib: int) -> int:
 
 
 def parse_gpu_name(spelling: str) -> GpuName:
-    """The GPU that a spelling names: `A100`, `nvidia-tesla-a100`, `NVIDIA-A100-SXM4-80GB`, ….
+    """Parse a GPU name, such as `A100`, `nvidia-tesla-a100` or `NVIDIA-A100-SXM4-80GB`.
 
-    Memory in the name is a lower bound. `tesla-a100`, the name that GKE and Vertex give the 40 GB
-    card, states 40 GB; the 80 GB card may still serve it.
+    Memory in the name is a lower bound. `tesla-a100`, the name that GKE and Vertex use for the
+    40 GB card, states 40 GB, so the 80 GB card also satisfies it.
 
     Raises:
-        UnknownGpuError: AWS offers no GPU of this name; the error says why and what is near.
+        UnknownGpuError: AWS offers no GPU with this name; the error suggests similar ones.
     """
     if not isinstance(spelling, str):
         raise UnknownGpuError(
             what=f"Unknown GPU {spelling!r}",
-            why=f"a GPU is named by a text, this is {type(spelling).__name__}",
+            why=f"a GPU name must be a string, got {type(spelling).__name__}",
             fix='write its name, such as "nvidia-a100"',
         )
     return _parse(spelling)
@@ -122,35 +122,35 @@ def parse_gpu_name(spelling: str) -> GpuName:
 @lru_cache(maxsize=256)
 def _parse(spelling: str) -> GpuName:
     words = _SEPARATOR.split(_SPACED_MEMORY.sub(r"\1\2", spelling.strip().lower()))
-    stated = [int(found[1]) for word in words if (found := _MEMORY.fullmatch(word))]
+    stated = [int(match[1]) for word in words if (match := _MEMORY.fullmatch(word))]
     name = "-".join(
         word for word in words if not _MEMORY.fullmatch(word) and not _NOISE.fullmatch(word)
     )
     model = gpu_models().get(name)
     if model is None:
-        raise _no_gpu(spelling, name)
+        raise _unknown_name(spelling, name)
     if not stated and "tesla" in words:
         stated.append(_row(model.name).get("tesla_gb", 0))
     memory_gb = max(stated, default=0)
     if memory_gb > model.memory_gb[-1]:
-        raise _no_such_memory(spelling, model, memory_gb)
+        raise _unavailable_memory(spelling, model, memory_gb)
     return GpuName(model, memory_gb)
 
 
-def _no_gpu(spelling: str, name: str) -> UnknownGpuError:
-    """Why a spelling names no GPU that AWS has, and what to write instead.
+def _unknown_name(spelling: str, name: str) -> UnknownGpuError:
+    """Return the error for a name that no GPU on AWS has, with a suggestion.
 
     Args:
-        spelling: As the user wrote it.
-        name: The same without vendor, form factor and memory.
+        spelling: Name as the user wrote it.
+        name: The same name without vendor, form factor and memory.
     """
     plain = spelling.strip().lower()
     if slice_of := _MIG.search(plain):
         card = spelling.strip()[: slice_of.start()]
         return _unknown(
             spelling,
-            why="it names a slice of a GPU (MIG), jobs get whole GPUs",
-            fix=f"name the whole card: {card or 'nvidia-a100-80gb'}",
+            why="it names a slice of a GPU (MIG), but jobs get whole GPUs",
+            fix=f"request the whole card: {card or 'nvidia-a100-80gb'}",
         )
     if counted := _COUNTED.fullmatch(spelling.strip()):
         return _unknown(
@@ -174,49 +174,49 @@ def _no_gpu(spelling: str, name: str) -> UnknownGpuError:
     known = ", ".join(dict.fromkeys(model.name for model in gpu_models().values()))
     return _unknown(
         spelling,
-        why=f"no GPU on AWS has this name; known are {known}",
-        fix=f"did you mean {_any_of(near, spelling)}?" if near else "write one of these names",
+        why=f"no GPU on AWS has this name; the known names are {known}",
+        fix=f"did you mean {_any_of(near, spelling)}?" if near else "use one of these names",
     )
 
 
-def _no_such_memory(spelling: str, model: GpuModel, memory_gb: int) -> UnknownGpuError:
+def _unavailable_memory(spelling: str, model: GpuModel, memory_gb: int) -> UnknownGpuError:
     sizes = " and ".join(f"{gb} GB" for gb in model.memory_gb)
     largest = _as_written(f"{model.name}-{model.memory_gb[-1]}gb", spelling)
-    # The weakest first: they are the nearest to what was asked for.
+    # The weakest models first: they are closest to the requested one.
     weakest = reversed(dict.fromkeys(gpu_models().values()))
-    enough = [m.name for m in weakest if m.memory_gb[-1] >= memory_gb][:3]
-    more = f", or a GPU that has as much: {_any_of(enough, spelling)}" if enough else ""
+    sufficient = [m.name for m in weakest if m.memory_gb[-1] >= memory_gb][:3]
+    more = f", or a GPU with enough memory: {_any_of(sufficient, spelling)}" if sufficient else ""
     return _unknown(
         spelling,
-        why=f"{model.name} has {sizes}, never {memory_gb} GB",
+        why=f"{model.name} is available with {sizes}, not with {memory_gb} GB",
         fix=f"write {largest}{more}",
     )
 
 
 def _instance_type(spelling: str, family: str, full: str | None) -> UnknownGpuError | None:
-    """The error for a type (`full`) or a family of EC2's, or None where it is neither."""
+    """Return the error for an EC2 instance type (`full`) or family, or None if it is neither."""
     for row in _table()["other_accelerators"]:
         if family in row["families"]:
             return _other_accelerator(spelling, row, full or row["example_type"])
     gpu = _gpu_of_family(family)
     if gpu is None and full is None:
         return None
-    kind = "a family of instance types" if full is None else "an instance type"
+    kind = "an instance family" if full is None else "an instance type"
     return _unknown(
         spelling,
         why=f"this is {kind}, not a GPU" + (f"; its GPU is {gpu}" if gpu else ""),
-        fix=f"write {gpu or 'the name of a GPU'}; for exactly this machine, "
+        fix=f"write {gpu or 'the name of a GPU'}; to get exactly this instance type, "
         + _require(full or f"{family}.<size>"),
     )
 
 
 def _gpu_of_family(family: str) -> str | None:
-    """The name of a family's card, with its memory where the model has several sizes."""
+    """Return the GPU of an instance family, with its memory if the model has several sizes."""
     for row in _table()["gpus"]:
         for variant in row["variants"]:
             if family in variant["families"]:
-                several = len(row["variants"]) > 1
-                return str(row["model"]) + (f"-{variant['memory_gb']}gb" if several else "")
+                has_sizes = len(row["variants"]) > 1
+                return str(row["model"]) + (f"-{variant['memory_gb']}gb" if has_sizes else "")
     return None
 
 
@@ -225,13 +225,13 @@ def _other_accelerator(
 ) -> UnknownGpuError:
     return _unknown(
         spelling,
-        why=f"{row['name']} is an accelerator, but no GPU",
-        fix=f"leave `gpu` out and {_require(instance_type)}",
+        why=f"{row['name']} is an accelerator, not a GPU",
+        fix=f"omit `gpu` and {_require(instance_type)}",
     )
 
 
 def _require(instance_type: str) -> str:
-    return f'require the type: NodeAffinity(required={{"{_LABEL}": "{instance_type}"}})'
+    return f'require it: NodeAffinity(required={{"{_LABEL}": "{instance_type}"}})'
 
 
 def _unknown(spelling: str, why: str, fix: str) -> UnknownGpuError:
@@ -252,8 +252,8 @@ def _any_of(names: Iterable[str], spelling: str) -> str:
 
 
 def _as_written(name: str, spelling: str) -> str:
-    """A canonical name in the style of the user's spelling: vendor, separator, case."""
-    separator = found[0] if (found := re.search(r"[\s_-]", spelling.strip())) else "-"
+    """Write a canonical name in the style of the user's spelling: vendor, separator, case."""
+    separator = match[0] if (match := re.search(r"[\s_-]", spelling.strip())) else "-"
     vendor = "nvidia-" if spelling.lower().startswith("nvidia") and "radeon" not in name else ""
     text = (vendor + name).replace("-", separator)
     return text.upper() if spelling.isupper() or spelling.startswith("NVIDIA") else text

@@ -1,4 +1,4 @@
-"""Steps in running order, with who waits for whom."""
+"""Dependency graph of steps, in running order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from flowyml_aws.core.step import Step
 
 __all__ = ["StepGraph", "read_graph"]
 
-_MANY = 20
+_MAX_LISTED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +29,22 @@ class StepGraph:
     """The steps of a pipeline and the assets between them.
 
     Attributes:
-        steps: In running order: topological, declaration order breaks ties, and a group is not
-            left while one of its steps is ready.
+        steps: Steps in topological order. Ties are broken by declaration order, except that the
+            order stays in an execution group as long as one of its steps is ready.
         parents: Step → the steps whose assets it reads, in running order.
-        reads: Step → assets it reads: its inputs, then what only its condition names.
-        producers: Asset → step.
-        given: Assets that the run brings along.
+        reads: Step → assets that it reads: its inputs, then those that only its condition takes.
+        producers: Asset → the step that produces it.
+        external_inputs: Assets that no step produces.
     """
 
     steps: tuple[Step, ...]
     parents: Mapping[str, tuple[str, ...]]
     reads: Mapping[str, tuple[str, ...]]
     producers: Mapping[str, str]
-    given: frozenset[str]
+    external_inputs: frozenset[str]
 
     def only(self, names: Collection[str]) -> StepGraph:
-        """The graph of some of its steps; what they read of others is given."""
+        """Return the subgraph of these steps; assets of other steps become external inputs."""
         steps = tuple(step for step in self.steps if step.name in names)
         producers = {asset: name for asset, name in self.producers.items() if name in names}
         reads = {step.name: self.reads[step.name] for step in steps}
@@ -55,34 +55,41 @@ class StepGraph:
             },
             reads=reads,
             producers=producers,
-            given=frozenset(a for read in reads.values() for a in read if a not in producers),
+            external_inputs=frozenset(
+                a for read in reads.values() for a in read if a not in producers
+            ),
         )
 
 
 def read_graph(
-    declared: Sequence[Step], given: Collection[str] = ()
+    declared: Sequence[Step], external_inputs: Collection[str] = ()
 ) -> tuple[StepGraph | None, list[FlowymlError]]:
-    """Order steps by the assets they read, and find every mistake in them.
+    """Order steps by the assets that they read, and collect all mistakes in them.
 
     Args:
         declared: Steps in declaration order.
-        given: Assets that the run brings along: they need no producer.
+        external_inputs: Assets that are passed to the run, so that no step produces them.
 
     Returns:
-        The graph, or None where no order exists, and the mistakes: steps declared wrongly, of one
-        name, reading undefined assets, producing one asset twice, or in a circle.
+        The graph (None if no order exists) and the mistakes: invalid declarations, duplicate step
+        names, duplicate and undefined assets, and dependency cycles.
     """
-    given = frozenset(given)
+    external_inputs = frozenset(external_inputs)
     problems: list[FlowymlError] = [p for step in declared for p in step.problems()]
-    repeated = list(_duplicate_steps(declared))
-    # By position: names may be ambiguous here.
-    producers, conflicts = _producers(declared, given)
-    assets = producers.keys() | given
+    duplicates = list(_duplicate_steps(declared))
+    # Steps are identified by position, as names can still be ambiguous.
+    producers, conflicts = _producers(declared, external_inputs)
+    assets = producers.keys() | external_inputs
     reads = [_reads(step, assets) for step in declared]
     parents = [sorted({producers[asset] for asset in read if asset in producers}) for read in reads]
     cycles = list(_cycles(declared, parents))
-    problems += [*repeated, *conflicts, *_undefined_assets(declared, producers, given), *cycles]
-    if cycles or repeated:
+    problems += [
+        *duplicates,
+        *conflicts,
+        *_undefined_assets(declared, producers, external_inputs),
+        *cycles,
+    ]
+    if cycles or duplicates:
         return None, problems
 
     order = list(_running_order(declared, parents))
@@ -90,12 +97,12 @@ def read_graph(
     graph = StepGraph(
         steps=tuple(declared[position] for position in order),
         parents={
-            step.name: tuple(declared[p].name for p in sorted(of, key=rank.__getitem__))
-            for step, of in zip(declared, parents, strict=True)
+            step.name: tuple(declared[p].name for p in sorted(ps, key=rank.__getitem__))
+            for step, ps in zip(declared, parents, strict=True)
         },
         reads={step.name: read for step, read in zip(declared, reads, strict=True)},
         producers={asset: declared[position].name for asset, position in producers.items()},
-        given=given,
+        external_inputs=external_inputs,
     )
     return graph, problems
 
@@ -103,32 +110,32 @@ def read_graph(
 def _reads(step: Step, assets: Collection[str]) -> tuple[str, ...]:
     if not callable(step.condition):
         return step.inputs
-    named = bind(step.condition, step.inputs, (), assets, step.func).assets.values()
-    own = set(step.assets)
-    return tuple(dict.fromkeys((*step.inputs, *(asset for asset in named if asset not in own))))
+    condition_reads = bind(step.condition, step.inputs, (), assets, step.func).assets.values()
+    produced = set(step.assets)
+    return tuple(dict.fromkeys((*step.inputs, *(a for a in condition_reads if a not in produced))))
 
 
 def _running_order(declared: Sequence[Step], parents: Sequence[Sequence[int]]) -> Iterator[int]:
     children: list[list[int]] = [[] for _ in declared]
-    for position, of in enumerate(parents):
-        for parent in of:
+    for position, its_parents in enumerate(parents):
+        for parent in its_parents:
             children[parent].append(position)
-    waiting = [len(of) for of in parents]
+    waiting = [len(its_parents) for its_parents in parents]
     ready: list[int] = []
     ready_of_group: dict[str, list[int]] = {}
 
-    def offer(position: int) -> None:
+    def add_ready(position: int) -> None:
         heapq.heappush(ready, position)
         if (group := declared[position].execution_group) is not None:
             heapq.heappush(ready_of_group.setdefault(group, []), position)
 
     for position, count in enumerate(waiting):
         if not count:
-            offer(position)
+            add_ready(position)
     done: set[int] = set()
     current: str | None = None
     while len(done) < len(declared):
-        # Both heaps hold a grouped step: the copy that was not taken is dropped when it comes up.
+        # A grouped step is in both heaps; the second copy is dropped when it is popped.
         source = ready_of_group.get(current, []) if current is not None else []
         while source and source[0] in done:
             heapq.heappop(source)
@@ -142,37 +149,39 @@ def _running_order(declared: Sequence[Step], parents: Sequence[Sequence[int]]) -
         for child in children[position]:
             waiting[child] -= 1
             if not waiting[child]:
-                offer(child)
+                add_ready(child)
 
 
 def _duplicate_steps(declared: Sequence[Step]) -> Iterator[FlowymlError]:
     for name, count in Counter(step.name for step in declared).items():
         if count > 1:
             yield DuplicateStepError(
-                what=f"{count} steps are named {name!r}",
-                why="a step is found by its name in plans, logs and results",
-                fix=f'give one of them another name: @step(name="{name}_2")',
+                what=f"Duplicate step name {name!r}: {count} steps have it",
+                why="plans, logs and results identify a step by its name",
+                fix=f'rename one of them: @step(name="{name}_2")',
             )
 
 
 def _producers(
-    declared: Sequence[Step], given: Collection[str]
+    declared: Sequence[Step], external_inputs: Collection[str]
 ) -> tuple[dict[str, int], list[FlowymlError]]:
-    """Asset → position of the step that produces it."""
+    """Return the position of each asset's producer, and an error for each duplicate asset."""
     producers: dict[str, int] = {}
     problems: list[FlowymlError] = []
     for position, step in enumerate(declared):
         for asset in dict.fromkeys(step.assets):
             first = producers.setdefault(asset, position)
-            other = declared[first].name
-            if asset in given:
+            other = repr(declared[first].name)
+            if asset in external_inputs:
                 other = "the run's `inputs`"
-            elif other == step.name:  # itself, or a step that is named twice
+            elif other == repr(
+                step.name
+            ):  # the same step, or another one with its name (already reported)
                 continue
             problems.append(
                 DuplicateAssetError(
-                    what=f"Asset {asset!r} is produced by {other!r} and by {step.name!r}",
-                    why="a step that reads it could not know which one it gets",
+                    what=f"Duplicate asset {asset!r}: it comes from both {other} and {step.name!r}",
+                    why="an asset has exactly one source",
                     fix=f"rename the output of {step.name!r}",
                 )
             )
@@ -180,46 +189,47 @@ def _producers(
 
 
 def _undefined_assets(
-    declared: Sequence[Step], producers: Collection[str], given: Collection[str]
+    declared: Sequence[Step], producers: Collection[str], external_inputs: Collection[str]
 ) -> Iterator[FlowymlError]:
-    known = sorted({*producers, *given})
-    listed = ", ".join(known[:_MANY]) or "(none)"
-    if len(known) > _MANY:
-        listed += f" and {len(known) - _MANY} more"
+    known = sorted({*producers, *external_inputs})
+    listed = ", ".join(known[:_MAX_LISTED]) or "(none)"
+    if len(known) > _MAX_LISTED:
+        listed += f" and {len(known) - _MAX_LISTED} more"
     missing = [
         (step, asset)
         for step in declared
         for asset in step.inputs
-        if asset not in producers and asset not in given
+        if asset not in producers and asset not in external_inputs
     ]
     for count, (step, asset) in enumerate(missing):
-        # Near names take their time: the first ones show what went wrong.
-        near = difflib.get_close_matches(asset, known, n=3) if count < _MANY else []
-        fix = f"did you mean {' or '.join(map(repr, near))}?" if near else "declare it"
+        # The search for similar names is slow, and the first suggestions suffice.
+        near = difflib.get_close_matches(asset, known, n=3) if count < _MAX_LISTED else []
+        fix = f"did you mean {' or '.join(map(repr, near))}? Otherwise " if near else ""
         yield UndefinedAssetError(
             what=f"Step {step.name!r} reads {asset!r}, which no step produces",
             why=f"the assets are {listed}",
-            fix=f"{fix} (outputs=[{asset!r}] on its producer, or inputs= of the run)",
+            fix=f"{fix}add outputs=[{asset!r}] to the step that produces it, or pass it in the "
+            "run's `inputs`",
         )
 
 
 def _cycles(declared: Sequence[Step], parents: Sequence[Sequence[int]]) -> Iterator[FlowymlError]:
-    """An error for each circle; circles that share a step are told one after the other."""
-    left = dict(enumerate(parents))
+    """Yield an error for each cycle; of cycles that share a step, only the first is reported."""
+    remaining = dict(enumerate(parents))
     while True:
         try:
-            TopologicalSorter(left).prepare()
+            TopologicalSorter(remaining).prepare()
         except CycleError as error:
-            circle: list[int] = error.args[1]
+            cycle: list[int] = error.args[1]
             yield DependencyCycleError(
-                what=f"Steps wait for each other: {' → '.join(declared[p].name for p in circle)}",
-                why="each of them reads an asset of the one before it",
-                fix="remove one of these inputs, or split a step in two",
+                what=f"Dependency cycle: {' → '.join(declared[p].name for p in cycle)}",
+                why="each step reads an asset of the step before it",
+                fix="remove one of these inputs, or split a step into two",
             )
-            left = {
-                position: [parent for parent in of if parent not in circle]
-                for position, of in left.items()
-                if position not in circle
+            remaining = {
+                position: [parent for parent in its_parents if parent not in cycle]
+                for position, its_parents in remaining.items()
+                if position not in cycle
             }
         else:
             return

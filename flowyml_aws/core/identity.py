@@ -1,11 +1,12 @@
-"""What the outcome of a step depends on, as parts that can be compared.
+"""Identities of steps: everything that decides a step's outputs, as parts that can be compared.
 
-A key covers the step's code with all of the user's code behind it, the context values that it
-reads, what a cache function of the user's returns, and the identity of each asset that it reads.
-An asset is identified by the key of the step that makes it as far as keys can be known before
-anything runs; behind a step that always runs, or one that goes by its inputs' content, by its
-content: the digest of its bytes, with what they stand for. So a change upstream always gives
-another key, and which of the two it is follows from the pipeline alone, never from what is in a
+A cache key covers the step's code and the user's code that it uses, the context values that it
+reads, the result of the user's cache function, and the identity of each asset that it reads.
+
+An asset is identified by the cache key of the step that produces it, if that key is known before
+the run. It is identified by its content (the digest of its bytes and their codec) if the step
+always runs or its cache rule is `"input_hash"`, and downstream of such a step. So an upstream
+change always changes the key. The pipeline alone decides between the two, never the state of a
 cache.
 """
 
@@ -22,19 +23,19 @@ from flowyml_aws.core.fingerprint import Fingerprinter
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.step import Step
 
-__all__ = ["StepIdentity", "context_read", "goes_by_content", "identify"]
+__all__ = ["StepIdentity", "context_read", "identified_by_content", "identify"]
 
 
 @dataclass(frozen=True, slots=True)
 class StepIdentity:
-    """All that a step's outcome depends on, besides the assets that it reads.
+    """Everything that decides a step's outputs, except the assets that it reads.
 
     Attributes:
-        code: Fingerprint of its code.
-        context: Digest of each context value that it reads.
-        returned: Digest of what the user's cache function returned; None without one.
-        inputs: Its inputs, in order.
-        outputs: Its assets, in order.
+        code: Fingerprint of the step's code.
+        context: Digest of each context value that the step reads.
+        returned: Digest of the result of the user's cache function; None without one.
+        inputs: Inputs, in declaration order.
+        outputs: Assets that the step produces, in declaration order.
     """
 
     code: str
@@ -45,7 +46,7 @@ class StepIdentity:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all of it, in hex."""
+        """SHA-256 of all parts, as hex."""
         return digest_of_facts(
             [
                 self.code,
@@ -60,7 +61,7 @@ class StepIdentity:
 def identify(
     step: Step, graph: StepGraph, context: Mapping[str, Any], fingerprinter: Fingerprinter
 ) -> StepIdentity | None:
-    """What a step's outcome depends on; None if it is never cached.
+    """Return the identity of a step, or None if it is never cached.
 
     Raises:
         InvalidStepError: The user's cache function fails.
@@ -82,17 +83,17 @@ def identify(
     )
 
 
-def goes_by_content(graph: StepGraph) -> dict[str, bool]:
-    """For each step, whether its assets are identified by their content."""
-    found: dict[str, bool] = {}
+def identified_by_content(graph: StepGraph) -> dict[str, bool]:
+    """Return for each step whether its assets are identified by their content."""
+    by_content: dict[str, bool] = {}
     for step in graph.steps:
-        behind = any(found[parent] for parent in graph.parents[step.name])
-        found[step.name] = behind or step.cache is False or step.cache == "input_hash"
-    return found
+        is_downstream = any(by_content[parent] for parent in graph.parents[step.name])
+        by_content[step.name] = is_downstream or step.cache is False or step.cache == "input_hash"
+    return by_content
 
 
 def context_read(step: Step, graph: StepGraph, context: Mapping[str, Any]) -> set[str]:
-    """Names of the context values that a step's function and condition take."""
+    """Return the names of the context values that a step's function and condition take."""
     read = set(bind(step.func, step.inputs, context).context)
     if step.condition is not None:
         reads = graph.reads[step.name]
@@ -106,7 +107,7 @@ def _returned(step: Step, context: Mapping[str, Any]) -> Any:
         return bind(step.cache, (), context).call(step.cache, {}, context)
     except Exception as error:  # whatever the user's function raises
         raise InvalidStepError(
-            what=f"Step {step.name!r}: its cache function fails",
+            what=f"Step {step.name!r}: the cache function failed",
             why=f"{type(error).__name__}: {error}",
-            fix="correct it: it is called with context values by name, before anything runs",
+            fix="fix the function; it is called on the client, with context values by name",
         ) from error

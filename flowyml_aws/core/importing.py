@@ -1,4 +1,4 @@
-"""While a file is only read for its pipeline, nothing in it may start a run."""
+"""Protection against starting a run while a file is imported for its pipeline."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _importing: ContextVar[str | None] = ContextVar("flowyml_aws_importing", default
 
 @contextmanager
 def importing(what: str) -> Iterator[None]:
-    """Code in this block is imported for what it defines; `what` names it in the error."""
+    """Mark the block as an import, in which no run may start; errors name the code as `what`."""
     token = _importing.set(what)
     try:
         yield
@@ -24,14 +24,14 @@ def importing(what: str) -> Iterator[None]:
 
 
 def refuse_while_importing() -> None:
-    """Called before a run starts.
+    """Raise an error if a run is started by an import.
 
     Raises:
-        PipelineFileError: The code is being imported, so the run would start a second time.
+        PipelineFileError: The code is being imported, so that each import would start a run.
     """
     if (what := _importing.get()) is not None:
         raise PipelineFileError(
             what=f"{what} runs a pipeline while it is imported",
-            why="it is imported for its steps, here and in every job: each would start a run",
-            fix='put the call of run() or submit() below `if __name__ == "__main__":`',
+            why="the client and every job import it for its steps; each import would start a run",
+            fix='move the call of run() or submit() under `if __name__ == "__main__":`',
         )

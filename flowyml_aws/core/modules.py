@@ -1,4 +1,4 @@
-"""Which code is the user's own: neither the standard library nor an installed package."""
+"""Detection of the user's code, as opposed to the standard library and installed packages."""
 
 from __future__ import annotations
 
@@ -26,36 +26,36 @@ _PACKAGE_FOLDERS = frozenset({"site-packages", "dist-packages"})
 
 
 def is_installed(path: Path) -> bool:
-    """Whether a path belongs to the interpreter or to an installed package."""
+    """Return whether a path belongs to the interpreter or to an installed package."""
     return bool(_PACKAGE_FOLDERS & set(path.parts)) or any(
         path.is_relative_to(home) for home in _homes()
     )
 
 
 def is_users_module(name: object) -> bool:
-    """Whether a module's name stands for the user's code; an editable install is the user's."""
+    """Return whether a module is the user's code, which includes editable installs."""
     if not isinstance(name, str):
         return False
     module = sys.modules.get(name)
     file = getattr(module, "__file__", None)
     if file is None and module is not None and name != "__main__":
-        # A folder without __init__.py has places; what has none either was made by C code.
+        # A namespace package has a path; a module without a file or path was created by C code.
         file = next(iter(getattr(module, "__path__", ())), None)
         return file is not None and _is_users(name, file)
     return _is_users(name, file)
 
 
 def is_users_function(function: FunctionType) -> bool:
-    """Whether a function's code is the user's.
+    """Return whether a function's code is the user's.
 
-    The module where it was defined tells, not `__module__`, which decorators copy.
+    The module that defines the code decides, not `__module__`, which decorators copy.
     """
     names = function.__globals__
     return _is_users(names.get("__name__"), names.get("__file__"))
 
 
 def module_label(names: Mapping[str, Any]) -> str:
-    """A module's name by its globals; that of a script is what an import of it would have."""
+    """Return a module's name from its globals; for a script, the name that an import would use."""
     name = str(names.get("__name__", "?"))
     if name != "__main__":
         return name
@@ -66,7 +66,7 @@ def module_label(names: Mapping[str, Any]) -> str:
 
 
 def absolute_name(module: str, level: int, names: Mapping[str, Any]) -> str | None:
-    """The full name in an import statement of a module with these globals."""
+    """Resolve the module name of an import statement in a module with these globals."""
     if not level:
         return module
     spec = names.get("__spec__")
@@ -74,13 +74,13 @@ def absolute_name(module: str, level: int, names: Mapping[str, Any]) -> str | No
     try:
         return importlib.util.resolve_name("." * level + module, package or "")
     except ImportError:
-        return None  # the import would fail as well
+        return None  # the import would fail, too
 
 
 def find_module_file(name: str) -> Path | None:
-    """The file of a module of the user's, found without importing anything.
+    """Return the file of one of the user's modules, without importing anything.
 
-    None for modules that are not the user's, that do not exist, or that have no file.
+    Returns None if the module is not the user's, does not exist, or has no file.
     """
     file = getattr(sys.modules.get(name), "__file__", None) or _origin(name)
     return Path(file) if isinstance(file, str) and _is_users(name, file) else None
@@ -114,7 +114,7 @@ def _origin(name: str) -> str | None:
     parts = name.split(".")
     for end in range(1, len(parts) + 1):
         if end > 1 and search is None:
-            return None  # a module in something that is no package
+            return None  # the parent is not a package
         spec = _find(".".join(parts[:end]), search)
         if spec is None:
             return None

@@ -1,4 +1,4 @@
-"""Files of requirements, as pip reads them."""
+"""Syntax of pip's requirements files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["logical_lines"]
 
 
 def logical_lines(text: str) -> Iterator[str]:
-    """Lines without comments and empty ones, continued lines joined."""
+    """Yield the lines without comments and blank lines; continued lines are joined."""
     for line in re.sub(r"\\\r?\n", " ", text).splitlines():
         if stripped := re.sub(r"(^|\s)#.*$", "", line).strip():
             yield " ".join(stripped.split())

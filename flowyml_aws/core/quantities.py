@@ -1,7 +1,7 @@
-"""Kubernetes quantities: what a user writes, as integers with a unit.
+"""Kubernetes quantities, parsed to integers with a unit.
 
 Source of the format: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
-`KB`, `MB`, `GB` and `TB` are read as well, as FlowyML does: they mean `k`, `M`, `G` and `T`.
+`KB`, `MB`, `GB` and `TB` are accepted, as in FlowyML, and mean `k`, `M`, `G` and `T`.
 """
 
 from __future__ import annotations
@@ -31,72 +31,72 @@ _SUFFIXES: dict[str, Fraction] = {
 _QUANTITY = re.compile(
     r"\s*([0-9]+(?:\.[0-9]*)?|\.[0-9]+)((?:[eE][+-]?[0-9]{1,2})?)\s*([A-Za-z]*)\s*"
 )
-_LEAST_MEMORY_BYTES = 4 * MIB  # below this no container starts; `memory=16` surely means "16Gi"
+_LEAST_MEMORY_BYTES = 4 * MIB  # no container starts with less; `memory=16` is meant as "16Gi"
 
 
 def exact_cpu(quantity: Quantity) -> Fraction:
-    """CPU cores of a quantity, exactly.
+    """Return the exact number of CPU cores.
 
     Raises:
-        InvalidQuantityError: It is no quantity, or not above zero, or has a unit of memory.
+        InvalidQuantityError: The quantity is malformed, not above zero, or too large.
     """
     cores = _parse(quantity, "CPU", '"4", "2.5" or "500m" (cores)')
     if cores > 100_000:
-        raise _invalid(quantity, "CPU", "this many cores do not exist", '"4" (cores) or "500m"')
+        raise _invalid(quantity, "CPU", "no machine has this many cores", '"4" (cores) or "500m"')
     return cores
 
 
 def exact_memory(quantity: Quantity) -> Fraction:
-    """Bytes of a quantity of memory or storage, exactly; a plain number is bytes.
+    """Return the exact number of bytes of memory or storage; a plain number is in bytes.
 
     Raises:
-        InvalidQuantityError: It is no quantity, or below 4 MiB (a forgotten unit).
+        InvalidQuantityError: The quantity is malformed, or below 4 MiB (a forgotten unit).
     """
     size = _parse(quantity, "memory", '"16Gi", "8192Mi" or "16G"')
     if size < _LEAST_MEMORY_BYTES:
-        why = "a number without a unit is bytes, and this is less than the 4Mi that any job needs"
+        why = "a number without a unit is in bytes, and every job needs at least 4Mi"
         number = str(quantity).strip().rstrip(ascii_letters)
         raise _invalid(quantity, "memory", why, f'"{number}Gi" if you mean GiB')
     return size
 
 
 def cpu_millis(quantity: Quantity) -> int:
-    """Thousandths of a CPU core, rounded up."""
+    """Return thousandths of a CPU core, rounded up."""
     return math.ceil(exact_cpu(quantity) * 1000)
 
 
 def memory_bytes(quantity: Quantity) -> int:
-    """Bytes, rounded up."""
+    """Return bytes, rounded up."""
     return math.ceil(exact_memory(quantity))
 
 
 def memory_mib(quantity: Quantity) -> int:
-    """MiB (2**20 bytes), rounded up."""
+    """Return MiB (2**20 bytes), rounded up."""
     return math.ceil(exact_memory(quantity) / MIB)
 
 
 def _parse(quantity: Quantity, kind: str, example: str) -> Fraction:
     if isinstance(quantity, bool) or not isinstance(quantity, (str, int, float)):
-        why = f"a quantity is a text or a number, this is {type(quantity).__name__}"
+        why = f"a quantity must be a string or a number, got {type(quantity).__name__}"
         raise _invalid(quantity, kind, why, example)
     value = _amount(str(quantity))
     if value is None:
         why = "it is not a number with an optional unit (m, k, M, G, T, Ki, Mi, Gi, Ti)"
         raise _invalid(quantity, kind, why, example)
     if value <= 0:
-        raise _invalid(quantity, kind, "it must be above zero", example)
+        raise _invalid(quantity, kind, "it must be greater than zero", example)
     return value
 
 
-@lru_cache(maxsize=1024)  # thousands of steps share a handful of spellings
+@lru_cache(maxsize=1024)  # thousands of steps share a few spellings
 def _amount(text: str) -> Fraction | None:
-    found = _QUANTITY.fullmatch(text)
-    if found is None or found[3] not in _SUFFIXES:
+    match = _QUANTITY.fullmatch(text)
+    if match is None or match[3] not in _SUFFIXES:
         return None
-    return Fraction(Decimal(found[1] + found[2])) * _SUFFIXES[found[3]]
+    return Fraction(Decimal(match[1] + match[2])) * _SUFFIXES[match[3]]
 
 
 def _invalid(quantity: object, kind: str, why: str, example: str) -> InvalidQuantityError:
     return InvalidQuantityError(
-        what=f"{quantity!r} is no {kind} quantity", why=why, fix=f"write {example}"
+        what=f"Invalid {kind} quantity {quantity!r}", why=why, fix=f"write {example}"
     )

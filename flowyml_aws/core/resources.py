@@ -1,7 +1,7 @@
-"""What a step needs from the machine, and how the needs of a group's steps add up.
+"""Resource requirements of steps, and merging them for the steps of a group.
 
-Every merge takes the maximum (the winner keeps its spelling) and is associative, commutative and
-idempotent: of two spellings of the same amount, the alphabetically first one stays.
+Every merge takes the maximum, and keeps the user's spelling of it. Merges are associative,
+commutative and idempotent: of two spellings of the same amount, the alphabetically first is kept.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class GPUConfig:
     """GPUs of one type.
 
     Attributes:
-        gpu_type: A name such as `nvidia-a100`, `a100-80gb`, `T4`.
-        count: GPUs in one machine, at least 1.
-        memory: Least memory per GPU, such as `"40Gi"`.
+        gpu_type: Name, such as `nvidia-a100`, `a100-80gb` or `T4`.
+        count: Number of GPUs in one machine, at least 1.
+        memory: Minimum memory per GPU, such as `"40Gi"`.
     """
 
     gpu_type: str
@@ -36,9 +36,9 @@ class GPUConfig:
     memory: Quantity | None = None
 
     def merge_with(self, other: GPUConfig) -> GPUConfig:
-        """The better type, the larger count, the larger memory per GPU.
+        """Return the better type with the larger count and the larger memory per GPU.
 
-        Memory that the weaker type's name states (`l40s-48gb`) is asked of the better one, too.
+        Memory that the weaker type's name states (`l40s-48gb`) is also required of the better one.
 
         Raises:
             UnknownGpuError: One of the types is unknown.
@@ -56,11 +56,11 @@ class GPUConfig:
 
 @dataclass(frozen=True, slots=True)
 class NodeAffinity:
-    """Where a step may run, in the terms of Kubernetes.
+    """Constraints on the targets of a step, in Kubernetes terms.
 
     Attributes:
         required: Labels that the target must have.
-        preferred: Labels that order the targets that are left.
+        preferred: Labels that rank the remaining targets.
         tolerations: Taints that the step tolerates: `key`, `operator`, `value`, `effect`.
     """
 
@@ -76,28 +76,28 @@ class NodeAffinity:
         ):
             if not isinstance(labels, (list, tuple)) or not all(map(_is_labels, labels)):
                 raise InvalidResourcesError(
-                    what=f"`{name}` in a NodeAffinity is {getattr(self, name)!r}",
-                    why="labels, and the fields of a toleration, are texts with text values",
-                    fix='write {"label": "value"} (quote numbers), tolerations as a list of them',
+                    what=f"Invalid `{name}` in NodeAffinity: {getattr(self, name)!r}",
+                    why="labels and tolerations must map strings to strings",
+                    fix='write {"label": "value"} (quote numbers); tolerations are a list of these',
                 )
         unique = {tuple(sorted(toleration.items())) for toleration in self.tolerations}
         object.__setattr__(self, "tolerations", tuple(dict(items) for items in sorted(unique)))
 
     def merge_with(self, other: NodeAffinity) -> NodeAffinity:
-        """The union of both.
+        """Return the union of both.
 
-        Of two preferred values of one label the alphabetically first one stays.
+        Of two preferred values of a label, the alphabetically first is kept.
 
         Raises:
-            AffinityConflictError: Both require different values of one label.
+            AffinityConflictError: They require different values of a label.
         """
         for label in sorted(self.required.keys() & other.required.keys()):
             if self.required[label] != other.required[label]:
                 values = sorted((self.required[label], other.required[label]))
                 raise AffinityConflictError(
-                    what=f"Node label {label!r} is required to be {values[0]!r} and {values[1]!r}",
-                    why="both requirements fall on one machine, which has one value of a label",
-                    fix="give the steps different execution groups, or the same label value",
+                    what=f"Conflict on node label {label!r}: {values[0]!r} and {values[1]!r}",
+                    why="the steps run on one machine, which has only one value for a label",
+                    fix="use different execution groups, or require the same value",
                 )
         preferred = dict(sorted((*self.preferred.items(), *other.preferred.items()), reverse=True))
         return NodeAffinity(
@@ -116,16 +116,16 @@ class NodeAffinity:
 
 @dataclass(frozen=True, slots=True)
 class ResourceRequirements:
-    """What a step needs, as the user writes it.
+    """The resource requirements of a step, as the user writes them.
 
-    Quantities are read when the pipeline is built, so that one report names every mistake.
+    Quantities are parsed when the pipeline is built, so that one report contains all mistakes.
 
     Attributes:
-        cpu: Cores: `"500m"`, `"2.5"`, `4`.
-        memory: `"16Gi"`, `"8192Mi"`, `"16G"`, or a number of bytes.
-        storage: Disk for the job, in the same units.
+        cpu: CPU cores: `"500m"`, `"2.5"`, `4`.
+        memory: Memory: `"16Gi"`, `"8192Mi"`, `"16G"`, or a number of bytes.
+        storage: Disk space of the job, in the same units.
         gpu: GPUs, all in one machine.
-        node_affinity: Where the step may run.
+        node_affinity: Constraints on the targets.
     """
 
     cpu: Quantity | None = None
@@ -135,10 +135,10 @@ class ResourceRequirements:
     node_affinity: NodeAffinity | None = None
 
     def merge_with(self, other: ResourceRequirements) -> ResourceRequirements:
-        """The least resources that serve both.
+        """Return the smallest resources that satisfy both.
 
         Raises:
-            InvalidQuantityError, UnknownGpuError, AffinityConflictError: As their parts do.
+            InvalidQuantityError, UnknownGpuError, AffinityConflictError: A part cannot be merged.
         """
         return ResourceRequirements(
             cpu=_larger(self.cpu, other.cpu, exact_cpu),
@@ -149,14 +149,14 @@ class ResourceRequirements:
         )
 
     def problems(self) -> list[FlowymlError]:
-        """Every mistake in these resources, each as an error."""
-        found: list[FlowymlError] = []
+        """Return an error for each mistake in these resources."""
+        problems: list[FlowymlError] = []
 
         def check(read: Callable[[Any], object], value: object) -> None:
             try:
                 read(value)
             except FlowymlError as error:
-                found.append(error)
+                problems.append(error)
 
         for read, value in (
             (exact_cpu, self.cpu),
@@ -172,7 +172,7 @@ class ResourceRequirements:
             check(_check_gpu_count, self.gpu.count)
             if self.gpu.memory is not None:
                 check(exact_memory, self.gpu.memory)
-        return found
+        return problems
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -185,26 +185,26 @@ class ResourceRequirements:
 
 
 def merge_resources(parts: Iterable[ResourceRequirements]) -> ResourceRequirements | None:
-    """The least resources that serve every part, or None if there is no part."""
+    """Return the smallest resources that satisfy every part, or None if there are no parts."""
     return reduce(lambda a, b: a.merge_with(b), parts) if (parts := tuple(parts)) else None
 
 
 def read_resources(
-    given: ResourceRequirements | Mapping[str, Any] | None,
+    declared: ResourceRequirements | Mapping[str, Any] | None,
 ) -> ResourceRequirements | None:
-    """Resources from what a step was given: the value itself, or a dict with the same keys.
+    """Return a step's declared resources, which can also be a dict with the same keys.
 
     Raises:
-        InvalidResourcesError: A key is unknown or has a value of the wrong kind.
+        InvalidResourcesError: A key is unknown or has a value of the wrong type.
     """
-    if given is None or isinstance(given, ResourceRequirements):
-        return given
-    values = _known_keys(given, ResourceRequirements, "resources")
+    if declared is None or isinstance(declared, ResourceRequirements):
+        return declared
+    values = _known_keys(declared, ResourceRequirements, "resources")
     if isinstance(gpu := values.get("gpu"), Mapping):
-        # FlowyML writes the type under `type` in its dicts.
+        # FlowyML's dicts have the type under the key `type`.
         if "gpu_type" not in gpu:
             gpu = {("gpu_type" if key == "type" else key): value for key, value in gpu.items()}
-        values["gpu"] = GPUConfig(**_known_keys(gpu, GPUConfig, "gpu", needed=("gpu_type",)))
+        values["gpu"] = GPUConfig(**_known_keys(gpu, GPUConfig, "gpu", required=("gpu_type",)))
     if isinstance(affinity := values.get("node_affinity"), Mapping):
         values["node_affinity"] = NodeAffinity(
             **_known_keys(affinity, NodeAffinity, "node_affinity")
@@ -216,7 +216,7 @@ def _check_kind(kind: type, key: str) -> Callable[[object], None]:
     def check(value: object) -> None:
         if not isinstance(value, kind):
             raise InvalidResourcesError(
-                what=f"`{key}` in resources is {value!r}",
+                what=f"Invalid `{key}` in resources: {value!r}",
                 why=f"it must be a {kind.__name__} or a dict with its fields",
                 fix=f"write {key}={kind.__name__}(…)",
             )
@@ -227,44 +227,44 @@ def _check_kind(kind: type, key: str) -> Callable[[object], None]:
 def _check_gpu_count(count: object) -> None:
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         raise InvalidResourcesError(
-            what=f"{count!r} is no number of GPUs",
-            why="a step needs at least one whole GPU, or none at all",
-            fix="write a count of 1 or more, or leave `gpu` out",
+            what=f"Invalid GPU count {count!r}",
+            why="a step gets whole GPUs, so the count must be an integer of at least 1",
+            fix="write a count of 1 or more, or omit `gpu`",
         )
 
 
-def _is_labels(given: object) -> bool:
-    return isinstance(given, Mapping) and all(
-        isinstance(text, str) for item in given.items() for text in item
+def _is_labels(value: object) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(text, str) for item in value.items() for text in item
     )
 
 
 def _known_keys(
-    given: Mapping[str, Any], kind: type, where: str, needed: Sequence[str] = ()
+    mapping: Mapping[str, Any], kind: type, where: str, required: Sequence[str] = ()
 ) -> dict[str, Any]:
-    if not isinstance(given, Mapping):
+    if not isinstance(mapping, Mapping):
         raise InvalidResourcesError(
-            what=f"{where} is {given!r}",
+            what=f"Invalid {where}: {mapping!r}",
             why=f"it must be a {kind.__name__} or a dict with its fields",
             fix=f"write {kind.__name__}(…)",
         )
     known = [f.name for f in fields(kind)]
-    for key in given:
+    for key in mapping:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
             raise InvalidResourcesError(
                 what=f"Unknown key {key!r} in {where}",
                 why=f"the keys are {', '.join(known)}",
-                fix=f"write {near[0]!r}" if near else "remove it",
+                fix=f"did you mean {near[0]!r}?" if near else "remove it",
             )
-    for key in needed:
-        if key not in given:
+    for key in required:
+        if key not in mapping:
             raise InvalidResourcesError(
-                what=f"{where} lacks the key {key!r}",
-                why=f"it says nothing without it: {dict(given)!r}",
+                what=f"Missing key {key!r} in {where}",
+                why=f"the key is required, got {dict(mapping)!r}",
                 fix=f"add {key!r}",
             )
-    return dict(given)
+    return dict(mapping)
 
 
 def _winner(a: Value, b: Value, key: Callable[[Value], Any]) -> Value:

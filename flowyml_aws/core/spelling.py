@@ -1,4 +1,4 @@
-"""What somebody meant who wrote a name that does not exist."""
+"""Suggestions for misspelled names."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ __all__ = ["did_you_mean"]
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
-    """An error's fix for a name: the nearest that is known, or what to do where none is near."""
+    """Return "did you mean ...?" with the most similar known name, or `otherwise`."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"did you mean {near[0]!r}?" if near else otherwise

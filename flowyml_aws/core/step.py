@@ -23,22 +23,22 @@ class _TakesSteps(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A function with what it reads, what it produces and what it needs. Call it as the function.
+    """A function with its inputs, outputs and requirements. It can be called like the function.
 
     Attributes:
         func: The function itself.
-        name: Unique in a pipeline; the function's name unless another is given.
-        inputs: Assets it reads.
-        outputs: Assets it produces.
-        cache: `"code_hash"`, `"input_hash"`, a callable that returns a key, or False.
-        cache_explicit: The user chose `cache`: so the outputs are stored for later runs.
-        retry: How often a failed attempt is repeated.
-        retry_delay_s: Seconds before the first repetition; doubled each time, 60 at most.
-        timeout_s: Seconds an attempt may take, or None.
-        resources: As the user gave them; `requirements()` reads them.
-        tags: Free labels.
-        condition: Returns whether the step runs; it is called with the same arguments.
-        execution_group: Consecutive steps of one group share a job.
+        name: Unique name in the pipeline; defaults to the function's name.
+        inputs: Assets that the step reads.
+        outputs: Assets that the step produces.
+        cache: Cache rule: `"code_hash"`, `"input_hash"`, a callable that returns a key, or False.
+        cache_explicit: Whether the user set `cache`, so that outputs are stored for later runs.
+        retry: Maximum number of retries.
+        retry_delay_s: Seconds before the first retry; doubled for each next one, up to 60.
+        timeout_s: Maximum duration of an attempt, or None.
+        resources: Resources as declared; `requirements()` parses them.
+        tags: Arbitrary labels.
+        condition: Function that returns whether the step runs; it gets the same arguments.
+        execution_group: Group name; consecutive steps of one group run in one job.
     """
 
     func: Callable[..., Any]
@@ -59,15 +59,17 @@ class Step:
         if not callable(self.func):
             raise self._invalid("func", self.func, "a function")
         if not isinstance(self.name, str) or not self.name:
-            raise self._invalid("name", self.name, "a text: what is no function has no name itself")
-        for argument, texts in (
+            raise self._invalid("name", self.name, "a string; only functions have a default name")
+        for argument, names in (
             ("inputs", self.inputs),
             ("outputs", self.outputs),
             ("execution_group", (self.execution_group or "",)),
         ):
-            # Names are looked up everywhere: only what else is wrong can wait for the report.
-            if not all(isinstance(text, str) for text in texts):
-                raise self._invalid(argument, getattr(self, argument), "text, or a list of texts")
+            # All other code relies on names being strings, so this cannot wait for the report.
+            if not all(isinstance(name, str) for name in names):
+                raise self._invalid(
+                    argument, getattr(self, argument), "a string, or a list of strings"
+                )
         for name in (*functools.WRAPPER_ASSIGNMENTS, "__wrapped__"):
             value = self.func if name == "__wrapped__" else getattr(self.func, name, None)
             object.__setattr__(self, name, value)
@@ -77,25 +79,25 @@ class Step:
 
     @property
     def assets(self) -> tuple[str, ...]:
-        """Assets it produces: the declared outputs, else one with the step's own name."""
+        """Assets that the step produces: the declared outputs, or one with the name of the step."""
         return self.outputs or (self.name,)
 
     def requirements(self) -> ResourceRequirements | None:
-        """The step's resources.
+        """Return the step's parsed resources.
 
         Raises:
-            InvalidResourcesError: They are a dict with an unknown key.
+            InvalidResourcesError: A key is unknown or has a value of the wrong type.
         """
         return read_resources(self.resources)
 
     def split_outputs(self, returned: Any) -> dict[str, Any]:
-        """The value of each asset from what the function returned.
+        """Return the value of each asset, from the function's return value.
 
-        One output takes the whole value. Several take a tuple or list of that length, or a dict
-        that has each of them as key.
+        A single output is the whole value. For several outputs, the value must be a tuple or list
+        of that length, or a dict with the outputs as keys.
 
         Raises:
-            OutputMismatchError: The returned value does not match the declared outputs.
+            OutputMismatchError: The return value does not match the declared outputs.
         """
         names = self.assets
         if len(names) == 1:
@@ -113,41 +115,43 @@ class Step:
         )
 
     def problems(self) -> list[FlowymlError]:
-        """Every mistake in this step's own declaration, each as an error."""
-        found: list[FlowymlError] = []
+        """Return an error for each mistake in the declaration of this step."""
+        problems: list[FlowymlError] = []
         for name, values in (("inputs", self.inputs), ("outputs", self.outputs)):
             if not all(values):
-                found.append(self._invalid(name, values, "a list of names of assets"))
+                problems.append(self._invalid(name, values, "a list of asset names"))
             elif len(set(values)) < len(values):
-                found.append(self._invalid(name, values, "a list without repetitions"))
+                problems.append(self._invalid(name, values, "a list without duplicates"))
         if not isinstance(self.retry, int) or not 0 <= self.retry <= 100:
-            found.append(self._invalid("retry", self.retry, "a whole number from 0 to 100"))
+            problems.append(self._invalid("retry", self.retry, "an integer from 0 to 100"))
         if self.timeout_s is not None and not _is_positive(self.timeout_s):
-            found.append(self._invalid("timeout", self.timeout_s, "a number of seconds above 0"))
+            problems.append(
+                self._invalid("timeout", self.timeout_s, "a number of seconds greater than 0")
+            )
         if not _is_positive(self.retry_delay_s) and self.retry_delay_s != 0:
-            found.append(self._invalid("retry_delay", self.retry_delay_s, "a number of seconds"))
+            problems.append(self._invalid("retry_delay", self.retry_delay_s, "a number of seconds"))
         if self.cache is not False and self.cache not in _CACHE_RULES and not callable(self.cache):
             rules = '"code_hash", "input_hash", False, or a function that returns a key'
-            found.append(self._invalid("cache", self.cache, rules))
+            problems.append(self._invalid("cache", self.cache, rules))
         if self.condition is not None and not callable(self.condition):
-            found.append(self._invalid("condition", self.condition, "a function"))
+            problems.append(self._invalid("condition", self.condition, "a function"))
         if self.execution_group is not None and not self.execution_group:
-            found.append(self._invalid("execution_group", "", "a name, or left out"))
+            problems.append(self._invalid("execution_group", "", "a non-empty string, or omitted"))
         try:
             requirements = self.requirements()
         except FlowymlError as error:
-            found.append(self._located(error))
+            problems.append(self._located(error))
         else:
-            problems = requirements.problems() if requirements else []
-            found += [self._located(problem) for problem in problems]
-        return found
+            invalid = requirements.problems() if requirements else []
+            problems += [self._located(problem) for problem in invalid]
+        return problems
 
     def _located(self, error: FlowymlError) -> FlowymlError:
         return type(error)(f"Step {self.name!r}: {error.what}", error.why, error.fix)
 
     def _invalid(self, argument: str, value: object, expected: str) -> InvalidStepError:
         return InvalidStepError(
-            what=f"Step {self.name!r}: {argument}={value!r}",
+            what=f"Step {self.name!r}: Invalid argument {argument}={value!r}",
             why=f"{argument} must be {expected}",
             fix=f"change it in @step({argument}=…)",
         )
@@ -192,29 +196,30 @@ def step(
     pipeline: _TakesSteps | None = None,
     register: bool = True,
 ) -> Step | Callable[[Callable[..., Any]], Step]:
-    """Make a step of a function: `@step` or `@step(outputs=["model"], …)`.
+    """Turn a function into a step: `@step` or `@step(outputs=["model"], …)`.
 
     Args:
-        _func: The function, in the bare form.
-        inputs: Assets it reads, handed over by parameter name, else by position.
-        outputs: Assets it produces; one takes the whole returned value.
-        cache: `"code_hash"` (the default), `"input_hash"`, a callable, or False. An explicit rule
-            also stores outputs that no other job reads.
-        retry: How often a failed attempt is repeated.
-        retry_delay: Seconds before the first repetition; doubled each time, 60 at most.
-        timeout: Seconds an attempt may take.
+        _func: The function, if used without parentheses.
+        inputs: Assets that the step reads. They are passed by parameter name, or by position if no
+            parameter has the name.
+        outputs: Assets that the step produces; a single one is the whole return value.
+        cache: `"code_hash"` (the default), `"input_hash"`, a callable, or False. With an explicit
+            rule, outputs that no other job reads are stored, too.
+        retry: Maximum number of retries.
+        retry_delay: Seconds before the first retry; doubled for each next one, up to 60.
+        timeout: Maximum duration of an attempt in seconds.
         resources: A `ResourceRequirements`, or a dict with the same keys.
-        tags: Free labels.
-        name: Another name than the function's.
-        condition: Called with the step's arguments; a false answer skips the step and what
-            depends on it.
+        tags: Arbitrary labels.
+        name: Name of the step; defaults to the function's name.
+        condition: Function that is called with the step's arguments. If its result is false, the
+            step and its descendants are skipped.
         execution_group: Consecutive steps of one group run in one job.
-        pipeline: A pipeline to add the step to. There is no global registry of steps.
-        register: False leaves the step out of `pipeline`.
+        pipeline: Pipeline to add the step to. Steps have no global registry.
+        register: Whether the step is added to `pipeline`.
     """
 
     def decorate(func: Callable[..., Any]) -> Step:
-        made = Step(
+        new_step = Step(
             func=func,
             name=name or str(getattr(func, "__name__", "")),
             inputs=_names(inputs),
@@ -230,15 +235,15 @@ def step(
             execution_group=execution_group,
         )
         if pipeline is not None and register:
-            pipeline.add_step(made)
-        return made
+            pipeline.add_step(new_step)
+        return new_step
 
     return decorate if _func is None else decorate(_func)
 
 
-def _names(given: Sequence[str] | None) -> tuple[str, ...]:
-    # A bare text is surely one name, not a list of letters.
-    return (given,) if isinstance(given, str) else tuple(given or ())
+def _names(names: Sequence[str] | None) -> tuple[str, ...]:
+    # A plain string is a single name, not a sequence of characters.
+    return (names,) if isinstance(names, str) else tuple(names or ())
 
 
 def _is_positive(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""Consecutive steps of one execution group, as groups that run in one job each."""
+"""Step groups: consecutive steps of one execution group, which run in one job."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ __all__ = ["StepGroup", "affinity_conflicts", "group_steps", "parallel_steps"]
 
 @dataclass(frozen=True, slots=True)
 class StepGroup:
-    """Steps that run in order inside one job.
+    """Steps that run in order in one job.
 
     Attributes:
-        group_name: The execution group; `<group>_0`, `<group>_1`, … where it was split.
-        steps: In running order.
-        execution_group: What the user wrote, or None for a step on its own.
-        aggregated_resources: The least resources that serve every step, or None if none asks.
+        group_name: Name of the execution group; `<group>_0`, `<group>_1`, … if it was split.
+        steps: Steps in running order.
+        execution_group: Execution group as declared, or None for a single step.
+        aggregated_resources: Smallest resources that satisfy every step, or None if no step has
+            requirements.
     """
 
     group_name: str
@@ -37,17 +38,17 @@ class StepGroup:
         return [step.name for step in self.steps]
 
     def only(self, names: Collection[str]) -> StepGroup | None:
-        """The group with some of its steps, and what these need; None where none is left."""
-        left = tuple(step for step in self.steps if step.name in names)
-        if len(left) == len(self.steps):
+        """Return the group with only these of its steps, or None if no step remains."""
+        kept = tuple(step for step in self.steps if step.name in names)
+        if len(kept) == len(self.steps):
             return self
-        return replace(self, steps=left, aggregated_resources=_aggregate(left)) if left else None
+        return replace(self, steps=kept, aggregated_resources=_aggregate(kept)) if kept else None
 
 
 def group_steps(ordered: Sequence[Step]) -> tuple[StepGroup, ...]:
-    """Cut a running order wherever the execution group changes; every step is in one group.
+    """Split a running order wherever the execution group changes.
 
-    A step without an execution group is a group of its own, named after the step.
+    A step without an execution group becomes a group of one step, named after the step.
 
     Raises:
         AffinityConflictError: Steps of one group require different values of a node label.
@@ -61,30 +62,30 @@ def group_steps(ordered: Sequence[Step]) -> tuple[StepGroup, ...]:
 
 
 def affinity_conflicts(ordered: Sequence[Step]) -> list[FlowymlError]:
-    """An error for each two steps of one group that require different values of one label."""
-    found: list[FlowymlError] = []
+    """Return an error for each pair of grouped steps that require different values of a label."""
+    conflicts: list[FlowymlError] = []
     for run in _consecutive(ordered):
         first: dict[str, tuple[str, str]] = {}
         for step in run:
             for label, value in _required_labels(step).items():
                 other, wanted = first.setdefault(label, (step.name, value))
                 if wanted != value:
-                    found.append(
+                    conflicts.append(
                         AffinityConflictError(
                             what=f"Steps {other!r} and {step.name!r} require different values of "
                             f"node label {label!r}: {wanted!r} and {value!r}",
-                            why=f"both are in group {step.execution_group!r}: one machine for both",
-                            fix="give them different execution groups, or the same label value",
+                            why=f"both run on one machine, in group {step.execution_group!r}",
+                            fix="use different execution groups, or require the same value",
                         )
                     )
-    return found
+    return conflicts
 
 
 def parallel_steps(group: StepGroup, graph: StepGraph) -> list[tuple[str, str]]:
-    """Neighbours of a group that could run in parallel: neither waits for the other.
+    """Return pairs of consecutive steps of a group that could run in parallel.
 
-    In a running order two neighbours are connected only by a direct edge, so this finds a pair if
-    and only if the group is no chain.
+    In a running order, consecutive steps can only be connected by a direct edge. So a pair is
+    returned if and only if the group is not a chain.
     """
     return [
         (before.name, after.name)
@@ -94,13 +95,13 @@ def parallel_steps(group: StepGroup, graph: StepGraph) -> list[tuple[str, str]]:
 
 
 def _consecutive(ordered: Sequence[Step]) -> list[tuple[Step, ...]]:
-    # A step without a group gets its position instead: an int never equals a group's name.
-    runs = groupby(enumerate(ordered), key=lambda at: at[1].execution_group or at[0])
+    # An ungrouped step uses its position as the key: an int never equals a group name.
+    runs = groupby(enumerate(ordered), key=lambda item: item[1].execution_group or item[0])
     return [tuple(step for _, step in run) for _, run in runs]
 
 
 def _names(runs: Sequence[tuple[str | None, str]]) -> Iterator[str]:
-    """A unique name for each run, given as execution group and first step."""
+    """Yield a unique name for each group, from its execution group and its first step."""
     parts = Counter(group for group, _ in runs if group is not None)
     taken = set(parts)
     numbers: dict[str, Iterator[int]] = {}
@@ -122,7 +123,7 @@ def _required_labels(step: Step) -> Mapping[str, str]:
     try:
         needs = step.requirements()
     except InvalidResourcesError:
-        return {}  # told by the step itself
+        return {}  # reported by `Step.problems`
     affinity = needs.node_affinity if needs else None
     return affinity.required if isinstance(affinity, NodeAffinity) else {}
 

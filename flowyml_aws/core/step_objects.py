@@ -1,4 +1,4 @@
-"""What stands where a step's function would be: a `Step`, ours or FlowyML's."""
+"""Detection and unwrapping of step objects, of this package and of FlowyML."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["is_flowyml_step", "is_step", "unwrap_step"]
 
 
 def is_step(value: object) -> bool:
-    """Whether a value is a step, of this package or of FlowyML."""
+    """Return whether a value is a step of this package or of FlowyML."""
     return isinstance(value, Step) or is_flowyml_step(value)
 
 
 def is_flowyml_step(value: object) -> bool:
-    """Whether a value is a step of FlowyML, of whatever kind; FlowyML is not imported."""
+    """Return whether a value is a FlowyML step (or of a subclass), without importing FlowyML."""
     return any(
         kind.__name__ == "Step" and kind.__module__ == "flowyml.core.step"
         for kind in type(value).__mro__
@@ -23,7 +23,7 @@ def is_flowyml_step(value: object) -> bool:
 
 
 def unwrap_step(value: Any) -> Any:
-    """The function behind a step; any other value is itself."""
+    """Return the function of a step; any other value is returned unchanged."""
     while is_step(value):
         value = value.func
     return value

@@ -1,4 +1,4 @@
-"""A pipeline's definition at one moment, as a value, and how two of them differ."""
+"""Versions of a pipeline: its definition as a value, and the comparison of two of them."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ __all__ = ["Changes", "PipelineVersion", "VersionComparison", "compare", "descri
 
 @dataclass(frozen=True, slots=True)
 class PipelineVersion:
-    """A pipeline's definition under a version's name; everything in it is JSON.
+    """A pipeline's definition under a version name, as JSON values.
 
     Attributes:
-        created_at: ISO 8601, UTC.
-        steps: Names, in running order.
+        created_at: Time of creation: ISO 8601, UTC.
+        steps: Names of the steps, in running order.
         step_hashes: Step → fingerprint of its code.
-        step_parts: Step → qualified name of a function, class or constant behind it → digest.
+        step_parts: Step → qualified name of each function, class or constant it uses → digest.
         wiring: Step → the names of its inputs and outputs.
-        groups: Name of a group → its steps, for the groups that were asked for.
-        resources: Step → what it asks for, or None.
-        context_params: Name → value; one that JSON cannot hold is `{"repr": …, "type": …}`.
-        metadata: What the user gave, kept in the same way.
+        groups: Name of a declared execution group → its steps.
+        resources: Step → its resource requirements, or None.
+        context_params: Name → value; values that are not JSON become `{"repr": …, "type": …}`.
+        metadata: The user's metadata, stored in the same way.
     """
 
     version: str
@@ -50,21 +50,21 @@ class PipelineVersion:
         return {**asdict(self), "steps": list(self.steps)}
 
     @classmethod
-    def from_dict(cls, given: Mapping[str, Any]) -> PipelineVersion:
-        """The version that `to_dict` described.
+    def from_dict(cls, document: Mapping[str, Any]) -> PipelineVersion:
+        """Return the version from the result of `to_dict`.
 
         Raises:
-            ValueError: A member is missing or of the wrong kind.
+            ValueError: A field is missing or has the wrong type.
         """
-        texts, names = ("version", "pipeline_name", "created_at"), {f.name for f in fields(cls)}
-        if missing := sorted(names - given.keys()):
-            raise ValueError(f"it lacks {', '.join(missing)}")
+        strings, names = ("version", "pipeline_name", "created_at"), {f.name for f in fields(cls)}
+        if missing := sorted(names - document.keys()):
+            raise ValueError(f"missing fields: {', '.join(missing)}")
         for name in sorted(names):
-            kind = str if name in texts else list if name == "steps" else dict
-            if not isinstance(given[name], kind):
-                raise ValueError(f"{name!r} is no {kind.__name__}")
-        members = {name: given[name] for name in names}
-        return cls(**{**members, "steps": tuple(given["steps"])})
+            kind = str if name in strings else list if name == "steps" else dict
+            if not isinstance(document[name], kind):
+                raise ValueError(f"field {name!r} must be a {kind.__name__}")
+        members = {name: document[name] for name in names}
+        return cls(**{**members, "steps": tuple(document["steps"])})
 
 
 def describe_pipeline(
@@ -75,26 +75,26 @@ def describe_pipeline(
     created_at: datetime,
     metadata: Mapping[str, Any] | None = None,
 ) -> PipelineVersion:
-    """A pipeline's definition now; assets that no step produces count as inputs of its runs.
+    """Return a pipeline's current definition; assets without a producer are external inputs.
 
     Raises:
-        InvalidPipelineError: With every mistake found in the pipeline.
+        InvalidPipelineError: The pipeline has mistakes; the error lists all of them.
     """
     produced = {asset for step in steps for asset in step.assets}
-    given = {asset for step in steps for asset in step.inputs} - produced
-    graph, problems = read_graph(steps, given)
+    external_inputs = {asset for step in steps for asset in step.inputs} - produced
+    graph, problems = read_graph(steps, external_inputs)
     if graph is not None:
         problems += affinity_conflicts(graph.steps)
     if graph is None or problems:
         raise InvalidPipelineError(name, problems)
-    code = Fingerprinter()
+    fingerprinter = Fingerprinter()
     return PipelineVersion(
         version=version,
         pipeline_name=name,
         created_at=created_at.isoformat(),
         steps=tuple(step.name for step in graph.steps),
-        step_hashes={step.name: code.fingerprint(step) for step in graph.steps},
-        step_parts={step.name: code.parts(step) for step in graph.steps},
+        step_hashes={step.name: fingerprinter.fingerprint(step) for step in graph.steps},
+        step_parts={step.name: fingerprinter.parts(step) for step in graph.steps},
         wiring={
             step.name: {"inputs": list(step.inputs), "outputs": list(step.outputs)}
             for step in graph.steps
@@ -108,18 +108,18 @@ def describe_pipeline(
             step.name: needs.to_dict() if (needs := step.requirements()) else None
             for step in graph.steps
         },
-        context_params={key: _kept(value) for key, value in context.items()},
-        metadata={key: _kept(value) for key, value in (metadata or {}).items()},
+        context_params={key: _json_or_repr(value) for key, value in context.items()},
+        metadata={key: _json_or_repr(value) for key, value in (metadata or {}).items()},
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """How one mapping became another.
+    """The differences between two mappings.
 
     Attributes:
-        added: Name → its value now.
-        removed: Name → the value that it had.
+        added: Name → new value.
+        removed: Name → old value.
         modified: Name → `{"old": …, "new": …}`.
     """
 
@@ -129,7 +129,7 @@ class Changes:
 
     @classmethod
     def between(cls, old: Mapping[str, Any], new: Mapping[str, Any]) -> Changes:
-        """Names are sorted; None is as good as absent."""
+        """Compare two mappings; names are sorted, and None means absent."""
         old = {name: old[name] for name in sorted(old) if old[name] is not None}
         new = {name: new[name] for name in sorted(new) if new[name] is not None}
         return cls(
@@ -138,7 +138,7 @@ class Changes:
             modified={
                 name: {"old": old[name], "new": new[name]}
                 for name in new
-                if name in old and _text(old[name]) != _text(new[name])
+                if name in old and _json(old[name]) != _json(new[name])
             },
         )
 
@@ -155,22 +155,22 @@ class Changes:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VersionComparison(Mapping[str, Any]):
-    """How a pipeline differs from a version of it; also read as a dict of plain values.
+    """The differences between two versions of a pipeline; also a mapping of plain values.
 
     Attributes:
-        pipeline_name: Of both.
-        current_version: The newer one's name.
-        compared_to: The older one's name.
-        added_steps: Names, sorted.
-        removed_steps: Names, sorted.
-        modified_steps: Names of the steps whose fingerprint is another, sorted.
-        changed_parts: Modified step → functions, classes and constants behind it → digests.
-        step_order_changed: The steps that both have run in another order.
-        step_order: `old` and `new`: names of these steps in running order.
-        wiring_changes: Inputs and outputs of the steps that both have.
-        group_changes: Groups → their steps.
-        resource_changes: Resources of the steps that both have.
-        context_changes: Parameters.
+        pipeline_name: Name of the pipeline.
+        current_version: Name of the newer version.
+        compared_to: Name of the older version.
+        added_steps: Names of the added steps, sorted.
+        removed_steps: Names of the removed steps, sorted.
+        modified_steps: Names of the steps with a different fingerprint, sorted.
+        changed_parts: Modified step → changed functions, classes and constants that it uses.
+        step_order_changed: Whether the common steps run in a different order.
+        step_order: `old` and `new`: names of the common steps in running order.
+        wiring_changes: Changed inputs and outputs of the common steps.
+        group_changes: Changed execution groups, with their steps.
+        resource_changes: Changed resources of the common steps.
+        context_changes: Changed context values.
     """
 
     pipeline_name: str
@@ -189,11 +189,11 @@ class VersionComparison(Mapping[str, Any]):
 
     @property
     def changed(self) -> bool:
-        """Whether they differ at all."""
+        """Return whether there is any difference."""
         return any(getattr(self, f.name) for f in fields(self)[3:] if f.name != "step_order")
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as plain lists and dicts: JSON."""
+        """Return the comparison as JSON values: plain lists and dicts."""
         return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
 
     def __getitem__(self, name: str) -> Any:
@@ -224,28 +224,28 @@ class VersionComparison(Mapping[str, Any]):
             ("resources of", self.resource_changes),
             ("context", self.context_changes),
         ):
-            lines += _shown(kind, changes)
+            lines += _change_lines(kind, changes)
         return "\n".join(lines if len(lines) > 1 else [*lines, "  no differences"])
 
 
 def compare(new: PipelineVersion, old: PipelineVersion) -> VersionComparison:
-    """What changed from the old one to the new one."""
-    both = new.step_hashes.keys() & old.step_hashes.keys()
-    modified = sorted(name for name in both if new.step_hashes[name] != old.step_hashes[name])
+    """Return the differences from the old version to the new one."""
+    common = new.step_hashes.keys() & old.step_hashes.keys()
+    modified = sorted(name for name in common if new.step_hashes[name] != old.step_hashes[name])
     order = {
-        "old": [name for name in old.steps if name in both],
-        "new": [name for name in new.steps if name in both],
+        "old": [name for name in old.steps if name in common],
+        "new": [name for name in new.steps if name in common],
     }
 
-    def of_both(members: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: members[name] for name in members if name in both}
+    def of_common(members: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: members[name] for name in members if name in common}
 
     return VersionComparison(
         pipeline_name=new.pipeline_name,
         current_version=new.version,
         compared_to=old.version,
-        added_steps=tuple(sorted(new.step_hashes.keys() - both)),
-        removed_steps=tuple(sorted(old.step_hashes.keys() - both)),
+        added_steps=tuple(sorted(new.step_hashes.keys() - common)),
+        removed_steps=tuple(sorted(old.step_hashes.keys() - common)),
         modified_steps=tuple(modified),
         changed_parts={
             name: Changes.between(old.step_parts.get(name, {}), new.step_parts.get(name, {}))
@@ -253,20 +253,20 @@ def compare(new: PipelineVersion, old: PipelineVersion) -> VersionComparison:
         },
         step_order_changed=order["old"] != order["new"],
         step_order=order,
-        wiring_changes=Changes.between(of_both(old.wiring), of_both(new.wiring)),
+        wiring_changes=Changes.between(of_common(old.wiring), of_common(new.wiring)),
         group_changes=Changes.between(old.groups, new.groups),
-        resource_changes=Changes.between(of_both(old.resources), of_both(new.resources)),
+        resource_changes=Changes.between(of_common(old.resources), of_common(new.resources)),
         context_changes=Changes.between(old.context_params, new.context_params),
     )
 
 
-def _shown(kind: str, changes: Changes) -> Iterator[str]:
+def _change_lines(kind: str, changes: Changes) -> Iterator[str]:
     for name, value in changes.added.items():
-        yield f"  + {kind} {name}: {_text(value)}"
+        yield f"  + {kind} {name}: {_json(value)}"
     for name, value in changes.removed.items():
-        yield f"  - {kind} {name}: {_text(value)}"
+        yield f"  - {kind} {name}: {_json(value)}"
     for name, change in changes.modified.items():
-        yield f"  ~ {kind} {name}: {_text(change['old'])} → {_text(change['new'])}"
+        yield f"  ~ {kind} {name}: {_json(change['old'])} → {_json(change['new'])}"
 
 
 def _plain(value: Any) -> Any:
@@ -277,20 +277,20 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _kept(value: Any) -> Any:
-    """A value itself if JSON gives it back, else what it looks like, marked."""
+def _json_or_repr(value: Any) -> Any:
+    """Return the value if JSON preserves it, otherwise a mapping with its repr and type."""
     try:
         copy = json.loads(json.dumps(value))
         if _same(copy, value):
             return copy
     except (TypeError, ValueError, RecursionError):
-        pass  # nothing that JSON knows
-    # An address would make it another value in every process.
+        pass  # not a JSON value
+    # Addresses differ between processes.
     return {"repr": re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value)), "type": type(value).__name__}
 
 
 def _same(a: Any, b: Any) -> bool:
-    # 1, 1.0 and True are equal, and a tuple comes back as a list.
+    # 1, 1.0 and True are equal, and JSON turns a tuple into a list.
     if type(a) is not type(b):
         return False
     if isinstance(a, dict):
@@ -300,5 +300,5 @@ def _same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-def _text(value: Any) -> str:
+def _json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False)

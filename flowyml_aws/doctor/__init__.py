@@ -1,1 +1,1 @@
-"""Whether this machine and the account are ready for runs, and what to do where they are not."""
+"""Checks of this machine, the account and runs, with fixes for the problems they find."""

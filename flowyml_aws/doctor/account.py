@@ -1,10 +1,10 @@
-"""The checks of an AWS account, in the order in which they are told."""
+"""The checks of an AWS account."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.core.findings import Finding
 from flowyml_aws.doctor.examination import Check
 from flowyml_aws.planning.catalog import Catalog
+from flowyml_aws.services.batch.service import queue_names
 from flowyml_aws.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,17 +33,17 @@ _ROLES: Mapping[str, tuple[Callable[[Settings], str | None], str]] = {
 
 @dataclass
 class AccountCheckup:
-    """Looks at one account; what a check learns is there for those that come after it.
+    """Checks of one account. Later checks use the results of earlier ones.
 
     Attributes:
-        settings: Those at hand; the account's own join them when they are read.
-        probe: Makes clients.
-        region: Tells the region, or None.
-        load: The settings with the account's own, from what its parameter says.
-        catalog: Reads the region's catalog.
-        image: The image of the project, by the settings.
-        python: This machine's, such as `3.11`.
-        clock: Seconds since the epoch.
+        settings: Settings of the project; the account's settings are added when they are read.
+        probe: Access to the account.
+        region: Returns the region, or None.
+        load: Returns the settings with the account's settings, from the value of its parameter.
+        catalog: Returns the catalog of the region.
+        image: Returns the URI of the project's image for some settings, or None.
+        python: Minor version on this machine, such as `3.11`.
+        clock: Returns the time in seconds since the epoch.
     """
 
     settings: Settings
@@ -53,11 +54,10 @@ class AccountCheckup:
     image: Callable[[Settings], str | None]
     python: str
     clock: Callable[[], float]
-    _found: Mapping[str, Queue] = field(default_factory=dict)
-    _used: Sequence[Queue] = ()
+    _used_queues: Sequence[Queue] = ()
 
     def checks(self) -> list[Check]:
-        """Each behind those that it comes after."""
+        """Return the checks in dependency order."""
         return [
             Check("region", self._region),
             Check("clock", self._clock, ("region",), severity="not checked"),
@@ -84,7 +84,7 @@ class AccountCheckup:
         if name is None:
             raise SettingsError(
                 what="No AWS region is set",
-                why="neither the setting `region` nor AWS_REGION nor the profile names one",
+                why="the setting `region`, AWS_REGION and the profile contain no region",
                 fix="set AWS_REGION, or `region` in flowyml-aws.toml",
             )
         return [Finding("region", "ok", f"The region is {name}")]
@@ -98,10 +98,10 @@ class AccountCheckup:
         from flowyml_aws.aws.account import parameter_name, read_account
 
         account = self.settings.account
-        assert account is not None  # or there is no such check
+        assert account is not None  # otherwise `checks` omits this check
         self.settings = self.load(read_account(self.probe.client("ssm"), account))
         name = parameter_name(account)
-        return [Finding("account", "ok", f"The account's settings are in the parameter {name}")]
+        return [Finding("account", "ok", f"The account's settings are in parameter {name}")]
 
     def _bucket(self) -> Sequence[Finding]:
         from flowyml_aws.aws.checks.bucket import check_bucket
@@ -120,40 +120,46 @@ class AccountCheckup:
         from flowyml_aws.aws.checks.queues import queue_findings, used_queues
         from flowyml_aws.aws.queues import read_queues
 
-        told = [target.name for target in self.settings.targets if target.kind == "batch"]
-        wanted = tuple(dict.fromkeys((*self.settings.queues, *told)))
-        found = read_queues(self.probe.client("batch"))
-        self._used = used_queues(found, wanted)
-        return list(queue_findings(found, wanted))
+        wanted = queue_names(self.settings)
+        queues = read_queues(self.probe.client("batch"))
+        self._used_queues = used_queues(queues, wanted)
+        return list(queue_findings(queues, wanted))
 
     def _driver(self) -> Sequence[Finding]:
         from flowyml_aws.aws.batch_driver import driver_problem
 
         name = self.settings.driver_queue
         if name is None:
-            return []  # only detached runs on SageMaker need one
+            return []  # only detached runs on SageMaker need a driver
         problem = driver_problem(self.probe.client("batch"), name)
         if problem is not None:
             raise problem
-        return [Finding("driver-queue", "ok", f"Queue {name!r} drives detached runs on SageMaker")]
+        return [
+            Finding(
+                "driver-queue",
+                "ok",
+                f"Queue {name!r} accepts drivers of detached runs on SageMaker",
+            )
+        ]
 
     def _environments(self) -> Sequence[Finding]:
         from flowyml_aws.aws.account import offered_types
         from flowyml_aws.aws.checks.queues import environment_findings
 
         offered = offered_types(self.probe.client("ec2"))
-        found = list(environment_findings(self._used, offered, self.catalog()))
+        findings = list(environment_findings(self._used_queues, offered, self.catalog()))
         if offered is None:
             why = "ec2:DescribeInstanceTypeOfferings is denied"
-            what = "Which instance types the region offers is not known"
-            found.append(Finding("offerings-denied", "note", what, why, "allow it, to read only"))
-        return found
+            what = "The instance types that the region offers are unknown"
+            fix = "allow this read-only call"
+            findings.append(Finding("offerings-denied", "note", what, why, fix))
+        return findings
 
     def _quotas(self) -> Sequence[Finding]:
         from flowyml_aws.aws.checks.queues import quota_findings, quotas_of
         from flowyml_aws.aws.quotas import read_limits
 
-        wanted = quotas_of(self._used, self.catalog())
+        wanted = quotas_of(self._used_queues, self.catalog())
         limits = read_limits(self.probe.client("service-quotas"), list(wanted))
         return list(quota_findings(wanted, limits))
 
@@ -171,9 +177,9 @@ class AccountCheckup:
             yield Finding(
                 "no-job-role",
                 "note",
-                "Jobs have the role of the instance that they run on",
-                "the setting `job_role` is missing: every job on it has the same rights",
-                "set job_role to the ARN of a role that may only use the bucket",
+                "Jobs use the role of the instance that they run on",
+                "the setting `job_role` is missing: all jobs have the permissions of the instance",
+                "set job_role to the ARN of a role that can only access the bucket",
             )
 
     def _image(self) -> Sequence[Finding]:
@@ -187,7 +193,7 @@ class AccountCheckup:
                     "error",
                     "Setting `image` is missing",
                     "jobs on AWS run in a container image with Python and your dependencies",
-                    "set `repository` and run `flowyml-aws image push`, or set image to one's URI",
+                    "set `repository` and run `flowyml-aws image push`, or set `image` to a URI",
                 )
             ]
         return check_image(self.probe, image, self.python)
@@ -197,21 +203,21 @@ class AccountCheckup:
         today = datetime.fromtimestamp(self.clock(), timezone.utc).date()
         if notes := catalog.notes(today):
             parts = [note.rpartition(": ") for note in notes]
-            why = "plans choose by its types and prices"
+            why = "plans use its instance types and prices"
             return [
                 Finding("catalog-old", "warning", what[0].upper() + what[1:], why, fix)
                 for what, _, fix in parts
             ]
-        told = f"prices of {catalog.prices_date}, {len(catalog.types):,} instance types"
-        return [Finding("catalog", "ok", f"The catalog of {catalog.region}: {told}")]
+        content = f"prices of {catalog.prices_date}, {len(catalog.types):,} instance types"
+        return [Finding("catalog", "ok", f"The catalog of {catalog.region}: {content}")]
 
     @property
     def _store(self) -> tuple[str, str]:
-        """Bucket and prefix."""
+        """Bucket and prefix of the store."""
         if self.settings.store is None:
             raise SettingsError(
                 what="Setting `store` is missing",
-                why="runs on AWS are kept in a bucket",
+                why="runs on AWS are stored in a bucket",
                 fix="set store to s3://BUCKET/PREFIX, or account to the name of an account that "
                 "infra/ has set up",
             )

@@ -1,16 +1,16 @@
-"""All checks of a project: this machine, and the account where one is set up."""
+"""All checks of a project: this machine, and the account if one is set up."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from flowyml_aws.aws_place import AwsPlace
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.findings import Finding
 from flowyml_aws.doctor.account import AccountCheckup
 from flowyml_aws.doctor.examination import Check, Report, examine
-from flowyml_aws.doctor.laptop import check_local_store, check_machine, no_account
+from flowyml_aws.doctor.machine import check_local_store, check_machine, no_account
+from flowyml_aws.services.account import Account
 from flowyml_aws.settings import Settings, load_settings
 
 __all__ = ["checkup"]
@@ -19,13 +19,13 @@ __all__ = ["checkup"]
 def checkup(
     project: Path, environment: Mapping[str, str], python: str, clock: Callable[[], float]
 ) -> Iterator[Report]:
-    """Reports of every check that makes sense here, as soon as they are there.
+    """Run the checks that apply to a project, and yield each report when it is complete.
 
     Args:
-        project: Its folder.
+        project: Folder of the project.
         environment: Environment variables.
-        python: This machine's, such as `3.11`.
-        clock: Seconds since the epoch.
+        python: Minor version on this machine, such as `3.11`.
+        clock: Returns the time in seconds since the epoch.
     """
     try:
         settings = load_settings(project, environment)
@@ -54,14 +54,14 @@ def _account(
 ) -> AccountCheckup:
     from flowyml_aws.aws.checks.probe import Probe
 
-    place = AwsPlace(settings)
+    account = Account(settings)
     return AccountCheckup(
         settings=settings,
-        probe=Probe(lambda: place.session),
-        region=lambda: place.region,
-        load=lambda told: load_settings(project, environment, told),
-        catalog=lambda: place.catalog,
-        image=lambda told: AwsPlace(told, project=project).image,
+        probe=Probe(lambda: account.session),
+        region=lambda: account.region,
+        load=lambda document: load_settings(project, environment, document),
+        catalog=lambda: account.catalog,
+        image=lambda settings: Account(settings, project, settings.image).image,
         python=python,
         clock=clock,
     )

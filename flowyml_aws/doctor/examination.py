@@ -1,4 +1,4 @@
-"""Checks that run side by side, each for itself."""
+"""Concurrent execution of checks that may depend on each other."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from flowyml_aws.core.findings import Finding, Level
 
 __all__ = ["Check", "Report", "examine"]
 
-_AT_ONCE = 8
+_WORKERS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Something to look at.
+    """A check.
 
     Attributes:
-        look: What it finds. A `FlowymlError` says that it could not look, or that there is nothing
-            to look at: then what comes after it is not looked at either.
-        after: Names of checks that must have been possible.
-        severity: How bad it is if it can't look.
+        run: Returns the findings. Raises a `FlowymlError` if the check can't be completed; then
+            checks that depend on it are skipped.
+        after: Names of checks that must be completed before.
+        severity: Level of the finding if the check can't be completed.
     """
 
     name: str
-    look: Callable[[], Sequence[Finding]]
+    run: Callable[[], Sequence[Finding]]
     after: tuple[str, ...] = ()
     severity: Level = "error"
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a check found.
+    """Findings of a check.
 
     Attributes:
-        is_complete: Whether it could look.
+        is_complete: Whether the check was completed.
     """
 
     check: str
@@ -45,40 +45,40 @@ class Report:
 
 
 def examine(checks: Sequence[Check]) -> Iterator[Report]:
-    """Every check's report, as soon as it is there.
+    """Run checks concurrently, and yield each report when it is complete.
 
     Args:
-        checks: Each behind those that it comes after; names of others are ignored.
+        checks: Checks in dependency order; unknown names in `after` are ignored.
     """
     waiting = list(checks)
     names = {check.name for check in checks}
     done: dict[str, Report] = {}
     running: dict[Future[Report], str] = {}
-    pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="doctor")
+    pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="doctor")
     try:
         while waiting or running:
             for check in list(waiting):
-                before = [done.get(name) for name in check.after if name in names]
-                failed = [one for one in before if one is not None and not one.is_complete]
+                parents = [done.get(name) for name in check.after if name in names]
+                failed = [report for report in parents if report and not report.is_complete]
                 if failed:
                     waiting.remove(check)
                     done[check.name] = _skipped(check, failed[0])
                     yield done[check.name]
-                elif None not in before:
+                elif None not in parents:
                     waiting.remove(check)
-                    running[pool.submit(_look, check)] = check.name
+                    running[pool.submit(_run, check)] = check.name
             finished, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
                 done[running.pop(future)] = report = future.result()
                 yield report
     finally:
-        # Who does not want to wait for an answer that does not come need not.
+        # Don't wait for unfinished checks if the caller stops iterating.
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _look(check: Check) -> Report:
+def _run(check: Check) -> Report:
     try:
-        return Report(check.name, tuple(check.look()), is_complete=True)
+        return Report(check.name, tuple(check.run()), is_complete=True)
     except FlowymlError as error:
         if check.severity == "not checked":
             return _unchecked(check, f"the call failed: {error.why}")
@@ -87,9 +87,9 @@ def _look(check: Check) -> Report:
 
 
 def _skipped(check: Check, failed: Report) -> Report:
-    # Of a chain, the first one is the reason.
-    before = (one.why for one in failed.findings if one.level == "not checked")
-    return _unchecked(check, next(before, f"{failed.check} failed"))
+    # In a chain of skipped checks, report the first failure as the reason.
+    reasons = (finding.why for finding in failed.findings if finding.level == "not checked")
+    return _unchecked(check, next(reasons, f"{failed.check} failed"))
 
 
 def _unchecked(check: Check, why: str) -> Report:

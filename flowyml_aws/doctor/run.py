@@ -1,4 +1,4 @@
-"""Why the jobs of a run do not start."""
+"""Diagnosis of the jobs of a run: the reasons why they do not start."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ __all__ = ["examine_run"]
 
 
 def examine_run(driver: RunDriver) -> Iterator[Report]:
-    """What keeps each job of a run from going on, in plan order.
+    """Report the state of each job of a run, and what keeps it from starting, in plan order.
 
-    Queued jobs are looked at twice, and what only one look sees is not told.
+    Queued jobs are diagnosed twice; findings of only one of the two diagnoses are dropped.
 
     Raises:
-        FlowymlError: The store or the backend can't tell how the jobs are.
+        FlowymlError: The store or the backend can't return the states of the jobs.
     """
     status = driver.status()
     queued = {view.job.name for view in status.jobs if view.state is JobState.QUEUED}
-    why = _lasting(driver) if queued else {}
+    diagnoses = _confirmed_diagnoses(driver) if queued else {}
     states = {view.job.name: view.state for view in status.jobs}
     for view in status.jobs:
         name = view.job.name
-        found = why.get(name) if name in queued else None
-        yield Report(name, tuple(found or [_told(view, states)]), is_complete=True)
+        findings = diagnoses.get(name) if name in queued else None
+        yield Report(name, tuple(findings or [_state_finding(view, states)]), is_complete=True)
 
 
-def _lasting(driver: RunDriver) -> Mapping[str, Sequence[Finding]]:
+def _confirmed_diagnoses(driver: RunDriver) -> Mapping[str, Sequence[Finding]]:
     backend = driver.backend
     if not isinstance(backend, Diagnoses):
         return {}
@@ -39,42 +39,45 @@ def _lasting(driver: RunDriver) -> Mapping[str, Sequence[Finding]]:
     if not any(first.values()):
         return {}
     backend.pause()
-    codes = {job: {one.code for one in found} for job, found in first.items()}
+    codes = {job: {finding.code for finding in findings} for job, findings in first.items()}
     return {
-        job: [one for one in found if one.code in codes.get(job, ())]
-        for job, found in backend.diagnose().items()
+        job: [finding for finding in findings if finding.code in codes.get(job, ())]
+        for job, findings in backend.diagnose().items()
     }
 
 
-def _told(view: JobView, states: Mapping[str, JobState]) -> Finding:
-    """A job that nothing was found of."""
+def _state_finding(view: JobView, states: Mapping[str, JobState]) -> Finding:
+    """Return the finding for a job that has no diagnosis."""
     name = view.job.name
     if view.state in (JobState.WAITING, JobState.QUEUED) and view.reason:
-        fix = "wait, or cancel the run and change what is named"
-        return Finding("job-held", "warning", f"Job {name!r} waits", view.reason, fix)
+        fix = "wait, or cancel the run and fix the reason"
+        return Finding("job-held", "warning", f"Job {name!r} is waiting", view.reason, fix)
     match view.state:
         case JobState.FAILED:
             return Finding(
                 "job-failed",
                 "error",
                 f"Job {name!r} has failed",
-                view.reason or "it gives no reason",
-                "flowyml-aws status and logs tell more",
+                view.reason or "no reason was reported",
+                "see `flowyml-aws status` and `flowyml-aws logs` for details",
             )
         case JobState.BLOCKED | JobState.CANCELLED | JobState.LOST:
             return Finding(
                 "job-ended", "note", f"Job {name!r} is {view.state.value}", view.reason or ""
             )
         case JobState.WAITING:
-            waits = [parent for parent in view.job.after if not states[parent].ended]
-            why = f"for {', '.join(waits)}" if waits else "to be submitted: `flowyml-aws attach`"
-            return Finding("job-waiting", "ok", f"Job {name!r} waits {why}")
+            parents = [parent for parent in view.job.after if not states[parent].ended]
+            if parents:
+                what = f"Job {name!r} is waiting for {', '.join(parents)}"
+            else:
+                what = f"Job {name!r} is waiting for a client to submit it: `flowyml-aws attach`"
+            return Finding("job-waiting", "ok", what)
         case JobState.QUEUED:
             return Finding(
                 "job-queued",
                 "ok",
-                f"Job {name!r} is queued for an instance, and nothing is wrong so far",
-                "an instance takes some minutes to start; what keeps it is told after a minute",
+                f"Job {name!r} is waiting for an instance; no problem found so far",
+                "an instance takes some minutes to start; problems are reported after a minute",
             )
         case _:
             return Finding("job", "ok", f"Job {name!r} is {view.state.value}")

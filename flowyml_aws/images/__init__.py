@@ -1,1 +1,1 @@
-"""Container images of projects: what goes into one, its name by its content, and how it is made."""
+"""Container images of projects: contents, names by content, and builds."""

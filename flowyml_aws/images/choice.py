@@ -1,4 +1,4 @@
-"""Which image the jobs of a project run in, and whether it is there."""
+"""The image that the jobs of a project run in."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ __all__ = ["ImageChoice"]
 
 @dataclass(frozen=True)
 class ImageChoice:
-    """The image that the settings name, else the project's own in the account's repository.
+    """The image of jobs: from the settings, or the project's image in the account's repository.
 
     Attributes:
-        settings: As they are.
-        project: Root of the project; None where no new runs are made.
-        named: The image that the settings name for all jobs at hand.
-        ecr: A client of a region's registry.
+        settings: Settings of the project.
+        project: Root of the project; None if no new runs are created.
+        named: Image that the settings name for all jobs, or None.
+        ecr: Returns an ECR client for a region.
     """
 
     settings: Settings
@@ -36,56 +36,56 @@ class ImageChoice:
     ecr: Callable[[str], ECRClient]
 
     @cached_property
-    def own(self) -> ProjectImage | None:
-        """The project's image; None where there is no repository for it, or no project.
+    def project_image(self) -> ProjectImage | None:
+        """The project's image; None without a project or a repository.
 
         Raises:
-            SettingsError: What it is made of can't be read.
+            SettingsError: The inputs of the image can't be read.
         """
         if self.project is None or self.settings.repository is None:
             return None
         return project_image(self.project, self.settings)
 
     @cached_property
-    def chosen(self) -> Settings:
-        """The settings with the image that jobs run in.
+    def effective_settings(self) -> Settings:
+        """The settings, with `image` set to the project's image if they name none.
 
         Raises:
-            SettingsError: What the project's image is made of can't be read.
+            SettingsError: The inputs of the project's image can't be read.
         """
-        if self.settings.image or self.own is None:
+        if self.settings.image or self.project_image is None:
             return self.settings
-        return replace(self.settings, image=self.own.uri)
+        return replace(self.settings, image=self.project_image.uri)
 
     def stored(self) -> StoredImage | None:
-        """The project's image in its repository; None if it is not there.
+        """Look up the project's image in its repository. Return None if it was not pushed.
 
         Raises:
-            SettingsError: There is no such repository.
+            SettingsError: The repository does not exist.
             AwsRefusedError: AWS denied the call.
         """
-        own = self.own
-        if own is None or own.repository is None:
+        image = self.project_image
+        if image is None or image.repository is None:
             return None
-        return find_image(self.ecr(own.repository.region), own.repository, own.recipe.tag)
+        return find_image(self.ecr(image.repository.region), image.repository, image.recipe.tag)
 
     @cached_property
     def problem(self) -> FlowymlError | None:
-        """Why jobs can't run in the project's image; None where they can, or have another one."""
+        """The error if jobs can't use the project's image; None if they can, or use another one."""
         if self.named:
             return None
         try:
-            if self.own is None or self.stored() is not None:
+            if self.project_image is None or self.stored() is not None:
                 return None
         except FlowymlError as error:
             return error
-        return self.own.missing()
+        return self.project_image.not_pushed()
 
     def notes(self) -> tuple[str, ...]:
-        """What a plan says of the project's image."""
+        """Return the notes of a plan on the project's image."""
         if (problem := self.problem) is not None:
             return (f"{problem.what}: {problem.fix}",)
-        if self.named or self.own is None:
+        if self.named or self.project_image is None:
             return ()
-        source = self.own.recipe.requirements.source
-        return (f"jobs run in the project's image {self.own.uri} ({source})",)
+        source = self.project_image.recipe.requirements.source
+        return (f"jobs run in the project's image {self.project_image.uri} ({source})",)

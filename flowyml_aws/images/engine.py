@@ -1,4 +1,4 @@
-"""Docker or podman, whichever is there: a program that builds, pushes and runs images."""
+"""Container engines that build, push and run images: Docker or podman."""
 
 from __future__ import annotations
 
@@ -16,118 +16,119 @@ __all__ = ["PLATFORM", "Engine", "find_engine"]
 
 PLATFORM = "linux/amd64"
 
-_ASKED_S = 30  # a daemon that hangs is none
-_TAIL = 4000  # characters of what a program said
+_PROBE_TIMEOUT_S = 30  # a daemon that hangs is not usable
+_TAIL = 4000  # characters of the error output that are shown
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A program with Docker's commands.
+    """A container engine with Docker's command line.
 
     Attributes:
         name: `docker` or `podman`.
-        program: Its path.
+        program: Path of the program.
     """
 
     name: str
     program: str
 
     def has(self, image: str) -> bool:
-        """Whether an image is on this machine."""
-        return self._ask("image", "inspect", image).returncode == 0
+        """Return whether an image exists on this machine."""
+        return self._call("image", "inspect", image).returncode == 0
 
     def labels(self, image: str) -> dict[str, str]:
-        """What an image on this machine says of itself.
+        """Return the labels of an image on this machine.
 
         Raises:
-            FlowymlError: There is none.
+            FlowymlError: The image does not exist.
         """
         template = '{{range $k, $v := .Config.Labels}}{{$k}}={{$v}}{{"\\n"}}{{end}}'
-        told = self._do("look at", image, ["image", "inspect", "--format", template, image])
-        pairs = (line.partition("=") for line in told.splitlines() if line)
+        output = self._run("inspect", image, ["image", "inspect", "--format", template, image])
+        pairs = (line.partition("=") for line in output.splitlines() if line)
         return {name: value for name, _, value in pairs}
 
     def build(
         self, image: str, context: Path, arguments: Mapping[str, str], pip_conf: Path | None
     ) -> None:
-        """Build the Dockerfile of a folder; what the program says goes to standard error.
+        """Build the Dockerfile of a folder. The engine's output goes to standard error.
 
         Args:
-            image: Its name.
-            context: Has the Dockerfile.
-            arguments: Of the build.
-            pip_conf: A secret of the build.
+            image: Name of the image.
+            context: Folder that contains the Dockerfile.
+            arguments: Build arguments.
+            pip_conf: Path of a pip.conf that is passed to the build as a secret, or None.
 
         Raises:
-            FlowymlError: It failed.
+            FlowymlError: The build failed.
         """
         command = [self.program, "build", "--platform", PLATFORM, "--tag", image]
         for name, value in arguments.items():
             command += ["--build-arg", f"{name}={value}"]
         if pip_conf is not None:
             command += ["--secret", f"id=pip.conf,src={pip_conf}"]
-        # One manifest and nothing around it: a tag that can't be moved is pushed once.
-        quiet = {"DOCKER_BUILDKIT": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
-        done = subprocess.run(
+        # A single manifest without attestations: an immutable tag can be pushed only once.
+        options = {"DOCKER_BUILDKIT": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+        process = subprocess.run(
             [*command, str(context)],
-            env={**os.environ, **quiet},
+            env={**os.environ, **options},
             stdin=subprocess.DEVNULL,
             stdout=2,
             check=False,
         )
-        if done.returncode:
+        if process.returncode:
             raise FlowymlError(
-                what=f"The image {image} can't be built",
-                why=f"`{self.name} build` ended with {done.returncode}; what it said stands above",
-                fix="correct the requirements that it names, or repair its connection",
+                what=f"Can't build the image {image}",
+                why=f"`{self.name} build` exited with code {process.returncode}: see above",
+                fix="correct the requirements that it names, or check the network connection",
             )
 
     def push(self, image: str, registry: str, user: str, password: str) -> None:
-        """Log in to a registry and send an image; the password goes through a pipe.
+        """Log in to a registry and push an image. The password is passed through a pipe.
 
         Raises:
-            FlowymlError: The registry refused.
+            FlowymlError: The registry refused the login or the image.
         """
         with tempfile.TemporaryDirectory(prefix="flowyml-aws-") as folder:
             environment = dict(os.environ)
-            if self.name == "podman":  # its own file of passwords stays as it is
+            if self.name == "podman":  # keep the user's own credentials unchanged
                 environment["REGISTRY_AUTH_FILE"] = str(Path(folder) / "auth.json")
             login = ["login", "--username", user, "--password-stdin", registry]
-            self._do("log in for", image, login, environment, password)
-            self._do("push", image, ["push", image], environment)
+            self._run("log in to push", image, login, environment, password)
+            self._run("push", image, ["push", image], environment)
 
     def tag(self, image: str, other: str) -> None:
         """Give an image another name.
 
         Raises:
-            FlowymlError: There is no such image.
+            FlowymlError: The image does not exist.
         """
-        self._do("name", image, ["tag", image, other])
+        self._run("tag", image, ["tag", image, other])
 
-    def _do(
+    def _run(
         self,
         verb: str,
         image: str,
         arguments: Sequence[str],
         environment: Mapping[str, str] | None = None,
-        given: str = "",
+        stdin: str = "",
     ) -> str:
-        done = self._ask(*arguments, environment=environment, given=given)
-        if done.returncode:
+        process = self._call(*arguments, environment=environment, stdin=stdin)
+        if process.returncode:
             raise FlowymlError(
                 what=f"Can't {verb} the image {image}",
-                why=done.stderr.strip()[-_TAIL:] or f"{self.name} ended with {done.returncode}",
-                fix=f"read the message above: it is {self.name}'s",
+                why=process.stderr.strip()[-_TAIL:]
+                or f"{self.name} exited with code {process.returncode}",
+                fix=f"follow the message above, which {self.name} printed",
             )
-        return done.stdout
+        return process.stdout
 
-    def _ask(
-        self, *arguments: str, environment: Mapping[str, str] | None = None, given: str = ""
+    def _call(
+        self, *arguments: str, environment: Mapping[str, str] | None = None, stdin: str = ""
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [self.program, *arguments],
             env=environment,
-            input=given,
+            input=stdin,
             capture_output=True,
             text=True,
             errors="replace",
@@ -136,45 +137,45 @@ class Engine:
 
 
 def find_engine() -> Engine:
-    """The engine of this machine: Docker where its daemon answers, else podman.
+    """Return this machine's engine: Docker if its daemon responds, otherwise podman.
 
     Raises:
-        MissingEngineError: There is none; the error says what was found.
+        MissingEngineError: No engine works; the error lists the problem of each.
     """
-    found = []
+    problems = []
     for name in ("docker", "podman"):
         program = shutil.which(name)
         if program is None:
-            found.append(f"{name} is not on PATH")
+            problems.append(f"{name} is not on PATH")
             continue
         problem = _problem(program, name)
         if problem is None:
             return Engine(name, program)
-        found.append(f"{program} does not work: {problem}")
+        problems.append(f"{program} does not work: {problem}")
     raise MissingEngineError(
-        what="No program that builds and runs images works on this machine",
-        why="; ".join(found),
+        what="No container engine works on this machine",
+        why="; ".join(problems),
         fix="install Docker and start it, or install podman (Debian and Ubuntu: "
         "`apt-get install podman`; macOS: `brew install podman`, then `podman machine init --now`)",
     )
 
 
 def _problem(program: str, name: str) -> str | None:
-    """Why it can't be used, or None."""
-    ask = ["version", "--format", "{{.Server.Version}}"] if name == "docker" else ["info"]
+    """Return the reason why an engine can't be used, or None."""
+    command = ["version", "--format", "{{.Server.Version}}"] if name == "docker" else ["info"]
     try:
-        done = subprocess.run(
-            [program, *ask],
+        process = subprocess.run(
+            [program, *command],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=_ASKED_S,
+            timeout=_PROBE_TIMEOUT_S,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
-    if done.returncode == 0:
+    if process.returncode == 0:
         return None
-    lines = done.stderr.strip().splitlines()
-    return lines[-1] if lines else f"it ended with {done.returncode}"
+    lines = process.stderr.strip().splitlines()
+    return lines[-1] if lines else f"it exited with code {process.returncode}"

@@ -1,4 +1,4 @@
-"""The image of a project: its name in the account's repository, and what to say of it."""
+"""The image of a project, in the account's repository."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flowyml_aws.settings import Settings
 
 __all__ = ["ProjectImage", "project_image"]
 
-_HERE = "localhost/flowyml-aws"
+_LOCAL_NAME = "localhost/flowyml-aws"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,8 @@ class ProjectImage:
     """A project's image.
 
     Attributes:
-        recipe: What it is made of.
-        repository: Where it is pushed to; None where no repository is set up.
+        recipe: Contents of the image.
+        repository: Repository that it is pushed to; None if none is set up.
     """
 
     recipe: ImageRecipe
@@ -31,16 +31,16 @@ class ProjectImage:
 
     @property
     def uri(self) -> str:
-        """Its name, the tag included."""
-        name = self.repository.uri if self.repository is not None else _HERE
+        """Name of the image with its tag."""
+        name = self.repository.uri if self.repository is not None else _LOCAL_NAME
         return f"{name}:{self.recipe.tag}"
 
     def build(self, engine: Engine, pip_conf: Path | None) -> bool:
-        """Build it, unless it is on this machine; whether it had to be built.
+        """Build the image unless it exists on this machine. Return whether it was built.
 
         Args:
-            engine: Builds it.
-            pip_conf: Tells pip its index, for the build alone.
+            engine: Container engine that builds the image.
+            pip_conf: Path of a pip.conf that is used only during the build, or None.
 
         Raises:
             FlowymlError: The build failed.
@@ -52,24 +52,24 @@ class ProjectImage:
             engine.build(self.uri, Path(folder), self.recipe.arguments, pip_conf)
         return True
 
-    def missing(self) -> SettingsError:
-        """The error to tell where the repository does not have it."""
+    def not_pushed(self) -> SettingsError:
+        """Return the error for an image that is not in its repository."""
         return SettingsError(
             what=f"The project's image {self.uri} was not pushed yet",
-            why="jobs run in the image that has this Python, this flowyml-aws and "
-            f"{self.recipe.requirements.source}; what is in it makes its tag",
+            why="jobs run in an image with this version of Python and of flowyml-aws, and with "
+            f"{self.recipe.requirements.source}; its tag depends on its contents",
             fix="run `flowyml-aws image push` in the project (or name another image: `image`)",
         )
 
 
 def project_image(root: Path, settings: Settings) -> ProjectImage:
-    """The image of a project.
+    """Return the image of a project.
 
     Raises:
-        SettingsError: Its requirements or its repository can't be read.
+        SettingsError: The requirements can't be read, or the setting `repository` is invalid.
     """
-    named = settings.repository
+    uri = settings.repository
     return ProjectImage(
         recipe=project_recipe(root, settings),
-        repository=Repository.parse(named) if named is not None else None,
+        repository=Repository.parse(uri) if uri is not None else None,
     )

@@ -1,4 +1,4 @@
-"""What a project needs from the package index, as one finds it in the project."""
+"""Requirements of a project: packages that its image installs."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ else:
 __all__ = ["Requirements", "find_requirements"]
 
 _FILE = "requirements.txt"
-_INSTEAD = "name what the image needs in the setting `image_requirements`"
-# What pip takes besides requirements, and an image can be made with.
+_INSTEAD = "list the requirements of the image in the setting `image_requirements`"
+# pip options that are allowed in requirements of an image.
 _OPTIONS = (
     "--index-url",
     "-i",
@@ -37,12 +37,12 @@ _OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Requirements:
-    """Lines in pip's syntax.
+    """Requirements and constraints in pip's syntax.
 
     Attributes:
-        lines: To install.
-        constraints: Versions that hold if something needs the package.
-        source: Where they stand, for people.
+        lines: Requirements to install.
+        constraints: Versions of packages, if another requirement needs them.
+        source: Description of the source, for messages.
     """
 
     lines: tuple[str, ...]
@@ -51,17 +51,19 @@ class Requirements:
 
 
 def find_requirements(root: Path, named: tuple[str, ...]) -> Requirements:
-    """What the setting names, else what `requirements.txt` says, else the project's dependencies.
+    """Return the requirements of a project.
+
+    The setting comes first, then `requirements.txt`, then the dependencies in `pyproject.toml`.
 
     Args:
-        root: The project's root.
-        named: The setting `image_requirements`.
+        root: Root of the project.
+        named: Value of the setting `image_requirements`.
 
     Raises:
         SettingsError: A file is missing or malformed, or a line needs more than a package index.
     """
     if named:
-        checked = tuple(_checked(line, "the setting `image_requirements`") for line in named)
+        checked = tuple(_check_line(line, "the setting `image_requirements`") for line in named)
         return Requirements(checked, (), "the setting image_requirements")
     if (file := root / _FILE).is_file():
         constraints: list[str] = []
@@ -70,62 +72,66 @@ def find_requirements(root: Path, named: tuple[str, ...]) -> Requirements:
     project = _project_table(root / "pyproject.toml")
     if "dependencies" in project.get("dynamic", ()):
         raise SettingsError(
-            what="The project's dependencies are not known",
-            why="pyproject.toml declares them dynamic: only its build tool can tell them",
+            what="Can't read the project's dependencies",
+            why="pyproject.toml declares them as dynamic: only its build backend knows them",
             fix=f"write them to {_FILE}, or {_INSTEAD}",
         )
     dependencies = project.get("dependencies")
     if dependencies is None:
         return Requirements((), (), f"nothing: neither {_FILE} nor dependencies in pyproject.toml")
-    told = "dependencies in pyproject.toml"
-    return Requirements(tuple(_checked(line, told) for line in dependencies), (), told)
+    source = "dependencies in pyproject.toml"
+    return Requirements(tuple(_check_line(line, source) for line in dependencies), (), source)
 
 
 def _read(file: Path, constraints: list[str], opened: tuple[Path, ...]) -> Iterator[str]:
-    where = file.name
+    name = file.name
     if file in opened:
         raise SettingsError(
-            what=f"{where} includes itself", why="by its lines `-r`", fix="take one of them out"
+            what=f"{name} includes itself",
+            why="its `-r` or `-c` lines form a cycle",
+            fix="remove one of these lines",
         )
     try:
         text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        by = f", which {opened[-1].name} includes," if opened else ""
+        parent = f" (included by {opened[-1].name})" if opened else ""
         raise SettingsError(
-            what=f"{where}{by} can't be read", why=str(error), fix="correct its name or its text"
+            what=f"Can't read {name}{parent}",
+            why=str(error),
+            fix="correct the name or the contents of the file",
         ) from error
     for line in logical_lines(text):
         option = re.match(r"(-r|--requirement|-c|--constraint)(?:[ =]|(?<=-[rc]))\s*(.+)", line)
         if option is None:
-            yield _checked(line, where)
+            yield _check_line(line, name)
         elif option[1] in ("-r", "--requirement"):
             yield from _read(file.parent / option[2], constraints, (*opened, file))
         else:
             constraints += _read(file.parent / option[2], constraints, (*opened, file))
 
 
-def _checked(line: Any, where: str) -> str:
+def _check_line(line: Any, source: str) -> str:
     if not isinstance(line, str) or "\n" in line:
         raise SettingsError(
-            what=f"{line!r} in {where} is no requirement",
-            why="it must be a text on one line, such as 'numpy>=2'",
+            what=f"Invalid requirement {line!r} in {source}",
+            why="it must be a string on one line, such as 'numpy>=2'",
             fix="correct it",
         )
-    word = re.split(r"[ =]", line, maxsplit=1)[0]
-    if word.startswith("-") and word not in _OPTIONS:
-        is_local = word in ("-e", "--editable", "-f", "--find-links")
+    option = re.split(r"[ =]", line, maxsplit=1)[0]
+    if option.startswith("-") and option not in _OPTIONS:
+        is_local = option in ("-e", "--editable", "-f", "--find-links")
         raise SettingsError(
-            what=f"{line!r} in {where} can't go into an image",
-            why="it names what lies on this machine; your project's own code travels with each run"
+            what=f"Unsupported requirement {line!r} in {source}",
+            why="it refers to files on this machine; the code of your project is sent with each run"
             if is_local
-            else f"of pip's options an image takes {', '.join(_OPTIONS)}",
-            fix=f"take it out, or {_INSTEAD}",
+            else f"requirements of an image support only the pip options {', '.join(_OPTIONS)}",
+            fix=f"remove it, or {_INSTEAD}",
         )
     if re.match(r"\.{0,2}/|~/|.*@\s*file:|file:|[A-Za-z]:\\|[^ ]+\.whl$", line):
         raise SettingsError(
-            what=f"{line!r} in {where} can't go into an image",
-            why="it names a file of this machine",
-            fix=f"publish it where pip finds it, put its code into the project, or {_INSTEAD}",
+            what=f"Unsupported requirement {line!r} in {source}",
+            why="it refers to a file on this machine",
+            fix=f"publish it to a package index, put its code into the project, or {_INSTEAD}",
         )
     if (
         re.search(r"://[^/\s@]+@", line)
@@ -133,10 +139,10 @@ def _checked(line: Any, where: str) -> str:
         and "git+ssh" not in line
     ):
         raise SettingsError(
-            what=f"A line in {where} has a user or a password in its address",
-            why="whoever may pull the image could read it there",
-            fix="write the address to a pip.conf, and name that in the variable PIP_CONFIG_FILE: "
-            "it is used for the build and does not stay in the image",
+            what=f"A line in {source} contains a user name or a password in its URL",
+            why="everyone who can pull the image could read it",
+            fix="put the URL into a pip.conf and set PIP_CONFIG_FILE to its path: "
+            "it is used during the build and is not stored in the image",
         )
     return line
 
@@ -148,13 +154,13 @@ def _project_table(file: Path) -> dict[str, Any]:
         table = tomllib.loads(file.read_text("utf-8")).get("project", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(
-            what=f"{file} can't be read", why=str(error), fix="correct its TOML"
+            what=f"Can't read {file}", why=str(error), fix="correct its TOML syntax"
         ) from error
     dependencies = table.get("dependencies", []) if isinstance(table, dict) else None
     if not isinstance(dependencies, list):
         raise SettingsError(
-            what=f"{file} has malformed dependencies",
-            why="project.dependencies must be a list of texts",
+            what=f"Invalid dependencies in {file}",
+            why="project.dependencies must be a list of strings",
             fix="correct it",
         )
     return dict(table)

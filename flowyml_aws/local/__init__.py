@@ -1,1 +1,1 @@
-"""Running on this machine: a directory as the store, processes as the jobs."""
+"""The local service: a directory as the store, processes as the jobs."""

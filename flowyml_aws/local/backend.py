@@ -1,4 +1,4 @@
-"""Jobs as processes on this machine, one runner each, as many at once as fit."""
+"""Backend for jobs on this machine: one process per job, as many at once as fit."""
 
 from __future__ import annotations
 
@@ -32,32 +32,32 @@ from flowyml_aws.submission.record import RunRecord
 
 __all__ = ["LocalBackend", "Machine"]
 
-Kind = TypeVar("Kind", bound=Document)
+DocumentT = TypeVar("DocumentT", bound=Document)
 
 _GRACE_S = 10.0
-_NEWS_WITHIN_S = 0.25
+_POLL_INTERVAL_S = 0.25
 _SIGNALS = {number.value: number.name for number in signal.Signals}
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What jobs may use at once; a job that asks for more runs alone."""
+    """Resources that jobs may use at once; a job that requires more runs alone."""
 
     vcpus: int
     memory_mib: int
 
     @classmethod
     def this(cls) -> Machine:
-        """The CPUs that this process may use, and the memory that is there."""
+        """Return the CPUs that this process may use, and the total memory."""
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         return cls(vcpus=cpus or 1, memory_mib=psutil.virtual_memory().total // 2**20)
 
 
 class _Exit(Document):
-    """How an attempt's process ended, as the client that started it saw it.
+    """Exit of an attempt's process, as observed by the client that started it.
 
     Attributes:
-        code: As of `subprocess`; None where the client left and took the process along.
+        code: Return code of `subprocess`; None if the client ended the process when it stopped.
     """
 
     code: int | None
@@ -66,7 +66,7 @@ class _Exit(Document):
 class LocalBackend:
     """Runs jobs as subprocesses that write into the run's folder.
 
-    A process outlives a killed client; the next client finds it by what the store says.
+    A process outlives a killed client; the next client finds it through the store.
     """
 
     def __init__(
@@ -86,10 +86,10 @@ class LocalBackend:
         self._started: dict[str, int] = {}
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._ended: dict[str, JobStatus] = {}
-        self._news = threading.Event()
+        self._process_ended = threading.Event()
 
     def submit(self, jobs: Sequence[PlannedJob], succeeded: Collection[str]) -> None:
-        """Start the jobs whose parents succeeded, in plan order, while there is room."""
+        """Start the jobs whose parents succeeded, in plan order, while resources are free."""
         running = [
             job for job in self._plan.jobs if self._status(job.name).state is JobState.RUNNING
         ]
@@ -98,57 +98,57 @@ class LocalBackend:
                 if not set(job.after) <= set(succeeded):
                     continue
                 if running and not self._has_room(running, job):
-                    break  # a large job must not wait for ever behind small ones
+                    break  # later, smaller jobs must not delay a large job forever
                 self._start(job)
                 running.append(job)
         except BaseException:
-            self.release()  # nobody else knows of them yet
+            self.release()  # no other client knows of them yet
             raise
 
     def statuses(self) -> Mapping[str, JobStatus]:
-        """What the processes and the store say."""
-        told = {job.name: self._status(job.name) for job in self._plan.jobs}
-        return {name: status for name, status in told.items() if status.attempt}
+        """Return the statuses of the jobs that have an attempt."""
+        statuses = {job.name: self._status(job.name) for job in self._plan.jobs}
+        return {name: status for name, status in statuses.items() if status.attempt}
 
     def logs(self, job: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
-        """Lines of the newest attempt, and of those that begin after the first call."""
+        """Return lines of the newest attempt, and of attempts that begin after the first call."""
         newest = self._newest_attempt(job)
         attempt, _, offset = (cursor or f"{newest}:0").partition(":")
         number, start = int(attempt), int(offset)
         lines: list[bytes] = []
         while 0 < number <= newest:
-            # Asked before the log is read: what comes later belongs to the next call.
-            is_whole = number < newest or self._status(job).state is not JobState.RUNNING
+            # Checked before the log is read: later lines belong to the next call.
+            is_complete = number < newest or self._status(job).state is not JobState.RUNNING
             data = self._log_from(job, number, start)
-            read = data if is_whole else data[: data.rfind(b"\n") + 1]
+            read = data if is_complete else data[: data.rfind(b"\n") + 1]
             lines += read.removesuffix(b"\n").split(b"\n") if read else []
             cursor = f"{number}:{start + len(read)}"
             number, start = number + 1, 0
         return [LogLine(job, line.decode(errors="replace").rstrip("\r")) for line in lines], cursor
 
     def cancel(self, jobs: Sequence[PlannedJob]) -> None:
-        """End the jobs' processes, whoever started them."""
-        found = [self._runner(job.name, self._newest_attempt(job.name)) for job in jobs]
-        end_processes([process for process in found if process is not None], _GRACE_S)
+        """End the jobs' processes, whichever client started them."""
+        runners = [self._runner(job.name, self._newest_attempt(job.name)) for job in jobs]
+        end_processes([runner for runner in runners if runner is not None], _GRACE_S)
 
     def release(self) -> None:
-        """End the processes that this client started; another one can start the jobs again."""
-        going = {
+        """End the processes that this client started; another client can start the jobs again."""
+        running = {
             job: attempt
             for job, attempt in self._started.items()
             if not self._status(job).state.ended
         }
-        found = [self._runner(job, attempt) for job, attempt in going.items()]
+        runners = [self._runner(job, attempt) for job, attempt in running.items()]
         try:
-            end_processes([process for process in found if process is not None], _GRACE_S)
+            end_processes([runner for runner in runners if runner is not None], _GRACE_S)
         finally:
-            for job, attempt in going.items():
-                self._forget(job, attempt)
+            for job, attempt in running.items():
+                self._record_release(job, attempt)
 
     def pause(self) -> None:
-        """Until a process ends, or a moment later."""
-        self._news.wait(_NEWS_WITHIN_S)
-        self._news.clear()
+        """Wait until a process ends, or for a short time."""
+        self._process_ended.wait(_POLL_INTERVAL_S)
+        self._process_ended.clear()
 
     def _has_room(self, running: Sequence[PlannedJob], job: PlannedJob) -> bool:
         vcpus = sum(other.needs.vcpus for other in (*running, job))
@@ -159,15 +159,15 @@ class LocalBackend:
         attempt = self._newest_attempt(job.name) + 1
         claim = self._layout.attempt(job.name, attempt, "claim.json")
         if not self._store.create(claim, this_process().to_json()):
-            return  # another client was faster
+            return  # another client starts this attempt
         self._started[job.name] = attempt
         log = self._log(job.name, attempt)
         with log.open("wb") as output:
             child = subprocess.Popen(
                 [sys.executable, "-m", "flowyml_aws.runtime", self._argument(job.name)],
-                cwd=log.parent,  # neutral: `-m` puts it on sys.path; the spec says where to work
+                cwd=log.parent,  # `-m` puts it on sys.path; the spec names the working directory
                 env={
-                    **_importing_this_package(self._environment),
+                    **_with_this_package(self._environment),
                     "FLOWYML_ATTEMPT": str(attempt),
                     "PYTHONUNBUFFERED": "1",
                 },
@@ -179,13 +179,13 @@ class LocalBackend:
         identity = self._layout.attempt(job.name, attempt, "process.json")
         self._store.put(identity, identify(child.pid).to_json())
         self._children[job.name] = child
-        threading.Thread(target=self._tell_end, args=(child,), daemon=True).start()
+        threading.Thread(target=self._notify_of_exit, args=(child,), daemon=True).start()
 
-    def _tell_end(self, child: subprocess.Popen[bytes]) -> None:
+    def _notify_of_exit(self, child: subprocess.Popen[bytes]) -> None:
         child.wait()
-        self._news.set()
+        self._process_ended.set()
 
-    def _forget(self, job: str, attempt: int) -> None:
+    def _record_release(self, job: str, attempt: int) -> None:
         self._store.create(
             self._layout.attempt(job, attempt, "exit.json"), _Exit(code=None).to_json()
         )
@@ -202,42 +202,42 @@ class LocalBackend:
 
     def _status(self, job: str) -> JobStatus:
         if job not in self._ended:
-            status = self._look_at(job)
+            status = self._current_status(job)
             if not status.state.ended:
                 return status
             self._ended[job] = status
         return self._ended[job]
 
-    def _look_at(self, job: str) -> JobStatus:
+    def _current_status(self, job: str) -> JobStatus:
         if (child := self._children.get(job)) is not None:
             return self._status_of_child(job, self._started[job], child)
         attempt = self._newest_attempt(job)
         if attempt == 0:
             return JobStatus(JobState.LOST)
-        told = self._read(_Exit, job, attempt, "exit.json")
-        if told is not None:
-            return _status_of_exit(told, attempt)
-        starter = self._read(ProcessIdentity, job, attempt, "claim.json")
-        process = self._runner(job, attempt) or starter
+        recorded_exit = self._read(_Exit, job, attempt, "exit.json")
+        if recorded_exit is not None:
+            return _status_of_exit(recorded_exit, attempt)
+        claimant = self._read(ProcessIdentity, job, attempt, "claim.json")
+        process = self._runner(job, attempt) or claimant
         if process is not None and not process.is_here():
             return JobStatus(JobState.RUNNING, attempt, f"on the machine {process.host}")
         if process is not None and process.is_alive():
             return JobStatus(JobState.RUNNING, attempt)
-        # Its client is gone too, or it would have told. Its result, if any, decides.
-        return JobStatus(JobState.LOST, attempt, "its process is gone")
+        # Its client is gone too, or it would have recorded the exit. The result, if any, counts.
+        return JobStatus(JobState.LOST, attempt, "its process no longer exists")
 
     def _status_of_child(self, job: str, attempt: int, child: subprocess.Popen[bytes]) -> JobStatus:
         code = child.poll()
         if code is None:
             return JobStatus(JobState.RUNNING, attempt)
-        told = _Exit(code=code)
-        self._store.create(self._layout.attempt(job, attempt, "exit.json"), told.to_json())
-        return _status_of_exit(told, attempt)
+        ended = _Exit(code=code)
+        self._store.create(self._layout.attempt(job, attempt, "exit.json"), ended.to_json())
+        return _status_of_exit(ended, attempt)
 
     def _runner(self, job: str, attempt: int) -> ProcessIdentity | None:
-        """The process of an attempt, also where its starter died before it could note it."""
-        noted = self._read(ProcessIdentity, job, attempt, "process.json")
-        return noted or (find_runner(self._argument(job)) if attempt else None)
+        """Return the process of an attempt, even if its client died before it recorded it."""
+        recorded = self._read(ProcessIdentity, job, attempt, "process.json")
+        return recorded or (find_runner(self._argument(job)) if attempt else None)
 
     def _log(self, job: str, attempt: int) -> Path:
         return self._store.path(self._layout.attempt(job, attempt, "log.txt"))
@@ -250,7 +250,9 @@ class LocalBackend:
         except FileNotFoundError:
             return b""
 
-    def _read(self, kind: type[Kind], job: str, attempt: int, document: str) -> Kind | None:
+    def _read(
+        self, kind: type[DocumentT], job: str, attempt: int, document: str
+    ) -> DocumentT | None:
         key = self._layout.attempt(job, attempt, document)
         try:
             return read_document(kind, self._store.get(key), f"{self._store.uri}/{key}")
@@ -258,23 +260,24 @@ class LocalBackend:
             return None
 
 
-def _importing_this_package(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment in which Python finds the package that is running here."""
-    home = Path(__file__).resolve().parents[2]
-    if is_installed(home):
+def _with_this_package(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment in which Python can import this package."""
+    root = Path(__file__).resolve().parents[2]
+    if is_installed(root):
         return dict(environment)
     # A checkout that is not installed may be on this process's path only.
-    path = [*filter(None, [environment.get("PYTHONPATH")]), str(home)]
+    path = [*filter(None, [environment.get("PYTHONPATH")]), str(root)]
     return {**environment, "PYTHONPATH": os.pathsep.join(path)}
 
 
-def _status_of_exit(told: _Exit, attempt: int) -> JobStatus:
-    if told.code is None:
+def _status_of_exit(process_exit: _Exit, attempt: int) -> JobStatus:
+    code = process_exit.code
+    if code is None:
         return JobStatus(JobState.LOST, attempt, "the client that ran it was interrupted")
-    if told.code == 0:
+    if code == 0:
         return JobStatus(JobState.SUCCEEDED, attempt)
-    if told.code > 0:
-        return JobStatus(JobState.FAILED, attempt, f"its process ended with exit code {told.code}")
-    name = _SIGNALS.get(-told.code, f"signal {-told.code}")
+    if code > 0:
+        return JobStatus(JobState.FAILED, attempt, f"its process ended with exit code {code}")
+    name = _SIGNALS.get(-code, f"signal {-code}")
     hint = ": perhaps out of memory" if name == "SIGKILL" else ""
     return JobStatus(JobState.FAILED, attempt, f"its process was ended by {name}{hint}")

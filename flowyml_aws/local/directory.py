@@ -1,4 +1,4 @@
-"""A directory as the store of a run."""
+"""Artifact store in a directory."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError,
 __all__ = ["DirectoryArtifactStore"]
 
 _INCOMING = ".incoming"  # no key starts with a dot
-_ATTEMPTS = 50  # each is a race lost to `delete`, which ends
+_ATTEMPTS = 50  # each failure is a race lost to `delete`, which ends
 
 
 class DirectoryArtifactStore:
-    """Objects as files below a directory, which is made at the first write.
+    """Objects as files below a directory, which is created by the first write.
 
-    Safe between processes: a file is written aside, then linked or renamed under its name.
+    Safe between processes: a file is written under a temporary name, then linked or renamed.
 
     Args:
-        path: The directory. If it is made here, git ignores it.
+        path: The directory. If it is created here, git ignores it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -39,44 +39,44 @@ class DirectoryArtifactStore:
 
     @classmethod
     def from_uri(cls, uri: str) -> DirectoryArtifactStore:
-        """The store that has this URI.
+        """Return the store at a URI.
 
         Raises:
-            SettingsError: It is no `file:///…`.
+            SettingsError: The URI does not begin with `file:///`.
         """
         if not uri.startswith("file:///"):
             raise SettingsError(
-                what=f"{uri!r} is no directory store",
-                why="a URI of one begins with file:///",
-                fix="give the directory as an absolute path behind file://",
+                what=f"Invalid directory store URI {uri!r}",
+                why="it must begin with file:///",
+                fix="write file:// and the absolute path of the directory",
             )
         return cls(Path(unquote(uri.removeprefix("file://"))))
 
     @property
     def uri(self) -> str:
-        """`file:///…`."""
+        """URI of the store: `file:///…`."""
         return self._root.as_uri()
 
     def path(self, key: str) -> Path:
-        """Where an object lies, or would."""
+        """Return the path of an object, whether or not it exists."""
         check_key(key)
         return self._root / key
 
     def get(self, key: str) -> bytes:
-        """A document, whole."""
+        """Return the bytes of a document."""
         with self._reading(key) as path:
             return path.read_bytes()
 
     def put(self, key: str, data: bytes) -> None:
-        """Write a document, over what lies there."""
+        """Write a document, replacing an existing one."""
         self._target(key)
-        with self._written_aside([data]) as path:
+        with self._temporary_file([data]) as path:
             self._publish(path, key, os.replace)
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write a document only where nothing lies; False if something does."""
+        """Create the document if it does not exist. Return False otherwise."""
         self._target(key)
-        with self._written_aside([data]) as path:
+        with self._temporary_file([data]) as path:
             try:
                 self._publish(path, key, os.link)
             except FileExistsError:
@@ -85,14 +85,14 @@ class DirectoryArtifactStore:
                 if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EXDEV):
                     raise
                 raise SettingsError(
-                    what=f"{self._root} can't be a store",
-                    why=f"its file system makes no hard links: {error.strerror}",
+                    what=f"{self._root} can't be used as a store",
+                    why=f"its file system does not support hard links: {error.strerror}",
                     fix="put the store on a local disk or a network file system such as NFS",
                 ) from error
         return True
 
     def children(self, prefix: str) -> list[str]:
-        """Names directly below a prefix (`""` or ending in `/`), sorted."""
+        """Return the names directly below a prefix (`""` or ending in `/`), sorted."""
         check_prefix(prefix)
         try:
             names = [path.name for path in (self._root / prefix).iterdir()]
@@ -101,17 +101,17 @@ class DirectoryArtifactStore:
         return sorted(name for name in names if not name.startswith("."))
 
     def upload(self, key: str, content: Parts) -> None:
-        """Stream a content, unless the very same already lies there."""
+        """Write a content in chunks, unless the object already has the same content."""
         target = self._target(key)
-        if _lies_at(target, content):
+        if _has_content(target, content):
             with suppress(FileNotFoundError):
                 os.utime(target)
                 return
-        with self._written_aside(content.chunks()) as path:
+        with self._temporary_file(content.chunks()) as path:
             self._publish(path, key, os.replace)
 
     def read_into(self, key: str, offset: int, buffer: memoryview) -> int:
-        """Fill a buffer with the object's bytes from an offset; how many the object has.
+        """Fill a buffer with an object's bytes from an offset. Return the object's size.
 
         Raises:
             DamagedArtifactError: The object ends before the buffer is full.
@@ -125,27 +125,27 @@ class DirectoryArtifactStore:
                     raise DamagedArtifactError(
                         what=f"{path.as_uri()} is too short",
                         why=f"it has {size} bytes, expected at least {offset + len(buffer)}",
-                        fix="remove it, then run what produces it again",
+                        fix="delete it, then run the step that produces it again",
                     )
                 filled += count
             return os.fstat(file.fileno()).st_size
 
     def walk(self, prefix: str) -> Iterator[ObjectEntry]:
-        """Every object below a prefix (`""` or ending in `/`), in any order."""
+        """Yield every object below a prefix (`""` or ending in `/`), in any order."""
         check_prefix(prefix)
         for folder, names, files in os.walk(self._root / prefix):
             names[:] = [name for name in names if not name.startswith(".")]
             for name in files:
                 path = Path(folder, name)
-                # What is gone by now is not there.
+                # The file may have been deleted since the folder was listed.
                 with suppress(FileNotFoundError):
-                    found = path.stat()
+                    stat = path.stat()
                     if not name.startswith("."):
                         key = path.relative_to(self._root).as_posix()
-                        yield ObjectEntry(key, found.st_size, found.st_mtime)
+                        yield ObjectEntry(key, stat.st_size, stat.st_mtime)
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Remove objects, and folders that are empty then; one that is not there is no error."""
+        """Delete objects, and folders that become empty. Missing objects are ignored."""
         for key in keys:
             path = self.path(key)
             with suppress(OSError):  # the folder is not empty
@@ -156,7 +156,7 @@ class DirectoryArtifactStore:
                     folder.rmdir()
 
     def clear_unfinished(self, before: float) -> int:
-        """Remove files that writers left that died before that time; how many they were."""
+        """Delete unfinished files last written before a time. Return how many there were."""
         count = 0
         for path in (self._root / _INCOMING).glob("*"):
             with suppress(FileNotFoundError):
@@ -172,32 +172,32 @@ class DirectoryArtifactStore:
             yield path
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
             raise ArtifactNotFoundError(
-                what=f"Nothing lies at {path.as_uri()}",
-                why="what writes it has not run, has failed, or uses another store",
-                fix="look at the run's status, and at the store's path",
+                what=f"No object at {path.as_uri()}",
+                why="the step that produces it has not run, has failed, or uses another store",
+                fix="check the run's status, and the path of the store",
             ) from error
 
     def _target(self, key: str) -> Path:
         path = self.path(key)
         try:
-            self._make_root()
-            _make_folder(path.parent)
+            self._create_root()
+            _create_folder(path.parent)
         except (FileExistsError, NotADirectoryError, PermissionError) as error:
             raise SettingsError(
                 what=f"Can't write to the store {self._root}",
                 why=f"{error.filename}: {error.strerror}",
-                fix="give a directory that can be written, or a path where one can be made",
+                fix="use a directory that is writable, or a path at which one can be created",
             ) from error
         return path
 
     def _publish(self, path: Path, key: str, move: Callable[[Path, Path], None]) -> None:
-        """Give a written file its name, though `delete` may just have removed the empty folder."""
+        """Give a file its final name, even if `delete` has just removed the empty folder."""
         for _ in range(_ATTEMPTS - 1):
             with suppress(FileNotFoundError):
                 return move(path, self._target(key))
         return move(path, self._target(key))
 
-    def _make_root(self) -> None:
+    def _create_root(self) -> None:
         incoming = self._root / _INCOMING
         if incoming.is_dir():
             return
@@ -205,13 +205,13 @@ class DirectoryArtifactStore:
         try:
             self._root.mkdir()
         except FileExistsError:
-            pass  # the user's own: what git tracks in it is theirs to say
+            pass  # the user's own directory: its .gitignore is theirs
         else:
             (self._root / ".gitignore").write_text("*\n")
         incoming.mkdir(exist_ok=True)
 
     @contextmanager
-    def _written_aside(self, chunks: Iterable[Buffer]) -> Iterator[Path]:
+    def _temporary_file(self, chunks: Iterable[Buffer]) -> Iterator[Path]:
         path = self._root / _INCOMING / uuid.uuid4().hex
         try:
             with path.open("xb", buffering=0) as file:
@@ -224,28 +224,28 @@ class DirectoryArtifactStore:
             path.unlink(missing_ok=True)
 
 
-def _make_folder(path: Path) -> None:
-    """Make a folder, though `delete` may remove it while it is being made."""
+def _create_folder(path: Path) -> None:
+    """Create a folder, even if `delete` removes it at the same time."""
     for _ in range(_ATTEMPTS - 1):
         try:
             return path.mkdir(parents=True, exist_ok=True)
         except FileNotFoundError:
             continue
-        except FileExistsError as error:  # it was there, and is gone now; or it is no folder
+        except FileExistsError as error:  # it existed and is gone now, or it is a file
             if Path(error.filename).is_file():
                 raise
     return path.mkdir(parents=True, exist_ok=True)
 
 
-def _lies_at(path: Path, content: Parts) -> bool:
+def _has_content(path: Path, content: Parts) -> bool:
     try:
-        found = FilePiece.at(path)
-        if found.size_bytes != content.size_bytes:
+        existing = FilePiece.at(path)
+        if existing.size_bytes != content.size_bytes:
             return False
-        # Its bytes are looked at, too: what was damaged must be mended by storing it again.
+        # Compare the bytes, too: storing a damaged object again must repair it.
         ends = list(accumulate(content.part_sizes))
         return content.part_digests == for_each_part(
-            len(ends), lambda n: _digest(found, ends[n] - content.part_sizes[n], ends[n])
+            len(ends), lambda n: _digest(existing, ends[n] - content.part_sizes[n], ends[n])
         )
     except (FileNotFoundError, UnstorableValueError):  # the latter if another process replaced it
         return False

@@ -1,4 +1,4 @@
-"""Runner processes on this machine: known by id and start time, found again, ended."""
+"""Runner processes on this machine: identifying, finding and ending them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from flowyml_aws.artifacts.documents import Document
 
 __all__ = ["ProcessIdentity", "end_processes", "find_runner", "identify", "this_process"]
 
-# Linux tells start times against a boot time in whole seconds, which moves when the clock is set.
+# Linux start times are relative to a boot time in whole seconds, which moves with the clock.
 _SAME_START_S = 2.0
 
 
 class ProcessIdentity(Document):
-    """A process, told apart from a later one with the same id.
+    """Identity of a process, different from that of a later process with the same id.
 
     Attributes:
-        started_at: Seconds since the epoch, as the operating system tells it.
+        started_at: Start time in seconds since the epoch, as reported by the operating system.
     """
 
     host: str
@@ -34,7 +34,7 @@ class ProcessIdentity(Document):
         return self.host == platform.node()
 
     def is_alive(self) -> bool:
-        """Whether it still runs on this machine; a zombie does not."""
+        """Return whether it still runs on this machine; a zombie does not."""
         if not self.is_here():
             return False
         try:
@@ -42,26 +42,26 @@ class ProcessIdentity(Document):
             same = abs(process.create_time() - self.started_at) < _SAME_START_S
             return same and process.status() != psutil.STATUS_ZOMBIE
         except (psutil.NoSuchProcess, psutil.AccessDenied):
-            return False  # another user's process is none of ours
+            return False  # the process of another user
 
 
 def this_process() -> ProcessIdentity:
-    """The one that asks."""
+    """Return the identity of the current process."""
     return identify(os.getpid())
 
 
 def identify(pid: int) -> ProcessIdentity:
-    """A running process, or a child that nobody has waited for.
+    """Return the identity of a running process, or of a child not yet waited for.
 
     Raises:
-        psutil.NoSuchProcess: It is gone.
+        psutil.NoSuchProcess: No such process exists.
     """
     started_at = psutil.Process(pid).create_time()
     return ProcessIdentity(host=platform.node(), pid=pid, started_at=started_at)
 
 
 def find_runner(argument: str) -> ProcessIdentity | None:
-    """The runner that was started with this argument, where its starter could not note its id."""
+    """Find a runner by its argument, if its client died before it recorded the process id."""
     for process in psutil.process_iter(["cmdline"]):
         if (process.info["cmdline"] or [""])[-1] == argument:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -70,12 +70,12 @@ def find_runner(argument: str) -> ProcessIdentity | None:
 
 
 def end_processes(processes: Iterable[ProcessIdentity], grace_s: float) -> None:
-    """End processes with all their children: SIGTERM, then SIGKILL after a grace.
+    """End processes and all their children: SIGTERM, then SIGKILL after a grace period.
 
-    An interrupt while it waits cuts the grace short.
+    An interrupt during the grace period cuts it short.
     """
     alive = [process for process in processes if process.is_alive()]
-    groups = [process.pid for process in alive]  # a runner leads its own group
+    groups = [process.pid for process in alive]  # each runner leads its own process group
     for group in groups:
         _signal_group(group, signal.SIGTERM)
     deadline = time.monotonic() + grace_s
@@ -84,7 +84,7 @@ def end_processes(processes: Iterable[ProcessIdentity], grace_s: float) -> None:
             time.sleep(0.02)
             alive = [process for process in alive if process.is_alive()]
     finally:
-        # Also where the runner has ended: its children may have ignored the signal.
+        # Even if the runner has ended: its children may have ignored the signal.
         for group in groups:
             _signal_group(group, signal.SIGKILL)
 

@@ -1,1 +1,1 @@
-"""What travels to a job: the project's files, and the steps themselves."""
+"""Packaging of the user's code for jobs: the project's files, and the pickled steps."""

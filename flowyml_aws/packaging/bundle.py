@@ -1,4 +1,4 @@
-"""The project's files as one deterministic archive: unchanged code has an unchanged digest."""
+"""The project's files as a deterministic archive: unchanged code has an unchanged digest."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from flowyml_aws.core.errors import SettingsError
 __all__ = ["BundleLimits", "SourceBundle", "make_bundle"]
 
 MIB = 2**20
-_HOW_TO_LEAVE_OUT = "name it in .flowymlignore (in .gitignore's syntax) if the steps do not read it"
+_EXCLUDE_HINT = "list it in .flowymlignore (.gitignore syntax) if the steps do not read it"
 
 
 @dataclass(frozen=True, slots=True)
 class BundleLimits:
-    """Sizes that are worth a warning, and the total that is data, surely, and not code."""
+    """Sizes that cause a warning, and the total that is refused as data instead of code."""
 
     large_file_bytes: int = 10 * MIB
     large_total_bytes: int = 100 * MIB
@@ -35,11 +35,11 @@ class SourceBundle:
     """An archive of the project.
 
     Attributes:
-        data: tar, compressed by zstd.
-        sha256: Of `data`, in hex.
-        size_bytes: Of the files before packing.
-        files: How many.
-        warnings: What makes it needlessly large.
+        data: A tar archive, compressed with zstd.
+        sha256: Digest of `data`, in hex.
+        size_bytes: Total size of the files before packing.
+        files: Number of files.
+        warnings: Warnings about large files that may be unnecessary.
     """
 
     data: bytes
@@ -53,16 +53,16 @@ def make_bundle(files: Mapping[str, Path], limits: BundleLimits | None = None) -
     """Pack files, sorted by name, with fixed times, owners and modes.
 
     Args:
-        files: By their name in the bundle.
-        limits: When to warn and when to refuse.
+        files: Paths by their name in the bundle.
+        limits: Sizes for warnings and for refusal.
 
     Raises:
-        SettingsError: They are too large together, or one can't be read.
+        SettingsError: The files are too large in total, or one can't be read.
     """
     limits = limits or BundleLimits()
     sizes = {}
     for name, path in files.items():
-        with _told_by_name(path):
+        with _translate_read_errors(path):
             sizes[name] = path.stat().st_size
     total = sum(sizes.values())
     warnings = _warnings(sizes, total, limits)
@@ -73,31 +73,31 @@ def make_bundle(files: Mapping[str, Path], limits: BundleLimits | None = None) -
         tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as tar,
     ):
         for name in sorted(files):
-            with _told_by_name(files[name]):
+            with _translate_read_errors(files[name]):
                 _add(tar, name, files[name])
     data = packed.getvalue()
     return SourceBundle(data, hashlib.sha256(data).hexdigest(), total, len(files), warnings)
 
 
 @contextmanager
-def _told_by_name(path: Path) -> Iterator[None]:
+def _translate_read_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise SettingsError(
-            what=f"{path} can't be packed",
+            what=f"{path} can't be packed into the bundle",
             why=f"{type(error).__name__}: {error.strerror or error}",
-            fix=f"make it readable and do not change it meanwhile, or {_HOW_TO_LEAVE_OUT}",
+            fix=f"make it readable and do not change it while the run starts, or {_EXCLUDE_HINT}",
         ) from error
 
 
 def _add(tar: tarfile.TarFile, name: str, path: Path) -> None:
     with path.open("rb") as file:
-        found = os.fstat(file.fileno())
+        stat = os.fstat(file.fileno())
         entry = tarfile.TarInfo(name)
-        entry.size = found.st_size
-        # As git: only the owner's right to execute counts, whatever the umask.
-        entry.mode = 0o755 if found.st_mode & 0o100 else 0o644
+        entry.size = stat.st_size
+        # Like git: only the owner's execute permission counts, whatever the umask.
+        entry.mode = 0o755 if stat.st_mode & 0o100 else 0o644
         tar.addfile(entry, file)
 
 
@@ -106,19 +106,21 @@ def _warnings(sizes: Mapping[str, int], total: int, limits: BundleLimits) -> tup
     named = ", ".join(f"{name} ({_mib(size)})" for name, size in largest)
     if total > limits.refused_total_bytes:
         raise SettingsError(
-            what=f"The project's files are {_mib(total)}",
-            why=f"they travel to every job; the limit is {_mib(limits.refused_total_bytes)}; "
+            what=f"The project is too large: its files total {_mib(total)}",
+            why=f"every job downloads them; the limit is {_mib(limits.refused_total_bytes)}; "
             f"the largest are {named}",
-            fix=_HOW_TO_LEAVE_OUT,
+            fix=_EXCLUDE_HINT,
         )
-    found = [
-        f"{name} is {_mib(size)} and travels with the code: {_HOW_TO_LEAVE_OUT}"
+    warnings = [
+        f"{name} is {_mib(size)} and is part of the bundle: {_EXCLUDE_HINT}"
         for name, size in largest
         if size > limits.large_file_bytes
     ]
-    if total > limits.large_total_bytes and not found:
-        found = [f"the code is {_mib(total)}; the largest are {named}: {_HOW_TO_LEAVE_OUT}"]
-    return tuple(found)
+    if total > limits.large_total_bytes and not warnings:
+        warnings = [
+            f"the project's files total {_mib(total)}; the largest are {named}: {_EXCLUDE_HINT}"
+        ]
+    return tuple(warnings)
 
 
 def _mib(size_bytes: int) -> str:

@@ -1,4 +1,4 @@
-"""The files that travel to a job."""
+"""The project files that a bundle contains."""
 
 from __future__ import annotations
 
@@ -14,49 +14,49 @@ from flowyml_aws.core.errors import SettingsError
 __all__ = ["project_files"]
 
 _IGNORE_FILE = ".flowymlignore"
-# Never code: left out where no git says so.
+# Never code: excluded if the project is not in a git repository.
 _NEVER = (".git", ".venv", "venv", "__pycache__", ".flowyml", "node_modules", ".*_cache", ".tox")
-# Set while git runs a hook: they would lead it to that repository.
-_GIT_PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
+# Set while git runs a hook: git would use that hook's repository.
+_GIT_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
 
 
 def project_files(root: Path, include: Sequence[str] = ()) -> dict[str, Path]:
-    """Files by their name in the bundle, sorted.
+    """Return the paths of the files by their name in the bundle, sorted.
 
-    Those that git tracks or would track (without git, all but caches and environments), minus
-    what `.flowymlignore` names (in `.gitignore`'s syntax), plus `include`. A symbolic link
-    travels as what it leads to.
+    These are the files that git tracks or would track (without git, all except caches and
+    environments), minus those listed in `.flowymlignore` (`.gitignore` syntax), plus `include`.
+    A symbolic link is replaced by its target.
 
     Args:
         root: The project's root.
-        include: Files or folders to add: below the root under their own path, others under their
-            last name.
+        include: Files or folders to add. Those below the root keep their relative path; others
+            get their base name.
 
     Raises:
         SettingsError: An `include` does not exist, or git fails.
     """
     ignore = _ignored(root)
-    in_git = any((place / ".git").exists() for place in (root, *root.parents))
-    # Nothing: the whole folder is ignored by a repository around it, which is not its own.
+    in_git = any((folder / ".git").exists() for folder in (root, *root.parents))
+    # Empty if a surrounding repository, which is not the project's, ignores the whole folder.
     listed = (list(_tracked(root)) if in_git else []) or list(_walked(root))
-    found = {}
+    files = {}
     for name in _with_linked_folders(root, listed):
         if (path := root / name).is_file() and not ignore.match_file(name):
-            found[name] = path
+            files[name] = path
     for entry in include:
-        place = (root / entry).resolve()
-        if not place.exists():
+        added = (root / entry).resolve()
+        if not added.exists():
             raise SettingsError(
                 what=f"include={entry!r} does not exist",
-                why=f"there is nothing at {place}",
+                why=f"there is no file or folder at {added}",
                 fix="correct or remove it",
             )
-        base = root if place.is_relative_to(root) else place.parent
-        names = [""] if place.is_file() else _with_linked_folders(place, list(_walked(place)))
-        for path in (place / name for name in names):
+        base = root if added.is_relative_to(root) else added.parent
+        names = [""] if added.is_file() else _with_linked_folders(added, list(_walked(added)))
+        for path in (added / name for name in names):
             if path.is_file():
-                found[path.relative_to(base).as_posix()] = path
-    return dict(sorted(found.items()))
+                files[path.relative_to(base).as_posix()] = path
+    return dict(sorted(files.items()))
 
 
 def _ignored(root: Path) -> pathspec.GitIgnoreSpec:
@@ -67,18 +67,18 @@ def _ignored(root: Path) -> pathspec.GitIgnoreSpec:
 
 def _tracked(root: Path) -> Iterator[str]:
     command = ["git", "-C", str(root), "ls-files", "-z", "-co", "--exclude-standard"]
-    environment = {name: v for name, v in os.environ.items() if name not in _GIT_PLACES}
+    environment = {name: v for name, v in os.environ.items() if name not in _GIT_VARIABLES}
     try:
         listed = subprocess.run(command, capture_output=True, check=True, env=environment).stdout
     except (OSError, subprocess.CalledProcessError) as error:
-        told = getattr(error, "stderr", None)
+        stderr = getattr(error, "stderr", None)
         raise SettingsError(
             what=f"git can't list the files of {root}",
-            why=told.decode(errors="replace").strip() if told else str(error),
+            why=stderr.decode(errors="replace").strip() if stderr else str(error),
             fix="install git, or repair the repository",
         ) from error
     for name in map(os.fsdecode, filter(None, listed.split(b"\0"))):
-        # Of a submodule, and of a repository inside, git names only the folder.
+        # For submodules and nested repositories, git lists only the folder.
         if (root / name / ".git").exists() and not (root / name).is_symlink():
             yield from (f"{name.rstrip('/')}/{inner}" for inner in _tracked(root / name))
         else:
@@ -95,7 +95,7 @@ def _walked(root: Path) -> Iterator[str]:
 
 
 def _with_linked_folders(root: Path, names: Iterable[str]) -> Iterator[str]:
-    """Names, and below each link to a folder those of the files that it leads to."""
+    """Yield the names, and below each link to a folder the names of the files in its target."""
     names = list(names)
     real = root.resolve()
     for name in names:
@@ -103,7 +103,7 @@ def _with_linked_folders(root: Path, names: Iterable[str]) -> Iterator[str]:
         if (root / name).is_symlink() and (root / name).is_dir():
             target = (root / name).resolve()
             if target == real or real.is_relative_to(target):
-                continue  # it leads to what is there already
+                continue  # the target contains the project itself
             if target.is_relative_to(real):
                 below = f"{target.relative_to(real).as_posix()}/"
                 yield from (

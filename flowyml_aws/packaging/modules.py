@@ -1,4 +1,4 @@
-"""Modules that the steps use and that no job will have."""
+"""Modules that the steps use but that jobs can't import."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from flowyml_aws.core.step_objects import unwrap_step
 from flowyml_aws.packaging.pickling import functions_of, variables_of
 from flowyml_aws.packaging.project import Project
 
-__all__ = ["laptop_only_modules"]
+__all__ = ["client_only_modules"]
 
 
-def laptop_only_modules(
+def client_only_modules(
     steps: Sequence[Step], project: Project, files: Iterable[Path] | None = None
 ) -> list[FlowymlError]:
-    """An error for each module that the steps use and that no job can have.
+    """Return an error for each module that the steps use but that jobs can't import.
 
-    That is one whose file neither travels with the code nor belongs to an installed package: one
-    that git ignores, an editable install of another project, or one in a folder that only this
-    machine's `sys.path` names. Modules that travel are searched for what they use in turn.
+    The file of such a module is neither in the bundle nor part of an installed package: git
+    ignores it, it is an editable install of another project, or only this machine's `sys.path`
+    contains its folder. Modules in the bundle are searched for the modules that they use in turn.
 
     Args:
-        steps: The steps.
-        project: Where they come from.
-        files: What travels; without it, all of the project.
+        steps: Steps to check.
+        project: Project of the steps.
+        files: Files in the bundle; by default, the whole project.
     """
-    travelling = None if files is None else {path.resolve() for path in files}
-    found: list[FlowymlError] = []
+    bundled = None if files is None else {path.resolve() for path in files}
+    errors: list[FlowymlError] = []
     seen = {"__main__"}
     waiting = [(step.name, module) for step in steps for module in _modules_of(step)]
     while waiting:
@@ -44,23 +44,23 @@ def laptop_only_modules(
             continue
         seen.add(name)
         path = Path(file).resolve()
-        if project.has(path) if travelling is None else path in travelling:
+        if project.has(path) if bundled is None else path in bundled:
             waiting += ((user, other) for other in _modules_in(vars(module)))
         elif not is_installed(path):
-            found.append(_stays_here(user, name, path, project))
-    return found
+            errors.append(_client_only_error(user, name, path, project))
+    return errors
 
 
-def _stays_here(user: str, name: str, path: Path, project: Project) -> UnpicklableStepError:
-    # `include` puts what it names at the top: so it has to name the top of a package.
+def _client_only_error(user: str, name: str, path: Path, project: Project) -> UnpicklableStepError:
+    # `include` adds a path at the top level, so it must name the top folder of the package.
     depth = name.count(".") + (path.name == "__init__.py")
     top = path.parents[depth - 1] if depth else path
-    why = f"it lies at {path}: neither in the project {project.root} nor installed"
+    why = f"{path} is neither in the project {project.root} nor in an installed package"
     if project.has(path):
         top = top.relative_to(project.root)
-        why = f"{path} does not travel with the code: git or .flowymlignore ignores it"
+        why = f"{path} is not in the bundle: git or .flowymlignore ignores it"
     return UnpicklableStepError(
-        what=f"Step {user!r} uses module {name!r}, which no job will have",
+        what=f"Step {user!r} uses module {name!r}, which jobs can't import",
         why=why,
         fix=f"add {top.as_posix()!r} to the setting `include`, or install it in the image",
     )
@@ -76,7 +76,7 @@ def _modules_of(step: Step) -> Iterator[ModuleType]:
         seen.add(id(function))
         used = variables_of(function)
         yield from _modules_in({"its own": function, **used})
-        # Relative imports name no module of their own: only a package has them.
+        # In a package, the name may be a relative import, so it is not checked.
         if not function.__globals__.get("__package__"):
             yield from filter(None, map(_module, _imported_inside(function.__code__)))
         inner = map(unwrap_step, used.values())
@@ -88,27 +88,27 @@ def _modules_in(namespace: Mapping[str, Any]) -> Iterator[ModuleType]:
         if isinstance(value, ModuleType):
             yield value
             continue
-        # Of other objects only the class is asked: an attribute may run code, as in a proxy.
+        # For other objects, check only the class: reading attributes may run code (proxies).
         owner = value if isinstance(value, (type, FunctionType)) else type(value)
         module = sys.modules.get(str(owner.__module__))
-        # What a function made travels by value: without its module.
+        # Objects defined inside a function are pickled by value, without their module.
         if module is not None and "<" not in owner.__qualname__:
             yield module
 
 
 def _imported_inside(code: CodeType) -> Collection[str]:
-    """Top-level names of the modules that `import` statements in a function name."""
-    own = {
+    """Return the top-level names of the modules that a function imports."""
+    imported = {
         str(instruction.argval).partition(".")[0]
         for instruction in dis.get_instructions(code)
         if instruction.opname == "IMPORT_NAME"
     }
     inner = (const for const in code.co_consts if isinstance(const, CodeType))
-    return own.union(*map(_imported_inside, inner))
+    return imported.union(*map(_imported_inside, inner))
 
 
 def _module(name: str) -> ModuleType | None:
-    """A module, or a stand-in for one of the user's that could be imported here."""
+    """Return a module, or a placeholder for a module of the user that is not imported yet."""
     if name in sys.modules:
         return sys.modules[name]
     if (file := find_module_file(name)) is None:

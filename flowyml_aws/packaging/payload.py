@@ -1,4 +1,4 @@
-"""The steps of a job, pickled."""
+"""The payload of a job: its pickled steps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["StepPayload", "make_payload"]
 
 
 class StepPayload:
-    """Pickled steps, with their digest."""
+    """Pickled steps with their digest."""
 
     __slots__ = ("data", "sha256")
 
@@ -30,12 +30,12 @@ def make_payload(steps: Sequence[Step], context: Mapping[str, Any]) -> StepPaylo
     """Pickle the steps of one job together, so that they share the globals of their script.
 
     Raises:
-        UnpicklableStepError: Naming the step and the variable that cannot travel.
+        UnpicklableStepError: A step can't be pickled; names the step and the variable.
     """
     payload = Payload({step.name: step for step in steps}, dict(context))
     try:
         pickled, files = dump_code(payload)
-    except Exception as error:  # a pickle error has any class: whatever `__reduce__` raises
+    except Exception as error:  # pickling can raise any exception: `__reduce__` is the user's code
         raise explain_unpicklable(steps, context, error) from error
     packed = PackedSteps(_sources(files), pickled, uses_flowyml="flowyml" in sys.modules)
     return StepPayload(pickle.dumps(packed, protocol=5))

@@ -1,7 +1,7 @@
-"""Code as bytes: by reference where the job can import it, by value where it cannot.
+"""Pickling of code: by reference if the job can import it, by value otherwise.
 
-Functions of the script itself (`__main__`), of notebook cells, closures and lambdas go by value;
-those of modules in the bundle or of installed packages go by reference.
+Functions of the script itself (`__main__`) and of notebook cells, closures and lambdas are pickled
+by value; functions of modules in the bundle or of installed packages by reference.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ __all__ = [
 
 
 def dump_code(value: Any) -> tuple[bytes, set[str]]:
-    """A value's pickle, and the names of the files whose code went into it by value.
+    """Pickle a value, and return also the names of the files whose code was pickled by value.
 
     Raises:
-        Exception: It can't be pickled; of any class, as the value's own code can raise it.
+        Exception: The value can't be pickled. Any class is possible: pickling runs its code.
     """
     buffer = io.BytesIO()
     pickler = _Pickler(buffer)
@@ -42,16 +42,16 @@ def dump_code(value: Any) -> tuple[bytes, set[str]]:
 
 
 def is_picklable(value: Any) -> bool:
-    """Whether `dump_code` takes it."""
+    """Return whether `dump_code` can pickle a value."""
     try:
         dump_code(value)
-    except Exception:  # a pickle error has any class: whatever `__reduce__` raises
+    except Exception:  # pickling can raise any exception: `__reduce__` is the user's code
         return False
     return True
 
 
 def functions_of(step: Step) -> Iterator[FunctionType]:
-    """A step's function and its condition, without decorators around them."""
+    """Yield a step's function and its condition, without their decorators."""
     for function in (step.func, step.condition):
         unwrapped = inspect.unwrap(function) if function is not None else None
         if isinstance(unwrapped, FunctionType):
@@ -59,18 +59,18 @@ def functions_of(step: Step) -> Iterator[FunctionType]:
 
 
 def is_step_function(function: FunctionType) -> bool:
-    """Whether a module has a Step where its function would be: pickle alone would not find it."""
+    """Return whether the function's name in its module is a Step, which pickle can't resolve."""
     module = sys.modules.get(function.__module__)
     if module is None or function.__module__ == "__main__" or "<" in function.__qualname__:
         return False
-    found: Any = module
+    value: Any = module
     for name in function.__qualname__.split("."):
-        found = getattr(found, name, None)
-    return is_step(found) and found.func is function
+        value = getattr(value, name, None)
+    return is_step(value) and value.func is function
 
 
 def variables_of(function: FunctionType) -> dict[str, Any]:
-    """The globals and closed-over variables that a function names, with their values."""
+    """Return the globals and closure variables that a function uses, with their values."""
     code = function.__code__
     names = sorted(_names_used(code) & function.__globals__.keys())
     used = {name: function.__globals__[name] for name in names}
@@ -93,8 +93,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it ships no types
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, FunctionType) and is_step_function(obj):
             return step_function, (obj.__module__, obj.__qualname__)
-        if isinstance(obj, CodeType):  # only code that goes by value is pickled
+        if isinstance(obj, CodeType):  # code objects are pickled only by value
             self.files.add(obj.co_filename)
-        if is_flowyml_step(obj):  # one that a step calls: the job need not have FlowyML
+        if is_flowyml_step(obj):  # a step calls it; FlowyML may be missing in the job
             return Step, (obj.func, obj.name)
         return super().reducer_override(obj)

@@ -1,4 +1,4 @@
-"""The user's project: its root, and what a job puts on `sys.path`."""
+"""The user's project: its root, and the entries for a job's `sys.path`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _MARKERS = (".git", "pyproject.toml")
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """Where the user's code is.
+    """Location of the user's code.
 
     Attributes:
-        root: Nearest folder upwards with `.git` or `pyproject.toml`, else the script's own.
-        folder: Where the client was started.
-        search: The client's `sys.path`, in order, absolute.
+        root: Nearest folder upwards with `.git` or `pyproject.toml`, or the script's folder.
+        folder: Working directory of the client.
+        search: Absolute paths of the client's `sys.path`, in order.
     """
 
     root: Path
@@ -32,29 +32,29 @@ class Project:
     search: tuple[Path, ...]
 
     def relative_paths(self) -> tuple[str, ...]:
-        """Entries for the job's `sys.path` below the root, in the client's order, then defaults."""
+        """Return the `sys.path` entries below the root: the client's in order, then defaults."""
         inside = [path.relative_to(self.root).as_posix() for path in self.search if self.has(path)]
         return tuple(dict.fromkeys((*inside, ".", "src")))
 
     def relative_folder(self) -> str:
-        """The working directory below the root; the root itself if the client is elsewhere."""
+        """Return the working directory below the root; the root if the client is elsewhere."""
         return self.folder.relative_to(self.root).as_posix() if self.has(self.folder) else "."
 
     def has(self, path: Path) -> bool:
-        """Whether a path lies in the project, and is no installed package in it."""
+        """Return whether a path is in the project, but not in a package installed there."""
         return path.is_relative_to(self.root) and not is_installed(path)
 
 
 def find_project(functions: Iterable[Any]) -> Project:
-    """The project that these functions come from: that of the first one defined in a file."""
+    """Return the project of the first of these functions that is defined in a file."""
     folder = Path.cwd()
     script = next((f for function in functions if (f := _file_of(function)) is not None), None)
     start = script.parent if script else folder
     root = next(
-        (place for place in (start, *start.parents) if any((place / m).exists() for m in _MARKERS)),
+        (path for path in (start, *start.parents) if any((path / m).exists() for m in _MARKERS)),
         start,
     )
-    # Also archives: a module may lie in a zip file.
+    # Archives are included: modules can be imported from zip files.
     search = tuple(path for entry in sys.path if (path := Path(entry or ".").resolve()).exists())
     return Project(root, folder, search)
 

@@ -1,4 +1,4 @@
-"""The setting `requirements`, resolved before anything is submitted."""
+"""Resolution of the setting `requirements`, before anything is submitted."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from flowyml_aws.runtime.spec import PackageLayer
 __all__ = ["resolve_requirements"]
 
 _OPTIONS = ("--index-url", "--extra-index-url", "--find-links", "--no-index")
-# What the images of Debian 12 and later can load.
+# Wheels that images based on Debian 12 or later can load.
 _PLATFORM = "x86_64-manylinux_2_28"
-_TAIL = 4000  # characters of what uv said
+_TAIL = 4000  # characters of uv's output
 
 
 def resolve_requirements(lines: Sequence[str]) -> PackageLayer:
-    """Every package that these lines need, with its version and the hashes of its wheels.
+    """Resolve requirements to all packages, with their versions and the hashes of their wheels.
 
     Args:
-        lines: The setting: requirements in pip's syntax, and options that name an index.
+        lines: Value of the setting: requirements in pip's syntax, and options that name an index.
 
     Raises:
-        RequirementsError: There is no uv, a line is refused, or no wheels satisfy them.
+        RequirementsError: uv is missing, a line is not allowed, or no wheels satisfy them.
     """
     for line in lines:
         _check(line)
@@ -48,7 +48,7 @@ def resolve_requirements(lines: Sequence[str]) -> PackageLayer:
         raise RequirementsError(
             what="The setting `requirements` can't be resolved",
             why=f"uv ended with {done.returncode}: {done.stderr.strip()[-_TAIL:]}",
-            fix="correct the requirements; packages without wheels for Linux belong into an image "
+            fix="correct the requirements; put packages without Linux wheels into an image "
             "(`image_requirements` and `flowyml-aws image push`)",
         )
     return PackageLayer(requirements=tuple(logical_lines(done.stdout)), options=options)
@@ -57,14 +57,14 @@ def resolve_requirements(lines: Sequence[str]) -> PackageLayer:
 def _check(line: str) -> None:
     if line.startswith("-") and re.split(r"[ =]", line, maxsplit=1)[0] not in _OPTIONS:
         raise RequirementsError(
-            what=f"{line!r} in the setting `requirements` is refused",
-            why=f"of the options it takes {', '.join(_OPTIONS)}",
-            fix="write requirements, such as 'numpy>=2', one for each entry",
+            what=f"Option not allowed in the setting `requirements`: {line!r}",
+            why=f"the only options allowed are {', '.join(_OPTIONS)}",
+            fix="write one requirement per entry, such as 'numpy>=2'",
         )
     if re.search(r"://[^/\s@]+@", line):
         raise RequirementsError(
-            what="The setting `requirements` has a user or a password in an address",
+            what="The setting `requirements` contains a user name or password in a URL",
             why="it is written to the store with each job, where others can read it",
-            fix="put packages of a private index into the image: `image_requirements`, and a "
-            "pip.conf that PIP_CONFIG_FILE names",
+            fix="install packages from a private index in the image: use `image_requirements`, and "
+            "set PIP_CONFIG_FILE to a pip.conf",
         )

@@ -1,4 +1,4 @@
-"""Which variable of which step can't travel to a job."""
+"""Explanation of pickling errors: the step and the variable that can't be pickled."""
 
 from __future__ import annotations
 
@@ -17,62 +17,59 @@ __all__ = ["explain_unpicklable"]
 def explain_unpicklable(
     steps: Sequence[Step], context: Mapping[str, Any], error: Exception
 ) -> UnpicklableStepError:
-    """The error to tell, for what pickling these steps with this context raised."""
+    """Return an error that names the value which made pickling these steps fail."""
     for name, value in context.items():
         if not is_picklable(value):
-            return _told(f"The context can't travel to a job: {name!r}", value, error)
+            return _error(f"The context can't be pickled: {name!r}", value, error)
     for step in steps:
         for part in (step.func, step.condition, step.cache):
             if is_picklable(part):
                 continue
-            where, value = _culprit(part)
-            if where:
-                what = f"Step {step.name!r} can't travel to a job: {where}"
-                return _told(what, value, error)
-            return _told(f"Step {step.name!r} can't travel to a job: it", value, error)
+            variable, value = _culprit(part)
+            return _error(f"Step {step.name!r} can't be pickled: {variable or 'it'}", value, error)
     names = ", ".join(repr(step.name) for step in steps)
     return UnpicklableStepError(
-        what=f"Steps {names} can't travel to a job",
+        what=f"Steps {names} can't be pickled",
         why=f"pickling them raised {type(error).__name__}: {error}",
         fix="create such objects inside the step, or import them from a module",
     )
 
 
-def _told(what: str, value: Any, error: Exception) -> UnpicklableStepError:
+def _error(what: str, value: Any, error: Exception) -> UnpicklableStepError:
     return UnpicklableStepError(
         what=f"{what} is a {type(value).__qualname__}",
         why=f"pickling it raised {type(error).__name__}: {error}",
-        fix="create it inside the step, or pass what it is made from (a path, a URL)",
+        fix="create it inside the step, or pass the values to create it from (a path, a URL)",
     )
 
 
 def _culprit(value: Any) -> tuple[str, Any]:
-    """The innermost variable that does not pickle, behind functions and classes that use it."""
-    where, seen = "", {id(value)}
+    """Find the innermost unpicklable variable, through the functions and classes that use it."""
+    variable, seen = "", {id(value)}
     user = ""
     while True:
         for name, inner in _variables(value):
             if id(inner) not in seen and not is_picklable(inner):
                 seen.add(id(inner))
-                where = f"{name}, which {user} uses," if user else name
+                variable = f"{name}, which {user} uses," if user else name
                 user = getattr(inner, "__qualname__", "")
                 value = inner
                 break
         else:
-            return where, value
+            return variable, value
 
 
 def _variables(value: Any) -> Iterator[tuple[str, Any]]:
-    """What a function or a class takes along where it is pickled by value."""
+    """Yield the values that are pickled with a function or class, and a name for each."""
     if isinstance(value, FunctionType):
-        for name, variable in variables_of(value).items():
-            yield f"variable {name!r}", variable
+        for name, inner in variables_of(value).items():
+            yield f"variable {name!r}", inner
         for parameter in inspect.signature(value).parameters.values():
             if parameter.default is not parameter.empty:
                 yield f"the default of {parameter.name!r}", parameter.default
     elif isinstance(value, type):
         for name, attribute in vars(value).items():
-            inner = getattr(attribute, "__func__", attribute)  # of a static or class method
+            inner = getattr(attribute, "__func__", attribute)  # static and class methods
             yield f"{value.__qualname__}.{name}", inner
     elif hasattr(value, "func") and hasattr(value, "args"):  # functools.partial
         yield "its function", value.func

@@ -1,3 +1,3 @@
-"""What runs where: instance types, the choice among them, and the plan of a whole run."""
+"""Planner: the catalog of instance types, their selection, and the plan of a whole run."""
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The instance types of one region: what they have and what they cost.
+"""The instance types of one region, with their hardware and prices.
 
-The figures stand in the files under `data/`; `catalog_files.py` reads them.
+The figures are in the files under `data/`; `catalog_files.py` reads them.
 """
 
 from __future__ import annotations
@@ -23,28 +23,29 @@ _REFRESH = "flowyml-aws catalog refresh"
 
 @dataclass(frozen=True, slots=True)
 class InstanceType:
-    """One EC2 instance type, and the SageMaker type of the same machine if the service has it.
+    """One EC2 instance type, with the SageMaker type of the same machine if there is one.
 
     Attributes:
-        name: EC2's name, such as `g4dn.xlarge`.
-        memory_mib: As the vendor names it.
-        usable_memory_mib: What ECS registers for jobs.
-        usable_memory_estimated: Whether nobody has measured it on this type.
-        gpu_model: A model of `core/gpus.json`, or None without GPUs.
-        gpu_memory_gb: Per GPU, as the vendor names it; of a fraction, its share.
-        gpu_memory_mib: Per GPU, as EC2 reports it; of a fraction, its share.
+        name: EC2 name, such as `g4dn.xlarge`.
+        memory_mib: Nominal memory.
+        usable_memory_mib: Memory that ECS registers for jobs.
+        usable_memory_estimated: Whether the usable memory is estimated, not measured.
+        gpu_model: Canonical name in `core/gpus.json`, or None without GPUs.
+        gpu_memory_gb: Nominal memory per GPU; for a fraction of a GPU, its share.
+        gpu_memory_mib: Memory per GPU as EC2 reports it; for a fraction, its share.
         gpu_fraction: 1 for whole GPUs, 0.125 for an eighth of one.
-        accelerator: What else it computes with (`trainium2`, `inferentia2`), or None.
-        nvme_gb: Local disks, in GB (10**9 bytes).
-        network_gbps: Gbit/s at its best, or None where EC2 gives words ("Moderate").
-        burstable: Its vCPUs are shares of one (`t3`, `m7i-flex`).
-        price_usd_hour: On demand, or None where unknown.
-        spot_usd_hour: On spot, the mean over the region's zones, or None where unknown.
-        sagemaker_name: The service's own name, or None where it lacks the machine.
-        sagemaker_price_usd_hour: Of a training job, or None where unknown.
-        sagemaker_price_source: A key of the catalog's sources; "estimate" if calculated.
-        offered: False if only other regions have it.
-        retired_after: AWS has withdrawn the type, and still described it on this day.
+        accelerator: Accelerator that is not a GPU (`trainium2`, `inferentia2`), or None.
+        nvme_gb: Total size of the local disks, in GB (10**9 bytes).
+        network_gbps: Peak bandwidth in Gbit/s, or None if EC2 gives a word ("Moderate").
+        burstable: Whether a vCPU is only a share of a CPU (`t3`, `m7i-flex`).
+        price_usd_hour: On-demand price, or None if unknown.
+        spot_usd_hour: Spot price, as the mean of the region's zones, or None if unknown.
+        sagemaker_name: SageMaker name, or None if SageMaker does not offer the machine.
+        sagemaker_price_usd_hour: Price in a training job, or None if unknown.
+        sagemaker_price_source: Key of the catalog's sources; "estimate" if calculated.
+        offered: Whether the region offers the type; False if only other regions do.
+        retired_after: Last day on which EC2 described a type that AWS has since withdrawn, or
+            None.
     """
 
     name: str
@@ -73,18 +74,18 @@ class InstanceType:
 
     @property
     def family(self) -> str:
-        """The part before the dot: `p4d`, `m7i-flex`."""
+        """Part of the name before the dot: `p4d`, `m7i-flex`."""
         return self.name.partition(".")[0]
 
     @property
     def generation(self) -> int:
-        """The first number of the family: 7 for `m7i`, 4 for `p4d`."""
-        found = _GENERATION.match(self.name)
-        return int(found[1]) if found and found[1] else 0
+        """First number in the family: 7 for `m7i`, 4 for `p4d`."""
+        match = _GENERATION.match(self.name)
+        return int(match[1]) if match and match[1] else 0
 
     @property
     def sagemaker_price_estimated(self) -> bool:
-        """Whether SageMaker's price is calculated from EC2's."""
+        """True if the SageMaker price is calculated from the EC2 price."""
         return self.sagemaker_price_source == _ESTIMATE
 
 
@@ -92,13 +93,13 @@ class InstanceType:
 class Catalog:
     """All instance types of a region, in the file's order.
 
-    Equal only to itself, so that it is a cheap key of a cache.
+    A catalog equals only itself, so that it is a cheap cache key.
 
     Attributes:
-        specifications_date: When EC2 told the types.
-        prices_date: The oldest day of its EC2 prices, on demand and on spot.
-        sources: Where figures come from, each with its date.
-        prices_region: The region whose prices these are; `region` if empty.
+        specifications_date: Day on which EC2 described the types.
+        prices_date: Date of the EC2 prices; the earlier one of on-demand and spot.
+        sources: Sources of the figures, each with its date.
+        prices_region: Region of the prices; `region` if empty.
     """
 
     region: str
@@ -115,26 +116,26 @@ class Catalog:
         object.__setattr__(self, "prices_region", self.prices_region or self.region)
 
     def get(self, name: str) -> InstanceType | None:
-        """The type with this name of EC2's or SageMaker's, or None."""
+        """Return the type with this EC2 or SageMaker name, or None."""
         return self._by_name.get(name)
 
     def notes(self, today: date) -> tuple[str, ...]:
-        """What to know about its figures: that they are old, or prices of another region."""
+        """Return notes on old figures, and on prices from another region."""
         notes = []
         dates = {"specifications": self.specifications_date, "prices": self.prices_date}
         old = [
-            f"its {what} are of {day}"
-            for what, day in dates.items()
+            f"its {figures} are from {day}"
+            for figures, day in dates.items()
             if (today - day).days > _OLD_DAYS
         ]
         if old:
             notes.append(
                 f"the catalog is older than {_OLD_DAYS} days ({', '.join(old)}): "
-                f"`{_REFRESH} --region {self.region}` reads today's"
+                f"`{_REFRESH} --region {self.region}` fetches current figures"
             )
         if self.prices_region != self.region:
             notes.append(
-                f"prices are those of {self.prices_region}, not of {self.region}: "
-                f"`{_REFRESH} --region {self.region}` reads the region's own"
+                f"prices are from {self.prices_region}, not from {self.region}: "
+                f"`{_REFRESH} --region {self.region}` fetches prices of the region"
             )
         return tuple(notes)

@@ -1,4 +1,4 @@
-"""Writes a region's catalog where plans read it."""
+"""Writing of a region's catalog to the folder from which plans read it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["write_catalog"]
 
 
 def write_catalog(folder: Path, specifications: Specifications, prices: Prices) -> None:
-    """Put both documents into a folder, in place of those that are there.
+    """Write both documents to a folder, replacing existing ones.
 
-    Both are written aside first, and only then renamed: a full disk leaves the old ones.
+    Both are written to temporary files first and then renamed: a full disk keeps the old documents.
 
     Raises:
         SettingsError: The folder can't be written.
@@ -33,19 +33,19 @@ def write_catalog(folder: Path, specifications: Specifications, prices: Prices) 
         raise SettingsError(
             what=f"The catalog can't be written to {folder}",
             why=str(error),
-            fix="make room or give yourself the right to write there, or set another folder "
+            fix="free disk space, allow writing to that folder, or set another folder "
             "(XDG_CACHE_HOME)",
         ) from error
 
 
 def _replace(folder: Path, contents: Mapping[str, bytes]) -> None:
     with ExitStack() as undo:
-        aside = {}
+        temporary = {}
         for name, data in contents.items():
-            descriptor, path = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
-            undo.callback(Path(path).unlink, missing_ok=True)
+            descriptor, file_name = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
+            temporary[name] = Path(file_name)
+            undo.callback(temporary[name].unlink, missing_ok=True)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
-            aside[name] = Path(path)
-        for name, written in aside.items():
-            written.replace(folder / name)
+        for name, path in temporary.items():
+            path.replace(folder / name)

@@ -1,4 +1,4 @@
-"""What differs between two catalogs of a region."""
+"""Differences between two catalogs of a region."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["CatalogChanges", "compare"]
 
 @dataclass(frozen=True, slots=True)
 class CatalogChanges:
-    """Names of instance types, in the catalogs' order.
+    """Names of the instance types that changed, in the catalogs' order.
 
     Attributes:
-        added: Only the newer catalog offers them.
-        withdrawn: Only the older one offers them.
-        repriced: Their price on demand, on spot or of SageMaker is another one.
-        unpriced: Offered, without a price on demand in the newer one.
+        added: Types that only the newer catalog offers.
+        withdrawn: Types that only the older catalog offers.
+        repriced: Types whose on-demand, spot or SageMaker price changed.
+        unpriced: Types that the newer catalog offers without an on-demand price.
     """
 
     added: tuple[str, ...]
@@ -27,20 +27,20 @@ class CatalogChanges:
 
 
 def compare(before: Catalog, after: Catalog) -> CatalogChanges:
-    """What the newer catalog of a region changes."""
+    """Compare an older and a newer catalog of a region."""
     old = {t.name: t for t in before.types if _is_offered(t)}
     new = {t.name: t for t in after.types if _is_offered(t)}
     return CatalogChanges(
         added=tuple(name for name in new if name not in old),
         withdrawn=tuple(name for name in old if name not in new),
         repriced=tuple(n for n in new if n in old and _prices(new[n]) != _prices(old[n])),
-        unpriced=tuple(name for name, one in new.items() if one.price_usd_hour is None),
+        unpriced=tuple(name for name, instance in new.items() if instance.price_usd_hour is None),
     )
 
 
-def _is_offered(one: InstanceType) -> bool:
-    return one.offered and one.retired_after is None
+def _is_offered(instance: InstanceType) -> bool:
+    return instance.offered and instance.retired_after is None
 
 
-def _prices(one: InstanceType) -> tuple[float | None, float | None, float | None]:
-    return one.price_usd_hour, one.spot_usd_hour, one.sagemaker_price_usd_hour
+def _prices(instance: InstanceType) -> tuple[float | None, float | None, float | None]:
+    return instance.price_usd_hour, instance.spot_usd_hour, instance.sagemaker_price_usd_hour

@@ -1,7 +1,7 @@
-"""The catalog's data files: what each of them says, checked where it is read.
+"""Documents of the catalog's data files, validated when they are read.
 
-Every figure has a source with a date. Instance types are listed one per line, so that the files
-can be read and compared by people.
+Every figure has a source with a date. Each instance type is on a line of its own, so that people
+can read and compare the files.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ UsdHour = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Source(Document):
-    """Where figures come from.
+    """The source of figures.
 
     Attributes:
-        what: The service and its call, the document, or the formula.
-        day: When they were taken from there.
-        estimate: They are calculated, not told.
+        what: Service and API call, document, or formula.
+        day: Day on which the figures were retrieved.
+        estimate: Whether the figures are calculated instead of published.
     """
 
     what: str
@@ -51,8 +51,8 @@ class Gpus(Document):
 
     Attributes:
         model: Canonical name in `core/gpus.json`.
-        count: Devices that a job sees; of a fraction, 1.
-        memory_mib: Per device, as EC2 reports it.
+        count: Devices that a job sees; 1 for a fraction of a GPU.
+        memory_mib: Memory per device, as EC2 reports it.
         fraction: 1 for whole GPUs, 0.125 for an eighth of one.
     """
 
@@ -63,16 +63,16 @@ class Gpus(Document):
 
 
 class Specification(Document):
-    """What EC2 says of one instance type.
+    """The EC2 description of one instance type.
 
     Attributes:
-        memory_mib: Nominal.
-        accelerator: What else it computes with (`trainium2`, `inferentia2`), or None.
-        accelerator_count: Devices of that kind.
-        nvme_gb: Local disks in all, in GB (10**9 bytes).
-        network_gbps: Gbit/s at its best, or None where EC2 gives words ("Moderate").
-        burstable: Its vCPUs are shares of one (`t3`, `m7i-flex`).
-        offered: False where only other regions have it.
+        memory_mib: Nominal memory.
+        accelerator: Accelerator that is not a GPU (`trainium2`, `inferentia2`), or None.
+        accelerator_count: Number of these accelerators.
+        nvme_gb: Total size of the local disks, in GB (10**9 bytes).
+        network_gbps: Peak bandwidth in Gbit/s, or None if EC2 gives a word ("Moderate").
+        burstable: Whether a vCPU is only a share of a CPU (`t3`, `m7i-flex`).
+        offered: Whether the region offers the type; False if only other regions do.
     """
 
     name: str
@@ -90,7 +90,7 @@ class Specification(Document):
 
 
 class Specifications(Document):
-    """The instance types of a region (`specifications.json`), as EC2 tells them."""
+    """The instance types of a region (`specifications.json`), as EC2 describes them."""
 
     version: Literal[1] = 1
     region: str
@@ -102,7 +102,7 @@ class RetiredType(Specification):
     """A type that AWS has withdrawn.
 
     Attributes:
-        last_listed: EC2 still described it on this day.
+        last_listed: Last day on which EC2 described the type.
         source: Key of the document's sources.
     """
 
@@ -111,17 +111,17 @@ class RetiredType(Specification):
 
 
 class Retirements(Document):
-    """Withdrawn instance types (`retired.json`), from the last snapshot that had them."""
+    """Withdrawn instance types (`retired.json`), from the last snapshot that contained them."""
 
     version: Literal[1] = 1
     sources: dict[str, Source]
     types: tuple[RetiredType, ...]
 
     @model_validator(mode="after")
-    def _sources_are_told(self) -> Retirements:
-        for one in self.types:
-            if one.source not in self.sources:
-                raise ValueError(f"{one.name}: source {one.source!r} is not in the sources")
+    def _check_sources(self) -> Retirements:
+        for retired in self.types:
+            if retired.source not in self.sources:
+                raise ValueError(f"{retired.name}: source {retired.source!r} is not in the sources")
         return self
 
 
@@ -149,13 +149,13 @@ class SageMakerPrice(Document):
 
 
 class Prices(Document):
-    """Prices of one region (`prices.json`), Linux, in USD per hour; a type may have none.
+    """Linux prices of one region (`prices.json`), in USD per hour; a type may have no price.
 
     Attributes:
-        sources: Of the three, by name: `on_demand`, `spot`, and those that `sagemaker` names.
-        on_demand: By EC2's name.
-        spot: By EC2's name: the mean over the zones of the latest price.
-        sagemaker: By SageMaker's name.
+        sources: Sources of the prices: `on_demand`, `spot`, and those that `sagemaker` names.
+        on_demand: Price by EC2 name.
+        spot: Mean of the zones' latest prices, by EC2 name.
+        sagemaker: Price by SageMaker name.
     """
 
     version: Literal[1] = 1
@@ -167,9 +167,9 @@ class Prices(Document):
 
 
 def as_rows(document: Document) -> bytes:
-    """Its JSON with each entry of a list or table on a line of its own, without defaults."""
+    """Return a document as JSON without defaults, one entry of a list or mapping on each line."""
     fields = document.model_dump(mode="json", exclude_defaults=True)
-    # The version is a default, and must be told all the same.
+    # The version is a default, but readers need it.
     fields = {"version": document.model_dump()["version"], **fields}
     parts = [f" {_compact(name)}: {_listed(value)}" for name, value in fields.items()]
     return ("{\n" + ",\n".join(parts) + "\n}\n").encode()

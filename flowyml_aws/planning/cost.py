@@ -1,8 +1,8 @@
-"""What a run should take, by what earlier runs took: money, time, and other ways to cut it.
+"""Expected cost and time of a run, from earlier runs, and other ways to split it into jobs.
 
-A job is expected to take its start-up and the sum of its steps, each the median of earlier runs
-on the same instance type, or on any where none was on that one. It costs its price for that time.
-Moving assets is not counted.
+The expected time of a job is its startup time plus the sum of its steps. Each step is expected to
+take the median of earlier runs on the same instance type, or on any type if there is none. The
+job costs its price for that time. Moving assets is not included.
 """
 
 from __future__ import annotations
@@ -21,22 +21,18 @@ from flowyml_aws.planning.durations import Durations
 from flowyml_aws.planning.history import RunTimes
 from flowyml_aws.planning.needs import Needs, needs_of
 from flowyml_aws.planning.plan import Estimate, ExecutionPlan, InstanceOffer, Variant
+from flowyml_aws.planning.services import service_traits
 
-__all__ = ["STARTUP_S", "with_costs"]
+__all__ = ["with_costs"]
 
-STARTUP_S: Mapping[str, int] = {"local": 1, "batch": 180, "sagemaker": 240}
-"""Assumed seconds from a job's turn to its first step: an instance is started, joins its cluster
-and pulls the image, which is paid for. Two to five minutes are usual on EC2; on this machine a
-process is started."""
-
-_MOST_BLOCKS = 100  # places where the cheapest split of a group may cut; their pairs are tried
+_MAX_BLOCKS = 100  # in the cheapest split of a group, which compares all pairs of cuts
 
 Offers = Callable[[Needs], InstanceOffer | None]
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Steps in one job, as they could be cut."""
+    """Steps in one job of a possible split."""
 
     steps: tuple[str, ...]
     seconds: float
@@ -50,21 +46,23 @@ def with_costs(
     history: Sequence[RunTimes],
     offers: Mapping[str, Offers],
 ) -> ExecutionPlan:
-    """The plan with what is expected of each job and of the whole run.
+    """Return the plan with the expected time and cost of each job and of the whole run.
 
     Args:
-        plan: Its jobs belong to the groups, in the same order.
-        graph: The steps.
-        groups: All of them.
-        history: Earlier runs, the newest first; without any the plan stays as it is.
-        offers: Backend → the best offer there for other needs than the plan's, or None where
-            nothing serves.
+        plan: Plan with one job per group, in the same order.
+        graph: Graph of the steps.
+        groups: All step groups.
+        history: Earlier runs, newest first; without any, the plan is returned unchanged.
+        offers: For each backend, a function that returns the best offer for any needs, or None if
+            nothing fits.
     """
     if not history or not plan.jobs:
         return plan
     durations = Durations(history)
-    at = {b: _Costing(STARTUP_S[b], durations, offer) for b, offer in offers.items()}
-    costings = [at[job.backend] for job in plan.jobs]
+    by_backend = {
+        b: _Costing(service_traits(b).startup_s, durations, offer) for b, offer in offers.items()
+    }
+    costings = [by_backend[job.backend] for job in plan.jobs]
     parts = [
         costing.part(job.steps, job.offers[0] if job.offers else None)
         for costing, job in zip(costings, plan.jobs, strict=True)
@@ -75,34 +73,36 @@ def with_costs(
         else job.model_copy(update={"expected_s": part.seconds, "expected_cost_usd": part.cost_usd})
         for job, part in zip(plan.jobs, parts, strict=True)
     )
-    unknown = tuple(s for job in plan.jobs for s in job.steps if durations.of(s, None) is None)
+    unknown = tuple(
+        s for job in plan.jobs for s in job.steps if durations.expected_s(s, None) is None
+    )
     known = [part for part in parts if part is not None]
-    whole = len(known) == len(parts)
+    is_complete = len(known) == len(parts)
     variants: list[Variant] = []
-    if whole and plan.backend != "local":
+    if is_complete and plan.is_priced:
         variants = list(_variants(costings, graph, groups, known))
-    assets = {asset for job in plan.jobs for of in job.produces.values() for asset in of}
+    assets = {asset for job in plan.jobs for names in job.produces.values() for asset in names}
     sizes: dict[str, int] = {}
-    for run in reversed(history):  # the newest last, so that it counts
+    for run in reversed(history):  # newest last: it overrides older sizes
         sizes.update((a, size) for a, size in run.asset_bytes.items() if a in assets)
     estimate = Estimate(
         runs=len(history),
         startup_s=max(costing.startup_s for costing in costings),
-        cost_usd=_sum(known) if whole else None,
-        wall_s=_wall_s(known, graph) if whole else None,
+        cost_usd=_sum(known) if is_complete else None,
+        wall_s=_wall_s(known, graph) if is_complete else None,
         unknown=unknown,
         variants=tuple(variants),
     )
-    elsewhere = [
+    on_other_types = [
         step
         for job in plan.jobs
         for step in job.steps
-        if durations.measured_elsewhere(step, job.instance_type)
+        if durations.only_on_other_types(step, job.instance_type)
     ]
     notes = plan.notes
-    if elsewhere:
-        more = f" and {len(elsewhere) - 3} more" if len(elsewhere) > 3 else ""
-        names = ", ".join(map(repr, elsewhere[:3]))
+    if on_other_types:
+        more = f" and {len(on_other_types) - 3} more" if len(on_other_types) > 3 else ""
+        names = ", ".join(map(repr, on_other_types[:3]))
         notes += (f"expected times of {names}{more} were measured on other instance types",)
     return plan.model_copy(
         update={"jobs": jobs, "estimate": estimate, "asset_bytes": sizes, "notes": notes}
@@ -110,7 +110,7 @@ def with_costs(
 
 
 class _Costing:
-    """What steps take in one job; offers and durations are looked up once."""
+    """Time and cost of steps in one job; each offer and duration is looked up once."""
 
     def __init__(self, startup_s: int, durations: Durations, offer: Offers) -> None:
         self.startup_s = startup_s
@@ -120,30 +120,30 @@ class _Costing:
         self._seconds: dict[tuple[str, str | None], float | None] = {}
 
     def part(self, steps: Sequence[str], offer: InstanceOffer | None) -> _Part | None:
-        """What steps in one job would take, or None where one of them has never run."""
+        """Return the time and cost of steps in one job, or None if one of them has never run."""
         instance_type = offer.instance_type if offer else None
         seconds = float(self.startup_s)
         for step in steps:
-            took = self.seconds(step, instance_type)
-            if took is None:
+            step_s = self.seconds(step, instance_type)
+            if step_s is None:
                 return None
-            seconds += took
+            seconds += step_s
         price = offer.price_usd_hour if offer else None
         return _Part(tuple(steps), seconds, None if price is None else price * seconds / 3600)
 
     def seconds(self, step: str, instance_type: str | None) -> float | None:
-        """Expected seconds of a step, or None if it has never run."""
+        """Return the expected seconds of a step, or None if it has never run."""
         key = step, instance_type
         if key not in self._seconds:
-            self._seconds[key] = self._durations.of(step, instance_type)
+            self._seconds[key] = self._durations.expected_s(step, instance_type)
         return self._seconds[key]
 
     def offer(self, resources: Mapping[Needs, ResourceRequirements | None]) -> InstanceOffer | None:
-        """The best offer for steps with these needs together, or None where nothing serves them."""
-        # Merging is idempotent, commutative and associative: only which needs there are counts.
+        """Return the best offer for steps with these needs in one job, or None if nothing fits."""
+        # Merging is idempotent, commutative and associative, so the set of needs is the key.
         key = frozenset(resources)
         if key not in self._offers:
-            merged = merge_resources(asked for asked in resources.values() if asked is not None)
+            merged = merge_resources(part for part in resources.values() if part is not None)
             self._offers[key] = self._offer(needs_of(merged))
         return self._offers[key]
 
@@ -158,19 +158,19 @@ def _variants(
     steps = [(c, s) for c, group in zip(costings, groups, strict=True) for s in group.steps]
     if len(steps) > len(grouped):
         alone = [_alone(costing, step) for costing, step in steps]
-        served = [part for part in alone if part is not None]
-        if len(served) == len(alone):
-            yield _variant("each step alone", graph, served)
-        cut = [
-            _cheapest_cut(costing, group, part)
+        fitting = [part for part in alone if part is not None]
+        if len(fitting) == len(alone):
+            yield _variant("each step alone", graph, fitting)
+        splits = [
+            _cheapest_split(costing, group, part)
             for costing, group, part in zip(costings, groups, grouped, strict=True)
         ]
         cuts = {
             group.group_name: tuple(part.steps for part in parts)
-            for group, parts in zip(groups, cut, strict=True)
+            for group, parts in zip(groups, splits, strict=True)
             if len(parts) > 1
         }
-        yield _variant("cheapest split", graph, [p for parts in cut for p in parts], cuts)
+        yield _variant("cheapest split", graph, [p for parts in splits for p in parts], cuts)
 
 
 def _variant(
@@ -186,20 +186,20 @@ def _variant(
 
 
 def _alone(costing: _Costing, step: Step) -> _Part | None:
-    asked = step.requirements()
-    offer = costing.offer({needs_of(asked): asked})
+    resources = step.requirements()
+    offer = costing.offer({needs_of(resources): resources})
     return None if offer is None else costing.part([step.name], offer)
 
 
-def _cheapest_cut(costing: _Costing, group: StepGroup, whole: _Part) -> list[_Part]:
-    """The consecutive parts of a group that cost least together; itself where none cost less."""
+def _cheapest_split(costing: _Costing, group: StepGroup, whole: _Part) -> list[_Part]:
+    """Return the consecutive parts of a group with the lowest total cost, or the whole group."""
     blocks = _blocks(group.steps)
-    if whole.cost_usd is None or not 1 < len(blocks) <= _MOST_BLOCKS:
+    if whole.cost_usd is None or not 1 < len(blocks) <= _MAX_BLOCKS:
         return [whole]
-    # before[n]: the least cost of the first n blocks, and where the last part of them starts.
-    before: list[tuple[float, int]] = [(0.0, 0)]
-    before += [(math.inf, 0)] * len(blocks)
-    took: dict[str | None, list[float]] = {}  # by instance type: seconds before each block
+    # cheapest[n]: lowest cost of the first n blocks, and the start of their last part.
+    cheapest: list[tuple[float, int]] = [(0.0, 0)]
+    cheapest += [(math.inf, 0)] * len(blocks)
+    sums_by_type: dict[str | None, list[float]] = {}  # seconds before each block
     for start in range(len(blocks)):
         together: dict[Needs, ResourceRequirements | None] = {}
         offer: InstanceOffer | None = None
@@ -210,45 +210,45 @@ def _cheapest_cut(costing: _Costing, group: StepGroup, whole: _Part) -> list[_Pa
                 offer = costing.offer(together)
             if offer is None or offer.price_usd_hour is None:
                 continue
-            if offer.instance_type not in took:
-                took[offer.instance_type] = _sums(costing, blocks, offer.instance_type)
-            sums = took[offer.instance_type]
+            if offer.instance_type not in sums_by_type:
+                sums_by_type[offer.instance_type] = _sums(costing, blocks, offer.instance_type)
+            sums = sums_by_type[offer.instance_type]
             seconds = costing.startup_s + sums[end] - sums[start]
-            cost = before[start][0] + offer.price_usd_hour * seconds / 3600
-            if cost < before[end][0]:
-                before[end] = (cost, start)
-    if before[-1][0] >= whole.cost_usd * (1 - 1e-9):  # sums of floats differ by their order
+            cost = cheapest[start][0] + offer.price_usd_hour * seconds / 3600
+            if cost < cheapest[end][0]:
+                cheapest[end] = (cost, start)
+    if cheapest[-1][0] >= whole.cost_usd * (1 - 1e-9):  # float sums depend on their order
         return [whole]
     parts: list[_Part] = []
     end = len(blocks)
     while end:
-        start = before[end][1]
+        start = cheapest[end][1]
         names = [step.name for _, run in blocks[start:end] for step in run]
         offer = costing.offer({needs: run[0].requirements() for needs, run in blocks[start:end]})
         part = costing.part(names, offer)
-        assert part is not None  # every step has run, or there was no whole
+        assert part is not None  # the whole group has a cost, so every step has run
         parts.insert(0, part)
         end = start
     return parts
 
 
 def _blocks(steps: Sequence[Step]) -> list[tuple[Needs, tuple[Step, ...]]]:
-    """What is not cut: each step, or in a long group the steps in a row with equal needs.
+    """Return the units of a split: single steps, or in a long group runs of steps with equal needs.
 
-    Equal neighbours are only worth a cut where one is faster on the left part's instance type and
-    the other on the right part's.
+    A cut between steps with equal needs can only save cost if one is faster on the instance type
+    of the left part and the other on that of the right part.
     """
     needs = [needs_of(step.requirements()) for step in steps]
-    if len(steps) <= _MOST_BLOCKS:
-        return [(asked, (step,)) for asked, step in zip(needs, steps, strict=True)]
+    if len(steps) <= _MAX_BLOCKS:
+        return [(each, (step,)) for each, step in zip(needs, steps, strict=True)]
     rows = groupby(zip(needs, steps, strict=True), key=itemgetter(0))
-    return [(asked, tuple(step for _, step in row)) for asked, row in rows]
+    return [(each, tuple(step for _, step in row)) for each, row in rows]
 
 
 def _sums(
     costing: _Costing, blocks: Sequence[tuple[Needs, tuple[Step, ...]]], instance_type: str
 ) -> list[float]:
-    """The seconds of all blocks before each one, and at last of all."""
+    """Return the cumulative seconds before each block, and the total as the last item."""
     sums = [0.0]
     for _, steps in blocks:
         sums.append(sums[-1] + sum(costing.seconds(s.name, instance_type) or 0 for s in steps))
@@ -256,12 +256,12 @@ def _sums(
 
 
 def _wall_s(parts: Sequence[_Part], graph: StepGraph) -> float:
-    """The longest way through the parts, each after those whose assets it reads."""
-    at = {step: number for number, part in enumerate(parts) for step in part.steps}
+    """Return the time of the critical path: each part starts after those whose assets it reads."""
+    part_of = {step: number for number, part in enumerate(parts) for step in part.steps}
     ends: list[float] = []
-    for number, part in enumerate(parts):  # in running order: parents are before their children
-        before = {at[p] for step in part.steps for p in graph.parents[step]} - {number}
-        ends.append(max((ends[parent] for parent in before), default=0.0) + part.seconds)
+    for number, part in enumerate(parts):  # in running order: parents precede their children
+        parents = {part_of[p] for step in part.steps for p in graph.parents[step]} - {number}
+        ends.append(max((ends[parent] for parent in parents), default=0.0) + part.seconds)
     return max(ends, default=0.0)
 
 

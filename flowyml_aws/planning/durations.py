@@ -1,4 +1,4 @@
-"""How long steps take, by what earlier runs took."""
+"""Expected durations of steps, from earlier runs."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from flowyml_aws.planning.needs import needs_of
 
 __all__ = ["Durations", "idle_gpu_note"]
 
-_SHORT = 0.5  # of a group's time
-_WORTH_A_WORD_S = 60  # of a GPU that is idle
+_MAX_GPU_SHARE = 0.5  # of a group's time; a GPU that is used longer is not reported as idle
+_MIN_IDLE_S = 60  # shorter idle times of a GPU are not reported
 
 
 @dataclass(frozen=True, slots=True)
 class Durations:
-    """How long steps took in earlier runs, the newest first."""
+    """Durations of steps in earlier runs, newest first."""
 
     runs: Sequence[RunTimes]
     _by_step: dict[str, dict[str | None, list[float]]] = field(default_factory=dict)
@@ -29,39 +29,41 @@ class Durations:
                 by_type = self._by_step.setdefault(name, {})
                 by_type.setdefault(time.instance_type, []).append(time.duration_s)
 
-    def of(self, step: str, instance_type: str | None) -> float | None:
-        """Expected seconds of a step, or None if it has never run."""
+    def expected_s(self, step: str, instance_type: str | None) -> float | None:
+        """Return the expected seconds of a step, or None if it has never run."""
         by_type = self._by_step.get(step, {})
         same = by_type.get(instance_type)
-        found = same or [seconds for times in by_type.values() for seconds in times]
-        return median(found) if found else None
+        durations = same or [seconds for times in by_type.values() for seconds in times]
+        return median(durations) if durations else None
 
-    def measured_elsewhere(self, step: str, instance_type: str | None) -> bool:
-        """Whether the step has only run on other types."""
+    def only_on_other_types(self, step: str, instance_type: str | None) -> bool:
+        """Return True if the step has run, but only on other instance types."""
         by_type = self._by_step.get(step, {})
         return bool(by_type) and instance_type not in by_type
 
 
 def idle_gpu_note(group: StepGroup, durations: Durations, instance_type: str) -> str | None:
-    """What to say of a group that pays for a GPU most of whose steps do not use it."""
-    together = group.aggregated_resources
-    if together is None or together.gpu is None or len(group.steps) == 1:
+    """Return a note on a group whose GPU is idle for most of the time, or None."""
+    resources = group.aggregated_resources
+    if resources is None or resources.gpu is None or len(group.steps) == 1:
         return None
     needs = [needs_of(step.requirements()) for step in group.steps]
-    using = [s.name for s, n in zip(group.steps, needs, strict=True) if n.gpu_model is not None]
-    if not using or len(using) == len(group.steps):
+    gpu_steps = [s.name for s, n in zip(group.steps, needs, strict=True) if n.gpu_model is not None]
+    if not gpu_steps or len(gpu_steps) == len(group.steps):
         return None
-    seconds = {step.name: durations.of(step.name, instance_type) for step in group.steps}
+    seconds = {step.name: durations.expected_s(step.name, instance_type) for step in group.steps}
     known = [value for value in seconds.values() if value is not None]
     if len(known) < len(seconds):
-        if len(using) > 1:
+        if len(gpu_steps) > 1:
             return None
-        return f"only step {using[0]!r} asks for a GPU: the others hold it while they run"
-    on_gpu, total = sum(seconds[name] or 0 for name in using), sum(known)
-    if on_gpu >= _SHORT * total or total - on_gpu < _WORTH_A_WORD_S:
+        return (
+            f"only step {gpu_steps[0]!r} requests a GPU: the other steps occupy it while they run"
+        )
+    on_gpu, total = sum(seconds[name] or 0 for name in gpu_steps), sum(known)
+    if on_gpu >= _MAX_GPU_SHARE * total or total - on_gpu < _MIN_IDLE_S:
         return None
-    names = ", ".join(map(repr, using))
+    names = ", ".join(map(repr, gpu_steps))
     return (
-        f"only {names} asked for the GPU, {on_gpu / 60:.1f} of the group's {total / 60:.1f} "
+        f"only {names} used the GPU, for {on_gpu / 60:.1f} of the group's {total / 60:.1f} "
         "minutes: see the cheapest split"
     )

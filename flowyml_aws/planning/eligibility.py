@@ -1,7 +1,7 @@
-"""Which instance types of which targets a job may use, and which of them are large enough.
+"""Eligibility of instance types: those that a job may use, and those that are large enough.
 
-Which types come into question does not depend on the vCPUs, memory and disk of a job. So a job
-that asks for more of them never gets a cheaper type, unless only a last resort is left for it.
+Eligibility does not depend on the vCPUs, memory and disk of a job. So a job that requests more of
+them never gets a cheaper type, unless only last resorts remain.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ __all__ = [
     "SelectionRequest",
     "fits",
     "last_resort",
+    "mismatch",
     "obstacle_to",
     "open_targets",
     "pool",
-    "unfit",
 ]
 
 EC2_ARCHES = {"amd64": "x86_64"}
-"""EC2's name of an architecture by Kubernetes' name, where they differ."""
+"""EC2 names of architectures by Kubernetes name, for those that differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class SelectionRequest:
-    """What a choice is made from; equal questions have equal answers."""
+    """The input of a selection; equal requests have equal selections."""
 
     needs: Needs
     targets: tuple[Target, ...]
@@ -50,11 +50,13 @@ class SelectionRequest:
 
 @dataclass(frozen=True, slots=True)
 class HardwareClass:
-    """The part of the needs that is no amount.
+    """The hardware that a job needs, apart from amounts.
 
     Attributes:
-        instance_type: The only type that the job accepts, by EC2's name.
-        spare_gpus: Whether a job without GPUs may go to a machine that has some.
+        gpu_model: Canonical name, or None without GPUs.
+        arches: EC2 names of the architectures that the job accepts.
+        instance_type: EC2 name of the only type that the job accepts, or None for any type.
+        spare_gpus: Whether a job without GPUs may use a machine with GPUs.
     """
 
     gpu_model: str | None
@@ -63,73 +65,70 @@ class HardwareClass:
     spare_gpus: bool = False
 
 
-def open_targets(question: SelectionRequest) -> tuple[list[Target], HardwareClass]:
-    """The targets that the job may go to, and what makes a type of theirs come into question."""
-    found = [t for t in question.targets if obstacle_to(question, t) is None]
-    kind = _kind(question.needs, question.catalog)
-    if kind.gpu_model is None and not any(pool(kind, t, question.catalog) for t in found):
-        kind = replace(kind, spare_gpus=True)
-    return found, kind
+def open_targets(request: SelectionRequest) -> tuple[list[Target], HardwareClass]:
+    """Return the targets that accept the job, and the hardware class for their types."""
+    targets = [t for t in request.targets if obstacle_to(request, t) is None]
+    hardware = _hardware_class(request.needs, request.catalog)
+    if hardware.gpu_model is None and not any(pool(hardware, t, request.catalog) for t in targets):
+        hardware = replace(hardware, spare_gpus=True)
+    return targets, hardware
 
 
-def obstacle_to(question: SelectionRequest, target: Target) -> Obstacle | None:
-    """What keeps the job from a target: labels, taints, or other GPUs in the same queue."""
-    return obstacle(target, question.needs, question.catalog) or _other_gpus(question, target)
+def obstacle_to(request: SelectionRequest, target: Target) -> Obstacle | None:
+    """Return what keeps the job from a target: labels, taints, or other GPUs in the same queue."""
+    return obstacle(target, request.needs, request.catalog) or _other_gpus(request, target)
 
 
 @lru_cache(maxsize=256)
-def pool(kind: HardwareClass, target: Target, catalog: Catalog) -> tuple[Candidate, ...]:
-    """The types of a target that come into question, in the order of `Candidate.rank`.
-
-    Last resorts come after all others.
-    """
-    found = (c for c in candidates_on(target, catalog) if unfit(kind, c.instance) is None)
-    return tuple(sorted(found, key=lambda c: last_resort(kind, c.instance) is not None))
+def pool(hardware: HardwareClass, target: Target, catalog: Catalog) -> tuple[Candidate, ...]:
+    """Return the eligible types of a target in the order of `Candidate.rank`, last resorts last."""
+    eligible = (c for c in candidates_on(target, catalog) if mismatch(hardware, c.instance) is None)
+    return tuple(sorted(eligible, key=lambda c: last_resort(hardware, c.instance) is not None))
 
 
-def fits(needs: Needs, found: Sequence[Candidate]) -> Iterator[Candidate]:
-    """Those that are large enough, in the same order."""
-    wanted = needs.amounts
-    return (c for c in found if all(map(le, wanted, c.gives)))
+def fits(needs: Needs, candidates: Sequence[Candidate]) -> Iterator[Candidate]:
+    """Return the candidates that are large enough, in the same order."""
+    required = needs.amounts
+    return (c for c in candidates if all(map(le, required, c.gives)))
 
 
-def unfit(kind: HardwareClass, instance: InstanceType) -> str | None:
-    """Why a type is out of the question, whatever its size; None if it is not."""
-    if kind.instance_type is not None and instance.name != kind.instance_type:
-        return f"the job requires {INSTANCE_TYPE_LABEL}={kind.instance_type}"
-    if instance.arch not in kind.arches:
-        return f"it is {instance.arch}, and the job needs {' or '.join(sorted(kind.arches))}"
-    if kind.gpu_model is not None:
-        if instance.gpu_model != kind.gpu_model:
-            return f"it has {instance.gpu_model or 'no GPU'}, not {kind.gpu_model}"
+def mismatch(hardware: HardwareClass, instance: InstanceType) -> str | None:
+    """Return the reason why a type is not eligible, whatever its size; None if it is eligible."""
+    if hardware.instance_type is not None and instance.name != hardware.instance_type:
+        return f"the job requires {INSTANCE_TYPE_LABEL}={hardware.instance_type}"
+    if instance.arch not in hardware.arches:
+        return f"it is {instance.arch}, and the job needs {' or '.join(sorted(hardware.arches))}"
+    if hardware.gpu_model is not None:
+        if instance.gpu_model != hardware.gpu_model:
+            return f"it has {instance.gpu_model or 'no GPU'}, not {hardware.gpu_model}"
         if instance.gpu_fraction < 1:
-            return "it has a fraction of a GPU, and the job needs whole ones"
-    if kind.instance_type is not None:
-        return None  # who names a type gets it
-    if kind.gpu_model is None and instance.gpu_model is not None and not kind.spare_gpus:
+            return "it has a fraction of a GPU, and the job needs whole GPUs"
+    if hardware.instance_type is not None:
+        return None  # a job may use any type that it requires by name
+    if hardware.gpu_model is None and instance.gpu_model is not None and not hardware.spare_gpus:
         return "it has GPUs, and the job uses none"
     if instance.accelerator is not None:
         label = f"with the label {INSTANCE_TYPE_LABEL}"
-        return f"it has {instance.accelerator}: only for jobs that require it {label}"
+        return f"it has {instance.accelerator}: only for jobs that require the type {label}"
     return None
 
 
-def last_resort(kind: HardwareClass, instance: InstanceType) -> str | None:
-    """Why a type is taken only where nothing else fits; None if it is like any other."""
-    if kind.instance_type is not None:
-        return None  # who names a type wants it
+def last_resort(hardware: HardwareClass, instance: InstanceType) -> str | None:
+    """Return the reason why a type is used only if nothing else fits; None for other types."""
+    if hardware.instance_type is not None:
+        return None  # a type that the job requires by name is as good as any
     if instance.bare_metal:
         return "it is bare metal, which starts slowly"
     if instance.burstable:
-        return "it is burstable: its CPUs are whole only for part of the time"
+        return "it is burstable: its vCPUs run at full speed only part of the time"
     return None
 
 
-def _kind(needs: Needs, catalog: Catalog) -> HardwareClass:
+def _hardware_class(needs: Needs, catalog: Catalog) -> HardwareClass:
     required, preferred = dict(needs.required), dict(needs.preferred)
     name = required.get(INSTANCE_TYPE_LABEL)
-    if name is not None and (known := catalog.get(name)) is not None:
-        name = known.name
+    if name is not None and (instance := catalog.get(name)) is not None:
+        name = instance.name
     if ARCH_LABEL in required:
         arches = {required[ARCH_LABEL]}
     elif name is not None:
@@ -139,18 +138,19 @@ def _kind(needs: Needs, catalog: Catalog) -> HardwareClass:
     return HardwareClass(needs.gpu_model, frozenset(EC2_ARCHES.get(a, a) for a in arches), name)
 
 
-def _other_gpus(question: SelectionRequest, target: Target) -> Obstacle | None:
-    needs = question.needs
-    if not needs.gpu_count or target.kind != "batch" or target.placed_by != "queue":
+def _other_gpus(request: SelectionRequest, target: Target) -> Obstacle | None:
+    needs = request.needs
+    if not needs.gpu_count or target.placed_by != "queue":
         return None
-    # Batch counts GPUs and knows nothing of models: any type with enough of them could be taken.
-    for candidate in candidates_on(target, question.catalog):
-        has = candidate.instance
-        other = has.gpu_model != needs.gpu_model or has.gpu_fraction < 1
-        if has.gpu_count >= needs.gpu_count and (other or has.gpu_memory_gb < needs.gpu_memory_gb):
+    # Batch counts GPUs but ignores their model: it may use any type that has enough of them.
+    for candidate in candidates_on(target, request.catalog):
+        instance = candidate.instance
+        differs = instance.gpu_model != needs.gpu_model or instance.gpu_fraction < 1
+        differs = differs or instance.gpu_memory_gb < needs.gpu_memory_gb
+        if instance.gpu_count >= needs.gpu_count and differs:
             return Obstacle(
-                f"its queue could put the job on {has.name} too, "
-                f"which has {has.gpu_model} of {has.gpu_memory_gb} GB",
-                "give each GPU model a queue of its own",
+                f"Batch could place the job on {instance.name} of the same queue, "
+                f"which has {instance.gpu_model} with {instance.gpu_memory_gb} GB",
+                "create a separate queue for each GPU model",
             )
     return None

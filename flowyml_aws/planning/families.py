@@ -1,4 +1,4 @@
-"""The instance types behind a target's words: families, Batch's words for several, and limits."""
+"""Instance types of a target: expansion of families and Batch categories, and limits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.targets import not_offered
 
-__all__ = ["expanded", "given"]
+__all__ = ["available_types", "expand_families"]
 
 # https://docs.aws.amazon.com/batch/latest/userguide/instance-type-compute-table.html
 _CATEGORIES: Mapping[str, tuple[str, ...]] = {
@@ -17,35 +17,35 @@ _CATEGORIES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def expanded(words: Iterable[str], catalog: Catalog) -> Iterator[str]:
-    """Families, and Batch's words for several of them, as the types that they stand for."""
-    for word in words:
-        families = _CATEGORIES.get(word, (word,))
-        if "." in word:
-            yield word
+def expand_families(names: Iterable[str], catalog: Catalog) -> Iterator[str]:
+    """Yield the types of families and Batch categories; types are yielded as they are."""
+    for name in names:
+        families = _CATEGORIES.get(name, (name,))
+        if "." in name:
+            yield name
         else:
             yield from (t.name for t in catalog.types if t.family in families)
 
 
-def given(
-    most_vcpus: Mapping[str, int | None], offered: Collection[str] | None, catalog: Catalog
+def available_types(
+    max_vcpus: Mapping[str, int | None], offered: Collection[str] | None, catalog: Catalog
 ) -> tuple[tuple[str, ...], dict[str, str]]:
-    """The types that a target can give, and those it can't with the reason.
+    """Return the types that a target can provide, and the unavailable ones with the reason.
 
     Args:
-        most_vcpus: Of each type that the target names, the vCPUs that it may have, or None.
-        offered: Types that the region offers; None where nobody could ask.
-        catalog: Knows the types. One that it does not know is kept: the planner says so.
+        max_vcpus: For each type that the target names, the most vCPUs that it may have, or None.
+        offered: Types that the region offers; None if this is unknown.
+        catalog: Catalog of instance types. Types that it lacks are kept: the planner reports them.
     """
     types, closed = [], {}
-    for name, most in most_vcpus.items():
+    for name, limit in max_vcpus.items():
         instance = catalog.get(name)
         if instance is None:
             types.append(name)
         elif instance.name not in offered if offered is not None else instance.retired_after:
             closed[name] = not_offered(instance, catalog.region)
-        elif most is not None and instance.vcpus > most:
-            closed[name] = f"it has {instance.vcpus} vCPUs, the target at most {most} in all"
+        elif limit is not None and instance.vcpus > limit:
+            closed[name] = f"it has {instance.vcpus} vCPUs, the target allows {limit} in all"
         else:
             types.append(name)
     return tuple(types), closed

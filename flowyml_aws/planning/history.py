@@ -1,4 +1,4 @@
-"""What earlier runs of a pipeline took: the ground of expected costs and sizes."""
+"""Durations and sizes from earlier runs of a pipeline, the basis of estimates."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["RunTimes", "StepTime"]
 
 
 class StepTime(Document):
-    """How long a step took once, its retries included.
+    """The duration of a step in one run, retries included.
 
     Attributes:
-        duration_s: Seconds.
-        instance_type: The job's first choice; None on this machine.
+        duration_s: Duration in seconds.
+        instance_type: Instance type selected for the job; None on this machine.
     """
 
     duration_s: float
@@ -22,11 +22,11 @@ class StepTime(Document):
 
 
 class RunTimes(Document):
-    """What one run took.
+    """Durations and sizes of one run.
 
     Attributes:
-        ended_at: Seconds since the epoch.
-        steps: Of each step that ran and succeeded.
+        ended_at: End of the run, in seconds since the epoch.
+        steps: Duration of each step that ran and succeeded.
         asset_bytes: Size of each stored value.
     """
 

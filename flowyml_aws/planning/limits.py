@@ -1,4 +1,4 @@
-"""Limits on what a plan may cost."""
+"""Limits on the cost of a plan."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from flowyml_aws.core.errors import FlowymlError, PlanTooDearError, SettingsError
-from flowyml_aws.planning.cost import STARTUP_S
+from flowyml_aws.core.errors import FlowymlError, PlanOverBudgetError, SettingsError
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
+from flowyml_aws.planning.services import service_traits
 
 __all__ = ["Limits", "over_limits"]
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a run may cost; None where there is no limit.
+    """Limits on the cost of a run; None for no limit.
 
     Attributes:
-        price_usd_hour: Of the chosen instance type of each job.
-        cost_usd: Expected, of the whole run.
+        price_usd_hour: Maximum price of the instance type selected for each job.
+        cost_usd: Maximum expected cost of the whole run.
     """
 
     price_usd_hour: float | None = None
@@ -31,76 +31,79 @@ class Limits:
 
 
 def over_limits(plan: ExecutionPlan, limits: Limits) -> list[FlowymlError]:
-    """Why a plan is too dear; what is unknown can't be held against a limit, and is refused.
+    """Return an error for each limit that a plan exceeds. A plan of unknown cost is rejected, too.
 
-    A job that never ran is bounded by its timeout, where each of its steps has one. Runs on this
-    machine cost nothing.
+    The cost of a job that never ran is bounded by its timeout if each of its steps has one. Runs
+    on this machine cost nothing.
     """
-    if plan.backend == "local":
+    if not plan.is_priced:
         return []
-    return [*_dear_instances(plan, limits.price_usd_hour), *_dear_run(plan, limits.cost_usd)]
+    return [
+        *_price_violations(plan, limits.price_usd_hour),
+        *_cost_violations(plan, limits.cost_usd),
+    ]
 
 
 def _check(name: str, limit: object) -> None:
     if limit is None or (isinstance(limit, int | float) and 0 <= limit < math.inf):
         return
     raise SettingsError(
-        what=f"{name}={limit!r} is no limit",
-        why="it must be a number of US dollars, 0 or more",  # NaN, too: nothing is above it
-        fix="write a number, or leave it out for none",
+        what=f"Invalid limit {name}={limit!r}",
+        why="it must be a number of US dollars, 0 or more",  # no cost exceeds NaN
+        fix="write a number, or omit it for no limit",
     )
 
 
-def _dear_instances(plan: ExecutionPlan, limit: float | None) -> Iterator[FlowymlError]:
+def _price_violations(plan: ExecutionPlan, limit: float | None) -> Iterator[FlowymlError]:
     if limit is None:
         return
     for job in plan.jobs:
         price = job.price_usd_hour
         if price is None or price > limit:
-            costs = "has no known price" if price is None else f"costs ${price:,.4g} an hour"
-            yield PlanTooDearError(
-                what=f"Job {job.name!r}: {job.instance_type} {costs}",
+            price_text = "has no known price" if price is None else f"costs ${price:,.4g} an hour"
+            yield PlanOverBudgetError(
+                what=f"Job {job.name!r}: {job.instance_type} {price_text}",
                 why=f"max_price_usd_hour is {limit:g}",
-                fix="ask for less (`flowyml-aws plan FILE --explain "
-                f"{job.name}` shows what costs less), or raise the limit",
+                fix=f"request less (`flowyml-aws plan FILE --explain {job.name}` shows what costs "
+                "less), or raise the limit",
             )
 
 
-def _dear_run(plan: ExecutionPlan, limit: float | None) -> Iterator[FlowymlError]:
+def _cost_violations(plan: ExecutionPlan, limit: float | None) -> Iterator[FlowymlError]:
     if limit is None:
         return
     expected = plan.estimate.cost_usd if plan.estimate else None
     if expected is not None:
         if expected > limit:
-            yield PlanTooDearError(
+            yield PlanOverBudgetError(
                 what=f"The run of {plan.pipeline!r} is expected to cost ${expected:,.4g}",
                 why=f"max_cost_usd is {limit:g}",
-                fix="see the plan's cheapest split, ask for less, or raise the limit",
+                fix="use the plan's cheapest split, request less, or raise the limit",
             )
         return
     bounds = {job.name: _at_most_usd(job) for job in plan.jobs}
     unbounded = [name for name, bound in bounds.items() if bound is None]
     if unbounded:
-        yield PlanTooDearError(
-            what=f"What the run of {plan.pipeline!r} costs is unknown",
-            why=f"max_cost_usd is {limit:g}, and of {', '.join(map(repr, unbounded))} neither an "
-            "earlier run nor timeouts (with a known price) tell how much it can be",
+        yield PlanOverBudgetError(
+            what=f"The cost of the run of {plan.pipeline!r} is unknown",
+            why=f"max_cost_usd is {limit:g}, and neither an earlier run nor timeouts with a known "
+            f"price bound the cost of {', '.join(map(repr, unbounded))}",
             fix="give the steps a timeout, or run it once without max_cost_usd",
         )
         return
     most = sum(bound for bound in bounds.values() if bound is not None)
     if most > limit:
-        yield PlanTooDearError(
-            what=f"The run of {plan.pipeline!r} can cost up to ${most:,.4g}, by its timeouts",
-            why=f"max_cost_usd is {limit:g}, and no earlier run tells what it really costs",
+        yield PlanOverBudgetError(
+            what=f"The run of {plan.pipeline!r} can cost up to ${most:,.4g}, given its timeouts",
+            why=f"max_cost_usd is {limit:g}, and no earlier run shows the actual cost",
             fix="shorten the timeouts, or run it once without max_cost_usd",
         )
 
 
 def _at_most_usd(job: PlannedJob) -> float | None:
-    """What one attempt of a job costs at most, by its expected time or its timeout."""
+    """Return the maximum cost of one attempt of a job, from its expected cost or its timeout."""
     if job.expected_cost_usd is not None:
         return job.expected_cost_usd
     if job.price_usd_hour is None or job.timeout_s is None:
         return None
-    return job.price_usd_hour * (STARTUP_S[job.backend] + job.timeout_s) / 3600
+    return job.price_usd_hour * (service_traits(job.backend).startup_s + job.timeout_s) / 3600

@@ -1,4 +1,4 @@
-"""From groups to the plan: names, order, instance types, and what must be stored."""
+"""Making of a plan from step groups: job names, order, instance types, and stored assets."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from flowyml_aws.planning.cost import with_costs
 from flowyml_aws.planning.durations import Durations, idle_gpu_note
 from flowyml_aws.planning.history import RunTimes
 from flowyml_aws.planning.needs import Needs, needs_of
-from flowyml_aws.planning.placement import LOCAL, SAGEMAKER, Placement
+from flowyml_aws.planning.placement import Placement
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
 from flowyml_aws.planning.selection import Selection, select
+from flowyml_aws.planning.services import service_traits
 from flowyml_aws.planning.targets import Candidate, Target, offline_targets
 
 __all__ = ["make_plan"]
 
 _NAME_LENGTH = 100
-_LEAST_VOLUME_GIB = 30  # for the image, the code and temporary files; as the SDK asks for
-_OVERHEAD_S = 600  # for starting, loading and storing, on top of the steps' own limits
+_MIN_VOLUME_GIB = 30  # image, code and temporary files; the SDK's default
+_OVERHEAD_S = 600  # startup, loading and storing, in addition to the timeouts of the steps
 
 
 def make_plan(
@@ -38,20 +39,20 @@ def make_plan(
     history: Sequence[RunTimes] = (),
     keep: Collection[str] = (),
 ) -> ExecutionPlan:
-    """Decide the whole run: one job per group, in running order.
+    """Plan a run: one job per group, in running order.
 
     Args:
-        pipeline: Its name.
-        placement: Which backend each group goes to; on this machine targets are not used.
-        graph: The steps.
-        groups: All of them, in running order.
-        targets: Where jobs can go.
+        pipeline: Name of the pipeline.
+        placement: Backend of each group; targets are not used on this machine.
+        graph: Graph of the steps.
+        groups: All step groups, in running order.
+        targets: Targets that jobs can be sent to.
         catalog: Instance types and prices.
-        history: What earlier runs took, the newest first.
-        keep: Assets that are stored in any case.
+        history: Durations and sizes of earlier runs, newest first.
+        keep: Assets that are always stored.
 
     Raises:
-        InvalidPipelineError: With an error for each group that nothing serves.
+        InvalidPipelineError: No instance type fits some groups; contains an error for each.
     """
     names = dict(zip((g.group_name for g in groups), _job_names(groups), strict=True))
     job_of = {step.name: names[group.group_name] for group in groups for step in group.steps}
@@ -66,19 +67,19 @@ def make_plan(
     }
     reduced = transitive_reduction(parents)
     selectors = {b: _Selector(b, targets, catalog) for b in placement.backends}
-    where = [placement.backend_of(group) for group in groups]
+    backends = [placement.backend_of(group) for group in groups]
     readers = _readers(graph, job_of)
     durations = Durations(history)
     jobs: list[PlannedJob] = []
     problems: list[FlowymlError] = []
-    for group, backend in zip(groups, where, strict=True):
+    for group, backend in zip(groups, backends, strict=True):
         name = names[group.group_name]
         needs = needs_of(group.aggregated_resources)
-        decision = selectors[backend].decide(needs)
-        if isinstance(decision, FlowymlError):
-            problems.append(_located(decision, group))
+        selected = selectors[backend].select_for(needs)
+        if isinstance(selected, FlowymlError):
+            problems.append(_with_group(selected, group))
             continue
-        choice = decision.choice
+        selection = selected.selection
         jobs.append(
             PlannedJob(
                 name=name,
@@ -87,25 +88,25 @@ def make_plan(
                 after=reduced[name],
                 needs=needs,
                 backend=backend,
-                target=choice.target.name if choice else LOCAL,
-                capacity=choice.target.capacity if choice else "on-demand",
-                offers=decision.offers,
+                target=selection.target.name if selection else backend,
+                capacity=selection.target.capacity if selection else "on-demand",
+                offers=selected.offers,
                 reads=_reads(group, graph, job_of, name),
                 produces={step.name: step.assets for step in group.steps},
-                stored=tuple(_stored(group, readers, name, keep, choice)),
-                volume_gib=_volume_gib(choice),
+                stored=tuple(_stored(group, readers, name, keep, selection)),
+                volume_gib=_volume_gib(selection),
                 timeout_s=_timeout_s(group.steps),
-                notes=tuple(_notes(group, graph, decision, durations)),
+                notes=tuple(_notes(group, graph, selected, durations)),
             )
         )
     if problems:
         raise InvalidPipelineError(pipeline, problems)
-    is_local = placement.name == LOCAL
+    is_priced = any(service_traits(b).hosted for b in placement.backends)
     plan = ExecutionPlan(
         pipeline=pipeline,
         backend=placement.name,
-        region=None if is_local else catalog.region,
-        prices_of=None if is_local else catalog.prices_date.isoformat(),
+        region=catalog.region if is_priced else None,
+        prices_of=catalog.prices_date.isoformat() if is_priced else None,
         jobs=tuple(jobs),
     )
     offers = {backend: selector.offer for backend, selector in selectors.items()}
@@ -113,14 +114,14 @@ def make_plan(
 
 
 def transitive_reduction(parents: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
-    """The least parents with the same ancestors; nodes are given in topological order."""
-    at = {name: position for position, name in enumerate(parents)}
-    ancestors: list[int] = []  # a bit per node
+    """Return the fewest parents with the same ancestors, for nodes in topological order."""
+    positions = {name: position for position, name in enumerate(parents)}
+    ancestors: list[int] = []  # a bit mask per node
     reduced = {}
-    for name, of in parents.items():
-        # The latest first: whatever an earlier parent leads to, a later one may lead to as well.
+    for name, direct in parents.items():
+        # Latest first: a later parent may have an earlier one as its ancestor.
         covered, kept = 0, []
-        for position in sorted((at[parent] for parent in of), reverse=True):
+        for position in sorted((positions[parent] for parent in direct), reverse=True):
             if not covered >> position & 1:
                 kept.append(position)
                 covered |= ancestors[position] | 1 << position
@@ -131,53 +132,56 @@ def transitive_reduction(parents: Mapping[str, Iterable[str]]) -> dict[str, tupl
 
 
 @dataclass(frozen=True, slots=True)
-class _Decision:
-    """What a plan says of all jobs with the same needs; no choice on this machine."""
+class _SelectedOffers:
+    """The selection for all jobs with the same needs, with its offers; None on this machine."""
 
-    choice: Selection | None
+    selection: Selection | None
     offers: tuple[InstanceOffer, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 class _Selector:
-    """Selection for one backend; groups with equal needs are decided once."""
+    """Selection for one backend, made once for groups with equal needs."""
 
     def __init__(self, backend: str, targets: Sequence[Target], catalog: Catalog) -> None:
-        self._local = backend == LOCAL
-        own = [target for target in targets if target.kind == backend]
-        self._targets = offline_targets(catalog) if self._local else own
+        self._has_instances = service_traits(backend).hosted is not None
+        of_backend = [target for target in targets if target.kind == backend]
+        self._targets = of_backend if self._has_instances else offline_targets(catalog)
         self._catalog = catalog
-        self._known: dict[Needs, _Decision | FlowymlError] = {}
+        self._cache: dict[Needs, _SelectedOffers | FlowymlError] = {}
 
-    def decide(self, needs: Needs) -> _Decision | FlowymlError:
-        """The decision, or why nothing serves; on this machine, why nothing in all AWS would."""
-        if needs not in self._known:
-            self._known[needs] = self._decide(needs)
-        return self._known[needs]
+    def select_for(self, needs: Needs) -> _SelectedOffers | FlowymlError:
+        """Return the selected offers, or the error that no type fits.
+
+        On this machine, the error means that no type of the whole catalog fits.
+        """
+        if needs not in self._cache:
+            self._cache[needs] = self._select(needs)
+        return self._cache[needs]
 
     def offer(self, needs: Needs) -> InstanceOffer | None:
-        """The best offer, or None where nothing serves."""
-        decision = self.decide(needs)
-        return None if isinstance(decision, FlowymlError) else decision.offers[0]
+        """Return the best offer, or None if nothing fits."""
+        selected = self.select_for(needs)
+        return None if isinstance(selected, FlowymlError) else selected.offers[0]
 
-    def _decide(self, needs: Needs) -> _Decision | FlowymlError:
+    def _select(self, needs: Needs) -> _SelectedOffers | FlowymlError:
         try:
-            if self._local:
+            if not self._has_instances:
                 anywhere = replace(needs, required=(), preferred=(), tolerations=())
                 select(anywhere, self._targets, self._catalog)
-                return _Decision(None)
-            choice = select(needs, self._targets, self._catalog)
+                return _SelectedOffers(None)
+            selection = select(needs, self._targets, self._catalog)
         except FlowymlError as error:
             return error
-        return _Decision(
-            choice=choice,
-            offers=tuple(map(_offer, (choice.best, *choice.fallbacks))),
-            notes=(*choice.notes, *map(str, choice.near_misses())),
+        return _SelectedOffers(
+            selection=selection,
+            offers=tuple(map(_offer, (selection.best, *selection.fallbacks))),
+            notes=(*selection.notes, *map(str, selection.near_misses())),
         )
 
 
 def _job_names(groups: Sequence[StepGroup]) -> Iterator[str]:
-    """Names that are safe in paths and URIs, unique regardless of case."""
+    """Yield names that are safe in paths and URIs, and unique regardless of case."""
     taken: set[str] = set()
     for group in groups:
         stem = re.sub(r"[^A-Za-z0-9_-]+", "-", group.group_name).strip("-")[:_NAME_LENGTH] or "job"
@@ -215,24 +219,26 @@ def _stored(
     readers: Mapping[str, set[str]],
     name: str,
     keep: Collection[str],
-    choice: Selection | None,
+    selection: Selection | None,
 ) -> Iterator[str]:
-    """What another job reads, what nobody reads (the results), and what an explicit cache keeps.
+    """Yield assets that other jobs read, results (no step reads them), and explicitly cached ones.
 
-    On spot capacity everything, so that an attempt goes on where the one before it was.
+    On spot capacity every asset is stored, so that the next attempt resumes after an interruption.
     """
-    on_spot = choice is not None and choice.target.capacity == "spot"
+    on_spot = selection is not None and selection.target.capacity == "spot"
     for step in group.steps:
         for asset in step.assets:
-            leaves = readers.get(asset, set()) != {name}
-            if leaves or step.cache_explicit or asset in keep or on_spot:
+            is_read_elsewhere = readers.get(asset, set()) != {name}
+            if is_read_elsewhere or step.cache_explicit or asset in keep or on_spot:
                 yield asset
 
 
-def _volume_gib(choice: Selection | None) -> int | None:
-    if choice is None or choice.target.kind != SAGEMAKER or choice.instance.nvme_gb:
-        return None  # on Batch the compute environment has its disks
-    return max(_LEAST_VOLUME_GIB, choice.question.needs.storage_gib)
+def _volume_gib(selection: Selection | None) -> int | None:
+    if selection is None or selection.instance.nvme_gb:
+        return None
+    if not service_traits(selection.target.kind).has_job_volumes:
+        return None  # the target defines the disks
+    return max(_MIN_VOLUME_GIB, selection.request.needs.storage_gib)
 
 
 def _timeout_s(steps: Sequence[Step]) -> int | None:
@@ -255,25 +261,25 @@ def _offer(candidate: Candidate) -> InstanceOffer:
 
 
 def _notes(
-    group: StepGroup, graph: StepGraph, decision: _Decision, durations: Durations
+    group: StepGroup, graph: StepGraph, selected: _SelectedOffers, durations: Durations
 ) -> Iterator[str]:
     pairs = parallel_steps(group, graph)
     if pairs:
         before, after = pairs[0]
         more = f" ({len(pairs)} such pairs)" if len(pairs) > 1 else ""
         yield (
-            f"steps {before!r} and {after!r} do not wait for each other and could run in "
-            f"parallel: a group runs its steps one after the other{more}"
+            f"steps {before!r} and {after!r} do not depend on each other and could run in "
+            f"parallel, but a group runs its steps one after the other{more}"
         )
-    if decision.choice is not None and group.aggregated_resources is None:
-        yield "no step names resources: 1 vCPU and 2 GiB of memory are assumed"
-    if decision.choice is not None:
-        idle = idle_gpu_note(group, durations, decision.choice.instance_type)
+    if selected.selection is not None and group.aggregated_resources is None:
+        yield "no step requests resources: 1 vCPU and 2 GiB of memory are assumed"
+    if selected.selection is not None:
+        idle = idle_gpu_note(group, durations, selected.selection.instance_type)
         if idle is not None:
             yield idle
-    yield from decision.notes
+    yield from selected.notes
 
 
-def _located(error: FlowymlError, group: StepGroup) -> FlowymlError:
-    kind = "Step" if group.execution_group is None else "Group"
-    return type(error)(f"{kind} {group.group_name!r}: {error.what}", error.why, error.fix)
+def _with_group(error: FlowymlError, group: StepGroup) -> FlowymlError:
+    label = "Step" if group.execution_group is None else "Group"
+    return type(error)(f"{label} {group.group_name!r}: {error.what}", error.why, error.fix)

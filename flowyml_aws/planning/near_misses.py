@@ -1,4 +1,4 @@
-"""What a job could give up a little of, and pay less."""
+"""Near misses: cheaper instance types that lack a little of one amount."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from flowyml_aws.planning.wording import amounts_text, lacking
 
 __all__ = ["NearMiss", "near_misses"]
 
-_MOST_GIVEN_UP = 0.25  # of the amount: more is another job
-_LEAST_SAVED = 0.1  # of the price: less is not worth a word
+_MAX_REDUCTION = 0.25  # share of the amount that a job may be expected to do without
+_MIN_SAVING = 0.1  # share of the price; smaller savings are not reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +21,10 @@ class NearMiss:
     """A cheaper type that lacks a little of one amount.
 
     Attributes:
-        lacks: The amount, a field of `Amounts`.
-        gives: What to ask for instead, in the field's unit.
-        candidate: What fits then.
-        saved: Part of the price.
+        lacks: Name of the amount: a field of `Amounts`.
+        gives: Amount to request instead, in the field's unit.
+        candidate: Candidate that fits the reduced request.
+        saved: Saving as a share of the price.
     """
 
     needs: Needs
@@ -34,39 +34,39 @@ class NearMiss:
     saved: float
 
     def __str__(self) -> str:
-        asked, model = self.needs.amounts, self.needs.gpu_model
-        less = asked._replace(**{self.lacks: self.gives})
+        requested, model = self.needs.amounts, self.needs.gpu_model
+        reduced = requested._replace(**{self.lacks: self.gives})
         return (
-            f"{amounts_text(less, (self.lacks,), model)} instead of "
-            f"{amounts_text(asked, (self.lacks,), model)} would fit {self.candidate.name} "
+            f"{amounts_text(reduced, (self.lacks,), model)} instead of "
+            f"{amounts_text(requested, (self.lacks,), model)} would fit {self.candidate.name} "
             f"at ${self.candidate.price_usd_hour:.4g} an hour: {self.saved:.0%} less"
         )
 
 
-def near_misses(question: SelectionRequest, best: Candidate) -> Iterator[NearMiss]:
-    """For each amount, the cheapest type that lacks a little of this one alone, where it pays."""
+def near_misses(request: SelectionRequest, best: Candidate) -> Iterator[NearMiss]:
+    """Yield, for each amount, the cheapest type that lacks only a little of it and saves enough."""
     if best.price_usd_hour is None:
         return
-    needs = question.needs
-    found: dict[str, NearMiss] = {}
-    targets, kind = open_targets(question)
-    for candidate in (c for t in targets for c in pool(kind, t, question.catalog)):
+    needs = request.needs
+    by_amount: dict[str, NearMiss] = {}
+    targets, hardware = open_targets(request)
+    for candidate in (c for t in targets for c in pool(hardware, t, request.catalog)):
         price = candidate.price_usd_hour
-        if price is None or price > best.price_usd_hour * (1 - _LEAST_SAVED):
+        if price is None or price > best.price_usd_hour * (1 - _MIN_SAVING):
             continue
-        short = lacking(needs, candidate)
-        if len(short) != 1 or last_resort(kind, candidate.instance):
+        lacks = lacking(needs, candidate)
+        if len(lacks) != 1 or last_resort(hardware, candidate.instance):
             continue
-        (name,) = short
-        gives = _askable(name, getattr(candidate.gives, name))
-        if gives < getattr(needs.amounts, name) * (1 - _MOST_GIVEN_UP):
+        (name,) = lacks
+        gives = _requestable(name, getattr(candidate.gives, name))
+        if gives < getattr(needs.amounts, name) * (1 - _MAX_REDUCTION):
             continue
-        if name not in found or candidate.rank < found[name].candidate.rank:
+        if name not in by_amount or candidate.rank < by_amount[name].candidate.rank:
             saved = 1 - price / best.price_usd_hour
-            found[name] = NearMiss(needs, name, gives, candidate, saved)
-    yield from (found[name] for name in Amounts._fields if name in found)
+            by_amount[name] = NearMiss(needs, name, gives, candidate, saved)
+    yield from (by_amount[name] for name in Amounts._fields if name in by_amount)
 
 
-def _askable(name: str, amount: int) -> int:
-    """Memory in whole GiB, as users write it."""
+def _requestable(name: str, amount: int) -> int:
+    """Round memory down to whole GiB, as users write it; return other amounts unchanged."""
     return amount // 1024 * 1024 if name == "memory_mib" and amount >= 1024 else amount

@@ -1,4 +1,4 @@
-"""What a job needs from the machine, in whole numbers with one unit each."""
+"""Requirements of a job on its machine, normalized to integers with one unit each."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ __all__ = [
 ]
 
 DEFAULT_VCPUS = 1
-"""vCPUs of a job that does not say."""
+"""vCPUs of a job that does not request any."""
 DEFAULT_MEMORY_MIB = 2048
-"""Memory of a job that does not say."""
+"""Memory of a job that does not request any."""
 
 Labels = tuple[tuple[str, str], ...]
 """Labels with their values, sorted."""
@@ -36,7 +36,7 @@ _GIB = 2**30
 
 
 class Amounts(NamedTuple):
-    """What can be compared as "at least": asked by a job, or given by an instance type."""
+    """Amounts compared as "at least": requested by a job, or provided by an instance type."""
 
     vcpus: int
     memory_mib: int
@@ -47,13 +47,13 @@ class Amounts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Toleration:
-    """A taint, or a set of taints, that a job puts up with, as in Kubernetes.
+    """A taint, or a set of taints, that a job tolerates, as in Kubernetes.
 
     Attributes:
-        key: The taint's key; empty with `Exists` for every taint.
-        operator: `Equal` compares the values, `Exists` takes any.
-        value: The taint's value, empty with `Exists`.
-        effect: The taint's effect; empty for every effect.
+        key: Key of the taint; empty with `Exists` for every taint.
+        operator: `Equal` to compare the values, `Exists` to accept any value.
+        value: Value of the taint; empty with `Exists`.
+        effect: Effect of the taint; empty for every effect.
     """
 
     key: str = ""
@@ -62,34 +62,34 @@ class Toleration:
     effect: Effect = ""
 
     def __post_init__(self) -> None:
-        fault = None
+        problem = None
         if self.operator not in ("Equal", "Exists"):
-            fault = f"operator {self.operator!r} is neither Equal nor Exists"
+            problem = f"operator {self.operator!r} is neither Equal nor Exists"
         elif self.effect not in get_args(Effect):
-            fault = f"effect {self.effect!r} is none of NoSchedule, PreferNoSchedule, NoExecute"
+            problem = f"effect {self.effect!r} is not NoSchedule, PreferNoSchedule or NoExecute"
         elif self.operator == "Exists" and self.value:
-            fault = "operator Exists takes any value, so none may stand there"
+            problem = "operator Exists accepts any value, so `value` must be empty"
         elif self.operator == "Equal" and not self.key:
-            fault = "without a key only operator Exists has a meaning"
-        if fault is not None:
+            problem = "without a key, only operator Exists is valid"
+        if problem is not None:
             raise InvalidResourcesError(
-                what=f"A toleration is wrong: {self}",
-                why=fault,
+                what=f"Invalid toleration: {self}",
+                why=problem,
                 fix='write {"key": "k", "operator": "Equal", "value": "v", "effect": "NoSchedule"}',
             )
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a job needs. Hashable: equal needs get the same choice.
+    """Requirements of a job. Hashable: equal needs get the same selection.
 
     Attributes:
-        storage_gib: Disk, 0 if the job does not ask for any.
+        storage_gib: Disk size; 0 if the job does not request any.
         gpu_model: Canonical name, or None without GPUs.
-        gpu_count: GPUs in one machine.
-        gpu_memory_gb: Least memory per GPU, compared with what the vendor names it.
-        required: Labels that must hold.
-        preferred: Labels that order what is left.
+        gpu_count: Number of GPUs in one machine.
+        gpu_memory_gb: Minimum memory per GPU, compared with the vendor's nominal size.
+        required: Labels that a target or type must have.
+        preferred: Labels that rank the candidates.
     """
 
     vcpus: int = DEFAULT_VCPUS
@@ -104,11 +104,11 @@ class Needs:
 
     def __post_init__(self) -> None:
         if (self.gpu_model is None) != (self.gpu_count == 0) or min(self.amounts) < 0:
-            raise ValueError(f"needs contradict themselves: {self!r}")
+            raise ValueError(f"contradictory needs: {self!r}")
 
     @property
     def amounts(self) -> Amounts:
-        """The parts that are amounts."""
+        """Requirements that are amounts."""
         return Amounts(
             self.vcpus, self.memory_mib, self.storage_gib, self.gpu_count, self.gpu_memory_gb
         )
@@ -128,14 +128,16 @@ class Needs:
 
 
 def needs_of(resources: ResourceRequirements | None) -> Needs:
-    """The needs of a job from what its steps asked for together.
+    """Return the needs of a job from the merged resources of its steps.
 
-    vCPUs are whole, rounded up; a job that says nothing gets 1 vCPU and 2 GiB of memory. Memory
-    in a GPU's name (`a100-80gb`) and `GPUConfig.memory` both hold. "40Gi" and "40 GB" of GPU
-    memory are the same: vendors' gigabytes are GiB, minus what the driver keeps.
+    vCPUs are rounded up to a whole number; a job that requests nothing gets 1 vCPU and 2 GiB of
+    memory. Memory in a GPU's name (`a100-80gb`) and `GPUConfig.memory` both apply. "40Gi" and
+    "40 GB" of GPU memory are the same: vendors' gigabytes are GiB, minus what the driver reserves.
 
     Raises:
-        InvalidQuantityError, UnknownGpuError, InvalidResourcesError: As their parts do.
+        InvalidQuantityError: A quantity can't be parsed.
+        UnknownGpuError: No GPU has this name.
+        InvalidResourcesError: A toleration is invalid.
     """
     if resources is None:
         return Needs()
@@ -155,7 +157,7 @@ def needs_of(resources: ResourceRequirements | None) -> Needs:
 
 
 def mib_text(mib: int) -> str:
-    """An amount of memory as the user could write it: `12Gi`, `7661Mi`."""
+    """Format an amount of memory as the user could write it: `12Gi`, `7661Mi`."""
     return f"{mib // 1024}Gi" if mib % 1024 == 0 else f"{mib}Mi"
 
 
@@ -167,14 +169,14 @@ def _gpu_memory_gb(gpu: GPUConfig) -> int:
     return max(parse_gpu_name(gpu.gpu_type).memory_gb, _gib(gpu.memory))
 
 
-def _tolerations(given: Sequence[Mapping[str, str]]) -> tuple[Toleration, ...]:
-    known = ("key", "operator", "value", "effect")
-    for toleration in given:
-        for name in toleration:
-            if name not in known:
+def _tolerations(entries: Sequence[Mapping[str, str]]) -> tuple[Toleration, ...]:
+    fields = ("key", "operator", "value", "effect")
+    for entry in entries:
+        for name in entry:
+            if name not in fields:
                 raise InvalidResourcesError(
-                    what=f"Unknown field {name!r} in toleration {dict(toleration)!r}",
-                    why=f"the fields are {', '.join(known)}",
+                    what=f"Unknown field {name!r} in toleration {dict(entry)!r}",
+                    why=f"the fields are {', '.join(fields)}",
                     fix="remove it",
                 )
-    return tuple(Toleration(**toleration) for toleration in given)  # type: ignore[arg-type]  # checked above
+    return tuple(Toleration(**entry) for entry in entries)  # type: ignore[arg-type]  # checked above

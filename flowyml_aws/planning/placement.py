@@ -1,124 +1,133 @@
-"""Which backend each group's job goes to."""
+"""Placement: the service of each step group."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from flowyml_aws.core.errors import FlowymlError, SettingsError
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.step_grouping import StepGroup
+from flowyml_aws.planning.services import SERVICES, service_traits
 
-__all__ = ["BACKENDS", "BATCH", "LOCAL", "REST", "SAGEMAKER", "Placement", "backends_in"]
+__all__ = ["REST", "Origin", "Placement"]
 
-LOCAL, BATCH, SAGEMAKER = "local", "batch", "sagemaker"
-BACKENDS = (LOCAL, BATCH, SAGEMAKER)
 REST = "*"
-"""Stands for every group that is not named."""
+"""Key for every group that is not named."""
+
+Origin = Literal["argument", "setting", "default"]
+"""Source of a placement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Which backend each group's job goes to.
+    """The service of each step group.
 
     Attributes:
-        rest: Of the groups that are not named; None where each is.
-        named: Group, or step without a group → backend.
+        rest: Service of the groups that are not named, or None if all are named.
+        named: Service by group, or by step without a group.
+        origin: Source of the placement.
     """
 
     rest: str | None
     named: Mapping[str, str] = field(default_factory=dict)
+    origin: Origin = "argument"
 
     def __post_init__(self) -> None:
-        for backend in (*filter(None, [self.rest]), *self.named.values()):
-            if backend not in BACKENDS:
-                raise _unknown_backend(backend)
-        if len(self.backends) > 1 and LOCAL in self.backends:
-            raise SettingsError(
-                what="Jobs on this machine can't be mixed with jobs on AWS",
-                why="their values lie in a folder here, which no job on AWS can reach",
-                fix="run all of them locally, or none",
-            )
+        for service in (*filter(None, [self.rest]), *self.named.values()):
+            if service not in SERVICES:
+                raise _unknown_service(service)
         if not self.backends:
             raise SettingsError(
                 what="No backend is named",
                 why="the mapping of groups to backends is empty",
-                fix=f"write backend={BATCH!r}",
+                fix='write backend="batch"',
+            )
+        titles = {traits.host: traits.title for traits in map(service_traits, self.backends)}
+        if len(titles) > 1:
+            raise SettingsError(
+                what=f"Jobs can't be mixed on {' and '.join(titles.values())}",
+                why="they share no store, so no job can read a value of the other service's jobs",
+                fix="run all groups on this machine, or all of them on AWS",
             )
 
     @classmethod
-    def of(cls, asked: str | Mapping[str, str]) -> Placement:
-        """What a user asked for: a backend, or a mapping such as `{"training": "sagemaker"}`.
+    def of(cls, spec: str | Mapping[str, str], origin: Origin = "argument") -> Placement:
+        """Return the placement that a user wrote.
 
         Raises:
-            SettingsError: There is no such backend, or they can't be mixed.
+            SettingsError: A service does not exist, or the services can't be mixed.
         """
-        if isinstance(asked, str):
-            return cls(asked)
-        return cls(asked.get(REST), {key: asked[key] for key in asked if key != REST})
+        if isinstance(spec, str):
+            return cls(spec, origin=origin)
+        return cls(spec.get(REST), {key: spec[key] for key in spec if key != REST}, origin)
 
     @property
     def backends(self) -> tuple[str, ...]:
-        """All that it names, sorted."""
+        """All services that it names, sorted."""
         return tuple(sorted({*filter(None, [self.rest]), *self.named.values()}))
 
     @property
     def name(self) -> str:
-        """As records and plans tell it: `sagemaker`, `batch+sagemaker`."""
+        """All services as text for people and records: `sagemaker`, `batch+sagemaker`."""
         return "+".join(self.backends)
 
+    @property
+    def host(self) -> str:
+        """Host that all its services share: `machine` or `account`."""
+        return service_traits(self.backends[0]).host
+
+    def note(self) -> str | None:
+        """Return a note on a placement that the user did not pass with the call, or None."""
+        if self.origin == "setting":
+            return f"backend {self.name!r}: from the setting `backend`"
+        if self.origin == "default":
+            return (
+                f"backend {self.name!r}: the default; select another one with --backend, "
+                "backend= or the setting `backend`"
+            )
+        return None
+
     def backend_of(self, group: StepGroup) -> str:
-        """Where a group's job goes. A part of a split group is named, or the whole group."""
+        """Return the service of a group. A part of a split group may be named, or the group."""
         for name in (group.group_name, group.execution_group):
             if name is not None and name in self.named:
                 return self.named[name]
-        # `problems` has refused what is placed nowhere.
+        # `problems` has reported groups without a service.
         return self.rest or self.backends[0]
 
     def problems(self, groups: Sequence[StepGroup]) -> list[FlowymlError]:
-        """What is wrong with it for a pipeline: unknown names, and groups that go nowhere."""
+        """Return the mistakes for a pipeline: unknown names, and groups without a service."""
         names = {name for g in groups for name in (g.group_name, g.execution_group) if name}
         inside = {step.name: g.execution_group for g in groups for step in g.steps}
-        found: list[FlowymlError] = [
+        problems: list[FlowymlError] = [
             _unknown_name(name, names, inside) for name in self.named if name not in names
         ]
-        if self.rest is None and not found:
-            left = list(_left(groups, self.named))
-            if left:
-                found.append(
+        if self.rest is None and not problems:
+            missing = list(_unplaced(groups, self.named))
+            if missing:
+                problems.append(
                     SettingsError(
-                        what=f"No backend is named for {', '.join(map(repr, left))}",
+                        what=f"No backend is named for {', '.join(map(repr, missing))}",
                         why="a mapping of groups to backends covers every job",
-                        fix=f'add "{REST}": "{BATCH}" for all that it does not name',
+                        fix=f'add "{REST}": "batch" for all groups that it does not name',
                     )
                 )
-        return found
+        return problems
 
 
-def backends_in(name: str) -> tuple[str, ...]:
-    """The backends of a `Placement.name`.
-
-    Raises:
-        SettingsError: There is no such backend.
-    """
-    parts = tuple(name.split("+"))
-    for part in parts:
-        if part not in BACKENDS:
-            raise _unknown_backend(part)
-    return parts
-
-
-def _left(groups: Sequence[StepGroup], named: Collection[str]) -> Iterator[str]:
+def _unplaced(groups: Sequence[StepGroup], named: Collection[str]) -> Iterator[str]:
     for group in groups:
         if not {group.group_name, group.execution_group}.intersection(named):
             yield group.group_name
 
 
-def _unknown_backend(name: str) -> SettingsError:
+def _unknown_service(name: str) -> SettingsError:
     return SettingsError(
         what=f"Unknown backend {name!r}",
-        why=f"the backends are {', '.join(BACKENDS)}",
-        fix=did_you_mean(name, BACKENDS, f"write backend={BATCH!r}"),
+        why=f"the backends are {', '.join(SERVICES)}",
+        fix=did_you_mean(name, SERVICES, 'write backend="batch"'),
     )
 
 
@@ -132,7 +141,7 @@ def _unknown_name(
             fix=f"name the group: {group!r}",
         )
     return SettingsError(
-        what=f"There is no group or single step {name!r} to choose a backend for",
-        why=f"there are {', '.join(sorted(names))}",
+        what=f"No group or single step {name!r} to choose a backend for",
+        why=f"the groups and single steps are {', '.join(sorted(names))}",
         fix=did_you_mean(name, names, "name one of them"),
     )

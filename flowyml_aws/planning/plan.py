@@ -1,4 +1,4 @@
-"""The whole run decided before anything starts, as a document to read, compare and submit."""
+"""The plan of a whole run, decided before anything starts, as a document."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
 
 
 class InstanceOffer(Document):
-    """An instance type that serves a job, and its price for the target's capacity."""
+    """An instance type that fits a job, and its price for the target's capacity."""
 
     instance_type: str
     price_usd_hour: float | None
@@ -33,23 +33,24 @@ class PlannedJob(Document):
     """One job: a group of steps, or a step on its own.
 
     Attributes:
-        name: Unique in the plan; safe in paths.
-        group: The execution group that the user wrote, or None.
-        steps: In running order.
-        after: Jobs it waits for, transitively reduced.
-        needs: What it asks of the machine.
+        name: Name that is unique in the plan and safe in paths.
+        group: Execution group that the user declared, or None.
+        steps: Names of the steps, in running order.
+        after: Jobs that this job waits for, transitively reduced.
+        needs: Requirements on the machine.
         backend: `local`, `batch` or `sagemaker`.
-        target: Where it goes: a queue, a service, or `local`.
-        capacity: What the target has.
-        offers: Instance types, the chosen one first, then fallbacks; empty on this machine.
-        reads: Assets from outside the job, and the job that produces each (None: the run's input).
+        target: Name of the target: a queue, a service, or `local`.
+        capacity: Capacity of the target.
+        offers: Instance types: the selected one, then fallbacks; empty on this machine.
+        reads: Assets from outside the job, with the job that produces each, or None for an
+            external input.
         produces: Assets of each step.
-        stored: Those of them whose values are stored.
-        volume_gib: Of the EBS volume to ask for; None where there is none, or the place decides.
-        timeout_s: Limit for an attempt, where every step has one: their sum with retries.
-        expected_s: Seconds from its start, with the instance's, to its end; None where unknown.
-        expected_cost_usd: Of that time, None where it or the price is unknown.
-        notes: What the user should know about this job.
+        stored: Assets of the job whose values are stored.
+        volume_gib: Size of the EBS volume to request; None without one, or if Batch decides.
+        timeout_s: Timeout of an attempt if every step has one: their sum with retries.
+        expected_s: Expected seconds, startup included; None if unknown.
+        expected_cost_usd: Expected cost of that time; None if the time or the price is unknown.
+        notes: Notes for the user on this job.
     """
 
     name: str
@@ -72,22 +73,22 @@ class PlannedJob(Document):
 
     @property
     def instance_type(self) -> str | None:
-        """The chosen instance type, or None on this machine."""
+        """Selected instance type, or None on this machine."""
         return self.offers[0].instance_type if self.offers else None
 
     @property
     def price_usd_hour(self) -> float | None:
-        """Price of the chosen instance type, or None where it is unknown or there is none."""
+        """Price of the selected instance type, or None if unknown or on this machine."""
         return self.offers[0].price_usd_hour if self.offers else None
 
 
 class ReusedStep(Document):
-    """A step that need not run.
+    """A step that does not run because an earlier run produced its assets.
 
     Attributes:
-        produces: Its assets.
-        run_id: Which run made them; None where nothing that runs needs them.
-        assets: Those of them that are stored.
+        produces: Assets of the step.
+        run_id: Run that produced the assets; None if this run does not need them.
+        assets: Refs of the assets that are stored.
     """
 
     produces: tuple[str, ...]
@@ -96,14 +97,14 @@ class ReusedStep(Document):
 
 
 class Variant(Document):
-    """A way to cut the steps into jobs, and what a run would take with it.
+    """A way to split the steps into jobs, with its cost and time.
 
     Attributes:
         name: `as grouped`, `each step alone` or `cheapest split`.
-        jobs: How many.
-        cost_usd: None on this machine.
-        wall_s: Seconds from the first job's start to the last one's end.
-        cuts: Of each group that is cut otherwise than planned, the steps of its jobs.
+        jobs: Number of jobs.
+        cost_usd: Cost of the run; None if a price is unknown.
+        wall_s: Seconds from the start of the first job to the end of the last job.
+        cuts: For each group that is split differently from the plan, the steps of its jobs.
     """
 
     name: str
@@ -114,15 +115,17 @@ class Variant(Document):
 
 
 class Estimate(Document):
-    """What a run should take, by the durations of earlier ones.
+    """The expected cost and time of a run, from the durations of earlier runs.
 
     Attributes:
-        runs: How many earlier runs it rests on.
-        startup_s: Assumed time from a job's turn to its first step, paid for; the longest.
-        cost_usd: None where a duration or a price is unknown, and on this machine.
-        wall_s: Seconds until all is done; None where a duration is unknown.
+        runs: Number of earlier runs that the estimate is based on.
+        startup_s: Assumed seconds from the submission of a ready job to its first step, which are
+            billed; the longest of all backends.
+        cost_usd: Cost of the run; None on this machine, or if a duration or a price is unknown.
+        wall_s: Seconds until all jobs are done; None if a duration is unknown.
         unknown: Steps that have never run.
-        variants: As grouped, and other ways to cut the steps; empty where something is unknown.
+        variants: The plan's grouping and other ways to split the steps; empty on this machine,
+            or if a duration is unknown.
     """
 
     runs: int
@@ -134,17 +137,17 @@ class Estimate(Document):
 
 
 class ExecutionPlan(Document):
-    """Every job of a run, in an order in which they can run.
+    """All jobs of a run, in an order in which they can run.
 
     Attributes:
-        backend: `local`, `batch`, `sagemaker`, or those of its jobs, as `batch+sagemaker`.
-        region: Of the prices, or None on this machine.
+        backend: `local`, `batch` or `sagemaker`, or several of them: `batch+sagemaker`.
+        region: Region of the prices, or None on this machine.
         prices_of: Date of the prices (ISO), or None.
-        image: URI of the container image of its jobs; None on this machine, or where none is set.
-        reused: Steps that are in no job, because earlier runs made what they would make.
-        asset_bytes: Size of stored assets, as the latest run that made them left them.
-        estimate: None where no earlier run tells anything.
-        notes: What concerns no single job.
+        image: URI of the container image of the jobs; None on this machine, or if none is set.
+        reused: Steps that do not run because earlier runs produced their assets.
+        asset_bytes: Sizes of stored assets in the latest run that produced them.
+        estimate: Expected cost and time; None without earlier runs.
+        notes: Notes for the user on the whole run.
     """
 
     version: Literal[1] = 1
@@ -159,18 +162,23 @@ class ExecutionPlan(Document):
     estimate: Estimate | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def is_priced(self) -> bool:
+        """True if the jobs use instances that cost money."""
+        return self.prices_of is not None
+
     def on(self, backend: str) -> ExecutionPlan:
-        """The plan with the jobs of one backend alone; what they wait for elsewhere is done."""
-        here = {job.name for job in self.jobs if job.backend == backend}
-        jobs = (job for job in self.jobs if job.name in here)
-        left = tuple(
-            job.model_copy(update={"after": tuple(p for p in job.after if p in here)})
+        """Return the plan with only the jobs of one backend, without parents on other backends."""
+        names = {job.name for job in self.jobs if job.backend == backend}
+        jobs = (job for job in self.jobs if job.name in names)
+        independent = tuple(
+            job.model_copy(update={"after": tuple(p for p in job.after if p in names)})
             for job in jobs
         )
-        return self.model_copy(update={"backend": backend, "jobs": left})
+        return self.model_copy(update={"backend": backend, "jobs": independent})
 
     @property
-    def dearest_usd_hour(self) -> float | None:
-        """Price per hour with every job running at once; None where a price is unknown."""
+    def peak_usd_hour(self) -> float | None:
+        """Price per hour if all jobs run at the same time; None if a price is unknown."""
         prices = [job.price_usd_hour for job in self.jobs]
         return None if None in prices else sum(price for price in prices if price is not None)

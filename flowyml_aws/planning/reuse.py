@@ -1,4 +1,4 @@
-"""Which steps need not run, because what they would make is there from an earlier run."""
+"""Reuse of assets from earlier runs: decides which steps do not have to run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from flowyml_aws.artifacts.cache import CacheEntry
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.core.cache_key import cache_key
 from flowyml_aws.core.graph import StepGraph
-from flowyml_aws.core.identity import StepIdentity, goes_by_content
+from flowyml_aws.core.identity import StepIdentity, identified_by_content
 
 __all__ = ["Reuse", "decide_reuse"]
 
@@ -19,17 +19,18 @@ Missing = Callable[[Sequence[ArtifactRef]], Collection[ArtifactRef]]
 
 @dataclass(frozen=True, slots=True)
 class Reuse:
-    """What runs, and what is taken from earlier runs instead.
+    """The steps that run, and the assets that are reused from earlier runs.
 
     Attributes:
-        runs: Steps that run, or must be asked in their job whether they need to.
-        entries: What earlier runs made of the other steps; one without an entry is not needed.
-        refs: Those of their assets that are read or are results. They are stored.
-        identities: Of the steps that may be cached.
-        assets: For each of these, the identity of what it reads; None stands for the digest of
-            the content, which its job will know.
-        asked: Steps whose job looks whether they need to run.
-        stored: Assets that must be stored for that, wherever they are read.
+        runs: Steps that run, or whose job looks up the cache first.
+        entries: Cache entries of the other steps; a step without an entry is not needed.
+        refs: Refs of reused assets that are read or are results. They are stored.
+        identities: Identities of the steps that may be cached.
+        assets: Identities of the assets that each of these steps reads; None for the digest of a
+            content that only its job will know.
+        deferred: Steps whose cache lookup is deferred to their job.
+        stored: Assets that must be stored for these lookups, even if only their own job reads
+            them.
     """
 
     runs: frozenset[str]
@@ -37,95 +38,105 @@ class Reuse:
     refs: Mapping[str, ArtifactRef]
     identities: Mapping[str, StepIdentity]
     assets: Mapping[str, Mapping[str, str | None]]
-    asked: frozenset[str]
+    deferred: frozenset[str]
     stored: frozenset[str]
 
 
 def decide_reuse(
     graph: StepGraph,
     identities: Mapping[str, StepIdentity],
-    given: Mapping[str, str],
+    external_inputs: Mapping[str, str],
     entries: Entries,
     missing: Missing,
     refresh: Collection[str] = (),
 ) -> Reuse:
-    """Find what earlier runs made of a pipeline, and what is left to run.
+    """Decide which steps run, and which assets of earlier runs are reused.
 
     Args:
-        graph: The steps.
-        identities: Of the steps that may be cached.
-        given: Identity of each value that the run brings along, as far as known.
-        entries: Reads the entries of several keys; what has none is left out.
-        missing: Of several stored values those that are not there.
-        refresh: Steps that run in any case, with all that depends on them.
+        graph: Graph of the steps.
+        identities: Identities of the steps that may be cached.
+        external_inputs: Identities of the external inputs, if known.
+        entries: Function that returns the existing cache entries of several keys.
+        missing: Function that returns the refs whose objects do not exist.
+        refresh: Steps that always run, with all steps that depend on them.
     """
     forced = _with_descendants(graph, refresh)
-    known = _Known(graph, identities, given)
-    found: dict[str, CacheEntry] = {}
-    while keys := known.new_keys(found):
-        wanted = {step: key for step, key in keys.items() if step not in forced}
-        there = entries(tuple(wanted.values()))
-        found.update({step: there[key] for step, key in wanted.items() if key in there})
+    known = _KnownIdentities(graph, identities, external_inputs)
+    hits: dict[str, CacheEntry] = {}
+    while keys := known.new_keys(hits):
+        lookups = {step: key for step, key in keys.items() if step not in forced}
+        existing = entries(tuple(lookups.values()))
+        hits.update({step: existing[key] for step, key in lookups.items() if key in existing})
     while True:
-        runs, refs = _demanded(graph, found)
-        lost = known.found_too_early(found, runs)
-        gone = set(missing(tuple(refs.values()))) if not lost else set()
-        lost.update(graph.producers[asset] for asset, ref in refs.items() if ref in gone)
-        if not lost:
+        runs, refs = _demanded(graph, hits)
+        invalid = known.premature_hits(hits, runs)
+        missing_refs = set(missing(tuple(refs.values()))) if not invalid else set()
+        invalid.update(graph.producers[asset] for asset, ref in refs.items() if ref in missing_refs)
+        if not invalid:
             break
-        found = {step: entry for step, entry in found.items() if step not in lost}
+        hits = {step: entry for step, entry in hits.items() if step not in invalid}
     assets = {
         step.name: known.identities_of(step.name, runs)
         for step in graph.steps
         if step.name in identities
     }
-    unknown = {s: [a for a, i in of.items() if i is None] for s, of in assets.items() if s in runs}
-    asked = {name for name, of in unknown.items() if of and name not in forced}
-    stored = {asset for of in unknown.values() for asset in of}
-    # An outcome that is found again is not in the job's memory.
-    stored.update(asset for step in graph.steps if step.name in asked for asset in step.assets)
+    unknown = {
+        name: [asset for asset, identity in read.items() if identity is None]
+        for name, read in assets.items()
+        if name in runs
+    }
+    deferred = {name for name, names in unknown.items() if names and name not in forced}
+    stored = {asset for names in unknown.values() for asset in names}
+    # Assets of a step that its job skips are not in the job's memory.
+    stored.update(asset for step in graph.steps if step.name in deferred for asset in step.assets)
     return Reuse(
         runs=frozenset(runs),
-        entries={step: entry for step, entry in found.items() if step not in runs},
+        entries={step: entry for step, entry in hits.items() if step not in runs},
         refs=refs,
         identities=identities,
         assets=assets,
-        asked=frozenset(asked),
+        deferred=frozenset(deferred),
         stored=frozenset(stored),
     )
 
 
-class _Known:
-    """What is known of the assets' identities while entries are found."""
+class _KnownIdentities:
+    """The identities of assets that are known so far, while cache entries are looked up."""
 
     def __init__(
-        self, graph: StepGraph, identities: Mapping[str, StepIdentity], given: Mapping[str, str]
+        self,
+        graph: StepGraph,
+        identities: Mapping[str, StepIdentity],
+        external_inputs: Mapping[str, str],
     ) -> None:
         self._graph = graph
         self._identities = identities
         self._rules = {step.name: step.cache for step in graph.steps}
-        self._by_content = goes_by_content(graph)
+        self._by_content = identified_by_content(graph)
         self._keys: dict[str, str] = {}
-        self._contents = dict(given)  # identities by asset
+        self._contents = dict(external_inputs)  # identities by asset
 
-    def new_keys(self, found: Mapping[str, CacheEntry]) -> dict[str, str]:
-        """Keys that can be told now and could not before."""
-        for entry in found.values():
+    def new_keys(self, hits: Mapping[str, CacheEntry]) -> dict[str, str]:
+        """Return cache keys that were unknown before, by step."""
+        for entry in hits.values():
             self._contents.update({asset: ref.identity for asset, ref in entry.assets.items()})
         new = {}
-        for step in self._graph.steps:  # in order: a key may need the one before it
+        for step in self._graph.steps:  # in running order: a key may depend on earlier keys
             name = step.name
             if name in self._keys or name not in self._identities:
                 continue
             assets = {asset: self._identity(asset, name) for asset in self._graph.reads[name]}
-            told = {asset: identity for asset, identity in assets.items() if identity is not None}
-            if len(told) == len(assets):
-                key = cache_key(self._identities[name].digest, told)
+            known = {asset: identity for asset, identity in assets.items() if identity is not None}
+            if len(known) == len(assets):
+                key = cache_key(self._identities[name].digest, known)
                 self._keys[name] = new[name] = key
         return new
 
     def identities_of(self, step: str, runs: Collection[str]) -> dict[str, str | None]:
-        """Of what a step reads; contents that a step of this run makes are not known yet."""
+        """Return the identities of the assets that a step reads.
+
+        The identity is None if it is a content that a step of this run still has to produce.
+        """
         return {
             asset: None
             if self._is_by_content(asset, step) and self._graph.producers.get(asset) in runs
@@ -133,11 +144,11 @@ class _Known:
             for asset in self._graph.reads[step]
         }
 
-    def found_too_early(self, found: Collection[str], runs: Collection[str]) -> set[str]:
-        """Steps that were found by contents that this run makes forced, and may make otherwise."""
+    def premature_hits(self, hits: Collection[str], runs: Collection[str]) -> set[str]:
+        """Return hits that rely on contents which this run produces again and may change."""
         forced = set(runs)
-        for step in self._graph.steps:  # in order: what is behind such a step is one, too
-            if step.name in found and None in self.identities_of(step.name, forced).values():
+        for step in self._graph.steps:  # in running order: this also covers dependent steps
+            if step.name in hits and None in self.identities_of(step.name, forced).values():
                 forced.add(step.name)
         return forced.difference(runs)
 
@@ -155,33 +166,33 @@ class _Known:
 
 
 def _demanded(
-    graph: StepGraph, found: Mapping[str, CacheEntry]
+    graph: StepGraph, hits: Mapping[str, CacheEntry]
 ) -> tuple[set[str], dict[str, ArtifactRef]]:
-    """Steps that must run, and the earlier values that they and the user take."""
-    read = {asset for of in graph.reads.values() for asset in of}
+    """Return the steps that must run, and the earlier assets that they read or that are results."""
+    read = {asset for assets in graph.reads.values() for asset in assets}
     uncached = [step for step in graph.steps if step.cache is False]
     results = [a for step in graph.steps for a in step.assets if a not in read]
     runs: set[str] = set()
-    taken: dict[str, ArtifactRef] = {}
+    reused: dict[str, ArtifactRef] = {}
     waiting = [*results, *(asset for step in uncached for asset in step.assets)]
     while waiting:
         asset = waiting.pop()
         producer = graph.producers.get(asset)
         if producer is None or producer in runs:
             continue
-        ref = found[producer].assets.get(asset) if producer in found else None
+        ref = hits[producer].assets.get(asset) if producer in hits else None
         if ref is not None:
-            taken[asset] = ref
+            reused[asset] = ref
             continue
         runs.add(producer)
         waiting += graph.reads[producer]
-    # What runs anyway makes its assets anew, also those that were taken before it was known.
-    return runs, {a: ref for a, ref in taken.items() if graph.producers[a] not in runs}
+    # A step that runs produces all its assets again, including those added to `reused` before.
+    return runs, {a: ref for a, ref in reused.items() if graph.producers[a] not in runs}
 
 
 def _with_descendants(graph: StepGraph, names: Collection[str]) -> set[str]:
-    found = set(names)
+    descendants = set(names)
     for step in graph.steps:
-        if found.intersection(graph.parents[step.name]):
-            found.add(step.name)
-    return found
+        if descendants.intersection(graph.parents[step.name]):
+            descendants.add(step.name)
+    return descendants

@@ -1,4 +1,4 @@
-"""Where a job can go, with Kubernetes' rules for labels and taints: a target is a node pool.
+"""Targets that jobs can be sent to. Labels and taints follow Kubernetes: a target is a node pool.
 
 Source of the rules: https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/ and
 https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/
@@ -15,6 +15,11 @@ from typing import Literal
 
 from flowyml_aws.planning.catalog import Catalog, InstanceType
 from flowyml_aws.planning.needs import Amounts, Needs, Toleration
+from flowyml_aws.planning.services import (
+    HostedInstance,
+    service_traits,
+    services_with_instances,
+)
 
 __all__ = [
     "ARCH_LABEL",
@@ -42,20 +47,20 @@ ZONE_LABEL = "topology.kubernetes.io/zone"
 REGION_LABEL = "topology.kubernetes.io/region"
 CAPACITY_LABEL = "karpenter.sh/capacity-type"
 
-# The largest volume: io2 and gp3 on EC2, gp2 on SageMaker (EBS and SageMaker user guides).
+# Largest volume: io2 and gp3 on EC2, gp2 on SageMaker (EBS and SageMaker user guides).
 _EBS_GIB = {"batch": 64 * 1024, "sagemaker": 16 * 1024}
 
 
 @dataclass(frozen=True, slots=True)
 class Taint:
-    """What keeps jobs away that do not tolerate it."""
+    """A taint of a target: excludes jobs that do not tolerate it."""
 
     key: str
     value: str = ""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = "NoSchedule"
 
     def tolerated_by(self, toleration: Toleration) -> bool:
-        """Whether the toleration covers this taint."""
+        """Return True if the toleration covers this taint."""
         if toleration.effect not in ("", self.effect) or toleration.key not in ("", self.key):
             return False
         return toleration.operator == "Exists" or toleration.value == self.value
@@ -66,9 +71,9 @@ class Taint:
         )
 
 
-def read_taint(key: str, told: str) -> Taint | None:
-    """A taint from its key and `[<value>:]<effect>`, or None where that is no effect."""
-    value, _, effect = told.rpartition(":")
+def read_taint(key: str, text: str) -> Taint | None:
+    """Parse a taint from its key and `[<value>:]<effect>`; return None if the effect is unknown."""
+    value, _, effect = text.rpartition(":")
     for known in ("NoSchedule", "PreferNoSchedule", "NoExecute"):
         if effect == known:
             return Taint(key, value, known)
@@ -77,20 +82,23 @@ def read_taint(key: str, told: str) -> Taint | None:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Somewhere a job can go.
+    """A target that jobs can be sent to.
 
     Attributes:
-        name: The queue's name, or what users call the place.
-        instance_types: Names of EC2's, or on SageMaker either service's.
-        labels: What the nodes of this target have beyond the labels that every node has.
-        placed_by: Who picks the instance type of a job: `queue` where Batch takes any of the
-            target's types that is large enough, `plan` where the plan's choice is what is used.
-        closed: Types that it names and cannot give, with the reason: the region does not offer
-            them, or they exceed a limit. They are not among `instance_types`.
+        name: Name of the queue, or the user's name for the target.
+        kind: Service, or this machine (`local`).
+        instance_types: EC2 names of the types; on SageMaker, names of either service.
+        labels: Labels of the nodes, in addition to the well-known labels.
+        taints: Taints of the nodes.
+        capacity: Capacity of the nodes.
+        placed_by: Component that selects the instance type of a job: `queue` if Batch uses any type
+            of the target that is large enough, `plan` if the plan's selection is used.
+        closed: Unavailable types that the target names, with the reason: the region does not offer
+            them, or they exceed a limit. `instance_types` does not contain them.
     """
 
     name: str
-    kind: Literal["batch", "sagemaker", "local"]
+    kind: str
     instance_types: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     taints: tuple[Taint, ...] = ()
@@ -99,31 +107,37 @@ class Target:
     closed: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def with_closed_types(self) -> Target:
-        """The target as it would be with the types alone that it can't give."""
+        """Return the target with only its unavailable types."""
         return replace(self, instance_types=tuple(self.closed))
 
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Why a job cannot go to a target, and what would change that."""
+    """The reason why a target does not accept a job, and the fix."""
 
     reason: str
     fix: str
 
 
 PriceBasis = Literal["on-demand", "spot", "at most", "estimated", "unknown"]
-"""What a price is: told by AWS; `at most` is the one on demand where that on spot is unknown;
-`estimated` is SageMaker's, calculated from EC2's."""
+"""Basis of a price.
+
+AWS publishes `on-demand` and `spot` prices; `at most` is the on-demand price if the spot price is
+unknown; `estimated` is a SageMaker price that is calculated from the EC2 price.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An instance type as a target gives it to a job.
+    """An instance type on a target.
 
     Attributes:
-        name: What the target calls the type: `ml.g4dn.xlarge` on SageMaker.
-        gives: What one job can have of it.
-        price_usd_hour: For the target's capacity, or None where unknown.
+        name: Name of the type on the target: `ml.g4dn.xlarge` on SageMaker.
+        target: Target that provides the type.
+        instance: The type in the catalog.
+        gives: Amounts that are available to one job.
+        price_usd_hour: Price for the target's capacity, or None if unknown.
+        price_basis: Basis of the price.
     """
 
     name: str
@@ -135,69 +149,72 @@ class Candidate:
 
     @property
     def rank(self) -> tuple[float, int, str]:
-        """Sorts by price, unknown ones last, then from the newest generation, then by name."""
+        """Sort key: price (unknown last), then newest generation, then name."""
         price = math.inf if self.price_usd_hour is None else self.price_usd_hour
         return price, -self.instance.generation, self.name
 
 
-def offline_targets(
-    catalog: Catalog, kind: Literal["batch", "sagemaker"] = "batch"
-) -> tuple[Target, ...]:
-    """What can be assumed without an account: all the types of the catalog, picked by the plan.
+def offline_targets(catalog: Catalog, service: str | None = None) -> tuple[Target, ...]:
+    """Return the targets to assume without an account: all types of the catalog.
 
-    Retired types are among them where the catalog does not know better, because the plan says so
-    where it picks one.
+    They include retired types unless the catalog knows that the region no longer offers them; a
+    plan that selects one has a note.
+
+    Args:
+        catalog: Catalog of the region.
+        service: Service of the targets; by default, the first one that has instance types.
     """
+    service = service or services_with_instances()[0]
     names, closed = [], {}
     for instance in catalog.types:
-        name = instance.sagemaker_name if kind == "sagemaker" else instance.name
+        name = hosted.name if (hosted := _hosted(instance, service)) is not None else None
         if name is not None and instance.offered:
             names.append(name)
         elif name is not None:
             closed[name] = not_offered(instance, catalog.region)
-    return (Target("catalog", kind, tuple(names), placed_by="plan", closed=closed),)
+    return (Target("catalog", service, tuple(names), placed_by="plan", closed=closed),)
 
 
 def not_offered(instance: InstanceType, region: str) -> str:
-    """Why a type can't be had in a region that does not list it."""
-    withdrawn = instance.retired_after
-    told = f", AWS has withdrawn it (last listed on {withdrawn})" if withdrawn else ""
-    return f"{region} does not offer it{told}"
+    """Return the reason why a type is unavailable in a region that does not offer it."""
+    last_listed = instance.retired_after
+    withdrawn = f", AWS has withdrawn it (last listed on {last_listed})" if last_listed else ""
+    return f"{region} does not offer it{withdrawn}"
 
 
 @lru_cache(maxsize=64)
 def candidates_on(target: Target, catalog: Catalog) -> tuple[Candidate, ...]:
-    """The target's types that the catalog knows, in the order of `Candidate.rank`."""
-    found = (_candidate(name, target, catalog) for name in target.instance_types)
-    unique = {c.name: c for c in found if c is not None}
+    """Return the target's types that the catalog contains, in the order of `Candidate.rank`."""
+    candidates = (_candidate(name, target, catalog) for name in target.instance_types)
+    unique = {c.name: c for c in candidates if c is not None}
     return tuple(sorted(unique.values(), key=lambda c: c.rank))
 
 
 def obstacle(target: Target, needs: Needs, catalog: Catalog) -> Obstacle | None:
-    """What keeps the job from a target, whatever its instance types are; None if nothing does."""
-    if target.kind == "local":
-        return Obstacle("this machine has no instance types", "plan for Batch or SageMaker")
+    """Return the obstacle between a job and a target apart from instance types, or None."""
+    if service_traits(target.kind).hosted is None:
+        return Obstacle("this machine has no instance types", "plan for Batch or SageMaker instead")
     for label, value in needs.required:
         if label in (INSTANCE_TYPE_LABEL, ARCH_LABEL):
-            continue  # a matter of each type
+            continue  # checked for each instance type
         if not has_label(target, label, value, catalog):
             actual = _label(target, label, catalog)
             has = f"no label {label!r}" if actual is None else f"the label {label}={actual}"
             return Obstacle(
-                f"it has {has}, required is {label}={value}",
-                f"give a target the label {label}={value}, or require what a target has",
+                f"it has {has}, but the job requires {label}={value}",
+                f"add the label {label}={value} to a target, or require a label that a target has",
             )
     for taint in target.taints:
         if taint.effect != "PreferNoSchedule" and not _tolerated(taint, needs):
             return Obstacle(
                 f"its taint {taint} is not tolerated",
-                f"add a toleration for {taint.key!r}, or take the taint from the target",
+                f"add a toleration for {taint.key!r}, or remove the taint from the target",
             )
     return None
 
 
 def has_label(target: Target, label: str, value: str, catalog: Catalog) -> bool:
-    """Whether every node of the target has the label with this value."""
+    """Return True if every node of the target has the label with this value."""
     actual = _label(target, label, catalog)
     if actual is None and label == ZONE_LABEL and target.placed_by == "plan":
         return re.fullmatch(re.escape(catalog.region) + "[a-z]", value) is not None
@@ -205,14 +222,14 @@ def has_label(target: Target, label: str, value: str, catalog: Catalog) -> bool:
 
 
 def soft_taints(target: Target, needs: Needs) -> int:
-    """How many untolerated taints ask the job to stay away if it can."""
+    """Return the number of soft taints (`PreferNoSchedule`) that the job does not tolerate."""
     soft = (t for t in target.taints if t.effect == "PreferNoSchedule")
     return sum(not _tolerated(taint, needs) for taint in soft)
 
 
 def _label(target: Target, label: str, catalog: Catalog) -> str | None:
-    known = {OS_LABEL: "linux", REGION_LABEL: catalog.region, CAPACITY_LABEL: target.capacity}
-    return known.get(label, target.labels.get(label))
+    builtin = {OS_LABEL: "linux", REGION_LABEL: catalog.region, CAPACITY_LABEL: target.capacity}
+    return builtin.get(label, target.labels.get(label))
 
 
 def _tolerated(taint: Taint, needs: Needs) -> bool:
@@ -221,31 +238,30 @@ def _tolerated(taint: Taint, needs: Needs) -> bool:
 
 def _candidate(name: str, target: Target, catalog: Catalog) -> Candidate | None:
     instance = catalog.get(name)
-    if instance is None or target.kind == "local":
+    if instance is None or (hosted := _hosted(instance, target.kind)) is None:
         return None
-    memory_mib = instance.usable_memory_mib
-    storage_gib = _EBS_GIB[target.kind]
-    if target.kind == "sagemaker":
-        if instance.sagemaker_name is None:
-            return None
-        name = instance.sagemaker_name
-        memory_mib = instance.memory_mib  # the service takes its share from elsewhere
-        if instance.nvme_gb:
-            storage_gib = instance.nvme_gb * 10**9 // 2**30  # no EBS volume besides local disks
     gives = Amounts(
-        instance.vcpus, memory_mib, storage_gib, instance.gpu_count, instance.gpu_memory_gb
+        instance.vcpus,
+        hosted.memory_mib,
+        hosted.storage_gib,
+        instance.gpu_count,
+        instance.gpu_memory_gb,
     )
-    return Candidate(name, target, instance, gives, *_price(instance, target))
+    return Candidate(hosted.name, target, instance, gives, *_price(hosted, target))
 
 
-def _price(instance: InstanceType, target: Target) -> tuple[float | None, PriceBasis]:
-    on_sagemaker, on_spot = target.kind == "sagemaker", target.capacity == "spot"
-    price = instance.sagemaker_price_usd_hour if on_sagemaker else instance.price_usd_hour
-    if on_spot and not on_sagemaker and instance.spot_usd_hour is not None:
-        return instance.spot_usd_hour, "spot"
-    if price is None:
+def _hosted(instance: InstanceType, service: str) -> HostedInstance | None:
+    """Return an instance type as a service offers it, or None if it does not."""
+    hosted = service_traits(service).hosted
+    return None if hosted is None else hosted(instance)
+
+
+def _price(hosted: HostedInstance, target: Target) -> tuple[float | None, PriceBasis]:
+    on_spot = target.capacity == "spot"
+    if on_spot and hosted.spot_usd_hour is not None:
+        return hosted.spot_usd_hour, "spot"
+    if hosted.price_usd_hour is None:
         return None, "unknown"
     if on_spot:
-        return price, "at most"
-    estimated = on_sagemaker and instance.sagemaker_price_estimated
-    return price, "estimated" if estimated else "on-demand"
+        return hosted.price_usd_hour, "at most"
+    return hosted.price_usd_hour, "estimated" if hosted.is_estimated else "on-demand"

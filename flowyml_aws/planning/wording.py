@@ -1,4 +1,4 @@
-"""Amounts, prices and times in the words of notes and errors."""
+"""Formatting of amounts, prices and durations in notes and errors."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["amounts_text", "lacking", "price_text", "time_text"]
 
 
 def lacking(needs: Needs, candidate: Candidate) -> tuple[str, ...]:
-    """The amounts of which a type gives less than the job asks for."""
+    """Return the names of the amounts of which a type provides less than the job requests."""
     pairs = zip(Amounts._fields, needs.amounts, candidate.gives, strict=True)
-    return tuple(name for name, wanted, given in pairs if wanted > given)
+    return tuple(name for name, requested, provided in pairs if requested > provided)
 
 
 def amounts_text(amounts: Amounts, names: Sequence[str], gpu_model: str | None) -> str:
-    """Some of the amounts: `8 vCPUs and 32Gi memory`."""
+    """Format some of the amounts: `8 vCPUs and 32Gi memory`."""
     texts = {
         "vcpus": f"{amounts.vcpus} vCPUs",
         "memory_mib": f"{mib_text(amounts.memory_mib)} memory",
@@ -29,12 +29,12 @@ def amounts_text(amounts: Amounts, names: Sequence[str], gpu_model: str | None) 
 
 
 def price_text(usd_hour: float | None) -> str:
-    """A price that follows a name: ` for $0.5260 an hour`; empty where it is unknown."""
+    """Format a price that follows a name: ` for $0.5260 an hour`; empty if unknown."""
     return "" if usd_hour is None else f" for ${usd_hour:.{2 if usd_hour >= 1 else 4}f} an hour"
 
 
 def time_text(seconds: float) -> str:
-    """A time span: `12.5 s`, `45 min`, `3 h 05 min`."""
+    """Format a duration: `12.5 s`, `45 min`, `3 h 05 min`."""
     if seconds < 90:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)

@@ -1,8 +1,10 @@
-"""The program inside the job: read the spec, check it, run it, commit, exit with a telling code.
+"""Entry point of the runner: read and verify the job spec, run the job, commit its result.
 
-Environment: `FLOWYML_ATTEMPT` or Batch's `AWS_BATCH_JOB_ATTEMPT` numbers the attempt from 1;
-`TRAINING_JOB_NAME` says that SageMaker runs it (see `platform`); `FLOWYML_TIMEOUT_GRACE_S` is how
-long a step has to stop after its timeout.
+The exit code reports the outcome (see `exit_codes`).
+
+Environment: `FLOWYML_ATTEMPT`, or Batch's `AWS_BATCH_JOB_ATTEMPT`, is the attempt number, from 1;
+`TRAINING_JOB_NAME` is set if SageMaker runs the job (see `platform`); `FLOWYML_TIMEOUT_GRACE_S` is
+the number of seconds that a step has to stop after its timeout.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from flowyml_aws.runtime.result import JobResult
 from flowyml_aws.runtime.spec import JobSpec
 from flowyml_aws.runtime.time_limit import GRACE_S
 
-_EVENTS_EVERY_S = 1.0
+_EVENTS_INTERVAL_S = 1.0
 _LINGER_S = 300.0
 # <store>/runs/<run id>/jobs/<job>/spec.json
 _KEY_PARTS = 5
@@ -45,20 +47,20 @@ def main(arguments: list[str]) -> int:
     interruption.listen()
     platform = Platform()
     try:
-        platform = Platform.of(os.environ)
+        platform = Platform.from_environment(os.environ)
         code = _run(arguments[0], interruption, platform)
         interruption.ignore()
     except Interrupted:
-        say("told to stop: ending without a result; finished jobs keep theirs")
+        say("received a stop signal: exiting without a result; completed jobs keep theirs")
         code = INTERRUPTED
     except FlowymlError as error:
         say(f"the job failed without a result\n{error}")
-        platform.tell_failure(str(error))
+        platform.report_failure(str(error))
         code = BAD_INPUT
-    except BaseException:  # of any kind: what cannot be understood must not look like success
-        say("the job failed without a result: an error that nobody expected")
-        show(told := traceback.format_exc())
-        platform.tell_failure(told[-1000:])  # the error stands at the end
+    except BaseException:  # of any kind: an unknown error must not look like success
+        say("the job failed without a result: unexpected error")
+        show(report := traceback.format_exc())
+        platform.report_failure(report[-1000:])  # the end contains the error
         code = BAD_INPUT
     end_lingering_threads(code, _LINGER_S)
     return code
@@ -71,16 +73,16 @@ def _run(argument: str, interruption: Interruption, platform: Platform) -> int:
     spec = _read_spec(store, "/".join(parts[-_KEY_PARTS:]), digest)
     attempt = Attempt.begin(spec, store, platform.attempt, platform)
     if (earlier := attempt.result_of(spec.job)) is not None:
-        say(f"attempt {earlier.attempt} has committed a result already: nothing to do")
+        say(f"attempt {earlier.attempt} has already committed a result: nothing to do")
         if earlier.reason is not None:
-            platform.tell_failure(earlier.reason)
+            platform.report_failure(earlier.reason)
         return _exit_code(earlier)
     say(f"run {spec.run_id}, job {spec.job}, attempt {attempt.number}, {len(spec.steps)} step(s)")
     events = RunLayout(spec.run_id).attempt(spec.job, attempt.number, "events.json")
-    attempt.progress.start(store, events, _EVENTS_EVERY_S)
+    attempt.progress.start(store, events, _EVENTS_INTERVAL_S)
     grace_s = float(os.environ.get("FLOWYML_TIMEOUT_GRACE_S") or GRACE_S)
     try:
-        # Whatever cannot be removed: the result is written by then.
+        # Ignore cleanup errors: the result is already written.
         with tempfile.TemporaryDirectory(
             prefix="flowyml-aws-", ignore_cleanup_errors=True
         ) as folder:
@@ -94,14 +96,14 @@ def _open_store(uri: str) -> ArtifactStore:
         from flowyml_aws.local.directory import DirectoryArtifactStore
 
         return DirectoryArtifactStore.from_uri(uri)
-    # Not boto3: it loads more than a client, 10 to 20 ms of the start of each job.
+    # botocore instead of boto3, which would delay the start of each job by 10 to 20 ms.
     import botocore.session
     from botocore.config import Config
 
     from flowyml_aws.artifacts.parallel import CONNECTIONS
     from flowyml_aws.aws.s3 import S3ArtifactStore
 
-    # What is read is verified by the digest that the run keeps.
+    # The runner verifies every object by the digest that the run records.
     config = Config(max_pool_connections=CONNECTIONS, response_checksum_validation="when_required")
     client: Any = botocore.session.get_session().create_client("s3", config=config)
     return S3ArtifactStore.from_uri(client, uri)
@@ -109,11 +111,11 @@ def _open_store(uri: str) -> ArtifactStore:
 
 def _read_spec(store: ArtifactStore, key: str, digest: str) -> JobSpec:
     data = store.get(key)
-    found = hashlib.sha256(data).hexdigest()
-    if found != digest:
+    actual = hashlib.sha256(data).hexdigest()
+    if actual != digest:
         raise DamagedArtifactError(
             what=f"{store.uri}/{key} is not the spec that was submitted",
-            why=f"its SHA-256 is {found}, the job's argument says {digest or '(nothing)'}",
+            why=f"its SHA-256 is {actual}, the job's argument says {digest or '(nothing)'}",
             fix="run the pipeline again; nothing was unpickled",
         )
     return read_document(JobSpec, data, f"{store.uri}/{key}")

@@ -1,4 +1,4 @@
-"""One attempt of a job: what it has to tell, and how it commits."""
+"""One attempt of a job: its progress, its assets and its commit."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Attempt:
     """One attempt of one job.
 
     Attributes:
-        spec: What to run.
-        store: Holds the run.
-        number: 1 for the first.
-        started_at: Seconds since the epoch.
-        progress: How far the steps are.
-        assets: Values stored so far.
-        skipped: The job's own assets that do not exist because their step was skipped.
-        platform: What runs it.
+        spec: Spec of the job.
+        store: Store that holds the run.
+        number: Attempt number, from 1.
+        started_at: Start time, in seconds since the epoch.
+        progress: Reports of the steps so far.
+        assets: Refs of the values stored so far, by asset.
+        skipped: Assets of this job that do not exist because their step was skipped.
+        platform: Platform that runs the container.
     """
 
     spec: JobSpec
@@ -49,7 +49,7 @@ class Attempt:
     def begin(
         cls, spec: JobSpec, store: ArtifactStore, number: int, platform: Platform | None = None
     ) -> Attempt:
-        """An attempt that starts now."""
+        """Create an attempt that starts now."""
         assets: dict[str, ArtifactRef] = {}
         progress = Progress([step.name for step in spec.steps], number, assets)
         return cls(
@@ -63,35 +63,35 @@ class Attempt:
         )
 
     def result_of(self, job: str) -> JobResult | None:
-        """What a job of the run committed, this one or another; None if it has not."""
+        """Return the result of this or another job of the run, or None if there is none yet."""
         return read_result(self.store, self.spec.run_id, job)
 
-    def earlier(self) -> list[AttemptEvents]:
-        """What the attempts before this one told, the first one first; most left no word.
+    def earlier_events(self) -> list[AttemptEvents]:
+        """Return the events of the attempts before this one, oldest first, if they left any.
 
-        Called before this one tells anything: what lies there of its own number, an earlier start
-        of it has told.
+        Call it before this attempt writes events: those that exist under its own number were
+        written by an earlier start of the same attempt.
         """
-        layout, found = RunLayout(self.spec.run_id), []
+        layout, events = RunLayout(self.spec.run_id), []
         for number in range(1, self.number + self.platform.repeats):
             key = layout.attempt(self.spec.job, number, "events.json")
             with suppress(ArtifactNotFoundError, DamagedArtifactError):
-                found.append(
+                events.append(
                     read_document(AttemptEvents, self.store.get(key), f"{self.store.uri}/{key}")
                 )
-        return found
+        return events
 
     def commit(
         self, state: Literal["succeeded", "failed"], failure: StepFailure | None = None
     ) -> JobResult:
-        """Write result.json, unless another attempt has: then that one counts, and is returned.
+        """Create result.json, or return the result that another attempt has already committed.
 
         Args:
-            state: Of the job.
-            failure: Why it failed, where no step is to blame.
+            state: Final state of the job.
+            failure: Failure that no step caused, if any.
 
         Raises:
-            DamagedArtifactError: Something lies there that is no result.
+            DamagedArtifactError: The existing object is not a result.
         """
         result = JobResult(
             run_id=self.spec.run_id,
@@ -108,14 +108,14 @@ class Attempt:
         key = RunLayout(self.spec.run_id).result(self.spec.job)
         if self.store.create(key, result.to_json()):
             if (reason := result.reason) is not None:
-                self.platform.tell_failure(reason)
+                self.platform.report_failure(reason)
             return result
-        say("another attempt has committed a result already: that one counts")
+        say("another attempt has already committed a result: that result counts")
         other = self.result_of(self.spec.job)
         if other is None:
             raise DamagedArtifactError(
                 what=f"The result can't be written to {self.store.uri}/{key}",
-                why="something lies there that can't be read",
-                fix="remove it, then run the pipeline again",
+                why="an object with this key exists, but it can't be read",
+                fix="delete it, then run the pipeline again",
             )
         return other

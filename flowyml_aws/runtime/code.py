@@ -1,4 +1,4 @@
-"""The user's code in the job: the bundle on `sys.path`, the steps out of their payload."""
+"""The user's code in the job: puts the bundle on `sys.path` and loads the steps' payload."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class Payload:
 
 @dataclass(frozen=True, slots=True)
 class PackedSteps:
-    """What is stored of a payload.
+    """The stored form of a payload.
 
     Attributes:
-        sources: Text of the files that code was pickled out of by value (scripts, notebook
-            cells), by the name that the code knows them by: so tracebacks show the user's lines.
-        pickled: The `Payload`.
+        sources: Source text of the files whose code was pickled by value (scripts, notebook
+            cells), by the file name in the code object: tracebacks then show the user's lines.
+        pickled: The pickled `Payload`.
         uses_flowyml: Whether the user's modules import FlowyML.
     """
 
@@ -63,30 +63,30 @@ class PackedSteps:
 
 
 def fetch(store: ArtifactStore, stored: StoredObject) -> bytes:
-    """An object's bytes, proven to be those that the spec names.
+    """Return an object's bytes, verified by the digest in the spec.
 
     Raises:
-        DamagedArtifactError: They are others.
-        ArtifactNotFoundError: Nothing lies there.
+        DamagedArtifactError: The digest differs.
+        ArtifactNotFoundError: The object does not exist.
     """
     data = store.get(stored.key)
-    found = hashlib.sha256(data).hexdigest()
-    if found != stored.sha256:
+    actual = hashlib.sha256(data).hexdigest()
+    if actual != stored.sha256:
         raise DamagedArtifactError(
-            what=f"{store.uri}/{stored.key} is not what was submitted",
-            why=f"its SHA-256 is {found}, expected {stored.sha256}",
+            what=f"{store.uri}/{stored.key} is not the object that was submitted",
+            why=f"its SHA-256 is {actual}, expected {stored.sha256}",
             fix="run the pipeline again; nothing was unpickled",
         )
     return data
 
 
 def enter_code(store: ArtifactStore, code: CodeSource, folder: Path) -> Path:
-    """Make the user's modules importable and enter the working directory.
+    """Make the user's modules importable and change to the working directory.
 
     Args:
-        store: Holds the bundle.
-        code: What to restore.
-        folder: Where to unpack the bundle; it is made.
+        store: Store that holds the bundle.
+        code: Location of the code.
+        folder: Folder for the files of the bundle; created if there is a bundle.
 
     Returns:
         The project's root in this job.
@@ -96,32 +96,37 @@ def enter_code(store: ArtifactStore, code: CodeSource, folder: Path) -> Path:
         root = folder
         root.mkdir(parents=True)
         unpack(fetch(store, code.bundle), root, f"{store.uri}/{code.bundle.key}")
-        # No file need be in the folder in which the client was started.
+        # The folder in which the client was started may contain no files.
         (root / code.folder).mkdir(parents=True, exist_ok=True)
     sys.path[:0] = [str(path) for entry in code.paths if (path := root / entry).exists()]
     os.chdir(root / code.folder)
     return root
 
 
-def unpack(packed: bytes, folder: Path, where: str) -> None:
+def unpack(packed: bytes, folder: Path, uri: str) -> None:
     """Write the files of a bundle below a folder.
 
+    Args:
+        packed: Bytes of the bundle.
+        folder: Existing folder to write to.
+        uri: URI of the bundle, for errors.
+
     Raises:
-        DamagedArtifactError: It is no bundle, or one of its names leads out of the folder.
+        DamagedArtifactError: The data is not a bundle, or a path in it leaves the folder.
     """
     try:
         with (
             zstandard.ZstdDecompressor().stream_reader(io.BytesIO(packed)) as stream,
             tarfile.open(fileobj=stream, mode="r|") as tar,
         ):
-            # By hand: before Python 3.10.12 and 3.11.4, `extractall` knows no filter.
+            # Without `extractall`: it supports filters only from Python 3.10.12 and 3.11.4 on.
             for member in tar:
                 name = PurePosixPath(member.name)
                 file = tar.extractfile(member) if member.isreg() else None
                 if file is None or name.is_absolute() or ".." in name.parts:
                     raise DamagedArtifactError(
-                        what=f"{where} is refused: {member.name!r} could leave its folder",
-                        why="a bundle holds regular files with relative names and nothing else",
+                        what=f"Unsafe member {member.name!r} in {uri}",
+                        why="a bundle contains only regular files with relative paths below it",
                         fix="run the pipeline again",
                     )
                 target = folder / name
@@ -131,31 +136,31 @@ def unpack(packed: bytes, folder: Path, where: str) -> None:
                 target.chmod(0o755 if member.mode & 0o100 else 0o644)
     except (tarfile.TarError, zstandard.ZstdError) as error:
         raise DamagedArtifactError(
-            what=f"{where} is no source bundle",
+            what=f"{uri} is not a valid source bundle",
             why=f"{type(error).__name__}: {error}",
             fix="use the version of flowyml-aws that wrote it, in the client and in the image",
         ) from error
 
 
 def step_function(module: str, qualname: str) -> Callable[..., Any]:
-    """The function below a module's `@step`: pickles of it name it so."""
-    found: Any = importlib.import_module(module)
+    """Return the function of a step by its module and name, as referenced in pickles."""
+    value: Any = importlib.import_module(module)
     for name in qualname.split("."):
-        found = getattr(found, name)
-    return cast("Callable[..., Any]", found.func)
+        value = getattr(value, name)
+    return cast("Callable[..., Any]", value.func)
 
 
 def load_payload(store: ArtifactStore, stored: StoredObject) -> Payload:
-    """The steps of a job; the digest is checked before anything is unpickled.
+    """Load the steps of a job. The digest is verified before anything is unpickled.
 
     Raises:
-        DamagedArtifactError: The payload is not the one that was submitted.
-        PipelineFileError: A module of the steps does not import here, or runs a pipeline.
+        DamagedArtifactError: The payload is not the submitted payload.
+        PipelineFileError: A module of the steps can't be imported here, or runs a pipeline.
     """
     packed = pickle.loads(fetch(store, stored))
     assert isinstance(packed, PackedSteps)
     for name, text in packed.sources.items():
-        # A missing modification time tells `linecache` not to look for the file.
+        # Without a modification time, `linecache` does not check the file.
         linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
     if packed.uses_flowyml:
         stand_in_for_flowyml()
@@ -164,11 +169,11 @@ def load_payload(store: ArtifactStore, stored: StoredObject) -> Payload:
             payload = pickle.loads(packed.pickled)
     except FlowymlError:
         raise
-    except (Exception, SystemExit) as error:  # it imports the user's modules
+    except (Exception, SystemExit) as error:  # unpickling imports the user's modules
         missing = getattr(error, "name", None) if isinstance(error, ImportError) else None
         raise PipelineFileError(
-            what=f"The steps do not load in this job: {type(error).__name__}: {error}",
-            why="the modules and packages that they come from must import here as on the client",
+            what=f"The steps can't be loaded in this job: {type(error).__name__}: {error}",
+            why="their modules and packages must be importable in the job, as on the client",
             fix=f"install {missing or 'what is missing'} in the image, or add it to the code with "
             "the setting `include`",
         ) from error
@@ -177,25 +182,25 @@ def load_payload(store: ArtifactStore, stored: StoredObject) -> Payload:
 
 
 def enter_main(steps: Iterable[Step], code: CodeSource, root: Path) -> None:
-    """Give `__main__` the names that the steps know from the client's.
+    """Define in `__main__` the names that the steps use from the client's `__main__`.
 
-    So pickles that a step makes (for a pool of processes, say) find them, and annotations of the
-    script's classes resolve. `__file__` of a script leads to its copy in the bundle.
+    Pickles that a step makes (for a process pool, for example) can then refer to them, and
+    annotations of the script's classes resolve. A script's `__file__` is its copy in the bundle.
     """
     main = ModuleType("__main__")
     for step in steps:
         for function in (step.func, step.condition):
-            known = getattr(inspect.unwrap(function), "__globals__", {}) if function else {}
-            if isinstance(file := known.get("__file__"), str):
-                known["__file__"] = _moved(file, code, root)
-            if known.get("__name__") == "__main__":
-                vars(main).update(known)
-    # Not there: a process that is spawned would run the script again, pipeline and all.
+            namespace = getattr(inspect.unwrap(function), "__globals__", {}) if function else {}
+            if isinstance(file := namespace.get("__file__"), str):
+                namespace["__file__"] = _path_in_job(file, code, root)
+            if namespace.get("__name__") == "__main__":
+                vars(main).update(namespace)
+    # With `__file__`, a spawned process would run the script again, including its pipeline.
     vars(main).pop("__file__", None)
     sys.modules["__main__"] = main
 
 
-def _moved(file: str, code: CodeSource, root: Path) -> str:
+def _path_in_job(file: str, code: CodeSource, root: Path) -> str:
     if code.bundle is not None and Path(file).is_relative_to(code.root):
         moved = root / Path(file).relative_to(code.root)
         if moved.exists():

@@ -1,4 +1,4 @@
-"""How far the steps are, kept in memory and told to the store from a thread."""
+"""Progress of the steps, kept in memory and written to the store by a thread."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from flowyml_aws.runtime.result import AttemptEvents, StepReport
 
 __all__ = ["Progress"]
 
-_LAST_WORD_S = 5.0
+_CLOSE_TIMEOUT_S = 5.0
 
 
 class Progress:
-    """The reports of a job's steps; `start` tells each change, at most once per `every_s`.
+    """Reports of a job's steps; `start` writes changes at most once per `interval_s`.
 
-    What the job has stored by then is told with them. The steps never wait for the store: the
-    thread writes the newest state, not each one.
+    The assets that the job has stored so far are written with them. Steps never wait for the
+    store: the thread writes the newest state, not every state.
     """
 
     def __init__(
@@ -45,38 +45,38 @@ class Progress:
         self._changed.set()
 
     def take(self, report: StepReport) -> None:
-        """Put the report of an earlier attempt in the place of the step's."""
+        """Replace the report of a step with the report of an earlier attempt."""
         self._reports[report.name] = report
         self._changed.set()
 
-    def start(self, store: ArtifactStore, key: str, every_s: float) -> None:
-        """Tell changes to an object from now on."""
+    def start(self, store: ArtifactStore, key: str, interval_s: float) -> None:
+        """Start writing changes to an object."""
         self._thread = threading.Thread(
-            target=self._tell, args=(store, key, every_s), name="progress", daemon=True
+            target=self._write_changes, args=(store, key, interval_s), name="progress", daemon=True
         )
         self._thread.start()
 
     def close(self) -> None:
-        """Tell the last change and stop."""
+        """Write the last change and stop."""
         self._closed.set()
         self._changed.set()
         if self._thread is not None:
-            self._thread.join(timeout=_LAST_WORD_S)
+            self._thread.join(timeout=_CLOSE_TIMEOUT_S)
 
-    def _tell(self, store: ArtifactStore, key: str, every_s: float) -> None:
-        told: tuple[StepReport, ...] = ()
+    def _write_changes(self, store: ArtifactStore, key: str, interval_s: float) -> None:
+        written: tuple[StepReport, ...] = ()
         last = False
         while not last:
             self._changed.wait()
             self._changed.clear()
-            last = self._closed.is_set()  # looked at before the reports are
-            if (reports := self.reports) != told:
-                # After the reports: what a step has stored is there before it is told to be done.
+            last = self._closed.is_set()  # read before the reports
+            if (reports := self.reports) != written:
+                # Read after the reports: a step stores its assets before it is reported as done.
                 assets = dict(self._assets)
                 events = AttemptEvents(attempt=self._attempt, steps=reports, assets=assets)
                 try:
                     store.put(key, events.to_json())
-                    told = reports
-                except Exception as error:  # a courtesy: the job must not die of it
-                    say(f"progress not written: {error}")
-            self._closed.wait(every_s)
+                    written = reports
+                except Exception as error:  # progress is optional: the job must continue
+                    say(f"could not write the progress: {error}")
+            self._closed.wait(interval_s)

@@ -1,4 +1,4 @@
-"""How the runner's process ends; retry rules and diagnosis read these."""
+"""Exit codes of the runner, read by retry rules and diagnosis."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ __all__ = ["BAD_INPUT", "INTERRUPTED", "STEP_FAILED", "SUCCEEDED"]
 
 SUCCEEDED = 0
 STEP_FAILED = 10
-"""A step of the user failed; result.json says how."""
+"""A step failed; result.json contains the failure."""
 BAD_INPUT = 11
-"""The job failed and no step is to blame: a damaged spec, payload or asset, another Python, code
-that does not import, a store that denied or lost a call. Its log says which, and result.json too
-where it could be written."""
+"""The job failed, but no step did: a damaged spec, payload or asset, a different Python version,
+code that can't be imported, a call that the store denied or lost. The log contains the reason, and
+so does result.json if it could be written."""
 INTERRUPTED = 143
-"""SIGTERM (128 + 15): a spot host went, or somebody stopped the job. There is no result."""
+"""SIGTERM (128 + 15): a spot interruption, or the job was stopped. The job has no result."""

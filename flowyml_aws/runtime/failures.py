@@ -1,4 +1,4 @@
-"""Exceptions as text: the user's frames, their paths, bounded in length."""
+"""Exceptions as strings: frames of the user's code, relative paths, limited length."""
 
 from __future__ import annotations
 
@@ -15,93 +15,92 @@ from flowyml_aws.runtime.result import StepFailure
 
 __all__ = ["describe_job_failure", "describe_step_failure", "text_of"]
 
-# Characters; a result stays a small document, a message fits on a screen.
+# In characters: a result stays a small document, and a message fits on a screen.
 _LONGEST_TRACEBACK = 100_000
 _LONGEST_MESSAGE = 2_000
 
-
-_OURS = f"{Path(__file__).parents[1]}/"
-# What stands between the runner and a module that the steps import.
+_PACKAGE = f"{Path(__file__).parents[1]}/"
+# Frames between the runner and a module that the steps import.
 _IMPORT_SYSTEM = (f"{Path(importlib.__file__).parent}/", "<frozen importlib")
-_MACHINERY = (_OURS, f"{Path(cloudpickle.__file__).parent}/", *_IMPORT_SYSTEM)
+_MACHINERY = (_PACKAGE, f"{Path(cloudpickle.__file__).parent}/", *_IMPORT_SYSTEM)
 
 
 def describe_step_failure(error: BaseException, roots: Sequence[Path]) -> StepFailure:
-    """What a step's exception says, without the runner's own frames.
+    """Describe a step's exception, without the runner's own frames.
 
     Args:
-        error: As caught.
-        roots: Where the project lies, in the job and on the client: file names below are told
-            relative to it.
+        error: The exception, as caught.
+        roots: The project's folders, in the job and on the client. File names below them become
+            relative.
     """
-    frames = _from_the_user_on(error.__traceback__)
-    told = traceback.TracebackException(type(error), error, frames, compact=True)
-    if frames is None:  # our own error about what the step returned
-        lines = told.format_exception_only()
+    frames = _from_first_user_frame(error.__traceback__)
+    report = traceback.TracebackException(type(error), error, frames, compact=True)
+    if frames is None:  # raised by the runner: the step returned an unsuitable value
+        lines = report.format_exception_only()
     else:
-        while len(told.stack) > 1 and told.stack[-1].filename.startswith(_OURS):
-            told.stack.pop()  # the handler that stops a step, say
-        for part in _parts(told):
+        while len(report.stack) > 1 and report.stack[-1].filename.startswith(_PACKAGE):
+            report.stack.pop()  # for example the signal handler that stops a step
+        for part in _parts(report):
             _make_relative(part, roots)
-        lines = told.format()
+        lines = report.format()
     return StepFailure(
         kind=type(error).__name__,
         message=text_of(error),
-        traceback=_bounded("".join(lines), _LONGEST_TRACEBACK),
+        traceback=_truncated("".join(lines), _LONGEST_TRACEBACK),
     )
 
 
 def describe_job_failure(error: Exception, roots: Sequence[Path]) -> StepFailure:
-    """Why a job failed where no step is to blame; arguments as `describe_step_failure`."""
+    """Describe a failure that no step caused. Same arguments as `describe_step_failure`."""
     if isinstance(error, FlowymlError):
         text = f"{error}\n"
         if isinstance(error, PipelineFileError) and error.__cause__ is not None:
-            # The user's own module raised it, at a line of theirs.
+            # A module of the user raised it: show its line.
             text = f"{describe_step_failure(error.__cause__, roots).traceback}\n{text}"
     else:
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     return StepFailure(
         kind=type(error).__name__,
         message=text_of(error),
-        traceback=_bounded(text, _LONGEST_TRACEBACK),
+        traceback=_truncated(text, _LONGEST_TRACEBACK),
     )
 
 
 def text_of(error: BaseException) -> str:
-    """An exception's message, also of one that cannot say it."""
+    """Return an exception's message, even if its `__str__` raises."""
     if isinstance(error, FlowymlError):
-        return _bounded(error.what, _LONGEST_MESSAGE)
+        return _truncated(error.what, _LONGEST_MESSAGE)
     try:
-        return _bounded(str(error), _LONGEST_MESSAGE)
+        return _truncated(str(error), _LONGEST_MESSAGE)
     except Exception:  # its `__str__` is the user's code
         return f"<unprintable {type(error).__name__}>"
 
 
-def _from_the_user_on(frames: TracebackType | None) -> TracebackType | None:
+def _from_first_user_frame(frames: TracebackType | None) -> TracebackType | None:
     while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_MACHINERY):
         frames = frames.tb_next
     return frames
 
 
-def _parts(told: traceback.TracebackException) -> Iterator[traceback.TracebackException]:
-    """An exception, those behind it, and those of a group."""
+def _parts(report: traceback.TracebackException) -> Iterator[traceback.TracebackException]:
+    """Yield an exception, its causes and contexts, and the members of exception groups."""
     seen = set()
-    waiting = [told]
+    waiting = [report]
     while waiting:
         part = waiting.pop()
         if id(part) in seen:
             continue
         seen.add(id(part))
         yield part
-        behind = (part.__cause__, part.__context__, *(getattr(part, "exceptions", None) or ()))
-        waiting += [other for other in behind if other is not None]
+        linked = (part.__cause__, part.__context__, *(getattr(part, "exceptions", None) or ()))
+        waiting += [other for other in linked if other is not None]
 
 
-def _make_relative(told: traceback.TracebackException, roots: Sequence[Path]) -> None:
-    for frame in told.stack:  # its line was read before, under the whole name
+def _make_relative(report: traceback.TracebackException, roots: Sequence[Path]) -> None:
+    for frame in report.stack:  # its source line was already read, by the absolute path
         frame.filename = _relative(frame.filename, roots)
-    if (file := getattr(told, "filename", None)) is not None:  # of a SyntaxError
-        told.filename = _relative(file, roots)
+    if (file := getattr(report, "filename", None)) is not None:  # of a SyntaxError
+        report.filename = _relative(file, roots)
 
 
 def _relative(file: str, roots: Sequence[Path]) -> str:
@@ -111,10 +110,10 @@ def _relative(file: str, roots: Sequence[Path]) -> str:
     return file
 
 
-def _bounded(text: str, longest: int) -> str:
+def _truncated(text: str, longest: int) -> str:
     if len(text) > longest:
         half = longest // 2
         left_out = f"\n… {len(text) - longest} characters left out …\n"
         text = text[:half] + left_out + text[-half:]
-    # File names can hold what JSON cannot.
+    # File names can contain surrogates, which UTF-8 can't encode.
     return text.encode(errors="backslashreplace").decode()

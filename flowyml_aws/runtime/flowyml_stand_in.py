@@ -1,8 +1,8 @@
-"""FlowyML's decorator in a job that has no FlowyML.
+"""Stand-in for FlowyML in a job in which it is not installed.
 
-The user's modules begin with `from flowyml import step, Pipeline`, and of these a job needs only
-the functions behind the steps. So where FlowyML is not installed, modules of its names stand in
-for it. What they do not have is an error that says so when it is imported.
+The user's modules begin with `from flowyml import step, Pipeline`, but a job needs only the
+functions of the steps. If FlowyML is not installed, minimal modules with its names replace it.
+Importing a name that they do not define raises an error that says so.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ __all__ = ["stand_in_for_flowyml"]
 
 
 def stand_in_for_flowyml() -> None:
-    """Let imports of FlowyML succeed where it is not installed."""
+    """Make the stand-in importable if FlowyML is not installed."""
     if importlib.util.find_spec("flowyml") is None:
-        sys.meta_path.append(_Finder())  # last: whatever else has the name comes first
+        sys.meta_path.append(_Finder())  # last: a real module of the same name has precedence
 
 
 def _step(_func: Callable[..., Any] | None = None, **options: Any) -> Any:
@@ -42,7 +42,7 @@ def _step(_func: Callable[..., Any] | None = None, **options: Any) -> Any:
 
 
 class _Pipeline:
-    """Takes what modules give to a pipeline while they are imported."""
+    """Accepts the calls that modules make on a pipeline while they are imported."""
 
     def __init__(self, name: str, *_: Any, context: Any = None, **__: Any) -> None:
         self.name, self.context = name, context or Context()
@@ -61,7 +61,7 @@ class _Pipeline:
         return self
 
     def build(self) -> None:
-        """Nothing: the client has built it."""
+        """Do nothing: the client has built the pipeline."""
 
     def run(self, *_: Any, **__: Any) -> Any:
         refuse_while_importing()
@@ -98,7 +98,7 @@ class _Finder(MetaPathFinder, Loader):
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if fullname in _MODULES:
-            # All are packages: so Python asks here, too, for a name that one of them lacks.
+            # All are packages, so that Python asks this finder for names that they do not define.
             return ModuleSpec(fullname, self, origin="FlowyML's stand-in", is_package=True)
         if fullname.partition(".")[0] == "flowyml":
             raise _needs_flowyml(fullname)
@@ -110,7 +110,7 @@ class _Finder(MetaPathFinder, Loader):
 
 def _needs_flowyml(name: str) -> ImportError:
     return ImportError(
-        f"{name} needs FlowyML itself, which is not installed in this job; without it a job has "
+        f"{name} requires FlowyML, which is not installed in this job; without it, a job has "
         "only @step, Pipeline, Context and the classes of flowyml.core.resources",
         name="flowyml",
     )

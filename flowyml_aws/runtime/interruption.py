@@ -1,4 +1,4 @@
-"""SIGTERM as an exception, remembered where the user's code swallows it."""
+"""SIGTERM as an exception, remembered in case the user's code swallows it."""
 
 from __future__ import annotations
 
@@ -18,64 +18,64 @@ _Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
 
 
 class Interrupted(BaseException):
-    """The platform asks the job to end."""
+    """The platform asked the job to stop."""
 
 
 class Interruption:
-    """Whether the platform asked the job to end.
+    """Stop request of the platform.
 
-    The first signal raises `Interrupted` in the main thread; later ones change nothing, so that
-    the job can end in order.
+    The first signal raises `Interrupted` in the main thread; later signals are ignored, so that
+    the job can clean up.
     """
 
     def __init__(self) -> None:
         self.requested = False
-        self._over = False
+        self._ended = False
 
     def listen(self) -> None:
-        """Take the signals over from now on. Main thread only."""
+        """Install the signal handlers. Main thread only."""
         previous = {number: signal.getsignal(number) for number in _SIGNALS}
 
         def interrupt(_number: int, _frame: FrameType | None) -> None:
-            if not self.requested and not self._over:
+            if not self.requested and not self._ended:
                 self.requested = True
                 raise Interrupted
 
         for number in _SIGNALS:
             signal.signal(number, interrupt)
-        _give_back_in_forks(previous)
+        _restore_in_forks(previous)
 
     def check(self) -> None:
-        """Go on only if nobody asked for an end.
+        """Raise `Interrupted` again if a stop was requested.
 
         Raises:
-            Interrupted: Somebody did, and a step swallowed it.
+            Interrupted: A stop was requested, and a step swallowed the exception.
         """
         if self.requested:
             raise Interrupted
 
     def ignore(self) -> None:
-        """The job is over: from now on a signal has nothing to stop."""
-        self._over = True
+        """Ignore signals from now on, because the job has ended."""
+        self._ended = True
 
 
-def _give_back_in_forks(handlers: Mapping[signal.Signals, _Handler]) -> None:
-    """Let a process that a step forks, say a worker of a pool, end as it always did.
+def _restore_in_forks(handlers: Mapping[signal.Signals, _Handler]) -> None:
+    """Restore the previous handlers in processes that a step forks, such as pool workers.
 
-    The signals wait while it is made: one that came before it has its own handlers would be lost,
-    and whoever ended the worker would wait for it for ever.
+    Signals are blocked during the fork: a signal that arrives before the child has its own
+    handlers would be lost, and a parent that terminated the worker would wait for it forever.
     """
     masks: dict[int, set[int]] = {}  # by thread: several may fork at once
 
-    def hold() -> None:
+    def block() -> None:
         masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
 
-    def let_go() -> None:
+    def unblock() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, masks.pop(threading.get_ident()))
 
-    def give_back() -> None:
+    def restore() -> None:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        let_go()
+        unblock()
 
-    os.register_at_fork(before=hold, after_in_parent=let_go, after_in_child=give_back)
+    os.register_at_fork(before=block, after_in_parent=unblock, after_in_child=restore)

@@ -1,4 +1,4 @@
-"""One attempt of a job, from its code to its commit."""
+"""One attempt of a job, from loading its code to committing its result."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ __all__ = ["run_job"]
 def run_job(
     attempt: Attempt, folder: Path, interruption: Interruption, grace_s: float
 ) -> JobResult:
-    """Restore the code, run the steps and commit the result, also that of a failure.
+    """Restore the code, run the steps and commit the result, whether they succeeded or failed.
 
     Args:
-        attempt: What to run.
+        attempt: Attempt to run.
         folder: An empty folder for the code and for assets that are files.
-        interruption: Whether somebody asked the job to end.
+        interruption: Stop request of the platform.
         grace_s: Seconds that a step has to stop after its timeout.
 
     Raises:
-        Interrupted: Somebody asked the job to end; nothing is committed.
+        Interrupted: The job was asked to stop; nothing is committed.
         Exception: The result could not be written.
     """
     spec, store = attempt.spec, attempt.store
@@ -38,7 +38,7 @@ def run_job(
     try:
         _check_python(spec)
         if spec.layer is not None:
-            # Not on top: most jobs have none, and start without it.
+            # Imported here: most jobs have no layer and start faster without this module.
             from flowyml_aws.runtime.layer import enter_layer
 
             enter_layer(store, spec.layer, folder / "layer")
@@ -55,19 +55,19 @@ def run_job(
             grace_s=grace_s,
         )
         succeeded = runner.run()
-    except Exception as error:  # the store, the disk, the code, or a mistake of ours: told as such
+    except Exception as error:  # the store, the disk, the code, or a bug in the runner
         interruption.check()
         failure = describe_job_failure(error, roots)
-        show(f"the job failed, and no step is to blame:\n{failure.traceback}")
+        show(f"the job failed, but not because of a step:\n{failure.text}")
         return attempt.commit("failed", failure)
     return attempt.commit("succeeded" if succeeded else "failed")
 
 
 def _check_python(spec: JobSpec) -> None:
-    here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if here != spec.python:
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if version != spec.python:
         raise DamagedArtifactError(
-            what=f"This job runs Python {here}, its steps were pickled by Python {spec.python}",
-            why="pickled functions hold bytecode, which differs between minor versions",
-            fix=f"use an image with Python {spec.python}, or run the client with Python {here}",
+            what=f"Python version mismatch: {version} in the job, {spec.python} on the client",
+            why="pickled functions contain bytecode, which differs between minor versions",
+            fix=f"use an image with Python {spec.python}, or run the client with Python {version}",
         )

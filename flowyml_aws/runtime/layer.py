@@ -1,7 +1,7 @@
-"""Packages that a job brings along: installed by uv once, then taken from the store.
+"""Packages that a job needs in addition to its image: installed by uv once, then downloaded.
 
-The first job that misses a layer installs it and stores it; the others download it, verified by
-its digest before anything of it is used.
+The first job that needs a layer installs and stores it; later jobs download it from the store and
+verify its digest before they use it.
 """
 
 from __future__ import annotations
@@ -33,50 +33,50 @@ from flowyml_aws.runtime.spec import PackageLayer
 
 __all__ = ["StoredLayer", "enter_layer", "uv_command"]
 
-_WHAT = "the installed requirements"
-_TAIL = 4000  # characters of what uv said
+_NAME = "the installed requirements"
+_TAIL = 4000  # characters of uv's output
 
 
 class StoredLayer(Document):
-    """Where the packages of a layer lie: one folder."""
+    """Location of a layer's packages: one folder."""
 
     version: Literal[1] = 1
     folder: ArtifactRef
 
 
 def enter_layer(store: ArtifactStore, layer: PackageLayer, folder: Path) -> None:
-    """Make the packages of a layer importable, before what the image has.
+    """Make the packages of a layer importable, with precedence over those of the image.
 
     Args:
-        store: Keeps layers.
-        layer: What to install.
-        folder: Where to put it; it is made.
+        store: Store that holds layers.
+        layer: Packages to install.
+        folder: Folder for the packages; created here.
 
     Raises:
-        RequirementsError: There is no uv, or it can't install them.
+        RequirementsError: uv is missing, or can't install the packages.
         AwsRefusedError: The store can't be read or written.
     """
     folder.mkdir()
-    place = layer_key(_digest(layer))
-    there = _load(store, place, folder)
-    if there is None:
-        there = folder / "installed"
-        _install(layer, there)
-        stored = StoredLayer(folder=save_value(store, _WHAT, there))
-        if store.create(place, stored.to_json()):
-            say(f"stored the requirements for other jobs: {place}")
-    sys.path.insert(0, str(there))
+    key = layer_key(_digest(layer))
+    packages = _load(store, key, folder)
+    if packages is None:
+        packages = folder / "installed"
+        _install(layer, packages)
+        stored = StoredLayer(folder=save_value(store, _NAME, packages))
+        if store.create(key, stored.to_json()):
+            say(f"stored the requirements for other jobs: {key}")
+    sys.path.insert(0, str(packages))
     importlib.invalidate_caches()
-    # Programs that a step starts see them, too.
+    # Programs that a step starts can import the packages, too.
     inherited = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = f"{there}{os.pathsep}{inherited}" if inherited else str(there)
+    os.environ["PYTHONPATH"] = f"{packages}{os.pathsep}{inherited}" if inherited else str(packages)
 
 
 def uv_command() -> list[str]:
-    """How uv is started.
+    """Return the command that starts uv.
 
     Raises:
-        RequirementsError: It is not there.
+        RequirementsError: uv is not installed.
     """
     if importlib.util.find_spec("uv") is not None:
         return [sys.executable, "-m", "uv"]
@@ -84,9 +84,9 @@ def uv_command() -> list[str]:
         return [program]
     raise RequirementsError(
         what="The requirements can't be installed without uv",
-        why=f"neither {sys.executable} nor PATH has it",
-        fix="`pip install uv`, here and in the image (images of `flowyml-aws image build` have it "
-        "where the setting `requirements` is used)",
+        why=f"uv is not a package of {sys.executable}, and not on PATH",
+        fix="run `pip install uv`, here and in the image (`flowyml-aws image build` adds it if the "
+        "setting `requirements` is used)",
     )
 
 
@@ -95,21 +95,21 @@ def _digest(layer: PackageLayer) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _load(store: ArtifactStore, place: str, folder: Path) -> Path | None:
-    """The packages out of the store; None where they have to be installed."""
+def _load(store: ArtifactStore, key: str, folder: Path) -> Path | None:
+    """Download the packages from the store; return None if they must be installed."""
     try:
-        stored = read_document(StoredLayer, store.get(place), f"{store.uri}/{place}")
+        stored = read_document(StoredLayer, store.get(key), f"{store.uri}/{key}")
     except ArtifactNotFoundError:
         return None
     try:
-        there = load_value(store, stored.folder, _WHAT, folder, allow_pickle=False)
+        packages = load_value(store, stored.folder, _NAME, folder, allow_pickle=False)
     except (ArtifactNotFoundError, DamagedArtifactError) as error:
-        say(f"the stored requirements can't be used, so they are installed anew\n{error}")
-        store.delete([place])
+        say(f"the stored requirements can't be used and are installed again\n{error}")
+        store.delete([key])
         return None
-    assert isinstance(there, Path)
-    say(f"took {len(list(there.glob('*.dist-info')))} installed package(s) from {place}")
-    return there
+    assert isinstance(packages, Path)
+    say(f"loaded {len(list(packages.glob('*.dist-info')))} installed package(s) from {key}")
+    return packages
 
 
 def _install(layer: PackageLayer, folder: Path) -> None:
@@ -119,7 +119,7 @@ def _install(layer: PackageLayer, folder: Path) -> None:
     command = [*uv_command(), "pip", "install", "--python", sys.executable, "--target", str(folder)]
     command += ["--no-config", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
     command += ["--compile-bytecode", "--link-mode", "copy", "--quiet", "--requirements", str(file)]
-    # Unpacking a layer changes the times of its files: compiled code must not depend on them.
+    # Unpacking a layer changes file times, so compiled code must not depend on them.
     environment = {**os.environ, "PYC_INVALIDATION_MODE": "UNCHECKED_HASH"}
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, errors="replace", check=False
@@ -131,4 +131,4 @@ def _install(layer: PackageLayer, folder: Path) -> None:
             fix="let jobs reach the package index (a private subnet needs a NAT gateway or a "
             "mirror), or put the packages into the image: `image_requirements`",
         )
-    folder.mkdir(exist_ok=True)  # nothing was asked for
+    folder.mkdir(exist_ok=True)  # uv creates no folder if the layer is empty

@@ -1,4 +1,4 @@
-"""Threads of the steps that would keep a job, and its cost, alive after its end."""
+"""Threads of steps that would keep a job, and its cost, running after its end."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ __all__ = ["end_lingering_threads"]
 
 
 def end_lingering_threads(code: int, after_s: float) -> None:
-    """End the process with an exit code in a while, if threads keep it from ending by itself.
+    """Exit with a code after a delay if non-daemon threads still keep the process running.
 
-    Python waits for every thread that is not a daemon. What runs at exit is left its time.
+    Python waits for every such thread. Exit handlers are not cut short.
     """
 
     def end() -> None:
         main = threading.main_thread()
-        left = [t.name for t in threading.enumerate() if not t.daemon and t is not main]
-        if left:
-            say(f"ending, though the steps left threads that do not: {', '.join(left)}")
+        names = [t.name for t in threading.enumerate() if not t.daemon and t is not main]
+        if names:
+            say(f"exiting although threads of the steps are still running: {', '.join(names)}")
             os._exit(code)
 
     timer = threading.Timer(after_s, end)

@@ -9,12 +9,12 @@ __all__ = ["say", "show"]
 
 
 def say(message: str) -> None:
-    """One line of the runner."""
+    """Print one line of the runner."""
     show(f"[flowyml-aws] {message}")
 
 
 def show(text: str) -> None:
-    """A text as it is, such as a traceback."""
-    # A step may have closed or replaced the stream, or its reader may be gone: never fail of it.
+    """Print a string unchanged, such as a traceback."""
+    # A step may have closed or replaced the stream, or its reader may be gone: never fail here.
     with contextlib.suppress(OSError, ValueError, AttributeError):
         print(text, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""What runs the job's container: what it tells the runner, and what it wants to be told."""
+"""The platform that runs the job's container, and how a failure is reported to it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ _FAILURE_FILE = "output/failure"
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """What the runner knows of the platform.
+    """Facts that the runner needs about the platform.
 
     Attributes:
-        attempt: The number that the platform, or who submitted the job, gave this attempt.
-        repeats: Whether it may start an attempt again under the same number, as SageMaker does
-            after a spot interruption.
-        failure_file: Where it reads why the job failed; None where nobody reads.
+        attempt: Number of this attempt, set by the platform or by the client.
+        repeats: Whether the platform may start an attempt again under the same number, as
+            SageMaker does after a spot interruption.
+        failure_file: File from which the platform reads the reason of a failure; None if it
+            reads none.
     """
 
     attempt: int = 1
@@ -31,22 +32,22 @@ class Platform:
     failure_file: Path | None = None
 
     @classmethod
-    def of(cls, environment: Mapping[str, str]) -> Platform:
-        """The platform that set this environment."""
+    def from_environment(cls, environment: Mapping[str, str]) -> Platform:
+        """Return the platform that set these environment variables."""
         number = environment.get("FLOWYML_ATTEMPT") or environment.get("AWS_BATCH_JOB_ATTEMPT")
         attempt = int(number or "1")
         if not environment.get("TRAINING_JOB_NAME"):
             return cls(attempt)
-        # The variable is that of SageMaker's own training toolkit, for processes in other places.
+        # SageMaker's training toolkit reads this variable, too, in processes outside SageMaker.
         folder = Path(environment.get("SAGEMAKER_BASE_DIR") or _SAGEMAKER_FOLDER)
         return cls(attempt, repeats=True, failure_file=folder / _FAILURE_FILE)
 
-    def tell_failure(self, reason: str) -> None:
-        """Leave word of why the job failed: SageMaker tells its first 1,024 characters."""
+    def report_failure(self, reason: str) -> None:
+        """Write the reason of a failure for the platform. SageMaker shows 1,024 characters."""
         if self.failure_file is None:
             return
         try:
             self.failure_file.parent.mkdir(parents=True, exist_ok=True)
             self.failure_file.write_text(reason, "utf-8", errors="backslashreplace")
-        except OSError as error:  # a courtesy: the result says it too
-            say(f"the reason is not in {self.failure_file}: {error}")
+        except OSError as error:  # optional: the result contains it, too
+            say(f"could not write the reason to {self.failure_file}: {error}")

@@ -1,4 +1,4 @@
-"""What a job tells: how each step went while it runs, and the result that commits it."""
+"""Reports of a job: the states of its steps while it runs, and the result that commits it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
 
 
 class StepState(str, Enum):
-    """How far a step is."""
+    """State of a step within an attempt."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -33,27 +33,33 @@ class StepState(str, Enum):
 
 
 class StepFailure(Document):
-    """Why a step failed.
+    """The exception that failed a step or a job.
 
     Attributes:
-        kind: Class of the exception.
-        message: Its text.
+        kind: Class name of the exception.
+        message: Message of the exception.
         traceback: The user's frames, as Python prints them, with paths relative to the project.
+            None if the process ended without reporting an exception.
     """
 
     kind: str
     message: str
-    traceback: str
+    traceback: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The traceback, or the message if there is none."""
+        return self.traceback or f"{self.message}\n"
 
 
 class StepReport(Document):
-    """How one step went.
+    """State and outcome of one step.
 
     Attributes:
-        retries: Repetitions that were made.
-        started_at, ended_at: Seconds since the epoch, or None.
-        reason: Why it was skipped.
-        failure: Of the last attempt.
+        retries: Number of retries so far.
+        started_at, ended_at: Times in seconds since the epoch, or None.
+        reason: Explanation of the state, for example of a skip.
+        failure: Failure of the last attempt.
     """
 
     name: str
@@ -66,17 +72,17 @@ class StepReport(Document):
 
     @property
     def duration_s(self) -> float:
-        """Seconds it ran, retries included; 0 before it ended."""
+        """Seconds that the step ran, including retries; 0 until it ends."""
         if self.started_at is None or self.ended_at is None:
             return 0.0
         return self.ended_at - self.started_at
 
 
 class AttemptEvents(Document):
-    """How far an attempt is; rewritten by its one writer, the runner.
+    """Progress of an attempt, written only by its runner.
 
     Attributes:
-        assets: What it has stored, or found stored.
+        assets: Refs of the values that the attempt stored or reused.
     """
 
     version: Literal[1] = 1
@@ -90,9 +96,9 @@ class JobResult(Document):
 
     Attributes:
         state: `succeeded` or `failed`; a job whose steps were all skipped succeeded.
-        assets: Stored values.
+        assets: Refs of the stored values.
         skipped: Assets that do not exist because their step was skipped.
-        failure: Why the job failed where it was not a step's fault, such as a damaged input.
+        failure: Failure that no step caused, such as a damaged input.
     """
 
     version: Literal[1] = 1
@@ -109,7 +115,7 @@ class JobResult(Document):
 
     @property
     def reason(self) -> str | None:
-        """Why it failed, in a line; None if it did not."""
+        """Reason of the failure in one line; None if the job succeeded."""
         if self.failure is not None:
             return f"{self.failure.kind}: {self.failure.message}"
         for report in self.steps:
@@ -119,7 +125,7 @@ class JobResult(Document):
 
 
 def read_result(store: ArtifactStore, run_id: str, job: str) -> JobResult | None:
-    """What a job committed, or None while it has not."""
+    """Return the result that a job committed, or None if there is none yet."""
     key = RunLayout(run_id).result(job)
     try:
         return read_document(JobResult, store.get(key), f"{store.uri}/{key}")

@@ -1,4 +1,4 @@
-"""What an attempt need not do again, because an earlier attempt of the job has done it."""
+"""Steps that need not run again because an earlier attempt of the job completed them."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ _DONE = {StepState.SUCCEEDED, StepState.CACHED, StepState.SKIPPED}
 def done_before(
     steps: Sequence[StepSpec], earlier: Sequence[AttemptEvents]
 ) -> tuple[dict[str, StepReport], dict[str, ArtifactRef]]:
-    """Reports of the steps that need not run again, and what they stored.
+    """Return the reports of the steps that need not run again, and the refs that they stored.
 
-    A step that is done runs again where a later one needs a value of it that was not stored.
+    A completed step runs again if a later step needs a value of it that was not stored.
 
     Args:
-        steps: Of the job, in running order.
-        earlier: What earlier attempts told, the first one first.
+        steps: Steps of the job, in running order.
+        earlier: Events of earlier attempts, oldest first.
     """
     done: dict[str, StepReport] = {}
     assets: dict[str, ArtifactRef] = {}
     for events in earlier:
         done.update({report.name: report for report in events.steps if report.state in _DONE})
         assets.update(events.assets)
-    needed: set[str] = set()  # by steps that run
+    needed: set[str] = set()  # assets that the steps to run read
     for step in reversed(steps):
         report = done.get(step.name)
-        lost = set(step.outputs).difference(assets)
+        unstored = set(step.outputs).difference(assets)
         wanted = needed.union(step.stored)
-        if report is not None and report.state is not StepState.SKIPPED and lost & wanted:
+        if report is not None and report.state is not StepState.SKIPPED and unstored & wanted:
             del done[step.name]
         if step.name not in done:
             needed.update(step.reads)

@@ -1,4 +1,4 @@
-"""Run the steps of one job in order, in this process."""
+"""Runs the steps of one job in order, in this process."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ _LONGEST_DELAY_S = 60.0
 
 @dataclass(slots=True)
 class JobRunner:
-    """Runs the steps of one attempt; what it stored and skipped is noted in the attempt.
+    """Runs the steps of one attempt, and records stored and skipped assets in the attempt.
 
     Attributes:
-        attempt: What to run, and where to report.
-        steps: The steps by name, out of the payload.
+        attempt: Attempt to run and to report to.
+        steps: Steps of the payload, by name.
         context: Context values by name.
-        roots: Where the project lies, here and on the client: told relative in tracebacks.
-        scratch: A folder for assets that are files.
-        interruption: Whether somebody asked the job to end.
-        sleep: Waits some seconds before a step is repeated.
+        roots: The project's folders, in the job and on the client; stripped from tracebacks.
+        scratch: Folder for assets that are files.
+        interruption: Stop request of the platform.
+        sleep: Sleep function, used before a retry.
         grace_s: Seconds that a step has to stop after its timeout, before the process is ended.
     """
 
@@ -62,12 +62,12 @@ class JobRunner:
     _results: dict[str, JobResult] = field(default_factory=dict)
 
     def run(self) -> bool:
-        """Run every step; False after the first that failed.
+        """Run the steps. Return False as soon as a step fails.
 
         Raises:
-            Interrupted: Somebody asked the job to end.
-            Exception: No step is to blame: an asset is missing or damaged, the store denied a
-                call.
+            Interrupted: The job was asked to stop.
+            Exception: The job failed, but no step did: an asset is missing or damaged, or the
+                store denied a call.
         """
         specs = self.attempt.spec.steps
         last_reader = {asset: spec.name for spec in specs for asset in spec.reads}
@@ -88,38 +88,38 @@ class JobRunner:
         return True
 
     def _resume(self) -> None:
-        """Take over what earlier attempts finished."""
-        done, assets = done_before(self.attempt.spec.steps, self.attempt.earlier())
+        """Take over the steps that earlier attempts completed."""
+        done, assets = done_before(self.attempt.spec.steps, self.attempt.earlier_events())
         self.attempt.assets.update(assets)
         for spec in self.attempt.spec.steps:
             if spec.name in done:
                 report = done[spec.name]
                 if report.state is StepState.SKIPPED:
-                    self._leave_out(spec)
+                    self._mark_skipped(spec)
                 self.attempt.progress.take(report)
                 say(f"{spec.name}: {report.state.value} in an earlier attempt")
 
     def _run_step(self, spec: StepSpec, last_reader: Mapping[str, str]) -> bool:
-        """Whether the job goes on behind this step."""
+        """Run one step. Return False if it failed."""
         self.attempt.progress.update(spec.name, started_at=time.time(), state=StepState.RUNNING)
         if (reason := self._absent_input(spec)) is not None:
             self._skip(spec, reason)
             return True
         key = self._cache_key(spec)
-        if key is not None and self._is_cached(key, spec):
+        if key is not None and self._use_cache_entry(key, spec):
             return True
         missing = {asset: self._ref(asset) for asset in spec.reads if asset not in self._values}
         self._values.update(load_values(self.attempt.store, missing, self.scratch))
         step = self.steps[spec.name]
         try:
-            if not self._is_wanted(step, spec):
+            if not self._condition_holds(step, spec):
                 self._skip(spec, "its condition is false")
                 return True
             say(f"{spec.name}: started")
             produced = step.split_outputs(self._call_with_retries(step, spec))
         except Interrupted:
             raise
-        except BaseException as error:  # whatever the user's code raises, `sys.exit()` included
+        except BaseException as error:  # the user's code may raise anything, even SystemExit
             self.interruption.check()
             self._fail(spec, error)
             return False
@@ -130,14 +130,14 @@ class JobRunner:
             self._fail(spec, error)
             return False
         if key is not None and spec.stored:
-            self._remember(key, spec)
-        # The memory belongs to the steps to come: nothing is kept that none of them reads.
+            self._write_cache_entry(key, spec)
+        # Keep only what later steps read, to free memory for them.
         self._values.update({a: v for a, v in produced.items() if a in last_reader})
         self._end(spec, StepState.SUCCEEDED)
         return True
 
     def _absent_input(self, spec: StepSpec) -> str | None:
-        """Why the step can't run, where something that it reads was skipped."""
+        """Return why the step can't run, if one of its inputs was skipped; otherwise None."""
         for asset in spec.reads:
             source = self.attempt.spec.assets.get(asset)
             if source is not None and source.job is not None:
@@ -147,14 +147,14 @@ class JobRunner:
                 return f"{asset!r} does not exist: step {self._absent[asset]!r} was skipped"
         return None
 
-    def _is_wanted(self, step: Step, spec: StepSpec) -> bool:
+    def _condition_holds(self, step: Step, spec: StepSpec) -> bool:
         if step.condition is None:
             return True
         arguments = bind(step.condition, spec.inputs, self.context, spec.reads, step.func)
         return bool(arguments.call(step.condition, self._values, self.context))
 
     def _cache_key(self, spec: StepSpec) -> str | None:
-        """The key of what the step makes, or None if it is never cached."""
+        """Return the cache key of the step, or None if the step is never cached."""
         if spec.cache is None:
             return None
         assets = {
@@ -163,8 +163,8 @@ class JobRunner:
         }
         return cache_key(spec.cache.identity, assets)
 
-    def _is_cached(self, key: str, spec: StepSpec) -> bool:
-        """Whether an earlier outcome serves; if so, the step is done."""
+    def _use_cache_entry(self, key: str, spec: StepSpec) -> bool:
+        """Take the outputs from a cache entry. Return False on a cache miss."""
         if spec.cache is None or not spec.cache.ask:
             return False
         store = self.attempt.store
@@ -176,10 +176,10 @@ class JobRunner:
             return False
         keep_entry(store, entry, time.time())
         self.attempt.assets.update(refs)
-        self._end(spec, StepState.CACHED, reason=f"run {entry.run_id} made the same")
+        self._end(spec, StepState.CACHED, reason=f"reused from run {entry.run_id}")
         return True
 
-    def _remember(self, key: str, spec: StepSpec) -> None:
+    def _write_cache_entry(self, key: str, spec: StepSpec) -> None:
         attempt = self.attempt
         entry = CacheEntry(
             key=key,
@@ -192,7 +192,7 @@ class JobRunner:
         write_entry(attempt.store, entry)
 
     def _ref(self, asset: str) -> ArtifactRef:
-        """Where the value of an asset lies."""
+        """Return the ref of a stored asset."""
         if asset in self.attempt.assets:
             return self.attempt.assets[asset]
         source = self.attempt.spec.assets[asset]
@@ -200,7 +200,7 @@ class JobRunner:
         if ref is None:
             raise ArtifactNotFoundError(
                 what=f"Asset {asset!r} was not stored",
-                why=f"job {source.job!r} has a result, but this asset is not in it",
+                why=f"the result of job {source.job!r} does not contain it",
                 fix="run the pipeline again",
             )
         return ref
@@ -211,8 +211,8 @@ class JobRunner:
             if result is None:
                 raise ArtifactNotFoundError(
                     what=f"Job {job!r} has no result",
-                    why="this job reads its assets and started before it ended",
-                    fix="look at that job's status, then run the pipeline again",
+                    why="this job reads its assets, but started before it ended",
+                    fix="check that job's status, then run the pipeline again",
                 )
             self._results[job] = result
         return self._results[job]
@@ -224,45 +224,46 @@ class JobRunner:
                 return call_within(
                     spec.timeout_s,
                     lambda: arguments.call(step.func, self._values, self.context),
-                    on_stuck=lambda: self._give_up(spec),
+                    on_stuck=lambda: self._end_process(spec),
                     grace_s=self.grace_s,
                 )
             except BaseException as error:
-                self.interruption.check()  # what a step makes of the end is no failure of it
+                self.interruption.check()  # an error that a stop request caused is not a failure
                 if retries == spec.retry:
                     raise
                 delay_s = min(spec.retry_delay_s * 2**retries, _LONGEST_DELAY_S)
                 self.attempt.progress.update(spec.name, retries=retries + 1)
                 say(
                     f"{spec.name}: attempt {retries + 1} of {spec.retry + 1} failed "
-                    f"({type(error).__name__}: {text_of(error)}); again in {delay_s:g} s"
+                    f"({type(error).__name__}: {text_of(error)}); retrying in {delay_s:g} s"
                 )
-            self.sleep(delay_s)  # the failed attempt's memory is free by now
+            self.sleep(delay_s)  # outside `except`: the failed attempt's memory is free
         raise AssertionError("the last attempt returns or raises")
 
-    def _give_up(self, spec: StepSpec) -> None:
-        """End the process: the step ignored its timeout, so no Python code can stop it."""
-        what = f"it ran longer than its timeout of {spec.timeout_s:g} s and did not stop when told"
-        failure = StepFailure(kind="StepTimeout", message=what, traceback=f"StepTimeout: {what}\n")
+    def _end_process(self, spec: StepSpec) -> None:
+        """End the process, because the step ignored its timeout and can't be stopped otherwise."""
+        message = f"it ran longer than its timeout of {spec.timeout_s:g} s and could not be stopped"
+        traceback = f"StepTimeout: {message}\n"
+        failure = StepFailure(kind="StepTimeout", message=message, traceback=traceback)
         self._end(spec, StepState.FAILED, failure=failure)
         self.attempt.commit("failed")
-        show(failure.traceback)
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # as in `show`
+        show(failure.text)
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # see `show`
             sys.stdout.flush()
         os._exit(STEP_FAILED)
 
     def _skip(self, spec: StepSpec, reason: str) -> None:
-        self._leave_out(spec)
+        self._mark_skipped(spec)
         self._end(spec, StepState.SKIPPED, reason=reason)
 
-    def _leave_out(self, spec: StepSpec) -> None:
+    def _mark_skipped(self, spec: StepSpec) -> None:
         self._absent.update(dict.fromkeys(spec.outputs, spec.name))
         self.attempt.skipped.extend(spec.outputs)
 
     def _fail(self, spec: StepSpec, error: BaseException) -> None:
         failure = describe_step_failure(error, self.roots)
         self._end(spec, StepState.FAILED, failure=failure)
-        show(failure.traceback)
+        show(failure.text)
 
     def _end(
         self,
@@ -275,5 +276,5 @@ class JobRunner:
         progress.update(
             spec.name, state=state, ended_at=time.time(), reason=reason, failure=failure
         )
-        took = f"after {progress[spec.name].duration_s:.2f} s"
-        say(f"{spec.name}: {state.value} {took}{f': {reason}' if reason else ''}")
+        duration = f"after {progress[spec.name].duration_s:.2f} s"
+        say(f"{spec.name}: {state.value} {duration}{f': {reason}' if reason else ''}")

@@ -1,4 +1,4 @@
-"""One job as a document: the only contract between the client and the container."""
+"""The job spec: the only contract between the client and the container."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
 
 
 class StoredObject(Document):
-    """An object of the run's store, by key and digest."""
+    """An object in the run's store, with its digest."""
 
     key: str
     sha256: str
@@ -29,13 +29,13 @@ class StoredObject(Document):
 
 
 class CodeSource(Document):
-    """Where the user's modules are.
+    """Location of the user's modules.
 
     Attributes:
-        bundle: The source bundle, or None where the job runs in the project itself.
-        root: The project's folder on the client; in place, the folder the job uses.
-        paths: Entries for `sys.path`, relative to the bundle or to `root`, first wins.
-        folder: Working directory, likewise relative.
+        bundle: Source bundle, or None if the job runs in the project itself.
+        root: The project's folder on the client. Without a bundle, the job uses it, too.
+        paths: Entries for `sys.path` in order, relative to the bundle or to `root`.
+        folder: Working directory, relative to the bundle or to `root`.
     """
 
     bundle: StoredObject | None
@@ -45,11 +45,11 @@ class CodeSource(Document):
 
 
 class PackageLayer(Document):
-    """Packages that a job installs when it starts, or takes from the store where they lie.
+    """Packages that a job installs when it starts, or downloads if they are stored already.
 
     Attributes:
-        requirements: Each package with its version and the hashes of its wheels.
-        options: Where uv looks for them.
+        requirements: Packages with their versions and the hashes of their wheels.
+        options: Options for uv that name the package index.
     """
 
     requirements: tuple[str, ...]
@@ -57,13 +57,13 @@ class PackageLayer(Document):
 
 
 class StepCache(Document):
-    """How what a step makes is found again, in this run and by later ones.
+    """Parts of a step's cache key, and whether to look it up.
 
     Attributes:
-        identity: Digest of all that the outcome depends on besides assets.
-        assets: Identity of each asset that the step reads; None stands for its content's digest.
-        ask: Whether an earlier outcome is looked up first. Where every identity was known, the
-            client has looked already.
+        identity: Digest of everything that the outputs depend on, except assets.
+        assets: Identity of each asset that the step reads; None means its content's digest.
+        ask: Whether the runner looks for a cache entry. False if the client knew every identity
+            and has already looked.
     """
 
     identity: str
@@ -72,13 +72,13 @@ class StepCache(Document):
 
 
 class StepSpec(Document):
-    """One step of the job; its function lies in the payload under the same name.
+    """One step of the job; the payload contains its function under the same name.
 
     Attributes:
-        reads: Assets that its function or its condition takes.
-        stored: Assets it produces whose values are stored.
-        timeout_s: Seconds per attempt, or None.
-        cache: None if it is never cached.
+        reads: Assets that the function or the condition takes.
+        stored: Outputs whose values are stored.
+        timeout_s: Timeout of an attempt in seconds, or None.
+        cache: Parts of the cache key, or None if the step is never cached.
     """
 
     name: str
@@ -93,21 +93,21 @@ class StepSpec(Document):
 
 
 class AssetSource(Document):
-    """Where an asset from outside the job comes from: another job's result, or a known ref."""
+    """Source of an asset from outside the job: another job's result, or a known ref."""
 
     job: str | None = None
     ref: ArtifactRef | None = None
 
 
 class JobSpec(Document):
-    """Everything that the runner needs.
+    """Everything that the runner needs to run a job.
 
     Attributes:
         store: URI of the store that holds the run.
-        python: Minor version that pickled the steps, such as `3.12`.
-        layer: Packages beyond those of the image.
-        steps: In running order.
-        assets: What the steps read from outside the job.
+        python: Minor version of the Python that pickled the steps, such as `3.12`.
+        layer: Packages in addition to those of the image.
+        steps: Steps in running order.
+        assets: Sources of the assets that the steps read from outside the job.
     """
 
     version: Literal[1] = 1

@@ -1,8 +1,8 @@
-"""A limit in seconds that really stops what runs under it.
+"""A time limit that also stops code that ignores it.
 
 Three lines of defence: an exception in the main thread stops Python code; a watchdog thread ends
-the process where native code or a catch-all swallowed the exception; and where native code holds
-the interpreter lock, so that no thread gets a turn, `faulthandler`'s own thread prints the stacks
+the process if native code or a catch-all swallowed the exception; if native code holds the
+interpreter lock, so that no Python thread can run, `faulthandler`'s own thread prints the stacks
 and ends the process.
 """
 
@@ -20,12 +20,12 @@ __all__ = ["GRACE_S", "StepTimeout", "call_within"]
 Returned = TypeVar("Returned")
 
 GRACE_S = 10.0
-_FOREVER_S = 10 * 365 * 86_400  # the operating system's timers overflow not far behind it
+_FOREVER_S = 10 * 365 * 86_400  # the operating system's timers overflow not much later
 _STDERR = 2  # the descriptor: a step may have replaced or closed `sys.stderr`
 
 
 class StepTimeout(BaseException):
-    """The step ran out of time. Not an `Exception`, so that the step does not swallow it."""
+    """The step exceeded its timeout. Not an `Exception`, so that steps do not swallow it."""
 
 
 def call_within(
@@ -34,17 +34,17 @@ def call_within(
     on_stuck: Callable[[], None],
     grace_s: float = GRACE_S,
 ) -> Returned:
-    """What a call returns within some seconds. Main thread only.
+    """Call a function with a time limit, and return its value. Main thread only.
 
     Args:
         seconds: The limit, or None for no limit.
-        call: What is limited.
-        on_stuck: Called in another thread where the call goes on for `grace_s` after it was told
-            to stop; it should end the process.
+        call: Function to call.
+        on_stuck: Called in another thread if the function is still running `grace_s` after the
+            limit; it should end the process.
         grace_s: Seconds between the lines of defence.
 
     Raises:
-        StepTimeout: It took longer, also where it then returned a value.
+        StepTimeout: The function took longer, even if it then returned a value.
     """
     if seconds is None or seconds > _FOREVER_S:
         return call()
@@ -60,7 +60,7 @@ def call_within(
     previous = signal.signal(signal.SIGALRM, stop)
     watchdog = threading.Timer(seconds + grace_s, on_stuck)
     watchdog.daemon = True
-    # Two `finally`: the alarm rings once, so where it rings in the inner one, the outer is safe.
+    # Two `finally` blocks: the alarm fires once; if it does so in the inner, the outer is safe.
     try:
         watchdog.start()
         faulthandler.dump_traceback_later(seconds + 2 * grace_s, exit=True, file=_STDERR)
@@ -75,6 +75,6 @@ def call_within(
         signal.signal(signal.SIGALRM, previous)
         faulthandler.cancel_dump_traceback_later()
         watchdog.cancel()
-    if expired:  # the call swallowed it
+    if expired:  # the call swallowed the exception
         raise StepTimeout(limit)
     return returned

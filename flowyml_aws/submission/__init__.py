@@ -1,1 +1,1 @@
-"""From a plan to running jobs, and from the store to how they are."""
+"""Submission of a plan's jobs, and the status of a run as recorded in the store."""

@@ -1,4 +1,4 @@
-"""Somewhere jobs run."""
+"""The interface of backends, and the states of jobs."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ __all__ = ["Backend", "Bills", "Diagnoses", "JobState", "JobStatus", "LogLine"]
 
 
 class JobState(str, Enum):
-    """How far a job is, on every backend."""
+    """State of a job; the same on every backend."""
 
     WAITING = "waiting"
-    """For jobs before it."""
+    """Waits for its parent jobs."""
     QUEUED = "queued"
-    """For a machine."""
+    """Waits for a machine."""
     STARTING = "starting"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
     BLOCKED = "blocked"
-    """Never ran, because a job before it failed."""
+    """Never ran, because a parent job failed."""
     LOST = "lost"
-    """Its process is gone without a word; it can be started again."""
+    """Its process disappeared without reporting; it can be started again."""
 
     @property
     def ended(self) -> bool:
@@ -41,11 +41,11 @@ _ENDED = {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.BLOC
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """What a backend says of a job. A hint: only result.json proves that a job ended well.
+    """A job's status as its backend reports it. A hint: only result.json proves success.
 
     Attributes:
-        attempt: The current or last one, from 1; 0 before the first.
-        reason: In the backend's words, or None.
+        attempt: Number of the current or last attempt, from 1; 0 before the first.
+        reason: Reason of the state in the backend's words, or None.
     """
 
     state: JobState
@@ -55,7 +55,7 @@ class JobStatus:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """A line that a job printed; `time_ms` since the epoch, where the backend knows it."""
+    """A line that a job printed; `time_ms` since the epoch, or None if the backend has no time."""
 
     job: str
     message: str
@@ -63,55 +63,55 @@ class LogLine:
 
 
 class Backend(Protocol):
-    """The jobs of one run at one place. Everything it must remember is in the run's store."""
+    """The jobs of one run at one service. All state that it must keep is in the run's store."""
 
     def submit(self, jobs: Sequence[PlannedJob], succeeded: Collection[str]) -> None:
-        """Take over those of these jobs that can be taken now; the rest is offered again.
+        """Submit the jobs that can be accepted now; the driver offers the others again.
 
-        Taking a job twice must not run it twice.
+        Submitting a job twice must not run it twice.
 
         Args:
-            jobs: In plan order.
-            succeeded: Jobs whose result is there.
+            jobs: Jobs in plan order.
+            succeeded: Names of the jobs whose result is stored.
         """
 
     def statuses(self) -> Mapping[str, JobStatus]:
-        """The jobs that were taken over, by name, and those that could not be yet, as LOST.
+        """Return the status of submitted jobs by name, and LOST for jobs not accepted yet.
 
         Raises:
-            FlowymlError: The backend can't tell; never read that as "still running".
+            FlowymlError: The statuses are not available; never read that as "still running".
         """
 
     def logs(self, job: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
-        """Lines after a cursor, and the next cursor.
+        """Return the lines after a cursor, and the next cursor.
 
-        None stands for the start of the newest attempt. A cursor goes on into later attempts.
+        None means the start of the newest attempt. A cursor continues into later attempts.
         """
 
     def cancel(self, jobs: Sequence[PlannedJob]) -> None:
-        """End jobs, running or not."""
+        """Cancel jobs, running or not."""
 
     def release(self) -> None:
-        """The client leaves: end what can't go on without it, so that it can be started again."""
+        """Detach the client: stop jobs that need it, in a state in which they can be restarted."""
 
     def pause(self) -> None:
-        """Wait until there may be news."""
+        """Wait until the next poll."""
 
 
 @runtime_checkable
 class Bills(Protocol):
-    """A backend whose jobs are billed one by one."""
+    """A backend whose service bills each job separately."""
 
     def bills(self) -> Mapping[str, Bill]:
-        """What each job that has ended is billed for, by name, as far as that is told."""
+        """Return the bills of the jobs that have ended, by name, if the service reports them."""
 
 
 @runtime_checkable
 class Diagnoses(Protocol):
-    """A backend whose jobs wait for machines, and that can tell why."""
+    """A backend that can explain why its jobs wait for machines."""
 
     def diagnose(self) -> Mapping[str, Sequence[Finding]]:
-        """What keeps each job that is queued from starting, by name, as one look tells.
+        """Poll once, and return the reasons why queued jobs don't start, by job name.
 
-        A job that waits for what takes its time anyway has none.
+        A job whose wait is normal has no findings.
         """

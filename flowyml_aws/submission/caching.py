@@ -1,4 +1,4 @@
-"""What earlier runs made of a pipeline, looked up in a store."""
+"""Lookup of earlier runs' outputs in the cache of a store."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _READERS = 32  # small objects: the time is latency, not bandwidth
 def identities_of(
     pipeline: str, graph: StepGraph, context: Mapping[str, Any], fingerprinter: Fingerprinter
 ) -> dict[str, StepIdentity]:
-    """What the outcome of each step depends on that may be cached.
+    """Return the identity of each step that can be cached, by step name.
 
     Raises:
-        InvalidPipelineError: With an error for each cache function that fails.
+        InvalidPipelineError: A cache function failed; contains an error for each of them.
     """
-    found: dict[str, StepIdentity] = {}
+    identities: dict[str, StepIdentity] = {}
     problems: list[FlowymlError] = []
     for step in graph.steps:
         try:
@@ -37,41 +37,41 @@ def identities_of(
             problems.append(error)
             continue
         if identity is not None:
-            found[step.name] = identity
+            identities[step.name] = identity
     if problems:
         raise InvalidPipelineError(pipeline, problems)
-    return found
+    return identities
 
 
 def find_reuse(
     store: ArtifactStore | None,
     graph: StepGraph,
     identities: Mapping[str, StepIdentity],
-    given: Mapping[str, str],
+    external_inputs: Mapping[str, str],
     force_run: Collection[str],
 ) -> Reuse:
-    """What earlier runs made, and what is left to run.
+    """Decide which outputs of earlier runs are reused, and which steps run.
 
     Args:
-        store: Where they left it; None where there is none.
-        graph: The steps.
-        identities: Of the steps that may be cached.
-        given: Identity of each value that the run brings along, as far as known.
-        force_run: Steps that run in any case, with all that depends on them.
+        store: Store with the cache entries, or None if there is none.
+        graph: The pipeline's steps.
+        identities: Identities of the steps that can be cached.
+        external_inputs: Identity of each external input, if known.
+        force_run: Steps to run without a cache lookup, with all steps that depend on them.
     """
 
     def entries(keys: Sequence[str]) -> Mapping[str, CacheEntry]:
         if store is None or not keys:
             return {}
         with ThreadPoolExecutor(min(_READERS, len(keys))) as pool:
-            found = pool.map(lambda key: read_entry(store, key), keys)
-            return {key: entry for key, entry in zip(keys, found, strict=True) if entry}
+            results = pool.map(lambda key: read_entry(store, key), keys)
+            return {key: entry for key, entry in zip(keys, results, strict=True) if entry}
 
     def missing(refs: Sequence[ArtifactRef]) -> Collection[ArtifactRef]:
         if store is None or not refs:
             return ()
         with ThreadPoolExecutor(min(_READERS, len(refs))) as pool:
-            there = pool.map(lambda ref: is_stored(store, ref), refs)
-            return [ref for ref, is_there in zip(refs, there, strict=True) if not is_there]
+            checks = pool.map(lambda ref: is_stored(store, ref), refs)
+            return [ref for ref, stored in zip(refs, checks, strict=True) if not stored]
 
-    return decide_reuse(graph, identities, given, entries, missing, force_run)
+    return decide_reuse(graph, identities, external_inputs, entries, missing, force_run)

@@ -1,7 +1,7 @@
-"""Takes a run from its plan to its end: observes, submits what can start, tells what it saw.
+"""Run driver: polls the backend, submits ready jobs, and reports the run's status.
 
-All state is in the store and at the backend, so a driver can die at any moment and another one,
-on any machine, goes on.
+All state is in the store and at the backend. A driver can die at any moment, and another driver
+on any machine can continue the run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from flowyml_aws.submission.status import JobView, RunStatus
 
 __all__ = ["RunDriver"]
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 _READERS = 16  # small objects: the time is latency, not bandwidth
 _UNKNOWN = JobStatus(JobState.LOST)
@@ -43,7 +43,7 @@ class RunDriver:
     """Drives one run.
 
     Attributes:
-        allow_pickle: Whether who drives it may run code out of the store to read a value.
+        allow_pickle: Whether this client may run code from the store to load a value.
         clock: Seconds since the epoch.
     """
 
@@ -54,80 +54,82 @@ class RunDriver:
     allow_pickle: bool = True
     clock: Callable[[], float] = time.time
     _ended: dict[str, JobView] = field(default_factory=dict)
-    _looked: bool = False
+    _results_read: bool = False
 
     @property
     def layout(self) -> RunLayout:
         return RunLayout(self.record.run_id)
 
     def advance(self) -> RunStatus:
-        """One round: look, submit what can start, and tell.
+        """Poll once, submit the jobs that are ready, and return the run's status.
 
         Raises:
-            FlowymlError: The store or the backend can't tell how the jobs are.
+            FlowymlError: The store or the backend can't report the jobs' states.
         """
         statuses = self._observe()
-        # LOST stands for both: never taken over, and gone without a word.
+        # LOST means either: never submitted, or disappeared without reporting.
         startable = [
-            job for job in self._going() if statuses.get(job.name, _UNKNOWN).state is JobState.LOST
+            job
+            for job in self._active_jobs()
+            if statuses.get(job.name, _UNKNOWN).state is JobState.LOST
         ]
         if startable:
             done = {n for n, view in self._ended.items() if view.state is JobState.SUCCEEDED}
             self.backend.submit(startable, done)
-            # Who cancelled meanwhile could not see these jobs yet.
+            # A concurrent cancel may have missed these jobs.
             if self._is_cancelled():
                 self.backend.cancel(startable)
-        return self._tell(statuses)
+        return self._make_status(statuses)
 
     def status(self) -> RunStatus:
-        """Look and tell, without submitting anything."""
-        return self._tell(self._observe())
+        """Poll once, and return the run's status without submitting anything."""
+        return self._make_status(self._observe())
 
     def cancel(self) -> None:
-        """End the run; what has not ended is cancelled. A run that has ended stays as it is."""
+        """Cancel the run and its jobs that have not ended. No-op if the run has ended."""
         status = self.status()
         if status.state is not RunState.RUNNING:
             return
         intent = RunOutcome(state=RunState.CANCELLED, ended_at=self.clock())
         self.store.create(self.layout.cancellation, intent.to_json())
         ended = {view.job.name for view in status.jobs if view.state.ended}
-        # The last ones first: none of them may start because one before it ended.
+        # In reverse plan order, so that no job starts because its parent has ended.
         self.backend.cancel([job for job in reversed(self.plan.jobs) if job.name not in ended])
 
     def _observe(self) -> Mapping[str, JobStatus]:
-        if not self._looked:
-            # A backend forgets jobs, the store does not: who comes late asks the store for all.
+        if not self._results_read:
+            # Backends forget old jobs and the store does not: read all results once.
             self._read_results(self.plan.jobs)
-            self._looked = True
-        if not self._going():
+            self._results_read = True
+        if not self._active_jobs():
             return {}
         statuses = self.backend.statuses()
-        # Only now: a job writes its result before it ends.
-        self._read_results([job for job in self._going() if _may_have_ended(statuses, job)])
-        going = self._going()
-        cancelled = bool(going) and self._is_cancelled()
-        for job in going:  # in plan order: parents are settled before their children
+        # After the poll: a job writes its result before it ends.
+        self._read_results([job for job in self._active_jobs() if _may_have_ended(statuses, job)])
+        active = self._active_jobs()
+        cancelled = bool(active) and self._is_cancelled()
+        for job in active:  # in plan order: parents are settled before their children
             status = statuses.get(job.name, _UNKNOWN)
             view = self._blocked(job) or self._without_result(job, status, cancelled)
             if view is not None:
                 self._ended[job.name] = view
         return statuses
 
-    def _going(self) -> list[PlannedJob]:
+    def _active_jobs(self) -> list[PlannedJob]:
         return [job for job in self.plan.jobs if job.name not in self._ended]
 
     def _read_results(self, jobs: Sequence[PlannedJob]) -> None:
         for job, result in zip(jobs, self._each(jobs, self._result), strict=True):
             if result is not None:
                 self._ended[job.name] = _view_of_result(job, result)
-        for job in self._going():
+        for job in self._active_jobs():
             if (view := self._blocked(job)) is not None:
                 self._ended[job.name] = view
 
     def _without_result(
         self, job: PlannedJob, status: JobStatus, cancelled: bool
     ) -> JobView | None:
-        """The end of a job that committed nothing, or None while it may still do so."""
+        """Return the final view of a job without a result, or None while it may still commit."""
         parents = {p: self._ended[p].state for p in job.after if p in self._ended}
         stopped = cancelled and (status.state.ended or status.state is JobState.LOST)
         if stopped or JobState.CANCELLED in parents.values():
@@ -135,28 +137,28 @@ class RunDriver:
             steps = reports if status.attempt else ()
             return JobView(job, JobState.CANCELLED, status.attempt, steps=steps)
         if not status.state.ended or len(parents) < len(job.after):
-            # No child ends before its parents: where it seems so, they were asked for earlier.
+            # A child can't end before its parents; the poll of the parents was just earlier.
             return None
-        reason = status.reason or "it ended without a result; see its log"
+        reason = status.reason or "the job ended without a result; see its log"
         if status.state is JobState.SUCCEEDED:
-            reason = "the backend says that it succeeded, but it left no result to rely on"
+            reason = "the backend reports success, but the job left no result"
         reports = self._steps_cut_off(job, status, reason)
         return JobView(job, JobState.FAILED, status.attempt, reason, reports)
 
     def _blocked(self, job: PlannedJob) -> JobView | None:
-        """The end of a job whose parent has failed, or None."""
-        bad = (JobState.FAILED, JobState.BLOCKED)
-        failed = [p for p in job.after if p in self._ended and self._ended[p].state in bad]
+        """Return the final view of a job whose parent has failed, or None."""
+        failures = (JobState.FAILED, JobState.BLOCKED)
+        failed = [p for p in job.after if p in self._ended and self._ended[p].state in failures]
         if not failed:
             return None
         return JobView(job, JobState.BLOCKED, reason=f"{', '.join(failed)} did not succeed")
 
-    def _tell(self, statuses: Mapping[str, JobStatus]) -> RunStatus:
-        going = self._going()
-        known = {job.name: _told(statuses.get(job.name)) for job in going}
-        steps = self._each(going, lambda job: self._steps(job, known[job.name]))
+    def _make_status(self, statuses: Mapping[str, JobStatus]) -> RunStatus:
+        active = self._active_jobs()
+        known = {job.name: _visible_status(statuses.get(job.name)) for job in active}
+        steps = self._each(active, lambda job: self._steps(job, known[job.name]))
         views = dict(self._ended)
-        for job, reports in zip(going, steps, strict=True):
+        for job, reports in zip(active, steps, strict=True):
             status = known[job.name]
             views[job.name] = JobView(job, status.state, status.attempt, status.reason, reports)
         return self._with_end(
@@ -174,23 +176,21 @@ class RunDriver:
         if status.state is RunState.RUNNING:
             return status
         if (outcome := read_outcome(self.store, self.record.run_id)) is None:
-            ran = [view.result for view in status.jobs if view.state is not JobState.BLOCKED]
-            told = [result.ended_at for result in ran if result is not None]
-            # A job without a result does not tell when it ended.
-            ended_at = max(told) if told and len(told) == len(ran) else self.clock()
+            results = [view.result for view in status.jobs if view.state is not JobState.BLOCKED]
+            times = [result.ended_at for result in results if result is not None]
+            # The end of a job without a result is unknown.
+            ended_at = max(times) if times and len(times) == len(results) else self.clock()
             bills = dict(self.backend.bills()) if isinstance(self.backend, Bills) else {}
             outcome = RunOutcome(state=status.state, ended_at=ended_at, bills=bills)
             if self.store.create(self.layout.outcome, outcome.to_json()):
                 record_times(self.store, replace(status, ended_at=outcome.ended_at))
         return replace(status, ended_at=outcome.ended_at, bills=outcome.bills)
 
-    def _each(
-        self, jobs: Sequence[PlannedJob], ask: Callable[[PlannedJob], Answer]
-    ) -> list[Answer]:
+    def _each(self, jobs: Sequence[PlannedJob], read: Callable[[PlannedJob], T]) -> list[T]:
         if len(jobs) < 2:
-            return [ask(job) for job in jobs]
+            return [read(job) for job in jobs]
         with ThreadPoolExecutor(min(_READERS, len(jobs))) as pool:
-            return list(pool.map(ask, jobs))
+            return list(pool.map(read, jobs))
 
     def _result(self, job: PlannedJob) -> JobResult | None:
         return read_result(self.store, self.record.run_id, job.name)
@@ -208,9 +208,12 @@ class RunDriver:
     def _steps_cut_off(
         self, job: PlannedJob, status: JobStatus, reason: str
     ) -> tuple[StepReport, ...]:
-        """The steps of a job that ended without a word: the one it was at has failed."""
+        """Return the step reports of a job that ended without reporting.
+
+        The first unfinished step is marked as failed.
+        """
         reports = self._steps(job, status) or tuple(StepReport(name=name) for name in job.steps)
-        failure = StepFailure(kind="JobEnded", message=reason, traceback=f"{reason}\n")
+        failure = StepFailure(kind="JobEnded", message=reason)
         unfinished = [r.name for r in reports if r.state in (StepState.RUNNING, StepState.WAITING)]
         return tuple(
             report.model_copy(update={"state": StepState.FAILED, "failure": failure})
@@ -227,8 +230,8 @@ class RunDriver:
         return True
 
 
-def _told(status: JobStatus | None) -> JobStatus:
-    """A job that nobody runs at the moment waits, whatever happened to it before."""
+def _visible_status(status: JobStatus | None) -> JobStatus:
+    """Return the status to report: a job that does not run at the moment is waiting."""
     if status is None or status.state.ended:
         return JobStatus(JobState.WAITING)
     if status.state is JobState.LOST:
@@ -240,7 +243,7 @@ def _may_have_ended(statuses: Mapping[str, JobStatus], job: PlannedJob) -> bool:
     status = statuses.get(job.name)
     if status is None:
         return False
-    # What never began can't have ended.
+    # A job that never started can't have ended.
     return status.state.ended or (status.state is JobState.LOST and status.attempt > 0)
 
 

@@ -1,11 +1,11 @@
-"""What of a store can go: old runs, old cache entries, and contents that nothing refers to.
+"""Garbage collection: old runs, old cache entries, and contents without references.
 
-While garbage is collected runs may start and jobs may write. What they take must stay, so
+Runs may start and jobs may write during a collection. Everything that they use must be kept, so
 
-- a content goes only if it is not fresh and nothing refers to it. Who stores a content that lies
-  there already makes it fresh (`ArtifactStore.upload`);
-- a run may have found a cache entry before it was removed, and may not have written yet that it
-  takes the values: so entries and runs go first, and what is referred to is read some time later.
+- a content is deleted only if it is not fresh and nothing refers to it. Storing a content that
+  already exists makes it fresh (`ArtifactStore.upload`);
+- a run may have read a cache entry before it was deleted, without having recorded yet that it
+  uses the values. So entries and runs are deleted first, and references are read some time later.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.runtime.layer import StoredLayer
 from flowyml_aws.runtime.result import AttemptEvents, JobResult
 from flowyml_aws.runtime.spec import JobSpec
-from flowyml_aws.submission.history import MOST_TIMES
+from flowyml_aws.submission.history import MAX_TIMES
 
 __all__ = ["SETTLE_S", "Garbage", "collect", "find_garbage"]
 
 SETTLE_S = 60.0
-"""Seconds between a run's look at the cache and its word in the store, at most."""
+"""Maximum seconds between a run's cache lookup and its plan in the store."""
 
 _READERS = 32  # small objects: the time is latency, not bandwidth
-_KEPT_S = 2 * FRESH_S
+_MIN_AGE_S = 2 * FRESH_S
 
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """What can go, and what is left although it is old.
+    """Objects that can be deleted, and old runs that are kept.
 
     Attributes:
-        runs: Objects of runs, those that make them runs first.
-        entries: Of the cache, installed requirements, and times of old runs.
+        runs: Objects of runs; each run's record precedes its other objects.
+        entries: Cache entries, installed requirements, and times of old runs.
         contents: Values, pickled steps and bundles.
-        unended: Old runs that nobody has seen to end.
-        unfinished: How many writes were cleared that nobody finished.
+        unended: Old runs without a recorded end.
+        unfinished: Number of aborted writes that were cleaned up.
     """
 
     runs: tuple[ObjectEntry, ...] = ()
@@ -67,18 +67,18 @@ class Garbage:
 
 
 def find_garbage(
-    objects: Collection[ObjectEntry], referred: Collection[str], older_than_s: float, now: float
+    objects: Collection[ObjectEntry], referenced: Collection[str], older_than_s: float, now: float
 ) -> Garbage:
-    """What of a store's objects can go.
+    """Return the objects of a store that can be deleted.
 
     Args:
-        objects: All of the store's.
-        referred: Keys of contents that documents refer to.
-        older_than_s: Runs go of which nothing was written in that time, and cache entries that
-            were neither written nor used. All but ended runs stays for two days in any case.
+        objects: All objects of the store.
+        referenced: Keys of contents that documents refer to.
+        older_than_s: Minimum seconds since the last write to a run, and since a cache entry was
+            written or used. Everything except ended runs is kept for at least two days.
         now: Seconds since the epoch.
     """
-    cutoff, kept = now - older_than_s, now - max(older_than_s, _KEPT_S)
+    run_cutoff, cutoff = now - older_than_s, now - max(older_than_s, _MIN_AGE_S)
     runs: dict[str, list[ObjectEntry]] = {}
     entries: list[ObjectEntry] = []
     contents: list[ObjectEntry] = []
@@ -88,26 +88,26 @@ def find_garbage(
             runs.setdefault(_run_of(entry.key), []).append(entry)
         elif entry.key.startswith(HISTORY):
             times.setdefault(entry.key.rpartition("/")[0], []).append(entry)
-        elif entry.modified_at < kept:
+        elif entry.modified_at < cutoff:
             if entry.key.startswith((CACHE, LAYERS)):
                 entries.append(entry)
-            elif entry.key.startswith(CONTENTS) and entry.key not in referred:
+            elif entry.key.startswith(CONTENTS) and entry.key not in referenced:
                 contents.append(entry)
-    for of in times.values():
-        of.sort(key=lambda entry: -entry.modified_at)
-        entries += (entry for entry in of[MOST_TIMES:] if entry.modified_at < kept)
-    gone: list[ObjectEntry] = []
+    for group in times.values():
+        group.sort(key=lambda entry: -entry.modified_at)
+        entries += (entry for entry in group[MAX_TIMES:] if entry.modified_at < cutoff)
+    run_objects: list[ObjectEntry] = []
     unended: list[str] = []
-    for run_id, of in runs.items():
-        layout, keys = RunLayout(run_id), {entry.key for entry in of}
-        is_written = layout.run in keys
-        if max(entry.modified_at for entry in of) >= (cutoff if is_written else kept):
+    for run_id, group in runs.items():
+        layout, keys = RunLayout(run_id), {entry.key for entry in group}
+        has_record = layout.run in keys
+        if max(entry.modified_at for entry in group) >= (run_cutoff if has_record else cutoff):
             continue
-        if is_written and layout.outcome not in keys:
+        if has_record and layout.outcome not in keys:
             unended.append(run_id)
         else:
-            gone += sorted(of, key=lambda entry: entry.key != layout.run)
-    return Garbage(tuple(gone), tuple(entries), tuple(contents), tuple(sorted(unended)))
+            run_objects += sorted(group, key=lambda entry: entry.key != layout.run)
+    return Garbage(tuple(run_objects), tuple(entries), tuple(contents), tuple(sorted(unended)))
 
 
 def collect(
@@ -117,59 +117,58 @@ def collect(
     sleep: Callable[[float], None],
     dry_run: bool,
 ) -> Garbage:
-    """Remove what can go; what went, or would.
+    """Delete the garbage of a store, and return it.
 
     Args:
-        store: Its objects are listed whole.
-        older_than_s: As in `find_garbage`.
-        now: Tells seconds since the epoch.
-        sleep: Waits until what runs have taken can be seen.
-        dry_run: Only tell.
+        store: Store whose objects are all listed.
+        older_than_s: Same as in `find_garbage`.
+        now: Clock that returns seconds since the epoch.
+        sleep: Waits until starting runs have recorded the values that they use.
+        dry_run: Whether to only return the garbage, without deleting it.
 
     Raises:
-        DamagedArtifactError: A document that is kept can't be read, so what it refers to is not
-            known. No contents were removed.
+        DamagedArtifactError: A document that is kept can't be read, so its references are
+            unknown. No contents were deleted.
     """
     objects = list(store.walk(""))
     first = find_garbage(objects, (), older_than_s, now())
     old = {entry.key for entry in (*first.runs, *first.entries)}
     if not dry_run:
-        # Document by document: a run is none from the first on, and goes on being removed later.
+        # Records first: without one there is no run, and a later call deletes what is left.
         store.delete([entry.key for entry in (*first.runs, *first.entries)])
         if old:
             sleep(SETTLE_S)
         objects = list(store.walk(""))
-    referred = _referred(store, [entry.key for entry in objects if entry.key not in old])
-    # Listed anew: what somebody has made fresh meanwhile stays.
+    referenced = _referenced_keys(store, [entry.key for entry in objects if entry.key not in old])
+    # Listed again: contents that became fresh in the meantime are kept.
     listed = [entry for prefix in CONTENTS for entry in store.walk(prefix)]
-    contents = find_garbage(listed, referred, older_than_s, now()).contents
+    contents = find_garbage(listed, referenced, older_than_s, now()).contents
     unfinished = 0
     if not dry_run:
         store.delete([entry.key for entry in contents])
-        unfinished = store.clear_unfinished(now() - _KEPT_S)
+        unfinished = store.clear_unfinished(now() - _MIN_AGE_S)
     return Garbage(first.runs, first.entries, contents, first.unended, unfinished)
 
 
-def _referred(store: ArtifactStore, keys: Sequence[str]) -> set[str]:
-    """Keys of the contents that documents refer to."""
+def _referenced_keys(store: ArtifactStore, keys: Sequence[str]) -> set[str]:
+    """Return the keys of the contents that documents refer to."""
     with ThreadPoolExecutor(_READERS) as pool:
-        found = pool.map(lambda key: set(_referred_by(store, key)), keys)
-        return set().union(*found)
+        return set().union(*pool.map(lambda key: set(_references(store, key)), keys))
 
 
-def _referred_by(store: ArtifactStore, key: str) -> Iterator[str]:
-    kind = _kind(key)
-    if kind is None:
+def _references(store: ArtifactStore, key: str) -> Iterator[str]:
+    document_type = _document_type(key)
+    if document_type is None:
         return
     try:
-        document = read_document(kind, store.get(key), f"{store.uri}/{key}")
+        document = read_document(document_type, store.get(key), f"{store.uri}/{key}")
     except ArtifactNotFoundError:
-        return  # removed meanwhile
+        return  # deleted in the meantime
     except DamagedArtifactError as error:
         raise DamagedArtifactError(
-            what=f"Garbage can't be collected: {error.what}",
-            why=f"what it refers to is not known, and must stay ({error.why})",
-            fix="remove the object, or use the version of flowyml-aws that wrote it",
+            what=f"Garbage collection failed: {error.what}",
+            why=f"the objects that it refers to must be kept, and are unknown ({error.why})",
+            fix="delete the object, or use the version of flowyml-aws that wrote it",
         ) from error
     if isinstance(document, JobSpec):
         yield document.payload.key
@@ -179,8 +178,8 @@ def _referred_by(store: ArtifactStore, key: str) -> Iterator[str]:
         yield artifact_key(ref.sha256)
 
 
-def _kind(key: str) -> type[Document] | None:
-    """Which documents lie under a key; None if they refer to nothing."""
+def _document_type(key: str) -> type[Document] | None:
+    """Return the type of the document under a key, or None if it has no references."""
     if key.startswith(CACHE):
         return CacheEntry
     if key.startswith(LAYERS):

@@ -1,4 +1,4 @@
-"""What runs took, kept for the plans of later ones."""
+"""Step times and asset sizes of runs, recorded for later plans."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from flowyml_aws.planning.history import RunTimes, StepTime
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.status import RunStatus
 
-__all__ = ["MOST_TIMES", "read_times", "record_times"]
+__all__ = ["MAX_TIMES", "read_times", "record_times"]
 
-MOST_TIMES = 10
-"""Earlier runs that a plan rests on."""
+MAX_TIMES = 10
+"""Number of earlier runs that an estimate is based on."""
 
 
 def record_times(store: ArtifactStore, status: RunStatus) -> None:
-    """Keep what a run took that has ended, also what was finished of a failed one."""
+    """Record the times of a run's completed steps, also if the run has failed."""
     steps: dict[str, StepTime] = {}
     sizes: dict[str, int] = {}
     for view in status.jobs:
@@ -43,18 +43,18 @@ def record_times(store: ArtifactStore, status: RunStatus) -> None:
     store.put(history_key(status.pipeline, status.run_id), times.to_json())
 
 
-def read_times(store: ArtifactStore, pipeline: str, most: int = MOST_TIMES) -> Sequence[RunTimes]:
-    """What the latest runs of a pipeline took, the newest first.
+def read_times(store: ArtifactStore, pipeline: str, limit: int = MAX_TIMES) -> Sequence[RunTimes]:
+    """Return the times of the latest runs of a pipeline, newest first.
 
-    What can't be read (damaged, or of another version) is left out: a plan needs none of it.
+    Unreadable documents (damaged, or of another version) are ignored: a plan does not need them.
     """
     names = store.children(history_prefix(pipeline))
-    newest = sorted(names, key=lambda name: name.rsplit("-", 3)[1:], reverse=True)[:most]
+    newest = sorted(names, key=lambda name: name.rsplit("-", 3)[1:], reverse=True)[:limit]
     if not newest:
         return ()
     with ThreadPoolExecutor(len(newest)) as pool:
-        found = pool.map(lambda name: _read(store, history_prefix(pipeline) + name), newest)
-        return tuple(times for times in found if times is not None)
+        results = pool.map(lambda name: _read(store, history_prefix(pipeline) + name), newest)
+        return tuple(times for times in results if times is not None)
 
 
 def _read(store: ArtifactStore, key: str) -> RunTimes | None:

@@ -1,4 +1,4 @@
-"""What the outcomes of a run's steps depended on, kept so that later runs can be compared."""
+"""The parts of a run's cache keys, recorded so that later runs can be compared with them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ __all__ = ["RunKeys", "StepKey", "differences", "make_keys", "read_keys"]
 
 
 class StepKey(Document):
-    """What a step's outcome depends on, in parts.
+    """The parts of a step's cache key.
 
     Attributes:
-        code: Digest of each function, class, constant and module behind it, by qualified name.
-        context: Digest of each context value that it reads.
-        returned: Digest of what its cache function returned, or None.
-        assets: Identity of each asset that it reads; None where its content decides, which was
-            not known before the run.
-        outputs: Its assets.
+        code: Digest of each function, class, constant and module that the step uses, by
+            qualified name.
+        context: Digest of each context value that the step reads.
+        returned: Digest of its cache function's return value, or None.
+        assets: Identity of each asset that the step reads; None if the asset is compared by
+            content, which was unknown before the run.
+        outputs: Assets that the step produces.
     """
 
     code: dict[str, str]
@@ -36,11 +37,11 @@ class StepKey(Document):
 
 
 class RunKeys(Document):
-    """What the outcomes of a run's steps depended on.
+    """The cache keys of a run's steps, in parts.
 
     Attributes:
-        forced: Steps that the user wanted to run in any case.
-        steps: Those that may be cached.
+        forced: Steps that the user forced to run.
+        steps: Key parts of each step that can be cached.
     """
 
     version: Literal[1] = 1
@@ -51,13 +52,13 @@ class RunKeys(Document):
 def make_keys(
     graph: StepGraph, reuse: Reuse, forced: frozenset[str], fingerprinter: Fingerprinter
 ) -> RunKeys:
-    """The parts of each step's key, for the record of a run.
+    """Return the parts of each step's key, for the record of a run.
 
     Args:
         graph: All steps of the pipeline.
-        reuse: What was found of earlier runs.
-        forced: Steps that the user wanted to run in any case.
-        fingerprinter: The one that the identities are of.
+        reuse: Outputs of earlier runs, and the steps' identities.
+        forced: Steps that the user forced to run.
+        fingerprinter: Fingerprinter that computed the identities.
     """
     steps = {}
     for step in graph.steps:
@@ -73,7 +74,7 @@ def make_keys(
 
 
 def read_keys(store: ArtifactStore, run_id: str) -> RunKeys | None:
-    """The keys of a run, or None where it left none."""
+    """Return the recorded keys of a run, or None if it has none."""
     key = RunLayout(run_id).keys
     try:
         return read_document(RunKeys, store.get(key), f"{store.uri}/{key}")
@@ -82,19 +83,19 @@ def read_keys(store: ArtifactStore, run_id: str) -> RunKeys | None:
 
 
 def differences(now: StepKey, before: StepKey) -> Iterator[str]:
-    """What of a step itself is another than before, assets aside."""
+    """Yield the differences of a step itself, without the assets that it reads."""
     yield from _changed("code of {}", now.code, before.code)
     yield from _changed("context value {!r}", now.context, before.context)
     if now.returned != before.returned:
-        yield "what its cache function returns changed"
+        yield "the return value of its cache function changed"
     if now.outputs != before.outputs:
         yield f"its outputs were {', '.join(before.outputs)}"
     if now.assets.keys() != before.assets.keys():
         yield f"it read {', '.join(before.assets) or 'no assets'}"
 
 
-def _changed(what: str, now: Mapping[str, str], before: Mapping[str, str]) -> Iterator[str]:
+def _changed(label: str, now: Mapping[str, str], before: Mapping[str, str]) -> Iterator[str]:
     for name in sorted(now.keys() | before.keys()):
         if now.get(name) != before.get(name):
-            how = "is new" if name not in before else "changed" if name in now else "is gone"
-            yield f"{what.format(name)} {how}"
+            change = "is new" if name not in before else "changed" if name in now else "was removed"
+            yield f"{label.format(name)} {change}"

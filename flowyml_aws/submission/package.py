@@ -1,4 +1,4 @@
-"""A plan and the code it needs, as the documents and objects that a run's jobs read."""
+"""The documents and objects that a run's jobs read: plan, job specs, payloads and bundle."""
 
 from __future__ import annotations
 
@@ -31,27 +31,28 @@ from flowyml_aws.runtime.spec import (
 from flowyml_aws.submission.keys import RunKeys
 from flowyml_aws.submission.record import RunRecord
 
-__all__ = ["RunPackage", "job_specs", "record_to_be", "write_run"]
+__all__ = ["RunPackage", "job_specs", "placeholder_record", "write_run"]
 
 _WRITERS = 16  # small objects: the time is latency, not bandwidth
 
 
 @dataclass(frozen=True, slots=True)
 class RunPackage:
-    """What a run's jobs need beside the plan.
+    """Everything that a run's jobs need in addition to the plan.
 
     Attributes:
-        project: Where the code is on the client.
-        bundle: The project's files, or None where jobs run in the project itself.
-        payloads: Each job's pickled steps.
-        given: What no job of the run makes: its inputs, and what earlier runs made.
+        project: The code's location on the client.
+        bundle: The project's files, or None if jobs run in the project's own folder.
+        payloads: Pickled steps of each job.
+        external_inputs: Refs of the assets that no job of the run produces: external inputs, and
+            reused assets of earlier runs.
         layer: Packages that jobs install, or None.
     """
 
     project: Project
     bundle: SourceBundle | None
     payloads: Mapping[str, StepPayload]
-    given: Mapping[str, ArtifactRef]
+    external_inputs: Mapping[str, ArtifactRef]
     layer: PackageLayer | None = None
 
 
@@ -63,7 +64,7 @@ def job_specs(
     run_id: str,
     store: str,
 ) -> dict[str, JobSpec]:
-    """The spec of each job of a plan."""
+    """Return the spec of each job of a plan, by job name."""
     code = _code_source(package)
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     specs = {}
@@ -84,7 +85,7 @@ def job_specs(
             ),
             steps=_step_specs(job, graph, reuse),
             assets={
-                asset: AssetSource(job=producer, ref=package.given.get(asset))
+                asset: AssetSource(job=producer, ref=package.external_inputs.get(asset))
                 for asset, producer in job.reads.items()
             },
         )
@@ -100,7 +101,10 @@ def write_run(
     run_id: str,
     now: float,
 ) -> RunRecord:
-    """Write everything that a run's jobs read, and last the record that makes it a run."""
+    """Write everything that a run's jobs read.
+
+    The record is written last: a run exists once it has a record.
+    """
     layout = RunLayout(run_id)
     digests = {}
     documents = {layout.plan: plan.to_json(), layout.keys: keys.to_json()}
@@ -112,7 +116,7 @@ def write_run(
         contents[bundle_key(package.bundle.sha256)] = package.bundle.data
     with ThreadPoolExecutor(_WRITERS) as pool:
         writes = [pool.submit(store.put, *document) for document in documents.items()]
-        # By content: what an earlier run sent is not sent again.
+        # Keys are digests: contents that an earlier run uploaded are not uploaded again.
         writes += [pool.submit(store.upload, key, Content(data)) for key, data in contents.items()]
         for write in writes:
             write.result()
@@ -121,8 +125,8 @@ def write_run(
     return record
 
 
-def record_to_be(plan: ExecutionPlan, run_id: str) -> RunRecord:
-    """A record as long as that of the run will be, to see whether its jobs can be submitted."""
+def placeholder_record(plan: ExecutionPlan, run_id: str) -> RunRecord:
+    """Return a record of the run's final size, to check whether its jobs can be submitted."""
     return _record(plan, run_id, 0.0, {job.name: "0" * 64 for job in plan.jobs})
 
 
@@ -183,5 +187,5 @@ def _step_cache(step: str, reuse: Reuse) -> StepCache | None:
     return StepCache(
         identity=reuse.identities[step].digest,
         assets=dict(reuse.assets[step]),
-        ask=step in reuse.asked,
+        ask=step in reuse.deferred,
     )

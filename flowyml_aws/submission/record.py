@@ -1,4 +1,4 @@
-"""What is written about a run as a whole."""
+"""Documents about a whole run: its record, plan and outcome."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 
 
 class RunState(str, Enum):
-    """How a run is as a whole."""
+    """State of a whole run."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -43,8 +43,8 @@ class RunRecord(Document):
     """A run, written before anything is submitted.
 
     Attributes:
-        created_at: Seconds since the epoch.
-        client: Host name.
+        created_at: Creation time, in seconds since the epoch.
+        client: Host name of the client.
         specs: SHA-256 of each job's spec.
     """
 
@@ -58,12 +58,12 @@ class RunRecord(Document):
 
 
 class Bill(Document):
-    """What a service bills for a job, its attempts together.
+    """The bill of a job, with all attempts added up.
 
     Attributes:
-        instance_type: Of the last attempt, as far as it is told.
-        billed_s: Seconds that are paid for at the price on demand.
-        ran_s: Seconds that it really took.
+        instance_type: Instance type of the last attempt, or None if it was not reported.
+        billed_s: Seconds that are billed at the on-demand price.
+        ran_s: Seconds that the job ran.
     """
 
     instance_type: str | None
@@ -73,11 +73,11 @@ class Bill(Document):
 
     @property
     def saved(self) -> float:
-        """The share of its time that is not paid for."""
+        """Share of the run time that is not billed, from 0 to 1."""
         return max(0.0, 1 - self.billed_s / self.ran_s) if self.ran_s else 0.0
 
     def after(self, earlier: Bill | None) -> Bill:
-        """This one and that of earlier attempts as one."""
+        """Return this bill with the bill of earlier attempts added."""
         if earlier is None:
             return self
         return Bill(
@@ -89,7 +89,7 @@ class Bill(Document):
 
 
 class RunOutcome(Document):
-    """How a run ended, and what its jobs are billed for where their service tells."""
+    """The final state of a run, and the bills of its jobs if their service reports them."""
 
     version: Literal[1] = 1
     state: RunState
@@ -98,22 +98,28 @@ class RunOutcome(Document):
 
 
 def make_run_id(pipeline: str, now: datetime, random_hex: Callable[[int], str]) -> str:
-    """An id that sorts by time and fits every name of AWS: `digits-20261122-150531-3f9a1c`."""
+    """Return a run id that sorts by time and is valid in all AWS resource names.
+
+    Example: `digits-20261122-150531-3f9a1c`.
+    """
     slug = re.sub(r"[^a-z0-9]+", "-", pipeline.lower()).strip("-")[:20].strip("-") or "run"
     return f"{slug}-{now.astimezone(timezone.utc):%Y%m%d-%H%M%S}-{random_hex(3)}"
 
 
 def run_ids(store: ArtifactStore) -> list[str]:
-    """Every run in a store, the newest first; some may have no record: their client died."""
-    found = [name for name in store.children(RUNS) if name.count("-") >= 3]
-    return sorted(found, key=lambda name: name.rsplit("-", 3)[1:], reverse=True)
+    """Return the ids of all runs in a store, newest first.
+
+    A run may have no record if its client died.
+    """
+    names = [name for name in store.children(RUNS) if name.count("-") >= 3]
+    return sorted(names, key=lambda name: name.rsplit("-", 3)[1:], reverse=True)
 
 
 def read_record(store: ArtifactStore, run_id: str) -> RunRecord:
-    """A run's record.
+    """Return a run's record.
 
     Raises:
-        RunNotFoundError: The store has no such run.
+        RunNotFoundError: The store contains no record of this run.
     """
     key = RunLayout(run_id).run
     try:
@@ -121,19 +127,19 @@ def read_record(store: ArtifactStore, run_id: str) -> RunRecord:
     except (ArtifactNotFoundError, InvalidKeyError) as error:
         raise RunNotFoundError(
             what=f"No run {run_id!r} in {store.uri}",
-            why="nothing was recorded under this id",
+            why="no run was recorded under this id",
             fix="list the runs with `flowyml-aws runs`, and check the setting `store`",
         ) from error
 
 
 def read_plan(store: ArtifactStore, run_id: str) -> ExecutionPlan:
-    """The plan of a run."""
+    """Return the plan of a run."""
     key = RunLayout(run_id).plan
     return read_document(ExecutionPlan, store.get(key), f"{store.uri}/{key}")
 
 
 def read_outcome(store: ArtifactStore, run_id: str) -> RunOutcome | None:
-    """How a run ended, or None while nobody has seen its end."""
+    """Return the outcome of a run, or None while no client has recorded it."""
     key = RunLayout(run_id).outcome
     try:
         return read_document(RunOutcome, store.get(key), f"{store.uri}/{key}")

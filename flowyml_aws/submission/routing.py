@@ -1,4 +1,4 @@
-"""Several backends as one: each job goes to its own."""
+"""A backend that routes each job to the backend of its service."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ __all__ = ["RoutedBackend"]
 
 
 class RoutedBackend:
-    """The jobs of one run at several places, routed by the backend that the plan names.
+    """The jobs of one run at several services, routed by the backend named in the plan.
 
     Args:
-        plan: The run's.
-        backends: By name; each with the plan of its own jobs.
+        plan: The run's plan.
+        backends: Backends by name; each has the plan of its own jobs.
     """
 
     def __init__(self, plan: ExecutionPlan, backends: Mapping[str, Backend]) -> None:
         self._plan = plan
         self._backends = backends
-        self._place = {job.name: job.backend for job in plan.jobs}
+        self._backend_names = {job.name: job.backend for job in plan.jobs}
 
     def submit(self, jobs: Sequence[PlannedJob], succeeded: Collection[str]) -> None:
-        """Offer each backend its jobs that wait for no job elsewhere.
+        """Offer each backend those of its jobs that wait for no job at another service.
 
-        A backend orders its own jobs, and knows nothing of those at other places.
+        A backend orders its own jobs, and does not know the jobs at other services.
         """
         free = self._free(set(succeeded))
         for name, backend in self._backends.items():
-            own = [job for job in jobs if job.backend == name and job.name in free]
-            if own:
-                backend.submit(own, succeeded)
+            routed = [job for job in jobs if job.backend == name and job.name in free]
+            if routed:
+                backend.submit(routed, succeeded)
 
     def statuses(self) -> Mapping[str, JobStatus]:
         return {
@@ -44,13 +44,13 @@ class RoutedBackend:
         }
 
     def logs(self, job: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
-        return self._backends[self._place[job]].logs(job, cursor)
+        return self._backends[self._backend_names[job]].logs(job, cursor)
 
     def cancel(self, jobs: Sequence[PlannedJob]) -> None:
         for name, backend in self._backends.items():
-            own = [job for job in jobs if job.backend == name]
-            if own:
-                backend.cancel(own)
+            routed = [job for job in jobs if job.backend == name]
+            if routed:
+                backend.cancel(routed)
 
     def release(self) -> None:
         for backend in self._backends.values():
@@ -66,22 +66,23 @@ class RoutedBackend:
 
     def diagnose(self) -> Mapping[str, Sequence[Finding]]:
         return {
-            job: found
+            job: findings
             for backend in self._backends.values()
             if isinstance(backend, Diagnoses)
-            for job, found in backend.diagnose().items()
+            for job, findings in backend.diagnose().items()
         }
 
     def pause(self) -> None:
-        """As one of them does: they are equally quick to have news."""
+        """Wait as the first backend does: all of them are polled about equally often."""
         next(iter(self._backends.values())).pause()
 
     def _free(self, succeeded: set[str]) -> set[str]:
-        """Jobs of which every ancestor that has not succeeded is at the same place."""
+        """Return the jobs whose unfinished ancestors are all at the job's own service."""
         free: set[str] = set()
         for job in self._plan.jobs:  # parents come before their children
             if all(
-                parent in succeeded or (parent in free and self._place[parent] == job.backend)
+                parent in succeeded
+                or (parent in free and self._backend_names[parent] == job.backend)
                 for parent in job.after
             ):
                 free.add(job.name)

@@ -1,4 +1,4 @@
-"""A run at one moment, as the store and the backend tell it."""
+"""The status of a run at one moment, from the store and the backend."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from flowyml_aws.planning.plan import PlannedJob, ReusedStep
-from flowyml_aws.runtime.result import JobResult, StepReport, StepState
+from flowyml_aws.runtime.result import JobResult, StepFailure, StepReport, StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import Bill, RunState
 
-__all__ = ["JobView", "RunStatus"]
+__all__ = ["JobFailure", "JobView", "RunStatus", "failures"]
 
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """One job at one moment.
+    """The status of one job at one moment.
 
     Attributes:
-        job: As planned.
-        reason: Why it is in this state, where somebody said so.
-        steps: The steps, as far as they have told.
-        result: The commit, once it is there.
+        job: The job as planned.
+        reason: Reason of the state, or None if none is known.
+        steps: Reports of the steps; empty before the first report.
+        result: The committed result, or None if there is none yet.
     """
 
     job: PlannedJob
@@ -34,10 +34,12 @@ class JobView:
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """A run at one moment; its jobs are in plan order, `reused` are the steps in none of them.
+    """The status of a run at one moment.
 
     Attributes:
-        bills: Of its jobs, once it has ended.
+        jobs: Jobs in plan order.
+        reused: Steps whose outputs are reused, and that are in no job.
+        bills: Bills of the jobs, once the run has ended.
     """
 
     run_id: str
@@ -51,7 +53,7 @@ class RunStatus:
 
     @property
     def state(self) -> RunState:
-        """The run as a whole: it has ended when every job has."""
+        """State of the whole run: it has ended when every job has ended."""
         states = {view.state for view in self.jobs}
         if not all(state.ended for state in states):
             return RunState.RUNNING
@@ -61,16 +63,66 @@ class RunStatus:
 
     @property
     def steps(self) -> dict[str, StepReport]:
-        """Each step by name; one that has not told anything is waiting."""
-        told = {report.name: report for view in self.jobs for report in view.steps}
-        waiting = {
-            name: told.get(name) or StepReport(name=name, state=StepState.WAITING)
+        """Report of each step by name; a step without a report is waiting."""
+        reports = {report.name: report for view in self.jobs for report in view.steps}
+        planned = {
+            name: reports.get(name) or StepReport(name=name, state=StepState.WAITING)
             for view in self.jobs
             for name in view.job.steps
         }
-        return {**{name: _cached(name, step) for name, step in self.reused.items()}, **waiting}
+        return {**{name: _cached(name, step) for name, step in self.reused.items()}, **planned}
+
+
+@dataclass(frozen=True, slots=True)
+class JobFailure:
+    """A failed job.
+
+    Attributes:
+        job: Name of the job.
+        reason: Reason in one line.
+        step: Step that failed, or the one that the job had reached.
+        steps: Failure of each step that failed.
+        failure: Failure that no step caused, or None.
+    """
+
+    job: str
+    reason: str
+    step: str
+    steps: Mapping[str, StepFailure]
+    failure: StepFailure | None
+
+    @property
+    def tracebacks(self) -> tuple[str, ...]:
+        """Tracebacks of the failed steps and of the job."""
+        all_failures = (*self.steps.values(), self.failure)
+        return tuple(f.traceback for f in all_failures if f is not None and f.traceback)
+
+
+def failures(status: RunStatus) -> list[JobFailure]:
+    """Return the failed jobs of a run in plan order."""
+    return [_failure(view) for view in status.jobs if view.state is JobState.FAILED]
+
+
+def _failure(view: JobView) -> JobFailure:
+    failed = {
+        report.name: report.failure
+        for report in view.steps
+        if report.state is StepState.FAILED and report.failure is not None
+    }
+    ended = {report.name for report in view.steps if report.state in _ENDED_WELL}
+    unfinished = [name for name in view.job.steps if name not in ended]
+    return JobFailure(
+        job=view.job.name,
+        reason=view.reason or "no reason was reported",
+        step=next(iter(failed), unfinished[0] if unfinished else view.job.steps[-1]),
+        steps=failed,
+        failure=view.result.failure if view.result is not None else None,
+    )
+
+
+_ENDED_WELL = {StepState.SUCCEEDED, StepState.SKIPPED, StepState.CACHED}
 
 
 def _cached(name: str, step: ReusedStep) -> StepReport:
-    reason = f"run {step.run_id} made the same" if step.run_id else "nothing that runs needs it"
+    reason = f"reused from run {step.run_id}" if step.run_id else "no step that runs needs it"
     return StepReport(name=name, state=StepState.CACHED, reason=reason)

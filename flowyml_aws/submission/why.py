@@ -1,4 +1,4 @@
-"""Why a step of a run ran, or did not have to."""
+"""Explanations why a step was executed or reused."""
 
 from __future__ import annotations
 
@@ -22,68 +22,75 @@ _READERS = 16  # small objects: the time is latency, not bandwidth
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """A sentence, and what stands behind it."""
+    """A sentence, and the reasons that led to it."""
 
     text: str
     behind: tuple[Reason, ...] = field(default=())
 
     def lines(self, indent: str = "") -> Iterator[str]:
-        """The sentences, those behind another one indented below it."""
+        """Yield this sentence, and the reasons that led to it indented below it."""
         yield f"{indent}{self.text}"
         for reason in self.behind:
             yield from reason.lines(f"{indent}  ")
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
-    """What is kept of a run that its steps can be compared by."""
+class _RecordedRun:
+    """The recorded facts of a run by which its steps can be compared.
+
+    Attributes:
+        contents: Identity of each stored asset.
+        producers: Producing step of each asset.
+    """
 
     run_id: str
     keys: RunKeys
-    contents: Mapping[str, str]  # identities by asset
+    contents: Mapping[str, str]
     producers: Mapping[str, str]
 
     @classmethod
-    def read(cls, store: ArtifactStore, run_id: str, plan: ExecutionPlan, keys: RunKeys) -> _Kept:
+    def read(
+        cls, store: ArtifactStore, run_id: str, plan: ExecutionPlan, keys: RunKeys
+    ) -> _RecordedRun:
         names = [job.name for job in plan.jobs]
         with ThreadPoolExecutor(_READERS) as pool:
             results = pool.map(lambda job: read_result(store, run_id, job), names)
-            made = [result.assets for result in results if result is not None]
-        made += [step.assets for step in plan.reused.values()]
-        produced = {step: one.produces for step, one in plan.reused.items()}
+            stored = [result.assets for result in results if result is not None]
+        stored += [step.assets for step in plan.reused.values()]
+        produced = {name: step.produces for name, step in plan.reused.items()}
         produced.update((s, assets) for job in plan.jobs for s, assets in job.produces.items())
         return cls(
             run_id=run_id,
             keys=keys,
-            contents={asset: ref.identity for assets in made for asset, ref in assets.items()},
+            contents={asset: ref.identity for assets in stored for asset, ref in assets.items()},
             producers={asset: step for step, assets in produced.items() for asset in assets},
         )
 
 
 def explain_step(store: ArtifactStore, plan: ExecutionPlan, status: RunStatus, step: str) -> Reason:
-    """Why a step ran, compared with the run of the pipeline before; or why it did not.
+    """Explain why a step was executed, compared with the previous run, or why it was not.
 
     Args:
-        store: Of the run.
-        plan: The run's.
-        status: How it is.
-        step: A step of the plan.
+        store: Store of the run.
+        plan: Plan of the run.
+        status: Status of the run.
+        step: Name of a step of the run.
 
     Raises:
-        RunNotFoundError: The run has no such step, or its client left nothing to compare.
+        RunNotFoundError: The run has no such step, or no keys were recorded for it.
     """
     if step not in status.steps:
         raise RunNotFoundError(
             what=f"Run {status.run_id} has no step {step!r}",
             why=f"its steps are {', '.join(status.steps)}",
-            fix=did_you_mean(step, status.steps, "name one of them"),
+            fix=did_you_mean(step, status.steps, "use one of these names"),
         )
     keys = read_keys(store, status.run_id)
     if keys is None:
         raise RunNotFoundError(
-            what=f"Run {status.run_id} left no keys",
-            why="what its steps depended on was not kept",
-            fix="compare a newer run",
+            what=f"Run {status.run_id} has no recorded cache keys",
+            why="the dependencies of its steps were not recorded",
+            fix="choose a newer run",
         )
     report = status.steps[step]
     if report.state is StepState.CACHED:
@@ -91,30 +98,32 @@ def explain_step(store: ArtifactStore, plan: ExecutionPlan, status: RunStatus, s
             f"{step} did not run: {report.reason}",
             (Reason("its code, its context values and its inputs are the same"),),
         )
-    told = f"{step} ({report.state.value})"
+    headline = f"{step} ({report.state.value})"
     if step not in keys.steps:
-        return Reason(f"{told}: it runs each time, with cache=False")
-    now = _Kept.read(store, status.run_id, plan, keys)
+        return Reason(f"{headline}: it is executed in every run (cache=False)")
+    now = _RecordedRun.read(store, status.run_id, plan, keys)
     before = _run_before(store, status, step)
     if before is None:
-        return Reason(f"{told}: no earlier run of {plan.pipeline!r} in {store.uri} has this step")
+        return Reason(
+            f"{headline}: no earlier run of {plan.pipeline!r} in {store.uri} has this step"
+        )
     changed = tuple(_changes(now, before, step, {step}))
     if changed:
-        return Reason(f"{told}: since run {before.run_id}", changed)
+        return Reason(f"{headline}: changes since run {before.run_id}", changed)
     if step in keys.forced:
-        return Reason(f"{told}: nothing changed, but the run was told to run it (refresh)")
+        return Reason(f"{headline}: nothing changed, but it was forced to run (refresh)")
     if keys.forced:
-        return Reason(f"{told}: nothing changed, but a step it depends on was refreshed")
+        return Reason(f"{headline}: nothing changed, but a step it depends on was refreshed")
     return Reason(
-        f"{told}: nothing changed since run {before.run_id}, but what it made was not there: it "
-        "had not succeeded, was not stored, or was removed"
+        f"{headline}: nothing changed since run {before.run_id}, but its outputs were not "
+        "available: the step had not succeeded, or they were not stored or were deleted"
     )
 
 
-def _run_before(store: ArtifactStore, status: RunStatus, step: str) -> _Kept | None:
-    """The newest run of the pipeline before this one that has the step."""
+def _run_before(store: ArtifactStore, status: RunStatus, step: str) -> _RecordedRun | None:
+    """Return the newest earlier run of the pipeline that contains the step."""
     slug = status.run_id.rsplit("-", 3)[0]
-    for run_id in run_ids(store):  # the newest first
+    for run_id in run_ids(store):  # newest first
         if run_id.rsplit("-", 3)[0] != slug or run_id == status.run_id:
             continue
         try:
@@ -125,32 +134,34 @@ def _run_before(store: ArtifactStore, status: RunStatus, step: str) -> _Kept | N
             continue
         keys = read_keys(store, run_id)
         if keys is not None and step in keys.steps:
-            return _Kept.read(store, run_id, read_plan(store, run_id), keys)
+            return _RecordedRun.read(store, run_id, read_plan(store, run_id), keys)
     return None
 
 
-def _changes(now: _Kept, before: _Kept, step: str, told: set[str]) -> Iterator[Reason]:
-    """What changed of a step and behind it; of each step in `told` somebody told already."""
-    this, last = now.keys.steps[step], before.keys.steps.get(step)
-    if last is None:
+def _changes(
+    now: _RecordedRun, before: _RecordedRun, step: str, explained: set[str]
+) -> Iterator[Reason]:
+    """Yield the changes of a step and of its ancestors that are not in `explained` yet."""
+    key, old_key = now.keys.steps[step], before.keys.steps.get(step)
+    if old_key is None:
         yield Reason(f"step {step} is new")
         return
-    for difference in differences(this, last):
+    for difference in differences(key, old_key):
         yield Reason(difference)
-    for asset in sorted(this.assets.keys() & last.assets.keys()):
-        if _identity(this, asset, now) == _identity(last, asset, before):
+    for asset in sorted(key.assets.keys() & old_key.assets.keys()):
+        if _identity(key, asset, now) == _identity(old_key, asset, before):
             continue
         producer = now.producers.get(asset)
         if producer is None:
-            yield Reason(f"input {asset!r} was given another value")
+            yield Reason(f"input {asset!r} has a different value")
             continue
-        behind: tuple[Reason, ...] = ()
-        if producer in now.keys.steps and producer not in told:
-            told.add(producer)
-            behind = tuple(_changes(now, before, producer, told))
-        how = "depends on other things" if this.assets[asset] else "has another content"
-        yield Reason(f"input {asset!r}, made by {producer}, {how}", behind)
+        causes: tuple[Reason, ...] = ()
+        if producer in now.keys.steps and producer not in explained:
+            explained.add(producer)
+            causes = tuple(_changes(now, before, producer, explained))
+        changed_part = "dependencies" if key.assets[asset] else "content"
+        yield Reason(f"input {asset!r}, produced by {producer}: its {changed_part} changed", causes)
 
 
-def _identity(key: StepKey, asset: str, kept: _Kept) -> str | None:
-    return key.assets[asset] or kept.contents.get(asset)
+def _identity(key: StepKey, asset: str, run: _RecordedRun) -> str | None:
+    return key.assets[asset] or run.contents.get(asset)

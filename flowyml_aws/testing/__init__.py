@@ -1,15 +1,15 @@
-"""An AWS account inside the process, for testing pipelines without one.
+"""An emulated AWS account in this process, for testing pipelines without a real one.
 
-`Emulator` serves S3, Batch, SageMaker's training jobs, CloudWatch Logs, IAM and EC2 on a local port
-and really runs the jobs, as processes of this machine:
+`Emulator` serves S3, Batch, SageMaker training jobs, CloudWatch Logs, IAM and EC2 on a local port.
+It really runs the jobs, as processes on this machine:
 
     from flowyml_aws.testing import Emulator
 
     with Emulator() as aws:
         aws.client("batch").submit_job(...)
 
-pytest has it as the fixture `aws_emulator`. It needs the extra `flowyml-aws[testing]`; nothing of
-it is imported before a name is used.
+In pytest it is available as the fixture `aws_emulator`. It needs the extra `flowyml-aws[testing]`.
+The submodules are imported lazily, on first use of a name.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def __getattr__(name: str) -> Any:
         if error.name is None or error.name.partition(".")[0] == "flowyml_aws":
             raise
         raise MissingExtraError(
-            what=f"flowyml_aws.testing.{name} can't be imported",
+            what=f"Cannot import flowyml_aws.testing.{name}",
             why=f"the module {error.name!r} is not installed",
             fix="pip install 'flowyml-aws[testing]'",
         ) from error

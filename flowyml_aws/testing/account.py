@@ -27,14 +27,14 @@ __all__ = [
     "Account",
     "create_account",
     "forget_account",
-    "tell_settings",
+    "write_settings",
 ]
 
 REGION = "us-east-1"
 BUCKET = "flowyml-aws-emulator"
 PARAMETER = "/flowyml-aws/emulator"
 
-# Queue to the instance families of its compute environment: managed, EC2, on demand.
+# Instance families by queue. Each queue has a managed on-demand EC2 compute environment.
 QUEUES: Mapping[str, tuple[str, ...]] = {
     "cpu": (
         *("m5", "m5a", "m6i", "m6a", "m7i", "m7a"),
@@ -50,22 +50,22 @@ QUEUES: Mapping[str, tuple[str, ...]] = {
     "gpu-h100": ("p5",),
 }
 DRIVER_QUEUE = "cpu"
-# AWS accepts them in compute environments, moto's list of instance types is without them.
+# AWS accepts these families in compute environments; moto's list of instance types lacks them.
 _MISSING_FAMILIES = ("p3",)
-# Caches on methods of moto, which would keep every account that ever was.
-_HOARDERS = (
+# Cached methods of moto that would keep every earlier account in memory.
+_CACHED_METHODS = (
     (AccountSpecificBackend, "_generate_regions"),
     (Subnet, "_base_avail_ip_iterator"),
 )
-_WITH_IMAGES = "MOTO_EC2_LOAD_DEFAULT_AMIS"
+_LOAD_IMAGES = "MOTO_EC2_LOAD_DEFAULT_AMIS"
 _MAX_VCPUS = 4096
-# AWS encrypts every bucket so.
+# The default encryption of every bucket on AWS.
 _ENCRYPTION = {"Rule": {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}}
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What clients need to know of the account."""
+    """The account's roles, as clients need them."""
 
     job_role_arn: str
     training_role_arn: str
@@ -74,9 +74,9 @@ class Account:
 
 
 def create_account() -> Account:
-    """Make the account anew in moto, without what earlier ones left there.
+    """Create the account in moto, after clearing the state of earlier accounts.
 
-    Goes to moto's backends directly: over HTTP it would take seconds.
+    It calls moto's backends directly, because HTTP requests would take seconds.
     """
     forget_account()
     INSTANCE_FAMILIES.extend(_MISSING_FAMILIES)
@@ -111,8 +111,8 @@ def create_account() -> Account:
     return account
 
 
-def tell_settings(settings: Mapping[str, object]) -> None:
-    """Write the parameter that infrastructure writes in a real account."""
+def write_settings(settings: Mapping[str, object]) -> None:
+    """Write the SSM parameter that the infrastructure code writes in a real account."""
     ssm_backends[DEFAULT_ACCOUNT_ID][REGION].put_parameter(
         name=PARAMETER,
         description="",
@@ -129,14 +129,14 @@ def tell_settings(settings: Mapping[str, object]) -> None:
 
 
 def forget_account() -> None:
-    """Undo what was done to moto's state, which belongs to the whole process."""
+    """Clear moto's state, which is global to the process."""
     for family in _MISSING_FAMILIES:
         if family in INSTANCE_FAMILIES:
             INSTANCE_FAMILIES.remove(family)
-    ec2_backends.clear()  # its reset would build its images, for nobody
+    ec2_backends.clear()  # its reset would needlessly load all images
     BackendDict.reset()
     reset_model_data()
-    for owner, method in _HOARDERS:
+    for owner, method in _CACHED_METHODS:
         if clear := getattr(getattr(owner, method, None), "cache_clear", None):
             clear()
 
@@ -161,16 +161,16 @@ def _create_role(iam: IAMBackend, name: str, service: str) -> str:
 
 
 def _network() -> tuple[list[str], str]:
-    # Without moto's 1,300 images, which take longer than all the rest.
-    is_set = _WITH_IMAGES in os.environ
-    os.environ.setdefault(_WITH_IMAGES, "false")
+    # Loading moto's 1,300 images would take longer than everything else.
+    is_set = _LOAD_IMAGES in os.environ
+    os.environ.setdefault(_LOAD_IMAGES, "false")
     try:
         ec2 = ec2_backends[DEFAULT_ACCOUNT_ID][REGION]
     finally:
         if not is_set:
-            del os.environ[_WITH_IMAGES]
+            del os.environ[_LOAD_IMAGES]
     vpc = ec2.get_default_vpc()
-    assert vpc is not None  # moto makes one in every new account
+    assert vpc is not None  # moto creates one in every new account
     group = ec2.get_security_group_from_name("default", vpc.id)
     assert group is not None
     return [subnet.id for subnet in ec2.get_default_subnets().values()], str(group.id)

@@ -1,20 +1,20 @@
-"""The part of AWS Batch's API that deals with jobs, over the emulator's scheduler.
+"""AWS Batch's operations on jobs, implemented with the emulator's scheduler.
 
-moto (5.2) keeps the account: compute environments, queues, job definitions, log streams, buckets,
+moto (5.2) stores the account: compute environments, queues, job definitions, log streams, buckets,
 roles. Its code is not patched; only the p3 family is added to its list while an emulator runs (see
-`account`). What it lacks for running pipelines is filled in here, in front of it:
+`account`). This module handles the requests for which moto is not sufficient:
 
-- SubmitJob, DescribeJobs, ListJobs, CancelJob and TerminateJob are answered here. moto needs Docker
+- SubmitJob, DescribeJobs, ListJobs, CancelJob and TerminateJob are handled here. moto needs Docker
   to run a job, and ignores retry strategies, resource overrides, exit codes, capacity, pages and
-  the limits of requests.
-- RegisterJobDefinition is checked as in AWS. moto checks little, and a revision takes over what it
-  leaves out from the one before.
-- DescribeJobDefinitions also finds `name:revision`.
-- moto is not thread-safe. `server` lets one request in at a time, so that a conditional put is
-  atomic and a listing can't meet a put.
+  request limits.
+- RegisterJobDefinition is validated as in AWS. moto validates little, and copies members missing
+  from a revision from the previous revision.
+- DescribeJobDefinitions also accepts `name:revision`.
+- moto is not thread-safe. `server` passes on one request at a time, so a conditional put is atomic
+  and a listing never overlaps a put.
 
-Not emulated: array and multi-node jobs, Fargate, EKS, fair share; and where jobs run as processes,
-images and memory limits.
+Not emulated: array and multi-node jobs, Fargate, EKS, fair-share scheduling. Images and memory
+limits are not emulated either when jobs run as processes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Any
 from moto.batch.models import BatchBackend, JobDefinition, JobQueue, batch_backends
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
-from flowyml_aws.testing.api import Answer, Rewrite
+from flowyml_aws.testing.api import Handler, Rewrite
 from flowyml_aws.testing.batch_account import BatchAccount
 from flowyml_aws.testing.jobs import Job
 from flowyml_aws.testing.listing import list_jobs
@@ -50,15 +50,15 @@ class BatchApi:
     """AWS Batch's operations on jobs.
 
     Attributes:
-        answers: Operation to what answers it, from the request, its region and its size in bytes.
-        rewrites: Operation to what makes its request fit for moto, from the request and its region.
+        handlers: Handlers by operation.
+        rewrites: Functions by operation that adapt a request for moto.
     """
 
     def __init__(self, scheduler: Scheduler, queues: Queues, account: BatchAccount) -> None:
         self._scheduler = scheduler
         self._queues = queues
-        self.answers: Mapping[str, Answer] = {
-            **account.answers,
+        self.handlers: Mapping[str, Handler] = {
+            **account.handlers,
             "SubmitJob": self._submit_job,
             "DescribeJobs": self._describe_jobs,
             "ListJobs": self._list_jobs,
@@ -116,8 +116,8 @@ class BatchApi:
         ids: Sequence[str] = request.get("jobs") or ()
         if len(ids) > _MAX_DESCRIBED:
             raise ClientException(f"At most {_MAX_DESCRIBED} jobs can be described in one call")
-        found = (self._job(job_id) for job_id in dict.fromkeys(ids))
-        return {"jobs": [job.detail() for job in found if job is not None]}
+        jobs = (self._job(job_id) for job_id in dict.fromkeys(ids))
+        return {"jobs": [job.detail() for job in jobs if job is not None]}
 
     def _list_jobs(self, request: Mapping[str, Any], region: str, size: int) -> dict[str, Any]:
         if request.get("arrayJobId") or request.get("multiNodeJobId"):
@@ -152,9 +152,9 @@ class BatchApi:
     def _update_compute_environment(
         self, request: Mapping[str, Any], region: str, size: int
     ) -> dict[str, Any]:
-        answer = self._queues.update(request, region)
+        response = self._queues.update(request, region)
         self._scheduler.wake()
-        return answer
+        return response
 
     def _job(self, id_or_arn: str) -> Job | None:
         return self._scheduler.jobs.get(id_or_arn.rpartition(":job/")[2])
@@ -178,12 +178,12 @@ def _definition(backend: BatchBackend, identifier: str) -> JobDefinition:
 
 def _registration(request: Mapping[str, Any], region: str) -> dict[str, Any]:
     check_job_definition(request)
-    # moto copies what is missing from the previous revision.
+    # moto copies missing members from the previous revision.
     return {"parameters": {}, "retryStrategy": {"attempts": 1}, **request}
 
 
 def _definitions_query(request: Mapping[str, Any], region: str) -> dict[str, Any]:
     prefix = f"arn:aws:batch:{region}:{DEFAULT_ACCOUNT_ID}:job-definition/"
-    wanted = request.get("jobDefinitions") or ()
-    arns = [prefix + one if ":" in one and not one.startswith("arn:") else one for one in wanted]
+    names = request.get("jobDefinitions") or ()
+    arns = [prefix + n if ":" in n and not n.startswith("arn:") else n for n in names]
     return {**request, "jobDefinitions": arns} if arns else dict(request)

@@ -1,4 +1,4 @@
-"""Which API call a request to the emulator is."""
+"""Identification of the API call in an HTTP request to the emulator."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BATCH = {
         *("DescribeComputeEnvironments", "UpdateComputeEnvironment", "GetJobQueueSnapshot"),
     )
 }
-# (method, the address has a key, what tells it apart in the query or the headers) -> operation
+# (method, whether the URL has a key, distinguishing query parameter or header) -> operation
 _S3 = {
     ("GET", False, "encryption"): "GetBucketEncryption",
     ("GET", False, "list-type"): "ListObjectsV2",
@@ -60,9 +60,9 @@ class ApiCall(NamedTuple):
     """One call that reached the emulator.
 
     Attributes:
-        service: As in boto3: `batch`, `s3`, `logs`, …
-        operation: As in the API reference: `SubmitJob`, `PutObject`, …
-        resource: What it is about where that is cheap to tell: a job's name or id, `bucket/key`, …
+        service: Name as in boto3: `batch`, `s3`, `logs`, …
+        operation: Name as in the API reference: `SubmitJob`, `PutObject`, …
+        resource: Resource of the call, if cheap to determine: a job name or id, `bucket/key`, …
     """
 
     service: str
@@ -72,12 +72,12 @@ class ApiCall(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """A call with all that decides whether AWS would allow it.
+    """A call with everything that decides whether AWS would allow it.
 
     Attributes:
-        caller: The access key: in a job the name of the role that it was given.
-        body: As it was sent; empty for the content of an object.
-        status: HTTP's, of the answer.
+        caller: Access key of the caller; for a job, the name of its role.
+        body: Request body; empty for the content of an object.
+        status: HTTP status of the response.
     """
 
     call: ApiCall
@@ -87,26 +87,26 @@ class ApiRequest:
 
 
 def signing_scope(environ: Mapping[str, Any]) -> tuple[str, str]:
-    """The region and service that a request is signed for; S3 in us-east-1 when unsigned."""
-    match = _signed(environ)
+    """Return the region and service of a request's signature; S3 in us-east-1 if unsigned."""
+    match = _credential_scope(environ)
     return (match[2], match[3]) if match else ("us-east-1", "s3")
 
 
 def caller(environ: Mapping[str, Any]) -> str:
-    """The access key that a request is signed with; empty when unsigned."""
-    match = _signed(environ)
+    """Return the access key of a request's signature; empty if unsigned."""
+    match = _credential_scope(environ)
     return match[1] if match else ""
 
 
-def _signed(environ: Mapping[str, Any]) -> re.Match[str] | None:
-    signed = environ.get("HTTP_AUTHORIZATION", "")
-    if not signed and "X-Amz-Credential" in (query := parse_qs(environ.get("QUERY_STRING", ""))):
-        signed = f"Credential={query['X-Amz-Credential'][0]}"
-    return _SCOPE.search(signed)
+def _credential_scope(environ: Mapping[str, Any]) -> re.Match[str] | None:
+    header = environ.get("HTTP_AUTHORIZATION", "")
+    if not header and "X-Amz-Credential" in (query := parse_qs(environ.get("QUERY_STRING", ""))):
+        header = f"Credential={query['X-Amz-Credential'][0]}"
+    return _SCOPE.search(header)
 
 
 def api_call(environ: Mapping[str, Any], body: bytes) -> ApiCall:
-    """The API call in a WSGI request whose body has been read."""
+    """Return the API call of a WSGI request whose body has been read."""
     _, service = signing_scope(environ)
     method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
     if service == "s3":
@@ -126,11 +126,11 @@ def _s3_operation(environ: Mapping[str, Any], method: str, path: str) -> str:
     if path == "/":
         return "ListBuckets"
     has_key = "/" in path.strip("/")
-    marks = [*parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)]
+    markers = [*parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)]
     if "HTTP_X_AMZ_COPY_SOURCE" in environ:
-        marks.append("x-amz-copy-source")
-    known = (_S3.get((method, has_key, mark)) for mark in (*marks, ""))
-    return next((operation for operation in known if operation), f"{method} {path}")
+        markers.append("x-amz-copy-source")
+    operations = (_S3.get((method, has_key, marker)) for marker in (*markers, ""))
+    return next((operation for operation in operations if operation), f"{method} {path}")
 
 
 def _resource(body: bytes) -> str:

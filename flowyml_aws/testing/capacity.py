@@ -1,4 +1,4 @@
-"""How much a job asks for, and how much the emulated account has."""
+"""Resources that a job requests, and resources that the emulated account has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Capacity", "needs", "resource_requirements"]
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """CPUs, memory and GPUs: what all compute environments have together, or what one job takes."""
+    """CPUs, memory and GPUs: the total of all compute environments, or the share of one job."""
 
     vcpus: int
     memory_mib: int
@@ -19,10 +19,10 @@ class Capacity:
 
     def __post_init__(self) -> None:
         if min(self.vcpus, self.memory_mib, self.gpus) < 0:
-            raise ValueError(f"a capacity has no negative parts: {self}")
+            raise ValueError(f"A capacity must not be negative: {self}")
 
     def covers(self, other: Capacity) -> bool:
-        """Whether `other` fits into this."""
+        """Return True if `other` fits into this capacity."""
         return (
             self.vcpus >= other.vcpus
             and self.memory_mib >= other.memory_mib
@@ -43,7 +43,7 @@ class Capacity:
 def resource_requirements(
     properties: Mapping[str, Any], overrides: Mapping[str, Any]
 ) -> list[dict[str, str]]:
-    """The requirements that hold for a job: an override replaces the definition's of its type.
+    """Return a job's requirements; an override replaces the definition's requirement of its type.
 
     The deprecated `vcpus` and `memory` members count as requirements, as in AWS.
     """
@@ -58,7 +58,7 @@ def resource_requirements(
 
 
 def needs(requirements: list[dict[str, str]]) -> Capacity:
-    """What a job with these (validated) requirements takes from the account."""
+    """Return the capacity that a job with these (validated) requirements uses."""
     values = {requirement["type"]: int(requirement["value"]) for requirement in requirements}
     return Capacity(
         vcpus=values.get("VCPU", 1),

@@ -1,4 +1,4 @@
-"""What a job runs, and the seam behind which it runs: a process of this machine, or a container."""
+"""The container of a job, and the interface that runs it: as a process or in a container engine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OnLines = Callable[[list[str]], None]
 
 
 def credentials_of(role_arn: str | None) -> dict[str, str]:
-    """Variables with which a container is recognised by its role's name, as the platform gives."""
+    """Return credentials that identify a container by its role name, as the platform's would."""
     return {"AWS_ACCESS_KEY_ID": role_arn.rpartition("/")[2]} if role_arn else {}
 
 
@@ -22,15 +22,15 @@ class Container:
     """A command in an image.
 
     Attributes:
-        image: Its name.
-        command: The program and its arguments, or the arguments of the entrypoint; empty is the
-            image's own.
-        environment: What the job's API and the job itself add to the image's environment.
-        folder: On this machine, empty, removed at the end: the working directory.
-        entrypoint: What takes the place of the image's own; empty is the image's own.
-        volumes: Directories of the container to the folders of this machine that they are.
-        memory_mib: Beyond it the kernel ends it; None is unlimited.
-        shared_memory_mib: Size of its /dev/shm; None is the engine's own.
+        image: Image name.
+        command: Program and arguments, or arguments of the entrypoint; empty for the image's
+            default.
+        environment: Variables that the service and the job add to the image's environment.
+        folder: Working directory on this machine: empty at the start, removed at the end.
+        entrypoint: Replacement for the image's entrypoint; empty for the image's default.
+        volumes: Folders of this machine by their mount point in the container.
+        memory_mib: Limit above which the kernel kills the container; None for no limit.
+        shared_memory_mib: Size of /dev/shm; None for the engine's default.
     """
 
     image: str
@@ -48,7 +48,7 @@ class Running(Protocol):
 
     @property
     def pid(self) -> int:
-        """The process on this machine."""
+        """Process id on this machine."""
 
     def terminate(self) -> None:
         """Send SIGTERM."""
@@ -57,24 +57,24 @@ class Running(Protocol):
         """Send SIGKILL."""
 
     def wait(self) -> int:
-        """Wait for the end; the exit code as Docker tells it, 128+n after signal n."""
+        """Wait for the end and return the exit code as Docker reports it: 128+n after signal n."""
 
     @property
     def is_out_of_memory(self) -> bool:
-        """Whether it was ended for the memory that it used; known after `wait`."""
+        """True if it was killed for exceeding its memory limit; valid after `wait`."""
 
 
 class Containers(Protocol):
     """Starts containers."""
 
     def start(self, container: Container, on_lines: OnLines) -> Running:
-        """Start one.
+        """Start a container.
 
         Args:
-            container: What to run.
-            on_lines: Gets the lines of stdout and stderr as they come, without line ends, on a
-                thread of its own.
+            container: Container to run.
+            on_lines: Callback for lines of stdout and stderr, without line ends, as they arrive;
+                called on a separate thread.
 
         Raises:
-            OSError, ValueError: It can't be started.
+            OSError, ValueError: The container can't be started.
         """

@@ -1,4 +1,4 @@
-"""The emulator: an AWS account on a local port whose jobs really run."""
+"""The emulator: an AWS account on a local port that really runs its jobs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from flowyml_aws.testing.account import (
     REGION,
     create_account,
     forget_account,
-    tell_settings,
+    write_settings,
 )
 from flowyml_aws.testing.api import Api
 from flowyml_aws.testing.batch_account import BatchAccount
@@ -58,44 +58,46 @@ _IMAGE = "flowyml-aws/emulator:latest"
 _ACCESS_KEY = "emulator"
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG")
 
-# moto's state belongs to the process.
-_only_one = Lock()
+# moto's state is global to the process.
+_process_lock = Lock()
 
 
 class Emulator:
-    """An AWS account with S3, Batch, SageMaker, CloudWatch Logs, IAM and EC2, while a `with` lasts.
+    """An AWS account with S3, Batch, SageMaker, CloudWatch Logs, IAM and EC2, as a context manager.
 
-    Jobs run as processes of this Python, in folders of their own. They can import
-    `flowyml_aws` and what is installed, and nothing of the project under test. Or they run in
-    containers, with what their image has and the memory that they ask for. A process has one
-    emulator at a time, and each starts with a fresh account. It ends with the interpreter and takes
-    its jobs with it, unless the interpreter is killed by SIGKILL.
+    Jobs run as processes of this Python interpreter, each in its own folder. They can import
+    `flowyml_aws` and installed packages, but nothing from the project under test. Alternatively
+    they run in containers, with the content of their image and the memory that they request. A
+    process can run one emulator at a time, and each starts with a fresh account. When the
+    interpreter exits, the emulator stops and its jobs are killed, except after SIGKILL.
 
     Args:
-        capacity: What the running jobs share; what does not fit stays RUNNABLE. None is unlimited.
-        time_scale: Real seconds for each second of a timeout or grace period: 0.01 makes AWS's
-            shortest timeout, 60 s, last 0.6 s.
-        stop_grace_s: From SIGTERM to SIGKILL in Batch jobs, as ECS waits by default.
-        training_stop_grace_s: The same in SageMaker's training jobs, as the service waits.
-        training_at_once: How many training jobs run at a time on this machine, whatever instances
-            they ask for; the others are `Pending`.
-        port: Where to listen; 0 is any free one.
-        containers: An image of this machine's Docker or podman: jobs run in containers, and this is
-            what the account's settings tell as `image`. None for processes.
-        keep_requests: Whether `requests` is filled: they need memory.
-        warm_starts: Whether jobs are forked from a process that has imported the runner, which
-            takes a tenth of a fresh Python's time. Only the jobs' seed of string hashes is shared.
+        capacity: Capacity shared by all running jobs; a job that does not fit stays RUNNABLE. None
+            for no limit.
+        time_scale: Real seconds per second of a timeout or grace period: with 0.01, AWS's shortest
+            timeout of 60 s lasts 0.6 s.
+        stop_grace_s: Seconds between SIGTERM and SIGKILL for Batch jobs; the default is ECS's.
+        training_stop_grace_s: Same for SageMaker training jobs; the default is SageMaker's.
+        training_at_once: Maximum number of training jobs that run at the same time on this machine,
+            whatever instances they request; further jobs are `Pending`.
+        port: Port to listen on; 0 for any free port.
+        containers: Image in this machine's Docker or podman. If set, jobs run in containers, and
+            the account's setting `image` names it. None to run jobs as processes.
+        keep_requests: Whether to record `requests`, which uses memory.
+        warm_starts: Whether jobs are forked from a process that has already imported the runner. A
+            fork takes a tenth of the time of a fresh Python; the only difference is that jobs share
+            the seed of string hashes.
 
     Raises:
-        MissingEngineError: Containers are wanted, and neither Docker nor podman works here.
+        MissingEngineError: `containers` is set, but neither Docker nor podman works here.
 
     Attributes:
-        endpoint_url: Where the services are.
-        environment: The variables that a client needs: boto3's, and the account's settings for
+        endpoint_url: URL of all services.
+        environment: Variables that a client needs: for boto3, and the account's settings for
             `flowyml_aws`.
-        calls: Every API call that arrived, from clients and jobs. Clear it to count anew.
-        requests: The same, with who called and how it was answered, if `keep_requests`.
-        faults: Breaks parts of the account.
+        calls: API calls received so far, from clients and jobs. Clear the list to restart counting.
+        requests: Same calls, with caller and response status; empty unless `keep_requests`.
+        faults: Fault injection for parts of the account.
     """
 
     endpoint_url: str
@@ -119,9 +121,9 @@ class Emulator:
     ) -> None:
         if time_scale <= 0 or min(stop_grace_s, training_stop_grace_s) < 0:
             raise SettingsError(
-                what=f"{time_scale=}, {stop_grace_s=}, {training_stop_grace_s=}",
-                why="times can't run backwards",
-                fix="give a positive time_scale, and grace periods of at least 0",
+                what=f"Invalid times: {time_scale=}, {stop_grace_s=}, {training_stop_grace_s=}",
+                why="time_scale must be positive, and a grace period must not be negative",
+                fix="pass a time_scale above 0, and grace periods of at least 0",
             )
         self._capacity = capacity
         self._time_scale = time_scale
@@ -156,16 +158,16 @@ class Emulator:
         """Create the account and serve it.
 
         Raises:
-            SettingsError: Another emulator runs in this process, or the port can't be had.
+            SettingsError: Another emulator runs in this process, or the port is not available.
         """
-        if not _only_one.acquire(blocking=False):
+        if not _process_lock.acquire(blocking=False):
             raise SettingsError(
                 what="The emulator can't start",
-                why="one is already running in this process",
-                fix="stop it first, or start the other one in a process of its own",
+                why="an emulator is already running in this process",
+                fix="stop it first, or start the second one in a separate process",
             )
         with ExitStack() as undo:
-            undo.callback(_only_one.release)
+            undo.callback(_process_lock.release)
             self._start(undo)
             self._undo = undo.pop_all()
         atexit.register(self.stop)
@@ -190,9 +192,9 @@ class Emulator:
             "FLOWYML_AWS_DRIVER_QUEUE": DRIVER_QUEUE,
             "FLOWYML_AWS_DRIVER_ROLE": account.driver_role_arn,
             "FLOWYML_AWS_JOB_ROLE": account.job_role_arn,
-            "FLOWYML_AWS_POLL_S": "0.2",  # nothing here throttles
+            "FLOWYML_AWS_POLL_S": "0.2",  # the emulator never throttles
         }
-        tell_settings(
+        write_settings(
             {
                 "store": f"s3://{BUCKET}/flowyml",
                 "queues": list(QUEUES),
@@ -220,7 +222,7 @@ class Emulator:
             machine,
             capacity=self._capacity,
             stop_grace_s=self._stop_grace_s,
-            held=queues.held,
+            hold_reason=queues.hold_reason,
         )
         undo.callback(scheduler.stop)
         training = TrainingService(
@@ -251,7 +253,7 @@ class Emulator:
         return processes
 
     def stop(self) -> None:
-        """Kill the jobs and end the service; does nothing when it is not running."""
+        """Kill the jobs and stop the services; no-op if the emulator is not running."""
         if self._undo is not None:
             atexit.unregister(self.stop)
             self._undo.close()
@@ -266,7 +268,7 @@ class Emulator:
             forget_account()
 
     def client(self, service: str) -> Any:
-        """A boto3 client of this account, whatever AWS settings the environment has."""
+        """Return a boto3 client of this account; AWS settings of the environment are ignored."""
         with self._lock:
             if service not in self._clients:
                 direct = Config(proxies={}, use_dualstack_endpoint=False, use_fips_endpoint=False)
@@ -278,15 +280,16 @@ class Emulator:
     def lose_host(self, job: str) -> None:
         """Reclaim the instance that a job runs on, as EC2 spot does: SIGTERM, then SIGKILL.
 
-        A Batch attempt fails, and the job's retry strategy decides. A training job on managed spot
-        is interrupted and starts again; another one fails, as by an error of the service.
+        The attempt of a Batch job fails, and its retry strategy decides about the next one. A
+        training job on managed spot is interrupted and restarted; any other training job fails with
+        an error of the service.
 
         Args:
-            job: The id of a Batch job, or the name of a training job.
+            job: Id of a Batch job, or name of a training job.
 
         Raises:
-            LookupError: There is no such job.
-            ValueError: The job is on no instance now.
+            LookupError: No such job.
+            ValueError: The job is not on an instance at the moment.
         """
         scheduler, training = self._running_services()
         with self._lock:
@@ -295,14 +298,14 @@ class Emulator:
             elif job in training.jobs:
                 training.lose_host(training.jobs[job])
             else:
-                raise LookupError(f"no job {job}")
+                raise LookupError(f"No such job: {job}")
 
     def set_capacity(self, instance_type: str, instances: int | None) -> None:
-        """Let there be so many SageMaker instances of a type; None, as at first, for any number.
+        """Set how many SageMaker instances of a type exist; None, the default, for no limit.
 
-        Where there is none, a training job takes the next of its `InstancePreferences`; behind the
-        last one it fails with a `CapacityError`, without the quarter of an hour that AWS tries. On
-        spot it waits, up to its `MaxWaitTimeInSeconds`.
+        If none is free, a training job uses the next of its `InstancePreferences`. After the last
+        preference it fails with a `CapacityError`, immediately instead of after 15 minutes as on
+        AWS. On spot it waits, up to its `MaxWaitTimeInSeconds`.
         """
         _, training = self._running_services()
         with self._lock:
@@ -312,21 +315,21 @@ class Emulator:
     def set_quota(
         self, instance_type: str, instances: int | None, *, usage: Usage = "training job"
     ) -> None:
-        """Let the account use so many SageMaker instances of a type at once; None for any number.
+        """Set the account's quota of SageMaker instances of a type; None for no limit.
 
-        Beyond that CreateTrainingJob answers `ResourceLimitExceeded`.
+        Above the quota, CreateTrainingJob fails with `ResourceLimitExceeded`.
         """
         with self._lock:
             self._stock.set_quota(instance_type, usage, instances)
 
     def training_requests(self) -> dict[str, Mapping[str, Any]]:
-        """What each training job was asked for with, by name: CreateTrainingJob's members."""
+        """Return the CreateTrainingJob request of each training job, by name."""
         _, training = self._running_services()
         with self._lock:
             return {name: job.request for name, job in training.jobs.items()}
 
     def job_processes(self) -> dict[str, int]:
-        """The processes that run now: Batch job id, or training job name, to process id."""
+        """Return the running process ids, by Batch job id or training job name."""
         scheduler, training = self._running_services()
         with self._lock:
             return {**scheduler.processes(), **training.processes()}
@@ -352,13 +355,13 @@ class Emulator:
                 events = [{"timestamp": now_ms, "message": line} for line in lines]
                 logs.put_log_events(group, stream, events)
             except ResourceNotFoundException:
-                pass  # a client has deleted the stream: what is still said is lost, as in AWS
+                pass  # a client has deleted the stream: later lines are lost, as on AWS
 
 
 def _image_environment(folder: Path) -> dict[str, str]:
-    """What a job's image brings, made in `folder`."""
+    """Return the environment of a job's image, after creating its files in `folder`."""
     folder.mkdir()
-    # The package alone, as if installed: its checkout holds modules that no image has.
+    # Only the package, as if installed: its checkout contains modules that images do not have.
     package = Path(__file__).resolve().parents[1]
     (folder / "flowyml_aws").symlink_to(package, target_is_directory=True)
     return {
@@ -370,8 +373,8 @@ def _image_environment(folder: Path) -> dict[str, str]:
     }
 
 
-@cache  # it keeps the service models, which are slow to read
-def _session() -> Any:  # its stubs know literal service names only
+@cache  # a session caches the service models, which are slow to load
+def _session() -> Any:  # its stubs accept literal service names only
     core = botocore.session.Session(
         session_vars={
             "profile": (None, None, None, None),

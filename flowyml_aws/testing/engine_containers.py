@@ -1,4 +1,4 @@
-"""Jobs in real containers, by Docker or podman: their image, their user, their memory limit."""
+"""Jobs in real Docker or podman containers, with their image, user and memory limit."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from flowyml_aws.testing.process import JobProcess, start_process
 
 __all__ = ["EngineContainer", "EngineContainers"]
 
-_ENDING = "{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}}"
+_STATE_FORMAT = "{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}}"
 _NEVER_RAN = ("configured", "created", "initialized")
-_NOTE = "oom"
-_AGAIN_S = 0.1  # until a container that is starting can get a signal
-_TAIL = 1000  # characters of what the engine said
+_OOM_FILE = "oom"
+_RETRY_S = 0.1  # a container that is starting can't receive signals yet
+_MAX_ERROR_CHARS = 1000
 
 
 class EngineContainers:
-    """Runs each container with an engine of this machine.
+    """Starts each container with a container engine on this machine.
 
-    Containers share this machine's network: the emulator listens on its loopback address.
+    Containers use this machine's network, because the emulator listens on the loopback address.
 
     Args:
         engine: Docker or podman.
-        environment: Of the engine's program.
+        environment: Environment of the engine's program.
     """
 
     def __init__(self, engine: Engine, environment: dict[str, str]) -> None:
@@ -39,11 +39,11 @@ class EngineContainers:
         """Start a container; see `Containers`.
 
         Raises:
-            OSError, ValueError: It can't be started.
+            OSError, ValueError: The container can't be started.
         """
         name = f"flowyml-aws-{container.folder.name}"
         run = partial(_run, self._engine.program, self._environment)
-        _checked(run(["create", *_options(name, container)]))
+        _check(run(["create", *_options(name, container)]))
         try:
             return EngineContainer(
                 self._engine.program,
@@ -58,18 +58,18 @@ class EngineContainers:
 
 
 class EngineContainer:
-    """A container of an engine.
+    """A running container of Docker or podman.
 
     Args:
-        program: The engine's.
-        name: Of a container that was created.
-        environment: Of the engine's program.
-        folder: Where that is started.
-        on_lines: As of `Containers.start`.
+        program: Path of the engine's program.
+        name: Name of a container that was created.
+        environment: Environment of the engine's program.
+        folder: Working directory of the engine's program.
+        on_lines: Same as in `Containers.start`.
 
     Attributes:
-        pid: The process of the engine that is attached to the container.
-        is_out_of_memory: Whether the kernel ended it for its memory; known after `wait`.
+        pid: Id of the engine process that is attached to the container.
+        is_out_of_memory: Whether the kernel killed it for its memory use; valid after `wait`.
     """
 
     def __init__(
@@ -94,44 +94,45 @@ class EngineContainer:
         self._send("TERM")
 
     def kill(self) -> None:
-        """Send SIGKILL to all of the container."""
+        """Send SIGKILL to all processes of the container."""
         self._send("KILL")
 
     def wait(self) -> int:
-        """Wait for the end, and remove the container; its exit code.
+        """Wait for the end, remove the container, and return its exit code.
 
         Raises:
-            OSError: The image has no such program.
+            OSError: The container never started, for example because the image lacks the program.
         """
-        attached = self._client.wait()
+        client_code = self._client.wait()
         self._has_ended.set()
-        told = self._run(["inspect", "--format", _ENDING, self._name])
+        inspection = self._run(["inspect", "--format", _STATE_FORMAT, self._name])
         self._run(["rm", "--force", self._name])
-        if told.returncode:
-            return attached or 1  # somebody removed it
-        status, code, out_of_memory = told.stdout.split()
+        if inspection.returncode:
+            return client_code or 1  # the container was removed by something else
+        status, code, out_of_memory = inspection.stdout.split()
         if status in _NEVER_RAN:
-            raise OSError("the container was not started: it printed why, or its image is broken")
-        # podman's monitor notes it where it was started; with cgroups v1 podman misses that.
-        self.is_out_of_memory = out_of_memory == "true" or (self._folder / _NOTE).exists()
+            raise OSError("The container did not start: see its output, or check the image")
+        # podman's monitor writes this file to its working directory. With cgroups v1, podman itself
+        # misses that a container ran out of memory.
+        self.is_out_of_memory = out_of_memory == "true" or (self._folder / _OOM_FILE).exists()
         return int(code)
 
     def _send(self, signal: str) -> None:
-        # On a thread: the caller holds a lock, and the engine takes its time.
+        # On a thread: the caller holds a lock, and the engine is slow.
         Thread(target=self._keep_sending, args=(signal,), daemon=True).start()
 
     def _keep_sending(self, signal: str) -> None:
-        """Send a signal once the container takes it: it may be on its way up."""
+        """Send a signal, retrying while the container is still starting."""
         while not self._has_ended.is_set():
             if self._run(["kill", "--signal", signal, self._name]).returncode == 0:
                 return
-            self._has_ended.wait(_AGAIN_S)
+            self._has_ended.wait(_RETRY_S)
 
 
 def _options(name: str, container: Container) -> list[str]:
     options = ["--name", name, "--network", "host", "--label", "flowyml-aws=emulator"]
     if container.memory_mib is not None:
-        # Without swap, as on the machines of Batch.
+        # No swap, as on Batch instances.
         limit = f"{container.memory_mib}m"
         options += ["--memory", limit, "--memory-swap", limit]
     if container.shared_memory_mib is not None:
@@ -160,6 +161,7 @@ def _run(
     )
 
 
-def _checked(done: subprocess.CompletedProcess[str]) -> None:
-    if done.returncode:
-        raise OSError(done.stderr.strip()[-_TAIL:] or f"the engine ended with {done.returncode}")
+def _check(process: subprocess.CompletedProcess[str]) -> None:
+    if process.returncode:
+        message = process.stderr.strip()[-_MAX_ERROR_CHARS:]
+        raise OSError(message or f"The container engine exited with status {process.returncode}")

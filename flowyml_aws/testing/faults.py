@@ -1,4 +1,4 @@
-"""What can go wrong with an account, made to order."""
+"""Fault injection for the emulated account."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _NO_CAPACITY = (
 
 
 class Faults:
-    """Breaks parts of the emulated account, to see what its users are told.
+    """Breaks parts of the emulated account, to test how their failures are reported.
 
-    What Batch's own API can do is left to it: `update_job_queue` and `update_compute_environment`
-    disable, and lower maxvCpus.
+    Only for faults that Batch's API cannot cause: `update_job_queue` and
+    `update_compute_environment` already disable queues and environments and lower `maxvCpus`.
 
     Attributes:
-        clock_skew_s: By how much the services' clocks are ahead of this machine's.
+        clock_skew_s: Seconds by which the services' clocks are ahead of this machine's clock.
     """
 
     def __init__(
@@ -36,24 +36,24 @@ class Faults:
         self._quotas = quotas
 
     def invalidate(self, environment: str, reason: str | None) -> None:
-        """Make a compute environment INVALID, or with None valid again."""
+        """Make a compute environment INVALID with this reason; None makes it VALID again."""
         with self._lock:
             _set(self._queues.broken, environment, reason)
             self._scheduler.wake()
 
     def withhold(self, queue: str, reason: str | None = _NO_CAPACITY) -> None:
-        """Let no job of a queue start, with what Batch says of it; with None they start again."""
+        """Hold all jobs of a queue, with Batch's status reason; None releases them."""
         with self._lock:
             _set(self._queues.withheld, queue, reason)
             self._scheduler.wake()
 
     def set_quota(self, code: str, vcpus: float) -> None:
-        """Set one of EC2's quotas of vCPUs: what the account is told, jobs start all the same."""
+        """Set the reported value of an EC2 vCPU quota; it does not limit the jobs."""
         with self._lock:
             self._quotas.limits[code] = vcpus
 
     def age(self, job_id: str, seconds: float) -> None:
-        """Let a job have been submitted so much earlier."""
+        """Move the submission time of a job into the past by `seconds`."""
         with self._lock:
             self._scheduler.jobs[job_id].created_ms -= int(seconds * 1000)
 

@@ -24,31 +24,32 @@ def serve(
     containers: str | None = None,
     out: TextIO | None = None,
 ) -> None:
-    """Serve an emulated account until Ctrl-C, SIGTERM or SIGHUP; call it on the main thread.
+    """Serve an emulated account until Ctrl-C, SIGTERM or SIGHUP. Must run on the main thread.
 
     Args:
-        port: Where to listen; 0 is any free one.
-        capacity: As of `Emulator`.
-        time_scale: As of `Emulator`.
-        containers: As of `Emulator`.
-        out: Gets one `export NAME=value` line for each setting, in shell syntax; stdout by default.
+        port: Port to listen on; 0 for any free port.
+        capacity: Same as in `Emulator`.
+        time_scale: Same as in `Emulator`.
+        containers: Same as in `Emulator`.
+        out: Stream for one `export NAME=value` line per setting, in shell syntax; defaults to
+            stdout.
 
     Raises:
-        SettingsError: The port can't be had.
-        MissingEngineError: Containers are wanted, and no engine works here.
+        SettingsError: The port is not available.
+        MissingEngineError: `containers` is set, but no container engine works here.
     """
     out = sys.stdout if out is None else out
-    # Before moto is imported: it stumbles over a profile that is not configured.
+    # Before moto is imported: the import fails for a profile that is not configured.
     os.environ.pop("AWS_PROFILE", None)
     from flowyml_aws.testing import Emulator
 
-    # A pipe, not an Event: setting an Event in a signal handler can deadlock with waiting for it.
+    # A pipe, not an Event: setting an Event in a signal handler can deadlock with its waiter.
     readable, writable = os.pipe()
 
-    def ask_to_stop(number: int, frame: FrameType | None) -> None:
+    def request_stop(number: int, frame: FrameType | None) -> None:
         os.write(writable, b"x")
 
-    previous = {number: signal.signal(number, ask_to_stop) for number in _SIGNALS}
+    previous = {number: signal.signal(number, request_stop) for number in _SIGNALS}
     try:
         emulator = Emulator(
             port=port, capacity=capacity, time_scale=time_scale, containers=containers

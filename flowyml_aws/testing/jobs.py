@@ -1,4 +1,4 @@
-"""An AWS Batch job as the emulator keeps it, and as DescribeJobs and ListJobs tell it."""
+"""State of an AWS Batch job, and its form in the responses of DescribeJobs and ListJobs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DEFAULT_LOG_GROUP = "/aws/batch/job"
 
 
 class Status(str, Enum):
-    """AWS Batch's states of a job, in order."""
+    """States of an AWS Batch job, in order."""
 
     SUBMITTED = "SUBMITTED"
     PENDING = "PENDING"
@@ -30,12 +30,12 @@ class Status(str, Enum):
 
     @property
     def is_before_starting(self) -> bool:
-        """Whether CancelJob still works."""
+        """Return True while CancelJob has an effect."""
         return self in (Status.SUBMITTED, Status.PENDING, Status.RUNNABLE)
 
     @property
     def is_final(self) -> bool:
-        """Whether the job has ended."""
+        """Return True if the job has ended."""
         return self in (Status.SUCCEEDED, Status.FAILED)
 
 
@@ -44,13 +44,13 @@ class Attempt:
     """One attempt of a job, from STARTING to its end.
 
     Attributes:
-        task_arn: The ECS task, whose id ends the name of the log stream.
-        instance_id: The EC2 instance that it is on.
-        task: Its run.
-        started_ms: Unix time; None until it runs.
-        timeout: Ends it when it exceeds its timeout.
-        stopped: Why it was told to stop, if it was: this then is its outcome.
-        is_host_lost: Whether its instance went away.
+        task_arn: ARN of the ECS task; its id is the last part of the log stream's name.
+        instance_id: EC2 instance of the attempt.
+        task: Container run of the attempt.
+        started_ms: Unix time of the start; None before it.
+        timeout: Timer that stops the attempt when its timeout is exceeded.
+        stopped: Outcome if the attempt was stopped; replaces the outcome of the container.
+        is_host_lost: Whether the instance was lost.
     """
 
     number: int
@@ -68,12 +68,12 @@ class Job:
     """A submitted job.
 
     Attributes:
-        queue_arn, queue_name, compute_environment: Where it was submitted.
-        definition_arn, definition_name, properties: Its definition, with the container properties.
-        overrides: The container overrides of its submission.
-        retry_strategy, timeout_s: The submission's, else the definition's.
-        attempts: The ended attempts, as DescribeJobs tells them.
-        attempt: The latest attempt, running or ended.
+        queue_arn, queue_name, compute_environment: Queue that it was submitted to.
+        definition_arn, definition_name, properties: Job definition and its container properties.
+        overrides: Container overrides of the submission.
+        retry_strategy, timeout_s: Values of the submission; default to the definition's.
+        attempts: Ended attempts, in the form of DescribeJobs.
+        attempt: Latest attempt, running or ended.
     """
 
     arn: str
@@ -103,17 +103,17 @@ class Job:
 
     @property
     def requirements(self) -> list[dict[str, str]]:
-        """Its resource requirements, overrides applied."""
+        """Resource requirements with the overrides applied."""
         return resource_requirements(self.properties, self.overrides)
 
     @property
     def needs(self) -> Capacity:
-        """What it takes from the account while it runs."""
+        """Capacity that the job uses while it runs."""
         return needs(self.requirements)
 
     @property
     def command(self) -> list[str]:
-        """Its command with the parameters filled in (`Ref::name`)."""
+        """Command with the parameters (`Ref::name`) substituted."""
         parts = self.overrides.get("command") or self.properties.get("command") or ()
         filled = []
         for part in parts:
@@ -124,7 +124,7 @@ class Job:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The definition's environment and its overrides."""
+        """Environment of the definition with the overrides applied."""
         entries = (
             *(self.properties.get("environment") or ()),
             *(self.overrides.get("environment") or ()),
@@ -133,12 +133,12 @@ class Job:
 
     @property
     def log_group(self) -> str:
-        """Where its output goes."""
+        """Log group of the job's output."""
         return str(self._log_options.get("awslogs-group", _DEFAULT_LOG_GROUP))
 
     @property
     def log_stream_prefix(self) -> str:
-        """How the names of its log streams begin."""
+        """Prefix of the names of the job's log streams."""
         return str(self._log_options.get("awslogs-stream-prefix", self.definition_name))
 
     @property
@@ -148,7 +148,7 @@ class Job:
         return options or {}
 
     def summary(self) -> dict[str, Any]:
-        """The job in ListJobs' answer."""
+        """Return the job in the form of ListJobs."""
         container = {"exitCode": self._exit_code, "reason": self._reason}
         return _present(
             jobArn=self.arn,
@@ -164,7 +164,7 @@ class Job:
         )
 
     def detail(self) -> dict[str, Any]:
-        """The job in DescribeJobs' answer."""
+        """Return the job in the form of DescribeJobs."""
         return self.summary() | _present(
             jobQueue=self.queue_arn,
             attempts=list(self.attempts),
@@ -202,7 +202,7 @@ class Job:
         return self.outcome.reason if self.outcome else None
 
     def record(self, attempt: Attempt, outcome: Outcome, stopped_ms: int) -> None:
-        """Note how an attempt ended."""
+        """Record the outcome of an attempt."""
         self.outcome, self.status_reason = outcome, outcome.status_reason
         self.attempts.append(
             _present(

@@ -14,15 +14,15 @@ _FILTERS = ("JOB_NAME", "JOB_DEFINITION", "BEFORE_CREATED_AT", "AFTER_CREATED_AT
 
 
 def list_jobs(jobs: Sequence[Job], request: Mapping[str, Any]) -> dict[str, Any]:
-    """One page of a queue's jobs, the latest first.
+    """Return one page of a queue's jobs, latest first.
 
     Args:
-        jobs: All jobs of the queue, in the order of their submission.
-        request: ListJobs' members. With a filter, `jobStatus` is ignored; without both, the running
-            jobs are listed (AWS Batch API reference, ListJobs).
+        jobs: All jobs of the queue, in submission order.
+        request: Members of ListJobs. With a filter, `jobStatus` is ignored; without either, the
+            running jobs are listed (AWS Batch API reference, ListJobs).
 
     Raises:
-        ClientException: AWS would refuse the request.
+        ClientException: AWS would reject the request.
     """
     filters = request.get("filters") or ()
     if filters:
@@ -33,7 +33,7 @@ def list_jobs(jobs: Sequence[Job], request: Mapping[str, Any]) -> dict[str, Any]
         wanted = _status(request.get("jobStatus") or Status.RUNNING.value)
         matching = [job for job in jobs if job.status is wanted]
     limit = min(request.get("maxResults") or 1000, 100 if filters else 1000)
-    # A page goes on behind the last job of the one before: new jobs in front do not shift it.
+    # A page continues after the last job of the previous page: newer jobs do not shift it.
     ordered = matching[::-1]
     if token := request.get("nextToken"):
         older = {job.job_id for job in jobs[: _position(jobs, token)]}
@@ -59,13 +59,13 @@ def _status(name: str) -> Status:
         raise ClientException(f"Job status is not one of {names}") from None
 
 
-def _matches(job: Job, one: Mapping[str, Any]) -> bool:
-    kind, values = one.get("name"), one.get("values") or ()
+def _matches(job: Job, condition: Mapping[str, Any]) -> bool:
+    kind, values = condition.get("name"), condition.get("values") or ()
     if kind == "JOB_NAME":
-        return any(_matches_text(value, job.name) for value in values)
+        return any(_matches_pattern(value, job.name) for value in values)
     if kind == "JOB_DEFINITION":
-        texts = (job.definition_arn, job.definition_arn.rpartition("/")[2], job.definition_name)
-        return any(_matches_text(value, text) for value in values for text in texts)
+        names = (job.definition_arn, job.definition_arn.rpartition("/")[2], job.definition_name)
+        return any(_matches_pattern(value, name) for value in values for name in names)
     if kind == "BEFORE_CREATED_AT":
         return any(job.created_ms < int(value) for value in values)
     if kind == "AFTER_CREATED_AT":
@@ -73,6 +73,6 @@ def _matches(job: Job, one: Mapping[str, Any]) -> bool:
     raise ClientException(f"The filter must be one of {' | '.join(_FILTERS)}")
 
 
-def _matches_text(pattern: str, text: str) -> bool:
-    pattern, text = pattern.lower(), text.lower()
-    return text.startswith(pattern[:-1]) if pattern.endswith("*") else text == pattern
+def _matches_pattern(pattern: str, name: str) -> bool:
+    pattern, name = pattern.lower(), name.lower()
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern

@@ -1,4 +1,4 @@
-"""What runs the jobs of every API: a folder, a container, a log stream and an end for each."""
+"""Execution of the jobs of all services: each has a folder, a container and a log stream."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ WriteLog = Callable[[str, str, list[str]], None]
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a task ended.
+    """The end of a task.
 
     Attributes:
-        exit_code: The container's; None where it never started.
-        error: Why it could not be started, or what came behind it failed.
-        is_out_of_memory: Whether it used more than its limit.
+        exit_code: Exit code of the container; None if it never started.
+        error: Reason why the start or the post-processing failed.
+        is_out_of_memory: Whether the container exceeded its memory limit.
     """
 
     exit_code: int | None = None
@@ -33,18 +33,19 @@ class Ending:
 
 @dataclass(slots=True, eq=False)
 class Task:
-    """One run of a container.
+    """A single run of a container.
 
     Attributes:
-        name: Unique; names its folder.
-        log_group, log_stream: Where its output goes. The stream is there before it starts.
-        prepare: Makes the container, in an empty folder of its own; called without the lock.
-        on_start: Called with the lock when it runs.
-        finish: Called without the lock when it has run, with its exit code, before the folder is
-            removed.
-        on_end: Called with the lock at the end, also of a task that never started.
-        running: None before it runs and after its end.
-        is_stopped: Whether somebody wants its end.
+        name: Unique name, also of its folder.
+        log_group, log_stream: Destination of the output. The stream is created before the start.
+        prepare: Function that returns the container, given an empty folder; called without the
+            lock.
+        on_start: Callback for the start; called with the lock.
+        finish: Post-processing, given the folder and the exit code, before the folder is removed;
+            called without the lock.
+        on_end: Callback for the end, also of a task that never started; called with the lock.
+        running: The running container; None before the start and after the end.
+        is_stopped: Whether the task was asked to stop.
     """
 
     name: str
@@ -60,20 +61,20 @@ class Task:
 
 
 class Machine:
-    """Runs tasks, each on a thread that waits for its container.
+    """Runs tasks, each on its own thread that waits for the container.
 
     Args:
         lock: Guards all state.
-        containers: Starts them.
-        folder: Where the tasks' folders are made and removed.
-        environment: What every container's environment begins with.
-        write_log: Appends lines to a log stream (group, stream, lines), and makes it where there
-            are none; called without the lock.
-        time_scale: Real seconds for each second.
+        containers: Implementation that starts containers.
+        folder: Parent of the tasks' folders.
+        environment: Base environment of every container.
+        write_log: Function (group, stream, lines) that appends lines to a log stream, and creates
+            the stream if `lines` is empty; called without the lock.
+        time_scale: Real seconds per emulated second.
 
     Attributes:
-        timers: For whatever else has its time.
-        time_scale: Real seconds for each second.
+        timers: Timers for other delayed actions.
+        time_scale: Real seconds per emulated second.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class Machine:
         self._is_stopping = False
 
     def start(self, task: Task) -> None:
-        """Run a task."""
+        """Start a task."""
         thread = Thread(target=self._run, args=(task,), name=f"task-{task.name}", daemon=True)
         with self._lock:
             if not self._is_stopping:
@@ -105,7 +106,7 @@ class Machine:
                 thread.start()
 
     def end(self, task: Task, grace_s: float) -> None:
-        """Send a task SIGTERM, and SIGKILL after some time; once more does nothing."""
+        """Send SIGTERM to a task, and SIGKILL after the grace period. Repeated calls are no-ops."""
         with self._lock:
             if task.is_stopped:
                 return
@@ -115,7 +116,7 @@ class Machine:
                 task._kill = self.timers.after(grace_s, running.kill)
 
     def stop(self) -> None:
-        """Kill every task; returns when all are gone."""
+        """Kill every task, and wait until all have ended."""
         with self._lock:
             self._is_stopping = True
             threads = [thread for _, thread in self._tasks.values()]

@@ -1,8 +1,8 @@
 """Prices of the emulated account: the Price List API and EC2's spot prices.
 
-moto lacks the one, and of the other it gives one invented price for all types. Both answer here
-from the packaged catalog's own figures, for us-east-1; other regions have no prices. The shapes are
-AWS's: every product is a JSON text in the answer, pages have at most 100 of them.
+moto lacks the Price List API, and returns the same invented spot price for all types. Both return
+the prices of the packaged catalog here, for us-east-1; other regions have no prices. The responses
+have AWS's format: every product is a JSON string, and a page has at most 100 products.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _EC2_NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15/"
 
 
 class InvalidParameterException(Refusal):
-    """What the Price List API answers to a request that it refuses."""
+    """The Price List API's error for an invalid request."""
 
 
 def get_products(request: Mapping[str, Any]) -> dict[str, Any]:
-    """The answer to GetProducts.
+    """Return the response of GetProducts.
 
     Raises:
-        InvalidParameterException: A service, a filter or a page that AWS would not know either.
+        InvalidParameterException: Invalid service, filter or page.
     """
     service = str(request.get("ServiceCode"))
     if service not in _PRODUCTS:
@@ -46,34 +46,34 @@ def get_products(request: Mapping[str, Any]) -> dict[str, Any]:
     if not 1 <= size <= _MAX_RESULTS:
         raise InvalidParameterException(f"MaxResults must be between 1 and {_MAX_RESULTS}")
     page, token = _page(products, request.get("NextToken"), size)
-    answer = {"FormatVersion": "aws_v1", "PriceList": [json.dumps(product) for product in page]}
-    return {**answer, "NextToken": token} if token else answer
+    response = {"FormatVersion": "aws_v1", "PriceList": [json.dumps(product) for product in page]}
+    return {**response, "NextToken": token} if token else response
 
 
 def spot_price_history(body: bytes, region: str, now: str) -> bytes:
-    """The answer to EC2's DescribeSpotPriceHistory, as XML.
+    """Return the response of EC2's DescribeSpotPriceHistory, as XML.
 
     Args:
-        body: The request, a form.
-        region: That it is signed for.
-        now: When the prices were set, in ISO 8601.
+        body: URL-encoded request.
+        region: Region of the request's signature.
+        now: Timestamp of the prices, in ISO 8601.
 
     Raises:
-        InvalidParameterException: The page is unknown.
+        InvalidParameterException: Invalid page.
     """
-    asked = parse_qs(body.decode())
-    wanted = {values[0] for key, values in asked.items() if key.startswith("InstanceType.")}
+    form = parse_qs(body.decode())
+    names = {values[0] for key, values in form.items() if key.startswith("InstanceType.")}
     priced = [t for t in load_catalog().types if t.spot_usd_hour is not None and region == REGION]
     rows = [
         (t.name, f"{region}{zone}", f"{t.spot_usd_hour:.6f}")
         for t in priced
-        if not wanted or t.name in wanted
+        if not names or t.name in names
         for zone in _ZONES
     ]
-    size = int(asked.get("MaxResults", [str(_SPOT_MAX_RESULTS)])[0])
-    page, token = _page(rows, asked.get("NextToken", [None])[0], size)
-    answer = ElementTree.Element("DescribeSpotPriceHistoryResponse", xmlns=_EC2_NAMESPACE)
-    history = ElementTree.SubElement(answer, "spotPriceHistorySet")
+    size = int(form.get("MaxResults", [str(_SPOT_MAX_RESULTS)])[0])
+    page, token = _page(rows, form.get("NextToken", [None])[0], size)
+    response = ElementTree.Element("DescribeSpotPriceHistoryResponse", xmlns=_EC2_NAMESPACE)
+    history = ElementTree.SubElement(response, "spotPriceHistorySet")
     for name, zone, price in page:
         item = ElementTree.SubElement(history, "item")
         for member, value in {
@@ -84,12 +84,12 @@ def spot_price_history(body: bytes, region: str, now: str) -> bytes:
             "availabilityZone": zone,
         }.items():
             ElementTree.SubElement(item, member).text = value
-    ElementTree.SubElement(answer, "nextToken").text = token
-    return bytes(ElementTree.tostring(answer, encoding="utf-8", xml_declaration=True))
+    ElementTree.SubElement(response, "nextToken").text = token
+    return bytes(ElementTree.tostring(response, encoding="utf-8", xml_declaration=True))
 
 
 def _page(rows: Sequence[Any], token: str | None, size: int) -> tuple[Sequence[Any], str]:
-    """One page, and what the next one is asked for with (empty on the last)."""
+    """Return one page and the token of the next page (empty after the last page)."""
     try:
         start = int(token or 0)
     except ValueError:
@@ -102,12 +102,12 @@ def _matches(product: Mapping[str, Any], filters: Sequence[Mapping[str, str]]) -
         **product["product"]["attributes"],
         "productFamily": product["product"]["productFamily"],
     }
-    for one in filters:
-        if one.get("Type") != "TERM_MATCH":
-            raise InvalidParameterException(f"Invalid filter type: {one.get('Type')}")
-        if one.get("Field") not in attributes:
-            raise InvalidParameterException(f"Invalid filter field: {one.get('Field')}")
-        if attributes[one["Field"]].lower() != one.get("Value", "").lower():
+    for condition in filters:
+        if condition.get("Type") != "TERM_MATCH":
+            raise InvalidParameterException(f"Invalid filter type: {condition.get('Type')}")
+        if condition.get("Field") not in attributes:
+            raise InvalidParameterException(f"Invalid filter field: {condition.get('Field')}")
+        if attributes[condition["Field"]].lower() != condition.get("Value", "").lower():
             return False
     return True
 
@@ -140,15 +140,15 @@ def _ec2_products() -> Sequence[Mapping[str, Any]]:
 
 @lru_cache(maxsize=1)
 def _sagemaker_products() -> Sequence[Mapping[str, Any]]:
-    return list(_sagemaker_uses())
+    return list(_iter_sagemaker_products())
 
 
-def _sagemaker_uses() -> Iterator[Mapping[str, Any]]:
+def _iter_sagemaker_products() -> Iterator[Mapping[str, Any]]:
     for t in load_catalog().types:
         if t.sagemaker_name is None or t.sagemaker_price_usd_hour is None:
             continue
-        # Hosting costs twice as much here, so that taking the one for the other shows.
-        for use, component, times in (("Train", "Training", 1), ("Host", "Hosting", 2)):
+        # Hosting costs twice as much here, to expose code that confuses it with training.
+        for use, component, factor in (("Train", "Training", 1), ("Host", "Hosting", 2)):
             attributes = {
                 "instanceName": t.sagemaker_name,
                 "instanceType": f"{t.sagemaker_name}-{component}",
@@ -156,7 +156,7 @@ def _sagemaker_uses() -> Iterator[Mapping[str, Any]]:
                 "operation": "RunInstance",
                 "usagetype": f"USE1-{use}:{t.sagemaker_name}",
             }
-            price = t.sagemaker_price_usd_hour * times
+            price = t.sagemaker_price_usd_hour * factor
             yield _product("AmazonSageMaker", "ML Instance", attributes, price)
 
 

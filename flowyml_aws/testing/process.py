@@ -1,4 +1,4 @@
-"""A container, emulated: one process with its output, its own process group and its exit code."""
+"""Containers emulated as processes: each has its output, process group and exit code."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _CHUNK_BYTES = 64 * 1024
 
 
 class Processes:
-    """Runs what a container would run as a process of this machine, whatever its image.
+    """Runs a container's command as a process on this machine, ignoring the image.
 
     Args:
-        environment: What the image brings.
-        is_warm: Whether the runner starts in a fork of a process that has its imports already.
+        environment: Environment of the image.
+        is_warm: Whether the runner is forked from a process that has already imported it.
     """
 
     def __init__(self, environment: Mapping[str, str], is_warm: bool) -> None:
@@ -36,10 +36,10 @@ class Processes:
         """Start a process; see `Containers`.
 
         Raises:
-            OSError, ValueError: It can't be started.
+            OSError, ValueError: The process can't be started.
         """
         environment = {**self._environment, **container.environment}
-        # A process has no directories of its own. This variable is that of SageMaker's own toolkit.
+        # A process can't have its own /opt/ml. SageMaker's training toolkit reads this variable.
         if (folder := container.volumes.get("/opt/ml")) is not None:
             environment["SAGEMAKER_BASE_DIR"] = str(folder)
         command = [*container.entrypoint, *container.command]
@@ -49,30 +49,30 @@ class Processes:
         return JobProcess(start_process(command, environment, container.folder), on_lines)
 
     def stop(self) -> None:
-        """Forget what makes starts fast; processes that run go on."""
+        """Stop the process that forks warm starts; running jobs continue."""
         if self._warm is not None:
             self._warm.stop()
 
     def _can_be_warm(self, command: Sequence[str], environment: Mapping[str, str]) -> bool:
-        """Return True for the runner, unless the job has Python settings of its own."""
-        own = {*environment.items()} - {*self._environment.items()}
+        """Return True for the runner, unless the job changes settings of the interpreter."""
+        changes = {*environment.items()} - {*self._environment.items()}
         return (
             command[0] in ("python", "python3")
             and command[1:3] == ["-m", RUNNER]
-            and not any(name.startswith(("PYTHON", "LC_", "LANG", "LD_")) for name, _ in own)
+            and not any(name.startswith(("PYTHON", "LC_", "LANG", "LD_")) for name, _ in changes)
         )
 
 
 def start_process(
     command: Sequence[str], environment: Mapping[str, str], folder: Path
 ) -> subprocess.Popen[bytes]:
-    """Start a command in a session of its own, with one pipe for its output.
+    """Start a command in a new session, with one pipe for stdout and stderr.
 
     Args:
-        command: The program and its arguments. `python` and `python3` are this interpreter, as in
-            an image that has the same Python.
-        environment: The whole environment.
-        folder: The working directory.
+        command: Program and arguments. `python` and `python3` run this interpreter, as in an image
+            with the same Python.
+        environment: Complete environment.
+        folder: Working directory.
 
     Raises:
         OSError: The program can't be started.
@@ -90,15 +90,15 @@ def start_process(
 
 
 class JobProcess:
-    """A running command; everything in its process group ends with it, as in a container.
+    """A running command. Its whole process group ends with it, as in a container.
 
     Args:
-        process: The command's process, which leads a session of its own.
-        on_lines: Gets the lines of stdout and stderr as they come, without line ends, on a thread
-            of its own.
+        process: Process of the command, the leader of its own session.
+        on_lines: Callback for lines of stdout and stderr, without line ends, as they arrive; called
+            on a separate thread.
 
     Attributes:
-        is_out_of_memory: Never: a process has no limit.
+        is_out_of_memory: Always False, because a process has no memory limit.
     """
 
     is_out_of_memory = False
@@ -125,17 +125,16 @@ class JobProcess:
         self._signal(signal.SIGKILL)
 
     def wait(self) -> int:
-        """Wait for the end; the exit code as Docker tells it, 128+n after signal n."""
+        """Wait for the end and return the exit code as Docker reports it: 128+n after signal n."""
         code = self._process.wait()
-        self.kill()  # what it has left behind
-        # A process that has detached itself may hold the pipe open for ever.
+        self.kill()  # processes that it left running
+        # A process that has detached itself may hold the pipe open indefinitely.
         self._reader.join(timeout=1)
         return code if code >= 0 else 128 - code
 
     def _signal(self, number: signal.Signals) -> None:
-        with suppress(
-            ProcessLookupError, PermissionError
-        ):  # PermissionError: macOS, all are zombies
+        # macOS raises PermissionError if all processes of the group are zombies.
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
     def _read(self, output: IO[bytes]) -> None:
@@ -147,10 +146,10 @@ class JobProcess:
             self._emit([rest])
 
     def _emit(self, lines: list[bytes]) -> None:
-        texts = [line.decode(errors="replace").rstrip("\r") for line in lines]
-        # CloudWatch has no empty events, and Docker's awslogs driver leaves empty lines out.
-        if texts := [text for text in texts if text]:
-            self._on_lines(texts)
+        decoded = [line.decode(errors="replace").rstrip("\r") for line in lines]
+        # CloudWatch has no empty events, and Docker's awslogs driver omits empty lines.
+        if printed := [line for line in decoded if line]:
+            self._on_lines(printed)
 
 
 def _program(command: Sequence[str]) -> str:

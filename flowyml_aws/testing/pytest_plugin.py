@@ -1,4 +1,4 @@
-"""pytest's fixtures of flowyml-aws. Nothing heavy is imported before one is used."""
+"""pytest fixtures of flowyml-aws. Slow modules are imported only when a fixture is used."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["aws_emulator"]
 
 @pytest.fixture
 def aws_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """A fresh emulated AWS account, and the environment set so that it is used."""
-    # Before moto is imported: it stumbles over an AWS_PROFILE that is not configured.
+    """A fresh emulated AWS account. Environment variables point AWS clients to it."""
+    # Before moto is imported: the import fails for an AWS_PROFILE that is not configured.
     for name in [name for name in os.environ if name.startswith(("AWS_", "FLOWYML_AWS_"))]:
         monkeypatch.delenv(name)
     import boto3
@@ -27,6 +27,6 @@ def aws_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     with Emulator() as aws:
         for name, value in aws.environment.items():
             monkeypatch.setenv(name, value)
-        # boto3's default session keeps the credentials that it once found.
+        # boto3's default session caches credentials.
         monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
         yield aws

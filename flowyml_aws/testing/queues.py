@@ -1,6 +1,6 @@
-"""The emulated queues and compute environments: what keeps a job in RUNNABLE, and who is first.
+"""The emulated queues and compute environments: reasons that hold jobs in RUNNABLE, and job order.
 
-moto keeps them, and knows neither broken ones nor the limits of their vCPUs.
+moto stores them, but supports neither invalid compute environments nor their vCPU limits.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from flowyml_aws.planning.catalog import InstanceType
 from flowyml_aws.planning.catalog_files import load_catalog
-from flowyml_aws.planning.families import expanded
+from flowyml_aws.planning.families import expand_families
 from flowyml_aws.testing.account import REGION
 from flowyml_aws.testing.capacity import Capacity
 from flowyml_aws.testing.jobs import Job, Status
@@ -23,7 +23,7 @@ from flowyml_aws.testing.validation import ClientException
 
 __all__ = ["Queues", "snapshot"]
 
-_FRONT = 100
+_MAX_FRONT_JOBS = 100
 _ON_INSTANCES = (Status.STARTING, Status.RUNNING)
 # https://docs.aws.amazon.com/batch/latest/userguide/troubleshooting.html#job_stuck_in_runnable
 _NOTHING_FITS = (
@@ -40,8 +40,8 @@ class Queues:
     """Queues and compute environments as clients and the scheduler see them.
 
     Attributes:
-        broken: Names of compute environments that are INVALID, with the reason.
-        withheld: Names of queues that EC2 gives no instances now, with what Batch says.
+        broken: Reasons by name of compute environments that are INVALID.
+        withheld: Batch's status reasons by name of queues that get no instances from EC2.
     """
 
     def __init__(self) -> None:
@@ -49,17 +49,19 @@ class Queues:
         self.withheld: dict[str, str] = {}
         self._update_policies: dict[str, Any] = {}
 
-    def held(self, job: Job, jobs: Iterable[Job]) -> str | None:
-        """Why a job can't start, in Batch's words (empty where it says nothing), or None.
+    def hold_reason(self, job: Job, jobs: Iterable[Job]) -> str | None:
+        """Return Batch's status reason if a job can't start, otherwise None.
+
+        The reason is empty if Batch reports none.
 
         Args:
-            job: Is RUNNABLE.
-            jobs: All.
+            job: Job in RUNNABLE.
+            jobs: All jobs, or at least the running ones.
         """
         if job.queue_name in self.withheld:
             return self.withheld[job.queue_name]
         queue = _backend(REGION).get_job_queue(job.queue_arn)
-        assert queue is not None  # one with jobs can't be deleted
+        assert queue is not None  # a queue with jobs can't be deleted
         usable = [
             e for e in queue.environments if e.state == "ENABLED" and e.name not in self.broken
         ]
@@ -75,25 +77,25 @@ class Queues:
     def describe(
         self, request: Mapping[str, Any], region: str, jobs: Iterable[Job]
     ) -> dict[str, Any]:
-        """The answer to DescribeComputeEnvironments."""
-        wanted = request.get("computeEnvironments")
+        """Return the response of DescribeComputeEnvironments."""
+        names = request.get("computeEnvironments")
         used = _used_vcpus(jobs)
-        told = copy.deepcopy(_backend(region).describe_compute_environments(wanted))
-        for one in told:
-            name = one["computeEnvironmentName"]
+        environments = copy.deepcopy(_backend(region).describe_compute_environments(names))
+        for environment in environments:
+            name = environment["computeEnvironmentName"]
             if name in self.broken:
-                one.update(status="INVALID", statusReason=self.broken[name])
+                environment.update(status="INVALID", statusReason=self.broken[name])
             if name in self._update_policies:
-                one["updatePolicy"] = self._update_policies[name]
-            if "computeResources" in one:
-                one["computeResources"]["desiredvCpus"] = used.get(name, 0)
-        return {"computeEnvironments": told}
+                environment["updatePolicy"] = self._update_policies[name]
+            if "computeResources" in environment:
+                environment["computeResources"]["desiredvCpus"] = used.get(name, 0)
+        return {"computeEnvironments": environments}
 
     def update(self, request: Mapping[str, Any], region: str) -> dict[str, Any]:
-        """The answer to UpdateComputeEnvironment; moto leaves the resources as they were.
+        """Update an environment and return the response; moto would not update its resources.
 
         Raises:
-            ClientException: There is no such one, or the state is none.
+            ClientException: The environment does not exist, or the state is invalid.
         """
         name = request.get("computeEnvironment", "").rpartition("/")[2]
         environment = _backend(region).get_compute_environment(name)
@@ -111,10 +113,11 @@ class Queues:
 
 
 def snapshot(queue_arn: str, jobs: Iterable[Job], now_ms: int) -> dict[str, Any]:
-    """The answer to GetJobQueueSnapshot: the first jobs that wait in a queue, in order."""
+    """Return the response of GetJobQueueSnapshot: the first jobs waiting in a queue, in order."""
     front = [j for j in jobs if j.queue_arn == queue_arn and j.status is Status.RUNNABLE]
     entries = [
-        {"jobArn": job.arn, "earliestTimeAtPosition": job.created_ms} for job in front[:_FRONT]
+        {"jobArn": job.arn, "earliestTimeAtPosition": job.created_ms}
+        for job in front[:_MAX_FRONT_JOBS]
     ]
     return {"frontOfQueue": {"jobs": entries, "lastUpdatedAt": now_ms}}
 
@@ -131,29 +134,29 @@ def _used_vcpus(jobs: Iterable[Job]) -> dict[str, int]:
     used: dict[str, int] = {}
     for job in jobs:
         if job.status in _ON_INSTANCES:
-            place = job.compute_environment
-            used[place] = used.get(place, 0) + job.needs.vcpus
+            name = job.compute_environment
+            used[name] = used.get(name, 0) + job.needs.vcpus
     return used
 
 
 def _fits(environment: ComputeEnvironment, needs: Capacity) -> bool:
-    """Whether one of its types is large enough; one that nobody knows may be."""
-    words = tuple((environment.compute_resources or {}).get("instanceTypes", ()))
-    types = _types(words)
-    known = [one for one in types if one is not None]
-    return len(known) < len(types) or not types or any(_gives(t).covers(needs) for t in known)
+    """Return True if an instance type is large enough; types not in the catalog may be."""
+    entries = tuple((environment.compute_resources or {}).get("instanceTypes", ()))
+    types = _types(entries)
+    known = [t for t in types if t is not None]
+    return len(known) < len(types) or not types or any(_capacity(t).covers(needs) for t in known)
 
 
 @lru_cache(maxsize=64)
-def _types(words: Sequence[str]) -> Sequence[InstanceType | None]:
-    return list(_read_types(words))
+def _types(entries: Sequence[str]) -> Sequence[InstanceType | None]:
+    return list(_iter_types(entries))
 
 
-def _read_types(words: Sequence[str]) -> Iterator[InstanceType | None]:
+def _iter_types(entries: Sequence[str]) -> Iterator[InstanceType | None]:
     catalog = load_catalog()
-    for name in expanded(words, catalog):
+    for name in expand_families(entries, catalog):
         yield catalog.get(name)
 
 
-def _gives(one: InstanceType) -> Capacity:
-    return Capacity(one.vcpus, one.usable_memory_mib, one.gpu_count)
+def _capacity(instance_type: InstanceType) -> Capacity:
+    return Capacity(instance_type.vcpus, instance_type.usable_memory_mib, instance_type.gpu_count)

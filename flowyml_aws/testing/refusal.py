@@ -1,4 +1,4 @@
-"""What the emulated services answer to a request that they refuse."""
+"""Error responses of the emulated services."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ __all__ = ["Refusal"]
 
 
 class Refusal(Exception):
-    """A request that AWS would refuse (HTTP 400); the class is named as AWS's error code."""
+    """A request that AWS would reject (HTTP 400). A subclass is named after AWS's error code."""
 
     @property
     def body(self) -> dict[str, Any]:
-        """The answer's body, in the form of AWS's JSON protocols."""
+        """Body of the response, in the format of AWS's JSON protocols."""
         return {"__type": type(self).__name__, "message": str(self)}

@@ -1,4 +1,4 @@
-"""Whether AWS Batch tries a job again."""
+"""Retry decisions of AWS Batch."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["Outcome", "is_retried"]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an attempt ended.
+    """The outcome of an attempt.
 
     Attributes:
-        status_reason: What Batch says about it.
-        exit_code: The container's; None when it never started or its host was lost.
-        reason: What ECS says of the container, for example `CannotStartContainerError: …`.
-        is_final: Ended by the user or by its timeout: never tried again.
+        status_reason: Status reason that Batch reports.
+        exit_code: Exit code of the container; None if it never started or its host was lost.
+        reason: ECS's reason for the container, for example `CannotStartContainerError: …`.
+        is_final: Whether the attempt is never retried: a user or its timeout ended it.
     """
 
     status_reason: str
@@ -27,24 +27,24 @@ class Outcome:
 
 
 def is_retried(strategy: Mapping[str, Any], attempts_made: int, outcome: Outcome) -> bool:
-    """Whether a failed attempt is followed by another one.
+    """Return True if a failed attempt is retried.
 
-    The first rule of `evaluateOnExit` that matches decides; the fields of a rule must all match;
-    when none matches, the job is retried (AWS Batch API reference, EvaluateOnExit).
+    The first matching rule of `evaluateOnExit` decides. All fields of a rule must match. If no rule
+    matches, the job is retried (AWS Batch API reference, EvaluateOnExit).
     """
     if outcome.is_final or attempts_made >= int(strategy.get("attempts") or 1):
         return False
-    seen = {
+    values = {
         "onExitCode": "" if outcome.exit_code is None else str(outcome.exit_code),
         "onReason": outcome.reason or "",
         "onStatusReason": outcome.status_reason,
     }
     for rule in strategy.get("evaluateOnExit") or ():
-        if all(_matches(rule[field], seen[field]) for field in seen if field in rule):
+        if all(_matches(rule[field], values[field]) for field in values if field in rule):
             return str(rule["action"]).upper() == "RETRY"
     return True
 
 
-def _matches(pattern: str, text: str) -> bool:
-    # Only an asterisk at the end is a wildcard. The action ignores case, the patterns do not.
-    return text.startswith(pattern[:-1]) if pattern.endswith("*") else text == pattern
+def _matches(pattern: str, value: str) -> bool:
+    # Only an asterisk at the end is a wildcard. Actions are case-insensitive, patterns are not.
+    return value.startswith(pattern[:-1]) if pattern.endswith("*") else value == pattern

@@ -1,4 +1,4 @@
-"""What AWS Batch's scheduler does: jobs through their states, attempts through their lives."""
+"""The emulated AWS Batch scheduler: states of jobs, and their attempts."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 
 
 class Scheduler:
-    """Runs jobs on a machine, each when its dependencies have succeeded and its needs are free.
+    """Runs jobs on a machine when their dependencies have succeeded and there is free capacity.
 
-    One thread decides; it sleeps until something happened. A queue is first in, first out: a job
-    that does not fit holds up those behind it in its queue, as in AWS.
+    One thread decides; it sleeps until something changes. A queue is first in, first out: a job
+    that does not fit blocks later jobs of its queue, as on AWS.
 
     Args:
         lock: Guards all state. Callers that read a job's state hold it.
-        machine: Where the attempts run.
-        capacity: What all running jobs share; None is unlimited.
-        stop_grace_s: From SIGTERM to SIGKILL.
-        held: Why a job can't start although there is capacity, in Batch's words, or None; from the
-            job and all jobs.
+        machine: Machine that runs the attempts.
+        capacity: Capacity shared by all running jobs; None for no limit.
+        stop_grace_s: Seconds between SIGTERM and SIGKILL.
+        hold_reason: Function of a job and all running jobs that returns Batch's status reason if
+            the job can't start although there is capacity, otherwise None.
     """
 
     def __init__(
@@ -44,13 +44,13 @@ class Scheduler:
         *,
         capacity: Capacity | None,
         stop_grace_s: float,
-        held: Callable[[Job, Iterable[Job]], str | None],
+        hold_reason: Callable[[Job, Iterable[Job]], str | None],
     ) -> None:
         self._changed = Condition(lock)
         self._machine = machine
         self._free = capacity
         self._stop_grace_s = stop_grace_s
-        self._held = held
+        self._hold_reason = hold_reason
         self._jobs: dict[str, Job] = {}
         self._waiting: dict[str, Job] = {}
         self._running: dict[str, Job] = {}
@@ -60,24 +60,24 @@ class Scheduler:
 
     @property
     def jobs(self) -> Mapping[str, Job]:
-        """All jobs by id, in the order of their submission."""
+        """All jobs by id, in submission order."""
         return self._jobs
 
     def submit(self, job: Job) -> None:
-        """Take a job in."""
+        """Add a job."""
         with self._changed:
             self._jobs[job.job_id] = self._waiting[job.job_id] = job
             self._changed.notify()
 
     def cancel(self, job: Job, reason: str) -> None:
-        """End a job that has not reached STARTING; others go on."""
+        """End a job that has not reached STARTING; any other job continues."""
         with self._changed:
             if job.status.is_before_starting:
                 job.is_cancelled = True
                 self._finish(job, Status.FAILED, reason)
 
     def terminate(self, job: Job, reason: str) -> None:
-        """End a job, whatever it does."""
+        """End a job in any state."""
         with self._changed:
             if job.status.is_before_starting:
                 job.is_terminated = True
@@ -87,16 +87,16 @@ class Scheduler:
                 self._stop_attempt(job, Outcome(reason, is_final=True))
 
     def lose_host(self, job: Job) -> None:
-        """Take away the instance that a job runs on, as a spot reclaim does."""
+        """Remove the instance that a job runs on, as a spot reclaim does."""
         with self._changed:
             if job.job_id not in self._running or job.attempt is None:
-                raise ValueError(f"job {job.job_id} is {job.status.value}: it has no host to lose")
+                raise ValueError(f"Job {job.job_id} has no host to lose: it is {job.status.value}")
             job.attempt.is_host_lost = True
             host = job.attempt.instance_id
             self._stop_attempt(job, Outcome(f"Host EC2 (instance {host}) terminated."))
 
     def processes(self) -> dict[str, int]:
-        """The running processes: job id to process id."""
+        """Return the running process ids, by job id."""
         with self._changed:
             return {
                 job.job_id: job.attempt.task.running.pid
@@ -105,12 +105,12 @@ class Scheduler:
             }
 
     def wake(self) -> None:
-        """Look again at what can start."""
+        """Check again which jobs can start."""
         with self._changed:
             self._changed.notify()
 
     def stop(self) -> None:
-        """Start nothing more."""
+        """Stop starting jobs."""
         with self._changed:
             self._is_stopping = True
             self._changed.notify()
@@ -140,8 +140,8 @@ class Scheduler:
         for job in [job for job in self._waiting.values() if job.status is Status.RUNNABLE]:
             if job.queue_arn in blocked:
                 continue
-            if (why := self._held(job, self._running.values())) is not None:
-                job.status_reason = why or None
+            if (reason := self._hold_reason(job, self._running.values())) is not None:
+                job.status_reason = reason or None
                 blocked.add(job.queue_arn)
                 continue
             if self._free is not None and not self._free.covers(job.needs):
@@ -165,7 +165,7 @@ class Scheduler:
                 log_group=job.log_group,
                 log_stream=f"{job.log_stream_prefix}/default/{task_id}",
                 prepare=lambda folder: _container(job, number, folder),
-                on_start=lambda: self._note_start(job, attempt),
+                on_start=lambda: self._record_start(job, attempt),
                 on_end=lambda ending: self._end_attempt(job, attempt, ending),
             ),
         )
@@ -174,7 +174,7 @@ class Scheduler:
         self._running[job.job_id] = self._waiting.pop(job.job_id)
         self._machine.start(attempt.task)
 
-    def _note_start(self, job: Job, attempt: Attempt) -> None:
+    def _record_start(self, job: Job, attempt: Attempt) -> None:
         attempt.started_ms = _now_ms()
         job.status = Status.RUNNING
         if job.timeout_s is not None:
@@ -187,7 +187,7 @@ class Scheduler:
         if attempt is None:
             return
         if attempt.stopped is not None:
-            # Whoever terminates a job whose host is just being lost does not want it retried.
+            # A job that is terminated while its host is being lost must not be retried.
             if outcome.is_final and not attempt.stopped.is_final:
                 attempt.stopped = outcome
             return
@@ -203,7 +203,7 @@ class Scheduler:
             outcome = Outcome("Task failed to start", reason=reason)
         is_success = attempt.stopped is None and outcome.exit_code == 0
         if attempt.stopped is not None:
-            # Nobody is left to tell the exit code of a container whose host is gone.
+            # The exit code of a container is unknown if its host was lost.
             exit_code = None if attempt.is_host_lost else outcome.exit_code
             outcome = replace(attempt.stopped, exit_code=exit_code)
         if attempt.timeout is not None:

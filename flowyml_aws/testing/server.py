@@ -1,4 +1,4 @@
-"""The HTTP server: moto's services behind one lock; the emulator's own in front of them."""
+"""The HTTP server: the emulator's own handlers, and moto's services for all other requests."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _PRICES = {("pricing", "GetProducts"), ("ec2", "DescribeSpotPriceHistory")}
 
 
 class Moto(DomainDispatcherApplication):
-    """moto's services by the host of a request, each host looked up once.
+    """moto's services by the host of a request, cached per host.
 
-    moto itself lists its folders on disk for each request, a third of the request's time.
+    moto lists its folders on disk for each request, which takes a third of the request's time.
     """
 
     def __init__(self) -> None:
@@ -42,23 +42,25 @@ class Moto(DomainDispatcherApplication):
         self._services: dict[str | None, Any] = {}
 
     def get_backend_for_host(self, host: str | None) -> Any:
-        """Return the service whose host this is, or None."""
+        """Return the service for a host, or None."""
         if host not in self._services:
             self._services[host] = super().get_backend_for_host(host)
         return self._services[host]
 
 
 class Application:
-    """Notes each call, answers what the emulator has itself, leaves the rest to moto.
+    """WSGI application: records each call, and passes it to a handler of the emulator or to moto.
 
     Args:
-        apis: By service, as in boto3.
+        apis: Services of the emulator, by their names in boto3.
         lock: Guards all state, and moto.
+        clock_skew_s: Function that returns the seconds by which the services' clocks are ahead.
+        keep_requests: Whether to record `requests`.
 
     Attributes:
-        calls: The calls so far, in order.
-        requests: The same with callers and answers, in the order of the answers, if kept.
-        clock_skew_s: By how much the services' clocks are ahead.
+        calls: Calls so far, in order.
+        requests: Same calls with caller and response status, in the order of the responses.
+        clock_skew_s: Same as the argument.
     """
 
     def __init__(
@@ -77,66 +79,67 @@ class Application:
         self._moto = Moto()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        # The body is read before the lock is taken: a slow client holds up nobody.
+        # The body is read before the lock is acquired: a slow client must not block others.
         body = _read_body(environ)
         environ["wsgi.input"] = io.BytesIO(body)
         if environ["PATH_INFO"].startswith("/moto-api"):
-            return self._ask_moto(environ, start_response)
+            return self._forward_to_moto(environ, start_response)
         call = api_call(environ, body)
         self.calls.append(call)
         if self._keep_requests:
-            start_response = self._noting(call, caller(environ), body, start_response)
+            start_response = self._recording(call, caller(environ), body, start_response)
         region, _ = signing_scope(environ)
         if call[:2] in _PRICES:
-            return _tell_prices(call.service, body, region, start_response)
+            return _respond_with_prices(call.service, body, region, start_response)
         if (api := self._apis.get(call.service)) is None:
-            return self._ask_moto(environ, start_response)
+            return self._forward_to_moto(environ, start_response)
         try:
-            if answer := api.answers.get(call.operation):
+            if handler := api.handlers.get(call.operation):
                 with self._lock:
-                    answered = answer(json.loads(body or b"{}"), region, len(body))
-                    return _respond(start_response, "200 OK", answered)
+                    response = handler(json.loads(body or b"{}"), region, len(body))
+                    return _respond(start_response, "200 OK", response)
             if rewrite := api.rewrites.get(call.operation):
                 body = json.dumps(rewrite(json.loads(body or b"{}"), region)).encode()
                 environ["wsgi.input"] = io.BytesIO(body)
                 environ["CONTENT_LENGTH"] = str(len(body))
         except Refusal as refusal:
             return _refuse(start_response, refusal)
-        return self._ask_moto(environ, start_response)
+        return self._forward_to_moto(environ, start_response)
 
-    def _noting(
-        self, call: ApiCall, who: str, body: bytes, start_response: Callable[..., Any]
+    def _recording(
+        self, call: ApiCall, access_key: str, body: bytes, start_response: Callable[..., Any]
     ) -> Callable[..., Any]:
         is_content = call.operation in ("PutObject", "UploadPart")
 
         def start(status: str, *rest: Any) -> Any:
-            kept = b"" if is_content else body
-            self.requests.append(ApiRequest(call, who, kept, int(status.split()[0])))
+            recorded = b"" if is_content else body
+            status_code = int(status.split()[0])
+            self.requests.append(ApiRequest(call, access_key, recorded, status_code))
             return start_response(status, *rest)
 
         return start
 
-    def _ask_moto(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    def _forward_to_moto(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         with self._lock:
-            answered: Iterable[bytes] = self._moto(environ, start_response)
-            return answered
+            response: Iterable[bytes] = self._moto(environ, start_response)
+            return response
 
 
 def listen(port: int) -> socket.socket:
-    """A socket that listens on a port of this machine; 0 is any free one.
+    """Return a socket that listens on a port of this machine; 0 for any free port.
 
     Raises:
-        SettingsError: The port can't be had.
+        SettingsError: The port is not available.
     """
     try:
         if not 0 <= port <= 65535:
-            raise OSError("ports go from 0 to 65535")
+            raise OSError("a port must be between 0 and 65535")
         return socket.create_server((_HOST, port), backlog=1024)
     except OSError as error:
         raise SettingsError(
             what=f"The emulator can't listen on port {port}",
             why=str(error),
-            fix="take another port, or 0 for a free one",
+            fix="choose another port, or 0 for any free port",
         ) from error
 
 
@@ -149,13 +152,13 @@ class Server:
         self._thread.start()
 
     def stop(self) -> None:
-        """Take no more requests."""
+        """Stop accepting requests."""
         self._server.is_stopping = True
         socket.create_connection((_HOST, self._server.port)).close()  # wakes the thread
         self._thread.join()
 
     def _serve(self) -> None:
-        # Not serve_forever: it polls, and takes up to half a second to stop.
+        # Not serve_forever: it polls, so that stopping takes up to half a second.
         with self._server:
             while not self._server.is_stopping:
                 self._server.handle_request()
@@ -170,22 +173,22 @@ class _Server(ThreadedWSGIServer):
         self.clock_skew_s = application.clock_skew_s
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        # A request gets a thread of its own, and an interpreter that ends can start none.
+        # Each request starts a thread, which fails while the interpreter shuts down.
         return not self.is_stopping
 
 
 class _Handler(MotoRequestHandler):
-    # Headers and body leave in two writes: with Nagle's algorithm the second waits for an ACK.
+    # Headers and body are two writes: with Nagle's algorithm the second waits for an ACK.
     disable_nagle_algorithm = True
 
     def date_time_string(self, timestamp: float | None = None) -> str:
-        """For the header Date: as late as the services' clocks."""
+        """Return the value of the Date header, with the clock skew applied."""
         assert isinstance(self.server, _Server)
         now = time.time() if timestamp is None else timestamp
         return super().date_time_string(now + self.server.clock_skew_s())
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Say nothing: `calls` has the requests."""
+        """Log nothing: `calls` records the requests."""
 
 
 def _read_body(environ: dict[str, Any]) -> bytes:
@@ -196,7 +199,9 @@ def _read_body(environ: dict[str, Any]) -> bytes:
     return b""
 
 
-def _tell_prices(service: str, body: bytes, region: str, start_response: Any) -> Iterable[bytes]:
+def _respond_with_prices(
+    service: str, body: bytes, region: str, start_response: Any
+) -> Iterable[bytes]:
     try:
         if service == "pricing":
             return _respond(start_response, "200 OK", get_products(json.loads(body)))
@@ -211,9 +216,9 @@ def _refuse(start_response: Any, refusal: Refusal) -> Iterable[bytes]:
 
 
 def _respond(
-    start_response: Any, status: str, answer: Any, error: str | None = None
+    start_response: Any, status: str, response: Any, error: str | None = None
 ) -> Iterable[bytes]:
-    return _send(start_response, status, "application/json", json.dumps(answer).encode(), error)
+    return _send(start_response, status, "application/json", json.dumps(response).encode(), error)
 
 
 def _send(

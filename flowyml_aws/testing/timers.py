@@ -1,4 +1,4 @@
-"""What happens later: time limits, grace periods, and whatever else has its time."""
+"""Delayed actions, such as time limits and grace periods."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ __all__ = ["Timer", "Timers"]
 
 
 class Timer:
-    """An action that is due at some time, unless it is cancelled before."""
+    """An action that runs at a given time unless it is cancelled before."""
 
     def __init__(self, action: Callable[[], None]) -> None:
         self._action: Callable[[], None] | None = action
 
     def cancel(self) -> None:
-        """Let nothing happen; does nothing when it has."""
+        """Prevent the action; no-op if it has already run."""
         self._action = None
 
     def fire(self) -> None:
-        """Do it, if it was neither done nor cancelled."""
+        """Run the action, unless it has already run or was cancelled."""
         action, self._action = self._action, None
         if action is not None:
             action()
 
 
 class Timers:
-    """Runs actions when they are due, on one thread that sleeps in between.
+    """Runs actions when they are due, on a single thread.
 
     Args:
         lock: Held while an action runs.
-        time_scale: Real seconds for each second.
+        time_scale: Real seconds per emulated second.
     """
 
     def __init__(self, lock: RLock, time_scale: float) -> None:
         self._changed = Condition(lock)
         self._time_scale = time_scale
-        # Its number keeps apart what is due at the same moment.
+        # The sequence number breaks ties between timers that are due at the same time.
         self._due: list[tuple[float, int, Timer]] = []
         self._numbers = itertools.count()
         self._is_stopping = False
@@ -47,7 +47,7 @@ class Timers:
         self._thread.start()
 
     def after(self, seconds: float, action: Callable[[], None]) -> Timer:
-        """Do something after some (unscaled) seconds."""
+        """Schedule an action after a delay in (unscaled) seconds."""
         timer = Timer(action)
         with self._changed:
             due = time.monotonic() + seconds * self._time_scale
@@ -56,7 +56,7 @@ class Timers:
         return timer
 
     def stop(self) -> None:
-        """Nothing happens any more."""
+        """Stop the thread; pending actions do not run."""
         with self._changed:
             self._is_stopping = True
             self._changed.notify()

@@ -1,4 +1,4 @@
-"""The limits of AWS Batch that moto does not check (AWS Batch API reference and service quotas)."""
+"""AWS Batch limits that moto does not check (AWS Batch API reference and service quotas)."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _MIN_TIMEOUT_S = 60
 
 
 class ClientException(Refusal):
-    """What AWS Batch answers to a request that it refuses."""
+    """AWS Batch's error for an invalid request."""
 
     @property
     def body(self) -> dict[str, Any]:
-        """The message alone, with an id, as Batch tells it."""
-        request = uuid.uuid4()
-        return {"message": f"Error executing request, Exception : {self}, RequestId: {request}"}
+        """Body of the response: only a message with a request id, as Batch returns it."""
+        request_id = uuid.uuid4()
+        return {"message": f"Error executing request, Exception : {self}, RequestId: {request_id}"}
 
 
 def check_submission(request: Mapping[str, Any], size_bytes: int) -> None:
-    """Check what can be told from a SubmitJob request alone.
+    """Check a SubmitJob request, without looking up what it refers to.
 
     Raises:
-        ClientException: AWS would refuse it.
+        ClientException: AWS would reject the request.
     """
     if size_bytes > _MAX_SUBMISSION_BYTES:
         raise ClientException(f"The job's payload is larger than {_MAX_SUBMISSION_BYTES} bytes")
@@ -57,7 +57,7 @@ def check_job_definition(request: Mapping[str, Any]) -> None:
     """Check a RegisterJobDefinition request.
 
     Raises:
-        ClientException: AWS would refuse it.
+        ClientException: AWS would reject the request.
     """
     _check_name("Job definition name", request.get("jobDefinitionName"))
     _check_common(request)
@@ -68,7 +68,7 @@ def check_reason(request: Mapping[str, Any]) -> None:
     """Check a CancelJob or TerminateJob request.
 
     Raises:
-        ClientException: AWS would refuse it.
+        ClientException: AWS would reject the request.
     """
     for field in ("jobId", "reason"):
         if not request.get(field):

@@ -1,8 +1,8 @@
-"""Warm starts: a process that has imported what the runner needs, and forks for each job.
+"""Warm starts: a process that has imported the runner's dependencies and forks for each job.
 
-Importing takes a fresh Python half a second of processor time, a fork a hundredth of that. Nothing
-of a job is loaded before the fork, so a job finds the same modules as in a process of its own. One
-difference remains: the jobs of an emulator share the seed of string hashes.
+The imports take a fresh Python half a second of CPU time, a fork takes a hundredth of that. Nothing
+of a job is loaded before the fork, so a job sees the same modules as in a fresh process. The only
+difference is that the jobs of an emulator share the seed of string hashes.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _IMPORTED = (f"{RUNNER}.job", "flowyml_aws.aws.s3", "botocore.session", "botocor
 
 
 class WarmProcess:
-    """A job that was forked; what `subprocess.Popen` is for other jobs.
+    """A forked job; the counterpart of `subprocess.Popen`.
 
     Attributes:
-        pid: The job's process, which leads a session of its own.
-        stdout: Its standard output and error.
+        pid: Process id of the job, the leader of its own session.
+        stdout: Pipe with its standard output and error.
     """
 
     def __init__(self, pid: int, stdout: IO[bytes], status: IO[bytes]) -> None:
@@ -45,15 +45,15 @@ class WarmProcess:
     def wait(self) -> int:
         """Wait for the end and return the exit code, -n after signal n."""
         with self._status:
-            # Nothing comes if the process that waits for the job was killed.
+            # The pipe ends without a status if the process that waits for the job was killed.
             return int(self._status.readline() or -signal.SIGKILL)
 
 
 class WarmStarter:
-    """Starts the runner in forks of one process, which begins with the first job.
+    """Starts the runner in forks of one process, which is started with the first job.
 
     Args:
-        environment: The environment in which that process imports.
+        environment: Environment of that process.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -65,10 +65,10 @@ class WarmStarter:
     def start(
         self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path
     ) -> WarmProcess:
-        """Run the runner with these arguments, as `python -m flowyml_aws.runtime` does.
+        """Start the runner with these arguments, as `python -m flowyml_aws.runtime` does.
 
         Raises:
-            OSError: The process can't be started, or has ended.
+            OSError: The warm process can't be started, or has exited.
         """
         request = {"arguments": [*arguments], "environment": {**environment}, "cwd": str(folder)}
         with ExitStack() as undo:
@@ -76,25 +76,25 @@ class WarmStarter:
             file.write(json.dumps(request).encode())
             file.seek(0)
             output, output_end = _pipe()
-            answers, answers_end = _pipe()
+            status, status_end = _pipe()
             undo.callback(output.close)
-            undo.callback(answers.close)
-            with output_end, answers_end:
-                received = [file.fileno(), output_end.fileno(), answers_end.fileno()]
+            undo.callback(status.close)
+            with output_end, status_end:
+                received = [file.fileno(), output_end.fileno(), status_end.fileno()]
                 try:
                     with self._lock:
                         socket.send_fds(self._connected(), [b"."], received)
                 except BrokenPipeError:
-                    pass  # nothing answers
-            if not (pid := answers.readline()):
-                self.stop()  # the next job begins another one
-                raise OSError("the process that starts jobs has ended")
+                    pass  # detected below: no response
+            if not (pid := status.readline()):
+                self.stop()  # the next job starts a new warm process
+                raise OSError("The process that forks jobs has exited")
             file.close()
             undo.pop_all()
-        return WarmProcess(int(pid), output, answers)
+        return WarmProcess(int(pid), output, status)
 
     def stop(self) -> None:
-        """End the process; jobs that run go on."""
+        """Stop the warm process; running jobs continue."""
         with self._lock:
             if self._socket is not None and self._process is not None:
                 self._socket.close()
@@ -103,10 +103,10 @@ class WarmStarter:
 
     def _connected(self) -> socket.socket:
         if self._socket is None:
-            self._socket, theirs = socket.socketpair()
-            with theirs:
-                number = theirs.fileno()
-                # Not by -m: the runner becomes `__main__`, which has to be empty for it.
+            self._socket, peer = socket.socketpair()
+            with peer:
+                number = peer.fileno()
+                # Not with -m: the runner will become `__main__`, which must be empty.
                 code = f"__import__({__name__!r}, fromlist='*').serve({number})"
                 self._process = subprocess.Popen(
                     [sys.executable, "-c", code],
@@ -127,7 +127,7 @@ def _pipe() -> tuple[IO[bytes], IO[bytes]]:
 
 
 def serve(number: int) -> None:
-    """Fork for each request that comes through a socket, until its other end is closed.
+    """Fork for each request received on a socket, until its other end is closed.
 
     Args:
         number: File descriptor of the socket.
@@ -135,7 +135,7 @@ def serve(number: int) -> None:
     requests = socket.socket(fileno=number)
     for name in _IMPORTED:
         import_module(name)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the processes that wait
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the forked processes
     while True:
         data, numbers, _, _ = socket.recv_fds(requests, 1, 3)
         if not data:
@@ -150,7 +150,7 @@ def serve(number: int) -> None:
 
 
 def _start_job(request: int, stdout: int, status: int) -> None:
-    """Run the job in a process of its own, and wait for that in this one."""
+    """Run the job in a child process, and wait for it in this one."""
     if job := os.fork():
         os.close(stdout)
         _, ended = os.waitpid(job, 0)
@@ -159,17 +159,17 @@ def _start_job(request: int, stdout: int, status: int) -> None:
     os.setsid()
     os.write(status, b"%d\n" % os.getpid())
     with open(request, "rb") as file:
-        asked: dict[str, Any] = json.load(file)
+        document: dict[str, Any] = json.load(file)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (stdout, 1), (stdout, 2)):
         os.dup2(source, target)
     for spare in (nothing, stdout, status):
         os.close(spare)
-    os.chdir(asked["cwd"])
+    os.chdir(document["cwd"])
     os.environ.clear()
-    os.environ.update(asked["environment"])
+    os.environ.update(document["environment"])
     time.tzset()
-    sys.path[0] = asked["cwd"]
-    sys.argv = ["-m", *asked["arguments"]]
-    # The interpreter calls the same function for `python -m`; it ends by SystemExit.
+    sys.path[0] = document["cwd"]
+    sys.argv = ["-m", *document["arguments"]]
+    # The interpreter calls the same function for `python -m`; it ends with SystemExit.
     runpy._run_module_as_main(RUNNER)  # type: ignore[attr-defined]  # private, so without a stub

@@ -1,4 +1,4 @@
-"""Plans and runs as a person reads them on a terminal."""
+"""Terminal output of plans, instance types, runs and check reports."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from flowyml_aws.view.catalog import catalog_table
 from flowyml_aws.view.instances import candidates_table, explanation
 from flowyml_aws.view.plan import plan_table
 from flowyml_aws.view.program import program
-from flowyml_aws.view.run import failures, status_table, watching
+from flowyml_aws.view.run import failure_texts, status_table, watching
 
 __all__ = [
     "candidates_table",
     "catalog_table",
     "explanation",
-    "failures",
+    "failure_texts",
     "plan_table",
     "program",
     "status_table",

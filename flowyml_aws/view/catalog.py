@@ -1,4 +1,4 @@
-"""The catalog of instance types as a person reads it."""
+"""Terminal output of the catalog of instance types."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["catalog_table"]
 
 
 def catalog_table(catalog: Catalog, types: Sequence[InstanceType]) -> RenderableType:
-    """Some of a catalog's types, in the given order, then where its figures come from.
+    """Return a table of some types in the given order, followed by the catalog's sources.
 
     `~` marks estimates.
     """
@@ -35,24 +35,25 @@ def catalog_table(catalog: Catalog, types: Sequence[InstanceType]) -> Renderable
         ("", False),
     ):
         table.add_column(title, justify="right" if is_number else "left", no_wrap=True)
-    for one in types:
+    for instance in types:
         table.add_row(
-            Text(one.name, style="bold"),
-            str(one.vcpus),
-            f"{one.memory_mib / 1024:,g} GiB",
-            f"{_mark(one.usable_memory_estimated)}{one.usable_memory_mib / 1024:,.1f} GiB",
-            _devices(one),
-            f"{one.nvme_gb:,} GB" if one.nvme_gb else "",
-            one.arch,
-            f"{one.network_gbps:g} Gbit/s" if one.network_gbps else "",
-            _price(one.price_usd_hour),
-            _price(one.spot_usd_hour),
-            one.sagemaker_name or "",
-            _price(one.sagemaker_price_usd_hour, one.sagemaker_price_estimated),
-            _standing(one),
+            Text(instance.name, style="bold"),
+            str(instance.vcpus),
+            f"{instance.memory_mib / 1024:,g} GiB",
+            _usable_memory(instance),
+            _devices(instance),
+            f"{instance.nvme_gb:,} GB" if instance.nvme_gb else "",
+            instance.arch,
+            f"{instance.network_gbps:g} Gbit/s" if instance.network_gbps else "",
+            _price(instance.price_usd_hour),
+            _price(instance.spot_usd_hour),
+            instance.sagemaker_name or "",
+            _price(instance.sagemaker_price_usd_hour, instance.sagemaker_price_estimated),
+            _availability(instance),
         )
     lines = [
-        Text.assemble((f"{key}: ", "dim"), told) for key, told in sorted(catalog.sources.items())
+        Text.assemble((f"{key}: ", "dim"), source)
+        for key, source in sorted(catalog.sources.items())
     ]
     heading = Text.assemble((f"sources ({catalog.region}; ~ is an estimate)", "bold"))
     return Group(table, Text(), heading, *lines)
@@ -62,18 +63,23 @@ def _mark(is_estimate: bool) -> str:
     return "~ " if is_estimate else ""
 
 
+def _usable_memory(instance: InstanceType) -> str:
+    mark = _mark(instance.usable_memory_estimated)
+    return f"{mark}{instance.usable_memory_mib / 1024:,.1f} GiB"
+
+
 def _price(usd_hour: float | None, is_estimate: bool = False) -> str:
     return "" if usd_hour is None else f"{_mark(is_estimate)}${usd_hour:,.4g}"
 
 
-def _devices(one: InstanceType) -> str:
-    if one.gpu_model is None:
-        return one.accelerator or ""
-    count = f"{one.gpu_fraction:g}" if one.gpu_fraction < 1 else str(one.gpu_count)
-    return f"{count} × {one.gpu_model} {one.gpu_memory_gb} GB"
+def _devices(instance: InstanceType) -> str:
+    if instance.gpu_model is None:
+        return instance.accelerator or ""
+    count = f"{instance.gpu_fraction:g}" if instance.gpu_fraction < 1 else str(instance.gpu_count)
+    return f"{count} × {instance.gpu_model} {instance.gpu_memory_gb} GB"
 
 
-def _standing(one: InstanceType) -> str:
-    if one.retired_after is not None:
-        return f"retired after {one.retired_after}"
-    return "" if one.offered else "not offered"
+def _availability(instance: InstanceType) -> str:
+    if instance.retired_after is not None:
+        return f"retired after {instance.retired_after}"
+    return "" if instance.offered else "not offered"

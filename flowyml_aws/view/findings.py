@@ -1,4 +1,4 @@
-"""What was found, as a person reads it."""
+"""Terminal output of the findings of checks."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ _MARKS: dict[Level, tuple[str, str]] = {
 
 
 def report_text(report: Report) -> Text:
-    """A check's findings, a line each, with reason and fix below where there are some."""
+    """Return a check's findings, one per line, each followed by its reason and fix if any."""
     return Text("\n").join(_lines(report))
 
 
 def _lines(report: Report) -> Iterable[Text]:
-    for one in report.findings:
-        mark, style = _MARKS[one.level]
-        start = Text.assemble((f"{mark} ", style), (f"{report.check}: ", "bold"))
-        if one.level == "not checked":
-            yield start.append(f"not checked, because {one.why}")
+    for finding in report.findings:
+        mark, style = _MARKS[finding.level]
+        line = Text.assemble((f"{mark} ", style), (f"{report.check}: ", "bold"))
+        if finding.level == "not checked":
+            yield line.append(f"not checked, because {finding.why}")
             continue
-        if one.level in ("error", "warning"):
-            start.append(f"{one.level}: ", style)
-        yield start.append(one.what)
-        yield from _reasons(one)
+        if finding.level in ("error", "warning"):
+            line.append(f"{finding.level}: ", style)
+        yield line.append(finding.what)
+        yield from _reasons(finding)
 
 
-def _reasons(one: Finding) -> Iterable[Text]:
-    for name, told in (("why", one.why), ("fix", one.fix)):
-        if told:
-            yield Text.assemble((f"    {name}: ", "dim"), told)
+def _reasons(finding: Finding) -> Iterable[Text]:
+    for name, text in (("why", finding.why), ("fix", finding.fix)):
+        if text:
+            yield Text.assemble((f"    {name}: ", "dim"), text)
 
 
 def verdict(reports: Iterable[Report]) -> Text:
-    """How it is as a whole, in a sentence."""
-    counts = Counter(one.level for report in reports for one in report.findings)
+    """Return a summary of all reports in one sentence."""
+    counts = Counter(finding.level for report in reports for finding in report.findings)
     if not counts["error"] and not counts["warning"]:
-        return Text("All is well.", style="green")
+        return Text("No problems found.", style="green")
     parts = [
         f"{counts[level]} {level}{'s' * (counts[level] > 1)}"
         for level in ("error", "warning")

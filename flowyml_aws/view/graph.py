@@ -1,4 +1,4 @@
-"""A plan as a picture: jobs with their steps, and the assets between them."""
+"""Drawing of a plan as a graph of jobs with their steps, connected by assets."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from flowyml_aws.view.instances import price_text
 
 __all__ = ["mermaid", "svg"]
 
-_MOST_STEPS = 200  # beyond that, boxes tell how many they have
-_LINE, _CHARACTER, _PADDING, _GAP = 18, 7.3, 12, 48  # pixels, of a font of 12
+_MAX_STEPS = 200  # in larger plans, boxes show only the number of steps
+_LINE, _CHARACTER, _PADDING, _GAP = 18, 7.3, 12, 48  # pixels, for a font size of 12
 
-# Of a text in quotes, what Mermaid would read as its own, and what would end the line.
+# Escapes for quoted strings: characters with a meaning in Mermaid.
 _MERMAID = str.maketrans(
     {"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;", "&": "#amp;", "\\": "#92;", "`": "#96;"}
 )
@@ -24,7 +24,7 @@ _MERMAID = str.maketrans(
 
 @dataclass(frozen=True, slots=True)
 class _Box:
-    """A job, or an asset that the run brings along."""
+    """A job, or an external input of the run."""
 
     title: str
     details: str
@@ -42,7 +42,7 @@ class _Box:
 
 
 def mermaid(plan: ExecutionPlan) -> str:
-    """The plan as a Mermaid flowchart: a subgraph for each job, its steps in running order."""
+    """Return the plan as a Mermaid flowchart: one subgraph per job, steps in running order."""
     lines = ["flowchart TB"]
     numbers = {job.name: f"job{number}" for number, job in enumerate(plan.jobs)}
     for job in plan.jobs:
@@ -53,67 +53,69 @@ def mermaid(plan: ExecutionPlan) -> str:
         if len(ids) > 1:
             lines.append(f"    {' --> '.join(ids)}")
         lines.append("  end")
-    given = {asset: f"given{number}" for number, asset in enumerate(_given(plan))}
-    lines += [f'  {place}(["{_quoted(asset)}"])' for asset, place in given.items()]
+    inputs = {asset: f"input{number}" for number, asset in enumerate(_external_inputs(plan))}
+    lines += [f'  {node}(["{_quoted(asset)}"])' for asset, node in inputs.items()]
     for source, target, label in _edges(plan):
-        place = numbers[source] if source in numbers and label else given[source]
-        told = f'|"{_quoted(label)}"| ' if label else ""
-        lines.append(f"  {place} -->{told or ' '}{numbers[target]}")
+        node = numbers[source] if source in numbers and label else inputs[source]
+        edge = f'|"{_quoted(label)}"| ' if label else " "
+        lines.append(f"  {node} -->{edge}{numbers[target]}")
     return "\n".join(lines) + "\n"
 
 
 def svg(plan: ExecutionPlan) -> str:
-    """The plan as an SVG document.
+    """Return the plan as an SVG document.
 
     Raises:
-        MissingExtraError: The library that lays graphs out is not installed.
+        MissingExtraError: The graph layout library is not installed.
     """
-    is_large = sum(len(job.steps) for job in plan.jobs) > _MOST_STEPS
+    is_large = sum(len(job.steps) for job in plan.jobs) > _MAX_STEPS
     boxes = {("job", job.name): _box(job, is_large) for job in plan.jobs}
-    boxes |= {("given", asset): _Box(asset, "given", ()) for asset in _given(plan)}
-    places = {key: number for number, key in enumerate(boxes)}
+    boxes |= {
+        ("input", asset): _Box(asset, "external input", ()) for asset in _external_inputs(plan)
+    }
+    numbers = {key: number for number, key in enumerate(boxes)}
     edges = [
-        (places["job" if label else "given", source], places["job", target], label)
+        (numbers["job" if label else "input", source], numbers["job", target], label)
         for source, target, label in _edges(plan)
     ]
     drawing = _Drawing(list(boxes.values()), edges)
     title = f"{plan.pipeline} on {plan.backend}"
-    return drawing.document(title + (": too many steps to show each" if is_large else ""))
+    return drawing.document(title + (": too many steps to show them all" if is_large else ""))
 
 
 class _Drawing:
-    """Boxes in layers as igraph's Sugiyama layout orders them, drawn at their own size."""
+    """A drawing of boxes of different sizes, in the layers of igraph's Sugiyama layout."""
 
     def __init__(self, boxes: list[_Box], edges: list[tuple[int, int, str]]) -> None:
         self._boxes = boxes
         self._edges = edges
         graph = _igraph().Graph(len(boxes), [(a, b) for a, b, _ in edges], directed=True)
         layout = graph.layout_sugiyama(hgap=1, vgap=1)
-        placed = [(x, layer) for x, layer in layout.coords]
-        bends = [[(x, layer) for x, layer in way] for way in layout.edge_routing]
-        everything = [*placed, *(bend for way in bends for bend in way)]
+        centres = [(x, layer) for x, layer in layout.coords]
+        bends = [[(x, layer) for x, layer in route] for route in layout.edge_routing]
+        points = [*centres, *(bend for route in bends for bend in route)]
         column = max((box.width for box in boxes), default=0) + _GAP
         heights: dict[float, float] = {}
-        for (_, layer), box in zip(placed, boxes, strict=True):
+        for (_, layer), box in zip(centres, boxes, strict=True):
             heights[layer] = max(heights.get(layer, 0), box.height)
         tops, top = {}, float(_GAP)
-        for layer in sorted({layer for _, layer in everything}):
+        for layer in sorted({layer for _, layer in points}):
             tops[layer] = top
             top += heights.get(layer, _LINE) + _GAP
-        least = min((x for x, _ in everything), default=0)
+        left = min((x for x, _ in points), default=0)
 
         def pixels(point: tuple[float, float]) -> tuple[float, float]:
             x, layer = point
             middle = tops[layer] + heights.get(layer, _LINE) / 2
-            return (x - least) * column + column / 2, middle
+            return (x - left) * column + column / 2, middle
 
-        self._centres = [pixels(point) for point in placed]
-        self._bends = [[pixels(point) for point in way] for way in bends]
-        self._width = max((pixels(point)[0] for point in everything), default=0) + column / 2
+        self._centres = [pixels(point) for point in centres]
+        self._bends = [[pixels(point) for point in route] for route in bends]
+        self._width = max((pixels(point)[0] for point in points), default=0) + column / 2
         self._height = top
 
     def document(self, title: str) -> str:
-        """The SVG, with a title that readers of screens tell."""
+        """Return the SVG, with a title for screen readers."""
         size = f"{self._width:.0f} {self._height:.0f}"
         parts = [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size}" '
@@ -138,14 +140,14 @@ class _Drawing:
                 self._centres[target][0],
                 self._centres[target][1] - self._boxes[target].height / 2,
             )
-            told = " ".join(f"{x:.1f},{y:.1f}" for x, y in (start, *bends, end))
+            points = " ".join(f"{x:.1f},{y:.1f}" for x, y in (start, *bends, end))
             yield (
-                f'<polyline points="{told}" fill="none" stroke="#607080" marker-end="url(#end)"/>'
+                f'<polyline points="{points}" fill="none" stroke="#607080" marker-end="url(#end)"/>'
             )
             if label:
-                # Beside the line, after a third of its way to where it bends or ends.
-                to = bends[0] if bends else end
-                x, y = (a + (b - a) / 3 for a, b in zip(start, to, strict=True))
+                # Next to the line, after a third of its first segment.
+                segment_end = bends[0] if bends else end
+                x, y = (a + (b - a) / 3 for a, b in zip(start, segment_end, strict=True))
                 yield f'<text x="{x + 6:.1f}" y="{y + 4:.1f}" fill="#607080">{_xml(label)}</text>'
 
     def _box(self, number: int, box: _Box) -> Iterator[str]:
@@ -158,9 +160,9 @@ class _Drawing:
         rows = [(box.title, "font-weight='bold'")]
         rows += [(box.details, "fill='#607080'")] if box.details else []
         rows += [(line, "") for line in box.lines]
-        for at, (text, style) in enumerate(rows, 1):
-            place = f"x='{left + _PADDING:.1f}' y='{top + _PADDING / 2 + at * _LINE:.1f}'"
-            yield f"<text {place} {style}>{_xml(text)}</text>"
+        for row, (text, style) in enumerate(rows, 1):
+            position = f"x='{left + _PADDING:.1f}' y='{top + _PADDING / 2 + row * _LINE:.1f}'"
+            yield f"<text {position} {style}>{_xml(text)}</text>"
 
 
 def _box(job: PlannedJob, is_large: bool) -> _Box:
@@ -175,21 +177,24 @@ def _machine(job: PlannedJob) -> str:
     return f"{offer.instance_type}, {price_text(offer.price_usd_hour, offer.price_basis)} an hour"
 
 
-def _given(plan: ExecutionPlan) -> list[str]:
-    found = {a: None for job in plan.jobs for a, source in job.reads.items() if source is None}
-    return list(found)
+def _external_inputs(plan: ExecutionPlan) -> list[str]:
+    assets = {a: None for job in plan.jobs for a, source in job.reads.items() if source is None}
+    return list(assets)  # without duplicates, in order
 
 
 def _edges(plan: ExecutionPlan) -> Iterator[tuple[str, str, str]]:
-    """Source, job and the assets between them; of a given asset itself and no label."""
+    """Yield source job, target job and label with the assets.
+
+    For an external input, the source is the asset and the label is empty.
+    """
     for job in plan.jobs:
-        crossing: dict[str, list[str]] = {}
+        by_source: dict[str, list[str]] = {}
         for asset, source in job.reads.items():
             if source is None:
                 yield asset, job.name, ""
             else:
-                crossing.setdefault(source, []).append(asset)
-        for source, assets in crossing.items():
+                by_source.setdefault(source, []).append(asset)
+        for source, assets in by_source.items():
             yield source, job.name, ", ".join(sorted(assets))
 
 
@@ -206,9 +211,9 @@ def _igraph() -> ModuleType:
         import igraph
     except ImportError as error:
         raise MissingExtraError(
-            what="A plan can't be drawn as SVG here",
-            why="the library igraph, which lays graphs out, is not installed",
-            fix="pip install 'flowyml-aws[graph]', or write Mermaid: --graph plan.mmd",
+            what="The plan can't be drawn as SVG",
+            why="the graph layout library igraph is not installed",
+            fix="pip install 'flowyml-aws[graph]', or write Mermaid with --graph plan.mmd",
         ) from error
     module: ModuleType = igraph
     return module

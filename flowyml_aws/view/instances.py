@@ -1,4 +1,4 @@
-"""Instance types that serve a job, and why the others do not."""
+"""Terminal output of the instance types that fit a job, and of the rejected ones."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _BASIS_MARKS: dict[PriceBasis, str] = {"at most": "≤ ", "estimated": "~ "}
 
 
 def price_text(usd_hour: float | None, basis: PriceBasis) -> str:
-    """`$0.526`; `~ $0.736` where it is estimated, `≤ $0.526` where it is a bound."""
+    """Format a price: `$0.526`, `~ $0.736` for an estimate, `≤ $0.526` for an upper bound."""
     if usd_hour is None:
         return "unknown"
     return f"{_BASIS_MARKS.get(basis, '')}${usd_hour:,.4g}"
 
 
 def candidates_table(candidates: Sequence[Candidate]) -> RenderableType:
-    """Candidates with what a job can have of them, in the given order."""
+    """Return a table of candidates with the amounts available to a job, in the given order."""
     table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
     several = len({candidate.target.name for candidate in candidates}) > 1
     for title, is_number in (
@@ -42,41 +42,41 @@ def candidates_table(candidates: Sequence[Candidate]) -> RenderableType:
     ):
         table.add_column(title, justify="right" if is_number else "left", no_wrap=True)
     for candidate in candidates:
-        gives, has = candidate.gives, candidate.instance
-        gpus = f"{gives.gpu_count} × {has.gpu_model} {gives.gpu_memory_gb} GB"
+        gives, instance = candidate.gives, candidate.instance
+        gpus = f"{gives.gpu_count} × {instance.gpu_model} {gives.gpu_memory_gb} GB"
         table.add_row(
             Text(candidate.name, style="bold"),
             price_text(candidate.price_usd_hour, candidate.price_basis),
             str(gives.vcpus),
             _memory(gives.memory_mib),
-            gpus if has.gpu_model else "",
+            gpus if instance.gpu_model else "",
             _disk(candidate),
             *([candidate.target.name] if several else []),
         )
     return table
 
 
-def explanation(choice: Selection) -> RenderableType:
-    """Why a job gets its instance type: what fits, what would nearly, and what is out and why."""
-    candidates = choice.candidates()
-    rejections = choice.rejections()
+def explanation(selection: Selection) -> RenderableType:
+    """Explain a selection: types that fit, near misses, and rejected types with the reason."""
+    candidates = selection.candidates()
+    rejections = selection.rejections()
     parts: list[RenderableType] = [
-        Text(f"needs {choice.question.needs}"),
+        Text(f"needs {selection.request.needs}"),
         Text(),
-        Text(f"{_count(len(candidates), 'type')} that fit, the best first:"),
+        Text(f"{_count(len(candidates), 'type')} that fit, best first:"),
         Padding(candidates_table(candidates), (0, 0, 0, 2), expand=False),
     ]
-    notes = (*choice.notes, *map(str, choice.near_misses()))
+    notes = (*selection.notes, *map(str, selection.near_misses()))
     parts += [Text(f"note: {note}", style="yellow") for note in notes]
     if rejections:
-        parts += [Text(), Text(f"{_count(len(rejections), 'other')}:")]
+        parts += [Text(), Text(f"{len(rejections)} rejected:")]
         lines = _reasons(rejections, [c.name for c in candidates])
         parts += [Padding(line, (0, 0, 0, 2), expand=False) for line in lines]
     return Group(*parts)
 
 
 def _reasons(rejections: Sequence[Rejection], fitting: Sequence[str]) -> Iterator[Text]:
-    """The reasons, each with the types that it excludes, the most frequent reason first."""
+    """Yield each reason with the types that it excludes, most frequent reason first."""
     by_reason: dict[str, list[str]] = defaultdict(list)
     for rejection in rejections:
         if rejection.instance_type is None:
@@ -101,15 +101,15 @@ _LACKING = {
 
 
 def _short(names: Sequence[str], sizes: Mapping[str, int]) -> Iterator[str]:
-    """A family's name alone where all its types are among them."""
+    """Yield the names, abbreviated to the family (`m5.*`) if they include all its types."""
     members: dict[str, list[str]] = defaultdict(list)
     for name in names:
         members[_family(name)].append(name)
-    for family, found in sorted(members.items()):
-        if len(found) == sizes[family] > 1:
+    for family, types in sorted(members.items()):
+        if len(types) == sizes[family] > 1:
             yield f"{family}.*"
         else:
-            yield from found
+            yield from types
 
 
 def _family(name: str) -> str:
@@ -117,12 +117,12 @@ def _family(name: str) -> str:
 
 
 def _memory(mib: int) -> str:
-    """In GiB, rounded down: so much can be asked for."""
+    """Format memory in GiB, rounded down to an amount that a job can request."""
     return f"{math.floor(mib / 102.4) / 10:g} GiB"
 
 
 def _disk(candidate: Candidate) -> str:
-    """Local disks; other disk is a volume of any size."""
+    """Format the size of the local disks, or `volume` for an EBS volume of any size."""
     return f"{candidate.instance.nvme_gb:,} GB" if candidate.instance.nvme_gb else "volume"
 
 

@@ -1,4 +1,4 @@
-"""A plan: what would run where, for how much, after what."""
+"""Terminal output of a plan: jobs with their instance types, cost and order."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from flowyml_aws.view.instances import price_text
 
 __all__ = ["plan_table", "reused_line"]
 
-_NAMED = 5  # steps; the plan's JSON has them all
+_MAX_NAMES = 5  # steps; the plan's JSON contains all of them
 
 
 def plan_table(plan: ExecutionPlan) -> RenderableType:
-    """The plan: per job its machine, price, steps, order and assets; then the sum and the notes."""
+    """Return a table of jobs, their steps, order and assets, the expected cost, and the notes."""
     parts: list[RenderableType] = []
     table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
     for title, justify in (
@@ -49,23 +49,24 @@ def plan_table(plan: ExecutionPlan) -> RenderableType:
             Padding(line, (0, 0, 0, 2), expand=False) for line in _details(job, plan.asset_bytes)
         ]
     parts += _expected(plan)
-    if plan.backend != "local":
-        total = plan.dearest_usd_hour
+    if plan.is_priced:
+        total = plan.peak_usd_hour
         amount = f"${total:,.4g}" if total is not None else "unknown"
-        basis = f"{plan.region}, prices of {plan.prices_of}"
+        basis = f"{plan.region}, prices from {plan.prices_of}"
         parts += [Text(), Text(f"all jobs at once: {amount} per hour ({basis})")]
     parts += [Text(f"note: {note}", style="yellow") for note in plan.notes]
     return Group(*parts)
 
 
 def reused_line(plan: ExecutionPlan) -> Text:
-    """Which steps need not run, and whose outcomes they are."""
+    """Return a line with the steps that do not run, and the earlier runs of their assets."""
     names = list(plan.reused)
-    more = f" and {len(names) - _NAMED} more" if names[_NAMED:] else ""
+    more = f" and {len(names) - _MAX_NAMES} more" if names[_MAX_NAMES:] else ""
     runs = sorted({step.run_id for step in plan.reused.values() if step.run_id})
-    of = f"run {runs[0]}" if len(runs) == 1 else f"{len(runs)} earlier runs"
-    which = "every step is cached, nothing has to run" if not plan.jobs else "cached, not run"
-    return Text.assemble((f"{which}: ", "green"), f"{', '.join(names[:_NAMED])}{more} (by {of})")
+    origin = f"run {runs[0]}" if len(runs) == 1 else f"{len(runs)} earlier runs"
+    label = "cached, not run" if plan.jobs else "all steps are cached, nothing to run"
+    listed = ", ".join(names[:_MAX_NAMES])
+    return Text.assemble((f"{label}: ", "green"), f"{listed}{more} (from {origin})")
 
 
 def _details(job: PlannedJob, sizes: Mapping[str, int]) -> Iterator[Text]:
@@ -74,7 +75,7 @@ def _details(job: PlannedJob, sizes: Mapping[str, int]) -> Iterator[Text]:
         yield _line("waits for", ", ".join(job.after))
     if job.reads:
         sources = (
-            f"{_sized(asset, sizes)} ({producer or 'given'})"
+            f"{_sized(asset, sizes)} ({producer or 'external input'})"
             for asset, producer in sorted(job.reads.items())
         )
         yield _line("reads", ", ".join(sources))
@@ -84,41 +85,45 @@ def _details(job: PlannedJob, sizes: Mapping[str, int]) -> Iterator[Text]:
         cost = f", {_usd(job.expected_cost_usd)}" if job.expected_cost_usd is not None else ""
         yield _line("expected", f"{time_text(job.expected_s)}{cost}")
     if job.offers[1:]:
-        others = (f"{offer.instance_type} {_price(offer)}" for offer in job.offers[1:])
-        yield _line("else", ", ".join(others))
+        fallbacks = (f"{offer.instance_type} {_price(offer)}" for offer in job.offers[1:])
+        yield _line("alternatives", ", ".join(fallbacks))
     for note in job.notes:
         yield Text(f"note: {note}", style="yellow")
 
 
 def _expected(plan: ExecutionPlan) -> Iterator[RenderableType]:
-    """What the whole run should take, and the other ways to cut it."""
+    """Yield the expected cost and time of the run, and the other ways to split it into jobs."""
     estimate = plan.estimate
     if estimate is None:
         return
     yield Text()
     runs = "1 earlier run" if estimate.runs == 1 else f"{estimate.runs} earlier runs"
-    basis = f"by {runs}, with {estimate.startup_s} s to start each job"
+    basis = f"based on {runs}, with {estimate.startup_s} s to start each job"
     if estimate.wall_s is None:
-        more = f" and {len(estimate.unknown) - _NAMED} more" if estimate.unknown[_NAMED:] else ""
-        unknown = ", ".join(estimate.unknown[:_NAMED]) + more
-        yield Text(f"expected time and cost: unknown, for {unknown} never ran ({basis})")
+        more = (
+            f" and {len(estimate.unknown) - _MAX_NAMES} more"
+            if estimate.unknown[_MAX_NAMES:]
+            else ""
+        )
+        unknown = ", ".join(estimate.unknown[:_MAX_NAMES]) + more
+        yield Text(f"expected time and cost: unknown, because {unknown} never ran ({basis})")
         return
     cost = "" if estimate.cost_usd is None else f"{_usd(estimate.cost_usd)}, "
     yield Text(f"expected: {cost}{time_text(estimate.wall_s)} ({basis})")
     if len(estimate.variants) > 1:
         table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
-        for title in ("cut", "jobs", "cost", "difference", "time"):
-            table.add_column(title, justify="left" if title == "cut" else "right", no_wrap=True)
+        for title in ("split", "jobs", "cost", "difference", "time"):
+            table.add_column(title, justify="left" if title == "split" else "right", no_wrap=True)
         grouped = estimate.variants[0]
         for variant in estimate.variants:
             cost = "unknown" if variant.cost_usd is None else _usd(variant.cost_usd)
             difference = _difference(variant, grouped)
-            jobs, took = str(variant.jobs), time_text(variant.wall_s)
-            table.add_row(variant.name, jobs, cost, difference, took)
+            jobs, time = str(variant.jobs), time_text(variant.wall_s)
+            table.add_row(variant.name, jobs, cost, difference, time)
         yield Padding(table, (0, 0, 0, 2), expand=False)
         for group, cuts in estimate.variants[-1].cuts.items():
-            told = " | ".join(" → ".join(steps) for steps in cuts)
-            yield Padding(_line(f"cheapest split of {group}", told), (0, 0, 0, 2), expand=False)
+            parts = " | ".join(" → ".join(steps) for steps in cuts)
+            yield Padding(_line(f"cheapest split of {group}", parts), (0, 0, 0, 2), expand=False)
 
 
 def _sized(asset: str, sizes: Mapping[str, int]) -> str:
@@ -126,7 +131,7 @@ def _sized(asset: str, sizes: Mapping[str, int]) -> str:
 
 
 def _difference(variant: Variant, grouped: Variant) -> str:
-    """What a variant costs more or less than the plan does."""
+    """Format the cost difference between a variant and the plan, in percent."""
     if not variant.cost_usd or not grouped.cost_usd:
         return ""
     percent = round(100 * (variant.cost_usd / grouped.cost_usd - 1))
@@ -137,8 +142,8 @@ def _usd(amount: float) -> str:
     return f"${amount:,.4g}" if amount >= 0.01 else f"${amount:.5f}"
 
 
-def _line(what: str, told: str) -> Text:
-    return Text.assemble((f"{what}: ", "dim"), told)
+def _line(label: str, text: str) -> Text:
+    return Text.assemble((f"{label}: ", "dim"), text)
 
 
 def _needs(needs: Needs) -> str:

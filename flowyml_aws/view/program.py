@@ -1,4 +1,4 @@
-"""How the user can call this program."""
+"""The command by which the user can call this program."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _NAME = "flowyml-aws"
 
 
 def program() -> str:
-    """The command as it works in the user's shell, also where its environment is not active."""
-    beside = Path(sys.executable).with_name(_NAME)
-    if shutil.which(_NAME) is not None or not beside.exists():
+    """Return a command that works in the user's shell, even if the environment is not active."""
+    script = Path(sys.executable).with_name(_NAME)
+    if shutil.which(_NAME) is not None or not script.exists():
         return _NAME
-    return os.path.relpath(beside) if Path.cwd() in beside.parent.parents else str(beside)
+    return os.path.relpath(script) if Path.cwd() in script.parent.parents else str(script)

@@ -1,4 +1,4 @@
-"""How a run goes, for a person: a live table on a terminal, plain lines elsewhere."""
+"""Progress of a run: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from rich.text import Text
 from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
-from flowyml_aws.submission.status import JobView, RunStatus
+from flowyml_aws.submission.status import JobView, RunStatus, failures
 from flowyml_aws.view.plan import reused_line
 from flowyml_aws.view.program import program
 
 if TYPE_CHECKING:
     from flowyml_aws.run import Run
 
-__all__ = ["failures", "status_table", "watching"]
+__all__ = ["failure_texts", "status_table", "watching"]
 
 _JOB_STYLE = {
     JobState.SUCCEEDED: "green",
@@ -43,9 +43,9 @@ _STEP_STYLE = {
 
 @contextmanager
 def watching(run: Run, quiet: bool = False) -> Iterator[Callable[[RunStatus], None] | None]:
-    """A watcher for `Run.wait` that tells on standard error how the run goes.
+    """Yield a callback for `Run.wait` that prints the progress of the run to standard error.
 
-    A failure's traceback is told at the end.
+    Tracebacks of failures are printed at the end.
     """
     if quiet:
         yield None
@@ -58,28 +58,28 @@ def watching(run: Run, quiet: bool = False) -> Iterator[Callable[[RunStatus], No
     if console.is_terminal:
         with Live(console=console, refresh_per_second=8, transient=False) as live:
 
-            def show(status: RunStatus) -> None:
+            def update_table(status: RunStatus) -> None:
                 last[:] = [status]
                 live.update(status_table(status, time.time()))
 
-            yield show
+            yield update_table
     else:
         lines = PlainLines(console)
 
-        def say(status: RunStatus) -> None:
+        def print_changes(status: RunStatus) -> None:
             last[:] = [status]
-            lines.tell(status)
+            lines.print_changes(status)
 
-        yield say
+        yield print_changes
     for status in last:
-        for line in () if console.is_terminal else bills(status):  # the table has told them
+        for line in () if console.is_terminal else bills(status):  # the table includes them
             console.print(line, soft_wrap=True)
-        # Unwrapped: paths and commands in it are there to be copied.
-        console.print(*failures(status), sep="", soft_wrap=True)
+        # Unwrapped, so that paths and commands can be copied.
+        console.print(*failure_texts(status), sep="", soft_wrap=True)
 
 
 def status_table(status: RunStatus, now: float) -> RenderableType:
-    """Jobs with their steps: state, attempt, instance type, elapsed time."""
+    """Return a table of jobs and steps: state, attempt, instance type, elapsed time."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("job / step", "state", "attempt", "on", "elapsed"):
         table.add_column(title, justify="right" if title == "elapsed" else "left")
@@ -88,7 +88,11 @@ def status_table(status: RunStatus, now: float) -> RenderableType:
         state = Text(view.state.value, style=_JOB_STYLE.get(view.state, "dim"))
         attempt = str(view.attempt) if view.attempt else ""
         table.add_row(
-            Text(view.job.name, style="bold"), state, attempt, _place(view.job), _elapsed(view, now)
+            Text(view.job.name, style="bold"),
+            state,
+            attempt,
+            _location(view.job),
+            _elapsed(view, now),
         )
         if view.state in (JobState.WAITING, JobState.QUEUED) and view.reason:
             waits.append(Text(f"{view.job.name} waits: {view.reason}", style="yellow"))
@@ -96,77 +100,75 @@ def status_table(status: RunStatus, now: float) -> RenderableType:
         for name in view.job.steps:
             report = reports.get(name) or StepReport(name=name)
             state = Text(report.state.value, style=_STEP_STYLE.get(report.state, "dim"))
-            repeats = f"retry {report.retries}" if report.retries else ""
-            table.add_row(f"  {name}", state, repeats, "", _step_elapsed(report, now))
+            retries = f"retry {report.retries}" if report.retries else ""
+            table.add_row(f"  {name}", state, retries, "", _step_elapsed(report, now))
     for name in status.reused:
         table.add_row(f"  {name}", Text("cached", style=_STEP_STYLE[StepState.CACHED]), "", "", "")
-    took = (status.ended_at or now) - status.created_at
+    elapsed_s = (status.ended_at or now) - status.created_at
     return Group(
-        table, *waits, *bills(status), Text(f"{status.state.value}, {took:.0f} s", style="dim")
+        table, *waits, *bills(status), Text(f"{status.state.value}, {elapsed_s:.0f} s", style="dim")
     )
 
 
 def bills(status: RunStatus) -> list[Text]:
-    """What the jobs of a run that has ended are billed for, where their service tells."""
-    told = status.bills.values()
-    if not told:
+    """Return the billed time of the jobs of a completed run, if the service reports it."""
+    billed = status.bills.values()
+    if not billed:
         return []
-    saved_s = sum(bill.ran_s - bill.billed_s for bill in told if bill.is_spot)
-    saved = f", {saved_s} s less than they took on spot capacity" if saved_s > 0 else ""
-    seconds = sum(bill.billed_s for bill in told)
-    return [Text(f"SageMaker bills {_count(len(told), 'job')} for {seconds} s{saved}")]
+    saved_s = sum(bill.ran_s - bill.billed_s for bill in billed if bill.is_spot)
+    saved = f" ({saved_s} s saved by spot capacity)" if saved_s > 0 else ""
+    seconds = sum(bill.billed_s for bill in billed)
+    return [Text(f"SageMaker bills {_count(len(billed), 'job')} for {seconds} s{saved}")]
 
 
-def failures(status: RunStatus) -> list[Text]:
-    """What to tell about each job that failed: its reason and the user's traceback."""
-    told = []
-    for view in status.jobs:
-        if view.state is not JobState.FAILED:
-            continue
-        text = Text(f"\njob {view.job.name} failed: {view.reason}\n", style="red")
-        reported = [report.failure for report in view.steps]
-        reported.append(view.result.failure if view.result is not None else None)
-        for failure in reported:
-            # Of a process that was killed there is no traceback, only the reason.
-            if failure is not None and failure.traceback.strip() != view.reason:
-                text.append(failure.traceback, style="default")
-        text.append(f"  its log: {program()} logs {status.run_id} {view.job.name}\n", style="dim")
-        told.append(text)
-    return told
+def failure_texts(status: RunStatus) -> list[Text]:
+    """Return the reason and the user's traceback of each failed job, as one `Text` per job."""
+    texts = []
+    for failure in failures(status):
+        text = Text(f"\njob {failure.job} failed: {failure.reason}\n", style="red")
+        for traceback in failure.tracebacks:
+            text.append(traceback, style="default")
+        text.append(f"  log: {program()} logs {status.run_id} {failure.job}\n", style="dim")
+        texts.append(text)
+    return texts
 
 
 class PlainLines:
-    """A line for each change."""
+    """Progress output with one line for each change."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._told: dict[str, str] = {}
+        self._printed: dict[str, str] = {}
 
-    def tell(self, status: RunStatus) -> None:
+    def print_changes(self, status: RunStatus) -> None:
         for view in status.jobs:
             if not view.state.ended:
-                self._tell_job(view)
+                self._print_job(view)
             for report in view.steps:
                 if report.state is not StepState.WAITING:
-                    took = f" after {report.duration_s:.2f} s" if report.ended_at else ""
-                    why = f": {report.reason}" if report.reason else ""
-                    self._once(f"  step {report.name}", f"{report.state.value}{took}{why}")
+                    duration = f" after {report.duration_s:.2f} s" if report.ended_at else ""
+                    reason = f": {report.reason}" if report.reason else ""
+                    state = f"{report.state.value}{duration}{reason}"
+                    self._print_change(f"  step {report.name}", state)
             if view.state.ended:
-                self._tell_job(view)
+                self._print_job(view)
 
-    def _tell_job(self, view: JobView) -> None:
-        place = f" on {view.job.instance_type}" if view.job.instance_type else ""
+    def _print_job(self, view: JobView) -> None:
+        machine = f" on {view.job.instance_type}" if view.job.instance_type else ""
         attempt = f" (attempt {view.attempt})" if view.attempt > 1 else ""
-        why = f": {view.reason}" if view.reason else ""
-        self._once(f"job {view.job.name}", f"{view.state.value}{attempt}{place}{why}")
+        reason = f": {view.reason}" if view.reason else ""
+        state = f"{view.state.value}{attempt}{machine}{reason}"
+        self._print_change(f"job {view.job.name}", state)
 
-    def _once(self, subject: str, news: str) -> None:
-        if self._told.get(subject) != news:
-            self._told[subject] = news
-            self._console.print(f"{subject}: {news}", markup=False, highlight=False, soft_wrap=True)
+    def _print_change(self, subject: str, state: str) -> None:
+        if self._printed.get(subject) != state:
+            self._printed[subject] = state
+            self._console.print(
+                f"{subject}: {state}", markup=False, highlight=False, soft_wrap=True
+            )
 
 
-def _place(job: PlannedJob) -> str:
+def _location(job: PlannedJob) -> str:
     if job.instance_type is None:
         return job.target
     return f"{job.instance_type} ({job.target})"

@@ -1,6 +1,6 @@
-"""An account with CPUs and T4 GPUs: `cdk deploy`, with `-c name=…` and what else is read here.
+"""A CDK app that creates an account with CPUs and T4 GPUs: `cdk deploy -c name=…`.
 
-`flowyml_account.Options` says what can be chosen; what the context can't say is changed here.
+`flowyml_account.Options` describes all options; set options that the context lacks in this file.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from flowyml_account import Family, FlowymlAccount, Options
 
 
 def options(context: Any) -> Options:
-    """What the context says: `-c families='{"cpu": {}, "a10g": {"max_vcpus": 48}}'`."""
-    given: dict[str, Any] = {}
+    """Read options from the context: `-c families='{"cpu": {}, "a10g": {"max_vcpus": 48}}'`."""
+    values: dict[str, Any] = {}
     if (name := context("name")) is not None:
-        given["name"] = name
+        values["name"] = name
     if (families := context("families")) is not None:
-        told = json.loads(families) if isinstance(families, str) else families
-        given["families"] = {key: Family(**family) for key, family in told.items()}
+        parsed = json.loads(families) if isinstance(families, str) else families
+        values["families"] = {key: Family(**family) for key, family in parsed.items()}
     if (email := context("alert_email")) is not None:
-        given["alert_email"] = email
-    return Options(**given)
+        values["alert_email"] = email
+    return Options(**values)
 
 
 app = cdk.App()

@@ -1,10 +1,10 @@
-# All that a client has to know; it reads this when its setting `account` is `name`.
+# All settings that a client needs; it reads them if its setting `account` is `name`.
 resource "aws_ssm_parameter" "account" {
-  #checkov:skip=CKV2_AWS_34:It holds names, no secrets
-  #checkov:skip=CKV_AWS_337:It holds names, no secrets
+  #checkov:skip=CKV2_AWS_34:It contains names, but no secrets
+  #checkov:skip=CKV_AWS_337:It contains names, but no secrets
 
   name        = local.parameter
-  description = "Settings of flowyml-aws for everybody who uses this account"
+  description = "Settings of flowyml-aws for all users of this account"
   type        = "String"
   tags        = local.tags
 

@@ -1,10 +1,10 @@
 locals {
   queue_arns = sort([for key in keys(local.queues) : "arn:${local.partition}:batch:${local.region}:${local.account}:job-queue/${local.prefix}-${key}"])
 
-  # By the rule's name: what happens, and what the message says.
+  # Events by the name of their rule, with the message that is sent about them.
   rules = {
     job-failed = {
-      description = "A Batch job failed for good"
+      description = "A Batch job failed in its last attempt"
       pattern = {
         source      = ["aws.batch"]
         detail-type = ["Batch Job State Change"]
@@ -37,7 +37,7 @@ locals {
 }
 
 resource "aws_sns_topic" "alerts" {
-  #checkov:skip=CKV_AWS_26:Rules, alarms and budgets can't publish under AWS's key, an own key has a monthly price; messages name jobs and reasons
+  #checkov:skip=CKV_AWS_26:Rules, alarms and budgets can't publish with AWS's key, and a customer key has a monthly price; messages contain only names and reasons
 
   name = "${local.prefix}-alerts"
   tags = local.tags
@@ -78,10 +78,10 @@ resource "aws_cloudwatch_event_target" "alerts" {
   }
 }
 
-# A blocked queue is told at once, by the rule; one that stays blocked raises the alarm, until it moves again.
+# The rule reports a blocked queue immediately; the alarm is raised if the queue stays blocked, until its jobs start again.
 resource "aws_cloudwatch_metric_alarm" "stuck" {
   alarm_name          = "${local.prefix}-queue-stuck"
-  alarm_description   = "Batch has told more than once within an hour that a queue is blocked"
+  alarm_description   = "Batch reported a blocked queue more than once within an hour"
   namespace           = "AWS/Events"
   metric_name         = "MatchedEvents"
   dimensions          = { RuleName = aws_cloudwatch_event_rule.this["queue-blocked"].name }

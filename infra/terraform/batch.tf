@@ -1,18 +1,18 @@
 locals {
   known = jsondecode(file("${path.module}/../account/families.json")).families
 
-  # By the queue's name without its prefix: `t4`, `t4-spot`.
+  # Queues by their name without the prefix: `t4`, `t4-spot`.
   queues = merge([
-    for family, given in var.families : {
-      for capacity in given.capacity : (capacity == "spot" ? "${family}-spot" : family) => {
+    for family, options in var.families : {
+      for capacity in options.capacity : (capacity == "spot" ? "${family}-spot" : family) => {
         family         = family
         spot           = capacity == "spot"
-        instance_types = coalesce(given.instance_types, try(local.known[family].instance_types, []))
-        max_vcpus      = coalesce(given.max_vcpus, try(local.known[family].max_vcpus, 0))
+        instance_types = coalesce(options.instance_types, try(local.known[family].instance_types, []))
+        max_vcpus      = coalesce(options.max_vcpus, try(local.known[family].max_vcpus, 0))
         tags = merge(
           { "flowyml-aws:label:family" = family },
-          { for key, value in given.labels : "flowyml-aws:label:${key}" => value },
-          { for key, value in given.taints : "flowyml-aws:taint:${key}" => value },
+          { for key, value in options.labels : "flowyml-aws:label:${key}" => value },
+          { for key, value in options.taints : "flowyml-aws:taint:${key}" => value },
         )
       }
     }
@@ -42,7 +42,7 @@ resource "aws_launch_template" "this" {
     }
   }
 
-  # One hop: containers don't get at the instance's own role.
+  # One hop: containers can't reach the instance's own role.
   metadata_options {
     http_endpoint               = "enabled"
     http_tokens                 = "required"
@@ -61,17 +61,17 @@ resource "aws_launch_template" "this" {
   lifecycle {
     precondition {
       condition     = contains(keys(local.known), each.key)
-      error_message = "There is no family ${each.key}; infra/account/families.json has ${join(", ", keys(local.known))}."
+      error_message = "Unknown family ${each.key}; known families: ${join(", ", keys(local.known))}."
     }
 
     precondition {
       condition     = each.value.image_id != null || try(local.known[each.key].image_type, "") != null
-      error_message = "Batch has no image for ${each.key} any more: give families[\"${each.key}\"].image_id, an ECS image of your own."
+      error_message = "Batch no longer has an image for ${each.key}: set families[\"${each.key}\"].image_id to a custom ECS image."
     }
   }
 }
 
-# Without a service role Batch uses its service-linked one, which it makes itself.
+# Without a service role, Batch creates and uses its service-linked role.
 resource "aws_batch_compute_environment" "this" {
   for_each = local.queues
 
@@ -100,13 +100,13 @@ resource "aws_batch_compute_environment" "this" {
     }
   }
 
-  # Running jobs go on for the longest time that Batch allows.
+  # Running jobs may continue for the longest time that Batch allows.
   update_policy {
     job_execution_timeout_minutes = 360
     terminate_jobs_on_update      = false
   }
 
-  # An environment can't be deleted cleanly after its instances' role.
+  # Keep the role until the environment is deleted: deleting an environment without it fails.
   depends_on = [aws_iam_role_policy_attachment.instance]
 }
 

@@ -1,4 +1,4 @@
-# Every name is told by the variables alone, so that policies are known when planning. infra/cdk makes the same ones.
+# All names are derived from the variables, so that policies are known when planning. infra/cdk derives the same names.
 locals {
   account   = data.aws_caller_identity.current.account_id
   partition = data.aws_partition.current.partition
@@ -14,7 +14,7 @@ locals {
   role_arn   = { for role in ["job", "execution", "driver", "sagemaker"] : role => "arn:${local.partition}:iam::${local.account}:role/${local.prefix}-${role}" }
   tags       = merge(var.tags, { "flowyml-aws" = var.name })
 
-  # What the documents under infra/account/policies may refer to.
+  # Values of the placeholders in the documents under infra/account/policies.
   named = {
     partition          = local.partition
     region             = local.region

@@ -5,7 +5,7 @@ locals {
 }
 
 data "aws_availability_zones" "available" {
-  #checkov:skip=CKV_AWS_394:A subnet stays in the zone that it was made in
+  #checkov:skip=CKV_AWS_394:A subnet stays in the zone in which it was created
 
   state = "available"
 
@@ -16,8 +16,8 @@ data "aws_availability_zones" "available" {
 }
 
 resource "aws_vpc" "this" {
-  #checkov:skip=CKV2_AWS_11:Flow logs cost by the byte; an organisation that wants them turns them on for all its VPCs
-  #checkov:skip=CKV2_AWS_12:Nothing uses the default security group: instances have their own, without ingress
+  #checkov:skip=CKV2_AWS_11:Flow logs cost by the byte; an organisation that needs them enables them for all its VPCs
+  #checkov:skip=CKV2_AWS_12:The default security group is unused: instances have a separate group without ingress
 
   count = local.own_vpc ? 1 : 0
 
@@ -35,7 +35,7 @@ resource "aws_internet_gateway" "this" {
 }
 
 resource "aws_subnet" "public" {
-  #checkov:skip=CKV_AWS_130:A public address is the way out without a NAT gateway, which costs money while idle; nothing comes in
+  #checkov:skip=CKV_AWS_130:Public addresses avoid a NAT gateway, which costs money while idle; there is no ingress
 
   count = local.own_vpc ? var.zones : 0
 
@@ -45,7 +45,7 @@ resource "aws_subnet" "public" {
   map_public_ip_on_launch = true
   tags                    = merge(local.tags, { Name = "${local.prefix}-${count.index}" })
 
-  # Zones that AWS adds move the list, not the subnet.
+  # New zones change the list of zones, but must not move a subnet.
   lifecycle {
     ignore_changes = [availability_zone]
   }
@@ -73,7 +73,7 @@ resource "aws_route_table_association" "public" {
   route_table_id = aws_route_table.public[0].id
 }
 
-# Jobs' data goes to S3 by it, for nothing.
+# Jobs transfer data to and from S3 through it, free of charge.
 resource "aws_vpc_endpoint" "s3" {
   count = local.own_vpc || length(var.route_table_ids) > 0 ? 1 : 0
 
@@ -105,7 +105,7 @@ resource "aws_security_group" "instances" {
   lifecycle {
     precondition {
       condition     = local.own_vpc || length(var.subnet_ids) > 0
-      error_message = "With vpc_id, subnet_ids says where in it instances go."
+      error_message = "vpc_id requires subnet_ids: the VPC's subnets for the instances."
     }
   }
 }

@@ -1,35 +1,35 @@
 output "account" {
-  description = "What the setting `account` of flowyml-aws says."
+  description = "Name of the account, for the setting `account` of flowyml-aws."
   value       = var.name
   depends_on  = [aws_ssm_parameter.account]
 }
 
 output "store" {
-  description = "Where runs are kept."
+  description = "URI of the store that contains the runs."
   value       = local.store
 }
 
 output "repository" {
-  description = "Where images are pushed to."
+  description = "URI of the image repository."
   value       = local.repository
 }
 
 output "queues" {
-  description = "The Batch queues."
+  description = "Names of the Batch queues."
   value       = [for queue in aws_batch_job_queue.this : queue.name]
 }
 
 output "user_policy_arn" {
-  description = "The policy of people who run pipelines."
+  description = "ARN of the policy for users who run pipelines."
   value       = aws_iam_policy.user.arn
 }
 
 output "user_role_arn" {
-  description = "A role with that policy."
+  description = "ARN of a role with that policy."
   value       = aws_iam_role.user.arn
 }
 
 output "topic_arn" {
-  description = "Where alerts go."
+  description = "ARN of the topic for alerts."
   value       = aws_sns_topic.alerts.arn
 }

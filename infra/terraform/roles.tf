@@ -1,4 +1,4 @@
-# What the platform's agent on each instance may do.
+# Permissions of the ECS agent on each instance.
 resource "aws_iam_role" "instance" {
   name               = "${local.prefix}-instance"
   assume_role_policy = templatefile("${local.policies}/trust-instance.json", local.named)
@@ -20,8 +20,8 @@ locals {
   roles = {
     job       = "tasks"     # the user's code in a job
     execution = "tasks"     # pulls the image and writes the log
-    driver    = "tasks"     # drives a run on SageMaker when the laptop has left
-    sagemaker = "sagemaker" # the user's code in a training job, and what the platform does for it
+    driver    = "tasks"     # drives a run on SageMaker after the client has detached
+    sagemaker = "sagemaker" # the user's code in a training job, and the platform
   }
 }
 
@@ -41,7 +41,7 @@ resource "aws_iam_role_policy" "this" {
   policy = templatefile("${local.policies}/${each.key}.json", local.named)
 }
 
-# A policy of its own, so that it can be attached to people or to a permission set as well.
+# A separate policy, so that it can also be attached to users or to a permission set.
 resource "aws_iam_policy" "user" {
   name        = "${local.prefix}-user"
   description = "Runs pipelines of flowyml-aws from a laptop"

@@ -1,9 +1,9 @@
 resource "aws_s3_bucket" "store" {
-  #checkov:skip=CKV_AWS_18:Access logs cost by the request; an organisation that wants them has CloudTrail's data events
-  #checkov:skip=CKV_AWS_21:What lies there is named by its content or written once, so that versions would only keep what gc deletes
-  #checkov:skip=CKV_AWS_144:A copy in another region doubles the costs of what can be computed again
+  #checkov:skip=CKV_AWS_18:Access logs cost by the request; an organisation that needs them has CloudTrail's data events
+  #checkov:skip=CKV_AWS_21:Objects are named by their content or written once, so versions would only keep objects that gc deletes
+  #checkov:skip=CKV_AWS_144:A copy in another region doubles the cost of data that can be computed again
   #checkov:skip=CKV_AWS_145:S3's own keys encrypt without a monthly price
-  #checkov:skip=CKV2_AWS_62:Nobody listens for single objects
+  #checkov:skip=CKV2_AWS_62:No consumer needs events about single objects
 
   bucket        = local.bucket
   force_destroy = var.force_destroy
@@ -36,7 +36,7 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "store" {
   }
 }
 
-# Objects are deleted by `flowyml-aws gc` alone, which knows what is still referred to.
+# Only `flowyml-aws gc` deletes objects, as it knows which of them are still referenced.
 resource "aws_s3_bucket_lifecycle_configuration" "store" {
   bucket = aws_s3_bucket.store.id
 
@@ -82,7 +82,7 @@ resource "aws_ecr_lifecycle_policy" "images" {
 
 resource "aws_cloudwatch_log_group" "jobs" {
   #checkov:skip=CKV_AWS_158:CloudWatch's own keys encrypt without a monthly price
-  #checkov:skip=CKV_AWS_338:What jobs print is kept as long as log_retention_days says; a year of it would cost
+  #checkov:skip=CKV_AWS_338:log_retention_days limits the retention of job logs; a year of logs would be expensive
 
   name              = local.log_group
   retention_in_days = var.log_retention_days

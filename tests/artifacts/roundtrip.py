@@ -1,4 +1,4 @@
-"""Values through their codec, in memory, and whether they come back exactly."""
+"""Encoding and decoding in memory, and exact comparison of values."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from flowyml_aws.artifacts.codecs.codec import Codec
 from flowyml_aws.artifacts.codecs.selection import choose_codec
 
 
-def stored(codec: Codec, value: Any) -> memoryview:
-    """The codec's bytes, in memory as after loading."""
+def encoded(codec: Codec, value: Any) -> memoryview:
+    """Return the codec's bytes in writable memory, as after loading."""
     return memoryview(bytearray(b"".join(codec.encode(value).chunks())))
 
 
-def through(codec: Codec, value: Any) -> Any:
-    """What the codec makes of its own bytes."""
-    return codec.decode(stored(codec, value))
+def round_trip(codec: Codec, value: Any) -> Any:
+    """Encode and decode a value."""
+    return codec.decode(encoded(codec, value))
 
 
-def chosen(value: Any) -> str:
-    """Name of the codec that a value gets."""
+def codec_name(value: Any) -> str:
+    """Return the name of the codec that is chosen for a value."""
     return choose_codec(value).name
 
 
-def identical(one: Any, other: Any) -> bool:
-    """Equal in types, order and bits, which `==` is not."""
-    if type(one) is not type(other):
+def identical(first: Any, second: Any) -> bool:
+    """Compare types, order and bits, which `==` does not."""
+    if type(first) is not type(second):
         return False
-    if type(one) is float:
-        return struct.pack("<d", one) == struct.pack("<d", other)
-    if type(one) is dict:
-        return identical(list(one), list(other)) and identical(
-            list(one.values()), list(other.values())
+    if type(first) is float:
+        return struct.pack("<d", first) == struct.pack("<d", second)
+    if type(first) is dict:
+        return identical(list(first), list(second)) and identical(
+            list(first.values()), list(second.values())
         )
-    if type(one) in (list, tuple):
-        return len(one) == len(other) and all(map(identical, one, other))
-    return bool(one == other)
+    if type(first) in (list, tuple):
+        return len(first) == len(second) and all(map(identical, first, second))
+    return bool(first == second)

@@ -9,7 +9,7 @@ import pyarrow
 import pytest
 
 from flowyml_aws.artifacts.codecs.arrow import ArrowCodec, write_stream
-from tests.artifacts.roundtrip import chosen, stored, through
+from tests.artifacts.roundtrip import codec_name, encoded, round_trip
 
 CODEC = ArrowCodec()
 
@@ -47,33 +47,33 @@ TABLE = pyarrow.table(
     ],
     ids=lambda table: f"{type(table).__name__} {table.shape}",
 )
-def test_a_table_comes_back_with_its_types_and_metadata(table: Any) -> None:
-    assert chosen(table) == "arrow"
-    loaded = through(CODEC, table)
+def test_a_table_keeps_its_types_and_metadata(table: Any) -> None:
+    assert codec_name(table) == "arrow"
+    loaded = round_trip(CODEC, table)
     assert type(loaded) is type(table)
     assert loaded.schema.equals(table.schema, check_metadata=True)
     assert loaded.equals(table, check_metadata=True)
     assert loaded.num_rows == table.num_rows
 
 
-def test_columns_in_chunks_with_categories_of_their_own_come_back() -> None:
+def test_chunks_with_different_categories_are_restored() -> None:
     parts = [pyarrow.array(names).dictionary_encode() for names in (["a", "b"], ["b", "c"])]
     table = pyarrow.table({"category": pyarrow.chunked_array(parts), "number": [1, 2, 3, 4]})
-    assert through(CODEC, table).to_pydict() == table.to_pydict()
+    assert round_trip(CODEC, table).to_pydict() == table.to_pydict()
 
 
-def test_a_table_is_not_copied_to_be_stored_or_loaded() -> None:
+def test_storing_and_loading_do_not_copy_a_table() -> None:
     numbers = numpy.arange(100_000.0)
     table = pyarrow.table({"a": numbers})
     pieces: list[Any] = CODEC.encode(table)._pieces
     (piece,) = (piece for piece in pieces if piece.nbytes > 10_000)
     assert numpy.shares_memory(numpy.frombuffer(piece, numpy.uint8), numbers)
-    data = stored(CODEC, table)
+    data = encoded(CODEC, table)
     memory = numpy.frombuffer(data, numpy.uint8)
     assert numpy.shares_memory(CODEC.decode(data)["a"].chunk(0).to_numpy(), memory)
 
 
-def test_the_stored_table_is_an_arrow_stream_for_any_reader() -> None:
+def test_a_stored_table_is_an_arrow_stream_for_any_reader() -> None:
     data = b"".join(CODEC.encode(TABLE).chunks())
     assert pyarrow.ipc.open_stream(io.BytesIO(data)).read_all().equals(TABLE)
 
@@ -90,15 +90,15 @@ class Celsius(pyarrow.ExtensionType):  # type: ignore[misc]  # pyarrow ships no 
         return cls()
 
 
-@pytest.mark.parametrize("wrap", [lambda kind: kind, pyarrow.list_], ids=["alone", "in a list"])
-def test_types_of_other_packages_are_pickled(wrap: Callable[[Any], Any]) -> None:
-    assert chosen(pyarrow.table({"t": pyarrow.nulls(2, wrap(Celsius()))})) == "pickle"
+@pytest.mark.parametrize("wrap", [lambda kind: kind, pyarrow.list_], ids=["column", "list"])
+def test_extension_types_are_pickled(wrap: Callable[[Any], Any]) -> None:
+    assert codec_name(pyarrow.table({"t": pyarrow.nulls(2, wrap(Celsius()))})) == "pickle"
 
 
 def _wrong_offset(data: bytes) -> bytes:
-    good = numpy.array([0, 1, 1, 1], "i4").tobytes()
-    assert data.count(good) == 1
-    return data.replace(good, numpy.array([0, 2**30, 1, 1], "i4").tobytes())
+    offsets = numpy.array([0, 1, 1, 1], "i4").tobytes()
+    assert data.count(offsets) == 1
+    return data.replace(offsets, numpy.array([0, 2**30, 1, 1], "i4").tobytes())
 
 
 @pytest.mark.parametrize(
@@ -113,13 +113,13 @@ def _wrong_offset(data: bytes) -> bytes:
         _wrong_offset,
     ],
 )
-def test_bytes_that_are_no_such_table_are_an_error(damage: Callable[[bytes], bytes]) -> None:
+def test_invalid_bytes_are_an_error(damage: Callable[[bytes], bytes]) -> None:
     data = b"".join(CODEC.encode(TABLE.select(["text"])).chunks())
     with pytest.raises((ValueError, OSError)):
         CODEC.decode(memoryview(bytearray(damage(data))))
 
 
-def test_several_batches_are_no_single_batch() -> None:
+def test_several_batches_are_not_decoded_as_one_batch() -> None:
     several = pyarrow.concat_tables([TABLE, TABLE])
     data = b"".join(map(bytes, write_stream(several, {"kind": "pyarrow.RecordBatch"})))
     with pytest.raises(ValueError, match="too many"):
@@ -127,4 +127,4 @@ def test_several_batches_are_no_single_batch() -> None:
 
 
 def test_rows_without_columns_are_pickled() -> None:
-    assert chosen(TABLE.select([])) == "pickle"
+    assert codec_name(TABLE.select([])) == "pickle"

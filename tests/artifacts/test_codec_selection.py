@@ -20,7 +20,7 @@ from flowyml_aws.artifacts.codecs.selection import (
 )
 from flowyml_aws.artifacts.errors import UnstorableValueError
 from flowyml_aws.core.errors import MissingExtraError, SettingsError
-from tests.artifacts.roundtrip import chosen, through
+from tests.artifacts.roundtrip import codec_name, round_trip
 
 ACME = """
 from flowyml_aws.artifacts.content import Content
@@ -47,7 +47,7 @@ broken = 1 / 0 if __name__ == "acme_broken" else None
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Installs a package `acme` that announces these entry points."""
+    """Function that installs a package `acme` with these entry points."""
 
     def install(entries: str) -> None:
         (tmp_path / "acme_codecs.py").write_text(textwrap.dedent(ACME))
@@ -66,17 +66,19 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     third_party_codecs.cache_clear()
 
 
-def test_an_installed_codec_is_used_for_what_it_accepts(install: Callable[[str], None]) -> None:
+def test_an_installed_codec_encodes_the_values_that_it_accepts(
+    install: Callable[[str], None],
+) -> None:
     install("picture = acme_codecs:PictureCodec")
     picture = importlib.import_module("acme_codecs").Picture(b"pixels")
     codec = choose_codec(picture)
     assert codec_id(codec) == "acme-picture/3"
-    assert through(codec, picture).pixels == b"pixels"  # type: ignore[arg-type]
+    assert round_trip(codec, picture).pixels == b"pixels"  # type: ignore[arg-type]
     assert find_codec("acme-picture/3") is codec
-    assert chosen([1]) == "json"
+    assert codec_name([1]) == "json"
 
 
-def test_a_codec_that_does_not_load_is_an_error_that_names_its_package(
+def test_a_codec_that_cannot_be_loaded_is_an_error_with_its_package(
     install: Callable[[str], None],
 ) -> None:
     install("picture = acme_broken:PictureCodec")
@@ -85,7 +87,7 @@ def test_a_codec_that_does_not_load_is_an_error_that_names_its_package(
     assert "ZeroDivisionError" in caught.value.why
 
 
-def test_an_installed_codec_cannot_take_the_place_of_another(
+def test_an_installed_codec_cannot_replace_another(
     install: Callable[[str], None],
 ) -> None:
     install("picture = acme_codecs:Greedy")
@@ -93,12 +95,12 @@ def test_an_installed_codec_cannot_take_the_place_of_another(
         choose_codec([1])
 
 
-def test_an_unknown_codec_is_an_error_that_says_what_to_install() -> None:
+def test_the_error_for_an_unknown_codec_says_what_to_install() -> None:
     with pytest.raises(MissingExtraError, match="install the package with the codec 'parquet'"):
         find_codec("parquet/1")
 
 
-def test_an_unknown_version_is_an_error_that_names_the_known_ones() -> None:
+def test_the_error_for_an_unknown_codec_version_lists_the_installed_ones() -> None:
     with pytest.raises(MissingExtraError, match=r"installed here: json/1"):
         find_codec("json/2")
 
@@ -106,12 +108,12 @@ def test_an_unknown_version_is_an_error_that_names_the_known_ones() -> None:
 @pytest.mark.parametrize(
     "value", [None, 1.5, "text", b"bytes", [1], (1,), numpy.ones(3)], ids=lambda v: type(v).__name__
 )
-def test_a_codec_is_found_again_by_what_its_refs_say(value: Any) -> None:
+def test_the_id_in_a_ref_identifies_its_codec(value: Any) -> None:
     assert find_codec(codec_id(choose_codec(value))) is choose_codec(value)
 
 
 class Countdown:
-    """An iterator of the user's own, which is a value like any other."""
+    """An iterator of a user's class, which is a normal value."""
 
     def __iter__(self) -> Countdown:
         return self
@@ -120,8 +122,8 @@ class Countdown:
         raise StopIteration
 
 
-def test_an_iterator_of_the_user_s_own_class_is_a_value() -> None:
-    assert chosen(Countdown()) == "pickle"
+def test_an_iterator_of_a_user_class_is_pickled() -> None:
+    assert codec_name(Countdown()) == "pickle"
 
 
 @pytest.mark.parametrize(
@@ -131,11 +133,11 @@ def test_an_iterator_of_the_user_s_own_class_is_a_value() -> None:
         (lambda: iter([1, 2]), "list"),
         (lambda: map(str, [1]), "list"),
         (lambda: enumerate([1]), "list"),
-        (lambda: Path("not there"), "write the file before"),
+        (lambda: Path("missing"), "write the file before"),
         (lambda: Path(os.devnull), "write the file before"),
     ],
 )
-def test_what_cannot_be_read_again_is_refused_with_what_to_return(
+def test_the_error_for_a_value_that_is_readable_once_says_what_to_return(
     make: Callable[[], Any], fix: str
 ) -> None:
     with pytest.raises(UnstorableValueError) as caught:
@@ -144,7 +146,7 @@ def test_what_cannot_be_read_again_is_refused_with_what_to_return(
 
 
 @pytest.mark.parametrize("mode", ["w", "wb"])
-def test_an_open_file_is_refused_with_what_to_return(tmp_path: Path, mode: str) -> None:
+def test_the_error_for_an_open_file_says_what_to_return(tmp_path: Path, mode: str) -> None:
     with (
         (tmp_path / "file").open(mode) as file,
         pytest.raises(UnstorableValueError, match="return its Path"),
@@ -154,7 +156,7 @@ def test_an_open_file_is_refused_with_what_to_return(tmp_path: Path, mode: str) 
 
 @pytest.mark.contract
 @pytest.mark.parametrize("value", [(1, 2), [1], {"a": 1}, 1.5, {1}, object])
-def test_no_library_is_imported_to_look_at_a_value(value: Any) -> None:
+def test_choosing_a_codec_imports_no_library(value: Any) -> None:
     program = (
         "import sys\n"
         "from flowyml_aws.artifacts.codecs.selection import choose_codec\n"
@@ -165,7 +167,7 @@ def test_no_library_is_imported_to_look_at_a_value(value: Any) -> None:
     subprocess.run([sys.executable, "-c", program], check=True, timeout=30)
 
 
-def test_an_asynchronous_generator_is_refused_with_what_to_do() -> None:
+def test_the_error_for_an_asynchronous_generator_says_what_to_do() -> None:
     async def numbers() -> AsyncIterator[int]:
         yield 1
 
@@ -173,7 +175,7 @@ def test_an_asynchronous_generator_is_refused_with_what_to_do() -> None:
         choose_codec(numbers())
 
 
-def test_a_coroutine_is_refused_with_what_to_do() -> None:
+def test_the_error_for_a_coroutine_says_what_to_do() -> None:
     async def step() -> None: ...
 
     coroutine = step()

@@ -1,4 +1,4 @@
-"""Who stores a value may be killed, and need not be alone."""
+"""Storing values with killed processes and with several writers at once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 class Storing:
-    """A process that stores `VALUE` and has stopped on its way."""
+    """A process that starts to store `VALUE` and pauses at a given point."""
 
     def __init__(self, *arguments: str) -> None:
         self._process = subprocess.Popen(
@@ -51,12 +51,12 @@ class Storing:
         return self
 
     def kill(self) -> None:
-        """With SIGKILL."""
+        """Send SIGKILL."""
         self._process.kill()
         self._process.communicate()
 
-    def go_on(self) -> ArtifactRef:
-        """What it stored."""
+    def resume(self) -> ArtifactRef:
+        """Let the process finish. Return the ref of the value."""
         printed, _ = self._process.communicate("\n", timeout=60)
         assert self._process.returncode == 0
         return ArtifactRef.model_validate_json(printed)
@@ -66,12 +66,12 @@ class Storing:
 def start(
     store: ArtifactStore, request: pytest.FixtureRequest
 ) -> Iterator[Callable[[str], Storing]]:
-    """Starts a process that stops at a place."""
+    """Function that starts a process which pauses at a given point."""
     endpoint = [request.getfixturevalue("moto_url")] if isinstance(store, S3ArtifactStore) else []
     started: list[Storing] = []
 
-    def start(where: str) -> Storing:
-        started.append(Storing(store.uri, where, *endpoint))
+    def start(pause_at: str) -> Storing:
+        started.append(Storing(store.uri, pause_at, *endpoint))
         return started[-1]
 
     yield start
@@ -79,49 +79,49 @@ def start(
         each.kill()
 
 
-def the_ref(store: ArtifactStore) -> ArtifactRef:
-    """The ref of `VALUE`, whether or not it is stored."""
+def ref_of_value(store: ArtifactStore) -> ArtifactRef:
+    """Return the ref of `VALUE`, whether it is stored or not."""
     sha256 = encode_value("weights", VALUE).sha256
     uri = f"{store.uri}/{artifact_key(sha256)}"
     return ArtifactRef(uri=uri, sha256=sha256, size_bytes=len(VALUE), codec="bytes/1")
 
 
-def uploads(store: ArtifactStore, request: pytest.FixtureRequest) -> int:
-    """Uploads that somebody began and nobody ended."""
+def unfinished_uploads(store: ArtifactStore, request: pytest.FixtureRequest) -> int:
+    """Return the number of unfinished unfinished_uploads."""
     if isinstance(store, DirectoryArtifactStore):
         return len(list((store.path("a").parent / ".incoming").iterdir()))
     s3: S3Client = request.getfixturevalue("s3")
-    found = s3.list_multipart_uploads(Bucket=request.getfixturevalue("bucket"))
-    return len(found.get("Uploads", []))
+    response = s3.list_multipart_uploads(Bucket=request.getfixturevalue("bucket"))
+    return len(response.get("Uploads", []))
 
 
-@pytest.mark.parametrize("where", [BETWEEN_PARTS, BEFORE_THE_END])
-def test_a_process_that_is_killed_while_it_stores_leaves_nothing_that_is_taken_for_a_value(
+@pytest.mark.parametrize("pause_at", [BETWEEN_PARTS, BEFORE_THE_END])
+def test_a_process_killed_while_it_stores_leaves_no_readable_value(
     store: ArtifactStore,
     start: Callable[[str], Storing],
     request: pytest.FixtureRequest,
     tmp_path: Path,
-    where: str,
+    pause_at: str,
 ) -> None:
-    start(where).wait_until_stopped().kill()
-    assert uploads(store, request) == 1
+    start(pause_at).wait_until_stopped().kill()
+    assert unfinished_uploads(store, request) == 1
     with pytest.raises(ArtifactNotFoundError, match="'weights'"):
-        load_value(store, the_ref(store), "weights", tmp_path)
+        load_value(store, ref_of_value(store), "weights", tmp_path)
     with pytest.raises(ArtifactNotFoundError):
-        store.get(artifact_key(the_ref(store).sha256))
+        store.get(artifact_key(ref_of_value(store).sha256))
 
     ref = save_value(store, "weights", VALUE)
-    assert ref == the_ref(store)
+    assert ref == ref_of_value(store)
     assert load_value(store, ref, "weights", tmp_path) == VALUE
 
 
 class Failing(Content):
-    """A content whose second part fails when it is stored."""
+    """Content whose second part fails when it is stored."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(VALUE)
         self._error: BaseException | None = None
-        _ = self.part_digests  # which asks for the parts, too
+        _ = self.part_digests  # this reads the parts, too
         self._error = error
 
     def part(self, index: int) -> Iterator[Buffer]:
@@ -131,41 +131,41 @@ class Failing(Content):
 
 
 @pytest.mark.parametrize("error", [OSError("unplugged"), KeyboardInterrupt()], ids=repr)
-def test_storing_that_fails_on_its_way_leaves_nothing_at_all(
+def test_a_failed_upload_leaves_nothing_in_the_store(
     store: ArtifactStore, request: pytest.FixtureRequest, tmp_path: Path, error: BaseException
 ) -> None:
     failing = EncodedValue("weights", BytesCodec(), Failing(error), None)
     with pytest.raises(type(error)):
         failing.save(store)
-    assert uploads(store, request) == 0
+    assert unfinished_uploads(store, request) == 0
     with pytest.raises(ArtifactNotFoundError, match="'weights'"):
-        load_value(store, the_ref(store), "weights", tmp_path)
+        load_value(store, ref_of_value(store), "weights", tmp_path)
 
     ref = save_value(store, "weights", VALUE)
     assert load_value(store, ref, "weights", tmp_path) == VALUE
 
 
 @pytest.mark.parametrize(
-    "where", [BETWEEN_PARTS, pytest.param(BEFORE_THE_END, marks=pytest.mark.thorough)]
+    "pause_at", [BETWEEN_PARTS, pytest.param(BEFORE_THE_END, marks=pytest.mark.thorough)]
 )
-def test_two_processes_store_the_same_value_at_once(
+def test_two_processes_can_store_the_same_value_at_once(
     store: ArtifactStore,
     start: Callable[[str], Storing],
     request: pytest.FixtureRequest,
     tmp_path: Path,
-    where: str,
+    pause_at: str,
 ) -> None:
-    both = [start(where), start(where)]
+    both = [start(pause_at), start(pause_at)]
     for each in both:
         each.wait_until_stopped()
-    assert uploads(store, request) == 2
+    assert unfinished_uploads(store, request) == 2
     for each in both:
-        assert each.go_on() == the_ref(store)
-        assert load_value(store, the_ref(store), "weights", tmp_path) == VALUE
-    assert uploads(store, request) == 0
+        assert each.resume() == ref_of_value(store)
+        assert load_value(store, ref_of_value(store), "weights", tmp_path) == VALUE
+    assert unfinished_uploads(store, request) == 0
 
 
-def test_a_value_is_stored_while_another_process_that_stores_it_is_killed(
+def test_a_value_is_stored_although_another_writer_of_it_is_killed(
     store: ArtifactStore, start: Callable[[str], Storing], tmp_path: Path
 ) -> None:
     other = start(BETWEEN_PARTS).wait_until_stopped()
@@ -177,13 +177,13 @@ def test_a_value_is_stored_while_another_process_that_stores_it_is_killed(
 @pytest.mark.parametrize(
     "value", [{"accuracy": 0.5}, VALUE, ("pickled", 1)], ids=["json", "several parts", "pickle"]
 )
-def test_threads_store_the_same_value_at_once(
+def test_threads_can_store_the_same_value_at_once(
     store: ArtifactStore, tmp_path: Path, value: Any
 ) -> None:
-    together = threading.Barrier(4)
+    barrier = threading.Barrier(4)
 
     def save(_: int) -> ArtifactRef:
-        together.wait()
+        barrier.wait()
         return save_value(store, "weights", value)
 
     with ThreadPoolExecutor(4) as pool:

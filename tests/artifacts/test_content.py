@@ -24,14 +24,14 @@ def test_the_digest_of_one_part_is_the_sha256_of_the_bytes() -> None:
     )
 
 
-def test_nothing_is_one_empty_part() -> None:
+def test_empty_content_has_one_empty_part() -> None:
     content = Content()
     assert content.part_sizes == [0]
     assert b"".join(content.part(0)) == b""
     assert content.sha256 == hashlib.sha256(b"").hexdigest()
 
 
-def test_a_full_part_is_still_one_part() -> None:
+def test_content_of_exactly_one_full_part_has_one_part() -> None:
     data = bytes(PART_BYTES)
     assert Content(data).part_sizes == [PART_BYTES]
     assert Content(data).sha256 == hashlib.sha256(data).hexdigest()
@@ -39,24 +39,24 @@ def test_a_full_part_is_still_one_part() -> None:
 
 def test_the_digest_of_several_parts_is_the_sha256_of_the_parts_digests() -> None:
     first, second = bytes(PART_BYTES), b"x"
-    by_hand = hashlib.sha256()
-    by_hand.update(hashlib.sha256(first).digest())
-    by_hand.update(hashlib.sha256(second).digest())
+    expected = hashlib.sha256()
+    expected.update(hashlib.sha256(first).digest())
+    expected.update(hashlib.sha256(second).digest())
     content = Content(first + second)
     assert content.part_digests == (
         hashlib.sha256(first).digest(),
         hashlib.sha256(second).digest(),
     )
-    assert content.sha256 == by_hand.hexdigest() == digest_of_parts(content.part_digests)
+    assert content.sha256 == expected.hexdigest() == digest_of_parts(content.part_digests)
 
 
 @pytest.mark.contract
 @pytest.mark.parametrize("size", [0, 5, PART_BYTES + 5])
-def test_the_digest_is_the_checksum_that_s3_keeps(s3: S3Client, bucket: str, size: int) -> None:
+def test_the_digest_equals_the_checksum_of_s3(s3: S3Client, bucket: str, size: int) -> None:
     content = Content(b"\x07" * size)
     S3ArtifactStore(s3, bucket).upload("a", content)
-    found = s3.head_object(Bucket=bucket, Key="a", ChecksumMode="ENABLED")["ChecksumSHA256"]
-    assert base64.b64decode(found.partition("-")[0]).hex() == content.sha256
+    checksum = s3.head_object(Bucket=bucket, Key="a", ChecksumMode="ENABLED")["ChecksumSHA256"]
+    assert base64.b64decode(checksum.partition("-")[0]).hex() == content.sha256
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_the_digest_is_the_checksum_that_s3_keeps(s3: S3Client, bucket: str, siz
         (3, 0, 0, 4),
     ],
 )
-def test_parts_join_to_the_pieces_wherever_these_end(
+def test_parts_contain_the_pieces_in_order_for_any_piece_sizes(
     tmp_path: Path, sizes: tuple[int, ...]
 ) -> None:
     pieces = [os.urandom(MIB)[:size] * max(1, size // MIB) for size in sizes]
@@ -86,20 +86,20 @@ def test_parts_join_to_the_pieces_wherever_these_end(
         assert content.size_bytes == sum(map(len, pieces))
 
 
-def test_a_part_that_lies_in_one_buffer_is_a_view_of_it() -> None:
+def test_a_part_within_one_buffer_is_a_view_of_it() -> None:
     head, data = b"head", bytearray(2 * PART_BYTES)
     (chunk,) = Content(head, data).part(1)
     assert memoryview(chunk).obj is data
 
 
-def test_a_view_of_several_dimensions_is_taken_by_its_bytes() -> None:
+def test_a_view_of_several_dimensions_is_read_as_bytes() -> None:
     view = memoryview(bytes(range(12))).cast("B", (3, 4))
     assert Content(view).size_bytes == 12
     assert b"".join(Content(view).part(0)) == bytes(range(12))
 
 
 @pytest.mark.parametrize("index", [-1, 1])
-def test_there_is_no_part_outside_the_content(index: int) -> None:
+def test_a_part_index_out_of_range_is_an_error(index: int) -> None:
     with pytest.raises(IndexError):
         list(Content(b"x").part(index))
 
@@ -109,8 +109,8 @@ def test_a_file_that_changes_before_it_is_stored_is_an_error(tmp_path: Path, cha
     path = tmp_path / "file"
     path.write_bytes(b"before")
     content = Content.of_file(path)
-    aside = tmp_path / "aside"
-    aside.write_bytes(change)
-    aside.replace(path)
+    replacement = tmp_path / "replacement"
+    replacement.write_bytes(change)
+    replacement.replace(path)
     with pytest.raises(UnstorableValueError, match="changed while"):
         list(content.part(0))

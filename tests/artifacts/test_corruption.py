@@ -1,7 +1,4 @@
-"""What lies in a store, or a ref to it, can be wrong in any way: it is never read as a value.
-
-The table: each kind of damage, each codec, each store.
-"""
+"""Damaged objects and wrong refs are always errors: each kind of damage, codec and store."""
 
 from __future__ import annotations
 
@@ -38,15 +35,14 @@ from tests.support.stores import STORES
 from tests.support.values import VALUES
 
 Damage = Callable[[bytes], bytes]
-Lie = Callable[[ArtifactRef], dict[str, Any]]
 
 LARGE = os.urandom(PART_BYTES + 1000)
 ELSEWHERE = "s3://elsewhere/project"
 
 
 @dataclass(frozen=True)
-class Place:
-    """A store, and how an object in it is lost."""
+class StoreUnderTest:
+    """A store, and a function that deletes one of its objects by key."""
 
     store: ArtifactStore
     remove: Callable[[str], object]
@@ -54,14 +50,21 @@ class Place:
 
 @dataclass(frozen=True)
 class Stored:
-    """A value in a store, and what happens to it."""
+    """A stored value under test.
 
-    place: Place
+    Attributes:
+        data: Bytes of the intact object.
+        other: Ref of another value in the same store.
+        folder: Folder for loaded files.
+        trap: File that exists if decoding ran code of the value.
+    """
+
+    tested: StoreUnderTest
     ref: ArtifactRef
     data: bytes
     other: ArtifactRef
     folder: Path
-    sprung: Path
+    trap: Path
 
     @property
     def key(self) -> str:
@@ -69,30 +72,30 @@ class Stored:
 
     @property
     def uri(self) -> str:
-        return f"{self.place.store.uri}/{self.key}"
+        return f"{self.tested.store.uri}/{self.key}"
 
-    def load(self, **lies: Any) -> Any:
-        ref = self.ref.model_copy(update=lies)
-        return load_value(self.place.store, ref, "weights", self.folder)
+    def load(self, **changes: Any) -> Any:
+        ref = self.ref.model_copy(update=changes)
+        return load_value(self.tested.store, ref, "weights", self.folder)
 
-    def refused(self, error: type[FlowymlError], **lies: Any) -> FlowymlError:
-        """The error of loading it, which ran no code, left no files and names the asset."""
+    def load_fails(self, error: type[FlowymlError], **changes: Any) -> FlowymlError:
+        """Check that loading fails, runs no code, leaves no files and names the asset."""
         with pytest.raises(error) as caught:
-            self.load(**lies)
+            self.load(**changes)
         assert type(caught.value) is error
         assert "'weights'" in caught.value.what
-        assert not self.sprung.exists()
+        assert not self.trap.exists()
         assert list(self.folder.iterdir()) == []
         return caught.value
 
-    def refused_as_damaged(self, found: str, **lies: Any) -> None:
-        """The error names the object, what was expected, and what was found."""
-        error = self.refused(DamagedArtifactError, **lies)
-        size = lies.get("size_bytes", self.ref.size_bytes)
+    def load_finds_damage(self, pattern: str, **changes: Any) -> None:
+        """Check that the error names the object, and what was expected and found."""
+        error = self.load_fails(DamagedArtifactError, **changes)
+        size = changes.get("size_bytes", self.ref.size_bytes)
         expected, _, actual = error.why.partition(", found: ")
         assert self.uri in error.what
         assert expected == f"expected {size} bytes with SHA-256 {self.ref.sha256}"
-        assert re.search(rf"\b({found})\b", actual), actual
+        assert re.search(rf"\b({pattern})\b", actual), actual
 
 
 def digest(data: bytes) -> str:
@@ -106,62 +109,62 @@ def flipped(data: bytes, at: int) -> bytes:
 
 
 @pytest.fixture(scope="module", params=STORES)
-def place(
+def tested(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Any]:
     if request.param == "directory":
         directory = DirectoryArtifactStore(tmp_path_factory.mktemp("store"))
-        yield Place(directory, lambda key: directory.path(key).unlink())
+        yield StoreUnderTest(directory, lambda key: directory.path(key).unlink())
         return
     client = s3_client(request.getfixturevalue("moto_url"))
     bucket = f"bucket-{uuid.uuid4().hex}"
     client.create_bucket(Bucket=bucket)
-    yield Place(
+    yield StoreUnderTest(
         S3ArtifactStore(client, bucket, "team"),
         lambda key: client.delete_object(Bucket=bucket, Key=f"team/{key}"),
     )
     client.close()
 
 
-def stored_in(place: Place, value: Any, other: Any, folder: Path) -> Stored:
-    ref, another = (save_value(place.store, "weights", each) for each in (value, other))
-    data = place.store.get(artifact_key(ref.sha256))
-    return Stored(place, ref, data, another, folder, folder / "sprung")
+def store_values(tested: StoreUnderTest, value: Any, other: Any, folder: Path) -> Stored:
+    ref, other_ref = (save_value(tested.store, "weights", each) for each in (value, other))
+    data = tested.store.get(artifact_key(ref.sha256))
+    return Stored(tested, ref, data, other_ref, folder, folder / "sprung")
 
 
-def whole(stored: Stored, folder: Path) -> Stored:
-    """The value as it was stored, to be loaded into an empty folder."""
-    stored.place.store.put(stored.key, stored.data)
-    stored.sprung.unlink(missing_ok=True)
+def restored(stored: Stored, folder: Path) -> Stored:
+    """Restore the intact object, to be loaded into an empty folder."""
+    stored.tested.store.put(stored.key, stored.data)
+    stored.trap.unlink(missing_ok=True)
     return replace(stored, folder=folder)
 
 
 @pytest.fixture(scope="module", params=VALUES)
 def saved(
-    request: pytest.FixtureRequest, place: Place, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tested: StoreUnderTest,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Stored:
-    """One value for all tests: each writes anew what lies there."""
+    """A value that all tests share. Each test writes the object again."""
     folder = tmp_path_factory.mktemp("values")
     make = VALUES[request.param]
-    stored = stored_in(place, make(folder, 1), make(folder, 2), folder)
+    stored = store_values(tested, make(folder, 1), make(folder, 2), folder)
     assert stored.ref.codec.partition("/")[0] == request.param
     return stored
 
 
 @pytest.fixture
 def stored(saved: Stored, tmp_path: Path) -> Stored:
-    return whole(saved, tmp_path)
+    return restored(saved, tmp_path)
 
 
-def test_every_codec_stands_in_the_table() -> None:
+def test_every_codec_is_tested() -> None:
     assert sorted(VALUES) == sorted({codec.name for codec in _BUILT_IN})
 
 
-def test_what_is_refused_below_can_be_read_if_it_is_whole_and_would_run_its_code(
-    stored: Stored,
-) -> None:
+def test_an_intact_value_can_be_loaded_and_only_pickles_run_code(stored: Stored) -> None:
     stored.load()
-    assert stored.sprung.exists() == (stored.ref.codec in ("pickle/1", "sklearn/1"))
+    assert stored.trap.exists() == (stored.ref.codec in ("pickle/1", "sklearn/1"))
 
 
 @pytest.mark.parametrize(
@@ -169,71 +172,71 @@ def test_what_is_refused_below_can_be_read_if_it_is_whole_and_would_run_its_code
     [
         pytest.param(lambda data: data[:-1], id="one byte short"),
         pytest.param(lambda _: b"", id="empty"),
-        pytest.param(lambda data: flipped(data, 0), id="a bit of the first byte"),
-        pytest.param(lambda data: flipped(data, len(data) // 2), id="a bit in the middle"),
-        pytest.param(lambda data: flipped(data, -1), id="a bit of the last byte"),
-        pytest.param(lambda data: data + b"\0", id="a byte more"),
+        pytest.param(lambda data: flipped(data, 0), id="flipped bit in the first byte"),
+        pytest.param(lambda data: flipped(data, len(data) // 2), id="flipped bit in the middle"),
+        pytest.param(lambda data: flipped(data, -1), id="flipped bit in the last byte"),
+        pytest.param(lambda data: data + b"\0", id="one byte more"),
     ],
 )
-def test_a_damaged_object_is_no_value(stored: Stored, damage: Damage) -> None:
-    found = damage(stored.data)
-    stored.place.store.put(stored.key, found)
-    same_size = len(found) == len(stored.data)
-    stored.refused_as_damaged(digest(found) if same_size else str(len(found)))
+def test_a_damaged_object_is_an_error(stored: Stored, damage: Damage) -> None:
+    damaged = damage(stored.data)
+    stored.tested.store.put(stored.key, damaged)
+    same_size = len(damaged) == len(stored.data)
+    stored.load_finds_damage(digest(damaged) if same_size else str(len(damaged)))
 
 
-def test_swapped_objects_are_no_values(stored: Stored) -> None:
-    store, other = stored.place.store, artifact_key(stored.other.sha256)
-    theirs = store.get(other)
-    store.put(stored.key, theirs)
-    store.put(other, stored.data)
+def test_swapped_objects_are_an_error(stored: Stored) -> None:
+    store, other_key = stored.tested.store, artifact_key(stored.other.sha256)
+    other_data = store.get(other_key)
+    store.put(stored.key, other_data)
+    store.put(other_key, stored.data)
     try:
-        same_size = len(theirs) == len(stored.data)
-        stored.refused_as_damaged(digest(theirs) if same_size else str(len(theirs)))
+        same_size = len(other_data) == len(stored.data)
+        stored.load_finds_damage(digest(other_data) if same_size else str(len(other_data)))
     finally:
-        store.put(other, theirs)
+        store.put(other_key, other_data)
 
 
-def test_a_missing_object_is_told_as_missing(stored: Stored) -> None:
-    stored.place.remove(stored.key)
-    error = stored.refused(ArtifactNotFoundError)
+def test_a_missing_object_is_an_error(stored: Stored) -> None:
+    stored.tested.remove(stored.key)
+    error = stored.load_fails(ArtifactNotFoundError)
     assert f"{stored.ref.size_bytes} bytes with SHA-256 {stored.ref.sha256}" in error.why
-    assert f"at {stored.uri}, found nothing" in error.why
+    assert f"no object at {stored.uri}" in error.why
 
 
 def test_a_ref_with_another_digest_than_its_uri_is_refused(stored: Stored) -> None:
-    error = stored.refused(DamagedArtifactError, sha256=stored.other.sha256)
+    error = stored.load_fails(DamagedArtifactError, sha256=stored.other.sha256)
     assert f"expected a URI ending in {artifact_key(stored.other.sha256)}" in error.why
     assert f"found {stored.ref.uri}" in error.why
 
 
-def test_a_ref_to_what_was_never_stored_is_told_as_missing(stored: Stored) -> None:
+def test_a_ref_to_a_value_that_was_never_stored_is_an_error(stored: Stored) -> None:
     absent = "0" * 64
-    uri = f"{stored.place.store.uri}/{artifact_key(absent)}"
-    error = stored.refused(ArtifactNotFoundError, sha256=absent, uri=uri)
+    uri = f"{stored.tested.store.uri}/{artifact_key(absent)}"
+    error = stored.load_fails(ArtifactNotFoundError, sha256=absent, uri=uri)
     assert uri in error.why
 
 
-@pytest.mark.parametrize("more", [-1, 1, 1000])
-def test_a_ref_with_another_size_is_refused(stored: Stored, more: int) -> None:
-    size = stored.ref.size_bytes + more
-    stored.refused_as_damaged(str(len(stored.data)), size_bytes=size)
+@pytest.mark.parametrize("difference", [-1, 1, 1000])
+def test_a_ref_with_another_size_is_refused(stored: Stored, difference: int) -> None:
+    size = stored.ref.size_bytes + difference
+    stored.load_finds_damage(str(len(stored.data)), size_bytes=size)
 
 
-def test_a_ref_that_says_nothing_is_there_is_refused(stored: Stored) -> None:
-    stored.refused_as_damaged(str(len(stored.data)), size_bytes=0)
+def test_a_ref_with_a_size_of_zero_is_refused(stored: Stored) -> None:
+    stored.load_finds_damage(str(len(stored.data)), size_bytes=0)
 
 
 def test_a_ref_with_the_codec_of_other_values_is_refused(stored: Stored) -> None:
-    lie = "numpy/1" if stored.ref.codec in ("json/1", "text/1") else "json/1"
-    error = stored.refused(DamagedArtifactError, codec=lie)
+    wrong_codec = "numpy/1" if stored.ref.codec in ("json/1", "text/1") else "json/1"
+    error = stored.load_fails(DamagedArtifactError, codec=wrong_codec)
     assert stored.uri in error.what
     assert f"{stored.ref.size_bytes} bytes with SHA-256 {stored.ref.sha256}" in error.why
-    assert f"codec {lie} fails on them" in error.why
+    assert f"codec {wrong_codec} can't decode them" in error.why
 
 
 def test_a_ref_with_an_unknown_codec_is_refused(stored: Stored) -> None:
-    error = stored.refused(MissingExtraError, codec="parchment/1")
+    error = stored.load_fails(MissingExtraError, codec="parchment/1")
     assert stored.uri in error.what
     assert "'parchment/1'" in error.why
     assert "install the package with the codec 'parchment'" in error.fix
@@ -241,23 +244,25 @@ def test_a_ref_with_an_unknown_codec_is_refused(stored: Stored) -> None:
 
 def test_a_ref_with_an_unknown_version_of_its_codec_is_refused(stored: Stored) -> None:
     name = stored.ref.codec.partition("/")[0]
-    error = stored.refused(MissingExtraError, codec=f"{name}/99")
+    error = stored.load_fails(MissingExtraError, codec=f"{name}/99")
     assert stored.uri in error.what
     assert f"'{name}/99'" in error.why
     assert f"installed here: {name}/1" in error.why
 
 
-def test_a_ref_to_another_store_is_told_where_the_value_is_not_here(stored: Stored) -> None:
-    stored.place.remove(stored.key)
-    there = f"{ELSEWHERE}/{stored.key}"
-    error = stored.refused(ArtifactNotFoundError, uri=there)
-    assert f"at {stored.uri}, found nothing" in error.why
-    assert there in error.why
+def test_the_error_for_a_missing_value_contains_the_uri_of_its_original_store(
+    stored: Stored,
+) -> None:
+    stored.tested.remove(stored.key)
+    original_uri = f"{ELSEWHERE}/{stored.key}"
+    error = stored.load_fails(ArtifactNotFoundError, uri=original_uri)
+    assert f"no object at {stored.uri}" in error.why
+    assert original_uri in error.why
 
 
 @pytest.fixture(scope="module")
-def saved_parts(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Stored:
-    return stored_in(place, LARGE, b"", tmp_path_factory.mktemp("values"))
+def saved_parts(tested: StoreUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    return store_values(tested, LARGE, b"", tmp_path_factory.mktemp("values"))
 
 
 class TestValuesOfSeveralParts:
@@ -268,61 +273,59 @@ class TestValuesOfSeveralParts:
             pytest.param(lambda data: flipped(data, PART_BYTES), id="second part"),
             pytest.param(lambda data: flipped(data, -1), id="last byte"),
             pytest.param(lambda data: data[:-1], id="one byte short"),
-            pytest.param(lambda data: data[:PART_BYTES], id="without its second part"),
+            pytest.param(lambda data: data[:PART_BYTES], id="second part missing"),
         ],
     )
-    def test_damage_in_any_part_is_found(
+    def test_damage_in_any_part_is_an_error(
         self, saved_parts: Stored, tmp_path: Path, codecs: Sequence[str], damage: Damage
     ) -> None:
         stored = replace(saved_parts, folder=tmp_path)
-        found = damage(LARGE)
-        stored.place.store.put(stored.key, found)
-        told = digest(found) if len(found) == len(LARGE) else str(len(found))
+        damaged = damage(LARGE)
+        stored.tested.store.put(stored.key, damaged)
+        pattern = digest(damaged) if len(damaged) == len(LARGE) else str(len(damaged))
         for codec in codecs:
-            stored.refused_as_damaged(told, codec=codec, filename="weights.bin")
+            stored.load_finds_damage(pattern, codec=codec, filename="weights.bin")
 
     def test_a_ref_with_another_size_is_refused(
         self, saved_parts: Stored, tmp_path: Path, codecs: Sequence[str]
     ) -> None:
-        stored = whole(saved_parts, tmp_path)
+        stored = restored(saved_parts, tmp_path)
         for size in (PART_BYTES, len(LARGE) - 1, len(LARGE) + 1, 2 * PART_BYTES + 1, 10**15):
             for codec in codecs:
-                stored.refused_as_damaged(
+                stored.load_finds_damage(
                     str(len(LARGE)), size_bytes=size, codec=codec, filename="weights.bin"
                 )
 
 
 @pytest.fixture
 def codecs(request: pytest.FixtureRequest, is_thorough: bool) -> Sequence[str]:
-    """The codecs that read the same bytes: as they are, into memory, and into a file.
+    """Codecs for the same bytes, which are read as `bytes`, into memory, and into a file.
 
-    Each case has one of them, always the same; a thorough run tries all.
+    Each case has one codec, always the same; a thorough run tries all of them.
     """
-    every = ("bytes/1", "text/1", "file/1")
+    all_codecs = ("bytes/1", "text/1", "file/1")
     if is_thorough:
-        return every
-    return (every[zlib.crc32(request.node.name.encode()) % len(every)],)
+        return all_codecs
+    return (all_codecs[zlib.crc32(request.node.name.encode()) % len(all_codecs)],)
 
 
-SHRINKING = os.urandom(9 << 20).hex().encode()  # two frames, each a part
+COMPRESSIBLE = os.urandom(9 << 20).hex().encode()  # two frames, one in each part
 
 
 @pytest.fixture(scope="module")
-def saved_frames(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Stored:
-    stored = stored_in(place, SHRINKING, b"", tmp_path_factory.mktemp("values"))
+def saved_frames(tested: StoreUnderTest, tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    stored = store_values(tested, COMPRESSIBLE, b"", tmp_path_factory.mktemp("values"))
     assert stored.ref.compression is not None
     assert len(frames_of_parts(stored.ref.compression)) == 2
     return stored
 
 
 class TestCompressedValues:
-    def test_what_is_refused_below_can_be_read_if_it_is_whole(
-        self, saved_frames: Stored, tmp_path: Path
-    ) -> None:
-        stored = whole(saved_frames, tmp_path)
-        assert stored.load() == SHRINKING
-        assert stored.load(codec="text/1").encode() == SHRINKING
-        assert stored.load(codec="file/1", filename="weights").read_bytes() == SHRINKING
+    def test_an_intact_value_can_be_loaded(self, saved_frames: Stored, tmp_path: Path) -> None:
+        stored = restored(saved_frames, tmp_path)
+        assert stored.load() == COMPRESSIBLE
+        assert stored.load(codec="text/1").encode() == COMPRESSIBLE
+        assert stored.load(codec="file/1", filename="weights").read_bytes() == COMPRESSIBLE
 
     @pytest.mark.parametrize(
         "damage",
@@ -334,126 +337,130 @@ class TestCompressedValues:
             pytest.param(lambda data: data[:-1], id="one byte short"),
             pytest.param(lambda data: data[: PART_BYTES // 2], id="half"),
             pytest.param(lambda _: b"", id="empty"),
-            pytest.param(lambda data: data + b"\0", id="a byte more"),
-            pytest.param(lambda data: SHRINKING[: len(data)], id="not compressed at all"),
+            pytest.param(lambda data: data + b"\0", id="one byte more"),
+            pytest.param(lambda data: COMPRESSIBLE[: len(data)], id="uncompressed data"),
         ],
     )
-    def test_damage_is_found(
+    def test_damage_is_an_error(
         self, saved_frames: Stored, tmp_path: Path, codecs: Sequence[str], damage: Damage
     ) -> None:
         stored = replace(saved_frames, folder=tmp_path)
-        found = damage(stored.data)
-        stored.place.store.put(stored.key, found)
-        if len(found) != len(stored.data):
-            told = str(len(found))
-        else:  # what can't even be read is told so, all else by its digest
-            told = r"frame [01] of 2: it (is damaged|holds)|its bytes have the SHA-256"
+        damaged = damage(stored.data)
+        stored.tested.store.put(stored.key, damaged)
+        if len(damaged) != len(stored.data):
+            pattern = str(len(damaged))
+        else:  # an invalid frame, or valid frames with another digest
+            pattern = r"frame [01] of 2: it (is not valid|contains)|its bytes have the SHA-256"
         for codec in codecs:
-            stored.refused_as_damaged(told, codec=codec, filename="weights.bin")
-        gc.collect()  # what the failed reads leave goes without a word: warnings are errors
+            stored.load_finds_damage(pattern, codec=codec, filename="weights.bin")
+        gc.collect()  # the failed reads must not leave warnings, which are errors here
 
     @pytest.mark.parametrize(
-        ("lie", "told"),
+        ("change", "pattern"),
         [
-            pytest.param(lambda n, f: (n, f[:1]), "1 frames, expected 2", id="a frame less"),
-            pytest.param(lambda n, f: (n, (*f, 0)), "3 frames, expected 2", id="a frame more"),
+            pytest.param(lambda n, f: (n, f[:1]), "1 frames, expected 2", id="one frame missing"),
+            pytest.param(
+                lambda n, f: (n, (*f, 0)), "3 frames, expected 2", id="one frame too many"
+            ),
             pytest.param(lambda n, _: (n, ()), "0 frames, expected 2", id="no frames"),
-            pytest.param(lambda n, f: (n, (f[0], f[1] + 1)), "bytes together", id="larger"),
-            pytest.param(lambda n, f: (n, (f[0] - 1, f[1])), "bytes together", id="smaller"),
-            pytest.param(lambda n, f: (n, (f[0] + 1, f[1] - 1)), "frame [01] of 2|SHA", id="moved"),
+            pytest.param(lambda n, f: (n, (f[0], f[1] + 1)), "bytes in total", id="larger"),
+            pytest.param(lambda n, f: (n, (f[0] - 1, f[1])), "bytes in total", id="smaller"),
+            pytest.param(
+                lambda n, f: (n, (f[0] + 1, f[1] - 1)), "frame [01] of 2|SHA", id="shifted"
+            ),
             pytest.param(lambda n, f: (n, f[::-1]), "frame [01] of 2", id="swapped"),
             pytest.param(lambda n, f: (n, (0, sum(f))), "frame 0 of 2", id="an empty frame"),
-            pytest.param(lambda n, f: (n - 1, f), "holds more than", id="a byte less"),
-            pytest.param(lambda n, f: (n + 1, f), "less than expected", id="a byte more"),
-            pytest.param(lambda n, f: (2 * PART_BYTES, f), "less than expected", id="full parts"),
-            pytest.param(lambda n, f: (0, f), "2 frames, expected 1 for 0", id="nothing"),
+            pytest.param(lambda n, f: (n - 1, f), "contains more than", id="one byte less"),
+            pytest.param(lambda n, f: (n + 1, f), "fewer than expected", id="one byte more"),
+            pytest.param(lambda n, f: (2 * PART_BYTES, f), "fewer than expected", id="full parts"),
+            pytest.param(lambda n, f: (0, f), "2 frames, expected 1 for 0", id="empty"),
             pytest.param(lambda n, f: (10**15, f), "2 frames, expected 59604645", id="a petabyte"),
         ],
     )
-    def test_a_ref_that_lies_about_frames_is_refused(
+    def test_a_ref_with_wrong_frames_is_refused(
         self,
         saved_frames: Stored,
         tmp_path: Path,
         codecs: Sequence[str],
-        lie: Callable[[int, tuple[int, ...]], tuple[int, tuple[int, ...]]],
-        told: str,
+        change: Callable[[int, tuple[int, ...]], tuple[int, tuple[int, ...]]],
+        pattern: str,
     ) -> None:
-        stored = whole(saved_frames, tmp_path)
-        true = stored.ref.compression
-        assert true is not None
-        size, frames = lie(true.size_bytes, true.frames)
-        lying = Compression(size_bytes=size, frames=frames)
+        stored = restored(saved_frames, tmp_path)
+        correct = stored.ref.compression
+        assert correct is not None
+        size, frames = change(correct.size_bytes, correct.frames)
+        wrong = Compression(size_bytes=size, frames=frames)
         tracemalloc.start()
         try:
             for codec in codecs:
-                gc.collect()  # what the refused read before this one left
-                stored.refused_as_damaged(
-                    told, compression=lying, codec=codec, filename="weights.bin"
+                gc.collect()  # free the memory of the previous failed read
+                stored.load_finds_damage(
+                    pattern, compression=wrong, codec=codec, filename="weights.bin"
                 )
-            assert tracemalloc.get_traced_memory()[1] < 100 << 20  # moto's copies are in it
+            assert tracemalloc.get_traced_memory()[1] < 100 << 20  # includes the copies of moto
         finally:
             tracemalloc.stop()
 
-    def test_a_ref_that_claims_a_huge_object_is_refused(
+    def test_a_ref_with_a_huge_object_size_is_refused(
         self, saved_frames: Stored, tmp_path: Path, codecs: Sequence[str]
     ) -> None:
-        stored = whole(saved_frames, tmp_path)
+        stored = restored(saved_frames, tmp_path)
         for frames in ((10**14, 10**14), (10**7, 10**7)):
-            lying = Compression(size_bytes=2 * PART_BYTES, frames=frames)
+            wrong = Compression(size_bytes=2 * PART_BYTES, frames=frames)
             for codec in codecs:
-                stored.refused_as_damaged(
+                stored.load_finds_damage(
                     "at most|" + str(len(stored.data)),
-                    compression=lying,
+                    compression=wrong,
                     size_bytes=sum(frames),
                     codec=codec,
                     filename="weights.bin",
                 )
 
-    def test_a_ref_that_says_the_bytes_are_the_value_itself_is_refused(
+    def test_a_ref_without_compression_to_a_compressed_value_is_refused(
         self, saved_frames: Stored, tmp_path: Path, codecs: Sequence[str]
     ) -> None:
-        stored = whole(saved_frames, tmp_path)
+        stored = restored(saved_frames, tmp_path)
         for codec in codecs:
-            stored.refused_as_damaged(
+            stored.load_finds_damage(
                 digest(stored.data), compression=None, codec=codec, filename="weights.bin"
             )
 
-    def test_a_ref_that_says_plain_bytes_are_frames_is_refused(
+    def test_a_ref_with_compression_to_an_uncompressed_value_is_refused(
         self, saved_parts: Stored, tmp_path: Path
     ) -> None:
-        stored = whole(saved_parts, tmp_path)
-        lying = Compression(size_bytes=3 * PART_BYTES, frames=(PART_BYTES, 900, 100))
-        stored.refused_as_damaged("frame [012] of 3: it is damaged", compression=lying)
+        stored = restored(saved_parts, tmp_path)
+        wrong = Compression(size_bytes=3 * PART_BYTES, frames=(PART_BYTES, 900, 100))
+        stored.load_finds_damage("frame [012] of 3: it is not valid", compression=wrong)
 
-    def test_a_missing_object_is_told_as_missing(
+    def test_a_missing_object_is_an_error(
         self, saved_frames: Stored, tmp_path: Path, codecs: Sequence[str]
     ) -> None:
-        stored = whole(saved_frames, tmp_path)
-        stored.place.remove(stored.key)
+        stored = restored(saved_frames, tmp_path)
+        stored.tested.remove(stored.key)
         for codec in codecs:
-            error = stored.refused(ArtifactNotFoundError, codec=codec, filename="weights.bin")
-            assert f"at {stored.uri}, found nothing" in error.why
+            error = stored.load_fails(ArtifactNotFoundError, codec=codec, filename="weights.bin")
+            assert f"no object at {stored.uri}" in error.why
 
 
 @pytest.mark.parametrize(
     "value",
-    [b"small", LARGE, SHRINKING],
+    [b"small", LARGE, COMPRESSIBLE],
     ids=["one part", "several parts", "compressed"],
 )
 @pytest.mark.parametrize(
     "damage",
     [
-        pytest.param(lambda data: flipped(data, -1), id="a flipped bit"),
+        pytest.param(lambda data: flipped(data, -1), id="flipped bit"),
         pytest.param(lambda data: data[:-1], id="one byte short"),
-        pytest.param(lambda data: data + b"\0", id="a byte more"),
+        pytest.param(lambda data: data + b"\0", id="one byte more"),
     ],
 )
-def test_storing_a_value_again_mends_what_is_damaged(
-    place: Place, tmp_path: Path, value: bytes, damage: Damage
+def test_storing_a_value_again_repairs_a_damaged_object(
+    tested: StoreUnderTest, tmp_path: Path, value: bytes, damage: Damage
 ) -> None:
-    key = artifact_key(save_value(place.store, "weights", value).sha256)
-    whole = place.store.get(key)
-    place.store.put(key, damage(whole))
-    ref = save_value(place.store, "weights", value)
-    assert place.store.get(key) == whole
-    assert load_value(place.store, ref, "weights", tmp_path) == value
+    key = artifact_key(save_value(tested.store, "weights", value).sha256)
+    intact = tested.store.get(key)
+    tested.store.put(key, damage(intact))
+    ref = save_value(tested.store, "weights", value)
+    assert tested.store.get(key) == intact
+    assert load_value(tested.store, ref, "weights", tmp_path) == value

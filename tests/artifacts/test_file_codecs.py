@@ -11,7 +11,7 @@ import pytest
 from flowyml_aws.artifacts.codecs.files import DirectoryCodec, PathCodec
 from flowyml_aws.artifacts.content import Content
 from flowyml_aws.artifacts.errors import UnstorableValueError
-from tests.artifacts.roundtrip import chosen
+from tests.artifacts.roundtrip import codec_name
 
 
 def packed(folder: Path) -> bytes:
@@ -19,18 +19,18 @@ def packed(folder: Path) -> bytes:
 
 
 def unpacked(data: bytes, tmp_path: Path) -> Path:
-    landed, place = tmp_path / "landed", tmp_path / "place"
-    landed.write_bytes(data)
-    place.mkdir()
-    return DirectoryCodec().decode_file(landed, place / "value")
+    source, target_folder = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(data)
+    target_folder.mkdir()
+    return DirectoryCodec().decode_file(source, target_folder / "value")
 
 
 def tar(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
     stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w") as written:
+    with tarfile.open(fileobj=stream, mode="w") as archive:
         for member, data in members:
             member.size = len(data)
-            written.addfile(member, io.BytesIO(data))
+            archive.addfile(member, io.BytesIO(data))
     return stream.getvalue()
 
 
@@ -60,47 +60,47 @@ def listing(folder: Path) -> dict[str, bytes | None]:
     }
 
 
-def test_files_and_folders_are_stored_as_such_and_not_pickled(folder: Path) -> None:
-    assert chosen(folder) == "directory"
-    assert chosen(folder / "config.json") == "file"
+def test_paths_to_files_and_folders_are_not_pickled(folder: Path) -> None:
+    assert codec_name(folder) == "directory"
+    assert codec_name(folder / "config.json") == "file"
 
 
-def test_the_stored_object_of_a_file_is_the_file(folder: Path) -> None:
+def test_the_stored_object_of_a_file_is_the_file_itself(folder: Path) -> None:
     content = PathCodec().encode(folder / "layers" / "0.bin")
     assert b"".join(content.part(0)) == (folder / "layers" / "0.bin").read_bytes()
     assert content.filename == "0.bin"
 
 
-def test_a_folder_comes_back_with_everything_in_it(folder: Path, tmp_path: Path) -> None:
+def test_a_folder_is_restored_with_all_its_files(folder: Path, tmp_path: Path) -> None:
     assert listing(unpacked(packed(folder), tmp_path)) == listing(folder)
 
 
-def test_only_programs_come_back_as_programs(folder: Path, tmp_path: Path) -> None:
+def test_only_executable_files_are_executable_again(folder: Path, tmp_path: Path) -> None:
     loaded = unpacked(packed(folder), tmp_path)
     assert os.access(loaded / "run", os.X_OK)
     assert (loaded / "config.json").stat().st_mode & 0o111 == 0
 
 
 def test_a_stored_folder_is_a_tar_sorted_by_name(folder: Path) -> None:
-    with tarfile.open(fileobj=io.BytesIO(packed(folder))) as read:
-        assert read.getnames() == sorted(listing(folder), key=PurePosixPath)
+    with tarfile.open(fileobj=io.BytesIO(packed(folder))) as archive:
+        assert archive.getnames() == sorted(listing(folder), key=PurePosixPath)
 
 
-def test_the_same_content_gives_the_same_bytes_whenever_and_wherever(
+def test_the_tar_does_not_depend_on_times_locations_or_permissions(
     folder: Path, tmp_path: Path
 ) -> None:
-    again = unpacked(packed(folder), tmp_path)
-    os.utime(again / "config.json", (1, 1))
-    (again / "config.json").chmod(0o600)
-    assert packed(again) == packed(folder)
+    copy = unpacked(packed(folder), tmp_path)
+    os.utime(copy / "config.json", (1, 1))
+    (copy / "config.json").chmod(0o600)
+    assert packed(copy) == packed(folder)
 
 
-def test_an_empty_folder_comes_back(tmp_path: Path) -> None:
+def test_an_empty_folder_is_restored(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert listing(unpacked(packed(tmp_path / "empty"), tmp_path)) == {}
 
 
-def test_links_are_stored_as_what_they_point_to(folder: Path, tmp_path: Path) -> None:
+def test_links_are_followed(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "blobs").mkdir()
     (tmp_path / "blobs" / "weights").write_bytes(b"weights")
     (folder / "weights").symlink_to("../blobs/weights")
@@ -115,17 +115,17 @@ def test_links_are_stored_as_what_they_point_to(folder: Path, tmp_path: Path) ->
     ("make", "why"),
     [
         (lambda path: path.symlink_to("missing"), "broken link"),
-        (lambda path: path.symlink_to("."), "folder that it lies in"),
+        (lambda path: path.symlink_to("."), "folder that contains it"),
         (lambda path: os.mkfifo(path), "neither a file nor a folder"),
     ],
 )
-def test_what_no_other_machine_could_have_is_refused(
+def test_a_member_that_cannot_exist_on_other_machines_is_refused(
     folder: Path, make: Callable[[Path], None], why: str
 ) -> None:
-    make(folder / "strange")
+    make(folder / "odd")
     with pytest.raises(UnstorableValueError, match=why) as caught:
         DirectoryCodec().encode(folder)
-    assert "strange" in caught.value.why
+    assert "odd" in caught.value.why
 
 
 def test_the_working_directory_is_stored_under_its_own_name(
@@ -152,18 +152,20 @@ def test_the_working_directory_is_stored_under_its_own_name(
         tar((member("a/b"), b"first"), (member("a"), b"over a folder")),
     ],
 )
-def test_a_tar_that_could_write_elsewhere_is_refused(hostile: bytes, tmp_path: Path) -> None:
+def test_a_tar_that_could_write_outside_the_folder_is_refused(
+    hostile: bytes, tmp_path: Path
+) -> None:
     with pytest.raises(ValueError, match="member"):
         unpacked(hostile, tmp_path)
     assert not list(tmp_path.rglob("*outside*"))
 
 
-def test_what_is_no_tar_is_refused(tmp_path: Path) -> None:
+def test_bytes_that_are_not_a_tar_are_refused(tmp_path: Path) -> None:
     with pytest.raises(tarfile.TarError):
-        unpacked(b"no tar at all" * 100, tmp_path)
+        unpacked(b"not a tar" * 100, tmp_path)
 
 
-def test_a_folder_is_read_from_its_files_without_a_copy(folder: Path) -> None:
+def test_a_folder_is_read_in_place_without_a_copy(folder: Path) -> None:
     content = DirectoryCodec().encode(folder)
     assert isinstance(content, Content)
     (folder / "layers" / "0.bin").write_bytes(b"changed")

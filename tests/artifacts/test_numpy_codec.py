@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from flowyml_aws.artifacts.codecs.arrays import NumpyCodec, NumpyScalarCodec
-from tests.artifacts.roundtrip import chosen, stored, through
+from tests.artifacts.roundtrip import codec_name, encoded, round_trip
 
 CODEC = NumpyCodec()
 
@@ -27,16 +27,16 @@ def arrays(draw: st.DrawFn) -> numpy.ndarray[Any, Any]:
     size = int(numpy.prod(shape)) * dtype.itemsize
     data = draw(st.binary(min_size=size, max_size=size))
     order = draw(st.sampled_from("CF"))
-    # Raw bytes as the elements: every bit must come back, meaningful or not.
+    # Random bytes as elements: every bit must be preserved, meaningful or not.
     return numpy.ndarray(shape, dtype, buffer=bytearray(data), order=order)
 
 
 @given(arrays())
-def test_every_array_comes_back_with_its_type_shape_order_and_bits(
+def test_every_array_keeps_its_type_shape_order_and_bits(
     array: numpy.ndarray[Any, Any],
 ) -> None:
     assume(CODEC.accepts(array))
-    loaded = through(CODEC, array)
+    loaded = round_trip(CODEC, array)
     assert type(loaded) is numpy.ndarray
     assert (loaded.dtype, loaded.shape) == (array.dtype, array.shape)
     assert loaded.tobytes("A") == array.tobytes("A")
@@ -48,7 +48,7 @@ def test_every_array_comes_back_with_its_type_shape_order_and_bits(
     "dtype", ["?", "<i8", ">f4", "<c16", "<f2", "S7", "<U3", "<M8[ns]", "<m8[D]", "V4", "i4,(2,)f8"]
 )
 def test_arrays_of_these_types_are_not_pickled(dtype: str) -> None:
-    assert chosen(numpy.zeros((2, 3), dtype)) == "numpy"
+    assert codec_name(numpy.zeros((2, 3), dtype)) == "numpy"
 
 
 @pytest.mark.parametrize(
@@ -59,42 +59,44 @@ def test_arrays_of_these_types_are_not_pickled(dtype: str) -> None:
         numpy.arange(24).reshape(2, 3, 4).transpose(1, 0, 2),
         numpy.broadcast_to(numpy.float32(7), (3, 4)),
     ],
-    ids=["every second", "backwards", "axes swapped", "broadcast"],
+    ids=["every second", "reversed", "axes swapped", "broadcast"],
 )
-def test_an_array_in_neither_order_comes_back_equal(array: numpy.ndarray[Any, Any]) -> None:
-    loaded = through(CODEC, array)
+def test_an_array_that_is_not_contiguous_is_stored_in_c_order(
+    array: numpy.ndarray[Any, Any],
+) -> None:
+    loaded = round_trip(CODEC, array)
     assert loaded.flags.c_contiguous
     assert loaded.dtype == array.dtype
     numpy.testing.assert_array_equal(loaded, array)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_an_array_is_not_copied_to_be_stored(order: Any) -> None:
+def test_storing_an_array_does_not_copy_it(order: Any) -> None:
     array = numpy.ones((100, 50), order=order)
     array.flags.writeable = False
-    part = CODEC.encode(array)._pieces[1]
-    assert isinstance(part, memoryview)
-    assert numpy.shares_memory(numpy.frombuffer(part, numpy.uint8), array)
+    piece = CODEC.encode(array)._pieces[1]
+    assert isinstance(piece, memoryview)
+    assert numpy.shares_memory(numpy.frombuffer(piece, numpy.uint8), array)
 
 
-def test_a_loaded_array_is_writable_and_lies_in_the_loaded_memory() -> None:
-    data = stored(CODEC, numpy.arange(100.0))
+def test_a_decoded_array_is_a_writable_view_of_the_loaded_memory() -> None:
+    data = encoded(CODEC, numpy.arange(100.0))
     loaded = CODEC.decode(data)
     loaded[0] = 42
     assert numpy.shares_memory(loaded, numpy.frombuffer(data, numpy.uint8))
 
 
-def test_the_stored_array_is_a_npy_file() -> None:
+def test_a_stored_array_is_an_npy_file() -> None:
     array = numpy.asfortranarray(numpy.arange(6.0).reshape(2, 3))
     data = b"".join(CODEC.encode(array).chunks())
     numpy.testing.assert_array_equal(numpy.load(io.BytesIO(data)), array)
 
 
-def test_a_memory_mapped_array_comes_back_in_memory(tmp_path: Path) -> None:
+def test_a_memory_mapped_array_is_loaded_into_memory(tmp_path: Path) -> None:
     mapped = numpy.memmap(tmp_path / "data", numpy.int32, "w+", shape=(5, 3))
     mapped[:] = 3
-    assert chosen(mapped) == "numpy"
-    loaded = through(CODEC, mapped)
+    assert codec_name(mapped) == "numpy"
+    loaded = round_trip(CODEC, mapped)
     assert type(loaded) is numpy.ndarray
     numpy.testing.assert_array_equal(loaded, mapped)
 
@@ -114,10 +116,10 @@ def test_a_memory_mapped_array_comes_back_in_memory(tmp_path: Path) -> None:
         numpy.rec.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]),
     ],
 )
-def test_an_array_that_the_format_would_change_is_pickled(
+def test_an_array_that_the_npy_format_would_change_is_pickled(
     array: numpy.ndarray[Any, Any],
 ) -> None:
-    assert chosen(array) == "pickle"
+    assert codec_name(array) == "pickle"
 
 
 @pytest.mark.parametrize(
@@ -132,17 +134,17 @@ def test_an_array_that_the_format_would_change_is_pickled(
         lambda data: b"",
     ],
 )
-def test_bytes_that_are_no_such_array_are_an_error(damage: Any) -> None:
+def test_invalid_bytes_are_an_error(damage: Any) -> None:
     data = b"".join(CODEC.encode(numpy.arange(4.0)).chunks())
     with pytest.raises(ValueError, match=r".+"):
         CODEC.decode(memoryview(damage(data)))
 
 
 @given(hnp.scalar_dtypes().flatmap(lambda dtype: hnp.arrays(dtype, ())))
-def test_every_number_comes_back_with_its_type(array: numpy.ndarray[Any, Any]) -> None:
+def test_every_scalar_keeps_its_type_and_bits(array: numpy.ndarray[Any, Any]) -> None:
     value = array[()]
     if NumpyScalarCodec().accepts(value):
-        loaded = through(NumpyScalarCodec(), value)
+        loaded = round_trip(NumpyScalarCodec(), value)
         assert type(loaded) is type(value)
         assert loaded.dtype == value.dtype
         assert loaded.tobytes() == value.tobytes()
@@ -162,11 +164,11 @@ def test_every_number_comes_back_with_its_type(array: numpy.ndarray[Any, Any]) -
     ids=lambda value: type(value).__name__,
 )
 def test_numbers_and_dates_are_not_pickled(value: Any) -> None:
-    assert chosen(value) == "numpy-scalar"
-    assert type(through(NumpyScalarCodec(), value)) is type(value)
+    assert codec_name(value) == "numpy-scalar"
+    assert type(round_trip(NumpyScalarCodec(), value)) is type(value)
 
 
-class Number(numpy.float64):  # type: ignore[misc]  # its types are not looked at
+class Number(numpy.float64):  # type: ignore[misc]  # mypy skips the types of numpy
     pass
 
 
@@ -182,16 +184,16 @@ class Number(numpy.float64):  # type: ignore[misc]  # its types are not looked a
     ids=lambda value: type(value).__name__,
 )
 def test_a_scalar_that_an_array_would_change_is_pickled(value: Any) -> None:
-    assert chosen(value) == "pickle"
+    assert codec_name(value) == "pickle"
 
 
-def test_an_array_is_no_scalar() -> None:
+def test_the_scalar_codec_refuses_an_array() -> None:
     with pytest.raises(ValueError, match="1 dimensions"):
-        NumpyScalarCodec().decode(stored(CODEC, numpy.ones(1)))
+        NumpyScalarCodec().decode(encoded(CODEC, numpy.ones(1)))
 
 
 @pytest.mark.contract
-def test_numpy_is_not_imported_to_look_at_other_values() -> None:
+def test_choosing_a_codec_for_other_values_does_not_import_numpy() -> None:
     program = (
         "import sys\n"
         "from flowyml_aws.artifacts.codecs.selection import choose_codec\n"

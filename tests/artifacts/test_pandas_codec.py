@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from flowyml_aws.artifacts.codecs.pandas_frames import PandasCodec
-from tests.artifacts.roundtrip import chosen, identical, stored, through
+from tests.artifacts.roundtrip import codec_name, encoded, identical, round_trip
 from tests.support.effort import examples
 
 CODEC = PandasCodec()
@@ -31,29 +31,29 @@ same_frame = functools.partial(
 )
 
 
-def assert_same(one: Any, other: Any) -> None:
-    """Equal in values, types, labels and kinds of missing values."""
-    assert type(one) is type(other)
-    assert identical(one.attrs, other.attrs)
-    if isinstance(one, pandas.Series):
-        assert identical(one.name, other.name)
-        one, other = one.to_frame(), other.to_frame()
-    same_frame(one, other)
-    assert list(one.dtypes) == list(other.dtypes)
-    assert one.index.dtype == other.index.dtype
-    for at in range(one.shape[1]):
-        if one.dtypes.iloc[at].kind == "O":
-            left, right = list(one.iloc[:, at]), list(other.iloc[:, at])
+def assert_same(loaded: Any, original: Any) -> None:
+    """Compare values, types, labels and kinds of missing values."""
+    assert type(loaded) is type(original)
+    assert identical(loaded.attrs, original.attrs)
+    if isinstance(loaded, pandas.Series):
+        assert identical(loaded.name, original.name)
+        loaded, original = loaded.to_frame(), original.to_frame()
+    same_frame(loaded, original)
+    assert list(loaded.dtypes) == list(original.dtypes)
+    assert loaded.index.dtype == original.index.dtype
+    for at in range(loaded.shape[1]):
+        if loaded.dtypes.iloc[at].kind == "O":
+            left, right = list(loaded.iloc[:, at]), list(original.iloc[:, at])
             assert list(map(type, left)) == list(map(type, right))
 
 
 NUMBERS = ["?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f4", "f8"]
 DATES = ["M8[s]", "M8[ms]", "M8[us]", "M8[ns]", "m8[s]", "m8[us]", "m8[ns]"]
-texts = st.text(st.characters(codec="utf-8"), max_size=5)
+strings = st.text(st.characters(codec="utf-8"), max_size=5)
 
 
 def arrays(size: int) -> st.SearchStrategy[Any]:
-    """Arrays of pandas of every kind that is stored as a table, also as an index."""
+    """Return pandas arrays of every kind that is not pickled, as a column or an index."""
 
     def lists(elements: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
         return st.lists(elements, min_size=size, max_size=size)
@@ -70,11 +70,11 @@ def arrays(size: int) -> st.SearchStrategy[Any]:
                 lambda values: numpy.array(values, "i8").view(kind)
             )
         ),
-        lists(texts | st.none()).map(lambda values: numpy.array([*values, 0], object)[:-1]),
-        lists(texts | st.just(numpy.nan)).map(lambda v: numpy.array([*v, 0], object)[:-1]),
+        lists(strings | st.none()).map(lambda values: numpy.array([*values, 0], object)[:-1]),
+        lists(strings | st.just(numpy.nan)).map(lambda v: numpy.array([*v, 0], object)[:-1]),
         st.builds(
             lambda values, kind: pandas.array(values, dtype=kind),
-            lists(texts | st.none()),
+            lists(strings | st.none()),
             st.sampled_from(["str", "string", pandas.StringDtype("python")]),
         ),
         lists(st.integers(0, 100) | st.none()).map(lambda v: pandas.array(v, dtype="UInt8")),
@@ -92,7 +92,7 @@ def arrays(size: int) -> st.SearchStrategy[Any]:
             lambda names, codes, ordered: pandas.Categorical.from_codes(
                 [code % (len(names) + 1) - 1 for code in codes], names, ordered=ordered
             ),
-            st.lists(texts, unique=True, max_size=4).map(lambda v: pandas.Index(v, dtype="str"))
+            st.lists(strings, unique=True, max_size=4).map(lambda v: pandas.Index(v, dtype="str"))
             | st.lists(small, unique=True, max_size=4).map(lambda v: pandas.Index(v, dtype="i8")),
             lists(st.integers(0, 4)),
             st.booleans(),
@@ -104,7 +104,7 @@ def _seconds(count: int) -> datetime.timedelta:
     return datetime.timedelta(seconds=count)
 
 
-names = st.none() | texts | st.integers(-5, 5)
+names = st.none() | strings | st.integers(-5, 5)
 
 
 @st.composite
@@ -140,9 +140,9 @@ def frames(draw: st.DrawFn) -> pandas.DataFrame:
 
 @examples(60)
 @given(frames())
-def test_every_table_comes_back(frame: pandas.DataFrame) -> None:
-    assert chosen(frame) == "pandas"
-    assert_same(through(CODEC, frame), frame)
+def test_every_frame_is_restored_exactly(frame: pandas.DataFrame) -> None:
+    assert codec_name(frame) == "pandas"
+    assert_same(round_trip(CODEC, frame), frame)
 
 
 FRAME = pandas.DataFrame(
@@ -176,28 +176,28 @@ FRAME = pandas.DataFrame(
     ],
     ids=lambda value: f"{type(value).__name__} {value.shape}",
 )
-def test_what_analyses_make_comes_back(value: Any) -> None:
-    assert chosen(value) == "pandas"
-    assert_same(through(CODEC, value), value)
+def test_typical_results_of_analyses_are_restored_exactly(value: Any) -> None:
+    assert codec_name(value) == "pandas"
+    assert_same(round_trip(CODEC, value), value)
 
 
-def test_the_frequency_of_an_index_comes_back() -> None:
+def test_an_index_keeps_its_frequency() -> None:
     frame = FRAME.set_index(pandas.date_range("2026-01-01", periods=4, freq="MS"))
-    assert through(CODEC, frame).index.freq == frame.index.freq
+    assert round_trip(CODEC, frame).index.freq == frame.index.freq
 
 
-def test_attributes_of_a_frame_come_back() -> None:
+def test_a_frame_keeps_its_attributes() -> None:
     frame = FRAME.copy()
     frame.attrs["source"] = {"url": "s3://data", "rows": [1, 2]}
-    assert through(CODEC, frame).attrs == frame.attrs
+    assert round_trip(CODEC, frame).attrs == frame.attrs
 
 
-def test_a_zone_comes_back_as_its_kind() -> None:
-    pytz = pytest.importorskip("pytz", reason="older pandas needs it, newer does not")
+def test_a_time_zone_keeps_its_class() -> None:
+    pytz = pytest.importorskip("pytz", reason="only older versions of pandas require pytz")
     moments = pandas.DatetimeIndex(["2026-07-01"])
     for zone in (pytz.timezone("Europe/Berlin"), zoneinfo.ZoneInfo("Europe/Berlin")):
         series = pandas.Series(moments.tz_localize(zone))
-        loaded = through(CODEC, series)
+        loaded = round_trip(CODEC, series)
         assert loaded.dtype == series.dtype
         assert type(loaded.dt.tz).__module__ == type(series.dt.tz).__module__
 
@@ -232,17 +232,17 @@ class Subframe(pandas.DataFrame):  # type: ignore[misc]  # pandas ships no types
     ],
     ids=lambda frame: f"{type(frame).__name__} {frame.shape}",
 )
-def test_what_arrow_would_change_is_pickled(frame: Any) -> None:
-    assert chosen(frame) == "pickle"
+def test_a_frame_that_arrow_would_change_is_pickled(frame: Any) -> None:
+    assert codec_name(frame) == "pickle"
 
 
 def test_attributes_that_json_would_change_are_pickled() -> None:
     frame = FRAME.copy()
     frame.attrs["shape"] = (1, 2)
-    assert chosen(frame) == "pickle"
+    assert codec_name(frame) == "pickle"
 
 
-def test_numbers_are_not_copied_to_be_stored() -> None:
+def test_storing_does_not_copy_numbers() -> None:
     frame = pandas.DataFrame({"a": numpy.arange(10_000.0), "b": numpy.arange(10_000)})
     pieces: list[Any] = CODEC.encode(frame)._pieces
     pieces = [piece for piece in pieces if piece.nbytes > 10_000]
@@ -251,8 +251,8 @@ def test_numbers_are_not_copied_to_be_stored() -> None:
         assert numpy.shares_memory(numpy.frombuffer(piece, numpy.uint8), frame[column].to_numpy())
 
 
-def test_loaded_numbers_are_writable_and_lie_in_the_loaded_memory() -> None:
-    data = stored(CODEC, pandas.DataFrame({"a": numpy.arange(100.0), "b": range(100)}))
+def test_decoded_numbers_are_writable_views_of_the_loaded_memory() -> None:
+    data = encoded(CODEC, pandas.DataFrame({"a": numpy.arange(100.0), "b": range(100)}))
     memory = numpy.frombuffer(data, numpy.uint8)
     loaded = CODEC.decode(data)
     assert all(numpy.shares_memory(loaded[name].to_numpy(), memory) for name in loaded)
@@ -260,24 +260,24 @@ def test_loaded_numbers_are_writable_and_lie_in_the_loaded_memory() -> None:
     assert loaded["a"].tolist()[2:5] == [2, 42, 4]
 
 
-def test_texts_in_chunks_do_not_cut_the_other_columns() -> None:
+def test_a_chunked_string_column_does_not_split_other_columns() -> None:
     chunks = pyarrow.chunked_array([["a"], ["b", "c"]])
     frame = pandas.DataFrame({"number": [1, 2, 3], "text": chunks.to_pandas(types_mapper=_arrow)})
-    assert_same(through(CODEC, frame), frame)
-    assert pyarrow.ipc.open_stream(stored(CODEC, frame)).read_all()["number"].num_chunks == 1
+    assert_same(round_trip(CODEC, frame), frame)
+    assert pyarrow.ipc.open_stream(encoded(CODEC, frame)).read_all()["number"].num_chunks == 1
 
 
 def _arrow(kind: Any) -> Any:
     return pandas.ArrowDtype(kind)
 
 
-def test_other_programs_read_the_values() -> None:
+def test_other_arrow_readers_see_the_values() -> None:
     frame = pandas.DataFrame(
         {"when": pandas.to_datetime(["2026-01-01", None]).tz_localize("UTC"), "kind": ["a", "b"]}
     ).astype({"kind": "category"})
     data = b"".join(CODEC.encode(frame).chunks())
-    read = pyarrow.ipc.open_stream(io.BytesIO(data)).read_all()
-    assert read.to_pydict() == {
+    table = pyarrow.ipc.open_stream(io.BytesIO(data)).read_all()
+    assert table.to_pydict() == {
         "when": [pandas.Timestamp("2026-01-01", tz="UTC"), None],
         "kind": ["a", "b"],
     }
@@ -295,7 +295,7 @@ def test_other_programs_read_the_values() -> None:
         lambda data: b"",
     ],
 )
-def test_bytes_that_are_no_such_table_are_an_error(damage: Callable[[bytes], bytes]) -> None:
+def test_invalid_bytes_are_an_error(damage: Callable[[bytes], bytes]) -> None:
     data = b"".join(CODEC.encode(FRAME).chunks())
     assert damage(data) != data
     with pytest.raises((ValueError, OSError, KeyError, TypeError)):
@@ -303,7 +303,7 @@ def test_bytes_that_are_no_such_table_are_an_error(damage: Callable[[bytes], byt
 
 
 @pytest.mark.contract
-def test_without_pyarrow_a_table_is_pickled() -> None:
+def test_without_pyarrow_a_frame_is_pickled() -> None:
     program = (
         "import sys; sys.modules['pyarrow'] = None\n"
         "import pandas\n"

@@ -20,7 +20,7 @@ from flowyml_aws.artifacts.codecs.pickles import PickleCodec
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.values import load_value
 from flowyml_aws.local.directory import DirectoryArtifactStore
-from tests.artifacts.roundtrip import identical, stored, through
+from tests.artifacts.roundtrip import encoded, identical, round_trip
 
 pytestmark = pytest.mark.version_sensitive
 
@@ -33,18 +33,18 @@ values = st.recursive(
 
 
 @given(values)
-def test_every_value_comes_back(value: Any) -> None:
-    assert identical(through(CODEC, value), value)
+def test_every_value_is_restored_exactly(value: Any) -> None:
+    assert identical(round_trip(CODEC, value), value)
 
 
 @given(st.lists(st.integers(0, 20_000), max_size=5))
-def test_buffers_of_all_sizes_come_back(sizes: list[int]) -> None:
+def test_buffers_of_all_sizes_are_restored(sizes: list[int]) -> None:
     arrays = [numpy.arange(size, dtype=numpy.uint8) for size in sizes]
-    for loaded, array in zip(through(CODEC, tuple(arrays)), arrays, strict=True):
+    for loaded, array in zip(round_trip(CODEC, tuple(arrays)), arrays, strict=True):
         numpy.testing.assert_array_equal(loaded, array)
 
 
-def test_large_buffers_are_not_copied_to_be_stored() -> None:
+def test_storing_does_not_copy_large_buffers() -> None:
     array, text = numpy.ones(10_000), b"x" * 100_000
     pieces = CODEC.encode({"array": array, "text": text})._pieces
     assert any(isinstance(piece, memoryview) and piece.obj is text for piece in pieces)
@@ -57,7 +57,7 @@ def test_large_buffers_are_not_copied_to_be_stored() -> None:
 
 def test_loaded_buffers_are_aligned_writable_views_of_the_loaded_memory() -> None:
     arrays = (numpy.ones(1_001, numpy.float32), numpy.arange(5_000.0))
-    data = stored(CODEC, arrays)
+    data = encoded(CODEC, arrays)
     memory = numpy.frombuffer(data, numpy.uint8)
     small, large = CODEC.decode(data)
     assert numpy.shares_memory(large, memory)
@@ -69,12 +69,12 @@ def test_loaded_buffers_are_aligned_writable_views_of_the_loaded_memory() -> Non
 def test_a_read_only_array_stays_read_only() -> None:
     array = numpy.ones(10_000)
     array.flags.writeable = False
-    assert not through(CODEC, [array])[0].flags.writeable
+    assert not round_trip(CODEC, [array])[0].flags.writeable
 
 
-def test_identities_inside_a_value_stay() -> None:
+def test_shared_objects_inside_a_value_stay_shared() -> None:
     shared = [1]
-    first, second = through(CODEC, [shared, shared])
+    first, second = round_trip(CODEC, [shared, shared])
     assert first is second
 
 
@@ -101,7 +101,7 @@ def test_a_lock_cannot_be_stored() -> None:
         lambda data: struct.pack("<QQ", 1, 2**60) + data[16:],
     ],
 )
-def test_bytes_that_are_no_such_pickle_are_an_error(damage: Any) -> None:
+def test_invalid_bytes_are_an_error(damage: Any) -> None:
     data = b"".join(CODEC.encode([numpy.ones(1_000)]).chunks())
     with pytest.raises(
         (ValueError, struct.error, pickle.UnpicklingError, OverflowError, MemoryError)
@@ -134,7 +134,7 @@ SCRIPT = textwrap.dedent(
 
 
 @pytest.mark.contract
-def test_a_value_of_a_script_s_own_class_is_read_where_the_script_is_not(
+def test_a_value_of_a_class_in_main_can_be_loaded_without_its_script(
     tmp_path: Path,
 ) -> None:
     script = tmp_path / "script.py"
@@ -155,7 +155,7 @@ def test_a_value_of_a_script_s_own_class_is_read_where_the_script_is_not(
     assert first == second
 
 
-def test_a_class_that_is_known_already_stays_as_it_is() -> None:
+def test_decoding_does_not_change_a_class_that_exists_already() -> None:
     class Counter:
         made = 0
 
@@ -168,7 +168,7 @@ def test_a_class_that_is_known_already_stays_as_it_is() -> None:
 
 
 @pytest.mark.contract
-def test_a_class_that_is_not_known_comes_whole() -> None:
+def test_a_class_that_does_not_exist_yet_is_decoded_completely() -> None:
     code = """
 import base64, sys
 from flowyml_aws.artifacts.codecs.pickles import PickleCodec

@@ -13,30 +13,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowyml_aws.artifacts.codecs.plain import BytesCodec, JsonCodec, TextCodec
-from tests.artifacts.roundtrip import chosen, identical, through
+from tests.artifacts.roundtrip import codec_name, identical, round_trip
 
-# All code points, lone surrogates too.
-texts = st.text(st.characters(exclude_categories=()))
-scalars = st.none() | st.booleans() | st.integers() | st.floats() | texts
+# All code points, including lone surrogates.
+strings = st.text(st.characters(exclude_categories=()))
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | strings
 values = st.recursive(
-    scalars, lambda inner: st.lists(inner) | st.dictionaries(texts, inner), max_leaves=20
+    scalars, lambda inner: st.lists(inner) | st.dictionaries(strings, inner), max_leaves=20
 )
 
 
 @given(values)
-def test_what_json_accepts_comes_back_exactly(value: Any) -> None:
+def test_a_value_that_json_accepts_is_restored_exactly(value: Any) -> None:
     if JsonCodec().accepts(value):
-        assert identical(through(JsonCodec(), value), value)
+        assert identical(round_trip(JsonCodec(), value), value)
 
 
-@given(texts)
-def test_every_text_comes_back(text: str) -> None:
-    assert through(TextCodec(), text) == text
+@given(strings)
+def test_every_string_is_restored(string: str) -> None:
+    assert round_trip(TextCodec(), string) == string
 
 
 @given(st.binary())
-def test_all_bytes_come_back(data: bytes) -> None:
-    assert through(BytesCodec(), data) == data
+def test_all_bytes_are_restored(data: bytes) -> None:
+    assert round_trip(BytesCodec(), data) == data
 
 
 @pytest.mark.parametrize(
@@ -55,8 +55,8 @@ def test_all_bytes_come_back(data: bytes) -> None:
         (b"bytes", "bytes"),
     ],
 )
-def test_plain_values_are_stored_in_formats_that_run_no_code(value: Any, codec: str) -> None:
-    assert chosen(value) == codec
+def test_plain_values_are_not_pickled(value: Any, codec: str) -> None:
+    assert codec_name(value) == codec
 
 
 class Text(str):
@@ -72,8 +72,8 @@ class Colour(enum.IntEnum):
 
 
 SHARED: list[int] = [1]
-CIRCLE: list[Any] = []
-CIRCLE.append(CIRCLE)
+CYCLE: list[Any] = []
+CYCLE.append(CYCLE)
 DEEP: list[Any] = []
 for _ in range(500):
     DEEP = [DEEP]
@@ -105,15 +105,15 @@ for _ in range(500):
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_json_would_change_or_bloat_is_pickled(value: Any) -> None:
-    assert chosen(value) == "pickle"
+def test_a_value_that_json_would_change_or_bloat_is_pickled(value: Any) -> None:
+    assert codec_name(value) == "pickle"
 
 
-@pytest.mark.parametrize("value", [CIRCLE, DEEP], ids=["circle", "deep"])
-def test_json_refuses_what_it_could_not_end(value: Any) -> None:
+@pytest.mark.parametrize("value", [CYCLE, DEEP], ids=["cycle", "deep"])
+def test_json_refuses_cycles_and_deep_nesting(value: Any) -> None:
     assert not JsonCodec().accepts(value)
 
 
-def test_json_is_readable_by_other_programs() -> None:
+def test_stored_json_is_readable_by_other_programs() -> None:
     data = b"".join(JsonCodec().encode({"ü": [1, 2.5, None]}).chunks())
     assert json.loads(data) == {"ü": [1, 2.5, None]}

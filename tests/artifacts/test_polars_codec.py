@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal, assert_series_equal
 from polars.testing.parametric import dataframes
 
 from flowyml_aws.artifacts.codecs.polars_frames import PolarsCodec
-from tests.artifacts.roundtrip import chosen, stored, through
+from tests.artifacts.roundtrip import codec_name, encoded, round_trip
 from tests.support.effort import examples
 
 CODEC = PolarsCodec()
@@ -34,9 +34,9 @@ FRAME = polars.DataFrame(
 
 @examples(40)
 @given(dataframes(max_cols=4, max_size=5))
-def test_every_table_comes_back(frame: polars.DataFrame) -> None:
+def test_every_frame_is_restored_exactly(frame: polars.DataFrame) -> None:
     if CODEC.accepts(frame):
-        loaded = through(CODEC, frame)
+        loaded = round_trip(CODEC, frame)
         assert loaded.schema == frame.schema
         assert_frame_equal(loaded, frame, check_exact=True)
 
@@ -53,34 +53,34 @@ def test_every_table_comes_back(frame: polars.DataFrame) -> None:
     ],
     ids=lambda frame: str(frame.shape),
 )
-def test_a_table_comes_back_with_its_types(frame: polars.DataFrame) -> None:
-    assert chosen(frame) == "polars"
-    loaded = through(CODEC, frame)
+def test_a_frame_keeps_its_types(frame: polars.DataFrame) -> None:
+    assert codec_name(frame) == "polars"
+    loaded = round_trip(CODEC, frame)
     assert loaded.schema == frame.schema
     assert_frame_equal(loaded, frame, check_exact=True)
 
 
 @pytest.mark.parametrize("name", FRAME.columns)
-def test_a_series_comes_back_with_its_name(name: str) -> None:
-    assert chosen(FRAME[name]) == "polars"
-    assert_series_equal(through(CODEC, FRAME[name]), FRAME[name], check_exact=True)
+def test_a_series_keeps_its_name(name: str) -> None:
+    assert codec_name(FRAME[name]) == "polars"
+    assert_series_equal(round_trip(CODEC, FRAME[name]), FRAME[name], check_exact=True)
 
 
-def test_a_table_is_not_copied_to_be_stored() -> None:
+def test_storing_does_not_copy_a_frame() -> None:
     frame = polars.DataFrame({"a": numpy.arange(100_000.0)})
     pieces: list[Any] = CODEC.encode(frame)._pieces
     (piece,) = (piece for piece in pieces if piece.nbytes > 10_000)
-    mine = frame["a"].to_numpy(allow_copy=False)
-    assert numpy.shares_memory(numpy.frombuffer(piece, numpy.uint8), mine)
+    column = frame["a"].to_numpy(allow_copy=False)
+    assert numpy.shares_memory(numpy.frombuffer(piece, numpy.uint8), column)
 
 
-def test_a_loaded_table_lies_in_the_loaded_memory() -> None:
-    data = stored(CODEC, polars.DataFrame({"a": numpy.arange(1000.0)}))
+def test_a_decoded_frame_is_a_view_of_the_loaded_memory() -> None:
+    data = encoded(CODEC, polars.DataFrame({"a": numpy.arange(1000.0)}))
     loaded = CODEC.decode(data)["a"].to_numpy(allow_copy=False)
     assert numpy.shares_memory(loaded, numpy.frombuffer(data, numpy.uint8))
 
 
-def test_polars_itself_reads_the_stored_table() -> None:
+def test_polars_can_read_a_stored_frame() -> None:
     data = b"".join(CODEC.encode(FRAME).chunks())
     assert_frame_equal(polars.read_ipc_stream(io.BytesIO(data)), FRAME)
 
@@ -99,8 +99,8 @@ def test_polars_itself_reads_the_stored_table() -> None:
     ],
     ids=["object", "128 bits", "128 bits in a list", "128 bits in a struct", "width 0", "lazy"],
 )
-def test_what_arrow_does_not_have_is_pickled(value: Any) -> None:
-    assert chosen(value) == "pickle"
+def test_a_value_that_arrow_does_not_support_is_pickled(value: Any) -> None:
+    assert codec_name(value) == "pickle"
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_what_arrow_does_not_have_is_pickled(value: Any) -> None:
         lambda data: b"",
     ],
 )
-def test_bytes_that_are_no_such_table_are_an_error(damage: Callable[[bytes], bytes]) -> None:
+def test_invalid_bytes_are_an_error(damage: Callable[[bytes], bytes]) -> None:
     data = b"".join(CODEC.encode(FRAME).chunks())
     with pytest.raises((ValueError, OSError)):
         CODEC.decode(memoryview(bytearray(damage(data))))

@@ -14,7 +14,7 @@ import pytest
 from flowyml_aws.artifacts.content import Parts
 from flowyml_aws.artifacts.errors import UnstorableValueError
 from flowyml_aws.artifacts.layout import artifact_key
-from flowyml_aws.artifacts.parallel import CONNECTIONS, LANES
+from flowyml_aws.artifacts.parallel import CONNECTIONS, PART_SLOTS
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.artifacts.transfer import load_values, save_values
 from flowyml_aws.artifacts.values import save_value
@@ -26,7 +26,7 @@ LARGE = 24 * MIB
 
 
 def peak_mib(work: Callable[[], object]) -> tuple[object, float]:
-    """What the work returns, and the most memory that Python had for it, in MiB."""
+    """Return the result of the work, and its peak of Python memory in MiB."""
     gc.collect()
     tracemalloc.start()
     try:
@@ -36,9 +36,7 @@ def peak_mib(work: Callable[[], object]) -> tuple[object, float]:
         tracemalloc.stop()
 
 
-def test_several_values_come_back_each_under_its_asset(
-    store: ArtifactStore, tmp_path: Path
-) -> None:
+def test_several_values_are_restored_by_asset(store: ArtifactStore, tmp_path: Path) -> None:
     values: dict[str, Any] = {f"small {n}": {"n": n} for n in range(50)}
     values |= {"large": bytes(LARGE), "none": None, "again": {"n": 1}}
     refs = save_values(store, values)
@@ -47,17 +45,17 @@ def test_several_values_come_back_each_under_its_asset(
     assert load_values(store, refs, tmp_path) == values
 
 
-def test_no_values_are_none(store: ArtifactStore, tmp_path: Path) -> None:
+def test_an_empty_mapping_of_values_is_allowed(store: ArtifactStore, tmp_path: Path) -> None:
     assert save_values(store, {}) == {}
     assert load_values(store, {}, tmp_path) == {}
 
 
-def test_of_several_values_the_one_that_cannot_be_stored_is_named(store: ArtifactStore) -> None:
+def test_the_error_for_an_unstorable_value_names_its_asset(store: ArtifactStore) -> None:
     with pytest.raises(UnstorableValueError, match="'rows'"):
         save_values(store, {"a": 1, "rows": (n for n in "ab"), "b": 2})
 
 
-def test_of_several_values_the_one_that_is_gone_is_named(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_value_names_its_asset(tmp_path: Path) -> None:
     store = DirectoryArtifactStore(tmp_path / "store")
     refs = save_values(store, {"a": 1, "rows": 2, "b": 3})
     store.path(artifact_key(refs["rows"].sha256)).unlink()
@@ -65,16 +63,16 @@ def test_of_several_values_the_one_that_is_gone_is_named(tmp_path: Path) -> None
         load_values(store, refs, tmp_path / "values")
 
 
-def test_what_encoding_copies_is_in_memory_of_one_large_value_at_a_time(tmp_path: Path) -> None:
+def test_encoding_copies_one_large_value_at_a_time(tmp_path: Path) -> None:
     store = DirectoryArtifactStore(tmp_path)
-    # Only a copy of an array in strides has its bytes in order.
+    # A strided array must be copied to make its bytes contiguous.
     values = {f"a{n}": numpy.full(LARGE // 2, n, numpy.int32)[::2] for n in range(6)}
     assert all(value.nbytes == LARGE for value in values.values())
     _, peak = peak_mib(lambda: save_values(store, values))
     assert peak < 3 * 24
 
 
-def test_what_decoding_copies_is_in_memory_of_one_large_value_at_a_time(tmp_path: Path) -> None:
+def test_decoding_copies_one_large_value_at_a_time(tmp_path: Path) -> None:
     store = DirectoryArtifactStore(tmp_path / "store")
     values = {f"a{n}": str(n) * LARGE for n in range(6)}
     refs = save_values(store, values)
@@ -83,38 +81,38 @@ def test_what_decoding_copies_is_in_memory_of_one_large_value_at_a_time(tmp_path
     assert peak < (6 + 2) * 24
 
 
-class Meeting(DirectoryArtifactStore):
-    """Each upload waits until some are under way; the most that ever were are counted."""
+class BarrierStore(DirectoryArtifactStore):
+    """A store whose uploads wait for each other. It records the maximum number at once."""
 
     def __init__(self, folder: Path, expected: int) -> None:
         super().__init__(folder)
-        self._met = threading.Barrier(expected, timeout=30)
+        self._barrier = threading.Barrier(expected, timeout=30)
         self._lock = threading.Lock()
-        self._now = self.most = 0
+        self._running = self.most_running = 0
 
     def upload(self, key: str, content: Parts) -> None:
         with self._lock:
-            self._now += 1
-            self.most = max(self.most, self._now)
-        self._met.wait()
+            self._running += 1
+            self.most_running = max(self.most_running, self._running)
+        self._barrier.wait()
         super().upload(key, content)
         with self._lock:
-            self._now -= 1
+            self._running -= 1
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"), [(2 * MIB, LANES.count // 2), (1000, CONNECTIONS // 2), (LARGE, 1)]
+    ("size", "expected"), [(2 * MIB, PART_SLOTS.count // 2), (1000, CONNECTIONS // 2), (LARGE, 1)]
 )
-def test_the_larger_values_are_the_fewer_go_at_once(
+def test_fewer_large_values_than_small_ones_are_stored_at_once(
     tmp_path: Path, size: int, expected: int
 ) -> None:
-    store = Meeting(tmp_path, expected)
+    store = BarrierStore(tmp_path, expected)
     values = {f"a{n}": bytes([n]) * 10 + os.urandom(size) for n in range(2 * expected)}
     assert len(save_values(store, values)) == 2 * expected
-    assert store.most == expected
+    assert store.most_running == expected
 
 
-def test_a_file_takes_less_memory_than_it_has_bytes(tmp_path: Path) -> None:
+def test_a_file_needs_less_memory_than_its_size(tmp_path: Path) -> None:
     store = DirectoryArtifactStore(tmp_path / "store")
     path = tmp_path / "file"
     with path.open("wb") as file:

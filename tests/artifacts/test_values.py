@@ -60,21 +60,21 @@ def folder(tmp_path: Path) -> Path:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_value_comes_back(store: ArtifactStore, folder: Path, value: Any) -> None:
+def test_a_value_is_restored(store: ArtifactStore, folder: Path, value: Any) -> None:
     ref = save_value(store, "asset", value)
     loaded = load_value(store, ref, "asset", folder)
     assert type(loaded) is type(value)
     assert loaded == value
 
 
-def test_a_large_array_comes_back(store: ArtifactStore, folder: Path) -> None:
+def test_a_large_array_is_restored(store: ArtifactStore, folder: Path) -> None:
     array = numpy.asfortranarray(numpy.arange(BIG // 8, dtype=numpy.float64).reshape(-1, 1))
     loaded = load_value(store, save_value(store, "array", array), "array", folder)
     numpy.testing.assert_array_equal(loaded, array)
 
 
 @pytest.mark.parametrize("size", [0, 10, BIG])
-def test_a_file_comes_back_under_its_own_name(
+def test_a_file_keeps_its_name(
     store: ArtifactStore, folder: Path, tmp_path: Path, size: int
 ) -> None:
     path = tmp_path / "confusion matrix.png"
@@ -86,9 +86,7 @@ def test_a_file_comes_back_under_its_own_name(
     assert loaded.read_bytes() == path.read_bytes()
 
 
-def test_a_folder_comes_back_under_its_own_name(
-    store: ArtifactStore, folder: Path, tmp_path: Path
-) -> None:
+def test_a_folder_keeps_its_name(store: ArtifactStore, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "model" / "layers").mkdir(parents=True)
     (tmp_path / "model" / "layers" / "0").write_bytes(b"weights")
     ref = save_value(store, "model", tmp_path / "model")
@@ -97,7 +95,7 @@ def test_a_folder_comes_back_under_its_own_name(
     assert (loaded / "layers" / "0").read_bytes() == b"weights"
 
 
-def test_two_files_of_one_name_do_not_meet(
+def test_files_with_the_same_name_do_not_collide(
     local: DirectoryArtifactStore, folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "report").write_bytes(b"same")
@@ -107,7 +105,7 @@ def test_two_files_of_one_name_do_not_meet(
     assert first != second
 
 
-def test_loading_a_file_leaves_nothing_but_the_file(
+def test_loading_a_file_leaves_no_temporary_files(
     local: DirectoryArtifactStore, folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "report").write_bytes(b"x")
@@ -118,14 +116,14 @@ def test_loading_a_file_leaves_nothing_but_the_file(
     assert len(list(folder.iterdir())) == 2
 
 
-def test_equal_values_are_one_object(local: DirectoryArtifactStore) -> None:
+def test_equal_values_are_stored_as_one_object(local: DirectoryArtifactStore) -> None:
     first = save_value(local, "one", {"a": 1})
     second = save_value(local, "two", {"a": 1})
     assert first == second
     assert local.children("artifacts/") == [first.sha256[:2]]
 
 
-def test_a_ref_says_where_the_value_is_and_what_it_is(local: DirectoryArtifactStore) -> None:
+def test_a_ref_contains_location_digest_size_and_codec(local: DirectoryArtifactStore) -> None:
     ref = save_value(local, "text", "abc")
     assert ref == ArtifactRef(
         uri=f"{local.uri}/artifacts/ba/{ref.sha256}",
@@ -136,7 +134,7 @@ def test_a_ref_says_where_the_value_is_and_what_it_is(local: DirectoryArtifactSt
 
 
 def values(tmp_path: Path) -> dict[str, Callable[[], Any]]:
-    """A value for every codec."""
+    """Return functions that create a value, by the name of its codec."""
 
     def folder() -> Path:
         (tmp_path / "folder").mkdir()
@@ -171,11 +169,11 @@ def booster() -> Any:
     return xgboost.train({"max_depth": 1}, xgboost.DMatrix(numbers, numbers[:, 0]), 2)
 
 
-NO_TORCH = "PyTorch is not installed: it takes up to 3 GB"
+NO_TORCH = "PyTorch is not installed (up to 3 GB)"
 KINDS = sorted(values(Path()))
 
 
-def test_every_codec_stands_in_the_table_of_damage() -> None:
+def test_every_codec_is_tested_with_damaged_values() -> None:
     assert sorted({codec.name for codec in _BUILT_IN}) == KINDS
 
 
@@ -194,9 +192,9 @@ def flipped(data: bytes) -> bytes:
         lambda data: b"",
         lambda data: bytes(len(data)),
     ],
-    ids=["flipped at the end", "flipped at the start", "one short", "half", "empty", "swapped"],
+    ids=["flipped at the end", "flipped at the start", "one byte short", "half", "empty", "zeros"],
 )
-def test_a_damaged_value_is_an_error_that_names_it(
+def test_the_error_for_a_damaged_value_names_its_asset_and_object(
     store: ArtifactStore,
     folder: Path,
     tmp_path: Path,
@@ -216,7 +214,7 @@ def test_a_damaged_value_is_an_error_that_names_it(
     assert not folder.exists() or list(folder.iterdir()) == []
 
 
-# These take any bytes, or any of the other kind: a file of text is a text, a number an array.
+# These codecs decode any bytes, or any value of the other codec: JSON is valid text, for example.
 ANY_BYTES = {"bytes", "file", "text"}
 ALIKE = {("numpy-scalar", "numpy"), ("json", "text")}
 
@@ -230,15 +228,15 @@ ALIKE = {("numpy-scalar", "numpy"), ("json", "text")}
         if other not in {kind} | ANY_BYTES and (kind, other) not in ALIKE
     ],
 )
-def test_a_value_that_a_ref_gives_to_another_codec_is_an_error_that_names_it(
+def test_the_error_for_a_ref_with_the_wrong_codec_names_asset_and_codec(
     local: DirectoryArtifactStore, folder: Path, tmp_path: Path, kind: str, other: str
 ) -> None:
     if other == "torch":
         pytest.importorskip("torch", reason=NO_TORCH)
     ref = save_value(local, "weights", values(tmp_path)[kind]())
-    lying = ref.model_copy(update={"codec": f"{other}/1", "filename": "a"})
+    wrong_ref = ref.model_copy(update={"codec": f"{other}/1", "filename": "a"})
     with pytest.raises(DamagedArtifactError, match="'weights'") as caught:
-        load_value(local, lying, "weights", folder)
+        load_value(local, wrong_ref, "weights", folder)
     assert f"{other}/1" in caught.value.why
 
 
@@ -255,17 +253,17 @@ LIBRARIES = {
 
 
 @pytest.mark.parametrize("item_bytes", [1, 2, 4, 16])
-def test_a_ref_that_lies_about_shuffled_numbers_is_refused(
+def test_a_ref_with_a_wrong_size_of_shuffled_numbers_is_refused(
     local: DirectoryArtifactStore, folder: Path, item_bytes: int
 ) -> None:
     ref = save_value(local, "ids", numpy.arange(1 << 18))
     assert ref.compression is not None
-    lying = ref.compression.model_copy(update={"item_bytes": item_bytes})
-    with pytest.raises(DamagedArtifactError, match=r"no \.npy file"):
-        load_value(local, ref.model_copy(update={"compression": lying}), "ids", folder)
+    wrong_compression = ref.compression.model_copy(update={"item_bytes": item_bytes})
+    with pytest.raises(DamagedArtifactError, match=r"not an \.npy file"):
+        load_value(local, ref.model_copy(update={"compression": wrong_compression}), "ids", folder)
 
 
-def test_numbers_that_were_shuffled_say_what_to_install_where_numpy_is_missing(
+def test_loading_shuffled_numbers_without_numpy_says_what_to_install(
     local: DirectoryArtifactStore, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref = save_value(local, "ids", numpy.arange(1 << 18))
@@ -278,7 +276,7 @@ def test_numbers_that_were_shuffled_say_what_to_install_where_numpy_is_missing(
 
 
 @pytest.mark.parametrize("kind", LIBRARIES)
-def test_a_value_whose_library_is_missing_here_says_what_to_install(
+def test_the_error_for_a_missing_library_says_what_to_install(
     local: DirectoryArtifactStore,
     folder: Path,
     tmp_path: Path,
@@ -294,7 +292,7 @@ def test_a_value_whose_library_is_missing_here_says_what_to_install(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_code_from_a_store_runs_where_pickle_is_not_allowed(
+def test_no_code_from_a_store_runs_if_pickle_is_not_allowed(
     local: DirectoryArtifactStore, folder: Path, tmp_path: Path, kind: str
 ) -> None:
     ref = save_value(local, "weights", values(tmp_path)[kind]())
@@ -308,7 +306,7 @@ def test_no_code_from_a_store_runs_where_pickle_is_not_allowed(
     assert "allow_pickle" in caught.value.fix
 
 
-def test_a_refused_pickle_is_not_even_read(local: DirectoryArtifactStore, folder: Path) -> None:
+def test_a_refused_pickle_is_not_read(local: DirectoryArtifactStore, folder: Path) -> None:
     ref = save_value(local, "weights", (1, 2))
     local.path(artifact_key(ref.sha256)).unlink()
     with pytest.raises(PickleRefusedError):
@@ -316,7 +314,7 @@ def test_a_refused_pickle_is_not_even_read(local: DirectoryArtifactStore, folder
 
 
 @pytest.mark.parametrize("kind", ["bytes", "file"])
-def test_damage_in_one_part_of_several_is_an_error(
+def test_damage_in_one_of_several_parts_is_an_error(
     store: ArtifactStore, folder: Path, tmp_path: Path, kind: str
 ) -> None:
     (tmp_path / "file").write_bytes(b"b" * BIG)
@@ -329,7 +327,7 @@ def test_damage_in_one_part_of_several_is_an_error(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_missing_value_is_an_error_that_names_it(
+def test_the_error_for_a_missing_value_names_its_asset_and_object(
     store: ArtifactStore, folder: Path, tmp_path: Path, kind: str
 ) -> None:
     elsewhere = DirectoryArtifactStore(tmp_path / "elsewhere")
@@ -343,7 +341,7 @@ def test_a_missing_value_is_an_error_that_names_it(
 
 @pytest.mark.parametrize("size", [0, 1, 40, 42, PART_BYTES + 1, 10**15])
 @pytest.mark.parametrize("kind", ["bytes", "file"])
-def test_a_ref_that_lies_about_the_size_is_an_error(
+def test_a_ref_with_a_wrong_size_is_an_error(
     local: DirectoryArtifactStore, folder: Path, tmp_path: Path, kind: str, size: int
 ) -> None:
     (tmp_path / "file").write_bytes(b"x" * 41)
@@ -368,7 +366,7 @@ def test_a_ref_that_lies_about_the_size_is_an_error(
         ({"uri": "s3://other/artifacts/00/" + "0" * 64}, DamagedArtifactError),
     ],
 )
-def test_a_ref_that_lies_about_the_value_is_an_error(
+def test_a_ref_with_a_wrong_field_is_an_error(
     local: DirectoryArtifactStore, folder: Path, update: dict[str, str], error: type[Exception]
 ) -> None:
     ref = save_value(local, "asset", b"\xff" * 600).model_copy(update=update)
@@ -378,7 +376,7 @@ def test_a_ref_that_lies_about_the_value_is_an_error(
 
 
 @pytest.mark.parametrize("name", ["..", ".", "", "a/b", "/etc/passwd", "../../outside", "a\0b"])
-def test_a_ref_whose_file_name_leads_elsewhere_is_an_error(
+def test_a_ref_with_an_unsafe_file_name_is_an_error(
     local: DirectoryArtifactStore, folder: Path, tmp_path: Path, name: str
 ) -> None:
     (tmp_path / "file").write_bytes(b"x")
@@ -390,14 +388,14 @@ def test_a_ref_whose_file_name_leads_elsewhere_is_an_error(
 @pytest.mark.parametrize(
     "field", [{"sha256": "../../etc"}, {"sha256": "A" * 64}, {"size_bytes": -1}, {"extra": 1}]
 )
-def test_a_ref_is_checked_where_it_is_made(field: dict[str, Any]) -> None:
+def test_a_ref_is_validated_when_it_is_created(field: dict[str, Any]) -> None:
     fields = {"uri": "u", "sha256": "0" * 64, "size_bytes": 0, "codec": "json/1"}
     ArtifactRef.model_validate(fields)
     with pytest.raises(ValidationError):
         ArtifactRef.model_validate(fields | field)
 
 
-def opened(stack: ExitStack) -> Any:
+def open_file(stack: ExitStack) -> Any:
     return stack.enter_context(Path(os.devnull).open())
 
 
@@ -410,17 +408,17 @@ class Broken:
     ("make", "fix"),
     [
         (lambda _: (n for n in range(3)), "list"),
-        (opened, "Path"),
-        (lambda stack: {"nested": opened(stack)}, "plain data"),
+        (open_file, "Path"),
+        (lambda stack: {"nested": open_file(stack)}, "plain data"),
         (lambda stack: stack.enter_context(socket.socket()), "plain data"),
         (lambda _: threading.Lock(), "plain data"),
         (lambda _: [threading.Lock()], "plain data"),
         (lambda _: Broken(), "plain data"),
-        (lambda _: Path("not there"), "write the file"),
+        (lambda _: Path("missing"), "write the file"),
     ],
     ids=["generator", "file", "nested file", "socket", "lock", "nested lock", "broken", "path"],
 )
-def test_a_value_that_cannot_be_stored_is_an_error_that_names_the_asset(
+def test_the_error_for_an_unstorable_value_names_its_asset(
     local: DirectoryArtifactStore, make: Callable[[ExitStack], Any], fix: str
 ) -> None:
     with ExitStack() as stack, pytest.raises(UnstorableValueError) as caught:
@@ -430,17 +428,17 @@ def test_a_value_that_cannot_be_stored_is_an_error_that_names_the_asset(
     assert local.children("") == []
 
 
-def test_a_value_whose_module_is_not_installed_here_says_which(
+def test_the_error_for_a_missing_module_names_it(
     local: DirectoryArtifactStore, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "only_there.py").write_text("class Thing: pass\n")
+    (tmp_path / "remote_only.py").write_text("class Thing: pass\n")
     monkeypatch.syspath_prepend(tmp_path)
-    import only_there  # type: ignore[import-not-found]
+    import remote_only  # type: ignore[import-not-found]
 
-    ref = save_value(local, "thing", only_there.Thing())
+    ref = save_value(local, "thing", remote_only.Thing())
     monkeypatch.undo()
-    del sys.modules["only_there"]
-    with pytest.raises(MissingExtraError, match="install only_there") as caught:
+    del sys.modules["remote_only"]
+    with pytest.raises(MissingExtraError, match="install remote_only") as caught:
         load_value(local, ref, "thing", folder)
     assert "'thing'" in caught.value.what
 
@@ -448,5 +446,5 @@ def test_a_value_whose_module_is_not_installed_here_says_which(
 def test_errors_of_values_survive_pickling(local: DirectoryArtifactStore) -> None:
     with pytest.raises(UnstorableValueError) as caught:
         save_value(local, "asset", iter([]))
-    again = pickle.loads(pickle.dumps(caught.value))
-    assert (type(again), str(again)) == (UnstorableValueError, str(caught.value))
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert (type(copy), str(copy)) == (UnstorableValueError, str(caught.value))

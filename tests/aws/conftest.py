@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from flowyml_aws.testing import Emulator
-from tests.support.places import Place
+from tests.support.rigs import BackendRig
 
 
 @pytest.fixture
-def place(aws: Emulator, tmp_path: Path) -> Iterator[Place]:
-    """A new project on the module's emulated account, which this process is in."""
+def rig(aws: Emulator, tmp_path: Path) -> Iterator[BackendRig]:
+    """A new project on the module's emulated account; the test runs inside it."""
     store = f"{aws.environment['FLOWYML_AWS_STORE']}/{uuid.uuid4().hex}"
     settings = {"FLOWYML_AWS_STORE": store, "FLOWYML_AWS_POLL_S": "0.05"}
-    place = Place("batch", tmp_path / "project", {**aws.environment, **settings})
-    with place.entered():
-        yield place
+    rig = BackendRig("batch", tmp_path / "project", {**aws.environment, **settings})
+    with rig.entered():
+        yield rig

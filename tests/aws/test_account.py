@@ -16,11 +16,11 @@ def stubs() -> Iterator[dict[str, Stubber]]:
     session = boto3.Session(
         aws_access_key_id="testing", aws_secret_access_key="testing", region_name="us-east-1"
     )
-    found = {name: Stubber(session.client(name)) for name in ("ec2", "ssm")}
-    for stub in found.values():
+    stubbers = {name: Stubber(session.client(name)) for name in ("ec2", "ssm")}
+    for stub in stubbers.values():
         stub.activate()
-    yield found
-    for stub in found.values():
+    yield stubbers
+    for stub in stubbers.values():
         stub.assert_no_pending_responses()
 
 
@@ -28,13 +28,15 @@ def client_of(stub: Stubber) -> Any:
     return stub.client
 
 
-def test_the_account_s_parameter_is_read_as_it_is(stubs: dict[str, Stubber]) -> None:
+def test_the_value_of_the_account_s_parameter_is_returned_unchanged(
+    stubs: dict[str, Stubber],
+) -> None:
     answer = {"Parameter": {"Name": "/flowyml-aws/x", "Value": "{}"}}
     stubs["ssm"].add_response("get_parameter", answer, {"Name": "/flowyml-aws/x"})
     assert read_account(client_of(stubs["ssm"]), "/flowyml-aws/x") == "{}"
 
 
-def test_an_account_s_name_stands_for_the_parameter_that_infra_writes(
+def test_an_account_name_refers_to_the_parameter_that_infra_writes(
     stubs: dict[str, Stubber],
 ) -> None:
     answer = {"Parameter": {"Name": "/flowyml-aws/prod", "Value": "{}"}}
@@ -42,7 +44,7 @@ def test_an_account_s_name_stands_for_the_parameter_that_infra_writes(
     assert read_account(client_of(stubs["ssm"]), "prod") == "{}"
 
 
-def test_a_parameter_that_is_not_there_is_the_user_s_mistake(stubs: dict[str, Stubber]) -> None:
+def test_a_missing_parameter_is_a_settings_error(stubs: dict[str, Stubber]) -> None:
     stubs["ssm"].add_client_error("get_parameter", "ParameterNotFound")
     with pytest.raises(SettingsError, match="no parameter '/flowyml-aws/x'"):
         read_account(client_of(stubs["ssm"]), "/flowyml-aws/x")
@@ -54,19 +56,19 @@ def test_a_denied_parameter_names_the_permission(stubs: dict[str, Stubber]) -> N
         read_account(client_of(stubs["ssm"]), "/flowyml-aws/x")
 
 
-def test_the_region_s_offerings_are_read_over_all_pages(stubs: dict[str, Stubber]) -> None:
+def test_all_pages_of_the_region_s_offerings_are_read(stubs: dict[str, Stubber]) -> None:
     for name, more in (("m5.large", {"NextToken": "2"}), ("p4d.24xlarge", {})):
         page = {"InstanceTypeOfferings": [{"InstanceType": name}], **more}
         stubs["ec2"].add_response("describe_instance_type_offerings", page)
     assert offered_types(client_of(stubs["ec2"])) == {"m5.large", "p4d.24xlarge"}
 
 
-def test_offerings_that_may_not_be_asked_are_unknown(stubs: dict[str, Stubber]) -> None:
+def test_offerings_are_unknown_if_listing_is_denied(stubs: dict[str, Stubber]) -> None:
     stubs["ec2"].add_client_error("describe_instance_type_offerings", "UnauthorizedOperation")
     assert offered_types(client_of(stubs["ec2"])) is None
 
 
-def test_another_failure_is_an_error(stubs: dict[str, Stubber]) -> None:
+def test_any_other_failure_is_an_error(stubs: dict[str, Stubber]) -> None:
     stubs["ec2"].add_client_error("describe_instance_type_offerings", "ExpiredToken")
     with pytest.raises(AwsRefusedError):
         offered_types(client_of(stubs["ec2"]))

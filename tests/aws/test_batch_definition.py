@@ -20,13 +20,13 @@ def test_shared_memory_is_up_to_half_the_jobs_memory(memory_mib: int, shared_mib
 
 
 @given(st.integers(1, 4 * 1024 * 1024))
-def test_there_are_few_sizes_of_shared_memory(memory_mib: int) -> None:
+def test_sizes_of_shared_memory_are_powers_of_two(memory_mib: int) -> None:
     shared_mib = shared_memory_mib(memory_mib)
     assert shared_mib.bit_count() == 1
     assert 64 <= shared_mib <= max(64, memory_mib // 2) < 4 * max(64, shared_mib)
 
 
-def test_on_fargate_the_driver_has_what_fargate_asks_for() -> None:
+def test_the_driver_s_fargate_definition_meets_fargate_s_requirements() -> None:
     batch: Any = boto3.Session(
         aws_access_key_id="testing", aws_secret_access_key="testing", region_name="eu-west-3"
     ).client("batch")

@@ -9,28 +9,28 @@ from flowyml_aws.planning.plan import ExecutionPlan
 from tests.support.plans import a_job, a_plan, a_record
 
 STORE = "s3://bucket/prefix"
-MOST_PARENTS = 20  # AWS Batch API reference, SubmitJob, dependsOn
+MAX_PARENTS = 20  # AWS Batch API reference, SubmitJob, dependsOn
 
 
 def a_fan(parents: int) -> ExecutionPlan:
-    """Many jobs, and one behind all of them."""
+    """Return a plan of many jobs, and one job that depends on all of them."""
     names = [f"part-{number}" for number in range(parents)]
     return a_plan(*map(a_job, names), a_job("total", after=names))
 
 
-def of(plan: ExecutionPlan) -> tuple[BatchJob, ...]:
+def jobs_of(plan: ExecutionPlan) -> tuple[BatchJob, ...]:
     return batch_jobs(plan, a_record(plan), STORE)
 
 
 def the_request(**changes: Any) -> dict[str, Any]:
     plan = a_plan(a_job("train", **changes))
-    (job,) = of(plan)
+    (job,) = jobs_of(plan)
     return dict(submit_request(job, a_record(plan), "definition", ["id-1"], {"A": "b"}))
 
 
-def test_each_job_of_the_plan_is_one_job_on_batch_named_after_run_and_job() -> None:
+def test_each_job_of_the_plan_is_one_batch_job_named_after_the_run_and_the_job() -> None:
     plan = a_plan(a_job("load"), a_job("train", after=["load"]))
-    load, train = of(plan)
+    load, train = jobs_of(plan)
     assert (load.name, load.after) == (f"{a_record(plan).run_id}-load", ())
     assert (train.planned, train.after) == ("train", (load.name,))
 
@@ -44,13 +44,13 @@ def test_the_command_is_the_runner_with_the_spec_and_its_digest() -> None:
 
 
 def test_twenty_parents_need_no_join() -> None:
-    assert not any(job.is_join for job in of(a_fan(MOST_PARENTS)))
+    assert not any(job.is_join for job in jobs_of(a_fan(MAX_PARENTS)))
 
 
 @pytest.mark.parametrize("parents", [21, 100, 401, 999])
 def test_more_parents_are_joined_until_each_job_has_at_most_twenty(parents: int) -> None:
-    jobs = {job.name: job for job in of(a_fan(parents))}
-    assert max(len(job.after) for job in jobs.values()) <= MOST_PARENTS
+    jobs = {job.name: job for job in jobs_of(a_fan(parents))}
+    assert max(len(job.after) for job in jobs.values()) <= MAX_PARENTS
     reached: set[str] = set()
     waiting = [job for job in jobs.values() if job.planned == "total" and not job.is_join]
     while waiting:
@@ -60,28 +60,28 @@ def test_more_parents_are_joined_until_each_job_has_at_most_twenty(parents: int)
     assert reached >= {f"part-{number}" for number in range(parents)}
 
 
-def test_names_of_joins_are_the_same_each_time_and_no_jobs_name() -> None:
+def test_join_names_are_deterministic_and_differ_from_job_names() -> None:
     plan = a_fan(401)
-    names = [job.name for job in of(plan)]
+    names = [job.name for job in jobs_of(plan)]
     assert len(set(names)) == len(names)
-    assert names == [job.name for job in of(plan)]
+    assert names == [job.name for job in jobs_of(plan)]
 
 
-def test_joins_go_to_the_cheapest_queue_of_their_parents_and_ask_for_little() -> None:
+def test_joins_use_the_cheapest_queue_of_their_parents_and_few_resources() -> None:
     names = [f"part-{number}" for number in range(21)]
-    gpu = a_job("dear", target="gpu", price_usd_hour=30.0, gpu_model="t4", gpu_count=1)
+    gpu = a_job("expensive", target="gpu", price_usd_hour=30.0, gpu_model="t4", gpu_count=1)
     plan = a_plan(
         gpu,
         *(a_job(name, target="cpu") for name in names),
-        a_job("total", after=["dear", *names], target="gpu", price_usd_hour=30.0),
+        a_job("total", after=["expensive", *names], target="gpu", price_usd_hour=30.0),
     )
-    joins = [job for job in of(plan) if job.is_join]
+    joins = [job for job in jobs_of(plan) if job.is_join]
     assert {(job.queue, job.needs.vcpus, job.needs.gpu_count) for job in joins} == {("cpu", 1, 0)}
     assert {job.command for job in joins} == {("true",)}
 
 
-def test_levels_hold_each_job_behind_its_parents() -> None:
-    rounds = levels(of(a_fan(401)))
+def test_levels_contain_each_job_after_its_parents() -> None:
+    rounds = levels(jobs_of(a_fan(401)))
     seen: set[str] = set()
     for jobs in rounds:
         assert all(seen >= set(job.after) for job in jobs)
@@ -89,12 +89,12 @@ def test_levels_hold_each_job_behind_its_parents() -> None:
     assert len(rounds) == 4  # parts, joins, joins of joins, total
 
 
-def test_parents_outside_the_levels_are_taken_to_be_there() -> None:
-    train = of(a_plan(a_job("load"), a_job("train", after=["load"])))[1]
+def test_parents_outside_the_given_jobs_do_not_affect_levels() -> None:
+    train = jobs_of(a_plan(a_job("load"), a_job("train", after=["load"])))[1]
     assert levels([train]) == [[train]]
 
 
-def test_cpu_memory_and_gpus_are_overrides() -> None:
+def test_vcpus_memory_and_gpus_are_overrides() -> None:
     request = the_request(vcpus=8, memory_mib=61440, gpu_model="t4", gpu_count=2)
     assert request["containerOverrides"]["resourceRequirements"] == [
         {"type": "VCPU", "value": "8"},
@@ -103,25 +103,25 @@ def test_cpu_memory_and_gpus_are_overrides() -> None:
     ]
 
 
-def test_a_job_without_gpus_asks_for_none() -> None:
+def test_a_job_without_gpus_requests_none() -> None:
     requirements = the_request()["containerOverrides"]["resourceRequirements"]
     assert [requirement["type"] for requirement in requirements] == ["VCPU", "MEMORY"]
 
 
-def test_a_timeout_is_passed_on_and_is_at_least_what_batch_takes() -> None:
+def test_a_timeout_is_passed_on_and_raised_to_the_minimum_of_batch() -> None:
     assert the_request(timeout_s=3600)["timeout"] == {"attemptDurationSeconds": 3600}
     assert the_request(timeout_s=5)["timeout"] == {"attemptDurationSeconds": 60}
     assert "timeout" not in the_request()
 
 
-def test_run_pipeline_and_job_are_tags_without_what_tags_cannot_hold() -> None:
+def test_run_pipeline_and_job_are_tags_without_invalid_characters() -> None:
     assert the_request()["tags"] == {
         "flowyml-aws:run": "my-pipeline-20261122-150531-3f9a1c",
         "flowyml-aws:pipeline": "My pipeline: été",
         "flowyml-aws:job": "train",
     }
     plan = a_plan(a_job("train")).model_copy(update={"pipeline": "50% <" + "a" * 300})
-    (job,) = of(plan)
+    (job,) = jobs_of(plan)
     tags = submit_request(job, a_record(plan), "definition", [], {})["tags"]
     assert tags["flowyml-aws:pipeline"] == "50- -" + "a" * 251
 
@@ -137,6 +137,6 @@ def test_only_a_lost_host_is_retried() -> None:
     rules = the_request()["retryStrategy"]["evaluateOnExit"]
     assert [rule["action"] for rule in rules] == ["RETRY", *["EXIT"] * (len(rules) - 1)]
     assert rules[0] == {"onStatusReason": "Host EC2*", "action": "RETRY"}
-    # No match would mean RETRY.
+    # If no rule matched, Batch would retry.
     assert rules[-1] == {"onReason": "*", "action": "EXIT"}
     assert len(rules) <= 5

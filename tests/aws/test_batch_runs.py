@@ -1,4 +1,4 @@
-"""Runs on an account where jobs really run."""
+"""Runs on an emulated account whose jobs really run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from flowyml_aws import Run
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.testing import Emulator
-from tests.support.places import Place, eventually
+from tests.support.rigs import BackendRig, eventually
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("batch-runs")]
 
@@ -29,17 +29,17 @@ def aws() -> Iterator[Emulator]:
         pytest.param("wide:make", 100, 5, marks=pytest.mark.thorough),
     ],
 )
-def test_many_jobs_and_one_that_depends_on_all_of_them(
+def test_a_job_can_depend_on_many_jobs(
     aws: Emulator,
-    place: Place,
+    rig: BackendRig,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
     jobs: int,
     joins: int,
 ) -> None:
-    # Each look asks for the steps of every running job, and the jobs need the CPUs more.
+    # Each poll reads the steps of every running job, and the jobs need the CPUs more.
     monkeypatch.setenv("FLOWYML_AWS_POLL_S", "1")
-    pipeline = place.pipeline(name)
+    pipeline = rig.pipeline(name)
     aws.calls.clear()
     result = pipeline.run(backend="batch", progress=False)
     assert result.success
@@ -49,39 +49,39 @@ def test_many_jobs_and_one_that_depends_on_all_of_them(
     assert {view.attempt for view in result.status.jobs} == {1}
 
 
-def test_a_lost_host_is_retried(aws: Emulator, place: Place) -> None:
-    run = place.pipeline("waiting").submit("batch")
+def test_a_lost_host_is_retried(aws: Emulator, rig: BackendRig) -> None:
+    run = rig.pipeline("waiting").submit(backend="batch")
     followed = run.logs("first", follow=True)
     lines = [next(followed).message]
-    eventually(lambda: "wait" in place.ran(), "the first job waiting")
+    eventually(lambda: "wait" in rig.ran(), "the first job waiting")
     (job_id,) = aws.job_processes()
     aws.lose_host(job_id)
-    eventually(lambda: place.ran().count("wait") == 2, "the second attempt waiting")
-    Path(f"{place.trace}.go").touch()
+    eventually(lambda: rig.ran().count("wait") == 2, "the second attempt waiting")
+    Path(f"{rig.trace}.go").touch()
     lines += [line.message for line in followed]
     result = run.wait()
     assert result["d"] == "it is 42"
     assert {view.job.name: view.attempt for view in result.status.jobs} == {
         "first": 2,
         "second": 1,
-        "tell": 1,
+        "summarize": 1,
     }
-    assert place.ran() == ["begin", "wait", "begin", "wait", "double", "tell"]
+    assert rig.ran() == ["begin", "wait", "begin", "wait", "double", "summarize"]
     # The log was followed from the first attempt into the second.
     assert any("attempt 1" in line for line in lines) and any("attempt 2" in line for line in lines)
 
 
-def test_a_killed_process_is_not_retried_and_told(aws: Emulator, place: Place) -> None:
-    result = place.pipeline("killed").run(backend="batch", progress=False)
+def test_a_killed_process_is_reported_and_not_retried(aws: Emulator, rig: BackendRig) -> None:
+    result = rig.pipeline("killed").run(backend="batch", progress=False)
     (view,) = result.status.jobs
     assert (view.state, view.attempt) == (JobState.FAILED, 1)
     assert view.reason == "Essential container in task exited; exit code 137"
     assert result.step_results["devour"].error == f"{view.reason}\n"
-    assert place.ran() == ["devour"]
+    assert rig.ran() == ["devour"]
 
 
-def test_steps_with_names_that_batch_refuses_run(aws: Emulator, place: Place) -> None:
-    result = place.pipeline("strange").run(backend="batch", progress=False)
+def test_steps_run_if_batch_refuses_their_names(aws: Emulator, rig: BackendRig) -> None:
+    result = rig.pipeline("strange").run(backend="batch", progress=False)
     assert result.success
     assert {result[name] == name for name in result.status.steps} == {True}
     assert [line.message for line in Run.attach(result.run_id).logs("a-step")]

@@ -1,4 +1,4 @@
-"""Submitting to an account without a free machine: nothing runs, so the calls can be counted."""
+"""Submission to an account without machines: nothing runs, so the calls can be counted."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from flowyml_aws import Run
 from flowyml_aws.aws.batch import BatchBackend
 from flowyml_aws.aws.batch_definition import JobImage
 from flowyml_aws.aws.diagnosis import RunnableDiagnosis
-from flowyml_aws.connect import find_run
 from flowyml_aws.core.errors import AwsRefusedError, SettingsError
 from flowyml_aws.planning.catalog_files import load_catalog
+from flowyml_aws.services.connect import find_run
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.testing import Capacity, Emulator
-from tests.support.places import Place, eventually
 from tests.support.refusing import throttling
+from tests.support.rigs import BackendRig, eventually
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("batch-submission")]
 
@@ -39,38 +39,38 @@ def aws() -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def run(place: Place) -> Run:
-    """Three jobs in a row, submitted."""
-    return place.pipeline("waiting").submit("batch")
+def run(rig: BackendRig) -> Run:
+    """A submitted run of three jobs in a row."""
+    return rig.pipeline("waiting").submit(backend="batch")
 
 
 @pytest.fixture(scope="module")
-def submitted(aws: Emulator, tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, str]:
-    place = Place("batch", tmp_path_factory.mktemp("shared") / "project", aws.environment)
-    with place.entered():
-        return place, place.pipeline("waiting").submit("batch").id
+def submitted(aws: Emulator, tmp_path_factory: pytest.TempPathFactory) -> tuple[BackendRig, str]:
+    rig = BackendRig("batch", tmp_path_factory.mktemp("shared") / "project", aws.environment)
+    with rig.entered():
+        return rig, rig.pipeline("waiting").submit(backend="batch").id
 
 
 @pytest.fixture
-def untouched(submitted: tuple[Place, str]) -> Iterator[RunDriver]:
-    """The same three jobs in a row for all tests that only look at them."""
-    place, run_id = submitted
-    with place.entered():
+def untouched(submitted: tuple[BackendRig, str]) -> Iterator[RunDriver]:
+    """A shared run of three jobs in a row, for tests that do not change it."""
+    rig, run_id = submitted
+    with rig.entered():
         yield find_run(run_id)
 
 
 def jobs_of(aws: Emulator, run_id: str) -> dict[str, dict[str, Any]]:
-    """What Batch has of a run, by name without the run's id."""
-    found = {}
+    """Return the Batch jobs of a run, by name without the run id."""
+    jobs = {}
     for queue in ("cpu", "gpu-t4"):
         names = [{"name": "JOB_NAME", "values": [f"{run_id}-*"]}]
         pages = aws.client("batch").get_paginator("list_jobs")
         for page in pages.paginate(jobQueue=queue, filters=names):
             for job in page["jobSummaryList"]:
                 name = job["jobName"].removeprefix(f"{run_id}-")
-                assert name not in found, f"{name} was submitted twice"
-                found[name] = job
-    return found
+                assert name not in jobs, f"{name} was submitted twice"
+                jobs[name] = job
+    return jobs
 
 
 def described(aws: Emulator, run_id: str) -> dict[str, dict[str, Any]]:
@@ -83,18 +83,18 @@ def submissions(aws: Emulator) -> int:
     return Counter(call.operation for call in aws.calls)["SubmitJob"]
 
 
-def rewrite_note(driver: RunDriver, **changes: Any) -> None:
-    """As if the client that submitted had died at another moment."""
+def rewrite_submission(driver: RunDriver, **changes: Any) -> None:
+    """Change the submission record as if the client had died at another moment."""
     key = driver.layout.submission(1)
-    note = json.loads(driver.store.get(key))
-    driver.store.put(key, json.dumps({**note, **changes}).encode())
+    submission = json.loads(driver.store.get(key))
+    driver.store.put(key, json.dumps({**submission, **changes}).encode())
 
 
 def backend_of(driver: RunDriver, batch: Any, image: str = "image") -> BatchBackend:
-    """A backend of a run with another client of Batch."""
+    """Return a backend of a run that uses another Batch client."""
     return BatchBackend(
         batch=batch,
-        logs=None,  # type: ignore[arg-type]  # the tests read no logs
+        logs=None,  # type: ignore[arg-type]  # these tests read no logs
         store=driver.store,
         record=driver.record,
         plan=driver.plan,
@@ -105,37 +105,37 @@ def backend_of(driver: RunDriver, batch: Any, image: str = "image") -> BatchBack
 
 
 def not_yet_submitted(driver: RunDriver) -> RunDriver:
-    """A run with the same plan of which no job was submitted."""
+    """Return a run with the same plan and no submitted jobs."""
     record = driver.record.model_copy(update={"run_id": f"new-{uuid.uuid4().hex}"})
     return RunDriver(driver.store, record, driver.plan, driver.backend)
 
 
 def stubbed(aws: Emulator) -> Any:
-    """A client in a region of its own, to be told what it answers."""
+    """Return a client in another region, for stubbed responses."""
     session = Session(
         aws_access_key_id="testing", aws_secret_access_key="testing", region_name="eu-west-3"
     )
     return session.client("batch", endpoint_url=aws.endpoint_url)
 
 
-def answer(driver: RunDriver, **members: Any) -> dict[str, Any]:
-    """What DescribeJobs tells of the jobs of a run."""
-    note = json.loads(driver.store.get(driver.layout.submission(1)))
+def response_for(driver: RunDriver, **members: Any) -> dict[str, Any]:
+    """Return the response of DescribeJobs to the jobs of a run."""
+    submission = json.loads(driver.store.get(driver.layout.submission(1)))
     common = {"jobQueue": "cpu", "jobDefinition": "d", "startedAt": 0, **members}
-    ids = note["job_ids"].items()
+    ids = submission["job_ids"].items()
     return {"jobs": [{"jobId": job_id, "jobName": name, **common} for name, job_id in ids]}
 
 
-def test_all_jobs_are_submitted_up_front_each_behind_its_parents(
+def test_all_jobs_are_submitted_at_once_and_depend_on_their_parents(
     aws: Emulator, untouched: RunDriver
 ) -> None:
     jobs = described(aws, untouched.record.run_id)
     ids = {name: job["jobId"] for name, job in jobs.items()}
     after = {name: [parent["jobId"] for parent in job["dependsOn"]] for name, job in jobs.items()}
-    assert after == {"first": [], "second": [ids["first"]], "tell": [ids["second"]]}
+    assert after == {"first": [], "second": [ids["first"]], "summarize": [ids["second"]]}
 
 
-def test_a_job_without_a_machine_is_queued_and_those_behind_it_wait(untouched: RunDriver) -> None:
+def test_a_job_without_a_machine_is_queued_and_its_dependents_wait(untouched: RunDriver) -> None:
     def states() -> list[JobState]:
         return [view.state for view in untouched.status().jobs]
 
@@ -144,7 +144,7 @@ def test_a_job_without_a_machine_is_queued_and_those_behind_it_wait(untouched: R
     assert {view.attempt for view in untouched.status().jobs} == {0}
 
 
-def test_a_second_client_submits_nothing_again(aws: Emulator, untouched: RunDriver) -> None:
+def test_a_second_client_submits_nothing_twice(aws: Emulator, untouched: RunDriver) -> None:
     aws.calls.clear()
     untouched.advance()
     untouched.advance()
@@ -152,8 +152,8 @@ def test_a_second_client_submits_nothing_again(aws: Emulator, untouched: RunDriv
     assert len(jobs_of(aws, untouched.record.run_id)) == 3
 
 
-def test_jobs_that_a_dead_client_could_not_note_are_found_by_name(aws: Emulator, run: Run) -> None:
-    rewrite_note(find_run(run.id), state="going", job_ids={}, written_at=time.time() - 3600)
+def test_jobs_that_a_dead_client_did_not_record_are_found_by_name(aws: Emulator, run: Run) -> None:
+    rewrite_submission(find_run(run.id), state="going", job_ids={}, written_at=time.time() - 3600)
     aws.calls.clear()
     status = Run.attach(run.id).advance()
     assert submissions(aws) == 0
@@ -162,33 +162,33 @@ def test_jobs_that_a_dead_client_could_not_note_are_found_by_name(aws: Emulator,
     assert Run.attach(run.id).status().jobs[0].state is JobState.QUEUED
 
 
-def test_what_a_dead_client_did_not_submit_is_submitted(
+def test_jobs_that_a_dead_client_did_not_submit_are_submitted(
     aws: Emulator, untouched: RunDriver
 ) -> None:
     driver = not_yet_submitted(untouched)
     backend = backend_of(driver, aws.client("batch"))
     backend.submit(driver.plan.jobs[:1], ())
-    rewrite_note(driver, state="going", job_ids={}, written_at=0.0)
+    rewrite_submission(driver, state="going", job_ids={}, written_at=0.0)
     backend_of(driver, aws.client("batch")).submit(driver.plan.jobs, ())
-    assert jobs_of(aws, driver.record.run_id).keys() == {"first", "second", "tell"}
+    assert jobs_of(aws, driver.record.run_id).keys() == {"first", "second", "summarize"}
 
 
-def test_nothing_is_submitted_while_another_client_is_at_it(aws: Emulator, run: Run) -> None:
-    rewrite_note(find_run(run.id), state="going", job_ids={}, written_at=time.time())
+def test_nothing_is_submitted_while_another_client_is_submitting(aws: Emulator, run: Run) -> None:
+    rewrite_submission(find_run(run.id), state="going", job_ids={}, written_at=time.time())
     aws.calls.clear()
     status = Run.attach(run.id).advance()
     assert {view.state for view in status.jobs} == {JobState.WAITING}
     assert submissions(aws) == 0
 
 
-def test_a_client_that_gave_up_is_replaced_at_once(aws: Emulator, run: Run) -> None:
-    rewrite_note(find_run(run.id), state="left", job_ids={}, written_at=time.time())
+def test_the_next_client_does_not_wait_for_one_that_gave_up(aws: Emulator, run: Run) -> None:
+    rewrite_submission(find_run(run.id), state="left", job_ids={}, written_at=time.time())
     Run.attach(run.id).advance()
     assert Run.attach(run.id).status().jobs[0].state is JobState.QUEUED
     assert len(jobs_of(aws, run.id)) == 3
 
 
-def test_a_refused_submission_can_be_taken_up_again(aws: Emulator, untouched: RunDriver) -> None:
+def test_a_refused_submission_can_be_resumed(aws: Emulator, untouched: RunDriver) -> None:
     driver = not_yet_submitted(untouched)
     backend = backend_of(driver, aws.client("batch"))
     aws.client("batch").update_job_queue(jobQueue="cpu", state="DISABLED")
@@ -199,17 +199,17 @@ def test_a_refused_submission_can_be_taken_up_again(aws: Emulator, untouched: Ru
     finally:
         aws.client("batch").update_job_queue(jobQueue="cpu", state="ENABLED")
     backend_of(driver, aws.client("batch")).submit(driver.plan.jobs, ())
-    assert jobs_of(aws, driver.record.run_id).keys() == {"first", "second", "tell"}
+    assert jobs_of(aws, driver.record.run_id).keys() == {"first", "second", "summarize"}
 
 
-def test_a_run_that_is_submitted_needs_no_image_any_more(
+def test_a_submitted_run_no_longer_needs_an_image(
     untouched: RunDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FLOWYML_AWS_IMAGE")
     assert Run.attach(untouched.record.run_id).advance().state is RunState.RUNNING
 
 
-def test_a_missing_image_is_an_error_before_a_job_is_submitted(
+def test_a_missing_image_is_an_error_before_any_job_is_submitted(
     aws: Emulator, untouched: RunDriver
 ) -> None:
     driver = not_yet_submitted(untouched)
@@ -226,15 +226,15 @@ def test_cancel_ends_every_job_from_another_client(aws: Emulator, run: Run) -> N
     assert {view.state for view in status.jobs} == {JobState.CANCELLED}
 
 
-def test_cancel_ends_jobs_that_nobody_could_note(aws: Emulator, run: Run) -> None:
-    rewrite_note(find_run(run.id), state="going", job_ids={})
+def test_cancel_ends_jobs_that_no_client_recorded(aws: Emulator, run: Run) -> None:
+    rewrite_submission(find_run(run.id), state="going", job_ids={})
     Run.attach(run.id).cancel()
     assert {job["status"] for job in jobs_of(aws, run.id).values()} == {"FAILED"}
 
 
-def test_a_cancelled_run_is_not_submitted_any_more(aws: Emulator, run: Run) -> None:
+def test_a_cancelled_run_is_not_submitted(aws: Emulator, run: Run) -> None:
     driver = find_run(run.id)
-    rewrite_note(driver, state="left", job_ids={})
+    rewrite_submission(driver, state="left", job_ids={})
     driver.store.create(driver.layout.cancellation, b"{}")
     aws.calls.clear()
     assert Run.attach(run.id).advance().state is RunState.CANCELLED
@@ -242,11 +242,11 @@ def test_a_cancelled_run_is_not_submitted_any_more(aws: Emulator, run: Run) -> N
 
 
 def test_more_than_a_hundred_jobs_are_joined_described_and_cancelled(
-    aws: Emulator, place: Place
+    aws: Emulator, rig: BackendRig
 ) -> None:
-    pipeline = place.pipeline("wide")
+    pipeline = rig.pipeline("wide")
     aws.calls.clear()
-    run = pipeline.submit("batch")
+    run = pipeline.submit(backend="batch")
     jobs = jobs_of(aws, run.id)
     assert len(jobs) == 106 == submissions(aws)  # 100 and 1, and 5 that join 20 each
     eventually(
@@ -258,35 +258,35 @@ def test_more_than_a_hundred_jobs_are_joined_described_and_cancelled(
     )
     aws.calls.clear()
     run.status()
-    # The emulator takes a hundred ids in a call, as Batch does.
+    # Like Batch, the emulator accepts at most 100 ids in one call.
     assert Counter(call.operation for call in aws.calls)["DescribeJobs"] == 2
     run.cancel()
     assert {job["status"] for job in jobs_of(aws, run.id).values()} == {"FAILED"}
 
 
-def test_code_that_lies_in_the_store_is_not_sent_again(aws: Emulator, place: Place) -> None:
-    def sent() -> list[str]:
+def test_code_in_the_store_is_not_uploaded_again(aws: Emulator, rig: BackendRig) -> None:
+    def uploaded() -> list[str]:
         puts = [call.resource for call in aws.calls if call.operation == "PutObject"]
         return [key for key in puts if "/code/" in key or "/payloads/" in key]
 
-    pipeline = place.pipeline("waiting")
+    pipeline = rig.pipeline("waiting")
     aws.calls.clear()
-    pipeline.submit("batch")
-    assert len(sent()) == 4  # the bundle, and the steps of each job
+    pipeline.submit(backend="batch")
+    assert len(uploaded()) == 4  # the bundle, and the steps of each job
     aws.calls.clear()
-    pipeline.submit("batch")
-    assert sent() == []
+    pipeline.submit(backend="batch")
+    assert uploaded() == []
 
 
-def test_definitions_are_few_and_used_again_by_later_runs(aws: Emulator, place: Place) -> None:
+def test_job_definitions_are_few_and_reused_by_later_runs(aws: Emulator, rig: BackendRig) -> None:
     def registered() -> set[str]:
         pages = aws.client("batch").get_paginator("describe_job_definitions").paginate()
         return {job["jobDefinitionArn"] for page in pages for job in page["jobDefinitions"]}
 
-    place.pipeline("waiting").submit("batch")
+    rig.pipeline("waiting").submit(backend="batch")
     known = registered()
-    place.pipeline("waiting").submit("batch")
-    place.pipeline("noisy").submit("batch")
+    rig.pipeline("waiting").submit(backend="batch")
+    rig.pipeline("noisy").submit(backend="batch")
     assert registered() == known
 
 
@@ -299,9 +299,9 @@ def test_a_job_definition_has_shared_memory_the_role_and_an_init_process(
     assert container["image"] == aws.environment["FLOWYML_AWS_IMAGE"]
 
 
-def test_resources_region_and_tags_reach_batch(aws: Emulator, place: Place) -> None:
-    pipeline = place.pipeline("needy")
-    run = pipeline.submit("batch")
+def test_resources_region_and_tags_reach_batch(aws: Emulator, rig: BackendRig) -> None:
+    pipeline = rig.pipeline("needy")
+    run = pipeline.submit(backend="batch")
     (job,) = described(aws, run.id).values()
     assert job["jobQueue"].endswith("/gpu-t4")
     assert job["container"]["resourceRequirements"] == [
@@ -314,22 +314,22 @@ def test_resources_region_and_tags_reach_batch(aws: Emulator, place: Place) -> N
     assert job["tags"]["flowyml-aws:run"] == run.id
 
 
-def test_names_that_batch_refuses_are_mapped(aws: Emulator, place: Place) -> None:
-    pipeline = place.pipeline("strange")
-    run = pipeline.submit("batch")
+def test_job_names_that_batch_refuses_are_replaced(aws: Emulator, rig: BackendRig) -> None:
+    pipeline = rig.pipeline("strange")
+    run = pipeline.submit(backend="batch")
     assert len(jobs_of(aws, run.id)) == len(pipeline.steps)
     assert list(run.status().steps) == [step.name for step in pipeline.steps]
 
 
-def test_a_state_that_nobody_knows_is_an_error(aws: Emulator, untouched: RunDriver) -> None:
+def test_an_unknown_state_is_an_error(aws: Emulator, untouched: RunDriver) -> None:
     batch = stubbed(aws)
     with Stubber(batch) as stub:
-        stub.add_response("describe_jobs", answer(untouched, status="HIBERNATING"))
+        stub.add_response("describe_jobs", response_for(untouched, status="HIBERNATING"))
         with pytest.raises(AwsRefusedError, match="HIBERNATING"):
             backend_of(untouched, batch).statuses()
 
 
-def test_a_denied_call_is_an_error_and_never_still_running(
+def test_a_denied_call_is_an_error_and_does_not_count_as_running(
     aws: Emulator, untouched: RunDriver
 ) -> None:
     batch = stubbed(aws)
@@ -339,20 +339,20 @@ def test_a_denied_call_is_an_error_and_never_still_running(
             backend_of(untouched, batch).statuses()
 
 
-def test_throttled_calls_are_repeated(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_throttled_calls_are_retried(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     with throttling(2, then={"jobs": []}) as endpoint:
         monkeypatch.setenv("AWS_ENDPOINT_URL_BATCH", endpoint)
         assert Run.attach(run.id).status().state is RunState.RUNNING
 
 
 @pytest.mark.parametrize(
-    ("container", "status_reason", "told"),
+    ("container", "status_reason", "expected"),
     [
         (
             {"reason": "OutOfMemoryError: Container killed due to memory usage", "exitCode": 137},
             "Essential container in task exited",
-            "out of memory: the job used more than the memory that it has, and was ended "
-            "(exit code 137); ask for more memory in its steps' resources",
+            "out of memory: the job exceeded its memory limit and was killed (exit code 137); "
+            "request more memory in the resources of its steps",
         ),
         (
             {
@@ -361,33 +361,36 @@ def test_throttled_calls_are_repeated(run: Run, monkeypatch: pytest.MonkeyPatch)
                 "resourceRequirements": [{"type": "MEMORY", "value": "512"}],
             },
             "Essential container in task exited",
-            "out of memory: the job used more than the 512 MiB that it has, and was ended "
-            "(exit code 137); ask for more memory in its steps' resources",
+            "out of memory: the job exceeded its memory limit of 512 MiB and was killed "
+            "(exit code 137); request more memory in the resources of its steps",
         ),
         ({}, "Job attempt duration exceeded timeout", "Job attempt duration exceeded timeout"),
         ({}, "", "AWS Batch gives no reason"),
     ],
+    ids=["memory limit unknown", "memory limit known", "timeout", "no reason"],
 )
-def test_batchs_reasons_for_a_failure_are_told(
-    aws: Emulator, untouched: RunDriver, container: Any, status_reason: str, told: str
+def test_a_failed_job_has_batch_s_reason(
+    aws: Emulator, untouched: RunDriver, container: Any, status_reason: str, expected: str
 ) -> None:
     batch = stubbed(aws)
     with Stubber(batch) as stub:
-        failed = answer(untouched, status="FAILED", container=container, statusReason=status_reason)
+        failed = response_for(
+            untouched, status="FAILED", container=container, statusReason=status_reason
+        )
         stub.add_response("describe_jobs", failed)
         statuses = backend_of(untouched, batch).statuses()
-    assert {status.reason for status in statuses.values()} == {told}
+    assert {status.reason for status in statuses.values()} == {expected}
 
 
 def test_a_job_that_batch_does_not_know_yet_is_waiting(run: Run) -> None:
-    rewrite_note(find_run(run.id), job_ids={f"{run.id}-first": "new"})
+    rewrite_submission(find_run(run.id), job_ids={f"{run.id}-first": "new"})
     assert Run.attach(run.id).status().jobs[0].state is JobState.WAITING
 
 
-def test_a_job_that_batch_must_know_points_at_another_account_or_region(
+def test_a_job_that_batch_lost_is_an_error_that_suggests_another_account_or_region(
     aws: Emulator, run: Run
 ) -> None:
-    rewrite_note(find_run(run.id), written_at=time.time() - 3600)
+    rewrite_submission(find_run(run.id), written_at=time.time() - 3600)
     batch = stubbed(aws)
     with Stubber(batch) as stub:
         stub.add_response("describe_jobs", {"jobs": []})
@@ -395,19 +398,19 @@ def test_a_job_that_batch_must_know_points_at_another_account_or_region(
             backend_of(find_run(run.id), batch).statuses()
 
 
-def test_a_job_that_batch_has_forgotten_without_a_result_has_failed(run: Run) -> None:
-    forgotten = {f"{run.id}-{job}": str(uuid.uuid4()) for job in ("first", "second", "tell")}
-    rewrite_note(find_run(run.id), job_ids=forgotten, written_at=time.time() - A_WEEK_S - 1)
+def test_a_job_that_batch_no_longer_lists_and_that_left_no_result_has_failed(run: Run) -> None:
+    expired = {f"{run.id}-{job}": str(uuid.uuid4()) for job in ("first", "second", "summarize")}
+    rewrite_submission(find_run(run.id), job_ids=expired, written_at=time.time() - A_WEEK_S - 1)
     status = Run.attach(run.id).status()
     assert [view.state for view in status.jobs] == [
         JobState.FAILED,
         JobState.BLOCKED,
         JobState.BLOCKED,
     ]
-    assert status.jobs[0].reason is not None and "has forgotten this job" in status.jobs[0].reason
+    assert status.jobs[0].reason is not None and "no longer lists this job" in status.jobs[0].reason
 
 
-def test_a_run_with_all_its_results_needs_no_batch(aws: Emulator, run: Run) -> None:
+def test_the_status_of_a_run_with_all_results_calls_no_batch(aws: Emulator, run: Run) -> None:
     driver = find_run(run.id)
     for job in driver.plan.jobs:
         result = {

@@ -1,4 +1,4 @@
-"""The number of calls in which a client asks AWS about a run of many jobs, none of which runs."""
+"""Number of AWS calls with which a client polls a run of many jobs, none of which runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from flowyml_aws import Run
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.testing import Capacity, Emulator
-from tests.support.places import Place
+from tests.support.rigs import BackendRig
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("call-counts")]
 
@@ -28,8 +28,8 @@ def aws() -> Iterator[Emulator]:
         yield aws
 
 
-def calls_of_a_look(aws: Emulator, run: Run, jobs: int) -> Counter[tuple[str, str]]:
-    run.status()  # who comes late asks the store for every job's result, once
+def calls_of_a_poll(aws: Emulator, run: Run, jobs: int) -> Counter[tuple[str, str]]:
+    run.status()  # a new client reads every job's result from the store, once
     aws.calls.clear()
     status = run.status()
     assert {view.state for view in status.jobs} == {JobState.QUEUED}
@@ -38,22 +38,22 @@ def calls_of_a_look(aws: Emulator, run: Run, jobs: int) -> Counter[tuple[str, st
 
 
 @sizes
-def test_batch_is_asked_for_a_hundred_jobs_in_a_call(
-    aws: Emulator, place: Place, name: str, jobs: int
+def test_one_call_to_batch_describes_a_hundred_jobs(
+    aws: Emulator, rig: BackendRig, name: str, jobs: int
 ) -> None:
-    run = place.pipeline(name).submit("batch")
-    calls = calls_of_a_look(aws, Run.attach(run.id), jobs)
+    run = rig.pipeline(name).submit(backend="batch")
+    calls = calls_of_a_poll(aws, Run.attach(run.id), jobs)
     assert calls.pop(("batch", "DescribeJobs")) <= 1 + jobs / 100
     assert {service for service, _ in calls} <= {"s3"}
     assert calls.total() <= 3, calls
 
 
 @sizes
-def test_sagemaker_is_asked_by_name_for_a_hundred_jobs_in_a_call(
-    aws: Emulator, place: Place, name: str, jobs: int
+def test_one_call_to_sagemaker_lists_a_hundred_jobs_by_name(
+    aws: Emulator, rig: BackendRig, name: str, jobs: int
 ) -> None:
-    run = place.pipeline(name).submit("sagemaker")
-    calls = calls_of_a_look(aws, Run.attach(run.id), jobs)
+    run = rig.pipeline(name).submit(backend="sagemaker")
+    calls = calls_of_a_poll(aws, Run.attach(run.id), jobs)
     listed = {call.resource for call in aws.calls if call.operation == "ListTrainingJobs"}
     assert listed == {run.id}
     assert calls.pop(("sagemaker", "ListTrainingJobs")) == ceil(jobs / 100)

@@ -23,7 +23,7 @@ NOW = 1_000_000.0
 
 
 @pytest.mark.parametrize(
-    ("expires_at", "renewed", "level", "text"),
+    ("expires_at", "is_renewed", "level", "text"),
     [
         (NOW + 7 * 3600, False, "ok", "expire in 7 h 00 min"),
         (NOW + 1200, False, "warning", "expire in 20 min"),
@@ -31,21 +31,21 @@ NOW = 1_000_000.0
         (NOW + 1200, True, "ok", "boto3 renews them"),
     ],
 )
-def test_credentials_that_end_say_when(
-    expires_at: float, renewed: bool, level: str, text: str
+def test_the_expiry_of_credentials_is_reported(
+    expires_at: float, is_renewed: bool, level: str, text: str
 ) -> None:
-    (found,) = judge_expiry(expires_at, renewed, NOW)
-    assert found.level == level
-    assert text in found.what
-    assert level == "ok" or "aws sso login" in found.fix
+    (finding,) = judge_expiry(expires_at, is_renewed, NOW)
+    assert finding.level == level
+    assert text in finding.what
+    assert level == "ok" or "aws sso login" in finding.fix
 
 
-def test_credentials_without_an_end_say_nothing_of_it() -> None:
+def test_credentials_without_an_expiry_have_no_finding() -> None:
     assert not judge_expiry(None, False, NOW)
 
 
 @pytest.mark.parametrize(
-    ("off_s", "level", "text"),
+    ("skew_s", "level", "text"),
     [
         (0, "ok", "agrees"),
         (59, "ok", "agrees"),
@@ -55,13 +55,13 @@ def test_credentials_without_an_end_say_nothing_of_it() -> None:
         (-7200, "error", "2 h 00 min behind"),
     ],
 )
-def test_a_clock_that_is_off_by_more_than_aws_grants_is_an_error(
-    off_s: float, level: str, text: str
+def test_a_clock_skew_that_aws_does_not_accept_is_an_error(
+    skew_s: float, level: str, text: str
 ) -> None:
-    found = judge_clock(theirs=NOW, ours=NOW + off_s)
-    assert found.level == level
-    assert text in found.what
-    assert level == "ok" or "set the clock" in found.fix
+    finding = judge_clock(aws_time=NOW, local_time=NOW + skew_s)
+    assert finding.level == level
+    assert text in finding.what
+    assert level == "ok" or "set the clock" in finding.fix
 
 
 ECR = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
@@ -80,7 +80,7 @@ ECR = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
         ("public.ecr.aws/docker/library/python:3.11", None),
     ],
 )
-def test_an_image_s_uri_has_parts(uri: str, image: EcrImage | None) -> None:
+def test_the_uri_of_an_ecr_image_is_parsed(uri: str, image: EcrImage | None) -> None:
     assert ecr_image(uri) == image
 
 
@@ -97,19 +97,21 @@ def test_an_image_s_uri_has_parts(uri: str, image: EcrImage | None) -> None:
         ([], None),
     ],
 )
-def test_tags_may_tell_an_image_s_python(tags: list[str], python: str | None) -> None:
+def test_the_python_version_is_read_from_unambiguous_tags(
+    tags: list[str], python: str | None
+) -> None:
     assert python_of(tags) == python
 
 
-def test_another_python_in_the_image_is_an_error() -> None:
-    found = judge_python("3.12", "3.11")
-    assert (found.code, found.level) == ("python-differs", "error")
-    assert "Python 3.12, this machine 3.11" in found.what
+def test_another_python_version_in_the_image_is_an_error() -> None:
+    finding = judge_python("3.12", "3.11")
+    assert (finding.code, finding.level) == ("python-differs", "error")
+    assert "Python 3.12, this machine 3.11" in finding.what
     assert judge_python("3.11", "3.11").level == "ok"
     assert judge_python(None, "3.11").level == "note"
 
 
-def allowing(**members: object) -> dict[str, object]:
+def trust_policy(**members: object) -> dict[str, object]:
     statement = {
         "Effect": "Allow",
         "Principal": {"Service": "ecs-tasks.amazonaws.com"},
@@ -122,28 +124,33 @@ def allowing(**members: object) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("policy", "is_trusting"),
     [
-        (allowing(), True),
-        (allowing(Principal={"Service": ["x", "ecs-tasks.amazonaws.com"]}), True),
-        (allowing(Action=["sts:TagSession", "sts:AssumeRole"]), True),
-        ({"Statement": allowing()["Statement"][0]}, True),  # type: ignore[index]  # a list
-        (allowing(Principal="*"), True),
-        (allowing(Principal={"Service": "ec2.amazonaws.com"}), False),
-        (allowing(Principal={"AWS": "arn:aws:iam::123456789012:root"}), False),
-        (allowing(Effect="Deny"), False),
-        (allowing(Action="sts:TagSession"), False),
+        (trust_policy(), True),
+        (trust_policy(Principal={"Service": ["x", "ecs-tasks.amazonaws.com"]}), True),
+        (trust_policy(Action=["sts:TagSession", "sts:AssumeRole"]), True),
+        ({"Statement": trust_policy()["Statement"][0]}, True),  # type: ignore[index]  # a statement, not a list
+        (trust_policy(Principal="*"), True),
+        (trust_policy(Principal={"Service": "ec2.amazonaws.com"}), False),
+        (trust_policy(Principal={"AWS": "arn:aws:iam::123456789012:root"}), False),
+        (trust_policy(Effect="Deny"), False),
+        (trust_policy(Action="sts:TagSession"), False),
         ({}, False),
     ],
 )
-def test_a_trust_policy_names_the_service(policy: dict[str, object], is_trusting: bool) -> None:
+def test_a_role_is_usable_if_its_trust_policy_allows_the_service(
+    policy: dict[str, object], is_trusting: bool
+) -> None:
     assert trusts(policy, "ecs-tasks.amazonaws.com") is is_trusting
 
 
-def test_missing_queues_are_told_beside_those_that_are_there() -> None:
-    found = {"gpu-t4": a_queue()}
-    told = [(one.code, one.level) for one in queue_findings(found, ["gpu-t4", "gpu_t4"])]
-    assert told == [("queue-missing", "error"), ("queue", "ok")]
+def test_missing_queues_are_reported_together_with_existing_ones() -> None:
+    queues = {"gpu-t4": a_queue()}
+    findings = queue_findings(queues, ["gpu-t4", "gpu_t4"])
+    assert [(finding.code, finding.level) for finding in findings] == [
+        ("queue-missing", "error"),
+        ("queue", "ok"),
+    ]
     with pytest.raises(SettingsError, match="Queue 'nothing' does not exist"):
-        used_queues(found, ["nothing"])
+        used_queues(queues, ["nothing"])
     with pytest.raises(SettingsError, match="no job queue"):
         used_queues({}, [])
 
@@ -155,43 +162,42 @@ def test_missing_queues_are_told_beside_those_that_are_there() -> None:
         (an_environment(kind="SPOT"), "environment", "ok", "on spot"),
         (an_environment(state="DISABLED"), "environment-disabled", "error", "DISABLED"),
         (an_environment(types=("p3.2xlarge",)), "no-type-given", "error", "withdrawn"),
-        (an_environment(max_vcpus=2), "no-type-given", "error", "at most 2 in all"),
+        (an_environment(max_vcpus=2), "no-type-given", "error", "allows 2 in all"),
         (an_environment(max_vcpus=0), "max-vcpus-too-low", "error", "maxvCpus=64"),
-        (an_environment(max_vcpus=32), "types-closed", "note", "can't be had"),
+        (an_environment(max_vcpus=32), "types-closed", "note", "not available"),
     ],
 )
-def test_a_compute_environment_tells_what_it_gives_or_why_it_gives_nothing(
+def test_a_compute_environment_is_reported_with_its_capacity_or_its_fault(
     environment: object, code: str, level: str, text: str
 ) -> None:
-    (found,) = environment_findings([a_queue(environment)], None, CATALOG)  # type: ignore[arg-type]
-    assert (found.code, found.level) == (code, level)
-    assert text in str(found)
+    (finding,) = environment_findings([a_queue(environment)], None, CATALOG)  # type: ignore[arg-type]
+    assert (finding.code, finding.level) == (code, level)
+    assert text in str(finding)
 
 
-def test_gpus_without_a_driver_are_a_warning() -> None:
+def test_a_machine_image_without_a_gpu_driver_is_a_warning() -> None:
     queue = a_queue(an_environment(images=("ECS_AL2",)))
-    codes = [one.code for one in environment_findings([queue], None, CATALOG)]
+    codes = [finding.code for finding in environment_findings([queue], None, CATALOG)]
     assert codes == ["environment", "no-gpu-image"]
     without_gpus = a_queue(an_environment(images=("ECS_AL2",), types=("m6i.large",)))
-    assert [one.code for one in environment_findings([without_gpus], None, CATALOG)] == [
-        "environment"
-    ]
+    findings = environment_findings([without_gpus], None, CATALOG)
+    assert [finding.code for finding in findings] == ["environment"]
 
 
-def test_a_quota_is_judged_by_the_types_that_count_towards_it() -> None:
+def test_a_quota_is_compared_with_the_instance_types_that_it_limits() -> None:
     wanted = quotas_of([a_queue(an_environment(types=("g4dn", "m6i.large")))], CATALOG)
     smallest = {quota.code: types[0].name for quota, types in wanted.items()}
     assert smallest == {"L-DB2E81BA": "g4dn.xlarge", "L-1216C47A": "m6i.large"}
 
-    def told(limit: int) -> list[str]:
+    def codes(limit: int) -> list[str]:
         limits = {"L-DB2E81BA": limit, "L-1216C47A": 4096}
-        return [one.code for one in quota_findings(wanted, limits)]
+        return [finding.code for finding in quota_findings(wanted, limits)]
 
-    assert told(0) == ["quota-too-low", "quota"]
-    assert told(8) == ["quota-below-some", "quota"]
-    assert told(4096) == ["quota", "quota"]
+    assert codes(0) == ["quota-too-low", "quota"]
+    assert codes(8) == ["quota-below-some", "quota"]
+    assert codes(4096) == ["quota", "quota"]
     assert not list(quota_findings(wanted, {}))
 
 
-def test_an_old_catalog_has_a_fix() -> None:
+def test_notes_on_an_old_catalog_contain_a_fix() -> None:
     assert all(": " in note for note in CATALOG.notes(date(2030, 1, 1)))

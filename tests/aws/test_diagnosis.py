@@ -1,4 +1,4 @@
-"""What the emulated account shows of jobs that do not start."""
+"""Diagnosis of jobs that do not start, on an emulated account."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from flowyml_aws.aws.batch import BatchBackend
 from flowyml_aws.aws.batch_definition import JobImage
 from flowyml_aws.aws.diagnosis import RunnableDiagnosis
 from flowyml_aws.aws.runnable import CERTAIN_S, LIKELY_S
-from flowyml_aws.connect import find_run
 from flowyml_aws.planning.catalog_files import load_catalog
+from flowyml_aws.services.connect import find_run
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.testing import Capacity, Emulator
-from tests.support.places import Place, eventually
 from tests.support.refusing import refusing
+from tests.support.rigs import BackendRig, eventually
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("batch-diagnosis")]
 
@@ -27,7 +27,7 @@ G_QUOTA = "L-DB2E81BA"
 
 
 class Clock:
-    """Seconds since the epoch, some of them in the future."""
+    """Seconds since the epoch, shifted into the future by `ahead_s`."""
 
     def __init__(self) -> None:
         self.ahead_s = 0.0
@@ -38,14 +38,14 @@ class Clock:
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Emulator]:
-    """An account whose jobs never find a machine."""
+    """An account whose jobs never get a machine."""
     with Emulator(capacity=Capacity(vcpus=0, memory_mib=0)) as aws:
         yield aws
 
 
 @pytest.fixture
 def repaired(aws: Emulator) -> Iterator[Emulator]:
-    """The account, as it was at first when the test is over."""
+    """The account; its original state is restored after the test."""
     yield aws
     batch = aws.client("batch")
     for name in ("cpu", "gpu-t4"):
@@ -61,9 +61,9 @@ def repaired(aws: Emulator) -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def queued(place: Place) -> RunDriver:
-    """A run whose only job asks for a T4, and waits for a machine."""
-    driver = find_run(place.pipeline("needy").submit("batch").id)
+def queued(rig: BackendRig) -> RunDriver:
+    """A run whose only job requests a T4, and waits for a machine."""
+    driver = find_run(rig.pipeline("needy").submit(backend="batch").id)
     eventually(lambda: states(driver) == {JobState.QUEUED}, "the job queued")
     return driver
 
@@ -86,12 +86,12 @@ def backend_of(driver: RunDriver, client: Callable[[str], Any], clock: Clock) ->
     )
 
 
-def found(driver: RunDriver, aws: Emulator, after_s: float) -> list[tuple[str, str]]:
-    """What one look finds of the job when it has waited for so long."""
+def diagnosed(driver: RunDriver, aws: Emulator, after_s: float) -> list[tuple[str, str]]:
+    """Return the findings of one check of the job after it has waited for `after_s`."""
     clock = Clock()
     clock.ahead_s = after_s
-    (told,) = backend_of(driver, aws.client, clock).diagnose().values()
-    return [(one.code, one.level) for one in told]
+    (findings,) = backend_of(driver, aws.client, clock).diagnose().values()
+    return [(finding.code, finding.level) for finding in findings]
 
 
 def disable_queue(aws: Emulator) -> None:
@@ -112,52 +112,52 @@ def lower_maximum(aws: Emulator) -> None:
     )
 
 
-def take_quota(aws: Emulator) -> None:
+def remove_quota(aws: Emulator) -> None:
     aws.faults.set_quota(G_QUOTA, 0)
 
 
 @pytest.mark.parametrize(
-    ("trouble", "code"),
+    ("cause", "code"),
     [
         (disable_queue, "queue-disabled"),
         (disable_environment, "environment-disabled"),
         (break_environment, "environment-invalid"),
         (lower_maximum, "max-vcpus-too-low"),
-        (take_quota, "quota-too-low"),
+        (remove_quota, "quota-too-low"),
     ],
 )
-def test_what_needs_somebody_is_found_after_a_minute(
-    repaired: Emulator, queued: RunDriver, trouble: Callable[[Emulator], None], code: str
+def test_permanent_problems_are_found_after_a_minute(
+    repaired: Emulator, queued: RunDriver, cause: Callable[[Emulator], None], code: str
 ) -> None:
-    trouble(repaired)
-    assert found(queued, repaired, CERTAIN_S - 30) == []
-    assert found(queued, repaired, CERTAIN_S) == [(code, "error")]
+    cause(repaired)
+    assert diagnosed(queued, repaired, CERTAIN_S - 30) == []
+    assert diagnosed(queued, repaired, CERTAIN_S) == [(code, "error")]
 
 
-def test_what_may_pass_is_found_later(repaired: Emulator, queued: RunDriver) -> None:
+def test_temporary_problems_are_found_later(repaired: Emulator, queued: RunDriver) -> None:
     repaired.faults.withhold("gpu-t4")
-    eventually(lambda: told_reason(repaired), "Batch's reason")
-    assert found(queued, repaired, CERTAIN_S) == []
-    assert found(queued, repaired, LIKELY_S) == [("no-capacity", "warning")]
+    eventually(lambda: has_capacity_reason(repaired), "Batch's reason")
+    assert diagnosed(queued, repaired, CERTAIN_S) == []
+    assert diagnosed(queued, repaired, LIKELY_S) == [("no-capacity", "warning")]
 
 
-def told_reason(aws: Emulator) -> bool:
+def has_capacity_reason(aws: Emulator) -> bool:
     jobs = aws.client("batch").list_jobs(jobQueue="gpu-t4", jobStatus="RUNNABLE")
     return any("CAPACITY" in job.get("statusReason", "") for job in jobs["jobSummaryList"])
 
 
 def test_the_position_in_the_queue_is_that_of_the_snapshot(
-    repaired: Emulator, queued: RunDriver, place: Place
+    repaired: Emulator, queued: RunDriver, rig: BackendRig
 ) -> None:
-    behind = find_run(place.pipeline("needy").submit("batch").id)
-    eventually(lambda: states(behind) == {JobState.QUEUED}, "the job queued")
+    second = find_run(rig.pipeline("needy").submit(backend="batch").id)
+    eventually(lambda: states(second) == {JobState.QUEUED}, "the job queued")
     clock = Clock()
     clock.ahead_s = LIKELY_S
-    (told,) = backend_of(behind, repaired.client, clock).diagnose().values()
-    assert [one.what for one in told] == ["1 job is before it in queue 'gpu-t4'"]
+    (findings,) = backend_of(second, repaired.client, clock).diagnose().values()
+    assert [finding.what for finding in findings] == ["1 job is ahead of it in queue 'gpu-t4'"]
 
 
-def test_who_watches_is_told_after_two_looks_and_no_longer_once_it_is_mended(
+def test_a_problem_is_reported_from_the_second_check_until_it_is_fixed(
     repaired: Emulator, queued: RunDriver
 ) -> None:
     clock = Clock()
@@ -172,7 +172,7 @@ def test_who_watches_is_told_after_two_looks_and_no_longer_once_it_is_mended(
 
     assert reason() is None
     clock.ahead_s += 10
-    assert reason() is None, "it looks again only after a while"
+    assert reason() is None, "the next check comes only after the interval"
     clock.ahead_s += 30
     assert "Compute environment 'gpu-t4' of queue 'gpu-t4' is DISABLED" in str(reason())
     assert "fix: aws batch update-compute-environment" in str(reason())
@@ -183,7 +183,7 @@ def test_who_watches_is_told_after_two_looks_and_no_longer_once_it_is_mended(
     assert reason() is None
 
 
-def test_watching_goes_on_where_nothing_of_it_may_be_asked(
+def test_the_diagnosis_uses_what_is_known_if_other_calls_are_denied(
     repaired: Emulator, queued: RunDriver
 ) -> None:
     clock = Clock()
@@ -197,17 +197,17 @@ def test_watching_goes_on_where_nothing_of_it_may_be_asked(
             session: Any = boto3.Session(region_name="us-east-1")
             return session.client(service, endpoint_url=endpoint)
 
-        (told,) = backend_of(queued, client, clock).diagnose().values()
-    assert [one.code for one in told] == ["environment-disabled"]
+        (findings,) = backend_of(queued, client, clock).diagnose().values()
+    assert [finding.code for finding in findings] == ["environment-disabled"]
 
 
-def test_the_calls_are_few_and_only_read(repaired: Emulator, queued: RunDriver) -> None:
+def test_the_calls_are_few_and_read_only(repaired: Emulator, queued: RunDriver) -> None:
     clock = Clock()
     backend = backend_of(queued, repaired.client, clock)
     backend.statuses()
     repaired.calls.clear()
     backend.statuses()
-    assert {call.operation for call in repaired.calls} == {"DescribeJobs"}, "the job is young"
+    assert {call.operation for call in repaired.calls} == {"DescribeJobs"}, "the job is too young"
     clock.ahead_s = LIKELY_S
     backend.statuses()
     assert {call.operation for call in repaired.calls} == {

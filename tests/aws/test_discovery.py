@@ -18,15 +18,15 @@ OFFERED = {t.name for t in load_catalog().types if t.offered and not t.retired_a
 
 @pytest.fixture
 def stubs() -> Iterator[dict[str, Stubber]]:
-    """Stubbed clients by service; each must get all the calls that it expects."""
+    """Stubbed clients by service; each must receive all calls that it expects."""
     session = boto3.Session(
         aws_access_key_id="testing", aws_secret_access_key="testing", region_name="us-east-1"
     )
-    found = {name: Stubber(session.client(name)) for name in ("batch", "s3", "sts")}
-    for stub in found.values():
+    stubbers = {name: Stubber(session.client(name)) for name in ("batch", "s3", "sts")}
+    for stub in stubbers.values():
         stub.activate()
-    yield found
-    for stub in found.values():
+    yield stubbers
+    for stub in stubbers.values():
         stub.assert_no_pending_responses()
 
 
@@ -87,21 +87,21 @@ def test_a_queue_is_a_target_with_the_types_of_its_environments_in_order(
     assert target.instance_types == ("c6i.large", "m6i.large")
 
 
-def test_a_family_stands_for_its_types(stubs: dict[str, Stubber]) -> None:
+def test_a_family_expands_to_its_types(stubs: dict[str, Stubber]) -> None:
     (target,) = targets(stubs["batch"], [queue("q", "e")], [environment("e", "g4dn")])
     assert "g4dn.xlarge" in target.instance_types
     assert all(name.startswith("g4dn.") for name in target.instance_types)
 
 
-@pytest.mark.parametrize(("word", "family"), [("optimal", "m5"), ("default_x86_64", "m6i")])
-def test_batchs_words_stand_for_several_families(
-    stubs: dict[str, Stubber], word: str, family: str
+@pytest.mark.parametrize(("keyword", "family"), [("optimal", "m5"), ("default_x86_64", "m6i")])
+def test_batch_s_keywords_expand_to_several_families(
+    stubs: dict[str, Stubber], keyword: str, family: str
 ) -> None:
-    (target,) = targets(stubs["batch"], [queue("q", "e")], [environment("e", word)])
+    (target,) = targets(stubs["batch"], [queue("q", "e")], [environment("e", keyword)])
     assert f"{family}.xlarge" in target.instance_types
 
 
-def test_a_queue_is_spot_where_all_of_its_environments_are(stubs: dict[str, Stubber]) -> None:
+def test_a_queue_is_spot_if_all_of_its_environments_are(stubs: dict[str, Stubber]) -> None:
     spot, mixed = targets(
         stubs["batch"],
         [queue("spot", "s"), queue("mixed", "s", "d")],
@@ -111,7 +111,7 @@ def test_a_queue_is_spot_where_all_of_its_environments_are(stubs: dict[str, Stub
     assert (spot.capacity, mixed.capacity) == ("spot", "on-demand")
 
 
-def test_tags_are_labels_and_taints(stubs: dict[str, Stubber]) -> None:
+def test_tags_become_labels_and_taints(stubs: dict[str, Stubber]) -> None:
     tags = {
         "flowyml-aws:label:team": "vision",
         "flowyml-aws:taint:gpu": "NoSchedule",
@@ -126,7 +126,7 @@ def test_tags_are_labels_and_taints(stubs: dict[str, Stubber]) -> None:
     )
 
 
-def test_a_tag_that_is_no_taint_is_an_error_that_names_it(stubs: dict[str, Stubber]) -> None:
+def test_an_invalid_taint_tag_is_an_error_that_names_it(stubs: dict[str, Stubber]) -> None:
     tags = {"flowyml-aws:taint:gpu": "true"}
     with pytest.raises(SettingsError, match="flowyml-aws:taint:gpu"):
         targets(stubs["batch"], [queue("q", "e", tags=tags)], [environment("e", "m6i")])
@@ -142,7 +142,7 @@ def test_an_unknown_queue_is_an_error_with_the_nearest_names(stubs: dict[str, St
     assert caught.value.fix == "did you mean 'gpu-t4' and 'cpu'?"
 
 
-IDLE = [
+UNUSABLE = [
     (queue("q", "e", state="DISABLED"), environment("e", "m6i"), "q: it is DISABLED"),
     (
         queue("q", "e", status="INVALID", statusReason="no role"),
@@ -156,31 +156,34 @@ IDLE = [
         "e is INVALID (CLIENT_ERROR)",
     ),
     (queue("q", "e"), environment("e", kind="FARGATE"), "e is not on EC2"),
-    (queue("q"), environment("e", "m6i"), "it has none"),
+    (queue("q"), environment("e", "m6i"), "it has no compute environment"),
 ]
 
 
-@pytest.mark.parametrize(("idle", "its_environment", "why"), IDLE)
-def test_a_named_queue_that_takes_no_jobs_is_an_error_that_says_why(
-    stubs: dict[str, Stubber], idle: dict[str, Any], its_environment: dict[str, Any], why: str
+@pytest.mark.parametrize(("unusable", "its_environment", "reason"), UNUSABLE)
+def test_a_named_queue_that_can_t_take_jobs_is_an_error_with_the_reason(
+    stubs: dict[str, Stubber],
+    unusable: dict[str, Any],
+    its_environment: dict[str, Any],
+    reason: str,
 ) -> None:
     with pytest.raises(SettingsError, match="Queue 'q' can't take jobs") as caught:
         targets(
             stubs["batch"],
-            [queue("cpu", "works"), idle],
+            [queue("cpu", "works"), unusable],
             [environment("works", "m6i"), its_environment],
             ("cpu", "q"),
         )
-    assert why in caught.value.why
+    assert reason in caught.value.why
 
 
-def test_of_queues_that_nobody_named_those_that_work_are_taken(stubs: dict[str, Stubber]) -> None:
-    found = targets(
+def test_without_named_queues_those_that_work_are_used(stubs: dict[str, Stubber]) -> None:
+    usable = targets(
         stubs["batch"],
         [queue("off", "e", state="DISABLED"), queue("cpu", "e")],
         [environment("e", "m6i")],
     )
-    assert [target.name for target in found] == ["cpu"]
+    assert [target.name for target in usable] == ["cpu"]
 
 
 def test_an_account_without_queues_is_an_error(stubs: dict[str, Stubber]) -> None:
@@ -188,7 +191,7 @@ def test_an_account_without_queues_is_an_error(stubs: dict[str, Stubber]) -> Non
         targets(stubs["batch"], [], [])
 
 
-def test_an_account_whose_queues_are_all_off_is_an_error(stubs: dict[str, Stubber]) -> None:
+def test_an_account_whose_queues_are_all_disabled_is_an_error(stubs: dict[str, Stubber]) -> None:
     with pytest.raises(SettingsError, match="it is DISABLED"):
         targets(stubs["batch"], [queue("off", state="DISABLED")], [])
 
@@ -199,12 +202,12 @@ def test_a_denied_listing_is_an_error_with_the_permission(stubs: dict[str, Stubb
         find_targets(client_of(stubs["batch"]), (), OFFERED, load_catalog())
 
 
-def test_good_credentials_are_no_problem(stubs: dict[str, Stubber]) -> None:
+def test_valid_credentials_have_no_problem(stubs: dict[str, Stubber]) -> None:
     stubs["sts"].add_response("get_caller_identity", {"Account": "123456789012"})
     assert credentials_problem(client_of(stubs["sts"])) is None
 
 
-def test_expired_credentials_are_told_with_the_way_to_renew_them(
+def test_expired_credentials_are_reported_with_the_way_to_renew_them(
     stubs: dict[str, Stubber],
 ) -> None:
     stubs["sts"].add_client_error("get_caller_identity", "ExpiredToken", "gone", 403)
@@ -214,26 +217,26 @@ def test_expired_credentials_are_told_with_the_way_to_renew_them(
     assert "aws sso login" in problem.fix
 
 
-def test_a_bucket_that_is_there_is_no_problem(stubs: dict[str, Stubber]) -> None:
+def test_an_existing_bucket_has_no_problem(stubs: dict[str, Stubber]) -> None:
     stubs["s3"].add_response("head_bucket", {})
     assert bucket_problem(client_of(stubs["s3"]), "b") is None
 
 
-def test_a_missing_bucket_is_the_users_mistake(stubs: dict[str, Stubber]) -> None:
+def test_a_missing_bucket_is_a_settings_error(stubs: dict[str, Stubber]) -> None:
     stubs["s3"].add_client_error("head_bucket", "404", "Not Found", 404)
     problem = bucket_problem(client_of(stubs["s3"]), "b")
     assert isinstance(problem, SettingsError)
     assert problem.what == "Bucket 'b' does not exist"
 
 
-def test_a_denied_bucket_is_refused_by_aws(stubs: dict[str, Stubber]) -> None:
+def test_a_denied_bucket_is_an_error_that_names_the_permissions(stubs: dict[str, Stubber]) -> None:
     stubs["s3"].add_client_error("head_bucket", "403", "Forbidden", 403)
     problem = bucket_problem(client_of(stubs["s3"]), "b")
     assert isinstance(problem, AwsRefusedError)
     assert "s3:PutObject" in problem.fix
 
 
-def test_any_other_answer_about_a_bucket_is_told_as_it_is(stubs: dict[str, Stubber]) -> None:
+def test_any_other_bucket_error_is_reported_with_its_fix(stubs: dict[str, Stubber]) -> None:
     stubs["s3"].add_client_error("head_bucket", "301", "Moved Permanently", 301)
     problem = bucket_problem(client_of(stubs["s3"]), "b")
     assert problem is not None and "AWS_REGION" in problem.fix
@@ -249,7 +252,7 @@ def test_types_that_the_region_does_not_offer_are_closed_with_the_reason(
     assert "us-east-1 does not offer it, AWS has withdrawn it" in target.closed["p3.8xlarge"]
 
 
-def test_where_the_offerings_can_not_be_asked_retired_types_are_closed(
+def test_retired_types_are_closed_if_the_offerings_are_unknown(
     stubs: dict[str, Stubber],
 ) -> None:
     (target,) = targets(
@@ -262,17 +265,17 @@ def test_where_the_offerings_can_not_be_asked_retired_types_are_closed(
     assert "withdrawn" in target.closed["p3.8xlarge"]
 
 
-def test_a_type_with_more_vcpus_than_the_environment_may_have_never_starts(
+def test_a_type_with_more_vcpus_than_the_environment_allows_is_closed(
     stubs: dict[str, Stubber],
 ) -> None:
     small = environment("small", "m5.large", "m5.24xlarge")
     small["computeResources"]["maxvCpus"] = 16
     (target,) = targets(stubs["batch"], [queue("cpu", "small")], [small])
     assert target.instance_types == ("m5.large",)
-    assert target.closed == {"m5.24xlarge": "it has 96 vCPUs, the target at most 16 in all"}
+    assert target.closed == {"m5.24xlarge": "it has 96 vCPUs, the target allows 16 in all"}
 
 
-def test_another_environment_of_the_queue_can_give_what_is_too_large_for_the_first(
+def test_a_type_that_is_too_large_for_one_environment_can_start_in_another(
     stubs: dict[str, Stubber],
 ) -> None:
     small, large = environment("small", "m5.24xlarge"), environment("large", "m5.24xlarge")

@@ -10,8 +10,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from flowyml_aws.aws.errors import error_code, refused
 
 
-def told(code: str, operation: str = "SubmitJob") -> ClientError:
-    error: Any = {"Error": {"Code": code, "Message": "as AWS says"}}
+def client_error(code: str, operation: str = "SubmitJob") -> ClientError:
+    error: Any = {"Error": {"Code": code, "Message": "the message of AWS"}}
     return ClientError(error, operation)
 
 
@@ -34,10 +34,12 @@ def told(code: str, operation: str = "SubmitJob") -> ClientError:
         ("ClientException", "read the message"),
     ],
 )
-def test_each_refusal_tells_the_service_s_words_and_what_to_do(code: str, fix: str) -> None:
-    error = refused(told(code), "submit job 'train'")
+def test_a_refused_call_is_an_error_with_the_service_s_message_and_a_fix(
+    code: str, fix: str
+) -> None:
+    error = refused(client_error(code), "submit job 'train'")
     assert error.what == "Can't submit job 'train'"
-    assert f"SubmitJob: {code}: as AWS says" in error.why
+    assert f"SubmitJob: {code}: the message of AWS" in error.why
     assert fix in error.fix
 
 
@@ -46,12 +48,12 @@ def test_each_refusal_tells_the_service_s_words_and_what_to_do(code: str, fix: s
     [
         ("UploadPart", "s3:PutObject"),
         ("ListObjectsV2", "s3:ListBucket"),
-        # S3 says "denied" of a missing object to who may not list the bucket.
+        # Without s3:ListBucket, S3 reports a missing object as denied.
         ("GetObject", "s3:GetObject and s3:ListBucket"),
     ],
 )
-def test_a_denied_call_to_s3_names_the_permission(operation: str, action: str) -> None:
-    assert action in refused(told("AccessDenied", operation), "read").fix
+def test_a_denied_s3_call_names_the_permission(operation: str, action: str) -> None:
+    assert action in refused(client_error("AccessDenied", operation), "read").fix
 
 
 @pytest.mark.parametrize(
@@ -69,15 +71,17 @@ def test_a_denied_call_to_s3_names_the_permission(operation: str, action: str) -
         (exceptions.ParamValidationError(report="bad"), "read the message"),
     ],
 )
-def test_what_stops_a_call_on_its_way_tells_what_to_do(error: BotoCoreError, fix: str) -> None:
+def test_a_call_that_does_not_reach_aws_is_an_error_with_a_fix(
+    error: BotoCoreError, fix: str
+) -> None:
     assert fix in refused(error, "read s3://bucket/key").fix
     assert str(error) in refused(error, "read s3://bucket/key").why
 
 
-def test_an_answer_without_a_body_has_an_empty_code() -> None:
+def test_a_response_without_a_body_has_an_empty_code() -> None:
     assert error_code(ClientError({}, "HeadObject")) == ""
 
 
-def test_a_refusal_survives_pickling() -> None:
-    error = refused(told("AccessDenied"), "submit")
+def test_the_error_survives_pickling() -> None:
+    error = refused(client_error("AccessDenied"), "submit")
     assert str(pickle.loads(pickle.dumps(error))) == str(error)

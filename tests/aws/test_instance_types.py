@@ -39,19 +39,19 @@ def ec2() -> Iterator[Stubber]:
         stub.assert_no_pending_responses()
 
 
-# So that one worker reads all types of moto.
+# One worker reads all of moto's types.
 pytestmark = pytest.mark.xdist_group("instance-types")
 
 
 @pytest.fixture(scope="module")
 def all_types() -> Specifications:
-    """What moto's copy of EC2's answer becomes."""
+    """Specifications from moto's copy of EC2's response."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
         with mock_aws():
-            told = read_specifications(ec2_client(), "us-east-1", TODAY)
-    assert told.warnings == ()
-    return told.specifications
+            described = read_specifications(ec2_client(), "us-east-1", TODAY)
+    assert described.warnings == ()
+    return described.specifications
 
 
 def a_type(name: str = "m5.large", **members: Any) -> dict[str, Any]:
@@ -73,27 +73,29 @@ def gpu(name: str, count: int = 1, mib: int = 22888, **members: Any) -> dict[str
     return {"GpuInfo": {"Gpus": [{"Name": name, "Count": count, **members}]}}
 
 
-def told(ec2: Stubber, *types: dict[str, Any], offered: tuple[str, ...] = ()) -> DescribedTypes:
+def read_types(
+    ec2: Stubber, *types: dict[str, Any], offered: tuple[str, ...] = ()
+) -> DescribedTypes:
     ec2.add_response("describe_instance_types", {"InstanceTypes": list(types)})
     offerings = [{"InstanceType": name, "Location": "us-east-1"} for name in offered]
     ec2.add_response("describe_instance_type_offerings", {"InstanceTypeOfferings": offerings})
     return read_specifications(client_of(ec2), "us-east-1", TODAY)
 
 
-def only(ec2: Stubber, one: dict[str, Any]) -> Specification:
-    (specification,) = told(ec2, one).specifications.types
+def read_type(ec2: Stubber, described: dict[str, Any]) -> Specification:
+    (specification,) = read_types(ec2, described).specifications.types
     return specification
 
 
 def by_name(document: Specifications) -> dict[str, Specification]:
-    return {one.name: one for one in document.types}
+    return {specification.name: specification for specification in document.types}
 
 
-def test_the_packaged_specifications_are_what_moto_tells(all_types: Specifications) -> None:
+def test_the_packaged_specifications_are_those_of_moto(all_types: Specifications) -> None:
     path = files("flowyml_aws.planning") / "data" / "specifications.json"
     packaged = Specifications.model_validate_json(path.read_bytes())
     if f"moto {version('moto')} " not in packaged.source.what:
-        pytest.skip(f"moto {version('moto')} is not the one of: {packaged.source.what}")
+        pytest.skip(f"moto {version('moto')} is not the version of: {packaged.source.what}")
     assert packaged.types == all_types.types
     assert packaged.region == all_types.region
 
@@ -142,17 +144,27 @@ def test_gpus(
 def test_other_accelerators(
     all_types: Specifications, name: str, accelerator: str, count: int
 ) -> None:
-    found = by_name(all_types)[name]
-    assert (found.accelerator, found.accelerator_count, found.gpus) == (accelerator, count, None)
+    described = by_name(all_types)[name]
+    assert (described.accelerator, described.accelerator_count, described.gpus) == (
+        accelerator,
+        count,
+        None,
+    )
 
 
-def test_a_gaudi_is_no_gpu(ec2: Stubber) -> None:
-    found = only(ec2, a_type("dl1.24xlarge", **gpu("Gaudi HL-205", 8, Manufacturer="Habana")))
-    assert (found.accelerator, found.accelerator_count, found.gpus) == ("gaudi", 8, None)
+def test_a_gaudi_is_not_a_gpu(ec2: Stubber) -> None:
+    described = read_type(
+        ec2, a_type("dl1.24xlarge", **gpu("Gaudi HL-205", 8, Manufacturer="Habana"))
+    )
+    assert (described.accelerator, described.accelerator_count, described.gpus) == (
+        "gaudi",
+        8,
+        None,
+    )
 
 
 @pytest.mark.parametrize("name", ["t3.large", "m7i-flex.large", "c8i-flex.xlarge"])
-def test_vcpus_that_are_shares_are_burstable(all_types: Specifications, name: str) -> None:
+def test_types_with_shared_vcpus_are_burstable(all_types: Specifications, name: str) -> None:
     assert by_name(all_types)[name].burstable
 
 
@@ -166,89 +178,99 @@ def test_vcpus_that_are_shares_are_burstable(all_types: Specifications, name: st
         ("c4.large", None),
     ],
 )
-def test_the_network_is_what_aws_documents(
+def test_network_bandwidth_is_as_aws_documents_it(
     all_types: Specifications, name: str, gbps: float | None
 ) -> None:
     assert by_name(all_types)[name].network_gbps == gbps
 
 
-def test_disks_are_nvme_or_do_not_count(all_types: Specifications) -> None:
-    found = by_name(all_types)
-    assert found["p4d.24xlarge"].nvme_gb == 8000
-    assert found["m5.large"].nvme_gb == 0
-    assert found["h1.2xlarge"].nvme_gb == 0  # a hard disk
+def test_only_nvme_disks_count(all_types: Specifications) -> None:
+    described = by_name(all_types)
+    assert described["p4d.24xlarge"].nvme_gb == 8000
+    assert described["m5.large"].nvme_gb == 0
+    assert described["h1.2xlarge"].nvme_gb == 0  # a hard disk
 
 
 def test_bare_metal_and_arm(all_types: Specifications) -> None:
-    found = by_name(all_types)["m6g.metal"]
-    assert (found.bare_metal, found.arch) == (True, "arm64")
+    described = by_name(all_types)["m6g.metal"]
+    assert (described.bare_metal, described.arch) == (True, "arm64")
 
 
-def test_types_without_linux_or_with_paravirtual_images_only_are_left_out(
+def test_types_without_linux_or_with_only_paravirtual_images_are_left_out(
     all_types: Specifications,
 ) -> None:
-    families = {one.name.partition(".")[0] for one in all_types.types}
+    families = {specification.name.partition(".")[0] for specification in all_types.types}
     assert families.isdisjoint({"mac1", "mac2", "t1", "m1", "m3", "c3"})
-    assert families >= {"m4", "c4", "r4", "t2"}  # which `optimal` of Batch means
+    assert families >= {"m4", "c4", "r4", "t2"}  # the families of Batch's `optimal`
 
 
-def test_types_stand_by_family_and_size(all_types: Specifications) -> None:
-    names = [one.name for one in all_types.types if one.name.startswith("g4dn.")]
+def test_types_are_sorted_by_family_and_size(all_types: Specifications) -> None:
+    names = [
+        specification.name
+        for specification in all_types.types
+        if specification.name.startswith("g4dn.")
+    ]
     assert names[:3] == ["g4dn.xlarge", "g4dn.2xlarge", "g4dn.4xlarge"]
     assert names[-1] == "g4dn.metal"
 
 
-def test_what_the_region_does_not_offer_is_marked(ec2: Stubber) -> None:
-    found = told(ec2, a_type("m5.large"), a_type("p5e.48xlarge"), offered=("m5.large",))
-    assert {one.name: one.offered for one in found.specifications.types} == {
+def test_types_that_the_region_does_not_offer_are_marked(ec2: Stubber) -> None:
+    described = read_types(ec2, a_type("m5.large"), a_type("p5e.48xlarge"), offered=("m5.large",))
+    assert {
+        specification.name: specification.offered
+        for specification in described.specifications.types
+    } == {
         "m5.large": True,
         "p5e.48xlarge": False,
     }
 
 
-def test_all_pages_are_read_and_told_about(ec2: Stubber) -> None:
+def test_all_pages_are_read_and_reported(ec2: Stubber) -> None:
     first = {"InstanceTypes": [a_type("m5.large")], "NextToken": "more"}
     ec2.add_response("describe_instance_types", first)
     ec2.add_response("describe_instance_types", {"InstanceTypes": [a_type("m5.xlarge")]})
     ec2.add_response("describe_instance_type_offerings", {"InstanceTypeOfferings": []})
-    said: list[str] = []
-    found = read_specifications(client_of(ec2), "us-east-1", TODAY, said.append)
-    assert [one.name for one in found.specifications.types] == ["m5.large", "m5.xlarge"]
-    assert said == ["EC2: 1 instance types", "EC2: 2 instance types"]
+    messages: list[str] = []
+    described = read_specifications(client_of(ec2), "us-east-1", TODAY, messages.append)
+    assert [specification.name for specification in described.specifications.types] == [
+        "m5.large",
+        "m5.xlarge",
+    ]
+    assert messages == ["EC2: 1 instance types", "EC2: 2 instance types"]
 
 
 def test_a_type_with_an_unknown_gpu_is_left_out_and_named(ec2: Stubber) -> None:
-    found = told(ec2, a_type(), a_type("g9.xlarge", **gpu("XYZ 9000")))
-    assert [one.name for one in found.specifications.types] == ["m5.large"]
-    (warning,) = found.warnings
+    described = read_types(ec2, a_type(), a_type("g9.xlarge", **gpu("XYZ 9000")))
+    assert [specification.name for specification in described.specifications.types] == ["m5.large"]
+    (warning,) = described.warnings
     assert warning.startswith("g9.xlarge is left out")
     assert "'XYZ 9000'" in warning
 
 
 def test_a_type_with_an_unknown_variant_of_a_gpu_is_left_out_and_named(ec2: Stubber) -> None:
-    found = told(ec2, a_type(), a_type("p9.xlarge", **gpu("A100", 1, 99999)))
-    assert [one.name for one in found.specifications.types] == ["m5.large"]
-    (warning,) = found.warnings
+    described = read_types(ec2, a_type(), a_type("p9.xlarge", **gpu("A100", 1, 99999)))
+    assert [specification.name for specification in described.specifications.types] == ["m5.large"]
+    (warning,) = described.warnings
     assert "its GPU 'A100' has 99999 MiB" in warning
 
 
-def test_a_type_with_several_kinds_of_gpus_is_left_out_and_named(ec2: Stubber) -> None:
+def test_a_type_with_several_gpu_models_is_left_out_and_named(ec2: Stubber) -> None:
     two = {"GpuInfo": {"Gpus": [*gpu("L4")["GpuInfo"]["Gpus"], *gpu("T4")["GpuInfo"]["Gpus"]]}}
-    found = told(ec2, a_type(), a_type("g9.xlarge", **two))
-    (warning,) = found.warnings
+    described = read_types(ec2, a_type(), a_type("g9.xlarge", **two))
+    (warning,) = described.warnings
     assert "L4, T4" in warning
 
 
-def test_a_part_of_a_gpu_that_is_not_told_is_measured_by_its_memory(ec2: Stubber) -> None:
+def test_an_unreported_gpu_fraction_is_computed_from_the_memory(ec2: Stubber) -> None:
     part = a_type("g6f.xlarge", **gpu("L4", 0, 2861))
-    found = told(ec2, a_type("g6.xlarge", **gpu("L4")), part).specifications
-    gpus = by_name(found)["g6f.xlarge"].gpus
+    described = read_types(ec2, a_type("g6.xlarge", **gpu("L4")), part).specifications
+    gpus = by_name(described)["g6f.xlarge"].gpus
     assert gpus == Gpus(model="l4", count=1, memory_mib=2861, fraction=0.125)
 
 
-def test_a_part_of_a_gpu_that_nothing_tells_the_size_of_is_left_out(ec2: Stubber) -> None:
-    found = told(ec2, a_type(), a_type("g6f.xlarge", **gpu("L4", 0, 2861)))
-    assert "which part of a GPU 'L4'" in found.warnings[0]
+def test_a_gpu_fraction_of_unknown_size_is_left_out(ec2: Stubber) -> None:
+    described = read_types(ec2, a_type(), a_type("g6f.xlarge", **gpu("L4", 0, 2861)))
+    assert "which part of a GPU 'L4'" in described.warnings[0]
 
 
 def test_a_denied_call_names_the_permissions(ec2: Stubber) -> None:
@@ -261,11 +283,11 @@ def test_a_denied_call_names_the_permissions(ec2: Stubber) -> None:
 
 def test_a_region_without_types_is_an_error(ec2: Stubber) -> None:
     with pytest.raises(AwsRefusedError, match="no instance types in us-east-1"):
-        told(ec2)
+        read_types(ec2)
 
 
 @pytest.mark.contract
-def test_figures_of_an_emulator_are_marked_as_such(aws_emulator: Emulator) -> None:
-    found = read_specifications(aws_emulator.client("ec2"), "us-east-1", TODAY)
-    (warning,) = found.warnings
-    assert warning.startswith(f"all figures are those of {aws_emulator.endpoint_url}")
+def test_values_of_an_emulator_are_marked_as_such(aws_emulator: Emulator) -> None:
+    described = read_specifications(aws_emulator.client("ec2"), "us-east-1", TODAY)
+    (warning,) = described.warnings
+    assert warning.startswith(f"all values come from {aws_emulator.endpoint_url}")

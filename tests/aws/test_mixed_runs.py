@@ -1,4 +1,4 @@
-"""Runs with jobs on Batch and on SageMaker, on an account where both really run."""
+"""Runs with jobs on Batch and on SageMaker, on an emulated account where both really run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from flowyml_aws import Run
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.testing import Emulator
-from tests.support.places import Place, eventually
+from tests.support.rigs import BackendRig, eventually
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("sagemaker-runs")]
 
@@ -25,58 +25,60 @@ def aws() -> Iterator[Emulator]:
         yield aws
 
 
-def go(place: Place) -> None:
-    Path(f"{place.trace}.go").touch()
+def release(rig: BackendRig) -> None:
+    Path(f"{rig.trace}.go").touch()
 
 
 def submitted(aws: Emulator) -> tuple[int, int]:
-    """Jobs on Batch and training jobs since the calls were cleared."""
+    """Return the numbers of Batch jobs and training jobs submitted since `start`."""
     calls = Counter(call.operation for call in aws.calls)
     return calls["SubmitJob"], calls["CreateTrainingJob"]
 
 
-def start(place: Place, aws: Emulator, where: dict[str, str]) -> Run:
+def start(rig: BackendRig, aws: Emulator, backend: dict[str, str]) -> Run:
     aws.calls.clear()
-    run = place.pipeline("waiting").submit(where)
-    eventually(lambda: "wait" in place.ran(), "the first job waiting")
+    run = rig.pipeline("waiting").submit(backend=backend)
+    eventually(lambda: "wait" in rig.ran(), "the first job waiting")
     return run
 
 
-def test_a_job_goes_to_its_place_once_those_elsewhere_are_done(aws: Emulator, place: Place) -> None:
-    run = start(place, aws, MIDDLE)
+def test_a_job_is_submitted_once_its_parents_on_the_other_service_have_succeeded(
+    aws: Emulator, rig: BackendRig
+) -> None:
+    run = start(rig, aws, MIDDLE)
     run.advance()
     assert submitted(aws) == (1, 0)
     assert [job.backend for job in run.plan.jobs] == ["batch", "sagemaker", "batch"]
     assert run.plan.backend == "batch+sagemaker"
-    go(place)
+    release(rig)
     result = run.wait()
     assert result["d"] == "it is 42"
     assert submitted(aws) == (2, 1)
-    assert place.ran() == ["begin", "wait", "double", "tell"]
-    # SageMaker alone bills each job.
+    assert rig.ran() == ["begin", "wait", "double", "summarize"]
+    # Only SageMaker bills each job.
     assert list(result.status.bills) == ["second"]
 
 
-def test_any_client_goes_on_with_both(aws: Emulator, place: Place) -> None:
-    run = start(place, aws, FIRST)
+def test_any_client_can_resume_jobs_on_both_services(aws: Emulator, rig: BackendRig) -> None:
+    run = start(rig, aws, FIRST)
     assert submitted(aws) == (0, 1)
-    go(place)
-    one, other = Run.attach(run.id), Run.attach(run.id)
-    one.advance()
-    assert one.wait().success
-    # It has looked before most of them were submitted, and never submitted one.
-    assert other.wait().success
+    release(rig)
+    first, second = Run.attach(run.id), Run.attach(run.id)
+    first.advance()
+    assert first.wait().success
+    # It attached before most jobs were submitted, and never submitted one itself.
+    assert second.wait().success
     assert submitted(aws) == (2, 1)
-    assert place.ran() == ["begin", "wait", "double", "tell"]
+    assert rig.ran() == ["begin", "wait", "double", "summarize"]
     lines = [line.message for line in Run.attach(run.id).logs()]
     assert any("job first" in line for line in lines)
-    assert any("job tell" in line for line in lines)
+    assert any("job summarize" in line for line in lines)
 
 
-def test_what_is_behind_a_failed_job_elsewhere_is_never_submitted(
-    aws: Emulator, place: Place
+def test_jobs_after_a_failed_job_on_the_other_service_are_never_submitted(
+    aws: Emulator, rig: BackendRig
 ) -> None:
-    run = start(place, aws, FIRST)
+    run = start(rig, aws, FIRST)
     (name,) = aws.job_processes()
     aws.client("sagemaker").stop_training_job(TrainingJobName=name)
     result = run.wait()
@@ -85,8 +87,8 @@ def test_what_is_behind_a_failed_job_elsewhere_is_never_submitted(
     assert submitted(aws) == (0, 1)
 
 
-def test_cancel_ends_the_jobs_at_both(aws: Emulator, place: Place) -> None:
-    run = start(place, aws, FIRST)
+def test_cancel_ends_the_jobs_on_both_services(aws: Emulator, rig: BackendRig) -> None:
+    run = start(rig, aws, FIRST)
     Run.attach(run.id).cancel()
     assert run.wait().state == "cancelled"
     eventually(lambda: not aws.job_processes(), "the end of every job")

@@ -15,7 +15,7 @@ TRAINING = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")  # API reference, Cre
 RUN = "digits-20261122-150531-3f9a1c"
 
 
-def test_a_name_that_batch_accepts_stays_as_it_is() -> None:
+def test_a_name_that_batch_accepts_is_not_changed() -> None:
     assert batch_name(RUN, "train_2-a") == f"{RUN}-train_2-a"
 
 
@@ -26,7 +26,7 @@ def test_every_name_becomes_one_that_batch_accepts(run: str, job: str) -> None:
 
 
 @given(st.text(max_size=300))
-def test_the_same_name_is_always_mapped_alike(job: str) -> None:
+def test_the_same_name_always_becomes_the_same_name(job: str) -> None:
     assert batch_name(RUN, job) == batch_name(RUN, job)
 
 
@@ -34,16 +34,16 @@ def test_the_same_name_is_always_mapped_alike(job: str) -> None:
     ("one", "other"),
     [("a b", "a-b"), ("a.b", "a b"), ("été", "ete"), ("x" * 200 + "1", "x" * 200 + "2")],
 )
-def test_names_that_differ_stay_apart(one: str, other: str) -> None:
+def test_different_names_stay_different(one: str, other: str) -> None:
     assert batch_name(RUN, one) != batch_name(RUN, other)
 
 
-def test_a_name_that_sagemaker_accepts_stays_readable_and_tells_the_attempt() -> None:
+def test_a_name_that_sagemaker_accepts_stays_readable_and_ends_with_the_attempt() -> None:
     assert training_name(RUN, "train-2", 1) == f"{RUN}-train-2-1"
 
 
 @given(st.text(min_size=1, max_size=120), st.integers(1, 5))
-def test_every_name_becomes_one_that_sagemaker_accepts_and_lists_by_the_runs_id(
+def test_every_name_becomes_one_that_sagemaker_accepts_and_begins_with_the_run_id(
     job: str, attempt: int
 ) -> None:
     name = training_name(RUN, job, attempt)
@@ -63,11 +63,11 @@ def test_every_name_becomes_one_that_sagemaker_accepts_and_lists_by_the_runs_id(
     )
 )
 def test_jobs_and_attempts_never_share_a_training_job(jobs: list[str]) -> None:
-    # Names that imitate those of others, too.
-    jobs = list(dict.fromkeys(f(job) for job in jobs for f in (str, _as_sagemaker_has_it)))
+    # Includes names that imitate the shortened names of other jobs.
+    jobs = list(dict.fromkeys(f(job) for job in jobs for f in (str, _sagemaker_name)))
     names = [training_name(RUN, job, attempt) for job in jobs for attempt in range(1, 6)]
     assert len(set(names)) == len(names)
 
 
-def _as_sagemaker_has_it(job: str) -> str:
+def _sagemaker_name(job: str) -> str:
     return training_name(RUN, job, 1).removeprefix(f"{RUN}-").removesuffix("-1")

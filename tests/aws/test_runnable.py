@@ -61,11 +61,11 @@ def waiting(queue: Queue | None = None, age_s: float = OLD_S, **changes: Any) ->
     return replace(job, **changes)
 
 
-def told(job: WaitingJob) -> list[tuple[str, str]]:
-    return [(one.code, one.level) for one in diagnose(job)]
+def findings_of(job: WaitingJob) -> list[tuple[str, str]]:
+    return [(finding.code, finding.level) for finding in diagnose(job)]
 
 
-HARD = [
+PERMANENT = [
     (waiting(a_queue(state="DISABLED")), "queue-disabled", ["gpu-t4", "update-job-queue"]),
     (
         waiting(a_queue(status="INVALID", status_reason="no role")),
@@ -88,7 +88,7 @@ HARD = [
         ["not on EC2", "FARGATE"],
     ),
     (waiting(replace(a_queue(), environments=())), "queue-empty", ["no compute environment"]),
-    (replace(waiting(), queue=None), "queue-missing", ["gpu-t4", "does not exist"]),
+    (replace(waiting(), queue=None), "queue-missing", ["gpu-t4", "no longer exists"]),
     (
         waiting(needs=Needs(vcpus=4, memory_mib=12_000, gpu_model="t4", gpu_count=16)),
         "no-type-fits",
@@ -97,38 +97,42 @@ HARD = [
     (
         waiting(a_queue(an_environment(types=("m6i.large",)))),
         "no-type-fits",
-        ["m6i.large, gives 2 vCPUs", "0 GPUs"],
+        ["m6i.large, has 2 vCPUs", "0 GPUs"],
     ),
     (
         waiting(a_queue(an_environment(max_vcpus=2))),
         "max-vcpus-too-low",
-        ["may have 2 vCPUs", "g4dn.xlarge, has 4", "maxvCpus=4"],
+        ["limited to 2 vCPUs", "g4dn.xlarge, has 4", "maxvCpus=4"],
     ),
     (waiting(limits={G_QUOTA: 0}), "quota-too-low", ["is 0 vCPUs", "g4dn.xlarge has 4", G_QUOTA]),
     (waiting(offered=("m6i.large",)), "no-type-fits", ["the region offers none of its types"]),
 ]
 
 
-@pytest.mark.parametrize(("job", "code", "texts"), HARD, ids=[case[1] for case in HARD])
-def test_what_keeps_a_job_from_ever_starting_is_an_error_with_its_fix(
-    job: WaitingJob, code: str, texts: list[str]
+@pytest.mark.parametrize(
+    ("job", "code", "excerpts"), PERMANENT, ids=[case[1] for case in PERMANENT]
+)
+def test_a_permanent_problem_is_an_error_with_a_fix(
+    job: WaitingJob, code: str, excerpts: list[str]
 ) -> None:
-    (found,) = diagnose(job)
-    assert (found.code, found.level) == (code, "error")
-    assert found.why and found.fix
-    for text in texts:
-        assert text in str(found)
+    (finding,) = diagnose(job)
+    assert (finding.code, finding.level) == (code, "error")
+    assert finding.why and finding.fix
+    for excerpt in excerpts:
+        assert excerpt in str(finding)
 
 
-@pytest.mark.parametrize(("job", "code", "texts"), HARD, ids=[case[1] for case in HARD])
-def test_nothing_is_told_of_a_job_that_has_just_become_runnable(
-    job: WaitingJob, code: str, texts: list[str]
+@pytest.mark.parametrize(
+    ("job", "code", "excerpts"), PERMANENT, ids=[case[1] for case in PERMANENT]
+)
+def test_permanent_problems_are_reported_after_a_minute(
+    job: WaitingJob, code: str, excerpts: list[str]
 ) -> None:
     assert not diagnose(replace(job, age_s=CERTAIN_S - 1))
     assert diagnose(replace(job, age_s=CERTAIN_S))
 
 
-SOFT = [
+TEMPORARY = [
     (waiting(a_queue(an_environment(desired_vcpus=254))), "max-vcpus-in-use", "warning", "254"),
     (
         waiting(limits={G_QUOTA: 8}, used={G_QUOTA: 6}),
@@ -142,9 +146,9 @@ SOFT = [
         "warning",
         "has no GPU driver",
     ),
-    (waiting(ahead=1), "behind-others", "note", "1 job is before it"),
-    (waiting(ahead=7), "behind-others", "note", "7 jobs are before it"),
-    (waiting(is_behind_front=True), "behind-others", "note", "first 100 jobs"),
+    (waiting(ahead=1), "behind-others", "note", "1 job is ahead of it"),
+    (waiting(ahead=7), "behind-others", "note", "7 jobs are ahead of it"),
+    (waiting(is_beyond_front=True), "behind-others", "note", "first 100 jobs"),
     (
         waiting(status_reason="CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - [p4d.24xlarge]"),
         "no-capacity",
@@ -173,42 +177,44 @@ SOFT = [
 ]
 
 
-@pytest.mark.parametrize(("job", "code", "level", "text"), SOFT, ids=[c[3] for c in SOFT])
-def test_what_may_pass_is_told_of_a_job_that_has_waited_longer(
-    job: WaitingJob, code: str, level: str, text: str
+@pytest.mark.parametrize(
+    ("job", "code", "level", "excerpt"), TEMPORARY, ids=[c[3] for c in TEMPORARY]
+)
+def test_temporary_problems_are_reported_after_five_minutes(
+    job: WaitingJob, code: str, level: str, excerpt: str
 ) -> None:
-    (found,) = diagnose(job)
-    assert (found.code, found.level) == (code, level)
-    assert text in str(found)
+    (finding,) = diagnose(job)
+    assert (finding.code, finding.level) == (code, level)
+    assert excerpt in str(finding)
     assert not diagnose(replace(job, age_s=LIKELY_S - 1))
     assert diagnose(replace(job, age_s=LIKELY_S))
 
 
-def test_where_nothing_is_wrong_that_is_strange_only_after_a_long_time() -> None:
+def test_a_long_wait_without_a_visible_reason_is_reported() -> None:
     assert not diagnose(waiting(age_s=PATIENCE_S - 1))
-    (found,) = diagnose(waiting(age_s=PATIENCE_S))
-    assert (found.code, found.level) == ("unexplained", "warning")
-    assert "route to the internet" in found.why
+    (finding,) = diagnose(waiting(age_s=PATIENCE_S))
+    assert (finding.code, finding.level) == ("unexplained", "warning")
+    assert "route to the internet" in finding.why
 
 
-def test_another_environment_that_works_makes_a_broken_one_a_warning() -> None:
+def test_a_broken_environment_is_only_a_warning_if_another_one_works() -> None:
     queue = a_queue(an_environment("first", state="DISABLED"), an_environment("second"))
-    assert told(waiting(queue, age_s=CERTAIN_S)) == [("environment-disabled", "warning")]
+    assert findings_of(waiting(queue, age_s=CERTAIN_S)) == [("environment-disabled", "warning")]
 
 
 def test_one_environment_that_fits_is_enough() -> None:
     small = an_environment("small", types=("m6i.large",))
     low = an_environment("low", max_vcpus=2)
     assert not diagnose(waiting(a_queue(small, low, an_environment()), age_s=CERTAIN_S))
-    assert told(waiting(a_queue(small, low))) == [("max-vcpus-too-low", "error")]
+    assert findings_of(waiting(a_queue(small, low))) == [("max-vcpus-too-low", "error")]
 
 
-def test_a_quota_of_another_capacity_is_no_obstacle() -> None:
+def test_a_low_quota_of_one_capacity_type_does_not_block_the_other() -> None:
     spot = an_environment("spot", kind="SPOT")
     both = waiting(a_queue(an_environment(), spot), limits={G_QUOTA: 0, "L-3819A6DF": 64})
     assert not diagnose(replace(both, age_s=CERTAIN_S))
     neither = replace(both, limits={G_QUOTA: 0, "L-3819A6DF": 0})
-    assert told(neither) == [("quota-too-low", "error")] * 2
+    assert findings_of(neither) == [("quota-too-low", "error")] * 2
 
 
 def test_types_that_the_catalog_does_not_know_may_fit() -> None:
@@ -216,7 +222,7 @@ def test_types_that_the_catalog_does_not_know_may_fit() -> None:
     assert not diagnose(waiting(queue, age_s=LIKELY_S))
 
 
-def test_an_image_for_gpus_or_none_named_is_well() -> None:
+def test_a_gpu_image_or_no_named_image_is_not_reported() -> None:
     for images in ((), ("ECS_AL2023_NVIDIA",), ("ECS_AL2", "ECS_AL2_NVIDIA")):
         assert not diagnose(waiting(a_queue(an_environment(images=images)), age_s=LIKELY_S))
     without_gpus = waiting(
@@ -225,15 +231,15 @@ def test_an_image_for_gpus_or_none_named_is_well() -> None:
     assert not diagnose(without_gpus)
 
 
-def test_what_was_not_answered_is_not_judged() -> None:
+def test_unknown_facts_are_not_reported() -> None:
     assert not diagnose(waiting(limits={}, used=None, ahead=None, age_s=LIKELY_S))
 
 
-FAMILIES = sorted({one.family for one in CATALOG.types})
+FAMILIES = sorted({instance.family for instance in CATALOG.types})
 
 
 @pytest.mark.parametrize("capacity", ["on-demand", "spot"])
-def test_every_family_counts_towards_one_quota_at_most(capacity: str) -> None:
+def test_every_family_counts_towards_at_most_one_quota(capacity: str) -> None:
     for family in FAMILIES:
         covering = [q for q in QUOTAS if q.capacity == capacity and q.covers(family)]
         assert len(covering) <= 1, family
@@ -252,44 +258,44 @@ def test_every_family_counts_towards_one_quota_at_most(capacity: str) -> None:
         ("inf2", "L-1945791B", "L-B5D1601B"),
     ],
 )
-def test_families_of_gpus_and_others_have_their_quotas(
-    family: str, on_demand: str, spot: str
-) -> None:
-    found = [quota_of(family, capacity) for capacity in ("on-demand", "spot")]
-    assert [quota.code for quota in found if quota] == [on_demand, spot]
+def test_each_family_has_the_quotas_of_its_class(family: str, on_demand: str, spot: str) -> None:
+    quotas = [quota_of(family, capacity) for capacity in ("on-demand", "spot")]
+    assert [quota.code for quota in quotas if quota] == [on_demand, spot]
 
 
 @given(
     age_s=st.floats(0, 10_000),
     state=st.sampled_from(["ENABLED", "DISABLED"]),
     status=st.sampled_from(["VALID", "INVALID", "UPDATING"]),
-    most=st.integers(0, 300),
+    max_vcpus=st.integers(0, 300),
     desired=st.integers(0, 300),
     limit=st.none() | st.integers(0, 300),
     ahead=st.none() | st.integers(0, 99),
     reason=st.sampled_from(["", "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY", "other"]),
 )
-def test_waiting_longer_never_takes_an_error_away(
+def test_waiting_longer_never_removes_an_error(
     age_s: float,
     state: str,
     status: str,
-    most: int,
+    max_vcpus: int,
     desired: int,
     limit: int | None,
     ahead: int | None,
     reason: str,
 ) -> None:
-    one = an_environment(state=state, status=status, max_vcpus=most, desired_vcpus=desired)
+    environment = an_environment(
+        state=state, status=status, max_vcpus=max_vcpus, desired_vcpus=desired
+    )
     limits = {} if limit is None else {G_QUOTA: limit}
-    job = waiting(a_queue(one), age_s, limits=limits, ahead=ahead, status_reason=reason)
-    errors = {one.code for one in diagnose(job) if one.level == "error"}
-    later = {one.code for one in diagnose(replace(job, age_s=age_s + 10_000))}
+    job = waiting(a_queue(environment), age_s, limits=limits, ahead=ahead, status_reason=reason)
+    errors = {finding.code for finding in diagnose(job) if finding.level == "error"}
+    later = {finding.code for finding in diagnose(replace(job, age_s=age_s + 10_000))}
     assert errors <= later
-    assert later, "after hours there is always something to say"
-    assert all(found.what and found.why and found.fix for found in diagnose(job))
+    assert later, "after hours, there is always a finding"
+    assert all(finding.what and finding.why and finding.fix for finding in diagnose(job))
 
 
-def test_only_what_two_looks_in_a_row_found_lasts() -> None:
+def test_only_findings_of_two_consecutive_checks_last() -> None:
     persistence = Persistence()
     passing = Finding("no-type-fits", "error", "passing")
     lasting = Finding("queue-disabled", "error", "lasting")

@@ -1,4 +1,4 @@
-"""Runs as training jobs on an account where they really run."""
+"""Runs as training jobs that are executed by the emulator."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from flowyml_aws import Run
-from flowyml_aws.connect import find_run
 from flowyml_aws.core.errors import AwsRefusedError, InvalidPipelineError, SettingsError
+from flowyml_aws.services.connect import find_run
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import JobView, RunStatus
 from flowyml_aws.testing import Emulator
-from tests.support.places import Place, eventually
+from tests.support.rigs import BackendRig, eventually
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("sagemaker-runs")]
 
@@ -27,12 +27,13 @@ def aws() -> Iterator[Emulator]:
         yield aws
 
 
-def go(place: Place) -> None:
-    Path(f"{place.trace}.go").touch()
+def release_job(rig: BackendRig) -> None:
+    """Create the file that the first job of `waiting` waits for."""
+    Path(f"{rig.trace}.go").touch()
 
 
 def trainings(aws: Emulator, run: Run) -> dict[str, str]:
-    """The training jobs of a run and their status, without the run's id."""
+    """Return the status of a run's training jobs, by name without the run id."""
     pages = aws.client("sagemaker").get_paginator("list_training_jobs")
     return {
         job["TrainingJobName"].removeprefix(f"{run.id}-"): job["TrainingJobStatus"]
@@ -42,66 +43,65 @@ def trainings(aws: Emulator, run: Run) -> dict[str, str]:
 
 
 def described(aws: Emulator, run: Run, name: str) -> dict[str, object]:
-    told = aws.client("sagemaker").describe_training_job(TrainingJobName=f"{run.id}-{name}")
-    return dict(told)
+    return dict(aws.client("sagemaker").describe_training_job(TrainingJobName=f"{run.id}-{name}"))
 
 
 def first(run: Run) -> JobView:
     return run.status().jobs[0]
 
 
-def types_of(place: Place, pipeline: str) -> list[str]:
-    """Every instance type that the first job of a pipeline may get."""
-    (job, *_) = place.pipeline(pipeline).plan("sagemaker").jobs
+def types_of(rig: BackendRig, pipeline: str) -> list[str]:
+    """Return every instance type in the plan of a pipeline's first job."""
+    (job, *_) = rig.pipeline(pipeline).plan(backend="sagemaker").jobs
     return [offer.instance_type for offer in job.offers]
 
 
 @pytest.fixture
-def waiting(place: Place) -> Run:
-    """The pipeline `waiting`, while its first job waits for a file."""
-    run = place.pipeline("waiting").submit("sagemaker")
-    eventually(lambda: "wait" in place.ran(), "the first job waiting")
+def waiting(rig: BackendRig) -> Run:
+    """A run of the pipeline `waiting` whose first job waits for a file."""
+    run = rig.pipeline("waiting").submit(backend="sagemaker")
+    eventually(lambda: "wait" in rig.ran(), "the first job waiting")
     return run
 
 
-def test_jobs_beyond_the_quota_wait_say_so_and_run_when_there_is_room(
-    aws: Emulator, place: Place
+def test_jobs_beyond_the_quota_wait_with_a_reason_and_run_later(
+    aws: Emulator, rig: BackendRig
 ) -> None:
-    for name in types_of(place, "wide:make"):
+    for name in types_of(rig, "wide:make"):
         aws.set_quota(name, 3)
-    said: set[str] = set()
+    reasons: set[str] = set()
 
     def watch(status: RunStatus) -> None:
-        said.update(view.reason for view in status.jobs if view.reason)
+        reasons.update(view.reason for view in status.jobs if view.reason)
 
     try:
-        run = place.pipeline("wide:few").submit("sagemaker")
+        run = rig.pipeline("wide:few").submit(backend="sagemaker")
         result = run.wait(watch)
     finally:
-        for name in types_of(place, "wide:make"):
+        for name in types_of(rig, "wide:make"):
             aws.set_quota(name, None)
     assert result["total"] == sum(range(12))
-    assert any("the account's quota leaves no room, it waits" in text for text in said)
+    assert any("waiting for the account's quota" in reason for reason in reasons)
     assert {view.attempt for view in result.status.jobs} == {1}
 
 
-def test_states_are_listed_by_name_and_an_ended_job_is_described_once(
-    aws: Emulator, place: Place, waiting: Run
+def test_running_jobs_are_only_listed_and_an_ended_job_is_described_once(
+    aws: Emulator, rig: BackendRig, waiting: Run
 ) -> None:
     aws.calls.clear()
     for _ in range(5):
         waiting.status()
     calls = Counter(call.operation for call in aws.calls)
     assert (calls["ListTrainingJobs"], calls["DescribeTrainingJob"]) == (5, 0)
-    go(place)
+    release_job(rig)
     aws.calls.clear()
     assert waiting.wait().success
     described = Counter(call.operation for call in aws.calls)["DescribeTrainingJob"]
     assert described == 3  # for the bill of each
 
 
-def test_a_lost_host_is_another_attempt_that_goes_on_behind_what_was_done(
-    aws: Emulator, place: Place, waiting: Run
+def test_after_a_host_is_lost_the_next_attempt_resumes_after_the_completed_steps(
+    aws: Emulator, rig: BackendRig, waiting: Run
 ) -> None:
     (name,) = aws.job_processes()
     aws.lose_host(name)
@@ -111,48 +111,48 @@ def test_a_lost_host_is_another_attempt_that_goes_on_behind_what_was_done(
         return len(trainings(aws, waiting)) == 2
 
     eventually(second_attempt)
-    eventually(lambda: place.ran().count("wait") == 2, "the second attempt waiting")
-    go(place)
+    eventually(lambda: rig.ran().count("wait") == 2, "the second attempt waiting")
+    release_job(rig)
     result = waiting.wait()
     assert result["d"] == "it is 42"
     assert trainings(aws, waiting) == {
         "first-1": "Failed",
         "first-2": "Completed",
         "second-1": "Completed",
-        "tell-1": "Completed",
+        "summarize-1": "Completed",
     }
     assert result.status.jobs[0].attempt == 2
 
 
-def test_an_interruption_of_spot_capacity_is_no_failure_and_no_new_attempt(
-    aws: Emulator, place: Place, monkeypatch: pytest.MonkeyPatch
+def test_a_spot_interruption_is_neither_a_failure_nor_a_new_attempt(
+    aws: Emulator, rig: BackendRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLOWYML_AWS_SAGEMAKER_SPOT", "true")
-    run = place.pipeline("waiting").submit("sagemaker")
+    run = rig.pipeline("waiting").submit(backend="sagemaker")
     assert {job.capacity for job in run.plan.jobs} == {"spot"}
-    eventually(lambda: "wait" in place.ran(), "the first job waiting")
+    eventually(lambda: "wait" in rig.ran(), "the first job waiting")
     (name,) = aws.job_processes()
     aws.lose_host(name)
-    eventually(lambda: place.ran().count("wait") == 2, "the job waiting again")
-    # On spot capacity all values are stored: the step before is not repeated.
-    assert place.ran() == ["begin", "wait", "wait"]
-    go(place)
+    eventually(lambda: rig.ran().count("wait") == 2, "the job waiting again")
+    # On spot capacity, all values are stored: the previous step is not repeated.
+    assert rig.ran() == ["begin", "wait", "wait"]
+    release_job(rig)
     result = run.wait()
     assert result["d"] == "it is 42"
-    assert set(trainings(aws, run)) == {"first-1", "second-1", "tell-1"}
+    assert set(trainings(aws, run)) == {"first-1", "second-1", "summarize-1"}
     assert "saved by spot capacity" in result.summary()
     lines = [line.message for line in run.logs("first")]
     assert lines.count("waiting") == 2  # the log of both starts
 
 
-def test_where_no_type_can_be_had_the_job_is_tried_five_times_and_says_why(
-    aws: Emulator, place: Place
+def test_a_job_without_available_instance_types_fails_after_five_attempts(
+    aws: Emulator, rig: BackendRig
 ) -> None:
-    types = types_of(place, "killed")
+    types = types_of(rig, "killed")
     for name in types:
         aws.set_capacity(name, 0)
     try:
-        result = place.pipeline("killed").run(backend="sagemaker", progress=False)
+        result = rig.pipeline("killed").run(backend="sagemaker", progress=False)
     finally:
         for name in types:
             aws.set_capacity(name, None)
@@ -160,14 +160,14 @@ def test_where_no_type_can_be_had_the_job_is_tried_five_times_and_says_why(
     assert (view.state, view.attempt) == (JobState.FAILED, 5)
     assert view.reason is not None and view.reason.startswith("CapacityError")
     assert "the last of 5 attempts" in view.reason
-    assert place.ran() == []
+    assert rig.ran() == []
 
 
-def test_the_next_type_is_taken_where_the_best_can_not_be_had(aws: Emulator, place: Place) -> None:
-    best, second, *_ = types_of(place, "noisy")
+def test_the_next_type_is_used_if_the_best_is_not_available(aws: Emulator, rig: BackendRig) -> None:
+    best, second, *_ = types_of(rig, "noisy")
     aws.set_capacity(best, 0)
     try:
-        result = place.pipeline("noisy").run(backend="sagemaker", progress=False)
+        result = rig.pipeline("noisy").run(backend="sagemaker", progress=False)
     finally:
         aws.set_capacity(best, None)
     assert result.success
@@ -175,18 +175,18 @@ def test_the_next_type_is_taken_where_the_best_can_not_be_had(aws: Emulator, pla
     assert f"on {second}" in result.summary()
 
 
-def test_a_job_that_runs_longer_than_its_limit_failed_and_was_not_cancelled(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+def test_a_job_that_exceeds_its_maximum_runtime_is_failed_not_cancelled(
+    rig: BackendRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLOWYML_AWS_SAGEMAKER_MAX_RUNTIME_S", "2")
-    result = place.pipeline("waiting").run(backend="sagemaker", progress=False)
+    result = rig.pipeline("waiting").run(backend="sagemaker", progress=False)
     assert result.state == "failed"
     view = result.status.jobs[0]
-    assert (view.state, view.reason) == (JobState.FAILED, "it ran longer than 2 s, its limit")
+    assert (view.state, view.reason) == (JobState.FAILED, "it exceeded its maximum runtime of 2 s")
 
 
-def test_a_job_that_somebody_else_stops_failed_and_says_so(
-    aws: Emulator, place: Place, waiting: Run
+def test_a_job_that_is_stopped_on_sagemaker_is_failed_with_the_reason(
+    aws: Emulator, rig: BackendRig, waiting: Run
 ) -> None:
     (name,) = aws.job_processes()
     aws.client("sagemaker").stop_training_job(TrainingJobName=name)
@@ -194,33 +194,33 @@ def test_a_job_that_somebody_else_stops_failed_and_says_so(
     assert (result.state, result.status.jobs[0].reason) == ("failed", "it was stopped")
 
 
-def test_two_clients_at_once_submit_each_job_once(aws: Emulator, place: Place) -> None:
-    run = place.pipeline("waiting").submit("sagemaker")
+def test_two_clients_at_once_submit_each_job_once(aws: Emulator, rig: BackendRig) -> None:
+    run = rig.pipeline("waiting").submit(backend="sagemaker")
     others = [find_run(run.id) for _ in range(4)]
     with ThreadPoolExecutor(len(others)) as pool:
         list(pool.map(lambda driver: driver.advance(), others))
-    go(place)
+    release_job(rig)
     with ThreadPoolExecutor(len(others)) as pool:
         ends = list(pool.map(lambda driver: Run(driver).wait(), others))
     assert all(end.success for end in ends)
-    assert set(trainings(aws, run)) == {"first-1", "second-1", "tell-1"}
-    assert place.ran() == ["begin", "wait", "double", "tell"]
+    assert set(trainings(aws, run)) == {"first-1", "second-1", "summarize-1"}
+    assert rig.ran() == ["begin", "wait", "double", "summarize"]
 
 
-def test_a_job_that_another_client_found_room_for_is_as_it_is_for_all(
-    aws: Emulator, place: Place
+def test_a_held_job_that_another_client_submits_has_the_same_state_for_all(
+    aws: Emulator, rig: BackendRig
 ) -> None:
-    types = types_of(place, "waiting")
+    types = types_of(rig, "waiting")
     for name in types:
         aws.set_quota(name, 0)
     try:
-        run = place.pipeline("waiting").submit("sagemaker")
-        assert "leaves no room" in str(first(run).reason)
+        run = rig.pipeline("waiting").submit(backend="sagemaker")
+        assert "waiting for the account's quota" in str(first(run).reason)
     finally:
         for name in types:
             aws.set_quota(name, None)
     find_run(run.id).advance()
-    eventually(lambda: "wait" in place.ran(), "the first job waiting")
+    eventually(lambda: "wait" in rig.ran(), "the first job waiting")
     assert first(run).state is JobState.RUNNING
     (name,) = aws.job_processes()
     aws.client("sagemaker").stop_training_job(TrainingJobName=name)
@@ -228,8 +228,8 @@ def test_a_job_that_another_client_found_room_for_is_as_it_is_for_all(
     assert set(trainings(aws, run)) == {"first-1"}
 
 
-def test_a_client_that_looks_elsewhere_is_told_where_the_jobs_are(
-    place: Place, waiting: Run, monkeypatch: pytest.MonkeyPatch
+def test_a_client_in_another_account_or_region_gets_an_error_with_the_jobs_location(
+    rig: BackendRig, waiting: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLOWYML_AWS_REGION", "eu-west-3")
     with pytest.raises(AwsRefusedError, match=r"not in eu-west-3.*\n.*submitted in us-east-1"):
@@ -240,55 +240,57 @@ def test_a_client_that_looks_elsewhere_is_told_where_the_jobs_are(
     with pytest.raises(AwsRefusedError, match="of account 999999999999"):
         Run.attach(waiting.id).advance()
     monkeypatch.delenv("FLOWYML_AWS_SAGEMAKER_ROLE")
-    # Who only looks need not know the role.
+    # A client that only watches does not need the role.
     assert first(Run.attach(waiting.id)).state is JobState.RUNNING
     waiting.cancel()
 
 
-def test_an_instance_is_kept_for_the_next_job_of_its_type(
-    aws: Emulator, place: Place, monkeypatch: pytest.MonkeyPatch
+def test_an_instance_is_kept_alive_for_the_next_job_of_its_type(
+    aws: Emulator, rig: BackendRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLOWYML_AWS_SAGEMAKER_KEEP_ALIVE_S", "600")
-    go(place)
-    run = place.pipeline("waiting").submit("sagemaker")
+    release_job(rig)
+    run = rig.pipeline("waiting").submit(backend="sagemaker")
     assert run.wait().success
-    told = described(aws, run, "first-1")
-    assert told["WarmPoolStatus"]["Status"] == "Reused"  # type: ignore[index]
-    assert told["WarmPoolStatus"]["ReusedByJob"] == f"{run.id}-second-1"  # type: ignore[index]
+    detail = described(aws, run, "first-1")
+    assert detail["WarmPoolStatus"]["Status"] == "Reused"  # type: ignore[index]
+    assert detail["WarmPoolStatus"]["ReusedByJob"] == f"{run.id}-second-1"  # type: ignore[index]
 
 
-def test_everything_that_is_missing_or_refused_is_in_one_report(
-    aws: Emulator, place: Place, monkeypatch: pytest.MonkeyPatch
+def test_missing_and_invalid_settings_are_reported_together(
+    aws: Emulator, rig: BackendRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLOWYML_AWS_SAGEMAKER_KEEP_ALIVE_S", "99999")
     monkeypatch.setenv("FLOWYML_AWS_SAGEMAKER_SUBNETS", "subnet-1")
     aws.calls.clear()
     with pytest.raises(InvalidPipelineError) as caught:
-        place.pipeline("killed").submit({"devour": "sagemaker", "devuor": "batch", "*": "batch"})
-    told = str(caught.value)
-    assert "at most 21,600 s" in told
-    assert "sagemaker_security_groups, not 0" in told
-    assert "did you mean 'devour'?" in told
+        rig.pipeline("killed").submit(
+            backend={"devour": "sagemaker", "devuor": "batch", "*": "batch"}
+        )
+    report = str(caught.value)
+    assert "at most 21,600 s" in report
+    assert "sagemaker_security_groups, not 0" in report
+    assert "did you mean 'devour'?" in report
     monkeypatch.delenv("FLOWYML_AWS_SAGEMAKER_ROLE")
     monkeypatch.delenv("FLOWYML_AWS_IMAGE")
     with pytest.raises(InvalidPipelineError) as caught:
-        place.pipeline("killed").submit("sagemaker")
+        rig.pipeline("killed").submit(backend="sagemaker")
     assert "Setting `sagemaker_role` is missing" in str(caught.value)
     assert "Setting `image` is missing" in str(caught.value)
     assert not {"CreateTrainingJob", "PutObject"} & {call.operation for call in aws.calls}
 
 
-def test_jobs_have_a_handle_by_name(place: Place, waiting: Run) -> None:
-    assert list(waiting.jobs) == ["first", "second", "tell"]
+def test_jobs_have_handles_by_name(rig: BackendRig, waiting: Run) -> None:
+    assert list(waiting.jobs) == ["first", "second", "summarize"]
     assert waiting.jobs["first"].status().state is JobState.RUNNING
     waiting.cancel()
 
 
-def test_a_detached_run_is_driven_in_the_cloud(aws: Emulator, place: Place) -> None:
-    go(place)
-    run = place.pipeline("waiting").submit("sagemaker", detach=True)
+def test_a_detached_run_is_driven_on_aws(aws: Emulator, rig: BackendRig) -> None:
+    release_job(rig)
+    run = rig.pipeline("waiting").submit(backend="sagemaker", detach=True)
     eventually(lambda: run.status().state is RunState.SUCCEEDED, "the end of the run")
-    assert place.ran() == ["begin", "wait", "double", "tell"]
+    assert rig.ran() == ["begin", "wait", "double", "summarize"]
     names = [{"name": "JOB_NAME", "values": [f"{run.id}-*"]}]
     listed = aws.client("batch").list_jobs(jobQueue="cpu", filters=names)
     (driver,) = listed["jobSummaryList"]
@@ -296,32 +298,32 @@ def test_a_detached_run_is_driven_in_the_cloud(aws: Emulator, place: Place) -> N
 
 
 def test_a_detached_run_on_batch_alone_needs_no_driver(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    rig: BackendRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FLOWYML_AWS_DRIVER_QUEUE")
-    run = place.pipeline("waiting").submit("batch", detach=True)
+    run = rig.pipeline("waiting").submit(backend="batch", detach=True)
     run.cancel()
 
 
 @pytest.mark.parametrize(
-    ("queue", "told"),
+    ("queue", "message"),
     [
         ("", "Setting `driver_queue` is missing"),
         ("cpus", "'cpus' does not exist"),
     ],
 )
-def test_where_nobody_can_drive_a_detached_run_nothing_starts(
-    aws: Emulator, place: Place, monkeypatch: pytest.MonkeyPatch, queue: str, told: str
+def test_a_detached_run_without_a_driver_queue_does_not_start(
+    aws: Emulator, rig: BackendRig, monkeypatch: pytest.MonkeyPatch, queue: str, message: str
 ) -> None:
     monkeypatch.setenv("FLOWYML_AWS_DRIVER_QUEUE", queue)
     aws.calls.clear()
-    with pytest.raises(InvalidPipelineError, match=told):
-        place.pipeline("waiting").submit("sagemaker", detach=True)
+    with pytest.raises(InvalidPipelineError, match=message):
+        rig.pipeline("waiting").submit(backend="sagemaker", detach=True)
     assert not {"CreateTrainingJob", "SubmitJob"} & {call.operation for call in aws.calls}
 
 
-def test_a_job_elsewhere_is_no_training_job(place: Place) -> None:
-    run = place.pipeline("waiting").submit("batch")
-    with pytest.raises(SettingsError, match="'first' is no training job"):
+def test_a_job_on_another_service_has_no_training_job(rig: BackendRig) -> None:
+    run = rig.pipeline("waiting").submit(backend="batch")
+    with pytest.raises(SettingsError, match="'first' is not a training job"):
         run.jobs["first"].training_job()
     run.cancel()

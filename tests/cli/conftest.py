@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from flowyml_aws.cli import main
-from tests.support.places import Place
+from tests.support.rigs import BackendRig
 
 
 class Answer(NamedTuple):
@@ -28,11 +28,11 @@ Cli = Callable[..., Answer]
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
+def rig(tmp_path: Path) -> Iterator[BackendRig]:
     """A new project without an account, which this process is in."""
-    place = Place("local", tmp_path / "project")
-    with place.entered():
-        yield place
+    rig = BackendRig("local", tmp_path / "project")
+    with rig.entered():
+        yield rig
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def file(place: Place) -> str:
+def file(rig: BackendRig) -> str:
     """A file with a pipeline that has nothing wrong."""
     from tests.cli.mistakes import GOOD, written
 

@@ -8,15 +8,15 @@ import pytest
 
 from tests.cli.conftest import Cli
 from tests.cli.mistakes import GOOD, MISTAKE, REFUSED, told, written
-from tests.support.places import Place
 from tests.support.refusing import refusing
+from tests.support.rigs import BackendRig
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("cli-emulated")]
 
 
 @pytest.fixture
 def account(
-    place: Place, emulator_settings: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+    rig: BackendRig, emulator_settings: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> pytest.MonkeyPatch:
     for name, value in emulator_settings.items():
         monkeypatch.setenv(name, value)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.conftest import Cli
 from tests.cli.mistakes import MISTAKE, told, written
-from tests.support.places import Place
+from tests.support.rigs import BackendRig
 
 pytestmark = pytest.mark.contract
 
@@ -28,7 +28,7 @@ pipeline = Pipeline("scaling", context={"factor": 2}).add_steps([load, scale])
 
 
 @pytest.fixture
-def scaling(place: Place) -> str:
+def scaling(rig: BackendRig) -> str:
     return written(PIPELINE, "scaling.py")
 
 
@@ -38,7 +38,7 @@ def test_what_nothing_has_changed_of_is_not_run_again_and_why_tells_what_has(
     assert cli("run", scaling).code == 0
     again = cli("run", scaling)
     assert again.code == 0
-    assert "every step is cached, nothing has to run: load, scale" in again.err
+    assert "all steps are cached, nothing to run: load, scale" in again.err
     plan = cli("plan", scaling, "-b", "local", "-c", "factor=5", "--json").facts
     assert [job["steps"] for job in plan["jobs"]] == [["scale"]]
     assert plan["reused"].keys() == {"load"}

@@ -12,31 +12,31 @@ import pytest
 
 from tests.cli.conftest import Cli
 from tests.cli.mistakes import MISTAKE, REFUSED
-from tests.support.places import Place
 from tests.support.refusing import refusing
+from tests.support.rigs import BackendRig
 
 pytestmark = [
     pytest.mark.contract,
     pytest.mark.xdist_group("cli-emulated"),
-    pytest.mark.usefixtures("place"),
+    pytest.mark.usefixtures("rig"),
 ]
 
 FILES = {"specifications.json", "prices.json"}
 
 
 @pytest.fixture
-def place(tmp_path: Path, emulator_settings: Mapping[str, str]) -> Iterator[Place]:
+def rig(tmp_path: Path, emulator_settings: Mapping[str, str]) -> Iterator[BackendRig]:
     """A new project on the emulated account, with a cache of its own."""
     own_cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
-    place = Place("batch", tmp_path / "project", {**emulator_settings, **own_cache})
-    with place.entered():
-        yield place
+    rig = BackendRig("batch", tmp_path / "project", {**emulator_settings, **own_cache})
+    with rig.entered():
+        yield rig
 
 
 @pytest.fixture
-def cache(place: Place) -> Path:
+def cache(rig: BackendRig) -> Path:
     """Where the catalog of us-east-1 comes to lie."""
-    return Path(place.environment["XDG_CACHE_HOME"]) / "flowyml-aws" / "us-east-1"
+    return Path(rig.environment["XDG_CACHE_HOME"]) / "flowyml-aws" / "us-east-1"
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def first_refresh(
     """The folder of a refreshed catalog, with what the command printed: a refresh takes seconds."""
     folder = tmp_path_factory.mktemp("refreshed")
     settings = {**emulator_settings, "XDG_CACHE_HOME": str(folder / "cache")}
-    code, out, err = Place("batch", folder / "project", settings).command("catalog", "refresh")
+    code, out, err = BackendRig("batch", folder / "project", settings).command("catalog", "refresh")
     assert code == 0, err
     return folder / "cache/flowyml-aws/us-east-1", out, err
 
@@ -167,7 +167,7 @@ def test_without_a_region_nothing_is_read(
 def test_a_region_without_prices_writes_nothing(cli: Cli, cache: Path) -> None:
     answer = cli("catalog", "refresh", "--region", "eu-west-1")
     assert answer.code == REFUSED
-    assert "no prices of EC2 instances in eu-west-1" in answer.err
+    assert "no prices for EC2 instances in eu-west-1" in answer.err
     assert files(cache.parent / "eu-west-1") == {}
 
 

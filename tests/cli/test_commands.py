@@ -12,25 +12,25 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import Cli
-from tests.support.places import Place, eventually
+from tests.support.rigs import BackendRig, eventually
 
 pytestmark = pytest.mark.contract
 
 
 @pytest.fixture(scope="module")
-def kinds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, str]:
+def kinds(tmp_path_factory: pytest.TempPathFactory) -> tuple[BackendRig, str]:
     """A finished run for all commands that only look at one."""
-    place = Place("local", tmp_path_factory.mktemp("kinds") / "project")
-    with place.entered():
-        result = place.pipeline("kinds").run(progress=False)
+    rig = BackendRig("local", tmp_path_factory.mktemp("kinds") / "project")
+    with rig.entered():
+        result = rig.pipeline("kinds").run(progress=False)
     assert result.success, result.summary()
-    return place, result.run_id
+    return rig, result.run_id
 
 
 @pytest.fixture
-def run_id(kinds: tuple[Place, str]) -> Iterator[str]:
-    place, run_id = kinds
-    with place.entered():
+def run_id(kinds: tuple[BackendRig, str]) -> Iterator[str]:
+    rig, run_id = kinds
+    with rig.entered():
         yield run_id
 
 
@@ -45,23 +45,25 @@ def test_get_refuses_what_can_run_code_if_it_is_told_so(
     assert cli("get", run_id, "odd").code == 0
 
 
-def test_run_tells_each_change_in_plain_lines_and_the_end(place: Place, cli: Cli) -> None:
-    answer = cli("run", str(place.write("kinds")))
+def test_run_tells_each_change_in_plain_lines_and_the_end(rig: BackendRig, cli: Cli) -> None:
+    answer = cli("run", str(rig.write("kinds")))
     assert answer.code == 0
     assert "  step write: succeeded" in answer.err
     assert "job plain: succeeded" in answer.err
     assert "completed after" in answer.out
 
 
-def test_parameters_are_json_where_they_can_be_and_else_text(place: Place, cli: Cli) -> None:
-    file = str(place.write("kinds"))
+def test_parameters_are_json_where_they_can_be_and_else_text(rig: BackendRig, cli: Cli) -> None:
+    file = str(rig.write("kinds"))
     answer = cli("run", file, "--context", "times=3", "-c", "greeting=good day", "--json")
     assert answer.code == 0
     assert cli("get", answer.facts["run_id"], "text").out == "good day good day good day\n"
 
 
-def test_run_with_json_prints_one_document_whatever_the_file_prints(place: Place, cli: Cli) -> None:
-    file = place.write("kinds")
+def test_run_with_json_prints_one_document_whatever_the_file_prints(
+    rig: BackendRig, cli: Cli
+) -> None:
+    file = rig.write("kinds")
     file.write_text(file.read_text() + "print('imported')\n")
     answer = cli("run", str(file), "--json")
     assert (answer.facts["success"], answer.facts["state"]) == (True, "completed")
@@ -69,8 +71,8 @@ def test_run_with_json_prints_one_document_whatever_the_file_prints(place: Place
     assert "imported" in answer.err
 
 
-def test_a_failed_run_exits_with_1_and_the_users_traceback(place: Place, cli: Cli) -> None:
-    answer = cli("run", str(place.write("branches")), "-c", trace(place))
+def test_a_failed_run_exits_with_1_and_the_users_traceback(rig: BackendRig, cli: Cli) -> None:
+    answer = cli("run", str(rig.write("branches")), "-c", trace(rig))
     assert answer.code == 1
     assert 'raise ValueError(f"no luck with {clean} – ü")' in answer.err
     assert "branches.py" in answer.err
@@ -82,62 +84,60 @@ def test_a_failed_run_exits_with_1_and_the_users_traceback(place: Place, cli: Cl
     assert cli("attach", run_id).code == 1
 
 
-def trace(place: Place) -> str:
-    return f"trace={place.trace}"
+def trace(rig: BackendRig) -> str:
+    return f"trace={rig.trace}"
 
 
-def test_a_pipeline_is_named_behind_the_file(place: Place, cli: Cli) -> None:
-    answer = cli("run", f"{place.write('crowd')}:greedy", "-c", trace(place))
+def test_a_pipeline_is_named_behind_the_file(rig: BackendRig, cli: Cli) -> None:
+    answer = cli("run", f"{rig.write('crowd')}:greedy", "-c", trace(rig))
     assert answer.code == 0
-    assert place.ran() == ["a begins", "a ends", "b begins", "b ends"]
+    assert rig.ran() == ["a begins", "a ends", "b begins", "b ends"]
 
 
-def test_a_function_that_returns_a_pipeline_can_be_named(place: Place, cli: Cli) -> None:
-    answer = cli("plan", f"{place.write('wide')}:make", "--backend", "local", "--json")
+def test_a_function_that_returns_a_pipeline_can_be_named(rig: BackendRig, cli: Cli) -> None:
+    answer = cli("plan", f"{rig.write('wide')}:make", "--backend", "local", "--json")
     assert len(answer.facts["jobs"]) == 101
 
 
-def test_a_detached_run_goes_on_without_the_command(place: Place, cli: Cli) -> None:
-    code, out, err = place.command(
-        "run", str(place.write("waiting")), "-c", trace(place), "--detach"
-    )
+def test_a_detached_run_goes_on_without_the_command(rig: BackendRig, cli: Cli) -> None:
+    code, out, err = rig.command("run", str(rig.write("waiting")), "-c", trace(rig), "--detach")
     assert code == 0, err
     run_id, hint = out.splitlines()
     assert hint.endswith(f"flowyml-aws attach {run_id}")
-    Path(f"{place.trace}.go").touch()
+    Path(f"{rig.trace}.go").touch()
     eventually(lambda: cli("status", run_id, "--json").facts["ended_at"], "the end")
     assert cli("get", run_id, "d").out == "it is 42\n"
-    assert place.ran() == ["begin", "wait", "double", "tell"]
+    assert rig.ran() == ["begin", "wait", "double", "summarize"]
 
 
 def test_a_run_that_is_detached_from_another_folder_goes_on(
-    place: Place, cli: Cli, tmp_path: Path
+    rig: BackendRig, cli: Cli, tmp_path: Path
 ) -> None:
-    file = place.write("waiting")
-    Path(f"{place.trace}.go").touch()
-    elsewhere = Place("local", tmp_path / "elsewhere")
-    _, out, _ = elsewhere.command("run", str(file), "-c", trace(place), "--detach", "--json")
+    file = rig.write("waiting")
+    Path(f"{rig.trace}.go").touch()
+    elsewhere = BackendRig("local", tmp_path / "elsewhere")
+    _, out, _ = elsewhere.command("run", str(file), "-c", trace(rig), "--detach", "--json")
     run_id = json.loads(out)["run_id"]
     eventually(lambda: cli("status", run_id, "--json").facts["ended_at"], "the end")
     assert cli("get", run_id, "d").out == "it is 42\n"
 
 
-def test_plan_shows_jobs_and_prices_without_an_account(place: Place, cli: Cli) -> None:
-    answer = cli("plan", str(place.write("needy")))
+def test_plan_shows_jobs_and_prices_without_an_account(rig: BackendRig, cli: Cli) -> None:
+    answer = cli("plan", str(rig.write("needy")))
     assert answer.code == 0
     assert "g4dn.xlarge" in answer.out
     assert "no account is set up" in answer.out
     assert not Path(".flowyml").exists()
 
 
-def test_plan_as_json_is_the_plan(place: Place, cli: Cli) -> None:
-    facts = cli("plan", str(place.write("needy")), "--json").facts
+def test_plan_as_json_is_the_plan(rig: BackendRig, cli: Cli) -> None:
+    facts = cli("plan", str(rig.write("needy")), "--json").facts
     (job,) = facts["jobs"]
     assert (facts["backend"], job["needs"]["gpu_model"]) == ("batch", "t4")
 
 
-def test_package_lists_what_travels(place: Place, cli: Cli) -> None:
-    file = place.write("kinds")
+def test_package_lists_what_travels(rig: BackendRig, cli: Cli) -> None:
+    file = rig.write("kinds")
     Path("data.bin").write_bytes(b"x" * 1234)
     Path(".flowymlignore").write_text("data.bin\n")
     answer = cli("package", str(file))
@@ -145,16 +145,16 @@ def test_package_lists_what_travels(place: Place, cli: Cli) -> None:
     assert "kinds.py" in answer.out and "data.bin" not in answer.out
     facts = cli("package", str(file), "--json").facts
     assert facts["files"]["kinds.py"] == file.stat().st_size
-    assert facts["root"] == str(place.folder)
+    assert facts["root"] == str(rig.folder)
     assert cli("package", str(file), "--json").facts["sha256"] == facts["sha256"]
 
 
-def test_runs_lists_the_newest_first_with_their_ends(place: Place, cli: Cli) -> None:
+def test_runs_lists_the_newest_first_with_their_ends(rig: BackendRig, cli: Cli) -> None:
     assert "no runs yet" in cli("runs").out
-    file = str(place.write("waiting"))
-    Path(f"{place.trace}.go").touch()
-    first = cli("run", file, "-c", trace(place), "--json").facts["run_id"]
-    second = cli("run", file, "-c", trace(place), "--json").facts["run_id"]
+    file = str(rig.write("waiting"))
+    Path(f"{rig.trace}.go").touch()
+    first = cli("run", file, "-c", trace(rig), "--json").facts["run_id"]
+    second = cli("run", file, "-c", trace(rig), "--json").facts["run_id"]
     facts = cli("runs", "--json").facts
     assert [fact["run_id"] for fact in facts] == [second, first]
     assert {(fact["pipeline"], fact["backend"], fact["state"]) for fact in facts} == {
@@ -195,40 +195,40 @@ def test_logs_as_json_is_one_document_a_line(run_id: str, cli: Cli) -> None:
     assert {"job": "plain", "time_ms": None, "message": "hello 2"} in lines
 
 
-def test_logs_of_several_jobs_name_the_job_before_each_line(place: Place, cli: Cli) -> None:
-    run_id = cli("run", str(place.write("noisy")), "--json").facts["run_id"]
+def test_logs_of_several_jobs_name_the_job_before_each_line(rig: BackendRig, cli: Cli) -> None:
+    run_id = cli("run", str(rig.write("noisy")), "--json").facts["run_id"]
     out = cli("logs", run_id).out.splitlines()
     assert "shout | line 9 ✓" in out and "whisper | heard 10 – grüße" in out
     assert "line 9 ✓" in cli("logs", run_id, "shout").out.splitlines()
 
 
-def test_following_a_run_that_nobody_drives_starts_nothing(place: Place, cli: Cli) -> None:
-    run = place.pipeline("waiting").submit()
-    with place.client("-m", "flowyml_aws", "logs", run.id, "first", "--follow") as follower:
+def test_following_a_run_that_nobody_drives_starts_nothing(rig: BackendRig, cli: Cli) -> None:
+    run = rig.pipeline("waiting").submit()
+    with rig.client("-m", "flowyml_aws", "logs", run.id, "first", "--follow") as follower:
         assert follower.stdout is not None
         while "waiting" not in follower.stdout.readline():
             pass
-        Path(f"{place.trace}.go").touch()
+        Path(f"{rig.trace}.go").touch()
         follower.communicate(timeout=60)
     assert follower.returncode == 0
-    assert place.ran() == ["begin", "wait"]
+    assert rig.ran() == ["begin", "wait"]
 
 
-def test_following_a_run_that_was_interrupted_tells_how_to_go_on(place: Place) -> None:
-    arguments = ["run", str(place.write("waiting")), "-c", trace(place)]
-    with place.client("-m", "flowyml_aws", *arguments) as client:
-        eventually(lambda: "wait" in place.ran(), "the first job waiting")
+def test_following_a_run_that_was_interrupted_tells_how_to_go_on(rig: BackendRig) -> None:
+    arguments = ["run", str(rig.write("waiting")), "-c", trace(rig)]
+    with rig.client("-m", "flowyml_aws", *arguments) as client:
+        eventually(lambda: "wait" in rig.ran(), "the first job waiting")
         client.send_signal(signal.SIGINT)
         _, told = client.communicate(timeout=60)
     run_id = told.split()[1]
-    with place.client("-m", "flowyml_aws", "logs", run_id, "--follow") as follower:
+    with rig.client("-m", "flowyml_aws", "logs", run_id, "--follow") as follower:
         assert follower.stderr is not None
         hint = follower.stderr.readline()
     assert f"flowyml-aws attach {run_id} goes on with the run" in hint
 
 
-def test_cancel_ends_a_run(place: Place, cli: Cli) -> None:
-    run = place.pipeline("waiting").submit()
+def test_cancel_ends_a_run(rig: BackendRig, cli: Cli) -> None:
+    run = rig.pipeline("waiting").submit()
     answer = cli("cancel", run.id)
     assert (answer.code, answer.out) == (0, f"{run.id}: cancelled\n")
     assert cli("cancel", run.id, "--json").facts["state"] == "cancelled"
@@ -284,15 +284,15 @@ def test_get_to_a_place_that_cannot_be_written_is_the_users_mistake(
     assert "No such file or directory" in answer.err
 
 
-def test_python_m_is_the_same_program(place: Place) -> None:
-    code, out, _ = place.command("--help")
+def test_python_m_is_the_same_program(rig: BackendRig) -> None:
+    code, out, _ = rig.command("--help")
     assert code == 0
     assert "attach" in out
 
 
-def test_a_status_is_told_while_the_run_goes_on(place: Place, cli: Cli) -> None:
-    run = place.pipeline("waiting").submit()
-    eventually(lambda: "wait" in place.ran(), "the first job waiting")
+def test_a_status_is_told_while_the_run_goes_on(rig: BackendRig, cli: Cli) -> None:
+    run = rig.pipeline("waiting").submit()
+    eventually(lambda: "wait" in rig.ran(), "the first job waiting")
     facts = cli("status", run.id, "--json").facts
     assert (facts["state"], facts["ended_at"]) == ("running", None)
     assert [job["state"] for job in facts["jobs"]] == ["running", "waiting", "waiting"]

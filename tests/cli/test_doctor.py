@@ -15,8 +15,8 @@ from flowyml_aws import Run
 from flowyml_aws.submission.status import RunStatus
 from flowyml_aws.testing import Capacity, Emulator
 from tests.cli.conftest import Answer, Cli
-from tests.support.places import Place, eventually
 from tests.support.refusing import refusing
+from tests.support.rigs import BackendRig, eventually
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("cli-doctor")]
 
@@ -39,7 +39,7 @@ def account(aws: Emulator, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
         "FLOWYML_AWS_QUEUES": "cpu,gpu-t4",
         "FLOWYML_AWS_POLL_S": "0.05",
     }
-    with Place("batch", tmp_path / "project", settings).entered() as patch:
+    with BackendRig("batch", tmp_path / "project", settings).entered() as patch:
         yield patch
     batch = aws.client("batch")
     for name in ("cpu", "gpu-t4"):
@@ -71,17 +71,19 @@ def findings(answer: Answer) -> dict[str, str]:
     }
 
 
-def test_a_project_without_an_account_is_well_and_told_what_to_do(place: Place, cli: Cli) -> None:
+def test_a_project_without_an_account_is_well_and_told_what_to_do(
+    rig: BackendRig, cli: Cli
+) -> None:
     answer = cli("doctor")
     assert answer.code == 0
     assert "✓ machine: Python " in answer.out
     assert "· account: No AWS account is set up: pipelines run on this machine only" in answer.out
     assert "flowyml-aws emulate" in answer.out
-    assert "All is well." in answer.out
+    assert "No problems found." in answer.out
 
 
 def test_wrong_settings_are_told_and_nothing_else_is_asked(
-    place: Place, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    rig: BackendRig, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLOWYML_AWS_STOER", "s3://b/p")
     answer = cli("doctor")
@@ -90,11 +92,11 @@ def test_wrong_settings_are_told_and_nothing_else_is_asked(
     assert "did you mean 'store'?" in answer.out
 
 
-def test_a_store_on_this_machine_that_can_not_be_written(place: Place, cli: Cli) -> None:
+def test_a_store_on_this_machine_that_can_not_be_written(rig: BackendRig, cli: Cli) -> None:
     Path(".flowyml").write_text("in the way")
     answer = cli("doctor")
     assert answer.code == 1
-    assert "local store: error: Runs on this machine can't be kept in" in answer.out
+    assert "local store: error: Can't store local runs in" in answer.out
 
 
 def test_an_account_that_is_well(aws: Emulator, account: object, cli: Cli) -> None:
@@ -108,12 +110,12 @@ def test_an_account_that_is_well(aws: Emulator, account: object, cli: Cli) -> No
         "✓ bucket: Bucket 'flowyml-aws-emulator' is in us-east-1",
         "✓ storage: Objects can be written to and read from 'flowyml-aws-emulator'",
         "✓ storage: Objects are encrypted (AES256)",
-        "✓ queues: Queue 'gpu-t4' takes jobs: 1 compute environment",
+        "✓ queues: Queue 'gpu-t4' accepts jobs: 1 compute environment",
         "✓ compute environments: Compute environment 'gpu-t4': 7 instance types on demand, "
         "up to 4096 vCPUs",
         "✓ quotas: Quota 'Running On-Demand G and VT instances': 4096 vCPUs",
-        "✓ roles: Role 'flowyml-aws-job' (job_role) can be given to jobs",
-        "· image: Image 'flowyml-aws/emulator:latest' is not in ECR and was not looked at",
+        "✓ roles: Jobs can use role 'flowyml-aws-job' (job_role)",
+        "· image: Image 'flowyml-aws/emulator:latest' is not in ECR and was not checked",
     ):
         assert text in answer.out
 
@@ -228,7 +230,7 @@ TROUBLES: list[tuple[str, Callable[[Emulator, pytest.MonkeyPatch], None], dict[s
         {"environment-invalid": "error"},
         "no such subnet",
     ),
-    ("small environment", lower_maximum, {"no-type-given": "error"}, "at most 2 in all"),
+    ("small environment", lower_maximum, {"no-type-given": "error"}, "allows 2 in all"),
     ("no quota", set_quota(0), {"quota-too-low": "error"}, "quotas/L-DB2E81BA"),
     ("small quota", set_quota(16), {"quota-below-some": "note"}, "is 16 vCPUs"),
     ("clock behind", set_clock(3600), {"clock-skew": "error"}, "60 min behind AWS's"),
@@ -261,7 +263,7 @@ TROUBLES: list[tuple[str, Callable[[Emulator, pytest.MonkeyPatch], None], dict[s
         "role for another service",
         another_role("for-ec2", "ec2.amazonaws.com"),
         {"role-not-trusting": "error"},
-        "does not let ecs-tasks.amazonaws.com assume it",
+        "does not allow ecs-tasks.amazonaws.com to assume it",
     ),
     (
         "wrong driver queue",
@@ -278,7 +280,12 @@ TROUBLES: list[tuple[str, Callable[[Emulator, pytest.MonkeyPatch], None], dict[s
         "image push",
     ),
     ("image of another Python", push_image("py3.9"), {"python-differs": "error"}, "Python 3.9"),
-    ("image without a Python", push_image("v1"), {"python-unknown": "note"}, "does not tell"),
+    (
+        "image without a Python",
+        push_image("v1"),
+        {"python-unknown": "note"},
+        "version of the image is unknown",
+    ),
     (
         "no credentials",
         remove("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
@@ -368,8 +375,8 @@ def test_the_account_s_own_parameter_leads_to_all_the_rest(
     account.setenv("FLOWYML_AWS_ACCOUNT", "emulator")
     answer = cli("doctor")
     assert answer.code == 0, answer.out
-    assert "the parameter /flowyml-aws/emulator" in answer.out
-    assert "Queue 'gpu-h100' takes jobs" in answer.out
+    assert "parameter /flowyml-aws/emulator" in answer.out
+    assert "Queue 'gpu-h100' accepts jobs" in answer.out
 
 
 @pytest.fixture
@@ -379,7 +386,7 @@ def start(aws: Emulator, account: object, cli: Cli) -> Iterator[Callable[[float]
     ids: list[str] = []
 
     def start(age_s: float) -> str:
-        file = str(Place("batch", Path.cwd()).write("needy"))
+        file = str(BackendRig("batch", Path.cwd()).write("needy"))
         answer = cli("run", file, "--backend", "batch", "--detach", "--json")
         run_id = str(answer.facts["run_id"])
         names = [{"name": "JOB_NAME", "values": [f"{run_id}-*"]}]
@@ -401,7 +408,7 @@ def test_a_job_that_has_just_been_queued_is_well(start: Callable[[float], str], 
     run_id = start(0)
     answer = cli("doctor", "--run", run_id)
     assert answer.code == 0
-    assert "Job 'train' is queued for an instance, and nothing is wrong so far" in answer.out
+    assert "Job 'train' is waiting for an instance; no problem found so far" in answer.out
 
 
 def test_a_job_that_can_not_start_is_told_with_the_fix(
@@ -457,8 +464,8 @@ def test_a_run_that_is_not_there(account: object, cli: Cli) -> None:
     assert "No run" in answer.err
 
 
-def test_the_jobs_of_a_run_on_this_machine(place: Place, cli: Cli) -> None:
-    run_id = cli("run", str(place.write("failing")), "--json").facts["run_id"]
+def test_the_jobs_of_a_run_on_this_machine(rig: BackendRig, cli: Cli) -> None:
+    run_id = cli("run", str(rig.write("failing")), "--json").facts["run_id"]
     answer = cli("doctor", "--run", run_id)
     assert answer.code == 1
     assert "has failed" in answer.out

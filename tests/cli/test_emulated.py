@@ -10,35 +10,35 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Cli
-from tests.support.places import Place, eventually
+from tests.support.rigs import BackendRig, eventually
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("cli-emulated")]
 
 
 @pytest.fixture
-def place(tmp_path: Path, emulator_settings: Mapping[str, str]) -> Iterator[Place]:
+def rig(tmp_path: Path, emulator_settings: Mapping[str, str]) -> Iterator[BackendRig]:
     store = f"{emulator_settings['FLOWYML_AWS_STORE']}/{uuid.uuid4().hex}"
     settings = {**emulator_settings, "FLOWYML_AWS_STORE": store}
-    place = Place("batch", tmp_path / "project", settings)
-    with place.entered():
-        yield place
+    rig = BackendRig("batch", tmp_path / "project", settings)
+    with rig.entered():
+        yield rig
 
 
-def run_batch(place: Place, pipeline: str) -> list[str]:
-    file = str(place.write(pipeline))
-    return ["run", file, "--backend", "batch", "--context", f"trace={place.trace}"]
+def run_batch(rig: BackendRig, pipeline: str) -> list[str]:
+    file = str(rig.write(pipeline))
+    return ["run", file, "--backend", "batch", "--context", f"trace={rig.trace}"]
 
 
-def go(place: Place) -> None:
-    Path(f"{place.trace}.go").touch()
+def go(rig: BackendRig) -> None:
+    Path(f"{rig.trace}.go").touch()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_after_the_client_is_gone_attach_goes_on_and_each_step_ran_once(
-    place: Place, cli: Cli, number: signal.Signals
+    rig: BackendRig, cli: Cli, number: signal.Signals
 ) -> None:
-    with place.client("-m", "flowyml_aws", *run_batch(place, "waiting")) as client:
-        eventually(lambda: "wait" in place.ran(), "the first job waiting")
+    with rig.client("-m", "flowyml_aws", *run_batch(rig, "waiting")) as client:
+        eventually(lambda: "wait" in rig.ran(), "the first job waiting")
         client.send_signal(number)
         _, told = client.communicate(timeout=60)
     run_id = told.split()[1]  # "run <id> on batch: 3 jobs"
@@ -47,28 +47,28 @@ def test_after_the_client_is_gone_attach_goes_on_and_each_step_ran_once(
         assert f"flowyml-aws attach {run_id}" in told
         assert f"flowyml-aws cancel {run_id}" in told
     assert cli("status", run_id, "--json").facts["state"] == "running"
-    go(place)
+    go(rig)
     assert cli("attach", run_id).code == 0
     assert cli("get", run_id, "d").out == "it is 42\n"
-    assert place.ran() == ["begin", "wait", "double", "tell"]
+    assert rig.ran() == ["begin", "wait", "double", "summarize"]
 
 
-def test_a_detached_run_needs_nobody(place: Place, cli: Cli) -> None:
-    answer = cli(*run_batch(place, "waiting"), "--detach")
+def test_a_detached_run_needs_nobody(rig: BackendRig, cli: Cli) -> None:
+    answer = cli(*run_batch(rig, "waiting"), "--detach")
     run_id, hint = answer.out.splitlines()
     assert answer.code == 0
     assert hint.endswith(f"flowyml-aws attach {run_id}")
     (fact,) = cli("runs", "--json").facts
     assert (fact["run_id"], fact["state"]) == (run_id, "not seen to end")
-    go(place)
-    eventually(lambda: "tell" in place.ran(), "the last step, without a client")
+    go(rig)
+    eventually(lambda: "summarize" in rig.ran(), "the last step, without a client")
     assert cli("attach", run_id, "--json").facts["state"] == "completed"
     assert "waiting" in cli("logs", run_id, "first").out.splitlines()
     assert cli("runs", "--json").facts[0]["state"] == "succeeded"
 
 
-def test_a_run_is_cancelled(place: Place, cli: Cli) -> None:
-    run_id = cli(*run_batch(place, "waiting"), "--detach", "--json").facts["run_id"]
+def test_a_run_is_cancelled(rig: BackendRig, cli: Cli) -> None:
+    run_id = cli(*run_batch(rig, "waiting"), "--detach", "--json").facts["run_id"]
     answer = cli("cancel", run_id)
     assert answer.code == 0
     assert answer.out.startswith(f"{run_id}: ")
@@ -76,37 +76,37 @@ def test_a_run_is_cancelled(place: Place, cli: Cli) -> None:
     assert cli("status", run_id, "--json").facts["state"] == "cancelled"
 
 
-def test_a_failed_run_tells_the_users_traceback(place: Place, cli: Cli) -> None:
-    answer = cli(*run_batch(place, "failing"))
+def test_a_failed_run_tells_the_users_traceback(rig: BackendRig, cli: Cli) -> None:
+    answer = cli(*run_batch(rig, "failing"))
     assert answer.code == 1
     assert 'File "failing.py", line 10, in fail' in answer.err
     assert "ZeroDivisionError: division by zero" in answer.err
 
 
-def test_plan_uses_the_queues_of_the_account(place: Place, cli: Cli) -> None:
-    facts = cli("plan", str(place.write("needy")), "--json").facts
+def test_plan_uses_the_queues_of_the_account(rig: BackendRig, cli: Cli) -> None:
+    facts = cli("plan", str(rig.write("needy")), "--json").facts
     assert [job["target"] for job in facts["jobs"]] == ["gpu-t4"]
 
 
 def test_the_account_s_own_parameter_is_all_the_setting_that_is_needed(
-    place: Place, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    rig: BackendRig, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in [name for name in place.environment if name.startswith("FLOWYML_")]:
+    for name in [name for name in rig.environment if name.startswith("FLOWYML_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("FLOWYML_AWS_ACCOUNT", "/flowyml-aws/emulator")
-    facts = cli("plan", str(place.write("noisy")), "--json").facts
+    facts = cli("plan", str(rig.write("noisy")), "--json").facts
     assert {job["target"] for job in facts["jobs"]} == {"cpu"}
     assert not any("no account" in note for note in facts["notes"])
     monkeypatch.setenv("FLOWYML_AWS_ACCOUNT", "/flowyml-aws/other")
-    answer = cli("plan", str(place.write("noisy")), "--json")
+    answer = cli("plan", str(rig.write("noisy")), "--json")
     assert answer.code == 2
     assert "no parameter '/flowyml-aws/other'" in answer.err
 
 
 def test_after_a_run_the_plan_tells_what_the_next_one_costs_and_a_limit_holds(
-    place: Place, cli: Cli
+    rig: BackendRig, cli: Cli
 ) -> None:
-    file = str(place.write("noisy"))
+    file = str(rig.write("noisy"))
     answer = cli("run", file, "--backend", "batch", "--max-cost-usd", "1")
     assert answer.code == 2
     assert "give the steps a timeout" in answer.err

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.conftest import Cli
 
-pytestmark = pytest.mark.usefixtures("place")
+pytestmark = pytest.mark.usefixtures("rig")
 
 
 @pytest.mark.contract

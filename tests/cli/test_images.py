@@ -12,7 +12,7 @@ import pytest
 
 from flowyml_aws.testing import Emulator
 from tests.cli.conftest import Cli
-from tests.support.places import Place
+from tests.support.rigs import BackendRig
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("cli-images")]
 
@@ -37,19 +37,21 @@ def aws() -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def place(aws: Emulator, tmp_path: Path) -> Iterator[Place]:
+def rig(aws: Emulator, tmp_path: Path) -> Iterator[BackendRig]:
     """A project of an account with a repository, and nothing in it."""
     settings = dict(aws.environment)
     del settings["FLOWYML_AWS_IMAGE"]
-    place = Place("batch", tmp_path / "project", {**settings, "FLOWYML_AWS_REPOSITORY": REPOSITORY})
+    rig = BackendRig(
+        "batch", tmp_path / "project", {**settings, "FLOWYML_AWS_REPOSITORY": REPOSITORY}
+    )
     # Another tag than that of other tests.
-    (place.folder / "requirements.txt").write_text(f"numpy!={tmp_path.stat().st_ino}\n")
-    with place.entered():
-        yield place
+    (rig.folder / "requirements.txt").write_text(f"numpy!={tmp_path.stat().st_ino}\n")
+    with rig.entered():
+        yield rig
 
 
 @pytest.fixture
-def docker(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def docker(rig: BackendRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A program that is called docker and is the first on PATH."""
     program = tmp_path / "bin" / "docker"
     program.parent.mkdir()
@@ -138,7 +140,7 @@ def test_a_build_that_fails_is_told_and_nothing_is_pushed(docker: Path, cli: Cli
     Path(f"{docker}.broken").touch()
     answer = cli("image", "push")
     assert answer.code == 2
-    assert "can't be built" in answer.err
+    assert "Can't build the image" in answer.err
     assert [line.partition(" ")[0] for line in asked(docker)] == ["build"]
 
 
@@ -151,7 +153,7 @@ def test_a_push_that_is_denied_is_told_in_the_registry_s_words(docker: Path, cli
 
 
 def test_without_docker_and_podman_it_says_what_to_install(
-    place: Place, cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    rig: BackendRig, cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     answer = cli("image", "build")
@@ -162,7 +164,7 @@ def test_without_docker_and_podman_it_says_what_to_install(
 
 
 def test_without_a_repository_push_says_which_setting_is_missing(
-    place: Place, docker: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    rig: BackendRig, docker: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FLOWYML_AWS_REPOSITORY")
     answer = cli("image", "push")
@@ -174,8 +176,8 @@ def test_without_a_repository_push_says_which_setting_is_missing(
 @pytest.mark.parametrize(
     ("uri", "told"),
     [
-        ("team/jobs", "is no repository of Amazon ECR"),
-        (REPOSITORY.replace("jobs", "other"), "There is no repository"),
+        ("team/jobs", "Invalid Amazon ECR repository"),
+        (REPOSITORY.replace("jobs", "other"), "does not exist"),
     ],
 )
 def test_a_wrong_repository_is_told(
@@ -199,9 +201,9 @@ def test_a_pip_conf_goes_to_the_build_as_a_secret(
 
 
 def test_a_plan_names_the_project_s_image_and_what_is_missing(
-    place: Place, docker: Path, cli: Cli, aws: Emulator
+    rig: BackendRig, docker: Path, cli: Cli, aws: Emulator
 ) -> None:
-    file = str(place.write("noisy"))
+    file = str(rig.write("noisy"))
     facts = cli("plan", file, "--backend", "batch", "--json").facts
     assert facts["image"] == f"{REPOSITORY}:{tag(cli)}"
     assert any("was not pushed yet: run `flowyml-aws image push`" in n for n in facts["notes"])
@@ -211,9 +213,9 @@ def test_a_plan_names_the_project_s_image_and_what_is_missing(
 
 
 def test_a_run_is_refused_before_submission_until_the_image_is_there(
-    place: Place, docker: Path, cli: Cli, aws: Emulator
+    rig: BackendRig, docker: Path, cli: Cli, aws: Emulator
 ) -> None:
-    file = str(place.write("noisy"))
+    file = str(rig.write("noisy"))
     answer = cli("run", file, "--backend", "batch")
     assert answer.code == 2
     assert f"The project's image {REPOSITORY}:{tag(cli)} was not pushed yet" in answer.err
@@ -226,10 +228,10 @@ def test_a_run_is_refused_before_submission_until_the_image_is_there(
 
 
 def test_an_image_that_the_settings_name_is_used_instead(
-    place: Place, docker: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    rig: BackendRig, docker: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLOWYML_AWS_IMAGE", "example/own:1")
-    file = str(place.write("noisy"))
+    file = str(rig.write("noisy"))
     facts = cli("plan", file, "--backend", "batch", "--json").facts
     assert facts["image"] == "example/own:1"
     assert not any("image" in note for note in facts["notes"])

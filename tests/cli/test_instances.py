@@ -6,9 +6,9 @@ import pytest
 
 from tests.cli.conftest import Cli
 from tests.cli.mistakes import written
-from tests.support.places import Place
+from tests.support.rigs import BackendRig
 
-pytestmark = pytest.mark.usefixtures("place")
+pytestmark = pytest.mark.usefixtures("rig")
 
 REQUEST = ("--cpu", "8", "--memory", "32Gi", "--gpu", "nvidia-a100:2", "--gpu-memory", "40Gi")
 PIPELINE = """
@@ -90,7 +90,7 @@ def test_a_wrong_option_is_told(cli: Cli, options: tuple[str, ...], told: str) -
 
 
 @pytest.fixture
-def file(place: Place) -> str:
+def file(rig: BackendRig) -> str:
     return written(PIPELINE, "tuned.py")
 
 

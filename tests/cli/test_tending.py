@@ -13,7 +13,7 @@ from flowyml_aws.submission import garbage
 from tests.cli.conftest import Cli
 from tests.cli.mistakes import MISTAKE, told
 from tests.cli.test_caching import scaling
-from tests.support.places import Place
+from tests.support.rigs import BackendRig
 from tests.support.stores import date_back
 
 pytestmark = pytest.mark.contract
@@ -24,7 +24,7 @@ OLD_S = 100 * 86400.0
 
 
 @pytest.fixture
-def aged(scaling: str, place: Place, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def aged(scaling: str, rig: BackendRig, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Ids of two runs, of which the first and all values are old."""
     monkeypatch.setattr(garbage, "SETTLE_S", 0.0)
     runs = [
@@ -61,11 +61,11 @@ def test_what_went_is_told_with_its_size(aged: list[str], cli: Cli) -> None:
 
 
 @pytest.mark.parametrize("age", ["30", "d", "-1d", "30 days", ""])
-def test_an_age_needs_a_unit(place: Place, cli: Cli, age: str) -> None:
+def test_an_age_needs_a_unit(rig: BackendRig, cli: Cli, age: str) -> None:
     told(cli("gc", f"--older-than={age}"), MISTAKE, f"--older-than '{age}' is no age", "30d")
 
 
-def test_a_backend_without_a_store_is_a_mistake(place: Place, cli: Cli) -> None:
+def test_a_backend_without_a_store_is_a_mistake(rig: BackendRig, cli: Cli) -> None:
     told(cli("gc", "--older-than", "1d", "-b", "batch"), MISTAKE, "no store of the backend 'batch'")
 
 

@@ -1,4 +1,4 @@
-"""An image with this machine's Debian and this Python, made without any registry of images."""
+"""A base image made of this machine's Debian packages and Python, without an image registry."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from pathlib import Path
 
 from flowyml_aws.images.engine import Engine
 
-__all__ = ["make_base_image", "why_not"]
+__all__ = ["make_base_image", "unavailable_reason"]
 
-# With what they depend on: what an image of Debian with Python has.
+# Together with their dependencies, the packages of a Debian image with Python.
 _PACKAGES = (
     *("base-files", "bash", "dash", "coreutils", "ca-certificates", "passwd", "libc-bin"),
     *("libssl3", "libffi8", "libbz2-1.0", "liblzma5", "libsqlite3-0", "zlib1g", "libreadline8"),
     *("libncursesw6", "libuuid1", "libexpat1", "libgomp1", "libstdc++6", "tzdata"),
 )
-_NOT_NEEDED = re.compile("perl|debconf|libperl|openssl$|dpkg|install-info")
-_LEFT_OUT = re.compile("usr/share/(doc|man|info|locale|lintian|bug)/")
+_UNNEEDED_PACKAGES = re.compile("perl|debconf|libperl|openssl$|dpkg|install-info")
+_EXCLUDED_FILES = re.compile("usr/share/(doc|man|info|locale|lintian|bug)/")
 _MERGED = re.compile("(bin|sbin|lib|lib64)(?=/|$)")
-_OF_PYTHON_LEFT_OUT = re.compile(
+_EXCLUDED_PYTHON_FILES = re.compile(
     r"share/|include/|.*/(test|tests|idlelib|tkinter|turtledemo|__pycache__)/|.*\.a$"
     r"|lib/python[\d.]+/site-packages/(?!pip)"
 )
-# The machine's own users stay out of it.
+# Replace the machine's own files: the image must not contain its users.
 _FILES = {
     "etc/passwd": "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534::/:/usr/sbin/nologin\n",
     "etc/group": "root:x:0:\nnogroup:x:65534:\n",
@@ -38,14 +38,14 @@ _FILES = {
 }
 
 
-def why_not() -> str | None:
-    """Why no such image can be made here, or None."""
+def unavailable_reason() -> str | None:
+    """Return the reason why this machine can't make the image, or None if it can."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
         return f"images are for linux/amd64, this is {sys.platform}/{platform.machine()}"
     if not Path("/var/lib/dpkg/status").is_file():
-        return "the base image is made of Debian's packages, and this is no Debian"
+        return "the base image is made of Debian packages, and this machine does not run Debian"
     if Path(sys.base_prefix) == Path("/usr"):
-        return "the base image needs a Python of its own, and this is the system's"
+        return "the base image needs a separate Python, and this is the system's"
     return None
 
 
@@ -78,7 +78,7 @@ def _write(tar: tarfile.TarFile) -> None:
         tar.addfile(entry, io.BytesIO(text.encode()))
     for path in sorted(Path("/etc/ssl/certs").iterdir()):
         if path.is_file():
-            # What it leads to may be anywhere.
+            # Certificates are often links to files outside this folder.
             _add_file(tar, path.resolve(), str(path)[1:])
     for name in _files_of_packages():
         if name not in _FILES and name != "usr/bin/sh":
@@ -86,8 +86,8 @@ def _write(tar: tarfile.TarFile) -> None:
     prefix = Path(sys.base_prefix)
     for path in sorted(prefix.rglob("*")):
         name = path.relative_to(prefix).as_posix()
-        if not _OF_PYTHON_LEFT_OUT.match(name) and not (path.is_dir() and not path.is_symlink()):
-            tar.add(path, f"usr/local/{name}", recursive=False, filter=_of_root)
+        if not _EXCLUDED_PYTHON_FILES.match(name) and not (path.is_dir() and not path.is_symlink()):
+            tar.add(path, f"usr/local/{name}", recursive=False, filter=_owned_by_root)
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     for name in ("python", "python3"):
         if not (prefix / "bin" / name).exists():
@@ -103,32 +103,36 @@ def _files_of_packages() -> Iterator[str]:
         name = _MERGED.sub(r"usr/\1", line[1:], count=1) if _MERGED.match(line[1:]) else line[1:]
         path = Path("/", name)
         is_file = path.is_symlink() or path.is_file()
-        if is_file and name not in seen and not _LEFT_OUT.match(name):
+        if is_file and name not in seen and not _EXCLUDED_FILES.match(name):
             seen.add(name)
             yield name
 
 
 def _packages() -> set[str]:
-    """The packages and what they depend on, as far as it is installed."""
-    answered = subprocess.run(
+    """Return the packages and their dependencies, if they are installed."""
+    output = subprocess.run(
         ["dpkg-query", "-W", "-f", "${Package}\t${db:Status-Abbrev}\t${Pre-Depends}, ${Depends}\n"],
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    needs = {}
-    for line in answered.splitlines():
+    dependencies = {}
+    for line in output.splitlines():
         package, status, depends = line.split("\t")
         if status.startswith("ii"):
-            needs[package] = set(re.findall(r"(?:^|[,|])\s*([a-z0-9][a-z0-9+.-]+)", depends))
-    found: set[str] = set()
-    waiting = set(_PACKAGES)
-    while waiting:
-        package = waiting.pop()
-        if package in needs and package not in found and not _NOT_NEEDED.match(package):
-            found.add(package)
-            waiting |= needs[package]
-    return found
+            dependencies[package] = set(re.findall(r"(?:^|[,|])\s*([a-z0-9][a-z0-9+.-]+)", depends))
+    packages: set[str] = set()
+    pending = set(_PACKAGES)
+    while pending:
+        package = pending.pop()
+        if (
+            package in dependencies
+            and package not in packages
+            and not _UNNEEDED_PACKAGES.match(package)
+        ):
+            packages.add(package)
+            pending |= dependencies[package]
+    return packages
 
 
 def _add_folder(tar: tarfile.TarFile, name: str, mode: int) -> None:
@@ -150,7 +154,7 @@ def _add_file(tar: tarfile.TarFile, path: Path, name: str) -> None:
         tar.addfile(entry, file)
 
 
-def _of_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+def _owned_by_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     entry.uid = entry.gid = 0
     entry.uname = entry.gname = "root"
     return entry

@@ -1,4 +1,4 @@
-"""Docker or podman, and one image of one project for all tests of this folder."""
+"""Docker or podman, and one project image shared by all tests of this folder."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import pytest
 from flowyml_aws.core.errors import MissingEngineError
 from flowyml_aws.images.engine import Engine, find_engine
 from flowyml_aws.testing import Emulator
-from tests.containers.base_image import make_base_image, why_not
+from tests.containers.base_image import make_base_image, unavailable_reason
 from tests.examples.conftest import copy_examples
-from tests.support.places import Place
+from tests.support.rigs import BackendRig
 
 BASE = f"localhost/flowyml-aws-test-base:{platform.python_version()}"
-# Of a podman that is itself in a container.
+# For a podman that itself runs in a container.
 CONFIGURATION = Path(__file__).with_name("containers.conf")
 
 PROJECT = f"""
@@ -36,23 +36,23 @@ base_image = "{BASE}"
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
-    """An engine that runs containers of the base image; without one, all is skipped."""
-    if (reason := why_not()) is not None:
+    """An engine that can run containers of the base image; without one, the tests are skipped."""
+    if (reason := unavailable_reason()) is not None:
         pytest.skip(reason)
     try:
-        found = find_engine()
+        engine = find_engine()
     except MissingEngineError as error:
         pytest.skip(f"{error.what}: {error.why}")
     with pytest.MonkeyPatch.context() as patch:
-        if not found.has(BASE):  # of an earlier run
-            make_base_image(found, BASE)
-        problem = _problem(found)
-        if problem and found.name == "podman" and "CONTAINERS_CONF" not in os.environ:
+        if not engine.has(BASE):  # built by an earlier test run
+            make_base_image(engine, BASE)
+        problem = _problem(engine)
+        if problem and engine.name == "podman" and "CONTAINERS_CONF" not in os.environ:
             patch.setenv("CONTAINERS_CONF", str(CONFIGURATION))
-            problem = _problem(found)
+            problem = _problem(engine)
         if problem:
-            pytest.skip(f"{found.name} runs no containers here: {problem}")
-        yield found
+            pytest.skip(f"{engine.name} can't run containers on this machine: {problem}")
+        yield engine
 
 
 def _problem(engine: Engine) -> str | None:
@@ -63,7 +63,7 @@ def _problem(engine: Engine) -> str | None:
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with the examples, and what they need."""
+    """A project that contains the examples and declares their dependencies."""
     project = copy_examples(tmp_path_factory.mktemp("digits"))
     (project / "pyproject.toml").write_text(PROJECT, "utf-8")
     return project
@@ -71,10 +71,9 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def image(engine: Engine, digits: Path) -> dict[str, Any]:
-    """What `flowyml-aws image build` told of the image that it made for the project."""
-
-    place = Place("batch", digits)
-    with place.client("-m", "flowyml_aws", "image", "build", "--json") as process:
+    """The output of `flowyml-aws image build` for the project."""
+    rig = BackendRig("batch", digits)
+    with rig.client("-m", "flowyml_aws", "image", "build", "--json") as process:
         out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     return dict(json.loads(out))
@@ -82,15 +81,15 @@ def image(engine: Engine, digits: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def account(image: dict[str, Any]) -> Iterator[Emulator]:
-    """An emulated account whose jobs run in containers of that image."""
+    """An emulated account whose jobs run in containers of the project image."""
     with Emulator(containers=image["image"]) as aws:
         yield aws
 
 
 @pytest.fixture
-def place(account: Emulator, digits: Path) -> Iterator[Place]:
-    """The project, on that account, which this process is in."""
+def rig(account: Emulator, digits: Path) -> Iterator[BackendRig]:
+    """The project on the emulated account, with its folder as working directory."""
     settings = {**account.environment, "FLOWYML_AWS_POLL_S": "0.1"}
-    place = Place("batch", digits, settings)
-    with place.entered():
-        yield place
+    rig = BackendRig("batch", digits, settings)
+    with rig.entered():
+        yield rig

@@ -1,4 +1,4 @@
-"""A job that does not want to end, on an account whose grace time is short."""
+"""A job that ignores SIGTERM, on an emulated account with a short grace period."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ with Emulator(containers=sys.argv[1], stop_grace_s=0.5) as aws:
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up')\n"
         "while True: time.sleep(1)"
     )
-    batch.says(job_id, "up")
+    batch.wait_for_line(job_id, "up")
     batch.api.terminate_job(jobId=job_id, reason="enough")
     job = batch.ended(job_id)
     print(job["status"], job["container"]["exitCode"], job["statusReason"])

@@ -1,4 +1,4 @@
-"""Pipelines whose every job runs in a container, as on AWS."""
+"""Pipelines whose jobs all run in containers, as on AWS."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from flowyml_aws.images.engine import Engine
 from flowyml_aws.testing import Emulator
-from tests.support.places import Place, eventually
+from tests.support.rigs import BackendRig, eventually
 from tests.testing.conftest import BatchClient, TrainingClient
 
 pytestmark = [pytest.mark.system, pytest.mark.thorough, pytest.mark.xdist_group("containers")]
@@ -44,50 +44,55 @@ pipeline = Pipeline("endless").add_step(endless)
 """
 
 
-def written(place: Place, name: str, text: str) -> str:
-    file = place.folder / name
+def write_pipeline(rig: BackendRig, name: str, text: str) -> str:
+    file = rig.folder / name
     file.write_text(text, "utf-8")
     return str(file)
 
 
-def command(place: Place, *arguments: str) -> tuple[int, str, str]:
-    """What a command answers: containers take their time where tests share a machine."""
-    with place.client("-m", "flowyml_aws", *arguments) as process:
+def command(rig: BackendRig, *arguments: str) -> tuple[int, str, str]:
+    """Run a command, and return its exit code and output.
+
+    The timeout is long: containers start slowly if many tests share the machine.
+    """
+    with rig.client("-m", "flowyml_aws", *arguments) as process:
         out, err = process.communicate(timeout=LONG_S)
     return process.returncode, out, err
 
 
-def test_the_digits_example_runs_with_each_job_in_a_container_of_its_own(
-    place: Place, account: Emulator, engine: Engine
+def test_the_digits_example_runs_each_job_in_its_own_container(
+    rig: BackendRig, account: Emulator, engine: Engine
 ) -> None:
     code, out, err = command(
-        place, "run", "examples/digits/pipeline.py", "--backend", "batch", "--json"
+        rig, "run", "examples/digits/pipeline.py", "--backend", "batch", "--json"
     )
     assert code == 0, err
     (run_id,) = re.findall(r'"run_id": "([^"]+)"', out)
-    code, out, _ = command(place, "get", run_id, "metrics")
-    found = re.search(r"accuracy\D+([\d.]+)", out)
-    assert found and float(found[1]) > 0.95, out
+    code, out, _ = command(rig, "get", run_id, "metrics")
+    accuracy = re.search(r"accuracy\D+([\d.]+)", out)
+    assert accuracy and float(accuracy[1]) > 0.95, out
     jobs = account.client("batch").list_jobs(jobQueue="cpu", jobStatus="SUCCEEDED")
     assert {"prepare", "evaluate"} <= {name_of(job) for job in jobs["jobSummaryList"]}
-    left = subprocess.run(
+    remaining = subprocess.run(
         [engine.program, "ps", "--all", "--format", "{{.Names}}"], capture_output=True, text=True
     )
-    assert not any(job["jobId"] in left.stdout for job in jobs["jobSummaryList"])
+    assert not any(job["jobId"] in remaining.stdout for job in jobs["jobSummaryList"])
 
 
 def name_of(job: Any) -> str:
     return str(job["jobName"]).rpartition("-")[2]
 
 
-def test_a_job_that_uses_too_much_memory_is_told_in_words(place: Place, account: Emulator) -> None:
+def test_a_job_that_uses_too_much_memory_is_reported_as_out_of_memory(
+    rig: BackendRig, account: Emulator
+) -> None:
     code, out, _ = command(
-        place, "run", written(place, "greedy.py", GREEDY), "--backend", "batch", "--json"
+        rig, "run", write_pipeline(rig, "greedy.py", GREEDY), "--backend", "batch", "--json"
     )
     assert code == 1
     (run_id,) = re.findall(r'"run_id": "([^"]+)"', out)
-    code, out, _ = command(place, "status", run_id)
-    assert "out of memory: the job used more than the 256 MiB that it has" in " ".join(out.split())
+    code, out, _ = command(rig, "status", run_id)
+    assert "out of memory: the job exceeded its memory limit of 256 MiB" in " ".join(out.split())
     (summary,) = account.client("batch").list_jobs(
         jobQueue="cpu", filters=[{"name": "JOB_NAME", "values": [f"{run_id}*"]}]
     )["jobSummaryList"]
@@ -97,22 +102,22 @@ def test_a_job_that_uses_too_much_memory_is_told_in_words(place: Place, account:
     }
 
 
-def test_a_run_that_is_cancelled_ends_its_job_by_sigterm(place: Place, account: Emulator) -> None:
-    file = written(place, "endless.py", ENDLESS)
-    _, out, _ = command(place, "run", file, "--backend", "batch", "--detach", "--json")
+def test_cancelling_a_run_sends_sigterm_to_its_job(rig: BackendRig, account: Emulator) -> None:
+    file = write_pipeline(rig, "endless.py", ENDLESS)
+    _, out, _ = command(rig, "run", file, "--backend", "batch", "--detach", "--json")
     (run_id,) = re.findall(r'"run_id": "([^"]+)"', out)
-    eventually(lambda: "the step runs" in command(place, "logs", run_id)[1], "the step")
-    command(place, "cancel", run_id)
+    eventually(lambda: "the step runs" in command(rig, "logs", run_id)[1], "the step")
+    command(rig, "cancel", run_id)
     batch = BatchClient(account)
     (summary,) = account.client("batch").list_jobs(
         jobQueue="cpu", filters=[{"name": "JOB_NAME", "values": [f"{run_id}*"]}]
     )["jobSummaryList"]
     job = batch.ended(summary["jobId"])
-    # The runner's own code: it had the time to end. SIGKILL would be 137.
+    # The runner's own exit code, so it had time to exit. After SIGKILL it would be 137.
     assert job["container"]["exitCode"] == 143
 
 
-def test_jobs_are_not_root_and_have_a_home(account: Emulator) -> None:
+def test_jobs_do_not_run_as_root_and_have_a_home_folder(account: Emulator) -> None:
     batch = BatchClient(account)
     job_id = batch.submit(
         "import getpass, os, pathlib; pathlib.Path('~/x').expanduser().touch(); "
@@ -122,14 +127,14 @@ def test_jobs_are_not_root_and_have_a_home(account: Emulator) -> None:
     assert batch.log(job_id) == ["10001 1 job /job"]
 
 
-def test_a_program_that_the_image_has_not_is_no_started_container(account: Emulator) -> None:
+def test_a_command_missing_in_the_image_fails_to_start(account: Emulator) -> None:
     batch = BatchClient(account)
     job = batch.ended(batch.submit(containerOverrides={"command": ["no-such-program"]}))
     assert (job["status"], job["statusReason"]) == ("FAILED", "Task failed to start")
     assert job["container"]["reason"].startswith("CannotStartContainerError")
 
 
-def test_an_image_that_is_nowhere_is_no_started_container(account: Emulator) -> None:
+def test_a_missing_image_fails_to_start(account: Emulator) -> None:
     batch = BatchClient(account)
     batch.definition = batch.define("nowhere", containerProperties={"image": "localhost/nowhere:1"})
     job = batch.ended(batch.submit())
@@ -137,8 +142,8 @@ def test_an_image_that_is_nowhere_is_no_started_container(account: Emulator) -> 
     assert "nowhere" in job["container"]["reason"]
 
 
-def test_what_ignores_sigterm_is_killed_when_its_time_is_over(image: dict[str, Any]) -> None:
-    # A process of its own has one emulator: this one has a container and nothing else.
+def test_a_job_that_ignores_sigterm_is_killed_after_the_grace_period(image: dict[str, Any]) -> None:
+    # In a separate process with its own emulator, whose grace period is short.
     code = Path(__file__).with_name("stubborn.py")
     done = subprocess.run(
         [sys.executable, str(code), image["image"]], capture_output=True, text=True, check=False
@@ -146,7 +151,7 @@ def test_what_ignores_sigterm_is_killed_when_its_time_is_over(image: dict[str, A
     assert done.stdout.splitlines() == ["FAILED 137 enough"], done.stderr
 
 
-def test_a_training_job_runs_in_a_container_with_its_folders(account: Emulator) -> None:
+def test_a_training_job_runs_in_a_container_with_the_sagemaker_folders(account: Emulator) -> None:
     training = TrainingClient(account)
     name = training.create(
         "import os, pathlib; print(os.getuid()); pathlib.Path('/opt/ml/model/m').write_text('it')"
@@ -157,4 +162,4 @@ def test_a_training_job_runs_in_a_container_with_its_folders(account: Emulator) 
     stored = account.client("s3").list_objects_v2(
         Bucket="flowyml-aws-emulator", Prefix=f"output/{name}/"
     )
-    assert [one["Key"] for one in stored["Contents"]] == [f"output/{name}/output/model.tar.gz"]
+    assert [entry["Key"] for entry in stored["Contents"]] == [f"output/{name}/output/model.tar.gz"]

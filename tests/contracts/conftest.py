@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.places import Place, a_place
+from tests.support.rigs import BackendRig, new_rig
 from tests.support.stores import bucket, moto_url, s3, store
 
 __all__ = ["bucket", "moto_url", "s3", "store"]
@@ -17,8 +17,8 @@ BACKENDS = [
 
 
 @pytest.fixture(params=BACKENDS)
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
-    """A new project for each backend, which this process is in."""
-    place = a_place(request.param, tmp_path, request)
-    with place.entered():
-        yield place
+def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BackendRig]:
+    """A new project for each backend, with its folder as working directory."""
+    rig = new_rig(request.param, tmp_path, request)
+    with rig.entered():
+        yield rig

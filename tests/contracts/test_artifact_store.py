@@ -1,4 +1,4 @@
-"""What every artifact store does, and below that what only one kind can get wrong."""
+"""The contract of all artifact stores, followed by tests that are specific to one store."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ def read(store: ArtifactStore, key: str, start: int, end: int) -> bytes:
     return bytes(buffer)
 
 
-def test_a_document_comes_back_as_it_was_put(store: ArtifactStore) -> None:
+def test_get_returns_the_document_that_was_put(store: ArtifactStore) -> None:
     store.put("runs/r/run.json", b"\x00{}")
     assert store.get("runs/r/run.json") == b"\x00{}"
 
 
-def test_an_empty_document_comes_back(store: ArtifactStore) -> None:
+def test_an_empty_document_can_be_stored(store: ArtifactStore) -> None:
     store.put("empty", b"")
     assert store.get("empty") == b""
 
 
-def test_put_replaces_what_lies_there(store: ArtifactStore) -> None:
+def test_put_replaces_an_existing_document(store: ArtifactStore) -> None:
     store.put("a/b", b"first and longer")
     store.put("a/b", b"second")
     assert store.get("a/b") == b"second"
@@ -69,37 +69,37 @@ def test_a_missing_document_is_an_error_that_names_it(store: ArtifactStore) -> N
     assert f"{store.uri}/runs/r/run.json" in caught.value.what
 
 
-def test_a_prefix_is_no_document(store: ArtifactStore) -> None:
+def test_a_prefix_is_not_a_document(store: ArtifactStore) -> None:
     store.put("runs/r/plan.json", b"{}")
     with pytest.raises(ArtifactNotFoundError):
         store.get("runs/r")
 
 
-def test_create_writes_where_nothing_lies(store: ArtifactStore) -> None:
+def test_create_writes_a_document_that_does_not_exist(store: ArtifactStore) -> None:
     assert store.create("jobs/a/result.json", b"first")
     assert store.get("jobs/a/result.json") == b"first"
 
 
-def test_create_leaves_what_lies_there(store: ArtifactStore) -> None:
+def test_create_does_not_replace_an_existing_document(store: ArtifactStore) -> None:
     store.put("jobs/a/result.json", b"first")
     assert not store.create("jobs/a/result.json", b"second")
     assert store.get("jobs/a/result.json") == b"first"
 
 
-def test_of_eight_concurrent_creates_exactly_one_wins(store: ArtifactStore) -> None:
-    together = threading.Barrier(8)
+def test_exactly_one_of_eight_concurrent_creates_succeeds(store: ArtifactStore) -> None:
+    barrier = threading.Barrier(8)
 
     def create(writer: int) -> bool:
-        together.wait()
+        barrier.wait()
         return store.create("result.json", b"%d" % writer)
 
     with ThreadPoolExecutor(8) as pool:
-        won = list(pool.map(create, range(8)))
-    assert won.count(True) == 1
-    assert store.get("result.json") == b"%d" % won.index(True)
+        created = list(pool.map(create, range(8)))
+    assert created.count(True) == 1
+    assert store.get("result.json") == b"%d" % created.index(True)
 
 
-def test_children_are_the_names_directly_below_sorted(store: ArtifactStore) -> None:
+def test_children_are_the_sorted_names_one_level_below(store: ArtifactStore) -> None:
     for key in ("runs/b/plan.json", "runs/a/jobs/x/spec.json", "runs/note", "runs-else/z"):
         store.put(key, b"")
     assert store.children("runs/") == ["a", "b", "note"]
@@ -114,21 +114,21 @@ def test_a_prefix_without_objects_has_no_children(store: ArtifactStore) -> None:
     assert store.children("runs/a/") == []
 
 
-def test_a_walk_tells_every_object_below_a_prefix_with_its_size_and_age(
+def test_walk_yields_every_object_below_a_prefix_with_size_and_age(
     store: ArtifactStore,
 ) -> None:
-    before = time.time() - 2  # S3 tells whole seconds
+    before = time.time() - 2  # S3 reports whole seconds
     for key in ("runs/b/plan.json", "runs/a/jobs/x/spec.json", "runs-else/z"):
         store.put(key, b"123")
-    found = {entry.key: entry for entry in store.walk("runs/")}
-    assert found.keys() == {"runs/b/plan.json", "runs/a/jobs/x/spec.json"}
-    assert {entry.size_bytes for entry in found.values()} == {3}
-    assert all(before <= entry.modified_at <= time.time() + 1 for entry in found.values())
+    entries = {entry.key: entry for entry in store.walk("runs/")}
+    assert entries.keys() == {"runs/b/plan.json", "runs/a/jobs/x/spec.json"}
+    assert {entry.size_bytes for entry in entries.values()} == {3}
+    assert all(before <= entry.modified_at <= time.time() + 1 for entry in entries.values())
     assert len(list(store.walk(""))) == 3
     assert list(store.walk("nothing/")) == []
 
 
-def test_deleted_objects_are_gone_and_others_stay(store: ArtifactStore) -> None:
+def test_delete_removes_only_the_given_objects(store: ArtifactStore) -> None:
     keys = ["runs/a/run.json", "runs/a/jobs/x/spec.json", "runs/b/run.json"]
     for key in keys:
         store.put(key, b"")
@@ -138,7 +138,7 @@ def test_deleted_objects_are_gone_and_others_stay(store: ArtifactStore) -> None:
     assert store.children("runs/") == ["b"]
 
 
-def test_more_objects_than_one_call_takes_are_deleted(store: ArtifactStore) -> None:
+def test_more_objects_than_fit_into_one_call_can_be_deleted(store: ArtifactStore) -> None:
     keys = [f"cache/{number}.json" for number in range(1001)]
     for key in (keys[0], keys[999], keys[1000]):  # missing keys are ignored
         store.put(key, b"")
@@ -146,7 +146,7 @@ def test_more_objects_than_one_call_takes_are_deleted(store: ArtifactStore) -> N
     assert list(store.walk("")) == []
 
 
-def test_what_lies_there_for_long_is_fresh_again_once_it_is_stored_again(
+def test_uploading_an_old_content_again_makes_it_fresh(
     store: ArtifactStore,
 ) -> None:
     content = Content(BIG[:10])
@@ -160,7 +160,7 @@ def test_what_lies_there_for_long_is_fresh_again_once_it_is_stored_again(
 
 
 @pytest.mark.parametrize("size", [0, 1, PART_BYTES, len(BIG)])
-def test_a_content_comes_back_whole(store: ArtifactStore, size: int) -> None:
+def test_a_content_of_any_size_can_be_stored(store: ArtifactStore, size: int) -> None:
     data = BIG[:size]
     store.upload("artifacts/aa/aa", Content(data))
     assert read(store, "artifacts/aa/aa", 0, size) == data
@@ -172,16 +172,14 @@ def test_any_range_of_a_content_can_be_read(store: ArtifactStore) -> None:
         assert read(store, "artifacts/aa/aa", start, end) == BIG[start:end]
 
 
-def test_a_content_made_of_files_and_buffers_comes_back(
-    store: ArtifactStore, tmp_path: Path
-) -> None:
+def test_a_file_can_be_uploaded(store: ArtifactStore, tmp_path: Path) -> None:
     path = tmp_path / "big"
     path.write_bytes(BIG)
     store.upload("artifacts/aa/aa", Content.of_file(path))
     assert read(store, "artifacts/aa/aa", 0, len(BIG)) == BIG
 
 
-def test_a_compressed_content_lies_there_as_one_stream_that_zstd_reads(
+def test_a_compressed_content_is_stored_as_one_zstd_stream(
     store: ArtifactStore,
 ) -> None:
     data = BIG.hex()[: len(BIG)].encode()
@@ -193,11 +191,11 @@ def test_a_compressed_content_lies_there_as_one_stream_that_zstd_reads(
         assert reader.read() == data
 
 
-def test_the_same_content_can_be_stored_by_two_at_once(store: ArtifactStore) -> None:
-    together = threading.Barrier(2)
+def test_two_writers_can_store_the_same_content_at_once(store: ArtifactStore) -> None:
+    barrier = threading.Barrier(2)
 
     def upload(_: int) -> None:
-        together.wait()
+        barrier.wait()
         store.upload("artifacts/aa/aa", Content(BIG))
 
     with ThreadPoolExecutor(2) as pool:
@@ -205,7 +203,7 @@ def test_the_same_content_can_be_stored_by_two_at_once(store: ArtifactStore) -> 
     assert read(store, "artifacts/aa/aa", 0, len(BIG)) == BIG
 
 
-def test_an_upload_replaces_a_leftover_of_another_size(store: ArtifactStore) -> None:
+def test_an_upload_replaces_an_object_of_a_different_size(store: ArtifactStore) -> None:
     store.put("artifacts/aa/aa", b"trunc")
     store.upload("artifacts/aa/aa", Content(b"truncated"))
     assert store.get("artifacts/aa/aa") == b"truncated"
@@ -234,7 +232,7 @@ def test_reading_a_missing_content_is_an_error_that_names_it(
     "key",
     ["", "/a", "a/", "a//b", ".", "..", "a/../b", "./a", "a/.b", "a\\b", "a\0b", "a\nb", "\ud800"],
 )
-def test_a_key_that_could_leave_the_store_is_refused(store: ArtifactStore, key: str) -> None:
+def test_a_key_outside_the_store_is_rejected(store: ArtifactStore, key: str) -> None:
     calls: list[Callable[[], object]] = [
         lambda: store.get(key),
         lambda: store.put(key, b""),
@@ -248,31 +246,31 @@ def test_a_key_that_could_leave_the_store_is_refused(store: ArtifactStore, key: 
             call()
 
 
-def test_a_prefix_without_a_slash_is_refused(store: ArtifactStore) -> None:
+def test_a_prefix_without_a_trailing_slash_is_rejected(store: ArtifactStore) -> None:
     with pytest.raises(InvalidKeyError):
         store.children("runs")
 
 
-def test_a_store_is_found_again_by_its_uri(
+def test_a_store_can_be_opened_by_its_uri(
     store: ArtifactStore, request: pytest.FixtureRequest
 ) -> None:
     store.put("a", b"1")
-    again: ArtifactStore
+    opened: ArtifactStore
     if isinstance(store, S3ArtifactStore):
-        again = S3ArtifactStore.from_uri(request.getfixturevalue("s3"), store.uri)
+        opened = S3ArtifactStore.from_uri(request.getfixturevalue("s3"), store.uri)
     else:
-        again = DirectoryArtifactStore.from_uri(store.uri)
-    assert again.get("a") == b"1"
-    assert again.uri == store.uri
+        opened = DirectoryArtifactStore.from_uri(store.uri)
+    assert opened.get("a") == b"1"
+    assert opened.uri == store.uri
 
 
 class TestDirectoryArtifactStore:
-    def test_a_path_with_spaces_is_found_again_by_its_uri(self, tmp_path: Path) -> None:
-        store = DirectoryArtifactStore(tmp_path / "mein ordner")
+    def test_a_path_with_spaces_can_be_opened_by_its_uri(self, tmp_path: Path) -> None:
+        store = DirectoryArtifactStore(tmp_path / "my folder")
         store.put("a", b"1")
         assert DirectoryArtifactStore.from_uri(store.uri).get("a") == b"1"
 
-    def test_files_that_dead_writers_left_are_cleared(self, tmp_path: Path) -> None:
+    def test_leftover_files_of_dead_writers_are_deleted(self, tmp_path: Path) -> None:
         store = DirectoryArtifactStore(tmp_path)
         store.put("a", b"1")
         for name, age in (("left", 100.0), ("being-written", 0.0)):
@@ -283,7 +281,7 @@ class TestDirectoryArtifactStore:
         assert [path.name for path in (tmp_path / ".incoming").iterdir()] == ["being-written"]
         assert [entry.key for entry in store.walk("")] == ["a"]
 
-    def test_a_writer_and_who_removes_its_neighbours_do_not_disturb_each_other(
+    def test_concurrent_writes_and_deletes_in_one_folder_do_not_interfere(
         self, tmp_path: Path
     ) -> None:
         store = DirectoryArtifactStore(tmp_path)
@@ -300,17 +298,17 @@ class TestDirectoryArtifactStore:
         DirectoryArtifactStore(tmp_path / "new" / "store").put("a", b"")
         assert (tmp_path / "new" / "store" / ".gitignore").read_text() == "*\n"
 
-    def test_a_directory_of_the_user_gets_no_gitignore(self, tmp_path: Path) -> None:
+    def test_an_existing_directory_gets_no_gitignore(self, tmp_path: Path) -> None:
         DirectoryArtifactStore(tmp_path).put("a", b"")
         assert not (tmp_path / ".gitignore").exists()
 
-    def test_reading_makes_no_directory(self, tmp_path: Path) -> None:
+    def test_reading_creates_no_directory(self, tmp_path: Path) -> None:
         store = DirectoryArtifactStore(tmp_path / "store")
         with pytest.raises(ArtifactNotFoundError):
             store.get("a")
         assert not (tmp_path / "store").exists()
 
-    def test_a_failed_upload_leaves_nothing_behind(self, tmp_path: Path) -> None:
+    def test_a_failed_upload_leaves_no_files(self, tmp_path: Path) -> None:
         source = tmp_path / "source"
         source.write_bytes(b"before")
         content = Content.of_file(source)
@@ -321,14 +319,14 @@ class TestDirectoryArtifactStore:
         assert store.children("") == []
         assert list((tmp_path / "store" / ".incoming").iterdir()) == []
 
-    def test_a_content_that_lies_there_is_not_written_again(self, tmp_path: Path) -> None:
+    def test_an_existing_content_is_not_written_again(self, tmp_path: Path) -> None:
         store = DirectoryArtifactStore(tmp_path)
         store.upload("a", Content(b"same"))
         before = store.path("a").stat().st_ino
         store.upload("a", Content(b"same"))
         assert store.path("a").stat().st_ino == before
 
-    def test_of_several_processes_exactly_one_creates(self, tmp_path: Path) -> None:
+    def test_exactly_one_of_several_processes_creates_a_document(self, tmp_path: Path) -> None:
         program = (
             "import sys; from pathlib import Path\n"
             "from flowyml_aws.local.directory import DirectoryArtifactStore\n"
@@ -355,32 +353,32 @@ class TestDirectoryArtifactStore:
         outputs = [process.communicate(timeout=30)[0] for process in processes]
         assert sum(map(int, outputs)) == 200
 
-    def test_a_path_where_no_directory_can_be_is_an_error(self, tmp_path: Path) -> None:
+    def test_a_path_below_a_file_is_an_error(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"")
         with pytest.raises(SettingsError, match="file"):
             DirectoryArtifactStore(tmp_path / "file" / "store").put("a", b"")
 
-    def test_another_kind_of_uri_is_an_error(self) -> None:
+    def test_a_uri_of_another_scheme_is_an_error(self) -> None:
         with pytest.raises(SettingsError, match="s3://bucket"):
             DirectoryArtifactStore.from_uri("s3://bucket")
 
 
-class Answer:
-    """An answer of S3 that is given instead of sending the request, as often as asked."""
+class StubbedResponses:
+    """S3 responses that replace the first requests of an operation; counts all its requests."""
 
-    def __init__(self, client: S3Client, operation: str, answers: list[AWSResponse]) -> None:
+    def __init__(self, client: S3Client, operation: str, responses: list[AWSResponse]) -> None:
         self.calls = 0
-        self._answers = answers
+        self._responses = responses
         events: Any = client.meta.events
         events.register(f"before-send.s3.{operation}", self)
 
     def __call__(self, **_: Any) -> AWSResponse | None:
         self.calls += 1
-        return self._answers.pop(0) if self._answers else None
+        return self._responses.pop(0) if self._responses else None
 
 
-class Body:
-    """Bytes of an answer whose connection breaks behind them."""
+class BrokenBody:
+    """The body of a response whose connection breaks after these bytes."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -398,15 +396,15 @@ class Body:
         pass
 
 
-def answer(status: int, data: bytes, length: int) -> AWSResponse:
+def make_response(status: int, data: bytes, length: int) -> AWSResponse:
     headers = HTTPHeaders()
     headers["content-length"] = str(length)
-    return AWSResponse("http://s3", status, headers, Body(data))
+    return AWSResponse("http://s3", status, headers, BrokenBody(data))
 
 
 def refusal(status: int, code: str) -> AWSResponse:
-    body = f"<Error><Code>{code}</Code><Message>as told by S3</Message></Error>".encode()
-    return answer(status, body, len(body))
+    body = f"<Error><Code>{code}</Code><Message>S3's message</Message></Error>".encode()
+    return make_response(status, body, len(body))
 
 
 class TestS3ArtifactStore:
@@ -421,12 +419,12 @@ class TestS3ArtifactStore:
         assert s3.get_object(Bucket=bucket, Key="a/b")["Body"].read() == b"1"
         assert store.children("") == ["a"]
 
-    def test_another_kind_of_uri_is_an_error(self, s3: S3Client) -> None:
+    def test_a_uri_of_another_scheme_is_an_error(self, s3: S3Client) -> None:
         for uri in ("file:///tmp", "s3://", "bucket"):
             with pytest.raises(SettingsError, match="S3"):
                 S3ArtifactStore.from_uri(s3, uri)
 
-    def test_children_are_read_page_by_page(
+    def test_children_are_read_from_all_pages(
         self, store: S3ArtifactStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "2")
@@ -437,7 +435,7 @@ class TestS3ArtifactStore:
             [*"abcde", *(f"{name}-folder" for name in "abcde")]
         )
 
-    def test_the_empty_object_that_stands_for_a_folder_is_no_child(
+    def test_the_empty_marker_object_of_a_folder_is_not_a_child(
         self, store: S3ArtifactStore, s3: S3Client, bucket: str
     ) -> None:
         s3.put_object(Bucket=bucket, Key="p/runs/", Body=b"")
@@ -445,22 +443,20 @@ class TestS3ArtifactStore:
         assert store.children("runs/") == ["a"]
 
     @pytest.mark.parametrize("data", [b"small", BIG], ids=["one part", "several parts"])
-    def test_a_content_that_lies_there_is_not_sent_again(
+    def test_an_existing_content_is_not_uploaded_again(
         self, store: S3ArtifactStore, s3: S3Client, data: bytes
     ) -> None:
         store.upload("a", Content(data))
-        puts, parts = Answer(s3, "PutObject", []), Answer(s3, "UploadPart", [])
+        puts, parts = StubbedResponses(s3, "PutObject", []), StubbedResponses(s3, "UploadPart", [])
         store.upload("a", Content(data))
         assert (puts.calls, parts.calls) == (0, 0)
 
-    def test_another_content_of_the_same_size_is_replaced(self, store: S3ArtifactStore) -> None:
+    def test_a_different_content_of_the_same_size_is_replaced(self, store: S3ArtifactStore) -> None:
         store.put("a", b"damaged")
         store.upload("a", Content(b"correct"))
         assert store.get("a") == b"correct"
 
-    def test_a_missing_bucket_is_told_as_that_and_not_as_a_missing_object(
-        self, s3: S3Client
-    ) -> None:
+    def test_a_missing_bucket_is_not_reported_as_a_missing_object(self, s3: S3Client) -> None:
         store = S3ArtifactStore(s3, "no-such-bucket", "p")
         calls: list[Callable[[], object]] = [
             lambda: store.get("a"),
@@ -487,102 +483,106 @@ class TestS3ArtifactStore:
             (418, "Teapot", "read the message"),
         ],
     )
-    def test_a_refused_call_is_told_with_a_way_out_and_never_as_missing(
+    def test_a_refused_call_is_reported_with_a_fix_and_never_as_missing(
         self, store: S3ArtifactStore, s3: S3Client, status: int, code: str, fix: str
     ) -> None:
-        Answer(s3, "GetObject", [refusal(status, code) for _ in range(9)])
+        StubbedResponses(s3, "GetObject", [refusal(status, code) for _ in range(9)])
         with pytest.raises(AwsRefusedError) as caught:
             store.get("a")
         assert f"{store.uri}/a" in caught.value.what
         assert code in caught.value.why
         assert fix in caught.value.fix
 
-    def test_a_denied_look_at_a_content_is_told_and_nothing_is_sent(
+    def test_a_denied_head_request_is_an_error_and_nothing_is_uploaded(
         self, store: S3ArtifactStore, s3: S3Client
     ) -> None:
-        Answer(s3, "HeadObject", [answer(403, b"", 0)])
-        puts = Answer(s3, "PutObject", [])
+        StubbedResponses(s3, "HeadObject", [make_response(403, b"", 0)])
+        puts = StubbedResponses(s3, "PutObject", [])
         with pytest.raises(AwsRefusedError, match="s3:GetObject"):
             store.upload("a", Content(b"x"))
         assert puts.calls == 0
 
-    def test_a_create_that_meets_another_write_is_repeated(
+    def test_a_create_that_conflicts_with_another_write_is_retried(
         self, store: S3ArtifactStore, s3: S3Client
     ) -> None:
         conflict = "ConditionalRequestConflict"
-        puts = Answer(s3, "PutObject", [refusal(409, conflict), refusal(409, conflict)])
+        puts = StubbedResponses(s3, "PutObject", [refusal(409, conflict), refusal(409, conflict)])
         assert store.create("result.json", b"mine")
         assert puts.calls == 3
         assert store.get("result.json") == b"mine"
 
-    def test_a_create_that_meets_other_writes_for_ever_gives_up(
+    def test_a_create_that_always_conflicts_fails(
         self, store: S3ArtifactStore, s3: S3Client
     ) -> None:
-        Answer(s3, "PutObject", [refusal(409, "ConditionalRequestConflict") for _ in range(9)])
+        StubbedResponses(
+            s3, "PutObject", [refusal(409, "ConditionalRequestConflict") for _ in range(9)]
+        )
         with pytest.raises(AwsRefusedError, match="ConditionalRequestConflict"):
             store.create("result.json", b"mine")
 
-    def test_a_create_whose_answer_was_lost_is_known_as_ones_own(
+    def test_a_create_whose_response_was_lost_succeeds(
         self, store: S3ArtifactStore, s3: S3Client
     ) -> None:
-        # boto3 is told that the first answer, a success, was lost: it sends the request again.
+        # boto3 treats the first response, a success, as lost, and sends the request again.
         lost = [0]
         events: Any = s3.meta.events
         events.register_first("needs-retry.s3.PutObject", lambda **_: lost.pop() if lost else None)
         assert store.create("result.json", b"mine")
         assert lost == []
 
-    def test_a_repeated_create_that_lost_to_another_writer_is_told_so(
+    def test_a_retried_create_that_lost_to_another_writer_returns_false(
         self, store: S3ArtifactStore, s3: S3Client
     ) -> None:
         store.create("result.json", b"theirs")
-        Answer(s3, "PutObject", [refusal(503, "SlowDown")])
+        StubbedResponses(s3, "PutObject", [refusal(503, "SlowDown")])
         assert not store.create("result.json", b"mine")
 
-    def test_a_read_whose_connection_breaks_is_taken_up_again(
+    def test_a_read_resumes_after_a_broken_connection(
         self, store: S3ArtifactStore, s3: S3Client
     ) -> None:
         store.put("a", b"0123456789")
-        Answer(s3, "GetObject", [answer(200, b"012", 10), answer(200, b"01", 10)])
+        StubbedResponses(
+            s3, "GetObject", [make_response(200, b"012", 10), make_response(200, b"01", 10)]
+        )
         assert read(store, "a", 0, 10) == b"0123456789"
-        Answer(s3, "GetObject", [answer(200, b"012", 10)])
+        StubbedResponses(s3, "GetObject", [make_response(200, b"012", 10)])
         assert store.get("a") == b"0123456789"
 
     def test_a_read_whose_connection_always_breaks_is_an_error(
         self, store: S3ArtifactStore, s3: S3Client
     ) -> None:
-        Answer(s3, "GetObject", [answer(200, b"012", 10) for _ in range(9)])
+        StubbedResponses(s3, "GetObject", [make_response(200, b"012", 10) for _ in range(9)])
         with pytest.raises(AwsRefusedError, match="check the network"):
             read(store, "a", 0, 10)
 
-    def test_a_part_that_fails_is_sent_again_by_itself(
+    def test_only_the_failed_part_is_uploaded_again(
         self, store: S3ArtifactStore, s3: S3Client
     ) -> None:
-        parts = Answer(s3, "UploadPart", [refusal(503, "SlowDown")])
+        parts = StubbedResponses(s3, "UploadPart", [refusal(503, "SlowDown")])
         store.upload("a", Content(BIG))
         assert parts.calls == 3 + 1
         assert read(store, "a", 0, len(BIG)) == BIG
 
-    def test_a_failed_upload_leaves_no_parts_behind(
+    def test_a_failed_upload_leaves_no_parts(
         self, store: S3ArtifactStore, s3: S3Client, bucket: str
     ) -> None:
-        Answer(s3, "UploadPart", [refusal(403, "AccessDenied")])
+        StubbedResponses(s3, "UploadPart", [refusal(403, "AccessDenied")])
         with pytest.raises(AwsRefusedError, match="s3:PutObject"):
             store.upload("a", Content(BIG))
         assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
         assert store.children("") == []
 
     @pytest.mark.parametrize("kind", [Content, lambda data: CompressedContent(Content(data))])
-    def test_s3_is_asked_to_check_every_part_and_the_whole(
+    def test_s3_verifies_the_checksum_of_every_part_and_of_the_object(
         self, store: S3ArtifactStore, s3: S3Client, bucket: str, kind: Callable[[bytes], Parts]
     ) -> None:
         content = kind(BIG)
         store.upload("a", content)
-        found = s3.head_object(Bucket=bucket, Key="p/a", ChecksumMode="ENABLED")
-        checksum = found["ChecksumSHA256"].partition("-")[0]
+        head = s3.head_object(Bucket=bucket, Key="p/a", ChecksumMode="ENABLED")
+        checksum = head["ChecksumSHA256"].partition("-")[0]
         assert base64.b64decode(checksum).hex() == content.sha256
 
-    def test_uploads_that_nobody_finished_are_cleared(
+    def test_unfinished_uploads_are_aborted(
         self, store: S3ArtifactStore, s3: S3Client, bucket: str
     ) -> None:
         for key in ("p/a", "p/b", "elsewhere/c"):
@@ -592,14 +592,14 @@ class TestS3ArtifactStore:
         (left,) = s3.list_multipart_uploads(Bucket=bucket)["Uploads"]
         assert left["Key"] == "elsewhere/c"
 
-    def test_objects_that_may_not_be_deleted_are_an_error_that_names_one(
+    def test_a_denied_deletion_is_an_error_that_names_the_object(
         self, store: S3ArtifactStore, s3: S3Client
     ) -> None:
         body = (
             b"<DeleteResult><Error><Key>p/a</Key><Code>AccessDenied</Code>"
             b"<Message>Access Denied</Message></Error></DeleteResult>"
         )
-        Answer(s3, "DeleteObjects", [answer(200, body, len(body))])
+        StubbedResponses(s3, "DeleteObjects", [make_response(200, body, len(body))])
         with pytest.raises(AwsRefusedError, match="1 of 2 objects") as caught:
             store.delete(["a", "b"])
         assert "p/a: Access Denied" in caught.value.why

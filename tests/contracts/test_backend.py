@@ -1,4 +1,4 @@
-"""What every backend keeps to, through the run that a user sees."""
+"""The contract of all backends, tested through the runs that a user sees."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import JobView
 from tests.contracts.conftest import BACKENDS
-from tests.support.places import Place, a_place, eventually
+from tests.support.rigs import BackendRig, eventually, new_rig
 
 START = """
 import sys
@@ -30,9 +30,9 @@ run.wait()
 
 
 class Finished(NamedTuple):
-    """The pipeline `branches`, run to its end once for all tests that look at it."""
+    """A finished run of the pipeline `branches`, shared by all tests that only read it."""
 
-    place: Place
+    rig: BackendRig
     run: Run
     result: PipelineResult
 
@@ -44,30 +44,30 @@ class Finished(NamedTuple):
 def finished(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Finished]:
-    place = a_place(request.param, tmp_path_factory.mktemp("finished"), request)
-    with place.entered():
-        run = place.pipeline("branches").submit(place.backend)
-        yield Finished(place, run, run.wait())
+    rig = new_rig(request.param, tmp_path_factory.mktemp("finished"), request)
+    with rig.entered():
+        run = rig.pipeline("branches").submit(backend=rig.backend)
+        yield Finished(rig, run, run.wait())
 
 
 @pytest.fixture
-def started(place: Place) -> Run:
-    """The pipeline `waiting`, while its first job waits for a file."""
-    run = place.pipeline("waiting").submit(place.backend)
-    eventually(lambda: "wait" in place.ran(), "the first job waiting")
+def started(rig: BackendRig) -> Run:
+    """A run of the pipeline `waiting` whose first job waits for a file."""
+    run = rig.pipeline("waiting").submit(backend=rig.backend)
+    eventually(lambda: "wait" in rig.ran(), "the first job waiting")
     return run
 
 
-def go(place: Place) -> None:
-    Path(f"{place.trace}.go").touch()
+def release_first_job(rig: BackendRig) -> None:
+    Path(f"{rig.trace}.go").touch()
 
 
 def states(run: Run) -> dict[str, JobState]:
     return {view.job.name: view.state for view in run.status().jobs}
 
 
-def test_steps_run_in_order_each_once(finished: Finished) -> None:
-    ran = finished.place.ran()
+def test_each_step_runs_once_and_in_order(finished: Finished) -> None:
+    ran = finished.rig.ran()
     for before, after in (
         ("load", "clean"),
         ("clean", "left"),
@@ -75,15 +75,15 @@ def test_steps_run_in_order_each_once(finished: Finished) -> None:
         ("right", "join"),
     ):
         assert ran.index(before) < ran.index(after)
-    assert len(ran) == len(set(ran)) + 2  # the one that is repeated twice
+    assert len(ran) == len(set(ran)) + 2  # one step is retried twice
 
 
 def test_independent_jobs_run_at_the_same_time(finished: Finished) -> None:
-    # Each of them ends only once the other has begun.
+    # Each of the two jobs ends only after the other has started.
     assert finished.result.outputs["joined"] == {"sum": 6, "max": 3, "min": 1}
 
 
-def test_a_failed_step_fails_the_run_and_keeps_the_outputs_of_the_others(
+def test_a_failed_step_fails_the_run_and_keeps_other_outputs(
     finished: Finished,
 ) -> None:
     result = finished.result
@@ -91,14 +91,14 @@ def test_a_failed_step_fails_the_run_and_keeps_the_outputs_of_the_others(
     assert result["left_sum"] == 6
 
 
-def test_what_depends_on_a_failed_job_is_blocked(finished: Finished) -> None:
-    view = finished.job("behind_failure")
+def test_descendants_of_a_failed_job_are_blocked(finished: Finished) -> None:
+    view = finished.job("downstream_of_failure")
     assert (view.state, view.reason) == (JobState.BLOCKED, "bad did not succeed")
-    assert finished.result.status.steps["behind_failure"].state is StepState.WAITING
-    assert not {"after_failure", "behind_failure"} & set(finished.place.ran())
+    assert finished.result.status.steps["downstream_of_failure"].state is StepState.WAITING
+    assert not {"after_failure", "downstream_of_failure"} & set(finished.rig.ran())
 
 
-def test_the_users_traceback_reaches_the_result_with_the_users_line(finished: Finished) -> None:
+def test_the_result_has_the_users_traceback_with_the_failed_line(finished: Finished) -> None:
     step = finished.result.step_results["fail"]
     assert step.error is not None and not step.success
     assert 'raise ValueError(f"no luck with {clean} – ü")' in step.error
@@ -106,13 +106,13 @@ def test_the_users_traceback_reaches_the_result_with_the_users_line(finished: Fi
     assert "flowyml_aws/runtime" not in step.error
 
 
-def test_the_job_says_which_step_failed_and_how(finished: Finished) -> None:
+def test_the_job_names_the_failed_step_and_its_error(finished: Finished) -> None:
     view = finished.job("bad")
     assert view.reason == "step 'fail': ValueError: no luck with [1, 2, 3] – ü"
     assert view.attempt == 1
 
 
-def test_a_step_is_repeated_as_often_as_it_says(finished: Finished) -> None:
+def test_a_step_is_retried_up_to_its_limit(finished: Finished) -> None:
     step = finished.result.step_results["fail_twice"]
     assert (step.success, step.retries, step.output) == (True, 2, 3)
 
@@ -129,32 +129,32 @@ def test_a_process_that_dies_without_a_result_fails_its_job_and_step(finished: F
     assert finished.result.step_results["crash"].error == f"{view.reason}\n"
 
 
-def test_a_false_condition_skips_the_step_and_what_reads_it_in_other_jobs(
+def test_a_false_condition_skips_the_step_and_its_readers_in_other_jobs(
     finished: Finished,
 ) -> None:
     steps = finished.result.step_results
-    assert steps["perhaps"].skipped and steps["behind_skipped"].skipped
-    assert steps["beside_skipped"].output == 3
+    assert steps["perhaps"].skipped and steps["downstream_of_skipped"].skipped
+    assert steps["unrelated_to_skipped"].output == 3
     assert finished.job("perhaps").state is JobState.SUCCEEDED
 
 
 def test_an_output_of_a_skipped_step_is_an_error_that_names_it(finished: Finished) -> None:
     with pytest.raises(OutputNotFoundError, match="'more'"):
         finished.result["more"]
-    assert finished.result.step_results["behind_skipped"].output is None
+    assert finished.result.step_results["downstream_of_skipped"].output is None
 
 
-def test_several_outputs_come_by_asset_and_by_step(finished: Finished) -> None:
+def test_several_outputs_are_available_by_asset_and_by_step(finished: Finished) -> None:
     assert finished.result["right_max"] == 3
     assert finished.result["right"] == {"right_max": 3, "right_min": 1}
 
 
-def test_a_file_comes_back_as_a_file(finished: Finished) -> None:
+def test_a_file_is_returned_as_a_file(finished: Finished) -> None:
     picture = finished.result["picture"]
     assert (picture.name, picture.read_text()) == ("picture.txt", "******")
 
 
-def test_a_jobs_log_has_what_its_steps_printed(finished: Finished) -> None:
+def test_a_jobs_log_has_the_output_of_its_steps(finished: Finished) -> None:
     lines = [line.message for line in finished.run.logs("prepare")]
     assert "loaded ünïcode ✓ 数据" in lines
     assert not any("no luck" in line for line in lines)
@@ -167,7 +167,9 @@ def test_the_log_of_a_failed_job_has_the_traceback(finished: Finished) -> None:
 
 def test_all_logs_come_in_plan_order_with_the_names_of_their_jobs(finished: Finished) -> None:
     jobs = list(dict.fromkeys(line.job for line in finished.run.logs()))
-    assert jobs == [job.name for job in finished.run.plan.jobs if job.name != "behind_failure"]
+    assert jobs == [
+        job.name for job in finished.run.plan.jobs if job.name != "downstream_of_failure"
+    ]
 
 
 def test_a_log_of_an_unknown_job_is_an_error_that_names_the_jobs(finished: Finished) -> None:
@@ -175,7 +177,7 @@ def test_a_log_of_an_unknown_job_is_an_error_that_names_the_jobs(finished: Finis
         finished.run.logs("preparation")
 
 
-def test_another_client_sees_the_same_end(finished: Finished) -> None:
+def test_another_client_gets_the_same_result(finished: Finished) -> None:
     again = Run.attach(finished.run.id).result()
     assert again.to_dict() == finished.result.to_dict()
     assert dict(again.outputs).keys() == dict(finished.result.outputs).keys()
@@ -187,8 +189,8 @@ def test_cancelling_a_run_that_has_ended_changes_nothing(finished: Finished) -> 
     assert Run.attach(finished.run.id).status() == finished.result.status
 
 
-def test_a_submitted_run_is_waiting_for_its_parents_and_told_by_any_client(
-    place: Place, started: Run
+def test_any_client_sees_running_and_waiting_jobs_of_a_submitted_run(
+    rig: BackendRig, started: Run
 ) -> None:
     status = Run.attach(started.id).status()
     assert [view.state for view in status.jobs] == [
@@ -198,46 +200,46 @@ def test_a_submitted_run_is_waiting_for_its_parents_and_told_by_any_client(
     ]
     eventually(
         lambda: Run.attach(started.id).status().steps["wait"].state is StepState.RUNNING,
-        "the step told as running",
+        "the step reported as running",
     )
     started.cancel()
 
 
-def test_a_run_goes_on_for_whoever_waits(place: Place, started: Run) -> None:
-    go(place)
+def test_another_client_can_wait_for_a_run(rig: BackendRig, started: Run) -> None:
+    release_first_job(rig)
     result = Run.attach(started.id).wait()
     assert result.success
     assert result["d"] == "it is 42"
-    assert place.ran() == ["begin", "wait", "double", "tell"]
+    assert rig.ran() == ["begin", "wait", "double", "summarize"]
 
 
-def test_cancel_ends_what_runs_and_starts_nothing_more(place: Place, started: Run) -> None:
+def test_cancel_stops_running_jobs_and_starts_no_more(rig: BackendRig, started: Run) -> None:
     Run.attach(started.id).cancel()
     result = started.wait()
     assert result.state == "cancelled"
     assert set(states(started).values()) == {JobState.CANCELLED}
-    go(place)
+    release_first_job(rig)
     assert Run.attach(started.id).wait().state == "cancelled"
-    assert place.ran() == ["begin", "wait"]
+    assert rig.ran() == ["begin", "wait"]
 
 
-def test_a_killed_client_is_replaced_by_another_one(place: Place) -> None:
-    place.write("waiting")
-    with place.client("-c", START, place.backend, str(place.trace)) as client:
+def test_another_client_can_replace_a_killed_client(rig: BackendRig) -> None:
+    rig.write("waiting")
+    with rig.client("-c", START, rig.backend, str(rig.trace)) as client:
         assert client.stdout is not None
         run_id = client.stdout.readline().strip()
-        eventually(lambda: "wait" in place.ran(), "the first job waiting")
+        eventually(lambda: "wait" in rig.ran(), "the first job waiting")
         client.kill()
     run = Run.attach(run_id)
     assert run.status().state is RunState.RUNNING
-    go(place)
+    release_first_job(rig)
     result = run.wait()
     assert (result.success, result["d"]) == (True, "it is 42")
-    assert place.ran() == ["begin", "wait", "double", "tell"]
+    assert rig.ran() == ["begin", "wait", "double", "summarize"]
 
 
-def test_long_logs_are_followed_to_the_end(place: Place) -> None:
-    run = place.pipeline("noisy", lines=10_000).submit(place.backend)
+def test_long_logs_are_followed_to_the_end(rig: BackendRig) -> None:
+    run = rig.pipeline("noisy", lines=10_000).submit(backend=rig.backend)
     followed = list(run.logs(follow=True))
     shouted = [line.message for line in followed if line.message.startswith("line ")]
     assert shouted == [f"line {number} ✓" for number in range(10_000)]
@@ -245,33 +247,33 @@ def test_long_logs_are_followed_to_the_end(place: Place) -> None:
     assert run.status().state is RunState.SUCCEEDED
 
 
-def test_what_an_earlier_run_made_starts_no_job(place: Place, started: Run) -> None:
-    go(place)
+def test_reused_outputs_start_no_job(rig: BackendRig, started: Run) -> None:
+    release_first_job(rig)
     first = started.wait()
-    again = place.pipeline("waiting").run(backend=place.backend, progress=False)
+    again = rig.pipeline("waiting").run(backend=rig.backend, progress=False)
     assert (again.success, again["d"]) == (True, first["d"])
     assert not again.status.jobs
     assert all(step.cached for step in again.step_results.values())
-    assert place.ran() == ["begin", "wait", "double", "tell"]
+    assert rig.ran() == ["begin", "wait", "double", "summarize"]
 
 
-def test_following_one_job_ends_with_that_job(place: Place, started: Run) -> None:
+def test_following_a_jobs_log_ends_with_that_job(rig: BackendRig, started: Run) -> None:
     followed = started.logs("first", follow=True)
     assert "waiting" in (line.message for line in followed)
-    go(place)
+    release_first_job(rig)
     assert any("wait: succeeded" in line.message for line in followed)
-    assert not states(started)["tell"].ended
+    assert not states(started)["summarize"].ended
     started.cancel()
 
 
-def test_an_interrupted_client_can_be_replaced(place: Place) -> None:
-    place.write("waiting")
-    with place.client("-c", START, place.backend, str(place.trace)) as client:
+def test_another_client_can_replace_an_interrupted_client(rig: BackendRig) -> None:
+    rig.write("waiting")
+    with rig.client("-c", START, rig.backend, str(rig.trace)) as client:
         assert client.stdout is not None
         run_id = client.stdout.readline().strip()
-        eventually(lambda: "wait" in place.ran(), "the first job waiting")
+        eventually(lambda: "wait" in rig.ran(), "the first job waiting")
         client.send_signal(signal.SIGINT)
         client.wait(timeout=30)
-    go(place)
+    release_first_job(rig)
     result = Run.attach(run_id).wait()
     assert (result.success, result["d"]) == (True, "it is 42")

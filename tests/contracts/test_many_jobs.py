@@ -1,4 +1,4 @@
-"""Many jobs at once, on every backend; few of them run before the run is ended."""
+"""Many jobs at once on every backend; the run is cancelled after the first jobs succeed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from flowyml_aws import Run
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.testing import Capacity, Emulator
-from tests.support.places import Place, eventually
+from tests.support.rigs import BackendRig, eventually
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("many-jobs")]
 
@@ -33,17 +33,17 @@ def test_many_jobs_are_submitted_followed_and_cancelled(
     aws: Emulator, tmp_path: Path, backend: str, size: str, jobs: int
 ) -> None:
     settings = {**aws.environment, "FLOWYML_AWS_POLL_S": "0.5"}
-    place = Place(backend, tmp_path / "project", settings)
-    with place.entered():
-        pipeline = place.pipeline(f"wide:{size}")
-        for offer in pipeline.plan("sagemaker").jobs[0].offers:
+    rig = BackendRig(backend, tmp_path / "project", settings)
+    with rig.entered():
+        pipeline = rig.pipeline(f"wide:{size}")
+        for offer in pipeline.plan(backend="sagemaker").jobs[0].offers:
             aws.set_quota(offer.instance_type, AT_ONCE)
-        run = pipeline.submit(backend, cache=False)
+        run = pipeline.submit(backend=backend, cache=False)
 
         def states() -> Counter[JobState]:
             return Counter(view.state for view in run.advance().jobs)
 
-        eventually(lambda: states()[JobState.SUCCEEDED] >= AT_ONCE, "the first ends")
+        eventually(lambda: states()[JobState.SUCCEEDED] >= AT_ONCE, "the first jobs to succeed")
         seen = states()
         assert sum(seen.values()) == jobs + 1
         assert seen[JobState.FAILED] == seen[JobState.BLOCKED] == 0

@@ -1,4 +1,4 @@
-"""Random steps that depend on each other, for Hypothesis."""
+"""Hypothesis strategies for steps that depend on each other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GROUPS = [None, "g", "h"]
 
 
 def a_step(name: str, reads: Sequence[str] = (), group: str | None = None, **more: Any) -> Step:
-    """A step that produces the asset of its own name."""
+    """Return a step that produces one asset, named like the step."""
     return step(name=name, inputs=reads, outputs=[name], execution_group=group, **more)(
         lambda *values: None
     )
@@ -26,16 +26,16 @@ def steps_of_a_pipeline(
     names: st.SearchStrategy[list[str]] | None = None,
     most: int = 9,
 ) -> list[Step]:
-    """Steps without mistakes, declared in any order."""
+    """Valid steps of a pipeline, in any order of declaration."""
     drawn = (
         draw(names) if names is not None else [f"s{i}" for i in range(draw(st.integers(1, most)))]
     )
-    made = []
+    steps = []
     for position, name in enumerate(drawn):
         before = drawn[:position]
         reads = draw(st.sets(st.sampled_from(before), max_size=3)) if before else set()
         cpu = draw(st.sampled_from([None, "1", "2", "4"]))
         resources = None if cpu is None else ResourceRequirements(cpu=cpu)
         group = draw(st.sampled_from(groups))
-        made.append(a_step(name, sorted(reads), group, resources=resources))
-    return draw(st.permutations(made))
+        steps.append(a_step(name, sorted(reads), group, resources=resources))
+    return draw(st.permutations(steps))

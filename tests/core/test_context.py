@@ -21,19 +21,19 @@ def test_an_unknown_parameter_is_an_error_that_names_it() -> None:
         Context(rate=1)["rat"]
 
 
-def test_an_inherited_context_leaves_its_parent_alone() -> None:
+def test_inherit_does_not_change_the_parent() -> None:
     parent = Context(rate=0.1, epochs=10)
     assert parent.inherit(rate=0.2).to_dict() == {"rate": 0.2, "epochs": 10}
     assert parent.to_dict() == {"rate": 0.1, "epochs": 10}
 
 
-def test_what_to_dict_gives_is_a_copy() -> None:
+def test_to_dict_returns_a_copy() -> None:
     context = Context(rate=0.1)
     context.to_dict()["rate"] = 5
     assert context.rate == 0.1
 
 
-def test_an_update_changes_and_adds() -> None:
+def test_update_replaces_and_adds_parameters() -> None:
     context = Context(rate=0.1)
     context.update({"rate": 0.2, "seed": 1})
     assert context == {"rate": 0.2, "seed": 1}

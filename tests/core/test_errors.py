@@ -30,21 +30,21 @@ def problem(name: str) -> FlowymlError:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
-    "travel", [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))]
+    "transfer", [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))]
 )
 def test_every_error_survives_pickling_and_copying(
-    kind: type[FlowymlError], travel: object
+    kind: type[FlowymlError], transfer: object
 ) -> None:
     error = kind(what="It failed", why="because", fix="do this")
-    assert callable(travel)
-    came = travel(error)
-    assert type(came) is kind
-    assert (came.what, came.why, came.fix) == ("It failed", "because", "do this")
-    assert str(came) == str(error)
+    assert callable(transfer)
+    restored = transfer(error)
+    assert type(restored) is kind
+    assert (restored.what, restored.why, restored.fix) == ("It failed", "because", "do this")
+    assert str(restored) == str(error)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_error_tells_what_why_and_what_to_do(kind: type[FlowymlError]) -> None:
+def test_every_error_reports_what_why_and_fix(kind: type[FlowymlError]) -> None:
     assert str(kind("It failed", "because", "do this")) == (
         "It failed\n  why: because\n  fix: do this"
     )
@@ -62,7 +62,7 @@ def test_every_error_tells_what_why_and_what_to_do(kind: type[FlowymlError]) -> 
         (UnpicklableStepError, TypeError),
     ],
 )
-def test_an_error_is_also_the_built_in_one_that_callers_expect(
+def test_errors_inherit_the_built_in_error_that_callers_expect(
     kind: type[FlowymlError], builtin: type[Exception]
 ) -> None:
     assert issubclass(kind, builtin)
@@ -84,6 +84,6 @@ def test_a_report_lists_every_problem_once() -> None:
 
 def test_a_report_survives_pickling_with_its_problems() -> None:
     report = InvalidPipelineError("training", [problem("a"), problem("b")])
-    for came in (pickle.loads(pickle.dumps(report)), copy.copy(report), copy.deepcopy(report)):
-        assert str(came) == str(report)
-        assert [type(p) for p in came.problems] == [InvalidStepError, InvalidStepError]
+    for restored in (pickle.loads(pickle.dumps(report)), copy.copy(report), copy.deepcopy(report)):
+        assert str(restored) == str(report)
+        assert [type(p) for p in restored.problems] == [InvalidStepError, InvalidStepError]

@@ -18,7 +18,7 @@ import pytest
 import flowyml_aws
 from flowyml_aws import Context, ResourceRequirements, step
 from flowyml_aws.core.fingerprint import Fingerprinter, fingerprint, parts
-from tests.support.naming import named
+from tests.support.naming import stable_repr
 
 pytestmark = pytest.mark.version_sensitive
 
@@ -142,14 +142,14 @@ FILES = {
 
 @dataclass(frozen=True)
 class Read:
-    """What was read of the step `train`, while its modules were imported."""
+    """Fingerprint and parts of the step `train`, read while its modules were imported."""
 
     fingerprint: str
     parts: Mapping[str, str]
 
 
 class Projects:
-    """Writes modules into a new folder each time, and reads the step of one."""
+    """Writes modules to new folders, and reads the step `train` from them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -168,15 +168,15 @@ class Projects:
         sys.path.insert(0, str(folder))
         try:
             importlib.invalidate_caches()
-            made = importlib.import_module(module).train
-            return Read(fingerprint(made), parts(made))
+            train = importlib.import_module(module).train
+            return Read(fingerprint(train), parts(train))
         finally:
             sys.path.remove(str(folder))
             for name in files:
                 sys.modules.pop(name, None)
 
     def changed(self, *edits: tuple[str, str, str]) -> Read:
-        """The project of this file, after edits: module, text, other text."""
+        """Read the project `FILES` after edits: module, old text, new text."""
         files = dict(FILES)
         for module, old, new in edits:
             assert old in files[module], f"{old!r} is not in {module}"
@@ -204,7 +204,7 @@ def run_python(folder: Path, *arguments: str, seed: str = "0") -> str:
 
 CHANGES = {
     "the function": ("pipe", "return finish(", "return -finish("),
-    "a text in it": ("pipe", "} of {", "} for {"),
+    "a string in it": ("pipe", "} of {", "} for {"),
     "a number format": ("pipe", ".3f", ".4f"),
     "an annotation": ("pipe", "scaler: Scaler", "scaler: object"),
     "a default": ("pipe", "power=2", "power=3"),
@@ -215,7 +215,7 @@ CHANGES = {
     "a set": ("pipe", '"fox"}', '"gnu"}'),
     "the condition": ("pipe", "len(data) >", "len(data) >="),
     "a constant of the condition": ("helpers", "LEAST = 3", "LEAST = 4"),
-    "a function behind a decorator": ("helpers", "else x", "else -x"),
+    "a decorated function": ("helpers", "else x", "else -x"),
     "the decorator": ("helpers", "return function(*args)", "return function(*args[::-1])"),
     "a cached function": ("helpers", "round(x,", "round(-x,"),
     "a context manager": ("helpers", "yield x + 1", "yield x + 2"),
@@ -226,13 +226,13 @@ CHANGES = {
     "a member of an enum": ("helpers", "FAST = 1", "FAST = 3"),
     "a base class": ("helpers", "x * self.factor", "x / self.factor"),
     "a class in an annotation": ("helpers", "self.factor = factor", "self.factor = -factor"),
-    "a module imported inside": ("later", "latest.finish(x)", "-latest.finish(x)"),
+    "a module imported in the function": ("later", "latest.finish(x)", "-latest.finish(x)"),
     "a module that this one imports": ("latest", "return x", "return -x"),
 }
 
 
 @pytest.mark.parametrize("edit", CHANGES.values(), ids=CHANGES)
-def test_a_change_is_seen_in(edit: tuple[str, str, str], projects: Projects) -> None:
+def test_the_fingerprint_changes_with(edit: tuple[str, str, str], projects: Projects) -> None:
     before, after = projects.changed(), projects.changed(edit)
     assert before.fingerprint != after.fingerprint
     assert before.parts != after.parts
@@ -252,7 +252,7 @@ LAYOUT = {
     "quotes": ("pipe", '"cat"', "'cat'"),
     "spellings of numbers": ("pipe", "THRESHOLD = 0.5", "THRESHOLD = 5e-1"),
     "the order of a set": ("pipe", '"cat", "dog", "eel"', '"eel", "cat", "dog"'),
-    "what the step does not refer to": ("pipe", "return math.pi", "return -math.pi"),
+    "code that the step does not use": ("pipe", "return math.pi", "return -math.pi"),
     "the order of definitions": ("helpers", HELPERS[HELPERS.index("def is_odd") :], ""),
     "resources": ("pipe", "condition=", 'resources={"cpu": 4}, retry=2, condition='),
     "the name of the function": ("pipe", "def train(", "def learn("),
@@ -260,7 +260,9 @@ LAYOUT = {
 
 
 @pytest.mark.parametrize("edit", LAYOUT.values(), ids=LAYOUT)
-def test_nothing_is_seen_of(edit: tuple[str, str, str], projects: Projects) -> None:
+def test_the_fingerprint_does_not_change_with(
+    edit: tuple[str, str, str], projects: Projects
+) -> None:
     edits = [edit]
     if edit[1].startswith("def is_odd"):
         edits.append(("helpers", "LEAST = 3", f"{edit[1]}\n\nLEAST = 3"))
@@ -269,16 +271,16 @@ def test_nothing_is_seen_of(edit: tuple[str, str, str], projects: Projects) -> N
     assert projects.changed().fingerprint == projects.changed(*edits).fingerprint
 
 
-def test_the_name_of_a_module_does_not_count(projects: Projects) -> None:
+def test_the_module_name_does_not_change_the_fingerprint(projects: Projects) -> None:
     files = {("pipeline" if name == "pipe" else name): text for name, text in FILES.items()}
     assert projects.read(files, "pipeline").fingerprint == projects.changed().fingerprint
 
 
 @pytest.mark.contract
 def test_a_script_has_the_fingerprint_of_its_module(projects: Projects) -> None:
-    shows = "\nfrom flowyml_aws.core.fingerprint import fingerprint, parts\n"
-    shows += "print(fingerprint(train), *parts(train).items())\n"
-    folder = projects.write({**FILES, "script": PIPELINE + shows})
+    print_parts = "\nfrom flowyml_aws.core.fingerprint import fingerprint, parts\n"
+    print_parts += "print(fingerprint(train), *parts(train).items())\n"
+    folder = projects.write({**FILES, "script": PIPELINE + print_parts})
     as_script = run_python(folder, "script.py")
     assert as_script == run_python(folder, "-m", "script")
     assert as_script == run_python(folder, "-c", "import script")
@@ -287,20 +289,22 @@ def test_a_script_has_the_fingerprint_of_its_module(projects: Projects) -> None:
 
 @pytest.mark.contract
 def test_a_fingerprint_is_the_same_in_every_process(projects: Projects) -> None:
-    shows = "from flowyml_aws.core.fingerprint import *; import pipe; print(parts(pipe.train))"
+    print_parts = (
+        "from flowyml_aws.core.fingerprint import *; import pipe; print(parts(pipe.train))"
+    )
     folder = projects.write(FILES)
-    seen = {run_python(folder, "-c", shows, seed=seed) for seed in ("0", "1", "271828")}
-    assert seen == {f"{projects.changed().parts}\n"}
+    outputs = {run_python(folder, "-c", print_parts, seed=seed) for seed in ("0", "1", "271828")}
+    assert outputs == {f"{projects.changed().parts}\n"}
 
 
 def test_a_fingerprint_is_the_same_in_every_minor_version_of_python(projects: Projects) -> None:
-    # Changes with the rules in core/fingerprint.py: raise their version then.
+    # If the rules in core/fingerprint.py change, raise their version and update this value.
     assert projects.changed().fingerprint == (
         "c9313df104ca51acf8de13f1be47acacc42090e38c52d4d7a89dc1e3ed808f3a"
     )
 
 
-def test_parts_name_what_changed(projects: Projects) -> None:
+def test_parts_show_the_changed_code(projects: Projects) -> None:
     before = projects.changed()
     after = projects.changed(("deep", "return 2", "return 3"), ("pipe", "= 0.5", "= 0.6"))
     changed = {name for name in before.parts if before.parts[name] != after.parts[name]}
@@ -326,15 +330,17 @@ def test_parts_have_the_names_of_functions_classes_constants_and_modules(
     }
 
 
-def test_an_object_that_has_no_value_is_told_by_how_it_was_made(projects: Projects) -> None:
+def test_an_opaque_object_is_identified_by_its_definition(projects: Projects) -> None:
     text = "from flowyml_aws import step\nimport threading\nN = 1\nGATE = threading.Semaphore(N)\n"
     text += "@step\ndef train():\n    return GATE\n"
-    one = projects.read({"pipe": text})
-    assert one == projects.read({"pipe": text})
-    assert one.fingerprint != projects.read({"pipe": text.replace("N = 1", "N = 2")}).fingerprint
+    original = projects.read({"pipe": text})
+    assert original == projects.read({"pipe": text})
+    assert (
+        original.fingerprint != projects.read({"pipe": text.replace("N = 1", "N = 2")}).fingerprint
+    )
 
 
-def test_what_a_connection_remembers_does_not_count(projects: Projects) -> None:
+def test_the_state_of_an_opaque_object_does_not_change_the_fingerprint(projects: Projects) -> None:
     text = "from flowyml_aws import step\nimport queue\nLINE = queue.Queue(3)\n"
     text += "@step\ndef train():\n    return LINE\n"
     assert projects.read({"pipe": text}) == projects.read({"pipe": f"{text}LINE.put('used')\n"})
@@ -364,26 +370,26 @@ def test_relative_imports_inside_a_function_are_followed(projects: Projects) -> 
     assert read(helper) != read("def help():\n    return 2\n")
 
 
-# From here on: functions of this module.
+# The tests below use functions of this module.
 
 FLAG = [1]
 ITSELF: list[Any] = [1]
 ITSELF.append(ITSELF)
 
 
-def of(function: Callable[..., Any], **more: Any) -> str:
-    return fingerprint(step(name="made", **more)(function))
+def fingerprint_of(function: Callable[..., Any], **more: Any) -> str:
+    return fingerprint(step(name="train", **more)(function))
 
 
-def doubling(x: int) -> int:
+def double(x: int) -> int:
     return x * 2
 
 
-def adding(n: int) -> Callable[[int], int]:
+def adder(n: int) -> Callable[[int], int]:
     return lambda x: x + n
 
 
-def holding(value: Any) -> Callable[[], Any]:
+def closure_over(value: Any) -> Callable[[], Any]:
     return lambda: value
 
 
@@ -398,9 +404,9 @@ class Model:
         return x + self.depth
 
 
-def test_arguments_of_the_decorator_do_not_count() -> None:
-    assert of(doubling) == of(
-        doubling,
+def test_arguments_of_the_decorator_do_not_change_the_fingerprint() -> None:
+    assert fingerprint_of(double) == fingerprint_of(
+        double,
         inputs=["x"],
         outputs=["y"],
         resources=ResourceRequirements(cpu="4"),
@@ -412,27 +418,27 @@ def test_arguments_of_the_decorator_do_not_count() -> None:
     )
 
 
-def test_a_condition_counts() -> None:
-    assert of(doubling) != of(doubling, condition=doubling)
-    assert of(doubling, condition=adding(1)) != of(doubling, condition=adding(2))
+def test_the_condition_changes_the_fingerprint() -> None:
+    assert fingerprint_of(double) != fingerprint_of(double, condition=double)
+    assert fingerprint_of(double, condition=adder(1)) != fingerprint_of(double, condition=adder(2))
 
 
-def test_a_function_and_a_condition_do_not_change_places() -> None:
-    assert of(doubling, condition=adding(1)) != of(adding(1), condition=doubling)
+def test_function_and_condition_are_not_interchangeable() -> None:
+    assert fingerprint_of(double, condition=adder(1)) != fingerprint_of(adder(1), condition=double)
 
 
-def test_closures_of_one_function_differ_by_what_they_hold() -> None:
-    assert of(adding(1)) == of(adding(1))
-    assert of(adding(1)) != of(adding(2))
+def test_closures_differ_by_their_variables() -> None:
+    assert fingerprint_of(adder(1)) == fingerprint_of(adder(1))
+    assert fingerprint_of(adder(1)) != fingerprint_of(adder(2))
 
 
-def test_lambdas_in_one_line_are_told_apart() -> None:
+def test_lambdas_in_one_line_are_distinguished() -> None:
     both = [lambda x: x + 1, lambda x: x + 2]
-    assert of(both[0]) != of(both[1])
+    assert fingerprint_of(both[0]) != fingerprint_of(both[1])
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         (1, 2),
         (1, 1.0),
@@ -449,18 +455,18 @@ def test_lambdas_in_one_line_are_told_apart() -> None:
         (Context(a=1), Context(a=2)),
         (Model(1), Model(2)),
         (Model(1).fit, Model(2).fit),
-        (functools.partial(doubling, 1), functools.partial(doubling, 2)),
-        (functools.partial(doubling, 1), functools.partial(Model, 1)),
+        (functools.partial(double, 1), functools.partial(double, 2)),
+        (functools.partial(double, 1), functools.partial(Model, 1)),
         (len, max),
         (os.path, os),
         (dict, list),
         ([1].append, [2].append),
     ],
-    ids=named,
+    ids=stable_repr,
 )
-def test_values_that_differ_have_different_fingerprints(one: Any, other: Any) -> None:
-    assert of(holding(one)) == of(holding(one))
-    assert of(holding(one)) != of(holding(other))
+def test_values_that_differ_have_different_fingerprints(first: Any, second: Any) -> None:
+    assert fingerprint_of(closure_over(first)) == fingerprint_of(closure_over(first))
+    assert fingerprint_of(closure_over(first)) != fingerprint_of(closure_over(second))
 
 
 @pytest.mark.parametrize(
@@ -472,108 +478,112 @@ def test_values_that_differ_have_different_fingerprints(one: Any, other: Any) ->
         lambda: Model(1),
         lambda: object(),
         lambda: ITSELF,
-        lambda: {doubling, adding, Model},
-        lambda: step(doubling),
+        lambda: {double, adder, Model},
+        lambda: step(double),
         lambda: __import__("random").random,
         lambda: threading.Lock().acquire,
     ],
 )
 def test_equal_values_have_equal_fingerprints(make: Callable[[], Any]) -> None:
-    one, other = make(), make()
-    assert of(holding(one)) == of(holding(other))
+    first, second = make(), make()
+    assert fingerprint_of(closure_over(first)) == fingerprint_of(closure_over(second))
 
 
-def test_a_global_that_is_only_a_name_inside_does_not_count(
+def test_a_shadowed_global_does_not_change_the_fingerprint(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def shadows(FLAG: int) -> list[int]:
         return [FLAG for _ in range(3)]
 
-    before = of(shadows)
+    before = fingerprint_of(shadows)
     monkeypatch.setitem(globals(), "FLAG", [2])
-    assert of(shadows) == before
+    assert fingerprint_of(shadows) == before
 
 
-def test_a_global_that_is_read_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_global_that_is_read_changes_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
     def reads() -> list[int]:
         return [n for n in FLAG]  # noqa: C416
 
-    before = of(reads)
+    before = fingerprint_of(reads)
     monkeypatch.setitem(globals(), "FLAG", [2])
-    assert of(reads) != before
+    assert fingerprint_of(reads) != before
 
 
-def test_a_name_that_nothing_defines_is_no_error() -> None:
+def test_an_undefined_name_is_not_an_error() -> None:
     def broken() -> Any:
         return undefined_name.attribute  # type: ignore[name-defined]  # noqa: F821
 
-    assert of(broken) == of(broken)
+    assert fingerprint_of(broken) == fingerprint_of(broken)
 
 
 @pytest.mark.parametrize(
     "function",
-    [doubling, Model(3), Model(3).fit, Model, functools.partial(doubling, 1), len, print, max],
-    ids=named,
+    [double, Model(3), Model(3).fit, Model, functools.partial(double, 1), len, print, max],
+    ids=stable_repr,
 )
-def test_anything_that_can_be_called_has_a_fingerprint(function: Any) -> None:
-    assert len(of(function)) == 64
-    assert all(len(digest) == 64 for digest in parts(step(name="made")(function)).values())
+def test_every_callable_has_a_fingerprint(function: Any) -> None:
+    assert len(fingerprint_of(function)) == 64
+    assert all(len(digest) == 64 for digest in parts(step(name="train")(function)).values())
 
 
-def test_a_value_that_is_nested_too_deep_is_no_error() -> None:
+def test_a_deeply_nested_value_is_not_an_error() -> None:
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]
-    assert of(holding(deep)) == of(holding(deep))
+    assert fingerprint_of(closure_over(deep)) == fingerprint_of(closure_over(deep))
 
 
 def executed(text: str) -> Any:
-    """A function of code whose text is gone."""
+    """Return the function `f` of code without source text."""
     names: dict[str, Any] = {"__name__": "typed"}
     exec(textwrap.dedent(text), names)
     return names["f"]
 
 
-def test_code_without_text_is_told_by_its_bytecode() -> None:
+def test_code_without_source_is_identified_by_its_bytecode() -> None:
     text = "N = 1\ndef g(x):\n    return x in {'a', 'b'}\ndef f(x):\n    return g(x) + N\n"
-    assert of(executed(text)) == of(executed("\n\n" + text))
-    assert of(executed(text)) != of(executed(text.replace("+", "-")))
-    assert of(executed(text)) != of(executed(text.replace("'a'", "'c'")))
-    assert of(executed(text)) != of(executed(text.replace("N = 1", "N = 2")))
+    assert fingerprint_of(executed(text)) == fingerprint_of(executed("\n\n" + text))
+    assert fingerprint_of(executed(text)) != fingerprint_of(executed(text.replace("+", "-")))
+    assert fingerprint_of(executed(text)) != fingerprint_of(executed(text.replace("'a'", "'c'")))
+    assert fingerprint_of(executed(text)) != fingerprint_of(
+        executed(text.replace("N = 1", "N = 2"))
+    )
 
 
 @pytest.fixture
 def cells() -> Iterator[Callable[[str], Any]]:
-    """Makes functions as a notebook does: the text is in no file."""
-    made: list[str] = []
+    """Returns a function that creates functions as a notebook does, without a source file."""
+    filenames: list[str] = []
 
     def make(text: str) -> Any:
-        name = f"<cell-{len(made)}>"
-        made.append(name)
+        name = f"<cell-{len(filenames)}>"
+        filenames.append(name)
         linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
         names: dict[str, Any] = {"__name__": "notebook"}
         exec(compile(text, name, "exec"), names)
         return names["f"]
 
     yield make
-    for name in made:
+    for name in filenames:
         del linecache.cache[name]
 
 
 def test_a_cell_of_a_notebook_can_be_run_again(cells: Callable[[str], Any]) -> None:
     text = "class C:\n    def g(self): return 1\ndef f(): return C().g()\n"
-    assert of(cells(text)) == of(cells("# once more\n\n" + text))
-    assert of(cells(text)) != of(cells(text.replace("return 1", "return 2")))
+    assert fingerprint_of(cells(text)) == fingerprint_of(cells("# again\n\n" + text))
+    assert fingerprint_of(cells(text)) != fingerprint_of(
+        cells(text.replace("return 1", "return 2"))
+    )
 
 
-def test_steps_that_share_code_are_read_together_as_alone() -> None:
-    steps = [step(name="a")(doubling), step(name="b")(adding(1)), step(name="c")(adding(2))]
-    together = Fingerprinter()
-    assert [together.fingerprint(s) for s in steps] == [fingerprint(s) for s in steps]
-    assert [together.parts(s) for s in steps] == [parts(s) for s in steps]
+def test_a_shared_fingerprinter_gives_the_same_results() -> None:
+    steps = [step(name="a")(double), step(name="b")(adder(1)), step(name="c")(adder(2))]
+    shared = Fingerprinter()
+    assert [shared.fingerprint(s) for s in steps] == [fingerprint(s) for s in steps]
+    assert [shared.parts(s) for s in steps] == [parts(s) for s in steps]
 
 
-def test_a_step_that_calls_another_step_covers_it() -> None:
+def test_the_fingerprint_includes_a_step_that_is_called() -> None:
     @step(outputs=["x"], retry=1)
     def inner() -> int:
         return 1
@@ -581,8 +591,8 @@ def test_a_step_that_calls_another_step_covers_it() -> None:
     def outer() -> Any:
         return inner()
 
-    before = of(outer)
+    before = fingerprint_of(outer)
     inner = step(outputs=["x"], retry=5)(inner.func)
-    assert of(outer) == before
-    inner = step(outputs=["x"])(doubling)
-    assert of(outer) != before
+    assert fingerprint_of(outer) == before
+    inner = step(outputs=["x"])(double)
+    assert fingerprint_of(outer) != before

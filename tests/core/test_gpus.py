@@ -94,7 +94,7 @@ SPELLINGS = [
     ("RTX PRO Server 6000", "rtx-pro-6000", 0),
     ("RTX PRO 4500", "rtx-pro-4500", 0),
     ("Radeon Pro V520", "radeon-pro-v520", 0),
-    # AWS's and people's prose
+    # AWS documentation and other prose
     ("AMD Radeon Pro V520", "radeon-pro-v520", 0),
     ("NVIDIA A10G Tensor Core GPU", "a10g", 0),
     ("A100 80 GB", "a100", 80),
@@ -106,7 +106,7 @@ SPELLINGS = [
 ]
 
 
-def refusal(spelling: str) -> UnknownGpuError:
+def error_for(spelling: str) -> UnknownGpuError:
     with pytest.raises(UnknownGpuError) as caught:
         parse_gpu_name(spelling)
     assert repr(spelling) in caught.value.what
@@ -114,7 +114,7 @@ def refusal(spelling: str) -> UnknownGpuError:
 
 
 @pytest.mark.parametrize(("spelling", "model", "memory_gb"), SPELLINGS)
-def test_a_spelling_of_the_field_is_understood(spelling: str, model: str, memory_gb: int) -> None:
+def test_common_spellings_are_parsed(spelling: str, model: str, memory_gb: int) -> None:
     name = parse_gpu_name(spelling)
     assert (name.model.name, name.memory_gb) == (model, memory_gb)
 
@@ -127,8 +127,8 @@ def test_a_spelling_of_the_field_is_understood(spelling: str, model: str, memory
 def test_case_and_separators_never_matter(
     spelling: str, separators: list[str], upper: list[bool]
 ) -> None:
-    left = iter(separators)
-    other = re.sub(r"[\s_-]+", lambda _: next(left), spelling.strip())
+    remaining = iter(separators)
+    other = re.sub(r"[\s_-]+", lambda _: next(remaining), spelling.strip())
     other = "".join(c.upper() if up else c.lower() for c, up in zip(other, upper * 2, strict=False))
     assert parse_gpu_name(other) == parse_gpu_name(spelling)
 
@@ -142,7 +142,7 @@ def test_the_larger_variant_of_a_model_is_the_better_one() -> None:
     assert parse_gpu_name("a100-80gb").strength > parse_gpu_name("a100").strength
 
 
-def test_the_40_gb_card_under_its_old_name_is_never_below_the_model_alone() -> None:
+def test_the_old_name_of_the_40_gb_card_ranks_at_least_as_high_as_the_model() -> None:
     old, plain = GPUConfig("nvidia-tesla-a100"), GPUConfig("a100")
     assert old.merge_with(plain) == plain.merge_with(old) == old
     assert old.merge_with(GPUConfig("a100-80gb")).gpu_type == "a100-80gb"
@@ -155,7 +155,7 @@ def test_the_newer_flagship_is_the_better_gpu(better: str, worse: str) -> None:
     assert parse_gpu_name(better).strength > parse_gpu_name(worse).strength
 
 
-def test_the_tables_order_is_that_of_its_key() -> None:
+def test_the_models_are_sorted_by_the_documented_key() -> None:
     def key(row: dict[str, Any]) -> tuple[bool, float, int, str]:
         largest = row["variants"][-1]
         tflops = row["dense_fp16_tflops"]
@@ -167,7 +167,7 @@ def test_the_tables_order_is_that_of_its_key() -> None:
     assert ranks == list(range(1, len(NAMES) + 1))
 
 
-def test_the_documented_table_is_the_one_that_ranks() -> None:
+def test_the_documented_table_matches_the_data() -> None:
     text = Path(__file__).parents[2].joinpath("docs", "gpus.md").read_text("utf-8")
     documented = re.findall(r"^\| (\d+) \| `([^`]+)` \| ([^|]+) \| ([^|]+) \|", text, re.MULTILINE)
     assert documented == [
@@ -218,19 +218,19 @@ def test_a_family_of_instance_types_has_one_accelerator() -> None:
         ("RTX PRO Server 6000", 98304, 96),
     ],
 )
-def test_what_ec2_reports_is_a_variant_in_the_vendors_gigabytes(
+def test_memory_that_ec2_reports_is_converted_to_the_vendors_gigabytes(
     model: str, reported_mib: int, memory_gb: int
 ) -> None:
     assert nominal_memory_gb(model, reported_mib) == memory_gb
 
 
 @pytest.mark.parametrize("model", sorted({m.name for m in gpu_models().values()}))
-def test_every_variant_is_told_apart_by_what_ec2_reports(model: str) -> None:
+def test_variants_are_distinguished_by_their_reported_memory(model: str) -> None:
     known = gpu_models()[model]
     assert tuple(nominal_memory_gb(model, mib) for mib in known.reported_mib) == known.memory_gb
 
 
-def test_a_variant_that_the_table_lacks_is_an_error_that_lists_what_it_has() -> None:
+def test_an_unknown_variant_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(UnknownGpuError, match="40960 MiB and 81920 MiB"):
         nominal_memory_gb("A100", 60000)
 
@@ -246,15 +246,15 @@ def test_a_variant_that_the_table_lacks_is_an_error_that_lists_what_it_has() -> 
         ("v-100", "did you mean v100?"),
         ("rtx pro6000", "did you mean rtx pro 6000?"),
         ("radeon-v52", "did you mean radeon-pro-v520?"),
-        ("zzz", "write one of these names"),
-        ("nvidia", "write one of these names"),
-        ("", "write one of these names"),
+        ("zzz", "use one of these names"),
+        ("nvidia", "use one of these names"),
+        ("", "use one of these names"),
     ],
 )
-def test_an_unknown_gpu_is_an_error_with_the_nearest_names_as_the_user_writes(
+def test_an_unknown_gpu_is_an_error_with_similar_names_in_the_users_style(
     spelling: str, fix: str
 ) -> None:
-    error = refusal(spelling)
+    error = error_for(spelling)
     assert fix in error.fix
     assert all(name in error.why for name in NAMES)
 
@@ -262,7 +262,7 @@ def test_an_unknown_gpu_is_an_error_with_the_nearest_names_as_the_user_writes(
 @pytest.mark.parametrize(
     ("spelling", "why", "fix"),
     [
-        ("a10", "AWS offers no A10; its cut of that card is a10g", "write a10g"),
+        ("a10", "AWS offers no A10; its variant of that card is a10g", "write a10g"),
         ("NVIDIA-A10", "AWS offers no A10", "write NVIDIA-A10G"),
         ("rtx-4090", "no GeForce", "write l4 or"),
         ("NVIDIA-GeForce-RTX-3090", "no GeForce", "write NVIDIA-L4 or"),
@@ -277,19 +277,21 @@ def test_an_unknown_gpu_is_an_error_with_the_nearest_names_as_the_user_writes(
         ("gb300", "no type with a GB300", "b300"),
     ],
 )
-def test_a_card_that_aws_lacks_is_told_as_such(spelling: str, why: str, fix: str) -> None:
-    error = refusal(spelling)
+def test_a_gpu_that_aws_lacks_is_an_error_with_alternatives(
+    spelling: str, why: str, fix: str
+) -> None:
+    error = error_for(spelling)
     assert why in error.why
     assert fix in error.fix
 
 
-def test_every_card_to_take_instead_is_a_model() -> None:
+def test_every_suggested_alternative_is_a_known_model() -> None:
     instead = [name for row in TABLE["not_on_aws"] for name in row["instead"]]
     assert all(parse_gpu_name(name).model.name == name for name in instead)
 
 
 @pytest.mark.parametrize("name", sorted(gpu_models()))
-def test_no_model_is_told_to_be_missing(name: str) -> None:
+def test_no_known_model_is_listed_as_missing(name: str) -> None:
     assert not any(re.fullmatch(row["names"], name) for row in TABLE["not_on_aws"])
 
 
@@ -307,11 +309,11 @@ def test_no_model_is_told_to_be_missing(name: str) -> None:
         ("Gaudi HL-205", "gaudi", "dl1.24xlarge"),
     ],
 )
-def test_an_accelerator_that_is_no_gpu_is_got_by_its_instance_type(
+def test_the_error_for_another_accelerator_suggests_its_instance_type(
     spelling: str, accelerator: str, instance_type: str
 ) -> None:
-    error = refusal(spelling)
-    assert error.why == f"{accelerator} is an accelerator, but no GPU"
+    error = error_for(spelling)
+    assert error.why == f"{accelerator} is an accelerator, not a GPU"
     assert f'NodeAffinity(required={{"node.kubernetes.io/instance-type": "{instance_type}"}})' in (
         error.fix
     )
@@ -320,8 +322,8 @@ def test_an_accelerator_that_is_no_gpu_is_got_by_its_instance_type(
 @pytest.mark.parametrize(
     ("spelling", "why", "gpu", "label"),
     [
-        ("p4d", "a family of instance types, not a GPU", "a100-40gb", "p4d.<size>"),
-        ("p6-b200", "a family of instance types, not a GPU", "b200", "p6-b200.<size>"),
+        ("p4d", "an instance family, not a GPU", "a100-40gb", "p4d.<size>"),
+        ("p6-b200", "an instance family, not a GPU", "b200", "p6-b200.<size>"),
         ("P4DE.24xlarge", "an instance type, not a GPU", "a100-80gb", "p4de.24xlarge"),
         ("g5.xlarge", "an instance type, not a GPU", "a10g", "g5.xlarge"),
         ("ml.p3.2xlarge", "an instance type, not a GPU", "v100-16gb", "p3.2xlarge"),
@@ -329,10 +331,10 @@ def test_an_accelerator_that_is_no_gpu_is_got_by_its_instance_type(
         ("m5.xlarge", "an instance type, not a GPU", "the name of a GPU", "m5.xlarge"),
     ],
 )
-def test_an_instance_type_is_told_to_be_one_and_which_gpu_it_has(
+def test_the_error_for_an_instance_type_names_its_gpu(
     spelling: str, why: str, gpu: str, label: str
 ) -> None:
-    error = refusal(spelling)
+    error = error_for(spelling)
     assert f"this is {why}" in error.why
     assert error.fix.startswith(f"write {gpu};")
     assert f'"node.kubernetes.io/instance-type": "{label}"' in error.fix
@@ -347,30 +349,30 @@ def test_an_instance_type_is_told_to_be_one_and_which_gpu_it_has(
         ("h100-2g.20gb", "h100"),
     ],
 )
-def test_a_slice_of_a_gpu_is_refused_with_the_whole_card(spelling: str, card: str) -> None:
-    error = refusal(spelling)
+def test_the_error_for_a_gpu_slice_suggests_the_whole_card(spelling: str, card: str) -> None:
+    error = error_for(spelling)
     assert "slice of a GPU (MIG)" in error.why
-    assert error.fix == f"name the whole card: {card}"
+    assert error.fix == f"request the whole card: {card}"
 
 
-def test_a_count_in_the_name_is_told_where_to_go() -> None:
-    assert refusal("A100:8").fix == 'write GPUConfig("A100", count=8)'
+def test_the_error_for_a_count_in_the_name_suggests_the_argument() -> None:
+    assert error_for("A100:8").fix == 'write GPUConfig("A100", count=8)'
 
 
 @pytest.mark.parametrize("spelling", [None, 100, ["a100"], {"type": "a100"}])
-def test_what_is_no_text_is_no_gpu(spelling: Any) -> None:
-    with pytest.raises(UnknownGpuError, match=f"this is {type(spelling).__name__}"):
+def test_a_gpu_name_must_be_a_string(spelling: Any) -> None:
+    with pytest.raises(UnknownGpuError, match=f"got {type(spelling).__name__}"):
         parse_gpu_name(spelling)
 
 
-def test_more_memory_than_the_model_has_is_an_error_that_names_what_has_it() -> None:
-    error = refusal("nvidia-a100-96gb")
-    assert error.why == "a100 has 40 GB and 80 GB, never 96 GB"
+def test_more_memory_than_the_model_has_is_an_error_with_alternatives() -> None:
+    error = error_for("nvidia-a100-96gb")
+    assert error.why == "a100 is available with 40 GB and 80 GB, not with 96 GB"
     assert error.fix == (
         "write nvidia-a100-80gb, "
-        "or a GPU that has as much: nvidia-rtx-pro-6000 or nvidia-h200 or nvidia-b200"
+        "or a GPU with enough memory: nvidia-rtx-pro-6000 or nvidia-h200 or nvidia-b200"
     )
 
 
 def test_more_memory_than_any_gpu_has_is_an_error_with_the_models_largest() -> None:
-    assert refusal("a100-9999gb").fix == "write a100-80gb"
+    assert error_for("a100-9999gb").fix == "write a100-80gb"

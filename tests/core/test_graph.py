@@ -37,17 +37,17 @@ def problems_of(*declared: Step, inputs: Sequence[str] = ()) -> list[FlowymlErro
 
 
 def order_of(*declared: Step) -> list[str]:
-    return [made.name for made in graph_of(*declared).steps]
+    return [s.name for s in graph_of(*declared).steps]
 
 
-def order_by_the_rule(declared: Sequence[Step]) -> list[str]:
-    """The rule of the running order, word by word and slowly."""
+def expected_order(declared: Sequence[Step]) -> list[str]:
+    """Return the running order by a simple, slow implementation of its rule."""
     done: list[str] = []
     group = None
     while len(done) < len(declared):
         ready = [s for s in declared if s.name not in done and set(s.inputs) <= set(done)]
-        of_group = [s for s in ready if group is not None and s.execution_group == group]
-        chosen = (of_group or ready)[0]
+        in_group = [s for s in ready if group is not None and s.execution_group == group]
+        chosen = (in_group or ready)[0]
         done.append(chosen.name)
         group = chosen.execution_group
     return done
@@ -55,27 +55,26 @@ def order_by_the_rule(declared: Sequence[Step]) -> list[str]:
 
 @given(steps_of_a_pipeline())
 def test_the_running_order_follows_its_rule(declared: list[Step]) -> None:
-    assert order_of(*declared) == order_by_the_rule(declared)
+    assert order_of(*declared) == expected_order(declared)
 
 
 @given(steps_of_a_pipeline())
-def test_every_step_stands_behind_its_parents(declared: list[Step]) -> None:
+def test_every_step_comes_after_its_parents(declared: list[Step]) -> None:
     graph = graph_of(*declared)
-    position = {made.name: at for at, made in enumerate(graph.steps)}
-    assert position.keys() == {made.name for made in declared}
-    for made in declared:
-        assert set(graph.parents[made.name]) == set(made.inputs)
-        assert all(position[parent] < position[made.name] for parent in made.inputs)
-        assert sorted(graph.parents[made.name], key=position.__getitem__) == list(
-            graph.parents[made.name]
-        )
+    position = {s.name: number for number, s in enumerate(graph.steps)}
+    assert position.keys() == {s.name for s in declared}
+    for s in declared:
+        parents = graph.parents[s.name]
+        assert set(parents) == set(s.inputs)
+        assert all(position[parent] < position[s.name] for parent in s.inputs)
+        assert sorted(parents, key=position.__getitem__) == list(parents)
 
 
-def test_the_order_of_declaration_breaks_ties() -> None:
+def test_declaration_order_breaks_ties() -> None:
     assert order_of(a_step("c"), a_step("a"), a_step("b")) == ["c", "a", "b"]
 
 
-def test_assets_decide_before_the_order_of_declaration() -> None:
+def test_dependencies_take_precedence_over_declaration_order() -> None:
     assert order_of(a_step("b", ["a"]), a_step("a")) == ["a", "b"]
 
 
@@ -85,7 +84,7 @@ def test_a_group_is_not_left_while_one_of_its_steps_is_ready() -> None:
     ) == ["a", "b", "x", "y"]
 
 
-def test_a_group_is_left_where_its_next_step_waits_for_another() -> None:
+def test_a_group_is_split_if_its_next_step_depends_on_a_step_outside_it() -> None:
     assert order_of(a_step("a", group="g"), a_step("x"), a_step("b", ["x"], group="g")) == [
         "a",
         "x",
@@ -93,14 +92,14 @@ def test_a_group_is_left_where_its_next_step_waits_for_another() -> None:
     ]
 
 
-def test_an_asset_that_the_run_brings_along_needs_no_producer() -> None:
+def test_an_external_input_needs_no_producer() -> None:
     graph = graph_of(a_step("b", ["raw"]), inputs=["raw"])
-    assert (graph.given, graph.parents["b"]) == (frozenset({"raw"}), ())
+    assert (graph.external_inputs, graph.parents["b"]) == (frozenset({"raw"}), ())
 
 
 def test_a_condition_waits_for_the_assets_that_it_names() -> None:
     graph = graph_of(a_step("train", condition=lambda quality: quality > 1), a_step("quality"))
-    assert [made.name for made in graph.steps] == ["quality", "train"]
+    assert [s.name for s in graph.steps] == ["quality", "train"]
     assert graph.reads["train"] == ("quality",)
 
 
@@ -111,17 +110,17 @@ def test_a_condition_does_not_wait_for_its_own_step() -> None:
 def test_a_cycle_is_an_error_that_shows_it() -> None:
     (problem,) = problems_of(a_step("a", ["c"]), a_step("b", ["a"]), a_step("c", ["b"]))
     assert isinstance(problem, DependencyCycleError)
-    circle = problem.what.removeprefix("Steps wait for each other: ").split(" → ")
-    assert circle[0] == circle[-1]
-    assert "".join(circle) in "abcabca"
+    cycle = problem.what.removeprefix("Dependency cycle: ").split(" → ")
+    assert cycle[0] == cycle[-1]
+    assert "".join(cycle) in "abcabca"
 
 
 def test_a_step_that_reads_its_own_output_is_a_cycle() -> None:
     (problem,) = problems_of(a_step("a", ["a"]))
-    assert problem.what == "Steps wait for each other: a → a"
+    assert problem.what == "Dependency cycle: a → a"
 
 
-def test_cycles_apart_from_each_other_are_all_told() -> None:
+def test_independent_cycles_are_all_reported() -> None:
     problems = problems_of(
         a_step("a", ["b"]), a_step("b", ["a"]), a_step("c", ["d"]), a_step("d", ["c"])
     )
@@ -133,14 +132,14 @@ def test_a_condition_can_close_a_cycle() -> None:
     assert isinstance(problem, DependencyCycleError)
 
 
-def test_an_undefined_asset_is_an_error_with_the_nearest_names() -> None:
+def test_the_error_for_an_undefined_asset_suggests_similar_names() -> None:
     (problem,) = problems_of(a_step("features"), a_step("train", ["feature"]))
     assert isinstance(problem, UndefinedAssetError)
     assert "'train' reads 'feature'" in problem.what
     assert "'features'" in problem.fix
 
 
-def test_many_undefined_assets_make_a_report_that_can_be_read() -> None:
+def test_errors_for_many_undefined_assets_stay_short() -> None:
     declared = [a_step(f"step_{n}", [f"missing_{n}"]) for n in range(2000)]
     problems = problems_of(*declared)
     assert len(problems) == 2000
@@ -150,27 +149,27 @@ def test_many_undefined_assets_make_a_report_that_can_be_read() -> None:
 def test_an_asset_with_two_producers_is_an_error_that_names_both() -> None:
     (problem,) = problems_of(step(outputs=["m"], name="a")(min), step(outputs=["m"], name="b")(min))
     assert isinstance(problem, DuplicateAssetError)
-    assert problem.what == "Asset 'm' is produced by 'a' and by 'b'"
+    assert problem.what == "Duplicate asset 'm': it comes from both 'a' and 'b'"
 
 
-def test_an_asset_that_the_run_brings_and_a_step_produces_is_an_error() -> None:
+def test_an_external_input_that_a_step_produces_is_an_error() -> None:
     (problem,) = problems_of(a_step("raw"), inputs=["raw"])
     assert isinstance(problem, DuplicateAssetError)
 
 
-def test_two_steps_of_one_name_are_an_error() -> None:
+def test_two_steps_with_one_name_are_an_error() -> None:
     first, second = (step(outputs=[asset], name="train")(min) for asset in "ab")
     (problem,) = problems_of(first, second)
     assert isinstance(problem, DuplicateStepError)
 
 
 def test_a_step_added_twice_is_one_error() -> None:
-    made = a_step("a")
-    (problem,) = problems_of(made, made)
+    added = a_step("a")
+    (problem,) = problems_of(added, added)
     assert isinstance(problem, DuplicateStepError)
 
 
-def test_steps_of_one_name_that_read_each_other_are_no_cycle() -> None:
+def test_steps_with_one_name_that_read_each_other_are_not_a_cycle() -> None:
     first = step(outputs=["x"], name="train")(min)
     second = step(inputs=["x"], outputs=["y"], name="train")(min)
     assert [type(problem) for problem in problems_of(first, second)] == [DuplicateStepError]
@@ -204,7 +203,7 @@ def test_a_pipeline_reports_all_its_mistakes_at_once() -> None:
     assert "6 problems" in str(caught.value)
 
 
-def test_a_cycle_and_other_mistakes_come_in_one_report() -> None:
+def test_a_cycle_and_other_mistakes_are_reported_together() -> None:
     kinds = [
         type(problem)
         for problem in problems_of(
@@ -227,28 +226,28 @@ def test_a_cycle_and_other_mistakes_come_in_one_report() -> None:
         (lambda data, rate=1, *more, **others: None, ["data"], []),
     ],
 )
-def test_a_parameter_that_nothing_fills_is_an_error(
+def test_a_parameter_without_a_value_is_an_error(
     function: Any, inputs: list[str], missing: list[str]
 ) -> None:
-    made = step(name="train", inputs=inputs)(function)
-    problems = missing_arguments(graph_of(made, inputs=inputs), {})
+    train = step(name="train", inputs=inputs)(function)
+    problems = missing_arguments(graph_of(train, inputs=inputs), {})
     assert [type(problem) for problem in problems] == [MissingArgumentError] * len(missing)
     for problem, parameter in zip(problems, missing, strict=True):
-        assert f"'train' lacks a value for {parameter!r}" in problem.what
+        assert f"'train' has no value for {parameter!r}" in problem.what
 
 
 def test_a_parameter_in_the_context_is_not_missing() -> None:
-    made = step(name="train")(lambda rate: rate)
-    assert missing_arguments(graph_of(made), {"rate": 1}) == []
+    train = step(name="train")(lambda rate: rate)
+    assert missing_arguments(graph_of(train), {"rate": 1}) == []
 
 
-def test_a_misspelt_parameter_is_told_with_the_nearest_name() -> None:
-    made = step(name="train")(lambda learning_rat: None)
-    (problem,) = missing_arguments(graph_of(made), {"learning_rate": 1})
+def test_the_error_for_a_misspelled_parameter_suggests_the_nearest_name() -> None:
+    train = step(name="train")(lambda learning_rat: None)
+    (problem,) = missing_arguments(graph_of(train), {"learning_rate": 1})
     assert "'learning_rate'" in problem.what
 
 
-def test_a_condition_that_asks_for_what_nobody_has_is_an_error_that_says_so() -> None:
-    made = step(name="train", condition=lambda acuracy: True)(lambda: None)
-    (problem,) = missing_arguments(graph_of(made), {})
-    assert "(its condition)" in problem.what
+def test_the_error_for_a_missing_argument_of_a_condition_names_the_condition() -> None:
+    train = step(name="train", condition=lambda acuracy: True)(lambda: None)
+    (problem,) = missing_arguments(graph_of(train), {})
+    assert "(condition)" in problem.what

@@ -65,7 +65,7 @@ def test_memory_is_read_in_bytes(written: Any, size: int) -> None:
         *(0, -2, float("nan"), float("inf"), True, None, [4]),
     ],
 )
-def test_what_is_no_quantity_is_an_error_that_shows_it(written: Any) -> None:
+def test_an_invalid_quantity_is_an_error_that_shows_it(written: Any) -> None:
     for read in (exact_cpu, exact_memory):
         with pytest.raises(InvalidQuantityError) as caught:
             read(written)
@@ -90,18 +90,18 @@ def test_amounts_are_rounded_up_to_whole_units() -> None:
 
 
 @given(st.integers(1, 10**8))
-def test_millis_of_cpu_come_back_unchanged(millis: int) -> None:
+def test_cpu_millis_round_trip(millis: int) -> None:
     assert cpu_millis(f"{millis}m") == millis
 
 
 @given(st.integers(4, 10**7))
-def test_mebibytes_come_back_unchanged(size: int) -> None:
+def test_mebibytes_round_trip(size: int) -> None:
     assert memory_mib(f"{size}Mi") == size
     assert memory_bytes(size * 2**20) == size * 2**20
 
 
 @given(st.text(max_size=8))
-def test_any_text_is_read_or_is_an_error(text: str) -> None:
+def test_any_string_is_parsed_or_rejected(text: str) -> None:
     for read in (exact_cpu, exact_memory):
         try:
             assert read(text) > 0

@@ -27,7 +27,7 @@ GPU = st.builds(
     st.integers(1, 8),
     st.none() | SIZE,
 )
-# One value per label: contradictions have tests of their own.
+# One value per label; conflicts are tested separately.
 LABELS = st.sets(st.sampled_from("abc")).map(lambda names: {name: f"{name}!" for name in names})
 TAINTS = st.fixed_dictionaries({"key": st.sampled_from("xyz")}, optional={"value": st.just("v")})
 AFFINITY = st.builds(
@@ -47,7 +47,7 @@ NEEDS = st.builds(
 
 
 def as_written(needs: ResourceRequirements) -> str:
-    """Equal amounts are not enough: also the spelling has to be the same."""
+    """Return the exact spelling of the quantities, for comparison."""
     return repr((needs.cpu, needs.memory, needs.storage, needs.gpu))
 
 
@@ -72,7 +72,7 @@ def test_merging_is_idempotent(needs: ResourceRequirements) -> None:
 
 
 @given(st.lists(NEEDS, min_size=1, max_size=5))
-def test_a_merge_is_never_below_one_of_its_parts(parts: list[ResourceRequirements]) -> None:
+def test_a_merge_satisfies_each_of_its_parts(parts: list[ResourceRequirements]) -> None:
     whole = merge_resources(parts)
     assert whole is not None
     for part in parts:
@@ -84,8 +84,8 @@ def test_a_merge_is_never_below_one_of_its_parts(parts: list[ResourceRequirement
                 assert exact_memory(getattr(whole, name)) >= exact_memory(getattr(part, name))
         if part.gpu is not None:
             assert whole.gpu is not None
-            best, asked = parse_gpu_name(whole.gpu.gpu_type), parse_gpu_name(part.gpu.gpu_type)
-            assert best.strength >= asked.strength
+            best, required = parse_gpu_name(whole.gpu.gpu_type), parse_gpu_name(part.gpu.gpu_type)
+            assert best.strength >= required.strength
             assert whole.gpu.count >= part.gpu.count
             if part.gpu.memory is not None:
                 assert whole.gpu.memory is not None
@@ -98,7 +98,7 @@ def test_a_merge_is_never_below_one_of_its_parts(parts: list[ResourceRequirement
 
 
 @given(st.lists(NEEDS, min_size=1, max_size=5))
-def test_a_merge_asks_for_nothing_that_no_part_asks_for(parts: list[ResourceRequirements]) -> None:
+def test_a_merge_requests_nothing_that_no_part_requests(parts: list[ResourceRequirements]) -> None:
     whole = merge_resources(parts)
     assert whole is not None
     for name in ("cpu", "memory", "storage"):
@@ -111,7 +111,7 @@ def test_the_larger_quantity_keeps_its_spelling() -> None:
     assert small.merge_with(large).memory == "8Gi"
 
 
-def test_gpus_merge_to_the_best_type_the_most_and_the_largest() -> None:
+def test_gpus_merge_to_the_best_type_and_the_largest_count_and_memory() -> None:
     merged = GPUConfig("nvidia-v100", 4, "16Gi").merge_with(GPUConfig("A100", 2, "40Gi"))
     assert merged == GPUConfig("A100", 4, "40Gi")
 
@@ -124,7 +124,7 @@ def test_nothing_merges_to_nothing() -> None:
     assert merge_resources([]) is None
 
 
-def test_required_labels_and_tolerations_are_united() -> None:
+def test_required_labels_and_tolerations_are_combined() -> None:
     taint = {"key": "gpu", "operator": "Exists"}
     merged = NodeAffinity({"zone": "a"}, tolerations=[taint]).merge_with(
         NodeAffinity({"arch": "x"}, tolerations=[taint, {"key": "spot"}])
@@ -133,12 +133,12 @@ def test_required_labels_and_tolerations_are_united() -> None:
     assert len(merged.tolerations) == 2
 
 
-def test_contradicting_labels_are_an_error_that_names_label_and_values() -> None:
+def test_conflicting_labels_are_an_error_that_names_label_and_values() -> None:
     with pytest.raises(AffinityConflictError, match=r"'zone'.*'a' and 'b'"):
         NodeAffinity({"zone": "b"}).merge_with(NodeAffinity({"zone": "a"}))
 
 
-def test_a_dict_means_what_the_classes_mean() -> None:
+def test_a_dict_is_equivalent_to_the_classes() -> None:
     assert read_resources(
         {
             "cpu": "2",
@@ -152,12 +152,12 @@ def test_a_dict_means_what_the_classes_mean() -> None:
 
 
 @given(NEEDS)
-def test_resources_come_back_from_their_dict(needs: ResourceRequirements) -> None:
+def test_resources_round_trip_through_a_dict(needs: ResourceRequirements) -> None:
     assert read_resources(needs.to_dict()) == needs
 
 
 @pytest.mark.parametrize(
-    ("given", "named"),
+    ("resources", "named"),
     [
         ({"cpus": 4}, "cpus"),
         ({"gpu": {"gpu_type": "t4", "number": 2}}, "number"),
@@ -170,18 +170,18 @@ def test_resources_come_back_from_their_dict(needs: ResourceRequirements) -> Non
         ("4 cores", "4 cores"),
     ],
 )
-def test_a_wrong_key_is_an_error_that_names_it(given: Any, named: str) -> None:
+def test_a_wrong_key_is_an_error_that_names_it(resources: Any, named: str) -> None:
     with pytest.raises(InvalidResourcesError, match=named):
-        read_resources(given)
+        read_resources(resources)
 
 
-def test_a_misspelt_key_is_an_error_with_the_right_one() -> None:
+def test_the_error_for_a_misspelled_key_suggests_the_right_one() -> None:
     with pytest.raises(InvalidResourcesError) as caught:
         read_resources({"memroy": "4Gi"})
     assert "memory" in caught.value.fix
 
 
-def test_every_mistake_in_resources_is_told() -> None:
+def test_every_mistake_in_resources_is_reported() -> None:
     needs = ResourceRequirements("many", "16", "?", GPUConfig("a1000", 0, "x"))
     kinds = [type(problem) for problem in needs.problems()]
     assert sorted(kinds, key=str) == sorted(
@@ -199,7 +199,7 @@ def test_every_mistake_in_resources_is_told() -> None:
         ResourceRequirements(gpu=GPUConfig("t4", True)),
     ],
 )
-def test_a_value_of_the_wrong_kind_is_one_problem(needs: ResourceRequirements) -> None:
+def test_a_value_of_the_wrong_type_is_one_problem(needs: ResourceRequirements) -> None:
     assert len(needs.problems()) == 1
 
 
@@ -208,6 +208,6 @@ def test_good_resources_have_no_problems(needs: ResourceRequirements) -> None:
     assert needs.problems() == []
 
 
-def test_memory_in_the_name_of_the_weaker_gpu_is_asked_of_the_better_one() -> None:
+def test_memory_in_the_name_of_the_weaker_gpu_is_required_of_the_better_one() -> None:
     merged = GPUConfig("a100").merge_with(GPUConfig("l40s-48gb"))
     assert (merged.gpu_type, merged.memory) == ("a100", "48Gi")

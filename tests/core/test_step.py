@@ -26,36 +26,36 @@ def answer() -> int:
 
 
 def returning(*outputs: str) -> Step:
-    return step(outputs=outputs, name="made")(double)
+    return step(outputs=outputs, name="train")(double)
 
 
 def test_a_bare_decorator_makes_a_step_named_after_the_function() -> None:
-    made = step(double)
-    assert isinstance(made, Step)
-    assert made.name == "double"
+    decorated = step(double)
+    assert isinstance(decorated, Step)
+    assert decorated.name == "double"
 
 
-def test_a_step_is_called_as_its_function() -> None:
+def test_a_step_is_called_like_its_function() -> None:
     assert step(outputs=["y"])(double)(3, by=3) == 9
 
 
 def test_a_step_looks_like_its_function() -> None:
-    made = step(outputs=["y"])(double)
-    assert made.__doc__ == "Twice as much."
-    assert (vars(made)["__module__"], vars(made)["__qualname__"]) == (
+    decorated = step(outputs=["y"])(double)
+    assert decorated.__doc__ == "Twice as much."
+    assert (vars(decorated)["__module__"], vars(decorated)["__qualname__"]) == (
         double.__module__,
         double.__qualname__,
     )
-    assert inspect.signature(made) == inspect.signature(double)
+    assert inspect.signature(decorated) == inspect.signature(double)
 
 
 def test_a_step_can_have_another_name_than_its_function() -> None:
     assert step(name="twice")(double).name == "twice"
 
 
-def test_defaults_leave_a_step_cached_by_code_and_run_once() -> None:
-    made = step(double)
-    assert (made.cache, made.cache_explicit, made.retry, made.timeout_s) == (
+def test_by_default_a_step_is_cached_by_code_and_not_retried() -> None:
+    decorated = step(double)
+    assert (decorated.cache, decorated.cache_explicit, decorated.retry, decorated.timeout_s) == (
         "code_hash",
         False,
         0,
@@ -72,23 +72,23 @@ def test_defaults_leave_a_step_cached_by_code_and_run_once() -> None:
         (False, False, False),
     ],
 )
-def test_a_cache_rule_that_the_user_chose_is_told_from_the_default(
+def test_an_explicit_cache_rule_is_distinguished_from_the_default(
     cache: Any, rule: Any, explicit: bool
 ) -> None:
-    made = step(cache=cache)(double)
-    assert (made.cache, made.cache_explicit) == (rule, explicit)
+    decorated = step(cache=cache)(double)
+    assert (decorated.cache, decorated.cache_explicit) == (rule, explicit)
 
 
-def test_one_name_as_text_is_a_list_of_one() -> None:
-    made = step(inputs="x", outputs="model")(double)
-    assert (made.inputs, made.outputs) == (("x",), ("model",))
+def test_a_single_name_can_be_a_plain_string() -> None:
+    decorated = step(inputs="x", outputs="model")(double)
+    assert (decorated.inputs, decorated.outputs) == (("x",), ("model",))
 
 
 def test_a_step_adds_itself_to_the_pipeline_it_names() -> None:
     pipeline = Pipeline("p")
-    made = step(pipeline=pipeline)(double)
+    decorated = step(pipeline=pipeline)(double)
     step(pipeline=pipeline, register=False, name="other")(double)
-    assert pipeline.steps == [made]
+    assert pipeline.steps == [decorated]
 
 
 def test_a_step_without_outputs_produces_an_asset_of_its_own_name() -> None:
@@ -113,7 +113,7 @@ def test_several_outputs_take_a_sequence_of_that_length_or_a_dict_by_key(value: 
 def test_a_value_that_does_not_match_the_outputs_is_an_error_that_names_them(value: Any) -> None:
     with pytest.raises(OutputMismatchError, match="2 outputs: a, b") as caught:
         returning("a", "b").split_outputs(value)
-    assert "'made'" in caught.value.what
+    assert "'train'" in caught.value.what
 
 
 @pytest.mark.parametrize(
@@ -140,24 +140,24 @@ def test_a_value_that_does_not_match_the_outputs_is_an_error_that_names_them(val
 def test_a_wrong_argument_is_a_problem_that_names_step_and_argument(
     arguments: dict[str, Any], named: str
 ) -> None:
-    (problem,) = step(name="made", **arguments)(double).problems()
-    assert "'made'" in problem.what
+    (problem,) = step(name="train", **arguments)(double).problems()
+    assert "'train'" in problem.what
     assert named in problem.what
     assert isinstance(problem, ValueError)
 
 
-def test_every_mistake_in_a_step_is_told() -> None:
-    made = step(
+def test_every_mistake_in_a_step_is_reported() -> None:
+    decorated = step(
         retry=-1, timeout=0, cache="x", inputs=["a", "a"], resources={"cpu": "?", "memory": "?"}
     )(double)
-    assert len(made.problems()) == 6
+    assert len(decorated.problems()) == 6
 
 
 def test_a_good_step_has_no_problems() -> None:
-    made = step(
+    decorated = step(
         inputs=["x"], outputs=["y"], retry=3, timeout=0.5, condition=bool, execution_group="g"
     )(double)
-    assert made.problems() == []
+    assert decorated.problems() == []
 
 
 @pytest.mark.parametrize(
@@ -165,18 +165,18 @@ def test_a_good_step_has_no_problems() -> None:
     [{"inputs": [1]}, {"outputs": [["y"]]}, {"execution_group": 5}, {"name": 5}],
     ids=str,
 )
-def test_a_name_that_is_no_text_is_an_error_at_once(arguments: dict[str, Any]) -> None:
+def test_a_name_that_is_not_a_string_is_an_immediate_error(arguments: dict[str, Any]) -> None:
     with pytest.raises(InvalidStepError):
         step(**arguments)(double)
 
 
 @pytest.mark.parametrize("func", [5, "double", None])
-def test_what_is_no_function_is_no_step(func: Any) -> None:
+def test_a_step_requires_a_function(func: Any) -> None:
     with pytest.raises(InvalidStepError):
-        step(name="made")(func)
+        step(name="train")(func)
 
 
-def test_what_has_no_name_needs_one() -> None:
+def test_a_callable_without_a_name_needs_an_explicit_one() -> None:
     partial = functools.partial(double, by=3)
     with pytest.raises(InvalidStepError, match="name"):
         step(partial)
@@ -189,6 +189,10 @@ def test_a_step_cannot_be_changed() -> None:
 
 
 def test_a_step_survives_pickling_and_copying() -> None:
-    for came in (copy.copy(answer), pickle.loads(cloudpickle.dumps(answer))):
-        assert came() == 42
-        assert (came.name, came.outputs, came.__doc__) == ("answer", ("answer",), answer.__doc__)
+    for restored in (copy.copy(answer), pickle.loads(cloudpickle.dumps(answer))):
+        assert restored() == 42
+        assert (restored.name, restored.outputs, restored.__doc__) == (
+            "answer",
+            ("answer",),
+            answer.__doc__,
+        )

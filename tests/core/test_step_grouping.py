@@ -12,7 +12,7 @@ from flowyml_aws.core.resources import merge_resources
 from flowyml_aws.core.step_grouping import StepGroup, group_steps, parallel_steps
 from tests.core.graphs import a_step, steps_of_a_pipeline
 
-# Names with which users could meet those of split groups.
+# Names that can collide with the names of split groups.
 NAMES = ["g", "g_0", "g_1", "g_0_0", "h", "h_0"]
 AWKWARD = steps_of_a_pipeline(
     groups=[None, None, "g", "g_0", "g_1", "h"],
@@ -34,14 +34,14 @@ def names_of(*declared: Step) -> dict[str, list[str]]:
 @given(steps_of_a_pipeline())
 def test_every_step_is_in_one_group_and_the_order_is_kept(declared: list[Step]) -> None:
     graph, groups = grouped(declared)
-    assert [made for group in groups for made in group.steps] == list(graph.steps)
+    assert [s for group in groups for s in group.steps] == list(graph.steps)
 
 
 @given(steps_of_a_pipeline())
 def test_a_group_is_a_maximal_run_of_one_execution_group(declared: list[Step]) -> None:
     _, groups = grouped(declared)
     for group in groups:
-        assert {made.execution_group for made in group.steps} == {group.execution_group}
+        assert {s.execution_group for s in group.steps} == {group.execution_group}
         assert group.execution_group is not None or len(group.steps) == 1
     for before, after in pairwise(groups):
         assert before.execution_group is None or before.execution_group != after.execution_group
@@ -50,10 +50,10 @@ def test_a_group_is_a_maximal_run_of_one_execution_group(declared: list[Step]) -
 @given(steps_of_a_pipeline())
 def test_the_graph_of_groups_is_acyclic(declared: list[Step]) -> None:
     graph, groups = grouped(declared)
-    group_of = {made.name: group.group_name for group in groups for made in group.steps}
+    group_of = {s.name: group.group_name for group in groups for s in group.steps}
     parents = {
         group.group_name: {
-            group_of[parent] for made in group.steps for parent in graph.parents[made.name]
+            group_of[parent] for s in group.steps for parent in graph.parents[s.name]
         }
         - {group.group_name}
         for group in groups
@@ -62,13 +62,13 @@ def test_the_graph_of_groups_is_acyclic(declared: list[Step]) -> None:
 
 
 @given(AWKWARD)
-def test_names_of_groups_are_unique_whatever_users_call_theirs(declared: list[Step]) -> None:
+def test_group_names_are_unique_for_any_names_of_users(declared: list[Step]) -> None:
     _, groups = grouped(declared)
     assert len({group.group_name for group in groups}) == len(groups)
 
 
 @given(AWKWARD)
-def test_a_group_in_one_piece_keeps_its_name(declared: list[Step]) -> None:
+def test_an_unsplit_group_keeps_its_name(declared: list[Step]) -> None:
     _, groups = grouped(declared)
     for group in groups:
         pieces = [g for g in groups if g.execution_group == group.execution_group]
@@ -77,10 +77,12 @@ def test_a_group_in_one_piece_keeps_its_name(declared: list[Step]) -> None:
 
 
 @given(steps_of_a_pipeline())
-def test_the_resources_of_a_group_are_those_of_its_steps_merged(declared: list[Step]) -> None:
+def test_the_resources_of_a_group_are_the_merged_resources_of_its_steps(
+    declared: list[Step],
+) -> None:
     for group in grouped(declared)[1]:
-        asked = [needs for made in group.steps if (needs := made.requirements()) is not None]
-        assert group.aggregated_resources == merge_resources(asked)
+        required = [needs for s in group.steps if (needs := s.requirements()) is not None]
+        assert group.aggregated_resources == merge_resources(required)
 
 
 @given(steps_of_a_pipeline())
@@ -90,12 +92,14 @@ def test_a_group_has_steps_that_could_run_in_parallel_unless_it_is_a_chain(
     graph, groups = grouped(declared)
     for group in groups:
         names = group.execution_order
-        above: dict[str, set[str]] = {}
-        for made in graph.steps:
-            of = graph.parents[made.name]
-            above[made.name] = {*of, *(far for parent in of for far in above[parent])}
-        apart = any(a not in above[b] for position, b in enumerate(names) for a in names[:position])
-        assert bool(parallel_steps(group, graph)) == apart
+        ancestors: dict[str, set[str]] = {}
+        for s in graph.steps:
+            parents = graph.parents[s.name]
+            ancestors[s.name] = {*parents, *(a for p in parents for a in ancestors[p])}
+        can_run_in_parallel = any(
+            a not in ancestors[b] for position, b in enumerate(names) for a in names[:position]
+        )
+        assert bool(parallel_steps(group, graph)) == can_run_in_parallel
 
 
 def test_the_parts_of_a_split_group_are_numbered() -> None:
@@ -106,7 +110,7 @@ def test_the_parts_of_a_split_group_are_numbered() -> None:
     }
 
 
-def test_numbers_pass_over_names_that_users_gave() -> None:
+def test_numbers_skip_existing_group_names() -> None:
     assert names_of(
         a_step("a", group="g"),
         a_step("x", ["a"], group="g_0"),
@@ -123,19 +127,19 @@ def test_interleaved_groups_split_instead_of_waiting_for_each_other() -> None:
     ) == {"g_0": ["a"], "h_0": ["b"], "g_1": ["c"], "h_1": ["d"]}
 
 
-def test_steps_without_path_between_them_are_grouped_where_they_are_adjacent() -> None:
+def test_independent_steps_of_a_group_are_grouped_if_they_are_adjacent() -> None:
     assert names_of(a_step("a", group="g"), a_step("x"), a_step("b", group="g")) == {
         "g": ["a", "b"],
         "x": ["x"],
     }
 
 
-def test_only_groups_that_were_asked_for_are_shown() -> None:
+def test_step_groups_shows_only_declared_groups() -> None:
     pipeline = Pipeline("p").add_steps([a_step("a", group="g"), a_step("x"), a_step("y", ["x"])])
     assert [group.group_name for group in pipeline.build().step_groups] == ["g"]
 
 
-def test_groups_are_shown_without_a_build_of_their_own() -> None:
+def test_step_groups_needs_no_explicit_build() -> None:
     assert len(Pipeline("p").add_step(a_step("a", group="g")).step_groups) == 1
 
 
@@ -149,7 +153,7 @@ def test_a_group_without_resources_has_none() -> None:
     assert grouped([a_step("a", group="g")])[1][0].aggregated_resources is None
 
 
-def test_resources_given_as_dict_and_as_value_add_up() -> None:
+def test_resources_declared_as_dict_and_as_object_are_merged() -> None:
     _, (group,) = grouped(
         [
             a_step("a", group="g", resources={"cpu": "4", "gpu": {"gpu_type": "t4"}}),

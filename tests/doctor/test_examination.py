@@ -9,7 +9,7 @@ from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.core.findings import Finding
 from flowyml_aws.doctor.examination import Check, examine
 
-FINE = Finding("fine", "ok", "it is fine")
+FINE = Finding("fine", "ok", "It is fine")
 
 
 def fine() -> Sequence[Finding]:
@@ -17,24 +17,24 @@ def fine() -> Sequence[Finding]:
 
 
 def impossible() -> Sequence[Finding]:
-    raise SettingsError("it is not there", "nobody made it", "make it")
+    raise SettingsError("It does not exist", "it was not created", "create it")
 
 
-def told(*checks: Check) -> dict[str, list[tuple[str, str]]]:
+def findings(*checks: Check) -> dict[str, list[tuple[str, str]]]:
     return {r.check: [(f.level, f.what) for f in r.findings] for r in examine(checks)}
 
 
-def test_checks_that_know_nothing_of_each_other_run_at_the_same_time() -> None:
+def test_independent_checks_run_concurrently() -> None:
     both = Barrier(2, timeout=30)
 
     def meet() -> Sequence[Finding]:
         both.wait()
         return [FINE]
 
-    assert set(told(Check("a", meet), Check("b", meet))) == {"a", "b"}
+    assert set(findings(Check("a", meet), Check("b", meet))) == {"a", "b"}
 
 
-def test_a_report_comes_as_soon_as_its_check_is_done() -> None:
+def test_a_report_is_yielded_when_its_check_is_complete() -> None:
     seen = Event()
 
     def wait() -> Sequence[Finding]:
@@ -48,34 +48,36 @@ def test_a_report_comes_as_soon_as_its_check_is_done() -> None:
     assert order == ["quick", "slow"]
 
 
-def test_a_check_that_can_not_look_is_one_finding_and_the_others_go_on() -> None:
-    assert told(Check("a", impossible), Check("b", fine)) == {
-        "a": [("error", "it is not there")],
-        "b": [("ok", "it is fine")],
+def test_a_check_that_can_not_be_completed_is_one_finding_and_the_others_continue() -> None:
+    assert findings(Check("a", impossible), Check("b", fine)) == {
+        "a": [("error", "It does not exist")],
+        "b": [("ok", "It is fine")],
     }
 
 
-def test_how_bad_it_is_that_a_check_can_not_look_is_its_own() -> None:
-    assert told(Check("a", impossible, severity="warning"))["a"] == [("warning", "it is not there")]
+def test_each_check_has_its_own_severity_for_a_failure() -> None:
+    assert findings(Check("a", impossible, severity="warning"))["a"] == [
+        ("warning", "It does not exist")
+    ]
 
 
-def test_what_depends_on_a_failed_check_is_not_checked_and_says_why() -> None:
+def test_checks_that_depend_on_a_failed_one_are_skipped_with_the_reason() -> None:
     reports = examine([Check("a", impossible), Check("b", fine, ("a",)), Check("c", fine, ("b",))])
     why = {r.check: [(f.level, f.why) for f in r.findings] for r in reports}
     assert why["b"] == why["c"] == [("not checked", "a failed")]
 
 
-def test_an_error_that_a_check_finds_does_not_stop_what_comes_after_it() -> None:
-    broken = Finding("broken", "error", "it is broken")
-    reports = told(Check("a", lambda: [broken]), Check("b", fine, ("a",)))
-    assert reports["b"] == [("ok", "it is fine")]
+def test_an_error_finding_does_not_skip_the_checks_that_depend_on_it() -> None:
+    broken = Finding("broken", "error", "It is broken")
+    reports = findings(Check("a", lambda: [broken]), Check("b", fine, ("a",)))
+    assert reports["b"] == [("ok", "It is fine")]
 
 
-def test_what_a_check_comes_after_may_be_missing() -> None:
-    assert told(Check("b", fine, ("a",)))["b"] == [("ok", "it is fine")]
+def test_unknown_dependencies_are_ignored() -> None:
+    assert findings(Check("b", fine, ("a",)))["b"] == [("ok", "It is fine")]
 
 
-@pytest.mark.parametrize("look", [lambda: 1 / 0])
-def test_a_mistake_of_our_own_is_not_told_as_a_finding(look: Callable[[], object]) -> None:
+@pytest.mark.parametrize("run", [lambda: 1 / 0])
+def test_a_bug_in_a_check_is_not_reported_as_a_finding(run: Callable[[], object]) -> None:
     with pytest.raises(ZeroDivisionError):
-        told(Check("a", look))  # type: ignore[arg-type]  # it never returns
+        findings(Check("a", run))  # type: ignore[arg-type]  # it never returns

@@ -17,17 +17,17 @@ from tests.support.plans import a_job, a_plan, a_record
 
 
 @dataclass
-class Told(ScriptedBackend):
-    """A backend whose looks find something each."""
+class DiagnosingBackend(ScriptedBackend):
+    """A backend with a list of successive diagnoses."""
 
-    looks: list[Mapping[str, Sequence[Finding]]] = field(default_factory=list)
+    diagnoses: list[Mapping[str, Sequence[Finding]]] = field(default_factory=list)
     pauses: int = 0
 
     def pause(self) -> None:
         self.pauses += 1
 
     def diagnose(self) -> Mapping[str, Sequence[Finding]]:
-        return self.looks.pop(0)
+        return self.diagnoses.pop(0)
 
 
 @pytest.fixture
@@ -39,11 +39,11 @@ PASSING = Finding("no-type-fits", "error", "passing", "so", "do")
 LASTING = Finding("queue-disabled", "error", "lasting", "so", "do")
 
 
-def found(store: ArtifactStore, backend: Told) -> dict[str, list[tuple[str, str]]]:
+def findings(store: ArtifactStore, backend: DiagnosingBackend) -> dict[str, list[tuple[str, str]]]:
     plan = a_plan(a_job("first"), a_job("second", after=["first"]))
     driver = RunDriver(store, a_record(plan), plan, backend)
     return {
-        report.check: [(one.code, one.level) for one in report.findings]
+        report.check: [(finding.code, finding.level) for finding in report.findings]
         for report in examine_run(driver)
     }
 
@@ -52,36 +52,40 @@ def queued(reason: str | None = None) -> dict[str, JobStatus]:
     return {"first": JobStatus(JobState.QUEUED, 0, reason), "second": JobStatus(JobState.WAITING)}
 
 
-def test_what_only_one_of_two_looks_finds_is_not_told(store: ArtifactStore) -> None:
-    backend = Told(queued(), looks=[{"first": (PASSING, LASTING)}, {"first": (LASTING,)}])
-    assert found(store, backend) == {
+def test_a_finding_of_only_one_of_two_diagnoses_is_dropped(store: ArtifactStore) -> None:
+    backend = DiagnosingBackend(
+        queued(), diagnoses=[{"first": (PASSING, LASTING)}, {"first": (LASTING,)}]
+    )
+    assert findings(store, backend) == {
         "first": [("queue-disabled", "error")],
         "second": [("job-waiting", "ok")],
     }
     assert backend.pauses == 1
 
 
-def test_where_nothing_is_found_there_is_no_second_look(store: ArtifactStore) -> None:
-    backend = Told(queued(), looks=[{"first": ()}])
-    assert found(store, backend)["first"] == [("job-queued", "ok")]
+def test_a_diagnosis_without_findings_is_not_repeated(store: ArtifactStore) -> None:
+    backend = DiagnosingBackend(queued(), diagnoses=[{"first": ()}])
+    assert findings(store, backend)["first"] == [("job-queued", "ok")]
     assert backend.pauses == 0
 
 
 @pytest.mark.parametrize("state", [JobState.STARTING, JobState.RUNNING])
-def test_a_job_that_goes_on_is_not_diagnosed(store: ArtifactStore, state: JobState) -> None:
-    backend = Told({"first": JobStatus(state, 1), "second": JobStatus(JobState.WAITING)})
-    assert found(store, backend)["first"] == [("job", "ok")]
+def test_a_job_that_has_started_is_not_diagnosed(store: ArtifactStore, state: JobState) -> None:
+    backend = DiagnosingBackend(
+        {"first": JobStatus(state, 1), "second": JobStatus(JobState.WAITING)}
+    )
+    assert findings(store, backend)["first"] == [("job", "ok")]
 
 
-def test_the_backend_s_own_reason_is_a_warning(store: ArtifactStore) -> None:
-    backend = Told(queued("the quota leaves no room"), looks=[{"first": ()}])
-    assert found(store, backend)["first"] == [("job-held", "warning")]
+def test_the_reason_that_the_backend_reports_is_a_warning(store: ArtifactStore) -> None:
+    backend = DiagnosingBackend(queued("waiting for the quota"), diagnoses=[{"first": ()}])
+    assert findings(store, backend)["first"] == [("job-held", "warning")]
 
 
-def test_a_failed_job_is_an_error_and_those_behind_it_are_noted(store: ArtifactStore) -> None:
+def test_a_failed_job_is_an_error_and_jobs_after_it_are_notes(store: ArtifactStore) -> None:
     failed = JobStatus(JobState.FAILED, 1, "Host EC2 terminated")
-    backend = Told({"first": failed, "second": JobStatus(JobState.WAITING)})
-    assert found(store, backend) == {
+    backend = DiagnosingBackend({"first": failed, "second": JobStatus(JobState.WAITING)})
+    assert findings(store, backend) == {
         "first": [("job-failed", "error")],
         "second": [("job-ended", "note")],
     }

@@ -16,7 +16,7 @@ Python = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def copy_examples(folder: Path) -> Path:
-    """A project of their own, so that runs leave nothing in the repository."""
+    """Copy the examples into a new project, so that runs leave no files in the repository."""
     shutil.copytree(EXAMPLES, folder / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "pyproject.toml").touch()
     (folder / "tmp").mkdir()
@@ -24,10 +24,9 @@ def copy_examples(folder: Path) -> Path:
 
 
 def run_python(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """What `python …` in this project says, without settings of an account."""
-    kept = {name: value for name, value in os.environ.items() if not _is_of_aws(name)}
+    """Run `python …` in this project, without the settings of an AWS account."""
     environment = {
-        **kept,
+        **{name: value for name, value in os.environ.items() if not _is_aws_setting(name)},
         "PYTHONPATH": str(Path(flowyml_aws.__path__[0]).parent),
         "TMPDIR": str(project / "tmp"),
         "COLUMNS": "120",
@@ -43,7 +42,7 @@ def run_python(project: Path, *arguments: str) -> subprocess.CompletedProcess[st
     )
 
 
-def _is_of_aws(name: str) -> bool:
+def _is_aws_setting(name: str) -> bool:
     return name.startswith(("AWS_", "FLOWYML_"))
 
 
@@ -51,15 +50,15 @@ def _is_of_aws(name: str) -> bool:
 def demo(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """The project in which `make demo`'s command ran, and what it said."""
+    """The project in which the command of `make demo` ran, and the finished process."""
     project = copy_examples(tmp_path_factory.mktemp("demo"))
     return project, run_python(project, "examples/digits/pipeline.py")
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of the examples as the working folder; what a test imports of it is forgotten."""
-    for name in filter(_is_of_aws, list(os.environ)):
+    """A copy of the examples as the working folder; modules imported from it are unloaded."""
+    for name in filter(_is_aws_setting, list(os.environ)):
         monkeypatch.delenv(name)
     monkeypatch.setattr(sys, "path", sys.path.copy())
     monkeypatch.chdir(copy_examples(tmp_path))
@@ -71,5 +70,5 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def python(project: Path) -> Python:
-    """Runs `python …` in the project."""
+    """A function that runs `python …` in the project."""
     return lambda *arguments: run_python(project, *arguments)

@@ -14,7 +14,7 @@ import pytest
 from flowyml_aws import Run
 from flowyml_aws.cli.load import load_pipeline
 
-# So that all of them share the one run of the demo.
+# In one group, so that all tests share one run of the demo.
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("digits")]
 
 Demo = tuple[Path, "subprocess.CompletedProcess[str]"]
@@ -25,9 +25,9 @@ PNG = b"\x89PNG\r\n\x1a\n"
 def fact(demo: Demo, pattern: str) -> str:
     _, finished = demo
     assert finished.returncode == 0, finished.stderr
-    found = re.search(pattern, finished.stdout, re.MULTILINE)
-    assert found, finished.stdout
-    return found.group(1)
+    match = re.search(pattern, finished.stdout, re.MULTILINE)
+    assert match, finished.stdout
+    return match.group(1)
 
 
 def demo_run(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> Run:
@@ -39,23 +39,23 @@ def test_the_demo_reads_more_than_19_of_20_digits(demo: Demo) -> None:
     assert float(fact(demo, r"^accuracy +([\d.]+)")) > 0.95
 
 
-def test_the_demo_names_the_picture_it_has_drawn(demo: Demo) -> None:
+def test_the_demo_prints_the_path_of_its_picture(demo: Demo) -> None:
     assert Path(fact(demo, r"^picture +(.+)")).read_bytes().startswith(PNG)
 
 
-def test_the_demo_names_the_store_of_its_outputs(demo: Demo) -> None:
+def test_the_demo_prints_the_store_of_its_outputs(demo: Demo) -> None:
     assert fact(demo, r"^store +(.+)") == (demo[0] / ".flowyml" / "aws").as_uri()
 
 
-def test_the_demo_tells_the_gpu_instance_and_the_price_per_hour_on_aws(demo: Demo) -> None:
+def test_the_demo_prints_the_gpu_instance_and_hourly_price_on_aws(demo: Demo) -> None:
     assert fact(demo, r"^training .* 1 × t4 +(g4dn\.\w+) ") == "g4dn.xlarge"
     assert float(fact(demo, r"^all jobs at once: \$([\d.]+) per hour")) > 0
 
 
-def test_the_demo_leaves_nothing_but_its_store_beside_the_code(demo: Demo) -> None:
+def test_the_demo_creates_only_its_store_next_to_the_code(demo: Demo) -> None:
     fact(demo, "(accuracy)")
-    left = {path.name for path in demo[0].iterdir()}
-    assert left == {".flowyml", "examples", "pyproject.toml", "tmp"}
+    names = {path.name for path in demo[0].iterdir()}
+    assert names == {".flowyml", "examples", "pyproject.toml", "tmp"}
 
 
 def test_the_log_says_what_the_model_was_trained_on(
@@ -68,7 +68,7 @@ def test_the_log_says_what_the_model_was_trained_on(
     } <= set(lines)
 
 
-def test_a_failing_run_ends_the_demo_with_1_and_the_users_line(project: Path, python: Any) -> None:
+def test_a_failed_demo_exits_with_1_and_prints_the_failing_line(project: Path, python: Any) -> None:
     file = project / FILE
     file.write_text(file.read_text("utf-8").replace("test_size=0.25", "test_size=2.5"), "utf-8")
     finished = python(FILE)
@@ -84,7 +84,7 @@ def test_the_command_line_runs_it_with_other_parameters(project: Path, python: A
     assert Run.attach(run_id).outputs["metrics"]["images"] == 899
 
 
-def test_a_gpu_that_torch_sees_is_used_and_finds_the_same(
+def test_a_gpu_available_to_torch_gives_the_same_predictions(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load_pipeline(FILE)
@@ -95,12 +95,12 @@ def test_a_gpu_that_torch_sees_is_used_and_finds_the_same(
 
     devices: list[str] = []
 
-    def on_device(make: Any) -> Any:
-        def made(*values: Any, device: str, dtype: Any) -> Any:
+    def on_device(function: Any) -> Any:
+        def call(*values: Any, device: str, dtype: Any) -> Any:
             devices.append(device)
-            return make(*values, dtype=dtype)
+            return function(*values, dtype=dtype)
 
-        return made
+        return call
 
     torch = SimpleNamespace(
         cuda=SimpleNamespace(is_available=lambda: True),
@@ -121,7 +121,7 @@ def test_a_gpu_that_torch_sees_is_used_and_finds_the_same(
 @pytest.mark.parametrize(
     "backend", ["batch", "sagemaker", {"training": "sagemaker", "*": "batch"}], ids=str
 )
-def test_jobs_on_aws_give_the_same_metrics_and_picture_as_this_machine(
+def test_aws_jobs_produce_the_same_metrics_and_picture_as_a_local_run(
     demo: Demo,
     project: Path,
     emulator_settings: Mapping[str, str],
@@ -130,11 +130,11 @@ def test_jobs_on_aws_give_the_same_metrics_and_picture_as_this_machine(
 ) -> None:
     for name, value in emulator_settings.items():
         monkeypatch.setenv(name, value)
-    # The first one's values would serve the others.
+    # Without the cache, as all backends share one store.
     on_aws = load_pipeline(FILE).run(backend=backend, progress=False, cache=False)
     assert on_aws.success, on_aws.summary()
     assert [view.job.name for view in on_aws.status.jobs] == ["prepare", "training", "evaluate"]
 
-    here = demo_run(demo, monkeypatch).outputs
-    assert on_aws["metrics"] == here["metrics"]
-    assert on_aws["confusion_matrix"].read_bytes() == here["confusion_matrix"].read_bytes()
+    local = demo_run(demo, monkeypatch).outputs
+    assert on_aws["metrics"] == local["metrics"]
+    assert on_aws["confusion_matrix"].read_bytes() == local["confusion_matrix"].read_bytes()

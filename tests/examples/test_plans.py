@@ -1,4 +1,4 @@
-"""What the examples would use on AWS."""
+"""Plans of the examples on AWS."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PLANS = Path(__file__).parent / "plans"
 
 
 def planned_jobs(file: str) -> dict[str, PlannedJob]:
-    return {job.name: job for job in load_pipeline(f"examples/{file}").plan("batch").jobs}
+    return {job.name: job for job in load_pipeline(f"examples/{file}").plan(backend="batch").jobs}
 
 
 @pytest.mark.parametrize("file", EXPECTED)
@@ -35,7 +35,7 @@ def test_each_job_gets_an_instance_of_the_right_family(file: str, project: Path)
         assert re.match(family, jobs[name].instance_type or ""), name
 
 
-def test_the_training_group_asks_for_the_most_of_its_steps(project: Path) -> None:
+def test_the_training_group_needs_the_maximum_of_its_steps(project: Path) -> None:
     needs = planned_jobs("ml_training.py")["training"].needs
     assert (needs.vcpus, needs.memory_mib) == (8, 32 * 1024)
     assert (needs.gpu_model, needs.gpu_count) == ("a100", 2)
@@ -43,21 +43,21 @@ def test_the_training_group_asks_for_the_most_of_its_steps(project: Path) -> Non
 
 @pytest.mark.parametrize("backend", ["batch", "sagemaker"])
 @pytest.mark.parametrize("file", EXPECTED)
-def test_the_plan_reads_as_it_did(file: str, backend: str, project: Path) -> None:
-    """UPDATE_GOLDEN=1 writes the files anew: look at their difference before you keep it."""
-    plan = load_pipeline(f"examples/{file}").plan(backend)
+def test_the_printed_plan_has_not_changed(file: str, backend: str, project: Path) -> None:
+    """Compare with the recorded plan; UPDATE_GOLDEN=1 records new plans (review their diff)."""
+    plan = load_pipeline(f"examples/{file}").plan(backend=backend)
     out = io.StringIO()
-    # What concerns no single job tells the age of the catalog, which changes with the day.
+    # Without the notes of the whole plan: they contain the catalog's age, which changes daily.
     Console(file=out, width=100).print(plan_table(plan.model_copy(update={"notes": ()})))
-    told = "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
+    text = "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
     name = file.removesuffix(".py").removesuffix("/pipeline")
     golden = PLANS / f"{name}.{backend}.txt"
     if os.environ.get("UPDATE_GOLDEN"):
-        golden.write_text(told, "utf-8")
-    assert told == golden.read_text("utf-8")
+        golden.write_text(text, "utf-8")
+    assert text == golden.read_text("utf-8")
 
 
-def test_the_drawing_in_the_documentation_is_that_of_the_example(project: Path) -> None:
+def test_the_graph_in_the_documentation_matches_the_example(project: Path) -> None:
     page = Path(__file__).parents[2] / "docs" / "graph.md"
-    drawn = mermaid(load_pipeline("examples/digits/pipeline.py").plan("batch"))
-    assert f"```mermaid\n{drawn}```\n" in page.read_text("utf-8")
+    diagram = mermaid(load_pipeline("examples/digits/pipeline.py").plan(backend="batch"))
+    assert f"```mermaid\n{diagram}```\n" in page.read_text("utf-8")

@@ -1,4 +1,4 @@
-"""The specification's two examples as files to run."""
+"""The two examples of the specification, as executable files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 pytestmark = pytest.mark.system
 
 
-def test_the_data_pipeline_fills_the_warehouse(project: Path, python: Any) -> None:
+def test_the_data_pipeline_loads_the_orders(project: Path, python: Any) -> None:
     finished = python("examples/data_pipeline.py")
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout.splitlines() == ["DE     50.00", "FR     17.50", "IT      8.00"]
@@ -26,7 +26,7 @@ def test_the_data_pipeline_run_twice_loads_each_order_once(project: Path, python
         assert warehouse.execute("SELECT COUNT(*) FROM orders").fetchone() == (5,)
 
 
-def test_the_training_pipeline_learns_on_a_machine_without_gpus(python: Any) -> None:
+def test_the_training_pipeline_runs_on_a_machine_without_gpus(python: Any) -> None:
     finished = python("examples/ml_training.py")
     assert finished.returncode == 0, finished.stderr
     (accuracy,) = re.findall(r"^accuracy ([\d.]+)$", finished.stdout, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""An image's tag says what is in it."""
+"""The tag of an image identifies its contents."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flowyml_aws.images.own import OwnPackage, own_package
+from flowyml_aws.images.client_package import ClientPackage, client_package
 from flowyml_aws.images.recipe import ImageRecipe, project_recipe
 from flowyml_aws.settings import Settings
 
@@ -23,26 +23,26 @@ def recipe(project: Path, settings: Settings | None = None) -> ImageRecipe:
     return project_recipe(project, settings or Settings())
 
 
-def test_the_same_project_has_the_same_tag_wherever_it_lies(tmp_path: Path) -> None:
+def test_the_tag_does_not_depend_on_the_path_of_the_project(tmp_path: Path) -> None:
     for name in ("here", "there"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "requirements.txt").write_text("numpy\n")
     assert recipe(tmp_path / "here").tag == recipe(tmp_path / "there").tag
 
 
-def test_code_that_travels_with_the_run_does_not_change_the_tag(tmp_path: Path) -> None:
+def test_the_code_of_the_project_does_not_change_the_tag(tmp_path: Path) -> None:
     before = recipe(tmp_path).tag
     (tmp_path / "train.py").write_text("print()\n")
     assert recipe(tmp_path).tag == before
 
 
-def test_whatever_goes_into_it_changes_the_tag(tmp_path: Path) -> None:
+def test_every_input_of_the_image_changes_the_tag(tmp_path: Path) -> None:
     first = recipe(tmp_path)
     (tmp_path / "requirements.txt").write_text("numpy\n")
     with_numpy = recipe(tmp_path)
     (tmp_path / "pins.txt").write_text("numpy==2\n")
     (tmp_path / "requirements.txt").write_text("numpy\n-c pins.txt\n")
-    others = [
+    recipes = [
         first,
         with_numpy,
         recipe(tmp_path),
@@ -50,20 +50,20 @@ def test_whatever_goes_into_it_changes_the_tag(tmp_path: Path) -> None:
         recipe(tmp_path, Settings(base_image="gpu")),
         recipe(tmp_path, Settings(requirements=("numpy",))),
         replace(first, dockerfile=f"{first.dockerfile}\n# more"),
-        replace(first, own=OwnPackage("0.0.1")),
-        replace(first, own=OwnPackage("0.0.2")),
+        replace(first, package=ClientPackage("0.0.1")),
+        replace(first, package=ClientPackage("0.0.2")),
     ]
-    assert len({other.tag for other in others}) == len(others)
+    assert len({each.tag for each in recipes}) == len(recipes)
 
 
-def test_the_tag_begins_with_the_python_and_is_one_that_registries_take(tmp_path: Path) -> None:
+def test_the_tag_is_valid_and_begins_with_the_python_version(tmp_path: Path) -> None:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     prefix, _, digest = recipe(tmp_path).tag.rpartition("-")
     assert prefix == f"py{version}"
     assert len(digest) == 16 and digest.isalnum()
 
 
-def test_requirements_that_jobs_install_are_not_in_the_image_but_uv_is(tmp_path: Path) -> None:
+def test_an_image_without_the_requirements_that_jobs_install_contains_uv(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("torch\n")
     settings = Settings(requirements=("numpy",))
     assert [line[:2] for line in recipe(tmp_path, settings).requirements.lines] == ["uv"]
@@ -71,56 +71,58 @@ def test_requirements_that_jobs_install_are_not_in_the_image_but_uv_is(tmp_path:
     assert first.tag == second.tag
 
 
-def test_the_context_has_all_that_the_dockerfile_copies(tmp_path: Path) -> None:
+def test_the_context_contains_all_files_that_the_dockerfile_copies(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("numpy\n")
     folder = tmp_path / "context"
     folder.mkdir()
-    replace(recipe(tmp_path), own=OwnPackage("1.2.3")).write_context(folder)
+    replace(recipe(tmp_path), package=ClientPackage("1.2.3")).write_context(folder)
     assert (folder / "context/requirements.txt").read_text() == "numpy\n"
     assert (folder / "context/constraints.txt").read_text() == ""
     assert (folder / "context/flowyml-aws.txt").read_text() == "flowyml-aws==1.2.3\n"
     assert (folder / "Dockerfile").read_text() == (DOCKERFILES / "Dockerfile").read_text()
 
 
-def test_a_wheel_that_was_installed_here_goes_into_the_context(tmp_path: Path) -> None:
+def test_the_wheel_that_the_client_was_installed_from_is_copied_to_the_context(
+    tmp_path: Path,
+) -> None:
     wheel = tmp_path / "flowyml_aws-1.2.3-py3-none-any.whl"
     wheel.write_bytes(b"wheel")
     folder = tmp_path / "context"
     folder.mkdir()
-    own = OwnPackage("1.2.3", "digest", wheel)
-    assert own.requirement(folder) == "./flowyml_aws-1.2.3-py3-none-any.whl"
+    package = ClientPackage("1.2.3", "digest", wheel)
+    assert package.requirement(folder) == "./flowyml_aws-1.2.3-py3-none-any.whl"
     assert (folder / wheel.name).read_bytes() == b"wheel"
 
 
-def test_a_development_install_is_known_by_its_source(tmp_path: Path) -> None:
-    own = own_package()
-    assert own.source == DOCKERFILES.parent
-    assert own.sha256 is not None
+def test_a_development_install_is_identified_by_its_source(tmp_path: Path) -> None:
+    package = client_package()
+    assert package.source == DOCKERFILES.parent
+    assert package.sha256 is not None
 
 
 @pytest.mark.contract
 @pytest.mark.parametrize("missing", ["uv", "pip"])
-def test_a_development_install_is_built_as_a_wheel_by_uv_or_else_by_pip(
+def test_a_development_install_is_built_as_a_wheel_by_uv_or_pip(
     missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if missing == "uv":
         pytest.importorskip("pip", reason="pip is not installed: uv created this environment")
     monkeypatch.setitem(sys.modules, missing, None)
-    requirement = own_package().requirement(tmp_path)
+    requirement = client_package().requirement(tmp_path)
     assert requirement == f"./flowyml_aws-{version('flowyml-aws')}-py3-none-any.whl"
     assert zipfile.is_zipfile(tmp_path / requirement)
 
 
 @pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.gpu"])
-def test_both_dockerfiles_install_alike_and_end_as_the_runner_without_root(name: str) -> None:
+def test_both_dockerfiles_share_the_build_stage_and_run_the_runner_without_root(name: str) -> None:
     lines = (DOCKERFILES / name).read_text("utf-8").splitlines()
     assert lines[-1] == 'CMD ["python", "-m", "flowyml_aws.runtime"]'
     assert "USER job" in lines
     assert not any(line.startswith("ENTRYPOINT") for line in lines)
     first, other = ((DOCKERFILES / n).read_text() for n in ("Dockerfile", "Dockerfile.gpu"))
-    assert _of_build_stage(first) == _of_build_stage(other)
+    assert _build_stage(first) == _build_stage(other)
 
 
-def _of_build_stage(text: str) -> str:
-    # Which image it starts from differs.
+def _build_stage(text: str) -> str:
+    # Without the FROM line, because the base images differ.
     return text.partition(" AS build\n")[2].partition("\nFROM ")[0]

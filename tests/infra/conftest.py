@@ -29,12 +29,12 @@ EVERYTHING: dict[str, Any] = {
     },
     "alert_email": "ana@example.com",
 }
-"""What can be chosen, as Terraform and CDK both take it."""
+"""A value for every option, in the form that Terraform and CDK both accept."""
 
 
 @pytest.fixture(scope="module")
 def emulated() -> Iterator[Emulator]:
-    """An account that knows AWS's own policies, which roles of instances have."""
+    """An emulated account with the AWS managed policies, which instance roles use."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
         with Emulator() as aws:
@@ -66,7 +66,7 @@ def planned(terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> d
 
 
 def synthesize(out: Path, options: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    """CDK's template of an account, looked at by cdk-nag, as `out/flowyml.template.json`."""
+    """Write the CDK template of an account to `out/flowyml.template.json`, checked by cdk-nag."""
     return subprocess.run(
         [tool("python"), str(PROGRAM), str(INFRA / "cdk"), str(out), json.dumps(options)],
         env={**os.environ, "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1"},
@@ -77,10 +77,10 @@ def synthesize(out: Path, options: dict[str, Any]) -> subprocess.CompletedProces
 
 @pytest.fixture(scope="session")
 def synthesized(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template of `EVERYTHING`."""
-    tool("cfn-lint")  # which comes with CDK
+    """The CDK template of `EVERYTHING`."""
+    tool("cfn-lint")  # installed together with CDK
     if shutil.which("node") is None:
-        pytest.skip("there is no program node on PATH, which CDK needs")
+        pytest.skip("CDK needs the program node, which is not on PATH")
     out = tmp_path_factory.mktemp("cdk")
     done = synthesize(out, EVERYTHING)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

@@ -1,4 +1,4 @@
-"""The families of `infra/` against the package's catalog."""
+"""The instance families of `infra/`, compared with the package's catalog."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tests.support.infra import families
 
 FILE = families()
 FAMILIES = FILE["families"]
-NOT_BATCH_S = {"arm64": "g5g", "not NVIDIA": "g4ad"}
-"""Families with GPUs that ECS has no image for."""
+UNSUPPORTED_BY_BATCH = {"arm64": "g5g", "not NVIDIA": "g4ad"}
+"""GPU families without an ECS image, by the reason."""
 
 
 def types_of(family: str) -> list[InstanceType]:
@@ -20,7 +20,7 @@ def types_of(family: str) -> list[InstanceType]:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_family_s_instances_have_its_gpu_and_are_offered(name: str) -> None:
+def test_a_familys_instance_types_have_its_gpu_and_are_in_the_catalog(name: str) -> None:
     for family in FAMILIES[name]["instance_types"]:
         types = types_of(family)
         assert types, f"the catalog has no {family}"
@@ -31,20 +31,20 @@ def test_a_family_s_instances_have_its_gpu_and_are_offered(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_family_s_limit_lets_its_smallest_instance_start(name: str) -> None:
+def test_a_familys_limit_allows_its_smallest_instance(name: str) -> None:
     types = [t for family in FAMILIES[name]["instance_types"] for t in types_of(family)]
     assert min(t.vcpus for t in types) <= FAMILIES[name]["max_vcpus"]
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_family_s_gpu_is_one_that_users_can_name(name: str) -> None:
+def test_a_familys_gpu_has_a_known_name(name: str) -> None:
     gpu = FAMILIES[name]["gpu"]
     assert gpu is None or gpu in gpu_models()
 
 
-def test_every_gpu_of_the_catalog_has_a_family_or_a_reason_why_not() -> None:
-    here = {family for one in FAMILIES.values() for family in one["instance_types"]}
+def test_every_gpu_family_of_the_catalog_is_offered_or_excluded_with_a_reason() -> None:
+    offered = {family for entry in FAMILIES.values() for family in entry["instance_types"]}
     with_gpus = {t.family for t in load_catalog().types if t.gpu_model}
-    assert with_gpus - here - set(FILE["left_out"]) == set(NOT_BATCH_S.values())
-    assert not here & set(FILE["left_out"])
+    assert with_gpus - offered - set(FILE["left_out"]) == set(UNSUPPORTED_BY_BATCH.values())
+    assert not offered & set(FILE["left_out"])
     assert all(len(reason) > 15 for reason in FILE["left_out"].values())

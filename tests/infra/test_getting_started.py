@@ -1,4 +1,4 @@
-"""What `docs/getting-started.md` says, where no account is needed to hold it."""
+"""The statements of `docs/getting-started.md` that can be checked without an account."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ PAGE = (Path(__file__).parents[2] / "docs/getting-started.md").read_text("utf-8"
 def test_its_table_has_every_family_with_its_limit() -> None:
     lines = [line for line in PAGE.splitlines() if re.match(r"\| `[a-z0-9-]+` \|", line)]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    told = {
-        name.strip("`"): (tuple(types.partition(";")[0].split(", ")), int(most))
-        for name, _, types, most in cells
+    limits = {
+        name.strip("`"): (tuple(types.partition(";")[0].split(", ")), int(max_vcpus))
+        for name, _, types, max_vcpus in cells
     }
-    assert told == {
+    assert limits == {
         name: (tuple(family["instance_types"]), family["max_vcpus"])
         for name, family in families()["families"].items()
     }
 
 
-def test_its_first_job_is_planned_on_the_type_that_it_names(
+def test_its_first_job_is_planned_on_the_instance_type_that_it_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flowyml_aws.cli.load import load_pipeline
@@ -39,7 +39,7 @@ def test_its_first_job_is_planned_on_the_type_that_it_names(
         monkeypatch.delenv(name, raising=False)
     pipeline = load_pipeline("first.py")
     assert isinstance(pipeline, Pipeline)
-    (job,) = pipeline.plan("batch").jobs
+    (job,) = pipeline.plan(backend="batch").jobs
     assert job.offers[0].instance_type == "g4dn.xlarge"
     assert "g4dn.xlarge" in PAGE
 
@@ -48,6 +48,6 @@ def test_the_variables_that_it_names_exist() -> None:
     variables = (INFRA / "terraform/variables.tf").read_text("utf-8")
     known = set(re.findall(r'^variable "(\w+)"', variables, re.M))
     (module,) = re.findall(r"```hcl\n(.*?)```", PAGE, re.S)
-    given = set(re.findall(r"^  (\w+) +=", module, re.M)) - {"source"}
-    named = {"vpc_id", "subnet_ids", "route_table_ids", "alert_email", "force_destroy"}
-    assert (given | named | {"misconfigured_wait_s", "capacity_wait_s"}) - known == set()
+    in_example = set(re.findall(r"^  (\w+) +=", module, re.M)) - {"source"}
+    in_text = {"vpc_id", "subnet_ids", "route_table_ids", "alert_email", "force_destroy"}
+    assert (in_example | in_text | {"misconfigured_wait_s", "capacity_wait_s"}) - known == set()

@@ -25,7 +25,7 @@ SLEEP = "import time; print('ready', flush=True); time.sleep(600)"
 
 @contextmanager
 def leader(code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Python that leads its own process group, ready."""
+    """Start Python as the leader of its own process group, and wait until it is ready."""
     with subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         stdout=subprocess.PIPE,
@@ -44,7 +44,7 @@ def test_a_running_process_is_alive() -> None:
     assert this_process() == identify(os.getpid())
 
 
-def test_a_process_that_ended_is_not_alive_also_while_nobody_waited_for_it() -> None:
+def test_a_process_that_ended_is_not_alive_even_before_it_is_waited_for() -> None:
     with leader(SLEEP) as process:
         identity = identify(process.pid)
         os.kill(process.pid, 9)
@@ -55,12 +55,12 @@ def test_a_process_that_ended_is_not_alive_also_while_nobody_waited_for_it() -> 
 
 
 @pytest.mark.parametrize("change", [{"host": "elsewhere"}, {"started_at": 1.0}])
-def test_another_process_with_the_same_id_is_not_taken_for_it(change: dict[str, object]) -> None:
+def test_another_process_with_the_same_id_is_not_mistaken_for_it(change: dict[str, object]) -> None:
     other = this_process().model_copy(update=change)
     assert not other.is_alive()
 
 
-def test_an_identity_survives_being_written() -> None:
+def test_an_identity_survives_serialization() -> None:
     written = this_process().to_json()
     assert ProcessIdentity.model_validate_json(written).is_alive()
 
@@ -78,13 +78,13 @@ def test_a_process_is_ended_by_sigterm() -> None:
         assert process.wait() == -15
 
 
-def test_a_process_that_ignores_sigterm_is_killed_after_the_grace() -> None:
+def test_a_process_that_ignores_sigterm_is_killed_after_the_grace_period() -> None:
     with leader(f"{STUBBORN}; {SLEEP}") as process:
         end_processes([identify(process.pid)], grace_s=0.1)
         assert process.wait() == -9
 
 
-def test_what_a_process_started_ends_with_it_also_if_it_ignores_sigterm() -> None:
+def test_children_end_with_their_process_even_if_they_ignore_sigterm() -> None:
     child = f"{STUBBORN}; {SLEEP}"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
     with leader(parent) as process:
@@ -95,7 +95,7 @@ def test_what_a_process_started_ends_with_it_also_if_it_ignores_sigterm() -> Non
         assert not grandchild.is_running()
 
 
-def test_ending_nothing_and_what_is_gone_is_no_error() -> None:
+def test_ending_no_process_or_an_ended_process_is_not_an_error() -> None:
     with leader(SLEEP) as process:
         identity = identify(process.pid)
     end_processes([identity], grace_s=30)

@@ -43,23 +43,23 @@ def test_unchanged_code_has_an_unchanged_digest(tmp_path: Path) -> None:
     assert digest(root) == before
 
 
-def test_the_order_in_which_files_were_made_does_not_matter(tmp_path: Path) -> None:
+def test_the_order_in_which_files_were_created_does_not_matter(tmp_path: Path) -> None:
     names = ("z.py", "a.py", "pkg/b.py", "pkg/__init__.py")
-    one = make_project(tmp_path / "one", names)
-    other = make_project(tmp_path / "other", tuple(reversed(names)))
-    assert digest(one) == digest(other)
+    first = make_project(tmp_path / "first", names)
+    second = make_project(tmp_path / "second", tuple(reversed(names)))
+    assert digest(first) == digest(second)
 
 
 def test_the_umask_does_not_matter(tmp_path: Path) -> None:
-    one, other = make_project(tmp_path / "one"), make_project(tmp_path / "other")
-    for path in other.rglob("*.py"):
+    first, second = make_project(tmp_path / "first"), make_project(tmp_path / "second")
+    for path in second.rglob("*.py"):
         path.chmod(0o600)
-    (other / "run.sh").chmod(0o700)
-    assert digest(one) == digest(other)
+    (second / "run.sh").chmod(0o700)
+    assert digest(first) == digest(second)
 
 
-@pytest.mark.parametrize("change", ["content", "name", "executable bit", "one more"])
-def test_changed_code_has_another_digest(tmp_path: Path, change: str) -> None:
+@pytest.mark.parametrize("change", ["content", "name", "executable bit", "additional file"])
+def test_changed_code_has_a_different_digest(tmp_path: Path, change: str) -> None:
     root = make_project(tmp_path)
     before = digest(root)
     if change == "content":
@@ -73,7 +73,7 @@ def test_changed_code_has_another_digest(tmp_path: Path, change: str) -> None:
     assert digest(root) != before
 
 
-def test_files_come_out_as_they_went_in(tmp_path: Path) -> None:
+def test_files_are_unpacked_as_they_were_packed(tmp_path: Path) -> None:
     root = make_project(tmp_path / "in", ("a.py", "deep/er/b.bin", "run.sh", "empty"))
     (root / "deep/er/b.bin").write_bytes(bytes(range(256)) * 1000)
     (root / "empty").write_bytes(b"")
@@ -94,20 +94,20 @@ def test_any_name_survives(tmp_path: Path, name: str) -> None:
     assert list(unpacked(root, tmp_path / "out")) == [name]
 
 
-def test_a_name_that_is_no_unicode_survives(tmp_path: Path) -> None:
+def test_a_name_that_is_not_unicode_survives(tmp_path: Path) -> None:
     name = os.fsdecode(b"latin-\xe9.txt")
     try:
         root = make_project(tmp_path / "in", (name,))
     except OSError:
-        pytest.skip("this file system takes only Unicode names")
+        pytest.skip("this file system allows only Unicode names")
     assert list(unpacked(root, tmp_path / "out")) == [name]
 
 
-def test_no_files_make_an_empty_bundle(tmp_path: Path) -> None:
+def test_a_project_without_files_has_an_empty_bundle(tmp_path: Path) -> None:
     assert unpacked(tmp_path, tmp_path / "out") == {}
 
 
-def test_a_large_file_is_named_with_the_way_to_leave_it_out(tmp_path: Path) -> None:
+def test_a_large_file_causes_a_warning_that_says_how_to_exclude_it(tmp_path: Path) -> None:
     (tmp_path / "data.bin").write_bytes(bytes(2 * MIB))
     (tmp_path / "code.py").touch()
     bundle = make_bundle(project_files(tmp_path), BundleLimits(large_file_bytes=MIB))
@@ -116,42 +116,44 @@ def test_a_large_file_is_named_with_the_way_to_leave_it_out(tmp_path: Path) -> N
     assert ".flowymlignore" in warning
 
 
-def test_a_large_total_of_small_files_is_told_with_the_largest(tmp_path: Path) -> None:
+def test_a_large_total_of_small_files_causes_a_warning_that_names_the_largest(
+    tmp_path: Path,
+) -> None:
     for n in range(5):
         (tmp_path / f"{n}.bin").write_bytes(bytes(n * MIB))
     limits = BundleLimits(large_file_bytes=5 * MIB, large_total_bytes=9 * MIB)
     (warning,) = make_bundle(project_files(tmp_path), limits).warnings
-    assert "the code is 10 MiB" in warning
+    assert "the project's files total 10 MiB" in warning
     assert "4.bin (4 MiB), 3.bin (3 MiB), 2.bin (2 MiB)" in warning
     assert ".flowymlignore" in warning
 
 
-def test_small_code_gives_no_warning(tmp_path: Path) -> None:
+def test_small_code_causes_no_warning(tmp_path: Path) -> None:
     bundle = make_bundle(project_files(make_project(tmp_path)))
     assert bundle.warnings == ()
     assert (bundle.files, bundle.size_bytes) == (3, len("# a.py\n# pkg/b.py\n# run.sh\n"))
 
 
-def test_too_large_a_total_is_refused_with_its_largest_files(tmp_path: Path) -> None:
+def test_a_total_over_the_limit_is_refused_and_the_largest_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "data.bin").write_bytes(bytes(3 * MIB))
-    with pytest.raises(SettingsError) as told:
+    with pytest.raises(SettingsError) as caught:
         make_bundle(project_files(tmp_path), BundleLimits(refused_total_bytes=2 * MIB))
-    assert told.value.what == "The project's files are 3 MiB"
-    assert "the limit is 2 MiB; the largest are data.bin (3 MiB)" in told.value.why
-    assert ".flowymlignore" in told.value.fix
+    assert caught.value.what == "The project is too large: its files total 3 MiB"
+    assert "the limit is 2 MiB; the largest are data.bin (3 MiB)" in caught.value.why
+    assert ".flowymlignore" in caught.value.fix
 
 
-def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     root = make_project(tmp_path)
     files = project_files(root)
     (root / "a.py").chmod(0)
-    if os.access(root / "a.py", os.R_OK):  # root reads everything: it must be gone, then
+    if os.access(root / "a.py", os.R_OK):  # root can read every file, so delete it
         (root / "a.py").unlink()
     with pytest.raises(SettingsError, match=r"a\.py"):
         make_bundle(files)
 
 
-def hostile(*members: tarfile.TarInfo) -> bytes:
+def packed_members(*members: tarfile.TarInfo) -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         for member in members:
@@ -178,26 +180,24 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfil
     ],
     ids=lambda info: info.name,
 )
-def test_a_bundle_that_could_leave_its_folder_is_refused(
-    tmp_path: Path, entry: tarfile.TarInfo
-) -> None:
+def test_a_bundle_with_an_unsafe_member_is_refused(tmp_path: Path, entry: tarfile.TarInfo) -> None:
     to = tmp_path / "to"
     to.mkdir()
-    with pytest.raises(DamagedArtifactError, match="could leave its folder"):
-        unpack(hostile(entry), to, "the bundle")
+    with pytest.raises(DamagedArtifactError, match="Unsafe member"):
+        unpack(packed_members(entry), to, "the bundle")
     assert list(tmp_path.rglob("*")) == [to]
 
 
-@pytest.mark.parametrize("data", [b"", b"no archive", zstandard.compress(b"x" * 2000)])
-def test_what_is_no_bundle_is_an_error_that_names_it(tmp_path: Path, data: bytes) -> None:
-    with pytest.raises(DamagedArtifactError, match="s3://bucket/code is no source bundle"):
+@pytest.mark.parametrize("data", [b"", b"not an archive", zstandard.compress(b"x" * 2000)])
+def test_an_invalid_bundle_is_an_error_that_names_it(tmp_path: Path, data: bytes) -> None:
+    with pytest.raises(DamagedArtifactError, match="s3://bucket/code is not a valid source bundle"):
         unpack(data, tmp_path, "s3://bucket/code")
 
 
-def test_a_bundle_that_was_cut_off_is_an_error(tmp_path: Path) -> None:
+def test_a_truncated_bundle_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in/data").write_bytes(os.urandom(MIB))
     data = make_bundle(project_files(tmp_path / "in")).data
     (tmp_path / "out").mkdir()
-    with pytest.raises(DamagedArtifactError, match="is no source bundle"):
+    with pytest.raises(DamagedArtifactError, match="is not a valid source bundle"):
         unpack(data[: len(data) // 2], tmp_path / "out", "the bundle")

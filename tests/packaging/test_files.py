@@ -38,21 +38,21 @@ def names(root: Path, *include: str) -> list[str]:
     return list(project_files(root, include))
 
 
-def test_files_that_git_tracks_or_would_track_travel(repository: Path) -> None:
+def test_files_that_git_tracks_or_would_track_are_packed(repository: Path) -> None:
     fill(repository, "tracked.py", "untracked.py", "ignored.bin", "out/deep.txt", ".gitignore")
     (repository / ".gitignore").write_text("*.bin\nout/\n")
     git(repository, "add", "tracked.py")
     assert names(repository) == [".gitignore", "tracked.py", "untracked.py"]
 
 
-def test_a_tracked_file_travels_though_a_pattern_ignores_it(repository: Path) -> None:
+def test_a_tracked_file_is_packed_even_if_a_pattern_ignores_it(repository: Path) -> None:
     fill(repository, "kept.bin")
     git(repository, "add", "kept.bin")
     (repository / ".gitignore").write_text("*.bin\n")
     assert "kept.bin" in names(repository)
 
 
-def test_a_changed_file_travels_as_it_is_now_and_a_deleted_one_not(repository: Path) -> None:
+def test_a_changed_file_is_packed_as_it_is_now_and_a_deleted_file_is_not(repository: Path) -> None:
     fill(repository, "changed.py", "deleted.py")
     git(repository, "add", ".")
     git(repository, "commit", "-qm", "first")
@@ -63,24 +63,24 @@ def test_a_changed_file_travels_as_it_is_now_and_a_deleted_one_not(repository: P
     assert files["changed.py"].read_text() == "now"
 
 
-def test_names_are_in_the_order_of_their_letters(repository: Path) -> None:
+def test_names_are_sorted(repository: Path) -> None:
     fill(repository, "b.py", "a/z.py", "B.py", "a.py")
     assert names(repository) == sorted(["b.py", "a/z.py", "B.py", "a.py"])
 
 
-def test_a_project_below_the_repositorys_root_asks_git_too(repository: Path) -> None:
+def test_a_project_below_the_repositorys_root_uses_git_too(repository: Path) -> None:
     fill(repository, "other/a.py", "project/b.py", "project/ignored.bin", ".gitignore")
     (repository / ".gitignore").write_text("*.bin\n")
     assert names(repository / "project") == ["b.py"]
 
 
-def test_a_project_that_a_repository_around_it_ignores_travels_whole(repository: Path) -> None:
+def test_a_project_that_an_outer_repository_ignores_is_packed_completely(repository: Path) -> None:
     fill(repository, "scratch/project/a.py", "scratch/project/__pycache__/a.pyc")
     (repository / ".gitignore").write_text("scratch/\n")
     assert names(repository / "scratch/project") == ["a.py"]
 
 
-def test_without_git_all_but_caches_and_environments_travel(tmp_path: Path) -> None:
+def test_without_git_all_files_except_caches_and_environments_are_packed(tmp_path: Path) -> None:
     fill(
         tmp_path,
         "a.py",
@@ -96,36 +96,36 @@ def test_without_git_all_but_caches_and_environments_travel(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("in_git", [True, False])
-def test_flowymlignore_leaves_files_out(repository: Path, tmp_path: Path, in_git: bool) -> None:
+def test_flowymlignore_excludes_files(repository: Path, tmp_path: Path, in_git: bool) -> None:
     root = repository if in_git else tmp_path / "plain"
     fill(root, "a.py", "data/big.csv", "data/small.csv", "notes.md", "deep/notes.md")
     (root / ".flowymlignore").write_text("# data\ndata/*\n!data/small.csv\n/notes.md\n")
     assert names(root) == [".flowymlignore", "a.py", "data/small.csv", "deep/notes.md"]
 
 
-def test_include_adds_what_git_ignores(repository: Path) -> None:
+def test_include_adds_files_that_git_ignores(repository: Path) -> None:
     fill(repository, "a.py", "built/x.py", "built/__pycache__/x.pyc", "one.bin", ".gitignore")
     (repository / ".gitignore").write_text("built/\n*.bin\n")
     assert names(repository, "built", "one.bin") == [".gitignore", "a.py", "built/x.py", "one.bin"]
 
 
-def test_include_wins_over_flowymlignore(repository: Path) -> None:
+def test_include_overrides_flowymlignore(repository: Path) -> None:
     fill(repository, "a.py", "data/x.csv")
     (repository / ".flowymlignore").write_text("data/\n")
     assert "data/x.csv" in names(repository, "data")
 
 
-def test_include_brings_another_folder_under_its_last_name(
+def test_include_adds_an_outside_folder_under_its_base_name(
     repository: Path, tmp_path: Path
 ) -> None:
     fill(tmp_path / "elsewhere/library", "__init__.py", "deep/x.py", "__pycache__/x.pyc")
     fill(repository, "a.py")
-    found = project_files(repository, [str(tmp_path / "elsewhere/library")])
-    assert list(found) == ["a.py", "library/__init__.py", "library/deep/x.py"]
-    assert found["library/deep/x.py"].read_text() == "deep/x.py"
+    files = project_files(repository, [str(tmp_path / "elsewhere/library")])
+    assert list(files) == ["a.py", "library/__init__.py", "library/deep/x.py"]
+    assert files["library/deep/x.py"].read_text() == "deep/x.py"
 
 
-def test_include_brings_another_file_to_the_top(repository: Path, tmp_path: Path) -> None:
+def test_include_adds_an_outside_file_at_the_top_level(repository: Path, tmp_path: Path) -> None:
     fill(tmp_path, "elsewhere/single.py")
     assert names(repository, "../elsewhere/single.py") == ["single.py"]
 
@@ -135,7 +135,7 @@ def test_an_include_that_does_not_exist_is_named(repository: Path) -> None:
         project_files(repository, ["missing"])
 
 
-def test_a_linked_file_travels_as_what_it_leads_to(repository: Path, tmp_path: Path) -> None:
+def test_a_link_to_a_file_is_replaced_by_its_target(repository: Path, tmp_path: Path) -> None:
     fill(tmp_path, "outside.txt")
     fill(repository, "real.py")
     (repository / "inside_link.py").symlink_to("real.py")
@@ -150,25 +150,25 @@ def test_a_linked_file_travels_as_what_it_leads_to(repository: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("in_git", [True, False])
-def test_a_linked_folder_travels_as_what_it_leads_to(
+def test_a_link_to_a_folder_is_replaced_by_its_target(
     repository: Path, tmp_path: Path, in_git: bool
 ) -> None:
     root = repository if in_git else tmp_path / "plain"
     fill(root, "real/x.py", "real/deep/y.py")
     fill(tmp_path / "outside", "z.py", "__pycache__/z.pyc")
     (root / "alias").symlink_to("real")
-    (root / "beside").symlink_to(tmp_path / "outside")
+    (root / "linked").symlink_to(tmp_path / "outside")
     assert names(root) == [
         "alias/deep/y.py",
         "alias/x.py",
-        "beside/z.py",
+        "linked/z.py",
         "real/deep/y.py",
         "real/x.py",
     ]
 
 
 @pytest.mark.parametrize("in_git", [True, False])
-def test_links_in_a_circle_do_not_matter(repository: Path, tmp_path: Path, in_git: bool) -> None:
+def test_cyclic_links_are_ignored(repository: Path, tmp_path: Path, in_git: bool) -> None:
     root = repository if in_git else tmp_path / "plain"
     fill(root, "pkg/x.py")
     (root / "pkg/up").symlink_to("..")
@@ -177,7 +177,7 @@ def test_links_in_a_circle_do_not_matter(repository: Path, tmp_path: Path, in_gi
     assert names(root) == ["pkg/x.py"]
 
 
-def test_a_submodule_travels(repository: Path, tmp_path: Path) -> None:
+def test_a_submodule_is_packed(repository: Path, tmp_path: Path) -> None:
     library = tmp_path / "library"
     fill(library, "lib.py")
     git(library, "init", "-q")
@@ -194,14 +194,14 @@ def test_a_submodule_travels(repository: Path, tmp_path: Path) -> None:
     ]
 
 
-def test_a_repository_inside_travels(repository: Path) -> None:
+def test_a_nested_repository_is_packed(repository: Path) -> None:
     fill(repository, "a.py", "nested/b.py", "nested/ignored.bin", "nested/.gitignore")
     (repository / "nested/.gitignore").write_text("*.bin\n")
     git(repository / "nested", "init", "-q")
     assert names(repository) == ["a.py", "nested/.gitignore", "nested/b.py"]
 
 
-def test_a_hook_of_git_does_not_lead_astray(
+def test_the_environment_of_a_git_hook_is_ignored(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = tmp_path / "other"
@@ -219,7 +219,7 @@ def test_a_repository_that_git_cannot_read_is_an_error(tmp_path: Path) -> None:
         project_files(tmp_path)
 
 
-def test_a_repository_without_git_at_hand_is_an_error(
+def test_a_repository_without_an_installed_git_is_an_error(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", os.devnull)

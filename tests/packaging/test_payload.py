@@ -26,7 +26,7 @@ LOCK = threading.Lock()
 
 @step(outputs=["n"])
 def of_module(n: int) -> int:
-    with LOCK:  # a module that is imported brings its own
+    with LOCK:  # importing the module creates a new lock
         return n
 
 
@@ -36,8 +36,8 @@ class OfModule:
         return 1
 
 
-def through(folder: Path, *steps: Step, **context: Any) -> Payload:
-    """What a job has of these steps."""
+def round_trip(folder: Path, *steps: Step, **context: Any) -> Payload:
+    """Return the payload of these steps as a job loads it."""
     payload = make_payload(steps, context)
     store = DirectoryArtifactStore(folder)
     store.put("payload", payload.data)
@@ -48,26 +48,26 @@ def through(folder: Path, *steps: Step, **context: Any) -> Payload:
 
 
 def refused(*steps: Step, **context: Any) -> UnpicklableStepError:
-    with pytest.raises(UnpicklableStepError) as told:
+    with pytest.raises(UnpicklableStepError) as caught:
         make_payload(steps, context)
-    return told.value
+    return caught.value
 
 
-def test_a_function_behind_step_goes_by_reference(tmp_path: Path) -> None:
-    assert through(tmp_path, of_module).steps["of_module"].func is of_module.func
+def test_a_step_function_is_pickled_by_reference(tmp_path: Path) -> None:
+    assert round_trip(tmp_path, of_module).steps["of_module"].func is of_module.func
 
 
-def test_a_function_behind_step_in_a_class_goes_by_reference(tmp_path: Path) -> None:
-    loaded = through(tmp_path, OfModule.method).steps["of_class"]
+def test_a_step_function_in_a_class_is_pickled_by_reference(tmp_path: Path) -> None:
+    loaded = round_trip(tmp_path, OfModule.method).steps["of_class"]
     assert loaded.func is OfModule.method.func
 
 
-def test_a_function_of_a_function_goes_by_value(tmp_path: Path) -> None:
+def test_a_step_function_in_a_function_is_pickled_by_value(tmp_path: Path) -> None:
     @step
     def inner() -> str:
         return "by value"
 
-    loaded = through(tmp_path, inner).steps["inner"]
+    loaded = round_trip(tmp_path, inner).steps["inner"]
     assert loaded.func is not inner.func
     assert loaded() == "by value"
 
@@ -97,35 +97,35 @@ def test_steps_of_one_job_share_their_globals(tmp_path: Path) -> None:
         """
     )
     (tmp_path / "script.py").write_text(script)
-    told = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "script.py"],
         cwd=tmp_path,
         env={"PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
     )
-    assert told.stdout == "[1]\n", told.stderr
+    assert completed.stdout == "[1]\n", completed.stderr
 
 
-def test_the_context_comes_along(tmp_path: Path) -> None:
-    assert through(tmp_path, of_module, n=3).context == {"n": 3}
+def test_the_payload_contains_the_context(tmp_path: Path) -> None:
+    assert round_trip(tmp_path, of_module, n=3).context == {"n": 3}
 
 
-def test_an_unpicklable_closure_is_named() -> None:
+def test_an_unpicklable_closure_variable_is_named() -> None:
     lock = threading.Lock()
 
     @step
     def work() -> None:
         lock.acquire()
 
-    told = refused(work)
-    assert told.what == "Step 'work' can't travel to a job: variable 'lock' is a lock"
-    assert "cannot pickle '_thread.lock' object" in told.why
-    assert "inside the step" in told.fix
+    error = refused(work)
+    assert error.what == "Step 'work' can't be pickled: variable 'lock' is a lock"
+    assert "cannot pickle '_thread.lock' object" in error.why
+    assert "inside the step" in error.fix
 
 
 def of_script(text: str) -> Callable[..., Any]:
-    """A function as a script defines it: its globals travel by value."""
+    """Return a function as a script defines it: its globals are pickled by value."""
     namespace: dict[str, Any] = {"__name__": "__main__", "threading": threading, "step": step}
     exec(textwrap.dedent(text), namespace)
     function: Callable[..., Any] = namespace["work"]
@@ -133,7 +133,7 @@ def of_script(text: str) -> Callable[..., Any]:
 
 
 def test_an_unpicklable_global_of_a_script_is_named() -> None:
-    told = refused(
+    error = refused(
         step(
             of_script(
                 """
@@ -145,21 +145,21 @@ def test_an_unpicklable_global_of_a_script_is_named() -> None:
             )
         )
     )
-    assert told.what == "Step 'work' can't travel to a job: variable 'lock' is a lock"
+    assert error.what == "Step 'work' can't be pickled: variable 'lock' is a lock"
 
 
 @pytest.mark.parametrize(
     "body", ["[lock for _ in range(3)]", "(lambda: lock)()", "{n: lock for n in ()}"]
 )
 def test_a_global_that_only_inner_code_uses_is_named(body: str) -> None:
-    told = refused(
+    error = refused(
         step(of_script(f"lock = threading.Lock()\ndef work():\n    return {body}\n")),
     )
-    assert "variable 'lock' is a lock" in told.what
+    assert "variable 'lock' is a lock" in error.what
 
 
-def test_a_variable_behind_a_helper_is_named_with_the_helper() -> None:
-    told = refused(
+def test_a_variable_that_a_helper_uses_is_named_with_the_helper() -> None:
+    error = refused(
         step(
             of_script(
                 """
@@ -172,13 +172,13 @@ def test_a_variable_behind_a_helper_is_named_with_the_helper() -> None:
             )
         )
     )
-    assert told.what == (
-        "Step 'work' can't travel to a job: variable 'connection', which helper uses, is a lock"
+    assert error.what == (
+        "Step 'work' can't be pickled: variable 'connection', which helper uses, is a lock"
     )
 
 
-def test_a_variable_behind_a_class_is_named() -> None:
-    told = refused(
+def test_an_unpicklable_class_attribute_is_named() -> None:
+    error = refused(
         step(
             of_script(
                 """
@@ -190,13 +190,11 @@ def test_a_variable_behind_a_class_is_named() -> None:
             )
         )
     )
-    assert told.what == (
-        "Step 'work' can't travel to a job: Model.lock, which Model uses, is a lock"
-    )
+    assert error.what == "Step 'work' can't be pickled: Model.lock, which Model uses, is a lock"
 
 
-def test_functions_that_call_each_other_are_explained_too() -> None:
-    told = refused(
+def test_mutually_recursive_functions_are_explained_too() -> None:
+    error = refused(
         step(
             of_script(
                 """
@@ -211,7 +209,7 @@ def test_functions_that_call_each_other_are_explained_too() -> None:
             )
         )
     )
-    assert "variable 'lock', which odd uses, is a lock" in told.what
+    assert "variable 'lock', which odd uses, is a lock" in error.what
 
 
 def test_an_unpicklable_default_is_named() -> None:
@@ -219,7 +217,7 @@ def test_an_unpicklable_default_is_named() -> None:
         pass
 
     assert refused(step(work)).what == (
-        "Step 'work' can't travel to a job: the default of 'lock' is a lock"
+        "Step 'work' can't be pickled: the default of 'lock' is a lock"
     )
 
 
@@ -237,31 +235,31 @@ def test_an_unpicklable_argument_of_a_partial_is_named() -> None:
     def work(lock: Any, more: int) -> None:
         pass
 
-    told = refused(step(name="work")(functools.partial(work, threading.Lock())))
-    assert "argument 0" in told.what and "is a lock" in told.what
+    error = refused(step(name="work")(functools.partial(work, threading.Lock())))
+    assert "argument 0" in error.what and "is a lock" in error.what
 
 
 def test_an_unpicklable_context_value_is_named() -> None:
-    told = refused(of_module, n=1, db=threading.Lock())
-    assert told.what == "The context can't travel to a job: 'db' is a lock"
+    error = refused(of_module, n=1, db=threading.Lock())
+    assert error.what == "The context can't be pickled: 'db' is a lock"
 
 
-def test_of_several_steps_the_one_to_blame_is_named() -> None:
+def test_the_faulty_step_is_named() -> None:
     lock = threading.Lock()
 
     @step
-    def blameless() -> int:
+    def harmless() -> int:
         return 1
 
     @step
-    def to_blame() -> None:
+    def faulty() -> None:
         lock.acquire()
 
-    # The module's own step uses a lock as well, but goes by reference.
-    assert "Step 'to_blame'" in refused(of_module, blameless, to_blame).what
+    # The module's own step uses a lock as well, but is pickled by reference.
+    assert "Step 'faulty'" in refused(of_module, harmless, faulty).what
 
 
-def test_an_object_that_raises_while_it_is_pickled_is_named() -> None:
+def test_an_object_that_raises_when_pickled_is_named() -> None:
     class Stubborn:
         def __reduce__(self) -> Any:
             raise ZeroDivisionError("not me")
@@ -272,6 +270,6 @@ def test_an_object_that_raises_while_it_is_pickled_is_named() -> None:
     def work() -> Any:
         return stubborn
 
-    told = refused(work)
-    assert "variable 'stubborn' is a " in told.what
-    assert "ZeroDivisionError: not me" in told.why
+    error = refused(work)
+    assert "variable 'stubborn' is a " in error.what
+    assert "ZeroDivisionError: not me" in error.why

@@ -11,7 +11,7 @@ from flowyml_aws.packaging.project import Project, find_project
 
 
 def function_of(file: Path) -> Callable[[], Any]:
-    """A function that is defined in a file."""
+    """Return a function that is defined in a file."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("def f(): pass\n")
     namespace: dict[str, Any] = {}
@@ -29,12 +29,12 @@ def test_the_root_is_the_nearest_folder_with_a_marker(tmp_path: Path, marker: st
 
 
 def test_without_a_marker_the_root_is_the_scripts_folder(tmp_path: Path) -> None:
-    if any((place / m).exists() for place in tmp_path.parents for m in (".git", "pyproject.toml")):
-        pytest.skip("the temporary folder lies in a project")
+    if any((path / m).exists() for path in tmp_path.parents for m in (".git", "pyproject.toml")):
+        pytest.skip("the temporary folder is inside a project")
     assert find_project([function_of(tmp_path / "flow.py")]).root == tmp_path
 
 
-def test_functions_without_a_file_of_the_user_are_passed_over(tmp_path: Path) -> None:
+def test_functions_without_a_file_of_the_user_are_ignored(tmp_path: Path) -> None:
     import functools
     import json
 
@@ -46,7 +46,7 @@ def test_functions_without_a_file_of_the_user_are_passed_over(tmp_path: Path) ->
     assert find_project(functions).root == tmp_path
 
 
-def test_a_decorated_function_lies_where_it_was_written(tmp_path: Path) -> None:
+def test_a_decorated_function_belongs_to_the_file_that_defines_it(tmp_path: Path) -> None:
     import functools
 
     (tmp_path / "pyproject.toml").touch()
@@ -72,11 +72,11 @@ def test_a_job_searches_the_clients_paths_in_their_order_then_the_defaults(tmp_p
     assert project.relative_paths() == ("lib", "src", ".")
 
 
-def test_a_client_elsewhere_works_in_the_projects_root(tmp_path: Path) -> None:
+def test_jobs_of_a_client_elsewhere_work_in_the_projects_root(tmp_path: Path) -> None:
     assert Project(tmp_path, tmp_path.parent, ()).relative_folder() == "."
 
 
-def test_archives_on_the_clients_path_are_searched_too(
+def test_archives_on_the_clients_path_are_included(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "modules.zip").touch()
@@ -84,10 +84,12 @@ def test_archives_on_the_clients_path_are_searched_too(
     assert find_project([]).search == (tmp_path / "modules.zip",)
 
 
-def test_a_package_of_an_environment_inside_is_not_of_the_project(tmp_path: Path) -> None:
+def test_a_package_in_a_virtual_environment_of_the_project_is_not_part_of_it(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / ".venv/lib/python3.11/site-packages/numpy/__init__.py"
     assert not Project(tmp_path, tmp_path, ()).has(path)
 
 
-def test_a_file_below_the_root_lies_in_the_project(tmp_path: Path) -> None:
+def test_a_file_below_the_root_is_part_of_the_project(tmp_path: Path) -> None:
     assert Project(tmp_path, tmp_path, ()).has(tmp_path / "flow.py")

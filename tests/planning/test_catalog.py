@@ -42,7 +42,7 @@ M5_LARGE = {"name": "m5.large", "vcpus": 2, "memory_mib": 8192}
 T4 = {"model": "t4", "count": 1, "memory_mib": 16384}
 G4DN = {"name": "g4dn.xlarge", "vcpus": 4, "memory_mib": 16384, "gpus": T4}
 ROW = {"what": "EC2", "day": "2026-11-20"}
-KINDS: dict[str, type[Document]] = {
+DOCUMENTS: dict[str, type[Document]] = {
     "specifications": Specifications,
     "retired": Retirements,
     "memory": MeasuredMemory,
@@ -68,7 +68,7 @@ def prices(**members: object) -> dict[str, Any]:
 
 
 def refreshed(cache: Path, **files: Mapping[str, object]) -> Catalog:
-    """The catalog of eu-west-1 with these files in its cache."""
+    """Return the catalog of eu-west-1 with these files in its cache."""
     folder = cache / "eu-west-1"
     folder.mkdir(parents=True, exist_ok=True)
     for name, document in files.items():
@@ -77,9 +77,9 @@ def refreshed(cache: Path, **files: Mapping[str, object]) -> Catalog:
 
 
 def instance(name: str, catalog: Catalog | None = None) -> InstanceType:
-    found = (catalog or load_catalog()).get(name)
-    assert found is not None
-    return found
+    instance_type = (catalog or load_catalog()).get(name)
+    assert instance_type is not None
+    return instance_type
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_each_family_of_fractions_has_parts_of_an_l4(family):
     ("family", "accelerator"),
     [("trn1", "trainium"), ("trn2", "trainium2"), ("inf2", "inferentia2")],
 )
-def test_accelerators_that_are_no_gpus(family, accelerator):
+def test_accelerators_other_than_gpus_have_no_gpu_model(family, accelerator):
     types = [t for t in load_catalog().types if t.family == family]
     assert {(t.accelerator, t.gpu_model) for t in types} == {(accelerator, None)}
 
@@ -146,7 +146,7 @@ def test_the_last_graviton_generations_are_priced(series, generation):
     assert all(t.arch == "arm64" and t.price_usd_hour is not None for t in types)
 
 
-# Typed by hand, from AWS's pages on the instance types; nominal memory in GiB.
+# Copied by hand from AWS's pages on instance types; nominal memory in GiB.
 @pytest.mark.parametrize(
     ("name", "vcpus", "memory_gib", "gpus", "nvme_gb", "network_gbps", "usd_hour"),
     [
@@ -168,11 +168,13 @@ def test_the_last_graviton_generations_are_priced(series, generation):
         ("m7g.large", 2, 8, 0, 0, 12.5, 0.0816),
     ],
 )
-def test_facts(name, vcpus, memory_gib, gpus, nvme_gb, network_gbps, usd_hour):
-    found = instance(name)
-    assert (found.vcpus, found.memory_mib, found.gpu_count) == (vcpus, memory_gib * 1024, gpus)
-    assert (found.nvme_gb, found.network_gbps) == (nvme_gb, network_gbps)
-    assert found.price_usd_hour == usd_hour
+def test_the_catalog_matches_the_documentation_of_aws(
+    name, vcpus, memory_gib, gpus, nvme_gb, network_gbps, usd_hour
+):
+    known = instance(name)
+    assert (known.vcpus, known.memory_mib, known.gpu_count) == (vcpus, memory_gib * 1024, gpus)
+    assert (known.nvme_gb, known.network_gbps) == (nvme_gb, network_gbps)
+    assert known.price_usd_hour == usd_hour
 
 
 def test_the_figures_of_a_type_come_from_all_files():
@@ -195,10 +197,10 @@ def test_the_figures_of_a_type_come_from_all_files():
     )
 
 
-def test_withdrawn_types_are_retired_and_offered_where_nobody_asked_ec2():
+def test_withdrawn_types_are_retired_but_offered_by_the_packaged_catalog():
     withdrawn = [instance(f"p3.{size}") for size in ("2xlarge", "8xlarge", "16xlarge")]
-    assert {one.retired_after for one in withdrawn} == {"2026-04-01"}
-    assert all(one.offered for one in withdrawn)
+    assert {t.retired_after for t in withdrawn} == {"2026-04-01"}
+    assert all(t.offered for t in withdrawn)
     assert instance("p3dn.24xlarge").retired_after is None
 
 
@@ -219,14 +221,14 @@ def test_burstable_types_and_bare_metal_are_marked():
     assert not instance("m5.large").burstable
 
 
-def test_estimated_figures_are_told_from_measured_ones():
+def test_estimated_figures_are_distinguished_from_measured_ones():
     assert instance("p5.4xlarge").usable_memory_estimated
     assert not instance("p4d.24xlarge").usable_memory_estimated
     assert instance("ml.p5.4xlarge").sagemaker_price_estimated
     assert not instance("ml.p4d.24xlarge").sagemaker_price_estimated
 
 
-def test_sagemaker_names_are_those_of_the_service_and_never_built():
+def test_sagemaker_names_come_from_the_service_and_are_never_derived():
     assert instance("m5.8xlarge").sagemaker_name is None
     assert instance("m5a.large").sagemaker_name is None
     assert instance("g6f.large").sagemaker_name is None
@@ -234,7 +236,7 @@ def test_sagemaker_names_are_those_of_the_service_and_never_built():
     model = botocore.session.get_session().get_service_model("sagemaker")
     shape: Any = model.shape_for("TrainingInstanceType")
     known = set(shape.enum)
-    # An older client lacks the newest names, so only what it does know is compared.
+    # An older botocore lacks the newest names, so only the names that it knows are compared.
     names = {t.sagemaker_name for t in load_catalog().types if t.sagemaker_name}
     packaged = SageMakerTypes.model_validate_json((DATA / "sagemaker.json").read_bytes())
     assert names <= set(packaged.names)
@@ -247,7 +249,7 @@ def test_a_type_is_found_by_the_name_of_either_service():
     assert load_catalog().get("ml.p4d.24xlarge") is load_catalog().get("p4d.24xlarge")
 
 
-def test_an_unknown_name_finds_nothing():
+def test_an_unknown_name_returns_none():
     assert load_catalog().get("p4d.large") is None
 
 
@@ -258,11 +260,11 @@ def test_the_generation_is_the_number_in_the_family(name, generation):
     assert instance(name).generation == generation
 
 
-def test_less_memory_is_usable_than_there_is():
+def test_usable_memory_is_less_than_nominal_memory():
     assert all(0.7 < t.usable_memory_mib / t.memory_mib < 1 for t in load_catalog().types)
 
 
-def test_usable_memory_is_what_was_measured_less_the_systems_share():
+def test_usable_memory_is_the_measured_memory_minus_the_systems_share():
     assert usable_memory_mib(16384, 15780) == 15590
     assert usable_memory_mib(262144) == 246383
     # As measured on t3.nano (372), t3.micro (862) and c9g.medium (1751).
@@ -270,11 +272,11 @@ def test_usable_memory_is_what_was_measured_less_the_systems_share():
 
 
 def test_every_file_has_sources_with_a_date():
-    assert {file.stem for file in DATA.iterdir()} == set(KINDS)
-    for name, kind in KINDS.items():
-        document: Any = kind.model_validate_json((DATA / f"{name}.json").read_bytes())
-        one = hasattr(document, "source")
-        sources = [document.source] if one else list(document.sources.values())
+    assert {file.stem for file in DATA.iterdir()} == set(DOCUMENTS)
+    for name, document_type in DOCUMENTS.items():
+        document: Any = document_type.model_validate_json((DATA / f"{name}.json").read_bytes())
+        has_one_source = hasattr(document, "source")
+        sources = [document.source] if has_one_source else list(document.sources.values())
         assert sources
         assert all(source.what and source.day <= date(2026, 11, 23) for source in sources)
 
@@ -287,7 +289,7 @@ def test_every_price_has_a_source_and_only_the_calculated_ones_are_estimates():
     assert set(packaged.sources) <= set(load_catalog().sources)
 
 
-def test_every_figure_is_one_of_a_known_type():
+def test_every_figure_belongs_to_a_known_type():
     names = {t.name for t in load_catalog().types}
     packaged = Prices.model_validate_json((DATA / "prices.json").read_bytes())
     memory = MeasuredMemory.model_validate_json((DATA / "memory.json").read_bytes())
@@ -302,24 +304,24 @@ def test_every_gpu_of_the_catalog_is_a_known_model():
             assert t.gpu_memory_gb in known[t.gpu_model].memory_gb
 
 
-def test_the_catalog_tells_its_region_and_dates():
+def test_the_catalog_has_its_region_and_dates():
     catalog = load_catalog()
     assert (catalog.region, catalog.prices_region) == ("us-east-1", "us-east-1")
     assert catalog.specifications_date == date(2026, 10, 27)
     assert catalog.prices_date == date(2026, 7, 20)
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_the_files_have_one_entry_on_each_line(name):
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_the_files_have_one_entry_per_line(name):
     text = (DATA / f"{name}.json").read_text()
-    assert as_rows(KINDS[name].model_validate_json(text)).decode() == text
+    assert as_rows(DOCUMENTS[name].model_validate_json(text)).decode() == text
     entries = sum(
         len(value) for value in json.loads(text).values() if isinstance(value, dict | list)
     )
     assert sum(line.startswith("  ") for line in text.splitlines()) == entries
 
 
-def test_rows_leave_out_defaults_and_keep_the_version():
+def test_rows_omit_defaults_but_keep_the_version():
     text = as_rows(SageMakerTypes(source=SOURCE, names=())).decode()
     assert json.loads(text) == {"version": 1, "source": ROW, "names": []}
 
@@ -343,7 +345,7 @@ def test_a_refreshed_catalog_has_the_regions_types_and_prices(tmp_path):
     assert catalog.specifications_date == catalog.prices_date == DAY
 
 
-def test_what_refresh_writes_is_what_is_read(tmp_path):
+def test_a_written_catalog_can_be_loaded(tmp_path):
     write_catalog(
         tmp_path / "eu-west-1",
         Specifications(
@@ -372,59 +374,65 @@ def test_a_retired_type_is_offered_after_a_refresh_only_if_ec2_listed_it(tmp_pat
     assert instance("p3.8xlarge", catalog).retired_after == "2026-04-01"
 
 
-def test_a_region_that_nobody_refreshed_has_the_packaged_types_and_prices(tmp_path):
+def test_a_region_that_was_never_refreshed_has_the_packaged_types_and_prices(tmp_path):
     catalog = load_catalog("eu-west-1", tmp_path)
     assert catalog.types == load_catalog().types
     assert (catalog.region, catalog.prices_region) == ("eu-west-1", "us-east-1")
 
 
-def test_without_a_region_the_cache_of_the_packaged_one_is_read(tmp_path):
+def test_without_a_region_the_cache_of_the_packaged_region_is_read(tmp_path):
     folder = tmp_path / "us-east-1"
     folder.mkdir()
-    here = specifications(M5_LARGE, region="us-east-1")
-    (folder / "specifications.json").write_text(json.dumps(here))
+    document = specifications(M5_LARGE, region="us-east-1")
+    (folder / "specifications.json").write_text(json.dumps(document))
     assert load_catalog(None, tmp_path).get("m6i.large") is None
     assert load_catalog().get("m6i.large") is not None
 
 
-def test_names_of_sagemaker_that_this_version_does_not_know_are_left_out(tmp_path):
-    news = {"name": "m99.large", "vcpus": 2, "memory_mib": 8192}
-    cost = {"ml.m99.large": {"usd_hour": 1, "source": "sagemaker"}}
+def test_unknown_sagemaker_names_are_ignored(tmp_path):
+    unknown = {"name": "m99.large", "vcpus": 2, "memory_mib": 8192}
+    price = {"ml.m99.large": {"usd_hour": 1, "source": "sagemaker"}}
     catalog = refreshed(
-        tmp_path, specifications=specifications(news), prices=prices(sagemaker=cost)
+        tmp_path, specifications=specifications(unknown), prices=prices(sagemaker=price)
     )
     assert instance("m99.large", catalog).sagemaker_name is None
     assert instance("m99.large", catalog).sagemaker_price_usd_hour is None
 
 
-def test_a_catalog_of_today_has_no_notes(tmp_path):
+def test_a_current_catalog_has_no_notes(tmp_path):
     catalog = refreshed(tmp_path, specifications=specifications(M5_LARGE), prices=prices())
     assert catalog.notes(date(2026, 11, 23)) == ()
     assert catalog.notes(date(2027, 2, 18)) == ()
 
 
 @pytest.mark.parametrize(
-    ("today", "told", "untold"),
+    ("today", "included", "excluded"),
     [
-        (date(2026, 10, 28), "prices are of 2026-07-20", "specifications"),
-        (date(2027, 1, 26), "specifications are of 2026-10-27, its prices are of 2026-07-20", "-"),
+        (date(2026, 10, 28), "prices are from 2026-07-20", "specifications"),
+        (
+            date(2027, 1, 26),
+            "specifications are from 2026-10-27, its prices are from 2026-07-20",
+            None,
+        ),
     ],
 )
-def test_figures_older_than_90_days_are_told_with_the_way_to_new_ones(today, told, untold):
+def test_a_note_reports_figures_older_than_90_days_and_the_refresh_command(
+    today, included, excluded
+):
     (note,) = load_catalog().notes(today)
-    assert told in note
+    assert included in note
     assert "older than 90 days" in note
     assert "`flowyml-aws catalog refresh --region us-east-1`" in note
-    assert untold == "-" or untold not in note
+    assert excluded is None or excluded not in note
 
 
-def test_prices_of_another_region_are_told():
+def test_a_note_reports_prices_of_another_region():
     (note,) = load_catalog("eu-west-1").notes(date(2026, 7, 21))
-    assert "prices are those of us-east-1, not of eu-west-1" in note
+    assert "prices are from us-east-1, not from eu-west-1" in note
     assert "`flowyml-aws catalog refresh --region eu-west-1`" in note
 
 
-def test_a_catalog_made_by_hand_has_the_prices_of_its_region():
+def test_the_prices_region_defaults_to_the_region():
     assert Catalog("r", DAY, DAY, ()).prices_region == "r"
 
 
@@ -437,7 +445,7 @@ def test_a_catalog_made_by_hand_has_the_prices_of_its_region():
         ({}, Path.home() / ".cache/flowyml-aws"),
     ],
 )
-def test_the_cache_lies_where_xdg_has_it(environment, folder):
+def test_the_cache_folder_follows_the_xdg_specification(environment, folder):
     assert cache_folder(environment) == folder
 
 
@@ -458,7 +466,7 @@ def test_the_cache_lies_where_xdg_has_it(environment, folder):
         ({"gpus": {**T4, "fraction": 1.5}}, "gpus.fraction", "less than or equal to 1"),
     ],
 )
-def test_a_wrong_type_is_an_error_that_names_file_type_and_field(tmp_path, change, field, why):
+def test_an_invalid_type_is_an_error_that_names_file_type_and_field(tmp_path, change, field, why):
     row = {name: value for name, value in {**G4DN, **change}.items() if value is not None}
     with pytest.raises(InvalidCatalogError) as caught:
         refreshed(tmp_path, specifications=specifications(M5_LARGE, row))
@@ -469,7 +477,7 @@ def test_a_wrong_type_is_an_error_that_names_file_type_and_field(tmp_path, chang
 
 
 @pytest.mark.parametrize(
-    ("document", "where"),
+    ("document", "location"),
     [
         (specifications(M5_LARGE, G4DN, M5_LARGE), "m5.large, field 'name'"),
         (specifications(M5_LARGE, ["g4dn", 4]), "row 2, field 'types'"),
@@ -482,14 +490,14 @@ def test_a_wrong_type_is_an_error_that_names_file_type_and_field(tmp_path, chang
         ([], "specifications.json"),
     ],
 )
-def test_wrong_specifications_are_an_error_that_names_the_place(tmp_path, document, where):
+def test_invalid_specifications_are_an_error_that_names_row_and_field(tmp_path, document, location):
     with pytest.raises(InvalidCatalogError) as caught:
         refreshed(tmp_path, specifications=document)
-    assert caught.value.what.endswith(where)
+    assert caught.value.what.endswith(location)
 
 
 @pytest.mark.parametrize(
-    ("change", "where", "why"),
+    ("change", "location", "why"),
     [
         ({"on_demand": {"m5.large": 0}}, "m5.large, field 'on_demand'", "greater than 0"),
         ({"spot": {"m5.large": "cheap"}}, "m5.large, field 'spot'", "valid number"),
@@ -505,13 +513,13 @@ def test_wrong_specifications_are_an_error_that_names_the_place(tmp_path, docume
             "'rumour' is not in the sources",
         ),
         ({"sources": {"spot": ROW}}, "field 'sources'", "'on_demand' is missing"),
-        ({"region": "eu-west-2"}, "field 'region'", "stands for eu-west-1"),
+        ({"region": "eu-west-2"}, "field 'region'", "expected eu-west-1, got eu-west-2"),
     ],
 )
-def test_wrong_prices_are_an_error_that_names_type_and_field(tmp_path, change, where, why):
+def test_invalid_prices_are_an_error_that_names_type_and_field(tmp_path, change, location, why):
     with pytest.raises(InvalidCatalogError) as caught:
         refreshed(tmp_path, prices=prices(**change))
-    assert caught.value.what.endswith(f"prices.json, {where}")
+    assert caught.value.what.endswith(f"prices.json, {location}")
     assert why in caught.value.why
 
 
@@ -524,23 +532,23 @@ def test_broken_json_is_an_error_that_names_the_file(tmp_path, text):
         load_catalog("eu-west-1", tmp_path)
 
 
-def test_a_file_that_can_not_be_read_is_an_error(tmp_path):
+def test_an_unreadable_file_is_an_error(tmp_path):
     (tmp_path / "eu-west-1" / "prices.json").mkdir(parents=True)
     with pytest.raises(InvalidCatalogError, match="it can't be read"):
         load_catalog("eu-west-1", tmp_path)
 
 
-def test_a_file_in_the_way_of_the_cache_is_no_cache(tmp_path):
+def test_a_file_in_place_of_the_cache_folder_is_ignored(tmp_path):
     (tmp_path / "eu-west-1").write_text("")
     assert load_catalog("eu-west-1", tmp_path).types == load_catalog().types
 
 
 def test_a_retired_type_without_a_source_is_an_error():
-    one = RetiredType(
+    retired = RetiredType(
         name="p3.2xlarge", vcpus=8, memory_mib=62464, last_listed=DAY, source="rumour"
     )
     with pytest.raises(ValidationError, match=r"p3\.2xlarge: source 'rumour'"):
-        Retirements(sources={"snapshot": SOURCE}, types=(one,))
+        Retirements(sources={"snapshot": SOURCE}, types=(retired,))
 
 
 def test_a_catalog_error_is_an_expected_error_that_survives_pickling(tmp_path):

@@ -29,28 +29,28 @@ def prices(**on_demand: float) -> Prices:
     )
 
 
-def test_what_is_written_is_what_plans_read(tmp_path: Path) -> None:
+def test_a_written_catalog_is_read_by_plans(tmp_path: Path) -> None:
     write_catalog(tmp_path / REGION, specifications("m5.large"), prices(m5_large=0.1))
-    known = load_catalog(REGION, tmp_path).get("m5.large")
-    assert known is not None
-    assert (known.vcpus, known.price_usd_hour) == (2, 0.1)
+    instance = load_catalog(REGION, tmp_path).get("m5.large")
+    assert instance is not None
+    assert (instance.vcpus, instance.price_usd_hour) == (2, 0.1)
 
 
-def test_a_second_catalog_takes_the_place_of_the_first(tmp_path: Path) -> None:
+def test_a_second_catalog_replaces_the_first(tmp_path: Path) -> None:
     write_catalog(tmp_path / REGION, specifications("m5.large"), prices(m5_large=0.1))
     write_catalog(tmp_path / REGION, specifications("c5.large"), prices(c5_large=0.2))
-    known = load_catalog(REGION, tmp_path)
-    assert known.get("m5.large") is None
-    assert known.get("c5.large") is not None
+    catalog = load_catalog(REGION, tmp_path)
+    assert catalog.get("m5.large") is None
+    assert catalog.get("c5.large") is not None
 
 
-def test_nothing_else_stays_in_the_folder(tmp_path: Path) -> None:
+def test_no_temporary_files_remain_in_the_folder(tmp_path: Path) -> None:
     write_catalog(tmp_path / REGION, specifications("m5.large"), prices(m5_large=0.1))
     names = sorted(file.name for file in (tmp_path / REGION).iterdir())
     assert names == ["prices.json", "specifications.json"]
 
 
-def test_a_file_that_can_not_be_replaced_is_an_error_that_leaves_no_rest(tmp_path: Path) -> None:
+def test_a_failed_replacement_is_an_error_and_leaves_no_temporary_files(tmp_path: Path) -> None:
     (tmp_path / REGION / "specifications.json").mkdir(parents=True)
     with pytest.raises(SettingsError, match=f"can't be written to .*{REGION}"):
         write_catalog(tmp_path / REGION, specifications("m5.large"), prices(m5_large=0.1))

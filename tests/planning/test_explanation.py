@@ -7,34 +7,42 @@ import pytest
 
 from flowyml_aws.planning.selection import select
 from flowyml_aws.planning.targets import Taint, Target
-from tests.planning.questions import BATCH, REAL, SAGEMAKER, TYPE, asked, queue, refused
+from tests.planning.selection_inputs import (
+    BATCH,
+    REAL,
+    SAGEMAKER,
+    TYPE,
+    make_needs,
+    no_fit_error,
+    queue,
+)
 
 
-def test_a_queue_that_may_not_keep_to_the_required_type_is_said():
-    needs = replace(asked("2", "2Gi"), required=((TYPE, "m5.large"),))
+def test_a_note_reports_that_a_queue_may_use_other_types_than_the_required_one():
+    needs = replace(make_needs("2", "2Gi"), required=((TYPE, "m5.large"),))
     (note,) = select(needs, [queue("q", "m5.large", "m5.xlarge")], REAL).notes
-    assert note.startswith("queue 'q' has other types too")
+    assert note.startswith("queue 'q' also has other types")
 
 
-def test_an_estimated_price_is_said():
-    (note,) = select(asked("8", "64Gi", "h100"), SAGEMAKER, REAL).notes
-    assert note == "the SageMaker price of ml.p5.4xlarge is estimated from EC2's"
+def test_an_estimated_price_has_a_note():
+    (note,) = select(make_needs("8", "64Gi", "h100"), SAGEMAKER, REAL).notes
+    assert note == "the SageMaker price of ml.p5.4xlarge is estimated from the EC2 price"
 
 
-def test_a_retired_type_is_chosen_offline_with_a_note_on_what_fits_next():
-    (note,) = select(asked("8", "60Gi", "v100", 2), BATCH, REAL).notes
+def test_a_retired_type_is_selected_offline_with_a_note_on_what_fits_instead():
+    (note,) = select(make_needs("8", "60Gi", "v100", 2), BATCH, REAL).notes
     assert "p3.8xlarge is retired" in note
-    assert "p3dn.24xlarge fits next" in note
+    assert "p3dn.24xlarge fits instead" in note
 
 
 def test_every_type_is_either_a_candidate_or_rejected_with_a_reason():
-    choice = select(asked("4", "12Gi", "t4"), BATCH, REAL)
-    fitting = [c.name for c in choice.candidates()]
-    rejected = [r.instance_type for r in choice.rejections()]
+    selection = select(make_needs("4", "12Gi", "t4"), BATCH, REAL)
+    fitting = [c.name for c in selection.candidates()]
+    rejected = [r.instance_type for r in selection.rejections()]
     assert fitting[0] == "g4dn.xlarge"
     named = [*BATCH[0].instance_types, *BATCH[0].closed]
     assert sorted([*fitting, *map(str, rejected)]) == sorted(named)
-    assert all(r.reason for r in choice.rejections())
+    assert all(r.reason for r in selection.rejections())
 
 
 @pytest.mark.parametrize(
@@ -42,22 +50,22 @@ def test_every_type_is_either_a_candidate_or_rejected_with_a_reason():
     [
         ("g5.xlarge", "it has a10g, not t4"),
         ("m5.large", "it has no GPU, not t4"),
-        ("g4dn.xlarge", "it gives 4 vCPUs"),
+        ("g4dn.xlarge", "it provides 4 vCPUs"),
         ("p5e.48xlarge", "us-east-1 does not offer it"),
-        ("g4dn.metal", "it is bare metal, which starts slowly, and others fit"),
+        ("g4dn.metal", "it is bare metal, which starts slowly, and other types fit"),
     ],
 )
-def test_a_rejected_type_has_its_reason(name, reason):
-    choice = select(asked("8", "12Gi", "t4"), BATCH, REAL)
-    assert {r.reason for r in choice.rejections() if r.instance_type == name} == {reason}
+def test_a_rejected_type_has_a_reason(name, reason):
+    selection = select(make_needs("8", "12Gi", "t4"), BATCH, REAL)
+    assert {r.reason for r in selection.rejections() if r.instance_type == name} == {reason}
 
 
-def test_a_type_that_the_catalog_does_not_know_is_rejected_by_name():
-    choice = select(asked("1", "1Gi"), [queue("q", "m5.large", "m99.large")], REAL)
-    (rejection,) = choice.rejections()
+def test_a_type_that_the_catalog_lacks_is_rejected_by_name():
+    selection = select(make_needs("1", "1Gi"), [queue("q", "m5.large", "m99.large")], REAL)
+    (rejection,) = selection.rejections()
     assert (rejection.instance_type, rejection.reason) == (
         "m99.large",
-        "the catalog has no such batch type",
+        "the catalog contains no such batch type",
     )
 
 
@@ -65,110 +73,110 @@ def test_a_type_that_the_catalog_does_not_know_is_rejected_by_name():
     ("needs", "why", "fix"),
     [
         (
-            asked("4", "12Gi", "a100", 16),
-            "no type has more than 8 x a100 (p4d.24xlarge), the job asks for 16 x a100",
+            make_needs("4", "12Gi", "a100", 16),
+            "no type has more than 8 x a100 (p4d.24xlarge), but the job requests 16 x a100",
             "at most 8 x a100 (p4d.24xlarge for $21.96 an hour)",
         ),
         (
-            asked("4", "40Ti"),
+            make_needs("4", "40Ti"),
             "no type has more than 30801Gi memory (u7in-32tb.224xlarge), "
-            "the job asks for 40960Gi memory",
+            "but the job requests 40960Gi memory",
             "at most 30801Gi memory (u7in-32tb.224xlarge",
         ),
         (
-            asked("1000", "1Gi"),
+            make_needs("1000", "1Gi"),
             "no type has more than 896 vCPUs",
             "at most 896 vCPUs (u7i-12tb.224xlarge",
         ),
         (
-            asked("1", "1Gi", "v100", gpu_memory="48Gi"),
+            make_needs("1", "1Gi", "v100", gpu_memory="48Gi"),
             "no type has more than 32 GB of GPU memory (p3dn.24xlarge)",
             "at most 32 GB of GPU memory (p3dn.24xlarge",
         ),
         (
-            asked("1", "1Gi", storage="100Ti"),
+            make_needs("1", "1Gi", storage="100Ti"),
             "no type has more than 65536Gi storage",
             "at most 65536Gi storage",
         ),
         (
-            asked("100", "1150Gi", "a100", 8),
+            make_needs("100", "1150Gi", "a100", 8),
             "no type has more than 96 vCPUs (p4d.24xlarge)",
             "at most 96 vCPUs and 1110Gi memory (p4d.24xlarge",
         ),
         (
-            asked("1", "1Gi", "k80"),
+            make_needs("1", "1Gi", "k80"),
             "no batch target has types with the GPU k80",
-            "ask for a GPU that is there: b300, b200",
+            "request an available GPU: b300, b200",
         ),
         (
-            asked("1", "1Gi", "t4g"),
+            make_needs("1", "1Gi", "t4g"),
             "g5g.xlarge and 5 more: it is arm64, and the job needs x86_64",
             "require the label kubernetes.io/arch",
         ),
         (
-            replace(asked(), required=((TYPE, "m5.lage"),)),
+            replace(make_needs(), required=((TYPE, "m5.lage"),)),
             "no target has node.kubernetes.io/instance-type=m5.lage",
             "did you mean m5.large",
         ),
         (
-            replace(asked(gpu="t4"), required=((TYPE, "m5.large"),)),
+            replace(make_needs(gpu="t4"), required=((TYPE, "m5.large"),)),
             "m5.large: it has no GPU, not t4",
-            "name a type that fits the rest",
+            "name a type that meets the other requirements",
         ),
         (
-            replace(asked(), required=(("pool", "big"),)),
-            "target 'catalog': it has no label 'pool', required is pool=big",
-            "give a target the label pool=big",
+            replace(make_needs(), required=(("pool", "big"),)),
+            "target 'catalog': it has no label 'pool', but the job requires pool=big",
+            "add the label pool=big to a target",
         ),
     ],
     ids=str,
 )
 def test_an_error_names_the_limit_and_the_nearest_option(needs, why, fix):
-    error = refused(needs, BATCH)
+    error = no_fit_error(needs, BATCH)
     assert why in error.why
     assert fix in error.fix
     assert str(needs) in error.what
 
 
-def test_an_error_tells_that_the_system_keeps_a_part_of_the_memory():
-    error = refused(asked("2", "8Gi"), [queue("q", "m5a.large")])
+def test_an_error_reports_that_the_system_reserves_part_of_the_memory():
+    error = no_fit_error(make_needs("2", "8Gi"), [queue("q", "m5a.large")])
     assert "no type has more than 7661Mi memory (m5a.large)" in error.why
-    assert "of its 8Gi the system keeps the rest" in error.why
+    assert "the system reserves part of its 8Gi" in error.why
 
 
 def test_an_error_names_the_family_to_enable_for_a_gpu():
-    error = refused(
-        asked(gpu="a100"), [replace(queue("q", "m5.large", "g4dn.xlarge"), placed_by="plan")]
+    error = no_fit_error(
+        make_needs(gpu="a100"), [replace(queue("q", "m5.large", "g4dn.xlarge"), placed_by="plan")]
     )
     assert error.why == "no batch target has types with the GPU a100"
     assert "enable the family p4d for a target (infra/): p4d.24xlarge fits for $21.96" in error.fix
-    assert "ask for a GPU that is there: t4" in error.fix
+    assert "request an available GPU: t4" in error.fix
 
 
-def test_an_error_names_the_closed_target_that_would_serve_the_job():
+def test_an_error_names_the_excluded_target_that_would_fit_the_job():
     targets = [queue("cpu", "m5.large"), queue("gpu", "g4dn.xlarge", taints=(Taint("gpu"),))]
-    error = refused(asked(gpu="t4"), targets)
+    error = no_fit_error(make_needs(gpu="t4"), targets)
     assert "target 'gpu': its taint gpu:NoSchedule is not tolerated" in error.why
     assert "add a toleration for 'gpu'" in error.fix
 
 
-def test_an_error_does_not_list_hundreds_of_closed_targets():
+def test_an_error_does_not_list_hundreds_of_excluded_targets():
     targets = [queue(f"q{n}", "m5.large", taints=(Taint("t"),)) for n in range(100)]
-    error = refused(asked(), targets)
+    error = no_fit_error(make_needs(), targets)
     assert "target 'q3'" in error.why
     assert "target 'q4'" not in error.why
     assert "96 more targets" in error.why
 
 
-def test_without_targets_the_error_says_so():
-    assert refused(asked(), []).why == "there is no target to run on"
+def test_without_targets_the_error_reports_it():
+    assert no_fit_error(make_needs(), []).why == "there is no target to run on"
 
 
-def test_this_machine_alone_is_no_target_for_instances():
-    assert "no instance types" in refused(asked(), [Target("here", "local")]).why
+def test_this_machine_is_not_a_target_for_instances():
+    assert "no instance types" in no_fit_error(make_needs(), [Target("here", "local")]).why
 
 
-def test_each_refusal_is_an_error_of_its_own_that_survives_pickling():
-    first, second = refused(asked("1000"), BATCH), refused(asked("1000"), BATCH)
+def test_each_error_is_a_new_object_that_survives_pickling():
+    first, second = no_fit_error(make_needs("1000"), BATCH), no_fit_error(make_needs("1000"), BATCH)
     assert first is not second
     assert str(pickle.loads(pickle.dumps(first))) == str(second)

@@ -26,7 +26,7 @@ def a_step(
     timeout: float | None = None,
     retry: int = 0,
 ) -> Step:
-    made = step(
+    decorate = step(
         name=name,
         inputs=reads,
         outputs=[f"{name}.out"],
@@ -36,7 +36,7 @@ def a_step(
         timeout=timeout,
         retry=retry,
     )
-    return made(lambda **_: None)
+    return decorate(lambda **_: None)
 
 
 def plan_of(*steps: Step, backend: str = "batch") -> ExecutionPlan:
@@ -49,8 +49,8 @@ def plan_of(*steps: Step, backend: str = "batch") -> ExecutionPlan:
 
 
 def job_of(plan: ExecutionPlan, name: str) -> PlannedJob:
-    (found,) = [job for job in plan.jobs if job.name == name]
-    return found
+    (job,) = [job for job in plan.jobs if job.name == name]
+    return job
 
 
 def test_every_step_is_in_one_job_in_running_order() -> None:
@@ -60,13 +60,13 @@ def test_every_step_is_in_one_job_in_running_order() -> None:
     assert [(job.name, job.steps) for job in plan.jobs] == [("g", ("a", "b")), ("c", ("c",))]
 
 
-def test_a_job_waits_only_for_the_parents_that_no_other_parent_waits_for() -> None:
+def test_a_job_waits_only_for_parents_that_no_other_parent_waits_for() -> None:
     plan = plan_of(a_step("a"), a_step("b", ["a.out"]), a_step("c", ["a.out", "b.out"]))
     assert job_of(plan, "c").after == ("b",)
     assert job_of(plan, "c").reads == {"a.out": "a", "b.out": "b"}
 
 
-def test_values_are_stored_that_another_job_reads_or_that_nobody_reads() -> None:
+def test_values_are_stored_if_another_job_reads_them_or_no_step_does() -> None:
     plan = plan_of(
         a_step("a", group="g"),
         a_step("b", ["a.out"], group="g"),
@@ -76,7 +76,7 @@ def test_values_are_stored_that_another_job_reads_or_that_nobody_reads() -> None
     assert job_of(plan, "g").stored == ("b.out", "c.out")
 
 
-def test_a_value_inside_a_group_is_stored_where_its_step_names_a_cache_rule() -> None:
+def test_a_value_inside_a_group_is_stored_if_its_step_has_a_cache_rule() -> None:
     plan = plan_of(a_step("a", group="g", cache="code_hash"), a_step("b", ["a.out"], group="g"))
     assert job_of(plan, "g").stored == ("a.out", "b.out")
 
@@ -99,29 +99,29 @@ def test_each_gpu_has_its_family(gpu: str, family: str) -> None:
     assert (plan.jobs[0].instance_type or "").partition(".")[0] == family
 
 
-def test_a_plan_on_this_machine_names_no_instance_and_no_price() -> None:
+def test_a_plan_on_this_machine_has_no_instance_type_and_no_price() -> None:
     plan = plan_of(a_step("a"), backend="local")
     assert plan.jobs[0].target == "local"
     assert plan.jobs[0].offers == ()
     assert plan.region is None
 
 
-def test_what_no_instance_type_has_is_an_error_also_on_this_machine() -> None:
+def test_resources_that_no_instance_type_has_are_an_error_also_on_this_machine() -> None:
     greedy = a_step("a", resources=ResourceRequirements(gpu=GPUConfig("a100", count=16)))
     with pytest.raises(InvalidPipelineError, match=r"(?s)Step 'a'.*8") as caught:
         plan_of(greedy, backend="local")
     assert isinstance(caught.value.problems[0], NoInstanceFitsError)
 
 
-def test_a_label_that_only_a_real_queue_has_does_not_keep_a_step_from_this_machine() -> None:
+def test_a_label_of_a_real_queue_does_not_exclude_this_machine() -> None:
     affinity = NodeAffinity(required={"team": "vision"})
-    steps = a_step("a", resources=ResourceRequirements(node_affinity=affinity))
-    assert plan_of(steps, backend="local").jobs[0].target == "local"
+    labelled = a_step("a", resources=ResourceRequirements(node_affinity=affinity))
+    assert plan_of(labelled, backend="local").jobs[0].target == "local"
     with pytest.raises(InvalidPipelineError, match="team"):
-        plan_of(steps)
+        plan_of(labelled)
 
 
-def test_each_group_that_nothing_serves_is_in_the_report() -> None:
+def test_the_report_contains_each_group_that_no_type_fits() -> None:
     huge = ResourceRequirements(memory="40Ti", cpu="4")
     with pytest.raises(InvalidPipelineError) as caught:
         plan_of(a_step("a", resources=huge), a_step("b", group="g", resources=huge))
@@ -136,31 +136,31 @@ def test_job_names_are_safe_in_paths_and_unique() -> None:
     assert [job.name for job in plan.jobs] == ["fit-model", "fit-model-2", "FIT-model-3", "t"]
 
 
-def test_a_job_has_a_time_limit_only_where_every_step_has_one() -> None:
+def test_a_job_has_a_timeout_only_if_every_step_has_one() -> None:
     limited = plan_of(
         a_step("a", group="g", timeout=100, retry=1), a_step("b", group="g", timeout=50)
     )
     assert limited.jobs[0].timeout_s == 100 * 2 + 60 + 50 + 600
-    open_ended = plan_of(a_step("a", group="g", timeout=100), a_step("b", group="g"))
-    assert open_ended.jobs[0].timeout_s is None
+    unlimited = plan_of(a_step("a", group="g", timeout=100), a_step("b", group="g"))
+    assert unlimited.jobs[0].timeout_s is None
 
 
-def test_steps_of_a_group_that_could_run_in_parallel_are_noted() -> None:
+def test_a_note_reports_steps_of_a_group_that_could_run_in_parallel() -> None:
     plan = plan_of(a_step("a", group="g"), a_step("b", group="g"))
     assert any("'a' and 'b'" in note for note in plan.jobs[0].notes)
 
 
-def test_a_plan_is_the_same_after_a_trip_through_json() -> None:
+def test_a_plan_survives_a_json_round_trip() -> None:
     plan = plan_of(a_step("a", group="g"), a_step("b", ["a.out"]))
-    assert read_document(ExecutionPlan, plan.to_json(), "here") == plan
+    assert read_document(ExecutionPlan, plan.to_json(), "test") == plan
 
 
-def test_the_price_of_all_jobs_is_their_sum() -> None:
+def test_the_peak_price_is_the_sum_of_all_jobs() -> None:
     plan = plan_of(a_step("a"), a_step("b"))
-    assert plan.dearest_usd_hour == pytest.approx(2 * (plan.jobs[0].price_usd_hour or 0))
+    assert plan.peak_usd_hour == pytest.approx(2 * (plan.jobs[0].price_usd_hour or 0))
 
 
-def test_a_pipelines_plan_without_an_account_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_without_an_account_has_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FLOWYML_AWS_STORE", raising=False)
     plan = Pipeline("p").add_step(a_step("a")).plan(backend="batch")
     assert any("no account" in note for note in plan.notes)
@@ -173,18 +173,18 @@ def acyclic_graphs(draw: st.DrawFn) -> dict[str, set[str]]:
 
 
 def ancestors(parents: dict[str, set[str]]) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    for node, of in parents.items():
-        found[node] = set(of).union(*(found[parent] for parent in of))
-    return found
+    all_ancestors: dict[str, set[str]] = {}
+    for node, direct in parents.items():
+        all_ancestors[node] = set(direct).union(*(all_ancestors[parent] for parent in direct))
+    return all_ancestors
 
 
 @given(acyclic_graphs())
-def test_the_reduction_keeps_all_ancestors_and_no_parent_that_another_one_implies(
+def test_the_reduction_keeps_all_ancestors_but_no_redundant_parent(
     parents: dict[str, set[str]],
 ) -> None:
-    reduced = {node: set(of) for node, of in transitive_reduction(parents).items()}
+    reduced = {node: set(kept) for node, kept in transitive_reduction(parents).items()}
     assert ancestors(reduced) == ancestors(parents)
-    above = ancestors(parents)
-    for of in reduced.values():
-        assert not any(one in above[other] for one in of for other in of)
+    all_ancestors = ancestors(parents)
+    for kept in reduced.values():
+        assert not any(parent in all_ancestors[other] for parent in kept for other in kept)

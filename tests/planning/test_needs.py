@@ -14,7 +14,7 @@ from flowyml_aws.core.resources import (
 from flowyml_aws.planning.needs import Needs, Toleration, mib_text, needs_of
 
 
-def test_a_job_that_says_nothing_gets_one_vcpu_and_two_gib():
+def test_a_job_without_resources_gets_one_vcpu_and_two_gib():
     assert needs_of(None) == needs_of(ResourceRequirements()) == Needs(1, 2048)
 
 
@@ -57,7 +57,7 @@ def test_a_gpu_has_its_canonical_name(spelling):
         (GPUConfig("l4", memory="2.5Gi"), 3),
     ],
 )
-def test_gpu_memory_in_the_name_and_beside_it_both_hold(gpu, gb):
+def test_gpu_memory_in_the_name_and_in_its_own_field_both_apply(gpu, gb):
     assert needs_of(ResourceRequirements(gpu=gpu)).gpu_memory_gb == gb
 
 
@@ -73,7 +73,7 @@ def test_affinity_becomes_labels_and_tolerations():
     assert needs.tolerations == (Toleration("gpu", "Exists", effect="NoSchedule"),)
 
 
-def test_equal_needs_are_one_key():
+def test_equal_needs_are_the_same_key():
     first = needs_of(ResourceRequirements(cpu="1500m", gpu=GPUConfig("nvidia-t4")))
     second = needs_of(ResourceRequirements(cpu=2, gpu=GPUConfig("T4")))
     assert {first: 1}[second] == 1
@@ -83,20 +83,20 @@ def test_equal_needs_are_one_key():
     ("toleration", "why"),
     [
         ({"key": "gpu", "operator": "Like"}, "'Like' is neither Equal nor Exists"),
-        ({"key": "gpu", "effect": "Never"}, "'Never' is none of"),
-        ({"key": "gpu", "operator": "Exists", "value": "yes"}, "takes any value"),
+        ({"key": "gpu", "effect": "Never"}, "'Never' is not NoSchedule"),
+        ({"key": "gpu", "operator": "Exists", "value": "yes"}, "accepts any value"),
         ({"operator": "Equal", "value": "yes"}, "without a key"),
         ({"key": "gpu", "seconds": "30"}, "the fields are key, operator, value, effect"),
     ],
 )
-def test_a_toleration_that_kubernetes_would_refuse_is_an_error(toleration, why):
+def test_a_toleration_that_kubernetes_would_reject_is_an_error(toleration, why):
     resources = ResourceRequirements(node_affinity=NodeAffinity(tolerations=[toleration]))
     with pytest.raises(InvalidResourcesError) as caught:
         needs_of(resources)
     assert why in caught.value.why
 
 
-def test_a_bad_quantity_is_the_error_of_quantities():
+def test_an_invalid_quantity_is_an_error():
     with pytest.raises(InvalidQuantityError):
         needs_of(ResourceRequirements(cpu="many"))
 
@@ -107,18 +107,18 @@ def test_an_unknown_gpu_is_an_error_with_the_nearest_names():
 
 
 @pytest.mark.parametrize("needs", [{"gpu_count": 1}, {"gpu_model": "t4"}, {"vcpus": -1}])
-def test_needs_that_contradict_themselves_cannot_be_made(needs):
+def test_contradictory_needs_are_an_error(needs):
     with pytest.raises(ValueError, match="contradict"):
         Needs(**needs)
 
 
-def test_needs_read_as_a_sentence():
+def test_needs_are_formatted_for_people():
     needs = Needs(4, 12288, 100, "a100", 2, 80, required=(("pool", "big"),))
     assert str(needs) == "2 x a100 of 80 GB, 4 vCPUs, 12Gi memory, 100Gi storage, pool=big"
 
 
 @pytest.mark.parametrize(("mib", "text"), [(1024, "1Gi"), (1536, "1536Mi"), (100, "100Mi")])
-def test_memory_is_shown_as_it_could_be_asked_for(mib, text):
+def test_memory_is_formatted_as_users_write_it(mib, text):
     assert mib_text(mib) == text
 
 
@@ -139,16 +139,16 @@ resources = st.builds(
 
 
 @given(st.lists(resources, min_size=1, max_size=4))
-def test_the_needs_of_a_group_cover_what_each_step_asks_for(parts):
+def test_the_needs_of_a_group_cover_those_of_each_step(parts):
     merged = merge_resources(parts)
     together = needs_of(merged)
     for part in parts:
         alone = needs_of(part)
-        asked = [
+        pairs = [
             (alone.vcpus, together.vcpus) if part.cpu is not None else (0, 0),
             (alone.memory_mib, together.memory_mib) if part.memory is not None else (0, 0),
             (alone.storage_gib, together.storage_gib),
             (alone.gpu_count, together.gpu_count),
             (alone.gpu_memory_gb, together.gpu_memory_gb),
         ]
-        assert all(less <= more for less, more in asked)
+        assert all(less <= more for less, more in pairs)

@@ -1,4 +1,4 @@
-"""The selector against an oracle that tries everything, written from the rules alone."""
+"""The selection compared with an oracle that tries every type, written from the rules alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from flowyml_aws.planning.catalog import Catalog, InstanceType
 from flowyml_aws.planning.needs import Needs, Toleration, needs_of
 from flowyml_aws.planning.selection import MAX_TYPES, select
 from flowyml_aws.planning.targets import Taint, Target
-from tests.planning.questions import ARCH, BATCH, REAL, SAGEMAKER, refused
+from tests.planning.selection_inputs import ARCH, BATCH, REAL, SAGEMAKER, no_fit_error
 from tests.support.effort import examples
 
 SPOT = (replace(BATCH[0], capacity="spot"),)
@@ -62,7 +62,7 @@ def catalogs(draw: st.DrawFn) -> Catalog:
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> tuple[Catalog, tuple[Target, ...]]:
+def setups(draw: st.DrawFn) -> tuple[Catalog, tuple[Target, ...]]:
     catalog = draw(catalogs())
     names = [t.name for t in catalog.types]
     targets = [
@@ -95,23 +95,23 @@ def any_needs(draw: st.DrawFn) -> Needs:
     )
 
 
-class Serving(NamedTuple):
-    """Something that may serve a job."""
+class Fit(NamedTuple):
+    """An instance type on a target that fits a job."""
 
     target: str
     type: str
     last_resort: bool
     price: float
     generation: int
-    own_disks: bool
+    local_disks: bool
 
     @property
-    def worth(self) -> tuple[bool, float, int]:
+    def rank(self) -> tuple[bool, float, int]:
         return self.last_resort, self.price, -self.generation
 
 
-def served(needs: Needs, targets: Sequence[Target], catalog: Catalog) -> Iterator[Serving]:
-    """Everything that may serve, in no order."""
+def fitting_types(needs: Needs, targets: Sequence[Target], catalog: Catalog) -> Iterator[Fit]:
+    """Yield every type that fits the job, in no particular order."""
     labels = dict(needs.required)
     arch = labels.pop(ARCH, "x86_64")
     allowed: list[tuple[Target, InstanceType]] = []
@@ -120,13 +120,13 @@ def served(needs: Needs, targets: Sequence[Target], catalog: Catalog) -> Iterato
         if target.kind == "sagemaker":
             types = [t for t in types if t.sagemaker_name]
         elif needs.gpu_model and target.placed_by == "queue":
-            # Every type that Batch could take must have the right GPUs.
-            takes = [t for t in types if t.gpu_count >= needs.gpu_count]
+            # Every type that Batch could use must have the right GPUs.
+            usable = [t for t in types if t.gpu_count >= needs.gpu_count]
             if any(
                 t.gpu_model != needs.gpu_model
                 or t.gpu_memory_gb < needs.gpu_memory_gb
                 or t.gpu_fraction != 1
-                for t in takes
+                for t in usable
             ):
                 continue
         if any(target.labels.get(label) != value for label, value in labels.items()):
@@ -152,78 +152,84 @@ def served(needs: Needs, targets: Sequence[Target], catalog: Catalog) -> Iterato
         cost = t.sagemaker_price_usd_hour if on_sagemaker else t.price_usd_hour
         if target.capacity == "spot" and not on_sagemaker and t.spot_usd_hour is not None:
             cost = t.spot_usd_hour
-        at = math.inf if cost is None else cost
+        price = math.inf if cost is None else cost
         generation = int(re.sub(r"\D*(\d).*", r"\1", t.name))
         is_last_resort = t.burstable or t.bare_metal
-        yield Serving(target.name, t.name, is_last_resort, at, generation, bool(t.nvme_gb))
+        yield Fit(target.name, t.name, is_last_resort, price, generation, bool(t.nvme_gb))
 
 
 @examples(250)
-@given(worlds(), any_needs())
-def test_the_choice_fits_and_nothing_that_fits_is_cheaper_or_newer_at_its_price(world, needs):
-    catalog, targets = world
-    possible = list(served(needs, targets, catalog))
-    if not possible:
-        refused(needs, targets, catalog)
+@given(setups(), any_needs())
+def test_the_selected_type_fits_and_no_fitting_type_is_cheaper_or_newer_at_its_price(setup, needs):
+    catalog, targets = setup
+    fitting = list(fitting_types(needs, targets, catalog))
+    if not fitting:
+        no_fit_error(needs, targets, catalog)
         return
-    choice = select(needs, targets, catalog)
-    found = [p for p in possible if p[:2] == (choice.target.name, choice.instance.name)]
-    assert len(found) == 1
-    assert found[0].worth == min(p.worth for p in possible)
+    selection = select(needs, targets, catalog)
+    selected = [f for f in fitting if f[:2] == (selection.target.name, selection.instance.name)]
+    assert len(selected) == 1
+    assert selected[0].rank == min(f.rank for f in fitting)
 
 
 @examples(200)
-@given(worlds(), any_needs())
-def test_fallbacks_fit_too_and_none_that_is_better_is_left_out(world, needs):
-    catalog, targets = world
-    possible = list(served(needs, targets, catalog))
-    if not possible:
+@given(setups(), any_needs())
+def test_fallbacks_fit_and_no_better_type_is_omitted(setup, needs):
+    catalog, targets = setup
+    fitting = list(fitting_types(needs, targets, catalog))
+    if not fitting:
         return
-    choice = select(needs, targets, catalog)
-    there = sorted(
-        p.worth
-        for p in possible
-        if p.target == choice.target.name
-        # All types of a training job share one volume, or each has disks of its own.
-        and (choice.target.kind == "batch" or p.own_disks == bool(choice.instance.nvme_gb))
+    selection = select(needs, targets, catalog)
+    ranks = sorted(
+        f.rank
+        for f in fitting
+        if f.target == selection.target.name
+        # Either no type of a training job has local disks, or all have.
+        and (selection.target.kind == "batch" or f.local_disks == bool(selection.instance.nvme_gb))
     )
-    given_there = [c.price_usd_hour for c in choice.fallbacks]
-    is_last_resort = there[0][0]
-    expected = [price for last, price, _ in there if last == is_last_resort][1:MAX_TYPES]
-    assert [math.inf if price is None else price for price in given_there] == expected
-    assert len({choice.instance_type, *(c.name for c in choice.fallbacks)}) == len(expected) + 1
+    prices = [c.price_usd_hour for c in selection.fallbacks]
+    is_last_resort = ranks[0][0]
+    expected = [price for last, price, _ in ranks if last == is_last_resort][1:MAX_TYPES]
+    assert [math.inf if price is None else price for price in prices] == expected
+    assert (
+        len({selection.instance_type, *(c.name for c in selection.fallbacks)}) == len(expected) + 1
+    )
 
 
 @examples(200)
-@given(worlds(), any_needs())
-def test_candidates_are_exactly_what_may_serve_and_all_else_is_rejected(world, needs):
-    catalog, targets = world
-    possible = list(served(needs, targets, catalog))
-    if not possible:
+@given(setups(), any_needs())
+def test_candidates_are_exactly_the_fitting_types_and_all_others_are_rejected(setup, needs):
+    catalog, targets = setup
+    fitting = list(fitting_types(needs, targets, catalog))
+    if not fitting:
         return
-    choice = select(needs, targets, catalog)
-    candidates = [(c.target.name, c.instance.name) for c in choice.candidates()]
-    best = min(p.worth for p in possible)
-    wanted = [p for p in possible if p.last_resort == best[0]]
-    assert sorted(candidates) == sorted(p[:2] for p in wanted)
-    whole = {r.target for r in choice.rejections() if r.instance_type is None}
-    named = {(r.target, str(r.instance_type).removeprefix("ml.")) for r in choice.rejections()}
+    selection = select(needs, targets, catalog)
+    candidates = [(c.target.name, c.instance.name) for c in selection.candidates()]
+    best = min(f.rank for f in fitting)
+    expected = [f for f in fitting if f.last_resort == best[0]]
+    assert sorted(candidates) == sorted(f[:2] for f in expected)
+    rejected_targets = {r.target for r in selection.rejections() if r.instance_type is None}
+    rejected_types = {
+        (r.target, str(r.instance_type).removeprefix("ml.")) for r in selection.rejections()
+    }
     for target in targets:
         for name in target.instance_types:
             assert (
                 ((target.name, name) in candidates)
-                + ((target.name, name) in named)
-                + (target.name in whole)
+                + ((target.name, name) in rejected_types)
+                + (target.name in rejected_targets)
             ) == 1
 
 
-grown = st.tuples(st.integers(0, 3), st.integers(0, 6), st.sampled_from([0, 8]), st.integers(0, 8))
+increases = st.tuples(
+    st.integers(0, 3), st.integers(0, 6), st.sampled_from([0, 8]), st.integers(0, 8)
+)
 
 
 @examples(200)
-@given(worlds(), any_needs(), grown)
-def test_a_job_that_asks_for_more_never_gets_a_cheaper_type(world, needs, more):
-    catalog, targets = world
+@given(setups(), any_needs(), increases)
+def test_a_job_that_requests_more_never_gets_a_cheaper_type(setup, needs, more):
+    catalog, targets = setup
     larger = replace(
         needs,
         vcpus=needs.vcpus + more[0],
@@ -231,7 +237,7 @@ def test_a_job_that_asks_for_more_never_gets_a_cheaper_type(world, needs, more):
         storage_gib=needs.storage_gib + more[2],
         gpu_memory_gb=needs.gpu_memory_gb + more[3] if needs.gpu_model else 0,
     )
-    assert worth(needs, targets, catalog) <= worth(larger, targets, catalog)
+    assert rank_of(needs, targets, catalog) <= rank_of(larger, targets, catalog)
 
 
 @examples(100)
@@ -241,24 +247,27 @@ def test_a_job_that_asks_for_more_never_gets_a_cheaper_type(world, needs, more):
     *[st.tuples(st.integers(1, 100), st.integers(0, 100)) for _ in range(3)],
     st.tuples(st.integers(1, 4), st.integers(0, 4)),
 )
-def test_with_the_real_catalog_more_never_costs_less(targets, gpu, cpu, memory, storage, count):
+def test_with_the_real_catalog_larger_needs_never_cost_less(
+    targets, gpu, cpu, memory, storage, count
+):
     def needs(*amounts: int) -> Needs:
         vcpus, gib, disk, gpus = amounts
         return Needs(vcpus, gib * 4096, disk * 10, gpu, gpus if gpu else 0)
 
     small = needs(cpu[0], memory[0], storage[0], count[0])
     large = needs(sum(cpu), sum(memory), sum(storage), sum(count))
-    assert worth(small, targets, REAL)[1] <= worth(large, targets, REAL)[1]
+    assert rank_of(small, targets, REAL)[1] <= rank_of(large, targets, REAL)[1]
 
 
-def worth(needs: Needs, targets: Sequence[Target], catalog: Catalog) -> tuple[bool, float]:
-    """Whether the choice is a last resort, and what it costs: infinite where that is unknown."""
+def rank_of(needs: Needs, targets: Sequence[Target], catalog: Catalog) -> tuple[bool, float]:
+    """Return whether the selection is a last resort, and its price: infinite if unknown."""
     try:
-        choice = select(needs, targets, catalog)
+        selection = select(needs, targets, catalog)
     except NoInstanceFitsError:
         return True, math.inf
-    found, of = choice.price_usd_hour, choice.instance
-    return of.burstable or of.bare_metal, math.inf if found is None else found
+    price, instance = selection.price_usd_hour, selection.instance
+    is_last_resort = instance.burstable or instance.bare_metal
+    return is_last_resort, math.inf if price is None else price
 
 
 step_resources = st.builds(
@@ -277,7 +286,7 @@ step_resources = st.builds(
 
 
 def declared(step: ResourceRequirements) -> Needs:
-    """Return the amounts that a step declares: a default is for a job whose steps declare none."""
+    """Return the amounts that a step declares; defaults only apply if no step declares any."""
     needs = needs_of(step)
     return replace(
         needs,
@@ -293,14 +302,14 @@ def test_a_step_that_declares_no_memory_shares_what_its_group_declares():
 
 @examples(150)
 @given(st.lists(step_resources, min_size=1, max_size=4), st.sampled_from([BATCH, SAGEMAKER]))
-def test_what_is_chosen_for_a_group_serves_each_of_its_steps(steps, targets):
+def test_the_type_selected_for_a_group_fits_each_of_its_steps(steps, targets):
     merged = merge_resources(steps)
     try:
         best = select(needs_of(merged), targets, REAL).best
     except NoInstanceFitsError:
-        return  # the steps ask for more GPU memory than the best of their GPUs has
-    for one in map(declared, steps):
-        assert all(map(le, one.amounts, best.gives))
-        if one.gpu_model is not None:
+        return  # the steps request more GPU memory than the best of their GPUs has
+    for needs in map(declared, steps):
+        assert all(map(le, needs.amounts, best.gives))
+        if needs.gpu_model is not None:
             models = gpu_models()
-            assert models[one.gpu_model].rank >= models[str(best.instance.gpu_model)].rank
+            assert models[needs.gpu_model].rank >= models[str(best.instance.gpu_model)].rank

@@ -46,29 +46,29 @@ TAINT = Taint("dedicated", "gpu")
 
 
 def reason(target: Target, needs: Needs) -> str | None:
-    found = obstacle(target, needs, CATALOG)
-    return found.reason if found else None
+    problem = obstacle(target, needs, CATALOG)
+    return problem.reason if problem else None
 
 
-def test_a_required_label_with_the_right_value_lets_the_job_in():
+def test_a_required_label_with_the_right_value_is_accepted():
     assert reason(QUEUE, Needs(required=(("pool", "a"),))) is None
 
 
 @pytest.mark.parametrize(
     ("label", "why"),
     [
-        (("pool", "b"), "it has the label pool=a, required is pool=b"),
-        (("disk", "fast"), "it has no label 'disk', required is disk=fast"),
+        (("pool", "b"), "it has the label pool=a, but the job requires pool=b"),
+        (("disk", "fast"), "it has no label 'disk', but the job requires disk=fast"),
     ],
 )
-def test_a_required_label_without_match_is_named(label, why):
+def test_a_required_label_that_does_not_match_is_named(label, why):
     assert reason(QUEUE, Needs(required=(label,))) == why
 
 
-def test_a_label_obstacle_says_how_to_get_past_it():
-    found = obstacle(QUEUE, Needs(required=(("pool", "b"),)), CATALOG)
-    assert found is not None
-    assert "pool=b" in found.fix
+def test_a_label_obstacle_has_a_fix():
+    problem = obstacle(QUEUE, Needs(required=(("pool", "b"),)), CATALOG)
+    assert problem is not None
+    assert "pool=b" in problem.fix
 
 
 @pytest.mark.parametrize(
@@ -99,18 +99,18 @@ def test_a_queue_of_unknown_zone_does_not_match_a_zone():
 
 
 @pytest.mark.parametrize(("zone", "met"), [("us-east-1a", True), ("eu-west-1a", False)])
-def test_a_target_that_the_plan_fills_has_every_zone_of_the_region(zone, met):
+def test_a_target_that_is_placed_by_the_plan_has_every_zone_of_the_region(zone, met):
     (target,) = offline_targets(CATALOG)
     assert has_label(target, "topology.kubernetes.io/zone", zone, CATALOG) is met
 
 
-def test_labels_of_each_type_are_no_matter_of_the_target():
+def test_labels_of_instance_types_are_not_checked_for_the_target():
     labels = (("kubernetes.io/arch", "arm64"), ("node.kubernetes.io/instance-type", "x"))
     assert reason(QUEUE, Needs(required=labels)) is None
 
 
 @pytest.mark.parametrize("effect", ["NoSchedule", "NoExecute"])
-def test_a_taint_that_is_not_tolerated_keeps_the_job_away(effect):
+def test_a_taint_that_is_not_tolerated_rejects_the_job(effect):
     tainted = replace(QUEUE, taints=(Taint("dedicated", "gpu", effect),))
     assert reason(tainted, Needs()) == f"its taint dedicated=gpu:{effect} is not tolerated"
 
@@ -131,7 +131,7 @@ def test_a_taint_that_is_not_tolerated_keeps_the_job_away(effect):
         (Toleration(operator="Exists", effect="NoExecute"), False),
     ],
 )
-def test_tolerations_mean_what_they_mean_in_kubernetes(toleration, tolerated):
+def test_tolerations_follow_kubernetes(toleration, tolerated):
     assert TAINT.tolerated_by(toleration) is tolerated
     needs = Needs(tolerations=(toleration,))
     assert (reason(replace(QUEUE, taints=(TAINT,)), needs) is None) is tolerated
@@ -143,7 +143,7 @@ def test_every_taint_of_a_target_must_be_tolerated():
     assert reason(target, needs) == "its taint night:NoSchedule is not tolerated"
 
 
-def test_a_soft_taint_lets_the_job_in_and_is_counted():
+def test_a_soft_taint_accepts_the_job_and_is_counted():
     target = replace(QUEUE, taints=(Taint("busy", effect="PreferNoSchedule"),))
     assert reason(target, Needs()) is None
     assert soft_taints(target, Needs()) == 1
@@ -154,20 +154,20 @@ def test_this_machine_has_no_instance_types():
     assert reason(Target("here", "local"), Needs()) == "this machine has no instance types"
 
 
-def test_candidates_stand_in_the_order_of_price_then_newest_then_unknown():
+def test_candidates_are_sorted_by_price_then_generation_with_unknown_prices_last():
     target = Target("q", "batch", ("g4dn.xlarge", "m9.large", "m5.large", "m6i.large", "x.huge"))
     names = [c.name for c in candidates_on(target, CATALOG)]
     assert names == ["m6i.large", "m5.large", "g4dn.xlarge", "m9.large"]
 
 
-def test_batch_gives_usable_memory_and_ebs_storage():
+def test_batch_provides_usable_memory_and_ebs_storage():
     (candidate,) = candidates_on(Target("q", "batch", ("g4dn.xlarge",)), CATALOG)
     assert candidate.gives == Amounts(4, 15589, 65536, 1, 16)
     assert (candidate.name, candidate.price_usd_hour) == ("g4dn.xlarge", 0.526)
 
 
 @pytest.mark.parametrize("name", ["g4dn.xlarge", "ml.g4dn.xlarge"])
-def test_sagemaker_gives_nominal_memory_and_only_the_local_disk(name):
+def test_sagemaker_provides_nominal_memory_and_only_the_local_disk(name):
     (candidate,) = candidates_on(Target("s", "sagemaker", (name,)), CATALOG)
     assert candidate.gives == Amounts(4, 16384, 116, 1, 16)
     assert (candidate.name, candidate.price_usd_hour) == ("ml.g4dn.xlarge", 0.7364)
@@ -178,23 +178,23 @@ def test_a_type_is_a_candidate_once():
     assert len(candidates_on(both, CATALOG)) == 1
 
 
-def test_sagemaker_has_only_the_types_of_its_own_list():
+def test_sagemaker_has_only_its_own_types():
     assert candidates_on(Target("s", "sagemaker", ("m5.large",)), CATALOG) == ()
 
 
-def test_offline_everything_can_be_had_that_the_region_offers_or_offered():
+def test_offline_every_type_is_available_that_the_region_offers_or_offered():
     (target,) = offline_targets(load_catalog())
     assert (target.name, target.kind, target.placed_by) == ("catalog", "batch", "plan")
     assert {"p3.2xlarge", "p4d.24xlarge", "m6i.large"} <= set(target.instance_types)
     assert "p5e.48xlarge" not in target.instance_types
 
 
-def test_offline_sagemaker_has_the_service_s_own_names():
+def test_offline_sagemaker_has_its_own_type_names():
     (target,) = offline_targets(load_catalog(), "sagemaker")
     assert "ml.g4dn.xlarge" in target.instance_types
     assert all(name.startswith("ml.") for name in target.instance_types)
 
 
-def test_equal_targets_are_one_key():
+def test_equal_targets_are_the_same_key():
     assert {QUEUE: 1}[replace(QUEUE)] == 1
     assert replace(QUEUE, labels={"pool": "b"}) != QUEUE

@@ -1,4 +1,4 @@
-"""Runs that lie in a directory store, and the real runner on their jobs."""
+"""Runs written to a directory store, and the real runner for their jobs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from flowyml_aws.packaging.payload import make_payload
 from flowyml_aws.packaging.project import Project, find_project
 from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.planning.make import make_plan
-from flowyml_aws.planning.placement import LOCAL, Placement
+from flowyml_aws.planning.placement import Placement
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.interruption import Interruption
 from flowyml_aws.runtime.result import AttemptEvents, JobResult, StepReport
@@ -34,33 +34,33 @@ from flowyml_aws.submission.package import RunPackage, job_specs, write_run
 
 REPOSITORY = Path(__file__).parents[2]
 RUN = "run-20260101-000000-abcdef"
-_PATIENCE_S = 30
+_TIMEOUT_S = 30
 
 
 def environment(**more: str) -> dict[str, str]:
-    """What a process needs to import the package from this repository."""
+    """Return the environment of a process that imports the package from this repository."""
     return {**os.environ, "PYTHONPATH": str(REPOSITORY), **more}
 
 
 def until(reached: Callable[[], Any]) -> Any:
-    """What a condition gives once it holds."""
-    deadline = time.monotonic() + _PATIENCE_S
-    while not (answer := reached()):
-        assert time.monotonic() < deadline, "it never happened"
+    """Wait until a condition is true, and return its value."""
+    deadline = time.monotonic() + _TIMEOUT_S
+    while not (value := reached()):
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.01)
-    return answer
+    return value
 
 
 class WrittenRun:
-    """A run as a client writes it, not yet started; its jobs are named by their group.
+    """A run as a client writes it, not yet started. Jobs have the names of their groups.
 
     Args:
-        folder: For the store.
-        steps: Those of the pipeline.
+        folder: Folder for the store.
+        steps: Steps of the pipeline.
         context: Values for parameters.
-        inputs: Values of assets that no step produces.
-        project: Where the code is.
-        bundle: The code, where jobs do not run in the project itself.
+        inputs: Values of external inputs.
+        project: Project of the steps.
+        bundle: Source bundle, if jobs do not run in the project itself.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class WrittenRun:
         graph, problems = read_graph(steps, inputs)
         assert graph is not None and not problems, problems
         groups = group_steps(graph.steps)
-        self.plan = make_plan("pipeline", Placement(LOCAL), graph, groups, (), load_catalog())
+        self.plan = make_plan("pipeline", Placement("local"), graph, groups, (), load_catalog())
         package = RunPackage(
             project=project or find_project(step.func for step in steps),
             bundle=bundle,
@@ -89,7 +89,9 @@ class WrittenRun:
                 job.name: make_payload(group.steps, self.context)
                 for job, group in zip(self.plan.jobs, groups, strict=True)
             },
-            given={asset: save_value(self.store, asset, v) for asset, v in inputs.items()},
+            external_inputs={
+                asset: save_value(self.store, asset, v) for asset, v in inputs.items()
+            },
         )
         reuse = find_reuse(None, graph, {}, {}, ())
         self.specs = job_specs(self.plan, graph, package, reuse, RUN, self.store.uri)
@@ -98,7 +100,7 @@ class WrittenRun:
         )
 
     def argument(self, job: str | None = None) -> str:
-        """The runner's."""
+        """Return the argument of the runner."""
         name = self._name(job)
         return f"{self.store.uri}/{self.layout.spec(name)}#sha256={self._record.specs[name]}"
 
@@ -106,15 +108,15 @@ class WrittenRun:
         return self.specs[self._name(job)]
 
     def start(self, job: str | None = None, **more: str) -> subprocess.Popen[str]:
-        """The runner's process."""
+        """Start the runner's process."""
         return start_runner(self.argument(job), self.folder, **more)
 
     def run(self, job: str | None = None, **more: str) -> Ended:
-        """The runner's process, once it has ended."""
+        """Run the runner's process until it ends."""
         return finish(self.start(job, **more))
 
     def runner(self, job: str | None = None, **options: Any) -> JobRunner:
-        """The runner in this process, on the steps themselves."""
+        """Return a runner in this process, for the original steps."""
         return JobRunner(
             attempt=Attempt.begin(self.spec(job), self.store, 1),
             steps=self.steps,
@@ -133,7 +135,7 @@ class WrittenRun:
         return self.store.path(self.layout.result(self._name(job))).exists()
 
     def report(self, step: str, job: str | None = None) -> StepReport:
-        """What the job's result says of a step."""
+        """Return the report of a step in the job's result."""
         return {report.name: report for report in self.result(job).steps}[step]
 
     def events(self, attempt: int = 1, job: str | None = None) -> AttemptEvents:
@@ -141,7 +143,7 @@ class WrittenRun:
         return read_document(AttemptEvents, self.store.get(key), key)
 
     def value(self, asset: str, job: str | None = None) -> Any:
-        """A value that the job stored."""
+        """Load a value that the job stored."""
         return load_value(self.store, self.result(job).assets[asset], asset, self.folder / "loaded")
 
     def _name(self, job: str | None) -> str:
@@ -149,7 +151,7 @@ class WrittenRun:
 
 
 class Ended:
-    """A process that has ended: its exit code, and all it printed."""
+    """A process that has ended: its exit code and its output."""
 
     def __init__(self, code: int, log: str) -> None:
         self.code, self.log = code, log
@@ -174,7 +176,7 @@ def start_python(arguments: list[str], folder: Path, **more: str) -> subprocess.
 def finish(process: subprocess.Popen[str]) -> Ended:
     with process:
         try:
-            log, _ = process.communicate(timeout=_PATIENCE_S)
+            log, _ = process.communicate(timeout=_TIMEOUT_S)
         finally:
             process.kill()
     return Ended(process.returncode, log)

@@ -1,4 +1,4 @@
-"""Projects of users: files in a folder, and scripts that run there."""
+"""User projects: files in a folder, and scripts that run there."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if __name__ == "__main__":
 
 
 def write(folder: Path, **files: str) -> None:
-    """Files by their name, with `__` for `/` and without `.py`."""
+    """Write Python files by name, with `__` for `/` and without `.py`."""
     for name, text in files.items():
         path = folder / f"{name.replace('__', '/')}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,10 +31,10 @@ def write(folder: Path, **files: str) -> None:
 
 
 def run_script(folder: Path, text: str, ending: str = ENDING, **files: str) -> dict[str, Any]:
-    """What a script prints as its last line."""
+    """Run a script, and return the JSON document in the last line of its output."""
     write(folder, **files, script=textwrap.dedent(text) + ending)
     ended = finish(start_python(["script.py"], folder))
     assert ended.code == 0, ended.log
-    answer = json.loads(ended.log.splitlines()[-1])
-    assert isinstance(answer, dict)
-    return answer
+    document = json.loads(ended.log.splitlines()[-1])
+    assert isinstance(document, dict)
+    return document

@@ -1,4 +1,4 @@
-"""What a job does with outcomes of earlier runs."""
+"""Reuse of cached outputs in a job."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def multiply(number):
 
 
 class Job:
-    """A job of two steps whose spec says how each is found again."""
+    """A job of two steps whose spec contains the parts of their cache keys."""
 
     def __init__(self, folder: Path, ask: bool = True) -> None:
         self.run = WrittenRun(folder, count, multiply)
@@ -51,7 +51,7 @@ class Job:
     def key(self, name: str, **assets: str) -> str:
         return cache_key(name, assets)
 
-    def runs(self) -> Mapping[str, StepState]:
+    def execute(self) -> Mapping[str, StepState]:
         attempt = Attempt.begin(self.spec, self.store, 1)
         runner = JobRunner(
             attempt=attempt,
@@ -65,7 +65,7 @@ class Job:
         self.assets = attempt.assets
         return {report.name: report.state for report in attempt.progress.reports}
 
-    def remember(self, name: str, key: str, **values: int) -> None:
+    def cache_outputs(self, name: str, key: str, **values: int) -> None:
         assets = {asset: save_value(self.store, asset, value) for asset, value in values.items()}
         entry = CacheEntry(
             key=key, pipeline="p", step=name, run_id="earlier", created_at=0, assets=assets
@@ -74,65 +74,65 @@ class Job:
 
 
 @pytest.fixture(autouse=True)
-def nothing_ran() -> None:
+def reset() -> None:
     RAN.clear()
 
 
-def test_what_a_step_made_is_remembered_under_its_key(tmp_path: Path) -> None:
+def test_the_outputs_of_a_step_are_cached_under_its_key(tmp_path: Path) -> None:
     job = Job(tmp_path)
-    assert set(job.runs().values()) == {StepState.SUCCEEDED}
+    assert set(job.execute().values()) == {StepState.SUCCEEDED}
     entry = read_entry(job.store, job.key("count"))
     assert entry is not None
     assert entry.assets == {"number": job.assets["number"]}
     content = job.assets["number"].identity
-    found = read_entry(job.store, job.key("multiply", number=content))
-    assert found is not None
-    assert found.assets == {"square": job.assets["square"]}
+    later_entry = read_entry(job.store, job.key("multiply", number=content))
+    assert later_entry is not None
+    assert later_entry.assets == {"square": job.assets["square"]}
 
 
-def test_what_is_remembered_is_not_made_again_and_later_steps_get_it(tmp_path: Path) -> None:
+def test_a_cached_step_does_not_run_and_later_steps_get_its_outputs(tmp_path: Path) -> None:
     job = Job(tmp_path)
-    job.remember("count", job.key("count"), number=5)
-    states = job.runs()
+    job.cache_outputs("count", job.key("count"), number=5)
+    states = job.execute()
     assert states == {"count": StepState.CACHED, "multiply": StepState.SUCCEEDED}
     assert RAN == ["multiply"]
     assert job.store.get(artifact_key(job.assets["square"].sha256)) == b"25"
 
 
-def test_a_step_by_content_is_cut_off_where_its_input_came_out_the_same(tmp_path: Path) -> None:
+def test_a_step_is_cached_by_content_if_its_input_is_unchanged(tmp_path: Path) -> None:
     job = Job(tmp_path)
     content = save_value(job.store, "number", 3).identity
-    job.remember("multiply", job.key("multiply", number=content), square=9)
-    assert job.runs() == {"count": StepState.SUCCEEDED, "multiply": StepState.CACHED}
+    job.cache_outputs("multiply", job.key("multiply", number=content), square=9)
+    assert job.execute() == {"count": StepState.SUCCEEDED, "multiply": StepState.CACHED}
     assert RAN == ["count"]
 
 
-def test_where_the_client_has_looked_the_job_does_not(tmp_path: Path) -> None:
+def test_the_job_does_not_repeat_the_clients_lookup(tmp_path: Path) -> None:
     job = Job(tmp_path, ask=False)
-    job.remember("count", job.key("count"), number=5)
-    assert set(job.runs().values()) == {StepState.SUCCEEDED}
+    job.cache_outputs("count", job.key("count"), number=5)
+    assert set(job.execute().values()) == {StepState.SUCCEEDED}
 
 
-def test_an_entry_whose_value_is_gone_is_none(tmp_path: Path) -> None:
+def test_an_entry_whose_value_is_missing_is_a_cache_miss(tmp_path: Path) -> None:
     job = Job(tmp_path)
-    job.remember("count", job.key("count"), number=5)
+    job.cache_outputs("count", job.key("count"), number=5)
     entry = read_entry(job.store, job.key("count"))
     assert entry is not None
     job.store.path(artifact_key(entry.assets["number"].sha256)).unlink()
-    assert job.runs()["count"] is StepState.SUCCEEDED
+    assert job.execute()["count"] is StepState.SUCCEEDED
 
 
 @pytest.mark.parametrize("damage", [b"{", b"{}"])
-def test_a_damaged_entry_is_none_and_is_written_anew(tmp_path: Path, damage: bytes) -> None:
+def test_a_damaged_entry_is_a_cache_miss_and_is_replaced(tmp_path: Path, damage: bytes) -> None:
     job = Job(tmp_path)
     job.store.put(cache_entry_key(job.key("count")), damage)
-    assert job.runs()["count"] is StepState.SUCCEEDED
+    assert job.execute()["count"] is StepState.SUCCEEDED
     assert read_entry(job.store, job.key("count")) is not None
 
 
-def test_an_entry_under_another_s_key_is_none(tmp_path: Path) -> None:
+def test_an_entry_under_the_wrong_key_is_a_cache_miss(tmp_path: Path) -> None:
     job = Job(tmp_path)
-    job.remember("count", "0" * 64, number=5)
+    job.cache_outputs("count", "0" * 64, number=5)
     other = job.store.get(cache_entry_key("0" * 64))
     job.store.put(cache_entry_key(job.key("count")), other)
     assert read_entry(job.store, job.key("count")) is None

@@ -36,7 +36,7 @@ WRITER = """
 
 
 def bundled(project: Path, name: str) -> dict[str, Any]:
-    """The result of a job of `WRITER`, run where its project is no more."""
+    """Return the result of a job of `WRITER`, run after its project was moved away."""
     write(
         project,
         script=WRITER,
@@ -57,8 +57,8 @@ def bundled(project: Path, name: str) -> dict[str, Any]:
     project.rename(project.with_name("gone"))
     job = finish(start_runner({"here": here, "there": there}[name], project.parent))
     assert job.code == 10, job.log
-    (found,) = project.parent.joinpath(name).glob("store/runs/*/jobs/*/result.json")
-    result = json.loads(found.read_text())
+    (file,) = project.parent.joinpath(name).glob("store/runs/*/jobs/*/result.json")
+    result = json.loads(file.read_text())
     assert isinstance(result, dict)
     return result
 
@@ -67,16 +67,16 @@ def paths(project: Path) -> str:
     return f"{environment()['PYTHONPATH']}:{project / 'src'}"
 
 
-def test_a_job_with_a_bundle_tells_the_scripts_files_relative_to_the_project(project: Path) -> None:
+def test_a_traceback_shows_the_scripts_path_relative_to_the_project(project: Path) -> None:
     look, fail = bundled(project, "here")["steps"]
     assert look["state"] == "succeeded"
-    told = fail["failure"]["traceback"]
-    assert 'File "script.py", line 15, in fail_here' in told
-    assert "raise ValueError(answer)  # of the script" in told
+    traceback = fail["failure"]["traceback"]
+    assert 'File "script.py", line 15, in fail_here' in traceback
+    assert "raise ValueError(answer)  # of the script" in traceback
 
 
-def test_a_job_with_a_bundle_imports_its_modules_from_there(project: Path) -> None:
+def test_a_job_with_a_bundle_imports_modules_from_the_bundle(project: Path) -> None:
     (fail,) = bundled(project, "there")["steps"]
-    told = fail["failure"]["traceback"]
-    assert 'File "src/library/numbers.py", line 7, in fail_there' in told
-    assert "raise ValueError(answer)  # of the module" in told
+    traceback = fail["failure"]["traceback"]
+    assert 'File "src/library/numbers.py", line 7, in fail_there' in traceback
+    assert "raise ValueError(answer)  # of the module" in traceback

@@ -13,12 +13,12 @@ pytestmark = [pytest.mark.version_sensitive, pytest.mark.system]
 
 
 @pytest.fixture(autouse=True)
-def folders_of_jupyter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def jupyter_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "jupyter"))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
 
 
-def test_steps_of_notebook_cells_run_and_fail_at_their_line(project: Path) -> None:
+def test_steps_in_notebook_cells_run_and_fail_at_their_line(project: Path) -> None:
     cells = [
         """
         from flowyml_aws import Pipeline, step

@@ -32,7 +32,7 @@ SHAPES = """
 
 
 def test_steps_of_a_module_run_and_fail_at_the_modules_line(project: Path) -> None:
-    told = run_script(
+    report = run_script(
         project,
         """
         from flowyml_aws import Pipeline
@@ -42,14 +42,14 @@ def test_steps_of_a_module_run_and_fail_at_the_modules_line(project: Path) -> No
         steps__geometry=MODULE,
         shapes=SHAPES,
     )
-    assert not told["success"]
-    assert told["outputs"]["area"] == 9
-    assert 'File "steps/geometry.py", line 11, in divide' in told["errors"]["divide"]
-    assert "return area / 0  # the line of the module" in told["errors"]["divide"]
+    assert not report["success"]
+    assert report["outputs"]["area"] == 9
+    assert 'File "steps/geometry.py", line 11, in divide' in report["errors"]["divide"]
+    assert "return area / 0  # the line of the module" in report["errors"]["divide"]
 
 
 def test_steps_of_the_script_run_and_fail_at_its_line(project: Path) -> None:
-    told = run_script(
+    report = run_script(
         project,
         """
         from flowyml_aws import Pipeline, step
@@ -68,13 +68,13 @@ def test_steps_of_the_script_run_and_fail_at_its_line(project: Path) -> None:
         pipeline = Pipeline("p").add_steps([measure, divide])
         """,
     )
-    assert told["outputs"]["side"] == 3
-    assert 'File "script.py", line 5, in helper' in told["errors"]["divide"]
-    assert "return side / 0  # the line of the script" in told["errors"]["divide"]
+    assert report["outputs"]["side"] == 3
+    assert 'File "script.py", line 5, in helper' in report["errors"]["divide"]
+    assert "return side / 0  # the line of the script" in report["errors"]["divide"]
 
 
 def test_a_script_without_a_guard_runs_its_pipeline_once(project: Path) -> None:
-    told = run_script(
+    report = run_script(
         project,
         """
         import json
@@ -89,12 +89,12 @@ def test_a_script_without_a_guard_runs_its_pipeline_once(project: Path) -> None:
         """,
         ending="",
     )
-    assert told == {"n": 1}
+    assert report == {"n": 1}
     assert len(list((project / ".flowyml" / "aws" / "runs").iterdir())) == 1
 
 
-def test_steps_made_in_a_function_take_their_closures_along(project: Path) -> None:
-    told = run_script(
+def test_steps_defined_in_a_function_keep_their_closures(project: Path) -> None:
+    report = run_script(
         project,
         """
         from flowyml_aws import Pipeline, step
@@ -112,12 +112,12 @@ def test_steps_made_in_a_function_take_their_closures_along(project: Path) -> No
         pipeline = Pipeline("p").add_steps(make(2))
         """,
     )
-    assert told["outputs"]["n"] == 42
-    assert "raise ValueError(factor)  # in a function" in told["errors"]["fail"]
+    assert report["outputs"]["n"] == 42
+    assert "raise ValueError(factor)  # in a function" in report["errors"]["fail"]
 
 
-def test_a_function_behind_a_decorator_runs(project: Path) -> None:
-    told = run_script(
+def test_a_decorated_function_runs(project: Path) -> None:
+    report = run_script(
         project,
         """
         import functools
@@ -153,11 +153,11 @@ def test_a_function_behind_a_decorator_runs(project: Path) -> None:
                 return a + 1
         """,
     )
-    assert told["outputs"]["b"] == 15
+    assert report["outputs"]["b"] == 15
 
 
-def test_classes_of_the_script_stay_the_same_in_every_job_and_in_the_client(project: Path) -> None:
-    told = run_script(
+def test_classes_of_the_script_are_the_same_in_every_job_and_in_the_client(project: Path) -> None:
+    report = run_script(
         project,
         """
         import dataclasses, enum, json
@@ -194,11 +194,11 @@ def test_classes_of_the_script_stay_the_same_in_every_job_and_in_the_client(proj
         """,
         ending="",
     )
-    assert set(told.values()) == {True}
+    assert set(report.values()) == {True}
 
 
-def test_a_step_may_pickle_what_the_script_defines(project: Path) -> None:
-    told = run_script(
+def test_a_step_may_pickle_objects_that_the_script_defines(project: Path) -> None:
+    report = run_script(
         project,
         """
         import multiprocessing, pickle
@@ -219,12 +219,12 @@ def test_a_step_may_pickle_what_the_script_defines(project: Path) -> None:
         pipeline = Pipeline("p").add_step(work)
         """,
     )
-    assert told["errors"]["work"] is None
-    assert (told["outputs"]["size"], told["outputs"]["squares"]) == (3, [0, 1, 4, 9])
+    assert report["errors"]["work"] is None
+    assert (report["outputs"]["size"], report["outputs"]["squares"]) == (3, [0, 1, 4, 9])
 
 
 def test_annotations_of_the_scripts_classes_resolve_in_the_job(project: Path) -> None:
-    told = run_script(
+    report = run_script(
         project,
         """
         from __future__ import annotations
@@ -244,11 +244,11 @@ def test_annotations_of_the_scripts_classes_resolve_in_the_job(project: Path) ->
         pipeline = Pipeline("p").add_step(resolve)
         """,
     )
-    assert told["outputs"]["ok"] is True
+    assert report["outputs"]["ok"] is True
 
 
 def test_a_step_of_a_job_may_run_another_pipeline(project: Path) -> None:
-    told = run_script(
+    report = run_script(
         project,
         """
         from flowyml_aws import Pipeline, step
@@ -264,12 +264,12 @@ def test_a_step_of_a_job_may_run_another_pipeline(project: Path) -> None:
         pipeline = Pipeline("outer").add_step(outside)
         """,
     )
-    assert told["outputs"]["outer"] == 6
+    assert report["outputs"]["outer"] == 6
 
 
-def test_workers_that_are_ended_as_soon_as_they_are_made_do_end(project: Path) -> None:
-    """Without a pool: CPython's own can wait for ever for a lock that an ended worker held."""
-    told = run_script(
+def test_workers_that_are_terminated_right_after_their_start_end(project: Path) -> None:
+    """Without a pool: CPython's can wait forever for a lock that a terminated worker held."""
+    report = run_script(
         project,
         """
         import multiprocessing, time
@@ -290,5 +290,5 @@ def test_workers_that_are_ended_as_soon_as_they_are_made_do_end(project: Path) -
         pipeline = Pipeline("p").add_step(work)
         """,
     )
-    assert told["errors"]["work"] is None
-    assert told["outputs"]["codes"] == [-15]
+    assert report["errors"]["work"] is None
+    assert report["outputs"]["codes"] == [-15]

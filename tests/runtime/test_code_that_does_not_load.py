@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.version_sensitive, pytest.mark.contract]
 
 
 def test_a_module_that_runs_its_pipeline_at_import_is_refused_in_the_job(project: Path) -> None:
-    told = run_script(
+    report = run_script(
         project,
         """
         import json
@@ -28,7 +28,7 @@ def test_a_module_that_runs_its_pipeline_at_import_is_refused_in_the_job(project
             result = Pipeline("p").add_step(give).run(progress=False)
         """,
     )
-    assert told == {
+    assert report == {
         "give": "PipelineFileError: A module of the steps runs a pipeline while it is imported"
     }
     assert len(list((project / ".flowyml" / "aws" / "runs").iterdir())) == 1
@@ -41,32 +41,32 @@ def test_a_package_that_the_job_lacks_is_named_with_the_users_line(project: Path
             import os
             from flowyml_aws import step
             if "FLOWYML_ATTEMPT" in os.environ:
-                import only_on_the_laptop
+                import only_on_the_client
 
             @step
             def give():
                 return 1
         """,
     )
-    told = run_script(
+    report = run_script(
         project,
         """
         from flowyml_aws import Pipeline
         from steps import give
         pipeline = Pipeline("p").add_step(give)
         """,
-        ending=ENDING + "    print(json.dumps({'told': [v.result.failure.traceback for v in"
+        ending=ENDING + "    print(json.dumps({'tracebacks': [v.result.failure.text for v in"
         " result.status.jobs]}))",
     )
-    (traceback,) = told["told"]
+    (traceback,) = report["tracebacks"]
     assert 'File "steps.py", line 5, in <module>' in traceback
-    assert "import only_on_the_laptop" in traceback
-    assert "install only_on_the_laptop in the image" in traceback
+    assert "import only_on_the_client" in traceback
+    assert "install only_on_the_client in the image" in traceback
     assert "importlib" not in traceback
 
 
 def test_a_module_that_exits_at_import_fails_the_job(project: Path) -> None:
-    told = run_script(
+    report = run_script(
         project,
         """
         from flowyml_aws import Pipeline
@@ -84,6 +84,6 @@ def test_a_module_that_exits_at_import_fails_the_job(project: Path) -> None:
                 return 1
         """,
     )
-    assert told["jobs"] == {
-        "give": "PipelineFileError: The steps do not load in this job: SystemExit: 0"
+    assert report["jobs"] == {
+        "give": "PipelineFileError: The steps can't be loaded in this job: SystemExit: 0"
     }

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.contract
 
 
 def counting(tmp_path: Path, fails: bool = False) -> WrittenRun:
-    """A job that leaves a mark each time it runs."""
+    """Write a run whose job leaves a mark each time it runs."""
 
     @step(outputs=["pid"])
     def mark() -> int:
@@ -40,7 +40,7 @@ def test_a_second_attempt_finds_the_result_and_runs_nothing(
     first = run.result()
     again = run.run(FLOWYML_ATTEMPT="2")
     assert again.code == code
-    assert "attempt 1 has committed a result already" in again.log
+    assert "attempt 1 has already committed a result" in again.log
     assert run.result() == first
     assert marks(tmp_path) == 1
 
@@ -58,18 +58,20 @@ def test_two_runners_at_once_commit_one_result(tmp_path: Path) -> None:
     processes = [run.start(FLOWYML_ATTEMPT=number) for number in ("1", "2")]
     ended = [finish(process) for process in processes]
     assert [end.code for end in ended] == [0, 0]
-    told = [i for i, end in enumerate(ended, 1) if "another attempt has committed" in end.log]
-    assert told == [3 - run.result().attempt]
+    losers = [
+        i for i, end in enumerate(ended, 1) if "another attempt has already committed" in end.log
+    ]
+    assert losers == [3 - run.result().attempt]
     assert run.value("mine") == str(run.result().attempt)
 
 
-def test_the_number_of_the_attempt_comes_from_batch_where_batch_runs_it(tmp_path: Path) -> None:
+def test_batch_sets_the_number_of_the_attempt(tmp_path: Path) -> None:
     run = counting(tmp_path)
     assert run.run(AWS_BATCH_JOB_ATTEMPT="3").code == 0
     assert run.result().attempt == 3
 
 
-def test_the_result_tells_when_the_job_and_its_steps_ran(tmp_path: Path) -> None:
+def test_the_result_contains_the_times_of_the_job_and_its_steps(tmp_path: Path) -> None:
     run = counting(tmp_path)
     run.run()
     result, report = run.result(), run.report("mark")
@@ -84,28 +86,28 @@ def test_the_runner_needs_one_argument(tmp_path: Path) -> None:
     assert "usage" in ended.log
 
 
-def test_a_spec_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_spec_is_named(tmp_path: Path) -> None:
     uri = f"{(tmp_path / 'store').as_uri()}/runs/r/jobs/j/spec.json"
     ended = finish(start_runner(f"{uri}#sha256=00", tmp_path))
     assert ended.code == 11
     assert uri in ended.log
 
 
-def test_an_argument_that_names_no_store_is_told(tmp_path: Path) -> None:
+def test_an_invalid_store_uri_is_named(tmp_path: Path) -> None:
     ended = finish(start_runner("file:relative/runs/r/jobs/j/spec.json#sha256=00", tmp_path))
     assert ended.code == 11
     assert "'file:relative'" in ended.log
 
 
-def test_an_error_that_nobody_expected_does_not_look_like_success(tmp_path: Path) -> None:
+def test_an_unexpected_error_does_not_look_like_success(tmp_path: Path) -> None:
     ended = counting(tmp_path).run(FLOWYML_ATTEMPT="the first")
     assert ended.code == 11
-    assert "an error that nobody expected" in ended.log
+    assert "unexpected error" in ended.log
     assert "ValueError: invalid literal" in ended.log
 
 
-class Forgetful:
-    """A store that loses the first call."""
+class FlakyStore:
+    """A store whose first call fails."""
 
     def __init__(self) -> None:
         self.put_keys: list[str] = []
@@ -119,9 +121,9 @@ class Forgetful:
 def test_progress_that_cannot_be_written_does_not_stop_the_job(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    store, progress = Forgetful(), Progress(["a"], 1, {})
-    progress.start(store, "events.json", every_s=0.01)  # type: ignore[arg-type]
+    store, progress = FlakyStore(), Progress(["a"], 1, {})
+    progress.start(store, "events.json", interval_s=0.01)  # type: ignore[arg-type]
     progress.update("a", state=StepState.SUCCEEDED)
     progress.close()
     assert store.put_keys
-    assert "progress not written: lost" in capfd.readouterr().err
+    assert "could not write the progress: lost" in capfd.readouterr().err

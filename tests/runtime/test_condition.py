@@ -11,7 +11,7 @@ from tests.runtime.harness import WrittenRun
 
 
 def three_steps(condition: Any, *groups: str | None) -> list[Any]:
-    """`make` → `train`, under the condition → `report`."""
+    """Return the steps `make` → `train`, with the condition → `report`."""
     seen: list[str] = []
 
     @step(outputs=["data"], execution_group=groups[0], name="make")
@@ -32,7 +32,7 @@ def three_steps(condition: Any, *groups: str | None) -> list[Any]:
 
 
 def run_all(run: WrittenRun) -> dict[str, StepState]:
-    """All jobs in order, in this process."""
+    """Run all jobs in order, in this process."""
     states: dict[str, StepState] = {}
     for job in run.plan.jobs:
         runner = run.runner(job.name)
@@ -46,7 +46,7 @@ GROUPED = [("g", "g", "g"), (None, None, None), ("g", "g", None), (None, "g", "g
 
 
 @pytest.mark.parametrize("groups", GROUPED, ids=str)
-def test_a_false_condition_skips_the_step_and_what_reads_its_assets(
+def test_a_false_condition_skips_the_step_and_the_readers_of_its_assets(
     tmp_path: Path, groups: tuple[str | None, ...]
 ) -> None:
     run = WrittenRun(tmp_path, *three_steps(lambda data: data > 10, *groups))
@@ -74,14 +74,14 @@ def test_a_result_lists_the_assets_that_its_own_steps_skipped(tmp_path: Path) ->
     ]
 
 
-def test_a_skipped_step_says_why(tmp_path: Path) -> None:
+def test_a_skipped_step_has_a_reason(tmp_path: Path) -> None:
     run = WrittenRun(tmp_path, *three_steps(lambda: False, None, "g", "g"))
     run_all(run)
     assert run.report("train", "g").reason == "its condition is false"
     assert run.report("report", "g").reason == "'model' does not exist: step 'train' was skipped"
 
 
-def test_a_skip_in_another_job_is_told_with_that_job(tmp_path: Path) -> None:
+def test_a_skip_in_another_job_names_that_job(tmp_path: Path) -> None:
     run = WrittenRun(tmp_path, *three_steps(lambda: False, "a", "b", "c"))
     run_all(run)
     assert run.report("report", "c").reason == (
@@ -94,10 +94,10 @@ def test_a_condition_gets_inputs_context_and_upstream_outputs_by_name(
     tmp_path: Path, grouped: bool
 ) -> None:
     group = "g" if grouped else None
-    asked: list[tuple[Any, ...]] = []
+    calls: list[tuple[Any, ...]] = []
 
     def wanted(data: int, threshold: float, score: float, other: str = "default") -> bool:
-        asked.append((data, threshold, score, other))
+        calls.append((data, threshold, score, other))
         return score > threshold
 
     @step(outputs=["data"], execution_group=group)
@@ -114,7 +114,7 @@ def test_a_condition_gets_inputs_context_and_upstream_outputs_by_name(
 
     run = WrittenRun(tmp_path, make, measure, publish, context={"threshold": 0.5})
     assert run_all(run)["publish"] is StepState.SUCCEEDED
-    assert asked == [(1, 0.5, 0.9, "default")]
+    assert calls == [(1, 0.5, 0.9, "default")]
 
 
 def test_a_condition_that_raises_is_a_failure_with_its_traceback(tmp_path: Path) -> None:
@@ -128,10 +128,10 @@ def test_a_condition_that_raises_is_a_failure_with_its_traceback(tmp_path: Path)
     assert (make.state, train.state) == (StepState.SUCCEEDED, StepState.FAILED)
     assert report.state is StepState.WAITING
     assert train.failure is not None and train.failure.kind == "ZeroDivisionError"
-    assert "return data / 0 > 1  # the user's line" in train.failure.traceback
+    assert "return data / 0 > 1  # the user's line" in train.failure.text
 
 
-def test_a_condition_whose_answer_has_no_truth_is_a_failure(tmp_path: Path) -> None:
+def test_a_condition_whose_value_is_not_a_truth_value_is_a_failure(tmp_path: Path) -> None:
     class Ambiguous:
         def __bool__(self) -> bool:
             raise ValueError("ambiguous")

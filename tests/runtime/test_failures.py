@@ -29,11 +29,11 @@ def caught(body: Callable[[], Any], *roots: Path) -> StepFailure:
         body()
     except BaseException as error:
         return describe_step_failure(error, roots)
-    raise AssertionError("it raised nothing")
+    raise AssertionError("it did not raise")
 
 
 def failure_of(tmp_path: Path, body: Callable[[], Any]) -> StepFailure:
-    """What the runner says of a step that does this."""
+    """Return the failure that the runner reports for a step with this body."""
     runner = WrittenRun(tmp_path, step(name="work")(body)).runner()
     assert not runner.run()
     failure = runner.attempt.progress.reports[0].failure
@@ -41,12 +41,12 @@ def failure_of(tmp_path: Path, body: Callable[[], Any]) -> StepFailure:
     return failure
 
 
-class Unspeakable(Exception):
+class Unprintable(Exception):
     def __str__(self) -> NoReturn:
         raise RuntimeError("no words")
 
 
-class OfTheUser(BaseException):
+class CustomError(BaseException):
     pass
 
 
@@ -66,13 +66,13 @@ def raises(error: BaseException) -> Callable[[], None]:
         (KeyboardInterrupt(), "KeyboardInterrupt"),
         (GeneratorExit(), "GeneratorExit"),
         (asyncio.CancelledError(), "CancelledError"),
-        (OfTheUser("mine"), "OfTheUser"),
-        (Unspeakable(), "Unspeakable"),
+        (CustomError("mine"), "CustomError"),
+        (Unprintable(), "Unprintable"),
         (MemoryError(), "MemoryError"),
     ],
     ids=repr,
 )
-def test_whatever_a_step_raises_is_its_failure(
+def test_any_exception_of_a_step_is_its_failure(
     tmp_path: Path, error: BaseException, kind: str
 ) -> None:
     assert failure_of(tmp_path, raises(error)).kind == kind
@@ -89,7 +89,7 @@ def test_a_step_that_calls_exit_fails_its_job(tmp_path: Path, code: str) -> None
     assert run.run().code == 10
     report = run.report("leaves")
     assert report.state is StepState.FAILED
-    assert report.failure is not None and "sys.exit(" in report.failure.traceback
+    assert report.failure is not None and "sys.exit(" in report.failure.text
 
 
 @pytest.mark.contract
@@ -125,12 +125,12 @@ def test_a_failure_shows_the_users_lines_and_none_of_the_runners(tmp_path: Path)
 
     failure = failure_of(tmp_path, body)
     assert failure.message == "deep inside"
-    assert 'raise ValueError("deep inside")  # the line' in failure.traceback
-    assert failure.traceback.count("  File ") == 2
-    assert "flowyml_aws/" not in failure.traceback
+    assert 'raise ValueError("deep inside")  # the line' in failure.text
+    assert failure.text.count("  File ") == 2
+    assert "flowyml_aws/" not in failure.text
 
 
-def test_a_chain_of_exceptions_is_told_whole(tmp_path: Path) -> None:
+def test_a_chain_of_exceptions_is_reported_completely(tmp_path: Path) -> None:
     def body() -> None:
         try:
             {}["key"]  # type: ignore[index]
@@ -138,12 +138,12 @@ def test_a_chain_of_exceptions_is_told_whole(tmp_path: Path) -> None:
             raise ValueError("outer") from error
 
     failure = failure_of(tmp_path, body)
-    assert "KeyError: 'key'" in failure.traceback
-    assert "direct cause" in failure.traceback
-    assert failure.traceback.endswith("ValueError: outer\n")
+    assert "KeyError: 'key'" in failure.text
+    assert "direct cause" in failure.text
+    assert failure.text.endswith("ValueError: outer\n")
 
 
-def test_files_of_the_project_are_told_relative_to_it(tmp_path: Path) -> None:
+def test_a_traceback_shows_project_files_relative_to_the_project(tmp_path: Path) -> None:
     (tmp_path / "package").mkdir()
     module = tmp_path / "package" / "module.py"
     module.write_text("def body():\n    raise ValueError('x')  # here\n")
@@ -156,21 +156,21 @@ def test_files_of_the_project_are_told_relative_to_it(tmp_path: Path) -> None:
         except ValueError as error:
             raise RuntimeError("also in causes") from error
 
-    told = caught(wraps, tmp_path / "elsewhere", tmp_path).traceback
-    assert 'File "package/module.py", line 2, in body' in told
-    assert "# here" in told
-    assert str(tmp_path) not in told
+    traceback = caught(wraps, tmp_path / "elsewhere", tmp_path).text
+    assert 'File "package/module.py", line 2, in body' in traceback
+    assert "# here" in traceback
+    assert str(tmp_path) not in traceback
 
 
 def test_the_message_keeps_its_paths(tmp_path: Path) -> None:
     failure = caught(lambda: (tmp_path / "missing").read_text(), tmp_path)
     assert str(tmp_path / "missing") in failure.message
-    assert str(tmp_path / "missing") in failure.traceback
+    assert str(tmp_path / "missing") in failure.text
 
 
-def test_a_syntax_error_of_the_project_is_told_relative_to_it(tmp_path: Path) -> None:
+def test_a_syntax_error_shows_a_project_file_relative_to_the_project(tmp_path: Path) -> None:
     failure = caught(lambda: compile("a b", str(tmp_path / "broken.py"), "exec"), tmp_path)
-    assert 'File "broken.py", line 1' in failure.traceback
+    assert 'File "broken.py", line 1' in failure.text
 
 
 def test_a_very_long_message_stays_bounded() -> None:
@@ -178,7 +178,7 @@ def test_a_very_long_message_stays_bounded() -> None:
     assert len(failure.message) < 3_000
     assert failure.message.startswith("start ") and failure.message.endswith(" end")
     assert "characters left out" in failure.message
-    assert len(failure.traceback) < 110_000
+    assert len(failure.text) < 110_000
 
 
 def test_endless_recursion_stays_bounded() -> None:
@@ -190,7 +190,7 @@ def test_endless_recursion_stays_bounded() -> None:
 
     failure = caught(lambda: even(0))
     assert failure.kind == "RecursionError"
-    assert len(failure.traceback) < 110_000
+    assert len(failure.text) < 110_000
 
 
 def test_a_long_chain_of_causes_stays_bounded() -> None:
@@ -203,36 +203,36 @@ def test_a_long_chain_of_causes_stays_bounded() -> None:
                 error = next_one
         raise error
 
-    assert len(caught(body).traceback) < 110_000
+    assert len(caught(body).text) < 110_000
 
 
-def test_a_message_that_is_no_unicode_can_be_written_as_json() -> None:
+def test_a_message_that_is_not_unicode_can_be_written_as_json() -> None:
     failure = caught(raises(ValueError("name\udcff")))
     assert json.loads(failure.to_json())["message"] == "name\\udcff"
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="there are no groups of exceptions")
-def test_a_group_of_exceptions_is_told_with_its_members(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="exception groups need Python 3.11")
+def test_an_exception_group_is_reported_with_its_members(tmp_path: Path) -> None:
     module = tmp_path / "member.py"
     module.write_text("def body():\n    raise KeyError('member')\n")
     namespace: dict[str, Any] = {}
     exec(compile(module.read_text(), str(module), "exec"), namespace)
 
     def body() -> None:
-        found = []
+        errors = []
         try:
             namespace["body"]()
         except KeyError as error:
-            found.append(error)
-        raise ExceptionGroup("several", found)  # type: ignore[name-defined,unused-ignore]  # noqa: F821
+            errors.append(error)
+        raise ExceptionGroup("several", errors)  # type: ignore[name-defined,unused-ignore]  # noqa: F821
 
-    told = caught(body, tmp_path).traceback
-    assert "several" in told and "KeyError: 'member'" in told
-    assert 'File "member.py", line 2' in told
+    traceback = caught(body, tmp_path).text
+    assert "several" in traceback and "KeyError: 'member'" in traceback
+    assert 'File "member.py", line 2' in traceback
 
 
 class LossyStore(DirectoryArtifactStore):
-    """A store whose connection is gone when a value is stored."""
+    """A store whose connection fails when a value is stored."""
 
     def upload(self, key: str, content: Parts) -> None:
         raise ConnectionError("the store hung up")
@@ -244,15 +244,15 @@ class DeniedStore(LossyStore):
 
 
 @pytest.fixture
-def undone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What a job changes in its process."""
+def restored_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Undo the changes that a job makes to its process."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
-@pytest.mark.usefixtures("undone")
-def test_an_error_of_the_store_fails_the_job_and_blames_no_step(
+@pytest.mark.usefixtures("restored_process")
+def test_an_error_of_the_store_fails_the_job_but_blames_no_step(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     @step(outputs=["n"])
@@ -266,12 +266,12 @@ def test_an_error_of_the_store_fails_the_job_and_blames_no_step(
     assert result.state == "failed"
     assert result.failure is not None
     assert result.failure.kind == "ConnectionError"
-    assert "the store hung up" in result.failure.traceback
+    assert "the store hung up" in result.failure.text
     assert result.steps[0].failure is None
     assert "the store hung up" in capfd.readouterr().err
 
 
-@pytest.mark.usefixtures("undone")
+@pytest.mark.usefixtures("restored_process")
 def test_a_result_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     @step(outputs=["n"])
     def give() -> int:

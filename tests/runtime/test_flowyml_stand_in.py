@@ -1,4 +1,4 @@
-"""What a module of the user's meets in a job without FlowyML."""
+"""Modules of the user in a job without FlowyML."""
 
 from __future__ import annotations
 
@@ -71,19 +71,19 @@ versioned = VersionedPipeline("v", version="v1").add_step(load)
         ("from flowyml.core.resources import Nothing", "flowyml.core.resources.Nothing"),
     ],
 )
-def test_what_it_lacks_is_an_error_that_names_it(line: str, name: str) -> None:
-    with pytest.raises(ImportError) as told:
+def test_a_missing_name_is_an_error_that_names_it(line: str, name: str) -> None:
+    with pytest.raises(ImportError) as caught:
         imported(line)
-    assert str(told.value).startswith(f"{name} needs FlowyML itself")
-    assert told.value.name == "flowyml"
+    assert str(caught.value).startswith(f"{name} requires FlowyML")
+    assert caught.value.name == "flowyml"
 
 
 def test_a_pipeline_that_is_run_while_its_module_is_imported_is_refused() -> None:
-    with importing("A module of the steps"), pytest.raises(PipelineFileError) as told:
+    with importing("A module of the steps"), pytest.raises(PipelineFileError) as caught:
         imported("from flowyml import Pipeline\nPipeline('p').run()\n")
-    assert '__name__ == "__main__"' in told.value.fix
+    assert '__name__ == "__main__"' in caught.value.fix
 
 
-def test_other_missing_modules_are_missing_as_ever() -> None:
+def test_other_missing_modules_raise_the_usual_error() -> None:
     with pytest.raises(ModuleNotFoundError, match="No module named 'flowyml_of_others'"):
         imported("import flowyml_of_others")

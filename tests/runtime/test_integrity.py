@@ -20,7 +20,7 @@ pytestmark = pytest.mark.contract
 
 
 class Trap:
-    """Makes a file where it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -40,7 +40,7 @@ def run(tmp_path: Path) -> WrittenRun:
 
 @pytest.fixture
 def bundled(tmp_path: Path) -> WrittenRun:
-    """A job that runs in a bundle of one file."""
+    """A run whose job runs in a bundle of one file."""
     project = tmp_path / "project"
     project.mkdir()
     (project / "data.txt").write_text("from the bundle")
@@ -58,25 +58,25 @@ def overwrite(run: WrittenRun, key: str, data: bytes) -> None:
 
 
 def run_spec(run: WrittenRun, spec: JobSpec) -> Ended:
-    """The runner on another spec than the one that was written."""
+    """Run the runner with a spec that differs from the written spec."""
     key = run.layout.spec(spec.job)
     run.store.put(key, spec.to_json())
     digest = hashlib.sha256(spec.to_json()).hexdigest()
     return finish(start_runner(f"{run.store.uri}/{key}#sha256={digest}", run.folder))
 
 
-def test_a_trap_springs_where_it_is_unpickled(tmp_path: Path) -> None:
+def test_a_trap_springs_when_it_is_unpickled(tmp_path: Path) -> None:
     pickle.loads(pickle.dumps(Trap(tmp_path / "sprung")))
     assert (tmp_path / "sprung").exists()
 
 
-def test_another_spec_than_the_submitted_one_is_refused(run: WrittenRun) -> None:
+def test_a_spec_that_changed_is_refused(run: WrittenRun) -> None:
     key = run.layout.spec(run.spec().job)
     overwrite(run, key, run.store.get(key).replace(b'"pipeline"', b'"pipelinE"'))
     ended = run.run()
     assert ended.code == 11
     assert f"{run.store.uri}/{key} is not the spec that was submitted" in ended.log
-    assert not run.has_result()  # whose would it be?
+    assert not run.has_result()  # its run and job are unknown
 
 
 def test_a_spec_without_its_digest_is_refused(run: WrittenRun) -> None:
@@ -95,7 +95,9 @@ def test_a_spec_of_another_version_says_which_version_to_use(run: WrittenRun) ->
     assert "use the version of flowyml-aws that wrote it" in ended.log
 
 
-def test_another_payload_is_refused_before_it_is_unpickled(run: WrittenRun, tmp_path: Path) -> None:
+def test_a_payload_that_changed_is_refused_before_it_is_unpickled(
+    run: WrittenRun, tmp_path: Path
+) -> None:
     key = run.spec().payload.key
     overwrite(run, key, pickle.dumps(Trap(tmp_path / "sprung")))
     ended = run.run()
@@ -104,7 +106,7 @@ def test_another_payload_is_refused_before_it_is_unpickled(run: WrittenRun, tmp_
     failure = run.result().failure
     assert failure is not None and failure.kind == "DamagedArtifactError"
     assert f"{run.store.uri}/{key}" in failure.message
-    assert "nothing was unpickled" in failure.traceback
+    assert "nothing was unpickled" in failure.text
 
 
 def test_a_missing_payload_is_named(run: WrittenRun) -> None:
@@ -120,7 +122,7 @@ def test_a_job_runs_in_its_bundle(bundled: WrittenRun) -> None:
     assert bundled.value("text") == "from the bundle"
 
 
-def test_another_bundle_is_refused(bundled: WrittenRun, tmp_path: Path) -> None:
+def test_a_bundle_that_changed_is_refused(bundled: WrittenRun, tmp_path: Path) -> None:
     stored = bundled.spec().code.bundle
     assert stored is not None
     (tmp_path / "other").write_text("other")
@@ -130,18 +132,18 @@ def test_another_bundle_is_refused(bundled: WrittenRun, tmp_path: Path) -> None:
     assert failure is not None and stored.key in failure.message
 
 
-def test_another_python_is_a_failure_that_names_both(run: WrittenRun) -> None:
-    # The payload is damaged as well: the version is looked at first.
+def test_a_different_python_version_is_a_failure_that_names_both(run: WrittenRun) -> None:
+    # The payload is damaged as well: the version is checked first.
     overwrite(run, run.spec().payload.key, b"bytecode of another version")
     ended = run_spec(run, run.spec().model_copy(update={"python": "3.7"}))
     assert ended.code == 11
     failure = run.result().failure
     assert failure is not None
     assert failure.message == (
-        f"This job runs Python {sys.version_info.major}.{sys.version_info.minor}, "
-        "its steps were pickled by Python 3.7"
+        f"Python version mismatch: {sys.version_info.major}.{sys.version_info.minor} in the job, "
+        "3.7 on the client"
     )
-    assert "use an image with Python 3.7" in failure.traceback
+    assert "use an image with Python 3.7" in failure.text
 
 
 def two_jobs(tmp_path: Path) -> WrittenRun:
@@ -169,7 +171,7 @@ def test_a_damaged_asset_is_named_with_its_key_and_no_step_is_blamed(tmp_path: P
     failure = run.result("take").failure
     assert failure is not None and failure.kind == "DamagedArtifactError"
     assert "'data'" in failure.message and key in failure.message
-    assert failure.traceback in ended.log
+    assert failure.text in ended.log
     report = run.report("take", "take")
     assert (report.state, report.failure) == (StepState.FAILED, None)
     assert report.reason is not None and report.reason.startswith("the job failed: ")
@@ -182,10 +184,10 @@ def test_a_missing_asset_is_named_with_its_key(tmp_path: Path) -> None:
     assert run.run("take").code == 11
     failure = run.result("take").failure
     assert failure is not None and failure.kind == "ArtifactNotFoundError"
-    assert "'data'" in failure.message and key in failure.traceback
+    assert "'data'" in failure.message and key in failure.text
 
 
-def test_a_job_before_its_parent_says_which_has_no_result(tmp_path: Path) -> None:
+def test_a_job_that_starts_before_its_parent_names_the_missing_result(tmp_path: Path) -> None:
     run = two_jobs(tmp_path)
     run.store.path(run.layout.result("make")).unlink()
     assert run.run("take").code == 11
@@ -193,7 +195,7 @@ def test_a_job_before_its_parent_says_which_has_no_result(tmp_path: Path) -> Non
     assert failure is not None and failure.message == "Job 'make' has no result"
 
 
-def test_a_result_that_is_damaged_is_an_error_and_not_a_missing_one(tmp_path: Path) -> None:
+def test_a_damaged_result_is_not_taken_for_a_missing_result(tmp_path: Path) -> None:
     run = two_jobs(tmp_path)
     overwrite(run, run.layout.result("make"), b"{")
     assert run.run("take").code == 11

@@ -1,4 +1,4 @@
-"""The setting `requirements` in a job: installed once, then taken from the store."""
+"""The setting `requirements` in a job: installed once, then loaded from the store."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tests.support.wheels import write_wheel
 
 pytestmark = pytest.mark.contract
 
-# All wheels of the tests lie in a folder: nothing is asked of a registry.
+# All wheels of the tests are in a folder: no registry is needed.
 NO_INDEX = "--no-index"
 
 
 @pytest.fixture(autouse=True)
-def own_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """What a test puts on the path and imports is forgotten behind it."""
+def restored_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Undo the changes of a test to the path and to the imported modules."""
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv"))
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
@@ -61,7 +61,9 @@ def stored(store: DirectoryArtifactStore) -> list[str]:
     return sorted(entry.key for entry in store.walk(LAYERS))
 
 
-def test_requirements_are_resolved_to_versions_with_hashes_and_all_they_need(wheels: Path) -> None:
+def test_requirements_are_resolved_to_versions_and_hashes_with_their_dependencies(
+    wheels: Path,
+) -> None:
     layer = resolved(wheels, "small>=1,<2")
     names = [line.partition(" ")[0] for line in layer.requirements]
     assert sorted(names) == ["other==2.5", "small==1.0"]
@@ -69,7 +71,7 @@ def test_requirements_are_resolved_to_versions_with_hashes_and_all_they_need(whe
     assert layer.options == (NO_INDEX, f"--find-links {wheels}")
 
 
-def test_the_first_job_installs_them_and_imports_them(
+def test_the_first_job_installs_and_imports_them(
     wheels: Path, store: DirectoryArtifactStore, tmp_path: Path
 ) -> None:
     enter_layer(store, resolved(wheels, "small"), tmp_path / "layer")
@@ -77,7 +79,7 @@ def test_the_first_job_installs_them_and_imports_them(
     assert len(stored(store)) == 1
 
 
-def test_another_job_takes_them_from_the_store_without_uv_or_an_index(
+def test_another_job_loads_them_from_the_store_without_uv_or_an_index(
     wheels: Path,
     store: DirectoryArtifactStore,
     tmp_path: Path,
@@ -91,7 +93,7 @@ def test_another_job_takes_them_from_the_store_without_uv_or_an_index(
     enter_layer(store, layer, tmp_path / "second")
     module = importlib.import_module("small")
     assert Path(str(module.__file__)).is_relative_to(tmp_path / "second")
-    assert "took 2 installed package(s)" in capsys.readouterr().err
+    assert "loaded 2 installed package(s)" in capsys.readouterr().err
 
 
 def test_other_requirements_are_another_layer(
@@ -102,7 +104,7 @@ def test_other_requirements_are_another_layer(
     assert len(stored(store)) == 2
 
 
-def test_the_place_of_the_wheels_does_not_matter(
+def test_the_location_of_the_wheels_does_not_matter(
     wheels: Path, store: DirectoryArtifactStore, tmp_path: Path
 ) -> None:
     enter_layer(store, resolved(wheels, "small"), tmp_path / "first")
@@ -111,7 +113,7 @@ def test_the_place_of_the_wheels_does_not_matter(
     assert len(stored(store)) == 1
 
 
-def test_damaged_packages_are_not_used_but_installed_anew(
+def test_damaged_packages_are_installed_again(
     wheels: Path, store: DirectoryArtifactStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     layer = resolved(wheels, "small")
@@ -122,11 +124,11 @@ def test_damaged_packages_are_not_used_but_installed_anew(
     content.chmod(0o644)
     content.write_bytes(data)
     enter_layer(store, layer, tmp_path / "second")
-    assert "can't be used, so they are installed anew" in capsys.readouterr().err
+    assert "can't be used and are installed again" in capsys.readouterr().err
     assert importlib.import_module("small").VALUE == 42
 
 
-def test_programs_that_a_step_starts_see_them(
+def test_programs_that_a_step_starts_can_import_them(
     wheels: Path, store: DirectoryArtifactStore, tmp_path: Path
 ) -> None:
     enter_layer(store, resolved(wheels, "small"), tmp_path / "layer")
@@ -134,14 +136,14 @@ def test_programs_that_a_step_starts_see_them(
     assert subprocess.run(command, capture_output=True, text=True).stdout == "42\n"
 
 
-def test_a_wheel_that_is_not_the_one_that_was_resolved_is_refused(
+def test_a_wheel_that_changed_after_resolution_is_refused(
     wheels: Path,
     store: DirectoryArtifactStore,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     layer = resolved(wheels, "small")
-    # Where uv has not seen the other one.
+    # An empty cache: uv must not use the original wheel.
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "another"))
     write_wheel(wheels, "other", "2.5", {"other.py": "VALUE = 'something else'\n"})
     with pytest.raises(RequirementsError) as caught:
@@ -150,25 +152,25 @@ def test_a_wheel_that_is_not_the_one_that_was_resolved_is_refused(
     assert stored(store) == []
 
 
-def test_what_no_wheel_satisfies_is_told_with_uvs_own_words(wheels: Path) -> None:
+def test_an_unsatisfiable_requirement_is_reported_with_uvs_message(wheels: Path) -> None:
     with pytest.raises(RequirementsError) as caught:
         resolved(wheels, "small>=7")
     assert "small" in caught.value.why and "image_requirements" in caught.value.fix
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "expected"),
     [
-        ("-e .", "of the options it takes"),
-        ("--trusted-host example.com", "of the options it takes"),
+        ("-e .", "the only options allowed are"),
+        ("--trusted-host example.com", "the only options allowed are"),
         ("--index-url https://me:secret@example.com/simple", "where others can read it"),
         ("pkg @ https://token@example.com/pkg.whl", "where others can read it"),
     ],
 )
-def test_lines_that_can_t_travel_are_refused(wheels: Path, line: str, told: str) -> None:
+def test_lines_that_are_not_allowed_are_refused(wheels: Path, line: str, expected: str) -> None:
     with pytest.raises(RequirementsError) as caught:
         resolved(wheels, line)
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
     assert "secret" not in str(caught.value)
 
 

@@ -10,8 +10,8 @@ from tests.runtime.harness import Ended, finish, start_python
 pytestmark = pytest.mark.contract
 
 
-def ends(folder: Path, text: str) -> Ended:
-    """A process that says so when it is done, and then waits for its threads."""
+def run_program(folder: Path, text: str) -> Ended:
+    """Run a program that uses `end_lingering_threads` until it ends."""
     beginning = """
         import atexit, sys, threading, time
         from flowyml_aws.runtime.lingering import end_lingering_threads
@@ -20,8 +20,8 @@ def ends(folder: Path, text: str) -> Ended:
     return finish(start_python(["-c", program], folder))
 
 
-def test_a_thread_that_never_ends_does_not_keep_the_job(tmp_path: Path) -> None:
-    ended = ends(
+def test_a_thread_that_never_ends_does_not_keep_the_job_running(tmp_path: Path) -> None:
+    ended = run_program(
         tmp_path,
         """
         threading.Thread(target=time.sleep, args=(60,), name="poller").start()
@@ -29,11 +29,11 @@ def test_a_thread_that_never_ends_does_not_keep_the_job(tmp_path: Path) -> None:
         """,
     )
     assert ended.code == 7
-    assert "threads that do not: poller" in ended.log
+    assert "threads of the steps are still running: poller" in ended.log
 
 
-def test_a_thread_that_ends_has_its_time(tmp_path: Path) -> None:
-    ended = ends(
+def test_a_thread_that_ends_in_time_is_not_interrupted(tmp_path: Path) -> None:
+    ended = run_program(
         tmp_path,
         """
         def upload():
@@ -47,8 +47,8 @@ def test_a_thread_that_ends_has_its_time(tmp_path: Path) -> None:
     assert (ended.code, ended.log) == (3, "uploaded\n")
 
 
-def test_what_runs_at_exit_has_its_time(tmp_path: Path) -> None:
-    ended = ends(
+def test_exit_handlers_are_not_interrupted(tmp_path: Path) -> None:
+    ended = run_program(
         tmp_path,
         """
         @atexit.register

@@ -1,4 +1,4 @@
-"""What the runner takes from SageMaker, and leaves for it."""
+"""The runner on SageMaker: its environment, and the failure file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def second(a: int, go: str) -> int:
     raise ValueError(f"no luck with {a} – ü")
 
 
-def told(folder: Path) -> str | None:
+def reported_failure(folder: Path) -> str | None:
     path = folder / "ml/output/failure"
     return path.read_text("utf-8") if path.exists() else None
 
@@ -49,47 +49,49 @@ def failing(folder: Path) -> WrittenRun:
 
 def test_a_failed_step_is_the_reason_that_sagemaker_reads(tmp_path: Path) -> None:
     assert failing(tmp_path).run(**training(tmp_path)).code == 10
-    assert told(tmp_path) == "step 'second': ValueError: no luck with 1 – ü"
+    assert reported_failure(tmp_path) == "step 'second': ValueError: no luck with 1 – ü"
 
 
-def test_elsewhere_nothing_is_left(tmp_path: Path) -> None:
+def test_outside_sagemaker_no_failure_file_is_written(tmp_path: Path) -> None:
     run = failing(tmp_path)
     run.run(SAGEMAKER_BASE_DIR=str(tmp_path / "ml"), AWS_BATCH_JOB_ATTEMPT="1")
-    assert told(tmp_path) is None
+    assert reported_failure(tmp_path) is None
 
 
-def test_a_failure_that_was_committed_before_is_told_again(tmp_path: Path) -> None:
+def test_a_failure_that_was_committed_before_is_reported_again(tmp_path: Path) -> None:
     run = failing(tmp_path)
     run.run()
     assert run.run(**training(tmp_path)).code == 10
-    assert told(tmp_path) == "step 'second': ValueError: no luck with 1 – ü"
+    assert reported_failure(tmp_path) == "step 'second': ValueError: no luck with 1 – ü"
 
 
-def test_a_job_that_cannot_begin_says_why(tmp_path: Path) -> None:
+def test_a_job_that_cannot_start_reports_the_reason(tmp_path: Path) -> None:
     run = failing(tmp_path)
     with start_runner(f"{run.argument()}0", tmp_path, **training(tmp_path)) as process:
         process.communicate()
     assert process.returncode == 11
-    assert (told(tmp_path) or "").startswith(f"{run.store.uri}/")
-    assert "is not the spec that was submitted" in (told(tmp_path) or "")
+    assert (reported_failure(tmp_path) or "").startswith(f"{run.store.uri}/")
+    assert "is not the spec that was submitted" in (reported_failure(tmp_path) or "")
 
 
-def test_a_folder_that_cannot_be_written_changes_no_outcome(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_does_not_change_the_outcome(tmp_path: Path) -> None:
     (tmp_path / "ml").touch()
     ended = failing(tmp_path).run(**training(tmp_path))
     assert ended.code == 10
-    assert "the reason is not in" in ended.log
+    assert "could not write the reason to" in ended.log
 
 
-def test_an_attempt_that_is_started_again_goes_on_behind_its_last_step(tmp_path: Path) -> None:
+def test_an_attempt_that_is_started_again_resumes_after_its_last_completed_step(
+    tmp_path: Path,
+) -> None:
     run = WrittenRun(tmp_path, first, second, context={"go": str(tmp_path / "go")})
 
-    def is_told() -> bool:
+    def second_runs() -> bool:
         path = run.store.path(run.layout.attempt(run.spec().job, 1, "events.json"))
         return path.exists() and run.events().steps[1].state.value == "running"
 
     with run.start(**training(tmp_path)) as process:
-        until(is_told)
+        until(second_runs)
         process.terminate()
         log, _ = process.communicate()
     assert process.returncode == 143
@@ -113,5 +115,5 @@ def test_an_attempt_that_is_started_again_goes_on_behind_its_last_step(tmp_path:
         ),
     ],
 )
-def test_the_environment_says_what_runs_the_job(environment: Any, expected: Platform) -> None:
-    assert Platform.of(environment) == expected
+def test_the_platform_is_read_from_the_environment(environment: Any, expected: Platform) -> None:
+    assert Platform.from_environment(environment) == expected

@@ -1,4 +1,4 @@
-"""A later attempt of a job goes on behind the last step that an earlier one finished."""
+"""A later attempt of a job resumes after the last step that an earlier attempt completed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FAILS: set[str] = set()
 WANTED: set[str] = set()
 
 
-def at(name: str) -> None:
+def record(name: str) -> None:
     RAN.append(name)
     if name in FAILS:
         raise RuntimeError
@@ -33,31 +33,31 @@ def at(name: str) -> None:
 
 @step(outputs=["a"], execution_group="g", cache="code_hash")
 def first():
-    at("first")
+    record("first")
     return 1
 
 
 @step(inputs=["a"], outputs=["b"], execution_group="g")
 def second(a):
-    at("second")
+    record("second")
     return a + 1
 
 
 @step(inputs=["b"], outputs=["c"], execution_group="g", condition=lambda b: bool(WANTED))
 def third(b):
-    at("third")
+    record("third")
     return b + 1
 
 
 @step(inputs=["c"], outputs=["d"], execution_group="g")
 def fourth(c):
-    at("fourth")
+    record("fourth")
     return c + 1
 
 
 @step(inputs=["b"], outputs=["e"], execution_group="g")
 def fifth(b):
-    at("fifth")
+    record("fifth")
     return b * 10
 
 
@@ -65,14 +65,14 @@ STEPS = (first, second, third, fourth, fifth)
 
 
 @pytest.fixture(autouse=True)
-def nothing_ran() -> None:
+def reset() -> None:
     RAN.clear()
     FAILS.clear()
     WANTED.clear()
 
 
-def attempted(run: WrittenRun, number: int) -> Attempt:
-    """An attempt in this process, which leaves word of what it did."""
+def run_attempt(run: WrittenRun, number: int) -> Attempt:
+    """Run an attempt in this process, and write its events."""
     RAN.clear()
     attempt = Attempt.begin(run.spec(), run.store, number)
     runner = JobRunner(
@@ -84,11 +84,13 @@ def attempted(run: WrittenRun, number: int) -> Attempt:
         interruption=Interruption(),
     )
     assert runner.run() is not bool(FAILS)
-    run.store.put(events_key(run, number), told(attempt.progress.reports, attempt.assets).to_json())
+    run.store.put(
+        events_key(run, number), events_of(attempt.progress.reports, attempt.assets).to_json()
+    )
     return attempt
 
 
-def told(
+def events_of(
     reports: Sequence[StepReport], assets: Mapping[str, ArtifactRef], attempt: int = 1
 ) -> AttemptEvents:
     return AttemptEvents(attempt=attempt, steps=tuple(reports), assets=dict(assets))
@@ -105,9 +107,9 @@ def states(attempt: Attempt) -> list[str]:
 def test_a_step_whose_assets_were_stored_does_not_run_again(tmp_path: Path) -> None:
     run = WrittenRun(tmp_path, first, second)
     FAILS.add("second")
-    attempted(run, 1)
+    run_attempt(run, 1)
     FAILS.clear()
-    again = attempted(run, 2)
+    again = run_attempt(run, 2)
     assert RAN == ["second"]
     assert states(again) == ["succeeded", "succeeded"]
     assert load_value(run.store, again.assets["b"], "b", tmp_path / "loaded") == 2
@@ -117,53 +119,55 @@ def test_a_step_whose_assets_were_stored_does_not_run_again(tmp_path: Path) -> N
 def test_a_step_runs_again_for_a_value_that_was_not_stored(tmp_path: Path) -> None:
     run = WrittenRun(tmp_path, *STEPS)
     FAILS.add("fifth")
-    attempted(run, 1)
+    run_attempt(run, 1)
     assert RAN == ["first", "second", "fifth"]
     FAILS.clear()
-    again = attempted(run, 2)
+    again = run_attempt(run, 2)
     assert RAN == ["second", "fifth"]
     assert load_value(run.store, again.assets["e"], "e", tmp_path / "loaded") == 20
 
 
-def test_what_was_skipped_stays_skipped(tmp_path: Path) -> None:
+def test_a_skipped_step_stays_skipped(tmp_path: Path) -> None:
     run = WrittenRun(tmp_path, *STEPS)
     FAILS.add("fifth")
-    attempted(run, 1)
+    run_attempt(run, 1)
     FAILS.clear()
     WANTED.add("third")  # its condition would be true now
-    again = attempted(run, 2)
+    again = run_attempt(run, 2)
     assert states(again) == ["succeeded", "succeeded", "skipped", "skipped", "succeeded"]
     assert again.skipped == ["c", "d"]
     assert again.commit("succeeded").skipped == ("c", "d")
 
 
-def test_a_third_attempt_goes_on_behind_the_second(tmp_path: Path) -> None:
+def test_a_third_attempt_resumes_after_the_second(tmp_path: Path) -> None:
     run = WrittenRun(tmp_path, first, second)
     for number in (1, 2):
         FAILS.add("second")
-        attempted(run, number)
+        run_attempt(run, number)
     FAILS.clear()
-    attempted(run, 3)
+    run_attempt(run, 3)
     assert RAN == ["second"]
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b"{}", None], ids=["empty", "cut", "other", "gone"])
-def test_damaged_events_are_as_good_as_none(tmp_path: Path, damage: bytes | None) -> None:
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b"{}", None], ids=["empty", "truncated", "invalid", "missing"]
+)
+def test_damaged_events_are_ignored(tmp_path: Path, damage: bytes | None) -> None:
     run = WrittenRun(tmp_path, first, second)
     FAILS.add("second")
-    attempted(run, 1)
+    run_attempt(run, 1)
     FAILS.clear()
     if damage is None:
         run.store.path(events_key(run, 1)).unlink()
     else:
         run.store.put(events_key(run, 1), damage)
-    again = attempted(run, 2)
+    again = run_attempt(run, 2)
     assert RAN == ["first", "second"]
     assert states(again) == ["succeeded", "succeeded"]
 
 
 def chain(length: int, stored: Collection[int], skipped: Collection[int]) -> list[StepSpec]:
-    """Steps that each read what the two before them make, but for what was skipped."""
+    """Return steps that each read the outputs of the two steps before, except skipped outputs."""
     made = [n for n in range(length) if n not in skipped]
     return [
         StepSpec(
@@ -185,7 +189,7 @@ def ref(asset: str) -> ArtifactRef:
 
 
 @given(data=st.data(), length=st.integers(1, 7))
-def test_whenever_attempts_die_the_last_one_has_what_one_attempt_would_have(
+def test_the_last_attempt_has_all_assets_whenever_earlier_attempts_die(
     data: st.DataObject, length: int
 ) -> None:
     numbers = st.sets(st.integers(0, length - 1))
@@ -203,21 +207,21 @@ def test_whenever_attempts_die_the_last_one_has_what_one_attempt_would_have(
             state = StepState.SKIPPED if number in skipped else StepState.SUCCEEDED
             if state is StepState.SUCCEEDED:
                 missing = set(spec.reads) - memory - assets.keys()
-                assert not missing, f"{spec.name} can't have {missing}"
+                assert not missing, f"{spec.name} lacks {missing}"
                 memory.update(spec.outputs)
                 assets.update({asset: ref(asset) for asset in spec.stored})
             reports[spec.name] = StepReport(name=spec.name, state=state)
-        events.append(told(list(reports.values()), assets, len(events) + 1))
+        events.append(events_of(list(reports.values()), assets, len(events) + 1))
     assert reports.keys() == {spec.name for spec in specs}
-    asked = {asset for n, spec in enumerate(specs) if n not in skipped for asset in spec.stored}
-    assert assets.keys() == asked
+    expected = {asset for n, spec in enumerate(specs) if n not in skipped for asset in spec.stored}
+    assert assets.keys() == expected
 
 
 @given(stored=st.sets(st.integers(0, 5)), death=st.integers(0, 6))
-def test_no_step_runs_again_whose_values_lie_there(stored: set[int], death: int) -> None:
+def test_no_step_runs_again_if_its_values_are_stored(stored: set[int], death: int) -> None:
     specs = chain(6, stored, ())
     reports = [StepReport(name=spec.name, state=StepState.SUCCEEDED) for spec in specs[:death]]
     assets = {asset: ref(asset) for spec in specs[:death] for asset in spec.stored}
-    done, found = done_before(specs, [told(reports, assets)])
+    done, kept = done_before(specs, [events_of(reports, assets)])
     assert {spec.name for spec in specs[:death] if spec.stored} <= done.keys()
-    assert found == assets
+    assert kept == assets

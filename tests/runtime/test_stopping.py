@@ -27,8 +27,8 @@ def quick() -> Step:
     return finished
 
 
-def wait_for_end(body: str) -> Step:
-    """A step that says that it waits, and waits; `body` is what it does with an exception."""
+def wait_for_end(handling: str) -> Step:
+    """Return a step that prints `READY` and waits; `handling` names its exception handling."""
 
     @step(inputs=["first"], outputs=["second"], execution_group="g", retry=3)
     def waiting(first: int) -> str:
@@ -36,10 +36,10 @@ def wait_for_end(body: str) -> Step:
             print(READY, flush=True)
             time.sleep(60)
         except BaseException:
-            if body == "swallow":
+            if handling == "swallow":
                 return "as if nothing had happened"
-            if body == "convert":
-                raise RuntimeError("what a library makes of it") from None
+            if handling == "convert":
+                raise RuntimeError("converted by a library") from None
             raise
         return "slept"
 
@@ -47,7 +47,7 @@ def wait_for_end(body: str) -> Step:
 
 
 def stop(run: WrittenRun, *numbers: signal.Signals) -> Ended:
-    """The job, told to stop once its step says that it is ready for it."""
+    """Run the job, and send it signals when its step is ready."""
     process = run.start()
     assert process.stdout is not None
     printed = ""
@@ -62,43 +62,45 @@ def stop(run: WrittenRun, *numbers: signal.Signals) -> Ended:
 
 
 @_EARLY
-def test_a_job_that_is_told_to_stop_ends_without_a_result(
+def test_a_job_that_receives_a_stop_signal_ends_without_a_result(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     run = WrittenRun(tmp_path, quick(), wait_for_end("raise"))
     ended = stop(run, number)
     assert ended.code == 143
     assert not run.has_result()
-    assert "told to stop" in ended.log
+    assert "received a stop signal" in ended.log
 
 
-def test_what_was_finished_is_told_before_the_end(tmp_path: Path) -> None:
+def test_completed_steps_are_reported_before_the_job_ends(tmp_path: Path) -> None:
     run = WrittenRun(tmp_path, quick(), wait_for_end("raise"))
     stop(run, signal.SIGTERM)
     states = {report.name: report.state for report in run.events().steps}
     assert states == {"finished": StepState.SUCCEEDED, "waiting": StepState.RUNNING}
 
 
-@pytest.mark.parametrize("body", ["swallow", "convert"])
-def test_what_a_step_makes_of_the_end_is_no_failure_of_it(tmp_path: Path, body: str) -> None:
+@pytest.mark.parametrize("handling", ["swallow", "convert"])
+def test_a_stop_that_a_step_swallows_or_converts_is_not_a_failure(
+    tmp_path: Path, handling: str
+) -> None:
     @step(inputs=["second"], execution_group="g")
     def later(second: str) -> None:
-        print("went on")
+        print("continued")
 
-    run = WrittenRun(tmp_path, quick(), wait_for_end(body), later)
+    run = WrittenRun(tmp_path, quick(), wait_for_end(handling), later)
     ended = stop(run, signal.SIGTERM)
     assert ended.code == 143
     assert not run.has_result()
-    assert "went on" not in ended.log
+    assert "continued" not in ended.log
 
 
-def test_what_a_condition_makes_of_the_end_is_no_failure_of_it(tmp_path: Path) -> None:
+def test_a_stop_that_a_condition_converts_is_not_a_failure(tmp_path: Path) -> None:
     def wanted() -> bool:
         try:
             print(READY, flush=True)
             time.sleep(60)
         except BaseException:
-            raise RuntimeError("what a library makes of it") from None
+            raise RuntimeError("converted by a library") from None
         return True
 
     run = WrittenRun(tmp_path, step(name="work", condition=wanted)(lambda: None))
@@ -106,7 +108,7 @@ def test_what_a_condition_makes_of_the_end_is_no_failure_of_it(tmp_path: Path) -
     assert not run.has_result()
 
 
-def test_a_second_signal_changes_nothing(tmp_path: Path) -> None:
+def test_a_second_signal_is_ignored(tmp_path: Path) -> None:
     @step
     def tidy() -> None:
         try:
@@ -154,16 +156,16 @@ def test_an_attempt_after_an_interrupted_one_runs_the_job(tmp_path: Path) -> Non
     assert run.result().attempt == 2
 
 
-def test_a_process_that_a_step_forked_ends_by_the_signal_as_ever(tmp_path: Path) -> None:
+def test_a_process_that_a_step_forked_is_terminated_by_the_signal_as_usual(tmp_path: Path) -> None:
     @step(outputs=["code"])
     def forks() -> int:
-        ready, tell = os.pipe()
+        reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
-            os.write(tell, b"!")
+            os.write(writer, b"!")
             time.sleep(60)
             os._exit(0)
-        os.read(ready, 1)
+        os.read(reader, 1)
         os.kill(child, signal.SIGTERM)
         _, status = os.waitpid(child, 0)
         return os.waitstatus_to_exitcode(status)
@@ -175,7 +177,7 @@ def test_a_process_that_a_step_forked_ends_by_the_signal_as_ever(tmp_path: Path)
     assert "Interrupted" not in ended.log
 
 
-def test_progress_is_told_while_a_step_runs(tmp_path: Path) -> None:
+def test_progress_is_reported_while_a_step_runs(tmp_path: Path) -> None:
     run = WrittenRun(tmp_path, quick(), wait_for_end("raise"))
     process = run.start()
     path = run.store.path(run.layout.attempt("g", 1, "events.json"))

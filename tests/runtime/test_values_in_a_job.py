@@ -123,15 +123,15 @@ def test_a_value_from_another_job_is_freed_after_its_last_reader(tmp_path: Path)
     assert WrittenRun(tmp_path, take, later, inputs={"thing": Thing()}).runner().run()
 
 
-def one(returned: Any, *outputs: str) -> Step:
+def step_returning(returned: Any, *outputs: str) -> Step:
     return step(outputs=list(outputs), name="give")(lambda: returned)
 
 
 @pytest.mark.parametrize(
     "returned", [(1, 2), [1, 2], {"b": 2, "a": 1}, {"a": 1, "b": 2, "more": 3}], ids=str
 )
-def test_several_outputs_come_by_tuple_list_or_dict(tmp_path: Path, returned: Any) -> None:
-    run = WrittenRun(tmp_path, one(returned, "a", "b"))
+def test_several_outputs_are_returned_as_tuple_list_or_dict(tmp_path: Path, returned: Any) -> None:
+    run = WrittenRun(tmp_path, step_returning(returned, "a", "b"))
     runner = run.runner()
     assert runner.run()
     runner.attempt.commit("succeeded")
@@ -140,7 +140,7 @@ def test_several_outputs_come_by_tuple_list_or_dict(tmp_path: Path, returned: An
 
 @pytest.mark.parametrize("returned", [{"a": 1, "b": 2}, (1, 2), None], ids=str)
 def test_one_output_takes_the_whole_value(tmp_path: Path, returned: Any) -> None:
-    run = WrittenRun(tmp_path, one(returned, "whole"))
+    run = WrittenRun(tmp_path, step_returning(returned, "whole"))
     runner = run.runner()
     assert runner.run()
     runner.attempt.commit("succeeded")
@@ -148,20 +148,20 @@ def test_one_output_takes_the_whole_value(tmp_path: Path, returned: Any) -> None
 
 
 @pytest.mark.parametrize(
-    ("returned", "told"), [((1, 2, 3), "tuple of 3"), ({"a": 1}, "dict"), (7, "int")], ids=str
+    ("returned", "expected"), [((1, 2, 3), "tuple of 3"), ({"a": 1}, "dict"), (7, "int")], ids=str
 )
-def test_other_outputs_than_declared_are_a_failure_that_says_what_was_returned(
-    tmp_path: Path, returned: Any, told: str
+def test_outputs_that_differ_from_the_declared_ones_fail_and_name_the_returned_value(
+    tmp_path: Path, returned: Any, expected: str
 ) -> None:
-    runner = WrittenRun(tmp_path, one(returned, "a", "b")).runner()
+    runner = WrittenRun(tmp_path, step_returning(returned, "a", "b")).runner()
     assert not runner.run()
     (report,) = runner.attempt.progress.reports
     assert report.state is StepState.FAILED
     assert report.failure is not None
     assert report.failure.kind == "OutputMismatchError"
-    assert told in report.failure.message
-    assert "declares 2 outputs: a, b" in report.failure.traceback
-    assert "flowyml_aws/runtime" not in report.failure.traceback
+    assert expected in report.failure.message
+    assert "declares 2 outputs: a, b" in report.failure.text
+    assert "flowyml_aws/runtime" not in report.failure.text
 
 
 @pytest.mark.contract
@@ -184,13 +184,13 @@ def test_a_value_that_cannot_be_stored_fails_its_step_and_says_what_to_do(
     assert report.failure.kind == "UnstorableValueError"
     assert "'kept'" in report.failure.message
     for part in ("why:", "fix:", kind):
-        assert part in report.failure.traceback
-    assert "File " not in report.failure.traceback  # none of it is the user's line
-    assert report.failure.traceback in ended.log
+        assert part in report.failure.text
+    assert "File " not in report.failure.text  # the error has no line of the user's code
+    assert report.failure.text in ended.log
 
 
 @pytest.mark.contract
-def test_values_of_finished_steps_are_kept_where_a_later_step_fails(tmp_path: Path) -> None:
+def test_values_of_completed_steps_are_kept_if_a_later_step_fails(tmp_path: Path) -> None:
     @step(outputs=["early"], cache="code_hash", execution_group="g")
     def first() -> int:
         return 1
@@ -207,10 +207,10 @@ def test_values_of_finished_steps_are_kept_where_a_later_step_fails(tmp_path: Pa
 
 @pytest.mark.contract
 def test_context_reaches_parameters_by_name(tmp_path: Path) -> None:
-    @step(outputs=["told"])
-    def tell(rate: float, name: str = "default", *, epochs: int = 1) -> str:
+    @step(outputs=["description"])
+    def describe(rate: float, name: str = "default", *, epochs: int = 1) -> str:
         return f"{name} {rate} {epochs}"
 
-    run = WrittenRun(tmp_path, tell, context={"rate": 0.5, "epochs": 3, "unread": "x"})
+    run = WrittenRun(tmp_path, describe, context={"rate": 0.5, "epochs": 3, "unread": "x"})
     assert run.run().code == 0
-    assert run.value("told") == "default 0.5 3"
+    assert run.value("description") == "default 0.5 3"

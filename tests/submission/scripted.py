@@ -1,4 +1,4 @@
-"""A backend for tests of what is decided on a backend's words."""
+"""A backend with scripted answers, for tests of decisions that depend on a backend."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ __all__ = ["ScriptedBackend"]
 
 @dataclass
 class ScriptedBackend:
-    """Says what a test lets it say, and notes what it is told."""
+    """A backend that reports the scripted statuses and bills, and records its calls."""
 
-    says: dict[str, JobStatus] = field(default_factory=dict)
+    reported: dict[str, JobStatus] = field(default_factory=dict)
     submitted: list[tuple[list[str], set[str]]] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
-    read: list[str] = field(default_factory=list)
+    logs_read: list[str] = field(default_factory=list)
     bill: dict[str, Bill] = field(default_factory=dict)
-    asked: int = 0
+    polls: int = 0
 
     def submit(self, jobs: Sequence[PlannedJob], succeeded: Collection[str]) -> None:
         self.submitted.append(([job.name for job in jobs], set(succeeded)))
 
     def statuses(self) -> Mapping[str, JobStatus]:
-        self.asked += 1
-        return dict(self.says)
+        self.polls += 1
+        return dict(self.reported)
 
     def logs(self, job: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
-        self.read.append(job)
+        self.logs_read.append(job)
         return [], None
 
     def cancel(self, jobs: Sequence[PlannedJob]) -> None:

@@ -1,4 +1,4 @@
-"""Decisions of the driver, on what a backend says; tests/contracts drives real backends."""
+"""The driver's decisions with a scripted backend; tests/contracts drives real backends."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CHAIN = a_plan(a_job("a"), a_job("b", after=["a"]), a_job("c", after=["b"]))
 
 
 class Stage:
-    """A run in a directory with a scripted backend."""
+    """A run with a store in a directory and a scripted backend."""
 
     def __init__(self, folder: Path, plan: ExecutionPlan = CHAIN) -> None:
         self.store = DirectoryArtifactStore(folder)
@@ -59,7 +59,7 @@ class Stage:
         )
         self.store.put(self.layout.result(job), result.to_json())
 
-    def tell(self, job: str, *steps: StepReport, attempt: int = 1) -> None:
+    def write_events(self, job: str, *steps: StepReport, attempt: int = 1) -> None:
         events = AttemptEvents(attempt=attempt, steps=steps, assets={})
         self.store.put(self.layout.attempt(job, attempt, "events.json"), events.to_json())
 
@@ -73,47 +73,47 @@ def states(driver: RunDriver) -> list[JobState]:
     return [view.state for view in driver.status().jobs]
 
 
-def test_what_the_backend_does_not_hold_is_offered_with_what_succeeded(stage: Stage) -> None:
+def test_jobs_unknown_to_the_backend_are_offered_with_the_succeeded_jobs(stage: Stage) -> None:
     stage.commit("a")
     stage.driver().advance()
     assert stage.backend.submitted == [(["b", "c"], {"a"})]
 
 
-def test_a_lost_job_is_offered_again_and_told_as_waiting(stage: Stage) -> None:
-    stage.backend.says = {"a": LOST, "b": JobStatus(JobState.WAITING)}
+def test_a_lost_job_is_offered_again_and_reported_as_waiting(stage: Stage) -> None:
+    stage.backend.reported = {"a": LOST, "b": JobStatus(JobState.WAITING)}
     status = stage.driver().advance()
     assert stage.backend.submitted == [(["a", "c"], set())]
     assert status.jobs[0].state is JobState.WAITING
 
 
-def test_looking_submits_nothing(stage: Stage) -> None:
+def test_reading_the_status_submits_nothing(stage: Stage) -> None:
     stage.driver().status()
     assert stage.backend.submitted == []
 
 
 def test_only_a_result_proves_that_a_job_succeeded(stage: Stage) -> None:
-    stage.backend.says = {"a": SUCCEEDED}
+    stage.backend.reported = {"a": SUCCEEDED}
     view = stage.driver().status().jobs[0]
     assert view.state is JobState.FAILED
     assert view.reason is not None and "left no result" in view.reason
 
 
-def test_a_result_counts_whatever_the_backend_says(stage: Stage) -> None:
-    stage.backend.says = {"a": JobStatus(JobState.FAILED, 1, "host lost"), "b": RUNNING}
+def test_a_result_overrides_the_backends_state(stage: Stage) -> None:
+    stage.backend.reported = {"a": JobStatus(JobState.FAILED, 1, "host lost"), "b": RUNNING}
     stage.commit("a")
     assert states(stage.driver())[:2] == [JobState.SUCCEEDED, JobState.RUNNING]
 
 
-def test_a_result_that_comes_while_the_driver_looks_is_seen_in_that_round(stage: Stage) -> None:
+def test_a_result_written_during_a_poll_is_seen_in_the_same_poll(stage: Stage) -> None:
     driver = stage.driver()
-    stage.backend.says = {"a": RUNNING}
+    stage.backend.reported = {"a": RUNNING}
     assert states(driver)[0] is JobState.RUNNING
     stage.commit("a")
-    stage.backend.says = {"a": SUCCEEDED}
+    stage.backend.reported = {"a": SUCCEEDED}
     assert states(driver)[0] is JobState.SUCCEEDED
 
 
-def test_behind_a_failed_job_nothing_starts_and_each_says_why(stage: Stage) -> None:
+def test_descendants_of_a_failed_job_are_blocked_with_a_reason(stage: Stage) -> None:
     stage.commit("a", "failed")
     status = stage.driver().advance()
     assert [view.state for view in status.jobs] == [
@@ -125,11 +125,11 @@ def test_behind_a_failed_job_nothing_starts_and_each_says_why(stage: Stage) -> N
     assert (status.state, stage.backend.submitted) == (RunState.FAILED, [])
 
 
-def test_a_run_that_the_store_tells_whole_needs_no_backend(stage: Stage) -> None:
+def test_a_run_with_all_results_in_the_store_polls_no_backend(stage: Stage) -> None:
     for job in "abc":
         stage.commit(job)
     assert stage.driver().status().state is RunState.SUCCEEDED
-    assert stage.backend.asked == 0
+    assert stage.backend.polls == 0
 
 
 def test_a_failed_step_is_the_jobs_reason(stage: Stage) -> None:
@@ -138,12 +138,12 @@ def test_a_failed_step_is_the_jobs_reason(stage: Stage) -> None:
     assert stage.driver().status().jobs[0].reason == "step 'a': ValueError: no luck"
 
 
-def test_a_job_that_ends_without_a_word_fails_at_the_step_it_was_at(tmp_path: Path) -> None:
+def test_a_job_that_ends_without_a_result_fails_at_its_running_step(tmp_path: Path) -> None:
     stage = Stage(tmp_path, a_plan(a_job("a", steps=("one", "two", "three"))))
-    stage.backend.says = {"a": JobStatus(JobState.FAILED, 2, "out of memory")}
+    stage.backend.reported = {"a": JobStatus(JobState.FAILED, 2, "out of memory")}
     done = StepReport(name="one", state=StepState.SUCCEEDED)
-    at_it = StepReport(name="two", state=StepState.RUNNING, started_at=5.0)
-    stage.tell("a", done, at_it, StepReport(name="three"), attempt=2)
+    running = StepReport(name="two", state=StepState.RUNNING, started_at=5.0)
+    stage.write_events("a", done, running, StepReport(name="three"), attempt=2)
     steps = stage.driver().status().steps
     assert [step.state for step in steps.values()] == [
         StepState.SUCCEEDED,
@@ -153,30 +153,33 @@ def test_a_job_that_ends_without_a_word_fails_at_the_step_it_was_at(tmp_path: Pa
     assert steps["two"].failure is not None and steps["two"].failure.message == "out of memory"
 
 
-def test_a_child_that_seems_to_end_before_its_parent_is_asked_for_again(stage: Stage) -> None:
+def test_a_child_that_seems_to_end_before_its_parent_is_polled_again(stage: Stage) -> None:
     driver = stage.driver()
-    # The parent was asked for a moment earlier, in another call.
-    stage.backend.says = {"a": RUNNING, "b": JobStatus(JobState.FAILED, 0, "Dependent Job failed")}
+    # The parent was polled a moment earlier, in another call.
+    stage.backend.reported = {
+        "a": RUNNING,
+        "b": JobStatus(JobState.FAILED, 0, "Dependent Job failed"),
+    }
     assert states(driver) == [JobState.RUNNING, JobState.WAITING, JobState.WAITING]
     stage.commit("a", "failed")
-    stage.backend.says["a"] = JobStatus(JobState.FAILED, 1)
+    stage.backend.reported["a"] = JobStatus(JobState.FAILED, 1)
     assert states(driver) == [JobState.FAILED, JobState.BLOCKED, JobState.BLOCKED]
 
 
-def test_cancel_ends_what_goes_on_the_last_ones_first(stage: Stage) -> None:
+def test_cancel_stops_active_jobs_in_reverse_plan_order(stage: Stage) -> None:
     stage.commit("a")
-    stage.backend.says = {"b": RUNNING, "c": JobStatus(JobState.WAITING)}
+    stage.backend.reported = {"b": RUNNING, "c": JobStatus(JobState.WAITING)}
     stage.driver().cancel()
     assert stage.backend.cancelled == ["c", "b"]
 
 
-def test_what_a_cancel_ended_is_cancelled_and_so_is_what_waits_for_it(stage: Stage) -> None:
+def test_a_cancelled_job_and_its_descendants_are_reported_as_cancelled(stage: Stage) -> None:
     stage.commit("a")
-    stage.backend.says = {"b": RUNNING, "c": JobStatus(JobState.WAITING)}
+    stage.backend.reported = {"b": RUNNING, "c": JobStatus(JobState.WAITING)}
     driver = stage.driver()
     driver.cancel()
-    # The end of the last job is not told yet.
-    stage.backend.says["b"] = JobStatus(JobState.FAILED, 1, "terminated")
+    # The backend does not report the end of the last job yet.
+    stage.backend.reported["b"] = JobStatus(JobState.FAILED, 1, "terminated")
     status = driver.status()
     assert [view.state for view in status.jobs] == [
         JobState.SUCCEEDED,
@@ -186,16 +189,16 @@ def test_what_a_cancel_ended_is_cancelled_and_so_is_what_waits_for_it(stage: Sta
     assert status.state is RunState.CANCELLED
 
 
-def test_a_result_that_came_before_the_cancel_counts(stage: Stage) -> None:
+def test_a_result_committed_before_the_cancel_counts(stage: Stage) -> None:
     driver = stage.driver()
-    stage.backend.says = {"a": RUNNING}
+    stage.backend.reported = {"a": RUNNING}
     driver.cancel()
     stage.commit("a")
-    stage.backend.says = {"a": SUCCEEDED}
+    stage.backend.reported = {"a": SUCCEEDED}
     assert states(driver) == [JobState.SUCCEEDED, JobState.CANCELLED, JobState.CANCELLED]
 
 
-def test_jobs_that_were_submitted_while_somebody_cancelled_are_cancelled(stage: Stage) -> None:
+def test_jobs_submitted_during_a_concurrent_cancel_are_cancelled(stage: Stage) -> None:
     class CancelledMeanwhile(ScriptedBackend):
         def submit(self, jobs: Sequence[PlannedJob], succeeded: Collection[str]) -> None:
             stage.store.create(stage.layout.cancellation, b"{}")
@@ -218,7 +221,7 @@ def test_a_run_that_has_ended_cannot_be_cancelled(stage: Stage) -> None:
     assert stage.backend.cancelled == []
 
 
-def test_the_end_is_written_once_with_the_time_of_the_last_result(stage: Stage) -> None:
+def test_the_outcome_has_the_end_time_of_the_last_result(stage: Stage) -> None:
     for job in "abc":
         stage.commit(job)
     assert stage.driver().status().ended_at == 20.0
@@ -227,35 +230,35 @@ def test_the_end_is_written_once_with_the_time_of_the_last_result(stage: Stage) 
     assert (outcome.state, outcome.ended_at) == (RunState.SUCCEEDED, 20.0)
 
 
-def test_where_no_result_tells_the_end_it_is_when_somebody_saw_it(stage: Stage) -> None:
+def test_without_a_result_the_run_ends_when_a_client_first_sees_it(stage: Stage) -> None:
     stage.commit("a")
-    stage.backend.says = {"b": JobStatus(JobState.FAILED, 1)}
+    stage.backend.reported = {"b": JobStatus(JobState.FAILED, 1)}
     assert stage.driver().status().ended_at == 100.0
 
 
-def test_a_job_that_waits_for_room_says_so_and_is_not_looked_for_in_the_store(
+def test_a_job_without_capacity_waits_and_reports_the_reason(
     stage: Stage,
 ) -> None:
-    stage.backend.says = {"a": JobStatus(JobState.LOST, 0, "the quota leaves no room")}
+    stage.backend.reported = {"a": JobStatus(JobState.LOST, 0, "the quota leaves no room")}
     driver = stage.driver()
     view = driver.advance().jobs[0]
     assert (view.state, view.reason) == (JobState.WAITING, "the quota leaves no room")
     assert stage.backend.submitted == [(["a", "b", "c"], set())]
 
 
-def test_the_end_has_the_bills_that_the_backend_tells(stage: Stage) -> None:
+def test_the_outcome_has_the_bills_of_the_backend(stage: Stage) -> None:
     stage.backend.bill = {
         "a": Bill(instance_type="ml.m5.large", billed_s=30, ran_s=90, is_spot=True)
     }
     for job in "abc":
         stage.commit(job)
     assert stage.driver().status().bills == stage.backend.bill
-    # Who comes later has them from the store.
+    # Later clients read them from the store.
     stage.backend.bill = {}
     assert stage.driver().status().bills["a"].billed_s == 30
 
 
-def test_a_backend_that_cannot_tell_is_an_error(stage: Stage) -> None:
+def test_a_backend_that_cannot_report_is_an_error(stage: Stage) -> None:
     class Denied(ScriptedBackend):
         def statuses(self) -> Mapping[str, JobStatus]:
             raise AwsRefusedError("denied", "no", "ask")

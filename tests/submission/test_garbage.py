@@ -1,4 +1,4 @@
-"""What of a store can go, and what must stay."""
+"""Objects of a store that garbage collection deletes, and those that it keeps."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ NOW = 1000 * DAY_S
 OLD_S = 100 * DAY_S
 
 
-class Kept:
-    """A store with runs, entries and values of chosen ages."""
+class AgedStore:
+    """A store that contains runs, entries and values of chosen ages."""
 
     def __init__(self, store: ArtifactStore) -> None:
         self.store = store
@@ -71,70 +71,72 @@ class Kept:
 
 
 @pytest.fixture
-def kept(store: ArtifactStore) -> Kept:
-    return Kept(store)
+def aged(store: ArtifactStore) -> AgedStore:
+    return AgedStore(store)
 
 
-def test_old_runs_that_have_ended_go_and_young_ones_stay(kept: Kept) -> None:
-    old, young = kept.run("p-1-1-a"), kept.run("p-1-1-b", age_s=DAY_S)
-    found = kept.collect()
-    assert found.run_ids == ["p-1-1-a"]
-    there = kept.keys()
-    assert there == {young.run, young.plan, young.outcome}
-    assert old.run not in there
+def test_old_ended_runs_are_deleted_and_recent_runs_are_kept(aged: AgedStore) -> None:
+    old, young = aged.run("p-1-1-a"), aged.run("p-1-1-b", age_s=DAY_S)
+    garbage = aged.collect()
+    assert garbage.run_ids == ["p-1-1-a"]
+    remaining = aged.keys()
+    assert remaining == {young.run, young.plan, young.outcome}
+    assert old.run not in remaining
 
 
-def test_an_old_run_that_nobody_has_seen_end_stays_and_is_told(kept: Kept) -> None:
-    kept.run("p-1-1-a", ended=False)
-    assert kept.collect(0).unended == ("p-1-1-a",)
-    there = kept.keys()
-    assert RunLayout("p-1-1-a").run in there
+def test_an_old_run_without_an_outcome_is_kept_and_reported(aged: AgedStore) -> None:
+    aged.run("p-1-1-a", ended=False)
+    assert aged.collect(0).unended == ("p-1-1-a",)
+    remaining = aged.keys()
+    assert RunLayout("p-1-1-a").run in remaining
 
 
-def test_a_run_whose_jobs_still_write_is_no_old_one(kept: Kept) -> None:
-    layout = kept.run("p-1-1-a")
-    kept.put(layout.attempt("j", 1, "log.txt"), age_s=10)
-    assert kept.collect(1).run_ids == []
+def test_a_run_whose_jobs_still_write_is_not_old(aged: AgedStore) -> None:
+    layout = aged.run("p-1-1-a")
+    aged.put(layout.attempt("j", 1, "log.txt"), age_s=10)
+    assert aged.collect(1).run_ids == []
 
 
-def test_a_run_that_is_being_written_stays_and_one_whose_client_died_long_ago_goes(
-    kept: Kept,
+def test_a_run_being_written_is_kept_and_an_abandoned_one_is_deleted(
+    aged: AgedStore,
 ) -> None:
     being_written, died = RunLayout("p-1-1-a"), RunLayout("p-1-1-b")
-    kept.put(being_written.plan, a_plan().to_json(), age_s=10)
-    kept.put(died.plan, a_plan().to_json())
-    assert kept.collect(0).run_ids == ["p-1-1-b"]
-    assert kept.keys() == {being_written.plan}
+    aged.put(being_written.plan, a_plan().to_json(), age_s=10)
+    aged.put(died.plan, a_plan().to_json())
+    assert aged.collect(0).run_ids == ["p-1-1-b"]
+    assert aged.keys() == {being_written.plan}
 
 
-def test_what_nothing_refers_to_goes_once_it_is_older_than_two_days(kept: Kept) -> None:
-    kept.value(1)
-    young = kept.value(2, age_s=1.5 * DAY_S)
-    kept.put("payloads/aa")
-    kept.put("code/aa.tar.zst")
-    kept.collect(0)
-    assert kept.keys() == {artifact_key(young.sha256)}
+def test_contents_without_references_are_deleted_after_two_days(aged: AgedStore) -> None:
+    aged.value(1)
+    young = aged.value(2, age_s=1.5 * DAY_S)
+    aged.put("payloads/aa")
+    aged.put("code/aa.tar.zst")
+    aged.collect(0)
+    assert aged.keys() == {artifact_key(young.sha256)}
 
 
-def test_old_entries_go_with_their_values_and_used_ones_stay_with_theirs(kept: Kept) -> None:
-    old, used = kept.value(1), kept.value(2)
-    kept.entry("old", old)
-    kept.entry("used", used, age_s=DAY_S)
-    kept.collect()
-    assert kept.keys() == {cache_entry_key("used"), artifact_key(used.sha256)}
+def test_old_entries_are_deleted_with_their_values_and_used_entries_are_kept(
+    aged: AgedStore,
+) -> None:
+    old, used = aged.value(1), aged.value(2)
+    aged.entry("old", old)
+    aged.entry("used", used, age_s=DAY_S)
+    aged.collect()
+    assert aged.keys() == {cache_entry_key("used"), artifact_key(used.sha256)}
 
 
-def test_whatever_documents_of_a_kept_run_refer_to_stays(kept: Kept, tmp_path: Path) -> None:
-    layout = kept.run("p-1-1-a", age_s=10, ended=False)
-    refs = [kept.value(number) for number in range(4)]
-    reused, given, stored, told = refs
+def test_everything_that_a_kept_run_refers_to_is_kept(aged: AgedStore, tmp_path: Path) -> None:
+    layout = aged.run("p-1-1-a", age_s=10, ended=False)
+    refs = [aged.value(number) for number in range(4)]
+    reused, external, stored, reported = refs
     plan = a_plan().model_copy(
         update={"reused": {"s": ReusedStep(produces=("a",), run_id="r", assets={"a": reused})}}
     )
-    kept.put(layout.plan, plan.to_json(), age_s=10)
-    kept.put(layout.spec("j"), a_spec(given).to_json(), age_s=10)
-    kept.put("payloads/aa")
-    kept.put("code/bb.tar.zst")
+    aged.put(layout.plan, plan.to_json(), age_s=10)
+    aged.put(layout.spec("j"), a_spec(external).to_json(), age_s=10)
+    aged.put("payloads/aa")
+    aged.put("code/bb.tar.zst")
     result = JobResult(
         run_id="r",
         job="j",
@@ -146,15 +148,15 @@ def test_whatever_documents_of_a_kept_run_refer_to_stays(kept: Kept, tmp_path: P
         assets={"b": stored},
         skipped=(),
     )
-    kept.put(layout.result("j"), result.to_json(), age_s=10)
-    events = AttemptEvents(attempt=1, steps=(), assets={"c": told})
-    kept.put(layout.attempt("k", 1, "events.json"), events.to_json(), age_s=10)
-    assert kept.collect(0).contents == ()
-    loaded = [load_value(kept.store, ref, "a", tmp_path / "loaded") for ref in refs]
+    aged.put(layout.result("j"), result.to_json(), age_s=10)
+    events = AttemptEvents(attempt=1, steps=(), assets={"c": reported})
+    aged.put(layout.attempt("k", 1, "events.json"), events.to_json(), age_s=10)
+    assert aged.collect(0).contents == ()
+    loaded = [load_value(aged.store, ref, "a", tmp_path / "loaded") for ref in refs]
     assert loaded == [0, 1, 2, 3]
 
 
-def a_spec(given: ArtifactRef) -> JobSpec:
+def a_spec(external: ArtifactRef) -> JobSpec:
     stored = StoredObject(key="payloads/aa", sha256="aa", size_bytes=0)
     bundle = StoredObject(key="code/bb.tar.zst", sha256="bb", size_bytes=0)
     step_spec = StepSpec(
@@ -176,48 +178,48 @@ def a_spec(given: ArtifactRef) -> JobSpec:
         code=CodeSource(bundle=bundle, root="/", paths=(), folder="."),
         payload=stored,
         steps=(step_spec,),
-        assets={"x": AssetSource(ref=given)},
+        assets={"x": AssetSource(ref=external)},
     )
 
 
-def test_a_dry_run_tells_the_same_and_removes_nothing(kept: Kept) -> None:
-    kept.run("p-1-1-a")
-    kept.entry("old", kept.value(1))
-    before = kept.keys()
-    dry = kept.collect(dry_run=True)
-    assert kept.keys() == before and kept.waited == []
-    real = kept.collect()
+def test_a_dry_run_reports_the_same_and_deletes_nothing(aged: AgedStore) -> None:
+    aged.run("p-1-1-a")
+    aged.entry("old", aged.value(1))
+    before = aged.keys()
+    dry = aged.collect(dry_run=True)
+    assert aged.keys() == before and aged.waited == []
+    real = aged.collect()
     assert (dry.runs, dry.entries, dry.contents) == (real.runs, real.entries, real.contents)
-    assert kept.keys() == set()
-    assert kept.waited == [SETTLE_S]
+    assert aged.keys() == set()
+    assert aged.waited == [SETTLE_S]
 
 
-def test_a_run_that_starts_while_garbage_is_collected_keeps_what_it_took(kept: Kept) -> None:
-    ref = kept.value(1)
-    kept.entry("old", ref)
+def test_a_run_that_starts_during_a_collection_keeps_its_reused_values(aged: AgedStore) -> None:
+    ref = aged.value(1)
+    aged.entry("old", ref)
     layout = RunLayout("p-1-1-a")
     reused = {"s": ReusedStep(produces=("a",), run_id="r", assets={"a": ref})}
     plan: ExecutionPlan = a_plan().model_copy(update={"reused": reused})
-    # It had looked the entry up before it was removed.
+    # The run read the cache entry before the entry was deleted.
     collect(
-        kept.store,
+        aged.store,
         30 * DAY_S,
         time.time,
-        lambda _: kept.store.put(layout.plan, plan.to_json()),
+        lambda _: aged.store.put(layout.plan, plan.to_json()),
         dry_run=False,
     )
-    assert kept.keys() == {layout.plan, artifact_key(ref.sha256)}
+    assert aged.keys() == {layout.plan, artifact_key(ref.sha256)}
 
 
-def test_a_value_that_is_stored_again_while_garbage_is_collected_stays(kept: Kept) -> None:
-    ref = kept.value(1)
-    kept.entry("old", ref)
+def test_a_value_that_is_stored_again_during_a_collection_is_kept(aged: AgedStore) -> None:
+    ref = aged.value(1)
+    aged.entry("old", ref)
 
     def stored_again(_: float) -> None:
-        save_value(kept.store, "a", 1)
+        save_value(aged.store, "a", 1)
 
-    collect(kept.store, 30 * DAY_S, time.time, stored_again, dry_run=False)
-    assert kept.keys() == {artifact_key(ref.sha256)}
+    collect(aged.store, 30 * DAY_S, time.time, stored_again, dry_run=False)
+    assert aged.keys() == {artifact_key(ref.sha256)}
 
 
 @pytest.mark.parametrize(
@@ -230,25 +232,25 @@ def test_a_value_that_is_stored_again_while_garbage_is_collected_stays(kept: Kep
         lambda layout: cache_entry_key("young"),
     ],
 )
-def test_while_a_kept_document_cannot_be_read_no_value_goes(
-    kept: Kept, damage: Callable[[RunLayout], str]
+def test_no_value_is_deleted_while_a_kept_document_is_unreadable(
+    aged: AgedStore, damage: Callable[[RunLayout], str]
 ) -> None:
-    layout = kept.run("p-1-1-a", age_s=10)
-    kept.value(1)
+    layout = aged.run("p-1-1-a", age_s=10)
+    aged.value(1)
     key = damage(layout)
-    kept.put(key, b'{"version": 99}', age_s=10)
-    before = kept.keys()
-    with pytest.raises(DamagedArtifactError, match="Garbage can't be collected") as caught:
-        kept.collect(1)
+    aged.put(key, b'{"version": 99}', age_s=10)
+    before = aged.keys()
+    with pytest.raises(DamagedArtifactError, match="Garbage collection failed") as caught:
+        aged.collect(1)
     assert key in caught.value.what
-    assert kept.keys() == before
+    assert aged.keys() == before
 
 
-def test_the_times_that_plans_rest_on_stay_and_older_ones_go(kept: Kept) -> None:
+def test_the_times_that_plans_use_are_kept_and_older_ones_are_deleted(aged: AgedStore) -> None:
     for number in range(12):
-        kept.put(f"history/aa/p-{number:02}.json", age_s=OLD_S - number)
-    kept.collect()
-    assert sorted(kept.keys()) == [f"history/aa/p-{number:02}.json" for number in range(2, 12)]
+        aged.put(f"history/aa/p-{number:02}.json", age_s=OLD_S - number)
+    aged.collect()
+    assert sorted(aged.keys()) == [f"history/aa/p-{number:02}.json" for number in range(2, 12)]
 
 
 ENTRIES = st.lists(
@@ -273,15 +275,17 @@ ENTRIES = st.lists(
 
 
 @given(ENTRIES, st.sets(st.sampled_from(["artifacts/aa/a", "payloads/a"])), st.floats(0, 11))
-def test_nothing_young_and_nothing_that_is_referred_to_is_garbage(
-    objects: list[ObjectEntry], referred: set[str], days: float
+def test_recent_or_referenced_objects_are_never_garbage(
+    objects: list[ObjectEntry], referenced: set[str], days: float
 ) -> None:
-    found = find_garbage(objects, referred, days * DAY_S, NOW)
-    gone = {entry.key: entry for entry in (*found.runs, *found.entries, *found.contents)}
-    assert not gone.keys() & referred
-    assert all(NOW - entry.modified_at >= days * DAY_S for entry in gone.values())
-    assert all(NOW - entry.modified_at >= 2 * DAY_S for entry in (*found.entries, *found.contents))
-    assert "something/else" not in gone
+    garbage = find_garbage(objects, referenced, days * DAY_S, NOW)
+    deleted = {entry.key: entry for entry in (*garbage.runs, *garbage.entries, *garbage.contents)}
+    assert not deleted.keys() & referenced
+    assert all(NOW - entry.modified_at >= days * DAY_S for entry in deleted.values())
+    assert all(
+        NOW - entry.modified_at >= 2 * DAY_S for entry in (*garbage.entries, *garbage.contents)
+    )
+    assert "something/else" not in deleted
     for run in "ab":
         keys = {entry.key for entry in objects if entry.key.startswith(f"runs/{run}/")}
-        assert keys <= gone.keys() or not keys & gone.keys()  # whole, or not at all
+        assert keys <= deleted.keys() or not keys & deleted.keys()  # all of a run, or nothing

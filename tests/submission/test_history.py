@@ -1,4 +1,4 @@
-"""What runs took, as later plans find it."""
+"""Step times and asset sizes of earlier runs, as later plans read them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def took(name: str, seconds: float, state: StepState = StepState.SUCCEEDED) -> S
     return StepReport(name=name, state=state, started_at=1.0, ended_at=1.0 + seconds)
 
 
-def test_a_run_leaves_the_times_of_its_steps_and_the_sizes_of_its_assets(
+def test_a_run_records_its_step_times_and_asset_sizes(
     store: DirectoryArtifactStore,
 ) -> None:
     record_times(store, a_status("p-20260101-000000-aaaaaa", took("fit", 5)))
@@ -62,19 +62,19 @@ def test_only_steps_that_ran_and_succeeded_count(
     assert times.steps.keys() == {"fit"}
 
 
-def test_a_run_in_which_nothing_succeeded_leaves_nothing(store: DirectoryArtifactStore) -> None:
+def test_a_run_without_a_succeeded_step_records_nothing(store: DirectoryArtifactStore) -> None:
     record_times(store, a_status("p-20260101-000000-aaaaaa", took("fit", 5, StepState.FAILED)))
     assert read_times(store, "p") == ()
 
 
-def test_the_newest_runs_come_first_and_only_so_many(store: DirectoryArtifactStore) -> None:
+def test_the_newest_runs_come_first_up_to_the_limit(store: DirectoryArtifactStore) -> None:
     days = [f"p-202601{day:02}-000000-aaaaaa" for day in range(1, 13)]
     for run_id in days:
         record_times(store, a_status(run_id, took("fit", 5)))
-    assert [t.run_id for t in read_times(store, "p", most=3)] == days[:-4:-1]
+    assert [t.run_id for t in read_times(store, "p", limit=3)] == days[:-4:-1]
 
 
-def test_pipelines_do_not_mix_whatever_their_names_are(store: DirectoryArtifactStore) -> None:
+def test_pipelines_with_unusual_names_do_not_share_times(store: DirectoryArtifactStore) -> None:
     for name in ("../p", "p/q", "é"):
         record_times(store, a_status("p-20260101-000000-aaaaaa", took("fit", 5), pipeline=name))
         (times,) = read_times(store, name)
@@ -82,7 +82,7 @@ def test_pipelines_do_not_mix_whatever_their_names_are(store: DirectoryArtifactS
     assert read_times(store, "p") == ()
 
 
-def test_a_damaged_record_is_left_out(store: DirectoryArtifactStore) -> None:
+def test_a_damaged_record_is_ignored(store: DirectoryArtifactStore) -> None:
     record_times(store, a_status("p-20260101-000000-aaaaaa", took("fit", 5)))
     store.put(history_key("p", "p-20260102-000000-bbbbbb"), b"{")
     assert store.children(history_prefix("p"))[-1].startswith("p-20260102")

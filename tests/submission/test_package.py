@@ -30,8 +30,8 @@ RUN = "p-20261122-150531-3f9a1c"
 
 
 @step(outputs=["raw", "extra"], execution_group="prepare", retry=2, retry_delay=3)
-def load(given: int) -> tuple[int, int]:
-    return given, 0
+def load(seed: int) -> tuple[int, int]:
+    return seed, 0
 
 
 @step(inputs=["raw"], outputs=["clean"], execution_group="prepare", timeout=5)
@@ -39,9 +39,9 @@ def clean(raw: int) -> int:
     return raw
 
 
-@step(inputs=["clean", "given"], outputs=["model"])
-def train(clean: int, given: int) -> int:
-    return clean + given
+@step(inputs=["clean", "seed"], outputs=["model"])
+def train(clean: int, seed: int) -> int:
+    return clean + seed
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def store(tmp_path: Path) -> DirectoryArtifactStore:
 @pytest.fixture
 def planned() -> tuple[ExecutionPlan, StepGraph]:
     steps = Pipeline("p").add_steps([load, clean, train]).steps
-    graph, problems = read_graph(steps, ["given"])
+    graph, problems = read_graph(steps, ["seed"])
     assert graph is not None and not problems
     groups = group_steps(graph.steps)
     return make_plan("p", Placement("local"), graph, groups, (), load_catalog()), graph
@@ -68,7 +68,7 @@ def package(
         project=Project(tmp_path, tmp_path / "notebooks", (tmp_path / "lib",)),
         bundle=SourceBundle(data, hashlib.sha256(data).hexdigest(), 100, 1, ()),
         payloads={job.name: StepPayload(job.name.encode()) for job in plan.jobs},
-        given={"given": save_value(store, "given", 5)},
+        external_inputs={"seed": save_value(store, "seed", 5)},
     )
 
 
@@ -79,7 +79,7 @@ def specs_of(
     return job_specs(plan, graph, package, find_reuse(None, graph, {}, {}, ()), RUN, store.uri)
 
 
-def test_a_spec_has_the_steps_of_its_job_in_running_order(
+def test_a_spec_has_the_steps_of_its_job_in_execution_order(
     planned: tuple[ExecutionPlan, StepGraph], package: RunPackage, store: DirectoryArtifactStore
 ) -> None:
     specs = specs_of(planned, package, store)
@@ -94,15 +94,15 @@ def test_a_spec_has_the_steps_of_its_job_in_running_order(
     assert (second.name, second.reads, second.timeout_s) == ("clean", ("raw",), 5)
 
 
-def test_a_spec_says_where_assets_from_outside_the_job_come_from(
+def test_a_spec_names_the_source_of_each_asset_from_outside_the_job(
     planned: tuple[ExecutionPlan, StepGraph], package: RunPackage, store: DirectoryArtifactStore
 ) -> None:
     assets = specs_of(planned, package, store)["train"].assets
     assert assets["clean"].job == "prepare" and assets["clean"].ref is None
-    assert assets["given"].job is None and assets["given"].ref == package.given["given"]
+    assert assets["seed"].job is None and assets["seed"].ref == package.external_inputs["seed"]
 
 
-def test_only_what_others_read_or_nobody_reads_is_stored(
+def test_an_asset_is_stored_if_another_job_or_no_step_reads_it(
     planned: tuple[ExecutionPlan, StepGraph], package: RunPackage, store: DirectoryArtifactStore
 ) -> None:
     stored = {
@@ -111,7 +111,7 @@ def test_only_what_others_read_or_nobody_reads_is_stored(
     assert stored == {"load": ("extra",), "clean": ("clean",), "train": ("model",)}
 
 
-def test_with_a_bundle_paths_are_relative_to_it(
+def test_paths_are_relative_to_the_bundle(
     planned: tuple[ExecutionPlan, StepGraph], package: RunPackage, store: DirectoryArtifactStore
 ) -> None:
     code = specs_of(planned, package, store)["train"].code
@@ -120,7 +120,7 @@ def test_with_a_bundle_paths_are_relative_to_it(
     assert "lib" in code.paths and code.folder == "notebooks"
 
 
-def test_a_written_run_is_found_with_all_that_its_jobs_read(
+def test_a_written_run_contains_everything_that_its_jobs_read(
     planned: tuple[ExecutionPlan, StepGraph], package: RunPackage, store: DirectoryArtifactStore
 ) -> None:
     plan, _ = planned
@@ -136,7 +136,7 @@ def test_a_written_run_is_found_with_all_that_its_jobs_read(
         assert hashlib.sha256(spec).hexdigest() == record.specs[job]
 
 
-def test_a_run_that_could_not_be_written_whole_is_none(
+def test_an_incompletely_written_run_does_not_exist(
     planned: tuple[ExecutionPlan, StepGraph], package: RunPackage, tmp_path: Path
 ) -> None:
     class Full(DirectoryArtifactStore):

@@ -34,29 +34,29 @@ def a_hex(count: int) -> str:
     return "3f" * count
 
 
-def test_an_id_tells_the_pipeline_and_the_time() -> None:
+def test_an_id_contains_the_pipeline_and_the_time() -> None:
     assert make_run_id("Digits", NOW, a_hex) == "digits-20261122-150531-3f3f3f"
 
 
 def test_an_ids_time_is_utc() -> None:
-    here = NOW.astimezone(timezone(timedelta(hours=9)))
-    assert make_run_id("digits", here, a_hex) == make_run_id("digits", NOW, a_hex)
+    local_time = NOW.astimezone(timezone(timedelta(hours=9)))
+    assert make_run_id("digits", local_time, a_hex) == make_run_id("digits", NOW, a_hex)
 
 
 @given(st.text())
-def test_an_id_fits_every_name_and_path(pipeline: str) -> None:
+def test_an_id_is_valid_in_every_name_and_path(pipeline: str) -> None:
     run_id = make_run_id(pipeline, NOW, a_hex)
     assert re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", run_id)
     assert len(run_id) <= 43
     assert "--" not in run_id
 
 
-def test_runs_are_listed_from_the_newest_whatever_their_pipelines_are_called(
+def test_runs_of_all_pipelines_are_listed_newest_first(
     store: DirectoryArtifactStore,
 ) -> None:
     ids = [
-        make_run_id(name, NOW + timedelta(minutes=at), a_hex)
-        for at, name in enumerate(["zebra", "a-b-c", "m", "zebra"])
+        make_run_id(name, NOW + timedelta(minutes=minute), a_hex)
+        for minute, name in enumerate(["zebra", "a-b-c", "m", "zebra"])
     ]
     shuffled = random.Random(0).sample(ids, len(ids))
     for run_id in shuffled:
@@ -64,7 +64,7 @@ def test_runs_are_listed_from_the_newest_whatever_their_pipelines_are_called(
     assert run_ids(store) == ids[::-1]
 
 
-def test_a_record_and_a_plan_come_back_as_they_were_written(
+def test_a_record_and_a_plan_are_read_as_they_were_written(
     store: DirectoryArtifactStore,
 ) -> None:
     plan = a_plan(a_job("load"), a_job("train", after=["load"]))
@@ -82,7 +82,7 @@ def test_a_run_without_an_end_has_no_outcome(store: DirectoryArtifactStore) -> N
     assert read_outcome(store, "some-run") == outcome
 
 
-@pytest.mark.parametrize("run_id", ["nobody-20261122-150531-3f9a1c", "", "..", "a//b"])
+@pytest.mark.parametrize("run_id", ["unknown-20261122-150531-3f9a1c", "", "..", "a//b"])
 def test_an_unknown_run_is_an_error_that_names_the_store(
     store: DirectoryArtifactStore, run_id: str
 ) -> None:

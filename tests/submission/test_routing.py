@@ -1,4 +1,4 @@
-"""Jobs at several places; tests/contracts drives real ones."""
+"""Jobs at several services; tests/contracts drives real backends."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ def on_sagemaker(name: str, *after: str) -> PlannedJob:
     return a_job(name, after=after, backend="sagemaker")
 
 
-# prepare and beside on Batch, fit on SageMaker, report and tell on Batch again.
+# prepare, check and clean on Batch, fit on SageMaker, report and notify on Batch again.
 PLAN = a_plan(
     a_job("prepare"),
-    a_job("beside"),
+    a_job("check"),
     a_job("clean", after=["prepare"]),
     on_sagemaker("fit", "clean"),
-    a_job("report", after=["fit", "beside"]),
-    a_job("tell", after=["report"]),
+    a_job("report", after=["fit", "check"]),
+    a_job("notify", after=["report"]),
     backend="batch+sagemaker",
 )
 
@@ -32,7 +32,7 @@ class Stage:
         self.both = RoutedBackend(PLAN, {"batch": self.batch, "sagemaker": self.sagemaker})
 
     def submit(self, *succeeded: str) -> tuple[list[str], list[str]]:
-        """What each of them is offered, while these have succeeded."""
+        """Return the jobs offered to each backend after these jobs have succeeded."""
         self.batch.submitted.clear()
         self.sagemaker.submitted.clear()
         self.both.submit([job for job in PLAN.jobs if job.name not in succeeded], succeeded)
@@ -43,35 +43,35 @@ class Stage:
         return batch, sagemaker
 
 
-def test_what_waits_for_a_job_elsewhere_is_offered_once_that_is_done() -> None:
+def test_a_job_is_offered_once_its_parents_at_other_services_have_succeeded() -> None:
     stage = Stage()
-    assert stage.submit() == (["prepare", "beside", "clean"], [])
-    assert stage.submit("prepare", "clean") == (["beside"], ["fit"])
-    # All that is behind it on the same place may wait there.
-    assert stage.submit("prepare", "clean", "fit") == (["beside", "report", "tell"], [])
+    assert stage.submit() == (["prepare", "check", "clean"], [])
+    assert stage.submit("prepare", "clean") == (["check"], ["fit"])
+    # Its descendants on the same service may wait there.
+    assert stage.submit("prepare", "clean", "fit") == (["check", "report", "notify"], [])
 
 
-def test_a_plan_for_one_place_leaves_out_what_is_elsewhere() -> None:
+def test_a_plan_for_one_service_omits_jobs_of_other_services() -> None:
     batch, sagemaker = PLAN.on("batch"), PLAN.on("sagemaker")
     assert [(job.name, job.after) for job in sagemaker.jobs] == [("fit", ())]
     after = {job.name: job.after for job in batch.jobs}
-    assert after["report"] == ("beside",)
+    assert after["report"] == ("check",)
     assert after["clean"] == ("prepare",)
 
 
-def test_states_bills_and_cancels_are_those_of_all_places() -> None:
+def test_states_bills_and_cancels_cover_all_services() -> None:
     stage = Stage()
-    stage.batch.says = {"prepare": JobStatus(JobState.RUNNING, 1)}
-    stage.sagemaker.says = {"fit": JobStatus(JobState.QUEUED)}
+    stage.batch.reported = {"prepare": JobStatus(JobState.RUNNING, 1)}
+    stage.sagemaker.reported = {"fit": JobStatus(JobState.QUEUED)}
     bill = Bill(instance_type="ml.m5.large", billed_s=1, ran_s=1, is_spot=False)
     stage.sagemaker.bill = {"fit": bill}
     assert stage.both.statuses().keys() == {"prepare", "fit"}
     assert stage.both.bills() == {"fit": bill}
     stage.both.cancel(PLAN.jobs[3:])
-    assert (stage.batch.cancelled, stage.sagemaker.cancelled) == (["report", "tell"], ["fit"])
+    assert (stage.batch.cancelled, stage.sagemaker.cancelled) == (["report", "notify"], ["fit"])
 
 
-def test_a_log_comes_from_the_jobs_own_place() -> None:
+def test_a_log_comes_from_the_jobs_own_service() -> None:
     stage = Stage()
     stage.both.logs("fit", None)
-    assert (stage.batch.read, stage.sagemaker.read) == ([], ["fit"])
+    assert (stage.batch.logs_read, stage.sagemaker.logs_read) == ([], ["fit"])

@@ -10,7 +10,7 @@ from tests.support.plans import a_job
 
 
 def a_status(*states: JobState) -> RunStatus:
-    views = tuple(JobView(a_job(f"job-{at}"), state) for at, state in enumerate(states))
+    views = tuple(JobView(a_job(f"job-{number}"), state) for number, state in enumerate(states))
     return RunStatus("run", "pipeline", "local", 0.0, views)
 
 
@@ -29,14 +29,14 @@ def test_a_run_is_running_while_one_of_its_jobs_has_not_ended(state: JobState) -
         ([JobState.FAILED, JobState.CANCELLED], RunState.FAILED),
     ],
 )
-def test_a_run_has_ended_as_its_worst_job(states: list[JobState], expected: RunState) -> None:
+def test_a_run_has_the_worst_state_of_its_jobs(states: list[JobState], expected: RunState) -> None:
     assert a_status(*states).state is expected
 
 
-def test_a_step_that_has_not_told_anything_is_waiting() -> None:
-    told = StepReport(name="fit", state=StepState.RUNNING, started_at=1.0)
-    view = JobView(a_job("training", steps=("load", "fit")), JobState.RUNNING, 1, steps=(told,))
+def test_a_step_without_a_report_is_waiting() -> None:
+    report = StepReport(name="fit", state=StepState.RUNNING, started_at=1.0)
+    view = JobView(a_job("training", steps=("load", "fit")), JobState.RUNNING, 1, steps=(report,))
     status = RunStatus("run", "pipeline", "local", 0.0, (view,))
     assert list(status.steps) == ["load", "fit"]
     assert status.steps["load"].state is StepState.WAITING
-    assert status.steps["fit"] == told
+    assert status.steps["fit"] == report

@@ -1,4 +1,4 @@
-"""Why a step ran, by what earlier runs left."""
+"""Explanations why a step was executed, compared with earlier runs."""
 
 from __future__ import annotations
 
@@ -26,22 +26,27 @@ PLAN = a_plan(
 
 
 def a_key(assets: Mapping[str, str | None] | None = None, **changes: object) -> StepKey:
-    known = {"code": {"pipe.f": "1"}, "context": {"lr": "1"}, "returned": None, "outputs": ("a",)}
-    return StepKey.model_validate({**known, "assets": dict(assets or {}), **changes})
+    defaults = {
+        "code": {"pipe.f": "1"},
+        "context": {"lr": "1"},
+        "returned": None,
+        "outputs": ("a",),
+    }
+    return StepKey.model_validate({**defaults, "assets": dict(assets or {}), **changes})
 
 
 class Past:
-    """Runs of one pipeline in a store, a second apart."""
+    """Earlier runs of one pipeline in a store, a second apart."""
 
     def __init__(self, folder: Path) -> None:
         self.store = DirectoryArtifactStore(folder / "store")
         self.ids: list[str] = []
 
-    def ran(
+    def record_run(
         self,
         load: StepKey | None,
         fit: StepKey | None = None,
-        anew: tuple[str, ...] = (),
+        forced: tuple[str, ...] = (),
         plan: ExecutionPlan = PLAN,
         contents: Mapping[str, str] | None = None,
     ) -> RunStatus:
@@ -60,9 +65,9 @@ class Past:
         )
         self.store.put(layout.run, record.to_json())
         self.store.put(layout.plan, plan.to_json())
-        self.store.put(layout.keys, RunKeys(forced=anew, steps=keys).to_json())
+        self.store.put(layout.keys, RunKeys(forced=forced, steps=keys).to_json())
         for job in plan.jobs:
-            told = {
+            refs = {
                 asset: ArtifactRef(uri="u", sha256=digest, size_bytes=1, codec="json/1")
                 for asset, digest in (contents or {}).items()
                 if asset == job.name
@@ -75,7 +80,7 @@ class Past:
                 started_at=0,
                 ended_at=1,
                 steps=(),
-                assets=told,
+                assets=refs,
                 skipped=(),
             )
             self.store.put(layout.result(job.name), result.to_json())
@@ -97,95 +102,99 @@ def past(tmp_path: Path) -> Past:
     return Past(tmp_path)
 
 
-def test_what_changed_of_a_step_itself_is_named(past: Past) -> None:
-    past.ran(a_key(code={"pipe.f": "1", "pipe.OLD": "1"}, returned="1"))
-    now = past.ran(a_key(code={"pipe.f": "2", "pipe.NEW": "1"}, context={"lr": "2"}, returned="2"))
+def test_changes_of_a_step_itself_are_listed(past: Past) -> None:
+    past.record_run(a_key(code={"pipe.f": "1", "pipe.OLD": "1"}, returned="1"))
+    now = past.record_run(
+        a_key(code={"pipe.f": "2", "pipe.NEW": "1"}, context={"lr": "2"}, returned="2")
+    )
     assert past.why(now, "load") == [
-        f"load (succeeded): since run {past.ids[0]}",
+        f"load (succeeded): changes since run {past.ids[0]}",
         "  code of pipe.NEW is new",
-        "  code of pipe.OLD is gone",
+        "  code of pipe.OLD was removed",
         "  code of pipe.f changed",
         "  context value 'lr' changed",
-        "  what its cache function returns changed",
+        "  the return value of its cache function changed",
     ]
 
 
-def test_other_outputs_and_other_inputs_are_named(past: Past) -> None:
-    past.ran(a_key({"x": "1"}, outputs=("b", "c")))
-    now = past.ran(a_key())
+def test_changed_outputs_and_inputs_are_listed(past: Past) -> None:
+    past.record_run(a_key({"x": "1"}, outputs=("b", "c")))
+    now = past.record_run(a_key())
     assert past.why(now, "load")[1:] == ["  its outputs were b, c", "  it read x"]
 
 
 def test_a_change_upstream_is_followed_to_its_source(past: Past) -> None:
-    past.ran(a_key(), a_key({"load": "key1 load"}))
-    now = past.ran(a_key(context={"lr": "2"}), a_key({"load": "key2 load"}))
+    past.record_run(a_key(), a_key({"load": "key1 load"}))
+    now = past.record_run(a_key(context={"lr": "2"}), a_key({"load": "key2 load"}))
     assert past.why(now, "fit")[1:] == [
-        "  input 'load', made by load, depends on other things",
+        "  input 'load', produced by load: its dependencies changed",
         "    context value 'lr' changed",
     ]
 
 
-def test_where_content_decides_it_is_the_stored_contents_that_are_compared(past: Past) -> None:
+def test_assets_keyed_by_content_are_compared_by_their_stored_content(past: Past) -> None:
     key = a_key({"load": None})
-    past.ran(None, key, contents={"load": "1" * 64})
-    same = past.ran(None, key, contents={"load": "1" * 64})
+    past.record_run(None, key, contents={"load": "1" * 64})
+    same = past.record_run(None, key, contents={"load": "1" * 64})
     assert "nothing changed" in past.why(same, "fit")[0]
-    other = past.ran(None, key, contents={"load": "2" * 64})
-    assert past.why(other, "fit")[1:] == ["  input 'load', made by load, has another content"]
+    other = past.record_run(None, key, contents={"load": "2" * 64})
+    assert past.why(other, "fit")[1:] == ["  input 'load', produced by load: its content changed"]
 
 
-def test_another_given_value_is_told(past: Past) -> None:
-    past.ran(a_key({"seed": "1"}))
-    now = past.ran(a_key({"seed": "2"}))
-    assert past.why(now, "load")[1:] == ["  input 'seed' was given another value"]
+def test_a_changed_external_input_is_reported(past: Past) -> None:
+    past.record_run(a_key({"seed": "1"}))
+    now = past.record_run(a_key({"seed": "2"}))
+    assert past.why(now, "load")[1:] == ["  input 'seed' has a different value"]
 
 
-def test_each_step_behind_is_explained_once(past: Past) -> None:
+def test_each_ancestor_is_explained_once(past: Past) -> None:
     both = a_plan(
         a_job("load", produces={"load": ("x", "y")}), a_job("fit", after=["load"]), backend="local"
     ).model_copy(update={"pipeline": "demo"})
-    past.ran(a_key(), a_key({"x": "1 x", "y": "1 y"}), plan=both)
-    now = past.ran(a_key(code={"pipe.f": "2"}), a_key({"x": "2 x", "y": "2 y"}), plan=both)
+    past.record_run(a_key(), a_key({"x": "1 x", "y": "1 y"}), plan=both)
+    now = past.record_run(a_key(code={"pipe.f": "2"}), a_key({"x": "2 x", "y": "2 y"}), plan=both)
     assert sum("code of pipe.f changed" in line for line in past.why(now, "fit", both)) == 1
 
 
-def test_a_refreshed_step_and_those_behind_it_say_so(past: Past) -> None:
-    past.ran(a_key(), a_key({"load": "1 load"}))
-    now = past.ran(a_key(), a_key({"load": "1 load"}), forced=("load",))
-    assert "told to run it" in past.why(now, "load")[0]
+def test_a_refreshed_step_and_its_descendants_mention_the_refresh(past: Past) -> None:
+    past.record_run(a_key(), a_key({"load": "1 load"}))
+    now = past.record_run(a_key(), a_key({"load": "1 load"}), forced=("load",))
+    assert "forced to run" in past.why(now, "load")[0]
     assert "a step it depends on was refreshed" in past.why(now, "fit")[0]
 
 
-def test_a_value_that_was_not_there_is_told_as_such(past: Past) -> None:
-    past.ran(a_key())
-    assert "what it made was not there" in past.why(past.ran(a_key()), "load")[0]
+def test_a_missing_value_is_reported(past: Past) -> None:
+    past.record_run(a_key())
+    assert "its outputs were not available" in past.why(past.record_run(a_key()), "load")[0]
 
 
-def test_a_step_that_is_never_cached_says_so(past: Past) -> None:
-    assert "cache=False" in past.why(past.ran(None), "load")[0]
+def test_a_step_with_cache_false_says_so(past: Past) -> None:
+    assert "cache=False" in past.why(past.record_run(None), "load")[0]
 
 
-def test_without_an_earlier_run_that_has_the_step_there_is_nothing_to_compare(past: Past) -> None:
-    past.ran(None, a_key())
-    told = past.why(past.ran(a_key()), "load")
-    assert told == [f"load (succeeded): no earlier run of 'demo' in {past.store.uri} has this step"]
+def test_a_step_without_an_earlier_run_says_so(past: Past) -> None:
+    past.record_run(None, a_key())
+    lines = past.why(past.record_run(a_key()), "load")
+    assert lines == [
+        f"load (succeeded): no earlier run of 'demo' in {past.store.uri} has this step"
+    ]
 
 
-def test_a_step_that_did_not_run_names_the_run_that_made_its_assets(past: Past) -> None:
+def test_a_reused_step_names_the_run_that_produced_its_assets(past: Past) -> None:
     reused = {"load": ReusedStep(produces=("load",), run_id="demo-earlier")}
     plan = PLAN.model_copy(update={"jobs": PLAN.jobs[1:], "reused": reused})
-    now = past.ran(a_key(), a_key({"load": "1 load"}), plan=plan)
-    assert past.why(now, "load", plan)[0] == "load did not run: run demo-earlier made the same"
+    now = past.record_run(a_key(), a_key({"load": "1 load"}), plan=plan)
+    assert past.why(now, "load", plan)[0] == "load did not run: reused from run demo-earlier"
 
 
-def test_a_step_that_the_run_does_not_have_is_an_error(past: Past) -> None:
-    with pytest.raises(RunNotFoundError, match="no step 'lod'") as told:
-        past.why(past.ran(a_key()), "lod")
-    assert told.value.fix == "did you mean 'load'?"
+def test_an_unknown_step_is_an_error(past: Past) -> None:
+    with pytest.raises(RunNotFoundError, match="no step 'lod'") as caught:
+        past.why(past.record_run(a_key()), "lod")
+    assert caught.value.fix == "did you mean 'load'?"
 
 
-def test_a_run_that_left_no_keys_is_an_error(past: Past) -> None:
-    now = past.ran(a_key())
+def test_a_run_without_recorded_keys_is_an_error(past: Past) -> None:
+    now = past.record_run(a_key())
     past.store.path(RunLayout(now.run_id).keys).unlink()
-    with pytest.raises(RunNotFoundError, match="left no keys"):
+    with pytest.raises(RunNotFoundError, match="no recorded cache keys"):
         past.why(now, "load")

@@ -24,15 +24,16 @@ from flowyml_aws.core.step_grouping import group_steps
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.packaging.payload import StepPayload
 from flowyml_aws.packaging.project import Project
-from flowyml_aws.places import LocalPlace
-from flowyml_aws.planning.placement import LOCAL, Placement
+from flowyml_aws.planning.placement import Placement
 from flowyml_aws.preview import plan_at
-from flowyml_aws.request import RunRequest
+from flowyml_aws.request import PlanRequest
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.interruption import Interruption
 from flowyml_aws.runtime.result import JobResult, StepState
 from flowyml_aws.runtime.runner import JobRunner
 from flowyml_aws.runtime.spec import JobSpec
+from flowyml_aws.services.local.service import LocalHost
+from flowyml_aws.services.run_services import RunServices
 from flowyml_aws.submission.package import RunPackage, job_specs
 
 __all__ = [
@@ -46,7 +47,7 @@ __all__ = [
 ]
 
 Wrapper = Callable[[str, Any], Any]
-"""Takes a step's name and what its function returned; returns the step's result."""
+"""Takes a step's name and the return value of its function; returns the step's result."""
 
 _PATH = "/project/edited.py"
 
@@ -108,10 +109,10 @@ class CompletedRun:
     """The record of a run.
 
     Attributes:
-        order: The steps of its jobs, in running order.
-        calls: Calls of functions of steps.
-        stored: For each step that its job executed or found in the cache, the stored assets.
-        refs: Every asset of the run, its own or from an earlier run.
+        order: Steps of the run's jobs, in running order.
+        calls: Calls of the steps' functions.
+        stored: Step that was executed or found in the cache by its job → stored assets.
+        refs: All assets of the run, new or from earlier runs.
         skipped: Assets of skipped steps.
     """
 
@@ -129,7 +130,7 @@ class StartedRun(NamedTuple):
         damage: Objects that were deleted from the store before the run.
         options: Arguments of `Pipeline.run`.
         is_wrapped: Whether the test changes what the functions return.
-        calls: Calls of functions of steps, so far.
+        calls: Calls of the steps' functions so far.
     """
 
     program: Program
@@ -173,24 +174,23 @@ class Machine:
         steps = program.steps
         graph, problems = read_graph(steps, program.inputs)
         assert graph is not None and not problems, problems
-        request = RunRequest(
+        request = PlanRequest(
             name="edited",
             graph=graph,
             groups=group_steps(graph.steps),
-            placement=Placement(LOCAL),
+            placement=Placement("local"),
             context=program.context,
             inputs=program.inputs,
-            cache=cache,
-            refresh=frozenset(refresh),
+            forced=frozenset(refresh) if cache else frozenset(step.name for step in graph.steps),
         )
-        decision = plan_at(LocalPlace(self.store), request)
+        decision = plan_at(RunServices(LocalHost(self.store), {}), request)
         plan, reuse = decision.plan, decision.reuse
         inputs = {a: v.save(self.store) for a, v in decision.inputs.items()}
         package = RunPackage(
             project=Project(self.folder, self.folder, ()),
             bundle=None,
             payloads={job.name: StepPayload(b"") for job in plan.jobs},
-            given={**reuse.refs, **inputs},
+            external_inputs={**reuse.refs, **inputs},
         )
         run_id = f"run-{len(self.history)}"
         specs = job_specs(plan, decision.graph, package, reuse, run_id, self.store.uri)
@@ -206,8 +206,8 @@ class Machine:
                 succeeded = runner.run()
             assert succeeded, [report.failure for report in attempt.progress.reports]
             results.append(attempt.commit("succeeded"))
-        own = {asset: ref for result in results for asset, ref in result.assets.items()}
-        done = {
+        new_refs = {asset: ref for result in results for asset, ref in result.assets.items()}
+        completed = {
             report.name
             for result in results
             for report in result.steps
@@ -216,8 +216,10 @@ class Machine:
         return CompletedRun(
             order=[name for job in plan.jobs for name in job.steps],
             calls=calls,
-            stored={s.name: [a for a in s.assets if a in own] for s in steps if s.name in done},
-            refs={**reuse.refs, **own},
+            stored={
+                s.name: [a for a in s.assets if a in new_refs] for s in steps if s.name in completed
+            },
+            refs={**reuse.refs, **new_refs},
             skipped=[asset for result in results for asset in result.skipped],
         )
 

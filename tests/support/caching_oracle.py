@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tests.support.caching_machine import CompletedRun, Machine
-from tests.support.edited import GIVEN, Pipe, Task
+from tests.support.edited import EXTERNAL_INPUTS, Pipe, Task
 
 __all__ = ["Oracle", "Outcome", "Past", "check_values"]
 
@@ -50,12 +50,12 @@ class Oracle:
         self._executions: dict[str, str | None] = {}
 
     def with_downstream(self, names: Collection[str]) -> set[str]:
-        """Return the steps of these names, and all steps that depend on them."""
-        found = set(names)
+        """Return the steps with these names, and all steps that depend on them."""
+        selected = set(names)
         for task in self.pipe.tasks:
-            if any(a in self.producers and self.producers[a].name in found for a in task.reads):
-                found.add(task.name)
-        return found
+            if any(a in self.producers and self.producers[a].name in selected for a in task.reads):
+                selected.add(task.name)
+        return selected
 
     def read_by_content(self, reader: Task) -> list[str]:
         """Return the assets that the task reads and compares by their content."""
@@ -65,7 +65,7 @@ class Oracle:
             asset
             for asset in reader.reads
             if reader.rule == "input_hash"
-            or asset in GIVEN
+            or asset in EXTERNAL_INPUTS
             or self.producers[asset].name in downstream
         ]
 
@@ -109,7 +109,7 @@ class Oracle:
             more = self._pending_without(found)
             if more == pending:
                 return pending
-            pending = more  # the contents of their assets are not known any more
+            pending = more  # the contents of their assets are no longer known
 
     def _found_before_the_run(
         self, pending: Collection[str], forced: Collection[str]
@@ -138,7 +138,7 @@ class Oracle:
             if task.name in pending or (exists and self.contents[asset] in self.past.values):
                 continue
             pending.add(task.name)
-            needed += [read for read in task.reads if read not in GIVEN]
+            needed += [read for read in task.reads if read not in EXTERNAL_INPUTS]
         return pending
 
     def check(

@@ -1,9 +1,9 @@
-"""Synthesizes an account with cdk-nag; runs where CDK is installed, which is not here.
+"""Synthesizes an account with cdk-nag; runs in the environment that has CDK installed.
 
     python cdk_program.py FOLDER_OF_CDK OUT OPTIONS
 
-OPTIONS is JSON. The template is OUT/flowyml.template.json; the exit code is not 0 where a rule is
-broken that nobody acknowledged.
+OPTIONS is JSON. The template is OUT/flowyml.template.json. The exit code is not 0 if a rule is
+broken and not acknowledged.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import sys
 
 
-def main(folder: str, out: str, told: str) -> None:
+def main(folder: str, out: str, arguments: str) -> None:
     sys.path.insert(0, folder)
     import aws_cdk as cdk  # type: ignore[import-not-found]
     import cdk_nag  # type: ignore[import-not-found]
@@ -22,8 +22,8 @@ def main(folder: str, out: str, told: str) -> None:
         Options,
     )
 
-    options = json.loads(told)
-    options["families"] = {key: Family(**given) for key, given in options["families"].items()}
+    options = json.loads(arguments)
+    options["families"] = {key: Family(**family) for key, family in options["families"].items()}
     app = cdk.App(outdir=out)
     synthesizer = cdk.DefaultStackSynthesizer(generate_bootstrap_version_rule=False)
     stack = cdk.Stack(app, "flowyml", synthesizer=synthesizer)

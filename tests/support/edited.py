@@ -13,9 +13,20 @@ from hypothesis import strategies as st
 from flowyml_aws import Step
 from tests.support.caching_machine import Program, Wrapper, unchanged
 
-__all__ = ["GIVEN", "Edit", "Helper", "Pipe", "Round", "Task", "edited", "edits", "pipes", "rounds"]
+__all__ = [
+    "EXTERNAL_INPUTS",
+    "Edit",
+    "Helper",
+    "Pipe",
+    "Round",
+    "Task",
+    "edited",
+    "edits",
+    "pipes",
+    "rounds",
+]
 
-GIVEN = ("given_0", "given_1")
+EXTERNAL_INPUTS = ("input_0", "input_1")
 CONTEXT = ("rate", "mode")
 GROUPS = (None, "g", "h")
 RULES = (None, None, "code_hash", "input_hash", "called", False)
@@ -41,19 +52,19 @@ class Helper(NamedTuple):
 
 
 class Task(NamedTuple):
-    """The properties of a step that can be edited.
+    """A step, by its properties that can be edited.
 
     Attributes:
-        inputs: Assets that its function takes.
-        outputs: Number of assets that it produces.
-        salt: A number in its function.
-        coarse: Its values are None or falsy, depend on half of the salt, and not on its inputs.
-        helper: Number of the helper that its function calls.
-        takes: Context values that its function takes.
-        asks: Assets and context values that its condition takes. Empty: it has no condition.
-        rule: Its `cache=`; "called" is a cache function, None is the default.
-        group: Its execution group.
-        comments: Number of comments in its function.
+        inputs: Assets that the function takes.
+        outputs: Number of assets that the step produces.
+        salt: Number in the function.
+        coarse: Whether the values are falsy, and depend on half of the salt but not on inputs.
+        helper: Number of the helper that the function calls.
+        takes: Context values that the function takes.
+        asks: Assets and context values that the condition takes; without any, there is none.
+        rule: Argument `cache=`; "called" is a cache function, None is the default.
+        group: Execution group.
+        comments: Number of comments in the function.
     """
 
     name: str
@@ -83,17 +94,17 @@ class Task(NamedTuple):
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Assets that its function or its condition takes."""
+        """Assets that the function or the condition takes."""
         named = (name for name in self.asks if name not in CONTEXT)
         return tuple(dict.fromkeys((*self.inputs, *named)))
 
     @property
     def context(self) -> tuple[str, ...]:
-        """Context values that its function or its condition takes."""
+        """Context values that the function or the condition takes."""
         return tuple(sorted({*self.takes, *(name for name in self.asks if name in CONTEXT)}))
 
     def source(self) -> str:
-        """Return the definition of its condition, its decorator and its function."""
+        """Return the source code of the condition, the decorator and the function."""
         arguments = [f"outputs={[*self.assets]}"]
         if self.inputs:
             arguments.insert(0, f"inputs={[*self.inputs]}")
@@ -120,7 +131,7 @@ class Task(NamedTuple):
         return "\n".join(lines) + "\n"
 
     def _returned(self) -> str:
-        """Return the expression that its function returns."""
+        """Return the expression that the function returns."""
         terms = [] if self.helper is None else [f"helper_{self.helper}()"]
         if self.outputs > 1:
             terms.append("number")
@@ -137,12 +148,12 @@ class Pipe:
 
     tasks: tuple[Task, ...]
     helpers: tuple[Helper, ...] = (Helper(),) * HELPERS
-    given: tuple[int, ...] = (0,) * len(GIVEN)
+    external_inputs: tuple[int, ...] = (0,) * len(EXTERNAL_INPUTS)
     context: tuple[int, ...] = (0,) * len(CONTEXT)
 
     @property
     def inputs(self) -> dict[str, int]:
-        return dict(zip(GIVEN, self.given, strict=True))
+        return dict(zip(EXTERNAL_INPUTS, self.external_inputs, strict=True))
 
     @property
     def values(self) -> dict[str, int]:
@@ -164,14 +175,14 @@ class Pipe:
         return Program("\n\n".join(parts), self.values, self.inputs)
 
     def directly(self, steps: Sequence[Step], wrapper: Wrapper = unchanged) -> dict[str, Any]:
-        """Return each asset as the plain functions return it, without those of skipped steps."""
+        """Return the assets that the plain functions produce, without those of skipped steps."""
         known: dict[str, Any] = dict(self.inputs)
         for task, step in zip(self.tasks, steps, strict=True):
             if not known.keys() >= set(task.reads):
                 continue
             names = {**known, **self.values}
-            asked = {name: names[name] for name in task.asks}
-            if step.condition is not None and not step.condition(**asked):
+            condition_arguments = {name: names[name] for name in task.asks}
+            if step.condition is not None and not step.condition(**condition_arguments):
                 continue
             arguments = {name: names[name] for name in (*task.inputs, *task.takes)}
             returned = wrapper(task.name, step.func(**arguments))
@@ -181,7 +192,7 @@ class Pipe:
 
 
 class Edit(NamedTuple):
-    """One change of a pipeline: its kind, and numbers that select the place and the new value."""
+    """A change of a pipeline: its kind, and numbers that select the position and new value."""
 
     kind: str
     where: int
@@ -191,7 +202,7 @@ class Edit(NamedTuple):
 Change = Callable[[Pipe, int, int], Pipe]
 
 
-def _of_task(change: Callable[[Task, int], Task]) -> Change:
+def _task_change(change: Callable[[Task, int], Task]) -> Change:
     def edit(pipe: Pipe, where: int, to: int) -> Pipe:
         tasks = list(pipe.tasks)
         tasks[where % len(tasks)] = change(tasks[where % len(tasks)], to)
@@ -200,7 +211,7 @@ def _of_task(change: Callable[[Task, int], Task]) -> Change:
     return edit
 
 
-def _of_helper(field: str) -> Change:
+def _helper_change(field: str) -> Change:
     def edit(pipe: Pipe, where: int, to: int) -> Pipe:
         helpers = list(pipe.helpers)
         helpers[where % HELPERS] = helpers[where % HELPERS]._replace(**{field: to % 4})
@@ -209,7 +220,7 @@ def _of_helper(field: str) -> Change:
     return edit
 
 
-def _of_numbers(field: str) -> Change:
+def _number_change(field: str) -> Change:
     def edit(pipe: Pipe, where: int, to: int) -> Pipe:
         numbers = list(getattr(pipe, field))
         numbers[where % len(numbers)] = to % 4
@@ -218,7 +229,7 @@ def _of_numbers(field: str) -> Change:
     return edit
 
 
-def _regrouped(pipe: Pipe, where: int, to: int) -> Pipe:
+def _regroup(pipe: Pipe, where: int, to: int) -> Pipe:
     """Move every task to another group, or all to one."""
     groups = itertools.cycle(GROUPS[to % 3 :] + GROUPS[: to % 3])
     if where % 2:
@@ -230,22 +241,22 @@ def _regrouped(pipe: Pipe, where: int, to: int) -> Pipe:
 
 
 EDITS: Mapping[str, Change] = {
-    "salt": _of_task(lambda task, to: task._replace(salt=to % 6)),
-    "comment": _of_task(lambda task, to: task._replace(comments=to % 3)),
-    "group": _of_task(lambda task, to: task._replace(group=GROUPS[to % 3])),
-    "rule": _of_task(lambda task, to: task._replace(rule=RULES[to % len(RULES)])),
-    "groups": _regrouped,
-    "constant": _of_helper("constant"),
-    "helper": _of_helper("body"),
-    "given": _of_numbers("given"),
-    "context": _of_numbers("context"),
+    "salt": _task_change(lambda task, to: task._replace(salt=to % 6)),
+    "comment": _task_change(lambda task, to: task._replace(comments=to % 3)),
+    "group": _task_change(lambda task, to: task._replace(group=GROUPS[to % 3])),
+    "rule": _task_change(lambda task, to: task._replace(rule=RULES[to % len(RULES)])),
+    "groups": _regroup,
+    "constant": _helper_change("constant"),
+    "helper": _helper_change("body"),
+    "external_input": _number_change("external_inputs"),
+    "context": _number_change("context"),
 }
 
 
 def edited(pipe: Pipe, changes: Sequence[Edit]) -> Pipe:
     """Return the pipeline after the edits."""
     return functools.reduce(
-        lambda at, edit: EDITS[edit.kind](at, edit.where, edit.to), changes, pipe
+        lambda current, edit: EDITS[edit.kind](current, edit.where, edit.to), changes, pipe
     )
 
 
@@ -281,27 +292,27 @@ def pipes(draw: st.DrawFn) -> Pipe:
     """Draw a pipeline of 2 to 7 steps; each reads assets of the steps before it."""
     numbers = st.integers(0, 3)
     helpers = tuple(Helper(draw(numbers), draw(numbers)) for _ in range(HELPERS))
-    given = tuple(draw(numbers) for _ in GIVEN)
+    external_inputs = tuple(draw(numbers) for _ in EXTERNAL_INPUTS)
     context = tuple(draw(numbers) for _ in CONTEXT)
     tasks: list[Task] = []
-    known = [*GIVEN]
+    known = [*EXTERNAL_INPUTS]
     for number in range(draw(st.integers(2, 7))):
         task = draw(_tasks(f"step_{number}", known))
         tasks.append(task)
         known += task.assets
-    return Pipe(tuple(tasks), helpers, given, context)
+    return Pipe(tuple(tasks), helpers, external_inputs, context)
 
 
 class Round(NamedTuple):
     """A run of the property, and the changes before it.
 
     Attributes:
-        restore: Return to the pipeline of the first run, before any edits.
+        restore: Whether to return to the pipeline of the first run before the edits.
         edits: Edits of the pipeline.
         value: Number of a stored value that is deleted, or None.
         entry: Number of a cache entry that is deleted, or None.
         refresh: Number of a step to refresh, or None.
-        cache: The run's `cache=`.
+        cache: Argument `cache=` of the run.
     """
 
     restore: bool = False

@@ -11,8 +11,8 @@ __all__ = ["examples", "load_profile"]
 FAST_EXAMPLES = 50
 THOROUGH_EXAMPLES = 500
 
-# The seed is an argument of pytest (pyproject.toml), so that failures can be reproduced. No
-# deadline: machines are slow at times. No database: earlier runs must not decide what is tried.
+# The seed is an argument of pytest (pyproject.toml), so that failures are reproducible. There is
+# no deadline, because machines can be slow, and no database, so that runs are independent.
 settings.register_profile(
     "fast", max_examples=FAST_EXAMPLES, derandomize=False, deadline=None, database=None
 )
@@ -22,7 +22,7 @@ settings.register_profile(
 
 
 def load_profile(is_thorough: bool) -> None:
-    """Use the profile for all tests that are imported from now on."""
+    """Use the profile for all tests that are imported later."""
     settings.load_profile("thorough" if is_thorough else "fast")
 
 
@@ -31,9 +31,9 @@ def examples(fast: int, thorough: int | None = None, **others: Any) -> settings:
 
     Args:
         fast: Number of examples in the fast profile.
-        thorough: Number of examples in the thorough profile; by default, as many times more as the
-            profile itself has.
-        others: More settings.
+        thorough: Number of examples in the thorough profile; by default, in proportion to the
+            profile's own number.
+        others: Other settings.
     """
     factor = settings().max_examples // FAST_EXAMPLES
     is_thorough = factor > 1

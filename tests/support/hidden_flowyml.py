@@ -1,4 +1,4 @@
-"""A `sitecustomize` for jobs: FlowyML is not installed, as far as they can see."""
+"""A `sitecustomize` for jobs that hides FlowyML from them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Whether IAM would allow a request: policies as IAM reads them, and what each API call needs.
+"""Simulation of IAM: evaluation of policies, and the permissions that each API call needs.
 
-Which operation needs which action on what is as in AWS's Service Authorization Reference, for the
-operations that flowyml-aws uses; another one is an error.
+The permissions are those in AWS's Service Authorization Reference, for the operations that
+flowyml-aws uses. Any other operation is an error.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TAG = "flowyml-aws:run"
 
 @dataclass(frozen=True)
 class Need:
-    """One action on one resource that a request must be allowed."""
+    """An action on a resource that a request needs permission for."""
 
     action: str
     resource: str = "*"
@@ -31,7 +31,7 @@ class Need:
 
 
 class Policy:
-    """An identity's policy: allow statements only, which is all that ours have."""
+    """An identity-based policy with only `Allow` statements."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         assert document["Version"] == "2012-10-17"
@@ -40,7 +40,7 @@ class Policy:
 
     @property
     def grants(self) -> set[tuple[str, str]]:
-        """Every action with every resource pattern that it is granted on."""
+        """All granted actions, each with a resource pattern."""
         return {
             (action, resource)
             for statement in self._statements
@@ -49,7 +49,7 @@ class Policy:
         }
 
     def grants_used(self, need: Need) -> set[tuple[str, str]]:
-        """The grants that allow it; none if it is denied."""
+        """Return the grants that allow the need; none if it is denied."""
         return {
             (action, resource)
             for statement in self._statements
@@ -70,7 +70,9 @@ def _matches(pattern: str, text: str) -> bool:
 
 def _holds(conditions: Mapping[str, Mapping[str, Any]], context: Mapping[str, str]) -> bool:
     for operator, keys in conditions.items():
-        assert operator in ("StringEquals", "StringLike"), f"not evaluated here: {operator}"
+        assert operator in ("StringEquals", "StringLike"), (
+            f"unsupported condition operator: {operator}"
+        )
         for key, values in keys.items():
             if key not in context:
                 return False
@@ -81,8 +83,8 @@ def _holds(conditions: Mapping[str, Mapping[str, Any]], context: Mapping[str, st
     return True
 
 
-# What is asked about everything, or whose resource AWS does not look at.
-_ON_EVERYTHING = {
+# Operations that support only the resource "*", or that flowyml-aws uses on all resources.
+_ON_ALL_RESOURCES = {
     ("batch", "DescribeComputeEnvironments"),
     ("batch", "DescribeJobDefinitions"),
     ("batch", "DescribeJobQueues"),
@@ -113,14 +115,14 @@ _S3_BUCKET = {
 
 
 def needs_of(request: ApiRequest, account: str, region: str) -> Iterator[Need]:
-    """What the caller must be allowed for a request."""
+    """Yield the permissions that the caller of a request needs."""
     service, operation, resource = request.call
     if service == "sts" and operation == "GetCallerIdentity":
-        return  # everybody may
+        return  # needs no permission
     if service == "s3":
         yield from _needs_of_s3(request, operation, resource)
         return
-    if (service, operation) in _ON_EVERYTHING:
+    if (service, operation) in _ON_ALL_RESOURCES:
         yield Need(f"{service}:{operation}")
         return
     arn = f"arn:aws:{service}:{region}:{account}:"
@@ -142,7 +144,7 @@ def _needs_of_s3(request: ApiRequest, operation: str, resource: str) -> Iterator
     else:
         yield Need(f"s3:{_S3_OBJECT[operation]}", f"arn:aws:s3:::{bucket}/{key}")
         if request.status == 404:
-            # Who may not list is told 403 of what is missing; conditions on prefixes don't hold.
+            # Without ListBucket, a missing object gives 403; prefix conditions do not apply.
             yield Need("s3:ListBucket", f"arn:aws:s3:::{bucket}")
 
 
@@ -165,9 +167,9 @@ def _needs_of_json(
             properties = members["containerProperties"]
             for role in ("jobRoleArn", "executionRoleArn"):
                 if role in properties:
-                    yield _passing(properties[role], "ecs-tasks")
+                    yield _pass_role(properties[role], "ecs-tasks")
         case "batch", "CancelJob" | "TerminateJob":
-            # Tests of the backend hold that every job has the tag.
+            # The backend's tests check that every job has the tag.
             yield Need(action, f"{arn}job/{members['jobId']}", {f"aws:ResourceTag/{TAG}": "a run"})
         case "batch", "GetJobQueueSnapshot":
             yield Need(action, f"{arn}job-queue/{members['jobQueue'].rpartition('/')[2]}")
@@ -176,7 +178,7 @@ def _needs_of_json(
             yield Need(action, job)
             if members.get("Tags"):
                 yield Need("sagemaker:AddTags", job)
-            yield _passing(members["RoleArn"], "sagemaker")
+            yield _pass_role(members["RoleArn"], "sagemaker")
         case "sagemaker", "DescribeTrainingJob" | "StopTrainingJob":
             yield Need(action, f"{arn}training-job/{members['TrainingJobName']}")
         case "logs", "GetLogEvents":
@@ -193,8 +195,8 @@ def _needs_of_json(
         case "ecr", _:
             yield Need(action, f"{arn}repository/{members['repositoryName']}")
         case _:
-            raise AssertionError(f"what {service} {operation} needs is not written down here")
+            raise AssertionError(f"Unknown permissions of {service} {operation}: add them here")
 
 
-def _passing(role: str, service: str) -> Need:
+def _pass_role(role: str, service: str) -> Need:
     return Need("iam:PassRole", role, {"iam:PassedToService": f"{service}.amazonaws.com"})

@@ -1,4 +1,4 @@
-"""What `infra/` says, for tests that need neither Terraform nor CDK."""
+"""Contents of `infra/`, for tests that need neither Terraform nor CDK."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROLES = ("job", "execution", "driver", "sagemaker")
 
 
 def families() -> dict[str, Any]:
-    """The file that Terraform and CDK read."""
+    """Return the file that Terraform and CDK read."""
     return json.loads((INFRA / "account/families.json").read_text("utf-8"))
 
 
@@ -37,7 +37,7 @@ def _arn(service: str, resource: str) -> str:
 
 
 def named() -> Mapping[str, str]:
-    """What the policies refer to, of the account `main`."""
+    """Return the names and ARNs that the policies refer to, for the account `main`."""
     return {
         "partition": "aws",
         "region": REGION,
@@ -55,13 +55,13 @@ def named() -> Mapping[str, str]:
 
 
 def policy(name: str) -> dict[str, Any]:
-    """A document of `infra/account/policies`, for the account `main`."""
+    """Return a document of `infra/account/policies`, for the account `main`."""
     text = (INFRA / "account/policies" / f"{name}.json").read_text("utf-8")
     return json.loads(Template(text).substitute(named()))
 
 
 def settings(queues: list[str]) -> dict[str, Any]:
-    """What the account's parameter says; tests hold Terraform's and CDK's to it."""
+    """Return the expected value of the account's parameter, for Terraform and CDK."""
     return {
         "version": 1,
         "store": f"s3://{BUCKET}/flowyml",

@@ -1,4 +1,4 @@
-"""The programs that check `infra/`, or why a test that needs one is skipped."""
+"""Programs that check `infra/`; a test is skipped if its program is missing."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _TIMEOUT_S = 600
 
 
 def tool(name: str) -> str:
-    """The path of a program of `.venv-infra`; skips where there is none."""
+    """Return the path of a program of `.venv-infra`; skip the test if it is not installed."""
     path = TOOLS / name
     if not path.exists():
-        pytest.skip(f"{name} is not installed: `make infra-tools` brings it")
+        pytest.skip(f"{name} is not installed: run `make infra-tools`")
     return str(path)
 
 
 @dataclass(frozen=True)
 class Terraform:
-    """The program, in a folder, with the environment that it gets."""
+    """The program `terraform` with its folder and environment."""
 
     program: str
     folder: Path
@@ -45,26 +45,26 @@ class Terraform:
         )
 
     def must(self, *arguments: str) -> str:
-        """What it prints."""
-        done = self.run(*arguments)
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        return done.stdout
+        """Run a command that must succeed, and return its output."""
+        process = self.run(*arguments)
+        assert process.returncode == 0, process.stdout[-3000:] + process.stderr[-3000:]
+        return process.stdout
 
 
 def find_terraform(folder: Path, settings: Path, environment: Mapping[str, str]) -> Terraform:
-    """Terraform with its provider, initialised in a folder; skips where either can't be had.
+    """Return Terraform, initialized in a folder; skip the test if it or its provider is missing.
 
     Args:
-        folder: Of the root module.
-        settings: Where its own configuration is written.
-        environment: AWS's variables.
+        folder: Folder of the root module.
+        settings: Path of the configuration file to write.
+        environment: Environment variables for AWS.
     """
     program = shutil.which("terraform")
     if program is None:
-        pytest.skip("there is no program terraform on PATH")
-    own = os.environ.get("TF_CLI_CONFIG_FILE")
-    if own and Path(own).is_file():
-        settings = Path(own)
+        pytest.skip("terraform is not on PATH")
+    user_settings = os.environ.get("TF_CLI_CONFIG_FILE")
+    if user_settings and Path(user_settings).is_file():
+        settings = Path(user_settings)
     elif (mirror := _find_mirror()) is not None:
         settings.write_text(
             f'provider_installation {{\n  filesystem_mirror {{\n    path = "{mirror}"\n  }}\n}}\n'
@@ -84,16 +84,16 @@ def find_terraform(folder: Path, settings: Path, environment: Mapping[str, str])
             **environment,
         },
     )
-    started = terraform.run("init", "-no-color")
-    if started.returncode != 0:
-        pytest.skip(f"terraform can't get its provider: {started.stderr.strip()[-300:]}")
+    init = terraform.run("init", "-no-color")
+    if init.returncode != 0:
+        pytest.skip(f"terraform cannot install its provider: {init.stderr.strip()[-300:]}")
     return terraform
 
 
 def _find_mirror() -> Path | None:
-    """A folder of this machine that is laid out as a mirror of Terraform's registry."""
+    """Return a local folder with the layout of a Terraform provider mirror, or None."""
     for top in sorted(Path("/").iterdir()):
         if top.name not in ("proc", "sys", "dev") and top.is_dir():
-            for found in (*top.glob(_HOST), *top.glob(f"*/{_HOST}")):
-                return found.parents[2]
+            for provider in (*top.glob(_HOST), *top.glob(f"*/{_HOST}")):
+                return provider.parents[2]
     return None

@@ -1,4 +1,4 @@
-"""Moto's server in this process, as `ThreadedMotoServer`, with conditional writes made atomic."""
+"""Moto's server in this process, like `ThreadedMotoServer`, with atomic conditional writes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["running_moto_server", "s3_client"]
 
 @contextmanager
 def running_moto_server() -> Iterator[str]:
-    """The endpoint of a server on a free port."""
+    """Run a server on a free port and yield its endpoint."""
     server = make_server(
         "127.0.0.1",
         0,
@@ -41,7 +41,7 @@ def running_moto_server() -> Iterator[str]:
 
 
 def s3_client(endpoint: str) -> S3Client:
-    """A client with invented credentials that does not wait between its attempts."""
+    """Return a client with fake credentials that does not wait between its attempts."""
     return boto3.client(
         "s3",
         endpoint_url=endpoint,
@@ -53,7 +53,7 @@ def s3_client(endpoint: str) -> S3Client:
 
 
 class _AtomicConditions:
-    """S3 decides `If-None-Match` and writes in one step; moto looks, then writes."""
+    """Makes `If-None-Match` atomic, as in S3; moto checks first and writes later."""
 
     def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Plans and records without a pipeline."""
+"""Plans and run records without a pipeline."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["a_job", "a_plan", "a_record"]
 
 
 def a_job(name: str, after: Sequence[str] = (), **changes: Any) -> PlannedJob:
-    """One job with one step of the same name."""
+    """Return a job with one step of the same name."""
     price = changes.pop("price_usd_hour", 0.1)
     needs = {"vcpus": 1, "memory_mib": 2048, "storage_gib": 0, "gpu_model": None, "gpu_count": 0}
     needs.update({key: changes.pop(key) for key in needs.keys() & changes.keys()})

@@ -1,4 +1,4 @@
-"""Services that refuse calls."""
+"""Servers that reject calls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["refusing", "throttling"]
 
 
 class Answer(NamedTuple):
-    """What a call is answered with."""
+    """The response to a call."""
 
     status: int
     headers: Mapping[str, str]
@@ -23,7 +23,7 @@ class Answer(NamedTuple):
 
 @contextmanager
 def refusing(status: int, code: str, message: str) -> Iterator[str]:
-    """The endpoint of a service that answers each call with one error, in AWS's XML."""
+    """Run a server that responds to each call with an AWS error in XML; yield its endpoint."""
     error = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
     body = f"<ErrorResponse>{error}<RequestId>1</RequestId></ErrorResponse>".encode()
     answer = Answer(status, {"Content-Type": "text/xml"}, body)
@@ -33,7 +33,7 @@ def refusing(status: int, code: str, message: str) -> Iterator[str]:
 
 @contextmanager
 def throttling(calls: int, then: object) -> Iterator[str]:
-    """The endpoint of a JSON service that has too much to do for some calls, then answers."""
+    """Run a JSON server that throttles some calls, then responds; yield its endpoint."""
     too_many = {"x-amzn-ErrorType": "TooManyRequestsException"}
     answers = chain(
         repeat(Answer(429, too_many, b'{"message": "Too Many Requests"}'), calls),

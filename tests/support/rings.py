@@ -1,6 +1,6 @@
-"""The rings of tests: `contract` and `system` by their markers, all other tests are unit tests.
+"""Test rings: `contract` and `system` by marker; all other tests are unit tests.
 
-A unit test that starts a process or a server fails, so that `make unit` stays what it says.
+A unit test that starts a process or a server fails, so that `make unit` stays fast.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _unit_test: str | None = None
 
 
 def watch() -> None:
-    """Begin to watch for processes and servers, until the interpreter ends."""
+    """Start watching for processes and servers, until the interpreter exits."""
     sys.addaudithook(_refuse)
 
 
@@ -34,15 +34,15 @@ def ring_of(item: pytest.Item) -> str:
     Raises:
         pytest.UsageError: The test has two rings.
     """
-    found = [ring for ring in RINGS if item.get_closest_marker(ring)]
-    if len(found) > 1:
-        raise pytest.UsageError(f"{item.nodeid} has two rings: {' and '.join(found)}")
-    return found[0] if found else "unit"
+    rings = [ring for ring in RINGS if item.get_closest_marker(ring)]
+    if len(rings) > 1:
+        raise pytest.UsageError(f"{item.nodeid} has two rings: {' and '.join(rings)}")
+    return rings[0] if rings else "unit"
 
 
 @contextmanager
 def guarded(item: pytest.Item) -> Iterator[None]:
-    """Let a unit test fail as soon as it starts a process or a server."""
+    """Make a unit test fail as soon as it starts a process or a server."""
     global _unit_test
     _unit_test = item.nodeid if ring_of(item) == "unit" else None
     try:
@@ -54,7 +54,7 @@ def guarded(item: pytest.Item) -> Iterator[None]:
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
     if event in PROCESSES_AND_SERVERS and _unit_test is not None:
         pytest.fail(
-            f"{_unit_test} is a unit test, which starts no process or server ({event}): "
-            "mark it `contract` or `system`, or do without",
+            f"{_unit_test} is a unit test, which must not start processes or servers ({event}): "
+            "mark it `contract` or `system`",
             pytrace=True,
         )

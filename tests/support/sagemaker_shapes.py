@@ -1,4 +1,4 @@
-"""Requests to SageMaker, held against the shapes of its own SDK (`sagemaker-core`)."""
+"""Validation of SageMaker requests by the shapes of its own SDK (`sagemaker-core`)."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import pytest
 
 __all__ = ["NO_SDK", "as_sdk_sends"]
 
-NO_SDK = "sagemaker-core is not installed: 450 MB; `make sdk` runs these tests where it is"
-# Maps whose keys are the user's, not members.
+NO_SDK = "sagemaker-core is not installed (450 MB); `make sdk` runs these tests with it"
+# Maps whose keys come from the user, and are not members of a shape.
 _MAPS = ("Environment", "HyperParameters")
 
 
 def as_sdk_sends(request: Mapping[str, Any]) -> dict[str, Any]:
-    """CreateTrainingJob's members as the SDK sends them when it is given the same values.
+    """Return a CreateTrainingJob request as the SDK sends it for the same values.
 
-    The SDK refuses, or leaves out, what does not fit its shapes. So a request that fits comes back
-    as it is.
+    The SDK rejects or drops values that do not match its shapes. So a valid request is returned
+    unchanged.
 
     Raises:
-        pydantic.ValidationError: A value does not fit.
+        pydantic.ValidationError: A value does not match its shape.
     """
     resources = pytest.importorskip("sagemaker.core.resources", reason=NO_SDK)
     sent: list[dict[str, Any]] = []

@@ -1,7 +1,7 @@
-"""Terraform's plan and CDK's template as one kind of thing: resources by CloudFormation's types.
+"""Comparison of Terraform's plan and CDK's template, as resources by CloudFormation type.
 
-A resource is a flat table of what decides how it behaves. Ids that only AWS knows are left out;
-what is a resource in one of the two and a part of another in the other is joined.
+A resource is a flat mapping of the properties that decide its behavior. Ids that only AWS knows
+are left out. Resources that are separate in only one of the two are joined.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 __all__ = ["Resources", "differences", "of_plan", "of_template"]
 
-Table = dict[str, Any]
-Resources = dict[str, dict[str, Table]]
-"""Type to name to table."""
+Properties = dict[str, Any]
+Resources = dict[str, dict[str, Properties]]
+"""Type → name → properties."""
 
 _PSEUDO = {
     "AWS::Partition": "aws",
@@ -25,33 +25,32 @@ _PSEUDO = {
 
 
 def of_template(template: Mapping[str, Any]) -> Resources:
-    """CDK's resources."""
-    found: Resources = {}
-    names = {key: _cfn_name(key, one) for key, one in template["Resources"].items()}
+    """Return the resources of CDK's template."""
+    resources: Resources = {}
+    names = {key: _cfn_name(key, r) for key, r in template["Resources"].items()}
     for key, resource in template["Resources"].items():
         properties = _resolved(resource["Properties"], names)
-        table = _CFN.get(resource["Type"], _nothing)(properties)
-        found.setdefault(resource["Type"], {})[names[key]] = table
-    return {kind: _numbered(tables) for kind, tables in found.items()}
+        compared = _CFN.get(resource["Type"], _tags_only)(properties)
+        resources.setdefault(resource["Type"], {})[names[key]] = compared
+    return {kind: _numbered(named) for kind, named in resources.items()}
 
 
 def of_plan(plan: Mapping[str, Any]) -> Resources:
-    """Terraform's resources."""
+    """Return the resources of Terraform's plan."""
     (module,) = plan["planned_values"]["root_module"]["child_modules"]
     managed = [r for r in module["resources"] if r["mode"] == "managed"]
-    parts: dict[str, list[Table]] = {}
+    parts: dict[str, list[Properties]] = {}
     for resource in managed:
         parts.setdefault(resource["type"], []).append(resource["values"])
-    found: Resources = {}
+    resources: Resources = {}
     for resource in managed:
         for kind in _TERRAFORM[resource["type"]]:
-            told = _PLANNED.get(kind, lambda values, parts: {})(resource["values"], parts)
-            name = _tf_name(resource)
-            found.setdefault(kind, {})[name] = told
-    return {kind: _numbered(tables) for kind, tables in found.items()}
+            compared = _PLANNED.get(kind, lambda values, parts: {})(resource["values"], parts)
+            resources.setdefault(kind, {})[_tf_name(resource)] = compared
+    return {kind: _numbered(named) for kind, named in resources.items()}
 
 
-# Terraform's types to what CloudFormation has for them; nothing for parts of others.
+# Terraform type → CloudFormation types; none for types that are part of another resource.
 _TERRAFORM: Mapping[str, tuple[str, ...]] = {
     "aws_batch_compute_environment": ("AWS::Batch::ComputeEnvironment",),
     "aws_batch_job_queue": ("AWS::Batch::JobQueue",),
@@ -111,17 +110,17 @@ def _cfn_name(key: str, resource: Mapping[str, Any]) -> str:
     return next((str(properties[n]) for n in _NAMES if properties.get(n)), key)
 
 
-def _numbered(tables: dict[str, Table]) -> dict[str, Table]:
-    """With numbers for the names that tools make up."""
-    made_up = [name for name in tables if name.startswith(("module.", "Account"))]
-    names = {name: str(number) for number, name in enumerate(sorted(made_up))}
-    return {names.get(name, name): table for name, table in sorted(tables.items())}
+def _numbered(resources: dict[str, Properties]) -> dict[str, Properties]:
+    """Replace the names that tools generate by numbers."""
+    generated = [name for name in resources if name.startswith(("module.", "Account"))]
+    names = {name: str(number) for number, name in enumerate(sorted(generated))}
+    return {names.get(name, name): values for name, values in sorted(resources.items())}
 
 
 def _resolved(value: Any, names: Mapping[str, str]) -> Any:
-    """A value of a template with its functions worked out; other resources by their names."""
+    """Evaluate the functions in a value of a template; other resources become their names."""
     if isinstance(value, list):
-        return [_resolved(one, names) for one in value]
+        return [_resolved(item, names) for item in value]
     if not isinstance(value, dict):
         return value
     if set(value) == {"Ref"}:
@@ -131,22 +130,22 @@ def _resolved(value: Any, names: Mapping[str, str]) -> Any:
     if set(value) == {"Fn::Join"}:
         separator, pieces = value["Fn::Join"]
         return separator.join(str(_resolved(piece, names)) for piece in pieces)
-    return {key: _resolved(one, names) for key, one in value.items()}
+    return {key: _resolved(item, names) for key, item in value.items()}
 
 
-def _tags(told: Any) -> dict[str, str]:
+def _tags(tags: Any) -> dict[str, str]:
     return (
-        dict(told) if isinstance(told, dict) else {tag["Key"]: tag["Value"] for tag in told or ()}
+        dict(tags) if isinstance(tags, dict) else {tag["Key"]: tag["Value"] for tag in tags or ()}
     )
 
 
-def _nothing(properties: Table) -> Table:
+def _tags_only(properties: Properties) -> Properties:
     return {"tags": _tags(properties["Tags"])} if "Tags" in properties else {}
 
 
-def _only(values: Any) -> Table:
-    (one,) = values
-    return dict(one)
+def _single(values: Any) -> Properties:
+    (value,) = values
+    return dict(value)
 
 
 def _snake(name: str) -> str:
@@ -154,30 +153,32 @@ def _snake(name: str) -> str:
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in text).lstrip("_")
 
 
-def _picked(*names: str) -> tuple[Callable[[Table], Table], Callable[[Table, Any], Table]]:
-    """What both call by one name, in two spellings, and the tags."""
+def _common(
+    *names: str,
+) -> tuple[Callable[[Properties], Properties], Callable[[Properties, Any], Properties]]:
+    """Return functions that select properties with the same name in both tools, and the tags."""
 
-    def of_cfn(properties: Table) -> Table:
+    def of_cfn(properties: Properties) -> Properties:
         picked = {_snake(name): properties.get(name) for name in names}
-        return {**picked, **_nothing(properties)}
+        return {**picked, **_tags_only(properties)}
 
-    def of_tf(values: Table, parts: Any) -> Table:
+    def of_tf(values: Properties, parts: Any) -> Properties:
         picked = {_snake(name): values.get(_snake(name)) for name in names}
         return {**picked, **({"tags": values["tags"]} if values.get("tags") else {})}
 
     return of_cfn, of_tf
 
 
-def _lowered(table: Any) -> Any:
-    """Keys in Terraform's spelling, all the way down."""
-    if isinstance(table, list):
-        return [_lowered(one) for one in table]
-    if isinstance(table, dict):
-        return {_snake(key): _lowered(one) for key, one in table.items()}
-    return table
+def _snake_keys(value: Any) -> Any:
+    """Convert all keys, also nested ones, to Terraform's spelling."""
+    if isinstance(value, list):
+        return [_snake_keys(item) for item in value]
+    if isinstance(value, dict):
+        return {_snake(key): _snake_keys(item) for key, item in value.items()}
+    return value
 
 
-def _cfn_environment(p: Table) -> Table:
+def _cfn_environment(p: Properties) -> Properties:
     resources = p["ComputeResources"]
     image = resources["Ec2Configuration"][0]
     return {
@@ -186,104 +187,106 @@ def _cfn_environment(p: Table) -> Table:
         "vcpus": (resources["MinvCpus"], resources["MaxvCpus"]),
         "types": resources["InstanceTypes"],
         "image": (image["ImageType"], image.get("ImageIdOverride")),
-        "update": _lowered(p["UpdatePolicy"]),
+        "update": _snake_keys(p["UpdatePolicy"]),
         "service_role": p.get("ServiceRole"),
         "tags": p["Tags"],
     }
 
 
-def _tf_environment(v: Table, parts: Any) -> Table:
-    resources = _only(v["compute_resources"])
-    image = _only(resources["ec2_configuration"])
+def _tf_environment(v: Properties, parts: Any) -> Properties:
+    resources = _single(v["compute_resources"])
+    image = _single(resources["ec2_configuration"])
     return {
         "type": resources["type"],
         "strategy": resources["allocation_strategy"],
         "vcpus": (resources["min_vcpus"], resources["max_vcpus"]),
         "types": resources["instance_type"],
         "image": (image["image_type"], image.get("image_id_override")),
-        "update": _only(v["update_policy"]),
+        "update": _single(v["update_policy"]),
         "service_role": v.get("service_role"),
         "tags": v["tags"],
     }
 
 
-def _cfn_queue(p: Table) -> Table:
+def _cfn_queue(p: Properties) -> Properties:
     return {
         "state": p["State"],
         "priority": p["Priority"],
-        "limits": _lowered(p["JobStateTimeLimitActions"]),
-        "orders": [one["Order"] for one in p["ComputeEnvironmentOrder"]],
+        "limits": _snake_keys(p["JobStateTimeLimitActions"]),
+        "orders": [order["Order"] for order in p["ComputeEnvironmentOrder"]],
         "tags": p["Tags"],
     }
 
 
-def _tf_queue(v: Table, parts: Any) -> Table:
+def _tf_queue(v: Properties, parts: Any) -> Properties:
     return {
         "state": v["state"],
         "priority": v["priority"],
         "limits": v["job_state_time_limit_action"],
-        "orders": [one["order"] for one in v["compute_environment_order"]],
+        "orders": [order["order"] for order in v["compute_environment_order"]],
         "tags": v["tags"],
     }
 
 
-def _cfn_template(p: Table) -> Table:
+def _cfn_template(p: Properties) -> Properties:
     data = p["LaunchTemplateData"]
     return {
-        "disks": [(b["DeviceName"], _lowered(b["Ebs"])) for b in data["BlockDeviceMappings"]],
-        "metadata": _lowered(data["MetadataOptions"]),
-        "tags": {one["ResourceType"]: _tags(one["Tags"]) for one in data["TagSpecifications"]},
+        "disks": [(b["DeviceName"], _snake_keys(b["Ebs"])) for b in data["BlockDeviceMappings"]],
+        "metadata": _snake_keys(data["MetadataOptions"]),
+        "tags": {s["ResourceType"]: _tags(s["Tags"]) for s in data["TagSpecifications"]},
     }
 
 
-def _tf_template(v: Table, parts: Any) -> Table:
-    def disk(told: Any) -> Table:
-        ebs = {key: value for key, value in _only(told).items() if value is not None}
+def _tf_template(v: Properties, parts: Any) -> Properties:
+    def disk(block: Any) -> Properties:
+        ebs = {key: value for key, value in _single(block).items() if value is not None}
         return {
             key: value == "true" if value in ("true", "false") else value
             for key, value in ebs.items()
         }
 
-    metadata = _only(v["metadata_options"])
+    metadata = _single(v["metadata_options"])
     return {
         "disks": [(b["device_name"], disk(b["ebs"])) for b in v["block_device_mappings"]],
         "metadata": {key: value for key, value in metadata.items() if value is not None},
-        "tags": {one["resource_type"]: one["tags"] for one in v["tag_specifications"]},
+        "tags": {s["resource_type"]: s["tags"] for s in v["tag_specifications"]},
     }
 
 
-def _cfn_bucket(p: Table) -> Table:
+def _cfn_bucket(p: Properties) -> Properties:
     (encryption,) = p["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     (ownership,) = p["OwnershipControls"]["Rules"]
     (rule,) = p["LifecycleConfiguration"]["Rules"]
     return {
         "encryption": encryption["ServerSideEncryptionByDefault"]["SSEAlgorithm"],
         "ownership": ownership["ObjectOwnership"],
-        "public": _lowered(p["PublicAccessBlockConfiguration"]),
-        "rule": (rule["Id"], rule["Status"], _lowered(rule["AbortIncompleteMultipartUpload"])),
+        "public": _snake_keys(p["PublicAccessBlockConfiguration"]),
+        "rule": (rule["Id"], rule["Status"], _snake_keys(rule["AbortIncompleteMultipartUpload"])),
         "tags": _tags(p["Tags"]),
     }
 
 
-def _tf_bucket(v: Table, parts: Mapping[str, list[Table]]) -> Table:
-    def rule(kind: str) -> Table:
+def _tf_bucket(v: Properties, parts: Mapping[str, list[Properties]]) -> Properties:
+    def rule(kind: str) -> Properties:
         (part,) = parts[f"aws_s3_bucket_{kind}"]
-        return _only(part["rule"])
+        return _single(part["rule"])
 
     encryption = rule("server_side_encryption_configuration")
     lifecycle = rule("lifecycle_configuration")
     (public,) = parts["aws_s3_bucket_public_access_block"]
-    abort = _only(lifecycle["abort_incomplete_multipart_upload"])
+    abort = _single(lifecycle["abort_incomplete_multipart_upload"])
     return {
-        "encryption": _only(encryption["apply_server_side_encryption_by_default"])["sse_algorithm"],
+        "encryption": _single(encryption["apply_server_side_encryption_by_default"])[
+            "sse_algorithm"
+        ],
         "ownership": rule("ownership_controls")["object_ownership"],
-        "public": {k: told for k, told in public.items() if isinstance(told, bool) and "_p" in k},
+        "public": {k: v for k, v in public.items() if isinstance(v, bool) and "_p" in k},
         "rule": (lifecycle["id"], lifecycle["status"], abort),
         "tags": v["tags"],
     }
 
 
-def _cfn_repository(p: Table) -> Table:
+def _cfn_repository(p: Properties) -> Properties:
     return {
         "tags_are": p["ImageTagMutability"],
         "scan": p["ImageScanningConfiguration"]["ScanOnPush"],
@@ -293,18 +296,18 @@ def _cfn_repository(p: Table) -> Table:
     }
 
 
-def _tf_repository(v: Table, parts: Mapping[str, list[Table]]) -> Table:
+def _tf_repository(v: Properties, parts: Mapping[str, list[Properties]]) -> Properties:
     (lifecycle,) = parts["aws_ecr_lifecycle_policy"]
     return {
         "tags_are": v["image_tag_mutability"],
-        "scan": _only(v["image_scanning_configuration"])["scan_on_push"],
-        "encryption": _only(v["encryption_configuration"])["encryption_type"],
+        "scan": _single(v["image_scanning_configuration"])["scan_on_push"],
+        "encryption": _single(v["encryption_configuration"])["encryption_type"],
         "lifecycle": json.loads(lifecycle["policy"]),
         "tags": v["tags"],
     }
 
 
-def _cfn_role(p: Table) -> Table:
+def _cfn_role(p: Properties) -> Properties:
     managed = p.get("ManagedPolicyArns") or []
     return {
         "trust": p["AssumeRolePolicyDocument"],
@@ -314,9 +317,9 @@ def _cfn_role(p: Table) -> Table:
     }
 
 
-def _tf_role(v: Table, parts: Mapping[str, list[Table]]) -> Table:
+def _tf_role(v: Properties, parts: Mapping[str, list[Properties]]) -> Properties:
     attached = [a for a in parts["aws_iam_role_policy_attachment"] if a["role"] == v["name"]]
-    # The ARN of our own policy is known after it was made; its name is the role's.
+    # The ARN of our own policy is known only after its creation; it has the role's name.
     arns = [a.get("policy_arn") or f"/{v['name']}" for a in attached]
     return {
         "trust": json.loads(v["assume_role_policy"]),
@@ -326,15 +329,15 @@ def _tf_role(v: Table, parts: Mapping[str, list[Table]]) -> Table:
     }
 
 
-def _cfn_document(p: Table) -> Table:
+def _cfn_document(p: Properties) -> Properties:
     return {"document": p["PolicyDocument"]}
 
 
-def _tf_document(v: Table, parts: Any) -> Table:
+def _tf_document(v: Properties, parts: Any) -> Properties:
     return {"document": json.loads(v["policy"])}
 
 
-def _cfn_rule(p: Table) -> Table:
+def _cfn_rule(p: Properties) -> Properties:
     (target,) = p["Targets"]
     transformer = target["InputTransformer"]
     return {
@@ -346,9 +349,9 @@ def _cfn_rule(p: Table) -> Table:
     }
 
 
-def _tf_rule(v: Table, parts: Mapping[str, list[Table]]) -> Table:
+def _tf_rule(v: Properties, parts: Mapping[str, list[Properties]]) -> Properties:
     (target,) = [t for t in parts["aws_cloudwatch_event_target"] if t["rule"] == v["name"]]
-    transformer = _only(target["input_transformer"])
+    transformer = _single(target["input_transformer"])
     return {
         "description": v["description"],
         "pattern": json.loads(v["event_pattern"]),
@@ -358,64 +361,68 @@ def _tf_rule(v: Table, parts: Mapping[str, list[Table]]) -> Table:
     }
 
 
-def _cfn_budget(p: Table) -> Table:
+def _cfn_budget(p: Properties) -> Properties:
     budget = p["Budget"]
     return {
         "limit": (float(budget["BudgetLimit"]["Amount"]), budget["BudgetLimit"]["Unit"]),
         "kind": (budget["BudgetType"], budget["TimeUnit"]),
-        "told": [_lowered(one["Notification"]) for one in p["NotificationsWithSubscribers"]],
+        "notifications": [
+            _snake_keys(n["Notification"]) for n in p["NotificationsWithSubscribers"]
+        ],
         "tags": _tags(p["ResourceTags"]),
     }
 
 
-def _tf_budget(v: Table, parts: Any) -> Table:
-    def note(told: Table) -> Table:
-        return {key: value for key, value in told.items() if not key.startswith("subscriber")}
+def _tf_budget(v: Properties, parts: Any) -> Properties:
+    def without_subscribers(note: Properties) -> Properties:
+        return {key: value for key, value in note.items() if not key.startswith("subscriber")}
 
     return {
         "limit": (float(v["limit_amount"]), v["limit_unit"]),
         "kind": (v["budget_type"], v["time_unit"]),
-        "told": [note(one) for one in v["notification"]],
+        "notifications": [without_subscribers(note) for note in v["notification"]],
         "tags": v["tags"],
     }
 
 
-def _cfn_parameter(p: Table) -> Table:
+def _cfn_parameter(p: Properties) -> Properties:
     return {"type": p["Type"], "value": json.loads(p["Value"]), "tags": p["Tags"]}
 
 
-def _tf_parameter(v: Table, parts: Any) -> Table:
+def _tf_parameter(v: Properties, parts: Any) -> Properties:
     return {"type": v["type"], "value": json.loads(v["value"]), "tags": v["tags"]}
 
 
-def _cfn_group(p: Table) -> Table:
-    ways = [
+def _cfn_group(p: Properties) -> Properties:
+    egress = [
         (e["IpProtocol"], e["FromPort"], e["ToPort"], e["CidrIp"]) for e in p["SecurityGroupEgress"]
     ]
-    return {"out": ways, "in": p.get("SecurityGroupIngress", []), "tags": _tags(p["Tags"])}
+    return {"out": egress, "in": p.get("SecurityGroupIngress", []), "tags": _tags(p["Tags"])}
 
 
-def _tf_group(v: Table, parts: Any) -> Table:
-    ways = [(e["protocol"], e["from_port"], e["to_port"], *e["cidr_blocks"]) for e in v["egress"]]
-    return {"out": ways, "in": v.get("ingress", []), "tags": v["tags"]}
+def _tf_group(v: Properties, parts: Any) -> Properties:
+    egress = [(e["protocol"], e["from_port"], e["to_port"], *e["cidr_blocks"]) for e in v["egress"]]
+    return {"out": egress, "in": v.get("ingress", []), "tags": v["tags"]}
 
 
 _ALIKE = {
-    "AWS::CloudWatch::Alarm": _picked(
+    "AWS::CloudWatch::Alarm": _common(
         *("AlarmDescription", "Namespace", "MetricName", "Statistic", "Period", "Threshold"),
         *("EvaluationPeriods", "DatapointsToAlarm", "ComparisonOperator", "TreatMissingData"),
     ),
-    "AWS::EC2::InternetGateway": _picked(),
-    "AWS::EC2::RouteTable": _picked(),
-    "AWS::EC2::Route": _picked("DestinationCidrBlock"),
-    "AWS::EC2::Subnet": _picked("CidrBlock", "MapPublicIpOnLaunch"),
-    "AWS::EC2::VPC": _picked("CidrBlock", "EnableDnsHostnames", "EnableDnsSupport"),
-    "AWS::EC2::VPCEndpoint": _picked("ServiceName", "VpcEndpointType"),
-    "AWS::Logs::LogGroup": _picked("RetentionInDays"),
-    "AWS::SNS::Subscription": _picked("Protocol", "Endpoint"),
-    "AWS::SNS::Topic": _picked(),
+    "AWS::EC2::InternetGateway": _common(),
+    "AWS::EC2::RouteTable": _common(),
+    "AWS::EC2::Route": _common("DestinationCidrBlock"),
+    "AWS::EC2::Subnet": _common("CidrBlock", "MapPublicIpOnLaunch"),
+    "AWS::EC2::VPC": _common("CidrBlock", "EnableDnsHostnames", "EnableDnsSupport"),
+    "AWS::EC2::VPCEndpoint": _common("ServiceName", "VpcEndpointType"),
+    "AWS::Logs::LogGroup": _common("RetentionInDays"),
+    "AWS::SNS::Subscription": _common("Protocol", "Endpoint"),
+    "AWS::SNS::Topic": _common(),
 }
-_DIFFERENT: Mapping[str, tuple[Callable[[Table], Table], Callable[[Table, Any], Table]]] = {
+_DIFFERENT: Mapping[
+    str, tuple[Callable[[Properties], Properties], Callable[[Properties, Any], Properties]]
+] = {
     "AWS::Batch::ComputeEnvironment": (_cfn_environment, _tf_environment),
     "AWS::Batch::JobQueue": (_cfn_queue, _tf_queue),
     "AWS::Budgets::Budget": (_cfn_budget, _tf_budget),
@@ -436,10 +443,10 @@ _CFN = {kind: pair[0] for kind, pair in _PAIRS.items()}
 _PLANNED = {kind: pair[1] for kind, pair in _PAIRS.items()}
 
 
-def differences(one: Resources, other: Resources) -> Iterator[str]:
-    """What is not the same, in words."""
-    for kind in sorted({*one, *other}):
-        left, right = one.get(kind, {}), other.get(kind, {})
+def differences(first: Resources, second: Resources) -> Iterator[str]:
+    """Yield a description of each difference."""
+    for kind in sorted({*first, *second}):
+        left, right = first.get(kind, {}), second.get(kind, {})
         for name in sorted({*left, *right}):
             if left.get(name) != right.get(name):
                 yield f"{kind} {name}: {left.get(name)} is not {right.get(name)}"

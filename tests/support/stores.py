@@ -1,4 +1,4 @@
-"""Fixtures: every kind of artifact store, empty."""
+"""Fixtures for empty artifact stores of each type."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.moto_server import running_moto_server, s3_client
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-STORES = ["directory", pytest.param("s3", marks=pytest.mark.contract)]  # S3 is a server
+STORES = ["directory", pytest.param("s3", marks=pytest.mark.contract)]  # S3 needs a server
 
 __all__ = ["STORES", "bucket", "date_back", "moto_url", "s3", "store"]
 
@@ -42,7 +42,7 @@ def s3(moto_url: str) -> Iterator[S3Client]:
 
 @pytest.fixture
 def bucket(s3: S3Client) -> str:
-    """The name of a new bucket."""
+    """Create a bucket and return its name."""
     name = f"bucket-{uuid.uuid4().hex}"
     s3.create_bucket(Bucket=name)
     return name
@@ -57,11 +57,11 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
 
 
 def date_back(store: ArtifactStore, key: str, seconds: float) -> None:
-    """Make an object look as if it had been written some seconds ago."""
+    """Set the modification time of an object to some seconds ago."""
     when = time.time() - seconds
     if isinstance(store, DirectoryArtifactStore):
         os.utime(store.path(key), (when, when))
         return
     bucket, _, prefix = store.uri.removeprefix("s3://").partition("/")
-    found = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets[bucket].keys[f"{prefix}/{key}"]
-    found.last_modified = datetime.fromtimestamp(when, timezone.utc).replace(tzinfo=None)
+    stored = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets[bucket].keys[f"{prefix}/{key}"]
+    stored.last_modified = datetime.fromtimestamp(when, timezone.utc).replace(tzinfo=None)

@@ -1,7 +1,7 @@
-"""A process that stores a value of two parts and stops on its way until it is told to go on.
+"""A process that stores a value of two parts, and pauses until it reads a line.
 
-Its arguments: a store's URI, where it stops, and S3's endpoint for a store there. It writes
-`stopped`, waits for a line, and at the end writes the value's ref.
+Its arguments are a store's URI, the point to pause at, and the endpoint if the store is in S3. It
+prints `stopped`, waits for a line on stdin, and finally prints the value's ref.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from tests.support.moto_server import s3_client
 __all__ = ["BEFORE_THE_END", "BETWEEN_PARTS", "VALUE"]
 
 VALUE = random.Random(0).randbytes(PART_BYTES + 1000)
-"""Which no compression makes smaller."""
+"""Incompressible bytes."""
 BETWEEN_PARTS = "between parts"
 BEFORE_THE_END = "before the end"
 
 
 class _Stopping(Content):
-    """A content that stops while it is stored: the first part is written, the second is not."""
+    """Content that pauses while it is stored: after the first part, before the second."""
 
     def __init__(self, value: bytes, where: str) -> None:
         super().__init__(value)
         self._where = ""
-        _ = self.part_digests  # which asks for the parts, too
+        _ = self.part_digests  # also reads the parts
         self._where = where
         self.first_is_written = threading.Event()
 
     def part(self, index: int) -> Iterator[Buffer]:
         if index == 1 and self._where == BETWEEN_PARTS:
             self.first_is_written.wait()
-            self._where = ""  # a client asks for a part more than once
+            self._where = ""  # a client can read a part several times
             stop()
         return super().part(index)
 

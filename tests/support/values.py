@@ -1,4 +1,4 @@
-"""Small values, two for every codec, as steps return them."""
+"""Small example values for every codec."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["VALUES", "Trap"]
 
 
 class Trap:
-    """Makes a file where it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -56,7 +56,7 @@ def _estimator(folder: Path, number: int) -> LinearRegression:
 
 
 def _tensors(number: int) -> Any:
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed: it takes up to 3 GB")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed (up to 3 GB)")
     return {"weight": torch.full((3,), number)}
 
 
@@ -76,7 +76,7 @@ VALUES: dict[str, Callable[[Path, int], Any]] = {
     "xgboost": lambda _, number: _booster(number),
     "pickle": lambda folder, number: (number, Trap(folder / "sprung")),
 }
-"""By the codec's name: a value, given a folder for its files and a number from 1 on.
+"""Codec name → function that makes a value from a folder for files and a number from 1.
 
-Those that are pickled make a file `sprung` in the folder where they are read.
+Pickled values create a file `sprung` in that folder when they are unpickled.
 """

@@ -1,4 +1,4 @@
-"""Packages made on the spot, for installing without a registry."""
+"""Wheels that are built by tests, for installation without a registry."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ def write_wheel(
     name: str,
     version: str,
     modules: Mapping[str, str],
-    needs: tuple[str, ...] = (),
+    requirements: tuple[str, ...] = (),
 ) -> Path:
-    """A wheel of these modules (file name to text), which needs these others."""
+    """Write a wheel with these modules (file name → source) and requirements."""
     folder.mkdir(parents=True, exist_ok=True)
-    about = f"{name}-{version}.dist-info"
-    required = "".join(f"Requires-Dist: {one}\n" for one in needs)
+    dist_info = f"{name}-{version}.dist-info"
+    required = "".join(f"Requires-Dist: {line}\n" for line in requirements)
     files = {
         **modules,
-        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{required}",
-        f"{about}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{dist_info}/METADATA": (
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{required}"
+        ),
+        f"{dist_info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = "".join(f"{file},sha256={_digest(text)},{len(text)}\n" for file, text in files.items())
-    files[f"{about}/RECORD"] = f"{record}{about}/RECORD,,\n"
+    files[f"{dist_info}/RECORD"] = f"{record}{dist_info}/RECORD,,\n"
     path = folder / f"{name}-{version}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as wheel:
         for file, text in files.items():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ TRAINING_LOG = "/aws/sagemaker/TrainingJobs"
 
 
 def wait_until(condition: Callable[[], Any], what: str = "it") -> Any:
-    """What `condition` returns as soon as it is true."""
+    """Wait until `condition` returns a true value, and return that value."""
     deadline = time.monotonic() + DEADLINE_S
     while not (value := condition()):
         assert time.monotonic() < deadline, f"{what} did not happen within {DEADLINE_S} s"
@@ -22,7 +23,7 @@ def wait_until(condition: Callable[[], Any], what: str = "it") -> Any:
 
 
 class BatchClient:
-    """Uses an emulator's Batch as a client does."""
+    """A client of an emulator's Batch."""
 
     def __init__(self, aws: Emulator) -> None:
         self.aws = aws
@@ -38,13 +39,13 @@ class BatchClient:
             ],
             **members.pop("containerProperties", {}),
         }
-        answer = self.api.register_job_definition(
+        response = self.api.register_job_definition(
             jobDefinitionName=name, type="container", containerProperties=container, **members
         )
-        return str(answer["jobDefinitionArn"])
+        return str(response["jobDefinitionArn"])
 
     def submit(self, code: str = "pass", *, after: Sequence[str] = (), **members: Any) -> str:
-        """Submit Python code, by default to the queue `cpu`, and return the job's id."""
+        """Submit Python code, by default to the queue `cpu`, and return the job id."""
         overrides = {"command": ["python", "-c", code], **members.pop("containerOverrides", {})}
         request = {
             "jobName": "job",
@@ -63,16 +64,16 @@ class BatchClient:
     def status(self, job_id: str) -> str:
         return str(self.job(job_id)["status"])
 
-    def when(self, job_id: str, *statuses: str) -> dict[str, Any]:
-        """The job as soon as it is in one of these states."""
+    def wait_for_status(self, job_id: str, *statuses: str) -> dict[str, Any]:
+        """Wait until the job is in one of these states, and return it."""
         wait_until(lambda: self.status(job_id) in statuses, f"{job_id} in {statuses}")
         return self.job(job_id)
 
     def ended(self, job_id: str) -> dict[str, Any]:
-        return self.when(job_id, "SUCCEEDED", "FAILED")
+        return self.wait_for_status(job_id, "SUCCEEDED", "FAILED")
 
     def log(self, job_id: str, group: str = "/aws/batch/job") -> list[str]:
-        """The lines that the latest attempt has printed so far."""
+        """Return the lines that the latest attempt has printed so far."""
         stream = self.job(job_id)["container"].get("logStreamName")
         if stream is None:
             return []
@@ -81,13 +82,13 @@ class BatchClient:
         )["events"]
         return [str(event["message"]) for event in events]
 
-    def says(self, job_id: str, line: str) -> None:
+    def wait_for_line(self, job_id: str, line: str) -> None:
         """Wait until the job has printed a line."""
         wait_until(lambda: line in self.log(job_id), f"{job_id} printing {line!r}")
 
 
 class TrainingClient:
-    """Uses an emulator's SageMaker as a client does."""
+    """A client of an emulator's SageMaker."""
 
     def __init__(self, aws: Emulator) -> None:
         self.aws = aws
@@ -95,8 +96,8 @@ class TrainingClient:
         self._number = 0
 
     def request(self, code: str = "pass", name: str = "job", **members: Any) -> dict[str, Any]:
-        """CreateTrainingJob's members for Python code; a member that is None is left out."""
-        # Arguments hold no line ends, the values of variables do.
+        """Return a CreateTrainingJob request for Python code, without members that are None."""
+        # Arguments can't contain line ends, environment variables can.
         environment = {"CODE": code, **(members.pop("Environment", None) or {})}
         request = {
             "TrainingJobName": name,
@@ -120,7 +121,7 @@ class TrainingClient:
         return {member: value for member, value in request.items() if value is not None}
 
     def create(self, code: str = "pass", name: str | None = None, **members: Any) -> str:
-        """Create a job of Python code and return its name."""
+        """Create a job that runs Python code, and return its name."""
         if name is None:
             self._number += 1
             name = f"job-{self._number}"
@@ -135,24 +136,25 @@ class TrainingClient:
         wait_until(lambda: self.job(name)["TrainingJobStatus"] in final, f"the end of {name}")
         return self.job(name)
 
-    def when(self, name: str, secondary: str) -> dict[str, Any]:
-        """The job as soon as it has this secondary status."""
+    def wait_for_status(self, name: str, secondary: str) -> dict[str, Any]:
+        """Wait until the job has this secondary status, and return it."""
         wait_until(lambda: self.job(name)["SecondaryStatus"] == secondary, f"{name} {secondary}")
         return self.job(name)
 
     def history(self, name: str) -> list[str]:
-        """The secondary statuses that it had, in order."""
-        told = [one["Status"] for one in self.job(name)["SecondaryStatusTransitions"]]
-        return [status for at, status in enumerate(told) if at == 0 or told[at - 1] != status]
+        """Return the job's secondary statuses so far, in order."""
+        transitions = self.job(name)["SecondaryStatusTransitions"]
+        return [status for status, _ in groupby(entry["Status"] for entry in transitions)]
 
     def streams(self, name: str) -> list[str]:
-        """The job's log streams, the first one first."""
-        logs = self.aws.client("logs")
-        found = logs.describe_log_streams(logGroupName=TRAINING_LOG, logStreamNamePrefix=f"{name}/")
-        return sorted(stream["logStreamName"] for stream in found["logStreams"])
+        """Return the names of the job's log streams, oldest first."""
+        streams = self.aws.client("logs").describe_log_streams(
+            logGroupName=TRAINING_LOG, logStreamNamePrefix=f"{name}/"
+        )["logStreams"]
+        return sorted(stream["logStreamName"] for stream in streams)
 
     def log(self, name: str) -> list[str]:
-        """The lines that all its containers have printed so far."""
+        """Return the lines that all containers of the job have printed so far."""
         logs = self.aws.client("logs")
         return [
             str(event["message"])
@@ -162,9 +164,9 @@ class TrainingClient:
             )["events"]
         ]
 
-    def says(self, name: str, line: str, times: int = 1) -> None:
-        """Wait until the job has printed a line."""
-        self.when(name, "Training")
+    def wait_for_line(self, name: str, line: str, times: int = 1) -> None:
+        """Wait until the job has printed a line `times` times."""
+        self.wait_for_status(name, "Training")
         wait_until(lambda: self.log(name).count(line) == times, f"{name} printing {line!r}")
 
 
@@ -174,7 +176,7 @@ def aws_image(aws: Emulator) -> str:
 
 @pytest.fixture
 def connect() -> type[BatchClient]:
-    """Makes a client of an emulator that the test starts itself."""
+    """Factory of Batch clients, for emulators that a test starts itself."""
     return BatchClient
 
 
@@ -196,7 +198,7 @@ def batch(aws: Emulator) -> BatchClient:
 
 @pytest.fixture
 def connect_training() -> type[TrainingClient]:
-    """Makes a client of an emulator that the test starts itself."""
+    """Factory of SageMaker clients, for emulators that a test starts itself."""
     return TrainingClient
 
 

@@ -1,8 +1,8 @@
-"""What jobs do in the tests of stopping them."""
+"""Python programs of the jobs that tests stop."""
 
 from __future__ import annotations
 
-__all__ = ["GRACEFUL", "STUBBORN", "UNTIL_A_FILE_IS_THERE"]
+__all__ = ["GRACEFUL", "STUBBORN", "WAIT_FOR_FILE"]
 
 GRACEFUL = """
 import signal, sys, time
@@ -20,7 +20,7 @@ print("ready")
 while True:
     time.sleep(60)
 """
-UNTIL_A_FILE_IS_THERE = """
+WAIT_FOR_FILE = """
 import os, signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 print("ready")

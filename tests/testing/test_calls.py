@@ -27,24 +27,24 @@ def test_calls_are_recorded_with_their_resource_in_order(batch: Any, aws: Emulat
     ]
 
 
-def test_calls_of_s3_have_the_names_of_its_api(aws: Emulator) -> None:
-    s3, at = aws.client("s3"), {"Bucket": BUCKET, "Key": "a/k"}
-    s3.put_object(**at, Body=b"1")
-    s3.head_object(**at)
-    s3.get_object(**at)
-    s3.copy_object(Bucket=BUCKET, Key="copy", CopySource=at)
+def test_s3_calls_have_the_names_of_the_api_reference(aws: Emulator) -> None:
+    s3, target = aws.client("s3"), {"Bucket": BUCKET, "Key": "a/k"}
+    s3.put_object(**target, Body=b"1")
+    s3.head_object(**target)
+    s3.get_object(**target)
+    s3.copy_object(Bucket=BUCKET, Key="copy", CopySource=target)
     s3.list_objects_v2(Bucket=BUCKET)
     s3.head_bucket(Bucket=BUCKET)
-    s3.put_object_tagging(**at, Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})
-    upload = {**at, "UploadId": s3.create_multipart_upload(**at)["UploadId"]}
+    s3.put_object_tagging(**target, Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})
+    upload = {**target, "UploadId": s3.create_multipart_upload(**target)["UploadId"]}
     part = s3.upload_part(**upload, PartNumber=1, Body=io.BytesIO(b"part"))
     s3.list_parts(**upload)
     parts = [{"PartNumber": 1, "ETag": part["ETag"]}]
     s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
-    upload["UploadId"] = s3.create_multipart_upload(**at)["UploadId"]
+    upload["UploadId"] = s3.create_multipart_upload(**target)["UploadId"]
     s3.abort_multipart_upload(**upload)
     s3.delete_objects(Bucket=BUCKET, Delete={"Objects": [{"Key": "copy"}]})
-    s3.delete_object(**at)
+    s3.delete_object(**target)
     s3.list_buckets()
     assert [call.operation for call in aws.calls] == [
         "PutObject",
@@ -67,10 +67,10 @@ def test_calls_of_s3_have_the_names_of_its_api(aws: Emulator) -> None:
     assert aws.calls[0] == ("s3", "PutObject", f"{BUCKET}/a/k")
 
 
-def test_a_presigned_address_is_recorded_too(aws: Emulator) -> None:
+def test_a_request_to_a_presigned_url_is_recorded(aws: Emulator) -> None:
     s3 = aws.client("s3")
     s3.put_object(Bucket=BUCKET, Key="k", Body=b"content")
-    address = s3.generate_presigned_url("get_object", Params={"Bucket": BUCKET, "Key": "k"})
-    with urllib.request.urlopen(address) as answer:
-        assert answer.read() == b"content"
+    url = s3.generate_presigned_url("get_object", Params={"Bucket": BUCKET, "Key": "k"})
+    with urllib.request.urlopen(url) as response:
+        assert response.read() == b"content"
     assert aws.calls[-1] == ApiCall("s3", "GetObject", f"{BUCKET}/k")

@@ -11,15 +11,15 @@ SLEEP = "import time; time.sleep(60)"
 
 
 def requirements(**values: str) -> dict[str, object]:
-    asked = [{"type": kind.upper(), "value": value} for kind, value in values.items()]
-    return {"resourceRequirements": asked}
+    entries = [{"type": kind.upper(), "value": value} for kind, value in values.items()]
+    return {"resourceRequirements": entries}
 
 
-@pytest.mark.parametrize("missing", ["vcpus", "memory_mib", "gpus"])
-def test_every_part_must_fit(missing: str) -> None:
-    parts = {"vcpus": 2, "memory_mib": 1024, "gpus": 1}
-    assert Capacity(**parts).covers(Capacity(**parts))
-    assert not Capacity(**{**parts, missing: parts[missing] - 1}).covers(Capacity(**parts))
+@pytest.mark.parametrize("resource", ["vcpus", "memory_mib", "gpus"])
+def test_every_resource_must_fit(resource: str) -> None:
+    request = {"vcpus": 2, "memory_mib": 1024, "gpus": 1}
+    assert Capacity(**request).covers(Capacity(**request))
+    assert not Capacity(**{**request, resource: request[resource] - 1}).covers(Capacity(**request))
 
 
 def test_a_negative_capacity_is_an_error() -> None:
@@ -41,7 +41,7 @@ def test_deprecated_members_count_as_requirements() -> None:
 @pytest.mark.contract
 class TestScheduling:
     @pytest.mark.parametrize(
-        ("queue", "capacity", "asked"),
+        ("queue", "capacity", "overrides"),
         [
             ("cpu", Capacity(vcpus=4, memory_mib=1024), requirements(vcpu="3")),
             ("cpu", Capacity(vcpus=8, memory_mib=1024), requirements(memory="600")),
@@ -49,45 +49,45 @@ class TestScheduling:
         ],
         ids=["vcpus", "memory", "gpus"],
     )
-    def test_a_job_stays_runnable_until_its_needs_are_free(
-        self, connect: Any, queue: str, capacity: Any, asked: Any
+    def test_a_job_stays_runnable_until_its_requirements_are_free(
+        self, connect: Any, queue: str, capacity: Any, overrides: Any
     ) -> None:
         with Emulator(capacity=capacity) as aws:
             batch = connect(aws)
-            first = batch.submit(SLEEP, jobQueue=queue, containerOverrides=asked)
-            batch.when(first, "RUNNING")
-            second = batch.submit(jobQueue=queue, containerOverrides=asked)
-            batch.when(second, "RUNNABLE")
+            first = batch.submit(SLEEP, jobQueue=queue, containerOverrides=overrides)
+            batch.wait_for_status(first, "RUNNING")
+            second = batch.submit(jobQueue=queue, containerOverrides=overrides)
+            batch.wait_for_status(second, "RUNNABLE")
             third = batch.submit(jobQueue="gpu-t4", containerOverrides=requirements(memory="4"))
-            batch.ended(third)  # whatever fits goes on
+            batch.ended(third)  # jobs that fit continue to start
             assert batch.status(second) == "RUNNABLE"
             aws.client("batch").terminate_job(jobId=first, reason="make room")
             assert batch.ended(second)["status"] == "SUCCEEDED"
 
-    def test_a_job_that_never_fits_holds_up_its_queue_only(self, connect: Any) -> None:
+    def test_a_job_that_never_fits_blocks_only_its_own_queue(self, connect: Any) -> None:
         with Emulator(capacity=Capacity(vcpus=2, memory_mib=2048)) as aws:
             batch = connect(aws)
-            stuck = batch.submit(containerOverrides=requirements(vcpu="3"))
-            behind, elsewhere = batch.submit(), batch.submit(jobQueue="gpu-t4")
-            batch.ended(elsewhere)
-            assert batch.status(stuck) == batch.status(behind) == "RUNNABLE"
-            aws.client("batch").cancel_job(jobId=stuck, reason="too large")
-            assert batch.ended(behind)["status"] == "SUCCEEDED"
+            blocking = batch.submit(containerOverrides=requirements(vcpu="3"))
+            blocked, unblocked = batch.submit(), batch.submit(jobQueue="gpu-t4")
+            batch.ended(unblocked)
+            assert batch.status(blocking) == batch.status(blocked) == "RUNNABLE"
+            aws.client("batch").cancel_job(jobId=blocking, reason="too large")
+            assert batch.ended(blocked)["status"] == "SUCCEEDED"
 
-    def test_overrides_are_told_by_describe_jobs(self, batch: Any) -> None:
+    def test_overrides_are_returned_by_describe_jobs(self, batch: Any) -> None:
         job_id = batch.submit(jobQueue="gpu-t4", containerOverrides=requirements(vcpu="8", gpu="1"))
-        told = batch.job(job_id)["container"]["resourceRequirements"]
-        assert {one["type"]: one["value"] for one in told} == {
+        described = batch.job(job_id)["container"]["resourceRequirements"]
+        assert {entry["type"]: entry["value"] for entry in described} == {
             "VCPU": "8",
             "MEMORY": "512",
             "GPU": "1",
         }
 
     @pytest.mark.parametrize("jobs", [60, pytest.param(300, marks=pytest.mark.thorough)])
-    def test_many_jobs_at_once_all_run(self, connect: Any, jobs: int) -> None:
+    def test_many_concurrent_jobs_all_run(self, connect: Any, jobs: int) -> None:
         with Emulator(capacity=Capacity(vcpus=8, memory_mib=8 * 512)) as aws:
             batch = connect(aws)
-            # Not Python: its start would cost this test ten seconds of CPU.
+            # Not Python: its startup would take ten seconds of CPU time in this test.
             command = {"command": ["true"]}
             ids = [batch.submit(containerOverrides=command) for _ in range(jobs)]
             assert batch.ended(batch.submit(after=ids[-1:]))["status"] == "SUCCEEDED"

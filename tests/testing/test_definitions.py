@@ -9,13 +9,13 @@ pytestmark = pytest.mark.contract
 
 
 def test_a_definition_is_found_by_name_and_revision(batch: Any) -> None:
-    batch.define("found")
-    second = batch.define("found")
-    (found,) = batch.api.describe_job_definitions(jobDefinitions=["found:2"])["jobDefinitions"]
-    assert found["jobDefinitionArn"] == second
+    batch.define("mine")
+    second = batch.define("mine")
+    (described,) = batch.api.describe_job_definitions(jobDefinitions=["mine:2"])["jobDefinitions"]
+    assert described["jobDefinitionArn"] == second
 
 
-def test_a_revision_takes_nothing_over_from_the_one_before(batch: Any) -> None:
+def test_a_revision_inherits_nothing_from_the_previous_one(batch: Any) -> None:
     batch.define("changed", retryStrategy={"attempts": 5}, parameters={"a": "1"})
     batch.define("changed")
     (second,) = batch.api.describe_job_definitions(jobDefinitions=["changed:2"])["jobDefinitions"]
@@ -30,35 +30,35 @@ def test_a_name_alone_means_the_latest_active_revision(batch: Any) -> None:
 
 
 @pytest.mark.parametrize("definition", ["no-such-definition", "definition:9", "definition:1"])
-def test_a_definition_that_is_missing_or_inactive_is_refused(batch: Any, definition: str) -> None:
+def test_a_missing_or_inactive_definition_is_rejected(batch: Any, definition: str) -> None:
     batch.api.deregister_job_definition(jobDefinition=batch.definition)
-    with pytest.raises(ClientError) as refused:
+    with pytest.raises(ClientError) as rejected:
         batch.submit(jobDefinition=definition)
-    assert refused.value.response["Error"]["Code"] == "ClientException"
+    assert rejected.value.response["Error"]["Code"] == "ClientException"
 
 
-def test_a_refused_registration_is_a_client_exception(batch: Any) -> None:
-    with pytest.raises(ClientError) as refused:
+def test_a_rejected_registration_is_a_client_exception(batch: Any) -> None:
+    with pytest.raises(ClientError) as rejected:
         batch.define("no spaces")
-    assert refused.value.response["Error"]["Code"] == "ClientException"
+    assert rejected.value.response["Error"]["Code"] == "ClientException"
 
 
-def test_a_refused_submission_is_a_client_exception(batch: Any) -> None:
-    with pytest.raises(ClientError, match="Job name") as refused:
+def test_a_rejected_submission_is_a_client_exception(batch: Any) -> None:
+    with pytest.raises(ClientError, match="Job name") as rejected:
         batch.submit(jobName="no spaces")
-    assert refused.value.response["Error"]["Code"] == "ClientException"
-    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+    assert rejected.value.response["Error"]["Code"] == "ClientException"
+    assert rejected.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
 
 
-def test_a_disabled_or_missing_queue_takes_no_jobs(batch: Any) -> None:
+def test_a_disabled_or_missing_queue_rejects_jobs(batch: Any) -> None:
     batch.api.update_job_queue(jobQueue="cpu", state="DISABLED")
     for queue in ("cpu", "no-such-queue"):
-        with pytest.raises(ClientError) as refused:
+        with pytest.raises(ClientError) as rejected:
             batch.submit(jobQueue=queue)
-        assert refused.value.response["Error"]["Code"] == "ClientException"
+        assert rejected.value.response["Error"]["Code"] == "ClientException"
 
 
-def test_tags_of_a_job_are_told(batch: Any) -> None:
+def test_the_tags_of_a_job_are_returned(batch: Any) -> None:
     job = batch.job(batch.submit(tags={"run": "r1"}))
     assert job["tags"] == {"run": "r1"}
     assert batch.api.list_tags_for_resource(resourceArn=job["jobArn"])["tags"] == {"run": "r1"}

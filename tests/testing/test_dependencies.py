@@ -14,7 +14,10 @@ def test_a_job_waits_for_all_its_parents(batch: Any) -> None:
     slow, fast = batch.submit(SLEEP), batch.submit()
     child = batch.submit(after=[slow, fast])
     batch.ended(fast)
-    assert batch.when(child, "PENDING")["dependsOn"] == [{"jobId": slow}, {"jobId": fast}]
+    assert batch.wait_for_status(child, "PENDING")["dependsOn"] == [
+        {"jobId": slow},
+        {"jobId": fast},
+    ]
     batch.api.terminate_job(jobId=slow, reason="enough")
     batch.ended(child)
 
@@ -26,7 +29,7 @@ def test_a_child_starts_when_its_parents_have_succeeded(batch: Any) -> None:
     assert child["startedAt"] >= max(batch.job(parent)["stoppedAt"] for parent in parents)
 
 
-def test_a_failed_parent_fails_all_behind_it_without_running_them(batch: Any) -> None:
+def test_a_failed_parent_fails_all_descendants_without_running_them(batch: Any) -> None:
     parent = batch.submit("raise SystemExit(1)")
     child = batch.submit(after=[parent])
     grandchild = batch.submit(after=[child])
@@ -37,9 +40,9 @@ def test_a_failed_parent_fails_all_behind_it_without_running_them(batch: Any) ->
         assert "startedAt" not in job
 
 
-def test_one_failed_parent_is_enough(batch: Any) -> None:
+def test_one_failed_parent_fails_its_child(batch: Any) -> None:
     running = batch.submit(SLEEP)
-    batch.when(running, "RUNNING")
+    batch.wait_for_status(running, "RUNNING")
     failing = batch.submit("raise SystemExit(1)")
     child = batch.ended(batch.submit(after=[running, failing]))
     assert child["statusReason"] == "Dependent Job failed"
@@ -54,13 +57,13 @@ def test_a_parent_that_has_already_ended_counts(batch: Any) -> None:
     assert batch.ended(batch.submit(after=[bad]))["status"] == "FAILED"
 
 
-def test_a_child_waits_while_its_parent_is_tried_again(batch: Any) -> None:
+def test_a_child_waits_while_its_parent_is_retried(batch: Any) -> None:
     code = "import os; raise SystemExit(os.environ['AWS_BATCH_JOB_ATTEMPT'] == '1')"
     parent = batch.submit(code, retryStrategy={"attempts": 2})
     assert batch.ended(batch.submit(after=[parent]))["status"] == "SUCCEEDED"
 
 
-def test_a_parent_that_does_not_exist_is_refused(batch: Any) -> None:
-    with pytest.raises(ClientError) as refused:
+def test_a_parent_that_does_not_exist_is_rejected(batch: Any) -> None:
+    with pytest.raises(ClientError) as rejected:
         batch.submit(after=["no-such-job"])
-    assert refused.value.response["Error"]["Code"] == "ClientException"
+    assert rejected.value.response["Error"]["Code"] == "ClientException"

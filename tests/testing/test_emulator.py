@@ -21,7 +21,7 @@ pytestmark = pytest.mark.contract
 BUCKET = "flowyml-aws-emulator"
 
 
-def test_the_environment_leads_a_client_to_the_account(
+def test_a_client_with_the_environment_uses_the_account(
     aws: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in aws.environment.items():
@@ -31,7 +31,7 @@ def test_the_environment_leads_a_client_to_the_account(
     assert aws.environment["FLOWYML_AWS_STORE"].startswith(f"s3://{BUCKET}/")
 
 
-def test_its_clients_ignore_the_aws_settings_of_the_environment(
+def test_its_clients_ignore_aws_settings_of_the_environment(
     aws: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     config = tmp_path / "config"
@@ -44,7 +44,7 @@ def test_its_clients_ignore_the_aws_settings_of_the_environment(
     assert aws.client("batch").describe_job_queues(jobQueues=["cpu"])["jobQueues"]
 
 
-def test_a_client_is_made_once(aws: Emulator) -> None:
+def test_a_client_is_created_once(aws: Emulator) -> None:
     assert aws.client("s3") is aws.client("s3")
 
 
@@ -52,8 +52,8 @@ def test_each_queue_has_an_environment_of_its_instance_families(aws: Emulator) -
     batch = aws.client("batch")
     queues = batch.describe_job_queues()["jobQueues"]
     environments = {
-        one["computeEnvironmentArn"]: one["computeResources"]
-        for one in batch.describe_compute_environments()["computeEnvironments"]
+        environment["computeEnvironmentArn"]: environment["computeResources"]
+        for environment in batch.describe_compute_environments()["computeEnvironments"]
     }
     families = {}
     for queue in queues:
@@ -81,7 +81,7 @@ def test_each_role_exists(aws: Emulator, setting: str) -> None:
     assert role["Arn"] == arn
 
 
-def test_successive_emulators_share_nothing(connect: Any) -> None:
+def test_successive_emulators_share_no_state(connect: Any) -> None:
     with Emulator() as aws:
         batch = connect(aws)
         job_id = batch.submit()
@@ -94,32 +94,32 @@ def test_successive_emulators_share_nothing(connect: Any) -> None:
         assert aws.client("batch").describe_job_definitions()["jobDefinitions"] == []
 
 
-def test_a_second_emulator_at_the_same_time_is_refused(aws: Emulator) -> None:
+def test_a_second_concurrent_emulator_is_rejected(aws: Emulator) -> None:
     with pytest.raises(SettingsError, match="already running"):
         Emulator().start()
     assert aws.client("s3").list_buckets()["Buckets"]
 
 
-def test_a_port_that_is_taken_is_an_error_that_names_it() -> None:
+def test_a_port_in_use_is_an_error_that_names_it() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(SettingsError, match=f"can't listen on port {port}"):
             Emulator(port=port).start()
 
 
-def test_an_emulator_starts_after_one_that_could_not() -> None:
+def test_an_emulator_starts_after_a_failed_start() -> None:
     with pytest.raises(SettingsError):
         Emulator(port=70_000).start()
     with Emulator() as aws:
         assert aws.client("s3").list_buckets()["Buckets"]
 
 
-def test_a_stopped_emulator_answers_no_more() -> None:
+def test_a_stopped_emulator_cannot_be_used() -> None:
     with Emulator() as aws:
         pass
     with pytest.raises(SettingsError, match="not running"):
         aws.job_processes()
-    aws.stop()  # once more does no harm
+    aws.stop()  # repeated calls are no-ops
 
 
 def test_stopping_kills_the_jobs_and_removes_their_files(connect: Any, eventually: Any) -> None:
@@ -148,7 +148,7 @@ def test_job_processes_are_those_of_running_jobs(
     assert aws.job_processes() == {}
 
 
-def test_an_interpreter_that_ends_by_an_exception_takes_the_jobs_along() -> None:
+def test_jobs_are_killed_when_the_interpreter_exits_with_an_exception() -> None:
     code = """
     import time
     from flowyml_aws.testing import Emulator
@@ -168,16 +168,16 @@ def test_an_interpreter_that_ends_by_an_exception_takes_the_jobs_along() -> None
     print(*running.values(), flush=True)
     raise RuntimeError("on purpose")
     """
-    ended = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True
     )
-    assert "on purpose" in ended.stderr
-    assert ended.stderr.count("Traceback") == 1, ended.stderr
+    assert "on purpose" in process.stderr
+    assert process.stderr.count("Traceback") == 1, process.stderr
     with pytest.raises(ProcessLookupError):
-        os.kill(int(ended.stdout), 0)
+        os.kill(int(process.stdout), 0)
 
 
-def test_moto_knows_no_more_families_after_a_stop_than_before() -> None:
+def test_stopping_restores_motos_instance_families() -> None:
     from moto.ec2.models.instance_types import INSTANCE_FAMILIES
 
     before = list(INSTANCE_FAMILIES)
@@ -204,6 +204,6 @@ def test_a_conditional_put_has_one_winner(aws: Emulator) -> None:
 @pytest.mark.parametrize(
     "settings", [{"time_scale": 0}, {"stop_grace_s": -1}, {"training_stop_grace_s": -1}]
 )
-def test_times_that_make_no_sense_are_refused(settings: dict[str, float]) -> None:
+def test_invalid_times_are_rejected(settings: dict[str, float]) -> None:
     with pytest.raises(SettingsError):
         Emulator(**settings)  # type: ignore[arg-type]

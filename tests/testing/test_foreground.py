@@ -17,24 +17,24 @@ pytestmark = pytest.mark.contract
 
 
 class Terminal(io.StringIO):
-    """Where `serve` prints; does something once all is printed."""
+    """Output stream for `serve` that calls a function when everything is printed."""
 
     def __init__(self, when_printed: Callable[[dict[str, str]], None]) -> None:
         super().__init__()
         self._when_printed = when_printed
 
     def flush(self) -> None:
-        words = [shlex.split(line) for line in self.getvalue().splitlines()]
-        assert all(word == "export" for word, _ in words)
+        lines = [shlex.split(line) for line in self.getvalue().splitlines()]
+        assert all(command == "export" for command, _ in lines)
         settings = {}
-        for _, setting in words:
+        for _, setting in lines:
             name, _, value = setting.partition("=")
             settings[name] = value
         self._when_printed(settings)
 
 
 def start_a_job(settings: dict[str, str]) -> int:
-    """Start a job with the printed settings alone, and return its process id."""
+    """Start a job with only the printed settings, and return its process id."""
     session: Any = boto3.session.Session(
         aws_access_key_id=settings["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=settings["AWS_SECRET_ACCESS_KEY"],
@@ -62,7 +62,7 @@ def start_a_job(settings: dict[str, str]) -> int:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_it_serves_until_a_signal_and_takes_the_jobs_along(number: signal.Signals) -> None:
+def test_it_serves_until_a_signal_and_then_kills_the_jobs(number: signal.Signals) -> None:
     jobs: list[int] = []
 
     def use_and_stop(settings: dict[str, str]) -> None:
@@ -76,6 +76,6 @@ def test_it_serves_until_a_signal_and_takes_the_jobs_along(number: signal.Signal
     assert signal.getsignal(number) == before
 
 
-def test_it_listens_on_the_given_port() -> None:
+def test_it_listens_on_the_requested_port() -> None:
     with pytest.raises(SettingsError, match="port 70000"):
         serve(port=70_000)

@@ -24,19 +24,21 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_without_moto_the_error_says_what_to_install() -> None:
-    ended = run("import sys; sys.modules['moto'] = None\nfrom flowyml_aws.testing import Emulator")
-    assert "pip install 'flowyml-aws[testing]'" in ended.stderr
+    process = run(
+        "import sys; sys.modules['moto'] = None\nfrom flowyml_aws.testing import Emulator"
+    )
+    assert "pip install 'flowyml-aws[testing]'" in process.stderr
 
 
 def test_the_plugin_imports_neither_moto_nor_boto3() -> None:
-    ended = run(
+    process = run(
         "import sys, flowyml_aws.testing.pytest_plugin\n"
         "print([name for name in ('moto', 'boto3', 'botocore', 'flask') if name in sys.modules])"
     )
-    assert ended.stdout.strip() == "[]", ended.stderr
+    assert process.stdout.strip() == "[]", process.stderr
 
 
-def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+def test_an_unknown_name_is_an_attribute_error() -> None:
     import flowyml_aws.testing
 
     with pytest.raises(AttributeError, match="no_such_name"):

@@ -19,8 +19,8 @@ def term(field: str, value: str) -> dict[str, str]:
 
 
 def products(aws: Emulator, service: str, *filters: dict[str, str], **request: Any) -> Any:
-    answer = aws.client("pricing").get_products(ServiceCode=service, Filters=filters, **request)
-    return [json.loads(text) for text in answer["PriceList"]]
+    response = aws.client("pricing").get_products(ServiceCode=service, Filters=filters, **request)
+    return [json.loads(document) for document in response["PriceList"]]
 
 
 def prices(product: Any) -> list[str]:
@@ -28,19 +28,19 @@ def prices(product: Any) -> list[str]:
     return [d["pricePerUnit"]["USD"] for d in offer["priceDimensions"].values()]
 
 
-def test_a_product_has_the_shape_and_the_price_of_the_catalog(aws: Emulator) -> None:
+def test_a_product_has_the_format_of_aws_and_the_price_of_the_catalog(aws: Emulator) -> None:
     (product,) = products(aws, "AmazonEC2", term("instanceType", "g4dn.xlarge"))
-    known = load_catalog().get("g4dn.xlarge")
-    assert known is not None
+    instance_type = load_catalog().get("g4dn.xlarge")
+    assert instance_type is not None
     assert product["serviceCode"] == "AmazonEC2"
     assert product["product"]["productFamily"] == "Compute Instance"
     assert product["product"]["attributes"]["usagetype"] == "BoxUsage:g4dn.xlarge"
-    assert [float(price) for price in prices(product)] == [known.price_usd_hour]
+    assert [float(price) for price in prices(product)] == [instance_type.price_usd_hour]
 
 
-def test_sagemaker_has_a_product_for_training_and_others(aws: Emulator) -> None:
-    found = products(aws, "AmazonSageMaker", term("instanceName", "ml.g4dn.xlarge"))
-    usages = {product["product"]["attributes"]["usagetype"] for product in found}
+def test_sagemaker_has_products_for_training_and_hosting(aws: Emulator) -> None:
+    offered = products(aws, "AmazonSageMaker", term("instanceName", "ml.g4dn.xlarge"))
+    usages = {product["product"]["attributes"]["usagetype"] for product in offered}
     assert usages == {"USE1-Train:ml.g4dn.xlarge", "USE1-Host:ml.g4dn.xlarge"}
     training = products(
         aws,
@@ -51,20 +51,20 @@ def test_sagemaker_has_a_product_for_training_and_others(aws: Emulator) -> None:
     assert len(training) == 1
 
 
-def test_filters_are_all_meant(aws: Emulator) -> None:
+def test_a_product_must_match_all_filters(aws: Emulator) -> None:
     name = term("instanceType", "g4dn.xlarge")
     assert products(aws, "AmazonEC2", name, term("operatingSystem", "Windows")) == []
     assert products(aws, "AmazonEC2", name, term("regionCode", "eu-west-1")) == []
 
 
-def test_pages_have_at_most_100_products_and_cover_all(aws: Emulator) -> None:
+def test_pages_have_at_most_100_products_and_contain_all(aws: Emulator) -> None:
     pages = list(
         aws.client("pricing").get_paginator("get_products").paginate(ServiceCode="AmazonEC2")
     )
-    texts = [text for page in pages for text in page["PriceList"]]
-    priced = [one for one in load_catalog().types if one.price_usd_hour is not None]
+    documents = [document for page in pages for document in page["PriceList"]]
+    priced = [t for t in load_catalog().types if t.price_usd_hour is not None]
     assert {len(page["PriceList"]) for page in pages[:-1]} == {100}
-    assert len(set(texts)) == len(texts) == len(priced)
+    assert len(set(documents)) == len(documents) == len(priced)
 
 
 @pytest.mark.parametrize(
@@ -78,23 +78,23 @@ def test_pages_have_at_most_100_products_and_cover_all(aws: Emulator) -> None:
         {"ServiceCode": "AmazonEC2", "NextToken": "x"},
     ],
 )
-def test_requests_that_aws_would_refuse(aws: Emulator, request_: dict[str, Any]) -> None:
+def test_requests_that_aws_rejects_are_rejected(aws: Emulator, request_: dict[str, Any]) -> None:
     with pytest.raises(ClientError) as caught:
         aws.client("pricing").get_products(**request_)
     assert caught.value.response["Error"]["Code"] == "InvalidParameterException"
 
 
-def test_spot_prices_are_the_catalogs_in_every_zone(aws: Emulator) -> None:
-    priced = {one.name: one.spot_usd_hour for one in load_catalog().types if one.spot_usd_hour}
+def test_every_zone_has_the_spot_prices_of_the_catalog(aws: Emulator) -> None:
+    priced = {t.name: t.spot_usd_hour for t in load_catalog().types if t.spot_usd_hour}
     pages = aws.client("ec2").get_paginator("describe_spot_price_history").paginate()
-    told = [quote for page in pages for quote in page["SpotPriceHistory"]]
-    assert {quote["InstanceType"] for quote in told} == set(priced)
-    assert {quote["AvailabilityZone"] for quote in told} == {f"us-east-1{zone}" for zone in "abc"}
-    for quote in told:
+    quotes = [quote for page in pages for quote in page["SpotPriceHistory"]]
+    assert {quote["InstanceType"] for quote in quotes} == set(priced)
+    assert {quote["AvailabilityZone"] for quote in quotes} == {f"us-east-1{zone}" for zone in "abc"}
+    for quote in quotes:
         assert float(quote["SpotPrice"]) == pytest.approx(priced[quote["InstanceType"]], abs=1e-6)
 
 
-def test_spot_prices_of_some_types_in_pages(aws: Emulator) -> None:
+def test_spot_prices_of_an_instance_type_are_paged(aws: Emulator) -> None:
     ec2 = aws.client("ec2")
     first = ec2.describe_spot_price_history(InstanceTypes=["g4dn.xlarge"], MaxResults=2)
     rest = ec2.describe_spot_price_history(
@@ -105,7 +105,7 @@ def test_spot_prices_of_some_types_in_pages(aws: Emulator) -> None:
     assert not rest.get("NextToken")
 
 
-def test_the_calls_are_noted(aws: Emulator) -> None:
+def test_the_calls_are_recorded(aws: Emulator) -> None:
     aws.client("pricing").get_products(ServiceCode="AmazonEC2", MaxResults=1)
     aws.client("ec2").describe_spot_price_history(MaxResults=5)
     assert aws.calls == [

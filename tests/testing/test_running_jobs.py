@@ -35,7 +35,7 @@ def test_a_job_fails_with_the_exit_code_of_its_process(batch: Any) -> None:
     assert "reason" not in job["container"]
 
 
-def test_a_process_that_a_signal_ends_exits_with_128_and_its_number(batch: Any) -> None:
+def test_a_process_killed_by_a_signal_exits_with_128_plus_its_number(batch: Any) -> None:
     job = batch.ended(batch.submit("import os; os.kill(os.getpid(), 9)"))
     assert job["container"]["exitCode"] == 137
 
@@ -61,9 +61,9 @@ def test_stdout_and_stderr_become_log_lines_in_order(batch: Any) -> None:
     assert batch.log(job_id) == ["one", "zwölf", "three"]
 
 
-def test_lines_are_in_the_log_while_the_job_runs(batch: Any) -> None:
+def test_lines_appear_in_the_log_while_the_job_runs(batch: Any) -> None:
     job_id = batch.submit("import time; print('here'); time.sleep(60)")
-    batch.says(job_id, "here")
+    batch.wait_for_line(job_id, "here")
     assert batch.status(job_id) == "RUNNING"
 
 
@@ -74,7 +74,7 @@ def test_a_job_that_prints_nothing_has_an_empty_log(batch: Any) -> None:
     assert batch.log(job_id) == []
 
 
-def test_the_definitions_log_options_are_honoured(batch: Any) -> None:
+def test_the_log_options_of_the_definition_are_used(batch: Any) -> None:
     options = {"awslogs-group": "/mine", "awslogs-stream-prefix": "team"}
     log = {"logDriver": "awslogs", "options": options}
     definition = batch.define("with-log", containerProperties={"logConfiguration": log})
@@ -84,7 +84,7 @@ def test_the_definitions_log_options_are_honoured(batch: Any) -> None:
     assert batch.log(job_id, group="/mine") == ["there"]
 
 
-def test_a_job_knows_itself_and_the_emulator(batch: Any, aws: Emulator) -> None:
+def test_a_jobs_environment_identifies_the_job_and_the_emulator(batch: Any, aws: Emulator) -> None:
     job_id = batch.submit(PRINT_ENVIRONMENT, jobQueue="gpu-t4")
     environment = environment_of(batch, job_id)
     assert environment["AWS_BATCH_JOB_ID"] == job_id
@@ -96,14 +96,14 @@ def test_a_job_knows_itself_and_the_emulator(batch: Any, aws: Emulator) -> None:
     assert environment["PATH"] == os.environ["PATH"]
 
 
-def test_a_job_inherits_nothing_else(batch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_inherits_no_other_variables(batch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "mine")
     monkeypatch.setenv("MY_SECRET", "1")
     environment = environment_of(batch, batch.submit(PRINT_ENVIRONMENT))
     assert not {"AWS_PROFILE", "MY_SECRET"} & environment.keys()
 
 
-def test_overrides_of_the_environment_win_over_the_definition(batch: Any) -> None:
+def test_environment_overrides_take_precedence_over_the_definition(batch: Any) -> None:
     def entries(**values: str) -> list[dict[str, str]]:
         return [{"name": name, "value": value} for name, value in values.items()]
 
@@ -121,17 +121,17 @@ def test_overrides_of_the_environment_win_over_the_definition(batch: Any) -> Non
     assert sorted(described, key=lambda e: e["name"]) == entries(A="1", B="2", C="2")
 
 
-def test_parameters_fill_the_command(batch: Any) -> None:
+def test_parameters_are_substituted_in_the_command(batch: Any) -> None:
     definition = batch.define(
         "with-parameters",
         parameters={"word": "default", "other": "kept"},
         containerProperties={"command": ["echo", "Ref::word", "x-Ref::other"]},
     )
-    answer = batch.api.submit_job(
+    response = batch.api.submit_job(
         jobName="job", jobQueue="cpu", jobDefinition=definition, parameters={"word": "given"}
     )
-    batch.ended(answer["jobId"])
-    assert batch.log(answer["jobId"]) == ["given x-kept"]
+    batch.ended(response["jobId"])
+    assert batch.log(response["jobId"]) == ["given x-kept"]
 
 
 def test_a_job_can_import_the_package_but_not_its_checkout(batch: Any) -> None:
@@ -163,7 +163,7 @@ def test_each_attempt_has_a_fresh_folder_that_is_removed(batch: Any) -> None:
     assert not any(folder.exists() for folder in folders)
 
 
-def test_what_a_job_leaves_running_ends_with_it(batch: Any, eventually: Any) -> None:
+def test_processes_that_a_job_leaves_running_are_killed(batch: Any, eventually: Any) -> None:
     code = (
         "import subprocess, sys\n"
         "print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']).pid)\n"
@@ -182,7 +182,7 @@ def is_alive(pid: int) -> bool:
     return state != "Z"
 
 
-def test_a_job_talks_to_the_emulators_s3(batch: Any, aws: Emulator) -> None:
+def test_a_job_can_use_the_emulators_s3(batch: Any, aws: Emulator) -> None:
     code = (
         "import boto3\n"
         "s3 = boto3.client('s3')\n"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from flowyml_aws.testing import Capacity, Emulator
-from tests.testing.programs import GRACEFUL, STUBBORN, UNTIL_A_FILE_IS_THERE
+from tests.testing.programs import GRACEFUL, STUBBORN, WAIT_FOR_FILE
 
 pytestmark = pytest.mark.contract
 
@@ -16,15 +16,15 @@ TWICE = {"attempts": 2}
 
 
 @pytest.fixture
-def hurried(connect: Any) -> Iterator[Any]:
-    """A client of an emulator where 60 s of AWS last 0.6 s."""
+def accelerated(connect: Any) -> Iterator[Any]:
+    """A client of an emulator in which 60 s on AWS last 0.6 s."""
     with Emulator(time_scale=0.01) as aws:
         yield connect(aws)
 
 
 def test_a_terminated_job_gets_sigterm_and_fails_with_the_given_reason(batch: Any) -> None:
     job_id = batch.submit(GRACEFUL, retryStrategy=TWICE)
-    batch.says(job_id, "ready")
+    batch.wait_for_line(job_id, "ready")
     batch.api.terminate_job(jobId=job_id, reason="not needed")
     job = batch.ended(job_id)
     assert (job["status"], job["statusReason"]) == ("FAILED", "not needed")
@@ -33,30 +33,30 @@ def test_a_terminated_job_gets_sigterm_and_fails_with_the_given_reason(batch: An
     assert job["isTerminated"]
 
 
-def test_a_job_that_ignores_sigterm_is_killed_after_the_grace_period(hurried: Any) -> None:
-    job_id = hurried.submit(STUBBORN)
-    hurried.says(job_id, "ready")
-    hurried.api.terminate_job(jobId=job_id, reason="not needed")
-    job = hurried.ended(job_id)
+def test_a_job_that_ignores_sigterm_is_killed_after_the_grace_period(accelerated: Any) -> None:
+    job_id = accelerated.submit(STUBBORN)
+    accelerated.wait_for_line(job_id, "ready")
+    accelerated.api.terminate_job(jobId=job_id, reason="not needed")
+    job = accelerated.ended(job_id)
     assert (job["statusReason"], job["container"]["exitCode"]) == ("not needed", 137)
 
 
 def test_a_waiting_job_can_be_terminated(batch: Any) -> None:
     parent = batch.submit(SLEEP)
     child = batch.submit(after=[parent])
-    batch.when(child, "PENDING")
+    batch.wait_for_status(child, "PENDING")
     batch.api.terminate_job(jobId=child, reason="not needed")
     job = batch.ended(child)
     assert (job["status"], job["statusReason"], job["attempts"]) == ("FAILED", "not needed", [])
 
 
-def test_cancel_ends_a_job_that_waits_and_what_depends_on_it(connect: Any) -> None:
+def test_cancel_fails_a_waiting_job_and_its_dependents(connect: Any) -> None:
     with Emulator(capacity=Capacity(vcpus=1, memory_mib=512)) as aws:
         batch = connect(aws)
-        batch.when(batch.submit(SLEEP), "RUNNING")
+        batch.wait_for_status(batch.submit(SLEEP), "RUNNING")
         waiting = batch.submit()
         child = batch.submit(after=[waiting])
-        batch.when(waiting, "RUNNABLE")
+        batch.wait_for_status(waiting, "RUNNABLE")
         batch.api.cancel_job(jobId=waiting, reason="changed my mind")
         job = batch.ended(waiting)
         assert (job["status"], job["statusReason"]) == ("FAILED", "changed my mind")
@@ -64,15 +64,15 @@ def test_cancel_ends_a_job_that_waits_and_what_depends_on_it(connect: Any) -> No
         assert batch.ended(child)["statusReason"] == "Dependent Job failed"
 
 
-def test_cancel_leaves_a_running_job_alone(batch: Any, tmp_path: Path) -> None:
-    job_id = batch.submit(UNTIL_A_FILE_IS_THERE.format(str(tmp_path / "go")))
-    batch.says(job_id, "ready")
+def test_cancel_does_not_affect_a_running_job(batch: Any, tmp_path: Path) -> None:
+    job_id = batch.submit(WAIT_FOR_FILE.format(str(tmp_path / "go")))
+    batch.wait_for_line(job_id, "ready")
     batch.api.cancel_job(jobId=job_id, reason="too late")
     (tmp_path / "go").touch()
     assert batch.ended(job_id)["status"] == "SUCCEEDED"
 
 
-def test_stopping_a_job_that_has_ended_or_never_was_changes_nothing(batch: Any) -> None:
+def test_stopping_an_ended_or_unknown_job_changes_nothing(batch: Any) -> None:
     job_id = batch.submit()
     before = batch.ended(job_id)
     for stop in (batch.api.cancel_job, batch.api.terminate_job):
@@ -84,30 +84,30 @@ def test_stopping_a_job_that_has_ended_or_never_was_changes_nothing(batch: Any) 
     assert after == before
 
 
-def test_a_timeout_ends_the_attempt_and_is_not_retried(hurried: Any) -> None:
-    job_id = hurried.submit(
+def test_a_timeout_ends_the_attempt_and_is_not_retried(accelerated: Any) -> None:
+    job_id = accelerated.submit(
         SLEEP, timeout={"attemptDurationSeconds": 60}, retryStrategy={"attempts": 3}
     )
-    job = hurried.ended(job_id)
+    job = accelerated.ended(job_id)
     assert job["status"] == "FAILED"
     assert job["statusReason"] == "Job attempt duration exceeded timeout"
     assert [attempt["container"]["exitCode"] for attempt in job["attempts"]] == [143]
     assert job["timeout"] == {"attemptDurationSeconds": 60}
 
 
-def test_the_definitions_timeout_holds_unless_the_submission_has_one(hurried: Any) -> None:
-    definition = hurried.define("limited", timeout={"attemptDurationSeconds": 60})
-    limited = hurried.submit(SLEEP, jobDefinition=definition)
-    longer = hurried.submit(
+def test_the_definitions_timeout_applies_unless_the_submission_has_one(accelerated: Any) -> None:
+    definition = accelerated.define("limited", timeout={"attemptDurationSeconds": 60})
+    limited = accelerated.submit(SLEEP, jobDefinition=definition)
+    longer = accelerated.submit(
         "import time; time.sleep(1)",
         jobDefinition=definition,
         timeout={"attemptDurationSeconds": 3600},
     )
-    assert hurried.ended(limited)["statusReason"] == "Job attempt duration exceeded timeout"
-    assert hurried.ended(longer)["status"] == "SUCCEEDED"
+    assert accelerated.ended(limited)["statusReason"] == "Job attempt duration exceeded timeout"
+    assert accelerated.ended(longer)["status"] == "SUCCEEDED"
 
 
-def test_a_lost_host_is_retried(batch: Any, aws: Emulator) -> None:
+def test_an_attempt_on_a_lost_host_is_retried(batch: Any, aws: Emulator) -> None:
     rules = [
         {"onStatusReason": "Host EC2*", "action": "RETRY"},
         {"onReason": "*", "action": "EXIT"},
@@ -117,7 +117,7 @@ def test_a_lost_host_is_retried(batch: Any, aws: Emulator) -> None:
         "if os.environ['AWS_BATCH_JOB_ATTEMPT'] == '1': time.sleep(60)"
     )
     job_id = batch.submit(code, retryStrategy={"attempts": 2, "evaluateOnExit": rules})
-    batch.says(job_id, "ready")
+    batch.wait_for_line(job_id, "ready")
     aws.lose_host(job_id)
     job = batch.ended(job_id)
     assert job["status"] == "SUCCEEDED"
@@ -127,9 +127,9 @@ def test_a_lost_host_is_retried(batch: Any, aws: Emulator) -> None:
     assert "exitCode" not in lost["container"]
 
 
-def test_a_lost_host_gives_the_job_a_sigterm_first(batch: Any, aws: Emulator) -> None:
+def test_a_job_gets_sigterm_before_its_host_is_lost(batch: Any, aws: Emulator) -> None:
     job_id = batch.submit(GRACEFUL)
-    batch.says(job_id, "ready")
+    batch.wait_for_line(job_id, "ready")
     aws.lose_host(job_id)
     assert batch.ended(job_id)["status"] == "FAILED"
     assert batch.log(job_id) == ["ready", "leaving"]
@@ -138,8 +138,8 @@ def test_a_lost_host_gives_the_job_a_sigterm_first(batch: Any, aws: Emulator) ->
 def test_a_job_terminated_while_its_host_is_lost_is_not_retried(
     batch: Any, aws: Emulator, tmp_path: Path
 ) -> None:
-    job_id = batch.submit(UNTIL_A_FILE_IS_THERE.format(str(tmp_path / "go")), retryStrategy=TWICE)
-    batch.says(job_id, "ready")
+    job_id = batch.submit(WAIT_FOR_FILE.format(str(tmp_path / "go")), retryStrategy=TWICE)
+    batch.wait_for_line(job_id, "ready")
     aws.lose_host(job_id)
     batch.api.terminate_job(jobId=job_id, reason="not needed")
     (tmp_path / "go").touch()

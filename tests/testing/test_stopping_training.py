@@ -8,13 +8,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from flowyml_aws.testing import Emulator
-from tests.testing.programs import GRACEFUL, STUBBORN, UNTIL_A_FILE_IS_THERE
+from tests.testing.programs import GRACEFUL, STUBBORN, WAIT_FOR_FILE
 
 pytestmark = pytest.mark.contract
 
 BUCKET = "flowyml-aws-emulator"
 SLEEP = "import time; print('ready'); time.sleep(60)"
-# Waits at its first start, ends at its second: there its checkpoint is back.
+# Waits on its first launch, ends on the second, which finds the checkpoint.
 TWICE = """
 import os, pathlib, time
 checkpoint = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"], "checkpoints", "at")
@@ -33,15 +33,15 @@ SPOT = {
 
 
 @pytest.fixture
-def hurried(connect_training: Any) -> Iterator[Any]:
-    """A client of an emulator where 60 s of AWS last 0.6 s."""
+def accelerated(connect_training: Any) -> Iterator[Any]:
+    """A client of an emulator in which 60 s on AWS last 0.6 s."""
     with Emulator(time_scale=0.01) as aws:
         yield connect_training(aws)
 
 
-def test_a_stopped_job_gets_sigterm_and_is_stopped_however_it_exits(training: Any) -> None:
+def test_a_stopped_job_gets_sigterm_and_is_stopped_whatever_its_exit_code(training: Any) -> None:
     name = training.create(GRACEFUL)
-    training.says(name, "ready")
+    training.wait_for_line(name, "ready")
     training.api.stop_training_job(TrainingJobName=name)
     job = training.ended(name)
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "Stopped")
@@ -50,11 +50,11 @@ def test_a_stopped_job_gets_sigterm_and_is_stopped_however_it_exits(training: An
     assert "FailureReason" not in job
 
 
-def test_a_job_that_is_being_stopped_says_so(training: Any, tmp_path: Path) -> None:
-    name = training.create(UNTIL_A_FILE_IS_THERE.format(str(tmp_path / "go")))
-    training.says(name, "ready")
+def test_a_job_that_is_being_stopped_has_status_stopping(training: Any, tmp_path: Path) -> None:
+    name = training.create(WAIT_FOR_FILE.format(str(tmp_path / "go")))
+    training.wait_for_line(name, "ready")
     training.api.stop_training_job(TrainingJobName=name)
-    training.api.stop_training_job(TrainingJobName=name)  # once more does no harm
+    training.api.stop_training_job(TrainingJobName=name)  # repeated calls are no-ops
     job = training.job(name)
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopping", "Stopping")
     assert "BillableTimeInSeconds" not in job
@@ -68,7 +68,7 @@ def test_a_job_that_ignores_sigterm_is_killed_after_the_grace_period(
     with Emulator(training_stop_grace_s=0.1) as aws:
         training = connect_training(aws)
         name = training.create(STUBBORN)
-        training.says(name, "ready")
+        training.wait_for_line(name, "ready")
         training.api.stop_training_job(TrainingJobName=name)
         assert training.ended(name)["SecondaryStatus"] == "Stopped"
 
@@ -80,18 +80,18 @@ def test_a_job_that_has_ended_cannot_be_stopped(training: Any) -> None:
         training.api.stop_training_job(TrainingJobName=name)
 
 
-def test_a_time_limit_ends_a_job_as_stopped_and_tells_why(hurried: Any) -> None:
-    name = hurried.create(SLEEP, StoppingCondition={"MaxRuntimeInSeconds": 60})
-    job = hurried.ended(name)
+def test_a_job_that_exceeds_its_runtime_is_stopped_with_that_status(accelerated: Any) -> None:
+    name = accelerated.create(SLEEP, StoppingCondition={"MaxRuntimeInSeconds": 60})
+    job = accelerated.ended(name)
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
-    assert hurried.history(name)[-3:] == ["Stopping", "Uploading", "MaxRuntimeExceeded"]
+    assert accelerated.history(name)[-3:] == ["Stopping", "Uploading", "MaxRuntimeExceeded"]
 
 
-def test_an_interrupted_spot_job_starts_again_with_its_checkpoints(
+def test_an_interrupted_spot_job_restarts_with_its_checkpoints(
     training: Any, aws: Emulator
 ) -> None:
     name = training.create(TWICE, **SPOT)
-    training.says(name, "ready")
+    training.wait_for_line(name, "ready")
     aws.lose_host(name)
     job = training.ended(name)
     assert job["TrainingJobStatus"] == "Completed"
@@ -105,24 +105,24 @@ def test_an_interrupted_spot_job_starts_again_with_its_checkpoints(
     assert stored["Body"].read() == b"7"
 
 
-def test_spot_is_billed_for_a_part_of_the_time(training: Any) -> None:
+def test_a_spot_job_is_billed_for_part_of_its_time(training: Any) -> None:
     job = training.ended(training.create("import time; time.sleep(1.2)", **SPOT))
     assert job["BillableTimeInSeconds"] < job["TrainingTimeInSeconds"]
 
 
-def test_an_interruption_gives_the_job_a_sigterm_first(training: Any, aws: Emulator) -> None:
+def test_an_interrupted_job_gets_sigterm_first(training: Any, aws: Emulator) -> None:
     name = training.create(GRACEFUL, **SPOT)
-    training.says(name, "ready")
+    training.wait_for_line(name, "ready")
     aws.lose_host(name)
-    training.says(name, "ready", times=2)
+    training.wait_for_line(name, "ready", times=2)
     assert training.log(name) == ["ready", "leaving", "ready"]
 
 
-def test_a_job_stopped_while_it_is_interrupted_does_not_start_again(
+def test_a_job_stopped_while_it_is_interrupted_does_not_restart(
     training: Any, aws: Emulator, tmp_path: Path
 ) -> None:
-    name = training.create(UNTIL_A_FILE_IS_THERE.format(str(tmp_path / "go")), **SPOT)
-    training.says(name, "ready")
+    name = training.create(WAIT_FOR_FILE.format(str(tmp_path / "go")), **SPOT)
+    training.wait_for_line(name, "ready")
     aws.lose_host(name)
     training.api.stop_training_job(TrainingJobName=name)
     (tmp_path / "go").touch()
@@ -130,41 +130,39 @@ def test_a_job_stopped_while_it_is_interrupted_does_not_start_again(
     assert training.history(name).count("Training") == 1
 
 
-def test_interruptions_take_nothing_off_the_time_limit(hurried: Any) -> None:
+def test_the_time_limit_still_applies_after_an_interruption(accelerated: Any) -> None:
     limits = {"MaxRuntimeInSeconds": 200, "MaxWaitTimeInSeconds": 20_000}
-    name = hurried.create(SLEEP, **{**SPOT, "StoppingCondition": limits})
-    hurried.says(name, "ready")
-    hurried.aws.lose_host(name)
-    job = hurried.ended(name)
+    name = accelerated.create(SLEEP, **{**SPOT, "StoppingCondition": limits})
+    accelerated.wait_for_line(name, "ready")
+    accelerated.aws.lose_host(name)
+    job = accelerated.ended(name)
     assert job["SecondaryStatus"] == "MaxRuntimeExceeded"
-    assert hurried.history(name).count("Training") == 2
+    assert accelerated.history(name).count("Training") == 2
 
 
-def test_a_spot_job_that_gets_no_instance_ends_after_its_wait(hurried: Any) -> None:
-    hurried.aws.set_capacity("ml.m5.large", 0)
+def test_a_spot_job_without_an_instance_stops_after_its_maximum_wait(accelerated: Any) -> None:
+    accelerated.aws.set_capacity("ml.m5.large", 0)
     limits = {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 60}
-    name = hurried.create(**{**SPOT, "StoppingCondition": limits})
-    job = hurried.ended(name)
+    name = accelerated.create(**{**SPOT, "StoppingCondition": limits})
+    job = accelerated.ended(name)
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxWaitTimeExceeded")
     assert "TrainingStartTime" not in job and "BillableTimeInSeconds" not in job
 
 
-def test_a_lost_host_is_an_error_of_the_service(training: Any, aws: Emulator) -> None:
+def test_a_lost_host_is_a_service_error(training: Any, aws: Emulator) -> None:
     name = training.create(SLEEP)
-    training.says(name, "ready")
+    training.wait_for_line(name, "ready")
     aws.lose_host(name)
     job = training.ended(name)
     assert job["TrainingJobStatus"] == "Failed"
     assert job["FailureReason"].startswith("InternalServerError: ")
 
 
-def test_an_error_of_the_service_is_retried_as_often_as_the_job_says(
-    training: Any, aws: Emulator
-) -> None:
+def test_a_service_error_is_retried_up_to_the_jobs_limit(training: Any, aws: Emulator) -> None:
     name = training.create(SLEEP, RetryStrategy={"MaximumRetryAttempts": 1})
-    training.says(name, "ready")
+    training.wait_for_line(name, "ready")
     aws.lose_host(name)
-    training.says(name, "ready", times=2)
+    training.wait_for_line(name, "ready", times=2)
     aws.lose_host(name)
     assert training.ended(name)["FailureReason"].startswith("InternalServerError: ")
     assert training.history(name).count("Restarting") == 1
@@ -181,6 +179,6 @@ def test_stopping_the_emulator_kills_training_jobs(connect_training: Any) -> Non
     with Emulator() as aws:
         training = connect_training(aws)
         name = training.create(STUBBORN, **SPOT)
-        training.says(name, "ready")
+        training.wait_for_line(name, "ready")
         pid = aws.job_processes()[name]
     assert not Path(f"/proc/{pid}").exists()

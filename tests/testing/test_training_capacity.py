@@ -19,7 +19,7 @@ SPOT = {
 
 def preferring(*types: str) -> dict[str, Any]:
     return {
-        "InstancePreferences": [{"InstanceType": one} for one in types],
+        "InstancePreferences": [{"InstanceType": name} for name in types],
         "InstanceCount": 1,
         "VolumeSizeInGB": 10,
     }
@@ -38,7 +38,7 @@ def pool(training: Any, name: str) -> dict[str, Any]:
     return dict(training.job(name)["WarmPoolStatus"])
 
 
-def test_more_jobs_than_the_quota_are_refused_until_one_has_ended(
+def test_jobs_above_the_quota_are_rejected_until_a_job_has_ended(
     training: Any, aws: Emulator
 ) -> None:
     aws.set_quota(LARGE, 1)
@@ -56,7 +56,7 @@ def test_more_jobs_than_the_quota_are_refused_until_one_has_ended(
     training.create()
 
 
-def test_spot_and_warm_pools_have_quotas_of_their_own(training: Any, aws: Emulator) -> None:
+def test_spot_and_warm_pools_have_separate_quotas(training: Any, aws: Emulator) -> None:
     aws.set_quota(LARGE, 0, usage="spot training job")
     aws.set_quota(LARGE, 0, usage="training warm pool")
     exceeded = training.api.exceptions.ResourceLimitExceeded
@@ -67,14 +67,14 @@ def test_spot_and_warm_pools_have_quotas_of_their_own(training: Any, aws: Emulat
     assert training.ended(training.create())["TrainingJobStatus"] == "Completed"
 
 
-def test_a_quota_of_nonsense_is_an_error(aws: Emulator) -> None:
+def test_an_invalid_quota_or_capacity_is_an_error(aws: Emulator) -> None:
     with pytest.raises(ValueError, match="spot training job"):
         aws.set_quota(LARGE, 1, usage="spot")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="-1 instances"):
+    with pytest.raises(ValueError, match="negative: -1"):
         aws.set_capacity(LARGE, -1)
 
 
-def test_the_next_preference_is_taken_where_the_first_has_no_capacity(
+def test_the_next_preference_is_used_if_the_first_has_no_capacity(
     training: Any, aws: Emulator
 ) -> None:
     aws.set_capacity(LARGE, 0)
@@ -86,18 +86,18 @@ def test_the_next_preference_is_taken_where_the_first_has_no_capacity(
     assert job["ResourceConfig"]["SelectedInstanceType"] == LARGE
 
 
-def test_a_job_that_gets_no_instance_fails_with_a_capacity_error(
+def test_a_job_without_an_instance_fails_with_a_capacity_error(
     training: Any, aws: Emulator
 ) -> None:
-    for one in (LARGE, XLARGE):
-        aws.set_capacity(one, 0)
+    for instance_type in (LARGE, XLARGE):
+        aws.set_capacity(instance_type, 0)
     job = training.ended(training.create(ResourceConfig=preferring(LARGE, XLARGE)))
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Failed", "Failed")
     assert job["FailureReason"].startswith("CapacityError: Unable to provision")
     assert "TrainingStartTime" not in job
 
 
-def test_instances_come_back_when_their_jobs_have_ended(training: Any, aws: Emulator) -> None:
+def test_instances_are_released_when_their_jobs_have_ended(training: Any, aws: Emulator) -> None:
     aws.set_capacity(LARGE, 1)
     first = training.create(SLEEP)
     assert training.ended(training.create())["FailureReason"].startswith("CapacityError")
@@ -111,8 +111,8 @@ def test_a_spot_job_waits_for_an_instance(training: Any, aws: Emulator) -> None:
     name = training.create(**SPOT)
     job = training.job(name)
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("InProgress", "Starting")
-    told = job["SecondaryStatusTransitions"][-1]["StatusMessage"]
-    assert told.startswith("Insufficient capacity error from EC2")
+    message = job["SecondaryStatusTransitions"][-1]["StatusMessage"]
+    assert message.startswith("Insufficient capacity error from EC2")
     aws.set_capacity(LARGE, 1)
     assert training.ended(name)["TrainingJobStatus"] == "Completed"
 
@@ -126,17 +126,15 @@ def test_a_waiting_job_can_be_stopped(training: Any, aws: Emulator) -> None:
     assert "TrainingTimeInSeconds" not in job
 
 
-def test_a_kept_instance_is_reused_by_the_next_job_of_its_kind(
-    training: Any, aws: Emulator
-) -> None:
+def test_a_kept_instance_is_reused_by_the_next_matching_job(training: Any, aws: Emulator) -> None:
     first = training.create(ResourceConfig=keeping(3600))
     training.ended(first)
     assert pool(training, first)["Status"] == "Available"
-    aws.set_capacity(LARGE, 0)  # only the kept one is left
+    aws.set_capacity(LARGE, 0)  # only the kept instance is left
     other = training.create(ResourceConfig=keeping(3600), EnableNetworkIsolation=True)
     assert training.ended(other)["FailureReason"].startswith("CapacityError")
     second = training.create(SLEEP, ResourceConfig=keeping(3600))
-    training.says(second, "ready")
+    training.wait_for_line(second, "ready")
     assert pool(training, first)["Status"] == "Reused"
     assert pool(training, first)["ReusedByJob"] == second
     assert pool(training, second)["Status"] == "InUse"
@@ -145,7 +143,7 @@ def test_a_kept_instance_is_reused_by_the_next_job_of_its_kind(
     assert pool(training, second)["Status"] == "Terminated"
 
 
-def test_a_kept_instance_goes_when_its_time_is_over(
+def test_a_kept_instance_is_terminated_after_its_keep_alive_period(
     connect_training: Any, eventually: Callable[..., Any]
 ) -> None:
     with Emulator(time_scale=0.01) as aws:
@@ -157,11 +155,13 @@ def test_a_kept_instance_goes_when_its_time_is_over(
         assert training.ended(training.create())["TrainingJobStatus"] == "Completed"
 
 
-def test_a_kept_instance_can_be_given_up(training: Any, eventually: Callable[..., Any]) -> None:
+def test_a_kept_instance_can_be_released_early(
+    training: Any, eventually: Callable[..., Any]
+) -> None:
     name = training.create(ResourceConfig=keeping(3600))
     training.ended(name)
     listed = training.api.list_training_jobs(WarmPoolStatusEquals="Available")
-    assert [one["TrainingJobName"] for one in listed["TrainingJobSummaries"]] == [name]
+    assert [summary["TrainingJobName"] for summary in listed["TrainingJobSummaries"]] == [name]
     training.api.update_training_job(
         TrainingJobName=name, ResourceConfig={"KeepAlivePeriodInSeconds": 0}
     )
@@ -169,25 +169,26 @@ def test_a_kept_instance_can_be_given_up(training: Any, eventually: Callable[...
 
 
 @pytest.mark.parametrize("jobs", [60, pytest.param(300, marks=pytest.mark.thorough)])
-def test_many_training_jobs_at_once_all_run(training: Any, jobs: int) -> None:
+def test_many_concurrent_training_jobs_all_run(training: Any, jobs: int) -> None:
     algorithm = training.request()["AlgorithmSpecification"]
-    algorithm["ContainerEntrypoint"] = ["true"]  # Python's start would cost ten seconds of CPU
+    # Not Python: its startup would take ten seconds of CPU time in this test.
+    algorithm["ContainerEntrypoint"] = ["true"]
     for number in range(jobs):
         training.create(name=f"run-{number}", AlgorithmSpecification=algorithm)
     pages = training.api.get_paginator("list_training_jobs")
 
     def statuses() -> list[str]:
         listed = pages.paginate(NameContains="run-", PaginationConfig={"PageSize": 100})
-        return [one["TrainingJobStatus"] for page in listed for one in page["TrainingJobSummaries"]]
+        return [job["TrainingJobStatus"] for page in listed for job in page["TrainingJobSummaries"]]
 
-    while "InProgress" in (told := statuses()):
+    while "InProgress" in (latest := statuses()):
         pass
-    assert told == ["Completed"] * jobs
+    assert latest == ["Completed"] * jobs
 
 
-def test_jobs_that_find_no_place_on_this_machine_are_pending(training: Any) -> None:
+def test_jobs_above_the_limit_of_this_machine_are_pending(training: Any) -> None:
     names = [training.create(SLEEP) for _ in range(33)]
     last = training.job(names[-1])
     assert (last["TrainingJobStatus"], last["SecondaryStatus"]) == ("InProgress", "Pending")
     training.api.stop_training_job(TrainingJobName=names[0])
-    training.when(names[-1], "Training")
+    training.wait_for_status(names[-1], "Training")

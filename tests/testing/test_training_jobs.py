@@ -20,8 +20,8 @@ PRINT_ENVIRONMENT = "import json, os; print(json.dumps(dict(os.environ)))"
 BASE = "import os, pathlib; base = pathlib.Path(os.environ['SAGEMAKER_BASE_DIR'])\n"
 
 
-def failing_with(told: str, code: int = 3) -> str:
-    return f"{BASE}(base / 'output/failure').write_text({told}); raise SystemExit({code})"
+def failing_with(message: str, code: int = 3) -> str:
+    return f"{BASE}(base / 'output/failure').write_text({message}); raise SystemExit({code})"
 
 
 def test_a_job_completes_when_its_process_does(training: Any) -> None:
@@ -39,7 +39,7 @@ def test_a_job_completes_when_its_process_does(training: Any) -> None:
     assert job["TrainingTimeInSeconds"] == job["BillableTimeInSeconds"] >= 1
 
 
-def test_each_transition_ends_where_the_next_begins(training: Any) -> None:
+def test_each_transition_ends_when_the_next_begins(training: Any) -> None:
     job = training.ended(training.create())
     transitions = job["SecondaryStatusTransitions"]
     for before, after in pairwise(transitions):
@@ -48,24 +48,24 @@ def test_each_transition_ends_where_the_next_begins(training: Any) -> None:
     assert transitions[-1]["StatusMessage"] == "Training job completed"
 
 
-def test_what_a_job_says_of_its_failure_is_the_reason(training: Any) -> None:
+def test_the_failure_message_of_a_job_is_the_failure_reason(training: Any) -> None:
     job = training.ended(training.create(failing_with("'no data: ü'")))
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Failed", "Failed")
     assert job["FailureReason"] == "AlgorithmError: no data: ü, exit code: 3"
     assert "BillableTimeInSeconds" in job
 
 
-def test_a_reason_is_cut_at_1024_characters(training: Any) -> None:
+def test_a_failure_reason_is_truncated_to_1024_characters(training: Any) -> None:
     job = training.ended(training.create(failing_with("'x' * 2000")))
     assert job["FailureReason"] == f"AlgorithmError: {'x' * 1008}"
 
 
-def test_a_job_that_fails_without_a_word_tells_its_exit_code(training: Any) -> None:
+def test_a_job_that_fails_without_a_message_reports_its_exit_code(training: Any) -> None:
     job = training.ended(training.create("import os; os.kill(os.getpid(), 9)"))
     assert job["FailureReason"] == "AlgorithmError: , exit code: 137"
 
 
-def test_words_of_failure_do_not_count_when_the_process_succeeds(training: Any) -> None:
+def test_a_failure_message_is_ignored_if_the_process_succeeds(training: Any) -> None:
     job = training.ended(training.create(failing_with("'never mind'", code=0)))
     assert job["TrainingJobStatus"] == "Completed"
     assert "FailureReason" not in job
@@ -81,7 +81,9 @@ def test_a_program_that_cannot_start_fails_the_job(training: Any, aws: Emulator)
     assert "TrainingTimeInSeconds" not in job
 
 
-def test_a_job_knows_itself_and_the_emulator(training: Any, aws: Emulator) -> None:
+def test_a_jobs_environment_identifies_the_job_and_the_emulator(
+    training: Any, aws: Emulator
+) -> None:
     name = training.create(PRINT_ENVIRONMENT, Environment={"MINE": "1"})
     arn = training.ended(name)["TrainingJobArn"]
     environment = json.loads(training.log(name)[0])
@@ -106,7 +108,7 @@ def test_a_container_finds_the_folders_and_documents_of_sagemaker(training: Any)
     assert json.loads(parameters) == {"epochs": "3"}
 
 
-def test_what_lies_in_model_and_output_goes_to_s3(training: Any, aws: Emulator) -> None:
+def test_the_model_folder_is_uploaded_to_s3(training: Any, aws: Emulator) -> None:
     code = f"{BASE}(base / 'model/weights').write_bytes(b'w')"
     job = training.ended(training.create(code))
     uri = job["ModelArtifacts"]["S3ModelArtifacts"]
@@ -118,16 +120,16 @@ def test_what_lies_in_model_and_output_goes_to_s3(training: Any, aws: Emulator) 
         assert member is not None and member.read() == b"w"
 
 
-def test_a_bucket_that_is_not_there_fails_the_upload(training: Any) -> None:
+def test_a_missing_bucket_fails_the_upload(training: Any) -> None:
     code = f"{BASE}(base / 'model/weights').write_bytes(b'w')"
     job = training.ended(
-        training.create(code, OutputDataConfig={"S3OutputPath": "s3://not-there/x"})
+        training.create(code, OutputDataConfig={"S3OutputPath": "s3://no-such-bucket/x"})
     )
     assert job["FailureReason"].startswith("ClientError: Artifact upload failed")
     assert job["TrainingTimeInSeconds"] >= 1
 
 
-def test_a_channel_is_copied_from_s3(training: Any, aws: Emulator) -> None:
+def test_a_channel_is_downloaded_from_s3(training: Any, aws: Emulator) -> None:
     aws.client("s3").put_object(Bucket=BUCKET, Key="data/deep/x.txt", Body=b"content")
     source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/data/"}
     channel = {"ChannelName": "train", "DataSource": {"S3DataSource": source}}
@@ -140,45 +142,45 @@ def test_a_channel_is_copied_from_s3(training: Any, aws: Emulator) -> None:
     assert job["FailureReason"].startswith("ClientError: Data download failed: No S3 objects found")
 
 
-def test_lines_are_in_the_log_while_the_job_runs(training: Any) -> None:
+def test_lines_appear_in_the_log_while_the_job_runs(training: Any) -> None:
     name = training.create("import time; print('here'); time.sleep(60)")
-    training.says(name, "here")
+    training.wait_for_line(name, "here")
     (stream,) = training.streams(name)
     assert stream.startswith(f"{name}/algo-1-")
 
 
-def test_a_job_that_was_described_is_told_as_it_was_asked_for(training: Any) -> None:
-    asked = training.request(
+def test_a_described_job_has_the_members_of_its_request(training: Any) -> None:
+    request = training.request(
         Tags=[{"Key": "team", "Value": "a b"}],
         Environment={"A": "1"},
         VpcConfig={"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]},
         RetryStrategy={"MaximumRetryAttempts": 2},
     )
-    arn = training.api.create_training_job(**asked)["TrainingJobArn"]
-    told = training.ended("job")
-    assert {name: told[name] for name in asked if name != "Tags"} == {
-        name: value for name, value in asked.items() if name != "Tags"
+    arn = training.api.create_training_job(**request)["TrainingJobArn"]
+    job = training.ended("job")
+    assert {name: job[name] for name in request if name != "Tags"} == {
+        name: value for name, value in request.items() if name != "Tags"
     }
-    assert training.api.list_tags(ResourceArn=arn)["Tags"] == asked["Tags"]
+    assert training.api.list_tags(ResourceArn=arn)["Tags"] == request["Tags"]
     training.api.add_tags(ResourceArn=arn, Tags=[{"Key": "team", "Value": "c"}])
     assert training.api.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "team", "Value": "c"}]
 
 
 @pytest.mark.parametrize("operation", ["describe_training_job", "stop_training_job"])
-def test_a_job_that_is_not_there_is_not_found(training: Any, operation: str) -> None:
+def test_an_unknown_job_is_not_found(training: Any, operation: str) -> None:
     with pytest.raises(ClientError, match="Requested resource not found") as error:
-        getattr(training.api, operation)(TrainingJobName="nobody")
+        getattr(training.api, operation)(TrainingJobName="no-such-job")
     assert error.value.response["Error"]["Code"] == "ValidationException"
 
 
-def test_a_name_is_given_once(training: Any) -> None:
+def test_a_name_can_be_used_only_once(training: Any) -> None:
     training.create(name="taken")
     with pytest.raises(training.api.exceptions.ResourceInUse, match="already exists"):
         training.create(name="taken")
     assert training.ended("taken")["TrainingJobStatus"] == "Completed"
 
 
-def test_its_folder_is_removed_at_the_end(training: Any) -> None:
+def test_the_folder_of_a_job_is_removed_at_the_end(training: Any) -> None:
     name = training.create(f"{BASE}print(base, os.getcwd())")
     training.ended(name)
     base, folder = training.log(name)[0].split()

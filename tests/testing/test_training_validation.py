@@ -8,7 +8,7 @@ import pytest
 from flowyml_aws.testing.sagemaker.errors import ValidationException
 from flowyml_aws.testing.sagemaker.validation import check_creation
 
-FINE: dict[str, Any] = {
+VALID: dict[str, Any] = {
     "TrainingJobName": "run-1-job",
     "AlgorithmSpecification": {
         "TrainingImage": "123456789012.dkr.ecr.us-east-1.amazonaws.com/image:1",
@@ -28,8 +28,8 @@ SPOT = {
 
 
 def requested(changes: dict[str, Any]) -> dict[str, Any]:
-    """`FINE` with members changed; `A.B` is a member of a member, None takes one away."""
-    request = copy.deepcopy(FINE)
+    """Return `VALID` with changed members; `A.B` is a nested member, None removes a member."""
+    request = copy.deepcopy(VALID)
     for path, value in changes.items():
         *parents, last = path.split(".")
         members = request
@@ -42,9 +42,9 @@ def requested(changes: dict[str, Any]) -> dict[str, Any]:
     return request
 
 
-def preferring(*types: str, **more: Any) -> dict[str, Any]:
-    preferences = [{"InstanceType": one} for one in types]
-    return {"InstancePreferences": preferences, "InstanceCount": 1, "VolumeSizeInGB": 30, **more}
+def preferring(*types: str, **members: Any) -> dict[str, Any]:
+    preferences = [{"InstanceType": name} for name in types]
+    return {"InstancePreferences": preferences, "InstanceCount": 1, "VolumeSizeInGB": 30, **members}
 
 
 @pytest.mark.parametrize(
@@ -62,12 +62,12 @@ def preferring(*types: str, **more: Any) -> dict[str, Any]:
         {"ResourceConfig": {"InstanceType": "ml.g5.xlarge", "InstanceCount": 1}},  # local disks
     ],
 )
-def test_what_aws_takes_is_taken(changes: dict[str, Any]) -> None:
+def test_valid_requests_are_accepted(changes: dict[str, Any]) -> None:
     check_creation(requested(changes))
 
 
 @pytest.mark.parametrize(
-    ("changes", "refusal"),
+    ("changes", "message"),
     [
         ({"TrainingJobName": "with_underscore"}, "trainingJobName.*regular expression"),
         ({"TrainingJobName": "ends-"}, "trainingJobName.*regular expression"),
@@ -136,12 +136,14 @@ def test_what_aws_takes_is_taken(changes: dict[str, Any]) -> None:
         ({"ServerlessJobConfig": {"BaseModelArn": "x"}}, "baseModelArn|ServerlessJobConfig"),
     ],
 )
-def test_what_aws_refuses_is_refused_with_the_reason(changes: dict[str, Any], refusal: str) -> None:
-    with pytest.raises(ValidationException, match=refusal):
+def test_invalid_requests_are_rejected_with_the_reason(
+    changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValidationException, match=message):
         check_creation(requested(changes))
 
 
-def test_all_violations_are_told_at_once() -> None:
+def test_all_violations_are_reported_together() -> None:
     with pytest.raises(ValidationException, match="3 validation errors") as error:
         check_creation(requested({"TrainingJobName": "a_b", "RoleArn": "x"}))
     assert "trainingJobName" in str(error.value) and "roleArn" in str(error.value)

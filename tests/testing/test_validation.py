@@ -32,7 +32,7 @@ def submission(**members: Any) -> dict[str, Any]:
         {"containerOverrides": {"resourceRequirements": [{"type": "GPU", "value": "8"}]}},
     ],
 )
-def test_what_aws_takes_is_taken(members: dict[str, Any]) -> None:
+def test_valid_requests_are_accepted(members: dict[str, Any]) -> None:
     check_submission(submission(**members), size_bytes=30 * 1024)
 
 
@@ -65,12 +65,12 @@ def test_what_aws_takes_is_taken(members: dict[str, Any]) -> None:
         {"arrayProperties": {"size": 2}},
     ],
 )
-def test_what_aws_refuses_is_refused(members: dict[str, Any]) -> None:
+def test_invalid_requests_are_rejected(members: dict[str, Any]) -> None:
     with pytest.raises(ClientException):
         check_submission(submission(**members), size_bytes=1024)
 
 
-def test_a_submission_has_at_most_30_kib() -> None:
+def test_a_submission_above_30_kib_is_rejected() -> None:
     with pytest.raises(ClientException, match="payload"):
         check_submission(submission(), size_bytes=30 * 1024 + 1)
 
@@ -90,6 +90,6 @@ def test_a_job_definition_has_the_same_limits(members: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("reason", ["", "x" * 1025])
-def test_a_reason_is_there_and_not_too_long(reason: str) -> None:
+def test_an_empty_or_long_reason_is_rejected(reason: str) -> None:
     with pytest.raises(ClientException, match="reason"):
         check_reason({"jobId": "1", "reason": reason})

@@ -1,4 +1,4 @@
-"""Jobs that are forked from a warm process find what they would find in a process of their own."""
+"""Jobs that are forked from a warm process see the same environment as in a fresh process."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ import pytest
 
 from flowyml_aws.testing import Emulator
 from flowyml_aws.testing.process import Processes
-from tests.support.places import Place
+from tests.support.rigs import BackendRig
 
 pytestmark = [
     pytest.mark.version_sensitive,
     pytest.mark.contract,
-    pytest.mark.skipif(sys.platform != "linux", reason="warm starts are for Linux"),
+    pytest.mark.skipif(sys.platform != "linux", reason="warm starts need Linux"),
 ]
 
 
-def surroundings(tmp_path: Path, warm_starts: bool) -> dict[str, Any]:
+def observed_environment(tmp_path: Path, warm_starts: bool) -> dict[str, Any]:
     with Emulator(warm_starts=warm_starts) as aws:
-        place = Place("batch", tmp_path / f"warm_{warm_starts}", aws.environment)
-        with place.entered():
-            result = place.pipeline("probe").run(backend="batch", progress=False)
+        rig = BackendRig("batch", tmp_path / f"warm_{warm_starts}", aws.environment)
+        with rig.entered():
+            result = rig.pipeline("probe").run(backend="batch", progress=False)
         assert result.success, result.summary()
         assert result["chance"] != result["other_chance"]
         return dict(result["found"])
 
 
-def test_a_warm_job_finds_what_a_cold_one_finds(tmp_path: Path) -> None:
-    warm, cold = (surroundings(tmp_path, warm_starts) for warm_starts in (True, False))
+def test_a_warm_job_sees_the_same_environment_as_a_cold_job(tmp_path: Path) -> None:
+    warm, cold = (observed_environment(tmp_path, warm_starts) for warm_starts in (True, False))
     only_in_warm = {"flowyml_aws.testing", "flowyml_aws.testing.warm"}
     assert {*warm.pop("modules")} == only_in_warm
     assert cold.pop("modules") == []
-    # Each emulator has a folder of its own, which is on the path.
+    # Each emulator has its own folder on the path.
     assert len(warm.pop("rest of sys.path")) == len(cold.pop("rest of sys.path"))
     assert warm == cold
 
@@ -48,7 +48,7 @@ def processes() -> Any:
     started.stop()
 
 
-def test_the_exit_code_and_the_output_of_a_warm_job_are_those_of_the_runner(
+def test_a_warm_job_has_the_exit_code_and_the_output_of_the_runner(
     processes: Processes, tmp_path: Path
 ) -> None:
     lines: list[str] = []
@@ -57,7 +57,7 @@ def test_the_exit_code_and_the_output_of_a_warm_job_are_those_of_the_runner(
     assert any("the job failed without a result" in line for line in lines)
 
 
-def test_a_warm_start_that_lost_its_process_is_an_error_and_the_next_one_works(
+def test_a_warm_start_without_its_process_is_an_error_and_the_next_one_works(
     processes: Processes, tmp_path: Path
 ) -> None:
     processes.start(runner(tmp_path), lambda _: None).wait()

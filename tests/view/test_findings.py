@@ -17,7 +17,7 @@ def test_a_finding_is_a_line_with_reason_and_fix_below_it() -> None:
     assert report_text(UNCHECKED).plain == "? image: not checked, because queues failed"
 
 
-def test_the_verdict_counts_what_is_wrong() -> None:
-    assert verdict([FINE, UNCHECKED]).plain == "All is well."
+def test_the_verdict_counts_errors_and_warnings() -> None:
+    assert verdict([FINE, UNCHECKED]).plain == "No problems found."
     assert verdict([BAD, BAD, DOUBTFUL]).plain == "2 errors and 1 warning."
     assert verdict([DOUBTFUL]).plain == "1 warning."

@@ -1,4 +1,4 @@
-"""A plan as a picture."""
+"""Drawings of a plan."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PLAN = a_plan(
     a_job("evaluate", steps=("test",), reads={"model": "training", "data": "prepare"}),
 )
 
-# igraph imports matplotlib, which looks for the machine's fonts with a program of the system.
+# igraph imports matplotlib, which starts a system program to find fonts.
 draws = pytest.mark.contract
 
 
@@ -30,7 +30,7 @@ def texts(drawing: str) -> list[str]:
     return [str(node.text) for node in ElementTree.fromstring(drawing).iter(f"{SVG}text")]
 
 
-def test_mermaid_shows_jobs_with_their_machines_steps_in_order_and_assets_between() -> None:
+def test_mermaid_shows_jobs_with_machines_ordered_steps_and_assets() -> None:
     assert mermaid(PLAN) == (
         "flowchart TB\n"
         '  subgraph job0["prepare: m6i.large, $0.1 an hour"]\n'
@@ -44,8 +44,8 @@ def test_mermaid_shows_jobs_with_their_machines_steps_in_order_and_assets_betwee
         '  subgraph job2["evaluate: m6i.large, $0.1 an hour"]\n'
         '    job2_0["test"]\n'
         "  end\n"
-        '  given0(["seed"])\n'
-        "  given0 --> job0\n"
+        '  input0(["seed"])\n'
+        "  input0 --> job0\n"
         '  job0 -->|"data, raw"| job1\n'
         '  job1 -->|"model"| job2\n'
         '  job0 -->|"data"| job2\n'
@@ -53,14 +53,16 @@ def test_mermaid_shows_jobs_with_their_machines_steps_in_order_and_assets_betwee
 
 
 @draws
-def test_svg_shows_the_same_with_a_line_for_each_edge() -> None:
+def test_svg_shows_the_same_with_one_line_per_edge() -> None:
     drawing = svg(PLAN)
-    told = texts(drawing)
+    shown = texts(drawing)
     for text in ("prepare", "1. load", "2. clean", "m6i.large, $0.1 an hour", "seed", "data, raw"):
-        assert text in told
+        assert text in shown
     root = ElementTree.fromstring(drawing)
     assert len(list(root.iter(f"{SVG}polyline"))) == 4
-    assert len(list(root.iter(f"{SVG}rect"))) == 1 + 4  # the ground, jobs and the given asset
+    assert (
+        len(list(root.iter(f"{SVG}rect"))) == 1 + 4
+    )  # the background, jobs and the external input
 
 
 @draws
@@ -83,21 +85,21 @@ def test_a_job_on_this_machine_has_no_instance_type() -> None:
     assert "only" in texts(svg(plan))
 
 
-def test_an_unknown_price_is_said() -> None:
+def test_an_unknown_price_is_shown() -> None:
     offer = InstanceOffer(instance_type="p9.large", price_usd_hour=None, price_basis="unknown")
     assert "p9.large, unknown an hour" in mermaid(a_plan(a_job("j", offers=(offer,))))
 
 
 @draws
-def test_a_large_plan_is_drawn_with_its_jobs_only_and_says_so() -> None:
-    many = tuple(f"step{number}" for number in range(201))
-    drawing = svg(a_plan(a_job("big", steps=many)))
+def test_a_large_plan_is_drawn_without_steps_and_reports_it() -> None:
+    steps = tuple(f"step{number}" for number in range(201))
+    drawing = svg(a_plan(a_job("big", steps=steps)))
     assert "201 steps" in texts(drawing)
     assert "1. step0" not in texts(drawing)
     assert "too many steps" in drawing
 
 
-def test_without_the_library_the_error_says_what_to_install(
+def test_without_the_library_the_error_names_the_package_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "igraph", None)
@@ -111,15 +113,15 @@ names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=1
 @draws
 @given(names, names, names)
 def test_any_names_give_a_well_formed_drawing(job: str, step: str, asset: str) -> None:
-    plan = _named(job, step, asset)
+    plan = _plan_with(job, step, asset)
     root = ElementTree.fromstring(svg(plan))
-    found = {str(node.text) for node in root.iter(f"{SVG}text")}
+    shown = {str(node.text) for node in root.iter(f"{SVG}text")}
     if step.isprintable():
-        assert f"1. {step}" in found
+        assert f"1. {step}" in shown
     for line in mermaid(plan).splitlines()[1:]:
-        # Nothing of the user's stands outside quotes, and nothing ends them early.
+        # User input appears only in quotes, and never ends them.
         assert re.fullmatch(r'[\w\s\[\]()|>-]*(?:"[^"]*"[\w\s\[\]()|>-]*)?', line)
 
 
-def _named(job: str, step: str, asset: str) -> ExecutionPlan:
+def _plan_with(job: str, step: str, asset: str) -> ExecutionPlan:
     return a_plan(a_job("first", steps=(step,)), a_job(job, reads={asset: "first", "x": None}))

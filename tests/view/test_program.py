@@ -11,7 +11,7 @@ from flowyml_aws.view import program
 
 @pytest.fixture
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An environment with the program, whose Python is running."""
+    """Return the `bin` folder of a virtual environment with the program and the running Python."""
     folder = tmp_path / "env" / "bin"
     folder.mkdir(parents=True)
     (folder / "flowyml-aws").touch(mode=0o755)
@@ -20,14 +20,14 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_the_program_is_called_by_its_name_where_the_shell_finds_it(
+def test_the_command_is_the_program_name_if_the_shell_finds_it(
     environment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(environment))
     assert program() == "flowyml-aws"
 
 
-def test_the_program_is_called_by_its_path_where_its_environment_is_not_active(
+def test_the_command_is_a_path_if_the_environment_is_not_active(
     environment: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)

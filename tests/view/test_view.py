@@ -11,7 +11,7 @@ from flowyml_aws.runtime.result import StepFailure, StepReport, StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import Bill
 from flowyml_aws.submission.status import JobView, RunStatus
-from flowyml_aws.view import failures, plan_table, status_table
+from flowyml_aws.view import failure_texts, plan_table, status_table
 from flowyml_aws.view.run import PlainLines, bills
 
 JOB = PlannedJob(
@@ -53,8 +53,8 @@ def rendered(*parts: object) -> str:
     return console.file.getvalue()
 
 
-def test_a_plan_names_each_jobs_machine_price_order_assets_and_notes() -> None:
-    told = rendered(plan_table(PLAN))
+def test_a_plan_shows_machine_price_order_assets_and_notes_of_each_job() -> None:
+    output = rendered(plan_table(PLAN))
     for fact in (
         "4 vCPU, 12 GiB, 1 × t4",
         "g4dn.xlarge",
@@ -62,28 +62,28 @@ def test_a_plan_names_each_jobs_machine_price_order_assets_and_notes() -> None:
         "gpu-t4",
         "load → fit",
         "waits for: prepare",
-        "reads: raw (prepare), seed (given)",
+        "reads: raw (prepare), seed (external input)",
         "stores: model",
-        "else: g4dn.2xlarge unknown",
+        "alternatives: g4dn.2xlarge unknown",
         "note: look here",
-        "all jobs at once: $0.526 per hour (us-east-1, prices of 2026-07-20)",
+        "all jobs at once: $0.526 per hour (us-east-1, prices from 2026-07-20)",
     ):
-        assert fact in told
+        assert fact in output
 
 
-def test_a_plan_on_this_machine_tells_no_price() -> None:
+def test_a_plan_on_this_machine_has_no_prices() -> None:
     local = PLAN.model_copy(
         update={"backend": "local", "jobs": (JOB.model_copy(update={"offers": ()}),)}
     )
     assert "$" not in rendered(plan_table(local))
 
 
-def test_a_sum_with_an_unknown_price_is_unknown() -> None:
+def test_a_total_with_an_unknown_price_is_unknown() -> None:
     unknown = JOB.model_copy(update={"offers": JOB.offers[1:]})
     assert "unknown per hour" in rendered(plan_table(PLAN.model_copy(update={"jobs": (unknown,)})))
 
 
-def expecting(**known: object) -> ExecutionPlan:
+def with_estimate(**known: object) -> ExecutionPlan:
     whole: dict[str, object] = {
         "runs": 2,
         "startup_s": 180,
@@ -95,81 +95,83 @@ def expecting(**known: object) -> ExecutionPlan:
     return PLAN.model_copy(update={"estimate": Estimate.model_validate({**whole, **known})})
 
 
-def test_a_plan_tells_what_is_expected_and_what_that_rests_on() -> None:
+def test_a_plan_shows_the_estimate_and_its_basis() -> None:
     job = JOB.model_copy(update={"expected_s": 5400.0, "expected_cost_usd": 0.0012})
-    plan = expecting().model_copy(update={"jobs": (job,), "asset_bytes": {"model": 12_300_000}})
-    told = rendered(plan_table(plan))
-    assert "expected: 1 h 30 min, $0.00120" in told
-    assert "stores: model 12.3 MB" in told
-    assert "expected: $0.5, 10 min (by 2 earlier runs, with 180 s to start each job)" in told
+    plan = with_estimate().model_copy(update={"jobs": (job,), "asset_bytes": {"model": 12_300_000}})
+    output = rendered(plan_table(plan))
+    assert "expected: 1 h 30 min, $0.00120" in output
+    assert "stores: model 12.3 MB" in output
+    assert (
+        "expected: $0.5, 10 min (based on 2 earlier runs, with 180 s to start each job)" in output
+    )
 
 
-def test_other_ways_to_cut_the_steps_stand_beside_each_other_with_their_difference() -> None:
+def test_other_ways_to_split_the_steps_are_compared_in_a_table() -> None:
     cut: dict[str, tuple[tuple[str, ...], ...]] = {"training": (("load",), ("fit",))}
     variants = (
         Variant(name="as grouped", jobs=1, cost_usd=2.0, wall_s=600),
         Variant(name="each step alone", jobs=2, cost_usd=3.0, wall_s=900),
         Variant(name="cheapest split", jobs=2, cost_usd=1.5, wall_s=840, cuts=cut),
     )
-    told = rendered(plan_table(expecting(variants=variants))).splitlines()
-    rows = [" ".join(line.split()) for line in told]
+    output = rendered(plan_table(with_estimate(variants=variants))).splitlines()
+    rows = [" ".join(line.split()) for line in output]
     assert "as grouped 1 $2 10 min" in rows
     assert "each step alone 2 $3 +50 % 15 min" in rows
     assert "cheapest split 2 $1.5 -25 % 14 min" in rows
     assert "cheapest split of training: load | fit" in rows
 
 
-def test_where_the_price_of_a_variant_is_unknown_so_is_its_difference() -> None:
+def test_a_variant_of_unknown_price_has_no_difference() -> None:
     variants = tuple(
         Variant(name=name, jobs=1, cost_usd=None, wall_s=600) for name in ("as grouped", "other")
     )
-    rows = rendered(plan_table(expecting(cost_usd=None, variants=variants))).splitlines()
+    rows = rendered(plan_table(with_estimate(cost_usd=None, variants=variants))).splitlines()
     assert "other 1 unknown 10 min" in [" ".join(row.split()) for row in rows]
 
 
-def test_steps_that_never_ran_are_named_as_far_as_there_is_room() -> None:
+def test_steps_that_never_ran_are_named_up_to_a_limit() -> None:
     never = tuple(f"s{number}" for number in range(8))
-    told = rendered(plan_table(expecting(cost_usd=None, wall_s=None, unknown=never)))
-    assert "unknown, for s0, s1, s2, s3, s4 and 3 more never ran" in " ".join(told.split())
+    output = rendered(plan_table(with_estimate(cost_usd=None, wall_s=None, unknown=never)))
+    assert "unknown, because s0, s1, s2, s3, s4 and 3 more never ran" in " ".join(output.split())
 
 
-def test_the_status_shows_steps_that_have_not_told_anything_as_waiting() -> None:
+def test_steps_without_a_report_are_shown_as_waiting() -> None:
     load = StepReport(name="load", state=StepState.SUCCEEDED, started_at=1.0, ended_at=3.5)
     lines = rendered(status_table(a_status(load), now=10.0)).splitlines()
     assert any("load" in line and "succeeded" in line and "2.5 s" in line for line in lines)
     assert any("fit" in line and "waiting" in line for line in lines)
 
 
-def test_a_failure_shows_the_users_traceback_and_where_the_log_is() -> None:
+def test_a_failure_shows_the_traceback_and_the_command_for_the_log() -> None:
     fit = StepReport(name="fit", state=StepState.FAILED, failure=FAILURE)
-    told = rendered(*failures(a_status(fit, state=JobState.FAILED)))
-    assert 'File "train.py", line 7, in fit' in told
-    assert "flowyml-aws logs r-1 training" in told
+    output = rendered(*failure_texts(a_status(fit, state=JobState.FAILED)))
+    assert 'File "train.py", line 7, in fit' in output
+    assert "flowyml-aws logs r-1 training" in output
 
 
-def test_the_reason_of_a_killed_process_is_told_once() -> None:
+def test_the_reason_of_a_killed_process_is_shown_once() -> None:
     reason = "its process was ended by SIGKILL: perhaps out of memory"
-    failure = StepFailure(kind="Killed", message=reason, traceback=f"{reason}\n")
+    failure = StepFailure(kind="Killed", message=reason)
     fit = StepReport(name="fit", state=StepState.FAILED, failure=failure)
     status = RunStatus(
         "r-1", "digits", "batch", 0.0, (JobView(JOB, JobState.FAILED, 1, reason, (fit,)),)
     )
-    told = rendered(*failures(status))
-    assert " ".join(told.split()).count(reason) == 1
+    output = rendered(*failure_texts(status))
+    assert " ".join(output.split()).count(reason) == 1
 
 
-def test_a_run_without_failed_jobs_has_no_failures_to_tell() -> None:
-    assert failures(a_status(state=JobState.SUCCEEDED)) == []
+def test_a_run_without_failed_jobs_shows_no_failures() -> None:
+    assert failure_texts(a_status(state=JobState.SUCCEEDED)) == []
 
 
-def test_plain_lines_tell_each_change_once() -> None:
+def test_each_change_is_printed_once_in_plain_lines() -> None:
     console = Console(file=io.StringIO(), width=100)
     lines = PlainLines(console)
     running = a_status(StepReport(name="load", state=StepState.RUNNING, started_at=1.0))
-    lines.tell(running)
-    lines.tell(running)
+    lines.print_changes(running)
+    lines.print_changes(running)
     ended = replace(running.jobs[0], state=JobState.SUCCEEDED)
-    lines.tell(replace(running, jobs=(ended,)))
+    lines.print_changes(replace(running, jobs=(ended,)))
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().splitlines() == [
         "job training: running on g4dn.xlarge",
@@ -178,25 +180,25 @@ def test_plain_lines_tell_each_change_once() -> None:
     ]
 
 
-def test_a_queued_job_tells_why_it_waits_in_the_table_and_in_lines() -> None:
+def test_a_queued_job_shows_its_reason_in_the_table_and_in_lines() -> None:
     why = "Queue 'gpu-t4' is DISABLED: it takes no jobs (fix: enable it)"
     view = JobView(JOB, JobState.QUEUED, 0, why)
     status = RunStatus("r-1", "digits", "batch", 0.0, (view,))
-    told = " ".join(rendered(status_table(status, 1.0)).split())
-    assert f"training waits: {why}" in told
+    output = " ".join(rendered(status_table(status, 1.0)).split())
+    assert f"training waits: {why}" in output
     console = Console(file=io.StringIO(), width=40)
     lines = PlainLines(console)
-    lines.tell(status)
-    lines.tell(status)
+    lines.print_changes(status)
+    lines.print_changes(status)
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue() == f"job training: queued on g4dn.xlarge: {why}\n"
 
 
-def test_what_a_run_is_billed_for_and_what_spot_capacity_saved_is_told_at_its_end() -> None:
+def test_a_completed_run_shows_billed_time_and_spot_savings() -> None:
     bill = Bill(instance_type="ml.m5.large", billed_s=30, ran_s=100, is_spot=True)
     status = RunStatus("r-1", "digits", "sagemaker", 0.0, ())
-    told = bills(replace(status, bills={"training": bill}))
-    assert [line.plain for line in told] == [
-        "SageMaker bills 1 job for 30 s, 70 s less than they took on spot capacity"
+    lines = bills(replace(status, bills={"training": bill}))
+    assert [line.plain for line in lines] == [
+        "SageMaker bills 1 job for 30 s (70 s saved by spot capacity)"
     ]
     assert bills(status) == []

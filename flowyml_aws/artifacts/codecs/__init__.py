@@ -1,1 +1,1 @@
-"""How values become bytes and come back the same. `codec.py` says what a codec of your own is."""
+"""Codecs: encoding of values to bytes and back. `codec.py` defines the interface of a codec."""

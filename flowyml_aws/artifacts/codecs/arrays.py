@@ -1,4 +1,4 @@
-"""The codecs for numpy's arrays, files in `.npy` format whose buffer is the array's own."""
+"""Codecs for numpy arrays and scalars, in `.npy` format and without copies of the array."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ _MAX_HEADER = 1 << 16
 
 
 class NumpyCodec:
-    """`numpy.ndarray` of any data type without Python objects; order C or Fortran is kept.
+    """Codec for `numpy.ndarray` of any data type without Python objects.
 
-    Arrays in neither order are stored in order C; memory-mapped arrays come back in memory.
+    C or Fortran order is kept; other arrays are stored in C order. Memory-mapped arrays are
+    loaded into memory.
     """
 
     name = "numpy"
     version = 1
 
     def accepts(self, value: Any) -> bool:
-        """Whether it is an array whose data type the format describes exactly."""
-        # Where numpy was never imported there is no array: never import it to find out.
+        """Return whether the value is an array whose data type the format describes exactly."""
+        # Without an imported numpy the value is not an array, so don't import it to check.
         numpy = sys.modules.get("numpy")
         if numpy is None or type(value) not in (numpy.ndarray, numpy.memmap):
             return False
@@ -42,28 +43,28 @@ class NumpyCodec:
             return False
         try:
             return bool(_read_header(_header(value))[1] == dtype)
-        except ValueError:  # fields that overlap, or names that the header cannot hold
+        except ValueError:  # overlapping fields, or names that the header does not support
             return False
 
     def encode(self, value: Any) -> Content:
-        """Header and buffer; an array in one piece is not copied."""
+        """Return the header and the buffer. A contiguous array is not copied."""
         import numpy
 
         array = numpy.asarray(value)
         if not (array.flags.c_contiguous or array.flags.f_contiguous):
             array = numpy.array(array, order="C", copy=True)
         order: _Order = "C" if array.flags.c_contiguous else "F"
-        # Bytes, because some data types such as dates refuse to give out their buffer.
+        # As bytes, because some data types, such as dates, do not export a buffer.
         flat = array.reshape(-1, order=order).view(numpy.uint8)
         return Content(_header(array), flat.data, item_bytes=_item_bytes(array.dtype))
 
     def decode(self, data: memoryview) -> numpy.ndarray[Any, Any]:
-        """A writable array in the loaded memory itself."""
+        """Return a writable array in the loaded memory."""
         import numpy
 
         size, dtype, shape, fortran = _read_header(data[:_MAX_HEADER].tobytes())
         if dtype.hasobject or len(data) - size != math.prod(shape) * dtype.itemsize:
-            raise ValueError(f"no array of shape {shape} and data type {dtype} has this size")
+            raise ValueError(f"an array of shape {shape} and data type {dtype} has another size")
         order: _Order = "F" if fortran else "C"
         array: numpy.ndarray[Any, Any] = numpy.ndarray(
             shape, dtype, buffer=data[size:], order=order
@@ -72,30 +73,30 @@ class NumpyCodec:
 
 
 class NumpyScalarCodec:
-    """One number or date of numpy's, such as the result of a `mean`."""
+    """Codec for a numpy number or date, such as the result of `mean`."""
 
     name = "numpy-scalar"
     version = 1
 
     def accepts(self, value: Any) -> bool:
-        """Whether its type is one that a data type brings back."""
+        """Return whether the value's data type is decoded to exactly its type."""
         numpy = sys.modules.get("numpy")
         if numpy is None or not isinstance(value, numpy.generic):
             return False
         dtype = value.dtype
-        # An array would cut zeros off the end of texts.
+        # An array would remove trailing zeros from strings.
         if dtype.type is not type(value) or dtype.kind not in _NUMBERS or not _is_described(dtype):
             return False
         return bool(_read_header(_header(numpy.asarray(value)))[1].type is type(value))
 
     def encode(self, value: Any) -> Content:
-        """An array without dimensions."""
+        """Return the bytes of an array without dimensions."""
         import numpy
 
         return NumpyCodec().encode(numpy.asarray(value))
 
     def decode(self, data: memoryview) -> numpy.generic:
-        """Its only element."""
+        """Return the only element of the array."""
         array = NumpyCodec().decode(data)
         if array.ndim:
             raise ValueError(f"it has {array.ndim} dimensions")
@@ -130,7 +131,7 @@ def _read_header(data: bytes) -> tuple[int, numpy.dtype[Any], tuple[int, ...], b
     from numpy.lib import format as npy
 
     if data[: len(_MAGIC)] != _MAGIC:
-        raise ValueError("this is no .npy file of version 1.0")
+        raise ValueError("it is not an .npy file of version 1.0")
     stream = io.BytesIO(data)
     stream.seek(len(_MAGIC))
     shape, fortran, dtype = npy.read_array_header_1_0(stream, max_header_size=_MAX_HEADER)

@@ -1,7 +1,7 @@
-"""Arrow's IPC stream around buffers that nobody copies, and the codec for Arrow's own tables.
+"""Arrow IPC streams without copies of buffers, and the codec for Arrow tables.
 
-The stored object is a plain IPC stream: whatever reads Arrow (pyarrow, polars, DuckDB, R) reads
-it. What a codec needs beyond that stands in the schema's metadata under `_METADATA`.
+The stored object is a plain IPC stream that any Arrow reader supports (pyarrow, polars, DuckDB,
+R). Additional data of a codec is in the schema's metadata under `_METADATA`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ from flowyml_aws.artifacts.content import Content
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["ArrowCodec", "has_pyarrow", "is_plain_type", "is_second", "read_stream", "write_stream"]
+__all__ = [
+    "ArrowCodec",
+    "has_pyarrow",
+    "is_plain_type",
+    "is_second_kind",
+    "read_stream",
+    "write_stream",
+]
 
 _METADATA = b"flowyml_aws"
 
@@ -25,36 +32,36 @@ _KINDS = ("pyarrow.Table", "pyarrow.RecordBatch")
 
 
 class ArrowCodec:
-    """`pyarrow.Table` and `pyarrow.RecordBatch`, with their schema's metadata.
+    """Codec for `pyarrow.Table` and `pyarrow.RecordBatch`, with their schema's metadata.
 
-    Chunks may come back divided otherwise; tables compare without regard to that.
+    Chunk boundaries may change; comparisons of tables ignore them.
     """
 
     name = "arrow"
     version = 1
 
     def accepts(self, value: Any) -> bool:
-        """Whether it is a table whose types every reader knows."""
+        """Return whether the value is a table whose types every reader supports."""
         pyarrow = sys.modules.get("pyarrow")
         if pyarrow is None or type(value) not in (pyarrow.Table, pyarrow.RecordBatch):
             return False
         schema = value.schema
         if value.num_rows and not value.num_columns:
-            return False  # a stream knows no rows without columns
+            return False  # a stream can't represent rows without columns
         return _METADATA not in (schema.metadata or {}) and all(map(is_plain_type, schema.types))
 
     def encode(self, value: Any) -> Content:
-        """The table's own buffers, in a stream."""
+        """Return the table's own buffers in a stream."""
         import pyarrow
 
-        alone = isinstance(value, pyarrow.RecordBatch)
-        table = pyarrow.Table.from_batches([value]) if alone else value
-        return Content(*write_stream(table, {"kind": _KINDS[alone]}))
+        is_batch = isinstance(value, pyarrow.RecordBatch)
+        table = pyarrow.Table.from_batches([value]) if is_batch else value
+        return Content(*write_stream(table, {"kind": _KINDS[is_batch]}))
 
     def decode(self, data: memoryview) -> Any:
-        """A table whose buffers are the loaded memory itself."""
-        table, described = read_stream(data)
-        if not is_second(described, _KINDS):
+        """Return a table whose buffers are in the loaded memory."""
+        table, description = read_stream(data)
+        if not is_second_kind(description, _KINDS):
             return table
         (batch,) = table.to_batches() or [_empty_batch(table)]
         return batch
@@ -62,12 +69,12 @@ class ArrowCodec:
 
 @cache
 def has_pyarrow() -> bool:
-    """Whether pyarrow is installed, found out without importing it."""
+    """Return whether pyarrow is installed, without importing it."""
     return importlib.util.find_spec("pyarrow") is not None
 
 
 def is_plain_type(kind: pyarrow.DataType) -> bool:
-    """Whether a type means the same to every reader: no extension of some package is in it."""
+    """Return whether every reader supports a type: it contains no extension type of a package."""
     import pyarrow
 
     if isinstance(kind, pyarrow.BaseExtensionType):
@@ -78,59 +85,60 @@ def is_plain_type(kind: pyarrow.DataType) -> bool:
     return all(map(is_plain_type, inner))
 
 
-def write_stream(table: pyarrow.Table, described: dict[str, Any]) -> list[Any]:
-    """An IPC stream in pieces, the large ones being the table's own buffers.
+def write_stream(table: pyarrow.Table, description: dict[str, Any]) -> list[Any]:
+    """Return an IPC stream in pieces. Large pieces are the table's own buffers.
 
     Args:
-        table: What it holds.
-        described: JSON that `read_stream` gives back.
+        table: Table to write.
+        description: JSON value that `read_stream` returns.
     """
     import pyarrow
 
-    metadata = {**(table.schema.metadata or {}), _METADATA: json.dumps(described).encode()}
+    metadata = {**(table.schema.metadata or {}), _METADATA: json.dumps(description).encode()}
     sink = _Pieces()
     with (
         pyarrow.PythonFile(sink, mode="w") as file,
         pyarrow.ipc.new_stream(file, table.schema.with_metadata(metadata)) as writer,
     ):
-        # Without a batch there would be no dictionaries: categories of an empty column.
+        # Without a batch, the dictionaries (categories) of an empty column would be lost.
         for batch in table.to_batches() or [_empty_batch(table)]:
             writer.write_batch(batch.replace_schema_metadata(metadata))
     return sink.pieces
 
 
-def is_second(described: dict[str, Any], kinds: tuple[str, str]) -> bool:
-    """Which of two kinds of values a stream describes.
+def is_second_kind(description: dict[str, Any], kinds: tuple[str, str]) -> bool:
+    """Return whether a stream contains the second of two kinds of values, and not the first.
 
     Raises:
-        ValueError: Neither.
+        ValueError: The stream contains neither.
     """
-    if described["kind"] not in kinds:
-        raise ValueError(f"it is a {described['kind']} and no {' or '.join(kinds)}")
-    return bool(described["kind"] == kinds[1])
+    if description["kind"] not in kinds:
+        raise ValueError(f"it is a {description['kind']}, expected {' or '.join(kinds)}")
+    return bool(description["kind"] == kinds[1])
 
 
 def read_stream(data: memoryview) -> tuple[pyarrow.Table, dict[str, Any]]:
-    """A table over these bytes, and what its writer described.
+    """Return a table over the bytes, and the description that `write_stream` added.
 
     Everything is validated: Arrow trusts offsets, and a wrong one would read other memory.
 
     Raises:
-        ValueError: They are no such stream.
+        ValueError: The bytes are not such a stream.
     """
     import pyarrow
 
     source = pyarrow.BufferReader(pyarrow.py_buffer(data))
     with pyarrow.ipc.open_stream(source) as reader:
         table = reader.read_all()
-    if source.tell() != len(data):
-        raise ValueError(f"the stream ends at byte {source.tell()} of {len(data)}")
+    end = source.tell()
+    if end != len(data):
+        raise ValueError(f"the stream ends at byte {end} of {len(data)}")
     table.validate(full=True)
     metadata = dict(table.schema.metadata or {})
     if _METADATA not in metadata:
-        raise ValueError("the stream was written by something else")
-    described = json.loads(metadata.pop(_METADATA))
-    return table.replace_schema_metadata(metadata or None), described
+        raise ValueError("the stream was not written by flowyml-aws")
+    description = json.loads(metadata.pop(_METADATA))
+    return table.replace_schema_metadata(metadata or None), description
 
 
 def _empty_batch(table: pyarrow.Table) -> pyarrow.RecordBatch:
@@ -144,7 +152,7 @@ def _empty_batch(table: pyarrow.Table) -> pyarrow.RecordBatch:
 
 
 class _Pieces:
-    """What an IPC writer writes: it hands over whole buffers as they are."""
+    """A file that collects the pieces of an IPC writer, which passes whole buffers uncopied."""
 
     closed = False
 
@@ -156,7 +164,7 @@ class _Pieces:
         return len(piece)
 
     def flush(self) -> None:
-        """All is handed over already."""
+        """Do nothing: every piece is collected when it is written."""
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is open."""

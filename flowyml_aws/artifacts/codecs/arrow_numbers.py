@@ -1,4 +1,4 @@
-"""Columns of numbers between numpy and Arrow without copies."""
+"""Conversion of numeric columns between numpy and Arrow without copies."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["arrow_to_numpy", "numpy_to_arrow"]
 
 
 def numpy_to_arrow(array: numpy.ndarray[Any, Any], zone: str | None) -> pyarrow.Array:
-    """An Arrow array of the same numbers, dates or times, in the same memory where it can be.
+    """Return an Arrow array of the same numbers, dates or times, in the same memory if possible.
 
     Args:
-        array: In one dimension.
-        zone: Name of the zone, for dates in UTC that belong to one.
+        array: Array with one dimension.
+        zone: Name of the time zone, for dates in UTC that have one.
     """
     import numpy
     import pyarrow
 
     if array.dtype.kind == "b":
-        return pyarrow.array(array)  # bits, in Arrow
+        return pyarrow.array(array)  # Arrow stores booleans as bits
     kind = pyarrow.from_numpy_dtype(array.dtype)
     present = None
     if array.dtype.kind in "mM":
@@ -38,12 +38,12 @@ def numpy_to_arrow(array: numpy.ndarray[Any, Any], zone: str | None) -> pyarrow.
 def arrow_to_numpy(
     column: pyarrow.ChunkedArray, dtype: numpy.dtype[Any], data: memoryview
 ) -> numpy.ndarray[Any, Any]:
-    """The array of `numpy_to_arrow`, writable, in the loaded memory unless it is cut in pieces.
+    """Return the writable array of an Arrow column. A single chunk is not copied.
 
     Args:
-        column: As read from the memory.
-        dtype: What it was made from.
-        data: The memory.
+        column: Column that was read from `data`.
+        dtype: Data type of the original array.
+        data: Loaded memory.
     """
     import numpy
     import pyarrow
@@ -56,7 +56,7 @@ def arrow_to_numpy(
         values = chunk.buffers()[1]
         if len(chunk) == 0 or values is None:
             continue
-        # Arrow's own view of it would be read-only.
+        # Arrow's own view of the values would be read-only.
         at = values.address - start + chunk.offset * dtype.itemsize
         array: numpy.ndarray[Any, Any] = numpy.ndarray(len(chunk), dtype, data, at)
         if dtype.kind in "mM" and chunk.null_count:

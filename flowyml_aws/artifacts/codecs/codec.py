@@ -1,4 +1,4 @@
-"""What turns values of some kind into bytes and back."""
+"""The interface of codecs."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["AnyCodec", "Codec", "FileCodec", "TrustingCodec"]
 
 
 class Codec(Protocol):
-    """Bytes for the values of one kind.
+    """Encodes values of some types to bytes, and decodes them.
 
-    A codec of your own is announced under the entry point group `flowyml_aws.codecs`.
+    Packages register codecs under the entry point group `flowyml_aws.codecs`.
 
     Attributes:
-        name: Unique among codecs, without a slash.
-        version: Of the format, counted up when it changes. To go on reading values of an older
-            version, announce a codec for it too.
+        name: Unique name, without a slash.
+        version: Version of the format, incremented when the format changes. To keep values of an
+            older version readable, register a codec for that version too.
     """
 
     @property
@@ -28,21 +28,21 @@ class Codec(Protocol):
     def version(self) -> int: ...
 
     def accepts(self, value: Any) -> bool:
-        """Whether this value comes back the same. Asked for every value: be quick."""
+        """Return whether the value is decoded to the same value. Must be fast."""
 
     def encode(self, value: Any) -> Content:
-        """The value's bytes, best as views of its own buffers."""
+        """Return the value's bytes, preferably as views of its own buffers."""
 
     def decode(self, data: memoryview) -> Any:
-        """The value of verified bytes; any exception means that they are no such value.
+        """Return the value of verified bytes. Any exception means that the bytes are invalid.
 
-        The memory is writable, and nobody else's: the value may keep views of it.
+        The memory is writable and not shared, so the value may keep views of it.
         """
 
 
 @runtime_checkable
 class FileCodec(Protocol):
-    """Like `Codec`, for values that live on disk: their bytes never have to fit into memory."""
+    """A codec for values on disk, whose bytes need not fit into memory."""
 
     @property
     def name(self) -> str: ...
@@ -51,27 +51,27 @@ class FileCodec(Protocol):
     def version(self) -> int: ...
 
     def accepts(self, value: Any) -> bool:
-        """Whether this value comes back the same. Asked for every value: be quick."""
+        """Return whether the value is decoded to the same value. Must be fast."""
 
     def encode(self, value: Any) -> Content:
-        """The value's bytes, with the content's `filename` set."""
+        """Return the value's bytes, as content with a `filename`."""
 
-    def decode_file(self, landed: Path, target: Path) -> Any:
-        """The value of a file of verified bytes.
+    def decode_file(self, source: Path, target: Path) -> Any:
+        """Return the value of a file of verified bytes.
 
         Args:
-            landed: The bytes; may be moved, is removed if it is not.
-            target: A path in an empty folder where the value belongs, under its own name.
+            source: File with the bytes. It may be moved; otherwise it is deleted.
+            target: Path for the value under its own name, in an empty folder.
         """
 
 
 @runtime_checkable
 class TrustingCodec(Protocol):
-    """What a codec says beside the rest if reading its bytes can run code that stands in them."""
+    """A codec whose decoding can run code that the bytes contain."""
 
     @property
     def trusts(self) -> str:
-        """How that comes, for whoever does not want it."""
+        """Reason why decoding can run code, for the error message."""
 
 
 AnyCodec: TypeAlias = Codec | FileCodec

@@ -1,7 +1,7 @@
 """Codecs for models of scikit-learn and XGBoost.
 
-Format of both, integers little-endian: u64 length of a JSON text, the text, filled up with spaces
-to a multiple of 64 bytes from the start; then what the text describes.
+Format of both, integers little-endian: u64 length of a JSON document; the document, padded with
+spaces to a multiple of 64 bytes from the start; then the model that it describes.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _WRAPPERS = ("XGBClassifier", "XGBRegressor", "XGBRanker", "XGBRFClassifier", "X
 
 
 class XgboostCodec:
-    """`xgboost.Booster` and its scikit-learn classes, in XGBoost's own UBJSON. Runs no code.
+    """Codec for `xgboost.Booster` and its scikit-learn classes, as UBJSON. Decoding runs no code.
 
-    Of a booster the model and its attributes come back, not the parameters of its training:
-    XGBoost keeps these with the caller. A model with functions or callbacks goes by pickle.
+    A booster keeps its model and attributes, but not its training parameters, which XGBoost does
+    not store in a booster. Models with functions or callbacks are pickled.
     """
 
     name = "xgboost"
     version = 1
 
     def accepts(self, value: Any) -> bool:
-        """Whether it is a trained model whose settings are plain data."""
+        """Return whether the value is a trained model whose settings are plain data."""
         xgboost = sys.modules.get("xgboost")
         if xgboost is None or not hasattr(xgboost, "Booster"):
             return False
@@ -49,69 +49,71 @@ class XgboostCodec:
         )
 
     def encode(self, value: Any) -> Content:
-        """The settings as JSON, and the model."""
+        """Return the settings as JSON, and the model."""
         import xgboost
 
         is_booster = type(value) is xgboost.Booster
         model = (value if is_booster else value.get_booster()).save_raw("ubj")
-        described: dict[str, Any] = {
+        description: dict[str, Any] = {
             "kind": type(value).__name__,
             "version": xgboost.__version__,
             "model_bytes": len(model),
         }
         if not is_booster:
-            described["settings"] = _settings(value)
-        return Content(_text(described), model)
+            description["settings"] = _settings(value)
+        return Content(_encode_description(description), model)
 
     def decode(self, data: memoryview) -> Any:
-        """The model."""
+        """Return the model."""
         import xgboost
 
-        described, start = _read_text(data)
-        kind = described["kind"]
+        description, start = _decode_description(data)
+        kind = description["kind"]
         if kind != "Booster" and kind not in _WRAPPERS:
-            raise ValueError(f"there is no model {kind!r}")
-        size, expected = len(data) - start, described.get("model_bytes")
-        if size != expected:  # XGBoost reads beyond the end of a part of a model, and may crash
+            raise ValueError(f"unknown kind of model {kind!r}")
+        size, expected = len(data) - start, description.get("model_bytes")
+        if size != expected:  # XGBoost reads beyond the end of a truncated model, and may crash
             raise ValueError(f"its model has {size} bytes, expected {expected}")
         booster = xgboost.Booster()
-        booster.load_model(bytearray(data[start:]))  # it takes nothing else
+        booster.load_model(bytearray(data[start:]))  # accepts no other type
         if kind == "Booster":
             return booster
         model = getattr(xgboost, kind)()
-        vars(model).update(described["settings"], _Booster=booster)
+        vars(model).update(description["settings"], _Booster=booster)
         return model
 
 
 class SklearnCodec(PickleCodec):
-    """Estimators of scikit-learn: a pickle that says which version it is of.
+    """Codec for scikit-learn estimators: a pickle, with the version of scikit-learn.
 
-    scikit-learn promises nothing across versions, and warns itself when it reads another's.
+    scikit-learn does not support pickles of other versions, and warns when it loads one.
     """
 
     name = "sklearn"
     version = 1
 
     def accepts(self, value: Any) -> bool:
-        """Whether it is an estimator; third parties' and users' are too."""
+        """Return whether the value is an estimator, including third-party and user classes."""
         base = sys.modules.get("sklearn.base")
         return base is not None and isinstance(value, base.BaseEstimator)
 
     def encode(self, value: Any) -> Content:
-        """The version, and the pickle with views of the estimator's own buffers."""
+        """Return the version, and the pickle with views of the estimator's own buffers."""
         import sklearn
 
-        return Content(_text({"scikit-learn": sklearn.__version__}), *self.pieces(value))
+        return Content(
+            _encode_description({"scikit-learn": sklearn.__version__}), *self.pieces(value)
+        )
 
     def decode(self, data: memoryview) -> Any:
-        """The estimator, its large arrays in the loaded memory itself."""
-        described, start = _read_text(data)
-        stored = described["scikit-learn"]
+        """Return the estimator, with its large arrays in the loaded memory."""
+        description, start = _decode_description(data)
+        stored = description["scikit-learn"]
         try:
             import sklearn
         except ImportError as error:
             raise MissingExtraError(
-                what="A model of scikit-learn can't be read here",
+                what="scikit-learn is required to read this model",
                 why=f"it was stored with scikit-learn {stored}, which is not installed",
                 fix=f"install scikit-learn=={stored}",
             ) from error
@@ -121,36 +123,36 @@ class SklearnCodec(PickleCodec):
             if sklearn.__version__ == stored or isinstance(error, ImportError):
                 raise
             raise ValueError(
-                f"it was stored with scikit-learn {stored}, here is {sklearn.__version__}: "
+                f"it was stored with scikit-learn {stored}, installed is {sklearn.__version__}: "
                 f"{type(error).__name__}: {error}"
             ) from error
 
 
 def _settings(model: Any) -> dict[str, Any]:
     attributes = {name: value for name, value in vars(model).items() if name != "_Booster"}
-    plain: dict[str, Any] = _without_order(attributes)
+    plain: dict[str, Any] = _with_plain_dicts(attributes)
     return plain
 
 
-def _without_order(value: Any) -> Any:
-    """Plain dicts for ordered ones, which XGBoost uses for its results."""
+def _with_plain_dicts(value: Any) -> Any:
+    """Replace ordered dicts, which XGBoost uses for its results, with plain dicts."""
     if type(value) in (dict, OrderedDict):
-        return {name: _without_order(inner) for name, inner in value.items()}
+        return {name: _with_plain_dicts(inner) for name, inner in value.items()}
     return value
 
 
-def _text(described: dict[str, Any]) -> bytes:
-    text = json.dumps(described).encode()
-    text += b" " * (-(_LENGTH.size + len(text)) % _ALIGNMENT)
-    return _LENGTH.pack(len(text)) + text
+def _encode_description(description: dict[str, Any]) -> bytes:
+    encoded = json.dumps(description).encode()
+    encoded += b" " * (-(_LENGTH.size + len(encoded)) % _ALIGNMENT)
+    return _LENGTH.pack(len(encoded)) + encoded
 
 
-def _read_text(data: memoryview) -> tuple[dict[str, Any], int]:
+def _decode_description(data: memoryview) -> tuple[dict[str, Any], int]:
     (length,) = _LENGTH.unpack_from(data)
     end = _LENGTH.size + length
     if end > len(data):
-        raise ValueError(f"its description has {length} bytes, the object {len(data)}")
-    described = json.loads(bytes(data[_LENGTH.size : end]))
-    if not isinstance(described, dict):
+        raise ValueError(f"its description has {length} bytes, the object has {len(data)}")
+    description = json.loads(bytes(data[_LENGTH.size : end]))
+    if not isinstance(description, dict):
         raise ValueError("it does not begin with a description")
-    return described, end
+    return description, end

@@ -1,7 +1,7 @@
-"""One column or index of pandas as Arrow arrays, exactly.
+"""Exact conversion of a pandas column or index to Arrow arrays and back.
 
-Arrow has one kind of text, of missing value and of index; pandas has many. So each array comes
-with a description in JSON, by which it is made again as it was.
+Arrow has one kind of string, missing value and index; pandas has several. So each array has a
+description in JSON, from which it is restored exactly.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 __all__ = [
-    "Described",
+    "Description",
     "axis_from_arrow",
     "axis_from_json",
     "axis_to_arrow",
@@ -30,7 +30,7 @@ __all__ = [
     "to_arrow",
 ]
 
-Described: TypeAlias = dict[str, Any]
+Description: TypeAlias = dict[str, Any]
 
 _NUMBERS = ["b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"]
 _EXTENSIONS = re.compile("U?Int(8|16|32|64)Dtype|(Boolean|Float32|Float64|Period|Interval)Dtype")
@@ -38,8 +38,8 @@ _CHUNK = 1 << 16
 _NAMES = (str, int, bool, type(None))
 
 
-def describe(array: Any) -> Described | None:
-    """How to make an array of pandas again from its Arrow arrays; None where that is impossible.
+def describe(array: Any) -> Description | None:
+    """Return the description that restores a pandas array, or None if it can't be restored.
 
     Args:
         array: The `array` of a series or index.
@@ -50,7 +50,7 @@ def describe(array: Any) -> Described | None:
     kind = type(dtype).__name__
     if kind == "CategoricalDtype":
         categories = describe_axis(dtype.categories)
-        if categories is None or _is_coded(categories):
+        if categories is None or _is_categorical(categories):
             return None
         return {"is": "category", "of": categories, "ordered": dtype.ordered}
     if kind == "DatetimeTZDtype":
@@ -60,9 +60,9 @@ def describe(array: Any) -> Described | None:
         return {"is": "arrow"} if is_plain_type(dtype.pyarrow_dtype) else None
     if kind == "StringDtype":
         missing = "NA" if dtype.na_value is pandas.NA else "nan"
-        described = {"is": "text", "storage": dtype.storage, "missing": missing}
-        same = _text_dtype(described) == dtype
-        return described if same and (dtype.storage != "python" or _is_text(array)) else None
+        description = {"is": "text", "storage": dtype.storage, "missing": missing}
+        same = _string_dtype(description) == dtype
+        return description if same and (dtype.storage != "python" or _are_strings(array)) else None
     if _EXTENSIONS.fullmatch(kind):
         numpy_like = kind != "IntervalDtype" or hasattr(dtype.subtype, "isnative")
         same = numpy_like and pandas.api.types.pandas_dtype(str(dtype)) == dtype
@@ -76,190 +76,199 @@ def describe(array: Any) -> Described | None:
     return _describe_objects(array) if dtype.kind == "O" else None
 
 
-def to_arrow(array: Any, described: Described) -> pyarrow.Array:
-    """The Arrow array of what `describe` has described; numbers are not copied."""
+def to_arrow(array: Any, description: Description) -> pyarrow.Array:
+    """Return the Arrow array of a pandas array with its description. Numbers are not copied."""
     import numpy
     import pyarrow
 
-    kind = described["is"]
+    kind = description["is"]
     if kind == "numpy":
         return numpy_to_arrow(numpy.asarray(array), None)
     if kind == "instant":
         instants = array.tz_convert("UTC").tz_localize(None)
-        return numpy_to_arrow(numpy.asarray(instants), zone_in_arrow(described["zone"]))
+        return numpy_to_arrow(numpy.asarray(instants), zone_in_arrow(description["zone"]))
     if kind == "category":
-        return _coded(array.codes, array.categories, described["of"], bool(array.ordered))
+        return _to_dictionary_array(
+            array.codes, array.categories, description["of"], bool(array.ordered)
+        )
     if kind == "object":
         return pyarrow.array(numpy.asarray(array), pyarrow.large_string(), from_pandas=True)
-    made = pyarrow.array(array)
-    if isinstance(made, pyarrow.ChunkedArray):
-        made = made.combine_chunks()  # or every column would be cut where this one is
-    return made.storage if isinstance(made, pyarrow.ExtensionArray) else made
+    result = pyarrow.array(array)
+    if isinstance(result, pyarrow.ChunkedArray):
+        result = result.combine_chunks()  # otherwise all columns would be split into its chunks
+    return result.storage if isinstance(result, pyarrow.ExtensionArray) else result
 
 
-def from_arrow(column: pyarrow.ChunkedArray, described: Described, data: memoryview) -> Any:
-    """The array of pandas, numbers in the loaded memory itself.
+def from_arrow(column: pyarrow.ChunkedArray, description: Description, data: memoryview) -> Any:
+    """Return the pandas array of an Arrow column, with numbers in the loaded memory.
 
     Args:
-        column: As read from the stream.
-        described: What `describe` said.
-        data: The memory that the column was read from.
+        column: Column that was read from `data`.
+        description: Description from `describe`.
+        data: Loaded memory.
     """
     import numpy
     import pandas
 
-    kind = described["is"]
+    kind = description["is"]
     if kind == "numpy":
-        return arrow_to_numpy(column, numpy.dtype(described["dtype"]), data)
+        return arrow_to_numpy(column, numpy.dtype(description["dtype"]), data)
     if kind == "instant":
-        instants = arrow_to_numpy(column, numpy.dtype(f"M8[{described['unit']}]"), data)
-        zone = zone_named(described["zone"])
+        instants = arrow_to_numpy(column, numpy.dtype(f"M8[{description['unit']}]"), data)
+        zone = zone_named(description["zone"])
         return pandas.DatetimeIndex(instants).tz_localize("UTC").tz_convert(zone).array
     if kind == "category":
-        codes, categories = _decoded(column, described["of"], data)
-        return pandas.Categorical.from_codes(codes, categories, ordered=described["ordered"])
+        codes, categories = _from_dictionary_array(column, description["of"], data)
+        return pandas.Categorical.from_codes(codes, categories, ordered=description["ordered"])
     if kind == "object":
-        texts = column.to_numpy(zero_copy_only=False).astype(object)
-        if described["missing"] == "nan" and column.null_count:
-            texts[column.is_null().to_numpy()] = numpy.nan
-        return texts
+        strings = column.to_numpy(zero_copy_only=False).astype(object)
+        if description["missing"] == "nan" and column.null_count:
+            strings[column.is_null().to_numpy()] = numpy.nan
+        return strings
     if kind == "arrow":
         return pandas.ArrowDtype(column.type).__from_arrow__(column)
     if kind == "text":
-        return _text_dtype(described).__from_arrow__(column)
-    dtype = pandas.api.types.pandas_dtype(described["dtype"])
+        return _string_dtype(description).__from_arrow__(column)
+    dtype = pandas.api.types.pandas_dtype(description["dtype"])
     if kind != "extension" or not _EXTENSIONS.fullmatch(type(dtype).__name__):
-        raise ValueError(f"there is no column of kind {kind} and type {dtype}")
+        raise ValueError(f"unknown kind of column {kind} with type {dtype}")
     return dtype.__from_arrow__(column)
 
 
-def describe_axis(index: Any) -> Described | None:
-    """How to make an index again, its Arrow arrays apart; None where that is impossible."""
+def describe_axis(index: Any) -> Description | None:
+    """Return the description that restores an index, or None if it can't be restored."""
     import pandas
 
     if not all(type(name) in _NAMES for name in index.names):
         return None
-    names: Described = {"names": list(index.names)}
+    names: Description = {"names": list(index.names)}
     if type(index) is pandas.RangeIndex:
         return {"is": "range", "range": [index.start, index.stop, index.step], **names}
     if type(index) is pandas.MultiIndex:
         levels = [_describe_level(level) for level in index.levels]
         return {"is": "levels", "levels": levels, **names} if all(levels) else None
-    described = describe(index.array)
-    if described is None or type(index).__module__.partition(".")[0] != "pandas":
+    description = describe(index.array)
+    if description is None or type(index).__module__.partition(".")[0] != "pandas":
         return None
     frequency = getattr(index, "freq", None)
-    if frequency is None or described["is"] == "extension":
-        return {"is": "flat", "array": described, **names}
+    if frequency is None or description["is"] == "extension":
+        return {"is": "flat", "array": description, **names}
     code = frequency.freqstr
     try:
         same = pandas.tseries.frequencies.to_offset(code) == frequency
     except ValueError:
         same = False
-    return {"is": "flat", "array": described, "frequency": code, **names} if same else None
+    return {"is": "flat", "array": description, "frequency": code, **names} if same else None
 
 
-def _describe_level(level: Any) -> Described | None:
-    described = describe_axis(level)
-    if described is None or not _is_coded(described):
-        return described
-    # Arrow's streams fail on dictionaries in dictionaries.
-    return {"is": "aside", **axis_to_json(level, described)}
+def _describe_level(level: Any) -> Description | None:
+    description = describe_axis(level)
+    if description is None or not _is_categorical(description):
+        return description
+    # Arrow streams do not support dictionaries in dictionaries.
+    return {"is": "aside", **axis_to_json(level, description)}
 
 
-def _is_coded(described: Described) -> bool:
-    return bool(described["is"] == "flat" and described["array"]["is"] == "category")
+def _is_categorical(description: Description) -> bool:
+    return bool(description["is"] == "flat" and description["array"]["is"] == "category")
 
 
-def axis_to_json(index: Any, described: Described) -> Described:
-    """A whole index as JSON, its arrays included."""
+def axis_to_json(index: Any, description: Description) -> Description:
+    """Return a whole index as JSON, including its arrays."""
     import pyarrow
 
-    levels = axis_to_arrow(index, described)
+    levels = axis_to_arrow(index, description)
     table = pyarrow.Table.from_arrays(levels, list(map(str, range(len(levels)))))
-    stream = b"".join(map(bytes, write_stream(table, described)))
+    stream = b"".join(map(bytes, write_stream(table, description)))
     return {"stream": base64.b64encode(stream).decode()}
 
 
-def axis_from_json(written: Described) -> pandas.Index:
-    """The index of `axis_to_json`."""
-    data = memoryview(bytearray(base64.b64decode(written["stream"])))
-    table, described = read_stream(data)
-    return axis_from_arrow(table.columns, described, data)
+def axis_from_json(encoded: Description) -> pandas.Index:
+    """Return the index of a value from `axis_to_json`."""
+    data = memoryview(bytearray(base64.b64decode(encoded["stream"])))
+    table, description = read_stream(data)
+    return axis_from_arrow(table.columns, description, data)
 
 
-def axis_to_arrow(index: Any, described: Described) -> list[pyarrow.Array]:
-    """The Arrow arrays of an index: none of a range, one for each level."""
-    if described["is"] == "range":
+def axis_to_arrow(index: Any, description: Description) -> list[pyarrow.Array]:
+    """Return the Arrow arrays of an index: none for a range, otherwise one for each level."""
+    if description["is"] == "range":
         return []
-    if described["is"] == "flat":
-        return [to_arrow(index.array, described["array"])]
+    if description["is"] == "flat":
+        return [to_arrow(index.array, description["array"])]
     return [
-        _coded(codes, level, of, False)
-        for codes, level, of in zip(index.codes, index.levels, described["levels"], strict=True)
+        _to_dictionary_array(codes, values, level, False)
+        for codes, values, level in zip(
+            index.codes, index.levels, description["levels"], strict=True
+        )
     ]
 
 
 def axis_from_arrow(
-    columns: list[pyarrow.ChunkedArray], described: Described, data: memoryview
+    columns: list[pyarrow.ChunkedArray], description: Description, data: memoryview
 ) -> pandas.Index:
-    """The index, from the arrays of `axis_to_arrow`."""
+    """Return the index of arrays from `axis_to_arrow`."""
     import pandas
 
-    if described["is"] == "range":
-        return pandas.RangeIndex(*described["range"], name=described["names"][0])
-    if described["is"] == "flat":
-        array = from_arrow(columns[0], described["array"], data)
-        index = pandas.Index(array, dtype=array.dtype, name=described["names"][0], copy=False)
-        if "frequency" in described:
-            index.freq = described["frequency"]
+    if description["is"] == "range":
+        return pandas.RangeIndex(*description["range"], name=description["names"][0])
+    if description["is"] == "flat":
+        array = from_arrow(columns[0], description["array"], data)
+        index = pandas.Index(array, dtype=array.dtype, name=description["names"][0], copy=False)
+        if "frequency" in description:
+            index.freq = description["frequency"]
         return index
     pairs = [
-        _decoded(column, of, data) for column, of in zip(columns, described["levels"], strict=True)
+        _from_dictionary_array(column, level, data)
+        for column, level in zip(columns, description["levels"], strict=True)
     ]
     return pandas.MultiIndex(
         levels=[level for _, level in pairs],
         codes=[codes for codes, _ in pairs],
-        names=described["names"],
+        names=description["names"],
     )
 
 
-def _coded(codes: Any, index: Any, described: Described, ordered: bool) -> pyarrow.Array:
-    """A dictionary array, so that other readers see values."""
+def _to_dictionary_array(
+    codes: Any, index: Any, description: Description, ordered: bool
+) -> pyarrow.Array:
+    """Return codes and their index as a dictionary array, so that other readers see values."""
     import numpy
     import pyarrow
 
     codes = numpy.asarray(codes)
-    if described["is"] == "aside":
+    if description["is"] == "aside":
         return pyarrow.array(codes)
-    if described["is"] == "range":
+    if description["is"] == "range":
         values = pyarrow.array(numpy.asarray(index))
     else:
-        (values,) = axis_to_arrow(index, described)
+        (values,) = axis_to_arrow(index, description)
     missing = codes < 0
     indices = pyarrow.array(codes, mask=missing if missing.any() else None)
     return pyarrow.DictionaryArray.from_arrays(indices, values, ordered=ordered)
 
 
-def _decoded(column: pyarrow.ChunkedArray, described: Described, data: memoryview) -> Any:
-    """Codes, and what they stand for."""
+def _from_dictionary_array(
+    column: pyarrow.ChunkedArray, description: Description, data: memoryview
+) -> Any:
+    """Return the codes of a dictionary array, and their index."""
     import numpy
     import pyarrow
 
-    if described["is"] == "aside":
-        return numpy.array(column.to_numpy()), axis_from_json(described)
+    if description["is"] == "aside":
+        return numpy.array(column.to_numpy()), axis_from_json(description)
     values = pyarrow.chunked_array([column.chunk(0).dictionary])
-    index = axis_from_arrow([values], described, data)
+    index = axis_from_arrow([values], description, data)
     indices = pyarrow.chunked_array([chunk.indices for chunk in column.chunks])
     return numpy.array(indices.fill_null(-1).to_numpy()), index
 
 
-def _describe_objects(array: Any) -> Described | None:
+def _describe_objects(array: Any) -> Description | None:
     import numpy
 
     values = numpy.asarray(array)
     kinds = set(map(type, values))
-    if not kinds <= {str, float, type(None)} or not _is_text(values):
+    if not kinds <= {str, float, type(None)} or not _are_strings(values):
         return None
     if float in kinds:
         nans = all(value != value for value in values if type(value) is float)
@@ -267,8 +276,8 @@ def _describe_objects(array: Any) -> Described | None:
     return {"is": "object", "missing": "none"}
 
 
-def _is_text(array: Any) -> bool:
-    """Whether all of it is `str`, `None` or missing, and Arrow takes it (no lone surrogates)."""
+def _are_strings(array: Any) -> bool:
+    """Return whether all values are `str` or missing, and valid in Arrow (no lone surrogates)."""
     import numpy
     import pandas
     import pyarrow
@@ -284,10 +293,10 @@ def _is_text(array: Any) -> bool:
     return True
 
 
-def _text_dtype(described: Described) -> Any:
+def _string_dtype(description: Description) -> Any:
     import numpy
     import pandas
 
-    if described["missing"] == "NA":
-        return pandas.StringDtype(described["storage"])
-    return pandas.StringDtype(described["storage"], na_value=numpy.nan)
+    if description["missing"] == "NA":
+        return pandas.StringDtype(description["storage"])
+    return pandas.StringDtype(description["storage"], na_value=numpy.nan)

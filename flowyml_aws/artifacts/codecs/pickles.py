@@ -1,4 +1,4 @@
-"""The codec for every other value: pickle protocol 5 with the large buffers beside it.
+"""Codec for all other values: pickle protocol 5 with large buffers out of band.
 
 Format, integers little-endian: u64 length of the pickle, u64 number of buffers, u64 size of each
 buffer; the pickle; then each buffer at the next multiple of 64 bytes from the start.
@@ -24,31 +24,31 @@ __all__ = ["PickleCodec"]
 
 _HEAD = struct.Struct("<QQ")
 _ALIGNMENT = 64
-# A smaller buffer is copied into the pickle: a view of it would keep all of the loaded memory.
+# Smaller buffers are copied into the pickle: a view would keep all of the loaded memory alive.
 _MIN_BUFFER_BYTES = 4096
 
 
 class PickleCodec:
-    """Anything picklable, classes and functions of `__main__` included (cloudpickle)."""
+    """Codec for all picklable values, including classes and functions of `__main__`."""
 
     name = "pickle"
     version = 1
 
     @property
     def trusts(self) -> str:
-        """Pickle is a small program."""
+        """Reason why decoding can run code: a pickle is a program."""
         return "reading a pickle runs whatever code it names"
 
     def accepts(self, value: Any) -> bool:
-        """Everything: what cannot be pickled shows only when it is tried."""
+        """Return True. Only pickling itself shows whether a value is picklable."""
         return True
 
     def encode(self, value: Any) -> Content:
-        """The pickle, and views of the value's own buffers."""
+        """Return the pickle, and views of the value's own buffers."""
         return Content(*self.pieces(value))
 
     def pieces(self, value: Any) -> list[Buffer]:
-        """The same, each by itself."""
+        """Return the pieces of the encoded value."""
         stream = _Chunks()
         buffers: list[memoryview] = []
 
@@ -72,7 +72,7 @@ class PickleCodec:
         return pieces
 
     def decode(self, data: memoryview) -> Any:
-        """The value, its large buffers in the loaded memory itself."""
+        """Return the value, with its large buffers in the loaded memory."""
         length, count = _HEAD.unpack_from(data)
         end = _HEAD.size + 8 * count
         sizes = struct.unpack(f"<{count}Q", data[_HEAD.size : end])
@@ -84,12 +84,12 @@ class PickleCodec:
             end = start + size
             buffers.append(data[start:end])
         if end != len(data):
-            raise ValueError(f"its parts have {end} bytes together, the object has {len(data)}")
+            raise ValueError(f"its parts have {end} bytes in total, the object has {len(data)}")
         return _Unpickler(_Reader(stream), buffers=buffers).load()
 
 
 class _Chunks:
-    """What a pickler writes: it hands over large `bytes` as they are, so nothing is copied."""
+    """A file that collects the output of a pickler, which passes large `bytes` uncopied."""
 
     def __init__(self) -> None:
         self.chunks: list[bytes] = []
@@ -108,18 +108,18 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it ships no types
         # cloudpickle would turn an open text file into a StringIO of its content.
         reducers = {io.TextIOWrapper: _refuse_open_file, **storage_reducers()}
         self.dispatch_table = ChainMap(reducers, cloudpickle.Pickler.dispatch_table)
-        super().__init__(*arguments, **options)  # which reads the table
+        super().__init__(*arguments, **options)  # reads the dispatch table
 
 
 class _Reader:
-    """A view as the file that an unpickler reads, so that nothing is copied beforehand."""
+    """A file over a view for an unpickler, so that the view is not copied first."""
 
     def __init__(self, data: memoryview) -> None:
         self._rest = data
 
     def read(self, count: int) -> bytes:
-        taken, self._rest = self._rest[:count], self._rest[count:]
-        return bytes(taken)
+        data, self._rest = self._rest[:count], self._rest[count:]
+        return bytes(data)
 
     def readinto(self, buffer: Any) -> int:
         count = min(len(buffer), len(self._rest))
@@ -127,15 +127,15 @@ class _Reader:
         self._rest = self._rest[count:]
         return count
 
-    def readline(self) -> bytes:  # of protocol 0 only, which no pickle here has
-        raise pickle.UnpicklingError("it is not of protocol 5")
+    def readline(self) -> bytes:  # only protocol 0 needs lines
+        raise pickle.UnpicklingError("it does not use pickle protocol 5")
 
 
 class _Unpickler(pickle.Unpickler):
-    """Leaves the classes of `__main__` that this process has already as they are.
+    """An unpickler that does not change classes of `__main__` that this process already has.
 
-    cloudpickle finds such a class again, but then sets its methods and attributes anew: a class
-    that counts its instances, or that a notebook cell has patched, would be put back.
+    cloudpickle finds such a class, but then sets its methods and attributes again: a class that
+    counts its instances, or that a notebook cell has patched, would be reset.
     """
 
     def __init__(self, file: _Reader, *, buffers: list[memoryview]) -> None:
@@ -143,17 +143,17 @@ class _Unpickler(pickle.Unpickler):
         self._known: set[type] = set()
 
     def find_class(self, module: str, name: str) -> Any:
-        found = super().find_class(module, name)
-        if found in (internals._make_skeleton_class, internals._make_skeleton_enum):
-            return partial(self._make_class, found)
-        return self._set_class_state if found is internals._class_setstate else found
+        target = super().find_class(module, name)
+        if target in (internals._make_skeleton_class, internals._make_skeleton_enum):
+            return partial(self._make_class, target)
+        return self._set_class_state if target is internals._class_setstate else target
 
     def _make_class(self, make: Callable[..., type], *arguments: Any) -> type:
         before = set(internals._DYNAMIC_CLASS_TRACKER_BY_ID.values())
-        made = make(*arguments)
-        if made in before:
-            self._known.add(made)
-        return made
+        cls = make(*arguments)
+        if cls in before:
+            self._known.add(cls)
+        return cls
 
-    def _set_class_state(self, made: type, state: Any) -> Any:
-        return made if made in self._known else internals._class_setstate(made, state)
+    def _set_class_state(self, cls: type, state: Any) -> Any:
+        return cls if cls in self._known else internals._class_setstate(cls, state)

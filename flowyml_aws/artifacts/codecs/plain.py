@@ -1,4 +1,4 @@
-"""Codecs for Python's plain values. Reading them runs no code."""
+"""Codecs for plain Python values. Decoding runs no code."""
 
 from __future__ import annotations
 
@@ -17,45 +17,45 @@ _NAN = struct.pack("<d", float("nan"))
 
 
 class BytesCodec:
-    """`bytes`, as they are."""
+    """Codec for `bytes`, stored as they are."""
 
     name = "bytes"
     version = 1
 
     def accepts(self, value: Any) -> bool:
-        """Only `bytes` itself: a subclass or a `bytearray` would come back as something else."""
+        """Return whether the type is exactly `bytes`. Other types would be decoded to `bytes`."""
         return type(value) is bytes
 
     def encode(self, value: Any) -> Content:
-        """A view of them."""
+        """Return a view of the bytes."""
         return Content(value)
 
     def decode(self, data: memoryview) -> bytes:
-        """A copy; `load_value` reads bytes without one."""
+        """Return a copy. `load_value` reads bytes without this copy."""
         return bytes(data)
 
 
 class TextCodec:
-    """`str` in UTF-8, lone surrogates included."""
+    """Codec for `str`, including lone surrogates, in UTF-8."""
 
     name = "text"
     version = 1
 
     def accepts(self, value: Any) -> bool:
-        """Only `str` itself."""
+        """Return whether the type is exactly `str`."""
         return type(value) is str
 
     def encode(self, value: Any) -> Content:
-        """UTF-8 in which each lone surrogate is a three-byte sequence of its own."""
+        """Return UTF-8 in which each lone surrogate is a separate sequence of three bytes."""
         return Content(_to_utf8(value))
 
     def decode(self, data: memoryview) -> str:
-        """The same text."""
+        """Return the string."""
         return _from_utf8(data)
 
 
 class JsonCodec:
-    """None, bool, int, float, str, and lists and dicts of them.
+    """Codec for None, bool, int, float, str, and lists and dicts of them.
 
     `NaN`, `Infinity` and `-Infinity` are written as Python's `json` does, beyond RFC 8259.
     """
@@ -64,10 +64,10 @@ class JsonCodec:
     version = 1
 
     def accepts(self, value: Any) -> bool:
-        """Whether JSON gives exactly this value back, and is a reasonable way to write it.
+        """Return whether JSON preserves this value exactly, at a reasonable size.
 
-        Exact types only: JSON would return a tuple as a list and a numpy or enum number as a
-        plain one. Nothing twice: two names of one list would become two lists.
+        Only exact types are accepted: JSON would turn a tuple into a list, and a numpy or enum
+        number into a plain one. An object must not occur twice: it would become two objects.
         """
         seen: set[int] = set()
         left = _MAX_ITEMS
@@ -76,7 +76,7 @@ class JsonCodec:
             item, depth = pending.pop()
             kind = type(item)
             if kind is str:
-                left -= len(item) >> 6  # long texts count too: they are copied several times
+                left -= len(item) >> 6  # long strings count, too: they are copied several times
             elif kind is dict or kind is list:
                 left -= len(item)
                 if id(item) in seen or depth == _MAX_DEPTH or left < 0:
@@ -92,11 +92,11 @@ class JsonCodec:
         return left >= 0
 
     def encode(self, value: Any) -> Content:
-        """Compact JSON; the order of keys is part of the value and stays."""
+        """Return compact JSON. The order of keys is part of the value and is kept."""
         return Content(_to_utf8(json.dumps(value, ensure_ascii=False, separators=(",", ":"))))
 
     def decode(self, data: memoryview) -> Any:
-        """The same value."""
+        """Return the value."""
         return json.loads(_from_utf8(data))
 
 
@@ -104,7 +104,7 @@ def _is_exact_scalar(item: Any, kind: type) -> bool:
     if kind is int:
         return bool(item.bit_length() <= _MAX_INT_BITS)
     if kind is float:
-        # The text "NaN" stands for one of many: one with a sign or payload is another value.
+        # "NaN" represents only one of many NaNs: one with a sign or payload is a different value.
         return bool(item == item) or struct.pack("<d", item) == _NAN
     return item is None or kind is bool
 

@@ -1,4 +1,4 @@
-"""Which codec writes a value, and which reads it."""
+"""Selection of the codec that encodes or decodes a value."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from flowyml_aws.core.errors import MissingExtraError, SettingsError
 __all__ = ["ENTRY_POINTS", "choose_codec", "codec_id", "find_codec", "third_party_codecs"]
 
 ENTRY_POINTS = "flowyml_aws.codecs"
-"""Entry point group; each entry is a codec, or a class that makes one without arguments."""
+"""Entry point group. Each entry is a codec, or a class that creates one without arguments."""
 
-# Safe ones first; the last takes everything.
+# Safe codecs first; the last one accepts every value.
 _BUILT_IN: tuple[AnyCodec, ...] = (
     BytesCodec(),
     TextCodec(),
@@ -45,63 +45,63 @@ _BUILT_IN: tuple[AnyCodec, ...] = (
     PickleCodec(),
 )
 _BY_ID = {f"{codec.name}/{codec.version}": codec for codec in _BUILT_IN}
-# Always built in: looking for codecs of others would cost more than storing one of these.
+# Always encoded by built-in codecs: a search for third-party codecs would cost more than storing.
 _SCALARS = frozenset({type(None), bool, int, float, str, bytes})
 
 
 def codec_id(codec: AnyCodec) -> str:
-    """What a ref says about its codec: `<name>/<version>`."""
+    """Return the codec's id in refs, `<name>/<version>`."""
     return f"{codec.name}/{codec.version}"
 
 
 def choose_codec(value: Any) -> AnyCodec:
-    """The first codec that accepts a value: third parties', safe ones, pickle.
+    """Return the first codec that accepts a value: third-party codecs, safe codecs, pickle.
 
     Raises:
-        UnstorableValueError: The value could be read only once, or only here.
-        SettingsError: A third party's codec does not load.
+        UnstorableValueError: The value can be read only once, or only by this process.
+        SettingsError: A third-party codec can't be loaded.
     """
     if type(value) not in _SCALARS:
         for codec in third_party_codecs():
             if codec.accepts(value):
                 return codec
-        _refuse_what_stays_here(value)
+        _refuse_process_bound(value)
     return next(codec for codec in _BUILT_IN if codec.accepts(value))
 
 
-def find_codec(identity: str) -> AnyCodec:
-    """The codec of a ref.
+def find_codec(identifier: str) -> AnyCodec:
+    """Return the codec with an id.
 
     Raises:
         MissingExtraError: No installed codec has this name and version.
-        SettingsError: A third party's codec does not load.
+        SettingsError: A third-party codec can't be loaded.
     """
-    if identity in _BY_ID:
-        return _BY_ID[identity]
+    if identifier in _BY_ID:
+        return _BY_ID[identifier]
     others = {codec_id(codec): codec for codec in third_party_codecs()}
-    if identity in others:
-        return others[identity]
-    name = identity.partition("/")[0]
-    known = [known for known in (*_BY_ID, *others) if known.partition("/")[0] == name]
-    if known:
+    if identifier in others:
+        return others[identifier]
+    name = identifier.partition("/")[0]
+    known_ids = [known for known in (*_BY_ID, *others) if known.partition("/")[0] == name]
+    if known_ids:
         raise MissingExtraError(
-            what=f"No codec reads {identity!r}",
-            why=f"installed here: {', '.join(known)}",
+            what=f"Unknown codec version {identifier!r}",
+            why=f"installed here: {', '.join(known_ids)}",
             fix="install the version of flowyml-aws, or of the codec's package, that stored it",
         )
     raise MissingExtraError(
-        what=f"No codec reads {identity!r}",
-        why=f"no installed package announces a codec {name!r} under {ENTRY_POINTS!r}",
+        what=f"Unknown codec {identifier!r}",
+        why=f"no installed package has a codec {name!r} in its entry points {ENTRY_POINTS!r}",
         fix=f"install the package with the codec {name!r} here and in the image",
     )
 
 
 @cache
 def third_party_codecs() -> tuple[AnyCodec, ...]:
-    """Codecs of installed packages, by entry point name; looked for once in a process.
+    """Return the codecs of installed packages, in order of their entry points. Cached.
 
     Raises:
-        SettingsError: One does not load, or has the name of another.
+        SettingsError: A codec can't be loaded, or has the id of another one.
     """
     from importlib.metadata import entry_points  # not needed by jobs that store only scalars
 
@@ -111,24 +111,24 @@ def third_party_codecs() -> tuple[AnyCodec, ...]:
         try:
             loaded = entry.load()
             codec: AnyCodec = loaded() if isinstance(loaded, type) else loaded
-            identity = codec_id(codec)
+            identifier = codec_id(codec)
         except Exception as error:  # importing a package can raise anything
             raise SettingsError(
-                what=f"The codec {entry.name!r} of {package} does not load",
+                what=f"The codec {entry.name!r} of {package} can't be loaded",
                 why=f"{entry.value}: {type(error).__name__}: {error}",
                 fix=f"install another version of {package}, or uninstall it",
             ) from error
-        if identity in _BY_ID or identity in codecs:
+        if identifier in _BY_ID or identifier in codecs:
             raise SettingsError(
-                what=f"The codec {entry.name!r} of {package} can't be used",
-                why=f"there is another codec {identity!r}",
-                fix=f"uninstall {package}, or the other package",
+                what=f"Duplicate codec {identifier!r} in {package}",
+                why=f"its entry point {entry.name!r} has the id of another codec",
+                fix=f"uninstall {package}, or the package of the other codec",
             )
-        codecs[identity] = codec
+        codecs[identifier] = codec
     return tuple(codecs.values())
 
 
-def _refuse_what_stays_here(value: Any) -> None:
+def _refuse_process_bound(value: Any) -> None:
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
     if isinstance(value, io.IOBase):
         if type(value) in (io.BytesIO, io.StringIO):
@@ -136,10 +136,10 @@ def _refuse_what_stays_here(value: Any) -> None:
         why = f"{kind} is an open file of this process"
         fix = "close it and return its Path, or return what it contains"
     elif isinstance(value, CoroutineType | AsyncGeneratorType):
-        why, fix = f"{kind} is code that has not run yet", "await it inside the step"
+        why, fix = f"{kind} has not run yet", "await it inside the step"
     elif isinstance(value, GeneratorType) or _is_standard_iterator(value):
         why = f"{kind} can be read only once, and only by this process"
-        fix = "return list(...) of it, or write it to a file and return its Path"
+        fix = "return a list of its items, or write them to a file and return its Path"
     elif type(value) is type(Path()) and not (value.is_file() or value.is_dir()):
         why = f"there is no file or folder at {value}"
         fix = "write the file before the step returns, or return str(path) to pass only its name"
@@ -149,5 +149,5 @@ def _refuse_what_stays_here(value: Any) -> None:
 
 
 def _is_standard_iterator(value: Any) -> bool:
-    # Iterators of users' classes may well be values: only those of the language are refused.
+    # Iterators of users' classes may be values; only those of the standard library are refused.
     return hasattr(value, "__next__") and type(value).__module__ in sys.stdlib_module_names

@@ -1,7 +1,7 @@
-"""The codec for PyTorch's tensors and state dicts: a safetensors file. Reading it runs no code.
+"""Codec for PyTorch tensors and state dicts, as a safetensors file. Decoding runs no code.
 
-The format: https://github.com/huggingface/safetensors#format. What it does not hold of a value
-(tied tensors, which ones are parameters, versions of modules) stands in its `__metadata__`.
+Format: https://github.com/huggingface/safetensors#format. Facts that it does not represent (tied
+tensors, which tensors are parameters, versions of modules) are in its `__metadata__`.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ _NAMES = {f"torch.{name}": code for code, name in _TYPES.items()}
 
 
 class TorchCodec:
-    """Tensors and parameters, alone or in a flat dict by name, from any device to the CPU.
+    """Codec for tensors and parameters, single or in a flat dict by name. Decodes to the CPU.
 
-    Tensors in several strides come back contiguous. Those that partly overlap in memory, are
-    sparse or quantized or of a class of their own go by pickle, as modules do.
+    Strided tensors become contiguous. Tensors that partly overlap in memory, are sparse or
+    quantized, or have their own class are pickled, as are modules.
     """
 
     name = "torch"
     version = 1
 
     def accepts(self, value: Any) -> bool:
-        """Whether it is made of tensors that the format holds."""
+        """Return whether the value consists of tensors that the format supports."""
         torch = sys.modules.get("torch")
         if torch is None or not hasattr(torch, "Tensor"):
             return False
@@ -72,35 +72,35 @@ class TorchCodec:
         return (
             all(type(name) is str and name.isprintable() for name in value)
             and all(type(tensor) in classes and _is_plain(tensor) for tensor in value.values())
-            and _share_all_or_nothing(value.values())
+            and _overlap_fully_or_not(value.values())
             and _versions_of(value) is not None
         )
 
     def encode(self, value: Any) -> Content:
-        """A header and the tensors' own memory, if it is the CPU's and contiguous."""
+        """Return a header and the memory of the tensors, uncopied if on the CPU and contiguous."""
         import torch
 
-        alone = isinstance(value, torch.Tensor)
-        tensors: dict[str, torch.Tensor] = {_SINGLE: value} if alone else value
-        first_at: dict[Any, str] = {}
+        is_single = isinstance(value, torch.Tensor)
+        tensors: dict[str, torch.Tensor] = {_SINGLE: value} if is_single else value
+        first_by_view: dict[Any, str] = {}
         tied = {}
         for name, tensor in tensors.items():
-            first = first_at.setdefault(_place(tensor), name)
+            first = first_by_view.setdefault(_view_key(tensor), name)
             if first != name:
                 tied[name] = first
-        described = {
-            "kind": _SINGLE if alone else type(value).__name__,
+        description = {
+            "kind": _SINGLE if is_single else type(value).__name__,
             "parameters": [n for n, t in tensors.items() if isinstance(t, torch.nn.Parameter)],
             "gradients": [n for n, t in tensors.items() if t.requires_grad],
-            "versions": {} if alone else _versions_of(value),
+            "versions": {} if is_single else _versions_of(value),
             "tied": tied,
             "order": list(tensors) if tied else [],
         }
-        header: dict[str, Any] = {"__metadata__": {_METADATA: json.dumps(described)}}
+        header: dict[str, Any] = {"__metadata__": {_METADATA: json.dumps(description)}}
         header |= dict.fromkeys(name for name in tensors if name not in tied)
         pieces = []
         end = 0
-        # The widest first: each is aligned, and the format allows no gaps.
+        # Widest elements first, so that each tensor is aligned: the format allows no gaps.
         for name in sorted(
             (name for name in tensors if name not in tied),
             key=lambda name: -tensors[name].element_size(),
@@ -112,42 +112,42 @@ class TorchCodec:
             if size:
                 pieces.append(_memory(tensor, size))
             end += size
-        text = json.dumps(header, separators=(",", ":")).encode()
-        text += b" " * (-(_LENGTH.size + len(text)) % _ALIGNMENT)
-        return Content(_LENGTH.pack(len(text)), text, *pieces)
+        encoded = json.dumps(header, separators=(",", ":")).encode()
+        encoded += b" " * (-(_LENGTH.size + len(encoded)) % _ALIGNMENT)
+        return Content(_LENGTH.pack(len(encoded)), encoded, *pieces)
 
     def decode(self, data: memoryview) -> Any:
-        """Tensors in the loaded memory itself."""
+        """Return tensors in the loaded memory."""
         (length,) = _LENGTH.unpack_from(data)
         start = _LENGTH.size + length
         header = json.loads(bytes(data[_LENGTH.size : start]))
-        described = json.loads(header.pop("__metadata__")[_METADATA])
+        description = json.loads(header.pop("__metadata__")[_METADATA])
         body = data[start:]
         if len(body) != max((entry["data_offsets"][1] for entry in header.values()), default=0):
-            raise ValueError(f"its tensors do not have {len(body)} bytes together")
+            raise ValueError(f"its tensors do not have {len(body)} bytes in total")
         loaded = {name: _tensor(body, **entry) for name, entry in header.items()}
-        for name, first in described["tied"].items():
+        for name, first in description["tied"].items():
             loaded[name] = loaded[first].detach()
-        for name in described["parameters"]:
+        for name in description["parameters"]:
             loaded[name] = _parameter(loaded[name])
-        for name in described["gradients"]:
+        for name in description["gradients"]:
             loaded[name].requires_grad_()
-        if described["kind"] == _SINGLE:
+        if description["kind"] == _SINGLE:
             return loaded[_SINGLE]
-        if described["tied"]:
-            loaded = {name: loaded[name] for name in described["order"]}
-        if described["kind"] == "dict":
+        if description["tied"]:
+            loaded = {name: loaded[name] for name in description["order"]}
+        if description["kind"] == "dict":
             return loaded
         state: Any = OrderedDict(loaded)
-        if described["versions"]:
-            state._metadata = OrderedDict(described["versions"])
+        if description["versions"]:
+            state._metadata = OrderedDict(description["versions"])
         return state
 
 
 def storage_reducers() -> dict[type, Any]:
-    """How a pickler writes the memory of tensors: uncopied, and not bound to a device.
+    """Return reducers that pickle the memory of tensors uncopied and independent of a device.
 
-    Empty where PyTorch is not imported.
+    Empty if PyTorch is not imported.
     """
     torch = sys.modules.get("torch")
     if torch is None or not hasattr(torch, "UntypedStorage"):
@@ -186,32 +186,33 @@ def _is_plain(tensor: torch.Tensor) -> bool:
     if str(tensor.layout) != "torch.strided" or tensor.device.type == "meta":
         return False
     strides = zip(tensor.shape, tensor.stride(), strict=True)
-    # With a stride of 0 one element stands for many: to write them all could take any memory.
+    # With a stride of 0, one element represents many. Writing all of them could need any memory.
     repeated = tensor.numel() and not all(size < 2 or stride for size, stride in strides)
     special = tensor.is_quantized or tensor.is_nested or tensor.is_conj() or tensor.is_neg()
-    noted = vars(tensor) or tensor._backward_hooks
-    return str(tensor.dtype) in _NAMES and not (repeated or special or noted)
+    has_attributes = vars(tensor) or tensor._backward_hooks
+    return str(tensor.dtype) in _NAMES and not (repeated or special or has_attributes)
 
 
-def _place(tensor: torch.Tensor) -> Any:
-    """Equal for tensors that are the same memory seen the same way."""
+def _view_key(tensor: torch.Tensor) -> Any:
+    """Return a key that is equal for tensors that are the same view of the same memory."""
     if not tensor.numel():
         return id(tensor)
     return tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
 
 
-def _share_all_or_nothing(tensors: Iterable[torch.Tensor]) -> bool:
-    places: dict[Any, Any] = {}
+def _overlap_fully_or_not(tensors: Iterable[torch.Tensor]) -> bool:
+    """Return whether tensors that share a storage are the same view of it."""
+    views: dict[Any, Any] = {}
     return all(
-        places.setdefault((tensor.device, tensor.untyped_storage().data_ptr()), _place(tensor))
-        == _place(tensor)
+        views.setdefault((tensor.device, tensor.untyped_storage().data_ptr()), _view_key(tensor))
+        == _view_key(tensor)
         for tensor in tensors
         if tensor.numel()
     )
 
 
 def _versions_of(state: Any) -> Any:
-    """What `Module.state_dict` notes about modules; None if there is something else too."""
+    """Return the module versions from `Module.state_dict`, or None if it has other attributes."""
     attributes = dict(getattr(state, "__dict__", {}))
     versions = attributes.pop("_metadata", OrderedDict())
     if attributes or type(versions) is not OrderedDict or not JsonCodec().accepts(dict(versions)):
@@ -220,9 +221,9 @@ def _versions_of(state: Any) -> Any:
 
 
 def _memory(owner: Any, size: int) -> Any:
-    """Its bytes; PyTorch gives them out only through numpy, which need not be there."""
+    """Return the bytes of a tensor or storage. PyTorch itself needs numpy for that."""
     memory: Any = (ctypes.c_uint8 * size).from_address(owner.data_ptr())
-    memory.owner = owner  # stays as long as they are looked at
+    memory.owner = owner  # keeps the owner alive while the view is used
     return memory
 
 
@@ -235,9 +236,11 @@ def _tensor(
     start, end = data_offsets
     count = math.prod(shape)
     if min(shape, default=0) < 0 or not 0 <= start <= end <= len(body):
-        raise ValueError(f"a tensor of shape {shape} can't lie at {start} to {end}")
+        raise ValueError(f"a tensor of shape {shape} can't be at bytes {start} to {end}")
     if end - start != count * torch.empty(0, dtype=kind).element_size():
-        raise ValueError(f"a tensor of type {dtype} and shape {shape} has not {end - start} bytes")
+        raise ValueError(
+            f"a tensor of type {dtype} and shape {shape} can't have {end - start} bytes"
+        )
     if not count:
         return torch.empty(shape, dtype=kind)
     return torch.frombuffer(body[start:end], dtype=torch.uint8).view(kind).reshape(shape)

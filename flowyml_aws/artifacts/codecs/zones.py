@@ -1,4 +1,4 @@
-"""Time zones by name."""
+"""Conversion of time zones to and from names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["zone_in_arrow", "zone_name", "zone_named"]
 
 
 def zone_name(zone: Any) -> list[Any] | None:
-    """A zone as JSON; None for kinds of zones that a name does not bring back."""
+    """Return a zone as JSON, or None if it can't be restored from a name."""
     package = type(zone).__module__.partition(".")[0]
     if package == "zoneinfo" and zone.key:
         return ["zoneinfo", zone.key]
@@ -23,7 +23,7 @@ def zone_name(zone: Any) -> list[Any] | None:
 
 
 def zone_in_arrow(zone: list[Any]) -> str:
-    """What Arrow calls it."""
+    """Return Arrow's name of a zone."""
     if zone[0] != "offset":
         return str(zone[1])
     minutes = int(zone[1] // 60)
@@ -31,15 +31,15 @@ def zone_in_arrow(zone: list[Any]) -> str:
 
 
 def zone_named(zone: list[Any]) -> datetime.tzinfo:
-    """The zone that `zone_name` has written."""
+    """Return the zone of a value from `zone_name`."""
     kind, name = zone
     if kind == "offset":
         return datetime.timezone(datetime.timedelta(seconds=name))
     if kind == "pytz":
         import pytz
 
-        found: datetime.tzinfo = pytz.timezone(name)
-        return found
+        result: datetime.tzinfo = pytz.timezone(name)
+        return result
     import zoneinfo
 
     return zoneinfo.ZoneInfo(name)

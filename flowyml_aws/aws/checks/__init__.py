@@ -1,1 +1,1 @@
-"""Looks at parts of an account, by calls that only read; each tells what it finds."""
+"""Checks of an AWS account. Each makes read-only calls and returns findings."""

@@ -1,4 +1,4 @@
-"""The bucket that runs are stored in: there, writable, readable, encrypted."""
+"""Checks of the run bucket: it exists, is writable and readable, and encrypts objects."""
 
 from __future__ import annotations
 
@@ -17,79 +17,82 @@ if TYPE_CHECKING:
 
 __all__ = ["check_bucket", "check_writing"]
 
-_TEXT = b"a test of `flowyml-aws doctor`\n"
+_PROBE = b"written by `flowyml-aws doctor`\n"
 
 
 def check_bucket(s3: S3Client, bucket: str) -> Sequence[Finding]:
-    """Whether the bucket is there, and where.
+    """Check that the bucket exists, and is in the client's region.
 
     Raises:
-        SettingsError: It does not exist.
-        AwsRefusedError: It is denied.
+        SettingsError: The bucket does not exist.
+        AwsRefusedError: Access to the bucket is denied.
     """
     problem = bucket_problem(s3, bucket)
     if problem is not None:
         raise problem
-    told = s3.head_bucket(Bucket=bucket)
-    region = told.get("BucketRegion") or told["ResponseMetadata"]["HTTPHeaders"].get(
+    head = s3.head_bucket(Bucket=bucket)
+    region = head.get("BucketRegion") or head["ResponseMetadata"]["HTTPHeaders"].get(
         "x-amz-bucket-region", ""
     )
-    here = s3.meta.region_name
-    if region and region != here:
+    client_region = s3.meta.region_name
+    if region and region != client_region:
         return [
             Finding(
                 "bucket-elsewhere",
                 "warning",
-                f"Bucket {bucket!r} is in {region}, the jobs run in {here}",
-                "every value crosses regions: slower, and paid for by the gigabyte",
-                f"use a bucket in {here}, or set AWS_REGION={region}",
+                f"Bucket {bucket!r} is in {region}, but the jobs run in {client_region}",
+                "every value crosses regions, which is slower and charged per gigabyte",
+                f"use a bucket in {client_region}, or set AWS_REGION={region}",
             )
         ]
-    return [Finding("bucket", "ok", f"Bucket {bucket!r} is in {region or here}")]
+    return [Finding("bucket", "ok", f"Bucket {bucket!r} is in {region or client_region}")]
 
 
 def check_writing(s3: S3Client, bucket: str, key: str) -> Sequence[Finding]:
-    """Whether objects can be written, read and removed, and how they are encrypted.
+    """Check that objects can be written, read and deleted, and that they are encrypted.
 
     Args:
-        s3: Client.
-        bucket: Its name.
-        key: Of the object that is written, and removed again.
+        s3: S3 client.
+        bucket: Name of the bucket.
+        key: Key of the object that is written and then deleted.
 
     Raises:
         AwsRefusedError: Writing or reading is denied.
     """
-    where = f"s3://{bucket}/{key}"
+    uri = f"s3://{bucket}/{key}"
     try:
-        written = s3.put_object(Bucket=bucket, Key=key, Body=_TEXT)
+        written = s3.put_object(Bucket=bucket, Key=key, Body=_PROBE)
     except (ClientError, BotoCoreError) as error:
-        raise refused(error, f"write {where}") from error
-    found = [_encryption(bucket, written.get("ServerSideEncryption"), written.get("SSEKMSKeyId"))]
+        raise refused(error, f"write {uri}") from error
+    findings = [
+        _encryption(bucket, written.get("ServerSideEncryption"), written.get("SSEKMSKeyId"))
+    ]
     try:
         read = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     except (ClientError, BotoCoreError) as error:
-        raise refused(error, f"read {where}") from error
+        raise refused(error, f"read {uri}") from error
     finally:
-        found += _removed(s3, bucket, key, where)
-    if read != _TEXT:
+        findings += _delete(s3, bucket, key, uri)
+    if read != _PROBE:
         raise AwsRefusedError(
-            what=f"{where} is not what was written",
-            why="a proxy or gateway changes what goes through it",
-            fix="look at what is between this machine and S3",
+            what=f"{uri} differs from the bytes that were written",
+            why="a proxy or gateway changes the data on its way",
+            fix="check the proxy or gateway between this machine and S3",
         )
     return [
         Finding("writable", "ok", f"Objects can be written to and read from {bucket!r}"),
-        *found,
+        *findings,
     ]
 
 
-def _removed(s3: S3Client, bucket: str, key: str, where: str) -> Sequence[Finding]:
+def _delete(s3: S3Client, bucket: str, key: str, uri: str) -> Sequence[Finding]:
     try:
         s3.delete_object(Bucket=bucket, Key=key)
     except (ClientError, BotoCoreError) as error:
-        told = refused(error, f"remove {where}")
-        why = f"{told.why}; `flowyml-aws gc` and `cache rm` can't remove anything"
-        return [Finding("not-removable", "warning", told.what, why, "allow s3:DeleteObject on it")]
+        refusal = refused(error, f"delete {uri}")
+        why = f"{refusal.why}; `flowyml-aws gc` and `cache rm` can't delete anything"
+        fix = "allow s3:DeleteObject on it"
+        return [Finding("not-removable", "warning", refusal.what, why, fix)]
     return []
 
 
@@ -98,9 +101,9 @@ def _encryption(bucket: str, method: str | None, key: str | None) -> Finding:
         return Finding(
             "not-encrypted",
             "warning",
-            f"Bucket {bucket!r} does not say that it encrypts objects",
-            "S3 itself always does; another service in its place may not",
-            "set the bucket's default encryption (infra/ does)",
+            f"Bucket {bucket!r} does not report encryption of its objects",
+            "Amazon S3 always encrypts; an S3-compatible service may not",
+            "set the default encryption of the bucket, as infra/ does",
         )
     return Finding(
         "encrypted", "ok", f"Objects are encrypted ({method}{f', {key}' if key else ''})"

@@ -1,4 +1,4 @@
-"""Who calls, for how long still, and whether the clocks agree."""
+"""Checks of the caller: identity, expiry of the credentials, and clock skew."""
 
 from __future__ import annotations
 
@@ -20,99 +20,100 @@ if TYPE_CHECKING:
 
 __all__ = ["check_clock", "check_credentials", "judge_clock", "judge_expiry"]
 
-# Signature Version 4: a request may be this much off. S3 grants 15 minutes, most others 5.
-_MOST_SKEW_S = 300
-_STRANGE_SKEW_S = 60
+# Signature Version 4: largest accepted clock skew. S3 accepts 15 minutes, most services 5.
+_MAX_SKEW_S = 300
+_SUSPICIOUS_SKEW_S = 60
 _SOON_S = 1800
-_SIGN_IN = "sign in again: `aws sso login`, or get new keys"
-# Sources of credentials that give no new ones when those have expired.
-_TAKEN_AS_THEY_ARE = ("env", "unknown source")
+_SIGN_IN = "sign in again with `aws sso login`, or get new keys"
+# Credential sources that can't renew expired credentials.
+_NOT_RENEWABLE = ("env", "unknown source")
 
 
 def check_credentials(probe: Probe, clock: Callable[[], float]) -> Sequence[Finding]:
-    """Whose credentials are used, and when they expire.
+    """Report the caller's identity, and when its credentials expire.
 
     Raises:
-        AwsRefusedError: There are none, or AWS does not accept them.
+        AwsRefusedError: Credentials are missing, or AWS does not accept them.
     """
     credentials = probe.credentials()
-    renewed = _source(credentials) not in _TAKEN_AS_THEY_ARE
-    expiry = judge_expiry(_expiry(credentials), renewed, clock())
-    for one in expiry:
-        if one.level == "error":
-            raise AwsRefusedError(one.what, one.why, one.fix)
+    is_renewed = _source(credentials) not in _NOT_RENEWABLE
+    expiry = judge_expiry(_expiry(credentials), is_renewed, clock())
+    for finding in expiry:
+        if finding.level == "error":
+            raise AwsRefusedError(finding.what, finding.why, finding.fix)
     sts: STSClient = probe.client("sts")
     try:
         identity = sts.get_caller_identity()
     except (ClientError, BotoCoreError) as error:
-        raise refused(error, "find out who you are (sts:GetCallerIdentity)") from error
-    who = f"{identity['Arn']} (account {identity['Account']}; from {_source(credentials)})"
-    return [Finding("credentials", "ok", who), *expiry]
+        raise refused(error, "verify the credentials (sts:GetCallerIdentity)") from error
+    caller = f"{identity['Arn']} (account {identity['Account']}; from {_source(credentials)})"
+    return [Finding("credentials", "ok", caller), *expiry]
 
 
-def judge_expiry(expires_at: float | None, renewed: bool, now: float) -> Sequence[Finding]:
-    """What to know of credentials that end.
+def judge_expiry(expires_at: float | None, is_renewed: bool, now: float) -> Sequence[Finding]:
+    """Return the findings on the expiry of credentials, none if they never expire.
 
     Args:
-        expires_at: When, in seconds since the epoch; None for never.
-        renewed: Whether boto3 gets new ones by itself.
+        expires_at: Seconds since the epoch; None for never.
+        is_renewed: Whether boto3 renews the credentials by itself.
         now: Seconds since the epoch.
     """
     if expires_at is None:
         return []
     left_s = expires_at - now
-    told = f"The credentials expire in {time_text(left_s)}" if left_s > 0 else "They have expired"
-    if renewed:
-        return [Finding("expiry", "ok", f"{told}; boto3 renews them while it may")]
+    state = f"expire in {time_text(left_s)}" if left_s > 0 else "have expired"
+    what = f"The credentials {state}"
+    if is_renewed:
+        return [Finding("expiry", "ok", f"{what}; boto3 renews them as long as it can")]
     if left_s <= 0:
-        return [Finding("expired", "error", told, "AWS refuses calls with them", _SIGN_IN)]
+        return [Finding("expired", "error", what, "AWS refuses calls with them", _SIGN_IN)]
     if left_s < _SOON_S:
-        why = "a run goes on without this machine, but to watch it needs credentials"
-        return [Finding("expires-soon", "warning", told, why, _SIGN_IN)]
-    return [Finding("expiry", "ok", told)]
+        why = "submitted jobs continue without this machine, but watching them needs credentials"
+        return [Finding("expires-soon", "warning", what, why, _SIGN_IN)]
+    return [Finding("expiry", "ok", what)]
 
 
 def check_clock(probe: Probe, clock: Callable[[], float]) -> Sequence[Finding]:
-    """Whether this machine's clock agrees with AWS's: signatures tell the time.
+    """Check this machine's clock against AWS's: signatures contain the time.
 
     Raises:
-        AwsRefusedError: No answer tells AWS's time.
+        AwsRefusedError: No response contains AWS's time.
     """
     if _expired(probe.credentials(), clock()):
         raise AwsRefusedError(
-            what="AWS was not asked for the time",
+            what="The clock was not checked against AWS",
             why="the credentials have expired",
             fix=_SIGN_IN,
         )
     sts: STSClient = probe.client("sts")
     try:
-        answer: Any = sts.get_caller_identity()
+        response: Any = sts.get_caller_identity()
     except ClientError as error:
-        answer = error.response  # what refuses has a clock, too
+        response = error.response  # a refusal has a date, too
     except BotoCoreError as error:
-        raise refused(error, "ask AWS for the time") from error
+        raise refused(error, "get the time from AWS") from error
     now = clock()
-    date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     if date is None:
         raise AwsRefusedError(
-            what="AWS's time is unknown",
-            why="the answer has no header Date",
-            fix="look at the proxy or gateway between this machine and AWS",
+            what="Can't get the time from AWS",
+            why="the response has no Date header",
+            fix="check the proxy or gateway between this machine and AWS",
         )
     return [judge_clock(parsedate_to_datetime(date).timestamp(), now)]
 
 
-def judge_clock(theirs: float, ours: float) -> Finding:
-    """What the difference of two clocks means; both in seconds since the epoch."""
-    off_s = ours - theirs
-    how = "ahead of" if off_s > 0 else "behind"
-    what = f"This machine's clock is {time_text(abs(off_s))} {how} AWS's"
-    fix = "set the clock: `timedatectl set-ntp true`, or the system's date settings"
-    if abs(off_s) > _MOST_SKEW_S:
-        why = f"AWS refuses signatures that are off by more than {_MOST_SKEW_S // 60} minutes"
+def judge_clock(aws_time: float, local_time: float) -> Finding:
+    """Return the finding on the clock skew. Both times are in seconds since the epoch."""
+    skew_s = local_time - aws_time
+    direction = "ahead of" if skew_s > 0 else "behind"
+    what = f"This machine's clock is {time_text(abs(skew_s))} {direction} AWS's"
+    fix = "set the clock with `timedatectl set-ntp true`, or in the system's date settings"
+    if abs(skew_s) > _MAX_SKEW_S:
+        why = f"AWS refuses signatures that are off by more than {_MAX_SKEW_S // 60} minutes"
         return Finding("clock-skew", "error", what, why, fix)
-    if abs(off_s) > _STRANGE_SKEW_S:
-        why = f"above {_MOST_SKEW_S // 60} minutes AWS refuses signatures"
+    if abs(skew_s) > _SUSPICIOUS_SKEW_S:
+        why = f"AWS refuses signatures that are off by more than {_MAX_SKEW_S // 60} minutes"
         return Finding("clock-skew", "warning", what, why, fix)
     return Finding("clock", "ok", "This machine's clock agrees with AWS's")
 
@@ -127,6 +128,6 @@ def _source(credentials: Any) -> str:
 
 
 def _expiry(credentials: Any) -> float | None:
-    # Private, and the way in which the AWS CLI's own `export-credentials` reads it.
+    # A private attribute; `aws configure export-credentials` reads it in the same way.
     expires: datetime | None = getattr(credentials, "_expiry_time", None)
     return None if expires is None else expires.timestamp()

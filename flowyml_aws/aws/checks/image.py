@@ -1,4 +1,4 @@
-"""The image that jobs run in: there, and with the Python of this machine."""
+"""Checks of the container image of jobs: it exists, and has this machine's Python."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EcrImage", "check_image", "ecr_image", "judge_python", "python_of"]
 
-_NAMED = re.compile(
+_URI = re.compile(
     r"(?P<repository>[^:@]+)(?::(?P<tag>[^@]+))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
 _PYTHON = re.compile(r"(?:^|[._-])(?:py|python|cp)(3)[.]?(\d{1,2})(?![\d])")
@@ -38,27 +38,27 @@ class EcrImage:
 
 
 def ecr_image(uri: str) -> EcrImage | None:
-    """The parts of an image's URI, or None where it is not in ECR."""
-    named = _NAMED.fullmatch(uri)
-    if named is None:
+    """Parse the URI of an image. Return None if it is not in ECR."""
+    match = _URI.fullmatch(uri)
+    if match is None:
         return None
     try:
-        repository = Repository.parse(named["repository"])
+        repository = Repository.parse(match["repository"])
     except SettingsError:
         return None
-    tag, digest = named["tag"], named["digest"]
+    tag, digest = match["tag"], match["digest"]
     if tag is None and digest is None:
         tag = "latest"
     return EcrImage(repository.account, repository.region, repository.name, tag, digest)
 
 
 def check_image(probe: Probe, uri: str, python: str) -> Sequence[Finding]:
-    """Whether the image is there, and has this Python.
+    """Check that the image exists and has the Python version of this machine.
 
     Args:
-        probe: Makes clients.
-        uri: The setting `image`.
-        python: This machine's, such as `3.11`.
+        probe: Access to the account.
+        uri: URI of the image.
+        python: Minor version on this machine, such as `3.11`.
 
     Raises:
         AwsRefusedError: AWS denied the call.
@@ -69,61 +69,63 @@ def check_image(probe: Probe, uri: str, python: str) -> Sequence[Finding]:
             Finding(
                 "image-elsewhere",
                 "note",
-                f"Image {uri!r} is not in ECR and was not looked at",
-                "its Python must be this machine's, and the instances must be able to pull it",
+                f"Image {uri!r} is not in ECR and was not checked",
+                f"it must have Python {python}, and the instances must be able to pull it",
             )
         ]
     ecr: ECRClient = probe.client("ecr", image.region)
-    wanted: Any = {"imageDigest": image.digest} if image.digest else {"imageTag": image.tag}
+    image_id: Any = {"imageDigest": image.digest} if image.digest else {"imageTag": image.tag}
     try:
         (detail,) = ecr.describe_images(
-            registryId=image.registry, repositoryName=image.repository, imageIds=[wanted]
+            registryId=image.registry, repositoryName=image.repository, imageIds=[image_id]
         )["imageDetails"]
     except ClientError as error:
         if error_code(error) in ("ImageNotFoundException", "RepositoryNotFoundException"):
             return [_missing(uri, error)]
-        raise refused(error, f"look at image {uri} (ecr:DescribeImages)") from error
+        raise refused(error, f"look up image {uri} (ecr:DescribeImages)") from error
     except BotoCoreError as error:
-        raise refused(error, f"look at image {uri} (ecr:DescribeImages)") from error
+        raise refused(error, f"look up image {uri} (ecr:DescribeImages)") from error
     size = detail.get("imageSizeInBytes", 0) / 1e6
-    pushed = f"{detail['imagePushedAt']:%Y-%m-%d}" if "imagePushedAt" in detail else "some day"
-    told = f"Image {image.repository}:{image.tag or image.digest} is there"
-    found = [Finding("image", "ok", f"{told} (pushed {pushed}, {size:,.0f} MB)")]
-    return [*found, judge_python(python_of(detail.get("imageTags", ())), python)]
+    pushed = (
+        f"{detail['imagePushedAt']:%Y-%m-%d}" if "imagePushedAt" in detail else "at an unknown time"
+    )
+    what = f"Image {image.repository}:{image.tag or image.digest} exists"
+    finding = Finding("image", "ok", f"{what} (pushed {pushed}, {size:,.0f} MB)")
+    return [finding, judge_python(python_of(detail.get("imageTags", ())), python)]
 
 
-def judge_python(theirs: str | None, ours: str) -> Finding:
-    """What the Pythons of the image and of this machine mean together."""
-    if theirs is None:
+def judge_python(image_python: str | None, local_python: str) -> Finding:
+    """Return the finding on the Python versions of the image and of this machine."""
+    if image_python is None:
         return Finding(
             "python-unknown",
             "note",
-            "The image does not tell its Python",
-            f"it must be {ours} as here; a job says so where it is not",
-            "build it with `flowyml-aws image build`, whose tags tell",
+            "The Python version of the image is unknown",
+            f"it must be {local_python}, as on this machine; otherwise jobs fail with an error",
+            "build the image with `flowyml-aws image build`: its tags contain the version",
         )
-    if theirs != ours:
+    if image_python != local_python:
         return Finding(
             "python-differs",
             "error",
-            f"The image has Python {theirs}, this machine {ours}",
-            "steps travel as pickles, which only the same minor version reads safely",
-            f"run with Python {theirs}, or build the image anew with {ours}",
+            f"The image has Python {image_python}, this machine {local_python}",
+            "steps are sent as pickles, which only the same minor version reads safely",
+            f"run with Python {image_python}, or rebuild the image with {local_python}",
         )
-    return Finding("python", "ok", f"The image has Python {theirs}, as this machine")
+    return Finding("python", "ok", f"The image has Python {image_python}, like this machine")
 
 
 def python_of(tags: Iterable[str]) -> str | None:
-    """The Python that tags such as `py3.11-cpu` name; None where none or several do."""
-    found = {f"{m[1]}.{m[2]}" for tag in tags for m in _PYTHON.finditer(tag)}
-    return found.pop() if len(found) == 1 else None
+    """Return the Python version in tags such as `py3.11-cpu`, or None if it is not unique."""
+    versions = {f"{m[1]}.{m[2]}" for tag in tags for m in _PYTHON.finditer(tag)}
+    return versions.pop() if len(versions) == 1 else None
 
 
 def _missing(uri: str, error: ClientError) -> Finding:
     return Finding(
         "image-missing",
         "error",
-        f"Image {uri} is not there",
+        f"Image {uri} does not exist",
         str(error.response.get("Error", {}).get("Message", error)),
         "push it with `flowyml-aws image push`, or correct the setting `image`",
     )

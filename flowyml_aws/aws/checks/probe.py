@@ -1,4 +1,4 @@
-"""Clients for looks at an account: they give up soon, and may be made in any thread."""
+"""boto3 clients for checks: with short timeouts, and safe to create in any thread."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _CONFIG = Config(
 
 
 class Probe:
-    """An account, as boto3 reaches it.
+    """Access to an account for checks.
 
     Args:
-        session: Gives boto3's session; may fail with an AwsRefusedError.
+        session: Returns the boto3 session; may raise an AwsRefusedError.
     """
 
     def __init__(self, session: Callable[[], Any]) -> None:
         self._session = session
-        self._lock = Lock()  # a session of boto3 belongs to one thread at a time
+        self._lock = Lock()  # a boto3 session is not thread-safe
         self._clients: dict[str, Any] = {}
 
     def client(self, service: str, region: str | None = None) -> Any:
-        """A client of a service, by boto3's name of it.
+        """Return a client of a service, by its boto3 name.
 
         Raises:
-            AwsRefusedError: There is no region, or boto3's configuration can't be read.
+            AwsRefusedError: No region is set, or the AWS configuration can't be read.
         """
         key = f"{service} {region}"
         with self._lock:
@@ -48,10 +48,10 @@ class Probe:
             return self._clients[key]
 
     def credentials(self) -> Any:
-        """What botocore signs calls with, or None.
+        """Return the credentials that sign calls, or None.
 
         Raises:
-            AwsRefusedError: The profile or the source of the credentials can't be read.
+            AwsRefusedError: The profile or the credential source can't be read.
         """
         with self._lock:
             try:

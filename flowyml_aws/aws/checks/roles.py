@@ -1,4 +1,4 @@
-"""The roles that jobs get: there, and for the service that gives them."""
+"""Checks of the roles of jobs: they exist, and trust the service that assumes them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["check_role", "trusts"]
 
 
 def check_role(iam: IAMClient, setting: str, arn: str, service: str) -> Sequence[Finding]:
-    """Whether a role exists and a service may give it to jobs.
+    """Check that a role exists and that a service may assume it for jobs.
 
     Args:
-        iam: Client.
-        setting: That names the role.
-        arn: The role's.
-        service: Such as `ecs-tasks.amazonaws.com`.
+        iam: IAM client.
+        setting: Name of the setting that contains the role's ARN.
+        arn: ARN of the role.
+        service: Service principal, such as `ecs-tasks.amazonaws.com`.
 
     Raises:
         AwsRefusedError: AWS denied the call.
@@ -44,9 +44,9 @@ def check_role(iam: IAMClient, setting: str, arn: str, service: str) -> Sequence
                     f"correct `{setting}`, or set the account up with infra/",
                 )
             ]
-        raise refused(error, f"look at role {name!r} (iam:GetRole)") from error
+        raise refused(error, f"look up role {name!r} (iam:GetRole)") from error
     except BotoCoreError as error:
-        raise refused(error, f"look at role {name!r} (iam:GetRole)") from error
+        raise refused(error, f"look up role {name!r} (iam:GetRole)") from error
     if role["Arn"] != arn:
         return [
             Finding(
@@ -62,31 +62,33 @@ def check_role(iam: IAMClient, setting: str, arn: str, service: str) -> Sequence
             Finding(
                 "role-not-trusting",
                 "error",
-                f"Role {name!r} can't be given to jobs",
-                f"its trust policy does not let {service} assume it",
-                f"let {service} call sts:AssumeRole in the role's trust policy",
+                f"Jobs can't use role {name!r}",
+                f"its trust policy does not allow {service} to assume it",
+                f"allow sts:AssumeRole for {service} in the role's trust policy",
             )
         ]
-    return [Finding("role", "ok", f"Role {name!r} ({setting}) can be given to jobs")]
+    return [Finding("role", "ok", f"Jobs can use role {name!r} ({setting})")]
 
 
 def trusts(policy: Mapping[str, Any], service: str) -> bool:
-    """Whether a trust policy lets a service assume the role; its conditions are not judged."""
+    """Return whether a trust policy lets a service assume the role, ignoring conditions."""
     statements = policy.get("Statement", [])
-    for one in statements if isinstance(statements, list) else [statements]:
-        principal = one.get("Principal", {})
+    for statement in statements if isinstance(statements, list) else [statements]:
+        principal = statement.get("Principal", {})
         if principal == "*":
             principal = {"Service": "*"}
-        services, actions = _list(principal.get("Service", [])), _list(one.get("Action", []))
-        may = any(action in ("sts:AssumeRole", "sts:*", "*") for action in actions)
-        if one.get("Effect") == "Allow" and may and ({service, "*"} & set(services)):
+        services = _list(principal.get("Service", []))
+        actions = _list(statement.get("Action", []))
+        is_allowed = any(action in ("sts:AssumeRole", "sts:*", "*") for action in actions)
+        is_for_service = bool({service, "*"} & set(services))
+        if statement.get("Effect") == "Allow" and is_allowed and is_for_service:
             return True
     return False
 
 
 def _policy(document: Any) -> Mapping[str, Any]:
-    told = json.loads(unquote(document)) if isinstance(document, str) else document
-    return told if isinstance(told, dict) else {}
+    policy = json.loads(unquote(document)) if isinstance(document, str) else document
+    return policy if isinstance(policy, dict) else {}
 
 
 def _list(value: Any) -> list[str]:

@@ -1,1 +1,1 @@
-"""What a piece of the user's code says, free of layout, and what it refers to."""
+"""Content of the user's code, independent of its layout, and the names that it refers to."""

@@ -1,6 +1,6 @@
-"""Code whose text is gone (typed at a prompt, made by `exec`): read from its bytecode.
+"""Content and references of code without source text (typed at a prompt, created by `exec`).
 
-It depends on the minor version of Python, as bytecode does.
+They are read from the bytecode, so they depend on the minor version of Python.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _READS_ATTRIBUTE = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
 
 
 def bytecode_content(code: CodeType) -> bytes:
-    """What code does, without its name, file and lines."""
+    """Return the content of code as bytes, without its name, file and line numbers."""
     parts = [
         _constant((code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount)),
         _constant((code.co_flags, code.co_code, getattr(code, "co_exceptiontable", b""))),
@@ -30,13 +30,13 @@ def bytecode_content(code: CodeType) -> bytes:
 
 
 def bytecode_references(code: CodeType) -> References:
-    """What code refers to, also from the functions in it."""
+    """Return the names that code refers to, including those in nested functions."""
     chains: set[tuple[str, ...]] = set()
     imports: set[Import] = set()
     for part in _nested(code):
         free = set(part.co_freevars)
         chain: list[str] = []
-        before: list[object] = [None, None]
+        last_values: list[object] = [None, None]
         for instruction in dis.get_instructions(part):
             name = instruction.argval
             if instruction.opname in _READS_ATTRIBUTE and chain:
@@ -49,9 +49,9 @@ def bytecode_references(code: CodeType) -> References:
             ):
                 chain = [name]
             if instruction.opname == "IMPORT_NAME":
-                level, names = before
+                level, names = last_values
                 imports.add(_import(name, level, names))
-            before = [before[1], instruction.argval]
+            last_values = [last_values[1], instruction.argval]
         if chain:
             chains.add(tuple(chain))
     inner = {name for part in _nested(code) for name in part.co_cellvars}

@@ -1,4 +1,4 @@
-"""The names that a piece of code takes from outside itself."""
+"""Names that a piece of code uses but does not define."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Import:
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """What code refers to, sorted.
+    """The names and imports that code refers to, sorted.
 
     Attributes:
-        chains: Names that it does not define, with the attributes that follow:
+        chains: Names that the code does not define, with the attributes that follow them:
             `helpers.clean(x)` gives `("helpers", "clean")`.
-        imports: Import statements inside it.
+        imports: Import statements in the code.
     """
 
     chains: tuple[tuple[str, ...], ...]
@@ -35,9 +35,9 @@ class References:
 
 
 def references(nodes: ast.AST | Sequence[ast.AST]) -> References:
-    """What nodes refer to by Python's rules of scope.
+    """Return the names that nodes refer to, by Python's scoping rules.
 
-    Of a function, its decorators and the expressions of its defaults are left out.
+    If the node is a function, its decorators and default expressions are left out.
     """
     visitor = _Visitor()
     top = _Scope()
@@ -58,38 +58,38 @@ def references(nodes: ast.AST | Sequence[ast.AST]) -> References:
 
 @dataclass(slots=True, eq=False)
 class _Scope:
-    """One namespace of the code.
+    """A namespace of the code.
 
     Attributes:
-        parent: The enclosing one, None at the top.
-        kind: `function`, `class` or `comprehension`.
-        of_module: Names declared global.
-        of_parent: Names declared nonlocal.
+        parent: Enclosing namespace, or None at the top.
+        kind: Kind of namespace: `function`, `class` or `comprehension`.
+        globals: Names declared global.
+        nonlocals: Names declared nonlocal.
     """
 
     parent: _Scope | None = None
     kind: str = "function"
     bound: set[str] = field(default_factory=set)
-    of_module: set[str] = field(default_factory=set)
-    of_parent: set[str] = field(default_factory=set)
+    globals: set[str] = field(default_factory=set)
+    nonlocals: set[str] = field(default_factory=set)
     uses: set[tuple[str, ...]] = field(default_factory=set)
 
     def defines(self, name: str) -> bool:
-        """Whether a name used here is one that this or an enclosing namespace defines."""
+        """Return whether this or an enclosing namespace defines a name that is used here."""
         scope: _Scope | None = self
         while scope is not None:
-            if name in scope.of_module:
+            if name in scope.globals:
                 return False
-            # What a class defines is not seen from the functions in it.
-            seen = scope is self or scope.kind != "class"
-            if seen and name in scope.bound and name not in scope.of_parent:
+            # Functions in a class do not see the names that the class defines.
+            is_visible = scope is self or scope.kind != "class"
+            if is_visible and name in scope.bound and name not in scope.nonlocals:
                 return True
             scope = scope.parent
         return False
 
 
 class _Visitor:
-    """Walks nodes with their scope; a list of pending nodes instead of recursion."""
+    """Visits nodes with their scope, with a list of pending nodes instead of recursion."""
 
     def __init__(self) -> None:
         self.pending: list[tuple[ast.AST, _Scope]] = []
@@ -122,15 +122,15 @@ class _Visitor:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
                 if not isinstance(node, ast.Lambda):
                     scope.bound.add(node.name)
-                    self._later(node.decorator_list, scope)
-                self._later([*node.args.defaults, *node.args.kw_defaults], scope)
+                    self._defer(node.decorator_list, scope)
+                self._defer([*node.args.defaults, *node.args.kw_defaults], scope)
                 self.enter_function(node, scope)
             case ast.ClassDef():
                 scope.bound.add(node.name)
-                self._later([*node.decorator_list, *node.bases, *node.keywords], scope)
+                self._defer([*node.decorator_list, *node.bases, *node.keywords], scope)
                 inner = self._scope(scope, "class")
                 self._type_parameters(node, inner)
-                self._later(node.body, inner)
+                self._defer(node.body, inner)
             case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
                 self._visit_comprehension(node, scope)
             case ast.NamedExpr(target=target, value=value):
@@ -138,22 +138,22 @@ class _Visitor:
                 while owner.kind == "comprehension" and owner.parent is not None:
                     owner = owner.parent
                 owner.bound.add(target.id)
-                self._later([value], scope)
+                self._defer([value], scope)
             case ast.AnnAssign(target=target, annotation=annotation, value=value):
                 self._annotations([annotation], scope)
-                self._later([target, value], scope)
+                self._defer([target, value], scope)
             case ast.Global(names=names):
-                scope.of_module.update(names)
+                scope.globals.update(names)
                 scope.uses.update((name,) for name in names)
             case ast.Nonlocal(names=names):
-                scope.of_parent.update(names)
+                scope.nonlocals.update(names)
                 scope.uses.update((name,) for name in names)
             case ast.Import() | ast.ImportFrom():
                 self._visit_import(node, scope)
             case _:
-                for name in _names_in_text(node):
+                for name in _names_in_strings(node):
                     scope.bound.add(name)
-                self._later(ast.iter_child_nodes(node), scope)
+                self._defer(ast.iter_child_nodes(node), scope)
 
     def _visit_name(self, node: ast.Attribute | ast.Name, scope: _Scope) -> None:
         attributes: list[str] = []
@@ -162,7 +162,7 @@ class _Visitor:
             attributes.append(root.attr)
             root = root.value
         if not isinstance(root, ast.Name):
-            self._later([root], scope)
+            self._defer([root], scope)
         elif isinstance(root.ctx, ast.Load):
             scope.uses.add((root.id, *reversed(attributes)))
         else:
@@ -173,10 +173,10 @@ class _Visitor:
     ) -> None:
         inner = self._scope(scope, "comprehension")
         for position, part in enumerate(node.generators):
-            self._later([part.iter], scope if position == 0 else inner)
-            self._later([part.target, *part.ifs], inner)
+            self._defer([part.iter], scope if position == 0 else inner)
+            self._defer([part.target, *part.ifs], inner)
         results = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
-        self._later(results, inner)
+        self._defer(results, inner)
 
     def _visit_import(self, node: ast.Import | ast.ImportFrom, scope: _Scope) -> None:
         for alias in node.names:
@@ -190,7 +190,7 @@ class _Visitor:
     def _type_parameters(self, node: ast.AST, scope: _Scope) -> None:
         for parameter in getattr(node, "type_params", ()):
             scope.bound.add(parameter.name)
-            self._later(ast.iter_child_nodes(parameter), scope)
+            self._defer(ast.iter_child_nodes(parameter), scope)
 
     def _annotations(self, nodes: Iterable[ast.expr | None], scope: _Scope) -> None:
         for node in nodes:
@@ -198,10 +198,10 @@ class _Visitor:
                 try:
                     node = ast.parse(node.value, mode="eval").body
                 except SyntaxError:
-                    continue  # some text, no name of a type
-            self._later([node], scope)
+                    continue  # a string that is not a type annotation
+            self._defer([node], scope)
 
-    def _later(self, nodes: Iterable[ast.AST | None], scope: _Scope) -> None:
+    def _defer(self, nodes: Iterable[ast.AST | None], scope: _Scope) -> None:
         self.pending += [(node, scope) for node in nodes if node is not None]
 
     def _scope(self, parent: _Scope, kind: str) -> _Scope:
@@ -210,8 +210,8 @@ class _Visitor:
         return scope
 
 
-def _names_in_text(node: ast.AST) -> Iterator[str]:
-    """Names that a node binds and holds as text instead of as a node."""
+def _names_in_strings(node: ast.AST) -> Iterator[str]:
+    """Yield the names that a node binds and stores as strings instead of as nodes."""
     match node:
         case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)):
             yield name

@@ -1,4 +1,4 @@
-"""Whether a value is code, and whose: the user's is read, other code is known by its name."""
+"""Classification of values as the user's code, which is read, or other code, known by name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ Code = FunctionType | type | ModuleType
 
 
 def users_code(value: object) -> Code | None:
-    """The user's code that a value is; a step is its function, compiled code is its module."""
+    """Return the user's code that a value is, or None.
+
+    A step counts as its function, and a compiled function as its module.
+    """
     value = unwrap_step(value)
     if isinstance(value, FunctionType):
         return value if is_users_function(value) else None
@@ -30,9 +33,9 @@ def users_code(value: object) -> Code | None:
 
 
 def external_name(value: object) -> str | None:
-    """The name of code that is not the user's, equal in every minor version of Python.
+    """Return the name of code that is not the user's, equal in all minor versions of Python.
 
-    None for what is no code, and for methods of some object.
+    Returns None for values that are not code, and for methods of most objects.
     """
     if isinstance(value, ModuleType):
         return value.__name__
@@ -48,29 +51,29 @@ def external_name(value: object) -> str | None:
 
 
 def is_decorated(value: Any) -> TypeGuard[Any]:
-    """Whether something that a package made has a function inside which has no name: the user's."""
+    """Return whether a value was created by a package and wraps a function of the user."""
     if isinstance(value, FunctionType):
-        return value.__closure__ is not None and not _stands_under_its_name(value)
-    held = getattr(value, "__dict__", {})
-    return callable(held.get("__wrapped__")) and not is_users_module(type(value).__module__)
+        return value.__closure__ is not None and not _is_found_by_name(value)
+    attributes = getattr(value, "__dict__", {})
+    return callable(attributes.get("__wrapped__")) and not is_users_module(type(value).__module__)
 
 
-def _stands_under_its_name(value: FunctionType) -> bool:
-    # Decorators copy the names of what they decorate: `__module__` is the user's then.
+def _is_found_by_name(value: FunctionType) -> bool:
+    # Decorators copy the names of the decorated function, so `__module__` can be the user's.
     if is_users_module(value.__module__):
         return False
-    found: object = sys.modules.get(value.__module__)
+    target: object = sys.modules.get(value.__module__)
     for name in value.__qualname__.split("."):
-        found = getattr(found, name, None)
-    return found is value
+        target = getattr(target, name, None)
+    return target is value
 
 
 def _bound_name(value: MethodType | BuiltinFunctionType) -> str | None:
-    """The name of a method that an installed module offers as a function: `random.random`."""
+    """Return the name of a method that its module offers as a function, such as `random.random`."""
     name = getattr(value, "__name__", "")
     for home in (value.__module__, type(value.__self__).__module__):
-        found = getattr(sys.modules.get(home), name, None) if home else None
-        if type(found) is type(value) and found == value and not is_users_module(home):
+        function = getattr(sys.modules.get(home), name, None) if home else None
+        if type(function) is type(value) and function == value and not is_users_module(home):
             return f"{_public(home)}.{name}"
     return None
 
@@ -79,6 +82,6 @@ def _public(module: object) -> str:
     parts = str(module).split(".")
     parts[0] = parts[0].lstrip("_")
     if parts[0] in sys.stdlib_module_names:
-        # Its private modules come and go: `_functools`, `pathlib._local`.
+        # Private modules differ between versions: `_functools`, `pathlib._local`.
         parts = [part for part in parts if not part.startswith("_")]
     return ".".join(parts)

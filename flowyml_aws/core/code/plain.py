@@ -1,4 +1,4 @@
-"""Plain values as bytes: different for different values and types, equal in every process."""
+"""Plain values as bytes: distinct for distinct values and types, equal in every process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PLAIN = frozenset(
 
 
 def plain(value: object) -> bytes | None:
-    """A value of exactly a built-in plain type as self-delimiting bytes; None for any other."""
+    """Return a value of a plain built-in type as self-delimiting bytes; None for other types."""
     if type(value) not in _PLAIN:
         return None
     if isinstance(value, str):

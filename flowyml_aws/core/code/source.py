@@ -1,4 +1,4 @@
-"""Functions, classes and modules as their authors wrote them, found in their files."""
+"""Source code of functions, classes and modules, read from their files."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Source:
     """A piece of code in a file: a function, a class, a module or some statements.
 
     Attributes:
-        qualname: Where it stands in its module, such as `make.<locals>.train`.
-        node: Its syntax, with positions.
+        qualname: Qualified name in the module, such as `make.<locals>.train`.
+        node: Syntax tree, with positions.
     """
 
     def __init__(self, qualname: str, node: ast.AST | list[ast.stmt]) -> None:
@@ -39,7 +39,7 @@ class Source:
 
     @cached_property
     def content(self) -> bytes:
-        """What it says, whatever its layout."""
+        """The code as bytes, independent of its layout."""
         if isinstance(self.node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             return canonical_function(self.node)
         return canonical(self.node)
@@ -61,21 +61,21 @@ class SourceFile:
         self._read(tree)
 
     def function(self, code: CodeType) -> Source | None:
-        """The function that was compiled to this code; None if the text says otherwise by now."""
-        found = [f for f in self._functions.get(code.co_firstlineno, ()) if f.matches(code)]
-        if len(found) > 1:
-            found = _by_columns(found, code)
-        # Lambdas that say the same are the same.
-        return found[0].source if len({f.source.content for f in found}) == 1 else None
+        """Return the function with this code object, or None if the file has changed since."""
+        matches = [f for f in self._functions.get(code.co_firstlineno, ()) if f.matches(code)]
+        if len(matches) > 1:
+            matches = _by_columns(matches, code)
+        # Lambdas with equal content are interchangeable.
+        return matches[0].source if len({f.source.content for f in matches}) == 1 else None
 
     def class_(self, qualname: str, lines: set[int]) -> Source | None:
-        """A class by its place and, among several, the one with methods at these lines."""
-        found = self._classes.get(qualname, [])
-        around = [c for c in found if any(c.first <= line <= c.last for line in lines)]
-        return (around or found)[-1].source if found else None
+        """Return a class by its qualified name; of several, the one with methods at these lines."""
+        matches = self._classes.get(qualname, [])
+        enclosing = [c for c in matches if any(c.first <= line <= c.last for line in lines)]
+        return (enclosing or matches)[-1].source if matches else None
 
     def bindings(self, name: str) -> Source | None:
-        """The statements at the file's top level that give a name its value."""
+        """Return the top-level statements of the file that bind a name."""
         if name not in self._bindings:
             statements = [s for s in self.tree.body if name in _bound_by(s)]
             self._bindings[name] = Source(name, list(statements))
@@ -85,28 +85,28 @@ class SourceFile:
     def _read(self, tree: ast.Module) -> None:
         pending: list[tuple[ast.AST, str]] = [(tree, "")]
         while pending:
-            node, inside = pending.pop()
-            below = inside
+            node, prefix = pending.pop()
+            body_prefix = prefix
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
                 name = "<lambda>" if isinstance(node, ast.Lambda) else node.name
-                function = _Function(Source(inside + name, node), node, name)
+                function = _Function(Source(prefix + name, node), node, name)
                 self._functions.setdefault(function.first, []).append(function)
-                below = f"{inside}{name}.<locals>."
+                body_prefix = f"{prefix}{name}.<locals>."
             elif isinstance(node, ast.ClassDef):
-                qualname = inside + node.name
+                qualname = prefix + node.name
                 self._classes.setdefault(qualname, []).append(
                     _Class(Source(qualname, node), _first_line(node), _last_line(node))
                 )
-                below = f"{qualname}."
-            # Decorators and defaults stand outside of what they belong to.
+                body_prefix = f"{qualname}."
+            # Decorators and defaults belong to the enclosing scope.
             body = getattr(node, "body", None)
             inner = {id(child) for child in (body if isinstance(body, list) else [body])}
             pending += (
-                (child, below if id(child) in inner else inside)
+                (child, body_prefix if id(child) in inner else prefix)
                 for child in ast.iter_child_nodes(node)
             )
         for classes in self._classes.values():
-            classes.sort(key=lambda found: found.first)
+            classes.sort(key=lambda c: c.first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +132,8 @@ class _Function:
         count = code.co_argcount + code.co_kwonlyargcount
         return self.name == code.co_name and [*code.co_varnames[:count]] == named
 
-    def encloses(self, place: tuple[int, int, int, int]) -> bool:
-        line, last, column, end = place
+    def encloses(self, position: tuple[int, int, int, int]) -> bool:
+        line, last, column, end = position
         node = self.node
         return (node.lineno, node.col_offset) <= (line, column) and (last, end) <= (
             node.end_lineno or 0,
@@ -149,38 +149,38 @@ class _Function:
 
 
 def function_source(function: FunctionType) -> Source | None:
-    """The source of a function, or None where there is none (or it is not that code's)."""
+    """Return the source of a function, or None if it is missing or has changed."""
     file = _file(function.__code__.co_filename, function.__globals__)
     return file.function(function.__code__) if file is not None else None
 
 
 def class_source(cls: type) -> Source | None:
-    """The source of a class, or None where there is none."""
+    """Return the source of a class, or None if it is missing."""
     functions = list(functions_of_class(cls))
     for filename, names in _files_of_class(cls, functions):
         file = _file(filename, names)
         lines = {f.__code__.co_firstlineno for f in functions if _is_in(f, filename)}
         lines.update(line for line in [vars(cls).get("__firstlineno__")] if isinstance(line, int))
-        if file is not None and (found := file.class_(cls.__qualname__, lines)) is not None:
-            return found
+        if file is not None and (source := file.class_(cls.__qualname__, lines)) is not None:
+            return source
     return None
 
 
 def module_source(path: Path) -> Source | None:
-    """The source of a whole module, or None where the file holds no Python text."""
+    """Return the source of a whole module, or None if the file is not Python source."""
     file = _file(str(path), {})
     return file.module if file is not None else None
 
 
 def bindings_source(names: Mapping[str, Any], name: str) -> Source | None:
-    """The statements that give a global its value in the module with these globals."""
+    """Return the statements that bind a global name in the module with these globals."""
     filename = names.get("__file__")
     file = _file(filename, names) if isinstance(filename, str) else None
     return file.bindings(name) if file is not None else None
 
 
 def functions_of_class(cls: type) -> Iterator[FunctionType]:
-    """The functions that a class defines itself, also those below properties and the like."""
+    """Yield the functions that a class itself defines, including those wrapped in properties."""
     for value in list(vars(cls).values()):
         parts = (value, *(getattr(value, name, None) for name in ("__func__", "fget", "fset")))
         yield from (part for part in parts if isinstance(part, FunctionType))
@@ -191,22 +191,22 @@ _files: dict[str, tuple[list[str], SourceFile | None]] = {}
 
 def _file(filename: str, names: Mapping[str, Any]) -> SourceFile | None:
     linecache.checkcache(filename)
-    lines = linecache.getlines(filename, cast("dict[str, Any]", names))  # it only reads them
-    known = _files.get(filename)
-    if known is None or known[0] is not lines:
+    lines = linecache.getlines(filename, cast("dict[str, Any]", names))  # linecache only reads them
+    cached = _files.get(filename)
+    if cached is None or cached[0] is not lines:
         try:
-            read = SourceFile(ast.parse("".join(lines))) if lines else None
+            parsed = SourceFile(ast.parse("".join(lines))) if lines else None
         except (SyntaxError, ValueError, RecursionError):
-            read = None
-        known = _files[filename] = (lines, read)
-    return known[1]
+            parsed = None
+        cached = _files[filename] = (lines, parsed)
+    return cached[1]
 
 
 def _files_of_class(
     cls: type, functions: list[FunctionType]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for function in functions:
-        # Functions from elsewhere can be attributes of a class as well.
+        # A class can also have functions from other modules as attributes.
         if function.__qualname__.startswith(f"{cls.__qualname__}."):
             yield function.__code__.co_filename, function.__globals__
     module = sys.modules.get(cls.__module__)
@@ -218,14 +218,14 @@ def _is_in(function: FunctionType, filename: str) -> bool:
     return function.__code__.co_filename == filename
 
 
-def _by_columns(found: list[_Function], code: CodeType) -> list[_Function]:
-    """Of lambdas in one line, the one whose text gave this code; all of them before 3.11."""
+def _by_columns(functions: list[_Function], code: CodeType) -> list[_Function]:
+    """Return the function at the columns of this code; all of them before Python 3.11."""
     positions: Callable[[], Iterator[Any]] | None = getattr(code, "co_positions", None)
     if positions is None:
-        return found
-    places = [p for p in positions() if None not in p and (p[0], p[2]) != (p[1], p[3])]
-    around = [f for f in found if all(f.encloses(place) for place in places)]
-    return [min(around, key=lambda f: f.size)] if places and around else found
+        return functions
+    ranges = [p for p in positions() if None not in p and (p[0], p[2]) != (p[1], p[3])]
+    enclosing = [f for f in functions if all(f.encloses(position) for position in ranges)]
+    return [min(enclosing, key=lambda f: f.size)] if ranges and enclosing else functions
 
 
 def _first_line(node: FunctionNode | ast.ClassDef) -> int:
@@ -243,7 +243,7 @@ def _bound_by(statement: ast.stmt) -> set[str]:
     while pending:
         node = pending.pop()
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
-            continue  # other namespaces
+            continue  # has its own namespace
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             bound.add(node.id)
         elif isinstance(node, ast.alias):

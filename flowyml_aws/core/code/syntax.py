@@ -1,6 +1,6 @@
-"""Syntax trees as text that depends on what code does, not on how or where it is written.
+"""Canonical bytes of syntax trees: independent of layout, comments and position.
 
-Python's own `ast.dump` and `ast.unparse` give different texts in different minor versions.
+The results of `ast.dump` and `ast.unparse` differ between minor versions of Python.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ __all__ = ["FunctionNode", "canonical", "canonical_function"]
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
-# Loading and storing follow from the place; `u"…"` and type comments mean nothing.
+# Loading and storing follow from the context; `u"…"` and type comments have no effect.
 _IGNORED = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 _WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def canonical(nodes: ast.AST | Sequence[ast.AST]) -> bytes:
-    """Nodes as bytes, without comments, docstrings, positions and layout."""
-    # Without recursion: a sum of a thousand terms is a thousand levels deep.
+    """Return nodes as bytes, without comments, docstrings, positions and layout."""
+    # Iterative, because a sum of a thousand terms is a thousand levels deep.
     pending: list[object] = [nodes if isinstance(nodes, ast.AST) else list(nodes)]
     out: list[bytes] = []
     while pending:
@@ -36,23 +36,23 @@ def canonical(nodes: ast.AST | Sequence[ast.AST]) -> bytes:
                 if name == "body" and isinstance(item, _WITH_DOCSTRING):
                     value = _without_docstring(value)
                 elif isinstance(item, ast.JoinedStr):
-                    value = [part for part in value if not _is_empty_text(part)]
-                # Newer versions of Python know more fields: empty where nothing uses them.
+                    value = [part for part in value if not _is_empty_string(part)]
+                # Newer versions of Python add fields, which are empty unless they are used.
                 if name not in _IGNORED and value is not None and value != []:
                     pending += [value, _Token(name.encode())]
         elif isinstance(item, list):
             out.append(b"[")
             pending += [_Token(b"]"), *reversed(item)]
         else:
-            # A syntax tree holds nothing but plain values.
+            # All other values in a syntax tree are plain.
             out.append(plain(item) or repr(item).encode())
     return b"".join(out)
 
 
 def canonical_function(node: FunctionNode) -> bytes:
-    """A function's own code, without its name, decorators and defaults.
+    """Return a function's code as bytes, without its name, decorators and defaults.
 
-    What the decorators and the expressions of defaults made belongs to the function object.
+    The results of decorators and default expressions are values of the function object.
     """
     bare = copy.copy(node)
     bare.args = copy.copy(node.args)
@@ -63,7 +63,7 @@ def canonical_function(node: FunctionNode) -> bytes:
 
 
 class _Token(bytes):
-    """Bytes that are written as they are."""
+    """Bytes that are written unchanged."""
 
     __slots__ = ()
 
@@ -75,6 +75,6 @@ def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
     return body
 
 
-def _is_empty_text(part: ast.expr) -> bool:
-    # The parser of 3.12 leaves some in f-strings.
+def _is_empty_string(part: ast.expr) -> bool:
+    # The parser of Python 3.12 leaves empty strings in f-strings.
     return isinstance(part, ast.Constant) and part.value == ""

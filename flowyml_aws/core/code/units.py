@@ -1,4 +1,4 @@
-"""Units of the user's code: functions, classes, constants, modules, and who refers to whom."""
+"""Units of the user's code (functions, classes, constants, modules) and their references."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from flowyml_aws.core.modules import absolute_name, find_module_file, module_lab
 __all__ = ["Key", "Unit", "UnitReader"]
 
 Key = tuple[str | int, ...]
-"""Identifies a unit as long as its reader lives."""
+"""Identifies a unit during the lifetime of its reader."""
 
-# Say where code lies, not what it does.
-_FACTS_OF_A_MODULE = frozenset(
+# These describe the location of code, not its behavior.
+_MODULE_METADATA = frozenset(
     {"__builtins__", "__cached__", "__doc__", "__file__", "__loader__", "__name__"}
     | {"__package__", "__path__", "__spec__"}
 )
@@ -41,12 +41,12 @@ _FACTS_OF_A_MODULE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One function, class, constant or module.
+    """A function, class, constant or module.
 
     Attributes:
-        label: Its qualified name, not always unique.
-        digest: Of what it says, with the names of what it refers to.
-        refers: The units that these names mean, in an order that is the same in every process.
+        label: Qualified name, not always unique.
+        digest: SHA-256 of the content and of the names that it refers to.
+        refers: Units that these names refer to, in an order that is the same in every process.
     """
 
     label: str
@@ -55,8 +55,8 @@ class Unit:
 
 
 @dataclass(slots=True)
-class _Place:
-    """Where names are looked up: the globals of a module, before them what a closure holds."""
+class _Namespace:
+    """The names that code sees: the variables of its closure, then the globals of its module."""
 
     names: Mapping[str, Any]
     label: str
@@ -65,27 +65,30 @@ class _Place:
 
 
 class UnitReader:
-    """Reads each unit once; what it has read does not follow changes of the running program."""
+    """Reads each unit once; later changes of the running program are not noticed."""
 
     def __init__(self) -> None:
         self._makers: dict[Key, Callable[[], Unit]] = {}
         self._units: dict[Key, Unit] = {}
-        self._alive: list[object] = []  # keys hold addresses
+        self._alive: list[object] = []  # keys contain addresses
         self._files: dict[str, Path | None] = {}
 
     def unit(self, key: Key) -> Unit:
-        """A unit whose key this reader gave."""
+        """Return the unit of a key from this reader."""
         if key not in self._units:
             self._units[key] = self._makers[key]()
         return self._units[key]
 
     def key_of(self, value: Any, label: str) -> Key | str:
-        """The key of a value (as a unit called `label` where it is no code), or its name."""
-        found = self._known(value)
-        return found or self._constant(("value", id(value)), value, label, None)
+        """Return the key of a value, or the name of external code.
+
+        A value that is not code becomes a constant with the given label.
+        """
+        known = self._known(value)
+        return known or self._constant(("value", id(value)), value, label, None)
 
     def _known(self, value: Any) -> Key | str | None:
-        """The key of the user's code, or the name of other code."""
+        """Return the key of the user's code, the name of other code, or None for other values."""
         if (code := users_code(value)) is not None:
             return self._code(code)
         return None if is_decorated(value) else external_name(value)
@@ -93,13 +96,13 @@ class UnitReader:
     def _code(self, code: Code) -> Key:
         self._alive.append(code)
         if isinstance(code, FunctionType):
-            return self._later(("function", id(code)), lambda: self._function(code))
+            return self._register(("function", id(code)), lambda: self._function(code))
         if isinstance(code, type):
-            return self._later(("class", id(code)), lambda: self._class(code))
+            return self._register(("class", id(code)), lambda: self._class(code))
         file = getattr(code, "__file__", None)
         return self._module(code.__name__, Path(file) if isinstance(file, str) else None)
 
-    def _later(self, key: Key, make: Callable[[], Unit]) -> Key:
+    def _register(self, key: Key, make: Callable[[], Unit]) -> Key:
         self._makers.setdefault(key, make)
         return key
 
@@ -107,16 +110,17 @@ class UnitReader:
         names, code = function.__globals__, function.__code__
         source = function_source(function)
         label = f"{module_label(names)}.{source.qualname if source else function.__qualname__}"
-        place = _Place(names, label, _closure(function), id(function))
+        namespace = _Namespace(names, label, _closure(function), id(function))
         unit = _Draft(self, label)
         if source is not None:
-            unit.says(source.content, source.references, place)
+            unit.add_code(source.content, source.references, namespace)
         else:
-            unit.says(bytecode_content(code), bytecode_references(code), place)
-        unit.holds((function.__defaults__, function.__kwdefaults__))
+            unit.add_code(bytecode_content(code), bytecode_references(code), namespace)
+        unit.add_value((function.__defaults__, function.__kwdefaults__))
         if isinstance(cls := names.get(function.__qualname__.partition(".")[0]), type):
-            unit.refers.append(("class", self.key_of(cls, cls.__name__)))  # what `self` leads to
-        return unit.made()
+            # The code can use other members of its class through `self`.
+            unit.refers.append(("class", self.key_of(cls, cls.__name__)))
+        return unit.finish()
 
     def _class(self, cls: type) -> Unit:
         functions = list(functions_of_class(cls))
@@ -125,23 +129,23 @@ class UnitReader:
         label = f"{module_label(names or {'__name__': cls.__module__})}.{cls.__qualname__}"
         closure = {name: value for f in functions for name, value in _closure(f).items()}
         unit = _Draft(self, label)
-        place = _Place(names, label, closure, id(cls))
+        namespace = _Namespace(names, label, closure, id(cls))
         source = class_source(cls)
         if source is not None:
-            unit.says(source.content, source.references, place)
+            unit.add_code(source.content, source.references, namespace)
         else:
-            unit.holds(tuple(_described(cls)))
+            unit.add_value(tuple(_class_members(cls)))
             source = bindings_source(names, cls.__name__)
             if source is not None:
-                unit.says(source.content, source.references, place)
-        # Also bases that no name leads to; metaclasses of others change their names (EnumMeta).
+                unit.add_code(source.content, source.references, namespace)
+        # Bases need no name in the code. Metaclasses of others are skipped: their names change.
         for position, base in enumerate((type(cls), *cls.__bases__)):
             if users_code(base) is not None:
                 unit.refers.append((f"base {position}", self.key_of(base, base.__name__)))
-        return unit.made()
+        return unit.finish()
 
     def _module(self, name: str, file: Path | None) -> Key:
-        return self._later(("module", name), lambda: self._whole_module(name, file))
+        return self._register(("module", name), lambda: self._whole_module(name, file))
 
     def _whole_module(self, name: str, file: Path | None) -> Unit:
         unit = _Draft(self, module_label(vars(sys.modules.get(name, ModuleType(name)))))
@@ -149,49 +153,53 @@ class UnitReader:
         if source is not None:
             package = file is not None and file.stem == "__init__"
             names = {"__package__": name if package else name.rpartition(".")[0]}
-            # Its own names are inside it: only its imports lead further.
+            # A module defines its names itself, so only its imports are references.
             imports = References((), source.references.imports)
-            unit.says(source.content, imports, _Place(names, name))
+            unit.add_code(source.content, imports, _Namespace(names, name))
         elif file is not None and file.is_file():
-            unit.says(file.read_bytes(), References((), ()), _Place({}, name))
-        return unit.made()
+            unit.add_code(file.read_bytes(), References((), ()), _Namespace({}, name))
+        return unit.finish()
 
-    def _constant(self, key: Key, value: Any, label: str, home: tuple[str, _Place] | None) -> Key:
+    def _constant(
+        self, key: Key, value: Any, label: str, home: tuple[str, _Namespace] | None
+    ) -> Key:
         self._alive.append(value)
         if is_decorated(value):
-            label += " (decorated)"  # the function below has that label itself
+            label += " (decorated)"  # the wrapped function has the plain label
 
         def make() -> Unit:
             unit = _Draft(self, label)
-            if unit.holds(value) or home is None:
-                return unit.made()
-            # What its value does not tell, a lock or a connection, is told by how it was made.
-            name, place = home
-            source = bindings_source(place.names, name)
+            if unit.add_value(value) or home is None:
+                return unit.finish()
+            # An opaque value, such as a lock or a connection, is identified by its definition.
+            name, namespace = home
+            source = bindings_source(namespace.names, name)
             if source is None:
-                return unit.made()
+                return unit.finish()
             if users_code(type(value)) is None:
-                # What a connection holds comes and goes: sockets, credentials for an hour.
+                # The state of a connection changes: sockets, temporary credentials.
                 unit = _Draft(self, label)
-                unit.holds(type(value))
-            unit.says(source.content, source.references, place)
-            return unit.made()
+                unit.add_value(type(value))
+            unit.add_code(source.content, source.references, namespace)
+            return unit.finish()
 
-        return self._later(key, make)
+        return self._register(key, make)
 
-    def look_up(self, chain: tuple[str, ...], place: _Place) -> Key | str | None:
-        """What a name with its attributes means in a place; None for what Python brings."""
+    def look_up(self, chain: tuple[str, ...], namespace: _Namespace) -> Key | str | None:
+        """Resolve a name with its attributes; None for builtins and module metadata."""
         root, *attributes = chain
-        if root in place.closure:
-            key: Key = ("closure", place.owner, root)
-            return self._follow(key, place.closure[root], f"{place.label}.{root}", None, attributes)
-        if root in place.names:
-            if root in _FACTS_OF_A_MODULE:
+        if root in namespace.closure:
+            key: Key = ("closure", namespace.owner, root)
+            return self._follow(
+                key, namespace.closure[root], f"{namespace.label}.{root}", None, attributes
+            )
+        if root in namespace.names:
+            if root in _MODULE_METADATA:
                 return None
-            label = f"{module_label(place.names)}.{root}"
-            key = ("global", id(place.names), root)
-            home = (root, _Place(place.names, label))
-            return self._follow(key, place.names[root], label, home, attributes)
+            label = f"{module_label(namespace.names)}.{root}"
+            key = ("global", id(namespace.names), root)
+            home = (root, _Namespace(namespace.names, label))
+            return self._follow(key, namespace.names[root], label, home, attributes)
         return None if hasattr(builtins, root) else "(undefined)"
 
     def _follow(
@@ -199,33 +207,33 @@ class UnitReader:
         key: Key,
         value: Any,
         label: str,
-        home: tuple[str, _Place] | None,
+        home: tuple[str, _Namespace] | None,
         attributes: list[str],
     ) -> Key | str | None:
-        """Step from modules of the user's into what they define, as `helpers.clean` does."""
+        """Follow attributes of the user's modules to what they define (`helpers.clean`)."""
         for name in attributes:
             if not isinstance(value, ModuleType) or users_code(value) is None:
                 break
             names = vars(value)
-            if name in _FACTS_OF_A_MODULE:
+            if name in _MODULE_METADATA:
                 return None
             if name not in names:
                 break
             label, value = f"{module_label(names)}.{name}", names[name]
-            key, home = ("global", id(names), name), (name, _Place(names, label))
+            key, home = ("global", id(names), name), (name, _Namespace(names, label))
         return self._known(value) or self._constant(key, value, label, home)
 
-    def imported(self, statement: Import, place: _Place) -> Iterator[tuple[str, Key]]:
-        """The user's modules that an import statement names."""
-        module = absolute_name(statement.module, statement.level, place.names)
+    def imported(self, statement: Import, namespace: _Namespace) -> Iterator[tuple[str, Key]]:
+        """Yield the user's modules that an import statement names."""
+        module = absolute_name(statement.module, statement.level, namespace.names)
         if module is None:
             return
-        found = {name: self._file(f"{module}.{name}") for name in statement.names}
-        for name, file in found.items():
+        files = {name: self._file(f"{module}.{name}") for name in statement.names}
+        for name, file in files.items():
             if file is not None:
                 yield f"import {name}", self._module(f"{module}.{name}", file)
-        # What is no module of a package is defined in the package itself.
-        if not found or None in found.values():
+        # Names that are not submodules are defined in the package itself.
+        if not files or None in files.values():
             file = self._file(module)
             if file is not None:
                 yield f"import {statement.module}", self._module(module, file)
@@ -237,36 +245,36 @@ class UnitReader:
 
 
 class _Draft:
-    """A unit being read."""
+    """A unit under construction."""
 
     def __init__(self, reader: UnitReader, label: str) -> None:
         self._reader = reader
         self._label = label
-        self._said: list[bytes] = []
+        self._contents: list[bytes] = []
         self.refers: list[tuple[str, Key | str]] = []
 
-    def says(self, content: bytes, references: References, place: _Place) -> None:
-        """Its text, and what that refers to."""
-        self._said.append(content)
+    def add_code(self, content: bytes, references: References, namespace: _Namespace) -> None:
+        """Add code and its references."""
+        self._contents.append(content)
         for chain in references.chains:
-            target = self._reader.look_up(chain, place)
+            target = self._reader.look_up(chain, namespace)
             if target is not None:
                 self.refers.append((".".join(chain), target))
         for statement in references.imports:
-            self.refers += self._reader.imported(statement, place)
+            self.refers += self._reader.imported(statement, namespace)
 
-    def holds(self, value: Any) -> bool:
-        """A value; False if something in it could only be told by its type."""
+    def add_value(self, value: Any) -> bool:
+        """Add a value; return False if a part of it could only be identified by its type."""
         encoder = Encoder(self._refer)
-        self._said.append(encoder.encode(value))
+        self._contents.append(encoder.encode(value))
         return encoder.complete
 
-    def made(self) -> Unit:
-        said = b"".join(b"%d:%b" % (len(part), part) for part in self._said)
+    def finish(self) -> Unit:
+        content = b"".join(b"%d:%b" % (len(part), part) for part in self._contents)
         names = [
             f"{name}={target if isinstance(target, str) else ''}" for name, target in self.refers
         ]
-        digest = hashlib.sha256(said + "\n".join(names).encode("utf-8", "surrogatepass"))
+        digest = hashlib.sha256(content + "\n".join(names).encode("utf-8", "surrogatepass"))
         keys = tuple(target for _, target in self.refers if not isinstance(target, str))
         return Unit(self._label, digest.digest(), keys)
 
@@ -277,16 +285,16 @@ class _Draft:
 
 
 def _closure(function: FunctionType) -> dict[str, Any]:
-    held = {}
+    variables = {}
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        # A cell is empty until its variable has a value.
+        # A cell is empty until its variable is bound.
         with suppress(ValueError):
-            held[name] = cell.cell_contents
-    return held
+            variables[name] = cell.cell_contents
+    return variables
 
 
-def _described(cls: type) -> Iterator[tuple[str, Any]]:
-    """A class without text: its fields and what stands in it, by name."""
+def _class_members(cls: type) -> Iterator[tuple[str, Any]]:
+    """Yield the fields and members of a class without source text, by name."""
     yield "fields", list(inspect.get_annotations(cls).items())
     if isinstance(cls, EnumMeta):
         yield "members", [(name, cls[name].value) for name in cls.__members__]

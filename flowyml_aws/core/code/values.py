@@ -1,7 +1,7 @@
-"""Values as bytes that are equal in every process: for defaults, closures and constants.
+"""Encoding of defaults, closures and constants as bytes that are equal in every process.
 
-Objects are taken apart as pickle does it, but code is referred to, sets are sorted, and no
-address and no name of the user's modules gets in.
+Objects are taken apart as by pickle, but code becomes a reference, sets are sorted, and addresses
+and names of the user's modules are left out.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from flowyml_aws.core.step_objects import unwrap_step
 
 __all__ = ["Encoder"]
 
-# Where messages go and what the shell says is no part of what a step computes.
+# Loggers and environment variables are not part of a step's computation.
 _SURROUNDINGS = (logging.Logger, logging.LoggerAdapter, type(os.environ))
-# What else has methods in C keeps a state that changes with use, as a random generator does.
+# Other owners of C methods have state that changes with use, such as random generators.
 _CONTAINERS = (str, bytes, int, float, tuple, list, dict, set, frozenset, type)
 
 
 class Encoder:
-    """Encodes the values that belong to one owner.
+    """Encodes the values of one unit.
 
     Attributes:
-        complete: False once a value could only be told by its type (a lock, a connection).
+        complete: Whether no value had to be identified by its type only (a lock, a connection).
     """
 
     def __init__(self, refer: Callable[[Code], bytes]) -> None:
-        """Take the function that gives the bytes which stand for a piece of the user's code."""
+        """Create an encoder; `refer` returns the bytes of a reference to the user's code."""
         self.complete = True
         self._refer = refer
         self._seen: dict[int, int] = {}
         self._alive: list[object] = []
 
     def encode(self, value: Any) -> bytes:
-        """The value as self-delimiting bytes."""
+        """Return the value as self-delimiting bytes."""
         try:
             return self._encode(value)
         except RecursionError:
@@ -52,8 +52,8 @@ class Encoder:
 
     def _encode(self, value: Any) -> bytes:
         value = unwrap_step(value)
-        if (done := plain(value)) is not None:
-            return done
+        if (encoded := plain(value)) is not None:
+            return encoded
         if type(value) is tuple:
             return self._many(b"t", value)
         if (code := users_code(value)) is not None:
@@ -67,11 +67,11 @@ class Encoder:
             return self._many(b"p", (type(value), str(value)))
         if isinstance(value, _SURROUNDINGS):
             return self._by_type(value)
-        # From here on a value can hold itself.
+        # From here on, a value can contain itself.
         if (first := self._seen.get(id(value))) is not None:
             return b"@%d;" % first
         self._seen[id(value)] = len(self._seen)
-        self._alive.append(value)  # so that its address is not used again
+        self._alive.append(value)  # so that its address is not reused
         if name is not None:
             return self._named(b"x", name) + self._decorator(value)
         return self._container(value)
@@ -88,8 +88,8 @@ class Encoder:
             return self._many(b"m", (name, value.__self__, value.__func__))
         if isinstance(value, BuiltinFunctionType):
             owner = value.__self__
-            held = owner if isinstance(owner, _CONTAINERS) else None
-            return self._many(b"m", (value.__name__, type(owner), held))
+            state = owner if isinstance(owner, _CONTAINERS) else None
+            return self._many(b"m", (value.__name__, type(owner), state))
         if is_decorated(value):
             return self._many(b"w", (type(value), value.__wrapped__))
         return self._object(value)
@@ -100,7 +100,7 @@ class Encoder:
             reduced = reducer(value) if reducer is not None else value.__reduce_ex__(4)
         except RecursionError:
             raise
-        except Exception:  # objects that do not pickle say so with any class
+        except Exception:  # objects that cannot be pickled raise any class
             self.complete = False
             return self._by_type(value)
         if isinstance(reduced, str):
@@ -115,13 +115,13 @@ class Encoder:
             return b"(%b%b)" % (self._state(state[0]), self._state(state[1]))
         if type(state) is not dict or not all(isinstance(name, str) for name in state):
             return self._encode(state)
-        # Attributes have no order that matters, and decorators leave names of functions here.
+        # The order of attributes is irrelevant, and decorators copy function names to them.
         return self._pairs(sorted((n, state[n]) for n in state.keys() - set(WRAPPER_ASSIGNMENTS)))
 
     def _decorator(self, value: FunctionType) -> bytes:
-        """What a function of an installed package holds, surely the user's function too."""
-        held = [_content(cell) for cell in value.__closure__ or ()]
-        return self._many(b"c", (tuple(held), value.__defaults__, value.__kwdefaults__))
+        """Encode the state of a decorator's wrapper, which includes the user's function."""
+        cells = [_content(cell) for cell in value.__closure__ or ()]
+        return self._many(b"c", (tuple(cells), value.__defaults__, value.__kwdefaults__))
 
     def _many(self, tag: bytes, values: Iterable[Any]) -> bytes:
         parts = [self._encode(value) for value in values]
@@ -139,7 +139,7 @@ class Encoder:
 
 
 def _by_name(value: Any) -> bytes:
-    """What sorts a set: the user's code in it by its name, as it is read only afterwards."""
+    """Return the sort key of a set's item; code is sorted by name, as it is not read yet."""
 
     def name(code: Code) -> bytes:
         where = "" if isinstance(code, ModuleType) else code.__module__
@@ -152,4 +152,4 @@ def _content(cell: Any) -> Any:
     try:
         return cell.cell_contents
     except ValueError:
-        return NotImplemented  # nothing in it yet
+        return NotImplemented  # not bound yet

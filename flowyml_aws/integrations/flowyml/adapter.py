@@ -10,7 +10,7 @@ from typing import Any
 
 from flowyml_aws.core.binding import bind
 from flowyml_aws.core.context import Context
-from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError
+from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, UserError
 from flowyml_aws.core.resources import (
     GPUConfig,
     NodeAffinity,
@@ -33,17 +33,23 @@ _KINDS = {
 _CONDITION = "give each step its own condition: @step(condition=…)"
 
 
-class UnsupportedFeatureError(FlowymlError, NotImplementedError):
+class UnsupportedFeatureError(UserError, NotImplementedError):
     """A feature of FlowyML that jobs on AWS do not have."""
 
 
-def pipeline_of(pipeline: Any, inputs: Collection[str] = (), store_all: bool = False) -> Pipeline:
-    """Our pipeline for one of FlowyML's.
+def pipeline_of(
+    pipeline: Any,
+    inputs: Collection[str] = (),
+    store_all: bool = False,
+    without_context: Collection[str] = (),
+) -> Pipeline:
+    """Return the pipeline of this package for a FlowyML pipeline.
 
     Args:
         pipeline: A `flowyml.Pipeline`.
-        inputs: Assets that the run brings along.
-        store_all: Store also what passes from step to step inside a group.
+        inputs: Names of external inputs.
+        store_all: Whether values that pass between the steps of a group are stored, too.
+        without_context: Names in the context that belong to the run, not to the pipeline.
 
     Raises:
         InvalidPipelineError: With everything in it that can't run here.
@@ -61,7 +67,8 @@ def pipeline_of(pipeline: Any, inputs: Collection[str] = (), store_all: bool = F
             problems.append(error)
     if problems:
         raise InvalidPipelineError(pipeline.name, problems)
-    return Pipeline(pipeline.name, context).add_steps(steps)
+    declared = {name: context[name] for name in context if name not in without_context}
+    return Pipeline(pipeline.name, declared).add_steps(steps)
 
 
 def step_of(

@@ -14,28 +14,29 @@ from flowyml_aws.core.spelling import did_you_mean
 if TYPE_CHECKING:
     from flowyml.core.pipeline import Pipeline, PipelineResult
 
-    from flowyml_aws.pipeline import BackendSpec
+    from flowyml_aws.options import BackendSpec, RunKeywords
     from flowyml_aws.run import Run
 
 __all__ = ["FlowymlAws"]
 
-_OPTIONS = ("backend", "store_all", "progress", "max_price_usd_hour", "max_cost_usd")
-_RUN_OPTIONS = ("refresh", "max_price_usd_hour", "max_cost_usd")
+_LIMITS = ("max_price_usd_hour", "max_cost_usd")
+_OPTIONS = ("backend", "store_all", "progress", *_LIMITS, "allow_pickle")
+_RUN_OPTIONS = ("refresh", *_LIMITS, "allow_pickle")
 
 
 class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no types
-    """Runs FlowyML's pipelines as jobs, one for each group.
+    """Runs FlowyML pipelines as jobs, one per group.
 
-    What is wrong with the options is told when a pipeline is run: FlowyML runs it on this machine
-    instead, without a word, where an orchestrator can't be made.
+    Invalid options are reported when a pipeline is run: if an orchestrator cannot be created,
+    FlowyML silently runs the pipeline on this machine instead.
 
     Attributes:
-        backend: `batch`, `sagemaker`, `local` for trying it, or a dict of single groups' places.
-        store_all: Store also what passes from step to step inside a group, so that the result has
-            it as an output.
-        progress: Tell on standard error how a run goes.
-        max_price_usd_hour: No job may use an instance type that costs more.
-        max_cost_usd: No run may be expected to cost more.
+        backend: Same as in `RunOptions`, but the default is `batch`: FlowyML itself runs pipelines
+            on this machine.
+        store_all: Whether values that pass between the steps of a group are stored, too, so that
+            they are outputs of the result.
+        progress: Whether progress is printed to standard error.
+        max_price_usd_hour, max_cost_usd, allow_pickle: Same as in `RunOptions`.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no 
         progress: bool = True,
         max_price_usd_hour: float | None = None,
         max_cost_usd: float | None = None,
+        allow_pickle: bool | None = None,
         name: str = "flowyml_aws",
         **unknown: Any,
     ) -> None:
@@ -54,22 +56,24 @@ class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no 
         self.progress = progress
         self.max_price_usd_hour = max_price_usd_hour
         self.max_cost_usd = max_cost_usd
+        self.allow_pickle = allow_pickle
         self._unknown = unknown
         self._runs: dict[str, Run] = {}
 
     def validate(self) -> bool:
-        """Whether the options can be used.
+        """Return True if the options are valid.
 
         Raises:
-            SettingsError: One of them is unknown or has a wrong value.
+            SettingsError: An option is unknown or invalid.
         """
         _refuse_unknown(self._unknown, _OPTIONS, "the orchestrator flowyml_aws")
         if not isinstance(self.backend, str | Mapping):
-            raise _wrong("backend", self.backend, "a name, or a table of groups and names")
-        for option in ("store_all", "progress"):
-            if not isinstance(value := getattr(self, option), bool):
+            raise _wrong("backend", self.backend, "a string, or a mapping of groups to backends")
+        for option in ("store_all", "progress", "allow_pickle"):
+            value = getattr(self, option)
+            if not isinstance(value, bool) and (option != "allow_pickle" or value is not None):
                 raise _wrong(option, value, "true or false")
-        for option in ("max_price_usd_hour", "max_cost_usd"):
+        for option in _LIMITS:
             value = getattr(self, option)
             if value is not None and (
                 isinstance(value, bool) or not isinstance(value, int | float)
@@ -90,21 +94,23 @@ class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no 
         context: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> PipelineResult:
-        """Run it to its end. A failing step does not raise: the result's `success` is False.
+        """Run a pipeline and wait until it ends. A failed step makes `success` of the result False.
 
         Args:
-            pipeline: FlowyML's.
+            pipeline: FlowyML pipeline.
             run_id: FlowyML's id of the run.
-            resources: Refused: they are the steps' own.
-            docker_config: Refused: the image is a setting.
-            inputs: Values of assets that no step produces.
-            context: Is in the pipeline's context by now.
-            options: `refresh`, `max_price_usd_hour`, `max_cost_usd`, as of our `Pipeline.run`.
+            resources: Rejected: steps declare their own resources.
+            docker_config: Rejected: the image is a setting.
+            inputs: Values of external inputs.
+            context: Parameter values of this run, which FlowyML has already added to the pipeline's
+                context.
+            **options: `refresh`, `max_price_usd_hour`, `max_cost_usd`, `allow_pickle`, same as in
+                `RunOptions`.
 
         Raises:
-            InvalidPipelineError: With every mistake and all that can't run here; nothing was
+            InvalidPipelineError: With every mistake and every unsupported feature; nothing was
                 submitted.
-            FlowymlError: An option is wrong, or AWS refused.
+            FlowymlError: An option is invalid.
         """
         from flowyml_aws.integrations.flowyml.adapter import pipeline_of
         from flowyml_aws.integrations.flowyml.record import LiveRecord
@@ -114,16 +120,18 @@ class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no 
         self.validate()
         _refuse_run_arguments(resources, docker_config, options)
         inputs = inputs or {}
-        ours = pipeline_of(pipeline, inputs, self.store_all)
-        refresh: Collection[str] = options.get("refresh", ())
-        run = ours.submit(
-            backend=self.backend,
-            inputs=inputs,
-            cache=pipeline.enable_cache,
-            refresh=refresh,
-            max_price_usd_hour=options.get("max_price_usd_hour", self.max_price_usd_hour),
-            max_cost_usd=options.get("max_cost_usd", self.max_cost_usd),
-        )
+        adapted = pipeline_of(pipeline, inputs, self.store_all, without_context=context or ())
+        defaults: RunKeywords = {
+            "backend": self.backend,
+            "inputs": inputs,
+            "context": context,
+            "cache": pipeline.enable_cache,
+            "max_price_usd_hour": self.max_price_usd_hour,
+            "max_cost_usd": self.max_cost_usd,
+            "allow_pickle": self.allow_pickle,
+        }
+        run_options = {name: value for name, value in options.items() if name != "retry_policy"}
+        run = adapted.submit(**{**defaults, **run_options})
         self._runs[run_id] = run
         record = LiveRecord(pipeline, run_id, run)
         record.begin()

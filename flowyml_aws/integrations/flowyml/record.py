@@ -14,7 +14,7 @@ from flowyml.core.hooks import get_global_hooks
 from flowyml.storage.metadata import SQLiteMetadataStore
 from flowyml.utils.config import get_config
 
-from flowyml_aws.integrations.flowyml.results import failures, for_the_record, step_status
+from flowyml_aws.integrations.flowyml.results import errors_of, for_the_record, step_status
 from flowyml_aws.run import Run
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.status import RunStatus
@@ -102,7 +102,7 @@ class LiveRecord:
             )
 
     def _steps(self, status: RunStatus) -> dict[str, Any]:
-        reports, failed = status.steps, failures(status)
+        reports, failed = status.steps, errors_of(status)
         return {
             step.name: {
                 "status": step_status(reports[step.name].state).value,

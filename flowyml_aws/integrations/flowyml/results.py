@@ -13,12 +13,11 @@ from flowyml.core.pipeline import PipelineResult
 from flowyml_aws.integrations.flowyml.outputs import RunOutputs
 from flowyml_aws.result import PipelineResult as OurResult
 from flowyml_aws.run import refs_of
-from flowyml_aws.runtime.result import StepReport, StepState
-from flowyml_aws.submission.backend import JobState
+from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.record import RunState
-from flowyml_aws.submission.status import JobView, RunStatus
+from flowyml_aws.submission.status import RunStatus, failures
 
-__all__ = ["failures", "finished", "for_the_record", "run_status", "step_status"]
+__all__ = ["errors_of", "finished", "for_the_record", "run_status", "step_status"]
 
 _RUN_STATUS = {
     RunState.RUNNING: ExecutionStatus.RUNNING,
@@ -75,7 +74,7 @@ def finished(result: OurResult, run_id: str) -> PipelineResult:
         result: Ours.
         run_id: FlowyML's id of the run.
     """
-    status, told = result.status, failures(result.status)
+    status, told = result.status, errors_of(result.status)
     outputs = RunOutputs(result.outputs, refs_of(status), _made(status).difference(result.outputs))
     found = PipelineResult(run_id, result.pipeline_name)
     found.finalize(success=result.success)
@@ -129,21 +128,20 @@ def for_the_record(result: PipelineResult) -> PipelineResult:
     return copy
 
 
-def failures(status: RunStatus) -> Mapping[str, str]:
-    """Why steps failed, the message first.
+def errors_of(status: RunStatus) -> Mapping[str, str]:
+    """Return the error of each failed step, with the message first.
 
-    Where a job failed and none of its steps is to blame, the first that has not ended is named.
+    If a job failed and no step caused it, the step that it had reached is named.
     """
-    found: dict[str, str] = {}
-    for view in status.jobs:
-        reports = {name: status.steps[name] for name in view.job.steps}
-        for name, report in reports.items():
-            if report.failure is not None and report.state is StepState.FAILED:
-                message, told = report.failure.message, report.failure.traceback
-                found[name] = message if told.strip() == message else f"{message}\n{told}"
-        if view.state is JobState.FAILED and not found.keys() & reports.keys():
-            found[_unended(reports) or view.job.steps[-1]] = _reason(view)
-    return found
+    errors: dict[str, str] = {}
+    for failure in failures(status):
+        for name, cause in failure.steps.items():
+            errors[name] = "\n".join(filter(None, [cause.message, cause.traceback]))
+        if not failure.steps:
+            cause_text = failure.failure.text if failure.failure is not None else ""
+            text = f"job {failure.job} failed: {failure.reason}\n{cause_text}"
+            errors[failure.step] = text.strip()
+    return errors
 
 
 def _made(status: RunStatus) -> set[str]:
@@ -158,12 +156,3 @@ def _made(status: RunStatus) -> set[str]:
         if status.steps[step].state in done
         for name in (step, *assets)
     }
-
-
-def _unended(reports: Mapping[str, StepReport]) -> str | None:
-    return next((name for name, report in reports.items() if report.state not in _DONE), None)
-
-
-def _reason(view: JobView) -> str:
-    told = view.result.failure.traceback if view.result and view.result.failure else ""
-    return f"job {view.job.name} failed: {view.reason or 'nobody said why'}\n{told}".strip()

@@ -1,1 +1,1 @@
-"""SageMaker's training jobs, emulated: they run, stop, are interrupted, wait and are refused."""
+"""Emulated SageMaker training jobs, with stops, interruptions, capacity limits and quotas."""

@@ -1,9 +1,9 @@
-"""The part of SageMaker's API that deals with training jobs.
+"""SageMaker's operations on training jobs.
 
-All of it is answered here: moto (5.2) tells every training job as completed at once, drops its
-environment, lets a second job of the same name take the place of the first, and can't stop one.
+All of them are implemented here: moto (5.2) reports every training job as completed immediately,
+drops its environment, lets a second job of the same name replace the first, and can't stop a job.
 
-Not emulated: several instances, algorithms without an image, inputs other than files of S3,
+Not emulated: multiple instances, algorithms without an image, inputs other than S3 objects,
 debugger, profiler, metrics, training plans, serverless jobs; the memory and GPUs of instances.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
-from flowyml_aws.testing.api import Answer, Rewrite
+from flowyml_aws.testing.api import Handler, Rewrite
 from flowyml_aws.testing.sagemaker.errors import ValidationException
 from flowyml_aws.testing.sagemaker.listing import list_training_jobs
 from flowyml_aws.testing.sagemaker.service import TrainingService
@@ -23,21 +23,21 @@ from flowyml_aws.testing.sagemaker.validation import check_creation, check_reque
 
 __all__ = ["SageMakerApi"]
 
-# What spot costs of the price on demand; AWS's varies by type and hour.
-_SPOT_SHARE = 0.3
+# Spot price as a fraction of the on-demand price; on AWS it varies by type and hour.
+_SPOT_PRICE_RATIO = 0.3
 
 
 class SageMakerApi:
     """SageMaker's operations on training jobs.
 
     Attributes:
-        answers: Operation to what answers it, from the request, its region and its size in bytes.
-        rewrites: None: nothing is left to moto.
+        handlers: Handlers by operation.
+        rewrites: Always empty: no request is passed on to moto.
     """
 
     def __init__(self, service: TrainingService) -> None:
         self._service = service
-        self.answers: Mapping[str, Answer] = {
+        self.handlers: Mapping[str, Handler] = {
             "CreateTrainingJob": self._create,
             "DescribeTrainingJob": self._describe,
             "ListTrainingJobs": self._list,
@@ -55,7 +55,7 @@ class SageMakerApi:
         return {"TrainingJobArn": self._service.create(request, arn).arn}
 
     def _describe(self, request: Mapping[str, Any], region: str, size: int) -> dict[str, Any]:
-        return self._job("DescribeTrainingJob", request).detail(_SPOT_SHARE)
+        return self._job("DescribeTrainingJob", request).detail(_SPOT_PRICE_RATIO)
 
     def _list(self, request: Mapping[str, Any], region: str, size: int) -> dict[str, Any]:
         check_request("ListTrainingJobs", request)
@@ -69,7 +69,9 @@ class SageMakerApi:
         job = self._job("UpdateTrainingJob", request)
         resources = request.get("ResourceConfig")
         if not resources or set(request) != {"TrainingJobName", "ResourceConfig"}:
-            raise ValidationException("flowyml_aws.testing updates KeepAlivePeriodInSeconds only")
+            raise ValidationException(
+                "flowyml_aws.testing can update KeepAlivePeriodInSeconds only"
+            )
         self._service.keep_alive(job, resources["KeepAlivePeriodInSeconds"])
         return {"TrainingJobArn": job.arn}
 

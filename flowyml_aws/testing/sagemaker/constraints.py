@@ -1,7 +1,7 @@
-"""The constraints in a service's own model that botocore does not enforce.
+"""Constraints in a service's model that botocore does not enforce.
 
-botocore knows lengths, patterns, enumerations and ranges of every member from the service's model,
-and checks little of it. The services do, and so does the emulator, with the same model.
+The service model in botocore has the lengths, patterns, enumerations and ranges of every member,
+but botocore checks few of them. The services check all, and so does the emulator, with that model.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from flowyml_aws.testing.sagemaker.errors import ValidationException
 
 __all__ = ["check_constraints", "operation_input"]
 
-# The classes of Unicode that patterns of AWS name, for Python's `re`.
+# Unicode classes in patterns of AWS, and their equivalents in Python's `re`.
 _CLASSES = {r"\p{L}": r"\w", r"\p{N}": r"\d", r"\p{Z}": r"\s", r"\p{M}": ""}
 
 
 @cache
 def operation_input(service: str, operation: str) -> Shape:
-    """The shape of an operation's request."""
+    """Return the shape of an operation's request."""
     model = ServiceModel(Loader().load_service_model(service, "service-2"), service)
     shape: Shape | None = model.operation_model(operation).input_shape
     assert shape is not None
@@ -32,14 +32,16 @@ def operation_input(service: str, operation: str) -> Shape:
 
 
 def check_constraints(shape: Shape, request: Any) -> None:
-    """Check a request against the model of its service.
+    """Check a request against the service model.
 
     Raises:
-        ValidationException: It breaks constraints, all of which are told.
+        ValidationException: The request violates constraints; the message lists all of them.
     """
-    if found := list(_violations(shape, request, "")):
-        noun = "error" if len(found) == 1 else "errors"
-        raise ValidationException(f"{len(found)} validation {noun} detected: {'; '.join(found)}")
+    if messages := list(_violations(shape, request, "")):
+        noun = "error" if len(messages) == 1 else "errors"
+        raise ValidationException(
+            f"{len(messages)} validation {noun} detected: {'; '.join(messages)}"
+        )
 
 
 def _violations(shape: Any, value: Any, path: str) -> Iterator[str]:
@@ -47,14 +49,14 @@ def _violations(shape: Any, value: Any, path: str) -> Iterator[str]:
     if kind == "structure":
         for name in shape.required_members:
             if value.get(name) is None:
-                yield _told(None, f"{path}.{_camel(name)}", "Member must not be null")
+                yield _message(None, f"{path}.{_camel(name)}", "Member must not be null")
         for name, member in value.items():
             if name not in shape.members:
-                yield _told(member, f"{path}.{name}", "Member is not known")
+                yield _message(member, f"{path}.{name}", "Member is not known")
             elif member is not None:
                 yield from _violations(shape.members[name], member, f"{path}.{_camel(name)}")
         return
-    yield from (_told(value, path, what) for what in _broken(shape, value))
+    yield from (_message(value, path, text) for text in _broken_constraints(shape, value))
     if kind == "list":
         for number, member in enumerate(value, start=1):
             yield from _violations(shape.member, member, f"{path}.{number}.member")
@@ -64,7 +66,7 @@ def _violations(shape: Any, value: Any, path: str) -> Iterator[str]:
             yield from _violations(shape.value, member, f"{path}.{key}.value")
 
 
-def _broken(shape: Any, value: Any) -> Iterator[str]:
+def _broken_constraints(shape: Any, value: Any) -> Iterator[str]:
     limits: Mapping[str, Any] = shape.metadata
     least, most = limits.get("min"), limits.get("max")
     if isinstance(value, (str, list, dict)):
@@ -85,12 +87,12 @@ def _broken(shape: Any, value: Any) -> Iterator[str]:
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    for theirs, ours in _CLASSES.items():
-        pattern = pattern.replace(theirs, ours)
+    for unicode_class, python_class in _CLASSES.items():
+        pattern = pattern.replace(unicode_class, python_class)
     return re.compile(pattern)
 
 
-def _told(value: Any, path: str, constraint: str) -> str:
+def _message(value: Any, path: str, constraint: str) -> str:
     shown = "null" if value is None else f"'{value}'"
     return f"Value {shown} at '{path.lstrip('.')}' failed to satisfy constraint: {constraint}"
 

@@ -1,4 +1,4 @@
-"""The container of a training job: what it is given, and what is taken from it."""
+"""The container of a training job, with its inputs, outputs and failure reasons."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from flowyml_aws.testing.container import Container, credentials_of
 from flowyml_aws.testing.sagemaker.files import (
     ML_FOLDER,
     TransferError,
-    bring,
-    collect,
-    lay_out,
-    told_failure,
+    create_folders,
+    download_inputs,
+    read_failure,
+    upload_results,
 )
 from flowyml_aws.testing.sagemaker.training_job import TrainingJob
 
-__all__ = ["failure_of", "keep_output", "make_container", "start_failure"]
+__all__ = ["algorithm_failure", "make_container", "start_failure", "upload_output"]
 
 _CLIENT_ERROR = "ClientError: "
 
 
 def make_container(job: TrainingJob, folder: Path, lock: RLock) -> Container:
-    """What a job runs, with its data in an empty folder.
+    """Return the container of a job, after downloading its data into an empty folder.
 
     Raises:
-        OSError: Its data could not be brought.
+        OSError: The download failed.
     """
     base, work = folder / "ml", folder / "work"
-    lay_out(job.request, base)
+    create_folders(job.request, base)
     work.mkdir()
     try:
-        bring(job.request, base, lock)
+        download_inputs(job.request, base, lock)
     except TransferError as error:
         raise OSError(f"{_CLIENT_ERROR}Data download failed: {error}") from error
     algorithm = job.request["AlgorithmSpecification"]
@@ -52,25 +52,25 @@ def make_container(job: TrainingJob, folder: Path, lock: RLock) -> Container:
     )
 
 
-def failure_of(folder: Path, exit_code: int) -> str:
-    """Why a job failed, in its own words."""
-    return f"AlgorithmError: {told_failure(folder / 'ml')}, exit code: {exit_code}"
+def algorithm_failure(folder: Path, exit_code: int) -> str:
+    """Return the failure reason of a job whose process failed, with the job's own message."""
+    return f"AlgorithmError: {read_failure(folder / 'ml')}, exit code: {exit_code}"
 
 
-def keep_output(job: TrainingJob, folder: Path, lock: RLock) -> None:
-    """Copy what a job has made to S3.
+def upload_output(job: TrainingJob, folder: Path, lock: RLock) -> None:
+    """Upload a job's output to S3.
 
     Raises:
-        OSError: That failed.
+        OSError: The upload failed.
     """
     try:
-        collect(job.request, job.name, folder / "ml", lock)
+        upload_results(job.request, job.name, folder / "ml", lock)
     except TransferError as error:
         raise OSError(f"{_CLIENT_ERROR}Artifact upload failed: {error}") from error
 
 
 def start_failure(error: str) -> str:
-    """Why a job failed whose container did not start, or whose data could not be moved."""
+    """Return the failure reason of a job whose container start or data transfer failed."""
     if error.startswith(_CLIENT_ERROR):
         return error
     return (

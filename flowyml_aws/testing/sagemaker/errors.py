@@ -8,12 +8,12 @@ __all__ = ["ResourceInUse", "ResourceLimitExceeded", "ValidationException"]
 
 
 class ValidationException(Refusal):
-    """The request breaks a rule, or what it names does not exist."""
+    """The request is invalid, or a resource that it names does not exist."""
 
 
 class ResourceInUse(Refusal):
-    """The name is taken."""
+    """The name is already in use."""
 
 
 class ResourceLimitExceeded(Refusal):
-    """The account's quota is used up."""
+    """The account's quota is exhausted."""

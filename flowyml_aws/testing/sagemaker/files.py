@@ -1,4 +1,4 @@
-"""What SageMaker keeps in `/opt/ml` of a training container, and moves between it and S3."""
+"""The folder `/opt/ml` of a training container, and its transfers from and to S3."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.s3.exceptions import MissingBucket
 from moto.s3.models import FakeKey, S3Backend, s3_backends
 
-__all__ = ["ML_FOLDER", "TransferError", "bring", "collect", "lay_out", "told_failure"]
+__all__ = [
+    "ML_FOLDER",
+    "TransferError",
+    "create_folders",
+    "download_inputs",
+    "read_failure",
+    "upload_results",
+]
 
 ML_FOLDER = "/opt/ml"
 _CHECKPOINTS = f"{ML_FOLDER}/checkpoints"
@@ -23,19 +30,19 @@ _FAILURE_CHARS = 1024
 
 
 class TransferError(Exception):
-    """Data could not be moved from or to S3."""
+    """A transfer from or to S3 failed."""
 
 
-def lay_out(request: Mapping[str, Any], base: Path) -> None:
-    """Make the folders and the documents that a container finds, in an empty folder.
+def create_folders(request: Mapping[str, Any], base: Path) -> None:
+    """Create the folders and configuration files of a container, in an empty folder.
 
     Args:
-        request: CreateTrainingJob's members.
-        base: What the container sees as `/opt/ml`.
+        request: CreateTrainingJob request.
+        base: Folder that is `/opt/ml` in the container.
     """
     for folder in _FOLDERS:
         (base / folder).mkdir(parents=True)
-    channels = {one["ChannelName"]: one for one in request.get("InputDataConfig") or ()}
+    channels = {c["ChannelName"]: c for c in request.get("InputDataConfig") or ()}
     documents = {
         "hyperparameters": request.get("HyperParameters") or {},
         "resourceconfig": {
@@ -44,8 +51,8 @@ def lay_out(request: Mapping[str, Any], base: Path) -> None:
             "network_interface_name": "eth0",
         },
         "inputdataconfig": {
-            name: {"TrainingInputMode": one.get("InputMode") or "File"}
-            for name, one in channels.items()
+            name: {"TrainingInputMode": channel.get("InputMode") or "File"}
+            for name, channel in channels.items()
         },
     }
     for name, document in documents.items():
@@ -55,16 +62,16 @@ def lay_out(request: Mapping[str, Any], base: Path) -> None:
             path.chmod(0o777)  # an image may run as any user
 
 
-def bring(request: Mapping[str, Any], base: Path, lock: RLock) -> None:
-    """Copy channels and checkpoints from S3.
+def download_inputs(request: Mapping[str, Any], base: Path, lock: RLock) -> None:
+    """Download channels and checkpoints from S3.
 
     Args:
-        request: CreateTrainingJob's members.
-        base: What the container sees as `/opt/ml`.
+        request: CreateTrainingJob request.
+        base: Folder that is `/opt/ml` in the container.
         lock: Guards moto.
 
     Raises:
-        TransferError: There is no such bucket, or a channel has no data.
+        TransferError: The bucket does not exist, or a channel has no data.
     """
     for channel in request.get("InputDataConfig") or ():
         source = (channel.get("DataSource") or {}).get("S3DataSource") or {}
@@ -75,13 +82,13 @@ def bring(request: Mapping[str, Any], base: Path, lock: RLock) -> None:
         _download(*checkpoints, lock)
 
 
-def collect(request: Mapping[str, Any], name: str, base: Path, lock: RLock) -> None:
-    """Copy checkpoints, the model and further output to S3, where there are any.
+def upload_results(request: Mapping[str, Any], name: str, base: Path, lock: RLock) -> None:
+    """Upload checkpoints, the model and other output to S3, if they exist.
 
-    SageMaker copies checkpoints while a job runs; here it is done when its container has ended.
+    SageMaker uploads checkpoints while a job runs; here they are uploaded when the container ends.
 
     Raises:
-        TransferError: There is no such bucket.
+        TransferError: The bucket does not exist.
     """
     if checkpoints := _checkpoints(request, base):
         uri, folder = checkpoints
@@ -93,8 +100,8 @@ def collect(request: Mapping[str, Any], name: str, base: Path, lock: RLock) -> N
             _put(f"{output}/{archive}.tar.gz", _packed(folder), lock)
 
 
-def told_failure(base: Path) -> str:
-    """What the job has written about its failure: the beginning, or nothing."""
+def read_failure(base: Path) -> str:
+    """Return the beginning of the failure message that the job has written; empty if none."""
     try:
         with (base / "output/failure").open(encoding="utf-8", errors="replace") as file:
             return file.read(_FAILURE_CHARS)
@@ -108,25 +115,25 @@ def _checkpoints(request: Mapping[str, Any], base: Path) -> tuple[str, Path] | N
         return None
     inside = PurePosixPath(config.get("LocalPath") or _CHECKPOINTS)
     if not inside.is_relative_to(ML_FOLDER) or ".." in inside.parts:
-        raise TransferError(f"flowyml_aws.testing keeps checkpoints below {ML_FOLDER} only")
+        raise TransferError(f"flowyml_aws.testing supports checkpoints below {ML_FOLDER} only")
     folder = base / inside.relative_to(ML_FOLDER)
     folder.mkdir(parents=True, exist_ok=True)
     return str(config["S3Uri"]), folder
 
 
 def _download(uri: str, folder: Path, lock: RLock) -> int:
-    """Copy all objects below a prefix; how many there were."""
+    """Download all objects with a prefix, and return their number."""
     bucket, prefix = _split(uri)
     with lock:
-        keys = [(key.name, key.value) for key in _objects(bucket, prefix)]
-    for name, value in keys:
-        below = name.removeprefix(prefix).lstrip("/") or name.rpartition("/")[2]
-        to = (folder / below).resolve()
-        if name.endswith("/") or not to.is_relative_to(folder.resolve()):
+        objects = [(key.name, key.value) for key in _objects(bucket, prefix)]
+    for name, value in objects:
+        relative = name.removeprefix(prefix).lstrip("/") or name.rpartition("/")[2]
+        path = (folder / relative).resolve()
+        if name.endswith("/") or not path.is_relative_to(folder.resolve()):
             continue
-        to.parent.mkdir(parents=True, exist_ok=True)
-        to.write_bytes(value)
-    return len(keys)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(value)
+    return len(objects)
 
 
 def _objects(bucket: str, prefix: str) -> Iterator[FakeKey]:

@@ -19,22 +19,22 @@ _KEYS: Mapping[str, Callable[[TrainingJob], Any]] = {
 
 
 def list_training_jobs(jobs: Sequence[TrainingJob], request: Mapping[str, Any]) -> dict[str, Any]:
-    """One page of the account's training jobs, by default ten, the latest first.
+    """Return one page of the account's training jobs, by default ten, latest first.
 
-    The status filters work on a page that was made without them, so a page can be empty and yet
-    not the last one (Amazon SageMaker API reference, ListTrainingJobs).
+    Status filters apply after paging, so an empty page is not necessarily the last page (Amazon
+    SageMaker API reference, ListTrainingJobs).
 
     Raises:
-        ValidationException: The token is of no page.
+        ValidationException: Invalid page token.
     """
     key = _KEYS[request.get("SortBy") or "CreationTime"]
     matching = [job for job in jobs if _matches(job, request)]
     ordered = sorted(matching, key=key, reverse=request.get("SortOrder") != "Ascending")
-    # A page goes on behind the last job of the one before: new jobs in front do not shift it.
+    # A page continues after the last job of the previous page: newer jobs do not shift it.
     start = _position(ordered, request["NextToken"]) if request.get("NextToken") else 0
     end = start + (request.get("MaxResults") or _MAX_RESULTS)
-    told = [job for job in ordered[start:end] if _has_status(job, request)]
-    page: dict[str, Any] = {"TrainingJobSummaries": [job.summary() for job in told]}
+    listed = [job for job in ordered[start:end] if _has_status(job, request)]
+    page: dict[str, Any] = {"TrainingJobSummaries": [job.summary() for job in listed]}
     if end < len(ordered):
         page["NextToken"] = ordered[end - 1].name
     return page

@@ -1,4 +1,4 @@
-"""What SageMaker does with training jobs: finds instances, runs, stops, restarts and ends them."""
+"""Life cycle of training jobs: instances, launches, stops, restarts and ends."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 from flowyml_aws.testing.container import Container
 from flowyml_aws.testing.machine import Ending, Machine, Task
 from flowyml_aws.testing.sagemaker.containers import (
-    failure_of,
-    keep_output,
+    algorithm_failure,
     make_container,
     start_failure,
+    upload_output,
 )
 from flowyml_aws.testing.sagemaker.errors import ResourceInUse, ValidationException
 from flowyml_aws.testing.sagemaker.stock import Stock, Usage
@@ -31,20 +31,20 @@ _NO_CAPACITY = (
 _LAUNCHING = "Preparing the instances for training"
 _RETRYING = "Insufficient capacity error from EC2 while launching instances, retrying!"
 _HOST_LOST = "InternalServerError: We encountered an internal error. Please try again."
-# What somebody ended a launch for; a later word counts only if it is stronger.
-_STRENGTH = {"Interrupted": 0, "Lost": 0, "MaxRuntimeExceeded": 1, "MaxWaitTimeExceeded": 1}
-_STOPPED = 2
+# Priorities of the reasons to end a launch: a later reason replaces only a lower priority.
+_PRIORITY = {"Interrupted": 0, "Lost": 0, "MaxRuntimeExceeded": 1, "MaxWaitTimeExceeded": 1}
+_STOPPED_PRIORITY = 2
 
 
 class TrainingService:
-    """Runs training jobs on a machine. All its methods are called with the lock.
+    """Runs training jobs on a machine. Callers of its methods hold the lock.
 
     Args:
         lock: Guards all state, and moto.
-        machine: Where the containers run.
-        stock: How many instances there are.
-        at_once: How many containers run at a time on this machine; the others are `Pending`.
-        stop_grace_s: From SIGTERM to SIGKILL.
+        machine: Machine that runs the containers.
+        stock: Quotas and available instances.
+        at_once: Maximum number of running containers; further jobs are `Pending`.
+        stop_grace_s: Seconds between SIGTERM and SIGKILL.
     """
 
     def __init__(
@@ -71,15 +71,15 @@ class TrainingService:
 
     @property
     def jobs(self) -> Mapping[str, TrainingJob]:
-        """All jobs by name, in the order of their creation."""
+        """All jobs by name, in creation order."""
         return self._jobs
 
     def create(self, request: Mapping[str, Any], arn: str) -> TrainingJob:
-        """Take a (checked) job in.
+        """Create a job from a (validated) request.
 
         Raises:
-            ResourceInUse: The name is taken.
-            ResourceLimitExceeded: It would exceed the account's quota.
+            ResourceInUse: The name is already in use.
+            ResourceLimitExceeded: The job would exceed the account's quota.
         """
         job = TrainingJob(
             request=request,
@@ -88,10 +88,10 @@ class TrainingService:
             created=self._clock(),
             tags={tag["Key"]: tag["Value"] for tag in request.get("Tags") or ()},
         )
-        if taken := self._jobs.get(job.name):
+        if existing := self._jobs.get(job.name):
             raise ResourceInUse(
                 "Training job names must be unique within an AWS account and region, and a "
-                f"training job with this name already exists ({taken.arn})"
+                f"training job with this name already exists ({existing.arn})"
             )
         self._check_quotas(job)
         job.enter("Starting", job.created)
@@ -104,10 +104,10 @@ class TrainingService:
         return job
 
     def stop(self, job: TrainingJob) -> None:
-        """End a job as its user wants.
+        """Stop a job on request of its user.
 
         Raises:
-            ValidationException: It has ended.
+            ValidationException: The job has already ended.
         """
         if job.is_final:
             raise ValidationException(
@@ -116,22 +116,22 @@ class TrainingService:
         self._end(job, "Stopped")
 
     def keep_alive(self, job: TrainingJob, keep_alive_s: int) -> None:
-        """Change how long the instance of a completed job is kept.
+        """Change how long the warm pool of a completed job is kept.
 
         Raises:
-            ValidationException: It is not kept.
+            ValidationException: The job has no warm pool.
         """
         if not self._pools.keep_until(job, keep_alive_s):
-            raise ValidationException(f"Training job {job.name} has no warm pool that is available")
+            raise ValidationException(f"Training job {job.name} has no available warm pool")
 
     def lose_host(self, job: TrainingJob) -> None:
-        """Take away the instance that a job runs on: a spot interruption, or a broken machine."""
+        """Remove the instance that a job runs on: a spot interruption, or a hardware failure."""
         if job.name not in self._running:
-            raise ValueError(f"training job {job.name} is {job.secondary}: it has no host to lose")
+            raise ValueError(f"Training job {job.name} has no host to lose: it is {job.secondary}")
         self._end_launch(job, "Interrupted" if job.is_spot else "Lost")
 
     def processes(self) -> dict[str, int]:
-        """The running processes: job name to process id."""
+        """Return the running process ids, by job name."""
         launches = {name: job.launch for name, job in self._running.items()}
         return {
             name: launch.task.running.pid
@@ -140,7 +140,7 @@ class TrainingService:
         }
 
     def place(self) -> None:
-        """Start what there are instances for."""
+        """Start the waiting jobs for which there are instances."""
         for job in list(self._waiting.values()):
             if len(self._running) >= self._at_once:
                 job.enter("Pending", self._clock())
@@ -153,18 +153,18 @@ class TrainingService:
                 job.fail(_NO_CAPACITY, self._clock())
 
     def _check_quotas(self, job: TrainingJob) -> None:
-        going = [other for other in self._jobs.values() if not other.is_final]
-        used = Counter(_charged(other) for other in going if other.is_spot == job.is_spot)
+        active = [other for other in self._jobs.values() if not other.is_final]
+        used = Counter(_quota_type(other) for other in active if other.is_spot == job.is_spot)
         usage: Usage = "spot training job" if job.is_spot else "training job"
-        self._stock.check_quota(_charged(job), usage, used)
+        self._stock.check_quota(_quota_type(job), usage, used)
         if job.keep_alive_s:
-            kept = Counter(_charged(other) for other in going if other.keep_alive_s)
+            kept = Counter(_quota_type(other) for other in active if other.keep_alive_s)
             pools = Counter(self._pools.used)
-            self._stock.check_quota(_charged(job), "training warm pool", kept + pools)
+            self._stock.check_quota(_quota_type(job), "training warm pool", kept + pools)
 
     def _instance_for(self, job: TrainingJob) -> str | None:
-        if not job.is_spot and (kept := self._pools.take_over(job)) is not None:
-            return kept
+        if not job.is_spot and (reused := self._pools.take_over(job)) is not None:
+            return reused
         return next((name for name in job.instance_types if self._stock.take(name)), None)
 
     def _launch(self, job: TrainingJob, instance_type: str) -> None:
@@ -183,7 +183,7 @@ class TrainingService:
                 log_group=LOG_GROUP,
                 log_stream=self._new_stream(job),
                 prepare=lambda folder: self._prepare(job, folder),
-                on_start=lambda: self._note_start(job, launch),
+                on_start=lambda: self._record_start(job, launch),
                 finish=lambda folder, exit_code: self._collect(job, launch, folder, exit_code),
                 on_end=lambda ending: self._end_of_launch(job, launch, ending),
             ),
@@ -204,15 +204,15 @@ class TrainingService:
                 job.enter("Downloading", self._clock())
         return make_container(job, folder, self._lock)
 
-    def _note_start(self, job: TrainingJob, launch: Launch) -> None:
+    def _record_start(self, job: TrainingJob, launch: Launch) -> None:
         launch.started = self._clock()
         if job.training_start is None:
             job.training_start = launch.started
         if launch.end is None:
             job.enter("Training", launch.started)
-        left_s = job.max_runtime_s - job.trained_s / self._machine.time_scale
+        remaining_s = job.max_runtime_s - job.trained_s / self._machine.time_scale
         launch.limit = self._machine.timers.after(
-            left_s, lambda: self._end(job, "MaxRuntimeExceeded")
+            remaining_s, lambda: self._end(job, "MaxRuntimeExceeded")
         )
 
     def _collect(self, job: TrainingJob, launch: Launch, folder: Path, exit_code: int) -> None:
@@ -220,8 +220,8 @@ class TrainingService:
             if launch.end not in ("Interrupted", "Lost"):
                 job.enter("Uploading", self._clock())
             if exit_code and launch.end is None:
-                job.failure_reason = failure_of(folder, exit_code)
-        keep_output(job, folder, self._lock)
+                job.failure_reason = algorithm_failure(folder, exit_code)
+        upload_output(job, folder, self._lock)
 
     def _end(self, job: TrainingJob, secondary: str) -> None:
         if job.is_final:
@@ -238,8 +238,8 @@ class TrainingService:
     def _end_launch(self, job: TrainingJob, end: str) -> None:
         if (launch := job.launch) is None:
             return
-        # Whoever stops a job that is just interrupted does not want it restarted.
-        if launch.end is None or _strength(end) > _strength(launch.end):
+        # A job that is stopped while it is being interrupted must not be restarted.
+        if launch.end is None or _priority(end) > _priority(launch.end):
             launch.end = end
         self._machine.end(launch.task, self._stop_grace_s)
 
@@ -285,10 +285,10 @@ class TrainingService:
             job.wait.cancel()
 
 
-def _charged(job: TrainingJob) -> str:
-    """The instance type whose quota a job uses."""
+def _quota_type(job: TrainingJob) -> str:
+    """Return the instance type whose quota a job uses."""
     return job.launch.instance_type if job.launch else job.instance_types[0]
 
 
-def _strength(end: str) -> int:
-    return _STRENGTH.get(end, _STOPPED)
+def _priority(end: str) -> int:
+    return _PRIORITY.get(end, _STOPPED_PRIORITY)

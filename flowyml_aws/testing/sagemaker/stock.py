@@ -1,4 +1,4 @@
-"""How many instances there are: the account's quotas, and what EC2 has left."""
+"""Numbers of instances: the account's quotas, and the capacity of EC2."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from flowyml_aws.testing.sagemaker.errors import ResourceLimitExceeded
 
 __all__ = ["Stock", "Usage"]
 
-# Each has a quota of its own for each instance type (AWS Service Quotas, Amazon SageMaker).
+# Each usage has a separate quota per instance type (AWS Service Quotas, Amazon SageMaker).
 Usage = Literal["training job", "spot training job", "training warm pool"]
 
 
 class Stock:
-    """Instances by type. Without a word about a type there are as many as anybody wants."""
+    """Quotas and available instances by type. Both are unlimited unless they are set."""
 
     def __init__(self) -> None:
         self._quotas: dict[tuple[str, Usage], int] = {}
@@ -23,20 +23,20 @@ class Stock:
         self._taken: Counter[str] = Counter()
 
     def set_quota(self, instance_type: str, usage: Usage, instances: int | None) -> None:
-        """Let the account use so many at once; None for any number."""
+        """Set the account's quota; None for no limit."""
         if usage not in get_args(Usage):
-            raise ValueError(f"{usage!r} is not one of {', '.join(get_args(Usage))}")
+            raise ValueError(f"Invalid usage {usage!r}: expected {' or '.join(get_args(Usage))}")
         _set(self._quotas, (instance_type, usage), instances)
 
     def set_capacity(self, instance_type: str, instances: int | None) -> None:
-        """Let EC2 have so many for this account; None for any number."""
+        """Set the number of instances that EC2 has for this account; None for no limit."""
         _set(self._capacity, instance_type, instances)
 
     def check_quota(self, instance_type: str, usage: Usage, used: Mapping[str, int]) -> None:
         """Check that one more instance is within the quota.
 
         Raises:
-            ResourceLimitExceeded: It is not.
+            ResourceLimitExceeded: It would exceed the quota.
         """
         quota = self._quotas.get((instance_type, usage))
         if quota is not None and used.get(instance_type, 0) >= quota:
@@ -49,15 +49,15 @@ class Stock:
             )
 
     def take(self, instance_type: str) -> bool:
-        """Take an instance, if there is one."""
-        there = self._capacity.get(instance_type)
-        if there is not None and self._taken[instance_type] >= there:
+        """Take an instance and return True; return False if none is free."""
+        capacity = self._capacity.get(instance_type)
+        if capacity is not None and self._taken[instance_type] >= capacity:
             return False
         self._taken[instance_type] += 1
         return True
 
     def give_back(self, instance_type: str) -> None:
-        """Let go of an instance."""
+        """Release an instance."""
         self._taken[instance_type] -= 1
 
 
@@ -65,6 +65,6 @@ def _set(limits: dict, key: object, instances: int | None) -> None:  # type: ign
     if instances is None:
         limits.pop(key, None)
     elif instances < 0:
-        raise ValueError(f"there can't be {instances} instances")
+        raise ValueError(f"The number of instances must not be negative: {instances}")
     else:
         limits[key] = instances

@@ -1,4 +1,4 @@
-"""A training job as the emulator keeps it, and as SageMaker's API tells it."""
+"""State of a training job, and its form in the responses of SageMaker's API."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["LOG_GROUP", "Launch", "TrainingJob"]
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 FINAL = ("Completed", "Failed", "Stopped")
-# Secondary statuses whose primary one has another name than `InProgress`.
+# Primary statuses by secondary status; all others are `InProgress`.
 _PRIMARY = {
     "Completed": "Completed",
     "Failed": "Failed",
@@ -52,14 +52,14 @@ _FLAGS = (
 
 @dataclass(slots=True, eq=False)
 class Launch:
-    """One run of a job's container; an interrupted job has several.
+    """A single run of a job's container; an interrupted job has several.
 
     Attributes:
-        instance_type: What it is on.
-        task: Its run.
-        started: Unix time; None until the container runs.
-        limit: Ends it when the job exceeds its runtime.
-        end: The secondary status that somebody ended it for, or `Lost` with its instance.
+        instance_type: Instance type that it runs on.
+        task: Task that runs the container.
+        started: Unix time of the start; None before it.
+        limit: Timer that ends it when the job exceeds its maximum runtime.
+        end: Secondary status that it was ended with, or `Lost` if its instance was lost.
     """
 
     instance_type: str
@@ -74,16 +74,16 @@ class TrainingJob:
     """A training job.
 
     Attributes:
-        request: CreateTrainingJob's members.
-        number: In the order of creation.
-        created: Unix time, as all times here.
-        transitions: Secondary statuses as DescribeTrainingJob tells them, the latest last.
-        launches: The runs of its container so far.
-        training_start, training_end: On instances, the first and the last time.
-        trained_s: What ended launches took, in seconds of this machine.
-        retries: How often it was started again after an error of the service.
-        pool_status: Of its warm pool; None where it keeps none.
-        wait: Ends it when it exceeds its MaxWaitTimeInSeconds.
+        request: CreateTrainingJob request.
+        number: Position in creation order.
+        created: Unix time, as all times of the job.
+        transitions: Secondary statuses in the form of DescribeTrainingJob, latest last.
+        launches: Runs of the container so far.
+        training_start, training_end: First start and last end on an instance.
+        trained_s: Duration of all ended launches, in seconds of this machine.
+        retries: Number of restarts after an error of the service.
+        pool_status: Status of its warm pool; None if it has none.
+        wait: Timer that ends it when it exceeds MaxWaitTimeInSeconds.
     """
 
     request: Mapping[str, Any]
@@ -150,29 +150,29 @@ class TrainingJob:
 
     @property
     def launch(self) -> Launch | None:
-        """The latest one, running or ended."""
+        """The latest launch, running or ended."""
         return self.launches[-1] if self.launches else None
 
     def enter(self, secondary: str, now: float, message: str | None = None) -> None:
-        """Change over to a secondary status; a new message alone is a transition too."""
-        text = _MESSAGES[secondary] if message is None else message
+        """Change to a secondary status. A new message alone is also a transition."""
+        message = _MESSAGES[secondary] if message is None else message
         if self.transitions:
             latest = self.transitions[-1]
-            if (latest["Status"], latest["StatusMessage"]) == (secondary, text):
+            if (latest["Status"], latest["StatusMessage"]) == (secondary, message):
                 return
             latest["EndTime"] = now
-        self.transitions.append({"Status": secondary, "StartTime": now, "StatusMessage": text})
+        self.transitions.append({"Status": secondary, "StartTime": now, "StatusMessage": message})
         self.modified = now
         if self.is_final:
             self.transitions[-1]["EndTime"] = now
 
     def fail(self, reason: str, now: float) -> None:
-        """End it as failed."""
+        """Mark the job as failed."""
         self.failure_reason = reason[:_FAILURE_REASON_LENGTH]
         self.enter("Failed", now)
 
     def summary(self) -> dict[str, Any]:
-        """The job in ListTrainingJobs' answer."""
+        """Return the job in the form of ListTrainingJobs."""
         return _present(
             TrainingJobName=self.name,
             TrainingJobArn=self.arn,
@@ -184,15 +184,15 @@ class TrainingJob:
             WarmPoolStatus=self.pool_status,
         )
 
-    def detail(self, spot_share: float) -> dict[str, Any]:
-        """The job in DescribeTrainingJob's answer.
+    def detail(self, spot_price_ratio: float) -> dict[str, Any]:
+        """Return the job in the form of DescribeTrainingJob.
 
         Args:
-            spot_share: What an hour of spot costs, of what it costs on demand.
+            spot_price_ratio: Spot price as a fraction of the on-demand price.
         """
         output = self.request["OutputDataConfig"]["S3OutputPath"].rstrip("/")
         trained_s = math.ceil(self.trained_s) if self.is_final and self.training_start else None
-        share = spot_share if self.is_spot else 1.0
+        ratio = spot_price_ratio if self.is_spot else 1.0
         return (
             self.summary()
             | {name: self.request[name] for name in _ECHOED if name in self.request}
@@ -208,9 +208,9 @@ class TrainingJob:
                     **(self.request.get("StoppingCondition") or {}),
                 },
                 TrainingStartTime=self.training_start,
-                SecondaryStatusTransitions=[dict(one) for one in self.transitions],
+                SecondaryStatusTransitions=[dict(transition) for transition in self.transitions],
                 TrainingTimeInSeconds=trained_s,
-                BillableTimeInSeconds=None if trained_s is None else math.ceil(trained_s * share),
+                BillableTimeInSeconds=None if trained_s is None else math.ceil(trained_s * ratio),
             )
         )
 

@@ -1,4 +1,4 @@
-"""The rules of CreateTrainingJob that no single member tells."""
+"""Rules of CreateTrainingJob that the service model does not contain."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _NOT_EMULATED = (
 
 
 def check_request(operation: str, request: Mapping[str, Any]) -> None:
-    """Check a request's members one by one, as the service's model constrains them.
+    """Check each member of a request against the service model.
 
     Raises:
-        ValidationException: AWS would refuse it.
+        ValidationException: AWS would reject the request.
     """
     check_constraints(operation_input("sagemaker", operation), request)
 
@@ -32,7 +32,7 @@ def check_creation(request: Mapping[str, Any]) -> None:
     """Check a CreateTrainingJob request.
 
     Raises:
-        ValidationException: AWS would refuse it, or the emulator can't run it.
+        ValidationException: AWS would reject the request, or the emulator can't run the job.
     """
     check_request("CreateTrainingJob", request)
     for member in _NOT_EMULATED:
@@ -43,7 +43,7 @@ def check_creation(request: Mapping[str, Any]) -> None:
             raise ValidationException(f"{member} is required for a training job on instances")
     algorithm = request["AlgorithmSpecification"]
     if algorithm.get("AlgorithmName") or not algorithm.get("TrainingImage"):
-        raise ValidationException("flowyml_aws.testing runs images only: give TrainingImage")
+        raise ValidationException("flowyml_aws.testing supports images only: set TrainingImage")
     _check_tags(request.get("Tags") or ())
     is_spot = bool(request.get("EnableManagedSpotTraining"))
     _check_times(request.get("StoppingCondition") or {}, is_spot)
@@ -51,9 +51,9 @@ def check_creation(request: Mapping[str, Any]) -> None:
 
 
 def instance_types(resources: Mapping[str, Any]) -> list[str]:
-    """The instance types that a job may run on, the preferred one first."""
+    """Return the instance types that a job may run on, in order of preference."""
     if preferences := resources.get("InstancePreferences"):
-        return [one["InstanceType"] for one in preferences]
+        return [preference["InstanceType"] for preference in preferences]
     return [resources["InstanceType"]]
 
 
@@ -101,8 +101,8 @@ def _check_resources(resources: Mapping[str, Any], is_spot: bool) -> None:
         )
     volume_gb = resources.get("VolumeSizeInGB")
     for name in instance_types(resources):
-        known = load_catalog().get(name)
-        disk_gb = known.nvme_gb if known else 0
+        instance_type = load_catalog().get(name)
+        disk_gb = instance_type.nvme_gb if instance_type else 0
         if not volume_gb and not disk_gb:
             raise ValidationException(f"VolumeSizeInGB is required for instance type {name}")
         if volume_gb and disk_gb and volume_gb > disk_gb:
@@ -127,7 +127,7 @@ def _instance_count(resources: Mapping[str, Any], is_spot: bool) -> int | None:
     names = instance_types(resources)
     if len(set(names)) < len(names):
         raise ValidationException("An instance type can appear only once in InstancePreferences")
-    counts = [one["InstanceCount"] for one in preferences if one.get("InstanceCount") is not None]
+    counts = [p["InstanceCount"] for p in preferences if p.get("InstanceCount") is not None]
     if len(counts) != (len(preferences) if count is None else 0):
         raise ValidationException(
             "InstanceCount must be set on every one of InstancePreferences, or in ResourceConfig"

@@ -1,4 +1,4 @@
-"""Instances that wait for the next job of the same kind."""
+"""Warm pools: instances that are kept for the next matching job."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ __all__ = ["WarmPools"]
 
 @dataclass(slots=True, eq=False)
 class _Pool:
-    """An instance, kept after its job.
+    """An instance that is kept after its job.
 
     Attributes:
-        kind: What a job must have in common with the last one.
-        since: Unix time.
-        expiry: Ends it.
+        reuse_key: Properties that the next job must share with the last job.
+        since: Unix time of the start.
+        expiry: Timer that terminates the pool.
     """
 
     job: TrainingJob
     instance_type: str
-    kind: str
+    reuse_key: str
     since: float
     expiry: Timer
 
 
 class WarmPools:
-    """Keeps instances of completed jobs for a while.
+    """Keeps instances of completed jobs for their keep-alive period.
 
-    A job takes over an instance of the same type, role, volume, network and encryption (Amazon
+    A job reuses an instance with the same type, role, volume, network and encryption (Amazon
     SageMaker developer guide, "Train using managed warm pools").
     """
 
@@ -47,28 +47,28 @@ class WarmPools:
 
     @property
     def used(self) -> Mapping[str, int]:
-        """How many there are of each instance type."""
+        """Number of warm pools by instance type."""
         return Counter(pool.instance_type for pool in self._pools)
 
     def keep(self, job: TrainingJob, instance_type: str) -> None:
-        """Keep the instance of a completed job for as long as the job says."""
+        """Keep the instance of a completed job for the job's keep-alive period."""
         pool: _Pool
         expiry = self._timers.after(job.keep_alive_s, lambda: self._end(pool, "Terminated"))
-        pool = _Pool(job, instance_type, _kind(job), self._clock(), expiry)
+        pool = _Pool(job, instance_type, _reuse_key(job), self._clock(), expiry)
         self._pools.append(pool)
         job.pool_status = {"Status": "Available", "ResourceRetainedBillableTimeInSeconds": 0}
 
     def take_over(self, job: TrainingJob) -> str | None:
-        """The instance type that a job gets from a pool, or None."""
-        for wanted in job.instance_types:
+        """Take an instance for a job from a pool; return its type, or None."""
+        for instance_type in job.instance_types:
             for pool in self._pools:
-                if (pool.instance_type, pool.kind) == (wanted, _kind(job)):
+                if (pool.instance_type, pool.reuse_key) == (instance_type, _reuse_key(job)):
                     self._end(pool, "Reused", ReusedByJob=job.name)
-                    return wanted
+                    return instance_type
         return None
 
     def keep_until(self, job: TrainingJob, keep_alive_s: int) -> bool:
-        """Change how long from now the instance of a job is kept; False if none is."""
+        """Keep a job's instance for a new period from now. Return False if it has none."""
         pool = next((pool for pool in self._pools if pool.job is job), None)
         if pool is None:
             return False
@@ -76,7 +76,7 @@ class WarmPools:
         pool.expiry = self._timers.after(keep_alive_s, lambda: self._end(pool, "Terminated"))
         return True
 
-    def _end(self, pool: _Pool, status: str, **more: str) -> None:
+    def _end(self, pool: _Pool, status: str, **details: str) -> None:
         pool.expiry.cancel()
         self._pools.remove(pool)
         if status == "Terminated":
@@ -85,11 +85,11 @@ class WarmPools:
         pool.job.pool_status = {
             "Status": status,
             "ResourceRetainedBillableTimeInSeconds": kept_s,
-            **more,
+            **details,
         }
 
 
-def _kind(job: TrainingJob) -> str:
+def _reuse_key(job: TrainingJob) -> str:
     request, resources = job.request, job.resources
     members = (
         *(request["RoleArn"], request.get("VpcConfig")),

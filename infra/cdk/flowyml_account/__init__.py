@@ -1,4 +1,4 @@
-"""An AWS account for flowyml-aws as a construct; `infra/terraform` makes the same one."""
+"""An AWS account for flowyml-aws as a construct; `infra/terraform` creates the same account."""
 
 from __future__ import annotations
 

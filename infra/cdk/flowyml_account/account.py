@@ -1,4 +1,4 @@
-"""The construct."""
+"""The construct of the whole account."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["FlowymlAccount"]
 
 
 class FlowymlAccount(Construct):
-    """All that flowyml-aws needs of an account; nothing that costs money while idle.
+    """All resources that flowyml-aws needs in an account; none of them costs money while idle.
 
     Attributes:
-        name: What the setting `account` says.
-        store: Where runs are kept.
-        repository: Where images are pushed to.
+        name: Name of the account, for the setting `account`.
+        store: URI of the store that contains the runs.
+        repository: URI of the image repository.
         queues: Names of the Batch queues.
     """
 
@@ -51,17 +51,17 @@ class FlowymlAccount(Construct):
             "driver_role": names.role_arn("driver"),
             "sagemaker_role": names.role_arn("sagemaker"),
         }
-        # All that a client has to know; it reads this when its setting `account` is `name`.
+        # All settings that a client needs; it reads them if its setting `account` is `name`.
         ssm.CfnParameter(
             self,
             "Parameter",
             name=names.parameter,
-            description="Settings of flowyml-aws for everybody who uses this account",
+            description="Settings of flowyml-aws for all users of this account",
             type="String",
             value=json.dumps(settings),
             tags=names.tags,
         )
         acknowledge_exceptions(self, names)
-        told = {"Name": self.name, "StoreUri": self.store, "RepositoryUri": self.repository}
-        for key, value in told.items():
+        outputs = {"Name": self.name, "StoreUri": self.store, "RepositoryUri": self.repository}
+        for key, value in outputs.items():
             CfnOutput(self, key, value=value)

@@ -1,4 +1,4 @@
-"""Who is told of failed jobs, stuck queues and the budget."""
+"""Alerts about failed jobs, blocked queues and the budget."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["make_alerts"]
 
 @dataclass(frozen=True)
 class _Rule:
-    """What happens, and what the message says."""
+    """An event, and the message that is sent about it."""
 
     description: str
     pattern: Mapping[str, Any]
@@ -30,7 +30,7 @@ class _Rule:
 
 
 def make_alerts(scope: Construct, names: Names, queues: Sequence[str]) -> None:
-    """Make the topic and all that publishes to it."""
+    """Create the topic and all resources that publish to it."""
     options = names.options
     topic = sns.CfnTopic(
         scope, "Alerts", topic_name=f"{names.prefix}-alerts", tags=names.cfn_tags()
@@ -49,13 +49,13 @@ def make_alerts(scope: Construct, names: Names, queues: Sequence[str]) -> None:
         name: _make_rule(scope, names, name, rule, topic)
         for name, rule in _rules(names, queues).items()
     }
-    # A blocked queue is told at once, by the rule; one that stays blocked raises the alarm, until
-    # it moves again.
+    # The rule reports a blocked queue immediately; the alarm is raised if the queue stays blocked,
+    # until its jobs start again.
     cloudwatch.CfnAlarm(
         scope,
         "Stuck",
         alarm_name=f"{names.prefix}-queue-stuck",
-        alarm_description="Batch has told more than once within an hour that a queue is blocked",
+        alarm_description="Batch reported a blocked queue more than once within an hour",
         namespace="AWS/Events",
         metric_name="MatchedEvents",
         dimensions=[
@@ -81,7 +81,7 @@ def _rules(names: Names, queues: Sequence[str]) -> Mapping[str, _Rule]:
     arns = [names.arn("batch", f"job-queue/{name}") for name in queues]
     return {
         "job-failed": _Rule(
-            "A Batch job failed for good",
+            "A Batch job failed in its last attempt",
             {
                 "source": ["aws.batch"],
                 "detail-type": ["Batch Job State Change"],
@@ -169,6 +169,6 @@ def _make_budget(
             for kind, percent in (("ACTUAL", 80), ("FORECASTED", 100))
         ],
         resource_tags=[
-            budget.ResourceTagProperty(key=key, value=told) for key, told in names.tags.items()
+            budget.ResourceTagProperty(key=key, value=value) for key, value in names.tags.items()
         ],
     )

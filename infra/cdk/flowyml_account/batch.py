@@ -1,4 +1,4 @@
-"""Launch templates, compute environments and queues of the families that are enabled."""
+"""Launch templates, compute environments and queues of the enabled families."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ __all__ = ["make_queues"]
 class _Queue:
     name: str
     family: str
-    chosen: Family
+    options: Family
     is_spot: bool
 
     @property
     def tags(self) -> dict[str, str]:
-        """Labels and taints, as the client reads them."""
+        """Labels and taints, in the form that clients read."""
         return {
             "flowyml-aws:label:family": self.family,
-            **{f"flowyml-aws:label:{key}": told for key, told in self.chosen.labels.items()},
-            **{f"flowyml-aws:taint:{key}": told for key, told in self.chosen.taints.items()},
+            **{f"flowyml-aws:label:{key}": value for key, value in self.options.labels.items()},
+            **{f"flowyml-aws:taint:{key}": value for key, value in self.options.taints.items()},
         }
 
 
 def make_queues(scope: Construct, names: Names, network: Network, instance: Instance) -> list[str]:
-    """Make the queues and what is behind them, and return their names."""
+    """Create the queues with their compute environments, and return the queues' names."""
     templates = {
-        family: _launch_template(scope, names, family, chosen)
-        for family, chosen in names.options.families.items()
+        family: _launch_template(scope, names, family, options)
+        for family, options in names.options.families.items()
     }
     for queue in (queues := sorted(_queues(names), key=lambda q: q.name)):
         template = templates[queue.family]
@@ -63,11 +63,11 @@ def make_queues(scope: Construct, names: Names, network: Network, instance: Inst
 
 
 def _queues(names: Names) -> Iterator[_Queue]:
-    for family, chosen in names.options.families.items():
-        for capacity in chosen.capacity:
+    for family, options in names.options.families.items():
+        for capacity in options.capacity:
             suffix = "-spot" if capacity == "spot" else ""
             name = f"{names.prefix}-{family}{suffix}"
-            yield _Queue(name, family, chosen, capacity == "spot")
+            yield _Queue(name, family, options, capacity == "spot")
 
 
 def _time_limits(options: Options) -> list[batch.CfnJobQueue.JobStateTimeLimitActionProperty]:
@@ -85,7 +85,7 @@ def _time_limits(options: Options) -> list[batch.CfnJobQueue.JobStateTimeLimitAc
 
 
 def _launch_template(
-    scope: Construct, names: Names, family: str, chosen: Family
+    scope: Construct, names: Names, family: str, options: Family
 ) -> ec2.CfnLaunchTemplate:
     name = f"{names.prefix}-{family}"
     return ec2.CfnLaunchTemplate(
@@ -99,12 +99,12 @@ def _launch_template(
                     ebs=ec2.CfnLaunchTemplate.EbsProperty(
                         delete_on_termination=True,
                         encrypted=True,
-                        volume_size=chosen.volume_gib or names.options.volume_gib,
+                        volume_size=options.volume_gib or names.options.volume_gib,
                         volume_type="gp3",
                     ),
                 )
             ],
-            # One hop: containers don't get at the instance's own role.
+            # One hop: containers can't reach the instance's own role.
             metadata_options=ec2.CfnLaunchTemplate.MetadataOptionsProperty(
                 http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
             ),
@@ -126,9 +126,9 @@ def _compute_environment(
     network: Network,
     instance: Instance,
 ) -> batch.CfnComputeEnvironment:
-    known, chosen = FAMILIES[queue.family], queue.chosen
-    of_spot = "SPOT_PRICE_CAPACITY_OPTIMIZED"
-    # Without a service role Batch uses its service-linked one, which it makes itself.
+    known, options = FAMILIES[queue.family], queue.options
+    spot_strategy = "SPOT_PRICE_CAPACITY_OPTIMIZED"
+    # Without a service role, Batch creates and uses its service-linked role.
     environment = batch.CfnComputeEnvironment(
         scope,
         _id("Environment", queue.name, names),
@@ -137,30 +137,30 @@ def _compute_environment(
         replace_compute_environment=False,
         compute_resources=batch.CfnComputeEnvironment.ComputeResourcesProperty(
             type="SPOT" if queue.is_spot else "EC2",
-            allocation_strategy=of_spot if queue.is_spot else "BEST_FIT_PROGRESSIVE",
+            allocation_strategy=spot_strategy if queue.is_spot else "BEST_FIT_PROGRESSIVE",
             minv_cpus=0,
-            maxv_cpus=chosen.max_vcpus or known["max_vcpus"],
-            instance_types=list(chosen.instance_types or known["instance_types"]),
+            maxv_cpus=options.max_vcpus or known["max_vcpus"],
+            instance_types=list(options.instance_types or known["instance_types"]),
             instance_role=instance.profile_arn,
             security_group_ids=[network.security_group_id],
             subnets=list(network.subnet_ids),
             ec2_configuration=[
                 batch.CfnComputeEnvironment.Ec2ConfigurationObjectProperty(
                     image_type=known["image_type"] or "ECS_AL2023_NVIDIA",
-                    image_id_override=chosen.image_id,
+                    image_id_override=options.image_id,
                 )
             ],
             launch_template=batch.CfnComputeEnvironment.LaunchTemplateSpecificationProperty(
                 launch_template_id=template.ref, version=template.attr_latest_version_number
             ),
         ),
-        # Running jobs go on for the longest time that Batch allows.
+        # Running jobs may continue for the longest time that Batch allows.
         update_policy=batch.CfnComputeEnvironment.UpdatePolicyProperty(
             job_execution_timeout_minutes=360, terminate_jobs_on_update=False
         ),
         tags=names.tags,
     )
-    # An environment can't be deleted cleanly after its instances' role.
+    # Keep the role until the environment is deleted: deleting an environment without it fails.
     environment.node.add_dependency(instance.role, *network.way_out)
     return environment
 

@@ -1,6 +1,6 @@
 """Rules of cdk-nag that the account breaks on purpose, each with its reason.
 
-`infra/terraform` says the same to checkov, beside each resource.
+`infra/terraform` has the same exceptions for checkov, at each resource.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from flowyml_account.names import Names
 
 __all__ = ["acknowledge_exceptions"]
 
-_BY_RUN = "what a run's own resources are called is known only when it runs"
+_BY_RUN = "the names of a run's own resources are known only when it runs"
 
 
 def acknowledge_exceptions(scope: Construct, names: Names) -> None:
-    """Tell cdk-nag the reasons, where it is used."""
+    """Pass the reasons to cdk-nag, if it is used."""
     for construct, reasons in _reasons(names).items():
         child = scope.node.try_find_child(construct)
         if child is not None:
@@ -29,22 +29,22 @@ def acknowledge_exceptions(scope: Construct, names: Names) -> None:
 
 
 def _reasons(names: Names) -> Mapping[str, Mapping[str, str]]:
-    partition, place = "arn:<AWS::Partition>", "<AWS::Region>:<AWS::AccountId>"
+    partition, location = "arn:<AWS::Partition>", "<AWS::Region>:<AWS::AccountId>"
     bucket = f"{names.prefix}-<AWS::AccountId>-<AWS::Region>"
-    of_runs = {
-        f"s3:::{bucket}/flowyml/*": "keys of runs; the bucket holds nothing else",
-        f"batch:{place}:job-queue/{names.prefix}-*": "the account's own queues",
-        f"batch:{place}:job-definition/flowyml-aws-*": "clients name them by their content",
-        f"batch:{place}:job/*": "Batch names jobs; ending one needs the tag of a run",
-        f"sagemaker:{place}:training-job/*": _BY_RUN,
-        f"logs:{place}:log-group:{names.log_group}:log-stream:*": _BY_RUN,
-        f"logs:{place}:log-group:/aws/sagemaker/TrainingJobs:log-stream:*": _BY_RUN,
-        f"logs:{place}:log-group:/aws/sagemaker/TrainingJobs:*": "the whole group",
-        f"servicequotas:{place}:ec2/*": "quotas have codes, which differ by family",
+    run_resources = {
+        f"s3:::{bucket}/flowyml/*": "keys of runs; the bucket contains nothing else",
+        f"batch:{location}:job-queue/{names.prefix}-*": "the account's own queues",
+        f"batch:{location}:job-definition/flowyml-aws-*": "clients derive names from content",
+        f"batch:{location}:job/*": "Batch names jobs; terminating a job needs the tag of a run",
+        f"sagemaker:{location}:training-job/*": _BY_RUN,
+        f"logs:{location}:log-group:{names.log_group}:log-stream:*": _BY_RUN,
+        f"logs:{location}:log-group:/aws/sagemaker/TrainingJobs:log-stream:*": _BY_RUN,
+        f"logs:{location}:log-group:/aws/sagemaker/TrainingJobs:*": "the whole group",
+        f"servicequotas:{location}:ec2/*": "quotas have codes, which differ by family",
     }
-    wildcards = {f"{partition}:{resource}": why for resource, why in of_runs.items()}
-    wildcards["*"] = "these actions, which only read or sign in, know no resources"
-    tls = "the policy refuses what comes without TLS; it names the bucket by ARN, unseen"
+    wildcards = {f"{partition}:{resource}": why for resource, why in run_resources.items()}
+    wildcards["*"] = "these actions, which only read or sign in, don't support resources"
+    tls = "the policy denies requests without TLS; cdk-nag misses it, as it names the bucket by ARN"
     agent = f"{partition}:iam::aws:policy/service-role/AmazonEC2ContainerServiceforEC2Role"
     return {
         "Store": {
@@ -53,10 +53,10 @@ def _reasons(names: Names) -> Mapping[str, Mapping[str, str]]:
         },
         "StorePolicy": {"AwsSolutions-S10": tls},
         "Vpc": {
-            "AwsSolutions-VPC7": "flow logs cost by the byte; organisations turn them on for all"
+            "AwsSolutions-VPC7": "flow logs cost by the byte; organisations enable them centrally"
         },
         "InstanceRole": {
-            f"AwsSolutions-IAM4[Policy::{agent}]": "AWS keeps it to what ECS's agent needs"
+            f"AwsSolutions-IAM4[Policy::{agent}]": "AWS limits it to the needs of the ECS agent"
         },
         "UserPolicy": {
             f"AwsSolutions-IAM5[Resource::{resource}]": why for resource, why in wildcards.items()

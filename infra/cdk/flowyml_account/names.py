@@ -1,4 +1,4 @@
-"""Every name, told by the options alone: `infra/terraform/names.tf` makes the same ones."""
+"""All names, derived from the options: `infra/terraform/names.tf` derives the same names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Names"]
 
 @dataclass(frozen=True)
 class Names:
-    """Of what one account has."""
+    """Names of the resources of one account."""
 
     options: Options
 
@@ -58,9 +58,9 @@ class Names:
 
     @property
     def named(self) -> Mapping[str, str]:
-        """What the documents under `infra/account/policies` may refer to."""
+        """Values of the placeholders in the documents under `infra/account/policies`."""
         bucket = f"arn:{Aws.PARTITION}:s3:::{self.bucket}"
-        everybody = f"arn:{Aws.PARTITION}:iam::{Aws.ACCOUNT_ID}:root"
+        account_root = f"arn:{Aws.PARTITION}:iam::{Aws.ACCOUNT_ID}:root"
         roles = ("job", "execution", "driver", "sagemaker")
         return {
             "partition": Aws.PARTITION,
@@ -73,6 +73,6 @@ class Names:
             "log_group_arn": self.arn("logs", f"log-group:{self.log_group}"),
             "parameter_arn": self.arn("ssm", f"parameter{self.parameter}"),
             "topic_arn": self.arn("sns", f"{self.prefix}-alerts"),
-            "principal": self.options.user_principal or everybody,
+            "principal": self.options.user_principal or account_root,
             **{f"{role}_role_arn": self.role_arn(role) for role in roles},
         }

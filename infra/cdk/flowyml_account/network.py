@@ -1,4 +1,4 @@
-"""The VPC, or one that is there, and the instances' security group."""
+"""The VPC, new or existing, and the security group of the instances."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["Network", "make_network"]
 
 @dataclass(frozen=True)
 class Network:
-    """Where instances go.
+    """The network of the instances.
 
     Attributes:
-        way_out: What has to be there before they can reach AWS.
+        way_out: Resources that must exist before instances can reach AWS.
     """
 
     subnet_ids: Sequence[str]
@@ -28,14 +28,14 @@ class Network:
 
 
 def make_network(scope: Construct, names: Names) -> Network:
-    """Make what instances are connected to."""
+    """Create the network of the instances."""
     options = names.options
     vpc_id, subnet_ids, tables = options.vpc_id, options.subnet_ids, options.route_table_ids
     way_out: list[Construct] = []
     if vpc_id is None:
         vpc_id, subnet_ids, tables, way_out = _make_vpc(scope, names)
     if tables:
-        # Jobs' data goes to S3 by it, for nothing.
+        # Jobs transfer data to and from S3 through it, free of charge.
         ec2.CfnVPCEndpoint(
             scope,
             "S3",
@@ -67,7 +67,7 @@ def make_network(scope: Construct, names: Names) -> Network:
 
 
 def _make_vpc(scope: Construct, names: Names) -> tuple[str, list[str], list[str], list[Construct]]:
-    """A VPC's id, its subnets, its route tables and what leads out of it."""
+    """Create a VPC; return its id, subnets, route tables and route to the internet."""
     tags = names.cfn_tags(Name=names.prefix)
     vpc = ec2.CfnVPC(
         scope,
@@ -92,7 +92,7 @@ def _make_vpc(scope: Construct, names: Names) -> tuple[str, list[str], list[str]
     out.node.add_dependency(attached)
     subnets = []
     for number in range(names.options.zones):
-        # A public address is the way out without a NAT gateway, which costs money while idle.
+        # Public addresses avoid a NAT gateway, which costs money while idle.
         subnet = ec2.CfnSubnet(
             scope,
             f"Subnet{number}",

@@ -1,4 +1,4 @@
-"""What can be chosen: the variables of `infra/terraform`, with the same defaults."""
+"""The options of an account: the variables of `infra/terraform`, with the same defaults."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _CAPACITIES = {"on-demand", "spot"}
 
 @dataclass(frozen=True)
 class Family:
-    """What jobs can run on; what is None is as in `infra/account/families.json`.
+    """Instances of one kind; None selects the value in `infra/account/families.json`.
 
     Attributes:
-        capacity: `on-demand`, `spot` or both; each is a queue of its own.
-        max_vcpus: Of all instances of one such queue together.
-        instance_types: EC2 types or families.
-        image_id: An image of your own for the instances.
-        volume_gib: In place of the options' `volume_gib`.
-        labels: As of a Kubernetes node.
-        taints: The same, with the value `[VALUE:]EFFECT`.
+        capacity: `on-demand`, `spot` or both; each has a separate queue.
+        max_vcpus: Limit of the vCPUs of all instances of one such queue together.
+        instance_types: EC2 instance types or families.
+        image_id: Custom image for the instances.
+        volume_gib: Disk size; overrides `volume_gib` of the options.
+        labels: Labels, as of a Kubernetes node.
+        taints: Taints, as of a Kubernetes node, with the value `[VALUE:]EFFECT`.
     """
 
     capacity: Sequence[str] = ("on-demand", "spot")
@@ -40,26 +40,27 @@ class Family:
 
 @dataclass(frozen=True)
 class Options:
-    """Of an account.
+    """Options of an account.
 
     Attributes:
-        name: What the setting `account` of flowyml-aws says.
-        families: By the names of `infra/account/families.json`.
-        volume_gib: Size of each instance's disk: its system, images, and what jobs write.
-        vpc_id: A VPC that is there; None makes one without NAT gateways, which costs nothing.
-        subnet_ids: Of it: where instances go. They must reach AWS's services on port 443.
-        route_table_ids: Of it: those that get the S3 gateway endpoint.
-        zones: How many availability zones a new VPC has subnets in.
-        egress_ports: Ports outside that jobs may connect to. AWS's services need 443.
-        log_retention_days: How long what jobs print is kept.
-        capacity_wait_s: How long the first job of a queue waits for an instance before Batch
-            cancels it: 600 to 86400.
-        misconfigured_wait_s: The same, where no instance of the queue can ever serve it.
-        user_principal: ARN of who may take the laptop user's role; None for everybody in this
-            account whose own policies allow it.
-        alert_email: Who is told of failed jobs, stuck queues and the budget.
-        monthly_budget_usd: Of the whole AWS account; None for none.
-        tags: Of everything.
+        name: Name of the account, for the setting `account` of flowyml-aws.
+        families: Families by their names in `infra/account/families.json`.
+        volume_gib: Disk size of each instance, for its system, images, and files of jobs.
+        vpc_id: Existing VPC; None creates one without NAT gateways, which costs nothing.
+        subnet_ids: Subnets of `vpc_id` for the instances; they must reach AWS's services on
+            port 443.
+        route_table_ids: Route tables of `vpc_id` that get the S3 gateway endpoint.
+        zones: Number of availability zones in which a new VPC has subnets.
+        egress_ports: Remote ports that jobs may connect to. AWS's services need 443.
+        log_retention_days: Retention of job logs, in days.
+        capacity_wait_s: Maximum seconds that the first job of a queue waits for an instance
+            before Batch cancels it: 600 to 86400.
+        misconfigured_wait_s: The same for a job that no instance of the queue can ever run.
+        user_principal: ARN of the principal that may assume the user role; None for all
+            principals of this account whose own policies allow it.
+        alert_email: Email address for alerts about failed jobs, blocked queues and the budget.
+        monthly_budget_usd: Budget of the whole AWS account; None for no budget.
+        tags: Tags of all resources.
     """
 
     name: str = "main"
@@ -83,33 +84,34 @@ class Options:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ValueError(
-                f"name={self.name!r}: small letters, digits and hyphens, 2 to 18 of them, a letter "
-                "first, no hyphen last: it becomes part of a bucket's name"
+                f"Invalid name {self.name!r}: expected 2 to 18 characters (lower-case letters, "
+                "digits and hyphens; a letter first, no hyphen last), as a bucket's name contains "
+                "it"
             )
         if "cpu" not in self.families or "on-demand" not in self.families["cpu"].capacity:
             raise ValueError(
-                "families: `cpu` on demand must be among them: steps without a GPU, and drivers of "
-                "runs on SageMaker, go there"
+                "families must contain `cpu` with on-demand capacity: it runs steps without a GPU, "
+                "and drivers of runs on SageMaker"
             )
         if self.vpc_id is not None and not self.subnet_ids:
-            raise ValueError("subnet_ids: with vpc_id, they say where in it instances go")
+            raise ValueError("vpc_id requires subnet_ids: the VPC's subnets for the instances")
         for name, family in self.families.items():
             _check(name, family)
 
 
 def _check(name: str, family: Family) -> None:
     if name not in FAMILIES:
-        raise ValueError(f"There is no family {name}; there are {', '.join(FAMILIES)}")
+        raise ValueError(f"Unknown family {name}; known families: {', '.join(FAMILIES)}")
     if not family.capacity or not set(family.capacity) <= _CAPACITIES:
-        raise ValueError(f"families[{name!r}].capacity: `on-demand`, `spot` or both")
+        raise ValueError(f"families[{name!r}].capacity must be `on-demand`, `spot` or both")
     if family.image_id is None and FAMILIES[name]["image_type"] is None:
         raise ValueError(
-            f"Batch has no image for {name} any more: give families[{name!r}].image_id, an ECS "
-            "image of your own"
+            f"Batch no longer has an image for {name}: set families[{name!r}].image_id to a custom "
+            "ECS image"
         )
     for taint in family.taints.values():
         if not _TAINT.fullmatch(taint):
             raise ValueError(
-                f"families[{name!r}].taints: {taint!r} is not `[VALUE:]EFFECT`, with the effect "
-                "NoSchedule, PreferNoSchedule or NoExecute"
+                f"Invalid taint {taint!r} in families[{name!r}].taints: expected `[VALUE:]EFFECT`, "
+                "with the effect NoSchedule, PreferNoSchedule or NoExecute"
             )

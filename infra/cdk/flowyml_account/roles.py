@@ -1,4 +1,4 @@
-"""The roles, with the documents of `infra/account/policies`."""
+"""The roles, with the policies of `infra/account/policies`."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ __all__ = ["Instance", "make_roles"]
 _TRUSTS = {
     "job": "tasks",  # the user's code in a job
     "execution": "tasks",  # pulls the image and writes the log
-    "driver": "tasks",  # drives a run on SageMaker when the laptop has left
+    "driver": "tasks",  # drives a run on SageMaker after the client has detached
     "sagemaker": "sagemaker",  # the user's code in a training job, and the platform
 }
 
 
 @dataclass(frozen=True)
 class Instance:
-    """What an instance of Batch is to AWS."""
+    """The role of Batch instances, and its instance profile."""
 
     profile_arn: str
     role: iam.CfnRole
 
 
 def make_roles(scope: Construct, names: Names) -> Instance:
-    """Make every role, and return that of instances."""
+    """Create all roles, and return the role of instances."""
     managed = "service-role/AmazonEC2ContainerServiceforEC2Role"
-    # What the platform's agent on each instance may do.
+    # Permissions of the ECS agent on each instance.
     instance = _role(
         scope, names, "instance", "instance", f"arn:{Aws.PARTITION}:iam::aws:policy/{managed}"
     )
@@ -51,7 +51,7 @@ def make_roles(scope: Construct, names: Names) -> Instance:
             role_name=role.ref,
             policy_document=policy(name, names.named),
         )
-    # A policy of its own, so that it can be attached to people or to a permission set as well.
+    # A separate policy, so that it can also be attached to users or to a permission set.
     user = iam.CfnManagedPolicy(
         scope,
         "UserPolicy",
@@ -69,7 +69,7 @@ def _role(
     name: str,
     trust: str,
     managed: str | None = None,
-    longest_session_s: int | None = None,
+    max_session_s: int | None = None,
 ) -> iam.CfnRole:
     return iam.CfnRole(
         scope,
@@ -77,6 +77,6 @@ def _role(
         role_name=f"{names.prefix}-{name}",
         assume_role_policy_document=policy(f"trust-{trust}", names.named),
         managed_policy_arns=[managed] if managed else None,
-        max_session_duration=longest_session_s,
+        max_session_duration=max_session_s,
         tags=names.cfn_tags(),
     )

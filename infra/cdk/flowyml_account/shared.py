@@ -1,4 +1,4 @@
-"""What `infra/account` says to Terraform and to this construct alike."""
+"""The files of `infra/account`, which Terraform reads as well."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ IMAGES_LIFECYCLE = (_ACCOUNT / "images-lifecycle.json").read_text("utf-8")
 
 
 def policy(name: str, named: Mapping[str, str]) -> Any:
-    """A policy document, with what it refers to filled in."""
+    """Return a policy document with its placeholders filled in."""
     text = (_ACCOUNT / "policies" / f"{name}.json").read_text("utf-8")
     return json.loads(Template(text).substitute(named))

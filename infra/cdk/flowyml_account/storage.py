@@ -1,4 +1,4 @@
-"""The bucket, the images' repository and the log group."""
+"""The bucket, the image repository and the log group."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["make_storage"]
 
 
 def make_storage(scope: Construct, names: Names) -> None:
-    """Make what keeps runs, images and logs; the first two outlive the stack."""
+    """Create the storage of runs, images and logs; the first two outlive the stack."""
     encryption = s3.CfnBucket.ServerSideEncryptionByDefaultProperty(sse_algorithm="AES256")
     bucket = s3.CfnBucket(
         scope,
@@ -39,7 +39,7 @@ def make_storage(scope: Construct, names: Names) -> None:
                 s3.CfnBucket.OwnershipControlsRuleProperty(object_ownership="BucketOwnerEnforced")
             ]
         ),
-        # Objects are deleted by `flowyml-aws gc` alone, which knows what is still referred to.
+        # Only `flowyml-aws gc` deletes objects, as it knows which of them are still referenced.
         lifecycle_configuration=s3.CfnBucket.LifecycleConfigurationProperty(
             rules=[
                 s3.CfnBucket.RuleProperty(

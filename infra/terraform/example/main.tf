@@ -17,25 +17,25 @@ variable "region" {
 }
 
 variable "name" {
-  description = "Name of the account: what the setting `account` of flowyml-aws says."
+  description = "Name of the account, for the setting `account` of flowyml-aws."
   type        = string
   default     = "main"
 }
 
 variable "families" {
-  description = "As the module's: `{ cpu = {}, t4 = {}, a10g = { max_vcpus = 48 } }`."
+  description = "Same as in the module: `{ cpu = {}, t4 = {}, a10g = { max_vcpus = 48 } }`."
   type        = any
   default     = { cpu = {}, t4 = {} }
 }
 
 variable "alert_email" {
-  description = "Who is told of failed jobs, stuck queues and the budget."
+  description = "Email address for alerts about failed jobs, blocked queues and the budget; null for none."
   type        = string
   default     = null
 }
 
 variable "monthly_budget_usd" {
-  description = "Budget of the whole AWS account that alerts; null for none."
+  description = "Monthly budget of the whole AWS account, with alerts; null for none."
   type        = number
   default     = 100
 }
@@ -61,6 +61,6 @@ module "flowyml" {
 }
 
 output "flowyml" {
-  description = "What was made."
+  description = "Outputs of the module."
   value       = module.flowyml
 }

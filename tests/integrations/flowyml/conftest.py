@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.places import Place, a_place, emulator_settings
+from tests.support.rigs import BackendRig, emulator_settings, new_rig
 
 __all__ = ["emulator_settings"]
 
@@ -35,23 +35,23 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def project(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
+def project(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[BackendRig]:
     """A project with the `flowyml.yaml` of the documentation, in which this process works."""
-    place = a_place(backend, tmp_path, request)
-    with entered(place):
-        yield place
+    rig = new_rig(backend, tmp_path, request)
+    with entered(rig):
+        yield rig
 
 
 @pytest.fixture
-def local_project(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
-    place = a_place("local", tmp_path, request)
-    with entered(place):
-        yield place
+def local_project(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[BackendRig]:
+    rig = new_rig("local", tmp_path, request)
+    with entered(rig):
+        yield rig
 
 
 class entered:
-    def __init__(self, place: Place) -> None:
-        self._place, self._entered = place, place.entered()
+    def __init__(self, rig: BackendRig) -> None:
+        self._place, self._entered = rig, rig.entered()
 
     def __enter__(self) -> None:
         patch = self._entered.__enter__()
@@ -72,16 +72,16 @@ class entered:
         self._entered.__exit__(*told)
 
 
-def write_stacks(place: Place, orchestrator: str = "", active: str = "aws") -> None:
+def write_stacks(rig: BackendRig, orchestrator: str = "", active: str = "aws") -> None:
     """Write flowyml.yaml; by default as the documentation shows it."""
-    told = orchestrator or f"{{type: flowyml_aws, backend: {place.backend}}}"
-    (place.folder / "flowyml.yaml").write_text(
+    told = orchestrator or f"{{type: flowyml_aws, backend: {rig.backend}}}"
+    (rig.folder / "flowyml.yaml").write_text(
         f"stacks:\n  aws:\n    orchestrator: {told}\nactive_stack: {active}\n"
     )
 
 
 @pytest.fixture
-def script(project: Place) -> Callable[[str], dict[str, Any]]:
+def script(project: BackendRig) -> Callable[[str], dict[str, Any]]:
     """Runs a text as the script of the project; its variables."""
 
     def run(text: str) -> dict[str, Any]:

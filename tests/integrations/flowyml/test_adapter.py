@@ -17,7 +17,7 @@ from flowyml_aws.core.resources import NodeAffinity as OurAffinity
 from flowyml_aws.core.resources import ResourceRequirements as OurResources
 from flowyml_aws.integrations.flowyml.adapter import pipeline_of
 from flowyml_aws.pipeline import Pipeline
-from tests.support.places import Place
+from tests.support.rigs import BackendRig
 
 pytestmark = [pytest.mark.system, pytest.mark.usefixtures("local_project")]
 
@@ -209,7 +209,7 @@ def test_a_cache_rule_that_reads_values_is_refused() -> None:
     assert "Step 'double': its cache rule is a function of its inputs" in told
 
 
-def test_one_report_names_all_that_can_not_run(local_project: Place) -> None:
+def test_one_report_names_all_that_can_not_run(local_project: BackendRig) -> None:
     pipeline = flowyml.Pipeline("p").add_steps([kinds()["map_task"], approving()])
     pipeline.add_control_flow(flowyml.Switch(lambda ctx: "a"))
     told = refusal(pipeline)
@@ -217,7 +217,9 @@ def test_one_report_names_all_that_can_not_run(local_project: Place) -> None:
 
 
 @pytest.mark.parametrize("refused", ["map_task", "sub_pipeline"])
-def test_nothing_is_submitted_of_a_refused_pipeline(refused: str, local_project: Place) -> None:
+def test_nothing_is_submitted_of_a_refused_pipeline(
+    refused: str, local_project: BackendRig
+) -> None:
     make = flowyml.step(outputs=["data"], name="make")(lambda: [1])
     pipeline = flowyml.Pipeline("p").add_steps([make, kinds()[refused]])
     with pytest.raises(InvalidPipelineError):

@@ -17,13 +17,13 @@ from flowyml_aws.core.errors import FlowymlError, SettingsError
 from flowyml_aws.integrations.flowyml import FlowymlAws
 from flowyml_aws.integrations.flowyml.guard import UnknownStackError
 from tests.integrations.flowyml.conftest import forget, write_stacks
-from tests.support.places import Place
+from tests.support.rigs import BackendRig
 
 pytestmark = pytest.mark.system
 
 
 @pytest.fixture(autouse=True)
-def ran(local_project: Place, monkeypatch: pytest.MonkeyPatch) -> Path:
+def ran(local_project: BackendRig, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file that is there once the step has run."""
     path = local_project.folder / "ran.txt"
     monkeypatch.setenv("RAN", str(path))
@@ -45,20 +45,20 @@ def make(**options: Any) -> Any:
     return flowyml.Pipeline("p", **options).add_step(flowyml.step(work, register=False))
 
 
-def test_an_unknown_type_of_orchestrator(local_project: Place) -> None:
+def test_an_unknown_type_of_orchestrator(local_project: BackendRig) -> None:
     write_stacks(local_project, "{type: flowyml_aw, backend: local}")
     with pytest.raises(UnknownStackError, match="can't make the orchestrator 'flowyml_aw'") as told:
         make().run()
     assert "flowyml_aws" in told.value.why
 
 
-def test_an_orchestrator_that_is_no_table(local_project: Place) -> None:
+def test_an_orchestrator_that_is_no_table(local_project: BackendRig) -> None:
     write_stacks(local_project, "flowyml_aws")
     with pytest.raises(UnknownStackError, match="can't make the orchestrator 'flowyml_aws'"):
         make().run()
 
 
-def test_an_unknown_active_stack(local_project: Place) -> None:
+def test_an_unknown_active_stack(local_project: BackendRig) -> None:
     write_stacks(local_project, active="asw")
     with pytest.raises(UnknownStackError, match="can't make a stack 'asw'") as told:
         make().run()
@@ -97,7 +97,7 @@ def test_an_unknown_environment() -> None:
     ],
 )
 def test_a_wrong_option_is_told_when_the_pipeline_is_run(
-    option: str, words: list[str], local_project: Place
+    option: str, words: list[str], local_project: BackendRig
 ) -> None:
     write_stacks(local_project, f"{{type: flowyml_aws, {option}}}")
     with pytest.raises(SettingsError) as told:
@@ -125,7 +125,7 @@ def test_a_backend_without_its_settings_is_an_error() -> None:
         make().run(orchestrator=FlowymlAws(backend="batch"))
 
 
-def test_mistakes_in_a_pipeline_are_told_before_anything_runs(local_project: Place) -> None:
+def test_mistakes_in_a_pipeline_are_told_before_anything_runs(local_project: BackendRig) -> None:
     def ready(quality: float) -> bool:
         return quality > 0.5
 
@@ -144,22 +144,24 @@ class TestFlowymlsOwnRuns:
     def nothing_ran(self) -> None:
         """They do run."""
 
-    def test_without_stacks(self, local_project: Place, ran: Path) -> None:
+    def test_without_stacks(self, local_project: BackendRig, ran: Path) -> None:
         (local_project.folder / "flowyml.yaml").unlink()
         assert make().run().success
         assert ran.exists()
 
-    def test_with_a_local_stack(self, local_project: Place, ran: Path) -> None:
+    def test_with_a_local_stack(self, local_project: BackendRig, ran: Path) -> None:
         write_stacks(local_project, "{type: local}")
         assert make().run().success
         assert ran.exists()
 
-    def test_with_the_stack_local(self, local_project: Place, ran: Path) -> None:
+    def test_with_the_stack_local(self, local_project: BackendRig, ran: Path) -> None:
         (local_project.folder / "flowyml.yaml").unlink()
         assert make(stack="local").run().success
         assert ran.exists()
 
-    def test_with_an_orchestrator_given_in_python(self, local_project: Place, ran: Path) -> None:
+    def test_with_an_orchestrator_given_in_python(
+        self, local_project: BackendRig, ran: Path
+    ) -> None:
         from flowyml import LocalExecutor
         from flowyml.core.orchestrator import LocalOrchestrator
 

@@ -25,7 +25,7 @@ from flowyml_aws.integrations.flowyml.outputs import StoredValue
 from flowyml_aws.result import OutputNotFoundError
 from flowyml_aws.run import Run
 from tests.integrations.flowyml.conftest import write_stacks
-from tests.support.places import DEADLINE_S, Place, eventually
+from tests.support.rigs import DEADLINE_S, BackendRig, eventually
 
 pytestmark = pytest.mark.system
 
@@ -38,7 +38,7 @@ def pipeline_of(*steps: Any, **options: Any) -> Any:
     return flowyml.Pipeline("training", **options).add_steps(list(steps))
 
 
-def test_a_finished_run_is_flowymls_own_result(project: Place) -> None:
+def test_a_finished_run_is_flowymls_own_result(project: BackendRig) -> None:
     @step(outputs=["data"], execution_group="work")
     def load() -> list[int]:
         print("loading 3 numbers")
@@ -81,7 +81,7 @@ def test_a_finished_run_is_flowymls_own_result(project: Place) -> None:
 
 
 @pytest.mark.parametrize("backend", ["batch"])
-def test_single_groups_go_elsewhere(project: Place) -> None:
+def test_single_groups_go_elsewhere(project: BackendRig) -> None:
     @step(outputs=["data"])
     def load() -> list[int]:
         return [1, 2, 3]
@@ -97,7 +97,7 @@ def test_single_groups_go_elsewhere(project: Place) -> None:
     assert targets[0] != targets[1] == "sagemaker"
 
 
-def test_what_passes_inside_a_group_is_stored_only_on_request(local_project: Place) -> None:
+def test_what_passes_inside_a_group_is_stored_only_on_request(local_project: BackendRig) -> None:
     @step(outputs=["data"], execution_group="work")
     def load() -> int:
         return 1
@@ -120,7 +120,7 @@ def test_what_passes_inside_a_group_is_stored_only_on_request(local_project: Pla
 
 
 def test_a_large_output_is_loaded_only_by_its_name(
-    local_project: Place, monkeypatch: pytest.MonkeyPatch
+    local_project: BackendRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outputs_module, "SHOWN_BYTES", 1000)
 
@@ -143,7 +143,7 @@ def test_a_large_output_is_loaded_only_by_its_name(
     assert "2,048 bytes" in asset["value"]
 
 
-def test_a_failing_step_does_not_raise_and_its_error_is_the_users(project: Place) -> None:
+def test_a_failing_step_does_not_raise_and_its_error_is_the_users(project: BackendRig) -> None:
     @step(outputs=["a"])
     def good() -> int:
         return 1
@@ -168,7 +168,7 @@ def test_a_failing_step_does_not_raise_and_its_error_is_the_users(project: Place
     assert "no luck today" in result.summary()
 
 
-def test_a_step_whose_process_dies_says_how(local_project: Place) -> None:
+def test_a_step_whose_process_dies_says_how(local_project: BackendRig) -> None:
     @step(outputs=["a"])
     def die() -> int:
         import os
@@ -184,7 +184,7 @@ def test_a_step_whose_process_dies_says_how(local_project: Place) -> None:
     )
 
 
-def test_conditions_read_inputs_context_and_earlier_outputs(local_project: Place) -> None:
+def test_conditions_read_inputs_context_and_earlier_outputs(local_project: BackendRig) -> None:
     @step(outputs=["score"])
     def score() -> float:
         return 0.7
@@ -210,7 +210,7 @@ def test_conditions_read_inputs_context_and_earlier_outputs(local_project: Place
     assert (result["yes"], result["no"]) == (None, "below")
 
 
-def test_without_flowymls_cache_everything_runs(local_project: Place) -> None:
+def test_without_flowymls_cache_everything_runs(local_project: BackendRig) -> None:
     path = local_project.folder / "count.txt"
 
     @step(outputs=["a"])
@@ -225,7 +225,7 @@ def test_without_flowymls_cache_everything_runs(local_project: Place) -> None:
     assert pipeline_of(count).run(refresh=["count"])["a"] == 3
 
 
-def test_a_step_may_call_another_one(local_project: Place) -> None:
+def test_a_step_may_call_another_one(local_project: BackendRig) -> None:
     @step(outputs=["one"])
     def one() -> int:
         return 1
@@ -237,7 +237,7 @@ def test_a_step_may_call_another_one(local_project: Place) -> None:
     assert pipeline_of(two).run()["two"] == 2
 
 
-def test_hooks_hear_of_the_run(local_project: Place) -> None:
+def test_hooks_hear_of_the_run(local_project: BackendRig) -> None:
     told: list[Any] = []
     flowyml_hooks = __import__("flowyml.core.hooks", fromlist=["hooks"])
     flowyml_hooks.on_pipeline_start(lambda pipeline: told.append(("start", pipeline.name)))
@@ -252,7 +252,7 @@ def test_hooks_hear_of_the_run(local_project: Place) -> None:
     assert told == [("start", "training"), ("work", 1), ("end", True)]
 
 
-def test_a_record_that_can_not_be_written_is_a_warning(local_project: Place) -> None:
+def test_a_record_that_can_not_be_written_is_a_warning(local_project: BackendRig) -> None:
     class Unwritable:
         """A context value that FlowyML can't keep."""
 
@@ -267,7 +267,7 @@ def test_a_record_that_can_not_be_written_is_a_warning(local_project: Place) -> 
 
 
 def test_what_could_not_be_recorded_is_recorded_at_the_next_look(
-    local_project: Place, monkeypatch: pytest.MonkeyPatch
+    local_project: BackendRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorded = str(local_project.folder / "recorded")
 
@@ -297,7 +297,7 @@ def test_what_could_not_be_recorded_is_recorded_at_the_next_look(
     assert (result.success, result["a"], len(refused)) == (True, 1, 1)
 
 
-def test_versioned_pipelines_run_through_their_pipeline(local_project: Place) -> None:
+def test_versioned_pipelines_run_through_their_pipeline(local_project: BackendRig) -> None:
     @step(outputs=["a"])
     def work() -> int:
         return 1
@@ -325,7 +325,7 @@ def running(pipeline: Any, orchestrator: FlowymlAws, run_id: str) -> Iterator[li
         assert not thread.is_alive()
 
 
-def test_a_run_is_looked_at_and_stopped_while_it_goes_on(project: Place) -> None:
+def test_a_run_is_looked_at_and_stopped_while_it_goes_on(project: BackendRig) -> None:
     @step(outputs=["a"])
     def wait() -> None:
         print("waiting", flush=True)

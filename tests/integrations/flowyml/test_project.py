@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("flowyml", reason="needs FlowyML: `make flowyml` has it")
 
 from tests.integrations.flowyml.conftest import write_stacks
-from tests.support.places import CHECKOUT, Place, a_place, ambient
+from tests.support.rigs import CHECKOUT, BackendRig, ambient, new_rig
 
 pytestmark = pytest.mark.system
 
@@ -26,13 +26,13 @@ SUPPORT = Path(__file__).parents[2] / "support"
 class Project:
     """The project on a backend; `run` is `python run.py …` in a process of its own."""
 
-    def __init__(self, place: Place, hidden: bool = False) -> None:
-        self.place = place
-        shutil.copytree(SUPPORT / "flowyml_project", place.folder, dirs_exist_ok=True)
-        write_stacks(place)
+    def __init__(self, rig: BackendRig, hidden: bool = False) -> None:
+        self.rig = rig
+        shutil.copytree(SUPPORT / "flowyml_project", rig.folder, dirs_exist_ok=True)
+        write_stacks(rig)
         self._path = [str(CHECKOUT)]
         if hidden:
-            site = place.folder.parent / "site"
+            site = rig.folder.parent / "site"
             site.mkdir()
             shutil.copy(SUPPORT / "hidden_flowyml.py", site / "sitecustomize.py")
             self._path.insert(0, str(site))
@@ -41,16 +41,16 @@ class Project:
     def environment(self) -> Mapping[str, str]:
         return {
             **{name: os.environ[name] for name in os.environ.keys() - ambient()},
-            **self.place.environment,
-            "CHURN_TRACE": str(self.place.trace),
-            "HOME": str(self.place.folder.parent),
+            **self.rig.environment,
+            "CHURN_TRACE": str(self.rig.trace),
+            "HOME": str(self.rig.folder.parent),
             "PYTHONPATH": os.pathsep.join(self._path),
         }
 
     def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, *arguments],
-            cwd=self.place.folder,
+            cwd=self.rig.folder,
             env=dict(self.environment),
             capture_output=True,
             text=True,
@@ -61,8 +61,8 @@ class Project:
     def run(self, *context: str) -> dict[str, Any]:
         ended = self.python("run.py", *context)
         assert ended.returncode == 0, ended.stderr
-        (line,) = (line for line in ended.stdout.splitlines() if line.startswith("TOLD "))
-        told: dict[str, Any] = json.loads(line.removeprefix("TOLD "))
+        (line,) = (line for line in ended.stdout.splitlines() if line.startswith("RESULT "))
+        told: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
         return told
 
 
@@ -70,12 +70,12 @@ class Project:
 def test_it_runs_unchanged_on_aws(
     backend: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    told = Project(a_place(backend, tmp_path, request)).run()
+    told = Project(new_rig(backend, tmp_path, request)).run()
     assert (told["success"], told["state"]) == (True, "completed")
     assert told["outputs"] == {
         "model": {"rate": 0.25},
         "score": 0.0,
-        "told": "DEPLOYED AT 0.00",
+        "announcement": "DEPLOYED AT 0.00",
         "flowyml": True,  # the emulator's image is this environment, which has it
     }
 
@@ -83,13 +83,13 @@ def test_it_runs_unchanged_on_aws(
 def test_unchanged_steps_are_cached_and_no_job_needs_flowyml(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    churn = Project(a_place("local", tmp_path, request), hidden=True)
+    churn = Project(new_rig("local", tmp_path, request), hidden=True)
     first = churn.run()
     assert first["success"]
     assert first["outputs"] == {
         "model": {"rate": 0.25},
         "score": 0.0,
-        "told": "DEPLOYED AT 0.00",
+        "announcement": "DEPLOYED AT 0.00",
         "flowyml": False,
     }
     assert (first["cached"], first["skipped"]) == ([], [])
@@ -100,10 +100,10 @@ def test_unchanged_steps_are_cached_and_no_job_needs_flowyml(
 
     # Another context value: what reads it runs again, and what depends on that.
     third = churn.run("smoothing=0.6")
-    assert third["outputs"]["told"] is None
-    assert third["skipped"] == ["deploy", "tell"]
-    assert churn.place.ran() == [
-        *("load", "split", "fit", "evaluate", "deploy", "tell"),
+    assert third["outputs"]["announcement"] is None
+    assert third["skipped"] == ["deploy", "announce"]
+    assert churn.rig.ran() == [
+        *("load", "split", "fit", "evaluate", "deploy", "announce"),
         *("fit", "evaluate"),
     ]
 
@@ -111,19 +111,19 @@ def test_unchanged_steps_are_cached_and_no_job_needs_flowyml(
 def test_a_job_that_needs_more_of_flowyml_says_so(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    project = Project(a_place("local", tmp_path, request), hidden=True)
-    steps = project.place.folder / "churn" / "steps.py"
+    project = Project(new_rig("local", tmp_path, request), hidden=True)
+    steps = project.rig.folder / "churn" / "steps.py"
     steps.write_text(steps.read_text("utf-8").replace("import step\n", "import Dataset, step\n"))
     told = project.run()
     assert not told["success"]
     error = told["errors"]["load"]
     assert error.startswith("job data failed: ")
-    assert "flowyml.Dataset needs FlowyML itself, which is not installed in this job" in error
+    assert "flowyml.Dataset requires FlowyML, which is not installed in this job" in error
     assert "install flowyml in the image" in error
 
 
 def test_flowymls_commands_show_the_run(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    churn = Project(a_place("local", tmp_path, request), hidden=True)
+    churn = Project(new_rig("local", tmp_path, request), hidden=True)
     told = churn.run()
     shown = churn.python("-m", "flowyml.cli.main", "logs", told["run_id"])
     assert "churn" in shown.stdout

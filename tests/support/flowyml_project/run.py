@@ -1,4 +1,4 @@
-"""Runs the pipeline and tells what came out, as JSON: arguments are context values."""
+"""Runs the pipeline and prints its result as JSON; arguments are context values."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if __name__ == "__main__":
     values = {name: float(value) for name, value in (word.split("=") for word in sys.argv[1:])}
     result = pipeline.run(context=values, auto_start_ui=False)
     steps = result.step_results.values()
-    told = {
+    report = {
         "run_id": result.run_id,
         "job_id": result.remote_job_id,
         "success": result.success,
         "state": result.state,
-        "outputs": {name: result[name] for name in ("model", "score", "told", "flowyml")},
+        "outputs": {name: result[name] for name in ("model", "score", "announcement", "flowyml")},
         "cached": [step.step_name for step in steps if step.cached],
         "errors": {step.step_name: step.error for step in steps if step.error},
         "skipped": [step.step_name for step in steps if step.skipped],
     }
-    print("TOLD " + json.dumps(told))
+    print("RESULT " + json.dumps(report))

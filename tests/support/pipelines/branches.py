@@ -1,4 +1,4 @@
-"""Every way that a step can end, in one run."""
+"""Steps with every possible outcome, in one run."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def note(trace: str, name: str) -> None:
 
 
 def meet(trace: str, me: str, other: str) -> None:
-    """Return once the other is here at the same time."""
+    """Return once the other step runs at the same time."""
     Path(f"{trace}.{me}").touch()
     deadline = time.monotonic() + 60
     while not Path(f"{trace}.{other}").exists():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{other} did not come")
+            raise TimeoutError(f"{other} did not start")
         time.sleep(0.01)
 
 
@@ -71,8 +71,8 @@ def after_failure(bad: int, trace: str) -> int:
 
 
 @step(inputs=["worse"])
-def behind_failure(worse: int, trace: str) -> int:
-    note(trace, "behind_failure")
+def downstream_of_failure(worse: int, trace: str) -> int:
+    note(trace, "downstream_of_failure")
     return worse
 
 
@@ -97,15 +97,15 @@ def perhaps(clean: list[int], trace: str) -> int:
     return len(clean)
 
 
-@step(inputs=["extra"], outputs=["more"], execution_group="behind_skipped")
-def behind_skipped(extra: int, trace: str) -> int:
-    note(trace, "behind_skipped")
+@step(inputs=["extra"], outputs=["more"], execution_group="partly_skipped")
+def downstream_of_skipped(extra: int, trace: str) -> int:
+    note(trace, "downstream_of_skipped")
     return extra
 
 
-@step(inputs=["clean"], outputs=["apart"], execution_group="behind_skipped")
-def beside_skipped(clean: list[int], trace: str) -> int:
-    note(trace, "beside_skipped")
+@step(inputs=["clean"], outputs=["apart"], execution_group="partly_skipped")
+def unrelated_to_skipped(clean: list[int], trace: str) -> int:
+    note(trace, "unrelated_to_skipped")
     return len(clean)
 
 
@@ -124,6 +124,8 @@ def crash(trace: str) -> None:
 
 
 pipeline = Pipeline("every way")
-pipeline.add_steps([load, clean, left, right, join, fail, after_failure, behind_failure])
-pipeline.add_steps([fail_twice, take_too_long, perhaps, behind_skipped, beside_skipped])
+pipeline.add_steps([load, clean, left, right, join, fail, after_failure, downstream_of_failure])
+pipeline.add_steps(
+    [fail_twice, take_too_long, perhaps, downstream_of_skipped, unrelated_to_skipped]
+)
 pipeline.add_steps([draw, crash])

@@ -1,4 +1,4 @@
-"""Jobs that depend on nothing; each tells when it begins and ends."""
+"""Independent jobs; each records when it begins and ends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from flowyml_aws import Pipeline, step
 from flowyml_aws.core.step import Step
 
 
-def one(name: str, cpu: str) -> Step:
+def work_step(name: str, cpu: str) -> Step:
     @step(name=name, resources={"cpu": cpu, "memory": "64Mi"})
     def work(trace: str) -> None:
         for event in ("begins", "ends"):
@@ -21,6 +21,8 @@ def one(name: str, cpu: str) -> Step:
 
 
 same = Pipeline("crowd", context={"trace": ""}).add_steps(
-    [one(name, "1") for name in ("a", "b", "c")]
+    [work_step(name, "1") for name in ("a", "b", "c")]
 )
-greedy = Pipeline("crowd", context={"trace": ""}).add_steps([one("a", "64"), one("b", "1")])
+greedy = Pipeline("crowd", context={"trace": ""}).add_steps(
+    [work_step("a", "64"), work_step("b", "1")]
+)

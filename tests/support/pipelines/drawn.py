@@ -1,4 +1,4 @@
-"""A pipeline of the shape that lies beside it as JSON; each step tells when it runs."""
+"""A pipeline with the shape in `shape.json`; each step records when it runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flowyml_aws.core.step import Step
 SHAPE = json.loads(Path(__file__).with_name("shape.json").read_text("utf-8"))
 
 
-def one(number: int, reads: list[int], group: str | None) -> Step:
+def add_step(number: int, reads: list[int], group: str | None) -> Step:
     @step(
         name=f"s{number}",
         inputs=[f"a{read}" for read in reads],
@@ -27,5 +27,5 @@ def one(number: int, reads: list[int], group: str | None) -> Step:
 
 
 pipeline = Pipeline("drawn").add_steps(
-    [one(number, *task) for number, task in enumerate(SHAPE["tasks"])]
+    [add_step(number, *task) for number, task in enumerate(SHAPE["tasks"])]
 )

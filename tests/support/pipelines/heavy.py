@@ -1,4 +1,4 @@
-"""A value of several parts that crosses jobs."""
+"""A value of several parts that is passed between jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A step whose process is killed, as where memory runs out."""
+"""A step whose process is killed, as when memory runs out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of every kind."""
+"""Values of every type."""
 
 from __future__ import annotations
 

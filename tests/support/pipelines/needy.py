@@ -1,4 +1,4 @@
-"""A job that asks for a GPU, memory, CPUs and a limit of its time."""
+"""A job that requires a GPU, memory, CPUs and a timeout."""
 
 from __future__ import annotations
 

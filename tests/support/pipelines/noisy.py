@@ -1,4 +1,4 @@
-"""A job that prints a lot, and one that prints something else."""
+"""A job that prints many lines, and a second job that prints one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A step that starts a process which does not want to end."""
+"""A step that starts a process which ignores SIGTERM."""
 
 from __future__ import annotations
 

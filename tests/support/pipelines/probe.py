@@ -1,4 +1,4 @@
-"""A step that returns what it finds around it."""
+"""A step that returns facts about its process and environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pipeline of any shape, of steps that tell exactly what they read."""
+"""A pipeline of any shape; the value of each step identifies exactly what it read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flowyml_aws import Pipeline, step
 
 
 class Shape(NamedTuple):
-    """One step: what it reads, what it produces, and its group."""
+    """A step with its inputs, outputs and execution group."""
 
     name: str
     inputs: tuple[str, ...]

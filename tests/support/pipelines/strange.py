@@ -1,4 +1,4 @@
-"""Names that AWS refuses."""
+"""Steps with names that AWS does not accept."""
 
 from __future__ import annotations
 

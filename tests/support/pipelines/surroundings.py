@@ -1,4 +1,4 @@
-"""A step that tells where it is."""
+"""A step that returns its environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Three jobs in a row; the first goes on once a file is there."""
+"""Three consecutive jobs; the first waits for a file."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def double(b: int, trace: str) -> int:
 
 
 @step(inputs=["c"], outputs=["d"])
-def tell(c: int, trace: str) -> str:
-    note(trace, "tell")
+def summarize(c: int, trace: str) -> str:
+    note(trace, "summarize")
     return f"it is {c}"
 
 
-pipeline = Pipeline("waiting", context={"trace": ""}).add_steps([begin, wait, double, tell])
+pipeline = Pipeline("waiting", context={"trace": ""}).add_steps([begin, wait, double, summarize])

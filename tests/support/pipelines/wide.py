@@ -1,4 +1,4 @@
-"""Many jobs that depend on nothing, and one that depends on all of them."""
+"""Many independent jobs, and one that depends on all of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the steps share: code without a decorator."""
+"""Code that the steps share, without a decorator."""
 
 from __future__ import annotations
 

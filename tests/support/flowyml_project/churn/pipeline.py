@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from flowyml import Pipeline, context
 
-from churn.steps import deploy, evaluate, fit, flowyml_of_the_job, load, split, tell
+from churn.steps import announce, deploy, evaluate, fit, flowyml_of_the_job, load, split
 
 pipeline = Pipeline("churn", context=context(size=40, smoothing=0.0, limit=0.5))
-pipeline.add_steps([load, split, fit, evaluate, deploy, tell, flowyml_of_the_job])
+pipeline.add_steps([load, split, fit, evaluate, deploy, announce, flowyml_of_the_job])

@@ -1,4 +1,4 @@
-"""Steps in a module: each job imports it by its name."""
+"""Steps in a module, which each job imports by name."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def deploy(score: float) -> str:
     return f"deployed at {score:.2f}"
 
 
-@step(inputs=["deployed"], outputs=["told"])
-def tell(deployed: str) -> str:
-    trace("tell")
+@step(inputs=["deployed"], outputs=["announcement"])
+def announce(deployed: str) -> str:
+    trace("announce")
     return deployed.upper()
 
 
 @step(outputs=["flowyml"])
 def flowyml_of_the_job() -> bool:
-    """Whether the job has the real FlowyML loaded."""
+    """Return whether the job has loaded the real FlowyML."""
     return "flowyml.core.executor" in sys.modules

@@ -1,4 +1,4 @@
-"""Where tests run pipelines: a backend, a project of its own, and the settings to use them."""
+"""Test rigs: a backend, a temporary project, and the settings to run pipelines with them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ import flowyml_aws
 if TYPE_CHECKING:
     from flowyml_aws import Pipeline
 
-__all__ = ["Place", "a_place", "emulator_settings", "eventually"]
+__all__ = ["BackendRig", "emulator_settings", "eventually", "new_rig"]
 
-# AWS settings and credentials of this machine are not for tests.
+# Tests must not use this machine's AWS settings and credentials.
 HERMETIC = {
     "AWS_EC2_METADATA_DISABLED": "true",
     "AWS_CONFIG_FILE": os.devnull,
@@ -38,7 +38,7 @@ Answer = TypeVar("Answer")
 
 
 def eventually(ask: Callable[[], Answer], what: str = "it") -> Answer:
-    """What `ask` answers as soon as that is true."""
+    """Call `ask` until its result is true, and return that result."""
     deadline = time.monotonic() + DEADLINE_S
     while not (answer := ask()):
         assert time.monotonic() < deadline, f"{what} did not happen within {DEADLINE_S} s"
@@ -47,11 +47,11 @@ def eventually(ask: Callable[[], Answer], what: str = "it") -> Answer:
 
 
 @dataclass(frozen=True)
-class Place:
-    """A project in `folder`, whose pipelines run on `backend` with the settings in `environment`.
+class BackendRig:
+    """A project in `folder` whose pipelines run on `backend` with the settings in `environment`.
 
     Attributes:
-        trace: A file that the steps of the test pipelines add a line to, each time they run.
+        trace: File to which each step of the test pipelines appends a line when it runs.
     """
 
     backend: str
@@ -67,15 +67,15 @@ class Place:
         return self.folder.parent / f"{self.folder.name}.trace"
 
     def ran(self) -> list[str]:
-        """The steps that ran so far, in order of their starts."""
+        """Return the names of the steps that have started so far, in order."""
         return self.trace.read_text("utf-8").splitlines() if self.trace.is_file() else []
 
     def write(self, name: str) -> Path:
-        """The file of one of the test pipelines, copied into the project."""
+        """Copy the file of a test pipeline into the project, and return its path."""
         return Path(shutil.copy(PIPELINES / f"{name}.py", self.folder))
 
     def pipeline(self, name: str, **context: object) -> Pipeline:
-        """One of the test pipelines, `FILE` or `FILE:PIPELINE`; call it inside `entered`."""
+        """Load a test pipeline, `FILE` or `FILE:PIPELINE`; call it inside `entered`."""
         from flowyml_aws.cli.load import load_pipeline
 
         file, colon, variable = name.partition(":")
@@ -85,7 +85,7 @@ class Place:
 
     @contextmanager
     def entered(self) -> Iterator[pytest.MonkeyPatch]:
-        """As if this process was started in the project."""
+        """Make this process behave as if it had been started in the project."""
         modules = set(sys.modules)
         with pytest.MonkeyPatch.context() as patch:
             for name in ambient():
@@ -97,8 +97,8 @@ class Place:
             try:
                 yield patch
             finally:
-                Path(f"{self.trace}.go").touch()  # what still waits, of a test that failed, ends
-                # The next test imports a file of the same name from its own project.
+                Path(f"{self.trace}.go").touch()  # ends the steps that a failed test left waiting
+                # The next test can import a file with the same name from its own project.
                 for name in set(sys.modules) - modules:
                     file = str(getattr(sys.modules[name], "__file__", None))
                     if file.startswith(str(self.folder)):
@@ -106,7 +106,7 @@ class Place:
 
     @contextmanager
     def client(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-        """Python in a process of its own, started in the project."""
+        """Run Python in a new process in the project."""
         inherited = {name: os.environ[name] for name in os.environ.keys() - ambient()}
         with subprocess.Popen(
             [sys.executable, *arguments],
@@ -123,33 +123,33 @@ class Place:
                 process.kill()
 
     def command(self, *arguments: str) -> tuple[int, str, str]:
-        """Exit code, output and complaints of `flowyml-aws` in a process of its own."""
+        """Run `flowyml-aws` in a new process; return its exit code, stdout and stderr."""
         with self.client("-m", "flowyml_aws", *arguments) as process:
             out, err = process.communicate(timeout=DEADLINE_S)
         return process.returncode, out, err
 
 
 def ambient() -> set[str]:
-    """Variables of this process that would lead a client elsewhere."""
+    """Return the environment variables of this process that would affect a client."""
     names = {name for name in os.environ if name.startswith(("AWS_", "FLOWYML_"))}
     return names - HERMETIC.keys()
 
 
-def a_place(backend: str, folder: Path, request: pytest.FixtureRequest) -> Place:
-    """A new project for a backend; on AWS, with a store of its own in the emulated account.
+def new_rig(backend: str, folder: Path, request: pytest.FixtureRequest) -> BackendRig:
+    """Create a project for a backend; on AWS, with a new store in the emulated account.
 
-    `mixed` takes turns: every other group goes to SageMaker.
+    With `mixed`, every other group runs on SageMaker.
     """
     if backend == "local":
-        return Place("local", folder / "project")
+        return BackendRig("local", folder / "project")
     settings = dict(request.getfixturevalue("emulator_settings"))
     settings["FLOWYML_AWS_STORE"] += f"/{uuid.uuid4().hex}"
-    return Place(backend, folder / "project", settings)
+    return BackendRig(backend, folder / "project", settings)
 
 
 @pytest.fixture(scope="session")
 def emulator_settings() -> Iterator[Mapping[str, str]]:
-    """The settings of an emulated account, which a process of its own serves."""
+    """Run an emulated account in another process, and yield its settings."""
     with subprocess.Popen(
         [sys.executable, "-m", "flowyml_aws", "emulate"],
         env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
@@ -163,7 +163,7 @@ def emulator_settings() -> Iterator[Mapping[str, str]]:
             assert word == "export"
             name, _, value = setting.partition("=")
             settings[name] = value
-            if name == "FLOWYML_AWS_POLL_S":  # the last one
+            if name == "FLOWYML_AWS_POLL_S":  # the last line
                 break
         yield {**settings, "FLOWYML_AWS_POLL_S": "0.1"}
         process.terminate()

@@ -1,7 +1,7 @@
-"""How flowyml_aws itself gets into an image: as it is installed here.
+"""Installation of flowyml_aws in an image, in the client's version.
 
-A release comes from the package index at the client's version. A development install has no
-release: its source tree is built as a wheel, and its files are part of the image's name.
+A release is installed from the package index. A development install has no release: its source
+tree is built as a wheel, and its files are part of the image's tag.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from urllib.request import url2pathname
 
 from flowyml_aws.core.errors import FlowymlError, SettingsError
 
-__all__ = ["OwnPackage", "own_package"]
+__all__ = ["ClientPackage", "client_package"]
 
 _SUFFIXES = {".py", ".json", ".toml", ".gpu", ".typed"}
 
 
 @dataclass(frozen=True, slots=True)
-class OwnPackage:
-    """flowyml_aws as an image gets it.
+class ClientPackage:
+    """The client's flowyml_aws, to be installed in an image.
 
     Attributes:
-        version: The client's.
-        sha256: Of what is built, or None for a release.
-        source: Folder of the source tree or a wheel, or None for a release.
+        version: Version of the client.
+        sha256: SHA-256 of the source files or the wheel, or None for a release.
+        source: Path of the source tree or the wheel, or None for a release.
     """
 
     version: str
@@ -41,11 +41,11 @@ class OwnPackage:
 
     @property
     def identity(self) -> str:
-        """What decides whether two are the same."""
+        """Digest or release, equal for equal packages."""
         return self.sha256 or f"flowyml-aws=={self.version}"
 
     def requirement(self, folder: Path) -> str:
-        """The line to install it with; a wheel that is needed is put into the folder.
+        """Return the pip requirement. Unless it is a release, put a wheel into the folder.
 
         Raises:
             FlowymlError: The wheel can't be built.
@@ -59,37 +59,37 @@ class OwnPackage:
         return f"./{_build_wheel(self.source, folder).name}"
 
 
-@cache  # a process has one
-def own_package() -> OwnPackage:
-    """The flowyml_aws that this process runs.
+@cache  # it does not change during a process
+def client_package() -> ClientPackage:
+    """Return the flowyml_aws package that this process runs.
 
     Raises:
-        SettingsError: It was installed from somewhere that an image can't be made from.
+        SettingsError: The package was installed from a source that an image can't use.
     """
-    # Not imported: the package's top is above this module.
+    # Not imported: this module must not depend on the top-level package.
     version = str(vars(sys.modules["flowyml_aws"])["__version__"])
     try:
-        told = distribution("flowyml-aws").read_text("direct_url.json")
+        direct_url = distribution("flowyml-aws").read_text("direct_url.json")
     except PackageNotFoundError:  # a checkout on PYTHONPATH
         source = Path(__file__).parents[2]
-        return OwnPackage(version, _digest_of_tree(source), source)
-    if told is None:
-        return OwnPackage(version)
-    url = urlsplit(json.loads(told)["url"])
+        return ClientPackage(version, _digest_of_tree(source), source)
+    if direct_url is None:
+        return ClientPackage(version)
+    url = urlsplit(json.loads(direct_url)["url"])
     source = Path(url2pathname(url.path))
     if url.scheme == "file" and source.is_dir():
-        return OwnPackage(version, _digest_of_tree(source), source)
+        return ClientPackage(version, _digest_of_tree(source), source)
     if url.scheme == "file" and source.is_file() and source.suffix == ".whl":
-        return OwnPackage(version, hashlib.sha256(source.read_bytes()).hexdigest(), source)
+        return ClientPackage(version, hashlib.sha256(source.read_bytes()).hexdigest(), source)
     raise SettingsError(
-        what="No image can be made with this installation of flowyml-aws",
-        why=f"it came from {url.geturl()}, which is neither a release nor here any more",
+        what="Can't build an image with this installation of flowyml-aws",
+        why=f"it came from {url.geturl()}, which is not a release, an existing folder or a wheel",
         fix="install a release, or a checkout of the source",
     )
 
 
 def _digest_of_tree(source: Path) -> str:
-    """Of the files that a wheel is built from."""
+    """Return the SHA-256 of the files that a wheel is built from."""
     digest = hashlib.sha256()
     files = [source / "pyproject.toml", *(source / "container").glob("Dockerfile*")]
     files += (p for p in (source / "flowyml_aws").rglob("*") if p.suffix in _SUFFIXES)
@@ -100,12 +100,13 @@ def _digest_of_tree(source: Path) -> str:
 
 
 def _build_wheel(source: Path, folder: Path) -> Path:
-    done = subprocess.run(_command(source, folder), capture_output=True, text=True, check=False)
+    process = subprocess.run(_command(source, folder), capture_output=True, text=True, check=False)
     wheels = list(folder.glob("flowyml_aws-*.whl"))
-    if done.returncode or len(wheels) != 1:
+    if process.returncode or len(wheels) != 1:
         raise FlowymlError(
-            what=f"flowyml-aws can't be built from {source}",
-            why=(done.stderr or done.stdout).strip()[-2000:] or f"exit code {done.returncode}",
+            what=f"Can't build flowyml-aws from {source}",
+            why=(process.stderr or process.stdout).strip()[-2000:]
+            or f"exit code {process.returncode}",
             fix="repair the checkout (`make setup`), or install a release",
         )
     return wheels[0]

@@ -1,4 +1,4 @@
-"""What the tests of planning ask for."""
+"""Needs and targets for tests of the selection, with the packaged catalog."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TYPE = "node.kubernetes.io/instance-type"
 ARCH = "kubernetes.io/arch"
 
 
-def asked(
+def make_needs(
     cpu: Quantity | None = None,
     memory: Quantity | None = None,
     gpu: str | None = None,
@@ -31,8 +31,8 @@ def asked(
     gpu_memory: Quantity | None = None,
     storage: Quantity | None = None,
 ) -> Needs:
-    gpus = None if gpu is None else GPUConfig(gpu, count, gpu_memory)
-    return needs_of(ResourceRequirements(cpu=cpu, memory=memory, storage=storage, gpu=gpus))
+    gpu_config = None if gpu is None else GPUConfig(gpu, count, gpu_memory)
+    return needs_of(ResourceRequirements(cpu=cpu, memory=memory, storage=storage, gpu=gpu_config))
 
 
 def queue(
@@ -45,7 +45,7 @@ def queue(
     return Target(name, "batch", types, labels or {}, tuple(taints), capacity)
 
 
-def refused(
+def no_fit_error(
     needs: Needs, targets: Sequence[Target], catalog: Catalog = REAL
 ) -> NoInstanceFitsError:
     with pytest.raises(NoInstanceFitsError) as caught:

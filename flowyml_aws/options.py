@@ -1,0 +1,92 @@
+"""Options of plans and runs: the only place with their defaults and their documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, TypedDict
+
+from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.core.spelling import did_you_mean
+
+__all__ = ["BackendSpec", "RunKeywords", "RunOptions", "UnknownOptionError"]
+
+BackendSpec = str | Mapping[str, str]
+"""A service for all groups, or that of each group: `{"training": "sagemaker", "*": "batch"}`."""
+
+
+class UnknownOptionError(SettingsError, TypeError):
+    """A keyword argument is not an option of a run."""
+
+
+class RunKeywords(TypedDict, total=False):
+    """Keyword arguments that become `RunOptions`, for type checkers."""
+
+    backend: BackendSpec | None
+    inputs: Mapping[str, Any] | Collection[str]
+    context: Mapping[str, Any] | None
+    cache: bool
+    refresh: Collection[str]
+    max_price_usd_hour: float | None
+    max_cost_usd: float | None
+    allow_pickle: bool | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOptions:
+    """Options of a plan or a run.
+
+    Attributes:
+        backend: Service that runs the jobs: `local`, `batch` or `sagemaker`; or the service of
+            each group (or step without a group): `{"training": "sagemaker", "*": "batch"}`.
+            None for the setting `backend`, or `local` if it is not set.
+        inputs: Values of external inputs (assets that no step produces), by asset name. For a
+            plan, names are enough.
+        context: Parameter values that override those of the pipeline's context.
+        cache: Whether outputs of earlier runs may be reused. If False, every step is executed;
+            its outputs can still be reused by later runs.
+        refresh: Steps to execute even if their outputs are cached, with all steps that depend on
+            them.
+        max_price_usd_hour: Maximum on-demand price of a job's instance, in USD per hour. None for
+            the setting of this name, or no limit.
+        max_cost_usd: Maximum expected cost of the run, in USD. None for the setting of this name,
+            or no limit.
+        allow_pickle: Whether outputs whose format can execute code (pickle) may be loaded on this
+            machine. None for the setting of this name.
+    """
+
+    backend: BackendSpec | None = None
+    inputs: Mapping[str, Any] | Collection[str] = field(default_factory=dict)
+    context: Mapping[str, Any] | None = None
+    cache: bool = True
+    refresh: Collection[str] = ()
+    max_price_usd_hour: float | None = None
+    max_cost_usd: float | None = None
+    allow_pickle: bool | None = None
+
+    @classmethod
+    def of(cls, keywords: RunKeywords) -> RunOptions:
+        """Return the options of keyword arguments.
+
+        Raises:
+            UnknownOptionError: A keyword is not an option.
+        """
+        known = [option.name for option in fields(cls)]
+        for name in keywords:
+            if name not in known:
+                raise UnknownOptionError(
+                    what=f"Unknown option {name!r}",
+                    why=f"the options of a run are {', '.join(known)}",
+                    fix=did_you_mean(name, known, "remove it"),
+                )
+        return cls(**keywords)
+
+    @property
+    def input_values(self) -> Mapping[str, Any]:
+        """Values of the external inputs; empty if only names are known."""
+        return self.inputs if isinstance(self.inputs, Mapping) else {}
+
+    @property
+    def refreshed(self) -> frozenset[str]:
+        """Names of the steps to refresh."""
+        return frozenset([self.refresh] if isinstance(self.refresh, str) else self.refresh)

@@ -1,0 +1,179 @@
+"""The error that no instance type fits: what excludes all of them, and the nearest options."""
+
+from __future__ import annotations
+
+import difflib
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from flowyml_aws.core.errors import NoInstanceFitsError
+from flowyml_aws.core.gpus import gpu_models
+from flowyml_aws.planning.eligibility import (
+    HardwareClass,
+    SelectionRequest,
+    fits,
+    mismatch,
+    obstacle_to,
+    open_targets,
+    pool,
+)
+from flowyml_aws.planning.needs import Amounts, Needs, mib_text
+from flowyml_aws.planning.services import service_traits
+from flowyml_aws.planning.targets import (
+    ARCH_LABEL,
+    INSTANCE_TYPE_LABEL,
+    Candidate,
+    Target,
+    candidates_on,
+    offline_targets,
+)
+from flowyml_aws.planning.wording import amounts_text, lacking, price_text
+
+__all__ = ["no_fit_error"]
+
+_MAX_LISTED = 4
+
+
+def no_fit_error(request: SelectionRequest) -> NoInstanceFitsError:
+    """Return the error for a request that nothing fits: the limits, and the nearest options."""
+    targets, hardware = open_targets(request)
+    rejected: list[tuple[str, str]] = []  # why and fix, for each target
+    for target in request.targets:
+        obstacle = obstacle_to(request, target)
+        # If other targets accept the job, a target whose types do not fit is not worth listing.
+        if obstacle is not None and (not targets or _first(request, hardware, target)):
+            rejected.append((f"target {target.name!r}: {obstacle.reason}", obstacle.fix))
+    reasons = rejected[:_MAX_LISTED]
+    eligible = [c for target in targets for c in pool(hardware, target, request.catalog)]
+    if eligible:
+        reasons.append(_too_large(request.needs, hardware, eligible))
+    elif targets:
+        reasons.append(_no_such_type(request, hardware, targets))
+    elif not rejected:
+        reasons.append(("there is no target to run on", "configure a queue, or plan offline"))
+    for target in targets:
+        if unavailable := _first(request, hardware, target.with_closed_types()):
+            why = f"{unavailable.name} would fit, but {target.closed[unavailable.name]}"
+            fix = f"lift that limit, or do without {unavailable.name}"
+            reasons.append((f"target {target.name!r}: {why}", fix))
+    why = "; ".join(dict.fromkeys(why for why, _ in reasons))
+    if len(rejected) > _MAX_LISTED:
+        why += f"; {len(rejected) - _MAX_LISTED} more targets do not accept the job"
+    fixes = [fix for _, fix in reasons] + list(_families_to_enable(request, hardware, targets))
+    fix = "; or ".join(dict.fromkeys(fixes))
+    return NoInstanceFitsError(what=f"No instance type fits {request.needs}", why=why, fix=fix)
+
+
+def _first(request: SelectionRequest, hardware: HardwareClass, target: Target) -> Candidate | None:
+    return next(fits(request.needs, pool(hardware, target, request.catalog)), None)
+
+
+def _families_to_enable(
+    request: SelectionRequest, hardware: HardwareClass, targets: Sequence[Target]
+) -> Iterator[str]:
+    """Yield a fix for each service: the family to enable, if the service has a type that fits."""
+    hardware = replace(hardware, spare_gpus=False)
+    for service in dict.fromkeys(t.kind for t in targets if service_traits(t.kind).hosted):
+        (all_types,) = offline_targets(request.catalog, service)
+        if (candidate := _first(request, hardware, all_types)) is not None:
+            yield (
+                f"enable the family {candidate.instance.family} for a target (infra/): "
+                f"{candidate.name} fits{price_text(candidate.price_usd_hour)}"
+            )
+
+
+def _too_large(
+    needs: Needs, hardware: HardwareClass, eligible: Sequence[Candidate]
+) -> tuple[str, str]:
+    """Return why and fix for a job that is too large for every eligible type."""
+    reasons = []
+    for index, name in enumerate(Amounts._fields):
+        largest = max(eligible, key=lambda c: c.gives[index])
+        if largest.gives[index] < needs.amounts[index]:
+            requested = amounts_text(needs.amounts, (name,), hardware.gpu_model)
+            most = amounts_text(_rounded(largest.gives), (name,), hardware.gpu_model)
+            limit = f"no type has more than {most} ({largest.name})"
+            reasons.append(f"{limit}, but the job requests {requested}")
+            nominal = largest.instance.memory_mib
+            if name == "memory_mib" and needs.memory_mib <= nominal:
+                reasons.append(f"the system reserves part of its {mib_text(nominal)}")
+    by_lack: dict[tuple[str, ...], list[Candidate]] = defaultdict(list)
+    for candidate in eligible:
+        by_lack[lacking(needs, candidate)].append(candidate)
+    fewest = min(map(len, by_lack))
+    nearest = []
+    for lack, candidates in by_lack.items():
+        if len(lack) == fewest:
+            indexes = [Amounts._fields.index(name) for name in lack]
+            best = max(candidates, key=lambda c: [c.gives[index] for index in indexes])
+            amounts = amounts_text(_rounded(best.gives), lack, hardware.gpu_model)
+            nearest.append(f"{amounts} ({best.name}{price_text(best.price_usd_hour)})")
+    why = "; ".join(reasons) or "each of these amounts is available, but no type has all of them"
+    return why, f"request at most {', or '.join(nearest[:_MAX_LISTED])}, or split the work"
+
+
+def _no_such_type(
+    request: SelectionRequest, hardware: HardwareClass, targets: Sequence[Target]
+) -> tuple[str, str]:
+    """Return why and fix for a job that no type of the open targets is eligible for."""
+    candidates = [c for target in targets for c in candidates_on(target, request.catalog)]
+    if hardware.instance_type is not None:
+        named = [c for c in candidates if c.instance.name == hardware.instance_type]
+        if named:
+            fix = "name a type that meets the other requirements, or omit the label"
+            return _mismatch_text(hardware, named), fix
+        names = [c.instance.name for c in candidates]
+        near = difflib.get_close_matches(hardware.instance_type, names, n=3)
+        return (
+            f"no target has {INSTANCE_TYPE_LABEL}={hardware.instance_type}",
+            f"did you mean {' or '.join(near)}?" if near else "add the type to a target",
+        )
+    if hardware.gpu_model is not None:
+        with_gpu = [c for c in candidates if c.instance.gpu_model == hardware.gpu_model]
+        if not with_gpu:
+            return _no_such_gpu(hardware.gpu_model, candidates, targets)
+        candidates = with_gpu
+    if not candidates:
+        return (
+            "the catalog contains none of the targets' types",
+            "add types that the catalog contains to a target",
+        )
+    if not any(c.instance.arch in hardware.arches for c in candidates):
+        arches = " and ".join(sorted({c.instance.arch for c in candidates}))
+        return (
+            _mismatch_text(hardware, candidates),
+            f"require the label {ARCH_LABEL} with an architecture that the targets have ({arches})",
+        )
+    return _mismatch_text(
+        hardware, candidates
+    ), "add other types to a target (families m, c, r for CPU jobs)"
+
+
+def _no_such_gpu(
+    model: str, candidates: Sequence[Candidate], targets: Sequence[Target]
+) -> tuple[str, str]:
+    services = " and ".join(sorted({target.kind for target in targets}))
+    available = {c.instance.gpu_model for c in candidates if c.instance.gpu_model is not None}
+    ranked = ", ".join(sorted(available, key=lambda name: gpu_models()[name].rank))
+    fix = f"request an available GPU: {ranked}" if ranked else "add a target with GPUs"
+    return f"no {services} target has types with the GPU {model}", fix
+
+
+def _mismatch_text(hardware: HardwareClass, candidates: Sequence[Candidate]) -> str:
+    """Return the reasons why types are not eligible, most frequent first, each with an example."""
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for candidate in candidates:
+        if (reason := mismatch(hardware, candidate.instance)) is not None:
+            reasons[reason].append(candidate.name)
+    frequent = sorted(reasons.items(), key=lambda item: -len(item[1]))[:_MAX_LISTED]
+    return "; ".join(
+        f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''}: {reason}"
+        for reason, names in frequent
+    )
+
+
+def _rounded(gives: Amounts) -> Amounts:
+    """Round large memory down to whole GiB: readable, and still available to a job."""
+    unit = 1024 if gives.memory_mib >= 64 * 1024 else 1
+    return gives._replace(memory_mib=gives.memory_mib // unit * unit)

@@ -1,0 +1,89 @@
+"""Registry of the services that jobs can run on, and the traits that planning depends on."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from flowyml_aws.planning.catalog import InstanceType
+
+__all__ = [
+    "SERVICES",
+    "HostedInstance",
+    "ServiceTraits",
+    "service_traits",
+    "services_with_instances",
+]
+
+SERVICES: dict[str, str] = {
+    "local": "flowyml_aws.services.local",
+    "batch": "flowyml_aws.services.batch",
+    "sagemaker": "flowyml_aws.services.sagemaker",
+}
+"""Package of each service, by the value of `backend=` that selects it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostedInstance:
+    """An instance type as a service offers it.
+
+    Attributes:
+        name: Name of the type at the service.
+        memory_mib: Memory that one job can use.
+        storage_gib: Storage that one job can use.
+        price_usd_hour: On-demand price, or None if unknown.
+        spot_usd_hour: Spot price, or None if unknown.
+        is_estimated: Whether the on-demand price is calculated instead of published.
+    """
+
+    name: str
+    memory_mib: int
+    storage_gib: int
+    price_usd_hour: float | None
+    spot_usd_hour: float | None = None
+    is_estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceTraits:
+    """Facts about a service that planning and the command line depend on.
+
+    Attributes:
+        name: Value of `backend=` that selects the service.
+        title: Name in messages.
+        host: Environment whose store its jobs share: `machine` or `account`. Only services with
+            the same host can be mixed in one run.
+        startup_s: Assumed seconds from the submission of a ready job to its first step.
+        hosted: Returns an instance type as the service offers it, or None if it does not. None
+            if the service has no instance types, and its jobs cost nothing.
+        placed_by: `queue` if the service may start a job on any type of its target that is large
+            enough, `plan` if it uses the planned type.
+        has_job_volumes: Whether a job asks for a volume of its own.
+        needs_bundle: Whether jobs need a copy of the project's files.
+        outlives_client: Whether submitted jobs continue after their client has left.
+        on_departure: State of the jobs after their client has left, as a clause.
+    """
+
+    name: str
+    title: str
+    host: str
+    startup_s: int
+    hosted: Callable[[InstanceType], HostedInstance | None] | None
+    placed_by: Literal["queue", "plan"] = "plan"
+    has_job_volumes: bool = False
+    needs_bundle: bool = True
+    outlives_client: bool = True
+    on_departure: str = "submitted jobs continue"
+
+
+def services_with_instances() -> tuple[str, ...]:
+    """Return the names of the services whose jobs run on instance types."""
+    return tuple(name for name in SERVICES if service_traits(name).hosted is not None)
+
+
+def service_traits(name: str) -> ServiceTraits:
+    """Return the traits of a registered service."""
+    traits: ServiceTraits = importlib.import_module(f"{SERVICES[name]}.traits").TRAITS
+    return traits

@@ -1,0 +1,1 @@
+"""AWS Batch: jobs are containers on the instances of job queues."""

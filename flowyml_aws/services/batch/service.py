@@ -1,0 +1,130 @@
+"""AWS Batch as a service: one job per group, on the account's job queues."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.planning.catalog import Catalog
+from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.planning.targets import Target, offline_targets
+from flowyml_aws.services.account import Account, missing_setting
+from flowyml_aws.services.batch.traits import TRAITS
+from flowyml_aws.settings import Settings
+from flowyml_aws.submission.backend import Backend
+from flowyml_aws.submission.record import RunRecord
+from flowyml_aws.target_settings import TargetSettings, as_target, settings_of_service
+
+if TYPE_CHECKING:
+    from flowyml_aws.aws.batch_definition import JobImage
+
+__all__ = ["SERVICE", "BatchService", "job_image", "queue_names"]
+
+
+@dataclass(frozen=True)
+class BatchService:
+    """The job queues of an account."""
+
+    _account: Account
+
+    @staticmethod
+    def host(settings: Settings, project: Path | None) -> Account:
+        return Account(settings, project, settings.image)
+
+    @staticmethod
+    def is_set_up(settings: Settings, project: Path) -> bool:
+        return settings.store is not None
+
+    @staticmethod
+    def offline_targets(settings: Settings, catalog: Catalog) -> Sequence[Target]:
+        """Return the queues whose types the settings list, or one target with all types."""
+        configured = settings_of_service(TRAITS.name, settings.targets)
+        listed = [as_target(target, catalog) for target in configured if target.instance_types]
+        return listed or offline_targets(catalog, TRAITS.name)
+
+    def targets(self) -> Sequence[Target]:
+        from flowyml_aws.aws.discovery import find_targets
+
+        account = self._account
+        if account.access_problem is not None:
+            raise account.access_problem
+        settings = account.settings
+        configured = {t.name: t for t in settings_of_service(TRAITS.name, settings.targets)}
+        queues = find_targets(
+            account.client("batch"), queue_names(settings), account.offered_types, account.catalog
+        )
+        return [_with_settings(target, configured.get(target.name)) for target in queues]
+
+    def problems(self) -> list[FlowymlError]:
+        account = self._account
+        problems: list[FlowymlError] = []
+        try:
+            if not account.image:
+                problems.append(missing_setting("image"))
+            if account.access_problem is None:
+                self.targets()
+        except FlowymlError as error:
+            problems.append(error)
+        return problems
+
+    def plan_problems(self, plan: ExecutionPlan, record: RunRecord) -> list[FlowymlError]:
+        return []
+
+    def driver_problems(self) -> list[FlowymlError]:
+        """Return nothing: Batch itself starts a job after its parents."""
+        return []
+
+    def start_driver(self, record: RunRecord) -> bool:
+        return False
+
+    def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
+        from flowyml_aws.aws.batch import BatchBackend
+        from flowyml_aws.aws.diagnosis import RunnableDiagnosis
+
+        account = self._account
+        return BatchBackend(
+            batch=account.client("batch"),
+            logs=account.client("logs"),
+            store=account.store,
+            record=record,
+            plan=plan,
+            image=job_image(account),
+            poll_s=account.settings.poll_s,
+            diagnosis=RunnableDiagnosis(account.client, lambda: account.catalog, time.time),
+            tags=account.settings.tags,
+        )
+
+
+SERVICE = BatchService
+
+
+def job_image(account: Account) -> JobImage:
+    """Return the image, roles and log group of Batch jobs."""
+    from flowyml_aws.aws.batch_definition import JobImage
+
+    settings = account.images.effective_settings
+    return JobImage(
+        image=settings.image or "",
+        job_role=settings.job_role,
+        execution_role=settings.execution_role,
+        log_group=settings.log_group,
+    )
+
+
+def queue_names(settings: Settings) -> tuple[str, ...]:
+    """Return the queues that the settings name, each once; empty for all of the account."""
+    described = (target.name for target in settings_of_service(TRAITS.name, settings.targets))
+    return tuple(dict.fromkeys((*settings.queues, *described)))
+
+
+def _with_settings(target: Target, configured: TargetSettings | None) -> Target:
+    """Return a queue with the labels and taints that the settings add."""
+    if configured is None:
+        return target
+    taints = {(taint.key, taint.effect): taint for taint in (*target.taints, *configured.taints)}
+    labels = {**target.labels, **configured.labels}
+    return replace(target, labels=labels, taints=tuple(taints.values()))

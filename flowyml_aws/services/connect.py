@@ -1,0 +1,136 @@
+"""Composition root of the client: from settings to the services, stores and runs that they name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.core.errors import RunNotFoundError
+from flowyml_aws.packaging.project import find_project
+from flowyml_aws.planning.placement import Placement
+from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.planning.services import SERVICES, service_traits
+from flowyml_aws.services.account import Account
+from flowyml_aws.services.offline import OfflineServices
+from flowyml_aws.services.run_services import RunServices
+from flowyml_aws.services.service import service_type
+from flowyml_aws.settings import Settings, load_settings
+from flowyml_aws.submission.driver import RunDriver
+from flowyml_aws.submission.record import read_plan, read_record
+
+__all__ = [
+    "account_settings",
+    "connect",
+    "connect_to_plan",
+    "find_run",
+    "placement_settings",
+    "stores",
+]
+
+
+def account_settings(project: Path) -> Settings:
+    """Return the settings of a project, on top of those that its AWS account provides.
+
+    Raises:
+        SettingsError: A name is unknown or a value malformed, or the account has no settings.
+        AwsRefusedError: Reading the account's settings is denied.
+    """
+    settings = load_settings(project, os.environ)
+    if settings.account is None:
+        return settings
+    account = Account(settings).with_account_settings(
+        lambda parameter: load_settings(project, os.environ, parameter)
+    )
+    return account.settings
+
+
+def placement_settings(project: Path, placement: Placement) -> Settings:
+    """Return the settings for a run. AWS is not called for a run on this machine.
+
+    Raises:
+        SettingsError: A name is unknown or a value malformed, or the account has no settings.
+        AwsRefusedError: Reading the account's settings is denied.
+    """
+    if placement.host == "account":
+        return account_settings(project)
+    return load_settings(project, os.environ)
+
+
+def connect(placement: Placement, settings: Settings, project: Path) -> RunServices:
+    """Return the services of a run, with the host that they share."""
+    return _connect(placement.backends, settings, project)
+
+
+def connect_to_plan(
+    placement: Placement, settings: Settings, project: Path
+) -> RunServices | OfflineServices:
+    """Return the services to plan for; without an account, those of the catalog."""
+    if placement.host == "account" and settings.store is None:
+        return OfflineServices(settings, placement.backends)
+    return connect(placement, settings, project)
+
+
+def stores(settings: Settings, project: Path) -> Mapping[str, ArtifactStore]:
+    """Return each store that is set up, by the services that use it: `batch`, `sagemaker`, …."""
+    found: dict[str, ArtifactStore] = {}
+    for names in _hosts(settings, project):
+        store = service_type(names[0]).host(settings, project).store
+        found.update(dict.fromkeys(names, store))
+    return found
+
+
+def find_run(run_id: str) -> RunDriver:
+    """Return the run with this id, from any store that is set up.
+
+    Raises:
+        RunNotFoundError: No store has it.
+    """
+    project = find_project([]).root
+    settings = account_settings(project)
+    searched = []
+    for names in _hosts(settings, project):
+        store = service_type(names[0]).host(settings, project).store
+        try:
+            record = read_record(store, run_id)
+        except RunNotFoundError:
+            searched.append(store.uri)
+            continue
+        plan = read_plan(store, run_id)
+        services = _attach(plan, settings, names[0], project)
+        backend = services.backend(record, plan)
+        return RunDriver(services.host.store, record, plan, backend, settings.allow_pickle)
+    raise RunNotFoundError(
+        what=f"No run {run_id!r}",
+        why=f"searched {' and '.join(searched)}"
+        if searched
+        else f"no store is set up, and {project} has none",
+        fix="list the runs with `flowyml-aws runs`; start in the project's folder, and set "
+        "FLOWYML_AWS_STORE for runs on AWS",
+    )
+
+
+def _attach(plan: ExecutionPlan, settings: Settings, default: str, project: Path) -> RunServices:
+    """Return the services of an existing run; a plan without jobs uses any of the host."""
+    names = sorted({job.backend for job in plan.jobs}) or [default]
+    # The project that the image was planned with may not exist here.
+    if plan.image and not settings.image:
+        settings = replace(settings, image=plan.image)
+    return _connect(names, settings, None if service_traits(names[0]).needs_bundle else project)
+
+
+def _connect(names: Iterable[str], settings: Settings, project: Path | None) -> RunServices:
+    types = {name: service_type(name) for name in names}
+    host = next(iter(types.values())).host(settings, project)
+    return RunServices(host, {name: service(host) for name, service in types.items()})
+
+
+def _hosts(settings: Settings, project: Path) -> list[list[str]]:
+    """Return the names of the services of each host that is set up."""
+    hosts: dict[str, list[str]] = {}
+    for name in SERVICES:
+        if service_type(name).is_set_up(settings, project):
+            hosts.setdefault(service_traits(name).host, []).append(name)
+    return list(hosts.values())

@@ -1,0 +1,1 @@
+"""This machine: jobs are processes in the project's own folder."""

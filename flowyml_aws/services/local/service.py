@@ -1,0 +1,91 @@
+"""This machine as a service, and as the host of its runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.local.backend import LocalBackend, Machine
+from flowyml_aws.local.directory import DirectoryArtifactStore
+from flowyml_aws.planning.catalog import Catalog
+from flowyml_aws.planning.catalog_files import load_catalog
+from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.planning.targets import Target
+from flowyml_aws.settings import Settings
+from flowyml_aws.submission.backend import Backend
+from flowyml_aws.submission.record import RunRecord
+
+__all__ = ["SERVICE", "LocalHost", "LocalService"]
+
+
+@dataclass(frozen=True)
+class LocalHost:
+    """This machine, with a store in a directory."""
+
+    store: DirectoryArtifactStore
+
+    @property
+    def catalog(self) -> Catalog:
+        """Instance types of all AWS: requirements that no type meets are mistakes here, too."""
+        return load_catalog()
+
+    @property
+    def earlier_runs(self) -> ArtifactStore:
+        return self.store
+
+    @property
+    def image(self) -> None:
+        """None: jobs run in the client's Python."""
+
+    def problems(self) -> list[FlowymlError]:
+        return []
+
+    def notes(self, today: date) -> Sequence[str]:
+        return ()
+
+
+@dataclass(frozen=True)
+class LocalService:
+    """Jobs as processes of this machine."""
+
+    _host: LocalHost
+
+    @staticmethod
+    def host(settings: Settings, project: Path | None) -> LocalHost:
+        """Return this machine, with the store of a project."""
+        return LocalHost(DirectoryArtifactStore((project or Path()) / settings.local_store))
+
+    @staticmethod
+    def is_set_up(settings: Settings, project: Path) -> bool:
+        return (project / settings.local_store).is_dir()
+
+    @staticmethod
+    def offline_targets(settings: Settings, catalog: Catalog) -> Sequence[Target]:
+        return ()
+
+    def targets(self) -> Sequence[Target]:
+        return ()
+
+    def problems(self) -> list[FlowymlError]:
+        return []
+
+    def plan_problems(self, plan: ExecutionPlan, record: RunRecord) -> list[FlowymlError]:
+        return []
+
+    def driver_problems(self) -> list[FlowymlError]:
+        return []
+
+    def start_driver(self, record: RunRecord) -> bool:
+        """Return False: the command line drives detached local runs in the background."""
+        return False
+
+    def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
+        return LocalBackend(self._host.store, record, plan, Machine.this(), os.environ)
+
+
+SERVICE = LocalService

@@ -1,0 +1,18 @@
+"""Traits of this machine as a service."""
+
+from __future__ import annotations
+
+from flowyml_aws.planning.services import ServiceTraits
+
+__all__ = ["TRAITS"]
+
+TRAITS = ServiceTraits(
+    name="local",
+    title="this machine",
+    host="machine",
+    startup_s=1,  # only a process starts
+    hosted=None,
+    needs_bundle=False,
+    outlives_client=False,
+    on_departure="its local jobs were stopped",
+)

@@ -1,0 +1,63 @@
+"""The services of one run, used as one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.planning.targets import Target
+from flowyml_aws.services.service import Host, Service
+from flowyml_aws.submission.backend import Backend
+from flowyml_aws.submission.record import RunRecord
+from flowyml_aws.submission.routing import RoutedBackend
+
+__all__ = ["RunServices"]
+
+
+@dataclass(frozen=True)
+class RunServices:
+    """The services of one run, and the host that they share.
+
+    Attributes:
+        services: Services by name.
+    """
+
+    host: Host
+    services: Mapping[str, Service]
+
+    def targets(self) -> Sequence[Target]:
+        """Return the targets of all services.
+
+        Raises:
+            FlowymlError: A target does not exist, or AWS denied the call.
+        """
+        return [target for service in self.services.values() for target in service.targets()]
+
+    def problems(self) -> list[FlowymlError]:
+        """Return the reasons why nothing can be submitted, whatever the plan."""
+        own = [problem for service in self.services.values() for problem in service.problems()]
+        return [*self.host.problems(), *own]
+
+    def plan_problems(self, plan: ExecutionPlan, record: RunRecord) -> list[FlowymlError]:
+        """Return the reasons why a service would reject jobs of a plan."""
+        services = self.services.values()
+        return [problem for each in services for problem in each.plan_problems(plan, record)]
+
+    def driver_problems(self) -> list[FlowymlError]:
+        """Return the reasons why a run cannot continue without its client."""
+        services = self.services.values()
+        return [problem for each in services for problem in each.driver_problems()]
+
+    def start_driver(self, record: RunRecord) -> bool:
+        """Start one driver for the run if a service needs one. Return False otherwise."""
+        return any(service.start_driver(record) for service in self.services.values())
+
+    def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
+        """Return the backend of a run: that of its only service, or one that routes jobs."""
+        names = sorted({job.backend for job in plan.jobs}) or [next(iter(self.services))]
+        if len(names) == 1:
+            return self.services[names[0]].backend(record, plan)
+        backends = {name: self.services[name].backend(record, plan.on(name)) for name in names}
+        return RoutedBackend(plan, backends)

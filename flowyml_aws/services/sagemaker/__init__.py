@@ -1,0 +1,1 @@
+"""SageMaker: jobs are training jobs."""

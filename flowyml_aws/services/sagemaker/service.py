@@ -1,0 +1,136 @@
+"""SageMaker as a service: one training job per group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.planning.catalog import Catalog
+from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.planning.targets import Target
+from flowyml_aws.services.account import Account, missing_setting
+from flowyml_aws.services.sagemaker.targets import training_targets
+from flowyml_aws.settings import Settings, as_environment
+from flowyml_aws.submission.backend import Backend
+from flowyml_aws.submission.record import RunRecord
+
+if TYPE_CHECKING:
+    from flowyml_aws.aws.sagemaker_options import TrainingOptions
+
+__all__ = ["SERVICE", "SageMakerService"]
+
+
+@dataclass(frozen=True)
+class SageMakerService:
+    """Training jobs in an account's region."""
+
+    _account: Account
+
+    @staticmethod
+    def host(settings: Settings, project: Path | None) -> Account:
+        return Account(settings, project, settings.sagemaker_image or settings.image)
+
+    @staticmethod
+    def is_set_up(settings: Settings, project: Path) -> bool:
+        return settings.store is not None
+
+    @staticmethod
+    def offline_targets(settings: Settings, catalog: Catalog) -> Sequence[Target]:
+        return training_targets(settings, catalog)
+
+    def targets(self) -> Sequence[Target]:
+        if self._account.access_problem is not None:
+            raise self._account.access_problem
+        return training_targets(self._account.settings, self._account.catalog)
+
+    def problems(self) -> list[FlowymlError]:
+        from flowyml_aws.services.sagemaker.training import missing_options
+
+        if self._account.access_problem is not None:
+            return []  # the defaults of the organization may be in S3
+        try:
+            return missing_options(self._options)
+        except FlowymlError as error:
+            return [error]
+
+    def plan_problems(self, plan: ExecutionPlan, record: RunRecord) -> list[FlowymlError]:
+        """Return what SageMaker would reject in the request of each job."""
+        from flowyml_aws.services.sagemaker.training import missing_options, request_problems
+
+        account = self._account
+        if account.settings.store is None:
+            return []
+        try:
+            options = self._options
+        except FlowymlError:
+            return []  # reported by `problems`
+        if missing_options(options):
+            return []  # reported once, not for each job
+        return request_problems(plan, record, account.store.uri, options)
+
+    def driver_problems(self) -> list[FlowymlError]:
+        from flowyml_aws.aws.batch_driver import driver_problem
+
+        account = self._account
+        problems: list[FlowymlError] = []
+        try:
+            if not account.image:
+                problems.append(missing_setting("image"))
+            if account.access_problem is None:
+                problem = driver_problem(account.client("batch"), account.settings.driver_queue)
+                problems += [problem] if problem is not None else []
+        except FlowymlError as error:
+            problems.append(error)
+        return problems
+
+    def start_driver(self, record: RunRecord) -> bool:
+        """Submit a small Batch job that drives the run: SageMaker cannot chain jobs."""
+        from flowyml_aws.aws.batch_driver import start_driver
+        from flowyml_aws.services.batch.service import job_image
+        from flowyml_aws.services.sagemaker.training import driver_settings
+
+        account = self._account
+        settings = account.settings
+        assert settings.driver_queue is not None  # checked by `driver_problems`
+        start_driver(
+            account.client("batch"),
+            settings.driver_queue,
+            replace(job_image(account), job_role=settings.driver_role or settings.job_role),
+            record,
+            as_environment(driver_settings(account.images.effective_settings, self._options)),
+            self._options.tags,
+        )
+        return True
+
+    def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
+        from flowyml_aws.aws.sagemaker import SageMakerBackend
+
+        account = self._account
+        return SageMakerBackend(
+            sagemaker=account.client("sagemaker"),
+            logs=account.client("logs"),
+            store=account.store,
+            record=record,
+            plan=plan,
+            options=self._options,
+            poll_s=account.settings.poll_s,
+        )
+
+    @cached_property
+    def _options(self) -> TrainingOptions:
+        """Options that all training jobs of a run share.
+
+        Raises:
+            SettingsError: The organization's defaults can't be read.
+        """
+        from flowyml_aws.services.sagemaker.training import training_options
+
+        region = self._account.client("sagemaker").meta.region_name
+        return training_options(self._account.images.effective_settings, region)
+
+
+SERVICE = SageMakerService

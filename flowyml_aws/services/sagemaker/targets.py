@@ -1,0 +1,29 @@
+"""Targets of training jobs: from the settings, or every type that SageMaker offers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from flowyml_aws.planning.catalog import Catalog
+from flowyml_aws.planning.targets import Target, offline_targets
+from flowyml_aws.services.sagemaker.traits import TRAITS
+from flowyml_aws.settings import Settings
+from flowyml_aws.target_settings import as_target, settings_of_service
+
+__all__ = ["training_targets"]
+
+
+def training_targets(settings: Settings, catalog: Catalog) -> Sequence[Target]:
+    """Return the configured targets, or one with every type that SageMaker offers.
+
+    If the settings prefer spot capacity, it comes first; a job can still require on-demand.
+    """
+    configured = settings_of_service(TRAITS.name, settings.targets)
+    if configured:
+        return [as_target(target, catalog) for target in configured]
+    (all_types,) = offline_targets(catalog, TRAITS.name)
+    on_demand = replace(all_types, name=TRAITS.name)
+    if not settings.sagemaker_spot:
+        return [on_demand]
+    return [replace(all_types, name=f"{TRAITS.name}-spot", capacity="spot"), on_demand]

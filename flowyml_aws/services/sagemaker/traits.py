@@ -1,0 +1,37 @@
+"""Traits of SageMaker training jobs."""
+
+from __future__ import annotations
+
+from flowyml_aws.planning.catalog import InstanceType
+from flowyml_aws.planning.services import HostedInstance, ServiceTraits
+
+__all__ = ["TRAITS"]
+
+_MAX_VOLUME_GIB = 16 * 1024  # of gp2 volumes (SageMaker developer guide)
+
+
+def hosted(instance: InstanceType) -> HostedInstance | None:
+    """Return an instance type as SageMaker offers it: under its own name, at its own price."""
+    if instance.sagemaker_name is None:
+        return None
+    storage_gib = _MAX_VOLUME_GIB
+    if instance.nvme_gb:
+        storage_gib = instance.nvme_gb * 10**9 // 2**30  # no EBS volume in addition to local disks
+    return HostedInstance(
+        name=instance.sagemaker_name,
+        memory_mib=instance.memory_mib,  # the service's own share comes on top
+        storage_gib=storage_gib,
+        price_usd_hour=instance.sagemaker_price_usd_hour,
+        is_estimated=instance.sagemaker_price_estimated,
+    )
+
+
+TRAITS = ServiceTraits(
+    name="sagemaker",
+    title="SageMaker",
+    host="account",
+    startup_s=240,  # an instance starts and pulls the image
+    hosted=hosted,
+    has_job_volumes=True,
+    on_departure="submitted jobs continue, later jobs wait for a client",
+)

@@ -1,0 +1,99 @@
+"""Protocols of a service, and of the host that the services of a run share."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any, Protocol
+
+from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.planning.catalog import Catalog
+from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.planning.services import SERVICES
+from flowyml_aws.planning.targets import Target
+from flowyml_aws.settings import Settings
+from flowyml_aws.submission.backend import Backend
+from flowyml_aws.submission.record import RunRecord
+
+__all__ = ["Host", "PlanningHost", "Service", "ServiceType", "service_type"]
+
+
+class PlanningHost(Protocol):
+    """Everything that a plan needs to know about the environment of a run."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """Instance types and prices."""
+
+    @property
+    def earlier_runs(self) -> ArtifactStore | None:
+        """Store of earlier runs, or None if it cannot be read."""
+
+    @property
+    def image(self) -> str | None:
+        """Container image of the jobs, or None if they have none or it is not set."""
+
+    def notes(self, today: date) -> Sequence[str]:
+        """Notes for a plan."""
+
+
+class Host(PlanningHost, Protocol):
+    """An environment that runs can be submitted to: this machine, or an AWS account."""
+
+    @property
+    def store(self) -> ArtifactStore:
+        """Store that the client and all jobs of a run share."""
+
+    def problems(self) -> list[FlowymlError]:
+        """Return the reasons why no run can be submitted."""
+
+
+class Service(Protocol):
+    """A service of one host, as the runs of a project use it."""
+
+    def targets(self) -> Sequence[Target]:
+        """Return where jobs can be sent.
+
+        Raises:
+            FlowymlError: A target does not exist, or AWS denied the call.
+        """
+
+    def problems(self) -> list[FlowymlError]:
+        """Return the reasons why no job can be submitted, whatever the plan."""
+
+    def plan_problems(self, plan: ExecutionPlan, record: RunRecord) -> list[FlowymlError]:
+        """Return the reasons why the service would reject jobs of a plan."""
+
+    def driver_problems(self) -> list[FlowymlError]:
+        """Return the reasons why a run cannot continue without its client."""
+
+    def start_driver(self, record: RunRecord) -> bool:
+        """Start a driver that replaces the client. Return False if none is needed."""
+
+    def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
+        """Return the backend for the jobs of a plan, which are all of this service."""
+
+
+class ServiceType(Protocol):
+    """The class of a service: what can be asked without an account."""
+
+    def __call__(self, host: Any) -> Service:
+        """Return the service of a host."""
+
+    def host(self, settings: Settings, project: Path | None) -> Host:
+        """Return the host that the settings name; `project` is None if no new runs are made."""
+
+    def is_set_up(self, settings: Settings, project: Path) -> bool:
+        """Return whether there is a store with runs, or for runs."""
+
+    def offline_targets(self, settings: Settings, catalog: Catalog) -> Sequence[Target]:
+        """Return the targets to plan with if no account is set up."""
+
+
+def service_type(name: str) -> ServiceType:
+    """Return the class of a registered service."""
+    found: ServiceType = importlib.import_module(f"{SERVICES[name]}.service").SERVICE
+    return found
