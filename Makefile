@@ -30,7 +30,7 @@ demo: $(VENV)/.installed-examples,testing ## run the example pipeline on this ma
 	$(heading) 'examples/digits: a pipeline in three jobs, on this machine'
 	@$(bin)/python examples/digits/pipeline.py
 
-check: $(VENV)/.installed-dev ## check format, lint, types and import rules
+check: $(VENV)/.installed-dev ## check format, lint, types, import rules and English
 	$(heading) 'format (ruff)'
 	@$(bin)/ruff format --check .
 	$(heading) 'lint (ruff)'
@@ -39,6 +39,9 @@ check: $(VENV)/.installed-dev ## check format, lint, types and import rules
 	@$(bin)/mypy
 	$(heading) 'import rules (import-linter)'
 	@$(bin)/lint-imports --no-logo
+	$(heading) 'English (codespell, scripts/check-prose)'
+	@$(bin)/codespell .
+	@$(bin)/python scripts/check-prose
 
 unit: $(VENV)/.installed-dev ## run the unit tests: no processes, no servers
 	$(heading) 'unit tests (pytest)'

@@ -3,7 +3,7 @@
 Run it, or only plan it (its dependencies: `pip install 'flowyml-aws[examples]'`):
 
     python examples/ml_training.py
-    flowyml-aws plan examples/ml_training.py
+    flowyml-aws plan examples/ml_training.py --backend batch
 """
 
 import sys

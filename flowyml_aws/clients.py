@@ -1,4 +1,4 @@
-"""Clients of AWS's services, as the settings and boto3's own configuration say."""
+"""boto3 clients, configured by the settings and by boto3's own configuration."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ["AwsClients"]
 
 @dataclass(frozen=True)
 class AwsClients:
-    """boto3's clients of one account and region.
+    """boto3 clients for one account and region.
 
     Attributes:
-        wanted_region: The setting; None for what the environment says.
+        configured_region: Region from the settings, or None for that of the environment.
     """
 
-    wanted_region: str | None
+    configured_region: str | None
 
     @property
     def session(self) -> Any:
-        """boto3's session.
+        """The boto3 session.
 
         Raises:
             AwsRefusedError: boto3's configuration can't be read.
@@ -36,11 +36,11 @@ class AwsClients:
         try:
             return self._session
         except botocore.exceptions.BotoCoreError as error:
-            raise refused(error, "read the configuration of AWS") from error
+            raise refused(error, "read the AWS configuration") from error
 
     @property
     def region(self) -> str | None:
-        """The region that clients are for, or None where nothing says it.
+        """Region of the clients, or None if none is configured.
 
         Raises:
             AwsRefusedError: boto3's configuration can't be read.
@@ -49,17 +49,17 @@ class AwsClients:
         return name
 
     def client(self, service: str) -> Any:
-        """A service's client, made once: that takes longer than most calls.
+        """Return the client of a service. It is created once, which takes longer than most calls.
 
         Raises:
             AwsRefusedError: There is no region, or boto3's configuration can't be read.
         """
-        if service not in self._made:
-            self._made[service] = self.new(service)
-        return self._made[service]
+        if service not in self._clients:
+            self._clients[service] = self.new(service)
+        return self._clients[service]
 
     def new(self, service: str, region: str | None = None) -> Any:
-        """A new client, in another region where one is named.
+        """Create a client, for another region if one is named.
 
         Raises:
             AwsRefusedError: There is no region, or boto3's configuration can't be read.
@@ -69,11 +69,11 @@ class AwsClients:
 
         from flowyml_aws.aws.errors import refused
 
-        # Throttled calls back off by the client's own measure of the service's rate.
+        # The client measures the rate that a service accepts, and slows down if it is throttled.
         config = Config(
             retries={"mode": "adaptive", "max_attempts": 10},
             max_pool_connections=CONNECTIONS,
-            # What is read is verified by the digest that the run keeps.
+            # Values are verified with the digest in their artifact ref.
             response_checksum_validation="when_required",
         )
         try:
@@ -87,21 +87,21 @@ class AwsClients:
         import botocore.session
 
         core = botocore.session.get_session()
-        core.register_component("data_loader", _models(core.get_config_variable("data_path")))
-        # As the other SDKs do: boto3 itself reads only AWS_DEFAULT_REGION.
-        region = self.wanted_region or os.environ.get("AWS_REGION")
+        core.register_component("data_loader", _model_loader(core.get_config_variable("data_path")))
+        # Other SDKs read AWS_REGION; boto3 itself reads only AWS_DEFAULT_REGION.
+        region = self.configured_region or os.environ.get("AWS_REGION")
         return boto3.Session(region_name=region, botocore_session=core)
 
     @cached_property
-    def _made(self) -> dict[str, Any]:
+    def _clients(self) -> dict[str, Any]:
         return {}
 
 
 @cache
-def _models(data_path: str | None) -> Any:
-    """Return botocore's models of the services, which each session would read by itself.
+def _model_loader(data_path: str | None) -> Any:
+    """Return a loader of botocore's service models that all sessions share.
 
-    Reading them takes most of the time in which a client is made.
+    Reading the models takes most of the time that creating a client takes.
     """
     from botocore.loaders import create_loader
 

@@ -111,7 +111,7 @@ class Pipeline:
     def budget_violations(
         self, plan: ExecutionPlan, **options: Unpack[RunKeywords]
     ) -> list[FlowymlError]:
-        """Return the errors that a run of a plan would be refused with for its cost.
+        """Return an error for each cost limit that a plan exceeds.
 
         Args:
             plan: Plan of this pipeline.
@@ -126,7 +126,7 @@ class Pipeline:
 
         Args:
             job: Name of the job in the plan.
-            **options: See `RunOptions`; every step is taken as not cached.
+            **options: See `RunOptions`; every step is planned, also those that are cached.
 
         Raises:
             InvalidPipelineError: With every mistake found.

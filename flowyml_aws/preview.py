@@ -70,7 +70,7 @@ class PlannedRun:
 
 
 def plan_only(request: RunRequest) -> ExecutionPlan:
-    """Return the plan of a request; without an account, with all that AWS offers.
+    """Return the plan of a request. Without an account, it can use everything that AWS offers.
 
     Raises:
         InvalidPipelineError: With every mistake found.
@@ -81,7 +81,7 @@ def plan_only(request: RunRequest) -> ExecutionPlan:
 
 
 def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
-    """Return the plan for services, with everything that is known about them.
+    """Return the plan of a request on its services, with the reuse of earlier runs' outputs.
 
     Raises:
         InvalidPipelineError: No instance type fits a group, or a cache function fails.
@@ -122,7 +122,7 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
 
 
 def limits_of(settings: Settings, limits: Limits) -> Limits:
-    """Return the limits, with those of the settings where there are none."""
+    """Return the limits; a limit that is not set is taken from the settings."""
     price, cost = limits.price_usd_hour, limits.cost_usd  # 0 is a limit, too
     return Limits(
         settings.max_price_usd_hour if price is None else price,
@@ -131,14 +131,14 @@ def limits_of(settings: Settings, limits: Limits) -> Limits:
 
 
 def budget_violations(plan: ExecutionPlan, request: RunRequest) -> list[FlowymlError]:
-    """Return the errors that a run of a plan would be refused with for its cost."""
+    """Return an error for each cost limit that a plan exceeds."""
     project = request.project.root
     settings = placement_settings(project, request.placement(project))
     return over_limits(plan, limits_of(settings, request.limits))
 
 
 def explain(request: RunRequest, job: str) -> tuple[PlannedJob, Selection]:
-    """Return a job of a plan in which every step is executed, and how its type was selected.
+    """Return a job of a plan without reuse, and the selection of its instance type.
 
     Raises:
         SettingsError: The plan has no such job, or the job has no instance type.
@@ -185,7 +185,7 @@ def rank(needs: Needs, backend: str, spot: bool = False) -> tuple[Selection, Seq
 
 
 def _prepare(request: RunRequest) -> tuple[PlanRequest, PlanningServices, Placement]:
-    """Return what a plan is made from, or raise every mistake that needs no account."""
+    """Check a request as far as possible without an account, and connect to its services."""
     project = request.project.root
     placement: Placement | None = None
     pipeline, problems = request.build()

@@ -1,4 +1,4 @@
-"""What a run gave: success, steps, outputs."""
+"""Results of runs: success, steps and outputs."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class OutputNotFoundError(UserError, KeyError):
 
 
 class Outputs(Mapping[str, Any]):
-    """Values by asset name, and by step name; each is loaded when it is asked for.
+    """Values by asset name and by step name; each is loaded on access.
 
-    A step's name gives the value of its one output, or a dict of them.
+    A step's name returns the value of its only output, or a dict of its outputs.
 
-    Only stored values are here: what crosses groups, what no step reads, and what a step's
-    explicit `cache=` keeps.
+    Only stored values are available: those that another group reads, those that no step reads,
+    and the outputs of steps with an explicit `cache=`.
     """
 
     def __init__(self, names: Mapping[str, tuple[str, ...]], load: Callable[[str], Any]) -> None:
@@ -39,19 +39,19 @@ class Outputs(Mapping[str, Any]):
         return values if len(values) > 1 else next(iter(values.values()))
 
     def assets(self, name: str) -> tuple[str, ...]:
-        """The stored assets that an asset's or a step's name stands for.
+        """Return the stored assets of an asset or a step.
 
         Raises:
-            OutputNotFoundError: There are none.
+            OutputNotFoundError: Nothing is stored under this name.
         """
         if name not in self._names:
             near = did_you_mean(name, self._names, otherwise="")
-            unstored = 'ask for it to be stored with @step(cache="code_hash")'
+            store_it = 'to store the output of a step, declare it with @step(cache="code_hash")'
             raise OutputNotFoundError(
                 what=f"This run has no output {name!r}",
-                why="it is not produced, was skipped, or passed inside its group without being "
-                f"stored; stored are {', '.join(self._names) or '(none)'}",
-                fix=f"{near} If not, {unstored}" if near else unstored,
+                why="no step produced it, or only steps of the same group read it, and it was not "
+                f"stored; the stored outputs are {', '.join(self._names) or '(none)'}",
+                fix=f"{near} Otherwise: {store_it}" if near else store_it,
             )
         return self._names[name]
 
@@ -72,11 +72,13 @@ class Outputs(Mapping[str, Any]):
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """How one step went.
+    """The outcome of one step.
 
     Attributes:
-        error: The user's traceback, or None.
-        artifact_uri: Of its first stored output, or None.
+        success: Whether the step succeeded, was skipped, or was taken from the cache.
+        error: Traceback of the user's code, or None.
+        artifact_uri: URI of the first stored output, or None.
+        outputs: Stored values of the whole run.
     """
 
     name: str
@@ -91,18 +93,19 @@ class StepResult:
 
     @property
     def output(self) -> Any:
-        """The step's value, loaded now; None where it is not stored."""
+        """The step's value, loaded on access; None if it is not stored."""
         return self.outputs.get(self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineResult:
-    """How a run went. A failing step does not raise: look at `success`.
+    """The outcome of a run. A failed step does not raise an error; check `success`.
 
     Attributes:
         state: `completed`, `failed`, `cancelled` or `running`.
-        step_results: By step name.
+        step_results: Results by step name.
         outputs: Values by asset and by step name.
+        status: Status that the result was made from.
     """
 
     run_id: str
@@ -118,7 +121,7 @@ class PipelineResult:
         return self.outputs[name]
 
     def summary(self) -> str:
-        """The run in a few lines."""
+        """Return a summary of a few lines."""
         lines = [
             f"Pipeline: {self.pipeline_name}",
             f"Run: {self.run_id}",
@@ -142,7 +145,7 @@ class PipelineResult:
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """The facts, without the values."""
+        """Return everything except the values, as JSON-compatible data."""
         return {
             "run_id": self.run_id,
             "pipeline_name": self.pipeline_name,
@@ -171,13 +174,13 @@ _STATES = {RunState.SUCCEEDED: "completed"}
 def make_result(
     status: RunStatus, outputs: Outputs, uris: Mapping[str, str], now: float
 ) -> PipelineResult:
-    """A run's result at one moment.
+    """Return the result of a run at one moment.
 
     Args:
-        status: The run.
-        outputs: What is stored.
-        uris: Step → URI of its first stored output.
-        now: Seconds since the epoch, where the run has not ended.
+        status: Status of the run.
+        outputs: Stored values.
+        uris: URI of the first stored output, by step name.
+        now: Seconds since the epoch, used if the run has not ended.
     """
     return PipelineResult(
         run_id=status.run_id,

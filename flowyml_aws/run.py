@@ -1,4 +1,4 @@
-"""A run: found again by its id, watched, waited for, cancelled, its outputs loaded."""
+"""Runs: find one by its id, watch it, wait for it, cancel it, load its outputs."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ Watcher = Callable[[RunStatus], None]
 
 
 class Run:
-    """One execution of a plan, wherever it runs and whoever started it.
+    """One execution of a plan, on any service and started by any client.
 
     Args:
-        driver: Of the run.
-        drives: Whether `logs` also starts what can start, as `wait` does.
-        allow_pickle: Whether outputs may be read that can run code; None for the setting.
+        driver: Driver of the run.
+        drives: Whether following the logs also submits jobs that are ready, as `wait` does.
+        allow_pickle: Whether outputs whose format can execute code may be loaded; None for the
+            setting.
     """
 
     def __init__(
@@ -46,14 +47,15 @@ class Run:
 
     @classmethod
     def attach(cls, run_id: str, allow_pickle: bool | None = None) -> Run:
-        """The run with this id, from the local store of this project or the S3 store set up.
+        """Return the run with this id, from the project's local store or its S3 store.
 
         Args:
-            run_id: Its id.
-            allow_pickle: Whether outputs may be read that can run code; None for the setting.
+            run_id: Id of the run.
+            allow_pickle: Whether outputs whose format can execute code may be loaded; None for
+                the setting.
 
         Raises:
-            RunNotFoundError: Neither has it.
+            RunNotFoundError: No store contains it.
         """
         return cls(find_run(run_id), drives=False, allow_pickle=allow_pickle)
 
@@ -67,24 +69,25 @@ class Run:
 
     @property
     def jobs(self) -> Mapping[str, RunJob]:
-        """Its jobs by name, in plan order."""
+        """Jobs by name, in plan order."""
         return {job.name: RunJob(job, self._driver) for job in self.plan.jobs}
 
     def status(self) -> RunStatus:
-        """How it is now; nothing is submitted."""
+        """Return the current status. Nothing is submitted."""
         return self._driver.status()
 
     def advance(self) -> RunStatus:
-        """Submit what can start, and tell how it is."""
+        """Submit the jobs that are ready, and return the status."""
         return self._driver.advance()
 
     def wait(self, watch: Watcher | None = None) -> PipelineResult:
-        """Drive the run to its end.
+        """Drive the run until it ends, and return its result.
+
+        An interrupt (Ctrl-C) stops the jobs that cannot continue without this client. `attach`
+        continues the run.
 
         Args:
-            watch: Called with the status after every look.
-
-        An interrupt (Ctrl-C) ends what cannot go on without this client; `attach` goes on.
+            watch: Called with the status after every poll.
         """
         self._drives = True
         try:
@@ -100,7 +103,7 @@ class Run:
             raise
 
     def result(self) -> PipelineResult:
-        """What it has given so far."""
+        """Return the result so far."""
         return self._result_of(self.status())
 
     @property
@@ -109,7 +112,7 @@ class Run:
         return self._outputs_of(self.status())
 
     def refs(self, name: str) -> dict[str, ArtifactRef]:
-        """Where the stored values of an asset or step lie, by asset.
+        """Return the artifact refs of an asset or a step, by asset.
 
         Raises:
             OutputNotFoundError: Nothing is stored under this name.
@@ -119,24 +122,24 @@ class Run:
         return {asset: refs[asset] for asset in self._outputs_of(status).assets(name)}
 
     def why(self, step: str) -> Reason:
-        """Why a step ran, compared with the run of the pipeline before; or why it did not.
+        """Explain why a step was executed or reused, compared with the pipeline's previous run.
 
         Raises:
-            RunNotFoundError: The run has no such step, or left nothing to compare.
+            RunNotFoundError: The run has no such step, or did not record its cache keys.
         """
         return explain_step(self._driver.store, self.plan, self.status(), step)
 
     def cancel(self) -> None:
-        """End it: running jobs are stopped, others do not start."""
+        """Cancel the run: stop its running jobs, and start no others."""
         self._driver.cancel()
 
     def logs(self, job: str | None = None, follow: bool = False) -> Iterator[LogLine]:
-        """What the jobs printed.
+        """Yield the log lines of the jobs.
 
         Args:
-            job: One of them, or all in plan order.
-            follow: Go on until the jobs have ended. A run that was submitted here is driven
-                meanwhile; one that was attached is only looked at.
+            job: Name of a job, or None for all jobs in plan order.
+            follow: Whether to continue until the jobs have ended. Meanwhile, a run that was
+                submitted by this object is driven, and a run that was attached is only polled.
 
         Raises:
             RunNotFoundError: The plan has no such job.
@@ -148,29 +151,29 @@ class Run:
                 why=f"its jobs are {', '.join(names)}",
                 fix=did_you_mean(job, names, "name one of them"),
             )
-        wanted = [job] if job is not None else names
-        return self._followed(wanted) if follow else self._printed(wanted)
+        selected = [job] if job is not None else names
+        return self._follow_logs(selected) if follow else self._read_logs(selected)
 
-    def _printed(self, jobs: Sequence[str]) -> Iterator[LogLine]:
+    def _read_logs(self, jobs: Sequence[str]) -> Iterator[LogLine]:
         for name in jobs:
             lines, _ = self._driver.backend.logs(name, None)
             yield from lines
 
-    def _followed(self, jobs: Sequence[str]) -> Iterator[LogLine]:
+    def _follow_logs(self, jobs: Sequence[str]) -> Iterator[LogLine]:
         backend = self._driver.backend
-        look = self._driver.advance if self._drives else self._driver.status
+        poll = self._driver.advance if self._drives else self._driver.status
         cursors: dict[str, str | None] = dict.fromkeys(jobs)
         try:
             while True:
-                # Looked at before the log is read: what comes later belongs to the next round.
-                views = {view.job.name: view for view in look().jobs}
+                # Poll before reading the logs: lines that come later belong to the next round.
+                views = {view.job.name: view for view in poll().jobs}
                 for name in list(cursors):
                     state = views[name].state
                     if state in (JobState.WAITING, JobState.QUEUED) and cursors[name] is None:
                         continue
                     lines, cursors[name] = backend.logs(name, cursors[name])
                     yield from lines
-                    # Logs arrive late: the end is there when an ended job has no more to say.
+                    # Logs arrive late: a log is complete if its job has ended and no line is new.
                     if state.ended and not lines:
                         del cursors[name]
                 if not cursors:
@@ -198,7 +201,7 @@ class Run:
         return Outputs(names, lambda asset: self._load(asset, refs[asset]))
 
     def _load(self, asset: str, ref: ArtifactRef) -> Any:
-        if self._assets is None:  # for values that are files: they outlive this object
+        if self._assets is None:  # for values that are files; they outlive this object
             self._assets = Path(tempfile.mkdtemp(prefix=f"{self.id}-"))
         return load_value(
             self._driver.store,
@@ -210,12 +213,12 @@ class Run:
 
 
 def refs_of(status: RunStatus) -> dict[str, ArtifactRef]:
-    """Where a run's stored values lie, by asset."""
-    earlier = [step.assets for step in status.reused.values()]
-    made = [view.result.assets for view in status.jobs if view.result is not None]
-    return {asset: ref for assets in (*earlier, *made) for asset, ref in assets.items()}
+    """Return the artifact refs of a run's stored values, by asset."""
+    reused = [step.assets for step in status.reused.values()]
+    produced = [view.result.assets for view in status.jobs if view.result is not None]
+    return {asset: ref for assets in (*reused, *produced) for asset, ref in assets.items()}
 
 
 def _produced(status: RunStatus) -> dict[str, tuple[str, ...]]:
-    earlier = {name: step.produces for name, step in status.reused.items()}
-    return earlier | {s: assets for view in status.jobs for s, assets in view.job.produces.items()}
+    reused = {name: step.produces for name, step in status.reused.items()}
+    return reused | {s: assets for view in status.jobs for s, assets in view.job.produces.items()}

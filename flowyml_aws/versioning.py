@@ -1,4 +1,4 @@
-"""A pipeline whose definitions are kept under versions and compared."""
+"""Pipelines whose definitions are saved as versions and compared."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from flowyml_aws.core.context import Context
@@ -20,9 +20,6 @@ from flowyml_aws.core.versions import (
     describe_pipeline,
 )
 from flowyml_aws.pipeline import Pipeline
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["PipelineVersion", "VersionComparison", "VersionedPipeline"]
 
@@ -53,7 +50,7 @@ class VersionedPipeline(Pipeline):
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         super().__init__(name, context)
-        # A name is free text, and `.` and `..` are folders.
+        # A name may contain any characters, and `.` and `..` are existing folders.
         folder = quote(name, safe=" ") if name.strip(".") else name.replace(".", "%2E") or "_"
         self.versions_dir = Path(versions_dir) / folder
         self.version = version
@@ -66,10 +63,10 @@ class VersionedPipeline(Pipeline):
 
     @property
     def version(self) -> str:
-        """Under which the next `save_version` saves.
+        """Version that the next `save_version` writes.
 
         Raises:
-            InvalidVersionError: Set to what cannot be the name of a file.
+            InvalidVersionError: The new version is not a valid file name.
         """
         return self._version
 
@@ -77,58 +74,59 @@ class VersionedPipeline(Pipeline):
     def version(self, version: str) -> None:
         if not isinstance(version, str) or not _VERSION.fullmatch(version):
             raise InvalidVersionError(
-                what=f"{version!r} can't be a version",
-                why="it names a file: up to 100 letters, digits and . _ + -, "
-                "of which the first is no . + -",
+                what=f"Invalid version {version!r}: it must be a valid file name",
+                why="a version has up to 100 letters, digits and . _ + -, and does not start with "
+                ". + or -",
                 fix='write a version such as "v1.2.0"',
             )
         self._version = version
 
     def save_version(self, metadata: Mapping[str, Any] | None = None) -> PipelineVersion:
-        """Keep the definition under the present version, in place of what is kept there.
+        """Save the definition as the current version, and replace an existing one.
 
         Args:
-            metadata: Anything to keep with it; what JSON cannot hold is kept by its `repr`.
+            metadata: Metadata to save with it. A value that JSON cannot represent is saved as
+                its `repr`.
 
         Raises:
             InvalidPipelineError: With every mistake found in the pipeline.
-            InvalidVersionError: Only the case of letters tells it from a version that is kept.
+            InvalidVersionError: The version differs from a saved version only in case.
         """
-        made = self._described(metadata)
+        saved = self._describe(metadata)
         for other in self.list_versions():
-            if other != made.version and other.lower() == made.version.lower():
+            if other != saved.version and other.lower() == saved.version.lower():
                 raise InvalidVersionError(
-                    what=f"Version {made.version!r} can't be kept beside {other!r}",
-                    why="some file systems do not tell small letters from capitals",
+                    what=f"Version {saved.version!r} differs from {other!r} only in case",
+                    why="some file systems are case-insensitive",
                     fix=f"write {other!r}, or another version",
                 )
         self.versions_dir.mkdir(parents=True, exist_ok=True)
-        path = self._path(made.version)
-        # Beside it first: whoever reads sees all of the old one or all of the new one.
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        document = {"format": _FORMAT, **made.to_dict()}
-        beside.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
-        beside.replace(path)
-        return made
+        path = self._path(saved.version)
+        # Replaced atomically: readers see either the old or the new document.
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        document = {"format": _FORMAT, **saved.to_dict()}
+        temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        temporary.replace(path)
+        return saved
 
     def list_versions(self) -> list[str]:
-        """Versions that are kept, v0.9 before v0.10."""
+        """Return the saved versions in natural order: v0.9 before v0.10."""
         return sorted((path.stem for path in self.versions_dir.glob("[!.]*.json")), key=_natural)
 
     def get_version(self, version: str) -> PipelineVersion | None:
-        """A version that is kept, or None.
+        """Return a saved version, or None if it does not exist.
 
         Raises:
             InvalidVersionError: Its file cannot be read.
         """
-        # Only what is listed: so no version leads out of the folder.
+        # Only listed versions are read, so that no version leads out of the folder.
         return self._read(self._path(version)) if version in self.list_versions() else None
 
     def compare_with(self, version: str) -> VersionComparison:
-        """How the pipeline as it is now differs from a version that is kept.
+        """Compare the current definition with a saved version.
 
         Raises:
-            UnknownVersionError: No such version is kept.
+            UnknownVersionError: This version is not saved.
             InvalidVersionError: Its file cannot be read.
             InvalidPipelineError: With every mistake found in the pipeline.
         """
@@ -137,15 +135,15 @@ class VersionedPipeline(Pipeline):
             known = ", ".join(self.list_versions()) or "(none)"
             raise UnknownVersionError(
                 what=f"Pipeline {self.name!r} has no version {version!r}",
-                why=f"kept in {self.versions_dir} are {known}",
-                fix="name one of them, or keep this one with save_version()",
+                why=f"the versions in {self.versions_dir} are {known}",
+                fix="name one of them, or save this version with save_version()",
             )
-        return compare(self._described(None), old)
+        return compare(self._describe(None), old)
 
     def __repr__(self) -> str:
         return f"VersionedPipeline({self.name!r}, {self.version!r}, {len(self.steps)} steps)"
 
-    def _described(self, metadata: Mapping[str, Any] | None) -> PipelineVersion:
+    def _describe(self, metadata: Mapping[str, Any] | None) -> PipelineVersion:
         return describe_pipeline(
             self.version, self.name, self.steps, self.context, self._now(), metadata
         )
@@ -157,16 +155,16 @@ class VersionedPipeline(Pipeline):
         try:
             document = json.loads(path.read_text("utf-8"))
             if not isinstance(document, dict) or document.get("format") != _FORMAT:
-                raise ValueError(f"it does not say that its format is {_FORMAT!r}")
+                raise ValueError(f"its format is not {_FORMAT!r}")
             return PipelineVersion.from_dict(document)
-        except ValueError as error:  # also of what is no JSON, or no text
+        except ValueError as error:  # also from text that is not UTF-8 or not JSON
             raise InvalidVersionError(
-                what=f"{path} is no version that can be read",
+                what=f"Can't read version file {path}",
                 why=str(error),
                 fix="restore the file, or remove it and save the version again",
             ) from error
 
 
 def _natural(version: str) -> list[str | int]:
-    # Text and numbers alternate, so that like is compared with like.
+    # Text and numbers alternate, so that parts of the same type are compared.
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", version)]

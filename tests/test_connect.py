@@ -23,7 +23,7 @@ def rig(tmp_path: Path) -> Iterator[BackendRig]:
         yield rig
 
 
-def test_services_of_one_run_share_a_host(tmp_path: Path) -> None:
+def test_services_of_a_run_share_a_host(tmp_path: Path) -> None:
     local = connect(Placement.of("local"), Settings(local_store="runs"), tmp_path)
     assert isinstance(local.host, LocalHost)
     assert local.host.store.uri == f"file://{tmp_path}/runs"
@@ -34,12 +34,12 @@ def test_services_of_one_run_share_a_host(tmp_path: Path) -> None:
         assert tuple(services.services) == placement.backends
 
 
-def test_stores_are_those_that_are_set_up(tmp_path: Path) -> None:
+def test_stores_contain_only_those_that_are_set_up(tmp_path: Path) -> None:
     assert stores(Settings(), tmp_path) == {}
     (tmp_path / ".flowyml" / "aws").mkdir(parents=True)
     settings = Settings(store="s3://bucket/prefix", region="us-east-1")
-    found = {backend: store.uri for backend, store in stores(settings, tmp_path).items()}
-    assert found == {
+    uris = {backend: store.uri for backend, store in stores(settings, tmp_path).items()}
+    assert uris == {
         "local": f"file://{tmp_path}/.flowyml/aws",
         "batch": "s3://bucket/prefix",
         "sagemaker": "s3://bucket/prefix",
@@ -58,7 +58,7 @@ def test_a_run_is_found_in_a_store_outside_the_project(
 
 
 @pytest.mark.contract
-def test_a_run_is_found_from_a_folder_of_the_project(
+def test_a_run_is_found_from_a_subfolder_of_the_project(
     rig: BackendRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = rig.pipeline("noisy").run(progress=False)
@@ -68,67 +68,68 @@ def test_a_run_is_found_from_a_folder_of_the_project(
 
 
 @pytest.mark.contract
-def test_a_run_that_is_nowhere_is_an_error_that_tells_where_it_was_looked_for(
+def test_an_unknown_run_is_an_error_that_names_the_searched_stores(
     rig: BackendRig,
 ) -> None:
     with pytest.raises(RunNotFoundError, match="no store is set up"):
         find_run("x-20261122-150531-3f9a1c")
     rig.pipeline("noisy").run(progress=False)
-    with pytest.raises(RunNotFoundError, match=r"looked in file:///.*/\.flowyml"):
+    with pytest.raises(RunNotFoundError, match=r"searched file:///.*/\.flowyml"):
         find_run("x-20261122-150531-3f9a1c")
 
 
 @pytest.mark.parametrize("backend", ["batch", "sagemaker"])
-def test_a_plan_without_an_account_is_made_with_all_that_aws_offers(
+def test_a_plan_without_an_account_can_use_every_type_that_aws_offers(
     tmp_path: Path, backend: str
 ) -> None:
-    place = connect_to_plan(Placement.of(backend), Settings(), tmp_path)
-    (target,) = place.targets()
+    services = connect_to_plan(Placement.of(backend), Settings(), tmp_path)
+    (target,) = services.targets()
     assert len(target.instance_types) > 100
-    assert "no account is set up" in place.host.notes(date(2026, 8, 1))[0]
+    assert "no account is set up" in services.host.notes(date(2026, 8, 1))[0]
 
 
-def test_configured_targets_are_planned_with_where_there_is_no_account(tmp_path: Path) -> None:
-    told = TargetSettings(
+def test_a_plan_without_an_account_uses_the_configured_targets(tmp_path: Path) -> None:
+    configured = TargetSettings(
         "gpus",
         instance_types=("g4dn", "p3.8xlarge", "unknown.large"),
         labels={"pool": "gpu"},
         max_vcpus=16,
     )
-    place = connect_to_plan(Placement.of("batch"), Settings(targets=(told,)), tmp_path)
-    (target,) = place.targets()
+    settings = Settings(targets=(configured,))
+    services = connect_to_plan(Placement.of("batch"), settings, tmp_path)
+    (target,) = services.targets()
     assert (target.name, target.placed_by, target.labels) == ("gpus", "queue", {"pool": "gpu"})
     assert "g4dn.4xlarge" in target.instance_types
     assert "unknown.large" in target.instance_types
     assert target.closed["g4dn.8xlarge"] == "it has 32 vCPUs, the target allows 16 in all"
-    assert "the configured targets" in place.host.notes(date(2026, 8, 1))[0]
+    assert "the configured targets" in services.host.notes(date(2026, 8, 1))[0]
 
 
-def test_a_target_of_another_kind_is_not_planned_with(tmp_path: Path) -> None:
-    told = TargetSettings("s", kind="sagemaker", instance_types=("ml.m5.large",))
-    settings = Settings(targets=(told,))
+def test_a_plan_does_not_use_targets_of_another_service(tmp_path: Path) -> None:
+    configured = TargetSettings("s", kind="sagemaker", instance_types=("ml.m5.large",))
+    settings = Settings(targets=(configured,))
     (target,) = connect_to_plan(Placement.of("sagemaker"), settings, tmp_path).targets()
     assert (target.instance_types, target.placed_by) == (("ml.m5.large",), "plan")
-    (everything,) = connect_to_plan(Placement.of("batch"), settings, tmp_path).targets()
-    assert everything.name == "catalog"
+    (all_types,) = connect_to_plan(Placement.of("batch"), settings, tmp_path).targets()
+    assert all_types.name == "catalog"
 
 
-def test_on_this_machine_there_are_neither_problems_nor_targets(tmp_path: Path) -> None:
-    place = connect(Placement.of("local"), Settings(), tmp_path)
-    assert (place.problems(), list(place.targets())) == ([], [])
+def test_this_machine_has_neither_problems_nor_targets(tmp_path: Path) -> None:
+    services = connect(Placement.of("local"), Settings(), tmp_path)
+    assert (services.problems(), list(services.targets())) == ([], [])
 
 
-def test_without_credentials_the_only_problem_is_that() -> None:
+def test_missing_credentials_are_the_only_problem() -> None:
     settings = Settings(store="s3://bucket/prefix", image="image", region="us-east-1")
-    place = connect(Placement.of("batch"), settings, Path())
-    (problem,) = place.problems()
+    services = connect(Placement.of("batch"), settings, Path())
+    (problem,) = services.problems()
     assert isinstance(problem, AwsRefusedError)
     with pytest.raises(AwsRefusedError) as caught:
-        place.targets()
+        services.targets()
     assert str(caught.value) == str(problem)
 
 
-def test_missing_settings_come_beside_what_is_wrong_with_the_account() -> None:
+def test_missing_settings_are_reported_with_the_problems_of_the_account() -> None:
     services = connect(Placement.of("batch"), Settings(region="us-east-1"), Path())
     problems = services.problems()
     missing = [problem.what for problem in problems if "is missing" in problem.what]

@@ -10,7 +10,7 @@ import pytest
 from flowyml_aws import GPUConfig, Pipeline, ResourceRequirements, step
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.cli.load import load_pipeline
-from flowyml_aws.core.errors import InvalidPipelineError, PipelineFileError, SettingsError
+from flowyml_aws.core.errors import InvalidPipelineError, PipelineFileError
 from flowyml_aws.core.importing import importing
 from flowyml_aws.core.step import Step
 from flowyml_aws.local.directory import DirectoryArtifactStore
@@ -23,19 +23,19 @@ pytestmark = pytest.mark.contract
 
 @pytest.fixture(autouse=True)
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A store of the test's own."""
+    """The local store of one test."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     folder = tmp_path / "store"
     monkeypatch.setenv("FLOWYML_AWS_LOCAL_STORE", str(folder))
     return folder
 
 
-def give() -> Step:
+def produces_n() -> Step:
     @step(outputs=["n"])
-    def give() -> int:
+    def one() -> int:
         return 1
 
-    return give
+    return one
 
 
 def unpicklable() -> Step:
@@ -56,7 +56,7 @@ def needs(name: str, **resources: Any) -> Step:
     return work
 
 
-def lacks() -> Step:
+def lacks_argument() -> Step:
     @step
     def trains(rate: float) -> None:
         pass
@@ -65,44 +65,46 @@ def lacks() -> Step:
 
 
 def problems(pipeline: Pipeline, **options: Any) -> list[str]:
-    """What each problem says first."""
-    with pytest.raises(InvalidPipelineError) as told:
+    """Return the first line of each problem."""
+    with pytest.raises(InvalidPipelineError) as caught:
         pipeline.submit(**options)
-    return [problem.what for problem in told.value.problems]
+    return [problem.what for problem in caught.value.problems]
 
 
 def payload(store: Path, run: Run, job: str) -> Payload:
-    """What travels to a job."""
-    found = DirectoryArtifactStore(store)
-    spec = JobSpec.model_validate_json(found.get(RunLayout(run.id).spec(job)))
-    return load_payload(found, spec.payload)
+    """Return the payload of a job."""
+    artifacts = DirectoryArtifactStore(store)
+    spec = JobSpec.model_validate_json(artifacts.get(RunLayout(run.id).spec(job)))
+    return load_payload(artifacts, spec.payload)
 
 
-def test_every_mistake_is_told_at_once_and_nothing_is_written(store: Path) -> None:
+def test_all_mistakes_are_reported_at_once_and_nothing_is_written(store: Path) -> None:
     gpus = ResourceRequirements(gpu=GPUConfig("nvidia-a100", count=64))
-    pipeline = Pipeline("p").add_steps([unpicklable(), lacks(), needs("greedy", gpu=gpus.gpu)])
-    told = problems(pipeline)
-    assert len(told) == 3
-    assert any("'trains' has no value for 'rate'" in what for what in told)
-    assert any("'locks' can't be pickled: variable 'lock'" in what for what in told)
-    assert any("'greedy'" in what and "64" in what for what in told)
+    pipeline = Pipeline("p").add_steps(
+        [unpicklable(), lacks_argument(), needs("greedy", gpu=gpus.gpu)]
+    )
+    reported = problems(pipeline)
+    assert len(reported) == 3
+    assert any("'trains' has no value for 'rate'" in line for line in reported)
+    assert any("'locks' can't be pickled: variable 'lock'" in line for line in reported)
+    assert any("'greedy'" in line and "64" in line for line in reported)
     assert not store.exists()
 
 
-def test_mistakes_of_every_kind_are_told_in_one_report(store: Path) -> None:
+def test_mistakes_of_every_kind_are_in_one_report(store: Path) -> None:
     pipeline = Pipeline("p").add_steps(
         [
             needs("quantity", memory="32Gb"),
             needs("gpu", gpu={"gpu_type": "a1000", "count": 1}),
             needs("greedy", gpu={"gpu_type": "a100", "count": 64}),
-            lacks(),
+            lacks_argument(),
             unpicklable(),
             step(name="reader", inputs=["nowhere"])(lambda nowhere: None),
             step(name="one", inputs=["b"], outputs=["a"])(lambda b: None),
             step(name="other", inputs=["a"], outputs=["b"])(lambda a: None),
         ]
     )
-    told = problems(pipeline)
+    reported = problems(pipeline)
     for part in (
         "'32Gb'",
         "'a1000'",
@@ -112,32 +114,32 @@ def test_mistakes_of_every_kind_are_told_in_one_report(store: Path) -> None:
         "'nowhere', which no step produces",
         "one → other",
     ):
-        assert sum(part in what for what in told) == 1, (part, told)
-    assert len(told) == 7
+        assert sum(part in line for line in reported) == 1, (part, reported)
+    assert len(reported) == 7
     assert not store.exists()
 
 
-def test_a_wrong_include_is_told_with_the_other_mistakes(
+def test_an_invalid_include_is_reported_with_the_other_mistakes(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLOWYML_AWS_INCLUDE", "missing")
-    told = problems(Pipeline("p").add_steps([unpicklable()]), backend="batch")
-    assert any("include='missing' does not exist" in what for what in told)
-    assert any("'lock'" in what for what in told)
+    reported = problems(Pipeline("p").add_steps([unpicklable()]), backend="batch")
+    assert any("include='missing' does not exist" in line for line in reported)
+    assert any("'lock'" in line for line in reported)
 
 
-def test_each_job_that_cannot_travel_is_told(store: Path) -> None:
+def test_each_step_that_cannot_be_pickled_is_reported(store: Path) -> None:
     locks = unpicklable()
     other = step(name="other")(locks.func)
-    told = problems(Pipeline("p").add_steps([locks, other]))
-    assert [what.partition(" can't")[0] for what in told] == ["Step 'locks'", "Step 'other'"]
+    reported = problems(Pipeline("p").add_steps([locks, other]))
+    assert [line.partition(" can't")[0] for line in reported] == ["Step 'locks'", "Step 'other'"]
     assert not store.exists()
 
 
-def test_missing_settings_and_credentials_are_told_with_the_pipelines_mistakes(
+def test_missing_settings_and_credentials_are_reported_with_mistakes_of_the_pipeline(
     store: Path,
 ) -> None:
-    told = problems(Pipeline("p").add_steps([unpicklable(), lacks()]), backend="batch")
+    reported = problems(Pipeline("p").add_steps([unpicklable(), lacks_argument()]), backend="batch")
     for part in (
         "`store` is missing",
         "`image` is missing",
@@ -145,27 +147,33 @@ def test_missing_settings_and_credentials_are_told_with_the_pipelines_mistakes(
         "'lock'",
         "verify the credentials",
     ):
-        assert any(part in what for what in told), part
-    assert len(set(told)) == len(told)
+        assert any(part in line for line in reported), part
+    assert len(set(reported)) == len(reported)
     assert not store.exists()
 
 
-def test_a_wrong_setting_is_told_before_anything_is_written(
+def test_an_invalid_setting_is_reported_with_mistakes_of_the_pipeline(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLOWYML_AWS_POLL_S", "often")
-    with pytest.raises(SettingsError, match="poll_s"):
-        Pipeline("p").add_step(give()).submit()
+    reported = problems(Pipeline("p").add_steps([produces_n(), lacks_argument()]))
+    assert len(reported) == 2
+    assert any("poll_s in the environment" in line for line in reported)
+    assert any("'rate'" in line for line in reported)
     assert not store.exists()
 
 
-def test_an_unknown_backend_is_told(store: Path) -> None:
-    with pytest.raises(SettingsError, match="'kubernetes'"):
-        Pipeline("p").add_step(give()).submit(backend="kubernetes")
+def test_an_unknown_backend_is_reported_with_mistakes_of_the_pipeline(store: Path) -> None:
+    reported = problems(
+        Pipeline("p").add_steps([produces_n(), lacks_argument()]), backend="kubernetes"
+    )
+    assert len(reported) == 2
+    assert "Unknown backend 'kubernetes'" in reported
+    assert any("'rate'" in line for line in reported)
     assert not store.exists()
 
 
-def test_only_the_context_that_is_read_travels(store: Path) -> None:
+def test_a_payload_contains_only_the_context_that_its_steps_read(store: Path) -> None:
     @step(outputs=["a"])
     def reads_a(alpha: int) -> int:
         return alpha
@@ -183,54 +191,68 @@ def test_only_the_context_that_is_read_travels(store: Path) -> None:
         run.cancel()
 
 
-def test_a_context_value_that_nobody_reads_need_not_pickle() -> None:
-    pipeline = Pipeline("p", context={"lock": threading.Lock()}).add_step(give())
+def test_a_context_value_that_no_step_reads_need_not_be_picklable() -> None:
+    pipeline = Pipeline("p", context={"lock": threading.Lock()}).add_step(produces_n())
     assert pipeline.run(progress=False)["n"] == 1
 
 
-def test_a_context_value_that_is_read_must_pickle() -> None:
+def test_a_context_value_that_a_step_reads_must_be_picklable() -> None:
     @step
     def work(lock: Any) -> None:
         pass
 
-    (told,) = problems(Pipeline("p", context={"lock": threading.Lock()}).add_step(work))
-    assert told == "The context can't be pickled: 'lock' is a lock"
+    (line,) = problems(Pipeline("p", context={"lock": threading.Lock()}).add_step(work))
+    assert line == "The context can't be pickled: 'lock' is a lock"
 
 
-def test_the_context_of_the_run_wins_over_the_pipelines() -> None:
-    @step(outputs=["told"])
-    def tell(a: int, b: int) -> tuple[int, int]:
+def test_the_context_of_the_run_overrides_that_of_the_pipeline() -> None:
+    @step(outputs=["pair"])
+    def join(a: int, b: int) -> tuple[int, int]:
         return a, b
 
     result = (
-        Pipeline("p", context={"a": 1, "b": 1}).add_step(tell).run(context={"b": 2}, progress=False)
+        Pipeline("p", context={"a": 1, "b": 1}).add_step(join).run(context={"b": 2}, progress=False)
     )
-    assert result["told"] == (1, 2)
+    assert result["pair"] == (1, 2)
 
 
-def test_inputs_of_the_run_reach_the_steps() -> None:
-    @step(inputs=["given"], outputs=["twice"])
-    def double(given: int) -> int:
-        return given * 2
+def double() -> Step:
+    @step(inputs=["number"], outputs=["twice"])
+    def double(number: int) -> int:
+        return number * 2
 
-    pipeline = Pipeline("p").add_step(double)
-    assert pipeline.run(inputs={"given": 21}, progress=False)["twice"] == 42
+    return double
 
 
-def test_a_step_that_fails_does_not_raise_in_the_client() -> None:
+def test_external_inputs_are_passed_to_the_steps() -> None:
+    pipeline = Pipeline("p").add_step(double())
+    assert pipeline.run(inputs={"number": 21}, progress=False)["twice"] == 42
+
+
+def test_names_of_external_inputs_are_enough_for_a_plan_but_not_for_a_run(store: Path) -> None:
+    pipeline = Pipeline("p").add_step(double())
+    assert [job.name for job in pipeline.plan(inputs=["number"]).jobs] == ["double"]
+    (line,) = problems(pipeline, inputs=["number"])
+    assert line == "External inputs without a value: 'number'"
+    with pytest.raises(InvalidPipelineError, match=r"write inputs=\{'number': …\}"):
+        pipeline.run(inputs={"number"}, progress=False)
+    assert not store.exists()
+
+
+def test_a_failed_step_does_not_raise_in_the_client() -> None:
     @step
     def fails() -> None:
-        raise ValueError("at the users line")
+        raise ValueError("no luck")
 
     result = Pipeline("p").add_step(fails).run(progress=False)
     assert not result.success
     error = result.step_results["fails"].error
     assert error is not None
-    assert 'raise ValueError("at the users line")' in error
-    assert error.endswith("ValueError: at the users line\n")
+    assert 'raise ValueError("no luck")' in error
+    assert error.endswith("ValueError: no luck\n")
 
 
-def test_a_process_that_ends_without_a_result_has_failed() -> None:
+def test_a_job_that_ends_without_a_result_has_failed() -> None:
     @step
     def vanishes() -> None:
         os._exit(0)
@@ -241,7 +263,7 @@ def test_a_process_that_ends_without_a_result_has_failed() -> None:
     assert view.reason is not None and "left no result" in view.reason
 
 
-def test_a_skip_is_no_failure() -> None:
+def test_a_run_with_skipped_steps_succeeds() -> None:
     @step(outputs=["a"], condition=lambda: False)
     def skipped() -> int:
         return 1
@@ -258,21 +280,21 @@ def test_a_skip_is_no_failure() -> None:
 
 @pytest.mark.parametrize("call", ["run", "submit"])
 def test_a_pipeline_does_not_start_while_its_module_is_imported(store: Path, call: str) -> None:
-    pipeline = Pipeline("p").add_step(give())
-    with importing("flow.py"), pytest.raises(PipelineFileError) as told:
+    pipeline = Pipeline("p").add_step(produces_n())
+    with importing("flow.py"), pytest.raises(PipelineFileError) as caught:
         getattr(pipeline, call)()
-    assert told.value.what == "flow.py runs a pipeline while it is imported"
-    assert '__name__ == "__main__"' in told.value.fix
+    assert caught.value.what == "flow.py runs a pipeline while it is imported"
+    assert '__name__ == "__main__"' in caught.value.fix
     assert not store.exists()
 
 
-def test_it_starts_again_after_an_import_that_failed() -> None:
+def test_a_pipeline_starts_after_a_failed_import() -> None:
     with pytest.raises(ValueError), importing("flow.py"):
         raise ValueError
-    assert Pipeline("p").add_step(give()).run(progress=False).success
+    assert Pipeline("p").add_step(produces_n()).run(progress=False).success
 
 
-def test_a_file_that_runs_its_pipeline_at_import_is_refused_by_the_command_line(
+def test_the_command_line_rejects_a_file_that_runs_its_pipeline_at_import(
     store: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "unguarded_flow.py"

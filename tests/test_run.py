@@ -40,23 +40,25 @@ def test_outputs_are_mappings_by_asset_and_by_step(run: Run) -> None:
     assert len(outputs) == len(list(outputs))
 
 
-def test_an_output_that_is_not_there_is_a_key_error_that_names_what_is(run: Run) -> None:
+def test_a_missing_output_is_a_key_error_that_names_the_stored_outputs(run: Run) -> None:
     with pytest.raises(KeyError) as caught:
         run.outputs["txt"]
     assert isinstance(caught.value, OutputNotFoundError)
     assert "text" in caught.value.why
-    assert caught.value.fix.startswith("did you mean 'text'? If not, ask for it to be stored")
+    assert caught.value.fix.startswith(
+        "did you mean 'text'? Otherwise: to store the output of a step"
+    )
     assert run.outputs.get("txt", 5) == 5
     assert "txt" not in run.outputs
 
 
-def test_outputs_that_can_run_code_are_not_read_where_the_caller_does_not_allow_it(
+def test_pickled_outputs_are_not_loaded_unless_allowed(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    careful = Run.attach(run.id, allow_pickle=False).outputs
+    restricted = Run.attach(run.id, allow_pickle=False).outputs
     with pytest.raises(PickleRefusedError, match="'odd'"):
-        careful["odd"]
-    assert careful["text"] == "hello hello"
+        restricted["odd"]
+    assert restricted["text"] == "hello hello"
     assert run.outputs["odd"] == {1j}
     monkeypatch.setenv("FLOWYML_AWS_ALLOW_PICKLE", "false")
     with pytest.raises(PickleRefusedError, match="'odd'"):
@@ -64,7 +66,7 @@ def test_outputs_that_can_run_code_are_not_read_where_the_caller_does_not_allow_
     assert Run.attach(run.id, allow_pickle=True).outputs["odd"] == {1j}
 
 
-def test_outputs_of_a_run_are_read_as_the_one_who_starts_it_allows(
+def test_allow_pickle_of_a_run_applies_to_its_result(
     kinds: tuple[BackendRig, str],
 ) -> None:
     rig, _ = kinds
@@ -76,7 +78,7 @@ def test_outputs_of_a_run_are_read_as_the_one_who_starts_it_allows(
     assert result["text"] == "hello hello"
 
 
-def test_a_value_is_loaded_once_and_only_when_it_is_asked_for() -> None:
+def test_a_value_is_loaded_once_and_on_access() -> None:
     loaded: list[str] = []
 
     def load(asset: str) -> list[str]:
@@ -91,8 +93,8 @@ def test_a_value_is_loaded_once_and_only_when_it_is_asked_for() -> None:
     assert loaded == ["a", "b"]
 
 
-def test_a_value_that_was_removed_is_an_error_when_it_is_asked_for(place_of_kinds: Run) -> None:
-    run = place_of_kinds
+def test_a_deleted_value_is_an_error_on_access(new_run: Run) -> None:
+    run = new_run
     (ref,) = run.refs("odd").values()
     Path(ref.uri.removeprefix("file://")).unlink()
     with pytest.raises(ArtifactNotFoundError, match="'odd'"):
@@ -101,19 +103,20 @@ def test_a_value_that_was_removed_is_an_error_when_it_is_asked_for(place_of_kind
 
 
 @pytest.fixture
-def place_of_kinds(tmp_path: Path) -> Iterator[Run]:
+def new_run(tmp_path: Path) -> Iterator[Run]:
+    """A run that a test may damage."""
     rig = BackendRig("local", tmp_path / "project")
     with rig.entered():
         yield Run.attach(rig.pipeline("kinds").run(progress=False).run_id)
 
 
-def test_refs_tell_where_values_are(run: Run) -> None:
+def test_refs_are_artifact_refs_by_asset(run: Run) -> None:
     refs = run.refs("split")
     assert refs.keys() == {"low", "high"}
     assert all(isinstance(ref, ArtifactRef) for ref in refs.values())
 
 
-def test_a_result_has_each_step_with_its_output_and_uri(run: Run) -> None:
+def test_a_result_contains_each_step_with_its_output_and_uri(run: Run) -> None:
     result = run.result()
     step = result.step_results["write"]
     assert (step.success, step.error, step.output) == (True, None, "hello hello")
@@ -122,20 +125,20 @@ def test_a_result_has_each_step_with_its_output_and_uri(run: Run) -> None:
     assert result.duration_seconds > 0
 
 
-def test_a_result_as_dict_is_facts_without_values(run: Run) -> None:
+def test_a_result_as_dict_does_not_contain_values(run: Run) -> None:
     facts = run.result().to_dict()
     assert facts["run_id"] == run.id
     assert facts["steps"]["write"]["error"] is None
     assert "hello" not in repr(facts)
 
 
-def test_a_summary_names_state_and_steps(run: Run) -> None:
+def test_a_summary_contains_state_and_steps(run: Run) -> None:
     summary = run.result().summary()
     assert "State: completed" in summary
     assert "write: succeeded" in summary
 
 
-def test_watchers_see_every_look_until_the_end(tmp_path: Path) -> None:
+def test_a_watcher_is_called_until_the_end(tmp_path: Path) -> None:
     rig = BackendRig("local", tmp_path / "project")
     seen: list[RunStatus] = []
     with rig.entered():
@@ -144,20 +147,20 @@ def test_watchers_see_every_look_until_the_end(tmp_path: Path) -> None:
     assert {report.state for report in seen[-1].steps.values()} == {StepState.SUCCEEDED}
 
 
-def test_an_error_in_a_watcher_ends_what_was_started(tmp_path: Path) -> None:
+def test_an_error_in_a_watcher_stops_the_local_jobs(tmp_path: Path) -> None:
     rig = BackendRig("local", tmp_path / "project")
 
-    def stumble(_: Any) -> None:
+    def fail(_: Any) -> None:
         raise RuntimeError("no terminal")
 
     with rig.entered():
         run = rig.pipeline("waiting").submit()
         with pytest.raises(RuntimeError, match="no terminal"):
-            run.wait(stumble)
+            run.wait(fail)
         Path(f"{rig.trace}.go").touch()
         assert run.wait().success
 
 
-def test_attach_to_nothing_is_an_error(run: Run) -> None:
+def test_attach_to_an_unknown_run_is_an_error(run: Run) -> None:
     with pytest.raises(RunNotFoundError):
-        Run.attach("nobody-20261122-150531-3f9a1c")
+        Run.attach("unknown-20261122-150531-3f9a1c")

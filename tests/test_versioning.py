@@ -36,8 +36,8 @@ def train_better(data: list[float]) -> float:
     return max(map(scaled, data))
 
 
-def a_step(name: str, reads: tuple[str, ...] = (), function: Any = load, **more: Any) -> Step:
-    return step(name=name, inputs=reads, outputs=[name], **more)(function)
+def a_step(name: str, reads: tuple[str, ...] = (), function: Any = load, **options: Any) -> Step:
+    return step(name=name, inputs=reads, outputs=[name], **options)(function)
 
 
 Versioned = Callable[..., VersionedPipeline]
@@ -45,7 +45,7 @@ Versioned = Callable[..., VersionedPipeline]
 
 @pytest.fixture
 def versioned(tmp_path: Path) -> Versioned:
-    """A pipeline of some steps, whose versions are kept in one folder."""
+    """Function that returns a pipeline whose versions are saved in one folder."""
 
     def make(*steps: Step, version: str = "v1", context: Any = None) -> VersionedPipeline:
         pipeline = VersionedPipeline("training", version, tmp_path, context, now=lambda: NOON)
@@ -54,17 +54,17 @@ def versioned(tmp_path: Path) -> Versioned:
     return make
 
 
-def test_a_saved_version_is_found_again_by_another_process(versioned: Versioned) -> None:
+def test_another_process_reads_a_saved_version(versioned: Versioned) -> None:
     saved = versioned(a_step("data"), context={"rate": 0.1}).save_version({"by": "ana"})
-    found = versioned().get_version("v1")
-    assert found == saved
-    assert found is not None
-    assert (found.version, found.pipeline_name) == ("v1", "training")
-    assert found.created_at == "2026-11-22T12:00:00+00:00"
-    assert (found.context_params, found.metadata) == ({"rate": 0.1}, {"by": "ana"})
+    read = versioned().get_version("v1")
+    assert read == saved
+    assert read is not None
+    assert (read.version, read.pipeline_name) == ("v1", "training")
+    assert read.created_at == "2026-11-22T12:00:00+00:00"
+    assert (read.context_params, read.metadata) == ({"rate": 0.1}, {"by": "ana"})
 
 
-def test_a_version_keeps_what_the_pipeline_was(versioned: Versioned) -> None:
+def test_a_version_contains_the_definition_of_the_pipeline(versioned: Versioned) -> None:
     pipeline = versioned(
         a_step("model", ("data",), train, execution_group="g", resources={"cpu": "4"}),
         a_step("data", execution_group="g"),
@@ -82,7 +82,7 @@ def test_a_version_keeps_what_the_pipeline_was(versioned: Versioned) -> None:
     }
 
 
-def test_versions_are_listed_in_their_natural_order(versioned: Versioned) -> None:
+def test_versions_are_listed_in_natural_order(versioned: Versioned) -> None:
     for version in ("v0.10", "v0.9", "v0.1.12", "v0.1.2", "v1"):
         versioned(a_step("data"), version=version).save_version()
     assert versioned().list_versions() == ["v0.1.2", "v0.1.12", "v0.9", "v0.10", "v1"]
@@ -96,9 +96,9 @@ def test_a_pipeline_without_saved_versions_has_none(versioned: Versioned) -> Non
 def test_saving_a_version_again_replaces_it(versioned: Versioned) -> None:
     versioned(a_step("data")).save_version()
     versioned(a_step("other")).save_version()
-    found = versioned().get_version("v1")
-    assert found is not None
-    assert found.steps == ("other",)
+    read = versioned().get_version("v1")
+    assert read is not None
+    assert read.steps == ("other",)
 
 
 def test_the_version_can_be_set(versioned: Versioned) -> None:
@@ -113,7 +113,9 @@ def test_the_version_can_be_set(versioned: Versioned) -> None:
     "version",
     ["", ".", "..", "../v1", "a/b", "/v1", "v1\n", "v 1", ".v1", "-v1", "v" * 101, "vé", None, 1],
 )
-def test_a_version_that_can_be_no_file_is_an_error(versioned: Versioned, version: Any) -> None:
+def test_a_version_that_is_not_a_valid_file_name_is_an_error(
+    versioned: Versioned, version: Any
+) -> None:
     with pytest.raises(InvalidVersionError) as caught:
         versioned(version=version)
     assert repr(version) in caught.value.what
@@ -136,7 +138,9 @@ def test_two_versions_that_differ_in_case_only_are_an_error(versioned: Versioned
 
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "..", ".", "", "the model", "über"])
-def test_any_name_of_a_pipeline_stays_inside_the_folder(tmp_path: Path, name: str) -> None:
+def test_versions_of_any_pipeline_name_are_saved_inside_the_folder(
+    tmp_path: Path, name: str
+) -> None:
     folder = tmp_path / "versions"
     pipeline = VersionedPipeline(name, versions_dir=folder)
     pipeline.add_step(a_step("data")).save_version()
@@ -145,12 +149,12 @@ def test_any_name_of_a_pipeline_stays_inside_the_folder(tmp_path: Path, name: st
     assert saved.parent.parent == folder
 
 
-def test_pipelines_of_different_names_do_not_see_each_other(tmp_path: Path) -> None:
+def test_pipelines_with_different_names_have_separate_versions(tmp_path: Path) -> None:
     VersionedPipeline("a", versions_dir=tmp_path).add_step(a_step("data")).save_version()
     assert VersionedPipeline("b", versions_dir=tmp_path).list_versions() == []
 
 
-def test_versions_lie_below_the_working_folder_unless_told_otherwise(
+def test_versions_are_saved_in_the_current_folder_by_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -158,19 +162,19 @@ def test_versions_lie_below_the_working_folder_unless_told_otherwise(
     assert (tmp_path / ".flowyml/versions/training/v0.1.0.json").is_file()
 
 
-def test_a_saved_version_leaves_nothing_else_behind(versioned: Versioned, tmp_path: Path) -> None:
+def test_saving_a_version_writes_no_other_files(versioned: Versioned, tmp_path: Path) -> None:
     versioned(a_step("data")).save_version()
     assert [path.name for path in tmp_path.rglob("*.*")] == ["v1.json"]
 
 
-def test_a_wrong_pipeline_is_not_saved(versioned: Versioned) -> None:
+def test_an_invalid_pipeline_is_not_saved(versioned: Versioned) -> None:
     pipeline = versioned(a_step("data"), a_step("data"))
     with pytest.raises(InvalidPipelineError):
         pipeline.save_version()
     assert pipeline.list_versions() == []
 
 
-def test_a_pipeline_whose_runs_bring_inputs_is_saved(versioned: Versioned) -> None:
+def test_a_pipeline_with_external_inputs_can_be_saved(versioned: Versioned) -> None:
     saved = versioned(a_step("model", ("raw",), train)).save_version()
     assert saved.wiring["model"]["inputs"] == ["raw"]
 
@@ -178,14 +182,14 @@ def test_a_pipeline_whose_runs_bring_inputs_is_saved(versioned: Versioned) -> No
 @pytest.mark.parametrize(
     "value", [1, 0.5, True, None, "text", [1, [2]], {"a": {"b": [None]}}], ids=repr
 )
-def test_a_value_that_json_holds_is_kept_as_it_is(versioned: Versioned, value: Any) -> None:
+def test_a_json_value_is_saved_unchanged(versioned: Versioned, value: Any) -> None:
     versioned(a_step("data"), context={"x": value}).save_version()
-    found = versioned().get_version("v1")
-    assert found is not None
-    assert found.context_params == {"x": value}
+    read = versioned().get_version("v1")
+    assert read is not None
+    assert read.context_params == {"x": value}
 
 
-class Thing:
+class Custom:
     pass
 
 
@@ -197,20 +201,20 @@ class Thing:
         (float("nan"), "nan", "float"),
         ({1}, "{1}", "set"),
         (Path("a"), f"{Path('a')!r}", type(Path("a")).__name__),
-        (Thing(), f"<{__name__}.Thing object>", "Thing"),
+        (Custom(), f"<{__name__}.Custom object>", "Custom"),
     ],
     ids=stable_repr,
 )
-def test_another_value_is_kept_by_its_looks_and_marked(
+def test_any_other_value_is_saved_as_its_repr_and_type(
     versioned: Versioned, value: Any, shown: str, kind: str
 ) -> None:
     versioned(a_step("data"), context={"x": value}).save_version({"y": value})
-    found = versioned().get_version("v1")
-    assert found is not None
-    assert found.context_params["x"] == found.metadata["y"] == {"repr": shown, "type": kind}
+    read = versioned().get_version("v1")
+    assert read is not None
+    assert read.context_params["x"] == read.metadata["y"] == {"repr": shown, "type": kind}
 
 
-def test_a_kept_value_does_not_follow_later_changes(versioned: Versioned) -> None:
+def test_a_saved_value_does_not_change_with_the_original(versioned: Versioned) -> None:
     layers = [8]
     saved = versioned(a_step("data"), context={"layers": layers}).save_version()
     layers.append(16)
@@ -220,7 +224,7 @@ def test_a_kept_value_does_not_follow_later_changes(versioned: Versioned) -> Non
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", "{}", '{"format": "flowyml-aws/1"}', '{"version": "v1"}', "\xff"]
 )
-def test_a_file_that_is_no_version_is_an_error_that_names_it(
+def test_an_invalid_version_file_is_an_error_that_names_the_file(
     versioned: Versioned, tmp_path: Path, content: str
 ) -> None:
     path = tmp_path / "training" / "v1.json"
@@ -231,7 +235,7 @@ def test_a_file_that_is_no_version_is_an_error_that_names_it(
     assert caught.value.fix
 
 
-def test_a_file_with_a_member_of_the_wrong_kind_is_an_error_that_names_the_member(
+def test_a_field_of_the_wrong_type_is_an_error_that_names_the_field(
     versioned: Versioned, tmp_path: Path
 ) -> None:
     versioned(a_step("data")).save_version()
@@ -241,7 +245,7 @@ def test_a_file_with_a_member_of_the_wrong_kind_is_an_error_that_names_the_membe
         versioned().compare_with("v1")
 
 
-def test_comparing_with_an_unknown_version_is_an_error_that_lists_the_known(
+def test_comparing_with_an_unknown_version_is_an_error_that_lists_the_saved_versions(
     versioned: Versioned,
 ) -> None:
     versioned(a_step("data"), version="v0.9").save_version()
@@ -252,7 +256,7 @@ def test_comparing_with_an_unknown_version_is_an_error_that_lists_the_known(
     assert isinstance(caught.value, FlowymlError)
 
 
-def test_a_pipeline_does_not_differ_from_itself(versioned: Versioned) -> None:
+def test_an_unchanged_pipeline_has_no_differences(versioned: Versioned) -> None:
     pipeline = versioned(a_step("data"), a_step("model", ("data",), train), context={"x": {1}})
     pipeline.save_version()
     comparison = pipeline.compare_with("v1")
@@ -260,7 +264,7 @@ def test_a_pipeline_does_not_differ_from_itself(versioned: Versioned) -> None:
     assert str(comparison) == "training: v1 compared with v1\n  no differences"
 
 
-def test_added_and_removed_steps_are_seen(versioned: Versioned) -> None:
+def test_added_and_removed_steps_are_reported(versioned: Versioned) -> None:
     versioned(a_step("data"), a_step("old")).save_version()
     comparison = versioned(a_step("data"), a_step("new"), version="v2").compare_with("v1")
     assert (comparison.current_version, comparison.compared_to) == ("v2", "v1")
@@ -269,7 +273,7 @@ def test_added_and_removed_steps_are_seen(versioned: Versioned) -> None:
     assert not comparison.step_order_changed
 
 
-def test_a_modified_step_is_seen_with_the_parts_that_changed(
+def test_a_modified_step_is_reported_with_its_changed_parts(
     versioned: Versioned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline = versioned(a_step("data"), a_step("model", ("data",), train))
@@ -283,7 +287,7 @@ def test_a_modified_step_is_seen_with_the_parts_that_changed(
     assert not parts.removed
 
 
-def test_another_function_in_a_step_is_a_modified_step(versioned: Versioned) -> None:
+def test_a_step_with_another_function_is_modified(versioned: Versioned) -> None:
     versioned(a_step("data"), a_step("model", ("data",), train)).save_version()
     comparison = versioned(a_step("data"), a_step("model", ("data",), train_better)).compare_with(
         "v1"
@@ -293,7 +297,9 @@ def test_another_function_in_a_step_is_a_modified_step(versioned: Versioned) -> 
     assert [name.rpartition(".")[2] for name in parts.removed] == ["train"]
 
 
-def test_resources_are_no_modification_but_a_change_of_resources(versioned: Versioned) -> None:
+def test_changed_resources_are_reported_separately_from_modified_steps(
+    versioned: Versioned,
+) -> None:
     versioned(a_step("a", resources={"cpu": "4"}), a_step("b"), a_step("c")).save_version()
     comparison = versioned(
         a_step("a", resources={"cpu": "8"}), a_step("b", resources={"memory": "8Gi"}), a_step("c")
@@ -301,11 +307,11 @@ def test_resources_are_no_modification_but_a_change_of_resources(versioned: Vers
     assert comparison.modified_steps == ()
     changes = comparison.resource_changes
     assert list(changes.modified) == ["a"]
-    assert [changes.modified["a"][age]["cpu"] for age in ("old", "new")] == ["4", "8"]
+    assert [changes.modified["a"][key]["cpu"] for key in ("old", "new")] == ["4", "8"]
     assert list(changes.added) == ["b"]
 
 
-def test_changed_groups_are_seen(versioned: Versioned) -> None:
+def test_changed_groups_are_reported(versioned: Versioned) -> None:
     versioned(
         a_step("a", execution_group="g"),
         a_step("b", ("a",), train, execution_group="g"),
@@ -325,14 +331,14 @@ def test_changed_groups_are_seen(versioned: Versioned) -> None:
     assert changes.modified == {"g": {"old": ["a", "b"], "new": ["a"]}}
 
 
-def test_another_running_order_is_seen(versioned: Versioned) -> None:
+def test_a_changed_step_order_is_reported(versioned: Versioned) -> None:
     versioned(a_step("a"), a_step("b")).save_version()
     comparison = versioned(a_step("b"), a_step("x"), a_step("a")).compare_with("v1")
     assert comparison.step_order_changed
     assert comparison.step_order == {"old": ["a", "b"], "new": ["b", "a"]}
 
 
-def test_another_wiring_is_seen(versioned: Versioned) -> None:
+def test_changed_inputs_of_a_step_are_reported(versioned: Versioned) -> None:
     versioned(a_step("a"), a_step("b"), a_step("model", ("a",), train)).save_version()
     comparison = versioned(a_step("a"), a_step("b"), a_step("model", ("b",), train)).compare_with(
         "v1"
@@ -342,7 +348,7 @@ def test_another_wiring_is_seen(versioned: Versioned) -> None:
     assert (change["old"]["inputs"], change["new"]["inputs"]) == (["a"], ["b"])
 
 
-def test_context_changes_are_seen_with_old_and_new(versioned: Versioned) -> None:
+def test_context_changes_are_reported_with_old_and_new_values(versioned: Versioned) -> None:
     versioned(a_step("a"), context={"rate": 0.1, "seed": 1, "old": "x"}).save_version()
     changes = (
         versioned(a_step("a"), context=Context(rate=0.2, seed=1, new=[1]))
@@ -361,7 +367,7 @@ def test_a_context_value_of_another_type_is_a_change(versioned: Versioned) -> No
         assert list(comparison.context_changes.modified) == ["x"]
 
 
-def test_a_comparison_is_read_as_a_dict(versioned: Versioned) -> None:
+def test_a_comparison_is_a_mapping(versioned: Versioned) -> None:
     versioned(a_step("a"), context={"rate": 0.1}).save_version()
     comparison = versioned(a_step("b"), context={"rate": 0.2}, version="v2").compare_with("v1")
     assert comparison["added_steps"] == ["b"]
@@ -373,9 +379,7 @@ def test_a_comparison_is_read_as_a_dict(versioned: Versioned) -> None:
         comparison["no_such_key"]
 
 
-def test_a_comparison_can_be_read_by_people(
-    versioned: Versioned, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_comparison_as_text(versioned: Versioned, monkeypatch: pytest.MonkeyPatch) -> None:
     versioned(
         a_step("data", execution_group="g"),
         a_step("model", ("data",), train, resources={"cpu": "4"}),
@@ -404,7 +408,7 @@ def test_a_comparison_can_be_read_by_people(
 
 
 @pytest.mark.contract
-def test_what_a_pipeline_does_a_versioned_one_does(
+def test_a_versioned_pipeline_is_built_planned_and_run_like_a_pipeline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -430,12 +434,12 @@ def test_what_a_pipeline_does_a_versioned_one_does(
     assert pipeline.submit(context={"rate": 3.0}).wait().outputs["model"] == 9.0
 
 
-def test_the_representation_names_pipeline_and_version(versioned: Versioned) -> None:
+def test_the_repr_contains_pipeline_and_version(versioned: Versioned) -> None:
     assert repr(versioned(a_step("a"))) == "VersionedPipeline('training', 'v1', 1 steps)"
 
 
-def test_affinity_is_kept_as_plain_values(versioned: Versioned) -> None:
-    needs = {"node_affinity": NodeAffinity({"zone": "a"})}
-    pipeline = versioned(a_step("a", resources=needs))
+def test_affinity_is_saved_as_plain_values(versioned: Versioned) -> None:
+    resources = {"node_affinity": NodeAffinity({"zone": "a"})}
+    pipeline = versioned(a_step("a", resources=resources))
     pipeline.save_version()
     assert not pipeline.compare_with("v1").changed

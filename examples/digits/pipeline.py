@@ -2,10 +2,10 @@
 
 Run it, or only plan it (its dependencies: `pip install 'flowyml-aws[examples]'`):
 
-    python examples/digits/pipeline.py                            on this machine, with a report
-    flowyml-aws run examples/digits/pipeline.py                   on this machine
-    flowyml-aws plan examples/digits/pipeline.py                  instance types and cost on AWS
-    flowyml-aws run examples/digits/pipeline.py --backend batch   as three AWS Batch jobs
+    python examples/digits/pipeline.py                             on this machine, with a report
+    flowyml-aws run examples/digits/pipeline.py                    on this machine
+    flowyml-aws plan examples/digits/pipeline.py --backend batch   instance types and cost on AWS
+    flowyml-aws run examples/digits/pipeline.py --backend batch    as three AWS Batch jobs
 """
 
 import importlib

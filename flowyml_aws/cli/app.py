@@ -1,4 +1,4 @@
-"""The command line's frame: the program, and what its commands share."""
+"""The command-line program, and the options that its commands share."""
 
 from __future__ import annotations
 
@@ -33,33 +33,44 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-File = Annotated[str, typer.Argument(metavar="FILE[:PIPELINE]", help="Where the pipeline is.")]
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of a run.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
+File = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE[:PIPELINE]",
+        help="Python file, and the name of its pipeline or of a function that returns one.",
+    ),
+]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="Run id.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Backends = Annotated[
     list[str] | None,
     typer.Option(
         "--backend",
         "-b",
         metavar="[GROUP=]BACKEND",
-        help="local, batch or sagemaker; for one group with its name before it; may repeat.",
+        help="local, batch or sagemaker; default: the setting `backend`, or local. "
+        "GROUP=BACKEND sets it for one group; repeatable.",
     ),
 ]
 Context = Annotated[
     list[str] | None,
-    typer.Option("--context", "-c", metavar="NAME=VALUE", help="A parameter; may repeat."),
+    typer.Option("--context", "-c", metavar="NAME=VALUE", help="Set a step parameter; repeatable."),
 ]
 NoCache = Annotated[
-    bool, typer.Option("--no-cache", help="Run every step; later runs may use what it makes.")
+    bool, typer.Option("--no-cache", help="Execute every step, even if its outputs are cached.")
 ]
 Refresh = Annotated[
     list[str] | None,
-    typer.Option(metavar="STEP", help="Run it, and what depends on it; may repeat."),
+    typer.Option(
+        metavar="STEP",
+        help="Execute this step and all that depend on it, even if cached; repeatable.",
+    ),
 ]
 MaxPrice = Annotated[
     float | None,
-    typer.Option("--max-price-usd-hour", min=0, help="No dearer instance type."),
+    typer.Option("--max-price-usd-hour", min=0, help="Maximum price per instance-hour (USD)."),
 ]
 MaxCost = Annotated[
-    float | None, typer.Option("--max-cost-usd", min=0, help="No run expected to cost more.")
+    float | None,
+    typer.Option("--max-cost-usd", min=0, help="Maximum expected cost of the run (USD)."),
 ]

@@ -1,4 +1,4 @@
-"""Commands on the catalog of instance types."""
+"""Commands for the catalog of instance types."""
 
 from __future__ import annotations
 
@@ -28,63 +28,63 @@ from flowyml_aws.view import catalog_table
 
 __all__ = ["refresh", "show"]
 
-_NAMED = 5  # of a list of types
-_WIDTH = 220  # where no terminal limits it
+_MAX_NAMES = 5  # in a list of types
+_WIDTH = 220  # if the output is not a terminal
 
-catalog = typer.Typer(help="Instance types and their prices.", no_args_is_help=True)
-app.add_typer(catalog, name="catalog")
+catalog_commands = typer.Typer(help="Instance types and their prices.", no_args_is_help=True)
+app.add_typer(catalog_commands, name="catalog")
 
 Region = Annotated[
-    str | None, typer.Option(help="Default: the setting, AWS_REGION, else as boto3 does.")
+    str | None, typer.Option(help="Default: the setting `region`, AWS_REGION, or boto3's region.")
 ]
 
 
-@catalog.command()
+@catalog_commands.command()
 def refresh(region: Region = None) -> None:
-    """Read a region's instance types and prices from AWS; plans use them from now on."""
+    """Download a region's instance types and prices from AWS; later plans use them."""
     account = _account(region)
-    with Console(stderr=True).status("asking AWS") as status:
-        described, told = account.instance_types(datetime.now(timezone.utc), status.update)
+    with Console(stderr=True).status("calling AWS") as status:
+        described, table = account.instance_types(datetime.now(timezone.utc), status.update)
     name = described.specifications.region
     cache = cache_folder(os.environ)
-    warnings = [*described.warnings, *told.warnings]
+    warnings = [*described.warnings, *table.warnings]
     try:
         before: Catalog | None = load_catalog(name, cache)
     except InvalidCatalogError as error:
         before = None
         warnings.append(f"replaced a damaged catalog: {error.what}")
-    write_catalog(cache / name, described.specifications, told.prices)
+    write_catalog(cache / name, described.specifications, table.prices)
     after = load_catalog(name, cache)
-    for line in _told(before, after):
+    for line in _change_summary(before, after):
         print(line)
     print(f"in {cache / name}")
-    _note(warnings)
+    _print_notes(warnings)
 
 
-@catalog.command()
+@catalog_commands.command()
 def show(
     region: Region = None,
     family: Annotated[
-        list[str] | None, typer.Option(metavar="FAMILY", help="Such as g4dn; may repeat.")
+        list[str] | None, typer.Option(metavar="FAMILY", help="Family, such as g4dn; repeatable.")
     ] = None,
-    gpu: Annotated[str | None, typer.Option(metavar="NAME", help="Such as t4.")] = None,
+    gpu: Annotated[str | None, typer.Option(metavar="NAME", help="GPU model, such as t4.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the instance types that plans choose from, and where each figure comes from."""
-    known = load_catalog(_account(region).region, cache_folder(os.environ))
-    types = _chosen(known, family or [], gpu)
+    """Show the instance types that plans use, with the sources of their data."""
+    catalog = load_catalog(_account(region).region, cache_folder(os.environ))
+    types = _filtered(catalog, family or [], gpu)
     if as_json:
         print_json(
             {
-                "region": known.region,
-                "sources": dict(known.sources),
-                "types": [_facts(one) for one in types],
+                "region": catalog.region,
+                "sources": dict(catalog.sources),
+                "types": [_facts(instance) for instance in types],
             }
         )
         return
     width = None if sys.stdout.isatty() else _WIDTH
-    Console(width=width).print(catalog_table(known, types))
-    _note(known.notes(datetime.now(timezone.utc).date()))
+    Console(width=width).print(catalog_table(catalog, types))
+    _print_notes(catalog.notes(datetime.now(timezone.utc).date()))
 
 
 def _account(region: str | None) -> Account:
@@ -92,41 +92,43 @@ def _account(region: str | None) -> Account:
     return Account(replace(settings, region=region or settings.region))
 
 
-def _note(texts: Sequence[str]) -> None:
+def _print_notes(notes: Sequence[str]) -> None:
     console = Console(stderr=True)
-    for text in texts:
-        console.print(f"note: {text}", style="yellow", markup=False, soft_wrap=True)
+    for note in notes:
+        console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
 
 
-def _chosen(known: Catalog, families: Sequence[str], gpu: str | None) -> list[InstanceType]:
+def _filtered(catalog: Catalog, families: Sequence[str], gpu: str | None) -> list[InstanceType]:
     for family in families:
-        if all(one.family != family for one in known.types):
+        if all(instance.family != family for instance in catalog.types):
             raise SettingsError(
-                what=f"No instance type of family {family!r} in {known.region}",
+                what=f"No instance type of family {family!r} in {catalog.region}",
                 why="the catalog has none",
-                fix="`flowyml-aws catalog show` lists all; `flowyml-aws catalog refresh` asks AWS",
+                fix="list all families with `flowyml-aws catalog show`, or update the catalog with "
+                "`flowyml-aws catalog refresh`",
             )
     model = parse_gpu_name(gpu).model.name if gpu is not None else None
     return [
-        one
-        for one in known.types
-        if (not families or one.family in families) and (model is None or one.gpu_model == model)
+        instance
+        for instance in catalog.types
+        if (not families or instance.family in families)
+        and (model is None or instance.gpu_model == model)
     ]
 
 
-def _facts(one: InstanceType) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads(json.dumps(asdict(one), default=str))
-    return {"name": one.name, "family": one.family, **facts}
+def _facts(instance: InstanceType) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads(json.dumps(asdict(instance), default=str))
+    return {"name": instance.name, "family": instance.family, **facts}
 
 
-def _told(before: Catalog | None, after: Catalog) -> list[str]:
-    """How much there is, and what changed."""
+def _change_summary(before: Catalog | None, after: Catalog) -> list[str]:
+    """Return lines with the number of types and prices, and with the changes."""
     types = after.types
     counts = (
-        f"{after.region}: {len(types):,} instance types; prices of "
-        f"{sum(one.price_usd_hour is not None for one in types):,} on demand, "
-        f"{sum(one.spot_usd_hour is not None for one in types):,} on spot, "
-        f"{sum(one.sagemaker_price_usd_hour is not None for one in types):,} of SageMaker"
+        f"{after.region}: {len(types):,} instance types; prices: "
+        f"{sum(t.price_usd_hour is not None for t in types):,} on-demand, "
+        f"{sum(t.spot_usd_hour is not None for t in types):,} spot, "
+        f"{sum(t.sagemaker_price_usd_hour is not None for t in types):,} SageMaker"
     )
     if before is None or before.region != after.region:
         return [counts]
@@ -134,15 +136,15 @@ def _told(before: Catalog | None, after: Catalog) -> list[str]:
     parts = [
         _listed("new", changes.added),
         _listed("no longer offered", changes.withdrawn),
-        f"{len(changes.repriced):,} with other prices" if changes.repriced else "",
-        _listed("without a price on demand", changes.unpriced),
+        f"{len(changes.repriced):,} with changed prices" if changes.repriced else "",
+        _listed("without an on-demand price", changes.unpriced),
     ]
-    changed = "; ".join(filter(None, parts)) or "nothing has changed"
+    changed = "; ".join(filter(None, parts)) or "no changes"
     return [counts, f"since {before.prices_date}: {changed}"]
 
 
-def _listed(what: str, names: Sequence[str]) -> str:
+def _listed(title: str, names: Sequence[str]) -> str:
     if not names:
         return ""
-    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-    return f"{len(names):,} {what} ({', '.join(names[:_NAMED])}{more})"
+    more = f" and {len(names) - _MAX_NAMES:,} more" if len(names) > _MAX_NAMES else ""
+    return f"{len(names):,} {title} ({', '.join(names[:_MAX_NAMES])}{more})"

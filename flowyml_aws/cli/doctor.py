@@ -1,4 +1,4 @@
-"""The command that says whether all of it works, and why a run does not go on."""
+"""The command that checks the setup, and diagnoses a run that makes no progress."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ __all__ = ["doctor"]
 @app.command()
 def doctor(
     run: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Tell why this run's jobs do not start.")
+        str | None,
+        typer.Option(metavar="RUN", help="Explain why the jobs of this run do not start."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check this machine and the account, and tell what to mend; exit 1 on an error."""
-    reports = list(_shown(_reports(run), as_json))
+    """Check this machine and the AWS account, and suggest fixes; exits with 1 on an error."""
+    reports = list(_print_reports(_reports(run), as_json))
     if as_json:
         print_json(_facts(run, reports))
     else:
@@ -47,10 +48,11 @@ def _reports(run: str | None) -> Iterator[Report]:
     return checkup(find_project([]).root, os.environ, python, time.time)
 
 
-def _shown(reports: Iterable[Report], as_json: bool) -> Iterator[Report]:
+def _print_reports(reports: Iterable[Report], as_json: bool) -> Iterator[Report]:
+    """Yield reports, and print each one as soon as it exists, unless JSON is wanted."""
     for report in reports:
         if report.findings and not as_json:
-            # Unwrapped: names and commands in it are there to be copied.
+            # No line breaks: users copy names and commands.
             _console().print(report_text(report), soft_wrap=True, highlight=False)
         yield report
 
@@ -60,17 +62,19 @@ def _console() -> Console:
 
 
 def _has_error(reports: Iterable[Report]) -> bool:
-    return any(one.level == "error" for report in reports for one in report.findings)
+    return any(finding.level == "error" for report in reports for finding in report.findings)
 
 
 def _facts(run: str | None, reports: Sequence[Report]) -> dict[str, Any]:
-    if run is None:  # they came in any order
+    if run is None:  # the checks ran concurrently
         reports = sorted(reports, key=lambda report: report.check)
     return {
         "version": 1,
         **({"run_id": run} if run is not None else {}),
         "ok": not _has_error(reports),
         "findings": [
-            {"check": report.check, **asdict(one)} for report in reports for one in report.findings
+            {"check": report.check, **asdict(finding)}
+            for report in reports
+            for finding in report.findings
         ],
     }

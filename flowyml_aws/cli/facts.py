@@ -1,4 +1,4 @@
-"""Runs and plans as JSON facts, for `--json`."""
+"""JSON representations of runs and selections, for `--json`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["candidate_facts", "print_json", "selection_facts", "status_facts"]
 
 
 def print_json(facts: Any) -> None:
-    """One JSON document on standard output."""
+    """Print one JSON document to standard output."""
     json.dump(facts, sys.stdout, indent=1, ensure_ascii=False)
     sys.stdout.write("\n")
 
 
 def status_facts(status: RunStatus) -> dict[str, Any]:
-    """A run at one moment."""
+    """Return the status of a run."""
     return {
         "run_id": status.run_id,
         "pipeline": status.pipeline,
@@ -50,23 +50,23 @@ def _job_facts(view: JobView) -> dict[str, Any]:
 
 
 def candidate_facts(candidate: Candidate) -> dict[str, Any]:
-    """An instance type as a target gives it."""
-    has = candidate.instance
+    """Return an instance type as a target offers it."""
+    instance = candidate.instance
     return {
         "instance_type": candidate.name,
         "price_usd_hour": candidate.price_usd_hour,
         "price_basis": candidate.price_basis,
         "target": candidate.target.name,
         **candidate.gives._asdict(),
-        "gpu_model": has.gpu_model,
-        "nvme_gb": has.nvme_gb,
-        "arch": has.arch,
-        "retired_after": has.retired_after,
+        "gpu_model": instance.gpu_model,
+        "nvme_gb": instance.nvme_gb,
+        "arch": instance.arch,
+        "retired_after": instance.retired_after,
     }
 
 
 def selection_facts(selection: Selection) -> dict[str, Any]:
-    """What fits a job, what would nearly, and what is out and why."""
+    """Return the candidates for a job, the near misses, and the rejected types with reasons."""
     return {
         "needs": str(selection.request.needs),
         "candidates": [candidate_facts(candidate) for candidate in selection.candidates()],

@@ -22,78 +22,81 @@ from flowyml_aws.services.connect import account_settings
 
 __all__ = ["build", "push", "show"]
 
-image = typer.Typer(help="The container image that jobs run in.", no_args_is_help=True)
-app.add_typer(image, name="image")
+_ALREADY_BUILT = "already exists on this machine"
+
+image_commands = typer.Typer(help="The container image of the jobs.", no_args_is_help=True)
+app.add_typer(image_commands, name="image")
 
 
-@image.command()
+@image_commands.command()
 def show(as_json: AsJson = False) -> None:
-    """Show what the project's image is made of, and where it is already."""
+    """Show the content of the project's image, and whether it is built and pushed."""
     account = _account()
-    own = _own_image(account)
-    facts = _facts(own) | {
-        "on_this_machine": _is_here(own),
+    image = _project_image(account)
+    facts = _facts(image) | {
+        "on_this_machine": _is_built(image),
         "repository": _stored_facts(account.images.stored()),
-        "used": account.settings.image or own.uri,
+        "used": account.settings.image or image.uri,
     }
     if as_json:
         print_json(facts)
         return
-    print(own.uri)
-    for name, told in _description(own).items():
-        print(f"  {name:<13} {told}")
-    print(f"  {'here':<13} {_told_here(facts['on_this_machine'])}")
-    print(f"  {'in ECR':<13} {_told_there(own, facts['repository'])}")
+    print(image.uri)
+    for name, value in _description(image).items():
+        print(f"  {name:<13} {value}")
+    print(f"  {'built':<13} {_built_text(facts['on_this_machine'])}")
+    print(f"  {'in ECR':<13} {_pushed_text(image, facts['repository'])}")
     if account.settings.image:
-        print(f"  jobs run in {account.settings.image} instead, which the setting `image` names")
+        print(f"  jobs use {account.settings.image} instead, from the setting `image`")
 
 
-@image.command()
+@image_commands.command()
 def build(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be built.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Build the project's image on this machine, unless it is there."""
-    own = _own_image(_account())
+    """Build the project's image on this machine, unless it already exists."""
+    image = _project_image(_account())
     if dry_run:
-        is_here = _is_here(own)
-        _tell(own, as_json, "is here already" if is_here else "would be built", built=False)
+        outcome = _ALREADY_BUILT if _is_built(image) else "would be built"
+        _print_outcome(image, as_json, outcome, built=False)
         return
-    built = own.build(find_engine(), _pip_conf())
-    _tell(own, as_json, "was built" if built else "is here already", built=built)
+    built = image.build(find_engine(), _pip_conf())
+    _print_outcome(image, as_json, "was built" if built else _ALREADY_BUILT, built=built)
 
 
-@image.command()
+@image_commands.command()
 def push(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be pushed.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send the project's image to the repository, built if need be, unless it is there."""
+    """Push the project's image to its repository, unless it already exists; build it if needed."""
     account = _account()
-    own = _own_image(account)
-    if own.repository is None:
+    image = _project_image(account)
+    if image.repository is None:
         raise SettingsError(
-            what="There is no repository to push the image to",
-            why="the setting `repository` is not set, nor does an account tell it",
+            what="No repository to push the image to",
+            why="the setting `repository` is not set, and no account provides it",
             fix="set FLOWYML_AWS_ACCOUNT to an account that infra/ has set up, or `repository` to "
             "the URI of a repository in ECR",
         )
     stored = account.images.stored()
     if stored is not None or dry_run:
-        told = "is in the repository already" if stored else "would be pushed"
-        _tell(own, as_json, told, built=False, pushed=False, stored=stored)
+        outcome = "already exists in the repository" if stored else "would be pushed"
+        _print_outcome(image, as_json, outcome, built=False, pushed=False, stored=stored)
         return
     engine = find_engine()
-    built = own.build(engine, _pip_conf())
-    login = log_in(account.images.ecr(own.repository.region), own.repository)
-    print(f"pushing {own.uri}", file=sys.stderr)
+    built = image.build(engine, _pip_conf())
+    login = log_in(account.images.ecr(image.repository.region), image.repository)
+    print(f"pushing {image.uri}", file=sys.stderr)
     try:
-        engine.push(own.uri, own.repository.host, login.user, login.password)
+        engine.push(image.uri, image.repository.host, login.user, login.password)
     except FlowymlError:
-        # Tags can't be moved: who was faster has pushed the same.
+        # Tags are immutable: another client that was faster has pushed the same content.
         if account.images.stored() is None:
             raise
-    _tell(own, as_json, "was pushed", built=built, pushed=True, stored=account.images.stored())
+    stored = account.images.stored()
+    _print_outcome(image, as_json, "was pushed", built=built, pushed=True, stored=stored)
 
 
 def _account() -> Account:
@@ -102,46 +105,46 @@ def _account() -> Account:
     return Account(settings, project, settings.image)
 
 
-def _own_image(account: Account) -> ProjectImage:
+def _project_image(account: Account) -> ProjectImage:
     assert account.project is not None
     return account.images.project_image or project_image(account.project, account.settings)
 
 
-def _is_here(own: ProjectImage) -> bool | None:
-    """Whether the image is on this machine; None where nobody can tell."""
+def _is_built(image: ProjectImage) -> bool | None:
+    """Return whether the image exists on this machine; None without a container engine."""
     try:
         engine: Engine = find_engine()
     except MissingEngineError:
         return None
-    return engine.has(own.uri)
+    return engine.has(image.uri)
 
 
 def _pip_conf() -> Path | None:
-    named = os.environ.get("PIP_CONFIG_FILE")
-    if not named or named == os.devnull:
+    path = os.environ.get("PIP_CONFIG_FILE")
+    if not path or path == os.devnull:
         return None
-    file = Path(named)
+    file = Path(path)
     if not file.is_file():
         raise SettingsError(
-            what=f"PIP_CONFIG_FILE names {named}",
-            why="there is no such file, and the build would go without it",
-            fix="correct or unset it",
+            what=f"File not found: {path}",
+            why="PIP_CONFIG_FILE names it, and the build would ignore it",
+            fix="correct or unset PIP_CONFIG_FILE",
         )
     return file.resolve()
 
 
-def _tell(own: ProjectImage, as_json: bool, told: str, **facts: Any) -> None:
+def _print_outcome(image: ProjectImage, as_json: bool, outcome: str, **facts: Any) -> None:
     stored = facts.pop("stored", None)
     if as_json:
-        print_json(_facts(own) | facts | {"repository": _stored_facts(stored)})
+        print_json(_facts(image) | facts | {"repository": _stored_facts(stored)})
     else:
-        print(f"{own.uri} {told}")
+        print(f"{image.uri} {outcome}")
 
 
-def _facts(own: ProjectImage) -> dict[str, Any]:
-    recipe = own.recipe
+def _facts(image: ProjectImage) -> dict[str, Any]:
+    recipe = image.recipe
     return {
-        "image": own.uri,
+        "image": image.uri,
         "tag": recipe.tag,
         "python": recipe.python,
         "flowyml_aws": recipe.package.version,
@@ -153,8 +156,8 @@ def _facts(own: ProjectImage) -> dict[str, Any]:
     }
 
 
-def _description(own: ProjectImage) -> dict[str, str]:
-    recipe = own.recipe
+def _description(image: ProjectImage) -> dict[str, str]:
+    recipe = image.recipe
     source = f" (built from {recipe.package.source})" if recipe.package.source else ""
     lines = f": {', '.join(recipe.requirements.lines)}" if recipe.requirements.lines else ""
     return {
@@ -175,16 +178,16 @@ def _stored_facts(stored: StoredImage | None) -> dict[str, Any] | None:
     }
 
 
-def _told_here(is_here: bool | None) -> str:
-    if is_here is None:
+def _built_text(is_built: bool | None) -> str:
+    if is_built is None:
         return "unknown: neither Docker nor podman works on this machine"
-    return "yes" if is_here else "no: `flowyml-aws image build`"
+    return "yes" if is_built else "no: run `flowyml-aws image build`"
 
 
-def _told_there(own: ProjectImage, stored: dict[str, Any] | None) -> str:
-    if own.repository is None:
+def _pushed_text(image: ProjectImage, stored: dict[str, Any] | None) -> str:
+    if image.repository is None:
         return "no repository is set up (setting `repository`)"
     if stored is None:
-        return "no: `flowyml-aws image push`"
+        return "no: run `flowyml-aws image push`"
     size = stored["size_bytes"]
     return f"yes, {stored['digest']}" + (f", {decimal(size)}" if size else "")

@@ -1,4 +1,4 @@
-"""The command that ranks instance types for a request, without a pipeline."""
+"""The command that ranks instance types for requirements, without a pipeline."""
 
 from __future__ import annotations
 
@@ -20,23 +20,25 @@ __all__ = ["instances"]
 
 @app.command()
 def instances(
-    cpu: Annotated[str | None, typer.Option(help="Cores: 8, 2.5, 500m.")] = None,
-    memory: Annotated[str | None, typer.Option(help="Such as 32Gi.")] = None,
+    cpu: Annotated[str | None, typer.Option(help="vCPUs: 8, 2.5 or 500m.")] = None,
+    memory: Annotated[str | None, typer.Option(help="Memory, such as 32Gi.")] = None,
     gpu: Annotated[
-        str | None, typer.Option(metavar="NAME[:COUNT]", help="Such as nvidia-a100:2.")
+        str | None, typer.Option(metavar="NAME[:COUNT]", help="GPUs, such as nvidia-a100:2.")
     ] = None,
-    gpu_memory: Annotated[str | None, typer.Option(help="Least memory per GPU: 40Gi.")] = None,
-    storage: Annotated[str | None, typer.Option(help="Disk: 100Gi.")] = None,
+    gpu_memory: Annotated[
+        str | None, typer.Option(help="Minimum memory per GPU, such as 40Gi.")
+    ] = None,
+    storage: Annotated[str | None, typer.Option(help="Disk, such as 100Gi.")] = None,
     label: Annotated[
         list[str] | None,
-        typer.Option(metavar="LABEL=VALUE", help="A required node label; may repeat."),
+        typer.Option(metavar="LABEL=VALUE", help="Required node label; repeatable."),
     ] = None,
     backend: Annotated[str, typer.Option("--backend", "-b", help="batch or sagemaker.")] = "batch",
-    spot: Annotated[bool, typer.Option("--spot", help="On spot capacity, at its prices.")] = False,
-    most: Annotated[int, typer.Option(min=1, help="Rows of the table.")] = 20,
+    spot: Annotated[bool, typer.Option("--spot", help="Use spot capacity and prices.")] = False,
+    most: Annotated[int, typer.Option(min=1, help="Maximum rows of the table.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Rank the instance types that would serve a job, the cheapest first."""
+    """List the instance types that fit a job, cheapest first."""
     resources = ResourceRequirements(
         cpu=cpu,
         memory=memory,
@@ -45,39 +47,39 @@ def instances(
         node_affinity=_affinity(label or []),
     )
     if problems := resources.problems():
-        raise _all_of(problems)
+        raise _merged(problems)
     try:
-        choice, notes = rank(needs_of(resources), backend, spot)
+        selection, notes = rank(needs_of(resources), backend, spot)
     except NoInstanceFitsError:
         if as_json:
             print_json([])
         raise
-    found = choice.candidates()
+    candidates = selection.candidates()
     if as_json:
-        print_json([candidate_facts(candidate) for candidate in found])
+        print_json([candidate_facts(candidate) for candidate in candidates])
         return
-    Console().print(candidates_table(found[:most]))
-    if len(found) > most:
-        print(f"and {len(found) - most} more (--most {len(found)} lists them, --json all facts)")
+    Console().print(candidates_table(candidates[:most]))
+    if len(candidates) > most:
+        print(f"and {len(candidates) - most} more: show all with --most {len(candidates)}")
     console = Console(stderr=True)
-    for text in [*choice.notes, *map(str, choice.near_misses()), *notes]:
-        console.print(f"note: {text}", style="yellow", markup=False, soft_wrap=True)
+    for note in [*selection.notes, *map(str, selection.near_misses()), *notes]:
+        console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
 
 
-def _gpu(spelling: str | None, memory: str | None) -> GPUConfig | None:
-    if spelling is None:
+def _gpu(spec: str | None, memory: str | None) -> GPUConfig | None:
+    if spec is None:
         if memory is None:
             return None
         raise InvalidResourcesError(
             what=f"--gpu-memory {memory} without --gpu",
-            why="it is the memory of each GPU, and none is asked for",
+            why="it is the memory of each GPU, and no GPU is requested",
             fix="name the GPU as well: --gpu nvidia-a100",
         )
-    name, _, count = spelling.partition(":")
+    name, _, count = spec.partition(":")
     if count and not count.isdecimal():
         raise InvalidResourcesError(
-            what=f"--gpu {spelling} has no count",
-            why=f"{count!r} is no whole number",
+            what=f"Invalid --gpu {spec!r}: expected NAME or NAME:COUNT",
+            why=f"the count {count!r} is not an integer",
             fix=f"write --gpu {name}:2",
         )
     return GPUConfig(name, int(count or 1), memory)
@@ -85,19 +87,19 @@ def _gpu(spelling: str | None, memory: str | None) -> GPUConfig | None:
 
 def _affinity(labels: list[str]) -> NodeAffinity | None:
     required = {}
-    for text in labels:
-        name, equals, value = text.partition("=")
+    for label in labels:
+        name, equals, value = label.partition("=")
         if not equals or not name:
             raise InvalidResourcesError(
-                what=f"--label {text} is no label",
-                why="a label is LABEL=VALUE",
+                what=f"Invalid --label {label!r}: expected LABEL=VALUE",
+                why="a node label has a name and a value",
                 fix="write for example --label kubernetes.io/arch=arm64",
             )
         required[name] = value
     return NodeAffinity(required=required) if required else None
 
 
-def _all_of(problems: list[FlowymlError]) -> FlowymlError:
+def _merged(problems: list[FlowymlError]) -> FlowymlError:
     if len(problems) == 1:
         return problems[0]
     parts: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""What a command line says, as values: the pipeline of a file, and parameters."""
+"""Values from the command line: the pipeline of a file, and the options of a run."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ __all__ = ["load_pipeline", "run_options"]
 
 
 def load_pipeline(spelling: str) -> Pipeline:
-    """The pipeline of `FILE` or `FILE:NAME`.
+    """Return the pipeline of `FILE` or `FILE:NAME`.
 
     `NAME` is a variable of the file, or a function without parameters that returns a pipeline.
-    The file is imported as a module beside its neighbours, as Python runs a script.
+    The file can import modules of its own folder, as if Python ran it as a script.
 
     Raises:
-        PipelineFileError: The file is missing, does not import, or has no such pipeline, or
-            several.
+        PipelineFileError: The file does not exist, cannot be imported or has no such pipeline, or
+            it has several and none is named.
     """
     file, colon, name = spelling.rpartition(":")
     path = Path(file if colon else spelling)
     if not path.is_file() or path.suffix != ".py":
         raise PipelineFileError(
-            what=f"{path} is no Python file",
-            why="it does not exist" if not path.exists() else "a pipeline is read from a .py file",
+            what=f"{'Not a Python file' if path.exists() else 'File not found'}: {path}",
+            why="a pipeline is read from a .py file",
             fix="write FILE.py or FILE.py:NAME",
         )
     module = _import(path.resolve())
@@ -54,22 +54,26 @@ def _import(path: Path) -> ModuleType:
         raise PipelineFileError(
             what=f"{path} can't be imported under its name",
             why=f"jobs import it as {name!r}, "
-            + ("which is a module of Python itself" if name.isidentifier() else "which is no name"),
-            fix="rename the file, to letters, digits and underscores",
+            + (
+                "which is a module of the standard library"
+                if name.isidentifier()
+                else "which is not a valid module name"
+            ),
+            fix="rename the file; use letters, digits and underscores",
         )
     sys.path.insert(0, str(path.parent))
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    with _running(path, "does not import"):
+    with _user_code(path, "can't be imported"):
         spec.loader.exec_module(module)
     return module
 
 
 @contextmanager
-def _running(path: Path, failing: str) -> Iterator[None]:
-    """Run the user's code for what it defines; what it prints is no part of our output."""
+def _user_code(path: Path, failure: str) -> Iterator[None]:
+    """Translate errors of the user's code, and print its output to standard error."""
     try:
         with importing(str(path)), redirect_stdout(sys.stderr):
             yield
@@ -79,20 +83,20 @@ def _running(path: Path, failing: str) -> Iterator[None]:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if Path(frame.filename) == path]
         line = lines[-1] if lines else getattr(error, "lineno", None)
-        place = "" if line is None else f"line {line}: "
+        location = "" if line is None else f"line {line}: "
         raise PipelineFileError(
-            what=f"{path} {failing}",
-            why=f"{place}{type(error).__name__}: {error}",
-            fix="correct it; `python` on the file shows the whole traceback",
+            what=f"{path} {failure}",
+            why=f"{location}{type(error).__name__}: {error}",
+            fix="correct it; run the file with `python` to see the whole traceback",
         ) from error
 
 
 def _named(module: ModuleType, path: Path, name: str) -> Pipeline:
-    found: Any = getattr(module, name, None)
-    if callable(found) and not isinstance(found, type):
-        with _running(path.resolve(), f"fails in {name}()"):
-            found = found()
-    pipeline = _pipeline(found)
+    value: Any = getattr(module, name, None)
+    if callable(value) and not isinstance(value, type):
+        with _user_code(path.resolve(), f"fails in {name}()"):
+            value = value()
+    pipeline = _pipeline(value)
     if pipeline is None:
         known = _pipelines(module)
         raise PipelineFileError(
@@ -104,19 +108,19 @@ def _named(module: ModuleType, path: Path, name: str) -> Pipeline:
 
 
 def _only(module: ModuleType, path: Path) -> Pipeline:
-    found = _pipelines(module)
-    if len({id(pipeline) for pipeline in found.values()}) == 1:
-        return next(iter(found.values()))
-    if not found:
+    pipelines = _pipelines(module)
+    if len({id(pipeline) for pipeline in pipelines.values()}) == 1:
+        return next(iter(pipelines.values()))
+    if not pipelines:
         raise PipelineFileError(
             what=f"{path} has no pipeline",
             why="none of its variables is a Pipeline",
             fix=f"write pipeline = Pipeline(…) at top level, or name a function: {path}:make",
         )
     raise PipelineFileError(
-        what=f"{path} has {len(found)} pipelines",
-        why=f"they are {', '.join(found)}",
-        fix=f"name one: {path}:{next(iter(found))}",
+        what=f"{path} has {len(pipelines)} pipelines",
+        why=f"they are {', '.join(pipelines)}",
+        fix=f"name one: {path}:{next(iter(pipelines))}",
     )
 
 

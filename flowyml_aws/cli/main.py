@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-# Importing them adds their commands.
+# Importing these modules registers their commands.
 from flowyml_aws.cli import catalog, doctor, images, instances, plans, runs, storage  # noqa: F401
 from flowyml_aws.cli.app import BUG, app
 from flowyml_aws.core.errors import FlowymlError

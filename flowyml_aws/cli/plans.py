@@ -1,4 +1,4 @@
-"""Commands that look at what would run, without running it."""
+"""Commands that show a run before it starts: its plan, and the files of its jobs."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def plan(
     file: File,
     backend: Backends = None,
     explain: Annotated[
-        str | None, typer.Option(metavar="JOB", help="Why this job gets its instance type.")
+        str | None, typer.Option(metavar="JOB", help="Explain the instance type of this job.")
     ] = None,
     graph: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Draw it: .svg, .mmd (Mermaid) or .md."),
+        typer.Option(metavar="FILE", help="Draw the plan: .svg, .mmd (Mermaid) or .md."),
     ] = None,
     context: Context = None,
     no_cache: NoCache = False,
@@ -54,7 +54,7 @@ def plan(
     max_cost_usd: MaxCost = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a run would do and cost, without doing it."""
+    """Show what a run would do and cost."""
     pipeline = load_pipeline(file)
     options = run_options(backend, context, no_cache, refresh, max_price_usd_hour, max_cost_usd)
     if explain is not None:
@@ -75,7 +75,7 @@ def plan(
         raise InvalidPipelineError(pipeline.name, problems)
 
 
-def _draw(decided: ExecutionPlan, path: Path) -> None:
+def _draw(plan: ExecutionPlan, path: Path) -> None:
     drawings: dict[str, Callable[[ExecutionPlan], str]] = {
         ".svg": svg,
         ".mmd": mermaid,
@@ -84,22 +84,22 @@ def _draw(decided: ExecutionPlan, path: Path) -> None:
     draw = drawings.get(path.suffix)
     if draw is None:
         raise SettingsError(
-            what=f"--graph {path}: a plan is not drawn as {path.suffix or 'that'}",
-            why=f"the file's name says the format: {', '.join(drawings)}",
+            what=f"Unsupported format of --graph {path}",
+            why=f"the suffix of the file selects the format: {', '.join(drawings)}",
             fix=f"write --graph {path.with_suffix('.svg')}",
         )
     try:
-        path.write_text(draw(decided), "utf-8")
+        path.write_text(draw(plan), "utf-8")
     except OSError as error:
         raise SettingsError(
-            what=f"{path} can't be written", why=str(error), fix="name another file"
+            what=f"Can't write to {path}", why=str(error), fix="name another file"
         ) from error
     print(f"wrote the plan's graph to {path}", file=sys.stderr)
 
 
 @app.command()
 def package(file: File, as_json: AsJson = False) -> None:
-    """List the files that travel to the jobs with a pipeline."""
+    """List the files that are bundled for the jobs of a pipeline."""
     pipeline = load_pipeline(file)
     project = find_project(step.func for step in pipeline.steps)
     settings = load_settings(project.root, os.environ)
@@ -111,6 +111,8 @@ def package(file: File, as_json: AsJson = False) -> None:
         return
     for name, path in files.items():
         print(f"{path.stat().st_size:>12,}  {name}")
-    print(f"{bundle.size_bytes:>12,}  bytes in {bundle.files} files, {len(bundle.data):,} packed")
+    print(
+        f"{bundle.size_bytes:>12,}  bytes in {bundle.files} files, {len(bundle.data):,} compressed"
+    )
     for warning in bundle.warnings:
         Console(stderr=True).print(f"note: {warning}", style="yellow", markup=False)

@@ -1,4 +1,4 @@
-"""Commands that start runs and go on with them."""
+"""Commands that start, continue, inspect and cancel runs."""
 
 from __future__ import annotations
 
@@ -55,16 +55,18 @@ def run(
     refresh: Refresh = None,
     max_price_usd_hour: MaxPrice = None,
     max_cost_usd: MaxCost = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Do not wait for the end.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Do not wait until it finishes.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run a pipeline and wait for its end."""
+    """Run a pipeline and wait until it finishes."""
     pipeline = load_pipeline(file)
     options = run_options(backend, context, no_cache, refresh, max_price_usd_hour, max_cost_usd)
     started = pipeline.submit(detach=detach, **options)
     if detach:
         if not all(traits.outlives_client for traits in _services(started)):
-            # The run lies in the pipeline's project, wherever this command was started.
+            # The run is stored in the pipeline's project, which may not be the current folder.
             _drive_in_background(started.id, find_project(s.func for s in pipeline.steps).root)
         if as_json:
             print_json({"run_id": started.id})
@@ -76,56 +78,63 @@ def run(
 
 @app.command()
 def runs(as_json: AsJson = False) -> None:
-    """List the runs of this project, and those in the S3 store that is set up, newest first."""
+    """List the runs in the project's local store and in its S3 store, newest first."""
     project = find_project([]).root
-    found_stores = dict.fromkeys(stores(account_settings(project), project).values())
+    run_stores = dict.fromkeys(stores(account_settings(project), project).values())
     with ThreadPoolExecutor(_READERS) as pool:
-        asked = [
-            pool.submit(_run_fact, store, run) for store in found_stores for run in run_ids(store)
+        reads = [
+            pool.submit(_run_facts, store, run_id)
+            for store in run_stores
+            for run_id in run_ids(store)
         ]
-        found = [fact for answer in asked if (fact := answer.result()) is not None]
-    found.sort(key=lambda fact: -float(fact["created_at"]))
+        rows = [facts for read in reads if (facts := read.result()) is not None]
+    rows.sort(key=lambda row: -float(row["created_at"]))
     if as_json:
-        print_json(found)
+        print_json(rows)
         return
-    for fact in found:
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(fact["created_at"])))
-        print(f"{fact['run_id']}  {fact['backend']:<15} {fact['state']:<15} {when}")
-    if not found:
+    for row in rows:
+        created = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(row["created_at"])))
+        print(f"{row['run_id']}  {row['backend']:<15} {row['state']:<15} {created}")
+    if not rows:
         print("no runs yet: start one with `flowyml-aws run FILE`")
 
 
 @app.command()
 def status(run_id: RunId, as_json: AsJson = False) -> None:
-    """Show how a run is now."""
-    told = Run.attach(run_id).status()
+    """Show the status of a run."""
+    run_status = Run.attach(run_id).status()
     if as_json:
-        print_json(status_facts(told))
+        print_json(status_facts(run_status))
         return
     console = Console()
-    console.print(status_table(told, time.time()))
-    console.print(*failure_texts(told), sep="", soft_wrap=True)
+    console.print(status_table(run_status, time.time()))
+    console.print(*failure_texts(run_status), sep="", soft_wrap=True)
 
 
 @app.command()
 def attach(run_id: RunId, as_json: AsJson = False) -> None:
-    """Go on with a run and wait for its end, also from another machine."""
+    """Continue a run and wait until it finishes; works from any machine."""
     _wait(Run.attach(run_id), as_json)
 
 
 @app.command()
 def logs(
     run_id: RunId,
-    job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="One job of it.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Until the jobs end.")] = False,
+    job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="Only this job.")] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Continue until the jobs finish.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print what the jobs of a run printed."""
-    found = Run.attach(run_id)
-    several = job is None and len(found.plan.jobs) > 1
-    if follow and _is_left_alone(found):
-        print(f"no job runs now: {program()} attach {run_id} goes on with the run", file=sys.stderr)
-    for line in found.logs(job, follow=follow):
+    """Print the logs of a run."""
+    attached = Run.attach(run_id)
+    several = job is None and len(attached.plan.jobs) > 1
+    if follow and _seems_abandoned(attached):
+        print(
+            f"no job is running; continue the run with: {program()} attach {run_id}",
+            file=sys.stderr,
+        )
+    for line in attached.logs(job, follow=follow):
         if as_json:
             fact = {"job": line.job, "time_ms": line.time_ms, "message": line.message}
             print(json.dumps(fact, ensure_ascii=False), flush=True)
@@ -136,10 +145,10 @@ def logs(
 @app.command()
 def why(
     run_id: RunId,
-    step: Annotated[str, typer.Argument(metavar="STEP", help="A step of it.")],
+    step: Annotated[str, typer.Argument(metavar="STEP", help="Step of the run.")],
     as_json: AsJson = False,
 ) -> None:
-    """Tell why a step ran: what changed since the run before; or why it did not have to."""
+    """Explain why a step was executed or reused, compared with the previous run."""
     reason = Run.attach(run_id).why(step)
     if as_json:
         print_json(asdict(reason))
@@ -149,40 +158,40 @@ def why(
 
 @app.command()
 def cancel(run_id: RunId, as_json: AsJson = False) -> None:
-    """End a run: running jobs are stopped, others do not start."""
-    found = Run.attach(run_id)
-    found.cancel()
-    told = found.status()
+    """Cancel a run: stop its running jobs, and start no others."""
+    attached = Run.attach(run_id)
+    attached.cancel()
+    run_status = attached.status()
     if as_json:
-        print_json(status_facts(told))
+        print_json(status_facts(run_status))
     else:
-        ending = " (its jobs are being ended)" if told.state is RunState.RUNNING else ""
-        print(f"{run_id}: {told.state.value}{ending}")
+        stopping = " (its jobs are being stopped)" if run_status.state is RunState.RUNNING else ""
+        print(f"{run_id}: {run_status.state.value}{stopping}")
 
 
 @app.command()
 def get(
     run_id: RunId,
-    asset: Annotated[str, typer.Argument(help="An asset, or a step's name.")],
-    out: Annotated[Path | None, typer.Option(help="Write it to this file.")] = None,
+    asset: Annotated[str, typer.Argument(help="Name of an asset or of a step.")],
+    out: Annotated[Path | None, typer.Option(help="Write the value to this file.")] = None,
     no_pickle: Annotated[
-        bool, typer.Option("--no-pickle", help="Refuse a value whose reading can run code.")
+        bool, typer.Option("--no-pickle", help="Refuse formats that can execute code (pickle).")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Print an output of a run, or write it to a file."""
-    found = Run.attach(run_id, allow_pickle=False if no_pickle else None)
+    attached = Run.attach(run_id, allow_pickle=False if no_pickle else None)
     if as_json:
-        refs = found.refs(asset)
+        refs = attached.refs(asset)
         print_json({name: json.loads(ref.to_json()) for name, ref in refs.items()})
         if out is None:
             return
-    value = found.outputs[asset]
+    value = attached.outputs[asset]
     if out is None:
         print(show(value))
         return
-    kind = save_to(value, out)
-    print(f"wrote {kind} to {out}", file=sys.stderr)
+    file_format = save_to(value, out)
+    print(f"wrote {file_format} to {out}", file=sys.stderr)
 
 
 def _wait(started: Run, as_json: bool) -> NoReturn:
@@ -195,7 +204,7 @@ def _wait(started: Run, as_json: bool) -> NoReturn:
         print(f"\ndetached from run {started.id}: {states}", file=sys.stderr)
         print(f"continue with: {program()} attach {started.id}", file=sys.stderr)
         if any(traits.outlives_client for traits in services):
-            print(f"end it with: {program()} cancel {started.id}", file=sys.stderr)
+            print(f"cancel it with: {program()} cancel {started.id}", file=sys.stderr)
         sys.exit(INTERRUPTED)
     if as_json:
         print_json(result.to_dict())
@@ -204,37 +213,38 @@ def _wait(started: Run, as_json: bool) -> NoReturn:
     sys.exit(0 if result.status.state is RunState.SUCCEEDED else RUN_FAILED)
 
 
-def _run_fact(store: ArtifactStore, run_id: str) -> dict[str, Any] | None:
+def _run_facts(store: ArtifactStore, run_id: str) -> dict[str, Any] | None:
     try:
         record, outcome = read_record(store, run_id), read_outcome(store, run_id)
     except RunNotFoundError:
-        return None  # its client died before there was a run
+        return None  # its client stopped before it had written the record
     return {
         "run_id": run_id,
         "pipeline": record.pipeline,
         "backend": record.backend,
-        "state": outcome.state.value if outcome else "not seen to end",
+        "state": outcome.state.value if outcome else "unknown",
         "created_at": record.created_at,
         "store": store.uri,
     }
 
 
-def _is_left_alone(found: Run) -> bool:
-    """Whether a local run seems to have no client: between two jobs it may seem so, too."""
-    status = found.status()
+def _seems_abandoned(attached: Run) -> bool:
+    """Return whether a local run seems to have no client; between two jobs, every run does."""
+    status = attached.status()
     states = {view.state for view in status.jobs}
-    is_going = status.state is RunState.RUNNING
-    is_local = not any(traits.outlives_client for traits in _services(found))
-    return is_local and is_going and JobState.RUNNING not in states
+    is_local = not any(traits.outlives_client for traits in _services(attached))
+    return is_local and status.state is RunState.RUNNING and JobState.RUNNING not in states
 
 
-def _services(run: Run) -> list[ServiceTraits]:
+def _services(started: Run) -> list[ServiceTraits]:
     """Return the traits of the services that a run's jobs use."""
-    return [service_traits(name) for name in dict.fromkeys(job.backend for job in run.plan.jobs)]
+    return [
+        service_traits(name) for name in dict.fromkeys(job.backend for job in started.plan.jobs)
+    ]
 
 
 def _drive_in_background(run_id: str, project: Path) -> None:
-    """Go on with a local run in a process that outlives this one."""
+    """Continue a local run in a process that outlives this one."""
     subprocess.Popen(
         [sys.executable, "-m", "flowyml_aws", "attach", run_id],
         cwd=project,

@@ -1,4 +1,4 @@
-"""A value as a file or as text, for `flowyml-aws get`."""
+"""Values as files or as text, for `flowyml-aws get`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["save_to", "show"]
 
 
 def save_to(value: Any, out: Path) -> str:
-    """Write a value to a file, and say in which format.
+    """Write a value to a file, and return the name of the format.
 
-    Files and folders are copied, bytes and text are written as they are, arrays as `.npy`, what
-    JSON can hold as JSON, and everything else as a pickle.
+    Files and folders are copied, bytes and strings are written unchanged, arrays as `.npy`, values
+    that JSON can represent as JSON, and everything else as a pickle.
 
     Raises:
         SettingsError: The file can't be written.
@@ -30,7 +30,7 @@ def save_to(value: Any, out: Path) -> str:
         raise SettingsError(
             what=f"Can't write to {out}",
             why=error.strerror or str(error),
-            fix="give --out a file in a folder that exists and can be written",
+            fix="choose a file in a folder that exists and is writable",
         ) from error
 
 
@@ -61,7 +61,7 @@ def _save(value: Any, out: Path) -> str:
 
 
 def show(value: Any) -> str:
-    """A value as text for a terminal."""
+    """Return a value as text for a terminal."""
     if isinstance(value, (str, Path)):
         return str(value)
     return _as_json(value) or repr(value)
@@ -72,5 +72,5 @@ def _as_json(value: Any) -> str | None:
         text = json.dumps(value, indent=1, ensure_ascii=False)
     except (TypeError, ValueError):
         return None
-    # Tuples and keys that are no text would come back as something else.
+    # Tuples, and keys that are not strings, would be read back as other types.
     return text if json.loads(text) == value else None

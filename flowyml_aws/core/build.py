@@ -1,4 +1,4 @@
-"""From steps to a pipeline that can be planned: its graph and its groups."""
+"""Construction of a pipeline that can be planned: its graph and its groups."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ class InvalidPipelineError(UserError, ValueError):
 
     @property
     def exit_code(self) -> int:  # type: ignore[override]
-        """That of its problems if all have the same, otherwise that of a user's mistake."""
+        """Exit code of the problems if all have the same one, otherwise that of `UserError`."""
         codes = {problem.exit_code for problem in self.problems}
         return codes.pop() if len(codes) == 1 else UserError.exit_code
 

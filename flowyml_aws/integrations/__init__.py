@@ -1,1 +1,1 @@
-"""Other frameworks' pipelines, run by this package."""
+"""Adapters that run pipelines of other frameworks."""

@@ -64,8 +64,8 @@ def _price_violations(plan: ExecutionPlan, limit: float | None) -> Iterator[Flow
             yield PlanOverBudgetError(
                 what=f"Job {job.name!r}: {job.instance_type} {price_text}",
                 why=f"max_price_usd_hour is {limit:g}",
-                fix=f"request less (`flowyml-aws plan FILE --explain {job.name}` shows what costs "
-                "less), or raise the limit",
+                fix=f"request less (`flowyml-aws plan FILE --backend {job.backend} --explain "
+                f"{job.name}` shows what costs less), or raise the limit",
             )
 
 

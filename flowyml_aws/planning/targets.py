@@ -47,9 +47,6 @@ ZONE_LABEL = "topology.kubernetes.io/zone"
 REGION_LABEL = "topology.kubernetes.io/region"
 CAPACITY_LABEL = "karpenter.sh/capacity-type"
 
-# Largest volume: io2 and gp3 on EC2, gp2 on SageMaker (EBS and SageMaker user guides).
-_EBS_GIB = {"batch": 64 * 1024, "sagemaker": 16 * 1024}
-
 
 @dataclass(frozen=True, slots=True)
 class Taint:

@@ -61,7 +61,7 @@ class Account:
 
     @cached_property
     def access_problem(self) -> FlowymlError | None:
-        """The reason why AWS answers no call at all, or None."""
+        """The error if AWS rejects every call, or None."""
         from flowyml_aws.aws.discovery import credentials_problem
 
         try:

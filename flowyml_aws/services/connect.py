@@ -67,26 +67,26 @@ def connect(placement: Placement, settings: Settings, project: Path) -> RunServi
 def connect_to_plan(
     placement: Placement, settings: Settings, project: Path
 ) -> RunServices | OfflineServices:
-    """Return the services to plan for; without an account, those of the catalog."""
+    """Return the services for a plan; without an account, offline services."""
     if placement.host == "account" and settings.store is None:
         return OfflineServices(settings, placement.backends)
     return connect(placement, settings, project)
 
 
 def stores(settings: Settings, project: Path) -> Mapping[str, ArtifactStore]:
-    """Return each store that is set up, by the services that use it: `batch`, `sagemaker`, …."""
-    found: dict[str, ArtifactStore] = {}
+    """Return the stores that are set up, by the name of each service that uses them."""
+    by_service: dict[str, ArtifactStore] = {}
     for names in _hosts(settings, project):
         store = service_type(names[0]).host(settings, project).store
-        found.update(dict.fromkeys(names, store))
-    return found
+        by_service.update(dict.fromkeys(names, store))
+    return by_service
 
 
 def find_run(run_id: str) -> RunDriver:
     """Return the run with this id, from any store that is set up.
 
     Raises:
-        RunNotFoundError: No store has it.
+        RunNotFoundError: No store contains it.
     """
     project = find_project([]).root
     settings = account_settings(project)
@@ -106,9 +106,9 @@ def find_run(run_id: str) -> RunDriver:
         what=f"No run {run_id!r}",
         why=f"searched {' and '.join(searched)}"
         if searched
-        else f"no store is set up, and {project} has none",
-        fix="list the runs with `flowyml-aws runs`; start in the project's folder, and set "
-        "FLOWYML_AWS_STORE for runs on AWS",
+        else f"no store is set up, and {project} contains no runs",
+        fix="list the runs with `flowyml-aws runs` in the project's folder; for runs on AWS, set "
+        "FLOWYML_AWS_STORE",
     )
 
 

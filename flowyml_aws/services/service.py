@@ -55,7 +55,7 @@ class Service(Protocol):
     """A service of one host, as the runs of a project use it."""
 
     def targets(self) -> Sequence[Target]:
-        """Return where jobs can be sent.
+        """Return the targets that jobs can be sent to.
 
         Raises:
             FlowymlError: A target does not exist, or AWS denied the call.
@@ -78,7 +78,7 @@ class Service(Protocol):
 
 
 class ServiceType(Protocol):
-    """The class of a service: what can be asked without an account."""
+    """The class of a service, with the operations that need no account."""
 
     def __call__(self, host: Any) -> Service:
         """Return the service of a host."""
@@ -95,5 +95,5 @@ class ServiceType(Protocol):
 
 def service_type(name: str) -> ServiceType:
     """Return the class of a registered service."""
-    found: ServiceType = importlib.import_module(f"{SERVICES[name]}.service").SERVICE
-    return found
+    service: ServiceType = importlib.import_module(f"{SERVICES[name]}.service").SERVICE
+    return service

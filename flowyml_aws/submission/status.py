@@ -80,7 +80,7 @@ class JobFailure:
     Attributes:
         job: Name of the job.
         reason: Reason in one line.
-        step: Step that failed, or the one that the job had reached.
+        step: First failed step, or the first unfinished step if no step failed.
         steps: Failure of each step that failed.
         failure: Failure that no step caused, or None.
     """

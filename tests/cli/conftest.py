@@ -13,7 +13,7 @@ from tests.support.rigs import BackendRig
 
 
 class Answer(NamedTuple):
-    """What a command answered."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -29,7 +29,7 @@ Cli = Callable[..., Answer]
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[BackendRig]:
-    """A new project without an account, which this process is in."""
+    """A new project without an account, as the current folder."""
     rig = BackendRig("local", tmp_path / "project")
     with rig.entered():
         yield rig
@@ -37,7 +37,7 @@ def rig(tmp_path: Path) -> Iterator[BackendRig]:
 
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """Runs `flowyml-aws` in this process."""
+    """Function that runs `flowyml-aws` in this process."""
 
     def run(*arguments: str) -> Answer:
         capsys.readouterr()
@@ -52,7 +52,7 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def file(rig: BackendRig) -> str:
-    """A file with a pipeline that has nothing wrong."""
-    from tests.cli.mistakes import GOOD, written
+    """A file with a pipeline without mistakes."""
+    from tests.cli.mistakes import GOOD, write_file
 
-    return written(GOOD, "good.py")
+    return write_file(GOOD, "good.py")

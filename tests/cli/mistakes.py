@@ -1,4 +1,4 @@
-"""What mistakes are made of, and how each is told."""
+"""Mistakes for the command line, and the check of their error messages."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 from tests.cli.conftest import Answer
 
-__all__ = ["GOOD", "MISTAKE", "REFUSED", "told", "written"]
+__all__ = ["BAD_DATA", "GOOD", "MISTAKE", "REFUSED", "assert_error", "write_file"]
 
-MISTAKE, REFUSED = 2, 3
+MISTAKE, REFUSED, BAD_DATA = 2, 3, 4
 
 GOOD = """
 from flowyml_aws import Pipeline, step
@@ -21,16 +21,17 @@ pipeline = Pipeline("good").add_step(one)
 """
 
 
-def told(answer: Answer, code: int, *texts: str) -> None:
-    """The command ended with this code and told these texts, in this form."""
+def assert_error(answer: Answer, code: int, *parts: str) -> None:
+    """Check the exit code, the form of the error message, and parts of its text."""
     assert answer.code == code, answer.err
     assert answer.err.startswith("error: ")
     assert "\n  why: " in answer.err and "\n  fix: " in answer.err
     assert "Traceback" not in answer.err
-    for text in texts:
-        assert text in answer.err
+    for part in parts:
+        assert part in answer.err
 
 
-def written(text: str, name: str = "bad.py") -> str:
+def write_file(text: str, name: str = "bad.py") -> str:
+    """Write a file into the current folder, and return its name."""
     Path(name).write_text(text)
     return name

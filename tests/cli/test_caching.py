@@ -1,4 +1,4 @@
-"""Outcomes of earlier runs, on the command line."""
+"""Reuse of earlier runs' outputs, on the command line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.cli.conftest import Cli
-from tests.cli.mistakes import MISTAKE, told, written
+from tests.cli.mistakes import MISTAKE, assert_error, write_file
 from tests.support.rigs import BackendRig
 
 pytestmark = pytest.mark.contract
@@ -29,12 +29,10 @@ pipeline = Pipeline("scaling", context={"factor": 2}).add_steps([load, scale])
 
 @pytest.fixture
 def scaling(rig: BackendRig) -> str:
-    return written(PIPELINE, "scaling.py")
+    return write_file(PIPELINE, "scaling.py")
 
 
-def test_what_nothing_has_changed_of_is_not_run_again_and_why_tells_what_has(
-    scaling: str, cli: Cli
-) -> None:
+def test_unchanged_steps_are_reused_and_why_explains_changed_steps(scaling: str, cli: Cli) -> None:
     assert cli("run", scaling).code == 0
     again = cli("run", scaling)
     assert again.code == 0
@@ -51,14 +49,16 @@ def test_what_nothing_has_changed_of_is_not_run_again_and_why_tells_what_has(
     assert json.loads(cli("get", run["run_id"], "scaled").out) == [5, 10, 15]
 
 
-def test_steps_run_again_where_the_user_wants_it(scaling: str, cli: Cli) -> None:
+def test_refresh_and_no_cache_execute_cached_steps_again(scaling: str, cli: Cli) -> None:
     assert cli("run", scaling).code == 0
-    told = cli("run", scaling, "--refresh", "scale", "--json").facts["steps"]
-    assert {name: step["cached"] for name, step in told.items()} == {"load": True, "scale": False}
-    told = cli("run", scaling, "--no-cache", "--json").facts["steps"]
-    assert not any(step["cached"] for step in told.values())
+    steps = cli("run", scaling, "--refresh", "scale", "--json").facts["steps"]
+    assert {name: step["cached"] for name, step in steps.items()} == {"load": True, "scale": False}
+    steps = cli("run", scaling, "--no-cache", "--json").facts["steps"]
+    assert not any(step["cached"] for step in steps.values())
 
 
-def test_a_step_to_refresh_that_is_not_there_is_a_mistake(scaling: str, cli: Cli) -> None:
+def test_an_unknown_step_to_refresh_is_a_mistake(scaling: str, cli: Cli) -> None:
     for command in (("plan", scaling, "-b", "local"), ("run", scaling)):
-        told(cli(*command, "--refresh", "scal"), MISTAKE, "no step 'scal'", "did you mean 'scale'?")
+        assert_error(
+            cli(*command, "--refresh", "scal"), MISTAKE, "No step 'scal'", "did you mean 'scale'?"
+        )

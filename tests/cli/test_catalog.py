@@ -1,4 +1,4 @@
-"""The catalog's commands, on an emulated account that another process serves."""
+"""`flowyml-aws catalog`, with an emulated account that another process serves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Cli
-from tests.cli.mistakes import MISTAKE, REFUSED
+from tests.cli.mistakes import BAD_DATA, MISTAKE, REFUSED
 from tests.support.refusing import refusing
 from tests.support.rigs import BackendRig
 
@@ -35,7 +35,7 @@ def rig(tmp_path: Path, emulator_settings: Mapping[str, str]) -> Iterator[Backen
 
 @pytest.fixture
 def cache(rig: BackendRig) -> Path:
-    """Where the catalog of us-east-1 comes to lie."""
+    """Folder of the cached catalog of us-east-1."""
     return Path(rig.environment["XDG_CACHE_HOME"]) / "flowyml-aws" / "us-east-1"
 
 
@@ -43,7 +43,7 @@ def cache(rig: BackendRig) -> Path:
 def first_refresh(
     emulator_settings: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, str, str]:
-    """The folder of a refreshed catalog, with what the command printed: a refresh takes seconds."""
+    """Folder of a refreshed catalog, and the output of the command, which takes seconds."""
     folder = tmp_path_factory.mktemp("refreshed")
     settings = {**emulator_settings, "XDG_CACHE_HOME": str(folder / "cache")}
     code, out, err = BackendRig("batch", folder / "project", settings).command("catalog", "refresh")
@@ -53,7 +53,7 @@ def first_refresh(
 
 @pytest.fixture
 def refreshed(first_refresh: tuple[Path, str, str], cache: Path) -> Path:
-    """The cache, as after a refresh."""
+    """The cache after a refresh."""
     shutil.copytree(first_refresh[0], cache)
     return cache
 
@@ -65,32 +65,31 @@ def files(cache: Path) -> dict[str, bytes]:
 def types(cli: Cli, *arguments: str) -> dict[str, Any]:
     answer = cli("catalog", "show", "--json", *arguments)
     assert answer.code == 0, answer.err
-    return {one["name"]: one for one in answer.facts["types"]}
+    return {instance["name"]: instance for instance in answer.facts["types"]}
 
 
-def test_refresh_writes_the_regions_catalog_and_tells_what_it_did(
+def test_refresh_writes_the_regions_catalog_and_reports_the_changes(
     first_refresh: tuple[Path, str, str],
 ) -> None:
     cache, out, err = first_refresh
-    counts, changed, where = out.splitlines()
+    counts, changed, location = out.splitlines()
     assert counts.startswith("us-east-1: 1,")
     assert changed.startswith("since ")
-    assert where == f"in {cache}"
-    assert "not of AWS" in err
+    assert location == f"in {cache}"
+    assert "not from AWS" in err
     assert set(files(cache)) == FILES
 
 
-def test_a_refreshed_catalog_is_what_show_prints(
+def test_show_prints_the_refreshed_catalog(
     cli: Cli, first_refresh: tuple[Path, str, str], cache: Path
 ) -> None:
     packaged = types(cli, "--family", "g4dn")
     shutil.copytree(first_refresh[0], cache)
     refreshed = types(cli, "--family", "g4dn")
     assert refreshed.keys() == packaged.keys()
-    for name, one in refreshed.items():
-        assert one["price_usd_hour"] == packaged[name]["price_usd_hour"]
-        assert one["sagemaker_price_usd_hour"] == packaged[name]["sagemaker_price_usd_hour"]
-        assert one["usable_memory_mib"] == packaged[name]["usable_memory_mib"]
+    for name, instance in refreshed.items():
+        for fact in ("price_usd_hour", "sagemaker_price_usd_hour", "usable_memory_mib"):
+            assert instance[fact] == packaged[name][fact]
     sources = cli("catalog", "show", "--json").facts["sources"]
     assert "Price List API" in str(sources)
 
@@ -101,10 +100,10 @@ def test_a_second_refresh_changes_nothing(cli: Cli) -> None:
     _, changed, _ = cli("catalog", "refresh").out.splitlines()
     assert "new (" not in changed
     assert "no longer offered" not in changed
-    assert "with other prices" not in changed
+    assert "with changed prices" not in changed
 
 
-def test_what_changed_since_the_last_refresh_is_told(cli: Cli, refreshed: Path) -> None:
+def test_refresh_reports_the_changes_since_the_last_refresh(cli: Cli, refreshed: Path) -> None:
     specifications = json.loads((refreshed / "specifications.json").read_text())
     rows = [row for row in specifications["types"] if row["name"] != "m5.large"]
     rows.append({"name": "m5.huge", "vcpus": 2, "memory_mib": 4096})
@@ -115,12 +114,12 @@ def test_what_changed_since_the_last_refresh_is_told(cli: Cli, refreshed: Path) 
     _, changed, _ = cli("catalog", "refresh").out.splitlines()
     assert "1 new (m5.large)" in changed
     assert "1 no longer offered (m5.huge)" in changed
-    assert "1 with other prices" in changed
+    assert "1 with changed prices" in changed
 
 
 def test_a_damaged_cache_is_replaced(cli: Cli, refreshed: Path) -> None:
     (refreshed / "prices.json").write_text("{")
-    assert cli("catalog", "show").code == MISTAKE
+    assert cli("catalog", "show").code == BAD_DATA
     answer = cli("catalog", "refresh")
     assert answer.code == 0
     assert "replaced a damaged catalog" in answer.err
@@ -131,7 +130,7 @@ def test_a_damaged_cache_is_replaced(cli: Cli, refreshed: Path) -> None:
     ("service", "permission"),
     [("EC2", "ec2:DescribeInstanceTypes"), ("PRICING", "pricing:GetProducts")],
 )
-def test_a_denied_call_names_the_permission_and_leaves_the_catalog(
+def test_a_denied_call_names_the_permission_and_keeps_the_catalog(
     cli: Cli, refreshed: Path, monkeypatch: pytest.MonkeyPatch, service: str, permission: str
 ) -> None:
     before = files(refreshed)
@@ -182,9 +181,9 @@ def test_the_region_comes_from_the_option_the_setting_and_the_environment(
     assert cli("catalog", "refresh", "--region", "us-east-1").code == 0
 
 
-def test_a_folder_that_can_not_be_written_is_told(cli: Cli, cache: Path) -> None:
+def test_a_cache_folder_that_can_not_be_written_is_a_mistake(cli: Cli, cache: Path) -> None:
     cache.parent.parent.mkdir()
-    cache.parent.write_text("a file stands in the way")
+    cache.parent.write_text("a file instead of a folder")
     answer = cli("catalog", "refresh")
     assert answer.code == MISTAKE
     assert f"The catalog can't be written to {cache}" in answer.err
@@ -200,15 +199,15 @@ def test_show_prints_a_table_and_the_sources(cli: Cli) -> None:
     assert "m5.large" not in answer.out
 
 
-def test_show_says_when_another_regions_figures_stand_in(cli: Cli) -> None:
+def test_show_notes_that_prices_of_another_region_are_used(cli: Cli) -> None:
     answer = cli("catalog", "show", "--region", "eu-west-1", "--family", "g4dn")
     assert answer.code == 0
     assert "note: " in answer.err
     assert "us-east-1" in answer.err
 
 
-def test_show_by_gpu(cli: Cli) -> None:
-    assert {one["family"] for one in types(cli, "--gpu", "nvidia-tesla-t4").values()} == {"g4dn"}
+def test_show_selects_types_by_gpu(cli: Cli) -> None:
+    assert {t["family"] for t in types(cli, "--gpu", "nvidia-tesla-t4").values()} == {"g4dn"}
 
 
 def test_an_unknown_family_is_a_mistake(cli: Cli) -> None:

@@ -1,4 +1,4 @@
-"""The commands on a run of this machine."""
+"""Commands for runs on this machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.contract
 
 @pytest.fixture(scope="module")
 def kinds(tmp_path_factory: pytest.TempPathFactory) -> tuple[BackendRig, str]:
-    """A finished run for all commands that only look at one."""
+    """A finished run for all tests that only read it."""
     rig = BackendRig("local", tmp_path_factory.mktemp("kinds") / "project")
     with rig.entered():
         result = rig.pipeline("kinds").run(progress=False)
@@ -34,9 +34,7 @@ def run_id(kinds: tuple[BackendRig, str]) -> Iterator[str]:
         yield run_id
 
 
-def test_get_refuses_what_can_run_code_if_it_is_told_so(
-    run_id: str, cli: Cli, tmp_path: Path
-) -> None:
+def test_get_with_no_pickle_refuses_pickled_values(run_id: str, cli: Cli, tmp_path: Path) -> None:
     refused = cli("get", run_id, "odd", "--no-pickle", "--out", str(tmp_path / "odd"))
     assert refused.code != 0
     assert "The value of asset 'odd' was not read" in refused.err
@@ -45,7 +43,7 @@ def test_get_refuses_what_can_run_code_if_it_is_told_so(
     assert cli("get", run_id, "odd").code == 0
 
 
-def test_run_tells_each_change_in_plain_lines_and_the_end(rig: BackendRig, cli: Cli) -> None:
+def test_run_prints_a_line_for_each_change_and_for_the_end(rig: BackendRig, cli: Cli) -> None:
     answer = cli("run", str(rig.write("kinds")))
     assert answer.code == 0
     assert "  step write: succeeded" in answer.err
@@ -53,7 +51,7 @@ def test_run_tells_each_change_in_plain_lines_and_the_end(rig: BackendRig, cli: 
     assert "completed after" in answer.out
 
 
-def test_parameters_are_json_where_they_can_be_and_else_text(rig: BackendRig, cli: Cli) -> None:
+def test_context_values_are_json_or_otherwise_strings(rig: BackendRig, cli: Cli) -> None:
     file = str(rig.write("kinds"))
     answer = cli("run", file, "--context", "times=3", "-c", "greeting=good day", "--json")
     assert answer.code == 0
@@ -88,7 +86,7 @@ def trace(rig: BackendRig) -> str:
     return f"trace={rig.trace}"
 
 
-def test_a_pipeline_is_named_behind_the_file(rig: BackendRig, cli: Cli) -> None:
+def test_a_pipeline_is_named_after_the_file(rig: BackendRig, cli: Cli) -> None:
     answer = cli("run", f"{rig.write('crowd')}:greedy", "-c", trace(rig))
     assert answer.code == 0
     assert rig.ran() == ["a begins", "a ends", "b begins", "b ends"]
@@ -99,7 +97,7 @@ def test_a_function_that_returns_a_pipeline_can_be_named(rig: BackendRig, cli: C
     assert len(answer.facts["jobs"]) == 101
 
 
-def test_a_detached_run_goes_on_without_the_command(rig: BackendRig, cli: Cli) -> None:
+def test_a_detached_run_continues_without_the_command(rig: BackendRig, cli: Cli) -> None:
     code, out, err = rig.command("run", str(rig.write("waiting")), "-c", trace(rig), "--detach")
     assert code == 0, err
     run_id, hint = out.splitlines()
@@ -110,7 +108,7 @@ def test_a_detached_run_goes_on_without_the_command(rig: BackendRig, cli: Cli) -
     assert rig.ran() == ["begin", "wait", "double", "summarize"]
 
 
-def test_a_run_that_is_detached_from_another_folder_goes_on(
+def test_a_run_that_is_detached_from_another_folder_continues(
     rig: BackendRig, cli: Cli, tmp_path: Path
 ) -> None:
     file = rig.write("waiting")
@@ -123,20 +121,20 @@ def test_a_run_that_is_detached_from_another_folder_goes_on(
 
 
 def test_plan_shows_jobs_and_prices_without_an_account(rig: BackendRig, cli: Cli) -> None:
-    answer = cli("plan", str(rig.write("needy")))
+    answer = cli("plan", str(rig.write("needy")), "--backend", "batch")
     assert answer.code == 0
     assert "g4dn.xlarge" in answer.out
     assert "no account is set up" in answer.out
     assert not Path(".flowyml").exists()
 
 
-def test_plan_as_json_is_the_plan(rig: BackendRig, cli: Cli) -> None:
-    facts = cli("plan", str(rig.write("needy")), "--json").facts
+def test_plan_with_json_prints_the_plan(rig: BackendRig, cli: Cli) -> None:
+    facts = cli("plan", str(rig.write("needy")), "--backend", "batch", "--json").facts
     (job,) = facts["jobs"]
     assert (facts["backend"], job["needs"]["gpu_model"]) == ("batch", "t4")
 
 
-def test_package_lists_what_travels(rig: BackendRig, cli: Cli) -> None:
+def test_package_lists_the_bundled_files(rig: BackendRig, cli: Cli) -> None:
     file = rig.write("kinds")
     Path("data.bin").write_bytes(b"x" * 1234)
     Path(".flowymlignore").write_text("data.bin\n")
@@ -149,7 +147,7 @@ def test_package_lists_what_travels(rig: BackendRig, cli: Cli) -> None:
     assert cli("package", str(file), "--json").facts["sha256"] == facts["sha256"]
 
 
-def test_runs_lists_the_newest_first_with_their_ends(rig: BackendRig, cli: Cli) -> None:
+def test_runs_lists_runs_with_their_states_newest_first(rig: BackendRig, cli: Cli) -> None:
     assert "no runs yet" in cli("runs").out
     file = str(rig.write("waiting"))
     Path(f"{rig.trace}.go").touch()
@@ -163,14 +161,14 @@ def test_runs_lists_the_newest_first_with_their_ends(rig: BackendRig, cli: Cli) 
     assert [line.split()[0] for line in cli("runs").out.splitlines()] == [second, first]
 
 
-def test_runs_leaves_out_what_its_client_never_finished_to_write(run_id: str, cli: Cli) -> None:
+def test_runs_omits_a_run_without_a_record(run_id: str, cli: Cli) -> None:
     half = Path(".flowyml/aws/runs/half-20261122-150531-3f9a1c")
     half.mkdir(exist_ok=True)
     (half / "plan.json").write_text("{}")
     assert [fact["run_id"] for fact in cli("runs", "--json").facts] == [run_id]
 
 
-def test_status_tells_jobs_and_steps(run_id: str, cli: Cli) -> None:
+def test_status_shows_jobs_and_steps(run_id: str, cli: Cli) -> None:
     answer = cli("status", run_id)
     assert answer.code == 0
     assert "plain" in answer.out and "compute" in answer.out
@@ -180,29 +178,31 @@ def test_status_tells_jobs_and_steps(run_id: str, cli: Cli) -> None:
     assert {step["state"] for step in job["steps"]} == {"succeeded"}
 
 
-def test_attach_to_a_run_that_has_ended_tells_its_end(run_id: str, cli: Cli) -> None:
+def test_attach_to_an_ended_run_reports_its_result(run_id: str, cli: Cli) -> None:
     answer = cli("attach", run_id, "--json")
     assert (answer.code, answer.facts["state"]) == (0, "completed")
 
 
-def test_logs_prints_what_the_job_printed(run_id: str, cli: Cli) -> None:
+def test_logs_prints_the_output_of_a_job(run_id: str, cli: Cli) -> None:
     assert "hello 2" in cli("logs", run_id).out.splitlines()
     assert "hello 2" in cli("logs", run_id, "plain", "--follow").out.splitlines()
 
 
-def test_logs_as_json_is_one_document_a_line(run_id: str, cli: Cli) -> None:
+def test_logs_with_json_prints_one_document_per_line(run_id: str, cli: Cli) -> None:
     lines = [json.loads(line) for line in cli("logs", run_id, "--json").out.splitlines()]
     assert {"job": "plain", "time_ms": None, "message": "hello 2"} in lines
 
 
-def test_logs_of_several_jobs_name_the_job_before_each_line(rig: BackendRig, cli: Cli) -> None:
+def test_logs_of_several_jobs_start_each_line_with_the_job(rig: BackendRig, cli: Cli) -> None:
     run_id = cli("run", str(rig.write("noisy")), "--json").facts["run_id"]
     out = cli("logs", run_id).out.splitlines()
     assert "shout | line 9 ✓" in out and "whisper | heard 10 – grüße" in out
     assert "line 9 ✓" in cli("logs", run_id, "shout").out.splitlines()
 
 
-def test_following_a_run_that_nobody_drives_starts_nothing(rig: BackendRig, cli: Cli) -> None:
+def test_following_the_logs_of_a_run_without_a_client_starts_nothing(
+    rig: BackendRig, cli: Cli
+) -> None:
     run = rig.pipeline("waiting").submit()
     with rig.client("-m", "flowyml_aws", "logs", run.id, "first", "--follow") as follower:
         assert follower.stdout is not None
@@ -214,20 +214,20 @@ def test_following_a_run_that_nobody_drives_starts_nothing(rig: BackendRig, cli:
     assert rig.ran() == ["begin", "wait"]
 
 
-def test_following_a_run_that_was_interrupted_tells_how_to_go_on(rig: BackendRig) -> None:
+def test_following_the_logs_of_an_interrupted_run_says_how_to_continue_it(rig: BackendRig) -> None:
     arguments = ["run", str(rig.write("waiting")), "-c", trace(rig)]
     with rig.client("-m", "flowyml_aws", *arguments) as client:
         eventually(lambda: "wait" in rig.ran(), "the first job waiting")
         client.send_signal(signal.SIGINT)
-        _, told = client.communicate(timeout=60)
-    run_id = told.split()[1]
+        _, output = client.communicate(timeout=60)
+    run_id = output.split()[1]
     with rig.client("-m", "flowyml_aws", "logs", run_id, "--follow") as follower:
         assert follower.stderr is not None
         hint = follower.stderr.readline()
-    assert f"flowyml-aws attach {run_id} goes on with the run" in hint
+    assert f"continue the run with: flowyml-aws attach {run_id}" in hint
 
 
-def test_cancel_ends_a_run(rig: BackendRig, cli: Cli) -> None:
+def test_cancel_cancels_a_run(rig: BackendRig, cli: Cli) -> None:
     run = rig.pipeline("waiting").submit()
     answer = cli("cancel", run.id)
     assert (answer.code, answer.out) == (0, f"{run.id}: cancelled\n")
@@ -235,7 +235,7 @@ def test_cancel_ends_a_run(rig: BackendRig, cli: Cli) -> None:
     assert cli("attach", run.id).code == 1
 
 
-def test_get_prints_text_json_and_paths(run_id: str, cli: Cli) -> None:
+def test_get_prints_strings_json_and_paths(run_id: str, cli: Cli) -> None:
     assert cli("get", run_id, "text").out == "hello hello\n"
     assert json.loads(cli("get", run_id, "facts").out) == {
         "times": 2,
@@ -247,36 +247,36 @@ def test_get_prints_text_json_and_paths(run_id: str, cli: Cli) -> None:
 
 
 def test_get_writes_each_kind_of_value_in_its_format(run_id: str, cli: Cli, tmp_path: Path) -> None:
-    def got(asset: str) -> Path:
+    def download(asset: str) -> Path:
         out = tmp_path / asset
         answer = cli("get", run_id, asset, "--out", str(out))
         assert (answer.code, answer.out) == (0, "")
         assert f"to {out}" in answer.err
         return out
 
-    assert got("text").read_text() == "hello hello"
-    assert json.loads(got("facts").read_text())["names"] == ["ä"]
-    assert got("raw").read_bytes() == b"\x00\xff"
-    assert np.load(got("matrix")).tolist() == [[0, 1, 2], [3, 4, 5]]
-    assert pickle.loads(got("odd").read_bytes()) == {1j}
-    assert got("report").read_text() == "all is well"
-    assert (got("folder") / "a.txt").read_text() == "a"
+    assert download("text").read_text() == "hello hello"
+    assert json.loads(download("facts").read_text())["names"] == ["ä"]
+    assert download("raw").read_bytes() == b"\x00\xff"
+    assert np.load(download("matrix")).tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert pickle.loads(download("odd").read_bytes()) == {1j}
+    assert download("report").read_text() == "all is well"
+    assert (download("folder") / "a.txt").read_text() == "a"
 
 
-def test_get_puts_a_file_into_a_folder_under_its_name(
+def test_get_writes_a_file_into_a_folder_under_its_own_name(
     run_id: str, cli: Cli, tmp_path: Path
 ) -> None:
     assert cli("get", run_id, "report", "--out", str(tmp_path)).code == 0
     assert (tmp_path / "report.txt").read_text() == "all is well"
 
 
-def test_get_as_json_tells_where_the_values_are(run_id: str, cli: Cli) -> None:
+def test_get_with_json_prints_the_locations_of_the_values(run_id: str, cli: Cli) -> None:
     facts = cli("get", run_id, "text", "--json").facts
     assert facts["text"]["uri"].startswith("file:///")
     assert cli("get", run_id, "split", "--json").facts.keys() == {"low", "high"}
 
 
-def test_get_to_a_place_that_cannot_be_written_is_the_users_mistake(
+def test_get_to_a_path_that_cannot_be_written_is_a_mistake(
     run_id: str, cli: Cli, tmp_path: Path
 ) -> None:
     answer = cli("get", run_id, "text", "--out", str(tmp_path / "no" / "such" / "folder"))
@@ -284,13 +284,13 @@ def test_get_to_a_place_that_cannot_be_written_is_the_users_mistake(
     assert "No such file or directory" in answer.err
 
 
-def test_python_m_is_the_same_program(rig: BackendRig) -> None:
+def test_python_m_runs_the_same_program(rig: BackendRig) -> None:
     code, out, _ = rig.command("--help")
     assert code == 0
     assert "attach" in out
 
 
-def test_a_status_is_told_while_the_run_goes_on(rig: BackendRig, cli: Cli) -> None:
+def test_status_of_a_running_run(rig: BackendRig, cli: Cli) -> None:
     run = rig.pipeline("waiting").submit()
     eventually(lambda: "wait" in rig.ran(), "the first job waiting")
     facts = cli("status", run.id, "--json").facts

@@ -1,4 +1,4 @@
-"""`flowyml-aws doctor`: every finding once, as its user reads it."""
+"""`flowyml-aws doctor`: each finding once, with the text that users read."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ READS = re.compile(r"(Get|Describe|List|Head)[A-Z]")
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Emulator]:
-    """An account whose jobs never find a machine."""
+    """An account whose jobs never get an instance."""
     with Emulator(capacity=Capacity(vcpus=0, memory_mib=0)) as aws:
         yield aws
 
 
 @pytest.fixture
 def account(aws: Emulator, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
-    """A project on the account, with two queues; whatever a test breaks is whole again after it."""
+    """A project on the account, with two queues; the account is restored after each test."""
     settings = {
         **aws.environment,
         "FLOWYML_AWS_QUEUES": "cpu,gpu-t4",
@@ -53,25 +53,29 @@ def account(aws: Emulator, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
 
 
 def findings(answer: Answer) -> dict[str, str]:
-    """Kinds of findings with their levels, but those that say that all is well."""
+    """Return the codes of the findings with their levels, without those that need no action."""
     facts = answer.facts
     assert facts["version"] == 1
-    for one in facts["findings"]:
-        assert set(one) == {"check", "code", "level", "what", "why", "fix"}
-        assert one["level"] in ("ok", "note", "warning", "error", "not checked")
-        if one["level"] in ("warning", "error"):
-            assert one["why"] and one["fix"]
-    is_bad = any(one["level"] == "error" for one in facts["findings"])
-    assert facts["ok"] is not is_bad
-    assert answer.code == (1 if is_bad else 0)
+    for finding in facts["findings"]:
+        assert set(finding) == {"check", "code", "level", "what", "why", "fix"}
+        assert finding["level"] in ("ok", "note", "warning", "error", "not checked")
+        if finding["level"] in ("warning", "error"):
+            assert finding["why"] and finding["fix"]
+    has_error = any(finding["level"] == "error" for finding in facts["findings"])
+    assert facts["ok"] is not has_error
+    assert answer.code == (1 if has_error else 0)
     return {
-        one["code"]: one["level"]
-        for one in facts["findings"]
-        if one["level"] != "ok" and one["code"] not in ("catalog-old", "image-elsewhere")
+        finding["code"]: finding["level"]
+        for finding in facts["findings"]
+        if finding["level"] != "ok" and finding["code"] not in ("catalog-old", "image-elsewhere")
     }
 
 
-def test_a_project_without_an_account_is_well_and_told_what_to_do(
+def full_text(finding: dict[str, str]) -> str:
+    return f"{finding['what']}\n{finding['why']}\n{finding['fix']}"
+
+
+def test_a_project_without_an_account_has_no_problems_and_a_note_on_the_next_step(
     rig: BackendRig, cli: Cli
 ) -> None:
     answer = cli("doctor")
@@ -82,7 +86,7 @@ def test_a_project_without_an_account_is_well_and_told_what_to_do(
     assert "No problems found." in answer.out
 
 
-def test_wrong_settings_are_told_and_nothing_else_is_asked(
+def test_invalid_settings_are_reported_and_nothing_else_is_checked(
     rig: BackendRig, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLOWYML_AWS_STOER", "s3://b/p")
@@ -92,14 +96,14 @@ def test_wrong_settings_are_told_and_nothing_else_is_asked(
     assert "did you mean 'store'?" in answer.out
 
 
-def test_a_store_on_this_machine_that_can_not_be_written(rig: BackendRig, cli: Cli) -> None:
-    Path(".flowyml").write_text("in the way")
+def test_a_local_store_that_can_not_be_written_is_an_error(rig: BackendRig, cli: Cli) -> None:
+    Path(".flowyml").write_text("a file instead of a folder")
     answer = cli("doctor")
     assert answer.code == 1
     assert "local store: error: Can't store local runs in" in answer.out
 
 
-def test_an_account_that_is_well(aws: Emulator, account: object, cli: Cli) -> None:
+def test_an_account_without_problems(aws: Emulator, account: object, cli: Cli) -> None:
     aws.calls.clear()
     answer = cli("doctor")
     assert answer.code == 0, answer.out
@@ -120,7 +124,7 @@ def test_an_account_that_is_well(aws: Emulator, account: object, cli: Cli) -> No
         assert text in answer.out
 
 
-def test_it_only_reads_but_for_one_object_that_it_removes(
+def test_doctor_only_reads_except_for_one_object_that_it_deletes(
     aws: Emulator, account: object, cli: Cli
 ) -> None:
     store = aws.environment["FLOWYML_AWS_STORE"].removeprefix("s3://").partition("/")
@@ -165,16 +169,16 @@ def set_variable(name: str, value: str) -> Callable[[Emulator, pytest.MonkeyPatc
     return lambda aws, patch: patch.setenv(name, value)
 
 
-def remove(*names: str) -> Callable[[Emulator, pytest.MonkeyPatch], None]:
-    def take(aws: Emulator, patch: pytest.MonkeyPatch) -> None:
+def unset_variables(*names: str) -> Callable[[Emulator, pytest.MonkeyPatch], None]:
+    def unset(aws: Emulator, patch: pytest.MonkeyPatch) -> None:
         for name in names:
             patch.delenv(name)
 
-    return take
+    return unset
 
 
-def another_role(name: str, service: str) -> Callable[[Emulator, pytest.MonkeyPatch], None]:
-    def make(aws: Emulator, patch: pytest.MonkeyPatch) -> None:
+def create_role(name: str, service: str) -> Callable[[Emulator, pytest.MonkeyPatch], None]:
+    def create(aws: Emulator, patch: pytest.MonkeyPatch) -> None:
         trust = {
             "Statement": [
                 {
@@ -189,7 +193,7 @@ def another_role(name: str, service: str) -> Callable[[Emulator, pytest.MonkeyPa
         )
         patch.setenv("FLOWYML_AWS_EXECUTION_ROLE", role["Role"]["Arn"])
 
-    return make
+    return create
 
 
 def push_image(tag: str) -> Callable[[Emulator, pytest.MonkeyPatch], None]:
@@ -216,7 +220,7 @@ def name_bare_account(aws: Emulator, patch: pytest.MonkeyPatch) -> None:
     aws.client("ssm").put_parameter(Name="/flowyml-aws/bare", Value='{"version": 1}', Type="String")
 
 
-TROUBLES: list[tuple[str, Callable[[Emulator, pytest.MonkeyPatch], None], dict[str, str], str]] = [
+FAULTS: list[tuple[str, Callable[[Emulator, pytest.MonkeyPatch], None], dict[str, str], str]] = [
     ("disabled queue", disable_queue, {"queue-disabled": "error"}, "update-job-queue"),
     (
         "disabled environment",
@@ -236,22 +240,22 @@ TROUBLES: list[tuple[str, Callable[[Emulator, pytest.MonkeyPatch], None], dict[s
     ("clock behind", set_clock(3600), {"clock-skew": "error"}, "60 min behind AWS's"),
     ("clock ahead", set_clock(-120), {"clock-skew": "warning"}, "2 min ahead of AWS's"),
     (
-        "wrong queue",
+        "unknown queue",
         set_variable("FLOWYML_AWS_QUEUES", "cpu,gpu_t4"),
         {"queue-missing": "error"},
         "did you mean 'gpu-t4'?",
     ),
     (
-        "no such bucket",
+        "missing bucket",
         set_variable("FLOWYML_AWS_STORE", "s3://no-such-bucket/prefix"),
         {"failed": "error", "not-checked": "not checked"},
         "bucket failed",
     ),
     (
-        "no such role",
-        set_variable("FLOWYML_AWS_JOB_ROLE", "arn:aws:iam::123456789012:role/nobody"),
+        "missing role",
+        set_variable("FLOWYML_AWS_JOB_ROLE", "arn:aws:iam::123456789012:role/unknown"),
         {"role-missing": "error"},
-        "Role 'nobody' does not exist",
+        "Role 'unknown' does not exist",
     ),
     (
         "role of another account",
@@ -261,34 +265,34 @@ TROUBLES: list[tuple[str, Callable[[Emulator, pytest.MonkeyPatch], None], dict[s
     ),
     (
         "role for another service",
-        another_role("for-ec2", "ec2.amazonaws.com"),
+        create_role("for-ec2", "ec2.amazonaws.com"),
         {"role-not-trusting": "error"},
         "does not allow ecs-tasks.amazonaws.com to assume it",
     ),
     (
-        "wrong driver queue",
+        "unknown driver queue",
         set_variable("FLOWYML_AWS_DRIVER_QUEUE", "nowhere"),
         {"failed": "warning"},
         "driver_queue",
     ),
-    ("no role", remove("FLOWYML_AWS_JOB_ROLE"), {"no-job-role": "note"}, "job_role"),
-    ("no image", remove("FLOWYML_AWS_IMAGE"), {"no-image": "error"}, "image push"),
+    ("no role", unset_variables("FLOWYML_AWS_JOB_ROLE"), {"no-job-role": "note"}, "job_role"),
+    ("no image", unset_variables("FLOWYML_AWS_IMAGE"), {"no-image": "error"}, "image push"),
     (
-        "image that is not there",
+        "missing image",
         set_variable("FLOWYML_AWS_IMAGE", f"{REGISTRY}/nothing:v1"),
         {"image-missing": "error"},
         "image push",
     ),
     ("image of another Python", push_image("py3.9"), {"python-differs": "error"}, "Python 3.9"),
     (
-        "image without a Python",
+        "image of an unknown Python",
         push_image("v1"),
         {"python-unknown": "note"},
         "version of the image is unknown",
     ),
     (
         "no credentials",
-        remove("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+        unset_variables("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
         {"failed": "error", "not-checked": "not checked"},
         "aws configure sso",
     ),
@@ -300,18 +304,18 @@ TROUBLES: list[tuple[str, Callable[[Emulator, pytest.MonkeyPatch], None], dict[s
     ),
     (
         "unknown profile",
-        set_variable("AWS_PROFILE", "nobody"),
+        set_variable("AWS_PROFILE", "unknown"),
         {"failed": "error", "not-checked": "not checked"},
         "correct AWS_PROFILE",
     ),
     (
         "no region",
-        remove("AWS_DEFAULT_REGION"),
+        unset_variables("AWS_DEFAULT_REGION"),
         {"failed": "error", "not-checked": "not checked"},
         "No AWS region is set",
     ),
     (
-        "no such account",
+        "missing account",
         set_variable("FLOWYML_AWS_ACCOUNT", "nowhere"),
         {"failed": "error", "not-checked": "not checked"},
         "no parameter '/flowyml-aws/nowhere'",
@@ -326,23 +330,22 @@ TROUBLES: list[tuple[str, Callable[[Emulator, pytest.MonkeyPatch], None], dict[s
 
 
 @pytest.mark.parametrize(
-    ("trouble", "expected", "text"),
-    [case[1:] for case in TROUBLES],
-    ids=[case[0] for case in TROUBLES],
+    ("break_setup", "expected", "text"),
+    [case[1:] for case in FAULTS],
+    ids=[case[0] for case in FAULTS],
 )
-def test_what_is_wrong_is_found_with_its_fix(
+def test_a_fault_is_found_and_reported_with_its_fix(
     aws: Emulator,
     account: pytest.MonkeyPatch,
     cli: Cli,
-    trouble: Callable[[Emulator, pytest.MonkeyPatch], None],
+    break_setup: Callable[[Emulator, pytest.MonkeyPatch], None],
     expected: dict[str, str],
     text: str,
 ) -> None:
-    trouble(aws, account)
+    break_setup(aws, account)
     answer = cli("doctor", "--json")
     assert findings(answer) == expected
-    told = [f"{one['what']}\n{one['why']}\n{one['fix']}" for one in answer.facts["findings"]]
-    assert any(text in one for one in told)
+    assert any(text in full_text(finding) for finding in answer.facts["findings"])
 
 
 @pytest.mark.parametrize(
@@ -355,21 +358,19 @@ def test_what_is_wrong_is_found_with_its_fix(
         ("EC2", "compute environments", "note", "ec2:DescribeInstanceTypeOfferings is denied"),
     ],
 )
-def test_a_denied_call_is_a_finding_of_its_check_alone(
+def test_a_denied_call_affects_only_the_check_that_needs_it(
     account: pytest.MonkeyPatch, cli: Cli, service: str, check: str, level: str, text: str
 ) -> None:
     code = "UnauthorizedOperation" if service == "EC2" else "AccessDenied"
     with refusing(403, code, "no") as endpoint:
         account.setenv(f"AWS_ENDPOINT_URL_{service}", endpoint)
-        found = cli("doctor", "--json").facts["findings"]
-    denied = [one for one in found if text in f"{one['what']} {one['why']} {one['fix']}"]
-    assert {(one["check"], one["level"]) for one in denied} == {(check, level)}
-    assert any(one["check"] == "credentials" and one["level"] == "ok" for one in found)
+        reported = cli("doctor", "--json").facts["findings"]
+    denied = [finding for finding in reported if text in full_text(finding)]
+    assert {(finding["check"], finding["level"]) for finding in denied} == {(check, level)}
+    assert ("credentials", "ok") in {(finding["check"], finding["level"]) for finding in reported}
 
 
-def test_the_account_s_own_parameter_leads_to_all_the_rest(
-    account: pytest.MonkeyPatch, cli: Cli
-) -> None:
+def test_the_setting_account_is_enough(account: pytest.MonkeyPatch, cli: Cli) -> None:
     for name in ("STORE", "QUEUES", "IMAGE", "JOB_ROLE"):
         account.delenv(f"FLOWYML_AWS_{name}")
     account.setenv("FLOWYML_AWS_ACCOUNT", "emulator")
@@ -381,7 +382,7 @@ def test_the_account_s_own_parameter_leads_to_all_the_rest(
 
 @pytest.fixture
 def start(aws: Emulator, account: object, cli: Cli) -> Iterator[Callable[[float], str]]:
-    """Starts a run whose only job waits for a machine, and has done so for a while."""
+    """Function that starts a run whose only job has waited for an instance for some time."""
     batch = aws.client("batch")
     ids: list[str] = []
 
@@ -401,17 +402,17 @@ def start(aws: Emulator, account: object, cli: Cli) -> Iterator[Callable[[float]
 
     yield start
     for job_id in ids:
-        batch.terminate_job(jobId=job_id, reason="the test is over")
+        batch.terminate_job(jobId=job_id, reason="end of the test")
 
 
-def test_a_job_that_has_just_been_queued_is_well(start: Callable[[float], str], cli: Cli) -> None:
+def test_a_job_that_was_just_queued_has_no_problem(start: Callable[[float], str], cli: Cli) -> None:
     run_id = start(0)
     answer = cli("doctor", "--run", run_id)
     assert answer.code == 0
     assert "Job 'train' is waiting for an instance; no problem found so far" in answer.out
 
 
-def test_a_job_that_can_not_start_is_told_with_the_fix(
+def test_a_job_that_can_not_start_is_reported_with_the_fix(
     aws: Emulator, account: pytest.MonkeyPatch, start: Callable[[float], str], cli: Cli
 ) -> None:
     run_id = start(120)
@@ -419,11 +420,11 @@ def test_a_job_that_can_not_start_is_told_with_the_fix(
     answer = cli("doctor", "--run", run_id, "--json")
     assert findings(answer) == {"environment-disabled": "error"}
     assert answer.facts["run_id"] == run_id
-    assert [one["check"] for one in answer.facts["findings"]] == ["train"]
-    told = cli("doctor", "--run", run_id)
-    assert told.code == 1
-    assert "✗ train: error: Compute environment 'gpu-t4' of queue 'gpu-t4' is DISABLED" in told.out
-    assert "    fix: aws batch update-compute-environment --state ENABLED" in told.out
+    assert [finding["check"] for finding in answer.facts["findings"]] == ["train"]
+    text = cli("doctor", "--run", run_id)
+    assert text.code == 1
+    assert "✗ train: error: Compute environment 'gpu-t4' of queue 'gpu-t4' is DISABLED" in text.out
+    assert "    fix: aws batch update-compute-environment --state ENABLED" in text.out
 
 
 def test_a_job_that_waits_for_capacity_is_a_warning(
@@ -440,12 +441,12 @@ def test_a_job_that_waits_for_capacity_is_a_warning(
         aws.faults.withhold("gpu-t4", None)
 
 
-def test_the_live_view_says_by_itself_why_a_job_waits(
+def test_the_live_view_shows_why_a_job_waits(
     aws: Emulator, account: pytest.MonkeyPatch, start: Callable[[float], str]
 ) -> None:
     run_id = start(120)
     disable_environment(aws, account)
-    account.setattr("flowyml_aws.aws.diagnosis._EVERY_S", 0.1)
+    account.setattr("flowyml_aws.aws.diagnosis._CHECK_INTERVAL_S", 0.1)
     reasons: list[str] = []
 
     def watch(status: RunStatus) -> None:
@@ -458,13 +459,13 @@ def test_the_live_view_says_by_itself_why_a_job_waits(
     assert "Compute environment 'gpu-t4' of queue 'gpu-t4' is DISABLED" in reasons[0]
 
 
-def test_a_run_that_is_not_there(account: object, cli: Cli) -> None:
+def test_an_unknown_run_is_a_mistake(account: object, cli: Cli) -> None:
     answer = cli("doctor", "--run", "a-20261122-150531-3f9a1c")
     assert answer.code == 2
     assert "No run" in answer.err
 
 
-def test_the_jobs_of_a_run_on_this_machine(rig: BackendRig, cli: Cli) -> None:
+def test_a_failed_job_on_this_machine_is_an_error(rig: BackendRig, cli: Cli) -> None:
     run_id = cli("run", str(rig.write("failing")), "--json").facts["run_id"]
     answer = cli("doctor", "--run", run_id)
     assert answer.code == 1

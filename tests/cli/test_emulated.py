@@ -1,4 +1,4 @@
-"""The commands with an emulated account that another terminal serves."""
+"""Commands with an emulated account that another process serves."""
 
 from __future__ import annotations
 
@@ -29,38 +29,40 @@ def run_batch(rig: BackendRig, pipeline: str) -> list[str]:
     return ["run", file, "--backend", "batch", "--context", f"trace={rig.trace}"]
 
 
-def go(rig: BackendRig) -> None:
+def unblock(rig: BackendRig) -> None:
+    """Let the waiting step of the pipeline finish."""
     Path(f"{rig.trace}.go").touch()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_after_the_client_is_gone_attach_goes_on_and_each_step_ran_once(
-    rig: BackendRig, cli: Cli, number: signal.Signals
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+def test_attach_continues_after_the_client_has_ended_and_each_step_runs_once(
+    rig: BackendRig, cli: Cli, sent: signal.Signals
 ) -> None:
     with rig.client("-m", "flowyml_aws", *run_batch(rig, "waiting")) as client:
         eventually(lambda: "wait" in rig.ran(), "the first job waiting")
-        client.send_signal(number)
-        _, told = client.communicate(timeout=60)
-    run_id = told.split()[1]  # "run <id> on batch: 3 jobs"
-    if number is signal.SIGINT:
+        client.send_signal(sent)
+        _, output = client.communicate(timeout=60)
+    run_id = output.split()[1]  # "run <id> on batch: 3 jobs"
+    if sent is signal.SIGINT:
         assert client.returncode == 130
-        assert f"flowyml-aws attach {run_id}" in told
-        assert f"flowyml-aws cancel {run_id}" in told
+        assert f"detached from run {run_id}: its jobs continue without this client" in output
+        assert f"continue with: flowyml-aws attach {run_id}" in output
+        assert f"cancel it with: flowyml-aws cancel {run_id}" in output
     assert cli("status", run_id, "--json").facts["state"] == "running"
-    go(rig)
+    unblock(rig)
     assert cli("attach", run_id).code == 0
     assert cli("get", run_id, "d").out == "it is 42\n"
     assert rig.ran() == ["begin", "wait", "double", "summarize"]
 
 
-def test_a_detached_run_needs_nobody(rig: BackendRig, cli: Cli) -> None:
+def test_a_detached_run_needs_no_client(rig: BackendRig, cli: Cli) -> None:
     answer = cli(*run_batch(rig, "waiting"), "--detach")
     run_id, hint = answer.out.splitlines()
     assert answer.code == 0
     assert hint.endswith(f"flowyml-aws attach {run_id}")
     (fact,) = cli("runs", "--json").facts
-    assert (fact["run_id"], fact["state"]) == (run_id, "not seen to end")
-    go(rig)
+    assert (fact["run_id"], fact["state"]) == (run_id, "unknown")
+    unblock(rig)
     eventually(lambda: "summarize" in rig.ran(), "the last step, without a client")
     assert cli("attach", run_id, "--json").facts["state"] == "completed"
     assert "waiting" in cli("logs", run_id, "first").out.splitlines()
@@ -76,7 +78,7 @@ def test_a_run_is_cancelled(rig: BackendRig, cli: Cli) -> None:
     assert cli("status", run_id, "--json").facts["state"] == "cancelled"
 
 
-def test_a_failed_run_tells_the_users_traceback(rig: BackendRig, cli: Cli) -> None:
+def test_a_failed_run_prints_the_users_traceback(rig: BackendRig, cli: Cli) -> None:
     answer = cli(*run_batch(rig, "failing"))
     assert answer.code == 1
     assert 'File "failing.py", line 10, in fail' in answer.err
@@ -84,38 +86,38 @@ def test_a_failed_run_tells_the_users_traceback(rig: BackendRig, cli: Cli) -> No
 
 
 def test_plan_uses_the_queues_of_the_account(rig: BackendRig, cli: Cli) -> None:
-    facts = cli("plan", str(rig.write("needy")), "--json").facts
+    facts = cli("plan", str(rig.write("needy")), "-b", "batch", "--json").facts
     assert [job["target"] for job in facts["jobs"]] == ["gpu-t4"]
 
 
-def test_the_account_s_own_parameter_is_all_the_setting_that_is_needed(
+def test_the_setting_account_is_enough(
     rig: BackendRig, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in rig.environment if name.startswith("FLOWYML_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("FLOWYML_AWS_ACCOUNT", "/flowyml-aws/emulator")
-    facts = cli("plan", str(rig.write("noisy")), "--json").facts
+    plan = ("plan", str(rig.write("noisy")), "--backend", "batch", "--json")
+    facts = cli(*plan).facts
     assert {job["target"] for job in facts["jobs"]} == {"cpu"}
     assert not any("no account" in note for note in facts["notes"])
     monkeypatch.setenv("FLOWYML_AWS_ACCOUNT", "/flowyml-aws/other")
-    answer = cli("plan", str(rig.write("noisy")), "--json")
+    answer = cli(*plan)
     assert answer.code == 2
     assert "no parameter '/flowyml-aws/other'" in answer.err
 
 
-def test_after_a_run_the_plan_tells_what_the_next_one_costs_and_a_limit_holds(
-    rig: BackendRig, cli: Cli
-) -> None:
+def test_after_a_run_a_plan_estimates_the_cost_and_limits_apply(rig: BackendRig, cli: Cli) -> None:
     file = str(rig.write("noisy"))
-    answer = cli("run", file, "--backend", "batch", "--max-cost-usd", "1")
+    run, plan = ("run", file, "--backend", "batch"), ("plan", file, "--backend", "batch")
+    answer = cli(*run, "--max-cost-usd", "1")
     assert answer.code == 2
     assert "give the steps a timeout" in answer.err
-    assert cli("run", file, "--backend", "batch").code == 0
-    estimate = cli("plan", file, "--no-cache", "--json").facts["estimate"]
+    assert cli(*run).code == 0
+    estimate = cli(*plan, "--no-cache", "--json").facts["estimate"]
     assert estimate["runs"] == 1
     assert 0 < estimate["cost_usd"] < 1
-    shown = cli("plan", file, "--no-cache", "--max-cost-usd", "0.0001")
-    assert shown.code == 2
-    assert "expected: $" in shown.out
-    assert "max_cost_usd is 0.0001" in shown.err
-    assert cli("run", file, "--backend", "batch", "--no-cache", "--max-cost-usd", "1").code == 0
+    over_budget = cli(*plan, "--no-cache", "--max-cost-usd", "0.0001")
+    assert over_budget.code == 2
+    assert "expected: $" in over_budget.out
+    assert "max_cost_usd is 0.0001" in over_budget.err
+    assert cli(*run, "--no-cache", "--max-cost-usd", "1").code == 0

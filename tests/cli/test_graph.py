@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("rig")
 
 
 @pytest.mark.contract
-def test_the_suffix_says_how_the_plan_is_drawn(cli: Cli, file: str) -> None:
+def test_the_suffix_selects_the_format_of_the_graph(cli: Cli, file: str) -> None:
     for name in ("plan.svg", "plan.mmd", "plan.md"):
         answer = cli("plan", file, "--graph", name)
         assert answer.code == 0
@@ -23,13 +23,13 @@ def test_the_suffix_says_how_the_plan_is_drawn(cli: Cli, file: str) -> None:
     assert Path("plan.md").read_text() == f"```mermaid\n{Path('plan.mmd').read_text()}```\n"
 
 
-def test_another_suffix_is_the_user_s_mistake(cli: Cli, file: str) -> None:
+def test_an_unsupported_suffix_is_a_mistake(cli: Cli, file: str) -> None:
     answer = cli("plan", file, "--graph", "plan.png")
     assert answer.code == 2
     assert ".svg, .mmd, .md" in answer.err
 
 
-def test_a_file_that_can_not_be_written_is_the_user_s_mistake(cli: Cli, file: str) -> None:
+def test_a_file_that_can_not_be_written_is_a_mistake(cli: Cli, file: str) -> None:
     answer = cli("plan", file, "--graph", "no/such/folder.mmd")
     assert answer.code == 2
-    assert "can't be written" in answer.err
+    assert "Can't write to no/such/folder.mmd" in answer.err

@@ -1,4 +1,4 @@
-"""`flowyml-aws image`, with a stand-in for Docker that writes down what it is asked."""
+"""`flowyml-aws image`, with a substitute for Docker that records its arguments."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("cli-images")]
 REPOSITORY = "123456789012.dkr.ecr.us-east-1.amazonaws.com/team/jobs"
 
 DOCKER = """#!/bin/sh
-echo "$@" >> "$0.asked"
+echo "$@" >> "$0.calls"
 case "$1" in
   image) test -e "$0.built" ;;
   build) if [ -e "$0.broken" ]; then echo 'no such package' >&2; exit 1; fi; touch "$0.built" ;;
@@ -38,13 +38,13 @@ def aws() -> Iterator[Emulator]:
 
 @pytest.fixture
 def rig(aws: Emulator, tmp_path: Path) -> Iterator[BackendRig]:
-    """A project of an account with a repository, and nothing in it."""
+    """A project on an account with an empty repository."""
     settings = dict(aws.environment)
     del settings["FLOWYML_AWS_IMAGE"]
     rig = BackendRig(
         "batch", tmp_path / "project", {**settings, "FLOWYML_AWS_REPOSITORY": REPOSITORY}
     )
-    # Another tag than that of other tests.
+    # Each test needs a tag of its own.
     (rig.folder / "requirements.txt").write_text(f"numpy!={tmp_path.stat().st_ino}\n")
     with rig.entered():
         yield rig
@@ -52,7 +52,7 @@ def rig(aws: Emulator, tmp_path: Path) -> Iterator[BackendRig]:
 
 @pytest.fixture
 def docker(rig: BackendRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A program that is called docker and is the first on PATH."""
+    """A program with the name `docker`, first on PATH."""
     program = tmp_path / "bin" / "docker"
     program.parent.mkdir()
     program.write_text(DOCKER)
@@ -61,14 +61,14 @@ def docker(rig: BackendRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return program
 
 
-def asked(docker: Path) -> list[str]:
-    log = Path(f"{docker}.asked")
+def calls(docker: Path) -> list[str]:
+    log = Path(f"{docker}.calls")
     lines = log.read_text().splitlines() if log.exists() else []
     return [line for line in lines if not line.startswith(("version", "image"))]
 
 
-def put(aws: Emulator, tag: str) -> None:
-    """As if the image was pushed."""
+def put_image(aws: Emulator, tag: str) -> None:
+    """Store an image in the repository, as a push does."""
     manifest = {
         "schemaVersion": 2,
         "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
@@ -85,12 +85,12 @@ def tag(cli: Cli) -> str:
     return str(cli("image", "show", "--json").facts["tag"])
 
 
-def test_show_says_what_is_missing(docker: Path, cli: Cli) -> None:
+def test_show_names_the_missing_commands(docker: Path, cli: Cli) -> None:
     answer = cli("image", "show")
     assert answer.code == 0
     assert answer.out.startswith(f"{REPOSITORY}:py3.")
-    assert "no: `flowyml-aws image build`" in answer.out
-    assert "no: `flowyml-aws image push`" in answer.out
+    assert "no: run `flowyml-aws image build`" in answer.out
+    assert "no: run `flowyml-aws image push`" in answer.out
     assert "requirements.txt: numpy!=" in answer.out
 
 
@@ -98,53 +98,51 @@ def test_build_builds_once_for_linux_on_amd64(docker: Path, cli: Cli) -> None:
     answer = cli("image", "build")
     assert (answer.code, answer.out[-11:]) == (0, " was built\n")
     assert cli("image", "build", "--json").facts["built"] is False
-    (build,) = asked(docker)
+    (build,) = calls(docker)
     assert build.startswith(f"build --platform linux/amd64 --tag {REPOSITORY}:py3.")
     assert re.search(r"--build-arg PYTHON_VERSION=3\.1\d ", build)
 
 
-def test_a_dry_run_asks_for_nothing(docker: Path, cli: Cli) -> None:
+def test_a_dry_run_calls_no_engine(docker: Path, cli: Cli) -> None:
     assert cli("image", "build", "--dry-run").out.endswith(" would be built\n")
     assert cli("image", "push", "--dry-run").out.endswith(" would be pushed\n")
-    assert asked(docker) == []
+    assert calls(docker) == []
 
 
-def test_push_builds_logs_in_and_pushes_with_the_password_through_a_pipe(
-    docker: Path, cli: Cli
-) -> None:
+def test_push_builds_logs_in_and_pushes_with_the_password_on_stdin(docker: Path, cli: Cli) -> None:
     answer = cli("image", "push", "--json")
     assert answer.code == 0, answer.err
     assert (answer.facts["built"], answer.facts["pushed"]) == (True, True)
-    build, login, push = asked(docker)
+    build, login, push = calls(docker)
     assert build.startswith("build ")
     host = REPOSITORY.partition("/")[0]
     assert login == f"login --username AWS --password-stdin {host}"
     assert push == f"push {answer.facts['image']}"
     password = Path(f"{docker}.stdin").read_text()
     assert password
-    assert password not in Path(f"{docker}.asked").read_text()
+    assert password not in Path(f"{docker}.calls").read_text()
     assert password not in answer.out + answer.err
 
 
-def test_what_lies_in_the_repository_is_neither_built_nor_pushed(
+def test_an_image_in_the_repository_is_neither_built_nor_pushed(
     docker: Path, cli: Cli, aws: Emulator
 ) -> None:
-    put(aws, tag(cli))
+    put_image(aws, tag(cli))
     answer = cli("image", "push")
-    assert answer.out.endswith(" is in the repository already\n")
-    assert asked(docker) == []
+    assert answer.out.endswith(" already exists in the repository\n")
+    assert calls(docker) == []
     assert cli("image", "show", "--json").facts["repository"]["digest"].startswith("sha256:")
 
 
-def test_a_build_that_fails_is_told_and_nothing_is_pushed(docker: Path, cli: Cli) -> None:
+def test_a_failed_build_is_reported_and_nothing_is_pushed(docker: Path, cli: Cli) -> None:
     Path(f"{docker}.broken").touch()
     answer = cli("image", "push")
     assert answer.code == 2
     assert "Can't build the image" in answer.err
-    assert [line.partition(" ")[0] for line in asked(docker)] == ["build"]
+    assert [line.partition(" ")[0] for line in calls(docker)] == ["build"]
 
 
-def test_a_push_that_is_denied_is_told_in_the_registry_s_words(docker: Path, cli: Cli) -> None:
+def test_a_denied_push_is_reported_with_the_message_of_the_registry(docker: Path, cli: Cli) -> None:
     assert cli("image", "build").code == 0
     Path(f"{docker}.broken").touch()
     answer = cli("image", "push")
@@ -152,7 +150,7 @@ def test_a_push_that_is_denied_is_told_in_the_registry_s_words(docker: Path, cli
     assert "denied: not allowed" in answer.err
 
 
-def test_without_docker_and_podman_it_says_what_to_install(
+def test_without_docker_and_podman_the_error_names_the_package_to_install(
     rig: BackendRig, cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -163,56 +161,57 @@ def test_without_docker_and_podman_it_says_what_to_install(
     assert "unknown: neither Docker nor podman" in cli("image", "show").out
 
 
-def test_without_a_repository_push_says_which_setting_is_missing(
+def test_push_without_a_repository_names_the_missing_setting(
     rig: BackendRig, docker: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FLOWYML_AWS_REPOSITORY")
     answer = cli("image", "push")
     assert answer.code == 2
-    assert "no repository to push the image to" in answer.err
+    assert "No repository to push the image to" in answer.err
+    assert "the setting `repository` is not set" in answer.err
     assert cli("image", "show").out.startswith("localhost/flowyml-aws:py3.")
 
 
 @pytest.mark.parametrize(
-    ("uri", "told"),
+    ("uri", "message"),
     [
         ("team/jobs", "Invalid Amazon ECR repository"),
         (REPOSITORY.replace("jobs", "other"), "does not exist"),
     ],
 )
-def test_a_wrong_repository_is_told(
-    docker: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, uri: str, told: str
+def test_an_invalid_repository_is_a_mistake(
+    docker: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, uri: str, message: str
 ) -> None:
     monkeypatch.setenv("FLOWYML_AWS_REPOSITORY", uri)
     answer = cli("image", "push")
     assert answer.code == 2
-    assert told in answer.err
+    assert message in answer.err
 
 
-def test_a_pip_conf_goes_to_the_build_as_a_secret(
+def test_a_pip_conf_is_passed_to_the_build_as_a_secret(
     docker: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conf = tmp_path / "pip.conf"
     monkeypatch.setenv("PIP_CONFIG_FILE", str(conf))
-    assert "there is no such file" in cli("image", "build").err
+    assert f"File not found: {conf}" in cli("image", "build").err
     conf.touch()
     assert cli("image", "build").code == 0
-    assert f"--secret id=pip.conf,src={conf} " in asked(docker)[0]
+    assert f"--secret id=pip.conf,src={conf} " in calls(docker)[0]
 
 
-def test_a_plan_names_the_project_s_image_and_what_is_missing(
+def test_a_plan_names_the_project_s_image_and_notes_that_it_is_not_pushed(
     rig: BackendRig, docker: Path, cli: Cli, aws: Emulator
 ) -> None:
     file = str(rig.write("noisy"))
     facts = cli("plan", file, "--backend", "batch", "--json").facts
     assert facts["image"] == f"{REPOSITORY}:{tag(cli)}"
     assert any("was not pushed yet: run `flowyml-aws image push`" in n for n in facts["notes"])
-    put(aws, tag(cli))
+    put_image(aws, tag(cli))
     facts = cli("plan", file, "--backend", "batch", "--json").facts
     assert f"jobs run in the project's image {facts['image']} (requirements.txt)" in facts["notes"]
 
 
-def test_a_run_is_refused_before_submission_until_the_image_is_there(
+def test_a_run_is_refused_until_the_image_is_pushed(
     rig: BackendRig, docker: Path, cli: Cli, aws: Emulator
 ) -> None:
     file = str(rig.write("noisy"))
@@ -220,14 +219,14 @@ def test_a_run_is_refused_before_submission_until_the_image_is_there(
     assert answer.code == 2
     assert f"The project's image {REPOSITORY}:{tag(cli)} was not pushed yet" in answer.err
     assert "flowyml-aws image push" in answer.err
-    put(aws, tag(cli))
+    put_image(aws, tag(cli))
     assert cli("run", file, "--backend", "batch").code == 0
     definitions = aws.client("batch").describe_job_definitions(status="ACTIVE")["jobDefinitions"]
     used = {definition["containerProperties"]["image"] for definition in definitions}
     assert f"{REPOSITORY}:{tag(cli)}" in used
 
 
-def test_an_image_that_the_settings_name_is_used_instead(
+def test_the_image_of_the_settings_replaces_the_project_s_image(
     rig: BackendRig, docker: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLOWYML_AWS_IMAGE", "example/own:1")
@@ -235,4 +234,4 @@ def test_an_image_that_the_settings_name_is_used_instead(
     facts = cli("plan", file, "--backend", "batch", "--json").facts
     assert facts["image"] == "example/own:1"
     assert not any("image" in note for note in facts["notes"])
-    assert "jobs run in example/own:1 instead" in cli("image", "show").out
+    assert "jobs use example/own:1 instead" in cli("image", "show").out

@@ -40,7 +40,7 @@ def test_its_labels_have_the_versions_and_its_tag_has_the_python(
 
 def test_an_existing_image_is_not_built_again(image: dict[str, Any], digits: Path) -> None:
     code, out, _ = BackendRig("batch", digits).command("image", "build")
-    assert (code, out) == (0, f"{image['image']} is here already\n")
+    assert (code, out) == (0, f"{image['image']} already exists on this machine\n")
 
 
 def test_show_prints_its_base_dependencies_and_location(

@@ -23,7 +23,7 @@ START = """
 import sys
 from flowyml_aws.cli.load import load_pipeline
 pipeline = load_pipeline("waiting.py")
-run = pipeline.submit(sys.argv[1], context={"trace": sys.argv[2]})
+run = pipeline.submit(backend=sys.argv[1], context={"trace": sys.argv[2]})
 print(run.id, flush=True)
 run.wait()
 """
@@ -125,7 +125,7 @@ def test_a_step_is_stopped_at_its_timeout(finished: Finished) -> None:
 def test_a_process_that_dies_without_a_result_fails_its_job_and_step(finished: Finished) -> None:
     view = finished.job("crash")
     assert view.state is JobState.FAILED
-    assert view.reason is not None and "exit code 3" in view.reason
+    assert view.reason is not None and "code 3" in view.reason
     assert finished.result.step_results["crash"].error == f"{view.reason}\n"
 
 

@@ -61,7 +61,9 @@ def test_timeouts_bound_the_cost_without_earlier_runs() -> None:
 
 
 def test_on_this_machine_no_plan_is_rejected() -> None:
-    plan = a_plan(a_job("train", price_usd_hour=None)).model_copy(update={"backend": "local"})
+    plan = a_plan(a_job("train", price_usd_hour=None)).model_copy(
+        update={"backend": "local", "prices_of": None}
+    )
     assert problems_of(plan, price_usd_hour=0.1, cost_usd=0.1) == []
 
 

@@ -1,6 +1,6 @@
-"""FlowyML's pipelines on AWS, unchanged.
+"""Orchestrator that runs FlowyML pipelines on AWS, unchanged.
 
-FlowyML finds `FlowymlAws` by itself once this package is installed, as the orchestrator type
+Once this package is installed, FlowyML discovers `FlowymlAws` as the orchestrator type
 `flowyml_aws` of `flowyml.yaml`.
 """
 
@@ -9,12 +9,12 @@ from __future__ import annotations
 from flowyml_aws.core.errors import MissingExtraError
 
 try:
-    # First of all: FlowyML imports this package in turn, while it is imported.
+    # This import must come first: FlowyML imports this package while it is being imported.
     import flowyml as _flowyml
 except ModuleNotFoundError as error:
     raise MissingExtraError(
-        what="FlowyML's pipelines need FlowyML",
-        why=f"it is not installed here: {error}",
+        what="Running FlowyML pipelines requires FlowyML",
+        why=f"it is not installed: {error}",
         fix="pip install 'flowyml-aws[flowyml]'",
     ) from error
 

@@ -1,6 +1,6 @@
-"""FlowyML's pipelines as ours: the same functions, values and declarations, read without a change.
+"""Conversion of FlowyML pipelines to pipelines of this package, with the same functions and values.
 
-What a job of ours can't do is refused by its name, all of it in one report.
+All unsupported features are rejected by name in one report.
 """
 
 from __future__ import annotations
@@ -23,18 +23,21 @@ from flowyml_aws.pipeline import Pipeline
 
 __all__ = ["UnsupportedFeatureError", "pipeline_of", "step_of"]
 
-_KINDS = {
-    "ApprovalStep": "split the pipeline where a person decides, and run the second part after that",
-    "DynamicStep": "make the pipeline's steps before it runs, in the script",
+_UNSUPPORTED_STEPS = {
+    "ApprovalStep": "split the pipeline at the approval, and run the second part once it is given",
+    "DynamicStep": "create the steps in the script, before the pipeline runs",
     "EvalStep": "call the evaluation inside a @step",
-    "MapTaskStep": "map inside a @step (a pool of processes, say), or declare a step for each part",
-    "SubPipelineStep": "add the sub-pipeline's own steps with add_steps",
+    "MapTaskStep": "map inside a @step (for example, with a process pool), or declare more steps",
+    "SubPipelineStep": "add the steps of the sub-pipeline with add_steps",
 }
+"""Class of an unsupported step: fix."""
+
 _CONDITION = "give each step its own condition: @step(condition=…)"
+_FUNCTION = "write it as a function with FlowyML's @step"
 
 
 class UnsupportedFeatureError(UserError, NotImplementedError):
-    """A feature of FlowyML that jobs on AWS do not have."""
+    """A feature of FlowyML that this package does not support."""
 
 
 def pipeline_of(
@@ -43,7 +46,7 @@ def pipeline_of(
     store_all: bool = False,
     without_context: Collection[str] = (),
 ) -> Pipeline:
-    """Return the pipeline of this package for a FlowyML pipeline.
+    """Convert a FlowyML pipeline to a pipeline of this package.
 
     Args:
         pipeline: A `flowyml.Pipeline`.
@@ -52,17 +55,17 @@ def pipeline_of(
         without_context: Names in the context that belong to the run, not to the pipeline.
 
     Raises:
-        InvalidPipelineError: With everything in it that can't run here.
+        InvalidPipelineError: With every unsupported feature and invalid step.
     """
-    problems: list[FlowymlError] = [*_unsupported(pipeline)]
+    problems: list[FlowymlError] = [*_unsupported_features(pipeline)]
     context = Context(**pipeline.context.to_dict())
     steps: list[Step] = []
-    made = {asset for one in pipeline.steps for asset in _assets_of(one)} | set(inputs)
-    for one in pipeline.steps:
-        if not is_flowyml_step(one):
+    assets = {asset for item in pipeline.steps for asset in _assets_of(item)} | set(inputs)
+    for item in pipeline.steps:
+        if not is_flowyml_step(item):
             continue
         try:
-            steps.append(step_of(one, made, context, store_all))
+            steps.append(step_of(item, assets, context, store_all))
         except FlowymlError as error:
             problems.append(error)
     if problems:
@@ -72,109 +75,112 @@ def pipeline_of(
 
 
 def step_of(
-    given: Any, made: Collection[str], context: Collection[str], store_all: bool = False
+    flowyml_step: Any,
+    assets: Collection[str],
+    context: Collection[str],
+    store_all: bool = False,
 ) -> Step:
-    """Our step for one of FlowyML's.
+    """Convert a FlowyML step to a step of this package.
 
     Args:
-        given: A `flowyml.Step`.
-        made: Every asset that there will be.
+        flowyml_step: A `flowyml.Step`.
+        assets: Names of all assets of the pipeline.
         context: Names in the context.
-        store_all: Store its outputs in any case.
+        store_all: Whether its outputs are stored even if only its group reads them.
 
     Raises:
-        InvalidResourcesError: Its resources can't be read.
-        UnsupportedFeatureError: Its cache rule is a function of values.
+        InvalidResourcesError: Its resources are invalid.
+        UnsupportedFeatureError: Its cache rule is a function.
     """
-    if callable(given.cache):
+    if callable(flowyml_step.cache):
         raise UnsupportedFeatureError(
-            what=f"Step {given.name!r}: its cache rule is a function of its inputs",
-            why="what is cached is decided before anything runs, when inputs have no values yet",
-            fix='use cache="input_hash": it follows the contents of the inputs',
+            what=f"Step {flowyml_step.name!r}: a function as cache rule is not supported",
+            why="cache hits are decided before the run starts, when inputs have no values yet",
+            fix='use cache="input_hash", which depends on the content of the inputs',
         )
-    # FlowyML keeps no trace of whether its default rule was asked for.
-    is_default = given.cache == "code_hash" and not store_all
-    made_by_others = set(made).difference(_assets_of(given))
-    inputs = tuple(given.inputs)
+    # FlowyML does not record whether its default rule was set explicitly.
+    is_default = flowyml_step.cache == "code_hash" and not store_all
+    upstream_assets = set(assets).difference(_assets_of(flowyml_step))
+    inputs = tuple(flowyml_step.inputs)
     return step(
-        inputs=(*inputs, *_by_parameter(given.func, inputs, made_by_others, context)),
-        outputs=tuple(given.outputs),
-        cache=None if is_default else given.cache,
-        retry=given.retry,
-        timeout=given.timeout,
-        resources=_resources_of(given),
-        tags={str(key): str(value) for key, value in given.tags.items()},
-        name=given.name,
-        condition=given.condition,
-        execution_group=given.execution_group,
-    )(given.func)
+        inputs=(*inputs, *_undeclared_inputs(flowyml_step.func, inputs, upstream_assets, context)),
+        outputs=tuple(flowyml_step.outputs),
+        cache=None if is_default else flowyml_step.cache,
+        retry=flowyml_step.retry,
+        timeout=flowyml_step.timeout,
+        resources=_resources_of(flowyml_step),
+        tags={str(key): str(value) for key, value in flowyml_step.tags.items()},
+        name=flowyml_step.name,
+        condition=flowyml_step.condition,
+        execution_group=flowyml_step.execution_group,
+    )(flowyml_step.func)
 
 
-def _by_parameter(
+def _undeclared_inputs(
     func: Callable[..., Any],
     inputs: Sequence[str],
-    made: Collection[str],
+    assets: Collection[str],
     context: Collection[str],
 ) -> Iterator[str]:
-    """Assets that a function takes by a parameter's name without declaring them.
+    """Yield the assets that a function takes by parameter name without declaring them as inputs.
 
-    FlowyML hands over what happens to be there when the step's turn comes: here it is an input.
+    FlowyML passes such an asset if it exists by the time the step starts. Here it is an input.
     """
     missing = bind(func, inputs, context).missing
-    yield from (parameter for parameter in missing if parameter in made)
+    yield from (parameter for parameter in missing if parameter in assets)
 
 
-def _assets_of(given: Any) -> Sequence[str]:
-    return getattr(given, "outputs", None) or (str(getattr(given, "name", "")),)
+def _assets_of(item: Any) -> Sequence[str]:
+    return getattr(item, "outputs", None) or (str(getattr(item, "name", "")),)
 
 
-def _resources_of(given: Any) -> ResourceRequirements | None:
-    """The resources of a step: an object of FlowyML's, or a dict that it could not read."""
-    found = given.resources
-    if not found:
+def _resources_of(flowyml_step: Any) -> ResourceRequirements | None:
+    """Convert the resources of a step: a FlowyML object, or a dict that FlowyML could not parse."""
+    resources = flowyml_step.resources
+    if not resources:
         return None
-    if isinstance(found, (Mapping, ResourceRequirements)):
+    if isinstance(resources, (Mapping, ResourceRequirements)):
         try:
-            return read_resources(found)
+            return read_resources(resources)
         except FlowymlError as error:
-            raise type(error)(f"Step {given.name!r}: {error.what}", error.why, error.fix) from None
-    gpu, affinity = found.gpu, found.node_affinity
+            what = f"Step {flowyml_step.name!r}: {error.what}"
+            raise type(error)(what, error.why, error.fix) from None
+    gpu, affinity = resources.gpu, resources.node_affinity
     if isinstance(gpu, Mapping) or isinstance(affinity, Mapping):
-        return read_resources({"gpu": gpu, "node_affinity": affinity, **_amounts(found)})
+        return read_resources({"gpu": gpu, "node_affinity": affinity, **_amounts(resources)})
     return ResourceRequirements(
         gpu=GPUConfig(gpu.gpu_type, gpu.count, gpu.memory) if gpu else None,
         node_affinity=NodeAffinity(affinity.required, affinity.preferred, affinity.tolerations)
         if affinity
         else None,
-        **_amounts(found),
+        **_amounts(resources),
     )
 
 
-def _amounts(found: Any) -> dict[str, Any]:
-    return {"cpu": found.cpu, "memory": found.memory, "storage": found.storage}
+def _amounts(resources: Any) -> dict[str, Any]:
+    return {"cpu": resources.cpu, "memory": resources.memory, "storage": resources.storage}
 
 
-def _unsupported(pipeline: Any) -> Iterator[UnsupportedFeatureError]:
+def _unsupported_features(pipeline: Any) -> Iterator[UnsupportedFeatureError]:
     for flow in pipeline.control_flows:
-        yield _refused(f"Control flow {type(flow).__name__!r}", _CONDITION)
-    for one in pipeline.steps:
-        kind = type(one).__name__
-        if kind in _KINDS or not is_flowyml_step(one):
-            fix = _KINDS.get(kind, "make it a function with FlowyML's @step")
-            yield _refused(f"Step {getattr(one, 'name', one)!r} ({kind})", fix)
-        elif type(one).__module__ != "flowyml.core.step":
-            fix = "make it a function with FlowyML's @step"
-            yield _refused(f"Step {one.name!r} (a {kind} of its own kind)", fix)
+        yield _not_supported(f"Control flow {type(flow).__name__!r}", _CONDITION)
+    for item in pipeline.steps:
+        kind = type(item).__name__
+        if kind in _UNSUPPORTED_STEPS or not is_flowyml_step(item):
+            fix = _UNSUPPORTED_STEPS.get(kind, _FUNCTION)
+            yield _not_supported(f"Step {getattr(item, 'name', item)!r} ({kind})", fix)
+        elif type(item).__module__ != "flowyml.core.step":
+            yield _not_supported(f"Step {item.name!r} (custom step class {kind})", _FUNCTION)
     if getattr(pipeline, "_resume_from_checkpoint", False):
-        yield _refused(
+        yield _not_supported(
             "Resuming from a checkpoint",
-            "run it again under another run_id: what has not changed is taken from earlier runs",
+            "run the pipeline with a new run_id: unchanged steps are reused from earlier runs",
         )
 
 
-def _refused(what: str, fix: str) -> UnsupportedFeatureError:
+def _not_supported(feature: str, fix: str) -> UnsupportedFeatureError:
     return UnsupportedFeatureError(
-        what=f"{what} can't run on AWS",
-        why="every job is planned before anything starts, as steps with declared inputs",
+        what=f"{feature} is not supported on AWS",
+        why="all jobs are planned before the run starts, from steps with declared inputs",
         fix=fix,
     )

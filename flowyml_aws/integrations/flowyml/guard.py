@@ -1,8 +1,8 @@
-"""No silent runs on this machine: where FlowyML falls back to it, an error instead.
+"""Guard against silent local runs: an error where FlowyML would fall back to this machine.
 
-FlowyML runs a pipeline on this machine where a stack's name is unknown, its orchestrator's type
-is, or the orchestrator can't be made. It says at most a line in a log. With this package installed
-two of its methods ask first.
+FlowyML runs a pipeline on this machine if the name of the stack or the type of its orchestrator is
+unknown, or if the orchestrator cannot be created. It writes one line to a log at most. With this
+package installed, two of its methods check first.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ __all__ = ["UnknownStackError", "guard_local_runs"]
 
 
 class UnknownStackError(SettingsError):
-    """FlowyML is asked for a stack that it can't make, and would run on this machine instead."""
+    """FlowyML cannot create the requested stack, and would run the pipeline on this machine."""
 
 
 def guard_local_runs() -> None:
-    """Let FlowyML ask before it runs a pipeline on this machine."""
+    """Patch FlowyML to raise an error instead of falling back to this machine."""
     resolve, run = Pipeline._resolve_stack_arg, LocalOrchestrator.run_pipeline
 
     @functools.wraps(resolve)
     def resolve_or_refuse(self: Any, stack: Any, env: str | None = None) -> Any:
-        found = resolve(self, stack, env)
-        if found is None and isinstance(stack, str) and stack != "local":
-            raise _unknown(stack, "the argument stack=")
-        if found is None and stack is None and env is not None and not _is_local(env):
+        resolved = resolve(self, stack, env)
+        if resolved is None and isinstance(stack, str) and stack != "local":
+            raise _unknown_stack(stack, "the argument stack=")
+        if resolved is None and stack is None and env is not None and not _is_local(env):
             raise UnknownStackError(
                 what=f"FlowyML has no stack for the environment {env!r}",
                 why="it would run the pipeline on this machine instead",
                 fix="correct the argument env=, or `environments` in flowyml.yaml",
             )
-        return found
+        return resolved
 
     @functools.wraps(run)
     def run_or_refuse(self: Any, pipeline: Any, *args: Any, **kwargs: Any) -> Any:
@@ -51,10 +51,10 @@ def guard_local_runs() -> None:
 
 
 def refuse_fallback(orchestrator: Any, pipeline: Any) -> None:
-    """Called before FlowyML runs a pipeline on this machine.
+    """Refuse a local run that the configuration did not ask for.
 
     Raises:
-        UnknownStackError: The active stack of flowyml.yaml asks for another place.
+        UnknownStackError: The active stack of flowyml.yaml has another orchestrator.
     """
     from flowyml.plugins.stack_config import get_stack_manager
 
@@ -64,36 +64,36 @@ def refuse_fallback(orchestrator: Any, pipeline: Any) -> None:
         if name is None or name == "local":
             return
         if manager.get_stack(name) is None:
-            where = "FLOWYML_STACK" if os.environ.get("FLOWYML_STACK") else "`active_stack`"
-            raise _unknown(name, where)
+            source = "FLOWYML_STACK" if os.environ.get("FLOWYML_STACK") else "`active_stack`"
+            raise _unknown_stack(name, source)
     else:
         name = pipeline.stack.name
         if pipeline.stack.orchestrator is not orchestrator or manager.get_stack(name) is None:
-            return  # somebody has chosen this orchestrator in Python
-    told = manager.get_stack(name).orchestrator or {}
-    wanted = told.get("type", "local") if isinstance(told, Mapping) else told
-    if wanted == "local":
+            return  # this orchestrator was chosen in Python
+    configured = manager.get_stack(name).orchestrator or {}
+    kind = configured.get("type", "local") if isinstance(configured, Mapping) else configured
+    if kind == "local":
         return
     from flowyml.stacks.plugins import get_component_registry
 
     known = sorted(get_component_registry().list_orchestrators())
     raise UnknownStackError(
-        what=f"FlowyML can't make the orchestrator {wanted!r} of stack {name!r}",
-        why="it would run the pipeline on this machine instead; it knows the types "
+        what=f"FlowyML cannot create the orchestrator {kind!r} of stack {name!r}",
+        why="it would run the pipeline on this machine instead; the known types are "
         f"{', '.join(known)}",
-        fix="correct `type` or what stands beside it in flowyml.yaml",
+        fix="correct `type` or the options next to it in flowyml.yaml",
     )
 
 
-def _unknown(stack: str, where: str) -> UnknownStackError:
+def _unknown_stack(stack: str, source: str) -> UnknownStackError:
     from flowyml.plugins.stack_config import get_stack_manager
 
-    known = get_stack_manager().list_stacks()
+    stacks = ", ".join(get_stack_manager().list_stacks())
     return UnknownStackError(
-        what=f"FlowyML can't make a stack {stack!r}",
-        why="it would run the pipeline on this machine instead; flowyml.yaml has "
-        f"{', '.join(known) or 'no stacks, or there is none here'}",
-        fix=f"correct {where}, or flowyml.yaml",
+        what=f"FlowyML cannot create the stack {stack!r}",
+        why="it would run the pipeline on this machine instead; flowyml.yaml "
+        + (f"defines {stacks}" if stacks else "defines no stacks, or was not found"),
+        fix=f"correct {source}, or flowyml.yaml",
     )
 
 
@@ -103,7 +103,7 @@ def _is_local(env: str) -> bool:
 
     try:
         config = load_project_config()
-    except StackValidationError:  # it says so itself where it is asked for its environments
+    except StackValidationError:  # FlowyML reports it when it reads the environments
         return False
-    found = config.environments.get(env) if config is not None else None
-    return found is not None and found.stack == "local"
+    environment = config.environments.get(env) if config is not None else None
+    return environment is not None and environment.stack == "local"

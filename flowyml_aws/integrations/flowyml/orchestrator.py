@@ -1,4 +1,4 @@
-"""FlowyML's orchestrator that runs a pipeline's groups as jobs, and waits for them."""
+"""FlowyML orchestrator that runs the groups of a pipeline as jobs and waits for them."""
 
 from __future__ import annotations
 
@@ -68,17 +68,17 @@ class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no 
         """
         _refuse_unknown(self._unknown, _OPTIONS, "the orchestrator flowyml_aws")
         if not isinstance(self.backend, str | Mapping):
-            raise _wrong("backend", self.backend, "a string, or a mapping of groups to backends")
+            raise _invalid("backend", self.backend, "a string, or a mapping of groups to backends")
         for option in ("store_all", "progress", "allow_pickle"):
             value = getattr(self, option)
             if not isinstance(value, bool) and (option != "allow_pickle" or value is not None):
-                raise _wrong(option, value, "true or false")
+                raise _invalid(option, value, "true or false")
         for option in _LIMITS:
             value = getattr(self, option)
             if value is not None and (
                 isinstance(value, bool) or not isinstance(value, int | float)
             ):
-                raise _wrong(option, value, "a number of US dollars")
+                raise _invalid(option, value, "a number of US dollars")
         return True
 
     def to_dict(self) -> dict[str, Any]:
@@ -114,7 +114,7 @@ class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no 
         """
         from flowyml_aws.integrations.flowyml.adapter import pipeline_of
         from flowyml_aws.integrations.flowyml.record import LiveRecord
-        from flowyml_aws.integrations.flowyml.results import finished
+        from flowyml_aws.integrations.flowyml.results import flowyml_result
         from flowyml_aws.view import watching
 
         self.validate()
@@ -136,84 +136,89 @@ class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no 
         record = LiveRecord(pipeline, run_id, run)
         record.begin()
         with watching(run, quiet=not self.progress) as show:
-            result = finished(run.wait(record.watcher(show)), run_id)
+            result = flowyml_result(run.wait(record.watcher(show)), run_id)
         record.end(result)
         return result
 
     def get_run_status(self, run_id: str) -> ExecutionStatus:
-        """How a run is.
+        """Return the status of a run.
 
         Args:
-            run_id: FlowyML's id, or that of `flowyml-aws runs`; so in all these methods.
+            run_id: FlowyML's id of the run, or its id in `flowyml-aws runs`. The same applies to
+                the other methods.
 
         Raises:
-            RunNotFoundError: There is no such run.
+            RunNotFoundError: The run does not exist.
         """
         from flowyml_aws.integrations.flowyml.results import run_status
 
         return run_status(self._run(run_id).status().state)
 
     def fetch_step_statuses(self, run_id: str) -> dict[str, ExecutionStatus]:
-        """How each step of a run is."""
+        """Return the status of each step of a run."""
         from flowyml_aws.integrations.flowyml.results import step_status
 
         steps = self._run(run_id).status().steps
         return {name: step_status(report.state) for name, report in steps.items()}
 
     def get_run_logs(self, run_id: str) -> str:
-        """What the jobs of a run have printed so far, job by job."""
+        """Return the output of the jobs so far, job by job."""
         return "\n".join(line.message for line in self._run(run_id).logs())
 
     def stop_run(self, run_id: str, graceful: bool = True) -> None:
-        """End a run: running jobs are told to stop, others do not start.
+        """Cancel a run: running jobs are stopped, and waiting jobs do not start.
 
         Args:
-            run_id: Of the run.
-            graceful: Jobs always get their time to stop.
+            run_id: Same as in `get_run_status`.
+            graceful: Ignored: jobs always get time to stop.
         """
         self._run(run_id).cancel()
 
     def _run(self, run_id: str) -> Run:
-        from flowyml_aws.integrations.flowyml.record import recorded_run
+        from flowyml_aws.integrations.flowyml.record import recorded_run_id
         from flowyml_aws.run import Run
 
-        return self._runs.get(run_id) or Run.attach(recorded_run(run_id) or run_id)
+        return self._runs.get(run_id) or Run.attach(recorded_run_id(run_id) or run_id)
 
 
 def _refuse_run_arguments(resources: Any, docker_config: Any, options: Mapping[str, Any]) -> None:
     for argument, value, fix in (
-        ("resources", resources, "say what a step needs in @step(resources=…)"),
-        ("docker_config", docker_config, "name the image in the setting `image`"),
-        ("retry_policy", options.get("retry_policy"), "use @step(retry=…): lost jobs come again"),
+        ("resources", resources, "declare the resources of each step with @step(resources=…)"),
+        ("docker_config", docker_config, "set the image with the setting `image`"),
+        (
+            "retry_policy",
+            options.get("retry_policy"),
+            "use @step(retry=…); interrupted jobs are retried automatically",
+        ),
     ):
         if value is not None:
             raise SettingsError(
-                what=f"run({argument}=…) can't be used on flowyml_aws",
-                why="jobs are planned by what their steps need, and by the settings",
+                what=f"run({argument}=…) is not supported by the orchestrator flowyml_aws",
+                why="jobs are planned from the declarations of their steps and the settings",
                 fix=fix,
             )
     _refuse_unknown(
         {name: value for name, value in options.items() if name != "retry_policy"},
         _RUN_OPTIONS,
-        "run() on flowyml_aws",
+        "run() with the orchestrator flowyml_aws",
     )
 
 
-def _refuse_unknown(given: Mapping[str, Any], known: Collection[str], where: str) -> None:
-    # FlowyML has renamed these on their way from its file.
+def _refuse_unknown(options: Mapping[str, Any], known: Collection[str], owner: str) -> None:
+    # FlowyML renames these options when it reads flowyml.yaml.
     names = {"project_id": "project", "bucket_name": "bucket"}
-    for option in set(given).difference(known):
+    for option in set(options).difference(known):
         raise SettingsError(
-            what=f"Unknown option {names.get(option, option)!r} of {where}",
+            what=f"Unknown option {names.get(option, option)!r} of {owner}",
             why=f"its options are {', '.join(known)}; buckets, queues, roles and images are "
             "settings of flowyml-aws",
             fix=did_you_mean(option, known, "remove it; see docs/flowyml.md"),
         )
 
 
-def _wrong(option: str, value: Any, expected: str) -> FlowymlError:
+def _invalid(option: str, value: Any, expected: str) -> FlowymlError:
     return SettingsError(
-        what=f"Option {option!r} of the orchestrator flowyml_aws is {value!r}",
+        what=f"Invalid value {value!r} for option {option!r} of the orchestrator flowyml_aws",
         why=f"it must be {expected}",
-        fix="correct it in flowyml.yaml, or where FlowymlAws(…) is made",
+        fix="correct it in flowyml.yaml, or where FlowymlAws(…) is created",
     )

@@ -1,4 +1,4 @@
-"""A run's values for FlowyML: loaded when they are asked for, told of where they only pass by."""
+"""Outputs of a run for FlowyML: loaded on access by name, summarized in iterations."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from flowyml_aws.result import OutputNotFoundError, Outputs
 __all__ = ["SHOWN_BYTES", "RunOutputs", "StoredValue"]
 
 SHOWN_BYTES = 16 * 2**20
-"""FlowyML looks at every output, for its summary and its record: it gets those up to this size."""
+"""Maximum size of a value that FlowyML gets when it iterates over all outputs of a run."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredValue:
-    """Stands for a value where FlowyML looks at all of them: it is large, or does not load here.
+    """Placeholder for a stored value that is large, or that cannot be loaded on this machine.
 
     Attributes:
-        uri: Where it lies.
-        size_bytes: Of the value.
-        note: Why the value itself is not shown.
+        uri: URI of the stored value.
+        size_bytes: Size of the value.
+        note: Reason why the value is not shown.
     """
 
     uri: str
@@ -37,13 +37,13 @@ class StoredValue:
 class RunOutputs(Mapping[str, Any]):
     """Stored values by asset and by step name.
 
-    `outputs[name]` and `outputs.get(name)` load a value. `items()` and `values()` give a large one
-    as a `StoredValue`: FlowyML goes through all of them, and needs hardly more than their kinds.
+    `outputs[name]` and `outputs.get(name)` load a value. `items()` and `values()` return a large
+    value as a `StoredValue`: FlowyML iterates over all outputs for its summary and its record.
 
     Args:
-        values: Of the run.
-        refs: Where they lie, by asset.
-        unstored: Names of assets and steps whose values the run made and did not store.
+        values: Outputs of the run.
+        refs: References to the stored values, by asset.
+        unstored: Names of assets and steps whose values were produced but not stored.
     """
 
     def __init__(
@@ -55,17 +55,17 @@ class RunOutputs(Mapping[str, Any]):
         if name in self._unstored:
             raise OutputNotFoundError(
                 what=f"The output {name!r} of this run is not stored",
-                why="it passed from step to step inside one job",
-                fix="write store_all: true beside the orchestrator's type in flowyml.yaml, or "
-                "FlowymlAws(store_all=True), and run once with refresh=[…], naming its step",
+                why="it was only passed between the steps of one job",
+                fix="add store_all: true to the orchestrator in flowyml.yaml, or use "
+                "FlowymlAws(store_all=True), and run once with the step's name in refresh=[…]",
             )
         return self._values[name]
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The value, or the default where the run has no output of this name.
+        """Return the value, or the default if the run has no output with this name.
 
         Raises:
-            OutputNotFoundError: The run made it and did not store it.
+            OutputNotFoundError: The value was produced but not stored.
         """
         return self[name] if name in self._values or name in self._unstored else default
 
@@ -88,16 +88,16 @@ class RunOutputs(Mapping[str, Any]):
         return repr(dict(self.items()))
 
     def shown(self, name: str) -> Any:
-        """The value where it is small and loads here, else what is known of it."""
+        """Return the value if it is small and can be loaded, and otherwise a `StoredValue`."""
         refs = [self._refs[asset] for asset in self._values.assets(name)]
         size_bytes = sum(map(_size_bytes, refs))
         if size_bytes > SHOWN_BYTES:
-            return StoredValue(refs[0].uri, size_bytes, "loaded when it is asked for by name")
+            return StoredValue(refs[0].uri, size_bytes, "loaded on access by name")
         try:
             return self._values[name]
-        except Exception as error:  # of any kind: a value's library may be missing here
-            told = error.what if isinstance(error, FlowymlError) else str(error)
-            return StoredValue(refs[0].uri, size_bytes, f"does not load here: {told}")
+        except Exception as error:  # any exception: for example, a missing library of the value
+            reason = error.what if isinstance(error, FlowymlError) else str(error)
+            return StoredValue(refs[0].uri, size_bytes, f"cannot be loaded here: {reason}")
 
 
 def _size_bytes(ref: ArtifactRef) -> int:

@@ -1,4 +1,4 @@
-"""FlowyML's record of a run, kept while it runs: what its UI and its commands show."""
+"""Live record of a run in FlowyML's metadata store, which its UI and its commands show."""
 
 from __future__ import annotations
 
@@ -14,64 +14,64 @@ from flowyml.core.hooks import get_global_hooks
 from flowyml.storage.metadata import SQLiteMetadataStore
 from flowyml.utils.config import get_config
 
-from flowyml_aws.integrations.flowyml.results import errors_of, for_the_record, step_status
+from flowyml_aws.integrations.flowyml.results import errors_of, record_copy, step_status
 from flowyml_aws.run import Run
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.status import RunStatus
 
-__all__ = ["LiveRecord", "recorded_run"]
+__all__ = ["LiveRecord", "recorded_run_id"]
 
 
 class LiveRecord:
-    """Writes a run into FlowyML's metadata store.
+    """Writes the progress of a run to FlowyML's metadata store.
 
     Args:
-        pipeline: FlowyML's.
+        pipeline: FlowyML pipeline.
         run_id: FlowyML's id of the run.
-        run: Ours.
+        run: The run of this package.
     """
 
     def __init__(self, pipeline: Any, run_id: str, run: Run) -> None:
         self._pipeline = pipeline
         self._run_id = run_id
         self._run = run
-        self._told: Mapping[str, StepState] = {}  # to the hooks
+        self._seen: Mapping[str, StepState] = {}  # for the hooks
         self._written: Mapping[str, StepState] | None = None
 
     def begin(self) -> None:
-        """Write that it runs; FlowyML's hooks hear of it."""
+        """Record that the run has started, and call FlowyML's hooks."""
         get_global_hooks().run_pipeline_start_hooks(self._pipeline)
         self._write(self._run.status())
 
-    def watcher(self, also: Callable[[RunStatus], None] | None) -> Callable[[RunStatus], None]:
-        """What `Run.wait` calls after every look."""
+    def watcher(self, show: Callable[[RunStatus], None] | None) -> Callable[[RunStatus], None]:
+        """Return the callback for `Run.wait`, which also calls `show`."""
 
         def watch(status: RunStatus) -> None:
-            if also is not None:
-                also(status)
-            self._look(status)
+            if show is not None:
+                show(status)
+            self._update(status)
 
         return watch
 
     def end(self, result: Any) -> None:
-        """Write how it ended, as FlowyML does; its hooks hear of it."""
+        """Record the result as FlowyML does, and call its hooks."""
         hooks = get_global_hooks()
         steps = {step.name: step for step in self._pipeline.steps}
         for name, outcome in result.step_results.items():
             hooks.run_step_end_hooks(steps[name], outcome)
         hooks.run_pipeline_end_hooks(self._pipeline, result)
-        with self._record_is_no_reason_to_fail():
-            self._pipeline._save_run(for_the_record(result))
+        with self._errors_as_warnings():
+            self._pipeline._save_run(record_copy(result))
             self._pipeline._save_pipeline_definition()
 
-    def _look(self, status: RunStatus) -> None:
+    def _update(self, status: RunStatus) -> None:
         steps = {step.name: step for step in self._pipeline.steps}
         states = _states(status)
         for name, state in states.items():
-            if state is StepState.RUNNING and self._told.get(name) is not state:
+            if state is StepState.RUNNING and self._seen.get(name) is not state:
                 get_global_hooks().run_step_start_hooks(steps[name], {})
-        self._told = states
-        if states != self._written:  # or the last write failed: the next change may take hours
+        self._seen = states
+        if states != self._written:  # also after a failed write: the next change may take hours
             self._write(status)
 
     def _write(self, status: RunStatus) -> None:
@@ -86,23 +86,23 @@ class LiveRecord:
             "remote_job_id": status.run_id,
             "project": getattr(self._pipeline, "project_name", None),
         }
-        with self._record_is_no_reason_to_fail():
+        with self._errors_as_warnings():
             self._pipeline.metadata_store.save_run(self._run_id, facts)
             self._written = _states(status)
 
     @contextmanager
-    def _record_is_no_reason_to_fail(self) -> Iterator[None]:
-        """The run goes on, or is over: the record may be on another server, or full."""
+    def _errors_as_warnings(self) -> Iterator[None]:
+        """Turn errors into warnings: the run itself does not depend on FlowyML's record."""
         try:
             yield
-        except Exception as error:  # of any kind: which one depends on FlowyML's store
+        except Exception as error:  # any exception: the type depends on FlowyML's store
             warnings.warn(
                 f"FlowyML's record of run {self._run_id} could not be written: {error}",
                 stacklevel=2,
             )
 
     def _steps(self, status: RunStatus) -> dict[str, Any]:
-        reports, failed = status.steps, errors_of(status)
+        reports, errors = status.steps, errors_of(status)
         return {
             step.name: {
                 "status": step_status(reports[step.name].state).value,
@@ -110,7 +110,7 @@ class LiveRecord:
                 "duration": reports[step.name].duration_s,
                 "cached": reports[step.name].state is StepState.CACHED,
                 "retries": reports[step.name].retries,
-                "error": failed.get(step.name),
+                "error": errors.get(step.name),
                 "source_code": step.source_code,
                 "inputs": step.inputs,
                 "outputs": step.outputs,
@@ -121,11 +121,11 @@ class LiveRecord:
         }
 
 
-def recorded_run(run_id: str) -> str | None:
-    """Our id of a run, by FlowyML's; None where FlowyML has no record of it."""
+def recorded_run_id(run_id: str) -> str | None:
+    """Return the id of a run in this package for FlowyML's id, or None if it has no record."""
     store = SQLiteMetadataStore(db_path=str(get_config().metadata_db))
-    found = (store.load_run(run_id) or {}).get("remote_job_id")
-    return found if isinstance(found, str) else None
+    job_id = (store.load_run(run_id) or {}).get("remote_job_id")
+    return job_id if isinstance(job_id, str) else None
 
 
 def _states(status: RunStatus) -> dict[str, StepState]:
@@ -137,7 +137,11 @@ def _graph(dag: Any) -> dict[str, Any]:
         {"id": node.name, "name": node.name, "inputs": node.inputs, "outputs": node.outputs}
         for node in dag.nodes.values()
     ]
-    edges = [{"source": before, "target": name} for name, of in dag.edges.items() for before in of]
+    edges = [
+        {"source": source, "target": target}
+        for target, sources in dag.edges.items()
+        for source in sources
+    ]
     return {"nodes": nodes, "edges": edges}
 
 

@@ -1,4 +1,4 @@
-"""What FlowyML calls the things that a run of ours tells: statuses, step results, the result."""
+"""Conversion of the status and the result of a run to FlowyML's types."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import RunStatus, failures
 
-__all__ = ["errors_of", "finished", "for_the_record", "run_status", "step_status"]
+__all__ = ["errors_of", "flowyml_result", "record_copy", "run_status", "step_status"]
 
 _RUN_STATUS = {
     RunState.RUNNING: ExecutionStatus.RUNNING,
@@ -30,24 +30,24 @@ _STEP_STATUS = {
     StepState.RUNNING: ExecutionStatus.RUNNING,
     StepState.SUCCEEDED: ExecutionStatus.COMPLETED,
     StepState.FAILED: ExecutionStatus.FAILED,
-    StepState.SKIPPED: ExecutionStatus.COMPLETED,  # as FlowyML counts those that it skips itself
+    StepState.SKIPPED: ExecutionStatus.COMPLETED,  # same as FlowyML's own skipped steps
     StepState.CACHED: ExecutionStatus.CACHED,
 }
 _DONE = (StepState.SUCCEEDED, StepState.SKIPPED, StepState.CACHED)
 
 
 def run_status(state: RunState) -> ExecutionStatus:
-    """FlowyML's word for the state of a run."""
+    """Return the FlowyML status for the state of a run."""
     return _RUN_STATUS[state]
 
 
 def step_status(state: StepState) -> ExecutionStatus:
-    """FlowyML's word for the state of a step."""
+    """Return the FlowyML status for the state of a step."""
     return _STEP_STATUS[state]
 
 
 class StepOutcome(ExecutionResult):  # type: ignore[misc]  # FlowyML ships no types
-    """FlowyML's result of a step, whose output is loaded when it is asked for."""
+    """FlowyML result of a step, whose output is loaded on access."""
 
     def __init__(self, outputs: RunOutputs, **facts: Any) -> None:
         self._outputs = outputs
@@ -55,45 +55,46 @@ class StepOutcome(ExecutionResult):  # type: ignore[misc]  # FlowyML ships no ty
 
     @property
     def output(self) -> Any:
-        """The value of its one output, or a dict by asset; None where nothing is stored."""
+        """Value of its only output, or a dict by asset, or None if it is not stored."""
         is_stored = self.step_name in self._outputs
         return self._outputs[self.step_name] if is_stored else None
 
     @output.setter
     def output(self, value: Any) -> None:
-        """The dataclass sets its default."""
+        """Ignore the default that the dataclass sets."""
 
     def __repr__(self) -> str:
         return f"StepOutcome({self.step_name!r}, success={self.success})"
 
 
-def finished(result: OurResult, run_id: str) -> PipelineResult:
-    """FlowyML's result of a run that has ended.
+def flowyml_result(result: OurResult, run_id: str) -> PipelineResult:
+    """Convert the result of a run that has ended to FlowyML's.
 
     Args:
-        result: Ours.
+        result: Result of the run.
         run_id: FlowyML's id of the run.
     """
-    status, told = result.status, errors_of(result.status)
-    outputs = RunOutputs(result.outputs, refs_of(status), _made(status).difference(result.outputs))
-    found = PipelineResult(run_id, result.pipeline_name)
-    found.finalize(success=result.success)
+    status, errors = result.status, errors_of(result.status)
+    unstored = _produced(status).difference(result.outputs)
+    outputs = RunOutputs(result.outputs, refs_of(status), unstored)
+    converted = PipelineResult(run_id, result.pipeline_name)
+    converted.finalize(success=result.success)
     if status.state is RunState.CANCELLED:
-        found.state = ExecutionStatus.CANCELLED.value
-    found.start_time = datetime.fromtimestamp(status.created_at)
-    found.end_time = datetime.fromtimestamp(status.created_at + result.duration_seconds)
-    found.duration_seconds = (found.end_time - found.start_time).total_seconds()
-    found.remote_job_id = status.run_id
-    found.outputs = outputs
+        converted.state = ExecutionStatus.CANCELLED.value
+    converted.start_time = datetime.fromtimestamp(status.created_at)
+    converted.end_time = datetime.fromtimestamp(status.created_at + result.duration_seconds)
+    converted.duration_seconds = (converted.end_time - converted.start_time).total_seconds()
+    converted.remote_job_id = status.run_id
+    converted.outputs = outputs
     for name, step in result.step_results.items():
         report = status.steps[name]
-        if report.state not in _DONE and name not in told:
-            continue  # it never ran: FlowyML has no result for such a step either
-        found.step_results[name] = StepOutcome(
+        if report.state not in _DONE and name not in errors:
+            continue  # FlowyML has no result for a step that never ran
+        converted.step_results[name] = StepOutcome(
             outputs,
             step_name=name,
-            success=name not in told,
-            error=told.get(name),
+            success=name not in errors,
+            error=errors.get(name),
             duration_seconds=step.duration_seconds,
             cached=step.cached,
             skipped=step.skipped,
@@ -101,11 +102,11 @@ def finished(result: OurResult, run_id: str) -> PipelineResult:
             retries=step.retries,
             timestamp=datetime.fromtimestamp(report.ended_at or status.created_at),
         )
-    return found
+    return converted
 
 
-def for_the_record(result: PipelineResult) -> PipelineResult:
-    """A copy for FlowyML's record, which reads every output: with large ones as their location."""
+def record_copy(result: PipelineResult) -> PipelineResult:
+    """Return a copy for FlowyML's record, with locations instead of large outputs."""
     outputs = result.outputs
     copy = PipelineResult(result.run_id, result.pipeline_name)
     vars(copy).update(vars(result))
@@ -131,7 +132,7 @@ def for_the_record(result: PipelineResult) -> PipelineResult:
 def errors_of(status: RunStatus) -> Mapping[str, str]:
     """Return the error of each failed step, with the message first.
 
-    If a job failed and no step caused it, the step that it had reached is named.
+    A failure that no step caused is reported at the step that the job had reached.
     """
     errors: dict[str, str] = {}
     for failure in failures(status):
@@ -144,15 +145,15 @@ def errors_of(status: RunStatus) -> Mapping[str, str]:
     return errors
 
 
-def _made(status: RunStatus) -> set[str]:
-    """Names of the steps that this run or an earlier one ran, and of their assets."""
-    made = {name: step.produces for name, step in status.reused.items()}
+def _produced(status: RunStatus) -> set[str]:
+    """Return the names of the steps that this run or an earlier one executed, and their assets."""
+    produced = {name: step.produces for name, step in status.reused.items()}
     for view in status.jobs:
-        made.update(view.job.produces)
+        produced.update(view.job.produces)
     done = (StepState.SUCCEEDED, StepState.CACHED)
     return {
         name
-        for step, assets in made.items()
+        for step, assets in produced.items()
         if status.steps[step].state in done
         for name in (step, *assets)
     }

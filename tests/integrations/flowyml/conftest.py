@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from tests.support.rigs import BackendRig, emulator_settings, new_rig
 __all__ = ["emulator_settings"]
 
 
-def forget() -> None:
-    """What FlowyML remembers in this process: its files, its stacks, its steps."""
+def reset_flowyml() -> None:
+    """Reset the global state of FlowyML in this process: its files, stacks, steps and hooks."""
     import flowyml.plugins.config as plugins
     import flowyml.stacks.registry as stacks
     import flowyml.utils.config as config
@@ -36,59 +37,57 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def project(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[BackendRig]:
-    """A project with the `flowyml.yaml` of the documentation, in which this process works."""
+    """Enter a project with the `flowyml.yaml` of the documentation."""
     rig = new_rig(backend, tmp_path, request)
-    with entered(rig):
+    with entered_project(rig):
         yield rig
 
 
 @pytest.fixture
 def local_project(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[BackendRig]:
+    """Enter a project whose pipelines run on this machine."""
     rig = new_rig("local", tmp_path, request)
-    with entered(rig):
+    with entered_project(rig):
         yield rig
 
 
-class entered:
-    def __init__(self, rig: BackendRig) -> None:
-        self._place, self._entered = rig, rig.entered()
-
-    def __enter__(self) -> None:
-        patch = self._entered.__enter__()
+@contextmanager
+def entered_project(rig: BackendRig) -> Iterator[None]:
+    with rig.entered() as patch:
         from flowyml import Pipeline
 
-        write_stacks(self._place)
-        # The project of steps in a test is this repository: nothing is left there.
-        patch.setenv("FLOWYML_AWS_LOCAL_STORE", str(self._place.folder / ".flowyml" / "aws"))
-        patch.setenv("HOME", str(self._place.folder.parent))
-        # It would start a web server on this machine that outlives the tests.
+        write_stacks(rig)
+        # Steps of a test belong to the project of this repository: keep their store out of it.
+        patch.setenv("FLOWYML_AWS_LOCAL_STORE", str(rig.folder / ".flowyml" / "aws"))
+        patch.setenv("HOME", str(rig.folder.parent))
+        # It would start a web server that outlives the tests.
         patch.setattr(Pipeline, "_ensure_ui_server", lambda *_: (None, None, False))
-        forget()
+        reset_flowyml()
         logging.disable(logging.CRITICAL)
-
-    def __exit__(self, *told: Any) -> None:
-        logging.disable(logging.NOTSET)
-        forget()
-        self._entered.__exit__(*told)
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)
+            reset_flowyml()
 
 
 def write_stacks(rig: BackendRig, orchestrator: str = "", active: str = "aws") -> None:
     """Write flowyml.yaml; by default as the documentation shows it."""
-    told = orchestrator or f"{{type: flowyml_aws, backend: {rig.backend}}}"
+    orchestrator = orchestrator or f"{{type: flowyml_aws, backend: {rig.backend}}}"
     (rig.folder / "flowyml.yaml").write_text(
-        f"stacks:\n  aws:\n    orchestrator: {told}\nactive_stack: {active}\n"
+        f"stacks:\n  aws:\n    orchestrator: {orchestrator}\nactive_stack: {active}\n"
     )
 
 
 @pytest.fixture
 def script(project: BackendRig) -> Callable[[str], dict[str, Any]]:
-    """Runs a text as the script of the project; its variables."""
+    """Return a function that runs a script in the project and returns its global variables."""
 
-    def run(text: str) -> dict[str, Any]:
+    def run(source: str) -> dict[str, Any]:
         file = project.folder / "script.py"
-        file.write_text(text, "utf-8")
-        names: dict[str, Any] = {"__name__": "__main__", "__file__": str(file)}
-        exec(compile(text, str(file), "exec"), names)
-        return names
+        file.write_text(source, "utf-8")
+        variables: dict[str, Any] = {"__name__": "__main__", "__file__": str(file)}
+        exec(compile(source, str(file), "exec"), variables)
+        return variables
 
     return run

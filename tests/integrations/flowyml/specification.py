@@ -1,6 +1,6 @@
 """The code blocks of the specification of step grouping, verbatim.
 
-They are texts, so that no formatter touches them and each is run as a script of its own.
+They are strings, so that no formatter changes them and each can run as a separate script.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ def evaluate_model(model):
 """,
 }
 
-# What the specification's examples leave undefined.
+# Functions that the examples of the specification use but do not define.
 SUPPLIED = {
     "example 1": """\
 def fetch_from_source(): return [3, 1]

@@ -1,4 +1,4 @@
-"""FlowyML's steps and pipelines as ours, and what is refused."""
+"""Conversion of FlowyML steps and pipelines, and rejection of unsupported features."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def adapted(*steps: Any, **options: Any) -> Pipeline:
     return pipeline_of(flowyml.Pipeline("p", **options).add_steps(list(steps)))
 
 
-def refusal(pipeline: Any) -> str:
-    with pytest.raises(InvalidPipelineError) as told:
+def rejection(pipeline: Any) -> str:
+    with pytest.raises(InvalidPipelineError) as caught:
         pipeline_of(pipeline)
-    return str(told.value)
+    return str(caught.value)
 
 
 def double(data: int) -> int:
@@ -40,7 +40,7 @@ def test_a_step_keeps_what_it_declares() -> None:
     def ready(data: int) -> bool:
         return data > 1
 
-    given = flowyml.step(
+    declared = flowyml.step(
         name="twice",
         inputs=["data"],
         outputs=["result"],
@@ -52,7 +52,7 @@ def test_a_step_keeps_what_it_declares() -> None:
         execution_group="group",
         pipeline="p",
     )(double)
-    (step,) = adapted(given).steps
+    (step,) = adapted(declared).steps
     assert step.func is double
     assert (step.name, step.inputs, step.outputs) == ("twice", ("data",), ("result",))
     assert (step.cache, step.cache_explicit) == ("input_hash", True)
@@ -62,15 +62,15 @@ def test_a_step_keeps_what_it_declares() -> None:
     assert step.execution_group == "group"
 
 
-def test_the_default_rule_stores_nothing_that_only_its_group_reads() -> None:
-    given = flowyml.step(double, register=False)
-    (step,) = adapted(given, context=flowyml.context(data=1)).steps
+def test_the_default_cache_rule_is_explicit_only_with_store_all() -> None:
+    declared = flowyml.step(double, register=False)
+    (step,) = adapted(declared, context=flowyml.context(data=1)).steps
     assert (step.cache, step.cache_explicit) == ("code_hash", False)
-    (step,) = pipeline_of(flowyml.Pipeline("p").add_step(given), ["data"], store_all=True).steps
+    (step,) = pipeline_of(flowyml.Pipeline("p").add_step(declared), ["data"], store_all=True).steps
     assert (step.cache, step.cache_explicit) == ("code_hash", True)
 
 
-def test_the_context_is_flattened_and_flowymls_is_left_alone() -> None:
+def test_the_context_is_flattened_into_a_copy() -> None:
     context = flowyml.context(a=1, b=2).inherit(b=3)
     pipeline = adapted(context=context)
     assert pipeline.context.to_dict() == {"a": 1, "b": 3}
@@ -85,7 +85,7 @@ ON_SPOT = OurAffinity(
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("resources", "expected"),
     [
         (None, None),
         ({}, None),
@@ -101,7 +101,7 @@ ON_SPOT = OurAffinity(
             },
             GPU,
         ),
-        # FlowyML can't read numbers, and leaves such a dict as it is.
+        # FlowyML cannot parse numbers, and keeps such a dict unchanged.
         ({"cpu": 4, "memory": "8Gi"}, OurResources(cpu=4, memory="8Gi")),
         (
             ResourceRequirements(
@@ -114,32 +114,34 @@ ON_SPOT = OurAffinity(
             ),
             OurResources(storage="20Gi", node_affinity=ON_SPOT),
         ),
-        # It makes the object and leaves the dict inside.
+        # FlowyML creates the object, but keeps the nested dict.
         (
             {"cpu": "1", "node_affinity": {"required": {"zone": "a"}}},
             OurResources(cpu="1", node_affinity=OurAffinity({"zone": "a"})),
         ),
     ],
 )
-def test_resources_in_every_spelling(given: Any, expected: OurResources | None) -> None:
-    one = flowyml.step(resources=given)(double)
-    (step,) = pipeline_of(flowyml.Pipeline("p").add_step(one), ["data"]).steps
+def test_resources_are_converted_from_every_form(
+    resources: Any, expected: OurResources | None
+) -> None:
+    declared = flowyml.step(resources=resources)(double)
+    (step,) = pipeline_of(flowyml.Pipeline("p").add_step(declared), ["data"]).steps
     assert step.requirements() == expected
 
 
-def test_an_unknown_key_that_flowyml_would_drop_is_an_error() -> None:
-    one = flowyml.step(resources={"cpu": "4", "mem": "8Gi"})(double)
-    told = refusal(flowyml.Pipeline("p").add_step(one))
-    assert "Step 'double': Unknown key 'mem' in resources" in told
+def test_an_unknown_resource_that_flowyml_would_ignore_is_an_error() -> None:
+    step = flowyml.step(resources={"cpu": "4", "mem": "8Gi"})(double)
+    report = rejection(flowyml.Pipeline("p").add_step(step))
+    assert "Step 'double': Unknown key 'mem' in resources" in report
 
 
-def test_a_parameter_that_is_an_asset_by_name_is_an_input() -> None:
+def test_a_parameter_named_like_an_asset_is_an_input() -> None:
     make = flowyml.step(outputs=["data"], name="make")(lambda: 1)
     pipeline = adapted(flowyml.step(double), make)
     assert [step.inputs for step in pipeline.steps] == [("data",), ()]
 
 
-def test_a_parameter_of_the_context_or_with_a_default_is_no_input() -> None:
+def test_a_parameter_with_a_context_value_or_a_default_is_not_an_input() -> None:
     make = flowyml.step(outputs=["data", "more"], name="make")(lambda: (1, 2))
 
     def read(data: int, more: int = 0) -> int:
@@ -149,11 +151,11 @@ def test_a_parameter_of_the_context_or_with_a_default_is_no_input() -> None:
     assert step.inputs == ()
 
 
-def approving() -> Any:
+def approval_step() -> Any:
     return flowyml.ApprovalStep(lambda data: data)
 
 
-def kinds() -> dict[str, Any]:
+def unsupported_steps() -> dict[str, Any]:
     inner = flowyml.Pipeline("inner").add_step(flowyml.step(double, register=False))
     return {
         "map_task": flowyml.map_task(inputs=["data"])(double),
@@ -167,23 +169,23 @@ def kinds() -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("map_task", ["'double' (MapTaskStep) can't run on AWS", "map inside a @step"]),
-        ("dynamic", ["'search' (DynamicStep) can't run on AWS", "before it runs"]),
-        ("sub_pipeline", ["'sub:inner' (SubPipelineStep) can't run on AWS", "add_steps"]),
-        ("eval", ["(EvalStep) can't run on AWS", "inside a @step"]),
-        ("function", ["(function) can't run on AWS", "FlowyML's @step"]),
+        ("map_task", ["'double' (MapTaskStep) is not supported on AWS", "map inside a @step"]),
+        ("dynamic", ["'search' (DynamicStep) is not supported on AWS", "before the pipeline runs"]),
+        ("sub_pipeline", ["'sub:inner' (SubPipelineStep) is not supported on AWS", "add_steps"]),
+        ("eval", ["(EvalStep) is not supported on AWS", "inside a @step"]),
+        ("function", ["(function) is not supported on AWS", "FlowyML's @step"]),
     ],
 )
-def test_other_kinds_of_steps_are_refused_by_name(kind: str, words: list[str]) -> None:
-    told = refusal(flowyml.Pipeline("p").add_step(kinds()[kind]))
-    assert all(word in told for word in words), told
+def test_unsupported_steps_are_rejected_by_name(kind: str, words: list[str]) -> None:
+    report = rejection(flowyml.Pipeline("p").add_step(unsupported_steps()[kind]))
+    assert all(word in report for word in words), report
 
 
-def test_approvals_are_refused_by_name() -> None:
-    step = approving()
-    told = refusal(flowyml.Pipeline("p").add_step(step))
-    assert "(ApprovalStep) can't run on AWS" in told
-    assert "where a person decides" in told
+def test_approvals_are_rejected_by_name() -> None:
+    step = approval_step()
+    report = rejection(flowyml.Pipeline("p").add_step(step))
+    assert "(ApprovalStep) is not supported on AWS" in report
+    assert "split the pipeline at the approval" in report
 
 
 @pytest.mark.parametrize(
@@ -194,34 +196,32 @@ def test_approvals_are_refused_by_name() -> None:
     ],
     ids=["If", "Switch"],
 )
-def test_control_flow_is_refused_by_name(flow: Any, request: pytest.FixtureRequest) -> None:
+def test_control_flow_is_rejected_by_name(flow: Any, request: pytest.FixtureRequest) -> None:
     step = flowyml.step(double)
     pipeline = flowyml.Pipeline("p", context=flowyml.context(data=1)).add_step(step)
     pipeline.add_control_flow(flow(step))
-    told = refusal(pipeline)
-    assert f"Control flow {request.node.callspec.id!r} can't run on AWS" in told
-    assert "@step(condition=…)" in told
+    report = rejection(pipeline)
+    assert f"Control flow {request.node.callspec.id!r} is not supported on AWS" in report
+    assert "@step(condition=…)" in report
 
 
-def test_a_cache_rule_that_reads_values_is_refused() -> None:
-    one = flowyml.step(cache=lambda inputs, params: str(inputs))(double)
-    told = refusal(flowyml.Pipeline("p").add_step(one))
-    assert "Step 'double': its cache rule is a function of its inputs" in told
+def test_a_function_as_cache_rule_is_rejected() -> None:
+    step = flowyml.step(cache=lambda inputs, params: str(inputs))(double)
+    report = rejection(flowyml.Pipeline("p").add_step(step))
+    assert "Step 'double': a function as cache rule is not supported" in report
 
 
-def test_one_report_names_all_that_can_not_run(local_project: BackendRig) -> None:
-    pipeline = flowyml.Pipeline("p").add_steps([kinds()["map_task"], approving()])
+def test_one_report_names_all_unsupported_features(local_project: BackendRig) -> None:
+    pipeline = flowyml.Pipeline("p").add_steps([unsupported_steps()["map_task"], approval_step()])
     pipeline.add_control_flow(flowyml.Switch(lambda ctx: "a"))
-    told = refusal(pipeline)
-    assert all(word in told for word in ("MapTaskStep", "ApprovalStep", "Switch"))
+    report = rejection(pipeline)
+    assert all(word in report for word in ("MapTaskStep", "ApprovalStep", "Switch"))
 
 
-@pytest.mark.parametrize("refused", ["map_task", "sub_pipeline"])
-def test_nothing_is_submitted_of_a_refused_pipeline(
-    refused: str, local_project: BackendRig
-) -> None:
+@pytest.mark.parametrize("kind", ["map_task", "sub_pipeline"])
+def test_a_rejected_pipeline_is_not_submitted(kind: str, local_project: BackendRig) -> None:
     make = flowyml.step(outputs=["data"], name="make")(lambda: [1])
-    pipeline = flowyml.Pipeline("p").add_steps([make, kinds()[refused]])
+    pipeline = flowyml.Pipeline("p").add_steps([make, unsupported_steps()[kind]])
     with pytest.raises(InvalidPipelineError):
         pipeline.run()
     assert not (local_project.folder / ".flowyml" / "aws").exists()

@@ -1,4 +1,4 @@
-"""Runs through FlowyML's own interface: results, its record, status, logs and an end."""
+"""Runs through FlowyML's interface: results, options, its record, status, logs and stopping."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ from flowyml.core.pipeline import PipelineResult
 from flowyml.storage.metadata import SQLiteMetadataStore
 from flowyml.utils.config import get_config
 
+import flowyml_aws
+from flowyml_aws.artifacts.errors import PickleRefusedError
+from flowyml_aws.core.errors import InvalidPipelineError
 from flowyml_aws.integrations.flowyml import FlowymlAws
 from flowyml_aws.integrations.flowyml import outputs as outputs_module
 from flowyml_aws.integrations.flowyml.outputs import StoredValue
 from flowyml_aws.result import OutputNotFoundError
 from flowyml_aws.run import Run
-from tests.integrations.flowyml.conftest import write_stacks
+from tests.integrations.flowyml.conftest import reset_flowyml, write_stacks
 from tests.support.rigs import DEADLINE_S, BackendRig, eventually
 
 pytestmark = pytest.mark.system
@@ -38,7 +41,7 @@ def pipeline_of(*steps: Any, **options: Any) -> Any:
     return flowyml.Pipeline("training", **options).add_steps(list(steps))
 
 
-def test_a_finished_run_is_flowymls_own_result(project: BackendRig) -> None:
+def test_a_completed_run_returns_a_result_of_flowyml(project: BackendRig) -> None:
     @step(outputs=["data"], execution_group="work")
     def load() -> list[int]:
         print("loading 3 numbers")
@@ -60,7 +63,7 @@ def test_a_finished_run_is_flowymls_own_result(project: BackendRig) -> None:
     assert (result["mean"], result["top"]) == (2.0, 3)
     assert result["measure"] == {"mean": 2.0, "top": 3}
     assert result.step_results["measure"].output == {"mean": 2.0, "top": 3}
-    assert result["nothing of this name"] is None
+    assert result["unknown"] is None
     assert "✓ SUCCESS" in result.summary()
     assert set(result.to_dict()["steps"]) == {"load", "measure"}
 
@@ -70,18 +73,18 @@ def test_a_finished_run_is_flowymls_own_result(project: BackendRig) -> None:
     assert recorded["steps"]["load"]["success"] is True
     assert result.run_id in [run["run_id"] for run in pipeline.metadata_store.list_runs()]
 
-    # Another process asks: by FlowyML's id or by ours.
-    later = FlowymlAws(backend=project.backend)
+    # Another process can use FlowyML's id or the id of this package.
+    other = FlowymlAws(backend=project.backend)
     for run_id in (result.run_id, result.remote_job_id):
-        assert later.get_run_status(run_id) is ExecutionStatus.COMPLETED
-        assert later.fetch_step_statuses(run_id) == dict.fromkeys(
+        assert other.get_run_status(run_id) is ExecutionStatus.COMPLETED
+        assert other.fetch_step_statuses(run_id) == dict.fromkeys(
             ("load", "measure"), ExecutionStatus.COMPLETED
         )
-        assert "loading 3 numbers" in later.get_run_logs(run_id)
+        assert "loading 3 numbers" in other.get_run_logs(run_id)
 
 
 @pytest.mark.parametrize("backend", ["batch"])
-def test_single_groups_go_elsewhere(project: BackendRig) -> None:
+def test_one_group_runs_on_another_service(project: BackendRig) -> None:
     @step(outputs=["data"])
     def load() -> list[int]:
         return [1, 2, 3]
@@ -97,7 +100,9 @@ def test_single_groups_go_elsewhere(project: BackendRig) -> None:
     assert targets[0] != targets[1] == "sagemaker"
 
 
-def test_what_passes_inside_a_group_is_stored_only_on_request(local_project: BackendRig) -> None:
+def test_values_that_only_their_group_reads_are_stored_on_request(
+    local_project: BackendRig,
+) -> None:
     @step(outputs=["data"], execution_group="work")
     def load() -> int:
         return 1
@@ -107,9 +112,9 @@ def test_what_passes_inside_a_group_is_stored_only_on_request(local_project: Bac
         return data + 1
 
     result = pipeline_of(load, add).run()
-    with pytest.raises(OutputNotFoundError, match="'data' of this run is not stored") as told:
+    with pytest.raises(OutputNotFoundError, match="'data' of this run is not stored") as caught:
         result["data"]
-    assert "store_all" in told.value.fix
+    assert "store_all" in caught.value.fix
     assert result.step_results["load"].output is None
     assert repr(result.step_results["load"]) == "StepOutcome('load', success=True)"
     assert set(result.outputs) == {"more", "add"}
@@ -119,7 +124,7 @@ def test_what_passes_inside_a_group_is_stored_only_on_request(local_project: Bac
     assert dict(result.outputs) == {"data": 1, "load": 1, "more": 2, "add": 2}
 
 
-def test_a_large_output_is_loaded_only_by_its_name(
+def test_a_large_output_is_loaded_only_by_name(
     local_project: BackendRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outputs_module, "SHOWN_BYTES", 1000)
@@ -143,7 +148,7 @@ def test_a_large_output_is_loaded_only_by_its_name(
     assert "2,048 bytes" in asset["value"]
 
 
-def test_a_failing_step_does_not_raise_and_its_error_is_the_users(project: BackendRig) -> None:
+def test_a_failed_step_does_not_raise_and_has_the_users_traceback(project: BackendRig) -> None:
     @step(outputs=["a"])
     def good() -> int:
         return 1
@@ -168,7 +173,7 @@ def test_a_failing_step_does_not_raise_and_its_error_is_the_users(project: Backe
     assert "no luck today" in result.summary()
 
 
-def test_a_step_whose_process_dies_says_how(local_project: BackendRig) -> None:
+def test_a_step_whose_process_was_killed_reports_the_signal(local_project: BackendRig) -> None:
     @step(outputs=["a"])
     def die() -> int:
         import os
@@ -184,7 +189,7 @@ def test_a_step_whose_process_dies_says_how(local_project: BackendRig) -> None:
     )
 
 
-def test_conditions_read_inputs_context_and_earlier_outputs(local_project: BackendRig) -> None:
+def test_conditions_take_inputs_and_context_values(local_project: BackendRig) -> None:
     @step(outputs=["score"])
     def score() -> float:
         return 0.7
@@ -210,7 +215,73 @@ def test_conditions_read_inputs_context_and_earlier_outputs(local_project: Backe
     assert (result["yes"], result["no"]) == (None, "below")
 
 
-def test_without_flowymls_cache_everything_runs(local_project: BackendRig) -> None:
+TYPO = "No step of pipeline 'training' takes 'epcohs' (did you mean 'epochs'?)"
+
+
+def train(epochs: int = 10) -> int:
+    return epochs
+
+
+def test_an_unknown_context_name_of_a_run_has_the_same_report_everywhere(
+    local_project: BackendRig,
+) -> None:
+    pipeline = pipeline_of(step(outputs=["model"])(train))
+    with pytest.raises(InvalidPipelineError) as by_flowyml:
+        pipeline.run(context={"epcohs": 9})
+    assert TYPO in str(by_flowyml.value)
+
+    same = flowyml_aws.Pipeline("training").add_step(flowyml_aws.step(outputs=["model"])(train))
+    with pytest.raises(InvalidPipelineError) as by_pipeline:
+        same.run(context={"epcohs": 9})
+    assert str(by_flowyml.value) == str(by_pipeline.value)
+
+    (local_project.folder / "training.py").write_text(
+        "from flowyml_aws import Pipeline, step\n"
+        "@step(outputs=['model'])\ndef train(epochs=10):\n    return epochs\n"
+        "pipeline = Pipeline('training').add_step(train)\n"
+    )
+    code, _, stderr = local_project.command("run", "training.py", "--context", "epcohs=9")
+    assert code == by_flowyml.value.exit_code
+    assert str(by_flowyml.value) in stderr
+    assert not (local_project.folder / ".flowyml" / "aws" / "runs").exists()
+
+
+def test_only_the_context_of_the_run_is_checked_for_unknown_names(
+    local_project: BackendRig,
+) -> None:
+    context = flowyml.context(epochs=2, note="no step takes this").inherit(owner="nor this")
+    pipeline = pipeline_of(step(outputs=["model"])(train), context=context)
+    assert pipeline.run()["model"] == 2
+    with pytest.raises(InvalidPipelineError, match="takes 'epcohs'"):
+        pipeline.run(context={"epcohs": 9})
+    # FlowyML has added the rejected name to the pipeline's context.
+    assert pipeline.run(context={"epochs": 3})["model"] == 3
+
+
+def test_pickled_outputs_are_refused_on_request(local_project: BackendRig) -> None:
+    @step(outputs=["odd"])
+    def make() -> set[complex]:
+        return {1j}
+
+    pipeline = pipeline_of(make)
+    assert pipeline.run()["odd"] == {1j}
+
+    refusing = FlowymlAws("local", allow_pickle=False)
+    result = pipeline.run(orchestrator=refusing)
+    assert result.success
+    with pytest.raises(PickleRefusedError, match="'odd'"):
+        result["odd"]
+    assert pipeline.run(orchestrator=refusing, allow_pickle=True)["odd"] == {1j}
+
+    write_stacks(local_project, "{type: flowyml_aws, backend: local, allow_pickle: false}")
+    reset_flowyml()
+    with pytest.raises(PickleRefusedError, match="'odd'"):
+        pipeline_of(make).run()["odd"]
+    with pytest.raises(PickleRefusedError, match="'odd'"):
+        pipeline.run(orchestrator=FlowymlAws("local"), allow_pickle=False)["odd"]
+
+
+def test_with_flowymls_cache_disabled_every_step_is_executed(local_project: BackendRig) -> None:
     path = local_project.folder / "count.txt"
 
     @step(outputs=["a"])
@@ -225,7 +296,7 @@ def test_without_flowymls_cache_everything_runs(local_project: BackendRig) -> No
     assert pipeline_of(count).run(refresh=["count"])["a"] == 3
 
 
-def test_a_step_may_call_another_one(local_project: BackendRig) -> None:
+def test_a_step_can_call_another_step(local_project: BackendRig) -> None:
     @step(outputs=["one"])
     def one() -> int:
         return 1
@@ -237,24 +308,24 @@ def test_a_step_may_call_another_one(local_project: BackendRig) -> None:
     assert pipeline_of(two).run()["two"] == 2
 
 
-def test_hooks_hear_of_the_run(local_project: BackendRig) -> None:
-    told: list[Any] = []
+def test_hooks_of_flowyml_are_called(local_project: BackendRig) -> None:
+    calls: list[Any] = []
     flowyml_hooks = __import__("flowyml.core.hooks", fromlist=["hooks"])
-    flowyml_hooks.on_pipeline_start(lambda pipeline: told.append(("start", pipeline.name)))
-    flowyml_hooks.on_step_end(lambda step, result: told.append((step.name, result.output)))
-    flowyml_hooks.on_pipeline_end(lambda _, result: told.append(("end", result.success)))
+    flowyml_hooks.on_pipeline_start(lambda pipeline: calls.append(("start", pipeline.name)))
+    flowyml_hooks.on_step_end(lambda step, result: calls.append((step.name, result.output)))
+    flowyml_hooks.on_pipeline_end(lambda _, result: calls.append(("end", result.success)))
 
     @step(outputs=["a"])
     def work() -> int:
         return 1
 
     pipeline_of(work).run()
-    assert told == [("start", "training"), ("work", 1), ("end", True)]
+    assert calls == [("start", "training"), ("work", 1), ("end", True)]
 
 
-def test_a_record_that_can_not_be_written_is_a_warning(local_project: BackendRig) -> None:
+def test_a_record_that_cannot_be_written_is_a_warning(local_project: BackendRig) -> None:
     class Unwritable:
-        """A context value that FlowyML can't keep."""
+        """A context value that FlowyML cannot record."""
 
     @step(outputs=["a"])
     def work(number: int) -> int:
@@ -266,7 +337,7 @@ def test_a_record_that_can_not_be_written_is_a_warning(local_project: BackendRig
     assert (result.success, result["a"]) == (True, 1)
 
 
-def test_what_could_not_be_recorded_is_recorded_at_the_next_look(
+def test_a_failed_write_of_the_record_is_repeated_at_the_next_poll(
     local_project: BackendRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorded = str(local_project.folder / "recorded")
@@ -277,7 +348,7 @@ def test_what_could_not_be_recorded_is_recorded_at_the_next_look(
             if Path(recorded).exists():
                 return 1
             time.sleep(0.1)
-        raise TimeoutError("never recorded as running")
+        raise TimeoutError("it was never recorded as running")
 
     pipeline = pipeline_of(work)
     save, refused = pipeline.metadata_store.save_run, list[Any]()
@@ -297,7 +368,7 @@ def test_what_could_not_be_recorded_is_recorded_at_the_next_look(
     assert (result.success, result["a"], len(refused)) == (True, 1, 1)
 
 
-def test_versioned_pipelines_run_through_their_pipeline(local_project: BackendRig) -> None:
+def test_a_versioned_pipeline_of_flowyml_runs(local_project: BackendRig) -> None:
     @step(outputs=["a"])
     def work() -> int:
         return 1
@@ -325,30 +396,30 @@ def running(pipeline: Any, orchestrator: FlowymlAws, run_id: str) -> Iterator[li
         assert not thread.is_alive()
 
 
-def test_a_run_is_looked_at_and_stopped_while_it_goes_on(project: BackendRig) -> None:
+def test_a_running_run_can_be_inspected_and_stopped(project: BackendRig) -> None:
     @step(outputs=["a"])
     def wait() -> None:
         print("waiting", flush=True)
         time.sleep(600)
 
     pipeline = pipeline_of(wait, enable_checkpointing=False)
-    runs, asks = (FlowymlAws(backend=project.backend, progress=False) for _ in range(2))
-    # As FlowyML's UI has one: threads can't share a store of FlowyML's, it has one connection.
+    runner, observer = (FlowymlAws(backend=project.backend, progress=False) for _ in range(2))
+    # A separate store, as in FlowyML's UI: threads cannot share its only connection.
     store = SQLiteMetadataStore(db_path=str(get_config().metadata_db))
-    with running(pipeline, runs, "a-run") as results:
+    with running(pipeline, runner, "a-run") as results:
 
         def is_running() -> bool:
             recorded = store.load_run("a-run") or {}
             return recorded.get("steps", {}).get("wait", {}).get("status") == "running"
 
         try:
-            eventually(is_running, "the step")
-            assert asks.get_run_status("a-run") is ExecutionStatus.RUNNING
-            assert asks.fetch_step_statuses("a-run") == {"wait": ExecutionStatus.RUNNING}
-            eventually(lambda: "waiting" in asks.get_run_logs("a-run"), "the log")
+            eventually(is_running, "the start of the step")
+            assert observer.get_run_status("a-run") is ExecutionStatus.RUNNING
+            assert observer.fetch_step_statuses("a-run") == {"wait": ExecutionStatus.RUNNING}
+            eventually(lambda: "waiting" in observer.get_run_logs("a-run"), "its log line")
         finally:
-            asks.stop_run("a-run")
+            observer.stop_run("a-run")
     (result,) = results
     assert (result.success, result.state) == (False, "cancelled")
-    assert asks.get_run_status("a-run") is ExecutionStatus.CANCELLED
+    assert observer.get_run_status("a-run") is ExecutionStatus.CANCELLED
     assert store.load_run("a-run")["status"] == "cancelled"

@@ -1,4 +1,4 @@
-"""A FlowyML project as people have them: modules, a context, conditions, caching."""
+"""A realistic FlowyML project: modules, a context, conditions and caching."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SUPPORT = Path(__file__).parents[2] / "support"
 
 
 class Project:
-    """The project on a backend; `run` is `python run.py …` in a process of its own."""
+    """The project on a backend; `run` executes `python run.py …` in a separate process."""
 
     def __init__(self, rig: BackendRig, hidden: bool = False) -> None:
         self.rig = rig
@@ -59,24 +59,24 @@ class Project:
         )
 
     def run(self, *context: str) -> dict[str, Any]:
-        ended = self.python("run.py", *context)
-        assert ended.returncode == 0, ended.stderr
-        (line,) = (line for line in ended.stdout.splitlines() if line.startswith("RESULT "))
-        told: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
-        return told
+        process = self.python("run.py", *context)
+        assert process.returncode == 0, process.stderr
+        (line,) = (line for line in process.stdout.splitlines() if line.startswith("RESULT "))
+        result: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
+        return result
 
 
 @pytest.mark.parametrize("backend", ["batch", "sagemaker"])
-def test_it_runs_unchanged_on_aws(
+def test_a_project_runs_unchanged_on_aws(
     backend: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    told = Project(new_rig(backend, tmp_path, request)).run()
-    assert (told["success"], told["state"]) == (True, "completed")
-    assert told["outputs"] == {
+    result = Project(new_rig(backend, tmp_path, request)).run()
+    assert (result["success"], result["state"]) == (True, "completed")
+    assert result["outputs"] == {
         "model": {"rate": 0.25},
         "score": 0.0,
         "announcement": "DEPLOYED AT 0.00",
-        "flowyml": True,  # the emulator's image is this environment, which has it
+        "flowyml": True,  # jobs of the emulator run in this environment, which has FlowyML
     }
 
 
@@ -98,7 +98,7 @@ def test_unchanged_steps_are_cached_and_no_job_needs_flowyml(
     assert again["outputs"] == first["outputs"]
     assert len(again["cached"]) == 7
 
-    # Another context value: what reads it runs again, and what depends on that.
+    # With another context value, the steps that read it and their descendants run again.
     third = churn.run("smoothing=0.6")
     assert third["outputs"]["announcement"] is None
     assert third["skipped"] == ["deploy", "announce"]
@@ -108,25 +108,27 @@ def test_unchanged_steps_are_cached_and_no_job_needs_flowyml(
     ]
 
 
-def test_a_job_that_needs_more_of_flowyml_says_so(
+def test_a_job_reports_that_it_needs_more_of_flowyml(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     project = Project(new_rig("local", tmp_path, request), hidden=True)
     steps = project.rig.folder / "churn" / "steps.py"
     steps.write_text(steps.read_text("utf-8").replace("import step\n", "import Dataset, step\n"))
-    told = project.run()
-    assert not told["success"]
-    error = told["errors"]["load"]
+    result = project.run()
+    assert not result["success"]
+    error = result["errors"]["load"]
     assert error.startswith("job data failed: ")
     assert "flowyml.Dataset requires FlowyML, which is not installed in this job" in error
     assert "install flowyml in the image" in error
 
 
-def test_flowymls_commands_show_the_run(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_the_commands_of_flowyml_show_the_run(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     churn = Project(new_rig("local", tmp_path, request), hidden=True)
-    told = churn.run()
-    shown = churn.python("-m", "flowyml.cli.main", "logs", told["run_id"])
+    result = churn.run()
+    shown = churn.python("-m", "flowyml.cli.main", "logs", result["run_id"])
     assert "churn" in shown.stdout
     assert "completed" in shown.stdout
     listed = churn.python("-m", "flowyml_aws", "runs")
-    assert told["job_id"] in listed.stdout
+    assert result["job_id"] in listed.stdout

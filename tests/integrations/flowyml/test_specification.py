@@ -26,10 +26,10 @@ result = pipeline.run()
 @pytest.fixture
 def run_block(script: Callable[[str], dict[str, Any]]) -> Callable[[str], Any]:
     def run(name: str) -> Any:
-        text = BLOCKS[name]
-        if "pipeline.run()" not in text:
-            text = f"{PRELUDE}{SUPPLIED.get(name, '')}{text}{RUN}"
-        result = script(text)["result"]
+        source = BLOCKS[name]
+        if "pipeline.run()" not in source:
+            source = f"{PRELUDE}{SUPPLIED.get(name, '')}{source}{RUN}"
+        result = script(source)["result"]
         assert result.success, result.summary()
         return result
 
@@ -44,7 +44,7 @@ def jobs_of(result: Any) -> list[tuple[str, ...]]:
     return [job.steps for job in plan_of(result).jobs]
 
 
-def test_quick_start(run_block: Callable[[str], Any]) -> None:
+def test_the_quick_start_runs_in_one_job(run_block: Callable[[str], Any]) -> None:
     result = run_block("quick start")
     assert jobs_of(result) == [("load_data", "clean_data", "extract_features")]
     assert result["features"] == {
@@ -73,7 +73,7 @@ def test_quick_start(run_block: Callable[[str], Any]) -> None:
         ("example 1", [("extract", "transform", "load")], {"loaded": "success"}),
     ],
 )
-def test_groups(
+def test_each_group_is_one_job(
     name: str,
     jobs: list[tuple[str, ...]],
     outputs: dict[str, Any],
@@ -92,7 +92,7 @@ def test_groups(
         ("example 2", 8, 32 * 1024, "a100", 2, {"metrics": {"score": 300.0}}),
     ],
 )
-def test_resources_of_a_group(
+def test_a_job_has_the_aggregated_resources_of_its_group(
     name: str,
     vcpus: int | None,
     memory_mib: int | None,
@@ -110,17 +110,17 @@ def test_resources_of_a_group(
     assert {asset: result[asset] for asset in outputs} == outputs
 
 
-def test_steps_whose_functions_drop_their_inputs(run_block: Callable[[str], Any]) -> None:
+def test_functions_may_ignore_their_inputs(run_block: Callable[[str], Any]) -> None:
     result = run_block("related")
     assert jobs_of(result) == [("load", "clean", "extract")]
     assert result["features"] is None
 
 
 @pytest.mark.parametrize("backend", ["local"])
-def test_groups_can_be_inspected(
+def test_groups_of_a_built_pipeline_can_be_inspected(
     script: Callable[[str], dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     script(PRELUDE + BLOCKS["consecutive"] + BLOCKS["inspecting"])
-    told = capsys.readouterr().out
-    assert "Number of groups: 1" in told
-    assert "Execution order: ['step_a', 'step_b', 'step_c']" in told
+    output = capsys.readouterr().out
+    assert "Number of groups: 1" in output
+    assert "Execution order: ['step_a', 'step_b', 'step_c']" in output

@@ -1,4 +1,4 @@
-"""Runs the pipeline and prints its result as JSON; arguments are context values."""
+"""Run the pipeline and print its result as JSON; arguments are context values."""
 
 from __future__ import annotations
 

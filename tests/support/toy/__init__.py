@@ -1,0 +1,1 @@
+"""A service for tests: jobs are local processes, on instance types of its own."""
