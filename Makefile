@@ -63,7 +63,7 @@ every-python: $(VENV)/.installed-dev ## run the unit and contract tests on each 
 
 compat: $(VENV)/.installed-dev ## run the tests whose outcome may depend on the Python version
 	$(heading) 'tests that depend on the Python version (pytest)'
-	@$(pytest) -m version_sensitive $$(grep -rl --include='test_*.py' version_sensitive tests) $(PYTEST)
+	@$(pytest) -m version_sensitive $$(grep -rl --include='test_*.py' version_sensitive tests | sort) $(PYTEST)
 
 coverage: $(VENV)/.installed-dev ## run the tests of `make test`, and report the coverage of each folder
 	$(heading) 'tests with coverage (pytest)'

@@ -110,7 +110,11 @@ class RunRequest:
             return Placement.of(self.options.backend)
         setting = load_settings(project, os.environ).backend
         if setting is not None:
-            return Placement.of(setting, "setting")
+            try:
+                return Placement.of(setting, "setting")
+            except SettingsError as error:
+                what = f"Invalid setting `backend`: {error.what}"
+                raise SettingsError(what, error.why, error.fix) from None
         return Placement.of("local", "default")
 
     def problems(

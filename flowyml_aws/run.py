@@ -61,10 +61,12 @@ class Run:
 
     @property
     def id(self) -> str:
+        """Id of the run, which finds it from any machine."""
         return self._driver.record.run_id
 
     @property
     def plan(self) -> ExecutionPlan:
+        """Plan that the run executes."""
         return self._driver.plan
 
     @property

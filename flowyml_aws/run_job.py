@@ -28,6 +28,7 @@ class RunJob:
 
     @property
     def name(self) -> str:
+        """Name of the job in the plan."""
         return self.planned.name
 
     def status(self) -> JobView:

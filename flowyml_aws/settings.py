@@ -307,7 +307,10 @@ def _string_mapping(value: Any, where: str) -> dict[str, str]:
 def _backend(value: Any, where: str) -> str | dict[str, str]:
     if isinstance(value, str) and not value.lstrip().startswith("{"):
         return value
-    return _string_mapping(value, where)
+    try:
+        return _string_mapping(value, where)
+    except SettingsError:
+        raise _malformed(value, where, "a string, or a mapping of groups to strings") from None
 
 
 def _from_json(value: Any, where: str, expected: str) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -52,3 +54,23 @@ def test_every_public_name_exists(name: str) -> None:
 def test_an_unknown_name_is_an_attribute_error_that_names_it() -> None:
     with pytest.raises(AttributeError, match="'Pipelin'"):
         flowyml_aws.Pipelin  # noqa: B018
+
+
+def public_members() -> Iterator[tuple[str, object]]:
+    """Everything public in the package, and the public members of its classes."""
+    for name in flowyml_aws.__all__:
+        value = getattr(flowyml_aws, name)
+        if name.startswith("__"):
+            continue
+        yield name, value
+        if inspect.isclass(value):
+            for member, function in vars(value).items():
+                if not member.startswith("_") and (
+                    callable(function) or isinstance(function, property)
+                ):
+                    yield f"{name}.{member}", function
+
+
+@pytest.mark.parametrize(("name", "value"), [pytest.param(*m, id=m[0]) for m in public_members()])
+def test_everything_public_has_a_docstring(name: str, value: object) -> None:
+    assert inspect.getdoc(value), name

@@ -35,7 +35,8 @@ catalog_commands = typer.Typer(help="Instance types and their prices.", no_args_
 app.add_typer(catalog_commands, name="catalog")
 
 Region = Annotated[
-    str | None, typer.Option(help="Default: the setting `region`, AWS_REGION, or boto3's region.")
+    str | None,
+    typer.Option(help="AWS region; default: the setting `region`, AWS_REGION, or boto3's region."),
 ]
 
 
@@ -57,7 +58,7 @@ def refresh(region: Region = None) -> None:
     after = load_catalog(name, cache)
     for line in _change_summary(before, after):
         print(line)
-    print(f"in {cache / name}")
+    print(f"written to {cache / name}")
     _print_notes(warnings)
 
 

@@ -120,7 +120,9 @@ def attach(run_id: RunId, as_json: AsJson = False) -> None:
 @app.command()
 def logs(
     run_id: RunId,
-    job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="Only this job.")] = None,
+    job: Annotated[
+        str | None, typer.Argument(metavar="[JOB]", help="Print only the log of this job.")
+    ] = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Continue until the jobs finish.")
     ] = False,

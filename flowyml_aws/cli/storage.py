@@ -25,7 +25,7 @@ from flowyml_aws.packaging.project import find_project
 from flowyml_aws.services.connect import account_settings, stores
 from flowyml_aws.submission.garbage import Garbage, collect
 
-__all__ = ["gc", "list_entries", "remove_entries"]
+__all__ = ["delete_entries", "gc", "list_entries"]
 
 _READERS = 32  # small objects: the time is latency, not bandwidth
 _KEY_LENGTH = 12  # characters of a key that are shown
@@ -45,7 +45,8 @@ StoreBackend = Annotated[
 @app.command()
 def gc(
     older_than: Annotated[
-        str, typer.Option(metavar="AGE", help="Minimum age of deleted runs: 30d, 12h or 4w.")
+        str,
+        typer.Option(metavar="AGE", help="Minimum age of what is deleted, such as 30d, 12h or 4w."),
     ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be deleted.")] = False,
     backend: StoreBackend = None,
@@ -98,13 +99,17 @@ def list_entries(
 
 
 @cache.command("rm")
-def remove_entries(
+def delete_entries(
     keys: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY]...", help="Keys, or their first characters."),
     ] = None,
-    pipeline: Annotated[str | None, typer.Option(help="All entries of a pipeline.")] = None,
-    step: Annotated[str | None, typer.Option(help="All entries of a step.")] = None,
+    pipeline: Annotated[
+        str | None, typer.Option(help="Delete all entries of this pipeline.")
+    ] = None,
+    step: Annotated[
+        str | None, typer.Option(help="Delete all entries of steps with this name.")
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Delete all entries.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     backend: StoreBackend = None,

@@ -34,15 +34,19 @@ class Context(Mapping[str, Any]):
             raise AttributeError(f"The context has no parameter {name!r}") from None
 
     def keys(self) -> KeysView[str]:
+        """Return the parameter names."""
         return self._params.keys()
 
     def items(self) -> ItemsView[str, Any]:
+        """Return the pairs of name and value."""
         return self._params.items()
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the parameters as a new dict; values are not copied."""
         return dict(self._params)
 
     def update(self, params: Mapping[str, Any]) -> None:
+        """Add or replace parameters."""
         self._params.update(params)
 
     def inherit(self, /, **overrides: Any) -> Context:

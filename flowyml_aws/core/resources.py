@@ -51,6 +51,7 @@ class GPUConfig:
         return GPUConfig(best, max(self.count, other.count), memory)
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values, spelled as they were declared."""
         return {"type": self.gpu_type, "count": self.count, "memory": self.memory}
 
 
@@ -107,6 +108,7 @@ class NodeAffinity:
         )
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values, spelled as they were declared."""
         return {
             "required": dict(self.required),
             "preferred": dict(self.preferred),
@@ -175,6 +177,7 @@ class ResourceRequirements:
         return problems
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values, spelled as they were declared."""
         return {
             "cpu": self.cpu,
             "memory": self.memory,

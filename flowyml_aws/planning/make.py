@@ -105,6 +105,7 @@ def make_plan(
     plan = ExecutionPlan(
         pipeline=pipeline,
         backend=placement.name,
+        backend_origin=placement.origin,
         region=catalog.region if is_priced else None,
         prices_of=catalog.prices_date.isoformat() if is_priced else None,
         jobs=tuple(jobs),

@@ -9,6 +9,7 @@ from pydantic import Field
 from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.planning.needs import Needs
+from flowyml_aws.planning.placement import Origin
 from flowyml_aws.planning.targets import PriceBasis
 
 __all__ = [
@@ -141,6 +142,7 @@ class ExecutionPlan(Document):
 
     Attributes:
         backend: `local`, `batch` or `sagemaker`, or several of them: `batch+sagemaker`.
+        backend_origin: Source of the backend: an argument or option, the setting, or the default.
         region: Region of the prices, or None on this machine.
         prices_of: Date of the prices (ISO), or None.
         image: URI of the container image of the jobs; None on this machine, or if none is set.
@@ -153,6 +155,7 @@ class ExecutionPlan(Document):
     version: Literal[1] = 1
     pipeline: str
     backend: str
+    backend_origin: Origin = "argument"
     region: str | None
     prices_of: str | None
     image: str | None = None

@@ -40,6 +40,8 @@ _STEP_STYLE = {
     StepState.RUNNING: "cyan",
 }
 
+_ORIGIN = {"argument": "", "setting": " (setting `backend`)", "default": " (the default)"}
+
 
 @contextmanager
 def watching(run: Run, quiet: bool = False) -> Iterator[Callable[[RunStatus], None] | None]:
@@ -52,7 +54,9 @@ def watching(run: Run, quiet: bool = False) -> Iterator[Callable[[RunStatus], No
         return
     console = Console(stderr=True)
     last: list[RunStatus] = []
-    console.print(f"run {run.id} on {run.plan.backend}: {_count(len(run.plan.jobs), 'job')}")
+    origin = _ORIGIN[run.plan.backend_origin]
+    jobs = _count(len(run.plan.jobs), "job")
+    console.print(f"run {run.id} on {run.plan.backend}{origin}: {jobs}", highlight=False)
     if run.plan.reused:
         console.print(reused_line(run.plan), soft_wrap=True)
     if console.is_terminal:

@@ -75,7 +75,7 @@ def test_refresh_writes_the_regions_catalog_and_reports_the_changes(
     counts, changed, location = out.splitlines()
     assert counts.startswith("us-east-1: 1,")
     assert changed.startswith("since ")
-    assert location == f"in {cache}"
+    assert location == f"written to {cache}"
     assert "not from AWS" in err
     assert set(files(cache)) == FILES
 

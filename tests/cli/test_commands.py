@@ -221,10 +221,12 @@ def test_following_the_logs_of_an_interrupted_run_says_how_to_continue_it(rig: B
         client.send_signal(signal.SIGINT)
         _, output = client.communicate(timeout=60)
     run_id = output.split()[1]
+    assert f"detached from run {run_id}: its local jobs were stopped" in output
     with rig.client("-m", "flowyml_aws", "logs", run_id, "--follow") as follower:
         assert follower.stderr is not None
         hint = follower.stderr.readline()
-    assert f"continue the run with: flowyml-aws attach {run_id}" in hint
+    assert hint.startswith("no job is running; continue the run with: ")
+    assert hint.endswith(f"flowyml-aws attach {run_id}\n")
 
 
 def test_cancel_cancels_a_run(rig: BackendRig, cli: Cli) -> None:

@@ -46,8 +46,11 @@ def test_attach_continues_after_the_client_has_ended_and_each_step_runs_once(
     if sent is signal.SIGINT:
         assert client.returncode == 130
         assert f"detached from run {run_id}: its jobs continue without this client" in output
-        assert f"continue with: flowyml-aws attach {run_id}" in output
-        assert f"cancel it with: flowyml-aws cancel {run_id}" in output
+        to_continue, to_cancel = output.splitlines()[-2:]
+        assert to_continue.startswith("continue with: ")
+        assert to_continue.endswith(f"flowyml-aws attach {run_id}")
+        assert to_cancel.startswith("cancel it with: ")
+        assert to_cancel.endswith(f"flowyml-aws cancel {run_id}")
     assert cli("status", run_id, "--json").facts["state"] == "running"
     unblock(rig)
     assert cli("attach", run_id).code == 0
