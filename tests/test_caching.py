@@ -202,7 +202,7 @@ def test_a_run_without_cache_executes_all_steps_and_fills_the_cache(project: Cac
 def test_an_unknown_name_to_refresh_is_an_error_with_a_suggestion(
     project: CachedProject, verb: str
 ) -> None:
-    with pytest.raises(InvalidPipelineError, match="no step 'trian' to refresh") as caught:
+    with pytest.raises(InvalidPipelineError, match="No step 'trian' to refresh") as caught:
         getattr(project.pipeline(), verb)(refresh=["trian"])
     assert "'train'" in caught.value.problems[0].fix
     assert project.rig.ran() == []
