@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from flowyml_aws.artifacts.cache import keep_entry
-from flowyml_aws.preflight import Cleared, preflight
+from flowyml_aws.preflight import CheckedRequest, preflight
 from flowyml_aws.request import RunRequest
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.keys import make_keys
@@ -20,35 +20,34 @@ def launch(request: RunRequest) -> RunDriver:
     Raises:
         InvalidPipelineError: With every mistake; nothing was written or submitted.
     """
-    cleared = preflight(request)
-    services, planned = cleared.services, cleared.planned
+    checked = preflight(request)
+    services, planned = checked.services, checked.planned
     store, plan, reuse = services.host.store, planned.plan, planned.reuse
     now = time.time()
     for entry in reuse.entries.values():
         keep_entry(store, entry, now)
-    package = _package(cleared)
-    if package.bundle is not None:
-        plan = plan.model_copy(update={"notes": (*plan.notes, *package.bundle.warnings)})
-    specs = job_specs(plan, planned.graph, package, reuse, cleared.run_id, store.uri)
-    keys = make_keys(cleared.graph, reuse, planned.forced, planned.fingerprinter)
-    record = write_run(store, plan, package, specs, keys, cleared.run_id, now)
+    package = _package(checked)
+    plan = plan.model_copy(update={"notes": (*plan.notes, *checked.bundle_notes)})
+    specs = job_specs(plan, planned.graph, package, reuse, checked.run_id, store.uri)
+    keys = make_keys(checked.graph, reuse, planned.forced, planned.fingerprinter)
+    record = write_run(store, plan, package, specs, keys, checked.run_id, now)
     backend = services.backend(record, plan)
-    driver = RunDriver(store, record, plan, backend, cleared.settings.allow_pickle)
+    driver = RunDriver(store, record, plan, backend, checked.settings.allow_pickle)
     if not (request.detached and services.start_driver(record)):
         driver.advance()
     return driver
 
 
-def _package(cleared: Cleared) -> RunPackage:
-    planned, store = cleared.planned, cleared.services.host.store
+def _package(checked: CheckedRequest) -> RunPackage:
+    planned, store = checked.planned, checked.services.host.store
     external = planned.graph.external_inputs
     inputs = {asset: value for asset, value in planned.inputs.items() if asset in external}
     saved = {asset: value.save(store) for asset, value in inputs.items()}
     names = (job.name for job in planned.plan.jobs)
     return RunPackage(
-        project=cleared.project,
-        bundle=cleared.bundle,
-        payloads=dict(zip(names, cleared.payloads, strict=True)),
+        project=checked.project,
+        bundle=checked.bundle,
+        payloads=dict(zip(names, checked.payloads, strict=True)),
         external_inputs={**planned.reuse.refs, **saved},
-        layer=cleared.layer,
+        layer=checked.layer,
     )

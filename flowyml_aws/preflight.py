@@ -20,7 +20,7 @@ from flowyml_aws.core.identity import context_read
 from flowyml_aws.core.importing import refuse_while_importing
 from flowyml_aws.core.parameters import missing_arguments
 from flowyml_aws.core.step_grouping import StepGroup, group_steps
-from flowyml_aws.packaging.bundle import SourceBundle, make_bundle
+from flowyml_aws.packaging.bundle import SourceBundle, bundle_notes, make_bundle
 from flowyml_aws.packaging.modules import client_only_modules
 from flowyml_aws.packaging.payload import StepPayload, make_payload
 from flowyml_aws.packaging.project import Project, project_files
@@ -28,7 +28,7 @@ from flowyml_aws.packaging.requirements import resolve_requirements
 from flowyml_aws.planning.limits import over_limits
 from flowyml_aws.planning.placement import Placement
 from flowyml_aws.planning.services import service_traits
-from flowyml_aws.preview import PlannedRun, limits_of, plan_at
+from flowyml_aws.preview import PlannedRun, bundle_limits, limits_of, plan_at
 from flowyml_aws.request import PlanRequest, RunRequest
 from flowyml_aws.runtime.spec import PackageLayer
 from flowyml_aws.services.connect import connect, placement_settings
@@ -37,19 +37,20 @@ from flowyml_aws.settings import Settings
 from flowyml_aws.submission.package import placeholder_record
 from flowyml_aws.submission.record import make_run_id
 
-__all__ = ["Cleared", "preflight"]
+__all__ = ["CheckedRequest", "preflight"]
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Cleared:
+class CheckedRequest:
     """A request without mistakes, with everything that its submission needs.
 
     Attributes:
         graph: All steps, also those that are reused.
         payloads: Pickled steps of each job, in plan order.
         bundle: The project's files, or None if jobs run in the project's own folder.
+        bundle_notes: Notes on large files and on files that are left out.
         layer: Packages that jobs install, or None.
     """
 
@@ -62,10 +63,11 @@ class Cleared:
     planned: PlannedRun
     payloads: Sequence[StepPayload]
     bundle: SourceBundle | None
+    bundle_notes: tuple[str, ...]
     layer: PackageLayer | None
 
 
-def preflight(request: RunRequest) -> Cleared:
+def preflight(request: RunRequest) -> CheckedRequest:
     """Check a request completely: options, steps, settings, account, plan, code and packages.
 
     A pipeline that cannot be built is checked step by step, so that its other mistakes are in
@@ -110,7 +112,7 @@ def preflight(request: RunRequest) -> Cleared:
     if report.problems:
         raise InvalidPipelineError(request.name, report.problems)
     assert settings is not None and services is not None and planned is not None
-    return Cleared(
+    return CheckedRequest(
         request=request,
         run_id=run_id,
         project=project,
@@ -119,7 +121,8 @@ def preflight(request: RunRequest) -> Cleared:
         graph=pipeline.graph,
         planned=planned,
         payloads=[payload for payload in payloads if payload is not None],
-        bundle=bundle,
+        bundle=bundle[0] if bundle is not None else None,
+        bundle_notes=bundle[1] if bundle is not None else (),
         layer=layer,
     )
 
@@ -145,12 +148,14 @@ class _Report:
 
     def bundle(
         self, request: RunRequest, project: Project, settings: Settings
-    ) -> SourceBundle | None:
+    ) -> tuple[SourceBundle, tuple[str, ...]] | None:
         files = self.attempt(lambda: project_files(project.root, settings.include))
         if files is None:
             return None
-        self.problems += client_only_modules(request.steps, project, files.values())
-        return self.attempt(lambda: make_bundle(files))
+        self.problems += client_only_modules(request.steps, project, files.paths.values())
+        notes = self.attempt(lambda: bundle_notes(files, bundle_limits(settings)))
+        bundle = None if notes is None else self.attempt(lambda: make_bundle(files.paths))
+        return None if bundle is None else (bundle, notes or ())
 
     def payload(
         self, group: StepGroup, graph: StepGraph, context: Mapping[str, Any]

@@ -15,7 +15,8 @@ from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
-from flowyml_aws.packaging.project import find_project
+from flowyml_aws.packaging.bundle import MIB, BundleLimits, bundle_notes
+from flowyml_aws.packaging.project import find_project, project_files
 from flowyml_aws.planning.limits import Limits, over_limits
 from flowyml_aws.planning.make import make_plan
 from flowyml_aws.planning.needs import Needs
@@ -37,6 +38,7 @@ from flowyml_aws.submission.history import read_times
 __all__ = [
     "PlannedRun",
     "budget_violations",
+    "bundle_limits",
     "explain",
     "limits_of",
     "plan_at",
@@ -76,8 +78,14 @@ def plan_only(request: RunRequest) -> ExecutionPlan:
         InvalidPipelineError: With every mistake found.
         FlowymlError: A setting is invalid, or AWS denied a call.
     """
-    checked, services, _ = _prepare(request)
-    return plan_at(services, checked).plan
+    checked, services, placement = _prepare(request)
+    plan = plan_at(services, checked).plan
+    if not any(service_traits(name).needs_bundle for name in placement.backends):
+        return plan
+    project = request.project.root
+    settings = placement_settings(project, placement)
+    notes = bundle_notes(project_files(project, settings.include), bundle_limits(settings))
+    return plan.model_copy(update={"notes": (*plan.notes, *notes)})
 
 
 def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
@@ -109,8 +117,6 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
         reuse.stored,
     )
     notes = [*plan.notes, *host.notes(datetime.now(timezone.utc).date())]
-    if (note := request.placement.note()) is not None:
-        notes.append(note)
     reused = {
         step.name: _reused(step, reuse.entries.get(step.name))
         for step in request.graph.steps
@@ -119,6 +125,11 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
     facts = {"notes": tuple(notes), "reused": reused, "image": _image_of(host)}
     plan = plan.model_copy(update=facts)
     return PlannedRun(plan, graph, groups, inputs, reuse, request.forced, fingerprinter)
+
+
+def bundle_limits(settings: Settings) -> BundleLimits:
+    """Return the size limits of a bundle."""
+    return BundleLimits(max_total_bytes=settings.max_bundle_mib * MIB)
 
 
 def limits_of(settings: Settings, limits: Limits) -> Limits:

@@ -68,6 +68,7 @@ class Settings:
         sagemaker_max_wait_s: Time limit of jobs on spot capacity including the wait for it, in
             seconds.
         region: AWS region; by default that of boto3.
+        max_bundle_mib: Maximum total size of the project's files in a bundle, in MiB.
         include: Files and folders that are bundled with the code although git ignores them.
         poll_s: Interval between two polls of AWS, in seconds.
         local_store: Folder of local runs, relative to the project.
@@ -105,6 +106,7 @@ class Settings:
     sagemaker_max_runtime_s: int | None = None
     sagemaker_max_wait_s: int | None = None
     region: str | None = None
+    max_bundle_mib: int = 50
     include: tuple[str, ...] = ()
     poll_s: float = 3.0
     local_store: str = ".flowyml/aws"  # FlowyML's own files are in .flowyml
@@ -150,6 +152,7 @@ _BEFORE_A_RUN = {
     "image_requirements",
     "include",
     "local_store",
+    "max_bundle_mib",
     "max_cost_usd",
     "max_price_usd_hour",
     "queues",
@@ -328,6 +331,7 @@ _PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "queues": _strings,
     "targets": _target_list,
     "include": _strings,
+    "max_bundle_mib": _integer,
     "image_requirements": _lines,
     "requirements": _lines,
     "poll_s": _above_zero,

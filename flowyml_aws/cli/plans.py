@@ -26,9 +26,10 @@ from flowyml_aws.cli.app import (
 from flowyml_aws.cli.facts import print_json, selection_facts
 from flowyml_aws.cli.load import load_pipeline, run_options
 from flowyml_aws.core.errors import InvalidPipelineError, SettingsError
-from flowyml_aws.packaging.bundle import make_bundle
+from flowyml_aws.packaging.bundle import bundle_notes, make_bundle
 from flowyml_aws.packaging.project import find_project, project_files
 from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.preview import bundle_limits
 from flowyml_aws.settings import load_settings
 from flowyml_aws.view import explanation, plan_table
 from flowyml_aws.view.graph import mermaid, svg
@@ -104,15 +105,18 @@ def package(file: File, as_json: AsJson = False) -> None:
     project = find_project(step.func for step in pipeline.steps)
     settings = load_settings(project.root, os.environ)
     files = project_files(project.root, settings.include)
-    bundle = make_bundle(files)
+    notes = bundle_notes(files, bundle_limits(settings))
+    bundle = make_bundle(files.paths)
     if as_json:
-        sizes = {name: path.stat().st_size for name, path in files.items()}
-        print_json({"root": str(project.root), "sha256": bundle.sha256, "files": sizes})
+        sizes = {name: path.stat().st_size for name, path in files.paths.items()}
+        excluded = {exclusion.path: exclusion.reason for exclusion in files.excluded}
+        facts = {"root": str(project.root), "sha256": bundle.sha256}
+        print_json({**facts, "files": sizes, "excluded": excluded})
         return
-    for name, path in files.items():
+    for name, path in files.paths.items():
         print(f"{path.stat().st_size:>12,}  {name}")
     print(
         f"{bundle.size_bytes:>12,}  bytes in {bundle.files} files, {len(bundle.data):,} compressed"
     )
-    for warning in bundle.warnings:
-        Console(stderr=True).print(f"note: {warning}", style="yellow", markup=False)
+    for note in notes:
+        Console(stderr=True).print(f"note: {note}", style="yellow", markup=False)

@@ -14,20 +14,28 @@ from pathlib import Path
 import zstandard
 
 from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.packaging.files import ProjectFiles
 
-__all__ = ["BundleLimits", "SourceBundle", "make_bundle"]
+__all__ = ["BundleLimits", "SourceBundle", "bundle_notes", "make_bundle"]
 
 MIB = 2**20
+_MAX_NAMED = 8
 _EXCLUDE_HINT = "list it in .flowymlignore (.gitignore syntax) if the steps do not read it"
 
 
 @dataclass(frozen=True, slots=True)
 class BundleLimits:
-    """Sizes that cause a warning, and the total that is refused as data instead of code."""
+    """Sizes of files before compression.
+
+    Attributes:
+        large_file_bytes: Size from which a file is mentioned.
+        large_total_bytes: Total size from which the largest files are mentioned.
+        max_total_bytes: Total size above which a bundle is refused: it probably contains data.
+    """
 
     large_file_bytes: int = 10 * MIB
-    large_total_bytes: int = 100 * MIB
-    refused_total_bytes: int = 1024 * MIB
+    large_total_bytes: int = 25 * MIB
+    max_total_bytes: int = 50 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,33 +47,63 @@ class SourceBundle:
         sha256: Digest of `data`, in hex.
         size_bytes: Total size of the files before packing.
         files: Number of files.
-        warnings: Warnings about large files that may be unnecessary.
     """
 
     data: bytes
     sha256: str
     size_bytes: int
     files: int
-    warnings: tuple[str, ...]
 
 
-def make_bundle(files: Mapping[str, Path], limits: BundleLimits | None = None) -> SourceBundle:
-    """Pack files, sorted by name, with fixed times, owners and modes.
+def bundle_notes(files: ProjectFiles, limits: BundleLimits | None = None) -> tuple[str, ...]:
+    """Return notes for the user on large files and on files that are left out.
 
     Args:
-        files: Paths by their name in the bundle.
-        limits: Sizes for warnings and for refusal.
+        files: Files of the project.
+        limits: Sizes for notes and for refusal.
 
     Raises:
         SettingsError: The files are too large in total, or one can't be read.
     """
     limits = limits or BundleLimits()
-    sizes = {}
-    for name, path in files.items():
-        with _translate_read_errors(path):
-            sizes[name] = path.stat().st_size
+    sizes = _sizes(files.paths)
     total = sum(sizes.values())
-    warnings = _warnings(sizes, total, limits)
+    largest = sorted(sizes.items(), key=lambda item: -item[1])[:3]
+    named = ", ".join(f"{name} ({_mib(size)})" for name, size in largest)
+    if total > limits.max_total_bytes:
+        raise SettingsError(
+            what=f"The bundle is too large: the project's files total {_mib(total)}",
+            why=f"every job downloads them; the limit is {_mib(limits.max_total_bytes)}; "
+            f"the largest are {named}",
+            fix=f"{_EXCLUDE_HINT}, or raise the setting max_bundle_mib",
+        )
+    notes = [
+        f"{name} is {_mib(size)} and is part of the bundle: {_EXCLUDE_HINT}"
+        for name, size in largest
+        if size > limits.large_file_bytes
+    ]
+    if total > limits.large_total_bytes and not notes:
+        notes = [
+            f"the project's files total {_mib(total)}; the largest are {named}: {_EXCLUDE_HINT}"
+        ]
+    if files.excluded:
+        shown = ", ".join(f"{e.path} ({e.reason})" for e in files.excluded[:_MAX_NAMED])
+        rest = len(files.excluded) - _MAX_NAMED
+        more = f" and {rest} more" if rest > 0 else ""
+        notes.append(f"not in the bundle: {shown}{more}; the setting `include` adds files")
+    return tuple(notes)
+
+
+def make_bundle(files: Mapping[str, Path]) -> SourceBundle:
+    """Pack files, sorted by name, with fixed times, owners and modes.
+
+    Args:
+        files: Paths by their name in the bundle.
+
+    Raises:
+        SettingsError: A file can't be read.
+    """
+    total = sum(_sizes(files).values())
     packed = io.BytesIO()
     compressor = zstandard.ZstdCompressor(level=3)
     with (
@@ -76,7 +114,7 @@ def make_bundle(files: Mapping[str, Path], limits: BundleLimits | None = None) -
             with _translate_read_errors(files[name]):
                 _add(tar, name, files[name])
     data = packed.getvalue()
-    return SourceBundle(data, hashlib.sha256(data).hexdigest(), total, len(files), warnings)
+    return SourceBundle(data, hashlib.sha256(data).hexdigest(), total, len(files))
 
 
 @contextmanager
@@ -101,26 +139,12 @@ def _add(tar: tarfile.TarFile, name: str, path: Path) -> None:
         tar.addfile(entry, file)
 
 
-def _warnings(sizes: Mapping[str, int], total: int, limits: BundleLimits) -> tuple[str, ...]:
-    largest = sorted(sizes.items(), key=lambda item: -item[1])[:3]
-    named = ", ".join(f"{name} ({_mib(size)})" for name, size in largest)
-    if total > limits.refused_total_bytes:
-        raise SettingsError(
-            what=f"The project is too large: its files total {_mib(total)}",
-            why=f"every job downloads them; the limit is {_mib(limits.refused_total_bytes)}; "
-            f"the largest are {named}",
-            fix=_EXCLUDE_HINT,
-        )
-    warnings = [
-        f"{name} is {_mib(size)} and is part of the bundle: {_EXCLUDE_HINT}"
-        for name, size in largest
-        if size > limits.large_file_bytes
-    ]
-    if total > limits.large_total_bytes and not warnings:
-        warnings = [
-            f"the project's files total {_mib(total)}; the largest are {named}: {_EXCLUDE_HINT}"
-        ]
-    return tuple(warnings)
+def _sizes(files: Mapping[str, Path]) -> dict[str, int]:
+    sizes = {}
+    for name, path in files.items():
+        with _translate_read_errors(path):
+            sizes[name] = path.stat().st_size
+    return sizes
 
 
 def _mib(size_bytes: int) -> str:

@@ -4,28 +4,42 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pathspec
 
 from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.packaging.exclusions import Excluded, Exclusions
 
-__all__ = ["project_files"]
+__all__ = ["ProjectFiles", "project_files"]
 
 _IGNORE_FILE = ".flowymlignore"
-# Never code: excluded if the project is not in a git repository.
-_NEVER = (".git", ".venv", "venv", "__pycache__", ".flowyml", "node_modules", ".*_cache", ".tox")
 # Set while git runs a hook: git would use that hook's repository.
 _GIT_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
 
 
-def project_files(root: Path, include: Sequence[str] = ()) -> dict[str, Path]:
-    """Return the paths of the files by their name in the bundle, sorted.
+@dataclass(frozen=True, slots=True)
+class ProjectFiles:
+    """The files of a project.
 
-    These are the files that git tracks or would track (without git, all except caches and
-    environments), minus those listed in `.flowymlignore` (`.gitignore` syntax), plus `include`.
-    A symbolic link is replaced by its target.
+    Attributes:
+        paths: Paths by name in the bundle, sorted by name.
+        excluded: Files and folders that are not bundled, although nothing lists them as ignored.
+    """
+
+    paths: Mapping[str, Path]
+    excluded: tuple[Excluded, ...]
+
+
+def project_files(root: Path, include: Sequence[str] = ()) -> ProjectFiles:
+    """Return the files to bundle.
+
+    These are the files that git tracks or would track (without git, all files), minus those
+    listed in `.flowymlignore` (`.gitignore` syntax), plus `include`. Files that git does not
+    track and that look like secrets, environments, caches or outputs (see `exclusions`) are left
+    out unless `include` names them. A symbolic link is replaced by its target.
 
     Args:
         root: The project's root.
@@ -36,27 +50,68 @@ def project_files(root: Path, include: Sequence[str] = ()) -> dict[str, Path]:
         SettingsError: An `include` does not exist, or git fails.
     """
     ignore = _ignored(root)
+    excluded: set[Excluded] = set()
     in_git = any((folder / ".git").exists() for folder in (root, *root.parents))
-    # Empty if a surrounding repository, which is not the project's, ignores the whole folder.
-    listed = (list(_tracked(root)) if in_git else []) or list(_walked(root))
+    tracked = dict(_listed_by_git(root)) if in_git else {}
+    # Nothing is listed if a surrounding repository, not the project's, ignores the whole folder.
+    listed = list(tracked) or list(_walked(root, excluded))
+    exclusions = Exclusions(root)
     files = {}
     for name in _with_linked_folders(root, listed):
-        if (path := root / name).is_file() and not ignore.match_file(name):
+        path = root / name
+        if not path.is_file() or ignore.match_file(name):
+            continue
+        exclusion = None if tracked.get(name) else exclusions.of_file(name)
+        if exclusion is None:
             files[name] = path
+        else:
+            excluded.add(exclusion)
     for entry in include:
-        added = (root / entry).resolve()
-        if not added.exists():
-            raise SettingsError(
-                what=f"include={entry!r} does not exist",
-                why=f"there is no file or folder at {added}",
-                fix="correct or remove it",
-            )
-        base = root if added.is_relative_to(root) else added.parent
-        names = [""] if added.is_file() else _with_linked_folders(added, list(_walked(added)))
-        for path in (added / name for name in names):
-            if path.is_file():
-                files[path.relative_to(base).as_posix()] = path
-    return dict(sorted(files.items()))
+        files.update(_included(root, entry, excluded))
+    return ProjectFiles(dict(sorted(files.items())), _notable(excluded, files, ignore))
+
+
+def _included(root: Path, entry: str, excluded: set[Excluded]) -> dict[str, Path]:
+    """Return the files of an `include`: a file that it names, or a folder's files."""
+    added = (root / entry).resolve()
+    if not added.exists():
+        raise SettingsError(
+            what=f"include={entry!r} does not exist",
+            why=f"there is no file or folder at {added}",
+            fix="correct or remove it",
+        )
+    base = root if added.is_relative_to(root) else added.parent
+    if added.is_file():
+        return {added.relative_to(base).as_posix(): added}
+    exclusions = Exclusions(added)
+    inside: set[Excluded] = set()
+    files = {}
+    for name in _with_linked_folders(added, list(_walked(added, inside))):
+        path = added / name
+        if not path.is_file():
+            continue
+        if (exclusion := exclusions.of_file(name)) is None:
+            files[path.relative_to(base).as_posix()] = path
+        else:
+            inside.add(exclusion)
+    folder = added.relative_to(base).as_posix()
+    excluded.update(replace(each, path=f"{folder}/{each.path}") for each in inside)
+    return files
+
+
+def _notable(
+    excluded: Iterable[Excluded], files: Mapping[str, Path], ignore: pathspec.GitIgnoreSpec
+) -> tuple[Excluded, ...]:
+    """Return the exclusions that users should know: not those that `include` added again."""
+    return tuple(
+        sorted(
+            exclusion
+            for exclusion in excluded
+            if exclusion.is_notable
+            and not ignore.match_file(exclusion.path)
+            and not any(name.startswith(exclusion.path) for name in files)
+        )
+    )
 
 
 def _ignored(root: Path) -> pathspec.GitIgnoreSpec:
@@ -65,8 +120,9 @@ def _ignored(root: Path) -> pathspec.GitIgnoreSpec:
     return pathspec.GitIgnoreSpec.from_lines(lines)
 
 
-def _tracked(root: Path) -> Iterator[str]:
-    command = ["git", "-C", str(root), "ls-files", "-z", "-co", "--exclude-standard"]
+def _listed_by_git(root: Path) -> Iterator[tuple[str, bool]]:
+    """Yield the files that git does not ignore, and whether it tracks them."""
+    command = ["git", "-C", str(root), "ls-files", "-z", "-t", "-co", "--exclude-standard"]
     environment = {name: v for name, v in os.environ.items() if name not in _GIT_VARIABLES}
     try:
         listed = subprocess.run(command, capture_output=True, check=True, env=environment).stdout
@@ -77,18 +133,29 @@ def _tracked(root: Path) -> Iterator[str]:
             why=stderr.decode(errors="replace").strip() if stderr else str(error),
             fix="install git, or repair the repository",
         ) from error
-    for name in map(os.fsdecode, filter(None, listed.split(b"\0"))):
+    for record in map(os.fsdecode, filter(None, listed.split(b"\0"))):
+        tag, name = record[0], record[2:]  # "? name" is not tracked
         # For submodules and nested repositories, git lists only the folder.
         if (root / name / ".git").exists() and not (root / name).is_symlink():
-            yield from (f"{name.rstrip('/')}/{inner}" for inner in _tracked(root / name))
+            for inner, is_tracked in _listed_by_git(root / name):
+                yield f"{name.rstrip('/')}/{inner}", is_tracked
         else:
-            yield name
+            yield name, tag != "?"
 
 
-def _walked(root: Path) -> Iterator[str]:
-    never = pathspec.GitIgnoreSpec.from_lines(_NEVER)
+def _walked(root: Path, excluded: set[Excluded] | None = None) -> Iterator[str]:
+    """Yield all files of a folder, without excluded folders, which are added to `excluded`."""
+    exclusions = Exclusions(root)
     for folder, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if not never.match_file(name))
+        kept = []
+        for name in sorted(folders):
+            path = Path(folder, name).relative_to(root).as_posix()
+            exclusion = exclusions.of_folder(path)
+            if exclusion is None:
+                kept.append(name)
+            elif excluded is not None:
+                excluded.add(exclusion)
+        folders[:] = kept
         links = [name for name in folders if Path(folder, name).is_symlink()]
         for name in sorted((*files, *links)):
             yield Path(folder, name).relative_to(root).as_posix()

@@ -78,17 +78,6 @@ class Placement:
         """Host that all its services share: `machine` or `account`."""
         return service_traits(self.backends[0]).host
 
-    def note(self) -> str | None:
-        """Return a note on a placement that the user did not pass with the call, or None."""
-        if self.origin == "setting":
-            return f"backend {self.name!r}: from the setting `backend`"
-        if self.origin == "default":
-            return (
-                f"backend {self.name!r}: the default; select another one with --backend, "
-                "backend= or the setting `backend`"
-            )
-        return None
-
     def backend_of(self, group: StepGroup) -> str:
         """Return the service of a group. A part of a split group may be named, or the group."""
         for name in (group.group_name, group.execution_group):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
 import tempfile
 import traceback
@@ -81,14 +82,13 @@ def _run(argument: str, interruption: Interruption, platform: Platform) -> int:
     events = RunLayout(spec.run_id).attempt(spec.job, attempt.number, "events.json")
     attempt.progress.start(store, events, _EVENTS_INTERVAL_S)
     grace_s = float(os.environ.get("FLOWYML_TIMEOUT_GRACE_S") or GRACE_S)
+    # Not a TemporaryDirectory: a process that a step forks would remove it when it exits.
+    folder = Path(tempfile.mkdtemp(prefix="flowyml-aws-")).resolve()
     try:
-        # Ignore cleanup errors: the result is already written.
-        with tempfile.TemporaryDirectory(
-            prefix="flowyml-aws-", ignore_cleanup_errors=True
-        ) as folder:
-            return _exit_code(run_job(attempt, Path(folder).resolve(), interruption, grace_s))
+        return _exit_code(run_job(attempt, folder, interruption, grace_s))
     finally:
         attempt.progress.close()
+        shutil.rmtree(folder, ignore_errors=True)  # the result is already written
 
 
 def _open_store(uri: str) -> ArtifactStore:

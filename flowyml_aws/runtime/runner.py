@@ -22,6 +22,7 @@ from flowyml_aws.core.step import Step
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.exit_codes import STEP_FAILED
 from flowyml_aws.runtime.failures import describe_step_failure, text_of
+from flowyml_aws.runtime.forks import call_in_this_process
 from flowyml_aws.runtime.interruption import Interrupted, Interruption
 from flowyml_aws.runtime.log import say, show
 from flowyml_aws.runtime.result import JobResult, StepFailure, StepState
@@ -151,7 +152,10 @@ class JobRunner:
         if step.condition is None:
             return True
         arguments = bind(step.condition, spec.inputs, self.context, spec.reads, step.func)
-        return bool(arguments.call(step.condition, self._values, self.context))
+        condition = step.condition
+        return call_in_this_process(
+            lambda: bool(arguments.call(condition, self._values, self.context)), self.roots
+        )
 
     def _cache_key(self, spec: StepSpec) -> str | None:
         """Return the cache key of the step, or None if the step is never cached."""
@@ -223,7 +227,9 @@ class JobRunner:
             try:
                 return call_within(
                     spec.timeout_s,
-                    lambda: arguments.call(step.func, self._values, self.context),
+                    lambda: call_in_this_process(
+                        lambda: arguments.call(step.func, self._values, self.context), self.roots
+                    ),
                     on_stuck=lambda: self._end_process(spec),
                     grace_s=self.grace_s,
                 )
@@ -243,8 +249,7 @@ class JobRunner:
     def _end_process(self, spec: StepSpec) -> None:
         """End the process, because the step ignored its timeout and can't be stopped otherwise."""
         message = f"it ran longer than its timeout of {spec.timeout_s:g} s and could not be stopped"
-        traceback = f"StepTimeout: {message}\n"
-        failure = StepFailure(kind="StepTimeout", message=message, traceback=traceback)
+        failure = StepFailure(kind="StepTimeout", message=message)
         self._end(spec, StepState.FAILED, failure=failure)
         self.attempt.commit("failed")
         show(failure.text)

@@ -19,6 +19,11 @@ __all__ = ["plan_table", "reused_line"]
 
 _MAX_NAMES = 5  # steps; the plan's JSON contains all of them
 
+_ORIGINS = {
+    "setting": "from the setting `backend`",
+    "default": "the default; select another one with --backend, backend= or the setting `backend`",
+}
+
 
 def plan_table(plan: ExecutionPlan) -> RenderableType:
     """Return a table of jobs, their steps, order and assets, the expected cost, and the notes."""
@@ -54,6 +59,8 @@ def plan_table(plan: ExecutionPlan) -> RenderableType:
         amount = f"${total:,.4g}" if total is not None else "unknown"
         basis = f"{plan.region}, prices from {plan.prices_of}"
         parts += [Text(), Text(f"all jobs at once: {amount} per hour ({basis})")]
+    if (origin := _ORIGINS.get(plan.backend_origin)) is not None:
+        parts += [Text(), Text(f"backend {plan.backend}: {origin}")]
     parts += [Text(f"note: {note}", style="yellow") for note in plan.notes]
     return Group(*parts)
 

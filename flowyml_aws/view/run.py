@@ -57,6 +57,8 @@ def watching(run: Run, quiet: bool = False) -> Iterator[Callable[[RunStatus], No
     origin = _ORIGIN[run.plan.backend_origin]
     jobs = _count(len(run.plan.jobs), "job")
     console.print(f"run {run.id} on {run.plan.backend}{origin}: {jobs}", highlight=False)
+    for note in run.plan.notes:
+        console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
     if run.plan.reused:
         console.print(reused_line(run.plan), soft_wrap=True)
     if console.is_terminal:

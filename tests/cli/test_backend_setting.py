@@ -65,6 +65,7 @@ def test_an_explanation_uses_the_setting(cli: Cli, file: str) -> None:
     assert job.backend == "sagemaker"
 
 
+@pytest.mark.contract
 @pytest.mark.usefixtures("sagemaker_by_setting")
 def test_a_run_uses_the_setting(cli: Cli, file: str) -> None:
     assert_error(cli("run", file), MISTAKE, "Setting `store` is missing", "jobs on AWS need it")
@@ -99,26 +100,28 @@ def test_a_mistake_in_the_setting_is_reported_by_runs_and_plans(
         assert_error(cli(command, file), MISTAKE, "Unknown backend 'batsh'", "did you mean 'batch'")
 
 
-def backend_notes(cli: Cli, file: str, *options: str) -> list[str]:
-    notes = cli("plan", file, "--json", *options).facts["notes"]
-    return [note for note in notes if "backend" in note]
+def origin(cli: Cli, file: str, *options: str) -> str:
+    return cli("plan", file, "--json", *options).facts["backend_origin"]
 
 
-def test_a_plan_has_a_note_on_a_backend_from_the_setting(
+def test_a_plan_says_that_the_setting_selected_the_backend(
     cli: Cli, file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLOWYML_AWS_BACKEND", "batch")
-    assert backend_notes(cli, file) == ["backend 'batch': from the setting `backend`"]
+    assert origin(cli, file) == "setting"
+    assert "backend batch: from the setting `backend`" in cli("plan", file).out
 
 
-def test_a_plan_has_a_note_on_the_default_backend(cli: Cli, file: str) -> None:
-    (note,) = backend_notes(cli, file)
-    assert note.startswith("backend 'local': the default; select another one with --backend")
+@pytest.mark.contract
+def test_a_plan_and_a_run_say_that_the_backend_is_the_default(cli: Cli, file: str) -> None:
+    assert origin(cli, file) == "default"
+    assert "backend local: the default; select another one" in cli("plan", file).out
+    assert " on local (the default): 1 job" in cli("run", file).err
 
 
-def test_a_plan_has_no_note_on_a_backend_from_an_option(
+def test_a_plan_says_nothing_on_a_backend_from_an_option(
     cli: Cli, file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLOWYML_AWS_BACKEND", "sagemaker")
-    assert backend_notes(cli, file, "--backend", "batch") == []
-    assert backend_notes(cli, file, "--backend", "local") == []
+    assert origin(cli, file, "--backend", "batch") == "argument"
+    assert "setting `backend`" not in cli("plan", file, "--backend", "local").out

@@ -51,7 +51,7 @@ def test_show_prints_its_base_dependencies_and_location(
     rows = [line.split(maxsplit=1) for line in out.splitlines()]
     assert [image["image"]] in rows
     assert ["base", BASE] in rows
-    assert ["here", "yes"] in rows
+    assert ["built", "yes"] in rows
     assert "dependencies in pyproject.toml: matplotlib, numpy, scikit-learn" in out
 
 

@@ -77,6 +77,7 @@ def test_a_failed_demo_exits_with_1_and_prints_the_failing_line(project: Path, p
     assert "accuracy" not in finished.stdout
 
 
+@pytest.mark.thorough  # the demo runs the same steps, and other tests run other parameters
 def test_the_command_line_runs_it_with_other_parameters(project: Path, python: Any) -> None:
     finished = python("-m", "flowyml_aws", "run", FILE, "-c", "folds=2", "-c", "test_size=0.5")
     assert finished.returncode == 0, finished.stderr

@@ -9,7 +9,7 @@ import pytest
 import zstandard
 
 from flowyml_aws.core.errors import DamagedArtifactError, SettingsError
-from flowyml_aws.packaging.bundle import BundleLimits, make_bundle
+from flowyml_aws.packaging.bundle import BundleLimits, bundle_notes, make_bundle
 from flowyml_aws.packaging.files import project_files
 from flowyml_aws.runtime.code import unpack
 
@@ -26,12 +26,12 @@ def make_project(folder: Path, names: tuple[str, ...] = ("a.py", "pkg/b.py", "ru
 
 
 def digest(root: Path) -> str:
-    return make_bundle(project_files(root)).sha256
+    return make_bundle(project_files(root).paths).sha256
 
 
 def unpacked(root: Path, to: Path) -> dict[str, Path]:
     to.mkdir()
-    unpack(make_bundle(project_files(root)).data, to, "the bundle")
+    unpack(make_bundle(project_files(root).paths).data, to, "the bundle")
     return {path.relative_to(to).as_posix(): path for path in to.rglob("*") if path.is_file()}
 
 
@@ -79,7 +79,7 @@ def test_files_are_unpacked_as_they_were_packed(tmp_path: Path) -> None:
     (root / "empty").write_bytes(b"")
     out = unpacked(root, tmp_path / "out")
     assert {name: path.read_bytes() for name, path in out.items()} == {
-        name: path.read_bytes() for name, path in project_files(root).items()
+        name: path.read_bytes() for name, path in project_files(root).paths.items()
     }
     assert os.access(out["run.sh"], os.X_OK)
     assert out["a.py"].stat().st_mode & 0o777 == 0o644
@@ -110,8 +110,7 @@ def test_a_project_without_files_has_an_empty_bundle(tmp_path: Path) -> None:
 def test_a_large_file_causes_a_warning_that_says_how_to_exclude_it(tmp_path: Path) -> None:
     (tmp_path / "data.bin").write_bytes(bytes(2 * MIB))
     (tmp_path / "code.py").touch()
-    bundle = make_bundle(project_files(tmp_path), BundleLimits(large_file_bytes=MIB))
-    (warning,) = bundle.warnings
+    (warning,) = bundle_notes(project_files(tmp_path), BundleLimits(large_file_bytes=MIB))
     assert warning.startswith("data.bin is 2 MiB")
     assert ".flowymlignore" in warning
 
@@ -122,30 +121,31 @@ def test_a_large_total_of_small_files_causes_a_warning_that_names_the_largest(
     for n in range(5):
         (tmp_path / f"{n}.bin").write_bytes(bytes(n * MIB))
     limits = BundleLimits(large_file_bytes=5 * MIB, large_total_bytes=9 * MIB)
-    (warning,) = make_bundle(project_files(tmp_path), limits).warnings
+    (warning,) = bundle_notes(project_files(tmp_path), limits)
     assert "the project's files total 10 MiB" in warning
     assert "4.bin (4 MiB), 3.bin (3 MiB), 2.bin (2 MiB)" in warning
     assert ".flowymlignore" in warning
 
 
 def test_small_code_causes_no_warning(tmp_path: Path) -> None:
-    bundle = make_bundle(project_files(make_project(tmp_path)))
-    assert bundle.warnings == ()
+    files = project_files(make_project(tmp_path))
+    assert bundle_notes(files) == ()
+    bundle = make_bundle(files.paths)
     assert (bundle.files, bundle.size_bytes) == (3, len("# a.py\n# pkg/b.py\n# run.sh\n"))
 
 
 def test_a_total_over_the_limit_is_refused_and_the_largest_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "data.bin").write_bytes(bytes(3 * MIB))
     with pytest.raises(SettingsError) as caught:
-        make_bundle(project_files(tmp_path), BundleLimits(refused_total_bytes=2 * MIB))
-    assert caught.value.what == "The project is too large: its files total 3 MiB"
+        bundle_notes(project_files(tmp_path), BundleLimits(max_total_bytes=2 * MIB))
+    assert caught.value.what == "The bundle is too large: the project's files total 3 MiB"
     assert "the limit is 2 MiB; the largest are data.bin (3 MiB)" in caught.value.why
     assert ".flowymlignore" in caught.value.fix
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     root = make_project(tmp_path)
-    files = project_files(root)
+    files = project_files(root).paths
     (root / "a.py").chmod(0)
     if os.access(root / "a.py", os.R_OK):  # root can read every file, so delete it
         (root / "a.py").unlink()
@@ -197,7 +197,7 @@ def test_an_invalid_bundle_is_an_error_that_names_it(tmp_path: Path, data: bytes
 def test_a_truncated_bundle_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in/data").write_bytes(os.urandom(MIB))
-    data = make_bundle(project_files(tmp_path / "in")).data
+    data = make_bundle(project_files(tmp_path / "in").paths).data
     (tmp_path / "out").mkdir()
     with pytest.raises(DamagedArtifactError, match="is not a valid source bundle"):
         unpack(data[: len(data) // 2], tmp_path / "out", "the bundle")

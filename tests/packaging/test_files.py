@@ -35,7 +35,7 @@ def repository(tmp_path: Path) -> Path:
 
 
 def names(root: Path, *include: str) -> list[str]:
-    return list(project_files(root, include))
+    return list(project_files(root, include).paths)
 
 
 def test_files_that_git_tracks_or_would_track_are_packed(repository: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_changed_file_is_packed_as_it_is_now_and_a_deleted_file_is_not(reposit
     git(repository, "commit", "-qm", "first")
     (repository / "changed.py").write_text("now")
     (repository / "deleted.py").unlink()
-    files = project_files(repository)
+    files = project_files(repository).paths
     assert list(files) == ["changed.py"]
     assert files["changed.py"].read_text() == "now"
 
@@ -120,7 +120,7 @@ def test_include_adds_an_outside_folder_under_its_base_name(
 ) -> None:
     fill(tmp_path / "elsewhere/library", "__init__.py", "deep/x.py", "__pycache__/x.pyc")
     fill(repository, "a.py")
-    files = project_files(repository, [str(tmp_path / "elsewhere/library")])
+    files = project_files(repository, [str(tmp_path / "elsewhere/library")]).paths
     assert list(files) == ["a.py", "library/__init__.py", "library/deep/x.py"]
     assert files["library/deep/x.py"].read_text() == "deep/x.py"
 
@@ -141,7 +141,7 @@ def test_a_link_to_a_file_is_replaced_by_its_target(repository: Path, tmp_path: 
     (repository / "inside_link.py").symlink_to("real.py")
     (repository / "outside_link.txt").symlink_to(tmp_path / "outside.txt")
     (repository / "broken").symlink_to("nowhere")
-    files = project_files(repository)
+    files = project_files(repository).paths
     assert {name: path.read_text() for name, path in files.items()} == {
         "inside_link.py": "real.py",
         "outside_link.txt": "outside.txt",
@@ -225,3 +225,105 @@ def test_a_repository_without_an_installed_git_is_an_error(
     monkeypatch.setenv("PATH", os.devnull)
     with pytest.raises(SettingsError, match="install git"):
         project_files(repository)
+
+
+SECRETS = [
+    ".env",
+    "config/.env.production",
+    "prod.env",
+    "credentials",
+    "credentials.json",
+    "secrets.toml",
+    "deploy/id_rsa",
+    "id_ed25519",
+    ".netrc",
+    ".pypirc",
+    "cert.p12",
+    ".aws/config",
+    ".ssh/known_hosts",
+]
+OUTPUTS = [
+    "mlruns/0/meta.yaml",
+    "wandb/run/log",
+    "lightning_logs/v0/hparams.yaml",
+    ".dvc/cache/ab/cd",
+    "build/lib/a.py",
+    "dist/a.whl",
+    "a.egg-info/PKG-INFO",
+]
+
+
+@pytest.mark.parametrize("in_git", [True, False])
+@pytest.mark.parametrize("name", SECRETS + OUTPUTS)
+def test_untracked_secrets_and_outputs_are_left_out_and_reported(
+    repository: Path, tmp_path: Path, in_git: bool, name: str
+) -> None:
+    root = repository if in_git else tmp_path / "plain"
+    fill(root, "a.py", name)
+    files = project_files(root)
+    assert list(files.paths) == ["a.py"]
+    (excluded,) = files.excluded
+    assert name.startswith(excluded.path)
+
+
+@pytest.mark.parametrize("in_git", [True, False])
+def test_a_file_that_contains_a_private_key_is_left_out(
+    repository: Path, tmp_path: Path, in_git: bool
+) -> None:
+    root = repository if in_git else tmp_path / "plain"
+    fill(root, "a.py", "server.pem", "public.pem")
+    (root / "server.pem").write_text("-----BEGIN RSA PRIVATE" + " KEY-----\n")
+    files = project_files(root)
+    assert list(files.paths) == ["a.py", "public.pem"]
+    assert [(e.path, e.reason) for e in files.excluded] == [("server.pem", "private key")]
+
+
+@pytest.mark.parametrize("in_git", [True, False])
+@pytest.mark.parametrize("marker", ["pyvenv.cfg", "conda-meta/history"])
+def test_a_virtual_environment_of_any_name_is_left_out(
+    repository: Path, tmp_path: Path, in_git: bool, marker: str
+) -> None:
+    root = repository if in_git else tmp_path / "plain"
+    fill(root, "a.py", f"tools/myenv/{marker}", "tools/myenv/lib/python3/site.py", "tools/b.py")
+    files = project_files(root)
+    assert list(files.paths) == ["a.py", "tools/b.py"]
+    (excluded,) = files.excluded
+    assert (excluded.path, excluded.reason) == ("tools/myenv/", "virtual environment")
+
+
+def test_code_and_templates_with_such_names_are_packed(repository: Path) -> None:
+    fill(repository, "secrets.py", "credentials.py", ".env.example", "build/__init__.py")
+    assert names(repository) == [
+        ".env.example",
+        "build/__init__.py",
+        "credentials.py",
+        "secrets.py",
+    ]
+    assert project_files(repository).excluded == ()
+
+
+def test_tracked_files_are_packed_whatever_their_names(repository: Path) -> None:
+    fill(repository, ".env", "build/x.txt")
+    git(repository, "add", "-f", ".env", "build/x.txt")
+    assert names(repository) == [".env", "build/x.txt"]
+    assert project_files(repository).excluded == ()
+
+
+def test_include_adds_what_is_left_out_and_it_is_not_reported(repository: Path) -> None:
+    fill(repository, "a.py", ".env", "mlruns/0/meta.yaml")
+    files = project_files(repository, [".env", "mlruns"])
+    assert list(files.paths) == [".env", "a.py", "mlruns/0/meta.yaml"]
+    assert files.excluded == ()
+
+
+def test_an_included_folder_still_leaves_its_secrets_out(repository: Path) -> None:
+    fill(repository, "a.py", "data/x.csv", "data/.env", ".gitignore")
+    (repository / ".gitignore").write_text("data/\n")
+    assert names(repository, "data") == [".gitignore", "a.py", "data/x.csv"]
+
+
+def test_ignored_files_and_caches_are_not_reported(repository: Path) -> None:
+    fill(repository, "a.py", "__pycache__/a.pyc", ".env", "wandb/x", ".flowymlignore")
+    (repository / ".gitignore").write_text(".env\n")
+    (repository / ".flowymlignore").write_text("wandb/\n")
+    assert project_files(repository).excluded == ()

@@ -40,7 +40,7 @@ class Folders:
 
     def problems(self, *steps: Step, include: tuple[str, ...] = ()) -> list[str]:
         project = Project(self.project, self.project, ())
-        files = project_files(self.project, include)
+        files = project_files(self.project, include).paths
         return [str(error) for error in client_only_modules(steps, project, files.values())]
 
 

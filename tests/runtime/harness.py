@@ -165,7 +165,7 @@ def start_python(arguments: list[str], folder: Path, **more: str) -> subprocess.
     return subprocess.Popen(
         [sys.executable, *arguments],
         cwd=folder,
-        env=environment(PYTHONUNBUFFERED="1", **more),
+        env=environment(**{"PYTHONUNBUFFERED": "1", **more}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -28,7 +28,7 @@ WRITER = """
         raise ValueError(answer)  # of the script
 
     project = find_project([look.func])
-    bundle = make_bundle(project_files(project.root))
+    bundle = make_bundle(project_files(project.root).paths)
     for name, steps in {"here": [look, fail_here], "there": [fail_there]}.items():
         run = WrittenRun(Path("..", name).resolve(), *steps, project=project, bundle=bundle)
         print(run.argument())

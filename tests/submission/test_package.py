@@ -66,7 +66,7 @@ def package(
     plan, _ = planned
     return RunPackage(
         project=Project(tmp_path, tmp_path / "notebooks", (tmp_path / "lib",)),
-        bundle=SourceBundle(data, hashlib.sha256(data).hexdigest(), 100, 1, ()),
+        bundle=SourceBundle(data, hashlib.sha256(data).hexdigest(), 100, 1),
         payloads={job.name: StepPayload(job.name.encode()) for job in plan.jobs},
         external_inputs={"seed": save_value(store, "seed", 5)},
     )
