@@ -84,7 +84,10 @@ def plan_only(request: RunRequest) -> ExecutionPlan:
         return plan
     project = request.project.root
     settings = placement_settings(project, placement)
-    notes = bundle_notes(project_files(project, settings.include), bundle_limits(settings))
+    try:
+        notes = bundle_notes(project_files(project, settings.include), bundle_limits(settings))
+    except SettingsError as error:  # a run would be refused; the plan is still useful
+        notes = (f"{error.what} ({error.why}): {error.fix}",)
     return plan.model_copy(update={"notes": (*plan.notes, *notes)})
 
 

@@ -160,6 +160,7 @@ def test_the_peak_price_is_the_sum_of_all_jobs() -> None:
     assert plan.peak_usd_hour == pytest.approx(2 * (plan.jobs[0].price_usd_hour or 0))
 
 
+@pytest.mark.contract
 def test_a_plan_without_an_account_has_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FLOWYML_AWS_STORE", raising=False)
     plan = Pipeline("p").add_step(a_step("a")).plan(backend="batch")
