@@ -78,12 +78,12 @@ def plan_only(request: RunRequest) -> ExecutionPlan:
         InvalidPipelineError: With every mistake found.
         FlowymlError: A setting is invalid, or AWS denied a call.
     """
-    checked, services, placement = _prepare(request)
-    plan = plan_at(services, checked).plan
+    prepared = _prepare(request)
+    plan = plan_at(prepared.services, prepared.request).plan
+    placement = prepared.request.placement
     if not any(service_traits(name).needs_bundle for name in placement.backends):
         return plan
-    project = request.project.root
-    settings = placement_settings(project, placement)
+    project, settings = prepared.project, prepared.settings
     try:
         notes = bundle_notes(project_files(project, settings.include), bundle_limits(settings))
     except SettingsError as error:  # a run would be refused; the plan is still useful
@@ -159,9 +159,12 @@ def explain(request: RunRequest, job: str) -> tuple[PlannedJob, Selection]:
         InvalidPipelineError: The pipeline has mistakes, or no instance type fits a group.
         FlowymlError: A setting is invalid, or AWS denied a call.
     """
-    checked, services, placement = _prepare(request)
+    prepared = _prepare(request)
+    checked, services = prepared.request, prepared.services
     targets, catalog = services.targets(), services.host.catalog
-    plan = make_plan(request.name, placement, checked.graph, checked.groups, targets, catalog)
+    plan = make_plan(
+        request.name, checked.placement, checked.graph, checked.groups, targets, catalog
+    )
     jobs = {planned.name: planned for planned in plan.jobs}
     if job not in jobs:
         raise SettingsError(
@@ -188,7 +191,8 @@ def rank(needs: Needs, backend: str, spot: bool = False) -> tuple[Selection, Seq
     """
     placement = Placement.of(backend)
     _require_instances(backend)
-    services = _services(placement, find_project([]).root)
+    project = find_project([]).root
+    services = connect_to_plan(placement, placement_settings(project, placement), project)
     targets = services.targets()
     if spot:
         needs = replace(needs, required=(*needs.required, (CAPACITY_LABEL, "spot")))
@@ -198,8 +202,18 @@ def rank(needs: Needs, backend: str, spot: bool = False) -> tuple[Selection, Seq
     return select(needs, targets, services.host.catalog), notes
 
 
-def _prepare(request: RunRequest) -> tuple[PlanRequest, PlanningServices, Placement]:
-    """Check a request as far as possible without an account, and connect to its services."""
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A request without mistakes, with what its plan is made from."""
+
+    request: PlanRequest
+    services: PlanningServices
+    settings: Settings
+    project: Path
+
+
+def _prepare(request: RunRequest) -> _Prepared:
+    """Return what a plan is made from, or raise every mistake that needs no account."""
     project = request.project.root
     placement: Placement | None = None
     pipeline, problems = request.build()
@@ -210,11 +224,9 @@ def _prepare(request: RunRequest) -> tuple[PlanRequest, PlanningServices, Placem
     problems += request.problems(pipeline, placement)
     if problems or pipeline is None or placement is None:
         raise InvalidPipelineError(request.name, problems)
-    return request.plan(pipeline, placement), _services(placement, project), placement
-
-
-def _services(placement: Placement, project: Path) -> PlanningServices:
-    return connect_to_plan(placement, placement_settings(project, placement), project)
+    settings = placement_settings(project, placement)
+    services = connect_to_plan(placement, settings, project)
+    return _Prepared(request.plan(pipeline, placement), services, settings, project)
 
 
 def _require_instances(backend: str) -> None:

@@ -134,16 +134,22 @@ class RunRequest:
         return [*problems, *self._unknown_context()]
 
     def _unknown_context(self) -> list[FlowymlError]:
-        known = self.context.keys() | context_names(self.steps)
-        unknown = [name for name in self.options.context or () if name not in known]
+        unknown = set(self.options.context or ()) - self.context.keys()
         if not unknown:
             return []
-        near = [match for name in unknown for match in difflib.get_close_matches(name, known, n=1)]
+        known = self.context.keys() | context_names(self.steps)
+        if not (unknown := unknown - known):
+            return []
+        near = [
+            match
+            for name in sorted(unknown)
+            for match in difflib.get_close_matches(name, known, n=1)
+        ]
         hint = f" (did you mean {', '.join(map(repr, near))}?)" if near else ""
         return [
             SettingsError(
                 what=f"No step of pipeline {self.name!r} takes "
-                f"{', '.join(map(repr, unknown))}{hint}",
+                f"{', '.join(map(repr, sorted(unknown)))}{hint}",
                 why=f"its parameters are {', '.join(sorted(known)) or '(none)'}",
                 fix="correct the name in the context, or add a parameter of this name to a step",
             )
