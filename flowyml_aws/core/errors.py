@@ -26,7 +26,6 @@ Any other exception is a bug in this package: the command line prints its traceb
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 __all__ = [
     "AccountError",
@@ -66,7 +65,7 @@ __all__ = [
 class FlowymlError(Exception):
     """Base class for expected failures: what failed, why, and how to fix it."""
 
-    exit_code: ClassVar[int] = 2
+    exit_code: int = 2
     """Exit code of a command that fails with this error."""
 
     def __init__(self, what: str, why: str, fix: str) -> None:
@@ -109,18 +108,14 @@ class InvalidPipelineError(UserError, ValueError):
     def __init__(self, pipeline: str, problems: Sequence[FlowymlError]) -> None:
         problems = tuple({str(problem): problem for problem in problems}.values())
         self.pipeline, self.problems = pipeline, problems
+        codes = {problem.exit_code for problem in problems}
+        self.exit_code = codes.pop() if len(codes) == 1 else UserError.exit_code
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         super().__init__(
             what=f"Pipeline {pipeline!r} can't run: {count} found, nothing was submitted",
             why="; ".join(problem.what for problem in problems),
             fix="; ".join(dict.fromkeys(problem.fix for problem in problems)),
         )
-
-    @property
-    def exit_code(self) -> int:  # type: ignore[override]
-        """Exit code of the problems if all have the same one, otherwise that of `UserError`."""
-        codes = {problem.exit_code for problem in self.problems}
-        return codes.pop() if len(codes) == 1 else UserError.exit_code
 
     def __reduce__(self) -> tuple[type, tuple[str, tuple[FlowymlError, ...]]]:
         return type(self), (self.pipeline, self.problems)

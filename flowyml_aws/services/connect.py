@@ -11,12 +11,11 @@ from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import RunNotFoundError
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.planning.placement import Placement
-from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.services import SERVICES, service_traits
 from flowyml_aws.services.account import Account
 from flowyml_aws.services.offline import OfflineServices
 from flowyml_aws.services.run_services import RunServices
-from flowyml_aws.services.service import service_type
+from flowyml_aws.services.service import Host, service_type
 from flowyml_aws.settings import Settings, load_settings
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.record import read_plan, read_record
@@ -61,7 +60,8 @@ def placement_settings(project: Path, placement: Placement) -> Settings:
 
 def connect(placement: Placement, settings: Settings, project: Path) -> RunServices:
     """Return the services of a run, with the host that they share."""
-    return _connect(placement.backends, settings, project)
+    names = placement.backends
+    return _services(names, service_type(names[0]).host(settings, project))
 
 
 def connect_to_plan(
@@ -92,16 +92,21 @@ def find_run(run_id: str) -> RunDriver:
     settings = account_settings(project)
     searched = []
     for names in _hosts(settings, project):
-        store = service_type(names[0]).host(settings, project).store
+        # No new runs: jobs of AWS do not need the project, which may be another one here.
+        root = None if service_traits(names[0]).needs_bundle else project
+        host = service_type(names[0]).host(settings, root)
         try:
-            record = read_record(store, run_id)
+            record = read_record(host.store, run_id)
         except RunNotFoundError:
-            searched.append(store.uri)
+            searched.append(host.store.uri)
             continue
-        plan = read_plan(store, run_id)
-        services = _attach(plan, settings, names[0], project)
+        plan = read_plan(host.store, run_id)
+        if plan.image and not host.image:
+            host = service_type(names[0]).host(replace(settings, image=plan.image), root)
+        # A plan without jobs uses any service of the host.
+        services = _services(sorted({job.backend for job in plan.jobs}) or names[:1], host)
         backend = services.backend(record, plan)
-        return RunDriver(services.host.store, record, plan, backend, settings.allow_pickle)
+        return RunDriver(host.store, record, plan, backend, settings.allow_pickle)
     raise RunNotFoundError(
         what=f"No run {run_id!r}",
         why=f"searched {' and '.join(searched)}"
@@ -112,19 +117,8 @@ def find_run(run_id: str) -> RunDriver:
     )
 
 
-def _attach(plan: ExecutionPlan, settings: Settings, default: str, project: Path) -> RunServices:
-    """Return the services of an existing run; a plan without jobs uses any of the host."""
-    names = sorted({job.backend for job in plan.jobs}) or [default]
-    # The project that the image was planned with may not exist here.
-    if plan.image and not settings.image:
-        settings = replace(settings, image=plan.image)
-    return _connect(names, settings, None if service_traits(names[0]).needs_bundle else project)
-
-
-def _connect(names: Iterable[str], settings: Settings, project: Path | None) -> RunServices:
-    types = {name: service_type(name) for name in names}
-    host = next(iter(types.values())).host(settings, project)
-    return RunServices(host, {name: service(host) for name, service in types.items()})
+def _services(names: Iterable[str], host: Host) -> RunServices:
+    return RunServices(host, {name: service_type(name)(host) for name in names})
 
 
 def _hosts(settings: Settings, project: Path) -> list[list[str]]:

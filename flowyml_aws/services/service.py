@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from abc import abstractmethod
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -52,8 +53,13 @@ class Host(PlanningHost, Protocol):
 
 
 class Service(Protocol):
-    """A service of one host, as the runs of a project use it."""
+    """A service of one host, as the runs of a project use it.
 
+    Implementations inherit from it: a service without checks or a driver needs only `targets` and
+    `backend`.
+    """
+
+    @abstractmethod
     def targets(self) -> Sequence[Target]:
         """Return the targets that jobs can be sent to.
 
@@ -63,16 +69,21 @@ class Service(Protocol):
 
     def problems(self) -> list[FlowymlError]:
         """Return the reasons why no job can be submitted, whatever the plan."""
+        return []
 
     def plan_problems(self, plan: ExecutionPlan, record: RunRecord) -> list[FlowymlError]:
         """Return the reasons why the service would reject jobs of a plan."""
+        return []
 
     def driver_problems(self) -> list[FlowymlError]:
         """Return the reasons why a run cannot continue without its client."""
+        return []
 
     def start_driver(self, record: RunRecord) -> bool:
         """Start a driver that replaces the client. Return False if none is needed."""
+        return False
 
+    @abstractmethod
     def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
         """Return the backend for the jobs of a plan, which are all of this service."""
 

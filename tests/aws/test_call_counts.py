@@ -59,3 +59,12 @@ def test_one_call_to_sagemaker_lists_a_hundred_jobs_by_name(
     assert calls.pop(("sagemaker", "ListTrainingJobs")) == ceil(jobs / 100)
     assert {service for service, _ in calls} <= {"s3"}
     assert calls.total() <= 3, calls
+
+
+def test_a_submission_reads_the_queues_of_the_account_once(aws: Emulator, rig: BackendRig) -> None:
+    pipeline = rig.pipeline("noisy")
+    aws.calls.clear()
+    pipeline.submit(backend="batch")
+    calls = Counter(call.operation for call in aws.calls)
+    assert calls["DescribeJobQueues"] == calls["DescribeComputeEnvironments"] == 1
+    assert calls["GetCallerIdentity"] == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.targets import Target, offline_targets
 from flowyml_aws.services.account import Account, missing_setting
 from flowyml_aws.services.batch.traits import TRAITS
+from flowyml_aws.services.service import Service
 from flowyml_aws.settings import Settings
 from flowyml_aws.submission.backend import Backend
 from flowyml_aws.submission.record import RunRecord
@@ -26,8 +28,8 @@ __all__ = ["SERVICE", "BatchService", "job_image", "queue_names"]
 
 
 @dataclass(frozen=True)
-class BatchService:
-    """The job queues of an account."""
+class BatchService(Service):
+    """The job queues of an account. Batch itself starts a job after its parents: no driver."""
 
     _account: Account
 
@@ -47,11 +49,15 @@ class BatchService:
         return listed or offline_targets(catalog, TRAITS.name)
 
     def targets(self) -> Sequence[Target]:
+        if self._account.access_problem is not None:
+            raise self._account.access_problem
+        return self._targets
+
+    @cached_property
+    def _targets(self) -> Sequence[Target]:
         from flowyml_aws.aws.discovery import find_targets
 
         account = self._account
-        if account.access_problem is not None:
-            raise account.access_problem
         settings = account.settings
         configured = {t.name: t for t in settings_of_service(TRAITS.name, settings.targets)}
         queues = find_targets(
@@ -70,16 +76,6 @@ class BatchService:
         except FlowymlError as error:
             problems.append(error)
         return problems
-
-    def plan_problems(self, plan: ExecutionPlan, record: RunRecord) -> list[FlowymlError]:
-        return []
-
-    def driver_problems(self) -> list[FlowymlError]:
-        """Return nothing: Batch itself starts a job after its parents."""
-        return []
-
-    def start_driver(self, record: RunRecord) -> bool:
-        return False
 
     def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
         from flowyml_aws.aws.batch import BatchBackend

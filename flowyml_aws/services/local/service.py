@@ -16,6 +16,7 @@ from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.targets import Target
+from flowyml_aws.services.service import Service
 from flowyml_aws.settings import Settings
 from flowyml_aws.submission.backend import Backend
 from flowyml_aws.submission.record import RunRecord
@@ -50,8 +51,8 @@ class LocalHost:
 
 
 @dataclass(frozen=True)
-class LocalService:
-    """Jobs as processes of this machine."""
+class LocalService(Service):
+    """Jobs as processes of this machine. The command line drives detached runs."""
 
     _host: LocalHost
 
@@ -70,19 +71,6 @@ class LocalService:
 
     def targets(self) -> Sequence[Target]:
         return ()
-
-    def problems(self) -> list[FlowymlError]:
-        return []
-
-    def plan_problems(self, plan: ExecutionPlan, record: RunRecord) -> list[FlowymlError]:
-        return []
-
-    def driver_problems(self) -> list[FlowymlError]:
-        return []
-
-    def start_driver(self, record: RunRecord) -> bool:
-        """Return False: the command line drives detached local runs in the background."""
-        return False
 
     def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
         return LocalBackend(self._host.store, record, plan, Machine.this(), os.environ)

@@ -14,6 +14,7 @@ from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.targets import Target
 from flowyml_aws.services.account import Account, missing_setting
 from flowyml_aws.services.sagemaker.targets import training_targets
+from flowyml_aws.services.service import Service
 from flowyml_aws.settings import Settings, as_environment
 from flowyml_aws.submission.backend import Backend
 from flowyml_aws.submission.record import RunRecord
@@ -25,7 +26,7 @@ __all__ = ["SERVICE", "SageMakerService"]
 
 
 @dataclass(frozen=True)
-class SageMakerService:
+class SageMakerService(Service):
     """Training jobs in an account's region."""
 
     _account: Account

@@ -10,6 +10,7 @@ from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.targets import Target, offline_targets
 from flowyml_aws.services.local.service import LocalHost, LocalService
+from flowyml_aws.services.service import Service
 from flowyml_aws.settings import Settings
 from flowyml_aws.submission.backend import Backend
 from flowyml_aws.submission.record import RunRecord
@@ -18,7 +19,7 @@ __all__ = ["SERVICE"]
 
 
 @dataclass(frozen=True)
-class ToyService:
+class ToyService(Service):
     _host: LocalHost
 
     @staticmethod
@@ -40,15 +41,6 @@ class ToyService:
         if Path("no-toys").exists():
             return [SettingsError("The toy box is empty", "no-toys exists", "remove it")]
         return []
-
-    def plan_problems(self, plan: ExecutionPlan, record: RunRecord) -> list[FlowymlError]:
-        return []
-
-    def driver_problems(self) -> list[FlowymlError]:
-        return []
-
-    def start_driver(self, record: RunRecord) -> bool:
-        return False
 
     def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
         return LocalService(self._host).backend(record, plan)
