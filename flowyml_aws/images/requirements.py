@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flowyml_aws.core.errors import SettingsError
-from flowyml_aws.core.pip_syntax import logical_lines
+from flowyml_aws.core.pip_syntax import decode, logical_lines
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -92,8 +92,8 @@ def _read(file: Path, constraints: list[str], opened: tuple[Path, ...]) -> Itera
             fix="remove one of these lines",
         )
     try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = decode(file.read_bytes())
+    except (OSError, UnicodeDecodeError, LookupError) as error:
         parent = f" (included by {opened[-1].name})" if opened else ""
         raise SettingsError(
             what=f"Can't read {name}{parent}",
