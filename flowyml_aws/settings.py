@@ -46,8 +46,8 @@ class Settings:
         repository: URI of the ECR repository that images are pushed to.
         base_image: Image with Python that the project's image is built on; `gpu` for an image
             with the CUDA runtime.
-        image_requirements: Packages of the project's image, in pip's syntax; by default those of
-            requirements.txt or pyproject.toml.
+        image_requirements: Packages of the project's image, in pip's syntax, with `-r FILE` and
+            `--group NAME`; by default those that the project declares.
         requirements: Packages that jobs install as wheels when they start, in addition to the
             image.
         job_role: ARN of the role of the job's code.

@@ -1,43 +1,14 @@
-"""Requirements of a project's image, from the settings or the project's files."""
+"""Requirements files, as pip reads them."""
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 import pytest
 
 from flowyml_aws.core.errors import SettingsError
-from flowyml_aws.images.requirements import find_requirements
-
-
-def test_the_setting_takes_precedence(tmp_path: Path) -> None:
-    (tmp_path / "requirements.txt").write_text("numpy\n")
-    requirements = find_requirements(tmp_path, ("scipy>=1,<2",))
-    assert (requirements.lines, requirements.source) == (
-        ("scipy>=1,<2",),
-        "the setting image_requirements",
-    )
-
-
-def test_requirements_txt_takes_precedence_over_pyproject(tmp_path: Path) -> None:
-    (tmp_path / "requirements.txt").write_text("numpy\n")
-    (tmp_path / "pyproject.toml").write_text("[project]\ndependencies = ['scipy']\n")
-    assert find_requirements(tmp_path, ()).lines == ("numpy",)
-
-
-def test_dependencies_are_read_from_pyproject(tmp_path: Path) -> None:
-    (tmp_path / "pyproject.toml").write_text("[project]\ndependencies = ['scipy', 'pandas>=2']\n")
-    requirements = find_requirements(tmp_path, ())
-    assert (requirements.lines, requirements.source) == (
-        ("scipy", "pandas>=2"),
-        "dependencies in pyproject.toml",
-    )
-
-
-def test_a_project_without_either_has_no_requirements(tmp_path: Path) -> None:
-    requirements = find_requirements(tmp_path, ())
-    assert requirements.lines == ()
-    assert requirements.source.startswith("nothing: neither")
+from flowyml_aws.images.requirements.find import find_requirements
 
 
 def test_comments_and_line_continuations_are_parsed_like_pip_does(tmp_path: Path) -> None:
@@ -83,18 +54,31 @@ def test_an_unsupported_requirement_is_an_error(tmp_path: Path, text: str, messa
     assert "hunter2" not in str(caught.value)
 
 
+def test_files_in_the_encoding_of_powershell_are_read(tmp_path: Path) -> None:
+    text = codecs.BOM_UTF16_LE + "numpy  # für\r\n".encode("utf-16-le")
+    (tmp_path / "requirements.txt").write_bytes(b"-r more.txt\n")
+    (tmp_path / "more.txt").write_bytes(text)
+    assert find_requirements(tmp_path, ()).lines == ("numpy",)
+
+
 @pytest.mark.parametrize(
-    ("text", "message"),
+    "data",
     [
-        ("[project]\ndynamic = ['dependencies']\n", "declares them as dynamic"),
-        ("[project]\ndependencies = 'numpy'\n", "must be a list"),
-        ("[project\n", "Can't read"),
+        "numpy  # für\n".encode("latin-1"),
+        b"# coding: no-such-encoding\nnumpy\n",
     ],
 )
-def test_a_pyproject_without_readable_dependencies_is_an_error(
-    tmp_path: Path, text: str, message: str
+def test_a_file_with_an_unknown_encoding_is_an_error_with_the_comment_to_write(
+    tmp_path: Path, data: bytes
 ) -> None:
-    (tmp_path / "pyproject.toml").write_text(text)
-    with pytest.raises(SettingsError) as caught:
+    (tmp_path / "requirements.txt").write_bytes(data)
+    with pytest.raises(SettingsError, match=r"(?s)Can't read requirements\.txt.*coding: latin-1"):
         find_requirements(tmp_path, ())
-    assert message in str(caught.value)
+
+
+def test_a_cycle_through_another_folder_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "deps").mkdir()
+    (tmp_path / "requirements.txt").write_text("-r deps/more.txt\n")
+    (tmp_path / "deps/more.txt").write_text("-r ../requirements.txt\n")
+    with pytest.raises(SettingsError, match=r"requirements\.txt includes itself"):
+        find_requirements(tmp_path, ())

@@ -1,0 +1,1 @@
+"""Requirements of an image: the packages that a project declares, in pip's syntax."""
