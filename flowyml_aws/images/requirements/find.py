@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.images.requirements.conda import from_conda
 from flowyml_aws.images.requirements.files import read_lines
 from flowyml_aws.images.requirements.lines import Requirements
 from flowyml_aws.images.requirements.metadata import from_project_table, from_setuptools
@@ -18,7 +19,7 @@ __all__ = ["find_requirements"]
 _SETTING = "the setting `image_requirements`"
 _FILE = "requirements.txt"
 # In the order of precedence.
-_SOURCES = (from_project_table, from_setuptools)
+_SOURCES = (from_project_table, from_setuptools, from_conda)
 # Declarations that no source reads.
 _UNREAD_FILES = (
     "requirements*.in",
