@@ -9,6 +9,7 @@ from pathlib import Path
 
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.images.requirements.conda import from_conda
+from flowyml_aws.images.requirements.exporters import from_pipenv, from_poetry, from_uv
 from flowyml_aws.images.requirements.files import read_lines
 from flowyml_aws.images.requirements.lines import Requirements
 from flowyml_aws.images.requirements.metadata import from_project_table, from_setuptools
@@ -18,8 +19,8 @@ __all__ = ["find_requirements"]
 
 _SETTING = "the setting `image_requirements`"
 _FILE = "requirements.txt"
-# In the order of precedence.
-_SOURCES = (from_project_table, from_setuptools, from_conda)
+# In the order of precedence. Lock files are first: they have the versions of the other sources.
+_SOURCES = (from_uv, from_poetry, from_pipenv, from_project_table, from_setuptools, from_conda)
 # Declarations that no source reads.
 _UNREAD_FILES = (
     "requirements*.in",

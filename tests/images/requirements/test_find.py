@@ -72,3 +72,18 @@ def test_a_table_of_another_tool_is_an_error_that_names_it(tmp_path: Path) -> No
     (tmp_path / "pyproject.toml").write_text("[tool.pixi.dependencies]\npytorch = '*'\n")
     with pytest.raises(SettingsError, match=r"tool\.pixi\.dependencies in pyproject\.toml"):
         find_requirements(tmp_path, ())
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "command"),
+    [
+        ("pyproject.toml", "[tool.poetry.dependencies]\npython = '*'\nx = '*'\n", "poetry lock"),
+        ("Pipfile", "[packages]\nnumpy = '*'\n", "pipenv lock"),
+    ],
+)
+def test_a_missing_lock_file_is_an_error_with_the_command_that_writes_it(
+    tmp_path: Path, name: str, text: str, command: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(SettingsError, match=f"(?s)there is no lock file.*`{command}`"):
+        find_requirements(tmp_path, ())
