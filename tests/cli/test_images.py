@@ -103,6 +103,38 @@ def test_build_builds_once_for_linux_on_amd64(docker: Path, cli: Cli) -> None:
     assert re.search(r"--build-arg PYTHON_VERSION=3\.1\d ", build)
 
 
+# Files in which a project declares packages that an image can't install as they are.
+UNREADABLE = {
+    "pyproject.toml": "[tool.poetry.dependencies]\npython = '*'\nnumpy = '*'\n",
+    "Pipfile": "[packages]\nnumpy = '*'\n",
+    "setup.py": "import setuptools\nsetuptools.setup(install_requires=['numpy'])\n",
+    "environment.yml": "dependencies: [python, numpy]\n",
+    "requirements.in": "numpy\n",
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_an_image_without_the_packages_of_the_project_is_not_built(
+    rig: BackendRig, docker: Path, cli: Cli, name: str
+) -> None:
+    (rig.folder / "requirements.txt").unlink()
+    (rig.folder / name).write_text(UNREADABLE[name])
+    for command in ("build", "push", "show"):
+        answer = cli("image", command)
+        assert answer.code == 2
+        assert name in answer.err
+        assert "image_requirements" in answer.err
+    assert calls(docker) == []
+
+
+def test_an_image_of_a_project_that_declares_no_packages_is_built(
+    rig: BackendRig, docker: Path, cli: Cli
+) -> None:
+    (rig.folder / "requirements.txt").unlink()
+    assert "nothing: the project declares no packages" in cli("image", "show").out
+    assert cli("image", "build").code == 0
+
+
 def test_a_dry_run_calls_no_engine(docker: Path, cli: Cli) -> None:
     assert cli("image", "build", "--dry-run").out.endswith(" would be built\n")
     assert cli("image", "push", "--dry-run").out.endswith(" would be pushed\n")
