@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.graph import StepGraph, read_graph
 from flowyml_aws.core.step import Step
-from flowyml_aws.core.step_grouping import StepGroup, affinity_conflicts, group_steps
+from flowyml_aws.core.step_grouping import (
+    StepGroup,
+    affinity_conflicts,
+    environment_conflicts,
+    group_steps,
+)
 
 __all__ = ["BuiltPipeline", "build_pipeline"]
 
@@ -37,7 +42,7 @@ def build_pipeline(
     graph, problems = read_graph(steps, inputs)
     if graph is None:
         return None, problems
-    problems += affinity_conflicts(graph.steps)
+    problems += affinity_conflicts(graph.steps) + environment_conflicts(graph.steps)
     if problems:
         return None, problems
     return BuiltPipeline(graph, group_steps(graph.steps)), []

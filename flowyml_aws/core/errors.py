@@ -6,7 +6,8 @@ The tree of errors, with the exit codes of the command line::
     ├── UserError       2  a mistake in a pipeline, an option or a setting
     │   ├── InvalidPipelineError   every mistake of one request
     │   ├── InvalidStepError, DuplicateStepError, DuplicateAssetError, UndefinedAssetError,
-    │   │   DependencyCycleError, MissingArgumentError, UnpicklableStepError, PipelineFileError
+    │   │   DependencyCycleError, MissingArgumentError, InvalidEnvironmentError,
+    │   │   UnpicklableStepError, PipelineFileError
     │   ├── InvalidResourcesError, InvalidQuantityError, UnknownGpuError, AffinityConflictError,
     │   │   NoInstanceFitsError, PlanOverBudgetError
     │   ├── SettingsError, RequirementsError, MissingExtraError, MissingEngineError
@@ -38,6 +39,7 @@ __all__ = [
     "DuplicateAssetError",
     "DuplicateStepError",
     "FlowymlError",
+    "InvalidEnvironmentError",
     "InvalidPipelineError",
     "InvalidQuantityError",
     "InvalidResourcesError",
@@ -147,6 +149,10 @@ class DependencyCycleError(UserError, ValueError):
 
 class MissingArgumentError(UserError, ValueError):
     """A parameter of a step is neither an input nor in the context, and has no default."""
+
+
+class InvalidEnvironmentError(UserError, ValueError):
+    """An environment variable of a job is invalid, reserved, looks secret, or has two values."""
 
 
 class InvalidQuantityError(UserError, ValueError):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, overload
 
+from flowyml_aws.core.environment import environment_problems
 from flowyml_aws.core.errors import FlowymlError, InvalidStepError, OutputMismatchError
 from flowyml_aws.core.resources import ResourceRequirements, read_resources
 
@@ -39,6 +40,7 @@ class Step:
         tags: Arbitrary labels.
         condition: Function that returns whether the step runs; it gets the same arguments.
         execution_group: Group name; consecutive steps of one group run in one job.
+        env: Environment variables of the job that runs the step.
     """
 
     func: Callable[..., Any]
@@ -54,6 +56,7 @@ class Step:
     tags: Mapping[str, str] = field(default_factory=dict)
     condition: Callable[..., Any] | None = None
     execution_group: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not callable(self.func):
@@ -137,6 +140,7 @@ class Step:
             problems.append(self._invalid("condition", self.condition, "a function"))
         if self.execution_group is not None and not self.execution_group:
             problems.append(self._invalid("execution_group", "", "a non-empty string, or omitted"))
+        problems += environment_problems(self.env, f"step {self.name!r}")
         try:
             requirements = self.requirements()
         except FlowymlError as error:
@@ -175,6 +179,7 @@ def step(
     name: str | None = None,
     condition: Callable[..., Any] | None = None,
     execution_group: str | None = None,
+    env: Mapping[str, str] | None = None,
     pipeline: _TakesSteps | None = None,
     register: bool = True,
 ) -> Callable[[Callable[..., Any]], Step]: ...
@@ -193,6 +198,7 @@ def step(
     name: str | None = None,
     condition: Callable[..., Any] | None = None,
     execution_group: str | None = None,
+    env: Mapping[str, str] | None = None,
     pipeline: _TakesSteps | None = None,
     register: bool = True,
 ) -> Step | Callable[[Callable[..., Any]], Step]:
@@ -214,6 +220,7 @@ def step(
         condition: Function that is called with the step's arguments. If its result is false, the
             step and its descendants are skipped.
         execution_group: Consecutive steps of one group run in one job.
+        env: Environment variables of the job that runs the step. They override those of the run.
         pipeline: Pipeline to add the step to. Steps have no global registry.
         register: Whether the step is added to `pipeline`.
     """
@@ -233,6 +240,7 @@ def step(
             tags=dict(tags or {}),
             condition=condition,
             execution_group=execution_group,
+            env=dict(env) if isinstance(env, Mapping) else env or {},
         )
         if pipeline is not None and register:
             pipeline.add_step(new_step)

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count, groupby, pairwise
 
-from flowyml_aws.core.errors import AffinityConflictError, FlowymlError, InvalidResourcesError
+from flowyml_aws.core.environment import merge_environments
+from flowyml_aws.core.errors import (
+    AffinityConflictError,
+    FlowymlError,
+    InvalidEnvironmentError,
+    InvalidResourcesError,
+)
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.resources import NodeAffinity, ResourceRequirements, merge_resources
 from flowyml_aws.core.step import Step
 
-__all__ = ["StepGroup", "affinity_conflicts", "group_steps", "parallel_steps"]
+__all__ = [
+    "StepGroup",
+    "affinity_conflicts",
+    "environment_conflicts",
+    "group_steps",
+    "parallel_steps",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +37,14 @@ class StepGroup:
         execution_group: Execution group as declared, or None for a single step.
         aggregated_resources: Smallest resources that satisfy every step, or None if no step has
             requirements.
+        environment: Environment variables that the steps declare, also those that do not run.
     """
 
     group_name: str
     steps: tuple[Step, ...]
     execution_group: str | None
     aggregated_resources: ResourceRequirements | None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def execution_order(self) -> list[str]:
@@ -56,7 +70,13 @@ def group_steps(ordered: Sequence[Step]) -> tuple[StepGroup, ...]:
     runs = _consecutive(ordered)
     names = _names([(run[0].execution_group, run[0].name) for run in runs])
     return tuple(
-        StepGroup(name, run, run[0].execution_group, _aggregate(run))
+        StepGroup(
+            name,
+            run,
+            run[0].execution_group,
+            _aggregate(run),
+            merge_environments(*(step.env for step in run)),
+        )
         for name, run in zip(names, runs, strict=True)
     )
 
@@ -76,6 +96,26 @@ def affinity_conflicts(ordered: Sequence[Step]) -> list[FlowymlError]:
                             f"node label {label!r}: {wanted!r} and {value!r}",
                             why=f"both run on one machine, in group {step.execution_group!r}",
                             fix="use different execution groups, or require the same value",
+                        )
+                    )
+    return conflicts
+
+
+def environment_conflicts(ordered: Sequence[Step]) -> list[FlowymlError]:
+    """Return an error for each pair of grouped steps that give a variable different values."""
+    conflicts: list[FlowymlError] = []
+    for run in _consecutive(ordered):
+        first: dict[str, tuple[str, str]] = {}
+        for step in run:
+            for name, value in merge_environments(step.env).items():
+                other, wanted = first.setdefault(name, (step.name, value))
+                if wanted != value:
+                    conflicts.append(
+                        InvalidEnvironmentError(
+                            what=f"Steps {other!r} and {step.name!r} give environment variable "
+                            f"{name!r} different values",
+                            why=f"both run in one process, in group {step.execution_group!r}",
+                            fix="use different execution groups, or the same value",
                         )
                     )
     return conflicts

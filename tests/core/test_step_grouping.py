@@ -3,10 +3,12 @@ from __future__ import annotations
 from graphlib import TopologicalSorter
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flowyml_aws import GPUConfig, Pipeline, ResourceRequirements, Step
+from flowyml_aws.core.errors import InvalidEnvironmentError, InvalidPipelineError
 from flowyml_aws.core.graph import StepGraph, read_graph
 from flowyml_aws.core.resources import merge_resources
 from flowyml_aws.core.step_grouping import StepGroup, group_steps, parallel_steps
@@ -169,3 +171,35 @@ def test_ten_thousand_steps_in_a_thousand_groups_are_grouped() -> None:
     ]
     _, groups = grouped(declared)
     assert len(groups) == 2000
+
+
+def test_a_group_has_the_variables_of_all_its_steps_also_of_those_that_do_not_run() -> None:
+    first = a_step("a", group="g", env={"A": "1", "C": "3"})
+    second = a_step("b", ["a"], group="g", env={"B": "2", "C": "3"})
+    (group,) = grouped([first, second])[1]
+    assert group.environment == {"A": "1", "B": "2", "C": "3"}
+    rest = group.only({"b"})
+    assert rest is not None
+    assert rest.environment == group.environment
+
+
+def test_grouped_steps_that_give_a_variable_different_values_are_an_error_that_names_both() -> None:
+    first = a_step("a", group="g", env={"LEVEL": "first value"})
+    second = a_step("b", ["a"], group="g", env={"LEVEL": "second value"})
+    with pytest.raises(InvalidPipelineError) as caught:
+        Pipeline("p").add_steps([first, second]).build()
+    (problem,) = caught.value.problems
+    assert isinstance(problem, InvalidEnvironmentError)
+    assert problem.what == "Steps 'a' and 'b' give environment variable 'LEVEL' different values"
+    assert "group 'g'" in problem.why
+    assert "value" not in problem.why  # a value may be a secret
+
+
+def test_steps_of_different_groups_can_give_a_variable_different_values() -> None:
+    steps = [
+        a_step("a", group="g", env={"LEVEL": "1"}),
+        a_step("b", ["a"], env={"LEVEL": "2"}),
+        a_step("c", ["b"], group="g", env={"LEVEL": "3"}),
+    ]
+    environments = [group.environment for group in grouped(steps)[1]]
+    assert environments == [{"LEVEL": "1"}, {"LEVEL": "2"}, {"LEVEL": "3"}]
