@@ -1,7 +1,8 @@
 """Identities of steps: everything that decides a step's outputs, as parts that can be compared.
 
 A cache key covers the step's code and the user's code that it uses, the context values that it
-reads, the result of the user's cache function, and the identity of each asset that it reads.
+reads, the environment variables that the user gives its job, the result of the user's cache
+function, and the identity of each asset that it reads.
 
 An asset is identified by the cache key of the step that produces it, if that key is known before
 the run. It is identified by its content (the digest of its bytes and their codec) if the step
@@ -13,7 +14,7 @@ cache.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from flowyml_aws.core.binding import bind
@@ -36,6 +37,7 @@ class StepIdentity:
         returned: Digest of the result of the user's cache function; None without one.
         inputs: Inputs, in declaration order.
         outputs: Assets that the step produces, in declaration order.
+        environment: Environment variables that the user gives the step's job.
     """
 
     code: str
@@ -43,25 +45,38 @@ class StepIdentity:
     returned: str | None
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
         """SHA-256 of all parts, as hex."""
-        return digest_of_facts(
-            [
-                self.code,
-                sorted(self.context.items()),
-                self.returned,
-                self.inputs,
-                self.outputs,
-            ]
-        )
+        facts: list[object] = [
+            self.code,
+            sorted(self.context.items()),
+            self.returned,
+            self.inputs,
+            self.outputs,
+        ]
+        if self.environment:  # without variables, the keys of earlier versions stay valid
+            facts.append({"environment": sorted(self.environment.items())})
+        return digest_of_facts(facts)
 
 
 def identify(
-    step: Step, graph: StepGraph, context: Mapping[str, Any], fingerprinter: Fingerprinter
+    step: Step,
+    graph: StepGraph,
+    context: Mapping[str, Any],
+    fingerprinter: Fingerprinter,
+    environment: Mapping[str, str] | None = None,
 ) -> StepIdentity | None:
     """Return the identity of a step, or None if it is never cached.
+
+    Args:
+        step: Step to identify.
+        graph: Graph of the pipeline.
+        context: Parameter values.
+        fingerprinter: Fingerprinter of the pipeline's steps.
+        environment: Environment variables that the user gives the step's job.
 
     Raises:
         InvalidStepError: The user's cache function fails.
@@ -80,6 +95,7 @@ def identify(
         returned=returned,
         inputs=step.inputs,
         outputs=step.assets,
+        environment=environment or {},
     )
 
 

@@ -21,9 +21,20 @@ _READERS = 32  # small objects: the time is latency, not bandwidth
 
 
 def identities_of(
-    pipeline: str, graph: StepGraph, context: Mapping[str, Any], fingerprinter: Fingerprinter
+    pipeline: str,
+    graph: StepGraph,
+    context: Mapping[str, Any],
+    fingerprinter: Fingerprinter,
+    environments: Mapping[str, Mapping[str, str]],
 ) -> dict[str, StepIdentity]:
     """Return the identity of each step that can be cached, by step name.
+
+    Args:
+        pipeline: Name of the pipeline.
+        graph: The pipeline's steps.
+        context: Parameter values.
+        fingerprinter: Fingerprinter of the steps.
+        environments: Environment variables that the user gives the job of each step.
 
     Raises:
         InvalidPipelineError: A cache function failed; contains an error for each of them.
@@ -32,7 +43,7 @@ def identities_of(
     problems: list[FlowymlError] = []
     for step in graph.steps:
         try:
-            identity = identify(step, graph, context, fingerprinter)
+            identity = identify(step, graph, context, fingerprinter, environments.get(step.name))
         except FlowymlError as error:
             problems.append(error)
             continue

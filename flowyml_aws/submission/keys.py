@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
+from pydantic import Field
+
 from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
@@ -27,6 +29,7 @@ class StepKey(Document):
         assets: Identity of each asset that the step reads; None if the asset is compared by
             content, which was unknown before the run.
         outputs: Assets that the step produces.
+        environment: Environment variables that the user gave the step's job.
     """
 
     code: dict[str, str]
@@ -34,6 +37,7 @@ class StepKey(Document):
     returned: str | None
     assets: dict[str, str | None]
     outputs: tuple[str, ...]
+    environment: dict[str, str] = Field(default_factory=dict)
 
 
 class RunKeys(Document):
@@ -69,6 +73,7 @@ def make_keys(
                 returned=identity.returned,
                 assets=dict(reuse.assets[step.name]),
                 outputs=identity.outputs,
+                environment=dict(identity.environment),
             )
     return RunKeys(forced=tuple(sorted(forced)), steps=steps)
 
@@ -86,6 +91,7 @@ def differences(now: StepKey, before: StepKey) -> Iterator[str]:
     """Yield the differences of a step itself, without the assets that it reads."""
     yield from _changed("code of {}", now.code, before.code)
     yield from _changed("context value {!r}", now.context, before.context)
+    yield from _changed("environment variable {}", now.environment, before.environment)
     if now.returned != before.returned:
         yield "the return value of its cache function changed"
     if now.outputs != before.outputs:

@@ -109,3 +109,22 @@ def test_assets_downstream_of_a_content_rule_are_identified_by_content() -> None
     steps = [link("a"), link("b", "a", cache="input_hash"), link("c", "b"), link("d", "a")]
     by_content: Mapping[str, bool] = identified_by_content(graph_of(*steps))
     assert by_content == {"a": False, "b": True, "c": True, "d": False}
+
+
+def test_environment_variables_of_the_job_change_the_identity() -> None:
+    target = train_step()
+
+    def digest(environment: Mapping[str, str] | None) -> str:
+        identity = identify(target, graph_of(target), {"rate": 1}, Fingerprinter(), environment)
+        assert identity is not None
+        return identity.digest
+
+    assert digest({}) == digest(None) == digest_of(target, rate=1)
+    assert digest({"A": "1", "B": "2"}) == digest({"B": "2", "A": "1"})
+    assert len({digest(None), digest({"A": "1"}), digest({"A": "2"}), digest({"B": "1"})}) == 4
+
+
+def test_without_variables_the_identity_equals_that_of_earlier_versions() -> None:
+    identity = StepIdentity("code", {"rate": "1"}, None, ("data",), ("model",))
+    earlier = "97e527bea748a58d7038b1607516625e2dfcd43965eddd7658b2fc4836b250b3"
+    assert identity.digest == earlier
