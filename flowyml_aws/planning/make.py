@@ -38,6 +38,7 @@ def make_plan(
     catalog: Catalog,
     history: Sequence[RunTimes] = (),
     keep: Collection[str] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> ExecutionPlan:
     """Plan a run: one job per group, in running order.
 
@@ -50,6 +51,7 @@ def make_plan(
         catalog: Instance types and prices.
         history: Durations and sizes of earlier runs, newest first.
         keep: Assets that are always stored.
+        environment: Environment variables of all jobs, which those of their steps override.
 
     Raises:
         InvalidPipelineError: No instance type fits some groups; contains an error for each.
@@ -95,6 +97,7 @@ def make_plan(
                 produces={step.name: step.assets for step in group.steps},
                 stored=tuple(_stored(group, readers, name, keep, selection)),
                 volume_gib=_volume_gib(selection),
+                environment={**(environment or {}), **group.environment},
                 timeout_s=_timeout_s(group.steps),
                 notes=tuple(_notes(group, graph, selected, durations)),
             )

@@ -48,6 +48,7 @@ class PlannedJob(Document):
         produces: Assets of each step.
         stored: Assets of the job whose values are stored.
         volume_gib: Size of the EBS volume to request; None without one, or if Batch decides.
+        environment: Environment variables that the user gives the job. The service adds its own.
         timeout_s: Timeout of an attempt if every step has one: their sum with retries.
         expected_s: Expected seconds, startup included; None if unknown.
         expected_cost_usd: Expected cost of that time; None if the time or the price is unknown.
@@ -67,6 +68,7 @@ class PlannedJob(Document):
     produces: dict[str, tuple[str, ...]]
     stored: tuple[str, ...]
     volume_gib: int | None = None
+    environment: dict[str, str] = Field(default_factory=dict)
     timeout_s: int | None
     expected_s: float | None = None
     expected_cost_usd: float | None = None

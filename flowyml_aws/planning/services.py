@@ -62,6 +62,7 @@ class ServiceTraits:
             enough, `plan` if it uses the planned type.
         has_job_volumes: Whether a job asks for a volume of its own.
         needs_bundle: Whether jobs need a copy of the project's files.
+        inherits_environment: Whether jobs get the environment variables of the client.
         outlives_client: Whether submitted jobs continue after their client has left.
         on_departure: State of the jobs after their client has left, as a clause.
     """
@@ -74,6 +75,7 @@ class ServiceTraits:
     placed_by: Literal["queue", "plan"] = "plan"
     has_job_volumes: bool = False
     needs_bundle: bool = True
+    inherits_environment: bool = False
     outlives_client: bool = True
     on_departure: str = "submitted jobs continue"
 

@@ -13,6 +13,7 @@ TRAITS = ServiceTraits(
     startup_s=1,  # only a process starts
     hosted=None,
     needs_bundle=False,
+    inherits_environment=True,
     outlives_client=False,
     on_departure="its local jobs were stopped",
 )
