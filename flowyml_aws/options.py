@@ -27,6 +27,7 @@ class RunKeywords(TypedDict, total=False):
     context: Mapping[str, Any] | None
     cache: bool
     refresh: Collection[str]
+    env: Mapping[str, str] | None
     max_price_usd_hour: float | None
     max_cost_usd: float | None
     allow_pickle: bool | None
@@ -47,6 +48,8 @@ class RunOptions:
             its outputs can still be reused by later runs.
         refresh: Steps to execute even if their outputs are cached, with all steps that depend on
             them.
+        env: Environment variables of all jobs. They override those of the pipeline and of the
+            setting `env`; those of a step override them. They must not contain secrets.
         max_price_usd_hour: Maximum on-demand price of a job's instance, in USD per hour. None for
             the setting of this name, or no limit.
         max_cost_usd: Maximum expected cost of the run, in USD. None for the setting of this name,
@@ -60,6 +63,7 @@ class RunOptions:
     context: Mapping[str, Any] | None = None
     cache: bool = True
     refresh: Collection[str] = ()
+    env: Mapping[str, str] | None = None
     max_price_usd_hour: float | None = None
     max_cost_usd: float | None = None
     allow_pickle: bool | None = None

@@ -30,11 +30,19 @@ class Pipeline:
     Attributes:
         name: Name of the pipeline; its runs are named after it.
         context: Values for step parameters, by parameter name.
+        env: Environment variables of all jobs of its runs, or None.
         steps: Steps in declaration order.
     """
 
-    def __init__(self, name: str, context: Context | Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        context: Context | Mapping[str, Any] | None = None,
+        *,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
+        self.env = env
         self.context = context if isinstance(context, Context) else Context(**(context or {}))
         self.steps: list[Step] = []
         self._built: BuiltPipeline | None = None
@@ -181,6 +189,7 @@ class Pipeline:
             name=self.name,
             steps=tuple(self.steps),
             context=self.context.to_dict(),
+            env=self.env,
             options=RunOptions.of(options),
             detached=detached,
         )

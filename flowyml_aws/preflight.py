@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
+from flowyml_aws.core.environment import environment_problems
 from flowyml_aws.core.errors import (
     FlowymlError,
     InvalidPipelineError,
@@ -88,6 +89,7 @@ def preflight(request: RunRequest) -> CheckedRequest:
     if placement is not None:
         settings = report.attempt(lambda: placement_settings(project.root, placement))
     if placement is not None and settings is not None:
+        report.problems += environment_problems(settings.env, "the setting `env`")
         services = connect(placement, settings, project.root)
         report.problems += services.problems()
         if any(service_traits(name).needs_bundle for name in placement.backends):
@@ -104,7 +106,7 @@ def preflight(request: RunRequest) -> CheckedRequest:
     planned = None
     run_id = make_run_id(request.name, datetime.now(timezone.utc), secrets.token_hex)
     if services is not None and settings is not None and placement is not None:
-        planned = report.plan(services, request.plan(pipeline, placement))
+        planned = report.plan(services, request.plan(pipeline, placement, settings))
         if planned is not None:
             report.check_plan(planned, request, settings, services, run_id)
     groups = pipeline.groups if planned is None else planned.groups

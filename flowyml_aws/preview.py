@@ -9,6 +9,7 @@ from pathlib import Path
 
 from flowyml_aws.artifacts.cache import CacheEntry
 from flowyml_aws.artifacts.values import EncodedValue, encode_value
+from flowyml_aws.core.environment import environment_problems
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, SettingsError
 from flowyml_aws.core.fingerprint import Fingerprinter
 from flowyml_aws.core.graph import StepGraph
@@ -16,6 +17,7 @@ from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
 from flowyml_aws.packaging.bundle import MIB, BundleLimits, bundle_notes
+from flowyml_aws.packaging.environment_notes import ClientEnvironment, environment_notes
 from flowyml_aws.packaging.project import find_project, project_files
 from flowyml_aws.planning.limits import Limits, over_limits
 from flowyml_aws.planning.make import make_plan
@@ -102,7 +104,9 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
     targets = services.targets()
     inputs = {asset: encode_value(asset, value) for asset, value in request.inputs.items()}
     fingerprinter = Fingerprinter()
-    identities = identities_of(request.name, request.graph, request.context, fingerprinter)
+    identities = identities_of(
+        request.name, request.graph, request.context, fingerprinter, request.environments
+    )
     input_identities = {asset: value.identity for asset, value in inputs.items()}
     earlier = host.earlier_runs
     reuse = find_reuse(earlier, request.graph, identities, input_identities, request.forced)
@@ -118,8 +122,13 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
         host.catalog,
         history,
         reuse.stored,
+        request.environment,
     )
-    notes = [*plan.notes, *host.notes(datetime.now(timezone.utc).date())]
+    notes = [
+        *plan.notes,
+        *environment_notes(plan, graph.steps, ClientEnvironment.this()),
+        *host.notes(datetime.now(timezone.utc).date()),
+    ]
     reused = {
         step.name: _reused(step, reuse.entries.get(step.name))
         for step in request.graph.steps
@@ -163,7 +172,13 @@ def explain(request: RunRequest, job: str) -> tuple[PlannedJob, Selection]:
     checked, services = prepared.request, prepared.services
     targets, catalog = services.targets(), services.host.catalog
     plan = make_plan(
-        request.name, checked.placement, checked.graph, checked.groups, targets, catalog
+        request.name,
+        checked.placement,
+        checked.graph,
+        checked.groups,
+        targets,
+        catalog,
+        environment=checked.environment,
     )
     jobs = {planned.name: planned for planned in plan.jobs}
     if job not in jobs:
@@ -225,8 +240,10 @@ def _prepare(request: RunRequest) -> _Prepared:
     if problems or pipeline is None or placement is None:
         raise InvalidPipelineError(request.name, problems)
     settings = placement_settings(project, placement)
+    if problems := environment_problems(settings.env, "the setting `env`"):
+        raise InvalidPipelineError(request.name, problems)
     services = connect_to_plan(placement, settings, project)
-    return _Prepared(request.plan(pipeline, placement), services, settings, project)
+    return _Prepared(request.plan(pipeline, placement, settings), services, settings, project)
 
 
 def _require_instances(backend: str) -> None:

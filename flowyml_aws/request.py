@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flowyml_aws.core.build import BuiltPipeline, build_pipeline
+from flowyml_aws.core.environment import environment_problems, merge_environments
 from flowyml_aws.core.errors import FlowymlError, SettingsError
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.parameters import context_names
@@ -20,7 +21,7 @@ from flowyml_aws.options import RunOptions
 from flowyml_aws.packaging.project import Project, find_project
 from flowyml_aws.planning.limits import Limits
 from flowyml_aws.planning.placement import Placement
-from flowyml_aws.settings import load_settings
+from flowyml_aws.settings import Settings, load_settings
 
 __all__ = ["PlanRequest", "RunRequest"]
 
@@ -35,6 +36,7 @@ class PlanRequest:
         context: Parameter values.
         inputs: Values of external inputs, if known.
         forced: Steps that may not be taken from earlier runs.
+        environment: Environment variables of all jobs.
     """
 
     name: str
@@ -44,6 +46,16 @@ class PlanRequest:
     context: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, Any] = field(default_factory=dict)
     forced: frozenset[str] = frozenset()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def environments(self) -> Mapping[str, Mapping[str, str]]:
+        """Environment variables of the job of each step, by step name."""
+        return {
+            step.name: {**self.environment, **group.environment}
+            for group in self.groups
+            for step in group.steps
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +65,7 @@ class RunRequest:
     Attributes:
         steps: Steps in declaration order.
         context: Context of the pipeline.
+        env: Environment variables of the pipeline.
         options: Options of this plan or run.
         detached: Whether the run must continue without its client.
     """
@@ -60,6 +73,7 @@ class RunRequest:
     name: str
     steps: tuple[Step, ...]
     context: Mapping[str, Any] = field(default_factory=dict)
+    env: Mapping[str, str] | None = None
     options: RunOptions = field(default_factory=RunOptions)
     detached: bool = False
 
@@ -86,7 +100,9 @@ class RunRequest:
         """Order and group the steps. Return None and all mistakes if there are any."""
         return build_pipeline(self.steps, self.options.inputs)
 
-    def plan(self, pipeline: BuiltPipeline, placement: Placement) -> PlanRequest:
+    def plan(
+        self, pipeline: BuiltPipeline, placement: Placement, settings: Settings
+    ) -> PlanRequest:
         """Return the request for the plan of a pipeline that has no mistakes."""
         names = frozenset(step.name for step in pipeline.graph.steps)
         return PlanRequest(
@@ -97,6 +113,7 @@ class RunRequest:
             context=self.values,
             inputs=self.options.input_values,
             forced=self.options.refreshed if self.options.cache else names,
+            environment=merge_environments(settings.env, self.env, self.options.env),
         )
 
     def placement(self, project: Path) -> Placement:
@@ -131,6 +148,8 @@ class RunRequest:
             _ = self.limits
         except SettingsError as error:
             problems.append(error)
+        problems += environment_problems(self.env, f"pipeline {self.name!r}")
+        problems += environment_problems(self.options.env, "the run")
         return [*problems, *self._unknown_context()]
 
     def _unknown_context(self) -> list[FlowymlError]:

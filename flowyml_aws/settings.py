@@ -2,7 +2,8 @@
 
 Sources, lowest precedence first: the account (an SSM parameter), `[tool.flowyml-aws]` in
 pyproject.toml, `flowyml-aws.toml` in the same folder, and environment variables
-`FLOWYML_AWS_<NAME>` (lists separated by commas; targets, tags and the backends of groups as JSON).
+`FLOWYML_AWS_<NAME>` (lists separated by commas; targets, tags, env and the backends of groups as
+JSON).
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class Settings:
         driver_queue: Batch queue of the small jobs that drive detached runs on SageMaker.
         driver_role: ARN of the role of these jobs.
         tags: Tags of the jobs, in addition to those that name the run.
+        env: Environment variables of the jobs.
         sagemaker_role: ARN of the role of training jobs.
         sagemaker_image: URI of the image of training jobs; by default `image`.
         sagemaker_subnets, sagemaker_security_groups: VPC of training jobs; empty for none.
@@ -94,6 +96,7 @@ class Settings:
     driver_queue: str | None = None
     driver_role: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
     sagemaker_role: str | None = None
     sagemaker_image: str | None = None
     sagemaker_subnets: tuple[str, ...] = ()
@@ -149,6 +152,7 @@ _BEFORE_A_RUN = {
     "base_image",
     "driver_queue",
     "driver_role",
+    "env",
     "image_requirements",
     "include",
     "local_store",
@@ -307,6 +311,28 @@ def _string_mapping(value: Any, where: str) -> dict[str, str]:
     return mapping
 
 
+def _environment(value: Any, where: str) -> dict[str, str]:
+    """Parse environment variables. Errors do not contain values: they may be secrets."""
+    try:
+        variables = _from_json(value, where, "")
+    except SettingsError:
+        variables = None
+    if not isinstance(variables, dict):
+        raise SettingsError(
+            what=f"Invalid setting {where}",
+            why="it must be a mapping of strings, in an environment variable as JSON",
+            fix='write for example env = { LEVEL = "9" }',
+        )
+    for name, text in variables.items():
+        if not isinstance(text, str):
+            raise SettingsError(
+                what=f"Invalid setting {where}: {name} must be a string, got {type(text).__name__}",
+                why="the values of environment variables are strings",
+                fix=f'write a string, such as {name} = "9"',
+            )
+    return variables
+
+
 def _backend(value: Any, where: str) -> str | dict[str, str]:
     if isinstance(value, str) and not value.lstrip().startswith("{"):
         return value
@@ -339,6 +365,7 @@ _PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "max_cost_usd": _above_zero,
     "allow_pickle": _switch,
     "tags": _string_mapping,
+    "env": _environment,
     "sagemaker_subnets": _strings,
     "sagemaker_security_groups": _strings,
     "sagemaker_volume_gib": _integer,

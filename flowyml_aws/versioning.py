@@ -47,9 +47,10 @@ class VersionedPipeline(Pipeline):
         versions_dir: str | os.PathLike[str] = ".flowyml/versions",
         context: Context | Mapping[str, Any] | None = None,
         *,
+        env: Mapping[str, str] | None = None,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
-        super().__init__(name, context)
+        super().__init__(name, context, env=env)
         # A name may contain any characters, and `.` and `..` are existing folders.
         folder = quote(name, safe=" ") if name.strip(".") else name.replace(".", "%2E") or "_"
         self.versions_dir = Path(versions_dir) / folder

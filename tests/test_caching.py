@@ -238,3 +238,27 @@ def test_a_failing_cache_function_is_reported_before_anything_runs(
         getattr(project.pipeline(), verb)()
     assert "ZeroDivisionError" in caught.value.problems[0].why
     assert project.rig.ran() == []
+
+
+def test_steps_run_again_if_the_variables_of_their_job_change(project: CachedProject) -> None:
+    project.run()
+    _, called = project.run(env={"LEVEL": "1"})
+    assert called == ALL
+    assert project.run(env={"LEVEL": "1"})[1] == set()
+    result, called = project.run(env={"LEVEL": "2"})
+    assert called == ALL
+    reason = "\n".join(Run.attach(result.run_id).why("load").lines())
+    assert "environment variable LEVEL changed" in reason
+    assert project.run()[1] == set()
+
+
+def test_the_variables_of_a_step_count_for_its_group_and_its_descendants(
+    project: CachedProject,
+) -> None:
+    project.run()
+    project.edit('@step(inputs=["rows"], ', '@step(inputs=["rows"], env={"LEVEL": "1"}, ')
+    # They run in one job, so both steps of the group have the variable.
+    assert project.run()[1] == ALL
+    assert project.run()[1] == set()
+    project.edit('@step(inputs=["model"], ', '@step(inputs=["model"], env={"LEVEL": "1"}, ')
+    assert project.run()[1] == {"score"}

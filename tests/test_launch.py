@@ -308,3 +308,52 @@ def test_the_command_line_rejects_a_file_that_runs_its_pipeline_at_import(
     with pytest.raises(PipelineFileError, match=r"unguarded_flow\.py runs a pipeline"):
         load_pipeline(str(file))
     assert not store.exists()
+
+
+def test_mistakes_in_environment_variables_are_reported_at_once_and_without_values(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLOWYML_AWS_ENV", '{"DB_PASSWORD": "hidden"}')
+    first = step(name="a", outputs=["a"], execution_group="g", env={"LEVEL": "1", "1A": "x"})
+    second = step(name="b", inputs=["a"], execution_group="g", env={"LEVEL": "hidden"})
+    wrong: Any = {"LEVEL": 9}
+    pipeline = Pipeline("p", env={"FLOWYML_ATTEMPT": "2"})
+    pipeline.add_steps([first(lambda: 1), second(lambda a: a), lacks_argument()])
+    reported = problems(pipeline, env=wrong)
+    assert reported[0] == "Environment variable '1A' of step 'a' has an invalid name"
+    assert reported[1] == "Steps 'a' and 'b' give environment variable 'LEVEL' different values"
+    for part in (
+        "'FLOWYML_ATTEMPT' of pipeline 'p' is reserved",
+        "'LEVEL' of the run must be a string, got int",
+        "'DB_PASSWORD' of the setting `env` looks like a secret",
+        "has no value for 'rate'",
+    ):
+        assert sum(part in line for line in reported) == 1, (part, reported)
+    assert not any("hidden" in line for line in reported)
+    assert not store.exists()
+
+
+def test_a_plan_reports_the_same_mistakes_in_environment_variables(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = Pipeline("p").add_step(produces_n())
+    with pytest.raises(InvalidPipelineError, match="'HF_TOKEN' of the run looks like a secret"):
+        pipeline.plan(env={"HF_TOKEN": "x"})
+    monkeypatch.setenv("FLOWYML_AWS_ENV", '{"HF_TOKEN": "x"}')
+    with pytest.raises(InvalidPipelineError, match="'HF_TOKEN' of the setting `env` looks"):
+        pipeline.plan()
+
+
+def test_the_plan_has_the_variables_of_each_job(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLOWYML_AWS_ENV", '{"SETTING": "s", "PIPELINE": "s"}')
+    one = step(name="one", outputs=["one"], env={"RUN": "step"})(lambda: 1)
+    other = step(name="other", outputs=["other"])(lambda: 1)
+    pipeline = Pipeline("p", env={"PIPELINE": "p", "RUN": "p"}).add_steps([one, other])
+    plan = pipeline.plan(env={"RUN": "r"}, backend="batch")
+    common = {"SETTING": "s", "PIPELINE": "p"}
+    assert {job.name: job.environment for job in plan.jobs} == {
+        "one": {**common, "RUN": "step"},
+        "other": {**common, "RUN": "r"},
+    }

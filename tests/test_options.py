@@ -73,6 +73,7 @@ OPTIONS: RunKeywords = {
     "context": {"factor": 5},
     "cache": True,
     "refresh": ["multiply"],
+    "env": {"LEVEL": "9"},
     "max_price_usd_hour": 1.0,
     "max_cost_usd": 1.0,
     "allow_pickle": False,

@@ -264,3 +264,29 @@ def test_settings_that_matter_only_before_a_run_are_not_passed_on() -> None:
         backend="batch", queues=("cpu",), max_cost_usd=1.0, account="prod", driver_queue="cpu"
     )
     assert as_environment(settings) == {}
+
+
+def test_environment_variables_of_jobs_are_a_mapping_in_every_source(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.flowyml-aws.env]\nLEVEL = "9"\n')
+    assert load_settings(tmp_path, {}).env == {"LEVEL": "9"}
+    (tmp_path / "flowyml-aws.toml").write_text('env = { LEVEL = "8" }\n')
+    assert load_settings(tmp_path, {}).env == {"LEVEL": "8"}
+    assert load_settings(tmp_path, {"FLOWYML_AWS_ENV": '{"LEVEL": "7"}'}).env == {"LEVEL": "7"}
+    assert as_environment(Settings(env={"LEVEL": "9"})) == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ('{"HIDDEN": 123456}', "HIDDEN must be a string, got int"),
+        ("LEVEL=123456", "a mapping of strings"),
+        ("[123456]", "a mapping of strings"),
+    ],
+)
+def test_a_malformed_environment_is_an_error_without_its_values(
+    tmp_path: Path, value: str, expected: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(tmp_path, {"FLOWYML_AWS_ENV": value})
+    assert expected in str(caught.value)
+    assert "123456" not in str(caught.value)

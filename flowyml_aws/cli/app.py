@@ -13,6 +13,7 @@ __all__ = [
     "AsJson",
     "Backends",
     "Context",
+    "Env",
     "File",
     "MaxCost",
     "MaxPrice",
@@ -55,6 +56,12 @@ Backends = Annotated[
 Context = Annotated[
     list[str] | None,
     typer.Option("--context", "-c", metavar="NAME=VALUE", help="Set a step parameter; repeatable."),
+]
+Env = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--env", metavar="NAME=VALUE", help="Set an environment variable of all jobs; repeatable."
+    ),
 ]
 NoCache = Annotated[
     bool, typer.Option("--no-cache", help="Execute every step, even if its outputs are cached.")

@@ -139,6 +139,7 @@ def _pipeline(value: Any) -> Pipeline | None:
 def run_options(
     backend: Sequence[str] | None,
     context: Sequence[str] | None,
+    env: Sequence[str] | None,
     no_cache: bool,
     refresh: Sequence[str] | None,
     max_price_usd_hour: float | None,
@@ -152,6 +153,7 @@ def run_options(
     return {
         "backend": _placement(backend) if backend else None,
         "context": _context(context or ()),
+        "env": _variables(env) if env else None,
         "cache": not no_cache,
         "refresh": refresh or (),
         "max_price_usd_hour": max_price_usd_hour,
@@ -174,6 +176,21 @@ def _context(pairs: Sequence[str]) -> dict[str, Any]:
             values[name] = json.loads(text)
         except json.JSONDecodeError:
             values[name] = text
+    return values
+
+
+def _variables(pairs: Sequence[str]) -> dict[str, str]:
+    """Parse `NAME=VALUE` pairs; every value is a string."""
+    values: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise SettingsError(
+                what=f"Invalid --env {pair!r}: expected NAME=VALUE",
+                why="the values of this machine's variables are not copied",
+                fix=f"write for example --env {name}=9",
+            )
+        values[name] = text
     return values
 
 

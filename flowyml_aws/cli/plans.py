@@ -16,6 +16,7 @@ from flowyml_aws.cli.app import (
     AsJson,
     Backends,
     Context,
+    Env,
     File,
     MaxCost,
     MaxPrice,
@@ -49,6 +50,7 @@ def plan(
         typer.Option(metavar="FILE", help="Draw the plan: .svg, .mmd (Mermaid) or .md."),
     ] = None,
     context: Context = None,
+    env: Env = None,
     no_cache: NoCache = False,
     refresh: Refresh = None,
     max_price_usd_hour: MaxPrice = None,
@@ -57,7 +59,9 @@ def plan(
 ) -> None:
     """Show what a run would do and cost."""
     pipeline = load_pipeline(file)
-    options = run_options(backend, context, no_cache, refresh, max_price_usd_hour, max_cost_usd)
+    options = run_options(
+        backend, context, env, no_cache, refresh, max_price_usd_hour, max_cost_usd
+    )
     if explain is not None:
         _, selection = pipeline.explain(explain, **options)
         if as_json:

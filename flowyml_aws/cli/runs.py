@@ -21,6 +21,7 @@ from flowyml_aws.cli.app import (
     AsJson,
     Backends,
     Context,
+    Env,
     File,
     MaxCost,
     MaxPrice,
@@ -51,6 +52,7 @@ def run(
     file: File,
     backend: Backends = None,
     context: Context = None,
+    env: Env = None,
     no_cache: NoCache = False,
     refresh: Refresh = None,
     max_price_usd_hour: MaxPrice = None,
@@ -62,7 +64,9 @@ def run(
 ) -> None:
     """Run a pipeline and wait until it finishes."""
     pipeline = load_pipeline(file)
-    options = run_options(backend, context, no_cache, refresh, max_price_usd_hour, max_cost_usd)
+    options = run_options(
+        backend, context, env, no_cache, refresh, max_price_usd_hour, max_cost_usd
+    )
     started = pipeline.submit(detach=detach, **options)
     if detach:
         if not all(traits.outlives_client for traits in _services(started)):

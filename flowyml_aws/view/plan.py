@@ -88,6 +88,9 @@ def _details(job: PlannedJob, sizes: Mapping[str, int]) -> Iterator[Text]:
         yield _line("reads", ", ".join(sources))
     if job.stored:
         yield _line("stores", ", ".join(_sized(asset, sizes) for asset in job.stored))
+    if job.environment:
+        variables = (f"{name}={value}" for name, value in job.environment.items())
+        yield _line("environment", ", ".join(variables))
     if job.expected_s is not None:
         cost = f", {_usd(job.expected_cost_usd)}" if job.expected_cost_usd is not None else ""
         yield _line("expected", f"{time_text(job.expected_s)}{cost}")

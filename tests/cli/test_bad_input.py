@@ -245,3 +245,13 @@ def test_an_unknown_command_line_option(rig: BackendRig, cli: Cli) -> None:
     answer = cli("run", "good.py", "--bakend", "local")
     assert answer.code == 2
     assert "--bakend" in answer.err
+
+
+@version_sensitive
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_a_malformed_environment_option(rig: BackendRig, cli: Cli, file: str, command: str) -> None:
+    answer = cli(command, file, "--env", "LEVEL")
+    assert_error(answer, MISTAKE, "Invalid --env 'LEVEL': expected NAME=VALUE", "--env LEVEL=9")
+    answer = cli(command, file, "--env", "=hidden", "--env", "HF_TOKEN=hidden")
+    assert_error(answer, MISTAKE, "'' of the run has an invalid name", "'HF_TOKEN' of the run")
+    assert "hidden" not in answer.err

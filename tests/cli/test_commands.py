@@ -316,3 +316,19 @@ def test_a_bug_exits_with_70_a_traceback_and_a_request_to_report_it(
     assert (code, out) == (70, "")
     assert "ZeroDivisionError: a bug" in err
     assert "this is a bug in flowyml-aws; please report it" in err
+
+
+def test_environment_variables_are_options_of_plan_and_run(rig: BackendRig, cli: Cli) -> None:
+    file = str(rig.write("environment"))
+    options = ["--env", "FROM_RUN=a=b", "--env", "FROM_SETTING=", "--json"]
+    jobs = {job["name"]: job["environment"] for job in cli("plan", file, *options).facts["jobs"]}
+    common = {"FROM_PIPELINE": "pipeline", "FROM_RUN": "a=b", "FROM_SETTING": ""}
+    assert jobs["g"] == {**common, "FROM_STEP": "step"}
+    assert jobs["overrides"] == {**common, "FROM_RUN": "step"}
+    assert (
+        "environment: FROM_PIPELINE=pipeline, FROM_RUN=a=b" in cli("plan", file, *options[:2]).out
+    )
+    answer = cli("run", file, *options)
+    assert answer.code == 0
+    second = json.loads(cli("get", answer.facts["run_id"], "second").out)
+    assert (second["FROM_RUN"], second["FROM_STEP"]) == ("a=b", "step")

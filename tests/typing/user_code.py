@@ -37,6 +37,7 @@ def load(rows: int = 10) -> list[int]:
     ),
     retry=2,
     timeout=3600,
+    env={"LEVEL": "9"},
 )
 def train(data: list[int], epochs: int) -> dict[str, float]:
     return {"loss": 1 / (len(data) * epochs)}
@@ -48,7 +49,11 @@ def report() -> None:
 
 
 assert_type(report, Step)
-pipeline = Pipeline("typed", context=Context(epochs=3)).add_step(load).add_steps([train, report])
+pipeline = (
+    Pipeline("typed", context=Context(epochs=3), env={"LEVEL": "1"})
+    .add_step(load)
+    .add_steps([train, report])
+)
 assert_type(pipeline, Pipeline)
 
 
@@ -66,7 +71,9 @@ def main() -> None:
     assert_type(run, Run)
     assert_type(Run.attach(run.id).wait(), PipelineResult)
 
-    versioned = VersionedPipeline("typed", version="v1.0.0").add_steps([load, train])
+    versioned = VersionedPipeline("typed", version="v1.0.0", env={"LEVEL": "2"}).add_steps(
+        [load, train]
+    )
     assert_type(versioned, VersionedPipeline)
-    assert_type(versioned.run(cache=False, allow_pickle=True), PipelineResult)
+    assert_type(versioned.run(cache=False, allow_pickle=True, env={"LEVEL": "3"}), PipelineResult)
     assert_type(versioned.save_version().version, str)
