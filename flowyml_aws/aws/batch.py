@@ -82,7 +82,7 @@ class BatchBackend:
         self._diagnosis = diagnosis
         self._tags = tags or {}
         self._clock = clock
-        self._jobs = batch_jobs(plan, record, store.uri)
+        self._jobs = batch_jobs(plan, record, store.uri, batch.meta.region_name)
         self._needs = {job.name: job.needs for job in plan.jobs}
         self._batch_names = {job.planned: job.name for job in self._jobs if not job.is_join}
         self._latest: tuple[int, _Submission | None] = (0, None)
@@ -218,7 +218,6 @@ class BatchBackend:
                 self._record,
                 definitions[shared_memory_mib(job.needs.memory_mib)],
                 parents,
-                {"PYTHONUNBUFFERED": "1", "AWS_DEFAULT_REGION": self._batch.meta.region_name},
                 self._tags,
             )
             try:

@@ -13,6 +13,7 @@ from flowyml_aws.aws.errors import refused
 from flowyml_aws.aws.names import batch_name
 from flowyml_aws.core.errors import FlowymlError, SettingsError
 from flowyml_aws.core.spelling import did_you_mean
+from flowyml_aws.planning.environment import RUNNER
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.submission.record import RunRecord
 
@@ -85,6 +86,7 @@ def start_driver(
         definition = ensure_on_fargate(batch, image)
     else:
         definition = ensure_definition(batch, image, 64)
+    region = {"AWS_DEFAULT_REGION": batch.meta.region_name}
     job = BatchJob(
         # Job names of a plan contain no dot, so this name is unique.
         name=batch_name(record.run_id, "driver."),
@@ -95,9 +97,9 @@ def start_driver(
         command=("python", "-m", "flowyml_aws", "attach", record.run_id),
         needs=_NEEDS,
         timeout_s=None,
+        environment={**RUNNER, **region, **environment},
     )
-    region = {"AWS_DEFAULT_REGION": batch.meta.region_name, "PYTHONUNBUFFERED": "1"}
-    request = submit_request(job, record, definition, [], {**region, **environment}, tags)
+    request = submit_request(job, record, definition, [], tags)
     try:
         return batch.submit_job(**request)["jobId"]
     except (ClientError, BotoCoreError) as error:

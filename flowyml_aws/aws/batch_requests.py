@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.aws.names import batch_name
 from flowyml_aws.aws.tags import run_tags
+from flowyml_aws.planning.environment import container_environment
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.submission.record import RunRecord
@@ -49,6 +50,7 @@ class BatchJob:
         after: Batch job names of its parents, at most 20.
         command: Command of the container.
         timeout_s: Timeout of each attempt in seconds, or None.
+        environment: Environment variables of the container.
     """
 
     name: str
@@ -59,20 +61,24 @@ class BatchJob:
     command: tuple[str, ...]
     needs: Needs
     timeout_s: int | None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def batch_jobs(plan: ExecutionPlan, record: RunRecord, store: str) -> tuple[BatchJob, ...]:
+def batch_jobs(
+    plan: ExecutionPlan, record: RunRecord, store: str, region: str
+) -> tuple[BatchJob, ...]:
     """Return the Batch jobs of a run, parents before children.
 
     Args:
         plan: Plan of the run.
         record: Record of the run.
         store: URI of the run's store.
+        region: AWS region of the run.
     """
-    return tuple(_jobs(plan, record, store))
+    return tuple(_jobs(plan, record, store, region))
 
 
-def _jobs(plan: ExecutionPlan, record: RunRecord, store: str) -> Iterator[BatchJob]:
+def _jobs(plan: ExecutionPlan, record: RunRecord, store: str, region: str) -> Iterator[BatchJob]:
     layout = RunLayout(record.run_id)
     names = {job.name: batch_name(record.run_id, job.name) for job in plan.jobs}
     planned = {job.name: job for job in plan.jobs}
@@ -93,6 +99,7 @@ def _jobs(plan: ExecutionPlan, record: RunRecord, store: str) -> Iterator[BatchJ
             command=("python", "-m", "flowyml_aws.runtime", uri),
             needs=job.needs,
             timeout_s=job.timeout_s,
+            environment=container_environment(job, region),
         )
 
 
@@ -141,7 +148,6 @@ def submit_request(
     record: RunRecord,
     definition: str,
     parents: Collection[str],
-    environment: Mapping[str, str],
     tags: Mapping[str, str] | None = None,
 ) -> SubmitJobRequestTypeDef:
     """Return the arguments of SubmitJob.
@@ -151,7 +157,6 @@ def submit_request(
         record: Record of its run.
         definition: Name of its job definition.
         parents: Batch job ids of its parents.
-        environment: Environment variables of the job.
         tags: Extra tags, in addition to the run tags.
     """
     request: SubmitJobRequestTypeDef = {
@@ -162,7 +167,7 @@ def submit_request(
         "containerOverrides": {
             "command": job.command,
             "resourceRequirements": _requirements(job.needs),
-            "environment": [{"name": n, "value": value} for n, value in environment.items()],
+            "environment": [{"name": n, "value": value} for n, value in job.environment.items()],
         },
         "retryStrategy": {"attempts": _MAX_ATTEMPTS, "evaluateOnExit": _RETRY_RULES},
         "propagateTags": True,

@@ -76,13 +76,21 @@ def _program(request: Mapping[str, Any]) -> Iterator[Fault]:
             yield f"{uri!r} has more than 1,024 characters", "shorten the setting `store`"
     variables = request["Environment"]
     if len(variables) > 100:
-        yield f"it can have at most 100 environment variables, not {len(variables)}", "remove some"
+        yield (
+            f"it can have at most 100 environment variables, not {len(variables)} (flowyml-aws "
+            "sets some itself)",
+            "remove some of env=",
+        )
     for name, value in variables.items():
-        if not _VARIABLE.fullmatch(name) or max(len(name), len(value)) > 512:
-            yield (
-                f"environment variable {name!r} has an invalid name, or more than 512 characters",
-                "correct or shorten it",
-            )
+        if not _VARIABLE.fullmatch(name):
+            yield f"environment variable {name!r} has an invalid name", "correct it"
+        for part, length in (("name", len(name)), ("value", len(value))):
+            if length > 512:
+                yield (
+                    f"the {part} of environment variable {name!r} can have at most 512 characters, "
+                    f"not {length}",
+                    "shorten it, or send the value in a file of the project",
+                )
 
 
 def _network(request: Mapping[str, Any]) -> Iterator[Fault]:

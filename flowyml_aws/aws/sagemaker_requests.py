@@ -8,6 +8,7 @@ from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.aws.names import training_name
 from flowyml_aws.aws.sagemaker_options import TrainingOptions
 from flowyml_aws.aws.tags import run_tags
+from flowyml_aws.planning.environment import container_environment
 from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.submission.record import RunRecord
 
@@ -50,9 +51,8 @@ def training_request(
         "ResourceConfig": _resources(job, options),
         "StoppingCondition": {"MaxRuntimeInSeconds": _max_runtime_s(job, options)},
         "Environment": {
-            "AWS_DEFAULT_REGION": options.region,
+            **container_environment(job, options.region),
             "FLOWYML_ATTEMPT": str(attempt),
-            "PYTHONUNBUFFERED": "1",
         },
         "Tags": [
             {"Key": key, "Value": value}

@@ -26,6 +26,7 @@ from flowyml_aws.local.processes import (
     identify,
     this_process,
 )
+from flowyml_aws.planning.environment import process_environment
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
 from flowyml_aws.submission.record import RunRecord
@@ -167,9 +168,8 @@ class LocalBackend:
                 [sys.executable, "-m", "flowyml_aws.runtime", self._argument(job.name)],
                 cwd=log.parent,  # `-m` puts it on sys.path; the spec names the working directory
                 env={
-                    **_with_this_package(self._environment),
+                    **_with_this_package(process_environment(job, self._environment)),
                     "FLOWYML_ATTEMPT": str(attempt),
-                    "PYTHONUNBUFFERED": "1",
                 },
                 stdin=subprocess.DEVNULL,
                 stdout=output,

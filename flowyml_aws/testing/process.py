@@ -12,8 +12,9 @@ from pathlib import Path
 from threading import Thread
 from typing import IO
 
+from flowyml_aws.planning.environment import LOCALE, RUNNER
 from flowyml_aws.testing.container import Container, OnLines
-from flowyml_aws.testing.warm import RUNNER, WarmProcess, WarmStarter
+from flowyml_aws.testing.warm import RUNNER_MODULE, WarmProcess, WarmStarter
 
 __all__ = ["JobProcess", "Processes", "start_process"]
 
@@ -30,7 +31,9 @@ class Processes:
 
     def __init__(self, environment: Mapping[str, str], is_warm: bool) -> None:
         self._environment = environment
-        self._warm = WarmStarter(environment) if is_warm else None
+        # The interpreter reads some variables when it starts, so a warm job must agree with them.
+        self._warm_environment = {**environment, **RUNNER, "LANG": LOCALE, "LC_ALL": LOCALE}
+        self._warm = WarmStarter(self._warm_environment) if is_warm else None
 
     def start(self, container: Container, on_lines: OnLines) -> JobProcess:
         """Start a process; see `Containers`.
@@ -55,12 +58,14 @@ class Processes:
 
     def _can_be_warm(self, command: Sequence[str], environment: Mapping[str, str]) -> bool:
         """Return True for the runner, unless the job changes settings of the interpreter."""
-        changes = {*environment.items()} - {*self._environment.items()}
-        return (
-            command[0] in ("python", "python3")
-            and command[1:3] == ["-m", RUNNER]
-            and not any(name.startswith(("PYTHON", "LC_", "LANG", "LD_")) for name, _ in changes)
-        )
+        is_runner = command[0] in ("python", "python3") and command[1:3] == ["-m", RUNNER_MODULE]
+        return is_runner and _read_at_start(environment) == _read_at_start(self._warm_environment)
+
+
+def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that the interpreter reads when it starts."""
+    prefixes = ("PYTHON", "LC_", "LANG", "LD_")
+    return {name: value for name, value in environment.items() if name.startswith(prefixes)}
 
 
 def start_process(

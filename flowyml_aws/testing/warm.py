@@ -23,10 +23,10 @@ from pathlib import Path
 from threading import Lock
 from typing import IO, Any
 
-__all__ = ["RUNNER", "WarmProcess", "WarmStarter", "serve"]
+__all__ = ["RUNNER_MODULE", "WarmProcess", "WarmStarter", "serve"]
 
-RUNNER = "flowyml_aws.runtime"
-_IMPORTED = (f"{RUNNER}.job", "flowyml_aws.aws.s3", "botocore.session", "botocore.config")
+RUNNER_MODULE = "flowyml_aws.runtime"
+_IMPORTED = (f"{RUNNER_MODULE}.job", "flowyml_aws.aws.s3", "botocore.session", "botocore.config")
 
 
 class WarmProcess:
@@ -172,4 +172,4 @@ def _start_job(request: int, stdout: int, status: int) -> None:
     sys.path[0] = document["cwd"]
     sys.argv = ["-m", *document["arguments"]]
     # The interpreter calls the same function for `python -m`; it ends with SystemExit.
-    runpy._run_module_as_main(RUNNER)  # type: ignore[attr-defined]  # private, so without a stub
+    runpy._run_module_as_main(RUNNER_MODULE)  # type: ignore[attr-defined]  # private, so without a stub

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from flowyml_aws.aws.batch_limits import submit_request_errors
 from flowyml_aws.aws.batch_requests import BatchJob, batch_jobs, levels, submit_request
 from flowyml_aws.planning.plan import ExecutionPlan
 from tests.support.plans import a_job, a_plan, a_record
@@ -19,13 +20,13 @@ def a_fan(parents: int) -> ExecutionPlan:
 
 
 def jobs_of(plan: ExecutionPlan) -> tuple[BatchJob, ...]:
-    return batch_jobs(plan, a_record(plan), STORE)
+    return batch_jobs(plan, a_record(plan), STORE, "eu-west-3")
 
 
 def the_request(**changes: Any) -> dict[str, Any]:
     plan = a_plan(a_job("train", **changes))
     (job,) = jobs_of(plan)
-    return dict(submit_request(job, a_record(plan), "definition", ["id-1"], {"A": "b"}))
+    return dict(submit_request(job, a_record(plan), "definition", ["id-1"]))
 
 
 def test_each_job_of_the_plan_is_one_batch_job_named_after_the_run_and_the_job() -> None:
@@ -38,7 +39,7 @@ def test_each_job_of_the_plan_is_one_batch_job_named_after_the_run_and_the_job()
 def test_the_command_is_the_runner_with_the_spec_and_its_digest() -> None:
     plan = a_plan(a_job("train"))
     record = a_record(plan, {"train": "abc"})
-    (job,) = batch_jobs(plan, record, STORE)
+    (job,) = batch_jobs(plan, record, STORE, "eu-west-3")
     spec = f"{STORE}/runs/{record.run_id}/jobs/train/spec.json#sha256=abc"
     assert job.command == ("python", "-m", "flowyml_aws.runtime", spec)
 
@@ -122,14 +123,24 @@ def test_run_pipeline_and_job_are_tags_without_invalid_characters() -> None:
     }
     plan = a_plan(a_job("train")).model_copy(update={"pipeline": "50% <" + "a" * 300})
     (job,) = jobs_of(plan)
-    tags = submit_request(job, a_record(plan), "definition", [], {})["tags"]
+    tags = submit_request(job, a_record(plan), "definition", [])["tags"]
     assert tags["flowyml-aws:pipeline"] == "50- -" + "a" * 251
 
 
 def test_parents_and_environment_are_passed_on() -> None:
-    request = the_request()
+    request = the_request(environment={"A": "b", "TZ": "Asia/Tokyo"})
     assert request["dependsOn"] == [{"jobId": "id-1"}]
-    assert request["containerOverrides"]["environment"] == [{"name": "A", "value": "b"}]
+    environment = {e["name"]: e["value"] for e in request["containerOverrides"]["environment"]}
+    assert environment == {
+        "A": "b",
+        "TZ": "Asia/Tokyo",
+        "LANG": "C.UTF-8",
+        "LC_ALL": "C.UTF-8",
+        "PYTHONHASHSEED": "0",
+        "PYTHONIOENCODING": "utf-8:replace",
+        "PYTHONUNBUFFERED": "1",
+        "AWS_DEFAULT_REGION": "eu-west-3",
+    }
     assert (request["jobQueue"], request["jobDefinition"]) == ("cpu", "definition")
 
 
@@ -140,3 +151,37 @@ def test_only_a_lost_host_is_retried() -> None:
     # If no rule matched, Batch would retry.
     assert rules[-1] == {"onReason": "*", "action": "EXIT"}
     assert len(rules) <= 5
+
+
+def test_joins_have_no_environment_variables() -> None:
+    plan = a_plan(*(a_job(f"part-{n}", environment={"A": "b"}) for n in range(21)))
+    joined = a_job("total", after=[job.name for job in plan.jobs], environment={"A": "b"})
+    jobs = jobs_of(a_plan(*plan.jobs, joined))
+    assert {bool(job.environment) for job in jobs if job.is_join} == {False}
+
+
+def refusals(environment: dict[str, str]) -> list[str]:
+    request = the_request(environment=environment)
+    return [str(error) for error in submit_request_errors(request, "train")]  # type: ignore[arg-type]
+
+
+def test_overrides_up_to_the_limit_of_batch_are_accepted() -> None:
+    assert refusals({"A": "x" * 7000}) == []
+
+
+@pytest.mark.parametrize("value", ["x" * 8192, "ü" * 1400])
+def test_overrides_over_the_limit_of_batch_are_an_error_without_the_value(value: str) -> None:
+    (error,) = refusals({"A": value})
+    assert "AWS Batch would refuse job 'train'" in error
+    assert "at most 8,192 characters, not " in error
+    assert "env=" in error
+    assert value[:20] not in error
+
+
+def test_a_request_over_the_limit_of_batch_is_an_error() -> None:
+    plan = a_plan(a_job("train"))
+    (job,) = jobs_of(plan)
+    tags = {f"{number:0128}": "x" * 256 for number in range(80)}
+    request = submit_request(job, a_record(plan), "definition", [], tags)
+    (error,) = submit_request_errors(request, "train")
+    assert "at most 30,720 bytes" in error.why

@@ -202,3 +202,26 @@ def test_a_long_spot_job_without_checkpoints_is_an_error() -> None:
     arguments = request(capacity="spot")
     del arguments["CheckpointConfig"]
     assert "without checkpoints" in str(training_request_errors(arguments, "train")[0])  # type: ignore[arg-type]
+
+
+def test_the_variables_of_the_job_are_sent_with_those_of_every_job() -> None:
+    assert request(environment={"LEVEL": "9", "TZ": "Asia/Tokyo"})["Environment"] == {
+        "LEVEL": "9",
+        "TZ": "Asia/Tokyo",
+        "LANG": "C.UTF-8",
+        "LC_ALL": "C.UTF-8",
+        "PYTHONHASHSEED": "0",
+        "PYTHONIOENCODING": "utf-8:replace",
+        "PYTHONUNBUFFERED": "1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "FLOWYML_ATTEMPT": "1",
+    }
+
+
+def test_more_or_longer_variables_than_sagemaker_accepts_are_errors() -> None:
+    assert errors(environment={"A": "x" * 512}) == ""
+    too_long = errors(environment={"A": "x" * 513})
+    assert "the value of environment variable 'A' can have at most 512 characters" in too_long
+    assert "the name of environment variable 'BBB" in errors(environment={"B" * 513: "x"})
+    many = {f"V{number}": "x" for number in range(93)}
+    assert "at most 100 environment variables, not 101" in errors(environment=many)

@@ -215,3 +215,12 @@ def test_jobs_have_the_clients_environment_folder_and_python(
     monkeypatch.setenv("MY_TOKEN", "grüße")
     result = rig.pipeline("surroundings").run(progress=False)
     assert result["surroundings"] == ["grüße", str(rig.folder), sys.executable, ""]
+
+
+def test_jobs_keep_the_hash_seed_of_the_client(
+    rig: BackendRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    default = rig.pipeline("environment").run(progress=False)["process"]["hash"]
+    monkeypatch.setenv("PYTHONHASHSEED", "7")
+    found = rig.pipeline("environment").run(progress=False, cache=False)["process"]["hash"]
+    assert found != default

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flowyml_aws.planning.environment import container_environment
 from flowyml_aws.testing import Emulator
+from flowyml_aws.testing.container import Container
 from flowyml_aws.testing.process import Processes
+from tests.support.plans import a_job
 from tests.support.rigs import BackendRig
 
 pytestmark = [
@@ -70,7 +74,18 @@ def test_a_warm_start_without_its_process_is_an_error_and_the_next_one_works(
     assert processes.start(runner(tmp_path), lambda _: None).wait() == 11
 
 
-def runner(folder: Path, *arguments: str) -> Any:
-    from flowyml_aws.testing.container import Container
+@pytest.mark.parametrize("name", ["PYTHONHASHSEED", "LANG", "LC_TIME", "PYTHONPATH"])
+def test_a_job_that_changes_the_interpreter_is_started_cold(
+    processes: Processes, tmp_path: Path, name: str
+) -> None:
+    job = runner(tmp_path)
+    changed = replace(job, environment={**job.environment, name: "1"})
+    assert processes.start(changed, lambda _: None).wait() == 11
+    assert processes._warm is not None and processes._warm._process is None
 
-    return Container("image", ["python", "-m", "flowyml_aws.runtime", *arguments], {}, folder)
+
+def runner(folder: Path, *arguments: str) -> Container:
+    """Return a container with the environment of a job of this package."""
+    environment = container_environment(a_job("train"), "us-east-1")
+    command = ["python", "-m", "flowyml_aws.runtime", *arguments]
+    return Container("image", command, environment, folder)

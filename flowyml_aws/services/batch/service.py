@@ -77,6 +77,17 @@ class BatchService(Service):
             problems.append(error)
         return problems
 
+    def plan_problems(self, plan: ExecutionPlan, record: RunRecord) -> list[FlowymlError]:
+        """Return what Batch would reject in the request of each job."""
+        from flowyml_aws.services.batch.requests import request_problems
+
+        account = self._account
+        if account.settings.store is None or account.access_problem is not None:
+            return []  # reported by `problems` of the account
+        region = account.client("batch").meta.region_name
+        own = plan.on(TRAITS.name)
+        return request_problems(own, record, account.store.uri, region, account.settings.tags)
+
     def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
         from flowyml_aws.aws.batch import BatchBackend
         from flowyml_aws.aws.diagnosis import RunnableDiagnosis
