@@ -27,7 +27,7 @@ def launch(request: RunRequest) -> RunDriver:
     for entry in reuse.entries.values():
         keep_entry(store, entry, now)
     package = _package(checked)
-    plan = plan.model_copy(update={"notes": (*plan.notes, *checked.bundle_notes)})
+    plan = plan.model_copy(update={"notes": (*plan.notes, *checked.notes)})
     specs = job_specs(plan, planned.graph, package, reuse, checked.run_id, store.uri)
     keys = make_keys(checked.graph, reuse, planned.forced, planned.fingerprinter)
     record = write_run(store, plan, package, specs, keys, checked.run_id, now)
@@ -45,8 +45,7 @@ def _package(checked: CheckedRequest) -> RunPackage:
     saved = {asset: value.save(store) for asset, value in inputs.items()}
     names = (job.name for job in planned.plan.jobs)
     return RunPackage(
-        project=checked.project,
-        bundle=checked.bundle,
+        code=checked.code,
         payloads=dict(zip(names, checked.payloads, strict=True)),
         external_inputs={**planned.reuse.refs, **saved},
         layer=checked.layer,

@@ -32,6 +32,8 @@ class Pipeline:
         context: Values for step parameters, by parameter name.
         env: Environment variables of all jobs of its runs, or None.
         steps: Steps in declaration order.
+        carry: Names whose values jobs get from this process.
+        evaluate: Names that each job evaluates again, whatever their value is here.
     """
 
     def __init__(
@@ -40,9 +42,12 @@ class Pipeline:
         context: Context | Mapping[str, Any] | None = None,
         *,
         env: Mapping[str, str] | None = None,
+        carry: Collection[str] = (),
+        evaluate: Collection[str] = (),
     ) -> None:
         self.name = name
         self.env = env
+        self.carry, self.evaluate = tuple(carry), tuple(evaluate)
         self.context = context if isinstance(context, Context) else Context(**(context or {}))
         self.steps: list[Step] = []
         self._built: BuiltPipeline | None = None
@@ -183,6 +188,7 @@ class Pipeline:
             return run.wait(watch)
 
     def _request(self, options: RunKeywords, detached: bool = False) -> RunRequest:
+        from flowyml_aws.packaging.choices import Choices
         from flowyml_aws.request import RunRequest
 
         return RunRequest(
@@ -192,6 +198,7 @@ class Pipeline:
             env=self.env,
             options=RunOptions.of(options),
             detached=detached,
+            choices=Choices(self.carry, self.evaluate),
         )
 
     def __repr__(self) -> str:

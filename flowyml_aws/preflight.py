@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any, TypeVar
+from functools import partial
+from typing import TypeVar
 
 from flowyml_aws.core.environment import environment_problems
 from flowyml_aws.core.errors import (
@@ -14,24 +17,26 @@ from flowyml_aws.core.errors import (
     InvalidPipelineError,
     InvalidStepError,
     SettingsError,
-    UnpicklableStepError,
 )
 from flowyml_aws.core.graph import StepGraph, read_graph
-from flowyml_aws.core.identity import context_read
-from flowyml_aws.core.importing import refuse_while_importing
+from flowyml_aws.core.loading import stop_while_loading
 from flowyml_aws.core.parameters import missing_arguments
 from flowyml_aws.core.step_grouping import StepGroup, group_steps
-from flowyml_aws.packaging.bundle import SourceBundle, bundle_notes, make_bundle
+from flowyml_aws.packaging.bundle import bundle_notes, make_bundle
+from flowyml_aws.packaging.code import CodeTrial, Payloads, RunCode, payload_of, trying
 from flowyml_aws.packaging.modules import client_only_modules
-from flowyml_aws.packaging.payload import StepPayload, make_payload
+from flowyml_aws.packaging.payload import StepPayload
 from flowyml_aws.packaging.project import Project, project_files
 from flowyml_aws.packaging.requirements import resolve_requirements
+from flowyml_aws.packaging.secret_values import secret_arguments
+from flowyml_aws.packaging.snapshot import snapshot_files
 from flowyml_aws.planning.limits import over_limits
 from flowyml_aws.planning.placement import Placement
 from flowyml_aws.planning.services import service_traits
 from flowyml_aws.preview import PlannedRun, bundle_limits, limits_of, plan_at
 from flowyml_aws.request import PlanRequest, RunRequest
 from flowyml_aws.runtime.spec import PackageLayer
+from flowyml_aws.scripts import hidden_main
 from flowyml_aws.services.connect import connect, placement_settings
 from flowyml_aws.services.run_services import RunServices
 from flowyml_aws.settings import Settings
@@ -49,22 +54,21 @@ class CheckedRequest:
 
     Attributes:
         graph: All steps, also those that are reused.
+        code: Code that all jobs share.
         payloads: Pickled steps of each job, in plan order.
-        bundle: The project's files, or None if jobs run in the project's own folder.
-        bundle_notes: Notes on large files and on files that are left out.
+        notes: Notes on the code, for the plan.
         layer: Packages that jobs install, or None.
     """
 
     request: RunRequest
     run_id: str
-    project: Project
     settings: Settings
     services: RunServices
     graph: StepGraph
     planned: PlannedRun
+    code: RunCode
     payloads: Sequence[StepPayload]
-    bundle: SourceBundle | None
-    bundle_notes: tuple[str, ...]
+    notes: Sequence[str]
     layer: PackageLayer | None
 
 
@@ -77,7 +81,7 @@ def preflight(request: RunRequest) -> CheckedRequest:
     Raises:
         InvalidPipelineError: With every mistake; nothing was written or submitted.
     """
-    refuse_while_importing()
+    stop_while_loading()
     report = _Report()
     project = request.project
     pipeline, problems = request.build()
@@ -85,46 +89,62 @@ def preflight(request: RunRequest) -> CheckedRequest:
     placement = report.attempt(lambda: request.placement(project.root))
     report.problems += request.problems(pipeline, placement)
     report.problems += _inputs_without_value(request)
-    settings = services = bundle = layer = None
+    settings = services = code = layer = None
+    bundle_notes: Sequence[str] = ()
     if placement is not None:
         settings = report.attempt(lambda: placement_settings(project.root, placement))
     if placement is not None and settings is not None:
         report.problems += environment_problems(settings.env, "the setting `env`")
-        services = connect(placement, settings, project.root)
-        report.problems += services.problems()
-        if any(service_traits(name).needs_bundle for name in placement.backends):
-            bundle = report.bundle(request, project, settings)
-            if settings.requirements:
-                layer = report.attempt(lambda: resolve_requirements(settings.requirements))
-        if request.detached:
-            report.problems += services.driver_problems()
+        code, bundle_notes = report.code(request, placement, project, settings)
     if pipeline is None:
+        services = report.connect(request, placement, settings, project)
         report.check_steps(request, services, placement)
         raise InvalidPipelineError(request.name, report.problems)
 
     report.problems += missing_arguments(pipeline.graph, request.values)
-    planned = None
     run_id = make_run_id(request.name, datetime.now(timezone.utc), secrets.token_hex)
-    if services is not None and settings is not None and placement is not None:
-        planned = report.plan(services, request.plan(pipeline, placement, settings))
-        if planned is not None:
-            report.check_plan(planned, request, settings, services, run_id)
-    groups = pipeline.groups if planned is None else planned.groups
-    payloads = [report.payload(group, pipeline.graph, request.values) for group in groups]
+    with ExitStack() as stack:
+        trial = None
+        if code is not None and code.program.script is None:
+            stack.enter_context(hidden_main())
+        if code is not None and settings is not None:
+            # The program is loaded by another process, while this one asks AWS and plans.
+            environment = request.environment(settings)
+            trial = stack.enter_context(
+                trying(
+                    code,
+                    pipeline.graph,
+                    request.values,
+                    request.choices,
+                    os.environ,
+                    environment,
+                    settings.load_timeout_s,
+                )
+            )
+        services = report.connect(request, placement, settings, project)
+        planned = None
+        if services is not None and settings is not None and placement is not None:
+            if not placement_in_place(placement) and settings.requirements:
+                layer = report.attempt(lambda: resolve_requirements(settings.requirements))
+            planned = report.plan(services, request.plan(pipeline, placement, settings))
+            if planned is not None:
+                report.check_plan(planned, request, settings, services, run_id)
+        groups = pipeline.groups if planned is None else planned.groups
+        made = report.payloads(trial, groups, pipeline.graph, request)
     if report.problems:
         raise InvalidPipelineError(request.name, report.problems)
-    assert settings is not None and services is not None and planned is not None
+    assert settings is not None and services is not None
+    assert planned is not None and code is not None
     return CheckedRequest(
         request=request,
         run_id=run_id,
-        project=project,
         settings=settings,
         services=services,
         graph=pipeline.graph,
         planned=planned,
-        payloads=[payload for payload in payloads if payload is not None],
-        bundle=bundle[0] if bundle is not None else None,
-        bundle_notes=bundle[1] if bundle is not None else (),
+        code=code,
+        payloads=made.payloads,
+        notes=(*bundle_notes, *made.notes),
         layer=layer,
     )
 
@@ -148,28 +168,63 @@ class _Report:
     def plan(self, services: RunServices, request: PlanRequest) -> PlannedRun | None:
         return self.attempt(lambda: plan_at(services, request))
 
-    def bundle(
-        self, request: RunRequest, project: Project, settings: Settings
-    ) -> tuple[SourceBundle, tuple[str, ...]] | None:
+    def connect(
+        self,
+        request: RunRequest,
+        placement: Placement | None,
+        settings: Settings | None,
+        project: Project,
+    ) -> RunServices | None:
+        if placement is None or settings is None:
+            return None
+        services = connect(placement, settings, project.root)
+        self.problems += services.problems()
+        if request.detached:
+            self.problems += services.driver_problems()
+        return services
+
+    def code(
+        self, request: RunRequest, placement: Placement, project: Project, settings: Settings
+    ) -> tuple[RunCode | None, Sequence[str]]:
+        """Return the code of the run, or None, and notes on its bundle."""
+        if placement_in_place(placement):
+            bundle = self.attempt(lambda: make_bundle(snapshot_files(project)))
+            if bundle is None:
+                return None, ()
+            return RunCode(project, bundle, project.program(in_place=True), in_place=True), ()
         files = self.attempt(lambda: project_files(project.root, settings.include))
         if files is None:
-            return None
+            return None, ()
         self.problems += client_only_modules(request.steps, project, files.paths.values())
         notes = self.attempt(lambda: bundle_notes(files, bundle_limits(settings)))
         bundle = None if notes is None else self.attempt(lambda: make_bundle(files.paths))
-        return None if bundle is None else (bundle, notes or ())
+        is_outside = any(not path.is_relative_to(project.root) for path in files.paths.values())
+        program = project.program(in_place=False, has_outside_files=is_outside)
+        self.problems += secret_arguments(program.arguments)
+        if program.script is not None and program.script not in files.paths:
+            self.problems.append(_script_not_bundled(program.script))
+            return None, ()
+        if bundle is None:
+            return None, ()
+        return RunCode(project, bundle, program, in_place=False), notes or ()
 
-    def payload(
-        self, group: StepGroup, graph: StepGraph, context: Mapping[str, Any]
-    ) -> StepPayload | None:
-        # Values that no step of the group reads need not travel, nor be picklable.
-        read = {name for step in group.steps for name in context_read(step, graph, context)}
-        values = {name: value for name, value in context.items() if name in read}
-        try:
-            return make_payload(group.steps, values)
-        except UnpicklableStepError as error:
-            self.problems.append(error)
-            return None
+    def payloads(
+        self,
+        trial: CodeTrial | None,
+        groups: Sequence[StepGroup],
+        graph: StepGraph,
+        request: RunRequest,
+    ) -> Payloads:
+        if trial is None:
+            for group in groups:
+                self.attempt(partial(payload_of, group, graph, request.values))
+            return Payloads((), ())
+        self.problems += trial.problems(request.choices)
+        if not groups:
+            return Payloads((), ())  # nothing runs
+        made = trial.payloads(groups, graph, request.values, request.choices)
+        self.problems += made.problems
+        return made
 
     def check_plan(
         self,
@@ -199,10 +254,23 @@ class _Report:
             self.problems += missing_arguments(graph, context)
             groups = group_steps([step])
             for group in groups:
-                self.payload(group, graph, context)
+                self.attempt(partial(payload_of, group, graph, context))
             if not own_problems and services is not None and placement is not None:
                 alone = PlanRequest(request.name, graph, groups, placement, context)
                 self.plan(services, alone)
+
+
+def _script_not_bundled(script: str) -> SettingsError:
+    return SettingsError(
+        what=f"The script {script} is not in the bundle",
+        why="jobs execute it for its steps, and git or .flowymlignore ignores it",
+        fix=f"add {script!r} to the setting `include`, or do not ignore it",
+    )
+
+
+def placement_in_place(placement: Placement) -> bool:
+    """Return whether jobs run in the project's own folder."""
+    return not any(service_traits(name).needs_bundle for name in placement.backends)
 
 
 def _inputs_without_value(request: RunRequest) -> list[FlowymlError]:

@@ -13,6 +13,7 @@ from flowyml_aws.core.environment import environment_problems
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, SettingsError
 from flowyml_aws.core.fingerprint import Fingerprinter
 from flowyml_aws.core.graph import StepGraph
+from flowyml_aws.core.loading import stop_while_loading
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
@@ -21,13 +22,13 @@ from flowyml_aws.packaging.environment_notes import ClientEnvironment, environme
 from flowyml_aws.packaging.project import find_project, project_files
 from flowyml_aws.planning.limits import Limits, over_limits
 from flowyml_aws.planning.make import make_plan
-from flowyml_aws.planning.needs import Needs
+from flowyml_aws.planning.needs import Needs, needs_of
 from flowyml_aws.planning.placement import Placement
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob, ReusedStep
 from flowyml_aws.planning.reuse import Reuse
 from flowyml_aws.planning.selection import Selection, select
 from flowyml_aws.planning.services import service_traits, services_with_instances
-from flowyml_aws.planning.targets import CAPACITY_LABEL
+from flowyml_aws.planning.targets import CAPACITY_LABEL, machine_kind
 from flowyml_aws.request import PlanRequest, RunRequest
 from flowyml_aws.services.connect import connect_to_plan, placement_settings
 from flowyml_aws.services.offline import OfflineServices
@@ -80,6 +81,7 @@ def plan_only(request: RunRequest) -> ExecutionPlan:
         InvalidPipelineError: With every mistake found.
         FlowymlError: A setting is invalid, or AWS denied a call.
     """
+    stop_while_loading()
     prepared = _prepare(request)
     plan = plan_at(prepared.services, prepared.request).plan
     placement = prepared.request.placement
@@ -103,13 +105,22 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
     host = services.host
     targets = services.targets()
     inputs = {asset: encode_value(asset, value) for asset, value in request.inputs.items()}
-    fingerprinter = Fingerprinter()
+    fingerprinter = Fingerprinter(request.choices.carry, request.choices.evaluate)
     identities = identities_of(
         request.name, request.graph, request.context, fingerprinter, request.environments
     )
     input_identities = {asset: value.identity for asset, value in inputs.items()}
     earlier = host.earlier_runs
-    reuse = find_reuse(earlier, request.graph, identities, input_identities, request.forced)
+    machines = {
+        step.name: machine_kind(
+            request.placement.backend_of(group), needs_of(group.aggregated_resources)
+        )
+        for group in request.groups
+        for step in group.steps
+    }
+    reuse = find_reuse(
+        earlier, request.graph, identities, input_identities, request.forced, machines
+    )
     graph = request.graph.only(reuse.runs)
     groups = [part for group in request.groups if (part := group.only(reuse.runs)) is not None]
     history = read_times(earlier, request.name) if earlier is not None else ()

@@ -18,6 +18,7 @@ from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
 from flowyml_aws.options import RunOptions
+from flowyml_aws.packaging.choices import Choices
 from flowyml_aws.packaging.project import Project, find_project
 from flowyml_aws.planning.limits import Limits
 from flowyml_aws.planning.placement import Placement
@@ -37,6 +38,7 @@ class PlanRequest:
         inputs: Values of external inputs, if known.
         forced: Steps that may not be taken from earlier runs.
         environment: Environment variables of all jobs.
+        choices: Names that jobs get from the client, or evaluate again.
     """
 
     name: str
@@ -47,6 +49,7 @@ class PlanRequest:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     forced: frozenset[str] = frozenset()
     environment: Mapping[str, str] = field(default_factory=dict)
+    choices: Choices = field(default_factory=Choices)
 
     @property
     def environments(self) -> Mapping[str, Mapping[str, str]]:
@@ -68,6 +71,7 @@ class RunRequest:
         env: Environment variables of the pipeline.
         options: Options of this plan or run.
         detached: Whether the run must continue without its client.
+        choices: Names that jobs get from the client, or evaluate again.
     """
 
     name: str
@@ -76,6 +80,7 @@ class RunRequest:
     env: Mapping[str, str] | None = None
     options: RunOptions = field(default_factory=RunOptions)
     detached: bool = False
+    choices: Choices = field(default_factory=Choices)
 
     @property
     def project(self) -> Project:
@@ -113,8 +118,13 @@ class RunRequest:
             context=self.values,
             inputs=self.options.input_values,
             forced=self.options.refreshed if self.options.cache else names,
-            environment=merge_environments(settings.env, self.env, self.options.env),
+            environment=self.environment(settings),
+            choices=self.choices,
         )
+
+    def environment(self, settings: Settings) -> Mapping[str, str]:
+        """Return the environment variables that the user gives all jobs."""
+        return merge_environments(settings.env, self.env, self.options.env)
 
     def placement(self, project: Path) -> Placement:
         """Return the service of each group: from the options, the setting, or the default.

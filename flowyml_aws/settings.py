@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.core.loading import LOADING_VARIABLE
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.target_settings import TargetSettings, read_targets
 
@@ -70,6 +71,7 @@ class Settings:
         sagemaker_max_wait_s: Time limit of jobs on spot capacity including the wait for it, in
             seconds.
         region: AWS region; by default that of boto3.
+        load_timeout_s: Time limit for loading the program on the client as jobs load it.
         max_bundle_mib: Maximum total size of the project's files in a bundle, in MiB.
         include: Files and folders that are bundled with the code although git ignores them.
         poll_s: Interval between two polls of AWS, in seconds.
@@ -110,6 +112,7 @@ class Settings:
     sagemaker_max_wait_s: int | None = None
     region: str | None = None
     max_bundle_mib: int = 50
+    load_timeout_s: float = 60.0
     include: tuple[str, ...] = ()
     poll_s: float = 3.0
     local_store: str = ".flowyml/aws"  # FlowyML's own files are in .flowyml
@@ -156,6 +159,7 @@ _BEFORE_A_RUN = {
     "image_requirements",
     "include",
     "local_store",
+    "load_timeout_s",
     "max_bundle_mib",
     "max_cost_usd",
     "max_price_usd_hour",
@@ -189,7 +193,7 @@ def load_settings(
     variables = {
         name.removeprefix(PREFIX).lower(): value
         for name, value in environment.items()
-        if name.startswith(PREFIX) and value
+        if name.startswith(PREFIX) and value and name != LOADING_VARIABLE
     }
     values.update(_read(variables, f"the environment ({PREFIX}…)"))
     return Settings(**values)
@@ -357,6 +361,7 @@ _PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "queues": _strings,
     "targets": _target_list,
     "include": _strings,
+    "load_timeout_s": _above_zero,
     "max_bundle_mib": _integer,
     "image_requirements": _lines,
     "requirements": _lines,

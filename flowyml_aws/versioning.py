@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -48,9 +48,11 @@ class VersionedPipeline(Pipeline):
         context: Context | Mapping[str, Any] | None = None,
         *,
         env: Mapping[str, str] | None = None,
+        carry: Collection[str] = (),
+        evaluate: Collection[str] = (),
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
-        super().__init__(name, context, env=env)
+        super().__init__(name, context, env=env, carry=carry, evaluate=evaluate)
         # A name may contain any characters, and `.` and `..` are existing folders.
         folder = quote(name, safe=" ") if name.strip(".") else name.replace(".", "%2E") or "_"
         self.versions_dir = Path(versions_dir) / folder

@@ -2,17 +2,21 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flowyml_aws import scripts
 from tests.support.effort import load_profile
 from tests.support.rigs import HERMETIC, ambient, emulator_settings
 from tests.support.rings import guarded, ring_of, watch
 
 __all__ = ["emulator_settings"]
+
+MAIN = sys.modules["__main__"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -67,6 +71,13 @@ def pytest_terminal_summary(
 def is_thorough(pytestconfig: pytest.Config) -> bool:
     """True in `make test-all`, which runs more examples and more jobs than `make test`."""
     return bool(pytestconfig.getoption("--thorough"))
+
+
+@pytest.fixture(autouse=True)
+def own_main(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restore `__main__`, which a file that a test or a fixture loads as its script replaces."""
+    monkeypatch.setitem(sys.modules, "__main__", MAIN)
+    monkeypatch.setattr(scripts, "_state", scripts._State())
 
 
 @pytest.fixture(autouse=True, scope="session")

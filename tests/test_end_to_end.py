@@ -97,7 +97,7 @@ def run_in(rig: BackendRig, step_shapes: Sequence[Shape]) -> dict[str, object]:
     """Run the steps, and return the stored assets by name."""
     with rig.entered():
         rig.pipeline("shaped:make")
-        project = sys.modules["shaped"]  # the project's copy, which is in the jobs' bundle
+        project = sys.modules["__main__"]  # the project's copy, which is in the jobs' bundle
         pipeline = project.make([project.Shape(*shape) for shape in step_shapes])
         result = pipeline.run(backend=rig.backend, progress=False)
         assert result.success, result.summary()

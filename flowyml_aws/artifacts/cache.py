@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.artifacts.layout import artifact_key, cache_entry_key
 from flowyml_aws.artifacts.refs import ArtifactRef
@@ -24,6 +26,10 @@ class CacheEntry(Document):
         created_at: Seconds since the epoch.
         used_at: Time of the last hit in seconds since the epoch, precise to a day; 0 if none.
         assets: Refs of the assets that were stored.
+        changed: Digests of values of the program that were different in the step's job from those
+            that the key covers, such as the device of `torch`, by name.
+        machine: Kind of machine of that job; the entry serves only jobs for the same kind. None
+            if nothing was different: the entry serves all jobs.
     """
 
     version: Literal[1] = 1
@@ -34,6 +40,12 @@ class CacheEntry(Document):
     created_at: float
     used_at: float = 0.0
     assets: dict[str, ArtifactRef]
+    changed: dict[str, str] = Field(default_factory=dict)
+    machine: str | None = None
+
+    def serves(self, machine: str) -> bool:
+        """Return whether the entry serves jobs that are planned for a kind of machine."""
+        return self.machine is None or self.machine == machine
 
 
 def read_entry(store: ArtifactStore, key: str) -> CacheEntry | None:

@@ -27,6 +27,7 @@ from flowyml_aws.core.errors import (
     MissingExtraError,
     SettingsError,
 )
+from flowyml_aws.scripts import MissingScriptError
 
 __all__ = ["EncodedValue", "encode_value", "load_value", "save_value"]
 
@@ -197,6 +198,8 @@ def _load(store: ArtifactStore, ref: ArtifactRef, asset: str, codec: Codec) -> A
         ) from error
     try:
         return codec.decode(data)
+    except MissingScriptError:
+        raise
     except Exception as error:  # unpickling runs code of the value's classes
         raise _undecodable(ref, asset, error) from error
 

@@ -41,6 +41,7 @@ def _job_facts(view: JobView) -> dict[str, Any]:
         "state": view.state.value,
         "attempt": view.attempt,
         "reason": view.reason,
+        "changed_values": view.result.changed if view.result is not None else {},
         "instance_type": view.job.instance_type,
         "target": view.job.target,
         "steps": [

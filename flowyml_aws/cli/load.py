@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import sys
 import traceback
@@ -17,11 +17,13 @@ from flowyml_aws.core.errors import (
     PipelineFileError,
     SettingsError,
 )
-from flowyml_aws.core.importing import importing
+from flowyml_aws.core.loading import importing
+from flowyml_aws.core.project_root import project_root
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.options import RunKeywords
 from flowyml_aws.pipeline import Pipeline
 from flowyml_aws.planning.placement import REST
+from flowyml_aws.scripts import Script, enter_main
 
 __all__ = ["load_pipeline", "run_options"]
 
@@ -30,7 +32,9 @@ def load_pipeline(spelling: str) -> Pipeline:
     """Return the pipeline of `FILE` or `FILE:NAME`.
 
     `NAME` is a variable of the file, or a function without parameters that returns a pipeline.
-    The file can import modules of its own folder, as if Python ran it as a script.
+    The file is executed as a script, or, in a folder with `__init__.py`, as a module of its package
+    (`python -m`), but without the code below `if __name__ == "__main__":`, and up to the first run
+    that it reaches. It can import modules of its own folder and of the project's folder `src`.
 
     Raises:
         PipelineFileError: The file does not exist, cannot be imported or has no such pipeline, or
@@ -49,26 +53,19 @@ def load_pipeline(spelling: str) -> Pipeline:
 
 
 def _import(path: Path) -> ModuleType:
-    name = path.stem
-    if not name.isidentifier() or name in sys.stdlib_module_names:
-        raise PipelineFileError(
-            what=f"{path} can't be imported under its name",
-            why=f"jobs import it as {name!r}, "
-            + (
-                "which is a module of the standard library"
-                if name.isidentifier()
-                else "which is not a valid module name"
-            ),
-            fix="rename the file; use letters, digits and underscores",
-        )
-    sys.path.insert(0, str(path.parent))
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    """Execute a file as the script of this process, up to its first run."""
+    root = project_root(path.parent)
+    top = path.parent
+    while (top / "__init__.py").is_file():
+        top = top.parent
+    package = ".".join(path.parent.relative_to(top).parts) or None
+    script = Script(path.relative_to(root).as_posix(), package)
+    sys.path.insert(0, str(top))
+    sys.path += [str(folder) for folder in (path.parent, root / "src") if folder.is_dir()]
+    sys.modules.pop(script.module, None)
+    enter_main(root, script)
     with _user_code(path, "can't be imported"):
-        spec.loader.exec_module(module)
-    return module
+        return importlib.import_module(script.module)
 
 
 @contextmanager

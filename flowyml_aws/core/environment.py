@@ -11,7 +11,7 @@ from typing import Any
 
 from flowyml_aws.core.errors import FlowymlError, InvalidEnvironmentError
 
-__all__ = ["environment_problems", "looks_secret", "merge_environments"]
+__all__ = ["environment_problems", "looks_secret", "merge_environments", "sign_of_secret"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED_PREFIXES = ("FLOWYML_", "AWS_BATCH", "AWS_CONTAINER_", "SM_")
@@ -120,7 +120,7 @@ def _problems(name: Any, value: Any, owner: str) -> Iterator[FlowymlError]:
             why="a value is UTF-8 text without null characters",
             fix="remove the character, or send the value in a file",
         )
-    elif (sign := _sign_of_secret(name, value)) is not None:
+    elif (sign := sign_of_secret(name, value)) is not None:
         yield InvalidEnvironmentError(
             what=f"{variable} looks like a secret",
             why=f"{sign}; everyone with access to the store or to the job's description can read "
@@ -144,7 +144,7 @@ def _is_text(value: str) -> bool:
     return True
 
 
-def _sign_of_secret(name: str, value: str) -> str | None:
+def sign_of_secret(name: str, value: str) -> str | None:
     """Return the reason why a variable looks like a secret, or None."""
     for kind, pattern in _SECRET_VALUES.items():
         if pattern.search(value):

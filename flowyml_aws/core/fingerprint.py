@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from flowyml_aws.core.code.units import Key, UnitReader
@@ -41,10 +41,15 @@ def parts(step: Step) -> Mapping[str, str]:
 
 
 class Fingerprinter:
-    """Computes fingerprints of many steps at one moment; reads shared code once."""
+    """Computes fingerprints of many steps at one moment; reads shared code once.
 
-    def __init__(self) -> None:
-        self._reader = UnitReader()
+    Args:
+        carried: Names of globals whose values the user carries to the jobs.
+        evaluated: Names of globals that each job evaluates again.
+    """
+
+    def __init__(self, carried: Collection[str] = (), evaluated: Collection[str] = ()) -> None:
+        self._reader = UnitReader(carried, evaluated)
 
     def fingerprint(self, step: Step) -> str:
         """Same as the function `fingerprint`."""

@@ -13,6 +13,7 @@ from types import FunctionType
 from typing import Any
 
 __all__ = [
+    "SCRIPTS",
     "absolute_name",
     "find_module_file",
     "is_installed",
@@ -20,6 +21,9 @@ __all__ = [
     "is_users_module",
     "module_label",
 ]
+
+SCRIPTS = "flowyml_aws.scripts."
+"""Prefix of the names of scripts as modules (see `flowyml_aws.scripts`)."""
 
 _SELF = __name__.partition(".")[0]
 _PACKAGE_FOLDERS = frozenset({"site-packages", "dist-packages"})
@@ -57,10 +61,10 @@ def is_users_function(function: FunctionType) -> bool:
 def module_label(names: Mapping[str, Any]) -> str:
     """Return a module's name from its globals; for a script, the name that an import would use."""
     name = str(names.get("__name__", "?"))
-    if name != "__main__":
+    if name != "__main__" and not name.startswith(SCRIPTS):
         return name
     spec, file = names.get("__spec__"), names.get("__file__")
-    if isinstance(spec, ModuleSpec):
+    if name == "__main__" and isinstance(spec, ModuleSpec):
         return spec.name
     return Path(file).stem if isinstance(file, str) else name
 
@@ -87,7 +91,9 @@ def find_module_file(name: str) -> Path | None:
 
 
 def _is_users(name: object, file: object) -> bool:
-    if not isinstance(name, str) or name.partition(".")[0] == _SELF:
+    if not isinstance(name, str):
+        return False
+    if name.partition(".")[0] == _SELF and not name.startswith(SCRIPTS):
         return False
     if isinstance(file, str):
         return not _is_installed_file(file)

@@ -17,7 +17,6 @@ import psutil
 from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.core.errors import ArtifactNotFoundError
-from flowyml_aws.core.modules import is_installed
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.local.processes import (
     ProcessIdentity,
@@ -26,6 +25,7 @@ from flowyml_aws.local.processes import (
     identify,
     this_process,
 )
+from flowyml_aws.packaging.trial import with_this_package
 from flowyml_aws.planning.environment import process_environment
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
@@ -168,7 +168,7 @@ class LocalBackend:
                 [sys.executable, "-m", "flowyml_aws.runtime", self._argument(job.name)],
                 cwd=log.parent,  # `-m` puts it on sys.path; the spec names the working directory
                 env={
-                    **_with_this_package(process_environment(job, self._environment)),
+                    **with_this_package(process_environment(job, self._environment)),
                     "FLOWYML_ATTEMPT": str(attempt),
                 },
                 stdin=subprocess.DEVNULL,
@@ -258,16 +258,6 @@ class LocalBackend:
             return read_document(kind, self._store.get(key), f"{self._store.uri}/{key}")
         except ArtifactNotFoundError:
             return None
-
-
-def _with_this_package(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment in which Python can import this package."""
-    root = Path(__file__).resolve().parents[2]
-    if is_installed(root):
-        return dict(environment)
-    # A checkout that is not installed may be on this process's path only.
-    path = [*filter(None, [environment.get("PYTHONPATH")]), str(root)]
-    return {**environment, "PYTHONPATH": os.pathsep.join(path)}
 
 
 def _status_of_exit(process_exit: _Exit, attempt: int) -> JobStatus:

@@ -103,6 +103,9 @@ def make_bundle(files: Mapping[str, Path]) -> SourceBundle:
     Raises:
         SettingsError: A file can't be read.
     """
+    facts = _facts(files)
+    if _latest and _latest[0][0] == facts:
+        return _latest[0][1]
     total = sum(_sizes(files).values())
     packed = io.BytesIO()
     compressor = zstandard.ZstdCompressor(level=3)
@@ -114,7 +117,24 @@ def make_bundle(files: Mapping[str, Path]) -> SourceBundle:
             with _translate_read_errors(files[name]):
                 _add(tar, name, files[name])
     data = packed.getvalue()
-    return SourceBundle(data, hashlib.sha256(data).hexdigest(), total, len(files))
+    bundle = SourceBundle(data, hashlib.sha256(data).hexdigest(), total, len(files))
+    _latest[:] = [(facts, bundle)]
+    return bundle
+
+
+_Facts = list[tuple[str, int, int, int]]
+
+_latest: list[tuple[_Facts, SourceBundle]] = []  # the last bundle of this process, if any
+
+
+def _facts(files: Mapping[str, Path]) -> _Facts:
+    """Return name, inode, time of the last change and size of each file."""
+    facts = []
+    for name, path in sorted(files.items()):
+        with _translate_read_errors(path):
+            stat = path.stat()
+        facts.append((name, stat.st_ino, stat.st_ctime_ns, stat.st_size))
+    return facts
 
 
 @contextmanager

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from flowyml_aws.core.step import Step
+from flowyml_aws.packaging.decision import Decision
 from flowyml_aws.packaging.pickling import dump_code
 from flowyml_aws.packaging.unpicklable import explain_unpicklable
-from flowyml_aws.runtime.code import PackedSteps, Payload
+from flowyml_aws.runtime.payload import CarriedValue, PackedSteps, Payload
 
 __all__ = ["StepPayload", "make_payload"]
 
@@ -26,18 +27,37 @@ class StepPayload:
         self.data, self.sha256 = data, hashlib.sha256(data).hexdigest()
 
 
-def make_payload(steps: Sequence[Step], context: Mapping[str, Any]) -> StepPayload:
-    """Pickle the steps of one job together, so that they share the globals of their script.
+def make_payload(
+    steps: Sequence[Step],
+    context: Mapping[str, Any],
+    decision: Decision | None = None,
+    given: bytes | None = None,
+) -> StepPayload:
+    """Pickle the steps of one job together with the values that the job carries.
+
+    Args:
+        steps: Steps of the job.
+        context: Context values that the steps read.
+        decision: Names that the job carries and loads; None if it carries none.
+        given: Pickled values by name that the script has before its top level runs.
 
     Raises:
-        UnpicklableStepError: A step can't be pickled; names the step and the variable.
+        UnpicklableStepError: A step or a value can't be pickled; names the step and the variable.
     """
-    payload = Payload({step.name: step for step in steps}, dict(context))
+    decision = decision or Decision()
+    carried = tuple(CarriedValue(name, value) for name, value in decision.carried.items())
+    payload = Payload({step.name: step for step in steps}, dict(context), carried)
     try:
-        pickled, files = dump_code(payload)
+        pickled, files = dump_code(payload, decision.loaded, decision.carried.keys())
     except Exception as error:  # pickling can raise any exception: `__reduce__` is the user's code
-        raise explain_unpicklable(steps, context, error) from error
-    packed = PackedSteps(_sources(files), pickled, uses_flowyml="flowyml" in sys.modules)
+        raise explain_unpicklable(steps, context, decision.carried, error) from error
+    packed = PackedSteps(
+        sources=_sources(files),
+        pickled=pickled,
+        uses_flowyml="flowyml" in sys.modules,
+        given=given,
+        evaluated=dict(decision.digests),
+    )
     return StepPayload(pickle.dumps(packed, protocol=5))
 
 

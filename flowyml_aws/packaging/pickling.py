@@ -1,7 +1,8 @@
-"""Pickling of code: by reference if the job can import it, by value otherwise.
+"""Pickling of code: by reference if the job loads it, by value otherwise.
 
-Functions of the script itself (`__main__`) and of notebook cells, closures and lambdas are pickled
-by value; functions of modules in the bundle or of installed packages by reference.
+Functions and classes of modules and of the script are references. Functions of notebook cells,
+closures, lambdas and functions that differ from their file are pickled by value; if the job loads
+their module, they use its globals there.
 """
 
 from __future__ import annotations
@@ -10,18 +11,24 @@ import contextlib
 import inspect
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from types import CodeType, FunctionType
 from typing import Any
 
 import cloudpickle
+from cloudpickle import cloudpickle as internals
 
+from flowyml_aws.core.code.bindings import Binding, binding_of
+from flowyml_aws.core.code.ownership import users_code
+from flowyml_aws.core.modules import is_users_module
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_objects import is_flowyml_step, is_step
-from flowyml_aws.runtime.code import step_function
+from flowyml_aws.runtime.payload import globals_of_module, step_function
+from flowyml_aws.scripts import resolve, stable_name
 
 __all__ = [
     "dump_code",
+    "dump_without",
     "functions_of",
     "is_picklable",
     "is_step_function",
@@ -29,22 +36,43 @@ __all__ = [
 ]
 
 
-def dump_code(value: Any) -> tuple[bytes, set[str]]:
+def dump_code(
+    value: Any,
+    loaded: Mapping[Binding, Any] | None = None,
+    by_value: Collection[Binding] = (),
+) -> tuple[bytes, set[str]]:
     """Pickle a value, and return also the names of the files whose code was pickled by value.
+
+    Args:
+        value: The value.
+        loaded: Values that the job has already, by name; they become references.
+        by_value: Names of functions and classes that the job must not load.
 
     Raises:
         Exception: The value can't be pickled. Any class is possible: pickling runs its code.
     """
     buffer = io.BytesIO()
-    pickler = _Pickler(buffer)
+    kind = _ReferringPickler if loaded else _Pickler
+    pickler = kind(buffer, loaded or {}, by_value)
     pickler.dump(value)
     return buffer.getvalue(), pickler.files
 
 
-def is_picklable(value: Any) -> bool:
+def dump_without(module: str, value: Any) -> bytes | None:
+    """Pickle a value; return None if it can't be pickled, or if it needs a module of the user."""
+    buffer = io.BytesIO()
+    pickler = _Pickler(buffer, {}, ())
+    try:
+        pickler.dump(value)
+    except Exception:  # pickling can raise any exception: `__reduce__` is the user's code
+        return None
+    return None if module in pickler.modules else buffer.getvalue()
+
+
+def is_picklable(value: Any, by_value: Collection[Binding] = ()) -> bool:
     """Return whether `dump_code` can pickle a value."""
     try:
-        dump_code(value)
+        dump_code(value, by_value=by_value)
     except Exception:  # pickling can raise any exception: `__reduce__` is the user's code
         return False
     return True
@@ -61,7 +89,7 @@ def functions_of(step: Step) -> Iterator[FunctionType]:
 def is_step_function(function: FunctionType) -> bool:
     """Return whether the function's name in its module is a Step, which pickle can't resolve."""
     module = sys.modules.get(function.__module__)
-    if module is None or function.__module__ == "__main__" or "<" in function.__qualname__:
+    if module is None or "<" in function.__qualname__:
         return False
     value: Any = module
     for name in function.__qualname__.split("."):
@@ -85,16 +113,64 @@ def _names_used(code: CodeType) -> set[str]:
     return set(code.co_names).union(*map(_names_used, inner))
 
 
+class _Globals:
+    """The globals of a module in the job."""
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def __reduce__(self) -> Any:
+        return globals_of_module, (self._module,)
+
+
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it ships no types
-    def __init__(self, buffer: io.BytesIO) -> None:
+    def __init__(
+        self, buffer: io.BytesIO, loaded: Mapping[Binding, Any], by_value: Collection[Binding]
+    ) -> None:
         super().__init__(buffer, protocol=5)
         self.files: set[str] = set()
+        self.modules: set[str] = set()
+        self._by_value = by_value
+        self._names = {id(value): name for name, value in loaded.items() if _has_identity(value)}
 
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, FunctionType) and is_step_function(obj):
-            return step_function, (obj.__module__, obj.__qualname__)
+        if isinstance(obj, FunctionType | type) and (code := users_code(obj)) is not None:
+            return self._reduce_code(code)
         if isinstance(obj, CodeType):  # code objects are pickled only by value
             self.files.add(obj.co_filename)
         if is_flowyml_step(obj):  # a step calls it; FlowyML may be missing in the job
             return Step, (obj.func, obj.name)
         return super().reducer_override(obj)
+
+    def _reduce_code(self, code: Any) -> Any:
+        binding = binding_of(code, stable_name)
+        if binding is None or binding.module == "__main__" or binding in self._by_value:
+            if isinstance(code, FunctionType):
+                return self._reduce_function(code)
+            return internals._dynamic_class_reduce(code)
+        self.modules.add(binding.module)
+        if isinstance(code, FunctionType) and is_step_function(code):
+            return step_function, (binding.module, binding.name)
+        return resolve, (binding.module, binding.name)
+
+    def _reduce_function(self, function: FunctionType) -> Any:
+        """Return a function by value, which uses the globals of its module in the job."""
+        reduced = self._dynamic_function_reduce(function)
+        module = stable_name(str(function.__globals__.get("__name__")))
+        if module == "__main__" or not is_users_module(module):
+            return reduced
+        make, (code, _, *rest), (attributes, slots), *others = reduced
+        self.modules.add(module)
+        slots = {**slots, "__globals__": {}, "__module__": stable_name(function.__module__)}
+        return make, (code, _Globals(module), *rest), (attributes, slots), *others
+
+
+class _ReferringPickler(_Pickler):
+    def persistent_id(self, obj: Any) -> Any:
+        """Return the name of a value that the job has, so that it is the same object there."""
+        name = self._names.get(id(obj))
+        return None if name is None else (name.module, name.name)
+
+
+def _has_identity(value: Any) -> bool:
+    return not isinstance(value, type(None) | bool | int | float | complex | str | bytes | tuple)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import FunctionType
 from typing import Any
 
+from flowyml_aws.core.code.bindings import Binding
 from flowyml_aws.core.errors import UnpicklableStepError
 from flowyml_aws.core.step import Step
 from flowyml_aws.packaging.pickling import is_picklable, variables_of
@@ -15,9 +16,20 @@ __all__ = ["explain_unpicklable"]
 
 
 def explain_unpicklable(
-    steps: Sequence[Step], context: Mapping[str, Any], error: Exception
+    steps: Sequence[Step],
+    context: Mapping[str, Any],
+    carried: Mapping[Binding, Any],
+    error: Exception,
 ) -> UnpicklableStepError:
     """Return an error that names the value which made pickling these steps fail."""
+    for binding, value in carried.items():
+        if not is_picklable(value, by_value=[binding]):
+            return _error(
+                f"The steps use {binding.name!r}, whose value is only in this process, and which "
+                "can't be pickled: it",
+                value,
+                error,
+            )
     for name, value in context.items():
         if not is_picklable(value):
             return _error(f"The context can't be pickled: {name!r}", value, error)

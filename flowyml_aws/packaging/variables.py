@@ -17,8 +17,10 @@ from pathlib import Path
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+from flowyml_aws.core.code.bindings import Binding
 from flowyml_aws.core.code.source import (
     Source,
+    bindings_source,
     class_source,
     function_source,
     functions_of_class,
@@ -34,7 +36,7 @@ from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_objects import unwrap_step
 from flowyml_aws.packaging.pickling import functions_of, variables_of
 
-__all__ = ["VariableReader"]
+__all__ = ["VariableReader", "variables_of_binding"]
 
 _MISSING = object()
 _READERS = ("get", "pop", "setdefault", "__getitem__")
@@ -80,6 +82,12 @@ class VariableReader:
             self._alive.append(code)
             self._parts[id(code)] = _part_of(code)
         return self._parts[id(code)]
+
+
+def variables_of_binding(binding: Binding) -> frozenset[str]:
+    """Return the environment variables that the assignments of a global name read."""
+    names = vars(sys.modules[binding.module])
+    return _scan(_nodes(bindings_source(names, binding.name)), names).names
 
 
 def _part_of(code: Any) -> _Part:

@@ -71,7 +71,7 @@ class _Facts:
 
 
 def cache_folder(environment: Mapping[str, str]) -> Path:
-    """Return the folder of refreshed catalogs, which has a subfolder per region."""
+    """Return this package's folder for caches; refreshed catalogs have a subfolder per region."""
     base = environment.get("XDG_CACHE_HOME", "")
     # The XDG specification requires that relative paths are ignored.
     folder = Path(base) if Path(base).is_absolute() else Path.home() / ".cache"

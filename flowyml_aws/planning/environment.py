@@ -11,6 +11,7 @@ __all__ = [
     "RUNNER",
     "TIME_ZONE",
     "container_environment",
+    "environment_in_container",
     "names_a_locale",
     "process_environment",
 ]
@@ -33,12 +34,17 @@ def container_environment(job: PlannedJob, region: str) -> dict[str, str]:
         job: Job of a plan.
         region: AWS region of the run.
     """
-    own = job.environment
+    own = environment_in_container(job.environment)
+    return {**own, **RUNNER, "AWS_DEFAULT_REGION": region}
+
+
+def environment_in_container(own: Mapping[str, str]) -> dict[str, str]:
+    """Return the user's variables, with the time zone and the locale of containers."""
     defaults = {"TZ": TIME_ZONE}
     if not names_a_locale(own):
         # LC_ALL overrides every variable of the image.
         defaults |= {"LANG": LOCALE, "LC_ALL": LOCALE}
-    return {**defaults, **own, **RUNNER, "AWS_DEFAULT_REGION": region}
+    return {**defaults, **own}
 
 
 def names_a_locale(environment: Mapping[str, str]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flowyml_aws.artifacts.cache import CacheEntry
 from flowyml_aws.artifacts.refs import ArtifactRef
@@ -31,6 +31,7 @@ class Reuse:
         deferred: Steps whose cache lookup is deferred to their job.
         stored: Assets that must be stored for these lookups, even if only their own job reads
             them.
+        machines: Kind of machine that each step is planned for.
     """
 
     runs: frozenset[str]
@@ -40,6 +41,7 @@ class Reuse:
     assets: Mapping[str, Mapping[str, str | None]]
     deferred: frozenset[str]
     stored: frozenset[str]
+    machines: Mapping[str, str] = field(default_factory=dict)
 
 
 def decide_reuse(
@@ -49,6 +51,7 @@ def decide_reuse(
     entries: Entries,
     missing: Missing,
     refresh: Collection[str] = (),
+    machines: Mapping[str, str] | None = None,
 ) -> Reuse:
     """Decide which steps run, and which assets of earlier runs are reused.
 
@@ -59,14 +62,17 @@ def decide_reuse(
         entries: Function that returns the existing cache entries of several keys.
         missing: Function that returns the refs whose objects do not exist.
         refresh: Steps that always run, with all steps that depend on them.
+        machines: Kind of machine that each step is planned for, if known.
     """
+    machines = machines or {}
     forced = _with_descendants(graph, refresh)
     known = _KnownIdentities(graph, identities, external_inputs)
     hits: dict[str, CacheEntry] = {}
     while keys := known.new_keys(hits):
         lookups = {step: key for step, key in keys.items() if step not in forced}
         existing = entries(tuple(lookups.values()))
-        hits.update({step: existing[key] for step, key in lookups.items() if key in existing})
+        found = {step: existing[key] for step, key in lookups.items() if key in existing}
+        hits.update({s: entry for s, entry in found.items() if entry.serves(machines.get(s, ""))})
     while True:
         runs, refs = _demanded(graph, hits)
         invalid = known.premature_hits(hits, runs)
@@ -97,6 +103,7 @@ def decide_reuse(
         assets=assets,
         deferred=frozenset(deferred),
         stored=frozenset(stored),
+        machines=machines,
     )
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "Target",
     "candidates_on",
     "has_label",
+    "machine_kind",
     "not_offered",
     "obstacle",
     "offline_targets",
@@ -185,6 +186,15 @@ def candidates_on(target: Target, catalog: Catalog) -> tuple[Candidate, ...]:
     candidates = (_candidate(name, target, catalog) for name in target.instance_types)
     unique = {c.name: c for c in candidates if c is not None}
     return tuple(sorted(unique.values(), key=lambda c: c.rank))
+
+
+def machine_kind(backend: str, needs: Needs) -> str:
+    """Return the kind of machine of a job: where it runs, its GPU and its architecture.
+
+    Values that a program evaluates on its machine are assumed to be equal on one kind.
+    """
+    gpu = needs.gpu_model or "no GPU"
+    return f"{backend}, {gpu}, {dict(needs.required).get(ARCH_LABEL, 'any architecture')}"
 
 
 def obstacle(target: Target, needs: Needs, catalog: Catalog) -> Obstacle | None:

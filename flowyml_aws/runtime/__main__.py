@@ -32,6 +32,7 @@ from flowyml_aws.runtime.platform import Platform
 from flowyml_aws.runtime.result import JobResult
 from flowyml_aws.runtime.spec import JobSpec
 from flowyml_aws.runtime.time_limit import GRACE_S
+from flowyml_aws.scripts import PROGRAM_VARIABLE
 
 _EVENTS_INTERVAL_S = 1.0
 _LINGER_S = 300.0
@@ -44,6 +45,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         say("usage: python -m flowyml_aws.runtime <uri of a JobSpec>#sha256=<digest>")
         return BAD_INPUT
+    os.environ.pop(PROGRAM_VARIABLE, None)  # of a job that started this one
     interruption = Interruption()
     interruption.listen()
     platform = Platform()

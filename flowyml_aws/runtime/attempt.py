@@ -33,6 +33,7 @@ class Attempt:
         progress: Reports of the steps so far.
         assets: Refs of the values stored so far, by asset.
         skipped: Assets of this job that do not exist because their step was skipped.
+        changed: Digests of values that are different from those of the client, by name.
         platform: Platform that runs the container.
     """
 
@@ -43,6 +44,7 @@ class Attempt:
     progress: Progress
     assets: dict[str, ArtifactRef]
     skipped: list[str] = field(default_factory=list)
+    changed: dict[str, str] = field(default_factory=dict)
     platform: Platform = field(default_factory=Platform)
 
     @classmethod
@@ -104,6 +106,7 @@ class Attempt:
             assets=self.assets,
             skipped=tuple(self.skipped),
             failure=failure,
+            changed=self.changed,
         )
         key = RunLayout(self.spec.run_id).result(self.spec.job)
         if self.store.create(key, result.to_json()):

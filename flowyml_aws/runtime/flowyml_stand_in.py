@@ -7,26 +7,34 @@ Importing a name that they do not define raises an error that says so.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from flowyml_aws.core.context import Context
-from flowyml_aws.core.importing import refuse_while_importing
+from flowyml_aws.core.loading import stop_while_loading
 from flowyml_aws.core.resources import GPUConfig, NodeAffinity, ResourceRequirements
 from flowyml_aws.core.step import Step
 
-__all__ = ["stand_in_for_flowyml"]
+if TYPE_CHECKING:
+    from importlib.abc import Loader
+
+__all__ = ["stand_in_for_flowyml", "stop_flowyml_runs"]
 
 
 def stand_in_for_flowyml() -> None:
     """Make the stand-in importable if FlowyML is not installed."""
     if importlib.util.find_spec("flowyml") is None:
         sys.meta_path.append(_Finder())  # last: a real module of the same name has precedence
+
+
+def stop_flowyml_runs() -> None:
+    """End a script that is executed for its definitions at a run of FlowyML's own pipeline, too."""
+    sys.meta_path.insert(0, _PipelineFinder())
 
 
 def _step(_func: Callable[..., Any] | None = None, **options: Any) -> Any:
@@ -64,7 +72,7 @@ class _Pipeline:
         """Do nothing: the client has built the pipeline."""
 
     def run(self, *_: Any, **__: Any) -> Any:
-        refuse_while_importing()
+        stop_while_loading()
         raise _needs_flowyml("Pipeline.run")
 
 
@@ -82,6 +90,7 @@ _CORE: Mapping[str, Any] = {
     "step": _step,
 }
 _PIPELINES = {"Pipeline": _Pipeline, "VersionedPipeline": _Pipeline}
+_PIPELINES_MODULE = "flowyml.core.pipeline"
 _MODULES: Mapping[str, Mapping[str, Any]] = {
     "flowyml": {**_CORE, **_PIPELINES},
     "flowyml.core": {**_CORE, **_RESOURCES},
@@ -93,19 +102,52 @@ _MODULES: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-class _Finder(MetaPathFinder, Loader):
+class _Finder:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if fullname in _MODULES:
             # All are packages, so that Python asks this finder for names that they do not define.
-            return ModuleSpec(fullname, self, origin="FlowyML's stand-in", is_package=True)
+            return ModuleSpec(
+                fullname, cast("Loader", self), origin="FlowyML's stand-in", is_package=True
+            )
         if fullname.partition(".")[0] == "flowyml":
             raise _needs_flowyml(fullname)
         return None
 
+    def create_module(self, spec: ModuleSpec) -> None:
+        """Return None: Python creates the module."""
+
     def exec_module(self, module: ModuleType) -> None:
         vars(module).update(_MODULES[module.__name__])
+
+
+class _PipelineFinder:
+    """Finds FlowyML's module of pipelines, and makes their runs end a script."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != _PIPELINES_MODULE:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)
+        if spec is not None and isinstance(spec.loader, SourceFileLoader):
+            spec.loader = _PipelineLoader(fullname, spec.loader.path)
+        return spec
+
+
+class _PipelineLoader(SourceFileLoader):
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        run = module.Pipeline.run
+
+        @functools.wraps(run)
+        def stop_or_run(self: Any, *args: Any, **kwargs: Any) -> Any:
+            stop_while_loading()
+            return run(self, *args, **kwargs)
+
+        module.Pipeline.run = stop_or_run
 
 
 def _needs_flowyml(name: str) -> ImportError:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from flowyml_aws.core.errors import DamagedArtifactError
 from flowyml_aws.runtime.attempt import Attempt
-from flowyml_aws.runtime.code import enter_code, enter_main, load_payload
+from flowyml_aws.runtime.code import load_code
 from flowyml_aws.runtime.failures import describe_job_failure
 from flowyml_aws.runtime.interruption import Interruption
-from flowyml_aws.runtime.log import show
+from flowyml_aws.runtime.log import say, show
 from flowyml_aws.runtime.result import JobResult
 from flowyml_aws.runtime.runner import JobRunner
 from flowyml_aws.runtime.spec import JobSpec
@@ -42,9 +42,10 @@ def run_job(
             from flowyml_aws.runtime.layer import enter_layer
 
             enter_layer(store, spec.layer, folder / "layer")
-        root = enter_code(store, spec.code, folder / "code")
-        payload = load_payload(store, spec.payload)
-        enter_main(payload.steps.values(), spec.code, root)
+        payload, changed = load_code(store, spec.code, spec.payload, folder)
+        if changed:
+            attempt.changed.update(changed)
+            say(f"different on this machine than on the client: {', '.join(changed)}")
         runner = JobRunner(
             attempt=attempt,
             steps=payload.steps,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import Literal
 
+from pydantic import Field
+
 from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.refs import ArtifactRef
@@ -99,6 +101,8 @@ class JobResult(Document):
         assets: Refs of the stored values.
         skipped: Assets that do not exist because their step was skipped.
         failure: Failure that no step caused, such as a damaged input.
+        changed: Digests of values of the program that are different in the job from those of the
+            client, such as the device of `torch`, by name.
     """
 
     version: Literal[1] = 1
@@ -112,6 +116,7 @@ class JobResult(Document):
     assets: dict[str, ArtifactRef]
     skipped: tuple[str, ...]
     failure: StepFailure | None = None
+    changed: dict[str, str] = Field(default_factory=dict)
 
     @property
     def reason(self) -> str | None:

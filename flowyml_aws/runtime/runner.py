@@ -173,7 +173,9 @@ class JobRunner:
             return False
         store = self.attempt.store
         entry = read_entry(store, key)
-        if entry is None or not entry.assets.keys() >= set(spec.stored):
+        if entry is None or not entry.serves(spec.cache.machine):
+            return False
+        if not entry.assets.keys() >= set(spec.stored):
             return False
         refs = {asset: entry.assets[asset] for asset in spec.stored}
         if not all(is_stored(store, ref) for ref in refs.values()):
@@ -192,6 +194,8 @@ class JobRunner:
             run_id=attempt.spec.run_id,
             created_at=time.time(),
             assets={asset: attempt.assets[asset] for asset in spec.stored},
+            changed=attempt.changed,
+            machine=spec.cache.machine if spec.cache is not None and attempt.changed else None,
         )
         write_entry(attempt.store, entry)
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.runtime.program import Program
 
 __all__ = [
     "AssetSource",
@@ -29,19 +30,20 @@ class StoredObject(Document):
 
 
 class CodeSource(Document):
-    """Location of the user's modules.
+    """The user's program, and the files that it is loaded from.
 
     Attributes:
-        bundle: Source bundle, or None if the job runs in the project itself.
-        root: The project's folder on the client. Without a bundle, the job uses it, too.
-        paths: Entries for `sys.path` in order, relative to the bundle or to `root`.
-        folder: Working directory, relative to the bundle or to `root`.
+        bundle: Source bundle.
+        in_place: Whether the job runs in the project's own folder, and uses the bundle only as a
+            snapshot of its code.
+        root: The project's folder on the client.
+        program: The program.
     """
 
-    bundle: StoredObject | None
+    bundle: StoredObject
+    in_place: bool
     root: str
-    paths: tuple[str, ...]
-    folder: str
+    program: Program
 
 
 class PackageLayer(Document):
@@ -62,12 +64,14 @@ class StepCache(Document):
     Attributes:
         identity: Digest of everything that the outputs depend on, except assets.
         assets: Identity of each asset that the step reads; None means its content's digest.
+        machine: Kind of machine that the job is planned for.
         ask: Whether the runner looks for a cache entry. False if the client knew every identity
             and has already looked.
     """
 
     identity: str
     assets: dict[str, str | None]
+    machine: str
     ask: bool
 
 

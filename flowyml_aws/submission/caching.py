@@ -60,6 +60,7 @@ def find_reuse(
     identities: Mapping[str, StepIdentity],
     external_inputs: Mapping[str, str],
     force_run: Collection[str],
+    machines: Mapping[str, str] | None = None,
 ) -> Reuse:
     """Decide which outputs of earlier runs are reused, and which steps run.
 
@@ -69,6 +70,7 @@ def find_reuse(
         identities: Identities of the steps that can be cached.
         external_inputs: Identity of each external input, if known.
         force_run: Steps to run without a cache lookup, with all steps that depend on them.
+        machines: Kind of machine that each step is planned for, if known.
     """
 
     def entries(keys: Sequence[str]) -> Mapping[str, CacheEntry]:
@@ -85,4 +87,4 @@ def find_reuse(
             checks = pool.map(lambda ref: is_stored(store, ref), refs)
             return [ref for ref, stored in zip(refs, checks, strict=True) if not stored]
 
-    return decide_reuse(graph, identities, external_inputs, entries, missing, force_run)
+    return decide_reuse(graph, identities, external_inputs, entries, missing, force_run, machines)

@@ -172,8 +172,7 @@ def _references(store: ArtifactStore, key: str) -> Iterator[str]:
         ) from error
     if isinstance(document, JobSpec):
         yield document.payload.key
-        if document.code.bundle is not None:
-            yield document.code.bundle.key
+        yield document.code.bundle.key
     for ref in _refs(document):
         yield artifact_key(ref.sha256)
 

@@ -14,9 +14,8 @@ from flowyml_aws.artifacts.layout import RunLayout, bundle_key, payload_key
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.graph import StepGraph
-from flowyml_aws.packaging.bundle import SourceBundle
+from flowyml_aws.packaging.code import RunCode
 from flowyml_aws.packaging.payload import StepPayload
-from flowyml_aws.packaging.project import Project
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.planning.reuse import Reuse
 from flowyml_aws.runtime.spec import (
@@ -41,16 +40,14 @@ class RunPackage:
     """Everything that a run's jobs need in addition to the plan.
 
     Attributes:
-        project: The code's location on the client.
-        bundle: The project's files, or None if jobs run in the project's own folder.
+        code: Code that all jobs share.
         payloads: Pickled steps of each job.
         external_inputs: Refs of the assets that no job of the run produces: external inputs, and
             reused assets of earlier runs.
         layer: Packages that jobs install, or None.
     """
 
-    project: Project
-    bundle: SourceBundle | None
+    code: RunCode
     payloads: Mapping[str, StepPayload]
     external_inputs: Mapping[str, ArtifactRef]
     layer: PackageLayer | None = None
@@ -65,7 +62,7 @@ def job_specs(
     store: str,
 ) -> dict[str, JobSpec]:
     """Return the spec of each job of a plan, by job name."""
-    code = _code_source(package)
+    code = _code_source(package.code)
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     specs = {}
     for job in plan.jobs:
@@ -112,8 +109,8 @@ def write_run(
         documents[layout.spec(job)] = data = spec.to_json()
         digests[job] = hashlib.sha256(data).hexdigest()
     contents = {payload_key(p.sha256): p.data for p in package.payloads.values()}
-    if package.bundle is not None:
-        contents[bundle_key(package.bundle.sha256)] = package.bundle.data
+    bundle = package.code.bundle
+    contents[bundle_key(bundle.sha256)] = bundle.data
     with ThreadPoolExecutor(_WRITERS) as pool:
         writes = [pool.submit(store.put, *document) for document in documents.items()]
         # Keys are digests: contents that an earlier run uploaded are not uploaded again.
@@ -141,23 +138,17 @@ def _record(plan: ExecutionPlan, run_id: str, now: float, digests: Mapping[str, 
     )
 
 
-def _code_source(package: RunPackage) -> CodeSource:
-    project, bundle = package.project, package.bundle
-    if bundle is None:
-        return CodeSource(
-            bundle=None,
-            root=str(project.root),
-            paths=tuple(str(path) for path in project.search),
-            folder=str(project.folder),
-        )
+def _code_source(code: RunCode) -> CodeSource:
     stored = StoredObject(
-        key=bundle_key(bundle.sha256), sha256=bundle.sha256, size_bytes=len(bundle.data)
+        key=bundle_key(code.bundle.sha256),
+        sha256=code.bundle.sha256,
+        size_bytes=len(code.bundle.data),
     )
     return CodeSource(
         bundle=stored,
-        root=str(project.root),
-        paths=project.relative_paths(),
-        folder=project.relative_folder(),
+        in_place=code.in_place,
+        root=str(code.project.root),
+        program=code.program,
     )
 
 
@@ -187,5 +178,6 @@ def _step_cache(step: str, reuse: Reuse) -> StepCache | None:
     return StepCache(
         identity=reuse.identities[step].digest,
         assets=dict(reuse.assets[step]),
+        machine=reuse.machines.get(step, ""),
         ask=step in reuse.deferred,
     )

@@ -10,7 +10,7 @@ from flowyml_aws.runtime.result import JobResult, StepFailure, StepReport, StepS
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import Bill, RunState
 
-__all__ = ["JobFailure", "JobView", "RunStatus", "failures"]
+__all__ = ["JobFailure", "JobView", "RunStatus", "failures", "value_notes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,30 @@ class JobFailure:
 def failures(status: RunStatus) -> list[JobFailure]:
     """Return the failed jobs of a run in plan order."""
     return [_failure(view) for view in status.jobs if view.state is JobState.FAILED]
+
+
+def value_notes(status: RunStatus) -> list[str]:
+    """Return a note on each value of the program that was different in a job.
+
+    A value that is different on the machine of a job, such as the device of `torch`, is expected. A
+    value that is different in two jobs of one run may not be.
+    """
+    notes: list[str] = []
+    seen: dict[str, dict[str, list[str]]] = {}
+    for view in status.jobs:
+        for name, digest in (view.result.changed if view.result is not None else {}).items():
+            seen.setdefault(name, {}).setdefault(digest, []).append(view.job.name)
+    for name, jobs in sorted(seen.items()):
+        everywhere = ", ".join(job for names in jobs.values() for job in names)
+        if len(jobs) == 1:
+            notes.append(f"{name} was evaluated in {everywhere}, and differs from its value here")
+        else:
+            notes.append(
+                f"warning: {name} was evaluated in {everywhere}, with {len(jobs)} different "
+                f"values; carry=[{name.rpartition('.')[2]!r}] gives all jobs the value of this "
+                "machine"
+            )
+    return notes
 
 
 def _failure(view: JobView) -> JobFailure:

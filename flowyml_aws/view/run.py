@@ -15,7 +15,7 @@ from rich.text import Text
 from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
-from flowyml_aws.submission.status import JobView, RunStatus, failures
+from flowyml_aws.submission.status import JobView, RunStatus, failures, value_notes
 from flowyml_aws.view.plan import reused_line
 from flowyml_aws.view.program import program
 
@@ -78,7 +78,8 @@ def watching(run: Run, quiet: bool = False) -> Iterator[Callable[[RunStatus], No
 
         yield print_changes
     for status in last:
-        for line in () if console.is_terminal else bills(status):  # the table includes them
+        # The table includes them.
+        for line in () if console.is_terminal else (*bills(status), *noted_values(status)):
             console.print(line, soft_wrap=True)
         # Unwrapped, so that paths and commands can be copied.
         console.print(*failure_texts(status), sep="", soft_wrap=True)
@@ -112,8 +113,17 @@ def status_table(status: RunStatus, now: float) -> RenderableType:
         table.add_row(f"  {name}", Text("cached", style=_STEP_STYLE[StepState.CACHED]), "", "", "")
     elapsed_s = (status.ended_at or now) - status.created_at
     return Group(
-        table, *waits, *bills(status), Text(f"{status.state.value}, {elapsed_s:.0f} s", style="dim")
+        table,
+        *waits,
+        *noted_values(status),
+        *bills(status),
+        Text(f"{status.state.value}, {elapsed_s:.0f} s", style="dim"),
     )
+
+
+def noted_values(status: RunStatus) -> list[Text]:
+    """Return a line on each value that was different in a job."""
+    return [Text(note, style="yellow") for note in value_notes(status)]
 
 
 def bills(status: RunStatus) -> list[Text]:

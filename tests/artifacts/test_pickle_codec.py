@@ -20,6 +20,7 @@ from flowyml_aws.artifacts.codecs.pickles import PickleCodec
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.values import load_value
 from flowyml_aws.local.directory import DirectoryArtifactStore
+from flowyml_aws.scripts import MissingScriptError
 from tests.artifacts.roundtrip import encoded, identical, round_trip
 
 pytestmark = pytest.mark.version_sensitive
@@ -134,7 +135,7 @@ SCRIPT = textwrap.dedent(
 
 
 @pytest.mark.contract
-def test_a_value_of_a_class_in_main_can_be_loaded_without_its_script(
+def test_a_value_of_a_class_in_main_needs_its_script(
     tmp_path: Path,
 ) -> None:
     script = tmp_path / "script.py"
@@ -148,11 +149,8 @@ def test_a_value_of_a_class_in_main_can_be_loaded_without_its_script(
     )
     ref = ArtifactRef.model_validate_json(done.stdout)
     store = DirectoryArtifactStore(tmp_path / "store")
-    first = load_value(store, ref, "model", tmp_path)
-    second = load_value(store, ref, "model", tmp_path)
-    assert first.predict(2) == 6
-    assert type(first) is type(second)
-    assert first == second
+    with pytest.raises(MissingScriptError, match=r"The script script\.py is required"):
+        load_value(store, ref, "model", tmp_path)
 
 
 def test_decoding_does_not_change_a_class_that_exists_already() -> None:

@@ -89,7 +89,7 @@ def test_a_gpu_available_to_torch_gives_the_same_predictions(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load_pipeline(FILE)
-    digits: Any = sys.modules["pipeline"]
+    digits: Any = sys.modules["__main__"]
     images, labels = digits.load()
     images, labels = images[:300] / 16, labels[:300]
     on_cpu = digits.predict(digits.fit(images, labels, gamma=0.1, alpha=0.1), images)

@@ -11,7 +11,7 @@ import zstandard
 from flowyml_aws.core.errors import DamagedArtifactError, SettingsError
 from flowyml_aws.packaging.bundle import BundleLimits, bundle_notes, make_bundle
 from flowyml_aws.packaging.files import project_files
-from flowyml_aws.runtime.code import unpack
+from flowyml_aws.runtime.unpacking import unpack
 
 MIB = 2**20
 

@@ -14,10 +14,8 @@ import pytest
 from flowyml_aws import step
 from flowyml_aws.core.errors import UnpicklableStepError
 from flowyml_aws.core.step import Step
-from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.packaging.payload import make_payload
-from flowyml_aws.runtime.code import Payload, load_payload
-from flowyml_aws.runtime.spec import StoredObject
+from flowyml_aws.runtime.payload import Payload, load_payload, read_payload
 
 pytestmark = pytest.mark.version_sensitive
 
@@ -36,15 +34,9 @@ class OfModule:
         return 1
 
 
-def round_trip(folder: Path, *steps: Step, **context: Any) -> Payload:
+def round_trip(*steps: Step, **context: Any) -> Payload:
     """Return the payload of these steps as a job loads it."""
-    payload = make_payload(steps, context)
-    store = DirectoryArtifactStore(folder)
-    store.put("payload", payload.data)
-    return load_payload(
-        store,
-        StoredObject(key="payload", sha256=payload.sha256, size_bytes=len(payload.data)),
-    )
+    return load_payload(read_payload(make_payload(steps, context).data))
 
 
 def refused(*steps: Step, **context: Any) -> UnpicklableStepError:
@@ -54,11 +46,11 @@ def refused(*steps: Step, **context: Any) -> UnpicklableStepError:
 
 
 def test_a_step_function_is_pickled_by_reference(tmp_path: Path) -> None:
-    assert round_trip(tmp_path, of_module).steps["of_module"].func is of_module.func
+    assert round_trip(of_module).steps["of_module"].func is of_module.func
 
 
 def test_a_step_function_in_a_class_is_pickled_by_reference(tmp_path: Path) -> None:
-    loaded = round_trip(tmp_path, OfModule.method).steps["of_class"]
+    loaded = round_trip(OfModule.method).steps["of_class"]
     assert loaded.func is OfModule.method.func
 
 
@@ -67,7 +59,7 @@ def test_a_step_function_in_a_function_is_pickled_by_value(tmp_path: Path) -> No
     def inner() -> str:
         return "by value"
 
-    loaded = round_trip(tmp_path, inner).steps["inner"]
+    loaded = round_trip(inner).steps["inner"]
     assert loaded.func is not inner.func
     assert loaded() == "by value"
 
@@ -78,7 +70,7 @@ def test_steps_of_one_job_share_their_globals(tmp_path: Path) -> None:
         """
         from flowyml_aws import step
         from flowyml_aws.packaging.payload import make_payload
-        from flowyml_aws.runtime.code import PackedSteps
+        from flowyml_aws.runtime.payload import PackedSteps
         import pickle
         counter = []
 
@@ -108,7 +100,7 @@ def test_steps_of_one_job_share_their_globals(tmp_path: Path) -> None:
 
 
 def test_the_payload_contains_the_context(tmp_path: Path) -> None:
-    assert round_trip(tmp_path, of_module, n=3).context == {"n": 3}
+    assert round_trip(of_module, n=3).context == {"n": 3}
 
 
 def test_an_unpicklable_closure_variable_is_named() -> None:

@@ -62,18 +62,29 @@ def test_without_any_file_the_project_is_that_of_the_working_directory(
     monkeypatch.chdir(tmp_path / "notebooks")
     project = find_project([])
     assert (project.root, project.folder) == (tmp_path, tmp_path / "notebooks")
-    assert project.relative_folder() == "notebooks"
+    assert project.program(in_place=False).folder == "notebooks"
 
 
-def test_a_job_searches_the_clients_paths_in_their_order_then_the_defaults(tmp_path: Path) -> None:
+def test_a_job_searches_the_clients_paths_in_their_order_before_and_after_python(
+    tmp_path: Path,
+) -> None:
     outside, site = tmp_path.parent, tmp_path / ".venv/lib/python3/site-packages"
-    search = (tmp_path / "lib", outside, tmp_path / "src", site, tmp_path / "lib")
-    project = Project(tmp_path, tmp_path, search)
-    assert project.relative_paths() == ("lib", "src", ".")
+    search = (tmp_path / "lib", outside, tmp_path / "src", site, tmp_path / "late")
+    program = Project(tmp_path, tmp_path, search).program(in_place=False)
+    assert program.paths == ("lib", "src")
+    assert program.last_paths[0] == "late"
+
+
+def test_a_job_in_the_projects_folder_searches_all_of_the_clients_paths(tmp_path: Path) -> None:
+    search = (tmp_path / "lib", tmp_path.parent)
+    assert Project(tmp_path, tmp_path, search).program(in_place=True).paths == (
+        "lib",
+        str(tmp_path.parent),
+    )
 
 
 def test_jobs_of_a_client_elsewhere_work_in_the_projects_root(tmp_path: Path) -> None:
-    assert Project(tmp_path, tmp_path.parent, ()).relative_folder() == "."
+    assert Project(tmp_path, tmp_path.parent, ()).program(in_place=False).folder == "."
 
 
 def test_archives_on_the_clients_path_are_included(

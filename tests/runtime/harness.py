@@ -14,12 +14,15 @@ from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.values import load_value, save_value
 from flowyml_aws.core.graph import read_graph
+from flowyml_aws.core.loading import stop_while_loading
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import group_steps
 from flowyml_aws.local.directory import DirectoryArtifactStore
-from flowyml_aws.packaging.bundle import SourceBundle
+from flowyml_aws.packaging.bundle import SourceBundle, make_bundle
+from flowyml_aws.packaging.code import RunCode
 from flowyml_aws.packaging.payload import make_payload
 from flowyml_aws.packaging.project import Project, find_project
+from flowyml_aws.packaging.snapshot import snapshot_files
 from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.planning.make import make_plan
 from flowyml_aws.planning.placement import Placement
@@ -72,6 +75,7 @@ class WrittenRun:
         project: Project | None = None,
         bundle: SourceBundle | None = None,
     ) -> None:
+        stop_while_loading()  # jobs execute scripts that write runs
         self.folder = folder
         self.steps = {step.name: step for step in steps}
         self.context = dict(context or {})
@@ -82,9 +86,16 @@ class WrittenRun:
         assert graph is not None and not problems, problems
         groups = group_steps(graph.steps)
         self.plan = make_plan("pipeline", Placement("local"), graph, groups, (), load_catalog())
+        project = project or find_project(step.func for step in steps)
+        in_place = bundle is None
+        code = RunCode(
+            project=project,
+            bundle=bundle or make_bundle(snapshot_files(project)),
+            program=project.program(in_place),
+            in_place=in_place,
+        )
         package = RunPackage(
-            project=project or find_project(step.func for step in steps),
-            bundle=bundle,
+            code=code,
             payloads={
                 job.name: make_payload(group.steps, self.context)
                 for job, group in zip(self.plan.jobs, groups, strict=True)

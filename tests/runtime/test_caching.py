@@ -41,8 +41,10 @@ class Job:
         self.run = WrittenRun(folder, count, multiply)
         self.store = self.run.store
         caches = {
-            "count": StepCache(identity="count", assets={}, ask=ask),
-            "multiply": StepCache(identity="multiply", assets={"number": None}, ask=ask),
+            "count": StepCache(identity="count", assets={}, machine="local", ask=ask),
+            "multiply": StepCache(
+                identity="multiply", assets={"number": None}, machine="local", ask=ask
+            ),
         }
         spec = self.run.spec()
         steps = tuple(s.model_copy(update={"cache": caches[s.name]}) for s in spec.steps)

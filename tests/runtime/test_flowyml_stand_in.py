@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from flowyml_aws.core.errors import PipelineFileError
-from flowyml_aws.core.importing import importing
+from flowyml_aws.core.loading import importing
 from flowyml_aws.runtime.flowyml_stand_in import stand_in_for_flowyml
 
 if importlib.util.find_spec("flowyml") is not None:

@@ -17,6 +17,7 @@ from flowyml_aws.artifacts.store import ArtifactStore, ObjectEntry
 from flowyml_aws.artifacts.values import load_value, save_value
 from flowyml_aws.core.errors import DamagedArtifactError
 from flowyml_aws.planning.plan import ExecutionPlan, ReusedStep
+from flowyml_aws.runtime.program import Program
 from flowyml_aws.runtime.result import AttemptEvents, JobResult
 from flowyml_aws.runtime.spec import AssetSource, CodeSource, JobSpec, StepSpec, StoredObject
 from flowyml_aws.submission.garbage import SETTLE_S, Garbage, collect, find_garbage
@@ -175,7 +176,7 @@ def a_spec(external: ArtifactRef) -> JobSpec:
         pipeline="p",
         job="j",
         python="3.11",
-        code=CodeSource(bundle=bundle, root="/", paths=(), folder="."),
+        code=CodeSource(bundle=bundle, in_place=False, root="/", program=Program(paths=())),
         payload=stored,
         steps=(step_spec,),
         assets={"x": AssetSource(ref=external)},

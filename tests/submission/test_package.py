@@ -14,6 +14,7 @@ from flowyml_aws.core.graph import StepGraph, read_graph
 from flowyml_aws.core.step_grouping import group_steps
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.packaging.bundle import SourceBundle
+from flowyml_aws.packaging.code import RunCode
 from flowyml_aws.packaging.payload import StepPayload
 from flowyml_aws.packaging.project import Project
 from flowyml_aws.planning.catalog_files import load_catalog
@@ -64,9 +65,14 @@ def package(
 ) -> RunPackage:
     data = b"packed files"
     plan, _ = planned
+    project = Project(tmp_path, tmp_path / "notebooks", (tmp_path / "lib",))
     return RunPackage(
-        project=Project(tmp_path, tmp_path / "notebooks", (tmp_path / "lib",)),
-        bundle=SourceBundle(data, hashlib.sha256(data).hexdigest(), 100, 1),
+        code=RunCode(
+            project=project,
+            bundle=SourceBundle(data, hashlib.sha256(data).hexdigest(), 100, 1),
+            program=project.program(in_place=False),
+            in_place=False,
+        ),
         payloads={job.name: StepPayload(job.name.encode()) for job in plan.jobs},
         external_inputs={"seed": save_value(store, "seed", 5)},
     )
@@ -115,9 +121,8 @@ def test_paths_are_relative_to_the_bundle(
     planned: tuple[ExecutionPlan, StepGraph], package: RunPackage, store: DirectoryArtifactStore
 ) -> None:
     code = specs_of(planned, package, store)["train"].code
-    assert code.bundle is not None and package.bundle is not None
-    assert code.bundle.sha256 == package.bundle.sha256
-    assert "lib" in code.paths and code.folder == "notebooks"
+    assert code.bundle.sha256 == package.code.bundle.sha256
+    assert "lib" in code.program.paths and code.program.folder == "notebooks"
 
 
 def test_a_written_run_contains_everything_that_its_jobs_read(
@@ -128,8 +133,8 @@ def test_a_written_run_contains_everything_that_its_jobs_read(
     record = write_run(store, plan, package, specs, RunKeys(forced=(), steps={}), RUN, now=5.0)
     assert read_record(store, RUN) == record
     assert read_plan(store, RUN) == plan
-    assert package.bundle is not None
-    assert store.get(bundle_key(package.bundle.sha256)) == package.bundle.data
+    bundle = package.code.bundle
+    assert store.get(bundle_key(bundle.sha256)) == bundle.data
     for job, payload in package.payloads.items():
         assert store.get(payload_key(payload.sha256)) == payload.data
         spec = store.get(RunLayout(RUN).spec(job))

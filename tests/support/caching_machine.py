@@ -22,11 +22,14 @@ from flowyml_aws.artifacts.values import load_value
 from flowyml_aws.core.graph import read_graph
 from flowyml_aws.core.step_grouping import group_steps
 from flowyml_aws.local.directory import DirectoryArtifactStore
+from flowyml_aws.packaging.bundle import SourceBundle
+from flowyml_aws.packaging.code import RunCode
 from flowyml_aws.packaging.payload import StepPayload
 from flowyml_aws.packaging.project import Project
 from flowyml_aws.planning.placement import Placement
 from flowyml_aws.preview import plan_at
 from flowyml_aws.request import PlanRequest
+from flowyml_aws.runtime import program as job_program
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.interruption import Interruption
 from flowyml_aws.runtime.result import JobResult, StepState
@@ -187,8 +190,12 @@ class Machine:
         plan, reuse = decision.plan, decision.reuse
         inputs = {a: v.save(self.store) for a, v in decision.inputs.items()}
         package = RunPackage(
-            project=Project(self.folder, self.folder, ()),
-            bundle=None,
+            code=RunCode(
+                project=Project(self.folder, self.folder, ()),
+                bundle=SourceBundle(b"", "", 0, 0),
+                program=job_program.Program(paths=()),
+                in_place=True,
+            ),
             payloads={job.name: StepPayload(b"") for job in plan.jobs},
             external_inputs={**reuse.refs, **inputs},
         )

@@ -6,12 +6,14 @@ buffer; the pickle; then each buffer at the next multiple of 64 bytes from the s
 
 from __future__ import annotations
 
+import contextlib
 import io
 import pickle
 import struct
 from collections import ChainMap
 from collections.abc import Callable
 from functools import partial
+from types import FunctionType
 from typing import Any, NoReturn
 
 import cloudpickle
@@ -19,6 +21,8 @@ from cloudpickle import cloudpickle as internals
 
 from flowyml_aws.artifacts.codecs.tensors import storage_reducers
 from flowyml_aws.artifacts.content import Buffer, Content
+from flowyml_aws.core.code.bindings import binding_of, raw_value
+from flowyml_aws.scripts import resolve, stable_name
 
 __all__ = ["PickleCodec"]
 
@@ -104,11 +108,49 @@ def _refuse_open_file(file: io.TextIOWrapper) -> NoReturn:
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it ships no types
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(
+        self, *arguments: Any, by_value: frozenset[type] = frozenset(), **options: Any
+    ) -> None:
+        self._by_value = by_value  # classes that a pickle of their own contains
         # cloudpickle would turn an open text file into a StringIO of its content.
         reducers = {io.TextIOWrapper: _refuse_open_file, **storage_reducers()}
         self.dispatch_table = ChainMap(reducers, cloudpickle.Pickler.dispatch_table)
         super().__init__(*arguments, **options)  # reads the dispatch table
+
+    def reducer_override(self, obj: Any) -> Any:
+        # A script's classes are stored by the script's path: `__main__` is another program later.
+        if isinstance(obj, type | FunctionType) and obj.__module__ == "__main__":
+            binding = binding_of(obj, stable_name)
+            if binding is not None and binding.module != "__main__":
+                return resolve, (binding.module, binding.name)
+            if isinstance(obj, type) and "<" not in obj.__qualname__:
+                if obj in self._by_value:
+                    return internals._dynamic_class_reduce(obj)
+                by_value = _by_value(obj, self._by_value)
+                return _class_of_main, (obj.__qualname__, _digest_of(obj), by_value)
+        return super().reducer_override(obj)
+
+
+def _by_value(cls: type, around: frozenset[type]) -> bytes:
+    stream = _Chunks()
+    _Pickler(stream, protocol=5, by_value=around | {cls}).dump(cls)
+    return b"".join(map(bytes, stream.chunks))
+
+
+def _class_of_main(name: str, digest: str, by_value: bytes) -> Any:
+    """Return a class of a notebook or prompt, from `__main__` if it defines an equal class."""
+    with contextlib.suppress(LookupError):
+        cls = raw_value("__main__", name)
+        if isinstance(cls, type) and _digest_of(cls) == digest:
+            return cls
+    return _Unpickler(_Reader(memoryview(by_value)), buffers=[]).load()
+
+
+def _digest_of(cls: type) -> str:
+    # Imported here: few values need it, and it imports the compiler's modules.
+    from flowyml_aws.core.code.states import BindingReader
+
+    return BindingReader(stable_name, "").digest_of_class(cls)
 
 
 class _Reader:

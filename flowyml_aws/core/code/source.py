@@ -22,7 +22,9 @@ __all__ = [
     "class_source",
     "function_source",
     "functions_of_class",
+    "is_guard",
     "module_source",
+    "rebinding_functions",
 ]
 
 
@@ -81,6 +83,16 @@ class SourceFile:
             self._bindings[name] = Source(name, list(statements))
         source = self._bindings[name]
         return source if source.node else None
+
+    def rebinding_functions(self, name: str) -> list[str]:
+        """Return the qualified names of the functions that declare a name global."""
+        return [
+            function.source.qualname
+            for functions in self._functions.values()
+            for function in functions
+            if not isinstance(function.node, ast.Lambda)
+            and any(isinstance(s, ast.Global) and name in s.names for s in function.node.body)
+        ]
 
     def _read(self, tree: ast.Module) -> None:
         pending: list[tuple[ast.AST, str]] = [(tree, "")]
@@ -177,6 +189,19 @@ def bindings_source(names: Mapping[str, Any], name: str) -> Source | None:
     filename = names.get("__file__")
     file = _file(filename, names) if isinstance(filename, str) else None
     return file.bindings(name) if file is not None else None
+
+
+def rebinding_functions(names: Mapping[str, Any], name: str) -> list[str]:
+    """Return the functions that assign a global name of the module with these globals."""
+    filename = names.get("__file__")
+    file = _file(filename, names) if isinstance(filename, str) else None
+    return file.rebinding_functions(name) if file is not None else []
+
+
+def is_guard(statement: ast.AST) -> bool:
+    """Return whether a statement is `if __name__ == "__main__":`, or similar."""
+    names = ast.walk(statement.test) if isinstance(statement, ast.If) else ()
+    return any(isinstance(node, ast.Name) and node.id == "__name__" for node in names)
 
 
 def functions_of_class(cls: type) -> Iterator[FunctionType]:

@@ -6,7 +6,7 @@ import builtins
 import hashlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import EnumMeta
@@ -65,9 +65,16 @@ class _Namespace:
 
 
 class UnitReader:
-    """Reads each unit once; later changes of the running program are not noticed."""
+    """Reads each unit once; later changes of the running program are not noticed.
 
-    def __init__(self) -> None:
+    Args:
+        carried: Names of globals whose values the user carries to the jobs.
+        evaluated: Names of globals that each job evaluates again: they are identified by their
+            definition, not by their value on the client.
+    """
+
+    def __init__(self, carried: Collection[str] = (), evaluated: Collection[str] = ()) -> None:
+        self._carried, self._evaluated = frozenset(carried), frozenset(evaluated)
         self._makers: dict[Key, Callable[[], Unit]] = {}
         self._units: dict[Key, Unit] = {}
         self._alive: list[object] = []  # keys contain addresses
@@ -169,14 +176,18 @@ class UnitReader:
 
         def make() -> Unit:
             unit = _Draft(self, label)
-            if unit.add_value(value) or home is None:
+            names = set() if home is None else {home[0], label}
+            if names & self._carried:
+                unit.add_value("carried")
+            if not names & self._evaluated and (unit.add_value(value) or home is None):
                 return unit.finish()
             # An opaque value, such as a lock or a connection, is identified by its definition.
+            assert home is not None
             name, namespace = home
             source = bindings_source(namespace.names, name)
             if source is None:
                 return unit.finish()
-            if users_code(type(value)) is None:
+            if users_code(type(value)) is None and not names & self._evaluated:
                 # The state of a connection changes: sockets, temporary credentials.
                 unit = _Draft(self, label)
                 unit.add_value(type(value))

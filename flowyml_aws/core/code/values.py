@@ -9,12 +9,15 @@ from __future__ import annotations
 import copyreg
 import logging
 import os
+import weakref
 from collections.abc import Callable, Iterable
+from datetime import date, time
 from enum import Enum
 from functools import WRAPPER_ASSIGNMENTS
 from pathlib import PurePath
 from types import BuiltinFunctionType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any
+from uuid import UUID
 
 from flowyml_aws.core.code.ownership import Code, external_name, is_decorated, users_code
 from flowyml_aws.core.code.plain import plain
@@ -24,6 +27,9 @@ __all__ = ["Encoder"]
 
 # Loggers and environment variables are not part of a step's computation.
 _SURROUNDINGS = (logging.Logger, logging.LoggerAdapter, type(os.environ))
+# Their content changes while they are used.
+_WEAK = (weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet)
+_MOMENTS = (date, time, UUID)  # a datetime is a date
 # Other owners of C methods have state that changes with use, such as random generators.
 _CONTAINERS = (str, bytes, int, float, tuple, list, dict, set, frozenset, type)
 
@@ -33,12 +39,20 @@ class Encoder:
 
     Attributes:
         complete: Whether no value had to be identified by its type only (a lock, a connection).
+        has_moment: Whether a value contains a date, a time of day or a UUID.
     """
 
-    def __init__(self, refer: Callable[[Code], bytes]) -> None:
-        """Create an encoder; `refer` returns the bytes of a reference to the user's code."""
+    def __init__(self, refer: Callable[[Code], bytes], folder: str = "") -> None:
+        """Create an encoder.
+
+        Args:
+            refer: Returns the bytes of a reference to the user's code.
+            folder: Folder whose path is equal to that of other encoders' folders.
+        """
         self.complete = True
+        self.has_moment = False
         self._refer = refer
+        self._folder = folder
         self._seen: dict[int, int] = {}
         self._alive: list[object] = []
 
@@ -52,6 +66,8 @@ class Encoder:
 
     def _encode(self, value: Any) -> bytes:
         value = unwrap_step(value)
+        if type(value) is str and self._folder and self._folder in value:
+            return self._many(b"f", value.split(self._folder))
         if (encoded := plain(value)) is not None:
             return encoded
         if type(value) is tuple:
@@ -67,6 +83,10 @@ class Encoder:
             return self._many(b"p", (type(value), str(value)))
         if isinstance(value, _SURROUNDINGS):
             return self._by_type(value)
+        if isinstance(value, _WEAK):
+            self.complete = False
+            return self._by_type(value)
+        self.has_moment = self.has_moment or isinstance(value, _MOMENTS)
         # From here on, a value can contain itself.
         if (first := self._seen.get(id(value))) is not None:
             return b"@%d;" % first

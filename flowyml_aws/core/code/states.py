@@ -1,0 +1,186 @@
+"""States of bindings: the values that names of the user's program have in this process.
+
+A program is loaded twice before a run is submitted: by the user, and once more as a job loads it.
+Equal states mean that a job has the user's value without carrying it. Code is compared by its
+bytecode, so both processes must run one version of Python.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from types import FunctionType, ModuleType
+from typing import Any
+
+from flowyml_aws.core.code.bindings import Binding, binding_of, raw_value
+from flowyml_aws.core.code.bytecode import bytecode_content
+from flowyml_aws.core.code.ownership import Code, users_code
+from flowyml_aws.core.code.source import function_source
+from flowyml_aws.core.code.values import Encoder
+
+__all__ = ["BindingReader", "State", "content_of_closure", "is_compiled_from_file"]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The value of a binding in one process.
+
+    Attributes:
+        digest: SHA-256 of the value, as hex; the user's code in it counts by name.
+        is_comparable: Whether the digest covers the whole value; False for a lock or a connection.
+        has_moment: Whether the value contains a date, a time of day or a UUID.
+    """
+
+    digest: str
+    is_comparable: bool = True
+    has_moment: bool = False
+
+
+class BindingReader:
+    """Reads the states of bindings in this process.
+
+    Args:
+        stable_name: Returns the name of a module that means the same in each process.
+        folder: The project's root in this process; it does not count in strings and paths.
+        found: Called with the user's code in each value that is read.
+    """
+
+    def __init__(
+        self,
+        stable_name: Callable[[str], str],
+        folder: str,
+        found: Callable[[Code], None] = lambda _: None,
+    ) -> None:
+        self._stable_name = stable_name
+        self._folder = folder
+        self._found = found
+        self._by_source = self._only_names = False
+        self._is_comparable, self._has_moment = True, False
+        self._open: list[int] = []
+
+    def state(self, binding: Binding, by_source: bool = False) -> State:
+        """Return the state of a binding.
+
+        Args:
+            binding: The binding.
+            by_source: Whether functions are compared by their source, because the bytecode of the
+                client's module is not that of its file.
+
+        Raises:
+            LookupError: The name does not exist.
+            Exception: The module can't be imported.
+        """
+        value = _without_descriptor(raw_value(binding.module, binding.name))
+        code = users_code(value)
+        self._by_source = by_source
+        self._is_comparable, self._has_moment = True, False
+        is_defined_here = (
+            code is not None
+            and not isinstance(code, ModuleType)
+            and (binding_of(code, self._stable_name) or binding) == binding
+        )
+        if isinstance(code, type) and is_defined_here:
+            content = self._encode(_header(code))
+        elif isinstance(code, FunctionType) and is_defined_here:
+            content = self._function(code) + self._encode(_own_attributes(code))
+        else:
+            content = self._encode(value)
+        return State(hashlib.sha256(content).hexdigest(), self._is_comparable, self._has_moment)
+
+    def digest_of_class(self, cls: type) -> str:
+        """Return the SHA-256 of a class with its attributes, as hex.
+
+        Other code counts by its name, even if this process does not define it under this name.
+        """
+        self._only_names = True
+        content = [self._encode(_header(cls))]
+        for name, value in _attributes(cls):
+            is_own = isinstance(value, FunctionType) and users_code(value) is not None
+            content += [name.encode(), self._function(value) if is_own else self._encode(value)]
+        self._only_names = False
+        return hashlib.sha256(b"".join(b"%d:%b" % (len(c), c) for c in content)).hexdigest()
+
+    def read(self, value: Any) -> None:
+        """Report the user's code in a value that has no binding."""
+        self._encode(value)
+
+    def _encode(self, value: Any) -> bytes:
+        encoder = Encoder(self._reference, self._folder)
+        content = encoder.encode(value)
+        self._is_comparable = self._is_comparable and encoder.complete
+        self._has_moment = self._has_moment or encoder.has_moment
+        return content
+
+    def _reference(self, code: Code) -> bytes:
+        self._found(code)
+        if self._only_names and "<" not in getattr(code, "__qualname__", ""):
+            return f"r{getattr(code, '__qualname__', code.__name__)};".encode()
+        if isinstance(code, ModuleType):
+            return f"m{self._stable_name(code.__name__)};".encode()
+        binding = binding_of(code, self._stable_name)
+        if binding is not None:
+            return f"r{binding};".encode()
+        if id(code) in self._open:
+            return b"@%d;" % self._open.index(id(code))
+        self._open.append(id(code))
+        try:
+            if isinstance(code, FunctionType):
+                return self._function(code)
+            return self._encode((_header(code), _attributes(code)))
+        finally:
+            self._open.pop()
+
+    def _function(self, function: FunctionType) -> bytes:
+        source = function_source(function) if self._by_source else None
+        content = bytecode_content(function.__code__) if source is None else source.content
+        parts = (function.__defaults__, function.__kwdefaults__, content_of_closure(function))
+        return content + self._encode(parts)
+
+
+def content_of_closure(function: FunctionType) -> dict[str, Any]:
+    """Return the variables of a function's closure that are bound, by name."""
+    variables = {}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with suppress(ValueError):
+            variables[name] = cell.cell_contents
+    return variables
+
+
+def is_compiled_from_file(module: ModuleType) -> bool:
+    """Return whether a module's bytecode is that of its file.
+
+    pytest, for example, rewrites the assertions of test modules.
+    """
+    loader = getattr(module, "__loader__", None)
+    home = type(loader).__module__.partition(".")[0]
+    return loader is None or home in sys.stdlib_module_names or home == "flowyml_aws"
+
+
+def _header(cls: type) -> tuple[Any, ...]:
+    names = [base.__qualname__ for base in cls.__mro__]
+    return (cls.__qualname__, names, type(cls).__qualname__)
+
+
+def _own_attributes(function: FunctionType) -> dict[str, Any]:
+    return {name: value for name, value in vars(function).items() if name != "__wrapped__"}
+
+
+def _attributes(cls: type) -> list[tuple[str, Any]]:
+    return [
+        (name, _without_descriptor(value))
+        for name, value in sorted(vars(cls).items())
+        if not name.startswith("__") or isinstance(value, FunctionType)
+    ]
+
+
+def _without_descriptor(value: Any) -> Any:
+    """Return the functions of a method or property; other values are returned unchanged."""
+    if isinstance(value, staticmethod | classmethod):
+        return value.__func__
+    if isinstance(value, property):
+        return (value.fget, value.fset, value.fdel)
+    return value.func if isinstance(value, functools.cached_property) else value

@@ -1,0 +1,185 @@
+"""The code of a run: its bundle, its program, and the payload of each job, tried once here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from flowyml_aws.core.code.ownership import users_code
+from flowyml_aws.core.errors import FlowymlError, UnpicklableStepError
+from flowyml_aws.core.graph import StepGraph
+from flowyml_aws.core.identity import context_read
+from flowyml_aws.core.step_grouping import StepGroup
+from flowyml_aws.packaging.bundle import SourceBundle
+from flowyml_aws.packaging.choices import Choices
+from flowyml_aws.packaging.decision import Decision, decide
+from flowyml_aws.packaging.memory import RememberedTrial
+from flowyml_aws.packaging.payload import StepPayload, make_payload
+from flowyml_aws.packaging.project import Project
+from flowyml_aws.packaging.secret_values import secret_values
+from flowyml_aws.packaging.survey import Survey, survey
+from flowyml_aws.packaging.trial import TrialRequest, environment_of_jobs
+from flowyml_aws.packaging.variables import variables_of_binding
+from flowyml_aws.runtime.program import Program
+
+__all__ = ["CodeTrial", "Payloads", "RunCode", "payload_of", "trying"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunCode:
+    """The code that all jobs of a run share.
+
+    Attributes:
+        project: Location of the code on the client.
+        bundle: The project's files; for jobs in the project's folder, its modules.
+        program: The program that jobs load.
+        in_place: Whether jobs run in the project's folder.
+    """
+
+    project: Project
+    bundle: SourceBundle
+    program: Program
+    in_place: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Payloads:
+    """The payloads of a run's jobs.
+
+    Attributes:
+        payloads: Payload of each group, in order; empty if there are problems.
+        problems: An error for everything that jobs could not load.
+        notes: Notes for the plan.
+    """
+
+    payloads: Sequence[StepPayload]
+    problems: Sequence[FlowymlError]
+    notes: Sequence[str] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class CodeTrial:
+    """A trial load that has started, with the names whose values it compares."""
+
+    _survey: Survey
+    _trial: RememberedTrial
+    _given: bytes | None
+    _in_place: bool
+    _environment: Mapping[str, str]
+
+    def problems(self, choices: Choices) -> list[FlowymlError]:
+        """Return an error for each name that the program does not have."""
+        return list(choices.problems(self._survey))
+
+    def payloads(
+        self,
+        groups: Iterable[StepGroup],
+        graph: StepGraph,
+        context: Mapping[str, Any],
+        choices: Choices,
+    ) -> Payloads:
+        """Make the payload of each group, and load it as its job will.
+
+        Args:
+            groups: Groups of steps; each is a job.
+            graph: Graph of the pipeline.
+            context: Context values.
+            choices: Names for which the user decides.
+        """
+        try:
+            states = self._trial.states()
+        except FlowymlError as error:
+            return Payloads((), (error,))
+        payloads: list[StepPayload] = []
+        problems: dict[str, FlowymlError] = {}
+        notes: dict[str, None] = {}
+        decisions: dict[tuple[str, ...], Decision] = {}
+        for group in groups:
+            # A variable that the user gives the job decides the values that are made from it.
+            made = tuple(self._made_from({*self._environment, *group.environment}))
+            if made not in decisions:
+                evaluate = (*choices.evaluate, *made)
+                decisions[made] = decide(self._survey, states, choices.carry, evaluate)
+            read = _context_of(group, graph, context)
+            used = self._survey.used_by((step.name for step in group.steps), read)
+            decision = decisions[made].only(used)
+            found = [
+                *decision.problems,
+                *(() if self._in_place else secret_values(decision.carried)),
+            ]
+            problems.update({str(problem): problem for problem in found})
+            notes.update(dict.fromkeys(decision.notes))
+            try:
+                payloads.append(make_payload(group.steps, read, decision, self._given))
+            except UnpicklableStepError as error:
+                problems[str(error)] = error
+        if not problems:
+            failed = filter(None, map(self._trial.problem_of, payloads))
+            problems = {str(problem): problem for problem in failed}
+        if not problems:
+            self._trial.remember()
+        return Payloads(payloads, tuple(problems.values()), tuple(notes))
+
+    def _made_from(self, variables: Collection[str]) -> Iterator[str]:
+        """Yield the names whose values are made from environment variables."""
+        if not variables:
+            return
+        for binding, own in self._survey.bindings.items():
+            if users_code(own.value) is None and variables_of_binding(binding) & set(variables):
+                yield str(binding)
+
+
+@contextmanager
+def trying(
+    code: RunCode,
+    graph: StepGraph,
+    context: Mapping[str, Any],
+    choices: Choices,
+    client: Mapping[str, str],
+    environment: Mapping[str, str],
+    limit_s: float,
+) -> Iterator[CodeTrial]:
+    """Load the program in another process while the block runs.
+
+    Args:
+        code: Code of the run.
+        graph: Graph of the pipeline.
+        context: Context values.
+        choices: Names for which the user decides.
+        client: Environment variables of this process.
+        environment: Environment variables that the user gives all jobs.
+        limit_s: Time limit in seconds.
+    """
+    given = choices.given(code.program)
+    found = survey(graph.steps, context, str(code.project.root))
+    request = TrialRequest(
+        bundle=code.bundle,
+        program=code.program,
+        root=code.project.root,
+        in_place=code.in_place,
+        survey=found,
+        given=given,
+        environment=environment_of_jobs(code.in_place, client, environment),
+        limit_s=limit_s,
+    )
+    with RememberedTrial(request) as trial:
+        yield CodeTrial(found, trial, given, code.in_place, environment)
+
+
+def payload_of(group: StepGroup, graph: StepGraph, context: Mapping[str, Any]) -> StepPayload:
+    """Return the payload of a group that carries no values.
+
+    Raises:
+        UnpicklableStepError: A step can't be pickled.
+    """
+    return make_payload(group.steps, _context_of(group, graph, context), Decision())
+
+
+def _context_of(
+    group: StepGroup, graph: StepGraph, context: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Return the context values that a group reads: others need not travel, nor be picklable."""
+    read = {name for step in group.steps for name in context_read(step, graph, context)}
+    return {name: value for name, value in context.items() if name in read}

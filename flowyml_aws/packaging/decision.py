@@ -1,0 +1,162 @@
+"""Decision for each name that steps use: loaded again in the job, or carried from the client.
+
+A value that comes out the same when the program is loaded as a job loads it is loaded again in the
+job. A value that differs is carried. A value that cannot be compared (a lock, a connection) is
+loaded again only if that is safe; otherwise it is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from types import FunctionType
+from typing import Any, TypeVar
+
+from flowyml_aws.core.code.bindings import Binding
+from flowyml_aws.core.code.ownership import users_code
+from flowyml_aws.core.code.states import State
+from flowyml_aws.core.errors import FlowymlError, UnpicklableStepError
+from flowyml_aws.packaging.survey import Survey, SurveyedBinding
+
+__all__ = ["Decision", "decide"]
+
+Value = TypeVar("Value")
+
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, tuple, list, dict, set, frozenset)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The names that a job carries, and those that it loads again.
+
+    Attributes:
+        carried: Values of the client, by name.
+        loaded: Values (not code) that the job loads again, as they are on the client, by name.
+        digests: Digests of those loaded values that can be compared.
+        refusals: An error for each value that can be neither carried nor loaded safely, by name.
+        remarks: A note for the plan on each function that differs from its file, by name.
+    """
+
+    carried: Mapping[Binding, Any] = field(default_factory=dict)
+    loaded: Mapping[Binding, Any] = field(default_factory=dict)
+    digests: Mapping[Binding, str] = field(default_factory=dict)
+    refusals: Mapping[Binding, FlowymlError] = field(default_factory=dict)
+    remarks: Mapping[Binding, str] = field(default_factory=dict)
+
+    @property
+    def problems(self) -> tuple[FlowymlError, ...]:
+        """All errors."""
+        return tuple(self.refusals.values())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All notes."""
+        return tuple(self.remarks.values())
+
+    def only(self, bindings: Collection[Binding]) -> Decision:
+        """Return the decision for some of the names."""
+
+        def part(values: Mapping[Binding, Value]) -> dict[Binding, Value]:
+            return {binding: value for binding, value in values.items() if binding in bindings}
+
+        return Decision(
+            part(self.carried),
+            part(self.loaded),
+            part(self.digests),
+            part(self.refusals),
+            part(self.remarks),
+        )
+
+
+def decide(
+    survey: Survey,
+    loaded: Mapping[Binding, State | None],
+    carry: Collection[str] = (),
+    evaluate: Collection[str] = (),
+) -> Decision:
+    """Decide for each name that the steps use.
+
+    Args:
+        survey: The names with the client's values.
+        loaded: States in the process that loaded the program as a job does; None if missing.
+        carry: Names whose values the user wants to carry.
+        evaluate: Names that the user wants to evaluate again in each job.
+    """
+    differing = {
+        binding
+        for binding, own in survey.bindings.items()
+        if (other := loaded.get(binding)) is None or other.digest != own.state.digest
+    }
+    carried: dict[Binding, Any] = {}
+    kept: dict[Binding, Any] = {}
+    digests: dict[Binding, str] = {}
+    refusals: dict[Binding, FlowymlError] = {}
+    remarks: dict[Binding, str] = {}
+    for binding, own in sorted(survey.bindings.items(), key=lambda item: item[0]):
+        other = loaded.get(binding)
+        code = users_code(own.value)
+        if _is_part_of(binding, carried):
+            continue
+        if _is_named(binding, evaluate) and other is not None:
+            kept[binding], digests[binding] = own.value, other.digest
+        elif _is_named(binding, carry):
+            carried[binding] = own.value
+        elif own.state.is_comparable or code is not None:
+            if binding in differing and _is_managed(own, other):
+                continue
+            if binding in differing or own.state.has_moment:
+                carried[binding] = own.value
+                if isinstance(code, FunctionType) and other is not None:
+                    remarks[binding] = f"{binding} differs from its file: jobs use it as it is here"
+            elif code is None:
+                kept[binding], digests[binding] = own.value, own.state.digest
+        elif (reason := _unsafe(binding, own, other, differing)) is None:
+            kept[binding] = own.value
+        else:
+            refusals[binding] = _refusal(binding, own.value, reason)
+    return Decision(carried, kept, digests, refusals, remarks)
+
+
+def _is_named(binding: Binding, names: Collection[str]) -> bool:
+    return binding.name in names or str(binding) in names
+
+
+def _is_part_of(binding: Binding, carried: Mapping[Binding, Any]) -> bool:
+    """Return whether a binding is an attribute of a class that is carried as a whole."""
+    owner, dot, _ = binding.name.rpartition(".")
+    return bool(dot) and Binding(binding.module, owner) in carried
+
+
+def _is_managed(own: SurveyedBinding, other: State | None) -> bool:
+    """Return whether a value is a detail of a class, of which its package takes care."""
+    return (
+        own.is_attribute
+        and other is not None
+        and users_code(own.value) is None
+        and not isinstance(own.value, _PLAIN)
+    )
+
+
+def _unsafe(
+    binding: Binding, own: SurveyedBinding, other: State | None, differing: Collection[Binding]
+) -> str | None:
+    """Return why a value that cannot be compared may not be loaded again; None if it may."""
+    if own.is_attribute:
+        return None
+    if other is None:
+        return "it is not defined when a job loads the program"
+    is_readable = isinstance(own.value, _PLAIN) or users_code(type(own.value)) is not None
+    if binding in differing and is_readable:
+        return "parts of it differ when a job loads the program"
+    if changed := sorted(use for use in own.uses if use in differing):
+        return f"it was made with {changed[0].name!r}, which differs when a job loads the program"
+    return own.assigned
+
+
+def _refusal(binding: Binding, value: Any, reason: str) -> UnpicklableStepError:
+    return UnpicklableStepError(
+        what=f"The steps use {binding.name!r}, a {type(value).__qualname__}, which jobs can't have",
+        why=f"it can't be compared or carried, and {reason}",
+        fix="assign it once, at the top level of its module; or create it inside the step; or "
+        f"allow each job to make it again with Pipeline(evaluate=[{binding.name!r}])",
+    )

@@ -1,0 +1,137 @@
+"""Loads the program once on the client, as a job loads it: `python -m flowyml_aws.runtime.load`.
+
+The client compares the values of this process with its own, and carries those that differ. Then
+this process loads each job's payload, so that a failure is found before anything is submitted.
+
+It reads one request as a line of JSON, then lines with the path of a payload each, from standard
+input, and answers each with a line of JSON on its original standard output. The program itself has
+no standard input, and its output goes to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TextIO
+
+from flowyml_aws.core.code.bindings import Binding
+from flowyml_aws.core.code.states import BindingReader
+from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.runtime.flowyml_stand_in import stop_flowyml_runs
+from flowyml_aws.runtime.payload import load_payload, read_given, read_payload
+from flowyml_aws.runtime.program import Program, enter_program
+from flowyml_aws.runtime.snapshot import read_snapshot
+from flowyml_aws.runtime.unpacking import unpack
+from flowyml_aws.scripts import stable_name
+
+_PACKAGE = f"{Path(__file__).parents[1]}/"
+
+
+def main() -> None:
+    """Answer requests until the client closes the pipe."""
+    requests, answers = _take_pipes()
+    request = json.loads(requests.readline())
+    root = Path(request["root"])
+    opened: set[str] = set()
+    if not request["in_place"]:
+        _record_files(opened)
+    answer: dict[str, Any] = _attempt(lambda: _load_program(request, root))
+    answer["files"] = sorted(opened)
+    opened.clear()
+    if answer["error"] is None:
+        answer["states"] = _states(request["bindings"], root)
+    _send(answers, answer)
+    for line in requests:
+        _send(answers, _attempt(partial(_load, Path(json.loads(line)))))
+
+
+def _take_pipes() -> tuple[TextIO, TextIO]:
+    """Return the pipes to the client, and give the program other standard streams."""
+    requests, answers = os.fdopen(os.dup(0), "r"), os.fdopen(os.dup(1), "w")
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.dup2(2, 1)
+    return requests, answers
+
+
+def _load_program(request: dict[str, Any], root: Path) -> None:
+    bundle = Path(request["bundle"]).read_bytes()
+    snapshot = None
+    if request["in_place"]:
+        snapshot = read_snapshot(bundle, root)
+    else:
+        hidden = set(request["hidden"])
+        sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry) not in hidden]
+        root.mkdir()
+        unpack(bundle, root, "the bundle")
+    stop_flowyml_runs()
+    given = request["given"] and Path(request["given"]).read_bytes()
+    enter_program(Program.of(request["program"]), root, snapshot, read_given(given))
+
+
+def _load(payload: Path) -> None:
+    load_payload(read_payload(payload.read_bytes()))
+
+
+def _states(bindings: list[Any], root: Path) -> list[Any]:
+    """Return digest, comparability and moment of each binding; None for those that are missing."""
+    reader = BindingReader(stable_name, str(root))
+    states: list[Any] = []
+    for module, name, by_source in bindings:
+        try:
+            state = reader.state(Binding(module, name), by_source)
+        except BaseException:  # importing a module runs the user's code: the payload reports it
+            states.append(None)
+        else:
+            states.append([state.digest, state.is_comparable, state.has_moment])
+    return states
+
+
+def _attempt(call: Callable[[], object]) -> dict[str, Any]:
+    try:
+        call()
+    except FlowymlError as error:
+        return {"error": {"what": error.what, "why": error.why, "fix": error.fix}}
+    except BaseException as error:  # of any kind: it is the user's code
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [f for f in frames if not f.filename.startswith((_PACKAGE, "<frozen"))]
+        place = [own[-1].filename, own[-1].lineno] if own else None
+        return {
+            "error": {
+                "kind": type(error).__name__,
+                "message": str(error),
+                "place": place,
+                "missing": getattr(error, "name", None) if isinstance(error, ImportError) else None,
+            }
+        }
+    return {"error": None}
+
+
+def _record_files(opened: set[str]) -> None:
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event != "open" or not arguments:
+            return
+        path, mode = arguments[0], arguments[1]
+        if isinstance(path, str | bytes) and (mode is None or "r" in str(mode)):
+            opened.add(str(Path.cwd() / os.fsdecode(path)))
+
+    sys.addaudithook(hook)
+
+
+def _send(answers: TextIO, answer: dict[str, Any]) -> None:
+    answers.write(json.dumps(answer) + "\n")
+    answers.flush()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    finally:
+        # Not `sys.exit`: exit handlers and threads of the program are not for this process.
+        sys.stderr.flush()
+        os._exit(0)

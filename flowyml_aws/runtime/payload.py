@@ -1,0 +1,148 @@
+"""The payload of a job: its steps, and the values that differ from those of the loaded program."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, cast
+
+from flowyml_aws.core.code.bindings import Binding, raw_value
+from flowyml_aws.core.errors import FlowymlError, PipelineFileError
+from flowyml_aws.core.loading import importing
+from flowyml_aws.core.step import Step
+from flowyml_aws.core.step_objects import unwrap_step
+from flowyml_aws.runtime.flowyml_stand_in import stand_in_for_flowyml
+from flowyml_aws.runtime.snapshot import remember_source
+from flowyml_aws.scripts import resolve
+
+__all__ = [
+    "CarriedValue",
+    "PackedSteps",
+    "Payload",
+    "globals_of_module",
+    "load_error",
+    "load_payload",
+    "read_given",
+    "read_payload",
+    "step_function",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedValue:
+    """A value of the client that replaces the one of the loaded program."""
+
+    binding: Binding
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """The steps of a job by name, the context values that they read, and the carried values."""
+
+    steps: Mapping[str, Step]
+    context: Mapping[str, Any]
+    values: Sequence[CarriedValue] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PackedSteps:
+    """The stored form of a payload.
+
+    Attributes:
+        sources: Source text of the files whose code was pickled by value (notebook cells, changed
+            functions), by the file name in the code object: tracebacks then show these lines.
+        pickled: The pickled `Payload`.
+        uses_flowyml: Whether the user's modules import FlowyML.
+        given: Pickled values by name that the script has before its top level runs.
+        evaluated: Digests of the values that the job evaluates again, as the client found them.
+    """
+
+    sources: Mapping[str, str]
+    pickled: bytes
+    uses_flowyml: bool = False
+    given: bytes | None = None
+    evaluated: Mapping[Binding, str] = field(default_factory=dict)
+
+
+def read_payload(data: bytes) -> PackedSteps:
+    """Return the stored form of a payload. The digest of the data must have been verified."""
+    packed = pickle.loads(data)
+    assert isinstance(packed, PackedSteps)
+    return packed
+
+
+def read_given(given: bytes | None) -> dict[str, Any]:
+    """Return the values by name that the script has before its top level runs."""
+    values = {} if given is None else pickle.loads(given)
+    assert isinstance(values, dict)
+    return values
+
+
+def load_payload(packed: PackedSteps) -> Payload:
+    """Load the steps of a job, and give the program the values that it had on the client.
+
+    Raises:
+        PipelineFileError: A module of the steps can't be imported here, or runs a pipeline.
+    """
+    for name, text in packed.sources.items():
+        remember_source(name, text)
+    if packed.uses_flowyml:
+        stand_in_for_flowyml()
+    try:
+        with importing("A module of the steps"):
+            payload = _Unpickler(io.BytesIO(packed.pickled)).load()
+            _restore_values(payload)
+    except FlowymlError:
+        raise
+    except (Exception, SystemExit) as error:  # unpickling imports the user's modules
+        raise load_error(error) from error
+    assert isinstance(payload, Payload)
+    return payload
+
+
+def load_error(error: BaseException) -> PipelineFileError:
+    """Return the error for code of the user that fails while a job loads it."""
+    if isinstance(error, ImportError):
+        fix = (
+            f"install {error.name or 'what is missing'} in the image, or add it to the code with "
+            "the setting `include`"
+        )
+    else:
+        fix = (
+            "make it work on the machine of the job, or move what only the client needs under "
+            '`if __name__ == "__main__":`'
+        )
+    return PipelineFileError(
+        what=f"The program can't be loaded in this job: {type(error).__name__}: {error}",
+        why="each job executes the script up to its first run, and imports the steps' modules",
+        fix=fix,
+    )
+
+
+def _restore_values(payload: Payload) -> None:
+    for carried in payload.values:
+        *owners, name = carried.binding.name.split(".")
+        owner: Any = import_module(carried.binding.module)
+        for attribute in owners:
+            owner = unwrap_step(getattr(owner, attribute))
+        setattr(owner, name, carried.value)
+
+
+class _Unpickler(pickle.Unpickler):
+    def persistent_load(self, binding: Any) -> Any:
+        """Return the value that a name has in this process (see `packaging.pickling`)."""
+        return raw_value(*binding)
+
+
+def step_function(module: str, name: str) -> Callable[..., Any]:
+    """Return the function of a step by its name, as referenced in payloads."""
+    return cast("Callable[..., Any]", unwrap_step(resolve(module, name)))
+
+
+def globals_of_module(module: str) -> dict[str, Any]:
+    """Return the globals of a module, for its functions that are pickled by value."""
+    return vars(import_module(module))

@@ -1,0 +1,177 @@
+"""A job is the program that the user ran: on each backend, and in each way to start a program."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.contracts.conftest import BACKENDS
+from tests.support.rigs import DEADLINE_S, BackendRig
+
+PROGRAM = Path(__file__).parents[1] / "support" / "program"
+ARGUMENTS = ("--rate", "0.25")
+
+
+def _local_only(backend: object) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.version_sensitive] if backend == "local" else []
+
+
+# Batch and SageMaker differ only in how they start the runner.
+on_each_kind_of_machine = pytest.mark.parametrize("rig", BACKENDS[:2], indirect=True)
+
+
+# What Python loads and pickles depends on its version, and not on the backend.
+on_each_backend = pytest.mark.parametrize(
+    "rig",
+    [pytest.param(*p.values, marks=[*p.marks, *_local_only(p.values[0])]) for p in BACKENDS],
+    indirect=True,
+)
+
+
+def seen_by(rig: BackendRig, *command: str) -> dict[str, object]:
+    """Run Python with a command that prints a JSON object at its end, and return the object."""
+    rig_environment = {"TEST_BACKEND": rig.backend, "TEST_LEVEL": "9"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in rig_environment.items():
+            patch.setenv(name, value)
+        with rig.client(*command) as process:
+            out, err = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 0, err
+    document = json.loads(out.splitlines()[-1])
+    assert isinstance(document, dict)
+    return document
+
+
+def wrong(seen: dict[str, object]) -> dict[str, object]:
+    return {name: outcome for name, outcome in seen.items() if outcome not in ("right", True)}
+
+
+@on_each_backend
+def test_a_job_has_every_kind_of_object_of_a_script(rig: BackendRig) -> None:
+    for file in PROGRAM.glob("*.py"):
+        shutil.copy(file, rig.folder)
+    seen = seen_by(rig, "kinds.py", *ARGUMENTS)
+    assert len(seen) > 40
+    assert wrong(seen) == {}
+
+
+@on_each_kind_of_machine
+def test_a_job_has_every_kind_of_object_of_a_module_that_python_runs(rig: BackendRig) -> None:
+    package = rig.folder / "app" / "flows"
+    package.mkdir(parents=True)
+    for folder in (package, package.parent):
+        (folder / "__init__.py").touch()
+    for file in PROGRAM.glob("*.py"):
+        text = file.read_text("utf-8").replace("import plugin", "from . import plugin")
+        text = text.replace("import registry\n", "from app.flows import registry\n")
+        (package / file.name).write_text(text.replace("import settings", "from . import settings"))
+    assert wrong(seen_by(rig, "-m", "app.flows.kinds", *ARGUMENTS)) == {}
+
+
+UNGUARDED = """
+import json, os
+from flowyml_aws import Pipeline, step
+
+backend = os.environ.get("TEST_BACKEND")
+
+@step(outputs=["a"])
+def first():
+    return 20
+
+one = Pipeline("one").add_step(first).run(backend=backend, progress=False)
+VALUE = one["a"] + 1
+
+def helper():
+    return 2
+
+@step(outputs=["b"])
+def second():
+    return VALUE * helper()
+
+def main():
+    two = Pipeline("two").add_step(second).run(backend=backend, progress=False)
+    both = Pipeline("both").add_steps([first, second]).run(backend=backend, progress=False)
+    print(json.dumps({"two": two["b"], "both": [both["a"], both["b"]]}))
+
+main()
+"""
+
+
+@on_each_kind_of_machine
+def test_runs_without_a_guard_may_use_values_of_earlier_runs(rig: BackendRig) -> None:
+    (rig.folder / "flow.py").write_text(UNGUARDED)
+    assert seen_by(rig, "flow.py") == {"two": 42, "both": [20, 42]}
+
+
+POOLS = """
+import json, multiprocessing, os
+from concurrent.futures import ProcessPoolExecutor
+from flowyml_aws import Pipeline, step
+from joblib import Parallel, delayed
+
+RATE = 1
+backend = os.environ.get("TEST_BACKEND")
+
+class Point:
+    def __init__(self, x):
+        self.x = x
+
+def scaled(x):
+    return Point(x * RATE)
+
+@step(outputs=["found"], timeout=120)
+def pools():
+    found = {}
+    for method in ("fork", "forkserver", "spawn"):
+        with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(method)) as pool:
+            points = list(pool.map(scaled, [1, 2]))
+        found[method] = [isinstance(p, Point) and p.x for p in points]
+    points = Parallel(n_jobs=2)(delayed(scaled)(x) for x in [1, 2])
+    found["loky"] = [isinstance(p, Point) and p.x for p in points]
+    return found
+
+if __name__ == "__main__":
+    RATE = 10
+    result = Pipeline("p").add_step(pools).run(backend=backend, progress=False)
+    print(json.dumps(result["found"] if result.success else result.summary()))
+"""
+
+
+@on_each_kind_of_machine
+def test_process_pools_of_every_kind_use_the_values_of_the_job(rig: BackendRig) -> None:
+    (rig.folder / "flow.py").write_text(POOLS)
+    expected = {pool: [10, 20] for pool in ("fork", "forkserver", "spawn", "loky")}
+    assert seen_by(rig, "flow.py") == expected
+
+
+@on_each_kind_of_machine
+def test_the_command_line_gives_the_values_that_python_gives(rig: BackendRig) -> None:
+    """Without the code under the guard, a value of the script is that of its top level."""
+    for file in PROGRAM.glob("*.py"):
+        shutil.copy(file, rig.folder)
+    (rig.folder / "my flow-1.py").write_text(
+        "import plugin, registry, threading, uuid\n"
+        "from flowyml_aws import Pipeline, step\n"
+        "RUN, LOCK, MISSING = uuid.uuid4().hex, threading.Lock(), object()\n"
+        "def lookup(default=MISSING):\n"
+        "    return default is MISSING\n"
+        "@step(outputs=['one'])\n"
+        "def first():\n"
+        "    with LOCK:\n"
+        "        return [RUN, lookup(), sorted(registry.CODECS)]\n"
+        "@step(outputs=['same'], inputs=['one'])\n"
+        "def second(one):\n"
+        "    return one == [RUN, True, ['plugin']]\n"
+        "pipeline = Pipeline('p').add_steps([first, second])\n"
+        "pipeline.run()\n"
+        "raise RuntimeError('a job and the command line stop before this line')\n"
+    )
+    code, out, err = rig.command("run", "my flow-1.py", "--backend", rig.backend)
+    assert code == 0, out + err
+    run_id = next(w for w in (out + err).split() if re.match(r"p-\d{8}-", w))
+    code, out, err = rig.command("get", run_id.rstrip(":,"), "same")
+    assert (code, out.strip()) == (0, "true"), err

@@ -1,0 +1,6 @@
+# mypy: ignore-errors
+from __future__ import annotations
+
+import registry
+
+registry.CODECS.add("plugin")
