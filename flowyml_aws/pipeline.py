@@ -32,8 +32,10 @@ class Pipeline:
         context: Values for step parameters, by parameter name.
         env: Environment variables of all jobs of its runs, or None.
         steps: Steps in declaration order.
-        carry: Names whose values jobs get from this process.
-        evaluate: Names that each job evaluates again, whatever their value is here.
+        carry: Global names (`NAME` or `module.NAME`) whose values jobs get from this process, even
+            if a job would evaluate an equal value.
+        evaluate: Global names that each job evaluates again, even if their values differ from
+            those of this process or can't be compared, such as a lock.
     """
 
     def __init__(

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from flowyml_aws.cli.load import load_pipeline
+from tests.support.rigs import DEADLINE_S, new_rig
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -27,6 +30,26 @@ def test_the_pipeline_of_the_readme_runs_and_prints_its_report(tmp_path: Path) -
         check=False,
     )
     assert done.stdout.splitlines()[-1:] == ["the model is 4.5"], done.stderr
+
+
+@pytest.mark.contract
+@pytest.mark.parametrize("backend", ["local", "batch"])
+def test_the_scripts_about_code_in_jobs_print_what_the_page_says(
+    backend: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    page = (ROOT / "docs/code-in-jobs.md").read_text("utf-8")
+    scripts = re.findall(r"```python\n(# (\w+\.py)\n.*?)```", page, flags=re.S)
+    (printed,) = re.findall(r"prints the same on every backend:\n\n(.*?)\n\n", page, flags=re.S)
+    expected = {"flow.py": textwrap.dedent(printed).splitlines(), "unguarded.py": ["45"]}
+    rig = new_rig(backend, tmp_path, request)
+    variables = {"FLOWYML_AWS_BACKEND": backend, "USER": "ana"}
+    rig = replace(rig, environment={**rig.environment, **variables})
+    for code, name in scripts:
+        (rig.folder / name).write_text(code, "utf-8")
+        with rig.client(name) as process:
+            out, err = process.communicate(timeout=DEADLINE_S)
+        assert out.splitlines() == expected.pop(name), err
+    assert not expected
 
 
 @pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")], ids=str)
