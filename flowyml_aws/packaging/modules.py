@@ -16,7 +16,7 @@ from flowyml_aws.core.step_objects import unwrap_step
 from flowyml_aws.packaging.pickling import functions_of, variables_of
 from flowyml_aws.packaging.project import Project
 
-__all__ = ["client_only_modules"]
+__all__ = ["client_only_modules", "functions_used", "modules_in", "modules_of"]
 
 
 def client_only_modules(
@@ -36,7 +36,7 @@ def client_only_modules(
     bundled = None if files is None else {path.resolve() for path in files}
     errors: list[FlowymlError] = []
     seen = {"__main__"}
-    waiting = [(step.name, module) for step in steps for module in _modules_of(step)]
+    waiting = [(step.name, module) for step in steps for module in modules_of(step)]
     while waiting:
         user, module = waiting.pop()
         name, file = module.__name__, getattr(module, "__file__", None)
@@ -45,7 +45,7 @@ def client_only_modules(
         seen.add(name)
         path = Path(file).resolve()
         if project.has(path) if bundled is None else path in bundled:
-            waiting += ((user, other) for other in _modules_in(vars(module)))
+            waiting += ((user, other) for other in modules_in(vars(module)))
         elif not is_installed(path):
             errors.append(_client_only_error(user, name, path, project))
     return errors
@@ -66,7 +66,17 @@ def _client_only_error(user: str, name: str, path: Path, project: Project) -> Un
     )
 
 
-def _modules_of(step: Step) -> Iterator[ModuleType]:
+def modules_of(step: Step) -> Iterator[ModuleType]:
+    """Yield the modules that a step uses, with those of its helper functions."""
+    for function in functions_used(step):
+        yield from modules_in({"its own": function, **variables_of(function)})
+        # In a package, the name may be a relative import, so it is not checked.
+        if not function.__globals__.get("__package__"):
+            yield from filter(None, map(_module, _imported_inside(function.__code__)))
+
+
+def functions_used(step: Step) -> Iterator[FunctionType]:
+    """Yield the function and the condition of a step, and the functions that they use in turn."""
     seen: set[int] = set()
     waiting = list(functions_of(step))
     while waiting:
@@ -74,16 +84,13 @@ def _modules_of(step: Step) -> Iterator[ModuleType]:
         if id(function) in seen:
             continue
         seen.add(id(function))
-        used = variables_of(function)
-        yield from _modules_in({"its own": function, **used})
-        # In a package, the name may be a relative import, so it is not checked.
-        if not function.__globals__.get("__package__"):
-            yield from filter(None, map(_module, _imported_inside(function.__code__)))
-        inner = map(unwrap_step, used.values())
+        yield function
+        inner = map(unwrap_step, variables_of(function).values())
         waiting += (value for value in inner if isinstance(value, FunctionType))
 
 
-def _modules_in(namespace: Mapping[str, Any]) -> Iterator[ModuleType]:
+def modules_in(namespace: Mapping[str, Any]) -> Iterator[ModuleType]:
+    """Yield the modules in a namespace, and those that define its values."""
     for value in list(namespace.values()):
         if isinstance(value, ModuleType):
             yield value
