@@ -24,7 +24,9 @@ from flowyml_aws.core.parameters import missing_arguments
 from flowyml_aws.core.step_grouping import StepGroup, group_steps
 from flowyml_aws.packaging.bundle import bundle_notes, make_bundle
 from flowyml_aws.packaging.code import CodeTrial, Payloads, RunCode, payload_of, trying
+from flowyml_aws.packaging.imports import imported_modules
 from flowyml_aws.packaging.modules import client_only_modules
+from flowyml_aws.packaging.neighbors import with_neighbors
 from flowyml_aws.packaging.payload import StepPayload
 from flowyml_aws.packaging.project import Project, project_files
 from flowyml_aws.packaging.requirements import resolve_requirements
@@ -187,19 +189,21 @@ class _Report:
         self, request: RunRequest, placement: Placement, project: Project, settings: Settings
     ) -> tuple[RunCode | None, Sequence[str]]:
         """Return the code of the run, or None, and notes on its bundle."""
+        imported = imported_modules(request.steps)
         if placement_in_place(placement):
-            bundle = self.attempt(lambda: make_bundle(snapshot_files(project)))
+            bundle = self.attempt(lambda: make_bundle(snapshot_files(project, imported)))
             if bundle is None:
                 return None, ()
-            return RunCode(project, bundle, project.program(in_place=True), in_place=True), ()
+            program = project.program(in_place=True, imported=imported)
+            return RunCode(project, bundle, program, in_place=True), ()
         files = self.attempt(lambda: project_files(project.root, settings.include))
         if files is None:
             return None, ()
+        files = with_neighbors(files, imported, project)
         self.problems += client_only_modules(request.steps, project, files.paths.values())
         notes = self.attempt(lambda: bundle_notes(files, bundle_limits(settings)))
         bundle = None if notes is None else self.attempt(lambda: make_bundle(files.paths))
-        is_outside = any(not path.is_relative_to(project.root) for path in files.paths.values())
-        program = project.program(in_place=False, has_outside_files=is_outside)
+        program = project.program(in_place=False, bundled=files.paths, imported=imported)
         self.problems += secret_arguments(program.arguments)
         if program.script is not None and program.script not in files.paths:
             self.problems.append(_script_not_bundled(program.script))

@@ -19,6 +19,8 @@ from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
 from flowyml_aws.packaging.bundle import MIB, BundleLimits, bundle_notes
 from flowyml_aws.packaging.environment_notes import ClientEnvironment, environment_notes
+from flowyml_aws.packaging.imports import imported_modules
+from flowyml_aws.packaging.neighbors import with_neighbors
 from flowyml_aws.packaging.project import find_project, project_files
 from flowyml_aws.planning.limits import Limits, over_limits
 from flowyml_aws.planning.make import make_plan
@@ -87,9 +89,11 @@ def plan_only(request: RunRequest) -> ExecutionPlan:
     placement = prepared.request.placement
     if not any(service_traits(name).needs_bundle for name in placement.backends):
         return plan
-    project, settings = prepared.project, prepared.settings
+    settings = prepared.settings
     try:
-        notes = bundle_notes(project_files(project, settings.include), bundle_limits(settings))
+        files = project_files(prepared.project, settings.include)
+        files = with_neighbors(files, imported_modules(request.steps), request.project)
+        notes = bundle_notes(files, bundle_limits(settings))
     except SettingsError as error:  # a run would be refused; the plan is still useful
         notes = (f"{error.what} ({error.why}): {error.fix}",)
     return plan.model_copy(update={"notes": (*plan.notes, *notes)})

@@ -28,6 +28,8 @@ from flowyml_aws.cli.facts import print_json, selection_facts
 from flowyml_aws.cli.load import load_pipeline, run_options
 from flowyml_aws.core.errors import InvalidPipelineError, SettingsError
 from flowyml_aws.packaging.bundle import bundle_notes, make_bundle
+from flowyml_aws.packaging.imports import imported_modules
+from flowyml_aws.packaging.neighbors import with_neighbors
 from flowyml_aws.packaging.project import find_project, project_files
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.preview import bundle_limits
@@ -109,6 +111,7 @@ def package(file: File, as_json: AsJson = False) -> None:
     project = find_project(step.func for step in pipeline.steps)
     settings = load_settings(project.root, os.environ)
     files = project_files(project.root, settings.include)
+    files = with_neighbors(files, imported_modules(pipeline.steps), project)
     notes = bundle_notes(files, bundle_limits(settings))
     bundle = make_bundle(files.paths)
     if as_json:

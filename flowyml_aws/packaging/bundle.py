@@ -86,6 +86,11 @@ def bundle_notes(files: ProjectFiles, limits: BundleLimits | None = None) -> tup
         notes = [
             f"the project's files total {_mib(total)}; the largest are {named}: {_EXCLUDE_HINT}"
         ]
+    if files.added:
+        shown = ", ".join(map(str, files.added[:_MAX_NAMED]))
+        rest = len(files.added) - _MAX_NAMED
+        more = f" and {rest} more" if rest > 0 else ""
+        notes.append(f"added to the bundle, because the program imports it: {shown}{more}")
     if files.excluded:
         shown = ", ".join(f"{e.path} ({e.reason})" for e in files.excluded[:_MAX_NAMED])
         rest = len(files.excluded) - _MAX_NAMED

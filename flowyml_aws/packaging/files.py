@@ -13,7 +13,7 @@ import pathspec
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.packaging.exclusions import Excluded, Exclusions
 
-__all__ = ["ProjectFiles", "project_files"]
+__all__ = ["ProjectFiles", "files_in", "project_files"]
 
 _IGNORE_FILE = ".flowymlignore"
 # Set while git runs a hook: git would use that hook's repository.
@@ -27,10 +27,12 @@ class ProjectFiles:
     Attributes:
         paths: Paths by name in the bundle, sorted by name.
         excluded: Files and folders that are not bundled, although nothing lists them as ignored.
+        added: Packages and modules outside the project that are added, because it imports them.
     """
 
     paths: Mapping[str, Path]
     excluded: tuple[Excluded, ...]
+    added: tuple[Path, ...] = ()
 
 
 def project_files(root: Path, include: Sequence[str] = ()) -> ProjectFiles:
@@ -83,20 +85,27 @@ def _included(root: Path, entry: str, excluded: set[Excluded]) -> dict[str, Path
     base = root if added.is_relative_to(root) else added.parent
     if added.is_file():
         return {added.relative_to(base).as_posix(): added}
-    exclusions = Exclusions(added)
     inside: set[Excluded] = set()
-    files = {}
-    for name in _with_linked_folders(added, list(_walked(added, inside))):
-        path = added / name
-        if not path.is_file():
-            continue
-        if (exclusion := exclusions.of_file(name)) is None:
-            files[path.relative_to(base).as_posix()] = path
-        else:
-            inside.add(exclusion)
     folder = added.relative_to(base).as_posix()
+    files = {f"{folder}/{name}": added / name for name in files_in(added, inside)}
     excluded.update(replace(each, path=f"{folder}/{each.path}") for each in inside)
     return files
+
+
+def files_in(folder: Path, excluded: set[Excluded] | None = None) -> Iterator[str]:
+    """Yield the files in a folder by relative path, without those that look unrelated to code.
+
+    What is left out is added to `excluded`.
+    """
+    excluded = set() if excluded is None else excluded
+    exclusions = Exclusions(folder)
+    for name in _with_linked_folders(folder, list(_walked(folder, excluded))):
+        if not (folder / name).is_file():
+            continue
+        if (exclusion := exclusions.of_file(name)) is None:
+            yield name
+        else:
+            excluded.add(exclusion)
 
 
 def _notable(

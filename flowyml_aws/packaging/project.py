@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from flowyml_aws.core.modules import is_installed, is_users_module
+from flowyml_aws.core.modules import is_installed
 from flowyml_aws.core.project_root import project_root
 from flowyml_aws.packaging.files import project_files
+from flowyml_aws.packaging.located import located_modules
 from flowyml_aws.runtime.program import Program
+from flowyml_aws.runtime.snapshot import is_outside_name, outside_name
 from flowyml_aws.scripts import main_script
 
 __all__ = ["Project", "find_project", "is_installed", "project_files"]
@@ -32,19 +35,38 @@ class Project:
     folder: Path
     search: tuple[Path, ...]
 
-    def program(self, in_place: bool, has_outside_files: bool = False) -> Program:
+    def program(
+        self,
+        in_place: bool,
+        bundled: Mapping[str, Path] = MappingProxyType({}),
+        imported: Mapping[str, Path] = MappingProxyType({}),
+    ) -> Program:
         """Return the program of this process, as jobs load it.
 
         Args:
             in_place: Whether jobs run in the project's folder, and so can use any path.
-            has_outside_files: Whether `include` adds files from outside the project, which are at
-                the top of the bundle.
+            bundled: Files in the bundle of jobs elsewhere, by name.
+            imported: Files of modules that the program imports, by name.
         """
-        first = [self._entry(path) for path in self._before_python() if in_place or self.has(path)]
-        last = [self._entry(path) for path in self._after_python() if in_place or self.has(path)]
-        last += [self._entry(path) for path in self._other_homes()]
-        if has_outside_files:
-            last.append(".")
+        outside = [name for name, path in bundled.items() if not path.is_relative_to(self.root)]
+        neighbors = [name for name in outside if is_outside_name(name)]
+
+        def place(path: Path) -> str | None:
+            """Return the path of a file or folder in jobs, or None if they do not have it."""
+            for inside in (path, path.resolve()):
+                if self.has(inside):
+                    return inside.relative_to(self.root).as_posix()
+            if in_place:
+                return str(path)
+            name = outside_name(path, self.root)
+            is_bundled = any(each == name or each.startswith(f"{name}/") for each in neighbors)
+            return name if is_bundled else None
+
+        first = list(filter(None, map(place, self._before_python())))
+        last = list(filter(None, map(place, self._after_python())))
+        if len(neighbors) < len(outside):
+            last.append(".")  # `include` adds other files at the top of the bundle
+        search = [path for path in self.search if is_installed(path) or place(path) is not None]
         main = main_script()
         script = main[1] if main is not None and main[0] == self.root else None
         inside = self.folder.relative_to(self.root).as_posix() if self.has(self.folder) else "."
@@ -55,6 +77,11 @@ class Project:
             script=script.path if script is not None else None,
             package=script.package if script is not None else None,
             arguments=tuple(sys.argv[1:]),
+            modules=tuple(
+                (name, entry)
+                for name, path in located_modules(search, imported, place)
+                if (entry := place(path)) is not None
+            ),
         )
 
     def has(self, path: Path) -> bool:
@@ -63,10 +90,7 @@ class Project:
 
     def user_paths(self) -> tuple[Path, ...]:
         """Return the paths of `sys.path` that are not Python's or those of installed packages."""
-        return (*self._before_python(), *self._after_python(), *self._other_homes())
-
-    def _entry(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix() if self.has(path) else str(path)
+        return (*self._before_python(), *self._after_python())
 
     def _before_python(self) -> tuple[Path, ...]:
         first = next((n for n, path in enumerate(self.search) if is_installed(path)), None)
@@ -75,19 +99,6 @@ class Project:
     def _after_python(self) -> tuple[Path, ...]:
         before = len(self._before_python())
         return tuple(path for path in self.search[before:] if not is_installed(path))
-
-    def _other_homes(self) -> Iterator[Path]:
-        """Yield the folders of modules that were imported without `sys.path` (pytest, editable)."""
-        for name, module in sorted(sys.modules.items()):
-            file = getattr(module, "__file__", None)
-            if not isinstance(file, str) or name == "__main__" or not is_users_module(name):
-                continue
-            path = Path(file).resolve()
-            parents = name.split(".") if path.stem == "__init__" else name.split(".")[:-1]
-            home = path.parents[len(parents)] if len(parents) < len(path.parents) else path.parent
-            is_named_so = (home.joinpath(*name.split("."))) in (path.with_suffix(""), path.parent)
-            if self.has(path) and is_named_so and home not in self.search:
-                yield home
 
 
 def find_project(functions: Iterable[Any]) -> Project:
@@ -98,7 +109,7 @@ def find_project(functions: Iterable[Any]) -> Project:
     folder = Path.cwd()
     files = [file for function in functions if (file := _file_of(function)) is not None]
     main = main_script()
-    if main is not None and main[0] / main[1].path in files:
+    if main is not None and (main[0] / main[1].path).resolve() in files:
         root = main[0]
     else:
         root = project_root(files[0].parent if files else folder)

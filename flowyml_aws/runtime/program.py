@@ -7,10 +7,12 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flowyml_aws.runtime.snapshot import Snapshot, import_from
+from flowyml_aws.runtime.located import import_by_file
+from flowyml_aws.runtime.snapshot import Snapshot, import_from, loader_from
 from flowyml_aws.scripts import Script, enter_main
 
 __all__ = ["Program", "enter_program"]
@@ -27,6 +29,8 @@ class Program:
         script: Path of the script that Python ran; None for a notebook or an installed program.
         package: Package of the module that `python -m` ran; None for a file.
         arguments: Arguments of the program (`sys.argv[1:]`).
+        modules: Names of modules that `sys.path` does not lead to, with their files; for a
+            namespace package, its folder.
     """
 
     paths: tuple[str, ...]
@@ -35,6 +39,7 @@ class Program:
     script: str | None = None
     package: str | None = None
     arguments: tuple[str, ...] = ()
+    modules: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Program:
@@ -42,6 +47,7 @@ class Program:
         fields: dict[str, Any] = dict(facts)
         for name in ("paths", "last_paths", "arguments"):
             fields[name] = tuple(fields[name])
+        fields["modules"] = tuple((name, path) for name, path in fields["modules"])
         return cls(**fields)
 
 
@@ -70,6 +76,10 @@ def enter_program(
     folder.mkdir(parents=True, exist_ok=True)  # the client's folder may contain no bundled files
     os.chdir(folder)
     read = import_from(snapshot) if snapshot is not None else lambda _: None
+    code = snapshot or {}
+    files = {name: root / path for name, path in program.modules}
+    known = {name: file for name, file in files.items() if str(file) in code or file.exists()}
+    import_by_file(known, partial(loader_from, code))
     sys.argv[1:] = program.arguments
     if program.script is None:
         return

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import linecache
+import os
+import re
 import sys
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
@@ -24,13 +26,45 @@ from types import CodeType, ModuleType
 
 import zstandard
 
-__all__ = ["OUTSIDE", "Snapshot", "import_from", "read_snapshot", "remember_source"]
+__all__ = [
+    "Snapshot",
+    "import_from",
+    "is_outside_name",
+    "loader_from",
+    "outside_name",
+    "read_snapshot",
+    "remember_source",
+]
 
 Snapshot = Mapping[str, bytes]
 """Source files by their absolute path."""
 
-OUTSIDE = "@"
-"""Folder in a bundle for files outside the project; the rest of the name is the absolute path."""
+_OUTSIDE = re.compile(r"@(\d+)/")  # the number of folders upwards
+
+
+def outside_name(path: Path, root: Path) -> str:
+    """Return the name in a bundle for a file or folder outside the project.
+
+    Args:
+        path: Absolute path.
+        root: The project's root.
+    """
+    parts = Path(os.path.relpath(path, root)).parts
+    upwards = parts.count("..")
+    return "/".join((f"@{upwards}", *parts[upwards:]))
+
+
+def is_outside_name(name: str) -> bool:
+    """Return whether a name in a bundle is that of a file outside the project."""
+    return _OUTSIDE.match(name) is not None
+
+
+def _path_of(name: str, root: Path) -> Path:
+    """Return the path of a file from its name in a bundle."""
+    outside = _OUTSIDE.match(name)
+    if outside is None:
+        return root / name
+    return root.parents[int(outside[1]) - 1] / name[outside.end() :]
 
 
 def read_snapshot(packed: bytes, root: Path) -> Snapshot:
@@ -50,9 +84,7 @@ def read_snapshot(packed: bytes, root: Path) -> Snapshot:
     ):
         for member in tar:
             if (file := tar.extractfile(member)) is not None:
-                outside = member.name.removeprefix(f"{OUTSIDE}/")
-                path = f"/{outside}" if outside != member.name else str(root / member.name)
-                sources[path] = file.read()
+                sources[str(_path_of(member.name, root))] = file.read()
     return sources
 
 
@@ -70,6 +102,12 @@ def import_from(snapshot: Snapshot) -> Callable[[Path], bytes | None]:
         return source
 
     return read
+
+
+def loader_from(snapshot: Snapshot, module: str, file: Path) -> SourceFileLoader | None:
+    """Return the loader of a module in a snapshot, or None if the snapshot does not contain it."""
+    source = snapshot.get(str(file))
+    return None if source is None else _Loader(module, str(file), source)
 
 
 def remember_source(file: str, source: str) -> None:
@@ -92,9 +130,8 @@ class _Finder:
             base = f"{entry.rstrip('/') or Path.cwd()}/{name}"
             for file in (f"{base}/__init__.py", f"{base}.py"):
                 if file in self._snapshot:
-                    return spec_from_file_location(
-                        fullname, file, loader=_Loader(fullname, file, self._snapshot[file])
-                    )
+                    loader = loader_from(self._snapshot, fullname, Path(file))
+                    return spec_from_file_location(fullname, file, loader=loader)
             spec = PathFinder.find_spec(fullname, [entry])
             if spec is not None and spec.loader is not None:
                 return None  # in a folder before those of the snapshot

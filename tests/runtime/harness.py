@@ -90,7 +90,7 @@ class WrittenRun:
         in_place = bundle is None
         code = RunCode(
             project=project,
-            bundle=bundle or make_bundle(snapshot_files(project)),
+            bundle=bundle or make_bundle(snapshot_files(project, {})),
             program=project.program(in_place),
             in_place=in_place,
         )
