@@ -117,6 +117,9 @@ def main_script() -> tuple[Path, Script] | None:
     if not path.is_file() or is_installed(path) or path.is_relative_to(_PACKAGE):
         return None
     root = project_root(path.parent)
+    link = Path(file).parent.resolve() / Path(file).name
+    if project_root(link.parent) == root:  # `__file__` is the link
+        path = link
     package = spec.parent if isinstance(spec, ModuleSpec) else None
     return root, Script(path.relative_to(root).as_posix(), package)
 
