@@ -105,19 +105,31 @@ class BackendRig:
                         del sys.modules[name]
 
     @contextmanager
-    def client(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-        """Run Python in a new process in the project."""
+    def client(
+        self, *arguments: str, folder: Path | None = None, script: str | None = None
+    ) -> Iterator[subprocess.Popen[str]]:
+        """Run Python in a new process.
+
+        Args:
+            arguments: Arguments of Python.
+            folder: Working directory; by default, the project.
+            script: Text for standard input, which is empty by default.
+        """
         inherited = {name: os.environ[name] for name in os.environ.keys() - ambient()}
         with subprocess.Popen(
             [sys.executable, *arguments],
-            cwd=self.folder,
+            cwd=folder or self.folder,
             env={**inherited, "PYTHONPATH": str(CHECKOUT), **self.environment},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if script is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         ) as process:
             try:
+                if script is not None and process.stdin is not None:
+                    process.stdin.write(script)
+                    process.stdin.close()
+                    process.stdin = None
                 yield process
             finally:
                 process.kill()
