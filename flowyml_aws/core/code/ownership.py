@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
+from functools import singledispatch
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, TypeGuard
 
 from flowyml_aws.core.modules import is_users_function, is_users_module
 from flowyml_aws.core.step_objects import unwrap_step
 
-__all__ = ["Code", "external_name", "is_decorated", "users_code"]
+__all__ = ["Code", "external_name", "is_decorated", "is_dispatching", "users_code"]
 
 Code = FunctionType | type | ModuleType
 """A piece of code with a digest of its own."""
+
+_dispatching: Any = singledispatch(lambda _: None)
 
 
 def users_code(value: object) -> Code | None:
@@ -56,6 +59,11 @@ def is_decorated(value: Any) -> TypeGuard[Any]:
         return value.__closure__ is not None and not _is_found_by_name(value)
     attributes = getattr(value, "__dict__", {})
     return callable(attributes.get("__wrapped__")) and not is_users_module(type(value).__module__)
+
+
+def is_dispatching(value: Any) -> bool:
+    """Return whether a value was created by `functools.singledispatch`."""
+    return isinstance(value, FunctionType) and value.__code__ is _dispatching.__code__
 
 
 def _is_found_by_name(value: FunctionType) -> bool:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import EnumMeta
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -47,6 +48,7 @@ class BindingReader:
         stable_name: Returns the name of a module that means the same in each process.
         folder: The project's root in this process; it does not count in strings and paths.
         found: Called with the user's code in each value that is read.
+        links: Other paths of the root, through symbolic links.
     """
 
     def __init__(
@@ -54,9 +56,10 @@ class BindingReader:
         stable_name: Callable[[str], str],
         folder: str,
         found: Callable[[Code], None] = lambda _: None,
+        links: Sequence[str] = (),
     ) -> None:
         self._stable_name = stable_name
-        self._folder = folder
+        self._folders = (folder, *links) if folder else ()
         self._found = found
         self._by_source = self._only_names = False
         self._is_comparable, self._has_moment = True, False
@@ -76,14 +79,13 @@ class BindingReader:
         """
         value = _without_descriptor(raw_value(binding.module, binding.name))
         code = users_code(value)
+        if code is not None:
+            self._found(code)
         self._by_source = by_source
         self._is_comparable, self._has_moment = True, False
-        is_defined_here = (
-            code is not None
-            and not isinstance(code, ModuleType)
-            and (binding_of(code, self._stable_name) or binding) == binding
-        )
-        if isinstance(code, type) and is_defined_here:
+        own = None if code is None else binding_of(code, self._stable_name)
+        is_defined_here = code is not None and (own or binding) == binding
+        if isinstance(code, type) and own == binding:  # its attributes are bindings, too
             content = self._encode(_header(code))
         elif isinstance(code, FunctionType) and is_defined_here:
             content = self._function(code) + self._encode(_own_attributes(code))
@@ -109,7 +111,7 @@ class BindingReader:
         self._encode(value)
 
     def _encode(self, value: Any) -> bytes:
-        encoder = Encoder(self._reference, self._folder)
+        encoder = Encoder(self._reference, self._folders)
         content = encoder.encode(value)
         self._is_comparable = self._is_comparable and encoder.complete
         self._has_moment = self._has_moment or encoder.has_moment
@@ -162,7 +164,23 @@ def is_compiled_from_file(module: ModuleType) -> bool:
 
 def _header(cls: type) -> tuple[Any, ...]:
     names = [base.__qualname__ for base in cls.__mro__]
-    return (cls.__qualname__, names, type(cls).__qualname__)
+    return (cls.__qualname__, names, type(cls).__qualname__, _members(cls), _fields(cls))
+
+
+def _members(cls: type) -> list[tuple[str, Any]]:
+    """Return the members of an enum with their values; elsewhere, a member counts by its name."""
+    if not isinstance(cls, EnumMeta):
+        return []
+    members: Mapping[str, Any] = cls.__members__
+    return [(name, member.value) for name, member in members.items()]
+
+
+def _fields(cls: type) -> list[tuple[str, Any, Any]]:
+    """Return the fields of a pydantic model with their defaults."""
+    fields = getattr(cls, "__pydantic_fields__", None)
+    if not isinstance(fields, Mapping):
+        return []
+    return [(name, field.default, field.default_factory) for name, field in fields.items()]
 
 
 def _own_attributes(function: FunctionType) -> dict[str, Any]:

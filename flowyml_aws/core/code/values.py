@@ -10,16 +10,22 @@ import copyreg
 import logging
 import os
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, time
 from enum import Enum
 from functools import WRAPPER_ASSIGNMENTS
 from pathlib import PurePath
-from types import BuiltinFunctionType, FunctionType, MappingProxyType, MethodType, ModuleType
+from types import BuiltinFunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any
 from uuid import UUID
 
-from flowyml_aws.core.code.ownership import Code, external_name, is_decorated, users_code
+from flowyml_aws.core.code.ownership import (
+    Code,
+    external_name,
+    is_decorated,
+    is_dispatching,
+    users_code,
+)
 from flowyml_aws.core.code.plain import plain
 from flowyml_aws.core.step_objects import unwrap_step
 
@@ -42,17 +48,17 @@ class Encoder:
         has_moment: Whether a value contains a date, a time of day or a UUID.
     """
 
-    def __init__(self, refer: Callable[[Code], bytes], folder: str = "") -> None:
+    def __init__(self, refer: Callable[[Code], bytes], folders: Sequence[str] = ()) -> None:
         """Create an encoder.
 
         Args:
             refer: Returns the bytes of a reference to the user's code.
-            folder: Folder whose path is equal to that of other encoders' folders.
+            folders: Paths of one folder, which are equal to those of other encoders' folders.
         """
         self.complete = True
         self.has_moment = False
         self._refer = refer
-        self._folder = folder
+        self._folders = folders
         self._seen: dict[int, int] = {}
         self._alive: list[object] = []
 
@@ -66,8 +72,8 @@ class Encoder:
 
     def _encode(self, value: Any) -> bytes:
         value = unwrap_step(value)
-        if type(value) is str and self._folder and self._folder in value:
-            return self._many(b"f", value.split(self._folder))
+        if type(value) is str and any(folder in value for folder in self._folders):
+            return self._in_folder(value)
         if (encoded := plain(value)) is not None:
             return encoded
         if type(value) is tuple:
@@ -96,13 +102,18 @@ class Encoder:
             return self._named(b"x", name) + self._decorator(value)
         return self._container(value)
 
+    def _in_folder(self, value: str) -> bytes:
+        for folder in self._folders[1:]:
+            value = value.replace(folder, self._folders[0])
+        return self._many(b"f", value.split(self._folders[0]))
+
     def _container(self, value: Any) -> bytes:
         if type(value) is list:
             return self._many(b"l", value)
         if type(value) is dict or isinstance(value, MappingProxyType):
             return self._pairs(value.items())
         if isinstance(value, set | frozenset):
-            return self._many(b"S", (type(value), *sorted(value, key=_by_name)))
+            return self._many(b"S", (type(value), *sorted(value, key=self._sort_key)))
         if isinstance(value, MethodType):
             name = getattr(value, "__name__", None)
             return self._many(b"m", (name, value.__self__, value.__func__))
@@ -112,7 +123,22 @@ class Encoder:
             return self._many(b"m", (value.__name__, type(owner), state))
         if is_decorated(value):
             return self._many(b"w", (type(value), value.__wrapped__))
-        return self._object(value)
+        return self._object(value) if _is_users(value) else self._whole(value)
+
+    def _whole(self, value: Any) -> bytes:
+        """Encode an object of a package; if a part of it has no content, by its type only.
+
+        The other parts of a connection change while it is used, too.
+        """
+        before, self.complete = self.complete, True
+        seen = len(self._seen)
+        content = self._object(value)
+        if not self.complete:
+            content = self._by_type(value)
+            while len(self._seen) > seen:
+                self._seen.popitem()
+        self.complete = self.complete and before
+        return content
 
     def _object(self, value: Any) -> bytes:
         try:
@@ -138,8 +164,10 @@ class Encoder:
         # The order of attributes is irrelevant, and decorators copy function names to them.
         return self._pairs(sorted((n, state[n]) for n in state.keys() - set(WRAPPER_ASSIGNMENTS)))
 
-    def _decorator(self, value: FunctionType) -> bytes:
+    def _decorator(self, value: Any) -> bytes:
         """Encode the state of a decorator's wrapper, which includes the user's function."""
+        if is_dispatching(value):
+            return self._many(b"c", (dict(value.registry),))  # without its caches
         cells = [_content(cell) for cell in value.__closure__ or ()]
         return self._many(b"c", (tuple(cells), value.__defaults__, value.__kwdefaults__))
 
@@ -151,6 +179,10 @@ class Encoder:
         parts = [self._encode(part) for pair in pairs for part in pair]
         return b"d%d(%b)" % (len(parts), b"".join(parts))
 
+    def _sort_key(self, value: Any) -> bytes:
+        """Return the sort key of a set's item; code is sorted by name, as it is not read yet."""
+        return Encoder(_name, self._folders)._encode(value)
+
     def _by_type(self, value: Any) -> bytes:
         return b"y" + self._encode(type(value))
 
@@ -158,14 +190,13 @@ class Encoder:
         return tag + (plain(name) or b"")
 
 
-def _by_name(value: Any) -> bytes:
-    """Return the sort key of a set's item; code is sorted by name, as it is not read yet."""
+def _is_users(value: object) -> bool:
+    return users_code(type(value)) is not None
 
-    def name(code: Code) -> bytes:
-        where = "" if isinstance(code, ModuleType) else code.__module__
-        return b"r%b" % f"{getattr(code, '__qualname__', code.__name__)} {where};".encode()
 
-    return Encoder(name)._encode(value)
+def _name(code: Code) -> bytes:
+    where = "" if isinstance(code, ModuleType) else code.__module__
+    return b"r%b" % f"{getattr(code, '__qualname__', code.__name__)} {where};".encode()
 
 
 def _content(cell: Any) -> Any:
