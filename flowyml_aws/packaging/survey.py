@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -122,7 +123,8 @@ class _Surveyor:
         self._bindings: dict[Binding, SurveyedBinding] = {}
         self._user: _Node = 0
         self._edges: dict[_Node, set[_Node]] = {}
-        self._reader = BindingReader(stable_name, folder, self._found)
+        links = sorted(set(_links(folder)), key=len, reverse=True)
+        self._reader = BindingReader(stable_name, folder, self._found, links)
 
     @contextmanager
     def users(self, node: _Node) -> Iterator[None]:
@@ -284,6 +286,18 @@ def _unusual_assignment(module: ModuleType, name: str, source: Source) -> str | 
         return 'it is assigned under `if __name__ == "__main__":`'
     functions = rebinding_functions(vars(module), name)
     return f"{functions[0]}() assigns it" if functions else None
+
+
+def _links(folder: str) -> Iterator[str]:
+    """Yield the paths of a folder by which Python found modules, through symbolic links."""
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if not isinstance(file, str) or not is_users_module(name):
+            continue
+        real = os.path.realpath(file)
+        inner = real.removeprefix(folder)
+        if inner != real and not file.startswith(f"{folder}/") and file.endswith(inner):
+            yield file.removesuffix(inner)
 
 
 def _module_with(names: Mapping[str, Any]) -> ModuleType | None:
