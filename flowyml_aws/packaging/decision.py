@@ -7,22 +7,22 @@ loaded again only if that is safe; otherwise it is refused by name.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any, TypeVar
 
 from flowyml_aws.core.code.bindings import Binding
-from flowyml_aws.core.code.ownership import users_code
+from flowyml_aws.core.code.ownership import is_decorated, users_code
 from flowyml_aws.core.code.states import State
-from flowyml_aws.core.errors import FlowymlError, UnpicklableStepError
+from flowyml_aws.core.errors import FlowymlError, PipelineFileError, UnpicklableStepError
+from flowyml_aws.core.modules import is_users_module
 from flowyml_aws.packaging.survey import Survey, SurveyedBinding
 
 __all__ = ["Decision", "decide"]
 
 Value = TypeVar("Value")
-
-_PLAIN = (type(None), bool, int, float, complex, str, bytes, tuple, list, dict, set, frozenset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +104,13 @@ def decide(
         elif own.state.is_comparable or code is not None:
             if binding in differing and _is_managed(own, other):
                 continue
+            if isinstance(code, type) and code.__qualname__ == binding.name and other is not None:
+                if binding in differing:
+                    refusals[binding] = _different_class(binding)
+                continue
             if binding in differing or own.state.has_moment:
                 carried[binding] = own.value
-                if isinstance(code, FunctionType) and other is not None:
+                if isinstance(code, FunctionType) and other is not None and binding in differing:
                     remarks[binding] = f"{binding} differs from its file: jobs use it as it is here"
             elif code is None:
                 kept[binding], digests[binding] = own.value, own.state.digest
@@ -128,12 +132,14 @@ def _is_part_of(binding: Binding, carried: Mapping[Binding, Any]) -> bool:
 
 
 def _is_managed(own: SurveyedBinding, other: State | None) -> bool:
-    """Return whether a value is a detail of a class, of which its package takes care."""
+    """Return whether a value is a descriptor of a class, of which its package takes care."""
+    kind = type(own.value)
     return (
         own.is_attribute
         and other is not None
-        and users_code(own.value) is None
-        and not isinstance(own.value, _PLAIN)
+        and hasattr(kind, "__get__")
+        and not (is_users_module(kind.__module__) or is_decorated(own.value))
+        and kind.__module__.partition(".")[0] not in sys.stdlib_module_names
     )
 
 
@@ -141,16 +147,25 @@ def _unsafe(
     binding: Binding, own: SurveyedBinding, other: State | None, differing: Collection[Binding]
 ) -> str | None:
     """Return why a value that cannot be compared may not be loaded again; None if it may."""
-    if own.is_attribute:
+    if own.is_attribute and (other is None or _is_managed(own, other)):
         return None
     if other is None:
         return "it is not defined when a job loads the program"
-    is_readable = isinstance(own.value, _PLAIN) or users_code(type(own.value)) is not None
-    if binding in differing and is_readable:
-        return "parts of it differ when a job loads the program"
+    if binding in differing:
+        return "it or a part of it differs when a job loads the program"
     if changed := sorted(use for use in own.uses if use in differing):
         return f"it was made with {changed[0].name!r}, which differs when a job loads the program"
     return own.assigned
+
+
+def _different_class(binding: Binding) -> PipelineFileError:
+    # A copy of the client's class would not be the class of the objects that the job loads.
+    return PipelineFileError(
+        what=f"Class {binding.name!r} is different when a job loads the program",
+        why="its bases, its enum members or the defaults of its fields are not those it has here",
+        fix="give jobs the environment variables that it is made from with env={…}; or use what "
+        f"each job makes of it with Pipeline(evaluate=[{binding.name!r}])",
+    )
 
 
 def _refusal(binding: Binding, value: Any, reason: str) -> UnpicklableStepError:

@@ -8,6 +8,7 @@ their module, they use its globals there.
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import io
 import sys
@@ -19,11 +20,16 @@ import cloudpickle
 from cloudpickle import cloudpickle as internals
 
 from flowyml_aws.core.code.bindings import Binding, binding_of
-from flowyml_aws.core.code.ownership import users_code
+from flowyml_aws.core.code.ownership import is_decorated, is_dispatching, users_code
 from flowyml_aws.core.modules import is_users_module
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_objects import is_flowyml_step, is_step
-from flowyml_aws.runtime.payload import globals_of_module, step_function
+from flowyml_aws.runtime.payload import (
+    cached_function,
+    dispatching_function,
+    globals_of_module,
+    step_function,
+)
 from flowyml_aws.scripts import resolve, stable_name
 
 __all__ = [
@@ -34,6 +40,8 @@ __all__ = [
     "is_step_function",
     "variables_of",
 ]
+
+_CacheWrapper = type(functools.lru_cache(lambda: None))
 
 
 def dump_code(
@@ -136,15 +144,30 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it ships no types
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, FunctionType | type) and (code := users_code(obj)) is not None:
             return self._reduce_code(code)
+        if isinstance(obj, FunctionType | _CacheWrapper) and is_decorated(obj):
+            return self._reduce_decorated(obj)
         if isinstance(obj, CodeType):  # code objects are pickled only by value
             self.files.add(obj.co_filename)
         if is_flowyml_step(obj):  # a step calls it; FlowyML may be missing in the job
             return Step, (obj.func, obj.name)
         return super().reducer_override(obj)
 
+    def _reduce_decorated(self, value: Any) -> Any:
+        """Return a function that a decorator of a package wraps."""
+        if not self._is_by_value(binding_of(value, stable_name)):
+            return super().reducer_override(value)
+        if isinstance(value, _CacheWrapper):
+            return cached_function, (value.__wrapped__, value.cache_parameters())
+        if is_dispatching(value):
+            return dispatching_function, (dict(value.registry),)
+        return self._dynamic_function_reduce(value)
+
+    def _is_by_value(self, binding: Binding | None) -> bool:
+        return binding is None or binding.module == "__main__" or binding in self._by_value
+
     def _reduce_code(self, code: Any) -> Any:
         binding = binding_of(code, stable_name)
-        if binding is None or binding.module == "__main__" or binding in self._by_value:
+        if binding is None or self._is_by_value(binding):
             if isinstance(code, FunctionType):
                 return self._reduce_function(code)
             return internals._dynamic_class_reduce(code)
@@ -156,8 +179,11 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it ships no types
     def _reduce_function(self, function: FunctionType) -> Any:
         """Return a function by value, which uses the globals of its module in the job."""
         reduced = self._dynamic_function_reduce(function)
-        module = stable_name(str(function.__globals__.get("__name__")))
-        if module == "__main__" or not is_users_module(module):
+        name = str(function.__globals__.get("__name__"))
+        module = stable_name(name)
+        # Methods that named tuples and attrs generate have other globals than their module.
+        has_module = vars(sys.modules.get(name, object)) is function.__globals__
+        if module == "__main__" or not has_module or not is_users_module(module):
             return reduced
         make, (code, _, *rest), (attributes, slots), *others = reduced
         self.modules.add(module)

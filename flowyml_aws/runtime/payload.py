@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import pickle
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,8 @@ __all__ = [
     "CarriedValue",
     "PackedSteps",
     "Payload",
+    "cached_function",
+    "dispatching_function",
     "globals_of_module",
     "load_error",
     "load_payload",
@@ -146,3 +149,16 @@ def step_function(module: str, name: str) -> Callable[..., Any]:
 def globals_of_module(module: str) -> dict[str, Any]:
     """Return the globals of a module, for its functions that are pickled by value."""
     return vars(import_module(module))
+
+
+def cached_function(function: Any, parameters: Mapping[str, Any]) -> Any:
+    """Return a function with an empty cache, for `functools.lru_cache` wrappers by value."""
+    return functools.lru_cache(**parameters)(function)
+
+
+def dispatching_function(registry: Mapping[type, Any]) -> Any:
+    """Return a function that dispatches on its first argument, as `functools.singledispatch`."""
+    dispatching = functools.singledispatch(registry[object])
+    for kind, function in registry.items():
+        dispatching.register(kind, function)
+    return dispatching

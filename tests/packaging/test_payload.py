@@ -1,20 +1,23 @@
 from __future__ import annotations
 
 import functools
+import pickle
 import subprocess
 import sys
 import textwrap
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from flowyml_aws import step
+from flowyml_aws.core.code.bindings import Binding
 from flowyml_aws.core.errors import UnpicklableStepError
 from flowyml_aws.core.step import Step
 from flowyml_aws.packaging.payload import make_payload
+from flowyml_aws.packaging.pickling import dump_code
 from flowyml_aws.runtime.payload import Payload, load_payload, read_payload
 
 pytestmark = pytest.mark.version_sensitive
@@ -265,3 +268,36 @@ def test_an_object_that_raises_when_pickled_is_named() -> None:
     error = refused(work)
     assert "variable 'stubborn' is a " in error.what
     assert "ZeroDivisionError: not me" in error.why
+
+
+class Pair(NamedTuple):
+    a: int = 1
+
+
+def test_generated_methods_are_pickled_with_their_own_globals() -> None:
+    """Those of a named tuple name a module that does not exist."""
+    constructor: Any = Pair.__new__
+    binding = Binding(Pair.__new__.__module__, "Pair.__new__")
+    pickled, _ = dump_code([constructor], by_value=[binding, Binding(__name__, "Pair.__new__")])
+    assert pickle.loads(pickled)[0](Pair, 3) == Pair(3)
+
+
+def test_cached_and_dispatching_functions_are_pickled_by_value() -> None:
+    @functools.lru_cache(maxsize=3)
+    def cached(x: int) -> int:
+        return x + 1
+
+    @functools.singledispatch
+    def kind(x: object) -> str:
+        return "other"
+
+    kind.register(int, lambda x: "int")
+
+    @step
+    def work() -> Any:
+        return cached(1), cached.cache_info().maxsize, kind(1), kind("a")
+
+    cached(5)
+    loaded = round_trip(work).steps["work"]
+    assert loaded() == (2, 3, "int", "other")
+    assert loaded.func is not work.func
