@@ -22,6 +22,8 @@ from typing import Any, TextIO
 from flowyml_aws.core.code.bindings import Binding
 from flowyml_aws.core.code.states import BindingReader
 from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.core.modules import is_installed
+from flowyml_aws.runtime.failures import text_of
 from flowyml_aws.runtime.flowyml_stand_in import stop_flowyml_runs
 from flowyml_aws.runtime.payload import load_payload, read_given, read_payload
 from flowyml_aws.runtime.program import Program, enter_program
@@ -99,12 +101,12 @@ def _attempt(call: Callable[[], object]) -> dict[str, Any]:
         return {"error": {"what": error.what, "why": error.why, "fix": error.fix}}
     except BaseException as error:  # of any kind: it is the user's code
         frames = traceback.extract_tb(error.__traceback__)
-        own = [f for f in frames if not f.filename.startswith((_PACKAGE, "<frozen"))]
+        own = [frame for frame in frames if _is_users(frame.filename)]
         place = [own[-1].filename, own[-1].lineno] if own else None
         return {
             "error": {
                 "kind": type(error).__name__,
-                "message": str(error),
+                "message": text_of(error),
                 "place": place,
                 "missing": getattr(error, "name", None) if isinstance(error, ImportError) else None,
             }
@@ -112,13 +114,24 @@ def _attempt(call: Callable[[], object]) -> dict[str, Any]:
     return {"error": None}
 
 
+def _is_users(file: str) -> bool:
+    if file.startswith((_PACKAGE, "<frozen")):
+        return False
+    return not is_installed(Path(file))
+
+
 def _record_files(opened: set[str]) -> None:
+    """Record the files that are read, but not those that this process itself wrote before."""
+    written: set[str] = set()
+
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if event != "open" or not arguments:
+        if event != "open" or not isinstance(arguments[0], str | bytes):
             return
-        path, mode = arguments[0], arguments[1]
-        if isinstance(path, str | bytes) and (mode is None or "r" in str(mode)):
-            opened.add(str(Path.cwd() / os.fsdecode(path)))
+        path = str(Path.cwd() / os.fsdecode(arguments[0]))
+        if arguments[2] & os.O_CREAT:
+            written.add(path)
+        elif path not in written:
+            opened.add(path)
 
     sys.addaudithook(hook)
 
