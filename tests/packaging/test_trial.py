@@ -61,7 +61,7 @@ def start(folder: Path) -> Iterator[Start]:
             for name, text in {"flow": script, **modules}.items():
                 (folder / f"{name}.py").write_text(textwrap.dedent(text))
             project = Project(folder, folder, (folder,))
-            files = snapshot_files(project) if in_place else project_files(folder).paths
+            files = snapshot_files(project, {}) if in_place else project_files(folder).paths
             module = Script("flow.py").module
             unread = SurveyedBinding(State(""), None, by_source=False, is_attribute=False)
             request = TrialRequest(
