@@ -28,6 +28,7 @@ from flowyml_aws.runtime.payload import (
     cached_function,
     dispatching_function,
     globals_of_module,
+    replaced_function,
     step_function,
 )
 from flowyml_aws.scripts import resolve, stable_name
@@ -169,14 +170,14 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it ships no types
         binding = binding_of(code, stable_name)
         if binding is None or self._is_by_value(binding):
             if isinstance(code, FunctionType):
-                return self._reduce_function(code)
+                return self._reduce_function(code, binding)
             return internals._dynamic_class_reduce(code)
         self.modules.add(binding.module)
         if isinstance(code, FunctionType) and is_step_function(code):
             return step_function, (binding.module, binding.name)
         return resolve, (binding.module, binding.name)
 
-    def _reduce_function(self, function: FunctionType) -> Any:
+    def _reduce_function(self, function: FunctionType, binding: Binding | None) -> Any:
         """Return a function by value, which uses the globals of its module in the job."""
         reduced = self._dynamic_function_reduce(function)
         name = str(function.__globals__.get("__name__"))
@@ -188,7 +189,11 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it ships no types
         make, (code, _, *rest), (attributes, slots), *others = reduced
         self.modules.add(module)
         slots = {**slots, "__globals__": {}, "__module__": stable_name(function.__module__)}
-        return make, (code, _Globals(module), *rest), (attributes, slots), *others
+        arguments = (code, _Globals(module), *rest)
+        if binding is not None and not function.__closure__:
+            # Other objects of the job, such as a list of handlers, refer to the function, too.
+            make, arguments = replaced_function, (make, binding, *arguments)
+        return make, arguments, (attributes, slots), *others
 
 
 class _ReferringPickler(_Pickler):

@@ -6,8 +6,10 @@ import functools
 import io
 import pickle
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
+from types import CodeType, FunctionType
 from typing import Any, cast
 
 from flowyml_aws.core.code.bindings import Binding, raw_value
@@ -30,6 +32,7 @@ __all__ = [
     "load_payload",
     "read_given",
     "read_payload",
+    "replaced_function",
     "step_function",
 ]
 
@@ -149,6 +152,25 @@ def step_function(module: str, name: str) -> Callable[..., Any]:
 def globals_of_module(module: str) -> dict[str, Any]:
     """Return the globals of a module, for its functions that are pickled by value."""
     return vars(import_module(module))
+
+
+def replaced_function(
+    make: Callable[..., Any], binding: Binding, code: CodeType, names: dict[str, Any], *others: Any
+) -> Any:
+    """Return the function of a name in this process with other code, or else a new function.
+
+    All objects that refer to the function then have the other code, too.
+    """
+    function: Any = None
+    with suppress(LookupError):
+        function = unwrap_step(raw_value(binding.module, binding.name))
+        function = getattr(function, "__func__", function)  # static and class methods
+    is_plain = isinstance(function, FunctionType) and not function.__closure__
+    if not is_plain or function.__globals__ is not names:
+        return make(code, names, *others)
+    function.__code__ = code
+    vars(function).clear()
+    return function
 
 
 def cached_function(function: Any, parameters: Mapping[str, Any]) -> Any:

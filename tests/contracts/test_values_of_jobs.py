@@ -83,8 +83,21 @@ def make(n):
 closure = make(LEVEL)
 Made = type("AnotherName", (), {"level": LEVEL})
 
+def default(x=LEVEL):
+    return x
+
+class Method:
+    def method(self, x=LEVEL):
+        return x
+
+HANDLERS, BOUND = [default], Method().method
+
+def calls(function=default):
+    return function()
+
 def read():
-    return [LEVEL, Model.level, str(Model.path), Model.static(), Model().cached(),
+    return [LEVEL, HANDLERS[0](), HANDLERS[0] is default, BOUND(), calls(),
+            Model.level, str(Model.path), Model.static(), Model().cached(),
             cached(), kind(1), closure(), Made.level]
 
 @step(outputs=["seen", "folder", "files"])
@@ -105,7 +118,7 @@ def test_values_made_from_the_clients_environment_are_the_clients(rig: BackendRi
     link.symlink_to(rig.folder)
     (rig.folder / "flow.py").write_text(FROM_ENVIRONMENT)
     client, job, has_own_folder, has_own_files = run_file(rig, f"{link}/flow.py", LEVEL="9")
-    assert client == [9, 9, "9", 9, 9, 9, 9, 9, 9]
+    assert client == [9, 9, True, 9, 9, 9, "9", 9, 9, 9, 9, 9, 9]
     assert job == client
     assert has_own_folder and has_own_files
 
