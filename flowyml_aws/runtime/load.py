@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from functools import partial
@@ -31,12 +32,14 @@ from flowyml_aws.runtime.snapshot import read_snapshot
 from flowyml_aws.runtime.unpacking import unpack
 from flowyml_aws.scripts import stable_name
 
+_CHECK_S = 1.0
 _PACKAGE = f"{Path(__file__).parents[1]}/"
 
 
 def main() -> None:
     """Answer requests until the client closes the pipe."""
     requests, answers = _take_pipes()
+    threading.Thread(target=_end_with_client, args=(os.getppid(),), daemon=True).start()
     request = json.loads(requests.readline())
     root = Path(request["root"])
     opened: set[str] = set()
@@ -50,6 +53,13 @@ def main() -> None:
     _send(answers, answer)
     for line in requests:
         _send(answers, _attempt(partial(_load, Path(json.loads(line)))))
+
+
+def _end_with_client(client: int) -> None:
+    """End this process if the client was killed, also while the program hangs."""
+    while os.getppid() == client:
+        threading.Event().wait(_CHECK_S)
+    os._exit(1)
 
 
 def _take_pipes() -> tuple[TextIO, TextIO]:
