@@ -74,10 +74,13 @@ def is_thorough(pytestconfig: pytest.Config) -> bool:
 
 
 @pytest.fixture(autouse=True)
-def own_main(monkeypatch: pytest.MonkeyPatch) -> None:
+def own_main() -> Iterator[None]:
     """Restore `__main__`, which a file that a test or a fixture loads as its script replaces."""
-    monkeypatch.setitem(sys.modules, "__main__", MAIN)
-    monkeypatch.setattr(scripts, "_state", scripts._State())
+    # Not with the fixture `monkeypatch`: tests need one that ends before their other fixtures.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "__main__", MAIN)
+        patch.setattr(scripts, "_state", scripts._State())
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -14,10 +14,7 @@ from tests.contracts.conftest import BACKENDS
 from tests.support.rigs import CHECKOUT, DEADLINE_S, BackendRig
 
 # Batch and SageMaker differ only in how they start the runner.
-pytestmark = [
-    pytest.mark.parametrize("rig", BACKENDS[:2], indirect=True),
-    pytest.mark.version_sensitive,
-]
+pytestmark = pytest.mark.parametrize("rig", BACKENDS[:2], indirect=True)
 
 HEAD = """
     import json, os, sys

@@ -140,16 +140,16 @@ CHANGES = {
         "import functools\ndef f(): return 1\nvalue = functools.wraps(f)(lambda: f() + 1)",
     ),
     "a cached function": (
-        "import functools\n@functools.lru_cache\ndef value(x=1): pass",
-        "import functools\n@functools.lru_cache\ndef value(x=2): pass",
+        "from functools import lru_cache\n@lru_cache\ndef value(x=1): pass",
+        "from functools import lru_cache\n@lru_cache\ndef value(x=2): pass",
     ),
     "the default of a dispatching function": (
-        "import functools\n@functools.singledispatch\ndef value(x, y=1): pass",
-        "import functools\n@functools.singledispatch\ndef value(x, y=2): pass",
+        "from functools import singledispatch\n@singledispatch\ndef value(x, y=1): pass",
+        "from functools import singledispatch\n@singledispatch\ndef value(x, y=2): pass",
     ),
     "the types of a dispatching function": (
-        "import functools\n@functools.singledispatch\ndef value(x): pass",
-        "import functools\n@functools.singledispatch\ndef value(x): pass\n"
+        "from functools import singledispatch\n@singledispatch\ndef value(x): pass",
+        "from functools import singledispatch\n@singledispatch\ndef value(x): pass\n"
         "value.register(int, lambda x: 1)",
     ),
     "a function of a partial": (
@@ -203,8 +203,8 @@ CHANGES = {
         "def f(): pass\ndef g(): pass\nvalue = g",
     ),
     "a field of a dataclass": (
-        "import dataclasses\n@dataclasses.dataclass\nclass A:\n x: int\nvalue = A(1)",
-        "import dataclasses\n@dataclasses.dataclass\nclass A:\n x: int\nvalue = A(2)",
+        "from dataclasses import dataclass\n@dataclass\nclass A:\n x: int\nvalue = A(1)",
+        "from dataclasses import dataclass\n@dataclass\nclass A:\n x: int\nvalue = A(2)",
     ),
     "a field of a model": (
         "import pydantic\nclass A(pydantic.BaseModel):\n x: int\nvalue = A(x=1)",

@@ -106,11 +106,11 @@ USES = {
         {"A", "B", "f"},
     ),
     "a cached function": (
-        "import functools\nA = 1\n@functools.cache\ndef f(): return A\ndef work(): return f()",
+        "from functools import cache\nA = 1\n@cache\ndef f(): return A\ndef work(): return f()",
         {"A", "f"},
     ),
     "a dispatching function": (
-        "import functools\nA = B = 1\n@functools.singledispatch\ndef f(x): return A\n"
+        "from functools import singledispatch\nA = B = 1\n@singledispatch\ndef f(x): return A\n"
         "@f.register\ndef _(x: int): return B\ndef work(): return f(1)",
         {"A", "B", "f", "_"},
     ),
