@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, time
 from enum import Enum
-from functools import WRAPPER_ASSIGNMENTS
+from functools import WRAPPER_ASSIGNMENTS, singledispatchmethod
 from pathlib import PurePath
 from types import BuiltinFunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any
@@ -123,6 +123,8 @@ class Encoder:
             return self._many(b"m", (value.__name__, type(owner), state))
         if is_decorated(value):
             return self._many(b"w", (type(value), value.__wrapped__))
+        if isinstance(value, singledispatchmethod):
+            return self._many(b"w", (type(value), value.dispatcher))  # without its caches
         return self._object(value) if _is_users(value) else self._whole(value)
 
     def _whole(self, value: Any) -> bytes:
