@@ -92,12 +92,12 @@ def preflight(request: RunRequest) -> CheckedRequest:
     report.problems += request.problems(pipeline, placement)
     report.problems += _inputs_without_value(request)
     settings = services = code = layer = None
-    bundle_notes: Sequence[str] = ()
+    code_notes: Sequence[str] = ()
     if placement is not None:
         settings = report.attempt(lambda: placement_settings(project.root, placement))
     if placement is not None and settings is not None:
         report.problems += environment_problems(settings.env, "the setting `env`")
-        code, bundle_notes = report.code(request, placement, project, settings)
+        code, code_notes = report.code(request, placement, project, settings)
     if pipeline is None:
         services = report.connect(request, placement, settings, project)
         report.check_steps(request, services, placement)
@@ -126,7 +126,7 @@ def preflight(request: RunRequest) -> CheckedRequest:
         services = report.connect(request, placement, settings, project)
         planned = None
         if services is not None and settings is not None and placement is not None:
-            if not placement_in_place(placement) and settings.requirements:
+            if not _run_in_place(placement) and settings.requirements:
                 layer = report.attempt(lambda: resolve_requirements(settings.requirements))
             planned = report.plan(services, request.plan(pipeline, placement, settings))
             if planned is not None:
@@ -146,7 +146,7 @@ def preflight(request: RunRequest) -> CheckedRequest:
         planned=planned,
         code=code,
         payloads=made.payloads,
-        notes=(*bundle_notes, *made.notes),
+        notes=(*code_notes, *made.notes),
         layer=layer,
     )
 
@@ -190,7 +190,7 @@ class _Report:
     ) -> tuple[RunCode | None, Sequence[str]]:
         """Return the code of the run, or None, and notes on its bundle."""
         imported = imported_modules(request.steps)
-        if placement_in_place(placement):
+        if _run_in_place(placement):
             bundle = self.attempt(lambda: make_bundle(snapshot_files(project, imported)))
             if bundle is None:
                 return None, ()
@@ -272,8 +272,8 @@ def _script_not_bundled(script: str) -> SettingsError:
     )
 
 
-def placement_in_place(placement: Placement) -> bool:
-    """Return whether jobs run in the project's own folder."""
+def _run_in_place(placement: Placement) -> bool:
+    """Return whether the jobs of a run are in the project's own folder."""
     return not any(service_traits(name).needs_bundle for name in placement.backends)
 
 

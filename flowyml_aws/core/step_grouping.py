@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, groupby, pairwise
 
@@ -83,42 +83,43 @@ def group_steps(ordered: Sequence[Step]) -> tuple[StepGroup, ...]:
 
 def affinity_conflicts(ordered: Sequence[Step]) -> list[FlowymlError]:
     """Return an error for each pair of grouped steps that require different values of a label."""
-    conflicts: list[FlowymlError] = []
-    for run in _consecutive(ordered):
-        first: dict[str, tuple[str, str]] = {}
-        for step in run:
-            for label, value in _required_labels(step).items():
-                other, wanted = first.setdefault(label, (step.name, value))
-                if wanted != value:
-                    conflicts.append(
-                        AffinityConflictError(
-                            what=f"Steps {other!r} and {step.name!r} require different values of "
-                            f"node label {label!r}: {wanted!r} and {value!r}",
-                            why=f"both run on one machine, in group {step.execution_group!r}",
-                            fix="use different execution groups, or require the same value",
-                        )
-                    )
-    return conflicts
+    return [
+        AffinityConflictError(
+            what=f"Steps {first.name!r} and {second.name!r} require different values of "
+            f"node label {label!r}: {value!r} and {other!r}",
+            why=f"both run on one machine, in group {first.execution_group!r}",
+            fix="use different execution groups, or require the same value",
+        )
+        for first, second, label, value, other in _disagreements(ordered, _required_labels)
+    ]
 
 
 def environment_conflicts(ordered: Sequence[Step]) -> list[FlowymlError]:
     """Return an error for each pair of grouped steps that give a variable different values."""
-    conflicts: list[FlowymlError] = []
+    return [
+        InvalidEnvironmentError(
+            what=f"Steps {first.name!r} and {second.name!r} give environment variable {name!r} "
+            "different values",
+            why=f"both run in one process, in group {first.execution_group!r}",
+            fix="use different execution groups, or the same value",
+        )
+        for first, second, name, _, _ in _disagreements(
+            ordered, lambda step: merge_environments(step.env)
+        )
+    ]
+
+
+def _disagreements(
+    ordered: Sequence[Step], values_of: Callable[[Step], Mapping[str, str]]
+) -> Iterator[tuple[Step, Step, str, str, str]]:
+    """Yield grouped steps that give a name different values: both steps, the name, both values."""
     for run in _consecutive(ordered):
-        first: dict[str, tuple[str, str]] = {}
+        firsts: dict[str, tuple[Step, str]] = {}
         for step in run:
-            for name, value in merge_environments(step.env).items():
-                other, wanted = first.setdefault(name, (step.name, value))
-                if wanted != value:
-                    conflicts.append(
-                        InvalidEnvironmentError(
-                            what=f"Steps {other!r} and {step.name!r} give environment variable "
-                            f"{name!r} different values",
-                            why=f"both run in one process, in group {step.execution_group!r}",
-                            fix="use different execution groups, or the same value",
-                        )
-                    )
-    return conflicts
+            for name, value in values_of(step).items():
+                first, other = firsts.setdefault(name, (step, value))
+                if other != value:
+                    yield first, step, name, other, value
 
 
 def parallel_steps(group: StepGroup, graph: StepGraph) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -95,20 +95,19 @@ class CodeTrial:
         payloads: list[StepPayload] = []
         problems: dict[str, FlowymlError] = {}
         notes: dict[str, None] = {}
-        decisions: dict[tuple[str, ...], Decision] = {}
+        decisions: dict[frozenset[str], Decision] = {}
         for group in groups:
             # A variable that the user gives the job decides the values that are made from it.
-            made = tuple(self._made_from({*self._environment, *group.environment}))
-            if made not in decisions:
-                evaluate = (*choices.evaluate, *made)
-                decisions[made] = decide(self._survey, states, choices.carry, evaluate)
+            given = frozenset(self._environment) | frozenset(group.environment)
+            if given not in decisions:
+                evaluate = (*choices.evaluate, *self._made_from(given))
+                decisions[given] = decide(self._survey, states, choices.carry, evaluate)
             read = _context_of(group, graph, context)
             used = self._survey.used_by((step.name for step in group.steps), read)
-            decision = decisions[made].only(used)
-            found = [
-                *decision.problems,
-                *(() if self._in_place else secret_values(decision.carried)),
-            ]
+            decision = decisions[given].only(used)
+            found = [*decision.problems]
+            if not self._in_place:  # the store is not on this machine
+                found += secret_values(decision.carried)
             problems.update({str(problem): problem for problem in found})
             notes.update(dict.fromkeys(decision.notes))
             try:
@@ -122,12 +121,12 @@ class CodeTrial:
             self._trial.remember()
         return Payloads(payloads, tuple(problems.values()), tuple(notes))
 
-    def _made_from(self, variables: Collection[str]) -> Iterator[str]:
+    def _made_from(self, variables: frozenset[str]) -> Iterator[str]:
         """Yield the names whose values are made from environment variables."""
         if not variables:
             return
         for binding, own in self._survey.bindings.items():
-            if users_code(own.value) is None and variables_of_binding(binding) & set(variables):
+            if users_code(own.value) is None and variables_of_binding(binding) & variables:
                 yield str(binding)
 
 

@@ -55,9 +55,10 @@ class Decision:
 
     def only(self, bindings: Collection[Binding]) -> Decision:
         """Return the decision for some of the names."""
+        ordered = sorted(bindings)  # equal programs have equal payloads
 
         def part(values: Mapping[Binding, Value]) -> dict[Binding, Value]:
-            return {binding: value for binding, value in values.items() if binding in bindings}
+            return {binding: values[binding] for binding in ordered if binding in values}
 
         return Decision(
             part(self.carried),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from flowyml_aws.core.code.bytecode import bytecode_references
@@ -36,6 +37,9 @@ def imported_modules(steps: Iterable[Step]) -> Mapping[str, Path]:
                 if not statement.level:
                     search.add_import(statement.module, statement.names)
     return search.finish()
+
+
+_Import = tuple[str, tuple[str, ...]]
 
 
 class _Search:
@@ -76,12 +80,23 @@ class _Search:
         return dict(sorted(self._files.items()))
 
 
-def _imports_of(file: Path, package: str) -> Iterator[tuple[str, Sequence[str]]]:
-    """Yield the modules, and the names in each, that the statements of a file import."""
+def _imports_of(file: Path, package: str) -> Sequence[_Import]:
+    """Return the modules, and the names in each, that the statements of a file import."""
     try:
-        waiting: list[ast.AST] = [ast.parse(file.read_bytes())]
+        stat = file.stat()
+        return _parsed(file, stat.st_ctime_ns, stat.st_size, package)
     except (OSError, SyntaxError, ValueError):  # no source, such as an extension module
-        return
+        return ()
+
+
+@lru_cache(maxsize=4096)
+def _parsed(file: Path, changed_ns: int, size_bytes: int, package: str) -> tuple[_Import, ...]:
+    """Return the imports of a file in the state that its time and size identify."""
+    return tuple(_statements(file, package))
+
+
+def _statements(file: Path, package: str) -> Iterator[_Import]:
+    waiting: list[ast.AST] = [ast.parse(file.read_bytes())]
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.Import):
@@ -89,6 +104,6 @@ def _imports_of(file: Path, package: str) -> Iterator[tuple[str, Sequence[str]]]
         elif isinstance(node, ast.ImportFrom):
             base = absolute_name(node.module or "", node.level, {"__package__": package})
             if base:
-                yield base, [alias.name for alias in node.names]
+                yield base, tuple(alias.name for alias in node.names)
         elif not isinstance(node, ast.expr):  # an import is a statement
             waiting += ast.iter_child_nodes(node)

@@ -26,7 +26,10 @@ __all__ = ["RememberedTrial"]
 _VERSION = 1
 _MAX_FILES = 300
 # Variables that differ in each terminal, which programs do not depend on.
-_VOLATILE = ("PYTEST_", "SHLVL", "SSH_", "TERM_SESSION_ID", "WINDOWID", "OLDPWD", "_")
+_VOLATILE = frozenset(
+    {"PYTEST_CURRENT_TEST", "SHLVL", "SSH_CLIENT", "SSH_CONNECTION", "SSH_TTY"}
+    | {"TERM_SESSION_ID", "WINDOWID", "OLDPWD", "_"}
+)
 
 
 class RememberedTrial:
@@ -39,7 +42,7 @@ class RememberedTrial:
     def __init__(self, request: TrialRequest) -> None:
         self._request = request
         self._file = cache_folder(os.environ) / "loads" / f"{_digest(request)}.json"
-        self._known = _read(self._file)
+        self._known = _read(self._file, len(request.survey.bindings))
         self._loaded: list[str] = []
         self._states: Mapping[Binding, State | None] | None = None
         self._trial = TrialLoad(request) if self._known is None else None
@@ -110,7 +113,7 @@ def _digest(request: TrialRequest) -> str:
             for binding, own in survey.bindings.items()
         ],
         "environment": sorted(
-            item for item in request.environment.items() if not item[0].startswith(_VOLATILE)
+            item for item in request.environment.items() if item[0] not in _VOLATILE
         ),
     }
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
@@ -125,12 +128,14 @@ def _times_of_installed_packages() -> list[tuple[str, int]]:
     ]
 
 
-def _read(file: Path) -> dict[str, Any] | None:
+def _read(file: Path, count: int) -> dict[str, Any] | None:
+    """Return an outcome with this number of states; None if there is none, or it is damaged."""
     try:
         facts = json.loads(file.read_bytes())
-    except (OSError, ValueError):
+        is_complete = len(facts["states"]) == count and isinstance(facts["payloads"], list)
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return facts if isinstance(facts, dict) else None
+    return facts if is_complete else None
 
 
 def _write(file: Path, text: str) -> None:

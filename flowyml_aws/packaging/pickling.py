@@ -7,7 +7,6 @@ their module, they use its globals there.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
 import io
@@ -20,6 +19,7 @@ import cloudpickle
 from cloudpickle import cloudpickle as internals
 
 from flowyml_aws.core.code.bindings import Binding, binding_of
+from flowyml_aws.core.code.closures import closure_variables
 from flowyml_aws.core.code.ownership import is_decorated, is_dispatching, users_code
 from flowyml_aws.core.modules import is_users_module
 from flowyml_aws.core.step import Step
@@ -110,11 +110,7 @@ def variables_of(function: FunctionType) -> dict[str, Any]:
     """Return the globals and closure variables that a function uses, with their values."""
     code = function.__code__
     names = sorted(_names_used(code) & function.__globals__.keys())
-    used = {name: function.__globals__[name] for name in names}
-    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-        with contextlib.suppress(ValueError):  # not assigned yet
-            used[name] = cell.cell_contents
-    return used
+    return {name: function.__globals__[name] for name in names} | closure_variables(function)
 
 
 def _names_used(code: CodeType) -> set[str]:

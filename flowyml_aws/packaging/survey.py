@@ -13,6 +13,7 @@ from typing import Any
 
 from flowyml_aws.core.code.bindings import Binding, binding_of, raw_value
 from flowyml_aws.core.code.bytecode import bytecode_references
+from flowyml_aws.core.code.closures import closure_variables
 from flowyml_aws.core.code.names import Import
 from flowyml_aws.core.code.ownership import Code, users_code
 from flowyml_aws.core.code.source import (
@@ -24,7 +25,6 @@ from flowyml_aws.core.code.source import (
 from flowyml_aws.core.code.states import (
     BindingReader,
     State,
-    content_of_closure,
     is_compiled_from_file,
 )
 from flowyml_aws.core.modules import absolute_name, is_users_module
@@ -167,7 +167,7 @@ class _Surveyor:
 
     def _visit_function(self, function: FunctionType) -> None:
         references = bytecode_references(function.__code__)
-        closure = content_of_closure(function)
+        closure = closure_variables(function)
         for value in closure.values():
             self.add_value(value)
         self.add_value((function.__defaults__, function.__kwdefaults__))
@@ -255,8 +255,6 @@ class _Surveyor:
     def _read(self, binding: Binding, module: ModuleType, is_attribute: bool) -> None:
         name = binding.name
         value = raw_value(module.__name__, name)
-        if (code := users_code(value)) is not None:
-            self._found(code)
         if binding.module == "__main__":  # a notebook or a prompt: its code is pickled by value
             self.add_value(value)
             return

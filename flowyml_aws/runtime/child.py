@@ -14,6 +14,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from flowyml_aws.runtime.flowyml_stand_in import prepare_flowyml
 from flowyml_aws.runtime.payload import load_payload, read_given, read_payload
 from flowyml_aws.runtime.program import Program, enter_program
 from flowyml_aws.runtime.snapshot import read_snapshot
@@ -50,6 +51,8 @@ def load_program() -> None:
     program = Program.of(facts["program"])
 
     packed = read_payload(payload.read_bytes())
+    if packed.uses_flowyml:
+        prepare_flowyml()
 
     def restore() -> None:
         load_payload(packed)

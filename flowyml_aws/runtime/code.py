@@ -14,13 +14,13 @@ from flowyml_aws.core.code.bindings import Binding
 from flowyml_aws.core.errors import DamagedArtifactError, FlowymlError
 from flowyml_aws.core.loading import importing
 from flowyml_aws.runtime.child import let_children_load
-from flowyml_aws.runtime.flowyml_stand_in import stand_in_for_flowyml, stop_flowyml_runs
+from flowyml_aws.runtime.flowyml_stand_in import prepare_flowyml
 from flowyml_aws.runtime.payload import Payload, load_error, load_payload, read_given, read_payload
 from flowyml_aws.runtime.program import enter_program
 from flowyml_aws.runtime.snapshot import read_snapshot
 from flowyml_aws.runtime.spec import CodeSource, StoredObject
 from flowyml_aws.runtime.unpacking import unpack
-from flowyml_aws.scripts import main_spec, stable_name
+from flowyml_aws.scripts import MainSpec, stable_name
 
 __all__ = ["fetch", "load_code"]
 
@@ -74,8 +74,7 @@ def load_code(
         root.mkdir()
         unpack(bundle, root, f"{store.uri}/{code.bundle.key}")
     if packed.uses_flowyml:
-        stand_in_for_flowyml()
-        stop_flowyml_runs()
+        prepare_flowyml()
     try:
         enter_program(code.program, root, snapshot, read_given(packed.given))
     except FlowymlError:
@@ -121,5 +120,5 @@ def _define_main(payload: Payload) -> None:
             if names.get("__name__") == "__main__":
                 vars(main).update(names)
     vars(main).pop("__file__", None)
-    main.__spec__ = main_spec(None)
+    main.__spec__ = MainSpec(None)
     sys.modules["__main__"] = main

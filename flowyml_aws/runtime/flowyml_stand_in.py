@@ -23,13 +23,19 @@ from flowyml_aws.core.step import Step
 if TYPE_CHECKING:
     from importlib.abc import Loader
 
-__all__ = ["stand_in_for_flowyml", "stop_flowyml_runs"]
+__all__ = ["prepare_flowyml", "stand_in_for_flowyml", "stop_flowyml_runs"]
 
 
 def stand_in_for_flowyml() -> None:
     """Make the stand-in importable if FlowyML is not installed."""
     if importlib.util.find_spec("flowyml") is None:
         sys.meta_path.append(_Finder())  # last: a real module of the same name has precedence
+
+
+def prepare_flowyml() -> None:
+    """Prepare a job, or a process that its steps start, for a program that imports FlowyML."""
+    stand_in_for_flowyml()
+    stop_flowyml_runs()
 
 
 def stop_flowyml_runs() -> None:

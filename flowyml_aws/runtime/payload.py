@@ -17,7 +17,6 @@ from flowyml_aws.core.errors import FlowymlError, PipelineFileError
 from flowyml_aws.core.loading import importing
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_objects import unwrap_step
-from flowyml_aws.runtime.flowyml_stand_in import stand_in_for_flowyml
 from flowyml_aws.runtime.snapshot import remember_source
 from flowyml_aws.scripts import resolve
 
@@ -96,8 +95,6 @@ def load_payload(packed: PackedSteps) -> Payload:
     """
     for name, text in packed.sources.items():
         remember_source(name, text)
-    if packed.uses_flowyml:
-        stand_in_for_flowyml()
     try:
         with importing("A module of the steps"):
             payload = _Unpickler(io.BytesIO(packed.pickled)).load()

@@ -16,6 +16,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
@@ -34,12 +35,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PROGRAM_VARIABLE",
+    "MainSpec",
     "MissingScriptError",
     "Script",
     "enter_main",
     "hidden_main",
     "main_script",
-    "main_spec",
     "resolve",
     "script_path",
     "stable_name",
@@ -49,6 +50,7 @@ PROGRAM_VARIABLE = "FLOWYML_PROGRAM"
 """Environment variable of a job for the processes that its steps start (see `runtime.child`)."""
 
 _CHILD = "flowyml_aws.runtime.child"
+_is_hidden: ContextVar[bool] = ContextVar("flowyml_aws_is_hidden", default=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,6 @@ class _State:
         root: Root of the project that contains the scripts.
         main: Script that is executed as this process's main module, or None.
         read: Returns the source of a script, if it is not read from its file.
-        is_hidden: Whether `__main__` counts as a notebook or prompt.
         given: Values of names of the main script, instead of those that it assigns.
         after: Called after the main script was executed.
     """
@@ -95,7 +96,6 @@ class _State:
         self.root = project_root(Path.cwd().resolve())
         self.main: Script | None = None
         self.read: Callable[[Path], bytes | None] = lambda _: None
-        self.is_hidden = False
         self.given: Mapping[str, Any] = {}
         self.after: Callable[[], None] = lambda: None
 
@@ -105,7 +105,7 @@ def main_script() -> tuple[Path, Script] | None:
 
     None if there is none, or if it is not the user's: a notebook, a prompt, an installed program.
     """
-    if _state.is_hidden:
+    if _is_hidden.get():
         return None
     if _state.main is not None:
         return _state.root, _state.main
@@ -127,11 +127,11 @@ def main_script() -> tuple[Path, Script] | None:
 @contextmanager
 def hidden_main() -> Iterator[None]:
     """Treat `__main__` as a notebook or prompt: its script is not in the project of the steps."""
-    _state.is_hidden = True
+    token = _is_hidden.set(True)
     try:
         yield
     finally:
-        _state.is_hidden = False
+        _is_hidden.reset(token)
 
 
 def stable_name(module: str) -> str:
@@ -188,11 +188,6 @@ def enter_main(
     _state.given, _state.after = given or {}, after
 
 
-def main_spec(package: str | None) -> ModuleSpec:
-    """Return the spec for the main module of a job whose program has this package, if any."""
-    return _MainSpec(package)
-
-
 class _Finder:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -222,7 +217,7 @@ class _Loader(SourceFileLoader):
 
     def __init__(self, fullname: str, file: Path, is_main: bool) -> None:
         super().__init__(fullname, str(file))
-        self._file, self._is_main = file, is_main
+        self._is_main = is_main
 
     def get_code(self, fullname: str) -> CodeType:
         # Not from or into a cache: Python does not cache the code of scripts, either.
@@ -242,7 +237,7 @@ class _Loader(SourceFileLoader):
         names["__package__"] = None
         if self._is_main and _state.main is not None:
             names["__package__"] = _state.main.package
-            names["__spec__"] = main_spec(_state.main.package)
+            names["__spec__"] = MainSpec(_state.main.package)
             names.update(_state.given)
             sys.modules["__main__"] = module
         code = self.get_code(module.__name__)
@@ -275,11 +270,14 @@ class _Loaded:
         module.__spec__ = self._spec
 
 
-class _MainSpec(ModuleSpec):
+class MainSpec(ModuleSpec):
     """The spec of `__main__` in a job.
 
     The processes of a pool import its module instead of executing the script once more. Relative
     imports in a step resolve as in a module of the script's package.
+
+    Args:
+        package: Package of the module that `python -m` runs; None for a file.
     """
 
     def __init__(self, package: str | None) -> None:

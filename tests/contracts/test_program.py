@@ -24,7 +24,7 @@ def _local_only(backend: object) -> list[pytest.MarkDecorator]:
 on_each_kind_of_machine = pytest.mark.parametrize("rig", BACKENDS[:2], indirect=True)
 
 
-# What Python loads and pickles depends on its version, and not on the backend.
+# Loading and pickling depend on the version of Python, not on the backend.
 on_each_backend = pytest.mark.parametrize(
     "rig",
     [pytest.param(*p.values, marks=[*p.marks, *_local_only(p.values[0])]) for p in BACKENDS],

@@ -1,3 +1,4 @@
+# Written as users write programs, with what the linter refuses.
 # ruff: noqa
 # mypy: ignore-errors
 """One value of each kind whose state must be equal in each process that loads this module."""

@@ -11,7 +11,6 @@ import functools
 import hashlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import EnumMeta
 from types import FunctionType, ModuleType
@@ -19,11 +18,12 @@ from typing import Any
 
 from flowyml_aws.core.code.bindings import Binding, binding_of, raw_value
 from flowyml_aws.core.code.bytecode import bytecode_content
+from flowyml_aws.core.code.closures import closure_variables
 from flowyml_aws.core.code.ownership import Code, users_code
 from flowyml_aws.core.code.source import function_source
 from flowyml_aws.core.code.values import Encoder
 
-__all__ = ["BindingReader", "State", "content_of_closure", "is_compiled_from_file"]
+__all__ = ["BindingReader", "State", "is_compiled_from_file"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,17 +139,8 @@ class BindingReader:
     def _function(self, function: FunctionType) -> bytes:
         source = function_source(function) if self._by_source else None
         content = bytecode_content(function.__code__) if source is None else source.content
-        parts = (function.__defaults__, function.__kwdefaults__, content_of_closure(function))
+        parts = (function.__defaults__, function.__kwdefaults__, closure_variables(function))
         return content + self._encode(parts)
-
-
-def content_of_closure(function: FunctionType) -> dict[str, Any]:
-    """Return the variables of a function's closure that are bound, by name."""
-    variables = {}
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        with suppress(ValueError):
-            variables[name] = cell.cell_contents
-    return variables
 
 
 def is_compiled_from_file(module: ModuleType) -> bool:

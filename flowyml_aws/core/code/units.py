@@ -7,7 +7,6 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import EnumMeta
 from pathlib import Path
@@ -15,6 +14,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from flowyml_aws.core.code.bytecode import bytecode_content, bytecode_references
+from flowyml_aws.core.code.closures import closure_variables
 from flowyml_aws.core.code.names import Import, References
 from flowyml_aws.core.code.ownership import Code, external_name, is_decorated, users_code
 from flowyml_aws.core.code.source import (
@@ -117,7 +117,7 @@ class UnitReader:
         names, code = function.__globals__, function.__code__
         source = function_source(function)
         label = f"{module_label(names)}.{source.qualname if source else function.__qualname__}"
-        namespace = _Namespace(names, label, _closure(function), id(function))
+        namespace = _Namespace(names, label, closure_variables(function), id(function))
         unit = _Draft(self, label)
         if source is not None:
             unit.add_code(source.content, source.references, namespace)
@@ -134,7 +134,7 @@ class UnitReader:
         module = sys.modules.get(cls.__module__)
         names = vars(module) if module else functions[0].__globals__ if functions else {}
         label = f"{module_label(names or {'__name__': cls.__module__})}.{cls.__qualname__}"
-        closure = {name: value for f in functions for name, value in _closure(f).items()}
+        closure = {name: value for f in functions for name, value in closure_variables(f).items()}
         unit = _Draft(self, label)
         namespace = _Namespace(names, label, closure, id(cls))
         source = class_source(cls)
@@ -293,15 +293,6 @@ class _Draft:
         position = len(self.refers)
         self.refers.append((f"#{position}", self._reader._code(code)))
         return b"r%d;" % position
-
-
-def _closure(function: FunctionType) -> dict[str, Any]:
-    variables = {}
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-        # A cell is empty until its variable is bound.
-        with suppress(ValueError):
-            variables[name] = cell.cell_contents
-    return variables
 
 
 def _class_members(cls: type) -> Iterator[tuple[str, Any]]:

@@ -1,3 +1,4 @@
+# Written as users write programs, with what the linter refuses.
 # ruff: noqa
 # mypy: ignore-errors
 """A program with one object of each kind that a job must have as the user's process has it.

@@ -1,3 +1,4 @@
+# Written as users write programs, with what the linter refuses.
 # ruff: noqa
 # mypy: ignore-errors
 """A module that `changes` changes."""
