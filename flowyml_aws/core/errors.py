@@ -15,7 +15,7 @@ The tree of errors, with the exit codes of the command line::
     ├── AccountError    3  AWS rejected a call
     │   └── AwsRefusedError
     ├── JobError        1  a job failed because of its code; a run that failed exits with 1, too
-    │   └── OutputMismatchError, UnstorableValueError
+    │   └── OutputMismatchError, UnstorableValueError, UncopyableValueError, ChangedFileError
     └── DataError       4  stored data is missing, damaged or not allowed
         └── ArtifactNotFoundError, DamagedArtifactError, PickleRefusedError, InvalidCatalogError,
             InvalidKeyError
@@ -33,6 +33,7 @@ __all__ = [
     "AffinityConflictError",
     "ArtifactNotFoundError",
     "AwsRefusedError",
+    "ChangedFileError",
     "DamagedArtifactError",
     "DataError",
     "DependencyCycleError",
@@ -56,6 +57,7 @@ __all__ = [
     "RequirementsError",
     "RunNotFoundError",
     "SettingsError",
+    "UncopyableValueError",
     "UndefinedAssetError",
     "UnknownGpuError",
     "UnknownVersionError",
@@ -213,6 +215,14 @@ class UnpicklableStepError(UserError, TypeError):
 
 class OutputMismatchError(JobError, ValueError):
     """A step's return value does not match its declared outputs."""
+
+
+class UncopyableValueError(JobError, TypeError):
+    """A value has several readers, and can't be copied for them."""
+
+
+class ChangedFileError(JobError, ValueError):
+    """A file that is a value was changed before its last reader."""
 
 
 class ArtifactNotFoundError(DataError, FileNotFoundError):

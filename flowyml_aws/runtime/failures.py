@@ -25,13 +25,16 @@ _IMPORT_SYSTEM = (f"{Path(importlib.__file__).parent}/", "<frozen importlib")
 _MACHINERY = (_PACKAGE, f"{Path(cloudpickle.__file__).parent}/", *_IMPORT_SYSTEM)
 
 
-def describe_step_failure(error: BaseException, roots: Sequence[Path]) -> StepFailure:
+def describe_step_failure(
+    error: BaseException, roots: Sequence[Path], advice: str = ""
+) -> StepFailure:
     """Describe a step's exception, without the runner's own frames.
 
     Args:
         error: The exception, as caught.
         roots: The project's folders, in the job and on the client. File names below them become
             relative.
+        advice: How to fix it, added to the traceback.
     """
     frames = _from_first_user_frame(error.__traceback__)
     report = traceback.TracebackException(type(error), error, frames, compact=True)
@@ -46,7 +49,8 @@ def describe_step_failure(error: BaseException, roots: Sequence[Path]) -> StepFa
     return StepFailure(
         kind=type(error).__name__,
         message=text_of(error),
-        traceback=_truncated("".join(lines), _LONGEST_TRACEBACK),
+        traceback=_truncated("".join(lines), _LONGEST_TRACEBACK)
+        + (advice and f"  fix: {advice}\n"),
     )
 
 

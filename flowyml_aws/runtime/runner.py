@@ -6,28 +6,28 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from flowyml_aws.artifacts.cache import CacheEntry, is_stored, keep_entry, read_entry, write_entry
-from flowyml_aws.artifacts.errors import UnstorableValueError
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.transfer import load_values, save_values
-from flowyml_aws.core.binding import bind
 from flowyml_aws.core.cache_key import cache_key
-from flowyml_aws.core.errors import ArtifactNotFoundError
+from flowyml_aws.core.errors import ArtifactNotFoundError, JobError
 from flowyml_aws.core.step import Step
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.exit_codes import STEP_FAILED
 from flowyml_aws.runtime.failures import describe_step_failure, text_of
 from flowyml_aws.runtime.forks import call_in_this_process
 from flowyml_aws.runtime.interruption import Interrupted, Interruption
+from flowyml_aws.runtime.job_values import READ_ONLY_ADVICE, JobValues
 from flowyml_aws.runtime.log import say, show
 from flowyml_aws.runtime.result import JobResult, StepFailure, StepState
 from flowyml_aws.runtime.resume import done_before
 from flowyml_aws.runtime.spec import StepSpec
+from flowyml_aws.runtime.step_calls import StepCalls, StepError
 from flowyml_aws.runtime.time_limit import GRACE_S, call_within
 
 __all__ = ["JobRunner"]
@@ -58,9 +58,20 @@ class JobRunner:
     interruption: Interruption
     sleep: Callable[[float], None] = time.sleep
     grace_s: float = GRACE_S
-    _values: dict[str, Any] = field(default_factory=dict)
+    _assets: JobValues = field(init=False)
+    _context: JobValues = field(init=False)
+    _calls: dict[str, StepCalls] = field(init=False)
     _absent: dict[str, str] = field(default_factory=dict)
     _results: dict[str, JobResult] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._calls = {
+            spec.name: StepCalls.of(self.steps[spec.name], spec, self.context)
+            for spec in self.attempt.spec.steps
+        }
+        calls = [call for step in self._calls.values() for call in step.in_order]
+        self._assets = JobValues("asset", [c.assets for c in calls], self._is_stored, self._load)
+        self._context = JobValues("context", [c.context for c in calls])
 
     def run(self) -> bool:
         """Run the steps. Return False as soon as a step fails.
@@ -70,22 +81,21 @@ class JobRunner:
             Exception: The job failed, but no step did: an asset is missing or damaged, or the
                 store denied a call.
         """
-        specs = self.attempt.spec.steps
-        last_reader = {asset: spec.name for spec in specs for asset in spec.reads}
+        self._context.add(dict(self.context))
         self._resume()
-        for spec in specs:
+        for spec in self.attempt.spec.steps:
             if self.attempt.progress[spec.name].state is not StepState.WAITING:
                 continue
             self.interruption.check()
             try:
-                if not self._run_step(spec, last_reader):
+                if not self._run_step(spec):
                     return False
             except Exception as error:
                 self._end(spec, StepState.FAILED, reason=f"the job failed: {text_of(error)}")
                 raise
-            for asset in spec.reads:
-                if last_reader[asset] == spec.name:
-                    self._values.pop(asset, None)
+            for call in self._calls[spec.name].in_order:
+                self._assets.drop(call.assets)
+                self._context.drop(call.context)
         return True
 
     def _resume(self) -> None:
@@ -100,7 +110,7 @@ class JobRunner:
                 self.attempt.progress.take(report)
                 say(f"{spec.name}: {report.state.value} in an earlier attempt")
 
-    def _run_step(self, spec: StepSpec, last_reader: Mapping[str, str]) -> bool:
+    def _run_step(self, spec: StepSpec) -> bool:
         """Run one step. Return False if it failed."""
         self.attempt.progress.update(spec.name, started_at=time.time(), state=StepState.RUNNING)
         if (reason := self._absent_input(spec)) is not None:
@@ -109,33 +119,29 @@ class JobRunner:
         key = self._cache_key(spec)
         if key is not None and self._use_cache_entry(key, spec):
             return True
-        missing = {asset: self._ref(asset) for asset in spec.reads if asset not in self._values}
-        self._values.update(load_values(self.attempt.store, missing, self.scratch))
-        step = self.steps[spec.name]
         try:
-            if not self._condition_holds(step, spec):
+            if not self._condition_holds(spec):
                 self._skip(spec, "its condition is false")
                 return True
             say(f"{spec.name}: started")
-            produced = step.split_outputs(self._call_with_retries(step, spec))
-        except Interrupted:
-            raise
-        except BaseException as error:  # the user's code may raise anything, even SystemExit
-            self.interruption.check()
-            self._fail(spec, error)
+            self._keep(spec, self._call_with_retries(spec))
+        except StepError as error:
+            self._fail(spec, error.cause, error.advice)
             return False
-        stored = {asset: produced[asset] for asset in spec.stored}
-        try:
-            self.attempt.assets.update(save_values(self.attempt.store, stored))
-        except UnstorableValueError as error:
+        except JobError as error:  # a value can't be stored or copied
             self._fail(spec, error)
             return False
         if key is not None and spec.stored:
             self._write_cache_entry(key, spec)
-        # Keep only what later steps read, to free memory for them.
-        self._values.update({a: v for a, v in produced.items() if a in last_reader})
         self._end(spec, StepState.SUCCEEDED)
         return True
+
+    def _keep(self, spec: StepSpec, produced: dict[str, Any]) -> None:
+        """Store the values that the plan says, and keep those that later steps of the job read."""
+        stored = {asset: produced[asset] for asset in spec.stored}
+        self.attempt.assets.update(save_values(self.attempt.store, stored))
+        del stored
+        self._assets.add(produced)
 
     def _absent_input(self, spec: StepSpec) -> str | None:
         """Return why the step can't run, if one of its inputs was skipped; otherwise None."""
@@ -148,14 +154,15 @@ class JobRunner:
                 return f"{asset!r} does not exist: step {self._absent[asset]!r} was skipped"
         return None
 
-    def _condition_holds(self, step: Step, spec: StepSpec) -> bool:
-        if step.condition is None:
+    def _condition_holds(self, spec: StepSpec) -> bool:
+        call = self._calls[spec.name].condition
+        if call is None:
             return True
-        arguments = bind(step.condition, spec.inputs, self.context, spec.reads, step.func)
-        condition = step.condition
-        return call_in_this_process(
-            lambda: bool(arguments.call(condition, self._values, self.context)), self.roots
-        )
+        assets, context = self._assets.lend(call.assets), self._context.lend(call.context)
+        with self._code_of_step():
+            return call_in_this_process(
+                lambda: bool(call.arguments.call(call.function, assets, context)), self.roots
+            )
 
     def _cache_key(self, spec: StepSpec) -> str | None:
         """Return the cache key of the step, or None if the step is never cached."""
@@ -213,6 +220,13 @@ class JobRunner:
             )
         return ref
 
+    def _is_stored(self, asset: str) -> bool:
+        return asset in self.attempt.assets or asset in self.attempt.spec.assets
+
+    def _load(self, assets: Sequence[str]) -> dict[str, Any]:
+        refs = {asset: self._ref(asset) for asset in assets}
+        return load_values(self.attempt.store, refs, self.scratch)
+
     def _result_of(self, job: str) -> JobResult:
         if job not in self._results:
             result = self.attempt.result_of(job)
@@ -225,30 +239,61 @@ class JobRunner:
             self._results[job] = result
         return self._results[job]
 
-    def _call_with_retries(self, step: Step, spec: StepSpec) -> Any:
-        arguments = bind(step.func, spec.inputs, self.context)
+    def _call_with_retries(self, spec: StepSpec) -> dict[str, Any]:
+        """Call the function of a step until it succeeds. Return its outputs by asset."""
         for retries in range(spec.retry + 1):
+            is_last = retries == spec.retry
             try:
-                return call_within(
-                    spec.timeout_s,
-                    lambda: call_in_this_process(
-                        lambda: arguments.call(step.func, self._values, self.context), self.roots
-                    ),
-                    on_stuck=lambda: self._end_process(spec),
-                    grace_s=self.grace_s,
-                )
-            except BaseException as error:
-                self.interruption.check()  # an error that a stop request caused is not a failure
-                if retries == spec.retry:
+                returned = self._call(spec, is_last)
+                with self._code_of_step():
+                    return self.steps[spec.name].split_outputs(returned)
+            except StepError as error:
+                if is_last:
                     raise
                 delay_s = min(spec.retry_delay_s * 2**retries, _LONGEST_DELAY_S)
                 self.attempt.progress.update(spec.name, retries=retries + 1)
                 say(
                     f"{spec.name}: attempt {retries + 1} of {spec.retry + 1} failed "
-                    f"({type(error).__name__}: {text_of(error)}); retrying in {delay_s:g} s"
+                    f"({type(error.cause).__name__}: {text_of(error.cause)}); "
+                    f"retrying in {delay_s:g} s"
                 )
             self.sleep(delay_s)  # outside `except`: the failed attempt's memory is free
         raise AssertionError("the last attempt returns or raises")
+
+    def _call(self, spec: StepSpec, is_last: bool) -> Any:
+        call = self._calls[spec.name].function
+        assets = self._assets.lend(call.assets, is_last)
+        context = self._context.lend(call.context, is_last)
+        with self._code_of_step():
+            return call_within(
+                spec.timeout_s,
+                lambda: call_in_this_process(
+                    lambda: call.arguments.call(call.function, assets, context), self.roots
+                ),
+                on_stuck=lambda: self._end_process(spec),
+                grace_s=self.grace_s,
+            )
+
+    @contextlib.contextmanager
+    def _code_of_step(self) -> Iterator[None]:
+        """Attribute an exception to the step, unless a stop request caused it.
+
+        Raises:
+            StepError: The user's code raised an exception.
+        """
+        try:
+            yield
+        except Interrupted:
+            raise
+        except BaseException as error:  # the user's code may raise anything, even SystemExit
+            self.interruption.check()
+            raise StepError(error, self._advice(error)) from error
+
+    def _advice(self, error: BaseException) -> str:
+        changes_an_array = isinstance(error, ValueError) and "read-only" in str(error)
+        if changes_an_array and (self._assets.has_lent or self._context.has_lent):
+            return READ_ONLY_ADVICE
+        return ""
 
     def _end_process(self, spec: StepSpec) -> None:
         """End the process, because the step ignored its timeout and can't be stopped otherwise."""
@@ -269,8 +314,8 @@ class JobRunner:
         self._absent.update(dict.fromkeys(spec.outputs, spec.name))
         self.attempt.skipped.extend(spec.outputs)
 
-    def _fail(self, spec: StepSpec, error: BaseException) -> None:
-        failure = describe_step_failure(error, self.roots)
+    def _fail(self, spec: StepSpec, error: BaseException, advice: str = "") -> None:
+        failure = describe_step_failure(error, self.roots, advice)
         self._end(spec, StepState.FAILED, failure=failure)
         show(failure.text)
 

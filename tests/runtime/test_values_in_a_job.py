@@ -17,21 +17,28 @@ class Thing:
     pass
 
 
-def test_steps_of_a_group_pass_the_same_object(tmp_path: Path) -> None:
-    seen: list[Any] = []
+def test_a_chain_of_steps_passes_the_same_object(tmp_path: Path) -> None:
+    seen: list[int] = []
 
     @step(outputs=["thing"], execution_group="g")
     def make() -> Thing:
-        seen.append(Thing())
-        return seen[0]
+        thing = Thing()
+        seen.append(id(thing))
+        return thing
 
-    @step(inputs=["thing"], execution_group="g")
-    def take(thing: Thing) -> None:
-        seen.append(thing)
+    @step(inputs=["thing"], outputs=["same"], execution_group="g")
+    def hand_on(thing: Thing) -> Thing:
+        seen.append(id(thing))
+        return thing
 
-    run = WrittenRun(tmp_path, make, take)
+    @step(inputs=["same"], execution_group="g")
+    def take(same: Thing) -> None:
+        seen.append(id(same))
+
+    run = WrittenRun(tmp_path, make, hand_on, take)
     assert run.runner().run()
-    assert seen[0] is seen[1]
+    assert len(seen) == 3
+    assert len(set(seen)) == 1
 
 
 @pytest.mark.contract

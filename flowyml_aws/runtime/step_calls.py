@@ -1,0 +1,86 @@
+"""Calls of a step's condition and function, with the values that they read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+from flowyml_aws.core.binding import Arguments, bind
+from flowyml_aws.core.step import Step
+from flowyml_aws.runtime.job_values import Call
+from flowyml_aws.runtime.spec import StepSpec
+
+__all__ = ["BoundCall", "StepCalls", "StepError"]
+
+
+class StepError(Exception):
+    """The user's code raised an exception.
+
+    Attributes:
+        cause: The exception.
+        advice: How to fix it, or an empty string.
+    """
+
+    def __init__(self, cause: BaseException, advice: str = "") -> None:
+        super().__init__(str(type(cause)))
+        self.cause, self.advice = cause, advice
+
+
+@dataclass(frozen=True, slots=True)
+class BoundCall:
+    """A function of the user with the sources of its arguments.
+
+    Attributes:
+        assets: The call as a reader of assets.
+        context: The call as a reader of context values.
+    """
+
+    function: Callable[..., Any]
+    arguments: Arguments
+    assets: Call
+    context: Call
+
+
+@dataclass(frozen=True, slots=True)
+class StepCalls:
+    """The calls of one step.
+
+    Attributes:
+        condition: Call of the condition, if there is one; it comes first.
+        function: Call of the function.
+    """
+
+    condition: BoundCall | None
+    function: BoundCall
+
+    @classmethod
+    def of(cls, step: Step, spec: StepSpec, context: Collection[str]) -> StepCalls:
+        """Bind the functions of a step."""
+        function = _bound(
+            step.func,
+            bind(step.func, spec.inputs, context),
+            f"step {spec.name!r}",
+            spec.retry > 0,
+        )
+        if step.condition is None:
+            return cls(None, function)
+        arguments = bind(step.condition, spec.inputs, context, spec.reads, step.func)
+        reader = f"the condition of step {spec.name!r}"
+        return cls(_bound(step.condition, arguments, reader, False), function)
+
+    @property
+    def in_order(self) -> tuple[BoundCall, ...]:
+        """The calls in their order."""
+        return (self.function,) if self.condition is None else (self.condition, self.function)
+
+
+def _bound(
+    function: Callable[..., Any], arguments: Arguments, reader: str, repeats: bool
+) -> BoundCall:
+    return BoundCall(
+        function,
+        arguments,
+        Call(reader, tuple(dict.fromkeys(arguments.assets.values())), repeats),
+        Call(reader, arguments.context, repeats),
+    )
