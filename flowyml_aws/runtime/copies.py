@@ -210,7 +210,10 @@ def _reduce_view(view: memoryview) -> tuple[Any, ...]:
 class _Pickler(pickle.Pickler):
     def __init__(self, stream: io.BytesIO) -> None:
         # cloudpickle's table has views of dicts and other types that pickle lacks.
-        reducers = {io.TextIOWrapper: _refuse_open_file, memoryview: _reduce_view}
+        reducers: dict[type, Any] = {
+            io.TextIOWrapper: _refuse_open_file,
+            memoryview: _reduce_view,
+        }
         self.dispatch_table = ChainMap(reducers, cloudpickle.Pickler.dispatch_table)
         super().__init__(stream, protocol=5, buffer_callback=self._keep)  # reads the table
         self.stream = stream
