@@ -48,5 +48,6 @@ def _package(checked: CheckedRequest) -> RunPackage:
         code=checked.code,
         payloads=dict(zip(names, checked.payloads, strict=True)),
         external_inputs={**planned.reuse.refs, **saved},
+        context=checked.request.values.keys(),
         layer=checked.layer,
     )

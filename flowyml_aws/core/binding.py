@@ -1,120 +1,195 @@
 """Binding of inputs and context values to the parameters of a step's function or condition.
 
-An input fills the parameter with its name, or otherwise the parameter at its index
-(`inputs=["data/train"]` fills `train_data`). An input without a matching parameter is dropped.
-The context fills the remaining parameters by name. A parameter of a condition gets the same value
-as the function's parameter with that name, and otherwise the pipeline's asset with that name.
+The rules are those of a Python call:
+
+- An input whose name is a parameter fills this parameter.
+- Any other input is passed by position: it fills the parameter at its index
+  (`inputs=["data/train"]` fills `train_data`), or is one of `*args` after the last parameter.
+  If the place is not free, or does not exist, `**kwargs` takes the input by its name.
+- The context fills the remaining parameters by name.
+
+A parameter of a condition gets the same value as the function's parameter with that name, and
+otherwise the pipeline's asset with that name. A condition need not take all inputs.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from inspect import Parameter as Kinds
 from typing import Any
 
-__all__ = ["Arguments", "bind", "parameter_names"]
+from flowyml_aws.core.arguments import Argument, Arguments
+from flowyml_aws.core.signatures import Parameter, parameters_of
 
-_NAMED = (
-    inspect.Parameter.POSITIONAL_ONLY,
-    inspect.Parameter.POSITIONAL_OR_KEYWORD,
-    inspect.Parameter.KEYWORD_ONLY,
-)
+__all__ = ["BoundCall", "TwoSources", "bind", "bind_condition"]
 
 
 @dataclass(frozen=True, slots=True)
-class Arguments:
-    """The sources of a function's arguments.
+class TwoSources:
+    """A parameter that an asset fills, and for which the context has a value."""
+
+    parameter: str
+    asset: str
+
+
+@dataclass(frozen=True, slots=True)
+class BoundCall:
+    """The arguments of a call, and the mistakes in them.
 
     Attributes:
-        assets: Parameter → asset.
-        context: Parameters filled from the context.
-        missing: Parameters without a value and without a default.
-        positional_only: Parameters that must be passed by position, in order → their defaults.
+        arguments: Sources of the arguments.
+        by_parameter: Parameter → source of its argument, without those of `*args` and `**kwargs`.
+        missing: Parameters without a value that must have one.
+        untaken: Inputs that no parameter takes.
+        ambiguous: Parameters with two sources.
     """
 
-    assets: Mapping[str, str]
-    context: tuple[str, ...]
-    missing: tuple[str, ...]
-    positional_only: Mapping[str, Any]
-
-    def call(
-        self, function: Callable[..., Any], assets: Mapping[str, Any], context: Mapping[str, Any]
-    ) -> Any:
-        """Call the function with values from these assets and this context."""
-        values = {parameter: assets[asset] for parameter, asset in self.assets.items()}
-        values.update((parameter, context[parameter]) for parameter in self.context)
-        # A missing argument is passed as its default, so that later arguments keep their position.
-        by_position = [values.pop(p, default) for p, default in self.positional_only.items()]
-        return function(*by_position, **values)
+    arguments: Arguments
+    by_parameter: Mapping[str, Argument] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+    untaken: tuple[str, ...] = ()
+    ambiguous: tuple[TwoSources, ...] = ()
 
 
 def bind(
+    function: Callable[..., Any], inputs: Sequence[str], context: Collection[str]
+) -> BoundCall:
+    """Match a function's parameters with inputs, then with context names.
+
+    Args:
+        function: Function of a step.
+        inputs: Assets that the step reads.
+        context: Names in the context.
+    """
+    parameters = parameters_of(function)
+    if parameters is None:
+        return _in_order(inputs)
+    call = _Call(parameters, inputs)
+    call.ambiguous += call.by_position(inputs, lambda place: place.name in context)
+    call.fill("context", context)
+    return call.bound(context)
+
+
+def bind_condition(
+    condition: Callable[..., Any],
     function: Callable[..., Any],
     inputs: Sequence[str],
     context: Collection[str],
-    assets: Collection[str] = (),
-    like: Callable[..., Any] | None = None,
-) -> Arguments:
-    """Match a function's parameters with inputs, then context names, then assets by name.
+    assets: Collection[str],
+) -> BoundCall:
+    """Match a condition's parameters with inputs, context names, and assets by name.
 
     Args:
-        function: The function of a step, or its condition.
+        condition: Condition of a step.
+        function: Function of the step; its parameters get equal arguments.
         inputs: Assets that the step reads.
         context: Names in the context.
-        assets: For a condition: assets that it can take by name.
-        like: For a condition: the step's function; equal parameters get equal arguments.
+        assets: Assets that the condition can take by name.
     """
-    try:
-        signature = inspect.signature(function)
-    except ValueError:  # some builtins have no signature: they take their inputs in order
-        return Arguments({name: name for name in inputs}, (), (), dict.fromkeys(inputs))
-    parameters = _named(signature)
-    names = [p.name for p in parameters]
-    accepts_any_name = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    parameters = parameters_of(condition)
+    if parameters is None:
+        return _in_order(inputs)
+    call = _Call([p for p in parameters if not p.is_guess], inputs)
+    for name, argument in bind(function, inputs, context).by_parameter.items():
+        if name in call.named and argument.source == "asset":
+            call.filled[name] = argument
+    # A parameter that gets a value by name, or has a default, is not filled by position.
+    reserved = {*context, *assets}
+    list(call.by_position(inputs, lambda place: place.has_default or place.name in reserved))
+    call.untaken.clear()
+    ambiguous = [name for name in call.named if name in context and name in assets]
+    call.ambiguous += [TwoSources(name, name) for name in ambiguous if name not in call.filled]
+    call.fill("context", context)
+    call.fill("asset", assets)
+    return call.bound(context)
 
-    filled = {name: name for name in inputs if name in names}
-    # Parameters that get a value by name, or have a default, are not filled by position.
-    reserved: set[str] = set()
-    if like is not None:
-        of_like = bind(like, inputs, context)
-        filled.update((name, of_like.assets[name]) for name in names if name in of_like.assets)
-        reserved.update(
-            p.name
-            for p in parameters
-            if p.name in context or p.name in assets or p.default is not p.empty
+
+def _in_order(inputs: Sequence[str]) -> BoundCall:
+    return BoundCall(Arguments(tuple(Argument("asset", asset) for asset in inputs)))
+
+
+class _Call:
+    """A call whose arguments are being decided."""
+
+    def __init__(self, parameters: Sequence[Parameter], inputs: Sequence[str]) -> None:
+        self.named = {p.name: p for p in parameters if p.is_named}
+        self._positional = [p for p in parameters if p.is_positional]
+        kinds = {p.declared.kind for p in parameters}
+        self._has_args = Kinds.VAR_POSITIONAL in kinds
+        self._has_kwargs = Kinds.VAR_KEYWORD in kinds
+        self.filled = {name: Argument("asset", name) for name in inputs if name in self.named}
+        self._more: list[Argument] = []  # for `*args`
+        self._others: dict[str, Argument] = {}  # for `**kwargs`
+        self.untaken: list[str] = []
+        self.ambiguous: list[TwoSources] = []
+
+    def by_position(
+        self, inputs: Sequence[str], is_reserved: Callable[[Parameter], bool]
+    ) -> Iterator[TwoSources]:
+        """Pass the inputs that no parameter takes by name. Yield those for reserved parameters."""
+        for index, asset in enumerate(inputs):
+            argument = Argument("asset", asset)
+            place = self._positional[index] if index < len(self._positional) else None
+            is_free = place is not None and place.name not in self.filled
+            if asset in self.named:
+                continue
+            if place is not None and is_free and not is_reserved(place):
+                self.filled[place.name] = argument
+            elif place is None and self._has_args:
+                self._more.append(argument)
+            elif self._has_kwargs and asset.isidentifier():
+                self._others[asset] = argument
+            elif place is not None and is_free:
+                yield TwoSources(place.name, asset)
+            else:
+                self.untaken.append(asset)
+
+    def fill(self, source: Any, names: Collection[str]) -> None:
+        """Fill the remaining parameters by name."""
+        for name in self.named:
+            if name in names and name not in self.filled:
+                self.filled[name] = Argument(source, name)
+
+    def bound(self, context: Collection[str]) -> BoundCall:
+        by_name = [
+            TwoSources(name, argument.name)
+            for name, argument in self.filled.items()
+            if argument.source == "asset" and name in context
+        ]
+        return BoundCall(
+            arguments=self._arguments(),
+            by_parameter=self.filled,
+            missing=tuple(
+                name for name, p in self.named.items() if p.is_required and name not in self.filled
+            ),
+            untaken=tuple(self.untaken),
+            ambiguous=(*by_name, *self.ambiguous),
         )
-    for index, asset in enumerate(inputs):
-        if asset in filled:
-            continue
-        if index < len(names) and names[index] not in filled and names[index] not in reserved:
-            filled[names[index]] = asset
-        elif accepts_any_name and asset.isidentifier():
-            filled[asset] = asset
-    from_context = [name for name in names if name in context and name not in filled]
-    filled.update(
-        {n: n for n in names if n in assets and n not in filled and n not in from_context}
-    )
-    missing = [
-        p.name
-        for p in parameters
-        if p.name not in filled and p.name not in from_context and p.default is p.empty
-    ]
-    positional = {
-        p.name: p.default
-        for p in parameters
-        if p.kind is p.POSITIONAL_ONLY and (p.default is not p.empty or p.name not in missing)
-    }
-    return Arguments(filled, tuple(from_context), tuple(missing), positional)
 
-
-def parameter_names(function: Callable[..., Any]) -> list[str]:
-    """Return the parameters that can be filled by name."""
-    try:
-        return [p.name for p in _named(inspect.signature(function))]
-    except ValueError:  # some builtins have no signature
-        return []
-
-
-def _named(signature: inspect.Signature) -> list[inspect.Parameter]:
-    return [p for p in signature.parameters.values() if p.kind in _NAMED]
+    def _arguments(self) -> Arguments:
+        """Return the call: assets by position as far as possible, context values by keyword."""
+        places = self._positional
+        last = len(places) if self._more else 0  # every argument before it must be positional
+        for number, place in enumerate(places, 1):
+            if place.declared.kind is Kinds.POSITIONAL_ONLY and place.name in self.filled:
+                last = max(last, number)
+        # Decorators such as `mock.patch` add their argument after those that they get.
+        is_extended = any(p.name not in self.filled and not p.has_default for p in places)
+        positional: list[Argument] = []
+        keywords: dict[str, Argument] = {}
+        can_continue = True
+        for number, place in enumerate(places, 1):
+            argument = self.filled.get(place.name)
+            if argument is None:
+                if number <= last and place.has_default:
+                    positional.append(Argument("default", place.name))
+                can_continue = can_continue and number <= last
+            elif number <= last or (can_continue and (is_extended or argument.source == "asset")):
+                positional.append(argument)
+            else:
+                keywords[place.name] = argument
+                can_continue = False
+        names = {place.name for place in places}
+        keywords |= {name: a for name, a in self.filled.items() if name not in names}
+        return Arguments((*positional, *self._more), {**keywords, **self._others})

@@ -6,8 +6,8 @@ The tree of errors, with the exit codes of the command line::
     ├── UserError       2  a mistake in a pipeline, an option or a setting
     │   ├── InvalidPipelineError   every mistake of one request
     │   ├── InvalidStepError, DuplicateStepError, DuplicateAssetError, UndefinedAssetError,
-    │   │   DependencyCycleError, MissingArgumentError, InvalidEnvironmentError,
-    │   │   UnpicklableStepError, PipelineFileError
+    │   │   DependencyCycleError, MissingArgumentError, AmbiguousArgumentError,
+    │   │   UntakenInputError, InvalidEnvironmentError, UnpicklableStepError, PipelineFileError
     │   ├── InvalidResourcesError, InvalidQuantityError, UnknownGpuError, AffinityConflictError,
     │   │   NoInstanceFitsError, PlanOverBudgetError
     │   ├── SettingsError, RequirementsError, MissingExtraError, MissingEngineError
@@ -31,6 +31,7 @@ from collections.abc import Sequence
 __all__ = [
     "AccountError",
     "AffinityConflictError",
+    "AmbiguousArgumentError",
     "ArtifactNotFoundError",
     "AwsRefusedError",
     "ChangedFileError",
@@ -62,6 +63,7 @@ __all__ = [
     "UnknownGpuError",
     "UnknownVersionError",
     "UnpicklableStepError",
+    "UntakenInputError",
     "UserError",
 ]
 
@@ -151,6 +153,14 @@ class DependencyCycleError(UserError, ValueError):
 
 class MissingArgumentError(UserError, ValueError):
     """A parameter of a step is neither an input nor in the context, and has no default."""
+
+
+class AmbiguousArgumentError(UserError, ValueError):
+    """A parameter of a step has two values."""
+
+
+class UntakenInputError(UserError, ValueError):
+    """A step reads an asset that no parameter takes."""
 
 
 class InvalidEnvironmentError(UserError, ValueError):

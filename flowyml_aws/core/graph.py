@@ -6,10 +6,10 @@ import difflib
 import heapq
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 
-from flowyml_aws.core.binding import bind
+from flowyml_aws.core.binding import bind_condition
 from flowyml_aws.core.errors import (
     DependencyCycleError,
     DuplicateAssetError,
@@ -31,10 +31,12 @@ class StepGraph:
     Attributes:
         steps: Steps in topological order. Ties are broken by declaration order, except that the
             order stays in an execution group as long as one of its steps is ready.
-        parents: Step → the steps whose assets it reads, in running order.
+        parents: Step → the steps that it waits for, in running order: those whose assets it reads,
+            and those of `after`.
         reads: Step → assets that it reads: its inputs, then those that only its condition takes.
         producers: Asset → the step that produces it.
         external_inputs: Assets that no step produces.
+        after: Step → the steps of its `after=`. A step without any is left out.
     """
 
     steps: tuple[Step, ...]
@@ -42,6 +44,7 @@ class StepGraph:
     reads: Mapping[str, tuple[str, ...]]
     producers: Mapping[str, str]
     external_inputs: frozenset[str]
+    after: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def only(self, names: Collection[str]) -> StepGraph:
         """Return the subgraph of these steps; assets of other steps become external inputs."""
@@ -58,6 +61,11 @@ class StepGraph:
             external_inputs=frozenset(
                 a for read in reads.values() for a in read if a not in producers
             ),
+            after={
+                step: tuple(p for p in parents if p in names)
+                for step, parents in self.after.items()
+                if step in names
+            },
         )
 
 
@@ -81,7 +89,11 @@ def read_graph(
     producers, conflicts = _producers(declared, external_inputs)
     assets = producers.keys() | external_inputs
     reads = [_reads(step, assets) for step in declared]
-    parents = [sorted({producers[asset] for asset in read if asset in producers}) for read in reads]
+    before = _before(declared, producers)
+    parents = [
+        sorted({*waits, *(producers[asset] for asset in read if asset in producers)})
+        for read, waits in zip(reads, before, strict=True)
+    ]
     cycles = list(_cycles(declared, parents))
     problems += [
         *duplicates,
@@ -103,6 +115,11 @@ def read_graph(
         reads={step.name: read for step, read in zip(declared, reads, strict=True)},
         producers={asset: declared[position].name for asset, position in producers.items()},
         external_inputs=external_inputs,
+        after={
+            step.name: tuple(declared[p].name for p in waits)
+            for step, waits in zip(declared, before, strict=True)
+            if waits
+        },
     )
     return graph, problems
 
@@ -110,9 +127,18 @@ def read_graph(
 def _reads(step: Step, assets: Collection[str]) -> tuple[str, ...]:
     if not callable(step.condition):
         return step.inputs
-    condition_reads = bind(step.condition, step.inputs, (), assets, step.func).assets.values()
+    call = bind_condition(step.condition, step.func, step.inputs, (), assets)
     produced = set(step.assets)
-    return tuple(dict.fromkeys((*step.inputs, *(a for a in condition_reads if a not in produced))))
+    taken = (asset for asset in call.arguments.assets if asset not in produced)
+    return tuple(dict.fromkeys((*step.inputs, *taken)))
+
+
+def _before(declared: Sequence[Step], producers: Mapping[str, int]) -> list[list[int]]:
+    """Return the positions of the steps that each step names in `after`, as asset or as step."""
+    positions = {**{step.name: n for n, step in enumerate(declared)}, **producers}
+    return [
+        sorted({positions[name] for name in step.after if name in positions}) for step in declared
+    ]
 
 
 def _running_order(declared: Sequence[Step], parents: Sequence[Sequence[int]]) -> Iterator[int]:
@@ -191,22 +217,25 @@ def _producers(
 def _undefined_assets(
     declared: Sequence[Step], producers: Collection[str], external_inputs: Collection[str]
 ) -> Iterator[FlowymlError]:
-    known = sorted({*producers, *external_inputs})
+    assets = {*producers, *external_inputs}
+    steps = {step.name for step in declared}
+    known = sorted(assets)
     listed = ", ".join(known[:_MAX_LISTED]) or "(none)"
     if len(known) > _MAX_LISTED:
         listed += f" and {len(known) - _MAX_LISTED} more"
     missing = [
         (step, asset)
         for step in declared
-        for asset in step.inputs
-        if asset not in producers and asset not in external_inputs
+        for asset in dict.fromkeys((*step.inputs, *step.after))
+        if asset not in assets and (asset in step.inputs or asset not in steps)
     ]
     for count, (step, asset) in enumerate(missing):
         # The search for similar names is slow, and the first suggestions suffice.
         near = difflib.get_close_matches(asset, known, n=3) if count < _MAX_LISTED else []
         fix = f"did you mean {' or '.join(map(repr, near))}? Otherwise " if near else ""
+        verb = "reads" if asset in step.inputs else "waits for"
         yield UndefinedAssetError(
-            what=f"Step {step.name!r} reads {asset!r}, which no step produces",
+            what=f"Step {step.name!r} {verb} {asset!r}, which no step produces",
             why=f"the assets are {listed}",
             fix=f"{fix}add outputs=[{asset!r}] to the step that produces it, or pass it in the "
             "run's `inputs`",
@@ -223,8 +252,8 @@ def _cycles(declared: Sequence[Step], parents: Sequence[Sequence[int]]) -> Itera
             cycle: list[int] = error.args[1]
             yield DependencyCycleError(
                 what=f"Dependency cycle: {' → '.join(declared[p].name for p in cycle)}",
-                why="each step reads an asset of the step before it",
-                fix="remove one of these inputs, or split a step into two",
+                why="each step reads an asset of the step before it, or waits for it",
+                fix="remove one of these inputs or `after`, or split a step into two",
             )
             remaining = {
                 position: [parent for parent in its_parents if parent not in cycle]

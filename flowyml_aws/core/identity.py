@@ -9,6 +9,10 @@ the run. It is identified by its content (the digest of its bytes and their code
 always runs or its cache rule is `"input_hash"`, and downstream of such a step. So an upstream
 change always changes the key. The pipeline alone decides between the two, never the state of a
 cache.
+
+A step that waits for another one (`after=`) depends on what that step does, not on a value of it.
+So its key covers the cache key of that step. It is never cached if that key is not known before
+the run.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from flowyml_aws.core.cache_key import digest_of_facts
 from flowyml_aws.core.errors import InvalidStepError
 from flowyml_aws.core.fingerprint import Fingerprinter
 from flowyml_aws.core.graph import StepGraph
+from flowyml_aws.core.parameters import bind_step
 from flowyml_aws.core.step import Step
 
 __all__ = ["StepIdentity", "context_read", "identified_by_content", "identify"]
@@ -71,6 +76,9 @@ def identify(
 ) -> StepIdentity | None:
     """Return the identity of a step, or None if it is never cached.
 
+    A step is not cached if it only waits for a step that is identified by content: nobody knows
+    before the run what that step does.
+
     Args:
         step: Step to identify.
         graph: Graph of the pipeline.
@@ -82,6 +90,8 @@ def identify(
         InvalidStepError: The user's cache function fails.
     """
     if step.cache is False:
+        return None
+    if step.name in graph.after and _waits_for_content(step, graph):
         return None
     returned = None
     if callable(step.cache):
@@ -108,19 +118,20 @@ def identified_by_content(graph: StepGraph) -> dict[str, bool]:
     return by_content
 
 
+def _waits_for_content(step: Step, graph: StepGraph) -> bool:
+    by_content = identified_by_content(graph)
+    return any(by_content[parent] for parent in graph.after[step.name])
+
+
 def context_read(step: Step, graph: StepGraph, context: Mapping[str, Any]) -> set[str]:
     """Return the names of the context values that a step's function and condition take."""
-    read = set(bind(step.func, step.inputs, context).context)
-    if step.condition is not None:
-        reads = graph.reads[step.name]
-        read.update(bind(step.condition, step.inputs, context, reads, step.func).context)
-    return read
+    return bind_step(step, graph.reads[step.name], context).context
 
 
 def _returned(step: Step, context: Mapping[str, Any]) -> Any:
     assert callable(step.cache)
     try:
-        return bind(step.cache, (), context).call(step.cache, {}, context)
+        return bind(step.cache, (), context).arguments.call(step.cache, {}, context)
     except Exception as error:  # whatever the user's function raises
         raise InvalidStepError(
             what=f"Step {step.name!r}: the cache function failed",

@@ -1,47 +1,170 @@
-"""Context values that the steps of a pipeline require or accept."""
+"""Sources of the parameters of a pipeline's steps: inputs, the context and defaults."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable
+import inspect
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
-from flowyml_aws.core.binding import bind, parameter_names
-from flowyml_aws.core.errors import FlowymlError, MissingArgumentError
+from flowyml_aws.core.binding import BoundCall, TwoSources, bind, bind_condition
+from flowyml_aws.core.errors import (
+    AmbiguousArgumentError,
+    FlowymlError,
+    MissingArgumentError,
+    UntakenInputError,
+)
 from flowyml_aws.core.graph import StepGraph
+from flowyml_aws.core.signatures import Parameter, parameters_of
 from flowyml_aws.core.step import Step
 
-__all__ = ["context_names", "missing_arguments"]
+__all__ = [
+    "BoundStep",
+    "ContextParameter",
+    "argument_problems",
+    "bind_step",
+    "context_names",
+    "context_parameters",
+]
 
 
-def missing_arguments(graph: StepGraph, context: Collection[str]) -> list[FlowymlError]:
-    """Return an error for each parameter without an input, a context value or a default."""
+@dataclass(frozen=True, slots=True)
+class BoundStep:
+    """The arguments of a step's function, and of its condition if it has one."""
+
+    function: BoundCall
+    condition: BoundCall | None
+
+    @property
+    def untaken(self) -> tuple[str, ...]:
+        """Inputs that neither the function nor the condition takes."""
+        taken = self.condition.arguments.assets if self.condition is not None else ()
+        return tuple(asset for asset in self.function.untaken if asset not in taken)
+
+    @property
+    def context(self) -> set[str]:
+        """Context values that the step takes."""
+        calls = [call for call in (self.function, self.condition) if call is not None]
+        return {name for call in calls for name in call.arguments.context}
+
+
+def bind_step(step: Step, assets: Collection[str], context: Collection[str]) -> BoundStep:
+    """Return the arguments of a step.
+
+    Args:
+        step: Step to bind.
+        assets: Assets that the step's condition can take by name.
+        context: Names in the context.
+    """
+    function = bind(step.func, step.inputs, context)
+    if step.condition is None:
+        return BoundStep(function, None)
+    condition = bind_condition(step.condition, step.func, step.inputs, context, assets)
+    return BoundStep(function, condition)
+
+
+def argument_problems(graph: StepGraph, context: Collection[str]) -> list[FlowymlError]:
+    """Return an error for each mistake in the arguments of functions and conditions.
+
+    A mistake is a parameter without an input, a context value or a default; a parameter with two
+    sources; and an input that no parameter takes.
+    """
     problems: list[FlowymlError] = []
     for step in graph.steps:
-        functions = [("", bind(step.func, step.inputs, context))]
-        if step.condition is not None:
-            reads = graph.reads[step.name]
-            arguments = bind(step.condition, step.inputs, context, reads, step.func)
-            functions.append((" (condition)", arguments))
-        for role, arguments in functions:
-            for parameter in arguments.missing:
-                near = difflib.get_close_matches(parameter, [*step.inputs, *context], n=1)
-                hint = f" (did you mean {near[0]!r}?)" if near else ""
-                problems.append(
-                    MissingArgumentError(
-                        what=f"Step {step.name!r}{role} has no value for {parameter!r}{hint}",
-                        why="it is neither an input nor in the context, and has no default",
-                        fix=f"add it to the context, e.g. Context({parameter}=…), or to `inputs`",
-                    )
-                )
+        bound = bind_step(step, graph.reads[step.name], context)
+        for label, call in _labelled(step, bound):
+            problems += [_missing(label, name, step, context) for name in call.missing]
+            problems += [_ambiguous(label, sources) for sources in call.ambiguous]
+        problems += [_untaken(step, asset) for asset in bound.untaken]
     return problems
+
+
+def _labelled(step: Step, bound: BoundStep) -> Iterator[tuple[str, BoundCall]]:
+    yield f"Step {step.name!r}", bound.function
+    if bound.condition is not None:
+        yield f"Step {step.name!r} (condition)", bound.condition
+
+
+def _missing(label: str, parameter: str, step: Step, context: Collection[str]) -> FlowymlError:
+    near = difflib.get_close_matches(parameter, [*step.inputs, *context], n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    return MissingArgumentError(
+        what=f"{label} has no value for {parameter!r}{hint}",
+        why="it is neither an input nor in the context, and has no default",
+        fix=f"add it to the context, e.g. Context({parameter}=…), or to `inputs`",
+    )
+
+
+def _ambiguous(label: str, sources: TwoSources) -> FlowymlError:
+    parameter, asset = sources.parameter, sources.asset
+    what = f"{label} has two values for {parameter!r}: asset {asset!r} and a context value"
+    if parameter == asset:
+        return AmbiguousArgumentError(
+            what=what,
+            why="an argument has one source, and both have its name",
+            fix="rename the context value or the asset",
+        )
+    return AmbiguousArgumentError(
+        what=what,
+        why=f"no parameter has the name {asset!r}, so the input is passed by position, and "
+        f"{parameter!r} is the parameter at its index",
+        fix=f"rename the parameter that takes the input to {asset!r}, or move it to this index",
+    )
+
+
+def _untaken(step: Step, asset: str) -> FlowymlError:
+    names = [p.name for p in parameters_of(step.func) or ()]
+    return UntakenInputError(
+        what=f"Step {step.name!r} reads {asset!r}, but no parameter takes it",
+        why="no parameter has its name, and the one at its index does not exist or takes another "
+        f"input; the parameters are {', '.join(names) or '(none)'}",
+        fix=f"add a parameter {asset!r}; if the step only runs after the one that produces it, "
+        f'write after=["{asset}"] and remove it from `inputs`',
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ContextParameter:
+    """A parameter that the context can fill.
+
+    Attributes:
+        step: Name of the step.
+        is_of_condition: Whether it belongs to the step's condition, not to its function.
+        declared: Name, annotation and default.
+        owner: Function that declares it, whose globals resolve the annotation.
+    """
+
+    step: str
+    is_of_condition: bool
+    declared: inspect.Parameter
+    owner: Callable[..., Any]
+
+    @property
+    def name(self) -> str:
+        """Name of the parameter and of the context value."""
+        return self.declared.name
+
+
+def context_parameters(steps: Iterable[Step]) -> Iterator[ContextParameter]:
+    """Yield the parameters that a context can fill: those whose name is no input."""
+    for step in steps:
+        own = _named_parameters(step.func)
+        bound = [(own, False, bind(step.func, step.inputs, own))]
+        if callable(step.condition):
+            of_condition = _named_parameters(step.condition)
+            call = bind_condition(step.condition, step.func, step.inputs, of_condition, ())
+            bound.append((of_condition, True, call))
+        for parameters, is_of_condition, call in bound:
+            for name in call.arguments.context:
+                p = parameters[name]
+                yield ContextParameter(step.name, is_of_condition, p.declared, p.owner)
+
+
+def _named_parameters(function: Callable[..., Any]) -> dict[str, Parameter]:
+    return {p.name: p for p in parameters_of(function) or () if p.is_named}
 
 
 def context_names(steps: Iterable[Step]) -> set[str]:
     """Return the parameters of functions and conditions that a context can fill."""
-    fillable: set[str] = set()
-    for step in steps:
-        fillable.update(bind(step.func, step.inputs, parameter_names(step.func)).context)
-        if callable(step.condition):
-            names = parameter_names(step.condition)
-            fillable.update(bind(step.condition, step.inputs, names, like=step.func).context)
-    return fillable
+    return {parameter.name for parameter in context_parameters(steps)}

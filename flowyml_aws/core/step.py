@@ -31,6 +31,7 @@ class Step:
         name: Unique name in the pipeline; defaults to the function's name.
         inputs: Assets that the step reads.
         outputs: Assets that the step produces.
+        after: Assets or steps that the step waits for without reading a value.
         cache: Cache rule: `"code_hash"`, `"input_hash"`, a callable that returns a key, or False.
         cache_explicit: Whether the user set `cache`, so that outputs are stored for later runs.
         retry: Maximum number of retries.
@@ -41,6 +42,7 @@ class Step:
         condition: Function that returns whether the step runs; it gets the same arguments.
         execution_group: Group name; consecutive steps of one group run in one job.
         env: Environment variables of the job that runs the step.
+        notes: Remarks on the declaration, for the plan.
     """
 
     func: Callable[..., Any]
@@ -57,6 +59,8 @@ class Step:
     condition: Callable[..., Any] | None = None
     execution_group: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    after: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not callable(self.func):
@@ -66,6 +70,7 @@ class Step:
         for argument, names in (
             ("inputs", self.inputs),
             ("outputs", self.outputs),
+            ("after", self.after),
             ("execution_group", (self.execution_group or "",)),
         ):
             # All other code relies on names being strings, so this cannot wait for the report.
@@ -120,7 +125,11 @@ class Step:
     def problems(self) -> list[FlowymlError]:
         """Return an error for each mistake in the declaration of this step."""
         problems: list[FlowymlError] = []
-        for name, values in (("inputs", self.inputs), ("outputs", self.outputs)):
+        for name, values in (
+            ("inputs", self.inputs),
+            ("outputs", self.outputs),
+            ("after", self.after),
+        ):
             if not all(values):
                 problems.append(self._invalid(name, values, "a list of asset names"))
             elif len(set(values)) < len(values):
@@ -170,6 +179,7 @@ def step(
     *,
     inputs: Sequence[str] | None = None,
     outputs: Sequence[str] | None = None,
+    after: Sequence[str] | None = None,
     cache: CacheRule | None = None,
     retry: int = 0,
     retry_delay: float = 1.0,
@@ -189,6 +199,7 @@ def step(
     *,
     inputs: Sequence[str] | None = None,
     outputs: Sequence[str] | None = None,
+    after: Sequence[str] | None = None,
     cache: CacheRule | None = None,
     retry: int = 0,
     retry_delay: float = 1.0,
@@ -209,6 +220,8 @@ def step(
         inputs: Assets that the step reads. They are passed by parameter name, or by position if no
             parameter has the name.
         outputs: Assets that the step produces; a single one is the whole return value.
+        after: Assets (or names of steps) without a parameter: the step starts when the steps that
+            produce them have succeeded or were skipped.
         cache: `"code_hash"` (the default), `"input_hash"`, a callable, or False. With an explicit
             rule, outputs that no other job reads are stored, too.
         retry: Maximum number of retries.
@@ -231,6 +244,7 @@ def step(
             name=name or str(getattr(func, "__name__", "")),
             inputs=_names(inputs),
             outputs=_names(outputs),
+            after=_names(after),
             cache="code_hash" if cache is None or cache is True else cache,
             cache_explicit=cache not in (None, False),
             retry=retry,

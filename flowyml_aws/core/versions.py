@@ -81,7 +81,9 @@ def describe_pipeline(
         InvalidPipelineError: The pipeline has mistakes; the error lists all of them.
     """
     produced = {asset for step in steps for asset in step.assets}
+    known = produced | {step.name for step in steps}
     external_inputs = {asset for step in steps for asset in step.inputs} - produced
+    external_inputs |= {asset for step in steps for asset in step.after} - known
     graph, problems = read_graph(steps, external_inputs)
     if graph is not None:
         problems += affinity_conflicts(graph.steps)
@@ -96,7 +98,11 @@ def describe_pipeline(
         step_hashes={step.name: fingerprinter.fingerprint(step) for step in graph.steps},
         step_parts={step.name: fingerprinter.parts(step) for step in graph.steps},
         wiring={
-            step.name: {"inputs": list(step.inputs), "outputs": list(step.outputs)}
+            step.name: {
+                "inputs": list(step.inputs),
+                "outputs": list(step.outputs),
+                **({"after": list(step.after)} if step.after else {}),
+            }
             for step in graph.steps
         },
         groups={

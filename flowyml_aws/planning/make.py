@@ -267,6 +267,8 @@ def _offer(candidate: Candidate) -> InstanceOffer:
 def _notes(
     group: StepGroup, graph: StepGraph, selected: _SelectedOffers, durations: Durations
 ) -> Iterator[str]:
+    for step in group.steps:
+        yield from step.notes
     pairs = parallel_steps(group, graph)
     if pairs:
         before, after = pairs[0]

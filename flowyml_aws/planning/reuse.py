@@ -11,7 +11,10 @@ from flowyml_aws.core.cache_key import cache_key
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.identity import StepIdentity, identified_by_content
 
-__all__ = ["Reuse", "decide_reuse"]
+__all__ = ["AFTER", "Reuse", "decide_reuse"]
+
+AFTER = "after:"
+"""Prefix of steps in the identities of assets: the step waits for them."""
 
 Entries = Callable[[Sequence[str]], Mapping[str, CacheEntry]]
 Missing = Callable[[Sequence[ArtifactRef]], Collection[ArtifactRef]]
@@ -27,7 +30,7 @@ class Reuse:
         refs: Refs of reused assets that are read or are results. They are stored.
         identities: Identities of the steps that may be cached.
         assets: Identities of the assets that each of these steps reads; None for the digest of a
-            content that only its job will know.
+            content that only its job will know. `after:NAME` is a step that it waits for.
         deferred: Steps whose cache lookup is deferred to their job.
         stored: Assets that must be stored for these lookups, even if only their own job reads
             them.
@@ -133,6 +136,7 @@ class _KnownIdentities:
             if name in self._keys or name not in self._identities:
                 continue
             assets = {asset: self._identity(asset, name) for asset in self._graph.reads[name]}
+            assets.update(self._awaited(name))
             known = {asset: identity for asset, identity in assets.items() if identity is not None}
             if len(known) == len(assets):
                 key = cache_key(self._identities[name].digest, known)
@@ -144,12 +148,18 @@ class _KnownIdentities:
 
         The identity is None if it is a content that a step of this run still has to produce.
         """
-        return {
+        read = {
             asset: None
             if self._is_by_content(asset, step) and self._graph.producers.get(asset) in runs
             else self._identity(asset, step)
             for asset in self._graph.reads[step]
         }
+        return {**read, **{label: key for label, key in self._awaited(step).items() if key}}
+
+    def _awaited(self, step: str) -> dict[str, str | None]:
+        """Return the cache keys of the steps that a step waits for without reading an asset."""
+        parents = self._graph.after.get(step, ())
+        return {f"{AFTER}{parent}": self._keys.get(parent) for parent in parents}
 
     def premature_hits(self, hits: Collection[str], runs: Collection[str]) -> set[str]:
         """Return hits that rely on contents which this run produces again and may change."""
@@ -177,6 +187,7 @@ def _demanded(
 ) -> tuple[set[str], dict[str, ArtifactRef]]:
     """Return the steps that must run, and the earlier assets that they read or that are results."""
     read = {asset for assets in graph.reads.values() for asset in assets}
+    assets_of = {step.name: step.assets for step in graph.steps}
     uncached = [step for step in graph.steps if step.cache is False]
     results = [a for step in graph.steps for a in step.assets if a not in read]
     runs: set[str] = set()
@@ -193,6 +204,9 @@ def _demanded(
             continue
         runs.add(producer)
         waiting += graph.reads[producer]
+        for parent in graph.after.get(producer, ()):
+            if parent not in hits and parent not in runs:
+                waiting += assets_of[parent]
     # A step that runs produces all its assets again, including those added to `reused` before.
     return runs, {a: ref for a, ref in reused.items() if graph.producers[a] not in runs}
 

@@ -66,8 +66,7 @@ class JobRunner:
 
     def __post_init__(self) -> None:
         self._calls = {
-            spec.name: StepCalls.of(self.steps[spec.name], spec, self.context)
-            for spec in self.attempt.spec.steps
+            spec.name: StepCalls.of(self.steps[spec.name], spec) for spec in self.attempt.spec.steps
         }
         calls = [call for step in self._calls.values() for call in step.in_order]
         self._assets = JobValues("asset", [c.assets for c in calls], self._is_stored, self._load)

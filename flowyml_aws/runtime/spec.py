@@ -8,6 +8,7 @@ from pydantic import Field
 
 from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.core.arguments import Arguments
 from flowyml_aws.runtime.program import Program
 
 __all__ = [
@@ -80,14 +81,17 @@ class StepSpec(Document):
 
     Attributes:
         reads: Assets that the function or the condition takes.
+        arguments: Arguments of the function.
+        condition: Arguments of the condition, or None without one.
         stored: Outputs whose values are stored.
         timeout_s: Timeout of an attempt in seconds, or None.
         cache: Parts of the cache key, or None if the step is never cached.
     """
 
     name: str
-    inputs: tuple[str, ...]
     reads: tuple[str, ...]
+    arguments: Arguments
+    condition: Arguments | None = None
     outputs: tuple[str, ...]
     stored: tuple[str, ...]
     retry: int

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from flowyml_aws.core.binding import Arguments, bind
+from flowyml_aws.core.arguments import Arguments
 from flowyml_aws.core.step import Step
 from flowyml_aws.runtime.job_values import Call
 from flowyml_aws.runtime.spec import StepSpec
@@ -55,19 +55,14 @@ class StepCalls:
     function: BoundCall
 
     @classmethod
-    def of(cls, step: Step, spec: StepSpec, context: Collection[str]) -> StepCalls:
-        """Bind the functions of a step."""
-        function = _bound(
-            step.func,
-            bind(step.func, spec.inputs, context),
-            f"step {spec.name!r}",
-            spec.retry > 0,
-        )
-        if step.condition is None:
+    def of(cls, step: Step, spec: StepSpec) -> StepCalls:
+        """Combine the functions of a step with the arguments that the client decided."""
+        reader = f"step {spec.name!r}"
+        function = _bound(step.func, spec.arguments, reader, spec.retry > 0)
+        if step.condition is None or spec.condition is None:
             return cls(None, function)
-        arguments = bind(step.condition, spec.inputs, context, spec.reads, step.func)
-        reader = f"the condition of step {spec.name!r}"
-        return cls(_bound(step.condition, arguments, reader, False), function)
+        condition = _bound(step.condition, spec.condition, f"the condition of {reader}", False)
+        return cls(condition, function)
 
     @property
     def in_order(self) -> tuple[BoundCall, ...]:
@@ -81,6 +76,6 @@ def _bound(
     return BoundCall(
         function,
         arguments,
-        Call(reader, tuple(dict.fromkeys(arguments.assets.values())), repeats),
+        Call(reader, arguments.assets, repeats),
         Call(reader, arguments.context, repeats),
     )

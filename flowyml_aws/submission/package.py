@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -14,6 +14,7 @@ from flowyml_aws.artifacts.layout import RunLayout, bundle_key, payload_key
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.graph import StepGraph
+from flowyml_aws.core.parameters import bind_step
 from flowyml_aws.packaging.code import RunCode
 from flowyml_aws.packaging.payload import StepPayload
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
@@ -44,12 +45,14 @@ class RunPackage:
         payloads: Pickled steps of each job.
         external_inputs: Refs of the assets that no job of the run produces: external inputs, and
             reused assets of earlier runs.
+        context: Names in the context.
         layer: Packages that jobs install, or None.
     """
 
     code: RunCode
     payloads: Mapping[str, StepPayload]
     external_inputs: Mapping[str, ArtifactRef]
+    context: Collection[str] = ()
     layer: PackageLayer | None = None
 
 
@@ -80,7 +83,7 @@ def job_specs(
                 sha256=payload.sha256,
                 size_bytes=len(payload.data),
             ),
-            steps=_step_specs(job, graph, reuse),
+            steps=_step_specs(job, graph, reuse, package.context),
             assets={
                 asset: AssetSource(job=producer, ref=package.external_inputs.get(asset))
                 for asset, producer in job.reads.items()
@@ -152,14 +155,22 @@ def _code_source(code: RunCode) -> CodeSource:
     )
 
 
-def _step_specs(job: PlannedJob, graph: StepGraph, reuse: Reuse) -> tuple[StepSpec, ...]:
+def _step_specs(
+    job: PlannedJob, graph: StepGraph, reuse: Reuse, context: Collection[str]
+) -> tuple[StepSpec, ...]:
     stored = set(job.stored)
     inside = set(job.steps)
+    bound = {
+        step.name: bind_step(step, graph.reads[step.name], context)
+        for step in graph.steps
+        if step.name in inside
+    }
     return tuple(
         StepSpec(
             name=step.name,
-            inputs=step.inputs,
             reads=graph.reads[step.name],
+            arguments=bound[step.name].function.arguments,
+            condition=condition.arguments if (condition := bound[step.name].condition) else None,
             outputs=step.assets,
             stored=tuple(asset for asset in step.assets if asset in stored),
             retry=step.retry,

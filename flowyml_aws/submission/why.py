@@ -10,6 +10,7 @@ from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import RunNotFoundError
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.planning.reuse import AFTER
 from flowyml_aws.runtime.result import StepState, read_result
 from flowyml_aws.submission.keys import RunKeys, StepKey, differences, read_keys
 from flowyml_aws.submission.record import read_plan, read_record, run_ids
@@ -151,7 +152,8 @@ def _changes(
     for asset in sorted(key.assets.keys() & old_key.assets.keys()):
         if _identity(key, asset, now) == _identity(old_key, asset, before):
             continue
-        producer = now.producers.get(asset)
+        awaited = asset.removeprefix(AFTER) if asset.startswith(AFTER) else None
+        producer = awaited or now.producers.get(asset)
         if producer is None:
             yield Reason(f"input {asset!r} has a different value")
             continue
@@ -159,6 +161,9 @@ def _changes(
         if producer in now.keys.steps and producer not in explained:
             explained.add(producer)
             causes = tuple(_changes(now, before, producer, explained))
+        if awaited is not None:
+            yield Reason(f"step {awaited}, which it waits for, changed", causes)
+            continue
         changed_part = "dependencies" if key.assets[asset] else "content"
         yield Reason(f"input {asset!r}, produced by {producer}: its {changed_part} changed", causes)
 

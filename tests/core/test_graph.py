@@ -21,7 +21,7 @@ from flowyml_aws.core.errors import (
     UnknownGpuError,
 )
 from flowyml_aws.core.graph import StepGraph, read_graph
-from flowyml_aws.core.parameters import missing_arguments
+from flowyml_aws.core.parameters import argument_problems
 from tests.core.graphs import a_step, steps_of_a_pipeline
 
 
@@ -230,7 +230,7 @@ def test_a_parameter_without_a_value_is_an_error(
     function: Any, inputs: list[str], missing: list[str]
 ) -> None:
     train = step(name="train", inputs=inputs)(function)
-    problems = missing_arguments(graph_of(train, inputs=inputs), {})
+    problems = argument_problems(graph_of(train, inputs=inputs), {})
     assert [type(problem) for problem in problems] == [MissingArgumentError] * len(missing)
     for problem, parameter in zip(problems, missing, strict=True):
         assert f"'train' has no value for {parameter!r}" in problem.what
@@ -238,16 +238,16 @@ def test_a_parameter_without_a_value_is_an_error(
 
 def test_a_parameter_in_the_context_is_not_missing() -> None:
     train = step(name="train")(lambda rate: rate)
-    assert missing_arguments(graph_of(train), {"rate": 1}) == []
+    assert argument_problems(graph_of(train), {"rate": 1}) == []
 
 
 def test_the_error_for_a_misspelled_parameter_suggests_the_nearest_name() -> None:
     train = step(name="train")(lambda learning_rat: None)
-    (problem,) = missing_arguments(graph_of(train), {"learning_rate": 1})
+    (problem,) = argument_problems(graph_of(train), {"learning_rate": 1})
     assert "'learning_rate'" in problem.what
 
 
 def test_the_error_for_a_missing_argument_of_a_condition_names_the_condition() -> None:
     train = step(name="train", condition=lambda acuracy: True)(lambda: None)
-    (problem,) = missing_arguments(graph_of(train), {})
+    (problem,) = argument_problems(graph_of(train), {})
     assert "(condition)" in problem.what

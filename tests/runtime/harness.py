@@ -103,6 +103,7 @@ class WrittenRun:
             external_inputs={
                 asset: save_value(self.store, asset, v) for asset, v in inputs.items()
             },
+            context=self.context.keys(),
         )
         reuse = find_reuse(None, graph, {}, {}, ())
         self.specs = job_specs(self.plan, graph, package, reuse, RUN, self.store.uri)

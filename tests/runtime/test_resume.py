@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from flowyml_aws import step
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.values import load_value
+from flowyml_aws.core.arguments import Arguments
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.interruption import Interruption
 from flowyml_aws.runtime.result import AttemptEvents, StepReport, StepState
@@ -172,8 +173,8 @@ def chain(length: int, stored: Collection[int], skipped: Collection[int]) -> lis
     return [
         StepSpec(
             name=f"s{n}",
-            inputs=(),
             reads=tuple(f"a{m}" for m in made if n - 2 <= m < n),
+            arguments=Arguments(),
             outputs=(f"a{n}",),
             stored=(f"a{n}",) if n in stored or n == length - 1 else (),
             retry=0,

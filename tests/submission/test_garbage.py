@@ -15,6 +15,7 @@ from flowyml_aws.artifacts.layout import RunLayout, artifact_key, cache_entry_ke
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore, ObjectEntry
 from flowyml_aws.artifacts.values import load_value, save_value
+from flowyml_aws.core.arguments import Arguments
 from flowyml_aws.core.errors import DamagedArtifactError
 from flowyml_aws.planning.plan import ExecutionPlan, ReusedStep
 from flowyml_aws.runtime.program import Program
@@ -162,8 +163,8 @@ def a_spec(external: ArtifactRef) -> JobSpec:
     bundle = StoredObject(key="code/bb.tar.zst", sha256="bb", size_bytes=0)
     step_spec = StepSpec(
         name="s",
-        inputs=(),
         reads=(),
+        arguments=Arguments(),
         outputs=("a",),
         stored=(),
         retry=0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import functools
+import inspect
 import io
 import json
 import linecache
@@ -198,6 +199,7 @@ class Machine:
             ),
             payloads={job.name: StepPayload(b"") for job in plan.jobs},
             external_inputs={**reuse.refs, **inputs},
+            context=program.context.keys(),
         )
         run_id = f"run-{len(self.history)}"
         specs = job_specs(plan, decision.graph, package, reuse, run_id, self.store.uri)
@@ -275,8 +277,9 @@ def temporary_machine(note: Callable[[str], None]) -> Iterator[Machine]:
 
 def _recording(step: Step, calls: list[Call], wrapper: Wrapper) -> Callable[..., Any]:
     @functools.wraps(step.func)
-    def call(**arguments: Any) -> Any:
-        returned = wrapper(step.name, step.func(**arguments))
+    def call(*args: Any, **kwargs: Any) -> Any:
+        arguments = inspect.signature(step.func).bind(*args, **kwargs).arguments
+        returned = wrapper(step.name, step.func(*args, **kwargs))
         calls.append(Call(step.name, arguments, returned))
         return returned
 

@@ -6,11 +6,13 @@ All unsupported features are rejected by name in one report.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from flowyml_aws.core.binding import bind
 from flowyml_aws.core.context import Context
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, UserError
+from flowyml_aws.core.parameters import bind_step
 from flowyml_aws.core.resources import (
     GPUConfig,
     NodeAffinity,
@@ -90,7 +92,8 @@ def step_of(
 
     Raises:
         InvalidResourcesError: Its resources are invalid.
-        UnsupportedFeatureError: Its cache rule is a function.
+        UnsupportedFeatureError: Its cache rule is a function, or inputs without a parameter
+            decide which index the others have.
     """
     if callable(flowyml_step.cache):
         raise UnsupportedFeatureError(
@@ -102,8 +105,9 @@ def step_of(
     is_default = flowyml_step.cache == "code_hash" and not store_all
     upstream_assets = set(assets).difference(_assets_of(flowyml_step))
     inputs = tuple(flowyml_step.inputs)
-    return step(
-        inputs=(*inputs, *_undeclared_inputs(flowyml_step.func, inputs, upstream_assets, context)),
+    inputs += tuple(_undeclared_inputs(flowyml_step.func, inputs, upstream_assets, context))
+    declared = step(
+        inputs=inputs,
         outputs=tuple(flowyml_step.outputs),
         cache=None if is_default else flowyml_step.cache,
         retry=flowyml_step.retry,
@@ -114,6 +118,34 @@ def step_of(
         condition=flowyml_step.condition,
         execution_group=flowyml_step.execution_group,
     )(flowyml_step.func)
+    return _without_untaken_inputs(declared, upstream_assets, context)
+
+
+def _without_untaken_inputs(
+    declared: Step, assets: Collection[str], context: Collection[str]
+) -> Step:
+    """Return the step with the inputs that no parameter takes as `after`.
+
+    FlowyML drops the value of such an input: the step only runs after the one that produces it.
+    """
+    if not callable(declared.condition) and declared.condition is not None:
+        return declared  # reported with the other mistakes of the pipeline
+    bound = bind_step(declared, assets, context)
+    if not bound.untaken:
+        return declared
+    inputs = tuple(asset for asset in declared.inputs if asset not in bound.untaken)
+    names = ", ".join(map(repr, bound.untaken))
+    note = (
+        f"no parameter of step {declared.name!r} takes {names}: it only runs after it is produced"
+    )
+    ordered = replace(declared, inputs=inputs, after=bound.untaken, notes=(note,))
+    if bind_step(ordered, assets, context).function.arguments != bound.function.arguments:
+        raise UnsupportedFeatureError(
+            what=f"Step {declared.name!r}: inputs without a parameter ({names}) are not supported",
+            why="the other inputs are passed by their index in the list",
+            fix="name each parameter like its input, or move these inputs to the end of the list",
+        )
+    return ordered
 
 
 def _undeclared_inputs(
