@@ -141,6 +141,7 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
     )
     notes = [
         *plan.notes,
+        *request.notes,
         *environment_notes(plan, graph.steps, ClientEnvironment.this()),
         *host.notes(datetime.now(timezone.utc).date()),
     ]

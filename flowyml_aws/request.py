@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,13 +12,13 @@ from flowyml_aws.core.build import BuiltPipeline, build_pipeline
 from flowyml_aws.core.environment import environment_problems, merge_environments
 from flowyml_aws.core.errors import FlowymlError, SettingsError
 from flowyml_aws.core.graph import StepGraph
-from flowyml_aws.core.parameters import context_names
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
 from flowyml_aws.options import RunOptions
 from flowyml_aws.packaging.choices import Choices
 from flowyml_aws.packaging.project import Project, find_project
+from flowyml_aws.parameters.resolve import ResolvedContext, resolve_context
 from flowyml_aws.planning.limits import Limits
 from flowyml_aws.planning.placement import Placement
 from flowyml_aws.settings import Settings, load_settings
@@ -39,6 +38,7 @@ class PlanRequest:
         forced: Steps that may not be taken from earlier runs.
         environment: Environment variables of all jobs.
         choices: Names that jobs get from the client, or evaluate again.
+        notes: Notes for the plan.
     """
 
     name: str
@@ -50,6 +50,7 @@ class PlanRequest:
     forced: frozenset[str] = frozenset()
     environment: Mapping[str, str] = field(default_factory=dict)
     choices: Choices = field(default_factory=Choices)
+    notes: Sequence[str] = ()
 
     @property
     def environments(self) -> Mapping[str, Mapping[str, str]]:
@@ -72,6 +73,7 @@ class RunRequest:
         options: Options of this plan or run.
         detached: Whether the run must continue without its client.
         choices: Names that jobs get from the client, or evaluate again.
+        resolved: Context values as the steps get them, and the mistakes in them.
     """
 
     name: str
@@ -81,6 +83,12 @@ class RunRequest:
     options: RunOptions = field(default_factory=RunOptions)
     detached: bool = False
     choices: Choices = field(default_factory=Choices)
+    resolved: ResolvedContext = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Only once: two conversions would give two objects.
+        resolved = resolve_context(self.name, self.steps, self.context, self.options.context or {})
+        object.__setattr__(self, "resolved", resolved)
 
     @property
     def project(self) -> Project:
@@ -90,7 +98,7 @@ class RunRequest:
     @property
     def values(self) -> Mapping[str, Any]:
         """Parameter values: the pipeline's context, overridden by that of the options."""
-        return {**self.context, **(self.options.context or {})}
+        return self.resolved.values
 
     @property
     def limits(self) -> Limits:
@@ -120,6 +128,7 @@ class RunRequest:
             forced=self.options.refreshed if self.options.cache else names,
             environment=self.environment(settings),
             choices=self.choices,
+            notes=self.resolved.notes,
         )
 
     def environment(self, settings: Settings) -> Mapping[str, str]:
@@ -160,29 +169,7 @@ class RunRequest:
             problems.append(error)
         problems += environment_problems(self.env, f"pipeline {self.name!r}")
         problems += environment_problems(self.options.env, "the run")
-        return [*problems, *self._unknown_context()]
-
-    def _unknown_context(self) -> list[FlowymlError]:
-        unknown = set(self.options.context or ()) - self.context.keys()
-        if not unknown:
-            return []
-        known = self.context.keys() | context_names(self.steps)
-        if not (unknown := unknown - known):
-            return []
-        near = [
-            match
-            for name in sorted(unknown)
-            for match in difflib.get_close_matches(name, known, n=1)
-        ]
-        hint = f" (did you mean {', '.join(map(repr, near))}?)" if near else ""
-        return [
-            SettingsError(
-                what=f"No step of pipeline {self.name!r} takes "
-                f"{', '.join(map(repr, sorted(unknown)))}{hint}",
-                why=f"its parameters are {', '.join(sorted(known)) or '(none)'}",
-                fix="correct the name in the context, or add a parameter of this name to a step",
-            )
-        ]
+        return [*problems, *self.resolved.problems]
 
 
 def _no_such_step(name: str, names: Sequence[str]) -> SettingsError:

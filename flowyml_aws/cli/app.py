@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +14,7 @@ __all__ = [
     "AsJson",
     "Backends",
     "Context",
+    "ContextFile",
     "Env",
     "File",
     "MaxCost",
@@ -56,6 +58,14 @@ Backends = Annotated[
 Context = Annotated[
     list[str] | None,
     typer.Option("--context", "-c", metavar="NAME=VALUE", help="Set a step parameter; repeatable."),
+]
+ContextFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--context-file",
+        metavar="FILE",
+        help="Set the step parameters of a .json or .toml file; --context overrides them.",
+    ),
 ]
 Env = Annotated[
     list[str] | None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from flowyml_aws.cli.context import context_values
 from flowyml_aws.core.errors import (
     FlowymlError,
     PipelineFileError,
@@ -136,6 +136,7 @@ def _pipeline(value: Any) -> Pipeline | None:
 def run_options(
     backend: Sequence[str] | None,
     context: Sequence[str] | None,
+    context_file: Path | None,
     env: Sequence[str] | None,
     no_cache: bool,
     refresh: Sequence[str] | None,
@@ -149,31 +150,13 @@ def run_options(
     """
     return {
         "backend": _placement(backend) if backend else None,
-        "context": _context(context or ()),
+        "context": context_values(context or (), context_file),
         "env": _variables(env) if env else None,
         "cache": not no_cache,
         "refresh": refresh or (),
         "max_price_usd_hour": max_price_usd_hour,
         "max_cost_usd": max_cost_usd,
     }
-
-
-def _context(pairs: Sequence[str]) -> dict[str, Any]:
-    """Parse `NAME=VALUE` pairs; a value is JSON or, if it is not valid JSON, a string."""
-    values: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals or not name.isidentifier():
-            raise SettingsError(
-                what=f"Invalid --context {pair!r}: expected NAME=VALUE",
-                why="NAME is the name of a step's parameter",
-                fix="write for example --context epochs=10",
-            )
-        try:
-            values[name] = json.loads(text)
-        except json.JSONDecodeError:
-            values[name] = text
-    return values
 
 
 def _variables(pairs: Sequence[str]) -> dict[str, str]:

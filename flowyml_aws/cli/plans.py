@@ -16,6 +16,7 @@ from flowyml_aws.cli.app import (
     AsJson,
     Backends,
     Context,
+    ContextFile,
     Env,
     File,
     MaxCost,
@@ -52,6 +53,7 @@ def plan(
         typer.Option(metavar="FILE", help="Draw the plan: .svg, .mmd (Mermaid) or .md."),
     ] = None,
     context: Context = None,
+    context_file: ContextFile = None,
     env: Env = None,
     no_cache: NoCache = False,
     refresh: Refresh = None,
@@ -62,7 +64,7 @@ def plan(
     """Show what a run would do and cost."""
     pipeline = load_pipeline(file)
     options = run_options(
-        backend, context, env, no_cache, refresh, max_price_usd_hour, max_cost_usd
+        backend, context, context_file, env, no_cache, refresh, max_price_usd_hour, max_cost_usd
     )
     if explain is not None:
         _, selection = pipeline.explain(explain, **options)

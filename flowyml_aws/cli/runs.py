@@ -21,6 +21,7 @@ from flowyml_aws.cli.app import (
     AsJson,
     Backends,
     Context,
+    ContextFile,
     Env,
     File,
     MaxCost,
@@ -52,6 +53,7 @@ def run(
     file: File,
     backend: Backends = None,
     context: Context = None,
+    context_file: ContextFile = None,
     env: Env = None,
     no_cache: NoCache = False,
     refresh: Refresh = None,
@@ -65,7 +67,7 @@ def run(
     """Run a pipeline and wait until it finishes."""
     pipeline = load_pipeline(file)
     options = run_options(
-        backend, context, env, no_cache, refresh, max_price_usd_hour, max_cost_usd
+        backend, context, context_file, env, no_cache, refresh, max_price_usd_hour, max_cost_usd
     )
     started = pipeline.submit(detach=detach, **options)
     if detach:

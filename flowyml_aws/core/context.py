@@ -3,9 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, KeysView, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Context"]
+__all__ = ["Context", "ContextEntry", "ContextText", "WrittenValue"]
+
+
+@dataclass(frozen=True, slots=True)
+class ContextText:
+    """A context value as text, which becomes a value of the type that its parameter has."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContextEntry:
+    """A context value from a file, whose format has types of its own but not all of Python's."""
+
+    value: Any
+
+
+WrittenValue = ContextText | ContextEntry
+"""A context value that was not given in Python. Steps get the value that it is converted to."""
 
 
 class Context(Mapping[str, Any]):

@@ -7,7 +7,8 @@ The tree of errors, with the exit codes of the command line::
     │   ├── InvalidPipelineError   every mistake of one request
     │   ├── InvalidStepError, DuplicateStepError, DuplicateAssetError, UndefinedAssetError,
     │   │   DependencyCycleError, MissingArgumentError, AmbiguousArgumentError,
-    │   │   UntakenInputError, InvalidEnvironmentError, UnpicklableStepError, PipelineFileError
+    │   │   UntakenInputError, InvalidContextError, InvalidEnvironmentError,
+    │   │   UnpicklableStepError, PipelineFileError
     │   ├── InvalidResourcesError, InvalidQuantityError, UnknownGpuError, AffinityConflictError,
     │   │   NoInstanceFitsError, PlanOverBudgetError
     │   ├── SettingsError, RequirementsError, MissingExtraError, MissingEngineError
@@ -41,6 +42,7 @@ __all__ = [
     "DuplicateAssetError",
     "DuplicateStepError",
     "FlowymlError",
+    "InvalidContextError",
     "InvalidEnvironmentError",
     "InvalidPipelineError",
     "InvalidQuantityError",
@@ -161,6 +163,10 @@ class AmbiguousArgumentError(UserError, ValueError):
 
 class UntakenInputError(UserError, ValueError):
     """A step reads an asset that no parameter takes."""
+
+
+class InvalidContextError(UserError, ValueError):
+    """A context value does not match the type of a parameter that takes it."""
 
 
 class InvalidEnvironmentError(UserError, ValueError):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from flowyml_aws.core.annotations import NO_TYPE, parameter_type, shown
 from flowyml_aws.core.binding import BoundCall, TwoSources, bind, bind_condition
 from flowyml_aws.core.errors import (
     AmbiguousArgumentError,
@@ -24,7 +25,6 @@ __all__ = [
     "ContextParameter",
     "argument_problems",
     "bind_step",
-    "context_names",
     "context_parameters",
 ]
 
@@ -129,42 +129,50 @@ class ContextParameter:
     """A parameter that the context can fill.
 
     Attributes:
-        step: Name of the step.
-        is_of_condition: Whether it belongs to the step's condition, not to its function.
+        name: Name of the parameter, and of the context value.
+        owner: The function that has it, for messages: "step 'train'".
+        type: Type that its annotation means, or `NO_TYPE`.
         declared: Name, annotation and default.
-        owner: Function that declares it, whose globals resolve the annotation.
     """
 
-    step: str
-    is_of_condition: bool
+    name: str
+    owner: str
+    type: Any
     declared: inspect.Parameter
-    owner: Callable[..., Any]
 
-    @property
-    def name(self) -> str:
-        """Name of the parameter and of the context value."""
-        return self.declared.name
+    def __str__(self) -> str:
+        annotation, default = self.declared.annotation, self.declared.default
+        annotated = "" if annotation is NO_TYPE else f": {shown(annotation)}"
+        valued = "" if annotated or default is NO_TYPE else f"={default!r}"
+        return f"parameter `{self.name}{annotated}{valued}` of {self.owner}"
 
 
-def context_parameters(steps: Iterable[Step]) -> Iterator[ContextParameter]:
-    """Yield the parameters that a context can fill: those whose name is no input."""
+def context_parameters(steps: Iterable[Step]) -> list[ContextParameter]:
+    """Return the parameters of functions, conditions and cache rules that a context can fill."""
+    found: list[ContextParameter] = []
     for step in steps:
         own = _named_parameters(step.func)
-        bound = [(own, False, bind(step.func, step.inputs, own))]
+        owner = f"step {step.name!r}"
+        found += _filled(own, bind(step.func, step.inputs, own), owner)
         if callable(step.condition):
             of_condition = _named_parameters(step.condition)
             call = bind_condition(step.condition, step.func, step.inputs, of_condition, ())
-            bound.append((of_condition, True, call))
-        for parameters, is_of_condition, call in bound:
-            for name in call.arguments.context:
-                p = parameters[name]
-                yield ContextParameter(step.name, is_of_condition, p.declared, p.owner)
+            found += _filled(of_condition, call, f"the condition of {owner}")
+        if callable(step.cache):
+            of_cache = _named_parameters(step.cache)
+            call = bind(step.cache, (), of_cache)
+            found += _filled(of_cache, call, f"the cache function of {owner}")
+    return found
+
+
+def _filled(
+    parameters: Mapping[str, Parameter], call: BoundCall, owner: str
+) -> Iterator[ContextParameter]:
+    for name in call.arguments.context:
+        declared = parameters[name].declared
+        kind = parameter_type(parameters[name].owner, declared.annotation)
+        yield ContextParameter(name, owner, kind, declared)
 
 
 def _named_parameters(function: Callable[..., Any]) -> dict[str, Parameter]:
     return {p.name: p for p in parameters_of(function) or () if p.is_named}
-
-
-def context_names(steps: Iterable[Step]) -> set[str]:
-    """Return the parameters of functions and conditions that a context can fill."""
-    return {parameter.name for parameter in context_parameters(steps)}

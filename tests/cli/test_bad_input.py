@@ -128,8 +128,8 @@ def test_context_values_that_no_step_takes(rig: BackendRig, cli: Cli) -> None:
         assert_error(
             answer,
             MISTAKE,
-            "No step of pipeline 'training' takes 'epoch', 'rows' (did you mean 'epochs'?)",
-            "its parameters are epochs, limit, rest",
+            "No step of pipeline 'training' takes 'epoch', 'rest', 'rows' (did you mean 'epochs'?)",
+            "its parameters are epochs, limit\n",
         )
     assert not Path(".flowyml").exists()
 

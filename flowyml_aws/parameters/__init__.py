@@ -1,0 +1,1 @@
+"""Context values as the parameters that take them expect them."""
