@@ -49,7 +49,7 @@ def parameter_type(function: Callable[..., Any], annotation: Any) -> Any:
 
 
 def without_aliases(annotation: Any) -> Any:
-    """Return what an alias or a `NewType` stands for."""
+    """Return the type inside an alias or a `NewType`."""
     while True:
         if isinstance(annotation, typing.NewType):
             annotation = annotation.__supertype__
@@ -60,7 +60,7 @@ def without_aliases(annotation: Any) -> Any:
 
 
 def unwrapped(annotation: Any) -> Any:
-    """Return what an alias, a `NewType` or `Annotated` stands for."""
+    """Return the type inside an alias, a `NewType` or `Annotated`."""
     kind = without_aliases(annotation)
     while typing.get_origin(kind) is typing.Annotated:
         kind = without_aliases(typing.get_args(kind)[0])

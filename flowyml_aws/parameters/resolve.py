@@ -40,7 +40,7 @@ class ResolvedContext:
     """The context values of a plan or a run.
 
     Attributes:
-        values: Value of each name. A value with a problem is the one that was written.
+        values: Value of each name. With a problem, it is the written value itself.
         problems: An error for each mistake.
         notes: Notes for the plan.
     """

@@ -33,7 +33,7 @@ _CONTAINERS = (list, dict, tuple)
 
 
 def convert(annotation: Any, written: WrittenValue) -> Any:
-    """Return the value of a type that a written value stands for.
+    """Return the value of a type that a written value means.
 
     Text is a value in its plain form (`0.5`, `no`, `data/x.csv`, `2026-05-01`), JSON, or a Python
     literal. For `str` it is kept exactly as it is. In a union, `null` and `None` mean None,

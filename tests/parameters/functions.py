@@ -53,12 +53,12 @@ def taken(value: Any, *steps: Step) -> Any:
 
 
 def written(text: str, annotation: Any = None, default: Any = NO_DEFAULT) -> Any:
-    """Return the value that a text stands for."""
+    """Return the value that text means."""
     return taken(ContextText(text), step_with(annotation, default))
 
 
 def entry(value: Any, annotation: Any = None, default: Any = NO_DEFAULT) -> Any:
-    """Return the value that a value in a file stands for."""
+    """Return the value that an entry of a file means."""
     return taken(ContextEntry(value), step_with(annotation, default))
 
 

@@ -1,4 +1,4 @@
-"""The table of texts, `context_values.csv`: annotation, text, and the repr of the value."""
+"""The cases of `context_values.csv`: annotation, text, and the repr of the value."""
 
 from __future__ import annotations
 

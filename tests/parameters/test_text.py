@@ -41,7 +41,7 @@ class Point(NamedTuple):
 
 
 UserId = NewType("UserId", str)
-Positive = NewType("Positive", Annotated[int, Field(gt=0)])  # type: ignore[valid-newtype]
+Positive = NewType("Positive", Annotated[int, Field(gt=0)])
 Words = Annotated[list[str], BeforeValidator(lambda t: t.split() if isinstance(t, str) else t)]
 TWO_HOURS = timezone(timedelta(hours=2))
 
@@ -164,7 +164,7 @@ def test_types_are_found_in_the_closure_of_a_function() -> None:
         (bool, "2", "valid boolean"),
         (list[str], "a,b", "valid list"),
         (list[int], '["a"]', "0: input should be a valid integer"),
-        (Optimizer, '{"rate": 1, "nam": "x"}', "nam: unexpected keyword argument"),
+        (Optimizer, '{"rate": 1, "title": "x"}', "title: unexpected keyword argument"),
         (Positive, "-5", "greater than 0"),
         (int | list[int], "x", "valid integer, unable to parse string as an integer, or input"),
         (Iterator[int], "[1]", "can't be written as text"),
