@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flowyml_aws.core.context import Context
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.resources import GPUConfig, NodeAffinity, ResourceRequirements
+from flowyml_aws.core.skipped import Skipped
 from flowyml_aws.core.step import Step, step
 from flowyml_aws.pipeline import Pipeline
 
@@ -27,6 +28,7 @@ __all__ = [
     "PipelineResult",
     "ResourceRequirements",
     "Run",
+    "Skipped",
     "Step",
     "VersionedPipeline",
     "__version__",

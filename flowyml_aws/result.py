@@ -29,9 +29,23 @@ class Outputs(Mapping[str, Any]):
     and the outputs of steps with an explicit `cache=`.
     """
 
-    def __init__(self, names: Mapping[str, tuple[str, ...]], load: Callable[[str], Any]) -> None:
+    def __init__(
+        self,
+        names: Mapping[str, tuple[str, ...]],
+        load: Callable[[str], Any],
+        skipped: Mapping[str, str] | None = None,
+    ) -> None:
+        """Create the outputs of a run.
+
+        Args:
+            names: Stored assets, by asset and by step.
+            load: Loads the value of an asset.
+            skipped: Cause of each output that does not exist because its step was skipped, by
+                asset and by step.
+        """
         self._names = names
         self._load = load
+        self._skipped = skipped or {}
         self._loaded: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
@@ -44,6 +58,12 @@ class Outputs(Mapping[str, Any]):
         Raises:
             OutputNotFoundError: Nothing is stored under this name.
         """
+        if name not in self._names and name in self._skipped:
+            raise OutputNotFoundError(
+                what=f"This run has no output {name!r}: its step was skipped",
+                why=self._skipped[name],
+                fix="change what the condition reads, or read the output of the step that ran",
+            )
         if name not in self._names:
             near = did_you_mean(name, self._names, otherwise="")
             store_it = 'to store the output of a step, declare it with @step(cache="code_hash")'

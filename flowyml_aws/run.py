@@ -200,7 +200,9 @@ class Run:
         for step, assets in _produced(status).items():
             if refs.keys() >= set(assets):
                 names.setdefault(step, assets)
-        return Outputs(names, lambda asset: self._load(asset, refs[asset]))
+        return Outputs(
+            names, lambda asset: self._load(asset, refs[asset]), _skipped_outputs(status)
+        )
 
     def _load(self, asset: str, ref: ArtifactRef) -> Any:
         if self._assets is None:  # for values that are files; they outlive this object
@@ -219,6 +221,16 @@ def refs_of(status: RunStatus) -> dict[str, ArtifactRef]:
     reused = [step.assets for step in status.reused.values()]
     produced = [view.result.assets for view in status.jobs if view.result is not None]
     return {asset: ref for assets in (*reused, *produced) for asset, ref in assets.items()}
+
+
+def _skipped_outputs(status: RunStatus) -> dict[str, str]:
+    """Return why an asset or a step's output does not exist, for each that was skipped."""
+    results = [view.result for view in status.jobs if view.result is not None]
+    causes = {asset: cause for result in results for asset, cause in result.skipped.items()}
+    for step, assets in _produced(status).items():
+        if assets[0] in causes:
+            causes.setdefault(step, causes[assets[0]])
+    return causes
 
 
 def _produced(status: RunStatus) -> dict[str, tuple[str, ...]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from flowyml_aws.core.signatures import parameters_of
+from flowyml_aws.core.skipped import Skipped
 
 __all__ = ["Argument", "Arguments"]
 
@@ -18,10 +19,14 @@ class Argument:
     Attributes:
         source: An asset, a context value, or the default of the function's own parameter.
         name: Name of the asset, the context value or the parameter.
+        default_of: Parameter whose default replaces an asset that does not exist, if it has one.
+        accepts_skipped: Whether `Skipped` replaces an asset that does not exist.
     """
 
     source: Literal["asset", "context", "default"]
     name: str
+    default_of: str | None = None
+    accepts_skipped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +51,38 @@ class Arguments:
         """Context values that the call takes."""
         return self._names("context")
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Assets without which the call is impossible."""
+        return tuple(
+            a.name
+            for a in self._all
+            if a.source == "asset" and a.default_of is None and not a.accepts_skipped
+        )
+
+    @property
+    def _all(self) -> tuple[Argument, ...]:
+        return (*self.positional, *self.keywords.values())
+
     def _names(self, source: str) -> tuple[str, ...]:
-        arguments = (*self.positional, *self.keywords.values())
-        return tuple(dict.fromkeys(a.name for a in arguments if a.source == source))
+        return tuple(dict.fromkeys(a.name for a in self._all if a.source == source))
 
     def call(
         self, function: Callable[..., Any], assets: Mapping[str, Any], context: Mapping[str, Any]
     ) -> Any:
-        """Call the function with values from these assets and this context."""
+        """Call the function with values from these assets and this context.
+
+        Args:
+            function: Function to call.
+            assets: Values by asset. `Skipped` is a value without a step that produced it.
+            context: Values by name.
+        """
 
         def value(argument: Argument) -> Any:
             if argument.source == "default":
                 return _default(function, argument.name)
+            if argument.default_of is not None and isinstance(assets[argument.name], Skipped):
+                return _default(function, argument.default_of)
             return (assets if argument.source == "asset" else context)[argument.name]
 
         positional = [value(argument) for argument in self.positional]

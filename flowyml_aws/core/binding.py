@@ -19,8 +19,10 @@ from dataclasses import dataclass, field
 from inspect import Parameter as Kinds
 from typing import Any
 
+from flowyml_aws.core.annotations import members, parameter_type
 from flowyml_aws.core.arguments import Argument, Arguments
 from flowyml_aws.core.signatures import Parameter, parameters_of
+from flowyml_aws.core.skipped import Skipped
 
 __all__ = ["BoundCall", "TwoSources", "bind", "bind_condition"]
 
@@ -93,7 +95,7 @@ def bind_condition(
     call = _Call([p for p in parameters if not p.is_guess], inputs)
     for name, argument in bind(function, inputs, context).by_parameter.items():
         if name in call.named and argument.source == "asset":
-            call.filled[name] = argument
+            call.filled[name] = _asset(argument.name, call.named[name])
     # A parameter that gets a value by name, or has a default, is not filled by position.
     reserved = {*context, *assets}
     list(call.by_position(inputs, lambda place: place.has_default or place.name in reserved))
@@ -109,6 +111,18 @@ def _in_order(inputs: Sequence[str]) -> BoundCall:
     return BoundCall(Arguments(tuple(Argument("asset", asset) for asset in inputs)))
 
 
+def _asset(asset: str, parameter: Parameter) -> Argument:
+    """Return the argument for an asset, and what replaces it if its step is skipped."""
+    declared = parameter.declared
+    accepts = members(parameter_type(parameter.owner, declared.annotation))
+    return Argument(
+        "asset",
+        asset,
+        default_of=parameter.name if parameter.has_default else None,
+        accepts_skipped=Skipped in accepts,
+    )
+
+
 class _Call:
     """A call whose arguments are being decided."""
 
@@ -118,7 +132,10 @@ class _Call:
         kinds = {p.declared.kind for p in parameters}
         self._has_args = Kinds.VAR_POSITIONAL in kinds
         self._has_kwargs = Kinds.VAR_KEYWORD in kinds
-        self.filled = {name: Argument("asset", name) for name in inputs if name in self.named}
+        self._others_like = {p.declared.kind: p for p in parameters if not p.is_named}
+        self.filled = {
+            name: _asset(name, self.named[name]) for name in inputs if name in self.named
+        }
         self._more: list[Argument] = []  # for `*args`
         self._others: dict[str, Argument] = {}  # for `**kwargs`
         self.untaken: list[str] = []
@@ -129,17 +146,16 @@ class _Call:
     ) -> Iterator[TwoSources]:
         """Pass the inputs that no parameter takes by name. Yield those for reserved parameters."""
         for index, asset in enumerate(inputs):
-            argument = Argument("asset", asset)
             place = self._positional[index] if index < len(self._positional) else None
             is_free = place is not None and place.name not in self.filled
             if asset in self.named:
                 continue
             if place is not None and is_free and not is_reserved(place):
-                self.filled[place.name] = argument
+                self.filled[place.name] = _asset(asset, place)
             elif place is None and self._has_args:
-                self._more.append(argument)
+                self._more.append(_asset(asset, self._others_like[Kinds.VAR_POSITIONAL]))
             elif self._has_kwargs and asset.isidentifier():
-                self._others[asset] = argument
+                self._others[asset] = _asset(asset, self._others_like[Kinds.VAR_KEYWORD])
             elif place is not None and is_free:
                 yield TwoSources(place.name, asset)
             else:
@@ -147,9 +163,10 @@ class _Call:
 
     def fill(self, source: Any, names: Collection[str]) -> None:
         """Fill the remaining parameters by name."""
-        for name in self.named:
+        for name, parameter in self.named.items():
             if name in names and name not in self.filled:
-                self.filled[name] = Argument(source, name)
+                is_asset = source == "asset"
+                self.filled[name] = _asset(name, parameter) if is_asset else Argument(source, name)
 
     def bound(self, context: Collection[str]) -> BoundCall:
         by_name = [

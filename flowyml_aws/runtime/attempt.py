@@ -32,7 +32,8 @@ class Attempt:
         started_at: Start time, in seconds since the epoch.
         progress: Reports of the steps so far.
         assets: Refs of the values stored so far, by asset.
-        skipped: Assets of this job that do not exist because their step was skipped.
+        skipped: Assets of this job that do not exist because their step was skipped, with the
+            cause.
         changed: Digests of values that are different from those of the client, by name.
         platform: Platform that runs the container.
     """
@@ -43,7 +44,7 @@ class Attempt:
     started_at: float
     progress: Progress
     assets: dict[str, ArtifactRef]
-    skipped: list[str] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
     changed: dict[str, str] = field(default_factory=dict)
     platform: Platform = field(default_factory=Platform)
 
@@ -104,7 +105,7 @@ class Attempt:
             ended_at=time.time(),
             steps=self.progress.reports,
             assets=self.assets,
-            skipped=tuple(self.skipped),
+            skipped=self.skipped,
             failure=failure,
             changed=self.changed,
         )

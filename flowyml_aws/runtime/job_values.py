@@ -131,15 +131,18 @@ class JobValues:
         while produced:
             self._hold(next(iter(produced)), produced)
 
-    def lend(self, call: Call, last_attempt: bool = True) -> dict[str, Any]:
-        """Return the values that a call reads, by name.
+    def lend(
+        self, call: Call, last_attempt: bool = True, absent: Collection[str] = ()
+    ) -> dict[str, Any]:
+        """Return the values that a call reads, by name, without those that do not exist.
 
         Raises:
             ChangedFileError: An earlier reader changed a file of a value.
             UncopyableValueError: A value from the store can't be copied.
         """
-        self._load_missing(call.reads)
-        return {name: self._lend(name, call, last_attempt) for name in call.reads}
+        names = [name for name in call.reads if name not in absent]
+        self._load_missing(names)
+        return {name: self._lend(name, call, last_attempt) for name in names}
 
     @property
     def has_lent(self) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.artifacts.layout import RunLayout
@@ -99,7 +99,7 @@ class JobResult(Document):
     Attributes:
         state: `succeeded` or `failed`; a job whose steps were all skipped succeeded.
         assets: Refs of the stored values.
-        skipped: Assets that do not exist because their step was skipped.
+        skipped: Assets that do not exist because their step was skipped, with the cause.
         failure: Failure that no step caused, such as a damaged input.
         changed: Digests of values of the program that are different in the job from those of the
             client, such as the device of `torch`, by name.
@@ -114,9 +114,15 @@ class JobResult(Document):
     ended_at: float
     steps: tuple[StepReport, ...]
     assets: dict[str, ArtifactRef]
-    skipped: tuple[str, ...]
+    skipped: dict[str, str]
     failure: StepFailure | None = None
     changed: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("skipped", mode="before")
+    @classmethod
+    def _read_names_only(cls, skipped: Any) -> Any:
+        """Accept the results of earlier versions, which have no causes."""
+        return dict.fromkeys(skipped, "its step was skipped") if type(skipped) is list else skipped
 
     @property
     def reason(self) -> str | None:

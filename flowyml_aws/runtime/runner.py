@@ -16,6 +16,7 @@ from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.transfer import load_values, save_values
 from flowyml_aws.core.cache_key import cache_key
 from flowyml_aws.core.errors import ArtifactNotFoundError, JobError
+from flowyml_aws.core.skipped import Skipped
 from flowyml_aws.core.step import Step
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.exit_codes import STEP_FAILED
@@ -27,12 +28,14 @@ from flowyml_aws.runtime.log import say, show
 from flowyml_aws.runtime.result import JobResult, StepFailure, StepState
 from flowyml_aws.runtime.resume import done_before
 from flowyml_aws.runtime.spec import StepSpec
-from flowyml_aws.runtime.step_calls import StepCalls, StepError
+from flowyml_aws.runtime.step_calls import BoundCall, StepCalls, StepError
 from flowyml_aws.runtime.time_limit import GRACE_S, call_within
 
 __all__ = ["JobRunner"]
 
 _LONGEST_DELAY_S = 60.0
+_CONDITION = "its condition is false"
+_ABSENT = " does not exist: "  # followed by the cause
 
 
 @dataclass(slots=True)
@@ -61,7 +64,6 @@ class JobRunner:
     _assets: JobValues = field(init=False)
     _context: JobValues = field(init=False)
     _calls: dict[str, StepCalls] = field(init=False)
-    _absent: dict[str, str] = field(default_factory=dict)
     _results: dict[str, JobResult] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -105,7 +107,7 @@ class JobRunner:
             if spec.name in done:
                 report = done[spec.name]
                 if report.state is StepState.SKIPPED:
-                    self._mark_skipped(spec)
+                    self._mark_skipped(spec, report.reason or _CONDITION)
                 self.attempt.progress.take(report)
                 say(f"{spec.name}: {report.state.value} in an earlier attempt")
 
@@ -120,7 +122,7 @@ class JobRunner:
             return True
         try:
             if not self._condition_holds(spec):
-                self._skip(spec, "its condition is false")
+                self._skip(spec, _CONDITION)
                 return True
             say(f"{spec.name}: started")
             self._keep(spec, self._call_with_retries(spec))
@@ -143,21 +145,38 @@ class JobRunner:
         self._assets.add(produced)
 
     def _absent_input(self, spec: StepSpec) -> str | None:
-        """Return why the step can't run, if one of its inputs was skipped; otherwise None."""
-        for asset in spec.reads:
-            source = self.attempt.spec.assets.get(asset)
-            if source is not None and source.job is not None:
-                if asset in self._result_of(source.job).skipped:
-                    return f"{asset!r} does not exist: its step in job {source.job!r} was skipped"
-            elif asset in self._absent:
-                return f"{asset!r} does not exist: step {self._absent[asset]!r} was skipped"
+        """Return why the step can't run, if it needs an input that was skipped."""
+        needed = {
+            asset
+            for call in self._calls[spec.name].in_order
+            for asset in call.arguments.needed
+            if self._cause_of_absence(asset) is not None
+        }
+        for asset in sorted(needed):
+            return f"{asset!r}{_ABSENT}{self._cause_of_absence(asset)}"
         return None
+
+    def _cause_of_absence(self, asset: str) -> str | None:
+        """Return why an asset does not exist; None if it exists."""
+        source = self.attempt.spec.assets.get(asset)
+        if source is not None and source.job is not None:
+            return self._result_of(source.job).skipped.get(asset)
+        return self.attempt.skipped.get(asset)
+
+    def _inputs(
+        self, call: BoundCall, last_attempt: bool = True
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the assets and the context values that a call gets."""
+        causes = {asset: self._cause_of_absence(asset) for asset in call.assets.reads}
+        absent = {asset: Skipped(asset, why) for asset, why in causes.items() if why is not None}
+        assets = self._assets.lend(call.assets, last_attempt, absent)
+        return {**assets, **absent}, self._context.lend(call.context, last_attempt)
 
     def _condition_holds(self, spec: StepSpec) -> bool:
         call = self._calls[spec.name].condition
         if call is None:
             return True
-        assets, context = self._assets.lend(call.assets), self._context.lend(call.context)
+        assets, context = self._inputs(call)
         with self._code_of_step():
             return call_in_this_process(
                 lambda: bool(call.arguments.call(call.function, assets, context)), self.roots
@@ -168,10 +187,13 @@ class JobRunner:
         if spec.cache is None:
             return None
         assets = {
-            asset: identity if identity is not None else self._ref(asset).identity
+            asset: self._content_identity(asset) if identity is None else identity
             for asset, identity in spec.cache.assets.items()
         }
         return cache_key(spec.cache.identity, assets)
+
+    def _content_identity(self, asset: str) -> str:
+        return _ABSENT if self._cause_of_absence(asset) else self._ref(asset).identity
 
     def _use_cache_entry(self, key: str, spec: StepSpec) -> bool:
         """Take the outputs from a cache entry. Return False on a cache miss."""
@@ -261,8 +283,7 @@ class JobRunner:
 
     def _call(self, spec: StepSpec, is_last: bool) -> Any:
         call = self._calls[spec.name].function
-        assets = self._assets.lend(call.assets, is_last)
-        context = self._context.lend(call.context, is_last)
+        assets, context = self._inputs(call, is_last)
         with self._code_of_step():
             return call_within(
                 spec.timeout_s,
@@ -306,12 +327,14 @@ class JobRunner:
         os._exit(STEP_FAILED)
 
     def _skip(self, spec: StepSpec, reason: str) -> None:
-        self._mark_skipped(spec)
+        self._mark_skipped(spec, reason)
         self._end(spec, StepState.SKIPPED, reason=reason)
 
-    def _mark_skipped(self, spec: StepSpec) -> None:
-        self._absent.update(dict.fromkeys(spec.outputs, spec.name))
-        self.attempt.skipped.extend(spec.outputs)
+    def _mark_skipped(self, spec: StepSpec, reason: str) -> None:
+        first_cause = (
+            reason.partition(_ABSENT)[2] or f"the condition of step {spec.name!r} is false"
+        )
+        self.attempt.skipped.update(dict.fromkeys(spec.outputs, first_cause))
 
     def _fail(self, spec: StepSpec, error: BaseException, advice: str = "") -> None:
         failure = describe_step_failure(error, self.roots, advice)

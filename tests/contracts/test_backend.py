@@ -138,9 +138,14 @@ def test_a_false_condition_skips_the_step_and_its_readers_in_other_jobs(
     assert finished.job("perhaps").state is JobState.SUCCEEDED
 
 
-def test_an_output_of_a_skipped_step_is_an_error_that_names_it(finished: Finished) -> None:
-    with pytest.raises(OutputNotFoundError, match="'more'"):
-        finished.result["more"]
+def test_an_output_of_a_skipped_step_is_an_error_that_names_the_condition(
+    finished: Finished,
+) -> None:
+    for name in ("more", "downstream_of_skipped"):
+        with pytest.raises(OutputNotFoundError, match=name) as caught:
+            finished.result[name]
+        assert caught.value.why == "the condition of step 'perhaps' is false"
+    assert "does not exist: the condition of step 'perhaps'" in finished.result.summary()
     assert finished.result.step_results["downstream_of_skipped"].output is None
 
 

@@ -68,9 +68,9 @@ def test_a_result_lists_the_assets_that_its_own_steps_skipped(tmp_path: Path) ->
     run = WrittenRun(tmp_path, *three_steps(lambda: False, None, None, None))
     run_all(run)
     assert [run.result(job).skipped for job in ("make", "train", "report")] == [
-        (),
-        ("model",),
-        ("report",),
+        {},
+        {"model": "the condition of step 'train' is false"},
+        {"report": "the condition of step 'train' is false"},
     ]
 
 
@@ -162,4 +162,4 @@ def test_an_asset_is_not_loaded_for_a_step_that_is_skipped_anyway(tmp_path: Path
     run.store.path(result.assets["heavy"].uri.removeprefix(f"{run.store.uri}/")).unlink()
     later = run.runner("b")
     assert later.run()
-    assert later.attempt.skipped == ["end"]
+    assert list(later.attempt.skipped) == ["end"]
