@@ -76,8 +76,8 @@ def identify(
 ) -> StepIdentity | None:
     """Return the identity of a step, or None if it is never cached.
 
-    A step is not cached if it only waits for a step that is identified by content: nobody knows
-    before the run what that step does.
+    A step is not cached if it only waits for a step that is identified by content, because
+    what that step does is unknown before the run.
 
     Args:
         step: Step to identify.

@@ -119,7 +119,7 @@ def _untaken(step: Step, asset: str) -> FlowymlError:
         what=f"Step {step.name!r} reads {asset!r}, but no parameter takes it",
         why="no parameter has its name, and the one at its index does not exist or takes another "
         f"input; the parameters are {', '.join(names) or '(none)'}",
-        fix=f"add a parameter {asset!r}; if the step only runs after the one that produces it, "
+        fix=f"add a parameter {asset!r}; if the step only has to run after its producer, "
         f'write after=["{asset}"] and remove it from `inputs`',
     )
 

@@ -51,22 +51,22 @@ class Parameter:
 
     @property
     def is_positional(self) -> bool:
-        """Whether an argument by position can fill it alone."""
+        """True if one argument by position can fill it."""
         return self.declared.kind in (_POSITIONAL_ONLY, _POSITIONAL_OR_KEYWORD)
 
     @property
     def is_named(self) -> bool:
-        """Whether it is a single argument, so neither `*args` nor `**kwargs`."""
+        """True except for `*args` and `**kwargs`."""
         return self.declared.kind not in (_VAR_POSITIONAL, _VAR_KEYWORD)
 
     @property
     def has_default(self) -> bool:
-        """Whether the function has a value for it."""
+        """True if the function has a value for it."""
         return self.declared.default is not inspect.Parameter.empty
 
     @property
     def is_required(self) -> bool:
-        """Whether the call fails without an argument for it."""
+        """True if the call fails without an argument for it."""
         return self.is_named and not self.has_default and not self.is_injectable
 
     def of_kind(self, kind: inspect._ParameterKind) -> Parameter:
@@ -202,16 +202,18 @@ def _through(own: Sequence[Parameter], inner: Collection[Parameter]) -> tuple[Pa
 def _without_bound(
     parameters: Sequence[Parameter], args: Sequence[Any], keywords: Mapping[str, Any]
 ) -> tuple[Parameter, ...]:
-    """Return the parameters that remain if these arguments are bound, as in `functools.partial`."""
+    """Return the parameters that a `functools.partial` with these arguments leaves open.
+
+    A call could replace a bound keyword, but the context, which all steps share, must not.
+    """
     number = min(len(args), sum(p.is_positional for p in parameters))
     remaining = []
     is_keyword_only = False
     for parameter in parameters[number:]:  # positional parameters are the first ones
         kind = parameter.declared.kind
         if parameter.name in keywords and kind in (_POSITIONAL_OR_KEYWORD, _KEYWORD_ONLY):
-            is_keyword_only = True
-            declared = parameter.declared.replace(default=keywords[parameter.name])
-            parameter = replace(parameter, declared=declared)
+            is_keyword_only = is_keyword_only or kind is _POSITIONAL_OR_KEYWORD
+            continue
         if is_keyword_only and kind is _VAR_POSITIONAL:
             continue
         if is_keyword_only and kind is _POSITIONAL_OR_KEYWORD:

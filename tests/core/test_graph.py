@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,12 +15,10 @@ from flowyml_aws.core.errors import (
     InvalidPipelineError,
     InvalidQuantityError,
     InvalidStepError,
-    MissingArgumentError,
     UndefinedAssetError,
     UnknownGpuError,
 )
 from flowyml_aws.core.graph import StepGraph, read_graph
-from flowyml_aws.core.parameters import argument_problems
 from tests.core.graphs import a_step, steps_of_a_pipeline
 
 
@@ -217,37 +214,34 @@ def test_a_cycle_and_other_mistakes_are_reported_together() -> None:
     assert kinds == [DuplicateStepError, UndefinedAssetError, DependencyCycleError]
 
 
-@pytest.mark.parametrize(
-    ("function", "inputs", "missing"),
-    [
-        (lambda data, rate: None, ["data"], ["rate"]),
-        (lambda data, *, rate: None, ["data"], ["rate"]),
-        (lambda a, b: None, [], ["a", "b"]),
-        (lambda data, rate=1, *more, **others: None, ["data"], []),
-    ],
-)
-def test_a_parameter_without_a_value_is_an_error(
-    function: Any, inputs: list[str], missing: list[str]
-) -> None:
-    train = step(name="train", inputs=inputs)(function)
-    problems = argument_problems(graph_of(train, inputs=inputs), {})
-    assert [type(problem) for problem in problems] == [MissingArgumentError] * len(missing)
-    for problem, parameter in zip(problems, missing, strict=True):
-        assert f"'train' has no value for {parameter!r}" in problem.what
+def test_a_step_runs_after_the_steps_that_it_only_waits_for() -> None:
+    publish = a_step("publish", after=["report", "make"])
+    make, report = a_step("make"), step(name="write", outputs=["report"])(lambda: 1)
+    graph = graph_of(publish, report, make)
+    assert [s.name for s in graph.steps] == ["write", "make", "publish"]
+    assert graph.parents["publish"] == graph.after["publish"]
+    assert set(graph.parents["publish"]) == {"write", "make"}
+    assert graph.reads["publish"] == ()
+    assert graph.only(["publish", "make"]).after == {"publish": ("make",)}
 
 
-def test_a_parameter_in_the_context_is_not_missing() -> None:
-    train = step(name="train")(lambda rate: rate)
-    assert argument_problems(graph_of(train), {"rate": 1}) == []
+def test_a_step_can_wait_for_a_step_by_its_name() -> None:
+    clean = step(name="clean", outputs=["rows"])(lambda: 1)
+    graph = graph_of(a_step("publish", after="clean"), clean)
+    assert graph.parents["publish"] == ("clean",)
 
 
-def test_the_error_for_a_misspelled_parameter_suggests_the_nearest_name() -> None:
-    train = step(name="train")(lambda learning_rat: None)
-    (problem,) = argument_problems(graph_of(train), {"learning_rate": 1})
-    assert "'learning_rate'" in problem.what
+def test_a_step_can_wait_for_an_external_input() -> None:
+    assert graph_of(a_step("publish", after=["rows"]), inputs=["rows"]).parents == {"publish": ()}
 
 
-def test_the_error_for_a_missing_argument_of_a_condition_names_the_condition() -> None:
-    train = step(name="train", condition=lambda acuracy: True)(lambda: None)
-    (problem,) = argument_problems(graph_of(train), {})
-    assert "(condition)" in problem.what
+def test_mistakes_in_after_are_reported() -> None:
+    assert "waits for 'nothing', which no step produces" in str(
+        problems_of(a_step("a", after=["nothing"]))[0]
+    )
+    (cycle,) = problems_of(a_step("a", after=["b"]), a_step("b", ["a"]))
+    assert isinstance(cycle, DependencyCycleError)
+    (duplicate,) = problems_of(a_step("a"), a_step("b", after=["a", "a"]))
+    assert "after=('a', 'a')" in duplicate.what
+    with pytest.raises(InvalidStepError, match="after"):
+        a_step("a", after=[1])

@@ -237,3 +237,61 @@ def test_a_hit_by_a_content_that_is_produced_again_is_deferred() -> None:
     # `q` may produce another `q0`, so the hit of `b` is no longer valid.
     assert again.runs == {"q", "b", "c", "d"}
     assert again.deferred == {"b", "d"}
+
+
+def waiting_step(name: str, after: str, *inputs: str, **options: Any) -> Step:
+    return step(name=name, inputs=inputs, outputs=[name], after=[after], **options)(
+        lambda **values: 1
+    )
+
+
+def test_a_step_is_reused_if_the_step_that_it_waits_for_is() -> None:
+    scenario = Scenario(make_step("a"), waiting_step("b", "a"))
+    scenario.run()
+    assert scenario.decide().runs == set()
+
+
+def test_the_key_of_the_awaited_step_is_part_of_the_key_but_not_its_value() -> None:
+    steps = make_step("x"), make_step("a", "x"), waiting_step("b", "a")
+    before = Scenario(*steps)
+    before.run()
+    after = Scenario(
+        make_step("x"), step(name="a", inputs=["x"])(lambda **values: 2), waiting_step("b", "a")
+    )
+    after.cache = before.cache
+    assert after.decide().runs == {"a", "b"}
+    before.cache.entries.clear()
+    before.run({"a": content("another value of a")})
+    assert before.decide().runs == set()
+    assert before.decide().assets["b"].keys() == {"after:a"}
+
+
+def test_a_step_after_one_that_always_runs_is_never_reused() -> None:
+    scenario = Scenario(
+        make_step("a", cache=False), waiting_step("b", "a"), make_step("c", "b"), make_step("d")
+    )
+    scenario.run()
+    again = scenario.decide()
+    assert again.runs == {"a", "b", "c"}
+    assert "b" not in again.identities
+    assert again.deferred == {"c"}
+
+
+def test_a_step_that_runs_demands_the_awaited_step_unless_that_is_reused() -> None:
+    scenario = Scenario(
+        make_step("a"), make_step("c", "a"), waiting_step("b", "a", cache="input_hash")
+    )
+    scenario.run()
+    keys = {entry.step: key for key, entry in scenario.cache.entries.items()}
+    for name in ("a", "b"):
+        del scenario.cache.entries[keys[name]]
+    assert scenario.decide().runs == {"a", "b"}
+    scenario.run()
+    del scenario.cache.entries[keys["b"]]
+    assert scenario.decide().runs == {"b"}
+
+
+def test_refresh_also_runs_the_steps_that_wait_for_the_step() -> None:
+    scenario = Scenario(make_step("a"), waiting_step("b", "a"), make_step("c"))
+    scenario.run()
+    assert scenario.decide("a").runs == {"a", "b"}

@@ -126,7 +126,7 @@ def _without_untaken_inputs(
 ) -> Step:
     """Return the step with the inputs that no parameter takes as `after`.
 
-    FlowyML drops the value of such an input: the step only runs after the one that produces it.
+    FlowyML drops the value of such an input: it only decides the order.
     """
     if not callable(declared.condition) and declared.condition is not None:
         return declared  # reported with the other mistakes of the pipeline
@@ -135,9 +135,7 @@ def _without_untaken_inputs(
         return declared
     inputs = tuple(asset for asset in declared.inputs if asset not in bound.untaken)
     names = ", ".join(map(repr, bound.untaken))
-    note = (
-        f"no parameter of step {declared.name!r} takes {names}: it only runs after it is produced"
-    )
+    note = f"no parameter of step {declared.name!r} takes {names}, which only decides its order"
     ordered = replace(declared, inputs=inputs, after=bound.untaken, notes=(note,))
     if bind_step(ordered, assets, context).function.arguments != bound.function.arguments:
         raise UnsupportedFeatureError(

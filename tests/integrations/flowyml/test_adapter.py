@@ -141,6 +141,32 @@ def test_a_parameter_named_like_an_asset_is_an_input() -> None:
     assert [step.inputs for step in pipeline.steps] == [("data",), ()]
 
 
+def test_an_input_without_a_parameter_only_decides_the_order_and_is_noted() -> None:
+    @flowyml.step(outputs=["ready"], register=False)
+    def prepare() -> int:
+        return 1
+
+    @flowyml.step(inputs=["ready", "data"], register=False)
+    def train(data: int, rate: float = 0.1) -> float:
+        return data * rate
+
+    pipeline = pipeline_of(flowyml.Pipeline("p").add_steps([prepare, train]), ["data"])
+    trained = pipeline.steps[1]
+    assert (trained.inputs, trained.after) == (("data",), ("ready",))
+    (job,) = (job for job in pipeline.plan(inputs=["data"]).jobs if job.name == "train")
+    assert job.after == ("prepare",)
+    assert job.reads == {"data": None}
+    assert "no parameter of step 'train' takes 'ready', which only decides its order" in job.notes
+
+
+def test_an_input_without_a_parameter_that_moves_others_is_rejected() -> None:
+    def train(b: int, x: int = 0, c: int = 0) -> None: ...
+
+    declared = flowyml.step(inputs=["a", "b", "data/c"], register=False)(train)
+    with pytest.raises(InvalidPipelineError, match=r"inputs without a parameter \('a'\)"):
+        pipeline_of(flowyml.Pipeline("p").add_step(declared), ["a", "b", "data/c"])
+
+
 def test_a_parameter_with_a_context_value_or_a_default_is_not_an_input() -> None:
     make = flowyml.step(outputs=["data", "more"], name="make")(lambda: (1, 2))
 
