@@ -183,7 +183,7 @@ def _external_inputs(plan: ExecutionPlan) -> list[str]:
 
 
 def _edges(plan: ExecutionPlan) -> Iterator[tuple[str, str, str]]:
-    """Yield source job, target job and label with the assets.
+    """Yield source job, target job and label with the assets, or `after` if it reads none.
 
     For an external input, the source is the asset and the label is empty.
     """
@@ -196,6 +196,9 @@ def _edges(plan: ExecutionPlan) -> Iterator[tuple[str, str, str]]:
                 by_source.setdefault(source, []).append(asset)
         for source, assets in by_source.items():
             yield source, job.name, ", ".join(sorted(assets))
+        for source in job.after:
+            if source not in by_source:  # it waits for a step there without reading an asset
+                yield source, job.name, "after"
 
 
 def _quoted(text: str) -> str:

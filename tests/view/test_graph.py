@@ -52,6 +52,11 @@ def test_mermaid_shows_jobs_with_machines_ordered_steps_and_assets() -> None:
     )
 
 
+def test_mermaid_shows_which_jobs_wait_for_others_without_reading_their_assets() -> None:
+    plan = a_plan(a_job("prepare"), a_job("publish").model_copy(update={"after": ("prepare",)}))
+    assert '  job0 -->|"after"| job1\n' in mermaid(plan)
+
+
 @draws
 def test_svg_shows_the_same_with_one_line_per_edge() -> None:
     drawing = svg(PLAN)
