@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,8 @@ class Run:
         self._driver = driver
         self._drives = drives
         self._allow_pickle = driver.allow_pickle if allow_pickle is None else allow_pickle
-        self._assets: Path | None = None
+        # For values that are files, which outlive this object. Loading the first one creates it.
+        self._assets = Path(tempfile.gettempdir(), f"{driver.record.run_id}-{uuid.uuid4().hex}")
 
     @classmethod
     def attach(cls, run_id: str, allow_pickle: bool | None = None) -> Run:
@@ -205,8 +207,6 @@ class Run:
         )
 
     def _load(self, asset: str, ref: ArtifactRef) -> Any:
-        if self._assets is None:  # for values that are files; they outlive this object
-            self._assets = Path(tempfile.mkdtemp(prefix=f"{self.id}-"))
         return load_value(
             self._driver.store,
             ref,

@@ -1,4 +1,4 @@
-"""Bounded parallel work, on the parts of one value and on several items."""
+"""Bounded parallel work on the parts of values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ __all__ = [
     "CONNECTIONS",
     "PART_SLOTS",
     "PartSlots",
-    "for_each",
     "for_each_part",
     "parts_at_once",
 ]
@@ -77,17 +76,6 @@ def for_each_part(
     if count == 1:
         return (bounded(0),)  # most values are small and need no threads
     return _map_in_threads(bounded, range(count), min(count, slots.count))
-
-
-def for_each(items: Iterable[Item], work: Callable[[Item], Result]) -> tuple[Result, ...]:
-    """Return the results of work that mostly waits, in the order of the items.
-
-    After a failure, no further item is started.
-    """
-    listed = tuple(items)
-    if len(listed) < 2:
-        return tuple(map(work, listed))
-    return _map_in_threads(work, listed, min(len(listed), CONNECTIONS // 2))
 
 
 def _map_in_threads(

@@ -1,5 +1,9 @@
 """Concurrent storing and loading of several values, each of which mostly waits for the store.
 
+Values are encoded and decoded one after the other, in the caller's thread: pickling runs code of
+the values' classes, which may depend on the thread (decimal contexts, thread-local variables,
+libraries that work only in the main thread). Only bytes move in other threads.
+
 Values of more than one part are transferred one at a time, each with all its parts in parallel.
 Of the values of more than one chunk, a few are transferred at once. So the copies that encoding
 and decoding make are in memory for one large value, a few of up to a part's size, and small ones.
@@ -7,38 +11,25 @@ and decoding make are in memory for one large value, a few of up to a part's siz
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from flowyml_aws.artifacts.content import CHUNK_BYTES, PART_BYTES
-from flowyml_aws.artifacts.parallel import PART_SLOTS, for_each
+from flowyml_aws.artifacts.fetching import FetchedValue, fetch_value
+from flowyml_aws.artifacts.parallel import CONNECTIONS, PART_SLOTS
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.artifacts.values import encode_value, load_value
+from flowyml_aws.artifacts.values import encode_value, load_value, save_value
 
 __all__ = ["load_values", "save_values"]
 
-_MEDIUM_VALUES_AT_ONCE = PART_SLOTS.count // 2
+Result = TypeVar("Result")
 
-
-class _SizeLimits:
-    """Limits on concurrent transfers, by the size of the value.
-
-    Attributes:
-        large: Reentrant lock for values of more than one part.
-    """
-
-    def __init__(self) -> None:
-        self.large = threading.RLock()
-        self._medium = threading.BoundedSemaphore(_MEDIUM_VALUES_AT_ONCE)
-
-    def limit_for(self, size_bytes: int) -> AbstractContextManager[object]:
-        if size_bytes > PART_BYTES:
-            return self.large
-        return self._medium if size_bytes > CHUNK_BYTES else nullcontext()
+_AT_ONCE = {"large": 1, "medium": PART_SLOTS.count // 2, "small": CONNECTIONS // 2}
 
 
 def save_values(store: ArtifactStore, values: Mapping[str, Any]) -> dict[str, ArtifactRef]:
@@ -51,27 +42,65 @@ def save_values(store: ArtifactStore, values: Mapping[str, Any]) -> dict[str, Ar
     Raises:
         UnstorableValueError: One of the values cannot be stored. Others may have been stored.
     """
-    limits = _SizeLimits()
-
-    def save(item: tuple[str, Any]) -> ArtifactRef:
-        with ExitStack() as held:
-            with limits.large:  # the size is known only after encoding
-                encoded = encode_value(*item)
-                held.enter_context(limits.limit_for(encoded.content.size_bytes))
-            return encoded.save(store)
-
-    return dict(zip(values, for_each(values.items(), save), strict=True))
+    if len(values) < 2:
+        return {asset: save_value(store, asset, value) for asset, value in values.items()}
+    uploads = (_upload(store, asset, value) for asset, value in values.items())
+    return dict(zip(values, _in_order(uploads), strict=True))
 
 
 def load_values(
     store: ArtifactStore, refs: Mapping[str, ArtifactRef], folder: Path
 ) -> dict[str, Any]:
     """Load the values of several assets, by asset. See `load_value` for the folder and errors."""
-    limits = _SizeLimits()
+    if len(refs) < 2:
+        return {asset: load_value(store, ref, asset, folder) for asset, ref in refs.items()}
+    fetches = (
+        (ref.value_bytes, partial(fetch_value, store, ref, asset, folder))
+        for asset, ref in refs.items()
+    )
+    return dict(zip(refs, map(FetchedValue.decode, _in_order(fetches)), strict=True))
 
-    def load(item: tuple[str, ArtifactRef]) -> Any:
-        asset, ref = item
-        with limits.limit_for(ref.value_bytes):
-            return load_value(store, ref, asset, folder)
 
-    return dict(zip(refs, for_each(refs.items(), load), strict=True))
+def _upload(store: ArtifactStore, asset: str, value: Any) -> tuple[int, Callable[[], ArtifactRef]]:
+    """Encode a value. Return its size, and the function that stores it."""
+    encoded = encode_value(asset, value)
+    size_bytes = encoded.content.size_bytes
+    if size_bytes <= PART_BYTES:
+        return size_bytes, partial(encoded.save, store)
+    # Before the next value is encoded: each could be a copy.
+    ref = encoded.save(store)
+    return 0, lambda: ref
+
+
+def _in_order(transfers: Iterable[tuple[int, Callable[[], Result]]]) -> Iterator[Result]:
+    """Yield the results of transfers in their order, and run as many at once as sizes allow.
+
+    A transfer counts until its result was used: until the next one is requested. After a failure,
+    no further transfer is started.
+
+    Args:
+        transfers: Sizes in bytes, and functions to call in other threads.
+    """
+    free = dict(_AT_ONCE)
+    running: deque[tuple[str, Future[Result]]] = deque()
+    with ThreadPoolExecutor(sum(free.values())) as pool:
+        try:
+            for size_bytes, transfer in transfers:
+                kind = _kind(size_bytes)
+                while not free[kind]:
+                    yield running[0][1].result()
+                    free[running.popleft()[0]] += 1
+                free[kind] -= 1
+                running.append((kind, pool.submit(transfer)))
+            while running:
+                yield running[0][1].result()
+                running.popleft()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _kind(size_bytes: int) -> str:
+    if size_bytes > PART_BYTES:
+        return "large"
+    return "medium" if size_bytes > CHUNK_BYTES else "small"

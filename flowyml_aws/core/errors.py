@@ -18,8 +18,8 @@ The tree of errors, with the exit codes of the command line::
     ├── JobError        1  a job failed because of its code; a run that failed exits with 1, too
     │   └── OutputMismatchError, UnstorableValueError, UncopyableValueError, ChangedFileError
     └── DataError       4  stored data is missing, damaged or not allowed
-        └── ArtifactNotFoundError, DamagedArtifactError, PickleRefusedError, InvalidCatalogError,
-            InvalidKeyError
+        └── ArtifactNotFoundError, DamagedArtifactError, UnloadableValueError, PickleRefusedError,
+            InvalidCatalogError, InvalidKeyError
 
 Any other exception is a bug in this package: the command line prints its traceback and exits with
 70. An interrupt (Ctrl-C) exits with 130.
@@ -64,6 +64,7 @@ __all__ = [
     "UndefinedAssetError",
     "UnknownGpuError",
     "UnknownVersionError",
+    "UnloadableValueError",
     "UnpicklableStepError",
     "UntakenInputError",
     "UserError",
@@ -247,6 +248,10 @@ class ArtifactNotFoundError(DataError, FileNotFoundError):
 
 class DamagedArtifactError(DataError, OSError):
     """An object in the store differs from what was written."""
+
+
+class UnloadableValueError(DataError, ValueError):
+    """The bytes of a stored value are intact, but this process cannot decode them."""
 
 
 class RunNotFoundError(UserError, LookupError):

@@ -10,7 +10,7 @@ from types import TracebackType
 
 import cloudpickle
 
-from flowyml_aws.core.errors import FlowymlError, PipelineFileError
+from flowyml_aws.core.errors import FlowymlError, PipelineFileError, UnloadableValueError
 from flowyml_aws.runtime.result import StepFailure
 
 __all__ = ["describe_job_failure", "describe_step_failure", "text_of"]
@@ -58,8 +58,9 @@ def describe_job_failure(error: Exception, roots: Sequence[Path]) -> StepFailure
     """Describe a failure that no step caused. Same arguments as `describe_step_failure`."""
     if isinstance(error, FlowymlError):
         text = f"{error}\n"
-        if isinstance(error, PipelineFileError) and error.__cause__ is not None:
-            # A module of the user raised it: show its line.
+        has_cause = isinstance(error, PipelineFileError | UnloadableValueError)
+        if has_cause and error.__cause__ is not None:
+            # Code of the user raised it: show its line.
             text = f"{describe_step_failure(error.__cause__, roots).traceback}\n{text}"
     else:
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))

@@ -27,6 +27,7 @@ from flowyml_aws.core.errors import (
     ArtifactNotFoundError,
     DamagedArtifactError,
     RequirementsError,
+    UnloadableValueError,
 )
 from flowyml_aws.runtime.log import say
 from flowyml_aws.runtime.spec import PackageLayer
@@ -103,7 +104,7 @@ def _load(store: ArtifactStore, key: str, folder: Path) -> Path | None:
         return None
     try:
         packages = load_value(store, stored.folder, _NAME, folder, allow_pickle=False)
-    except (ArtifactNotFoundError, DamagedArtifactError) as error:
+    except (ArtifactNotFoundError, DamagedArtifactError, UnloadableValueError) as error:
         say(f"the stored requirements can't be used and are installed again\n{error}")
         store.delete([key])
         return None

@@ -28,6 +28,7 @@ from flowyml_aws.core.errors import (
     DamagedArtifactError,
     FlowymlError,
     MissingExtraError,
+    UnloadableValueError,
 )
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from tests.support.moto_server import s3_client
@@ -229,7 +230,7 @@ def test_a_ref_with_a_size_of_zero_is_refused(stored: Stored) -> None:
 
 def test_a_ref_with_the_codec_of_other_values_is_refused(stored: Stored) -> None:
     wrong_codec = "numpy/1" if stored.ref.codec in ("json/1", "text/1") else "json/1"
-    error = stored.load_fails(DamagedArtifactError, codec=wrong_codec)
+    error = stored.load_fails(UnloadableValueError, codec=wrong_codec)
     assert stored.uri in error.what
     assert f"{stored.ref.size_bytes} bytes with SHA-256 {stored.ref.sha256}" in error.why
     assert f"codec {wrong_codec} can't decode them" in error.why

@@ -5,6 +5,7 @@ import os
 import threading
 import tracemalloc
 from collections.abc import Callable
+from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,35 @@ def test_the_error_for_a_missing_value_names_its_asset(tmp_path: Path) -> None:
     store.path(artifact_key(refs["rows"].sha256)).unlink()
     with pytest.raises(ArtifactNotFoundError, match="'rows'"):
         load_values(store, refs, tmp_path / "values")
+
+
+class OfThread:
+    """A value that records in which thread it is pickled and unpickled."""
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"pickled": threading.get_ident(), "digits": str(Decimal(1) / Decimal(3))}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.threads = {state["pickled"], threading.get_ident()}
+        self.digits = {state["digits"], str(Decimal(1) / Decimal(3))}
+
+
+def test_values_are_pickled_and_unpickled_in_the_thread_of_the_caller(tmp_path: Path) -> None:
+    store = DirectoryArtifactStore(tmp_path / "store")
+    with localcontext() as context:
+        context.prec = 5
+        refs = save_values(store, {f"value {n}": [n, OfThread()] for n in range(3)})
+        loaded = load_values(store, refs, tmp_path / "values")
+    for _, value in loaded.values():
+        assert value.threads == {threading.get_ident()}
+        assert value.digits == {"0.33333"}
+
+
+def test_loading_values_that_are_no_files_creates_no_folder(tmp_path: Path) -> None:
+    store = DirectoryArtifactStore(tmp_path / "store")
+    refs = save_values(store, {"a": 1, "b": (2,)})
+    load_values(store, refs, tmp_path / "values")
+    assert not (tmp_path / "values").exists()
 
 
 def test_encoding_copies_one_large_value_at_a_time(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from flowyml_aws.core.errors import (
     ArtifactNotFoundError,
     DamagedArtifactError,
     MissingExtraError,
+    UnloadableValueError,
 )
 from flowyml_aws.local.directory import DirectoryArtifactStore
 
@@ -235,7 +236,7 @@ def test_the_error_for_a_ref_with_the_wrong_codec_names_asset_and_codec(
         pytest.importorskip("torch", reason=NO_TORCH)
     ref = save_value(local, "weights", values(tmp_path)[kind]())
     wrong_ref = ref.model_copy(update={"codec": f"{other}/1", "filename": "a"})
-    with pytest.raises(DamagedArtifactError, match="'weights'") as caught:
+    with pytest.raises(UnloadableValueError, match="'weights'") as caught:
         load_value(local, wrong_ref, "weights", folder)
     assert f"{other}/1" in caught.value.why
 
@@ -259,7 +260,7 @@ def test_a_ref_with_a_wrong_size_of_shuffled_numbers_is_refused(
     ref = save_value(local, "ids", numpy.arange(1 << 18))
     assert ref.compression is not None
     wrong_compression = ref.compression.model_copy(update={"item_bytes": item_bytes})
-    with pytest.raises(DamagedArtifactError, match=r"not an \.npy file"):
+    with pytest.raises(UnloadableValueError, match=r"not an \.npy file"):
         load_value(local, ref.model_copy(update={"compression": wrong_compression}), "ids", folder)
 
 
@@ -354,11 +355,11 @@ def test_a_ref_with_a_wrong_size_is_an_error(
 @pytest.mark.parametrize(
     ("update", "error"),
     [
-        ({"codec": "json/1"}, DamagedArtifactError),
-        ({"codec": "numpy/1"}, DamagedArtifactError),
-        ({"codec": "pickle/1"}, DamagedArtifactError),
-        ({"codec": "text/1"}, DamagedArtifactError),
-        ({"codec": "directory/1", "filename": "a"}, DamagedArtifactError),
+        ({"codec": "json/1"}, UnloadableValueError),
+        ({"codec": "numpy/1"}, UnloadableValueError),
+        ({"codec": "pickle/1"}, UnloadableValueError),
+        ({"codec": "text/1"}, UnloadableValueError),
+        ({"codec": "directory/1", "filename": "a"}, UnloadableValueError),
         ({"codec": "file/1"}, DamagedArtifactError),
         ({"codec": "json"}, MissingExtraError),
         ({"codec": "json/9"}, MissingExtraError),
@@ -441,6 +442,54 @@ def test_the_error_for_a_missing_module_names_it(
     with pytest.raises(MissingExtraError, match="install remote_only") as caught:
         load_value(local, ref, "thing", folder)
     assert "'thing'" in caught.value.what
+
+
+def test_the_error_for_a_class_that_cannot_be_loaded_names_its_module_and_the_cause(
+    local: DirectoryArtifactStore, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = tmp_path / "signals_only.py"
+    module.write_text("class Thing: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import signals_only  # type: ignore[import-not-found]
+
+    ref = save_value(local, "thing", [signals_only.Thing()])
+    del sys.modules["signals_only"]
+    module.write_text("raise ValueError('signal only works in main thread')\n")
+    with pytest.raises(UnloadableValueError, match="'thing'") as caught:
+        load_value(local, ref, "thing", folder)
+    assert "signals_only.Thing failed with ValueError: signal only works" in caught.value.why
+    assert "are intact" in caught.value.why
+    assert "signals_only.Thing" in caught.value.fix
+
+
+class Strict:
+    """A value that can be pickled, but refuses to be unpickled."""
+
+    def __setstate__(self, state: object) -> None:
+        raise LookupError("the registry is empty")
+
+    def __getstate__(self) -> object:
+        return {"a": 1}
+
+
+def test_the_error_for_a_value_that_refuses_to_be_loaded_names_its_class_and_the_cause(
+    local: DirectoryArtifactStore, folder: Path
+) -> None:
+    with pytest.raises(UnloadableValueError) as caught:
+        load_value(local, save_value(local, "strict", (Strict(),)), "strict", folder)
+    assert f"{__name__}.Strict failed with LookupError: the registry is empty" in caught.value.why
+    assert isinstance(caught.value.__cause__, LookupError)
+
+
+def test_the_error_for_deep_nesting_says_how_to_avoid_it(local: DirectoryArtifactStore) -> None:
+    nested: list[Any] = []
+    for _ in range(100_000):
+        nested = [nested]
+    with pytest.raises(UnstorableValueError, match="nested too deeply") as caught:
+        save_value(local, "tree", nested)
+    assert "flatter" in caught.value.fix
+    while nested:  # otherwise, freeing it overflows the stack of old versions of Python
+        nested = nested.pop()
 
 
 def test_errors_of_values_survive_pickling(local: DirectoryArtifactStore) -> None:

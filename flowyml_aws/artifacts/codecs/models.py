@@ -120,7 +120,7 @@ class SklearnCodec(PickleCodec):
         try:
             return super().decode(data[start:])
         except Exception as error:
-            if sklearn.__version__ == stored or isinstance(error, ImportError):
+            if sklearn.__version__ == stored or isinstance(error.__cause__, ImportError):
                 raise
             raise ValueError(
                 f"it was stored with scikit-learn {stored}, installed is {sklearn.__version__}: "

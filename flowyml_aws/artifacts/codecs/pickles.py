@@ -21,7 +21,9 @@ from cloudpickle import cloudpickle as internals
 
 from flowyml_aws.artifacts.codecs.tensors import storage_reducers
 from flowyml_aws.artifacts.content import Buffer, Content
+from flowyml_aws.artifacts.errors import UnpicklingFailedError
 from flowyml_aws.core.code.bindings import binding_of, raw_value
+from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.scripts import resolve, stable_name
 
 __all__ = ["PickleCodec"]
@@ -89,7 +91,13 @@ class PickleCodec:
             buffers.append(data[start:end])
         if end != len(data):
             raise ValueError(f"its parts have {end} bytes in total, the object has {len(data)}")
-        return _Unpickler(_Reader(stream), buffers=buffers).load()
+        unpickler = _Unpickler(_Reader(stream), buffers=buffers)
+        try:
+            return unpickler.load()
+        except FlowymlError:
+            raise
+        except Exception as error:
+            raise UnpicklingFailedError(unpickler.place, error) from error
 
 
 class _Chunks:
@@ -183,8 +191,15 @@ class _Unpickler(pickle.Unpickler):
     def __init__(self, file: _Reader, *, buffers: list[memoryview]) -> None:
         super().__init__(file, buffers=buffers)
         self._known: set[type] = set()
+        self._place: str | None = None
+
+    @property
+    def place(self) -> str | None:
+        """Name of the class or function that the pickle named last, with its module."""
+        return self._place
 
     def find_class(self, module: str, name: str) -> Any:
+        self._place = f"{module}.{name}"
         target = super().find_class(module, name)
         if target in (internals._make_skeleton_class, internals._make_skeleton_enum):
             return partial(self._make_class, target)
