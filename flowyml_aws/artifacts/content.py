@@ -154,10 +154,15 @@ class Content(Parts):
         filename: Name of the file or folder that the bytes represent, or None.
         item_bytes: Size of a number in bytes if most of the content is numbers of one type,
             otherwise 1.
+        codec: Id of the codec that decodes the bytes, or None for the codec that encoded them.
     """
 
     def __init__(
-        self, *pieces: Buffer | FilePiece, filename: str | None = None, item_bytes: ItemBytes = 1
+        self,
+        *pieces: Buffer | FilePiece,
+        filename: str | None = None,
+        item_bytes: ItemBytes = 1,
+        codec: str | None = None,
     ) -> None:
         self._pieces: list[memoryview | FilePiece] = []
         self._starts = [0]  # offset of each piece, and the end of the last one
@@ -169,6 +174,7 @@ class Content(Parts):
                 self._starts.append(self._starts[-1] + size)
         self.filename = filename
         self.item_bytes = item_bytes
+        self.codec = codec
 
     @classmethod
     def of_file(cls, path: Path) -> Content:

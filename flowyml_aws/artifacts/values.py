@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flowyml_aws.artifacts.codecs.codec import AnyCodec
 from flowyml_aws.artifacts.codecs.selection import choose_codec, codec_id
 from flowyml_aws.artifacts.compression import CompressedContent, compress_if_worthwhile
 from flowyml_aws.artifacts.content import Content
@@ -22,10 +21,14 @@ __all__ = ["EncodedValue", "encode_value", "load_value", "save_value"]
 
 @dataclass(frozen=True, slots=True)
 class EncodedValue:
-    """The encoded value of an asset with its digest, before it is stored."""
+    """The encoded value of an asset with its digest, before it is stored.
+
+    Attributes:
+        codec: Id of the codec that decodes the content.
+    """
 
     asset: str
-    codec: AnyCodec
+    codec: str
     content: Content | CompressedContent
     filename: str | None
 
@@ -58,7 +61,7 @@ class EncodedValue:
             uri=uri,
             sha256=self.sha256,
             size_bytes=content.size_bytes,
-            codec=codec_id(self.codec),
+            codec=self.codec,
             filename=self.filename,
             compression=None if isinstance(content, Content) else content.compression,
         )
@@ -83,7 +86,7 @@ def encode_value(asset: str, value: Any) -> EncodedValue:
         if not (isinstance(error, Exception) or type(error).__name__ == "PanicException"):
             raise  # a panic of Rust code, as in polars, is no `Exception`
         raise _unpicklable(asset, value, error) from error
-    return EncodedValue(asset, codec, content, encoded.filename)
+    return EncodedValue(asset, encoded.codec or codec_id(codec), content, encoded.filename)
 
 
 def save_value(store: ArtifactStore, asset: str, value: Any) -> ArtifactRef:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flowyml_aws.artifacts.codecs.plain import BytesCodec
 from flowyml_aws.artifacts.content import Buffer, Content
 from flowyml_aws.artifacts.layout import artifact_key
 from flowyml_aws.artifacts.refs import ArtifactRef
@@ -134,7 +133,7 @@ class Failing(Content):
 def test_a_failed_upload_leaves_nothing_in_the_store(
     store: ArtifactStore, request: pytest.FixtureRequest, tmp_path: Path, error: BaseException
 ) -> None:
-    failing = EncodedValue("weights", BytesCodec(), Failing(error), None)
+    failing = EncodedValue("weights", "bytes/1", Failing(error), None)
     with pytest.raises(type(error)):
         failing.save(store)
     assert unfinished_uploads(store, request) == 0

@@ -146,6 +146,11 @@ def values(tmp_path: Path) -> dict[str, Callable[[], Any]]:
         (tmp_path / "file").write_bytes(b"f" * 1000)
         return tmp_path / "file"
 
+    def program() -> Path:
+        (tmp_path / "program").write_bytes(b"p" * 1000)
+        (tmp_path / "program").chmod(0o755)
+        return tmp_path / "program"
+
     frame = {"text": ["a", "b"], "number": [1, 2]}
     return {
         "json": lambda: {"a": 1},
@@ -154,7 +159,9 @@ def values(tmp_path: Path) -> dict[str, Callable[[], Any]]:
         "numpy": lambda: numpy.arange(1000),
         "numpy-scalar": lambda: numpy.float64(0.5),
         "pickle": lambda: (numpy.ones(3000), "x"),
+        "pickle-with-files": lambda: [file()],
         "file": file,
+        "executable": program,
         "directory": folder,
         "arrow": lambda: pyarrow.table(frame),
         "pandas": lambda: pandas.DataFrame(frame),
@@ -216,8 +223,8 @@ def test_the_error_for_a_damaged_value_names_its_asset_and_object(
 
 
 # These codecs decode any bytes, or any value of the other codec: JSON is valid text, for example.
-ANY_BYTES = {"bytes", "file", "text"}
-ALIKE = {("numpy-scalar", "numpy"), ("json", "text")}
+ANY_BYTES = {"bytes", "file", "executable", "text"}
+ALIKE = {("numpy-scalar", "numpy"), ("json", "text"), ("pickle-with-files", "directory")}
 
 
 @pytest.mark.parametrize(
@@ -297,7 +304,7 @@ def test_no_code_from_a_store_runs_if_pickle_is_not_allowed(
     local: DirectoryArtifactStore, folder: Path, tmp_path: Path, kind: str
 ) -> None:
     ref = save_value(local, "weights", values(tmp_path)[kind]())
-    if kind not in ("pickle", "sklearn"):
+    if kind not in ("pickle", "pickle-with-files", "sklearn"):
         load_value(local, ref, "weights", folder, allow_pickle=False)
         return
     with pytest.raises(PickleRefusedError) as caught:

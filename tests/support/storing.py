@@ -11,7 +11,6 @@ import sys
 import threading
 from collections.abc import Iterator
 
-from flowyml_aws.artifacts.codecs.plain import BytesCodec
 from flowyml_aws.artifacts.content import PART_BYTES, Buffer, Content
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.artifacts.values import EncodedValue
@@ -69,7 +68,7 @@ def main(uri: str, where: str, endpoint: str = "") -> None:
             on("before-call.s3.CompleteMultipartUpload", lambda **_: stop())
     else:
         store = DirectoryArtifactStore.from_uri(uri)
-    print(EncodedValue("weights", BytesCodec(), content, None).save(store).model_dump_json())
+    print(EncodedValue("weights", "bytes/1", content, None).save(store).model_dump_json())
 
 
 if __name__ == "__main__":

@@ -33,6 +33,13 @@ def _file(folder: Path, number: int) -> Path:
     return path
 
 
+def _executable(folder: Path, number: int) -> Path:
+    path = folder / f"program{number}"
+    path.write_text(f"#!/bin/sh\nexit {number}\n")
+    path.chmod(0o755)
+    return path
+
+
 def _directory(folder: Path, number: int) -> Path:
     path = folder / f"folder{number}"
     path.mkdir()
@@ -67,6 +74,7 @@ VALUES: dict[str, Callable[[Path, int], Any]] = {
     "numpy": lambda _, number: numpy.arange(100) + number,
     "numpy-scalar": lambda _, number: numpy.float64(number),
     "file": _file,
+    "executable": _executable,
     "directory": _directory,
     "arrow": lambda _, number: pyarrow.table(_frame(number)),
     "pandas": lambda _, number: pandas.DataFrame(_frame(number)),
@@ -75,6 +83,10 @@ VALUES: dict[str, Callable[[Path, int], Any]] = {
     "sklearn": _estimator,
     "xgboost": lambda _, number: _booster(number),
     "pickle": lambda folder, number: (number, Trap(folder / "sprung")),
+    "pickle-with-files": lambda folder, number: (
+        Trap(folder / "sprung"),
+        _file(folder, 10 + number),
+    ),
 }
 """Codec name → function that makes a value from a folder for files and a number from 1.
 

@@ -12,7 +12,7 @@ import sys
 from collections import OrderedDict
 from typing import Any
 
-from flowyml_aws.artifacts.codecs.pickles import PickleCodec
+from flowyml_aws.artifacts.codecs.pickles import PickleCodec, content_with_files, pickle_value
 from flowyml_aws.artifacts.codecs.plain import JsonCodec
 from flowyml_aws.artifacts.content import Content
 from flowyml_aws.core.errors import MissingExtraError
@@ -101,9 +101,10 @@ class SklearnCodec(PickleCodec):
         """Return the version, and the pickle with views of the estimator's own buffers."""
         import sklearn
 
-        return Content(
-            _encode_description({"scikit-learn": sklearn.__version__}), *self.pieces(value)
-        )
+        pickled = pickle_value(value)
+        if pickled.paths:
+            return content_with_files(pickled)
+        return Content(_encode_description({"scikit-learn": sklearn.__version__}), *pickled.pieces)
 
     def decode(self, data: memoryview) -> Any:
         """Return the estimator, with its large arrays in the loaded memory."""

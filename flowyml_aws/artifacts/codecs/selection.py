@@ -12,10 +12,10 @@ from typing import Any
 from flowyml_aws.artifacts.codecs.arrays import NumpyCodec, NumpyScalarCodec
 from flowyml_aws.artifacts.codecs.arrow import ArrowCodec
 from flowyml_aws.artifacts.codecs.codec import AnyCodec
-from flowyml_aws.artifacts.codecs.files import DirectoryCodec, PathCodec
+from flowyml_aws.artifacts.codecs.files import DirectoryCodec, ExecutableCodec, PathCodec
 from flowyml_aws.artifacts.codecs.models import SklearnCodec, XgboostCodec
 from flowyml_aws.artifacts.codecs.pandas_frames import PandasCodec
-from flowyml_aws.artifacts.codecs.pickles import PickleCodec
+from flowyml_aws.artifacts.codecs.pickles import PickleCodec, PickleWithFilesCodec
 from flowyml_aws.artifacts.codecs.plain import BytesCodec, JsonCodec, TextCodec
 from flowyml_aws.artifacts.codecs.polars_frames import PolarsCodec
 from flowyml_aws.artifacts.codecs.tensors import TorchCodec
@@ -35,6 +35,7 @@ _BUILT_IN: tuple[AnyCodec, ...] = (
     NumpyCodec(),
     NumpyScalarCodec(),
     PathCodec(),
+    ExecutableCodec(),
     DirectoryCodec(),
     ArrowCodec(),
     PandasCodec(),
@@ -42,6 +43,7 @@ _BUILT_IN: tuple[AnyCodec, ...] = (
     TorchCodec(),
     XgboostCodec(),
     SklearnCodec(),
+    PickleWithFilesCodec(),
     PickleCodec(),
 )
 _BY_ID = {f"{codec.name}/{codec.version}": codec for codec in _BUILT_IN}
