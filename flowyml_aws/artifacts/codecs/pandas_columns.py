@@ -63,6 +63,8 @@ def describe(array: Any) -> Description | None:
         description = {"is": "text", "storage": dtype.storage, "missing": missing}
         same = _string_dtype(description) == dtype
         return description if same and (dtype.storage != "python" or _are_strings(array)) else None
+    if kind in ("Float32Dtype", "Float64Dtype") and _has_nan(array):
+        return None  # Arrow would restore NaN as NA
     if _EXTENSIONS.fullmatch(kind):
         numpy_like = kind != "IntervalDtype" or hasattr(dtype.subtype, "isnative")
         same = numpy_like and pandas.api.types.pandas_dtype(str(dtype)) == dtype
@@ -261,6 +263,12 @@ def _from_dictionary_array(
     index = axis_from_arrow([values], description, data)
     indices = pyarrow.chunked_array([chunk.indices for chunk in column.chunks])
     return numpy.array(indices.fill_null(-1).to_numpy()), index
+
+
+def _has_nan(array: Any) -> bool:
+    import numpy
+
+    return bool(numpy.isnan(array.to_numpy(dtype=array.dtype.numpy_dtype, na_value=0)).any())
 
 
 def _describe_objects(array: Any) -> Description | None:

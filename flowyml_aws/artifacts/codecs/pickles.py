@@ -28,6 +28,7 @@ from cloudpickle import cloudpickle as internals
 
 from flowyml_aws.artifacts.codecs.archive import Unpacking, end_of_tar, pack, pack_bytes
 from flowyml_aws.artifacts.codecs.nested_paths import NestedPaths, restored_paths, stored_path
+from flowyml_aws.artifacts.codecs.reducers import reduce_for_storage
 from flowyml_aws.artifacts.codecs.tensors import storage_reducers
 from flowyml_aws.artifacts.content import Buffer, Content
 from flowyml_aws.artifacts.errors import UnpicklingFailedError
@@ -236,7 +237,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it ships no types
                     return internals._dynamic_class_reduce(obj)
                 by_value = _by_value(obj, self._by_value)
                 return _class_of_main, (obj.__qualname__, _digest_of(obj), by_value)
-        return super().reducer_override(obj)
+        reduced = reduce_for_storage(obj)
+        return super().reducer_override(obj) if reduced is NotImplemented else reduced
 
 
 def _by_value(cls: type, around: frozenset[type]) -> bytes:

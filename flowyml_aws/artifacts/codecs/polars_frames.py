@@ -29,7 +29,7 @@ _FLAT = re.compile(
 class PolarsCodec:
     """Codec for `polars.DataFrame` and `polars.Series` of types that Arrow supports.
 
-    Objects and 128-bit integers are pickled. Without pyarrow everything is pickled.
+    Objects, 128-bit integers and names with NUL are pickled. Without pyarrow everything is pickled.
     """
 
     name = "polars"
@@ -40,12 +40,12 @@ class PolarsCodec:
         polars = sys.modules.get("polars")
         if polars is None or type(value) not in (polars.DataFrame, polars.Series):
             return False
+        if not has_pyarrow() or not all(map(_is_name, _names(value))):
+            return False
         if type(value) is polars.DataFrame:
             kinds = value.dtypes
-            return (
-                bool(kinds or not value.height) and has_pyarrow() and all(map(_is_supported, kinds))
-            )
-        return has_pyarrow() and _is_supported(value.dtype)
+            return bool(kinds or not value.height) and all(map(_is_supported, kinds))
+        return _is_supported(value.dtype)
 
     def encode(self, value: Any) -> Content:
         """Return the buffers of polars in a stream."""
@@ -61,11 +61,22 @@ class PolarsCodec:
         import polars
 
         table, description = read_stream(data)
-        frame = polars.from_arrow(table, rechunk=False)
         is_series = is_second_kind(description, _KINDS)
+        # polars would replace an empty name, maybe by the name of another column.
+        numbered = table.rename_columns([str(at) for at in range(table.num_columns)])
+        frame = polars.from_arrow(numbered, rechunk=False)
         if not isinstance(frame, polars.DataFrame):
             raise ValueError("it is not a frame")
+        frame.columns = table.column_names
         return frame.to_series() if is_series else frame
+
+
+def _names(value: Any) -> list[str]:
+    return [value.name] if hasattr(value, "name") else value.columns
+
+
+def _is_name(name: str) -> bool:
+    return "\0" not in name  # Arrow's names end there
 
 
 def _is_supported(kind: Any) -> bool:
@@ -75,5 +86,7 @@ def _is_supported(kind: Any) -> bool:
     if name == "Array":
         return bool(kind.size) and _is_supported(kind.inner)
     if name == "Struct":
-        return bool(kind.fields) and all(_is_supported(field.dtype) for field in kind.fields)
+        return bool(kind.fields) and all(
+            _is_name(field.name) and _is_supported(field.dtype) for field in kind.fields
+        )
     return _FLAT.fullmatch(name) is not None
