@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
+import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
-
+from flowyml_aws.cli.formats import ENDINGS, Format, as_json, formats_of
 from flowyml_aws.core.errors import SettingsError
 
 __all__ = ["save_to", "show"]
+
+_SAME = {".jpeg": ".jpg", ".pickle": ".pkl", ".feather": ".arrow"}
+# Text in these formats is written as it is.
+_TEXTS = frozenset({".csv", ".json", ".svg"})
 
 
 def save_to(value: Any, out: Path) -> str:
     """Write a value to a file, and return the name of the format.
 
-    Files and folders are copied, bytes and strings are written unchanged, arrays as `.npy`, values
-    that JSON can represent as JSON, and everything else as a pickle.
+    The file's ending selects the format (see `formats.py`). Files and folders are copied, and
+    bytes are written unchanged, as are strings unless a binary format is selected. With another
+    ending, arrays are written as `.npy`, values that JSON can represent as JSON, and everything
+    else as a pickle.
 
     Raises:
-        SettingsError: The file can't be written.
+        SettingsError: The file can't be written, or the value can't be written in this format.
     """
+    ending = out.suffix.lower()
     try:
-        return _save(value, out)
+        if isinstance(value, Path):
+            return _copy(value, out, ending)
+        if isinstance(value, bytes) and ending not in (".pkl", ".pickle"):
+            return _write(out, "bytes", lambda target: target.write_bytes(value))
+        if isinstance(value, str) and (ending not in ENDINGS or ending in _TEXTS):
+            return _write(out, "text", lambda target: target.write_text(value, "utf-8"))
+        return _write(out, *_format(value, out, ending))
     except OSError as error:
         raise SettingsError(
             what=f"Can't write to {out}",
@@ -34,43 +47,61 @@ def save_to(value: Any, out: Path) -> str:
         ) from error
 
 
-def _save(value: Any, out: Path) -> str:
-    if isinstance(value, Path):
-        if value.is_dir():
-            shutil.copytree(value, out, dirs_exist_ok=True)
-            return "a folder"
-        shutil.copyfile(value, out / value.name if out.is_dir() else out)
-        return "a file"
-    if isinstance(value, bytes):
-        out.write_bytes(value)
-        return "bytes"
-    if isinstance(value, str):
-        out.write_text(value, "utf-8")
-        return "text"
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and isinstance(value, numpy.ndarray):
-        with out.open("wb") as file:
-            numpy.save(file, value, allow_pickle=False)
-        return "a .npy array"
-    text = _as_json(value)
-    if text is not None:
-        out.write_text(text, "utf-8")
-        return "JSON"
-    out.write_bytes(cloudpickle.dumps(value))
-    return "a pickle (load it with cloudpickle.load)"
-
-
 def show(value: Any) -> str:
     """Return a value as text for a terminal."""
     if isinstance(value, (str, Path)):
         return str(value)
-    return _as_json(value) or repr(value)
+    return as_json(value) or repr(value)
 
 
-def _as_json(value: Any) -> str | None:
+def _copy(value: Path, out: Path, ending: str) -> str:
+    if value.is_dir():
+        shutil.copytree(value, out, symlinks=True, dirs_exist_ok=True)
+        return "a folder"
+    target = out / value.name if out.is_dir() else out
+    own = value.suffix.lower()
+    if {own, ending} <= ENDINGS.keys() and _SAME.get(own, own) != _SAME.get(ending, ending):
+        raise _no_format(out, f"the value is the file {value.name}, which is copied", [own])
+    shutil.copy(value, target)
+    return "a file"
+
+
+def _format(value: Any, out: Path, ending: str) -> Format:
+    formats = formats_of(value)
+    if ending not in ENDINGS:
+        numpy = sys.modules.get("numpy")
+        if numpy is not None and isinstance(value, numpy.ndarray):
+            return "a .npy array", formats[".npy"][1]
+        if as_json(value) is not None:
+            return formats[".json"]
+        return "a pickle (load it with cloudpickle.load)", formats[".pkl"][1]
+    if ending not in formats:
+        kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+        raise _no_format(out, f"a value of {kind} has no {ENDINGS[ending]} format", list(formats))
+    return formats[ending]
+
+
+def _write(out: Path, name: str, write: Callable[[Path], object]) -> str:
+    """Write a file completely or not at all."""
+    if out.is_dir():
+        raise IsADirectoryError(f"{out} is a folder")
+    # With the same ending, which selects the format of pictures.
+    partial = out.with_name(f".{uuid.uuid4().hex}{out.suffix.lower()}")
     try:
-        text = json.dumps(value, indent=1, ensure_ascii=False)
-    except (TypeError, ValueError):
-        return None
-    # Tuples, and keys that are not strings, would be read back as other types.
-    return text if json.loads(text) == value else None
+        write(partial)
+        partial.replace(out)
+    except OSError:
+        raise
+    except Exception as error:  # the library of the value can raise anything
+        raise _no_format(out, f"{type(error).__name__}: {error}", [".pkl"]) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return name
+
+
+def _no_format(out: Path, why: str, endings: list[str]) -> SettingsError:
+    return SettingsError(
+        what=f"Can't write the value to {out}",
+        why=why,
+        fix=f"choose a file name that ends in {' or '.join(endings)}",
+    )
