@@ -15,6 +15,7 @@ from flowyml_aws.core.step_grouping import StepGroup
 from flowyml_aws.packaging.bundle import SourceBundle
 from flowyml_aws.packaging.choices import Choices
 from flowyml_aws.packaging.decision import Decision, decide
+from flowyml_aws.packaging.kept import changed_by_pickling
 from flowyml_aws.packaging.memory import RememberedTrial
 from flowyml_aws.packaging.payload import StepPayload, make_payload
 from flowyml_aws.packaging.project import Project
@@ -114,12 +115,26 @@ class CodeTrial:
                 payloads.append(make_payload(group.steps, read, decision, self._given))
             except UnpicklableStepError as error:
                 problems[str(error)] = error
-        if not problems:
-            failed = filter(None, map(self._trial.problem_of, payloads))
-            problems = {str(problem): problem for problem in failed}
+                continue
+            for finding in self._load(payloads[-1], decision, choices):
+                if isinstance(finding, str):
+                    notes[finding] = None
+                else:
+                    problems[str(finding)] = finding
         if not problems:
             self._trial.remember()
         return Payloads(payloads, tuple(problems.values()), tuple(notes))
+
+    def _load(
+        self, payload: StepPayload, decision: Decision, choices: Choices
+    ) -> Iterator[FlowymlError | str]:
+        """Load a payload as its job will; yield errors and notes."""
+        try:
+            carried = self._trial.load(payload)
+        except FlowymlError as error:
+            yield error
+        else:
+            yield from changed_by_pickling(self._survey, decision, carried, choices.carry)
 
     def _made_from(self, variables: frozenset[str]) -> Iterator[str]:
         """Yield the names whose values are made from environment variables."""

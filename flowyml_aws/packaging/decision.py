@@ -20,7 +20,7 @@ from flowyml_aws.core.errors import FlowymlError, PipelineFileError, Unpicklable
 from flowyml_aws.core.modules import is_users_module
 from flowyml_aws.packaging.survey import Survey, SurveyedBinding
 
-__all__ = ["Decision", "decide"]
+__all__ = ["Decision", "decide", "is_named"]
 
 Value = TypeVar("Value")
 
@@ -33,6 +33,8 @@ class Decision:
         carried: Values of the client, by name.
         loaded: Values (not code) that the job loads again, as they are on the client, by name.
         digests: Digests of those loaded values that can be compared.
+        by_source: Those of these values whose functions are compared by their source.
+        deleted: Names that the loaded program has, but not the client.
         refusals: An error for each value that can be neither carried nor loaded safely, by name.
         remarks: A note for the plan on each function that differs from its file, by name.
     """
@@ -40,6 +42,8 @@ class Decision:
     carried: Mapping[Binding, Any] = field(default_factory=dict)
     loaded: Mapping[Binding, Any] = field(default_factory=dict)
     digests: Mapping[Binding, str] = field(default_factory=dict)
+    by_source: frozenset[Binding] = frozenset()
+    deleted: frozenset[Binding] = frozenset()
     refusals: Mapping[Binding, FlowymlError] = field(default_factory=dict)
     remarks: Mapping[Binding, str] = field(default_factory=dict)
 
@@ -54,7 +58,7 @@ class Decision:
         return tuple(self.remarks.values())
 
     def only(self, bindings: Collection[Binding]) -> Decision:
-        """Return the decision for some of the names."""
+        """Return the decision for some of the names. A name without its last part means all."""
         ordered = sorted(bindings)  # equal programs have equal payloads
 
         def part(values: Mapping[Binding, Value]) -> dict[Binding, Value]:
@@ -64,6 +68,8 @@ class Decision:
             part(self.carried),
             part(self.loaded),
             part(self.digests),
+            self.by_source.intersection(ordered),
+            frozenset(b for b in self.deleted if b in bindings or _owner(b) in bindings),
             part(self.refusals),
             part(self.remarks),
         )
@@ -80,6 +86,7 @@ def decide(
     Args:
         survey: The names with the client's values.
         loaded: States in the process that loaded the program as a job does; None if missing.
+            Other names than those of the survey are missing on the client.
         carry: Names whose values the user wants to carry.
         evaluate: Names that the user wants to evaluate again in each job.
     """
@@ -98,9 +105,9 @@ def decide(
         code = users_code(own.value)
         if _is_part_of(binding, carried):
             continue
-        if _is_named(binding, evaluate) and other is not None:
+        if is_named(binding, evaluate) and other is not None:
             kept[binding], digests[binding] = own.value, other.digest
-        elif _is_named(binding, carry):
+        elif is_named(binding, carry):
             carried[binding] = own.value
         elif own.state.is_comparable or code is not None:
             if binding in differing and _is_managed(own, other):
@@ -119,10 +126,25 @@ def decide(
             kept[binding] = own.value
         else:
             refusals[binding] = _refusal(binding, own.value, reason)
-    return Decision(carried, kept, digests, refusals, remarks)
+    deleted = {b for b in loaded.keys() - survey.bindings.keys() if not is_named(b, evaluate)}
+    return Decision(
+        carried=carried,
+        loaded=kept,
+        digests=digests,
+        by_source=frozenset(b for b in digests if survey.bindings[b].by_source),
+        deleted=frozenset(deleted),
+        refusals=refusals,
+        remarks=remarks,
+    )
 
 
-def _is_named(binding: Binding, names: Collection[str]) -> bool:
+def _owner(binding: Binding) -> Binding:
+    """Return the class of an attribute, or the module of a name."""
+    return Binding(binding.module, binding.name.rpartition(".")[0])
+
+
+def is_named(binding: Binding, names: Collection[str]) -> bool:
+    """Return whether the user's names (`NAME` or `module.NAME`) contain a binding."""
     return binding.name in names or str(binding) in names
 
 

@@ -8,28 +8,67 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 from flowyml_aws.core.code.bindings import Binding
 from flowyml_aws.core.code.states import State
-from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.modules import is_installed
 from flowyml_aws.packaging.payload import StepPayload
-from flowyml_aws.packaging.trial import TrialLoad, TrialRequest
+from flowyml_aws.packaging.trial import (
+    CarriedStates,
+    TrialLoad,
+    TrialRequest,
+    carried_states,
+    loaded_states,
+)
 from flowyml_aws.planning.catalog_files import cache_folder
 
 __all__ = ["RememberedTrial"]
 
-_VERSION = 1
+_VERSION = 2
 _MAX_FILES = 300
+_MAX_PAYLOADS = 1000  # of one program
 # Variables that differ in each terminal, which programs do not depend on.
 _VOLATILE = frozenset(
     {"PYTEST_CURRENT_TEST", "SHLVL", "SSH_CLIENT", "SSH_CONNECTION", "SSH_TTY"}
     | {"TERM_SESSION_ID", "WINDOWID", "OLDPWD", "_"}
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """The outcome of a trial load.
+
+    Attributes:
+        states: States of the names in the loaded program.
+        payloads: States of the carried values of each payload that was loaded, by its digest.
+    """
+
+    states: Mapping[Binding, State | None]
+    payloads: Mapping[str, CarriedStates]
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> _Outcome:
+        """Return an outcome from JSON."""
+        payloads = facts["payloads"].items()
+        return cls(
+            loaded_states(facts["states"]),
+            {sha256: carried_states(carried) for sha256, carried in payloads},
+        )
+
+    def to_json(self) -> str:
+        payloads = {sha256: _facts(carried) for sha256, carried in self.payloads.items()}
+        return json.dumps({"states": _facts(self.states), "payloads": payloads})
+
+
+def _facts(states: Mapping[Binding, Any]) -> list[Any]:
+    return [
+        [binding.module, binding.name, None if state is None else astuple(state)]
+        for binding, state in states.items()
+    ]
 
 
 class RememberedTrial:
@@ -42,10 +81,10 @@ class RememberedTrial:
     def __init__(self, request: TrialRequest) -> None:
         self._request = request
         self._file = cache_folder(os.environ) / "loads" / f"{_digest(request)}.json"
-        self._known = _read(self._file, len(request.survey.bindings))
-        self._loaded: list[str] = []
-        self._states: Mapping[Binding, State | None] | None = None
+        self._known = _read(self._file, request.survey.bindings.keys())
+        self._loaded: dict[str, CarriedStates] = {}
         self._trial = TrialLoad(request) if self._known is None else None
+        self._states = None if self._known is None else self._known.states
 
     def states(self) -> Mapping[Binding, State | None]:
         """Return the states of the names; None for those that are missing.
@@ -53,40 +92,33 @@ class RememberedTrial:
         Raises:
             PipelineFileError: The program can't be loaded.
         """
-        if self._states is None and self._known is not None:
-            pairs = zip(self._request.survey.bindings, self._known["states"], strict=True)
-            self._states = {b: None if state is None else State(*state) for b, state in pairs}
         if self._states is None:
             assert self._trial is not None
             self._states = self._trial.states()
         return self._states
 
-    def problem_of(self, payload: StepPayload) -> FlowymlError | None:
-        """Return why a job could not load its payload, or None."""
-        if self._known is not None and payload.sha256 in self._known["payloads"]:
-            return None
+    def load(self, payload: StepPayload) -> CarriedStates:
+        """Load a payload as its job does, and return what the carried values are there.
+
+        Raises:
+            PipelineFileError: A job could not load the payload.
+        """
+        if self._known is not None and payload.sha256 in self._known.payloads:
+            return self._known.payloads[payload.sha256]
         if self._trial is None:
             self._trial = TrialLoad(self._request)
             self._trial.states()
-        problem = self._trial.problem_of(payload)
-        if problem is None:
-            self._loaded.append(payload.sha256)
-        return problem
+        self._loaded[payload.sha256] = carried = self._trial.load(payload)
+        return carried
 
     def remember(self) -> None:
         """Keep the outcome for later runs. Nothing is kept if the folder can't be written."""
         if not self._loaded or self._states is None:
             return
-        known = self._known["payloads"] if self._known is not None else []
-        facts = {
-            "states": [
-                None if s is None else [s.digest, s.is_comparable, s.has_moment]
-                for s in self._states.values()
-            ],
-            "payloads": [*known, *self._loaded][-1000:],
-        }
+        known = {} if self._known is None else self._known.payloads
+        payloads = [*{**known, **self._loaded}.items()][-_MAX_PAYLOADS:]
         with contextlib.suppress(OSError):
-            _write(self._file, json.dumps(facts))
+            _write(self._file, _Outcome(self._states, dict(payloads)).to_json())
 
     def __enter__(self) -> RememberedTrial:
         return self
@@ -112,6 +144,7 @@ def _digest(request: TrialRequest) -> str:
             [str(binding), own.state.digest, own.by_source]
             for binding, own in survey.bindings.items()
         ],
+        "names": [[str(owner), sorted(names)] for owner, names in survey.names.items()],
         "environment": sorted(
             item for item in request.environment.items() if item[0] not in _VOLATILE
         ),
@@ -128,14 +161,13 @@ def _times_of_installed_packages() -> list[tuple[str, int]]:
     ]
 
 
-def _read(file: Path, count: int) -> dict[str, Any] | None:
-    """Return an outcome with this number of states; None if there is none, or it is damaged."""
+def _read(file: Path, bindings: Collection[Binding]) -> _Outcome | None:
+    """Return an outcome with states of these names; None if there is none, or it is damaged."""
     try:
-        facts = json.loads(file.read_bytes())
-        is_complete = len(facts["states"]) == count and isinstance(facts["payloads"], list)
-    except (OSError, ValueError, KeyError, TypeError):
+        outcome = _Outcome.of(json.loads(file.read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return facts if is_complete else None
+    return outcome if outcome.states.keys() >= set(bindings) else None
 
 
 def _write(file: Path, text: str) -> None:

@@ -46,7 +46,9 @@ def make_payload(
     """
     decision = decision or Decision()
     carried = tuple(CarriedValue(name, value) for name, value in decision.carried.items())
-    payload = Payload({step.name: step for step in steps}, dict(context), carried)
+    payload = Payload(
+        {step.name: step for step in steps}, dict(context), carried, sorted(decision.deleted)
+    )
     try:
         pickled, files = dump_code(payload, decision.loaded, decision.carried.keys())
     except Exception as error:  # pickling can raise any exception: `__reduce__` is the user's code
@@ -57,6 +59,7 @@ def make_payload(
         uses_flowyml="flowyml" in sys.modules,
         given=given,
         evaluated=dict(decision.digests),
+        by_source=sorted(decision.by_source),  # equal programs have equal payloads
     )
     return StepPayload(pickle.dumps(packed, protocol=5))
 

@@ -12,22 +12,26 @@ import inspect
 import io
 import sys
 from collections.abc import Collection, Iterator, Mapping
-from types import CodeType, FunctionType
+from contextlib import suppress
+from types import CellType, CodeType, FunctionType
 from typing import Any
 
 import cloudpickle
 from cloudpickle import cloudpickle as internals
 
-from flowyml_aws.core.code.bindings import Binding, binding_of
+from flowyml_aws.core.code.bindings import Binding, binding_of, raw_value
 from flowyml_aws.core.code.closures import closure_variables
 from flowyml_aws.core.code.ownership import is_decorated, is_dispatching, users_code
 from flowyml_aws.core.modules import is_users_module
 from flowyml_aws.core.step import Step
-from flowyml_aws.core.step_objects import is_flowyml_step, is_step
+from flowyml_aws.core.step_objects import is_flowyml_step, is_step, unwrap_step
 from flowyml_aws.runtime.payload import (
     cached_function,
+    cell_of_function,
     dispatching_function,
+    fill_cell,
     globals_of_module,
+    new_cell,
     replaced_function,
     step_function,
 )
@@ -136,6 +140,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it ships no types
         self.files: set[str] = set()
         self.modules: set[str] = set()
         self._by_value = by_value
+        self._cells = _cells_of(by_value)
         self._names = {id(value): name for name, value in loaded.items() if _has_identity(value)}
 
     def reducer_override(self, obj: Any) -> Any:
@@ -143,6 +148,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it ships no types
             return self._reduce_code(code)
         if isinstance(obj, FunctionType | _CacheWrapper) and is_decorated(obj):
             return self._reduce_decorated(obj)
+        if isinstance(obj, CellType):
+            return self._reduce_cell(obj)
         if isinstance(obj, CodeType):  # code objects are pickled only by value
             self.files.add(obj.co_filename)
         if is_flowyml_step(obj):  # a step calls it; FlowyML may be missing in the job
@@ -158,6 +165,22 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it ships no types
         if is_dispatching(value):
             return dispatching_function, (dict(value.registry),)
         return self._dynamic_function_reduce(value)
+
+    def _reduce_cell(self, cell: CellType) -> Any:
+        """Return a variable of closures, which stays one variable for all functions that use it."""
+        contents = None
+        with suppress(ValueError):  # not assigned yet
+            contents = (cell.cell_contents,)
+        place = self._cells.get(id(cell))
+        make, arguments = (new_cell, ()) if place is None else (cell_of_function, place)
+        return make, arguments, contents, None, None, fill_cell
+
+    def _dynamic_function_reduce(self, func: FunctionType) -> Any:
+        # cloudpickle gives each function variables of its own.
+        reduced = super()._dynamic_function_reduce(func)
+        make, (*arguments, _), (attributes, slots), *others = reduced
+        slots = {**slots, "__closure__": None}
+        return make, (*arguments, func.__closure__), (attributes, slots), *others
 
     def _is_by_value(self, binding: Binding | None) -> bool:
         return binding is None or binding.module == "__main__" or binding in self._by_value
@@ -186,7 +209,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it ships no types
         self.modules.add(module)
         slots = {**slots, "__globals__": {}, "__module__": stable_name(function.__module__)}
         arguments = (code, _Globals(module), *rest)
-        if binding is not None and not function.__closure__:
+        if binding is not None:
             # Other objects of the job, such as a list of handlers, refer to the function, too.
             make, arguments = replaced_function, (make, binding, *arguments)
         return make, arguments, (attributes, slots), *others
@@ -197,6 +220,21 @@ class _ReferringPickler(_Pickler):
         """Return the name of a value that the job has, so that it is the same object there."""
         name = self._names.get(id(obj))
         return None if name is None else (name.module, name.name)
+
+
+def _cells_of(bindings: Collection[Binding]) -> dict[int, tuple[Binding, int, int]]:
+    """Return the closure variables of functions that replace those of the job, by their address."""
+    cells: dict[int, tuple[Binding, int, int]] = {}
+    for binding in bindings:
+        function: Any = None
+        with suppress(LookupError):
+            function = unwrap_step(raw_value(binding.module, binding.name))
+        function = getattr(function, "__func__", function)  # static and class methods
+        if isinstance(function, FunctionType) and binding_of(function, stable_name) == binding:
+            closure = function.__closure__ or ()
+            for position, cell in enumerate(closure):
+                cells.setdefault(id(cell), (binding, position, len(closure)))
+    return cells
 
 
 def _has_identity(value: Any) -> bool:

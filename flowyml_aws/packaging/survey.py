@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import builtins
 import inspect
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -26,7 +27,9 @@ from flowyml_aws.core.code.states import (
     BindingReader,
     State,
     is_compiled_from_file,
+    names_in,
 )
+from flowyml_aws.core.code.values import UsersEncoder
 from flowyml_aws.core.modules import absolute_name, is_users_module
 from flowyml_aws.core.step import Step
 from flowyml_aws.scripts import stable_name
@@ -73,11 +76,15 @@ class Survey:
     Attributes:
         bindings: Bindings of the user's modules, with their states.
         edges: Bindings and pieces of code that each step, context value, binding or piece of code
-            uses.
+            uses. A name may be missing here; a module with all its names is a binding without name.
+        names: Names that the modules and classes of these bindings have here.
+        folders: Paths of the project's root in this process.
     """
 
     bindings: Mapping[Binding, SurveyedBinding]
     edges: Mapping[_Node, frozenset[_Node]]
+    names: Mapping[Binding, frozenset[str]] = field(default_factory=dict)
+    folders: tuple[str, ...] = ()
 
     def used_by(self, steps: Iterable[str], context: Iterable[str]) -> frozenset[Binding]:
         """Return the bindings that some steps and context values use.
@@ -94,6 +101,12 @@ class Survey:
             seen |= inner
             waiting += inner
         return frozenset(node for node in seen if isinstance(node, Binding))
+
+    def users_digest(self, binding: Binding) -> str:
+        """Return the digest of a value in which objects of packages count by their type only."""
+        folder, *links = self.folders or ("",)
+        reader = BindingReader(stable_name, folder, links=links, encoder=UsersEncoder)
+        return reader.state(binding, self.bindings[binding].by_source).digest
 
 
 def survey(steps: Iterable[Step], context: Mapping[str, Any], folder: str) -> Survey:
@@ -123,7 +136,9 @@ class _Surveyor:
         self._bindings: dict[Binding, SurveyedBinding] = {}
         self._user: _Node = 0
         self._edges: dict[_Node, set[_Node]] = {}
-        links = sorted(set(_links(folder)), key=len, reverse=True)
+        self._names: dict[Binding, frozenset[str]] = {}
+        links = sorted(set(_links(folder)))
+        self._folders = (folder, *links)
         self._reader = BindingReader(stable_name, folder, self._found, links)
 
     @contextmanager
@@ -147,7 +162,7 @@ class _Surveyor:
                 with self.users(id(code)):
                     self._visit(code)
         edges = {node: frozenset(used) for node, used in self._edges.items()}
-        return Survey(self._bindings, edges)
+        return Survey(self._bindings, edges, self._names, self._folders)
 
     def _found(self, code: Code) -> None:
         self._edges[self._user].add(id(code))
@@ -179,11 +194,15 @@ class _Surveyor:
                 self._use(names, chain)
             elif chain[0] in _READS_ALL:
                 self._use_all(names)
+            elif not hasattr(builtins, chain[0]):
+                self._use_missing(names, chain[0])
         for statement in references.imports:
             self._import(statement, function)
 
     def _visit_class(self, cls: type) -> None:
         binding = binding_of(cls, stable_name)
+        if binding is not None and is_users_module(cls.__module__):
+            self._compare_names(binding)
         for base in (type(cls), *cls.__bases__):
             if users_code(base) is not None:
                 self._found(base)
@@ -217,9 +236,26 @@ class _Surveyor:
             self._use_all(vars(value))
         elif attributes[0] in vars(value):
             self._use(vars(value), attributes)
+        else:
+            self._use_missing(vars(value), attributes[0])
+
+    def _use_missing(self, names: Mapping[str, Any], name: str) -> None:
+        """Add a name that is missing in the module with these globals, but may exist in jobs."""
+        module = _module_with(names)
+        if module is not None:
+            self._compare_names(Binding(stable_name(module.__name__), ""))
+            self._edges[self._user].add(Binding(stable_name(module.__name__), name))
+
+    def _compare_names(self, namespace: Binding) -> None:
+        if namespace.module != "__main__" and namespace not in self._names:
+            self._names[namespace] = names_in(namespace)
 
     def _use_all(self, names: Mapping[str, Any]) -> None:
         module = _module_with(names)
+        if module is not None:
+            whole = Binding(stable_name(module.__name__), "")
+            self._compare_names(whole)
+            self._edges[self._user].add(whole)
         for name, value in list(names.items()):
             if name in _METADATA or isinstance(value, ModuleType):
                 continue
@@ -235,6 +271,8 @@ class _Surveyor:
         if module is None or not is_users_module(module.__name__):
             return
         used = set(statement.names) or set(_names_in(function))
+        for attribute in sorted(used - vars(module).keys()):
+            self._use_missing(vars(module), attribute)
         for attribute in sorted(used & vars(module).keys()):
             self._use(vars(module), (attribute,))
             value = vars(module)[attribute]

@@ -18,7 +18,7 @@ from typing import Any
 
 from flowyml_aws.core.code.bindings import Binding
 from flowyml_aws.core.code.states import State
-from flowyml_aws.core.errors import FlowymlError, PipelineFileError
+from flowyml_aws.core.errors import PipelineFileError
 from flowyml_aws.core.loading import LOADING_VARIABLE
 from flowyml_aws.core.modules import is_installed
 from flowyml_aws.packaging.bundle import SourceBundle
@@ -28,7 +28,16 @@ from flowyml_aws.planning.environment import environment_in_container
 from flowyml_aws.runtime.program import Program
 from flowyml_aws.scripts import PROGRAM_VARIABLE
 
-__all__ = ["TrialLoad", "TrialRequest", "environment_of_jobs", "with_this_package"]
+__all__ = [
+    "CarriedState",
+    "CarriedStates",
+    "TrialLoad",
+    "TrialRequest",
+    "carried_states",
+    "environment_of_jobs",
+    "loaded_states",
+    "with_this_package",
+]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _TAIL = 2000  # characters of the program's output
@@ -36,6 +45,41 @@ _TAIL = 2000  # characters of the program's output
 _KEPT = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "AWS_REGION", "AWS_DEFAULT_REGION")
 _UNUSUAL_SEED = "20110219"  # unlike that of the client and of the jobs
 _INCLUDE = "list what it reads in the setting `include`"
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedState:
+    """A carried value after it was unpickled.
+
+    Attributes:
+        digest: SHA-256 of the value, as in `State`.
+        users_digest: The same digest, in which objects of packages count by their type only.
+        is_comparable: Whether the digest covers the whole value.
+    """
+
+    digest: str
+    users_digest: str
+    is_comparable: bool
+
+
+CarriedStates = Mapping[Binding, CarriedState | None]
+"""States of a job's carried values by name; None for those that can't be read."""
+
+
+def loaded_states(facts: Sequence[Any]) -> Mapping[Binding, State | None]:
+    """Return the states of names from the answer of the process that loaded the program."""
+    return {
+        Binding(module, name): None if state is None else State(*state)
+        for module, name, state in facts
+    }
+
+
+def carried_states(facts: Sequence[Any]) -> CarriedStates:
+    """Return the states of carried values from the answer of the process that loaded them."""
+    return {
+        Binding(module, name): None if state is None else CarriedState(*state)
+        for module, name, state in facts
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +143,22 @@ class TrialLoad:
                 "given": str(folder / "given") if request.given is not None else None,
                 "in_place": request.in_place,
                 "hidden": [] if request.in_place else self._hidden_paths(),
+                "folders": request.survey.folders,
                 "bindings": [
                     [binding.module, binding.name, own.by_source]
                     for binding, own in request.survey.bindings.items()
+                ],
+                "names": [
+                    [owner.module, owner.name, sorted(names)]
+                    for owner, names in request.survey.names.items()
                 ],
             }
         )
 
     def states(self) -> Mapping[Binding, State | None]:
         """Return the states of the names; None for those that are missing.
+
+        The names that only the loaded program has follow those of the survey.
 
         Raises:
             PipelineFileError: The program can't be loaded.
@@ -117,22 +168,23 @@ class TrialLoad:
             raise self._load_error(error)
         if outside := self._outside(answer["files"]):
             raise self._outside_error(outside)
-        return {
-            binding: None if state is None else State(*state)
-            for binding, state in zip(self._request.survey.bindings, answer["states"], strict=True)
-        }
+        return loaded_states(answer["states"])
 
-    def problem_of(self, payload: StepPayload) -> FlowymlError | None:
-        """Return why a job could not load its payload, or None."""
+    def load(self, payload: StepPayload) -> CarriedStates:
+        """Load a payload as its job does, and return what the carried values are there.
+
+        Raises:
+            PipelineFileError: A job could not load the payload.
+        """
         file = Path(self._folder.name) / "payload"
         file.write_bytes(payload.data)
         self._send(str(file))
-        error = self._receive()["error"]
-        if error is None:
-            return None
+        answer = self._receive()
+        if (error := answer["error"]) is None:
+            return carried_states(answer["carried"])
         if "what" in error:
-            return PipelineFileError(error["what"], error["why"], error["fix"])
-        return self._load_error(error)
+            raise PipelineFileError(error["what"], error["why"], error["fix"])
+        raise self._load_error(error)
 
     def close(self) -> None:
         """End the process, and remove its files."""

@@ -5,17 +5,22 @@ from __future__ import annotations
 import hashlib
 import inspect
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.core.code.bindings import Binding
 from flowyml_aws.core.errors import DamagedArtifactError, FlowymlError
 from flowyml_aws.core.loading import importing
 from flowyml_aws.runtime.child import let_children_load
 from flowyml_aws.runtime.flowyml_stand_in import prepare_flowyml
-from flowyml_aws.runtime.payload import Payload, load_error, load_payload, read_given, read_payload
+from flowyml_aws.runtime.payload import (
+    PackedSteps,
+    Payload,
+    load_error,
+    load_payload,
+    read_given,
+    read_payload,
+)
 from flowyml_aws.runtime.program import enter_program
 from flowyml_aws.runtime.snapshot import read_snapshot
 from flowyml_aws.runtime.spec import CodeSource, StoredObject
@@ -81,7 +86,7 @@ def load_code(
         raise
     except (Exception, SystemExit) as error:  # whatever the user's script raises
         raise load_error(error) from error
-    changed = _changed(packed.evaluated, root)
+    changed = _changed(packed, root)
     payload = load_payload(packed)
     payload_file = folder / "payload"
     payload_file.write_bytes(data)
@@ -91,18 +96,18 @@ def load_code(
     return payload, changed
 
 
-def _changed(evaluated: Mapping[Binding, str], root: Path) -> dict[str, str]:
+def _changed(packed: PackedSteps, root: Path) -> dict[str, str]:
     """Return the digests of values that differ from those of the client, by name."""
-    if not evaluated:
+    if not packed.evaluated:
         return {}
     # Imported here: many jobs evaluate nothing, and start faster without these modules.
     from flowyml_aws.core.code.states import BindingReader
 
     reader = BindingReader(stable_name, str(root))
     changed = {}
-    for binding, expected in evaluated.items():
+    for binding, expected in packed.evaluated.items():
         with importing("A module of the steps"):
-            digest = reader.state(binding).digest
+            digest = reader.state(binding, binding in packed.by_source).digest
         if digest != expected:
             changed[str(binding)] = digest
     return changed

@@ -15,13 +15,16 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 from flowyml_aws.core.code.bindings import Binding
-from flowyml_aws.core.code.states import BindingReader
+from flowyml_aws.core.code.states import BindingReader, State, names_in
+from flowyml_aws.core.code.values import Encoder, UsersEncoder
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.modules import is_installed
 from flowyml_aws.runtime.failures import text_of
@@ -49,10 +52,12 @@ def main() -> None:
     answer["files"] = sorted(opened)
     opened.clear()
     if answer["error"] is None:
-        answer["states"] = _states(request["bindings"], root)
+        answer["states"] = [*_states(request, root), *_more_names(request, root)]
     _send(answers, answer)
     for line in requests:
-        _send(answers, _attempt(partial(_load, Path(json.loads(line)))))
+        carried: list[Any] = []
+        answer = _attempt(partial(_load, Path(json.loads(line)), request, root, carried))
+        _send(answers, {**answer, "carried": carried})
 
 
 def _end_with_client(client: int) -> None:
@@ -86,22 +91,53 @@ def _load_program(request: dict[str, Any], root: Path) -> None:
     enter_program(Program.of(request["program"]), root, snapshot, read_given(given))
 
 
-def _load(payload: Path) -> None:
-    load_payload(read_payload(payload.read_bytes()))
+def _load(payload: Path, request: dict[str, Any], root: Path, carried: list[Any]) -> None:
+    """Load a payload, and add the state of each value that it carries."""
+    values = load_payload(read_payload(payload.read_bytes())).values
+    # Carried strings contain the project's paths on the client.
+    links = [folder for folder in request["folders"] if folder != str(root)]
+    readers = [
+        BindingReader(stable_name, str(root), links=links, encoder=encoder)
+        for encoder in (Encoder, UsersEncoder)
+    ]
+    by_source = {
+        (module, name) for module, name, is_by_source in request["bindings"] if is_by_source
+    }
+    for binding in (value.binding for value in values):
+        module, name = binding.module, binding.name
+        states = [_state(reader, module, name, (module, name) in by_source) for reader in readers]
+        facts = None
+        if states[0] is not None and states[1] is not None:
+            facts = [states[0].digest, states[1].digest, states[0].is_comparable]
+        carried.append([module, name, facts])
 
 
-def _states(bindings: list[Any], root: Path) -> list[Any]:
-    """Return digest, comparability and moment of each binding; None for those that are missing."""
+def _states(request: dict[str, Any], root: Path) -> Iterator[list[Any]]:
+    """Yield each binding of a request with its state, which is None if it is missing."""
     reader = BindingReader(stable_name, str(root))
-    states: list[Any] = []
-    for module, name, by_source in bindings:
-        try:
-            state = reader.state(Binding(module, name), by_source)
-        except BaseException:  # importing a module runs the user's code: the payload reports it
-            states.append(None)
-        else:
-            states.append([state.digest, state.is_comparable, state.has_moment])
-    return states
+    for module, name, by_source in request["bindings"]:
+        state = _state(reader, module, name, by_source)
+        yield [module, name, None if state is None else astuple(state)]
+
+
+def _more_names(request: dict[str, Any], root: Path) -> Iterator[list[Any]]:
+    """Yield the names that a module or class has here but not on the client, with their states."""
+    reader = BindingReader(stable_name, str(root))
+    for module, owner, names in request["names"]:
+        found: Iterable[str] = ()
+        with suppress(BaseException):  # importing a module runs the user's code
+            found = names_in(Binding(module, owner)).difference(names)
+        for name in sorted(found):
+            full_name = f"{owner}.{name}" if owner else name
+            if (state := _state(reader, module, full_name, by_source=False)) is not None:
+                yield [module, full_name, astuple(state)]
+
+
+def _state(reader: BindingReader, module: str, name: str, by_source: bool) -> State | None:
+    try:
+        return reader.state(Binding(module, name), by_source)
+    except BaseException:  # importing a module runs the user's code: the payload reports it
+        return None
 
 
 def _attempt(call: Callable[[], object]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
-from types import CodeType, FunctionType
+from operator import is_
+from types import CellType, CodeType, FunctionType
 from typing import Any, cast
 
 from flowyml_aws.core.code.bindings import Binding, raw_value
@@ -25,10 +26,13 @@ __all__ = [
     "PackedSteps",
     "Payload",
     "cached_function",
+    "cell_of_function",
     "dispatching_function",
+    "fill_cell",
     "globals_of_module",
     "load_error",
     "load_payload",
+    "new_cell",
     "read_given",
     "read_payload",
     "replaced_function",
@@ -46,11 +50,16 @@ class CarriedValue:
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """The steps of a job by name, the context values that they read, and the carried values."""
+    """The steps of a job by name, the context values that they read, and the carried values.
+
+    Attributes:
+        deleted: Names that the loaded program has, but not the client.
+    """
 
     steps: Mapping[str, Step]
     context: Mapping[str, Any]
     values: Sequence[CarriedValue] = ()
+    deleted: Sequence[Binding] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,7 @@ class PackedSteps:
         uses_flowyml: Whether the user's modules import FlowyML.
         given: Pickled values by name that the script has before its top level runs.
         evaluated: Digests of the values that the job evaluates again, as the client found them.
+        by_source: Those of these values whose functions are compared by their source.
     """
 
     sources: Mapping[str, str]
@@ -71,6 +81,7 @@ class PackedSteps:
     uses_flowyml: bool = False
     given: bytes | None = None
     evaluated: Mapping[Binding, str] = field(default_factory=dict)
+    by_source: Sequence[Binding] = ()
 
 
 def read_payload(data: bytes) -> PackedSteps:
@@ -128,11 +139,21 @@ def load_error(error: BaseException) -> PipelineFileError:
 
 def _restore_values(payload: Payload) -> None:
     for carried in payload.values:
-        *owners, name = carried.binding.name.split(".")
-        owner: Any = import_module(carried.binding.module)
-        for attribute in owners:
-            owner = unwrap_step(getattr(owner, attribute))
+        owner, name = _place_of(carried.binding)
         setattr(owner, name, carried.value)
+    for binding in payload.deleted:
+        owner, name = _place_of(binding)
+        with suppress(AttributeError):  # not defined on this machine
+            delattr(owner, name)
+
+
+def _place_of(binding: Binding) -> tuple[Any, str]:
+    """Return the module or class that has a name, and the name in it."""
+    *owners, name = binding.name.split(".")
+    owner: Any = import_module(binding.module)
+    for attribute in owners:
+        owner = unwrap_step(getattr(owner, attribute))
+    return owner, name
 
 
 class _Unpickler(pickle.Unpickler):
@@ -152,22 +173,58 @@ def globals_of_module(module: str) -> dict[str, Any]:
 
 
 def replaced_function(
-    make: Callable[..., Any], binding: Binding, code: CodeType, names: dict[str, Any], *others: Any
+    make: Callable[..., Any],
+    binding: Binding,
+    code: CodeType,
+    names: dict[str, Any],
+    name: str | None,
+    defaults: tuple[Any, ...] | None,
+    closure: tuple[CellType, ...] | None,
 ) -> Any:
     """Return the function of a name in this process with other code, or else a new function.
 
-    All objects that refer to the function then have the other code, too.
+    All objects that refer to the function then have the other code, too. Its closure variables are
+    those of `cell_of_function`.
     """
+    function = _function_of(binding)
+    own = () if function is None else function.__closure__ or ()
+    is_same = len(own) == len(closure or ()) and all(map(is_, own, closure or ()))
+    if function is None or function.__globals__ is not names or not is_same:
+        return make(code, names, name, defaults, closure)
+    function.__code__ = code
+    vars(function).clear()
+    return function
+
+
+def new_cell() -> CellType:
+    """Return a closure variable that is not assigned."""
+    return CellType()
+
+
+def cell_of_function(binding: Binding, position: int, count: int) -> CellType:
+    """Return a closure variable of a function in this process, or else a new one.
+
+    Args:
+        binding: Name of the function.
+        position: Position of the variable.
+        count: Number of variables that the function must have.
+    """
+    function = _function_of(binding)
+    cells = () if function is None else function.__closure__ or ()
+    return cells[position] if len(cells) == count else CellType()
+
+
+def fill_cell(cell: CellType, contents: tuple[Any]) -> None:
+    """Assign a closure variable."""
+    cell.cell_contents = contents[0]
+
+
+def _function_of(binding: Binding) -> FunctionType | None:
     function: Any = None
     with suppress(LookupError):
         function = unwrap_step(raw_value(binding.module, binding.name))
         function = getattr(function, "__func__", function)  # static and class methods
-    is_plain = isinstance(function, FunctionType) and not function.__closure__
-    if not is_plain or function.__globals__ is not names:
-        return make(code, names, *others)
-    function.__code__ = code
-    vars(function).clear()
-    return function
+    return function if isinstance(function, FunctionType) else None
 
 
 def cached_function(function: Any, parameters: Mapping[str, Any]) -> Any:

@@ -213,20 +213,32 @@ def test_all_values_that_jobs_cannot_have_are_in_one_report(rig: BackendRig) -> 
         POOL = {"lock": threading.Lock(), "size": 1}
         FINE = threading.Lock()
 
+        class Lossy:
+            def __init__(self):
+                self.kept, self.lost = 1, 1
+
+            def __getstate__(self):
+                return {"kept": self.kept}
+
+            def __setstate__(self, state):
+                self.kept, self.lost = state["kept"], 1
+
+        LOSSY = Lossy()
+
         class Client:
             connection = None
             fine = threading.Lock()
 
         @step
         def first():
-            return POOL, FINE
+            return POOL, FINE, LOSSY.lost
 
         @step
         def second():
             return Client.connection, Client.fine, connections.LOCK, LATER
 
         if __name__ == "__main__":
-            POOL["size"] = 2
+            POOL["size"] = LOSSY.lost = 2
             LATER = Client.connection = connections.LOCK = threading.Lock()
             try:
                 Pipeline("p").add_steps([first, second]).run()
@@ -235,6 +247,7 @@ def test_all_values_that_jobs_cannot_have_are_in_one_report(rig: BackendRig) -> 
         """,
     )
     assert sorted(line.partition(",")[0] for line in seen) == [
-        f"The steps use {name!r}" for name in ("Client.connection", "LATER", "LOCK", "POOL")
+        f"The steps use {name!r}"
+        for name in ("Client.connection", "LATER", "LOCK", "LOSSY", "POOL")
     ]
     assert not (rig.folder / ".flowyml" / "aws" / RUNS).exists()

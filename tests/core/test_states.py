@@ -14,7 +14,7 @@ from types import ModuleType
 import pytest
 
 from flowyml_aws.core.code.bindings import Binding
-from flowyml_aws.core.code.states import BindingReader, State
+from flowyml_aws.core.code.states import BindingReader, State, names_in
 from tests.runtime.harness import environment
 
 pytestmark = pytest.mark.version_sensitive
@@ -234,6 +234,16 @@ CHANGES = {
         "import threading\nvalue = {'lock': threading.Lock(), 'rate': 1}",
         "import threading\nvalue = {'lock': threading.Lock(), 'rate': 2}",
     ),
+    "an attribute that pickling leaves out": (
+        "class A:\n def __getstate__(self): return {}\nvalue = A(); value.x = 1",
+        "class A:\n def __getstate__(self): return {}\nvalue = A(); value.x = 2",
+    ),
+    "a slot that pickling leaves out": (
+        "class A:\n __slots__ = ('x',)\n def __reduce__(self): return A, ()\n"
+        "value = A(); value.x = 1",
+        "class A:\n __slots__ = ('x',)\n def __reduce__(self): return A, ()\n"
+        "value = A(); value.x = 2",
+    ),
     "a lock instead of None": ("value = None", "import threading\nvalue = threading.Lock()"),
 }
 
@@ -314,6 +324,22 @@ def test_the_state_of_a_connection_is_no_part_of_a_state(define: Define) -> None
     assert state("value") != first
 
 
+def test_a_connection_that_pickling_leaves_out_is_no_part_of_a_state(define: Define) -> None:
+    source = (
+        "import threading\n"
+        "class Client:\n"
+        "    def __init__(self): self.rate, self.lock, self.shared = 1, {}, [1]\n"
+        "    def __getstate__(self): return {{'rate': self.rate, 'shared': self.shared}}\n"
+        "value = Client(), {{}}"
+    )
+    seen = []
+    for lock in ("None", "threading.Lock()", "[threading.Lock(), [1]]"):
+        define(source.format(lock, "[1]"))
+        seen.append(state("value"))
+    assert seen[0].is_comparable
+    assert len(set(seen)) == 1
+
+
 def test_values_after_a_connection_have_the_same_state_whatever_it_contains(define: Define) -> None:
     source = "import queue\nq = queue.Queue()\n{}\nshared = [1]\nvalue = [q, shared, shared]"
     define(source.format(""))
@@ -375,3 +401,34 @@ def test_user_code_in_values_is_reported(define: Define) -> None:
         module.A,
         module.cached.__wrapped__,
     ]
+
+
+def test_the_names_of_a_module_and_of_a_class_are_those_that_their_author_defines(
+    define: Define,
+) -> None:
+    define(
+        """
+        import os, threading
+        from os.path import join
+
+        A, LOCK = 1, threading.Lock()
+
+        def __getattr__(name): ...
+
+        class Model:
+            __slots__ = ("x",)
+            rate = 1
+
+            def __init__(self): ...
+
+            @property
+            def value(self): ...
+
+            @staticmethod
+            def static(): ...
+        """
+    )
+    module, cls = names_in(Binding("program", "")), names_in(Binding("program", "Model"))
+    assert module == {"A", "LOCK", "Model", "join", "__getattr__"}
+    assert cls == {"rate", "__init__", "value", "static"}
+    assert names_in(Binding("program", "A")) == set()

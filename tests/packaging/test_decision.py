@@ -6,6 +6,7 @@ import functools
 import re
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -253,6 +254,27 @@ def test_the_refusals_and_notes_for_some_names_are_a_part_of_all() -> None:
         "The steps use 'a', a lock, which jobs can't have"
     ]
     assert part.notes == ("program.g differs from its file: jobs use it as it is here",)
+
+
+def test_a_name_that_only_the_loaded_program_has_is_deleted_for_the_steps_that_use_it() -> None:
+    loaded = {name: State("own") for name in ("x", "gone", "Model.gone", "Model.other")}
+    decision = decided({"x": surveyed()}, loaded, evaluate=["Model.other"])
+    assert decision.deleted == {named("gone"), named("Model.gone")}
+    for used, deleted in (
+        ({"x"}, set()),
+        ({"gone"}, {"gone"}),
+        ({""}, {"gone"}),  # all names of the module
+        ({"Model"}, {"Model.gone"}),
+    ):
+        part = decision.only([named(name) for name in used])
+        assert part.deleted == {named(name) for name in deleted}
+
+
+def test_values_that_are_compared_by_source_are_known_to_the_job() -> None:
+    by_source = replace(surveyed(), by_source=True)
+    decision = decided({"x": by_source, "y": surveyed()}, {"x": State("own"), "y": State("own")})
+    assert decision.by_source == {named("x")}
+    assert decision.only([named("y")]).by_source == set()
 
 
 def test_a_class_that_differs_is_refused_as_objects_of_jobs_would_have_another_class() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from flowyml_aws import step
+from flowyml_aws.core.code.bindings import Binding
 from flowyml_aws.packaging.survey import Survey, survey
 
 pytestmark = pytest.mark.version_sensitive
@@ -329,3 +330,30 @@ def test_a_path_through_a_link_counts_as_the_path_of_the_project(
         found = survey([step(name="s")(program.work)], {}, str(tmp_path)).bindings
         states.append(next(s.state for b, s in found.items() if b.name == "FOLDER"))
     assert states[0] == states[1]
+
+
+MISSING = {
+    "a global": ("def work(): return A", {"A"}),
+    "a built-in name": ("def work(): return print", set()),
+    "a local name": ("def work():\n A = 1\n return A", set()),
+    "an attribute of a module": ("import settings\ndef work(): return settings.A", {"settings.A"}),
+    "a name that a step imports": ("def work():\n from settings import A", {"settings.A"}),
+    "any name of a module": ("import settings\ndef work(): return settings", {"settings."}),
+    "any global": ("def work(): return globals()", {""}),
+    "an attribute of a class": ("class Model: rate = 1\ndef work(): return Model", set()),
+}
+
+
+@pytest.mark.parametrize(("source", "names"), MISSING.values(), ids=MISSING.keys())
+def test_names_that_are_missing_here_but_may_exist_in_jobs_are_used(
+    source: str, names: set[str], define: Define
+) -> None:
+    define("FACTOR = 1", "settings")
+    program = define(source)
+    found = surveyed(program.work)
+    missing = found.used_by(["step0"], []) - found.bindings.keys()
+    assert {str(binding).removeprefix("program.") for binding in missing} == names
+    owners = {str(binding).removeprefix("program.") for binding in found.names}
+    if "class" in source:
+        assert found.names[Binding("program", "Model")] == {"rate"}
+    assert owners >= {name.rpartition(".")[0] + "." for name in names if "." in name}

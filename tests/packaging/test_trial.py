@@ -17,7 +17,7 @@ import pytest
 
 from flowyml_aws.core.code.bindings import Binding
 from flowyml_aws.core.code.states import State
-from flowyml_aws.core.errors import FlowymlError, PipelineFileError
+from flowyml_aws.core.errors import PipelineFileError
 from flowyml_aws.packaging.bundle import make_bundle
 from flowyml_aws.packaging.payload import StepPayload
 from flowyml_aws.packaging.project import Project, project_files
@@ -313,22 +313,16 @@ def test_a_payload_that_jobs_cannot_load_is_a_problem(start: Start) -> None:
     trial = start("import os", module="")
     trial.states()
     loads = payload(pickle.dumps(Payload({}, {})))
-    problems = [
-        trial.problem_of(part)
-        for part in (
-            loads,
-            payload(pickle.dumps(Payload({}, {"x": Fails()}))),
-            payload(b"\x80\x04cabsent_module\nname\n."),
-            payload(b"\x80\x04cmodule\nabsent_name\n."),
-            loads,
-        )
-    ]
-    assert problems[0] is problems[4] is None
-    lines = [problem.what for problem in problems if isinstance(problem, FlowymlError)]
-    assert len(lines) == 3
-    assert "invalid literal for int" in lines[0]
-    assert "absent_module" in lines[1]
-    assert "absent_name" in lines[2]
+    assert trial.load(loads) == {}
+    for pickled, reason in (
+        (pickle.dumps(Payload({}, {"x": Fails()})), "invalid literal for int"),
+        (b"\x80\x04cabsent_module\nname\n.", "absent_module"),
+        (b"\x80\x04cmodule\nabsent_name\n.", "absent_name"),
+    ):
+        with pytest.raises(PipelineFileError) as caught:
+            trial.load(payload(pickled))
+        assert reason in caught.value.what
+    assert trial.load(loads) == {}
 
 
 @pytest.mark.contract

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import EnumMeta
+from importlib import import_module
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -22,8 +23,9 @@ from flowyml_aws.core.code.closures import closure_variables
 from flowyml_aws.core.code.ownership import Code, users_code
 from flowyml_aws.core.code.source import function_source
 from flowyml_aws.core.code.values import Encoder
+from flowyml_aws.core.step_objects import unwrap_step
 
-__all__ = ["BindingReader", "State", "is_compiled_from_file"]
+__all__ = ["BindingReader", "State", "is_compiled_from_file", "names_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class BindingReader:
         folder: The project's root in this process; it does not count in strings and paths.
         found: Called with the user's code in each value that is read.
         links: Other paths of the root, through symbolic links.
+        encoder: Class that encodes the values.
     """
 
     def __init__(
@@ -57,10 +60,12 @@ class BindingReader:
         folder: str,
         found: Callable[[Code], None] = lambda _: None,
         links: Sequence[str] = (),
+        encoder: type[Encoder] = Encoder,
     ) -> None:
         self._stable_name = stable_name
         self._folders = (folder, *links) if folder else ()
         self._found = found
+        self._encoder = encoder
         self._by_source = self._only_names = False
         self._is_comparable, self._has_moment = True, False
         self._open: list[int] = []
@@ -111,7 +116,7 @@ class BindingReader:
         self._encode(value)
 
     def _encode(self, value: Any) -> bytes:
-        encoder = Encoder(self._reference, self._folders)
+        encoder = self._encoder(self._reference, self._folders)
         content = encoder.encode(value)
         self._is_comparable = self._is_comparable and encoder.complete
         self._has_moment = self._has_moment or encoder.has_moment
@@ -141,6 +146,34 @@ class BindingReader:
         content = bytecode_content(function.__code__) if source is None else source.content
         parts = (function.__defaults__, function.__kwdefaults__, closure_variables(function))
         return content + self._encode(parts)
+
+
+def names_in(namespace: Binding) -> frozenset[str]:
+    """Return the names that a module or a class defines, except those that Python or a package sets.
+
+    Args:
+        namespace: A class, or a module as the binding with an empty name.
+
+    Raises:
+        LookupError: The class does not exist.
+        Exception: The module can't be imported.
+    """
+    owner: Any = sys.modules.get(namespace.module) or import_module(namespace.module)
+    if namespace.name:
+        owner = unwrap_step(raw_value(namespace.module, namespace.name))
+    if not isinstance(owner, type | ModuleType):
+        return frozenset()
+    return frozenset(name for name, value in list(vars(owner).items()) if _is_defined(name, value))
+
+
+def _is_defined(name: str, value: Any) -> bool:
+    if isinstance(value, ModuleType):
+        return False  # importing a submodule sets it
+    parts = _without_descriptor(value)
+    if any(users_code(part) is not None for part in (parts if type(parts) is tuple else (parts,))):
+        return True
+    is_managed = hasattr(type(value), "__get__") and not isinstance(value, FunctionType)
+    return not (name.startswith("__") or is_managed)
 
 
 def is_compiled_from_file(module: ModuleType) -> bool:

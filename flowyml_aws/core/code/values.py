@@ -9,13 +9,22 @@ from __future__ import annotations
 import copyreg
 import logging
 import os
+import re
+import sys
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import date, time
 from enum import Enum
 from functools import WRAPPER_ASSIGNMENTS, singledispatchmethod
 from pathlib import PurePath
-from types import BuiltinFunctionType, MappingProxyType, MethodType, ModuleType
+from types import (
+    BuiltinFunctionType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any
 from uuid import UUID
 
@@ -29,12 +38,13 @@ from flowyml_aws.core.code.ownership import (
 from flowyml_aws.core.code.plain import plain
 from flowyml_aws.core.step_objects import unwrap_step
 
-__all__ = ["Encoder"]
+__all__ = ["Encoder", "UsersEncoder"]
 
 # Loggers and environment variables are not part of a step's computation.
 _SURROUNDINGS = (logging.Logger, logging.LoggerAdapter, type(os.environ))
 # Their content changes while they are used.
 _WEAK = (weakref.WeakKeyDictionary, weakref.WeakValueDictionary, weakref.WeakSet)
+_OF_PYTHON = sys.stdlib_module_names | {"builtins"}
 _MOMENTS = (date, time, UUID)  # a datetime is a date
 # Other owners of C methods have state that changes with use, such as random generators.
 _CONTAINERS = (str, bytes, int, float, tuple, list, dict, set, frozenset, type)
@@ -103,9 +113,8 @@ class Encoder:
         return self._container(value)
 
     def _in_folder(self, value: str) -> bytes:
-        for folder in self._folders[1:]:
-            value = value.replace(folder, self._folders[0])
-        return self._many(b"f", value.split(self._folders[0]))
+        folders = sorted(self._folders, key=len, reverse=True)  # one may contain another
+        return self._many(b"f", re.split("|".join(map(re.escape, folders)), value))
 
     def _container(self, value: Any) -> bytes:
         if type(value) is list:
@@ -137,10 +146,14 @@ class Encoder:
         content = self._object(value)
         if not self.complete:
             content = self._by_type(value)
-            while len(self._seen) > seen:
-                self._seen.popitem()
+            self._forget(seen)
         self.complete = self.complete and before
         return content
+
+    def _forget(self, count: int) -> None:
+        """Forget the objects that were encoded after the first ones."""
+        while len(self._seen) > count:
+            self._seen.popitem()
 
     def _object(self, value: Any) -> bytes:
         try:
@@ -156,7 +169,29 @@ class Encoder:
         function, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
         parts = [self._encode(function), self._encode(arguments), self._state(state)]
         parts += [self._many(b"l", items or ()), self._pairs(pairs or ())]
+        if _is_users(value):
+            parts += self._unpickled(value, state)
         return b"o(%b)" % b"".join(parts)
+
+    def _unpickled(self, value: Any, state: Any) -> Iterator[bytes]:
+        """Yield the attributes of a user's object that its own pickling leaves out.
+
+        A class leaves out what it makes again when it is used, such as a lock or a connection.
+        """
+        pickled: dict[str, Any] = {}
+        for part in state if type(state) is tuple else (state,):
+            pickled.update(part if type(part) is dict else {})
+        for name, attribute in sorted(_attributes_of(value).items()):
+            if attribute is None or pickled.get(name, NotImplemented) is attribute:
+                continue
+            before, self.complete = self.complete, True
+            seen = len(self._seen)
+            content = self._many(b"u", (name, attribute))
+            if self.complete:
+                yield content
+            else:
+                self._forget(seen)
+            self.complete = before
 
     def _state(self, state: Any) -> bytes:
         if type(state) is tuple and len(state) == 2 and type(state[1]) is dict:
@@ -190,6 +225,30 @@ class Encoder:
 
     def _named(self, tag: bytes, name: str) -> bytes:
         return tag + (plain(name) or b"")
+
+
+class UsersEncoder(Encoder):
+    """Encodes the user's objects; those of packages count by their type only.
+
+    The parts by which a package pickles an object can differ although the object is the same.
+    """
+
+    def _whole(self, value: Any) -> bytes:
+        package = type(value).__module__.partition(".")[0]
+        return super()._whole(value) if package in _OF_PYTHON else self._by_type(value)
+
+
+def _attributes_of(value: object) -> dict[str, Any]:
+    """Return the attributes that an object itself has, by name: those in its dict and slots."""
+    attributes: dict[str, Any] = {}
+    for cls in type(value).__mro__:
+        for name, member in vars(cls).items():
+            if isinstance(member, MemberDescriptorType) and users_code(cls) is not None:
+                with suppress(AttributeError):
+                    attributes.setdefault(name, member.__get__(value))
+    with suppress(AttributeError):
+        attributes.update(object.__getattribute__(value, "__dict__"))
+    return attributes
 
 
 def _is_users(value: object) -> bool:

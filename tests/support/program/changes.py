@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import random
+import threading
 import types
 from pathlib import Path
 
@@ -125,6 +126,65 @@ def cached(x=1):
     return x
 
 
+def counting(function):
+    count = 0
+
+    @functools.wraps(function)
+    def inner():
+        nonlocal count
+        count += 1
+        return count
+
+    return inner
+
+
+@handler
+@counting
+def counted(): ...
+
+
+def counter():
+    count = 0
+
+    def increase():
+        nonlocal count
+        count += 1
+        return count
+
+    def read():
+        return count
+
+    return increase, read
+
+
+increase, read_count = counter()
+DELETED = 1
+
+
+class Pickled:
+    """Makes its lock and its connection again."""
+
+    def __init__(self):
+        self.rate, self.lock, self.connection = 1, threading.Lock(), None
+
+    def __getstate__(self):
+        return {"rate": self.rate}
+
+    def __setstate__(self, state):
+        self.__init__()
+        self.rate = state["rate"]
+
+
+PICKLED = Pickled()
+
+
+def deleted():
+    try:
+        return DELETED
+    except NameError:
+        return None
+
+
 READS = {
     "class attributes": lambda: [
         str(Model.path),
@@ -140,6 +200,11 @@ READS = {
     "iterators": lambda: [next(COUNT), list(ITERATOR), RANDOM.random()],
     "functions": lambda: [calls_plain(), plain.calls, FUNCTIONS["f"](), PARTIAL(), cached()],
     "handlers": lambda: [len(HANDLERS), HANDLERS[0] is handle, [f() for f in HANDLERS]],
+    "a closure with two names": lambda: [counted(), HANDLERS[1](), HANDLERS[1] is counted],
+    "a variable of two closures": lambda: [increase(), read_count(), increase(), read_count()],
+    "deleted names": lambda: [deleted(), getattr(library, "GONE", None)],
+    "deleted attributes": lambda: [library.Child.rate, library.Child().kind()],
+    "an object that makes its lock again": lambda: [PICKLED.rate, PICKLED.lock.locked()],
     "two names of one object": lambda: [
         NUMBERS,
         NUMBERS is SAME is ROWS["rows"] is default(),
@@ -207,6 +272,9 @@ if __name__ == "__main__":
     plain.calls = 4
     FUNCTIONS["f"] = lambda: "changed"
     cached = functools.lru_cache(lambda x=2: x)
+    counted(), increase()
+    del DELETED, library.GONE, library.Child.rate, library.Child.kind
+    PICKLED.rate, PICKLED.connection = 2, threading.Lock()
     HANDLERS.append(lambda: "changed")
     NUMBERS.append(2)
     SHARED.append(2)

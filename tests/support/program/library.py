@@ -66,3 +66,20 @@ def wrapping(function):
 @wrapping
 def decorated():
     return "of the file"
+
+
+class Parent:
+    rate = 1
+
+    def kind(self):
+        return "of the parent"
+
+
+class Child(Parent):
+    rate = 2
+
+    def kind(self):
+        return "of the child"
+
+
+GONE = 1
