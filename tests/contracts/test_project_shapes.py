@@ -150,16 +150,17 @@ def test_steps_of_a_test_module_that_pytest_imports_by_its_path(
         @step(outputs=["found"])
         def work():
             import late
-            return [RATE, other.VALUE, late.LATE, __name__]
+            return [RATE, other.VALUE, late.LATE, __name__, RULES["next"](1)]
 
-        RATE = 7
+        RATE, RULES = 7, {"next": lambda x: x + 1}  # pytest compiles the module in its own way
 
         def test_it():
             result = Pipeline("p").add_step(work).run(
                 backend=os.environ["TEST_BACKEND"], progress=False
             )
             found = result["found"] if result.success else result.summary()
-            assert found == [7, 1, 2, __name__]
+            assert found == [7, 1, 2, __name__, 2]
+            assert [view.result.changed for view in result.status.jobs] == [{}]
             print(json.dumps("ran"))
     """
     (rig.folder / "pyproject.toml").write_text('[tool.pytest.ini_options]\npythonpath = "lib"\n')

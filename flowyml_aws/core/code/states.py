@@ -149,7 +149,9 @@ class BindingReader:
 
 
 def names_in(namespace: Binding) -> frozenset[str]:
-    """Return the names that a module or a class defines, except those that Python or a package sets.
+    """Return the names that a module or a class defines.
+
+    Names that Python or a package sets are not included.
 
     Args:
         namespace: A class, or a module as the binding with an empty name.
