@@ -15,16 +15,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from flowyml_aws.core.errors import PipelineFileError
+from flowyml_aws.core.script_end import end_script, script_that_may_end
 
-__all__ = ["LOADING_VARIABLE", "ScriptEnd", "executing_script", "importing", "stop_while_loading"]
-
+__all__ = ["LOADING_VARIABLE", "executing_script", "importing", "stop_while_loading"]
 
 LOADING_VARIABLE = "FLOWYML_AWS_LOADING"
 """Environment variable that is set while the program is loaded on the client as jobs load it."""
-
-
-class ScriptEnd(BaseException):  # not an Exception, so that the script's handlers let it pass
-    """Ends a script that is executed for its definitions, at the first run that it reaches."""
 
 
 _importing: ContextVar[str | None] = ContextVar("flowyml_aws_importing", default=None)
@@ -46,9 +42,8 @@ def executing_script(is_main: bool = False) -> Iterator[None]:
         _threads_before.append(before)
     token = _is_script.set(True)
     try:
-        yield
-    except ScriptEnd:
-        pass
+        with script_that_may_end():
+            yield
     finally:
         _is_script.reset(token)
         if is_main:
@@ -74,7 +69,7 @@ def stop_while_loading() -> None:
         PipelineFileError: A module is being imported, or a process of a pool starts.
     """
     if _is_script.get() or _is_thread_of_script(threading.current_thread()):
-        raise ScriptEnd
+        end_script()
     what = _importing.get()
     if what is None and LOADING_VARIABLE in os.environ:
         what = "A module of the steps"

@@ -160,6 +160,90 @@ def test_execution_ends_at_the_first_run(source: str, execute: Execute, folder: 
     assert not (folder / "store").exists()
 
 
+CAUGHT = {
+    "a bare except": "try:\n    main()\nexcept:\n    pass\nAFTER = 1",
+    "except BaseException": "try:\n    main()\nexcept BaseException as e:\n    print(e)\nAFTER = 1",
+    "in a function": "def f():\n    try: main()\n    except: return 1\nx = f()\nAFTER = 1",
+    "in two blocks": (
+        "try:\n    try:\n        main()\n    except:\n        pass\n    INNER = 1\n"
+        "except:\n    pass\nprint()\nAFTER = 1"
+    ),
+    "a loop": "while True:\n    try: main()\n    except: continue\nAFTER = 1",
+    "a loop of attempts": (
+        "for n in range(9):\n    try:\n        main()\n    except:\n        pass\nAFTER = 1"
+    ),
+    "a context manager": (
+        "import contextlib\nwith contextlib.suppress(BaseException):\n    main()\nAFTER = 1"
+    ),
+    "a generator": (
+        "import contextlib\n@contextlib.contextmanager\n"
+        "def f():\n    try: yield\n    except: pass\n"
+        "with f():\n    main()\nAFTER = 1"
+    ),
+    "an exit": "import sys\ntry:\n    main()\nexcept:\n    sys.exit(1)",
+    "another error": "try:\n    main()\nexcept BaseException as e:\n    raise OSError from e",
+    "an error in finally": "try:\n    result = main()\nfinally:\n    print(result)",
+}
+
+
+@pytest.mark.version_sensitive
+@pytest.mark.parametrize("source", CAUGHT.values(), ids=CAUGHT.keys())
+def test_a_script_that_catches_its_end_ends_after_the_handler(
+    source: str, execute: Execute, folder: Path
+) -> None:
+    trace, profile = sys.gettrace(), sys.getprofile()
+    module = execute(f"{RUN}\n{source}")
+    assert hasattr(module, "one") and not hasattr(module, "AFTER")
+    assert not hasattr(module, "INNER")
+    assert (sys.gettrace(), sys.getprofile()) == (trace, profile)
+
+
+def test_handlers_of_a_scripts_end_are_completed(execute: Execute) -> None:
+    module = execute(
+        f"{RUN}\n"
+        "import contextlib\n"
+        "ENDED = []\n"
+        "def close():\n"
+        "    try:\n"
+        "        raise OSError\n"
+        "    except OSError:\n"
+        "        ENDED.append('close failed')\n"
+        "    ENDED.append('closed')\n"
+        "@contextlib.contextmanager\n"
+        "def block(name):\n"
+        "    try:\n"
+        "        yield\n"
+        "    finally:\n"
+        "        ENDED.append(name)\n"
+        "try:\n"
+        "    try:\n"
+        "        with block('second'), block('first'):\n"
+        "            main()\n"
+        "    finally:\n"
+        "        ENDED.append('finally')\n"
+        "        with block('outer'), block('inner'):\n"
+        "            close()\n"
+        "except:\n"
+        "    ENDED.append('handler')\n"
+        "    ENDED.append('end')\n"
+        "ENDED.append('after')\n"
+    )
+    inside = ["first", "second", "finally", "close failed", "closed", "inner", "outer"]
+    assert [*inside, "handler", "end"] == module.ENDED
+
+
+def test_a_thread_that_has_ended_with_the_script_is_not_watched(execute: Execute) -> None:
+    module = execute(
+        f"{RUN}\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "POOL = ThreadPoolExecutor(1)\n"
+        "POOL.submit(main).result()\n"
+    )
+    with module.POOL as pool:
+        pool.submit(len, "abc").result()
+        assert pool.submit(lambda: (sys.gettrace(), sys.getprofile())).result() == (None, None)
+
+
 def test_finally_blocks_and_context_managers_end_with_the_script(execute: Execute) -> None:
     module = execute(
         f"{RUN}\n"
