@@ -11,7 +11,7 @@ import functools
 import inspect
 import io
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from types import CellType, CodeType, FunctionType
 from typing import Any
@@ -39,6 +39,7 @@ from flowyml_aws.scripts import resolve, stable_name
 
 __all__ = [
     "dump_code",
+    "dump_parts",
     "dump_without",
     "functions_of",
     "is_picklable",
@@ -64,11 +65,37 @@ def dump_code(
     Raises:
         Exception: The value can't be pickled. Any class is possible: pickling runs its code.
     """
+    (pickled,), files = dump_parts([value], loaded, by_value)
+    return pickled, files
+
+
+def dump_parts(
+    values: Iterable[Any],
+    loaded: Mapping[Binding, Any] | None = None,
+    by_value: Collection[Binding] = (),
+) -> tuple[list[bytes], set[str]]:
+    """Pickle values one after the other; an object in several of them stays one object.
+
+    One unpickler must load all parts in this order. The first parts do not depend on later ones.
+
+    Args:
+        values: The values.
+        loaded: Same as in `dump_code`.
+        by_value: Same as in `dump_code`.
+
+    Raises:
+        Exception: Same as in `dump_code`.
+    """
     buffer = io.BytesIO()
     kind = _ReferringPickler if loaded else _Pickler
     pickler = kind(buffer, loaded or {}, by_value)
-    pickler.dump(value)
-    return buffer.getvalue(), pickler.files
+    parts = []
+    for value in values:
+        pickler.dump(value)
+        parts.append(buffer.getvalue())
+        buffer.seek(0)
+        buffer.truncate()
+    return parts, pickler.files
 
 
 def dump_without(module: str, value: Any) -> bytes | None:

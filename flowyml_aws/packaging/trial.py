@@ -176,9 +176,14 @@ class TrialLoad:
         Raises:
             PipelineFileError: A job could not load the payload.
         """
-        file = Path(self._folder.name) / "payload"
-        file.write_bytes(payload.data)
-        self._send(str(file))
+        folder = Path(self._folder.name)
+        (folder / "payload").write_bytes(payload.data)
+        files = [folder / "payload"]
+        for sha256, data in payload.large:
+            files.append(folder / sha256)
+            if not files[-1].exists():
+                files[-1].write_bytes(data)
+        self._send([str(file) for file in files])
         answer = self._receive()
         if (error := answer["error"]) is None:
             return carried_states(answer["carried"])

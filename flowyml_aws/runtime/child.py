@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,20 +24,22 @@ from flowyml_aws.scripts import PROGRAM_VARIABLE
 __all__ = ["let_children_load", "load_program"]
 
 
-def let_children_load(program: Program, root: Path, bundle: Path | None, payload: Path) -> None:
+def let_children_load(
+    program: Program, root: Path, bundle: Path | None, payload: Sequence[Path]
+) -> None:
     """Let the processes that this one starts load the program, too.
 
     Args:
         program: The program.
         root: The project's root in this job.
         bundle: File with the snapshot's bundle, or None.
-        payload: File with the job's payload.
+        payload: Files with the job's payload and its large values.
     """
     facts = {
         "program": asdict(program),
         "root": str(root),
         "bundle": str(bundle) if bundle is not None else None,
-        "payload": str(payload),
+        "payload": [str(file) for file in payload],
     }
     os.environ[PROGRAM_VARIABLE] = json.dumps(facts)
 
@@ -44,18 +47,19 @@ def let_children_load(program: Program, root: Path, bundle: Path | None, payload
 def load_program() -> None:
     """Load the program of the job that started this process."""
     facts = json.loads(os.environ[PROGRAM_VARIABLE])
-    root, payload = Path(facts["root"]), Path(facts["payload"])
+    root = Path(facts["root"])
     snapshot = None
     if facts["bundle"] is not None:
         snapshot = read_snapshot(Path(facts["bundle"]).read_bytes(), root)
     program = Program.of(facts["program"])
 
-    packed = read_payload(payload.read_bytes())
+    data, *large = (Path(file).read_bytes() for file in facts["payload"])
+    packed = read_payload(data)
     if packed.uses_flowyml:
         prepare_flowyml()
 
     def restore() -> None:
-        load_payload(packed)
+        load_payload(packed, large)
 
     enter_program(program, root, snapshot, read_given(packed.given), restore)
     if program.script is None:

@@ -23,7 +23,7 @@ from flowyml_aws.runtime.payload import (
 )
 from flowyml_aws.runtime.program import enter_program
 from flowyml_aws.runtime.snapshot import read_snapshot
-from flowyml_aws.runtime.spec import CodeSource, StoredObject
+from flowyml_aws.runtime.spec import JobSpec, StoredObject
 from flowyml_aws.runtime.unpacking import unpack
 from flowyml_aws.scripts import MainSpec, stable_name
 
@@ -48,15 +48,12 @@ def fetch(store: ArtifactStore, stored: StoredObject) -> bytes:
     return data
 
 
-def load_code(
-    store: ArtifactStore, code: CodeSource, stored: StoredObject, folder: Path
-) -> tuple[Payload, dict[str, str]]:
+def load_code(store: ArtifactStore, spec: JobSpec, folder: Path) -> tuple[Payload, dict[str, str]]:
     """Load the program and the steps of a job.
 
     Args:
         store: Store that holds the bundle and the payload.
-        code: Location of the code.
-        stored: Payload of the job.
+        spec: Spec of the job.
         folder: Empty folder for the files of the code.
 
     Returns:
@@ -66,8 +63,10 @@ def load_code(
         DamagedArtifactError: The bundle or the payload is not what was submitted.
         PipelineFileError: The program or a module of the steps can't be loaded here.
     """
+    code = spec.code
     bundle = fetch(store, code.bundle)
-    data = fetch(store, stored)
+    data = fetch(store, spec.payload)
+    large = [fetch(store, value) for value in spec.large_values]
     packed = read_payload(data)
     root, snapshot, bundle_file = folder / "code", None, None
     folder.mkdir(parents=True, exist_ok=True)
@@ -87,10 +86,11 @@ def load_code(
     except (Exception, SystemExit) as error:  # whatever the user's script raises
         raise load_error(error) from error
     changed = _changed(packed, root)
-    payload = load_payload(packed)
-    payload_file = folder / "payload"
-    payload_file.write_bytes(data)
-    let_children_load(code.program, root, bundle_file, payload_file)
+    payload = load_payload(packed, large)
+    files = [folder / f"payload-{number}" for number in range(1 + len(large))]
+    for file, part in zip(files, (data, *large), strict=True):
+        file.write_bytes(part)
+    let_children_load(code.program, root, bundle_file, files)
     if code.program.script is None:
         _define_main(payload)
     return payload, changed

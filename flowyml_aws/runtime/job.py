@@ -42,7 +42,7 @@ def run_job(
             from flowyml_aws.runtime.layer import enter_layer
 
             enter_layer(store, spec.layer, folder / "layer")
-        payload, changed = load_code(store, spec.code, spec.payload, folder)
+        payload, changed = load_code(store, spec, folder)
         if changed:
             attempt.changed.update(changed)
             say(f"different on this machine than on the client: {', '.join(changed)}")

@@ -3,7 +3,7 @@
 The client compares the values of this process with its own, and carries those that differ. Then
 this process loads each job's payload, so that a failure is found before anything is submitted.
 
-It reads one request as a line of JSON, then lines with the path of a payload each, from standard
+It reads one request as a line of JSON, then lines with the files of a payload each, from standard
 input, and answers each with a line of JSON on its original standard output. The program itself has
 no standard input, and its output goes to standard error.
 """
@@ -56,7 +56,7 @@ def main() -> None:
     _send(answers, answer)
     for line in requests:
         carried: list[Any] = []
-        answer = _attempt(partial(_load, Path(json.loads(line)), request, root, carried))
+        answer = _attempt(partial(_load, json.loads(line), request, root, carried))
         _send(answers, {**answer, "carried": carried})
 
 
@@ -91,9 +91,10 @@ def _load_program(request: dict[str, Any], root: Path) -> None:
     enter_program(Program.of(request["program"]), root, snapshot, read_given(given))
 
 
-def _load(payload: Path, request: dict[str, Any], root: Path, carried: list[Any]) -> None:
+def _load(files: list[str], request: dict[str, Any], root: Path, carried: list[Any]) -> None:
     """Load a payload, and add the state of each value that it carries."""
-    values = load_payload(read_payload(payload.read_bytes())).values
+    data, *large = (Path(file).read_bytes() for file in files)
+    values = load_payload(read_payload(data), large).values
     # Carried strings contain the project's paths on the client.
     links = [folder for folder in request["folders"] if folder != str(root)]
     readers = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -70,6 +70,7 @@ class PackedSteps:
         sources: Source text of the files whose code was pickled by value (notebook cells, changed
             functions), by the file name in the code object: tracebacks then show these lines.
         pickled: The pickled `Payload`.
+        large: Digests of the pickled large values that are loaded before it.
         uses_flowyml: Whether the user's modules import FlowyML.
         given: Pickled values by name that the script has before its top level runs.
         evaluated: Digests of the values that the job evaluates again, as the client found them.
@@ -78,6 +79,7 @@ class PackedSteps:
 
     sources: Mapping[str, str]
     pickled: bytes
+    large: Sequence[str] = ()
     uses_flowyml: bool = False
     given: bytes | None = None
     evaluated: Mapping[Binding, str] = field(default_factory=dict)
@@ -98,8 +100,31 @@ def read_given(given: bytes | None) -> dict[str, Any]:
     return values
 
 
-def load_payload(packed: PackedSteps) -> Payload:
+class _Parts:
+    """A file of several parts, one after the other."""
+
+    def __init__(self, parts: Iterable[bytes]) -> None:
+        self._files = [io.BytesIO(part) for part in parts]
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file().read(size)
+
+    def readline(self) -> bytes:
+        return self._file().readline()
+
+    def _file(self) -> io.BytesIO:
+        while len(self._files) > 1 and self._files[0].tell() == len(self._files[0].getbuffer()):
+            del self._files[0]
+        return self._files[0]
+
+
+def load_payload(packed: PackedSteps, large: Sequence[bytes] = ()) -> Payload:
     """Load the steps of a job, and give the program the values that it had on the client.
+
+    Args:
+        packed: The payload.
+        large: Pickled large values of the payload, in its order. Their digests must have been
+            verified.
 
     Raises:
         PipelineFileError: A module of the steps can't be imported here, or runs a pipeline.
@@ -108,7 +133,10 @@ def load_payload(packed: PackedSteps) -> Payload:
         remember_source(name, text)
     try:
         with importing("A module of the steps"):
-            payload = _Unpickler(io.BytesIO(packed.pickled)).load()
+            unpickler = _Unpickler(_Parts([*large, packed.pickled]))
+            for _ in large:
+                unpickler.load()
+            payload = unpickler.load()
             _restore_values(payload)
     except FlowymlError:
         raise

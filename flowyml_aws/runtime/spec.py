@@ -114,6 +114,8 @@ class JobSpec(Document):
         store: URI of the store that holds the run.
         python: Minor version of the Python that pickled the steps, such as `3.12`.
         layer: Packages in addition to those of the image.
+        large_values: Pickled large values of the payload, which several jobs may share, in the
+            order in which they are loaded.
         steps: Steps in running order.
         assets: Sources of the assets that the steps read from outside the job.
     """
@@ -127,5 +129,6 @@ class JobSpec(Document):
     layer: PackageLayer | None = None
     code: CodeSource
     payload: StoredObject
+    large_values: tuple[StoredObject, ...] = ()
     steps: tuple[StepSpec, ...] = Field(min_length=1)
     assets: dict[str, AssetSource]

@@ -172,6 +172,7 @@ def _references(store: ArtifactStore, key: str) -> Iterator[str]:
         ) from error
     if isinstance(document, JobSpec):
         yield document.payload.key
+        yield from (value.key for value in document.large_values)
         yield document.code.bundle.key
     for ref in _refs(document):
         yield artifact_key(ref.sha256)

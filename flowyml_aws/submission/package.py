@@ -78,11 +78,8 @@ def job_specs(
             python=python,
             layer=package.layer,
             code=code,
-            payload=StoredObject(
-                key=payload_key(payload.sha256),
-                sha256=payload.sha256,
-                size_bytes=len(payload.data),
-            ),
+            payload=_stored_payload(payload.sha256, payload.data),
+            large_values=tuple(_stored_payload(*value) for value in payload.large),
             steps=_step_specs(job, graph, reuse, package.context),
             assets={
                 asset: AssetSource(job=producer, ref=package.external_inputs.get(asset))
@@ -111,7 +108,10 @@ def write_run(
     for job, spec in specs.items():
         documents[layout.spec(job)] = data = spec.to_json()
         digests[job] = hashlib.sha256(data).hexdigest()
-    contents = {payload_key(p.sha256): p.data for p in package.payloads.values()}
+    contents = {}
+    for payload in package.payloads.values():
+        for sha256, data in ((payload.sha256, payload.data), *payload.large):
+            contents[payload_key(sha256)] = data
     bundle = package.code.bundle
     contents[bundle_key(bundle.sha256)] = bundle.data
     with ThreadPoolExecutor(_WRITERS) as pool:
@@ -139,6 +139,10 @@ def _record(plan: ExecutionPlan, run_id: str, now: float, digests: Mapping[str, 
         client=platform.node(),
         specs=dict(digests),
     )
+
+
+def _stored_payload(sha256: str, data: bytes) -> StoredObject:
+    return StoredObject(key=payload_key(sha256), sha256=sha256, size_bytes=len(data))
 
 
 def _code_source(code: RunCode) -> CodeSource:

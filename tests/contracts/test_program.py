@@ -113,7 +113,7 @@ from concurrent.futures import ProcessPoolExecutor
 from flowyml_aws import Pipeline, step
 from joblib import Parallel, delayed
 
-RATE = 1
+RATE, LARGE = 1, b""
 backend = os.environ.get("TEST_BACKEND")
 
 class Point:
@@ -121,7 +121,7 @@ class Point:
         self.x = x
 
 def scaled(x):
-    return Point(x * RATE)
+    return Point(x * RATE + len(LARGE) % 1000)
 
 @step(outputs=["found"], timeout=120)
 def pools():
@@ -135,7 +135,7 @@ def pools():
     return found
 
 if __name__ == "__main__":
-    RATE = 10
+    RATE, LARGE = 10, bytes(2**24 + 1)  # not in the payload, but an object of its own
     result = Pipeline("p").add_step(pools).run(backend=backend, progress=False)
     print(json.dumps(result["found"] if result.success else result.summary()))
 """
@@ -144,7 +144,8 @@ if __name__ == "__main__":
 @on_each_kind_of_machine
 def test_process_pools_of_every_kind_use_the_values_of_the_job(rig: BackendRig) -> None:
     (rig.folder / "flow.py").write_text(POOLS)
-    expected = {pool: [10, 20] for pool in ("fork", "forkserver", "spawn", "loky")}
+    rest = (2**24 + 1) % 1000
+    expected = {pool: [10 + rest, 20 + rest] for pool in ("fork", "forkserver", "spawn", "loky")}
     assert seen_by(rig, "flow.py") == expected
 
 

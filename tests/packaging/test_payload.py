@@ -16,7 +16,8 @@ from flowyml_aws import step
 from flowyml_aws.core.code.bindings import Binding
 from flowyml_aws.core.errors import UnpicklableStepError
 from flowyml_aws.core.step import Step
-from flowyml_aws.packaging.payload import make_payload
+from flowyml_aws.packaging.decision import Decision
+from flowyml_aws.packaging.payload import StepPayload, make_payload
 from flowyml_aws.packaging.pickling import dump_code
 from flowyml_aws.runtime.payload import Payload, load_payload, read_payload
 
@@ -301,3 +302,68 @@ def test_cached_and_dispatching_functions_are_pickled_by_value() -> None:
     loaded = round_trip(work).steps["work"]
     assert loaded() == (2, 3, "int", "other")
     assert loaded.func is not work.func
+
+
+SHARED = bytearray(b"s" * 500)
+LARGE = {"shared": SHARED, "rest": b"l" * 2000}
+OTHER = [SHARED, LARGE]
+
+
+def with_large(
+    *names: str, monkeypatch: pytest.MonkeyPatch, **context: Any
+) -> tuple[StepPayload, dict[str, Any]]:
+    """Return a payload that carries names of this module, and their values in a job."""
+    carried = {Binding(__name__, name): globals()[name] for name in sorted(names)}
+    packed = make_payload([of_module], context, Decision(carried=carried), large_bytes=1000)
+    for name in names:
+        monkeypatch.setitem(globals(), name, None)
+    payload = load_payload(read_payload(packed.data), [data for _, data in packed.large])
+    values = {value.binding.name: value.value for value in payload.values}
+    assert all(globals()[name] is values[name] for name in names)
+    monkeypatch.undo()
+    return packed, {**values, **payload.context}
+
+
+def test_large_values_are_stored_apart_and_stay_the_same_objects(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    packed, values = with_large("LARGE", "OTHER", "SHARED", monkeypatch=monkeypatch)
+    assert values["LARGE"] == LARGE
+    assert values["OTHER"][0] is values["SHARED"] is values["LARGE"]["shared"]
+    assert values["OTHER"][1] is values["LARGE"]
+    assert len(packed.data) < 1500 < len(packed.large[0][1])
+
+
+def test_jobs_share_a_large_value_whatever_else_they_carry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    payloads = [
+        with_large(*names, monkeypatch=monkeypatch, n=number)[0]
+        for number, names in enumerate([("LARGE",), ("LARGE", "OTHER"), ("LARGE", "SHARED")])
+    ]
+    assert len({payload.large[0] for payload in payloads}) == 1
+    assert len({payload.sha256 for payload in payloads}) == 3
+
+
+def test_large_context_values_and_equal_values_are_loaded_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second = (b"e" * 2000 for _ in range(2))
+    data, rows = [1] * 5, list(range(1000))
+    context = {"rows": rows, "a": bytearray(first), "b": bytearray(second), "small": data}
+    packed, values = with_large("SHARED", monkeypatch=monkeypatch, **context)
+    assert {name: values[name] for name in context} == context
+    assert len(packed.large) == 3
+    assert values["a"] is not values["b"]
+
+
+def test_small_values_are_in_the_payload(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed, values = with_large("SHARED", monkeypatch=monkeypatch)
+    assert packed.large == () and values == {"SHARED": SHARED}
+
+
+def test_a_payload_with_another_large_value_has_another_digest() -> None:
+    one, other = (
+        make_payload([of_module], {"data": letter * 2000}, large_bytes=1000) for letter in "ab"
+    )
+    assert one.sha256 != other.sha256

@@ -109,6 +109,20 @@ def test_a_payload_that_changed_is_refused_before_it_is_unpickled(
     assert "nothing was unpickled" in failure.text
 
 
+def test_a_large_value_that_changed_is_refused_before_it_is_unpickled(tmp_path: Path) -> None:
+    @step(outputs=["size"])
+    def size(data: bytes) -> int:
+        return len(data)
+
+    run = WrittenRun(tmp_path, size, context={"data": bytes(2**24 + 1)})
+    (stored,) = run.spec().large_values
+    overwrite(run, stored.key, pickle.dumps(Trap(tmp_path / "sprung")))
+    assert run.run().code == 11
+    assert not (tmp_path / "sprung").exists()
+    failure = run.result().failure
+    assert failure is not None and f"{run.store.uri}/{stored.key}" in failure.message
+
+
 def test_a_missing_payload_is_named(run: WrittenRun) -> None:
     key = run.spec().payload.key
     run.store.path(key).unlink()

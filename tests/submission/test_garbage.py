@@ -138,6 +138,7 @@ def test_everything_that_a_kept_run_refers_to_is_kept(aged: AgedStore, tmp_path:
     aged.put(layout.plan, plan.to_json(), age_s=10)
     aged.put(layout.spec("j"), a_spec(external).to_json(), age_s=10)
     aged.put("payloads/aa")
+    aged.put("payloads/cc")
     aged.put("code/bb.tar.zst")
     result = JobResult(
         run_id="r",
@@ -179,6 +180,7 @@ def a_spec(external: ArtifactRef) -> JobSpec:
         python="3.11",
         code=CodeSource(bundle=bundle, in_place=False, root="/", program=Program(paths=())),
         payload=stored,
+        large_values=(StoredObject(key="payloads/cc", sha256="cc", size_bytes=0),),
         steps=(step_spec,),
         assets={"x": AssetSource(ref=external)},
     )
