@@ -9,6 +9,7 @@ from typing import Any
 
 from flowyml_aws.core.errors import FlowymlError, SettingsError
 from flowyml_aws.core.spelling import did_you_mean
+from flowyml_aws.packaging.decision import is_named
 from flowyml_aws.packaging.pickling import dump_without
 from flowyml_aws.packaging.survey import Survey
 from flowyml_aws.runtime.program import Program
@@ -48,7 +49,9 @@ class Choices:
 
     def problems(self, survey: Survey) -> Iterator[FlowymlError]:
         """Yield an error for each name that neither the steps nor the script has."""
-        known = {name for binding in survey.bindings for name in (binding.name, str(binding))}
+        # The steps may also use a name that is missing here, but not when a job loads the program.
+        bindings = {*survey.bindings, *survey.missing}
+        known = {name for binding in bindings for name in (binding.name, str(binding))}
         known |= {name for name in vars(sys.modules["__main__"]) if not name.startswith("__")}
         for argument, names in (("carry", self.carry), ("evaluate", self.evaluate)):
             for name in names:
@@ -58,9 +61,11 @@ class Choices:
                         why="the steps do not use it, and the script does not define it",
                         fix=did_you_mean(name, sorted(known), "correct or remove it"),
                     )
-        for name in sorted(set(self.carry) & set(self.evaluate)):
-            yield SettingsError(
-                what=f"{name!r} is in carry= and in evaluate=",
-                why="a job either gets the client's value or evaluates its own",
-                fix="remove it from one of them",
-            )
+        evaluated = {binding for binding in bindings if is_named(binding, self.evaluate)}
+        for name in dict.fromkeys(self.carry):
+            if name in self.evaluate or any(is_named(binding, [name]) for binding in evaluated):
+                yield SettingsError(
+                    what=f"{name!r} is in carry= and in evaluate=",
+                    why="a job either gets the client's value or evaluates its own",
+                    fix="remove it from one of them",
+                )

@@ -26,7 +26,7 @@ from flowyml_aws.packaging.trial import (
 )
 from flowyml_aws.planning.catalog_files import cache_folder
 
-__all__ = ["RememberedTrial"]
+__all__ = ["RememberedTrial", "request_digest"]
 
 _VERSION = 2
 _MAX_FILES = 300
@@ -80,11 +80,16 @@ class RememberedTrial:
 
     def __init__(self, request: TrialRequest) -> None:
         self._request = request
-        self._file = cache_folder(os.environ) / "loads" / f"{_digest(request)}.json"
+        self._file = cache_folder(os.environ) / "loads" / f"{request_digest(request)}.json"
         self._known = _read(self._file, request.survey.bindings.keys())
         self._loaded: dict[str, CarriedStates] = {}
         self._trial = TrialLoad(request) if self._known is None else None
         self._states = None if self._known is None else self._known.states
+
+    @property
+    def is_new(self) -> bool:
+        """Whether no outcome of an equal program was known."""
+        return self._known is None
 
     def states(self) -> Mapping[Binding, State | None]:
         """Return the states of the names; None for those that are missing.
@@ -128,7 +133,8 @@ class RememberedTrial:
             self._trial.close()
 
 
-def _digest(request: TrialRequest) -> str:
+def request_digest(request: TrialRequest) -> str:
+    """Return the SHA-256 of everything that decides the outcome of a trial load, as hex."""
     survey = request.survey
     facts = {
         "version": _VERSION,

@@ -86,6 +86,12 @@ class Survey:
     names: Mapping[Binding, frozenset[str]] = field(default_factory=dict)
     folders: tuple[str, ...] = ()
 
+    @property
+    def missing(self) -> frozenset[Binding]:
+        """Names that steps use and that are missing here."""
+        nodes = frozenset[_Node]().union(*self.edges.values()) - self.bindings.keys()
+        return frozenset(node for node in nodes if isinstance(node, Binding) and node.name)
+
     def used_by(self, steps: Iterable[str], context: Iterable[str]) -> frozenset[Binding]:
         """Return the bindings that some steps and context values use.
 
