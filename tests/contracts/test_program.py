@@ -149,30 +149,87 @@ def test_process_pools_of_every_kind_use_the_values_of_the_job(rig: BackendRig) 
     assert seen_by(rig, "flow.py") == expected
 
 
+COMMAND_LINE = """
+import decimal, functools, json, multiprocessing, os, sys, threading, uuid
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import plugin, registry
+from flowyml_aws import Pipeline, step
+
+ROOT = Path(__file__).resolve().parent
+RUN, LOCK, MISSING, SHARED = uuid.uuid4().hex, threading.Lock(), object(), [1]
+SAME, RATE = SHARED, float(len(SHARED)) / 4
+decimal.getcontext().prec = 5
+sys.setrecursionlimit(4321)
+
+@dataclass
+class Model:
+    run: str
+    rate: float
+
+class Base:
+    known = []
+    def __init_subclass__(cls):
+        Base.known.append(cls.__name__)
+
+class Child(Base): ...
+
+@functools.lru_cache
+def square(x):
+    return x * x
+
+@functools.singledispatch
+def kind(value):
+    return "other"
+
+@kind.register
+def _(value: int):
+    return "int"
+
+def lookup(default=MISSING):
+    return default is MISSING
+
+@step(outputs=["model"])
+def train():
+    return Model(RUN, RATE)
+
+@step(inputs=["model"], outputs=["seen"])
+def look(model):
+    child = os.fork()
+    if child == 0:
+        return "child"
+    os.waitpid(child, 0)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        squares = list(pool.map(square, [1, 2, 3]))
+    with LOCK:
+        seen = [model == Model(RUN, 0.25), ROOT.samefile(Path(__file__).parent), SAME is SHARED]
+        seen += [str(decimal.Decimal(1) / 3), sys.getrecursionlimit(), sorted(registry.CODECS)]
+        return [*seen, kind(1), lookup(), Base.known, squares]
+
+pipeline = Pipeline("p").add_steps([train, look])
+result = pipeline.run(backend=os.environ.get("TEST_BACKEND"), progress=False, cache=False)
+Path("end").touch()
+print(json.dumps(dict(result.outputs) if result.success else result.summary(), default=repr))
+"""
+
+
 @on_each_kind_of_machine
 def test_the_command_line_gives_the_values_that_python_gives(rig: BackendRig) -> None:
-    """Without the code under the guard, a value of the script is that of its top level."""
+    """Unless the script sets values under the guard, which only Python executes."""
     for file in PROGRAM.glob("*.py"):
         shutil.copy(file, rig.folder)
-    (rig.folder / "my flow-1.py").write_text(
-        "import plugin, registry, threading, uuid\n"
-        "from flowyml_aws import Pipeline, step\n"
-        "RUN, LOCK, MISSING = uuid.uuid4().hex, threading.Lock(), object()\n"
-        "def lookup(default=MISSING):\n"
-        "    return default is MISSING\n"
-        "@step(outputs=['one'])\n"
-        "def first():\n"
-        "    with LOCK:\n"
-        "        return [RUN, lookup(), sorted(registry.CODECS)]\n"
-        "@step(outputs=['same'], inputs=['one'])\n"
-        "def second(one):\n"
-        "    return one == [RUN, True, ['plugin']]\n"
-        "pipeline = Pipeline('p').add_steps([first, second])\n"
-        "pipeline.run()\n"
-        "raise RuntimeError('a job and the command line stop before this line')\n"
-    )
-    code, out, err = rig.command("run", "my flow-1.py", "--backend", rig.backend)
+    (rig.folder / "my flow-1.py").write_text(COMMAND_LINE)
+    expected = seen_by(rig, "my flow-1.py")
+    assert expected["seen"] == [
+        *(True, True, True, "0.33333", 4321, ["plugin"]),
+        *("int", True, ["Child"], [1, 4, 9]),
+    ]
+    (rig.folder / "end").unlink()
+    code, out, err = rig.command("run", "my flow-1.py", "--backend", rig.backend, "--no-cache")
     assert code == 0, out + err
-    run_id = next(w for w in (out + err).split() if re.match(r"p-\d{8}-", w))
-    code, out, err = rig.command("get", run_id.rstrip(":,"), "same")
-    assert (code, out.strip()) == (0, "true"), err
+    assert not (rig.folder / "end").exists()
+    run_id = next(w for w in (out + err).split() if re.match(r"p-\d{8}-", w)).rstrip(":,")
+    code, out, err = rig.command("get", run_id, "seen")
+    assert (code, json.loads(out)) == (0, expected["seen"]), err
