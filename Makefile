@@ -12,6 +12,9 @@ WORKERS ?= logical
 BENCH ?= $(sort $(wildcard benchmarks/[a-z]*.py))
 PIN_FLAGS ?=
 
+# Without compiled files, each of the many processes of the tests compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 bin := $(VENV)/bin
 install := PYTHON='$(PYTHON)' scripts/environment
 pytest := $(bin)/python -m pytest -n $(WORKERS) --dist loadgroup

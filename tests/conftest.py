@@ -28,6 +28,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Some container images set it. Each process then compiles all that it imports: twice the time.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     # Before the test modules are imported, as their settings are multiples of the profile's.
     load_profile(is_thorough=config.getoption("--thorough"))
     watch()
