@@ -14,7 +14,7 @@ from flowyml_aws.core.errors import (
     UntakenInputError,
 )
 from flowyml_aws.core.graph import read_graph
-from flowyml_aws.core.parameters import argument_problems, context_names, context_parameters
+from flowyml_aws.core.parameters import argument_problems, context_parameters
 
 pytestmark = pytest.mark.version_sensitive
 
@@ -94,13 +94,13 @@ def test_the_context_can_fill_the_parameters_that_have_no_input() -> None:
     def train(data: Any, rate: float = 1) -> Any: ...
 
     parameters = {p.name: p for p in context_parameters([train])}
-    assert parameters.keys() == context_names([train]) == {"factor", "rate", "limit"}
-    assert parameters["limit"].is_of_condition
-    assert parameters["rate"].declared.default == 1
-    assert parameters["rate"].owner is train.func.__wrapped__  # type: ignore[attr-defined]
+    assert parameters.keys() == {"factor", "rate", "limit"}
+    assert parameters["limit"].owner == "the condition of step 'train'"
+    assert str(parameters["rate"]) == "parameter `rate: float` of step 'train'"
+    assert (parameters["rate"].declared.default, parameters["rate"].type) == (1, float)
 
 
 def test_the_names_that_no_parameter_takes_are_not_in_the_context() -> None:
     def logged(*args: Any, **kwargs: Any) -> Any: ...
 
-    assert context_names([step(logged)]) == set()
+    assert context_parameters([step(logged)]) == []

@@ -136,8 +136,8 @@ def test_a_skipped_step_stays_skipped(tmp_path: Path) -> None:
     WANTED.add("third")  # its condition would be true now
     again = run_attempt(run, 2)
     assert states(again) == ["succeeded", "succeeded", "skipped", "skipped", "succeeded"]
-    assert again.skipped == ["c", "d"]
-    assert again.commit("succeeded").skipped == ("c", "d")
+    assert list(again.skipped) == ["c", "d"]
+    assert list(again.commit("succeeded").skipped) == ["c", "d"]
 
 
 def test_a_third_attempt_resumes_after_the_second(tmp_path: Path) -> None:

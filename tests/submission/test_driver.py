@@ -55,7 +55,7 @@ class Stage:
             ended_at=20.0,
             steps=(step,),
             assets={},
-            skipped=(),
+            skipped={},
         )
         self.store.put(self.layout.result(job), result.to_json())
 

@@ -149,7 +149,7 @@ def test_everything_that_a_kept_run_refers_to_is_kept(aged: AgedStore, tmp_path:
         ended_at=0,
         steps=(),
         assets={"b": stored},
-        skipped=(),
+        skipped={},
     )
     aged.put(layout.result("j"), result.to_json(), age_s=10)
     events = AttemptEvents(attempt=1, steps=(), assets={"c": reported})

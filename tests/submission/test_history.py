@@ -33,7 +33,7 @@ def a_status(run_id: str, *reports: StepReport, pipeline: str = "p") -> RunStatu
         ended_at=9,
         steps=reports,
         assets={"model": ref},
-        skipped=(),
+        skipped={},
     )
     view = JobView(job, JobState.SUCCEEDED, 1, steps=reports, result=result)
     return RunStatus(run_id, pipeline, "batch", 0.0, (view,), ended_at=9.0)

@@ -81,7 +81,7 @@ class Past:
                 ended_at=1,
                 steps=(),
                 assets=refs,
-                skipped=(),
+                skipped={},
             )
             self.store.put(layout.result(job.name), result.to_json())
         views = tuple(
