@@ -24,6 +24,7 @@ from typing import Any
 from flowyml_aws.core.binding import bind
 from flowyml_aws.core.cache_key import digest_of_facts
 from flowyml_aws.core.errors import InvalidStepError
+from flowyml_aws.core.event_loop import awaiting
 from flowyml_aws.core.fingerprint import Fingerprinter
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.parameters import bind_step
@@ -131,7 +132,8 @@ def context_read(step: Step, graph: StepGraph, context: Mapping[str, Any]) -> se
 def _returned(step: Step, context: Mapping[str, Any]) -> Any:
     assert callable(step.cache)
     try:
-        return bind(step.cache, (), context).arguments.call(step.cache, {}, context)
+        call = bind(step.cache, (), context).arguments
+        return awaiting(call.call)(step.cache, {}, context)
     except Exception as error:  # whatever the user's function raises
         raise InvalidStepError(
             what=f"Step {step.name!r}: the cache function failed",

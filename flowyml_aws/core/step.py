@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -105,8 +106,22 @@ class Step:
         of that length, or a dict with the outputs as keys.
 
         Raises:
-            OutputMismatchError: The return value does not match the declared outputs.
+            OutputMismatchError: The return value does not match the declared outputs, or one of
+                them is a coroutine or an async generator.
         """
+        outputs = self._outputs(returned)
+        for name, value in outputs.items():
+            if inspect.iscoroutine(value) or inspect.isasyncgen(value):
+                if inspect.iscoroutine(value):
+                    value.close()  # so that Python does not warn that it was never awaited
+                raise OutputMismatchError(
+                    what=f"Step {self.name!r} returned a {type(value).__name__} as {name!r}",
+                    why="it can only run in the event loop of its step, which ends with the step",
+                    fix="return its result: await it, or collect its items in a list",
+                )
+        return outputs
+
+    def _outputs(self, returned: Any) -> dict[str, Any]:
         names = self.assets
         if len(names) == 1:
             return {names[0]: returned}
@@ -147,6 +162,10 @@ class Step:
             problems.append(self._invalid("cache", self.cache, rules))
         if self.condition is not None and not callable(self.condition):
             problems.append(self._invalid("condition", self.condition, "a function"))
+        for argument, function in (("func", self.func), ("condition", self.condition)):
+            if inspect.isasyncgenfunction(function):
+                expected = "a function that returns a value, not an async generator"
+                problems.append(self._invalid(argument, function, expected))
         if self.execution_group is not None and not self.execution_group:
             problems.append(self._invalid("execution_group", "", "a non-empty string, or omitted"))
         problems += environment_problems(self.env, f"step {self.name!r}")

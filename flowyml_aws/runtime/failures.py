@@ -22,7 +22,8 @@ _LONGEST_MESSAGE = 2_000
 _PACKAGE = f"{Path(__file__).parents[1]}/"
 # Frames between the runner and a module that the steps import.
 _IMPORT_SYSTEM = (f"{Path(importlib.__file__).parent}/", "<frozen importlib")
-_MACHINERY = (_PACKAGE, f"{Path(cloudpickle.__file__).parent}/", *_IMPORT_SYSTEM)
+_EVENT_LOOP = f"{Path(importlib.__file__).parents[1] / 'asyncio'}/"
+_MACHINERY = (_PACKAGE, f"{Path(cloudpickle.__file__).parent}/", _EVENT_LOOP, *_IMPORT_SYSTEM)
 
 
 def describe_step_failure(

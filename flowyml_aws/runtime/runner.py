@@ -16,6 +16,7 @@ from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.transfer import load_values, save_values
 from flowyml_aws.core.cache_key import cache_key
 from flowyml_aws.core.errors import ArtifactNotFoundError, JobError
+from flowyml_aws.core.event_loop import EventLoop
 from flowyml_aws.core.skipped import Skipped
 from flowyml_aws.core.step import Step
 from flowyml_aws.runtime.attempt import Attempt
@@ -121,11 +122,13 @@ class JobRunner:
         if key is not None and self._use_cache_entry(key, spec):
             return True
         try:
-            if not self._condition_holds(spec):
-                self._skip(spec, _CONDITION)
-                return True
-            say(f"{spec.name}: started")
-            self._keep(spec, self._call_with_retries(spec))
+            with EventLoop() as loop:
+                if not self._condition_holds(spec, loop):
+                    self._skip(spec, _CONDITION)
+                    return True
+                say(f"{spec.name}: started")
+                produced = self._call_with_retries(spec, loop)
+            self._keep(spec, produced)
         except StepError as error:
             self._fail(spec, error.cause, error.advice)
             return False
@@ -172,14 +175,15 @@ class JobRunner:
         assets = self._assets.lend(call.assets, last_attempt, absent)
         return {**assets, **absent}, self._context.lend(call.context, last_attempt)
 
-    def _condition_holds(self, spec: StepSpec) -> bool:
+    def _condition_holds(self, spec: StepSpec, loop: EventLoop) -> bool:
         call = self._calls[spec.name].condition
         if call is None:
             return True
         assets, context = self._inputs(call)
         with self._code_of_step():
             return call_in_this_process(
-                lambda: bool(call.arguments.call(call.function, assets, context)), self.roots
+                lambda: bool(loop.result(call.arguments.call(call.function, assets, context))),
+                self.roots,
             )
 
     def _cache_key(self, spec: StepSpec) -> str | None:
@@ -260,12 +264,12 @@ class JobRunner:
             self._results[job] = result
         return self._results[job]
 
-    def _call_with_retries(self, spec: StepSpec) -> dict[str, Any]:
+    def _call_with_retries(self, spec: StepSpec, loop: EventLoop) -> dict[str, Any]:
         """Call the function of a step until it succeeds. Return its outputs by asset."""
         for retries in range(spec.retry + 1):
             is_last = retries == spec.retry
             try:
-                returned = self._call(spec, is_last)
+                returned = self._call(spec, loop, is_last)
                 with self._code_of_step():
                     return self.steps[spec.name].split_outputs(returned)
             except StepError as error:
@@ -281,15 +285,26 @@ class JobRunner:
             self.sleep(delay_s)  # outside `except`: the failed attempt's memory is free
         raise AssertionError("the last attempt returns or raises")
 
-    def _call(self, spec: StepSpec, is_last: bool) -> Any:
+    def _call(self, spec: StepSpec, loop: EventLoop, is_last: bool) -> Any:
         call = self._calls[spec.name].function
         assets, context = self._inputs(call, is_last)
+
+        def call_and_await() -> Any:
+            try:
+                returned = call_in_this_process(
+                    lambda: loop.result(call.arguments.call(call.function, assets, context)),
+                    self.roots,
+                )
+            except BaseException:
+                loop.cancel_tasks()
+                raise
+            loop.finish()  # within the timeout
+            return returned
+
         with self._code_of_step():
             return call_within(
                 spec.timeout_s,
-                lambda: call_in_this_process(
-                    lambda: call.arguments.call(call.function, assets, context), self.roots
-                ),
+                call_and_await,
                 on_stuck=lambda: self._end_process(spec),
                 grace_s=self.grace_s,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -128,3 +129,15 @@ def test_without_variables_the_identity_equals_that_of_earlier_versions() -> Non
     identity = StepIdentity("code", {"rate": "1"}, None, ("data",), ("model",))
     earlier = "97e527bea748a58d7038b1607516625e2dfcd43965eddd7658b2fc4836b250b3"
     assert identity.digest == earlier
+
+
+def test_an_async_cache_function_is_awaited_also_in_a_notebook() -> None:
+    async def by_rate(rate: float) -> int:
+        return round(rate)
+
+    async def in_a_running_loop() -> list[str]:
+        identities = [identity_of(train_step(cache=by_rate), rate=r) for r in (1.1, 1.2, 1.9)]
+        return [identity.returned or "" for identity in identities if identity]
+
+    returned = asyncio.run(in_a_running_loop())
+    assert returned[0] == returned[1] != returned[2]

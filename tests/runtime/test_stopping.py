@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
@@ -105,6 +106,22 @@ def test_a_stop_that_a_condition_converts_is_not_a_failure(tmp_path: Path) -> No
 
     run = WrittenRun(tmp_path, step(name="work", condition=wanted)(lambda: None))
     assert stop(run, signal.SIGTERM).code == 143
+    assert not run.has_result()
+
+
+def test_a_coroutine_is_stopped_where_it_waits(tmp_path: Path) -> None:
+    @step(retry=1)
+    async def work() -> None:
+        try:
+            print(READY, flush=True)
+            await asyncio.sleep(60)
+        finally:
+            print("cleaned up", flush=True)
+
+    run = WrittenRun(tmp_path, work)
+    ended = stop(run, signal.SIGTERM)
+    assert ended.code == 143
+    assert "cleaned up" in ended.log
     assert not run.has_result()
 
 

@@ -6,14 +6,16 @@ import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 
 from flowyml.core.execution_status import ExecutionStatus
-from flowyml.core.hooks import get_global_hooks
+from flowyml.core.hooks import HookRegistry, get_global_hooks
 from flowyml.storage.metadata import SQLiteMetadataStore
 from flowyml.utils.config import get_config
 
+from flowyml_aws.core.event_loop import awaiting
 from flowyml_aws.integrations.flowyml.results import errors_of, record_copy, step_status
 from flowyml_aws.run import Run
 from flowyml_aws.runtime.result import StepState
@@ -40,7 +42,7 @@ class LiveRecord:
 
     def begin(self) -> None:
         """Record that the run has started, and call FlowyML's hooks."""
-        get_global_hooks().run_pipeline_start_hooks(self._pipeline)
+        _hooks().run_pipeline_start_hooks(self._pipeline)
         self._write(self._run.status())
 
     def watcher(self, show: Callable[[RunStatus], None] | None) -> Callable[[RunStatus], None]:
@@ -55,7 +57,7 @@ class LiveRecord:
 
     def end(self, result: Any) -> None:
         """Record the result as FlowyML does, and call its hooks."""
-        hooks = get_global_hooks()
+        hooks = _hooks()
         steps = {step.name: step for step in self._pipeline.steps}
         for name, outcome in result.step_results.items():
             hooks.run_step_end_hooks(steps[name], outcome)
@@ -69,7 +71,7 @@ class LiveRecord:
         states = _states(status)
         for name, state in states.items():
             if state is StepState.RUNNING and self._seen.get(name) is not state:
-                get_global_hooks().run_step_start_hooks(steps[name], {})
+                _hooks().run_step_start_hooks(steps[name], {})
         self._seen = states
         if states != self._written:  # also after a failed write: the next change may take hours
             self._write(status)
@@ -126,6 +128,13 @@ def recorded_run_id(run_id: str) -> str | None:
     store = SQLiteMetadataStore(db_path=str(get_config().metadata_db))
     job_id = (store.load_run(run_id) or {}).get("remote_job_id")
     return job_id if isinstance(job_id, str) else None
+
+
+def _hooks() -> HookRegistry:
+    """Return FlowyML's hooks, so that coroutine functions are awaited."""
+    hooks = get_global_hooks()
+    lists = {field.name: getattr(hooks, field.name) for field in fields(hooks)}
+    return replace(hooks, **{name: list(map(awaiting, each)) for name, each in lists.items()})
 
 
 def _states(status: RunStatus) -> dict[str, StepState]:

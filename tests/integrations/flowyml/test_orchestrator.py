@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -313,7 +314,12 @@ def test_hooks_of_flowyml_are_called(local_project: BackendRig) -> None:
     flowyml_hooks = __import__("flowyml.core.hooks", fromlist=["hooks"])
     flowyml_hooks.on_pipeline_start(lambda pipeline: calls.append(("start", pipeline.name)))
     flowyml_hooks.on_step_end(lambda step, result: calls.append((step.name, result.output)))
-    flowyml_hooks.on_pipeline_end(lambda _, result: calls.append(("end", result.success)))
+
+    async def at_the_end(_: Any, result: Any) -> None:
+        await asyncio.sleep(0)
+        calls.append(("end", result.success))
+
+    flowyml_hooks.on_pipeline_end(at_the_end)
 
     @step(outputs=["a"])
     def work() -> int:

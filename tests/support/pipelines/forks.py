@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 
@@ -22,14 +23,16 @@ def child_exits(trace: str) -> str:
 
 
 @step(outputs=["raised"], execution_group="g")
-def child_raises() -> str:
+async def child_raises() -> str:
+    await asyncio.sleep(0)
     if forked():
         raise RuntimeError("only in the child")
     return "parent"
 
 
 @step(outputs=["returned"], inputs=["raised"], execution_group="g")
-def child_returns(raised: str) -> str:
+async def child_returns(raised: str) -> str:
+    await asyncio.sleep(0)
     return "child" if forked() else "parent"
 
 
