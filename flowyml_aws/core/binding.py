@@ -93,9 +93,12 @@ def bind_condition(
     if parameters is None:
         return _in_order(inputs)
     call = _Call([p for p in parameters if not p.is_guess], inputs)
-    for name, argument in bind(function, inputs, context).by_parameter.items():
-        if name in call.named and argument.source == "asset":
-            call.filled[name] = _asset(argument.name, call.named[name])
+    of_function = bind(function, inputs, context)
+    equal = {name: a.name for name, a in of_function.by_parameter.items() if a.source == "asset"}
+    equal |= {each.parameter: each.asset for each in of_function.ambiguous}
+    call.filled |= {
+        name: _asset(asset, call.named[name]) for name, asset in equal.items() if name in call.named
+    }
     # A parameter that gets a value by name, or has a default, is not filled by position.
     reserved = {*context, *assets}
     list(call.by_position(inputs, lambda place: place.has_default or place.name in reserved))

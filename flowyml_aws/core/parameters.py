@@ -151,27 +151,28 @@ def context_parameters(steps: Iterable[Step]) -> list[ContextParameter]:
     """Return the parameters of functions, conditions and cache rules that a context can fill."""
     found: list[ContextParameter] = []
     for step in steps:
-        own = _named_parameters(step.func)
         owner = f"step {step.name!r}"
-        found += _filled(own, bind(step.func, step.inputs, own), owner)
+        own = _named_parameters(step.func)
+        taken = bind(step.func, step.inputs, ()).by_parameter
+        found += _parameters(own, own.keys() - taken.keys(), owner)
         if callable(step.condition):
             of_condition = _named_parameters(step.condition)
             call = bind_condition(step.condition, step.func, step.inputs, of_condition, ())
-            found += _filled(of_condition, call, f"the condition of {owner}")
+            filled = call.arguments.context  # it comes before inputs by position
+            found += _parameters(of_condition, filled, f"the condition of {owner}")
         if callable(step.cache):
             of_cache = _named_parameters(step.cache)
-            call = bind(step.cache, (), of_cache)
-            found += _filled(of_cache, call, f"the cache function of {owner}")
+            found += _parameters(of_cache, of_cache, f"the cache function of {owner}")
     return found
 
 
-def _filled(
-    parameters: Mapping[str, Parameter], call: BoundCall, owner: str
+def _parameters(
+    parameters: Mapping[str, Parameter], names: Collection[str], owner: str
 ) -> Iterator[ContextParameter]:
-    for name in call.arguments.context:
-        declared = parameters[name].declared
-        kind = parameter_type(parameters[name].owner, declared.annotation)
-        yield ContextParameter(name, owner, kind, declared)
+    for name, parameter in parameters.items():
+        if name in names:
+            kind = parameter_type(parameter.owner, parameter.declared.annotation)
+            yield ContextParameter(name, owner, kind, parameter.declared)
 
 
 def _named_parameters(function: Callable[..., Any]) -> dict[str, Parameter]:

@@ -104,3 +104,11 @@ def test_the_names_that_no_parameter_takes_are_not_in_the_context() -> None:
     def logged(*args: Any, **kwargs: Any) -> Any: ...
 
     assert context_parameters([step(logged)]) == []
+
+
+def test_the_context_cannot_fill_a_parameter_that_an_input_fills_by_position() -> None:
+    train = step(name="train", inputs=["data/train"], condition=lambda train: True)
+    (rate,) = context_parameters([train(lambda train, rate: None)])
+    assert rate.name == "rate"
+    names = {p.name for p in context_parameters([train(lambda data, rate: None)])}
+    assert names == {"rate", "train"}
