@@ -41,6 +41,8 @@ class BoundCall:
 
     Attributes:
         arguments: Sources of the arguments.
+        parameters: Parameters of the function, as far as they are known; None for builtins without
+            a signature.
         by_parameter: Parameter → source of its argument, without those of `*args` and `**kwargs`.
         missing: Parameters without a value that must have one.
         untaken: Inputs that no parameter takes.
@@ -48,6 +50,7 @@ class BoundCall:
     """
 
     arguments: Arguments
+    parameters: tuple[Parameter, ...] | None = None
     by_parameter: Mapping[str, Argument] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     untaken: tuple[str, ...] = ()
@@ -67,6 +70,17 @@ def bind(
     parameters = parameters_of(function)
     if parameters is None:
         return _in_order(inputs)
+    likely = [p for p in parameters if p.is_named or not p.is_guess]
+    bound = _bind(likely, inputs, context)
+    if len(likely) == len(parameters) or not (bound.untaken or bound.ambiguous):
+        return bound
+    # The function does not fit: call the decorator as it is declared.
+    return _bind([p for p in parameters if not (p.is_named and p.is_guess)], inputs, context)
+
+
+def _bind(
+    parameters: Sequence[Parameter], inputs: Sequence[str], context: Collection[str]
+) -> BoundCall:
     call = _Call(parameters, inputs)
     call.ambiguous += call.by_position(inputs, lambda place: place.name in context)
     call.fill("context", context)
@@ -92,7 +106,7 @@ def bind_condition(
     parameters = parameters_of(condition)
     if parameters is None:
         return _in_order(inputs)
-    call = _Call([p for p in parameters if not p.is_guess], inputs)
+    call = _Call([p for p in parameters if p.is_named or not p.is_guess], inputs)
     of_function = bind(function, inputs, context)
     equal = {name: a.name for name, a in of_function.by_parameter.items() if a.source == "asset"}
     equal |= {each.parameter: each.asset for each in of_function.ambiguous}
@@ -130,6 +144,7 @@ class _Call:
     """A call whose arguments are being decided."""
 
     def __init__(self, parameters: Sequence[Parameter], inputs: Sequence[str]) -> None:
+        self._parameters = tuple(parameters)
         self.named = {p.name: p for p in parameters if p.is_named}
         self._positional = [p for p in parameters if p.is_positional]
         kinds = {p.declared.kind for p in parameters}
@@ -179,6 +194,7 @@ class _Call:
         ]
         return BoundCall(
             arguments=self._arguments(),
+            parameters=self._parameters,
             by_parameter=self.filled,
             missing=tuple(
                 name for name, p in self.named.items() if p.is_required and name not in self.filled
@@ -205,7 +221,11 @@ class _Call:
                 if number <= last and place.has_default:
                     positional.append(Argument("default", place.name))
                 can_continue = can_continue and number <= last
-            elif number <= last or (can_continue and (is_extended or argument.source == "asset")):
+            elif number <= last or (
+                can_continue
+                and (is_extended or argument.source == "asset")
+                and not (place.is_guess and argument.name == place.name)
+            ):
                 positional.append(argument)
             else:
                 keywords[place.name] = argument

@@ -17,7 +17,7 @@ from flowyml_aws.core.errors import (
     UntakenInputError,
 )
 from flowyml_aws.core.graph import StepGraph
-from flowyml_aws.core.signatures import Parameter, parameters_of
+from flowyml_aws.core.signatures import parameters_of
 from flowyml_aws.core.step import Step
 
 __all__ = [
@@ -152,9 +152,9 @@ def context_parameters(steps: Iterable[Step]) -> list[ContextParameter]:
     found: list[ContextParameter] = []
     for step in steps:
         owner = f"step {step.name!r}"
-        own = _named_parameters(step.func)
-        taken = bind(step.func, step.inputs, ()).by_parameter
-        found += _parameters(own, own.keys() - taken.keys(), owner)
+        function = bind(step.func, step.inputs, ())
+        own = {p.name: p for p in function.parameters or () if p.is_named}
+        found += _parameters(own, own.keys() - function.by_parameter.keys(), owner)
         if callable(step.condition):
             of_condition = _named_parameters(step.condition)
             call = bind_condition(step.condition, step.func, step.inputs, of_condition, ())

@@ -35,8 +35,9 @@ class Parameter:
         declared: Name, default and annotation; the kind is the way in which a caller can pass it.
         owner: Function that declares it, whose globals resolve the annotation.
         is_injectable: Whether a decorator may pass the argument.
-        is_guess: Whether it is the `*args` or `**kwargs` of a decorator whose function seems to
-            have none.
+        is_guess: Whether it depends on a guess, because a decorator does not name its function: a
+            parameter of the function that it holds, or `*args` or `**kwargs` that this function
+            does not have.
     """
 
     declared: inspect.Parameter
@@ -97,7 +98,7 @@ def parameters_of(function: Callable[..., Any]) -> tuple[Parameter, ...] | None:
         inner = parameters_of(held) if held is not None else None
         if inner is not None:
             kinds = {p.declared.kind for p in inner}
-            named = (p for p in inner if p.is_named)
+            named = (replace(p, is_guess=True) for p in inner if p.is_named)
             others = (p for p in own if not p.is_named)
             others = (replace(p, is_guess=p.declared.kind not in kinds) for p in others)
             return _through(own, (*named, *others))

@@ -309,6 +309,20 @@ def test_a_callable_object_without_wraps_passes_names_of_its_function() -> None:
     assert bind(wrapped, ["a"], ()).missing == ()
 
 
+def test_inputs_go_by_position_if_the_function_that_a_callable_holds_does_not_fit() -> None:
+    def on_end(result: Any) -> None: ...
+
+    def make(callback: Callable[..., Any]) -> Callable[..., Any]:
+        def first_and_last(*args: Any, **kwargs: Any) -> Any:
+            callback(args[0])
+            return args, kwargs
+
+        return first_and_last
+
+    assert call_step(make(on_end), {"data": 1, "result": 2}) == ((1, 2), {})
+    assert call_step(make(on_end), {"result": 2, "data": 1}, {"x": 1}) == ((2, 1), {})
+
+
 def test_arguments_are_sources_that_can_be_written_down() -> None:
     def train(data: Any, /, extra: Any = 0, *more: Any, rate: Any) -> Any: ...
 
