@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -144,6 +145,14 @@ def test_an_annotation_that_is_not_a_type_is_not_checked(annotation: Any) -> Non
 def test_none_is_a_value_of_a_parameter_whose_default_is_none() -> None:
     assert written("null", int, default=None) is None
     assert written("3", int, default=None) == 3
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="`type X = …` is new in Python 3.12")
+def test_an_alias_has_the_type_that_it_names() -> None:
+    namespace: dict[str, Any] = {}
+    exec("type Sizes = list[int]", namespace)
+    assert written("[1]", namespace["Sizes"]) == [1]
+    assert mistake("1", step_with(namespace["Sizes"])).what == "Invalid context value x='1'"
 
 
 def test_types_are_found_in_the_closure_of_a_function() -> None:
