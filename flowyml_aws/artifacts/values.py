@@ -84,7 +84,7 @@ def encode_value(asset: str, value: Any) -> EncodedValue:
         raise _unstorable(asset, error.why, error.fix) from error
     except BaseException as error:  # pickling runs code of the value's classes
         if not (isinstance(error, Exception) or type(error).__name__ == "PanicException"):
-            raise  # a panic of Rust code, as in polars, is no `Exception`
+            raise  # a panic of Rust code, as in polars, is only a BaseException
         raise _unpicklable(asset, value, error) from error
     return EncodedValue(asset, encoded.codec or codec_id(codec), content, encoded.filename)
 

@@ -17,7 +17,7 @@ from flowyml_aws.core.errors import (
     UntakenInputError,
 )
 from flowyml_aws.core.graph import StepGraph
-from flowyml_aws.core.signatures import parameters_of
+from flowyml_aws.core.signatures import Parameter, parameters_of
 from flowyml_aws.core.step import Step
 
 __all__ = [

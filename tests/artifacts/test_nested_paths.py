@@ -43,7 +43,7 @@ class OwnPath(type(Path())):  # type: ignore[misc]
 
 
 class StrangePath(type(Path())):  # type: ignore[misc]
-    """A subclass of Path that defines how it is pickled."""
+    """A subclass of Path with its own way of pickling."""
 
     def __reduce__(self) -> Any:
         return str, (str(self),)

@@ -210,6 +210,9 @@ def test_a_dask_collection_and_a_lazily_opened_file_are_refused(tmp_path: Path) 
         polars.DataFrame({"a": [{"": 1, "b": 2}]}),
         polars.DataFrame({"a": polars.Series([[], []], dtype=polars.Array(polars.Int8, 0))}),
         polars.DataFrame(
+            {"": polars.Series([[]], dtype=polars.Array(polars.Int8, 0)), "column_0": [1]}
+        ),
+        polars.DataFrame(
             {"a": polars.Series([[[], []]], dtype=polars.List(polars.Array(polars.Int8, 0)))}
         ),
     ],

@@ -70,8 +70,8 @@ class Unpacking:
         """Write a member to the folder.
 
         Raises:
-            ValueError: The member is outside the folder, occurs twice, or is no plain file,
-                folder or link.
+            ValueError: The member is outside the folder, occurs twice, or is not a plain
+                file, a folder or a link.
         """
         if name.is_absolute() or ".." in name.parts or not name.parts:
             raise ValueError(f"its member {member.name!r} is outside the folder")

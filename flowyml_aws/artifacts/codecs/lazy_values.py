@@ -27,7 +27,7 @@ def unread(value: Any, fix: str) -> UnstorableValueError:
 
     Args:
         value: The value.
-        fix: What to return instead.
+        fix: Advice for the user.
     """
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
     return UnstorableValueError(

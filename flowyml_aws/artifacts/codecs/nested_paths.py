@@ -32,7 +32,7 @@ class NestedPaths:
 
         Raises:
             UnstorableValueError: The path names a folder that belongs to the machine, or its
-                class defines how it is pickled.
+                class has its own way of pickling.
         """
         plain_path = Path(path)
         if not _is_file_or_folder(plain_path):
@@ -44,8 +44,8 @@ class NestedPaths:
         if not is_usual or Path(*reduced[1]) != plain_path:
             raise UnstorableValueError(
                 what=f"A path of class {kind.__qualname__} can't be stored",
-                why=f"{path} names a file, but {kind.__qualname__} defines how its paths are "
-                "pickled, so that the file can't be stored with it",
+                why=f"{path} names a file, but {kind.__qualname__} has its own way of pickling, so "
+                "that the file can't be stored with it",
                 fix="return pathlib.Path(path)",
             )
         number = self._numbers.setdefault(_location(plain_path), len(self._numbers))

@@ -63,7 +63,10 @@ def _lazy_frame(frame: polars.DataFrame) -> polars.LazyFrame:
 def _frame(columns: list[polars.Series]) -> polars.DataFrame:
     import polars
 
-    return polars.DataFrame(columns)
+    # A constructor would replace an empty name, maybe by the name of another column.
+    frame = polars.DataFrame({str(number): column for number, column in enumerate(columns)})
+    frame.columns = [column.name for column in columns]
+    return frame
 
 
 def _series(name: str, items: list[Any], kind: Any) -> polars.Series:
