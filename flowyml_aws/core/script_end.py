@@ -79,7 +79,7 @@ def _stop_watching() -> None:
 
 
 def _end_again(frame: FrameType, event: str, argument: Any) -> Any:
-    """Raise the end again in code that has caught it and goes on."""
+    """Raise the end again in code that has caught it and continues."""
     if event == "line" and not (_starts_handler(frame) or _is_from_end(sys.exc_info()[1])):
         raise ScriptEnd
     return _end_again

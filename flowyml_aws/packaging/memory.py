@@ -88,7 +88,7 @@ class RememberedTrial:
 
     @property
     def is_new(self) -> bool:
-        """Whether no outcome of an equal program was known."""
+        """True if no outcome of an equal program was known."""
         return self._known is None
 
     def states(self) -> Mapping[Binding, State | None]:

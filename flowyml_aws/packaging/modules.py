@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dis
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from flowyml_aws.core.code.bytecode import bytecode_references
 from flowyml_aws.core.errors import FlowymlError, UnpicklableStepError
 from flowyml_aws.core.modules import find_module_file, is_installed
 from flowyml_aws.core.step import Step
@@ -105,13 +105,7 @@ def modules_in(namespace: Mapping[str, Any]) -> Iterator[ModuleType]:
 
 def _imported_inside(code: CodeType) -> Collection[str]:
     """Return the top-level names of the modules that a function imports."""
-    imported = {
-        str(instruction.argval).partition(".")[0]
-        for instruction in dis.get_instructions(code)
-        if instruction.opname == "IMPORT_NAME"
-    }
-    inner = (const for const in code.co_consts if isinstance(const, CodeType))
-    return imported.union(*map(_imported_inside, inner))
+    return {statement.module.partition(".")[0] for statement in bytecode_references(code).imports}
 
 
 def _module(name: str) -> ModuleType | None:

@@ -107,7 +107,8 @@ def find_project(functions: Iterable[Any]) -> Project:
     Otherwise return that of the first function that is defined in a file.
     """
     folder = Path.cwd()
-    files = [file for function in functions if (file := _file_of(function)) is not None]
+    names = dict.fromkeys(filter(None, map(_file_name, functions)))
+    files = [file for name in names if (file := _users_file(name)) is not None]
     main = main_script()
     if main is not None and (main[0] / main[1].path).resolve() in files:
         root = main[0]
@@ -118,9 +119,11 @@ def find_project(functions: Iterable[Any]) -> Project:
     return Project(root, folder, search)
 
 
-def _file_of(function: Any) -> Path | None:
+def _file_name(function: Any) -> str | None:
     code = getattr(inspect.unwrap(function), "__code__", None)
-    path = Path(code.co_filename) if code is not None else None
-    if path is None or not path.is_file() or is_installed(path.resolve()):
-        return None
-    return path.resolve()
+    return None if code is None else str(code.co_filename)
+
+
+def _users_file(name: str) -> Path | None:
+    path = Path(name)
+    return None if not path.is_file() or is_installed(path.resolve()) else path.resolve()

@@ -52,7 +52,7 @@ class CarriedState:
     """A carried value after it was unpickled.
 
     Attributes:
-        digest: SHA-256 of the value, as in `State`.
+        digest: SHA-256 of the value, equal to that of the `State` of an equal value.
         users_digest: The same digest, in which objects of packages count by their type only.
         is_comparable: Whether the digest covers the whole value.
     """

@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -113,6 +114,12 @@ def main_script() -> tuple[Path, Script] | None:
     file, spec = getattr(main, "__file__", None), getattr(main, "__spec__", None)
     if not isinstance(file, str) or not file.endswith(".py"):
         return None
+    package = spec.parent if isinstance(spec, ModuleSpec) else None
+    return _script_at(os.path.abspath(file), package)  # noqa: PTH100  called for each name
+
+
+@lru_cache
+def _script_at(file: str, package: str | None) -> tuple[Path, Script] | None:
     path = Path(file).resolve()
     if not path.is_file() or is_installed(path) or path.is_relative_to(_PACKAGE):
         return None
@@ -120,7 +127,6 @@ def main_script() -> tuple[Path, Script] | None:
     link = Path(file).parent.resolve() / Path(file).name
     if project_root(link.parent) == root:  # `__file__` is the link
         path = link
-    package = spec.parent if isinstance(spec, ModuleSpec) else None
     return root, Script(path.relative_to(root).as_posix(), package)
 
 

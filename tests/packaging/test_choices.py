@@ -46,10 +46,10 @@ def test_a_name_that_is_deleted_here_may_be_evaluated_in_jobs() -> None:
 
 
 def test_an_unknown_name_is_a_problem_with_the_nearest_name() -> None:
-    assert problems("RATES", evaluate=("setings.FACTOR",)) == [
+    assert problems("RATES", evaluate=("settings.FACTORS",)) == [
         ("carry='RATES': the program has no such global name", "did you mean 'RATE'?"),
         (
-            "evaluate='setings.FACTOR': the program has no such global name",
+            "evaluate='settings.FACTORS': the program has no such global name",
             "did you mean 'settings.FACTOR'?",
         ),
     ]

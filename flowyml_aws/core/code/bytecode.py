@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dis
 from collections.abc import Iterator
+from functools import lru_cache
 from types import CodeType
 
 from flowyml_aws.core.code.names import Import, References
@@ -29,6 +30,7 @@ def bytecode_content(code: CodeType) -> bytes:
     return b"(code" + b"".join(parts) + b")"
 
 
+@lru_cache(maxsize=4096)  # several surveys read the functions of a program
 def bytecode_references(code: CodeType) -> References:
     """Return the names that code refers to, including those in nested functions."""
     chains: set[tuple[str, ...]] = set()
