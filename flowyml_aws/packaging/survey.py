@@ -305,9 +305,11 @@ class _Surveyor:
         by_source = not is_compiled_from_file(module)
         state = self._reader.state(binding, by_source)
         self._bindings[binding] = SurveyedBinding(state, value, by_source, is_attribute)
+        if state.is_comparable or is_attribute:
+            return
         source = bindings_source(vars(module), name)
         # Without source, the module is compiled, or it imports the name by `import *`.
-        if not state.is_comparable and not is_attribute and source is not None:
+        if source is not None:
             self._bindings[binding] = replace(
                 self._bindings[binding],
                 uses=frozenset(self._used_by(module, name, source)),

@@ -78,11 +78,18 @@ class SourceFile:
 
     def bindings(self, name: str) -> Source | None:
         """Return the top-level statements of the file that bind a name."""
-        if name not in self._bindings:
-            statements = [s for s in self.tree.body if name in _bound_by(s)]
-            self._bindings[name] = Source(name, list(statements))
-        source = self._bindings[name]
-        return source if source.node else None
+        if name not in self._bindings and name in self._binding_statements:
+            self._bindings[name] = Source(name, self._binding_statements[name])
+        return self._bindings.get(name)
+
+    @cached_property
+    def _binding_statements(self) -> dict[str, list[ast.stmt]]:
+        """The top-level statements that bind each name."""
+        statements: dict[str, list[ast.stmt]] = {}
+        for statement in self.tree.body:
+            for name in _bound_by(statement):
+                statements.setdefault(name, []).append(statement)
+        return statements
 
     def rebinding_functions(self, name: str) -> list[str]:
         """Return the qualified names of the functions that declare a name global."""
