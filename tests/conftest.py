@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from flowyml_aws import scripts
+from flowyml_aws.runtime.starting import starting_with
+from flowyml_aws.testing.warm_programs import WarmPrograms
 from tests.support.effort import load_profile
 from tests.support.rigs import HERMETIC, ambient, emulator_settings
 from tests.support.rings import guarded, ring_of, watch
@@ -102,3 +104,15 @@ def no_account_and_no_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterat
         # Reuse the font cache: building it takes seconds.
         patch.setenv("MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR") or str(caches / "matplotlib"))
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def warm_programs(no_account_and_no_caches: None) -> Iterator[None]:
+    """Fork the jobs and trial loads of pipelines that run in this process, where that works."""
+    if sys.platform != "linux":
+        yield
+        return
+    programs = WarmPrograms()
+    with starting_with(programs):
+        yield
+    programs.stop()

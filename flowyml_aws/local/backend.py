@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from flowyml_aws.local.processes import (
 from flowyml_aws.packaging.trial import with_this_package
 from flowyml_aws.planning.environment import process_environment
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
+from flowyml_aws.runtime.starting import ProgramProcess, ProgramStart, start_program
 from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
 from flowyml_aws.submission.record import RunRecord
 
@@ -85,7 +85,7 @@ class LocalBackend:
         self._machine = machine
         self._environment = environment
         self._started: dict[str, int] = {}
-        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._children: dict[str, ProgramProcess] = {}
         self._ended: dict[str, JobStatus] = {}
         self._process_ended = threading.Event()
 
@@ -164,24 +164,26 @@ class LocalBackend:
         self._started[job.name] = attempt
         log = self._log(job.name, attempt)
         with log.open("wb") as output:
-            child = subprocess.Popen(
-                [sys.executable, "-m", "flowyml_aws.runtime", self._argument(job.name)],
-                cwd=log.parent,  # `-m` puts it on sys.path; the spec names the working directory
-                env={
-                    **with_this_package(process_environment(job, self._environment)),
-                    "FLOWYML_ATTEMPT": str(attempt),
-                },
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
+            child = start_program(
+                ProgramStart(
+                    module="flowyml_aws.runtime",
+                    arguments=(self._argument(job.name),),
+                    cwd=log.parent,  # on sys.path; the spec names the working directory
+                    env={
+                        **with_this_package(process_environment(job, self._environment)),
+                        "FLOWYML_ATTEMPT": str(attempt),
+                    },
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                )
             )
         identity = self._layout.attempt(job.name, attempt, "process.json")
         self._store.put(identity, identify(child.pid).to_json())
         self._children[job.name] = child
         threading.Thread(target=self._notify_of_exit, args=(child,), daemon=True).start()
 
-    def _notify_of_exit(self, child: subprocess.Popen[bytes]) -> None:
+    def _notify_of_exit(self, child: ProgramProcess) -> None:
         child.wait()
         self._process_ended.set()
 
@@ -226,7 +228,7 @@ class LocalBackend:
         # Its client is gone too, or it would have recorded the exit. The result, if any, counts.
         return JobStatus(JobState.LOST, attempt, "its process no longer exists")
 
-    def _status_of_child(self, job: str, attempt: int, child: subprocess.Popen[bytes]) -> JobStatus:
+    def _status_of_child(self, job: str, attempt: int, child: ProgramProcess) -> JobStatus:
         code = child.poll()
         if code is None:
             return JobStatus(JobState.RUNNING, attempt)

@@ -26,6 +26,7 @@ from flowyml_aws.packaging.payload import StepPayload
 from flowyml_aws.packaging.survey import Survey
 from flowyml_aws.planning.environment import environment_in_container
 from flowyml_aws.runtime.program import Program
+from flowyml_aws.runtime.starting import ProgramStart, start_program
 from flowyml_aws.scripts import PROGRAM_VARIABLE
 
 __all__ = [
@@ -120,20 +121,22 @@ class TrialLoad:
         (folder / "bundle").write_bytes(request.bundle.data)
         (folder / "given").write_bytes(request.given or b"")
         with self._output.open("wb") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "flowyml_aws.runtime.load"],
-                cwd=folder,
-                env={
-                    **with_this_package(request.environment),
-                    LOADING_VARIABLE: "1",
-                    "PYTHONHASHSEED": _UNUSUAL_SEED,
-                    "PYTHONIOENCODING": "utf-8:replace",
-                    "PYTHONSAFEPATH": "1",
-                },
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=output,
-                start_new_session=True,  # a group of the processes that the program starts
+            self._process = start_program(
+                ProgramStart(
+                    module="flowyml_aws.runtime.load",
+                    arguments=(),
+                    cwd=folder,
+                    env={
+                        **with_this_package(request.environment),
+                        LOADING_VARIABLE: "1",
+                        "PYTHONHASHSEED": _UNUSUAL_SEED,
+                        "PYTHONIOENCODING": "utf-8:replace",
+                        "PYTHONSAFEPATH": "1",
+                    },
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=output,
+                )
             )
         self._send(
             {

@@ -14,11 +14,12 @@ from typing import IO
 
 from flowyml_aws.planning.environment import LOCALE, RUNNER
 from flowyml_aws.testing.container import Container, OnLines
-from flowyml_aws.testing.warm import RUNNER_MODULE, WarmProcess, WarmStarter
+from flowyml_aws.testing.warm import RUNNER_MODULE, WarmProcess, WarmStarter, read_at_start
 
 __all__ = ["JobProcess", "Processes", "start_process"]
 
 _CHUNK_BYTES = 64 * 1024
+_IMPORTED = ("flowyml_aws.aws.s3", "botocore.session", "botocore.config")
 
 
 class Processes:
@@ -33,7 +34,9 @@ class Processes:
         self._environment = environment
         # The interpreter reads some variables when it starts, so a warm job must agree with them.
         self._warm_environment = {**environment, **RUNNER, "LANG": LOCALE, "LC_ALL": LOCALE}
-        self._warm = WarmStarter(self._warm_environment) if is_warm else None
+        self._warm = None
+        if is_warm:
+            self._warm = WarmStarter(self._warm_environment, RUNNER_MODULE, _IMPORTED)
 
     def start(self, container: Container, on_lines: OnLines) -> JobProcess:
         """Start a process; see `Containers`.
@@ -59,13 +62,7 @@ class Processes:
     def _can_be_warm(self, command: Sequence[str], environment: Mapping[str, str]) -> bool:
         """Return True for the runner, unless the job changes settings of the interpreter."""
         is_runner = command[0] in ("python", "python3") and command[1:3] == ["-m", RUNNER_MODULE]
-        return is_runner and _read_at_start(environment) == _read_at_start(self._warm_environment)
-
-
-def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that the interpreter reads when it starts."""
-    prefixes = ("PYTHON", "LC_", "LANG", "LD_")
-    return {name: value for name, value in environment.items() if name.startswith(prefixes)}
+        return is_runner and read_at_start(environment) == read_at_start(self._warm_environment)
 
 
 def start_process(

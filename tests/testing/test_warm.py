@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from flowyml_aws.planning.environment import container_environment
+from flowyml_aws.runtime.starting import ProgramStart, starting_with
 from flowyml_aws.testing import Emulator
 from flowyml_aws.testing.container import Container
 from flowyml_aws.testing.process import Processes
+from flowyml_aws.testing.warm import WarmProcess
+from flowyml_aws.testing.warm_programs import WarmPrograms
 from tests.support.plans import a_job
-from tests.support.rigs import BackendRig
+from tests.support.rigs import BackendRig, eventually
 
 pytestmark = [
     pytest.mark.version_sensitive,
@@ -41,6 +48,24 @@ def test_a_warm_job_sees_the_same_environment_as_a_cold_job(tmp_path: Path) -> N
     assert {*warm.pop("modules")} == only_in_warm
     assert cold.pop("modules") == []
     # Each emulator has its own folder on the path.
+    assert len(warm.pop("rest of sys.path")) == len(cold.pop("rest of sys.path"))
+    assert warm == cold
+
+
+def test_a_warm_local_job_sees_the_same_environment_as_a_cold_job(
+    programs: WarmPrograms, tmp_path: Path
+) -> None:
+    rig = BackendRig("local", tmp_path / "project")
+    found = []
+    for _ in range(2):
+        with rig.entered(), starting_with(programs):
+            result = rig.pipeline("probe").run(progress=False, cache=False)
+        assert result.success, result.summary()
+        found.append(dict(result["found"]))
+    cold, warm = found  # only the second start of a program is worth a warm process
+    assert {*warm.pop("modules")} == {"flowyml_aws.testing", "flowyml_aws.testing.warm"}
+    assert cold.pop("modules") == []
+    # Each run has its own folder on the path.
     assert len(warm.pop("rest of sys.path")) == len(cold.pop("rest of sys.path"))
     assert warm == cold
 
@@ -89,3 +114,51 @@ def runner(folder: Path, *arguments: str) -> Container:
     environment = container_environment(a_job("train"), "us-east-1")
     command = ["python", "-m", "flowyml_aws.runtime", *arguments]
     return Container("image", command, environment, folder)
+
+
+@pytest.fixture
+def programs() -> Iterator[WarmPrograms]:
+    started = WarmPrograms()
+    yield started
+    started.stop()
+
+
+def start_of(module: str, folder: Path) -> ProgramStart:
+    return ProgramStart(
+        module=module,
+        arguments=(),
+        cwd=folder,
+        env=os.environ,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def test_a_warm_process_has_the_interface_of_popen(programs: WarmPrograms, tmp_path: Path) -> None:
+    for kind in (subprocess.Popen, WarmProcess):
+        process = programs(start_of("flowyml_aws.runtime", tmp_path))
+        assert isinstance(process, kind)
+        assert process.stdin is not None and process.stdout is not None
+        with process.stdin, process.stdout:
+            assert b"usage: python -m flowyml_aws.runtime" in process.stdout.read()
+        ended = psutil.Process(process.pid)
+        assert ended.is_running()  # until its end is reported
+        assert eventually(process.poll) == process.wait() == 11
+        eventually(partial(_is_gone, ended))
+
+
+def test_the_exit_code_of_a_warm_process_is_the_signal_that_ended_it(
+    programs: WarmPrograms, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        process = programs(start_of("flowyml_aws.runtime.load", tmp_path))
+        assert process.stdin is not None and process.stdout is not None
+        with process.stdin, process.stdout:  # waits for a request
+            assert process.poll() is None
+            os.killpg(process.pid, signal.SIGKILL)
+            assert process.wait() == -signal.SIGKILL
+
+
+def _is_gone(process: psutil.Process) -> bool:
+    return not process.is_running()

@@ -1,0 +1,88 @@
+"""Start of this package's programs in new processes: the runner, and the trial load."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
+
+__all__ = ["ProgramProcess", "ProgramStart", "start_program", "start_python", "starting_with"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramStart:
+    """A start of `python -m MODULE`.
+
+    Attributes:
+        module: Module of this package.
+        arguments: Arguments of the program.
+        cwd: Working directory.
+        env: Complete environment.
+        stdin, stdout, stderr: Same as in `subprocess.Popen`.
+    """
+
+    module: str
+    arguments: tuple[str, ...]
+    cwd: Path
+    env: Mapping[str, str]
+    stdin: int
+    stdout: int | IO[bytes]
+    stderr: int | IO[bytes]
+
+    @property
+    def command(self) -> list[str]:
+        """Program and arguments."""
+        return [sys.executable, "-m", self.module, *self.arguments]
+
+
+class ProgramProcess(Protocol):
+    """A process with the interface of `subprocess.Popen`."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def stdin(self) -> IO[bytes] | None: ...
+    @property
+    def stdout(self) -> IO[bytes] | None: ...
+    def poll(self) -> int | None: ...
+    def wait(self) -> int: ...
+
+
+def start_program(start: ProgramStart) -> ProgramProcess:
+    """Start a program in its own session.
+
+    Raises:
+        OSError: The process can't be started.
+    """
+    return _starter(start)
+
+
+@contextmanager
+def starting_with(starter: Callable[[ProgramStart], ProgramProcess]) -> Iterator[None]:
+    """Start programs in another way while the block runs."""
+    global _starter
+    previous, _starter = _starter, starter
+    try:
+        yield
+    finally:
+        _starter = previous
+
+
+def start_python(start: ProgramStart) -> ProgramProcess:
+    """Start a new Python."""
+    return subprocess.Popen(
+        start.command,
+        cwd=start.cwd,
+        env=start.env,
+        stdin=start.stdin,
+        stdout=start.stdout,
+        stderr=start.stderr,
+        start_new_session=True,  # a group of the processes that the program starts
+    )
+
+
+_starter: Callable[[ProgramStart], ProgramProcess] = start_python

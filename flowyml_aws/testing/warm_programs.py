@@ -1,0 +1,55 @@
+"""Warm starts of the jobs and trial loads of a client, such as a test suite."""
+
+from __future__ import annotations
+
+from collections import Counter
+from threading import Lock
+
+from flowyml_aws.runtime.starting import ProgramProcess, ProgramStart, start_python
+from flowyml_aws.testing.warm import WarmStarter, read_at_start
+
+__all__ = ["WarmPrograms"]
+
+# Used by every job on this machine, but imported only once it knows its store.
+_IMPORTED = ("flowyml_aws.local.directory",)
+
+
+class WarmPrograms:
+    """Starts a program in a fork if it was started before with the same interpreter settings.
+
+    Pass it to `starting_with`.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._starts: Counter[object] = Counter()
+        self._starters: dict[object, WarmStarter] = {}
+
+    def __call__(self, start: ProgramStart) -> ProgramProcess:
+        """Start a program.
+
+        Raises:
+            OSError: The process can't be started.
+        """
+        # The interpreter reads some variables when it starts, so a fork must agree with them.
+        settings = (start.module, frozenset(read_at_start(start.env).items()))
+        with self._lock:
+            self._starts[settings] += 1
+            if self._starts[settings] == 1:
+                return start_python(start)
+            if settings not in self._starters:
+                self._starters[settings] = WarmStarter(start.env, start.module, _IMPORTED)
+            starter = self._starters[settings]
+        return starter.start(
+            start.arguments,
+            start.env,
+            start.cwd,
+            stdin=start.stdin,
+            stdout=start.stdout,
+            stderr=start.stderr,
+        )
+
+    def stop(self) -> None:
+        """Stop the processes that fork; running programs continue."""
+        for starter in self._starters.values():
+            starter.stop()
