@@ -10,7 +10,7 @@ import pytest
 from tests.runtime.harness import environment, finish, start_python
 from tests.runtime.scripts import write
 
-pytestmark = [pytest.mark.version_sensitive, pytest.mark.system]
+pytestmark = pytest.mark.system
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +31,7 @@ def printed_by(project: Path, *cells: str) -> str:
     return "".join(out["text"] for out in notebook.cells[-1]["outputs"])
 
 
+@pytest.mark.version_sensitive
 def test_steps_in_notebook_cells_run_and_fail_at_their_line(project: Path) -> None:
     cells = [
         """

@@ -8,7 +8,7 @@ import pytest
 
 from tests.runtime.scripts import run_script
 
-pytestmark = [pytest.mark.version_sensitive, pytest.mark.contract]
+pytestmark = pytest.mark.contract
 
 MODULE = """
     from flowyml_aws import step
@@ -48,6 +48,7 @@ def test_steps_of_a_module_run_and_fail_at_the_modules_line(project: Path) -> No
     assert "return area / 0  # the line of the module" in report["errors"]["divide"]
 
 
+@pytest.mark.version_sensitive
 def test_steps_of_the_script_run_and_fail_at_its_line(project: Path) -> None:
     report = run_script(
         project,
@@ -93,6 +94,7 @@ def test_a_script_without_a_guard_runs_its_pipeline_once(project: Path) -> None:
     assert len(list((project / ".flowyml" / "aws" / "runs").iterdir())) == 1
 
 
+@pytest.mark.version_sensitive
 def test_steps_defined_in_a_function_keep_their_closures(project: Path) -> None:
     report = run_script(
         project,
@@ -156,6 +158,7 @@ def test_a_decorated_function_runs(project: Path) -> None:
     assert report["outputs"]["b"] == 15
 
 
+@pytest.mark.version_sensitive
 def test_classes_of_the_script_are_the_same_in_every_job_and_in_the_client(project: Path) -> None:
     report = run_script(
         project,
@@ -223,6 +226,7 @@ def test_a_step_may_pickle_objects_that_the_script_defines(project: Path) -> Non
     assert (report["outputs"]["size"], report["outputs"]["squares"]) == (3, [0, 1, 4, 9])
 
 
+@pytest.mark.version_sensitive
 def test_annotations_of_the_scripts_classes_resolve_in_the_job(project: Path) -> None:
     report = run_script(
         project,

@@ -21,8 +21,6 @@ from flowyml_aws.runtime.job import run_job
 from flowyml_aws.runtime.result import StepFailure, StepState
 from tests.runtime.harness import RUN, WrittenRun
 
-pytestmark = pytest.mark.version_sensitive
-
 
 def caught(body: Callable[[], Any], *roots: Path) -> StepFailure:
     try:
@@ -57,6 +55,7 @@ def raises(error: BaseException) -> Callable[[], None]:
     return body
 
 
+@pytest.mark.version_sensitive
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
@@ -116,6 +115,7 @@ def test_a_step_that_closes_the_standard_streams_does_not_break_the_runner(tmp_p
     assert run.value("n") == 1
 
 
+@pytest.mark.version_sensitive
 def test_a_failure_shows_the_users_lines_and_none_of_the_runners(tmp_path: Path) -> None:
     def helper() -> None:
         raise ValueError("deep inside")  # the line
@@ -130,6 +130,7 @@ def test_a_failure_shows_the_users_lines_and_none_of_the_runners(tmp_path: Path)
     assert "flowyml_aws/" not in failure.text
 
 
+@pytest.mark.version_sensitive
 def test_a_chain_of_exceptions_is_reported_completely(tmp_path: Path) -> None:
     def body() -> None:
         try:
@@ -143,6 +144,7 @@ def test_a_chain_of_exceptions_is_reported_completely(tmp_path: Path) -> None:
     assert failure.text.endswith("ValueError: outer\n")
 
 
+@pytest.mark.version_sensitive
 def test_a_traceback_shows_project_files_relative_to_the_project(tmp_path: Path) -> None:
     (tmp_path / "package").mkdir()
     module = tmp_path / "package" / "module.py"
@@ -168,6 +170,7 @@ def test_the_message_keeps_its_paths(tmp_path: Path) -> None:
     assert str(tmp_path / "missing") in failure.text
 
 
+@pytest.mark.version_sensitive
 def test_a_syntax_error_shows_a_project_file_relative_to_the_project(tmp_path: Path) -> None:
     failure = caught(lambda: compile("a b", str(tmp_path / "broken.py"), "exec"), tmp_path)
     assert 'File "broken.py", line 1' in failure.text
@@ -181,6 +184,7 @@ def test_a_very_long_message_stays_bounded() -> None:
     assert len(failure.text) < 110_000
 
 
+@pytest.mark.version_sensitive
 def test_endless_recursion_stays_bounded() -> None:
     def even(n: int) -> int:
         return odd(n + 1)
@@ -193,6 +197,7 @@ def test_endless_recursion_stays_bounded() -> None:
     assert len(failure.text) < 110_000
 
 
+@pytest.mark.version_sensitive
 def test_a_long_chain_of_causes_stays_bounded() -> None:
     def body() -> None:
         error: Exception = ValueError("first")
@@ -211,6 +216,7 @@ def test_a_message_that_is_not_unicode_can_be_written_as_json() -> None:
     assert json.loads(failure.to_json())["message"] == "name\\udcff"
 
 
+@pytest.mark.version_sensitive
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="exception groups need Python 3.11")
 def test_an_exception_group_is_reported_with_its_members(tmp_path: Path) -> None:
     module = tmp_path / "member.py"
