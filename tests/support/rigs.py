@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Timer
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
@@ -163,20 +165,42 @@ def new_rig(backend: str, folder: Path, request: pytest.FixtureRequest) -> Backe
 def emulator_settings() -> Iterator[Mapping[str, str]]:
     """Run an emulated account in another process, and yield its settings."""
     with subprocess.Popen(
-        [sys.executable, "-m", "flowyml_aws", "emulate"],
+        [sys.executable, "-X", "faulthandler", "-m", "flowyml_aws", "emulate"],
         env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stdout is not None
-        settings = {}
-        for line in process.stdout:
-            word, setting = shlex.split(line)
-            assert word == "export"
-            name, _, value = setting.partition("=")
-            settings[name] = value
-            if name == "FLOWYML_AWS_POLL_S":  # the last line
-                break
-        yield {**settings, "FLOWYML_AWS_POLL_S": "0.1"}
-        process.terminate()
-        assert process.wait(timeout=DEADLINE_S) == 0
+        try:
+            with limited(process):
+                settings = _exported(process)
+            yield {**settings, "FLOWYML_AWS_POLL_S": "0.1"}
+            process.terminate()
+            with limited(process):
+                code = process.wait()
+            assert code == 0, f"the emulator ended with {code}: SIGABRT after {DEADLINE_S} s"
+        finally:
+            process.kill()
+
+
+@contextmanager
+def limited(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Abort a process if the block takes too long. With faulthandler, it prints its threads."""
+    timer = Timer(DEADLINE_S, process.send_signal, [signal.SIGABRT])
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _exported(process: subprocess.Popen[str]) -> dict[str, str]:
+    """Return the settings that an emulator prints, up to the last one."""
+    assert process.stdout is not None
+    settings = {}
+    for line in process.stdout:
+        word, setting = shlex.split(line)
+        assert word == "export"
+        name, _, settings[name] = setting.partition("=")
+        if name == "FLOWYML_AWS_POLL_S":  # the last line
+            return settings
+    raise AssertionError(f"the emulator did not start within {DEADLINE_S} s, or has failed")
