@@ -41,7 +41,7 @@ class BoundCall:
 
     Attributes:
         arguments: Sources of the arguments.
-        parameters: Parameters of the function, as far as they are known; None for builtins without
+        parameters: Parameters of the function that the call uses; None for builtins without
             a signature.
         by_parameter: Parameter → source of its argument, without those of `*args` and `**kwargs`.
         missing: Parameters without a value that must have one.

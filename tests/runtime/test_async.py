@@ -14,6 +14,8 @@ from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.runtime.runner import JobRunner
 from tests.runtime.harness import WrittenRun
 
+pytestmark = pytest.mark.version_sensitive
+
 
 def run_of(folder: Path, *steps: Any, **context: Any) -> WrittenRun:
     return WrittenRun(folder, *steps, context=context)
