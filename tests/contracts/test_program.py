@@ -20,6 +20,7 @@ def _local_only(backend: object) -> list[pytest.MarkDecorator]:
     return [pytest.mark.version_sensitive] if backend == "local" else []
 
 
+on_this_machine = pytest.mark.parametrize("rig", BACKENDS[:1], indirect=True)
 # Batch and SageMaker differ only in how they start the runner.
 on_each_kind_of_machine = pytest.mark.parametrize("rig", BACKENDS[:2], indirect=True)
 
@@ -147,6 +148,48 @@ def test_process_pools_of_every_kind_use_the_values_of_the_job(rig: BackendRig) 
     rest = (2**24 + 1) % 1000
     expected = {pool: [10 + rest, 20 + rest] for pool in ("fork", "forkserver", "spawn", "loky")}
     assert seen_by(rig, "flow.py") == expected
+
+
+DATA_LOADER = """
+import json, os
+import torch
+from flowyml_aws import Pipeline, step
+
+RATE = 1
+backend = os.environ.get("TEST_BACKEND")
+
+class Numbers(torch.utils.data.Dataset):
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        return torch.tensor(index * RATE)
+
+def as_list(batch):
+    return [int(value) * RATE for value in batch]
+
+@step(outputs=["found"], timeout=300)
+def load():
+    found = {}
+    for method in ("fork", "forkserver", "spawn"):
+        loader = torch.utils.data.DataLoader(
+            Numbers(), 4, num_workers=2, collate_fn=as_list, multiprocessing_context=method
+        )
+        found[method] = sum(map(sum, loader))
+    return found
+
+if __name__ == "__main__":
+    RATE = 10
+    result = Pipeline("p").add_step(load).run(backend=backend, progress=False)
+    print(json.dumps(result["found"] if result.success else result.summary()))
+"""
+
+
+@on_this_machine
+def test_workers_of_a_data_loader_use_the_values_of_the_job(rig: BackendRig) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed (up to 3 GB)")
+    (rig.folder / "flow.py").write_text(DATA_LOADER)
+    assert seen_by(rig, "flow.py") == dict.fromkeys(("fork", "forkserver", "spawn"), 2800)
 
 
 COMMAND_LINE = """
