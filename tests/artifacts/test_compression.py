@@ -186,22 +186,25 @@ def test_a_frame_fills_all_its_targets() -> None:
 
 
 @pytest.mark.parametrize(
-    ("frame", "reason"),
+    ("make_frame", "reason"),
     [
-        (frame_of(b"0123"), "it contains 4 bytes, fewer than expected"),
-        (frame_of(b"01234567890"), "it contains more than the 10 bytes that were expected"),
-        (frame_of(bytes(1 << 30)), "it contains more than the 10 bytes"),
-        (frame_of(b"0123456789")[:-3], "it contains . bytes, fewer than expected"),
-        (memoryview(b""), "it contains 0 bytes, fewer than expected"),
-        (memoryview(os.urandom(20)), "it is not valid zstd data: .*Unknown frame descriptor"),
+        (lambda: frame_of(b"0123"), "it contains 4 bytes, fewer than expected"),
+        (lambda: frame_of(b"01234567890"), "it contains more than the 10 bytes that were expected"),
+        (lambda: frame_of(bytes(1 << 30)), "it contains more than the 10 bytes"),
+        (lambda: frame_of(b"0123456789")[:-3], "it contains . bytes, fewer than expected"),
+        (lambda: memoryview(b""), "it contains 0 bytes, fewer than expected"),
+        (
+            lambda: memoryview(os.urandom(20)),
+            "it is not valid zstd data: .*Unknown frame descriptor",
+        ),
     ],
     ids=["too little", "too much", "far too much", "truncated", "empty", "noise"],
 )
 def test_an_invalid_frame_or_one_of_another_size_is_an_error(
-    frame: memoryview, reason: str
+    make_frame: Callable[[], memoryview], reason: str
 ) -> None:
     with pytest.raises(ValueError, match=reason):
-        decompress_frame(frame, [memoryview(bytearray(4)), memoryview(bytearray(6))])
+        decompress_frame(make_frame(), [memoryview(bytearray(4)), memoryview(bytearray(6))])
 
 
 def test_a_frame_with_a_too_large_window_is_refused() -> None:

@@ -121,13 +121,14 @@ class TestSklearnCodec:
     @pytest.mark.parametrize(
         "model",
         [
-            LinearRegression().fit(X, Y),
-            RandomForestClassifier(3, random_state=0).fit(X, Y),
-            make_pipeline(StandardScaler(), LinearRegression()).fit(X, Y),
+            LinearRegression(),
+            RandomForestClassifier(3, random_state=0),
+            make_pipeline(StandardScaler(), LinearRegression()),
         ],
         ids=lambda model: type(model).__name__,
     )
     def test_a_model_is_restored(self, model: Any) -> None:
+        model.fit(X, Y)
         assert codec_name(model) == "sklearn"
         loaded = round_trip(self.CODEC, model)
         assert type(loaded) is type(model)
