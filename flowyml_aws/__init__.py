@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from flowyml_aws.core.additions import Env
 from flowyml_aws.core.context import Context
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.resources import GPUConfig, NodeAffinity, ResourceRequirements
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Context",
+    "Env",
     "FlowymlError",
     "GPUConfig",
     "NodeAffinity",

@@ -29,7 +29,8 @@ def launch(request: RunRequest) -> RunDriver:
     package = _package(checked)
     plan = plan.model_copy(update={"notes": (*plan.notes, *checked.notes)})
     specs = job_specs(plan, planned.graph, package, reuse, checked.run_id, store.uri)
-    keys = make_keys(checked.graph, reuse, planned.forced, planned.fingerprinter)
+    incomplete = planned.identities.incomplete
+    keys = make_keys(checked.graph, reuse, planned.forced, planned.fingerprinter, incomplete)
     record = write_run(store, plan, package, specs, keys, checked.run_id, now)
     backend = services.backend(record, plan)
     driver = RunDriver(store, record, plan, backend, checked.settings.allow_pickle)

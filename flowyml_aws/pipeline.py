@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from flowyml_aws.core.additions import as_additions
 from flowyml_aws.core.build import BuiltPipeline, build_pipeline
 from flowyml_aws.core.context import Context
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, InvalidStepError
@@ -36,6 +37,7 @@ class Pipeline:
             if a job would evaluate an equal value.
         evaluate: Global names that each job evaluates again, even if their values differ from
             those of this process or can't be compared, such as a lock.
+        cache_on: Additions to the cache keys of all steps; see `step`.
     """
 
     def __init__(
@@ -46,10 +48,12 @@ class Pipeline:
         env: Mapping[str, str] | None = None,
         carry: Collection[str] = (),
         evaluate: Collection[str] = (),
+        cache_on: Any = None,
     ) -> None:
         self.name = name
         self.env = env
         self.carry, self.evaluate = tuple(carry), tuple(evaluate)
+        self.cache_on = as_additions(cache_on)
         self.context = context if isinstance(context, Context) else Context(**(context or {}))
         self.steps: list[Step] = []
         self._built: BuiltPipeline | None = None
@@ -201,6 +205,7 @@ class Pipeline:
             options=RunOptions.of(options),
             detached=detached,
             choices=Choices(self.carry, self.evaluate),
+            cache_on=self.cache_on,
         )
 
     def __repr__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -9,6 +10,8 @@ from pathlib import Path
 
 from flowyml_aws.artifacts.cache import CacheEntry
 from flowyml_aws.artifacts.values import EncodedValue, encode_value
+from flowyml_aws.core.cache_on import AdditionReader
+from flowyml_aws.core.distributions import VersionReader
 from flowyml_aws.core.environment import environment_problems
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, SettingsError
 from flowyml_aws.core.fingerprint import Fingerprinter
@@ -37,8 +40,9 @@ from flowyml_aws.services.offline import OfflineServices
 from flowyml_aws.services.run_services import RunServices
 from flowyml_aws.services.service import PlanningHost
 from flowyml_aws.settings import Settings
-from flowyml_aws.submission.caching import find_reuse, identities_of
+from flowyml_aws.submission.caching import Identities, KeyFacts, find_reuse, identities_of
 from flowyml_aws.submission.history import read_times
+from flowyml_aws.submission.key_notes import key_notes
 
 __all__ = [
     "PlannedRun",
@@ -65,6 +69,7 @@ class PlannedRun:
         reuse: Outputs of earlier runs that the run reuses.
         forced: Steps that were not looked up in the cache.
         fingerprinter: Fingerprinter of the steps.
+        identities: Identities of the steps.
     """
 
     plan: ExecutionPlan
@@ -74,6 +79,7 @@ class PlannedRun:
     reuse: Reuse
     forced: frozenset[str]
     fingerprinter: Fingerprinter
+    identities: Identities
 
 
 def plan_only(request: RunRequest) -> ExecutionPlan:
@@ -110,8 +116,14 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
     targets = services.targets()
     inputs = {asset: encode_value(asset, value) for asset, value in request.inputs.items()}
     fingerprinter = Fingerprinter(request.choices.carry, request.choices.evaluate)
+    key_facts = KeyFacts(
+        request.environments,
+        AdditionReader(os.environ, request.cache_on),
+        _version_readers(request),
+        request.inputs,
+    )
     identities = identities_of(
-        request.name, request.graph, request.context, fingerprinter, request.environments
+        request.name, request.graph, request.context, fingerprinter, key_facts
     )
     input_identities = {asset: value.identity for asset, value in inputs.items()}
     earlier = host.earlier_runs
@@ -123,7 +135,7 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
         for step in group.steps
     }
     reuse = find_reuse(
-        earlier, request.graph, identities, input_identities, request.forced, machines
+        earlier, request.graph, identities.known, input_identities, request.forced, machines
     )
     graph = request.graph.only(reuse.runs)
     groups = [part for group in request.groups if (part := group.only(reuse.runs)) is not None]
@@ -143,6 +155,7 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
         *plan.notes,
         *request.notes,
         *environment_notes(plan, graph.steps, ClientEnvironment.this()),
+        *key_notes(plan, identities, request.pins.source),
         *host.notes(datetime.now(timezone.utc).date()),
     ]
     reused = {
@@ -152,7 +165,7 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
     }
     facts = {"notes": tuple(notes), "reused": reused, "image": _image_of(host)}
     plan = plan.model_copy(update=facts)
-    return PlannedRun(plan, graph, groups, inputs, reuse, request.forced, fingerprinter)
+    return PlannedRun(plan, graph, groups, inputs, reuse, request.forced, fingerprinter, identities)
 
 
 def bundle_limits(settings: Settings) -> BundleLimits:
@@ -260,6 +273,17 @@ def _prepare(request: RunRequest) -> _Prepared:
         raise InvalidPipelineError(request.name, problems)
     services = connect_to_plan(placement, settings, project)
     return _Prepared(request.plan(pipeline, placement, settings), services, settings, project)
+
+
+def _version_readers(request: PlanRequest) -> dict[str, VersionReader]:
+    readers: dict[str, VersionReader] = {}
+    for group in request.groups:
+        traits = service_traits(request.placement.backend_of(group))
+        reader = VersionReader(
+            request.cache_versions, request.pins.versions, is_here=not traits.needs_bundle
+        )
+        readers.update((step.name, reader) for step in group.steps)
+    return readers
 
 
 def _require_instances(backend: str) -> None:

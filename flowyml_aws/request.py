@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flowyml_aws.core.additions import addition_problems
 from flowyml_aws.core.build import BuiltPipeline, build_pipeline
+from flowyml_aws.core.distributions import VersionRule
 from flowyml_aws.core.environment import environment_problems, merge_environments
 from flowyml_aws.core.errors import FlowymlError, SettingsError
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
+from flowyml_aws.images.pins import Pins, project_pins
 from flowyml_aws.options import RunOptions
 from flowyml_aws.packaging.choices import Choices
 from flowyml_aws.packaging.project import Project, find_project
@@ -39,6 +42,9 @@ class PlanRequest:
         environment: Environment variables of all jobs.
         choices: Names that jobs get from the client, or evaluate again.
         notes: Notes for the plan.
+        cache_on: Additions to the cache keys of all steps.
+        cache_versions: Rule for the versions of packages in cache keys.
+        pins: Versions of packages that the project requires.
     """
 
     name: str
@@ -51,6 +57,9 @@ class PlanRequest:
     environment: Mapping[str, str] = field(default_factory=dict)
     choices: Choices = field(default_factory=Choices)
     notes: Sequence[str] = ()
+    cache_on: tuple[Any, ...] = ()
+    cache_versions: VersionRule = "direct"
+    pins: Pins = field(default_factory=Pins)
 
     @property
     def environments(self) -> Mapping[str, Mapping[str, str]]:
@@ -73,6 +82,7 @@ class RunRequest:
         options: Options of this plan or run.
         detached: Whether the run must continue without its client.
         choices: Names that jobs get from the client, or evaluate again.
+        cache_on: Additions to the cache keys of all steps.
         resolved: Context values as the steps get them, and the mistakes in them.
     """
 
@@ -83,6 +93,7 @@ class RunRequest:
     options: RunOptions = field(default_factory=RunOptions)
     detached: bool = False
     choices: Choices = field(default_factory=Choices)
+    cache_on: tuple[Any, ...] = ()
     resolved: ResolvedContext = field(init=False)
 
     def __post_init__(self) -> None:
@@ -129,7 +140,15 @@ class RunRequest:
             environment=self.environment(settings),
             choices=self.choices,
             notes=self.resolved.notes,
+            cache_on=self.cache_on,
+            cache_versions=settings.cache_versions,
+            pins=self._pins(settings),
         )
+
+    def _pins(self, settings: Settings) -> Pins:
+        if settings.cache_versions == "none":
+            return Pins()
+        return project_pins(self.project.root, settings)
 
     def environment(self, settings: Settings) -> Mapping[str, str]:
         """Return the environment variables that the user gives all jobs."""
@@ -169,6 +188,7 @@ class RunRequest:
             problems.append(error)
         problems += environment_problems(self.env, f"pipeline {self.name!r}")
         problems += environment_problems(self.options.env, "the run")
+        problems += addition_problems(self.cache_on, f"Pipeline {self.name!r}")
         return [*problems, *self.resolved.problems]
 
 

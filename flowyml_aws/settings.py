@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from flowyml_aws.core.distributions import CACHE_VERSIONS, VersionRule
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.core.loading import LOADING_VARIABLE
 from flowyml_aws.core.spelling import did_you_mean
@@ -70,6 +71,8 @@ class Settings:
         sagemaker_max_runtime_s: Time limit of jobs whose steps have none, in seconds.
         sagemaker_max_wait_s: Time limit of jobs on spot capacity including the wait for it, in
             seconds.
+        cache_versions: Versions of packages that count in cache keys: `none`, `direct` for those
+            that the steps' code uses, or `all` for those that these require in turn, too.
         region: AWS region; by default that of boto3.
         load_timeout_s: Time limit for loading the program on the client as jobs load it.
         max_bundle_mib: Maximum total size of the project's files in a bundle, in MiB.
@@ -110,6 +113,7 @@ class Settings:
     sagemaker_keep_alive_s: int | None = None
     sagemaker_max_runtime_s: int | None = None
     sagemaker_max_wait_s: int | None = None
+    cache_versions: VersionRule = "direct"
     region: str | None = None
     max_bundle_mib: int = 50
     load_timeout_s: float = 60.0
@@ -153,6 +157,7 @@ _BEFORE_A_RUN = {
     "account",
     "backend",
     "base_image",
+    "cache_versions",
     "driver_queue",
     "driver_role",
     "env",
@@ -346,6 +351,13 @@ def _backend(value: Any, where: str) -> str | dict[str, str]:
         raise _malformed(value, where, "a string, or a mapping of groups to strings") from None
 
 
+def _version_rule(value: Any, where: str) -> VersionRule:
+    for rule in CACHE_VERSIONS:
+        if value == rule:
+            return rule
+    raise _malformed(value, where, f"one of {', '.join(CACHE_VERSIONS)}")
+
+
 def _from_json(value: Any, where: str, expected: str) -> Any:
     """Parse a structured setting, which environment variables hold as JSON."""
     if not isinstance(value, str):
@@ -358,6 +370,7 @@ def _from_json(value: Any, where: str, expected: str) -> Any:
 
 _PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "backend": _backend,
+    "cache_versions": _version_rule,
     "queues": _strings,
     "targets": _target_list,
     "include": _strings,

@@ -50,9 +50,10 @@ class VersionedPipeline(Pipeline):
         env: Mapping[str, str] | None = None,
         carry: Collection[str] = (),
         evaluate: Collection[str] = (),
+        cache_on: Any = None,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
-        super().__init__(name, context, env=env, carry=carry, evaluate=evaluate)
+        super().__init__(name, context, env=env, carry=carry, evaluate=evaluate, cache_on=cache_on)
         # A name may contain any characters, and `.` and `..` are existing folders.
         folder = quote(name, safe=" ") if name.strip(".") else name.replace(".", "%2E") or "_"
         self.versions_dir = Path(versions_dir) / folder

@@ -115,6 +115,28 @@ def count(words):
     return len(words)
 """
 )
+# The closure of `read` contains a value whose content is unknown.
+UNKNOWN = Program(
+    """\
+from flowyml_aws import Pipeline, step
+
+
+def reading(rows):
+    @step(name="read", outputs=["number"])
+    def read():
+        return 1 if rows else 0
+
+    return read
+
+
+read = reading(row for row in [1])
+
+
+@step(inputs=["number"], outputs=["twice"])
+def double(number):
+    return number * 2
+"""
+)
 
 
 class Change(NamedTuple):
@@ -205,6 +227,9 @@ EXAMPLES = [
     ("never cached, same value", CLOCK, [edit("9", "10 - 1")], "clock"),
     ("never cached, other value", CLOCK, [EVENING], "clock greet"),
     ("never cached, earlier value", CLOCK, [EVENING, MORNING], "clock"),
+    ("an unknown value, no change", UNKNOWN, [NO_CHANGE], "read"),
+    ("an unknown value, same value", UNKNOWN, [edit("1 if", "2 - 1 if")], "read"),
+    ("an unknown value, other value", UNKNOWN, [edit("1 if", "2 if")], "read double"),
     ("a step whose input was not stored", GROUP, [edit("len(words)", "2")], "read count"),
     ("the value of a result is lost", FORECAST, [lose(value="figure")], "plot"),
     ("a value that no step needs is lost", FORECAST, [lose(value="rows")], NO_STEP),

@@ -65,6 +65,7 @@ def test_other_tables_of_pyproject_are_ignored(tmp_path: Path) -> None:
         ("queues = [1]", "queues in"),
         ('poll_s = "soon"', "poll_s in"),
         ("poll_s = 0", "poll_s in"),
+        ('cache_versions = "some"', "cache_versions in"),
         ("poll_s = -1", "poll_s in"),
         ("poll_s = inf", "poll_s in"),
         ("poll_s = nan", "poll_s in"),

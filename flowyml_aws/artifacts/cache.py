@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Literal
 
 from pydantic import Field
@@ -12,7 +13,7 @@ from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
 
-__all__ = ["CacheEntry", "is_stored", "keep_entry", "read_entry", "write_entry"]
+__all__ = ["CacheEntry", "is_stored", "keep_entry", "python_version", "read_entry", "write_entry"]
 
 _DAY_S = 24 * 3600
 
@@ -30,6 +31,9 @@ class CacheEntry(Document):
             that the key covers, such as the device of `torch`, by name.
         machine: Kind of machine of that job; the entry serves only jobs for the same kind. None
             if nothing was different: the entry serves all jobs.
+        python: Minor version of Python of that job, such as `3.12`, if an asset is pickled; the
+            entry serves only jobs with it. A pickle may contain bytecode, which other versions
+            can't run.
     """
 
     version: Literal[1] = 1
@@ -42,10 +46,21 @@ class CacheEntry(Document):
     assets: dict[str, ArtifactRef]
     changed: dict[str, str] = Field(default_factory=dict)
     machine: str | None = None
+    python: str | None = None
 
-    def serves(self, machine: str) -> bool:
-        """Return whether the entry serves jobs that are planned for a kind of machine."""
-        return self.machine is None or self.machine == machine
+    def serves(self, machine: str, python: str) -> bool:
+        """Return whether the entry serves jobs that are planned for a kind of machine.
+
+        Args:
+            machine: Kind of machine.
+            python: Minor version of Python of the jobs.
+        """
+        return self.machine in (None, machine) and self.python in (None, python)
+
+
+def python_version() -> str:
+    """Return the minor version of this Python, such as `3.12`."""
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def read_entry(store: ArtifactStore, key: str) -> CacheEntry | None:

@@ -27,10 +27,19 @@ from flowyml_aws.core.errors import (
 )
 from flowyml_aws.scripts import MissingScriptError
 
-__all__ = ["FetchedValue", "fetch_value"]
+__all__ = ["FetchedValue", "fetch_value", "may_run_code"]
 
 # Packages whose name differs from their module's.
 _PACKAGES = {"PIL": "pillow", "cv2": "opencv-python", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+
+
+def may_run_code(ref: ArtifactRef) -> bool:
+    """Return whether loading a value can run code that its bytes contain: it is pickled.
+
+    Raises:
+        MissingExtraError: The codec is not installed.
+    """
+    return isinstance(find_codec(ref.codec), TrustingCodec)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 __all__ = ["cache_key", "digest_of_facts"]
 
-_VERSION = "flowyml-aws cache 1"
+_VERSION = "flowyml-aws cache 2"
 
 
 def cache_key(identity: str, assets: Mapping[str, str]) -> str:

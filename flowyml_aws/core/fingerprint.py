@@ -5,9 +5,12 @@ the user's functions, classes and constants that they refer to, directly or indi
 comments, docstrings, layout, file names and paths, and the arguments of `@step`.
 
 Code of installed packages is represented by its name. A module that is imported inside a function
-or used as a value is covered as a whole, including the user's modules that it imports. References
-that exist only at run time (`importlib`, `getattr` on a module's name, files, the environment) are
-not detected.
+or used as a value is covered as a whole, including the user's modules that it imports.
+docs/caching.md lists the kinds of changes that are noticed, and those that are not.
+
+A value whose content is unknown, such as a generator or a connection, is counted by its type, and
+reported as opaque: a key with it must not be compared. A global is then identified by the
+statements that define it, and is not opaque.
 """
 
 from __future__ import annotations
@@ -15,14 +18,31 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from flowyml_aws.core.code.units import Key, UnitReader
+from flowyml_aws.core.code.unit import Key
+from flowyml_aws.core.code.units import UnitReader
 from flowyml_aws.core.step import Step
 
-__all__ = ["Fingerprinter", "fingerprint", "parts"]
+__all__ = ["Fingerprint", "Fingerprinter", "fingerprint", "parts"]
 
-_VERSION = b"flowyml-aws fingerprint 1"
+_VERSION = b"flowyml-aws fingerprint 2"
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Digest of a step's code, or of a value with the user's code in it.
+
+    Attributes:
+        digest: SHA-256, as hex.
+        opaque: Values whose content is unknown, so that the digest may miss a change.
+        packages: Qualified names of the code of packages that is used.
+    """
+
+    digest: str
+    opaque: tuple[str, ...]
+    packages: frozenset[str]
 
 
 def fingerprint(step: Step) -> str:
@@ -53,22 +73,30 @@ class Fingerprinter:
 
     def fingerprint(self, step: Step) -> str:
         """Same as the function `fingerprint`."""
-        return self._digest(self._roots(step))
+        return self.read(step).digest
 
-    def digest_of(self, value: Any, label: str) -> str:
-        """Return the SHA-256 of a value with the user's code in it, as hex."""
-        return self._digest({"value": self._reader.key_of(value, label)})
+    def read(self, step: Step) -> Fingerprint:
+        """Return the fingerprint of a step's code."""
+        return self._read(self._roots(step))
 
-    def _digest(self, roots: Mapping[str, Key | str]) -> str:
+    def read_value(self, value: Any, label: str) -> Fingerprint:
+        """Return the fingerprint of a value with the user's code in it."""
+        return self._read({"value": self._reader.key_of(value, label)})
+
+    def _read(self, roots: Mapping[str, Key | str]) -> Fingerprint:
         numbers = self._numbered(roots)
         digest = hashlib.sha256(_VERSION)
+        packages = {target for target in roots.values() if isinstance(target, str)}
+        opaque: list[str] = []
         for role, target in roots.items():
             named = target if isinstance(target, str) else f"#{numbers[target]}"
             digest.update(f"{role}={named}\n".encode())
         for key in numbers:
             unit = self._reader.unit(key)
             digest.update(unit.digest + b"".join(b"%d," % numbers[to] for to in unit.refers))
-        return digest.hexdigest()
+            packages |= unit.packages
+            opaque += unit.opaque
+        return Fingerprint(digest.hexdigest(), tuple(dict.fromkeys(opaque)), frozenset(packages))
 
     def parts(self, step: Step) -> Mapping[str, str]:
         """Same as the function `parts`."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, overload
 
+from flowyml_aws.core.additions import addition_problems, as_additions
 from flowyml_aws.core.environment import environment_problems
 from flowyml_aws.core.errors import FlowymlError, InvalidStepError, OutputMismatchError
 from flowyml_aws.core.resources import ResourceRequirements, read_resources
@@ -44,6 +45,7 @@ class Step:
         execution_group: Group name; consecutive steps of one group run in one job.
         env: Environment variables of the job that runs the step.
         notes: Remarks on the declaration, for the plan.
+        cache_on: Additions to the cache key: values, paths of files or folders, `Env(NAME)`.
     """
 
     func: Callable[..., Any]
@@ -62,6 +64,7 @@ class Step:
     env: Mapping[str, str] = field(default_factory=dict)
     after: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    cache_on: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
         if not callable(self.func):
@@ -169,6 +172,9 @@ class Step:
         if self.execution_group is not None and not self.execution_group:
             problems.append(self._invalid("execution_group", "", "a non-empty string, or omitted"))
         problems += environment_problems(self.env, f"step {self.name!r}")
+        problems += addition_problems(self.cache_on, f"Step {self.name!r}")
+        if self.cache is False and self.cache_on:
+            problems.append(self._invalid("cache_on", self.cache_on, "omitted with cache=False"))
         try:
             requirements = self.requirements()
         except FlowymlError as error:
@@ -209,6 +215,7 @@ def step(
     condition: Callable[..., Any] | None = None,
     execution_group: str | None = None,
     env: Mapping[str, str] | None = None,
+    cache_on: Any = None,
     pipeline: _TakesSteps | None = None,
     register: bool = True,
 ) -> Callable[[Callable[..., Any]], Step]: ...
@@ -229,6 +236,7 @@ def step(
     condition: Callable[..., Any] | None = None,
     execution_group: str | None = None,
     env: Mapping[str, str] | None = None,
+    cache_on: Any = None,
     pipeline: _TakesSteps | None = None,
     register: bool = True,
 ) -> Step | Callable[[Callable[..., Any]], Step]:
@@ -253,6 +261,9 @@ def step(
             step and its descendants are skipped.
         execution_group: Consecutive steps of one group run in one job.
         env: Environment variables of the job that runs the step. They override those of the run.
+        cache_on: Additions to the cache key, evaluated on the client while it plans: a value (such
+            as a version of your own), a `Path` for the content of a file or folder, `Env("NAME")`
+            for an environment variable of the client, or a list of them.
         pipeline: Pipeline to add the step to. Steps have no global registry.
         register: Whether the step is added to `pipeline`.
     """
@@ -274,6 +285,7 @@ def step(
             condition=condition,
             execution_group=execution_group,
             env=dict(env) if isinstance(env, Mapping) else env or {},
+            cache_on=as_additions(cache_on),
         )
         if pipeline is not None and register:
             pipeline.add_step(new_step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from flowyml_aws.core.step import Step
@@ -16,9 +17,14 @@ def is_step(value: object) -> bool:
 
 def is_flowyml_step(value: object) -> bool:
     """Return whether a value is a FlowyML step (or of a subclass), without importing FlowyML."""
+    cls: Any = type(value)
+    return _is_flowyml_step_class(cls)
+
+
+@lru_cache(maxsize=1024)
+def _is_flowyml_step_class(cls: type) -> bool:
     return any(
-        kind.__name__ == "Step" and kind.__module__ == "flowyml.core.step"
-        for kind in type(value).__mro__
+        base.__name__ == "Step" and base.__module__ == "flowyml.core.step" for base in cls.__mro__
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from flowyml_aws.artifacts.cache import CacheEntry
+from flowyml_aws.artifacts.cache import CacheEntry, python_version
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.core.cache_key import cache_key
 from flowyml_aws.core.graph import StepGraph
@@ -28,7 +28,7 @@ class Reuse:
         runs: Steps that run, or whose job looks up the cache first.
         entries: Cache entries of the other steps; a step without an entry is not needed.
         refs: Refs of reused assets that are read or are results. They are stored.
-        identities: Identities of the steps that may be cached.
+        identities: Identities of the steps that may be cached. All others always run.
         assets: Identities of the assets that each of these steps reads; None for the digest of a
             content that only its job will know. `after:NAME` is a step that it waits for.
         deferred: Steps whose cache lookup is deferred to their job.
@@ -67,7 +67,7 @@ def decide_reuse(
         refresh: Steps that always run, with all steps that depend on them.
         machines: Kind of machine that each step is planned for, if known.
     """
-    machines = machines or {}
+    machines, python = machines or {}, python_version()
     forced = _with_descendants(graph, refresh)
     known = _KnownIdentities(graph, identities, external_inputs)
     hits: dict[str, CacheEntry] = {}
@@ -75,9 +75,11 @@ def decide_reuse(
         lookups = {step: key for step, key in keys.items() if step not in forced}
         existing = entries(tuple(lookups.values()))
         found = {step: existing[key] for step, key in lookups.items() if key in existing}
-        hits.update({s: entry for s, entry in found.items() if entry.serves(machines.get(s, ""))})
+        hits.update(
+            {s: entry for s, entry in found.items() if entry.serves(machines.get(s, ""), python)}
+        )
     while True:
-        runs, refs = _demanded(graph, hits)
+        runs, refs = _demanded(graph, identities.keys(), hits)
         invalid = known.premature_hits(hits, runs)
         missing_refs = set(missing(tuple(refs.values()))) if not invalid else set()
         invalid.update(graph.producers[asset] for asset, ref in refs.items() if ref in missing_refs)
@@ -122,7 +124,7 @@ class _KnownIdentities:
         self._graph = graph
         self._identities = identities
         self._rules = {step.name: step.cache for step in graph.steps}
-        self._by_content = identified_by_content(graph)
+        self._by_content = identified_by_content(graph, identities.keys())
         self._keys: dict[str, str] = {}
         self._contents = dict(external_inputs)  # identities by asset
 
@@ -183,12 +185,12 @@ class _KnownIdentities:
 
 
 def _demanded(
-    graph: StepGraph, hits: Mapping[str, CacheEntry]
+    graph: StepGraph, cached: Collection[str], hits: Mapping[str, CacheEntry]
 ) -> tuple[set[str], dict[str, ArtifactRef]]:
     """Return the steps that must run, and the earlier assets that they read or that are results."""
     read = {asset for assets in graph.reads.values() for asset in assets}
     assets_of = {step.name: step.assets for step in graph.steps}
-    uncached = [step for step in graph.steps if step.cache is False]
+    uncached = [step for step in graph.steps if step.name not in cached]
     results = [a for step in graph.steps for a in step.assets if a not in read]
     runs: set[str] = set()
     reused: dict[str, ArtifactRef] = {}

@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flowyml_aws.artifacts.cache import CacheEntry, is_stored, keep_entry, read_entry, write_entry
+from flowyml_aws.artifacts.cache import (
+    CacheEntry,
+    is_stored,
+    keep_entry,
+    python_version,
+    read_entry,
+    write_entry,
+)
+from flowyml_aws.artifacts.fetching import may_run_code
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.transfer import load_values, save_values
 from flowyml_aws.core.cache_key import cache_key
@@ -205,7 +213,7 @@ class JobRunner:
             return False
         store = self.attempt.store
         entry = read_entry(store, key)
-        if entry is None or not entry.serves(spec.cache.machine):
+        if entry is None or not entry.serves(spec.cache.machine, python_version()):
             return False
         if not entry.assets.keys() >= set(spec.stored):
             return False
@@ -219,6 +227,7 @@ class JobRunner:
 
     def _write_cache_entry(self, key: str, spec: StepSpec) -> None:
         attempt = self.attempt
+        is_pickled = any(may_run_code(attempt.assets[asset]) for asset in spec.stored)
         entry = CacheEntry(
             key=key,
             pipeline=attempt.spec.pipeline,
@@ -228,6 +237,7 @@ class JobRunner:
             assets={asset: attempt.assets[asset] for asset in spec.stored},
             changed=attempt.changed,
             machine=spec.cache.machine if spec.cache is not None and attempt.changed else None,
+            python=python_version() if is_pickled else None,
         )
         write_entry(attempt.store, entry)
 

@@ -4,20 +4,57 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flowyml_aws.artifacts.cache import CacheEntry, is_stored, read_entry
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.core.cache_on import AdditionReader
+from flowyml_aws.core.distributions import Difference, VersionReader
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError
 from flowyml_aws.core.fingerprint import Fingerprinter
 from flowyml_aws.core.graph import StepGraph
-from flowyml_aws.core.identity import StepIdentity, identify
+from flowyml_aws.core.identity import StepIdentity, identified_by_content, identify
 from flowyml_aws.planning.reuse import Reuse, decide_reuse
 
-__all__ = ["find_reuse", "identities_of"]
+__all__ = ["Identities", "KeyFacts", "find_reuse", "identities_of"]
 
 _READERS = 32  # small objects: the time is latency, not bandwidth
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFacts:
+    """The facts outside a pipeline's code that count in the keys of its steps.
+
+    Attributes:
+        environments: Environment variables that the user gives the job of each step.
+        additions: Reader of the additions to keys (`cache_on`).
+        versions: Reader of package versions for each step; a step without one has no versions.
+        inputs: Values of external inputs, whose types name packages, if known.
+    """
+
+    environments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    additions: AdditionReader = field(default_factory=AdditionReader)
+    versions: Mapping[str, VersionReader] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Identities:
+    """The identities of a pipeline's steps.
+
+    Attributes:
+        known: Identities of the steps that can be cached.
+        incomplete: For each step that always runs, because its identity is incomplete: the values
+            whose content is unknown.
+        differences: Packages of each step of which this process and the project have two
+            versions.
+    """
+
+    known: Mapping[str, StepIdentity]
+    incomplete: Mapping[str, tuple[str, ...]]
+    differences: Mapping[str, tuple[Difference, ...]]
 
 
 def identities_of(
@@ -25,33 +62,54 @@ def identities_of(
     graph: StepGraph,
     context: Mapping[str, Any],
     fingerprinter: Fingerprinter,
-    environments: Mapping[str, Mapping[str, str]],
-) -> dict[str, StepIdentity]:
-    """Return the identity of each step that can be cached, by step name.
+    facts: KeyFacts,
+) -> Identities:
+    """Return the identity of each step that can be cached.
 
     Args:
         pipeline: Name of the pipeline.
         graph: The pipeline's steps.
         context: Parameter values.
         fingerprinter: Fingerprinter of the steps.
-        environments: Environment variables that the user gives the job of each step.
+        facts: Facts outside the code.
 
     Raises:
-        InvalidPipelineError: A cache function failed; contains an error for each of them.
+        InvalidPipelineError: A cache function failed, or an addition can't be read; contains an
+            error for each of them.
     """
-    identities: dict[str, StepIdentity] = {}
+    known: dict[str, StepIdentity] = {}
+    incomplete: dict[str, tuple[str, ...]] = {}
+    differences: dict[str, tuple[Difference, ...]] = {}
+    packages: dict[str, frozenset[str]] = {}
     problems: list[FlowymlError] = []
-    for step in graph.steps:
+    for step in graph.steps:  # in running order
+        environment = facts.environments.get(step.name)
         try:
-            identity = identify(step, graph, context, fingerprinter, environments.get(step.name))
+            identity = identify(step, graph, context, fingerprinter, environment, facts.additions)
         except FlowymlError as error:
             problems.append(error)
             continue
-        if identity is not None:
-            identities[step.name] = identity
+        used = fingerprinter.read(step).packages if identity is None else identity.packages
+        # Packages upstream made the values that the step reads, whose methods are theirs.
+        upstream = (packages.get(parent, frozenset()) for parent in graph.parents[step.name])
+        read = (facts.inputs[asset] for asset in graph.reads[step.name] if asset in facts.inputs)
+        packages[step.name] = used.union(*upstream, map(_type_name, read))
+        if identity is None:
+            continue
+        if identity.opaque:
+            incomplete[step.name] = identity.opaque
+            continue
+        if (reader := facts.versions.get(step.name)) is not None:
+            identity = replace(identity, versions=reader.read(packages[step.name]))
+            differences[step.name] = reader.differences(identity.versions)
+        known[step.name] = identity
     if problems:
         raise InvalidPipelineError(pipeline, problems)
-    return identities
+    by_content = identified_by_content(graph, known.keys())
+    for step_name, awaited in graph.after.items():
+        if any(by_content[parent] for parent in awaited):
+            known.pop(step_name, None)  # what that step does is unknown before the run
+    return Identities(known, incomplete, differences)
 
 
 def find_reuse(
@@ -88,3 +146,7 @@ def find_reuse(
             return [ref for ref, stored in zip(refs, checks, strict=True) if not stored]
 
     return decide_reuse(graph, identities, external_inputs, entries, missing, force_run, machines)
+
+
+def _type_name(value: object) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"

@@ -30,6 +30,8 @@ class StepKey(Document):
             content, which was unknown before the run.
         outputs: Assets that the step produces.
         environment: Environment variables that the user gave the step's job.
+        additions: Digest of each addition of `cache_on`, by its description.
+        versions: Version of each distribution that the step's code uses.
     """
 
     code: dict[str, str]
@@ -38,6 +40,8 @@ class StepKey(Document):
     assets: dict[str, str | None]
     outputs: tuple[str, ...]
     environment: dict[str, str] = Field(default_factory=dict)
+    additions: dict[str, str] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
 
 
 class RunKeys(Document):
@@ -46,15 +50,22 @@ class RunKeys(Document):
     Attributes:
         forced: Steps that the user forced to run.
         steps: Key parts of each step that can be cached.
+        incomplete: For each step that always runs, because its key would be incomplete: the values
+            whose content is unknown.
     """
 
     version: Literal[1] = 1
     forced: tuple[str, ...]
     steps: dict[str, StepKey]
+    incomplete: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 def make_keys(
-    graph: StepGraph, reuse: Reuse, forced: frozenset[str], fingerprinter: Fingerprinter
+    graph: StepGraph,
+    reuse: Reuse,
+    forced: frozenset[str],
+    fingerprinter: Fingerprinter,
+    incomplete: Mapping[str, tuple[str, ...]],
 ) -> RunKeys:
     """Return the parts of each step's key, for the record of a run.
 
@@ -63,6 +74,7 @@ def make_keys(
         reuse: Outputs of earlier runs, and the steps' identities.
         forced: Steps that the user forced to run.
         fingerprinter: Fingerprinter that computed the identities.
+        incomplete: Steps without an identity, with the values whose content is unknown.
     """
     steps = {}
     for step in graph.steps:
@@ -74,8 +86,10 @@ def make_keys(
                 assets=dict(reuse.assets[step.name]),
                 outputs=identity.outputs,
                 environment=dict(identity.environment),
+                additions=dict(identity.additions),
+                versions=dict(identity.versions),
             )
-    return RunKeys(forced=tuple(sorted(forced)), steps=steps)
+    return RunKeys(forced=tuple(sorted(forced)), steps=steps, incomplete=dict(incomplete))
 
 
 def read_keys(store: ArtifactStore, run_id: str) -> RunKeys | None:
@@ -92,6 +106,15 @@ def differences(now: StepKey, before: StepKey) -> Iterator[str]:
     yield from _changed("code of {}", now.code, before.code)
     yield from _changed("context value {!r}", now.context, before.context)
     yield from _changed("environment variable {}", now.environment, before.environment)
+    yield from _changed("{}", now.additions, before.additions)
+    for name in sorted(now.versions.keys() | before.versions.keys()):
+        old, new = before.versions.get(name), now.versions.get(name)
+        if old is None:
+            yield f"package {name} {new} is new"
+        elif new is None:
+            yield f"package {name} is not used any more"
+        elif old != new:
+            yield f"package {name}: version {new} instead of {old}"
     if now.returned != before.returned:
         yield "the return value of its cache function changed"
     if now.outputs != before.outputs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -100,6 +100,8 @@ def explain_step(store: ArtifactStore, plan: ExecutionPlan, status: RunStatus, s
             (Reason("its code, its context values and its inputs are the same"),),
         )
     headline = f"{step} ({report.state.value})"
+    if step in keys.incomplete:
+        return Reason(headline, _incomplete(keys.incomplete[step]))
     if step not in keys.steps:
         return Reason(f"{headline}: it is executed in every run (cache=False)")
     now = _RecordedRun.read(store, status.run_id, plan, keys)
@@ -157,7 +159,7 @@ def _changes(
         if producer is None:
             yield Reason(f"input {asset!r} has a different value")
             continue
-        causes: tuple[Reason, ...] = ()
+        causes = _incomplete(now.keys.incomplete.get(producer, ()))
         if producer in now.keys.steps and producer not in explained:
             explained.add(producer)
             causes = tuple(_changes(now, before, producer, explained))
@@ -166,6 +168,14 @@ def _changes(
             continue
         changed_part = "dependencies" if key.assets[asset] else "content"
         yield Reason(f"input {asset!r}, produced by {producer}: its {changed_part} changed", causes)
+
+
+def _incomplete(values: Iterable[str]) -> tuple[Reason, ...]:
+    """Return the reasons why a step is executed in every run although it could be cached."""
+    return tuple(
+        Reason(f"it is executed in every run: {value} can't be compared with earlier runs")
+        for value in values
+    )
 
 
 def _identity(key: StepKey, asset: str, run: _RecordedRun) -> str | None:

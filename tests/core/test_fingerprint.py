@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import linecache
 import os
 import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ import flowyml_aws
 from flowyml_aws import Context, ResourceRequirements, step
 from flowyml_aws.core.fingerprint import Fingerprinter, fingerprint, parts
 from tests.support.naming import stable_repr
+from tests.support.projects import Projects
 
 pytestmark = pytest.mark.version_sensitive
 
@@ -140,53 +139,9 @@ FILES = {
 }
 
 
-@dataclass(frozen=True)
-class Read:
-    """Fingerprint and parts of the step `train`, read while its modules were imported."""
-
-    fingerprint: str
-    parts: Mapping[str, str]
-
-
-class Projects:
-    """Writes modules to new folders, and reads the step `train` from them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.count = 0
-
-    def write(self, files: Mapping[str, str]) -> Path:
-        self.count += 1
-        folder = self.folder / f"project_{self.count}"
-        folder.mkdir()
-        for name, text in files.items():
-            (folder / f"{name}.py").write_text(text, "utf-8")
-        return folder
-
-    def read(self, files: Mapping[str, str], module: str = "pipe") -> Read:
-        folder = self.write(files)
-        sys.path.insert(0, str(folder))
-        try:
-            importlib.invalidate_caches()
-            train = importlib.import_module(module).train
-            return Read(fingerprint(train), parts(train))
-        finally:
-            sys.path.remove(str(folder))
-            for name in files:
-                sys.modules.pop(name, None)
-
-    def changed(self, *edits: tuple[str, str, str]) -> Read:
-        """Read the project `FILES` after edits: module, old text, new text."""
-        files = dict(FILES)
-        for module, old, new in edits:
-            assert old in files[module], f"{old!r} is not in {module}"
-            files[module] = files[module].replace(old, new)
-        return self.read(files)
-
-
 @pytest.fixture
 def projects(tmp_path: Path) -> Projects:
-    return Projects(tmp_path)
+    return Projects(tmp_path, FILES)
 
 
 def run_python(folder: Path, *arguments: str, seed: str = "0") -> str:
@@ -300,7 +255,7 @@ def test_a_fingerprint_is_the_same_in_every_process(projects: Projects) -> None:
 def test_a_fingerprint_is_the_same_in_every_minor_version_of_python(projects: Projects) -> None:
     # If the rules in core/fingerprint.py change, raise their version and update this value.
     assert projects.changed().fingerprint == (
-        "c9313df104ca51acf8de13f1be47acacc42090e38c52d4d7a89dc1e3ed808f3a"
+        "35f418fce52621f38b22c01641c6cc73e867ca88811c22e766e88ece05c2dadb"
     )
 
 

@@ -49,6 +49,7 @@ class Past:
         forced: tuple[str, ...] = (),
         plan: ExecutionPlan = PLAN,
         contents: Mapping[str, str] | None = None,
+        incomplete: Mapping[str, tuple[str, ...]] | None = None,
     ) -> RunStatus:
         number = len(self.ids) + 1
         run_id = f"demo-20260101-00000{number}-abcdef"
@@ -65,7 +66,10 @@ class Past:
         )
         self.store.put(layout.run, record.to_json())
         self.store.put(layout.plan, plan.to_json())
-        self.store.put(layout.keys, RunKeys(forced=forced, steps=keys).to_json())
+        self.store.put(
+            layout.keys,
+            RunKeys(forced=forced, steps=keys, incomplete=dict(incomplete or {})).to_json(),
+        )
         for job in plan.jobs:
             refs = {
                 asset: ArtifactRef(uri="u", sha256=digest, size_bytes=1, codec="json/1")
@@ -145,6 +149,37 @@ def test_a_changed_external_input_is_reported(past: Past) -> None:
     past.record_run(a_key({"seed": "1"}))
     now = past.record_run(a_key({"seed": "2"}))
     assert past.why(now, "load")[1:] == ["  input 'seed' has a different value"]
+
+
+def test_changed_additions_and_versions_are_reported(past: Past) -> None:
+    old = a_key(additions={"file data.csv": "1"}, versions={"numpy": "1.0", "old": "1"})
+    past.record_run(old)
+    now = past.record_run(
+        a_key(additions={"file data.csv": "2"}, versions={"numpy": "2.0", "pandas": "2.2"})
+    )
+    assert past.why(now, "load")[1:] == [
+        "  file data.csv changed",
+        "  package numpy: version 2.0 instead of 1.0",
+        "  package old is not used any more",
+        "  package pandas 2.2 is new",
+    ]
+
+
+def test_a_step_with_an_incomplete_key_names_the_value(past: Past) -> None:
+    reason = "context value 'rows' (generator)"
+    past.record_run(None, a_key({"load": None}), contents={"load": "1" * 64})
+    now = past.record_run(
+        None,
+        a_key({"load": None}),
+        contents={"load": "2" * 64},
+        incomplete={"load": (reason,)},
+    )
+    line = f"it is executed in every run: {reason} can't be compared with earlier runs"
+    assert past.why(now, "load") == ["load (succeeded)", f"  {line}"]
+    assert past.why(now, "fit")[1:] == [
+        "  input 'load', produced by load: its content changed",
+        f"    {line}",
+    ]
 
 
 def test_each_ancestor_is_explained_once(past: Past) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from types import CodeType
 
-from flowyml_aws.core.code.names import Import, References
+from flowyml_aws.core.code.names import DOCS, IMPORTERS, Import, References
 from flowyml_aws.core.code.plain import plain
 
 __all__ = ["bytecode_content", "bytecode_references"]
@@ -36,6 +36,8 @@ def bytecode_references(code: CodeType) -> References:
     chains: set[tuple[str, ...]] = set()
     imports: set[Import] = set()
     for part in _nested(code):
+        if not IMPORTERS.isdisjoint(part.co_names):
+            imports.update(_literal_names(part))
         free = set(part.co_freevars)
         chain: list[str] = []
         last_values: list[object] = [None, None]
@@ -57,7 +59,11 @@ def bytecode_references(code: CodeType) -> References:
         if chain:
             chains.add(tuple(chain))
     inner = {name for part in _nested(code) for name in part.co_cellvars}
-    return References(tuple(sorted(c for c in chains if c[0] not in inner)), tuple(sorted(imports)))
+    return References(
+        tuple(sorted(c for c in chains if c[0] not in inner)),
+        tuple(sorted(imports)),
+        any(not DOCS.isdisjoint(part.co_names) for part in _nested(code)),
+    )
 
 
 def _constant(value: object) -> bytes:
@@ -76,6 +82,15 @@ def _import(module: str, level: object, names: object) -> Import:
         level if isinstance(level, int) else 0,
         tuple(sorted(names)) if isinstance(names, tuple) else (),
     )
+
+
+def _literal_names(code: CodeType) -> Iterator[Import]:
+    """Yield the strings that can be names of modules which the code imports by a call."""
+    for constant in code.co_consts:
+        if isinstance(constant, str):
+            module = constant.lstrip(".")
+            if all(map(str.isidentifier, module.split("."))):
+                yield Import(module, len(constant) - len(module))
 
 
 def _nested(code: CodeType) -> Iterator[CodeType]:

@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 
 from flowyml_aws.core.code.syntax import FunctionNode
 
-__all__ = ["Import", "References", "references"]
+__all__ = ["DOCS", "IMPORTERS", "Import", "References", "references"]
+
+IMPORTERS = frozenset({"__import__", "import_module", "run_module"})
+"""Functions that import the module whose name is their first argument."""
+
+DOCS = frozenset({"__doc__", "getdoc"})
+"""Names by which code reads docstrings."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -27,11 +33,13 @@ class References:
     Attributes:
         chains: Names that the code does not define, with the attributes that follow them:
             `helpers.clean(x)` gives `("helpers", "clean")`.
-        imports: Import statements in the code.
+        imports: Import statements in the code, and calls that import a module by a literal name.
+        reads_docs: Whether the code reads docstrings.
     """
 
     chains: tuple[tuple[str, ...], ...]
     imports: tuple[Import, ...]
+    reads_docs: bool = False
 
 
 def references(nodes: ast.AST | Sequence[ast.AST]) -> References:
@@ -53,7 +61,7 @@ def references(nodes: ast.AST | Sequence[ast.AST]) -> References:
         for chain in scope.uses
         if not scope.defines(chain[0])
     }
-    return References(tuple(sorted(free)), tuple(sorted(set(visitor.imports))))
+    return References(tuple(sorted(free)), tuple(sorted(set(visitor.imports))), visitor.reads_docs)
 
 
 @dataclass(slots=True, eq=False)
@@ -95,6 +103,7 @@ class _Visitor:
         self.pending: list[tuple[ast.AST, _Scope]] = []
         self.scopes: list[_Scope] = []
         self.imports: list[Import] = []
+        self.reads_docs = False
 
     def run(self) -> None:
         while self.pending:
@@ -150,6 +159,9 @@ class _Visitor:
                 scope.uses.update((name,) for name in names)
             case ast.Import() | ast.ImportFrom():
                 self._visit_import(node, scope)
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in IMPORTERS:
+                self.imports += _imported_by(node)
+                self._defer(ast.iter_child_nodes(node), scope)
             case _:
                 for name in _names_in_strings(node):
                     scope.bound.add(name)
@@ -161,10 +173,12 @@ class _Visitor:
         while isinstance(root, ast.Attribute):
             attributes.append(root.attr)
             root = root.value
+        self.reads_docs = self.reads_docs or not DOCS.isdisjoint(attributes)
         if not isinstance(root, ast.Name):
             self._defer([root], scope)
         elif isinstance(root.ctx, ast.Load):
             scope.uses.add((root.id, *reversed(attributes)))
+            self.reads_docs = self.reads_docs or root.id in DOCS
         else:
             scope.bound.add(root.id)
 
@@ -208,6 +222,20 @@ class _Visitor:
         scope = _Scope(parent, kind)
         self.scopes.append(scope)
         return scope
+
+
+def _imported_by(call: ast.Call) -> Iterator[Import]:
+    """Yield the module that a call of `importlib.import_module`, or similar, imports."""
+    arguments = [*call.args, *(keyword.value for keyword in call.keywords)]
+    match arguments:
+        case [ast.Constant(value=str(name)), ast.Constant(value=str(package)), *_]:
+            name = f"{package}{name}" if name.startswith(".") and name[1:2] != "." else name
+        case [ast.Constant(value=str(name)), *_]:
+            pass
+        case _:
+            return  # the name is computed
+    module = name.lstrip(".")
+    yield Import(module, len(name) - len(module))
 
 
 def _names_in_strings(node: ast.AST) -> Iterator[str]:

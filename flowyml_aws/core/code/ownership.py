@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import types
 from functools import singledispatch
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, TypeGuard
@@ -27,7 +28,7 @@ def users_code(value: object) -> Code | None:
     if isinstance(value, FunctionType):
         return value if is_users_function(value) else None
     if isinstance(value, type):
-        return value if is_users_module(value.__module__) else None
+        return value if is_users_module(value.__module__) or _is_made(value) else None
     if isinstance(value, ModuleType):
         return value if is_users_module(value.__name__) else None
     if isinstance(value, BuiltinFunctionType) and is_users_module(value.__module__):
@@ -64,6 +65,11 @@ def is_decorated(value: Any) -> TypeGuard[Any]:
 def is_dispatching(value: Any) -> bool:
     """Return whether a value was created by `functools.singledispatch`."""
     return isinstance(value, FunctionType) and value.__code__ is _dispatching.__code__
+
+
+def _is_made(cls: type) -> bool:
+    """Return whether `types.new_class` made a class (as `make_dataclass` before Python 3.12)."""
+    return cls.__module__ == types.__name__ and not hasattr(types, cls.__name__)
 
 
 def _is_found_by_name(value: FunctionType) -> bool:

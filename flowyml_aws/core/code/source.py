@@ -20,11 +20,13 @@ __all__ = [
     "SourceFile",
     "bindings_source",
     "class_source",
+    "definition_source",
     "function_source",
     "functions_of_class",
     "is_guard",
     "module_source",
     "rebinding_functions",
+    "source_file",
 ]
 
 
@@ -34,10 +36,13 @@ class Source:
     Attributes:
         qualname: Qualified name in the module, such as `make.<locals>.train`.
         node: Syntax tree, with positions.
+        filename: Name of the file of a class.
     """
 
-    def __init__(self, qualname: str, node: ast.AST | list[ast.stmt]) -> None:
-        self.qualname, self.node = qualname, node
+    def __init__(
+        self, qualname: str, node: ast.AST | list[ast.stmt] | list[ast.expr], filename: str = ""
+    ) -> None:
+        self.qualname, self.node, self.filename = qualname, node, filename
 
     @cached_property
     def content(self) -> bytes:
@@ -54,8 +59,8 @@ class Source:
 class SourceFile:
     """The definitions in one file."""
 
-    def __init__(self, tree: ast.Module) -> None:
-        self.tree = tree
+    def __init__(self, tree: ast.Module, filename: str) -> None:
+        self.tree, self.filename = tree, filename
         self.module = Source("", tree)
         self._functions: dict[int, list[_Function]] = {}
         self._classes: dict[str, list[_Class]] = {}
@@ -78,18 +83,24 @@ class SourceFile:
 
     def bindings(self, name: str) -> Source | None:
         """Return the top-level statements of the file that bind a name."""
-        if name not in self._bindings and name in self._binding_statements:
-            self._bindings[name] = Source(name, self._binding_statements[name])
-        return self._bindings.get(name)
+        if name not in self._bindings:
+            self._bindings[name] = Source(name, list(self.bound.get(name, ())))
+        source = self._bindings[name]
+        return source if source.node else None
 
     @cached_property
-    def _binding_statements(self) -> dict[str, list[ast.stmt]]:
-        """The top-level statements that bind each name."""
-        statements: dict[str, list[ast.stmt]] = {}
+    def bound(self) -> Mapping[str, list[ast.stmt]]:
+        """The top-level statements that bind each name; `*` for `from … import *`."""
+        bound: dict[str, list[ast.stmt]] = {}
         for statement in self.tree.body:
             for name in _bound_by(statement):
-                statements.setdefault(name, []).append(statement)
-        return statements
+                bound.setdefault(name, []).append(statement)
+        return bound
+
+    def definition(self, name: str) -> ast.stmt | None:
+        """Return the last top-level statement that defines a function or a class of this name."""
+        named = [s for s in self.tree.body if getattr(s, "name", None) == name]
+        return named[-1] if named else None
 
     def rebinding_functions(self, name: str) -> list[str]:
         """Return the qualified names of the functions that declare a name global."""
@@ -114,7 +125,9 @@ class SourceFile:
             elif isinstance(node, ast.ClassDef):
                 qualname = prefix + node.name
                 self._classes.setdefault(qualname, []).append(
-                    _Class(Source(qualname, node), _first_line(node), _last_line(node))
+                    _Class(
+                        Source(qualname, node, self.filename), _first_line(node), _last_line(node)
+                    )
                 )
                 body_prefix = f"{qualname}."
             # Decorators and defaults belong to the enclosing scope.
@@ -187,8 +200,13 @@ def class_source(cls: type) -> Source | None:
 
 def module_source(path: Path) -> Source | None:
     """Return the source of a whole module, or None if the file is not Python source."""
-    file = _file(str(path), {})
+    file = source_file(path)
     return file.module if file is not None else None
+
+
+def source_file(path: Path) -> SourceFile | None:
+    """Return the definitions in a file, or None if it is not Python source."""
+    return _file(str(path), {})
 
 
 def bindings_source(names: Mapping[str, Any], name: str) -> Source | None:
@@ -196,6 +214,18 @@ def bindings_source(names: Mapping[str, Any], name: str) -> Source | None:
     filename = names.get("__file__")
     file = _file(filename, names) if isinstance(filename, str) else None
     return file.bindings(name) if file is not None else None
+
+
+def definition_source(names: Mapping[str, Any], name: str) -> Source | None:
+    """Return what defines a global name: decorators, statements that bind it, or star imports."""
+    filename = names.get("__file__")
+    file = _file(filename, names) if isinstance(filename, str) else None
+    if file is None:
+        return None
+    if decorators := getattr(file.definition(name), "decorator_list", None):
+        return Source(name, list(decorators))
+    # A name that no statement contains comes from `from … import *`.
+    return file.bindings(name) or file.bindings("*")
 
 
 def rebinding_functions(names: Mapping[str, Any], name: str) -> list[str]:
@@ -227,7 +257,7 @@ def _file(filename: str, names: Mapping[str, Any]) -> SourceFile | None:
     cached = _files.get(filename)
     if cached is None or cached[0] is not lines:
         try:
-            parsed = SourceFile(ast.parse("".join(lines))) if lines else None
+            parsed = SourceFile(ast.parse("".join(lines)), filename) if lines else None
         except (SyntaxError, ValueError, RecursionError):
             parsed = None
         cached = _files[filename] = (lines, parsed)

@@ -7,7 +7,6 @@ bytecode, so both processes must run one version of Python.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +19,12 @@ from typing import Any
 from flowyml_aws.core.code.bindings import Binding, binding_of, raw_value
 from flowyml_aws.core.code.bytecode import bytecode_content
 from flowyml_aws.core.code.closures import closure_variables
+from flowyml_aws.core.code.members import (
+    attributes_of,
+    declared_fields,
+    own_attributes,
+    without_descriptor,
+)
 from flowyml_aws.core.code.ownership import Code, users_code
 from flowyml_aws.core.code.source import function_source
 from flowyml_aws.core.code.values import Encoder
@@ -82,7 +87,7 @@ class BindingReader:
             LookupError: The name does not exist.
             Exception: The module can't be imported.
         """
-        value = _without_descriptor(raw_value(binding.module, binding.name))
+        value = without_descriptor(raw_value(binding.module, binding.name))
         code = users_code(value)
         if code is not None:
             self._found(code)
@@ -93,7 +98,7 @@ class BindingReader:
         if isinstance(code, type) and own == binding:  # its attributes are bindings, too
             content = self._encode(_header(code))
         elif isinstance(code, FunctionType) and is_defined_here:
-            content = self._function(code) + self._encode(_own_attributes(code))
+            content = self._function(code) + self._encode(own_attributes(code))
         else:
             content = self._encode(value)
         return State(hashlib.sha256(content).hexdigest(), self._is_comparable, self._has_moment)
@@ -105,7 +110,7 @@ class BindingReader:
         """
         self._only_names = True
         content = [self._encode(_header(cls))]
-        for name, value in _attributes(cls):
+        for name, value in attributes_of(cls):
             is_own = isinstance(value, FunctionType) and users_code(value) is not None
             content += [name.encode(), self._function(value) if is_own else self._encode(value)]
         self._only_names = False
@@ -137,7 +142,7 @@ class BindingReader:
         try:
             if isinstance(code, FunctionType):
                 return self._function(code)
-            return self._encode((_header(code), _attributes(code)))
+            return self._encode((_header(code), attributes_of(code)))
         finally:
             self._open.pop()
 
@@ -171,7 +176,7 @@ def names_in(namespace: Binding) -> frozenset[str]:
 def _is_defined(name: str, value: Any) -> bool:
     if isinstance(value, ModuleType):
         return False  # importing a submodule sets it
-    parts = _without_descriptor(value)
+    parts = without_descriptor(value)
     if any(users_code(part) is not None for part in (parts if type(parts) is tuple else (parts,))):
         return True
     is_managed = hasattr(type(value), "__get__") and not isinstance(value, FunctionType)
@@ -190,7 +195,7 @@ def is_compiled_from_file(module: ModuleType) -> bool:
 
 def _header(cls: type) -> tuple[Any, ...]:
     names = [base.__qualname__ for base in cls.__mro__]
-    return (cls.__qualname__, names, type(cls).__qualname__, _members(cls), _fields(cls))
+    return (cls.__qualname__, names, type(cls).__qualname__, _members(cls), declared_fields(cls))
 
 
 def _members(cls: type) -> list[tuple[str, Any]]:
@@ -199,32 +204,3 @@ def _members(cls: type) -> list[tuple[str, Any]]:
         return []
     members: Mapping[str, Any] = cls.__members__
     return [(name, member.value) for name, member in members.items()]
-
-
-def _fields(cls: type) -> list[tuple[str, Any, Any]]:
-    """Return the fields of a pydantic model with their defaults."""
-    fields = getattr(cls, "__pydantic_fields__", None)
-    if not isinstance(fields, Mapping):
-        return []
-    return [(name, field.default, field.default_factory) for name, field in fields.items()]
-
-
-def _own_attributes(function: FunctionType) -> dict[str, Any]:
-    return {name: value for name, value in vars(function).items() if name != "__wrapped__"}
-
-
-def _attributes(cls: type) -> list[tuple[str, Any]]:
-    return [
-        (name, _without_descriptor(value))
-        for name, value in sorted(vars(cls).items())
-        if not name.startswith("__") or isinstance(value, FunctionType)
-    ]
-
-
-def _without_descriptor(value: Any) -> Any:
-    """Return the functions of a method or property; other values are returned unchanged."""
-    if isinstance(value, staticmethod | classmethod):
-        return value.__func__
-    if isinstance(value, property):
-        return (value.fget, value.fset, value.fdel)
-    return value.func if isinstance(value, functools.cached_property) else value

@@ -3,65 +3,40 @@
 from __future__ import annotations
 
 import builtins
-import hashlib
 import inspect
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
-from enum import EnumMeta
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
 from flowyml_aws.core.code.bytecode import bytecode_content, bytecode_references
+from flowyml_aws.core.code.class_members import add_members, all_members
 from flowyml_aws.core.code.closures import closure_variables
+from flowyml_aws.core.code.members import own_attributes
 from flowyml_aws.core.code.names import Import, References
 from flowyml_aws.core.code.ownership import Code, external_name, is_decorated, users_code
+from flowyml_aws.core.code.patches import patched_names
 from flowyml_aws.core.code.source import (
     bindings_source,
     class_source,
+    definition_source,
     function_source,
     functions_of_class,
     module_source,
+    rebinding_functions,
 )
-from flowyml_aws.core.code.values import Encoder
+from flowyml_aws.core.code.unit import Draft, Key, Namespace, Unit
 from flowyml_aws.core.modules import absolute_name, find_module_file, module_label
+from flowyml_aws.core.step_objects import unwrap_step
 
 __all__ = ["Key", "Unit", "UnitReader"]
 
-Key = tuple[str | int, ...]
-"""Identifies a unit during the lifetime of its reader."""
-
 # These describe the location of code, not its behavior.
 _MODULE_METADATA = frozenset(
-    {"__builtins__", "__cached__", "__doc__", "__file__", "__loader__", "__name__"}
-    | {"__package__", "__path__", "__spec__"}
+    {"__builtins__", "__cached__", "__file__", "__loader__", "__name__", "__package__"}
+    | {"__path__", "__spec__"}
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """A function, class, constant or module.
-
-    Attributes:
-        label: Qualified name, not always unique.
-        digest: SHA-256 of the content and of the names that it refers to.
-        refers: Units that these names refer to, in an order that is the same in every process.
-    """
-
-    label: str
-    digest: bytes
-    refers: tuple[Key, ...]
-
-
-@dataclass(slots=True)
-class _Namespace:
-    """The names that code sees: the variables of its closure, then the globals of its module."""
-
-    names: Mapping[str, Any]
-    label: str
-    closure: Mapping[str, Any] = field(default_factory=dict)
-    owner: int = 0
 
 
 class UnitReader:
@@ -92,21 +67,24 @@ class UnitReader:
         A value that is not code becomes a constant with the given label.
         """
         known = self._known(value)
-        return known or self._constant(("value", id(value)), value, label, None)
+        return known or self._constant(("value", id(value)), value, label, _home(value, label))
 
     def _known(self, value: Any) -> Key | str | None:
         """Return the key of the user's code, the name of other code, or None for other values."""
         if (code := users_code(value)) is not None:
-            return self._code(code)
+            return self.key_of_code(code)
         return None if is_decorated(value) else external_name(value)
 
-    def _code(self, code: Code) -> Key:
+    def key_of_code(self, code: Code) -> Key:
+        """Return the key of the user's code."""
         self._alive.append(code)
         if isinstance(code, FunctionType):
             return self._register(("function", id(code)), lambda: self._function(code))
         if isinstance(code, type):
             return self._register(("class", id(code)), lambda: self._class(code))
         file = getattr(code, "__file__", None)
+        if not isinstance(file, str) and not hasattr(code, "__path__"):
+            return self._register(("made module", id(code)), lambda: self._made_module(code))
         return self._module(code.__name__, Path(file) if isinstance(file, str) else None)
 
     def _register(self, key: Key, make: Callable[[], Unit]) -> Key:
@@ -117,13 +95,17 @@ class UnitReader:
         names, code = function.__globals__, function.__code__
         source = function_source(function)
         label = f"{module_label(names)}.{source.qualname if source else function.__qualname__}"
-        namespace = _Namespace(names, label, closure_variables(function), id(function))
-        unit = _Draft(self, label)
+        namespace = Namespace(names, label, closure_variables(function), id(function))
+        unit = Draft(self, label)
         if source is not None:
             unit.add_code(source.content, source.references, namespace)
         else:
             unit.add_code(bytecode_content(code), bytecode_references(code), namespace)
-        unit.add_value((function.__defaults__, function.__kwdefaults__))
+        if unit.reads_docs:
+            unit.add_value(function.__doc__)
+        unit.add_value((function.__defaults__, function.__kwdefaults__), f"a default of {label}")
+        if attributes := own_attributes(function):
+            unit.add_value(attributes, f"an attribute of {label}")
         if isinstance(cls := names.get(function.__qualname__.partition(".")[0]), type):
             # The code can use other members of its class through `self`.
             unit.refers.append(("class", self.key_of(cls, cls.__name__)))
@@ -135,13 +117,16 @@ class UnitReader:
         names = vars(module) if module else functions[0].__globals__ if functions else {}
         label = f"{module_label(names or {'__name__': cls.__module__})}.{cls.__qualname__}"
         closure = {name: value for f in functions for name, value in closure_variables(f).items()}
-        unit = _Draft(self, label)
-        namespace = _Namespace(names, label, closure, id(cls))
+        unit = Draft(self, label)
+        namespace = Namespace(names, label, closure, id(cls))
         source = class_source(cls)
         if source is not None:
             unit.add_code(source.content, source.references, namespace)
+            if unit.reads_docs:
+                unit.add_value(cls.__doc__)
+            add_members(unit, cls, source)
         else:
-            unit.add_value(tuple(_class_members(cls)))
+            unit.add_value(tuple(all_members(cls)), f"an attribute of {label}")
             source = bindings_source(names, cls.__name__)
             if source is not None:
                 unit.add_code(source.content, source.references, namespace)
@@ -155,48 +140,68 @@ class UnitReader:
         return self._register(("module", name), lambda: self._whole_module(name, file))
 
     def _whole_module(self, name: str, file: Path | None) -> Unit:
-        unit = _Draft(self, module_label(vars(sys.modules.get(name, ModuleType(name)))))
+        unit = Draft(self, module_label(vars(sys.modules.get(name, ModuleType(name)))))
         source = module_source(file) if file is not None else None
         if source is not None:
             package = file is not None and file.stem == "__init__"
             names = {"__package__": name if package else name.rpartition(".")[0]}
             # A module defines its names itself, so only its imports are references.
             imports = References((), source.references.imports)
-            unit.add_code(source.content, imports, _Namespace(names, name))
+            unit.add_code(source.content, imports, Namespace(names, name))
+            module = sys.modules.get(name)
+            if file is not None and getattr(module, "__file__", None) == str(file):
+                values = Namespace(vars(module), module_label(vars(module)))
+                unit.add_names(sorted(patched_names(file, values.names)), values)
         elif file is not None and file.is_file():
-            unit.add_code(file.read_bytes(), References((), ()), _Namespace({}, name))
+            unit.add_code(file.read_bytes(), References((), ()), Namespace({}, name))
+        return unit.finish()
+
+    def _made_module(self, module: ModuleType) -> Unit:
+        """Return the unit of a module that has no file, such as `types.ModuleType("config")`."""
+        label = module_label(vars(module))
+        unit = Draft(self, label)
+        names = sorted(name for name in vars(module) if not name.startswith("__"))
+        unit.add_names(names, Namespace(vars(module), label))
         return unit.finish()
 
     def _constant(
-        self, key: Key, value: Any, label: str, home: tuple[str, _Namespace] | None
+        self, key: Key, value: Any, label: str, home: tuple[str, Namespace] | None
     ) -> Key:
         self._alive.append(value)
         if is_decorated(value):
             label += " (decorated)"  # the wrapped function has the plain label
 
         def make() -> Unit:
-            unit = _Draft(self, label)
+            unit = Draft(self, label)
             names = set() if home is None else {home[0], label}
             if names & self._carried:
                 unit.add_value("carried")
-            if not names & self._evaluated and (unit.add_value(value) or home is None):
+            is_evaluated = bool(names & self._evaluated)
+            is_complete = not is_evaluated and unit.add_value(value)
+            if home is None or (is_complete and not is_decorated(value)):
                 return unit.finish()
             # An opaque value, such as a lock or a connection, is identified by its definition.
-            assert home is not None
-            name, namespace = home
-            source = bindings_source(namespace.names, name)
-            if source is None:
+            # So are the arguments of a decorator.
+            name, namespace = _home(value, label) or home
+            source = definition_source(namespace.names, name)
+            setters = rebinding_functions(namespace.names, name)
+            is_imported = source is not None and bool(source.references.imports)
+            if (source is None and not setters) or (is_complete and is_imported):
                 return unit.finish()
-            if users_code(type(value)) is None and not names & self._evaluated:
+            is_users = users_code(type(value)) is not None or is_decorated(value)
+            if not is_users and not is_evaluated:
                 # The state of a connection changes: sockets, temporary credentials.
-                unit = _Draft(self, label)
+                unit = Draft(self, label)
                 unit.add_value(type(value))
-            unit.add_code(source.content, source.references, namespace)
+            unit.opaque.clear()
+            if source is not None:
+                unit.add_code(source.content, source.references, namespace)
+            unit.add_names(sorted(set(setters) & namespace.names.keys()), namespace)
             return unit.finish()
 
         return self._register(key, make)
 
-    def look_up(self, chain: tuple[str, ...], namespace: _Namespace) -> Key | str | None:
+    def look_up(self, chain: tuple[str, ...], namespace: Namespace) -> Key | str | None:
         """Resolve a name with its attributes; None for builtins and module metadata."""
         root, *attributes = chain
         if root in namespace.closure:
@@ -209,32 +214,38 @@ class UnitReader:
                 return None
             label = f"{module_label(namespace.names)}.{root}"
             key = ("global", id(namespace.names), root)
-            home = (root, _Namespace(namespace.names, label))
+            home = (root, Namespace(namespace.names, label))
             return self._follow(key, namespace.names[root], label, home, attributes)
-        return None if hasattr(builtins, root) else "(undefined)"
+        if hasattr(builtins, root):
+            code = users_code(getattr(builtins, root))  # a patch, otherwise None
+            return None if code is None else self.key_of_code(code)
+        return "(undefined)"
 
     def _follow(
         self,
         key: Key,
         value: Any,
         label: str,
-        home: tuple[str, _Namespace] | None,
+        home: tuple[str, Namespace] | None,
         attributes: list[str],
     ) -> Key | str | None:
         """Follow attributes of the user's modules to what they define (`helpers.clean`)."""
-        for name in attributes:
-            if not isinstance(value, ModuleType) or users_code(value) is None:
+        for position, name in enumerate(attributes):
+            if not isinstance(value, ModuleType):
                 break
+            if users_code(value) is None:
+                code = _code_in_package(value, attributes[position:])
+                return self._known(value) if code is None else self.key_of_code(code)
             names = vars(value)
             if name in _MODULE_METADATA:
                 return None
             if name not in names:
                 break
             label, value = f"{module_label(names)}.{name}", names[name]
-            key, home = ("global", id(names), name), (name, _Namespace(names, label))
+            key, home = ("global", id(names), name), (name, Namespace(names, label))
         return self._known(value) or self._constant(key, value, label, home)
 
-    def imported(self, statement: Import, namespace: _Namespace) -> Iterator[tuple[str, Key]]:
+    def imported(self, statement: Import, namespace: Namespace) -> Iterator[tuple[str, Key]]:
         """Yield the user's modules that an import statement names."""
         module = absolute_name(statement.module, statement.level, namespace.names)
         if module is None:
@@ -255,53 +266,20 @@ class UnitReader:
         return self._files[module]
 
 
-class _Draft:
-    """A unit under construction."""
-
-    def __init__(self, reader: UnitReader, label: str) -> None:
-        self._reader = reader
-        self._label = label
-        self._contents: list[bytes] = []
-        self.refers: list[tuple[str, Key | str]] = []
-
-    def add_code(self, content: bytes, references: References, namespace: _Namespace) -> None:
-        """Add code and its references."""
-        self._contents.append(content)
-        for chain in references.chains:
-            target = self._reader.look_up(chain, namespace)
-            if target is not None:
-                self.refers.append((".".join(chain), target))
-        for statement in references.imports:
-            self.refers += self._reader.imported(statement, namespace)
-
-    def add_value(self, value: Any) -> bool:
-        """Add a value; return False if a part of it could only be identified by its type."""
-        encoder = Encoder(self._refer)
-        self._contents.append(encoder.encode(value))
-        return encoder.complete
-
-    def finish(self) -> Unit:
-        content = b"".join(b"%d:%b" % (len(part), part) for part in self._contents)
-        names = [
-            f"{name}={target if isinstance(target, str) else ''}" for name, target in self.refers
-        ]
-        digest = hashlib.sha256(content + "\n".join(names).encode("utf-8", "surrogatepass"))
-        keys = tuple(target for _, target in self.refers if not isinstance(target, str))
-        return Unit(self._label, digest.digest(), keys)
-
-    def _refer(self, code: Code) -> bytes:
-        position = len(self.refers)
-        self.refers.append((f"#{position}", self._reader._code(code)))
-        return b"r%d;" % position
+def _home(value: Any, label: str) -> tuple[str, Namespace] | None:
+    """Return the global name of a decorated function, and its module's namespace."""
+    if not is_decorated(value):
+        return None
+    function = inspect.unwrap(value)
+    name, names = getattr(function, "__qualname__", ""), getattr(function, "__globals__", {})
+    return (name, Namespace(names, label)) if unwrap_step(names.get(name)) is value else None
 
 
-def _class_members(cls: type) -> Iterator[tuple[str, Any]]:
-    """Yield the fields and members of a class without source text, by name."""
-    yield "fields", list(inspect.get_annotations(cls).items())
-    if isinstance(cls, EnumMeta):
-        yield "members", [(name, cls[name].value) for name in cls.__members__]
-        return
-    for name, value in sorted(vars(cls).items()):
-        generated = isinstance(value, FunctionType) and value.__code__.co_filename == "<string>"
-        if not generated and (isinstance(value, FunctionType) or not name.startswith("__")):
-            yield name, value
+def _code_in_package(module: ModuleType, attributes: list[str]) -> Code | None:
+    """Return the user's code that replaces an attribute of a package, or None."""
+    value: Any = module
+    for name in attributes:
+        if not isinstance(value, ModuleType):
+            return None
+        value = vars(value).get(name)
+    return None if isinstance(value, ModuleType) else users_code(value)

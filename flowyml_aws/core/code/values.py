@@ -9,17 +9,21 @@ from __future__ import annotations
 import copyreg
 import logging
 import os
+import pickle
 import re
 import sys
+import threading
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import date, time
 from enum import Enum
-from functools import WRAPPER_ASSIGNMENTS, singledispatchmethod
+from functools import WRAPPER_ASSIGNMENTS, cached_property, partial, singledispatchmethod
 from pathlib import PurePath
 from types import (
     BuiltinFunctionType,
+    CodeType,
     MappingProxyType,
     MemberDescriptorType,
     MethodType,
@@ -28,6 +32,7 @@ from types import (
 from typing import Any
 from uuid import UUID
 
+from flowyml_aws.core.code.bytecode import bytecode_content
 from flowyml_aws.core.code.ownership import (
     Code,
     external_name,
@@ -48,6 +53,12 @@ _OF_PYTHON = sys.stdlib_module_names | {"builtins"}
 _MOMENTS = (date, time, UUID)  # a datetime is a date
 # Other owners of C methods have state that changes with use, such as random generators.
 _CONTAINERS = (str, bytes, int, float, tuple, list, dict, set, frozenset, type)
+_VIEWS: tuple[type, ...] = (
+    *(type({}.keys()), type({}.values()), type({}.items())),
+    *(type(OrderedDict().keys()), type(OrderedDict().values()), type(OrderedDict().items())),
+)
+# Whether they are locked does not matter to another process.
+_LOCKS = (type(threading.Lock()), type(threading.RLock()))
 
 
 class Encoder:
@@ -55,6 +66,8 @@ class Encoder:
 
     Attributes:
         complete: Whether no value had to be identified by its type only (a lock, a connection).
+        opaque: Types of the values whose content is unknown; a lock has none, and is not listed.
+        packages: Qualified names of the code of packages in the values.
         has_moment: Whether a value contains a date, a time of day or a UUID.
     """
 
@@ -66,6 +79,8 @@ class Encoder:
             folders: Paths of one folder, which are equal to those of other encoders' folders.
         """
         self.complete = True
+        self.opaque: list[str] = []
+        self.packages: set[str] = set()
         self.has_moment = False
         self._refer = refer
         self._folders = folders
@@ -77,15 +92,14 @@ class Encoder:
         try:
             return self._encode(value)
         except RecursionError:
-            self.complete = False
-            return self._by_type(value)
+            return self._unknown(value)
 
     def _encode(self, value: Any) -> bytes:
-        value = unwrap_step(value)
-        if type(value) is str and any(folder in value for folder in self._folders):
-            return self._in_folder(value)
         if (encoded := plain(value)) is not None:
+            if type(value) is str and any(folder in value for folder in self._folders):
+                return self._in_folder(value)
             return encoded
+        value = unwrap_step(value)
         if type(value) is tuple:
             return self._many(b"t", value)
         if (code := users_code(value)) is not None:
@@ -100,8 +114,7 @@ class Encoder:
         if isinstance(value, _SURROUNDINGS):
             return self._by_type(value)
         if isinstance(value, _WEAK):
-            self.complete = False
-            return self._by_type(value)
+            return self._unknown(value)
         self.has_moment = self.has_moment or isinstance(value, _MOMENTS)
         # From here on, a value can contain itself.
         if (first := self._seen.get(id(value))) is not None:
@@ -134,7 +147,27 @@ class Encoder:
             return self._many(b"w", (type(value), value.__wrapped__))
         if isinstance(value, singledispatchmethod):
             return self._many(b"w", (type(value), value.dispatcher))  # without its caches
-        return self._object(value) if _is_users(value) else self._whole(value)
+        if (content := self._unpicklable(value)) is not None:
+            return content
+        has_own_parts = _is_users(value) or isinstance(value, partial)
+        return self._object(value) if has_own_parts else self._whole(value)
+
+    def _unpicklable(self, value: Any) -> bytes | None:
+        """Encode a value that has content, but that pickle refuses; None for other values."""
+        if type(value) in _VIEWS:
+            return self._many(b"v", (type(value), *value))
+        if isinstance(value, memoryview):
+            try:
+                return self._many(b"M", (value.format, value.shape, value.tobytes()))
+            except ValueError:  # released
+                return self._unknown(value)
+        if isinstance(value, property):
+            return self._many(b"w", (type(value), value.fget, value.fset, value.fdel))
+        if isinstance(value, staticmethod | classmethod):
+            return self._many(b"w", (type(value), value.__func__))
+        if isinstance(value, cached_property):
+            return self._many(b"w", (type(value), value.func, value.attrname))
+        return bytecode_content(value) if isinstance(value, CodeType) else None
 
     def _whole(self, value: Any) -> bytes:
         """Encode an object of a package; if a part of it has no content, by its type only.
@@ -142,10 +175,11 @@ class Encoder:
         The other parts of a connection change while it is used, too.
         """
         before, self.complete = self.complete, True
-        seen = len(self._seen)
+        opaque, seen = len(self.opaque), len(self._seen)
         content = self._object(value)
         if not self.complete:
-            content = self._by_type(value)
+            del self.opaque[opaque:]
+            content = self._unknown(value)
             self._forget(seen)
         self.complete = self.complete and before
         return content
@@ -162,9 +196,10 @@ class Encoder:
         except RecursionError:
             raise
         except Exception:  # objects that cannot be pickled raise any class
-            self.complete = False
-            return self._by_type(value)
+            return self._unknown(value)
         if isinstance(reduced, str):
+            if not (_is_users(value) or _is_global(value, reduced)):
+                return self._unknown(value)
             return self._by_type(value) + self._named(b"g", reduced)
         function, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
         parts = [self._encode(function), self._encode(arguments), self._state(state)]
@@ -220,10 +255,23 @@ class Encoder:
         """Return the sort key of a set's item; code is sorted by name, as it is not read yet."""
         return Encoder(_name, self._folders)._encode(value)
 
+    def _unknown(self, value: Any) -> bytes:
+        """Encode the type of a value whose content can't be read."""
+        self.complete = False
+        kind = type(value)
+        if not isinstance(value, _LOCKS):
+            is_builtin = kind.__module__ == "builtins"
+            self.opaque.append(
+                kind.__qualname__ if is_builtin else f"{kind.__module__}.{kind.__qualname__}"
+            )
+        return self._by_type(value)
+
     def _by_type(self, value: Any) -> bytes:
         return b"y" + self._encode(type(value))
 
     def _named(self, tag: bytes, name: str) -> bytes:
+        if tag == b"x":
+            self.packages.add(name)
         return tag + (plain(name) or b"")
 
 
@@ -253,6 +301,26 @@ def _attributes_of(value: object) -> dict[str, Any]:
 
 def _is_users(value: object) -> bool:
     return users_code(type(value)) is not None
+
+
+def _is_global(value: Any, name: str) -> bool:
+    """Return whether a value is what pickle would find under this name, such as `numpy.add`."""
+    if type(value).__module__ in sys.stdlib_module_names:
+        return True  # a type variable is known by its name
+    try:
+        for home in (getattr(value, "__module__", None), type(value).__module__):
+            if _attribute(home, name) is value:
+                return True
+        return _attribute(pickle.whichmodule(value, name), name) is value  # type: ignore[attr-defined]
+    except Exception:  # modules that compute their attributes raise any class
+        return False
+
+
+def _attribute(module: object, name: str) -> Any:
+    value: Any = sys.modules.get(module) if isinstance(module, str) else None
+    for part in name.split("."):
+        value = getattr(value, part, None)
+    return value
 
 
 def _name(code: Code) -> bytes:
