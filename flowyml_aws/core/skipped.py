@@ -9,7 +9,7 @@ __all__ = ["Skipped"]
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Stands for an asset that does not exist, because its step was skipped.
+    """Placeholder of an asset that does not exist, because its step was skipped.
 
     A step gets it for a parameter without a default whose annotation allows it, such as
     `model: Model | Skipped`. Any other consumer of the asset is skipped, too.

@@ -62,7 +62,7 @@ class Loan:
 
     @property
     def in_use(self) -> bool:
-        """Whether an object still refers to one of the buffers."""
+        """True as long as an object refers to one of the buffers."""
         return any(buffer() is not None for buffer in self._buffers)
 
 

@@ -35,7 +35,7 @@ def describe_step_failure(
         error: The exception, as caught.
         roots: The project's folders, in the job and on the client. File names below them become
             relative.
-        advice: How to fix it, added to the traceback.
+        advice: Reason and fix, added to the traceback.
     """
     frames = _from_first_user_frame(error.__traceback__)
     report = traceback.TracebackException(type(error), error, frames, compact=True)

@@ -146,7 +146,7 @@ class JobValues:
 
     @property
     def has_lent(self) -> bool:
-        """Whether the current step got values that it can't change."""
+        """True if the current step got values that it can't change."""
         return any(loan.in_use for loan in self._recent_loans)
 
     def drop(self, call: Call) -> None:

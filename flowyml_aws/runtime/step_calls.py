@@ -19,7 +19,7 @@ class StepError(Exception):
 
     Attributes:
         cause: The exception.
-        advice: How to fix it, or an empty string.
+        advice: Reason and fix, or an empty string.
     """
 
     def __init__(self, cause: BaseException, advice: str = "") -> None:

@@ -55,7 +55,7 @@ class RandomPipeline:
 
     Attributes:
         names: Names of the steps.
-        sources: Source of each step. `{group}` stands for its execution group, `{fail}` for the
+        sources: Source of each step. `{group}` is replaced by its execution group, `{fail}` by the
             statement that lets its first attempts fail.
         failures: Number of attempts of each step that fail.
     """
