@@ -43,6 +43,14 @@ class BoundStep:
         return tuple(asset for asset in self.function.untaken if asset not in taken)
 
     @property
+    def order_only(self) -> tuple[str, ...]:
+        """Inputs that only decide the order, because the function has no parameters at all.
+
+        The specification of step grouping has such steps.
+        """
+        return self.untaken if self.function.parameters == () else ()
+
+    @property
     def context(self) -> set[str]:
         """Context values that the step takes."""
         calls = [call for call in (self.function, self.condition) if call is not None]
@@ -68,7 +76,7 @@ def argument_problems(graph: StepGraph, context: Collection[str]) -> list[Flowym
     """Return an error for each mistake in the arguments of functions and conditions.
 
     A mistake is a parameter without an input, a context value or a default; a parameter with two
-    sources; and an input that no parameter takes.
+    sources; and an input that no parameter takes, except if the function has no parameters.
     """
     problems: list[FlowymlError] = []
     for step in graph.steps:
@@ -76,7 +84,8 @@ def argument_problems(graph: StepGraph, context: Collection[str]) -> list[Flowym
         for label, call in _labelled(step, bound):
             problems += [_missing(label, name, step, context) for name in call.missing]
             problems += [_ambiguous(label, sources) for sources in call.ambiguous]
-        problems += [_untaken(step, asset) for asset in bound.untaken]
+        if not bound.order_only:
+            problems += [_untaken(step, asset) for asset in bound.untaken]
     return problems
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError
 from flowyml_aws.core.graph import StepGraph
+from flowyml_aws.core.parameters import bind_step
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup, parallel_steps
 from flowyml_aws.planning.catalog import Catalog
@@ -269,6 +270,9 @@ def _notes(
 ) -> Iterator[str]:
     for step in group.steps:
         yield from step.notes
+        if order_only := bind_step(step, graph.reads[step.name], ()).order_only:
+            names = ", ".join(map(repr, order_only))
+            yield f"step {step.name!r} has no parameters: {names} only decides its order"
     pairs = parallel_steps(group, graph)
     if pairs:
         before, after = pairs[0]

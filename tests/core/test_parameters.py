@@ -67,8 +67,12 @@ def test_the_error_for_an_input_without_a_parameter_names_after() -> None:
     assert 'after=["ready"]' in problem.fix
 
 
+def test_inputs_of_a_function_without_parameters_only_decide_the_order() -> None:
+    assert problems_of(lambda: None, ["rows"]) == []
+
+
 def test_an_input_that_only_the_condition_takes_is_no_mistake() -> None:
-    assert problems_of(lambda: None, ["ready"], condition=lambda ready: ready) == []
+    assert problems_of(lambda x=0: None, ["x", "ready"], condition=lambda ready: ready) == []
 
 
 def test_the_error_for_two_sources_names_both() -> None:

@@ -150,6 +150,12 @@ def test_a_note_reports_steps_of_a_group_that_could_run_in_parallel() -> None:
     assert any("'a' and 'b'" in note for note in plan.jobs[0].notes)
 
 
+def test_a_note_names_inputs_that_only_decide_the_order() -> None:
+    clean = step(name="clean", inputs=["a.out"])(lambda: None)
+    plan = plan_of(a_step("a"), clean)
+    assert "step 'clean' has no parameters: 'a.out' only decides its order" in plan.jobs[1].notes
+
+
 def test_a_plan_survives_a_json_round_trip() -> None:
     plan = plan_of(a_step("a", group="g"), a_step("b", ["a.out"]))
     assert read_document(ExecutionPlan, plan.to_json(), "test") == plan
