@@ -28,7 +28,7 @@ from cloudpickle import cloudpickle as internals
 
 from flowyml_aws.artifacts.codecs.archive import Unpacking, end_of_tar, pack, pack_bytes
 from flowyml_aws.artifacts.codecs.nested_paths import NestedPaths, restored_paths, stored_path
-from flowyml_aws.artifacts.codecs.reducers import reduce_for_storage
+from flowyml_aws.artifacts.codecs.reducers import reduce_parametrized_model, reducer_of
 from flowyml_aws.artifacts.codecs.tensors import storage_reducers
 from flowyml_aws.artifacts.content import Buffer, Content
 from flowyml_aws.artifacts.errors import UnpicklingFailedError
@@ -219,16 +219,30 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it ships no types
     ) -> None:
         self._paths = paths
         self._by_value = by_value  # classes that a pickle of their own contains
+        self._reducers: dict[type, Callable[[Any], Any] | None] = {}
         # cloudpickle would turn an open text file into a StringIO of its content.
         reducers = {io.TextIOWrapper: _refuse_open_file, **storage_reducers()}
         self.dispatch_table = ChainMap(reducers, cloudpickle.Pickler.dispatch_table)
         super().__init__(file, **options)  # reads the dispatch table
 
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, Path):
-            return NotImplemented if self._paths is None else self._paths.reduce(obj)
+        kind = type(obj)
+        try:
+            reducer = self._reducers[kind]
+        except KeyError:
+            reducer = self._reducers[kind] = self._reducer_of(kind)
+        return NotImplemented if reducer is None else reducer(obj)
+
+    def _reducer_of(self, kind: type) -> Callable[[Any], Any] | None:
+        if issubclass(kind, Path):
+            return None if self._paths is None else self._paths.reduce
+        return self._reduce_code if issubclass(kind, type | FunctionType) else reducer_of(kind)
+
+    def _reduce_code(self, obj: Any) -> Any:
+        if (reduced := reduce_parametrized_model(obj)) is not NotImplemented:
+            return reduced
         # A script's classes are stored by the script's path: `__main__` is another program later.
-        if isinstance(obj, type | FunctionType) and obj.__module__ == "__main__":
+        if obj.__module__ == "__main__":
             binding = binding_of(obj, stable_name)
             if binding is not None and binding.module != "__main__":
                 return resolve, (binding.module, binding.name)
@@ -237,8 +251,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it ships no types
                     return internals._dynamic_class_reduce(obj)
                 by_value = _by_value(obj, self._by_value)
                 return _class_of_main, (obj.__qualname__, _digest_of(obj), by_value)
-        reduced = reduce_for_storage(obj)
-        return super().reducer_override(obj) if reduced is NotImplemented else reduced
+        return super().reducer_override(obj)
 
 
 def _by_value(cls: type, around: frozenset[type]) -> bytes:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from flowyml_aws.artifacts.codecs.lazy_values import (
     reduce_dask,
@@ -19,30 +18,27 @@ from flowyml_aws.artifacts.codecs.lazy_values import (
 )
 from flowyml_aws.artifacts.codecs.table_reducers import reduce_polars, reduce_pyarrow
 
-__all__ = ["reduce_for_storage"]
+__all__ = ["reduce_parametrized_model", "reducer_of"]
 
 
-def reduce_for_storage(value: Any) -> Any:
-    """Return what pickle stores for a value, or NotImplemented for its default.
+def reducer_of(kind: type) -> Callable[[Any], Any] | None:
+    """Return the reducer of a class's values, or None for that of pickle.
 
-    Raises:
-        UnstorableValueError: The value cannot be the same value in another process.
+    A reducer returns what pickle stores for a value, or NotImplemented for pickle's own way. It
+    raises `UnstorableValueError` if the value cannot be the same value in another process.
     """
-    kind = type(value)
-    if kind not in _reducers:
-        roots = (base.__module__.partition(".")[0] for base in kind.__mro__)
-        _reducers[kind] = next((_BY_LIBRARY[root] for root in roots if root in _BY_LIBRARY), None)
-    reducer = _reducers[kind]
-    return NotImplemented if reducer is None else reducer(value)
+    libraries = (base.__module__.partition(".")[0] for base in kind.__mro__)
+    return next((_BY_LIBRARY[name] for name in libraries if name in _BY_LIBRARY), None)
 
 
-def _reduce_pydantic(value: Any) -> Any:
-    """Reduce a parametrized model such as `Box[int]` to its model and arguments.
+def reduce_parametrized_model(cls: Any) -> Any:
+    """Reduce a class such as pydantic's `Box[int]` to its model and arguments.
 
-    Pydantic makes one class per model and arguments, which no module contains by name.
+    Pydantic makes one class per model and arguments, which no module contains by name. Returns
+    NotImplemented for all other classes.
     """
-    metadata = getattr(value, "__pydantic_generic_metadata__", None)
-    if not isinstance(value, type) or not metadata or metadata["origin"] is None:
+    metadata = getattr(cls, "__pydantic_generic_metadata__", None)
+    if not metadata or metadata["origin"] is None:
         return NotImplemented
     return operator.getitem, (metadata["origin"], metadata["args"])
 
@@ -54,8 +50,6 @@ _BY_LIBRARY: dict[str, Callable[[Any], Any]] = {
     "fsspec": reduce_fsspec,
     "polars": reduce_polars,
     "pyarrow": reduce_pyarrow,
-    "pydantic": _reduce_pydantic,
     "xarray": reduce_xarray,
     "zarr": reduce_zarr,
 }
-_reducers: WeakKeyDictionary[type, Callable[[Any], Any] | None] = WeakKeyDictionary()
