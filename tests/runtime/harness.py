@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 from flowyml_aws.artifacts.documents import read_document
@@ -31,6 +33,7 @@ from flowyml_aws.runtime.interruption import Interruption
 from flowyml_aws.runtime.result import AttemptEvents, JobResult, StepReport
 from flowyml_aws.runtime.runner import JobRunner
 from flowyml_aws.runtime.spec import JobSpec
+from flowyml_aws.runtime.starting import ProgramStart, start_program
 from flowyml_aws.submission.caching import find_reuse
 from flowyml_aws.submission.keys import RunKeys
 from flowyml_aws.submission.package import RunPackage, job_specs, write_run
@@ -125,7 +128,7 @@ class WrittenRun:
 
     def run(self, job: str | None = None, **more: str) -> Ended:
         """Run the runner's process until it ends."""
-        return finish(self.start(job, **more))
+        return run_runner(self.argument(job), self.folder, **more)
 
     def runner(self, job: str | None = None, **options: Any) -> JobRunner:
         """Return a runner in this process, for the original steps."""
@@ -171,6 +174,29 @@ class Ended:
 
 def start_runner(argument: str, folder: Path, **more: str) -> subprocess.Popen[str]:
     return start_python(["-m", "flowyml_aws.runtime", argument], folder, **more)
+
+
+def run_runner(argument: str, folder: Path, **more: str) -> Ended:
+    """Run the runner's process until it ends."""
+    process = start_program(
+        ProgramStart(
+            module="flowyml_aws.runtime",
+            arguments=(argument,),
+            cwd=folder,
+            env=environment(**{"PYTHONUNBUFFERED": "1", **more}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+    )
+    timer = Timer(_TIMEOUT_S, os.killpg, [process.pid, signal.SIGKILL])
+    timer.start()
+    assert process.stdout is not None
+    with process.stdout:
+        log = process.stdout.read().decode()
+    code = process.wait()
+    timer.cancel()
+    return Ended(code, log)
 
 
 def start_python(arguments: list[str], folder: Path, **more: str) -> subprocess.Popen[str]:

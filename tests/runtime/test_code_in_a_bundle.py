@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.runtime.harness import environment, finish, start_python, start_runner
+from tests.runtime.harness import environment, finish, run_runner, start_python
 from tests.runtime.scripts import write
 
 pytestmark = [pytest.mark.version_sensitive, pytest.mark.contract]
@@ -55,7 +55,7 @@ def bundled(project: Path, name: str) -> dict[str, Any]:
     assert ended.code == 0, ended.log
     here, there = ended.log.splitlines()
     project.rename(project.with_name("gone"))
-    job = finish(start_runner({"here": here, "there": there}[name], project.parent))
+    job = run_runner({"here": here, "there": there}[name], project.parent)
     assert job.code == 10, job.log
     (file,) = project.parent.joinpath(name).glob("store/runs/*/jobs/*/result.json")
     result = json.loads(file.read_text())

@@ -9,7 +9,7 @@ import pytest
 from flowyml_aws import step
 from flowyml_aws.runtime.events import Progress
 from flowyml_aws.runtime.result import StepState
-from tests.runtime.harness import WrittenRun, finish, start_python, start_runner
+from tests.runtime.harness import WrittenRun, finish, run_runner, start_python
 
 pytestmark = pytest.mark.contract
 
@@ -88,13 +88,13 @@ def test_the_runner_needs_one_argument(tmp_path: Path) -> None:
 
 def test_a_missing_spec_is_named(tmp_path: Path) -> None:
     uri = f"{(tmp_path / 'store').as_uri()}/runs/r/jobs/j/spec.json"
-    ended = finish(start_runner(f"{uri}#sha256=00", tmp_path))
+    ended = run_runner(f"{uri}#sha256=00", tmp_path)
     assert ended.code == 11
     assert uri in ended.log
 
 
 def test_an_invalid_store_uri_is_named(tmp_path: Path) -> None:
-    ended = finish(start_runner("file:relative/runs/r/jobs/j/spec.json#sha256=00", tmp_path))
+    ended = run_runner("file:relative/runs/r/jobs/j/spec.json#sha256=00", tmp_path)
     assert ended.code == 11
     assert "'file:relative'" in ended.log
 

@@ -14,7 +14,7 @@ from flowyml_aws.packaging.bundle import make_bundle
 from flowyml_aws.packaging.project import Project
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.runtime.spec import JobSpec
-from tests.runtime.harness import Ended, WrittenRun, finish, start_runner
+from tests.runtime.harness import Ended, WrittenRun, run_runner
 
 pytestmark = pytest.mark.contract
 
@@ -62,7 +62,7 @@ def run_spec(run: WrittenRun, spec: JobSpec) -> Ended:
     key = run.layout.spec(spec.job)
     run.store.put(key, spec.to_json())
     digest = hashlib.sha256(spec.to_json()).hexdigest()
-    return finish(start_runner(f"{run.store.uri}/{key}#sha256={digest}", run.folder))
+    return run_runner(f"{run.store.uri}/{key}#sha256={digest}", run.folder)
 
 
 def test_a_trap_springs_when_it_is_unpickled(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_spec_that_changed_is_refused(run: WrittenRun) -> None:
 
 
 def test_a_spec_without_its_digest_is_refused(run: WrittenRun) -> None:
-    ended = finish(start_runner(run.argument().partition("#")[0], run.folder))
+    ended = run_runner(run.argument().partition("#")[0], run.folder)
     assert ended.code == 11
     assert "(nothing)" in ended.log
 
@@ -90,7 +90,7 @@ def test_a_spec_of_another_version_says_which_version_to_use(run: WrittenRun) ->
     data = run.store.get(key).replace(b'"version": 1', b'"version": 99')
     overwrite(run, key, data)
     argument = f"{run.store.uri}/{key}#sha256={hashlib.sha256(data).hexdigest()}"
-    ended = finish(start_runner(argument, run.folder))
+    ended = run_runner(argument, run.folder)
     assert ended.code == 11
     assert "use the version of flowyml-aws that wrote it" in ended.log
 
