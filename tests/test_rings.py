@@ -6,8 +6,11 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from flowyml_aws.testing.warm import RUNNER_MODULE, WarmStarter
 
 
 def test_a_unit_test_fails_if_it_starts_a_process() -> None:
@@ -18,6 +21,12 @@ def test_a_unit_test_fails_if_it_starts_a_process() -> None:
 def test_a_unit_test_fails_if_it_forks() -> None:
     with pytest.raises(pytest.fail.Exception, match=r"is a unit test.*os\.fork"):
         os.fork()
+
+
+def test_a_unit_test_fails_if_it_starts_a_job_in_a_warm_process(tmp_path: Path) -> None:
+    starter = WarmStarter(os.environ, RUNNER_MODULE)
+    with pytest.raises(pytest.fail.Exception, match=r"is a unit test.*subprocess\.Popen"):
+        starter.start([], os.environ, tmp_path)
 
 
 def test_a_unit_test_fails_if_it_starts_a_server() -> None:
