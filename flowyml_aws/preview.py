@@ -276,14 +276,16 @@ def _prepare(request: RunRequest) -> _Prepared:
 
 
 def _version_readers(request: PlanRequest) -> dict[str, VersionReader]:
-    readers: dict[str, VersionReader] = {}
-    for group in request.groups:
-        traits = service_traits(request.placement.backend_of(group))
-        reader = VersionReader(
-            request.cache_versions, request.pins.versions, is_here=not traits.needs_bundle
-        )
-        readers.update((step.name, reader) for step in group.steps)
-    return readers
+    rule, pinned = request.cache_versions, request.pins.versions
+    readers = {
+        name: VersionReader(rule, pinned, is_here=not service_traits(name).needs_bundle)
+        for name in request.placement.backends
+    }
+    return {
+        step.name: readers[request.placement.backend_of(group)]
+        for group in request.groups
+        for step in group.steps
+    }
 
 
 def _require_instances(backend: str) -> None:

@@ -99,9 +99,10 @@ def identities_of(
         if identity.opaque:
             incomplete[step.name] = identity.opaque
             continue
-        if (reader := facts.versions.get(step.name)) is not None:
-            identity = replace(identity, versions=reader.read(packages[step.name]))
-            differences[step.name] = reader.differences(identity.versions)
+        reader = facts.versions.get(step.name)
+        if reader is not None and (versions := reader.read(packages[step.name])):
+            identity = replace(identity, versions=versions)
+            differences[step.name] = reader.differences(versions)
         known[step.name] = identity
     if problems:
         raise InvalidPipelineError(pipeline, problems)
