@@ -78,14 +78,16 @@ def test_a_skipped_step_has_a_reason(tmp_path: Path) -> None:
     run = WrittenRun(tmp_path, *three_steps(lambda: False, None, "g", "g"))
     run_all(run)
     assert run.report("train", "g").reason == "its condition is false"
-    assert run.report("report", "g").reason == "'model' does not exist: step 'train' was skipped"
+    assert run.report("report", "g").reason == (
+        "'model' does not exist: the condition of step 'train' is false"
+    )
 
 
-def test_a_skip_in_another_job_names_that_job(tmp_path: Path) -> None:
+def test_a_skip_in_another_job_names_its_condition(tmp_path: Path) -> None:
     run = WrittenRun(tmp_path, *three_steps(lambda: False, "a", "b", "c"))
     run_all(run)
     assert run.report("report", "c").reason == (
-        "'model' does not exist: its step in job 'b' was skipped"
+        "'model' does not exist: the condition of step 'train' is false"
     )
 
 
