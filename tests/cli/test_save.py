@@ -120,8 +120,6 @@ def picture_file(folder: Path) -> Path:
         (lambda _: numpy.array([{}]), "x.npy", "allow_pickle", ".pkl"),
         (picture_file, "x.csv", "the file picture.png", ".png"),
     ],
-    # Not `str`: it would show addresses of functions, which differ between processes.
-    ids=lambda value: "value" if callable(value) else str(value),
 )
 def test_a_value_without_the_format_is_refused_with_the_endings_that_fit(
     tmp_path: Path, make: Callable[[Path], Any], name: str, why: str, fix: str

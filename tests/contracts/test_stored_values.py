@@ -1,0 +1,67 @@
+"""Values of many kinds that pass from one job to another, each on its own machine."""
+
+from __future__ import annotations
+
+from tests.contracts.test_program import on_each_kind_of_machine
+from tests.contracts.test_values_of_jobs import run
+from tests.support.rigs import BackendRig
+
+SCRIPT = """
+import json, os, tempfile
+from dataclasses import dataclass
+from decimal import Decimal, getcontext
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import polars
+from pydantic import BaseModel
+
+from flowyml_aws import Pipeline, step
+
+T = TypeVar("T")
+
+class Box(BaseModel, Generic[T]):
+    item: T
+
+@dataclass
+class Report:
+    file: Path
+
+class Third:
+    def __getstate__(self):
+        return str(Decimal(1) / 3)
+
+    def __setstate__(self, state):
+        self.digits = state
+
+@step(outputs=["report", "rows", "box", "third", "frame"])
+def first():
+    getcontext().prec = 5
+    folder = Path(tempfile.mkdtemp())
+    (folder / "report.sh").write_text("all is well")
+    (folder / "report.sh").chmod(0o755)
+    polars.DataFrame({"": [1, 2]}).write_parquet(folder / "rows.parquet")
+    rows = polars.scan_parquet(folder / "rows.parquet")
+    return Report(folder / "report.sh"), [rows], Box[int](item=3), Third(), rows.collect()
+
+@step(inputs=["report", "rows", "box", "third", "frame"], outputs=["seen"])
+def second(report, rows, box, third, frame):
+    return [
+        report.file.read_text(),
+        os.access(report.file, os.X_OK),
+        rows[0].collect().to_dict(as_series=False),
+        isinstance(box, Box[int]),
+        third.digits,
+        frame.columns,
+    ]
+
+if __name__ == "__main__":
+    pipeline = Pipeline("kinds").add_step(first).add_step(second)
+    result = pipeline.run(backend=os.environ["TEST_BACKEND"])
+    print(json.dumps(result["seen"]))
+"""
+
+
+@on_each_kind_of_machine
+def test_the_next_job_gets_values_as_a_function_call_would_pass_them(rig: BackendRig) -> None:
+    assert run(rig, SCRIPT) == ["all is well", True, {"": [1, 2]}, True, "0.33333", [""]]
