@@ -130,7 +130,17 @@ def _origin(name: str) -> str | None:
 
 def _find(name: str, search: Sequence[str] | None) -> ModuleSpec | None:
     for finder in sys.meta_path:
-        spec = finder.find_spec(name, search)
+        try:
+            spec = finder.find_spec(name, search)
+        except KeyError:  # a namespace package in a package that is not imported
+            return _namespace(name, search or ())
         if spec is not None:
             return spec
     return None
+
+
+def _namespace(name: str, search: Sequence[str]) -> ModuleSpec:
+    folders = [Path(folder, name.rpartition(".")[2]) for folder in search]
+    spec = ModuleSpec(name, None, is_package=True)
+    spec.submodule_search_locations = [str(folder) for folder in folders if folder.is_dir()]
+    return spec

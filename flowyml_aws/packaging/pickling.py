@@ -254,7 +254,7 @@ def _cells_of(bindings: Collection[Binding]) -> dict[int, tuple[Binding, int, in
     cells: dict[int, tuple[Binding, int, int]] = {}
     for binding in bindings:
         function: Any = None
-        with suppress(LookupError):
+        with suppress(LookupError, ImportError):  # methods can name a module that does not exist
             function = unwrap_step(raw_value(binding.module, binding.name))
         function = getattr(function, "__func__", function)  # static and class methods
         if isinstance(function, FunctionType) and binding_of(function, stable_name) == binding:

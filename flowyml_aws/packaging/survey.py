@@ -7,7 +7,7 @@ import inspect
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from types import FunctionType, ModuleType
 from typing import Any
@@ -254,7 +254,8 @@ class _Surveyor:
 
     def _compare_names(self, namespace: Binding) -> None:
         if namespace.module != "__main__" and namespace not in self._names:
-            self._names[namespace] = names_in(namespace)
+            with suppress(LookupError):
+                self._names[namespace] = names_in(namespace)
 
     def _use_all(self, names: Mapping[str, Any]) -> None:
         module = _module_with(names)
@@ -293,7 +294,8 @@ class _Surveyor:
         self._edges[self._user].add(binding)
         if binding in self._edges:
             return
-        with self.users(binding):
+        # The `__getattr__` of a module makes names that it does not have, also in the job.
+        with self.users(binding), suppress(LookupError):
             self._read(binding, sys.modules[module], is_attribute)
 
     def _read(self, binding: Binding, module: ModuleType, is_attribute: bool) -> None:

@@ -78,6 +78,16 @@ def test_only_the_imported_part_of_a_namespace_package_is_added(mono: Path) -> N
     assert [*files.paths] == ["@1/libs/space_nb/one.py", "@1/libs/space_nb/pack/__init__.py"]
 
 
+def test_a_namespace_package_in_a_package_that_is_not_imported_yet_is_found(mono: Path) -> None:
+    write(mono / "libs", outer__init="", outer__inner__deep="import other")
+    write(mono / "libs", other="", late="def f():\n    import outer.inner.deep")
+    (mono / "libs" / "outer" / "init.py").rename(mono / "libs" / "outer" / "__init__.py")
+    import late  # type: ignore[import-not-found]
+
+    found = imported_modules([step(late.f)])
+    assert found.keys() >= {"late", "outer", "outer.inner.deep", "other"}
+
+
 def test_a_note_names_what_was_added(mono: Path) -> None:
     write(mono / "libs", one_nb="")
     files = bundled(mono, step_with("import one_nb\ndef work(): one_nb"))

@@ -332,6 +332,26 @@ def test_a_path_through_a_link_counts_as_the_path_of_the_project(
     assert states[0] == states[1]
 
 
+def test_a_class_that_its_module_makes_on_demand_is_no_binding(define: Define) -> None:
+    lazy = define(
+        """
+        class _Model:
+            rate = 1
+            def run(self): return FACTOR
+        _Model.__qualname__ = "Model"
+        FACTOR = 2
+
+        def __getattr__(name):
+            return _Model
+        """,
+        "lazy",
+    )
+    program = define("from lazy import Model\nMODEL = Model()\ndef work(): return MODEL.run()")
+    assert lazy.Model.__qualname__ == "Model"
+    assert used(program.work) >= {"program.MODEL", "lazy.FACTOR"}
+    assert "lazy.Model" not in used(program.work)
+
+
 MISSING = {
     "a global": ("def work(): return A", {"A"}),
     "a built-in name": ("def work(): return print", set()),
