@@ -327,7 +327,11 @@ def test_arguments_are_sources_that_can_be_written_down() -> None:
     def train(data: Any, /, extra: Any = 0, *more: Any, rate: Any) -> Any: ...
 
     assert bind(train, ["data", "x", "y"], ["rate"]).arguments == Arguments(
-        (Argument("asset", "data"), Argument("asset", "x"), Argument("asset", "y")),
+        (
+            Argument("asset", "data"),
+            Argument("asset", "x", default_of="extra"),
+            Argument("asset", "y"),
+        ),
         {"rate": Argument("context", "rate")},
     )
 

@@ -238,8 +238,3 @@ def test_the_items_that_a_cache_function_returns_count(
 def test_the_result_of_a_cache_function_can_be_unknown() -> None:
     target = step(cache=lambda: threading.Event())(closing(1))
     assert identity(target).opaque == ("the result of the cache function (threading.Event)",)
-
-
-def test_a_coroutine_function_is_no_cache_function() -> None:
-    with pytest.raises(ValueError, match="the cache function failed"):
-        identity(step(cache=later)(closing(1)), n=1)
