@@ -69,6 +69,7 @@ def decide_reuse(
     """
     machines, python = machines or {}, python_version()
     forced = _with_descendants(graph, refresh)
+    identities = _cacheable(graph, identities)
     known = _KnownIdentities(graph, identities, external_inputs)
     hits: dict[str, CacheEntry] = {}
     while keys := known.new_keys(hits):
@@ -110,6 +111,21 @@ def decide_reuse(
         stored=frozenset(stored),
         machines=machines,
     )
+
+
+def _cacheable(
+    graph: StepGraph, identities: Mapping[str, StepIdentity]
+) -> Mapping[str, StepIdentity]:
+    """Return the identities without those of steps that wait for one identified by content.
+
+    What that step does is unknown before the run.
+    """
+    by_content = identified_by_content(graph, identities.keys())
+    return {
+        step: identity
+        for step, identity in identities.items()
+        if not any(by_content[parent] for parent in graph.after.get(step, ()))
+    }
 
 
 class _KnownIdentities:

@@ -15,7 +15,7 @@ from flowyml_aws.core.distributions import Difference, VersionReader
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError
 from flowyml_aws.core.fingerprint import Fingerprinter
 from flowyml_aws.core.graph import StepGraph
-from flowyml_aws.core.identity import StepIdentity, identified_by_content, identify
+from flowyml_aws.core.identity import StepIdentity, identify
 from flowyml_aws.planning.reuse import Reuse, decide_reuse
 
 __all__ = ["Identities", "KeyFacts", "find_reuse", "identities_of"]
@@ -106,10 +106,6 @@ def identities_of(
         known[step.name] = identity
     if problems:
         raise InvalidPipelineError(pipeline, problems)
-    by_content = identified_by_content(graph, known.keys())
-    for step_name, awaited in graph.after.items():
-        if any(by_content[parent] for parent in awaited):
-            known.pop(step_name, None)  # what that step does is unknown before the run
     return Identities(known, incomplete, differences)
 
 

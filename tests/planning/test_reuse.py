@@ -81,7 +81,7 @@ class Scenario:
             stored = {a: (contents or {}).get(a, content(a)) for a in node.assets}
             refs = {a: ref_of(digest) for a, digest in stored.items()}
             known.update({a: ref.identity for a, ref in refs.items()})
-            if node.name not in self.identities:
+            if node.name not in reuse.identities:
                 continue
             assets = {a: i or known[a] for a, i in reuse.assets[node.name].items()}
             key = cache_key(self.identities[node.name].digest, assets)
