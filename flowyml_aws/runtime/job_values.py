@@ -115,8 +115,13 @@ class JobValues:
         self._held: dict[str, _Held] = {}
         self._recent_loans: list[Loan] = []
 
-    def add(self, produced: dict[str, Any]) -> None:
-        """Take over the values that a step returned: they are removed from the dict.
+    def add(self, produced: dict[str, Any], are_kept: bool = False) -> None:
+        """Take over values, such as those that a step returned: they are removed from the dict.
+
+        Args:
+            produced: Values by name.
+            are_kept: Whether something else certainly refers to them, so that this need not be
+                found out.
 
         Raises:
             UncopyableValueError: A value with several readers can't be copied.
@@ -129,7 +134,7 @@ class JobValues:
         if len(produced) > 1:
             _separate(produced, shared_between(produced))
         while produced:
-            self._hold(next(iter(produced)), produced)
+            self._hold(next(iter(produced)), produced, are_kept)
 
     def lend(
         self, call: Call, last_attempt: bool = True, absent: Collection[str] = ()
@@ -160,12 +165,12 @@ class JobValues:
         while loaded:
             self._hold(next(iter(loaded)), loaded)
 
-    def _hold(self, name: str, values: dict[str, Any]) -> None:
+    def _hold(self, name: str, values: dict[str, Any], is_kept: bool = False) -> None:
         """Move a value from a dict, which must have the only reference to it."""
         self._held[name] = held = _Held(values.pop(name))
         if is_scalar(held.value):
             return
-        several, held.kept = self._has_several_readers(name), held.is_kept()
+        several, held.kept = self._has_several_readers(name), is_kept or held.is_kept()
         if not several and not held.kept:
             return
         try:

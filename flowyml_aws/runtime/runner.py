@@ -91,7 +91,7 @@ class JobRunner:
             Exception: The job failed, but no step did: an asset is missing or damaged, or the
                 store denied a call.
         """
-        self._context.add(dict(self.context))
+        self._context.add(dict(self.context), are_kept=True)
         self._resume()
         for spec in self.attempt.spec.steps:
             if self.attempt.progress[spec.name].state is not StepState.WAITING:
