@@ -176,7 +176,8 @@ CAUGHT = {
         "import contextlib\nwith contextlib.suppress(BaseException):\n    main()\nAFTER = 1"
     ),
     "a generator": (
-        "import contextlib\n@contextlib.contextmanager\n"
+        "import contextlib\n"
+        "@contextlib.contextmanager\n"
         "def f():\n    try: yield\n    except: pass\n"
         "with f():\n    main()\nAFTER = 1"
     ),
