@@ -13,12 +13,15 @@ import pickle
 import sys
 import weakref
 from collections import ChainMap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, NoReturn
 
 import cloudpickle
+
+from flowyml_aws.artifacts.codecs.tensors import storage_reducers
 
 __all__ = ["MAX_COPIED_BYTES", "Loan", "Snapshot", "UncopyableError", "is_scalar", "shared_between"]
 
@@ -30,6 +33,7 @@ _IDENTICAL = (type, FunctionType, BuiltinFunctionType, ModuleType, weakref.ref)
 # Immutable objects of libraries. Subclasses of users may have attributes that can be changed.
 _IMMUTABLE = {
     "numpy": ("dtype",),
+    "torch": ("dtype", "device", "layout", "memory_format"),
     "pandas": ("Index", "api.extensions.ExtensionDtype"),
     "pyarrow": (
         "Array",
@@ -66,6 +70,22 @@ class Loan:
         return any(buffer() is not None for buffer in self._buffers)
 
 
+@dataclass(frozen=True, slots=True)
+class _Buffer:
+    """Memory of a value.
+
+    Attributes:
+        view: The memory.
+        of_tensor: Whether it is that of a PyTorch tensor.
+    """
+
+    view: memoryview
+    of_tensor: bool
+
+    def copy(self) -> bytes | bytearray:
+        return bytes(self.view) if self.view.readonly else bytearray(self.view)
+
+
 class Snapshot:
     """A value as it is now, except for the content of its large buffers.
 
@@ -99,11 +119,11 @@ class Snapshot:
         self._buffers = pickler.buffers
         self._identical = pickler.identical
         self.paths: Sequence[Path] = [p for p in pickler.identical if isinstance(p, Path)]
-        self.is_large = sum(buffer.nbytes for buffer in self._buffers) > MAX_COPIED_BYTES
+        self.is_large = sum(b.view.nbytes for b in self._buffers) > MAX_COPIED_BYTES
 
     def copy(self) -> Any:
         """Return a copy that shares no memory with the value."""
-        return self._load([bytes(b) if b.readonly else bytearray(b) for b in self._buffers])
+        return self._load([buffer.copy() for buffer in self._buffers])
 
     def lend(self) -> tuple[Any, Loan]:
         """Return a copy that can't write to large buffers, and the loan of these buffers."""
@@ -114,11 +134,14 @@ class Snapshot:
         lent: list[object] = []
         buffers: list[Any] = []
         for buffer in self._buffers:
-            if buffer.readonly or not buffer.nbytes:
-                buffers.append(buffer)
+            if buffer.of_tensor:
+                buffers.append(buffer.copy())  # PyTorch would write to read-only memory
+                continue
+            if buffer.view.readonly or not buffer.view.nbytes:
+                buffers.append(buffer.view)
                 continue
             # A view of the buffer itself would not show whether it is still used.
-            source = (ctypes.c_char * buffer.nbytes).from_buffer(buffer)
+            source = (ctypes.c_char * buffer.view.nbytes).from_buffer(buffer.view)
             lent.append(source)
             buffers.append(memoryview(source).cast("B").toreadonly())
         return self._load(buffers), Loan(lent)
@@ -169,13 +192,13 @@ def _is_mutable(item: object) -> bool:
     return not type(item).__name__.startswith("cython_function")
 
 
-def _ranges(buffers: Sequence[memoryview]) -> Iterator[tuple[int, int]]:
+def _ranges(buffers: Sequence[_Buffer]) -> Iterator[tuple[int, int]]:
     import ctypes
 
-    for buffer in buffers:
-        if buffer.nbytes and not buffer.readonly:
-            start = ctypes.addressof(ctypes.c_char.from_buffer(buffer))
-            yield start, start + buffer.nbytes
+    for view in (buffer.view for buffer in buffers):
+        if view.nbytes and not view.readonly:
+            start = ctypes.addressof(ctypes.c_char.from_buffer(view))
+            yield start, start + view.nbytes
 
 
 def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
@@ -213,15 +236,31 @@ class _Pickler(pickle.Pickler):
         reducers: dict[type, Any] = {
             io.TextIOWrapper: _refuse_open_file,
             memoryview: _reduce_view,
+            **{
+                kind: self._reducer_of_storage(reduce)
+                for kind, reduce in storage_reducers().items()
+            },
         }
         self.dispatch_table = ChainMap(reducers, cloudpickle.Pickler.dispatch_table)
         super().__init__(stream, protocol=5, buffer_callback=self._keep)  # reads the table
         self.stream = stream
-        self.buffers: list[memoryview] = []
+        self.buffers: list[_Buffer] = []
+        self._is_tensor = False
         self.identical: list[object] = []
 
     def _keep(self, buffer: pickle.PickleBuffer) -> None:
-        self.buffers.append(buffer.raw())
+        self.buffers.append(_Buffer(buffer.raw(), self._is_tensor))
+        self._is_tensor = False
+
+    def _reducer_of_storage(self, reduce: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def reduced(storage: Any) -> Any:
+            if getattr(storage, "_untyped_storage", storage).device.type != "cpu":
+                return storage.__reduce__()  # the codec's reducer moves it to the CPU
+            function, arguments = reduce(storage)
+            self._is_tensor = isinstance(arguments[0], pickle.PickleBuffer)
+            return function, arguments
+
+        return reduced
 
     def reducer_override(self, obj: Any) -> Any:
         if obj is _identical or obj is _clone:

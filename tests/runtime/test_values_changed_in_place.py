@@ -16,7 +16,7 @@ import pytest
 
 from flowyml_aws import step
 from flowyml_aws.core.step import Step
-from flowyml_aws.runtime.copies import MAX_COPIED_BYTES
+from flowyml_aws.runtime.copies import MAX_COPIED_BYTES, shared_between
 from flowyml_aws.runtime.runner import JobRunner
 from tests.runtime.harness import WrittenRun
 
@@ -434,3 +434,30 @@ def test_a_changed_file_that_is_stored_is_loaded_again(tmp_path: Path) -> None:
         inputs={"value": file},
     )
     assert seen == ["1"]
+
+
+@pytest.mark.contract  # importing PyTorch starts processes
+def test_tensors_are_copied_for_each_reader(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed (up to 3 GB)")
+    seen: list[Any] = []
+
+    def make() -> Any:
+        tensor = torch.ones(LARGE, dtype=torch.float64)
+        return tensor, tensor[:2], torch.ones(2), torch.ones(2)
+
+    def change(value: Any, part: Any) -> None:
+        value[0] = part[1] = 9
+
+    runner = ended(
+        tmp_path,
+        in_group(make, [], ["value", "part", "x", "y"], name="make"),
+        in_group(change, ["value", "part"], ["a"], name="change"),
+        in_group(
+            lambda value, part: seen.extend((value, part)), ["value", "part"], ["b"], name="b"
+        ),
+    )
+    assert failure(runner, "change") == ""
+    value, part = seen
+    assert (value[0].item(), value[1].item(), part.tolist()) == (1, 1, [1, 1])
+    assert shared_between({"x": torch.ones(2), "y": torch.ones(2)}) == set()
+    assert shared_between({"x": value, "y": value[1:]}) == {"y"}
