@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from flowyml_aws import Run
 from tests.contracts.conftest import BACKENDS
 from tests.support.rigs import CHECKOUT, DEADLINE_S, BackendRig
 
@@ -62,11 +64,9 @@ def commanded(rig: BackendRig, file: str) -> Any:
     """Run a file with the command line, and return the value of the asset `found`."""
     code, out, err = rig.command("run", file, "--backend", rig.backend)
     assert code == 0, out + err
-    code, out, err = rig.command("runs", "--json")
-    run_id = json.loads(out)[0]["run_id"]
-    code, out, err = rig.command("get", run_id, "found")
-    assert code == 0, err
-    return json.loads(out)
+    run_id = re.search(r"^run (\S+) on", out + err, re.MULTILINE)
+    assert run_id is not None, out + err
+    return Run.attach(run_id[1]).wait()["found"]
 
 
 PACKAGE_FLOW = """
