@@ -109,9 +109,9 @@ def preflight(request: RunRequest) -> CheckedRequest:
         trial = None
         if code is not None and code.program.script is None:
             stack.enter_context(hidden_main())
-        if code is not None and settings is not None:
+        environment = {} if settings is None else request.environment(settings)
+        if code is not None and settings is not None and not environment_problems(environment, ""):
             # The program is loaded by another process, while this one asks AWS and plans.
-            environment = request.environment(settings)
             trial = stack.enter_context(
                 trying(
                     code,
