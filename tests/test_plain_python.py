@@ -14,6 +14,7 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 from tests.support.caching_machine import CompletedRun, Machine, Program, temporary_machine
+from tests.support.effort import examples
 from tests.support.random_pipelines import (
     CONTEXT,
     RandomPipeline,
@@ -44,6 +45,7 @@ def run(machine: Machine, source: str, expected_source: str) -> CompletedRun:
     return completed
 
 
+@examples(15)
 @given(pipeline=random_pipelines(), data=st.data())
 def test_a_run_gives_what_plain_calls_on_copies_give(
     pipeline: RandomPipeline, data: st.DataObject
