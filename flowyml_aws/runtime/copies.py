@@ -2,12 +2,14 @@
 
 A value is taken apart as by pickle, protocol 5. Its structure is copied, and so are its buffers (of
 arrays and data frames) up to a limit. A copy refers to larger buffers, but can't write to them.
-Functions, classes, modules and immutable objects of libraries are not copied at all.
+Functions, classes, modules and immutable objects of libraries are not copied at all. Objects whose
+content can't be changed in place, such as a pandas index, are copied without their content.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import pickle
 import sys
@@ -23,18 +25,25 @@ import cloudpickle
 
 from flowyml_aws.artifacts.codecs.tensors import storage_reducers
 
-__all__ = ["MAX_COPIED_BYTES", "Loan", "Snapshot", "UncopyableError", "is_scalar", "shared_between"]
+__all__ = [
+    "MAX_COPIED_BYTES",
+    "Loan",
+    "Snapshot",
+    "UncopyableError",
+    "WritableSnapshot",
+    "is_scalar",
+    "shared_between",
+]
 
 MAX_COPIED_BYTES = 16 * 1024 * 1024
 """The buffers of a value are copied up to this size in total: a copy takes milliseconds."""
 
 _SCALARS = frozenset({type(None), bool, int, float, complex, str, bytes})
 _IDENTICAL = (type, FunctionType, BuiltinFunctionType, ModuleType, weakref.ref)
-# Immutable objects of libraries. Subclasses of users may have attributes that can be changed.
 _IMMUTABLE = {
     "numpy": ("dtype",),
     "torch": ("dtype", "device", "layout", "memory_format"),
-    "pandas": ("Index", "api.extensions.ExtensionDtype"),
+    "pandas": ("api.extensions.ExtensionDtype",),
     "pyarrow": (
         "Array",
         "ChunkedArray",
@@ -46,7 +55,8 @@ _IMMUTABLE = {
         "Table",
     ),
 }
-_CLONED = {"polars": ("DataFrame", "Series", "LazyFrame")}  # their buffers are copied on write
+# Only their attributes can be changed, such as names. Their content is replaced or copied on write.
+_SHALLOW = {"pandas": ("Index",), "polars": ("DataFrame", "Series", "LazyFrame")}
 _UNCHANGING = (str, bytes, tuple, frozenset, slice, PurePath, *_IDENTICAL)
 
 
@@ -101,29 +111,24 @@ class Snapshot:
     """
 
     def __init__(self, value: Any) -> None:
-        self._take(value, _Pickler(io.BytesIO()))
-
-    @classmethod
-    def with_writable_arrays(cls, value: Any) -> Snapshot:
-        """Take a snapshot whose copies can change arrays that are read-only in the value."""
-        snapshot = cls.__new__(cls)
-        snapshot._take(value, _WritablePickler(io.BytesIO()))
-        return snapshot
-
-    def _take(self, value: Any, pickler: _Pickler) -> None:
+        pickler = self._pickler()
         try:
             pickler.dump(value)
         except Exception as error:  # runs code of the value's classes
             raise UncopyableError(f"{type(error).__name__}: {error}") from error
         self._stream = pickler.stream.getbuffer()
         self._buffers = pickler.buffers
-        self._identical = pickler.identical
-        self.paths: Sequence[Path] = [p for p in pickler.identical if isinstance(p, Path)]
+        self._referenced = pickler.referenced
+        self.paths: Sequence[Path] = [p for p in pickler.referenced if isinstance(p, Path)]
         self.is_large = sum(b.view.nbytes for b in self._buffers) > MAX_COPIED_BYTES
 
     def copy(self) -> Any:
         """Return a copy that shares no memory with the value."""
         return self._load([buffer.copy() for buffer in self._buffers])
+
+    @staticmethod
+    def _pickler() -> _Pickler:
+        return _Pickler()
 
     def lend(self) -> tuple[Any, Loan]:
         """Return a copy that can't write to large buffers, and the loan of these buffers."""
@@ -147,7 +152,15 @@ class Snapshot:
         return self._load(buffers), Loan(lent)
 
     def _load(self, buffers: Sequence[Any]) -> Any:
-        return _Unpickler(io.BytesIO(self._stream), buffers, self._identical).load()
+        return _Unpickler(io.BytesIO(self._stream), buffers, self._referenced).load()
+
+
+class WritableSnapshot(Snapshot):
+    """A snapshot whose copies can change arrays that are read-only in the value."""
+
+    @staticmethod
+    def _pickler() -> _Pickler:
+        return _WritablePickler()
 
 
 def is_scalar(value: object) -> bool:
@@ -164,7 +177,7 @@ def shared_between(values: Mapping[str, Any]) -> set[str]:
     for name, value in values.items():
         if is_scalar(value):
             continue
-        pickler = _Pickler(io.BytesIO())
+        pickler = _Pickler()
         with contextlib.suppress(Exception):  # what has no copies is compared as far as it goes
             pickler.dump(value)
         objects = [value, *(item for _, item in pickler.memo.copy().values())]
@@ -187,9 +200,15 @@ def _class_attributes(objects: Sequence[object]) -> set[int]:
 
 
 def _is_mutable(item: object) -> bool:
-    if isinstance(item, _UNCHANGING) or _is_a(item, _IMMUTABLE):
+    kind = type(item)
+    if issubclass(kind, _UNCHANGING) or (_is_a(kind, _IMMUTABLE) and not _has_names(item)):
         return False
-    return not type(item).__name__.startswith("cython_function")
+    return not kind.__name__.startswith("cython_function")
+
+
+def _has_names(item: object) -> bool:
+    """Return whether an object is a structured dtype of numpy, whose names can be changed."""
+    return _is_a(type(item), {"numpy": ("dtype",)}) and getattr(item, "names", None) is not None
 
 
 def _ranges(buffers: Sequence[_Buffer]) -> Iterator[tuple[int, int]]:
@@ -205,17 +224,15 @@ def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
     return one[0] < other[1] and other[0] < one[1]
 
 
-def _is_a(item: object, classes: Mapping[str, Sequence[str]]) -> bool:
-    """Return whether an object is of a class of a library that is imported already."""
-    library = type(item).__module__.partition(".")[0]
-    if library not in classes:
-        return False
-    module = sys.modules[library]
-    for path in classes[library]:
+def _is_a(kind: type, classes: Mapping[str, Sequence[str]]) -> bool:
+    """Return whether a class is one of those of a library that is imported already."""
+    library = kind.__module__.partition(".")[0]
+    module = sys.modules.get(library)
+    for path in classes.get(library, ()):
         target: Any = module
         for name in path.split("."):
             target = getattr(target, name, None)
-        if isinstance(target, type) and isinstance(item, target):
+        if isinstance(target, type) and issubclass(kind, target):
             return True
     return False
 
@@ -231,7 +248,7 @@ def _reduce_view(view: memoryview) -> tuple[Any, ...]:
 
 
 class _Pickler(pickle.Pickler):
-    def __init__(self, stream: io.BytesIO) -> None:
+    def __init__(self) -> None:
         # cloudpickle's table has views of dicts and other types that pickle lacks.
         reducers: dict[type, Any] = {
             io.TextIOWrapper: _refuse_open_file,
@@ -242,11 +259,12 @@ class _Pickler(pickle.Pickler):
             },
         }
         self.dispatch_table = ChainMap(reducers, cloudpickle.Pickler.dispatch_table)
-        super().__init__(stream, protocol=5, buffer_callback=self._keep)  # reads the table
-        self.stream = stream
+        self.stream = io.BytesIO()
         self.buffers: list[_Buffer] = []
+        self.referenced: list[object] = []
         self._is_tensor = False
-        self.identical: list[object] = []
+        self._reducers: dict[type, Callable[[Any], Any] | None] = {}
+        super().__init__(self.stream, protocol=5, buffer_callback=self._keep)  # reads the table
 
     def _keep(self, buffer: pickle.PickleBuffer) -> None:
         self.buffers.append(_Buffer(buffer.raw(), self._is_tensor))
@@ -263,38 +281,54 @@ class _Pickler(pickle.Pickler):
         return reduced
 
     def reducer_override(self, obj: Any) -> Any:
-        if obj is _identical or obj is _clone:
+        kind = type(obj)
+        try:
+            reducer = self._reducers[kind]
+        except KeyError:
+            reducer = self._reducers[kind] = self._reducer_of(kind)
+        return NotImplemented if reducer is None else reducer(obj)
+
+    def _reducer_of(self, kind: type) -> Callable[[Any], Any] | None:
+        if issubclass(kind, (PurePath, *_IDENTICAL)) or _is_a(kind, _IMMUTABLE):
+            return self._pass_on
+        return self._pass_shallow_copy if _is_a(kind, _SHALLOW) else None
+
+    def _pass_on(self, obj: Any) -> Any:
+        if obj is _identical or obj is _shallow_copy or _has_names(obj):
             return NotImplemented
-        if isinstance(obj, (PurePath, *_IDENTICAL)) or _is_a(obj, _IMMUTABLE):
-            return _identical, self._number(obj)
-        if _is_a(obj, _CLONED):
-            return _clone, self._number(obj)
-        return NotImplemented
+        return _identical, self._number(obj)
+
+    def _pass_shallow_copy(self, obj: Any) -> Any:
+        return _shallow_copy, self._number(obj)
 
     def _number(self, obj: object) -> tuple[int]:
-        self.identical.append(obj)
-        return (len(self.identical) - 1,)
+        self.referenced.append(obj)
+        return (len(self.referenced) - 1,)
 
 
 class _WritablePickler(_Pickler):
-    def reducer_override(self, obj: Any) -> Any:
-        if type(obj).__module__ == "numpy" and type(obj).__name__ == "ndarray":
-            return NotImplemented if obj.flags.writeable else obj.copy().__reduce_ex__(5)
-        return super().reducer_override(obj)
+    def _reducer_of(self, kind: type) -> Callable[[Any], Any] | None:
+        if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
+            return _reduce_to_writable
+        return super()._reducer_of(kind)
+
+
+def _reduce_to_writable(array: Any) -> Any:
+    return NotImplemented if array.flags.writeable else array.copy().__reduce_ex__(5)
 
 
 class _Unpickler(pickle.Unpickler):
     def __init__(
-        self, stream: io.BytesIO, buffers: Sequence[Any], identical: Sequence[Any]
+        self, stream: io.BytesIO, buffers: Sequence[Any], referenced: Sequence[Any]
     ) -> None:
         super().__init__(stream, buffers=buffers)
-        self._identical = identical
+        self._referenced = referenced
 
     def find_class(self, module: str, name: str) -> Any:
         if module == __name__ and name == _identical.__name__:
-            return self._identical.__getitem__
-        if module == __name__ and name == _clone.__name__:
-            return lambda number: self._identical[number].clone()
+            return self._referenced.__getitem__
+        if module == __name__ and name == _shallow_copy.__name__:
+            return lambda number: copy.copy(self._referenced[number])
         return super().find_class(module, name)
 
 
@@ -302,5 +336,5 @@ def _identical(number: int) -> Any:
     raise NotImplementedError(f"only {_Unpickler.__name__} resolves this: {number}")
 
 
-def _clone(number: int) -> Any:
+def _shallow_copy(number: int) -> Any:
     raise NotImplementedError(f"only {_Unpickler.__name__} resolves this: {number}")

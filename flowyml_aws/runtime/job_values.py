@@ -6,7 +6,6 @@ reader gets the object itself, so a chain of steps copies nothing. The others ge
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from flowyml_aws.core.errors import ChangedFileError, UncopyableValueError
-from flowyml_aws.runtime.copies import Loan, Snapshot, UncopyableError, is_scalar, shared_between
+from flowyml_aws.runtime.copies import (
+    Loan,
+    Snapshot,
+    UncopyableError,
+    WritableSnapshot,
+    is_scalar,
+    shared_between,
+)
 from flowyml_aws.runtime.file_states import FileState, file_state
 
 __all__ = ["READ_ONLY_ADVICE", "Call", "JobValues"]
@@ -131,8 +137,10 @@ class JobValues:
         if any(loan.in_use for loan in self._recent_loans):
             _separate(produced, set(produced))  # they contain parts of an input
         self._recent_loans.clear()
-        if len(produced) > 1:
-            _separate(produced, shared_between(produced))
+        shared = shared_between(produced) if len(produced) > 1 else set()
+        for name in _separate(produced, shared):
+            if isinstance(produced[name], Iterator):
+                raise self._shared_iterator(name, produced[name])
         while produced:
             self._hold(next(iter(produced)), produced, are_kept)
 
@@ -224,6 +232,14 @@ class JobValues:
         readers = self._readers[name]
         return len(readers) > 1 or (readers[0].repeats and not self._is_stored(name))
 
+    def _shared_iterator(self, name: str, value: Any) -> UncopyableValueError:
+        return UncopyableValueError(
+            what=f"The value of {self._kind} {name!r} is also a part of another output",
+            why=f"a {type(value).__qualname__} can be read only once, so one of the readers would "
+            "miss items",
+            fix="return a list of its items",
+        )
+
     def _uncopyable(self, name: str, value: Any, error: UncopyableError) -> UncopyableValueError:
         readers = [
             f"{call.reader}{' (again in each retry)' if call.repeats else ''}"
@@ -240,8 +256,17 @@ class JobValues:
         )
 
 
-def _separate(values: dict[str, Any], names: Collection[str]) -> None:
-    """Replace values by copies that share nothing with other values."""
+def _separate(values: dict[str, Any], names: Collection[str]) -> list[str]:
+    """Replace values by copies that share nothing with other values.
+
+    Returns:
+        The names of values without copies. Objects that belong to this process, such as a lock,
+        can only be shared.
+    """
+    without_copies = []
     for name in names:
-        with contextlib.suppress(UncopyableError):
-            values[name] = Snapshot.with_writable_arrays(values[name]).copy()
+        try:
+            values[name] = WritableSnapshot(values[name]).copy()
+        except UncopyableError:
+            without_copies.append(name)
+    return without_copies

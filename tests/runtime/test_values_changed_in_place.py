@@ -79,6 +79,19 @@ def change_nested(value: tuple[Any, ...]) -> None:
     value[0]["array"][0] = 9
 
 
+def name_index(value: Any) -> None:
+    value.index.name = "changed"
+    value.columns.name = "changed"
+
+
+def rename_levels(value: Any) -> None:
+    value.index.names = ["p", "q"]
+
+
+def rename_fields(value: Any) -> None:
+    value.dtype.names = ("p", "q")
+
+
 CHANGES: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]] = {
     "list": (lambda: [1], append),
     "dict": (lambda: {"a": [1]}, add_item),
@@ -89,6 +102,12 @@ CHANGES: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]] = {
     "array in a dict in a tuple": (lambda: ({"array": np.array([1, 2])},), change_nested),
     "frame, new column": (lambda: pd.DataFrame({"x": [1]}), add_column),
     "frame, cell": (lambda: pd.DataFrame({"x": [1]}), change_cell),
+    "frame, names of its indexes": (lambda: pd.DataFrame({"x": [1]}), name_index),
+    "frame, names of index levels": (
+        lambda: pd.DataFrame({"x": [1]}, index=pd.MultiIndex.from_tuples([(1, 2)])),
+        rename_levels,
+    ),
+    "fields of an array": (lambda: np.zeros(1, dtype=[("a", "i4"), ("b", "i4")]), rename_fields),
     "polars frame": (lambda: pl.DataFrame({"x": [1]}), insert_column),
     "iterator with copies": (lambda: iter([1, 2]), next),
     "view of a dict": (lambda: {"a": 1}.keys(), lambda value: None),
@@ -209,6 +228,22 @@ def test_outputs_of_a_step_that_share_an_object_are_separate_values(tmp_path: Pa
         in_group(lambda b, d: seen.append((b, list(d))), ["b", "d"], ["end"], name="take"),
     )
     assert seen == [({"rows": [1]}, [2, 3])]
+
+
+def test_an_iterator_that_is_a_part_of_two_outputs_is_refused(tmp_path: Path) -> None:
+    def make() -> Any:
+        items = (n for n in range(3))
+        return items, items
+
+    runner = ended(
+        tmp_path,
+        in_group(make, [], ["a", "b"], name="make"),
+        in_group(list, ["a"], ["c"], name="first"),
+        in_group(list, ["b"], ["d"], name="second"),
+    )
+    text = failure(runner, "make")
+    assert "also a part of another output" in text
+    assert "fix: return a list of its items" in text
 
 
 def test_outputs_that_share_nothing_are_not_copied(tmp_path: Path) -> None:
