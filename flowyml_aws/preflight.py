@@ -20,7 +20,7 @@ from flowyml_aws.core.errors import (
 )
 from flowyml_aws.core.graph import StepGraph, read_graph
 from flowyml_aws.core.loading import stop_while_loading
-from flowyml_aws.core.parameters import argument_problems
+from flowyml_aws.core.parameters import input_problems, missing_arguments
 from flowyml_aws.core.step_grouping import StepGroup, group_steps
 from flowyml_aws.packaging.bundle import bundle_notes, make_bundle
 from flowyml_aws.packaging.code import CodeTrial, Payloads, RunCode, payload_of, trying
@@ -103,7 +103,7 @@ def preflight(request: RunRequest) -> CheckedRequest:
         report.check_steps(request, services, placement)
         raise InvalidPipelineError(request.name, report.problems)
 
-    report.problems += argument_problems(pipeline.graph, request.values)
+    report.problems += missing_arguments(pipeline.graph, request.values)
     run_id = make_run_id(request.name, datetime.now(timezone.utc), secrets.token_hex)
     with ExitStack() as stack:
         trial = None
@@ -257,7 +257,7 @@ class _Report:
             graph, own_problems = read_graph([step], assets - set(step.assets))
             if graph is None or any(isinstance(p, InvalidStepError) for p in own_problems):
                 continue
-            self.problems += argument_problems(graph, context)
+            self.problems += input_problems(graph, context) + missing_arguments(graph, context)
             groups = group_steps([step])
             for group in groups:
                 self.attempt(partial(payload_of, group, graph, context))

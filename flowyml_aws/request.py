@@ -14,6 +14,7 @@ from flowyml_aws.core.distributions import VersionRule
 from flowyml_aws.core.environment import environment_problems, merge_environments
 from flowyml_aws.core.errors import FlowymlError, SettingsError
 from flowyml_aws.core.graph import StepGraph
+from flowyml_aws.core.parameters import input_problems
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
@@ -177,6 +178,8 @@ class RunRequest:
     ) -> list[FlowymlError]:
         """Return the mistakes in the options."""
         problems: list[FlowymlError] = []
+        if pipeline is not None:
+            problems += input_problems(pipeline.graph, self.values)
         if placement is not None and pipeline is not None:
             problems += placement.problems(pipeline.groups)
         names = [step.name for step in self.steps]

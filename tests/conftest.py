@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from flowyml_aws import scripts
-from flowyml_aws.runtime.starting import starting_with
+from flowyml_aws.packaging.starting import starting_with
 from flowyml_aws.testing.warm_programs import WarmPrograms
 from tests.support.effort import load_profile
 from tests.support.rigs import HERMETIC, ambient, emulator_settings

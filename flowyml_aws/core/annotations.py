@@ -101,6 +101,7 @@ def _source(function: Callable[..., Any]) -> Any:
             function = wrapped.__func__
         elif inspect.isclass(wrapped):
             return wrapped.__init__
+        # Not `callable`: the method itself is needed.
         elif not inspect.isroutine(wrapped) and hasattr(type(wrapped), "__call__"):  # noqa: B004
             return inspect.unwrap(type(wrapped).__call__)
         else:

@@ -88,7 +88,7 @@ class VersionReader:
 
 
 def normalized(name: str) -> str:
-    """Return the normalized name of a distribution (PyPA: name normalization)."""
+    """Return the name of a distribution or dependency group in the form that PEP 503 compares."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 

@@ -23,9 +23,10 @@ from flowyml_aws.core.step import Step
 __all__ = [
     "BoundStep",
     "ContextParameter",
-    "argument_problems",
     "bind_step",
     "context_parameters",
+    "input_problems",
+    "missing_arguments",
 ]
 
 
@@ -72,21 +73,33 @@ def bind_step(step: Step, assets: Collection[str], context: Collection[str]) -> 
     return BoundStep(function, condition)
 
 
-def argument_problems(graph: StepGraph, context: Collection[str]) -> list[FlowymlError]:
-    """Return an error for each mistake in the arguments of functions and conditions.
+def input_problems(graph: StepGraph, context: Collection[str]) -> list[FlowymlError]:
+    """Return an error for each mistake in the inputs of steps.
 
-    A mistake is a parameter without an input, a context value or a default; a parameter with two
-    sources; and an input that no parameter takes, except if the function has no parameters.
+    A mistake is a parameter with two sources, or an input that no parameter takes, except if the
+    function has no parameters.
     """
     problems: list[FlowymlError] = []
     for step in graph.steps:
         bound = bind_step(step, graph.reads[step.name], context)
         for label, call in _labelled(step, bound):
-            problems += [_missing(label, name, step, context) for name in call.missing]
             problems += [_ambiguous(label, sources) for sources in call.ambiguous]
         if not bound.order_only:
             problems += [_untaken(step, asset) for asset in bound.untaken]
     return problems
+
+
+def missing_arguments(graph: StepGraph, context: Collection[str]) -> list[FlowymlError]:
+    """Return an error for each parameter without an input, a context value or a default.
+
+    A plan does not need these values, but a run does.
+    """
+    return [
+        _missing(label, name, step, context)
+        for step in graph.steps
+        for label, call in _labelled(step, bind_step(step, graph.reads[step.name], context))
+        for name in call.missing
+    ]
 
 
 def _labelled(step: Step, bound: BoundStep) -> Iterator[tuple[str, BoundCall]]:

@@ -24,10 +24,13 @@ from flowyml_aws.local.processes import (
     identify,
     this_process,
 )
-from flowyml_aws.packaging.trial import with_this_package
+from flowyml_aws.packaging.starting import (
+    ProgramProcess,
+    ProgramStart,
+    start_program,
+)
 from flowyml_aws.planning.environment import process_environment
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
-from flowyml_aws.runtime.starting import ProgramProcess, ProgramStart, start_program
 from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
 from flowyml_aws.submission.record import RunRecord
 
@@ -170,7 +173,7 @@ class LocalBackend:
                     arguments=(self._argument(job.name),),
                     cwd=log.parent,  # on sys.path; the spec names the working directory
                     env={
-                        **with_this_package(process_environment(job, self._environment)),
+                        **process_environment(job, self._environment),
                         "FLOWYML_ATTEMPT": str(attempt),
                     },
                     stdin=subprocess.DEVNULL,

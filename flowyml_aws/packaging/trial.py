@@ -23,10 +23,10 @@ from flowyml_aws.core.loading import LOADING_VARIABLE
 from flowyml_aws.core.modules import is_installed
 from flowyml_aws.packaging.bundle import SourceBundle
 from flowyml_aws.packaging.payload import StepPayload
+from flowyml_aws.packaging.starting import ProgramStart, start_program
 from flowyml_aws.packaging.survey import Survey
 from flowyml_aws.planning.environment import environment_in_container
 from flowyml_aws.runtime.program import Program
-from flowyml_aws.runtime.starting import ProgramStart, start_program
 from flowyml_aws.scripts import PROGRAM_VARIABLE
 
 __all__ = [
@@ -37,7 +37,6 @@ __all__ = [
     "carried_states",
     "environment_of_jobs",
     "loaded_states",
-    "with_this_package",
 ]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -127,7 +126,7 @@ class TrialLoad:
                     arguments=(),
                     cwd=folder,
                     env={
-                        **with_this_package(request.environment),
+                        **request.environment,
                         LOADING_VARIABLE: "1",
                         "PYTHONHASHSEED": _UNUSUAL_SEED,
                         "PYTHONIOENCODING": "utf-8:replace",
@@ -310,16 +309,6 @@ def environment_of_jobs(
         return {**own, **environment}
     kept = {name: client[name] for name in _KEPT if name in client}
     return {**kept, **environment_in_container(environment)}
-
-
-def with_this_package(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment in which Python can import this package."""
-    root = _PACKAGE.parent
-    if is_installed(root):
-        return dict(environment)
-    # A checkout that is not installed may be on this process's path only.
-    path = [*filter(None, [environment.get("PYTHONPATH")]), str(root)]
-    return {**environment, "PYTHONPATH": os.pathsep.join(path)}
 
 
 def _is_systems(path: Path) -> bool:

@@ -37,7 +37,7 @@ from flowyml_aws.runtime.log import say, show
 from flowyml_aws.runtime.result import JobResult, StepFailure, StepState
 from flowyml_aws.runtime.resume import done_before
 from flowyml_aws.runtime.spec import StepSpec
-from flowyml_aws.runtime.step_calls import BoundCall, StepCalls, StepError
+from flowyml_aws.runtime.step_calls import StepCall, StepCalls, StepError
 from flowyml_aws.runtime.time_limit import GRACE_S, call_within
 
 __all__ = ["JobRunner"]
@@ -45,6 +45,7 @@ __all__ = ["JobRunner"]
 _LONGEST_DELAY_S = 60.0
 _CONDITION = "its condition is false"
 _ABSENT = " does not exist: "  # followed by the cause
+_NO_CONTENT = "skipped"  # the identity of an asset that does not exist
 
 
 @dataclass(slots=True)
@@ -157,14 +158,10 @@ class JobRunner:
 
     def _absent_input(self, spec: StepSpec) -> str | None:
         """Return why the step can't run, if it needs an input that was skipped."""
-        needed = {
-            asset
-            for call in self._calls[spec.name].in_order
-            for asset in call.arguments.needed
-            if self._cause_of_absence(asset) is not None
-        }
-        for asset in sorted(needed):
-            return f"{asset!r}{_ABSENT}{self._cause_of_absence(asset)}"
+        for call in self._calls[spec.name].in_order:
+            for asset in call.arguments.needed:
+                if (cause := self._cause_of_absence(asset)) is not None:
+                    return f"{asset!r}{_ABSENT}{cause}"
         return None
 
     def _cause_of_absence(self, asset: str) -> str | None:
@@ -175,7 +172,7 @@ class JobRunner:
         return self.attempt.skipped.get(asset)
 
     def _inputs(
-        self, call: BoundCall, last_attempt: bool = True
+        self, call: StepCall, last_attempt: bool = True
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the assets and the context values that a call gets."""
         causes = {asset: self._cause_of_absence(asset) for asset in call.assets.reads}
@@ -205,7 +202,7 @@ class JobRunner:
         return cache_key(spec.cache.identity, assets)
 
     def _content_identity(self, asset: str) -> str:
-        return _ABSENT if self._cause_of_absence(asset) else self._ref(asset).identity
+        return _NO_CONTENT if self._cause_of_absence(asset) else self._ref(asset).identity
 
     def _use_cache_entry(self, key: str, spec: StepSpec) -> bool:
         """Take the outputs from a cache entry. Return False on a cache miss."""

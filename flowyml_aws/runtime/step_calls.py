@@ -11,7 +11,7 @@ from flowyml_aws.core.step import Step
 from flowyml_aws.runtime.job_values import Call
 from flowyml_aws.runtime.spec import StepSpec
 
-__all__ = ["BoundCall", "StepCalls", "StepError"]
+__all__ = ["StepCall", "StepCalls", "StepError"]
 
 
 class StepError(Exception):
@@ -28,7 +28,7 @@ class StepError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class BoundCall:
+class StepCall:
     """A function of the user with the sources of its arguments.
 
     Attributes:
@@ -51,8 +51,8 @@ class StepCalls:
         function: Call of the function.
     """
 
-    condition: BoundCall | None
-    function: BoundCall
+    condition: StepCall | None
+    function: StepCall
 
     @classmethod
     def of(cls, step: Step, spec: StepSpec) -> StepCalls:
@@ -65,15 +65,15 @@ class StepCalls:
         return cls(condition, function)
 
     @property
-    def in_order(self) -> tuple[BoundCall, ...]:
+    def in_order(self) -> tuple[StepCall, ...]:
         """The calls in their order."""
         return (self.function,) if self.condition is None else (self.condition, self.function)
 
 
 def _bound(
     function: Callable[..., Any], arguments: Arguments, reader: str, repeats: bool
-) -> BoundCall:
-    return BoundCall(
+) -> StepCall:
+    return StepCall(
         function,
         arguments,
         Call(reader, arguments.assets, repeats),

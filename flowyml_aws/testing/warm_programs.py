@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from threading import Lock
 
-from flowyml_aws.runtime.starting import ProgramProcess, ProgramStart, start_python
+from flowyml_aws.packaging.starting import ProgramProcess, ProgramStart, start_python
 from flowyml_aws.testing.warm import WarmStarter, read_at_start
 
 __all__ = ["WarmPrograms"]

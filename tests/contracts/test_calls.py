@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from flowyml_aws import Pipeline, step
+from flowyml_aws.core.errors import InvalidPipelineError
 from tests.contracts.conftest import BACKENDS
 from tests.support.rigs import BackendRig
 
@@ -28,3 +32,21 @@ def test_every_kind_of_callable_gets_its_arguments(rig: BackendRig) -> None:
     }
     assert {name: result[f"{name}_value"] for name in values} == values
     assert result["ordered"] == "ordered"  # although one of the steps before was skipped
+
+
+@pytest.mark.contract
+def test_a_plan_and_a_run_refuse_mistakes_in_inputs() -> None:
+    """A plan needs no values, so that a missing one is a mistake of the run alone."""
+    make = step(outputs=["data"], name="make")(lambda: 1)
+    use = step(inputs=["data"], name="use")(lambda other=1, *, rate: rate)
+    pipeline = Pipeline("inputs", context={"other": 2}).add_steps([make, use])
+    expected: list[tuple[Callable[[], object], list[str]]] = [
+        (pipeline.plan, ["two values for 'other'"]),
+        (pipeline.run, ["two values for 'other'", "no value for 'rate'"]),
+    ]
+    for method, parts in expected:
+        with pytest.raises(InvalidPipelineError) as caught:
+            method()
+        assert len(caught.value.problems) == len(parts)
+        for part in parts:
+            assert part in str(caught.value)

@@ -203,7 +203,7 @@ def test_a_global_without_a_definition_is_opaque(monkeypatch: pytest.MonkeyPatch
     assert read(train).opaque == (f"{__name__}.UNDEFINED (generator)",)
 
 
-# What a cache function returns is read on the client, so its iterators can be used up.
+# The client alone reads the result of a cache function, so its iterators can be used up.
 
 FILES = [1]
 

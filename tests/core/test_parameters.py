@@ -14,7 +14,7 @@ from flowyml_aws.core.errors import (
     UntakenInputError,
 )
 from flowyml_aws.core.graph import read_graph
-from flowyml_aws.core.parameters import argument_problems, context_parameters
+from flowyml_aws.core.parameters import context_parameters, input_problems, missing_arguments
 
 pytestmark = pytest.mark.version_sensitive
 
@@ -25,7 +25,7 @@ def problems_of(
     train = step(name="train", inputs=inputs, **options)(function)
     graph, problems = read_graph([train], inputs)
     assert graph is not None and not problems
-    return argument_problems(graph, context)
+    return input_problems(graph, context) + missing_arguments(graph, context)
 
 
 @pytest.mark.parametrize(

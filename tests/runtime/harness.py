@@ -25,6 +25,7 @@ from flowyml_aws.packaging.code import RunCode
 from flowyml_aws.packaging.payload import make_payload
 from flowyml_aws.packaging.project import Project, find_project
 from flowyml_aws.packaging.snapshot import snapshot_files
+from flowyml_aws.packaging.starting import ProgramStart, start_program
 from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.planning.make import make_plan
 from flowyml_aws.planning.placement import Placement
@@ -33,7 +34,6 @@ from flowyml_aws.runtime.interruption import Interruption
 from flowyml_aws.runtime.result import AttemptEvents, JobResult, StepReport
 from flowyml_aws.runtime.runner import JobRunner
 from flowyml_aws.runtime.spec import JobSpec
-from flowyml_aws.runtime.starting import ProgramStart, start_program
 from flowyml_aws.submission.caching import find_reuse
 from flowyml_aws.submission.keys import RunKeys
 from flowyml_aws.submission.package import RunPackage, job_specs, write_run

@@ -15,8 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
+from flowyml_aws.packaging.starting import ProgramStart, starting_with
 from flowyml_aws.planning.environment import container_environment
-from flowyml_aws.runtime.starting import ProgramStart, starting_with
 from flowyml_aws.testing import Emulator
 from flowyml_aws.testing.container import Container
 from flowyml_aws.testing.process import Processes

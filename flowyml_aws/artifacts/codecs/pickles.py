@@ -179,7 +179,7 @@ def unpickle_value(data: memoryview, restore_path: Callable[..., Any]) -> Any:
         return unpickler.load()
     except FlowymlError:
         raise
-    except Exception as error:
+    except Exception as error:  # unpickling runs code of the value's classes
         raise UnpicklingFailedError(unpickler.place, error) from error
 
 
@@ -189,6 +189,7 @@ def _member_bytes(tar: tarfile.TarFile, member: tarfile.TarInfo) -> memoryview:
         raise ValueError(f"its member {member.name!r} is not a file")
     data = memoryview(bytearray(member.size))
     with file:
+        # The type stubs declare IO[bytes], which has no readinto; it is a BufferedReader.
         if file.readinto(data) != len(data):  # type: ignore[attr-defined]
             raise ValueError(f"its member {member.name!r} is incomplete")
     return data

@@ -57,7 +57,7 @@ _VIEWS: tuple[type, ...] = (
     *(type({}.keys()), type({}.values()), type({}.items())),
     *(type(OrderedDict().keys()), type(OrderedDict().values()), type(OrderedDict().items())),
 )
-# Whether they are locked does not matter to another process.
+# Their state, locked or not, does not exist in another process.
 _LOCKS = (type(threading.Lock()), type(threading.RLock()))
 
 
@@ -311,6 +311,7 @@ def _is_global(value: Any, name: str) -> bool:
         for home in (getattr(value, "__module__", None), type(value).__module__):
             if _attribute(home, name) is value:
                 return True
+        # The type stubs lack this function, which pickle itself uses.
         return _attribute(pickle.whichmodule(value, name), name) is value  # type: ignore[attr-defined]
     except Exception:  # modules that compute their attributes raise any class
         return False

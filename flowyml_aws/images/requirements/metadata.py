@@ -7,11 +7,12 @@ import configparser
 import re
 from pathlib import Path
 
+from flowyml_aws.core.distributions import normalized
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.core.pip_syntax import logical_lines
 from flowyml_aws.images.requirements.files import read_lines
 from flowyml_aws.images.requirements.lines import INSTEAD, Requirements, check_line
-from flowyml_aws.images.requirements.pyproject import Pyproject, normalized
+from flowyml_aws.images.requirements.pyproject import Pyproject
 
 __all__ = ["from_project_table", "from_setuptools"]
 

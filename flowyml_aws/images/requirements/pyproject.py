@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flowyml_aws.core.distributions import normalized
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.images.requirements.lines import check_line
 
@@ -17,7 +17,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Pyproject", "normalized", "read_pyproject", "read_toml"]
+__all__ = ["Pyproject", "read_pyproject", "read_toml"]
 
 _FILE = "pyproject.toml"
 
@@ -110,8 +110,3 @@ def read_toml(file: Path) -> dict[str, Any]:
         raise SettingsError(
             what=f"Can't read {file}", why=str(error), fix="correct its TOML syntax"
         ) from error
-
-
-def normalized(name: str) -> str:
-    """Return the name of a package or group in the form that PEP 503 compares."""
-    return re.sub(r"[-_.]+", "-", name).lower()

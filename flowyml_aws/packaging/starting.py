@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Protocol
+
+from flowyml_aws.core.modules import is_installed
 
 __all__ = ["ProgramProcess", "ProgramStart", "start_program", "start_python", "starting_with"]
 
@@ -21,7 +24,7 @@ class ProgramStart:
         module: Module of this package.
         arguments: Arguments of the program.
         cwd: Working directory.
-        env: Complete environment.
+        env: Complete environment, except for the path of this package.
         stdin, stdout, stderr: Same as in `subprocess.Popen`.
     """
 
@@ -53,12 +56,21 @@ class ProgramProcess(Protocol):
 
 
 def start_program(start: ProgramStart) -> ProgramProcess:
-    """Start a program in its own session.
+    """Start a program in its own session, with an environment in which it can be imported.
 
     Raises:
         OSError: The process can't be started.
     """
-    return _starter(start)
+    return _starter(replace(start, env=_with_this_package(start.env)))
+
+
+def _with_this_package(environment: Mapping[str, str]) -> dict[str, str]:
+    root = Path(__file__).resolve().parents[2]
+    if is_installed(root):
+        return dict(environment)
+    # A checkout that is not installed may be on this process's path only.
+    path = [*filter(None, [environment.get("PYTHONPATH")]), str(root)]
+    return {**environment, "PYTHONPATH": os.pathsep.join(path)}
 
 
 @contextmanager
