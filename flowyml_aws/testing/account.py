@@ -31,25 +31,28 @@ __all__ = [
 ]
 
 REGION = "us-east-1"
-BUCKET = "flowyml-aws-emulator"
-PARAMETER = "/flowyml-aws/emulator"
+# The names that infra/ gives the resources of an account named `emulator`.
+NAME = "emulator"
+PREFIX = f"flowyml-{NAME}"
+BUCKET = f"{PREFIX}-{DEFAULT_ACCOUNT_ID}-{REGION}"
+PARAMETER = f"/flowyml-aws/{NAME}"
 
 # Instance families by queue. Each queue has a managed on-demand EC2 compute environment.
 QUEUES: Mapping[str, tuple[str, ...]] = {
-    "cpu": (
+    f"{PREFIX}-cpu": (
         *("m5", "m5a", "m6i", "m6a", "m7i", "m7a"),
         *("c5", "c5a", "c6i", "c6a", "c7i", "c7a"),
         *("r5", "r5a", "r6i", "r6a", "r7i", "r7a"),
     ),
-    "gpu-t4": ("g4dn",),
-    "gpu-v100": ("p3", "p3dn"),
-    "gpu-a10g": ("g5",),
-    "gpu-l4": ("g6",),
-    "gpu-l40s": ("g6e",),
-    "gpu-a100": ("p4d", "p4de"),
-    "gpu-h100": ("p5",),
+    f"{PREFIX}-t4": ("g4dn",),
+    f"{PREFIX}-v100": ("p3", "p3dn"),
+    f"{PREFIX}-a10g": ("g5",),
+    f"{PREFIX}-l4": ("g6",),
+    f"{PREFIX}-l40s": ("g6e",),
+    f"{PREFIX}-a100": ("p4d", "p4de"),
+    f"{PREFIX}-h100": ("p5",),
 }
-DRIVER_QUEUE = "cpu"
+DRIVER_QUEUE = f"{PREFIX}-cpu"
 # AWS accepts these families in compute environments; moto's list of instance types lacks them.
 _MISSING_FAMILIES = ("p3",)
 # Cached methods of moto that would keep every earlier account in memory.
@@ -84,15 +87,15 @@ def create_account() -> Account:
     s3.create_bucket(BUCKET, REGION)
     s3.put_bucket_encryption(BUCKET, _ENCRYPTION)
     iam = iam_backends[DEFAULT_ACCOUNT_ID]["aws"]
-    service_role = _create_role(iam, "flowyml-aws-batch", "batch.amazonaws.com")
+    service_role = _create_role(iam, f"{PREFIX}-batch", "batch.amazonaws.com")
     account = Account(
-        job_role_arn=_create_role(iam, "flowyml-aws-job", "ecs-tasks.amazonaws.com"),
-        training_role_arn=_create_role(iam, "flowyml-aws-training", "sagemaker.amazonaws.com"),
-        driver_role_arn=_create_role(iam, "flowyml-aws-driver", "ecs-tasks.amazonaws.com"),
+        job_role_arn=_create_role(iam, f"{PREFIX}-job", "ecs-tasks.amazonaws.com"),
+        training_role_arn=_create_role(iam, f"{PREFIX}-sagemaker", "sagemaker.amazonaws.com"),
+        driver_role_arn=_create_role(iam, f"{PREFIX}-driver", "ecs-tasks.amazonaws.com"),
         batch_role_arn=service_role,
     )
-    _create_role(iam, "flowyml-aws-instance", "ec2.amazonaws.com")
-    profile = iam.create_instance_profile("flowyml-aws-instance", "/", ["flowyml-aws-instance"])
+    _create_role(iam, f"{PREFIX}-instance", "ec2.amazonaws.com")
+    profile = iam.create_instance_profile(f"{PREFIX}-instance", "/", [f"{PREFIX}-instance"])
     batch = batch_backends[DEFAULT_ACCOUNT_ID][REGION]
     subnets, security_group = _network()
     for queue, families in QUEUES.items():

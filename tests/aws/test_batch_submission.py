@@ -62,7 +62,7 @@ def untouched(submitted: tuple[BackendRig, str]) -> Iterator[RunDriver]:
 def jobs_of(aws: Emulator, run_id: str) -> dict[str, dict[str, Any]]:
     """Return the Batch jobs of a run, by name without the run id."""
     jobs = {}
-    for queue in ("cpu", "gpu-t4"):
+    for queue in ("flowyml-emulator-cpu", "flowyml-emulator-t4"):
         names = [{"name": "JOB_NAME", "values": [f"{run_id}-*"]}]
         pages = aws.client("batch").get_paginator("list_jobs")
         for page in pages.paginate(jobQueue=queue, filters=names):
@@ -121,7 +121,7 @@ def stubbed(aws: Emulator) -> Any:
 def response_for(driver: RunDriver, **members: Any) -> dict[str, Any]:
     """Return the response of DescribeJobs to the jobs of a run."""
     submission = json.loads(driver.store.get(driver.layout.submission(1)))
-    common = {"jobQueue": "cpu", "jobDefinition": "d", "startedAt": 0, **members}
+    common = {"jobQueue": "flowyml-emulator-cpu", "jobDefinition": "d", "startedAt": 0, **members}
     ids = submission["job_ids"].items()
     return {"jobs": [{"jobId": job_id, "jobName": name, **common} for name, job_id in ids]}
 
@@ -191,13 +191,15 @@ def test_the_next_client_does_not_wait_for_one_that_gave_up(aws: Emulator, run: 
 def test_a_refused_submission_can_be_resumed(aws: Emulator, untouched: RunDriver) -> None:
     driver = not_yet_submitted(untouched)
     backend = backend_of(driver, aws.client("batch"))
-    aws.client("batch").update_job_queue(jobQueue="cpu", state="DISABLED")
+    aws.client("batch").update_job_queue(jobQueue="flowyml-emulator-cpu", state="DISABLED")
     try:
-        with pytest.raises(AwsRefusedError, match="submit job 'first' to queue 'cpu'"):
+        with pytest.raises(
+            AwsRefusedError, match="submit job 'first' to queue 'flowyml-emulator-cpu'"
+        ):
             backend.submit(driver.plan.jobs, ())
         assert jobs_of(aws, driver.record.run_id) == {}
     finally:
-        aws.client("batch").update_job_queue(jobQueue="cpu", state="ENABLED")
+        aws.client("batch").update_job_queue(jobQueue="flowyml-emulator-cpu", state="ENABLED")
     backend_of(driver, aws.client("batch")).submit(driver.plan.jobs, ())
     assert jobs_of(aws, driver.record.run_id).keys() == {"first", "second", "summarize"}
 
@@ -303,7 +305,7 @@ def test_resources_region_and_tags_reach_batch(aws: Emulator, rig: BackendRig) -
     pipeline = rig.pipeline("needy")
     run = pipeline.submit(backend="batch")
     (job,) = described(aws, run.id).values()
-    assert job["jobQueue"].endswith("/gpu-t4")
+    assert job["jobQueue"].endswith("/flowyml-emulator-t4")
     assert job["container"]["resourceRequirements"] == [
         {"type": "GPU", "value": "1"},
         {"type": "MEMORY", "value": "8192"},

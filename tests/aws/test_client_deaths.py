@@ -147,7 +147,9 @@ class ClientDeaths(RuleBasedStateMachine):
 
     def recorded_run_id(self) -> str | None:
         prefix = f"{self.rig.environment['FLOWYML_AWS_STORE'].split('/', 3)[3]}/runs/"
-        listed = self.aws.client("s3").list_objects_v2(Bucket="flowyml-aws-emulator", Prefix=prefix)
+        listed = self.aws.client("s3").list_objects_v2(
+            Bucket="flowyml-emulator-123456789012-us-east-1", Prefix=prefix
+        )
         keys = [str(entry["Key"]) for entry in listed.get("Contents", ())]
         return next((key.split("/")[-2] for key in keys if key.endswith("/run.json")), None)
 

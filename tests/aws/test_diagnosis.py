@@ -48,7 +48,7 @@ def repaired(aws: Emulator) -> Iterator[Emulator]:
     """The account; its original state is restored after the test."""
     yield aws
     batch = aws.client("batch")
-    for name in ("cpu", "gpu-t4"):
+    for name in ("flowyml-emulator-cpu", "flowyml-emulator-t4"):
         aws.faults.invalidate(name, None)
         aws.faults.withhold(name, None)
         batch.update_job_queue(jobQueue=name, state="ENABLED")
@@ -56,7 +56,9 @@ def repaired(aws: Emulator) -> Iterator[Emulator]:
             computeEnvironment=name, state="ENABLED", computeResources={"maxvCpus": 4096}
         )
     aws.faults.set_quota(G_QUOTA, 4096)
-    for job in batch.list_jobs(jobQueue="gpu-t4", jobStatus="RUNNABLE")["jobSummaryList"]:
+    for job in batch.list_jobs(jobQueue="flowyml-emulator-t4", jobStatus="RUNNABLE")[
+        "jobSummaryList"
+    ]:
         batch.cancel_job(jobId=job["jobId"], reason="the test is over")
 
 
@@ -95,20 +97,22 @@ def diagnosed(driver: RunDriver, aws: Emulator, after_s: float) -> list[tuple[st
 
 
 def disable_queue(aws: Emulator) -> None:
-    aws.client("batch").update_job_queue(jobQueue="gpu-t4", state="DISABLED")
+    aws.client("batch").update_job_queue(jobQueue="flowyml-emulator-t4", state="DISABLED")
 
 
 def disable_environment(aws: Emulator) -> None:
-    aws.client("batch").update_compute_environment(computeEnvironment="gpu-t4", state="DISABLED")
+    aws.client("batch").update_compute_environment(
+        computeEnvironment="flowyml-emulator-t4", state="DISABLED"
+    )
 
 
 def break_environment(aws: Emulator) -> None:
-    aws.faults.invalidate("gpu-t4", "CLIENT_ERROR - the subnet does not exist")
+    aws.faults.invalidate("flowyml-emulator-t4", "CLIENT_ERROR - the subnet does not exist")
 
 
 def lower_maximum(aws: Emulator) -> None:
     aws.client("batch").update_compute_environment(
-        computeEnvironment="gpu-t4", computeResources={"maxvCpus": 2}
+        computeEnvironment="flowyml-emulator-t4", computeResources={"maxvCpus": 2}
     )
 
 
@@ -135,14 +139,14 @@ def test_permanent_problems_are_found_after_a_minute(
 
 
 def test_temporary_problems_are_found_later(repaired: Emulator, queued: RunDriver) -> None:
-    repaired.faults.withhold("gpu-t4")
+    repaired.faults.withhold("flowyml-emulator-t4")
     eventually(lambda: has_capacity_reason(repaired), "Batch's reason")
     assert diagnosed(queued, repaired, CERTAIN_S) == []
     assert diagnosed(queued, repaired, LIKELY_S) == [("no-capacity", "warning")]
 
 
 def has_capacity_reason(aws: Emulator) -> bool:
-    jobs = aws.client("batch").list_jobs(jobQueue="gpu-t4", jobStatus="RUNNABLE")
+    jobs = aws.client("batch").list_jobs(jobQueue="flowyml-emulator-t4", jobStatus="RUNNABLE")
     return any("CAPACITY" in job.get("statusReason", "") for job in jobs["jobSummaryList"])
 
 
@@ -154,7 +158,9 @@ def test_the_position_in_the_queue_is_that_of_the_snapshot(
     clock = Clock()
     clock.ahead_s = LIKELY_S
     (findings,) = backend_of(second, repaired.client, clock).diagnose().values()
-    assert [finding.what for finding in findings] == ["1 job is ahead of it in queue 'gpu-t4'"]
+    assert [finding.what for finding in findings] == [
+        "1 job is ahead of it in queue 'flowyml-emulator-t4'"
+    ]
 
 
 def test_a_problem_is_reported_from_the_second_check_until_it_is_fixed(
@@ -174,10 +180,13 @@ def test_a_problem_is_reported_from_the_second_check_until_it_is_fixed(
     clock.ahead_s += 10
     assert reason() is None, "the next check comes only after the interval"
     clock.ahead_s += 30
-    assert "Compute environment 'gpu-t4' of queue 'gpu-t4' is DISABLED" in str(reason())
+    assert (
+        "Compute environment 'flowyml-emulator-t4' of queue 'flowyml-emulator-t4' is DISABLED"
+        in str(reason())
+    )
     assert "fix: aws batch update-compute-environment" in str(reason())
     repaired.client("batch").update_compute_environment(
-        computeEnvironment="gpu-t4", state="ENABLED"
+        computeEnvironment="flowyml-emulator-t4", state="ENABLED"
     )
     clock.ahead_s += 30
     assert reason() is None

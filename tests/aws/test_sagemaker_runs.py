@@ -292,7 +292,7 @@ def test_a_detached_run_is_driven_on_aws(aws: Emulator, rig: BackendRig) -> None
     eventually(lambda: run.status().state is RunState.SUCCEEDED, "the end of the run")
     assert rig.ran() == ["begin", "wait", "double", "summarize"]
     names = [{"name": "JOB_NAME", "values": [f"{run.id}-*"]}]
-    listed = aws.client("batch").list_jobs(jobQueue="cpu", filters=names)
+    listed = aws.client("batch").list_jobs(jobQueue="flowyml-emulator-cpu", filters=names)
     (driver,) = listed["jobSummaryList"]
     assert driver["jobName"].startswith(f"{run.id}-driver-")
 

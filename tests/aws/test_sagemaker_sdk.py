@@ -117,5 +117,5 @@ def test_without_the_sdk_the_error_names_the_package_to_install(
 
 def _drivers(aws: Emulator, run_id: str) -> list[dict[str, str]]:
     names = [{"name": "JOB_NAME", "values": [f"{run_id}-*"]}]
-    listed = aws.client("batch").list_jobs(jobQueue="cpu", filters=names)
+    listed = aws.client("batch").list_jobs(jobQueue="flowyml-emulator-cpu", filters=names)
     return list(listed["jobSummaryList"])

@@ -41,8 +41,12 @@ def test_all_missing_settings_are_reported_at_once(
 
 
 def test_an_unknown_queue(account: pytest.MonkeyPatch, cli: Cli, file: str) -> None:
-    account.setenv("FLOWYML_AWS_QUEUES", "cpu,gpu_t4")
-    parts = ("1 problem", "Queue 'gpu_t4' does not exist", "did you mean 'gpu-t4'?")
+    account.setenv("FLOWYML_AWS_QUEUES", "flowyml-emulator-cpu,flowyml-emulator_t4")
+    parts = (
+        "1 problem",
+        "Queue 'flowyml-emulator_t4' does not exist",
+        "did you mean 'flowyml-emulator-t4'?",
+    )
     assert_refused(cli, file, MISTAKE, *parts)
 
 
@@ -76,9 +80,9 @@ def test_mistakes_of_pipeline_and_account_are_reported_at_once(
     account: pytest.MonkeyPatch, cli: Cli
 ) -> None:
     account.setenv("FLOWYML_AWS_STORE", "s3://no-such-bucket/prefix")
-    account.setenv("FLOWYML_AWS_QUEUES", "gpu_t4")
+    account.setenv("FLOWYML_AWS_QUEUES", "flowyml-emulator_t4")
     bad = GOOD + "@step\ndef two(learning_rate):\n    return 2\npipeline.add_step(two)\n"
-    parts = ("3 problems", "no-such-bucket", "gpu_t4", "learning_rate")
+    parts = ("3 problems", "no-such-bucket", "flowyml-emulator_t4", "learning_rate")
     assert_refused(cli, write_file(bad), MISTAKE, *parts)
 
 

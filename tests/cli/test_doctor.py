@@ -36,13 +36,13 @@ def account(aws: Emulator, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
     """A project on the account, with two queues; the account is restored after each test."""
     settings = {
         **aws.environment,
-        "FLOWYML_AWS_QUEUES": "cpu,gpu-t4",
+        "FLOWYML_AWS_QUEUES": "flowyml-emulator-cpu,flowyml-emulator-t4",
         "FLOWYML_AWS_POLL_S": "0.05",
     }
     with BackendRig("batch", tmp_path / "project", settings).entered() as patch:
         yield patch
     batch = aws.client("batch")
-    for name in ("cpu", "gpu-t4"):
+    for name in ("flowyml-emulator-cpu", "flowyml-emulator-t4"):
         aws.faults.invalidate(name, None)
         batch.update_job_queue(jobQueue=name, state="ENABLED")
         batch.update_compute_environment(
@@ -111,14 +111,15 @@ def test_an_account_without_problems(aws: Emulator, account: object, cli: Cli) -
         "✓ credentials: arn:aws:sts::123456789012:user/moto (account 123456789012; from env)",
         "✓ clock: This machine's clock agrees with AWS's",
         "✓ region: The region is us-east-1",
-        "✓ bucket: Bucket 'flowyml-aws-emulator' is in us-east-1",
-        "✓ storage: Objects can be written to and read from 'flowyml-aws-emulator'",
+        "✓ bucket: Bucket 'flowyml-emulator-123456789012-us-east-1' is in us-east-1",
+        "✓ storage: Objects can be written to and read from "
+        "'flowyml-emulator-123456789012-us-east-1'",
         "✓ storage: Objects are encrypted (AES256)",
-        "✓ queues: Queue 'gpu-t4' accepts jobs: 1 compute environment",
-        "✓ compute environments: Compute environment 'gpu-t4': 7 instance types on demand, "
-        "up to 4096 vCPUs",
+        "✓ queues: Queue 'flowyml-emulator-t4' accepts jobs: 1 compute environment",
+        "✓ compute environments: Compute environment 'flowyml-emulator-t4': "
+        "7 instance types on demand, up to 4096 vCPUs",
         "✓ quotas: Quota 'Running On-Demand G and VT instances': 4096 vCPUs",
-        "✓ roles: Jobs can use role 'flowyml-aws-job' (job_role)",
+        "✓ roles: Jobs can use role 'flowyml-emulator-job' (job_role)",
         "· image: Image 'flowyml-aws/emulator:latest' is not in ECR and was not checked",
     ):
         assert text in answer.out
@@ -140,20 +141,22 @@ def test_doctor_only_reads_except_for_one_object_that_it_deletes(
 
 
 def disable_queue(aws: Emulator, patch: pytest.MonkeyPatch) -> None:
-    aws.client("batch").update_job_queue(jobQueue="gpu-t4", state="DISABLED")
+    aws.client("batch").update_job_queue(jobQueue="flowyml-emulator-t4", state="DISABLED")
 
 
 def disable_environment(aws: Emulator, patch: pytest.MonkeyPatch) -> None:
-    aws.client("batch").update_compute_environment(computeEnvironment="gpu-t4", state="DISABLED")
+    aws.client("batch").update_compute_environment(
+        computeEnvironment="flowyml-emulator-t4", state="DISABLED"
+    )
 
 
 def break_environment(aws: Emulator, patch: pytest.MonkeyPatch) -> None:
-    aws.faults.invalidate("gpu-t4", "CLIENT_ERROR - no such subnet")
+    aws.faults.invalidate("flowyml-emulator-t4", "CLIENT_ERROR - no such subnet")
 
 
 def lower_maximum(aws: Emulator, patch: pytest.MonkeyPatch) -> None:
     aws.client("batch").update_compute_environment(
-        computeEnvironment="gpu-t4", computeResources={"maxvCpus": 2}
+        computeEnvironment="flowyml-emulator-t4", computeResources={"maxvCpus": 2}
     )
 
 
@@ -226,7 +229,7 @@ FAULTS: list[tuple[str, Callable[[Emulator, pytest.MonkeyPatch], None], dict[str
         "disabled environment",
         disable_environment,
         {"environment-disabled": "error"},
-        "Compute environment 'gpu-t4' of queue 'gpu-t4' is DISABLED",
+        "Compute environment 'flowyml-emulator-t4' of queue 'flowyml-emulator-t4' is DISABLED",
     ),
     (
         "invalid environment",
@@ -241,9 +244,9 @@ FAULTS: list[tuple[str, Callable[[Emulator, pytest.MonkeyPatch], None], dict[str
     ("clock ahead", set_clock(-120), {"clock-skew": "warning"}, "2 min ahead of AWS's"),
     (
         "unknown queue",
-        set_variable("FLOWYML_AWS_QUEUES", "cpu,gpu_t4"),
+        set_variable("FLOWYML_AWS_QUEUES", "flowyml-emulator-cpu,flowyml-emulator_t4"),
         {"queue-missing": "error"},
-        "did you mean 'gpu-t4'?",
+        "did you mean 'flowyml-emulator-t4'?",
     ),
     (
         "missing bucket",
@@ -259,9 +262,9 @@ FAULTS: list[tuple[str, Callable[[Emulator, pytest.MonkeyPatch], None], dict[str
     ),
     (
         "role of another account",
-        set_variable("FLOWYML_AWS_JOB_ROLE", "arn:aws:iam::999999999999:role/flowyml-aws-job"),
+        set_variable("FLOWYML_AWS_JOB_ROLE", "arn:aws:iam::999999999999:role/flowyml-emulator-job"),
         {"role-elsewhere": "error"},
-        "arn:aws:iam::123456789012:role/flowyml-aws-job",
+        "arn:aws:iam::123456789012:role/flowyml-emulator-job",
     ),
     (
         "role for another service",
@@ -377,7 +380,7 @@ def test_the_setting_account_is_enough(account: pytest.MonkeyPatch, cli: Cli) ->
     answer = cli("doctor")
     assert answer.code == 0, answer.out
     assert "parameter /flowyml-aws/emulator" in answer.out
-    assert "Queue 'gpu-h100' accepts jobs" in answer.out
+    assert "Queue 'flowyml-emulator-h100' accepts jobs" in answer.out
 
 
 @pytest.fixture
@@ -393,7 +396,7 @@ def start(aws: Emulator, account: object, cli: Cli) -> Iterator[Callable[[float]
         names = [{"name": "JOB_NAME", "values": [f"{run_id}-*"]}]
 
         def queued() -> list[str]:
-            jobs = batch.list_jobs(jobQueue="gpu-t4", filters=names)["jobSummaryList"]
+            jobs = batch.list_jobs(jobQueue="flowyml-emulator-t4", filters=names)["jobSummaryList"]
             return [job["jobId"] for job in jobs if job["status"] == "RUNNABLE"]
 
         ids.extend(eventually(queued, "the job queued"))
@@ -423,7 +426,10 @@ def test_a_job_that_can_not_start_is_reported_with_the_fix(
     assert [finding["check"] for finding in answer.facts["findings"]] == ["train"]
     text = cli("doctor", "--run", run_id)
     assert text.code == 1
-    assert "✗ train: error: Compute environment 'gpu-t4' of queue 'gpu-t4' is DISABLED" in text.out
+    assert (
+        "✗ train: error: Compute environment 'flowyml-emulator-t4' of queue 'flowyml-emulator-t4' "
+        "is DISABLED" in text.out
+    )
     assert "    fix: aws batch update-compute-environment --state ENABLED" in text.out
 
 
@@ -431,14 +437,14 @@ def test_a_job_that_waits_for_capacity_is_a_warning(
     aws: Emulator, start: Callable[[float], str], cli: Cli
 ) -> None:
     run_id = start(600)
-    aws.faults.withhold("gpu-t4")
+    aws.faults.withhold("flowyml-emulator-t4")
     try:
         eventually(
             lambda: "no-capacity" in findings(cli("doctor", "--run", run_id, "--json")),
             "Batch's reason",
         )
     finally:
-        aws.faults.withhold("gpu-t4", None)
+        aws.faults.withhold("flowyml-emulator-t4", None)
 
 
 def test_the_live_view_shows_why_a_job_waits(
@@ -456,7 +462,10 @@ def test_the_live_view_shows_why_a_job_waits(
 
     with pytest.raises(KeyboardInterrupt):
         Run.attach(run_id).wait(watch)
-    assert "Compute environment 'gpu-t4' of queue 'gpu-t4' is DISABLED" in reasons[0]
+    assert (
+        "Compute environment 'flowyml-emulator-t4' of queue 'flowyml-emulator-t4' is DISABLED"
+        in reasons[0]
+    )
 
 
 def test_an_unknown_run_is_a_mistake(account: object, cli: Cli) -> None:

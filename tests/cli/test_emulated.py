@@ -90,7 +90,7 @@ def test_a_failed_run_prints_the_users_traceback(rig: BackendRig, cli: Cli) -> N
 
 def test_plan_uses_the_queues_of_the_account(rig: BackendRig, cli: Cli) -> None:
     facts = cli("plan", str(rig.write("needy")), "-b", "batch", "--json").facts
-    assert [job["target"] for job in facts["jobs"]] == ["gpu-t4"]
+    assert [job["target"] for job in facts["jobs"]] == ["flowyml-emulator-t4"]
 
 
 def test_the_setting_account_is_enough(
@@ -101,7 +101,7 @@ def test_the_setting_account_is_enough(
     monkeypatch.setenv("FLOWYML_AWS_ACCOUNT", "/flowyml-aws/emulator")
     plan = ("plan", str(rig.write("noisy")), "--backend", "batch", "--json")
     facts = cli(*plan).facts
-    assert {job["target"] for job in facts["jobs"]} == {"cpu"}
+    assert {job["target"] for job in facts["jobs"]} == {"flowyml-emulator-cpu"}
     assert not any("no account" in note for note in facts["notes"])
     monkeypatch.setenv("FLOWYML_AWS_ACCOUNT", "/flowyml-aws/other")
     answer = cli(*plan)

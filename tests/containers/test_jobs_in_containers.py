@@ -71,7 +71,7 @@ def test_the_digits_example_runs_each_job_in_its_own_container(
     code, out, _ = command(rig, "get", run_id, "metrics")
     accuracy = re.search(r"accuracy\D+([\d.]+)", out)
     assert accuracy and float(accuracy[1]) > 0.95, out
-    jobs = account.client("batch").list_jobs(jobQueue="cpu", jobStatus="SUCCEEDED")
+    jobs = account.client("batch").list_jobs(jobQueue="flowyml-emulator-cpu", jobStatus="SUCCEEDED")
     assert {"prepare", "evaluate"} <= {name_of(job) for job in jobs["jobSummaryList"]}
     remaining = subprocess.run(
         [engine.program, "ps", "--all", "--format", "{{.Names}}"], capture_output=True, text=True
@@ -94,7 +94,7 @@ def test_a_job_that_uses_too_much_memory_is_reported_as_out_of_memory(
     code, out, _ = command(rig, "status", run_id)
     assert "out of memory: the job exceeded its memory limit of 256 MiB" in " ".join(out.split())
     (summary,) = account.client("batch").list_jobs(
-        jobQueue="cpu", filters=[{"name": "JOB_NAME", "values": [f"{run_id}*"]}]
+        jobQueue="flowyml-emulator-cpu", filters=[{"name": "JOB_NAME", "values": [f"{run_id}*"]}]
     )["jobSummaryList"]
     assert summary["container"] == {
         "exitCode": 137,
@@ -110,7 +110,7 @@ def test_cancelling_a_run_sends_sigterm_to_its_job(rig: BackendRig, account: Emu
     command(rig, "cancel", run_id)
     batch = BatchClient(account)
     (summary,) = account.client("batch").list_jobs(
-        jobQueue="cpu", filters=[{"name": "JOB_NAME", "values": [f"{run_id}*"]}]
+        jobQueue="flowyml-emulator-cpu", filters=[{"name": "JOB_NAME", "values": [f"{run_id}*"]}]
     )["jobSummaryList"]
     job = batch.ended(summary["jobId"])
     # The runner's own exit code, so it had time to exit. After SIGKILL it would be 137.
@@ -160,6 +160,6 @@ def test_a_training_job_runs_in_a_container_with_the_sagemaker_folders(account: 
     assert job["TrainingJobStatus"] == "Completed", job
     assert training.log(name) == ["10001"]
     stored = account.client("s3").list_objects_v2(
-        Bucket="flowyml-aws-emulator", Prefix=f"output/{name}/"
+        Bucket="flowyml-emulator-123456789012-us-east-1", Prefix=f"output/{name}/"
     )
     assert [entry["Key"] for entry in stored["Contents"]] == [f"output/{name}/output/model.tar.gz"]

@@ -78,9 +78,9 @@ def make_account(aws: Emulator) -> None:
     """Create the resources of infra/ that clients and jobs use."""
     aws.client("s3").create_bucket(Bucket=BUCKET)
     batch, iam = aws.client("batch"), aws.client("iam")
-    (environment,) = batch.describe_compute_environments(computeEnvironments=["cpu"])[
-        "computeEnvironments"
-    ]
+    (environment,) = batch.describe_compute_environments(
+        computeEnvironments=["flowyml-emulator-cpu"]
+    )["computeEnvironments"]
     cpu = environment["computeEnvironmentArn"]
     batch.create_job_queue(
         jobQueueName=f"{PREFIX}-cpu",

@@ -45,11 +45,11 @@ class BatchClient:
         return str(response["jobDefinitionArn"])
 
     def submit(self, code: str = "pass", *, after: Sequence[str] = (), **members: Any) -> str:
-        """Submit Python code, by default to the queue `cpu`, and return the job id."""
+        """Submit Python code, by default to the CPU queue, and return the job id."""
         overrides = {"command": ["python", "-c", code], **members.pop("containerOverrides", {})}
         request = {
             "jobName": "job",
-            "jobQueue": "cpu",
+            "jobQueue": "flowyml-emulator-cpu",
             "jobDefinition": self.definition,
             "dependsOn": [{"jobId": job_id} for job_id in after],
             "containerOverrides": overrides,
@@ -108,7 +108,9 @@ class TrainingClient:
                 "ContainerArguments": ["-c", "import os; exec(os.environ['CODE'])"],
             },
             "RoleArn": "arn:aws:iam::123456789012:role/training",
-            "OutputDataConfig": {"S3OutputPath": "s3://flowyml-aws-emulator/output"},
+            "OutputDataConfig": {
+                "S3OutputPath": "s3://flowyml-emulator-123456789012-us-east-1/output"
+            },
             "ResourceConfig": {
                 "InstanceType": "ml.m5.large",
                 "InstanceCount": 1,

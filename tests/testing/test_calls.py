@@ -10,7 +10,7 @@ from flowyml_aws.testing import ApiCall, Emulator
 
 pytestmark = pytest.mark.contract
 
-BUCKET = "flowyml-aws-emulator"
+BUCKET = "flowyml-emulator-123456789012-us-east-1"
 
 
 def test_calls_are_recorded_with_their_resource_in_order(batch: Any, aws: Emulator) -> None:

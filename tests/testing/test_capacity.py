@@ -43,9 +43,17 @@ class TestScheduling:
     @pytest.mark.parametrize(
         ("queue", "capacity", "overrides"),
         [
-            ("cpu", Capacity(vcpus=4, memory_mib=1024), requirements(vcpu="3")),
-            ("cpu", Capacity(vcpus=8, memory_mib=1024), requirements(memory="600")),
-            ("gpu-l4", Capacity(vcpus=8, memory_mib=4096, gpus=1), requirements(gpu="1")),
+            ("flowyml-emulator-cpu", Capacity(vcpus=4, memory_mib=1024), requirements(vcpu="3")),
+            (
+                "flowyml-emulator-cpu",
+                Capacity(vcpus=8, memory_mib=1024),
+                requirements(memory="600"),
+            ),
+            (
+                "flowyml-emulator-l4",
+                Capacity(vcpus=8, memory_mib=4096, gpus=1),
+                requirements(gpu="1"),
+            ),
         ],
         ids=["vcpus", "memory", "gpus"],
     )
@@ -58,7 +66,9 @@ class TestScheduling:
             batch.wait_for_status(first, "RUNNING")
             second = batch.submit(jobQueue=queue, containerOverrides=overrides)
             batch.wait_for_status(second, "RUNNABLE")
-            third = batch.submit(jobQueue="gpu-t4", containerOverrides=requirements(memory="4"))
+            third = batch.submit(
+                jobQueue="flowyml-emulator-t4", containerOverrides=requirements(memory="4")
+            )
             batch.ended(third)  # jobs that fit continue to start
             assert batch.status(second) == "RUNNABLE"
             aws.client("batch").terminate_job(jobId=first, reason="make room")
@@ -68,14 +78,16 @@ class TestScheduling:
         with Emulator(capacity=Capacity(vcpus=2, memory_mib=2048)) as aws:
             batch = connect(aws)
             blocking = batch.submit(containerOverrides=requirements(vcpu="3"))
-            blocked, unblocked = batch.submit(), batch.submit(jobQueue="gpu-t4")
+            blocked, unblocked = batch.submit(), batch.submit(jobQueue="flowyml-emulator-t4")
             batch.ended(unblocked)
             assert batch.status(blocking) == batch.status(blocked) == "RUNNABLE"
             aws.client("batch").cancel_job(jobId=blocking, reason="too large")
             assert batch.ended(blocked)["status"] == "SUCCEEDED"
 
     def test_overrides_are_returned_by_describe_jobs(self, batch: Any) -> None:
-        job_id = batch.submit(jobQueue="gpu-t4", containerOverrides=requirements(vcpu="8", gpu="1"))
+        job_id = batch.submit(
+            jobQueue="flowyml-emulator-t4", containerOverrides=requirements(vcpu="8", gpu="1")
+        )
         described = batch.job(job_id)["container"]["resourceRequirements"]
         assert {entry["type"]: entry["value"] for entry in described} == {
             "VCPU": "8",

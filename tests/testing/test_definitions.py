@@ -51,8 +51,8 @@ def test_a_rejected_submission_is_a_client_exception(batch: Any) -> None:
 
 
 def test_a_disabled_or_missing_queue_rejects_jobs(batch: Any) -> None:
-    batch.api.update_job_queue(jobQueue="cpu", state="DISABLED")
-    for queue in ("cpu", "no-such-queue"):
+    batch.api.update_job_queue(jobQueue="flowyml-emulator-cpu", state="DISABLED")
+    for queue in ("flowyml-emulator-cpu", "no-such-queue"):
         with pytest.raises(ClientError) as rejected:
             batch.submit(jobQueue=queue)
         assert rejected.value.response["Error"]["Code"] == "ClientException"

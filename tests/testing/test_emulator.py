@@ -18,7 +18,7 @@ from flowyml_aws.testing import Emulator
 
 pytestmark = pytest.mark.contract
 
-BUCKET = "flowyml-aws-emulator"
+BUCKET = "flowyml-emulator-123456789012-us-east-1"
 
 
 def test_a_client_with_the_environment_uses_the_account(
@@ -41,7 +41,7 @@ def test_its_clients_ignore_aws_settings_of_the_environment(
     monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-    assert aws.client("batch").describe_job_queues(jobQueues=["cpu"])["jobQueues"]
+    assert aws.client("batch").describe_job_queues(jobQueues=["flowyml-emulator-cpu"])["jobQueues"]
 
 
 def test_a_client_is_created_once(aws: Emulator) -> None:
@@ -62,15 +62,15 @@ def test_each_queue_has_an_environment_of_its_instance_families(aws: Emulator) -
         assert (queue["state"], queue["status"], resources["type"]) == ("ENABLED", "VALID", "EC2")
         families[queue["jobQueueName"]] = resources["instanceTypes"]
     assert ",".join(families) == aws.environment["FLOWYML_AWS_QUEUES"]
-    assert {"m6i", "c7a", "r5"} <= set(families.pop("cpu"))
+    assert {"m6i", "c7a", "r5"} <= set(families.pop("flowyml-emulator-cpu"))
     assert families == {
-        "gpu-t4": ["g4dn"],
-        "gpu-v100": ["p3", "p3dn"],
-        "gpu-a10g": ["g5"],
-        "gpu-l4": ["g6"],
-        "gpu-l40s": ["g6e"],
-        "gpu-a100": ["p4d", "p4de"],
-        "gpu-h100": ["p5"],
+        "flowyml-emulator-t4": ["g4dn"],
+        "flowyml-emulator-v100": ["p3", "p3dn"],
+        "flowyml-emulator-a10g": ["g5"],
+        "flowyml-emulator-l4": ["g6"],
+        "flowyml-emulator-l40s": ["g6e"],
+        "flowyml-emulator-a100": ["p4d", "p4de"],
+        "flowyml-emulator-h100": ["p5"],
     }
 
 
@@ -162,7 +162,7 @@ def test_jobs_are_killed_when_the_interpreter_exits_with_an_exception() -> None:
             "image": "i", "command": ["sleep", "60"], "resourceRequirements": needs
         },
     )
-    batch.submit_job(jobName="j", jobQueue="cpu", jobDefinition="d")
+    batch.submit_job(jobName="j", jobQueue="flowyml-emulator-cpu", jobDefinition="d")
     while not (running := aws.job_processes()):
         time.sleep(0.01)
     print(*running.values(), flush=True)

@@ -28,7 +28,7 @@ def overrides(**values: str) -> dict[str, Any]:
 
 
 def update(batch: Any, **changes: Any) -> None:
-    batch.api.update_compute_environment(computeEnvironment="cpu", **changes)
+    batch.api.update_compute_environment(computeEnvironment="flowyml-emulator-cpu", **changes)
 
 
 def test_a_job_waits_while_its_compute_environment_is_disabled(batch: Any) -> None:
@@ -43,15 +43,15 @@ def test_a_job_waits_while_its_compute_environment_is_disabled(batch: Any) -> No
 def test_an_invalid_environment_reports_the_reason_and_starts_no_jobs_until_it_is_valid(
     aws: Emulator, batch: Any
 ) -> None:
-    aws.faults.invalidate("cpu", "CLIENT_ERROR - no such subnet")
-    (environment,) = batch.api.describe_compute_environments(computeEnvironments=["cpu"])[
-        "computeEnvironments"
-    ]
+    aws.faults.invalidate("flowyml-emulator-cpu", "CLIENT_ERROR - no such subnet")
+    (environment,) = batch.api.describe_compute_environments(
+        computeEnvironments=["flowyml-emulator-cpu"]
+    )["computeEnvironments"]
     assert environment["status"] == "INVALID"
     assert environment["statusReason"] == "CLIENT_ERROR - no such subnet"
     job = batch.submit()
     batch.wait_for_status(job, "RUNNABLE")
-    aws.faults.invalidate("cpu", None)
+    aws.faults.invalidate("flowyml-emulator-cpu", None)
     assert batch.ended(job)["status"] == "SUCCEEDED"
 
 
@@ -76,26 +76,31 @@ def test_a_job_that_fits_no_instance_type_waits_with_batchs_status_reason(
 def test_a_queue_without_capacity_holds_its_jobs_in_order(
     aws: Emulator, batch: Any, eventually: Eventually
 ) -> None:
-    aws.faults.withhold("cpu")
+    aws.faults.withhold("flowyml-emulator-cpu")
     first, second = batch.submit(), batch.submit()
     eventually(lambda: "INSUFFICIENT_INSTANCE_CAPACITY" in reason(batch, first))
     batch.wait_for_status(second, "RUNNABLE")
-    front = batch.api.get_job_queue_snapshot(jobQueue="cpu")["frontOfQueue"]["jobs"]
+    front = batch.api.get_job_queue_snapshot(jobQueue="flowyml-emulator-cpu")["frontOfQueue"][
+        "jobs"
+    ]
     assert [job["jobArn"] for job in front] == [
         batch.job(first)["jobArn"],
         batch.job(second)["jobArn"],
     ]
-    aws.faults.withhold("cpu", None)
+    aws.faults.withhold("flowyml-emulator-cpu", None)
     assert batch.ended(second)["status"] == "SUCCEEDED"
-    assert batch.api.get_job_queue_snapshot(jobQueue="cpu")["frontOfQueue"]["jobs"] == []
+    assert (
+        batch.api.get_job_queue_snapshot(jobQueue="flowyml-emulator-cpu")["frontOfQueue"]["jobs"]
+        == []
+    )
 
 
 def test_running_jobs_use_the_vcpus_of_an_environment(batch: Any) -> None:
     job = batch.submit("import time; time.sleep(60)", containerOverrides=overrides(vcpu="3"))
     batch.wait_for_status(job, "RUNNING")
-    (environment,) = batch.api.describe_compute_environments(computeEnvironments=["cpu"])[
-        "computeEnvironments"
-    ]
+    (environment,) = batch.api.describe_compute_environments(
+        computeEnvironments=["flowyml-emulator-cpu"]
+    )["computeEnvironments"]
     assert environment["computeResources"]["desiredvCpus"] == 3
     update(batch, computeResources={"maxvCpus": 4})
     waiting = batch.submit(containerOverrides=overrides(vcpu="2"))

@@ -19,13 +19,17 @@ def by_name(*values: str) -> list[dict]:
 def test_without_a_status_running_jobs_are_listed(batch: Any) -> None:
     batch.ended(batch.submit(jobName="done"))
     batch.wait_for_status(batch.submit("import time; time.sleep(60)", jobName="busy"), "RUNNING")
-    assert names(batch.api.list_jobs(jobQueue="cpu")) == ["busy"]
+    assert names(batch.api.list_jobs(jobQueue="flowyml-emulator-cpu")) == ["busy"]
 
 
 def test_a_status_selects_the_jobs_of_one_queue(batch: Any) -> None:
     batch.ended(batch.submit("raise SystemExit(3)", jobName="bad"))
-    batch.ended(batch.submit("raise SystemExit(3)", jobName="elsewhere", jobQueue="gpu-t4"))
-    (job,) = batch.api.list_jobs(jobQueue="cpu", jobStatus="FAILED")["jobSummaryList"]
+    batch.ended(
+        batch.submit("raise SystemExit(3)", jobName="elsewhere", jobQueue="flowyml-emulator-t4")
+    )
+    (job,) = batch.api.list_jobs(jobQueue="flowyml-emulator-cpu", jobStatus="FAILED")[
+        "jobSummaryList"
+    ]
     assert (job["jobName"], job["container"]["exitCode"]) == ("bad", 3)
 
 
@@ -34,10 +38,17 @@ def test_a_filter_by_name_finds_jobs_in_every_state(batch: Any) -> None:
     batch.ended(batch.submit("raise SystemExit(1)", jobName="run-1-b"))
     batch.wait_for_status(batch.submit("import time; time.sleep(60)", jobName="run-10"), "RUNNING")
     list_jobs = batch.api.list_jobs
-    assert names(list_jobs(jobQueue="cpu", filters=by_name("run-1-*"))) == ["run-1-b", "run-1-a"]
-    assert names(list_jobs(jobQueue="cpu", filters=by_name("RUN-1-A"))) == ["run-1-a"]
-    assert names(list_jobs(jobQueue="cpu", filters=by_name("run-1"))) == []
-    both = list_jobs(jobQueue="cpu", filters=by_name("run-1-*"), jobStatus="FAILED")
+    assert names(list_jobs(jobQueue="flowyml-emulator-cpu", filters=by_name("run-1-*"))) == [
+        "run-1-b",
+        "run-1-a",
+    ]
+    assert names(list_jobs(jobQueue="flowyml-emulator-cpu", filters=by_name("RUN-1-A"))) == [
+        "run-1-a"
+    ]
+    assert names(list_jobs(jobQueue="flowyml-emulator-cpu", filters=by_name("run-1"))) == []
+    both = list_jobs(
+        jobQueue="flowyml-emulator-cpu", filters=by_name("run-1-*"), jobStatus="FAILED"
+    )
     assert names(both) == ["run-1-b", "run-1-a"]
 
 
@@ -47,28 +58,35 @@ def test_a_filter_by_definition_accepts_name_and_revision(batch: Any) -> None:
     batch.ended(batch.submit(jobName="not-mine"))
     for value in ("other", "other:1", "oth*"):
         filters = [{"name": "JOB_DEFINITION", "values": [value]}]
-        assert names(batch.api.list_jobs(jobQueue="cpu", filters=filters)) == ["mine"]
+        assert names(batch.api.list_jobs(jobQueue="flowyml-emulator-cpu", filters=filters)) == [
+            "mine"
+        ]
 
 
 def test_a_filter_by_creation_time_excludes_the_bound(batch: Any) -> None:
     created_at = str(batch.ended(batch.submit())["createdAt"])
     for name in ("BEFORE_CREATED_AT", "AFTER_CREATED_AT"):
         filters = [{"name": name, "values": [created_at]}]
-        assert names(batch.api.list_jobs(jobQueue="cpu", filters=filters)) == []
+        assert names(batch.api.list_jobs(jobQueue="flowyml-emulator-cpu", filters=filters)) == []
     filters = [{"name": "AFTER_CREATED_AT", "values": [str(int(created_at) - 1)]}]
-    assert names(batch.api.list_jobs(jobQueue="cpu", filters=filters)) == ["job"]
+    assert names(batch.api.list_jobs(jobQueue="flowyml-emulator-cpu", filters=filters)) == ["job"]
 
 
 def test_pages_contain_every_job_once_even_when_new_jobs_arrive(batch: Any) -> None:
     submitted = [f"page-{n}" for n in range(5)]
     for name in submitted:
         batch.submit(jobName=name)
-    first = batch.api.list_jobs(jobQueue="cpu", filters=by_name("page-*"), maxResults=2)
+    first = batch.api.list_jobs(
+        jobQueue="flowyml-emulator-cpu", filters=by_name("page-*"), maxResults=2
+    )
     batch.submit(jobName="page-late")
     listed, token = names(first), first["nextToken"]
     while token:
         page = batch.api.list_jobs(
-            jobQueue="cpu", filters=by_name("page-*"), maxResults=2, nextToken=token
+            jobQueue="flowyml-emulator-cpu",
+            filters=by_name("page-*"),
+            maxResults=2,
+            nextToken=token,
         )
         listed, token = listed + names(page), page.get("nextToken")
     assert listed == submitted[::-1]
@@ -78,9 +96,9 @@ def test_pages_contain_every_job_once_even_when_new_jobs_arrive(batch: Any) -> N
     "members",
     [
         {"jobQueue": "no-such-queue"},
-        {"jobQueue": "cpu", "jobStatus": "DONE"},
-        {"jobQueue": "cpu", "filters": [{"name": "COLOUR", "values": ["red"]}]},
-        {"jobQueue": "cpu", "nextToken": "no-such-token"},
+        {"jobQueue": "flowyml-emulator-cpu", "jobStatus": "DONE"},
+        {"jobQueue": "flowyml-emulator-cpu", "filters": [{"name": "COLOUR", "values": ["red"]}]},
+        {"jobQueue": "flowyml-emulator-cpu", "nextToken": "no-such-token"},
         {},
     ],
 )

@@ -15,13 +15,15 @@ USERS_TESTS = """
 import os
 import boto3
 
+BUCKET = "flowyml-emulator-123456789012-us-east-1"
+
 def test_the_first_test_uses_the_emulator(aws_emulator):
     assert "AWS_PROFILE" not in os.environ
-    boto3.client("s3").put_object(Bucket="flowyml-aws-emulator", Key="k", Body=b"")
+    boto3.client("s3").put_object(Bucket=BUCKET, Key="k", Body=b"")
     assert aws_emulator.calls[0].operation == "PutObject"
 
 def test_the_second_test_gets_a_fresh_account(aws_emulator):
-    assert boto3.client("s3").list_objects_v2(Bucket="flowyml-aws-emulator")["KeyCount"] == 0
+    assert boto3.client("s3").list_objects_v2(Bucket=BUCKET)["KeyCount"] == 0
 
 def test_other_tests_keep_their_environment():
     assert os.environ["AWS_PROFILE"] == "mine"

@@ -85,11 +85,11 @@ def test_the_log_options_of_the_definition_are_used(batch: Any) -> None:
 
 
 def test_a_jobs_environment_identifies_the_job_and_the_emulator(batch: Any, aws: Emulator) -> None:
-    job_id = batch.submit(PRINT_ENVIRONMENT, jobQueue="gpu-t4")
+    job_id = batch.submit(PRINT_ENVIRONMENT, jobQueue="flowyml-emulator-t4")
     environment = environment_of(batch, job_id)
     assert environment["AWS_BATCH_JOB_ID"] == job_id
     assert environment["AWS_BATCH_JOB_ATTEMPT"] == "1"
-    assert environment["AWS_BATCH_JQ_NAME"] == "gpu-t4"
+    assert environment["AWS_BATCH_JQ_NAME"] == "flowyml-emulator-t4"
     for name, value in aws.environment.items():
         if name.startswith("AWS_"):
             assert environment[name] == value
@@ -128,7 +128,10 @@ def test_parameters_are_substituted_in_the_command(batch: Any) -> None:
         containerProperties={"command": ["echo", "Ref::word", "x-Ref::other"]},
     )
     response = batch.api.submit_job(
-        jobName="job", jobQueue="cpu", jobDefinition=definition, parameters={"word": "given"}
+        jobName="job",
+        jobQueue="flowyml-emulator-cpu",
+        jobDefinition=definition,
+        parameters={"word": "given"},
     )
     batch.ended(response["jobId"])
     assert batch.log(response["jobId"]) == ["given x-kept"]
@@ -186,8 +189,9 @@ def test_a_job_can_use_the_emulators_s3(batch: Any, aws: Emulator) -> None:
     code = (
         "import boto3\n"
         "s3 = boto3.client('s3')\n"
-        "s3.put_object(Bucket='flowyml-aws-emulator', Key='k', Body=b'from a job')\n"
+        "s3.put_object(Bucket='flowyml-emulator-123456789012-us-east-1', "
+        "Key='k', Body=b'from a job')\n"
     )
     assert batch.ended(batch.submit(code))["status"] == "SUCCEEDED"
-    stored = aws.client("s3").get_object(Bucket="flowyml-aws-emulator", Key="k")
+    stored = aws.client("s3").get_object(Bucket="flowyml-emulator-123456789012-us-east-1", Key="k")
     assert stored["Body"].read() == b"from a job"

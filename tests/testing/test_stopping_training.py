@@ -12,7 +12,7 @@ from tests.testing.programs import GRACEFUL, STUBBORN, WAIT_FOR_FILE
 
 pytestmark = pytest.mark.contract
 
-BUCKET = "flowyml-aws-emulator"
+BUCKET = "flowyml-emulator-123456789012-us-east-1"
 SLEEP = "import time; print('ready'); time.sleep(60)"
 # Waits on its first launch, ends on the second, which finds the checkpoint.
 TWICE = """

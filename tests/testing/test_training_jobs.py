@@ -15,7 +15,7 @@ from flowyml_aws.testing import Emulator
 
 pytestmark = pytest.mark.contract
 
-BUCKET = "flowyml-aws-emulator"
+BUCKET = "flowyml-emulator-123456789012-us-east-1"
 PRINT_ENVIRONMENT = "import json, os; print(json.dumps(dict(os.environ)))"
 BASE = "import os, pathlib; base = pathlib.Path(os.environ['SAGEMAKER_BASE_DIR'])\n"
 
