@@ -5,11 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, parse_qsl
 
-__all__ = ["ApiCall", "ApiRequest", "api_call", "caller", "signing_scope"]
+__all__ = [
+    "ApiCall",
+    "ApiRequest",
+    "api_call",
+    "caller",
+    "headers_of",
+    "query_of",
+    "signing_scope",
+]
 
 _SCOPE = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/aws4_request")
 
@@ -77,19 +85,37 @@ class ApiRequest:
     Attributes:
         caller: Access key of the caller; for a job, the name of its role.
         body: Request body; empty for the content of an object.
-        status: HTTP status of the response.
+        status: HTTP status of the response; 0 before there is one.
+        query: Parameters of the URL.
+        headers: Headers with names in lower case.
     """
 
     call: ApiCall
     caller: str
     body: bytes
     status: int
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def signing_scope(environ: Mapping[str, Any]) -> tuple[str, str]:
     """Return the region and service of a request's signature; S3 in us-east-1 if unsigned."""
     match = _credential_scope(environ)
     return (match[2], match[3]) if match else ("us-east-1", "s3")
+
+
+def query_of(environ: Mapping[str, Any]) -> dict[str, str]:
+    """Return the parameters of a WSGI request's URL."""
+    return dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
+
+
+def headers_of(environ: Mapping[str, Any]) -> dict[str, str]:
+    """Return the headers of a WSGI request, with names in lower case."""
+    return {
+        name.removeprefix("HTTP_").replace("_", "-").lower(): value
+        for name, value in environ.items()
+        if name.startswith("HTTP_") or name in ("CONTENT_TYPE", "CONTENT_LENGTH")
+    }
 
 
 def caller(environ: Mapping[str, Any]) -> str:
