@@ -13,6 +13,7 @@ from flowyml_aws import scripts
 from flowyml_aws.packaging.starting import starting_with
 from flowyml_aws.testing.warm_programs import WarmPrograms
 from tests.support.effort import load_profile
+from tests.support.permissions import UsedGrants
 from tests.support.rigs import HERMETIC, ambient, emulator_settings
 from tests.support.rings import guarded, ring_of, watch
 
@@ -36,6 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Before the test modules are imported, as their settings are multiples of the profile's.
     load_profile(is_thorough=config.getoption("--thorough"))
     watch()
+    config.pluginmanager.register(UsedGrants(config), "used-grants")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -16,6 +16,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
+from flowyml_aws.aws.denials import parse_denial
 from flowyml_aws.core.errors import AwsRefusedError
 
 __all__ = ["error_code", "refused"]
@@ -83,6 +84,8 @@ def _explain_response(error: ClientError) -> tuple[str, str]:
     message = error.response.get("Error", {}).get("Message", "")
     why = f"{operation}: {code}: {message}"
     if code.startswith("AccessDenied") or code in {"403", "Forbidden", "UnauthorizedOperation"}:
+        if denied := parse_denial(message):
+            return f"{operation}: {code}: {denied.why}", denied.fix
         action = _S3_ACTIONS.get(operation, operation)
         return why, f"allow {action} on it in the policies that apply; {_IDENTITY_HINT}"
     if code in _EXPIRED:

@@ -15,18 +15,23 @@ from moto.ec2.models import ec2_backends
 from moto.ec2.models.instance_types import INSTANCE_FAMILIES
 from moto.ec2.models.subnets import Subnet
 from moto.iam.models import IAMBackend, iam_backends
+from moto.logs.models import logs_backends
 from moto.s3.models import s3_backends
 from moto.ssm.models import ssm_backends
+
+from flowyml_aws.testing.account_policies import account_policy
 
 __all__ = [
     "BUCKET",
     "DRIVER_QUEUE",
+    "LOG_GROUP",
     "PARAMETER",
     "QUEUES",
     "REGION",
     "Account",
     "create_account",
     "forget_account",
+    "placeholders",
     "write_settings",
 ]
 
@@ -36,6 +41,7 @@ NAME = "emulator"
 PREFIX = f"flowyml-{NAME}"
 BUCKET = f"{PREFIX}-{DEFAULT_ACCOUNT_ID}-{REGION}"
 PARAMETER = f"/flowyml-aws/{NAME}"
+LOG_GROUP = f"/flowyml-aws/{NAME}"
 
 # Instance families by queue. Each queue has a managed on-demand EC2 compute environment.
 QUEUES: Mapping[str, tuple[str, ...]] = {
@@ -62,18 +68,45 @@ _CACHED_METHODS = (
 )
 _LOAD_IMAGES = "MOTO_EC2_LOAD_DEFAULT_AMIS"
 _MAX_VCPUS = 4096
+# Trust policies of the roles that infra/ creates.
+_TRUST = {
+    "user": "trust-user",
+    "job": "trust-tasks",
+    "execution": "trust-tasks",
+    "driver": "trust-tasks",
+    "sagemaker": "trust-sagemaker",
+}
+_BATCH_TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "batch.amazonaws.com"},
+                "Action": "sts:AssumeRole",
+            }
+        ],
+    }
+)
 # The default encryption of every bucket on AWS.
 _ENCRYPTION = {"Rule": {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}}
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The account's roles, as clients need them."""
+    """ARNs of the account's roles.
 
-    job_role_arn: str
-    training_role_arn: str
-    driver_role_arn: str
-    batch_role_arn: str
+    Attributes:
+        user, job, execution, driver, sagemaker: The roles that infra/ creates, with its policies.
+        batch: Service role of Batch.
+    """
+
+    user: str
+    job: str
+    execution: str
+    driver: str
+    sagemaker: str
+    batch: str
 
 
 def create_account() -> Account:
@@ -87,14 +120,16 @@ def create_account() -> Account:
     s3.create_bucket(BUCKET, REGION)
     s3.put_bucket_encryption(BUCKET, _ENCRYPTION)
     iam = iam_backends[DEFAULT_ACCOUNT_ID]["aws"]
-    service_role = _create_role(iam, f"{PREFIX}-batch", "batch.amazonaws.com")
+    names = placeholders()
     account = Account(
-        job_role_arn=_create_role(iam, f"{PREFIX}-job", "ecs-tasks.amazonaws.com"),
-        training_role_arn=_create_role(iam, f"{PREFIX}-sagemaker", "sagemaker.amazonaws.com"),
-        driver_role_arn=_create_role(iam, f"{PREFIX}-driver", "ecs-tasks.amazonaws.com"),
-        batch_role_arn=service_role,
+        **{
+            role: _create_role(iam, role, account_policy(trust, names), account_policy(role, names))
+            for role, trust in _TRUST.items()
+        },
+        batch=_create_role(iam, "batch", _BATCH_TRUST),
     )
-    _create_role(iam, f"{PREFIX}-instance", "ec2.amazonaws.com")
+    _create_role(iam, "instance", account_policy("trust-instance", names))
+    logs_backends[DEFAULT_ACCOUNT_ID][REGION].create_log_group(LOG_GROUP, tags={})
     profile = iam.create_instance_profile(f"{PREFIX}-instance", "/", [f"{PREFIX}-instance"])
     batch = batch_backends[DEFAULT_ACCOUNT_ID][REGION]
     subnets, security_group = _network()
@@ -110,7 +145,7 @@ def create_account() -> Account:
             "subnets": subnets,
             "securityGroupIds": [security_group],
         }
-        _create_queue(batch, queue, service_role, resources)
+        _create_queue(batch, queue, account.batch, resources)
     return account
 
 
@@ -144,23 +179,45 @@ def forget_account() -> None:
             clear()
 
 
-def _create_role(iam: IAMBackend, name: str, service: str) -> str:
-    trust = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
-        ],
+def placeholders() -> dict[str, str]:
+    """Return the values of the placeholders in the policies, as infra/ defines them."""
+
+    def arn(service: str, resource: str) -> str:
+        return f"arn:aws:{service}:{REGION}:{DEFAULT_ACCOUNT_ID}:{resource}"
+
+    return {
+        "partition": "aws",
+        "region": REGION,
+        "account": DEFAULT_ACCOUNT_ID,
+        "prefix": PREFIX,
+        "bucket_arn": f"arn:aws:s3:::{BUCKET}",
+        "store_arn": f"arn:aws:s3:::{BUCKET}/flowyml",
+        "repository_arn": arn("ecr", f"repository/{PREFIX}"),
+        "log_group_arn": arn("logs", f"log-group:{LOG_GROUP}"),
+        "parameter_arn": arn("ssm", f"parameter{PARAMETER}"),
+        "topic_arn": arn("sns", f"{PREFIX}-alerts"),
+        "principal": f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:root",
+        **{f"{role}_role_arn": _role_arn(role) for role in _TRUST},
     }
-    role = iam.create_role(
-        role_name=name,
-        assume_role_policy_document=json.dumps(trust),
+
+
+def _role_arn(role: str) -> str:
+    return f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role/{PREFIX}-{role}"
+
+
+def _create_role(iam: IAMBackend, role: str, trust: str, policy: str | None = None) -> str:
+    created = iam.create_role(
+        role_name=f"{PREFIX}-{role}",
+        assume_role_policy_document=trust,
         path="/",
         permissions_boundary=None,
         description="",
         tags=[],
-        max_session_duration="3600",
+        max_session_duration="43200",
     )
-    return str(role.arn)
+    if policy is not None:
+        iam.put_role_policy(created.name, role, policy)
+    return str(created.arn)
 
 
 def _network() -> tuple[list[str], str]:

@@ -13,9 +13,9 @@ __all__ = [
     "ApiCall",
     "ApiRequest",
     "api_call",
-    "caller",
     "headers_of",
     "query_of",
+    "signing_key",
     "signing_scope",
 ]
 
@@ -83,7 +83,7 @@ class ApiRequest:
     """A call with everything that decides whether AWS would allow it.
 
     Attributes:
-        caller: Access key of the caller; for a job, the name of its role.
+        caller: Name of the caller's role or user.
         body: Request body; empty for the content of an object.
         status: HTTP status of the response; 0 before there is one.
         query: Parameters of the URL.
@@ -93,7 +93,7 @@ class ApiRequest:
     call: ApiCall
     caller: str
     body: bytes
-    status: int
+    status: int = 0
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -118,10 +118,13 @@ def headers_of(environ: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def caller(environ: Mapping[str, Any]) -> str:
-    """Return the access key of a request's signature; empty if unsigned."""
+def signing_key(environ: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Return the access key and session token of a request; the key is empty if unsigned."""
+    query = {name.lower(): value for name, value in query_of(environ).items()}
     match = _credential_scope(environ)
-    return match[1] if match else ""
+    # Presigned URLs of S3 may have a signature of version 2.
+    key = match[1] if match else query.get("awsaccesskeyid", "")
+    return key, environ.get("HTTP_X_AMZ_SECURITY_TOKEN", query.get("x-amz-security-token"))
 
 
 def _credential_scope(environ: Mapping[str, Any]) -> re.Match[str] | None:

@@ -7,14 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["Container", "Containers", "OnLines", "Running", "credentials_of"]
+__all__ = ["Container", "Containers", "OnLines", "Running"]
 
 OnLines = Callable[[list[str]], None]
-
-
-def credentials_of(role_arn: str | None) -> dict[str, str]:
-    """Return credentials that identify a container by its role name, as the platform's would."""
-    return {"AWS_ACCESS_KEY_ID": role_arn.rpartition("/")[2]} if role_arn else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import atexit
 import os
+import secrets
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
@@ -22,12 +23,14 @@ from botocore.config import Config
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.logs.exceptions import ResourceNotFoundException
 from moto.logs.models import logs_backends
+from moto.s3.models import s3_backends
 
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.images.engine import find_engine
 from flowyml_aws.testing.account import (
     BUCKET,
     DRIVER_QUEUE,
+    LOG_GROUP,
     QUEUES,
     REGION,
     create_account,
@@ -42,6 +45,10 @@ from flowyml_aws.testing.capacity import Capacity
 from flowyml_aws.testing.container import Containers
 from flowyml_aws.testing.engine_containers import EngineContainers
 from flowyml_aws.testing.faults import Faults
+from flowyml_aws.testing.iam.bucket_policies import without_moto
+from flowyml_aws.testing.iam.guard import Guard
+from flowyml_aws.testing.iam.principals import Principals
+from flowyml_aws.testing.iam.service_roles import ServiceRoles
 from flowyml_aws.testing.machine import Machine
 from flowyml_aws.testing.process import Processes
 from flowyml_aws.testing.queues import Queues
@@ -52,10 +59,11 @@ from flowyml_aws.testing.sagemaker.stock import Stock, Usage
 from flowyml_aws.testing.scheduler import Scheduler
 from flowyml_aws.testing.server import Application, Server, listen
 
-__all__ = ["Emulator"]
+__all__ = ["RULES", "Emulator"]
 
 _IMAGE = "flowyml-aws/emulator:latest"
-_ACCESS_KEY = "emulator"
+RULES = ("iam",)
+"""Rules of AWS that `Emulator(lenient=…)` can switch off."""
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG")
 
 # moto's state is global to the process.
@@ -84,6 +92,7 @@ class Emulator:
         containers: Image in this machine's Docker or podman. If set, jobs run in containers, and
             the account's setting `image` names it. None to run jobs as processes.
         keep_requests: Whether to record `requests`, which uses memory.
+        lenient: Names of rules of AWS to switch off: `iam`, the check of permissions.
         warm_starts: Whether jobs are forked from a process that has already imported the runner. A
             fork takes a tenth of the time of a fresh Python; the only difference is that jobs share
             the seed of string hashes.
@@ -93,8 +102,10 @@ class Emulator:
 
     Attributes:
         endpoint_url: URL of all services.
-        environment: Variables that a client needs: for boto3, and the account's settings for
-            `flowyml_aws`.
+        environment: Variables that a client needs: for boto3, with temporary credentials of the
+            account's user role, and the account's settings for `flowyml_aws`.
+        administrator: Same variables, with credentials that may do everything.
+        guard: Access control: the permissions that were used and denied so far.
         calls: API calls received so far, from clients and jobs. Clear the list to restart counting.
         requests: Same calls, with caller and response status; empty unless `keep_requests`.
         faults: Fault injection for parts of the account.
@@ -102,6 +113,8 @@ class Emulator:
 
     endpoint_url: str
     environment: dict[str, str]
+    administrator: dict[str, str]
+    guard: Guard
     calls: list[ApiCall]
     requests: list[ApiRequest]
     faults: Faults
@@ -117,6 +130,7 @@ class Emulator:
         port: int = 0,
         containers: str | None = None,
         keep_requests: bool = False,
+        lenient: Collection[str] = (),
         warm_starts: bool = sys.platform == "linux",
     ) -> None:
         if time_scale <= 0 or min(stop_grace_s, training_stop_grace_s) < 0:
@@ -125,6 +139,13 @@ class Emulator:
                 why="time_scale must be positive, and a grace period must not be negative",
                 fix="pass a time_scale above 0, and grace periods of at least 0",
             )
+        if unknown := sorted({*lenient} - {*RULES}):
+            raise SettingsError(
+                what=f"Unknown rules in lenient: {', '.join(unknown)}",
+                why=f"the rules that can be switched off are {', '.join(RULES)}",
+                fix="correct lenient",
+            )
+        self._lenient = frozenset(lenient)
         self._capacity = capacity
         self._time_scale = time_scale
         self._stop_grace_s = stop_grace_s
@@ -174,35 +195,49 @@ class Emulator:
 
     def _start(self, undo: ExitStack) -> None:
         undo.callback(self._forget)
+        undo.enter_context(without_moto())
         account = create_account()
         listener = undo.enter_context(listen(self._wanted_port))
         self.endpoint_url = "http://{}:{}".format(*listener.getsockname())
-        aws = {
-            "AWS_ENDPOINT_URL": self.endpoint_url,
-            "AWS_ACCESS_KEY_ID": _ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": _ACCESS_KEY,
-            "AWS_DEFAULT_REGION": REGION,
-        }
+        self._key = f"AKIA{secrets.token_hex(8).upper()}"
+        self._principals = principals = Principals(REGION, self._key)
+        self.guard = guard = Guard(
+            principals,
+            DEFAULT_ACCOUNT_ID,
+            REGION,
+            tags_of=self._tags_of,
+            object_exists=_object_exists,
+            is_enforced="iam" not in self._lenient,
+        )
+        roles = ServiceRoles(principals, guard, self._lock, DEFAULT_ACCOUNT_ID, REGION)
+        aws = {"AWS_ENDPOINT_URL": self.endpoint_url, "AWS_DEFAULT_REGION": REGION}
         self.environment = {
             **aws,
+            **principals.assume(account.user, "emulator").environment,
             "FLOWYML_AWS_STORE": f"s3://{BUCKET}/flowyml",
             "FLOWYML_AWS_QUEUES": ",".join(QUEUES),
             "FLOWYML_AWS_IMAGE": self._image,
-            "FLOWYML_AWS_SAGEMAKER_ROLE": account.training_role_arn,
+            "FLOWYML_AWS_SAGEMAKER_ROLE": account.sagemaker,
             "FLOWYML_AWS_DRIVER_QUEUE": DRIVER_QUEUE,
-            "FLOWYML_AWS_DRIVER_ROLE": account.driver_role_arn,
-            "FLOWYML_AWS_JOB_ROLE": account.job_role_arn,
+            "FLOWYML_AWS_DRIVER_ROLE": account.driver,
+            "FLOWYML_AWS_JOB_ROLE": account.job,
+            "FLOWYML_AWS_EXECUTION_ROLE": account.execution,
+            "FLOWYML_AWS_LOG_GROUP": LOG_GROUP,
             "FLOWYML_AWS_POLL_S": "0.2",  # the emulator never throttles
         }
+        self.administrator = {**self.environment, **self._administrator_keys()}
+        del self.administrator["AWS_SESSION_TOKEN"]
         write_settings(
             {
                 "store": f"s3://{BUCKET}/flowyml",
                 "queues": list(QUEUES),
                 "image": self._image,
-                "job_role": account.job_role_arn,
-                "sagemaker_role": account.training_role_arn,
+                "job_role": account.job,
+                "execution_role": account.execution,
+                "log_group": LOG_GROUP,
+                "sagemaker_role": account.sagemaker,
                 "driver_queue": DRIVER_QUEUE,
-                "driver_role": account.driver_role_arn,
+                "driver_role": account.driver,
             }
         )
         folder = Path(tempfile.mkdtemp(prefix="flowyml-aws-emulator-"))
@@ -220,6 +255,7 @@ class Emulator:
         scheduler = Scheduler(
             self._lock,
             machine,
+            roles,
             capacity=self._capacity,
             stop_grace_s=self._stop_grace_s,
             hold_reason=queues.hold_reason,
@@ -228,22 +264,37 @@ class Emulator:
         training = TrainingService(
             self._lock,
             machine,
+            roles,
             stock=self._stock,
             at_once=self._training_at_once,
             stop_grace_s=self._training_stop_grace_s,
         )
         self.faults = faults = Faults(self._lock, scheduler, queues, quotas)
         apis: dict[str, Api] = {
-            "batch": BatchApi(scheduler, queues, BatchAccount(account.batch_role_arn)),
+            "batch": BatchApi(scheduler, queues, BatchAccount(account.batch)),
             "sagemaker": SageMakerApi(training),
             "servicequotas": quotas,
         }
         application = Application(
-            apis, self._lock, lambda: faults.clock_skew_s, self._keep_requests
+            apis, guard, self._lock, lambda: faults.clock_skew_s, self._keep_requests
         )
         undo.callback(Server(application, listener).stop)
         self._scheduler, self._training, self.calls = scheduler, training, application.calls
         self.requests = application.requests
+
+    def _administrator_keys(self) -> dict[str, str]:
+        return {"AWS_ACCESS_KEY_ID": self._key, "AWS_SECRET_ACCESS_KEY": self._key}
+
+    def _tags_of(self, arn: str) -> Mapping[str, str]:
+        """Return the tags of a job; other resources have none that a policy refers to."""
+        kind, _, name = arn.rpartition(":")[2].partition("/")
+        if kind == "job" and self._scheduler is not None:
+            job = self._scheduler.jobs.get(name)
+            return {} if job is None else job.tags
+        if kind == "training-job" and self._training is not None:
+            training = self._training.jobs.get(name)
+            return {} if training is None else training.tags
+        return {}
 
     def _containers(self, folder: Path, undo: ExitStack) -> Containers:
         if self._engine is not None:
@@ -268,14 +319,34 @@ class Emulator:
             forget_account()
 
     def client(self, service: str) -> Any:
-        """Return a boto3 client of this account; AWS settings of the environment are ignored."""
+        """Return a boto3 client of the administrator.
+
+        AWS settings of the environment are ignored.
+        """
         with self._lock:
             if service not in self._clients:
                 direct = Config(proxies={}, use_dualstack_endpoint=False, use_fips_endpoint=False)
+                keys = self._administrator_keys()
                 self._clients[service] = _session().client(
-                    service, endpoint_url=self.endpoint_url, config=direct
+                    service,
+                    endpoint_url=self.endpoint_url,
+                    config=direct,
+                    aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
+                    aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
                 )
             return self._clients[service]
+
+    def credentials(self, role: str) -> dict[str, str]:
+        """Return environment variables with temporary credentials of a role, by its name.
+
+        Raises:
+            LookupError: No such role.
+        """
+        arn = f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role/{role}"
+        with self._lock:
+            if self._principals.role(arn, "emulator") is None:
+                raise LookupError(f"No such role: {role}")
+            return self._principals.assume(arn, "emulator").environment
 
     def lose_host(self, job: str) -> None:
         """Reclaim the instance that a job runs on, as EC2 spot does: SIGTERM, then SIGKILL.
@@ -358,6 +429,12 @@ class Emulator:
                 pass  # a client has deleted the stream: later lines are lost, as on AWS
 
 
+def _object_exists(resource: str) -> bool:
+    bucket, _, key = resource.partition("/")
+    buckets = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets
+    return bucket in buckets and key in buckets[bucket].keys
+
+
 def _image_environment(folder: Path) -> dict[str, str]:
     """Return the environment of a job's image, after creating its files in `folder`."""
     folder.mkdir()
@@ -382,9 +459,4 @@ def _session() -> Any:  # its stubs accept literal service names only
             "credentials_file": (None, None, os.devnull, None),
         }
     )
-    return Session(
-        aws_access_key_id=_ACCESS_KEY,
-        aws_secret_access_key=_ACCESS_KEY,
-        region_name=REGION,
-        botocore_session=core,
-    )
+    return Session(region_name=REGION, botocore_session=core)

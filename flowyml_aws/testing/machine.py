@@ -37,7 +37,8 @@ class Task:
 
     Attributes:
         name: Unique name, also of its folder.
-        log_group, log_stream: Destination of the output. The stream is created before the start.
+        log_group, log_stream: Destination of the output. The stream is created when the
+            container is ready to start.
         prepare: Function that returns the container, given an empty folder; called without the
             lock.
         on_start: Callback for the start; called with the lock.
@@ -148,8 +149,8 @@ class Machine:
             self._write_log(task.log_group, task.log_stream, lines)
 
         folder.mkdir(parents=True)
-        write([])
         container = task.prepare(folder)
+        write([])
         environment = {**self._environment, **container.environment}
         running = self._containers.start(replace(container, environment=environment), write)
         with self._lock:

@@ -10,7 +10,8 @@ from pathlib import Path
 from threading import Condition, RLock, Thread
 
 from flowyml_aws.testing.capacity import Capacity
-from flowyml_aws.testing.container import Container, credentials_of
+from flowyml_aws.testing.container import Container
+from flowyml_aws.testing.iam.service_roles import ServiceRoles
 from flowyml_aws.testing.jobs import Attempt, Job, Status
 from flowyml_aws.testing.machine import Ending, Machine, Task
 from flowyml_aws.testing.retry import Outcome, is_retried
@@ -19,6 +20,7 @@ __all__ = ["Scheduler"]
 
 _TIMED_OUT = Outcome("Job attempt duration exceeded timeout", is_final=True)
 _EXITED = "Essential container in task exited"
+_REASONS = ("Cannot", "ECS was unable", "ResourceInitializationError")
 _OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 
 
@@ -31,6 +33,7 @@ class Scheduler:
     Args:
         lock: Guards all state. Callers that read a job's state hold it.
         machine: Machine that runs the attempts.
+        roles: Use of the account's roles.
         capacity: Capacity shared by all running jobs; None for no limit.
         stop_grace_s: Seconds between SIGTERM and SIGKILL.
         hold_reason: Function of a job and all running jobs that returns Batch's status reason if
@@ -41,6 +44,7 @@ class Scheduler:
         self,
         lock: RLock,
         machine: Machine,
+        roles: ServiceRoles,
         *,
         capacity: Capacity | None,
         stop_grace_s: float,
@@ -48,6 +52,7 @@ class Scheduler:
     ) -> None:
         self._changed = Condition(lock)
         self._machine = machine
+        self._roles = roles
         self._free = capacity
         self._stop_grace_s = stop_grace_s
         self._hold_reason = hold_reason
@@ -164,7 +169,7 @@ class Scheduler:
                 name=f"{job.job_id}-{number}",
                 log_group=job.log_group,
                 log_stream=f"{job.log_stream_prefix}/default/{task_id}",
-                prepare=lambda folder: _container(job, number, folder),
+                prepare=lambda folder: self._container(job, attempt, folder),
                 on_start=lambda: self._record_start(job, attempt),
                 on_end=lambda ending: self._end_attempt(job, attempt, ending),
             ),
@@ -173,6 +178,32 @@ class Scheduler:
         job.attempt = attempt
         self._running[job.job_id] = self._waiting.pop(job.job_id)
         self._machine.start(attempt.task)
+
+    def _container(self, job: Job, attempt: Attempt, folder: Path) -> Container:
+        image = str(job.properties.get("image", ""))
+        credentials = self._roles.start_task(
+            attempt.task_arn.rpartition("/")[2],
+            job.properties.get("jobRoleArn"),
+            job.properties.get("executionRoleArn"),
+            image,
+            f"{attempt.task.log_group}:{attempt.task.log_stream}",
+        )
+        environment = {
+            **credentials,
+            **job.environment,
+            "AWS_BATCH_JOB_ID": job.job_id,
+            "AWS_BATCH_JOB_ATTEMPT": str(attempt.number),
+            "AWS_BATCH_JQ_NAME": job.queue_name,
+            "AWS_BATCH_CE_NAME": job.compute_environment,
+        }
+        return Container(
+            image=image,
+            command=job.command,
+            environment=environment,
+            folder=folder,
+            memory_mib=job.needs.memory_mib or None,
+            shared_memory_mib=(job.properties.get("linuxParameters") or {}).get("sharedMemorySize"),
+        )
 
     def _record_start(self, job: Job, attempt: Attempt) -> None:
         attempt.started_ms = _now_ms()
@@ -199,7 +230,7 @@ class Scheduler:
             reason = _OUT_OF_MEMORY if ending.is_out_of_memory else None
             outcome = Outcome(_EXITED, exit_code=ending.exit_code, reason=reason)
         else:
-            reason = f"CannotStartContainerError: {ending.error}"
+            reason = _start_failure(ending.error)
             outcome = Outcome("Task failed to start", reason=reason)
         is_success = attempt.stopped is None and outcome.exit_code == 0
         if attempt.stopped is not None:
@@ -227,23 +258,9 @@ class Scheduler:
         self._changed.notify()
 
 
-def _container(job: Job, attempt: int, folder: Path) -> Container:
-    environment = {
-        **credentials_of(job.properties.get("jobRoleArn")),
-        **job.environment,
-        "AWS_BATCH_JOB_ID": job.job_id,
-        "AWS_BATCH_JOB_ATTEMPT": str(attempt),
-        "AWS_BATCH_JQ_NAME": job.queue_name,
-        "AWS_BATCH_CE_NAME": job.compute_environment,
-    }
-    return Container(
-        image=str(job.properties.get("image", "")),
-        command=job.command,
-        environment=environment,
-        folder=folder,
-        memory_mib=job.needs.memory_mib or None,
-        shared_memory_mib=(job.properties.get("linuxParameters") or {}).get("sharedMemorySize"),
-    )
+def _start_failure(error: str) -> str:
+    """Return ECS's reason for a container that did not start."""
+    return error if error.startswith(_REASONS) else f"CannotStartContainerError: {error}"
 
 
 def _now_ms() -> int:

@@ -21,7 +21,16 @@ from werkzeug.serving import ThreadedWSGIServer
 
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.testing.api import Api
-from flowyml_aws.testing.calls import ApiCall, ApiRequest, api_call, caller, signing_scope
+from flowyml_aws.testing.calls import (
+    ApiCall,
+    ApiRequest,
+    api_call,
+    headers_of,
+    query_of,
+    signing_scope,
+)
+from flowyml_aws.testing.iam.guard import AccessError, Guard
+from flowyml_aws.testing.iam.refusals import response_to
 from flowyml_aws.testing.pricing_api import get_products, spot_price_history
 from flowyml_aws.testing.refusal import Refusal
 
@@ -53,6 +62,7 @@ class Application:
 
     Args:
         apis: Services of the emulator, by their names in boto3.
+        guard: Access control.
         lock: Guards all state, and moto.
         clock_skew_s: Function that returns the seconds by which the services' clocks are ahead.
         keep_requests: Whether to record `requests`.
@@ -66,6 +76,7 @@ class Application:
     def __init__(
         self,
         apis: Mapping[str, Api],
+        guard: Guard,
         lock: RLock,
         clock_skew_s: Callable[[], float],
         keep_requests: bool,
@@ -74,6 +85,7 @@ class Application:
         self.requests: list[ApiRequest] = []
         self.clock_skew_s = clock_skew_s
         self._apis = apis
+        self._guard = guard
         self._keep_requests = keep_requests
         self._lock = lock
         self._moto = Moto()
@@ -86,8 +98,23 @@ class Application:
             return self._forward_to_moto(environ, start_response)
         call = api_call(environ, body)
         self.calls.append(call)
-        if self._keep_requests:
-            start_response = self._recording(call, caller(environ), body, start_response)
+        try:
+            with self._lock:
+                caller = self._guard.identify(environ)
+                if self._keep_requests:
+                    start_response = self._recording(call, caller.name, body, start_response)
+                self._guard.check(
+                    caller,
+                    ApiRequest(
+                        call,
+                        caller.name,
+                        body,
+                        query=query_of(environ),
+                        headers=headers_of(environ),
+                    ),
+                )
+        except AccessError as error:
+            return _deny(error, call.service, environ, start_response)
         region, _ = signing_scope(environ)
         if call[:2] in _PRICES:
             return _respond_with_prices(call.service, body, region, start_response)
@@ -107,14 +134,14 @@ class Application:
         return self._forward_to_moto(environ, start_response)
 
     def _recording(
-        self, call: ApiCall, access_key: str, body: bytes, start_response: Callable[..., Any]
+        self, call: ApiCall, caller: str, body: bytes, start_response: Callable[..., Any]
     ) -> Callable[..., Any]:
         is_content = call.operation in ("PutObject", "UploadPart")
 
         def start(status: str, *rest: Any) -> Any:
             recorded = b"" if is_content else body
             status_code = int(status.split()[0])
-            self.requests.append(ApiRequest(call, access_key, recorded, status_code))
+            self.requests.append(ApiRequest(call, caller, recorded, status_code))
             return start_response(status, *rest)
 
         return start
@@ -209,6 +236,16 @@ def _respond_with_prices(
         return _send(start_response, "200 OK", "text/xml", spot_price_history(body, region, now))
     except Refusal as refusal:
         return _refuse(start_response, refusal)
+
+
+def _deny(
+    error: AccessError, service: str, environ: Mapping[str, Any], start_response: Any
+) -> Iterable[bytes]:
+    content_type = environ.get("CONTENT_TYPE", "")
+    response = response_to(error, service, environ["REQUEST_METHOD"], content_type)
+    return _send(
+        start_response, response.status, response.content_type, response.body, response.error
+    )
 
 
 def _refuse(start_response: Any, refusal: Refusal) -> Iterable[bytes]:

@@ -160,6 +160,8 @@ def test_a_training_job_runs_in_a_container_with_the_sagemaker_folders(account: 
     assert job["TrainingJobStatus"] == "Completed", job
     assert training.log(name) == ["10001"]
     stored = account.client("s3").list_objects_v2(
-        Bucket="flowyml-emulator-123456789012-us-east-1", Prefix=f"output/{name}/"
+        Bucket="flowyml-emulator-123456789012-us-east-1", Prefix=f"flowyml/runs/r/jobs/j/{name}/"
     )
-    assert [entry["Key"] for entry in stored["Contents"]] == [f"output/{name}/output/model.tar.gz"]
+    assert [entry["Key"] for entry in stored["Contents"]] == [
+        f"flowyml/runs/r/jobs/j/{name}/output/model.tar.gz"
+    ]

@@ -52,7 +52,7 @@ def terraform(emulated: Emulator, tmp_path_factory: pytest.TempPathFactory) -> T
     (root / "emulator_override.tf").write_text(
         'provider "aws" {\n  s3_use_path_style = true\n  skip_metadata_api_check = true\n}\n'
     )
-    aws = {n: v for n, v in emulated.environment.items() if n.startswith("AWS_")}
+    aws = {n: v for n, v in emulated.administrator.items() if n.startswith("AWS_")}
     return find_terraform(root, folder / "terraformrc", aws)
 
 

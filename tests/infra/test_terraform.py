@@ -12,7 +12,7 @@ import pytest
 
 from flowyml_aws.planning.targets import Taint
 from flowyml_aws.testing import Emulator
-from tests.support.infra import BUCKET, INFRA, NAME, PREFIX, settings
+from tests.support.infra import INFRA, NAME, PREFIX, settings
 from tests.support.infra_tools import Terraform, tool
 from tests.support.rigs import BackendRig
 from tests.support.same_account import differences, of_plan, of_template
@@ -45,6 +45,7 @@ def applied(terraform: Terraform, emulated: Emulator) -> Iterator[Terraform]:
 def rig(applied: Terraform, emulated: Emulator, tmp_path: Path) -> BackendRig:
     """A project whose only settings are the account's name and an image."""
     aws = {n: v for n, v in emulated.environment.items() if n.startswith("AWS_")}
+    aws.update(emulated.credentials(f"{PREFIX}-user"))
     environment = {
         "FLOWYML_AWS_ACCOUNT": NAME,
         "FLOWYML_AWS_IMAGE": emulated.environment["FLOWYML_AWS_IMAGE"],
@@ -144,11 +145,7 @@ def test_queues_are_targets_with_labels_and_taints(rig: BackendRig) -> None:
     assert "16 in all" in spot.closed["g4dn.8xlarge"]
 
 
-def test_the_doctor_reports_no_errors_and_a_pipeline_runs(
-    rig: BackendRig, emulated: Emulator
-) -> None:
-    # The emulator has no TLS, so the bucket policy rightly denies every request.
-    emulated.client("s3").delete_bucket_policy(Bucket=BUCKET)
+def test_the_doctor_reports_no_errors_and_a_pipeline_runs(rig: BackendRig) -> None:
     code, out, err = rig.command("doctor", "--json")
     errors = [finding for finding in json.loads(out)["findings"] if finding["level"] == "error"]
     assert (code, errors) == (0, []), err

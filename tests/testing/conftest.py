@@ -107,9 +107,9 @@ class TrainingClient:
                 "ContainerEntrypoint": ["python"],
                 "ContainerArguments": ["-c", "import os; exec(os.environ['CODE'])"],
             },
-            "RoleArn": "arn:aws:iam::123456789012:role/training",
+            "RoleArn": self.aws.environment["FLOWYML_AWS_SAGEMAKER_ROLE"],
             "OutputDataConfig": {
-                "S3OutputPath": "s3://flowyml-emulator-123456789012-us-east-1/output"
+                "S3OutputPath": f"{self.aws.environment['FLOWYML_AWS_STORE']}/runs/r/jobs/j"
             },
             "ResourceConfig": {
                 "InstanceType": "ml.m5.large",

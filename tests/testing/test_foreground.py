@@ -38,25 +38,31 @@ def start_a_job(settings: dict[str, str]) -> int:
     session: Any = boto3.session.Session(
         aws_access_key_id=settings["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=settings["AWS_SECRET_ACCESS_KEY"],
+        aws_session_token=settings["AWS_SESSION_TOKEN"],
         region_name=settings["AWS_DEFAULT_REGION"],
     )
     batch = session.client("batch", endpoint_url=settings["AWS_ENDPOINT_URL"])
     logs = session.client("logs", endpoint_url=settings["AWS_ENDPOINT_URL"])
+    group = settings["FLOWYML_AWS_LOG_GROUP"]
     needs = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}]
     batch.register_job_definition(
-        jobDefinitionName="definition",
+        jobDefinitionName="flowyml-aws-test",
         type="container",
         containerProperties={
             "image": settings["FLOWYML_AWS_IMAGE"],
             "command": ["sh", "-c", "echo $$; exec sleep 60"],
             "resourceRequirements": needs,
+            "logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": group}},
         },
     )
     queue = settings["FLOWYML_AWS_QUEUES"].partition(",")[0]
-    job_id = batch.submit_job(jobName="job", jobQueue=queue, jobDefinition="definition")["jobId"]
-    while batch.describe_jobs(jobs=[job_id])["jobs"][0]["status"] != "RUNNING":
+    job_id = batch.submit_job(jobName="job", jobQueue=queue, jobDefinition="flowyml-aws-test")[
+        "jobId"
+    ]
+    while (job := batch.describe_jobs(jobs=[job_id])["jobs"][0])["status"] != "RUNNING":
         pass
-    while not (events := logs.filter_log_events(logGroupName="/aws/batch/job")["events"]):
+    log = {"logGroupName": group, "logStreamName": job["container"]["logStreamName"]}
+    while not (events := logs.get_log_events(**log, startFromHead=True)["events"]):
         pass
     return int(events[0]["message"])
 

@@ -27,7 +27,7 @@ else:
 """
 SPOT = {
     "EnableManagedSpotTraining": True,
-    "CheckpointConfig": {"S3Uri": f"s3://{BUCKET}/checkpoints/job"},
+    "CheckpointConfig": {"S3Uri": f"s3://{BUCKET}/flowyml/runs/r/jobs/j/checkpoints"},
     "StoppingCondition": {"MaxRuntimeInSeconds": 3600, "MaxWaitTimeInSeconds": 7200},
 }
 
@@ -101,7 +101,7 @@ def test_an_interrupted_spot_job_restarts_with_its_checkpoints(
     ]
     assert training.log(name) == ["ready", "back at 7"]
     assert len(training.streams(name)) == 2
-    stored = aws.client("s3").get_object(Bucket=BUCKET, Key="checkpoints/job/at")
+    stored = aws.client("s3").get_object(Bucket=BUCKET, Key="flowyml/runs/r/jobs/j/checkpoints/at")
     assert stored["Body"].read() == b"7"
 
 

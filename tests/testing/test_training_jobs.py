@@ -112,7 +112,7 @@ def test_the_model_folder_is_uploaded_to_s3(training: Any, aws: Emulator) -> Non
     code = f"{BASE}(base / 'model/weights').write_bytes(b'w')"
     job = training.ended(training.create(code))
     uri = job["ModelArtifacts"]["S3ModelArtifacts"]
-    key = f"output/{job['TrainingJobName']}/output/model.tar.gz"
+    key = f"flowyml/runs/r/jobs/j/{job['TrainingJobName']}/output/model.tar.gz"
     assert uri == f"s3://{BUCKET}/{key}"
     body = aws.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read()
     with tarfile.open(fileobj=io.BytesIO(body)) as archive:
@@ -120,7 +120,13 @@ def test_the_model_folder_is_uploaded_to_s3(training: Any, aws: Emulator) -> Non
         assert member is not None and member.read() == b"w"
 
 
-def test_a_missing_bucket_fails_the_upload(training: Any) -> None:
+def test_a_missing_bucket_fails_the_upload(training: Any, aws: Emulator) -> None:
+    statement = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::no-such-*"}
+    aws.client("iam").put_role_policy(
+        RoleName="flowyml-emulator-sagemaker",
+        PolicyName="another-bucket",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": statement}),
+    )
     code = f"{BASE}(base / 'model/weights').write_bytes(b'w')"
     job = training.ended(
         training.create(code, OutputDataConfig={"S3OutputPath": "s3://no-such-bucket/x"})
@@ -130,14 +136,14 @@ def test_a_missing_bucket_fails_the_upload(training: Any) -> None:
 
 
 def test_a_channel_is_downloaded_from_s3(training: Any, aws: Emulator) -> None:
-    aws.client("s3").put_object(Bucket=BUCKET, Key="data/deep/x.txt", Body=b"content")
-    source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/data/"}
+    aws.client("s3").put_object(Bucket=BUCKET, Key="flowyml/runs/data/deep/x.txt", Body=b"content")
+    source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/flowyml/runs/data/"}
     channel = {"ChannelName": "train", "DataSource": {"S3DataSource": source}}
     code = f"{BASE}print((base / 'input/data/train/deep/x.txt').read_text())"
     name = training.create(code, InputDataConfig=[channel])
     assert training.ended(name)["TrainingJobStatus"] == "Completed"
     assert training.log(name) == ["content"]
-    source["S3Uri"] = f"s3://{BUCKET}/nothing/"
+    source["S3Uri"] = f"s3://{BUCKET}/flowyml/runs/nothing/"
     job = training.ended(training.create(code, InputDataConfig=[channel]))
     assert job["FailureReason"].startswith("ClientError: Data download failed: No S3 objects found")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from threading import RLock
 
-from flowyml_aws.testing.container import Container, credentials_of
+from flowyml_aws.testing.container import Container
+from flowyml_aws.testing.iam.service_roles import ServiceRoles
 from flowyml_aws.testing.sagemaker.files import (
     ML_FOLDER,
     TransferError,
@@ -14,34 +15,40 @@ from flowyml_aws.testing.sagemaker.files import (
     read_failure,
     upload_results,
 )
-from flowyml_aws.testing.sagemaker.training_job import TrainingJob
+from flowyml_aws.testing.sagemaker.training_job import LOG_GROUP, TrainingJob
 
 __all__ = ["algorithm_failure", "make_container", "start_failure", "upload_output"]
 
 _CLIENT_ERROR = "ClientError: "
 
 
-def make_container(job: TrainingJob, folder: Path, lock: RLock) -> Container:
+def make_container(job: TrainingJob, folder: Path, lock: RLock, roles: ServiceRoles) -> Container:
     """Return the container of a job, after downloading its data into an empty folder.
 
     Raises:
-        OSError: The download failed.
+        OSError: The download failed, or the job's role does not allow it.
     """
+    algorithm = job.request["AlgorithmSpecification"]
+    assert job.launch is not None
+    credentials = roles.start_training(
+        job.request["RoleArn"],
+        algorithm["TrainingImage"],
+        f"{LOG_GROUP}:{job.launch.task.log_stream}",
+    )
     base, work = folder / "ml", folder / "work"
     create_folders(job.request, base)
     work.mkdir()
     try:
-        download_inputs(job.request, base, lock)
+        download_inputs(job.request, base, lock, roles)
     except TransferError as error:
         raise OSError(f"{_CLIENT_ERROR}Data download failed: {error}") from error
-    algorithm = job.request["AlgorithmSpecification"]
     entrypoint = tuple(algorithm.get("ContainerEntrypoint") or ())
     arguments = tuple(algorithm.get("ContainerArguments") or ())
     return Container(
         image=algorithm["TrainingImage"],
         command=arguments or (() if entrypoint else ("train",)),
         environment={
-            **credentials_of(job.request.get("RoleArn")),
+            **credentials,
             **(job.request.get("Environment") or {}),
             "TRAINING_JOB_NAME": job.name,
             "TRAINING_JOB_ARN": job.arn,
@@ -57,14 +64,14 @@ def algorithm_failure(folder: Path, exit_code: int) -> str:
     return f"AlgorithmError: {read_failure(folder / 'ml')}, exit code: {exit_code}"
 
 
-def upload_output(job: TrainingJob, folder: Path, lock: RLock) -> None:
+def upload_output(job: TrainingJob, folder: Path, lock: RLock, roles: ServiceRoles) -> None:
     """Upload a job's output to S3.
 
     Raises:
-        OSError: The upload failed.
+        OSError: The upload failed, or the job's role does not allow it.
     """
     try:
-        upload_results(job.request, job.name, folder / "ml", lock)
+        upload_results(job.request, job.name, folder / "ml", lock, roles)
     except TransferError as error:
         raise OSError(f"{_CLIENT_ERROR}Artifact upload failed: {error}") from error
 

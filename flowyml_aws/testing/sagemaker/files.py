@@ -14,6 +14,8 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.s3.exceptions import MissingBucket
 from moto.s3.models import FakeKey, S3Backend, s3_backends
 
+from flowyml_aws.testing.iam.service_roles import ServiceRoles
+
 __all__ = [
     "ML_FOLDER",
     "TransferError",
@@ -62,42 +64,55 @@ def create_folders(request: Mapping[str, Any], base: Path) -> None:
             path.chmod(0o777)  # an image may run as any user
 
 
-def download_inputs(request: Mapping[str, Any], base: Path, lock: RLock) -> None:
+def download_inputs(
+    request: Mapping[str, Any], base: Path, lock: RLock, roles: ServiceRoles
+) -> None:
     """Download channels and checkpoints from S3.
 
     Args:
         request: CreateTrainingJob request.
         base: Folder that is `/opt/ml` in the container.
         lock: Guards moto.
+        roles: Use of the account's roles.
 
     Raises:
+        RoleError: The job's role does not allow it.
         TransferError: The bucket does not exist, or a channel has no data.
     """
     for channel in request.get("InputDataConfig") or ():
         source = (channel.get("DataSource") or {}).get("S3DataSource") or {}
         uri, name = str(source.get("S3Uri")), channel["ChannelName"]
+        roles.transfer(request["RoleArn"], "s3:GetObject", uri)
         if not _download(uri, base / "input/data" / name, lock):
             raise TransferError(f"No S3 objects found under S3 URL '{uri}' given in input '{name}'")
     if checkpoints := _checkpoints(request, base):
         _download(*checkpoints, lock)
 
 
-def upload_results(request: Mapping[str, Any], name: str, base: Path, lock: RLock) -> None:
+def upload_results(
+    request: Mapping[str, Any], name: str, base: Path, lock: RLock, roles: ServiceRoles
+) -> None:
     """Upload checkpoints, the model and other output to S3, if they exist.
 
     SageMaker uploads checkpoints while a job runs; here they are uploaded when the container ends.
 
     Raises:
+        RoleError: The job's role does not allow it.
         TransferError: The bucket does not exist.
     """
+
+    def put(uri: str, content: bytes) -> None:
+        roles.transfer(request["RoleArn"], "s3:PutObject", uri)
+        _put(uri, content, lock)
+
     if checkpoints := _checkpoints(request, base):
         uri, folder = checkpoints
         for path in _files(folder):
-            _put(f"{uri.rstrip('/')}/{path.relative_to(folder)}", path.read_bytes(), lock)
+            put(f"{uri.rstrip('/')}/{path.relative_to(folder)}", path.read_bytes())
     output = f"{request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{name}/output"
     for folder, archive in ((base / "model", "model"), (base / "output/data", "output")):
         if any(folder.iterdir()):
-            _put(f"{output}/{archive}.tar.gz", _packed(folder), lock)
+            put(f"{output}/{archive}.tar.gz", _packed(folder))
 
 
 def read_failure(base: Path) -> str:

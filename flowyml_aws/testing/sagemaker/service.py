@@ -10,6 +10,7 @@ from threading import RLock
 from typing import Any
 
 from flowyml_aws.testing.container import Container
+from flowyml_aws.testing.iam.service_roles import ServiceRoles
 from flowyml_aws.testing.machine import Ending, Machine, Task
 from flowyml_aws.testing.sagemaker.containers import (
     algorithm_failure,
@@ -42,6 +43,7 @@ class TrainingService:
     Args:
         lock: Guards all state, and moto.
         machine: Machine that runs the containers.
+        roles: Use of the account's roles.
         stock: Quotas and available instances.
         at_once: Maximum number of running containers; further jobs are `Pending`.
         stop_grace_s: Seconds between SIGTERM and SIGKILL.
@@ -51,6 +53,7 @@ class TrainingService:
         self,
         lock: RLock,
         machine: Machine,
+        roles: ServiceRoles,
         *,
         stock: Stock,
         at_once: int,
@@ -59,6 +62,7 @@ class TrainingService:
     ) -> None:
         self._lock = lock
         self._machine = machine
+        self._roles = roles
         self._stock = stock
         self._at_once = at_once
         self._stop_grace_s = stop_grace_s
@@ -80,6 +84,7 @@ class TrainingService:
         Raises:
             ResourceInUse: The name is already in use.
             ResourceLimitExceeded: The job would exceed the account's quota.
+            ValidationException: SageMaker can't assume the job's role.
         """
         job = TrainingJob(
             request=request,
@@ -93,6 +98,8 @@ class TrainingService:
                 "Training job names must be unique within an AWS account and region, and a "
                 f"training job with this name already exists ({existing.arn})"
             )
+        if refusal := self._roles.check_training(request["RoleArn"]):
+            raise ValidationException(refusal)
         self._check_quotas(job)
         job.enter("Starting", job.created)
         if job.max_wait_s is not None:
@@ -202,7 +209,7 @@ class TrainingService:
         with self._lock:
             if job.launch is not None and job.launch.end is None:
                 job.enter("Downloading", self._clock())
-        return make_container(job, folder, self._lock)
+        return make_container(job, folder, self._lock, self._roles)
 
     def _record_start(self, job: TrainingJob, launch: Launch) -> None:
         launch.started = self._clock()
@@ -221,7 +228,7 @@ class TrainingService:
                 job.enter("Uploading", self._clock())
             if exit_code and launch.end is None:
                 job.failure_reason = algorithm_failure(folder, exit_code)
-        upload_output(job, folder, self._lock)
+        upload_output(job, folder, self._lock, self._roles)
 
     def _end(self, job: TrainingJob, secondary: str) -> None:
         if job.is_final:
