@@ -19,7 +19,16 @@ from flowyml_aws.aws.errors import refused
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
 
-__all__ = ["JobImage", "ensure_definition", "ensure_on_fargate", "shared_memory_mib"]
+__all__ = [
+    "DEFINITION_TAGS",
+    "JobImage",
+    "ensure_definition",
+    "ensure_on_fargate",
+    "shared_memory_mib",
+]
+
+DEFINITION_TAGS = {"flowyml-aws": "job-definition"}
+"""Tags of every job definition, which Batch adds to those of the containers of its jobs."""
 
 _MIN_SHARED_MIB = 64  # Docker's default
 
@@ -89,7 +98,7 @@ def _ensure(
                 type="container",
                 platformCapabilities=[platform],
                 containerProperties=properties,  # type: ignore[arg-type]  # built as JSON
-                tags={"flowyml-aws": "job-definition"},
+                tags=DEFINITION_TAGS,
             )
     except (ClientError, BotoCoreError) as error:
         raise refused(error, f"register job definition {name}") from error

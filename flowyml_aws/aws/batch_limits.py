@@ -10,6 +10,8 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from flowyml_aws.aws.batch_definition import DEFINITION_TAGS
+from flowyml_aws.aws.tags import tag_faults
 from flowyml_aws.core.errors import FlowymlError, SettingsError
 
 if TYPE_CHECKING:
@@ -38,6 +40,9 @@ def submit_request_errors(request: SubmitJobRequestTypeDef, job: str) -> list[Fl
 
 
 def _faults(request: SubmitJobRequestTypeDef) -> Iterator[Fault]:
+    # Batch accepts a job whose tags exceed the limit only together with its definition's tags, and
+    # then moves it to FAILED.
+    yield from tag_faults({**DEFINITION_TAGS, **request["tags"]})
     overrides = len(json.dumps(request["containerOverrides"], separators=(",", ":")))
     if overrides > _MAX_OVERRIDES_CHARS:
         yield (

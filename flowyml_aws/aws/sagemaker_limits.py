@@ -12,7 +12,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from flowyml_aws.aws.tags import tag_faults
 from flowyml_aws.core.errors import FlowymlError, SettingsError
+from flowyml_aws.planning.catalog_files import load_catalog
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker.type_defs import CreateTrainingJobRequestTypeDef
@@ -41,7 +43,7 @@ def training_request_errors(
         job: Name of the job in the plan.
     """
     arguments: Mapping[str, Any] = request
-    checks = (_naming, _program, _network, _resources, _time, _keys, _labels)
+    checks = (_naming, _program, _network, _resources, _disks, _time, _keys, _labels)
     return [
         SettingsError(what=f"SageMaker would refuse job {job!r}", why=why, fix=fix)
         for check in checks
@@ -147,6 +149,26 @@ def _resources(request: Mapping[str, Any]) -> Iterator[Fault]:
         )
 
 
+def _disks(request: Mapping[str, Any]) -> Iterator[Fault]:
+    """Yield the faults of volumes: types with local disks have none, all other types need one."""
+    resources = request["ResourceConfig"]
+    preferences = resources.get("InstancePreferences") or (resources,)
+    names = [preference["InstanceType"] for preference in preferences]
+    catalog = load_catalog()
+    known = [instance for name in names if (instance := catalog.get(name)) is not None]
+    local = [name for name in names if (found := catalog.get(name)) and found.nvme_gb]
+    if local and "VolumeKmsKeyId" in resources:
+        yield (
+            f"{local[0]} has local disks, which the hardware encrypts: a volume key is refused",
+            _BUG,
+        )
+    if local and len(local) < len(known):
+        yield (
+            f"{', '.join(names)} can't be combined: some have local disks, others need a volume",
+            _BUG,
+        )
+
+
 def _time(request: Mapping[str, Any]) -> Iterator[Fault]:
     limits = request["StoppingCondition"]
     max_runtime_s, max_wait_s = limits["MaxRuntimeInSeconds"], limits.get("MaxWaitTimeInSeconds")
@@ -178,22 +200,4 @@ def _keys(request: Mapping[str, Any]) -> Iterator[Fault]:
 
 
 def _labels(request: Mapping[str, Any]) -> Iterator[Fault]:
-    tags = request["Tags"]
-    if len(tags) > 50:
-        yield (
-            f"a job can have at most 50 tags, not {len(tags)}",
-            "remove some of the setting `tags`",
-        )
-    for tag in tags:
-        key, value = tag["Key"], tag["Value"]
-        if (
-            not 1 <= len(key) <= 128
-            or len(value) > 256
-            or key.lower().startswith("aws:")
-            or not all(c.isalnum() or c in "_.:/=+-@ " for c in key + value)
-        ):
-            yield (
-                f"tag {key!r} = {value!r} is invalid: keys have up to 128 and values up to 256 "
-                "letters, digits, spaces and _.:/=+-@, and keys do not begin with aws:",
-                "correct the setting `tags`",
-            )
+    return tag_faults({tag["Key"]: tag["Value"] for tag in request["Tags"]})

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["training_request"]
 
 _SPOT_WAIT_S = 24 * 3600  # for capacity, in addition to the maximum runtime
+# NVIDIA's container runtime shows no GPU to an image that does not ask for one. On Batch, ECS sets
+# the variable to the GPUs of the job; SageMaker leaves it to the image.
+_GPU_ENVIRONMENT = {"NVIDIA_VISIBLE_DEVICES": "all"}
 _ENTRYPOINT = ("python", "-m", "flowyml_aws.runtime")
 
 
@@ -51,6 +54,7 @@ def training_request(
         "ResourceConfig": _resources(job, options),
         "StoppingCondition": {"MaxRuntimeInSeconds": _max_runtime_s(job, options)},
         "Environment": {
+            **(_GPU_ENVIRONMENT if job.needs.gpu_count else {}),
             **container_environment(job, options.region),
             "FLOWYML_ATTEMPT": str(attempt),
         },

@@ -35,10 +35,12 @@ from flowyml_aws.testing.listing import list_jobs
 from flowyml_aws.testing.queues import Queues, snapshot
 from flowyml_aws.testing.scheduler import Scheduler
 from flowyml_aws.testing.validation import (
+    TOO_MANY_TAGS,
     ClientException,
     check_job_definition,
     check_reason,
     check_submission,
+    has_too_many_tags,
 )
 
 __all__ = ["BatchApi"]
@@ -106,10 +108,15 @@ class BatchApi:
             timeout_s=timeout.get("attemptDurationSeconds"),
             tags=request.get("tags") or {},
             created_ms=int(time.time() * 1000),
+            propagates_tags=bool(request.get("propagateTags", definition.propagate_tags)),
         )
         if job.tags:
             backend.tag_resource(job.arn, dict(job.tags))
-        self._scheduler.submit(job)
+        definition_tags = backend.list_tags_for_resource(definition.arn)
+        if job.propagates_tags and has_too_many_tags(job.tags, definition_tags):
+            self._scheduler.fail(job, TOO_MANY_TAGS)
+        else:
+            self._scheduler.submit(job)
         return {"jobArn": job.arn, "jobId": job_id, "jobName": job.name}
 
     def _describe_jobs(self, request: Mapping[str, Any], region: str, size: int) -> dict[str, Any]:

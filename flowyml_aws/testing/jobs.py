@@ -71,7 +71,8 @@ class Job:
         queue_arn, queue_name, compute_environment: Queue that it was submitted to.
         definition_arn, definition_name, properties: Job definition and its container properties.
         overrides: Container overrides of the submission.
-        retry_strategy, timeout_s: Values of the submission; default to the definition's.
+        retry_strategy, timeout_s, propagates_tags: Values of the submission; default to the
+            definition's.
         attempts: Ended attempts, in the form of DescribeJobs.
         attempt: Latest attempt, running or ended.
     """
@@ -92,6 +93,7 @@ class Job:
     timeout_s: int | None
     tags: Mapping[str, str]
     created_ms: int
+    propagates_tags: bool = False
     status: Status = Status.SUBMITTED
     status_reason: str | None = None
     stopped_ms: int | None = None
@@ -174,7 +176,7 @@ class Job:
             timeout={"attemptDurationSeconds": self.timeout_s} if self.timeout_s else None,
             tags=dict(self.tags),
             platformCapabilities=["EC2"],
-            propagateTags=False,
+            propagateTags=self.propagates_tags,
             isCancelled=self.is_cancelled,
             isTerminated=self.is_terminated,
             container=self._container(),

@@ -74,6 +74,12 @@ class Scheduler:
             self._jobs[job.job_id] = self._waiting[job.job_id] = job
             self._changed.notify()
 
+    def fail(self, job: Job, reason: str) -> None:
+        """Add a job that Batch accepts, and moves to FAILED without starting it."""
+        with self._changed:
+            self._jobs[job.job_id] = job
+            self._finish(job, Status.FAILED, reason)
+
     def cancel(self, job: Job, reason: str) -> None:
         """End a job that has not reached STARTING; any other job continues."""
         with self._changed:

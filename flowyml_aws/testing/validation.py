@@ -10,7 +10,17 @@ from typing import Any
 
 from flowyml_aws.testing.refusal import Refusal
 
-__all__ = ["ClientException", "check_job_definition", "check_reason", "check_submission"]
+__all__ = [
+    "TOO_MANY_TAGS",
+    "ClientException",
+    "check_job_definition",
+    "check_reason",
+    "check_submission",
+    "has_too_many_tags",
+]
+
+TOO_MANY_TAGS = "The job and its job definition have more than 50 tags together"
+"""Status reason of a job with too many tags. The text of AWS is not documented."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _EXIT_CODE = re.compile(r"[0-9]*\*?")
@@ -51,6 +61,14 @@ def check_submission(request: Mapping[str, Any], size_bytes: int) -> None:
     _check_container(overrides)
     if request.get("arrayProperties") or request.get("nodeOverrides"):
         raise ClientException("flowyml_aws.testing emulates neither array nor multi-node jobs")
+
+
+def has_too_many_tags(job: Mapping[str, str], definition: Mapping[str, str]) -> bool:
+    """Return whether Batch moves a job to FAILED because it can't propagate all of its tags.
+
+    Source: AWS Batch API reference, SubmitJob, propagateTags.
+    """
+    return len({**definition, **job}) > _MAX_TAGS
 
 
 def check_job_definition(request: Mapping[str, Any]) -> None:

@@ -181,7 +181,28 @@ def test_overrides_over_the_limit_of_batch_are_an_error_without_the_value(value:
 def test_a_request_over_the_limit_of_batch_is_an_error() -> None:
     plan = a_plan(a_job("train"))
     (job,) = jobs_of(plan)
-    tags = {f"{number:0128}": "x" * 256 for number in range(80)}
+    tags = {f"{number:0128}": "é" * 256 for number in range(40)}
     request = submit_request(job, a_record(plan), "definition", [], tags)
     (error,) = submit_request_errors(request, "train")
     assert "at most 30,720 bytes" in error.why
+
+
+@pytest.mark.parametrize(("own_tags", "message"), [(46, ""), (47, "at most 50 tags, not 51")])
+def test_tags_of_the_user_the_run_and_the_definition_together_are_limited_to_fifty(
+    own_tags: int, message: str
+) -> None:
+    plan = a_plan(a_job("train"))
+    (job,) = jobs_of(plan)
+    tags = {f"team-{number}": "vision" for number in range(own_tags)}
+    request = submit_request(job, a_record(plan), "definition", [], tags)
+    errors = submit_request_errors(request, "train")
+    assert [error.why for error in errors if message not in error.why] == []
+    assert len(errors) == bool(message)
+
+
+def test_a_tag_that_aws_would_refuse_is_an_error() -> None:
+    plan = a_plan(a_job("train"))
+    (job,) = jobs_of(plan)
+    request = submit_request(job, a_record(plan), "definition", [], {"aws:mine": "1"})
+    (error,) = submit_request_errors(request, "train")
+    assert error.why.startswith("tag 'aws:mine' = '1' is invalid")

@@ -128,6 +128,22 @@ def test_types_with_instance_store_get_neither_a_volume_nor_its_key() -> None:
     assert not {"VolumeSizeInGB", "VolumeKmsKeyId"} & resources.keys()
 
 
+@pytest.mark.parametrize(
+    ("types", "volume", "message"),
+    [
+        (("ml.g4dn.xlarge",), {"VolumeKmsKeyId": "alias/disks"}, "ml.g4dn.xlarge has local disks"),
+        (("ml.r5.2xlarge", "ml.r5d.2xlarge"), {"VolumeSizeInGB": 30}, "can't be combined"),
+    ],
+)
+def test_a_key_and_a_volume_are_only_for_types_without_local_disks(
+    types: tuple[str, ...], volume: dict[str, Any], message: str
+) -> None:
+    arguments = request(volume_gib=None, offers=offers(*types))
+    arguments["ResourceConfig"].update(volume)
+    problems = training_request_errors(arguments, "train")  # type: ignore[arg-type]  # built by hand
+    assert message in "\n".join(map(str, problems))
+
+
 def test_a_valid_request_has_no_errors() -> None:
     assert not errors()
     assert not errors(capacity="spot")
@@ -216,6 +232,15 @@ def test_the_variables_of_the_job_are_sent_with_those_of_every_job() -> None:
         "AWS_DEFAULT_REGION": "us-east-1",
         "FLOWYML_ATTEMPT": "1",
     }
+
+
+def test_the_gpus_of_an_instance_are_visible_to_jobs_with_gpus_only() -> None:
+    with_gpu = request(gpu_model="t4", gpu_count=1)["Environment"]
+    assert with_gpu["NVIDIA_VISIBLE_DEVICES"] == "all"
+    assert "NVIDIA_VISIBLE_DEVICES" not in request()["Environment"]
+    own = {"NVIDIA_VISIBLE_DEVICES": "0"}
+    chosen = request(gpu_model="t4", gpu_count=1, environment=own)["Environment"]
+    assert chosen["NVIDIA_VISIBLE_DEVICES"] == "0"
 
 
 def test_more_or_longer_variables_than_sagemaker_accepts_are_errors() -> None:

@@ -101,6 +101,18 @@ def test_fallbacks_are_the_next_best_of_the_same_target_in_order_of_price():
     ]
 
 
+@pytest.mark.parametrize(
+    "needs",
+    [make_needs("8", "60Gi"), make_needs("8", "60Gi", "v100", 8), make_needs("4", gpu="t4")],
+)
+@pytest.mark.parametrize("capacity", ["on-demand", "spot"])
+def test_the_types_of_a_training_job_have_local_disks_or_volumes_but_not_both(needs, capacity):
+    (everything,) = SAGEMAKER
+    selection = select(needs, [replace(everything, capacity=capacity)], REAL)
+    has_disks = {bool(c.instance.nvme_gb) for c in (selection.best, *selection.fallbacks)}
+    assert len(has_disks) == 1
+
+
 def test_fallbacks_are_never_on_another_target():
     targets = [queue("small", "m5.large"), queue("large", "m5.xlarge")]
     assert select(make_needs("1", "1Gi"), targets, REAL).fallbacks == ()

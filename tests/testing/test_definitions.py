@@ -62,3 +62,15 @@ def test_the_tags_of_a_job_are_returned(batch: Any) -> None:
     job = batch.job(batch.submit(tags={"run": "r1"}))
     assert job["tags"] == {"run": "r1"}
     assert batch.api.list_tags_for_resource(resourceArn=job["jobArn"])["tags"] == {"run": "r1"}
+
+
+@pytest.mark.parametrize(("own_tags", "status"), [(49, "SUCCEEDED"), (50, "FAILED")])
+def test_a_job_fails_if_it_has_more_than_fifty_tags_with_those_of_its_definition(
+    batch: Any, own_tags: int, status: str
+) -> None:
+    definition = batch.define("tagged", tags={"kept-by": "definition"})
+    tags = {f"own-{number}": "" for number in range(own_tags)}
+    submission = {"jobDefinition": definition, "tags": tags, "propagateTags": True}
+    assert batch.ended(batch.submit(**submission))["status"] == status
+    alone = batch.submit(**submission | {"propagateTags": False})
+    assert batch.ended(alone)["status"] == "SUCCEEDED"

@@ -102,6 +102,14 @@ def test_valid_requests_are_accepted(changes: dict[str, Any]) -> None:
             {"ResourceConfig.InstanceType": "ml.g5.xlarge", "ResourceConfig.VolumeSizeInGB": 300},
             "larger than the 250 GB of local storage",
         ),
+        (
+            {
+                "ResourceConfig.InstanceType": "ml.g5.xlarge",
+                "ResourceConfig.VolumeSizeInGB": None,
+                "ResourceConfig.VolumeKmsKeyId": "alias/disks",
+            },
+            "VolumeKmsKeyId is not supported for instance type ml.g5.xlarge",
+        ),
         ({"ResourceConfig.SelectedInstanceType": "ml.m5.large"}, "read-only"),
         ({"ResourceConfig.KeepAlivePeriodInSeconds": 21_601}, "equal to 21600"),
         ({"ResourceConfig.KeepAlivePeriodInSeconds": 60, **SPOT}, "KeepAlivePeriodInSeconds"),

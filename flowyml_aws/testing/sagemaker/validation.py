@@ -105,6 +105,10 @@ def _check_resources(resources: Mapping[str, Any], is_spot: bool) -> None:
         disk_gb = instance_type.nvme_gb if instance_type else 0
         if not volume_gb and not disk_gb:
             raise ValidationException(f"VolumeSizeInGB is required for instance type {name}")
+        if disk_gb and resources.get("VolumeKmsKeyId"):
+            raise ValidationException(
+                f"VolumeKmsKeyId is not supported for instance type {name} with local storage"
+            )
         if volume_gb and disk_gb and volume_gb > disk_gb:
             raise ValidationException(
                 f"VolumeSizeInGB {volume_gb} is larger than the {disk_gb} GB of local storage that "
