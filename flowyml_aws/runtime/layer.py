@@ -59,13 +59,17 @@ def enter_layer(store: ArtifactStore, layer: PackageLayer, folder: Path) -> None
     """
     folder.mkdir()
     key = layer_key(_digest(layer))
-    packages = _load(store, key, folder)
-    if packages is None:
-        packages = folder / "installed"
-        _install(layer, packages)
-        stored = StoredLayer(folder=save_value(store, _NAME, packages))
-        if store.create(key, stored.to_json()):
+    try:
+        packages = _load(store, key, folder)
+    except ArtifactNotFoundError:
+        packages = _install(layer, folder)
+        if store.create(key, _save(store, packages)):
             say(f"stored the requirements for other jobs: {key}")
+    except (DamagedArtifactError, UnloadableValueError) as error:
+        say(f"the stored requirements can't be used and are installed again\n{error}")
+        packages = _install(layer, folder)
+        store.put(key, _save(store, packages))  # replaced: jobs may not delete objects
+        say(f"replaced the requirements for other jobs: {key}")
     sys.path.insert(0, str(packages))
     importlib.invalidate_caches()
     # Programs that a step starts can import the packages, too.
@@ -96,26 +100,33 @@ def _digest(layer: PackageLayer) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _load(store: ArtifactStore, key: str, folder: Path) -> Path | None:
-    """Download the packages from the store; return None if they must be installed."""
-    try:
-        stored = read_document(StoredLayer, store.get(key), f"{store.uri}/{key}")
-    except ArtifactNotFoundError:
-        return None
+def _load(store: ArtifactStore, key: str, folder: Path) -> Path:
+    """Download the packages from the store.
+
+    Raises:
+        ArtifactNotFoundError: The layer is not stored.
+        DamagedArtifactError: The document or the packages are damaged, or the packages are missing.
+        UnloadableValueError: The packages can't be unpacked.
+    """
+    stored = read_document(StoredLayer, store.get(key), f"{store.uri}/{key}")
     try:
         packages = load_value(store, stored.folder, _NAME, folder, allow_pickle=False)
-    except (ArtifactNotFoundError, DamagedArtifactError, UnloadableValueError) as error:
-        say(f"the stored requirements can't be used and are installed again\n{error}")
-        store.delete([key])
-        return None
+    except ArtifactNotFoundError as error:  # garbage collection, or somebody, deleted only them
+        raise DamagedArtifactError(error.what, error.why, error.fix) from error
     assert isinstance(packages, Path)
     say(f"loaded {len(list(packages.glob('*.dist-info')))} installed package(s) from {key}")
     return packages
 
 
-def _install(layer: PackageLayer, folder: Path) -> None:
+def _save(store: ArtifactStore, packages: Path) -> bytes:
+    return StoredLayer(folder=save_value(store, _NAME, packages)).to_json()
+
+
+def _install(layer: PackageLayer, parent: Path) -> Path:
+    """Install the packages into a new folder below `parent`, and return it."""
     say(f"installing {len(layer.requirements)} package(s)")
-    file = folder.with_name("requirements.txt")
+    folder = parent / "installed"
+    file = parent / "requirements.txt"
     file.write_text("".join(f"{line}\n" for line in (*layer.options, *layer.requirements)), "utf-8")
     command = [*uv_command(), "pip", "install", "--python", sys.executable, "--target", str(folder)]
     command += ["--no-config", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
@@ -133,3 +144,4 @@ def _install(layer: PackageLayer, folder: Path) -> None:
             "mirror), or put the packages into the image: `image_requirements`",
         )
     folder.mkdir(exist_ok=True)  # uv creates no folder if the layer is empty
+    return folder

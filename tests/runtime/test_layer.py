@@ -7,13 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from flowyml_aws.artifacts.layout import LAYERS
-from flowyml_aws.core.errors import RequirementsError
+from flowyml_aws.core.errors import AwsRefusedError, RequirementsError
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.packaging.requirements import resolve_requirements
 from flowyml_aws.runtime.layer import enter_layer
@@ -113,19 +113,51 @@ def test_the_location_of_the_wheels_does_not_matter(
     assert len(stored(store)) == 1
 
 
-def test_damaged_packages_are_installed_again(
-    wheels: Path, store: DirectoryArtifactStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    layer = resolved(wheels, "small")
-    enter_layer(store, layer, tmp_path / "first")
-    (content,) = (tmp_path / "store" / "artifacts").glob("*/*")
-    data = bytearray(content.read_bytes())
+class UndeletableStore(DirectoryArtifactStore):
+    """A store whose objects may not be deleted, as the policy of jobs has it."""
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Deny the call."""
+        raise AwsRefusedError("Can't delete objects", "AccessDenied", "allow s3:DeleteObject")
+
+
+def damage(file: Path) -> None:
+    data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
-    content.chmod(0o644)
-    content.write_bytes(data)
+    file.chmod(0o644)
+    file.write_bytes(data)
+
+
+def damage_the_packages(folder: Path) -> None:
+    (content,) = (folder / "artifacts").glob("*/*")
+    damage(content)
+
+
+def delete_the_packages(folder: Path) -> None:
+    (content,) = (folder / "artifacts").glob("*/*")
+    content.unlink()
+
+
+def damage_the_document(folder: Path) -> None:
+    (document,) = (folder / "layers").glob("*")
+    document.write_bytes(b"{")
+
+
+@pytest.mark.parametrize("spoil", [damage_the_packages, delete_the_packages, damage_the_document])
+def test_a_damaged_layer_is_replaced_without_a_permission_to_delete(
+    spoil: Callable[[Path], None],
+    wheels: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    layer, store = resolved(wheels, "small"), UndeletableStore(tmp_path / "store")
+    enter_layer(store, layer, tmp_path / "first")
+    spoil(tmp_path / "store")
     enter_layer(store, layer, tmp_path / "second")
     assert "can't be used and are installed again" in capsys.readouterr().err
     assert importlib.import_module("small").VALUE == 42
+    enter_layer(store, layer, tmp_path / "third")
+    assert "loaded 2 installed package(s)" in capsys.readouterr().err
 
 
 def test_programs_that_a_step_starts_can_import_them(
