@@ -154,6 +154,7 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
     notes = [
         *plan.notes,
         *request.notes,
+        *reuse.notes,
         *environment_notes(plan, graph.steps, ClientEnvironment.this()),
         *key_notes(plan, identities, request.pins.source),
         *host.notes(datetime.now(timezone.utc).date()),

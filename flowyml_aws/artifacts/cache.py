@@ -64,7 +64,11 @@ def python_version() -> str:
 
 
 def read_entry(store: ArtifactStore, key: str) -> CacheEntry | None:
-    """Return the entry of a key, or None. An unreadable entry is a miss and is written again."""
+    """Return the entry of a key, or None. An unreadable entry is a miss and is written again.
+
+    Raises:
+        AwsRefusedError: AWS denied the call; a caller that can do without the entry has a miss.
+    """
     document_key = cache_entry_key(key)
     try:
         entry = read_document(CacheEntry, store.get(document_key), f"{store.uri}/{document_key}")

@@ -35,6 +35,7 @@ class Reuse:
         stored: Assets that must be stored for these lookups, even if only their own job reads
             them.
         machines: Kind of machine that each step is planned for.
+        notes: Notes of the plan on lookups that failed.
     """
 
     runs: frozenset[str]
@@ -45,6 +46,7 @@ class Reuse:
     deferred: frozenset[str]
     stored: frozenset[str]
     machines: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def decide_reuse(

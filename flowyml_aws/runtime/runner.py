@@ -23,7 +23,7 @@ from flowyml_aws.artifacts.fetching import may_run_code
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.transfer import load_values, save_values
 from flowyml_aws.core.cache_key import cache_key
-from flowyml_aws.core.errors import ArtifactNotFoundError, JobError
+from flowyml_aws.core.errors import ArtifactNotFoundError, AwsRefusedError, JobError
 from flowyml_aws.core.event_loop import EventLoop
 from flowyml_aws.core.skipped import Skipped
 from flowyml_aws.core.step import Step
@@ -209,13 +209,17 @@ class JobRunner:
         if spec.cache is None or not spec.cache.ask:
             return False
         store = self.attempt.store
-        entry = read_entry(store, key)
-        if entry is None or not entry.serves(spec.cache.machine, python_version()):
-            return False
-        if not entry.assets.keys() >= set(spec.stored):
-            return False
-        refs = {asset: entry.assets[asset] for asset in spec.stored}
-        if not all(is_stored(store, ref) for ref in refs.values()):
+        try:
+            entry = read_entry(store, key)
+            if entry is None or not entry.serves(spec.cache.machine, python_version()):
+                return False
+            if not entry.assets.keys() >= set(spec.stored):
+                return False
+            refs = {asset: entry.assets[asset] for asset in spec.stored}
+            if not all(is_stored(store, ref) for ref in refs.values()):
+                return False
+        except AwsRefusedError as error:
+            say(f"step {spec.name!r} is executed: its cache entry can't be read\n{error}")
             return False
         keep_entry(store, entry, time.time())
         self.attempt.assets.update(refs)

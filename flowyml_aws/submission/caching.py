@@ -12,7 +12,7 @@ from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.cache_on import AdditionReader
 from flowyml_aws.core.distributions import Difference, VersionReader
-from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError
+from flowyml_aws.core.errors import AwsRefusedError, FlowymlError, InvalidPipelineError
 from flowyml_aws.core.fingerprint import Fingerprinter
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.identity import StepIdentity, identify
@@ -119,6 +119,8 @@ def find_reuse(
 ) -> Reuse:
     """Decide which outputs of earlier runs are reused, and which steps run.
 
+    If AWS denies a lookup, nothing more is looked up, and the steps run; a note has the reason.
+
     Args:
         store: Store with the cache entries, or None if there is none.
         graph: The pipeline's steps.
@@ -127,22 +129,50 @@ def find_reuse(
         force_run: Steps to run without a cache lookup, with all steps that depend on them.
         machines: Kind of machine that each step is planned for, if known.
     """
+    refusals: list[AwsRefusedError] = []
+
+    def entry_of(key: str) -> CacheEntry | None:
+        assert store is not None
+        if refusals:
+            return None
+        try:
+            return read_entry(store, key)
+        except AwsRefusedError as error:
+            refusals.append(error)
+            return None
+
+    def is_missing(ref: ArtifactRef) -> bool:
+        assert store is not None
+        if refusals:
+            return True
+        try:
+            return not is_stored(store, ref)
+        except AwsRefusedError as error:
+            refusals.append(error)
+            return True
 
     def entries(keys: Sequence[str]) -> Mapping[str, CacheEntry]:
         if store is None or not keys:
             return {}
         with ThreadPoolExecutor(min(_READERS, len(keys))) as pool:
-            results = pool.map(lambda key: read_entry(store, key), keys)
+            results = pool.map(entry_of, keys)
             return {key: entry for key, entry in zip(keys, results, strict=True) if entry}
 
     def missing(refs: Sequence[ArtifactRef]) -> Collection[ArtifactRef]:
         if store is None or not refs:
             return ()
         with ThreadPoolExecutor(min(_READERS, len(refs))) as pool:
-            checks = pool.map(lambda ref: is_stored(store, ref), refs)
-            return [ref for ref, stored in zip(refs, checks, strict=True) if not stored]
+            return [ref for ref, gone in zip(refs, pool.map(is_missing, refs), strict=True) if gone]
 
-    return decide_reuse(graph, identities, external_inputs, entries, missing, force_run, machines)
+    reuse = decide_reuse(graph, identities, external_inputs, entries, missing, force_run, machines)
+    return replace(reuse, notes=tuple(map(_note, refusals[:1])))
+
+
+def _note(refusal: AwsRefusedError) -> str:
+    return (
+        "outputs of earlier runs are not reused, because the cache can't be read: "
+        f"{refusal.what}: {refusal.why}; {refusal.fix}"
+    )
 
 
 def _type_name(value: object) -> str:

@@ -18,6 +18,7 @@ from flowyml_aws.runtime.result import StepState
 from flowyml_aws.runtime.runner import JobRunner
 from flowyml_aws.runtime.spec import StepCache
 from tests.runtime.harness import WrittenRun
+from tests.support.denied_stores import StoreWithoutReadableCache
 
 RAN: list[str] = []
 
@@ -122,6 +123,18 @@ def test_an_entry_whose_value_is_missing_is_a_cache_miss(tmp_path: Path) -> None
     assert entry is not None
     job.store.path(artifact_key(entry.assets["number"].sha256)).unlink()
     assert job.execute()["count"] is StepState.SUCCEEDED
+
+
+def test_a_denied_lookup_is_a_cache_miss_with_a_line_in_the_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = Job(tmp_path)
+    job.cache_outputs("count", job.key("count"), number=5)
+    job.store = StoreWithoutReadableCache(tmp_path / "store")
+    assert set(job.execute().values()) == {StepState.SUCCEEDED}
+    log = capsys.readouterr().err
+    assert "step 'count' is executed: its cache entry can't be read" in log
+    assert "allow s3:GetObject on it" in log
 
 
 @pytest.mark.parametrize("damage", [b"{", b"{}"])

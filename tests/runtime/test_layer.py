@@ -7,17 +7,18 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from flowyml_aws.artifacts.layout import LAYERS
-from flowyml_aws.core.errors import AwsRefusedError, RequirementsError
+from flowyml_aws.core.errors import RequirementsError
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.packaging.requirements import resolve_requirements
 from flowyml_aws.runtime.layer import enter_layer
 from flowyml_aws.runtime.spec import PackageLayer
+from tests.support.denied_stores import StoreWithoutDelete
 from tests.support.wheels import write_wheel
 
 pytestmark = pytest.mark.contract
@@ -113,14 +114,6 @@ def test_the_location_of_the_wheels_does_not_matter(
     assert len(stored(store)) == 1
 
 
-class UndeletableStore(DirectoryArtifactStore):
-    """A store whose objects may not be deleted, as the policy of jobs has it."""
-
-    def delete(self, keys: Sequence[str]) -> None:
-        """Deny the call."""
-        raise AwsRefusedError("Can't delete objects", "AccessDenied", "allow s3:DeleteObject")
-
-
 def damage(file: Path) -> None:
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
@@ -150,7 +143,7 @@ def test_a_damaged_layer_is_replaced_without_a_permission_to_delete(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    layer, store = resolved(wheels, "small"), UndeletableStore(tmp_path / "store")
+    layer, store = resolved(wheels, "small"), StoreWithoutDelete(tmp_path / "store")
     enter_layer(store, layer, tmp_path / "first")
     spoil(tmp_path / "store")
     enter_layer(store, layer, tmp_path / "second")

@@ -1,0 +1,29 @@
+"""Directories as stores that deny calls, as a policy does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flowyml_aws.artifacts.layout import CACHE
+from flowyml_aws.core.errors import AwsRefusedError
+from flowyml_aws.local.directory import DirectoryArtifactStore
+
+__all__ = ["StoreWithoutDelete", "StoreWithoutReadableCache"]
+
+
+class StoreWithoutDelete(DirectoryArtifactStore):
+    """A store whose objects may not be deleted, as in the policy of jobs."""
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Deny the call."""
+        raise AwsRefusedError("Can't delete objects", "AccessDenied", "allow s3:DeleteObject on it")
+
+
+class StoreWithoutReadableCache(DirectoryArtifactStore):
+    """A store whose cache entries may be written, but not read."""
+
+    def get(self, key: str) -> bytes:
+        """Return a document; deny the call for a cache entry."""
+        if key.startswith(CACHE):
+            raise AwsRefusedError(f"Can't read {key}", "AccessDenied", "allow s3:GetObject on it")
+        return super().get(key)
