@@ -16,7 +16,10 @@ from flowyml_aws.core.errors import AwsRefusedError, SettingsError
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
 
-__all__ = ["Login", "Repository", "StoredImage", "find_image", "log_in"]
+__all__ = ["DOCKER_MANIFEST", "Login", "Repository", "StoredImage", "find_image", "log_in"]
+
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+"""Media type of the only manifests that SageMaker documents: one platform, Docker's format."""
 
 # 123456789012.dkr.ecr.eu-central-1.amazonaws.com/team/name
 _ECR = re.compile(
@@ -69,11 +72,18 @@ class StoredImage:
         digest: Digest of the image manifest.
         size_bytes: Size of the compressed layers, or None.
         pushed_at: Time of the push in seconds since the epoch, or None.
+        media_type: Media type of the manifest, or None if unknown.
     """
 
     digest: str
     size_bytes: int | None
     pushed_at: float | None
+    media_type: str | None = None
+
+    @property
+    def has_docker_manifest(self) -> bool:
+        """Whether the manifest has Docker's format, or an unknown one."""
+        return self.media_type in (None, DOCKER_MANIFEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +131,7 @@ def find_image(ecr: ECRClient, repository: Repository, tag: str) -> StoredImage 
         digest=images[0]["imageDigest"],
         size_bytes=images[0].get("imageSizeInBytes"),
         pushed_at=pushed.timestamp() if pushed is not None else None,
+        media_type=images[0].get("imageManifestMediaType"),
     )
 
 

@@ -96,6 +96,8 @@ def push(
         if account.images.stored() is None:
             raise
     stored = account.images.stored()
+    if stored is not None and not stored.has_docker_manifest:
+        print(f"warning: {image.wrong_manifest(stored)}", file=sys.stderr)
     _print_outcome(image, as_json, "was pushed", built=built, pushed=True, stored=stored)
 
 
@@ -175,6 +177,7 @@ def _stored_facts(stored: StoredImage | None) -> dict[str, Any] | None:
         "digest": stored.digest,
         "size_bytes": stored.size_bytes,
         "pushed_at": stored.pushed_at,
+        "media_type": stored.media_type,
     }
 
 

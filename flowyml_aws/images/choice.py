@@ -75,11 +75,24 @@ class ImageChoice:
         if self.named:
             return None
         try:
-            if self.project_image is None or self.stored() is not None:
+            if self.project_image is None or self._found is not None:
                 return None
         except FlowymlError as error:
             return error
         return self.project_image.not_pushed()
+
+    @cached_property
+    def manifest_problem(self) -> FlowymlError | None:
+        """The error if SageMaker can't use the manifest of the project's image, or None."""
+        if self.named or self.problem is not None or self.project_image is None:
+            return None
+        if self._found is None or self._found.has_docker_manifest:
+            return None
+        return self.project_image.wrong_manifest(self._found)
+
+    @cached_property
+    def _found(self) -> StoredImage | None:
+        return self.stored()
 
     def notes(self) -> tuple[str, ...]:
         """Return the notes of a plan on the project's image."""

@@ -16,6 +16,15 @@ __all__ = ["PLATFORM", "Engine", "find_engine"]
 
 PLATFORM = "linux/amd64"
 
+# SageMaker documents Docker's format of manifests only; podman, and Docker with the containerd
+# store, write OCI's by default. Docker without buildx writes its own format.
+_BUILDX_OPTIONS = ("--provenance=false", "--output", "type=docker,oci-mediatypes=false")
+# The first: no attestations, because an immutable tag can be pushed only once.
+_BUILD_VARIABLES = {
+    "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
+    "DOCKER_BUILDKIT": "1",
+    "BUILDAH_FORMAT": "docker",  # of podman, also under the name `docker`
+}
 _PROBE_TIMEOUT_S = 30  # a daemon that hangs is not usable
 _TAIL = 4000  # characters of the error output that are shown
 
@@ -50,7 +59,9 @@ class Engine:
     def build(
         self, image: str, context: Path, arguments: Mapping[str, str], pip_conf: Path | None
     ) -> None:
-        """Build the Dockerfile of a folder. The engine's output goes to standard error.
+        """Build the Dockerfile of a folder, with a manifest in Docker's format.
+
+        The engine's output goes to standard error.
 
         Args:
             image: Name of the image.
@@ -61,16 +72,14 @@ class Engine:
         Raises:
             FlowymlError: The build failed.
         """
-        command = [self.program, "build", "--platform", PLATFORM, "--tag", image]
+        command = [*self._build_command(), "--platform", PLATFORM, "--tag", image]
         for name, value in arguments.items():
             command += ["--build-arg", f"{name}={value}"]
         if pip_conf is not None:
             command += ["--secret", f"id=pip.conf,src={pip_conf}"]
-        # A single manifest without attestations: an immutable tag can be pushed only once.
-        options = {"DOCKER_BUILDKIT": "1", "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
         process = subprocess.run(
             [*command, str(context)],
-            env={**os.environ, **options},
+            env={**os.environ, **_BUILD_VARIABLES},
             stdin=subprocess.DEVNULL,
             stdout=2,
             check=False,
@@ -94,7 +103,9 @@ class Engine:
                 environment["REGISTRY_AUTH_FILE"] = str(Path(folder) / "auth.json")
             login = ["login", "--username", user, "--password-stdin", registry]
             self._run("log in to push", image, login, environment, password)
-            self._run("push", image, ["push", image], environment)
+            # An image that an older version has built may be in OCI's format.
+            options = ["--format", "v2s2"] if self.name == "podman" else []
+            self._run("push", image, ["push", *options, image], environment)
 
     def tag(self, image: str, other: str) -> None:
         """Give an image another name.
@@ -103,6 +114,12 @@ class Engine:
             FlowymlError: The image does not exist.
         """
         self._run("tag", image, ["tag", image, other])
+
+    def _build_command(self) -> list[str]:
+        # podman has a command `buildx`, too, without these options.
+        if "docker/buildx" in self._call("buildx", "version").stdout:
+            return [self.program, "buildx", "build", *_BUILDX_OPTIONS]
+        return [self.program, "build"]
 
     def _run(
         self,

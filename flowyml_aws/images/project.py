@@ -6,7 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from flowyml_aws.aws.registry import Repository
+from flowyml_aws.aws.registry import Repository, StoredImage
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.images.engine import Engine
 from flowyml_aws.images.recipe import ImageRecipe, project_recipe
@@ -59,6 +59,19 @@ class ProjectImage:
             why="jobs run in an image with this version of Python and of flowyml-aws, and with "
             f"{self.recipe.requirements.source}; its tag depends on its contents",
             fix="run `flowyml-aws image push` in the project (or name another image: `image`)",
+        )
+
+    def wrong_manifest(self, stored: StoredImage) -> SettingsError:
+        """Return the error for an image whose manifest SageMaker does not accept."""
+        assert self.repository is not None
+        return SettingsError(
+            what=f"SageMaker can't use the image {self.uri}: its manifest is not in Docker's "
+            "format",
+            why=f"the media type of its manifest is {stored.media_type}; another program than "
+            "`flowyml-aws image push` has probably pushed it",
+            fix=f"delete it (`aws ecr batch-delete-image --repository-name {self.repository.name} "
+            f"--image-ids imageTag={self.recipe.tag}`), on this machine, too, and run `flowyml-aws "
+            "image push`",
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from flowyml_aws import Run
+from flowyml_aws.aws.registry import DOCKER_MANIFEST
 from flowyml_aws.submission.status import RunStatus
 from flowyml_aws.testing import Capacity, Emulator
 from tests.cli.conftest import Answer, Cli
@@ -20,6 +22,7 @@ from tests.support.rigs import BackendRig, eventually
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("cli-doctor")]
 
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 READS = re.compile(r"(Get|Describe|List|Head)[A-Z]")
 
@@ -199,20 +202,21 @@ def create_role(name: str, service: str) -> Callable[[Emulator, pytest.MonkeyPat
     return create
 
 
-def push_image(tag: str) -> Callable[[Emulator, pytest.MonkeyPatch], None]:
+def push_image(
+    tag: str, media_type: str = DOCKER_MANIFEST
+) -> Callable[[Emulator, pytest.MonkeyPatch], None]:
     def push(aws: Emulator, patch: pytest.MonkeyPatch) -> None:
         ecr: Any = aws.client("ecr")
-        ecr.create_repository(repositoryName=f"jobs-{tag}")
+        repository = f"jobs-{tag}-{len(media_type)}"
+        ecr.create_repository(repositoryName=repository)
         manifest = {
             "schemaVersion": 2,
-            "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+            "mediaType": media_type,
             "config": {"digest": f"sha256:{'0' * 64}", "size": 1, "mediaType": "x"},
             "layers": [],
         }
-        ecr.put_image(
-            repositoryName=f"jobs-{tag}", imageManifest=json.dumps(manifest), imageTag=tag
-        )
-        patch.setenv("FLOWYML_AWS_IMAGE", f"{REGISTRY}/jobs-{tag}:{tag}")
+        ecr.put_image(repositoryName=repository, imageManifest=json.dumps(manifest), imageTag=tag)
+        patch.setenv("FLOWYML_AWS_IMAGE", f"{REGISTRY}/{repository}:{tag}")
 
     return push
 
@@ -292,6 +296,12 @@ FAULTS: list[tuple[str, Callable[[Emulator, pytest.MonkeyPatch], None], dict[str
         push_image("v1"),
         {"python-unknown": "note"},
         "version of the image is unknown",
+    ),
+    (
+        "image with a manifest of OCI",
+        push_image(f"py{PYTHON}", "application/vnd.oci.image.manifest.v1+json"),
+        {"image-manifest": "warning"},
+        "podman build --format docker",
     ),
     (
         "no credentials",

@@ -1,15 +1,17 @@
-"""`flowyml-aws image`, with a substitute for Docker that records its arguments."""
+"""`flowyml-aws image`, with a substitute for an engine that records its arguments."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from flowyml_aws.aws.registry import DOCKER_MANIFEST
 from flowyml_aws.testing import Emulator
 from tests.cli.conftest import Cli
 from tests.support.rigs import BackendRig
@@ -18,13 +20,36 @@ pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("cli-images")]
 
 REPOSITORY = "123456789012.dkr.ecr.us-east-1.amazonaws.com/team/jobs"
 
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+PUSH = f"""
+import boto3
+
+boto3.client("ecr").put_image(
+    repositoryName="team/jobs",
+    imageManifest="{{{{}}}}",
+    imageManifestMediaType="{OCI_MANIFEST}",
+    imageTag="{{tag}}",
+)
+"""
+
 DOCKER = """#!/bin/sh
 echo "$@" >> "$0.calls"
 case "$1" in
+  buildx)
+    test -e "$0.buildx" || exit 1
+    case "$2" in
+      version) echo 'github.com/docker/buildx v0.29.1' ;;
+      build) touch "$0.built" ;;
+    esac ;;
   image) test -e "$0.built" ;;
-  build) if [ -e "$0.broken" ]; then echo 'no such package' >&2; exit 1; fi; touch "$0.built" ;;
+  build)
+    echo "BUILDAH_FORMAT=$BUILDAH_FORMAT" > "$0.format"
+    if [ -e "$0.broken" ]; then echo 'no such package' >&2; exit 1; fi; touch "$0.built" ;;
   login) cat > "$0.stdin" ;;
-  push) if [ -e "$0.broken" ]; then echo 'denied: not allowed' >&2; exit 1; fi ;;
+  push)
+    if [ -e "$0.broken" ]; then echo 'denied: not allowed' >&2; exit 1; fi
+    if [ -e "$0.push" ]; then "$0.push"; fi ;;
 esac
 """
 
@@ -64,14 +89,14 @@ def docker(rig: BackendRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def calls(docker: Path) -> list[str]:
     log = Path(f"{docker}.calls")
     lines = log.read_text().splitlines() if log.exists() else []
-    return [line for line in lines if not line.startswith(("version", "image"))]
+    return [line for line in lines if not line.startswith(("version", "image", "buildx version"))]
 
 
-def put_image(aws: Emulator, tag: str) -> None:
+def put_image(aws: Emulator, tag: str, media_type: str = DOCKER_MANIFEST) -> None:
     """Store an image in the repository, as a push does."""
     manifest = {
         "schemaVersion": 2,
-        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+        "mediaType": media_type,
         "config": {"mediaType": "application/vnd.docker.container.image.v1+json", "size": 1},
         "layers": [],
         "tag": tag,
@@ -101,6 +126,41 @@ def test_build_builds_once_for_linux_on_amd64(docker: Path, cli: Cli) -> None:
     (build,) = calls(docker)
     assert build.startswith(f"build --platform linux/amd64 --tag {REPOSITORY}:py3.")
     assert re.search(r"--build-arg PYTHON_VERSION=3\.1\d ", build)
+
+
+def test_buildx_writes_one_manifest_in_the_format_of_docker(docker: Path, cli: Cli) -> None:
+    Path(f"{docker}.buildx").touch()
+    assert cli("image", "build").code == 0
+    (build,) = calls(docker)
+    options = "--provenance=false --output type=docker,oci-mediatypes=false"
+    assert build.startswith(f"buildx build {options} --platform linux/amd64 --tag {REPOSITORY}:")
+
+
+def test_podman_writes_manifests_in_the_format_of_docker(docker: Path, cli: Cli) -> None:
+    # A Docker without a daemon is not used.
+    podman = docker.with_name("podman")
+    docker.rename(podman)
+    docker.write_text("#!/bin/sh\nexit 1\n")
+    docker.chmod(0o755)
+    answer = cli("image", "push")
+    assert answer.code == 0, answer.err
+    assert Path(f"{podman}.format").read_text() == "BUILDAH_FORMAT=docker\n"
+    push = calls(podman)[-1]
+    assert push.startswith(f"push --format v2s2 {REPOSITORY}:")
+
+
+def test_an_image_with_a_manifest_of_oci_can_be_used_on_batch_only(
+    rig: BackendRig, docker: Path, cli: Cli, aws: Emulator
+) -> None:
+    put_image(aws, tag(cli), OCI_MANIFEST)
+    file = str(rig.write("noisy"))
+    answer = cli("run", file, "--backend", "sagemaker")
+    assert answer.code == 2
+    assert "its manifest is not in Docker's format" in answer.err
+    assert OCI_MANIFEST in answer.err
+    assert "aws ecr batch-delete-image --repository-name team/jobs" in answer.err
+    assert aws.training_requests() == {}
+    assert cli("run", file, "--backend", "batch").code == 0
 
 
 # Files in which a project declares packages that an image can't install as they are.
@@ -154,6 +214,19 @@ def test_push_builds_logs_in_and_pushes_with_the_password_on_stdin(docker: Path,
     assert password
     assert password not in Path(f"{docker}.calls").read_text()
     assert password not in answer.out + answer.err
+
+
+def test_a_push_that_stored_a_manifest_of_oci_is_a_warning_with_the_fix(
+    docker: Path, cli: Cli, aws: Emulator
+) -> None:
+    uri = f"{REPOSITORY}:{tag(cli)}"
+    push = Path(f"{docker}.push")
+    push.write_text(f"#!{sys.executable}\n{PUSH.format(tag=uri.rpartition(':')[2])}")
+    push.chmod(0o755)
+    answer = cli("image", "push")
+    assert answer.code == 0
+    assert f"warning: SageMaker can't use the image {uri}" in answer.err
+    assert "run `flowyml-aws image push`" in answer.err
 
 
 def test_an_image_in_the_repository_is_neither_built_nor_pushed(
@@ -252,7 +325,7 @@ def test_a_run_is_refused_until_the_image_is_pushed(
     assert f"The project's image {REPOSITORY}:{tag(cli)} was not pushed yet" in answer.err
     assert "flowyml-aws image push" in answer.err
     put_image(aws, tag(cli))
-    assert cli("run", file, "--backend", "batch").code == 0
+    assert cli("run", file, "--backend", "batch", "--no-cache").code == 0
     definitions = aws.client("batch").describe_job_definitions(status="ACTIVE")["jobDefinitions"]
     used = {definition["containerProperties"]["image"] for definition in definitions}
     assert f"{REPOSITORY}:{tag(cli)}" in used

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import flowyml_aws
+from flowyml_aws.aws.registry import DOCKER_MANIFEST
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.images.engine import Engine
 from flowyml_aws.images.project import ProjectImage
@@ -36,6 +37,14 @@ def test_its_labels_have_the_versions_and_its_tag_has_the_python(
     assert labels["flowyml-aws.python"] == PYTHON
     assert labels["flowyml-aws.version"] == flowyml_aws.__version__
     assert image["tag"].startswith(f"py{PYTHON}-")
+
+
+def test_its_manifest_is_in_the_format_of_docker(engine: Engine, image: dict[str, Any]) -> None:
+    if engine.name != "podman":
+        pytest.skip("only podman reports the format of an image that was not pushed")
+    command = [engine.program, "image", "inspect", "--format", "{{.ManifestType}}", image["image"]]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == f"{DOCKER_MANIFEST}\n"
 
 
 def test_an_existing_image_is_not_built_again(image: dict[str, Any], digits: Path) -> None:

@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from flowyml_aws.aws.checks.probe import Probe
 from flowyml_aws.aws.errors import error_code, refused
-from flowyml_aws.aws.registry import Repository
+from flowyml_aws.aws.registry import DOCKER_MANIFEST, Repository
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.core.findings import Finding
 
@@ -91,7 +91,8 @@ def check_image(probe: Probe, uri: str, python: str) -> Sequence[Finding]:
     )
     what = f"Image {image.repository}:{image.tag or image.digest} exists"
     finding = Finding("image", "ok", f"{what} (pushed {pushed}, {size:,.0f} MB)")
-    return [finding, judge_python(python_of(detail.get("imageTags", ())), python)]
+    python_finding = judge_python(python_of(detail.get("imageTags", ())), python)
+    return [finding, python_finding, *_judge_manifest(detail.get("imageManifestMediaType"))]
 
 
 def judge_python(image_python: str | None, local_python: str) -> Finding:
@@ -113,6 +114,21 @@ def judge_python(image_python: str | None, local_python: str) -> Finding:
             f"run with Python {image_python}, or rebuild the image with {local_python}",
         )
     return Finding("python", "ok", f"The image has Python {image_python}, like this machine")
+
+
+def _judge_manifest(media_type: str | None) -> Sequence[Finding]:
+    if media_type in (None, DOCKER_MANIFEST):
+        return []
+    return [
+        Finding(
+            "image-manifest",
+            "warning",
+            "SageMaker may refuse the image: its manifest is not in Docker's format",
+            f"the media type of its manifest is {media_type}",
+            "build it with `podman build --format docker`, or with `docker buildx build "
+            "--provenance=false --output type=docker,oci-mediatypes=false`, and push it again",
+        )
+    ]
 
 
 def python_of(tags: Iterable[str]) -> str | None:

@@ -54,9 +54,11 @@ class SageMakerService(Service):
         if self._account.access_problem is not None:
             return []  # the defaults of the organization may be in S3
         try:
-            return missing_options(self._options)
+            problems = list(missing_options(self._options))
+            manifest = self._account.images.manifest_problem
         except FlowymlError as error:
             return [error]
+        return [*problems, manifest] if manifest is not None else problems
 
     def plan_problems(self, plan: ExecutionPlan, record: RunRecord) -> list[FlowymlError]:
         """Return what SageMaker would reject in the request of each job."""
