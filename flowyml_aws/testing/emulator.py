@@ -44,6 +44,7 @@ from flowyml_aws.testing.calls import ApiCall, ApiRequest
 from flowyml_aws.testing.capacity import Capacity
 from flowyml_aws.testing.container import Containers
 from flowyml_aws.testing.engine_containers import EngineContainers
+from flowyml_aws.testing.events import Events, FailedInvocation
 from flowyml_aws.testing.faults import Faults
 from flowyml_aws.testing.iam.bucket_policies import without_moto
 from flowyml_aws.testing.iam.guard import Guard
@@ -109,6 +110,7 @@ class Emulator:
         calls: API calls received so far, from clients and jobs. Clear the list to restart counting.
         requests: Same calls, with caller and response status; empty unless `keep_requests`.
         faults: Fault injection for parts of the account.
+        failed_invocations: Events that EventBridge's rules could not deliver.
     """
 
     endpoint_url: str
@@ -118,6 +120,7 @@ class Emulator:
     calls: list[ApiCall]
     requests: list[ApiRequest]
     faults: Faults
+    failed_invocations: list[FailedInvocation]
 
     def __init__(
         self,
@@ -251,7 +254,8 @@ class Emulator:
             time_scale=self._time_scale,
         )
         undo.callback(machine.stop)
-        queues, quotas = Queues(), QuotasApi()
+        queues, quotas, events = Queues(), QuotasApi(), Events()
+        self.failed_invocations = events.failed_invocations
         scheduler = Scheduler(
             self._lock,
             machine,
@@ -259,6 +263,7 @@ class Emulator:
             capacity=self._capacity,
             stop_grace_s=self._stop_grace_s,
             hold_reason=queues.hold_reason,
+            on_end=events.job_ended,
         )
         undo.callback(scheduler.stop)
         training = TrainingService(
@@ -268,6 +273,7 @@ class Emulator:
             stock=self._stock,
             at_once=self._training_at_once,
             stop_grace_s=self._training_stop_grace_s,
+            on_end=events.training_ended,
         )
         self.faults = faults = Faults(self._lock, scheduler, queues, quotas)
         apis: dict[str, Api] = {

@@ -38,6 +38,7 @@ class Scheduler:
         stop_grace_s: Seconds between SIGTERM and SIGKILL.
         hold_reason: Function of a job and all running jobs that returns Batch's status reason if
             the job can't start although there is capacity, otherwise None.
+        on_end: Callback for the end of each job; called with the lock.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Scheduler:
         capacity: Capacity | None,
         stop_grace_s: float,
         hold_reason: Callable[[Job, Iterable[Job]], str | None],
+        on_end: Callable[[Job], None] = lambda job: None,
     ) -> None:
         self._changed = Condition(lock)
         self._machine = machine
@@ -56,6 +58,7 @@ class Scheduler:
         self._free = capacity
         self._stop_grace_s = stop_grace_s
         self._hold_reason = hold_reason
+        self._on_end = on_end
         self._jobs: dict[str, Job] = {}
         self._waiting: dict[str, Job] = {}
         self._running: dict[str, Job] = {}
@@ -261,6 +264,7 @@ class Scheduler:
     def _finish(self, job: Job, status: Status, reason: str) -> None:
         self._waiting.pop(job.job_id, None)
         job.status, job.status_reason, job.stopped_ms = status, reason, _now_ms()
+        self._on_end(job)
         self._changed.notify()
 
 

@@ -97,6 +97,26 @@ resource "aws_cloudwatch_metric_alarm" "stuck" {
   tags                = local.tags
 }
 
+# EventBridge reports a message that it could not deliver in this metric only.
+resource "aws_cloudwatch_metric_alarm" "undelivered" {
+  for_each = local.rules
+
+  alarm_name          = "${local.prefix}-${each.key}-undelivered"
+  alarm_description   = "EventBridge could not deliver an alert: look at the policy of the topic"
+  namespace           = "AWS/Events"
+  metric_name         = "FailedInvocations"
+  dimensions          = { RuleName = aws_cloudwatch_event_rule.this[each.key].name }
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 1
+  datapoints_to_alarm = 1
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  threshold           = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.alerts.arn]
+  tags                = local.tags
+}
+
 resource "aws_budgets_budget" "monthly" {
   count = var.monthly_budget_usd == null ? 0 : 1
 

@@ -47,6 +47,8 @@ class TrainingService:
         stock: Quotas and available instances.
         at_once: Maximum number of running containers; further jobs are `Pending`.
         stop_grace_s: Seconds between SIGTERM and SIGKILL.
+        on_end: Callback for the end of each job; called with the lock.
+        clock: Returns the Unix time.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class TrainingService:
         stock: Stock,
         at_once: int,
         stop_grace_s: float,
+        on_end: Callable[[TrainingJob], None] = lambda job: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._lock = lock
@@ -66,6 +69,7 @@ class TrainingService:
         self._stock = stock
         self._at_once = at_once
         self._stop_grace_s = stop_grace_s
+        self._on_end = on_end
         self._clock = clock
         self._pools = WarmPools(stock, machine.timers, clock)
         self._jobs: dict[str, TrainingJob] = {}
@@ -92,6 +96,7 @@ class TrainingService:
             number=len(self._jobs),
             created=self._clock(),
             tags={tag["Key"]: tag["Value"] for tag in request.get("Tags") or ()},
+            on_end=self._on_end,
         )
         if existing := self._jobs.get(job.name):
             raise ResourceInUse(

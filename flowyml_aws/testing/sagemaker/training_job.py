@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,6 +84,7 @@ class TrainingJob:
         retries: Number of restarts after an error of the service.
         pool_status: Status of its warm pool; None if it has none.
         wait: Timer that ends it when it exceeds MaxWaitTimeInSeconds.
+        on_end: Callback for the end, with the job in its final status.
     """
 
     request: Mapping[str, Any]
@@ -101,6 +102,7 @@ class TrainingJob:
     retries: int = 0
     pool_status: dict[str, Any] | None = None
     wait: Timer | None = None
+    on_end: Callable[[TrainingJob], None] = lambda job: None
 
     @property
     def name(self) -> str:
@@ -165,6 +167,7 @@ class TrainingJob:
         self.modified = now
         if self.is_final:
             self.transitions[-1]["EndTime"] = now
+            self.on_end(self)
 
     def fail(self, reason: str, now: float) -> None:
         """Mark the job as failed."""

@@ -72,6 +72,8 @@ def make_alerts(scope: Construct, names: Names, queues: Sequence[str]) -> None:
         ok_actions=[topic.ref],
         tags=names.cfn_tags(),
     )
+    for name, rule in rules.items():
+        _alarm_if_undelivered(scope, names, name, rule, topic)
     if options.monthly_budget_usd is not None:
         budget = _make_budget(scope, names, topic, options.monthly_budget_usd)
         budget.node.add_dependency(allowed)
@@ -139,6 +141,30 @@ def _make_rule(
                 ),
             )
         ],
+        tags=names.cfn_tags(),
+    )
+
+
+def _alarm_if_undelivered(
+    scope: Construct, names: Names, name: str, rule: events.CfnRule, topic: sns.CfnTopic
+) -> None:
+    """Create an alarm for the only metric that counts messages that EventBridge can't deliver."""
+    cloudwatch.CfnAlarm(
+        scope,
+        f"{name.title().replace('-', '')}Undelivered",
+        alarm_name=f"{names.prefix}-{name}-undelivered",
+        alarm_description="EventBridge could not deliver an alert: look at the policy of the topic",
+        namespace="AWS/Events",
+        metric_name="FailedInvocations",
+        dimensions=[cloudwatch.CfnAlarm.DimensionProperty(name="RuleName", value=rule.ref)],
+        statistic="Sum",
+        period=300,
+        evaluation_periods=1,
+        datapoints_to_alarm=1,
+        comparison_operator="GreaterThanOrEqualToThreshold",
+        threshold=1,
+        treat_missing_data="notBreaching",
+        alarm_actions=[topic.ref],
         tags=names.cfn_tags(),
     )
 

@@ -1,0 +1,162 @@
+"""EventBridge: the ends of jobs as events, which rules deliver to SNS topics.
+
+moto stores the rules and the topics, and delivers the topics' messages to SQS queues, where tests
+can read them. It does not deliver events to topics, and evaluates no policy. Not emulated: events
+of other states, other event buses, other targets, and email.
+
+Sources: "Amazon SNS permissions" in "Using resource-based policies for Amazon EventBridge"
+(eb-use-resource-based) and the events of AWS Batch (batch_cwe_events) and SageMaker
+(automating-sagemaker-with-eventbridge).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from moto.core.exceptions import ServiceException
+from moto.core.models import DEFAULT_ACCOUNT_ID
+
+from flowyml_aws.testing.jobs import Job
+from flowyml_aws.testing.sagemaker.training_job import TrainingJob
+
+__all__ = ["Events", "FailedInvocation"]
+
+_SERVICE = "events.amazonaws.com"
+_PUBLISH = ("sns:publish", "sns:*", "*")
+_TRAINING_MEMBERS = (
+    *("TrainingJobName", "TrainingJobArn", "TrainingJobStatus", "SecondaryStatus"),
+    *("FailureReason", "RoleArn", "AlgorithmSpecification", "ResourceConfig", "StoppingCondition"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FailedInvocation:
+    """An event that a rule matched but could not deliver.
+
+    AWS only counts it, in the metric `FailedInvocations` of the namespace `AWS/Events`.
+    """
+
+    rule: str
+    target: str
+    reason: str
+
+
+class Events:
+    """The default event bus. Callers of its methods hold the lock.
+
+    Attributes:
+        failed_invocations: Deliveries that failed so far.
+    """
+
+    def __init__(self) -> None:
+        self.failed_invocations: list[FailedInvocation] = []
+
+    def job_ended(self, job: Job) -> None:
+        """Send the event of a Batch job that has ended."""
+        self._send("aws.batch", "Batch Job State Change", job.arn, job.detail())
+
+    def training_ended(self, job: TrainingJob) -> None:
+        """Send the event of a training job that has ended."""
+        known = {**job.request, **job.summary(), "FailureReason": job.failure_reason}
+        detail = {name: known[name] for name in _TRAINING_MEMBERS if known.get(name) is not None}
+        self._send("aws.sagemaker", "SageMaker Training Job State Change", job.arn, detail)
+
+    def _send(self, source: str, kind: str, arn: str, detail: Mapping[str, Any]) -> None:
+        # moto loads a service with its first request: without that, the account has no rules. Its
+        # import takes a tenth of a second, too long for each emulator.
+        if "moto.events.models" not in sys.modules:
+            return
+        from moto.events.models import events_backends
+
+        region = arn.split(":")[3]
+        event: Any = {
+            "version": "0",
+            "id": str(uuid.uuid4()),
+            "detail-type": kind,
+            "source": source,
+            "account": DEFAULT_ACCOUNT_ID,
+            "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "region": region,
+            "resources": [arn],
+            "detail": detail,
+        }
+        bus = events_backends[DEFAULT_ACCOUNT_ID][region].event_buses["default"]
+        for rule in bus.rules.values():
+            if rule.state == "ENABLED" and rule.event_pattern.matches_event(event):
+                for target in rule.targets:
+                    self._deliver(rule.name, target, event)
+
+    def _deliver(self, rule: str, target: Mapping[str, Any], event: Mapping[str, Any]) -> None:
+        from moto.sns.models import sns_backends
+
+        arn = target["Arn"]
+        topic = sns_backends[DEFAULT_ACCOUNT_ID][event["region"]].topics.get(arn)
+        if topic is None:
+            reason = f"no SNS topic {arn}: flowyml_aws.testing emulates no other targets"
+        elif not _may_publish(json.loads(topic.policy), arn):
+            reason = (
+                f"the policy of {arn} does not allow {_SERVICE} to publish: it needs a statement "
+                "without conditions, because EventBridge supplies no condition keys"
+            )
+        else:
+            try:
+                topic.publish(_message(target.get("InputTransformer"), event))
+                return
+            except ServiceException as error:  # a queue that no longer exists
+                reason = str(error)
+        self.failed_invocations.append(FailedInvocation(rule, arn, reason))
+
+
+def _message(transformer: Mapping[str, Any] | None, event: Mapping[str, Any]) -> str:
+    """Return the text that a target receives: the event, or what its transformer makes of it."""
+    if transformer is None:
+        return json.dumps(event)
+    paths: Mapping[str, str] = transformer.get("InputPathsMap") or {}
+
+    def value_of(match: re.Match[str]) -> str:
+        value = _member(event, paths[match[1]]) if match[1] in paths else match[0]
+        return value if isinstance(value, str) else json.dumps(value)
+
+    return re.sub(r"<([\w.-]+)>", value_of, transformer["InputTemplate"])
+
+
+def _member(event: Mapping[str, Any], path: str) -> Any:
+    """Return the member of an event at a path such as `$.detail.jobName`; "" if it is missing."""
+    value: Any = event
+    for name in path.split(".")[1:]:
+        value = value.get(name, "") if isinstance(value, Mapping) else ""
+    return value
+
+
+def _may_publish(policy: Mapping[str, Any], topic_arn: str) -> bool:
+    """Return whether a topic's policy lets EventBridge publish.
+
+    A statement with conditions is never met: EventBridge supplies neither `aws:SourceAccount` nor
+    `aws:SourceArn`.
+    """
+    effects = {
+        statement["Effect"]
+        for statement in _listed(policy["Statement"])
+        if not statement.get("Condition")
+        and _covers_service(statement.get("Principal"))
+        and any(action.lower() in _PUBLISH for action in _listed(statement.get("Action", ())))
+        and any(resource in ("*", topic_arn) for resource in _listed(statement["Resource"]))
+    }
+    return effects == {"Allow"}
+
+
+def _covers_service(principal: Any) -> bool:
+    if isinstance(principal, Mapping):
+        return _SERVICE in _listed(principal.get("Service", ()))
+    return bool(principal == "*")
+
+
+def _listed(value: Any) -> Iterable[Any]:
+    return [value] if isinstance(value, (str, Mapping)) else value
