@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -33,8 +32,7 @@ class DescribedTypes:
 
     Attributes:
         specifications: Specifications by family, smallest first.
-        warnings: Instance types that are left out, each with the reason; an endpoint that is not
-            of AWS.
+        warnings: Instance types that are left out, each with the reason.
     """
 
     specifications: Specifications
@@ -73,7 +71,7 @@ def read_specifications(
             "(ec2:DescribeInstanceTypes, ec2:DescribeInstanceTypeOfferings)",
         ) from error
     whole_gpu_mib = _whole_gpu_memory(described)
-    types, warnings = [], list(_endpoint_warnings(ec2.meta.endpoint_url))
+    types, warnings = [], []
     for info in described:
         if (arch := _arch(info)) is None or "paravirtual" in info["SupportedVirtualizationTypes"]:
             continue
@@ -102,12 +100,6 @@ def offered_names(ec2: EC2Client) -> set[str]:
         for page in pages
         for offering in page["InstanceTypeOfferings"]
     }
-
-
-def _endpoint_warnings(endpoint: str) -> Iterable[str]:
-    host = urlsplit(endpoint).hostname or ""
-    if not re.search(r"(^|\.)(amazonaws\.com(\.cn)?|api\.aws)$", host):
-        yield f"all values come from {endpoint}, not from AWS: refresh again for a real account"
 
 
 def _size(specification: Specification) -> tuple[str, int, bool, int, str]:

@@ -144,16 +144,19 @@ class Account:
         """Return the region's instance types and prices from EC2 and the Price List API.
 
         Raises:
+            SettingsError: The figures would not come from AWS.
             AwsRefusedError: No credentials or no region, or a call was denied.
         """
+        from flowyml_aws.aws.endpoints import require_aws_figures
         from flowyml_aws.aws.instance_types import read_specifications
         from flowyml_aws.aws.prices import pricing_region, read_prices
 
-        if self.access_problem is not None:
-            raise self.access_problem
         ec2 = self.client("ec2")
         region = ec2.meta.region_name
         pricing = self._clients.new("pricing", pricing_region(region))
+        require_aws_figures(ec2, pricing)
+        if self.access_problem is not None:
+            raise self.access_problem
         described = read_specifications(ec2, region, now.date(), progress)
         return described, read_prices(pricing, ec2, region, now, progress)
 

@@ -14,7 +14,6 @@ from moto import mock_aws
 from flowyml_aws.aws.instance_types import DescribedTypes, read_specifications
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.planning.catalog_documents import Gpus, Specification, Specifications
-from flowyml_aws.testing import Emulator
 
 TODAY = date(2026, 11, 23)
 
@@ -284,10 +283,3 @@ def test_a_denied_call_names_the_permissions(ec2: Stubber) -> None:
 def test_a_region_without_types_is_an_error(ec2: Stubber) -> None:
     with pytest.raises(AwsRefusedError, match="no instance types in us-east-1"):
         read_types(ec2)
-
-
-@pytest.mark.contract
-def test_values_of_an_emulator_are_marked_as_such(aws_emulator: Emulator) -> None:
-    described = read_specifications(aws_emulator.client("ec2"), "us-east-1", TODAY)
-    (warning,) = described.warnings
-    assert warning.startswith(f"all values come from {aws_emulator.endpoint_url}")
