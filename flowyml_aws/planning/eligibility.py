@@ -142,8 +142,11 @@ def _other_gpus(request: SelectionRequest, target: Target) -> Obstacle | None:
     needs = request.needs
     if not needs.gpu_count or target.placed_by != "queue":
         return None
+    candidates = candidates_on(target, request.catalog)
+    if all(c.instance.gpu_model != needs.gpu_model for c in candidates):
+        return None  # each of its types is rejected
     # Batch counts GPUs but ignores their model: it may use any type that has enough of them.
-    for candidate in candidates_on(target, request.catalog):
+    for candidate in candidates:
         instance = candidate.instance
         differs = instance.gpu_model != needs.gpu_model or instance.gpu_fraction < 1
         differs = differs or instance.gpu_memory_gb < needs.gpu_memory_gb

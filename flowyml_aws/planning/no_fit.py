@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from flowyml_aws.core.errors import NoInstanceFitsError
 from flowyml_aws.core.gpus import gpu_models
+from flowyml_aws.planning.account_families import account_family
 from flowyml_aws.planning.eligibility import (
     HardwareClass,
     SelectionRequest,
@@ -60,7 +61,7 @@ def no_fit_error(request: SelectionRequest) -> NoInstanceFitsError:
     why = "; ".join(dict.fromkeys(why for why, _ in reasons))
     if len(rejected) > _MAX_LISTED:
         why += f"; {len(rejected) - _MAX_LISTED} more targets do not accept the job"
-    fixes = [fix for _, fix in reasons] + list(_families_to_enable(request, hardware, targets))
+    fixes = [fix for _, fix in reasons] + list(_types_to_add(request, hardware, targets))
     fix = "; or ".join(dict.fromkeys(fixes))
     return NoInstanceFitsError(what=f"No instance type fits {request.needs}", why=why, fix=fix)
 
@@ -69,18 +70,36 @@ def _first(request: SelectionRequest, hardware: HardwareClass, target: Target) -
     return next(fits(request.needs, pool(hardware, target, request.catalog)), None)
 
 
-def _families_to_enable(
+def _types_to_add(
     request: SelectionRequest, hardware: HardwareClass, targets: Sequence[Target]
 ) -> Iterator[str]:
-    """Yield a fix for each service: the family to enable, if the service has a type that fits."""
+    """Yield a fix for each service that has a type that fits: the type to add to a target."""
     hardware = replace(hardware, spare_gpus=False)
     for service in dict.fromkeys(t.kind for t in targets if service_traits(t.kind).hosted):
         (all_types,) = offline_targets(request.catalog, service)
-        if (candidate := _first(request, hardware, all_types)) is not None:
-            yield (
-                f"enable the family {candidate.instance.family} for a target (infra/): "
+        fitting = list(fits(request.needs, pool(hardware, all_types, request.catalog)))
+        if fitting and service_traits(service).runs_on_queues:
+            yield _queue_to_add(fitting)
+        elif fitting:
+            best = fitting[0]
+            price = price_text(best.price_usd_hour)
+            yield f"add {best.name} to a target of the settings: it fits{price}"
+
+
+def _queue_to_add(fitting: Sequence[Candidate]) -> str:
+    for candidate in fitting:
+        if (family := account_family(candidate.instance)) is not None:
+            terraform, cdk = family.lines_for(candidate.instance)
+            return (
+                f"set up the family {family.name} in the account with infra/, in `families`: "
+                f"`{terraform}` (Terraform) or `{cdk}` (CDK): "
                 f"{candidate.name} fits{price_text(candidate.price_usd_hour)}"
             )
+    best = fitting[0]
+    return (
+        f"add {best.name} to the `instance_types` of a family in the account (infra/): "
+        f"it fits{price_text(best.price_usd_hour)}"
+    )
 
 
 def _too_large(
@@ -145,9 +164,7 @@ def _no_such_type(
             _mismatch_text(hardware, candidates),
             f"require the label {ARCH_LABEL} with an architecture that the targets have ({arches})",
         )
-    return _mismatch_text(
-        hardware, candidates
-    ), "add other types to a target (families m, c, r for CPU jobs)"
+    return _mismatch_text(hardware, candidates), "add other types to a target"
 
 
 def _no_such_gpu(
@@ -156,7 +173,7 @@ def _no_such_gpu(
     services = " and ".join(sorted({target.kind for target in targets}))
     available = {c.instance.gpu_model for c in candidates if c.instance.gpu_model is not None}
     ranked = ", ".join(sorted(available, key=lambda name: gpu_models()[name].rank))
-    fix = f"request an available GPU: {ranked}" if ranked else "add a target with GPUs"
+    fix = f"request an available GPU: {ranked}" if ranked else f"add a target with the GPU {model}"
     return f"no {services} target has types with the GPU {model}", fix
 
 

@@ -60,6 +60,7 @@ class ServiceTraits:
             if the service has no instance types, and its jobs cost nothing.
         placed_by: `queue` if the service may start a job on any type of its target that is large
             enough, `plan` if it uses the planned type.
+        runs_on_queues: Whether its targets are queues of the account, which infra/ creates.
         has_job_volumes: Whether a job asks for a volume of its own.
         needs_bundle: Whether jobs need a copy of the project's files.
         inherits_environment: Whether jobs get the environment variables of the client.
@@ -73,6 +74,7 @@ class ServiceTraits:
     startup_s: int
     hosted: Callable[[InstanceType], HostedInstance | None] | None
     placed_by: Literal["queue", "plan"] = "plan"
+    runs_on_queues: bool = False
     has_job_volumes: bool = False
     needs_bundle: bool = True
     inherits_environment: bool = False

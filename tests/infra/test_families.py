@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from flowyml_aws.core.gpus import gpu_models
+from flowyml_aws.planning.account_families import FAMILIES as FAMILIES_OF_PLANS
+from flowyml_aws.planning.account_families import AccountFamily
 from flowyml_aws.planning.catalog import InstanceType
 from flowyml_aws.planning.catalog_files import load_catalog
 from tests.support.infra import families
@@ -48,3 +50,19 @@ def test_every_gpu_family_of_the_catalog_is_offered_or_excluded_with_a_reason() 
     assert with_gpus - offered - set(FILE["left_out"]) == set(UNSUPPORTED_BY_BATCH.values())
     assert not offered & set(FILE["left_out"])
     assert all(len(reason) > 15 for reason in FILE["left_out"].values())
+
+
+def test_plans_name_the_same_families() -> None:
+    # Families of EC2, also if an entry lists sizes of them.
+    expected = [
+        AccountFamily(
+            name=name,
+            instance_families=tuple(
+                dict.fromkeys(each.partition(".")[0] for each in entry["instance_types"])
+            ),
+            max_vcpus=entry["max_vcpus"],
+            needs_image=entry["image_type"] is None,
+        )
+        for name, entry in FAMILIES.items()
+    ]
+    assert list(FAMILIES_OF_PLANS) == expected

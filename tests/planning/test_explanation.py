@@ -144,13 +144,52 @@ def test_an_error_reports_that_the_system_reserves_part_of_the_memory():
     assert "the system reserves part of its 8Gi" in error.why
 
 
-def test_an_error_names_the_family_to_enable_for_a_gpu():
-    error = no_fit_error(
-        make_needs(gpu="a100"), [replace(queue("q", "m5.large", "g4dn.xlarge"), placed_by="plan")]
-    )
-    assert error.why == "no batch target has types with the GPU a100"
-    assert "enable the family p4d for a target (infra/): p4d.24xlarge fits for $21.96" in error.fix
+@pytest.mark.parametrize(
+    ("needs", "fix"),
+    [
+        (
+            make_needs(gpu="b200"),
+            "set up the family b200 in the account with infra/, in `families`: `b200 = {}` "
+            '(Terraform) or `"b200": {}` (CDK): p6-b200.48xlarge fits for $113.93 an hour',
+        ),
+        (
+            make_needs(gpu="a100", gpu_memory="80Gi"),
+            '`a100-80gb = {}` (Terraform) or `"a100-80gb": {}` (CDK): p4de.24xlarge fits',
+        ),
+        (
+            make_needs(gpu="a10g", count=4),
+            "`a10g = { max_vcpus = 48 }` (Terraform) or "
+            '`"a10g": {"max_vcpus": 48}` (CDK): g5.12xlarge fits',
+        ),
+        (
+            make_needs(gpu="v100", gpu_memory="32Gi"),
+            '`v100 = { image_id = "ami-…" }` (Terraform) or `"v100": {"image_id": "ami-…"}` (CDK)',
+        ),
+    ],
+    ids=str,
+)
+def test_an_error_names_the_family_of_the_account_that_has_the_gpu(needs, fix):
+    error = no_fit_error(needs, [queue("q", "m5.large", "g4dn.xlarge")])
+    assert error.why == f"no batch target has types with the GPU {needs.gpu_model}"
+    assert fix in error.fix
     assert "request an available GPU: t4" in error.fix
+
+
+def test_an_error_names_the_cpu_family_before_cheaper_types_that_an_account_does_not_have():
+    error = no_fit_error(make_needs("32", "60Gi"), [queue("q", "m5.large")])
+    assert "`cpu = {}` (Terraform)" in error.fix
+
+
+def test_an_error_names_the_type_if_the_account_has_no_family_for_it():
+    error = no_fit_error(make_needs("4", "3Ti"), [queue("q", "m5.large")])
+    assert "to the `instance_types` of a family in the account (infra/): it fits" in error.fix
+
+
+def test_an_error_names_the_type_to_add_to_a_target_of_sagemaker():
+    target = Target("small", "sagemaker", ("ml.m5.large",), placed_by="plan")
+    error = no_fit_error(make_needs(gpu="a100"), [target])
+    assert "add ml.p4d.24xlarge to a target of the settings: it fits for $25.25" in error.fix
+    assert "infra" not in error.fix
 
 
 def test_an_error_names_the_excluded_target_that_would_fit_the_job():

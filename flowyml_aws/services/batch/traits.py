@@ -28,5 +28,6 @@ TRAITS = ServiceTraits(
     startup_s=180,  # an instance starts, joins its cluster and pulls the image: 2 to 5 minutes
     hosted=hosted,
     placed_by="queue",
+    runs_on_queues=True,
     on_departure="its jobs continue without this client",
 )
