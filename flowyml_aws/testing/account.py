@@ -58,7 +58,9 @@ QUEUES: Mapping[str, tuple[str, ...]] = {
     f"{PREFIX}-a100": ("p4d", "p4de"),
     f"{PREFIX}-h100": ("p5",),
 }
-DRIVER_QUEUE = f"{PREFIX}-cpu"
+# In the compute environment of the CPU queue. The taint keeps jobs away.
+DRIVER_QUEUE = f"{PREFIX}-driver"
+_DRIVER_TAGS = {"flowyml-aws:taint:driver": "NoSchedule"}
 # AWS accepts these families in compute environments; moto's list of instance types lacks them.
 _MISSING_FAMILIES = ("p3",)
 # Cached methods of moto that would keep every earlier account in memory.
@@ -145,7 +147,16 @@ def create_account() -> Account:
             "subnets": subnets,
             "securityGroupIds": [security_group],
         }
-        _create_queue(batch, queue, account.batch, resources)
+        environment = batch.create_compute_environment(
+            compute_environment_name=queue,
+            _type="MANAGED",
+            state="ENABLED",
+            compute_resources=resources,
+            service_role=account.batch,
+        )
+        _create_queue(batch, queue, environment.arn)
+        if queue == f"{PREFIX}-cpu":
+            _create_queue(batch, DRIVER_QUEUE, environment.arn, priority=10, tags=_DRIVER_TAGS)
     return account
 
 
@@ -237,19 +248,18 @@ def _network() -> tuple[list[str], str]:
 
 
 def _create_queue(
-    batch: BatchBackend, name: str, service_role: str, resources: dict[str, object]
+    batch: BatchBackend,
+    name: str,
+    environment_arn: str,
+    *,
+    priority: int = 1,
+    tags: dict[str, str] | None = None,
 ) -> None:
-    environment = batch.create_compute_environment(
-        compute_environment_name=name,
-        _type="MANAGED",
-        state="ENABLED",
-        compute_resources=resources,
-        service_role=service_role,
-    )
     batch.create_job_queue(
         queue_name=name,
-        priority="1",
+        priority=str(priority),
         schedule_policy=None,
         state="ENABLED",
-        compute_env_order=[{"order": "1", "computeEnvironment": environment.arn}],
+        compute_env_order=[{"order": "1", "computeEnvironment": environment_arn}],
+        tags=tags,
     )

@@ -97,6 +97,7 @@ class BatchApi:
             name=request["jobName"],
             queue_arn=queue.arn,
             queue_name=queue.name,
+            priority=int(queue.priority),
             compute_environment=queue.environments[0].name,
             definition_arn=definition.arn,
             definition_name=definition.name,

@@ -68,7 +68,7 @@ class Job:
     """A submitted job.
 
     Attributes:
-        queue_arn, queue_name, compute_environment: Queue that it was submitted to.
+        queue_arn, queue_name, priority, compute_environment: Queue that it was submitted to.
         definition_arn, definition_name, properties: Job definition and its container properties.
         overrides: Container overrides of the submission.
         retry_strategy, timeout_s, propagates_tags: Values of the submission; default to the
@@ -82,6 +82,7 @@ class Job:
     name: str
     queue_arn: str
     queue_name: str
+    priority: int
     compute_environment: str
     definition_arn: str
     definition_name: str

@@ -28,7 +28,8 @@ class Scheduler:
     """Runs jobs on a machine when their dependencies have succeeded and there is free capacity.
 
     One thread decides; it sleeps until something changes. A queue is first in, first out: a job
-    that does not fit blocks later jobs of its queue, as on AWS.
+    that does not fit blocks later jobs of its queue, as on AWS. Queues with a higher priority come
+    first.
 
     Args:
         lock: Guards all state. Callers that read a job's state hold it.
@@ -151,7 +152,8 @@ class Scheduler:
 
     def _place(self) -> None:
         blocked = set()
-        for job in [job for job in self._waiting.values() if job.status is Status.RUNNABLE]:
+        runnable = [job for job in self._waiting.values() if job.status is Status.RUNNABLE]
+        for job in sorted(runnable, key=lambda job: -job.priority):  # keeps the order of a queue
             if job.queue_arn in blocked:
                 continue
             if (reason := self._hold_reason(job, self._running.values())) is not None:

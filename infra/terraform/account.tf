@@ -16,7 +16,7 @@ resource "aws_ssm_parameter" "account" {
     job_role       = local.role_arn["job"]
     execution_role = local.role_arn["execution"]
     log_group      = local.log_group
-    driver_queue   = "${local.prefix}-cpu"
+    driver_queue   = local.driver_queue
     driver_role    = local.role_arn["driver"]
     sagemaker_role = local.role_arn["sagemaker"]
   })

@@ -134,3 +134,27 @@ resource "aws_batch_job_queue" "this" {
     }
   }
 }
+
+# Drivers of detached runs: they don't wait behind the users' jobs, and are placed before them. The taint keeps jobs away.
+resource "aws_batch_job_queue" "driver" {
+  name     = local.driver_queue
+  state    = "ENABLED"
+  priority = 10
+  tags     = merge(local.tags, { "flowyml-aws:taint:driver" = "NoSchedule" })
+
+  compute_environment_order {
+    order               = 1
+    compute_environment = aws_batch_compute_environment.this["cpu"].arn
+  }
+
+  dynamic "job_state_time_limit_action" {
+    for_each = local.time_limits
+
+    content {
+      action           = "CANCEL"
+      state            = "RUNNABLE"
+      reason           = job_state_time_limit_action.value.reason
+      max_time_seconds = job_state_time_limit_action.value.wait_s
+    }
+  }
+}

@@ -14,6 +14,9 @@ locals {
   role_arn   = { for role in ["job", "execution", "driver", "sagemaker"] : role => "arn:${local.partition}:iam::${local.account}:role/${local.prefix}-${role}" }
   tags       = merge(var.tags, { "flowyml-aws" = var.name })
 
+  # Queue of the drivers of detached runs. No family has this name.
+  driver_queue = "${local.prefix}-driver"
+
   # Values of the placeholders in the documents under infra/account/policies.
   named = {
     partition          = local.partition

@@ -286,13 +286,26 @@ def test_jobs_have_handles_by_name(rig: BackendRig, waiting: Run) -> None:
     waiting.cancel()
 
 
+def test_a_blocked_queue_of_jobs_does_not_block_the_driver_of_a_detached_run(
+    aws: Emulator, rig: BackendRig
+) -> None:
+    release_job(rig)
+    aws.faults.withhold("flowyml-emulator-cpu")
+    blocked = rig.pipeline("killed").submit(backend="batch")
+    run = rig.pipeline("waiting").submit(backend="sagemaker", detach=True)
+    eventually(lambda: run.status().state is RunState.SUCCEEDED, "the end of the run")
+    assert blocked.status().state is RunState.RUNNING
+    blocked.cancel()
+    aws.faults.withhold("flowyml-emulator-cpu", None)
+
+
 def test_a_detached_run_is_driven_on_aws(aws: Emulator, rig: BackendRig) -> None:
     release_job(rig)
     run = rig.pipeline("waiting").submit(backend="sagemaker", detach=True)
     eventually(lambda: run.status().state is RunState.SUCCEEDED, "the end of the run")
     assert rig.ran() == ["begin", "wait", "double", "summarize"]
     names = [{"name": "JOB_NAME", "values": [f"{run.id}-*"]}]
-    listed = aws.client("batch").list_jobs(jobQueue="flowyml-emulator-cpu", filters=names)
+    listed = aws.client("batch").list_jobs(jobQueue="flowyml-emulator-driver", filters=names)
     (driver,) = listed["jobSummaryList"]
     assert driver["jobName"].startswith(f"{run.id}-driver-")
 

@@ -70,6 +70,13 @@ def test_no_resource_costs_money_while_idle(resources: Resources) -> None:
     }
 
 
+def test_drivers_have_a_queue_that_is_placed_first_and_takes_no_jobs(resources: Resources) -> None:
+    queues = resources["AWS::Batch::JobQueue"]
+    driver, cpu = queues[f"{PREFIX}-driver"], queues[f"{PREFIX}-cpu"]
+    assert driver["priority"] > cpu["priority"]
+    assert driver["tags"]["flowyml-aws:taint:driver"] == "NoSchedule"
+
+
 def test_an_existing_vpc_is_used(tmp_path: Path) -> None:
     network = {"vpc_id": "vpc-1", "subnet_ids": ["subnet-1"], "monthly_budget_usd": None}
     done = synthesize(tmp_path, {"families": {"cpu": {"capacity": ["on-demand"]}}, **network})
@@ -77,7 +84,7 @@ def test_an_existing_vpc_is_used(tmp_path: Path) -> None:
     resources = of_template(json.loads((tmp_path / "flowyml.template.json").read_text()))
     kinds = {kind for kind in resources if kind.startswith(("AWS::EC2", "AWS::Budgets"))}
     assert kinds == {"AWS::EC2::SecurityGroup", "AWS::EC2::LaunchTemplate"}
-    assert list(resources["AWS::Batch::JobQueue"]) == [f"{PREFIX}-cpu"]
+    assert set(resources["AWS::Batch::JobQueue"]) == {f"{PREFIX}-cpu", f"{PREFIX}-driver"}
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def settings(queues: list[str]) -> dict[str, Any]:
         "job_role": named()["job_role_arn"],
         "execution_role": named()["execution_role_arn"],
         "log_group": f"/flowyml-aws/{NAME}",
-        "driver_queue": f"{PREFIX}-cpu",
+        "driver_queue": f"{PREFIX}-driver",
         "driver_role": named()["driver_role_arn"],
         "sagemaker_role": named()["sagemaker_role_arn"],
     }

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flowyml_aws.testing import Capacity, Emulator
 from flowyml_aws.testing.capacity import needs, resource_requirements
+from tests.testing.programs import WAIT_FOR_FILE
 
 SLEEP = "import time; time.sleep(60)"
 
@@ -83,6 +85,18 @@ class TestScheduling:
             assert batch.status(blocking) == batch.status(blocked) == "RUNNABLE"
             aws.client("batch").cancel_job(jobId=blocking, reason="too large")
             assert batch.ended(blocked)["status"] == "SUCCEEDED"
+
+    def test_a_queue_with_a_higher_priority_is_placed_first(
+        self, connect: Any, tmp_path: Path
+    ) -> None:
+        with Emulator(capacity=Capacity(vcpus=1, memory_mib=512)) as aws:
+            batch = connect(aws)
+            running = batch.submit(WAIT_FOR_FILE.format(str(tmp_path / "go")))
+            batch.wait_for_line(running, "ready")
+            job = batch.submit()
+            driver = batch.submit(jobQueue="flowyml-emulator-driver")
+            (tmp_path / "go").touch()
+            assert batch.ended(driver)["startedAt"] < batch.ended(job)["startedAt"]
 
     def test_overrides_are_returned_by_describe_jobs(self, batch: Any) -> None:
         job_id = batch.submit(

@@ -38,7 +38,7 @@ class FlowymlAccount(Construct):
         instance = make_roles(self, names)
         self.name, self.store, self.repository = options.name, names.store, names.repository
         self.queues = make_queues(self, names, network, instance)
-        make_alerts(self, names, self.queues)
+        make_alerts(self, names, sorted([*self.queues, names.driver_queue]))
         settings = {
             "version": 1,
             "store": names.store,
@@ -47,7 +47,7 @@ class FlowymlAccount(Construct):
             "job_role": names.role_arn("job"),
             "execution_role": names.role_arn("execution"),
             "log_group": names.log_group,
-            "driver_queue": f"{names.prefix}-cpu",
+            "driver_queue": names.driver_queue,
             "driver_role": names.role_arn("driver"),
             "sagemaker_role": names.role_arn("sagemaker"),
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from aws_cdk import CfnTag
@@ -37,7 +37,7 @@ class _Queue:
 
 
 def make_queues(scope: Construct, names: Names, network: Network, instance: Instance) -> list[str]:
-    """Create the queues with their compute environments, and return the queues' names."""
+    """Create the queues with their compute environments, and return the names of those for jobs."""
     templates = {
         family: _launch_template(scope, names, family, options)
         for family, options in names.options.families.items()
@@ -45,21 +45,37 @@ def make_queues(scope: Construct, names: Names, network: Network, instance: Inst
     for queue in (queues := sorted(_queues(names), key=lambda q: q.name)):
         template = templates[queue.family]
         environment = _compute_environment(scope, names, queue, template, network, instance)
-        batch.CfnJobQueue(
-            scope,
-            _id("Queue", queue.name, names),
-            job_queue_name=queue.name,
-            state="ENABLED",
-            priority=1,
-            compute_environment_order=[
-                batch.CfnJobQueue.ComputeEnvironmentOrderProperty(
-                    order=1, compute_environment=environment.attr_compute_environment_arn
-                )
-            ],
-            job_state_time_limit_actions=_time_limits(names.options),
-            tags={**names.tags, **queue.tags},
-        )
+        _job_queue(scope, names, queue.name, environment, priority=1, tags=queue.tags)
+        if queue.name == f"{names.prefix}-cpu":
+            # Drivers don't wait behind the users' jobs, and are placed before them.
+            taint = {"flowyml-aws:taint:driver": "NoSchedule"}  # keeps jobs away
+            _job_queue(scope, names, names.driver_queue, environment, priority=10, tags=taint)
     return [queue.name for queue in queues]
+
+
+def _job_queue(
+    scope: Construct,
+    names: Names,
+    name: str,
+    environment: batch.CfnComputeEnvironment,
+    *,
+    priority: int,
+    tags: Mapping[str, str],
+) -> None:
+    batch.CfnJobQueue(
+        scope,
+        _id("Queue", name, names),
+        job_queue_name=name,
+        state="ENABLED",
+        priority=priority,
+        compute_environment_order=[
+            batch.CfnJobQueue.ComputeEnvironmentOrderProperty(
+                order=1, compute_environment=environment.attr_compute_environment_arn
+            )
+        ],
+        job_state_time_limit_actions=_time_limits(names.options),
+        tags={**names.tags, **tags},
+    )
 
 
 def _queues(names: Names) -> Iterator[_Queue]:

@@ -39,6 +39,11 @@ class Names:
         return f"/flowyml-aws/{self.options.name}"
 
     @property
+    def driver_queue(self) -> str:
+        """Queue of the drivers of detached runs. No family has this name."""
+        return f"{self.prefix}-driver"
+
+    @property
     def repository(self) -> str:
         return f"{Aws.ACCOUNT_ID}.dkr.ecr.{Aws.REGION}.{Aws.URL_SUFFIX}/{self.prefix}"
 
