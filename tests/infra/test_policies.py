@@ -59,7 +59,10 @@ UNUSED_IN_EMULATOR = {
 }
 """Grants that no run in the emulator uses, with their purpose."""
 UNUSED_BY_CALLER = {
-    f"{PREFIX}-driver": {"sagemaker:StopTrainingJob": "a run that is cancelled while it submits"},
+    f"{PREFIX}-driver": dict.fromkeys(
+        ("batch:TerminateJob", "sagemaker:StopTrainingJob"),
+        "a run that is cancelled while it submits",
+    ),
 }
 
 
@@ -86,6 +89,12 @@ def make_account(aws: Emulator) -> None:
         jobQueueName=f"{PREFIX}-cpu",
         state="ENABLED",
         priority=1,
+        computeEnvironmentOrder=[{"order": 1, "computeEnvironment": cpu}],
+    )
+    batch.create_job_queue(
+        jobQueueName=f"{PREFIX}-driver",
+        state="ENABLED",
+        priority=10,
         computeEnvironmentOrder=[{"order": 1, "computeEnvironment": cpu}],
     )
     for role, trust in (
@@ -224,10 +233,13 @@ def test_roles_can_be_passed_only_to_their_services() -> None:
         assert bool(user.grants_used(need)) is allowed
 
 
-def test_jobs_without_the_tag_of_a_run_cannot_be_terminated() -> None:
-    user = Policy(policy("user"))
+@pytest.mark.parametrize("caller", ["user", "driver"])
+def test_only_jobs_with_the_tag_of_a_run_can_be_terminated(caller: str) -> None:
+    document = Policy(policy(caller))
     job = f"arn:aws:batch:{REGION}:{ACCOUNT}:job/any"
-    assert not user.grants_used(Need("batch:TerminateJob", job))
+    tag = {"aws:ResourceTag/flowyml-aws:run": "a run"}
+    assert document.grants_used(Need("batch:TerminateJob", job, tag))
+    assert not document.grants_used(Need("batch:TerminateJob", job))
 
 
 @pytest.mark.parametrize("name", ["user", "driver", "job", "execution", "sagemaker"])
