@@ -60,6 +60,9 @@ def test_each_queue_has_an_environment_of_its_instance_families(aws: Emulator) -
         resources = environments[order["computeEnvironment"]]
         assert (queue["state"], queue["status"], resources["type"]) == ("ENABLED", "VALID", "EC2")
         families[queue["jobQueueName"]] = resources["instanceTypes"]
+    # Drivers use the instances of the CPU queue.
+    driver = families.pop(aws.environment["FLOWYML_AWS_DRIVER_QUEUE"])
+    assert driver == families["flowyml-emulator-cpu"]
     assert ",".join(families) == aws.environment["FLOWYML_AWS_QUEUES"]
     assert {"m6i", "c7a", "r5"} <= set(families.pop("flowyml-emulator-cpu"))
     assert families == {
