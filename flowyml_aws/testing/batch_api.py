@@ -20,7 +20,6 @@ limits are not emulated either when jobs run as processes.
 from __future__ import annotations
 
 import copy
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,6 +29,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from flowyml_aws.testing.api import Handler, Rewrite
 from flowyml_aws.testing.batch_account import BatchAccount
+from flowyml_aws.testing.clock import Clock
 from flowyml_aws.testing.jobs import Job
 from flowyml_aws.testing.listing import list_jobs
 from flowyml_aws.testing.queues import Queues, snapshot
@@ -56,8 +56,11 @@ class BatchApi:
         rewrites: Functions by operation that adapt a request for moto.
     """
 
-    def __init__(self, scheduler: Scheduler, queues: Queues, account: BatchAccount) -> None:
+    def __init__(
+        self, scheduler: Scheduler, queues: Queues, account: BatchAccount, clock: Clock
+    ) -> None:
         self._scheduler = scheduler
+        self._clock = clock
         self._queues = queues
         self.handlers: Mapping[str, Handler] = {
             **account.handlers,
@@ -108,7 +111,7 @@ class BatchApi:
             retry_strategy=request.get("retryStrategy") or definition.retry_strategy or {},
             timeout_s=timeout.get("attemptDurationSeconds"),
             tags=request.get("tags") or {},
-            created_ms=int(time.time() * 1000),
+            created_ms=self._clock.now_ms(),
             propagates_tags=bool(request.get("propagateTags", definition.propagate_tags)),
         )
         if job.tags:
@@ -150,7 +153,7 @@ class BatchApi:
         self, request: Mapping[str, Any], region: str, size: int
     ) -> dict[str, Any]:
         queue = _queue(batch_backends[DEFAULT_ACCOUNT_ID][region], request.get("jobQueue") or "")
-        return snapshot(queue.arn, self._scheduler.jobs.values(), int(time.time() * 1000))
+        return snapshot(queue.arn, self._scheduler.jobs.values(), self._clock.now_ms())
 
     def _describe_compute_environments(
         self, request: Mapping[str, Any], region: str, size: int

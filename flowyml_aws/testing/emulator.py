@@ -8,7 +8,6 @@ import secrets
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from functools import cache
@@ -42,6 +41,7 @@ from flowyml_aws.testing.batch_account import BatchAccount
 from flowyml_aws.testing.batch_api import BatchApi
 from flowyml_aws.testing.calls import ApiCall, ApiRequest
 from flowyml_aws.testing.capacity import Capacity
+from flowyml_aws.testing.clock import Clock
 from flowyml_aws.testing.container import Containers
 from flowyml_aws.testing.engine_containers import EngineContainers
 from flowyml_aws.testing.events import Events, FailedInvocation
@@ -83,7 +83,7 @@ class Emulator:
     Args:
         capacity: Capacity shared by all running jobs; a job that does not fit stays RUNNABLE. None
             for no limit.
-        time_scale: Real seconds per second of a timeout or grace period: with 0.01, AWS's shortest
+        time_scale: Real seconds per second of the account's clock: with 0.01, AWS's shortest
             timeout of 60 s lasts 0.6 s.
         stop_grace_s: Seconds between SIGTERM and SIGKILL for Batch jobs; the default is ECS's.
         training_stop_grace_s: Same for SageMaker training jobs; the default is SageMaker's.
@@ -245,13 +245,16 @@ class Emulator:
         )
         folder = Path(tempfile.mkdtemp(prefix="flowyml-aws-emulator-"))
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        self._clock = clock = Clock(self._lock, self._time_scale)
+        clock.start()
+        undo.callback(clock.stop)
         machine = Machine(
             self._lock,
             containers=self._containers(folder, undo),
             folder=folder / "jobs",
             environment=aws,
             write_log=self._write_log,
-            time_scale=self._time_scale,
+            clock=clock,
         )
         undo.callback(machine.stop)
         queues, quotas, events = Queues(), QuotasApi(), Events()
@@ -277,12 +280,12 @@ class Emulator:
         )
         self.faults = faults = Faults(self._lock, scheduler, queues, quotas)
         apis: dict[str, Api] = {
-            "batch": BatchApi(scheduler, queues, BatchAccount(account.batch)),
+            "batch": BatchApi(scheduler, queues, BatchAccount(account.batch), clock),
             "sagemaker": SageMakerApi(training),
             "servicequotas": quotas,
         }
         application = Application(
-            apis, guard, self._lock, lambda: faults.clock_skew_s, self._keep_requests
+            apis, guard, self._lock, clock, lambda: faults.clock_skew_s, self._keep_requests
         )
         undo.callback(Server(application, listener).stop)
         self._scheduler, self._training, self.calls = scheduler, training, application.calls
@@ -377,6 +380,18 @@ class Emulator:
             else:
                 raise LookupError(f"No such job: {job}")
 
+    def now(self) -> float:
+        """Return the account's Unix time, which may be ahead of this machine's clock."""
+        return self._clock.now()
+
+    def advance(self, seconds: float) -> None:
+        """Move the account's clock forward: delays end, and limits are reached.
+
+        A process that runs does not notice it, but its timeout comes nearer.
+        """
+        self._running_services()
+        self._clock.advance(seconds)
+
     def set_capacity(self, instance_type: str, instances: int | None) -> None:
         """Set how many SageMaker instances of a type exist; None, the default, for no limit.
 
@@ -421,8 +436,8 @@ class Emulator:
         return self._scheduler, self._training
 
     def _write_log(self, group: str, stream: str, lines: list[str]) -> None:
-        now_ms = int(time.time() * 1000)
         with self._lock:
+            now_ms = self._clock.now_ms()
             logs = logs_backends[DEFAULT_ACCOUNT_ID][REGION]
             if not lines:
                 logs.ensure_log_group(group)
@@ -430,8 +445,9 @@ class Emulator:
                 return
             try:
                 events = [{"timestamp": now_ms, "message": line} for line in lines]
-                logs.put_log_events(group, stream, events)
-            except ResourceNotFoundException:
+                # Not the API's operation: it rejects times that are ahead of this machine's clock.
+                logs.groups[group].put_log_events(stream, events)
+            except (KeyError, ResourceNotFoundException):
                 pass  # a client has deleted the stream: later lines are lost, as on AWS
 
 

@@ -8,9 +8,9 @@ from enum import Enum
 from typing import Any
 
 from flowyml_aws.testing.capacity import Capacity, needs, resource_requirements
+from flowyml_aws.testing.clock import Timer
 from flowyml_aws.testing.machine import Task
 from flowyml_aws.testing.retry import Outcome
-from flowyml_aws.testing.timers import Timer
 
 __all__ = ["Attempt", "Job", "Status"]
 

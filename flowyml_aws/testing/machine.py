@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import RLock, Thread
 
+from flowyml_aws.testing.clock import Clock, Timer
 from flowyml_aws.testing.container import Container, Containers, Running
-from flowyml_aws.testing.timers import Timer, Timers
 
 __all__ = ["Ending", "Machine", "Task"]
 
@@ -71,11 +71,10 @@ class Machine:
         environment: Base environment of every container.
         write_log: Function (group, stream, lines) that appends lines to a log stream, and creates
             the stream if `lines` is empty; called without the lock.
-        time_scale: Real seconds per emulated second.
+        clock: Clock of the account, held while a task runs.
 
     Attributes:
-        timers: Timers for other delayed actions.
-        time_scale: Real seconds per emulated second.
+        clock: Same as the argument.
     """
 
     def __init__(
@@ -86,10 +85,9 @@ class Machine:
         folder: Path,
         environment: Mapping[str, str],
         write_log: WriteLog,
-        time_scale: float,
+        clock: Clock,
     ) -> None:
-        self.timers = Timers(lock, time_scale)
-        self.time_scale = time_scale
+        self.clock = clock
         self._lock = lock
         self._containers = containers
         self._folder = folder
@@ -104,6 +102,7 @@ class Machine:
         with self._lock:
             if not self._is_stopping:
                 self._tasks[task.name] = task, thread
+                self.clock.hold()
                 thread.start()
 
     def end(self, task: Task, grace_s: float) -> None:
@@ -114,7 +113,7 @@ class Machine:
             task.is_stopped = True
             if (running := task.running) is not None:
                 running.terminate()
-                task._kill = self.timers.after(grace_s, running.kill)
+                task._kill = self.clock.after(grace_s, running.kill)
 
     def stop(self) -> None:
         """Kill every task, and wait until all have ended."""
@@ -127,7 +126,6 @@ class Machine:
                     task.running.kill()
         for thread in threads:
             thread.join()
-        self.timers.stop()
 
     def _run(self, task: Task) -> None:
         folder = self._folder / task.name
@@ -143,6 +141,7 @@ class Machine:
             if task._kill is not None:
                 task._kill.cancel()
             task.on_end(ending)
+            self.clock.release()
 
     def _run_in(self, folder: Path, task: Task) -> Ending:
         def write(lines: list[str]) -> None:

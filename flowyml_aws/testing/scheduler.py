@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -56,6 +55,7 @@ class Scheduler:
         self._changed = Condition(lock)
         self._machine = machine
         self._roles = roles
+        self._clock = machine.clock
         self._free = capacity
         self._stop_grace_s = stop_grace_s
         self._hold_reason = hold_reason
@@ -63,6 +63,7 @@ class Scheduler:
         self._jobs: dict[str, Job] = {}
         self._waiting: dict[str, Job] = {}
         self._running: dict[str, Job] = {}
+        self._is_due = False
         self._is_stopping = False
         self._thread = Thread(target=self._run, name="batch-scheduler", daemon=True)
         self._thread.start()
@@ -76,7 +77,7 @@ class Scheduler:
         """Add a job."""
         with self._changed:
             self._jobs[job.job_id] = self._waiting[job.job_id] = job
-            self._changed.notify()
+            self._wake()
 
     def fail(self, job: Job, reason: str) -> None:
         """Add a job that Batch accepts, and moves to FAILED without starting it."""
@@ -122,7 +123,7 @@ class Scheduler:
     def wake(self) -> None:
         """Check again which jobs can start."""
         with self._changed:
-            self._changed.notify()
+            self._wake()
 
     def stop(self) -> None:
         """Stop starting jobs."""
@@ -134,10 +135,21 @@ class Scheduler:
     def _run(self) -> None:
         with self._changed:
             while not self._is_stopping:
+                if not self._is_due:
+                    self._changed.wait()
+                    continue
+                self._is_due = False
                 for job in list(self._waiting.values()):
                     self._resolve_dependencies(job)
                 self._place()
-                self._changed.wait()
+                self._clock.release()
+
+    def _wake(self) -> None:
+        """Let the thread decide. The clock is held until it has."""
+        if not self._is_due:
+            self._is_due = True
+            self._clock.hold()
+        self._changed.notify()
 
     def _resolve_dependencies(self, job: Job) -> None:
         if job.status is Status.RUNNABLE:
@@ -217,10 +229,10 @@ class Scheduler:
         )
 
     def _record_start(self, job: Job, attempt: Attempt) -> None:
-        attempt.started_ms = _now_ms()
+        attempt.started_ms = self._clock.now_ms()
         job.status = Status.RUNNING
         if job.timeout_s is not None:
-            attempt.timeout = self._machine.timers.after(
+            attempt.timeout = self._clock.after(
                 job.timeout_s, lambda: self._stop_attempt(job, _TIMED_OUT)
             )
 
@@ -253,27 +265,24 @@ class Scheduler:
         del self._running[job.job_id]
         if self._free is not None:
             self._free += job.needs
-        job.record(attempt, outcome, _now_ms())
+        job.record(attempt, outcome, self._clock.now_ms())
         if is_success:
             self._finish(job, Status.SUCCEEDED, outcome.status_reason)
         elif is_retried(job.retry_strategy, attempt.number, outcome):
             job.status = Status.RUNNABLE
             self._waiting[job.job_id] = job
-            self._changed.notify()
+            self._wake()
         else:
             self._finish(job, Status.FAILED, outcome.status_reason)
 
     def _finish(self, job: Job, status: Status, reason: str) -> None:
         self._waiting.pop(job.job_id, None)
-        job.status, job.status_reason, job.stopped_ms = status, reason, _now_ms()
+        job.status, job.status_reason = status, reason
+        job.stopped_ms = self._clock.now_ms()
         self._on_end(job)
-        self._changed.notify()
+        self._wake()
 
 
 def _start_failure(error: str) -> str:
     """Return ECS's reason for a container that did not start."""
     return error if error.startswith(_REASONS) else f"CannotStartContainerError: {error}"
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)

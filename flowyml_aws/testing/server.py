@@ -29,6 +29,7 @@ from flowyml_aws.testing.calls import (
     query_of,
     signing_scope,
 )
+from flowyml_aws.testing.clock import Clock
 from flowyml_aws.testing.iam.guard import AccessError, Guard
 from flowyml_aws.testing.iam.refusals import response_to
 from flowyml_aws.testing.pricing_api import get_products, spot_price_history
@@ -64,6 +65,7 @@ class Application:
         apis: Services of the emulator, by their names in boto3.
         guard: Access control.
         lock: Guards all state, and moto.
+        clock: Clock of the account; each request ends at most one delay of a service.
         clock_skew_s: Function that returns the seconds by which the services' clocks are ahead.
         keep_requests: Whether to record `requests`.
 
@@ -78,6 +80,7 @@ class Application:
         apis: Mapping[str, Api],
         guard: Guard,
         lock: RLock,
+        clock: Clock,
         clock_skew_s: Callable[[], float],
         keep_requests: bool,
     ) -> None:
@@ -88,6 +91,7 @@ class Application:
         self._guard = guard
         self._keep_requests = keep_requests
         self._lock = lock
+        self._clock = clock
         self._moto = Moto()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -96,6 +100,7 @@ class Application:
         environ["wsgi.input"] = io.BytesIO(body)
         if environ["PATH_INFO"].startswith("/moto-api"):
             return self._forward_to_moto(environ, start_response)
+        self._clock.skip_delay()
         call = api_call(environ, body)
         self.calls.append(call)
         try:
@@ -117,7 +122,7 @@ class Application:
             return _deny(error, call.service, environ, start_response)
         region, _ = signing_scope(environ)
         if call[:2] in _PRICES:
-            return _respond_with_prices(call.service, body, region, start_response)
+            return self._respond_with_prices(call.service, body, region, start_response)
         if (api := self._apis.get(call.service)) is None:
             return self._forward_to_moto(environ, start_response)
         try:
@@ -145,6 +150,18 @@ class Application:
             return start_response(status, *rest)
 
         return start
+
+    def _respond_with_prices(
+        self, service: str, body: bytes, region: str, start_response: Any
+    ) -> Iterable[bytes]:
+        try:
+            if service == "pricing":
+                return _respond(start_response, "200 OK", get_products(json.loads(body)))
+            now = datetime.fromtimestamp(self._clock.now(), timezone.utc).isoformat()
+            history = spot_price_history(body, region, now)
+            return _send(start_response, "200 OK", "text/xml", history)
+        except Refusal as refusal:
+            return _refuse(start_response, refusal)
 
     def _forward_to_moto(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         with self._lock:
@@ -209,7 +226,10 @@ class _Handler(MotoRequestHandler):
     disable_nagle_algorithm = True
 
     def date_time_string(self, timestamp: float | None = None) -> str:
-        """Return the value of the Date header, with the clock skew applied."""
+        """Return the value of the Date header, with the clock skew applied.
+
+        It is not the account's clock, which may be ahead: clients compare it with their own.
+        """
         assert isinstance(self.server, _Server)
         now = time.time() if timestamp is None else timestamp
         return super().date_time_string(now + self.server.clock_skew_s())
@@ -224,18 +244,6 @@ def _read_body(environ: dict[str, Any]) -> bytes:
     if environ.get("wsgi.input_terminated"):
         return bytes(environ["wsgi.input"].read())
     return b""
-
-
-def _respond_with_prices(
-    service: str, body: bytes, region: str, start_response: Any
-) -> Iterable[bytes]:
-    try:
-        if service == "pricing":
-            return _respond(start_response, "200 OK", get_products(json.loads(body)))
-        now = datetime.now(timezone.utc).isoformat()
-        return _send(start_response, "200 OK", "text/xml", spot_price_history(body, region, now))
-    except Refusal as refusal:
-        return _refuse(start_response, refusal)
 
 
 def _deny(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -61,7 +60,6 @@ class TrainingService:
         at_once: int,
         stop_grace_s: float,
         on_end: Callable[[TrainingJob], None] = lambda job: None,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         self._lock = lock
         self._machine = machine
@@ -70,8 +68,8 @@ class TrainingService:
         self._at_once = at_once
         self._stop_grace_s = stop_grace_s
         self._on_end = on_end
-        self._clock = clock
-        self._pools = WarmPools(stock, machine.timers, clock)
+        self._clock = machine.clock
+        self._pools = WarmPools(stock, machine.clock)
         self._jobs: dict[str, TrainingJob] = {}
         self._waiting: dict[str, TrainingJob] = {}
         self._running: dict[str, TrainingJob] = {}
@@ -94,7 +92,7 @@ class TrainingService:
             request=request,
             arn=arn,
             number=len(self._jobs),
-            created=self._clock(),
+            created=self._clock.now(),
             tags={tag["Key"]: tag["Value"] for tag in request.get("Tags") or ()},
             on_end=self._on_end,
         )
@@ -108,7 +106,7 @@ class TrainingService:
         self._check_quotas(job)
         job.enter("Starting", job.created)
         if job.max_wait_s is not None:
-            job.wait = self._machine.timers.after(
+            job.wait = self._clock.after(
                 job.max_wait_s, lambda: self._end(job, "MaxWaitTimeExceeded")
             )
         self._jobs[job.name] = self._waiting[job.name] = job
@@ -155,14 +153,14 @@ class TrainingService:
         """Start the waiting jobs for which there are instances."""
         for job in list(self._waiting.values()):
             if len(self._running) >= self._at_once:
-                job.enter("Pending", self._clock())
+                job.enter("Pending", self._clock.now())
             elif (instance_type := self._instance_for(job)) is not None:
                 self._launch(job, instance_type)
             elif job.is_spot:
-                job.enter(job.secondary, self._clock(), _RETRYING)
+                job.enter(job.secondary, self._clock.now(), _RETRYING)
             else:
                 self._finish(job)
-                job.fail(_NO_CAPACITY, self._clock())
+                job.fail(_NO_CAPACITY, self._clock.now())
 
     def _check_quotas(self, job: TrainingJob) -> None:
         active = [other for other in self._jobs.values() if not other.is_final]
@@ -183,9 +181,9 @@ class TrainingService:
         del self._waiting[job.name]
         self._running[job.name] = job
         if job.launches:
-            job.enter("Restarting", self._clock())
+            job.enter("Restarting", self._clock.now())
         else:
-            job.enter("Starting", self._clock(), _LAUNCHING)
+            job.enter("Starting", self._clock.now(), _LAUNCHING)
         if job.keep_alive_s:
             job.pool_status = {"Status": "InUse"}
         launch = Launch(
@@ -204,7 +202,7 @@ class TrainingService:
         self._machine.start(launch.task)
 
     def _new_stream(self, job: TrainingJob) -> str:
-        second = int(self._clock())
+        second = int(self._clock.now())
         while (stream := f"{job.name}/algo-1-{second}") in self._streams:
             second += 1
         self._streams.add(stream)
@@ -213,24 +211,22 @@ class TrainingService:
     def _prepare(self, job: TrainingJob, folder: Path) -> Container:
         with self._lock:
             if job.launch is not None and job.launch.end is None:
-                job.enter("Downloading", self._clock())
+                job.enter("Downloading", self._clock.now())
         return make_container(job, folder, self._lock, self._roles)
 
     def _record_start(self, job: TrainingJob, launch: Launch) -> None:
-        launch.started = self._clock()
+        launch.started = self._clock.now()
         if job.training_start is None:
             job.training_start = launch.started
         if launch.end is None:
             job.enter("Training", launch.started)
-        remaining_s = job.max_runtime_s - job.trained_s / self._machine.time_scale
-        launch.limit = self._machine.timers.after(
-            remaining_s, lambda: self._end(job, "MaxRuntimeExceeded")
-        )
+        remaining_s = job.max_runtime_s - job.trained_s
+        launch.limit = self._clock.after(remaining_s, lambda: self._end(job, "MaxRuntimeExceeded"))
 
     def _collect(self, job: TrainingJob, launch: Launch, folder: Path, exit_code: int) -> None:
         with self._lock:
             if launch.end not in ("Interrupted", "Lost"):
-                job.enter("Uploading", self._clock())
+                job.enter("Uploading", self._clock.now())
             if exit_code and launch.end is None:
                 job.failure_reason = algorithm_failure(folder, exit_code)
         upload_output(job, folder, self._lock, self._roles)
@@ -240,11 +236,11 @@ class TrainingService:
             return
         if job.name in self._waiting:
             self._finish(job)
-            job.enter("Stopping", self._clock())
-            job.enter(secondary, self._clock())
+            job.enter("Stopping", self._clock.now())
+            job.enter(secondary, self._clock.now())
             self.place()
         else:
-            job.enter("Stopping", self._clock())
+            job.enter("Stopping", self._clock.now())
             self._end_launch(job, secondary)
 
     def _end_launch(self, job: TrainingJob, end: str) -> None:
@@ -256,7 +252,7 @@ class TrainingService:
         self._machine.end(launch.task, self._stop_grace_s)
 
     def _end_of_launch(self, job: TrainingJob, launch: Launch, ending: Ending) -> None:
-        now = self._clock()
+        now = self._clock.now()
         if launch.limit is not None:
             launch.limit.cancel()
         if launch.started is not None:

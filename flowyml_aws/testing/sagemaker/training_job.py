@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from flowyml_aws.testing.clock import Timer
 from flowyml_aws.testing.machine import Task
 from flowyml_aws.testing.sagemaker.validation import DEFAULT_MAX_RUNTIME_S, instance_types
-from flowyml_aws.testing.timers import Timer
 
 __all__ = ["LOG_GROUP", "Launch", "TrainingJob"]
 
@@ -80,7 +80,7 @@ class TrainingJob:
         transitions: Secondary statuses in the form of DescribeTrainingJob, latest last.
         launches: Runs of the container so far.
         training_start, training_end: First start and last end on an instance.
-        trained_s: Duration of all ended launches, in seconds of this machine.
+        trained_s: Duration of all ended launches, in seconds.
         retries: Number of restarts after an error of the service.
         pool_status: Status of its warm pool; None if it has none.
         wait: Timer that ends it when it exceeds MaxWaitTimeInSeconds.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from flowyml_aws.testing.clock import Clock, Timer
 from flowyml_aws.testing.sagemaker.stock import Stock
 from flowyml_aws.testing.sagemaker.training_job import TrainingJob
-from flowyml_aws.testing.timers import Timer, Timers
 
 __all__ = ["WarmPools"]
 
@@ -39,9 +39,8 @@ class WarmPools:
     SageMaker developer guide, "Train using managed warm pools").
     """
 
-    def __init__(self, stock: Stock, timers: Timers, clock: Callable[[], float]) -> None:
+    def __init__(self, stock: Stock, clock: Clock) -> None:
         self._stock = stock
-        self._timers = timers
         self._clock = clock
         self._pools: list[_Pool] = []
 
@@ -53,8 +52,8 @@ class WarmPools:
     def keep(self, job: TrainingJob, instance_type: str) -> None:
         """Keep the instance of a completed job for the job's keep-alive period."""
         pool: _Pool
-        expiry = self._timers.after(job.keep_alive_s, lambda: self._end(pool, "Terminated"))
-        pool = _Pool(job, instance_type, _reuse_key(job), self._clock(), expiry)
+        expiry = self._clock.after(job.keep_alive_s, lambda: self._end(pool, "Terminated"))
+        pool = _Pool(job, instance_type, _reuse_key(job), self._clock.now(), expiry)
         self._pools.append(pool)
         job.pool_status = {"Status": "Available", "ResourceRetainedBillableTimeInSeconds": 0}
 
@@ -73,7 +72,7 @@ class WarmPools:
         if pool is None:
             return False
         pool.expiry.cancel()
-        pool.expiry = self._timers.after(keep_alive_s, lambda: self._end(pool, "Terminated"))
+        pool.expiry = self._clock.after(keep_alive_s, lambda: self._end(pool, "Terminated"))
         return True
 
     def _end(self, pool: _Pool, status: str, **details: str) -> None:
@@ -81,7 +80,7 @@ class WarmPools:
         self._pools.remove(pool)
         if status == "Terminated":
             self._stock.give_back(pool.instance_type)
-        kept_s = math.ceil(self._clock() - pool.since)
+        kept_s = math.ceil(self._clock.now() - pool.since)
         pool.job.pool_status = {
             "Status": status,
             "ResourceRetainedBillableTimeInSeconds": kept_s,
