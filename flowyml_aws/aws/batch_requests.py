@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from flowyml_aws.artifacts.layout import RunLayout
+from flowyml_aws.aws.batch_retry import MAX_ATTEMPTS, RETRY_RULES
 from flowyml_aws.aws.names import batch_name
 from flowyml_aws.aws.tags import run_tags
 from flowyml_aws.planning.environment import container_environment
@@ -17,7 +18,6 @@ from flowyml_aws.submission.record import RunRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_batch.type_defs import (
-        EvaluateOnExitTypeDef,
         ResourceRequirementTypeDef,
         SubmitJobRequestTypeDef,
     )
@@ -27,15 +27,6 @@ __all__ = ["BatchJob", "batch_jobs", "levels", "submit_request"]
 # https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html
 _MAX_PARENTS = 20
 _MIN_TIMEOUT_S = 60
-_MAX_ATTEMPTS = 5
-
-# The first match wins. No match means RETRY, so the last rule exits in all other cases.
-_RETRY_RULES: Sequence[EvaluateOnExitTypeDef] = (
-    {"onStatusReason": "Host EC2*", "action": "RETRY"},
-    {"onReason": "CannotPullContainerError:*", "action": "EXIT"},
-    {"onReason": "OutOfMemoryError*", "action": "EXIT"},
-    {"onReason": "*", "action": "EXIT"},
-)
 _JOIN_NEEDS = Needs(vcpus=1, memory_mib=512)
 
 
@@ -169,7 +160,7 @@ def submit_request(
             "resourceRequirements": _requirements(job.needs),
             "environment": [{"name": n, "value": value} for n, value in job.environment.items()],
         },
-        "retryStrategy": {"attempts": _MAX_ATTEMPTS, "evaluateOnExit": _RETRY_RULES},
+        "retryStrategy": {"attempts": MAX_ATTEMPTS, "evaluateOnExit": RETRY_RULES},
         "propagateTags": True,
         "tags": {**(tags or {}), **run_tags(record, job.planned)},
     }

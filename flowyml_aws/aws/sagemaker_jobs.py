@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from flowyml_aws.aws.errors import refused
 from flowyml_aws.core.errors import AwsRefusedError
+from flowyml_aws.runtime.exit_codes import INTERRUPTED
 from flowyml_aws.submission.backend import JobState, JobStatus
 from flowyml_aws.submission.record import Bill
 
@@ -61,8 +62,11 @@ _REASONS = {
     "Stopping": "the job is being stopped",
 }
 _END_STATES = ("Completed", "Failed", "Stopped", "Deleting")
-# Failures of the service, not of the job: another attempt may succeed.
-_SERVICE_FAILURES = ("InternalServerError", "CapacityError")
+# Failures of the service, not of the job: another attempt may succeed. SageMaker reports a stop as
+# `Stopped`, so a runner that received SIGTERM was not stopped by a user: its host was shut down.
+_SERVICE_FAILURE = re.compile(
+    rf"InternalServerError|CapacityError|AlgorithmError: .*exit code: {INTERRUPTED}$", re.DOTALL
+)
 
 
 def list_training(client: SageMakerClient, run_id: str) -> Iterator[TrainingJobSummaryTypeDef]:
@@ -125,8 +129,9 @@ def final_status(detail: DescribeTrainingJobResponseTypeDef, attempt: int) -> Jo
     if state == "Completed":
         return JobStatus(JobState.SUCCEEDED, attempt)
     if state == "Failed":
-        reason = _readable(detail.get("FailureReason") or "SageMaker gives no reason")
-        if not reason.startswith(_SERVICE_FAILURES):
+        failure = detail.get("FailureReason") or "SageMaker gives no reason"
+        reason = _readable(failure)
+        if not _SERVICE_FAILURE.match(failure):
             return JobStatus(JobState.FAILED, attempt, reason)
         if attempt < ATTEMPTS:
             return JobStatus(JobState.LOST, attempt, f"attempt {attempt} failed: {reason}")

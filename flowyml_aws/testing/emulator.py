@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
+from random import Random
 from threading import Lock, RLock
 from types import TracebackType
 from typing import Any
@@ -59,6 +60,7 @@ from flowyml_aws.testing.sagemaker.service import TrainingService
 from flowyml_aws.testing.sagemaker.stock import Stock, Usage
 from flowyml_aws.testing.scheduler import Scheduler
 from flowyml_aws.testing.server import Application, Server, listen
+from flowyml_aws.testing.starts import Starts
 
 __all__ = ["RULES", "Emulator"]
 
@@ -97,6 +99,9 @@ class Emulator:
         warm_starts: Whether jobs are forked from a process that has already imported the runner. A
             fork takes a tenth of the time of a fresh Python; the only difference is that jobs share
             the seed of string hashes.
+        seed: Seed of what AWS decides at random.
+        failed_start_rate: Fraction of the starts of Batch jobs that fail as they do on AWS now and
+            then: a pull or a start times out. At most the first two attempts of a job fail so.
 
     Raises:
         MissingEngineError: `containers` is set, but neither Docker nor podman works here.
@@ -135,6 +140,8 @@ class Emulator:
         keep_requests: bool = False,
         lenient: Collection[str] = (),
         warm_starts: bool = sys.platform == "linux",
+        seed: int = 0,
+        failed_start_rate: float = 0.0,
     ) -> None:
         if time_scale <= 0 or min(stop_grace_s, training_stop_grace_s) < 0:
             raise SettingsError(
@@ -160,6 +167,9 @@ class Emulator:
         self._engine = find_engine() if containers is not None else None
         self._keep_requests = keep_requests
         self._warm_starts = warm_starts
+        self._seed = seed
+        self._failed_start_rate = failed_start_rate
+        self._reclaims = Random(f"reclaims {seed}")
         self._lock = RLock()
         self._clients: dict[str, Any] = {}
         self._scheduler: Scheduler | None = None
@@ -259,12 +269,14 @@ class Emulator:
         undo.callback(machine.stop)
         queues, quotas, events = Queues(), QuotasApi(), Events()
         self.failed_invocations = events.failed_invocations
+        starts = Starts(self._failed_start_rate, Random(f"starts {self._seed}"))
         scheduler = Scheduler(
             self._lock,
             machine,
             roles,
             capacity=self._capacity,
             stop_grace_s=self._stop_grace_s,
+            start_failure=starts.failure,
             hold_reason=queues.hold_reason,
             on_end=events.job_ended,
         )
@@ -278,7 +290,7 @@ class Emulator:
             stop_grace_s=self._training_stop_grace_s,
             on_end=events.training_ended,
         )
-        self.faults = faults = Faults(self._lock, scheduler, queues, quotas)
+        self.faults = faults = Faults(self._lock, scheduler, queues, quotas, starts)
         apis: dict[str, Api] = {
             "batch": BatchApi(scheduler, queues, BatchAccount(account.batch), clock),
             "sagemaker": SageMakerApi(training),
@@ -357,7 +369,7 @@ class Emulator:
                 raise LookupError(f"No such role: {role}")
             return self._principals.assume(arn, "emulator").environment
 
-    def lose_host(self, job: str) -> None:
+    def lose_host(self, job: str, *, is_exit_reported: bool | None = None) -> None:
         """Reclaim the instance that a job runs on, as EC2 spot does: SIGTERM, then SIGKILL.
 
         The attempt of a Batch job fails, and its retry strategy decides about the next one. A
@@ -366,6 +378,10 @@ class Emulator:
 
         Args:
             job: Id of a Batch job, or name of a training job.
+            is_exit_reported: Whether the service learns how the container itself ended, if it exits
+                before SIGKILL: usually exit code 143. Otherwise, it only knows that the host has
+                gone. By default, the seed decides for a Batch job, and a training job's host is
+                gone.
 
         Raises:
             LookupError: No such job.
@@ -374,9 +390,11 @@ class Emulator:
         scheduler, training = self._running_services()
         with self._lock:
             if job in scheduler.jobs:
-                scheduler.lose_host(scheduler.jobs[job])
+                if is_exit_reported is None:
+                    is_exit_reported = self._reclaims.random() < 0.5
+                scheduler.lose_host(scheduler.jobs[job], is_exit_reported=is_exit_reported)
             elif job in training.jobs:
-                training.lose_host(training.jobs[job])
+                training.lose_host(training.jobs[job], is_exit_reported=bool(is_exit_reported))
             else:
                 raise LookupError(f"No such job: {job}")
 

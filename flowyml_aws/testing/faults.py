@@ -7,6 +7,7 @@ from threading import RLock
 from flowyml_aws.testing.queues import Queues
 from flowyml_aws.testing.quotas_api import QuotasApi
 from flowyml_aws.testing.scheduler import Scheduler
+from flowyml_aws.testing.starts import TRANSIENT_REASONS, Starts
 
 __all__ = ["Faults"]
 
@@ -27,13 +28,19 @@ class Faults:
     """
 
     def __init__(
-        self, lock: RLock, scheduler: Scheduler, queues: Queues, quotas: QuotasApi
+        self,
+        lock: RLock,
+        scheduler: Scheduler,
+        queues: Queues,
+        quotas: QuotasApi,
+        starts: Starts,
     ) -> None:
         self.clock_skew_s = 0.0
         self._lock = lock
         self._scheduler = scheduler
         self._queues = queues
         self._quotas = quotas
+        self._starts = starts
 
     def invalidate(self, environment: str, reason: str | None) -> None:
         """Make a compute environment INVALID with this reason; None makes it VALID again."""
@@ -46,6 +53,11 @@ class Faults:
         with self._lock:
             _set(self._queues.withheld, queue, reason)
             self._scheduler.wake()
+
+    def fail_starts(self, times: int = 1, *, reason: str = TRANSIENT_REASONS[0]) -> None:
+        """Make the next starts of Batch jobs fail, with the reason that ECS reports."""
+        with self._lock:
+            self._starts.fail(times, reason)
 
     def set_quota(self, code: str, vcpus: float) -> None:
         """Set the reported value of an EC2 vCPU quota; it does not limit the jobs."""

@@ -51,6 +51,7 @@ class Attempt:
         timeout: Timer that stops the attempt when its timeout is exceeded.
         stopped: Outcome if the attempt was stopped; replaces the outcome of the container.
         is_host_lost: Whether the instance was lost.
+        is_exit_reported: Whether the container's own end is reported if its host is lost.
     """
 
     number: int
@@ -61,6 +62,7 @@ class Attempt:
     timeout: Timer | None = None
     stopped: Outcome | None = None
     is_host_lost: bool = False
+    is_exit_reported: bool = False
 
 
 @dataclass(slots=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -19,7 +20,8 @@ __all__ = ["Scheduler"]
 
 _TIMED_OUT = Outcome("Job attempt duration exceeded timeout", is_final=True)
 _EXITED = "Essential container in task exited"
-_REASONS = ("Cannot", "ECS was unable", "ResourceInitializationError")
+_KILLED = 128 + 9
+_ECS_REASON = re.compile(r"\w+Error: |ECS was unable")
 _OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 
 
@@ -36,6 +38,8 @@ class Scheduler:
         roles: Use of the account's roles.
         capacity: Capacity shared by all running jobs; None for no limit.
         stop_grace_s: Seconds between SIGTERM and SIGKILL.
+        start_failure: Function of the number of an attempt that returns ECS's reason if its start
+            fails, otherwise None.
         hold_reason: Function of a job and all running jobs that returns Batch's status reason if
             the job can't start although there is capacity, otherwise None.
         on_end: Callback for the end of each job; called with the lock.
@@ -49,6 +53,7 @@ class Scheduler:
         *,
         capacity: Capacity | None,
         stop_grace_s: float,
+        start_failure: Callable[[int], str | None],
         hold_reason: Callable[[Job, Iterable[Job]], str | None],
         on_end: Callable[[Job], None] = lambda job: None,
     ) -> None:
@@ -58,6 +63,7 @@ class Scheduler:
         self._clock = machine.clock
         self._free = capacity
         self._stop_grace_s = stop_grace_s
+        self._start_failure = start_failure
         self._hold_reason = hold_reason
         self._on_end = on_end
         self._jobs: dict[str, Job] = {}
@@ -102,12 +108,19 @@ class Scheduler:
                 job.is_terminated = True
                 self._stop_attempt(job, Outcome(reason, is_final=True))
 
-    def lose_host(self, job: Job) -> None:
-        """Remove the instance that a job runs on, as a spot reclaim does."""
+    def lose_host(self, job: Job, *, is_exit_reported: bool) -> None:
+        """Remove the instance that a job runs on, as a spot reclaim does.
+
+        Args:
+            job: Job in STARTING or RUNNING.
+            is_exit_reported: Whether ECS still reports the end of a container that exits within
+                the grace period; otherwise, only the end of the host is known.
+        """
         with self._changed:
             if job.job_id not in self._running or job.attempt is None:
                 raise ValueError(f"Job {job.job_id} has no host to lose: it is {job.status.value}")
             job.attempt.is_host_lost = True
+            job.attempt.is_exit_reported = is_exit_reported
             host = job.attempt.instance_id
             self._stop_attempt(job, Outcome(f"Host EC2 (instance {host}) terminated."))
 
@@ -181,6 +194,7 @@ class Scheduler:
         if self._free is not None:
             self._free -= job.needs
         number = len(job.attempts) + 1
+        failure = self._start_failure(number)
         task_id = uuid.uuid4().hex
         attempt = Attempt(
             number=number,
@@ -192,7 +206,7 @@ class Scheduler:
                 name=f"{job.job_id}-{number}",
                 log_group=job.log_group,
                 log_stream=f"{job.log_stream_prefix}/default/{task_id}",
-                prepare=lambda folder: self._container(job, attempt, folder),
+                prepare=lambda folder: self._container(job, attempt, folder, failure),
                 on_start=lambda: self._record_start(job, attempt),
                 on_end=lambda ending: self._end_attempt(job, attempt, ending),
             ),
@@ -202,7 +216,11 @@ class Scheduler:
         self._running[job.job_id] = self._waiting.pop(job.job_id)
         self._machine.start(attempt.task)
 
-    def _container(self, job: Job, attempt: Attempt, folder: Path) -> Container:
+    def _container(
+        self, job: Job, attempt: Attempt, folder: Path, failure: str | None
+    ) -> Container:
+        if failure is not None:
+            raise OSError(failure)
         image = str(job.properties.get("image", ""))
         credentials = self._roles.start_task(
             attempt.task_arn.rpartition("/")[2],
@@ -253,8 +271,12 @@ class Scheduler:
             reason = _OUT_OF_MEMORY if ending.is_out_of_memory else None
             outcome = Outcome(_EXITED, exit_code=ending.exit_code, reason=reason)
         else:
-            reason = _start_failure(ending.error)
-            outcome = Outcome("Task failed to start", reason=reason)
+            outcome = _start_failure(ending.error)
+        if attempt.is_exit_reported and outcome.exit_code not in (None, _KILLED):
+            # ECS reports the container's end before the host has gone, unless it was terminated.
+            attempt.is_host_lost = False
+            if attempt.stopped is not None and not attempt.stopped.is_final:
+                attempt.stopped = None
         is_success = attempt.stopped is None and outcome.exit_code == 0
         if attempt.stopped is not None:
             # The exit code of a container is unknown if its host was lost.
@@ -283,6 +305,9 @@ class Scheduler:
         self._wake()
 
 
-def _start_failure(error: str) -> str:
-    """Return ECS's reason for a container that did not start."""
-    return error if error.startswith(_REASONS) else f"CannotStartContainerError: {error}"
+def _start_failure(error: str) -> Outcome:
+    """Return the outcome of an attempt without an exit code, given ECS's reason or an error."""
+    if error.startswith("CannotInspectContainerError:"):
+        return Outcome(_EXITED, reason=error)
+    reason = error if _ECS_REASON.match(error) else f"CannotStartContainerError: {error}"
+    return Outcome("Task failed to start", reason=reason)

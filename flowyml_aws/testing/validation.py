@@ -24,6 +24,7 @@ TOO_MANY_TAGS = "The job and its job definition have more than 50 tags together"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _EXIT_CODE = re.compile(r"[0-9]*\*?")
+_PATTERN = re.compile(r"[A-Za-z0-9.:\s]*\*?")
 _MAX_SUBMISSION_BYTES = 30 * 1024
 _MAX_OVERRIDES_CHARS = 8192
 _MAX_DEPENDENCIES = 20
@@ -130,8 +131,12 @@ def _check_retry_strategy(strategy: Mapping[str, Any]) -> None:
             raise ClientException("The action of evaluateOnExit must be RETRY or EXIT")
         if not _EXIT_CODE.fullmatch(rule.get("onExitCode", "")):
             raise ClientException("onExitCode can only have digits, and an asterisk at its end")
-        if any(len(rule.get(field, "")) > 512 for field in ("onReason", "onStatusReason")):
-            raise ClientException("A pattern of evaluateOnExit can have at most 512 characters")
+        for pattern in (rule.get(field, "") for field in ("onReason", "onStatusReason")):
+            if len(pattern) > 512 or not _PATTERN.fullmatch(pattern):
+                raise ClientException(
+                    "A pattern of evaluateOnExit can have at most 512 letters, digits, periods, "
+                    "colons and spaces, and an asterisk at its end"
+                )
 
 
 def _check_container(container: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from flowyml_aws.aws.batch_limits import submit_request_errors
 from flowyml_aws.aws.batch_requests import BatchJob, batch_jobs, levels, submit_request
+from flowyml_aws.aws.batch_retry import RETRY_RULES
 from flowyml_aws.planning.plan import ExecutionPlan
 from tests.support.plans import a_job, a_plan, a_record
 
@@ -144,13 +145,8 @@ def test_parents_and_environment_are_passed_on() -> None:
     assert (request["jobQueue"], request["jobDefinition"]) == ("cpu", "definition")
 
 
-def test_only_a_lost_host_is_retried() -> None:
-    rules = the_request()["retryStrategy"]["evaluateOnExit"]
-    assert [rule["action"] for rule in rules] == ["RETRY", *["EXIT"] * (len(rules) - 1)]
-    assert rules[0] == {"onStatusReason": "Host EC2*", "action": "RETRY"}
-    # If no rule matched, Batch would retry.
-    assert rules[-1] == {"onReason": "*", "action": "EXIT"}
-    assert len(rules) <= 5
+def test_a_request_contains_the_retry_rules() -> None:
+    assert the_request()["retryStrategy"] == {"attempts": 5, "evaluateOnExit": RETRY_RULES}
 
 
 def test_joins_have_no_environment_variables() -> None:

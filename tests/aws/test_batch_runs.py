@@ -49,13 +49,14 @@ def test_a_job_can_depend_on_many_jobs(
     assert {view.attempt for view in result.status.jobs} == {1}
 
 
-def test_a_lost_host_is_retried(aws: Emulator, rig: BackendRig) -> None:
+@pytest.mark.parametrize("is_exit_reported", [True, False])
+def test_a_lost_host_is_retried(aws: Emulator, rig: BackendRig, is_exit_reported: bool) -> None:
     run = rig.pipeline("waiting").submit(backend="batch")
     followed = run.logs("first", follow=True)
     lines = [next(followed).message]
     eventually(lambda: "wait" in rig.ran(), "the first job waiting")
     (job_id,) = aws.job_processes()
-    aws.lose_host(job_id)
+    aws.lose_host(job_id, is_exit_reported=is_exit_reported)
     eventually(lambda: rig.ran().count("wait") == 2, "the second attempt waiting")
     Path(f"{rig.trace}.go").touch()
     lines += [line.message for line in followed]
@@ -69,6 +70,25 @@ def test_a_lost_host_is_retried(aws: Emulator, rig: BackendRig) -> None:
     assert rig.ran() == ["begin", "wait", "begin", "wait", "double", "summarize"]
     # The log was followed from the first attempt into the second.
     assert any("attempt 1" in line for line in lines) and any("attempt 2" in line for line in lines)
+
+
+def test_a_start_that_fails_by_chance_is_retried(aws: Emulator, rig: BackendRig) -> None:
+    aws.faults.fail_starts(2, reason="DockerTimeoutError: Could not transition to started")
+    Path(f"{rig.trace}.go").touch()
+    result = rig.pipeline("waiting").run(backend="batch", progress=False)
+    assert result["d"] == "it is 42"
+    assert [view.attempt for view in result.status.jobs] == [3, 1, 1]
+    assert rig.ran() == ["begin", "wait", "double", "summarize"]
+
+
+def test_a_missing_image_fails_the_job_in_its_first_attempt(aws: Emulator, rig: BackendRig) -> None:
+    aws.faults.fail_starts(
+        reason="CannotPullContainerError: Error response from daemon: manifest for x not found"
+    )
+    result = rig.pipeline("waiting").run(backend="batch", progress=False)
+    first = result.status.jobs[0]
+    assert (first.state, first.attempt) == (JobState.FAILED, 1)
+    assert first.reason is not None and first.reason.startswith("CannotPullContainerError: ")
 
 
 def test_a_killed_process_is_reported_and_not_retried(aws: Emulator, rig: BackendRig) -> None:

@@ -107,6 +107,7 @@ def test_a_stopped_job_is_reported_as_stopped() -> None:
     [
         "InternalServerError: We encountered an internal error. Please try again.",
         "CapacityError: Unable to provision requested ML compute capacity.",
+        "AlgorithmError: , exit code: 143",
     ],
 )
 def test_a_failure_of_the_service_is_retried_up_to_five_attempts(reason: str) -> None:

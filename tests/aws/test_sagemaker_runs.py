@@ -100,11 +100,12 @@ def test_running_jobs_are_only_listed_and_an_ended_job_is_described_once(
     assert described == 3  # for the bill of each
 
 
+@pytest.mark.parametrize("is_exit_reported", [True, False])
 def test_after_a_host_is_lost_the_next_attempt_resumes_after_the_completed_steps(
-    aws: Emulator, rig: BackendRig, waiting: Run
+    aws: Emulator, rig: BackendRig, waiting: Run, is_exit_reported: bool
 ) -> None:
     (name,) = aws.job_processes()
-    aws.lose_host(name)
+    aws.lose_host(name, is_exit_reported=is_exit_reported)
 
     def second_attempt() -> bool:
         waiting.advance()

@@ -118,7 +118,7 @@ def test_an_attempt_on_a_lost_host_is_retried(batch: Any, aws: Emulator) -> None
     )
     job_id = batch.submit(code, retryStrategy={"attempts": 2, "evaluateOnExit": rules})
     batch.wait_for_line(job_id, "ready")
-    aws.lose_host(job_id)
+    aws.lose_host(job_id, is_exit_reported=False)
     job = batch.ended(job_id)
     assert job["status"] == "SUCCEEDED"
     lost = job["attempts"][0]
@@ -130,7 +130,7 @@ def test_an_attempt_on_a_lost_host_is_retried(batch: Any, aws: Emulator) -> None
 def test_a_job_gets_sigterm_before_its_host_is_lost(batch: Any, aws: Emulator) -> None:
     job_id = batch.submit(GRACEFUL)
     batch.wait_for_line(job_id, "ready")
-    aws.lose_host(job_id)
+    aws.lose_host(job_id, is_exit_reported=False)
     assert batch.ended(job_id)["status"] == "FAILED"
     assert batch.log(job_id) == ["ready", "leaving"]
 
@@ -140,12 +140,50 @@ def test_a_job_terminated_while_its_host_is_lost_is_not_retried(
 ) -> None:
     job_id = batch.submit(WAIT_FOR_FILE.format(str(tmp_path / "go")), retryStrategy=TWICE)
     batch.wait_for_line(job_id, "ready")
-    aws.lose_host(job_id)
+    aws.lose_host(job_id, is_exit_reported=False)
     batch.api.terminate_job(jobId=job_id, reason="not needed")
     (tmp_path / "go").touch()
     job = batch.ended(job_id)
     assert (job["status"], job["statusReason"]) == ("FAILED", "not needed")
     assert len(job["attempts"]) == 1
+
+
+LEAVE_WITH_143 = GRACEFUL.replace("sys.exit(0)", "sys.exit(143)")
+
+
+def test_ecs_may_report_the_end_of_the_container_before_its_host_has_gone(
+    batch: Any, aws: Emulator
+) -> None:
+    job_id = batch.submit(LEAVE_WITH_143)
+    batch.wait_for_line(job_id, "ready")
+    aws.lose_host(job_id, is_exit_reported=True)
+    (attempt,) = batch.ended(job_id)["attempts"]
+    assert attempt["statusReason"] == "Essential container in task exited"
+    assert attempt["container"]["exitCode"] == 143
+
+
+def test_a_container_that_must_be_killed_ends_with_its_host(accelerated: Any) -> None:
+    job_id = accelerated.submit(STUBBORN)
+    accelerated.wait_for_line(job_id, "ready")
+    accelerated.aws.lose_host(job_id, is_exit_reported=True)
+    (attempt,) = accelerated.ended(job_id)["attempts"]
+    assert attempt["statusReason"].startswith("Host EC2 (instance i-")
+    assert "exitCode" not in attempt["container"]
+
+
+def test_the_seed_decides_which_ends_are_reported(connect: Any) -> None:
+    def reported(seed: int) -> list[bool]:
+        with Emulator(seed=seed) as aws:
+            batch = connect(aws)
+            jobs = [batch.submit(LEAVE_WITH_143) for _ in range(6)]
+            for job_id in jobs:
+                batch.wait_for_line(job_id, "ready")
+                aws.lose_host(job_id)
+            return ["exitCode" in batch.ended(job_id)["container"] for job_id in jobs]
+
+    first = reported(1)
+    assert set(first) == {True, False}
+    assert reported(1) == first
 
 
 def test_only_a_job_on_a_host_can_lose_it(batch: Any, aws: Emulator) -> None:

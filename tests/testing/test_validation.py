@@ -53,6 +53,7 @@ def test_valid_requests_are_accepted(members: dict[str, Any]) -> None:
         {"retryStrategy": {"attempts": 2, "evaluateOnExit": [RULE | {"onExitCode": "1?"}]}},
         {"retryStrategy": {"attempts": 2, "evaluateOnExit": [RULE | {"action": "STOP"}]}},
         {"retryStrategy": {"attempts": 2, "evaluateOnExit": [RULE | {"onReason": "x" * 513}]}},
+        {"retryStrategy": {"attempts": 2, "evaluateOnExit": [RULE | {"onReason": "no-such"}]}},
         {"tags": {str(n): "" for n in range(51)}},
         {"tags": {"k" * 129: ""}},
         {"tags": {"k": "v" * 257}},

@@ -134,11 +134,19 @@ class TrainingService:
         if not self._pools.keep_until(job, keep_alive_s):
             raise ValidationException(f"Training job {job.name} has no available warm pool")
 
-    def lose_host(self, job: TrainingJob) -> None:
-        """Remove the instance that a job runs on: a spot interruption, or a hardware failure."""
+    def lose_host(self, job: TrainingJob, *, is_exit_reported: bool) -> None:
+        """Remove the instance that a job runs on: a spot interruption, or a hardware failure.
+
+        Args:
+            job: Job with a running container.
+            is_exit_reported: Whether only the end of the container is noticed: it fails.
+        """
         if job.name not in self._running:
             raise ValueError(f"Training job {job.name} has no host to lose: it is {job.secondary}")
-        self._end_launch(job, "Interrupted" if job.is_spot else "Lost")
+        if is_exit_reported and job.launch is not None:
+            self._machine.end(job.launch.task, self._stop_grace_s)
+        else:
+            self._end_launch(job, "Interrupted" if job.is_spot else "Lost")
 
     def processes(self) -> dict[str, int]:
         """Return the running process ids, by job name."""

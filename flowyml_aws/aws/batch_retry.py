@@ -1,0 +1,53 @@
+"""Retry rules of Batch jobs: what happened to the host or the start is repeated, the rest is not.
+
+Batch evaluates up to five rules after a failed attempt. The first rule whose fields all match
+decides, only an asterisk at the end of a pattern is a wildcard, and without a match the job is
+retried (AWS Batch API reference, EvaluateOnExit). So the rules name what must not be retried:
+
+| outcome of an attempt | status reason; reason | decided by |
+|---|---|---|
+| the spot instance was reclaimed | `Host EC2 (instance i-…) terminated.` | no rule: retried |
+| the same, but ECS reports first that the runner exited with 143 | `Essential container in task \
+exited` | rule 1: retried |
+| ECS can't tell how the container ended; its result may exist | `Essential container in task \
+exited`; `CannotInspectContainerError: …` | rule 2: retried |
+| the container ended with another code, or used too much memory | `Essential container in task \
+exited` | rule 3: not retried |
+| the image does not exist, or the role may not pull it | `Task failed to start`; \
+`CannotPullContainerError: …` | rules 4, 5: not retried |
+| a pull, a start or the setup was interrupted: `context canceled`, `i/o timeout`, `503`, \
+`DockerTimeoutError`, `ResourceInitializationError` | `Task failed to start` | no rule: retried |
+
+An attempt that ended by TerminateJob or its timeout is never retried, whatever the rules say.
+
+A rule that matches exit code `*` is avoided: AWS does not document whether it matches an attempt
+without an exit code. The texts are those of the ECS agent (`ecs-agent/api/errors/
+error_messages.go`), of Docker, and of the page "CannotPullContainer task errors in Amazon ECS";
+`CannotInspectContainerError` is from nextflow issue 3091. A pattern can't contain quotes, hyphens
+or slashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from flowyml_aws.runtime.exit_codes import INTERRUPTED
+
+if TYPE_CHECKING:
+    from mypy_boto3_batch.type_defs import EvaluateOnExitTypeDef
+
+__all__ = ["MAX_ATTEMPTS", "RETRY_RULES"]
+
+MAX_ATTEMPTS = 5
+
+RETRY_RULES: Sequence[EvaluateOnExitTypeDef] = (
+    {"onExitCode": str(INTERRUPTED), "action": "RETRY"},
+    {"onReason": "CannotInspectContainerError*", "action": "RETRY"},
+    {"onStatusReason": "Essential container in task exited*", "action": "EXIT"},
+    {"onReason": "CannotPullContainerError: Check if image exists*", "action": "EXIT"},
+    {
+        "onReason": "CannotPullContainerError: Error response from daemon: manifest*",
+        "action": "EXIT",
+    },
+)
