@@ -38,6 +38,7 @@ from flowyml_aws.testing.account import (
     write_settings,
 )
 from flowyml_aws.testing.api import Api
+from flowyml_aws.testing.banner import describe
 from flowyml_aws.testing.batch_account import BatchAccount
 from flowyml_aws.testing.batch_api import BatchApi
 from flowyml_aws.testing.calls import ApiCall, ApiRequest
@@ -51,6 +52,7 @@ from flowyml_aws.testing.iam.bucket_policies import without_moto
 from flowyml_aws.testing.iam.guard import Guard
 from flowyml_aws.testing.iam.principals import Principals
 from flowyml_aws.testing.iam.service_roles import ServiceRoles
+from flowyml_aws.testing.image_check import check_image
 from flowyml_aws.testing.machine import Machine
 from flowyml_aws.testing.process import Processes
 from flowyml_aws.testing.queues import Queues
@@ -105,6 +107,7 @@ class Emulator:
 
     Raises:
         MissingEngineError: `containers` is set, but neither Docker nor podman works here.
+        SettingsError: A time is invalid.
 
     Attributes:
         endpoint_url: URL of all services.
@@ -189,10 +192,11 @@ class Emulator:
         self.stop()
 
     def start(self) -> None:
-        """Create the account and serve it.
+        """Create the account and serve it. With `containers`, try its image once.
 
         Raises:
-            SettingsError: Another emulator runs in this process, or the port is not available.
+            SettingsError: Another emulator runs in this process, the port is not available, or the
+                image can't run jobs here.
         """
         if not _process_lock.acquire(blocking=False):
             raise SettingsError(
@@ -258,9 +262,10 @@ class Emulator:
         self._clock = clock = Clock(self._lock, self._time_scale)
         clock.start()
         undo.callback(clock.stop)
+        containers = self._containers(folder, undo)
         machine = Machine(
             self._lock,
-            containers=self._containers(folder, undo),
+            containers=containers,
             folder=folder / "jobs",
             environment=aws,
             write_log=self._write_log,
@@ -302,6 +307,17 @@ class Emulator:
         undo.callback(Server(application, listener).stop)
         self._scheduler, self._training, self.calls = scheduler, training, application.calls
         self.requests = application.requests
+        if self._engine is not None:
+            address = listener.getsockname()
+            check_image(containers, self._engine.name, self._image, folder / "check", address)
+
+    def describe(self) -> list[str]:
+        """Return lines for users: how jobs run, and what differs from AWS."""
+        lenient = []
+        if self._time_scale != 1:
+            lenient.append(f"time_scale (a second of a time limit lasts {self._time_scale:g} s)")
+        engine = None if self._engine is None else self._engine.name
+        return describe(engine, self._image, lenient)
 
     def _administrator_keys(self) -> dict[str, str]:
         return {"AWS_ACCESS_KEY_ID": self._key, "AWS_SECRET_ACCESS_KEY": self._key}

@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType
 from typing import TextIO
 
@@ -23,6 +24,7 @@ def serve(
     time_scale: float = 1.0,
     containers: str | None = None,
     out: TextIO | None = None,
+    err: TextIO | None = None,
 ) -> None:
     """Serve an emulated account until Ctrl-C, SIGTERM or SIGHUP. Must run on the main thread.
 
@@ -33,12 +35,15 @@ def serve(
         containers: Same as in `Emulator`.
         out: Stream for one `export NAME=value` line per setting, in shell syntax; defaults to
             stdout.
+        err: Stream for messages to people: when and where it is ready, and its end; defaults to
+            stderr.
 
     Raises:
-        SettingsError: The port is not available.
+        SettingsError: The port is not available, or the image can't run jobs here.
         MissingEngineError: `containers` is set, but no container engine works here.
     """
     out = sys.stdout if out is None else out
+    err = sys.stderr if err is None else err
     # Before moto is imported: the import fails for a profile that is not configured.
     os.environ.pop("AWS_PROFILE", None)
     from flowyml_aws.testing import Emulator
@@ -47,10 +52,12 @@ def serve(
     readable, writable = os.pipe()
 
     def request_stop(number: int, frame: FrameType | None) -> None:
-        os.write(writable, b"x")
+        os.write(writable, bytes([number]))
 
     previous = {number: signal.signal(number, request_stop) for number in _SIGNALS}
     try:
+        if containers is not None:
+            _say(err, f"Trying the image {containers} …")
         emulator = Emulator(
             port=port, capacity=capacity, time_scale=time_scale, containers=containers
         )
@@ -58,9 +65,20 @@ def serve(
             for name, value in aws.environment.items():
                 print(f"export {name}={shlex.quote(value)}", file=out)
             out.flush()
-            os.read(readable, 1)
+            _say(err, f"Ready at {aws.endpoint_url}, stop with Ctrl-C")
+            for line in aws.describe():
+                _say(err, f"  {line}")
+            (number,) = os.read(readable, 1)
+            killed = len(aws.job_processes())
+        jobs = "1 job was" if killed == 1 else f"{killed or 'no'} jobs were"
+        _say(err, f"Stopped by {signal.Signals(number).name}: {jobs} killed")
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
         os.close(readable)
         os.close(writable)
+
+
+def _say(err: TextIO, line: str) -> None:
+    with suppress(OSError):  # after SIGHUP, the terminal no longer exists
+        print(line, file=err, flush=True)

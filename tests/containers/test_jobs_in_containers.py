@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.images.engine import Engine
 from flowyml_aws.testing import Emulator
+from tests.containers.conftest import BASE
 from tests.support.rigs import BackendRig, eventually
 from tests.testing.conftest import BatchClient, TrainingClient
 
@@ -58,6 +60,14 @@ def command(rig: BackendRig, *arguments: str) -> tuple[int, str, str]:
     with rig.client("-m", "flowyml_aws", *arguments) as process:
         out, err = process.communicate(timeout=LONG_S)
     return process.returncode, out, err
+
+
+def test_the_emulator_refuses_an_image_that_can_not_run_jobs(engine: Engine) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Emulator(containers=BASE).start()
+    assert caught.value.why.startswith("the image has no flowyml_aws")
+    with pytest.raises(SettingsError, match="can't run jobs of the image localhost/none:1"):
+        Emulator(containers="localhost/none:1").start()
 
 
 def test_the_digits_example_runs_each_job_in_its_own_container(

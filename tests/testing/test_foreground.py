@@ -5,6 +5,7 @@ import os
 import shlex
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -76,10 +77,71 @@ def test_it_serves_until_a_signal_and_then_kills_the_jobs(number: signal.Signals
         os.kill(os.getpid(), number)
 
     before = signal.getsignal(number)
-    serve(out=Terminal(use_and_stop))
+    err = io.StringIO()
+    serve(out=Terminal(use_and_stop), err=err)
     with pytest.raises(ProcessLookupError):
         os.kill(jobs[0], 0)
     assert signal.getsignal(number) == before
+    assert err.getvalue().splitlines()[-1] == f"Stopped by {number.name}: 1 job was killed"
+
+
+def stop(settings: dict[str, str]) -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_it_says_where_it_is_ready_what_it_emulates_and_how_it_ended() -> None:
+    endpoints: list[str] = []
+
+    def note_and_stop(settings: dict[str, str]) -> None:
+        endpoints.append(settings["AWS_ENDPOINT_URL"])
+        stop(settings)
+
+    err = io.StringIO()
+    serve(out=Terminal(note_and_stop), err=err)
+    first, *rules, last = err.getvalue().splitlines()
+    assert first == f"Ready at {endpoints[0]}, stop with Ctrl-C"
+    assert [line.split(":")[0].strip() for line in rules] == [
+        "jobs",
+        "emulated",
+        "not emulated",
+        "lenient",
+    ]
+    assert rules[-1].endswith("lenient: nothing")
+    assert last == "Stopped by SIGINT: no jobs were killed"
+
+
+def test_it_names_the_lenient_switches() -> None:
+    err = io.StringIO()
+    serve(time_scale=0.01, out=Terminal(stop), err=err)
+    assert "lenient: time_scale (a second of a time limit lasts 0.01 s)" in err.getvalue()
+
+
+class LostTerminal(io.StringIO):
+    """Stream of a terminal that no longer exists."""
+
+    def write(self, text: str) -> int:
+        raise OSError("Input/output error")
+
+
+def test_it_stops_if_its_terminal_is_lost() -> None:
+    serve(out=Terminal(stop), err=LostTerminal())
+
+
+def test_an_image_that_can_not_run_is_an_error_before_settings_are_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = tmp_path / "docker"
+    engine.write_text(
+        '#!/bin/sh\ntest "$1" = version || { echo "$5: image not known" >&2; exit 125; }\n'
+    )
+    engine.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.raises(SettingsError, match="docker can't run jobs of the image jobs:1") as caught:
+        serve(containers="jobs:1", out=out, err=err)
+    assert caught.value.why.endswith("image not known")
+    assert out.getvalue() == ""
+    assert err.getvalue() == "Trying the image jobs:1 …\n"
 
 
 def test_it_listens_on_the_requested_port() -> None:
