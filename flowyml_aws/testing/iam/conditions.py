@@ -115,7 +115,7 @@ def _listed(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
 
 
 def _is_null(value: str | tuple[str, ...] | None) -> bool:
-    return value is None or value == ()
+    return value in (None, "", ())
 
 
 def _equal(value: str, expected: str, lookup: Lookup | None) -> bool:

@@ -26,6 +26,7 @@ Kind = Literal["user", "role", "federated", "root", "service", "anonymous"]
 _NONE: Mapping[str, Values] = MappingProxyType({})
 _TYPES = {"user": "User", "role": "AssumedRole", "federated": "FederatedUser", "root": "Account"}
 # Trust policies decide together with the policies of the identity.
+_RESOURCE_POLICY, _TRUST_POLICY = "resource-based policy", "role trust policy"
 _TRUST = ("sts:assumerole", "sts:assumerolewithsaml", "sts:assumerolewithwebidentity")
 
 
@@ -72,9 +73,13 @@ class Principal:
     def context(self) -> Mapping[str, Values]:
         """Condition keys that describe the sender."""
         if self.kind == "anonymous":
-            return {"aws:PrincipalType": "Anonymous", "aws:PrincipalIsAWSService": "false"}
+            return {"aws:PrincipalType": "Anonymous"}
         if self.kind == "service":
-            return {"aws:PrincipalIsAWSService": "true", "aws:PrincipalServiceName": self.arn}
+            return {
+                "aws:PrincipalIsAWSService": "true",
+                "aws:PrincipalServiceName": self.arn,
+                "aws:PrincipalServiceNamesList": (self.arn,),
+            }
         keys: dict[str, Values] = {
             "aws:PrincipalArn": self.identity_arn,
             "aws:PrincipalAccount": self.account,
@@ -96,33 +101,45 @@ class Decision:
     """Whether a request is allowed, and why.
 
     Attributes:
-        need: Permission that was checked.
         is_allowed: Whether the request is allowed.
         reason: Reason of a denial in the words of AWS's error messages; empty if allowed.
         statement: Statement that decided; None for an implicit denial and for the root user.
+        need: Permission that was checked.
+        principal: Sender of the request.
     """
 
-    need: Need
     is_allowed: bool
-    reason: str = ""
-    statement: Statement | None = None
+    reason: str
+    statement: Statement | None
+    need: Need
+    principal: Principal
+
+    @property
+    def message(self) -> str:
+        """Message of AWS's error for a denied request."""
+        return (
+            f"User: {self.principal.arn} is not authorized to perform: {self.need.action} "
+            f"on resource: {self.need.resource} {self.reason}"
+        )
 
     def missing(self) -> Mapping[str, Any] | None:
-        """Return the statement whose addition would allow the request.
+        """Return the statement whose addition to the policy in `reason` would allow the request.
 
         None if the request is allowed, or if a statement denies it: that one must be changed.
         """
         if self.is_allowed or self.statement is not None:
             return None
-        statement: Mapping[str, Any] = least_policy([self.need])["Statement"][0]
+        statement: dict[str, Any] = least_policy([self.need])["Statement"][0]
+        if _RESOURCE_POLICY in self.reason:
+            service = {"Service": self.principal.arn}
+            return {
+                **statement,
+                "Principal": "*" if self.principal.kind == "anonymous" else service,
+            }
+        if _TRUST_POLICY in self.reason:
+            del statement["Resource"]
+            return {**statement, "Principal": {"AWS": self.principal.identity_arn}}
         return statement
-
-    def message(self, principal: Principal) -> str:
-        """Return the message of AWS's error for a denied request."""
-        return (
-            f"User: {principal.arn} is not authorized to perform: {self.need.action} "
-            f"on resource: {self.need.resource} {self.reason}"
-        )
 
 
 class _Grant(Enum):
@@ -146,7 +163,7 @@ def decide(
         need: Permission that the request needs.
         principal: Sender of the request.
         resource_policies: Policies of the resource: of the bucket, of the topic, of the role that
-            is assumed.
+            is assumed (its trust policy).
         context: Condition keys of the whole request, such as `aws:SecureTransport`.
     """
     keys = Context(principal.context, context, need.context)
@@ -158,28 +175,38 @@ def decide(
         for statement in _applying(resource_policies, need, keys)
         if (grant := _grant(statement, principal)) is not _Grant.NOBODY
     )
+    is_trust = need.action.lower() in _TRUST
     for kind, statements in (
         ("an identity-based policy", identity),
-        ("a resource-based policy", tuple(statement for statement, _ in resource)),
+        (
+            f"the {_TRUST_POLICY}" if is_trust else f"a {_RESOURCE_POLICY}",
+            tuple(statement for statement, _ in resource),
+        ),
         ("a permissions boundary", boundary),
         ("a session policy", session),
     ):
         if denial := next((s for s in statements if s.is_deny), None):
-            return Decision(need, False, f"with an explicit deny in {kind}", denial)
-    if principal.kind == "root":
-        return Decision(need, True)
+            reason = f"with an explicit deny in {kind}"
+            return Decision(False, reason, denial, need, principal)
+
+    def allowed(statement: Statement | None) -> Decision:
+        return Decision(True, "", statement, need, principal)
 
     def denied(kind: str) -> Decision:
-        return Decision(need, False, f"because no {kind} allows the {need.action} action")
+        reason = f"because no {kind} allows the {need.action} action"
+        return Decision(False, reason, None, need, principal)
+
+    if principal.kind == "root":
+        return allowed(None)
 
     granted, grant = max(resource, key=lambda pair: pair[1].value, default=(None, _Grant.NOBODY))
     if grant is _Grant.SENDER:
         # Granted to the sender itself: boundary and session policies don't limit it.
-        return Decision(need, True, statement=granted)
+        return allowed(granted)
     if principal.kind in ("service", "anonymous"):
-        return denied("resource-based policy")
-    if need.action.lower() in _TRUST and grant is _Grant.NOBODY:
-        return denied("role trust policy")
+        return denied(_RESOURCE_POLICY)
+    if is_trust and grant is _Grant.NOBODY:
+        return denied(_TRUST_POLICY)
     if grant is not _Grant.IDENTITY:
         granted = next(iter(identity), None)
         if granted is None:
@@ -188,7 +215,7 @@ def decide(
         return denied("permissions boundary")
     if (principal.session or principal.kind == "federated") and not session:
         return denied("session policy")
-    return Decision(need, True, statement=granted)
+    return allowed(granted)
 
 
 def _present(policy: Policy | None) -> tuple[Policy, ...]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from flowyml_aws.artifacts.layout import CACHE, CONTENTS, HISTORY, LAYERS, RUNS
@@ -19,10 +19,15 @@ _RUN_JOBS = re.compile(r"[^/]+/jobs/.+")
 _BY_RUN = re.compile(
     r"(arn:[^:]+:(?:batch|sagemaker|ecs):[^:]*:[^:]*:(?:job|training-job|task))/.+"
 )
-_LOG_STREAM = re.compile(r"(arn:[^:]+:logs:[^:]*:[^:]*:log-group:[^:]+:log-stream):.+")
-_REVISION = re.compile(r"(arn:[^:]+:batch:[^:]*:[^:]*:job-definition/[^:]+):.+")
-# Condition keys without which a permission would be too broad.
-_KEPT = ("iam:PassedToService",)
+_OBJECT = re.compile(r"(arn:[\w-]+:s3:::.+/)[^/*]+")
+_LOG_STREAM = re.compile(r"(arn:[^:]+:logs:[^:]*:[^:]*:log-group:[^:]*):log-stream:(.*)")
+_DEFINITION = re.compile(
+    r"(arn:[^:]+:batch:[^:]*:[^:]*:job-definition/)(flowyml-aws-)?([^:]+)(:.+)?"
+)
+_RUN_TAG = "aws:ResourceTag/flowyml-aws:run"
+
+_Terms = tuple[tuple[str, str, str], ...]
+"""Conditions of a statement: operator, condition key and value."""
 
 
 def least_policy(needs: Iterable[Need]) -> dict[str, Any]:
@@ -31,10 +36,10 @@ def least_policy(needs: Iterable[Need]) -> dict[str, Any]:
     Names that differ from run to run are generalized: objects in a store to the folders of its
     layout, jobs and log streams to all of their kind.
     """
-    by_action: dict[tuple[str, tuple[tuple[str, str], ...]], set[str]] = defaultdict(set)
+    by_action: dict[tuple[str, _Terms], set[str]] = defaultdict(set)
     for need in needs:
-        by_action[need.action, _condition(need.context)].add(_generalized(need.resource))
-    actions: dict[tuple[tuple[str, ...], tuple[tuple[str, str], ...]], set[str]] = defaultdict(set)
+        by_action[need.action, tuple(_terms(need))].add(_generalized(need.resource))
+    actions: dict[tuple[tuple[str, ...], _Terms], set[str]] = defaultdict(set)
     for (action, condition), resources in by_action.items():
         actions[tuple(sorted(_broadest(resources))), condition].add(action)
     groups = sorted(
@@ -43,8 +48,12 @@ def least_policy(needs: Iterable[Need]) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": _named([_statement(*group) for group in groups])}
 
 
-def _condition(context: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    return tuple((key, str(context[key])) for key in _KEPT if key in context)
+def _terms(need: Need) -> Iterator[tuple[str, str, str]]:
+    """Yield the conditions without which a permission would be too broad."""
+    if service := need.context.get("iam:PassedToService"):
+        yield "StringEquals", "iam:PassedToService", str(service)
+    if need.action in ("batch:CancelJob", "batch:TerminateJob") and _RUN_TAG in need.context:
+        yield "StringLike", _RUN_TAG, "*"
 
 
 def _generalized(resource: str) -> str:
@@ -55,14 +64,21 @@ def _generalized(resource: str) -> str:
     if by_run := _BY_RUN.fullmatch(resource):
         return f"{by_run[1]}/*"
     if stream := _LOG_STREAM.fullmatch(resource):
-        return f"{stream[1]}:*"
-    if revision := _REVISION.fullmatch(resource):
-        return f"{revision[1]}:*"
+        return f"{stream[1]}:log-stream:*" if stream[2] else f"{stream[1]}:*"
+    if definition := _DEFINITION.fullmatch(resource):
+        head, hashed, name, revision = definition.groups()
+        return f"{head}{hashed}*" if hashed else f"{head}{name}:*" if revision else resource
     return resource
 
 
 def _broadest(resources: set[str]) -> set[str]:
-    """Return the resources without those that another one with `*` at its end includes."""
+    """Return the resources without those that another one with `*` at its end includes.
+
+    Several objects of one folder are generalized to the folder.
+    """
+    objects = filter(None, map(_OBJECT.fullmatch, resources))
+    folders = Counter(f"{match[1]}*" for match in objects)
+    resources = resources | {folder for folder, number in folders.items() if number > 1}
     prefixes = [resource[:-1] for resource in resources if resource.endswith("*")]
     return {
         resource
@@ -71,17 +87,15 @@ def _broadest(resources: set[str]) -> set[str]:
     }
 
 
-def _statement(
-    actions: list[str], resources: tuple[str, ...], condition: tuple[tuple[str, str], ...]
-) -> dict[str, Any]:
+def _statement(actions: list[str], resources: tuple[str, ...], terms: _Terms) -> dict[str, Any]:
     statement: dict[str, Any] = {
         "Sid": "",
         "Effect": "Allow",
         "Action": actions if len(actions) > 1 else actions[0],
         "Resource": list(resources) if len(resources) > 1 else resources[0],
     }
-    if condition:
-        statement["Condition"] = {"StringEquals": dict(condition)}
+    if terms:
+        statement["Condition"] = {operator: {key: value} for operator, key, value in terms}
     return statement
 
 

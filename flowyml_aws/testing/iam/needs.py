@@ -36,6 +36,7 @@ _FREE = {
 }
 _MEMBER = re.compile(r"\{([\w.]+)\}")
 _ITEM = re.compile(r"(?P<list>\w+)\.(member|entry)\.(?P<number>\d+)(\.(?P<member>\w+))?")
+_WITH_TAG_KEY = ("ecr", "ecs", "iam", "sagemaker", "ssm")  # have a condition key for tags, too
 _WITHOUT_REGION = ("iam", "sts")
 _DEFAULTS = {"EventBusName": "default", "Entries.EventBusName": "default", "cluster": "default"}
 
@@ -232,8 +233,9 @@ def _resource_tags(
 ) -> dict[str, Values]:
     if arn == "*":
         return {}
+    sources = ("aws", prefix) if prefix in _WITH_TAG_KEY else ("aws",)
     return {
         f"{source}:ResourceTag/{key}": value
         for key, value in tags_of(arn).items()
-        for source in ("aws", prefix)
+        for source in sources
     }
