@@ -31,9 +31,44 @@ _BATCH = {
         *("DescribeComputeEnvironments", "UpdateComputeEnvironment", "GetJobQueueSnapshot"),
     )
 }
+_BATCH_TAGS = "/v1/tags/"
+_BATCH_TAGGING = {
+    "GET": "ListTagsForResource",
+    "POST": "TagResource",
+    "DELETE": "UntagResource",
+}
+# Settings of buckets and of objects, by query parameter: `?policy` is for GetBucketPolicy.
+_BUCKET_SETTINGS = {
+    "acl": "BucketAcl",
+    "cors": "BucketCors",
+    "encryption": "BucketEncryption",
+    "lifecycle": "BucketLifecycleConfiguration",
+    "logging": "BucketLogging",
+    "notification": "BucketNotificationConfiguration",
+    "object-lock": "ObjectLockConfiguration",
+    "ownershipControls": "BucketOwnershipControls",
+    "policy": "BucketPolicy",
+    "policyStatus": "BucketPolicyStatus",
+    "publicAccessBlock": "PublicAccessBlock",
+    "replication": "BucketReplication",
+    "tagging": "BucketTagging",
+    "versioning": "BucketVersioning",
+    "website": "BucketWebsite",
+}
+_OBJECT_SETTINGS = {
+    "acl": "ObjectAcl",
+    "legal-hold": "ObjectLegalHold",
+    "retention": "ObjectRetention",
+    "tagging": "ObjectTagging",
+}
 # (method, whether the URL has a key, distinguishing query parameter or header) -> operation
 _S3 = {
-    ("GET", False, "encryption"): "GetBucketEncryption",
+    **{
+        (method, has_key, parameter): f"{method.capitalize()}{setting}"
+        for has_key, settings in ((False, _BUCKET_SETTINGS), (True, _OBJECT_SETTINGS))
+        for parameter, setting in settings.items()
+        for method in ("GET", "PUT", "DELETE")
+    },
     ("GET", False, "list-type"): "ListObjectsV2",
     ("GET", False, "location"): "GetBucketLocation",
     ("GET", False, "uploads"): "ListMultipartUploads",
@@ -45,14 +80,13 @@ _S3 = {
     ("POST", False, "delete"): "DeleteObjects",
     ("GET", True, "uploadId"): "ListParts",
     ("GET", True, "attributes"): "GetObjectAttributes",
-    ("GET", True, "tagging"): "GetObjectTagging",
     ("GET", True, ""): "GetObject",
     ("HEAD", True, ""): "HeadObject",
     ("PUT", True, "uploadId"): "UploadPart",
-    ("PUT", True, "tagging"): "PutObjectTagging",
     ("PUT", True, "x-amz-copy-source"): "CopyObject",
     ("PUT", True, ""): "PutObject",
     ("POST", True, "uploads"): "CreateMultipartUpload",
+    ("POST", True, "restore"): "RestoreObject",
     ("POST", True, "uploadId"): "CompleteMultipartUpload",
     ("DELETE", True, "uploadId"): "AbortMultipartUpload",
     ("DELETE", True, ""): "DeleteObject",
@@ -139,16 +173,27 @@ def api_call(environ: Mapping[str, Any], body: bytes) -> ApiCall:
     _, service = signing_scope(environ)
     method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
     if service == "s3":
-        return ApiCall(service, _s3_operation(environ, method, path), path.strip("/"))
+        return ApiCall(service, _s3_operation(environ, method, path), _s3_resource(path))
     if target := environ.get("HTTP_X_AMZ_TARGET"):
         return ApiCall(service, target.rpartition(".")[2], _resource(body))
+    if service == "batch" and path.startswith(_BATCH_TAGS):
+        return ApiCall(service, _BATCH_TAGGING[method], path.removeprefix(_BATCH_TAGS))
     if service == "batch":
         operation = _BATCH.get(path.rpartition("/")[2])
         return ApiCall(service, operation or f"{method} {path}", _resource(body))
     if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
         action = parse_qs(body.decode()).get("Action", [path])[0]
         return ApiCall(service, action, "")
+    if "/operation/" in path:  # the protocol of CloudWatch: Smithy RPC
+        return ApiCall(service, path.rpartition("/")[2], "")
     return ApiCall(service, f"{method} {path}", "")
+
+
+def _s3_resource(path: str) -> str:
+    """Return the bucket, or the bucket and the key, which may end with a slash."""
+    bucket, _, key = path.removeprefix("/").partition("/")
+    # WSGI passes the bytes of the path as Latin-1.
+    return f"{bucket}/{key}".encode("latin-1").decode(errors="replace") if key else bucket
 
 
 def _s3_operation(environ: Mapping[str, Any], method: str, path: str) -> str:

@@ -122,7 +122,7 @@ class Decision:
             f"on resource: {self.need.resource} {self.reason}"
         )
 
-    def missing(self) -> Mapping[str, Any] | None:
+    def missing(self) -> dict[str, Any] | None:
         """Return the statement whose addition to the policy in `reason` would allow the request.
 
         None if the request is allowed, or if a statement denies it: that one must be changed.

@@ -16,26 +16,34 @@ from flowyml_aws.testing.iam.permissions import Need
 
 __all__ = ["list_need", "s3_needs"]
 
+
+def _put(setting: str, action: str) -> dict[str, str]:
+    """Return the operations that change a setting: they need the same permission."""
+    return {f"Put{setting}": f"Put{action}", f"Delete{setting}": f"Put{action}"}
+
+
 _BUCKET_ACTIONS = {
     "HeadBucket": "ListBucket",
     "ListObjects": "ListBucket",
     "ListObjectsV2": "ListBucket",
     "ListObjectVersions": "ListBucketVersions",
     "ListMultipartUploads": "ListBucketMultipartUploads",
-    "GetBucketEncryption": "GetEncryptionConfiguration",
-    "PutBucketEncryption": "PutEncryptionConfiguration",
-    "DeleteBucketEncryption": "PutEncryptionConfiguration",
-    "GetBucketLifecycle": "GetLifecycleConfiguration",
-    "PutBucketLifecycle": "PutLifecycleConfiguration",
-    "DeleteBucketLifecycle": "PutLifecycleConfiguration",
-    "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
-    "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
-    "DeletePublicAccessBlock": "PutBucketPublicAccessBlock",
-    "DeleteBucketTagging": "PutBucketTagging",
-    "DeleteBucketCors": "PutBucketCORS",
     "GetBucketCors": "GetBucketCORS",
-    "PutBucketCors": "PutBucketCORS",
-    "DeleteBucketOwnershipControls": "PutBucketOwnershipControls",
+    **_put("BucketCors", "BucketCORS"),
+    "GetBucketEncryption": "GetEncryptionConfiguration",
+    **_put("BucketEncryption", "EncryptionConfiguration"),
+    "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
+    **_put("BucketLifecycleConfiguration", "LifecycleConfiguration"),
+    "GetBucketNotificationConfiguration": "GetBucketNotification",
+    **_put("BucketNotificationConfiguration", "BucketNotification"),
+    "GetBucketReplication": "GetReplicationConfiguration",
+    **_put("BucketReplication", "ReplicationConfiguration"),
+    "GetObjectLockConfiguration": "GetBucketObjectLockConfiguration",
+    **_put("ObjectLockConfiguration", "BucketObjectLockConfiguration"),
+    "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
+    **_put("PublicAccessBlock", "BucketPublicAccessBlock"),
+    **_put("BucketOwnershipControls", "BucketOwnershipControls"),
+    **_put("BucketTagging", "BucketTagging"),
 }
 _OBJECT_ACTIONS = {
     "HeadObject": ("GetObject",),
@@ -43,7 +51,6 @@ _OBJECT_ACTIONS = {
     "CopyObject": ("PutObject",),
     "CreateMultipartUpload": ("PutObject",),
     "UploadPart": ("PutObject",),
-    "UploadPartCopy": ("PutObject",),
     "CompleteMultipartUpload": ("PutObject",),
     "ListParts": ("ListMultipartUploadParts",),
 }

@@ -64,7 +64,6 @@ RESOURCES: Mapping[str, tuple[str, ...]] = {
         "CreateLogGroup DeleteLogGroup DescribeLogStreams FilterLogEvents PutRetentionPolicy",
         _LOG_GROUP,
     ),
-    "logs:DescribeLogGroups": ("log-group::log-stream:",),
     **_each("logs", "TagResource UntagResource ListTagsForResource", ("{resourceArn}",)),
     **_each("ssm", "GetParameter PutParameter DeleteParameter GetParameterHistory", _PARAMETER),
     **_each("ssm", "GetParameters DeleteParameters", ("parameter/{Names}",)),
