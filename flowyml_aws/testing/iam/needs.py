@@ -88,7 +88,7 @@ def needs_of(
     action = f"{prefix}:{operation}"
     if action in _FREE:
         return
-    members = {**_members(request.body), **request.query}
+    members = _members(request.body)
     members.setdefault("resourceArn", resource)
     zone = "iam" if prefix in _WITHOUT_REGION else prefix
     base = f"arn:{_partition(region)}:{zone}:{'' if zone == 'iam' else region}:{account}:"
@@ -209,8 +209,7 @@ def _tags(members: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _tag_keys(tags: Mapping[str, str], members: Mapping[str, Any]) -> dict[str, Values]:
-    removed = members.get("tagKeys", members.get("TagKeys", ()))
-    names = (*tags, *([removed] if isinstance(removed, str) else removed))
+    names = (*tags, *members.get("TagKeys", ()))
     keys: dict[str, Values] = {f"aws:RequestTag/{name}": tags[name] for name in tags}
     return keys | ({"aws:TagKeys": names} if names else {})
 
