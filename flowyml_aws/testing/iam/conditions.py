@@ -92,8 +92,6 @@ class Condition:
             return _is_null(value) in {text.lower() == "true" for text in self.values}
         positive, is_negated = _OPERATORS[self.operator]
         lookup = context.single if has_variables and self.operator in _WITH_VARIABLES else None
-        if lookup is not None and any(literal(text, lookup) is None for text in self.values):
-            return False  # a statement with a variable that has no value is not valid
 
         def matches(one: str) -> bool:
             return is_negated != any(positive(one, text, lookup) for text in self.values)

@@ -86,7 +86,7 @@ class Statement:
             return True
         expressions = [wildcard(pattern, lookup) for pattern in self.resources]
         if self.is_not_resource and None in expressions:
-            return False  # a statement with a variable that has no value is not valid
+            return False  # a variable without a value matches no resource in NotResource, either
         found = any(e is not None and e.fullmatch(resource) for e in expressions)
         return found != self.is_not_resource
 

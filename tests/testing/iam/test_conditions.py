@@ -141,8 +141,9 @@ VARIABLES: list[tuple[str, str, Mapping[str, Any], bool]] = [
     ),
     ("NumericEquals", "${n}", {"n": "1", "k": "1"}, False),
     ("StringLike", "${aws:username}*", {"k": "David"}, False),
-    # A variable without a value makes the statement invalid.
-    ("StringNotLike", "${aws:username}*", {"k": "David"}, False),
+    # A variable without a value is equal to nothing, and like nothing.
+    ("StringNotLike", "${aws:username}*", {"k": "David"}, True),
+    ("StringNotEquals", "${aws:username}", {"k": "David"}, True),
     ("StringEquals", "${aws:TagKeys}", {"aws:TagKeys": ["a"], "k": "a"}, False),
     ("StringEquals", TEAM, {"k": "x-company-wide"}, True),
     ("StringEquals", TEAM, {"aws:PrincipalTag/team": "yellow", "k": "x-yellow"}, True),

@@ -42,6 +42,10 @@ NO_MFA = {
     **{"Effect": "Deny", "NotAction": "iam:*", "Resource": "*"},
     "Condition": {"BoolIfExists": {"aws:MultiFactorAuthPresent": "false"}},
 }
+NOT_HOME = {
+    **{"Effect": "Allow", "Action": "s3:*"},
+    "NotResource": "arn:aws:s3:::bucket/${aws:username}/*",
+}
 HOME = allow("s3:*", "arn:aws:s3:::bucket/${aws:username}/*")
 TESTED = "arn:aws:s3:::DOC-EXAMPLE-BUCKET/*/test/*"
 BOTTOM = "DOC-EXAMPLE-BUCKET/1/2/test/3/object.jpg"
@@ -148,6 +152,7 @@ CASES = [
     ),
     Case("a variable in an ARN: another folder", user(HOME), GET, NO_IDENTITY),
     Case("a variable in an ARN, for a role", role(HOME), GET, NO_IDENTITY),
+    Case("a variable without a value in NotResource", role(NOT_HOME), GET, NO_IDENTITY),
     # Page: reference_policies_elements_action
     Case("names of actions are not case-sensitive", user(allow("S3:getobject")), GET, ALLOWED),
     Case("all actions", user(allow("*")), GET, ALLOWED),
