@@ -58,7 +58,7 @@ class CheckedRequest:
         graph: All steps, also those that are reused.
         code: Code that all jobs share.
         payloads: Pickled steps of each job, in plan order.
-        notes: Notes on the code, for the plan.
+        notes: Notes on the code and the services, for the plan.
         layer: Packages that jobs install, or None.
     """
 
@@ -128,7 +128,7 @@ def preflight(request: RunRequest) -> CheckedRequest:
         if services is not None and settings is not None and placement is not None:
             if not _run_in_place(placement) and settings.requirements:
                 layer = report.attempt(lambda: resolve_requirements(settings.requirements))
-            planned = report.plan(services, request.plan(pipeline, placement, settings))
+            planned = report.startable_plan(services, request.plan(pipeline, placement, settings))
             if planned is not None:
                 report.check_plan(planned, request, settings, services, run_id)
         groups = pipeline.groups if planned is None else planned.groups
@@ -146,7 +146,7 @@ def preflight(request: RunRequest) -> CheckedRequest:
         planned=planned,
         code=code,
         payloads=made.payloads,
-        notes=(*code_notes, *made.notes),
+        notes=(*code_notes, *made.notes, *services.notes()),
         layer=layer,
     )
 
@@ -169,6 +169,13 @@ class _Report:
 
     def plan(self, services: RunServices, request: PlanRequest) -> PlannedRun | None:
         return self.attempt(lambda: plan_at(services, request))
+
+    def startable_plan(self, services: RunServices, request: PlanRequest) -> PlannedRun | None:
+        """Return a plan whose instance types all have a quota."""
+        planned = self.plan(services, request)
+        while planned is not None and services.closes_types(planned.plan):
+            planned = self.plan(services, request)
+        return planned
 
     def connect(
         self,

@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -34,6 +33,7 @@ from flowyml_aws.aws.sagemaker_limits import training_request_errors
 from flowyml_aws.aws.sagemaker_location import TrainingLocation, read_location
 from flowyml_aws.aws.sagemaker_options import TrainingOptions
 from flowyml_aws.aws.sagemaker_requests import training_request
+from flowyml_aws.aws.training_holds import TrainingHolds
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
 from flowyml_aws.submission.record import Bill, RunRecord
@@ -47,22 +47,6 @@ __all__ = ["SageMakerBackend"]
 _LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 _CONCURRENT_CALLS = 8
 _SETTLING_S = 60.0  # after a submission, until ListTrainingJobs returns the job
-_QUOTA_POLLS = 10  # between two submissions, if no job of the run has ended meanwhile
-
-
-@dataclass(frozen=True, slots=True)
-class _QuotaRefusal:
-    """A submission that the account's quota did not allow.
-
-    Attributes:
-        refused_at: Seconds since the epoch.
-        ended_count: Number of the run's training jobs that had ended by then.
-        reason: Reason for holding the job, with SageMaker's message.
-    """
-
-    refused_at: float
-    ended_count: int
-    reason: str
 
 
 class SageMakerBackend:
@@ -101,12 +85,13 @@ class SageMakerBackend:
         self._ended: dict[str, JobStatus] = {}
         self._bills: dict[str, Bill | None] = {}
         self._submitted: dict[str, float] = {}
-        self._quota_refusals: dict[tuple[str, ...], _QuotaRefusal] = {}  # by quota key
-        self._hold_reasons: dict[str, str] = {}  # by name in the plan, of jobs not submitted
+        self._holds = TrainingHolds(sagemaker.meta.region_name, poll_s, clock)
         self._streams: dict[str, tuple[str, ...]] = {}
 
     def submit(self, jobs: Sequence[PlannedJob], succeeded: Collection[str]) -> None:
         """Submit the jobs whose parents succeeded, within the account's quotas.
+
+        A job whose types all have a quota of 0 fails; see `statuses`.
 
         Raises:
             AwsRefusedError: AWS refused a job for another reason; the jobs before it run.
@@ -142,13 +127,7 @@ class SageMakerBackend:
                 status = JobStatus(JobState.STARTING, attempt)
             if status is not None:
                 statuses[job] = status
-        for job, reason in list(self._hold_reasons.items()):
-            status = statuses.get(job, JobStatus(JobState.LOST))
-            if status.state is JobState.LOST:
-                statuses[job] = JobStatus(JobState.LOST, status.attempt, reason)
-            else:  # another client submitted it
-                del self._hold_reasons[job]
-        return statuses
+        return self._holds.statuses(statuses)
 
     def logs(self, job: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
         """Return lines of the latest attempt, and of attempts that start after the first call.
@@ -221,13 +200,13 @@ class SageMakerBackend:
                 self._ended[name] = final_status(detail, self._job_attempts[name][1])
                 self._bills[name] = bill_of(detail)
 
-    def _submit_job(self, job: PlannedJob) -> None:
-        quota_key = _quota_key(job)
-        if (refusal := self._quota_refusals.get(quota_key)) is not None:
-            waited_s = self._clock() - refusal.refused_at
-            if len(self._ended) == refusal.ended_count and waited_s < _QUOTA_POLLS * self._poll_s:
-                self._hold_reasons[job.name] = refusal.reason
+    def _submit_job(self, planned: PlannedJob) -> None:
+        while (job := self._holds.open_types(planned)) is not None:
+            if self._holds.is_waiting(job, len(self._ended)) or self._is_settled(job):
                 return
+
+    def _is_settled(self, job: PlannedJob) -> bool:
+        """Submit a job. Return False if it should be submitted again with fewer types."""
         name = next(name for name in self._names[job.name] if name not in self._ended)
         _, attempt = self._job_attempts[name]
         request = training_request(job, attempt, self._record, self._store.uri, self._options)
@@ -238,17 +217,14 @@ class SageMakerBackend:
         except ClientError as error:
             code = error_code(error)
             if code == "ResourceLimitExceeded":
-                refusal = _QuotaRefusal(self._clock(), len(self._ended), _quota_reason(error))
-                self._quota_refusals[quota_key] = refusal
-                self._hold_reasons[job.name] = refusal.reason
-                return
+                return not self._holds.refuse(job, error, len(self._ended))
             if code != "ResourceInUse":  # another client of this run has submitted the job
                 raise refused(error, f"submit training job {name}") from error
         except BotoCoreError as error:
             raise refused(error, f"submit training job {name}") from error
-        self._quota_refusals.pop(quota_key, None)
-        self._hold_reasons.pop(job.name, None)
+        self._holds.accept(job)
         self._submitted[name] = self._clock()
+        return True
 
     def _is_settling(self, name: str) -> bool:
         submitted_at = self._submitted.get(name)
@@ -301,13 +277,3 @@ class SageMakerBackend:
         if stored is not None:
             stored.check(self._location, self._record.run_id)
             self._is_location_stored = True
-
-
-def _quota_key(job: PlannedJob) -> tuple[str, ...]:
-    """Return the capacity and instance types of a job. Jobs with the same key share quotas."""
-    return (job.capacity, *(offer.instance_type for offer in job.offers))
-
-
-def _quota_reason(error: ClientError) -> str:
-    message = error.response.get("Error", {}).get("Message", "")
-    return f"waiting for the account's quota: {message}"

@@ -42,8 +42,13 @@ def emulate(
         str | None,
         typer.Option(metavar="IMAGE", help="Run jobs in containers of this image, as on AWS."),
     ] = None,
+    quotas: Annotated[
+        str,
+        typer.Option(metavar="LEVEL", help="Quotas: new-account, without GPUs, or raised."),
+    ] = "new-account",
 ) -> None:
     """Serve an emulated AWS account that really runs the jobs, and print its settings."""
     from flowyml_aws.testing import serve
+    from flowyml_aws.testing.quotas import quota_level
 
-    serve(port=port, containers=containers)
+    serve(port=port, containers=containers, quotas=quota_level(quotas))

@@ -69,6 +69,12 @@ class AccountCheckup:
             Check("compute environments", self._environments, ("queues",)),
             Check("driver", self._driver, ("queues",), severity="warning"),
             Check("quotas", self._quotas, ("queues",), severity="warning"),
+            Check(
+                "training quotas",
+                self._training_quotas,
+                ("credentials", "account"),
+                severity="warning",
+            ),
             Check("roles", self._roles, ("credentials", "account"), severity="warning"),
             Check("image", self._image, ("credentials", "account"), severity="warning"),
             Check("catalog", self._catalog, ("region",)),
@@ -162,6 +168,16 @@ class AccountCheckup:
         wanted = quotas_of(self._used_queues, self.catalog())
         limits = read_limits(self.probe.client("service-quotas"), list(wanted))
         return list(quota_findings(wanted, limits))
+
+    def _training_quotas(self) -> Sequence[Finding]:
+        from flowyml_aws.aws.checks.training import training_quota_findings
+        from flowyml_aws.aws.training_quotas import list_quotas
+
+        if self.settings.sagemaker_role is None:
+            return []  # jobs run on Batch only
+        quotas = list(list_quotas(self.probe.client("service-quotas")))
+        capacity = "spot" if self.settings.sagemaker_spot else "on-demand"
+        return list(training_quota_findings(quotas, self.catalog(), capacity, self.region() or ""))
 
     def _roles(self) -> Sequence[Finding]:
         return list(self._role_findings())

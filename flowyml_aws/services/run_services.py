@@ -40,6 +40,14 @@ class RunServices:
         own = [problem for service in self.services.values() for problem in service.problems()]
         return [*self.host.problems(), *own]
 
+    def closes_types(self, plan: ExecutionPlan) -> bool:
+        """Return whether the account may not start some types of a plan, as of now."""
+        return any(service.closes_types(plan) for service in self.services.values())
+
+    def notes(self) -> Sequence[str]:
+        """Return notes of all services for the plan of a run that is about to be submitted."""
+        return [note for service in self.services.values() for note in service.notes()]
+
     def plan_problems(self, plan: ExecutionPlan, record: RunRecord) -> list[FlowymlError]:
         """Return the reasons why a service would reject jobs of a plan."""
         services = self.services.values()

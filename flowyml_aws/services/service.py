@@ -71,6 +71,18 @@ class Service(Protocol):
         """Return the reasons why no job can be submitted, whatever the plan."""
         return []
 
+    def closes_types(self, plan: ExecutionPlan) -> bool:
+        """Look up whether the account may start the instance types of a plan.
+
+        Return True if there are types that it may not start: `targets` leaves them out from then
+        on, so the plan has to be made again.
+        """
+        return False
+
+    def notes(self) -> Sequence[str]:
+        """Return notes for the plan of a run that is about to be submitted."""
+        return ()
+
     def plan_problems(self, plan: ExecutionPlan, record: RunRecord) -> list[FlowymlError]:
         """Return the reasons why the service would reject jobs of a plan."""
         return []

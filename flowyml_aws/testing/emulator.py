@@ -56,10 +56,11 @@ from flowyml_aws.testing.image_check import check_image
 from flowyml_aws.testing.machine import Machine
 from flowyml_aws.testing.process import Processes
 from flowyml_aws.testing.queues import Queues
+from flowyml_aws.testing.quotas import AccountQuotas, QuotaLevel, Usage
 from flowyml_aws.testing.quotas_api import QuotasApi
 from flowyml_aws.testing.sagemaker.api import SageMakerApi
 from flowyml_aws.testing.sagemaker.service import TrainingService
-from flowyml_aws.testing.sagemaker.stock import Stock, Usage
+from flowyml_aws.testing.sagemaker.stock import Stock
 from flowyml_aws.testing.scheduler import Scheduler
 from flowyml_aws.testing.server import Application, Server, listen
 from flowyml_aws.testing.starts import Starts
@@ -93,6 +94,9 @@ class Emulator:
         training_stop_grace_s: Same for SageMaker training jobs; the default is SageMaker's.
         training_at_once: Maximum number of training jobs that run at the same time on this machine,
             whatever instances they request; further jobs are `Pending`.
+        quotas: Quotas at the start: `new-account` for a new account's, which allow no GPUs and few
+            CPUs, or `raised` for quotas that are never reached. `set_quota` and `set_vcpu_quota`
+            change them.
         port: Port to listen on; 0 for any free port.
         containers: Image in this machine's Docker or podman. If set, jobs run in containers, and
             the account's setting `image` names it. None to run jobs as processes.
@@ -138,6 +142,7 @@ class Emulator:
         stop_grace_s: float = 30.0,
         training_stop_grace_s: float = 120.0,
         training_at_once: int = 32,
+        quotas: QuotaLevel = "new-account",
         port: int = 0,
         containers: str | None = None,
         keep_requests: bool = False,
@@ -164,7 +169,8 @@ class Emulator:
         self._stop_grace_s = stop_grace_s
         self._training_stop_grace_s = training_stop_grace_s
         self._training_at_once = training_at_once
-        self._stock = Stock()
+        self._quotas = AccountQuotas(quotas)
+        self._stock = Stock(self._quotas)
         self._wanted_port = port
         self._image = containers or _IMAGE
         self._engine = find_engine() if containers is not None else None
@@ -272,7 +278,7 @@ class Emulator:
             clock=clock,
         )
         undo.callback(machine.stop)
-        queues, quotas, events = Queues(), QuotasApi(), Events()
+        queues, events = Queues(self._quotas), Events()
         self.failed_invocations = events.failed_invocations
         starts = Starts(self._failed_start_rate, Random(f"starts {self._seed}"))
         scheduler = Scheduler(
@@ -295,11 +301,11 @@ class Emulator:
             stop_grace_s=self._training_stop_grace_s,
             on_end=events.training_ended,
         )
-        self.faults = faults = Faults(self._lock, scheduler, queues, quotas, starts)
+        self.faults = faults = Faults(self._lock, scheduler, queues, starts)
         apis: dict[str, Api] = {
             "batch": BatchApi(scheduler, queues, BatchAccount(account.batch), clock),
             "sagemaker": SageMakerApi(training),
-            "servicequotas": quotas,
+            "servicequotas": QuotasApi(self._quotas),
         }
         application = Application(
             apis, guard, self._lock, clock, lambda: faults.clock_skew_s, self._keep_requests
@@ -446,7 +452,17 @@ class Emulator:
         Above the quota, CreateTrainingJob fails with `ResourceLimitExceeded`.
         """
         with self._lock:
-            self._stock.set_quota(instance_type, usage, instances)
+            self._quotas.set_instances(instance_type, usage, instances)
+
+    def set_vcpu_quota(self, code: str, vcpus: int) -> None:
+        """Set one of EC2's quotas of vCPUs by its code, such as `L-DB2E81BA` for G instances.
+
+        A Batch job stays RUNNABLE while it would exceed the quota.
+        """
+        scheduler, _ = self._running_services()
+        with self._lock:
+            self._quotas.set_vcpus(code, vcpus)
+            scheduler.wake()
 
     def training_requests(self) -> dict[str, Mapping[str, Any]]:
         """Return the CreateTrainingJob request of each training job, by name."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from threading import RLock
 
 from flowyml_aws.testing.queues import Queues
-from flowyml_aws.testing.quotas_api import QuotasApi
 from flowyml_aws.testing.scheduler import Scheduler
 from flowyml_aws.testing.starts import TRANSIENT_REASONS, Starts
 
@@ -27,19 +26,11 @@ class Faults:
         clock_skew_s: Seconds by which the services' clocks are ahead of this machine's clock.
     """
 
-    def __init__(
-        self,
-        lock: RLock,
-        scheduler: Scheduler,
-        queues: Queues,
-        quotas: QuotasApi,
-        starts: Starts,
-    ) -> None:
+    def __init__(self, lock: RLock, scheduler: Scheduler, queues: Queues, starts: Starts) -> None:
         self.clock_skew_s = 0.0
         self._lock = lock
         self._scheduler = scheduler
         self._queues = queues
-        self._quotas = quotas
         self._starts = starts
 
     def invalidate(self, environment: str, reason: str | None) -> None:
@@ -58,11 +49,6 @@ class Faults:
         """Make the next starts of Batch jobs fail, with the reason that ECS reports."""
         with self._lock:
             self._starts.fail(times, reason)
-
-    def set_quota(self, code: str, vcpus: float) -> None:
-        """Set the reported value of an EC2 vCPU quota; it does not limit the jobs."""
-        with self._lock:
-            self._quotas.limits[code] = vcpus
 
     def age(self, job_id: str, seconds: float) -> None:
         """Move the submission time of a job into the past by `seconds`."""

@@ -11,9 +11,15 @@ from types import FrameType
 from typing import TextIO
 
 from flowyml_aws.testing.capacity import Capacity
+from flowyml_aws.testing.quotas import QuotaLevel
 
 __all__ = ["serve"]
 
+_QUOTAS = {
+    "new-account": "quotas: those of a new account, which allow no GPUs and 5 vCPUs at a time on "
+    "Batch (--quotas raised for more)",
+    "raised": "quotas: raised; a real account must request them (Service Quotas)",
+}
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -23,6 +29,7 @@ def serve(
     capacity: Capacity | None = None,
     time_scale: float = 1.0,
     containers: str | None = None,
+    quotas: QuotaLevel = "new-account",
     out: TextIO | None = None,
     err: TextIO | None = None,
 ) -> None:
@@ -33,6 +40,7 @@ def serve(
         capacity: Same as in `Emulator`.
         time_scale: Same as in `Emulator`.
         containers: Same as in `Emulator`.
+        quotas: Same as in `Emulator`; a line on stderr describes them.
         out: Stream for one `export NAME=value` line per setting, in shell syntax; defaults to
             stdout.
         err: Stream for messages to people: when and where it is ready, and its end; defaults to
@@ -59,9 +67,14 @@ def serve(
         if containers is not None:
             _say(err, f"Trying the image {containers} …")
         emulator = Emulator(
-            port=port, capacity=capacity, time_scale=time_scale, containers=containers
+            port=port,
+            capacity=capacity,
+            time_scale=time_scale,
+            containers=containers,
+            quotas=quotas,
         )
         with emulator as aws:
+            print(_QUOTAS[quotas], file=sys.stderr)
             for name, value in aws.environment.items():
                 print(f"export {name}={shlex.quote(value)}", file=out)
             out.flush()

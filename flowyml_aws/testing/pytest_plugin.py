@@ -16,7 +16,7 @@ __all__ = ["aws_emulator"]
 
 @pytest.fixture
 def aws_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """A fresh emulated AWS account. Environment variables point AWS clients to it."""
+    """A fresh emulated AWS account with raised quotas. The environment points AWS clients to it."""
     # Before moto is imported: the import fails for an AWS_PROFILE that is not configured.
     for name in [name for name in os.environ if name.startswith(("AWS_", "FLOWYML_AWS_"))]:
         monkeypatch.delenv(name)
@@ -24,7 +24,7 @@ def aws_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
 
     from flowyml_aws.testing import Emulator
 
-    with Emulator() as aws:
+    with Emulator(quotas="raised") as aws:
         for name, value in aws.environment.items():
             monkeypatch.setenv(name, value)
         # boto3's default session caches credentials.

@@ -13,12 +13,14 @@ from typing import Any
 from moto.batch.models import BatchBackend, ComputeEnvironment, batch_backends
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
+from flowyml_aws.aws.quotas import Quota, quota_of
 from flowyml_aws.planning.catalog import InstanceType
 from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.planning.families import expand_families
 from flowyml_aws.testing.account import REGION
 from flowyml_aws.testing.capacity import Capacity
 from flowyml_aws.testing.jobs import Job, Status
+from flowyml_aws.testing.quotas import AccountQuotas
 from flowyml_aws.testing.validation import ClientException
 
 __all__ = ["Queues", "snapshot"]
@@ -35,16 +37,25 @@ _MAX_TOO_LOW = (
     "cannot meet the CPU requirement of the job."
 )
 
+_NO_INSTANCE = (
+    "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - Service cannot fulfill the capacity requested for "
+    "instance type [{}]"
+)
+
 
 class Queues:
     """Queues and compute environments as clients and the scheduler see them.
+
+    Args:
+        quotas: Quotas of the account.
 
     Attributes:
         broken: Reasons by name of compute environments that are INVALID.
         withheld: Batch's status reasons by name of queues that get no instances from EC2.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, quotas: AccountQuotas) -> None:
+        self._quotas = quotas
         self.broken: dict[str, str] = {}
         self.withheld: dict[str, str] = {}
         self._update_policies: dict[str, Any] = {}
@@ -68,11 +79,31 @@ class Queues:
         fitting = [environment for environment in usable if _fits(environment, job.needs)]
         large = [e for e in fitting if _max_vcpus(e) >= job.needs.vcpus]
         used = _used_vcpus(jobs)
-        if any(used.get(e.name, 0) + job.needs.vcpus <= _max_vcpus(e) for e in large):
-            return None
+        free = [e for e in large if used.get(e.name, 0) + job.needs.vcpus <= _max_vcpus(e)]
+        if free:
+            refusals = [self._quota_refusal(environment, job, used) for environment in free]
+            return None if None in refusals else refusals[0]
         if not usable or large:
             return ""
         return _MAX_TOO_LOW if fitting else _NOTHING_FITS
+
+    def _quota_refusal(
+        self, environment: ComputeEnvironment, job: Job, used: Mapping[str, int]
+    ) -> str | None:
+        """Return Batch's status reason if EC2's quota allows no instance for a job, or None.
+
+        For Batch, a quota is one of the reasons for a lack of capacity. The vCPUs of the other jobs
+        count, not those of the instances that they run on, which the emulator does not have.
+        """
+        smallest = _smallest_type(environment, job.needs)
+        quota = None if smallest is None else _quota(environment, smallest)
+        if smallest is None or quota is None:
+            return None
+        others = {name: _backend(REGION).get_compute_environment(name) for name in used}
+        in_use = sum(used[name] for name, e in others.items() if e and _quota(e) == quota)
+        if in_use + smallest.vcpus <= self._quotas.vcpus(quota.code):
+            return None
+        return _NO_INSTANCE.format(smallest.name)
 
     def describe(
         self, request: Mapping[str, Any], region: str, jobs: Iterable[Job]
@@ -141,10 +172,33 @@ def _used_vcpus(jobs: Iterable[Job]) -> dict[str, int]:
 
 def _fits(environment: ComputeEnvironment, needs: Capacity) -> bool:
     """Return True if an instance type is large enough; types not in the catalog may be."""
-    entries = tuple((environment.compute_resources or {}).get("instanceTypes", ()))
-    types = _types(entries)
-    known = [t for t in types if t is not None]
-    return len(known) < len(types) or not types or any(_capacity(t).covers(needs) for t in known)
+    types = _types_of(environment)
+    return None in types or not types or _smallest_type(environment, needs) is not None
+
+
+def _smallest_type(environment: ComputeEnvironment, needs: Capacity) -> InstanceType | None:
+    """Return the smallest known instance type that is large enough, or None."""
+    known = (t for t in _types_of(environment) if t is not None)
+    return min((t for t in known if _capacity(t).covers(needs)), key=_size, default=None)
+
+
+def _quota(
+    environment: ComputeEnvironment, instance_type: InstanceType | None = None
+) -> Quota | None:
+    """Return the vCPU quota of an environment: for one of its types, or for the first one."""
+    if instance_type is None:
+        instance_type = next((t for t in _types_of(environment) if t is not None), None)
+    is_spot = (environment.compute_resources or {}).get("type") == "SPOT"
+    capacity = "spot" if is_spot else "on-demand"
+    return None if instance_type is None else quota_of(instance_type.family, capacity)
+
+
+def _types_of(environment: ComputeEnvironment) -> Sequence[InstanceType | None]:
+    return _types(tuple((environment.compute_resources or {}).get("instanceTypes", ())))
+
+
+def _size(instance_type: InstanceType) -> tuple[int, str]:
+    return instance_type.vcpus, instance_type.name
 
 
 @lru_cache(maxsize=64)

@@ -1,4 +1,4 @@
-"""Service Quotas of the emulated account: EC2's vCPU quotas, which moto lacks."""
+"""Service Quotas of the emulated account, whose quotas moto lacks."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from typing import Any
 
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
-from flowyml_aws.aws.quotas import QUOTAS, Quota
 from flowyml_aws.testing.api import Handler, Rewrite
+from flowyml_aws.testing.quotas import AccountQuotas, ServiceQuota
 from flowyml_aws.testing.refusal import Refusal
 
 __all__ = ["NoSuchResourceException", "QuotasApi"]
 
-_VCPUS = 4096.0
+_SERVICES = {
+    "ec2": "Amazon Elastic Compute Cloud (Amazon EC2)",
+    "sagemaker": "Amazon SageMaker",
+}
+_MAX_RESULTS = 100
 
 
 class NoSuchResourceException(Refusal):
@@ -21,16 +25,15 @@ class NoSuchResourceException(Refusal):
 
 
 class QuotasApi:
-    """Service Quotas' operations on EC2's quotas.
+    """Service Quotas' operations on the quotas of EC2 and SageMaker.
 
     Attributes:
-        limits: vCPUs by quota code; other quotas have a large default.
         handlers: Handlers by operation.
         rewrites: Always empty: moto does not implement these quotas.
     """
 
-    def __init__(self) -> None:
-        self.limits: dict[str, float] = {}
+    def __init__(self, quotas: AccountQuotas) -> None:
+        self._quotas = quotas
         self.handlers: Mapping[str, Handler] = {
             "GetServiceQuota": self._get,
             "ListServiceQuotas": self._list,
@@ -38,25 +41,31 @@ class QuotasApi:
         self.rewrites: Mapping[str, Rewrite] = {}
 
     def _get(self, request: Mapping[str, Any], region: str, size: int) -> dict[str, Any]:
-        for quota in QUOTAS:
-            if (request.get("ServiceCode"), request.get("QuotaCode")) == ("ec2", quota.code):
-                return {"Quota": self._describe(quota, region)}
+        for quota in self._quotas.reported(str(request.get("ServiceCode"))):
+            if quota.code == request.get("QuotaCode"):
+                return {"Quota": _describe(quota, region)}
         raise NoSuchResourceException("The request failed because the quota does not exist.")
 
     def _list(self, request: Mapping[str, Any], region: str, size: int) -> dict[str, Any]:
-        if request.get("ServiceCode") != "ec2":
+        quotas = list(self._quotas.reported(str(request.get("ServiceCode"))))
+        if not quotas:
             raise NoSuchResourceException("The request failed because the service does not exist.")
-        return {"Quotas": [self._describe(quota, region) for quota in QUOTAS]}
+        start = int(request.get("NextToken") or 0)
+        end = start + min(_MAX_RESULTS, int(request.get("MaxResults") or _MAX_RESULTS))
+        page = [_describe(quota, region) for quota in quotas[start:end]]
+        return {"Quotas": page, **({"NextToken": str(end)} if end < len(quotas) else {})}
 
-    def _describe(self, quota: Quota, region: str) -> dict[str, Any]:
-        return {
-            "ServiceCode": "ec2",
-            "ServiceName": "Amazon Elastic Compute Cloud (Amazon EC2)",
-            "QuotaArn": f"arn:aws:servicequotas:{region}:{DEFAULT_ACCOUNT_ID}:ec2/{quota.code}",
-            "QuotaCode": quota.code,
-            "QuotaName": quota.name,
-            "Value": float(self.limits.get(quota.code, _VCPUS)),
-            "Unit": "None",
-            "Adjustable": True,
-            "GlobalQuota": False,
-        }
+
+def _describe(quota: ServiceQuota, region: str) -> dict[str, Any]:
+    arn = f"arn:aws:servicequotas:{region}:{DEFAULT_ACCOUNT_ID}:{quota.service}/{quota.code}"
+    return {
+        "ServiceCode": quota.service,
+        "ServiceName": _SERVICES[quota.service],
+        "QuotaArn": arn,
+        "QuotaCode": quota.code,
+        "QuotaName": quota.name,
+        "Value": float(quota.value),
+        "Unit": "None",
+        "Adjustable": True,
+        "GlobalQuota": False,
+    }

@@ -25,7 +25,7 @@ from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.testing import Capacity, Emulator
 from tests.support.refusing import throttling
-from tests.support.rigs import BackendRig, eventually
+from tests.support.rigs import BackendRig, eventually, raised_emulator
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("batch-submission")]
 
@@ -34,7 +34,7 @@ A_WEEK_S = 7 * 24 * 3600
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Emulator]:
-    with Emulator(capacity=Capacity(vcpus=0, memory_mib=0)) as aws:
+    with raised_emulator(capacity=Capacity(vcpus=0, memory_mib=0)) as aws:
         yield aws
 
 

@@ -11,7 +11,7 @@ import pytest
 from flowyml_aws import Run
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.testing import Capacity, Emulator
-from tests.support.rigs import BackendRig
+from tests.support.rigs import BackendRig, raised_emulator
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("call-counts")]
 
@@ -24,7 +24,7 @@ sizes = pytest.mark.parametrize(("name", "jobs"), SIZES)
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Emulator]:
-    with Emulator(capacity=Capacity(vcpus=0, memory_mib=0), training_at_once=0) as aws:
+    with raised_emulator(capacity=Capacity(vcpus=0, memory_mib=0), training_at_once=0) as aws:
         yield aws
 
 

@@ -26,7 +26,7 @@ from flowyml_aws.submission.record import RunState
 from flowyml_aws.testing import Emulator
 from tests.support.dying_client import ClientDeath, Lifetime, limited_lifetime
 from tests.support.effort import examples
-from tests.support.rigs import BackendRig, eventually
+from tests.support.rigs import BackendRig, eventually, raised_emulator
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("client-deaths")]
 
@@ -156,7 +156,7 @@ class ClientDeaths(RuleBasedStateMachine):
 
 @pytest.fixture(scope="module", autouse=True)
 def emulator() -> Iterator[None]:
-    with Emulator() as aws, pytest.MonkeyPatch.context() as patch:
+    with raised_emulator() as aws, pytest.MonkeyPatch.context() as patch:
         ClientDeaths.aws = aws
         # The clients are known to be dead, so the next one need not wait for the lease to expire.
         patch.setattr(batch, "_LEASE_S", 0.0)

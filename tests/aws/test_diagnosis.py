@@ -19,7 +19,7 @@ from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.testing import Capacity, Emulator
 from tests.support.refusing import refusing
-from tests.support.rigs import BackendRig, eventually
+from tests.support.rigs import BackendRig, eventually, raised_emulator
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("batch-diagnosis")]
 
@@ -39,7 +39,7 @@ class Clock:
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Emulator]:
     """An account whose jobs never get a machine."""
-    with Emulator(capacity=Capacity(vcpus=0, memory_mib=0)) as aws:
+    with raised_emulator(capacity=Capacity(vcpus=0, memory_mib=0)) as aws:
         yield aws
 
 
@@ -55,7 +55,7 @@ def repaired(aws: Emulator) -> Iterator[Emulator]:
         batch.update_compute_environment(
             computeEnvironment=name, state="ENABLED", computeResources={"maxvCpus": 4096}
         )
-    aws.faults.set_quota(G_QUOTA, 4096)
+    aws.set_vcpu_quota(G_QUOTA, 4096)
     for job in batch.list_jobs(jobQueue="flowyml-emulator-t4", jobStatus="RUNNABLE")[
         "jobSummaryList"
     ]:
@@ -117,7 +117,7 @@ def lower_maximum(aws: Emulator) -> None:
 
 
 def remove_quota(aws: Emulator) -> None:
-    aws.faults.set_quota(G_QUOTA, 0)
+    aws.set_vcpu_quota(G_QUOTA, 0)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from flowyml_aws import Run
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.testing import Emulator
-from tests.support.rigs import BackendRig, eventually
+from tests.support.rigs import BackendRig, eventually, raised_emulator
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("sagemaker-runs")]
 
@@ -21,7 +21,7 @@ FIRST = {"first": "sagemaker", "*": "batch"}
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Emulator]:
-    with Emulator() as aws:
+    with raised_emulator() as aws:
         yield aws
 
 

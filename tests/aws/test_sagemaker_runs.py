@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,14 +17,15 @@ from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import JobView, RunStatus
 from flowyml_aws.testing import Emulator
-from tests.support.rigs import BackendRig, eventually
+from tests.support.rigs import BackendRig, eventually, raised_emulator
+from tests.testing.conftest import TrainingClient
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("sagemaker-runs")]
 
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Emulator]:
-    with Emulator() as aws:
+    with raised_emulator() as aws:
         yield aws
 
 
@@ -213,13 +215,18 @@ def test_a_held_job_that_another_client_submits_has_the_same_state_for_all(
 ) -> None:
     types = types_of(rig, "waiting")
     for name in types:
-        aws.set_quota(name, 0)
+        aws.set_quota(name, 1)
+    other = TrainingClient(aws)
+    occupant = other.create("import time; time.sleep(600)", f"occupant-{uuid.uuid4().hex}")
+    assert other.job(occupant)["ResourceConfig"]["InstanceType"] in types
     try:
         run = rig.pipeline("waiting").submit(backend="sagemaker")
         assert "waiting for the account's quota" in str(first(run).reason)
     finally:
         for name in types:
             aws.set_quota(name, None)
+        other.api.stop_training_job(TrainingJobName=occupant)
+        other.ended(occupant)
     find_run(run.id).advance()
     eventually(lambda: "wait" in rig.ran(), "the first job waiting")
     assert first(run).state is JobState.RUNNING

@@ -11,7 +11,7 @@ import pytest
 from flowyml_aws import Run
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.testing import Emulator
-from tests.support.rigs import BackendRig, eventually
+from tests.support.rigs import BackendRig, eventually, raised_emulator
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("sagemaker-runs")]
 
@@ -46,7 +46,7 @@ print(job.training_job_name, job.training_job_status)
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Emulator]:
-    with Emulator() as aws:
+    with raised_emulator() as aws:
         yield aws
 
 

@@ -14,7 +14,7 @@ from flowyml_aws.aws.sagemaker_requests import training_request
 from flowyml_aws.planning.plan import InstanceOffer
 from flowyml_aws.testing import Emulator
 from tests.support.plans import a_job, a_plan, a_record
-from tests.support.rigs import BackendRig
+from tests.support.rigs import BackendRig, raised_emulator
 from tests.support.sagemaker_shapes import NO_SDK, as_sdk_sends
 
 pytest.importorskip("sagemaker.core", reason=NO_SDK)
@@ -69,7 +69,7 @@ def test_an_invalid_request_does_not_match_the_shapes() -> None:
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Emulator]:
-    with Emulator() as aws:
+    with raised_emulator() as aws:
         yield aws
 
 

@@ -14,11 +14,12 @@ import pytest
 
 from flowyml_aws import Run
 from flowyml_aws.aws.registry import DOCKER_MANIFEST
+from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.submission.status import RunStatus
 from flowyml_aws.testing import Capacity, Emulator
 from tests.cli.conftest import Answer, Cli
 from tests.support.refusing import refusing
-from tests.support.rigs import BackendRig, eventually
+from tests.support.rigs import BackendRig, eventually, raised_emulator
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("cli-doctor")]
 
@@ -30,7 +31,7 @@ READS = re.compile(r"(Get|Describe|List|Head)[A-Z]")
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Emulator]:
     """An account whose jobs never get an instance."""
-    with Emulator(capacity=Capacity(vcpus=0, memory_mib=0)) as aws:
+    with raised_emulator(capacity=Capacity(vcpus=0, memory_mib=0)) as aws:
         yield aws
 
 
@@ -51,7 +52,7 @@ def account(aws: Emulator, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
         batch.update_compute_environment(
             computeEnvironment=name, state="ENABLED", computeResources={"maxvCpus": 4096}
         )
-    aws.faults.set_quota("L-DB2E81BA", 4096)
+    aws.set_vcpu_quota("L-DB2E81BA", 4096)
     aws.faults.clock_skew_s = 0
 
 
@@ -164,7 +165,7 @@ def lower_maximum(aws: Emulator, patch: pytest.MonkeyPatch) -> None:
 
 
 def set_quota(vcpus: int) -> Callable[[Emulator, pytest.MonkeyPatch], None]:
-    return lambda aws, patch: aws.faults.set_quota("L-DB2E81BA", vcpus)
+    return lambda aws, patch: aws.set_vcpu_quota("L-DB2E81BA", vcpus)
 
 
 def set_clock(skew_s: float) -> Callable[[Emulator, pytest.MonkeyPatch], None]:
@@ -361,6 +362,21 @@ def test_a_fault_is_found_and_reported_with_its_fix(
     assert any(text in full_text(finding) for finding in answer.facts["findings"])
 
 
+def test_gpus_that_sagemaker_may_not_start_are_a_note(
+    aws: Emulator, account: object, cli: Cli
+) -> None:
+    types = [t.sagemaker_name for t in load_catalog().types if t.gpu_model == "v100"]
+    for name in filter(None, types):
+        aws.set_quota(name, 0)
+    answer = cli("doctor", "--json")
+    assert findings(answer) == {"training-quota-some": "note"}
+    (finding,) = (f for f in answer.facts["findings"] if f["code"] == "training-quota-some")
+    assert finding["what"].endswith("on-demand capacity with v100")
+    assert "sagemaker/quotas?region=us-east-1" in finding["fix"]
+    for name in filter(None, types):
+        aws.set_quota(name, None)
+
+
 @pytest.mark.parametrize(
     ("service", "check", "level", "text"),
     [
@@ -368,6 +384,7 @@ def test_a_fault_is_found_and_reported_with_its_fix(
         ("BATCH", "queues", "error", "DescribeJobQueues"),
         ("IAM", "roles", "warning", "iam:GetRole"),
         ("SERVICE_QUOTAS", "quotas", "warning", "GetServiceQuota"),
+        ("SERVICE_QUOTAS", "training quotas", "warning", "ListServiceQuotas"),
         ("EC2", "compute environments", "note", "ec2:DescribeInstanceTypeOfferings is denied"),
     ],
 )

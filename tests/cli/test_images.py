@@ -14,7 +14,7 @@ import pytest
 from flowyml_aws.aws.registry import DOCKER_MANIFEST
 from flowyml_aws.testing import Emulator
 from tests.cli.conftest import Cli
-from tests.support.rigs import BackendRig
+from tests.support.rigs import BackendRig, raised_emulator
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("cli-images")]
 
@@ -56,7 +56,7 @@ esac
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Emulator]:
-    with Emulator() as aws:
+    with raised_emulator() as aws:
         aws.client("ecr").create_repository(repositoryName="team/jobs")
         yield aws
 

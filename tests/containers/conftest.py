@@ -17,7 +17,7 @@ from flowyml_aws.images.engine import Engine, find_engine
 from flowyml_aws.testing import Emulator
 from tests.containers.base_image import make_base_image, unavailable_reason
 from tests.examples.conftest import copy_examples
-from tests.support.rigs import BackendRig
+from tests.support.rigs import BackendRig, raised_emulator
 
 BASE = f"localhost/flowyml-aws-test-base:{platform.python_version()}"
 # For a podman that itself runs in a container.
@@ -82,7 +82,7 @@ def image(engine: Engine, digits: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def account(image: dict[str, Any]) -> Iterator[Emulator]:
     """An emulated account whose jobs run in containers of the project image."""
-    with Emulator(containers=image["image"]) as aws:
+    with raised_emulator(containers=image["image"]) as aws:
         yield aws
 
 

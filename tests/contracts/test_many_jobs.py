@@ -11,7 +11,7 @@ import pytest
 from flowyml_aws import Run
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.testing import Capacity, Emulator
-from tests.support.rigs import BackendRig, eventually
+from tests.support.rigs import BackendRig, eventually, raised_emulator
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("many-jobs")]
 
@@ -20,7 +20,7 @@ AT_ONCE = 2
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Emulator]:
-    with Emulator(capacity=Capacity(vcpus=AT_ONCE, memory_mib=AT_ONCE * 2048)) as aws:
+    with raised_emulator(capacity=Capacity(vcpus=AT_ONCE, memory_mib=AT_ONCE * 2048)) as aws:
         yield aws
 
 

@@ -13,6 +13,7 @@ import pytest
 from flowyml_aws.testing import Emulator
 from tests.support.infra import INFRA
 from tests.support.infra_tools import Terraform, find_terraform, tool
+from tests.support.rigs import raised_emulator
 
 PROGRAM = Path(__file__).parents[1] / "support/cdk_program.py"
 
@@ -37,7 +38,7 @@ def emulated() -> Iterator[Emulator]:
     """An emulated account with the AWS managed policies, which instance roles use."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
-        with Emulator() as aws:
+        with raised_emulator() as aws:
             yield aws
 
 

@@ -22,7 +22,7 @@ from flowyml_aws.testing.iam.evaluation import Principal, decide
 from flowyml_aws.testing.iam.needs import Need, list_need, needs_of
 from flowyml_aws.testing.iam.policies import Policy
 from tests.support.infra import ACCOUNT, BUCKET, NAME, PREFIX, REGION, policy, settings
-from tests.support.rigs import BackendRig, eventually
+from tests.support.rigs import BackendRig, eventually, raised_emulator
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("infra-policies")]
 
@@ -165,7 +165,7 @@ def command(*arguments: str) -> int:
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    with Emulator(keep_requests=True) as aws:
+    with raised_emulator(keep_requests=True) as aws:
         make_account(aws)
         aws.requests.clear()
         credentials = {n: v for n, v in aws.environment.items() if not n.startswith("FLOWYML_")}

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Timer
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -23,8 +23,9 @@ import flowyml_aws
 
 if TYPE_CHECKING:
     from flowyml_aws import Pipeline
+    from flowyml_aws.testing import Emulator
 
-__all__ = ["BackendRig", "emulator_settings", "eventually", "new_rig"]
+__all__ = ["BackendRig", "emulator_settings", "eventually", "new_rig", "raised_emulator"]
 
 # Tests must not use this machine's AWS settings and credentials.
 HERMETIC = {
@@ -46,6 +47,13 @@ def eventually(ask: Callable[[], Answer], what: str = "it") -> Answer:
         assert time.monotonic() < deadline, f"{what} did not happen within {DEADLINE_S} s"
         time.sleep(0.02)
     return answer
+
+
+def raised_emulator(**options: Any) -> Emulator:
+    """Return an emulator whose quotas no test reaches: a new account has none for GPUs."""
+    from flowyml_aws.testing import Emulator
+
+    return Emulator(quotas="raised", **options)
 
 
 @dataclass(frozen=True)
@@ -164,8 +172,9 @@ def new_rig(backend: str, folder: Path, request: pytest.FixtureRequest) -> Backe
 @pytest.fixture(scope="session")
 def emulator_settings() -> Iterator[Mapping[str, str]]:
     """Run an emulated account in another process, and yield its settings."""
+    program = (sys.executable, "-X", "faulthandler", "-m", "flowyml_aws")
     with subprocess.Popen(
-        [sys.executable, "-X", "faulthandler", "-m", "flowyml_aws", "emulate"],
+        [*program, "emulate", "--quotas", "raised"],
         env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
         stdout=subprocess.PIPE,
         text=True,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from flowyml_aws.testing import Emulator
+from tests.support.rigs import raised_emulator
 
 DEADLINE_S = 30
 TRAINING_LOG = "/aws/sagemaker/TrainingJobs"
@@ -189,7 +190,7 @@ def eventually() -> Callable[..., Any]:
 
 @pytest.fixture
 def aws() -> Iterator[Emulator]:
-    with Emulator() as aws:
+    with raised_emulator() as aws:
         yield aws
 
 

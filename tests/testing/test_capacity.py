@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from flowyml_aws.testing import Capacity, Emulator
+from flowyml_aws.testing import Capacity
 from flowyml_aws.testing.capacity import needs, resource_requirements
+from tests.support.rigs import raised_emulator
 from tests.testing.programs import WAIT_FOR_FILE
 
 SLEEP = "import time; time.sleep(60)"
@@ -62,7 +63,7 @@ class TestScheduling:
     def test_a_job_stays_runnable_until_its_requirements_are_free(
         self, connect: Any, queue: str, capacity: Any, overrides: Any
     ) -> None:
-        with Emulator(capacity=capacity) as aws:
+        with raised_emulator(capacity=capacity) as aws:
             batch = connect(aws)
             first = batch.submit(SLEEP, jobQueue=queue, containerOverrides=overrides)
             batch.wait_for_status(first, "RUNNING")
@@ -77,7 +78,7 @@ class TestScheduling:
             assert batch.ended(second)["status"] == "SUCCEEDED"
 
     def test_a_job_that_never_fits_blocks_only_its_own_queue(self, connect: Any) -> None:
-        with Emulator(capacity=Capacity(vcpus=2, memory_mib=2048)) as aws:
+        with raised_emulator(capacity=Capacity(vcpus=2, memory_mib=2048)) as aws:
             batch = connect(aws)
             blocking = batch.submit(containerOverrides=requirements(vcpu="3"))
             blocked, unblocked = batch.submit(), batch.submit(jobQueue="flowyml-emulator-t4")
@@ -111,7 +112,7 @@ class TestScheduling:
 
     @pytest.mark.parametrize("jobs", [60, pytest.param(300, marks=pytest.mark.thorough)])
     def test_many_concurrent_jobs_all_run(self, connect: Any, jobs: int) -> None:
-        with Emulator(capacity=Capacity(vcpus=8, memory_mib=8 * 512)) as aws:
+        with raised_emulator(capacity=Capacity(vcpus=8, memory_mib=8 * 512)) as aws:
             batch = connect(aws)
             # Not Python: its startup would take ten seconds of CPU time in this test.
             command = {"command": ["true"]}

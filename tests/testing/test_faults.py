@@ -116,19 +116,6 @@ def test_an_unknown_environment_or_state_is_rejected(batch: Any) -> None:
         update(batch, state="ON")
 
 
-def test_a_quota_has_the_value_that_was_set(aws: Emulator) -> None:
-    quotas = aws.client("service-quotas")
-    aws.faults.set_quota("L-DB2E81BA", 0)
-    quota = quotas.get_service_quota(ServiceCode="ec2", QuotaCode="L-DB2E81BA")["Quota"]
-    assert (quota["QuotaName"], quota["Value"]) == ("Running On-Demand G and VT instances", 0)
-    listed = quotas.list_service_quotas(ServiceCode="ec2")["Quotas"]
-    assert {quota["QuotaCode"]: quota["Value"] for quota in listed}["L-DB2E81BA"] == 0
-    with pytest.raises(quotas.exceptions.NoSuchResourceException):
-        quotas.get_service_quota(ServiceCode="ec2", QuotaCode="L-0")
-    with pytest.raises(quotas.exceptions.NoSuchResourceException):
-        quotas.list_service_quotas(ServiceCode="s3")
-
-
 def test_clock_skew_applies_to_every_service(aws: Emulator) -> None:
     aws.faults.clock_skew_s = 3600
     for response in (

@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from flowyml_aws.testing import Emulator
+from tests.support.rigs import raised_emulator
 from tests.testing.programs import GRACEFUL, STUBBORN, WAIT_FOR_FILE
 
 pytestmark = pytest.mark.contract
@@ -35,7 +36,7 @@ SPOT = {
 @pytest.fixture
 def accelerated(connect_training: Any) -> Iterator[Any]:
     """A client of an emulator in which 60 s on AWS last 0.6 s."""
-    with Emulator(time_scale=0.01) as aws:
+    with raised_emulator(time_scale=0.01) as aws:
         yield connect_training(aws)
 
 
@@ -65,7 +66,7 @@ def test_a_job_that_is_being_stopped_has_status_stopping(training: Any, tmp_path
 def test_a_job_that_ignores_sigterm_is_killed_after_the_grace_period(
     connect_training: Any,
 ) -> None:
-    with Emulator(training_stop_grace_s=0.1) as aws:
+    with raised_emulator(training_stop_grace_s=0.1) as aws:
         training = connect_training(aws)
         name = training.create(STUBBORN)
         training.wait_for_line(name, "ready")
@@ -176,7 +177,7 @@ def test_only_a_training_job_on_a_host_can_lose_it(training: Any, aws: Emulator)
 
 
 def test_stopping_the_emulator_kills_training_jobs(connect_training: Any) -> None:
-    with Emulator() as aws:
+    with raised_emulator() as aws:
         training = connect_training(aws)
         name = training.create(STUBBORN, **SPOT)
         training.wait_for_line(name, "ready")

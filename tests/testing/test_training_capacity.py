@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from flowyml_aws.testing import Emulator
+from tests.support.rigs import raised_emulator
 
 pytestmark = pytest.mark.contract
 
@@ -146,7 +147,7 @@ def test_a_kept_instance_is_reused_by_the_next_matching_job(training: Any, aws: 
 def test_a_kept_instance_is_terminated_after_its_keep_alive_period(
     connect_training: Any, eventually: Callable[..., Any]
 ) -> None:
-    with Emulator(time_scale=0.01) as aws:
+    with raised_emulator(time_scale=0.01) as aws:
         aws.set_capacity(LARGE, 1)
         training = connect_training(aws)
         name = training.create(ResourceConfig=keeping(60))

@@ -17,13 +17,12 @@ import pytest
 
 from flowyml_aws.packaging.starting import ProgramStart, starting_with
 from flowyml_aws.planning.environment import container_environment
-from flowyml_aws.testing import Emulator
 from flowyml_aws.testing.container import Container
 from flowyml_aws.testing.process import Processes
 from flowyml_aws.testing.warm import WarmProcess
 from flowyml_aws.testing.warm_programs import WarmPrograms
 from tests.support.plans import a_job
-from tests.support.rigs import BackendRig, eventually
+from tests.support.rigs import BackendRig, eventually, raised_emulator
 
 pytestmark = [
     pytest.mark.version_sensitive,
@@ -33,7 +32,7 @@ pytestmark = [
 
 
 def observed_environment(tmp_path: Path, warm_starts: bool) -> dict[str, Any]:
-    with Emulator(warm_starts=warm_starts) as aws:
+    with raised_emulator(warm_starts=warm_starts) as aws:
         rig = BackendRig("batch", tmp_path / f"warm_{warm_starts}", aws.environment)
         with rig.entered():
             result = rig.pipeline("probe").run(backend="batch", progress=False)

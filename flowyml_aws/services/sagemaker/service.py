@@ -13,7 +13,8 @@ from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.targets import Target
 from flowyml_aws.services.account import Account, missing_setting
-from flowyml_aws.services.sagemaker.targets import training_targets
+from flowyml_aws.services.sagemaker.targets import training_targets, without_types
+from flowyml_aws.services.sagemaker.traits import TRAITS
 from flowyml_aws.services.service import Service
 from flowyml_aws.settings import Settings, as_environment
 from flowyml_aws.submission.backend import Backend
@@ -21,6 +22,7 @@ from flowyml_aws.submission.record import RunRecord
 
 if TYPE_CHECKING:
     from flowyml_aws.aws.sagemaker_options import TrainingOptions
+    from flowyml_aws.aws.training_quotas import TypesWithoutQuota
 
 __all__ = ["SERVICE", "SageMakerService"]
 
@@ -46,7 +48,22 @@ class SageMakerService(Service):
     def targets(self) -> Sequence[Target]:
         if self._account.access_problem is not None:
             raise self._account.access_problem
-        return training_targets(self._account.settings, self._account.catalog)
+        catalog = self._account.catalog
+        return [
+            without_types(target, self._quotas.closed[target.capacity], catalog)
+            for target in training_targets(self._account.settings, catalog)
+        ]
+
+    def closes_types(self, plan: ExecutionPlan) -> bool:
+        """Look up the quotas of a plan's instance types. 0 is the default for most GPUs."""
+        if self._account.access_problem is not None:
+            return False
+        jobs = [job for job in plan.jobs if job.backend == TRAITS.name]
+        types = [t.sagemaker_name for t in self._account.catalog.types if t.sagemaker_name]
+        return self._quotas.close(jobs, types)
+
+    def notes(self) -> Sequence[str]:
+        return self._quotas.notes
 
     def problems(self) -> list[FlowymlError]:
         from flowyml_aws.services.sagemaker.training import missing_options
@@ -121,6 +138,17 @@ class SageMakerService(Service):
             plan=plan,
             options=self._options,
             poll_s=account.settings.poll_s,
+        )
+
+    @cached_property
+    def _quotas(self) -> TypesWithoutQuota:
+        from flowyml_aws.aws.training_quotas import TypesWithoutQuota
+
+        account = self._account
+        return TypesWithoutQuota(
+            lambda: account.client("service-quotas"),
+            account.region or "",
+            bool(account.settings.sagemaker_keep_alive_s),
         )
 
     @cached_property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from flowyml_aws.planning.catalog import Catalog
@@ -11,7 +11,7 @@ from flowyml_aws.services.sagemaker.traits import TRAITS
 from flowyml_aws.settings import Settings
 from flowyml_aws.target_settings import as_target, settings_of_service
 
-__all__ = ["training_targets"]
+__all__ = ["training_targets", "without_types"]
 
 
 def training_targets(settings: Settings, catalog: Catalog) -> Sequence[Target]:
@@ -27,3 +27,22 @@ def training_targets(settings: Settings, catalog: Catalog) -> Sequence[Target]:
     if not settings.sagemaker_spot:
         return [on_demand]
     return [replace(all_types, name=f"{TRAITS.name}-spot", capacity="spot"), on_demand]
+
+
+def without_types(target: Target, closed: Mapping[str, str], catalog: Catalog) -> Target:
+    """Return a target without some instance types.
+
+    Args:
+        target: Target of training jobs, with names of SageMaker or EC2.
+        closed: Reasons by SageMaker's name of each type to leave out.
+        catalog: Catalog of instance types.
+    """
+    left_out = {
+        name
+        for name in target.instance_types
+        if (instance := catalog.get(name)) is not None and instance.sagemaker_name in closed
+    }
+    if not left_out:
+        return target
+    types = tuple(name for name in target.instance_types if name not in left_out)
+    return replace(target, instance_types=types, closed={**target.closed, **closed})

@@ -11,6 +11,7 @@ from typing import Any
 from flowyml_aws.testing.container import Container
 from flowyml_aws.testing.iam.service_roles import ServiceRoles
 from flowyml_aws.testing.machine import Ending, Machine, Task
+from flowyml_aws.testing.quotas import Usage
 from flowyml_aws.testing.sagemaker.containers import (
     algorithm_failure,
     make_container,
@@ -18,7 +19,7 @@ from flowyml_aws.testing.sagemaker.containers import (
     upload_output,
 )
 from flowyml_aws.testing.sagemaker.errors import ResourceInUse, ValidationException
-from flowyml_aws.testing.sagemaker.stock import Stock, Usage
+from flowyml_aws.testing.sagemaker.stock import Stock
 from flowyml_aws.testing.sagemaker.training_job import LOG_GROUP, Launch, TrainingJob
 from flowyml_aws.testing.sagemaker.warm_pools import WarmPools
 
@@ -171,14 +172,21 @@ class TrainingService:
                 job.fail(_NO_CAPACITY, self._clock.now())
 
     def _check_quotas(self, job: TrainingJob) -> None:
+        """Check the quotas of every type that a job may run on.
+
+        AWS does not document whether one exceeded quota refuses a request with several types; this
+        is the stricter of the two possible behaviors.
+        """
         active = [other for other in self._jobs.values() if not other.is_final]
         used = Counter(_quota_type(other) for other in active if other.is_spot == job.is_spot)
         usage: Usage = "spot training job" if job.is_spot else "training job"
-        self._stock.check_quota(_quota_type(job), usage, used)
+        for instance_type in job.instance_types:
+            self._stock.check_quota(instance_type, usage, used)
         if job.keep_alive_s:
             kept = Counter(_quota_type(other) for other in active if other.keep_alive_s)
             pools = Counter(self._pools.used)
-            self._stock.check_quota(_quota_type(job), "training warm pool", kept + pools)
+            for instance_type in job.instance_types:
+                self._stock.check_quota(instance_type, "training warm pool", kept + pools)
 
     def _instance_for(self, job: TrainingJob) -> str | None:
         if not job.is_spot and (reused := self._pools.take_over(job)) is not None:

@@ -40,7 +40,6 @@ def _reasons(names: Names) -> Mapping[str, Mapping[str, str]]:
         f"logs:{location}:log-group:{names.log_group}:log-stream:*": _BY_RUN,
         f"logs:{location}:log-group:/aws/sagemaker/TrainingJobs:log-stream:*": _BY_RUN,
         f"logs:{location}:log-group:/aws/sagemaker/TrainingJobs:*": "the whole group",
-        f"servicequotas:{location}:ec2/*": "quotas have codes, which differ by family",
     }
     wildcards = {f"{partition}:{resource}": why for resource, why in run_resources.items()}
     wildcards["*"] = "these actions, which only read or sign in, don't support resources"
