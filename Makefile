@@ -22,7 +22,7 @@ heading = @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check unit test test-all every-python compat coverage flowyml with-flowyml sdk format bench pin setup \
+.PHONY: help demo check unit test test-all every-python lowest compat coverage flowyml with-flowyml sdk format bench pin setup \
   infra-tools clean
 
 help: ## list the targets
@@ -57,12 +57,18 @@ test: $(if $(PYTEST),,check) $(VENV)/.installed-dev ## run the checks, and all t
 test-all: check infra-tools ## run every test on every Python, with more examples and jobs (up to an hour)
 	$(heading) 'all tests (pytest)'
 	@$(pytest) --thorough $(PYTEST)
-	@$(MAKE) --no-print-directory every-python flowyml sdk demo
+	@$(MAKE) --no-print-directory every-python lowest flowyml sdk demo
 
 every-python: $(VENV)/.installed-dev ## run the unit and contract tests on each other supported Python of this machine
 	@main=$$($(bin)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 	  scripts/other-pythons "$$main" | while read -r version python; do \
 	  $(MAKE) --no-print-directory test PYTEST='-m "not system"' VENV=".venv-$$version" PYTHON="$$python" </dev/null || exit 1; done
+
+# Warnings of dependencies about each other are not errors there, unlike in the other targets.
+lowest: .venv-lowest/.installed ## run the tests of Batch, SageMaker and S3 with the lowest versions allowed
+	$(heading) 'lowest versions of the dependencies (pytest)'
+	@.venv-lowest/bin/python -m pytest -n $(WORKERS) --dist loadgroup -m contract -W ignore::DeprecationWarning \
+	  tests/aws tests/testing tests/contracts -k '(batch or sagemaker or training or store or s3) and not project_shapes' $(PYTEST)
 
 compat: $(VENV)/.installed-dev ## run the tests whose outcome may depend on the Python version
 	$(heading) 'tests that depend on the Python version (pytest)'
@@ -113,6 +119,14 @@ $(VENV)/.installed-%: pyproject.toml constraints.txt $(broken)
 	$(heading) 'installing flowyml-aws[$*] into $(VENV)'
 	@$(install) '$(VENV)' constraints.txt hatchling editables
 	@$(install) '$(VENV)' constraints.txt --no-build-isolation --editable '.[$*]'
+	@touch $@
+
+.venv-lowest/.installed: pyproject.toml constraints.txt scripts/lowest-constraints
+	$(heading) 'installing the lowest versions that pyproject.toml allows into .venv-lowest'
+	@$(install) .venv-lowest constraints.txt hatchling editables
+	@scripts/lowest-constraints .venv-lowest/bin/python >.venv-lowest/constraints.txt
+	@$(install) .venv-lowest .venv-lowest/constraints.txt --no-build-isolation --editable '.[examples,testing]' \
+	  hypothesis pandas polars pyarrow pytest-xdist
 	@touch $@
 
 .venv-infra/.installed: infra/tools.txt infra/constraints.txt

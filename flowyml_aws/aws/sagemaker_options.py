@@ -25,6 +25,7 @@ class TrainingOptions:
             maximum runtime and a day.
         tags: Extra tags, in addition to the run tags.
         region: Region of the jobs, and of the clients that they create.
+        has_preferences: Whether the client can request several instance types for a job.
     """
 
     image: str = ""
@@ -40,6 +41,7 @@ class TrainingOptions:
     max_wait_s: int | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     region: str = ""
+    has_preferences: bool = True
 
     def with_defaults(self, defaults: TrainingOptions) -> TrainingOptions:
         """Fill a missing role, network, keys and tags from `defaults`."""

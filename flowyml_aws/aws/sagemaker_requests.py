@@ -13,12 +13,13 @@ from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.submission.record import RunRecord
 
 if TYPE_CHECKING:
+    from mypy_boto3_sagemaker import SageMakerClient
     from mypy_boto3_sagemaker.type_defs import (
         CreateTrainingJobRequestTypeDef,
         ResourceConfigTypeDef,
     )
 
-__all__ = ["training_request"]
+__all__ = ["knows_preferences", "training_request"]
 
 _SPOT_WAIT_S = 24 * 3600  # for capacity, in addition to the maximum runtime
 # NVIDIA's container runtime shows no GPU to an image that does not ask for one. On Batch, ECS sets
@@ -79,12 +80,18 @@ def training_request(
     return request
 
 
+def knows_preferences(client: SageMakerClient) -> bool:
+    """Return whether boto3 can request several instance types for a job: from 1.43.90 on."""
+    members = client.meta.service_model.shape_for("ResourceConfig").members  # type: ignore[attr-defined]  # a structure
+    return "InstancePreferences" in members
+
+
 def _resources(job: PlannedJob, options: TrainingOptions) -> ResourceConfigTypeDef:
     # AWS refuses several types on spot capacity, and a warm pool has a single type.
     is_warm = options.keep_alive_s > 0 and job.capacity != "spot"
     types: list[Any] = [offer.instance_type for offer in job.offers]  # any name in the catalog
     resources: ResourceConfigTypeDef = {"InstanceCount": 1}
-    if len(types) == 1 or is_warm or job.capacity == "spot":
+    if len(types) == 1 or is_warm or job.capacity == "spot" or not options.has_preferences:
         resources["InstanceType"] = types[0]
     else:
         resources["InstancePreferences"] = [{"InstanceType": name} for name in types]

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any
 
+import boto3
+import botocore.session
 import pytest
+from botocore.loaders import Loader
+from botocore.validate import validate_parameters
 
 from flowyml_aws.aws.sagemaker_limits import training_request_errors
 from flowyml_aws.aws.sagemaker_options import TrainingOptions
-from flowyml_aws.aws.sagemaker_requests import training_request
+from flowyml_aws.aws.sagemaker_requests import knows_preferences, training_request
 from flowyml_aws.planning.plan import InstanceOffer
 from tests.support.plans import a_job, a_plan, a_record
 
@@ -71,6 +76,33 @@ def test_a_single_instance_type_is_sent_without_preferences() -> None:
     resources = request(offers=offers("ml.p4d.24xlarge"))["ResourceConfig"]
     assert resources["InstanceType"] == "ml.p4d.24xlarge"
     assert "InstancePreferences" not in resources
+
+
+class OldModels(Loader):
+    """The service models of a boto3 before 1.43.90."""
+
+    def load_service_model(self, service_name: str, *names: Any, **options: Any) -> Any:
+        model = super().load_service_model(service_name, *names, **options)
+        if service_name == "sagemaker" and "shapes" in model:
+            model = copy.deepcopy(model)
+            del model["shapes"]["ResourceConfig"]["members"]["InstancePreferences"]
+        return model
+
+
+def test_an_older_boto3_is_sent_only_the_first_type() -> None:
+    session = botocore.session.Session()
+    assert knows_preferences(
+        boto3.Session(botocore_session=session).client("sagemaker", "eu-west-3")
+    )
+    session = botocore.session.Session()
+    session.register_component("data_loader", OldModels(None))
+    client = boto3.Session(botocore_session=session).client("sagemaker", "eu-west-3")
+    options = replace(OPTIONS, has_preferences=knows_preferences(client))
+    resources = request(options)["ResourceConfig"]
+    assert (resources["InstanceType"], "InstancePreferences" in resources) == ("ml.m5.large", False)
+    shape = client.meta.service_model.operation_model("CreateTrainingJob").input_shape
+    assert shape is not None
+    validate_parameters(request(options), shape)
 
 
 def test_a_spot_request_has_one_type_checkpoints_and_a_maximum_wait() -> None:

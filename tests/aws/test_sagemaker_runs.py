@@ -17,6 +17,7 @@ from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import JobView, RunStatus
 from flowyml_aws.testing import Emulator
+from tests.support.boto import needs_old_boto, needs_preferences
 from tests.support.rigs import BackendRig, eventually, raised_emulator
 from tests.testing.conftest import TrainingClient
 
@@ -166,6 +167,7 @@ def test_a_job_without_available_instance_types_fails_after_five_attempts(
     assert rig.ran() == []
 
 
+@needs_preferences
 def test_the_next_type_is_used_if_the_best_is_not_available(aws: Emulator, rig: BackendRig) -> None:
     best, second, *_ = types_of(rig, "noisy")
     aws.set_capacity(best, 0)
@@ -176,6 +178,14 @@ def test_the_next_type_is_used_if_the_best_is_not_available(aws: Emulator, rig: 
     assert result.success
     assert {bill.instance_type for bill in result.status.bills.values()} == {second}
     assert f"on {second}" in result.summary()
+
+
+@needs_old_boto
+def test_an_older_boto3_runs_jobs_on_the_first_type_with_a_note(rig: BackendRig) -> None:
+    run = rig.pipeline("noisy").submit(backend="sagemaker")
+    assert any("upgrade to boto3>=1.43.90" in note for note in run.plan.notes)
+    bills = run.wait().status.bills.values()
+    assert {bill.instance_type for bill in bills} == {run.plan.jobs[0].instance_type}
 
 
 def test_a_job_that_exceeds_its_maximum_runtime_is_failed_not_cancelled(

@@ -11,6 +11,7 @@ from flowyml_aws import Run
 from flowyml_aws.core.errors import InvalidPipelineError
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.testing import Emulator
+from tests.support.boto import needs_preferences
 from tests.support.rigs import BackendRig, eventually
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("training-quotas")]
@@ -89,6 +90,7 @@ def test_a_warm_pool_needs_a_quota_of_its_own(
         rig.pipeline("noisy").submit(backend="sagemaker")
 
 
+@needs_preferences
 def test_a_job_does_without_the_types_that_lost_their_quota(
     aws: Emulator, rig: BackendRig, waiting: Run
 ) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.testing import Emulator
+from tests.support.boto import needs_preferences
 from tests.support.rigs import raised_emulator
 
 pytestmark = pytest.mark.contract
@@ -134,6 +135,7 @@ def test_a_quota_of_zero_refuses_training_jobs_of_that_usage(
         training.create(**members)
 
 
+@needs_preferences
 def test_one_type_without_quota_refuses_a_request_with_several_types(training: Any) -> None:
     exceeded = training.api.exceptions.ResourceLimitExceeded
     with pytest.raises(exceeded, match=f"'{GPU_TYPE} for training job usage' is 0 In"):

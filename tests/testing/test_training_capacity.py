@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from flowyml_aws.testing import Emulator
+from tests.support.boto import needs_preferences
 from tests.support.rigs import raised_emulator
 
 pytestmark = pytest.mark.contract
@@ -75,6 +76,7 @@ def test_an_invalid_quota_or_capacity_is_an_error(aws: Emulator) -> None:
         aws.set_capacity(LARGE, -1)
 
 
+@needs_preferences
 def test_the_next_preference_is_used_if_the_first_has_no_capacity(
     training: Any, aws: Emulator
 ) -> None:
@@ -87,6 +89,7 @@ def test_the_next_preference_is_used_if_the_first_has_no_capacity(
     assert job["ResourceConfig"]["SelectedInstanceType"] == LARGE
 
 
+@needs_preferences
 def test_a_job_without_an_instance_fails_with_a_capacity_error(
     training: Any, aws: Emulator
 ) -> None:

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 __all__ = ["SERVICE", "SageMakerService"]
 
 
+_ONE_TYPE = (
+    "training jobs run on the first instance type of the plan only, because this version of boto3 "
+    "can't request several: upgrade to boto3>=1.43.90 for other types if the first has no capacity"
+)
+
+
 @dataclass(frozen=True)
 class SageMakerService(Service):
     """Training jobs in an account's region."""
@@ -63,7 +69,10 @@ class SageMakerService(Service):
         return self._quotas.close(jobs, types)
 
     def notes(self) -> Sequence[str]:
-        return self._quotas.notes
+        notes = list(self._quotas.notes)
+        if not self._options.has_preferences:
+            notes.append(_ONE_TYPE)
+        return notes
 
     def problems(self) -> list[FlowymlError]:
         from flowyml_aws.services.sagemaker.training import missing_options
@@ -160,8 +169,8 @@ class SageMakerService(Service):
         """
         from flowyml_aws.services.sagemaker.training import training_options
 
-        region = self._account.client("sagemaker").meta.region_name
-        return training_options(self._account.images.effective_settings, region)
+        client = self._account.client("sagemaker")
+        return training_options(self._account.images.effective_settings, client)
 
 
 SERVICE = SageMakerService

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from flowyml_aws.aws.sagemaker_defaults import read_organization_defaults
 from flowyml_aws.aws.sagemaker_limits import training_request_errors
 from flowyml_aws.aws.sagemaker_options import TrainingOptions
-from flowyml_aws.aws.sagemaker_requests import training_request
+from flowyml_aws.aws.sagemaker_requests import knows_preferences, training_request
 from flowyml_aws.core.errors import FlowymlError, SettingsError
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.services.sagemaker.traits import TRAITS
 from flowyml_aws.settings import Settings
 from flowyml_aws.submission.record import RunRecord
 
+if TYPE_CHECKING:
+    from mypy_boto3_sagemaker import SageMakerClient
+
 __all__ = ["driver_settings", "missing_options", "request_problems", "training_options"]
 
 
-def training_options(settings: Settings, region: str) -> TrainingOptions:
+def training_options(settings: Settings, client: SageMakerClient) -> TrainingOptions:
     """Return the options that the training jobs of a run share.
 
     Options that the settings leave open come from the organization's defaults, if the extra
     `sagemaker` is installed.
+
+    Args:
+        settings: Settings of the project.
+        client: Client that creates the jobs.
 
     Raises:
         SettingsError: The organization's defaults can't be read.
@@ -38,7 +46,8 @@ def training_options(settings: Settings, region: str) -> TrainingOptions:
         keep_alive_s=settings.sagemaker_keep_alive_s or 0,
         max_wait_s=settings.sagemaker_max_wait_s,
         tags=settings.tags,
-        region=region,
+        region=client.meta.region_name,
+        has_preferences=knows_preferences(client),
     )
     if max_runtime_s is not None:
         options = replace(options, max_runtime_s=max_runtime_s)

@@ -14,6 +14,7 @@ from typing import Any
 from botocore.loaders import Loader
 from botocore.model import ServiceModel, Shape
 
+from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.testing.sagemaker.errors import ValidationException
 
 __all__ = ["check_constraints", "operation_input"]
@@ -79,10 +80,18 @@ def _broken_constraints(shape: Any, value: Any) -> Iterator[str]:
         yield f"Member must {measure} greater than or equal to {least}"
     if most is not None and size > most:
         yield f"Member must {measure} less than or equal to {most}"
-    if (values := limits.get("enum")) and value not in values:
+    if (values := limits.get("enum")) and value not in values and not _is_newer(shape, value):
         yield f"Member must satisfy enum value set: [{', '.join(values)}]"
     if (pattern := limits.get("pattern")) and not _compiled(pattern).fullmatch(value):
         yield f"Member must satisfy regular expression pattern: {pattern}"
+
+
+def _is_newer(shape: Shape, value: str) -> bool:
+    """Return whether a value is an instance type that an older model of boto3 does not contain."""
+    if shape.name != "TrainingInstanceType":
+        return False
+    known = load_catalog().get(value)
+    return known is not None and known.sagemaker_name == value
 
 
 @cache
