@@ -3,7 +3,8 @@
 The exit code reports the outcome (see `exit_codes`).
 
 Environment: `FLOWYML_ATTEMPT`, or Batch's `AWS_BATCH_JOB_ATTEMPT`, is the attempt number, from 1;
-`TRAINING_JOB_NAME` is set if SageMaker runs the job (see `platform`); `FLOWYML_TIMEOUT_GRACE_S` is
+`TRAINING_JOB_NAME` is set if SageMaker runs the job (see `platform`); `FLOWYML_USER` is the user of
+an image whose containers start as root (see `user`); `FLOWYML_TIMEOUT_GRACE_S` is
 the number of seconds that a step has to stop after its timeout.
 """
 
@@ -32,6 +33,7 @@ from flowyml_aws.runtime.platform import Platform
 from flowyml_aws.runtime.result import JobResult
 from flowyml_aws.runtime.spec import JobSpec
 from flowyml_aws.runtime.time_limit import GRACE_S
+from flowyml_aws.runtime.user import drop_root
 from flowyml_aws.scripts import PROGRAM_VARIABLE
 
 _EVENTS_INTERVAL_S = 1.0
@@ -45,12 +47,14 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         say("usage: python -m flowyml_aws.runtime <uri of a JobSpec>#sha256=<digest>")
         return BAD_INPUT
+    drop_root(os.environ)
     os.environ.pop(PROGRAM_VARIABLE, None)  # of a job that started this one
     interruption = Interruption()
     interruption.listen()
     platform = Platform()
     try:
         platform = Platform.from_environment(os.environ)
+        platform.report_folders()
         code = _run(arguments[0], interruption, platform)
         interruption.ignore()
     except Interrupted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ __all__ = ["Platform"]
 
 # https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-dockerfile.html
 _SAGEMAKER_FOLDER = "/opt/ml"
+_OUTPUT_FOLDERS = ("model", "output", "checkpoints")
+_TEMPORARY_FOLDER = "/tmp"
 _FAILURE_FILE = "output/failure"
 
 
@@ -41,6 +44,21 @@ class Platform:
         # SageMaker's training toolkit reads this variable, too, in processes outside SageMaker.
         folder = Path(environment.get("SAGEMAKER_BASE_DIR") or _SAGEMAKER_FOLDER)
         return cls(attempt, repeats=True, failure_file=folder / _FAILURE_FILE)
+
+    def report_folders(self) -> None:
+        """Log the folders of SageMaker that this process can't write."""
+        if self.failure_file is None:
+            return
+        base = self.failure_file.parents[1]
+        folders = [base / name for name in _OUTPUT_FOLDERS]
+        folders.append(Path(os.environ.get("TMPDIR") or _TEMPORARY_FOLDER))
+        refused = [f for f in folders if f.is_dir() and not os.access(f, os.W_OK)]
+        if refused:
+            say(
+                f"the image's user ({os.getuid()}) can't write {', '.join(map(str, refused))}: "
+                "SageMaker creates them for root, so checkpoints, models and temporary files can't "
+                "be stored there; build the image without USER (see docs/images.md)"
+            )
 
     def report_failure(self, reason: str) -> None:
         """Write the reason of a failure for the platform. SageMaker shows 1,024 characters."""

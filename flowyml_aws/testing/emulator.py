@@ -100,6 +100,9 @@ class Emulator:
         port: Port to listen on; 0 for any free port.
         containers: Image in this machine's Docker or podman. If set, jobs run in containers, and
             the account's setting `image` names it. None to run jobs as processes.
+        image_user: User id of the image of jobs that run as processes, for images with a USER
+            instruction; such a user can't write `/opt/ml` and `/tmp` of a training job. None for
+            root, as in the images of this package and of AWS.
         keep_requests: Whether to record `requests`, which uses memory.
         lenient: Names of rules of AWS to switch off: `iam`, the check of permissions.
         warm_starts: Whether jobs are forked from a process that has already imported the runner. A
@@ -145,6 +148,7 @@ class Emulator:
         quotas: QuotaLevel = "new-account",
         port: int = 0,
         containers: str | None = None,
+        image_user: int | None = None,
         keep_requests: bool = False,
         lenient: Collection[str] = (),
         warm_starts: bool = sys.platform == "linux",
@@ -174,6 +178,7 @@ class Emulator:
         self._wanted_port = port
         self._image = containers or _IMAGE
         self._engine = find_engine() if containers is not None else None
+        self._image_user = image_user
         self._keep_requests = keep_requests
         self._warm_starts = warm_starts
         self._seed = seed
@@ -342,7 +347,9 @@ class Emulator:
     def _containers(self, folder: Path, undo: ExitStack) -> Containers:
         if self._engine is not None:
             return EngineContainers(self._engine, dict(os.environ))
-        processes = Processes(_image_environment(folder / "image"), self._warm_starts)
+        processes = Processes(
+            _image_environment(folder / "image"), self._warm_starts, self._image_user
+        )
         undo.callback(processes.stop)
         return processes
 

@@ -14,11 +14,13 @@ from typing import IO
 
 from flowyml_aws.planning.environment import LOCALE, RUNNER
 from flowyml_aws.testing.container import Container, OnLines
+from flowyml_aws.testing.image_user import can_switch_user, command_as, find_program
 from flowyml_aws.testing.warm import RUNNER_MODULE, WarmProcess, WarmStarter, read_at_start
 
 __all__ = ["JobProcess", "Processes", "start_process"]
 
 _CHUNK_BYTES = 64 * 1024
+_FOLDER_VARIABLES = {"/opt/ml": "SAGEMAKER_BASE_DIR", "/tmp": "TMPDIR"}
 _IMPORTED = ("flowyml_aws.aws.s3", "botocore.session", "botocore.config")
 
 
@@ -28,10 +30,14 @@ class Processes:
     Args:
         environment: Environment of the image.
         is_warm: Whether the runner is forked from a process that has already imported it.
+        user: User id of the image; None for root, as which this process counts.
     """
 
-    def __init__(self, environment: Mapping[str, str], is_warm: bool) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], is_warm: bool, user: int | None = None
+    ) -> None:
         self._environment = environment
+        self._user = user
         # The interpreter reads some variables when it starts, so a warm job must agree with them.
         self._warm_environment = {**environment, **RUNNER, "LANG": LOCALE, "LC_ALL": LOCALE}
         self._warm = None
@@ -45,10 +51,14 @@ class Processes:
             OSError, ValueError: The process can't be started.
         """
         environment = {**self._environment, **container.environment}
-        # A process can't have its own /opt/ml. SageMaker's training toolkit reads this variable.
-        if (folder := container.volumes.get("/opt/ml")) is not None:
-            environment["SAGEMAKER_BASE_DIR"] = str(folder)
+        # A process can't have its own /opt/ml and /tmp. SageMaker's training toolkit, and Python's
+        # `tempfile`, read these variables.
+        for folder, variable in _FOLDER_VARIABLES.items():
+            if folder in container.volumes:
+                environment[variable] = str(container.volumes[folder])
         command = [*container.entrypoint, *container.command]
+        if self._user is not None:
+            return _start_as(self._user, command, environment, container, on_lines)
         if self._warm is not None and self._can_be_warm(command, environment):
             process = self._warm.start(command[3:], environment, container.folder)
             return JobProcess(process, on_lines)
@@ -89,6 +99,34 @@ def start_process(
         bufsize=0,
         start_new_session=True,
     )
+
+
+def _start_as(
+    user: int,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    container: Container,
+    on_lines: OnLines,
+) -> JobProcess:
+    """Start a process as a user who owns its working directory, but none of its volumes.
+
+    Where this process can't switch users, the process can't write the folders of its volumes.
+    """
+    if can_switch_user():
+        os.chown(container.folder, user, user)
+        switched = command_as(user, find_program(_program(command)), command[1:])
+        return JobProcess(start_process(switched, environment, container.folder), on_lines)
+    bases = container.volumes.values()
+    folders = [f for base in bases for f in (base, *base.rglob("*")) if f.is_dir()]
+    for folder in folders:
+        folder.chmod(0o555)
+    try:
+        return _ReadOnlyProcess(
+            start_process(command, environment, container.folder), on_lines, folders
+        )
+    except BaseException:
+        _make_writable(folders)
+        raise
 
 
 class JobProcess:
@@ -152,6 +190,27 @@ class JobProcess:
         # CloudWatch has no empty events, and Docker's awslogs driver omits empty lines.
         if printed := [line for line in decoded if line]:
             self._on_lines(printed)
+
+
+class _ReadOnlyProcess(JobProcess):
+    """A running command that can't write some folders."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], on_lines: OnLines, folders: Sequence[Path]
+    ) -> None:
+        super().__init__(process, on_lines)
+        self._folders = folders
+
+    def wait(self) -> int:
+        """Wait for the end, and make the folders writable again."""
+        code = super().wait()
+        _make_writable(self._folders)
+        return code
+
+
+def _make_writable(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        folder.chmod(0o755)
 
 
 def _program(command: Sequence[str]) -> str:

@@ -89,7 +89,10 @@ def test_the_gpu_image_adds_python_to_a_base_without_it(
     arguments = {"BASE_IMAGE": BASE, "PYTHON_IMAGE": BASE, "SYSTEM_PACKAGES": ""}
     gpu_image = ProjectImage(replace(recipe, arguments={**recipe.arguments, **arguments}), None)
     gpu_image.build(engine, None)
-    ask = "import os, numpy, flowyml_aws.runtime.job; print(os.getuid(), numpy.arange(3).sum())"
+    ask = (
+        "import os, numpy, flowyml_aws.runtime.job; "
+        "print(os.environ['FLOWYML_USER'], numpy.arange(3).sum())"
+    )
     command = [
         engine.program,
         "run",

@@ -46,6 +46,21 @@ pipeline = Pipeline("endless").add_step(endless)
 """
 
 
+WHO = """
+import os
+from pathlib import Path
+from flowyml_aws import Pipeline, step
+
+@step(outputs=["who"])
+def who():
+    home = Path("~").expanduser()
+    (home / "x").touch()
+    return f"{os.getuid()} {home}"
+
+pipeline = Pipeline("who").add_step(who)
+"""
+
+
 def write_pipeline(rig: BackendRig, name: str, text: str) -> str:
     file = rig.folder / name
     file.write_text(text, "utf-8")
@@ -127,14 +142,24 @@ def test_cancelling_a_run_sends_sigterm_to_its_job(rig: BackendRig, account: Emu
     assert job["container"]["exitCode"] == 143
 
 
-def test_jobs_do_not_run_as_root_and_have_a_home_folder(account: Emulator) -> None:
+@pytest.mark.parametrize(("backend", "user"), [("batch", 10001), ("sagemaker", 0)])
+def test_jobs_run_as_root_only_on_sagemaker_and_have_a_home_folder(
+    rig: BackendRig, backend: str, user: int
+) -> None:
+    file = write_pipeline(rig, "who.py", WHO)
+    code, out, err = command(rig, "run", file, "--backend", backend, "--json")
+    assert code == 0, err
+    (run_id,) = re.findall(r'"run_id": "([^"]+)"', out)
+    code, out, _ = command(rig, "get", run_id, "who")
+    assert out.split() == [str(user), "/job"]
+
+
+def test_the_driver_of_a_detached_run_does_not_run_as_root(account: Emulator) -> None:
     batch = BatchClient(account)
-    job_id = batch.submit(
-        "import getpass, os, pathlib; pathlib.Path('~/x').expanduser().touch(); "
-        "print(os.getuid(), os.getpid(), getpass.getuser(), os.getcwd())"
-    )
+    ask = "import os; from flowyml_aws.runtime.user import drop_root; drop_root(os.environ)"
+    job_id = batch.submit(f"{ask}; print(os.getuid(), os.getgroups(), os.getpid(), os.getcwd())")
     assert batch.ended(job_id)["status"] == "SUCCEEDED"
-    assert batch.log(job_id) == ["10001 1 job /job"]
+    assert batch.log(job_id) == ["10001 [] 1 /job"]
 
 
 def test_a_command_missing_in_the_image_fails_to_start(account: Emulator) -> None:
@@ -168,7 +193,7 @@ def test_a_training_job_runs_in_a_container_with_the_sagemaker_folders(account: 
     )
     job = training.ended(name)
     assert job["TrainingJobStatus"] == "Completed", job
-    assert training.log(name) == ["10001"]
+    assert training.log(name) == ["0"]
     stored = account.client("s3").list_objects_v2(
         Bucket="flowyml-emulator-123456789012-us-east-1", Prefix=f"flowyml/runs/r/jobs/j/{name}/"
     )

@@ -114,10 +114,14 @@ def test_a_development_install_is_built_as_a_wheel_by_uv_or_pip(
 
 
 @pytest.mark.parametrize("name", ["Dockerfile", "Dockerfile.gpu"])
-def test_both_dockerfiles_share_the_build_stage_and_run_the_runner_without_root(name: str) -> None:
+def test_both_dockerfiles_share_the_build_stage_and_declare_the_runners_user(
+    name: str,
+) -> None:
     lines = (DOCKERFILES / name).read_text("utf-8").splitlines()
     assert lines[-1] == 'CMD ["python", "-m", "flowyml_aws.runtime"]'
-    assert "USER job" in lines
+    # SageMaker creates its folders for root, so the runner drops root itself elsewhere.
+    assert not any(line.startswith("USER") for line in lines)
+    assert "ENV FLOWYML_USER=10001 \\" in lines
     assert not any(line.startswith("ENTRYPOINT") for line in lines)
     first, other = ((DOCKERFILES / n).read_text() for n in ("Dockerfile", "Dockerfile.gpu"))
     assert _build_stage(first) == _build_stage(other)

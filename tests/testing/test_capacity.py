@@ -90,7 +90,7 @@ class TestScheduling:
     def test_a_queue_with_a_higher_priority_is_placed_first(
         self, connect: Any, tmp_path: Path
     ) -> None:
-        with Emulator(capacity=Capacity(vcpus=1, memory_mib=512)) as aws:
+        with raised_emulator(capacity=Capacity(vcpus=1, memory_mib=512)) as aws:
             batch = connect(aws)
             running = batch.submit(WAIT_FOR_FILE.format(str(tmp_path / "go")))
             batch.wait_for_line(running, "ready")

@@ -35,9 +35,10 @@ def make_container(job: TrainingJob, folder: Path, lock: RLock, roles: ServiceRo
         algorithm["TrainingImage"],
         f"{LOG_GROUP}:{job.launch.task.log_stream}",
     )
-    base, work = folder / "ml", folder / "work"
+    base, work, temporary = folder / "ml", folder / "work", folder / "tmp"
     create_folders(job.request, base)
     work.mkdir()
+    temporary.mkdir(mode=0o755)
     try:
         download_inputs(job.request, base, lock, roles)
     except TransferError as error:
@@ -55,7 +56,7 @@ def make_container(job: TrainingJob, folder: Path, lock: RLock, roles: ServiceRo
         },
         folder=work,
         entrypoint=entrypoint,
-        volumes={ML_FOLDER: base},
+        volumes={ML_FOLDER: base, "/tmp": temporary},
     )
 
 

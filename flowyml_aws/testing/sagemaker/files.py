@@ -59,9 +59,9 @@ def create_folders(request: Mapping[str, Any], base: Path) -> None:
     }
     for name, document in documents.items():
         (base / f"input/config/{name}.json").write_text(json.dumps(document), "utf-8")
-    for path in base.rglob("*"):
+    for path in (base, *base.rglob("*")):
         if path.is_dir():
-            path.chmod(0o777)  # an image may run as any user
+            path.chmod(0o755)  # SageMaker creates them for root
 
 
 def download_inputs(

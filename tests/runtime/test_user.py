@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from flowyml_aws.runtime.user import drop_root
+
+CODE = "import os; from flowyml_aws.runtime.user import drop_root; drop_root(os.environ); print({})"
+
+
+@pytest.mark.contract
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its user")
+@pytest.mark.parametrize(
+    ("environment", "user"),
+    [
+        ({"FLOWYML_USER": "10001", "AWS_BATCH_JOB_ID": "1"}, 10001),
+        ({"FLOWYML_USER": "10001", "TRAINING_JOB_NAME": "run-job-1"}, 0),
+        ({}, 0),
+    ],
+)
+def test_root_is_dropped_outside_sagemaker_if_the_image_declares_a_user(
+    environment: dict[str, str], user: int
+) -> None:
+    ask = CODE.format("os.getresuid(), os.getresgid()")
+    done = subprocess.run(
+        [sys.executable, "-c", ask], env={**os.environ, **environment}, capture_output=True
+    )
+    assert done.stdout.decode().strip() == f"{(user,) * 3} {(user,) * 3}", done.stderr
+
+
+def test_a_user_that_is_not_root_keeps_its_user() -> None:
+    before = os.getuid()
+    drop_root({"FLOWYML_USER": "10001", "TRAINING_JOB_NAME": "run-job-1"})
+    drop_root({})
+    assert os.getuid() == before
