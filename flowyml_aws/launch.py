@@ -27,14 +27,16 @@ def launch(request: RunRequest) -> RunDriver:
     for entry in reuse.entries.values():
         keep_entry(store, entry, now)
     package = _package(checked)
-    plan = plan.model_copy(update={"notes": (*plan.notes, *checked.notes)})
+    driver_notes = services.driver_notes(plan) if request.detached else ()
+    notes = (*plan.notes, *checked.notes, *driver_notes)
+    plan = plan.model_copy(update={"notes": notes})
     specs = job_specs(plan, planned.graph, package, reuse, checked.run_id, store.uri)
     incomplete = planned.identities.incomplete
     keys = make_keys(checked.graph, reuse, planned.forced, planned.fingerprinter, incomplete)
     record = write_run(store, plan, package, specs, keys, checked.run_id, now)
     backend = services.backend(record, plan)
     driver = RunDriver(store, record, plan, backend, checked.settings.allow_pickle)
-    if not (request.detached and services.start_driver(record)):
+    if not (request.detached and services.start_driver(record, plan)):
         driver.advance()
     return driver
 

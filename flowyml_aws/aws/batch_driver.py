@@ -20,11 +20,14 @@ from flowyml_aws.submission.record import RunRecord
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
 
-__all__ = ["DRIVER", "driver_problem", "start_driver"]
+__all__ = ["DRIVER", "driver_problem", "driver_timeout_s", "start_driver"]
 
 DRIVER = "driver of the run"
 """Value of a driver's job tag; for other jobs it is the job name."""
 
+_DAY_S = 24 * 3600
+_SLACK_S = _DAY_S  # for starts of instances, and waits for quotas
+_MAX_S = 14 * _DAY_S  # of a job on Fargate (AWS Batch user guide, "Job timeouts")
 # Also a valid Fargate size.
 _NEEDS = Needs(vcpus=1, memory_mib=2048)
 
@@ -59,6 +62,15 @@ def driver_problem(batch: BatchClient, queue: str | None) -> FlowymlError | None
     return None
 
 
+def driver_timeout_s(jobs_s: int | None) -> int:
+    """Return the time limit of a driver, so that it does not wait, and cost money, for ever.
+
+    Args:
+        jobs_s: Longest time that the jobs of the run can take; None for no limit.
+    """
+    return _MAX_S if jobs_s is None else min(_MAX_S, jobs_s + _SLACK_S)
+
+
 def start_driver(
     batch: BatchClient,
     queue: str,
@@ -66,6 +78,7 @@ def start_driver(
     record: RunRecord,
     environment: Mapping[str, str],
     tags: Mapping[str, str],
+    timeout_s: int,
 ) -> str:
     """Start the driver of a run, and return its job's id.
 
@@ -78,6 +91,7 @@ def start_driver(
         record: Record of the run.
         environment: Settings, as environment variables.
         tags: Extra tags, in addition to the run tags.
+        timeout_s: Time limit of the driver.
 
     Raises:
         AwsRefusedError: AWS denied a call.
@@ -96,7 +110,7 @@ def start_driver(
         after=(),
         command=("python", "-m", "flowyml_aws", "attach", record.run_id),
         needs=_NEEDS,
-        timeout_s=None,
+        timeout_s=timeout_s,
         environment={**RUNNER, **region, **environment},
     )
     request = submit_request(job, record, definition, [], tags)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         ResourceConfigTypeDef,
     )
 
-__all__ = ["knows_preferences", "training_request"]
+__all__ = ["knows_preferences", "time_limit_s", "training_request"]
 
 _SPOT_WAIT_S = 24 * 3600  # for capacity, in addition to the maximum runtime
 # NVIDIA's container runtime shows no GPU to an image that does not ask for one. On Batch, ECS sets
@@ -74,10 +74,15 @@ def training_request(
     if job.capacity == "spot":
         request["EnableManagedSpotTraining"] = True
         request["CheckpointConfig"] = {"S3Uri": f"{store}/{layout.checkpoints(job.name)}"}
-        request["StoppingCondition"]["MaxWaitTimeInSeconds"] = (
-            options.max_wait_s or _max_runtime_s(job, options) + _SPOT_WAIT_S
-        )
+        request["StoppingCondition"]["MaxWaitTimeInSeconds"] = time_limit_s(job, options)
     return request
+
+
+def time_limit_s(job: PlannedJob, options: TrainingOptions) -> int:
+    """Return the seconds after which SageMaker ends a job, with its wait for spot capacity."""
+    if job.capacity != "spot":
+        return _max_runtime_s(job, options)
+    return options.max_wait_s or _max_runtime_s(job, options) + _SPOT_WAIT_S
 
 
 def knows_preferences(client: SageMakerClient) -> bool:

@@ -58,9 +58,13 @@ class RunServices:
         services = self.services.values()
         return [problem for each in services for problem in each.driver_problems()]
 
-    def start_driver(self, record: RunRecord) -> bool:
+    def driver_notes(self, plan: ExecutionPlan) -> Sequence[str]:
+        """Return notes on the driver of a run that continues without its client."""
+        return [note for service in self.services.values() for note in service.driver_notes(plan)]
+
+    def start_driver(self, record: RunRecord, plan: ExecutionPlan) -> bool:
         """Start one driver for the run if a service needs one. Return False otherwise."""
-        return any(service.start_driver(record) for service in self.services.values())
+        return any(service.start_driver(record, plan) for service in self.services.values())
 
     def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
         """Return the backend of a run: that of its only service, or one that routes jobs."""

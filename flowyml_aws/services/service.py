@@ -91,7 +91,11 @@ class Service(Protocol):
         """Return the reasons why a run cannot continue without its client."""
         return []
 
-    def start_driver(self, record: RunRecord) -> bool:
+    def driver_notes(self, plan: ExecutionPlan) -> Sequence[str]:
+        """Return notes on the driver of a run that continues without its client."""
+        return ()
+
+    def start_driver(self, record: RunRecord, plan: ExecutionPlan) -> bool:
         """Start a driver that replaces the client. Return False if none is needed."""
         return False
 

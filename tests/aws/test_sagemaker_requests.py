@@ -12,7 +12,7 @@ from botocore.validate import validate_parameters
 
 from flowyml_aws.aws.sagemaker_limits import training_request_errors
 from flowyml_aws.aws.sagemaker_options import TrainingOptions
-from flowyml_aws.aws.sagemaker_requests import knows_preferences, training_request
+from flowyml_aws.aws.sagemaker_requests import knows_preferences, time_limit_s, training_request
 from flowyml_aws.planning.plan import InstanceOffer
 from tests.support.plans import a_job, a_plan, a_record
 
@@ -114,6 +114,21 @@ def test_a_spot_request_has_one_type_checkpoints_and_a_maximum_wait() -> None:
         "MaxRuntimeInSeconds": 3600,
         "MaxWaitTimeInSeconds": 3600 + DAY_S,
     }
+
+
+@pytest.mark.parametrize(
+    ("options", "changes", "expected_s"),
+    [
+        ({}, {"timeout_s": 700}, 700),
+        ({"max_runtime_s": 900}, {}, 900),
+        ({}, {"timeout_s": 700, "capacity": "spot"}, 700 + DAY_S),
+        ({"max_wait_s": 800}, {"timeout_s": 700, "capacity": "spot"}, 800),
+    ],
+)
+def test_the_time_limit_of_a_job_contains_its_wait_for_spot_capacity(
+    options: dict[str, Any], changes: dict[str, Any], expected_s: int
+) -> None:
+    assert time_limit_s(a_job("train", **changes), replace(OPTIONS, **options)) == expected_s
 
 
 def test_a_warm_pool_has_one_type_and_is_not_used_on_spot_capacity() -> None:

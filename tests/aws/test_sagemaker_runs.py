@@ -317,7 +317,10 @@ def test_a_blocked_queue_of_jobs_does_not_block_the_driver_of_a_detached_run(
     aws.faults.withhold("flowyml-emulator-cpu", None)
 
 
-def test_a_detached_run_is_driven_on_aws(aws: Emulator, rig: BackendRig) -> None:
+def test_a_detached_run_is_driven_on_aws_until_its_deadline(
+    aws: Emulator, rig: BackendRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLOWYML_AWS_SAGEMAKER_MAX_RUNTIME_S", "3600")
     release_job(rig)
     run = rig.pipeline("waiting").submit(backend="sagemaker", detach=True)
     eventually(lambda: run.status().state is RunState.SUCCEEDED, "the end of the run")
@@ -326,6 +329,10 @@ def test_a_detached_run_is_driven_on_aws(aws: Emulator, rig: BackendRig) -> None
     listed = aws.client("batch").list_jobs(jobQueue="flowyml-emulator-driver", filters=names)
     (driver,) = listed["jobSummaryList"]
     assert driver["jobName"].startswith(f"{run.id}-driver-")
+    (described,) = aws.client("batch").describe_jobs(jobs=[driver["jobId"]])["jobs"]
+    three_jobs_and_a_day_s = 3 * 3600 + 24 * 3600
+    assert described["timeout"] == {"attemptDurationSeconds": three_jobs_and_a_day_s}
+    assert any("ends after 1.1 days at the latest" in note for note in run.plan.notes)
 
 
 def test_a_detached_run_on_batch_alone_needs_no_driver(

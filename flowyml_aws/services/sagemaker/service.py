@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.planning.catalog import Catalog
+from flowyml_aws.planning.longest_path import longest_path_s
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.targets import Target
 from flowyml_aws.services.account import Account, missing_setting
@@ -116,7 +117,14 @@ class SageMakerService(Service):
             problems.append(error)
         return problems
 
-    def start_driver(self, record: RunRecord) -> bool:
+    def driver_notes(self, plan: ExecutionPlan) -> Sequence[str]:
+        days = self._driver_timeout_s(plan) / (24 * 3600)
+        return [
+            f"the driver of the run ends after {days:.1f} days at the latest; jobs that it has "
+            "submitted continue, and `attach` continues the run"
+        ]
+
+    def start_driver(self, record: RunRecord, plan: ExecutionPlan) -> bool:
         """Submit a small Batch job that drives the run: SageMaker cannot chain jobs."""
         from flowyml_aws.aws.batch_driver import start_driver
         from flowyml_aws.services.batch.service import job_image
@@ -132,8 +140,21 @@ class SageMakerService(Service):
             record,
             as_environment(driver_settings(account.images.effective_settings, self._options)),
             self._options.tags,
+            self._driver_timeout_s(plan),
         )
         return True
+
+    def _driver_timeout_s(self, plan: ExecutionPlan) -> int:
+        from flowyml_aws.aws.batch_driver import driver_timeout_s
+        from flowyml_aws.aws.sagemaker_requests import time_limit_s
+
+        limits_s = {
+            job.name: time_limit_s(job, self._options)
+            if job.backend == TRAITS.name
+            else job.timeout_s
+            for job in plan.jobs
+        }
+        return driver_timeout_s(longest_path_s(plan, limits_s))
 
     def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
         from flowyml_aws.aws.sagemaker import SageMakerBackend

@@ -81,7 +81,7 @@ RESOURCES: Mapping[str, tuple[str, ...]] = {
     "ecs:DescribeTasks": ("task/{cluster}/{tasks}",),
     "ecs:DescribeContainerInstances": ("container-instance/{cluster}/{containerInstances}",),
     "ecs:DescribeClusters": ("cluster/{clusters}",),
-    **_each("servicequotas", "GetServiceQuota RequestServiceQuotaIncrease", _QUOTA),
+    **_each("servicequotas", "RequestServiceQuotaIncrease", _QUOTA),
     **_each("events", "PutRule DescribeRule DeleteRule EnableRule DisableRule", _RULE),
     **_each("events", "PutTargets RemoveTargets ListTargetsByRule", _TARGETS),
     "events:PutEvents": ("event-bus/{Entries.EventBusName}",),
