@@ -11,6 +11,7 @@ from types import TracebackType
 import cloudpickle
 
 from flowyml_aws.core.errors import FlowymlError, PipelineFileError, UnloadableValueError
+from flowyml_aws.runtime.full_disk import full_disk_advice
 from flowyml_aws.runtime.result import StepFailure
 
 __all__ = ["describe_job_failure", "describe_step_failure", "text_of"]
@@ -47,6 +48,7 @@ def describe_step_failure(
         for part in _parts(report):
             _make_relative(part, roots)
         lines = report.format()
+    advice = advice or full_disk_advice(error)
     return StepFailure(
         kind=type(error).__name__,
         message=text_of(error),
@@ -65,6 +67,8 @@ def describe_job_failure(error: Exception, roots: Sequence[Path]) -> StepFailure
             text = f"{describe_step_failure(error.__cause__, roots).traceback}\n{text}"
     else:
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    if advice := full_disk_advice(error):
+        text += f"  fix: {advice}\n"
     return StepFailure(
         kind=type(error).__name__,
         message=text_of(error),
