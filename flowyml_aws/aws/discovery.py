@@ -11,6 +11,7 @@ from flowyml_aws.aws.errors import refused
 from flowyml_aws.aws.queues import Queue, names_of, no_such_queue, read_queues
 from flowyml_aws.core.errors import AwsRefusedError, FlowymlError, SettingsError
 from flowyml_aws.planning.catalog import Catalog
+from flowyml_aws.planning.disk import RESERVED_GIB, Disk
 from flowyml_aws.planning.families import available_types, expand_families
 from flowyml_aws.planning.targets import Taint, Target, read_taint
 
@@ -23,6 +24,8 @@ __all__ = ["bucket_problem", "credentials_problem", "find_targets"]
 
 _LABEL_TAG = "flowyml-aws:label:"
 _TAINT_TAG = "flowyml-aws:taint:"
+_DISK_TAG = "flowyml-aws:disk-gib"
+_NVME_TAG = "flowyml-aws:nvme"
 
 
 def credentials_problem(sts: STSClient) -> FlowymlError | None:
@@ -131,7 +134,27 @@ def _target(queue: Queue, offered: Collection[str] | None, catalog: Catalog) -> 
         taints=tuple(_taint(key, value) for key, value in _tagged(tags, _TAINT_TAG)),
         capacity="spot" if spot else "on-demand",
         closed=closed,
+        disk=_disk(queue.name, tags),
     )
+
+
+def _disk(queue: str, tags: Mapping[str, str]) -> Disk:
+    """Read the disk of a queue's instances from its tags.
+
+    `flowyml-aws:disk-gib` is the part of the volume for jobs in GiB. `flowyml-aws:nvme` with the
+    value `data-root` says that containers are on local disks where an instance has some.
+    """
+    local_data_root = tags.get(_NVME_TAG) == "data-root"
+    text = tags.get(_DISK_TAG)
+    if text is None:
+        return Disk(local_data_root=local_data_root, is_assumed=True)
+    if not text.isdecimal():
+        raise SettingsError(
+            what=f"Invalid tag {_DISK_TAG} of queue {queue!r}: {text!r}",
+            why="its value is the GiB of an instance's volume that jobs can use, such as 80",
+            fix=f"set it to the size of the volume minus {RESERVED_GIB}, or remove it",
+        )
+    return Disk(int(text), local_data_root)
 
 
 def _tagged(tags: Mapping[str, str], prefix: str) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,8 @@
 """Eligibility of instance types: those that a job may use, and those that are large enough.
 
 Eligibility does not depend on the vCPUs, memory and disk of a job. So a job that requests more of
-them never gets a cheaper type, unless only last resorts remain.
+them never gets a cheaper type, unless only last resorts remain, or Batch could place the smaller
+job on a type of the same queue whose disk is too small.
 """
 
 from __future__ import annotations
@@ -75,8 +76,12 @@ def open_targets(request: SelectionRequest) -> tuple[list[Target], HardwareClass
 
 
 def obstacle_to(request: SelectionRequest, target: Target) -> Obstacle | None:
-    """Return what keeps the job from a target: labels, taints, or other GPUs in the same queue."""
-    return obstacle(target, request.needs, request.catalog) or _other_gpus(request, target)
+    """Return what keeps the job from a target: labels, taints, or other types of the same queue."""
+    return (
+        obstacle(target, request.needs, request.catalog)
+        or _other_gpus(request, target)
+        or _smaller_disks(request, target)
+    )
 
 
 @lru_cache(maxsize=256)
@@ -157,3 +162,27 @@ def _other_gpus(request: SelectionRequest, target: Target) -> Obstacle | None:
                 "create a separate queue for each GPU model",
             )
     return None
+
+
+def _smaller_disks(request: SelectionRequest, target: Target) -> Obstacle | None:
+    needs = request.needs
+    if not needs.storage_gib or target.placed_by != "queue":
+        return None
+    # Batch ignores disks: it may use any type of the queue that has enough of everything else.
+    possible = [c for c in candidates_on(target, request.catalog) if _may_start(needs, c)]
+    smallest = min(possible, key=lambda c: c.gives.storage_gib, default=None)
+    if smallest is None or smallest.gives.storage_gib >= needs.storage_gib:
+        return None
+    if all(c.gives.storage_gib < needs.storage_gib for c in possible):
+        return None  # not a matter of the queue: the job is too large
+    larger = min(c.name for c in possible if c.gives.storage_gib >= needs.storage_gib)
+    return Obstacle(
+        f"Batch could place the job on {smallest.name} of the same queue, where it gets at most "
+        f"{smallest.gives.storage_gib}Gi storage",
+        f"request more vCPUs or memory than {smallest.name} has, or create a queue of types such "
+        f"as {larger} only",
+    )
+
+
+def _may_start(needs: Needs, candidate: Candidate) -> bool:
+    return all(map(le, needs.amounts._replace(storage_gib=0), candidate.gives))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from flowyml_aws.planning.disk import DEFAULT_VOLUME_GIB
 from flowyml_aws.planning.eligibility import (
     HardwareClass,
     SelectionRequest,
@@ -62,6 +63,12 @@ def notes_on(request: SelectionRequest, hardware: HardwareClass, best: Candidate
     yield from _PRICE_NOTES.get(best.price_basis, "").format(best.name).splitlines()
     if instance.gpu_model is not None and request.needs.gpu_model is None:
         yield f"{best.name} has GPUs, and the job uses none: no type without GPUs is eligible"
+    if request.needs.storage_gib and target.disk is not None and target.disk.is_assumed:
+        yield (
+            f"queue {target.name!r} has no tag flowyml-aws:disk-gib: a volume of "
+            f"{DEFAULT_VOLUME_GIB} GiB is assumed, ECS's default, with {target.disk.free_gib} GiB "
+            "for jobs"
+        )
     requires_type = any(label == INSTANCE_TYPE_LABEL for label, _ in request.needs.required)
     if requires_type and _placed_by_batch(target) and len(target.instance_types) > 1:
         yield f"queue {target.name!r} also has other types: Batch may use any that is large enough"

@@ -10,6 +10,7 @@ from dataclasses import replace
 from flowyml_aws.core.errors import NoInstanceFitsError
 from flowyml_aws.core.gpus import gpu_models
 from flowyml_aws.planning.account_families import account_family
+from flowyml_aws.planning.disk import RESERVED_GIB
 from flowyml_aws.planning.eligibility import (
     HardwareClass,
     SelectionRequest,
@@ -54,6 +55,8 @@ def no_fit_error(request: SelectionRequest) -> NoInstanceFitsError:
     elif not rejected:
         reasons.append(("there is no target to run on", "configure a queue, or plan offline"))
     for target in targets:
+        if (lack := _lacks_disk(request, hardware, target)) is not None:
+            reasons.append(lack)
         if unavailable := _first(request, hardware, target.with_closed_types()):
             why = f"{unavailable.name} would fit, but {target.closed[unavailable.name]}"
             fix = f"lift that limit, or do without {unavailable.name}"
@@ -70,6 +73,32 @@ def _first(request: SelectionRequest, hardware: HardwareClass, target: Target) -
     return next(fits(request.needs, pool(hardware, target, request.catalog)), None)
 
 
+def _lacks_disk(
+    request: SelectionRequest, hardware: HardwareClass, target: Target
+) -> tuple[str, str] | None:
+    """Return why and fix if only the disk of a target's instances is too small for the job."""
+    disk, needs = target.disk, request.needs
+    without = replace(needs, storage_gib=0)
+    if disk is None or not needs.storage_gib:
+        return None
+    fitting = list(fits(without, pool(hardware, target, request.catalog)))
+    if not fitting or any(c.gives.storage_gib >= needs.storage_gib for c in fitting):
+        return None
+    volume_gib = disk.free_gib + RESERVED_GIB
+    needed_gib = needs.storage_gib + RESERVED_GIB
+    family = target.labels.get("family")
+    where = f"of the family {family!r} (infra/)" if family else "of its instances' launch template"
+    assumed = "is assumed to have" if disk.is_assumed else "has"
+    raised = f"raise volume_gib {where} to {needed_gib}, or use a family with local NVMe disks"
+    if disk.is_assumed:
+        raised += f"; set the queue's tag flowyml-aws:disk-gib to its volume minus {RESERVED_GIB}"
+    return (
+        f"target {target.name!r}: a volume {assumed} {volume_gib} GiB, of which {RESERVED_GIB} GiB "
+        "are for the system and images",
+        raised,
+    )
+
+
 def _types_to_add(
     request: SelectionRequest, hardware: HardwareClass, targets: Sequence[Target]
 ) -> Iterator[str]:
@@ -77,6 +106,7 @@ def _types_to_add(
     hardware = replace(hardware, spare_gpus=False)
     for service in dict.fromkeys(t.kind for t in targets if service_traits(t.kind).hosted):
         (all_types,) = offline_targets(request.catalog, service)
+        all_types = replace(all_types, disk=next(t.disk for t in targets if t.kind == service))
         fitting = list(fits(request.needs, pool(hardware, all_types, request.catalog)))
         if fitting and service_traits(service).runs_on_queues:
             yield _queue_to_add(fitting)

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Literal
 
 from flowyml_aws.planning.catalog import Catalog, InstanceType
+from flowyml_aws.planning.disk import Disk
 from flowyml_aws.planning.needs import Amounts, Needs, Toleration
 from flowyml_aws.planning.services import (
     HostedInstance,
@@ -93,6 +94,7 @@ class Target:
             of the target that is large enough, `plan` if the plan's selection is used.
         closed: Unavailable types that the target names, with the reason: the region does not offer
             them, or they exceed a limit. `instance_types` does not contain them.
+        disk: Disk of its instances; None if a job gets a volume of any size.
     """
 
     name: str
@@ -103,6 +105,7 @@ class Target:
     capacity: Literal["on-demand", "spot"] = "on-demand"
     placed_by: Literal["queue", "plan"] = "queue"
     closed: Mapping[str, str] = field(default_factory=dict, hash=False)
+    disk: Disk | None = None
 
     def with_closed_types(self) -> Target:
         """Return the target with only its unavailable types."""
@@ -250,7 +253,7 @@ def _candidate(name: str, target: Target, catalog: Catalog) -> Candidate | None:
     gives = Amounts(
         instance.vcpus,
         hosted.memory_mib,
-        hosted.storage_gib,
+        hosted.storage_gib if target.disk is None else target.disk.free_on(instance),
         instance.gpu_count,
         instance.gpu_memory_gb,
     )

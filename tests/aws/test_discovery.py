@@ -10,6 +10,7 @@ from botocore.stub import Stubber
 from flowyml_aws.aws.discovery import bucket_problem, credentials_problem, find_targets
 from flowyml_aws.core.errors import AwsRefusedError, SettingsError
 from flowyml_aws.planning.catalog_files import load_catalog
+from flowyml_aws.planning.disk import Disk
 from flowyml_aws.planning.targets import Taint, Target
 
 ARN = "arn:aws:batch:us-east-1:123456789012"
@@ -109,6 +110,29 @@ def test_a_queue_is_spot_if_all_of_its_environments_are(stubs: dict[str, Stubber
         ("spot", "mixed"),
     )
     assert (spot.capacity, mixed.capacity) == ("spot", "on-demand")
+
+
+@pytest.mark.parametrize(
+    ("tags", "disk"),
+    [
+        ({}, Disk(10, is_assumed=True)),
+        ({"flowyml-aws:disk-gib": "80"}, Disk(80)),
+        ({"flowyml-aws:disk-gib": "80", "flowyml-aws:nvme": "data-root"}, Disk(80, True)),
+    ],
+)
+def test_tags_describe_the_disk_of_a_queue(
+    stubs: dict[str, Stubber], tags: dict[str, str], disk: Disk
+) -> None:
+    (target,) = targets(stubs["batch"], [queue("q", "e", tags=tags)], [environment("e", "m6i")])
+    assert target.disk == disk
+
+
+def test_an_invalid_size_of_a_disk_is_an_error_that_names_the_queue(
+    stubs: dict[str, Stubber],
+) -> None:
+    tags = {"flowyml-aws:disk-gib": "80Gi"}
+    with pytest.raises(SettingsError, match="Invalid tag flowyml-aws:disk-gib of queue 'q'"):
+        targets(stubs["batch"], [queue("q", "e", tags=tags)], [environment("e", "m6i")])
 
 
 def test_tags_become_labels_and_taints(stubs: dict[str, Stubber]) -> None:
