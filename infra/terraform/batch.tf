@@ -1,5 +1,6 @@
 locals {
-  known = jsondecode(file("${path.module}/../account/families.json")).families
+  catalog = jsondecode(file("${path.module}/../account/families.json"))
+  known   = local.catalog.families
 
   # Queues by their name without the prefix: `t4`, `t4-spot`.
   queues = merge([
@@ -11,6 +12,9 @@ locals {
         max_vcpus      = coalesce(options.max_vcpus, try(local.known[family].max_vcpus, 0))
         tags = merge(
           { "flowyml-aws:label:family" = family },
+          # What one job can use of the volume, and where containers are if the type has local disks: user-data.mime.
+          { "flowyml-aws:disk-gib" = tostring(coalesce(options.volume_gib, var.volume_gib) - local.catalog.reserved_disk_gib) },
+          { "flowyml-aws:nvme" = "data-root" },
           { for key, value in options.labels : "flowyml-aws:label:${key}" => value },
           { for key, value in options.taints : "flowyml-aws:taint:${key}" => value },
         )
@@ -30,6 +34,7 @@ resource "aws_launch_template" "this" {
 
   name                   = "${local.prefix}-${each.key}"
   update_default_version = true
+  user_data              = filebase64("${path.module}/../account/user-data.mime")
 
   block_device_mappings {
     device_name = "/dev/xvda"

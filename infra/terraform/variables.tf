@@ -16,7 +16,7 @@ variable "families" {
     max_vcpus: limit of the vCPUs of all instances of one such queue together.
     instance_types: EC2 instance types or families.
     image_id: custom image for the instances.
-    volume_gib: disk size; overrides the variable `volume_gib`.
+    volume_gib: disk size; overrides the variable `volume_gib`. One job can use 20 GiB less.
     labels, taints: as of a Kubernetes node; a taint's value is `[VALUE:]EFFECT`.
   EOT
   type = map(object({
@@ -49,9 +49,14 @@ variable "families" {
 }
 
 variable "volume_gib" {
-  description = "Disk size of each instance in GiB, for its system, images, and files of jobs."
+  description = "Disk size of each instance in GiB, for its system, images, and files of jobs; one job can use 20 GiB less. Containers are on local NVMe disks instead if the instance type has some."
   type        = number
   default     = 100
+
+  validation {
+    condition     = alltrue([for size in concat([var.volume_gib], [for f in values(var.families) : f.volume_gib if f.volume_gib != null]) : size >= 30])
+    error_message = "volume_gib must be at least 30: ECS's images need it."
+  }
 }
 
 variable "vpc_id" {

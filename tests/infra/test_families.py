@@ -9,12 +9,17 @@ from flowyml_aws.planning.account_families import FAMILIES as FAMILIES_OF_PLANS
 from flowyml_aws.planning.account_families import AccountFamily
 from flowyml_aws.planning.catalog import InstanceType
 from flowyml_aws.planning.catalog_files import load_catalog
+from flowyml_aws.planning.disk import RESERVED_GIB
 from tests.support.infra import families
 
 FILE = families()
 FAMILIES = FILE["families"]
 UNSUPPORTED_BY_BATCH = {"arm64": "g5g", "not NVIDIA": "g4ad"}
 """GPU families without an ECS image, by the reason."""
+
+
+def test_the_reserve_on_a_volume_is_the_planner_s() -> None:
+    assert FILE["reserved_disk_gib"] == RESERVED_GIB
 
 
 def types_of(family: str) -> list[InstanceType]:

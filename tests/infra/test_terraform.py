@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from flowyml_aws.planning.disk import Disk
 from flowyml_aws.planning.targets import Taint
 from flowyml_aws.testing import Emulator
-from tests.support.infra import INFRA, NAME, PREFIX, settings
+from tests.support.infra import INFRA, NAME, PREFIX, named, settings
 from tests.support.infra_tools import Terraform, tool
 from tests.support.rigs import BackendRig
 from tests.support.same_account import differences, of_plan, of_template
@@ -88,11 +89,13 @@ def test_mistakes_in_variables_are_reported_before_anything_is_created(
         "name": "Main_account",
         "families": {"t4": {"capacity": ["reserved"], "taints": {"night": "sometimes"}}},
     }
+    wrong["families"]["t4"]["volume_gib"] = 20
     (tmp_path / "wrong.tfvars.json").write_text(json.dumps(wrong))
     done = terraform.run("plan", "-no-color", f"-var-file={tmp_path / 'wrong.tfvars.json'}")
     errors = " ".join(done.stderr.split())
     assert done.returncode == 1
     assert "2 to 18 characters" in errors
+    assert "volume_gib must be at least 30" in errors
     assert "must contain `cpu` with on-demand capacity" in errors
     assert "capacity must be a set of" in errors
     assert "A taint's value must be `[VALUE:]EFFECT`" in errors
@@ -143,6 +146,7 @@ def test_queues_are_targets_with_labels_and_taints(rig: BackendRig) -> None:
     assert spot.taints == (Taint("interruptible", "yes", "NoSchedule"),)
     assert "g4dn.xlarge" in spot.instance_types
     assert "16 in all" in spot.closed["g4dn.8xlarge"]
+    assert spot.disk == Disk(80, local_data_root=True)
 
 
 def test_the_doctor_reports_no_errors_and_a_pipeline_runs(rig: BackendRig) -> None:
@@ -151,6 +155,19 @@ def test_the_doctor_reports_no_errors_and_a_pipeline_runs(rig: BackendRig) -> No
     assert (code, errors) == (0, []), err
     with rig.entered():
         assert rig.pipeline("heavy").run(backend="batch")["size"] == 17 << 20
+
+
+def test_the_alert_of_a_failed_job_is_delivered(rig: BackendRig, emulated: Emulator) -> None:
+    sqs, sns = emulated.client("sqs"), emulated.client("sns")
+    inbox = sqs.create_queue(QueueName="inbox")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=inbox, AttributeNames=["QueueArn"])["Attributes"]
+    sns.subscribe(TopicArn=named()["topic_arn"], Protocol="sqs", Endpoint=arn["QueueArn"])
+    with rig.entered():
+        assert not rig.pipeline("failing").run(backend="batch").success
+    (message,) = sqs.receive_message(QueueUrl=inbox, MaxNumberOfMessages=10)["Messages"]
+    alert = json.loads(message["Body"])["Message"]
+    assert alert.startswith('"Job ') and "failed: Essential container in task exited" in alert
+    assert emulated.failed_invocations == []
 
 
 def test_destroy_removes_everything(applied: Terraform, emulated: Emulator) -> None:

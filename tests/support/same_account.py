@@ -234,6 +234,7 @@ def _cfn_template(p: Properties) -> Properties:
         "disks": [(b["DeviceName"], _snake_keys(b["Ebs"])) for b in data["BlockDeviceMappings"]],
         "metadata": _snake_keys(data["MetadataOptions"]),
         "tags": {s["ResourceType"]: _tags(s["Tags"]) for s in data["TagSpecifications"]},
+        "user_data": data["UserData"],
     }
 
 
@@ -250,6 +251,7 @@ def _tf_template(v: Properties, parts: Any) -> Properties:
         "disks": [(b["device_name"], disk(b["ebs"])) for b in v["block_device_mappings"]],
         "metadata": {key: value for key, value in metadata.items() if value is not None},
         "tags": {s["resource_type"]: s["tags"] for s in v["tag_specifications"]},
+        "user_data": v["user_data"],
     }
 
 

@@ -14,7 +14,7 @@ from flowyml_account.names import Names
 from flowyml_account.network import Network
 from flowyml_account.options import Family, Options
 from flowyml_account.roles import Instance
-from flowyml_account.shared import FAMILIES
+from flowyml_account.shared import FAMILIES, RESERVED_DISK_GIB, USER_DATA
 
 __all__ = ["make_queues"]
 
@@ -24,13 +24,18 @@ class _Queue:
     name: str
     family: str
     options: Family
+    volume_gib: int
     is_spot: bool
 
     @property
     def tags(self) -> dict[str, str]:
-        """Labels and taints, in the form that clients read."""
+        """Labels, taints and disks, in the form that clients read."""
         return {
             "flowyml-aws:label:family": self.family,
+            # What one job can use of the volume, and where containers are if the type has local
+            # disks: user-data.mime.
+            "flowyml-aws:disk-gib": str(self.volume_gib - RESERVED_DISK_GIB),
+            "flowyml-aws:nvme": "data-root",
             **{f"flowyml-aws:label:{key}": value for key, value in self.options.labels.items()},
             **{f"flowyml-aws:taint:{key}": value for key, value in self.options.taints.items()},
         }
@@ -83,7 +88,8 @@ def _queues(names: Names) -> Iterator[_Queue]:
         for capacity in options.capacity:
             suffix = "-spot" if capacity == "spot" else ""
             name = f"{names.prefix}-{family}{suffix}"
-            yield _Queue(name, family, options, capacity == "spot")
+            volume_gib = options.volume_gib or names.options.volume_gib
+            yield _Queue(name, family, options, volume_gib, capacity == "spot")
 
 
 def _time_limits(options: Options) -> list[batch.CfnJobQueue.JobStateTimeLimitActionProperty]:
@@ -120,6 +126,7 @@ def _launch_template(
                     ),
                 )
             ],
+            user_data=USER_DATA,
             # One hop: containers can't reach the instance's own role.
             metadata_options=ec2.CfnLaunchTemplate.MetadataOptionsProperty(
                 http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1

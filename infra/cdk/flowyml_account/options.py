@@ -13,6 +13,7 @@ __all__ = ["Family", "Options"]
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,16}[a-z0-9]")
 _TAINT = re.compile(r"(.*:)?(NoSchedule|PreferNoSchedule|NoExecute)")
 _CAPACITIES = {"on-demand", "spot"}
+_MIN_VOLUME_GIB = 30  # of ECS's images
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,8 @@ class Options:
             )
         if self.vpc_id is not None and not self.subnet_ids:
             raise ValueError("vpc_id requires subnet_ids: the VPC's subnets for the instances")
+        if self.volume_gib < _MIN_VOLUME_GIB:
+            raise ValueError(f"volume_gib must be at least {_MIN_VOLUME_GIB}: ECS's images need it")
         for name, family in self.families.items():
             _check(name, family)
 
@@ -108,6 +111,11 @@ def _check(name: str, family: Family) -> None:
         raise ValueError(
             f"Batch no longer has an image for {name}: set families[{name!r}].image_id to a custom "
             "ECS image"
+        )
+    if (family.volume_gib or _MIN_VOLUME_GIB) < _MIN_VOLUME_GIB:
+        raise ValueError(
+            f"families[{name!r}].volume_gib must be at least {_MIN_VOLUME_GIB}: ECS's images need "
+            "it"
         )
     for taint in family.taints.values():
         if not _TAINT.fullmatch(taint):

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 from typing import Any
 
-__all__ = ["FAMILIES", "IMAGES_LIFECYCLE", "policy"]
+__all__ = ["FAMILIES", "IMAGES_LIFECYCLE", "RESERVED_DISK_GIB", "USER_DATA", "policy"]
 
 _ACCOUNT = Path(__file__).parents[2] / "account"
 
-FAMILIES: Mapping[str, Any] = json.loads((_ACCOUNT / "families.json").read_text("utf-8"))[
-    "families"
-]
+_CATALOG = json.loads((_ACCOUNT / "families.json").read_text("utf-8"))
+
+FAMILIES: Mapping[str, Any] = _CATALOG["families"]
+RESERVED_DISK_GIB: int = _CATALOG["reserved_disk_gib"]
+USER_DATA = base64.b64encode((_ACCOUNT / "user-data.mime").read_bytes()).decode()
 IMAGES_LIFECYCLE = (_ACCOUNT / "images-lifecycle.json").read_text("utf-8")
 
 

@@ -1,0 +1,100 @@
+"""The user data of instances: containers on local disks. Its programs are substitutes here."""
+
+from __future__ import annotations
+
+import email
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.support.infra import INFRA
+
+pytestmark = pytest.mark.system
+
+LOCAL_DISK = "Amazon EC2 NVMe Instance Storage        \n"
+VOLUME = "Amazon Elastic Block Store              \n"
+PROGRAM = """#!/bin/sh
+echo "$(basename "$0") $*" >> "$CALLS"
+case " $FAILING " in *" $(basename "$0") "*) exit 1 ;; esac
+"""
+
+
+def script() -> str:
+    """Return the only part of the MIME document, which cloud-init executes."""
+    document = email.message_from_bytes((INFRA / "account/user-data.mime").read_bytes())
+    assert document.get_content_type() == "multipart/mixed"
+    container, part = document.walk()
+    assert container is document
+    assert part.get_content_type() == "text/cloud-boothook"
+    return str(part.get_payload())
+
+
+class Machine:
+    """A folder with the devices of an instance and with substitutes for system programs."""
+
+    def __init__(self, folder: Path, models: Sequence[str]) -> None:
+        self.folder = folder
+        for number, model in enumerate(models):
+            file = folder / f"sys/block/nvme{number}n1/device/model"
+            file.parent.mkdir(parents=True)
+            file.write_text(model)
+        (folder / "bin").mkdir()
+        for name in ("mkfs.xfs", "mount", "mdadm", "systemctl", "dnf"):
+            program = folder / "bin" / name
+            program.write_text(PROGRAM)
+            program.chmod(0o755)
+        image = folder / "lib/docker/image"
+        image.parent.mkdir(parents=True)
+        image.write_text("ecs-agent")
+
+    def boot(self, failing: str = "") -> list[str]:
+        """Run the script; return the calls of system programs in order."""
+        calls = self.folder / "calls"
+        environment = {
+            "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "CALLS": str(calls),
+            "FAILING": failing,
+            "SYS": str(self.folder / "sys"),
+            "DATA": str(self.folder / "lib"),
+            "LOCAL": str(self.folder / "local"),
+        }
+        done = subprocess.run(["bash", "-c", script()], env=environment, check=False)
+        assert done.returncode == 0
+        return calls.read_text().splitlines() if calls.exists() else []
+
+
+def test_an_instance_without_local_disks_is_unchanged(tmp_path: Path) -> None:
+    assert Machine(tmp_path, [VOLUME]).boot() == []
+
+
+def test_containers_are_on_the_local_disk_before_docker_starts(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, [VOLUME, LOCAL_DISK])
+    assert machine.boot(failing="systemctl") == [  # Docker is not active
+        "mkfs.xfs -q -f /dev/nvme1n1",
+        f"mount -o noatime,nodev /dev/nvme1n1 {tmp_path}/local",
+        "systemctl is-active --quiet docker",
+        f"mount --bind {tmp_path}/local/docker {tmp_path}/lib/docker",
+        f"mount --bind {tmp_path}/local/containerd {tmp_path}/lib/containerd",
+    ]
+    assert (tmp_path / "local/docker/image").read_text() == "ecs-agent"
+
+
+def test_several_local_disks_are_one_file_system(tmp_path: Path) -> None:
+    calls = Machine(tmp_path, [LOCAL_DISK, VOLUME, LOCAL_DISK]).boot()
+    disks = "/dev/nvme0n1 /dev/nvme2n1"
+    assert calls[0] == f"mdadm --create /dev/md/local --run --level=0 --raid-devices=2 {disks}"
+    assert calls[1] == "mkfs.xfs -q -f /dev/md/local"
+
+
+def test_a_running_docker_is_stopped_and_started_with_the_ecs_agent(tmp_path: Path) -> None:
+    calls = Machine(tmp_path, [LOCAL_DISK]).boot()
+    assert "systemctl stop docker.socket docker containerd" in calls
+    assert calls[-2:] == ["systemctl start containerd docker", "systemctl start --no-block ecs"]
+
+
+def test_a_disk_that_can_not_be_formatted_leaves_containers_on_the_volume(tmp_path: Path) -> None:
+    calls = Machine(tmp_path, [LOCAL_DISK]).boot(failing="mkfs.xfs")
+    assert calls == ["mkfs.xfs -q -f /dev/nvme0n1"]
