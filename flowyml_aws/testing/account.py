@@ -19,6 +19,7 @@ from moto.logs.models import logs_backends
 from moto.s3.models import s3_backends
 from moto.ssm.models import ssm_backends
 
+from flowyml_aws.planning.disk import RESERVED_GIB
 from flowyml_aws.testing.account_policies import account_policy
 
 __all__ = [
@@ -90,6 +91,11 @@ _BATCH_TRUST = json.dumps(
         ],
     }
 )
+_VOLUME_GIB = 100
+_DISK_TAGS = {
+    "flowyml-aws:disk-gib": str(_VOLUME_GIB - RESERVED_GIB),
+    "flowyml-aws:nvme": "data-root",
+}
 # The default encryption of every bucket on AWS.
 _ENCRYPTION = {"Rule": {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}}
 
@@ -135,6 +141,7 @@ def create_account() -> Account:
     profile = iam.create_instance_profile(f"{PREFIX}-instance", "/", [f"{PREFIX}-instance"])
     batch = batch_backends[DEFAULT_ACCOUNT_ID][REGION]
     subnets, security_group = _network()
+    template = _launch_template()
     for queue, families in QUEUES.items():
         resources = {
             "type": "EC2",
@@ -146,6 +153,7 @@ def create_account() -> Account:
             "instanceRole": profile.arn,
             "subnets": subnets,
             "securityGroupIds": [security_group],
+            "launchTemplate": {"launchTemplateId": template, "version": "$Latest"},
         }
         environment = batch.create_compute_environment(
             compute_environment_name=queue,
@@ -247,6 +255,15 @@ def _network() -> tuple[list[str], str]:
     return [subnet.id for subnet in ec2.get_default_subnets().values()], str(group.id)
 
 
+def _launch_template() -> str:
+    """Create the launch template of all environments, and return its id."""
+    disk = {"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": _VOLUME_GIB, "VolumeType": "gp3"}}
+    template = ec2_backends[DEFAULT_ACCOUNT_ID][REGION].create_launch_template(
+        name=PREFIX, description="", template_data={"BlockDeviceMappings": [disk]}, tag_spec={}
+    )
+    return str(template.id)
+
+
 def _create_queue(
     batch: BatchBackend,
     name: str,
@@ -261,5 +278,5 @@ def _create_queue(
         schedule_policy=None,
         state="ENABLED",
         compute_env_order=[{"order": "1", "computeEnvironment": environment_arn}],
-        tags=tags,
+        tags={**_DISK_TAGS, **(tags or {})},
     )

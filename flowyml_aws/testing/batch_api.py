@@ -30,6 +30,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from flowyml_aws.testing.api import Handler, Rewrite
 from flowyml_aws.testing.batch_account import BatchAccount
 from flowyml_aws.testing.clock import Clock
+from flowyml_aws.testing.disks import free_gib
 from flowyml_aws.testing.jobs import Job
 from flowyml_aws.testing.listing import list_jobs
 from flowyml_aws.testing.queues import Queues, snapshot
@@ -112,6 +113,7 @@ class BatchApi:
             timeout_s=timeout.get("attemptDurationSeconds"),
             tags=request.get("tags") or {},
             created_ms=self._clock.now_ms(),
+            disk_gib=free_gib(queue.environments[0].compute_resources or {}, region),
             propagates_tags=bool(request.get("propagateTags", definition.propagate_tags)),
         )
         if job.tags:

@@ -45,6 +45,7 @@ from flowyml_aws.testing.calls import ApiCall, ApiRequest
 from flowyml_aws.testing.capacity import Capacity
 from flowyml_aws.testing.clock import Clock
 from flowyml_aws.testing.container import Containers
+from flowyml_aws.testing.disks import Disks
 from flowyml_aws.testing.engine_containers import EngineContainers
 from flowyml_aws.testing.events import Events, FailedInvocation
 from flowyml_aws.testing.faults import Faults
@@ -278,6 +279,7 @@ class Emulator:
             self._lock,
             containers=containers,
             folder=folder / "jobs",
+            disks=Disks(folder / "disks"),
             environment=aws,
             write_log=self._write_log,
             clock=clock,

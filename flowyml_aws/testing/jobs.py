@@ -73,6 +73,7 @@ class Job:
         queue_arn, queue_name, priority, compute_environment: Queue that it was submitted to.
         definition_arn, definition_name, properties: Job definition and its container properties.
         overrides: Container overrides of the submission.
+        disk_gib: Size of its instance's disk for jobs.
         retry_strategy, timeout_s, propagates_tags: Values of the submission; default to the
             definition's.
         attempts: Ended attempts, in the form of DescribeJobs.
@@ -96,6 +97,7 @@ class Job:
     timeout_s: int | None
     tags: Mapping[str, str]
     created_ms: int
+    disk_gib: int
     propagates_tags: bool = False
     status: Status = Status.SUBMITTED
     status_reason: str | None = None

@@ -10,6 +10,7 @@ from threading import RLock, Thread
 
 from flowyml_aws.testing.clock import Clock, Timer
 from flowyml_aws.testing.container import Container, Containers, Running
+from flowyml_aws.testing.disks import Disks
 
 __all__ = ["Ending", "Machine", "Task"]
 
@@ -47,6 +48,7 @@ class Task:
         on_end: Callback for the end, also of a task that never started; called with the lock.
         running: The running container; None before the start and after the end.
         is_stopped: Whether the task was asked to stop.
+        disk: Instance with the GiB of its disk for jobs; None for no limit.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Task:
     finish: Callable[[Path, int], None] = lambda folder, exit_code: None
     running: Running | None = None
     is_stopped: bool = False
+    disk: tuple[str, int] | None = None
     _kill: Timer | None = field(default=None, repr=False)
 
 
@@ -67,7 +70,8 @@ class Machine:
     Args:
         lock: Guards all state.
         containers: Implementation that starts containers.
-        folder: Parent of the tasks' folders.
+        folder: Parent of the folders of tasks without a limited disk.
+        disks: Disks of the instances.
         environment: Base environment of every container.
         write_log: Function (group, stream, lines) that appends lines to a log stream, and creates
             the stream if `lines` is empty; called without the lock.
@@ -83,6 +87,7 @@ class Machine:
         *,
         containers: Containers,
         folder: Path,
+        disks: Disks,
         environment: Mapping[str, str],
         write_log: WriteLog,
         clock: Clock,
@@ -91,6 +96,7 @@ class Machine:
         self._lock = lock
         self._containers = containers
         self._folder = folder
+        self._disks = disks
         self._environment = environment
         self._write_log = write_log
         self._tasks: dict[str, tuple[Task, Thread]] = {}
@@ -128,13 +134,18 @@ class Machine:
             thread.join()
 
     def _run(self, task: Task) -> None:
-        folder = self._folder / task.name
+        disk = self._disks.enter(*task.disk) if task.disk is not None else None
+        folder = (disk or self._folder) / task.name
+        scratch = folder.with_name(f"{task.name}.scratch") if disk is not None else None
         try:
-            ending = self._run_in(folder, task)
+            ending = self._run_in(folder, scratch, task)
         except (OSError, ValueError) as error:  # ValueError: a null character in the command
             ending = Ending(error=str(error))
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            for path in filter(None, (folder, scratch)):
+                shutil.rmtree(path, ignore_errors=True)
+            if disk is not None and task.disk is not None:
+                self._disks.leave(task.disk[0])
         with self._lock:
             del self._tasks[task.name]
             task.running = None
@@ -143,15 +154,18 @@ class Machine:
             task.on_end(ending)
             self.clock.release()
 
-    def _run_in(self, folder: Path, task: Task) -> Ending:
+    def _run_in(self, folder: Path, scratch: Path | None, task: Task) -> Ending:
         def write(lines: list[str]) -> None:
             self._write_log(task.log_group, task.log_stream, lines)
 
         folder.mkdir(parents=True)
+        if scratch is not None:
+            scratch.mkdir()
         container = task.prepare(folder)
         write([])
         environment = {**self._environment, **container.environment}
-        running = self._containers.start(replace(container, environment=environment), write)
+        container = replace(container, environment=environment, scratch=scratch)
+        running = self._containers.start(container, write)
         with self._lock:
             task.running = running
             task.on_start()

@@ -56,6 +56,8 @@ class Processes:
         for folder, variable in _FOLDER_VARIABLES.items():
             if folder in container.volumes:
                 environment[variable] = str(container.volumes[folder])
+        if container.scratch is not None:
+            environment.setdefault("TMPDIR", str(container.scratch))
         command = [*container.entrypoint, *container.command]
         if self._user is not None:
             return _start_as(self._user, command, environment, container, on_lines)

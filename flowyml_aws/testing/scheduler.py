@@ -196,12 +196,13 @@ class Scheduler:
         number = len(job.attempts) + 1
         failure = self._start_failure(number)
         task_id = uuid.uuid4().hex
+        instance_id = f"i-{uuid.uuid4().hex[:17]}"
         attempt = Attempt(
             number=number,
             task_arn=f"{job.arn.rpartition(':')[0]}:task/emulator/{task_id}".replace(
                 ":batch:", ":ecs:"
             ),
-            instance_id=f"i-{uuid.uuid4().hex[:17]}",
+            instance_id=instance_id,
             task=Task(
                 name=f"{job.job_id}-{number}",
                 log_group=job.log_group,
@@ -209,6 +210,7 @@ class Scheduler:
                 prepare=lambda folder: self._container(job, attempt, folder, failure),
                 on_start=lambda: self._record_start(job, attempt),
                 on_end=lambda ending: self._end_attempt(job, attempt, ending),
+                disk=(instance_id, job.disk_gib),
             ),
         )
         job.status, job.status_reason, job.outcome = Status.STARTING, None, None

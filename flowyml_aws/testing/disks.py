@@ -1,0 +1,127 @@
+"""Disks of the emulated instances: file systems of limited size, which the jobs on one share.
+
+A disk is a tmpfs, so the emulator must be root on Linux. What jobs write is in memory then: a disk
+that is larger than the available memory is not limited, and neither is one that is larger than the
+free space of this machine's own disk, which is the limit in this case.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.ec2.models import ec2_backends
+
+from flowyml_aws.planning.disk import DEFAULT_VOLUME_GIB, RESERVED_GIB
+
+__all__ = ["Disks", "free_gib"]
+
+_GIB = 2**30
+_FLAGS = 2 | 4 | 1024  # MS_NOSUID | MS_NODEV | MS_NOATIME
+_MNT_DETACH = 2
+
+
+def free_gib(resources: Mapping[str, Any], region: str) -> int:
+    """Return the GiB for jobs on an instance of a compute environment.
+
+    Args:
+        resources: Resources of the environment, which may name a launch template.
+        region: Region of the environment.
+    """
+    named = resources.get("launchTemplate")
+    volume_gib = DEFAULT_VOLUME_GIB if not named else _volume_gib(named, region)
+    return max(1, volume_gib - RESERVED_GIB)
+
+
+def _volume_gib(named: Mapping[str, str], region: str) -> int:
+    ec2 = ec2_backends[DEFAULT_ACCOUNT_ID][region]
+    if "launchTemplateId" in named:
+        template = ec2.get_launch_template(named["launchTemplateId"])
+    else:
+        template = ec2.get_launch_template_by_name(named["launchTemplateName"])
+    data = template.get_version(named.get("version") or "$Default").data
+    for mapping in data.get("BlockDeviceMappings") or ():
+        if size := (mapping.get("Ebs") or {}).get("VolumeSize"):
+            return int(size)
+    return DEFAULT_VOLUME_GIB
+
+
+class Disks:
+    """The disks of all instances that run jobs. Its methods may be called by several threads.
+
+    Args:
+        folder: Folder for the disks.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = Lock()
+        self._users: dict[str, int] = {}
+
+    def obstacle(self, size_gib: int) -> str | None:
+        """Return the reason why a disk of a size can't be limited on this machine, or None."""
+        if not sys.platform.startswith("linux") or os.geteuid() != 0:
+            return "only root can mount file systems, and only on Linux"
+        free_bytes = shutil.disk_usage(self._existing()).free
+        if size_gib * _GIB >= free_bytes:
+            return f"{free_bytes // _GIB} GiB are free on this machine's own disk"
+        memory_bytes = _available_memory_bytes()
+        if size_gib * _GIB >= memory_bytes:
+            return f"it would be in memory, of which {memory_bytes // _GIB} GiB are available"
+        return None
+
+    def enter(self, instance_id: str, size_gib: int) -> Path | None:
+        """Return the disk of an instance, for one more job; None if it can't be limited."""
+        with self._lock:
+            path = self._folder / instance_id
+            if instance_id not in self._users:
+                if self.obstacle(size_gib) is not None:
+                    return None
+                path.mkdir(parents=True)
+                try:
+                    _mount(path, size_gib)
+                except OSError:  # without CAP_SYS_ADMIN, as in most containers
+                    path.rmdir()
+                    return None
+            self._users[instance_id] = self._users.get(instance_id, 0) + 1
+            return path
+
+    def leave(self, instance_id: str) -> None:
+        """Remove the disk of an instance after its last job."""
+        with self._lock:
+            self._users[instance_id] -= 1
+            if self._users[instance_id] == 0:
+                del self._users[instance_id]
+                path = self._folder / instance_id
+                _libc().umount2(os.fsencode(path), _MNT_DETACH)
+                path.rmdir()
+
+    def _existing(self) -> Path:
+        return next(p for p in (self._folder, *self._folder.parents) if p.exists())
+
+
+def _mount(path: Path, size_gib: int) -> None:
+    options = f"size={size_gib}g,mode=0755".encode()
+    if _libc().mount(b"flowyml-aws", os.fsencode(path), b"tmpfs", _FLAGS, options) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(path))
+
+
+def _available_memory_bytes() -> int:
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
