@@ -52,4 +52,4 @@ def test_other_errors_have_no_advice() -> None:
 def test_the_failures_of_a_step_and_of_a_job_contain_the_advice() -> None:
     for failure in (describe_step_failure(no_space(), ()), describe_job_failure(no_space(), ())):
         assert failure.message == "[Errno 28] No space left on device"
-        assert "fix: the disk of" in failure.traceback
+        assert "fix: the disk of" in failure.text
