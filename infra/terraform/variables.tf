@@ -41,6 +41,11 @@ variable "families" {
   }
 
   validation {
+    condition     = alltrue([for f in values(var.families) : coalesce(f.volume_gib, 30) >= 30])
+    error_message = "volume_gib must be at least 30: ECS's images need it."
+  }
+
+  validation {
     condition = alltrue(flatten([
       for f in values(var.families) : [for t in values(f.taints) : can(regex("^(.*:)?(NoSchedule|PreferNoSchedule|NoExecute)$", t))]
     ]))
@@ -54,7 +59,7 @@ variable "volume_gib" {
   default     = 100
 
   validation {
-    condition     = alltrue([for size in concat([var.volume_gib], [for f in values(var.families) : f.volume_gib if f.volume_gib != null]) : size >= 30])
+    condition     = var.volume_gib >= 30
     error_message = "volume_gib must be at least 30: ECS's images need it."
   }
 }
