@@ -25,7 +25,7 @@ from flowyml_aws.planning.disk import DEFAULT_VOLUME_GIB, RESERVED_GIB
 __all__ = ["Disks", "free_gib"]
 
 _GIB = 2**30
-_FLAGS = 2 | 4 | 1024  # MS_NOSUID | MS_NODEV | MS_NOATIME
+_MS_NOATIME = 1024
 _MNT_DETACH = 2
 
 
@@ -110,7 +110,7 @@ class Disks:
 
 def _mount(path: Path, size_gib: int) -> None:
     options = f"size={size_gib}g,mode=0755".encode()
-    if _libc().mount(b"flowyml-aws", os.fsencode(path), b"tmpfs", _FLAGS, options) != 0:
+    if _libc().mount(b"flowyml-aws", os.fsencode(path), b"tmpfs", _MS_NOATIME, options) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), str(path))
 

@@ -24,7 +24,8 @@ _MAX_ERROR_CHARS = 1000
 class EngineContainers:
     """Starts each container with a container engine on this machine.
 
-    Containers use this machine's network, because the emulator listens on the loopback address.
+    Containers use this machine's network, because the emulator listens on the loopback address. If
+    the disk of their instance is limited, podman keeps their file systems on it; Docker can't.
 
     Args:
         engine: Docker or podman.
@@ -34,6 +35,7 @@ class EngineContainers:
     def __init__(self, engine: Engine, environment: dict[str, str]) -> None:
         self._engine = engine
         self._environment = environment
+        self._images: str | None = None
 
     def start(self, container: Container, on_lines: OnLines) -> EngineContainer:
         """Start a container; see `Containers`.
@@ -42,11 +44,12 @@ class EngineContainers:
             OSError, ValueError: The container can't be started.
         """
         name = f"flowyml-aws-{container.folder.name}"
-        run = partial(_run, self._engine.program, self._environment)
+        command = self._command(container.scratch)
+        run = partial(_run, command, self._environment)
         _check(run(["create", *_options(name, container)]))
         try:
             return EngineContainer(
-                self._engine.program,
+                command,
                 name,
                 self._environment,
                 container.folder,
@@ -56,12 +59,23 @@ class EngineContainers:
             run(["rm", "--force", name])
             raise
 
+    def _command(self, scratch: Path | None) -> list[str]:
+        """Return the engine's command; podman keeps the container on its instance's disk."""
+        if scratch is None or self._engine.name != "podman":
+            return [self._engine.program]
+        if self._images is None:
+            command = [self._engine.program, "info", "--format", "{{.Store.GraphRoot}}"]
+            self._images = _check(_run(command, self._environment, [])).stdout.strip()
+        root = scratch.parent / "containers"
+        images = f"additionalimagestore={self._images}"
+        return [self._engine.program, "--root", str(root), "--storage-opt", images]
+
 
 class EngineContainer:
     """A running container of Docker or podman.
 
     Args:
-        program: Path of the engine's program.
+        command: Path of the engine's program, and its global options.
         name: Name of a container that was created.
         environment: Environment of the engine's program.
         folder: Working directory of the engine's program.
@@ -74,7 +88,7 @@ class EngineContainer:
 
     def __init__(
         self,
-        program: str,
+        command: Sequence[str],
         name: str,
         environment: dict[str, str],
         folder: Path,
@@ -82,11 +96,11 @@ class EngineContainer:
     ) -> None:
         self._folder = folder
         self._name = name
-        self._run = partial(_run, program, environment)
+        self._run = partial(_run, command, environment)
         self._has_ended = Event()
         self.is_out_of_memory = False
-        command = [program, "start", "--attach", "--sig-proxy=false", name]
-        self._client = JobProcess(start_process(command, environment, folder), on_lines)
+        start = [*command, "start", "--attach", "--sig-proxy=false", name]
+        self._client = JobProcess(start_process(start, environment, folder), on_lines)
         self.pid = self._client.pid
 
     def terminate(self) -> None:
@@ -148,10 +162,10 @@ def _options(name: str, container: Container) -> list[str]:
 
 
 def _run(
-    program: str, environment: dict[str, str], arguments: Sequence[str]
+    command: Sequence[str], environment: dict[str, str], arguments: Sequence[str]
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [program, *arguments],
+        [*command, *arguments],
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -161,7 +175,8 @@ def _run(
     )
 
 
-def _check(process: subprocess.CompletedProcess[str]) -> None:
+def _check(process: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
     if process.returncode:
         message = process.stderr.strip()[-_MAX_ERROR_CHARS:]
         raise OSError(message or f"The container engine exited with status {process.returncode}")
+    return process

@@ -13,6 +13,7 @@ import pytest
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.images.engine import Engine
 from flowyml_aws.testing import Emulator
+from flowyml_aws.testing.disks import Disks
 from tests.containers.conftest import BASE
 from tests.support.rigs import BackendRig, eventually
 from tests.testing.conftest import BatchClient, TrainingClient
@@ -200,3 +201,32 @@ def test_a_training_job_runs_in_a_container_with_the_sagemaker_folders(account: 
     assert [entry["Key"] for entry in stored["Contents"]] == [
         f"flowyml/runs/r/jobs/j/{name}/output/model.tar.gz"
     ]
+
+
+def test_the_file_system_of_a_container_is_on_the_disk_of_its_instance(
+    account: Emulator, engine: Engine, tmp_path: Path
+) -> None:
+    disks = Disks(tmp_path)
+    if engine.name != "podman" or disks.enter("probe", 1) is None:
+        pytest.skip("needs podman, and an emulator that can mount file systems")
+    disks.leave("probe")
+    disk = {"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 21}}
+    account.client("ec2").create_launch_template(
+        LaunchTemplateName="small", LaunchTemplateData={"BlockDeviceMappings": [disk]}
+    )
+    account.client("batch").update_compute_environment(
+        computeEnvironment="flowyml-emulator-t4",
+        computeResources={"launchTemplate": {"launchTemplateName": "small"}},
+    )
+    batch = BatchClient(account)
+    code = """
+import os, shutil
+print(shutil.disk_usage('/').total >> 30)
+with open(os.path.expanduser('~/data'), 'wb') as file:
+    os.posix_fallocate(file.fileno(), 0, 2 << 30)
+"""
+    job = batch.ended(job_id := batch.submit(code, jobQueue="flowyml-emulator-t4"))
+    assert job["status"] == "FAILED"
+    log = batch.log(job_id)
+    assert log[0] == "1"
+    assert log[-1] == "OSError: [Errno 28] No space left on device"
