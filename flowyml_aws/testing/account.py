@@ -29,6 +29,7 @@ __all__ = [
     "PARAMETER",
     "QUEUES",
     "REGION",
+    "VOLUME_GIB",
     "Account",
     "create_account",
     "forget_account",
@@ -91,9 +92,9 @@ _BATCH_TRUST = json.dumps(
         ],
     }
 )
-_VOLUME_GIB = 100
+VOLUME_GIB = 100
 _DISK_TAGS = {
-    "flowyml-aws:disk-gib": str(_VOLUME_GIB - RESERVED_GIB),
+    "flowyml-aws:disk-gib": str(VOLUME_GIB - RESERVED_GIB),
     "flowyml-aws:nvme": "data-root",
 }
 # The default encryption of every bucket on AWS.
@@ -257,7 +258,7 @@ def _network() -> tuple[list[str], str]:
 
 def _launch_template() -> str:
     """Create the launch template of all environments, and return its id."""
-    disk = {"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": _VOLUME_GIB, "VolumeType": "gp3"}}
+    disk = {"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": VOLUME_GIB, "VolumeType": "gp3"}}
     template = ec2_backends[DEFAULT_ACCOUNT_ID][REGION].create_launch_template(
         name=PREFIX, description="", template_data={"BlockDeviceMappings": [disk]}, tag_spec={}
     )

@@ -27,6 +27,7 @@ __all__ = ["Disks", "free_gib"]
 _GIB = 2**30
 _MS_NOATIME = 1024
 _MNT_DETACH = 2
+_PROBE = "probe"
 
 
 def free_gib(resources: Mapping[str, Any], region: str) -> int:
@@ -77,6 +78,17 @@ class Disks:
         if size_gib * _GIB >= memory_bytes:
             return f"it would be in memory, of which {memory_bytes // _GIB} GiB are available"
         return None
+
+    def note(self, size_gib: int) -> str:
+        """Return a sentence that says whether disks of a size are limited, and why not."""
+        reason = self.obstacle(size_gib)
+        if reason is None and self.enter(_PROBE, size_gib) is None:
+            reason = "mounting is not permitted here"
+        elif reason is None:
+            self.leave(_PROBE)
+        if reason is not None:
+            return f"disks of jobs are not limited to {size_gib} GiB: {reason}"
+        return f"disks of jobs are limited to {size_gib} GiB"
 
     def enter(self, instance_id: str, size_gib: int) -> Path | None:
         """Return the disk of an instance, for one more job; None if it can't be limited."""

@@ -27,12 +27,14 @@ from moto.s3.models import s3_backends
 
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.images.engine import find_engine
+from flowyml_aws.planning.disk import RESERVED_GIB
 from flowyml_aws.testing.account import (
     BUCKET,
     DRIVER_QUEUE,
     LOG_GROUP,
     QUEUES,
     REGION,
+    VOLUME_GIB,
     create_account,
     forget_account,
     write_settings,
@@ -126,6 +128,8 @@ class Emulator:
         calls: API calls received so far, from clients and jobs. Clear the list to restart counting.
         requests: Same calls, with caller and response status; empty unless `keep_requests`.
         faults: Fault injection for parts of the account.
+        disk_limit: Whether the disks of the account's own queues are limited, and why not, as a
+            sentence.
         failed_invocations: Events that EventBridge's rules could not deliver.
     """
 
@@ -136,6 +140,7 @@ class Emulator:
     calls: list[ApiCall]
     requests: list[ApiRequest]
     faults: Faults
+    disk_limit: str
     failed_invocations: list[FailedInvocation]
 
     def __init__(
@@ -275,11 +280,13 @@ class Emulator:
         clock.start()
         undo.callback(clock.stop)
         containers = self._containers(folder, undo)
+        disks = Disks(folder / "disks")
+        self.disk_limit = disks.note(VOLUME_GIB - RESERVED_GIB)
         machine = Machine(
             self._lock,
             containers=containers,
             folder=folder / "jobs",
-            disks=Disks(folder / "disks"),
+            disks=disks,
             environment=aws,
             write_log=self._write_log,
             clock=clock,

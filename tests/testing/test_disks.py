@@ -29,10 +29,8 @@ FULL = "[Errno 28] No space left on device"
 
 @pytest.fixture
 def limitable(tmp_path: Path) -> None:
-    disks = Disks(tmp_path)
-    if disks.enter("probe", 1) is None:
-        pytest.skip(f"disks can't be limited: {disks.obstacle(1) or 'mounting is not permitted'}")
-    disks.leave("probe")
+    if "not limited" in (note := Disks(tmp_path).note(1)):
+        pytest.skip(note)
 
 
 def use_volume(aws: Emulator, volume_gib: int | None) -> None:
@@ -92,6 +90,13 @@ def test_a_disk_larger_than_this_machine_is_not_limited_and_the_reason_is_known(
     disks = Disks(tmp_path)
     assert disks.enter("i-1", 1 << 20) is None
     assert "GiB are free on this machine's own disk" in str(disks.obstacle(1 << 20))
+
+
+@pytest.mark.usefixtures("limitable")
+def test_the_emulator_says_whether_disks_are_limited(tmp_path: Path, aws: Emulator) -> None:
+    assert Disks(tmp_path).note(1) == "disks of jobs are limited to 1 GiB"
+    assert aws.disk_limit.startswith("disks of jobs are ")
+    assert "limited to 80 GiB" in aws.disk_limit
 
 
 def test_only_root_can_limit_disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
