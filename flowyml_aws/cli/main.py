@@ -46,9 +46,34 @@ def emulate(
         str,
         typer.Option(metavar="LEVEL", help="Quotas: new-account, without GPUs, or raised."),
     ] = "new-account",
+    failed_starts: Annotated[
+        float,
+        typer.Option(
+            metavar="RATE", min=0, max=1, help="Fraction of Batch's starts that fail by chance."
+        ),
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="Seed of what AWS decides at random.")] = 0,
+    lenient: Annotated[
+        list[str] | None,
+        typer.Option(metavar="RULE", help="Switch off a rule of AWS: iam. May be repeated."),
+    ] = None,
+    print_policy: Annotated[
+        bool,
+        typer.Option(
+            "--print-policy", help="At the end, print the least policies for what was run."
+        ),
+    ] = False,
 ) -> None:
     """Serve an emulated AWS account that really runs the jobs, and print its settings."""
     from flowyml_aws.testing import serve
     from flowyml_aws.testing.quotas import quota_level
 
-    serve(port=port, containers=containers, quotas=quota_level(quotas))
+    serve(
+        port=port,
+        containers=containers,
+        quotas=quota_level(quotas),
+        failed_start_rate=failed_starts,
+        seed=seed,
+        lenient=lenient or (),
+        print_policy=print_policy,
+    )

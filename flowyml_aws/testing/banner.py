@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from flowyml_aws.testing.quotas import QuotaLevel
 
 __all__ = ["describe"]
 
@@ -11,14 +13,23 @@ _SERVICES = (
     "S3, Batch, SageMaker training jobs, CloudWatch Logs, IAM, STS, EC2, ECR, SSM, Service Quotas "
     "and the Price List API"
 )
+_QUOTAS: Mapping[QuotaLevel, str] = {
+    "new-account": "those of a new account, without GPUs and with 5 vCPUs at a time on Batch "
+    "(--quotas raised for more)",
+    "raised": "raised; a real account must request them (Service Quotas)",
+}
 
 
-def describe(engine: str | None, image: str, lenient: Sequence[str]) -> list[str]:
+def describe(
+    engine: str | None, image: str, quotas: QuotaLevel, disks: str, lenient: Sequence[str]
+) -> list[str]:
     """Return lines about an emulator.
 
     Args:
         engine: Name of the container engine that runs the jobs; None if they are processes.
         image: Image of the jobs.
+        quotas: Quotas of the account.
+        disks: Whether the disks of jobs are limited, as a sentence.
         lenient: Switches that allow behavior that AWS does not have, each with its effect.
     """
     if engine is None:
@@ -32,5 +43,8 @@ def describe(engine: str | None, image: str, lenient: Sequence[str]) -> list[str
         f"jobs: {jobs}",
         f"emulated: {_SERVICES}, with the limits, states and errors of AWS",
         "not emulated: machines with their GPUs, disks and networks; bills; other services",
+        "permissions: those of infra/, checked for every call",
+        f"quotas: {_QUOTAS[quotas]}",
+        disks,
         f"lenient: {'; '.join(lenient) or 'nothing'}",
     ]

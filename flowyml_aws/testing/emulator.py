@@ -73,6 +73,7 @@ __all__ = ["RULES", "Emulator"]
 _IMAGE = "flowyml-aws/emulator:latest"
 RULES = ("iam",)
 """Rules of AWS that `Emulator(lenient=…)` can switch off."""
+_LENIENT = {"iam": "iam (every caller may do everything; missing permissions are printed)"}
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG")
 
 # moto's state is global to the process.
@@ -333,11 +334,11 @@ class Emulator:
 
     def describe(self) -> list[str]:
         """Return lines for users: how jobs run, and what differs from AWS."""
-        lenient = []
+        lenient = [_LENIENT[rule] for rule in RULES if rule in self._lenient]
         if self._time_scale != 1:
             lenient.append(f"time_scale (a second of a time limit lasts {self._time_scale:g} s)")
         engine = None if self._engine is None else self._engine.name
-        return describe(engine, self._image, lenient)
+        return describe(engine, self._image, self._quotas.level, self.disk_limit, lenient)
 
     def _administrator_keys(self) -> dict[str, str]:
         return {"AWS_ACCESS_KEY_ID": self._key, "AWS_SECRET_ACCESS_KEY": self._key}

@@ -2,49 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
 import sys
 from contextlib import suppress
 from types import FrameType
-from typing import TextIO
-
-from flowyml_aws.testing.capacity import Capacity
-from flowyml_aws.testing.quotas import QuotaLevel
+from typing import Any, TextIO
 
 __all__ = ["serve"]
 
-_QUOTAS = {
-    "new-account": "quotas: those of a new account, which allow no GPUs and 5 vCPUs at a time on "
-    "Batch (--quotas raised for more)",
-    "raised": "quotas: raised; a real account must request them (Service Quotas)",
-}
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def serve(
     *,
-    port: int = 0,
-    capacity: Capacity | None = None,
-    time_scale: float = 1.0,
-    containers: str | None = None,
-    quotas: QuotaLevel = "new-account",
+    print_policy: bool = False,
     out: TextIO | None = None,
     err: TextIO | None = None,
+    **options: Any,
 ) -> None:
     """Serve an emulated account until Ctrl-C, SIGTERM or SIGHUP. Must run on the main thread.
 
     Args:
-        port: Port to listen on; 0 for any free port.
-        capacity: Same as in `Emulator`.
-        time_scale: Same as in `Emulator`.
-        containers: Same as in `Emulator`.
-        quotas: Same as in `Emulator`; a line on stderr describes them.
+        print_policy: Whether to print at the end, as JSON to `out`, the least policy of each role
+            for what was run.
         out: Stream for one `export NAME=value` line per setting, in shell syntax; defaults to
             stdout.
-        err: Stream for messages to people: when and where it is ready, and its end; defaults to
-            stderr.
+        err: Stream for messages to people: when and where it is ready, denied permissions, and its
+            end; defaults to stderr.
+        **options: Same as in `Emulator`.
 
     Raises:
         SettingsError: The port is not available, or the image can't run jobs here.
@@ -64,17 +52,10 @@ def serve(
 
     previous = {number: signal.signal(number, request_stop) for number in _SIGNALS}
     try:
-        if containers is not None:
-            _say(err, f"Trying the image {containers} …")
-        emulator = Emulator(
-            port=port,
-            capacity=capacity,
-            time_scale=time_scale,
-            containers=containers,
-            quotas=quotas,
-        )
-        with emulator as aws:
-            print(_QUOTAS[quotas], file=sys.stderr)
+        if options.get("containers") is not None:
+            _say(err, f"Trying the image {options['containers']} …")
+        with Emulator(**options) as aws:
+            aws.guard.on_denial = lambda denial: _say(err, str(denial))
             for name, value in aws.environment.items():
                 print(f"export {name}={shlex.quote(value)}", file=out)
             out.flush()
@@ -83,6 +64,8 @@ def serve(
                 _say(err, f"  {line}")
             (number,) = os.read(readable, 1)
             killed = len(aws.job_processes())
+            if print_policy:
+                print(json.dumps(aws.guard.least_policies(), indent=2), file=out, flush=True)
         jobs = "1 job was" if killed == 1 else f"{killed or 'no'} jobs were"
         _say(err, f"Stopped by {signal.Signals(number).name}: {jobs} killed")
     finally:

@@ -65,7 +65,8 @@ class AccountQuotas:
     """
 
     def __init__(self, level: QuotaLevel) -> None:
-        self._is_new = quota_level(level) == "new-account"
+        self.level = quota_level(level)
+        self._is_new = self.level == "new-account"
         self._vcpus: dict[str, int] = {}
         self._instances: dict[tuple[str, str], int | None] = {}
 

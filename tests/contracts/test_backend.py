@@ -109,7 +109,7 @@ def test_the_result_has_the_users_traceback_with_the_failed_line(finished: Finis
 def test_the_job_names_the_failed_step_and_its_error(finished: Finished) -> None:
     view = finished.job("bad")
     assert view.reason == "step 'fail': ValueError: no luck with [1, 2, 3] – ü"
-    assert view.attempt == 1
+    assert finished.rig.ran().count("fail") == 1  # not repeated
 
 
 def test_a_step_is_retried_up_to_its_limit(finished: Finished) -> None:

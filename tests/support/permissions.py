@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,9 +14,9 @@ import pytest
 if TYPE_CHECKING:
     from flowyml_aws.testing import Emulator
     from flowyml_aws.testing.iam.permissions import Need
-    from flowyml_aws.testing.iam.policies import Policy
+    from flowyml_aws.testing.iam.policies import Statement
 
-__all__ = ["Grant", "UsedGrants", "grants", "grants_used"]
+__all__ = ["ROLES", "Grant", "UsedGrants", "all_grants_used", "grants", "used_grants"]
 
 Grant = tuple[str, str, str]
 """Role, action and resource pattern."""
@@ -36,37 +37,67 @@ UNUSED: Mapping[tuple[str, str], str] = {
 }
 """Grants that no test uses, with their purpose."""
 
+used_grants: set[Grant] = set()
+"""Grants that the emulators of this process, and those that it has started, have used."""
+
 
 @cache
-def _policy(role: str) -> Policy:
-    from flowyml_aws.testing.account import placeholders
+def _statements(role: str) -> tuple[tuple[dict[str, Any], tuple[Statement, ...]], ...]:
+    """Return each statement of a role's policy: as in the file, and as in accounts of tests."""
+    from flowyml_aws.testing.account import BUCKET, placeholders
     from flowyml_aws.testing.account_policies import account_policy
     from flowyml_aws.testing.iam.policies import Policy
 
-    return Policy.parse(account_policy(role, placeholders()), role)
+    names = {name: f"${{{name}}}" for name in placeholders()}
+    documents = json.loads(account_policy(role, names))["Statement"]
+    stores = (placeholders()["store_arn"], f"arn:aws:s3:::{BUCKET}/flowyml/*")
+    policies = [
+        Policy.parse(account_policy(role, {**placeholders(), "store_arn": store}), role)
+        for store in stores
+    ]
+    parsed = zip(*(policy.statements for policy in policies), strict=True)
+    return tuple(zip(documents, parsed, strict=True))
 
 
 def grants() -> Iterator[Grant]:
     """Yield all grants of the account's policies."""
     for role in ROLES:
-        for statement in _policy(role).statements:
-            for action in statement.actions:
-                for resource in statement.resources:
+        for document, _ in _statements(role):
+            for action in _listed(document["Action"]):
+                for resource in _listed(document["Resource"]):
                     yield role, action, resource
 
 
-def grants_used(role: str, need: Need) -> Iterator[Grant]:
-    """Yield the grants of a role's policy that allow a permission."""
+def all_grants_used(used: Mapping[str, Iterable[Need]]) -> set[Grant]:
+    """Return the grants that allow permissions, which are given by name of the role."""
+    from flowyml_aws.testing.account import PREFIX
+
+    return {
+        grant
+        for name, needs in used.items()
+        if (role := name.removeprefix(f"{PREFIX}-")) in ROLES
+        for need in needs
+        for grant in _grants_used(role, need)
+    }
+
+
+def _grants_used(role: str, need: Need) -> Iterator[Grant]:
     from flowyml_aws.testing.iam.conditions import Context
     from flowyml_aws.testing.iam.patterns import wildcard
 
-    for statement in _policy(role).statements:
-        if statement.applies_to(need.action, need.resource, Context(need.context)):
-            for action in statement.actions:
-                for resource in statement.resources:
+    context = Context(need.context)
+    for document, variants in _statements(role):
+        for statement in variants:
+            if statement.applies_to(need.action, need.resource, context):
+                resources = zip(_listed(document["Resource"]), statement.resources, strict=True)
+                for written, resource in resources:
                     pattern = wildcard(resource)
-                    if action == need.action and pattern and pattern.fullmatch(need.resource):
-                        yield role, action, resource
+                    if pattern is not None and pattern.fullmatch(need.resource):
+                        yield role, need.action, written
+
+
+def _listed(value: str | Sequence[str]) -> Sequence[str]:
+    return [value] if isinstance(value, str) else value
 
 
 class UsedGrants:
@@ -76,7 +107,6 @@ class UsedGrants:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._used: set[Grant] = set()
         self._undo = pytest.MonkeyPatch()
 
     def pytest_collection_finish(self) -> None:
@@ -84,24 +114,24 @@ class UsedGrants:
             return  # no collected test uses one
         from flowyml_aws.testing import Emulator
 
-        stop, collect = Emulator.stop, self._collect
+        stop = Emulator.stop
 
         def stop_and_collect(self: Emulator) -> None:
             if (guard := getattr(self, "guard", None)) is not None:
-                collect(guard.used)
+                used_grants.update(all_grants_used(guard.used))
             stop(self)
 
         self._undo.setattr(Emulator, "stop", stop_and_collect)
 
     def pytest_testnodedown(self, node: object) -> None:
         output = getattr(node, "workeroutput", {})
-        self._used.update(tuple(grant) for grant in output.get(self.KEY, ()))
+        used_grants.update(tuple(grant) for grant in output.get(self.KEY, ()))
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         self._undo.undo()
         if (output := getattr(self._config, "workeroutput", None)) is not None:
-            output[self.KEY] = sorted(self._used)
+            output[self.KEY] = sorted(used_grants)
         elif session.exitstatus == pytest.ExitCode.OK and self.unused():
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -119,12 +149,4 @@ class UsedGrants:
             and not option.collectonly
             and not getattr(option, "lf", False)
         )
-        return [g for g in grants() if g not in self._used and g[:2] not in UNUSED] * is_whole
-
-    def _collect(self, used: Mapping[str, Iterable[Need]]) -> None:
-        from flowyml_aws.testing.account import PREFIX
-
-        for name, needs in used.items():
-            role = name.removeprefix(f"{PREFIX}-")
-            if role in ROLES:
-                self._used.update(grant for need in needs for grant in grants_used(role, need))
+        return [g for g in grants() if g not in used_grants and g[:2] not in UNUSED] * is_whole

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import shutil
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pytest
 
 import flowyml_aws
+from tests.support.permissions import used_grants
 
 if TYPE_CHECKING:
     from flowyml_aws import Pipeline
@@ -35,7 +37,9 @@ HERMETIC = {
 }
 PIPELINES = Path(__file__).parent / "pipelines"
 CHECKOUT = Path(flowyml_aws.__path__[0]).parent
+SHARED_ACCOUNT = Path(__file__).with_name("shared_account.py")
 DEADLINE_S = 60
+_PYTHON = (sys.executable, "-X", "faulthandler")
 
 Answer = TypeVar("Answer")
 
@@ -172,10 +176,10 @@ def new_rig(backend: str, folder: Path, request: pytest.FixtureRequest) -> Backe
 @pytest.fixture(scope="session")
 def emulator_settings() -> Iterator[Mapping[str, str]]:
     """Run an emulated account in another process, and yield its settings."""
-    program = (sys.executable, "-X", "faulthandler", "-m", "flowyml_aws")
     with subprocess.Popen(
-        [*program, "emulate", "--quotas", "raised"],
+        [*_PYTHON, str(SHARED_ACCOUNT)],
         env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
@@ -183,9 +187,12 @@ def emulator_settings() -> Iterator[Mapping[str, str]]:
             with limited(process):
                 settings = _exported(process)
             yield {**settings, "FLOWYML_AWS_POLL_S": "0.1"}
-            process.terminate()
+            assert process.stdin is not None and process.stdout is not None
+            process.stdin.close()
             with limited(process):
+                used = process.stdout.read()
                 code = process.wait()
+            used_grants.update(tuple(grant) for grant in json.loads(used or "[]"))
             assert code == 0, f"the emulator ended with {code}: SIGABRT after {DEADLINE_S} s"
         finally:
             process.kill()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shlex
 import signal
@@ -10,6 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.testing import serve
@@ -23,14 +25,18 @@ class Terminal(io.StringIO):
     def __init__(self, when_printed: Callable[[dict[str, str]], None]) -> None:
         super().__init__()
         self._when_printed = when_printed
+        self._is_printed = False
 
     def flush(self) -> None:
+        if self._is_printed:
+            return
         lines = [shlex.split(line) for line in self.getvalue().splitlines()]
         assert all(command == "export" for command, _ in lines)
         settings = {}
         for _, setting in lines:
             name, _, value = setting.partition("=")
             settings[name] = value
+        self._is_printed = True
         self._when_printed(settings)
 
 
@@ -100,20 +106,40 @@ def test_it_says_where_it_is_ready_what_it_emulates_and_how_it_ended() -> None:
     serve(out=Terminal(note_and_stop), err=err)
     first, *rules, last = err.getvalue().splitlines()
     assert first == f"Ready at {endpoints[0]}, stop with Ctrl-C"
-    assert [line.split(":")[0].strip() for line in rules] == [
-        "jobs",
-        "emulated",
-        "not emulated",
-        "lenient",
-    ]
+    topics = [line.strip().partition(":")[0] for line in rules]
+    assert topics.pop(5).startswith("disks of jobs are ")
+    assert topics == ["jobs", "emulated", "not emulated", "permissions", "quotas", "lenient"]
     assert rules[-1].endswith("lenient: nothing")
     assert last == "Stopped by SIGINT: no jobs were killed"
 
 
 def test_it_names_the_lenient_switches() -> None:
     err = io.StringIO()
-    serve(time_scale=0.01, out=Terminal(stop), err=err)
-    assert "lenient: time_scale (a second of a time limit lasts 0.01 s)" in err.getvalue()
+    serve(time_scale=0.01, lenient=["iam"], out=Terminal(stop), err=err)
+    assert "lenient: iam (every caller may do everything" in err.getvalue()
+    assert "time_scale (a second of a time limit lasts 0.01 s)" in err.getvalue()
+
+
+def test_it_prints_denied_permissions_and_the_least_policies_of_what_was_run() -> None:
+    def use_and_stop(settings: dict[str, str]) -> None:
+        s3: Any = boto3.session.Session(
+            aws_access_key_id=settings["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=settings["AWS_SECRET_ACCESS_KEY"],
+            aws_session_token=settings["AWS_SESSION_TOKEN"],
+        ).client("s3", endpoint_url=settings["AWS_ENDPOINT_URL"])
+        bucket = settings["FLOWYML_AWS_STORE"].split("/")[2]
+        s3.put_object(Bucket=bucket, Key="flowyml/artifacts/a", Body=b"")
+        with pytest.raises(ClientError):
+            s3.list_buckets()
+        stop(settings)
+
+    out, err = Terminal(use_and_stop), io.StringIO()
+    serve(print_policy=True, out=out, err=err)
+    assert "denied: flowyml-emulator-user: s3:ListAllMyBuckets" in err.getvalue()
+    policies = json.loads(out.getvalue().partition("{")[2].join(["{", ""]))
+    (statement,) = policies["flowyml-emulator-user"]["Statement"]
+    assert statement["Action"] == "s3:PutObject"
+    assert statement["Resource"].endswith("/flowyml/artifacts/*")
 
 
 class LostTerminal(io.StringIO):

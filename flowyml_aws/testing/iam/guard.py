@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from flowyml_aws.testing.calls import ApiRequest, signing_key
 from flowyml_aws.testing.iam.bucket_policies import policies_on
 from flowyml_aws.testing.iam.evaluation import Principal, decide
+from flowyml_aws.testing.iam.least import least_policy
 from flowyml_aws.testing.iam.needs import list_need, needs_of
 from flowyml_aws.testing.iam.permissions import Need
 from flowyml_aws.testing.iam.principals import Caller, Principals
@@ -48,6 +50,10 @@ class Denial:
     reason: str
     statement: Mapping[str, Any] | None
 
+    def __str__(self) -> str:
+        denied = f"denied: {self.caller}: {self.need.action} on {self.need.resource} {self.reason}"
+        return f"{denied}; add {json.dumps(self.statement)}" if self.statement else denied
+
 
 class Guard:
     """Decides about requests by the policies of their callers.
@@ -63,6 +69,7 @@ class Guard:
     Attributes:
         denials: Denied permissions so far, in order.
         used: Permissions that allowed requests needed, by name of the caller.
+        on_denial: Callback for each denial.
     """
 
     def __init__(
@@ -136,6 +143,10 @@ class Guard:
             return error.message
         return None
 
+    def least_policies(self) -> dict[str, dict[str, Any]]:
+        """Return the least policy for the permissions that each role or user has used."""
+        return {name: least_policy(needs) for name, needs in sorted(self.used.items())}
+
     def _require(self, name: str, principal: Principal, needs: Iterable[Need]) -> None:
         for need in needs:
             decision = decide(need, principal, policies_on(need), _CONTEXT)
@@ -144,5 +155,5 @@ class Guard:
                 self.denials.append(denial)
                 self.on_denial(denial)
                 if self._is_enforced:
-                    raise AccessError("denied", decision.message(principal))
+                    raise AccessError("denied", decision.message)
             self.used.setdefault(name, set()).add(need)
