@@ -1,7 +1,8 @@
 """The operations on AWS Batch queues that moto lacks.
 
-moto (5.2) drops a queue's `jobStateTimeLimitActions`, and requires a service role for a compute
-environment although AWS defaults to its service-linked role.
+moto (5.2) drops a queue's `jobStateTimeLimitActions`, creates queues and compute environments at
+once, and requires a service role for a compute environment although AWS defaults to its
+service-linked role.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from moto.batch.models import batch_backends
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from flowyml_aws.testing.api import Handler, Rewrite
+from flowyml_aws.testing.consistency import Transitions
+from flowyml_aws.testing.queues import Queues
+from flowyml_aws.testing.validation import ClientException
 
 __all__ = ["BatchAccount"]
 
@@ -22,32 +26,55 @@ class BatchAccount:
 
     Args:
         service_role: ARN of the role that replaces Batch's service-linked role.
+        queues: Compute environments of the account.
+        changes: Job queues that are CREATING or UPDATING, by name.
 
     Attributes:
         handlers: Handlers by operation.
         rewrites: Functions by operation that adapt a request for moto.
     """
 
-    def __init__(self, service_role: str) -> None:
+    def __init__(self, service_role: str, queues: Queues, changes: Transitions) -> None:
         self._service_role = service_role
+        self._queues = queues
+        self._changes = changes
         self._time_limits: dict[tuple[str, str], Any] = {}
         self.handlers: Mapping[str, Handler] = {
             "DescribeJobQueues": self._describe_queues,
         }
         self.rewrites: Mapping[str, Rewrite] = {
-            "CreateComputeEnvironment": self._with_service_role,
-            "CreateJobQueue": self._record_time_limits,
-            "UpdateJobQueue": self._record_time_limits,
+            "CreateComputeEnvironment": self._create_environment,
+            "CreateJobQueue": self._create_queue,
+            "UpdateJobQueue": self._update_queue,
         }
 
-    def _with_service_role(self, request: Mapping[str, Any], region: str) -> dict[str, Any]:
+    def status(self, queue: str) -> str:
+        """Return the status of an existing job queue, given by name."""
+        return self._changes.state(queue) or "VALID"
+
+    def _create_environment(self, request: Mapping[str, Any], region: str) -> dict[str, Any]:
+        self._queues.create(request, region)
         return {**request, "serviceRole": request.get("serviceRole") or self._service_role}
 
-    def _record_time_limits(self, request: Mapping[str, Any], region: str) -> dict[str, Any]:
-        if "jobStateTimeLimitActions" in request:
-            name = request.get("jobQueueName") or request["jobQueue"].rpartition("/")[2]
-            self._time_limits[region, name] = request["jobStateTimeLimitActions"]
+    def _create_queue(self, request: Mapping[str, Any], region: str) -> dict[str, Any]:
+        name = request.get("jobQueueName", "")
+        if batch_backends[DEFAULT_ACCOUNT_ID][region].get_job_queue(name) is None:
+            self._change_queue(name, "CREATING", request, region)
         return dict(request)
+
+    def _update_queue(self, request: Mapping[str, Any], region: str) -> dict[str, Any]:
+        name = request.get("jobQueue", "").rpartition("/")[2]
+        if self._changes.state(name) is not None:
+            raise ClientException("Cannot update, resource is being modified")
+        self._change_queue(name, "UPDATING", request, region)
+        return dict(request)
+
+    def _change_queue(self, name: str, state: str, request: Mapping[str, Any], region: str) -> None:
+        order = request.get("computeEnvironmentOrder") or ()
+        self._queues.check_valid(entry["computeEnvironment"] for entry in order)
+        if "jobStateTimeLimitActions" in request:
+            self._time_limits[region, name] = request["jobStateTimeLimitActions"]
+        self._changes.begin(name, state)
 
     def _describe_queues(
         self, request: Mapping[str, Any], region: str, size: int
@@ -55,6 +82,8 @@ class BatchAccount:
         backend = batch_backends[DEFAULT_ACCOUNT_ID][region]
         queues = []
         for queue in backend.describe_job_queues(request.get("jobQueues")):
-            limits = self._time_limits.get((region, queue["jobQueueName"]), [])
-            queues.append({**queue, "jobStateTimeLimitActions": limits})
+            name = queue["jobQueueName"]
+            limits = self._time_limits.get((region, name), [])
+            own = {"status": self.status(name), "jobStateTimeLimitActions": limits}
+            queues.append({**queue, **own})
         return {"jobQueues": queues}

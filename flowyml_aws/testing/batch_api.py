@@ -63,6 +63,7 @@ class BatchApi:
         self._scheduler = scheduler
         self._clock = clock
         self._queues = queues
+        self._account = account
         self.handlers: Mapping[str, Handler] = {
             **account.handlers,
             "SubmitJob": self._submit_job,
@@ -86,6 +87,8 @@ class BatchApi:
         queue = _queue(backend, request.get("jobQueue", ""))
         if queue.state != "ENABLED":
             raise ClientException(f"Job Queue {queue.arn} is not ENABLED")
+        if self._account.status(queue.name) == "CREATING":
+            raise ClientException(f"Job Queue {queue.arn} is not VALID")
         definition = _definition(backend, request.get("jobDefinition", ""))
         if definition.type != "container" or definition.container_properties is None:
             raise ClientException("flowyml_aws.testing emulates single-container jobs only")
@@ -136,8 +139,7 @@ class BatchApi:
         if request.get("arrayJobId") or request.get("multiNodeJobId"):
             raise ClientException("flowyml_aws.testing emulates neither array nor multi-node jobs")
         queue = _queue(batch_backends[DEFAULT_ACCOUNT_ID][region], request.get("jobQueue") or "")
-        jobs = [job for job in self._scheduler.jobs.values() if job.queue_arn == queue.arn]
-        return list_jobs(jobs, request)
+        return list_jobs(self._scheduler.listed(queue.arn), request)
 
     def _cancel_job(self, request: Mapping[str, Any], region: str, size: int) -> dict[str, Any]:
         check_reason(request)

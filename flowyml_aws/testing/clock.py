@@ -14,8 +14,8 @@ __all__ = ["Clock", "Timer"]
 class Timer:
     """An action that runs at a given time unless it is cancelled before."""
 
-    def __init__(self, action: Callable[[], None]) -> None:
-        self._action: Callable[[], None] | None = action
+    def __init__(self, action: Callable[[], object]) -> None:
+        self._action: Callable[[], object] | None = action
 
     @property
     def is_pending(self) -> bool:
@@ -85,14 +85,14 @@ class Clock:
         """Return the emulated Unix time in milliseconds."""
         return int(self.now() * 1000)
 
-    def after(self, seconds: float, action: Callable[[], None]) -> Timer:
+    def after(self, seconds: float, action: Callable[[], object]) -> Timer:
         """Schedule an action for a limit: a timeout, a grace period, or the end of a wait.
 
         Clients do not wait for a limit, so it is never skipped.
         """
         return self._schedule(self._limits, seconds, action)
 
-    def delay(self, seconds: float, action: Callable[[], None]) -> Timer:
+    def delay(self, seconds: float, action: Callable[[], object]) -> Timer:
         """Schedule an action for the end of a delay of a service, which clients wait for."""
         return self._schedule(self._delays, seconds, action)
 
@@ -132,7 +132,7 @@ class Clock:
         if self._thread is not None:
             self._thread.join()
 
-    def _schedule(self, timers: list[_Due], seconds: float, action: Callable[[], None]) -> Timer:
+    def _schedule(self, timers: list[_Due], seconds: float, action: Callable[[], object]) -> Timer:
         timer = Timer(action)
         with self._changed:
             heapq.heappush(timers, (self.now() + seconds, next(self._numbers), timer))

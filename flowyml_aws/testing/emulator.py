@@ -46,6 +46,7 @@ from flowyml_aws.testing.batch_api import BatchApi
 from flowyml_aws.testing.calls import ApiCall, ApiRequest
 from flowyml_aws.testing.capacity import Capacity
 from flowyml_aws.testing.clock import Clock
+from flowyml_aws.testing.consistency import Listing, Propagation, Transitions
 from flowyml_aws.testing.container import Containers
 from flowyml_aws.testing.disks import Disks
 from flowyml_aws.testing.engine_containers import EngineContainers
@@ -115,6 +116,8 @@ class Emulator:
         seed: Seed of what AWS decides at random.
         failed_start_rate: Fraction of the starts of Batch jobs that fail as they do on AWS now and
             then: a pull or a start times out. At most the first two attempts of a job fail so.
+        propagation_s: Longest time, in seconds of the account's clock, until a listing shows a new
+            job or status, and until new resources can be used. 0 for no delay: AWS has one.
 
     Raises:
         MissingEngineError: `containers` is set, but neither Docker nor podman works here.
@@ -161,12 +164,20 @@ class Emulator:
         warm_starts: bool = sys.platform == "linux",
         seed: int = 0,
         failed_start_rate: float = 0.0,
+        propagation_s: float = 5.0,
     ) -> None:
-        if time_scale <= 0 or min(stop_grace_s, training_stop_grace_s) < 0:
+        if not 0 <= failed_start_rate <= 1:
             raise SettingsError(
-                what=f"Invalid times: {time_scale=}, {stop_grace_s=}, {training_stop_grace_s=}",
-                why="time_scale must be positive, and a grace period must not be negative",
-                fix="pass a time_scale above 0, and grace periods of at least 0",
+                what=f"Invalid rate: {failed_start_rate=}",
+                why="it is a fraction of the starts",
+                fix="pass a number from 0 to 1",
+            )
+        if time_scale <= 0 or min(stop_grace_s, training_stop_grace_s, propagation_s) < 0:
+            raise SettingsError(
+                what=f"Invalid times: {time_scale=}, {stop_grace_s=}, {training_stop_grace_s=}, "
+                f"{propagation_s=}",
+                why="time_scale must be positive, and no other time may be negative",
+                fix="pass a time_scale above 0, and other times of at least 0",
             )
         if unknown := sorted({*lenient} - {*RULES}):
             raise SettingsError(
@@ -190,6 +201,7 @@ class Emulator:
         self._warm_starts = warm_starts
         self._seed = seed
         self._failed_start_rate = failed_start_rate
+        self._propagation_s = propagation_s
         self._reclaims = Random(f"reclaims {seed}")
         self._lock = RLock()
         self._clients: dict[str, Any] = {}
@@ -293,8 +305,10 @@ class Emulator:
             clock=clock,
         )
         undo.callback(machine.stop)
-        queues, events = Queues(self._quotas), Events()
+        propagation = Propagation(clock, self._propagation_s, Random(f"propagation {self._seed}"))
+        queues, events = Queues(self._quotas, Transitions(propagation)), Events()
         self.failed_invocations = events.failed_invocations
+        batch_account = BatchAccount(account.batch, queues, Transitions(propagation))
         starts = Starts(self._failed_start_rate, Random(f"starts {self._seed}"))
         scheduler = Scheduler(
             self._lock,
@@ -302,6 +316,7 @@ class Emulator:
             roles,
             capacity=self._capacity,
             stop_grace_s=self._stop_grace_s,
+            listing=Listing(propagation),
             start_failure=starts.failure,
             hold_reason=queues.hold_reason,
             on_end=events.job_ended,
@@ -315,10 +330,11 @@ class Emulator:
             at_once=self._training_at_once,
             stop_grace_s=self._training_stop_grace_s,
             on_end=events.training_ended,
+            listing=Listing(propagation),
         )
         self.faults = faults = Faults(self._lock, scheduler, queues, starts)
         apis: dict[str, Api] = {
-            "batch": BatchApi(scheduler, queues, BatchAccount(account.batch), clock),
+            "batch": BatchApi(scheduler, queues, batch_account, clock),
             "sagemaker": SageMakerApi(training),
             "servicequotas": QuotasApi(self._quotas),
         }

@@ -53,7 +53,9 @@ class Faults:
     def age(self, job_id: str, seconds: float) -> None:
         """Move the submission time of a job into the past by `seconds`."""
         with self._lock:
-            self._scheduler.jobs[job_id].created_ms -= int(seconds * 1000)
+            job = self._scheduler.jobs[job_id]
+            job.created_ms -= int(seconds * 1000)
+            self._scheduler.note(job)
 
 
 def _set(reasons: dict[str, str], name: str, reason: str | None) -> None:

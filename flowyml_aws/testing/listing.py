@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flowyml_aws.testing.jobs import Job, Status
+from flowyml_aws.testing.jobs import Status
 from flowyml_aws.testing.validation import ClientException
 
 __all__ = ["list_jobs"]
@@ -13,11 +13,11 @@ __all__ = ["list_jobs"]
 _FILTERS = ("JOB_NAME", "JOB_DEFINITION", "BEFORE_CREATED_AT", "AFTER_CREATED_AT")
 
 
-def list_jobs(jobs: Sequence[Job], request: Mapping[str, Any]) -> dict[str, Any]:
+def list_jobs(jobs: Sequence[Mapping[str, Any]], request: Mapping[str, Any]) -> dict[str, Any]:
     """Return one page of a queue's jobs, latest first.
 
     Args:
-        jobs: All jobs of the queue, in submission order.
+        jobs: Summaries of all jobs of the queue, in submission order.
         request: Members of ListJobs. With a filter, `jobStatus` is ignored; without either, the
             running jobs are listed (AWS Batch API reference, ListJobs).
 
@@ -31,22 +31,22 @@ def list_jobs(jobs: Sequence[Job], request: Mapping[str, Any]) -> dict[str, Any]
         matching = [job for job in jobs if _matches(job, filters[0])]
     else:
         wanted = _status(request.get("jobStatus") or Status.RUNNING.value)
-        matching = [job for job in jobs if job.status is wanted]
+        matching = [job for job in jobs if job["status"] == wanted.value]
     limit = min(request.get("maxResults") or 1000, 100 if filters else 1000)
     # A page continues after the last job of the previous page: newer jobs do not shift it.
     ordered = matching[::-1]
     if token := request.get("nextToken"):
-        older = {job.job_id for job in jobs[: _position(jobs, token)]}
-        ordered = [job for job in ordered if job.job_id in older]
-    page: dict[str, Any] = {"jobSummaryList": [job.summary() for job in ordered[:limit]]}
+        older = {job["jobId"] for job in jobs[: _position(jobs, token)]}
+        ordered = [job for job in ordered if job["jobId"] in older]
+    page: dict[str, Any] = {"jobSummaryList": list(ordered[:limit])}
     if len(ordered) > limit:
-        page["nextToken"] = ordered[limit - 1].job_id
+        page["nextToken"] = ordered[limit - 1]["jobId"]
     return page
 
 
-def _position(jobs: Sequence[Job], token: str) -> int:
+def _position(jobs: Sequence[Mapping[str, Any]], token: str) -> int:
     for position, job in enumerate(jobs):
-        if job.job_id == token:
+        if job["jobId"] == token:
             return position
     raise ClientException("Invalid nextToken")
 
@@ -59,17 +59,18 @@ def _status(name: str) -> Status:
         raise ClientException(f"Job status is not one of {names}") from None
 
 
-def _matches(job: Job, condition: Mapping[str, Any]) -> bool:
+def _matches(job: Mapping[str, Any], condition: Mapping[str, Any]) -> bool:
     kind, values = condition.get("name"), condition.get("values") or ()
     if kind == "JOB_NAME":
-        return any(_matches_pattern(value, job.name) for value in values)
+        return any(_matches_pattern(value, job["jobName"]) for value in values)
     if kind == "JOB_DEFINITION":
-        names = (job.definition_arn, job.definition_arn.rpartition("/")[2], job.definition_name)
+        revision = job["jobDefinition"].rpartition("/")[2]
+        names = (job["jobDefinition"], revision, revision.partition(":")[0])
         return any(_matches_pattern(value, name) for value in values for name in names)
     if kind == "BEFORE_CREATED_AT":
-        return any(job.created_ms < int(value) for value in values)
+        return any(job["createdAt"] < int(value) for value in values)
     if kind == "AFTER_CREATED_AT":
-        return any(job.created_ms > int(value) for value in values)
+        return any(job["createdAt"] > int(value) for value in values)
     raise ClientException(f"The filter must be one of {' | '.join(_FILTERS)}")
 
 

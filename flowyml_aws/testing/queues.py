@@ -19,6 +19,7 @@ from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.planning.families import expand_families
 from flowyml_aws.testing.account import REGION
 from flowyml_aws.testing.capacity import Capacity
+from flowyml_aws.testing.consistency import Transitions
 from flowyml_aws.testing.jobs import Job, Status
 from flowyml_aws.testing.quotas import AccountQuotas
 from flowyml_aws.testing.validation import ClientException
@@ -48,14 +49,16 @@ class Queues:
 
     Args:
         quotas: Quotas of the account.
+        changes: Compute environments that are CREATING or UPDATING, by name.
 
     Attributes:
         broken: Reasons by name of compute environments that are INVALID.
         withheld: Batch's status reasons by name of queues that get no instances from EC2.
     """
 
-    def __init__(self, quotas: AccountQuotas) -> None:
+    def __init__(self, quotas: AccountQuotas, changes: Transitions) -> None:
         self._quotas = quotas
+        self._changes = changes
         self.broken: dict[str, str] = {}
         self.withheld: dict[str, str] = {}
         self._update_policies: dict[str, Any] = {}
@@ -74,7 +77,9 @@ class Queues:
         queue = _backend(REGION).get_job_queue(job.queue_arn)
         assert queue is not None  # a queue with jobs can't be deleted
         usable = [
-            e for e in queue.environments if e.state == "ENABLED" and e.name not in self.broken
+            e
+            for e in queue.environments
+            if e.state == "ENABLED" and self._status(e.name) in ("VALID", "UPDATING")
         ]
         fitting = [environment for environment in usable if _fits(environment, job.needs)]
         large = [e for e in fitting if _max_vcpus(e) >= job.needs.vcpus]
@@ -114,13 +119,37 @@ class Queues:
         environments = copy.deepcopy(_backend(region).describe_compute_environments(names))
         for environment in environments:
             name = environment["computeEnvironmentName"]
+            environment["status"] = self._status(name)
             if name in self.broken:
-                environment.update(status="INVALID", statusReason=self.broken[name])
+                environment["statusReason"] = self.broken[name]
             if name in self._update_policies:
                 environment["updatePolicy"] = self._update_policies[name]
             if "computeResources" in environment:
                 environment["computeResources"]["desiredvCpus"] = used.get(name, 0)
         return {"computeEnvironments": environments}
+
+    def create(self, request: Mapping[str, Any], region: str) -> None:
+        """Begin the creation of a compute environment, which moto continues."""
+        name = request.get("computeEnvironmentName", "")
+        if _backend(region).get_compute_environment(name) is None:
+            self._changes.begin(name, "CREATING")
+
+    def check_valid(self, environments: Iterable[str]) -> None:
+        """Check that a queue can have compute environments, given by name or ARN.
+
+        Raises:
+            ClientException: One of them is not VALID.
+        """
+        for environment in environments:
+            name = environment.rpartition("/")[2]
+            if (status := self._status(name)) != "VALID":
+                raise ClientException(
+                    f"Compute environment {name} is not VALID, but {status}: it can't be "
+                    "associated with a job queue"
+                )
+
+    def _status(self, name: str) -> str:
+        return "INVALID" if name in self.broken else self._changes.state(name) or "VALID"
 
     def update(self, request: Mapping[str, Any], region: str) -> dict[str, Any]:
         """Update an environment and return the response; moto would not update its resources.
@@ -132,6 +161,8 @@ class Queues:
         environment = _backend(region).get_compute_environment(name)
         if environment is None:
             raise ClientException(f"Compute environment {name} does not exist")
+        if self._changes.state(name) is not None:
+            raise ClientException("Cannot update, resource is being modified")
         state = request.get("state", environment.state)
         if state not in ("ENABLED", "DISABLED"):
             raise ClientException(f"state {state} must be one of ENABLED | DISABLED")
@@ -140,6 +171,7 @@ class Queues:
         environment.compute_resources.update(request.get("computeResources") or {})
         if "updatePolicy" in request:
             self._update_policies[name] = request["updatePolicy"]
+        self._changes.begin(name, "UPDATING")
         return {"computeEnvironmentName": name, "computeEnvironmentArn": environment.arn}
 
 

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from threading import Condition, RLock, Thread
+from typing import Any
 
 from flowyml_aws.testing.capacity import Capacity
+from flowyml_aws.testing.consistency import Listing
 from flowyml_aws.testing.container import Container
 from flowyml_aws.testing.iam.service_roles import ServiceRoles
 from flowyml_aws.testing.jobs import Attempt, Job, Status
@@ -38,6 +40,7 @@ class Scheduler:
         roles: Use of the account's roles.
         capacity: Capacity shared by all running jobs; None for no limit.
         stop_grace_s: Seconds between SIGTERM and SIGKILL.
+        listing: Queue and summary of each job, as ListJobs shows them.
         start_failure: Function of the number of an attempt that returns ECS's reason if its start
             fails, otherwise None.
         hold_reason: Function of a job and all running jobs that returns Batch's status reason if
@@ -53,6 +56,7 @@ class Scheduler:
         *,
         capacity: Capacity | None,
         stop_grace_s: float,
+        listing: Listing[tuple[str, dict[str, Any]]],
         start_failure: Callable[[int], str | None],
         hold_reason: Callable[[Job, Iterable[Job]], str | None],
         on_end: Callable[[Job], None] = lambda job: None,
@@ -63,6 +67,7 @@ class Scheduler:
         self._clock = machine.clock
         self._free = capacity
         self._stop_grace_s = stop_grace_s
+        self._listing = listing
         self._start_failure = start_failure
         self._hold_reason = hold_reason
         self._on_end = on_end
@@ -83,6 +88,7 @@ class Scheduler:
         """Add a job."""
         with self._changed:
             self._jobs[job.job_id] = self._waiting[job.job_id] = job
+            self.note(job)
             self._wake()
 
     def fail(self, job: Job, reason: str) -> None:
@@ -133,6 +139,14 @@ class Scheduler:
                 if job.attempt is not None and job.attempt.task.running is not None
             }
 
+    def note(self, job: Job) -> None:
+        """Let ListJobs show the state of a job, after a delay."""
+        self._listing.record(job.job_id, (job.queue_arn, job.summary()))
+
+    def listed(self, queue_arn: str) -> list[dict[str, Any]]:
+        """Return the jobs of a queue as ListJobs shows them, in submission order."""
+        return [summary for queue, summary in self._listing.entries() if queue == queue_arn]
+
     def wake(self) -> None:
         """Check again which jobs can start."""
         with self._changed:
@@ -174,6 +188,7 @@ class Scheduler:
             job.status = Status.RUNNABLE
         else:
             job.status = Status.PENDING
+        self.note(job)
 
     def _place(self) -> None:
         blocked = set()
@@ -183,6 +198,7 @@ class Scheduler:
                 continue
             if (reason := self._hold_reason(job, self._running.values())) is not None:
                 job.status_reason = reason or None
+                self.note(job)
                 blocked.add(job.queue_arn)
                 continue
             if self._free is not None and not self._free.covers(job.needs):
@@ -215,6 +231,7 @@ class Scheduler:
         )
         job.status, job.status_reason, job.outcome = Status.STARTING, None, None
         job.attempt = attempt
+        self.note(job)
         self._running[job.job_id] = self._waiting.pop(job.job_id)
         self._machine.start(attempt.task)
 
@@ -251,6 +268,7 @@ class Scheduler:
     def _record_start(self, job: Job, attempt: Attempt) -> None:
         attempt.started_ms = self._clock.now_ms()
         job.status = Status.RUNNING
+        self.note(job)
         if job.timeout_s is not None:
             attempt.timeout = self._clock.after(
                 job.timeout_s, lambda: self._stop_attempt(job, _TIMED_OUT)
@@ -294,6 +312,7 @@ class Scheduler:
             self._finish(job, Status.SUCCEEDED, outcome.status_reason)
         elif is_retried(job.retry_strategy, attempt.number, outcome):
             job.status = Status.RUNNABLE
+            self.note(job)
             self._waiting[job.job_id] = job
             self._wake()
         else:
@@ -303,6 +322,7 @@ class Scheduler:
         self._waiting.pop(job.job_id, None)
         job.status, job.status_reason = status, reason
         job.stopped_ms = self._clock.now_ms()
+        self.note(job)
         self._on_end(job)
         self._wake()
 

@@ -115,7 +115,10 @@ def test_advancing_reaches_delays_and_limits_in_order_even_while_the_clock_is_he
 def test_an_action_may_schedule_another_that_is_reached_on_the_way(
     clock: Clock, events: list, note
 ) -> None:
-    clock.after(1, lambda: clock.after(2, note("nested")) and None)
+    def start_another() -> None:
+        clock.after(2, note("nested"))
+
+    clock.after(1, start_another)
     clock.advance(10)
     assert events == [("nested", 3)]
 

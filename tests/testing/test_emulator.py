@@ -204,7 +204,13 @@ def test_a_conditional_put_has_one_winner(aws: Emulator) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"time_scale": 0}, {"stop_grace_s": -1}, {"training_stop_grace_s": -1}]
+    "settings",
+    [
+        {"time_scale": 0},
+        {"stop_grace_s": -1},
+        {"training_stop_grace_s": -1},
+        {"failed_start_rate": 2},
+    ],
 )
 def test_invalid_times_are_rejected(settings: dict[str, float]) -> None:
     with pytest.raises(SettingsError):

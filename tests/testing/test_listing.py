@@ -1,11 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from flowyml_aws.testing import Emulator
+
 pytestmark = pytest.mark.contract
+
+
+@pytest.fixture
+def aws() -> Iterator[Emulator]:
+    """An account whose listings show every change at once, unlike AWS's."""
+    with Emulator(propagation_s=0) as aws:
+        yield aws
 
 
 def names(page: Any) -> list[str]:

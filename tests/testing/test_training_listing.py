@@ -1,16 +1,25 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from flowyml_aws.testing import Emulator
 from flowyml_aws.testing.sagemaker.listing import list_training_jobs
 from flowyml_aws.testing.sagemaker.training_job import TrainingJob
 
 
-def job(number: int, name: str | None = None, status: str = "Completed") -> TrainingJob:
+@pytest.fixture
+def aws() -> Iterator[Emulator]:
+    """An account whose listings show every change at once, unlike AWS's."""
+    with Emulator(propagation_s=0) as aws:
+        yield aws
+
+
+def job(number: int, name: str | None = None, status: str = "Completed") -> dict[str, Any]:
     training_job = TrainingJob(
         request={"TrainingJobName": name or f"job-{number}"},
         arn="arn",
@@ -21,13 +30,13 @@ def job(number: int, name: str | None = None, status: str = "Completed") -> Trai
     training_job.enter("Starting", training_job.created)
     if status != "InProgress":
         training_job.enter(status, number + 100.0)
-    return training_job
+    return training_job.summary()
 
 
 JOBS = [job(number) for number in range(25)]
 
 
-def names(jobs: list[TrainingJob], **request: Any) -> list[str]:
+def names(jobs: list[dict[str, Any]], **request: Any) -> list[str]:
     summaries = list_training_jobs(jobs, request)["TrainingJobSummaries"]
     return [summary["TrainingJobName"] for summary in summaries]
 

@@ -61,7 +61,7 @@ class SageMakerApi:
 
     def _list(self, request: Mapping[str, Any], region: str, size: int) -> dict[str, Any]:
         check_request("ListTrainingJobs", request)
-        return list_training_jobs(list(self._service.jobs.values()), request)
+        return list_training_jobs(self._service.listed, request)
 
     def _stop(self, request: Mapping[str, Any], region: str, size: int) -> dict[str, Any]:
         self._service.stop(self._job("StopTrainingJob", request))

@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import RLock
 from typing import Any
 
+from flowyml_aws.testing.consistency import Listing
 from flowyml_aws.testing.container import Container
 from flowyml_aws.testing.iam.service_roles import ServiceRoles
 from flowyml_aws.testing.machine import Ending, Machine, Task
@@ -47,8 +48,8 @@ class TrainingService:
         stock: Quotas and available instances.
         at_once: Maximum number of running containers; further jobs are `Pending`.
         stop_grace_s: Seconds between SIGTERM and SIGKILL.
+        listing: Summaries of the jobs, as ListTrainingJobs shows them.
         on_end: Callback for the end of each job; called with the lock.
-        clock: Returns the Unix time.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class TrainingService:
         stock: Stock,
         at_once: int,
         stop_grace_s: float,
+        listing: Listing[dict[str, Any]],
         on_end: Callable[[TrainingJob], None] = lambda job: None,
     ) -> None:
         self._lock = lock
@@ -69,6 +71,7 @@ class TrainingService:
         self._at_once = at_once
         self._stop_grace_s = stop_grace_s
         self._on_end = on_end
+        self._listing = listing
         self._clock = machine.clock
         self._pools = WarmPools(stock, machine.clock)
         self._jobs: dict[str, TrainingJob] = {}
@@ -80,6 +83,11 @@ class TrainingService:
     def jobs(self) -> Mapping[str, TrainingJob]:
         """All jobs by name, in creation order."""
         return self._jobs
+
+    @property
+    def listed(self) -> list[dict[str, Any]]:
+        """Jobs as ListTrainingJobs shows them, in creation order."""
+        return self._listing.entries()
 
     def create(self, request: Mapping[str, Any], arn: str) -> TrainingJob:
         """Create a job from a (validated) request.
@@ -105,6 +113,7 @@ class TrainingService:
         if refusal := self._roles.check_training(request["RoleArn"]):
             raise ValidationException(refusal)
         self._check_quotas(job)
+        job.on_change = lambda: self._listing.record(job.name, job.summary())
         job.enter("Starting", job.created)
         if job.max_wait_s is not None:
             job.wait = self._clock.after(
@@ -201,7 +210,7 @@ class TrainingService:
         else:
             job.enter("Starting", self._clock.now(), _LAUNCHING)
         if job.keep_alive_s:
-            job.pool_status = {"Status": "InUse"}
+            job.set_pool(Status="InUse")
         launch = Launch(
             instance_type,
             Task(
@@ -282,7 +291,7 @@ class TrainingService:
         else:
             self._stock.give_back(launch.instance_type)
             if job.pool_status is not None:
-                job.pool_status = {"Status": "Terminated"}
+                job.set_pool(Status="Terminated")
         if launch.end == "Interrupted" or (launch.end == "Lost" and job.retries < job.max_retries):
             job.retries += launch.end == "Lost"
             if launch.end == "Interrupted":

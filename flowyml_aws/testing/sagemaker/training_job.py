@@ -85,6 +85,7 @@ class TrainingJob:
         pool_status: Status of its warm pool; None if it has none.
         wait: Timer that ends it when it exceeds MaxWaitTimeInSeconds.
         on_end: Callback for the end, with the job in its final status.
+        on_change: Callback for each change that ListTrainingJobs shows.
     """
 
     request: Mapping[str, Any]
@@ -103,6 +104,7 @@ class TrainingJob:
     pool_status: dict[str, Any] | None = None
     wait: Timer | None = None
     on_end: Callable[[TrainingJob], None] = lambda job: None
+    on_change: Callable[[], None] = lambda: None
 
     @property
     def name(self) -> str:
@@ -168,6 +170,12 @@ class TrainingJob:
         if self.is_final:
             self.transitions[-1]["EndTime"] = now
             self.on_end(self)
+        self.on_change()
+
+    def set_pool(self, **status: Any) -> None:
+        """Change the status of its warm pool."""
+        self.pool_status = status
+        self.on_change()
 
     def fail(self, reason: str, now: float) -> None:
         """Mark the job as failed."""

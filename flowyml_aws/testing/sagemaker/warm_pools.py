@@ -55,7 +55,7 @@ class WarmPools:
         expiry = self._clock.after(job.keep_alive_s, lambda: self._end(pool, "Terminated"))
         pool = _Pool(job, instance_type, _reuse_key(job), self._clock.now(), expiry)
         self._pools.append(pool)
-        job.pool_status = {"Status": "Available", "ResourceRetainedBillableTimeInSeconds": 0}
+        job.set_pool(Status="Available", ResourceRetainedBillableTimeInSeconds=0)
 
     def take_over(self, job: TrainingJob) -> str | None:
         """Take an instance for a job from a pool; return its type, or None."""
@@ -81,11 +81,7 @@ class WarmPools:
         if status == "Terminated":
             self._stock.give_back(pool.instance_type)
         kept_s = math.ceil(self._clock.now() - pool.since)
-        pool.job.pool_status = {
-            "Status": status,
-            "ResourceRetainedBillableTimeInSeconds": kept_s,
-            **details,
-        }
+        pool.job.set_pool(Status=status, ResourceRetainedBillableTimeInSeconds=kept_s, **details)
 
 
 def _reuse_key(job: TrainingJob) -> str:
