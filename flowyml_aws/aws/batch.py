@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from flowyml_aws.artifacts.documents import Document, read_document
+from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.aws.batch_definition import JobImage, ensure_definition, shared_memory_mib
-from flowyml_aws.aws.batch_jobs import JobLog, describe_jobs, log_of, status_of
+from flowyml_aws.aws.batch_jobs import JobLog, describe_jobs, list_job_ids, log_of, status_of
 from flowyml_aws.aws.batch_requests import BatchJob, batch_jobs, levels, submit_request
+from flowyml_aws.aws.batch_submission import Submission
 from flowyml_aws.aws.diagnosis import Queued, RunnableDiagnosis, summary
-from flowyml_aws.aws.errors import refused
+from flowyml_aws.aws.errors import may_have_arrived, refused
 from flowyml_aws.aws.log_streams import read_streams
 from flowyml_aws.core.errors import AwsRefusedError, FlowymlError, SettingsError
 from flowyml_aws.core.findings import Finding
@@ -34,26 +35,9 @@ __all__ = ["BatchBackend"]
 
 _MAX_CONCURRENT_CALLS = 8  # Batch accepts 50 submissions per second
 _JOBS_PER_NOTE = 100
-_LEASE_S = 60.0  # a submitting client that has written nothing for longer is considered dead
 _VISIBLE_AFTER_S = 60.0  # by then, DescribeJobs knows a submitted job
 # "at least 7 days": https://docs.aws.amazon.com/batch/latest/userguide/job_states.html
 _RETENTION_S = 7 * 24 * 3600
-
-
-class _Submission(Document):
-    """Record of one client's submission of a run, updated while it submits.
-
-    Attributes:
-        state: `going` while the client submits, then `complete`; `left` if it gave up, so that
-            the next client need not wait.
-        written_at: Seconds since the epoch.
-        job_ids: Batch job ids by Batch job name.
-    """
-
-    version: Literal[1] = 1
-    state: Literal["going", "left", "complete"]
-    written_at: float
-    job_ids: dict[str, str]
 
 
 class BatchBackend:
@@ -85,8 +69,9 @@ class BatchBackend:
         self._jobs = batch_jobs(plan, record, store.uri, batch.meta.region_name)
         self._needs = {job.name: job.needs for job in plan.jobs}
         self._batch_names = {job.planned: job.name for job in self._jobs if not job.is_join}
-        self._latest: tuple[int, _Submission | None] = (0, None)
+        self._latest: tuple[int, Submission | None] = (0, None)
         self._ids: dict[str, str] = {}
+        self._unanswered: set[str] = set()  # Batch job names that may have been submitted
         self._ended: dict[str, JobStatus] = {}
         self._job_logs: dict[str, JobLog] = {}
 
@@ -101,7 +86,7 @@ class BatchBackend:
         """
         self._load_submission()
         number, previous = self._latest
-        if previous is not None and self._holds_lease(previous):
+        if previous is not None and previous.holds_lease(self._clock()):
             return
         if not self._store.create(
             self._layout.submission(number + 1), self._submission_json("going")
@@ -109,8 +94,8 @@ class BatchBackend:
             return
         try:
             if previous is not None:
-                # The previous client may have died before it noted a job: look up the names.
-                self._ids.update(self._find_ids_by_name())
+                # The previous client may have died before it noted a job.
+                self._look_up_jobs_of(previous)
             requested = {job.name for job in jobs}
             succeeded_names = {
                 self._batch_names[job] for job in succeeded if job in self._batch_names
@@ -118,8 +103,10 @@ class BatchBackend:
             missing = [j for j in self._jobs if j.planned in requested and j.name not in self._ids]
             self._submit_all(missing, succeeded_names, number + 1)
         except BaseException:
-            with suppress(FlowymlError):  # the first error is the one to report
-                self._store.put(self._layout.submission(number + 1), self._submission_json("left"))
+            if not self._unanswered:
+                with suppress(FlowymlError):  # the first error is the one to report
+                    key = self._layout.submission(number + 1)
+                    self._store.put(key, self._submission_json("left"))
             raise
         self._store.put(self._layout.submission(number + 1), self._submission_json("complete"))
 
@@ -181,16 +168,31 @@ class BatchBackend:
         )
 
     def cancel(self, jobs: Sequence[PlannedJob]) -> None:
-        """Terminate jobs. CancelJob would have no effect once a job is STARTING."""
+        """Terminate jobs. CancelJob would have no effect once a job is STARTING.
+
+        All jobs of a name are terminated. If another client may be submitting, its latest jobs are
+        not listed yet: the listing is repeated until it shows what existed when this call began.
+        """
         self._load_submission()
         _, latest = self._latest
-        if latest is not None and latest.state != "complete":
-            self._ids.update(self._find_ids_by_name())
         order = {job.name: position for position, job in enumerate(jobs)}
-        to_terminate = [job for job in self._jobs if job.planned in order and job.name in self._ids]
-        to_terminate.sort(key=lambda job: order[job.planned])
-        with ThreadPoolExecutor(_MAX_CONCURRENT_CALLS) as pool:
-            list(pool.map(self._terminate, to_terminate))
+        wanted = [job for job in self._jobs if job.planned in order]
+        wanted.sort(key=lambda job: order[job.planned])
+        started_at = self._clock()
+        terminated: set[str] = set()
+        while True:
+            listed_at = self._clock()
+            ids = self._list_ids()
+            for name, job_id in self._ids.items():
+                ids.setdefault(name, set()).add(job_id)
+            found = [(job, i) for job in wanted for i in ids.get(job.name, set()) - terminated]
+            with ThreadPoolExecutor(_MAX_CONCURRENT_CALLS) as pool:
+                list(pool.map(lambda pair: self._terminate(*pair), found))
+            terminated.update(job_id for _, job_id in found)
+            is_complete = all(job.name in ids for job in wanted)
+            if is_complete or latest is None or latest.is_shown_by(listed_at, started_at):
+                return
+            self.pause()
 
     def release(self) -> None:
         """No-op: jobs keep running after the client disconnects."""
@@ -220,11 +222,15 @@ class BatchBackend:
                 parents,
                 self._tags,
             )
+            self._unanswered.add(job.name)
             try:
                 self._ids[job.name] = self._batch.submit_job(**request)["jobId"]
             except (ClientError, BotoCoreError) as error:
+                if not may_have_arrived(error):
+                    self._unanswered.discard(job.name)
                 doing = f"submit job {job.planned!r} to queue {job.queue!r}"
                 raise refused(error, doing) from error
+            self._unanswered.discard(job.name)
 
         with ThreadPoolExecutor(_MAX_CONCURRENT_CALLS) as pool:
             try:
@@ -238,37 +244,33 @@ class BatchBackend:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
-    def _holds_lease(self, submission: _Submission) -> bool:
-        silence_s = self._clock() - submission.written_at
-        return submission.state == "going" and silence_s < _LEASE_S
-
-    def _terminate(self, job: BatchJob) -> None:
+    def _terminate(self, job: BatchJob, job_id: str) -> None:
         try:
-            self._batch.terminate_job(
-                jobId=self._ids[job.name], reason="cancelled by the user of flowyml-aws"
-            )
+            self._batch.terminate_job(jobId=job_id, reason="cancelled by the user of flowyml-aws")
         except (ClientError, BotoCoreError) as error:
             raise refused(error, f"terminate job {job.planned!r}") from error
 
-    def _find_ids_by_name(self) -> dict[str, str]:
+    def _look_up_jobs_of(self, previous: Submission) -> None:
+        """Find the ids of the jobs that a client submitted before it died.
+
+        One listing does not prove that a job does not exist: it shows a new job only later.
+        """
+        started_at = self._clock()
+        while True:
+            listed_at = self._clock()
+            self._ids.update({name: min(ids) for name, ids in self._list_ids().items()})
+            is_complete = len(self._ids) == len(self._jobs)
+            if is_complete or previous.is_shown_by(listed_at, started_at):
+                return
+            self.pause()
+
+    def _list_ids(self) -> dict[str, set[str]]:
         names = {job.name for job in self._jobs}
-        ids: dict[str, str] = {}
-        pages = self._batch.get_paginator("list_jobs")
-        prefix = f"{self._record.run_id}-*"
-        for queue in sorted({job.queue for job in self._jobs}):
-            try:
-                for page in pages.paginate(
-                    jobQueue=queue, filters=[{"name": "JOB_NAME", "values": [prefix]}]
-                ):
-                    for job in page["jobSummaryList"]:
-                        if job["jobName"] in names:
-                            ids[job["jobName"]] = job["jobId"]
-            except (ClientError, BotoCoreError) as error:
-                raise refused(error, f"list the jobs of queue {queue!r}") from error
-        return ids
+        queues = {job.queue for job in self._jobs}
+        return list_job_ids(self._batch, self._record.run_id, queues, names)
 
     def _submission_json(self, state: Literal["going", "left", "complete"]) -> bytes:
-        submission = _Submission(state=state, written_at=self._clock(), job_ids=dict(self._ids))
+        submission = Submission(state=state, written_at=self._clock(), job_ids=dict(self._ids))
         return submission.to_json()
 
     def _load_submission(self) -> None:
@@ -282,7 +284,7 @@ class BatchBackend:
         number = max(map(_number, self._store.children(self._layout.submissions)), default=0)
         if number:
             key = self._layout.submission(number)
-            latest = read_document(_Submission, self._store.get(key), f"{self._store.uri}/{key}")
+            latest = read_document(Submission, self._store.get(key), f"{self._store.uri}/{key}")
             self._ids.update(latest.job_ids)
             self._latest = number, latest
 

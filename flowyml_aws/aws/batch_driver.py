@@ -59,6 +59,12 @@ def driver_problem(batch: BatchClient, queue: str | None) -> FlowymlError | None
             why=f"it is {state}",
             fix="enable it, or correct the setting driver_queue",
         )
+    if (status := queues[queue]["status"]) not in ("VALID", "UPDATING"):
+        return SettingsError(
+            what=f"Driver queue {queue!r} accepts no jobs",
+            why=f"it is {status}",
+            fix="try again in a minute if it was just created, else create it again with infra/",
+        )
     return None
 
 

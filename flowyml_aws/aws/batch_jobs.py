@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
     from mypy_boto3_batch.type_defs import ContainerDetailTypeDef, JobDetailTypeDef
 
-__all__ = ["JobLog", "describe_jobs", "log_of", "status_of"]
+__all__ = ["JobLog", "describe_jobs", "list_job_ids", "log_of", "status_of"]
 
 # https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html
 _JOBS_PER_CALL = 100
@@ -55,6 +55,38 @@ def describe_jobs(client: BatchClient, ids: Sequence[str]) -> Iterator[JobDetail
         except (ClientError, BotoCoreError) as error:
             raise refused(error, "get the states of the jobs from AWS Batch") from error
         yield from response["jobs"]
+
+
+def list_job_ids(
+    client: BatchClient, run_id: str, queues: Collection[str], names: Collection[str]
+) -> dict[str, set[str]]:
+    """Return the ids of a run's jobs that ListJobs shows, by job name.
+
+    A new job appears only after seconds. A name has several ids if the answer to a submission was
+    lost and boto3 repeated it.
+
+    Args:
+        client: Batch client.
+        run_id: The run, with which the names of its jobs begin.
+        queues: Names of the queues.
+        names: Names of the jobs.
+
+    Raises:
+        AwsRefusedError: AWS denied the call.
+    """
+    ids: dict[str, set[str]] = {}
+    prefix = f"{run_id}-*"
+    for queue in sorted(queues):
+        try:
+            for page in client.get_paginator("list_jobs").paginate(
+                jobQueue=queue, filters=[{"name": "JOB_NAME", "values": [prefix]}]
+            ):
+                for job in page["jobSummaryList"]:
+                    if job["jobName"] in names:
+                        ids.setdefault(job["jobName"], set()).add(job["jobId"])
+        except (ClientError, BotoCoreError) as error:
+            raise refused(error, f"list the jobs of queue {queue!r}") from error
+    return ids
 
 
 def status_of(detail: JobDetailTypeDef) -> JobStatus:

@@ -19,7 +19,7 @@ from botocore.exceptions import (
 from flowyml_aws.aws.denials import parse_denial
 from flowyml_aws.core.errors import AwsRefusedError
 
-__all__ = ["error_code", "refused"]
+__all__ = ["error_code", "may_have_arrived", "refused"]
 
 _IDENTITY_HINT = "`aws sts get-caller-identity` shows whose credentials are used"
 _SIGN_IN = "sign in again (`aws sso login`, or new keys) and retry: a run resumes where it stopped"
@@ -66,6 +66,13 @@ _OTHER_REGION = {
 def error_code(error: ClientError) -> str:
     """Return the service's error code, or the HTTP status if the response to a HEAD has no body."""
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def may_have_arrived(error: ClientError | BotoCoreError) -> bool:
+    """Return whether AWS may have carried out a call that failed: its answer was lost."""
+    if isinstance(error, ClientError):
+        return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) >= 500
+    return isinstance(error, HTTPClientError)
 
 
 def refused(error: ClientError | BotoCoreError, doing: str) -> AwsRefusedError:

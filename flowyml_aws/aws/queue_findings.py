@@ -60,6 +60,14 @@ def queue_fault(queue: Queue) -> Finding:
             "a queue that is not enabled accepts no jobs, and the jobs in it may not start",
             f"aws batch update-job-queue --job-queue {queue.name} --state ENABLED",
         )
+    if queue.status == "CREATING":
+        return Finding(
+            "queue-creating",
+            "error",
+            f"Queue {queue.name!r} is CREATING",
+            "it accepts no jobs until it is VALID",
+            "try again in a minute",
+        )
     return Finding(
         "queue-invalid",
         "error",

@@ -70,6 +70,8 @@ class Queue:
     @property
     def fault(self) -> str | None:
         """Fault of the queue itself, in Batch's words; None if it has none."""
+        if self.status == "CREATING":
+            return self.status
         return _fault(self.state, self.status, self.status_reason)
 
     @property

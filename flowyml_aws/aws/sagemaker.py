@@ -26,6 +26,7 @@ from flowyml_aws.aws.sagemaker_jobs import (
     bill_of,
     describe_training,
     final_status,
+    find_training,
     has_ended,
     list_training,
 )
@@ -147,16 +148,18 @@ class SageMakerBackend:
         return read_streams(self._logs, job, _LOG_GROUP, streams, cursor, first)
 
     def cancel(self, jobs: Sequence[PlannedJob]) -> None:
-        """Stop jobs: each receives SIGTERM and has two minutes to exit."""
+        """Stop jobs: each receives SIGTERM and has two minutes to exit.
+
+        A job that another client has just submitted is stopped although it is not listed yet.
+        """
         self._refresh()
-        wanted = {job.name for job in jobs}
-        active = [
-            name
-            for name, (job, _) in self._job_attempts.items()
-            if job in wanted and (name in self._active or self._is_settling(name))
-        ]
+        names = {job.name for job in jobs}
+        # A job whose parent has not ended has not been submitted.
+        possible = [job.name for job in jobs if names.isdisjoint(job.after)]
+        listed = {job for name, (job, _) in self._job_attempts.items() if name in self._active}
+        to_stop = {job: self._next_name(job) for job in (*possible, *(names & listed))}
         with ThreadPoolExecutor(_CONCURRENT_CALLS) as pool:
-            list(pool.map(self._stop, active))
+            list(pool.map(self._stop, [name for name in to_stop.values() if name is not None]))
 
     def release(self) -> None:
         """No-op: submitted jobs continue without the client, other jobs wait for the next one."""
@@ -168,6 +171,7 @@ class SageMakerBackend:
     def bills(self) -> Mapping[str, Bill]:
         """Return the bill of each job, summed over its attempts. One call per training job."""
         self._refresh()
+        self._describe_unlisted_ends()
         unknown = [name for name in self._ended if self._bills.get(name) is None]
         with ThreadPoolExecutor(_CONCURRENT_CALLS) as pool:
             details = pool.map(lambda name: describe_training(self._sagemaker, name), unknown)
@@ -199,6 +203,29 @@ class SageMakerBackend:
             for name, detail in zip(unsuccessful, details, strict=True):
                 self._ended[name] = final_status(detail, self._job_attempts[name][1])
                 self._bills[name] = bill_of(detail)
+
+    def _describe_unlisted_ends(self) -> None:
+        """Find the training jobs that have ended although their end is not listed yet."""
+        names = [name for job in self._names if (name := self._next_name(job)) is not None]
+        with ThreadPoolExecutor(_CONCURRENT_CALLS) as pool:
+            details = pool.map(lambda name: find_training(self._sagemaker, name), names)
+            for name, detail in zip(names, details, strict=True):
+                if detail is not None and has_ended(detail):
+                    self._ended[name] = final_status(detail, self._job_attempts[name][1])
+                    self._bills[name] = bill_of(detail)
+
+    def _next_name(self, job: str) -> str | None:
+        """Return the first training job of a job that is not known to have ended, if any.
+
+        None once an attempt has ended for good.
+        """
+        for name in self._names[job]:
+            status = self._ended.get(name)
+            if status is None:
+                return name
+            if status.state is not JobState.LOST:
+                return None
+        return None
 
     def _submit_job(self, planned: PlannedJob) -> None:
         while (job := self._holds.open_types(planned)) is not None:
@@ -234,9 +261,9 @@ class SageMakerBackend:
         try:
             self._sagemaker.stop_training_job(TrainingJobName=name)
         except ClientError as error:
-            # SageMaker refuses to stop a job that has ended since it was listed.
-            detail = describe_training(self._sagemaker, name)
-            if detail["TrainingJobStatus"] == "InProgress":
+            # SageMaker refuses to stop a job that has ended, or that does not exist.
+            detail = find_training(self._sagemaker, name)
+            if detail is not None and detail["TrainingJobStatus"] == "InProgress":
                 raise refused(error, f"stop training job {name}") from error
         except BotoCoreError as error:
             raise refused(error, f"stop training job {name}") from error

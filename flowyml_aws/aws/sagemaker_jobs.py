@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from flowyml_aws.aws.errors import refused
+from flowyml_aws.aws.errors import error_code, refused
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.runtime.exit_codes import INTERRUPTED
 from flowyml_aws.submission.backend import JobState, JobStatus
@@ -27,6 +27,7 @@ __all__ = [
     "bill_of",
     "describe_training",
     "final_status",
+    "find_training",
     "has_ended",
     "list_training",
 ]
@@ -69,8 +70,13 @@ _SERVICE_FAILURE = re.compile(
 )
 
 
+_NOT_FOUND = "Requested resource not found."
+
+
 def list_training(client: SageMakerClient, run_id: str) -> Iterator[TrainingJobSummaryTypeDef]:
     """Yield every training job of a run, with one call for each 100.
+
+    A new job or status appears only after seconds.
 
     Raises:
         AwsRefusedError: AWS denied the call.
@@ -95,9 +101,29 @@ def describe_training(client: SageMakerClient, name: str) -> DescribeTrainingJob
         raise refused(error, f"describe training job {name}") from error
 
 
-def has_ended(summary: TrainingJobSummaryTypeDef) -> bool:
+def find_training(client: SageMakerClient, name: str) -> DescribeTrainingJobResponseTypeDef | None:
+    """Return SageMaker's description of a training job, or None if it does not exist.
+
+    Unlike ListTrainingJobs, the answer is always up to date.
+
+    Raises:
+        AwsRefusedError: AWS denied the call.
+    """
+    try:
+        return client.describe_training_job(TrainingJobName=name)
+    except ClientError as error:
+        # The API reference names ResourceNotFound; SageMaker returns a ValidationException.
+        message = error.response.get("Error", {}).get("Message", "")
+        if error_code(error) == "ResourceNotFound" or message == _NOT_FOUND:
+            return None
+        raise refused(error, f"describe training job {name}") from error
+    except BotoCoreError as error:
+        raise refused(error, f"describe training job {name}") from error
+
+
+def has_ended(job: TrainingJobSummaryTypeDef | DescribeTrainingJobResponseTypeDef) -> bool:
     """Return whether a training job has ended."""
-    return summary["TrainingJobStatus"] in _END_STATES
+    return job["TrainingJobStatus"] in _END_STATES
 
 
 def active_status(summary: TrainingJobSummaryTypeDef, attempt: int) -> JobStatus:

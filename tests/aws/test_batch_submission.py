@@ -11,9 +11,13 @@ from typing import Any
 
 import pytest
 from boto3 import Session
+from botocore.config import Config
+from botocore.exceptions import ReadTimeoutError
+from botocore.httpsession import URLLib3Session
 from botocore.stub import Stubber
 
 from flowyml_aws import Run
+from flowyml_aws.aws import batch_submission
 from flowyml_aws.aws.batch import BatchBackend
 from flowyml_aws.aws.batch_definition import JobImage
 from flowyml_aws.aws.diagnosis import RunnableDiagnosis
@@ -61,6 +65,7 @@ def untouched(submitted: tuple[BackendRig, str]) -> Iterator[RunDriver]:
 
 def jobs_of(aws: Emulator, run_id: str) -> dict[str, dict[str, Any]]:
     """Return the Batch jobs of a run, by name without the run id."""
+    aws.advance(5)  # listings are up to date
     jobs = {}
     for queue in ("flowyml-emulator-cpu", "flowyml-emulator-t4"):
         names = [{"name": "JOB_NAME", "values": [f"{run_id}-*"]}]
@@ -118,6 +123,26 @@ def stubbed(aws: Emulator) -> Any:
     return session.client("batch", endpoint_url=aws.endpoint_url)
 
 
+def with_lost_answers(aws: Emulator, attempts: int) -> Any:
+    """Return a client that loses the first answer to SubmitJob, and tries a call several times."""
+    session = Session(aws_access_key_id="testing", aws_secret_access_key="testing")
+    client = session.client(
+        "batch",
+        region_name="us-east-1",
+        endpoint_url=aws.endpoint_url,
+        config=Config(retries={"total_max_attempts": attempts}),
+    )
+    losses = iter([True])
+
+    def lose(request: Any, **_: Any) -> None:
+        if next(losses, False):
+            URLLib3Session().send(request)
+            raise ReadTimeoutError(endpoint_url=request.url)
+
+    client.meta.events.register("before-send.batch.SubmitJob", lose)
+    return client
+
+
 def response_for(driver: RunDriver, **members: Any) -> dict[str, Any]:
     """Return the response of DescribeJobs to the jobs of a run."""
     submission = json.loads(driver.store.get(driver.layout.submission(1)))
@@ -154,6 +179,7 @@ def test_a_second_client_submits_nothing_twice(aws: Emulator, untouched: RunDriv
 
 def test_jobs_that_a_dead_client_did_not_record_are_found_by_name(aws: Emulator, run: Run) -> None:
     rewrite_submission(find_run(run.id), state="going", job_ids={}, written_at=time.time() - 3600)
+    aws.advance(5)
     aws.calls.clear()
     status = Run.attach(run.id).advance()
     assert submissions(aws) == 0
@@ -162,12 +188,52 @@ def test_jobs_that_a_dead_client_did_not_record_are_found_by_name(aws: Emulator,
     assert Run.attach(run.id).status().jobs[0].state is JobState.QUEUED
 
 
+def test_jobs_that_are_not_listed_yet_are_not_submitted_again(
+    aws: Emulator, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The previous client died a moment ago: ListJobs does not show its jobs yet.
+    monkeypatch.setattr(batch_submission, "_LEASE_S", 0.0)
+    rewrite_submission(find_run(run.id), state="going", job_ids={}, written_at=time.time())
+    aws.calls.clear()
+    Run.attach(run.id).advance()
+    assert submissions(aws) == 0
+    assert len(jobs_of(aws, run.id)) == 3
+
+
+def test_a_client_without_an_answer_to_a_submission_lets_the_next_client_look_for_the_job(
+    aws: Emulator, untouched: RunDriver
+) -> None:
+    driver = not_yet_submitted(untouched)
+    batch = with_lost_answers(aws, attempts=1)
+    with pytest.raises(AwsRefusedError, match="submit job 'first'"):
+        backend_of(driver, batch).submit(driver.plan.jobs, ())
+    submission = json.loads(driver.store.get(driver.layout.submission(1)))
+    assert submission["state"] == "going"  # not `left`: the next client waits, then lists the jobs
+    assert jobs_of(aws, driver.record.run_id).keys() == {"first"}
+
+
+def test_cancel_ends_a_job_that_was_submitted_twice_because_an_answer_was_lost(
+    aws: Emulator, untouched: RunDriver
+) -> None:
+    driver = not_yet_submitted(untouched)
+    backend = backend_of(driver, with_lost_answers(aws, attempts=2))
+    backend.submit(driver.plan.jobs[:1], ())
+    aws.advance(5)
+    backend.cancel(driver.plan.jobs[:1])
+    ended = [c.resource for c in aws.calls if c.operation == "TerminateJob"][-2:]
+    jobs = aws.client("batch").describe_jobs(jobs=ended)["jobs"]
+    assert [(job["jobName"], job["status"]) for job in jobs] == [
+        (f"{driver.record.run_id}-first", "FAILED")
+    ] * 2
+
+
 def test_jobs_that_a_dead_client_did_not_submit_are_submitted(
     aws: Emulator, untouched: RunDriver
 ) -> None:
     driver = not_yet_submitted(untouched)
     backend = backend_of(driver, aws.client("batch"))
     backend.submit(driver.plan.jobs[:1], ())
+    aws.advance(5)
     rewrite_submission(driver, state="going", job_ids={}, written_at=0.0)
     backend_of(driver, aws.client("batch")).submit(driver.plan.jobs, ())
     assert jobs_of(aws, driver.record.run_id).keys() == {"first", "second", "summarize"}
@@ -182,7 +248,7 @@ def test_nothing_is_submitted_while_another_client_is_submitting(aws: Emulator, 
 
 
 def test_the_next_client_does_not_wait_for_one_that_gave_up(aws: Emulator, run: Run) -> None:
-    rewrite_submission(find_run(run.id), state="left", job_ids={}, written_at=time.time())
+    rewrite_submission(find_run(run.id), state="left", written_at=time.time())
     Run.attach(run.id).advance()
     assert Run.attach(run.id).status().jobs[0].state is JobState.QUEUED
     assert len(jobs_of(aws, run.id)) == 3
@@ -199,6 +265,7 @@ def test_a_refused_submission_can_be_resumed(aws: Emulator, untouched: RunDriver
             backend.submit(driver.plan.jobs, ())
         assert jobs_of(aws, driver.record.run_id) == {}
     finally:
+        aws.advance(5)  # the queue is no longer UPDATING
         aws.client("batch").update_job_queue(jobQueue="flowyml-emulator-cpu", state="ENABLED")
     backend_of(driver, aws.client("batch")).submit(driver.plan.jobs, ())
     assert jobs_of(aws, driver.record.run_id).keys() == {"first", "second", "summarize"}

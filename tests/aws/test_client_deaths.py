@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from flowyml_aws import Run
-from flowyml_aws.aws import batch
+from flowyml_aws.aws import batch_submission
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.testing import Emulator
 from tests.support.dying_client import ClientDeath, Lifetime, limited_lifetime
@@ -156,10 +156,14 @@ class ClientDeaths(RuleBasedStateMachine):
 
 @pytest.fixture(scope="module", autouse=True)
 def emulator() -> Iterator[None]:
-    with raised_emulator() as aws, pytest.MonkeyPatch.context() as patch:
+    with (
+        raised_emulator(propagation_s=0.5) as aws,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         ClientDeaths.aws = aws
         # The clients are known to be dead, so the next one need not wait for the lease to expire.
-        patch.setattr(batch, "_LEASE_S", 0.0)
+        patch.setattr(batch_submission, "_LEASE_S", 0.0)
+        patch.setattr(batch_submission, "LISTED_AFTER_S", 1.0)
         yield
 
 

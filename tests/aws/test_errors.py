@@ -7,7 +7,7 @@ import pytest
 from botocore import exceptions
 from botocore.exceptions import BotoCoreError, ClientError
 
-from flowyml_aws.aws.errors import error_code, refused
+from flowyml_aws.aws.errors import error_code, may_have_arrived, refused
 
 
 def client_error(code: str, operation: str = "SubmitJob") -> ClientError:
@@ -76,6 +76,33 @@ def test_a_call_that_does_not_reach_aws_is_an_error_with_a_fix(
 ) -> None:
     assert fix in refused(error, "read s3://bucket/key").fix
     assert str(error) in refused(error, "read s3://bucket/key").why
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        exceptions.ReadTimeoutError(endpoint_url="https://batch"),
+        exceptions.ConnectionClosedError(endpoint_url="https://batch"),
+        ClientError({"ResponseMetadata": {"HTTPStatusCode": 500}}, "SubmitJob"),
+    ],
+)
+def test_a_call_without_an_answer_may_have_arrived(error: ClientError | BotoCoreError) -> None:
+    assert may_have_arrived(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        exceptions.NoCredentialsError(),
+        exceptions.ParamValidationError(report="bad"),
+        ClientError({"ResponseMetadata": {"HTTPStatusCode": 400}}, "SubmitJob"),
+        ClientError({}, "SubmitJob"),
+    ],
+)
+def test_a_call_that_was_refused_or_not_sent_has_had_no_effect(
+    error: ClientError | BotoCoreError,
+) -> None:
+    assert not may_have_arrived(error)
 
 
 def test_a_response_without_a_body_has_an_empty_code() -> None:

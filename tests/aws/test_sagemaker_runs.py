@@ -239,6 +239,7 @@ def test_a_held_job_that_another_client_submits_has_the_same_state_for_all(
         other.ended(occupant)
     find_run(run.id).advance()
     eventually(lambda: "wait" in rig.ran(), "the first job waiting")
+    aws.advance(5)  # listings are up to date
     assert first(run).state is JobState.RUNNING
     (name,) = aws.job_processes()
     aws.client("sagemaker").stop_training_job(TrainingJobName=name)
@@ -302,6 +303,56 @@ def test_jobs_have_handles_by_name(rig: BackendRig, waiting: Run) -> None:
     assert list(waiting.jobs) == ["first", "second", "summarize"]
     assert waiting.jobs["first"].status().state is JobState.RUNNING
     waiting.cancel()
+
+
+@pytest.fixture
+def stale(aws: Emulator) -> Iterator[None]:
+    """A training job that runs, so that listings lag behind in real time."""
+    resources = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
+    sagemaker = aws.client("sagemaker")
+    name = f"other-{uuid.uuid4().hex}"
+    sagemaker.create_training_job(
+        TrainingJobName=name,
+        AlgorithmSpecification={
+            "TrainingImage": aws.environment["FLOWYML_AWS_IMAGE"],
+            "TrainingInputMode": "File",
+            "ContainerEntrypoint": ["sleep"],
+            "ContainerArguments": ["300"],
+        },
+        RoleArn=aws.environment["FLOWYML_AWS_SAGEMAKER_ROLE"],
+        OutputDataConfig={"S3OutputPath": "s3://flowyml-emulator-123456789012-us-east-1/other"},
+        ResourceConfig=resources,
+        StoppingCondition={"MaxRuntimeInSeconds": 3600},
+    )
+    eventually(lambda: name in aws.job_processes(), "the other job running")
+    yield
+    sagemaker.stop_training_job(TrainingJobName=name)
+    eventually(lambda: name not in aws.job_processes(), "the end of the other job")
+
+
+@pytest.mark.usefixtures("stale")
+def test_cancel_stops_a_job_that_is_not_listed_yet(aws: Emulator, rig: BackendRig) -> None:
+    run = rig.pipeline("waiting").submit(backend="sagemaker")
+    Run.attach(run.id).cancel()
+    name = f"{run.id}-first-1"
+    sagemaker = aws.client("sagemaker")
+    stopped = ("Stopping", "Stopped")
+    assert sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] in stopped
+
+
+@pytest.mark.usefixtures("stale")
+def test_a_job_whose_end_is_not_listed_yet_has_a_bill(aws: Emulator, rig: BackendRig) -> None:
+    run = rig.pipeline("noisy", lines=1).submit(backend="sagemaker")
+    name = f"{run.id}-whisper-1"
+
+    def is_submitted() -> bool:
+        aws.advance(5)
+        run.advance()
+        return name in aws.training_requests()
+
+    eventually(is_submitted, "the submission of the second job")
+    eventually(lambda: described(aws, run, "whisper-1")["TrainingJobStatus"] == "Completed")
+    assert set(Run.attach(run.id).status().bills) == {"shout", "whisper"}
 
 
 def test_a_blocked_queue_of_jobs_does_not_block_the_driver_of_a_detached_run(

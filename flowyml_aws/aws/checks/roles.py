@@ -41,7 +41,8 @@ def check_role(iam: IAMClient, setting: str, arn: str, service: str) -> Sequence
                     "error",
                     f"Role {name!r} does not exist",
                     f"the setting `{setting}` is {arn}",
-                    f"correct `{setting}`, or set the account up with infra/",
+                    f"correct `{setting}`, or set the account up with infra/; a new role is "
+                    "visible after seconds",
                 )
             ]
         raise refused(error, f"look up role {name!r} (iam:GetRole)") from error
