@@ -14,10 +14,14 @@ from flowyml_aws.runtime.result import AttemptEvents, StepReport
 __all__ = ["Progress"]
 
 _CLOSE_TIMEOUT_S = 5.0
+_PROMPT_WRITES = 20  # ten steps, each with a start and an end
 
 
 class Progress:
-    """Reports of a job's steps; `start` writes changes at most once per `interval_s`.
+    """Reports of a job's steps; `start` writes changes.
+
+    The first changes are written at once, so that they name the step that runs if the process is
+    killed; those of jobs with many steps follow at most once per `interval_s`.
 
     The assets that the job has stored so far are written with them. Steps never wait for the
     store: the thread writes the newest state, not every state.
@@ -65,6 +69,7 @@ class Progress:
 
     def _write_changes(self, store: ArtifactStore, key: str, interval_s: float) -> None:
         written: tuple[StepReport, ...] = ()
+        writes = 0
         last = False
         while not last:
             self._changed.wait()
@@ -74,9 +79,11 @@ class Progress:
                 # Read after the reports: a step stores its assets before it is reported as done.
                 assets = dict(self._assets)
                 events = AttemptEvents(attempt=self._attempt, steps=reports, assets=assets)
+                writes += 1
                 try:
                     store.put(key, events.to_json())
                     written = reports
                 except Exception as error:  # progress is optional: the job must continue
                     say(f"could not write the progress: {error}")
-            self._closed.wait(interval_s)
+            if writes >= _PROMPT_WRITES:
+                self._closed.wait(interval_s)

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from flowyml_aws import step
 from flowyml_aws.runtime.events import Progress
-from flowyml_aws.runtime.result import StepState
+from flowyml_aws.runtime.result import AttemptEvents, StepState
 from tests.runtime.harness import WrittenRun, finish, run_runner, start_python
+from tests.support.rigs import eventually
 
 pytestmark = pytest.mark.contract
 
@@ -127,3 +129,48 @@ def test_progress_that_cannot_be_written_does_not_stop_the_job(
     progress.close()
     assert store.put_keys
     assert "could not write the progress: lost" in capfd.readouterr().err
+
+
+class ListStore:
+    """A store that keeps every version of one object."""
+
+    def __init__(self) -> None:
+        self.versions: list[AttemptEvents] = []
+
+    def put(self, key: str, data: bytes) -> None:
+        self.versions.append(AttemptEvents.model_validate_json(data))
+
+
+def running_steps(store: ListStore) -> list[str]:
+    """Return the steps that run according to the latest version."""
+    reports = store.versions[-1].steps if store.versions else ()
+    return [report.name for report in reports if report.state is StepState.RUNNING]
+
+
+def has_versions(store: ListStore, count: int) -> bool:
+    return len(store.versions) == count
+
+
+def test_progress_names_the_running_step_although_the_previous_one_was_short() -> None:
+    store, progress = ListStore(), Progress(["short", "killed"], 1, {})
+    progress.start(store, "events.json", interval_s=3600)  # type: ignore[arg-type]
+    progress.update("short", state=StepState.RUNNING)
+    eventually(lambda: running_steps(store) == ["short"])
+    progress.update("short", state=StepState.SUCCEEDED)
+    progress.update("killed", state=StepState.RUNNING)
+    eventually(lambda: running_steps(store) == ["killed"])
+    progress.close()
+
+
+def test_progress_of_many_steps_is_written_at_most_once_per_interval() -> None:
+    names = [f"step-{number}" for number in range(100)]
+    store, progress = ListStore(), Progress(names, 1, {})
+    progress.start(store, "events.json", interval_s=3600)  # type: ignore[arg-type]
+    for prompt, name in enumerate(names[:20], 1):
+        progress.update(name, state=StepState.SUCCEEDED)
+        eventually(partial(has_versions, store, prompt))
+    for name in names[20:]:
+        progress.update(name, state=StepState.SUCCEEDED)
+    progress.close()
+    assert len(store.versions) == 21
+    assert {report.state for report in store.versions[-1].steps} == {StepState.SUCCEEDED}
