@@ -70,6 +70,13 @@ class Principal:
         return self._sibling("root")
 
     @property
+    def element(self) -> str | dict[str, str]:
+        """`Principal` element of a statement that names the identity."""
+        if self.kind == "anonymous":
+            return "*"
+        return {"Service": self.arn} if self.kind == "service" else {"AWS": self.identity_arn}
+
+    @property
     def context(self) -> Mapping[str, Values]:
         """Condition keys that describe the sender."""
         if self.kind == "anonymous":
@@ -130,16 +137,11 @@ class Decision:
         if self.is_allowed or self.statement is not None:
             return None
         statement: dict[str, Any] = least_policy([self.need])["Statement"][0]
-        if _RESOURCE_POLICY in self.reason:
-            service = {"Service": self.principal.arn}
-            return {
-                **statement,
-                "Principal": "*" if self.principal.kind == "anonymous" else service,
-            }
         if _TRUST_POLICY in self.reason:
             del statement["Resource"]
-            return {**statement, "Principal": {"AWS": self.principal.identity_arn}}
-        return statement
+        elif _RESOURCE_POLICY not in self.reason:
+            return statement
+        return {**statement, "Principal": self.principal.element}
 
 
 class _Grant(Enum):
@@ -204,7 +206,7 @@ def decide(
         # Granted to the sender itself: boundary and session policies don't limit it.
         return allowed(granted)
     if principal.kind in ("service", "anonymous"):
-        return denied(_RESOURCE_POLICY)
+        return denied(_TRUST_POLICY if is_trust else _RESOURCE_POLICY)
     if is_trust and grant is _Grant.NOBODY:
         return denied(_TRUST_POLICY)
     if grant is not _Grant.IDENTITY:

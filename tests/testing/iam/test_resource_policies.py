@@ -287,20 +287,6 @@ def test_the_statement_that_a_trust_policy_misses_names_the_role() -> None:
     assert decide(ASSUME, sender, [policy(missing)]).is_allowed
 
 
-def test_eventbridge_does_not_send_the_account_that_a_topic_policy_may_ask_for() -> None:
-    # EventBridge User Guide, eb-use-resource-based: SNS topics, without `Condition`.
-    topic = named()["topic_arn"]
-    asked = allow(
-        *("sns:Publish", topic),
-        Principal={"Service": ["events.amazonaws.com", "budgets.amazonaws.com"]},
-        Condition={"StringEquals": {"aws:SourceAccount": ACCOUNT}},
-    )
-    from_budget = Need("sns:Publish", topic, {"aws:SourceAccount": ACCOUNT})
-    budgets = Principal("budgets.amazonaws.com", "", "service")
-    assert not decide(Need("sns:Publish", topic), EVENTS, [policy(asked)]).is_allowed
-    assert decide(from_budget, budgets, [policy(asked)]).is_allowed
-
-
 def test_the_bucket_policy_denies_requests_without_tls() -> None:
     bucket = Policy.parse(infra_policy("bucket"))
     need = Need("s3:GetObject", f"{named()['bucket_arn']}/key")
