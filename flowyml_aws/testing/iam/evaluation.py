@@ -25,8 +25,8 @@ Kind = Literal["user", "role", "federated", "root", "service", "anonymous"]
 
 _NONE: Mapping[str, Values] = MappingProxyType({})
 _TYPES = {"user": "User", "role": "AssumedRole", "federated": "FederatedUser", "root": "Account"}
-# Trust policies decide together with the policies of the identity.
 _RESOURCE_POLICY, _TRUST_POLICY = "resource-based policy", "role trust policy"
+# A role's trust policy must allow these actions, whatever the policies of the identity allow.
 _TRUST = ("sts:assumerole", "sts:assumerolewithsaml", "sts:assumerolewithwebidentity")
 
 
@@ -49,7 +49,7 @@ class Principal:
     arn: str
     account: str
     kind: Kind = "role"
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict, hash=False)
     identity: tuple[Policy, ...] = ()
     boundary: Policy | None = None
     session: tuple[Policy, ...] = ()
@@ -66,7 +66,7 @@ class Principal:
 
     @property
     def root_arn(self) -> str:
-        """ARN that stands for the whole account in resource policies."""
+        """ARN of the whole account in policies of resources."""
         return self._sibling("root")
 
     @property
@@ -105,7 +105,7 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether a request is allowed, and why.
+    """Decision about one permission of a request.
 
     Attributes:
         is_allowed: Whether the request is allowed.

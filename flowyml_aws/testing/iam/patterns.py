@@ -43,7 +43,15 @@ def wildcard(pattern: str, lookup: Lookup | None = None) -> re.Pattern[str] | No
 
 
 def literal(pattern: str, lookup: Lookup | None = None) -> str | None:
-    """Return a pattern without wildcards with its variables replaced; None as in `wildcard`."""
+    """Return the text of a pattern without wildcards.
+
+    Args:
+        pattern: Pattern of a policy.
+        lookup: Values of variables; None if the policy's version has no variables.
+
+    Returns:
+        None if a variable has neither a value nor a default.
+    """
     if lookup is None or not has_variables(pattern):
         return pattern
     return _replaced(pattern, lookup, str, {"*": "*", "?": "?"})

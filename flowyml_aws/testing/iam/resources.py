@@ -1,7 +1,7 @@
 """Resources, roles and tags of API operations, as AWS checks permissions for them.
 
 Source: the Service Authorization Reference. Templates have the names of request members in braces.
-A member that is a list stands for several resources, and one that is missing for all of them.
+A list in a member is several resources, and a missing member is all of them.
 """
 
 from __future__ import annotations
