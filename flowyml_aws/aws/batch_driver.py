@@ -69,7 +69,7 @@ def driver_problem(batch: BatchClient, queue: str | None) -> FlowymlError | None
 
 
 def driver_timeout_s(jobs_s: int | None) -> int:
-    """Return the time limit of a driver, so that it does not wait, and cost money, for ever.
+    """Return the time limit of a driver, so that it costs nothing after it.
 
     Args:
         jobs_s: Longest time that the jobs of the run can take; None for no limit.

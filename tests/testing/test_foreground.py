@@ -173,3 +173,14 @@ def test_an_image_that_can_not_run_is_an_error_before_settings_are_printed(
 def test_it_listens_on_the_requested_port() -> None:
     with pytest.raises(SettingsError, match="port 70000"):
         serve(port=70_000)
+
+
+@pytest.mark.parametrize(
+    ("quotas", "text"), [("new-account", "which allow no GPUs"), ("raised", "quotas: raised")]
+)
+def test_the_quotas_are_described_on_stderr(
+    quotas: Any, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal = Terminal(lambda settings: os.kill(os.getpid(), signal.SIGTERM))
+    serve(out=terminal, quotas=quotas)
+    assert text in capsys.readouterr().err
