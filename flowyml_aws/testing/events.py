@@ -15,7 +15,7 @@ import json
 import re
 import sys
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -23,13 +23,15 @@ from typing import Any
 from moto.core.exceptions import ServiceException
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
+from flowyml_aws.testing.iam.evaluation import Decision, Principal, decide
+from flowyml_aws.testing.iam.permissions import Need
+from flowyml_aws.testing.iam.policies import Policy
 from flowyml_aws.testing.jobs import Job
 from flowyml_aws.testing.sagemaker.training_job import TrainingJob
 
 __all__ = ["Events", "FailedInvocation"]
 
-_SERVICE = "events.amazonaws.com"
-_PUBLISH = ("sns:publish", "sns:*", "*")
+_SERVICE = Principal("events.amazonaws.com", "", "service")
 _TRAINING_MEMBERS = (
     *("TrainingJobName", "TrainingJobArn", "TrainingJobStatus", "SecondaryStatus"),
     *("FailureReason", "RoleArn", "AlgorithmSpecification", "ResourceConfig", "StoppingCondition"),
@@ -100,10 +102,10 @@ class Events:
         topic = sns_backends[DEFAULT_ACCOUNT_ID][event["region"]].topics.get(arn)
         if topic is None:
             reason = f"no SNS topic {arn}: flowyml_aws.testing emulates no other targets"
-        elif not _may_publish(json.loads(topic.policy), arn):
+        elif not (decision := _decide(topic.policy, arn)).is_allowed:
             reason = (
-                f"the policy of {arn} does not allow {_SERVICE} to publish: it needs a statement "
-                "without conditions, because EventBridge supplies no condition keys"
+                f"{_SERVICE.arn} may not publish to {arn}, {decision.reason}: the topic's policy "
+                "needs a statement without conditions, because EventBridge supplies no keys"
             )
         else:
             try:
@@ -112,6 +114,11 @@ class Events:
             except ServiceException as error:  # a queue that no longer exists
                 reason = str(error)
         self.failed_invocations.append(FailedInvocation(rule, arn, reason))
+
+
+def _decide(policy: str, topic_arn: str) -> Decision:
+    """Decide whether EventBridge may publish. It supplies no keys, such as `aws:SourceAccount`."""
+    return decide(Need("sns:Publish", topic_arn), _SERVICE, [Policy.parse(policy, "topic policy")])
 
 
 def _message(transformer: Mapping[str, Any] | None, event: Mapping[str, Any]) -> str:
@@ -133,30 +140,3 @@ def _member(event: Mapping[str, Any], path: str) -> Any:
     for name in path.split(".")[1:]:
         value = value.get(name, "") if isinstance(value, Mapping) else ""
     return value
-
-
-def _may_publish(policy: Mapping[str, Any], topic_arn: str) -> bool:
-    """Return whether a topic's policy lets EventBridge publish.
-
-    A statement with conditions is never met: EventBridge supplies neither `aws:SourceAccount` nor
-    `aws:SourceArn`.
-    """
-    effects = {
-        statement["Effect"]
-        for statement in _listed(policy["Statement"])
-        if not statement.get("Condition")
-        and _covers_service(statement.get("Principal"))
-        and any(action.lower() in _PUBLISH for action in _listed(statement.get("Action", ())))
-        and any(resource in ("*", topic_arn) for resource in _listed(statement["Resource"]))
-    }
-    return effects == {"Allow"}
-
-
-def _covers_service(principal: Any) -> bool:
-    if isinstance(principal, Mapping):
-        return _SERVICE in _listed(principal.get("Service", ()))
-    return bool(principal == "*")
-
-
-def _listed(value: Any) -> Iterable[Any]:
-    return [value] if isinstance(value, (str, Mapping)) else value

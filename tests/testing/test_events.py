@@ -116,7 +116,7 @@ def test_a_topic_receives_nothing_unless_its_policy_allows_it_without_conditions
     assert alerts.received == []
     (failed,) = aws.failed_invocations
     assert (failed.rule, failed.target) == ("rule", alerts.topic)
-    assert "does not allow events.amazonaws.com to publish" in failed.reason
+    assert "events.amazonaws.com may not publish" in failed.reason
 
 
 def test_the_policy_of_infra_allows_rules_to_publish(alerts: Alerts, batch: BatchClient) -> None:
