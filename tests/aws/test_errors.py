@@ -15,6 +15,11 @@ def client_error(code: str, operation: str = "SubmitJob") -> ClientError:
     return ClientError(error, operation)
 
 
+def response_with(status: int) -> ClientError:
+    response: Any = {"ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(response, "SubmitJob")
+
+
 @pytest.mark.parametrize(
     ("code", "fix"),
     [
@@ -83,7 +88,7 @@ def test_a_call_that_does_not_reach_aws_is_an_error_with_a_fix(
     [
         exceptions.ReadTimeoutError(endpoint_url="https://batch"),
         exceptions.ConnectionClosedError(endpoint_url="https://batch"),
-        ClientError({"ResponseMetadata": {"HTTPStatusCode": 500}}, "SubmitJob"),
+        response_with(500),
     ],
 )
 def test_a_call_without_an_answer_may_have_arrived(error: ClientError | BotoCoreError) -> None:
@@ -95,7 +100,7 @@ def test_a_call_without_an_answer_may_have_arrived(error: ClientError | BotoCore
     [
         exceptions.NoCredentialsError(),
         exceptions.ParamValidationError(report="bad"),
-        ClientError({"ResponseMetadata": {"HTTPStatusCode": 400}}, "SubmitJob"),
+        response_with(400),
         ClientError({}, "SubmitJob"),
     ],
 )
