@@ -45,7 +45,8 @@ class Context:
 
 
 Test = Callable[[str, str, "Lookup | None"], bool]
-"""Compares a value of the request with one of the policy, whose variables the lookup resolves."""
+"""Compares a value of the request with one of the policy. Strings, ARNs and booleans resolve
+variables by the lookup; other operators have no variables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class Condition:
         if self.operator == "Null":
             return _is_null(value) in {text.lower() == "true" for text in self.values}
         positive, is_negated = _OPERATORS[self.operator]
-        lookup = context.single if has_variables and self.operator in _WITH_VARIABLES else None
+        lookup = context.single if has_variables else None
 
         def matches(one: str) -> bool:
             return is_negated != any(positive(one, text, lookup) for text in self.values)
@@ -224,7 +225,6 @@ _OPERATORS: Mapping[str, tuple[Test, bool]] = {
 }
 """Operator: the test of one value, and whether the operator negates it."""
 
-_WITH_VARIABLES = {name for name in _OPERATORS if name.startswith(("String", "Arn", "Bool"))}
 _NAMES = {name.lower(): name for name in (*_OPERATORS, "Null")}
 _QUANTIFIERS = {name.lower(): name for name in ("ForAllValues", "ForAnyValue")}
 _OPERATOR = re.compile(

@@ -264,7 +264,7 @@ def _named(kind: str, value: str, principal: Principal) -> _Grant:
 
 
 def _same_identity(first: str, second: str) -> bool:
-    """Return whether two ARNs name one role or user. Names are unique, so paths don't matter."""
+    """Return whether an ARN names the role of a session, whose ARN lacks the path of the role."""
     head, _, rest = first.partition("/")
     other_head, _, other = second.partition("/")
-    return bool(rest) and head == other_head and rest.split("/")[-1] == other.split("/")[-1]
+    return bool(rest) and head == other_head and rest.split("/")[-1] == other

@@ -80,6 +80,7 @@ OPERATORS: list[Case] = [
     ("ArnLike", FINANCE, STORE, False),  # components are compared separately
     ("ArnLike", "arn:aws:sns:*:1:t*", "arn:aws:sns:us-east-1:1:topic", True),
     ("ArnLike", "arn:aws:*:*:*:*", None, False),
+    ("ArnLike", "arn:aws:*:*:*:*", "arn:aws", False),
     ("ArnEquals", "arn:aws:sns:*:1:t*", "arn:aws:sns:us-east-1:1:topic", True),
     ("ArnEquals", "arn:aws:sns:*:1:t*", "topic", False),
     ("ArnNotLike", "arn:aws:sns:*:1:*", "arn:aws:sqs:us-east-1:1:q", True),
@@ -139,6 +140,7 @@ VARIABLES: list[tuple[str, str, Mapping[str, Any], bool]] = [
         {**DAVID, "k": "arn:aws:sqs:a:1:David-q"},
         True,
     ),
+    ("ArnLike", "arn:aws:s3::${x:y}:*", {"x:y": "1", "k": "arn:aws:s3::1:b"}, True),
     ("NumericEquals", "${n}", {"n": "1", "k": "1"}, False),
     ("StringLike", "${aws:username}*", {"k": "David"}, False),
     # A variable without a value is equal to nothing, and like nothing.

@@ -168,6 +168,9 @@ CASES = [
         "another service", EVENTS, GET, NO_RESOURCE, bucket_policy({"Service": "sns.amazonaws.com"})
     ),
     Case("a service without a grant", EVENTS, GET, NO_RESOURCE),
+    Case(
+        "a service is not an account", EVENTS, GET, NO_RESOURCE, bucket_policy({"AWS": EVENTS.arn})
+    ),
     Case("a user is not a service", user(), GET, NO_IDENTITY, bucket_policy({"Service": USER})),
     Case(
         "by the key of the role",
