@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SERVICE", "SageMakerService"]
 
-
 _ONE_TYPE = (
     "training jobs run on the first instance type of the plan only, because this version of boto3 "
     "can't request several: upgrade to boto3>=1.43.90 for other types if the first has no capacity"

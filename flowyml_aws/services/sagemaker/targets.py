@@ -37,12 +37,12 @@ def without_types(target: Target, closed: Mapping[str, str], catalog: Catalog) -
         closed: Reasons by SageMaker's name of each type to leave out.
         catalog: Catalog of instance types.
     """
-    left_out = {
-        name
-        for name in target.instance_types
-        if (instance := catalog.get(name)) is not None and instance.sagemaker_name in closed
-    }
-    if not left_out:
-        return target
-    types = tuple(name for name in target.instance_types if name not in left_out)
-    return replace(target, instance_types=types, closed={**target.closed, **closed})
+    types, left_out = [], {}
+    for name in target.instance_types:
+        instance = catalog.get(name)
+        hosted_name = None if instance is None else instance.sagemaker_name
+        if hosted_name is not None and hosted_name in closed:
+            left_out[hosted_name] = closed[hosted_name]
+        else:
+            types.append(name)
+    return replace(target, instance_types=tuple(types), closed={**target.closed, **left_out})
