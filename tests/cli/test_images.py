@@ -18,7 +18,7 @@ from tests.support.rigs import BackendRig, raised_emulator
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("cli-images")]
 
-REPOSITORY = "123456789012.dkr.ecr.us-east-1.amazonaws.com/team/jobs"
+REPOSITORY = "123456789012.dkr.ecr.us-east-1.amazonaws.com/flowyml-emulator"
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
@@ -26,7 +26,7 @@ PUSH = f"""
 import boto3
 
 boto3.client("ecr").put_image(
-    repositoryName="team/jobs",
+    repositoryName="flowyml-emulator",
     imageManifest="{{{{}}}}",
     imageManifestMediaType="{OCI_MANIFEST}",
     imageTag="{{tag}}",
@@ -57,7 +57,7 @@ esac
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Emulator]:
     with raised_emulator() as aws:
-        aws.client("ecr").create_repository(repositoryName="team/jobs")
+        aws.client("ecr").create_repository(repositoryName="flowyml-emulator")
         yield aws
 
 
@@ -102,7 +102,7 @@ def put_image(aws: Emulator, tag: str, media_type: str = DOCKER_MANIFEST) -> Non
         "tag": tag,
     }
     aws.client("ecr").put_image(
-        repositoryName="team/jobs", imageManifest=json.dumps(manifest), imageTag=tag
+        repositoryName="flowyml-emulator", imageManifest=json.dumps(manifest), imageTag=tag
     )
 
 
@@ -158,7 +158,7 @@ def test_an_image_with_a_manifest_of_oci_can_be_used_on_batch_only(
     assert answer.code == 2
     assert "its manifest is not in Docker's format" in answer.err
     assert OCI_MANIFEST in answer.err
-    assert "aws ecr batch-delete-image --repository-name team/jobs" in answer.err
+    assert "aws ecr batch-delete-image --repository-name flowyml-emulator" in answer.err
     assert aws.training_requests() == {}
     assert cli("run", file, "--backend", "batch").code == 0
 
@@ -277,20 +277,24 @@ def test_push_without_a_repository_names_the_missing_setting(
     assert cli("image", "show").out.startswith("localhost/flowyml-aws:py3.")
 
 
-@pytest.mark.parametrize(
-    ("uri", "message"),
-    [
-        ("team/jobs", "Invalid Amazon ECR repository"),
-        (REPOSITORY.replace("jobs", "other"), "does not exist"),
-    ],
-)
 def test_an_invalid_repository_is_a_mistake(
-    docker: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, uri: str, message: str
+    docker: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FLOWYML_AWS_REPOSITORY", uri)
+    monkeypatch.setenv("FLOWYML_AWS_REPOSITORY", "team/jobs")
     answer = cli("image", "push")
     assert answer.code == 2
-    assert message in answer.err
+    assert "Invalid Amazon ECR repository" in answer.err
+
+
+def test_a_repository_that_does_not_exist_is_a_mistake(
+    docker: Path, cli: Cli, aws: Emulator
+) -> None:
+    ecr = aws.client("ecr")
+    ecr.delete_repository(repositoryName="flowyml-emulator", force=True)
+    answer = cli("image", "push")
+    ecr.create_repository(repositoryName="flowyml-emulator")
+    assert answer.code == 2
+    assert f"Repository {REPOSITORY} does not exist" in answer.err
 
 
 def test_a_pip_conf_is_passed_to_the_build_as_a_secret(

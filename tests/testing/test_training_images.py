@@ -11,14 +11,14 @@ from tests.testing.conftest import TrainingClient
 
 pytestmark = pytest.mark.contract
 
-REPOSITORY = "123456789012.dkr.ecr.us-east-1.amazonaws.com/jobs"
+REPOSITORY = "123456789012.dkr.ecr.us-east-1.amazonaws.com/flowyml-emulator"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
 def push(aws: Emulator, tag: str, media_type: str) -> str:
     """Store a manifest in the account's registry. Return the image's digest."""
     response = aws.client("ecr").put_image(
-        repositoryName="jobs",
+        repositoryName="flowyml-emulator",
         imageManifest=f'{{"tag": "{tag}"}}',
         imageManifestMediaType=media_type,
         imageTag=tag,
@@ -35,7 +35,7 @@ def image(training: TrainingClient, uri: str) -> dict[str, object]:
 def test_a_manifest_of_oci_is_refused_with_its_media_type(
     aws: Emulator, training: TrainingClient
 ) -> None:
-    aws.client("ecr").create_repository(repositoryName="jobs")
+    aws.client("ecr").create_repository(repositoryName="flowyml-emulator")
     digest = push(aws, "1", OCI_MANIFEST)
     for uri in (f"{REPOSITORY}:1", f"{REPOSITORY}@{digest}"):
         with pytest.raises(ClientError, match=r"Unsupported manifest media type .*oci\.image"):
@@ -45,9 +45,10 @@ def test_a_manifest_of_oci_is_refused_with_its_media_type(
 def test_manifests_of_docker_and_images_of_other_registries_are_accepted(
     aws: Emulator, training: TrainingClient
 ) -> None:
-    aws.client("ecr").create_repository(repositoryName="jobs")
+    aws.client("ecr").create_repository(repositoryName="flowyml-emulator")
     push(aws, "1", OCI_MANIFEST)
     push(aws, "2", DOCKER_MANIFEST)
-    for uri in (f"{REPOSITORY}:2", REPOSITORY.replace("1234", "9999") + ":1", "example/own:1"):
-        name = training.create(AlgorithmSpecification=image(training, uri))
-        assert training.ended(name)["TrainingJobStatus"] == "Completed"
+    name = training.create(AlgorithmSpecification=image(training, f"{REPOSITORY}:2"))
+    assert training.ended(name)["TrainingJobStatus"] == "Completed", training.job(name)
+    for uri in (REPOSITORY.replace("1234", "9999") + ":1", "example/own:1"):
+        training.create(AlgorithmSpecification=image(training, uri))
