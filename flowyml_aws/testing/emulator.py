@@ -53,6 +53,7 @@ from flowyml_aws.testing.engine_containers import EngineContainers
 from flowyml_aws.testing.events import Events, FailedInvocation
 from flowyml_aws.testing.faults import Faults
 from flowyml_aws.testing.iam.bucket_policies import without_moto
+from flowyml_aws.testing.iam.changes import IamChanges
 from flowyml_aws.testing.iam.guard import Guard
 from flowyml_aws.testing.iam.principals import Principals
 from flowyml_aws.testing.iam.service_roles import ServiceRoles
@@ -247,7 +248,12 @@ class Emulator:
         listener = undo.enter_context(listen(self._wanted_port))
         self.endpoint_url = "http://{}:{}".format(*listener.getsockname())
         self._key = f"AKIA{secrets.token_hex(8).upper()}"
-        self._principals = principals = Principals(REGION, self._key)
+        self._clock = clock = Clock(self._lock, self._time_scale)
+        clock.start()
+        undo.callback(clock.stop)
+        propagation = Propagation(clock, self._propagation_s, Random(f"propagation {self._seed}"))
+        iam = IamChanges(Transitions(propagation), Transitions(propagation))
+        self._principals = principals = Principals(REGION, self._key, iam)
         self.guard = guard = Guard(
             principals,
             DEFAULT_ACCOUNT_ID,
@@ -289,9 +295,6 @@ class Emulator:
         )
         folder = Path(tempfile.mkdtemp(prefix="flowyml-aws-emulator-"))
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
-        self._clock = clock = Clock(self._lock, self._time_scale)
-        clock.start()
-        undo.callback(clock.stop)
         containers = self._containers(folder, undo)
         disks = Disks(folder / "disks")
         self.disk_limit = disks.note(VOLUME_GIB - RESERVED_GIB)
@@ -305,7 +308,6 @@ class Emulator:
             clock=clock,
         )
         undo.callback(machine.stop)
-        propagation = Propagation(clock, self._propagation_s, Random(f"propagation {self._seed}"))
         queues, events = Queues(self._quotas, Transitions(propagation)), Events()
         self.failed_invocations = events.failed_invocations
         batch_account = BatchAccount(account.batch, queues, Transitions(propagation))
@@ -339,7 +341,7 @@ class Emulator:
             "servicequotas": QuotasApi(self._quotas),
         }
         application = Application(
-            apis, guard, self._lock, clock, lambda: faults.clock_skew_s, self._keep_requests
+            apis, guard, self._lock, clock, iam, lambda: faults.clock_skew_s, self._keep_requests
         )
         undo.callback(Server(application, listener).stop)
         self._scheduler, self._training, self.calls = scheduler, training, application.calls

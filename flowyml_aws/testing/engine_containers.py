@@ -46,7 +46,13 @@ class EngineContainers:
         name = f"flowyml-aws-{container.folder.name}"
         command = self._command(container.scratch)
         run = partial(_run, command, self._environment)
-        _check(run(["create", *_options(name, container)]))
+        created = run(["create", *_options(name, container)])
+        if created.returncode and run(["image", "inspect", container.image]).returncode:
+            raise OSError(
+                "CannotPullContainerError: Error response from daemon: manifest for "
+                f"{container.image} not found: {created.stderr.strip()[-_MAX_ERROR_CHARS:]}"
+            )
+        _check(created)
         try:
             return EngineContainer(
                 command,

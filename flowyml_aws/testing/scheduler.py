@@ -291,7 +291,7 @@ class Scheduler:
             reason = _OUT_OF_MEMORY if ending.is_out_of_memory else None
             outcome = Outcome(_EXITED, exit_code=ending.exit_code, reason=reason)
         else:
-            outcome = _start_failure(ending.error)
+            outcome = _failed_start(ending.error)
         if attempt.is_exit_reported and outcome.exit_code not in (None, _KILLED):
             # ECS reports the container's end before the host has gone, unless it was terminated.
             attempt.is_host_lost = False
@@ -327,7 +327,7 @@ class Scheduler:
         self._wake()
 
 
-def _start_failure(error: str) -> Outcome:
+def _failed_start(error: str) -> Outcome:
     """Return the outcome of an attempt without an exit code, given ECS's reason or an error."""
     if error.startswith("CannotInspectContainerError:"):
         return Outcome(_EXITED, reason=error)

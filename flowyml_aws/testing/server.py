@@ -30,6 +30,7 @@ from flowyml_aws.testing.calls import (
     signing_scope,
 )
 from flowyml_aws.testing.clock import Clock
+from flowyml_aws.testing.iam.changes import IamChanges
 from flowyml_aws.testing.iam.guard import AccessError, Guard
 from flowyml_aws.testing.iam.refusals import response_to
 from flowyml_aws.testing.pricing_api import get_products, spot_price_history
@@ -66,6 +67,7 @@ class Application:
         guard: Access control.
         lock: Guards all state, and moto.
         clock: Clock of the account; each request ends at most one delay of a service.
+        iam: Roles and policies that do not take effect yet.
         clock_skew_s: Function that returns the seconds by which the services' clocks are ahead.
         keep_requests: Whether to record `requests`.
 
@@ -81,6 +83,7 @@ class Application:
         guard: Guard,
         lock: RLock,
         clock: Clock,
+        iam: IamChanges,
         clock_skew_s: Callable[[], float],
         keep_requests: bool,
     ) -> None:
@@ -92,6 +95,7 @@ class Application:
         self._keep_requests = keep_requests
         self._lock = lock
         self._clock = clock
+        self._iam = iam
         self._moto = Moto()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -123,6 +127,11 @@ class Application:
         region, _ = signing_scope(environ)
         if call[:2] in _PRICES:
             return self._respond_with_prices(call.service, body, region, start_response)
+        if call.service == "iam":
+            with self._lock:
+                error = self._iam.follow(call.operation, body)
+            if error is not None:
+                return _send(start_response, "404 Not Found", "text/xml", error)
         if (api := self._apis.get(call.service)) is None:
             return self._forward_to_moto(environ, start_response)
         try:

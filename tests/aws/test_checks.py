@@ -155,6 +155,14 @@ def test_missing_queues_are_reported_together_with_existing_ones() -> None:
         used_queues({}, [])
 
 
+def test_a_queue_that_is_being_created_is_an_error_and_one_that_is_being_changed_is_not() -> None:
+    (finding,) = queue_findings({"gpu-t4": a_queue(status="CREATING")}, ["gpu-t4"])
+    assert (finding.code, finding.level) == ("queue-creating", "error")
+    assert "in a minute" in finding.fix
+    (finding,) = queue_findings({"gpu-t4": a_queue(status="UPDATING")}, ["gpu-t4"])
+    assert (finding.code, finding.level) == ("queue", "ok")
+
+
 @pytest.mark.parametrize(
     ("environment", "code", "level", "text"),
     [

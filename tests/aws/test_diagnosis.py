@@ -48,6 +48,7 @@ def repaired(aws: Emulator) -> Iterator[Emulator]:
     """The account; its original state is restored after the test."""
     yield aws
     batch = aws.client("batch")
+    aws.advance(5)  # nothing is UPDATING
     for name in ("flowyml-emulator-cpu", "flowyml-emulator-t4"):
         aws.faults.invalidate(name, None)
         aws.faults.withhold(name, None)

@@ -169,6 +169,11 @@ def test_an_unknown_queue_is_an_error_with_the_nearest_names(stubs: dict[str, St
 UNUSABLE = [
     (queue("q", "e", state="DISABLED"), environment("e", "m6i"), "q: it is DISABLED"),
     (
+        queue("q", "e", status="CREATING"),
+        environment("e", "m6i"),
+        "q: it is CREATING",
+    ),
+    (
         queue("q", "e", status="INVALID", statusReason="no role"),
         environment("e", "m6i"),
         "q: it is INVALID (no role)",

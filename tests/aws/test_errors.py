@@ -10,14 +10,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 from flowyml_aws.aws.errors import error_code, may_have_arrived, refused
 
 
+def client_error_of_status(status: int) -> ClientError:
+    response: Any = {"ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(response, "SubmitJob")
+
+
 def client_error(code: str, operation: str = "SubmitJob") -> ClientError:
     error: Any = {"Error": {"Code": code, "Message": "the message of AWS"}}
     return ClientError(error, operation)
-
-
-def response_with(status: int) -> ClientError:
-    response: Any = {"ResponseMetadata": {"HTTPStatusCode": status}}
-    return ClientError(response, "SubmitJob")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_call_that_does_not_reach_aws_is_an_error_with_a_fix(
     [
         exceptions.ReadTimeoutError(endpoint_url="https://batch"),
         exceptions.ConnectionClosedError(endpoint_url="https://batch"),
-        response_with(500),
+        client_error_of_status(500),
     ],
 )
 def test_a_call_without_an_answer_may_have_arrived(error: ClientError | BotoCoreError) -> None:
@@ -100,7 +100,7 @@ def test_a_call_without_an_answer_may_have_arrived(error: ClientError | BotoCore
     [
         exceptions.NoCredentialsError(),
         exceptions.ParamValidationError(report="bad"),
-        response_with(400),
+        client_error_of_status(400),
         ClientError({}, "SubmitJob"),
     ],
 )

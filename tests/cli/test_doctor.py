@@ -46,6 +46,7 @@ def account(aws: Emulator, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
     with BackendRig("batch", tmp_path / "project", settings).entered() as patch:
         yield patch
     batch = aws.client("batch")
+    aws.advance(5)  # nothing is UPDATING
     for name in ("flowyml-emulator-cpu", "flowyml-emulator-t4"):
         aws.faults.invalidate(name, None)
         batch.update_job_queue(jobQueue=name, state="ENABLED")
@@ -198,6 +199,7 @@ def create_role(name: str, service: str) -> Callable[[Emulator, pytest.MonkeyPat
         role = aws.client("iam").create_role(
             RoleName=name, AssumeRolePolicyDocument=json.dumps(trust)
         )
+        aws.advance(5)  # the role is visible
         patch.setenv("FLOWYML_AWS_EXECUTION_ROLE", role["Role"]["Arn"])
 
     return create

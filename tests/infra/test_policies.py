@@ -150,6 +150,7 @@ def make_account(aws: Emulator) -> None:
     aws.client("ssm").put_parameter(
         Name=f"/flowyml-aws/{NAME}", Type="String", Value=json.dumps(settings(["cpu"]))
     )
+    aws.advance(5)  # the queues are VALID, and the roles are visible
 
 
 def command(*arguments: str) -> int:

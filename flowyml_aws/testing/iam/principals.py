@@ -14,9 +14,10 @@ from moto.iam.exceptions import NotFoundException
 from moto.iam.models import Group, IAMBackend, ManagedPolicy, Role, User, iam_backends
 from moto.sts.models import AssumedRole, sts_backends
 
+from flowyml_aws.testing.iam.changes import IamChanges
 from flowyml_aws.testing.iam.evaluation import Principal, decide
-from flowyml_aws.testing.iam.permissions import Need
 from flowyml_aws.testing.iam.policies import Policy
+from flowyml_aws.testing.iam.services import need_of_service, service_principal
 
 __all__ = ["AssumeRoleError", "Caller", "Principals", "SessionKeys"]
 
@@ -60,17 +61,30 @@ class Caller:
     token: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Policies:
+    """Policies of a role."""
+
+    identity: tuple[Policy, ...] = ()
+    boundary: Policy | None = None
+
+
 class Principals:
     """Finds the caller of a request, with the policies that IAM has at that time.
 
     Args:
         region: Region of the account.
         administrator: Access key of the administrator.
+        changes: Roles and policies that do not take effect yet.
     """
 
-    def __init__(self, region: str, administrator: str) -> None:
+    def __init__(self, region: str, administrator: str, changes: IamChanges) -> None:
         self._region = region
         self._administrator = administrator
+        self._changes = changes
+        # Policies of roles whose latest policies do not take effect yet.
+        self._earlier: dict[str, _Policies] = {}
+        changes.before_change = self._keep_policies
         self._sessions: dict[str, AssumedRole] = {}
 
     def assume(self, role_arn: str, session: str, service: str | None = None) -> SessionKeys:
@@ -101,7 +115,7 @@ class Principals:
     def role(self, role_arn: str, session: str) -> Principal | None:
         """Return a session of a role as a principal, or None if the role does not exist."""
         role = _role(role_arn)
-        return None if role is None else _role_session(role, session)
+        return None if role is None else self._role_session(role, session)
 
     def find(self, access_key: str) -> Caller | None:
         """Return the owner of an access key, or None if it is unknown."""
@@ -112,7 +126,7 @@ class Principals:
             if role is None:
                 return None
             session_policies = (assumed.policy,) if assumed.policy else ()
-            principal = _role_session(role, assumed.session_name, session_policies)
+            principal = self._role_session(role, assumed.session_name, session_policies)
             return Caller(role.name, principal, assumed.session_token)
         if (user := _iam().get_user_from_access_key_id(access_key)) is not None:
             return Caller(user.name, _user(user))
@@ -127,14 +141,39 @@ class Principals:
             self._sessions[access_key] = assumed
         return self._sessions[access_key]
 
+    def _role_session(self, role: Role, session: str, policies: Iterable[str] = ()) -> Principal:
+        effective = self._effective_policies(role)
+        return Principal(
+            arn=f"arn:aws:sts::{DEFAULT_ACCOUNT_ID}:assumed-role/{role.name}/{session}",
+            account=DEFAULT_ACCOUNT_ID,
+            tags={tag["Key"]: tag["Value"] for tag in role.tags or ()},
+            identity=effective.identity,
+            boundary=effective.boundary,
+            session=tuple(_parsed(text, "session policy") for text in policies),
+        )
+
+    def _effective_policies(self, role: Role) -> _Policies:
+        if self._changes.are_policies_in_effect(role.name):
+            self._earlier.pop(role.name, None)
+            return _policies(role)
+        return self._earlier.get(role.name, _Policies())
+
+    def _keep_policies(self, name: str) -> None:
+        """Keep the policies of a role that are in effect, before they change."""
+        role = next((role for role in _iam().get_roles() if role.name == name), None)
+        if role is not None:
+            self._earlier[name] = self._effective_policies(role)
+
     def _check_trust(self, role_arn: str, service: str) -> None:
         role = _role(role_arn)
-        if role is None:
+        if role is None or not self._changes.is_visible(role.name):
             raise AssumeRoleError(f"Role {role_arn} does not exist")
-        need = Need("sts:AssumeRole", role_arn, {"aws:SourceAccount": DEFAULT_ACCOUNT_ID})
-        principal = Principal(arn=service, account="", kind="service")
+        sender = service_principal(service)
+        need = need_of_service(
+            sender, "sts:AssumeRole", role_arn, DEFAULT_ACCOUNT_ID, source_arn=role_arn
+        )
         trust = _parsed(role.assume_role_policy_document, "trust policy")
-        if not decide(need, principal, (trust,)).is_allowed:
+        if not decide(need, sender, (trust,)).is_allowed:
             raise AssumeRoleError(f"Role {role_arn} does not trust {service}")
 
 
@@ -149,16 +188,8 @@ def _role(role_arn: str) -> Role | None:
         return None
 
 
-def _role_session(role: Role, session: str, policies: Iterable[str] = ()) -> Principal:
-    return Principal(
-        arn=f"arn:aws:sts::{DEFAULT_ACCOUNT_ID}:assumed-role/{role.name}/{session}",
-        account=DEFAULT_ACCOUNT_ID,
-        kind="role",
-        tags={tag["Key"]: tag["Value"] for tag in role.tags or ()},
-        identity=tuple(_identity_policies(role)),
-        boundary=_boundary(role.permissions_boundary_arn),
-        session=tuple(_parsed(text, "session policy") for text in policies),
-    )
+def _policies(role: Role) -> _Policies:
+    return _Policies(tuple(_identity_policies(role)), _boundary(role.permissions_boundary_arn))
 
 
 def _user(user: User) -> Principal:

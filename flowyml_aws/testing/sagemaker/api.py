@@ -31,6 +31,9 @@ _SPOT_PRICE_RATIO = 0.3
 class SageMakerApi:
     """SageMaker's operations on training jobs.
 
+    Args:
+        service: Life cycle of the jobs.
+
     Attributes:
         handlers: Handlers by operation.
         rewrites: Always empty: no request is passed on to moto.
