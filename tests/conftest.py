@@ -3,7 +3,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,13 +108,19 @@ def no_account_and_no_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield
 
 
+@pytest.fixture(scope="session")
+def warm_imports() -> Sequence[str]:
+    """Modules that warm starts import in addition to those of this package."""
+    return ()
+
+
 @pytest.fixture(autouse=True, scope="session")
-def warm_programs(no_account_and_no_caches: None) -> Iterator[None]:
+def warm_programs(no_account_and_no_caches: None, warm_imports: Sequence[str]) -> Iterator[None]:
     """Fork the jobs and trial loads of pipelines that run in this process, where that works."""
     if sys.platform != "linux":
         yield
         return
-    programs = WarmPrograms()
+    programs = WarmPrograms(warm_imports)
     with starting_with(programs):
         yield
     programs.stop()

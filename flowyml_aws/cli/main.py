@@ -63,6 +63,14 @@ def emulate(
             "--print-policy", help="At the end, print the least policies for what was run."
         ),
     ] = False,
+    warm_imports: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--warm-import",
+            metavar="MODULE",
+            help="Module that jobs find imported, which saves time; repeatable.",
+        ),
+    ] = None,
 ) -> None:
     """Serve an emulated AWS account that really runs the jobs, and print its settings."""
     from flowyml_aws.testing import serve
@@ -76,4 +84,5 @@ def emulate(
         seed=seed,
         lenient=lenient or (),
         print_policy=print_policy,
+        warm_imports=warm_imports or (),
     )

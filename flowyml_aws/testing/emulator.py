@@ -8,9 +8,10 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 from threading import Lock, RLock
@@ -114,6 +115,8 @@ class Emulator:
         warm_starts: Whether jobs are forked from a process that has already imported the runner. A
             fork takes a tenth of the time of a fresh Python; the only difference is that jobs share
             the seed of string hashes.
+        warm_imports: More modules that this process imports before the forks, such as `pandas`: it
+            saves their imports in each job. They must not start threads when they are imported.
         seed: Seed of what AWS decides at random.
         failed_start_rate: Fraction of the starts of Batch jobs that fail as they do on AWS now and
             then: a pull or a start times out. At most the first two attempts of a job fail so.
@@ -122,7 +125,7 @@ class Emulator:
 
     Raises:
         MissingEngineError: `containers` is set, but neither Docker nor podman works here.
-        SettingsError: A time is invalid.
+        SettingsError: A time is invalid, or a module of `warm_imports` is not installed.
 
     Attributes:
         endpoint_url: URL of all services.
@@ -163,6 +166,7 @@ class Emulator:
         keep_requests: bool = False,
         lenient: Collection[str] = (),
         warm_starts: bool = sys.platform == "linux",
+        warm_imports: Sequence[str] = (),
         seed: int = 0,
         failed_start_rate: float = 0.0,
         propagation_s: float = 5.0,
@@ -200,6 +204,8 @@ class Emulator:
         self._image_user = image_user
         self._keep_requests = keep_requests
         self._warm_starts = warm_starts
+        self._warm_imports = tuple(warm_imports)
+        _require_modules(self._warm_imports)
         self._seed = seed
         self._failed_start_rate = failed_start_rate
         self._propagation_s = propagation_s
@@ -376,7 +382,10 @@ class Emulator:
         if self._engine is not None:
             return EngineContainers(self._engine, dict(os.environ))
         processes = Processes(
-            _image_environment(folder / "image"), self._warm_starts, self._image_user
+            _image_environment(folder / "image"),
+            self._warm_starts,
+            self._image_user,
+            self._warm_imports,
         )
         undo.callback(processes.stop)
         return processes
@@ -540,6 +549,16 @@ def _object_exists(resource: str) -> bool:
     bucket, _, key = resource.partition("/")
     buckets = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets
     return bucket in buckets and key in buckets[bucket].keys
+
+
+def _require_modules(names: Sequence[str]) -> None:
+    missing = [name for name in names if find_spec(name.partition(".")[0]) is None]
+    if missing:
+        raise SettingsError(
+            what=f"Modules to import before jobs are not installed: {', '.join(missing)}",
+            why="the process from which jobs are forked imports them",
+            fix="install them, or remove them from warm_imports (--warm-import)",
+        )
 
 
 def _image_environment(folder: Path) -> dict[str, str]:

@@ -31,10 +31,15 @@ class Processes:
         environment: Environment of the image.
         is_warm: Whether the runner is forked from a process that has already imported it.
         user: User id of the image; None for root, as which this process counts.
+        imports: More modules to import before the forks.
     """
 
     def __init__(
-        self, environment: Mapping[str, str], is_warm: bool, user: int | None = None
+        self,
+        environment: Mapping[str, str],
+        is_warm: bool,
+        user: int | None = None,
+        imports: Sequence[str] = (),
     ) -> None:
         self._environment = environment
         self._user = user
@@ -42,7 +47,7 @@ class Processes:
         self._warm_environment = {**environment, **RUNNER, "LANG": LOCALE, "LC_ALL": LOCALE}
         self._warm = None
         if is_warm:
-            self._warm = WarmStarter(self._warm_environment, RUNNER_MODULE, _IMPORTED)
+            self._warm = WarmStarter(self._warm_environment, RUNNER_MODULE, (*_IMPORTED, *imports))
 
     def start(self, container: Container, on_lines: OnLines) -> JobProcess:
         """Start a process; see `Containers`.

@@ -129,9 +129,9 @@ class Application:
             return self._respond_with_prices(call.service, body, region, start_response)
         if call.service == "iam":
             with self._lock:
-                error = self._iam.follow(call.operation, body)
-            if error is not None:
-                return _send(start_response, "404 Not Found", "text/xml", error)
+                missing = self._iam.follow(call.operation, body)
+            if missing is not None:
+                return _send(start_response, "404 Not Found", "text/xml", missing)
         if (api := self._apis.get(call.service)) is None:
             return self._forward_to_moto(environ, start_response)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from threading import Lock
 
 from flowyml_aws.packaging.starting import ProgramProcess, ProgramStart, start_python
@@ -18,9 +19,13 @@ class WarmPrograms:
     """Starts a program in a fork if it was started before with the same interpreter settings.
 
     Pass it to `starting_with`.
+
+    Args:
+        imports: More modules to import before the forks.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, imports: Sequence[str] = ()) -> None:
+        self._imports = (*_IMPORTED, *imports)
         self._lock = Lock()
         self._starts: Counter[object] = Counter()
         self._starters: dict[object, WarmStarter] = {}
@@ -38,7 +43,7 @@ class WarmPrograms:
             if self._starts[settings] == 1:
                 return start_python(start)
             if settings not in self._starters:
-                self._starters[settings] = WarmStarter(start.env, start.module, _IMPORTED)
+                self._starters[settings] = WarmStarter(start.env, start.module, self._imports)
             starter = self._starters[settings]
         return starter.start(
             start.arguments,

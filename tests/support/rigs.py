@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -174,10 +174,10 @@ def new_rig(backend: str, folder: Path, request: pytest.FixtureRequest) -> Backe
 
 
 @pytest.fixture(scope="session")
-def emulator_settings() -> Iterator[Mapping[str, str]]:
+def emulator_settings(warm_imports: Sequence[str]) -> Iterator[Mapping[str, str]]:
     """Run an emulated account in another process, and yield its settings."""
     with subprocess.Popen(
-        [*_PYTHON, str(SHARED_ACCOUNT)],
+        [*_PYTHON, str(SHARED_ACCOUNT), *warm_imports],
         env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -1,7 +1,7 @@
 """An emulated account that the tests of a worker share, each with a store of its own.
 
-As a program: prints the account's settings, serves until stdin is closed, and prints the grants
-that were used.
+As a program, it prints the account's settings, serves until stdin is closed, and prints the grants
+that were used. Its arguments are modules to import before jobs start.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def share_stores(aws: Emulator) -> None:
 def main() -> None:
     from flowyml_aws.testing import Emulator
 
-    with Emulator(quotas="raised", failed_start_rate=0.1) as aws:
+    with Emulator(quotas="raised", failed_start_rate=0.1, warm_imports=sys.argv[1:]) as aws:
         share_stores(aws)
         for name, value in aws.environment.items():
             print(f"export {name}={shlex.quote(value)}")

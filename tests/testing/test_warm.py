@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.packaging.starting import ProgramStart, starting_with
 from flowyml_aws.planning.environment import container_environment
 from flowyml_aws.testing.container import Container
@@ -31,8 +32,10 @@ pytestmark = [
 ]
 
 
-def observed_environment(tmp_path: Path, warm_starts: bool) -> dict[str, Any]:
-    with raised_emulator(warm_starts=warm_starts) as aws:
+def observed_environment(
+    tmp_path: Path, warm_starts: bool, warm_imports: Sequence[str] = ()
+) -> dict[str, Any]:
+    with raised_emulator(warm_starts=warm_starts, warm_imports=warm_imports) as aws:
         rig = BackendRig("batch", tmp_path / f"warm_{warm_starts}", aws.environment)
         with rig.entered():
             result = rig.pipeline("probe").run(backend="batch", progress=False)
@@ -49,6 +52,16 @@ def test_a_warm_job_sees_the_same_environment_as_a_cold_job(tmp_path: Path) -> N
     # Each emulator has its own folder on the path.
     assert len(warm.pop("rest of sys.path")) == len(cold.pop("rest of sys.path"))
     assert warm == cold
+
+
+def test_a_warm_job_finds_the_requested_modules_imported(tmp_path: Path) -> None:
+    observed = observed_environment(tmp_path, True, ["flowyml_aws.testing.capacity"])
+    assert "flowyml_aws.testing.capacity" in observed["modules"]
+
+
+def test_modules_to_import_must_be_installed() -> None:
+    with pytest.raises(SettingsError, match=r"not installed: no_such_module\.part"):
+        raised_emulator(warm_imports=["sys", "no_such_module.part"])
 
 
 def test_a_warm_local_job_sees_the_same_environment_as_a_cold_job(

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,12 @@ import pytest
 from tests.support.rigs import BackendRig, emulator_settings, new_rig
 
 __all__ = ["emulator_settings"]
+
+
+@pytest.fixture(scope="session")
+def warm_imports() -> Sequence[str]:
+    """Packages that FlowyML imports: most of the CPU time of each job and trial load."""
+    return ("httpx", "loguru", "pandas", "pytest", "sqlalchemy.orm", "yaml")
 
 
 def reset_flowyml() -> None:
