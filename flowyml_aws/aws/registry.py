@@ -82,7 +82,7 @@ class StoredImage:
 
     @property
     def has_docker_manifest(self) -> bool:
-        """Whether the manifest has Docker's format, or an unknown one."""
+        """True if the manifest has Docker's format, or an unknown one."""
         return self.media_type in (None, DOCKER_MANIFEST)
 
 

@@ -111,7 +111,7 @@ def _load(store: ArtifactStore, key: str, folder: Path) -> Path:
     stored = read_document(StoredLayer, store.get(key), f"{store.uri}/{key}")
     try:
         packages = load_value(store, stored.folder, _NAME, folder, allow_pickle=False)
-    except ArtifactNotFoundError as error:  # garbage collection, or somebody, deleted only them
+    except ArtifactNotFoundError as error:  # only the packages were deleted
         raise DamagedArtifactError(error.what, error.why, error.fix) from error
     assert isinstance(packages, Path)
     say(f"loaded {len(list(packages.glob('*.dist-info')))} installed package(s) from {key}")
