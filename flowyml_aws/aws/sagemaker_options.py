@@ -26,6 +26,7 @@ class TrainingOptions:
         tags: Extra tags, in addition to the run tags.
         region: Region of the jobs, and of the clients that they create.
         has_preferences: Whether the client can request several instance types for a job.
+        needs_volume: Whether the client requires a volume size, also for types with local disks.
     """
 
     image: str = ""
@@ -42,6 +43,7 @@ class TrainingOptions:
     tags: Mapping[str, str] = field(default_factory=dict)
     region: str = ""
     has_preferences: bool = True
+    needs_volume: bool = False
 
     def with_defaults(self, defaults: TrainingOptions) -> TrainingOptions:
         """Fill a missing role, network, keys and tags from `defaults`."""

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
         ResourceConfigTypeDef,
     )
 
-__all__ = ["knows_preferences", "time_limit_s", "training_request"]
+__all__ = ["knows_preferences", "requires_volume", "time_limit_s", "training_request"]
 
 _SPOT_WAIT_S = 24 * 3600  # for capacity, in addition to the maximum runtime
 # NVIDIA's container runtime shows no GPU to an image that does not ask for one. On Batch, ECS sets
 # the variable to the GPUs of the job; SageMaker leaves it to the image.
 _GPU_ENVIRONMENT = {"NVIDIA_VISIBLE_DEVICES": "all"}
+# SageMaker creates no volume for a type with local disks, if the size is not above theirs.
+_UNUSED_VOLUME_GIB = 30
 _ENTRYPOINT = ("python", "-m", "flowyml_aws.runtime")
 
 
@@ -87,8 +89,16 @@ def time_limit_s(job: PlannedJob, options: TrainingOptions) -> int:
 
 def knows_preferences(client: SageMakerClient) -> bool:
     """Return whether boto3 can request several instance types for a job: from 1.43.90 on."""
-    members = client.meta.service_model.shape_for("ResourceConfig").members  # type: ignore[attr-defined]  # a structure
-    return "InstancePreferences" in members
+    return "InstancePreferences" in _resource_shape(client).members
+
+
+def requires_volume(client: SageMakerClient) -> bool:
+    """Return whether boto3 requires a volume size for every type, as older versions do."""
+    return "VolumeSizeInGB" in _resource_shape(client).required_members
+
+
+def _resource_shape(client: SageMakerClient) -> Any:  # a structure, unlike the stubs say
+    return client.meta.service_model.shape_for("ResourceConfig")
 
 
 def _resources(job: PlannedJob, options: TrainingOptions) -> ResourceConfigTypeDef:
@@ -107,6 +117,8 @@ def _resources(job: PlannedJob, options: TrainingOptions) -> ResourceConfigTypeD
         # Instance store volumes are encrypted by the hardware, and AWS refuses a key for them.
         if options.volume_kms_key:
             resources["VolumeKmsKeyId"] = options.volume_kms_key
+    elif options.needs_volume:
+        resources["VolumeSizeInGB"] = _UNUSED_VOLUME_GIB
     return resources
 
 

@@ -12,8 +12,14 @@ from botocore.validate import validate_parameters
 
 from flowyml_aws.aws.sagemaker_limits import training_request_errors
 from flowyml_aws.aws.sagemaker_options import TrainingOptions
-from flowyml_aws.aws.sagemaker_requests import knows_preferences, time_limit_s, training_request
+from flowyml_aws.aws.sagemaker_requests import (
+    knows_preferences,
+    requires_volume,
+    time_limit_s,
+    training_request,
+)
 from flowyml_aws.planning.plan import InstanceOffer
+from tests.support.boto import needs_preferences
 from tests.support.plans import a_job, a_plan, a_record
 
 STORE = "s3://bucket/prefix"
@@ -79,30 +85,44 @@ def test_a_single_instance_type_is_sent_without_preferences() -> None:
 
 
 class OldModels(Loader):
-    """The service models of a boto3 before 1.43.90."""
+    """The service models of an older boto3."""
 
     def load_service_model(self, service_name: str, *names: Any, **options: Any) -> Any:
         model = super().load_service_model(service_name, *names, **options)
         if service_name == "sagemaker" and "shapes" in model:
             model = copy.deepcopy(model)
-            del model["shapes"]["ResourceConfig"]["members"]["InstancePreferences"]
+            resources = model["shapes"]["ResourceConfig"]
+            del resources["members"]["InstancePreferences"]
+            resources["required"] = ["VolumeSizeInGB"]
         return model
 
 
+def a_client(loader: Loader | None = None) -> Any:
+    session = botocore.session.Session()
+    if loader is not None:
+        session.register_component("data_loader", loader)
+    return boto3.Session(botocore_session=session).client("sagemaker", "eu-west-3")
+
+
+@needs_preferences
 def test_an_older_boto3_is_sent_only_the_first_type() -> None:
-    session = botocore.session.Session()
-    assert knows_preferences(
-        boto3.Session(botocore_session=session).client("sagemaker", "eu-west-3")
-    )
-    session = botocore.session.Session()
-    session.register_component("data_loader", OldModels(None))
-    client = boto3.Session(botocore_session=session).client("sagemaker", "eu-west-3")
+    assert knows_preferences(a_client())
+    client = a_client(OldModels())
     options = replace(OPTIONS, has_preferences=knows_preferences(client))
     resources = request(options)["ResourceConfig"]
     assert (resources["InstanceType"], "InstancePreferences" in resources) == ("ml.m5.large", False)
     shape = client.meta.service_model.operation_model("CreateTrainingJob").input_shape
     assert shape is not None
     validate_parameters(request(options), shape)
+
+
+@needs_preferences
+def test_an_older_boto3_is_sent_the_volume_that_it_requires() -> None:
+    assert not requires_volume(a_client())
+    options = replace(OPTIONS, needs_volume=requires_volume(a_client(OldModels())))
+    local_disks: dict[str, Any] = {"volume_gib": None, "offers": offers("ml.g4dn.xlarge")}
+    assert request(options, **local_disks)["ResourceConfig"]["VolumeSizeInGB"] == 30
+    assert errors(options, **local_disks) == ""
 
 
 def test_a_spot_request_has_one_type_checkpoints_and_a_maximum_wait() -> None:

@@ -227,8 +227,9 @@ def test_a_held_job_that_another_client_submits_has_the_same_state_for_all(
     for name in types:
         aws.set_quota(name, 1)
     other = TrainingClient(aws)
-    occupant = other.create("import time; time.sleep(600)", f"occupant-{uuid.uuid4().hex}")
-    assert other.job(occupant)["ResourceConfig"]["InstanceType"] in types
+    resources = {"InstanceType": types[0], "InstanceCount": 1, "VolumeSizeInGB": 30}
+    occupant = f"occupant-{uuid.uuid4().hex}"
+    other.create("import time; time.sleep(600)", occupant, ResourceConfig=resources)
     try:
         run = rig.pipeline("waiting").submit(backend="sagemaker")
         assert "waiting for the account's quota" in str(first(run).reason)

@@ -52,7 +52,7 @@ import os
 from pathlib import Path
 from flowyml_aws import Pipeline, step
 
-@step(outputs=["who"])
+@step(outputs=["who"], cache=False)
 def who():
     home = Path("~").expanduser()
     (home / "x").touch()

@@ -112,11 +112,11 @@ def test_the_vcpus_of_running_jobs_count_towards_the_quota(
 @pytest.mark.parametrize(
     ("usage", "members"),
     [
-        ("training job", {"ResourceConfig": on(GPU_TYPE)}),
+        ("training job", {"ResourceConfig": on(GPU_TYPE, VolumeSizeInGB=1)}),
         (
             "spot training job",
             {
-                "ResourceConfig": on(GPU_TYPE),
+                "ResourceConfig": on(GPU_TYPE, VolumeSizeInGB=1),
                 "EnableManagedSpotTraining": True,
                 "StoppingCondition": {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 60},
             },

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 from flowyml_aws.aws.sagemaker_defaults import read_organization_defaults
 from flowyml_aws.aws.sagemaker_limits import training_request_errors
 from flowyml_aws.aws.sagemaker_options import TrainingOptions
-from flowyml_aws.aws.sagemaker_requests import knows_preferences, training_request
+from flowyml_aws.aws.sagemaker_requests import (
+    knows_preferences,
+    requires_volume,
+    training_request,
+)
 from flowyml_aws.core.errors import FlowymlError, SettingsError
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.services.sagemaker.traits import TRAITS
@@ -48,6 +52,7 @@ def training_options(settings: Settings, client: SageMakerClient) -> TrainingOpt
         tags=settings.tags,
         region=client.meta.region_name,
         has_preferences=knows_preferences(client),
+        needs_volume=requires_volume(client),
     )
     if max_runtime_s is not None:
         options = replace(options, max_runtime_s=max_runtime_s)
