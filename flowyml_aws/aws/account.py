@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from flowyml_aws.aws.errors import error_code, refused
 from flowyml_aws.aws.instance_types import offered_names
-from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.core.errors import AwsRefusedError, SettingsError
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -44,7 +44,12 @@ def read_account(ssm: SSMClient, account: str) -> str:
                 why="the setting `account` names it, but it does not exist in this region's SSM",
                 fix="set the account up with infra/, or correct `account` or the region",
             ) from error
-        raise refused(error, f"read the parameter {parameter!r}") from error
+        denied = refused(error, f"read the parameter {parameter!r}")
+        if error_code(error).startswith("AccessDenied"):
+            # A policy allows the parameters of certain accounts, so a wrong name is denied.
+            fix = f"correct `account` if the name is wrong; otherwise {denied.fix}"
+            raise AwsRefusedError(denied.what, denied.why, fix) from error
+        raise denied from error
     except BotoCoreError as error:
         raise refused(error, f"read the parameter {parameter!r}") from error
 

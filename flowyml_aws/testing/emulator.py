@@ -265,7 +265,7 @@ class Emulator:
             DEFAULT_ACCOUNT_ID,
             REGION,
             tags_of=self._tags_of,
-            object_exists=_object_exists,
+            exists=_exists,
             is_enforced="iam" not in self._lenient,
         )
         roles = ServiceRoles(principals, guard, self._lock, DEFAULT_ACCOUNT_ID, REGION)
@@ -545,10 +545,11 @@ class Emulator:
                 pass  # a client has deleted the stream: later lines are lost, as on AWS
 
 
-def _object_exists(resource: str) -> bool:
+def _exists(resource: str) -> bool:
+    """Return whether a bucket, or an object `bucket/key`, exists."""
     bucket, _, key = resource.partition("/")
     buckets = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets
-    return bucket in buckets and key in buckets[bucket].keys
+    return bucket in buckets and (not key or key in buckets[bucket].keys)
 
 
 def _require_modules(names: Sequence[str]) -> None:

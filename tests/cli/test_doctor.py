@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +115,8 @@ def test_an_account_without_problems(aws: Emulator, account: object, cli: Cli) -
     answer = cli("doctor")
     assert answer.code == 0, answer.out
     for text in (
-        "✓ credentials: arn:aws:sts::123456789012:user/moto (account 123456789012; from env)",
+        "✓ credentials: arn:aws:sts::123456789012:assumed-role/flowyml-emulator-user/emulator "
+        "(account 123456789012; from env)",
         "✓ clock: This machine's clock agrees with AWS's",
         "✓ region: The region is us-east-1",
         "✓ bucket: Bucket 'flowyml-emulator-123456789012-us-east-1' is in us-east-1",
@@ -185,6 +188,20 @@ def unset_variables(*names: str) -> Callable[[Emulator, pytest.MonkeyPatch], Non
     return unset
 
 
+def as_administrator(
+    break_setup: Callable[[Emulator, pytest.MonkeyPatch], None],
+) -> Callable[[Emulator, pytest.MonkeyPatch], None]:
+    """Break the setup for a user who may look at everything in the AWS account."""
+
+    def break_and_sign_in(aws: Emulator, patch: pytest.MonkeyPatch) -> None:
+        break_setup(aws, patch)
+        patch.delenv("AWS_SESSION_TOKEN")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, aws.administrator[name])
+
+    return break_and_sign_in
+
+
 def create_role(name: str, service: str) -> Callable[[Emulator, pytest.MonkeyPatch], None]:
     def create(aws: Emulator, patch: pytest.MonkeyPatch) -> None:
         trust = {
@@ -210,12 +227,13 @@ def push_image(
 ) -> Callable[[Emulator, pytest.MonkeyPatch], None]:
     def push(aws: Emulator, patch: pytest.MonkeyPatch) -> None:
         ecr: Any = aws.client("ecr")
-        repository = f"jobs-{tag}-{len(media_type)}"
-        ecr.create_repository(repositoryName=repository)
+        repository = "flowyml-emulator"
+        with suppress(ecr.exceptions.RepositoryAlreadyExistsException):
+            ecr.create_repository(repositoryName=repository)
         manifest = {
             "schemaVersion": 2,
             "mediaType": media_type,
-            "config": {"digest": f"sha256:{'0' * 64}", "size": 1, "mediaType": "x"},
+            "config": {"digest": f"sha256:{tag.encode().hex():0>64}", "size": 1, "mediaType": "x"},
             "layers": [],
         }
         ecr.put_image(repositoryName=repository, imageManifest=json.dumps(manifest), imageTag=tag)
@@ -263,7 +281,9 @@ FAULTS: list[tuple[str, Callable[[Emulator, pytest.MonkeyPatch], None], dict[str
     ),
     (
         "missing role",
-        set_variable("FLOWYML_AWS_JOB_ROLE", "arn:aws:iam::123456789012:role/unknown"),
+        as_administrator(
+            set_variable("FLOWYML_AWS_JOB_ROLE", "arn:aws:iam::123456789012:role/unknown")
+        ),
         {"role-missing": "error"},
         "Role 'unknown' does not exist",
     ),
@@ -275,7 +295,7 @@ FAULTS: list[tuple[str, Callable[[Emulator, pytest.MonkeyPatch], None], dict[str
     ),
     (
         "role for another service",
-        create_role("for-ec2", "ec2.amazonaws.com"),
+        as_administrator(create_role("for-ec2", "ec2.amazonaws.com")),
         {"role-not-trusting": "error"},
         "does not allow ecs-tasks.amazonaws.com to assume it",
     ),
@@ -289,7 +309,7 @@ FAULTS: list[tuple[str, Callable[[Emulator, pytest.MonkeyPatch], None], dict[str
     ("no image", unset_variables("FLOWYML_AWS_IMAGE"), {"no-image": "error"}, "image push"),
     (
         "missing image",
-        set_variable("FLOWYML_AWS_IMAGE", f"{REGISTRY}/nothing:v1"),
+        as_administrator(set_variable("FLOWYML_AWS_IMAGE", f"{REGISTRY}/nothing:v1")),
         {"image-missing": "error"},
         "image push",
     ),
@@ -332,13 +352,13 @@ FAULTS: list[tuple[str, Callable[[Emulator, pytest.MonkeyPatch], None], dict[str
     ),
     (
         "missing account",
-        set_variable("FLOWYML_AWS_ACCOUNT", "nowhere"),
+        as_administrator(set_variable("FLOWYML_AWS_ACCOUNT", "nowhere")),
         {"failed": "error", "not-checked": "not checked"},
         "no parameter '/flowyml-aws/nowhere'",
     ),
     (
         "account without a store",
-        name_bare_account,
+        as_administrator(name_bare_account),
         {"failed": "error", "not-checked": "not checked"},
         "Setting `store` is missing",
     ),
@@ -429,7 +449,8 @@ def start(aws: Emulator, account: object, cli: Cli) -> Iterator[Callable[[float]
             return [job["jobId"] for job in jobs if job["status"] == "RUNNABLE"]
 
         ids.extend(eventually(queued, "the job queued"))
-        aws.faults.age(ids[-1], age_s)
+        # Earlier tests have moved the account's clock ahead of the client's.
+        aws.faults.age(ids[-1], age_s + aws.now() - time.time())
         return run_id
 
     yield start

@@ -105,8 +105,8 @@ def test_the_setting_account_is_enough(
     assert not any("no account" in note for note in facts["notes"])
     monkeypatch.setenv("FLOWYML_AWS_ACCOUNT", "/flowyml-aws/other")
     answer = cli(*plan)
-    assert answer.code == 2
-    assert "no parameter '/flowyml-aws/other'" in answer.err
+    assert answer.code == 3
+    assert "correct `account` if the name is wrong" in answer.err
 
 
 def test_after_a_run_a_plan_estimates_the_cost_and_limits_apply(rig: BackendRig, cli: Cli) -> None:

@@ -18,6 +18,7 @@ from flowyml_aws.testing.iam.principals import Caller, Principals
 __all__ = ["AccessError", "Denial", "Guard"]
 
 # The emulator speaks HTTP, clients of AWS speak HTTPS.
+_WITHOUT_BUCKET = ("CreateBucket", "ListBuckets")
 _CONTEXT = {"aws:SecureTransport": "true"}
 
 
@@ -62,7 +63,7 @@ class Guard:
         principals: The account's callers.
         account, region: The account.
         tags_of: Function that returns the tags of a resource by its ARN.
-        object_exists: Function that returns whether `bucket/key` exists.
+        exists: Function that returns whether a bucket, or an object `bucket/key`, exists.
         is_enforced: Whether denied requests are refused. If not, only credentials are checked, and
             denials are recorded.
 
@@ -79,7 +80,7 @@ class Guard:
         region: str,
         *,
         tags_of: Callable[[str], Mapping[str, str]],
-        object_exists: Callable[[str], bool],
+        exists: Callable[[str], bool],
         is_enforced: bool,
     ) -> None:
         self.denials: list[Denial] = []
@@ -89,7 +90,7 @@ class Guard:
         self._account = account
         self._region = region
         self._tags_of = tags_of
-        self._object_exists = object_exists
+        self._exists = exists
         self._is_enforced = is_enforced
 
     def identify(self, environ: Mapping[str, Any]) -> Caller:
@@ -117,14 +118,16 @@ class Guard:
         """
         if caller.principal is None:
             return
+        service, operation, resource = request.call
+        bucket = resource.partition("/")[0]
+        if service == "s3" and operation not in _WITHOUT_BUCKET and not self._exists(bucket):
+            return  # S3 reports it before it looks at permissions: a bucket's policy has a part
         needs = tuple(needs_of(request, self._account, self._region, self._tags_of))
         self._require(caller.name, caller.principal, needs)
-        service, operation, resource = request.call
-        if service == "s3" and operation in ("GetObject", "HeadObject"):
+        is_read = service == "s3" and operation in ("GetObject", "HeadObject")
+        if is_read and not self._exists(resource):
             # Without the permission to list, S3 does not reveal that an object does not exist.
-            bucket = resource.partition("/")[0]
-            if not self._object_exists(resource):
-                self._require(caller.name, caller.principal, (list_need(bucket),))
+            self._require(caller.name, caller.principal, (list_need(bucket),))
 
     def denial(self, role_arn: str, session: str, needs: Iterable[Need]) -> str | None:
         """Return AWS's message if a role does not allow what a service does with it, or None.

@@ -299,3 +299,9 @@ def test_a_bucket_policy_applies_to_every_caller_of_the_account(aws: Emulator) -
     s3.put_object(Bucket=BUCKET, Key="flowyml/kept/k", Body=b"")
     error = denied(s3.delete_object, Bucket=BUCKET, Key="flowyml/kept/k")
     assert "with an explicit deny in a resource-based policy" in error["Message"]
+
+
+def test_a_missing_bucket_is_missing_to_everybody(aws: Emulator) -> None:
+    s3 = client(aws, "s3")
+    assert denied(s3.head_bucket, Bucket="no-such-bucket")["Code"] == "404"
+    assert denied(s3.get_object, Bucket="no-such-bucket", Key="k")["Code"] == "NoSuchBucket"
