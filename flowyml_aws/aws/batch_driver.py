@@ -63,7 +63,7 @@ def driver_problem(batch: BatchClient, queue: str | None) -> FlowymlError | None
         return SettingsError(
             what=f"Driver queue {queue!r} accepts no jobs",
             why=f"it is {status}",
-            fix="try again in a minute if it was just created, else create it again with infra/",
+            fix="try again in a minute if it is new; otherwise, create it again with infra/",
         )
     return None
 

@@ -9,7 +9,7 @@ retried (AWS Batch API reference, EvaluateOnExit). So the rules name what must n
 | the spot instance was reclaimed | `Host EC2 (instance i-…) terminated.` | no rule: retried |
 | the same, but ECS reports first that the runner exited with 143 | `Essential container in task \
 exited` | rule 1: retried |
-| ECS can't tell how the container ended; its result may exist | `Essential container in task \
+| ECS does not know how the container ended; its result may exist | `Essential container in task \
 exited`; `CannotInspectContainerError: …` | rule 2: retried |
 | the container ended with another code, or used too much memory | `Essential container in task \
 exited` | rule 3: not retried |
@@ -21,7 +21,7 @@ exited` | rule 3: not retried |
 An attempt that ended by TerminateJob or its timeout is never retried, whatever the rules say.
 
 A rule that matches exit code `*` is avoided: AWS does not document whether it matches an attempt
-without an exit code. The texts are those of the ECS agent (`ecs-agent/api/errors/
+without an exit code. The reasons are those of the ECS agent (`ecs-agent/api/errors/
 error_messages.go`), of Docker, and of the page "CannotPullContainer task errors in Amazon ECS";
 `CannotInspectContainerError` is from nextflow issue 3091. A pattern can't contain quotes, hyphens
 or slashes.

@@ -1,4 +1,4 @@
-"""The emulated account's clock: time stamps, limits, and delays that nobody has to sit out."""
+"""The emulated account's clock: time stamps, limits, and delays that clients skip."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Timer:
 
     @property
     def is_pending(self) -> bool:
-        """Whether the action will still run."""
+        """True if the action will still run."""
         return self._action is not None
 
     def cancel(self) -> None:
@@ -43,8 +43,9 @@ class Clock:
     Time passes as on this machine, or faster with `time_scale`. It also moves forward
 
     - by `skip_delay`, to the end of the next `delay`, unless the clock is held: while no process
-      runs, a client that waits for a service need not wait in real time;
-    - by `advance`, over delays and limits alike.
+      runs, a client that waits for a service need not wait in real time. Until the machine's time
+      has caught up, the clock waits for it whenever it is not held, so that it stays close.
+    - by `advance`, over delays and limits alike, for good.
 
     All actions run in the order of their times, with the lock, and `now` is their time.
 
@@ -68,7 +69,9 @@ class Clock:
         self._real_time = real_time
         self._started_at = real_time()
         self._epoch = time.time() if epoch is None else epoch
-        self._skipped_s = 0.0
+        self._advanced_s = 0.0
+        self._ahead_s = 0.0  # while the clock is held: by what it has skipped
+        self._reached = self._epoch  # while it is not held: the least time
         self._limits: list[_Due] = []
         self._delays: list[_Due] = []
         self._numbers = itertools.count()
@@ -78,8 +81,8 @@ class Clock:
 
     def now(self) -> float:
         """Return the emulated Unix time."""
-        passed_s = (self._real_time() - self._started_at) / self._time_scale
-        return self._epoch + passed_s + self._skipped_s
+        machine = self._machine_time()
+        return machine + self._ahead_s if self._holders else max(machine, self._reached)
 
     def now_ms(self) -> int:
         """Return the emulated Unix time in milliseconds."""
@@ -99,12 +102,18 @@ class Clock:
     def hold(self) -> None:
         """Skip no delays until `release`, because something runs in real time."""
         with self._changed:
+            if not self._holders:
+                self._ahead_s = self.now() - self._machine_time()
             self._holders += 1
+            self._changed.notify()
 
     def release(self) -> None:
         """End a `hold`."""
         with self._changed:
+            reached = self.now()
             self._holders -= 1
+            if not self._holders:
+                self._reached = reached
 
     def skip_delay(self) -> None:
         """Move to the end of the next delay. No-op while the clock is held, or without a delay."""
@@ -112,12 +121,12 @@ class Clock:
             while self._delays and not self._delays[0][2].is_pending:
                 heapq.heappop(self._delays)
             if self._delays and not self._holders:
-                self._move_to(self._delays[0][0])
+                self._run_until(self._delays[0][0], self._skip_to)
 
     def advance(self, seconds: float) -> None:
         """Move forward by emulated seconds, also while the clock is held."""
         with self._changed:
-            self._move_to(self.now() + seconds)
+            self._run_until(self.now() + seconds, self._advance_to)
 
     def start(self) -> None:
         """Run actions when they are due, on a thread."""
@@ -139,16 +148,25 @@ class Clock:
             self._changed.notify()
         return timer
 
-    def _move_to(self, target: float) -> None:
+    def _machine_time(self) -> float:
+        """Return the time without what was skipped."""
+        passed_s = (self._real_time() - self._started_at) / self._time_scale
+        return self._epoch + passed_s + self._advanced_s
+
+    def _run_until(self, target: float, move_to: Callable[[float], None]) -> None:
         """Run the actions that are due by `target`, each at its time, and stop there."""
         while (due := self._next_due()) is not None and due <= target:
-            self._skip_to(due)
+            move_to(due)
             self._fire_next()
-        self._skip_to(target)
+        move_to(target)
         self._changed.notify()
 
     def _skip_to(self, moment: float) -> None:
-        self._skipped_s += max(0.0, moment - self.now())
+        self._reached = max(self._reached, moment)
+
+    def _advance_to(self, moment: float) -> None:
+        self._advanced_s += max(0.0, moment - self.now())
+        self._reached = max(self._reached, moment)
 
     def _next_due(self) -> float | None:
         return min(
@@ -165,5 +183,8 @@ class Clock:
             while not self._is_stopping:
                 while (due := self._next_due()) is not None and due <= self.now():
                     self._fire_next()
-                wait_s = None if due is None else max(0.0, due - self.now()) * self._time_scale
-                self._changed.wait(wait_s)
+                self._changed.wait(None if due is None else self._real_seconds_until(due))
+
+    def _real_seconds_until(self, due: float) -> float:
+        ahead_s = self._ahead_s if self._holders else 0.0
+        return max(0.0, due - self._machine_time() - ahead_s) * self._time_scale

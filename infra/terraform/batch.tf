@@ -140,7 +140,7 @@ resource "aws_batch_job_queue" "this" {
   }
 }
 
-# Drivers of detached runs: they don't wait behind the users' jobs, and are placed before them. The taint keeps jobs away.
+# Drivers of detached runs: they don't wait for the jobs of users, and are placed before them. The taint keeps jobs away.
 resource "aws_batch_job_queue" "driver" {
   name     = local.driver_queue
   state    = "ENABLED"

@@ -39,7 +39,7 @@ class Clock:
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Emulator]:
     """An account whose jobs never get a machine."""
-    with raised_emulator(capacity=Capacity(vcpus=0, memory_mib=0)) as aws:
+    with raised_emulator(capacity=Capacity(vcpus=0, memory_mib=0), propagation_s=0) as aws:
         yield aws
 
 
@@ -48,7 +48,6 @@ def repaired(aws: Emulator) -> Iterator[Emulator]:
     """The account; its original state is restored after the test."""
     yield aws
     batch = aws.client("batch")
-    aws.advance(5)  # nothing is UPDATING
     for name in ("flowyml-emulator-cpu", "flowyml-emulator-t4"):
         aws.faults.invalidate(name, None)
         aws.faults.withhold(name, None)

@@ -87,6 +87,30 @@ def test_jobs_after_a_failed_job_on_the_other_service_are_never_submitted(
     assert submitted(aws) == (0, 1)
 
 
+def test_cancel_ends_the_jobs_on_both_services_and_the_driver_of_a_detached_run(
+    aws: Emulator, rig: BackendRig
+) -> None:
+    # The driver submits the job on Batch once the job on SageMaker has succeeded.
+    run = rig.pipeline("waiting").submit(backend=FIRST, detach=True)
+    eventually(lambda: "wait" in rig.ran(), "the first job waiting")
+    aws.faults.withhold("flowyml-emulator-cpu")
+    release(rig)
+    eventually(lambda: is_submitted(aws, run, "second"), "the second job in its queue")
+    Run.attach(run.id).cancel()
+    assert run.wait().state == "cancelled"
+    eventually(lambda: not aws.job_processes(), "the end of the driver")
+    aws.faults.withhold("flowyml-emulator-cpu", None)
+    assert rig.ran() == ["begin", "wait"]
+
+
+def is_submitted(aws: Emulator, run: Run, job: str) -> bool:
+    """Return whether a job of a run has been submitted to Batch."""
+    return any(
+        call.operation == "SubmitJob" and call.resource == f"{run.id}-{job}"
+        for call in list(aws.calls)
+    )
+
+
 def test_cancel_ends_the_jobs_on_both_services(aws: Emulator, rig: BackendRig) -> None:
     run = start(rig, aws, FIRST)
     Run.attach(run.id).cancel()

@@ -308,7 +308,7 @@ def test_jobs_have_handles_by_name(rig: BackendRig, waiting: Run) -> None:
 
 @pytest.fixture
 def stale(aws: Emulator) -> Iterator[None]:
-    """A training job that runs, so that listings lag behind in real time."""
+    """A training job that runs, so that listings are late in real time."""
     resources = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
     sagemaker = aws.client("sagemaker")
     name = f"other-{uuid.uuid4().hex}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -33,7 +32,7 @@ READS = re.compile(r"(Get|Describe|List|Head)[A-Z]")
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Emulator]:
     """An account whose jobs never get an instance."""
-    with raised_emulator(capacity=Capacity(vcpus=0, memory_mib=0)) as aws:
+    with raised_emulator(capacity=Capacity(vcpus=0, memory_mib=0), propagation_s=0) as aws:
         yield aws
 
 
@@ -48,7 +47,6 @@ def account(aws: Emulator, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
     with BackendRig("batch", tmp_path / "project", settings).entered() as patch:
         yield patch
     batch = aws.client("batch")
-    aws.advance(5)  # nothing is UPDATING
     for name in ("flowyml-emulator-cpu", "flowyml-emulator-t4"):
         aws.faults.invalidate(name, None)
         batch.update_job_queue(jobQueue=name, state="ENABLED")
@@ -216,7 +214,6 @@ def create_role(name: str, service: str) -> Callable[[Emulator, pytest.MonkeyPat
         role = aws.client("iam").create_role(
             RoleName=name, AssumeRolePolicyDocument=json.dumps(trust)
         )
-        aws.advance(5)  # the role is visible
         patch.setenv("FLOWYML_AWS_EXECUTION_ROLE", role["Role"]["Arn"])
 
     return create
@@ -449,8 +446,7 @@ def start(aws: Emulator, account: object, cli: Cli) -> Iterator[Callable[[float]
             return [job["jobId"] for job in jobs if job["status"] == "RUNNABLE"]
 
         ids.extend(eventually(queued, "the job queued"))
-        # Earlier tests have moved the account's clock ahead of the client's.
-        aws.faults.age(ids[-1], age_s + aws.now() - time.time())
+        aws.faults.age(ids[-1], age_s)
         return run_id
 
     yield start

@@ -33,7 +33,7 @@ def clock(machine: Machine) -> Clock:
 
 @pytest.fixture
 def events(clock: Clock) -> list[tuple[str, float]]:
-    """What `note` has recorded: names, with the seconds since the start."""
+    """Names that `note` has recorded, with the seconds since the start."""
     return []
 
 
@@ -62,6 +62,38 @@ def test_a_delay_is_skipped_by_whoever_waits_for_it(clock: Clock, events: list, 
     assert events == [("first", 2)]
     clock.skip_delay()
     assert events == [("first", 2), ("second", 4)]
+
+
+def test_after_a_skipped_delay_the_clock_waits_for_the_machine(
+    clock: Clock, machine: Machine
+) -> None:
+    clock.delay(4, lambda: None)
+    clock.skip_delay()
+    machine.seconds += 3
+    assert clock.now() == EPOCH + 4
+    machine.seconds += 3
+    assert clock.now() == EPOCH + 6
+
+
+def test_time_passes_while_the_clock_is_held_although_it_is_ahead(
+    clock: Clock, machine: Machine
+) -> None:
+    clock.delay(4, lambda: None)
+    clock.skip_delay()
+    clock.hold()
+    machine.seconds += 3
+    assert clock.now() == EPOCH + 7
+    clock.release()
+    machine.seconds += 3
+    assert clock.now() == EPOCH + 7
+    machine.seconds += 3
+    assert clock.now() == EPOCH + 9
+
+
+def test_an_advanced_clock_stays_ahead(clock: Clock, machine: Machine) -> None:
+    clock.advance(100)
+    machine.seconds += 3
+    assert clock.now() == EPOCH + 103
 
 
 def test_without_a_delay_no_time_is_skipped(clock: Clock) -> None:

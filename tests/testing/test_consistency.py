@@ -18,7 +18,7 @@ SLEEP = "import time; time.sleep(60)"
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock that stands still, except when it is moved."""
+    """A clock that does not move by itself."""
     return Clock(RLock(), real_time=lambda: 0.0, epoch=0.0)
 
 

@@ -52,7 +52,7 @@ def make_queues(scope: Construct, names: Names, network: Network, instance: Inst
         environment = _compute_environment(scope, names, queue, template, network, instance)
         _job_queue(scope, names, queue.name, environment, priority=1, tags=queue.tags)
         if queue.name == f"{names.prefix}-cpu":
-            # Drivers don't wait behind the users' jobs, and are placed before them.
+            # Drivers don't wait for the jobs of users, and are placed before them.
             taint = {"flowyml-aws:taint:driver": "NoSchedule"}  # keeps jobs away
             _job_queue(scope, names, names.driver_queue, environment, priority=10, tags=taint)
     return [queue.name for queue in queues]
