@@ -35,7 +35,7 @@ def test_a_job_waits_while_its_compute_environment_is_disabled(batch: Any) -> No
     update(batch, state="DISABLED")
     job = batch.submit()
     batch.wait_for_status(job, "RUNNABLE")
-    assert batch.status(batch.submit()) == "RUNNABLE"
+    batch.wait_for_status(batch.submit(), "RUNNABLE")
     update(batch, state="ENABLED")
     assert batch.ended(job)["status"] == "SUCCEEDED"
 

@@ -164,6 +164,7 @@ def test_a_kept_instance_can_be_released_early(
 ) -> None:
     name = training.create(ResourceConfig=keeping(3600))
     training.ended(name)
+    training.aws.advance(5)  # listings are up to date
     listed = training.api.list_training_jobs(WarmPoolStatusEquals="Available")
     assert [summary["TrainingJobName"] for summary in listed["TrainingJobSummaries"]] == [name]
     training.api.update_training_job(
