@@ -249,7 +249,7 @@ def test_a_held_job_that_another_client_submits_has_the_same_state_for_all(
 
 
 def test_a_client_in_another_account_or_region_gets_an_error_with_the_jobs_location(
-    rig: BackendRig, waiting: Run, monkeypatch: pytest.MonkeyPatch
+    aws: Emulator, rig: BackendRig, waiting: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLOWYML_AWS_REGION", "eu-west-3")
     with pytest.raises(AwsRefusedError, match=r"not in eu-west-3.*\n.*submitted in us-east-1"):
@@ -261,6 +261,7 @@ def test_a_client_in_another_account_or_region_gets_an_error_with_the_jobs_locat
         Run.attach(waiting.id).advance()
     monkeypatch.delenv("FLOWYML_AWS_SAGEMAKER_ROLE")
     # A client that only watches does not need the role.
+    aws.advance(5)  # listings are up to date
     assert first(Run.attach(waiting.id)).state is JobState.RUNNING
     waiting.cancel()
 
@@ -300,7 +301,8 @@ def test_missing_and_invalid_settings_are_reported_together(
     assert not {"CreateTrainingJob", "PutObject"} & {call.operation for call in aws.calls}
 
 
-def test_jobs_have_handles_by_name(rig: BackendRig, waiting: Run) -> None:
+def test_jobs_have_handles_by_name(aws: Emulator, rig: BackendRig, waiting: Run) -> None:
+    aws.advance(5)  # listings are up to date
     assert list(waiting.jobs) == ["first", "second", "summarize"]
     assert waiting.jobs["first"].status().state is JobState.RUNNING
     waiting.cancel()
