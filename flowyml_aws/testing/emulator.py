@@ -361,6 +361,8 @@ class Emulator:
         lenient = [_LENIENT[rule] for rule in RULES if rule in self._lenient]
         if self._time_scale != 1:
             lenient.append(f"time_scale (a second of a time limit lasts {self._time_scale:g} s)")
+        if self._warm_imports:
+            lenient.append(f"warm_imports (jobs find {', '.join(self._warm_imports)} imported)")
         engine = None if self._engine is None else self._engine.name
         return describe(engine, self._image, self._quotas.level, self.disk_limit, lenient)
 

@@ -115,9 +115,13 @@ def test_it_says_where_it_is_ready_what_it_emulates_and_how_it_ended() -> None:
 
 def test_it_names_the_lenient_switches() -> None:
     err = io.StringIO()
-    serve(time_scale=0.01, lenient=["iam"], out=Terminal(stop), err=err)
-    assert "lenient: iam (every caller may do everything" in err.getvalue()
-    assert "time_scale (a second of a time limit lasts 0.01 s)" in err.getvalue()
+    options: dict[str, Any] = {"time_scale": 0.01, "warm_imports": ["json"], "lenient": ["iam"]}
+    serve(**options, out=Terminal(stop), err=err)
+    assert (
+        "lenient: iam (every caller may do everything; missing permissions are printed); "
+        "time_scale (a second of a time limit lasts 0.01 s); "
+        "warm_imports (jobs find json imported)\n"
+    ) in err.getvalue()
 
 
 def test_it_prints_denied_permissions_and_the_least_policies_of_what_was_run() -> None:
