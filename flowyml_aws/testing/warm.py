@@ -7,6 +7,7 @@ difference is that the forks of a process share the seed of string hashes.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import runpy
@@ -218,6 +219,8 @@ def serve(number: int, module: str, imports: Sequence[str]) -> None:
     for name in imports:
         import_module(name)
     _import_all_of(module)
+    gc.collect()
+    gc.freeze()  # the forks neither search nor copy the objects of the imports
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the forked processes
     while True:
         data, numbers, _, _ = socket.recv_fds(requests, 1, 5)
