@@ -50,10 +50,10 @@ class RunOptions:
             them.
         env: Environment variables of all jobs. They override those of the pipeline and of the
             setting `env`; those of a step override them. They must not contain secrets.
-        max_price_usd_hour: Maximum on-demand price of a job's instance, in USD per hour. None for
-            the setting of this name, or no limit.
-        max_cost_usd: Maximum expected cost of the run, in USD. None for the setting of this name,
-            or no limit.
+        max_price_usd_hour: Maximum price of every instance type that a job may start on, in USD
+            per hour. None for the setting of this name, or no limit.
+        max_cost_usd: Maximum cost of the run in its expected time, on the most expensive types
+            that may be started, in USD. None for the setting of this name, or no limit.
         allow_pickle: Whether outputs whose format can execute code (pickle) may be loaded on this
             machine. None for the setting of this name.
     """

@@ -11,7 +11,7 @@ from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState
-from flowyml_aws.submission.status import RunStatus, value_notes
+from flowyml_aws.submission.status import RunStatus, machine_notes, value_notes
 
 __all__ = ["OutputNotFoundError", "Outputs", "PipelineResult", "StepResult", "make_result"]
 
@@ -158,7 +158,10 @@ class PipelineResult:
         for view in self.status.jobs:
             if view.state in (JobState.FAILED, JobState.BLOCKED):
                 lines.append(f"  job {view.job.name} {view.state.value}: {view.reason}")
+        lines += (f"  {note}" for note in machine_notes(self.status))
         lines += (f"  {note}" for note in value_notes(self.status))
+        if (cost_usd := self.status.cost_usd) is not None:
+            lines.append(f"  cost of the jobs without their start: ${cost_usd:,.4f}")
         for job, bill in self.status.bills.items():
             on = f" on {bill.instance_type}" if bill.instance_type else ""
             saved = f", {bill.saved:.0%} saved by spot capacity" if bill.is_spot else ""

@@ -79,8 +79,8 @@ class Settings:
         include: Files and folders that are bundled with the code although git ignores them.
         poll_s: Interval between two polls of AWS, in seconds.
         local_store: Folder of local runs, relative to the project.
-        max_price_usd_hour: Maximum price of a job's instance, in USD per hour.
-        max_cost_usd: Maximum expected cost of a run, in USD.
+        max_price_usd_hour: Maximum price of every type that a job may start on, in USD per hour.
+        max_cost_usd: Maximum cost of a run in its expected time, in USD.
         allow_pickle: Whether values whose format can execute code (pickle) may be loaded on this
             machine.
     """

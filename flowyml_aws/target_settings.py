@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.families import available_types, expand_families
 from flowyml_aws.planning.services import service_traits, services_with_instances
-from flowyml_aws.planning.targets import Taint, Target, read_taint
+from flowyml_aws.planning.targets import Taint, Target, TypePool, read_taint
 
 __all__ = ["TargetSettings", "as_target", "read_targets", "settings_of_service"]
 
@@ -57,7 +57,15 @@ def as_target(settings: TargetSettings, catalog: Catalog) -> Target:
         capacity=settings.capacity,
         placed_by=service_traits(settings.kind).placed_by,
         closed=closed,
+        pools=(TypePool((*types, *_too_large(closed, catalog)), settings.max_vcpus),),
     )
+
+
+def _too_large(closed: Mapping[str, str], catalog: Catalog) -> Iterator[str]:
+    """Yield the types that the region offers, but that exceed the target's limit."""
+    for name in closed:
+        if (instance := catalog.get(name)) is not None and instance.offered:
+            yield name
 
 
 def read_targets(value: Any, where: str) -> tuple[TargetSettings, ...]:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from flowyml_aws.aws.errors import refused
-from flowyml_aws.aws.queues import Queue, names_of, no_such_queue, read_queues
+from flowyml_aws.aws.queues import Environment, Queue, names_of, no_such_queue, read_queues
 from flowyml_aws.core.errors import AwsRefusedError, FlowymlError, SettingsError
 from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.disk import RESERVED_GIB, Disk
 from flowyml_aws.planning.families import available_types, expand_families
-from flowyml_aws.planning.targets import Taint, Target, read_taint
+from flowyml_aws.planning.targets import Taint, Target, TypePool, read_taint
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
@@ -120,10 +120,12 @@ def _unusable_reason(queue: Queue) -> str | None:
 def _target(queue: Queue, offered: Collection[str] | None, catalog: Catalog) -> Target:
     tags = dict(queue.tags)
     max_vcpus: dict[str, int | None] = {}
+    pools: list[TypePool] = []
     for environment in queue.working:
         tags.update(environment.tags)
         for name in expand_families(environment.types, catalog):
             max_vcpus[name] = max(max_vcpus.get(name) or 0, environment.max_vcpus)
+        pools.append(_pool(environment, offered, catalog))
     types, closed = available_types(max_vcpus, offered, catalog)
     spot = all(environment.capacity == "spot" for environment in queue.working)
     return Target(
@@ -135,6 +137,7 @@ def _target(queue: Queue, offered: Collection[str] | None, catalog: Catalog) -> 
         capacity="spot" if spot else "on-demand",
         closed=closed,
         disk=_disk(queue.name, tags),
+        pools=tuple(pools),
     )
 
 
@@ -155,6 +158,12 @@ def _disk(queue: str, tags: Mapping[str, str]) -> Disk:
             fix=f"set it to the size of the volume minus {RESERVED_GIB}, or remove it",
         )
     return Disk(int(text), local_data_root)
+
+
+def _pool(environment: Environment, offered: Collection[str] | None, catalog: Catalog) -> TypePool:
+    names = dict.fromkeys(expand_families(environment.types, catalog))
+    types, _ = available_types(names, offered, catalog)
+    return TypePool(types, environment.max_vcpus, environment.strategy == "BEST_FIT")
 
 
 def _tagged(tags: Mapping[str, str], prefix: str) -> Iterator[tuple[str, str]]:

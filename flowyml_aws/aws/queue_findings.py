@@ -10,6 +10,7 @@ __all__ = [
     "QUOTA_PAGE",
     "batch_reason",
     "environment_fault",
+    "families_named",
     "no_environment",
     "no_gpu_image",
     "queue_fault",
@@ -118,6 +119,21 @@ def no_environment(queue: Queue) -> Finding:
         f"Queue {queue.name!r} has no compute environment",
         "its jobs have nowhere to run",
         "attach one with `aws batch update-job-queue`, or set the account up with infra/",
+    )
+
+
+def families_named(environment: Environment) -> Finding | None:
+    """Return the finding that Batch may start large types of families, or None."""
+    families = [name for name in environment.types if "." not in name]
+    if not families or environment.strategy == "BEST_FIT":
+        return None
+    return Finding(
+        "families-named",
+        "note",
+        f"Compute environment {environment.name!r} names families: {', '.join(families)}",
+        f"{environment.strategy} prefers types with a low price per vCPU, which are large: jobs "
+        "may start on more expensive types than the planned ones",
+        "list sizes instead, such as g4dn.xlarge",
     )
 
 

@@ -28,6 +28,7 @@ class Environment:
         kind: `EC2`, `SPOT`, `FARGATE`, …; empty if it is unmanaged.
         types: Instance types, families, and Batch's names for several families (`optimal`).
         desired_vcpus: vCPUs that it has or is about to have.
+        strategy: Allocation strategy, which chooses the instance types.
         images: Machine image types, such as `ECS_AL2_NVIDIA`.
     """
 
@@ -41,6 +42,7 @@ class Environment:
     desired_vcpus: int
     images: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict, hash=False)
+    strategy: str = "BEST_FIT"  # AWS's default
 
     @property
     def fault(self) -> str | None:
@@ -143,6 +145,7 @@ def _environment(description: Mapping[str, Any]) -> Environment:
         desired_vcpus=int(resources.get("desiredvCpus", 0)),
         images=tuple(image["imageType"] for image in images),
         tags=description.get("tags", {}),
+        strategy=resources.get("allocationStrategy") or "BEST_FIT",
     )
 
 

@@ -187,14 +187,15 @@ def _max_vcpus_too_low(match: _TypeMatch) -> Finding:
 
 
 def _quotas_too_low(job: WaitingJob, matches: Sequence[_TypeMatch]) -> Iterator[Finding]:
-    findings = []
-    for match in matches:
+    findings: dict[str, Finding] = {}
+    for match in sorted(matches, key=lambda match: match.min_vcpus):
         quota = match.quota
         limit = None if quota is None else job.limits.get(quota.code)
         if quota is None or limit is None or match.min_vcpus <= limit:
             return  # this environment can start it, or may
-        findings.append(quota_too_low(quota, limit, match.fitting[0].name, match.min_vcpus))
-    yield from dict.fromkeys(findings)
+        finding = quota_too_low(quota, limit, match.fitting[0].name, match.min_vcpus)
+        findings.setdefault(quota.code, finding)  # the smallest increase that helps
+    yield from findings.values()
 
 
 def _temporary_problems(job: WaitingJob) -> Iterator[Finding]:
@@ -251,26 +252,25 @@ def _quotas_in_use(job: WaitingJob, matches: Sequence[_TypeMatch]) -> Iterator[F
     used = job.used
     if used is None or not matches:
         return
-    findings = []
-    for match in matches:
+    findings: dict[str, Finding] = {}
+    for match in sorted(matches, key=lambda match: match.min_vcpus):
         quota = match.quota
         limit = None if quota is None else job.limits.get(quota.code)
         if quota is None or limit is None:
             return
         if used.get(quota.code, 0) + match.min_vcpus <= limit:
             return
-        findings.append(
-            Finding(
-                "quota-in-use",
-                "warning",
-                f"{used.get(quota.code, 0)} of the {limit} vCPUs of the account's quota "
-                f"{quota.name!r} are in use",
-                f"the smallest type that fits, {match.fitting[0].name}, has "
-                f"{match.min_vcpus}: EC2 starts none until other instances end",
-                f"wait, or request a higher quota: {QUOTA_PAGE}/{quota.code}",
-            )
+        finding = Finding(
+            "quota-in-use",
+            "warning",
+            f"{used.get(quota.code, 0)} of the {limit} vCPUs of the account's quota "
+            f"{quota.name!r} are in use",
+            f"the smallest type that fits, {match.fitting[0].name}, has "
+            f"{match.min_vcpus}: EC2 starts none until other instances end",
+            f"wait, or request a higher quota: {QUOTA_PAGE}/{quota.code}",
         )
-    yield from dict.fromkeys(findings)
+        findings.setdefault(quota.code, finding)
+    yield from findings.values()
 
 
 def _unexplained() -> Finding:

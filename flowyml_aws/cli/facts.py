@@ -42,7 +42,9 @@ def _job_facts(view: JobView) -> dict[str, Any]:
         "attempt": view.attempt,
         "reason": view.reason,
         "changed_values": view.result.changed if view.result is not None else {},
-        "instance_type": view.job.instance_type,
+        "instance_type": view.instance_type,
+        "planned_instance_type": view.job.instance_type,
+        "cost_usd": view.cost_usd,
         "target": view.job.target,
         "steps": [
             reports.get(name) or {"name": name, "state": "waiting"} for name in view.job.steps

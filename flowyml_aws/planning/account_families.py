@@ -15,13 +15,14 @@ class AccountFamily:
 
     Attributes:
         name: Its name in the option `families`.
-        instance_families: EC2 families of its instances.
-        max_vcpus: Default limit of all instances of a queue together.
+        sizes: Instance types of each compute environment of its queues, in the order in which
+            Batch tries them.
+        max_vcpus: Default limit of all instances of one environment together.
         needs_image: Whether it requires a custom image, as Batch has none.
     """
 
     name: str
-    instance_families: tuple[str, ...]
+    sizes: tuple[tuple[str, ...], ...]
     max_vcpus: int
     needs_image: bool = False
 
@@ -30,6 +31,8 @@ class AccountFamily:
         options: dict[str, str] = {}
         if instance.vcpus > self.max_vcpus:
             options["max_vcpus"] = str(instance.vcpus)
+        if not any(instance.name in types for types in self.sizes):
+            options["sizes"] = f'[["{instance.name}"]]'
         if self.needs_image:
             options["image_id"] = '"ami-…"'
         terraform = ", ".join(f"{name} = {value}" for name, value in options.items())
@@ -41,22 +44,44 @@ class AccountFamily:
 
 
 FAMILIES = (
-    AccountFamily("cpu", ("c6i", "m6i", "r6i"), 64),
-    AccountFamily("t4", ("g4dn",), 16),
-    AccountFamily("v100", ("p3dn",), 96, needs_image=True),
-    AccountFamily("a10g", ("g5",), 16),
-    AccountFamily("l4", ("g6",), 16),
-    AccountFamily("l40s", ("g6e",), 16),
-    AccountFamily("rtx-pro-4500", ("g7",), 16),
-    AccountFamily("rtx-pro-6000", ("g7e",), 16),
-    AccountFamily("a100", ("p4d",), 96),
-    AccountFamily("a100-80gb", ("p4de",), 96),
-    AccountFamily("h100", ("p5",), 16),
-    AccountFamily("h200", ("p5en",), 192),
-    AccountFamily("b200", ("p6-b200",), 192),
-    AccountFamily("b300", ("p6-b300",), 192),
+    AccountFamily(
+        "cpu",
+        (
+            ("c6i.large", "m6i.large", "r6i.large"),
+            (
+                *("c6i.xlarge", "m6i.xlarge", "r6i.xlarge"),
+                *("c6i.2xlarge", "m6i.2xlarge", "r6i.2xlarge"),
+            ),
+            (
+                *("c6i.4xlarge", "m6i.4xlarge", "r6i.4xlarge"),
+                *("c6i.8xlarge", "m6i.8xlarge", "r6i.8xlarge"),
+            ),
+        ),
+        64,
+    ),
+    AccountFamily(
+        "t4", (("g4dn.xlarge",), ("g4dn.2xlarge",), ("g4dn.4xlarge", "g4dn.12xlarge")), 16
+    ),
+    AccountFamily("v100", (("p3dn.24xlarge",),), 96, needs_image=True),
+    AccountFamily("a10g", (("g5.xlarge",), ("g5.2xlarge",), ("g5.4xlarge", "g5.12xlarge")), 16),
+    AccountFamily("l4", (("g6.xlarge",), ("g6.2xlarge",), ("g6.4xlarge", "g6.12xlarge")), 16),
+    AccountFamily("l40s", (("g6e.xlarge",), ("g6e.2xlarge",), ("g6e.4xlarge", "g6e.12xlarge")), 16),
+    AccountFamily("rtx-pro-4500", (("g7.2xlarge",), ("g7.4xlarge",), ("g7.12xlarge",)), 16),
+    AccountFamily("rtx-pro-6000", (("g7e.2xlarge",), ("g7e.4xlarge",), ("g7e.12xlarge",)), 16),
+    AccountFamily("a100", (("p4d.24xlarge",),), 96),
+    AccountFamily("a100-80gb", (("p4de.24xlarge",),), 96),
+    AccountFamily("h100", (("p5.4xlarge",), ("p5.48xlarge",)), 16),
+    AccountFamily("h200", (("p5en.48xlarge",),), 192),
+    AccountFamily("b200", (("p6-b200.48xlarge",),), 192),
+    AccountFamily("b300", (("p6-b300.48xlarge",),), 192),
 )
-_BY_INSTANCE_FAMILY = {name: family for family in FAMILIES for name in family.instance_families}
+"""All families, in the order of `infra/account/families.json`. The emulator's account has them."""
+_BY_INSTANCE_FAMILY = {
+    name.partition(".")[0]: family
+    for family in FAMILIES
+    for types in family.sizes
+    for name in types
+}
 
 
 def account_family(instance: InstanceType) -> AccountFamily | None:

@@ -14,7 +14,8 @@ class StepTime(Document):
 
     Attributes:
         duration_s: Duration in seconds.
-        instance_type: Instance type selected for the job; None on this machine.
+        instance_type: Instance type that the job ran on, or the planned one if the job has not
+            reported it; None on this machine.
     """
 
     duration_s: float

@@ -18,8 +18,8 @@ class Limits:
     """Limits on the cost of a run; None for no limit.
 
     Attributes:
-        price_usd_hour: Maximum price of the instance type selected for each job.
-        cost_usd: Maximum expected cost of the whole run.
+        price_usd_hour: Maximum price of any instance type that a job may start on.
+        cost_usd: Maximum cost of the whole run: its expected time at the highest prices.
     """
 
     price_usd_hour: float | None = None
@@ -58,12 +58,24 @@ def _price_violations(plan: ExecutionPlan, limit: float | None) -> Iterator[Flow
     if limit is None:
         return
     for job in plan.jobs:
-        price = job.price_usd_hour
-        if price is None or price > limit:
-            price_text = "has no known price" if price is None else f"costs ${price:,.4g} an hour"
+        price = job.highest_price_usd_hour
+        if price is not None and price <= limit:
+            continue
+        price_text = "has no known price" if price is None else f"costs ${price:,.4g} an hour"
+        what = f"Job {job.name!r}: {job.highest_instance_type} {price_text}"
+        why = f"max_price_usd_hour is {limit:g}"
+        if job.price_usd_hour is not None and job.price_usd_hour <= limit:
             yield PlanOverBudgetError(
-                what=f"Job {job.name!r}: {job.instance_type} {price_text}",
-                why=f"max_price_usd_hour is {limit:g}",
+                what=what,
+                why=f"{why}, and queue {job.target!r} may start this type instead of "
+                f"{job.instance_type}, which costs ${job.price_usd_hour:,.4g}",
+                fix="list fewer sizes in the queue's compute environments (`sizes` of its family "
+                "in infra/), or raise the limit",
+            )
+        else:
+            yield PlanOverBudgetError(
+                what=what,
+                why=why,
                 fix=f"request less (`flowyml-aws plan FILE --backend {job.backend} --explain "
                 f"{job.name}` shows what costs less), or raise the limit",
             )
@@ -79,6 +91,18 @@ def _cost_violations(plan: ExecutionPlan, limit: float | None) -> Iterator[Flowy
                 what=f"The run of {plan.pipeline!r} is expected to cost ${expected:,.4g}",
                 why=f"max_cost_usd is {limit:g}",
                 fix="use the plan's cheapest split, request less, or raise the limit",
+            )
+            return
+        extra = [_extra_usd(job) for job in plan.jobs]
+        highest = None if None in extra else expected + sum(filter(None, extra))
+        if highest is None or highest > limit:
+            amount = "an unknown amount" if highest is None else f"up to ${highest:,.4g}"
+            yield PlanOverBudgetError(
+                what=f"The run of {plan.pipeline!r} can cost {amount}, and ${expected:,.4g} on the "
+                "planned instance types",
+                why=f"max_cost_usd is {limit:g}, and its queues may start more expensive types",
+                fix="list fewer sizes in the queues' compute environments (`sizes` of a family in "
+                "infra/), or raise the limit",
             )
         return
     bounds = {job.name: _at_most_usd(job) for job in plan.jobs}
@@ -101,9 +125,21 @@ def _cost_violations(plan: ExecutionPlan, limit: float | None) -> Iterator[Flowy
 
 
 def _at_most_usd(job: PlannedJob) -> float | None:
-    """Return the maximum cost of one attempt of a job, from its expected cost or its timeout."""
+    """Return the maximum cost of one attempt of a job, from its expected time or its timeout."""
     if job.expected_cost_usd is not None:
-        return job.expected_cost_usd
-    if job.price_usd_hour is None or job.timeout_s is None:
+        extra = _extra_usd(job)
+        return None if extra is None else job.expected_cost_usd + extra
+    if job.highest_price_usd_hour is None or job.timeout_s is None:
         return None
-    return job.price_usd_hour * (service_traits(job.backend).startup_s + job.timeout_s) / 3600
+    seconds = service_traits(job.backend).startup_s + job.timeout_s
+    return job.highest_price_usd_hour * seconds / 3600
+
+
+def _extra_usd(job: PlannedJob) -> float | None:
+    """Return what a job's expected time costs more on the most expensive type; None if unknown."""
+    highest, planned = job.highest_price_usd_hour, job.price_usd_hour
+    if highest == planned:
+        return 0.0
+    if highest is None or planned is None or job.expected_s is None:
+        return None
+    return (highest - planned) * job.expected_s / 3600

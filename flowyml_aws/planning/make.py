@@ -15,6 +15,7 @@ from flowyml_aws.core.step_grouping import StepGroup, parallel_steps
 from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.cost import with_costs
 from flowyml_aws.planning.durations import Durations, idle_gpu_note
+from flowyml_aws.planning.highest import startable_types
 from flowyml_aws.planning.history import RunTimes
 from flowyml_aws.planning.needs import Needs, needs_of
 from flowyml_aws.planning.placement import Placement
@@ -75,6 +76,7 @@ def make_plan(
     durations = Durations(history)
     jobs: list[PlannedJob] = []
     problems: list[FlowymlError] = []
+    startable: dict[str, dict[str, InstanceOffer]] = {}
     for group, backend in zip(groups, backends, strict=True):
         name = names[group.group_name]
         needs = needs_of(group.aggregated_resources)
@@ -100,9 +102,14 @@ def make_plan(
                 volume_gib=_volume_gib(selection),
                 environment={**(environment or {}), **group.environment},
                 timeout_s=_timeout_s(group.steps),
+                highest=selected.startable[-1] if selected.startable else None,
                 notes=tuple(_notes(group, graph, selected, durations)),
             )
         )
+        if selection is not None:
+            startable.setdefault(selection.target.name, {}).update(
+                (offer.instance_type, offer) for offer in selected.startable
+            )
     if problems:
         raise InvalidPipelineError(pipeline, problems)
     is_priced = any(service_traits(b).hosted for b in placement.backends)
@@ -113,6 +120,7 @@ def make_plan(
         region=catalog.region if is_priced else None,
         prices_of=catalog.prices_date.isoformat() if is_priced else None,
         jobs=tuple(jobs),
+        startable={target: tuple(offers.values()) for target, offers in startable.items()},
     )
     offers = {backend: selector.offer for backend, selector in selectors.items()}
     return with_costs(plan, graph, groups, history, offers)
@@ -142,6 +150,7 @@ class _SelectedOffers:
 
     selection: Selection | None
     offers: tuple[InstanceOffer, ...] = ()
+    startable: tuple[InstanceOffer, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -181,6 +190,7 @@ class _Selector:
         return _SelectedOffers(
             selection=selection,
             offers=tuple(map(_offer, (selection.best, *selection.fallbacks))),
+            startable=tuple(map(_offer, startable_types(needs, selection.best, self._catalog))),
             notes=(*selection.notes, *map(str, selection.near_misses())),
         )
 

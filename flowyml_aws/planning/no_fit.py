@@ -127,7 +127,7 @@ def _queue_to_add(fitting: Sequence[Candidate]) -> str:
             )
     best = fitting[0]
     return (
-        f"add {best.name} to the `instance_types` of a family in the account (infra/): "
+        f"add {best.name} to the `sizes` of a family in the account (infra/): "
         f"it fits{price_text(best.price_usd_hour)}"
     )
 

@@ -50,6 +50,7 @@ class PlannedJob(Document):
         volume_gib: Size of the EBS volume to request; None without one, or if Batch decides.
         environment: Environment variables that the user gives the job. The service adds its own.
         timeout_s: Timeout of an attempt if every step has one: their sum with retries.
+        highest: Most expensive type that the service may start for the job; None on this machine.
         expected_s: Expected seconds, startup included; None if unknown.
         expected_cost_usd: Expected cost of that time; None if the time or the price is unknown.
         notes: Notes for the user on this job.
@@ -70,6 +71,7 @@ class PlannedJob(Document):
     volume_gib: int | None = None
     environment: dict[str, str] = Field(default_factory=dict)
     timeout_s: int | None
+    highest: InstanceOffer | None = None
     expected_s: float | None = None
     expected_cost_usd: float | None = None
     notes: tuple[str, ...]
@@ -83,6 +85,16 @@ class PlannedJob(Document):
     def price_usd_hour(self) -> float | None:
         """Price of the selected instance type, or None if unknown or on this machine."""
         return self.offers[0].price_usd_hour if self.offers else None
+
+    @property
+    def highest_instance_type(self) -> str | None:
+        """Most expensive type that the service may start, or None on this machine."""
+        return self.highest.instance_type if self.highest else self.instance_type
+
+    @property
+    def highest_price_usd_hour(self) -> float | None:
+        """Highest possible price, or None if unknown or on this machine."""
+        return self.highest.price_usd_hour if self.highest else self.price_usd_hour
 
 
 class ReusedStep(Document):
@@ -150,6 +162,7 @@ class ExecutionPlan(Document):
         image: URI of the container image of the jobs; None on this machine, or if none is set.
         reused: Steps that do not run because earlier runs produced their assets.
         asset_bytes: Sizes of stored assets in the latest run that produced them.
+        startable: Types that each target may start for a job of the plan.
         estimate: Expected cost and time; None without earlier runs.
         notes: Notes for the user on the whole run.
     """
@@ -164,6 +177,7 @@ class ExecutionPlan(Document):
     jobs: tuple[PlannedJob, ...]
     reused: dict[str, ReusedStep] = Field(default_factory=dict)
     asset_bytes: dict[str, int] = Field(default_factory=dict)
+    startable: dict[str, tuple[InstanceOffer, ...]] = Field(default_factory=dict)
     estimate: Estimate | None = None
     notes: tuple[str, ...] = ()
 
@@ -181,6 +195,15 @@ class ExecutionPlan(Document):
             for job in jobs
         )
         return self.model_copy(update={"backend": backend, "jobs": independent})
+
+    def offer_of(self, job: PlannedJob, instance_type: str) -> InstanceOffer:
+        """Return the type that a job runs on, with its price if the plan knows it."""
+        for offer in (*job.offers, *self.startable.get(job.target, ())):
+            if offer.instance_type == instance_type:
+                return offer
+        return InstanceOffer(
+            instance_type=instance_type, price_usd_hour=None, price_basis="unknown"
+        )
 
     @property
     def peak_usd_hour(self) -> float | None:

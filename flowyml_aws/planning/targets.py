@@ -32,6 +32,7 @@ __all__ = [
     "PriceBasis",
     "Taint",
     "Target",
+    "TypePool",
     "candidates_on",
     "has_label",
     "machine_kind",
@@ -80,6 +81,23 @@ def read_taint(key: str, text: str) -> Taint | None:
 
 
 @dataclass(frozen=True, slots=True)
+class TypePool:
+    """Instance types among which a service chooses itself: a compute environment of Batch.
+
+    Attributes:
+        types: EC2 names of the types, also of those with more vCPUs than `max_vcpus`, which Batch
+            may exceed by one instance.
+        max_vcpus: Limit of the vCPUs of all instances together; None for no limit.
+        starts_cheapest: Whether the cheapest type that fits is started, and the limit is never
+            exceeded, as with the allocation strategy BEST_FIT.
+    """
+
+    types: tuple[str, ...]
+    max_vcpus: int | None = None
+    starts_cheapest: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """A target that jobs can be sent to.
 
@@ -95,6 +113,8 @@ class Target:
         closed: Unavailable types that the target names, with the reason: the region does not offer
             them, or they exceed a limit. `instance_types` does not contain them.
         disk: Disk of its instances; None if a job gets a volume of any size.
+        pools: Types that the service may start, in the order in which it tries the pools; empty
+            if these are `instance_types`.
     """
 
     name: str
@@ -106,6 +126,7 @@ class Target:
     placed_by: Literal["queue", "plan"] = "queue"
     closed: Mapping[str, str] = field(default_factory=dict, hash=False)
     disk: Disk | None = None
+    pools: tuple[TypePool, ...] = ()
 
     def with_closed_types(self) -> Target:
         """Return the target with only its unavailable types."""

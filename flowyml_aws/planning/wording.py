@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from flowyml_aws.planning.needs import Amounts, Needs, mib_text
 from flowyml_aws.planning.targets import Candidate
 
-__all__ = ["amounts_text", "lacking", "price_text", "time_text"]
+__all__ = ["amounts_text", "hourly_price", "lacking", "price_text", "time_text"]
 
 
 def lacking(needs: Needs, candidate: Candidate) -> tuple[str, ...]:
@@ -31,6 +31,11 @@ def amounts_text(amounts: Amounts, names: Sequence[str], gpu_model: str | None) 
 def price_text(usd_hour: float | None) -> str:
     """Format a price that follows a name: ` for $0.5260 an hour`; empty if unknown."""
     return "" if usd_hour is None else f" for ${usd_hour:.{2 if usd_hour >= 1 else 4}f} an hour"
+
+
+def hourly_price(usd_hour: float | None) -> str:
+    """Format a price that follows a name: ` at $0.53/h`; empty if unknown."""
+    return "" if usd_hour is None else f" at ${usd_hour:,.{2 if usd_hour >= 0.1 else 4}f}/h"
 
 
 def time_text(seconds: float) -> str:

@@ -54,7 +54,9 @@ class Attempt:
     ) -> Attempt:
         """Create an attempt that starts now."""
         assets: dict[str, ArtifactRef] = {}
-        progress = Progress([step.name for step in spec.steps], number, assets)
+        platform = platform or Platform(number)
+        steps = [step.name for step in spec.steps]
+        progress = Progress(steps, number, assets, platform.instance_type)
         return cls(
             spec,
             store,
@@ -62,7 +64,7 @@ class Attempt:
             time.time(),
             progress,
             assets,
-            platform=platform or Platform(number),
+            platform=platform,
         )
 
     def result_of(self, job: str) -> JobResult | None:
@@ -108,6 +110,7 @@ class Attempt:
             skipped=self.skipped,
             failure=failure,
             changed=self.changed,
+            instance_type=self.platform.instance_type,
         )
         key = RunLayout(self.spec.run_id).result(self.spec.job)
         if self.store.create(key, result.to_json()):

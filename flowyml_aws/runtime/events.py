@@ -28,11 +28,16 @@ class Progress:
     """
 
     def __init__(
-        self, steps: Sequence[str], attempt: int, assets: Mapping[str, ArtifactRef]
+        self,
+        steps: Sequence[str],
+        attempt: int,
+        assets: Mapping[str, ArtifactRef],
+        instance_type: str | None = None,
     ) -> None:
         self._reports = {name: StepReport(name=name) for name in steps}
         self._attempt = attempt
         self._assets = assets
+        self._instance_type = instance_type
         self._changed = threading.Event()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
@@ -78,7 +83,12 @@ class Progress:
             if (reports := self.reports) != written:
                 # Read after the reports: a step stores its assets before it is reported as done.
                 assets = dict(self._assets)
-                events = AttemptEvents(attempt=self._attempt, steps=reports, assets=assets)
+                events = AttemptEvents(
+                    attempt=self._attempt,
+                    steps=reports,
+                    assets=assets,
+                    instance_type=self._instance_type,
+                )
                 writes += 1
                 try:
                     store.put(key, events.to_json())

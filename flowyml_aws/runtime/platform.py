@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flowyml_aws.runtime.log import say
+from flowyml_aws.runtime.machine_type import instance_type, training_instance_type
 
 __all__ = ["Platform"]
 
@@ -28,11 +29,13 @@ class Platform:
             SageMaker does after a spot interruption.
         failure_file: File from which the platform reads the reason of a failure; None if it
             reads none.
+        instance_type: Type of the machine, as the platform names it; None if unknown.
     """
 
     attempt: int = 1
     repeats: bool = False
     failure_file: Path | None = None
+    instance_type: str | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Platform:
@@ -40,10 +43,15 @@ class Platform:
         number = environment.get("FLOWYML_ATTEMPT") or environment.get("AWS_BATCH_JOB_ATTEMPT")
         attempt = int(number or "1")
         if not environment.get("TRAINING_JOB_NAME"):
-            return cls(attempt)
+            return cls(attempt, instance_type=instance_type(environment))
         # SageMaker's training toolkit reads this variable, too, in processes outside SageMaker.
         folder = Path(environment.get("SAGEMAKER_BASE_DIR") or _SAGEMAKER_FOLDER)
-        return cls(attempt, repeats=True, failure_file=folder / _FAILURE_FILE)
+        return cls(
+            attempt,
+            repeats=True,
+            failure_file=folder / _FAILURE_FILE,
+            instance_type=training_instance_type(folder),
+        )
 
     def report_folders(self) -> None:
         """Log the folders of SageMaker that this process can't write."""

@@ -85,12 +85,14 @@ class AttemptEvents(Document):
 
     Attributes:
         assets: Refs of the values that the attempt stored or reused.
+        instance_type: Type of the machine; None if unknown.
     """
 
     version: Literal[1] = 1
     attempt: int
     steps: tuple[StepReport, ...]
     assets: dict[str, ArtifactRef]
+    instance_type: str | None = None
 
 
 class JobResult(Document):
@@ -103,6 +105,7 @@ class JobResult(Document):
         failure: Failure that no step caused, such as a damaged input.
         changed: Digests of values of the program that are different in the job from those of the
             client, such as the device of `torch`, by name.
+        instance_type: Type of the machine that ran the job; None if unknown.
     """
 
     version: Literal[1] = 1
@@ -117,6 +120,7 @@ class JobResult(Document):
     skipped: dict[str, str]
     failure: StepFailure | None = None
     changed: dict[str, str] = Field(default_factory=dict)
+    instance_type: str | None = None
 
     @field_validator("skipped", mode="before")
     @classmethod

@@ -16,7 +16,7 @@ from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import ArtifactNotFoundError
-from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
+from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
 from flowyml_aws.runtime.result import (
     AttemptEvents,
     JobResult,
@@ -121,7 +121,7 @@ class RunDriver:
     def _read_results(self, jobs: Sequence[PlannedJob]) -> None:
         for job, result in zip(jobs, self._each(jobs, self._result), strict=True):
             if result is not None:
-                self._ended[job.name] = _view_of_result(job, result)
+                self._ended[job.name] = self._view_of_result(job, result)
         for job in self._active_jobs():
             if (view := self._blocked(job)) is not None:
                 self._ended[job.name] = view
@@ -133,17 +133,21 @@ class RunDriver:
         parents = {p: self._ended[p].state for p in job.after if p in self._ended}
         stopped = cancelled and (status.state.ended or status.state is JobState.LOST)
         if stopped or JobState.CANCELLED in parents.values():
-            reports = self._steps_cut_off(job, status, "the run was cancelled")
+            events = self._events(job, status)
+            reports = _steps_cut_off(job, events, "the run was cancelled")
             steps = reports if status.attempt else ()
-            return JobView(job, JobState.CANCELLED, status.attempt, steps=steps)
+            ran_on = self._ran_on(job, events)
+            return JobView(job, JobState.CANCELLED, status.attempt, steps=steps, ran_on=ran_on)
         if not status.state.ended or len(parents) < len(job.after):
             # A child can't end before its parents; the poll of the parents was just earlier.
             return None
         reason = status.reason or "the job ended without a result; see its log"
         if status.state is JobState.SUCCEEDED:
             reason = "the backend reports success, but the job left no result"
-        reports = self._steps_cut_off(job, status, reason)
-        return JobView(job, JobState.FAILED, status.attempt, reason, reports)
+        events = self._events(job, status)
+        reports = _steps_cut_off(job, events, reason)
+        ran_on = self._ran_on(job, events)
+        return JobView(job, JobState.FAILED, status.attempt, reason, reports, ran_on=ran_on)
 
     def _blocked(self, job: PlannedJob) -> JobView | None:
         """Return the final view of a job whose parent has failed, or None."""
@@ -156,11 +160,18 @@ class RunDriver:
     def _make_status(self, statuses: Mapping[str, JobStatus]) -> RunStatus:
         active = self._active_jobs()
         known = {job.name: _visible_status(statuses.get(job.name)) for job in active}
-        steps = self._each(active, lambda job: self._steps(job, known[job.name]))
+        each_events = self._each(active, lambda job: self._events(job, known[job.name]))
         views = dict(self._ended)
-        for job, reports in zip(active, steps, strict=True):
+        for job, events in zip(active, each_events, strict=True):
             status = known[job.name]
-            views[job.name] = JobView(job, status.state, status.attempt, status.reason, reports)
+            views[job.name] = JobView(
+                job,
+                status.state,
+                status.attempt,
+                status.reason,
+                events.steps if events is not None else (),
+                ran_on=self._ran_on(job, events),
+            )
         return self._with_end(
             RunStatus(
                 run_id=self.record.run_id,
@@ -195,32 +206,28 @@ class RunDriver:
     def _result(self, job: PlannedJob) -> JobResult | None:
         return read_result(self.store, self.record.run_id, job.name)
 
-    def _steps(self, job: PlannedJob, status: JobStatus) -> tuple[StepReport, ...]:
+    def _events(self, job: PlannedJob, status: JobStatus) -> AttemptEvents | None:
         if status.attempt == 0 or status.state in (JobState.WAITING, JobState.QUEUED):
-            return ()
+            return None
         key = self.layout.attempt(job.name, status.attempt, "events.json")
         try:
             data = self.store.get(key)
         except ArtifactNotFoundError:
-            return ()
-        return read_document(AttemptEvents, data, f"{self.store.uri}/{key}").steps
+            return None
+        return read_document(AttemptEvents, data, f"{self.store.uri}/{key}")
 
-    def _steps_cut_off(
-        self, job: PlannedJob, status: JobStatus, reason: str
-    ) -> tuple[StepReport, ...]:
-        """Return the step reports of a job that ended without reporting.
+    def _ran_on(
+        self, job: PlannedJob, report: AttemptEvents | JobResult | None
+    ) -> InstanceOffer | None:
+        """Return the reported instance type with its price; None on this machine."""
+        if report is None or report.instance_type is None or not job.offers:
+            return None
+        return self.plan.offer_of(job, report.instance_type)
 
-        The first unfinished step is marked as failed.
-        """
-        reports = self._steps(job, status) or tuple(StepReport(name=name) for name in job.steps)
-        failure = StepFailure(kind="JobEnded", message=reason)
-        unfinished = [r.name for r in reports if r.state in (StepState.RUNNING, StepState.WAITING)]
-        return tuple(
-            report.model_copy(update={"state": StepState.FAILED, "failure": failure})
-            if report.name in unfinished[:1]
-            else report
-            for report in reports
-        )
+    def _view_of_result(self, job: PlannedJob, result: JobResult) -> JobView:
+        state = JobState.SUCCEEDED if result.state == "succeeded" else JobState.FAILED
+        ran_on = self._ran_on(job, result)
+        return JobView(job, state, result.attempt, result.reason, result.steps, result, ran_on)
 
     def _is_cancelled(self) -> bool:
         try:
@@ -247,6 +254,20 @@ def _may_have_ended(statuses: Mapping[str, JobStatus], job: PlannedJob) -> bool:
     return status.state.ended or (status.state is JobState.LOST and status.attempt > 0)
 
 
-def _view_of_result(job: PlannedJob, result: JobResult) -> JobView:
-    state = JobState.SUCCEEDED if result.state == "succeeded" else JobState.FAILED
-    return JobView(job, state, result.attempt, result.reason, result.steps, result)
+def _steps_cut_off(
+    job: PlannedJob, events: AttemptEvents | None, reason: str
+) -> tuple[StepReport, ...]:
+    """Return the step reports of a job that ended without reporting.
+
+    The first unfinished step is marked as failed.
+    """
+    reports = events.steps if events is not None else ()
+    reports = reports or tuple(StepReport(name=name) for name in job.steps)
+    failure = StepFailure(kind="JobEnded", message=reason)
+    unfinished = [r.name for r in reports if r.state in (StepState.RUNNING, StepState.WAITING)]
+    return tuple(
+        report.model_copy(update={"state": StepState.FAILED, "failure": failure})
+        if report.name in unfinished[:1]
+        else report
+        for report in reports
+    )

@@ -27,7 +27,7 @@ def record_times(store: ArtifactStore, status: RunStatus) -> None:
         for report in view.steps:
             if report.state is StepState.SUCCEEDED:
                 steps[report.name] = StepTime(
-                    duration_s=report.duration_s, instance_type=view.job.instance_type
+                    duration_s=report.duration_s, instance_type=view.instance_type
                 )
         if view.result is not None:
             sizes.update((name, ref.size_bytes) for name, ref in view.result.assets.items())

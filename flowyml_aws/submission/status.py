@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from flowyml_aws.planning.plan import PlannedJob, ReusedStep
+from flowyml_aws.planning.plan import InstanceOffer, PlannedJob, ReusedStep
+from flowyml_aws.planning.wording import hourly_price
 from flowyml_aws.runtime.result import JobResult, StepFailure, StepReport, StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import Bill, RunState
 
-__all__ = ["JobFailure", "JobView", "RunStatus", "failures", "value_notes"]
+__all__ = ["JobFailure", "JobView", "RunStatus", "failures", "machine_notes", "value_notes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class JobView:
         reason: Reason of the state, or None if none is known.
         steps: Reports of the steps; empty before the first report.
         result: The committed result, or None if there is none yet.
+        ran_on: Instance type of the latest attempt with its price, as the job has reported it.
     """
 
     job: PlannedJob
@@ -30,6 +32,20 @@ class JobView:
     reason: str | None = None
     steps: tuple[StepReport, ...] = ()
     result: JobResult | None = None
+    ran_on: InstanceOffer | None = None
+
+    @property
+    def instance_type(self) -> str | None:
+        """Instance type that the job ran on; the planned one before the job has reported it."""
+        return self.job.instance_type if self.ran_on is None else self.ran_on.instance_type
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Cost of the attempt with the result, without its start; None if it is unknown."""
+        offer = self.ran_on or next(iter(self.job.offers), None)
+        if self.result is None or offer is None or offer.price_usd_hour is None:
+            return None
+        return offer.price_usd_hour * (self.result.ended_at - self.result.started_at) / 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +76,12 @@ class RunStatus:
         if states & {JobState.FAILED, JobState.BLOCKED}:
             return RunState.FAILED
         return RunState.CANCELLED if JobState.CANCELLED in states else RunState.SUCCEEDED
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Cost of all jobs without their start; None if there is none or one is unknown."""
+        costs = [view.cost_usd for view in self.jobs if view.attempt]
+        return None if None in costs or not costs else sum(filter(None, costs))
 
     @property
     def steps(self) -> dict[str, StepReport]:
@@ -101,6 +123,21 @@ class JobFailure:
 def failures(status: RunStatus) -> list[JobFailure]:
     """Return the failed jobs of a run in plan order."""
     return [_failure(view) for view in status.jobs if view.state is JobState.FAILED]
+
+
+def machine_notes(status: RunStatus) -> list[str]:
+    """Return a note on each job that ran on another instance type than the planned one."""
+    notes = []
+    for view in status.jobs:
+        planned = next(iter(view.job.offers), None)
+        ran_on = view.ran_on
+        if planned is None or ran_on is None or ran_on.instance_type == planned.instance_type:
+            continue
+        notes.append(
+            f"{view.job.name} ran on {ran_on.instance_type}{hourly_price(ran_on.price_usd_hour)} "
+            f"instead of {planned.instance_type}{hourly_price(planned.price_usd_hour)}"
+        )
+    return notes
 
 
 def value_notes(status: RunStatus) -> list[str]:

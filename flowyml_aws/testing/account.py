@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from moto.batch.models import BatchBackend, batch_backends
@@ -19,6 +19,7 @@ from moto.logs.models import logs_backends
 from moto.s3.models import s3_backends
 from moto.ssm.models import ssm_backends
 
+from flowyml_aws.planning.account_families import FAMILIES
 from flowyml_aws.planning.disk import RESERVED_GIB
 from flowyml_aws.testing.account_policies import account_policy
 
@@ -45,22 +46,11 @@ BUCKET = f"{PREFIX}-{DEFAULT_ACCOUNT_ID}-{REGION}"
 PARAMETER = f"/flowyml-aws/{NAME}"
 LOG_GROUP = f"/flowyml-aws/{NAME}"
 
-# Instance families by queue. Each queue has a managed on-demand EC2 compute environment.
-QUEUES: Mapping[str, tuple[str, ...]] = {
-    f"{PREFIX}-cpu": (
-        *("m5", "m5a", "m6i", "m6a", "m7i", "m7a"),
-        *("c5", "c5a", "c6i", "c6a", "c7i", "c7a"),
-        *("r5", "r5a", "r6i", "r6a", "r7i", "r7a"),
-    ),
-    f"{PREFIX}-t4": ("g4dn",),
-    f"{PREFIX}-v100": ("p3", "p3dn"),
-    f"{PREFIX}-a10g": ("g5",),
-    f"{PREFIX}-l4": ("g6",),
-    f"{PREFIX}-l40s": ("g6e",),
-    f"{PREFIX}-a100": ("p4d", "p4de"),
-    f"{PREFIX}-h100": ("p5",),
+# Instance types by queue, one group for each of its managed on-demand compute environments.
+QUEUES: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    f"{PREFIX}-{family.name}": family.sizes for family in FAMILIES
 }
-# In the compute environment of the CPU queue. The taint keeps jobs away.
+# In the compute environments of the CPU queue. The taint keeps jobs away.
 DRIVER_QUEUE = f"{PREFIX}-driver"
 _DRIVER_TAGS = {"flowyml-aws:taint:driver": "NoSchedule"}
 # AWS accepts these families in compute environments; moto's list of instance types lacks them.
@@ -142,30 +132,22 @@ def create_account() -> Account:
     profile = iam.create_instance_profile(f"{PREFIX}-instance", "/", [f"{PREFIX}-instance"])
     batch = batch_backends[DEFAULT_ACCOUNT_ID][REGION]
     subnets, security_group = _network()
-    template = _launch_template()
-    for queue, families in QUEUES.items():
-        resources = {
-            "type": "EC2",
-            "allocationStrategy": "BEST_FIT_PROGRESSIVE",
-            "minvCpus": 0,
-            "maxvCpus": _MAX_VCPUS,
-            "desiredvCpus": 0,
-            "instanceTypes": list(families),
-            "instanceRole": profile.arn,
-            "subnets": subnets,
-            "securityGroupIds": [security_group],
-            "launchTemplate": {"launchTemplateId": template, "version": "$Latest"},
-        }
-        environment = batch.create_compute_environment(
-            compute_environment_name=queue,
-            _type="MANAGED",
-            state="ENABLED",
-            compute_resources=resources,
-            service_role=account.batch,
-        )
-        _create_queue(batch, queue, environment.arn)
+    resources = {
+        "type": "EC2",
+        "allocationStrategy": "BEST_FIT_PROGRESSIVE",
+        "minvCpus": 0,
+        "maxvCpus": _MAX_VCPUS,
+        "desiredvCpus": 0,
+        "instanceRole": profile.arn,
+        "subnets": subnets,
+        "securityGroupIds": [security_group],
+        "launchTemplate": {"launchTemplateId": _launch_template(), "version": "$Latest"},
+    }
+    for queue, groups in QUEUES.items():
+        environments = _create_environments(batch, queue, account.batch, groups, resources)
+        _create_queue(batch, queue, environments)
         if queue == f"{PREFIX}-cpu":
-            _create_queue(batch, DRIVER_QUEUE, environment.arn, priority=10, tags=_DRIVER_TAGS)
+            _create_queue(batch, DRIVER_QUEUE, environments, priority=10, tags=_DRIVER_TAGS)
     return account
 
 
@@ -265,19 +247,42 @@ def _launch_template() -> str:
     return str(template.id)
 
 
+def _create_environments(
+    batch: BatchBackend,
+    queue: str,
+    service_role: str,
+    groups: Sequence[Sequence[str]],
+    resources: Mapping[str, object],
+) -> list[str]:
+    """Create an environment for each group of instance types of a queue, and return their ARNs."""
+    return [
+        batch.create_compute_environment(
+            compute_environment_name=queue if number == 1 else f"{queue}-{number}",
+            _type="MANAGED",
+            state="ENABLED",
+            compute_resources={**resources, "instanceTypes": list(types)},
+            service_role=service_role,
+        ).arn
+        for number, types in enumerate(groups, 1)
+    ]
+
+
 def _create_queue(
     batch: BatchBackend,
     name: str,
-    environment_arn: str,
+    environment_arns: Sequence[str],
     *,
     priority: int = 1,
-    tags: dict[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> None:
     batch.create_job_queue(
         queue_name=name,
         priority=str(priority),
         schedule_policy=None,
         state="ENABLED",
-        compute_env_order=[{"order": "1", "computeEnvironment": environment_arn}],
+        compute_env_order=[
+            {"order": str(number), "computeEnvironment": arn}
+            for number, arn in enumerate(environment_arns, 1)
+        ],
         tags={**_DISK_TAGS, **(tags or {})},
     )

@@ -1,8 +1,8 @@
 """The operations on AWS Batch queues that moto lacks.
 
-moto (5.2) drops a queue's `jobStateTimeLimitActions`, creates queues and compute environments at
-once, and requires a service role for a compute environment although AWS defaults to its
-service-linked role.
+moto (5.2) drops a queue's `jobStateTimeLimitActions`, and creates queues and compute environments
+at once. It requires a service role for a compute environment although AWS defaults to its
+service-linked role, and has no default for its state.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class BatchAccount:
 
     def _create_environment(self, request: Mapping[str, Any], region: str) -> dict[str, Any]:
         self._queues.create(request, region)
-        return {**request, "serviceRole": request.get("serviceRole") or self._service_role}
+        service_role = request.get("serviceRole") or self._service_role
+        return {"state": "ENABLED", **request, "serviceRole": service_role}
 
     def _create_queue(self, request: Mapping[str, Any], region: str) -> dict[str, Any]:
         name = request.get("jobQueueName", "")

@@ -30,7 +30,6 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from flowyml_aws.testing.api import Handler, Rewrite
 from flowyml_aws.testing.batch_account import BatchAccount
 from flowyml_aws.testing.clock import Clock
-from flowyml_aws.testing.disks import free_gib
 from flowyml_aws.testing.jobs import Job
 from flowyml_aws.testing.listing import list_jobs
 from flowyml_aws.testing.queues import Queues, snapshot
@@ -105,7 +104,6 @@ class BatchApi:
             queue_arn=queue.arn,
             queue_name=queue.name,
             priority=int(queue.priority),
-            compute_environment=queue.environments[0].name,
             definition_arn=definition.arn,
             definition_name=definition.name,
             properties=copy.deepcopy(definition.container_properties),
@@ -116,7 +114,6 @@ class BatchApi:
             timeout_s=timeout.get("attemptDurationSeconds"),
             tags=request.get("tags") or {},
             created_ms=self._clock.now_ms(),
-            disk_gib=free_gib(queue.environments[0].compute_resources or {}, region),
             propagates_tags=bool(request.get("propagateTags", definition.propagate_tags)),
         )
         if job.tags:
@@ -162,7 +159,7 @@ class BatchApi:
     def _describe_compute_environments(
         self, request: Mapping[str, Any], region: str, size: int
     ) -> dict[str, Any]:
-        return self._queues.describe(request, region, self._scheduler.jobs.values())
+        return self._queues.describe(request, region)
 
     def _update_compute_environment(
         self, request: Mapping[str, Any], region: str, size: int

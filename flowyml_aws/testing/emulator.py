@@ -53,6 +53,7 @@ from flowyml_aws.testing.disks import Disks
 from flowyml_aws.testing.engine_containers import EngineContainers
 from flowyml_aws.testing.events import Events, FailedInvocation
 from flowyml_aws.testing.faults import Faults
+from flowyml_aws.testing.fleet import Fleet
 from flowyml_aws.testing.iam.bucket_policies import without_moto
 from flowyml_aws.testing.iam.changes import IamChanges
 from flowyml_aws.testing.iam.guard import Guard
@@ -60,6 +61,7 @@ from flowyml_aws.testing.iam.principals import Principals
 from flowyml_aws.testing.iam.service_roles import ServiceRoles
 from flowyml_aws.testing.image_check import check_image
 from flowyml_aws.testing.machine import Machine
+from flowyml_aws.testing.metadata_api import METADATA_PATH, InstanceMetadata
 from flowyml_aws.testing.process import Processes
 from flowyml_aws.testing.queues import Queues
 from flowyml_aws.testing.quotas import AccountQuotas, QuotaLevel, Usage
@@ -117,7 +119,7 @@ class Emulator:
             the seed of string hashes.
         warm_imports: More modules that this process imports before the forks, such as `pandas`: it
             saves their imports in each job. They must not start threads when they are imported.
-        seed: Seed of what AWS decides at random.
+        seed: Seed of what AWS decides itself, such as the instance types and zones of Batch jobs.
         failed_start_rate: Fraction of the starts of Batch jobs that fail as they do on AWS now and
             then: a pull or a start times out. At most the first two attempts of a job fail so.
         propagation_s: Longest time, in seconds of the account's clock, until a listing shows a new
@@ -314,7 +316,8 @@ class Emulator:
             clock=clock,
         )
         undo.callback(machine.stop)
-        queues, events = Queues(self._quotas, Transitions(propagation)), Events()
+        fleet = Fleet(clock, Random(f"fleet {self._seed}"), self._quotas)
+        queues, events = Queues(fleet, Transitions(propagation)), Events()
         self.failed_invocations = events.failed_invocations
         batch_account = BatchAccount(account.batch, queues, Transitions(propagation))
         starts = Starts(self._failed_start_rate, Random(f"starts {self._seed}"))
@@ -324,9 +327,10 @@ class Emulator:
             roles,
             capacity=self._capacity,
             stop_grace_s=self._stop_grace_s,
+            queues=queues,
+            metadata_url=self.endpoint_url + METADATA_PATH,
             listing=Listing(propagation),
             start_failure=starts.failure,
-            hold_reason=queues.hold_reason,
             on_end=events.job_ended,
         )
         undo.callback(scheduler.stop)
@@ -347,7 +351,14 @@ class Emulator:
             "servicequotas": QuotasApi(self._quotas),
         }
         application = Application(
-            apis, guard, self._lock, clock, iam, lambda: faults.clock_skew_s, self._keep_requests
+            apis,
+            guard,
+            self._lock,
+            clock,
+            iam,
+            lambda: faults.clock_skew_s,
+            self._keep_requests,
+            InstanceMetadata(fleet, self._lock),
         )
         undo.callback(Server(application, listener).stop)
         self._scheduler, self._training, self.calls = scheduler, training, application.calls

@@ -9,6 +9,7 @@ from typing import Any
 
 from flowyml_aws.testing.capacity import Capacity, needs, resource_requirements
 from flowyml_aws.testing.clock import Timer
+from flowyml_aws.testing.fleet import Instance
 from flowyml_aws.testing.machine import Task
 from flowyml_aws.testing.retry import Outcome
 
@@ -45,7 +46,7 @@ class Attempt:
 
     Attributes:
         task_arn: ARN of the ECS task; its id is the last part of the log stream's name.
-        instance_id: EC2 instance of the attempt.
+        instance: EC2 instance that it runs on, possibly with other jobs.
         task: Container run of the attempt.
         started_ms: Unix time of the start; None before it.
         timeout: Timer that stops the attempt when its timeout is exceeded.
@@ -56,7 +57,7 @@ class Attempt:
 
     number: int
     task_arn: str
-    instance_id: str
+    instance: Instance
     task: Task
     started_ms: int | None = None
     timeout: Timer | None = None
@@ -70,10 +71,9 @@ class Job:
     """A submitted job.
 
     Attributes:
-        queue_arn, queue_name, priority, compute_environment: Queue that it was submitted to.
+        queue_arn, queue_name, priority: Queue that it was submitted to.
         definition_arn, definition_name, properties: Job definition and its container properties.
         overrides: Container overrides of the submission.
-        disk_gib: Size of its instance's disk for jobs.
         retry_strategy, timeout_s, propagates_tags: Values of the submission; default to the
             definition's.
         attempts: Ended attempts, in the form of DescribeJobs.
@@ -86,7 +86,6 @@ class Job:
     queue_arn: str
     queue_name: str
     priority: int
-    compute_environment: str
     definition_arn: str
     definition_name: str
     properties: Mapping[str, Any]
@@ -97,7 +96,6 @@ class Job:
     timeout_s: int | None
     tags: Mapping[str, str]
     created_ms: int
-    disk_gib: int
     propagates_tags: bool = False
     status: Status = Status.SUBMITTED
     status_reason: str | None = None
@@ -225,7 +223,7 @@ class Job:
 def _attempt_container(attempt: Attempt) -> dict[str, Any]:
     arn = attempt.task_arn.replace(":task/", ":container-instance/").rpartition("/")[0]
     return _present(
-        containerInstanceArn=f"{arn}/{attempt.instance_id.removeprefix('i-')}",
+        containerInstanceArn=f"{arn}/{attempt.instance.instance_id.removeprefix('i-')}",
         taskArn=attempt.task_arn,
         logStreamName=attempt.task.log_stream if attempt.started_ms else None,
         networkInterfaces=[],

@@ -6,28 +6,24 @@ moto stores them, but supports neither invalid compute environments nor their vC
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from moto.batch.models import BatchBackend, ComputeEnvironment, batch_backends
+from moto.batch.models import BatchBackend, batch_backends
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
-from flowyml_aws.aws.quotas import Quota, quota_of
-from flowyml_aws.planning.catalog import InstanceType
-from flowyml_aws.planning.catalog_files import load_catalog
-from flowyml_aws.planning.families import expand_families
 from flowyml_aws.testing.account import REGION
 from flowyml_aws.testing.capacity import Capacity
 from flowyml_aws.testing.consistency import Transitions
+from flowyml_aws.testing.fleet import Fleet, Instance
+from flowyml_aws.testing.instance_choice import Pool
 from flowyml_aws.testing.jobs import Job, Status
-from flowyml_aws.testing.quotas import AccountQuotas
+from flowyml_aws.testing.pools import pool_of
 from flowyml_aws.testing.validation import ClientException
 
 __all__ = ["Queues", "snapshot"]
 
 _MAX_FRONT_JOBS = 100
-_ON_INSTANCES = (Status.STARTING, Status.RUNNING)
 # https://docs.aws.amazon.com/batch/latest/userguide/troubleshooting.html#job_stuck_in_runnable
 _NOTHING_FITS = (
     "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement (vCPU/memory/GPU) "
@@ -37,7 +33,7 @@ _MAX_TOO_LOW = (
     "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE - CE(s) associated with the job queue "
     "cannot meet the CPU requirement of the job."
 )
-
+# For Batch, one of EC2's quotas is a reason for a lack of capacity like others.
 _NO_INSTANCE = (
     "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - Service cannot fulfill the capacity requested for "
     "instance type [{}]"
@@ -48,7 +44,7 @@ class Queues:
     """Queues and compute environments as clients and the scheduler see them.
 
     Args:
-        quotas: Quotas of the account.
+        fleet: Instances of the compute environments.
         changes: Compute environments that are CREATING or UPDATING, by name.
 
     Attributes:
@@ -56,66 +52,79 @@ class Queues:
         withheld: Batch's status reasons by name of queues that get no instances from EC2.
     """
 
-    def __init__(self, quotas: AccountQuotas, changes: Transitions) -> None:
-        self._quotas = quotas
+    def __init__(self, fleet: Fleet, changes: Transitions) -> None:
+        self._fleet = fleet
         self._changes = changes
         self.broken: dict[str, str] = {}
         self.withheld: dict[str, str] = {}
         self._update_policies: dict[str, Any] = {}
 
-    def hold_reason(self, job: Job, jobs: Iterable[Job]) -> str | None:
+    def hold_reason(self, job: Job) -> str | None:
         """Return Batch's status reason if a job can't start, otherwise None.
 
         The reason is empty if Batch reports none.
 
         Args:
             job: Job in RUNNABLE.
-            jobs: All jobs, or at least the running ones.
         """
         if job.queue_name in self.withheld:
             return self.withheld[job.queue_name]
-        queue = _backend(REGION).get_job_queue(job.queue_arn)
-        assert queue is not None  # a queue with jobs can't be deleted
-        usable = [
-            e
-            for e in queue.environments
-            if e.state == "ENABLED" and self._status(e.name) in ("VALID", "UPDATING")
-        ]
-        fitting = [environment for environment in usable if _fits(environment, job.needs)]
-        large = [e for e in fitting if _max_vcpus(e) >= job.needs.vcpus]
-        used = _used_vcpus(jobs)
-        free = [e for e in large if used.get(e.name, 0) + job.needs.vcpus <= _max_vcpus(e)]
-        if free:
-            refusals = [self._quota_refusal(environment, job, used) for environment in free]
-            return None if None in refusals else refusals[0]
+        usable = self._usable(job)
+        fitting = [(name, pool) for name, pool in usable if _fits(pool, job.needs)]
+        large = [(name, pool) for name, pool in fitting if pool.max_vcpus >= job.needs.vcpus]
+        if any(self._fleet.has_room(name, pool, job.needs) for name, pool in large):
+            return None
+        for name, pool in large:
+            if (offer := self._fleet.refused_by_quota(name, pool, job.needs)) is not None:
+                return _NO_INSTANCE.format(offer.instance_type)
         if not usable or large:
             return ""
         return _MAX_TOO_LOW if fitting else _NOTHING_FITS
 
-    def _quota_refusal(
-        self, environment: ComputeEnvironment, job: Job, used: Mapping[str, int]
-    ) -> str | None:
-        """Return Batch's status reason if EC2's quota allows no instance for a job, or None.
+    def place(self, job: Job, waiting: Sequence[Job]) -> Instance:
+        """Return the instance of a job that nothing holds: a running one, or one that it starts.
 
-        For Batch, a quota is one of the reasons for a lack of capacity. The vCPUs of the other jobs
-        count, not those of the instances that they run on, which the emulator does not have.
+        The environments of a queue are tried in their order (AWS Batch API reference,
+        computeEnvironmentOrder).
+
+        Args:
+            job: Job in RUNNABLE for which `hold_reason` is None.
+            waiting: Next jobs of its queue.
         """
-        smallest = _smallest_type(environment, job.needs)
-        quota = None if smallest is None else _quota(environment, smallest)
-        if smallest is None or quota is None:
-            return None
-        others = {name: _backend(REGION).get_compute_environment(name) for name in used}
-        in_use = sum(used[name] for name, e in others.items() if e and _quota(e) == quota)
-        if in_use + smallest.vcpus <= self._quotas.vcpus(quota.code):
-            return None
-        return _NO_INSTANCE.format(smallest.name)
+        name, pool = next(
+            (name, pool)
+            for name, pool in self._usable(job)
+            if pool.max_vcpus >= job.needs.vcpus and self._fleet.has_room(name, pool, job.needs)
+        )
+        needs = [job.needs, *(other.needs for other in waiting)]
+        return self._fleet.place(name, pool, needs)
 
-    def describe(
-        self, request: Mapping[str, Any], region: str, jobs: Iterable[Job]
-    ) -> dict[str, Any]:
+    def release(self, job: Job, instance: Instance) -> None:
+        """Return the capacity of a job that has ended to its instance."""
+        self._fleet.release(instance, job.needs)
+
+    def lose(self, instance: Instance) -> None:
+        """Remove an instance that is lost: no other job starts on it."""
+        self._fleet.remove(instance)
+
+    def _usable(self, job: Job) -> list[tuple[str, Pool]]:
+        """Return the environments that can start instances for a job's queue, in order."""
+        backend = _backend(REGION)
+        queue = backend.get_job_queue(job.queue_arn)
+        assert queue is not None  # a queue with jobs can't be deleted
+        tags = backend.list_tags_for_resource(queue.arn)
+        local_data_root = tags.get("flowyml-aws:nvme") == "data-root"
+        enabled = [
+            e
+            for e in queue.environments
+            if e.state == "ENABLED" and self._status(e.name) in ("VALID", "UPDATING")
+        ]
+        pools = [(e.name, pool_of(e, REGION, local_data_root)) for e in enabled]
+        return [(name, pool) for name, pool in pools if pool is not None]
+
+    def describe(self, request: Mapping[str, Any], region: str) -> dict[str, Any]:
         """Return the response of DescribeComputeEnvironments."""
         names = request.get("computeEnvironments")
-        used = _used_vcpus(jobs)
         environments = copy.deepcopy(_backend(region).describe_compute_environments(names))
         for environment in environments:
             name = environment["computeEnvironmentName"]
@@ -125,7 +134,7 @@ class Queues:
             if name in self._update_policies:
                 environment["updatePolicy"] = self._update_policies[name]
             if "computeResources" in environment:
-                environment["computeResources"]["desiredvCpus"] = used.get(name, 0)
+                environment["computeResources"]["desiredvCpus"] = self._fleet.vcpus(name)
         return {"computeEnvironments": environments}
 
     def create(self, request: Mapping[str, Any], region: str) -> None:
@@ -189,60 +198,6 @@ def _backend(region: str) -> BatchBackend:
     return batch_backends[DEFAULT_ACCOUNT_ID][region]
 
 
-def _max_vcpus(environment: ComputeEnvironment) -> int:
-    return int((environment.compute_resources or {}).get("maxvCpus", 0))
-
-
-def _used_vcpus(jobs: Iterable[Job]) -> dict[str, int]:
-    used: dict[str, int] = {}
-    for job in jobs:
-        if job.status in _ON_INSTANCES:
-            name = job.compute_environment
-            used[name] = used.get(name, 0) + job.needs.vcpus
-    return used
-
-
-def _fits(environment: ComputeEnvironment, needs: Capacity) -> bool:
+def _fits(pool: Pool, needs: Capacity) -> bool:
     """Return True if an instance type is large enough; types not in the catalog may be."""
-    types = _types_of(environment)
-    return None in types or not types or _smallest_type(environment, needs) is not None
-
-
-def _smallest_type(environment: ComputeEnvironment, needs: Capacity) -> InstanceType | None:
-    """Return the smallest known instance type that is large enough, or None."""
-    known = (t for t in _types_of(environment) if t is not None)
-    return min((t for t in known if _capacity(t).covers(needs)), key=_size, default=None)
-
-
-def _quota(
-    environment: ComputeEnvironment, instance_type: InstanceType | None = None
-) -> Quota | None:
-    """Return the vCPU quota of an environment: for one of its types, or for the first one."""
-    if instance_type is None:
-        instance_type = next((t for t in _types_of(environment) if t is not None), None)
-    is_spot = (environment.compute_resources or {}).get("type") == "SPOT"
-    capacity = "spot" if is_spot else "on-demand"
-    return None if instance_type is None else quota_of(instance_type.family, capacity)
-
-
-def _types_of(environment: ComputeEnvironment) -> Sequence[InstanceType | None]:
-    return _types(tuple((environment.compute_resources or {}).get("instanceTypes", ())))
-
-
-def _size(instance_type: InstanceType) -> tuple[int, str]:
-    return instance_type.vcpus, instance_type.name
-
-
-@lru_cache(maxsize=64)
-def _types(entries: Sequence[str]) -> Sequence[InstanceType | None]:
-    return list(_iter_types(entries))
-
-
-def _iter_types(entries: Sequence[str]) -> Iterator[InstanceType | None]:
-    catalog = load_catalog()
-    for name in expand_families(entries, catalog):
-        yield catalog.get(name)
-
-
-def _capacity(instance_type: InstanceType) -> Capacity:
-    return Capacity(instance_type.vcpus, instance_type.usable_memory_mib, instance_type.gpu_count)
+    return any(offer.capacity.covers(needs) for offer in pool.offers)

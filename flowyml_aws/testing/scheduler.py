@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from threading import Condition, RLock, Thread
 from typing import Any
@@ -13,9 +14,12 @@ from typing import Any
 from flowyml_aws.testing.capacity import Capacity
 from flowyml_aws.testing.consistency import Listing
 from flowyml_aws.testing.container import Container
+from flowyml_aws.testing.fleet import Instance
 from flowyml_aws.testing.iam.service_roles import ServiceRoles
 from flowyml_aws.testing.jobs import Attempt, Job, Status
 from flowyml_aws.testing.machine import Ending, Machine, Task
+from flowyml_aws.testing.metadata_api import METADATA_VARIABLE
+from flowyml_aws.testing.queues import Queues
 from flowyml_aws.testing.retry import Outcome, is_retried
 
 __all__ = ["Scheduler"]
@@ -24,6 +28,7 @@ _TIMED_OUT = Outcome("Job attempt duration exceeded timeout", is_final=True)
 _EXITED = "Essential container in task exited"
 _KILLED = 128 + 9
 _ECS_REASON = re.compile(r"\w+Error: |ECS was unable")
+_MAX_NEXT = 100  # waiting jobs that decide about the size of an instance
 _OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 
 
@@ -40,11 +45,11 @@ class Scheduler:
         roles: Use of the account's roles.
         capacity: Capacity shared by all running jobs; None for no limit.
         stop_grace_s: Seconds between SIGTERM and SIGKILL.
+        queues: Queues and instances of the account, which decide where a job can start.
+        metadata_url: Prefix of the URLs of the instances' metadata.
         listing: Queue and summary of each job, as ListJobs shows them.
         start_failure: Function of the number of an attempt that returns ECS's reason if its start
             fails, otherwise None.
-        hold_reason: Function of a job and all running jobs that returns Batch's status reason if
-            the job can't start although there is capacity, otherwise None.
         on_end: Callback for the end of each job; called with the lock.
     """
 
@@ -56,9 +61,10 @@ class Scheduler:
         *,
         capacity: Capacity | None,
         stop_grace_s: float,
+        queues: Queues,
+        metadata_url: str,
         listing: Listing[tuple[str, dict[str, Any]]],
         start_failure: Callable[[int], str | None],
-        hold_reason: Callable[[Job, Iterable[Job]], str | None],
         on_end: Callable[[Job], None] = lambda job: None,
     ) -> None:
         self._changed = Condition(lock)
@@ -67,9 +73,10 @@ class Scheduler:
         self._clock = machine.clock
         self._free = capacity
         self._stop_grace_s = stop_grace_s
+        self._queues = queues
+        self._metadata_url = metadata_url
         self._listing = listing
         self._start_failure = start_failure
-        self._hold_reason = hold_reason
         self._on_end = on_end
         self._jobs: dict[str, Job] = {}
         self._waiting: dict[str, Job] = {}
@@ -115,7 +122,7 @@ class Scheduler:
                 self._stop_attempt(job, Outcome(reason, is_final=True))
 
     def lose_host(self, job: Job, *, is_exit_reported: bool) -> None:
-        """Remove the instance that a job runs on, as a spot reclaim does.
+        """Remove the instance that a job runs on, with all its jobs, as a spot reclaim does.
 
         Args:
             job: Job in STARTING or RUNNING.
@@ -125,10 +132,14 @@ class Scheduler:
         with self._changed:
             if job.job_id not in self._running or job.attempt is None:
                 raise ValueError(f"Job {job.job_id} has no host to lose: it is {job.status.value}")
-            job.attempt.is_host_lost = True
-            job.attempt.is_exit_reported = is_exit_reported
-            host = job.attempt.instance_id
-            self._stop_attempt(job, Outcome(f"Host EC2 (instance {host}) terminated."))
+            instance = job.attempt.instance
+            self._queues.lose(instance)
+            for other in list(self._running.values()):
+                if other.attempt is not None and other.attempt.instance is instance:
+                    other.attempt.is_host_lost = True
+                    other.attempt.is_exit_reported = is_exit_reported
+                    reason = f"Host EC2 (instance {instance.instance_id}) terminated."
+                    self._stop_attempt(other, Outcome(reason))
 
     def processes(self) -> dict[str, int]:
         """Return the running process ids, by job id."""
@@ -193,10 +204,11 @@ class Scheduler:
     def _place(self) -> None:
         blocked = set()
         runnable = [job for job in self._waiting.values() if job.status is Status.RUNNABLE]
-        for job in sorted(runnable, key=lambda job: -job.priority):  # keeps the order of a queue
+        runnable.sort(key=lambda job: -job.priority)  # keeps the order of a queue
+        for number, job in enumerate(runnable):
             if job.queue_arn in blocked:
                 continue
-            if (reason := self._hold_reason(job, self._running.values())) is not None:
+            if (reason := self._queues.hold_reason(job)) is not None:
                 job.status_reason = reason or None
                 self.note(job)
                 blocked.add(job.queue_arn)
@@ -204,21 +216,22 @@ class Scheduler:
             if self._free is not None and not self._free.covers(job.needs):
                 blocked.add(job.queue_arn)
                 continue
-            self._start_attempt(job)
+            following = islice(runnable, number + 1, number + 1 + _MAX_NEXT)
+            in_queue = [other for other in following if other.queue_arn == job.queue_arn]
+            self._start_attempt(job, self._queues.place(job, in_queue))
 
-    def _start_attempt(self, job: Job) -> None:
+    def _start_attempt(self, job: Job, instance: Instance) -> None:
         if self._free is not None:
             self._free -= job.needs
         number = len(job.attempts) + 1
         failure = self._start_failure(number)
         task_id = uuid.uuid4().hex
-        instance_id = f"i-{uuid.uuid4().hex[:17]}"
         attempt = Attempt(
             number=number,
             task_arn=f"{job.arn.rpartition(':')[0]}:task/emulator/{task_id}".replace(
                 ":batch:", ":ecs:"
             ),
-            instance_id=instance_id,
+            instance=instance,
             task=Task(
                 name=f"{job.job_id}-{number}",
                 log_group=job.log_group,
@@ -226,7 +239,7 @@ class Scheduler:
                 prepare=lambda folder: self._container(job, attempt, folder, failure),
                 on_start=lambda: self._record_start(job, attempt),
                 on_end=lambda ending: self._end_attempt(job, attempt, ending),
-                disk=(instance_id, job.disk_gib),
+                disk=(instance.instance_id, instance.offer.disk_gib),
             ),
         )
         job.status, job.status_reason, job.outcome = Status.STARTING, None, None
@@ -249,12 +262,13 @@ class Scheduler:
             f"{attempt.task.log_group}:{attempt.task.log_stream}",
         )
         environment = {
+            METADATA_VARIABLE: f"{self._metadata_url}{attempt.instance.instance_id}/",
             **credentials,
             **job.environment,
             "AWS_BATCH_JOB_ID": job.job_id,
             "AWS_BATCH_JOB_ATTEMPT": str(attempt.number),
             "AWS_BATCH_JQ_NAME": job.queue_name,
-            "AWS_BATCH_CE_NAME": job.compute_environment,
+            "AWS_BATCH_CE_NAME": attempt.instance.environment,
         }
         return Container(
             image=image,
@@ -305,6 +319,7 @@ class Scheduler:
         if attempt.timeout is not None:
             attempt.timeout.cancel()
         del self._running[job.job_id]
+        self._queues.release(job, attempt.instance)
         if self._free is not None:
             self._free += job.needs
         job.record(attempt, outcome, self._clock.now_ms())

@@ -33,6 +33,7 @@ from flowyml_aws.testing.clock import Clock
 from flowyml_aws.testing.iam.changes import IamChanges
 from flowyml_aws.testing.iam.guard import AccessError, Guard
 from flowyml_aws.testing.iam.refusals import response_to
+from flowyml_aws.testing.metadata_api import METADATA_PATH, InstanceMetadata
 from flowyml_aws.testing.pricing_api import get_products, spot_price_history
 from flowyml_aws.testing.refusal import Refusal
 
@@ -70,6 +71,7 @@ class Application:
         iam: Roles and policies that do not take effect yet.
         clock_skew_s: Function that returns the seconds by which the services' clocks are ahead.
         keep_requests: Whether to record `requests`.
+        metadata: Metadata of the instances of jobs.
 
     Attributes:
         calls: Calls so far, in order.
@@ -86,6 +88,7 @@ class Application:
         iam: IamChanges,
         clock_skew_s: Callable[[], float],
         keep_requests: bool,
+        metadata: InstanceMetadata,
     ) -> None:
         self.calls: list[ApiCall] = []
         self.requests: list[ApiRequest] = []
@@ -93,6 +96,7 @@ class Application:
         self._apis = apis
         self._guard = guard
         self._keep_requests = keep_requests
+        self._metadata = metadata
         self._lock = lock
         self._clock = clock
         self._iam = iam
@@ -102,6 +106,8 @@ class Application:
         # The body is read before the lock is acquired: a slow client must not block others.
         body = _read_body(environ)
         environ["wsgi.input"] = io.BytesIO(body)
+        if environ["PATH_INFO"].startswith(METADATA_PATH):
+            return self._metadata(environ, start_response)
         if environ["PATH_INFO"].startswith("/moto-api"):
             return self._forward_to_moto(environ, start_response)
         self._clock.skip_delay()

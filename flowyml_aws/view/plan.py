@@ -15,7 +15,7 @@ from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob, 
 from flowyml_aws.planning.wording import time_text
 from flowyml_aws.view.instances import price_text
 
-__all__ = ["plan_table", "reused_line"]
+__all__ = ["plan_table", "price_range", "reused_line"]
 
 _MAX_NAMES = 5  # steps; the plan's JSON contains all of them
 
@@ -65,6 +65,14 @@ def plan_table(plan: ExecutionPlan) -> RenderableType:
     return Group(*parts)
 
 
+def price_range(job: PlannedJob) -> str:
+    """Format a job's price: `$0.526/h, at most $0.752/h (g4dn.2xlarge)`."""
+    planned, highest = job.offers[0], job.highest
+    if highest is None or highest == planned:
+        return f"{_price(planned)}/h"
+    return f"{_price(planned)}/h, at most {_price(highest)}/h ({highest.instance_type})"
+
+
 def reused_line(plan: ExecutionPlan) -> Text:
     """Return a line with the steps that do not run, and the earlier runs of their assets."""
     names = list(plan.reused)
@@ -94,6 +102,8 @@ def _details(job: PlannedJob, sizes: Mapping[str, int]) -> Iterator[Text]:
     if job.expected_s is not None:
         cost = f", {_usd(job.expected_cost_usd)}" if job.expected_cost_usd is not None else ""
         yield _line("expected", f"{time_text(job.expected_s)}{cost}")
+    if job.highest is not None and job.highest != job.offers[0]:
+        yield _line("price", price_range(job))
     if job.offers[1:]:
         fallbacks = (f"{offer.instance_type} {_price(offer)}" for offer in job.offers[1:])
         yield _line("alternatives", ", ".join(fallbacks))

@@ -12,10 +12,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
-from flowyml_aws.submission.status import JobView, RunStatus, failures, value_notes
+from flowyml_aws.submission.status import JobView, RunStatus, failures, machine_notes, value_notes
 from flowyml_aws.view.plan import reused_line
 from flowyml_aws.view.program import program
 
@@ -79,7 +78,8 @@ def watching(run: Run, quiet: bool = False) -> Iterator[Callable[[RunStatus], No
         yield print_changes
     for status in last:
         # The table includes them.
-        for line in () if console.is_terminal else (*bills(status), *noted_values(status)):
+        notes = (*bills(status), *noted_machines(status), *noted_values(status))
+        for line in () if console.is_terminal else notes:
             console.print(line, soft_wrap=True)
         # Unwrapped, so that paths and commands can be copied.
         console.print(*failure_texts(status), sep="", soft_wrap=True)
@@ -98,7 +98,7 @@ def status_table(status: RunStatus, now: float) -> RenderableType:
             Text(view.job.name, style="bold"),
             state,
             attempt,
-            _location(view.job),
+            _location(view),
             _elapsed(view, now),
         )
         if view.state in (JobState.WAITING, JobState.QUEUED) and view.reason:
@@ -115,10 +115,16 @@ def status_table(status: RunStatus, now: float) -> RenderableType:
     return Group(
         table,
         *waits,
+        *noted_machines(status),
         *noted_values(status),
         *bills(status),
         Text(f"{status.state.value}, {elapsed_s:.0f} s", style="dim"),
     )
+
+
+def noted_machines(status: RunStatus) -> list[Text]:
+    """Return a line on each job that ran on another instance type than the planned one."""
+    return [Text(note, style="yellow") for note in machine_notes(status)]
 
 
 def noted_values(status: RunStatus) -> list[Text]:
@@ -170,7 +176,7 @@ class PlainLines:
                 self._print_job(view)
 
     def _print_job(self, view: JobView) -> None:
-        machine = f" on {view.job.instance_type}" if view.job.instance_type else ""
+        machine = f" on {view.instance_type}" if view.instance_type else ""
         attempt = f" (attempt {view.attempt})" if view.attempt > 1 else ""
         reason = f": {view.reason}" if view.reason else ""
         state = f"{view.state.value}{attempt}{machine}{reason}"
@@ -184,10 +190,10 @@ class PlainLines:
             )
 
 
-def _location(job: PlannedJob) -> str:
-    if job.instance_type is None:
-        return job.target
-    return f"{job.instance_type} ({job.target})"
+def _location(view: JobView) -> str:
+    if view.instance_type is None:
+        return view.job.target
+    return f"{view.instance_type} ({view.job.target})"
 
 
 def _elapsed(view: JobView, now: float) -> str:

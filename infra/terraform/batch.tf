@@ -2,14 +2,29 @@ locals {
   catalog = jsondecode(file("${path.module}/../account/families.json"))
   known   = local.catalog.families
 
+  max_vcpus = {
+    for family, options in var.families :
+    family => coalesce(options.max_vcpus, try(local.known[family].max_vcpus, 0))
+  }
+
+  # Groups of instance types, one for each compute environment of a queue, in the order in which Batch tries them.
+  # Batch may exceed max_vcpus by one instance, so larger ones are left out.
+  sizes = {
+    for family, options in var.families : family => options.sizes != null ? options.sizes : [
+      for group in try(local.known[family].sizes, []) : [
+        for type, vcpus in group : type if vcpus <= local.max_vcpus[family]
+      ] if min(values(group)...) <= local.max_vcpus[family]
+    ]
+  }
+
   # Queues by their name without the prefix: `t4`, `t4-spot`.
   queues = merge([
     for family, options in var.families : {
       for capacity in options.capacity : (capacity == "spot" ? "${family}-spot" : family) => {
-        family         = family
-        spot           = capacity == "spot"
-        instance_types = coalesce(options.instance_types, try(local.known[family].instance_types, []))
-        max_vcpus      = coalesce(options.max_vcpus, try(local.known[family].max_vcpus, 0))
+        family    = family
+        spot      = capacity == "spot"
+        max_vcpus = local.max_vcpus[family]
+        sizes     = local.sizes[family]
         tags = merge(
           { "flowyml-aws:label:family" = family },
           # What one job can use of the volume, and where containers are if the type has local disks: user-data.mime.
@@ -19,6 +34,14 @@ locals {
           { for key, value in options.taints : "flowyml-aws:taint:${key}" => value },
         )
       }
+    }
+  ]...)
+
+  # Compute environments by their name without the prefix: `t4`, `t4-2`, `t4-3`, `t4-spot`.
+  environments = merge([
+    for name, queue in local.queues : {
+      for index, types in queue.sizes :
+      (index == 0 ? name : "${name}-${index + 1}") => merge(queue, { queue = name, order = index + 1, types = types })
     }
   ]...)
 
@@ -70,6 +93,11 @@ resource "aws_launch_template" "this" {
     }
 
     precondition {
+      condition     = !contains(keys(local.known), each.key) || length(local.sizes[each.key]) > 0
+      error_message = "max_vcpus of ${each.key} is ${local.max_vcpus[each.key]}, less than its smallest instance type has."
+    }
+
+    precondition {
       condition     = each.value.image_id != null || try(local.known[each.key].image_type, "") != null
       error_message = "Batch no longer has an image for ${each.key}: set families[\"${each.key}\"].image_id to a custom ECS image."
     }
@@ -78,7 +106,7 @@ resource "aws_launch_template" "this" {
 
 # Without a service role, Batch creates and uses its service-linked role.
 resource "aws_batch_compute_environment" "this" {
-  for_each = local.queues
+  for_each = local.environments
 
   compute_environment_name = "${local.prefix}-${each.key}"
   type                     = "MANAGED"
@@ -89,7 +117,7 @@ resource "aws_batch_compute_environment" "this" {
     allocation_strategy = each.value.spot ? "SPOT_PRICE_CAPACITY_OPTIMIZED" : "BEST_FIT_PROGRESSIVE"
     min_vcpus           = 0
     max_vcpus           = each.value.max_vcpus
-    instance_type       = each.value.instance_types
+    instance_type       = each.value.types
     instance_role       = aws_iam_instance_profile.instance.arn
     security_group_ids  = [aws_security_group.instances.id]
     subnets             = local.subnet_ids
@@ -123,9 +151,13 @@ resource "aws_batch_job_queue" "this" {
   priority = 1
   tags     = merge(local.tags, each.value.tags)
 
-  compute_environment_order {
-    order               = 1
-    compute_environment = aws_batch_compute_environment.this[each.key].arn
+  dynamic "compute_environment_order" {
+    for_each = { for name, environment in local.environments : environment.order => name if environment.queue == each.key }
+
+    content {
+      order               = compute_environment_order.key
+      compute_environment = aws_batch_compute_environment.this[compute_environment_order.value].arn
+    }
   }
 
   dynamic "job_state_time_limit_action" {
@@ -147,9 +179,13 @@ resource "aws_batch_job_queue" "driver" {
   priority = 10
   tags     = merge(local.tags, { "flowyml-aws:taint:driver" = "NoSchedule" })
 
-  compute_environment_order {
-    order               = 1
-    compute_environment = aws_batch_compute_environment.this["cpu"].arn
+  dynamic "compute_environment_order" {
+    for_each = { for name, environment in local.environments : environment.order => name if environment.queue == "cpu" }
+
+    content {
+      order               = compute_environment_order.key
+      compute_environment = aws_batch_compute_environment.this[compute_environment_order.value].arn
+    }
   }
 
   dynamic "job_state_time_limit_action" {

@@ -13,20 +13,20 @@ variable "families" {
   description = <<-EOT
     Instance families for jobs, by their names in infra/account/families.json. Options of each, which override the values of that file:
     capacity: `on-demand`, `spot` or both; each has a separate queue.
-    max_vcpus: limit of the vCPUs of all instances of one such queue together.
-    instance_types: EC2 instance types or families.
+    max_vcpus: limit of the vCPUs of all instances of one compute environment together. Larger types of the file are left out.
+    sizes: up to three lists of EC2 instance types, in the order in which Batch tries them; each is one compute environment. No families: Batch prefers their large sizes.
     image_id: custom image for the instances.
     volume_gib: disk size; overrides the variable `volume_gib`. One job can use 20 GiB less.
     labels, taints: as of a Kubernetes node; a taint's value is `[VALUE:]EFFECT`.
   EOT
   type = map(object({
-    capacity       = optional(set(string), ["on-demand", "spot"])
-    max_vcpus      = optional(number)
-    instance_types = optional(list(string))
-    image_id       = optional(string)
-    volume_gib     = optional(number)
-    labels         = optional(map(string), {})
-    taints         = optional(map(string), {})
+    capacity   = optional(set(string), ["on-demand", "spot"])
+    max_vcpus  = optional(number)
+    sizes      = optional(list(list(string)))
+    image_id   = optional(string)
+    volume_gib = optional(number)
+    labels     = optional(map(string), {})
+    taints     = optional(map(string), {})
   }))
   default = { cpu = {}, t4 = {} }
 
@@ -43,6 +43,16 @@ variable "families" {
   validation {
     condition     = alltrue([for f in values(var.families) : coalesce(f.volume_gib, 30) >= 30])
     error_message = "volume_gib must be at least 30: ECS's images need it."
+  }
+
+  validation {
+    condition = alltrue([
+      for f in values(var.families) : f.sizes == null ? true : (
+        length(f.sizes) >= 1 && length(f.sizes) <= 3 && alltrue([for types in f.sizes : length(types) > 0]) &&
+        alltrue([for type in flatten(f.sizes) : can(regex("^[a-z0-9-]+[.][a-z0-9-]+$", type))])
+      )
+    ])
+    error_message = "sizes must be one to three lists of instance types such as g4dn.xlarge. Families such as g4dn are not allowed: Batch prefers their large sizes."
   }
 
   validation {

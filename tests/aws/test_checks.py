@@ -192,6 +192,24 @@ def test_a_machine_image_without_a_gpu_driver_is_a_warning() -> None:
     assert [finding.code for finding in findings] == ["environment"]
 
 
+@pytest.mark.parametrize(
+    ("types", "strategy", "codes"),
+    [
+        (("c6i", "m6i.large"), "BEST_FIT_PROGRESSIVE", ["environment", "families-named"]),
+        (("c6i",), "SPOT_PRICE_CAPACITY_OPTIMIZED", ["environment", "families-named"]),
+        (("c6i.large", "m6i.large"), "BEST_FIT_PROGRESSIVE", ["environment"]),
+        (("c6i",), "BEST_FIT", ["environment"]),
+    ],
+)
+def test_an_environment_that_names_families_may_start_large_types(
+    types: tuple[str, ...], strategy: str, codes: list[str]
+) -> None:
+    queue = a_queue(an_environment(types=types, strategy=strategy))
+    findings = list(environment_findings([queue], None, CATALOG))
+    assert [finding.code for finding in findings] == codes
+    assert all("c6i" in str(finding) for finding in findings[1:])
+
+
 def test_a_quota_is_compared_with_the_instance_types_that_it_limits() -> None:
     wanted = quotas_of([a_queue(an_environment(types=("g4dn", "m6i.large")))], CATALOG)
     smallest = {quota.code: types[0].name for quota, types in wanted.items()}

@@ -18,6 +18,7 @@ from flowyml_aws.services.connect import find_run
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.testing import Capacity, Emulator
+from tests.support.queues import keep_first_environment
 from tests.support.refusing import refusing
 from tests.support.rigs import BackendRig, eventually, raised_emulator
 
@@ -40,6 +41,7 @@ class Clock:
 def aws() -> Iterator[Emulator]:
     """An account whose jobs never get a machine."""
     with raised_emulator(capacity=Capacity(vcpus=0, memory_mib=0), propagation_s=0) as aws:
+        keep_first_environment(aws.client("batch"), "flowyml-emulator-t4")
         yield aws
 
 

@@ -11,7 +11,7 @@ from flowyml_aws.aws.discovery import bucket_problem, credentials_problem, find_
 from flowyml_aws.core.errors import AwsRefusedError, SettingsError
 from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.planning.disk import Disk
-from flowyml_aws.planning.targets import Taint, Target
+from flowyml_aws.planning.targets import Taint, Target, TypePool
 
 ARN = "arn:aws:batch:us-east-1:123456789012"
 OFFERED = {t.name for t in load_catalog().types if t.offered and not t.retired_after}
@@ -311,3 +311,23 @@ def test_a_type_that_is_too_large_for_one_environment_can_start_in_another(
     small["computeResources"]["maxvCpus"] = 16
     (target,) = targets(stubs["batch"], [queue("cpu", "small", "large")], [small, large])
     assert (target.instance_types, target.closed) == (("m5.24xlarge",), {})
+
+
+def test_each_environment_is_a_pool_with_its_limit_and_strategy(stubs: dict[str, Stubber]) -> None:
+    first, second = environment("first", "g4dn.xlarge"), environment("second", "g4dn")
+    first["computeResources"] |= {"allocationStrategy": "BEST_FIT_PROGRESSIVE", "maxvCpus": 4}
+    (target,) = targets(stubs["batch"], [queue("t4", "first", "second")], [first, second])
+    assert target.pools[0] == TypePool(("g4dn.xlarge",), 4, starts_cheapest=False)
+    assert target.pools[1].starts_cheapest  # BEST_FIT is AWS's default
+    assert "g4dn.8xlarge" in target.pools[1].types
+
+
+def test_a_pool_has_the_types_above_its_limit_but_not_those_that_the_region_lacks(
+    stubs: dict[str, Stubber],
+) -> None:
+    small = environment("small", "m5.large", "m5.24xlarge", "c5.large")
+    small["computeResources"]["maxvCpus"] = 16
+    (target,) = targets(
+        stubs["batch"], [queue("cpu", "small")], [small], offered={"m5.large", "m5.24xlarge"}
+    )
+    assert target.pools[0].types == ("m5.large", "m5.24xlarge")

@@ -217,6 +217,14 @@ def test_a_low_quota_of_one_capacity_type_does_not_block_the_other() -> None:
     assert findings_of(neither) == [("quota-too-low", "error")] * 2
 
 
+def test_a_low_quota_of_several_environments_is_reported_once_for_the_smallest_type() -> None:
+    larger = an_environment("larger", types=("g4dn.2xlarge",))
+    smaller = an_environment("smaller", types=("g4dn.xlarge",))
+    job = waiting(a_queue(larger, smaller), limits={G_QUOTA: 0}, age_s=CERTAIN_S)
+    (finding,) = diagnose(job)
+    assert "g4dn.xlarge has 4" in str(finding)
+
+
 def test_types_that_the_catalog_does_not_know_may_fit() -> None:
     queue = a_queue(an_environment(types=("g99.xlarge",)))
     assert not diagnose(waiting(queue, age_s=LIKELY_S))

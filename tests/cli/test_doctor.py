@@ -19,6 +19,7 @@ from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.submission.status import RunStatus
 from flowyml_aws.testing import Capacity, Emulator
 from tests.cli.conftest import Answer, Cli
+from tests.support.queues import keep_first_environment
 from tests.support.refusing import refusing
 from tests.support.rigs import BackendRig, eventually, raised_emulator
 
@@ -33,6 +34,12 @@ READS = re.compile(r"(Get|Describe|List|Head)[A-Z]")
 def aws() -> Iterator[Emulator]:
     """An account whose jobs never get an instance."""
     with raised_emulator(capacity=Capacity(vcpus=0, memory_mib=0), propagation_s=0) as aws:
+        batch = aws.client("batch")
+        keep_first_environment(batch, "flowyml-emulator-t4")
+        batch.update_compute_environment(
+            computeEnvironment="flowyml-emulator-t4",
+            computeResources={"instanceTypes": ["g4dn.xlarge", "g4dn.8xlarge"]},
+        )
         yield aws
 
 
@@ -123,7 +130,7 @@ def test_an_account_without_problems(aws: Emulator, account: object, cli: Cli) -
         "✓ storage: Objects are encrypted (AES256)",
         "✓ queues: Queue 'flowyml-emulator-t4' accepts jobs: 1 compute environment",
         "✓ compute environments: Compute environment 'flowyml-emulator-t4': "
-        "7 instance types on demand, up to 4096 vCPUs",
+        "2 instance types on demand, up to 4096 vCPUs",
         "✓ quotas: Quota 'Running On-Demand G and VT instances': 4096 vCPUs",
         "✓ roles: Jobs can use role 'flowyml-emulator-job' (job_role)",
         "· image: Image 'flowyml-aws/emulator:latest' is not in ECR and was not checked",

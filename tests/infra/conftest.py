@@ -22,10 +22,11 @@ EVERYTHING: dict[str, Any] = {
     "families": {
         "cpu": {},
         "t4": {
-            "max_vcpus": 32,
+            "max_vcpus": 48,
             "labels": {"team": "vision"},
             "taints": {"interruptible": "yes:NoSchedule"},
         },
+        "a10g": {"sizes": [["g5.xlarge", "g5.2xlarge"]], "capacity": ["spot"]},
         "v100": {"image_id": "ami-00000000000000001", "capacity": ["on-demand"]},
     },
     "alert_email": "ana@example.com",

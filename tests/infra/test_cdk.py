@@ -17,7 +17,7 @@ from tests.support.same_account import Resources, of_template
 # In the group of the Terraform tests, which also use the template: it is synthesized once.
 pytestmark = [pytest.mark.system, pytest.mark.thorough, pytest.mark.xdist_group("infra-terraform")]
 
-QUEUES = ["cpu", "cpu-spot", "t4", "t4-spot", "v100"]
+QUEUES = ["a10g-spot", "cpu", "cpu-spot", "t4", "t4-spot", "v100"]
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,19 @@ def test_drivers_have_a_queue_that_is_placed_first_and_takes_no_jobs(resources: 
     queues = resources["AWS::Batch::JobQueue"]
     driver, cpu = queues[f"{PREFIX}-driver"], queues[f"{PREFIX}-cpu"]
     assert driver["priority"] > cpu["priority"]
+    assert driver["orders"] == cpu["orders"]
     assert driver["tags"]["flowyml-aws:taint:driver"] == "NoSchedule"
+
+
+def test_each_environment_of_a_queue_lists_sizes_within_its_limit(resources: Resources) -> None:
+    environments = resources["AWS::Batch::ComputeEnvironment"]
+    types = {name.removeprefix(f"{PREFIX}-"): e["types"] for name, e in environments.items()}
+    assert types["t4"] == ["g4dn.xlarge"]
+    assert types["t4-2"] == ["g4dn.2xlarge"]
+    assert types["t4-3"] == ["g4dn.12xlarge", "g4dn.4xlarge"]
+    assert types["a10g-spot"] == ["g5.2xlarge", "g5.xlarge"]
+    assert max(environment["vcpus"][1] for environment in environments.values()) == 96
+    assert resources["AWS::Batch::JobQueue"][f"{PREFIX}-t4"]["orders"] == [1, 2, 3]
 
 
 def test_an_existing_vpc_is_used(tmp_path: Path) -> None:
@@ -92,6 +104,8 @@ def test_an_existing_vpc_is_used(tmp_path: Path) -> None:
     [
         ({"name": "Main_account"}, "2 to 18 characters"),
         ({"families": {"cpu": {}, "v100": {}}}, "Batch no longer has an image for v100"),
+        ({"families": {"cpu": {}, "t4": {"sizes": [["g4dn"]]}}}, "Batch prefers their large sizes"),
+        ({"families": {"cpu": {}, "a100": {"max_vcpus": 8}}}, "less than its smallest"),
     ],
 )
 def test_mistakes_in_options_are_reported(

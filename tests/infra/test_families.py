@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from flowyml_aws.core.gpus import gpu_models
@@ -10,6 +12,7 @@ from flowyml_aws.planning.account_families import AccountFamily
 from flowyml_aws.planning.catalog import InstanceType
 from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.planning.disk import RESERVED_GIB
+from flowyml_aws.testing.account import QUEUES
 from tests.support.infra import families
 
 FILE = families()
@@ -23,24 +26,48 @@ def test_the_reserve_on_a_volume_is_the_planner_s() -> None:
 
 
 def types_of(family: str) -> list[InstanceType]:
-    return [t for t in load_catalog().types if t.family == family]
+    """Return the instance types that the file lists for a family."""
+    names = [name for group in FAMILIES[family]["sizes"] for name in group]
+    return [instance for name in names if (instance := load_catalog().get(name)) is not None]
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_familys_instance_types_have_its_gpu_and_are_in_the_catalog(name: str) -> None:
-    for family in FAMILIES[name]["instance_types"]:
-        types = types_of(family)
-        assert types, f"the catalog has no {family}"
-        assert {t.gpu_model for t in types} == {FAMILIES[name]["gpu"]}
-        assert {t.gpu_fraction for t in types} == {1}
-        assert {t.arch for t in types} == {"x86_64"}
-        assert not any(t.retired_after for t in types)
+    listed = {n: vcpus for group in FAMILIES[name]["sizes"] for n, vcpus in group.items()}
+    types = types_of(name)
+    assert {t.name: t.vcpus for t in types} == listed
+    assert {t.gpu_model for t in types} == {FAMILIES[name]["gpu"]}
+    assert {t.gpu_fraction for t in types} == {1}
+    assert {t.arch for t in types} == {"x86_64"}
+    assert not any(t.retired_after for t in types)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_familys_sizes_are_in_order_of_price_and_no_more_than_a_queue_has_environments(
+    name: str,
+) -> None:
+    prices = {t.name: t.price_usd_hour or 0 for t in types_of(name)}
+    groups = [[prices[n] for n in group] for group in FAMILIES[name]["sizes"]]
+    assert 1 <= len(groups) <= 3
+    for lower, higher in pairwise(groups):
+        assert max(lower) <= max(higher)
+        assert min(lower) < min(higher)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_familys_limit_allows_its_smallest_instance(name: str) -> None:
-    types = [t for family in FAMILIES[name]["instance_types"] for t in types_of(family)]
-    assert min(t.vcpus for t in types) <= FAMILIES[name]["max_vcpus"]
+    assert min(t.vcpus for t in types_of(name)) <= FAMILIES[name]["max_vcpus"]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_within_its_default_limit_batch_cannot_exceed_twice_the_price_of_a_group(name: str) -> None:
+    allowed = [t for t in types_of(name) if t.vcpus <= FAMILIES[name]["max_vcpus"]]
+    for group in FAMILIES[name]["sizes"]:
+        per_family: dict[str, list[float]] = {}
+        for t in allowed:
+            if t.name in group:
+                per_family.setdefault(t.family, []).append(t.price_usd_hour or 0)
+        assert all(max(p) <= 2.01 * min(p) for p in per_family.values())
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -50,24 +77,22 @@ def test_a_familys_gpu_has_a_known_name(name: str) -> None:
 
 
 def test_every_gpu_family_of_the_catalog_is_offered_or_excluded_with_a_reason() -> None:
-    offered = {family for entry in FAMILIES.values() for family in entry["instance_types"]}
+    offered = {t.family for name in FAMILIES for t in types_of(name)}
     with_gpus = {t.family for t in load_catalog().types if t.gpu_model}
     assert with_gpus - offered - set(FILE["left_out"]) == set(UNSUPPORTED_BY_BATCH.values())
     assert not offered & set(FILE["left_out"])
     assert all(len(reason) > 15 for reason in FILE["left_out"].values())
 
 
-def test_plans_name_the_same_families() -> None:
-    # Families of EC2, also if an entry lists sizes of them.
+def test_plans_and_the_emulators_account_have_the_same_families() -> None:
     expected = [
         AccountFamily(
             name=name,
-            instance_families=tuple(
-                dict.fromkeys(each.partition(".")[0] for each in entry["instance_types"])
-            ),
+            sizes=tuple(tuple(group) for group in entry["sizes"]),
             max_vcpus=entry["max_vcpus"],
             needs_image=entry["image_type"] is None,
         )
         for name, entry in FAMILIES.items()
     ]
     assert list(FAMILIES_OF_PLANS) == expected
+    assert {f"flowyml-emulator-{each.name}": each.sizes for each in expected} == QUEUES

@@ -113,6 +113,20 @@ def test_a_family_without_an_image_and_an_unknown_family_are_reported(
     assert "Unknown family tpu" in errors
 
 
+def test_families_in_sizes_and_limits_below_all_sizes_are_reported(
+    terraform: Terraform, tmp_path: Path
+) -> None:
+    for family, message in (
+        ({"sizes": [["g4dn"]]}, "Batch prefers their large sizes"),
+        ({"max_vcpus": 2}, "less than its smallest instance type"),
+    ):
+        wrong: dict[str, Any] = {"families": {"cpu": {}, "t4": family}}
+        (tmp_path / "wrong.tfvars.json").write_text(json.dumps(wrong))
+        done = terraform.run("plan", "-no-color", f"-var-file={tmp_path / 'wrong.tfvars.json'}")
+        assert done.returncode == 1
+        assert message in " ".join(done.stderr.replace("│", " ").split())
+
+
 def test_cdk_creates_the_same_account(planned: dict[str, Any], synthesized: Path) -> None:
     terraform, cdk = of_plan(planned), of_template(json.loads(synthesized.read_text()))
     counts = {kind: len(tables) for kind, tables in cdk.items()}
@@ -144,8 +158,7 @@ def test_queues_are_targets_with_labels_and_taints(rig: BackendRig) -> None:
     assert spot.capacity == "spot"
     assert spot.labels == {"family": "t4", "team": "vision"}
     assert spot.taints == (Taint("interruptible", "yes", "NoSchedule"),)
-    assert "g4dn.xlarge" in spot.instance_types
-    assert "16 in all" in spot.closed["g4dn.8xlarge"]
+    assert spot.instance_types == ("g4dn.xlarge", "g4dn.2xlarge", "g4dn.4xlarge")
     assert spot.disk == Disk(80, local_data_root=True)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.planning.limits import Limits, over_limits
-from flowyml_aws.planning.plan import Estimate, ExecutionPlan
+from flowyml_aws.planning.plan import Estimate, ExecutionPlan, InstanceOffer
 from tests.support.plans import a_job, a_plan
 
 
@@ -86,3 +86,47 @@ def test_known_jobs_count_with_their_cost_and_others_with_their_timeout() -> Non
     assert problems_of(plan, cost_usd=1.25) == []
     (problem,) = problems_of(plan, cost_usd=1.2)
     assert "can cost up to $1.25" in problem
+
+
+def on_a_queue(**members: object) -> ExecutionPlan:
+    """Return a plan whose job is planned at $1 an hour, and may start at $4."""
+    highest = InstanceOffer(instance_type="m6i.2xlarge", price_usd_hour=4.0)
+    job = a_job("train", price_usd_hour=1.0)
+    return a_plan(job.model_copy(update={"highest": highest, **members}))
+
+
+def test_the_maximum_price_holds_for_every_type_that_the_queue_may_start() -> None:
+    assert problems_of(on_a_queue(), price_usd_hour=4.0) == []
+    (problem,) = problems_of(on_a_queue(), price_usd_hour=2.0)
+    assert "Job 'train': m6i.2xlarge costs $4 an hour" in problem
+    assert "instead of m6i.large, which costs $1" in problem
+    assert "list fewer sizes" in problem
+
+
+def test_a_planned_type_above_the_maximum_price_is_not_blamed_on_the_queue() -> None:
+    (problem,) = problems_of(on_a_queue(), price_usd_hour=0.5)
+    assert "request less" in problem
+
+
+def test_a_type_of_unknown_price_that_the_queue_may_start_is_rejected() -> None:
+    unknown = InstanceOffer(instance_type="x9.large", price_usd_hour=None, price_basis="unknown")
+    (problem,) = problems_of(on_a_queue(highest=unknown), price_usd_hour=2.0)
+    assert "x9.large has no known price" in problem
+    plan = on_a_queue(highest=unknown, expected_s=3600.0, expected_cost_usd=1.0)
+    (problem,) = problems_of(with_estimate(plan, 1.0), cost_usd=2.0)
+    assert "can cost an unknown amount" in problem
+
+
+def test_the_maximum_cost_holds_at_the_highest_prices() -> None:
+    job = {"expected_s": 3600.0, "expected_cost_usd": 1.0}
+    plan = with_estimate(on_a_queue(**job), 1.0)
+    assert problems_of(plan, cost_usd=4.0) == []
+    (problem,) = problems_of(plan, cost_usd=2.0)
+    assert "can cost up to $4, and $1 on the planned instance types" in problem
+
+
+def test_timeouts_bound_the_cost_at_the_highest_price() -> None:
+    plan = on_a_queue(timeout_s=3420)
+    assert problems_of(plan, cost_usd=4.0) == []
+    (problem,) = problems_of(plan, cost_usd=3.0)
+    assert "can cost up to $4, given its timeouts" in problem

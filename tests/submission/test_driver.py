@@ -10,7 +10,7 @@ import pytest
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.local.directory import DirectoryArtifactStore
-from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
+from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
 from flowyml_aws.runtime.result import (
     AttemptEvents,
     JobResult,
@@ -21,6 +21,7 @@ from flowyml_aws.runtime.result import (
 from flowyml_aws.submission.backend import JobState, JobStatus
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.record import Bill, RunState, read_outcome
+from flowyml_aws.submission.status import machine_notes
 from tests.submission.scripted import ScriptedBackend
 from tests.support.plans import a_job, a_plan, a_record
 
@@ -59,8 +60,10 @@ class Stage:
         )
         self.store.put(self.layout.result(job), result.to_json())
 
-    def write_events(self, job: str, *steps: StepReport, attempt: int = 1) -> None:
-        events = AttemptEvents(attempt=attempt, steps=steps, assets={})
+    def write_events(
+        self, job: str, *steps: StepReport, attempt: int = 1, instance_type: str | None = None
+    ) -> None:
+        events = AttemptEvents(attempt=attempt, steps=steps, assets={}, instance_type=instance_type)
         self.store.put(self.layout.attempt(job, attempt, "events.json"), events.to_json())
 
 
@@ -151,6 +154,32 @@ def test_a_job_that_ends_without_a_result_fails_at_its_running_step(tmp_path: Pa
         StepState.WAITING,
     ]
     assert steps["two"].failure is not None and steps["two"].failure.message == "out of memory"
+
+
+@pytest.mark.parametrize("state", [JobState.RUNNING, JobState.FAILED])
+def test_a_job_has_the_instance_type_and_price_that_it_reports(
+    state: JobState, tmp_path: Path
+) -> None:
+    larger = InstanceOffer(instance_type="m6i.2xlarge", price_usd_hour=4.0)
+    job = a_job("a", price_usd_hour=1.0)
+    stage = Stage(tmp_path, a_plan(job).model_copy(update={"startable": {job.target: (larger,)}}))
+    stage.backend.reported = {"a": JobStatus(state, 1)}
+    (planned,) = stage.driver().status().jobs
+    assert (planned.instance_type, planned.ran_on) == (job.instance_type, None)
+    stage.write_events("a", StepReport(name="a"), instance_type="m6i.2xlarge")
+    (view,) = stage.driver().status().jobs
+    assert (view.instance_type, view.ran_on) == ("m6i.2xlarge", larger)
+    assert machine_notes(stage.driver().status()) == [
+        f"a ran on m6i.2xlarge at $4.00/h instead of {job.instance_type} at $1.00/h"
+    ]
+
+
+def test_a_type_that_the_plan_does_not_know_has_no_price(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, a_plan(a_job("a", price_usd_hour=1.0)))
+    stage.backend.reported = {"a": RUNNING}
+    stage.write_events("a", StepReport(name="a"), instance_type="x9.large")
+    (note,) = machine_notes(stage.driver().status())
+    assert note.startswith("a ran on x9.large instead of ")
 
 
 def test_a_child_that_seems_to_end_before_its_parent_is_polled_again(stage: Stage) -> None:

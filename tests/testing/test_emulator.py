@@ -47,33 +47,24 @@ def test_a_client_is_created_once(aws: Emulator) -> None:
     assert aws.client("s3") is aws.client("s3")
 
 
-def test_each_queue_has_an_environment_of_its_instance_families(aws: Emulator) -> None:
+def test_each_queue_has_an_environment_for_each_group_of_its_sizes(aws: Emulator) -> None:
     batch = aws.client("batch")
-    queues = batch.describe_job_queues()["jobQueues"]
     environments = {
         environment["computeEnvironmentArn"]: environment["computeResources"]
         for environment in batch.describe_compute_environments()["computeEnvironments"]
     }
-    families = {}
-    for queue in queues:
-        (order,) = queue["computeEnvironmentOrder"]
-        resources = environments[order["computeEnvironment"]]
-        assert (queue["state"], queue["status"], resources["type"]) == ("ENABLED", "VALID", "EC2")
-        families[queue["jobQueueName"]] = resources["instanceTypes"]
+    types = {}
+    for queue in batch.describe_job_queues()["jobQueues"]:
+        assert (queue["state"], queue["status"]) == ("ENABLED", "VALID")
+        orders = sorted(queue["computeEnvironmentOrder"], key=lambda entry: entry["order"])
+        resources = [environments[entry["computeEnvironment"]] for entry in orders]
+        assert {r["type"] for r in resources} == {"EC2"}
+        types[queue["jobQueueName"]] = [r["instanceTypes"] for r in resources]
     # Drivers use the instances of the CPU queue.
-    driver = families.pop(aws.environment["FLOWYML_AWS_DRIVER_QUEUE"])
-    assert driver == families["flowyml-emulator-cpu"]
-    assert ",".join(families) == aws.environment["FLOWYML_AWS_QUEUES"]
-    assert {"m6i", "c7a", "r5"} <= set(families.pop("flowyml-emulator-cpu"))
-    assert families == {
-        "flowyml-emulator-t4": ["g4dn"],
-        "flowyml-emulator-v100": ["p3", "p3dn"],
-        "flowyml-emulator-a10g": ["g5"],
-        "flowyml-emulator-l4": ["g6"],
-        "flowyml-emulator-l40s": ["g6e"],
-        "flowyml-emulator-a100": ["p4d", "p4de"],
-        "flowyml-emulator-h100": ["p5"],
-    }
+    assert types.pop(aws.environment["FLOWYML_AWS_DRIVER_QUEUE"]) == types["flowyml-emulator-cpu"]
+    assert ",".join(types) == aws.environment["FLOWYML_AWS_QUEUES"]
+    assert types["flowyml-emulator-h100"] == [["p5.4xlarge"], ["p5.48xlarge"]]
+    assert all("." in name for groups in types.values() for group in groups for name in group)
 
 
 @pytest.mark.parametrize("setting", ["JOB_ROLE", "SAGEMAKER_ROLE", "DRIVER_ROLE"])

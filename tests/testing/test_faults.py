@@ -27,15 +27,23 @@ def overrides(**values: str) -> dict[str, Any]:
     }
 
 
+QUEUE = "flowyml-emulator-a100"
+"""A queue with one environment, which has the same name."""
+
+
+def submit(batch: Any, *arguments: str, **members: Any) -> str:
+    return str(batch.submit(*arguments, jobQueue=QUEUE, **members))
+
+
 def update(batch: Any, **changes: Any) -> None:
-    batch.api.update_compute_environment(computeEnvironment="flowyml-emulator-cpu", **changes)
+    batch.api.update_compute_environment(computeEnvironment=QUEUE, **changes)
 
 
 def test_a_job_waits_while_its_compute_environment_is_disabled(batch: Any) -> None:
     update(batch, state="DISABLED")
-    job = batch.submit()
+    job = submit(batch)
     batch.wait_for_status(job, "RUNNABLE")
-    batch.wait_for_status(batch.submit(), "RUNNABLE")
+    batch.wait_for_status(submit(batch), "RUNNABLE")
     update(batch, state="ENABLED")
     assert batch.ended(job)["status"] == "SUCCEEDED"
 
@@ -43,15 +51,15 @@ def test_a_job_waits_while_its_compute_environment_is_disabled(batch: Any) -> No
 def test_an_invalid_environment_reports_the_reason_and_starts_no_jobs_until_it_is_valid(
     aws: Emulator, batch: Any
 ) -> None:
-    aws.faults.invalidate("flowyml-emulator-cpu", "CLIENT_ERROR - no such subnet")
-    (environment,) = batch.api.describe_compute_environments(
-        computeEnvironments=["flowyml-emulator-cpu"]
-    )["computeEnvironments"]
+    aws.faults.invalidate(QUEUE, "CLIENT_ERROR - no such subnet")
+    (environment,) = batch.api.describe_compute_environments(computeEnvironments=[QUEUE])[
+        "computeEnvironments"
+    ]
     assert environment["status"] == "INVALID"
     assert environment["statusReason"] == "CLIENT_ERROR - no such subnet"
-    job = batch.submit()
+    job = submit(batch)
     batch.wait_for_status(job, "RUNNABLE")
-    aws.faults.invalidate("flowyml-emulator-cpu", None)
+    aws.faults.invalidate(QUEUE, None)
     assert batch.ended(job)["status"] == "SUCCEEDED"
 
 
@@ -59,7 +67,7 @@ def test_a_job_above_maxvcpus_waits_with_batchs_status_reason(
     batch: Any, eventually: Eventually
 ) -> None:
     update(batch, computeResources={"maxvCpus": 2})
-    job = batch.submit(containerOverrides=overrides(vcpu="4"))
+    job = submit(batch, containerOverrides=overrides(vcpu="4"))
     eventually(lambda: "COMPUTE_ENVIRONMENT_MAX_RESOURCE" in reason(batch, job))
     update(batch, computeResources={"maxvCpus": 4})
     assert batch.ended(job)["status"] == "SUCCEEDED"
@@ -69,41 +77,36 @@ def test_a_job_above_maxvcpus_waits_with_batchs_status_reason(
 def test_a_job_that_fits_no_instance_type_waits_with_batchs_status_reason(
     batch: Any, eventually: Eventually
 ) -> None:
-    job = batch.submit(containerOverrides=overrides(gpu="1"))
+    job = submit(batch, containerOverrides=overrides(gpu="9"))
     eventually(lambda: "JOB_RESOURCE_REQUIREMENT" in reason(batch, job))
 
 
 def test_a_queue_without_capacity_holds_its_jobs_in_order(
     aws: Emulator, batch: Any, eventually: Eventually
 ) -> None:
-    aws.faults.withhold("flowyml-emulator-cpu")
-    first, second = batch.submit(), batch.submit()
+    aws.faults.withhold(QUEUE)
+    first, second = submit(batch), submit(batch)
     eventually(lambda: "INSUFFICIENT_INSTANCE_CAPACITY" in reason(batch, first))
     batch.wait_for_status(second, "RUNNABLE")
-    front = batch.api.get_job_queue_snapshot(jobQueue="flowyml-emulator-cpu")["frontOfQueue"][
-        "jobs"
-    ]
+    front = batch.api.get_job_queue_snapshot(jobQueue=QUEUE)["frontOfQueue"]["jobs"]
     assert [job["jobArn"] for job in front] == [
         batch.job(first)["jobArn"],
         batch.job(second)["jobArn"],
     ]
-    aws.faults.withhold("flowyml-emulator-cpu", None)
+    aws.faults.withhold(QUEUE, None)
     assert batch.ended(second)["status"] == "SUCCEEDED"
-    assert (
-        batch.api.get_job_queue_snapshot(jobQueue="flowyml-emulator-cpu")["frontOfQueue"]["jobs"]
-        == []
-    )
+    assert batch.api.get_job_queue_snapshot(jobQueue=QUEUE)["frontOfQueue"]["jobs"] == []
 
 
-def test_running_jobs_use_the_vcpus_of_an_environment(batch: Any) -> None:
-    job = batch.submit("import time; time.sleep(60)", containerOverrides=overrides(vcpu="3"))
+def test_the_instances_of_running_jobs_use_the_vcpus_of_an_environment(batch: Any) -> None:
+    job = submit(batch, "import time; time.sleep(60)", containerOverrides=overrides(vcpu="90"))
     batch.wait_for_status(job, "RUNNING")
-    (environment,) = batch.api.describe_compute_environments(
-        computeEnvironments=["flowyml-emulator-cpu"]
-    )["computeEnvironments"]
-    assert environment["computeResources"]["desiredvCpus"] == 3
-    update(batch, computeResources={"maxvCpus": 4})
-    waiting = batch.submit(containerOverrides=overrides(vcpu="2"))
+    (environment,) = batch.api.describe_compute_environments(computeEnvironments=[QUEUE])[
+        "computeEnvironments"
+    ]
+    assert environment["computeResources"]["desiredvCpus"] == 96
+    update(batch, computeResources={"maxvCpus": 96})
+    waiting = submit(batch, containerOverrides=overrides(vcpu="7"))
     batch.wait_for_status(waiting, "RUNNABLE")
     batch.api.terminate_job(jobId=job, reason="make room")
     assert batch.ended(waiting)["status"] == "SUCCEEDED"

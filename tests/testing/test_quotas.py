@@ -8,6 +8,7 @@ import pytest
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.testing import Emulator
 from tests.support.boto import needs_preferences
+from tests.support.queues import make_queue
 from tests.support.rigs import raised_emulator
 
 pytestmark = pytest.mark.contract
@@ -107,6 +108,30 @@ def test_the_vcpus_of_running_jobs_count_towards_the_quota(
     assert batch.job(second)["statusReason"].startswith(NO_CAPACITY)
     aws.set_vcpu_quota(STANDARD_INSTANCES, 16)
     assert batch.ended(second)["status"] == "SUCCEEDED"
+
+
+def test_the_vcpus_of_instances_count_and_not_those_of_their_jobs(
+    aws: Emulator, batch: Any, eventually: Callable[..., Any]
+) -> None:
+    aws.set_vcpu_quota(STANDARD_INSTANCES, 8)
+    large = make_queue(batch.api, "large", ["c6i.2xlarge"])
+    sleeping = asking_for(VCPU=1, MEMORY=512)
+    sleeping["containerOverrides"]["command"] = ["sleep", "60"]
+    first = batch.submit(jobQueue=large, **sleeping)
+    batch.wait_for_status(first, "RUNNING")
+    second = batch.submit(**asking_for(VCPU=1, MEMORY=512))
+    eventually(lambda: batch.job(second).get("statusReason"), "a reason")
+    assert batch.job(second)["statusReason"].startswith(NO_CAPACITY)
+    assert batch.ended(batch.submit(jobQueue=large, **asking_for(VCPU=1, MEMORY=512)))["attempts"]
+    batch.api.terminate_job(jobId=first, reason="make room")
+    assert batch.ended(second)["status"] == "SUCCEEDED"  # the idle instance has ended
+
+
+def test_a_type_above_the_quota_is_not_chosen(aws: Emulator, batch: Any) -> None:
+    aws.set_vcpu_quota(G_INSTANCES, 4)
+    family = make_queue(batch.api, "family", ["g4dn"])
+    job = batch.submit(jobQueue=family, **asking_for(VCPU=1, GPU=1, MEMORY=512))
+    assert batch.ended(job)["status"] == "SUCCEEDED"
 
 
 @pytest.mark.parametrize(

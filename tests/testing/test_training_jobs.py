@@ -108,6 +108,17 @@ def test_a_container_finds_the_folders_and_documents_of_sagemaker(training: Any)
     assert json.loads(parameters) == {"epochs": "3"}
 
 
+def test_a_container_finds_its_instance_type_in_the_resource_configuration(training: Any) -> None:
+    code = f"{BASE}print((base / 'input/config/resourceconfig.json').read_text())"
+    name = training.create(code)
+    job = training.ended(name)
+    config = json.loads(training.log(name)[-1])
+    assert config["current_instance_type"] == job["ResourceConfig"]["InstanceType"]
+    assert [group["instance_type"] for group in config["instance_groups"]] == [
+        config["current_instance_type"]
+    ]
+
+
 def test_the_model_folder_is_uploaded_to_s3(training: Any, aws: Emulator) -> None:
     code = f"{BASE}(base / 'model/weights').write_bytes(b'w')"
     job = training.ended(training.create(code))

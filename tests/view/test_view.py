@@ -53,6 +53,14 @@ def rendered(*parts: object) -> str:
     return console.file.getvalue()
 
 
+def test_a_plan_shows_the_most_expensive_type_that_a_queue_may_start() -> None:
+    highest = InstanceOffer(instance_type="g4dn.4xlarge", price_usd_hour=1.204)
+    job = JOB.model_copy(update={"highest": highest})
+    output = rendered(plan_table(PLAN.model_copy(update={"jobs": (job,)})))
+    assert "price: $0.526/h, at most $1.204/h (g4dn.4xlarge)" in output
+    assert "at most" not in rendered(plan_table(PLAN))
+
+
 def test_a_plan_shows_machine_price_order_assets_and_notes_of_each_job() -> None:
     output = rendered(plan_table(PLAN))
     for fact in (

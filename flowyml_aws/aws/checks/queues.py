@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from flowyml_aws.aws.queue_findings import (
     QUOTA_PAGE,
     environment_fault,
+    families_named,
     no_environment,
     no_gpu_image,
     queue_fault,
@@ -77,6 +78,8 @@ def environment_findings(
             known = (catalog.get(name) for name in expand_families(environment.types, catalog))
             has_gpus = any(t is not None and t.gpu_count for t in known)
             if has_gpus and (finding := no_gpu_image(environment)) is not None:
+                yield finding
+            if (finding := families_named(environment)) is not None:
                 yield finding
 
 

@@ -36,7 +36,7 @@ def make_container(job: TrainingJob, folder: Path, lock: RLock, roles: ServiceRo
         f"{LOG_GROUP}:{job.launch.task.log_stream}",
     )
     base, work, temporary = folder / "ml", folder / "work", folder / "tmp"
-    create_folders(job.request, base)
+    create_folders(job.request, job.launch.instance_type, base)
     work.mkdir()
     temporary.mkdir(mode=0o755)
     try:

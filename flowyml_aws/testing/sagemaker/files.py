@@ -28,6 +28,7 @@ __all__ = [
 ML_FOLDER = "/opt/ml"
 _CHECKPOINTS = f"{ML_FOLDER}/checkpoints"
 _FOLDERS = ("input/config", "input/data", "model", "output/data", "checkpoints")
+_GROUP = "homogeneousCluster"
 _FAILURE_CHARS = 1024
 
 
@@ -35,11 +36,12 @@ class TransferError(Exception):
     """A transfer from or to S3 failed."""
 
 
-def create_folders(request: Mapping[str, Any], base: Path) -> None:
+def create_folders(request: Mapping[str, Any], instance_type: str, base: Path) -> None:
     """Create the folders and configuration files of a container, in an empty folder.
 
     Args:
         request: CreateTrainingJob request.
+        instance_type: Type of the instance that the container runs on.
         base: Folder that is `/opt/ml` in the container.
     """
     for folder in _FOLDERS:
@@ -49,7 +51,16 @@ def create_folders(request: Mapping[str, Any], base: Path) -> None:
         "hyperparameters": request.get("HyperParameters") or {},
         "resourceconfig": {
             "current_host": "algo-1",
+            "current_instance_type": instance_type,
+            "current_group_name": _GROUP,
             "hosts": ["algo-1"],
+            "instance_groups": [
+                {
+                    "instance_group_name": _GROUP,
+                    "instance_type": instance_type,
+                    "hosts": ["algo-1"],
+                }
+            ],
             "network_interface_name": "eth0",
         },
         "inputdataconfig": {

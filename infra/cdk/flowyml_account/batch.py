@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from aws_cdk import CfnTag
@@ -12,7 +12,7 @@ from constructs import Construct
 
 from flowyml_account.names import Names
 from flowyml_account.network import Network
-from flowyml_account.options import Family, Options
+from flowyml_account.options import Family, Options, max_vcpus_of, sizes_of
 from flowyml_account.roles import Instance
 from flowyml_account.shared import FAMILIES, RESERVED_DISK_GIB, USER_DATA
 
@@ -49,12 +49,15 @@ def make_queues(scope: Construct, names: Names, network: Network, instance: Inst
     }
     for queue in (queues := sorted(_queues(names), key=lambda q: q.name)):
         template = templates[queue.family]
-        environment = _compute_environment(scope, names, queue, template, network, instance)
-        _job_queue(scope, names, queue.name, environment, priority=1, tags=queue.tags)
+        environments = [
+            _compute_environment(scope, names, queue, number, types, template, network, instance)
+            for number, types in enumerate(sizes_of(queue.family, queue.options), 1)
+        ]
+        _job_queue(scope, names, queue.name, environments, priority=1, tags=queue.tags)
         if queue.name == f"{names.prefix}-cpu":
             # Drivers don't wait for the jobs of users, and are placed before them.
             taint = {"flowyml-aws:taint:driver": "NoSchedule"}  # keeps jobs away
-            _job_queue(scope, names, names.driver_queue, environment, priority=10, tags=taint)
+            _job_queue(scope, names, names.driver_queue, environments, priority=10, tags=taint)
     return [queue.name for queue in queues]
 
 
@@ -62,7 +65,7 @@ def _job_queue(
     scope: Construct,
     names: Names,
     name: str,
-    environment: batch.CfnComputeEnvironment,
+    environments: Sequence[batch.CfnComputeEnvironment],
     *,
     priority: int,
     tags: Mapping[str, str],
@@ -75,8 +78,9 @@ def _job_queue(
         priority=priority,
         compute_environment_order=[
             batch.CfnJobQueue.ComputeEnvironmentOrderProperty(
-                order=1, compute_environment=environment.attr_compute_environment_arn
+                order=number, compute_environment=environment.attr_compute_environment_arn
             )
+            for number, environment in enumerate(environments, 1)
         ],
         job_state_time_limit_actions=_time_limits(names.options),
         tags={**names.tags, **tags},
@@ -145,25 +149,28 @@ def _compute_environment(
     scope: Construct,
     names: Names,
     queue: _Queue,
+    number: int,
+    types: list[str],
     template: ec2.CfnLaunchTemplate,
     network: Network,
     instance: Instance,
 ) -> batch.CfnComputeEnvironment:
     known, options = FAMILIES[queue.family], queue.options
+    name = queue.name if number == 1 else f"{queue.name}-{number}"
     spot_strategy = "SPOT_PRICE_CAPACITY_OPTIMIZED"
     # Without a service role, Batch creates and uses its service-linked role.
     environment = batch.CfnComputeEnvironment(
         scope,
-        _id("Environment", queue.name, names),
-        compute_environment_name=queue.name,
+        _id("Environment", name, names),
+        compute_environment_name=name,
         type="MANAGED",
         replace_compute_environment=False,
         compute_resources=batch.CfnComputeEnvironment.ComputeResourcesProperty(
             type="SPOT" if queue.is_spot else "EC2",
             allocation_strategy=spot_strategy if queue.is_spot else "BEST_FIT_PROGRESSIVE",
             minv_cpus=0,
-            maxv_cpus=options.max_vcpus or known["max_vcpus"],
-            instance_types=list(options.instance_types or known["instance_types"]),
+            maxv_cpus=max_vcpus_of(queue.family, options),
+            instance_types=types,
             instance_role=instance.profile_arn,
             security_group_ids=[network.security_group_id],
             subnets=list(network.subnet_ids),

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 
 from flowyml_account.shared import FAMILIES
 
-__all__ = ["Family", "Options"]
+__all__ = ["Family", "Options", "max_vcpus_of", "sizes_of"]
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,16}[a-z0-9]")
 _TAINT = re.compile(r"(.*:)?(NoSchedule|PreferNoSchedule|NoExecute)")
+_INSTANCE_TYPE = re.compile(r"[a-z0-9-]+\.[a-z0-9-]+")
+_MAX_ENVIRONMENTS = 3  # of one queue
 _CAPACITIES = {"on-demand", "spot"}
 _MIN_VOLUME_GIB = 30  # of ECS's images
 
@@ -22,8 +24,10 @@ class Family:
 
     Attributes:
         capacity: `on-demand`, `spot` or both; each has a separate queue.
-        max_vcpus: Limit of the vCPUs of all instances of one such queue together.
-        instance_types: EC2 instance types or families.
+        max_vcpus: Limit of the vCPUs of all instances of one compute environment together. Larger
+            types of the file are left out.
+        sizes: Up to three lists of EC2 instance types, in the order in which Batch tries them; each
+            is one compute environment. No families: Batch prefers their large sizes.
         image_id: Custom image for the instances.
         volume_gib: Disk size; overrides `volume_gib` of the options.
         labels: Labels, as of a Kubernetes node.
@@ -32,7 +36,7 @@ class Family:
 
     capacity: Sequence[str] = ("on-demand", "spot")
     max_vcpus: int | None = None
-    instance_types: Sequence[str] | None = None
+    sizes: Sequence[Sequence[str]] | None = None
     image_id: str | None = None
     volume_gib: int | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -102,6 +106,26 @@ class Options:
             _check(name, family)
 
 
+def max_vcpus_of(name: str, family: Family) -> int:
+    """Return the limit of the vCPUs of each compute environment of a family."""
+    return family.max_vcpus or int(FAMILIES[name]["max_vcpus"])
+
+
+def sizes_of(name: str, family: Family) -> list[list[str]]:
+    """Return the instance types of each compute environment of a family's queues, in order.
+
+    Batch may exceed the limit of an environment by one instance, so larger types are left out.
+    """
+    if family.sizes is not None:
+        return [sorted(types) for types in family.sizes]
+    limit = max_vcpus_of(name, family)
+    groups = (
+        [instance_type for instance_type, vcpus in sorted(group.items()) if vcpus <= limit]
+        for group in FAMILIES[name]["sizes"]
+    )
+    return [types for types in groups if types]
+
+
 def _check(name: str, family: Family) -> None:
     if name not in FAMILIES:
         raise ValueError(f"Unknown family {name}; known families: {', '.join(FAMILIES)}")
@@ -116,6 +140,20 @@ def _check(name: str, family: Family) -> None:
         raise ValueError(
             f"families[{name!r}].volume_gib must be at least {_MIN_VOLUME_GIB}: ECS's images need "
             "it"
+        )
+    if family.sizes is not None:
+        types = [instance_type for group in family.sizes for instance_type in group]
+        is_listed = 1 <= len(family.sizes) <= _MAX_ENVIRONMENTS and all(family.sizes)
+        if not is_listed or not all(_INSTANCE_TYPE.fullmatch(name) for name in types):
+            raise ValueError(
+                f"families[{name!r}].sizes must be one to three lists of instance types such as "
+                "g4dn.xlarge. Families such as g4dn are not allowed: Batch prefers their large "
+                "sizes"
+            )
+    if not sizes_of(name, family):
+        raise ValueError(
+            f"max_vcpus of {name} is {max_vcpus_of(name, family)}, less than its smallest instance "
+            "type has"
         )
     for taint in family.taints.values():
         if not _TAINT.fullmatch(taint):
