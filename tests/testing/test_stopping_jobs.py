@@ -175,8 +175,9 @@ def test_the_seed_decides_which_ends_are_reported(connect: Any) -> None:
     def reported(seed: int) -> list[bool]:
         with Emulator(seed=seed) as aws:
             batch = connect(aws)
-            jobs = [batch.submit(LEAVE_WITH_143) for _ in range(6)]
-            for job_id in jobs:
+            jobs = []
+            for _ in range(6):  # each alone on its instance
+                jobs.append(job_id := batch.submit(LEAVE_WITH_143))
                 batch.wait_for_line(job_id, "ready")
                 aws.lose_host(job_id)
             return ["exitCode" in batch.ended(job_id)["container"] for job_id in jobs]
