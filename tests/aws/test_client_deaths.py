@@ -27,6 +27,7 @@ from flowyml_aws.testing import Emulator
 from tests.support.dying_client import ClientDeath, Lifetime, limited_lifetime
 from tests.support.effort import examples
 from tests.support.rigs import BackendRig, eventually, raised_emulator
+from tests.support.shared_account import share_stores
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("client-deaths")]
 
@@ -160,6 +161,7 @@ def emulator() -> Iterator[None]:
         raised_emulator(propagation_s=0.5) as aws,
         pytest.MonkeyPatch.context() as patch,
     ):
+        share_stores()
         ClientDeaths.aws = aws
         # The clients are known to be dead, so the next one need not wait for the lease to expire.
         patch.setattr(batch_submission, "_LEASE_S", 0.0)

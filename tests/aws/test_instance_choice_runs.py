@@ -13,6 +13,7 @@ from flowyml_aws.submission.history import read_times
 from flowyml_aws.testing import Emulator
 from tests.support.queues import make_queue
 from tests.support.rigs import BackendRig
+from tests.support.shared_account import share_stores
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("instance-choice")]
 
@@ -20,13 +21,14 @@ pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("instance-choice")]
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Emulator]:
     with Emulator() as aws:
-        make_queue(aws.client("batch"), "family", ["g4dn"], maxvCpus=64)
+        make_queue(aws.client("batch"), "flowyml-emulator-family", ["g4dn"], maxvCpus=64)
         yield aws
 
 
 @pytest.fixture
 def project(aws: Emulator, tmp_path: Path) -> BackendRig:
     """A project with a store of its own, so that nothing is cached."""
+    share_stores()
     store = f"{aws.environment['FLOWYML_AWS_STORE']}/{uuid.uuid4().hex}"
     environment = {**aws.environment, "FLOWYML_AWS_STORE": store}
     return BackendRig("batch", tmp_path / "project", environment)
@@ -37,7 +39,7 @@ def on(rig: BackendRig, queue: str) -> BackendRig:
 
 
 def test_with_a_family_the_run_records_the_type_that_ran_and_its_price(project: BackendRig) -> None:
-    with on(project, "family").entered():
+    with on(project, "flowyml-emulator-family").entered():
         pipeline = project.pipeline("on_gpu")
         run = pipeline.submit(backend="batch")
         result = run.wait()
@@ -71,7 +73,7 @@ def test_with_sizes_the_planned_type_runs_and_there_is_no_note(project: BackendR
 def test_the_plan_has_the_most_expensive_type_that_the_queue_may_start(
     project: BackendRig,
 ) -> None:
-    with on(project, "family").entered():
+    with on(project, "flowyml-emulator-family").entered():
         (job,) = project.pipeline("on_gpu").plan(backend="batch").jobs
         assert (job.instance_type, job.highest_instance_type) == ("g4dn.xlarge", "g4dn.metal")
         assert job.highest_price_usd_hour == pytest.approx(7.824)
@@ -84,7 +86,7 @@ def test_a_run_is_refused_if_its_queue_may_start_a_type_above_the_maximum_price(
     project: BackendRig,
 ) -> None:
     with (
-        on(project, "family").entered(),
+        on(project, "flowyml-emulator-family").entered(),
         pytest.raises(InvalidPipelineError, match="list fewer sizes"),
     ):
         project.pipeline("on_gpu").submit(backend="batch", max_price_usd_hour=1)

@@ -9,26 +9,27 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from typing import TYPE_CHECKING
+
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.iam.models import iam_backends
 
 from flowyml_aws.testing.account import BUCKET, PREFIX, placeholders
 from flowyml_aws.testing.account_policies import account_policy
 from tests.support.permissions import ROLES, all_grants_used
 
-if TYPE_CHECKING:
-    from flowyml_aws.testing import Emulator
-
 __all__ = ["share_stores"]
 
 
-def share_stores(aws: Emulator) -> None:
-    """Give the account's roles their permissions in each store below the account's own."""
+def share_stores() -> None:
+    """Give the running account's roles their permissions in each store below the account's own.
+
+    Not by requests, because policies that are changed so take effect after a delay.
+    """
     names = {**placeholders(), "store_arn": f"arn:aws:s3:::{BUCKET}/flowyml/*"}
     for role in ROLES:
-        aws.client("iam").put_role_policy(
-            RoleName=f"{PREFIX}-{role}",
-            PolicyName="stores",
-            PolicyDocument=account_policy(role, names),
+        policy = account_policy(role, names)
+        iam_backends[DEFAULT_ACCOUNT_ID]["aws"].put_role_policy(
+            f"{PREFIX}-{role}", "stores", policy
         )
 
 
@@ -36,7 +37,7 @@ def main() -> None:
     from flowyml_aws.testing import Emulator
 
     with Emulator(quotas="raised", failed_start_rate=0.1, warm_imports=sys.argv[1:]) as aws:
-        share_stores(aws)
+        share_stores()
         for name, value in aws.environment.items():
             print(f"export {name}={shlex.quote(value)}")
         sys.stdout.flush()
