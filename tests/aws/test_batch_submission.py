@@ -125,7 +125,11 @@ def stubbed(aws: Emulator) -> Any:
 
 def with_lost_answers(aws: Emulator, attempts: int) -> Any:
     """Return a client that loses the first answer to SubmitJob, and tries a call several times."""
-    session = Session(aws_access_key_id="testing", aws_secret_access_key="testing")
+    session = Session(
+        aws_access_key_id=aws.environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=aws.environment["AWS_SECRET_ACCESS_KEY"],
+        aws_session_token=aws.environment["AWS_SESSION_TOKEN"],
+    )
     client = session.client(
         "batch",
         region_name="us-east-1",

@@ -54,10 +54,13 @@ def eventually(ask: Callable[[], Answer], what: str = "it") -> Answer:
 
 
 def raised_emulator(**options: Any) -> Emulator:
-    """Return an emulator whose quotas no test reaches: a new account has none for GPUs."""
+    """Return an emulator whose quotas no test reaches: a new account has none for GPUs.
+
+    Listings show changes after up to half a second instead of five, because clients wait for them.
+    """
     from flowyml_aws.testing import Emulator
 
-    return Emulator(quotas="raised", **options)
+    return Emulator(**{"quotas": "raised", "propagation_s": 0.5, **options})
 
 
 @dataclass(frozen=True)

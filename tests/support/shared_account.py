@@ -16,6 +16,7 @@ from moto.iam.models import iam_backends
 from flowyml_aws.testing.account import BUCKET, PREFIX, placeholders
 from flowyml_aws.testing.account_policies import account_policy
 from tests.support.permissions import ROLES, all_grants_used
+from tests.support.rigs import raised_emulator
 
 __all__ = ["share_stores"]
 
@@ -26,17 +27,13 @@ def share_stores() -> None:
     Not by requests, because policies that are changed so take effect after a delay.
     """
     names = {**placeholders(), "store_arn": f"arn:aws:s3:::{BUCKET}/flowyml/*"}
+    iam = iam_backends[DEFAULT_ACCOUNT_ID]["aws"]
     for role in ROLES:
-        policy = account_policy(role, names)
-        iam_backends[DEFAULT_ACCOUNT_ID]["aws"].put_role_policy(
-            f"{PREFIX}-{role}", "stores", policy
-        )
+        iam.put_role_policy(f"{PREFIX}-{role}", "stores", account_policy(role, names))
 
 
 def main() -> None:
-    from flowyml_aws.testing import Emulator
-
-    with Emulator(quotas="raised", failed_start_rate=0.1, warm_imports=sys.argv[1:]) as aws:
+    with raised_emulator(failed_start_rate=0.1, warm_imports=sys.argv[1:]) as aws:
         share_stores()
         for name, value in aws.environment.items():
             print(f"export {name}={shlex.quote(value)}")
