@@ -190,7 +190,7 @@ def eventually() -> Callable[..., Any]:
 
 @pytest.fixture
 def aws() -> Iterator[Emulator]:
-    with raised_emulator() as aws:
+    with raised_emulator(propagation_s=5.0) as aws:
         yield aws
 
 

@@ -18,12 +18,12 @@ def test_calls_are_recorded_with_their_resource_in_order(batch: Any, aws: Emulat
     job_id = batch.submit(jobName="mine")
     batch.api.terminate_job(jobId=job_id, reason="enough")
     aws.client("sts").get_caller_identity()
-    aws.client("logs").describe_log_streams(logGroupName="/aws/batch/job")
+    aws.client("logs").describe_log_streams(logGroupName="/flowyml-aws/emulator")
     assert aws.calls == [
         ApiCall("batch", "SubmitJob", "mine"),
         ApiCall("batch", "TerminateJob", job_id),
         ApiCall("sts", "GetCallerIdentity", ""),
-        ApiCall("logs", "DescribeLogStreams", "/aws/batch/job"),
+        ApiCall("logs", "DescribeLogStreams", "/flowyml-aws/emulator"),
     ]
 
 

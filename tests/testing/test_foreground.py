@@ -180,7 +180,7 @@ def test_it_listens_on_the_requested_port() -> None:
 
 
 @pytest.mark.parametrize(
-    ("quotas", "text"), [("new-account", "which allow no GPUs"), ("raised", "quotas: raised")]
+    ("quotas", "text"), [("new-account", "without GPUs"), ("raised", "quotas: raised")]
 )
 def test_the_quotas_are_described_on_stderr(
     quotas: Any, text: str, capsys: pytest.CaptureFixture[str]

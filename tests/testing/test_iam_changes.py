@@ -17,7 +17,10 @@ pytestmark = pytest.mark.contract
 def role(aws: Emulator, batch: Any) -> str:
     """The ARN of a new role, in an account whose clock moves only when a test says so."""
     batch.wait_for_status(batch.submit("import time; time.sleep(60)"), "RUNNING")
-    created = aws.client("iam").create_role(RoleName="new", AssumeRolePolicyDocument="{}")
+    service = {"Service": "sagemaker.amazonaws.com"}
+    trust = {"Effect": "Allow", "Principal": service, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": trust})
+    created = aws.client("iam").create_role(RoleName="new", AssumeRolePolicyDocument=document)
     return str(created["Role"]["Arn"])
 
 

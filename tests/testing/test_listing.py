@@ -7,6 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from flowyml_aws.testing import Emulator
+from tests.support.rigs import raised_emulator
 
 pytestmark = pytest.mark.contract
 
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.contract
 @pytest.fixture
 def aws() -> Iterator[Emulator]:
     """An account whose listings show every change at once, unlike AWS's."""
-    with Emulator(propagation_s=0) as aws:
+    with raised_emulator(propagation_s=0) as aws:
         yield aws
 
 

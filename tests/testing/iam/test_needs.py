@@ -161,7 +161,7 @@ def arn(service: str, resource: str) -> str:
             "service-quotas",
             "GetServiceQuota",
             {"ServiceCode": "ec2", "QuotaCode": "L-1"},
-            [("servicequotas:GetServiceQuota", arn("servicequotas", "ec2/L-1"))],
+            [("servicequotas:GetServiceQuota", "*")],
         ),
         ("pricing", "GetProducts", {"ServiceCode": "s"}, [("pricing:GetProducts", "*")]),
         ("events", "PutRule", {"Name": "r"}, [("events:PutRule", arn("events", "rule/r"))]),
