@@ -21,7 +21,7 @@ class RoleError(OSError):
 
 
 class ServiceRoles:
-    """What the services do with roles.
+    """Use of the account's roles by its services.
 
     Args:
         principals: The account's callers.
