@@ -121,7 +121,8 @@ class Guard:
         service, operation, resource = request.call
         bucket = resource.partition("/")[0]
         if service == "s3" and operation not in _WITHOUT_BUCKET and not self._exists(bucket):
-            # S3 reports it before it checks permissions, of which the bucket's policy is a part
+            # S3 reports it before it checks permissions, of which the bucket's policy is a part.
+            return
         needs = tuple(needs_of(request, self._account, self._region, self._tags_of))
         self._require(caller.name, caller.principal, needs)
         is_read = service == "s3" and operation in ("GetObject", "HeadObject")
