@@ -12,7 +12,7 @@ from flowyml_aws.core.errors import InvalidPipelineError
 from flowyml_aws.submission.history import read_times
 from flowyml_aws.testing import Emulator
 from tests.support.queues import make_queue
-from tests.support.rigs import BackendRig
+from tests.support.rigs import BackendRig, raised_emulator
 from tests.support.shared_account import share_stores
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("instance-choice")]
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("instance-choice")]
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Emulator]:
-    with Emulator() as aws:
+    with raised_emulator() as aws:
         make_queue(aws.client("batch"), "flowyml-emulator-family", ["g4dn"], maxvCpus=64)
         yield aws
 

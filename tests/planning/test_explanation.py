@@ -182,7 +182,7 @@ def test_an_error_names_the_cpu_family_before_cheaper_types_that_an_account_does
 
 def test_an_error_names_the_type_if_the_account_has_no_family_for_it():
     error = no_fit_error(make_needs("4", "3Ti"), [queue("q", "m5.large")])
-    assert "to the `instance_types` of a family in the account (infra/): it fits" in error.fix
+    assert "to the `sizes` of a family in the account (infra/): it fits" in error.fix
 
 
 def test_an_error_names_the_type_to_add_to_a_target_of_sagemaker():
