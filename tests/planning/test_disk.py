@@ -57,13 +57,13 @@ def test_local_disks_count_if_containers_are_on_them() -> None:
     assert "raise volume_gib" in no_fit_error(needs, [on(Disk(80), "g4dn.xlarge")]).fix
 
 
-def test_the_error_suggests_a_family_with_large_local_disks_if_they_would_be_used() -> None:
+def test_the_error_suggests_a_type_with_large_local_disks_if_they_would_be_used() -> None:
     needs = make_needs("2", "2Gi", storage="200Gi")
     fix = no_fit_error(needs, [replace(CPU, instance_types=("m6i.large",), disk=LOCAL)]).fix
-    suggested = fix.partition("enable the family ")[2].partition(" ")[0]
-    assert any(t.family == suggested and t.nvme_gb > 230 for t in REAL.types)
+    suggested = fix.partition("or add ")[2].partition(" ")[0]
+    assert any(t.name == suggested and t.nvme_gb > 230 for t in REAL.types)
     unused = no_fit_error(needs, [replace(CPU, instance_types=("m6i.large",))]).fix
-    assert "enable the family" not in unused
+    assert "or add " not in unused
 
 
 def test_a_queue_is_refused_if_batch_could_use_a_type_of_it_with_a_smaller_disk() -> None:

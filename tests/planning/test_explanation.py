@@ -162,6 +162,11 @@ def test_an_error_reports_that_the_system_reserves_part_of_the_memory():
             '`"a10g": {"max_vcpus": 48}` (CDK): g5.12xlarge fits',
         ),
         (
+            make_needs(gpu="a10g", count=8),
+            '`a10g = { max_vcpus = 192, sizes = [["g5.48xlarge"]] }` (Terraform) or '
+            '`"a10g": {"max_vcpus": 192, "sizes": [["g5.48xlarge"]]}` (CDK): g5.48xlarge fits',
+        ),
+        (
             make_needs(gpu="v100", gpu_memory="32Gi"),
             '`v100 = { image_id = "ami-…" }` (Terraform) or `"v100": {"image_id": "ami-…"}` (CDK)',
         ),
