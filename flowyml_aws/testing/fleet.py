@@ -119,7 +119,7 @@ class Fleet:
         used = _vcpus(i for i in self._counted(offer.quota) if i.jobs)
         return used + offer.capacity.vcpus <= self._quotas.vcpus(offer.quota)
 
-    def _counted(self, quota: str | None) -> list[Instance]:
+    def _counted(self, quota: str) -> list[Instance]:
         return [i for i in self._instances.values() if i.offer.quota == quota]
 
     def _start(self, environment: str, pool: Pool, waiting: Sequence[Capacity]) -> Instance:
@@ -145,9 +145,11 @@ class Fleet:
         for idle in [i for i in self._of(environment) if not i.jobs]:
             if not pool.allows(offer, self.vcpus(environment)):
                 self.remove(idle)
+        if offer.quota is None:
+            return
+        most = self._quotas.vcpus(offer.quota) - offer.capacity.vcpus
         for idle in [i for i in self._counted(offer.quota) if not i.jobs]:
-            used = _vcpus(self._counted(offer.quota)) + offer.capacity.vcpus
-            if offer.quota is not None and used > self._quotas.vcpus(offer.quota):
+            if _vcpus(self._counted(offer.quota)) > most:
                 self.remove(idle)
 
 

@@ -1,6 +1,6 @@
 """The emulated queues and compute environments: reasons that hold jobs in RUNNABLE, and job order.
 
-moto stores them, but supports neither invalid compute environments nor their vCPU limits.
+moto stores them, but knows no invalid environments, no vCPU limits and no instances.
 """
 
 from __future__ import annotations
