@@ -124,7 +124,11 @@ def test_the_vcpus_of_instances_count_and_not_those_of_their_jobs(
     assert batch.job(second)["statusReason"].startswith(NO_CAPACITY)
     assert batch.ended(batch.submit(jobQueue=large, **asking_for(VCPU=1, MEMORY=512)))["attempts"]
     batch.api.terminate_job(jobId=first, reason="make room")
-    assert batch.ended(second)["status"] == "SUCCEEDED"  # the idle instance has ended
+    assert batch.ended(second)["status"] == "SUCCEEDED"
+    (idle,) = batch.api.describe_compute_environments(computeEnvironments=["large-1"])[
+        "computeEnvironments"
+    ]
+    assert idle["computeResources"]["desiredvCpus"] == 0  # its instance has ended
 
 
 def test_a_type_above_the_quota_is_not_chosen(aws: Emulator, batch: Any) -> None:
