@@ -23,9 +23,12 @@ Grant = tuple[str, str, str]
 
 ROLES = ("user", "job", "execution", "driver", "sagemaker")
 
-# Docker calls these operations of ECR; the emulator has no registry that it can push to.
-PUSHING = "docker pushes an image"
-UNUSED: Mapping[tuple[str, str], str] = {
+PUSHING = "docker pushes an image; the emulator has no registry"
+ABORTING = "a failed upload is aborted: tests of the store, on another server"
+DRIVING = "a detached run on both services, and its cancellation: `make test-all`"
+PLATFORM = "SageMaker creates its log group before the first job"
+LAYERS = "requirements on SageMaker: tests/runtime, on this machine"
+UNUSED: Mapping[tuple[str, ...], str] = {
     ("user", "ecr:GetAuthorizationToken"): PUSHING,
     ("user", "ecr:BatchCheckLayerAvailability"): PUSHING,
     ("user", "ecr:BatchGetImage"): PUSHING,
@@ -34,8 +37,23 @@ UNUSED: Mapping[tuple[str, str], str] = {
     ("user", "ecr:InitiateLayerUpload"): PUSHING,
     ("user", "ecr:PutImage"): PUSHING,
     ("user", "ecr:UploadLayerPart"): PUSHING,
+    ("user", "s3:AbortMultipartUpload"): ABORTING,
+    ("user", "s3:ListBucketMultipartUploads"): "`gc` on AWS: `make test-all`",
+    ("job", "s3:AbortMultipartUpload"): ABORTING,
+    ("sagemaker", "s3:AbortMultipartUpload"): ABORTING,
+    ("sagemaker", "s3:GetObject", "${store_arn}/layers/*"): LAYERS,
+    ("sagemaker", "s3:PutObject", "${store_arn}/layers/*"): LAYERS,
+    ("sagemaker", "logs:CreateLogGroup"): PLATFORM,
+    ("sagemaker", "logs:DescribeLogStreams"): PLATFORM,
+    ("driver", "batch:ListJobs"): DRIVING,
+    ("driver", "batch:RegisterJobDefinition"): DRIVING,
+    ("driver", "batch:TagResource"): DRIVING,
+    ("driver", "batch:TerminateJob"): DRIVING,
+    ("driver", "sagemaker:StopTrainingJob"): DRIVING,
+    ("driver", "iam:PassRole", "${job_role_arn}"): DRIVING,
+    ("driver", "iam:PassRole", "${execution_role_arn}"): DRIVING,
 }
-"""Grants that no test uses, with their purpose."""
+"""Grants that no test of `make test` uses, by role and action or by grant, with the reason."""
 
 used_grants: set[Grant] = set()
 """Grants that the emulators of this process, and those that it has started, have used."""
@@ -149,4 +167,8 @@ class UsedGrants:
             and not option.collectonly
             and not getattr(option, "lf", False)
         )
-        return [g for g in grants() if g not in used_grants and g[:2] not in UNUSED] * is_whole
+        if not is_whole:
+            return []
+        explained = UNUSED.keys()
+        unused = (grant for grant in grants() if grant not in used_grants)
+        return [g for g in unused if g not in explained and g[:2] not in explained]
