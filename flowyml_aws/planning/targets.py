@@ -128,6 +128,21 @@ class Target:
     disk: Disk | None = None
     pools: tuple[TypePool, ...] = ()
 
+    def without(self, closed: Mapping[str, str]) -> Target:
+        """Return the target without some of its types, given with the reasons."""
+        return replace(
+            self,
+            instance_types=tuple(name for name in self.instance_types if name not in closed),
+            pools=tuple(
+                replace(pool, types=tuple(name for name in pool.types if name not in closed))
+                for pool in self.pools
+            ),
+            closed={
+                **self.closed,
+                **{name: closed[name] for name in self.instance_types if name in closed},
+            },
+        )
+
     def with_closed_types(self) -> Target:
         """Return the target with only its unavailable types."""
         return replace(self, instance_types=tuple(self.closed))

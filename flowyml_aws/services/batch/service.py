@@ -23,6 +23,7 @@ from flowyml_aws.target_settings import TargetSettings, as_target, settings_of_s
 
 if TYPE_CHECKING:
     from flowyml_aws.aws.batch_definition import JobImage
+    from flowyml_aws.aws.vcpu_quotas import TypesAboveQuota
 
 __all__ = ["SERVICE", "BatchService", "job_image", "queue_names"]
 
@@ -51,7 +52,23 @@ class BatchService(Service):
     def targets(self) -> Sequence[Target]:
         if self._account.access_problem is not None:
             raise self._account.access_problem
-        return self._targets
+        return [target.without(self._quotas.closed[target.capacity]) for target in self._targets]
+
+    def closes_types(self, plan: ExecutionPlan) -> bool:
+        """Look up the quotas of a plan's instance types. 0 is the default for GPUs."""
+        if self._account.access_problem is not None:
+            return False
+        jobs = [job for job in plan.jobs if job.backend == TRAITS.name]
+        return self._quotas.close(jobs, self._account.catalog.types)
+
+    def notes(self) -> Sequence[str]:
+        return self._quotas.notes
+
+    @cached_property
+    def _quotas(self) -> TypesAboveQuota:
+        from flowyml_aws.aws.vcpu_quotas import TypesAboveQuota
+
+        return TypesAboveQuota(lambda: self._account.client("service-quotas"))
 
     @cached_property
     def _targets(self) -> Sequence[Target]:
