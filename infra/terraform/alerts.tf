@@ -1,5 +1,5 @@
 locals {
-  queue_names = concat([for key in keys(local.queues) : "${local.prefix}-${key}"], [local.driver_queue])
+  queue_names = [for key in keys(local.job_queues) : "${local.prefix}-${key}"]
   queue_arns  = sort([for name in local.queue_names : "arn:${local.partition}:batch:${local.region}:${local.account}:job-queue/${name}"])
 
   # Events by the name of their rule, with the message that is sent about them.

@@ -27,7 +27,7 @@ locals {
         sizes     = local.sizes[family]
         tags = merge(
           { "flowyml-aws:label:family" = family },
-          # What one job can use of the volume, and where containers are if the type has local disks: user-data.mime.
+          # Disk of one job: its part of the volume, or the local disks, on which user-data.mime puts containers.
           { "flowyml-aws:disk-gib" = tostring(coalesce(options.volume_gib, var.volume_gib) - local.catalog.reserved_disk_gib) },
           { "flowyml-aws:nvme" = "data-root" },
           { for key, value in options.labels : "flowyml-aws:label:${key}" => value },
@@ -44,6 +44,13 @@ locals {
       (index == 0 ? name : "${name}-${index + 1}") => merge(queue, { queue = name, order = index + 1, types = types })
     }
   ]...)
+
+  # Drivers of detached runs have a queue: they don't wait for the jobs of users, and are placed before them. The taint
+  # keeps jobs away.
+  job_queues = merge(
+    { for name, queue in local.queues : name => { environments_of = name, priority = 1, tags = queue.tags } },
+    { driver = { environments_of = "cpu", priority = 10, tags = { "flowyml-aws:taint:driver" = "NoSchedule" } } },
+  )
 
   time_limits = [
     { reason = "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY", wait_s = var.capacity_wait_s },
@@ -144,43 +151,15 @@ resource "aws_batch_compute_environment" "this" {
 }
 
 resource "aws_batch_job_queue" "this" {
-  for_each = local.queues
+  for_each = local.job_queues
 
   name     = "${local.prefix}-${each.key}"
   state    = "ENABLED"
-  priority = 1
+  priority = each.value.priority
   tags     = merge(local.tags, each.value.tags)
 
   dynamic "compute_environment_order" {
-    for_each = { for name, environment in local.environments : environment.order => name if environment.queue == each.key }
-
-    content {
-      order               = compute_environment_order.key
-      compute_environment = aws_batch_compute_environment.this[compute_environment_order.value].arn
-    }
-  }
-
-  dynamic "job_state_time_limit_action" {
-    for_each = local.time_limits
-
-    content {
-      action           = "CANCEL"
-      state            = "RUNNABLE"
-      reason           = job_state_time_limit_action.value.reason
-      max_time_seconds = job_state_time_limit_action.value.wait_s
-    }
-  }
-}
-
-# Drivers of detached runs: they don't wait for the jobs of users, and are placed before them. The taint keeps jobs away.
-resource "aws_batch_job_queue" "driver" {
-  name     = local.driver_queue
-  state    = "ENABLED"
-  priority = 10
-  tags     = merge(local.tags, { "flowyml-aws:taint:driver" = "NoSchedule" })
-
-  dynamic "compute_environment_order" {
-    for_each = { for name, environment in local.environments : environment.order => name if environment.queue == "cpu" }
+    for_each = { for name, environment in local.environments : environment.order => name if environment.queue == each.value.environments_of }
 
     content {
       order               = compute_environment_order.key

@@ -16,7 +16,7 @@ output "repository" {
 
 output "queues" {
   description = "Names of the Batch queues."
-  value       = [for queue in aws_batch_job_queue.this : queue.name]
+  value       = [for key in keys(local.queues) : aws_batch_job_queue.this[key].name]
 }
 
 output "user_policy_arn" {
