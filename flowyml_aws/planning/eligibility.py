@@ -14,6 +14,7 @@ from operator import le
 
 from flowyml_aws.planning.catalog import Catalog, InstanceType
 from flowyml_aws.planning.needs import Needs
+from flowyml_aws.planning.startable import is_large_enough
 from flowyml_aws.planning.targets import (
     ARCH_LABEL,
     INSTANCE_TYPE_LABEL,
@@ -169,7 +170,7 @@ def _smaller_disks(request: SelectionRequest, target: Target) -> Obstacle | None
     if not needs.storage_gib or target.placed_by != "queue":
         return None
     # Batch ignores disks: it may use any type of the queue that has enough of everything else.
-    possible = [c for c in candidates_on(target, request.catalog) if _may_start(needs, c)]
+    possible = [c for c in candidates_on(target, request.catalog) if is_large_enough(needs, c)]
     smallest = min(possible, key=lambda c: c.gives.storage_gib, default=None)
     if smallest is None or smallest.gives.storage_gib >= needs.storage_gib:
         return None
@@ -182,7 +183,3 @@ def _smaller_disks(request: SelectionRequest, target: Target) -> Obstacle | None
         f"request more vCPUs or memory than {smallest.name} has, or create a queue of types such "
         f"as {larger} only",
     )
-
-
-def _may_start(needs: Needs, candidate: Candidate) -> bool:
-    return all(map(le, needs.amounts._replace(storage_gib=0), candidate.gives))

@@ -15,13 +15,13 @@ from flowyml_aws.core.step_grouping import StepGroup, parallel_steps
 from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.cost import with_costs
 from flowyml_aws.planning.durations import Durations, idle_gpu_note
-from flowyml_aws.planning.highest import startable_types
 from flowyml_aws.planning.history import RunTimes
 from flowyml_aws.planning.needs import Needs, needs_of
 from flowyml_aws.planning.placement import Placement
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
 from flowyml_aws.planning.selection import Selection, select
 from flowyml_aws.planning.services import service_traits
+from flowyml_aws.planning.startable import startable_types
 from flowyml_aws.planning.targets import Candidate, Target, offline_targets
 
 __all__ = ["make_plan"]

@@ -21,12 +21,13 @@ from moto.ssm.models import ssm_backends
 
 from flowyml_aws.planning.account_families import FAMILIES
 from flowyml_aws.planning.disk import RESERVED_GIB
-from flowyml_aws.testing.account_policies import account_policy
+from flowyml_aws.testing.account_policies import account_policy, placeholders
 
 __all__ = [
     "BUCKET",
     "DRIVER_QUEUE",
     "LOG_GROUP",
+    "NAMES",
     "PARAMETER",
     "QUEUES",
     "REGION",
@@ -34,7 +35,6 @@ __all__ = [
     "Account",
     "create_account",
     "forget_account",
-    "placeholders",
     "write_settings",
 ]
 
@@ -45,6 +45,7 @@ PREFIX = f"flowyml-{NAME}"
 BUCKET = f"{PREFIX}-{DEFAULT_ACCOUNT_ID}-{REGION}"
 PARAMETER = f"/flowyml-aws/{NAME}"
 LOG_GROUP = f"/flowyml-aws/{NAME}"
+NAMES = placeholders(NAME, DEFAULT_ACCOUNT_ID, REGION)
 
 # Instance types by queue, one group for each of its managed on-demand compute environments.
 QUEUES: Mapping[str, tuple[tuple[str, ...], ...]] = {
@@ -119,15 +120,14 @@ def create_account() -> Account:
     s3.create_bucket(BUCKET, REGION)
     s3.put_bucket_encryption(BUCKET, _ENCRYPTION)
     iam = iam_backends[DEFAULT_ACCOUNT_ID]["aws"]
-    names = placeholders()
     account = Account(
         **{
-            role: _create_role(iam, role, account_policy(trust, names), account_policy(role, names))
+            role: _create_role(iam, role, account_policy(trust, NAMES), account_policy(role, NAMES))
             for role, trust in _TRUST.items()
         },
         batch=_create_role(iam, "batch", _BATCH_TRUST),
     )
-    _create_role(iam, "instance", account_policy("trust-instance", names))
+    _create_role(iam, "instance", account_policy("trust-instance", NAMES))
     logs_backends[DEFAULT_ACCOUNT_ID][REGION].create_log_group(LOG_GROUP, tags={})
     profile = iam.create_instance_profile(f"{PREFIX}-instance", "/", [f"{PREFIX}-instance"])
     batch = batch_backends[DEFAULT_ACCOUNT_ID][REGION]
@@ -179,32 +179,6 @@ def forget_account() -> None:
     for owner, method in _CACHED_METHODS:
         if clear := getattr(getattr(owner, method, None), "cache_clear", None):
             clear()
-
-
-def placeholders() -> dict[str, str]:
-    """Return the values of the placeholders in the policies, as infra/ defines them."""
-
-    def arn(service: str, resource: str) -> str:
-        return f"arn:aws:{service}:{REGION}:{DEFAULT_ACCOUNT_ID}:{resource}"
-
-    return {
-        "partition": "aws",
-        "region": REGION,
-        "account": DEFAULT_ACCOUNT_ID,
-        "prefix": PREFIX,
-        "bucket_arn": f"arn:aws:s3:::{BUCKET}",
-        "store_arn": f"arn:aws:s3:::{BUCKET}/flowyml",
-        "repository_arn": arn("ecr", f"repository/{PREFIX}"),
-        "log_group_arn": arn("logs", f"log-group:{LOG_GROUP}"),
-        "parameter_arn": arn("ssm", f"parameter{PARAMETER}"),
-        "topic_arn": arn("sns", f"{PREFIX}-alerts"),
-        "principal": f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:root",
-        **{f"{role}_role_arn": _role_arn(role) for role in _TRUST},
-    }
-
-
-def _role_arn(role: str) -> str:
-    return f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role/{PREFIX}-{role}"
 
 
 def _create_role(iam: IAMBackend, role: str, trust: str, policy: str | None = None) -> str:

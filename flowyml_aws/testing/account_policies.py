@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 
-__all__ = ["account_policy"]
+__all__ = ["ROLES", "account_policy", "placeholders"]
+
+ROLES = ("user", "job", "execution", "driver", "sagemaker")
+"""Roles of an account with a policy of their own, by their names without the prefix."""
 
 _FOLDER = Path(__file__).with_name("policies")
 
@@ -26,3 +29,33 @@ def account_policy(name: str, placeholders: Mapping[str, str]) -> str:
     """
     text = (_FOLDER / f"{name}.json").read_text("utf-8")
     return Template(text).substitute(placeholders)
+
+
+def placeholders(name: str, account: str, region: str) -> dict[str, str]:
+    """Return the values of the placeholders, as infra/ derives them.
+
+    Args:
+        name: Name of the account in infra/.
+        account: Id of the AWS account.
+        region: AWS region.
+    """
+
+    def arn(service: str, resource: str) -> str:
+        return f"arn:aws:{service}:{region}:{account}:{resource}"
+
+    prefix = f"flowyml-{name}"
+    bucket_arn = f"arn:aws:s3:::{prefix}-{account}-{region}"
+    return {
+        "partition": "aws",
+        "region": region,
+        "account": account,
+        "prefix": prefix,
+        "bucket_arn": bucket_arn,
+        "store_arn": f"{bucket_arn}/flowyml",
+        "repository_arn": arn("ecr", f"repository/{prefix}"),
+        "log_group_arn": arn("logs", f"log-group:/flowyml-aws/{name}"),
+        "parameter_arn": arn("ssm", f"parameter/flowyml-aws/{name}"),
+        "topic_arn": arn("sns", f"{prefix}-alerts"),
+        "principal": f"arn:aws:iam::{account}:root",
+        **{f"{role}_role_arn": f"arn:aws:iam::{account}:role/{prefix}-{role}" for role in ROLES},
+    }

@@ -272,35 +272,29 @@ class Emulator:
         )
         roles = ServiceRoles(principals, guard, self._lock, DEFAULT_ACCOUNT_ID, REGION)
         aws = {"AWS_ENDPOINT_URL": self.endpoint_url, "AWS_DEFAULT_REGION": REGION}
+        settings: dict[str, str | Sequence[str]] = {
+            "store": f"s3://{BUCKET}/flowyml",
+            "queues": list(QUEUES),
+            "image": self._image,
+            "job_role": account.job,
+            "execution_role": account.execution,
+            "log_group": LOG_GROUP,
+            "sagemaker_role": account.sagemaker,
+            "driver_queue": DRIVER_QUEUE,
+            "driver_role": account.driver,
+        }
+        write_settings(settings)
         self.environment = {
             **aws,
             **principals.assume(account.user, "emulator").environment,
-            "FLOWYML_AWS_STORE": f"s3://{BUCKET}/flowyml",
-            "FLOWYML_AWS_QUEUES": ",".join(QUEUES),
-            "FLOWYML_AWS_IMAGE": self._image,
-            "FLOWYML_AWS_SAGEMAKER_ROLE": account.sagemaker,
-            "FLOWYML_AWS_DRIVER_QUEUE": DRIVER_QUEUE,
-            "FLOWYML_AWS_DRIVER_ROLE": account.driver,
-            "FLOWYML_AWS_JOB_ROLE": account.job,
-            "FLOWYML_AWS_EXECUTION_ROLE": account.execution,
-            "FLOWYML_AWS_LOG_GROUP": LOG_GROUP,
+            **{
+                f"FLOWYML_AWS_{name.upper()}": value if isinstance(value, str) else ",".join(value)
+                for name, value in settings.items()
+            },
             "FLOWYML_AWS_POLL_S": "0.2",  # the emulator never throttles
         }
         self.administrator = {**self.environment, **self._administrator_keys()}
         del self.administrator["AWS_SESSION_TOKEN"]
-        write_settings(
-            {
-                "store": f"s3://{BUCKET}/flowyml",
-                "queues": list(QUEUES),
-                "image": self._image,
-                "job_role": account.job,
-                "execution_role": account.execution,
-                "log_group": LOG_GROUP,
-                "sagemaker_role": account.sagemaker,
-                "driver_queue": DRIVER_QUEUE,
-                "driver_role": account.driver,
-            }
-        )
         folder = Path(tempfile.mkdtemp(prefix="flowyml-aws-emulator-"))
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         containers = self._containers(folder, undo)

@@ -42,7 +42,7 @@ def find_program(name: str) -> str:
     """Return the path of a program.
 
     Raises:
-        FileNotFoundError: There is no such program.
+        FileNotFoundError: The program does not exist.
     """
     if (path := shutil.which(name)) is None:
         raise FileNotFoundError(f"No such file or directory: {name!r}")

@@ -41,7 +41,7 @@ def quota_level(name: str) -> QuotaLevel:
     """Return the level with this name.
 
     Raises:
-        SettingsError: There is no such level.
+        SettingsError: The level is unknown.
     """
     for level in get_args(QuotaLevel):
         if name == level:
@@ -61,7 +61,7 @@ class AccountQuotas:
         level: Initial values: those of a new account, without GPUs, or values that no test exceeds.
 
     Raises:
-        SettingsError: There is no such level.
+        SettingsError: The level is unknown.
     """
 
     def __init__(self, level: QuotaLevel) -> None:
@@ -89,7 +89,7 @@ class AccountQuotas:
         """Set an EC2 quota by its code.
 
         Raises:
-            ValueError: There is no such quota, or the number is negative.
+            ValueError: The quota is unknown, or the number is negative.
         """
         if code not in {quota.code for quota in QUOTAS}:
             raise ValueError(f"No such vCPU quota: {code!r}")
@@ -99,7 +99,7 @@ class AccountQuotas:
         """Set SageMaker's quota of a type for one usage; None for no limit.
 
         Raises:
-            ValueError: There is no such usage, or the number is negative.
+            ValueError: The usage is unknown, or the number is negative.
         """
         if usage not in get_args(Usage):
             raise ValueError(f"Invalid usage {usage!r}: expected {_either(get_args(Usage))}")

@@ -269,7 +269,7 @@ def test_a_refused_submission_can_be_resumed(aws: Emulator, untouched: RunDriver
             backend.submit(driver.plan.jobs, ())
         assert jobs_of(aws, driver.record.run_id) == {}
     finally:
-        aws.advance(5)  # the queue is no longer UPDATING
+        aws.advance(5)  # the end of UPDATING
         aws.client("batch").update_job_queue(jobQueue="flowyml-emulator-cpu", state="ENABLED")
     backend_of(driver, aws.client("batch")).submit(driver.plan.jobs, ())
     assert jobs_of(aws, driver.record.run_id).keys() == {"first", "second", "summarize"}

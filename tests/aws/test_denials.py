@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from botocore.exceptions import ClientError
 
@@ -52,8 +54,8 @@ SESSION = "arn:aws:sts::123456789012:assumed-role/flowyml-main-job/0123abcd"
 def test_a_denial_names_the_action_the_principal_and_the_statement_to_add(
     message: str, why: str, fix: str
 ) -> None:
-    response = {"Error": {"Code": "AccessDenied", "Message": message}}
-    error = refused(ClientError(response, "AnOperation"), "do it")  # type: ignore[arg-type]
+    response: Any = {"Error": {"Code": "AccessDenied", "Message": message}}
+    error = refused(ClientError(response, "AnOperation"), "do it")
     assert error.why == f"AnOperation: AccessDenied: {why}"
     assert error.fix == fix
 

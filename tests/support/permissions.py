@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-# Modules of the emulator are imported where they are used: moto would slow down unit tests.
+from flowyml_aws.testing.account_policies import ROLES
+
+# Other modules of the emulator are imported where they are used: moto would slow down unit tests.
 if TYPE_CHECKING:
     from flowyml_aws.testing import Emulator
     from flowyml_aws.testing.iam.permissions import Need
@@ -23,8 +25,6 @@ __all__ = ["ROLES", "Grant", "UsedGrants", "all_grants_used", "grants", "used_gr
 
 Grant = tuple[str, str, str]
 """Role, action and resource pattern."""
-
-ROLES = ("user", "job", "execution", "driver", "sagemaker")
 
 PUSHING = "docker pushes an image; the emulator has no registry"
 ABORTING = "a failed upload is aborted: tests of the store, on another server"
@@ -65,16 +65,15 @@ used_grants: set[Grant] = set()
 @cache
 def _statements(role: str) -> tuple[tuple[dict[str, Any], tuple[Statement, ...]], ...]:
     """Return each statement of a role's policy: as in the file, and as in accounts of tests."""
-    from flowyml_aws.testing.account import BUCKET, placeholders
+    from flowyml_aws.testing.account import BUCKET, NAMES
     from flowyml_aws.testing.account_policies import account_policy
     from flowyml_aws.testing.iam.policies import Policy
 
-    names = {name: f"${{{name}}}" for name in placeholders()}
+    names = {name: f"${{{name}}}" for name in NAMES}
     documents = json.loads(account_policy(role, names))["Statement"]
-    stores = (placeholders()["store_arn"], f"arn:aws:s3:::{BUCKET}/flowyml/*")
+    stores = (NAMES["store_arn"], f"arn:aws:s3:::{BUCKET}/flowyml/*")
     policies = [
-        Policy.parse(account_policy(role, {**placeholders(), "store_arn": store}), role)
-        for store in stores
+        Policy.parse(account_policy(role, {**NAMES, "store_arn": store}), role) for store in stores
     ]
     parsed = zip(*(policy.statements for policy in policies), strict=True)
     return tuple(zip(documents, parsed, strict=True))

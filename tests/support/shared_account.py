@@ -13,7 +13,7 @@ import sys
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.iam.models import iam_backends
 
-from flowyml_aws.testing.account import BUCKET, PREFIX, placeholders
+from flowyml_aws.testing.account import BUCKET, NAMES, PREFIX
 from flowyml_aws.testing.account_policies import account_policy
 from tests.support.permissions import ROLES, all_grants_used
 from tests.support.rigs import raised_emulator
@@ -26,7 +26,7 @@ def share_stores() -> None:
 
     Not by requests, because policies that are changed so take effect after a delay.
     """
-    names = {**placeholders(), "store_arn": f"arn:aws:s3:::{BUCKET}/flowyml/*"}
+    names = {**NAMES, "store_arn": f"arn:aws:s3:::{BUCKET}/flowyml/*"}
     iam = iam_backends[DEFAULT_ACCOUNT_ID]["aws"]
     for role in ROLES:
         iam.put_role_policy(f"{PREFIX}-{role}", "stores", account_policy(role, names))

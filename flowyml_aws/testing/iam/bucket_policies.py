@@ -39,6 +39,7 @@ def without_moto() -> Iterator[None]:
         return PermissionResult.NEUTRAL
 
     original = FakeBucket.get_permission
+    # A patch, as moto has no switch for it.
     FakeBucket.get_permission = neutral  # type: ignore[method-assign]
     try:
         yield

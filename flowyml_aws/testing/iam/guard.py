@@ -10,7 +10,7 @@ from typing import Any
 from flowyml_aws.testing.calls import ApiRequest, signing_key
 from flowyml_aws.testing.iam.bucket_policies import policies_on
 from flowyml_aws.testing.iam.evaluation import Principal, decide
-from flowyml_aws.testing.iam.least import least_policy
+from flowyml_aws.testing.iam.least import generalized, least_policy
 from flowyml_aws.testing.iam.needs import list_need, needs_of
 from flowyml_aws.testing.iam.permissions import Need
 from flowyml_aws.testing.iam.principals import Caller, Principals
@@ -69,7 +69,7 @@ class Guard:
 
     Attributes:
         denials: Denied permissions so far, in order.
-        used: Permissions that allowed requests needed, by name of the caller.
+        used: Permissions that allowed requests needed, generalized, by name of the caller.
         on_denial: Callback for each denial.
     """
 
@@ -160,4 +160,4 @@ class Guard:
                 self.on_denial(denial)
                 if self._is_enforced:
                     raise AccessError("denied", decision.message)
-            self.used.setdefault(name, set()).add(need)
+            self.used.setdefault(name, set()).add(generalized(need))

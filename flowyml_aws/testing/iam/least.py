@@ -10,7 +10,7 @@ from typing import Any
 from flowyml_aws.artifacts.layout import CACHE, CONTENTS, HISTORY, LAYERS, RUNS
 from flowyml_aws.testing.iam.permissions import Need
 
-__all__ = ["least_policy"]
+__all__ = ["generalized", "least_policy"]
 
 _FOLDERS = "|".join(prefix.rstrip("/") for prefix in (RUNS, CACHE, HISTORY, LAYERS, *CONTENTS))
 _IN_STORE = re.compile(rf"(arn:[\w-]+:s3:::[^/]+/(?:.+/)?(?:{_FOLDERS}))/(.+)")
@@ -33,12 +33,11 @@ _Terms = tuple[tuple[str, str, str], ...]
 def least_policy(needs: Iterable[Need]) -> dict[str, Any]:
     """Return the least policy that allows all needs.
 
-    Names that differ from run to run are generalized: objects in a store to the folders of its
-    layout, jobs and log streams to all of their kind.
+    The needs are generalized, as those of every run differ.
     """
     by_action: dict[tuple[str, _Terms], set[str]] = defaultdict(set)
-    for need in needs:
-        by_action[need.action, tuple(_terms(need))].add(_generalized(need.resource))
+    for need in map(generalized, needs):
+        by_action[need.action, tuple(_terms(need))].add(need.resource)
     actions: dict[tuple[tuple[str, ...], _Terms], set[str]] = defaultdict(set)
     for (action, condition), resources in by_action.items():
         actions[tuple(sorted(_broadest(resources))), condition].add(action)
@@ -46,6 +45,16 @@ def least_policy(needs: Iterable[Need]) -> dict[str, Any]:
         (sorted(names), resources, condition) for (resources, condition), names in actions.items()
     )
     return {"Version": "2012-10-17", "Statement": _named([_statement(*group) for group in groups])}
+
+
+def generalized(need: Need) -> Need:
+    """Return a need without what differs from run to run.
+
+    Objects in a store are generalized to the folders of its layout, jobs and log streams to all of
+    their kind. Only the conditions of least policies are kept.
+    """
+    context = {key: value for _, key, value in _terms(need)}
+    return Need(need.action, _generalized(need.resource), context)
 
 
 def _terms(need: Need) -> Iterator[tuple[str, str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -160,9 +161,8 @@ class Principals:
 
     def _keep_policies(self, name: str) -> None:
         """Keep the policies of a role that are in effect, before they change."""
-        role = next((role for role in _iam().get_roles() if role.name == name), None)
-        if role is not None:
-            self._earlier[name] = self._effective_policies(role)
+        with suppress(NotFoundException):  # IAM will refuse the change
+            self._earlier[name] = self._effective_policies(_iam().get_role(name))
 
     def _check_trust(self, role_arn: str, service: str) -> None:
         role = _role(role_arn)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flowyml_aws.planning.highest import startable_types
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.selection import select
+from flowyml_aws.planning.startable import startable_types
 from flowyml_aws.planning.targets import Target, TypePool
 from tests.planning.selection_inputs import BATCH, REAL, SAGEMAKER, make_needs, queue
 

@@ -10,7 +10,7 @@ from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.targets import Candidate, Target, TypePool, candidates_on
 
-__all__ = ["startable_types"]
+__all__ = ["is_large_enough", "startable_types"]
 
 
 def startable_types(needs: Needs, best: Candidate, catalog: Catalog) -> tuple[Candidate, ...]:
@@ -39,7 +39,7 @@ def _startable(
         return
     types = candidates_on(replace(target, instance_types=pool.types, pools=()), catalog)
     for candidate in types:  # cheapest first
-        if not _is_large_enough(needs, candidate):
+        if not is_large_enough(needs, candidate):
             continue
         if not pool.starts_cheapest:
             yield candidate
@@ -48,7 +48,11 @@ def _startable(
             return
 
 
-def _is_large_enough(needs: Needs, candidate: Candidate) -> bool:
+def is_large_enough(needs: Needs, candidate: Candidate) -> bool:
+    """Return whether a type is large enough for a job in the eyes of AWS Batch.
+
+    Batch compares vCPUs, memory and the number of GPUs, but neither their model nor disks.
+    """
     wanted, gives = needs.amounts, candidate.gives
     return (
         wanted.vcpus <= gives.vcpus
