@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from flowyml_aws.aws.queue_findings import quota_too_low
+from flowyml_aws.aws.queue_findings import QUOTA_PAGE
 from flowyml_aws.aws.quotas import Quota, quota_of, read_limits
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.planning.catalog import InstanceType
@@ -54,8 +54,10 @@ class TypesAboveQuota:
                 quota = quota_of(instance.family, capacity)
                 limit = self._limits.get(quota) if quota is not None else None
                 if quota is not None and limit is not None and instance.vcpus > limit:
-                    finding = quota_too_low(quota, limit, instance.name, instance.vcpus)
-                    closed[instance.name] = f"{finding.what}: {finding.fix}"
+                    closed[instance.name] = (
+                        f"the account's quota {quota.name!r} is {limit} vCPUs; request at least "
+                        f"{instance.vcpus}: {QUOTA_PAGE}/{quota.code}"
+                    )
         return any(name in self.closed[capacity] for name, capacity in open_types)
 
     def _read(self, quotas: Iterable[Quota]) -> None:

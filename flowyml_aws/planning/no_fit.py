@@ -108,12 +108,21 @@ def _types_to_add(
         (all_types,) = offline_targets(request.catalog, service)
         all_types = replace(all_types, disk=next(t.disk for t in targets if t.kind == service))
         fitting = list(fits(request.needs, pool(hardware, all_types, request.catalog)))
+        closed = {name for t in targets if t.kind == service for name in t.closed}
+        if fitting and fitting[0].name in closed and not _is_over_default_limit(fitting[0]):
+            continue  # a target has it already
         if fitting and service_traits(service).runs_on_queues:
             yield _queue_to_add(fitting)
         elif fitting:
             best = fitting[0]
             price = price_text(best.price_usd_hour)
             yield f"add {best.name} to a target of the settings: it fits{price}"
+
+
+def _is_over_default_limit(candidate: Candidate) -> bool:
+    """Return whether a larger `max_vcpus` of its family would allow a type that a target closes."""
+    family = account_family(candidate.instance)
+    return family is not None and candidate.instance.vcpus > family.max_vcpus
 
 
 def _queue_to_add(fitting: Sequence[Candidate]) -> str:

@@ -32,8 +32,9 @@ def test_a_gpu_without_quota_is_an_error_with_the_page_to_request_one(
     with pytest.raises(InvalidPipelineError) as refused:
         rig.pipeline("needy").submit(backend="batch")
     report = str(refused.value)
-    assert "The account's quota 'Running On-Demand G and VT instances' is 0 vCPUs" in report
-    assert f"request a quota of at least 4: {PAGE}" in report
+    assert "the account's quota 'Running On-Demand G and VT instances' is 0 vCPUs" in report
+    assert f"request at least 4: {PAGE}" in report
+    assert "set up the family" not in report
     assert "SubmitJob" not in {call.operation for call in aws.calls}
 
 
