@@ -47,13 +47,14 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         say("usage: python -m flowyml_aws.runtime <uri of a JobSpec>#sha256=<digest>")
         return BAD_INPUT
-    drop_root(os.environ)
     os.environ.pop(PROGRAM_VARIABLE, None)  # of a job that started this one
     interruption = Interruption()
     interruption.listen()
     platform = Platform()
     try:
+        # As root: infra/ keeps the images' user from the instance metadata.
         platform = Platform.from_environment(os.environ)
+        drop_root(os.environ)
         platform.report_folders()
         code = _run(arguments[0], interruption, platform)
         interruption.ignore()

@@ -21,7 +21,12 @@ from moto.ssm.models import ssm_backends
 
 from flowyml_aws.planning.account_families import FAMILIES
 from flowyml_aws.planning.disk import RESERVED_GIB
-from flowyml_aws.testing.account_policies import account_policy, placeholders
+from flowyml_aws.testing.account_policies import (
+    ROLES,
+    account_policy,
+    placeholders,
+    user_data,
+)
 
 __all__ = [
     "BUCKET",
@@ -45,7 +50,14 @@ PREFIX = f"flowyml-{NAME}"
 BUCKET = f"{PREFIX}-{DEFAULT_ACCOUNT_ID}-{REGION}"
 PARAMETER = f"/flowyml-aws/{NAME}"
 LOG_GROUP = f"/flowyml-aws/{NAME}"
-NAMES = placeholders(NAME, DEFAULT_ACCOUNT_ID, REGION)
+# Roles are named without the region: an emulated account has only one.
+NAMES = {
+    **placeholders(NAME, DEFAULT_ACCOUNT_ID, REGION),
+    **{
+        f"{role}_role_arn": f"arn:aws:iam::{DEFAULT_ACCOUNT_ID}:role/{PREFIX}-{role}"
+        for role in ROLES
+    },
+}
 
 # Instance types by queue, one group for each of its managed on-demand compute environments.
 QUEUES: Mapping[str, tuple[tuple[str, ...], ...]] = {
@@ -216,7 +228,10 @@ def _launch_template() -> str:
     """Create the launch template of all environments, and return its id."""
     disk = {"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": VOLUME_GIB, "VolumeType": "gp3"}}
     template = ec2_backends[DEFAULT_ACCOUNT_ID][REGION].create_launch_template(
-        name=PREFIX, description="", template_data={"BlockDeviceMappings": [disk]}, tag_spec={}
+        name=PREFIX,
+        description="",
+        template_data={"BlockDeviceMappings": [disk], "UserData": user_data()},
+        tag_spec={},
     )
     return str(template.id)
 

@@ -1,15 +1,17 @@
-"""The IAM policies of the emulated account: those that infra/ creates in a real one.
+"""The documents of the emulated account: those that infra/ uses for a real one.
 
-The folder `policies` is a link to `infra/account/policies`, which Terraform and CDK read, too.
+The folder `policies`, and `user-data.mime` beside it, are links to `infra/account`, which Terraform
+and CDK read, too.
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 
-__all__ = ["ROLES", "account_policy", "placeholders"]
+__all__ = ["ROLES", "account_policy", "placeholders", "user_data"]
 
 ROLES = ("user", "job", "execution", "driver", "sagemaker")
 """Roles of an account with a policy of their own, by their names without the prefix."""
@@ -21,7 +23,7 @@ def account_policy(name: str, placeholders: Mapping[str, str]) -> str:
     """Return a policy document as JSON.
 
     Args:
-        name: Name of the file, without its extension.
+        name: Path of the file in the folder, without its extension.
         placeholders: Names and ARNs that the document refers to.
 
     Raises:
@@ -57,5 +59,14 @@ def placeholders(name: str, account: str, region: str) -> dict[str, str]:
         "parameter_arn": arn("ssm", f"parameter/flowyml-aws/{name}"),
         "topic_arn": arn("sns", f"{prefix}-alerts"),
         "principal": f"arn:aws:iam::{account}:root",
-        **{f"{role}_role_arn": f"arn:aws:iam::{account}:role/{prefix}-{role}" for role in ROLES},
+        # IAM's names are unique in an account, in all its regions.
+        **{
+            f"{role}_role_arn": f"arn:aws:iam::{account}:role/{prefix}-{region}-{role}"
+            for role in ROLES
+        },
     }
+
+
+def user_data() -> str:
+    """Return the user data of instances, in the encoding of launch templates."""
+    return base64.b64encode(_FOLDER.with_name("user-data.mime").read_bytes()).decode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 from collections.abc import Mapping, Sequence
 
 from flowyml_aws.testing.quotas import QuotaLevel
@@ -21,7 +22,13 @@ _QUOTAS: Mapping[QuotaLevel, str] = {
 
 
 def describe(
-    engine: str | None, image: str, quotas: QuotaLevel, disks: str, lenient: Sequence[str]
+    engine: str | None,
+    image: str,
+    quotas: QuotaLevel,
+    disks: str,
+    lenient: Sequence[str],
+    *,
+    has_image_user: bool,
 ) -> list[str]:
     """Return lines about an emulator.
 
@@ -31,6 +38,7 @@ def describe(
         quotas: Quotas of the account.
         disks: Whether the disks of jobs are limited, as a sentence.
         lenient: Switches that allow behavior that AWS does not have, each with its effect.
+        has_image_user: Whether jobs run as the user of an image.
     """
     if engine is None:
         jobs = (
@@ -46,5 +54,15 @@ def describe(
         "permissions: those of infra/, checked for every call",
         f"quotas: {_QUOTAS[quotas]}",
         disks,
+        f"instance metadata: {_metadata(has_image_user)}",
         f"lenient: {'; '.join(lenient) or 'nothing'}",
     ]
+
+
+def _metadata(has_image_user: bool) -> str:
+    """Return whether jobs are kept from the instance metadata, and why not."""
+    if not sys.platform.startswith("linux"):
+        return "jobs can reach it, because only Linux tells the user of a connection"
+    if not has_image_user:
+        return "jobs can reach it, because they run as the emulator's own user"
+    return "out of reach for the user of the images, as in infra/"

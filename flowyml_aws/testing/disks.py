@@ -17,10 +17,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from moto.core.models import DEFAULT_ACCOUNT_ID
-from moto.ec2.models import ec2_backends
-
 from flowyml_aws.planning.disk import DEFAULT_VOLUME_GIB, RESERVED_GIB
+from flowyml_aws.testing.launch_templates import launch_template
 
 __all__ = ["Disks", "free_gib"]
 
@@ -37,22 +35,12 @@ def free_gib(resources: Mapping[str, Any], region: str) -> int:
         resources: Resources of the environment, which may name a launch template.
         region: Region of the environment.
     """
-    named = resources.get("launchTemplate")
-    volume_gib = DEFAULT_VOLUME_GIB if not named else _volume_gib(named, region)
-    return max(1, volume_gib - RESERVED_GIB)
-
-
-def _volume_gib(named: Mapping[str, str], region: str) -> int:
-    ec2 = ec2_backends[DEFAULT_ACCOUNT_ID][region]
-    if "launchTemplateId" in named:
-        template = ec2.get_launch_template(named["launchTemplateId"])
-    else:
-        template = ec2.get_launch_template_by_name(named["launchTemplateName"])
-    data = template.get_version(named.get("version") or "$Default").data
-    for mapping in data.get("BlockDeviceMappings") or ():
+    volume_gib = DEFAULT_VOLUME_GIB
+    for mapping in launch_template(resources, region).get("BlockDeviceMappings") or ():
         if size := (mapping.get("Ebs") or {}).get("VolumeSize"):
-            return int(size)
-    return DEFAULT_VOLUME_GIB
+            volume_gib = int(size)
+            break
+    return max(1, volume_gib - RESERVED_GIB)
 
 
 class Disks:

@@ -60,6 +60,7 @@ from flowyml_aws.testing.iam.guard import Guard
 from flowyml_aws.testing.iam.principals import Principals
 from flowyml_aws.testing.iam.service_roles import ServiceRoles
 from flowyml_aws.testing.image_check import check_image
+from flowyml_aws.testing.image_user import can_switch_user
 from flowyml_aws.testing.machine import Machine
 from flowyml_aws.testing.metadata_api import METADATA_PATH, InstanceMetadata
 from flowyml_aws.testing.process import Processes
@@ -338,7 +339,8 @@ class Emulator:
             on_end=events.training_ended,
             listing=Listing(propagation),
         )
-        self.faults = faults = Faults(self._lock, scheduler, queues, starts)
+        metadata = InstanceMetadata(fleet, self._lock, queues.blocked_user)
+        self.faults = faults = Faults(self._lock, scheduler, queues, starts, metadata)
         apis: dict[str, Api] = {
             "batch": BatchApi(scheduler, queues, batch_account, clock),
             "sagemaker": SageMakerApi(training),
@@ -352,7 +354,7 @@ class Emulator:
             iam,
             lambda: faults.clock_skew_s,
             self._keep_requests,
-            InstanceMetadata(fleet, self._lock),
+            metadata,
         )
         undo.callback(Server(application, listener).stop)
         self._scheduler, self._training, self.calls = scheduler, training, application.calls
@@ -369,7 +371,17 @@ class Emulator:
         if self._warm_imports:
             lenient.append(f"warm_imports (jobs find {', '.join(self._warm_imports)} imported)")
         engine = None if self._engine is None else self._engine.name
-        return describe(engine, self._image, self._quotas.level, self.disk_limit, lenient)
+        return describe(
+            engine,
+            self._image,
+            self._quotas.level,
+            self.disk_limit,
+            lenient,
+            has_image_user=self._engine is not None or self._runs_as_image_user(),
+        )
+
+    def _runs_as_image_user(self) -> bool:
+        return self._image_user is not None and can_switch_user()
 
     def _administrator_keys(self) -> dict[str, str]:
         return {"AWS_ACCESS_KEY_ID": self._key, "AWS_SECRET_ACCESS_KEY": self._key}

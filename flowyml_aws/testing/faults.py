@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from threading import RLock
 
+from flowyml_aws.testing.metadata_api import InstanceMetadata
 from flowyml_aws.testing.queues import Queues
 from flowyml_aws.testing.scheduler import Scheduler
 from flowyml_aws.testing.starts import TRANSIENT_REASONS, Starts
@@ -26,12 +27,29 @@ class Faults:
         clock_skew_s: Seconds by which the services' clocks are ahead of this machine's clock.
     """
 
-    def __init__(self, lock: RLock, scheduler: Scheduler, queues: Queues, starts: Starts) -> None:
+    def __init__(
+        self,
+        lock: RLock,
+        scheduler: Scheduler,
+        queues: Queues,
+        starts: Starts,
+        metadata: InstanceMetadata,
+    ) -> None:
         self.clock_skew_s = 0.0
         self._lock = lock
         self._scheduler = scheduler
         self._queues = queues
         self._starts = starts
+        self._metadata = metadata
+
+    @property
+    def is_metadata_open(self) -> bool:
+        """Whether instances lack the firewall rule that keeps jobs from the instance metadata."""
+        return not self._metadata.has_firewall
+
+    @is_metadata_open.setter
+    def is_metadata_open(self, is_open: bool) -> None:
+        self._metadata.has_firewall = not is_open
 
     def invalidate(self, environment: str, reason: str | None) -> None:
         """Make a compute environment INVALID with this reason; None makes it VALID again."""

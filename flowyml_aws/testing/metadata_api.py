@@ -1,6 +1,9 @@
 """The emulated instance metadata service (IMDSv2), one path per instance.
 
 Jobs find it with the variable `AWS_EC2_METADATA_SERVICE_ENDPOINT`, which AWS's SDKs read as well.
+The firewall rule in the user data of `infra/` refuses connections of the images' user. Here, only
+Linux tells the user of a connection, and only jobs in containers, or of `Emulator(image_user=…)`,
+run as another user than the emulator.
 
 Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-categories.html
 """
@@ -8,11 +11,12 @@ Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-ca
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from threading import RLock
 from typing import Any
 
 from flowyml_aws.testing.fleet import Fleet, Instance
+from flowyml_aws.testing.sockets import owner_of
 
 __all__ = ["METADATA_PATH", "METADATA_VARIABLE", "InstanceMetadata"]
 
@@ -29,18 +33,43 @@ class InstanceMetadata:
     Args:
         fleet: Running instances.
         lock: Guards the fleet.
+        blocked_user: Function that returns the id of the user that the instances of a compute
+            environment, given by name, keep from their metadata; None for no user.
+
+    Attributes:
+        has_firewall: Whether instances have the firewall rule of their user data.
     """
 
-    def __init__(self, fleet: Fleet, lock: RLock) -> None:
+    def __init__(
+        self, fleet: Fleet, lock: RLock, blocked_user: Callable[[str], int | None]
+    ) -> None:
+        self.has_firewall = True
         self._fleet = fleet
         self._lock = lock
+        self._blocked_user = blocked_user
         self._tokens: set[str] = set()
 
     def __call__(self, environ: Mapping[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Answer a request.
+
+        Raises:
+            ConnectionRefusedError: The firewall rejects the connection. The server closes it.
+        """
+        if self.has_firewall and self._is_rejected(environ):
+            raise ConnectionRefusedError("the user data of the instance blocks this user")
         status, body = self._answer(environ)
         headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))]
         start_response(status, headers)
         return [body.encode()]
+
+    def _is_rejected(self, environ: Mapping[str, Any]) -> bool:
+        instance_id = environ["PATH_INFO"].removeprefix(METADATA_PATH).partition("/")[0]
+        with self._lock:
+            instance = self._fleet.get(instance_id)
+            user = None if instance is None else self._blocked_user(instance.environment)
+        if user is None:
+            return False
+        return owner_of(int(environ["REMOTE_PORT"]), int(environ["SERVER_PORT"])) == user
 
     def _answer(self, environ: Mapping[str, Any]) -> tuple[str, str]:
         instance_id, _, path = environ["PATH_INFO"].removeprefix(METADATA_PATH).partition("/")

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from moto.batch.models import BatchBackend, batch_backends
+from moto.core.exceptions import ServiceException
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from flowyml_aws.testing.account import REGION
@@ -18,6 +19,7 @@ from flowyml_aws.testing.consistency import Transitions
 from flowyml_aws.testing.fleet import Fleet, Instance
 from flowyml_aws.testing.instance_choice import Pool
 from flowyml_aws.testing.jobs import Job, Status
+from flowyml_aws.testing.launch_templates import blocked_user, launch_template
 from flowyml_aws.testing.pools import pool_of
 from flowyml_aws.testing.validation import ClientException
 
@@ -121,6 +123,16 @@ class Queues:
         ]
         pools = [(e.name, pool_of(e, REGION, local_data_root)) for e in enabled]
         return [(name, pool) for name, pool in pools if pool is not None]
+
+    def blocked_user(self, environment: str) -> int | None:
+        """Return the user that instances of an environment keep from their metadata, or None."""
+        found = _backend(REGION).get_compute_environment(environment)
+        if found is None:
+            return None
+        try:
+            return blocked_user(launch_template(found.compute_resources or {}, REGION))
+        except ServiceException:  # the launch template was deleted
+            return None
 
     def describe(self, request: Mapping[str, Any], region: str) -> dict[str, Any]:
         """Return the response of DescribeComputeEnvironments."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -46,6 +47,22 @@ def endless():
 pipeline = Pipeline("endless").add_step(endless)
 """
 
+METADATA = """
+import os, urllib.request
+from flowyml_aws import Pipeline, step
+
+@step(outputs=["answer"], cache=False)
+def ask():
+    url = os.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"] + "latest/api/token"
+    ttl = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
+    try:
+        request = urllib.request.Request(url, method="PUT", headers=ttl)
+        return str(urllib.request.urlopen(request).status)
+    except OSError:
+        return "refused"
+
+pipeline = Pipeline("metadata").add_step(ask)
+"""
 
 WHO = """
 import os
@@ -232,3 +249,17 @@ with open(os.path.expanduser('~/data'), 'wb') as file:
     log = batch.log(job_id)
     assert log[0] == "1"
     assert log[-1] == "OSError: [Errno 28] No space left on device"
+
+
+def test_a_step_can_not_reach_the_instance_metadata_but_the_run_records_its_type(
+    account: Emulator, rig: BackendRig
+) -> None:
+    file = write_pipeline(rig, "metadata.py", METADATA)
+    code, out, err = command(rig, "run", file, "--backend", "batch", "--json")
+    assert code == 0, err
+    (run_id,) = re.findall(r'"run_id": "([^"]+)"', out)
+    _, out, _ = command(rig, "get", run_id, "answer")
+    assert out.strip() == "refused"
+    _, out, _ = command(rig, "status", run_id, "--json")
+    (job,) = json.loads(out)["jobs"]
+    assert job["instance_type"] == "c6i.large"

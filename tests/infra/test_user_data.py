@@ -1,9 +1,13 @@
-"""The user data of instances: containers on local disks. Its programs are substitutes here."""
+"""The user data of instances: the instance metadata, and containers on local disks.
+
+Its programs are substitutes here.
+"""
 
 from __future__ import annotations
 
 import email
 import os
+import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +18,9 @@ from tests.support.infra import INFRA
 
 pytestmark = pytest.mark.system
 
+(IMAGE_USER,) = re.findall(
+    r"FLOWYML_USER=(\d+)", (INFRA.parent / "container/Dockerfile").read_text("utf-8")
+)
 LOCAL_DISK = "Amazon EC2 NVMe Instance Storage        \n"
 VOLUME = "Amazon Elastic Block Store              \n"
 PROGRAM = """#!/bin/sh
@@ -42,7 +49,7 @@ class Machine:
             file.parent.mkdir(parents=True)
             file.write_text(model)
         (folder / "bin").mkdir()
-        for name in ("mkfs.xfs", "mount", "mdadm", "systemctl", "dnf"):
+        for name in ("mkfs.xfs", "mount", "mdadm", "systemctl", "dnf", "iptables", "ip6tables"):
             program = folder / "bin" / name
             program.write_text(PROGRAM)
             program.chmod(0o755)
@@ -65,14 +72,37 @@ class Machine:
         assert done.returncode == 0
         return calls.read_text().splitlines() if calls.exists() else []
 
+    def boot_disks(self, failing: str = "") -> list[str]:
+        """Run the script; return the calls that concern disks."""
+        return [
+            call for call in self.boot(failing) if not call.startswith(("iptables", "ip6tables"))
+        ]
+
+
+@pytest.mark.parametrize("models", [[VOLUME], [LOCAL_DISK]])
+def test_the_user_of_the_images_can_not_reach_the_instance_metadata(
+    models: list[str], tmp_path: Path
+) -> None:
+    calls = Machine(tmp_path, models).boot()
+    owner = f"--match owner --uid-owner {IMAGE_USER} --jump REJECT"
+    assert calls[:2] == [
+        f"iptables --wait --insert OUTPUT --destination 169.254.169.254 {owner}",
+        f"ip6tables --wait --insert OUTPUT --destination fd00:ec2::254 {owner}",
+    ]
+
+
+def test_an_image_without_iptables_still_gets_its_disks(tmp_path: Path) -> None:
+    calls = Machine(tmp_path, [LOCAL_DISK]).boot(failing="iptables ip6tables")
+    assert "mkfs.xfs -q -f /dev/nvme0n1" in calls
+
 
 def test_an_instance_without_local_disks_is_unchanged(tmp_path: Path) -> None:
-    assert Machine(tmp_path, [VOLUME]).boot() == []
+    assert Machine(tmp_path, [VOLUME]).boot_disks() == []
 
 
 def test_containers_are_on_the_local_disk_before_docker_starts(tmp_path: Path) -> None:
     machine = Machine(tmp_path, [VOLUME, LOCAL_DISK])
-    assert machine.boot(failing="systemctl") == [  # Docker is not active
+    assert machine.boot_disks(failing="systemctl") == [  # Docker is not active
         "mkfs.xfs -q -f /dev/nvme1n1",
         f"mount -o noatime,nodev /dev/nvme1n1 {tmp_path}/local",
         "systemctl is-active --quiet docker",
@@ -83,18 +113,18 @@ def test_containers_are_on_the_local_disk_before_docker_starts(tmp_path: Path) -
 
 
 def test_several_local_disks_are_one_file_system(tmp_path: Path) -> None:
-    calls = Machine(tmp_path, [LOCAL_DISK, VOLUME, LOCAL_DISK]).boot()
+    calls = Machine(tmp_path, [LOCAL_DISK, VOLUME, LOCAL_DISK]).boot_disks()
     disks = "/dev/nvme0n1 /dev/nvme2n1"
     assert calls[0] == f"mdadm --create /dev/md/local --run --level=0 --raid-devices=2 {disks}"
     assert calls[1] == "mkfs.xfs -q -f /dev/md/local"
 
 
 def test_a_running_docker_is_stopped_and_started_with_the_ecs_agent(tmp_path: Path) -> None:
-    calls = Machine(tmp_path, [LOCAL_DISK]).boot()
+    calls = Machine(tmp_path, [LOCAL_DISK]).boot_disks()
     assert "systemctl stop docker.socket docker containerd" in calls
     assert calls[-2:] == ["systemctl start containerd docker", "systemctl start --no-block ecs"]
 
 
 def test_a_disk_that_can_not_be_formatted_leaves_containers_on_the_volume(tmp_path: Path) -> None:
-    calls = Machine(tmp_path, [LOCAL_DISK]).boot(failing="mkfs.xfs")
+    calls = Machine(tmp_path, [LOCAL_DISK]).boot_disks(failing="mkfs.xfs")
     assert calls == ["mkfs.xfs -q -f /dev/nvme0n1"]

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 
 import pytest
 
 from flowyml_aws.runtime.user import drop_root
+from flowyml_aws.testing.sockets import owner_of
 
 CODE = "import os; from flowyml_aws.runtime.user import drop_root; drop_root(os.environ); print({})"
 
@@ -36,3 +38,28 @@ def test_a_user_that_is_not_root_keeps_its_user() -> None:
     drop_root({"FLOWYML_USER": "10001", "TRAINING_JOB_NAME": "run-job-1"})
     drop_root({})
     assert os.getuid() == before
+
+
+@pytest.mark.contract
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its user")
+def test_the_runner_asks_for_the_machine_type_before_it_drops_root() -> None:
+    # infra/ keeps the user of images from the instance metadata.
+    owners = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        environment = {
+            **os.environ,
+            "FLOWYML_USER": "10001",
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://127.0.0.1:{port}/",
+        }
+        with subprocess.Popen(
+            [sys.executable, "-m", "flowyml_aws.runtime", "file:///none#sha256=0"],
+            env=environment,
+            stderr=subprocess.PIPE,
+        ) as runner:
+            connection, (_, client_port) = server.accept()
+            with connection:
+                owners.append(owner_of(client_port, port))
+            _, errors = runner.communicate()
+    assert owners == [0]
+    assert b"the job failed without a result" in errors

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from flowyml_aws.testing import Emulator
+from flowyml_aws.testing.image_user import can_switch_user
 from tests.support.queues import make_queue
 
 pytestmark = pytest.mark.contract
@@ -31,6 +32,24 @@ try:
 except urllib.error.HTTPError as error:
     print(error.code)
 """
+
+
+AS_ROOT_AND_AS_THE_USER_OF_IMAGES = """
+import os, urllib.request
+url = os.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"] + "latest/api/token"
+ttl = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}
+def ask():
+    try:
+        request = urllib.request.Request(url, method="PUT", headers=ttl)
+        print(urllib.request.urlopen(request).status)
+    except OSError as error:
+        print("refused")
+ask()
+os.setgid(10001)
+os.setuid(10001)
+ask()
+"""
+needs_root = pytest.mark.skipif(not can_switch_user(), reason="only root can change its user")
 
 
 def requirements(vcpus: int, gpus: int = 0) -> dict[str, Any]:
@@ -82,6 +101,37 @@ def test_metadata_requires_a_token(batch: Any) -> None:
     job = batch.submit(WITHOUT_TOKEN)
     assert batch.ended(job)["status"] == "SUCCEEDED"
     assert batch.log(job)[-1] == "401"
+
+
+def answers(batch: Any, queue: str) -> list[str]:
+    """Return what a job gets from the metadata service as root, and as the images' user."""
+    job = batch.submit(AS_ROOT_AND_AS_THE_USER_OF_IMAGES, jobQueue=queue)
+    assert batch.ended(job)["status"] == "SUCCEEDED"
+    return list(batch.log(job))
+
+
+@needs_root
+def test_the_user_of_the_images_can_not_reach_the_metadata_but_root_can(batch: Any) -> None:
+    assert answers(batch, "flowyml-emulator-cpu") == ["200", "refused"]
+
+
+@needs_root
+def test_without_the_user_data_of_infra_any_user_can_reach_the_metadata(batch: Any) -> None:
+    queue = make_queue(batch.api, "plain", ["c6i.large"])  # without a launch template
+    assert answers(batch, queue) == ["200", "200"]
+
+
+@needs_root
+def test_the_metadata_can_be_opened_as_a_fault(aws: Emulator, batch: Any) -> None:
+    aws.faults.is_metadata_open = True
+    assert answers(batch, "flowyml-emulator-cpu") == ["200", "200"]
+    aws.faults.is_metadata_open = False
+    assert answers(batch, "flowyml-emulator-cpu") == ["200", "refused"]
+
+
+def test_an_emulator_says_that_jobs_of_its_own_user_reach_the_metadata(aws: Emulator) -> None:
+    (line,) = [line for line in aws.describe() if line.startswith("instance metadata: ")]
+    assert "jobs can reach it, because " in line
 
 
 def test_jobs_share_an_instance_that_has_room(batch: Any) -> None:
