@@ -32,7 +32,7 @@ def role(name: str, *documents: dict[str, Any]) -> Principal:
     """Return a session of a role of `infra/`, with other policies than its own if there are any."""
     policies = documents or (policy(name),)
     return Principal(
-        f"arn:aws:sts::{ACCOUNT}:assumed-role/{PREFIX}-{name}/session",
+        f"arn:aws:sts::{ACCOUNT}:assumed-role/{PREFIX}-{REGION}-{name}/session",
         ACCOUNT,
         identity=tuple(Policy.parse(document, name) for document in policies),
     )
@@ -117,6 +117,16 @@ def test_a_job_can_write_only_results_artifacts_and_cache_entries() -> None:
     assert not may("s3:PutObject", f"arn:aws:s3:::{BUCKET}/other")
     assert not may("s3:PutObject", "arn:aws:s3:::other/flowyml/artifacts/ab/abcd")
     assert not may("s3:DeleteObject", f"{store}/artifacts/ab/abcd")
+
+
+def test_a_training_job_can_delete_only_its_checkpoints() -> None:
+    def may(key: str) -> bool:
+        resource = f"arn:aws:s3:::{BUCKET}/flowyml/{key}"
+        return decide(Need("s3:DeleteObject", resource), role("sagemaker")).is_allowed
+
+    assert may("runs/r/jobs/train/checkpoints/epoch-1.pt")
+    for key in ("runs/r/jobs/train/result.json", "artifacts/ab/abcd", "cache/k.json"):
+        assert not may(key)
 
 
 def test_roles_can_be_passed_only_to_their_services() -> None:

@@ -30,6 +30,7 @@ PUSHING = "docker pushes an image; the emulator has no registry"
 ABORTING = "a failed upload is aborted: tests of the store, on another server"
 DRIVING = "a detached run on both services, and its cancellation: `make test-all`"
 PLATFORM = "SageMaker creates its log group before the first job"
+CHECKPOINTS = "AWS does not say whether SageMaker deletes checkpoints that a step has deleted"
 LAYERS = "requirements on SageMaker: tests/runtime, on this machine"
 UNUSED: Mapping[tuple[str, ...], str] = {
     ("user", "ecr:GetAuthorizationToken"): PUSHING,
@@ -44,6 +45,7 @@ UNUSED: Mapping[tuple[str, ...], str] = {
     ("user", "s3:ListBucketMultipartUploads"): "`gc` on AWS: `make test-all`",
     ("job", "s3:AbortMultipartUpload"): ABORTING,
     ("sagemaker", "s3:AbortMultipartUpload"): ABORTING,
+    ("sagemaker", "s3:DeleteObject"): CHECKPOINTS,
     ("sagemaker", "s3:GetObject", "${store_arn}/layers/*"): LAYERS,
     ("sagemaker", "s3:PutObject", "${store_arn}/layers/*"): LAYERS,
     ("sagemaker", "logs:CreateLogGroup"): PLATFORM,

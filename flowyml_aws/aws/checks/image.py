@@ -71,6 +71,8 @@ def check_image(probe: Probe, uri: str, python: str) -> Sequence[Finding]:
                 "note",
                 f"Image {uri!r} is not in ECR and was not checked",
                 f"it must have Python {python}, and the instances must be able to pull it",
+                "jobs can pull images of public registries, and of the ECR repositories that the "
+                "option image_repositories of infra/ lists",
             )
         ]
     ecr: ECRClient = probe.client("ecr", image.region)

@@ -61,6 +61,8 @@ def _terms(need: Need) -> Iterator[tuple[str, str, str]]:
     """Yield the conditions without which a permission would be too broad."""
     if service := need.context.get("iam:PassedToService"):
         yield "StringEquals", "iam:PassedToService", str(service)
+    if namespace := need.context.get("cloudwatch:namespace"):
+        yield "StringEquals", "cloudwatch:namespace", str(namespace)
     if need.action in ("batch:CancelJob", "batch:TerminateJob") and _RUN_TAG in need.context:
         yield "StringLike", _RUN_TAG, "*"
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from threading import RLock
+from typing import Any
 
 from flowyml_aws.testing.iam.guard import Guard
 from flowyml_aws.testing.iam.permissions import Need
 from flowyml_aws.testing.iam.principals import AssumeRoleError, Principals
+from flowyml_aws.testing.iam.training_needs import METRICS_NEED, key_needs, network_needs
 
 __all__ = ["RoleError", "ServiceRoles"]
 
@@ -36,6 +38,7 @@ class ServiceRoles:
         self._principals = principals
         self._guard = guard
         self._lock = lock
+        self._place = f"{region}:{account}"
         self._logs = f"arn:aws:logs:{region}:{account}:log-group"
 
     def start_task(
@@ -81,25 +84,30 @@ class ServiceRoles:
                 )
         return None
 
-    def start_training(self, role: str, image: str, log: str) -> dict[str, str]:
+    def start_training(self, request: Mapping[str, Any], log: str) -> dict[str, str]:
         """Return the credentials of a training job's container, as environment variables.
 
         Args:
-            role: ARN of the training job's role.
-            image: URI of the image.
+            request: CreateTrainingJob request.
             log: Log group and stream, separated by a colon.
 
         Raises:
-            RoleError: SageMaker can't pull the image.
+            RoleError: SageMaker can't use the job's subnets or its keys, or can't pull its image.
         """
+        role = request["RoleArn"]
+        image = request["AlgorithmSpecification"]["TrainingImage"]
         with self._lock:
+            needs = (*network_needs(request, self._place), *key_needs(request, self._place))
+            if denied := self._guard.denial(role, "SageMaker", needs):
+                raise RoleError(f"ClientError: Access denied: {denied}")
             if denied := self._guard.denial(role, "SageMaker", _pull(image)):
                 raise RoleError(
                     f"ClientError: Cannot pull image {image}: the role {role} has no permission: "
                     f"{denied}"
                 )
-            # A job whose log can't be written runs without one.
+            # A job whose log or metrics can't be written runs without them.
             self._guard.denial(role, "SageMaker", self._write(log))
+            self._guard.denial(role, "SageMaker", [METRICS_NEED])
             return self._principals.assume(role, "SageMaker").environment
 
     def transfer(self, role: str, action: str, uri: str) -> None:

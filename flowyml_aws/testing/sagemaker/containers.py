@@ -30,11 +30,7 @@ def make_container(job: TrainingJob, folder: Path, lock: RLock, roles: ServiceRo
     """
     algorithm = job.request["AlgorithmSpecification"]
     assert job.launch is not None
-    credentials = roles.start_training(
-        job.request["RoleArn"],
-        algorithm["TrainingImage"],
-        f"{LOG_GROUP}:{job.launch.task.log_stream}",
-    )
+    credentials = roles.start_training(job.request, f"{LOG_GROUP}:{job.launch.task.log_stream}")
     base, work, temporary = folder / "ml", folder / "work", folder / "tmp"
     create_folders(job.request, job.launch.instance_type, base)
     work.mkdir()
