@@ -1,8 +1,9 @@
 """EventBridge: the ends of jobs as events, which rules deliver to SNS topics.
 
-moto stores the rules and the topics, and delivers the topics' messages to SQS queues, where tests
-can read them. It does not deliver events to topics, and evaluates no policy. Not emulated: events
-of other states, other event buses, other targets, and email.
+moto stores the rules and the topics, compares events with the patterns of rules, and delivers the
+topics' messages to SQS queues, where tests can read them. It does not deliver events to topics, and
+evaluates no policy. Not emulated: events of other states, other event buses, other targets, and
+email.
 
 Sources: "Amazon SNS permissions" in "Using resource-based policies for Amazon EventBridge"
 (eb-use-resource-based) and the events of AWS Batch (batch_cwe_events) and SageMaker
@@ -31,6 +32,8 @@ from flowyml_aws.testing.sagemaker.training_job import TrainingJob
 
 __all__ = ["Events", "FailedInvocation"]
 
+_VARIABLE = re.compile(r"<([\w.-]+)>")
+_STRING = re.compile(r'("(?:[^"\\]|\\.)*")')
 _SERVICE = Principal("events.amazonaws.com", "", "service")
 _TRAINING_MEMBERS = (
     *("TrainingJobName", "TrainingJobArn", "TrainingJobStatus", "SecondaryStatus"),
@@ -111,7 +114,7 @@ class Events:
             try:
                 topic.publish(_message(target.get("InputTransformer"), event))
                 return
-            except ServiceException as error:  # a queue that no longer exists
+            except (ServiceException, ValueError) as error:  # for example, the queue was deleted
                 reason = str(error)
         self.failed_invocations.append(FailedInvocation(rule, arn, reason))
 
@@ -122,16 +125,34 @@ def _decide(policy: str, topic_arn: str) -> Decision:
 
 
 def _message(transformer: Mapping[str, Any] | None, event: Mapping[str, Any]) -> str:
-    """Return the text that a target receives: the event, or what its transformer makes of it."""
+    """Return the text that a target receives: the event, or what its transformer makes of it.
+
+    In a template that is a JSON object, a variable outside of a string becomes a JSON value.
+
+    Source: "Amazon EventBridge input transformation" (eb-transform-target-input).
+
+    Raises:
+        ValueError: The template, with its variables replaced, is not valid JSON.
+    """
     if transformer is None:
         return json.dumps(event)
     paths: Mapping[str, str] = transformer.get("InputPathsMap") or {}
+    template: str = transformer["InputTemplate"]
 
-    def value_of(match: re.Match[str]) -> str:
-        value = _member(event, paths[match[1]]) if match[1] in paths else match[0]
+    def value_of(match: re.Match[str]) -> Any:
+        return _member(event, paths[match[1]]) if match[1] in paths else match[0]
+
+    def text_of(match: re.Match[str]) -> str:
+        value = value_of(match)
         return value if isinstance(value, str) else json.dumps(value)
 
-    return re.sub(r"<([\w.-]+)>", value_of, transformer["InputTemplate"])
+    if not template.lstrip().startswith("{"):
+        return _VARIABLE.sub(text_of, template)
+    pieces = _STRING.split(template)  # strings are at the odd positions
+    for index, piece in enumerate(pieces):
+        replace = text_of if index % 2 else lambda match: json.dumps(value_of(match))
+        pieces[index] = _VARIABLE.sub(replace, piece)
+    return json.dumps(json.loads("".join(pieces)), separators=(",", ":"))
 
 
 def _member(event: Mapping[str, Any], path: str) -> Any:

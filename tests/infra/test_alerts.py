@@ -1,0 +1,98 @@
+"""The alerts of an account: which ends of jobs are reported, and what the messages contain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flowyml_aws.submission.record import RunState
+from flowyml_aws.testing import Emulator
+from tests.support.alerts import Inbox
+from tests.support.rigs import BackendRig, eventually, raised_emulator
+from tests.testing.conftest import BatchClient, TrainingClient
+
+pytestmark = pytest.mark.contract
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[Emulator]:
+    with raised_emulator() as emulator:
+        yield emulator
+        assert emulator.failed_invocations == []
+
+
+@pytest.fixture(scope="module")
+def shared_inbox(aws: Emulator) -> Inbox:
+    return Inbox(aws)
+
+
+@pytest.fixture
+def inbox(shared_inbox: Inbox) -> Inbox:
+    shared_inbox.read()
+    return shared_inbox
+
+
+@pytest.fixture
+def rig(aws: Emulator, tmp_path: Path) -> BackendRig:
+    settings = {**aws.environment, "FLOWYML_AWS_POLL_S": "0.1"}
+    return BackendRig("batch", tmp_path / "project", settings)
+
+
+def test_a_run_sends_one_message_about_the_job_that_failed(rig: BackendRig, inbox: Inbox) -> None:
+    with rig.entered():
+        result = rig.pipeline("falling").run(backend="batch")
+    assert not result.success
+    (alert,) = inbox.read()
+    assert alert["alert"] == "A Batch job failed"
+    assert "fail" in alert["job"]
+    assert alert["reason"] == "Essential container in task exited"
+
+
+def test_a_cancelled_run_sends_none(rig: BackendRig, inbox: Inbox) -> None:
+    with rig.entered():
+        run = rig.pipeline("waiting").submit(backend="batch", cache=False)
+        eventually(lambda: "wait" in rig.ran(), "the first job waiting")
+        run.cancel()
+        eventually(lambda: run.status().state is RunState.CANCELLED, "the end of the run")
+    assert inbox.read() == []
+
+
+def test_a_detached_run_sends_none_about_its_driver_if_a_job_failed(
+    aws: Emulator, rig: BackendRig, inbox: Inbox
+) -> None:
+    with rig.entered():
+        rig.pipeline("falling").submit(backend="sagemaker", detach=True)
+    batch = aws.client("batch")
+    listed = {"jobQueue": "flowyml-emulator-driver", "jobStatus": "FAILED"}
+    eventually(lambda: batch.list_jobs(**listed)["jobSummaryList"], "the end of the driver")
+    (alert,) = inbox.read()
+    assert alert["alert"] == "A training job failed"
+    assert alert["reason"].startswith("AlgorithmError: ")
+
+
+@pytest.mark.parametrize("code", [1, 3])
+def test_a_driver_that_fails_by_itself_is_reported(code: int, aws: Emulator, inbox: Inbox) -> None:
+    batch = BatchClient(aws)
+    job = batch.submit(f"raise SystemExit({code})", jobQueue="flowyml-emulator-driver")
+    batch.ended(job)
+    assert [alert["alert"] for alert in inbox.read()] == (
+        [] if code == 1 else ["The driver of a detached run failed"]
+    )
+
+
+def test_a_reason_with_quotes_and_line_breaks_arrives_unchanged(
+    aws: Emulator, inbox: Inbox
+) -> None:
+    training = TrainingClient(aws)
+    reason = 'no "x" in\nline 2: \\<job>'
+    name = training.create(
+        "import os, pathlib; "
+        "(pathlib.Path(os.environ['SAGEMAKER_BASE_DIR']) / 'output/failure')"
+        f".write_text({reason!r}); raise SystemExit(1)"
+    )
+    training.ended(name)
+    (alert,) = inbox.read()
+    assert alert["job"] == name
+    assert reason in alert["reason"]
