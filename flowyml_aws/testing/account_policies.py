@@ -1,6 +1,6 @@
 """The documents of the emulated account: those that infra/ uses for a real one.
 
-The folder `policies`, and `user-data.mime` beside it, are links to `infra/account`, which Terraform
+The folder `policies` and the file `user-data.mime` are links to `infra/account`, which Terraform
 and CDK read, too.
 """
 

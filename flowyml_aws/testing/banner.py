@@ -62,7 +62,7 @@ def describe(
 def _metadata(has_image_user: bool) -> str:
     """Return whether jobs are kept from the instance metadata, and why not."""
     if not sys.platform.startswith("linux"):
-        return "jobs can reach it, because only Linux tells the user of a connection"
+        return "jobs can reach it, because only Linux has the user of a connection"
     if not has_image_user:
         return "jobs can reach it, because they run as the emulator's own user"
     return "out of reach for the user of the images, as in infra/"

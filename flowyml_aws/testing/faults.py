@@ -44,7 +44,7 @@ class Faults:
 
     @property
     def is_metadata_open(self) -> bool:
-        """Whether instances lack the firewall rule that keeps jobs from the instance metadata."""
+        """True if instances lack the firewall rule that keeps jobs from the instance metadata."""
         return not self._metadata.has_firewall
 
     @is_metadata_open.setter

@@ -2,7 +2,7 @@
 
 Jobs find it with the variable `AWS_EC2_METADATA_SERVICE_ENDPOINT`, which AWS's SDKs read as well.
 The firewall rule in the user data of `infra/` refuses connections of the images' user. Here, only
-Linux tells the user of a connection, and only jobs in containers, or of `Emulator(image_user=…)`,
+Linux reports the user of a connection, and only jobs in containers, or of `Emulator(image_user=…)`,
 run as another user than the emulator.
 
 Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-categories.html

@@ -15,7 +15,7 @@ _ESTABLISHED = "01"
 def owner_of(client_port: int, server_port: int) -> int | None:
     """Return the user id of a process on this machine that is connected to one of its ports.
 
-    None if this system does not tell, as any other than Linux.
+    None if this system does not report it, as any other than Linux.
     """
     for table in _TABLES:
         try:

@@ -1,39 +1,28 @@
 """A CDK app that creates an account with CPUs and T4 GPUs: `cdk deploy -c name=…`.
 
-`flowyml_account.Options` describes all options; set options that the context lacks in this file.
+`flowyml_account.Options` describes all options. Each is a name in the context, and
+`-c options=FILE` reads them from a file: see `flowyml_account/context.py`.
 """
 
 from __future__ import annotations
 
-import json
 import os
-from typing import Any
+import sys
 
 import aws_cdk as cdk
-from flowyml_account import Family, FlowymlAccount, Options
+from flowyml_account import FlowymlAccount, read_options
 
-
-def options(context: Any) -> Options:
-    """Read options from the context: `-c families='{"cpu": {}, "a10g": {"max_vcpus": 48}}'`."""
-    values: dict[str, Any] = {}
-    if (name := context("name")) is not None:
-        values["name"] = name
-    if (families := context("families")) is not None:
-        parsed = json.loads(families) if isinstance(families, str) else families
-        values["families"] = {key: Family(**family) for key, family in parsed.items()}
-    if (email := context("alert_email")) is not None:
-        values["alert_email"] = email
-    return Options(**values)
-
-
-app = cdk.App()
-chosen = options(app.node.try_get_context)
+app = cdk.App(analytics_reporting=False)
+try:
+    options = read_options(app.node.get_all_context())
+except ValueError as error:
+    sys.exit(str(error))
 account, region = os.environ.get("CDK_DEFAULT_ACCOUNT"), os.environ.get("CDK_DEFAULT_REGION")
 stack = cdk.Stack(
     app,
-    f"flowyml-{chosen.name}",
+    f"flowyml-{options.name}",
     env=cdk.Environment(account=account, region=region),
     synthesizer=cdk.DefaultStackSynthesizer(generate_bootstrap_version_rule=False),
 )
-FlowymlAccount(stack, "Account", options=chosen)
+FlowymlAccount(stack, "Account", options=options)
 app.synth()

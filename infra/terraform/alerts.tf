@@ -1,39 +1,17 @@
+# Events with the messages that are sent about them, by the name of their rule. infra/cdk reads the same file.
 locals {
-  queue_names = [for key in keys(local.job_queues) : "${local.prefix}-${key}"]
-  queue_arns  = sort([for name in local.queue_names : "arn:${local.partition}:batch:${local.region}:${local.account}:job-queue/${name}"])
+  queue_arns = { for key in keys(local.job_queues) : key => "arn:${local.partition}:batch:${local.region}:${local.account}:job-queue/${local.prefix}-${key}" }
 
-  # Events by the name of their rule, with the message that is sent about them.
-  rules = {
-    job-failed = {
-      description = "A Batch job failed in its last attempt"
-      pattern = {
-        source      = ["aws.batch"]
-        detail-type = ["Batch Job State Change"]
-        detail      = { jobQueue = local.queue_arns, status = ["FAILED"] }
-      }
-      paths    = { job = "$.detail.jobName", reason = "$.detail.statusReason" }
-      template = "\"Job <job> failed: <reason>\""
-    }
-    training-failed = {
-      description = "A training job failed"
-      pattern = {
-        source      = ["aws.sagemaker"]
-        detail-type = ["SageMaker Training Job State Change"]
-        detail      = { RoleArn = [local.role_arn["sagemaker"]], TrainingJobStatus = ["Failed"] }
-      }
-      paths    = { job = "$.detail.TrainingJobName", reason = "$.detail.FailureReason" }
-      template = "\"Training job <job> failed: <reason>\""
-    }
-    queue-blocked = {
-      description = "The first job of a queue can't start"
-      pattern = {
-        source      = ["aws.batch"]
-        detail-type = ["Batch Job Queue Blocked"]
-        detail      = { jobQueue = local.queue_arns }
-      }
-      paths    = { queue = "$.detail.jobQueue", job = "$.detail.jobName", reason = "$.detail.statusReason" }
-      template = "\"Queue <queue> is blocked by job <job>: <reason>\""
-    }
+  rules = jsondecode(templatefile("${path.module}/../account/alerts.json", merge(local.named, {
+    all_queue_arns   = jsonencode(sort(values(local.queue_arns)))
+    job_queue_arns   = jsonencode(sort([for key in keys(local.queues) : local.queue_arns[key]]))
+    driver_queue_arn = local.queue_arns["driver"]
+  })))
+
+  # Variables are JSON values, so EventBridge adds their quotes and escapes them. jsonencode would escape `<` and `>`.
+  templates = {
+    for name, rule in local.rules :
+    name => "{${join(",", [for key, text in rule.message : "\"${key}\":${startswith(text, "<") ? text : "\"${text}\""}"])}}"
   }
 }
 
@@ -75,27 +53,8 @@ resource "aws_cloudwatch_event_target" "alerts" {
 
   input_transformer {
     input_paths    = each.value.paths
-    input_template = each.value.template
+    input_template = local.templates[each.key]
   }
-}
-
-# The rule reports a blocked queue immediately; the alarm is raised if the queue stays blocked, until its jobs start again.
-resource "aws_cloudwatch_metric_alarm" "stuck" {
-  alarm_name          = "${local.prefix}-queue-stuck"
-  alarm_description   = "Batch reported a blocked queue more than once within an hour"
-  namespace           = "AWS/Events"
-  metric_name         = "MatchedEvents"
-  dimensions          = { RuleName = aws_cloudwatch_event_rule.this["queue-blocked"].name }
-  statistic           = "Sum"
-  period              = 900
-  evaluation_periods  = 4
-  datapoints_to_alarm = 2
-  comparison_operator = "GreaterThanOrEqualToThreshold"
-  threshold           = 1
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = [aws_sns_topic.alerts.arn]
-  ok_actions          = [aws_sns_topic.alerts.arn]
-  tags                = local.tags
 }
 
 # EventBridge reports a message that it could not deliver in this metric only.
@@ -121,7 +80,7 @@ resource "aws_cloudwatch_metric_alarm" "undelivered" {
 resource "aws_budgets_budget" "monthly" {
   count = var.monthly_budget_usd == null ? 0 : 1
 
-  name         = "${local.prefix}-monthly"
+  name         = "${local.iam_prefix}-monthly"
   budget_type  = "COST"
   limit_amount = tostring(var.monthly_budget_usd)
   limit_unit   = "USD"
@@ -143,4 +102,7 @@ resource "aws_budgets_budget" "monthly" {
     threshold_type            = "PERCENTAGE"
     subscriber_sns_topic_arns = [aws_sns_topic.alerts.arn]
   }
+
+  # AWS checks that the budget may publish.
+  depends_on = [aws_sns_topic_policy.alerts]
 }

@@ -77,7 +77,8 @@ resource "aws_launch_template" "this" {
     }
   }
 
-  # One hop: containers can't reach the instance's own role.
+  # One hop keeps containers with their own network from the instance's role. Those of Batch use the host's network:
+  # user-data.mime keeps the user of the images from it.
   metadata_options {
     http_endpoint               = "enabled"
     http_tokens                 = "required"
@@ -140,7 +141,8 @@ resource "aws_batch_compute_environment" "this" {
     }
   }
 
-  # Running jobs may continue for the longest time that Batch allows.
+  # Running jobs may continue for the longest time that this provider allows. Batch allows 7,200 minutes, but the
+  # provider's schema has IntBetween(1, 360): internal/service/batch/compute_environment.go.
   update_policy {
     job_execution_timeout_minutes = 360
     terminate_jobs_on_update      = false

@@ -5,13 +5,14 @@ locals {
   region    = data.aws_region.current.name
 
   prefix     = "flowyml-${var.name}"
+  iam_prefix = "${local.prefix}-${local.region}" # of names that are unique in an AWS account, in all its regions
   bucket     = "${local.prefix}-${local.account}-${local.region}"
   store      = "s3://${local.bucket}/flowyml"
   log_group  = "/flowyml-aws/${var.name}"
   parameter  = "/flowyml-aws/${var.name}"
   topic_arn  = "arn:${local.partition}:sns:${local.region}:${local.account}:${local.prefix}-alerts"
   repository = "${local.account}.dkr.ecr.${local.region}.${data.aws_partition.current.dns_suffix}/${local.prefix}"
-  role_arn   = { for role in ["job", "execution", "driver", "sagemaker"] : role => "arn:${local.partition}:iam::${local.account}:role/${local.prefix}-${role}" }
+  role_arn   = { for role in ["job", "execution", "driver", "sagemaker"] : role => "arn:${local.partition}:iam::${local.account}:role/${local.iam_prefix}-${role}" }
   tags       = merge(var.tags, { "flowyml-aws" = var.name })
 
   # Queue of the drivers of detached runs. No family has this name.
@@ -33,7 +34,13 @@ locals {
     execution_role_arn = local.role_arn["execution"]
     driver_role_arn    = local.role_arn["driver"]
     sagemaker_role_arn = local.role_arn["sagemaker"]
-    principal          = coalesce(var.user_principal, "arn:${local.partition}:iam::${local.account}:root")
+
+    # Of optional documents: JSON lists.
+    image_repository_arns = jsonencode(var.image_repositories)
+    sagemaker_subnet_arns = jsonencode([for id in var.sagemaker_subnet_ids : "arn:${local.partition}:ec2:${local.region}:*:subnet/${id}"])
+    sagemaker_key_arns    = jsonencode(var.sagemaker_kms_key_arns)
+
+    principal = coalesce(var.user_principal, "arn:${local.partition}:iam::${local.account}:root")
   }
   policies = "${path.module}/../account/policies"
 }

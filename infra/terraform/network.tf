@@ -1,6 +1,7 @@
 locals {
   own_vpc    = var.vpc_id == null
   vpc_id     = local.own_vpc ? aws_vpc.this[0].id : var.vpc_id
+  zones      = slice(data.aws_availability_zones.available.names, 0, min(coalesce(var.zones, 16), length(data.aws_availability_zones.available.names)))
   subnet_ids = local.own_vpc ? aws_subnet.public[*].id : var.subnet_ids
 }
 
@@ -37,10 +38,10 @@ resource "aws_internet_gateway" "this" {
 resource "aws_subnet" "public" {
   #checkov:skip=CKV_AWS_130:Public addresses avoid a NAT gateway, which costs money while idle; there is no ingress
 
-  count = local.own_vpc ? var.zones : 0
+  count = local.own_vpc ? length(local.zones) : 0
 
   vpc_id                  = aws_vpc.this[0].id
-  availability_zone       = data.aws_availability_zones.available.names[count.index]
+  availability_zone       = local.zones[count.index]
   cidr_block              = "10.77.${count.index * 16}.0/20"
   map_public_ip_on_launch = true
   tags                    = merge(local.tags, { Name = "${local.prefix}-${count.index}" })
@@ -67,7 +68,7 @@ resource "aws_route" "out" {
 }
 
 resource "aws_route_table_association" "public" {
-  count = local.own_vpc ? var.zones : 0
+  count = local.own_vpc ? length(local.zones) : 0
 
   subnet_id      = aws_subnet.public[count.index].id
   route_table_id = aws_route_table.public[0].id

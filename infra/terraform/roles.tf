@@ -1,6 +1,6 @@
 # Permissions of the ECS agent on each instance.
 resource "aws_iam_role" "instance" {
-  name               = "${local.prefix}-instance"
+  name               = "${local.iam_prefix}-instance"
   assume_role_policy = templatefile("${local.policies}/trust-instance.json", local.named)
   tags               = local.tags
 }
@@ -11,7 +11,7 @@ resource "aws_iam_role_policy_attachment" "instance" {
 }
 
 resource "aws_iam_instance_profile" "instance" {
-  name = "${local.prefix}-instance"
+  name = "${local.iam_prefix}-instance"
   role = aws_iam_role.instance.name
   tags = local.tags
 }
@@ -28,7 +28,7 @@ locals {
 resource "aws_iam_role" "this" {
   for_each = local.roles
 
-  name               = "${local.prefix}-${each.key}"
+  name               = "${local.iam_prefix}-${each.key}"
   assume_role_policy = templatefile("${local.policies}/trust-${each.value}.json", local.named)
   tags               = local.tags
 }
@@ -41,16 +41,33 @@ resource "aws_iam_role_policy" "this" {
   policy = templatefile("${local.policies}/${each.key}.json", local.named)
 }
 
+locals {
+  # Documents that options add to the policies of a role.
+  optional_policies = merge(
+    length(var.image_repositories) == 0 ? {} : { execution-images = "execution", sagemaker-images = "sagemaker" },
+    length(var.sagemaker_subnet_ids) == 0 ? {} : { sagemaker-vpc = "sagemaker" },
+    length(var.sagemaker_kms_key_arns) == 0 ? {} : { sagemaker-keys = "sagemaker" },
+  )
+}
+
+resource "aws_iam_role_policy" "optional" {
+  for_each = local.optional_policies
+
+  name   = each.key
+  role   = aws_iam_role.this[each.value].id
+  policy = templatefile("${local.policies}/optional/${trimprefix(each.key, "${each.value}-")}.json", local.named)
+}
+
 # A separate policy, so that it can also be attached to users or to a permission set.
 resource "aws_iam_policy" "user" {
-  name        = "${local.prefix}-user"
+  name        = "${local.iam_prefix}-user"
   description = "Runs pipelines of flowyml-aws from a laptop"
   policy      = templatefile("${local.policies}/user.json", local.named)
   tags        = local.tags
 }
 
 resource "aws_iam_role" "user" {
-  name                 = "${local.prefix}-user"
+  name                 = "${local.iam_prefix}-user"
   assume_role_policy   = templatefile("${local.policies}/trust-user.json", local.named)
   max_session_duration = 43200
   tags                 = local.tags

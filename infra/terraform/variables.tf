@@ -2,6 +2,7 @@ variable "name" {
   description = "Name of the account, for the setting `account` of flowyml-aws."
   type        = string
   default     = "main"
+  nullable    = false
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{0,16}[a-z0-9]$", var.name))
@@ -28,7 +29,8 @@ variable "families" {
     labels     = optional(map(string), {})
     taints     = optional(map(string), {})
   }))
-  default = { cpu = {}, t4 = {} }
+  default  = { cpu = {}, t4 = {} }
+  nullable = false
 
   validation {
     condition     = try(contains(var.families["cpu"].capacity, "on-demand"), false)
@@ -67,6 +69,7 @@ variable "volume_gib" {
   description = "Disk size of each instance in GiB, for its system, images, and files of jobs; one job can use 20 GiB less. Containers are on local NVMe disks instead if the instance type has some."
   type        = number
   default     = 100
+  nullable    = false
 
   validation {
     condition     = var.volume_gib >= 30
@@ -84,42 +87,89 @@ variable "subnet_ids" {
   description = "Subnets of `vpc_id` for the instances; they must reach AWS's services on port 443."
   type        = list(string)
   default     = []
+  nullable    = false
 }
 
 variable "route_table_ids" {
   description = "Route tables of `vpc_id` that get the S3 gateway endpoint; empty if the VPC already has one."
   type        = list(string)
   default     = []
+  nullable    = false
 }
 
 variable "zones" {
-  description = "Number of availability zones in which a new VPC has subnets."
+  description = "Number of availability zones in which a new VPC has subnets; null for all of the region. Subnets are free, and each zone has capacity of its own."
   type        = number
-  default     = 3
+  default     = null
+
+  validation {
+    condition     = coalesce(var.zones, 2) >= 1 && coalesce(var.zones, 2) <= 16
+    error_message = "zones must be between 1 and 16: so many subnets fit into the VPC."
+  }
 }
 
 variable "egress_ports" {
-  description = "Remote ports that jobs may connect to. AWS's services need 443."
+  description = "Remote ports that jobs may connect to, over TCP. AWS's services and package indexes need 443; for example, git over ssh needs 22, PostgreSQL 5432, NFS and EFS 2049."
   type        = list(number)
   default     = [443]
+  nullable    = false
+}
+
+variable "image_repositories" {
+  description = "ARNs of more ECR repositories, also of other accounts and regions, whose images jobs may use. A repository of another account must allow it as well."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for arn in var.image_repositories : can(regex("^arn:[a-z-]+:ecr:[a-z0-9-]+:[0-9]{12}:repository/.+$", arn))])
+    error_message = "image_repositories must be ARNs such as arn:aws:ecr:us-east-1:763104351884:repository/pytorch-training."
+  }
+}
+
+variable "sagemaker_subnet_ids" {
+  description = "Subnets in which training jobs may run: those of the setting `sagemaker_subnets`. They add permissions for network interfaces to the role of training jobs."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for id in var.sagemaker_subnet_ids : can(regex("^subnet-[0-9a-z]+$", id))])
+    error_message = "sagemaker_subnet_ids must be ids such as subnet-0a1b2c3d."
+  }
+}
+
+variable "sagemaker_kms_key_arns" {
+  description = "KMS keys that training jobs may use: those of the settings `sagemaker_volume_kms_key` and `sagemaker_output_kms_key`."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for arn in var.sagemaker_kms_key_arns : can(regex("^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", arn))])
+    error_message = "sagemaker_kms_key_arns must be ARNs such as arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d, not aliases."
+  }
 }
 
 variable "log_retention_days" {
   description = "Retention of job logs, in days."
   type        = number
   default     = 30
+  nullable    = false
 }
 
 variable "capacity_wait_s" {
   description = "Maximum seconds that the first job of a queue waits for an instance before Batch cancels it: 600 to 86400."
   type        = number
   default     = 86400
+  nullable    = false
 }
 
 variable "misconfigured_wait_s" {
   description = "The same for a job that no instance of the queue can ever run. A short limit also cancels jobs in queues that start from zero instances."
   type        = number
   default     = 3600
+  nullable    = false
 }
 
 variable "user_principal" {
@@ -144,10 +194,12 @@ variable "force_destroy" {
   description = "Whether `terraform destroy` may delete runs and images."
   type        = bool
   default     = false
+  nullable    = false
 }
 
 variable "tags" {
   description = "Tags of all resources."
   type        = map(string)
   default     = {}
+  nullable    = false
 }

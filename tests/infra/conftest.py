@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,24 @@ EVERYTHING: dict[str, Any] = {
         "a10g": {"sizes": [["g5.xlarge", "g5.2xlarge"]], "capacity": ["spot"]},
         "v100": {"image_id": "ami-00000000000000001", "capacity": ["on-demand"]},
     },
+    "volume_gib": 200,
+    "zones": 4,
+    "egress_ports": [443, 5432],
+    "image_repositories": ["arn:aws:ecr:us-east-1:763104351884:repository/pytorch-training"],
+    "sagemaker_subnet_ids": ["subnet-0a1b2c3d"],
+    "sagemaker_kms_key_arns": ["arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d"],
+    "log_retention_days": 90,
+    "capacity_wait_s": 3600,
+    "misconfigured_wait_s": 1200,
+    "user_principal": "arn:aws:iam::123456789012:role/data-science",
     "alert_email": "ana@example.com",
+    "monthly_budget_usd": 250,
+    "force_destroy": False,
+    "tags": {"team": "vision"},
 }
-"""A value for every option, in the form that Terraform and CDK both accept."""
+"""A value for every option of a new VPC, in the form that Terraform and CDK both accept."""
+OF_AN_EXISTING_VPC = {"vpc_id", "subnet_ids", "route_table_ids"}
+ZONES = [f"us-east-1{letter}" for letter in "abcdef"]
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +82,19 @@ def planned(terraform: Terraform, tmp_path_factory: pytest.TempPathFactory) -> d
     return json.loads(terraform.must("show", "-json", "everything.bin"))
 
 
-def synthesize(out: Path, options: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    """Write the CDK template of an account to `out/flowyml.template.json`, checked by cdk-nag."""
+def synthesize(
+    out: Path, options: dict[str, Any], zones: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Write the CDK template of an account to `out/flowyml.template.json`, checked by cdk-nag.
+
+    Args:
+        out: Folder.
+        options: Options of the account.
+        zones: Availability zones of the account; if empty, the stack has no account.
+    """
+    arguments = (INFRA / "cdk", out, json.dumps(options), json.dumps(zones))
     return subprocess.run(
-        [tool("python"), str(PROGRAM), str(INFRA / "cdk"), str(out), json.dumps(options)],
+        [tool("python"), str(PROGRAM), *map(str, arguments)],
         env={**os.environ, "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1"},
         capture_output=True,
         text=True,
@@ -84,6 +108,6 @@ def synthesized(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("node") is None:
         pytest.skip("CDK needs the program node, which is not on PATH")
     out = tmp_path_factory.mktemp("cdk")
-    done = synthesize(out, EVERYTHING)
+    done = synthesize(out, EVERYTHING, ZONES)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return out / "flowyml.template.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.infra.conftest import synthesize
-from tests.support.infra import PREFIX, policy, settings
+from tests.support.infra import INFRA, PREFIX, policy, settings
 from tests.support.infra_tools import tool
 from tests.support.same_account import Resources, of_template
 
@@ -31,7 +32,9 @@ def resources(template: dict[str, Any]) -> Resources:
 
 
 def test_cfn_lint_finds_nothing(synthesized: Path) -> None:
-    done = subprocess.run([tool("cfn-lint"), str(synthesized)], capture_output=True, text=True)
+    # CDK has asked the account for the zones that are in the template.
+    command = [tool("cfn-lint"), "--ignore-checks", "W3010", "--", str(synthesized)]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "")
 
 
@@ -42,16 +45,61 @@ def test_the_accounts_parameter_contains_the_settings_of_clients(resources: Reso
 
 def test_policies_match_the_shared_documents(resources: Resources) -> None:
     documents = {n: facts["document"] for n, facts in resources["AWS::IAM::RolePolicy"].items()}
-    assert documents == {n: policy(n) for n in ("job", "execution", "driver", "sagemaker")}
+    assert {name for name in documents if "-" in name} == {
+        *("execution-images", "sagemaker-images", "sagemaker-vpc", "sagemaker-keys"),
+    }
+    own = {name: document for name, document in documents.items() if "-" not in name}
+    assert own == {n: policy(n) for n in ("job", "execution", "driver", "sagemaker")}
     (user,) = resources["AWS::IAM::ManagedPolicy"].values()
     assert user["document"] == policy("user")
 
 
-def test_runs_and_images_outlive_the_stack(template: dict[str, Any]) -> None:
-    retained = {
-        r["Type"] for r in template["Resources"].values() if r.get("DeletionPolicy") == "Retain"
+def test_a_deployment_after_a_removal_is_not_blocked_by_what_was_kept(
+    template: dict[str, Any],
+) -> None:
+    # A resource that CloudFormation keeps on purpose would have the name of the next one. It can't
+    # delete a bucket or a repository that is not empty, as Terraform can't.
+    assert {r.get("DeletionPolicy", "Delete") for r in template["Resources"].values()} == {"Delete"}
+
+
+def run_app(out: Path, context: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    """Run the app as the program `cdk` does."""
+    settings = {
+        "CDK_CONTEXT_JSON": json.dumps(context),
+        "CDK_OUTDIR": str(out),
+        "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1",
     }
-    assert retained == {"AWS::S3::Bucket", "AWS::ECR::Repository"}
+    return subprocess.run(
+        [tool("python"), "app.py"],
+        cwd=INFRA / "cdk",
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_app_takes_every_option_from_its_context_and_sends_no_usage_data(
+    synthesized: Path, tmp_path: Path
+) -> None:
+    context = {"aws:cdk:version-reporting": True, "name": "prod", "zones": "1"}
+    done = run_app(tmp_path, context)
+    assert done.returncode == 0, done.stderr[-3000:]
+    template = json.loads((tmp_path / "flowyml-prod.template.json").read_text())
+    assert len(of_template(template)["AWS::EC2::Subnet"]) == 1
+    assert "AWS::CDK::Metadata" not in {r["Type"] for r in template["Resources"].values()}
+    settings = json.loads((INFRA / "cdk/cdk.json").read_text("utf-8"))
+    assert settings["versionReporting"] is False
+    assert settings["context"]["cli-telemetry"] is False
+
+
+def test_mistakes_in_the_context_of_the_app_are_reported_without_a_traceback(
+    synthesized: Path, tmp_path: Path
+) -> None:
+    done = run_app(tmp_path, {"zone": "2", "volume_gib": "10"})
+    assert done.returncode == 1
+    first, second = done.stderr.strip().splitlines()
+    assert first.startswith("Unknown option zone; known options: name, families, ")
+    assert second == "volume_gib must be at least 30: ECS's images need it"
 
 
 def test_disks_are_encrypted_and_instances_require_metadata_tokens(resources: Resources) -> None:
@@ -97,6 +145,15 @@ def test_an_existing_vpc_is_used(tmp_path: Path) -> None:
     kinds = {kind for kind in resources if kind.startswith(("AWS::EC2", "AWS::Budgets"))}
     assert kinds == {"AWS::EC2::SecurityGroup", "AWS::EC2::LaunchTemplate"}
     assert set(resources["AWS::Batch::JobQueue"]) == {f"{PREFIX}-cpu", f"{PREFIX}-driver"}
+
+
+def test_a_stack_without_an_account_has_a_subnet_in_each_of_the_two_zones_of_every_region(
+    tmp_path: Path,
+) -> None:
+    done = synthesize(tmp_path, {"families": {"cpu": {"capacity": ["on-demand"]}}})
+    assert done.returncode == 0, done.stderr[-3000:]
+    resources = of_template(json.loads((tmp_path / "flowyml.template.json").read_text()))
+    assert len(resources["AWS::EC2::Subnet"]) == 2
 
 
 @pytest.mark.parametrize(

@@ -61,5 +61,7 @@ def test_the_variables_that_it_names_exist() -> None:
     known = set(re.findall(r'^variable "(\w+)"', variables, re.M))
     (module,) = re.findall(r"```hcl\n(.*?)```", PAGE, re.S)
     in_example = set(re.findall(r"^  (\w+) +=", module, re.M)) - {"source"}
-    in_text = {"vpc_id", "subnet_ids", "route_table_ids", "alert_email", "force_destroy"}
-    assert (in_example | in_text | {"misconfigured_wait_s", "capacity_wait_s"}) - known == set()
+    in_text = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", PAGE))
+    others = {"image_id", "max_vcpus"}  # of a family
+    assert (in_example | in_text - others) - known == set()
+    assert {"image_repositories", "sagemaker_subnet_ids", "misconfigured_wait_s"} <= in_text

@@ -13,10 +13,16 @@ import pytest
 from flowyml_aws.planning.disk import Disk
 from flowyml_aws.planning.targets import Taint
 from flowyml_aws.testing import Emulator
-from tests.support.infra import INFRA, NAME, PREFIX, named, settings
+from tests.support.infra import INFRA, NAME, PREFIX, REGION, named, settings
 from tests.support.infra_tools import Terraform, tool
 from tests.support.rigs import BackendRig
-from tests.support.same_account import differences, of_plan, of_template
+from tests.support.same_account import (
+    differences,
+    of_plan,
+    of_template,
+    outputs_of_plan,
+    outputs_of_template,
+)
 
 pytestmark = [pytest.mark.system, pytest.mark.thorough, pytest.mark.xdist_group("infra-terraform")]
 
@@ -46,7 +52,7 @@ def applied(terraform: Terraform, emulated: Emulator) -> Iterator[Terraform]:
 def rig(applied: Terraform, emulated: Emulator, tmp_path: Path) -> BackendRig:
     """A project whose only settings are the account's name and an image."""
     aws = {n: v for n, v in emulated.environment.items() if n.startswith("AWS_")}
-    aws.update(emulated.credentials(f"{PREFIX}-user"))
+    aws.update(emulated.credentials(f"{PREFIX}-{REGION}-user"))
     environment = {
         "FLOWYML_AWS_ACCOUNT": NAME,
         "FLOWYML_AWS_IMAGE": emulated.environment["FLOWYML_AWS_IMAGE"],
@@ -134,6 +140,22 @@ def test_cdk_creates_the_same_account(planned: dict[str, Any], synthesized: Path
     assert list(differences(terraform, cdk)) == []
 
 
+def test_cdk_has_the_same_outputs(planned: dict[str, Any], synthesized: Path) -> None:
+    outputs = outputs_of_template(json.loads(synthesized.read_text()))
+    expected = outputs_of_plan(planned)
+    assert outputs.keys() == expected.keys()
+    assert expected["queues"] is not None
+    for name, value in expected.items():
+        if value is not None:
+            assert outputs[name].split(",") == (value if isinstance(value, list) else [value])
+
+
+def test_the_budget_waits_for_the_permission_to_publish(planned: dict[str, Any]) -> None:
+    module = planned["configuration"]["root_module"]["module_calls"]["flowyml"]["module"]
+    (budget,) = [r for r in module["resources"] if r["type"] == "aws_budgets_budget"]
+    assert budget["depends_on"] == ["aws_sns_topic_policy.alerts"]
+
+
 def test_a_second_plan_finds_nothing_to_change(applied: Terraform) -> None:
     done = applied.run("plan", "-no-color", "-detailed-exitcode")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -178,16 +200,52 @@ def test_the_alert_of_a_failed_job_is_delivered(rig: BackendRig, emulated: Emula
     with rig.entered():
         assert not rig.pipeline("failing").run(backend="batch").success
     (message,) = sqs.receive_message(QueueUrl=inbox, MaxNumberOfMessages=10)["Messages"]
-    alert = json.loads(message["Body"])["Message"]
-    assert alert.startswith('"Job ') and "failed: Essential container in task exited" in alert
+    alert = json.loads(json.loads(message["Body"])["Message"])
+    assert alert["alert"] == "A Batch job failed"
+    assert alert["reason"] == "Essential container in task exited"
     assert emulated.failed_invocations == []
 
 
-def test_destroy_removes_everything(applied: Terraform, emulated: Emulator) -> None:
-    applied.must("destroy", "-no-color", "-auto-approve")
+def test_an_account_in_an_existing_vpc_is_created_and_removed(
+    terraform: Terraform, emulated: Emulator, tmp_path: Path
+) -> None:
+    ec2 = emulated.client("ec2")
+    subnets = ec2.describe_subnets()["Subnets"]
+    (table, *_) = ec2.describe_route_tables()["RouteTables"]
+    variables = {
+        "name": "second",
+        "families": {"cpu": {"capacity": ["on-demand"]}, "t4": {"capacity": ["spot"]}},
+        "vpc_id": subnets[0]["VpcId"],
+        "subnet_ids": [s["SubnetId"] for s in subnets if s["VpcId"] == subnets[0]["VpcId"]],
+        "route_table_ids": [table["RouteTableId"]],
+        "sagemaker_kms_key_arns": ["arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d"],
+        "force_destroy": True,
+        "monthly_budget_usd": None,
+    }
+    (tmp_path / "second.tfvars.json").write_text(json.dumps(variables))
+    files = (f"-var-file={tmp_path}/second.tfvars.json", f"-state={tmp_path}/second.tfstate")
+    terraform.must("apply", "-no-color", "-auto-approve", *files)
+    names = names_of(emulated, "flowyml-second")
+    assert {"flowyml-second-cpu", "flowyml-second-driver", "flowyml-second-t4-spot"} <= {*names}
+    policies = emulated.client("iam").list_role_policies(
+        RoleName="flowyml-second-us-east-1-sagemaker"
+    )["PolicyNames"]
+    assert sorted(policies) == ["sagemaker", "sagemaker-keys"]
+    assert len(ec2.describe_subnets()["Subnets"]) == len(subnets)
+    terraform.must("destroy", "-no-color", "-auto-approve", *files)
+    assert names_of(emulated, "flowyml-second") == []
+
+
+def names_of(emulated: Emulator, prefix: str) -> list[str]:
+    """Return the names of the buckets, queues and roles with a prefix."""
     buckets = [bucket["Name"] for bucket in emulated.client("s3").list_buckets()["Buckets"]]
     queues = emulated.client("batch").describe_job_queues()["jobQueues"]
     roles = [role["RoleName"] for role in emulated.client("iam").list_roles()["Roles"]]
     names = [*buckets, *(queue["jobQueueName"] for queue in queues), *roles]
-    assert [name for name in names if name.startswith(PREFIX)] == []
+    return [name for name in names if name.startswith(prefix)]
+
+
+def test_destroy_removes_everything(applied: Terraform, emulated: Emulator) -> None:
+    applied.must("destroy", "-no-color", "-auto-approve")
+    assert names_of(emulated, PREFIX) == []
     assert json.loads(applied.must("show", "-json")).get("values") is None

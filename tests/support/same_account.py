@@ -1,7 +1,8 @@
 """Comparison of Terraform's plan and CDK's template, as resources by CloudFormation type.
 
 A resource is a flat mapping of the properties that decide its behavior. Ids that only AWS knows
-are left out. Resources that are separate in only one of the two are joined.
+are left out, and so are the tags of instance profiles and managed policies: the resource types of
+CloudFormation have none. Resources that are separate in only one of the two are joined.
 """
 
 from __future__ import annotations
@@ -10,7 +11,14 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-__all__ = ["Resources", "differences", "of_plan", "of_template"]
+__all__ = [
+    "Resources",
+    "differences",
+    "of_plan",
+    "of_template",
+    "outputs_of_plan",
+    "outputs_of_template",
+]
 
 Properties = dict[str, Any]
 Resources = dict[str, dict[str, Properties]]
@@ -30,6 +38,7 @@ def of_template(template: Mapping[str, Any]) -> Resources:
     names = {key: _cfn_name(key, r) for key, r in template["Resources"].items()}
     for key, resource in template["Resources"].items():
         properties = _resolved(resource["Properties"], names)
+        properties["DeletionPolicy"] = resource.get("DeletionPolicy", "Delete")
         compared = _CFN.get(resource["Type"], _tags_only)(properties)
         resources.setdefault(resource["Type"], {})[names[key]] = compared
     return {kind: _numbered(named) for kind, named in resources.items()}
@@ -48,6 +57,22 @@ def of_plan(plan: Mapping[str, Any]) -> Resources:
             compared = _PLANNED.get(kind, lambda values, parts: {})(resource["values"], parts)
             resources.setdefault(kind, {})[_tf_name(resource)] = compared
     return {kind: _numbered(named) for kind, named in resources.items()}
+
+
+def outputs_of_template(template: Mapping[str, Any]) -> dict[str, str]:
+    """Return the outputs of CDK's template, with the names of other resources as values."""
+    names = {key: _cfn_name(key, r) for key, r in template["Resources"].items()}
+    return {
+        _snake(key): str(_resolved(output["Value"], names))
+        for key, output in template["Outputs"].items()
+    }
+
+
+def outputs_of_plan(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the outputs of Terraform's module, with None for values that only AWS knows."""
+    outputs = plan["configuration"]["root_module"]["module_calls"]["flowyml"]["module"]["outputs"]
+    known = plan["output_changes"]["flowyml"]["after"]
+    return {name: known.get(name) for name in outputs}
 
 
 # Terraform type → CloudFormation types; none for types that are part of another resource.
@@ -264,6 +289,7 @@ def _cfn_bucket(p: Properties) -> Properties:
         "ownership": ownership["ObjectOwnership"],
         "public": _snake_keys(p["PublicAccessBlockConfiguration"]),
         "rule": (rule["Id"], rule["Status"], _snake_keys(rule["AbortIncompleteMultipartUpload"])),
+        "is_deleted_if_empty": p["DeletionPolicy"] == "Delete",
         "tags": _tags(p["Tags"]),
     }
 
@@ -284,6 +310,7 @@ def _tf_bucket(v: Properties, parts: Mapping[str, list[Properties]]) -> Properti
         "ownership": rule("ownership_controls")["object_ownership"],
         "public": {k: v for k, v in public.items() if isinstance(v, bool) and "_p" in k},
         "rule": (lifecycle["id"], lifecycle["status"], abort),
+        "is_deleted_if_empty": not v["force_destroy"],
         "tags": v["tags"],
     }
 
@@ -294,6 +321,7 @@ def _cfn_repository(p: Properties) -> Properties:
         "scan": p["ImageScanningConfiguration"]["ScanOnPush"],
         "encryption": p["EncryptionConfiguration"]["EncryptionType"],
         "lifecycle": json.loads(p["LifecyclePolicy"]["LifecyclePolicyText"]),
+        "is_deleted": (p["DeletionPolicy"] == "Delete", p["EmptyOnDelete"]),
         "tags": _tags(p["Tags"]),
     }
 
@@ -305,6 +333,7 @@ def _tf_repository(v: Properties, parts: Mapping[str, list[Properties]]) -> Prop
         "scan": _single(v["image_scanning_configuration"])["scan_on_push"],
         "encryption": _single(v["encryption_configuration"])["encryption_type"],
         "lifecycle": json.loads(lifecycle["policy"]),
+        "is_deleted": (True, v["force_delete"]),
         "tags": v["tags"],
     }
 
@@ -337,6 +366,20 @@ def _cfn_document(p: Properties) -> Properties:
 
 def _tf_document(v: Properties, parts: Any) -> Properties:
     return {"document": json.loads(v["policy"])}
+
+
+def _cfn_managed(p: Properties) -> Properties:
+    return {
+        "document": p["PolicyDocument"],
+        "description": p["Description"],
+    }
+
+
+def _tf_managed(v: Properties, parts: Any) -> Properties:
+    return {
+        "document": json.loads(v["policy"]),
+        "description": v["description"],
+    }
 
 
 def _cfn_rule(p: Properties) -> Properties:
@@ -415,7 +458,7 @@ _ALIKE = {
     "AWS::EC2::InternetGateway": _common(),
     "AWS::EC2::RouteTable": _common(),
     "AWS::EC2::Route": _common("DestinationCidrBlock"),
-    "AWS::EC2::Subnet": _common("CidrBlock", "MapPublicIpOnLaunch"),
+    "AWS::EC2::Subnet": _common("CidrBlock", "MapPublicIpOnLaunch", "AvailabilityZone"),
     "AWS::EC2::VPC": _common("CidrBlock", "EnableDnsHostnames", "EnableDnsSupport"),
     "AWS::EC2::VPCEndpoint": _common("ServiceName", "VpcEndpointType"),
     "AWS::Logs::LogGroup": _common("RetentionInDays"),
@@ -432,7 +475,7 @@ _DIFFERENT: Mapping[
     "AWS::EC2::SecurityGroup": (_cfn_group, _tf_group),
     "AWS::ECR::Repository": (_cfn_repository, _tf_repository),
     "AWS::Events::Rule": (_cfn_rule, _tf_rule),
-    "AWS::IAM::ManagedPolicy": (_cfn_document, _tf_document),
+    "AWS::IAM::ManagedPolicy": (_cfn_managed, _tf_managed),
     "AWS::IAM::Role": (_cfn_role, _tf_role),
     "AWS::IAM::RolePolicy": (_cfn_document, _tf_document),
     "AWS::S3::Bucket": (_cfn_bucket, _tf_bucket),

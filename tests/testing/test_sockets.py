@@ -12,7 +12,7 @@ from flowyml_aws.testing.sockets import owner_of
 
 pytestmark = [
     pytest.mark.contract,
-    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells it"),
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux reports it"),
 ]
 
 

@@ -35,10 +35,10 @@ class FlowymlAccount(Construct):
         names = Names(options)
         make_storage(self, names)
         network = make_network(self, names)
-        instance = make_roles(self, names)
+        roles = make_roles(self, names)
         self.name, self.store, self.repository = options.name, names.store, names.repository
-        self.queues = make_queues(self, names, network, instance)
-        make_alerts(self, names, sorted([*self.queues, names.driver_queue]))
+        self.queues = make_queues(self, names, network, roles)
+        topic_arn = make_alerts(self, names, self.queues)
         settings = {
             "version": 1,
             "store": names.store,
@@ -62,6 +62,14 @@ class FlowymlAccount(Construct):
             tags=names.tags,
         )
         acknowledge_exceptions(self, names)
-        outputs = {"Name": self.name, "StoreUri": self.store, "RepositoryUri": self.repository}
-        for key, value in outputs.items():
-            CfnOutput(self, key, value=value)
+        self._output("Account", self.name)
+        self._output("Store", self.store)
+        self._output("Repository", self.repository)
+        self._output("Queues", ",".join(self.queues))
+        self._output("UserPolicyArn", roles.user_policy_arn)
+        self._output("UserRoleArn", roles.user_arn)
+        self._output("TopicArn", topic_arn)
+
+    def _output(self, name: str, value: str) -> None:
+        """Create an output of the stack; Terraform's have the same names, in its spelling."""
+        CfnOutput(self, f"Output{name}", value=value).override_logical_id(name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from aws_cdk import aws_budgets as budgets
@@ -14,23 +13,19 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from flowyml_account.names import Names
-from flowyml_account.shared import policy
+from flowyml_account.shared import alerts, policy
 
 __all__ = ["make_alerts"]
 
 
-@dataclass(frozen=True)
-class _Rule:
-    """An event, and the message that is sent about it."""
+def make_alerts(scope: Construct, names: Names, queues: Sequence[str]) -> str:
+    """Create the topic and all resources that publish to it; return the topic's ARN.
 
-    description: str
-    pattern: Mapping[str, Any]
-    paths: Mapping[str, str]
-    message: str
-
-
-def make_alerts(scope: Construct, names: Names, queues: Sequence[str]) -> None:
-    """Create the topic and all resources that publish to it."""
+    Args:
+        scope: Parent of the resources.
+        names: Names of the account.
+        queues: Names of the queues for jobs.
+    """
     options = names.options
     topic = sns.CfnTopic(
         scope, "Alerts", topic_name=f"{names.prefix}-alerts", tags=names.cfn_tags()
@@ -47,97 +42,56 @@ def make_alerts(scope: Construct, names: Names, queues: Sequence[str]) -> None:
         )
     rules = {
         name: _make_rule(scope, names, name, rule, topic)
-        for name, rule in _rules(names, queues).items()
+        for name, rule in alerts(_named(names, queues)).items()
     }
-    # The rule reports a blocked queue immediately; the alarm is raised if the queue stays blocked,
-    # until its jobs start again.
-    cloudwatch.CfnAlarm(
-        scope,
-        "Stuck",
-        alarm_name=f"{names.prefix}-queue-stuck",
-        alarm_description="Batch reported a blocked queue more than once within an hour",
-        namespace="AWS/Events",
-        metric_name="MatchedEvents",
-        dimensions=[
-            cloudwatch.CfnAlarm.DimensionProperty(name="RuleName", value=rules["queue-blocked"].ref)
-        ],
-        statistic="Sum",
-        period=900,
-        evaluation_periods=4,
-        datapoints_to_alarm=2,
-        comparison_operator="GreaterThanOrEqualToThreshold",
-        threshold=1,
-        treat_missing_data="notBreaching",
-        alarm_actions=[topic.ref],
-        ok_actions=[topic.ref],
-        tags=names.cfn_tags(),
-    )
     for name, rule in rules.items():
         _alarm_if_undelivered(scope, names, name, rule, topic)
     if options.monthly_budget_usd is not None:
         budget = _make_budget(scope, names, topic, options.monthly_budget_usd)
-        budget.node.add_dependency(allowed)
+        budget.node.add_dependency(allowed)  # AWS checks that the budget may publish
+    return topic.ref
 
 
-def _rules(names: Names, queues: Sequence[str]) -> Mapping[str, _Rule]:
-    arns = [names.arn("batch", f"job-queue/{name}") for name in queues]
+def _named(names: Names, queues: Sequence[str]) -> Mapping[str, str]:
+    """Return the values of the placeholders in `alerts.json`."""
+    of_jobs = sorted(names.arn("batch", f"job-queue/{name}") for name in queues)
+    of_drivers = names.arn("batch", f"job-queue/{names.driver_queue}")
     return {
-        "job-failed": _Rule(
-            "A Batch job failed in its last attempt",
-            {
-                "source": ["aws.batch"],
-                "detail-type": ["Batch Job State Change"],
-                "detail": {"jobQueue": arns, "status": ["FAILED"]},
-            },
-            {"job": "$.detail.jobName", "reason": "$.detail.statusReason"},
-            "Job <job> failed: <reason>",
-        ),
-        "training-failed": _Rule(
-            "A training job failed",
-            {
-                "source": ["aws.sagemaker"],
-                "detail-type": ["SageMaker Training Job State Change"],
-                "detail": {
-                    "RoleArn": [names.role_arn("sagemaker")],
-                    "TrainingJobStatus": ["Failed"],
-                },
-            },
-            {"job": "$.detail.TrainingJobName", "reason": "$.detail.FailureReason"},
-            "Training job <job> failed: <reason>",
-        ),
-        "queue-blocked": _Rule(
-            "The first job of a queue can't start",
-            {
-                "source": ["aws.batch"],
-                "detail-type": ["Batch Job Queue Blocked"],
-                "detail": {"jobQueue": arns},
-            },
-            {
-                "queue": "$.detail.jobQueue",
-                "job": "$.detail.jobName",
-                "reason": "$.detail.statusReason",
-            },
-            "Queue <queue> is blocked by job <job>: <reason>",
-        ),
+        **names.named,
+        "all_queue_arns": json.dumps(sorted([*of_jobs, of_drivers])),
+        "job_queue_arns": json.dumps(of_jobs),
+        "driver_queue_arn": of_drivers,
     }
 
 
+def _template(message: Mapping[str, str]) -> str:
+    """Return the template of a message.
+
+    Its variables are JSON values, so EventBridge adds their quotes and escapes them.
+    """
+    members = (
+        f"{json.dumps(key)}:{text if text.startswith('<') else json.dumps(text)}"
+        for key, text in sorted(message.items())
+    )
+    return f"{{{','.join(members)}}}"
+
+
 def _make_rule(
-    scope: Construct, names: Names, name: str, rule: _Rule, topic: sns.CfnTopic
+    scope: Construct, names: Names, name: str, rule: Mapping[str, Any], topic: sns.CfnTopic
 ) -> events.CfnRule:
     return events.CfnRule(
         scope,
         name.title().replace("-", ""),
         name=f"{names.prefix}-{name}",
-        description=rule.description,
-        event_pattern=rule.pattern,
+        description=rule["description"],
+        event_pattern=rule["pattern"],
         state="ENABLED",
         targets=[
             events.CfnRule.TargetProperty(
                 id="alerts",
                 arn=topic.ref,
                 input_transformer=events.CfnRule.InputTransformerProperty(
-                    input_paths_map=rule.paths, input_template=json.dumps(rule.message)
+                    input_paths_map=rule["paths"], input_template=_template(rule["message"])
                 ),
             )
         ],
@@ -177,7 +131,7 @@ def _make_budget(
         scope,
         "Budget",
         budget=budget.BudgetDataProperty(
-            budget_name=f"{names.prefix}-monthly",
+            budget_name=f"{names.iam_prefix}-monthly",
             budget_type="COST",
             budget_limit=budget.SpendProperty(amount=limit_usd, unit="USD"),
             time_unit="MONTHLY",

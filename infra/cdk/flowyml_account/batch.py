@@ -13,7 +13,7 @@ from constructs import Construct
 from flowyml_account.names import Names
 from flowyml_account.network import Network
 from flowyml_account.options import Family, Options, max_vcpus_of, sizes_of
-from flowyml_account.roles import Instance
+from flowyml_account.roles import Roles
 from flowyml_account.shared import FAMILIES, RESERVED_DISK_GIB, USER_DATA
 
 __all__ = ["make_queues"]
@@ -41,7 +41,7 @@ class _Queue:
         }
 
 
-def make_queues(scope: Construct, names: Names, network: Network, instance: Instance) -> list[str]:
+def make_queues(scope: Construct, names: Names, network: Network, roles: Roles) -> list[str]:
     """Create the queues with their compute environments, and return the names of those for jobs."""
     templates = {
         family: _launch_template(scope, names, family, options)
@@ -50,7 +50,7 @@ def make_queues(scope: Construct, names: Names, network: Network, instance: Inst
     for queue in (queues := sorted(_queues(names), key=lambda q: q.name)):
         template = templates[queue.family]
         environments = [
-            _compute_environment(scope, names, queue, number, types, template, network, instance)
+            _compute_environment(scope, names, queue, number, types, template, network, roles)
             for number, types in enumerate(sizes_of(queue.family, queue.options), 1)
         ]
         _job_queue(scope, names, queue.name, environments, priority=1, tags=queue.tags)
@@ -131,7 +131,8 @@ def _launch_template(
                 )
             ],
             user_data=USER_DATA,
-            # One hop: containers can't reach the instance's own role.
+            # One hop keeps containers with their own network from the instance's role. Those of
+            # Batch use the host's network: user-data.mime keeps the user of the images from it.
             metadata_options=ec2.CfnLaunchTemplate.MetadataOptionsProperty(
                 http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
             ),
@@ -153,7 +154,7 @@ def _compute_environment(
     types: list[str],
     template: ec2.CfnLaunchTemplate,
     network: Network,
-    instance: Instance,
+    roles: Roles,
 ) -> batch.CfnComputeEnvironment:
     known, options = FAMILIES[queue.family], queue.options
     name = queue.name if number == 1 else f"{queue.name}-{number}"
@@ -171,7 +172,7 @@ def _compute_environment(
             minv_cpus=0,
             maxv_cpus=max_vcpus_of(queue.family, options),
             instance_types=types,
-            instance_role=instance.profile_arn,
+            instance_role=roles.profile_arn,
             security_group_ids=[network.security_group_id],
             subnets=list(network.subnet_ids),
             ec2_configuration=[
@@ -184,14 +185,14 @@ def _compute_environment(
                 launch_template_id=template.ref, version=template.attr_latest_version_number
             ),
         ),
-        # Running jobs may continue for the longest time that Batch allows.
+        # As in Terraform, whose provider allows no more; Batch allows 7,200 minutes.
         update_policy=batch.CfnComputeEnvironment.UpdatePolicyProperty(
             job_execution_timeout_minutes=360, terminate_jobs_on_update=False
         ),
         tags=names.tags,
     )
     # Keep the role until the environment is deleted: deleting an environment without it fails.
-    environment.node.add_dependency(instance.role, *network.way_out)
+    environment.node.add_dependency(roles.instance, *network.way_out)
     return environment
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -21,6 +22,11 @@ class Names:
     @property
     def prefix(self) -> str:
         return f"flowyml-{self.options.name}"
+
+    @property
+    def iam_prefix(self) -> str:
+        """Prefix of names that are unique in an AWS account, in all its regions."""
+        return f"{self.prefix}-{Aws.REGION}"
 
     @property
     def bucket(self) -> str:
@@ -51,7 +57,7 @@ class Names:
         return f"arn:{Aws.PARTITION}:{service}:{Aws.REGION}:{Aws.ACCOUNT_ID}:{resource}"
 
     def role_arn(self, role: str) -> str:
-        return f"arn:{Aws.PARTITION}:iam::{Aws.ACCOUNT_ID}:role/{self.prefix}-{role}"
+        return f"arn:{Aws.PARTITION}:iam::{Aws.ACCOUNT_ID}:role/{self.iam_prefix}-{role}"
 
     @property
     def tags(self) -> dict[str, str]:
@@ -79,5 +85,14 @@ class Names:
             "parameter_arn": self.arn("ssm", f"parameter{self.parameter}"),
             "topic_arn": self.arn("sns", f"{self.prefix}-alerts"),
             "principal": self.options.user_principal or account_root,
+            # Of optional documents: JSON lists.
+            "image_repository_arns": json.dumps(list(self.options.image_repositories)),
+            "sagemaker_subnet_arns": json.dumps(
+                [
+                    f"arn:{Aws.PARTITION}:ec2:{Aws.REGION}:*:subnet/{subnet}"
+                    for subnet in self.options.sagemaker_subnet_ids
+                ]
+            ),
+            "sagemaker_key_arns": json.dumps(list(self.options.sagemaker_kms_key_arns)),
             **{f"{role}_role_arn": self.role_arn(role) for role in roles},
         }

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aws_cdk import Aws, Fn
+from aws_cdk import Aws, Stack
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
 from flowyml_account.names import Names
+from flowyml_account.options import MAX_ZONES, Options
 
 __all__ = ["Network", "make_network"]
 
@@ -91,13 +93,13 @@ def _make_vpc(scope: Construct, names: Names) -> tuple[str, list[str], list[str]
     )
     out.node.add_dependency(attached)
     subnets = []
-    for number in range(names.options.zones):
+    for number, zone in enumerate(_zones(scope, names.options)):
         # Public addresses avoid a NAT gateway, which costs money while idle.
         subnet = ec2.CfnSubnet(
             scope,
             f"Subnet{number}",
             vpc_id=vpc.ref,
-            availability_zone=Fn.select(number, Fn.get_azs()),
+            availability_zone=zone,
             cidr_block=f"10.77.{number * 16}.0/20",
             map_public_ip_on_launch=True,
             tags=names.cfn_tags(Name=f"{names.prefix}-{number}"),
@@ -107,3 +109,15 @@ def _make_vpc(scope: Construct, names: Names) -> tuple[str, list[str], list[str]
         )
         subnets.append(subnet.ref)
     return vpc.ref, subnets, [table.ref], [out]
+
+
+def _zones(scope: Construct, options: Options) -> list[str]:
+    """Return the availability zones of the subnets: all of the region, or the wanted number.
+
+    CDK asks the account for its zones if the stack has an account and a region. Otherwise, they are
+    the first two, which every region has.
+    """
+    # Local zones and wavelength zones, which accounts opt in to, have longer names.
+    available = Stack.of(scope).availability_zones
+    zones = [zone for zone in available if not re.search(r"\d-", zone)]
+    return zones[: options.zones or MAX_ZONES]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from flowyml_account.shared import FAMILIES
 
-__all__ = ["Family", "Options", "max_vcpus_of", "sizes_of"]
+__all__ = ["MAX_ZONES", "Family", "Options", "max_vcpus_of", "sizes_of"]
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,16}[a-z0-9]")
 _TAINT = re.compile(r"(.*:)?(NoSchedule|PreferNoSchedule|NoExecute)")
 _INSTANCE_TYPE = re.compile(r"[a-z0-9-]+\.[a-z0-9-]+")
+_SUBNET = re.compile(r"subnet-[0-9a-z]+")
+_REPOSITORY = re.compile(r"arn:[a-z-]+:ecr:[a-z0-9-]+:[0-9]{12}:repository/.+")
+_KEY = re.compile(r"arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+")
+MAX_ZONES = 16  # subnets of the VPC
 _MAX_ENVIRONMENTS = 3  # of one queue
 _CAPACITIES = {"on-demand", "spot"}
 _MIN_VOLUME_GIB = 30  # of ECS's images
@@ -55,8 +59,18 @@ class Options:
         subnet_ids: Subnets of `vpc_id` for the instances; they must reach AWS's services on
             port 443.
         route_table_ids: Route tables of `vpc_id` that get the S3 gateway endpoint.
-        zones: Number of availability zones in which a new VPC has subnets.
-        egress_ports: Remote ports that jobs may connect to. AWS's services need 443.
+        zones: Number of availability zones in which a new VPC has subnets; None for all of the
+            region, or for two if the stack has no region. Subnets are free, and each zone has
+            capacity of its own.
+        egress_ports: Remote ports that jobs may connect to, over TCP. AWS's services and package
+            indexes need 443; for example, git over ssh needs 22, PostgreSQL 5432, NFS and EFS 2049.
+        image_repositories: ARNs of more ECR repositories, also of other accounts and regions, whose
+            images jobs may use. A repository of another account must allow it as well.
+        sagemaker_subnet_ids: Subnets in which training jobs may run: those of the setting
+            `sagemaker_subnets`. They add permissions for network interfaces to the role of
+            training jobs.
+        sagemaker_kms_key_arns: KMS keys that training jobs may use: those of the settings
+            `sagemaker_volume_kms_key` and `sagemaker_output_kms_key`.
         log_retention_days: Retention of job logs, in days.
         capacity_wait_s: Maximum seconds that the first job of a queue waits for an instance
             before Batch cancels it: 600 to 86400.
@@ -65,6 +79,8 @@ class Options:
             principals of this account whose own policies allow it.
         alert_email: Email address for alerts about failed jobs, blocked queues and the budget.
         monthly_budget_usd: Budget of the whole AWS account; None for no budget.
+        force_destroy: Whether `cdk destroy` may delete images. CloudFormation can't empty a bucket,
+            so runs must be deleted before, unlike with Terraform.
         tags: Tags of all resources.
     """
 
@@ -76,34 +92,26 @@ class Options:
     vpc_id: str | None = None
     subnet_ids: Sequence[str] = ()
     route_table_ids: Sequence[str] = ()
-    zones: int = 3
+    zones: int | None = None
     egress_ports: Sequence[int] = (443,)
+    image_repositories: Sequence[str] = ()
+    sagemaker_subnet_ids: Sequence[str] = ()
+    sagemaker_kms_key_arns: Sequence[str] = ()
     log_retention_days: int = 30
     capacity_wait_s: int = 86400
     misconfigured_wait_s: int = 3600
     user_principal: str | None = None
     alert_email: str | None = None
     monthly_budget_usd: float | None = 100
+    force_destroy: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise ValueError(
-                f"Invalid name {self.name!r}: expected 2 to 18 characters (lower-case letters, "
-                "digits and hyphens; a letter first, no hyphen last), as a bucket's name contains "
-                "it"
-            )
-        if "cpu" not in self.families or "on-demand" not in self.families["cpu"].capacity:
-            raise ValueError(
-                "families must contain `cpu` with on-demand capacity: it runs steps without a GPU, "
-                "and drivers of runs on SageMaker"
-            )
-        if self.vpc_id is not None and not self.subnet_ids:
-            raise ValueError("vpc_id requires subnet_ids: the VPC's subnets for the instances")
-        if self.volume_gib < _MIN_VOLUME_GIB:
-            raise ValueError(f"volume_gib must be at least {_MIN_VOLUME_GIB}: ECS's images need it")
+        problems = [*_problems(self)]
         for name, family in self.families.items():
-            _check(name, family)
+            problems += _problems_of_family(name, family)
+        if problems:
+            raise ValueError("\n".join(problems))
 
 
 def max_vcpus_of(name: str, family: Family) -> int:
@@ -126,18 +134,50 @@ def sizes_of(name: str, family: Family) -> list[list[str]]:
     return [types for types in groups if types]
 
 
-def _check(name: str, family: Family) -> None:
+def _problems(options: Options) -> Iterator[str]:
+    if not _NAME.fullmatch(options.name):
+        yield (
+            f"Invalid name {options.name!r}: expected 2 to 18 characters (lower-case letters, "
+            "digits and hyphens; a letter first, no hyphen last), as a bucket's name contains it"
+        )
+    if "cpu" not in options.families or "on-demand" not in options.families["cpu"].capacity:
+        yield (
+            "families must contain `cpu` with on-demand capacity: it runs steps without a GPU, and "
+            "drivers of runs on SageMaker"
+        )
+    if options.vpc_id is not None and not options.subnet_ids:
+        yield "vpc_id requires subnet_ids: the VPC's subnets for the instances"
+    if options.volume_gib < _MIN_VOLUME_GIB:
+        yield f"volume_gib must be at least {_MIN_VOLUME_GIB}: ECS's images need it"
+    if options.zones is not None and not 1 <= options.zones <= MAX_ZONES:
+        yield f"zones must be between 1 and {MAX_ZONES}: so many subnets fit into the VPC"
+    if not all(map(_REPOSITORY.fullmatch, options.image_repositories)):
+        yield (
+            "image_repositories must be ARNs such as "
+            "arn:aws:ecr:us-east-1:763104351884:repository/pytorch-training"
+        )
+    if not all(map(_SUBNET.fullmatch, options.sagemaker_subnet_ids)):
+        yield "sagemaker_subnet_ids must be ids such as subnet-0a1b2c3d"
+    if not all(map(_KEY.fullmatch, options.sagemaker_kms_key_arns)):
+        yield (
+            "sagemaker_kms_key_arns must be ARNs such as "
+            "arn:aws:kms:us-east-1:123456789012:key/0a1b2c3d, not aliases"
+        )
+
+
+def _problems_of_family(name: str, family: Family) -> Iterator[str]:
     if name not in FAMILIES:
-        raise ValueError(f"Unknown family {name}; known families: {', '.join(FAMILIES)}")
+        yield f"Unknown family {name}; known families: {', '.join(FAMILIES)}"
+        return
     if not family.capacity or not set(family.capacity) <= _CAPACITIES:
-        raise ValueError(f"families[{name!r}].capacity must be `on-demand`, `spot` or both")
+        yield f"families[{name!r}].capacity must be `on-demand`, `spot` or both"
     if family.image_id is None and FAMILIES[name]["image_type"] is None:
-        raise ValueError(
+        yield (
             f"Batch no longer has an image for {name}: set families[{name!r}].image_id to a custom "
             "ECS image"
         )
     if (family.volume_gib or _MIN_VOLUME_GIB) < _MIN_VOLUME_GIB:
-        raise ValueError(
+        yield (
             f"families[{name!r}].volume_gib must be at least {_MIN_VOLUME_GIB}: ECS's images need "
             "it"
         )
@@ -145,19 +185,19 @@ def _check(name: str, family: Family) -> None:
         types = [instance_type for group in family.sizes for instance_type in group]
         is_listed = 1 <= len(family.sizes) <= _MAX_ENVIRONMENTS and all(family.sizes)
         if not is_listed or not all(_INSTANCE_TYPE.fullmatch(name) for name in types):
-            raise ValueError(
+            yield (
                 f"families[{name!r}].sizes must be one to three lists of instance types such as "
                 "g4dn.xlarge. Families such as g4dn are not allowed: Batch prefers their large "
                 "sizes"
             )
-    if not sizes_of(name, family):
-        raise ValueError(
+    elif not sizes_of(name, family):
+        yield (
             f"max_vcpus of {name} is {max_vcpus_of(name, family)}, less than its smallest instance "
             "type has"
         )
     for taint in family.taints.values():
         if not _TAINT.fullmatch(taint):
-            raise ValueError(
+            yield (
                 f"Invalid taint {taint!r} in families[{name!r}].taints: expected `[VALUE:]EFFECT`, "
                 "with the effect NoSchedule, PreferNoSchedule or NoExecute"
             )

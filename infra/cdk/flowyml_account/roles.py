@@ -9,9 +9,10 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from flowyml_account.names import Names
+from flowyml_account.options import Options
 from flowyml_account.shared import policy
 
-__all__ = ["Instance", "make_roles"]
+__all__ = ["Roles", "make_roles"]
 
 _TRUSTS = {
     "job": "tasks",  # the user's code in a job
@@ -22,24 +23,34 @@ _TRUSTS = {
 
 
 @dataclass(frozen=True)
-class Instance:
-    """The role of Batch instances, and its instance profile."""
+class Roles:
+    """The roles that other resources refer to.
+
+    Attributes:
+        profile_arn: Instance profile of Batch instances.
+        instance: Role of Batch instances.
+        user_arn: Role of users.
+        user_policy_arn: Policy of users.
+    """
 
     profile_arn: str
-    role: iam.CfnRole
+    instance: iam.CfnRole
+    user_arn: str
+    user_policy_arn: str
 
 
-def make_roles(scope: Construct, names: Names) -> Instance:
-    """Create all roles, and return the role of instances."""
+def make_roles(scope: Construct, names: Names) -> Roles:
+    """Create all roles."""
     managed = "service-role/AmazonEC2ContainerServiceforEC2Role"
     # Permissions of the ECS agent on each instance.
     instance = _role(
         scope, names, "instance", "instance", f"arn:{Aws.PARTITION}:iam::aws:policy/{managed}"
     )
+    # CloudFormation can't tag instance profiles and managed policies; Terraform does.
     profile = iam.CfnInstanceProfile(
         scope,
         "InstanceProfile",
-        instance_profile_name=f"{names.prefix}-instance",
+        instance_profile_name=f"{names.iam_prefix}-instance",
         roles=[instance.ref],
     )
     for name, trust in _TRUSTS.items():
@@ -51,16 +62,32 @@ def make_roles(scope: Construct, names: Names) -> Instance:
             role_name=role.ref,
             policy_document=policy(name, names.named),
         )
+        for document in _optional(names.options).get(name, ()):
+            iam.CfnRolePolicy(
+                scope,
+                f"{name.title()}{document.title()}Policy",
+                policy_name=f"{name}-{document}",
+                role_name=role.ref,
+                policy_document=policy(f"optional/{document}", names.named),
+            )
     # A separate policy, so that it can also be attached to users or to a permission set.
     user = iam.CfnManagedPolicy(
         scope,
         "UserPolicy",
-        managed_policy_name=f"{names.prefix}-user",
+        managed_policy_name=f"{names.iam_prefix}-user",
         description="Runs pipelines of flowyml-aws from a laptop",
         policy_document=policy("user", names.named),
     )
-    _role(scope, names, "user", "user", user.ref, 43200)
-    return Instance(profile.attr_arn, instance)
+    user_role = _role(scope, names, "user", "user", user.ref, 43200)
+    return Roles(profile.attr_arn, instance, user_role.attr_arn, user.ref)
+
+
+def _optional(options: Options) -> dict[str, list[str]]:
+    """Return the documents that options add to the policies of a role, by the role's name."""
+    images = ["images"] if options.image_repositories else []
+    network = ["vpc"] if options.sagemaker_subnet_ids else []
+    keys = ["keys"] if options.sagemaker_kms_key_arns else []
+    return {"execution": images, "sagemaker": [*images, *network, *keys]}
 
 
 def _role(
@@ -74,7 +101,7 @@ def _role(
     return iam.CfnRole(
         scope,
         f"{name.title()}Role",
-        role_name=f"{names.prefix}-{name}",
+        role_name=f"{names.iam_prefix}-{name}",
         assume_role_policy_document=policy(f"trust-{trust}", names.named),
         managed_policy_arns=[managed] if managed else None,
         max_session_duration=max_session_s,

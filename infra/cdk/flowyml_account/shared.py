@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-__all__ = ["FAMILIES", "IMAGES_LIFECYCLE", "RESERVED_DISK_GIB", "USER_DATA", "policy"]
+__all__ = ["FAMILIES", "IMAGES_LIFECYCLE", "RESERVED_DISK_GIB", "USER_DATA", "alerts", "policy"]
 
 _ACCOUNT = Path(__file__).parents[2] / "account"
 
@@ -23,5 +23,14 @@ IMAGES_LIFECYCLE = (_ACCOUNT / "images-lifecycle.json").read_text("utf-8")
 
 def policy(name: str, named: Mapping[str, str]) -> Any:
     """Return a policy document with its placeholders filled in."""
-    text = (_ACCOUNT / "policies" / f"{name}.json").read_text("utf-8")
-    return json.loads(Template(text).substitute(named))
+    return _document(f"policies/{name}.json", named)
+
+
+def alerts(named: Mapping[str, str]) -> Any:
+    """Return the events with the messages that are sent about them, by the name of their rule."""
+    return _document("alerts.json", named)
+
+
+def _document(path: str, named: Mapping[str, str]) -> Any:
+    text = (_ACCOUNT / path).read_text("utf-8")
+    return json.loads(Template(text.replace("$.", "$$.")).substitute(named))

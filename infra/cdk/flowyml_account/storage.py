@@ -15,7 +15,10 @@ __all__ = ["make_storage"]
 
 
 def make_storage(scope: Construct, names: Names) -> None:
-    """Create the storage of runs, images and logs; the first two outlive the stack."""
+    """Create the storage of runs, images and logs.
+
+    AWS refuses to delete a bucket or a repository that is not empty, so runs and images are kept.
+    """
     encryption = s3.CfnBucket.ServerSideEncryptionByDefaultProperty(sse_algorithm="AES256")
     bucket = s3.CfnBucket(
         scope,
@@ -53,7 +56,7 @@ def make_storage(scope: Construct, names: Names) -> None:
         ),
         tags=names.cfn_tags(),
     )
-    bucket.cfn_options.deletion_policy = CfnDeletionPolicy.RETAIN
+    bucket.cfn_options.deletion_policy = CfnDeletionPolicy.DELETE
     bucket.cfn_options.update_replace_policy = CfnDeletionPolicy.RETAIN
     s3.CfnBucketPolicy(
         scope, "StorePolicy", bucket=bucket.ref, policy_document=policy("bucket", names.named)
@@ -62,6 +65,7 @@ def make_storage(scope: Construct, names: Names) -> None:
         scope,
         "Images",
         repository_name=names.prefix,
+        empty_on_delete=names.options.force_destroy,
         image_tag_mutability="IMMUTABLE",
         image_scanning_configuration=ecr.CfnRepository.ImageScanningConfigurationProperty(
             scan_on_push=True
@@ -74,7 +78,7 @@ def make_storage(scope: Construct, names: Names) -> None:
         ),
         tags=names.cfn_tags(),
     )
-    images.cfn_options.deletion_policy = CfnDeletionPolicy.RETAIN
+    images.cfn_options.deletion_policy = CfnDeletionPolicy.DELETE
     images.cfn_options.update_replace_policy = CfnDeletionPolicy.RETAIN
     log_group = logs.CfnLogGroup(
         scope,

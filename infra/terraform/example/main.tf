@@ -10,42 +10,6 @@ terraform {
   }
 }
 
-variable "region" {
-  description = "AWS region."
-  type        = string
-  default     = "us-east-1"
-}
-
-variable "name" {
-  description = "Name of the account, for the setting `account` of flowyml-aws."
-  type        = string
-  default     = "main"
-}
-
-variable "families" {
-  description = "Same as in the module: `{ cpu = {}, t4 = {}, a10g = { max_vcpus = 48 } }`."
-  type        = any
-  default     = { cpu = {}, t4 = {} }
-}
-
-variable "alert_email" {
-  description = "Email address for alerts about failed jobs, blocked queues and the budget; null for none."
-  type        = string
-  default     = null
-}
-
-variable "monthly_budget_usd" {
-  description = "Monthly budget of the whole AWS account, with alerts; null for none."
-  type        = number
-  default     = 100
-}
-
-variable "force_destroy" {
-  description = "Whether `terraform destroy` may delete runs and images."
-  type        = bool
-  default     = false
-}
-
 provider "aws" {
   region = var.region
 }
@@ -53,11 +17,25 @@ provider "aws" {
 module "flowyml" {
   source = "./.."
 
-  name               = var.name
-  families           = var.families
-  alert_email        = var.alert_email
-  monthly_budget_usd = var.monthly_budget_usd
-  force_destroy      = var.force_destroy
+  name                   = var.name
+  families               = var.families
+  volume_gib             = var.volume_gib
+  vpc_id                 = var.vpc_id
+  subnet_ids             = var.subnet_ids
+  route_table_ids        = var.route_table_ids
+  zones                  = var.zones
+  egress_ports           = var.egress_ports
+  image_repositories     = var.image_repositories
+  sagemaker_subnet_ids   = var.sagemaker_subnet_ids
+  sagemaker_kms_key_arns = var.sagemaker_kms_key_arns
+  log_retention_days     = var.log_retention_days
+  capacity_wait_s        = var.capacity_wait_s
+  misconfigured_wait_s   = var.misconfigured_wait_s
+  user_principal         = var.user_principal
+  alert_email            = var.alert_email
+  monthly_budget_usd     = var.monthly_budget_usd
+  force_destroy          = var.force_destroy
+  tags                   = var.tags
 }
 
 output "flowyml" {

@@ -1,5 +1,4 @@
-"""What training jobs with subnets, keys or images from elsewhere need, and the options of `infra/`
-that allow it."""
+"""Permissions for subnets, keys and images from elsewhere, and the options of `infra/` for them."""
 
 from __future__ import annotations
 
