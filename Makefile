@@ -22,7 +22,7 @@ heading = @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check unit test test-all every-python lowest compat coverage flowyml with-flowyml sdk format bench pin setup \
+.PHONY: help demo check unit test test-all every-python lowest compat coverage flowyml with-flowyml sdk format bench pin base-images setup \
   infra-tools clean
 
 help: ## list the targets
@@ -100,6 +100,9 @@ bench: $(VENV)/.installed-bench ## run the benchmarks, also with Metaflow and Fl
 
 pin: ## rewrite the constraints files (PIN_FLAGS=--upgrade: newest versions)
 	@scripts/pin $(PIN_FLAGS)
+
+base-images: $(VENV)/.installed-dev ## report outdated base images of projects' images (asks Docker Hub)
+	@$(bin)/python scripts/base-images
 
 setup: $(VENV)/.installed-dev ## create the virtual environment for development
 

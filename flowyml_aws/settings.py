@@ -49,6 +49,8 @@ class Settings:
         repository: URI of the ECR repository that images are pushed to.
         base_image: Image with Python that the project's image is built on; `gpu` for an image
             with the CUDA runtime.
+        ca_certificates: File with certificates in PEM format, relative to the project, that the
+            project's image trusts in addition: those of a company's own certificate authority.
         image_requirements: Packages of the project's image, in pip's syntax, with `-r FILE` and
             `--group NAME`; by default those that the project declares.
         requirements: Packages that jobs install as wheels when they start, in addition to the
@@ -93,6 +95,7 @@ class Settings:
     image: str | None = None
     repository: str | None = None
     base_image: str | None = None
+    ca_certificates: str | None = None
     image_requirements: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()
     job_role: str | None = None
@@ -157,6 +160,7 @@ _BEFORE_A_RUN = {
     "account",
     "backend",
     "base_image",
+    "ca_certificates",
     "cache_versions",
     "driver_queue",
     "driver_role",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,7 +14,13 @@ from flowyml_aws.core.errors import AwsRefusedError, SettingsError
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
 
-__all__ = ["DOCKER_MANIFEST", "Login", "Repository", "StoredImage", "find_image", "log_in"]
+__all__ = [
+    "DOCKER_MANIFEST",
+    "Repository",
+    "StoredImage",
+    "authorization_token",
+    "find_image",
+]
 
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 """Media type of the only manifests that SageMaker documents: one platform, Docker's format."""
@@ -86,17 +90,6 @@ class StoredImage:
         return self.media_type in (None, DOCKER_MANIFEST)
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
-    """User and password of a registry. `repr` hides the password."""
-
-    user: str
-    password: str
-
-    def __repr__(self) -> str:
-        return f"Login(user={self.user!r})"
-
-
 def find_image(ecr: ECRClient, repository: Repository, tag: str) -> StoredImage | None:
     """Return the image that has a tag, or None if the repository has no such image.
 
@@ -135,24 +128,21 @@ def find_image(ecr: ECRClient, repository: Repository, tag: str) -> StoredImage 
     )
 
 
-def log_in(ecr: ECRClient, repository: Repository) -> Login:
-    """Return a login for the repository's registry, valid for 12 hours.
+def authorization_token(ecr: ECRClient, repository: Repository) -> str:
+    """Return a login for the repository's registry: `user:password` in base64, valid for 12 hours.
 
     Raises:
-        AwsRefusedError: AWS denied the call, or returned no valid token.
+        AwsRefusedError: AWS denied the call, or returned no token.
     """
     action = f"log in to {repository.host}"
     try:
         tokens = ecr.get_authorization_token()["authorizationData"]
     except (ClientError, BotoCoreError) as error:
         raise refused(error, action) from error
-    try:
-        token = base64.b64decode(tokens[0]["authorizationToken"]).decode()
-    except (IndexError, KeyError, binascii.Error, UnicodeDecodeError) as error:
+    if not tokens or not tokens[0].get("authorizationToken"):
         raise AwsRefusedError(
             what=f"Can't {action}",
-            why=f"ecr:GetAuthorizationToken returned no valid token ({type(error).__name__})",
+            why="ecr:GetAuthorizationToken returned no token",
             fix="try again; if it keeps failing, contact AWS Support",
-        ) from error
-    user, _, password = token.partition(":")
-    return Login(user, password)
+        )
+    return tokens[0]["authorizationToken"]

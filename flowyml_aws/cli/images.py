@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.filesize import decimal
 
-from flowyml_aws.aws.registry import StoredImage, log_in
+from flowyml_aws.aws.registry import StoredImage, authorization_token
 from flowyml_aws.cli.app import AsJson, app
 from flowyml_aws.cli.facts import print_json
 from flowyml_aws.core.errors import FlowymlError, MissingEngineError, SettingsError
@@ -33,8 +33,9 @@ def show(as_json: AsJson = False) -> None:
     """Show the content of the project's image, and whether it is built and pushed."""
     account = _account()
     image = _project_image(account)
+    is_built, local_name = _on_this_machine(image)
     facts = _facts(image) | {
-        "on_this_machine": _is_built(image),
+        "on_this_machine": is_built,
         "repository": _stored_facts(account.images.stored()),
         "used": account.settings.image or image.uri,
     }
@@ -44,7 +45,7 @@ def show(as_json: AsJson = False) -> None:
     print(image.uri)
     for name, value in _description(image).items():
         print(f"  {name:<13} {value}")
-    print(f"  {'built':<13} {_built_text(facts['on_this_machine'])}")
+    print(f"  {'built':<13} {_built_text(image, is_built, local_name)}")
     print(f"  {'in ECR':<13} {_pushed_text(image, facts['repository'])}")
     if account.settings.image:
         print(f"  jobs use {account.settings.image} instead, from the setting `image`")
@@ -58,7 +59,7 @@ def build(
     """Build the project's image on this machine, unless it already exists."""
     image = _project_image(_account())
     if dry_run:
-        outcome = _ALREADY_BUILT if _is_built(image) else "would be built"
+        outcome = _ALREADY_BUILT if _on_this_machine(image)[0] else "would be built"
         _print_outcome(image, as_json, outcome, built=False)
         return
     built = image.build(find_engine(), _pip_conf())
@@ -86,11 +87,12 @@ def push(
         _print_outcome(image, as_json, outcome, built=False, pushed=False, stored=stored)
         return
     engine = find_engine()
+    # Before the build, which takes minutes, and is in vain without a login.
+    token = authorization_token(account.images.ecr(image.repository.region), image.repository)
     built = image.build(engine, _pip_conf())
-    login = log_in(account.images.ecr(image.repository.region), image.repository)
     print(f"pushing {image.uri}", file=sys.stderr)
     try:
-        engine.push(image.uri, image.repository.host, login.user, login.password)
+        engine.push(image.uri, image.repository.host, token)
     except FlowymlError:
         # Tags are immutable: another client that was faster has pushed the same content.
         if account.images.stored() is None:
@@ -112,13 +114,14 @@ def _project_image(account: Account) -> ProjectImage:
     return account.images.project_image or project_image(account.project, account.settings)
 
 
-def _is_built(image: ProjectImage) -> bool | None:
-    """Return whether the image exists on this machine; None without a container engine."""
+def _on_this_machine(image: ProjectImage) -> tuple[bool | None, str | None]:
+    """Return whether the image exists on this machine, None if unknown; and its name there."""
     try:
         engine: Engine = find_engine()
     except MissingEngineError:
-        return None
-    return engine.has(image.uri)
+        return None, None
+    name = image.name_on(engine)
+    return name is not None, name
 
 
 def _pip_conf() -> Path | None:
@@ -181,10 +184,12 @@ def _stored_facts(stored: StoredImage | None) -> dict[str, Any] | None:
     }
 
 
-def _built_text(is_built: bool | None) -> str:
+def _built_text(image: ProjectImage, is_built: bool | None, name: str | None) -> str:
     if is_built is None:
         return "unknown: neither Docker nor podman works on this machine"
-    return "yes" if is_built else "no: run `flowyml-aws image build`"
+    if not is_built:
+        return "no: run `flowyml-aws image build`"
+    return "yes" if name == image.uri else f"yes, as {name}"
 
 
 def _pushed_text(image: ProjectImage, stored: dict[str, Any] | None) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from flowyml_aws.core.errors import FlowymlError, MissingEngineError
+from flowyml_aws.images.echo import echoed
+from flowyml_aws.images.login import temporary_login
+from flowyml_aws.runtime.certificates import UNTRUSTED_FIX, is_untrusted
 
 __all__ = ["PLATFORM", "Engine", "find_engine"]
 
@@ -25,6 +28,9 @@ _BUILD_VARIABLES = {
     "DOCKER_BUILDKIT": "1",
     "BUILDAH_FORMAT": "docker",  # of podman, also under the name `docker`
 }
+_BUILD_ARGUMENT = "FLOWYML_BUILD"  # the value of the label in the Dockerfiles
+_STAGE_LABEL = "label=flowyml-aws.stage"
+_ABANDONED = "until=24h"
 _PROBE_TIMEOUT_S = 30  # a daemon that hangs is not usable
 _TAIL = 4000  # characters of the error output that are shown
 
@@ -45,6 +51,11 @@ class Engine:
         """Return whether an image exists on this machine."""
         return self._call("image", "inspect", image).returncode == 0
 
+    def find_tag(self, tag: str) -> str | None:
+        """Return the name of an image on this machine that has a tag, or None."""
+        listed = self._call("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").stdout
+        return next((name for name in listed.splitlines() if name.endswith(f":{tag}")), None)
+
     def labels(self, image: str) -> dict[str, str]:
         """Return the labels of an image on this machine.
 
@@ -57,55 +68,74 @@ class Engine:
         return {name: value for name, _, value in pairs}
 
     def build(
-        self, image: str, context: Path, arguments: Mapping[str, str], pip_conf: Path | None
+        self,
+        image: str,
+        context: Path,
+        arguments: Mapping[str, str],
+        *,
+        pip_conf: Path | None = None,
+        can_pull_base: bool = False,
     ) -> None:
         """Build the Dockerfile of a folder, with a manifest in Docker's format.
 
-        The engine's output goes to standard error.
+        The engine's output goes to standard error. The images of the stage that installs packages
+        are removed at the end, whether the build succeeds or not.
 
         Args:
             image: Name of the image.
             context: Folder that contains the Dockerfile.
             arguments: Build arguments.
             pip_conf: Path of a pip.conf that is passed to the build as a secret, or None.
+            can_pull_base: Whether newer base images are pulled from their registries.
 
         Raises:
             FlowymlError: The build failed.
         """
+        build = uuid4().hex
         command = [*self._build_command(), "--platform", PLATFORM, "--tag", image]
-        for name, value in arguments.items():
+        for name, value in {**arguments, _BUILD_ARGUMENT: build}.items():
             command += ["--build-arg", f"{name}={value}"]
         if pip_conf is not None:
             command += ["--secret", f"id=pip.conf,src={pip_conf}"]
-        process = subprocess.run(
-            [*command, str(context)],
-            env={**os.environ, **_BUILD_VARIABLES},
-            stdin=subprocess.DEVNULL,
-            stdout=2,
-            check=False,
-        )
-        if process.returncode:
+        if can_pull_base:
+            # podman uses the local image if the registry does not respond.
+            command.append("--pull=newer" if self.name == "podman" else "--pull")
+        try:
+            code, output = echoed([*command, str(context)], {**os.environ, **_BUILD_VARIABLES})
+        finally:
+            self._remove_stages(build)
+        if code:
             raise FlowymlError(
                 what=f"Can't build the image {image}",
-                why=f"`{self.name} build` exited with code {process.returncode}: see above",
-                fix="correct the requirements that it names, or check the network connection",
+                why=f"`{self.name} build` exited with code {code}: see above",
+                fix=UNTRUSTED_FIX
+                if is_untrusted(output)
+                else "correct the requirements that it names, or check the network connection",
             )
 
-    def push(self, image: str, registry: str, user: str, password: str) -> None:
-        """Log in to a registry and push an image. The password is passed through a pipe.
+    def push(self, image: str, registry: str, token: str) -> None:
+        """Push an image with a login that only this call uses.
+
+        Args:
+            image: Name of the image.
+            registry: Host name of the registry.
+            token: `user:password` of the registry, in base64.
 
         Raises:
-            FlowymlError: The registry refused the login or the image.
+            FlowymlError: The registry refused the image.
         """
-        with tempfile.TemporaryDirectory(prefix="flowyml-aws-") as folder:
-            environment = dict(os.environ)
-            if self.name == "podman":  # keep the user's own credentials unchanged
-                environment["REGISTRY_AUTH_FILE"] = str(Path(folder) / "auth.json")
-            login = ["login", "--username", user, "--password-stdin", registry]
-            self._run("log in to push", image, login, environment, password)
-            # An image that an older version has built may be in OCI's format.
-            options = ["--format", "v2s2"] if self.name == "podman" else []
-            self._run("push", image, ["push", *options, image], environment)
+        # An image that an older version has built may be in OCI's format.
+        options = ["--format", "v2s2"] if self.name == "podman" else []
+        with temporary_login(registry, token, os.environ) as variables:
+            process = self._call("push", *options, image, environment={**os.environ, **variables})
+        if process.returncode:
+            raise FlowymlError(
+                what=f"Can't push the image {image}",
+                why=self._message(process),
+                fix=f"if {registry} denied the push, let your user or role push to this repository "
+                "(the user policy that infra/ creates does); otherwise correct the connection of "
+                f"{self.name} to {registry}",
+            )
 
     def tag(self, image: str, other: str) -> None:
         """Give an image another name.
@@ -115,37 +145,41 @@ class Engine:
         """
         self._run("tag", image, ["tag", image, other])
 
+    def _remove_stages(self, build: str) -> None:
+        """Remove the images of the first stage of a build, and those of builds that were killed."""
+        for filters in ((f"{_STAGE_LABEL}={build}",), (_STAGE_LABEL, _ABANDONED)):
+            options = [option for value in filters for option in ("--filter", value)]
+            self._call("image", "prune", "--force", *options)
+
     def _build_command(self) -> list[str]:
         # podman has a command `buildx`, too, without these options.
         if "docker/buildx" in self._call("buildx", "version").stdout:
             return [self.program, "buildx", "build", *_BUILDX_OPTIONS]
         return [self.program, "build"]
 
-    def _run(
-        self,
-        verb: str,
-        image: str,
-        arguments: Sequence[str],
-        environment: Mapping[str, str] | None = None,
-        stdin: str = "",
-    ) -> str:
-        process = self._call(*arguments, environment=environment, stdin=stdin)
+    def _run(self, verb: str, image: str, arguments: Sequence[str]) -> str:
+        process = self._call(*arguments)
         if process.returncode:
             raise FlowymlError(
                 what=f"Can't {verb} the image {image}",
-                why=process.stderr.strip()[-_TAIL:]
-                or f"{self.name} exited with code {process.returncode}",
-                fix=f"follow the message above, which {self.name} printed",
+                why=self._message(process),
+                fix=f"`{self.name} image ls` lists the images of this machine; `flowyml-aws image "
+                "build` builds the project's",
             )
         return process.stdout
 
+    def _message(self, process: subprocess.CompletedProcess[str]) -> str:
+        """Return the reason that the engine printed for its failure."""
+        message = process.stderr.strip()[-_TAIL:]
+        return message or f"{self.name} exited with code {process.returncode}"
+
     def _call(
-        self, *arguments: str, environment: Mapping[str, str] | None = None, stdin: str = ""
+        self, *arguments: str, environment: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [self.program, *arguments],
             env=environment,
-            input=stdin,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",

@@ -35,6 +35,13 @@ class ProjectImage:
         name = self.repository.uri if self.repository is not None else _LOCAL_NAME
         return f"{name}:{self.recipe.tag}"
 
+    def name_on(self, engine: Engine) -> str | None:
+        """Return the image's name on this machine, or None if it does not exist there.
+
+        It may have another registry's name, or none: its tag depends on its contents only.
+        """
+        return self.uri if engine.has(self.uri) else engine.find_tag(self.recipe.tag)
+
     def build(self, engine: Engine, pip_conf: Path | None) -> bool:
         """Build the image unless it exists on this machine. Return whether it was built.
 
@@ -45,11 +52,19 @@ class ProjectImage:
         Raises:
             FlowymlError: The build failed.
         """
-        if engine.has(self.uri):
+        if (name := self.name_on(engine)) is not None:
+            if name != self.uri:
+                engine.tag(name, self.uri)
             return False
         with tempfile.TemporaryDirectory(prefix="flowyml-aws-image-") as folder:
             self.recipe.write_context(Path(folder))
-            engine.build(self.uri, Path(folder), self.recipe.arguments, pip_conf)
+            engine.build(
+                self.uri,
+                Path(folder),
+                self.recipe.arguments,
+                pip_conf=pip_conf,
+                can_pull_base=self.recipe.has_default_base,
+            )
         return True
 
     def not_pushed(self) -> SettingsError:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.images.base_images import CUDA_IMAGE, cuda_python_image, python_image
+from flowyml_aws.images.certificates import read_certificates, with_variables
 from flowyml_aws.images.client_package import ClientPackage, client_package
 from flowyml_aws.images.engine import PLATFORM
 from flowyml_aws.images.requirements.find import find_requirements
@@ -24,14 +26,9 @@ PYTHON_LABEL = "flowyml-aws.python"
 VERSION_LABEL = "flowyml-aws.version"
 """Image label with the version of flowyml_aws."""
 
-_PYTHON_IMAGES: Mapping[str, str] = {
-    "3.10": "docker.io/library/python:3.10.16-slim-bookworm",
-    "3.11": "docker.io/library/python:3.11.11-slim-bookworm",
-    "3.12": "docker.io/library/python:3.12.8-slim-bookworm",
-    "3.13": "docker.io/library/python:3.13.1-slim-bookworm",
-}
-_CUDA_IMAGE = "docker.io/nvidia/cuda:12.6.3-runtime-ubuntu24.04"
 _GPU = "gpu"
+_SCRIPTS = ("layers.py", "trust.sh")
+_EPOCH_S = 315532800  # 1980, as in layers.py
 # Installs the setting `requirements` when a job starts.
 _UV = "uv>=0.5"
 _WITHOUT_REQUIREMENTS = "nothing: the setting `requirements` is installed when a job starts"
@@ -44,16 +41,22 @@ class ImageRecipe:
     Attributes:
         python: Minor version of Python.
         dockerfile: Contents of the Dockerfile.
+        scripts: Contents of the files that the Dockerfile runs, by name.
         arguments: Build arguments.
         requirements: Requirements of the project.
         package: The flowyml_aws package to install.
+        certificates: Certificates, in PEM format, that the image trusts in addition; or empty.
+        has_default_base: True if the settings do not name the base image.
     """
 
     python: str
     dockerfile: str
+    scripts: Mapping[str, str]
     arguments: Mapping[str, str]
     requirements: Requirements
     package: ClientPackage
+    certificates: str = ""
+    has_default_base: bool = True
 
     @property
     def base(self) -> str:
@@ -69,6 +72,8 @@ class ImageRecipe:
         content = {
             "platform": PLATFORM,
             "dockerfile": self.dockerfile,
+            "scripts": dict(self.scripts),
+            "certificates": self.certificates,
             "arguments": dict(self.arguments),
             "requirements": self.requirements.lines,
             "constraints": self.requirements.constraints,
@@ -91,9 +96,12 @@ class ImageRecipe:
             context / "requirements.txt": _lines(self.requirements.lines),
             context / "constraints.txt": _lines(self.requirements.constraints),
             context / "flowyml-aws.txt": f"{package}\n",
+            context / "ca-certificates.pem": self.certificates,
+            **{context / name: text for name, text in self.scripts.items()},
         }
         for path, text in files.items():
             path.write_text(text, "utf-8")
+            os.utime(path, (_EPOCH_S, _EPOCH_S))  # a layer contains the times of its files
 
 
 def project_recipe(root: Path, settings: Settings) -> ImageRecipe:
@@ -104,7 +112,8 @@ def project_recipe(root: Path, settings: Settings) -> ImageRecipe:
         settings: Settings that name the base image and the requirements.
 
     Raises:
-        SettingsError: The requirements can't be read, or no base image has this Python version.
+        SettingsError: The requirements or the certificates can't be read, or no base image has this
+            Python version.
     """
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     package = client_package()
@@ -112,32 +121,27 @@ def project_recipe(root: Path, settings: Settings) -> ImageRecipe:
         requirements = Requirements((_UV,), (), _WITHOUT_REQUIREMENTS)
     else:
         requirements = find_requirements(root, settings.image_requirements)
-    is_gpu = settings.base_image == _GPU
+    certificates = read_certificates(root, settings.ca_certificates)
     arguments = {"PYTHON_VERSION": python, "FLOWYML_AWS_VERSION": package.version}
-    if is_gpu:
-        arguments |= {"PYTHON_IMAGE": _python_image(python), "BASE_IMAGE": _CUDA_IMAGE}
+    if settings.base_image == _GPU:
+        dockerfile = "Dockerfile.gpu"
+        arguments |= {"PYTHON_IMAGE": cuda_python_image(python), "BASE_IMAGE": CUDA_IMAGE}
     else:
-        arguments["BASE_IMAGE"] = settings.base_image or _python_image(python)
+        dockerfile = "Dockerfile"
+        arguments["BASE_IMAGE"] = settings.base_image or python_image(python)
     return ImageRecipe(
         python=python,
-        dockerfile=_dockerfile("Dockerfile.gpu" if is_gpu else "Dockerfile"),
+        dockerfile=with_variables(_file(dockerfile)) if certificates else _file(dockerfile),
+        scripts={name: _file(name) for name in _SCRIPTS},
         arguments=arguments,
         requirements=requirements,
         package=package,
+        certificates=certificates,
+        has_default_base=settings.base_image in (None, _GPU),
     )
 
 
-def _python_image(python: str) -> str:
-    if python not in _PYTHON_IMAGES:
-        raise SettingsError(
-            what=f"No base image for Python {python}",
-            why=f"this version of flowyml-aws supports Python {', '.join(_PYTHON_IMAGES)}",
-            fix="name one in the setting `base_image`",
-        )
-    return _PYTHON_IMAGES[python]
-
-
-def _dockerfile(name: str) -> str:
+def _file(name: str) -> str:
     # In a checkout, the Dockerfiles are next to the package; in a release, inside it.
     module = Path(__file__)
     folders = (module.with_name("container"), module.parents[2] / "container")

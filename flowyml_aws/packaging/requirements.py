@@ -11,6 +11,7 @@ from pathlib import Path
 
 from flowyml_aws.core.errors import RequirementsError
 from flowyml_aws.core.pip_syntax import logical_lines
+from flowyml_aws.runtime.certificates import is_untrusted
 from flowyml_aws.runtime.layer import uv_command
 from flowyml_aws.runtime.spec import PackageLayer
 
@@ -48,7 +49,10 @@ def resolve_requirements(lines: Sequence[str]) -> PackageLayer:
         raise RequirementsError(
             what="The setting `requirements` can't be resolved",
             why=f"uv ended with {done.returncode}: {done.stderr.strip()[-_TAIL:]}",
-            fix="correct the requirements; put packages without Linux wheels into an image "
+            fix="let uv use the certificates that this machine trusts (UV_SYSTEM_CERTS=true, or "
+            "UV_NATIVE_TLS=true for an older uv); for jobs, set `ca_certificates`"
+            if is_untrusted(done.stderr)
+            else "correct the requirements; put packages without Linux wheels into an image "
             "(`image_requirements` and `flowyml-aws image push`)",
         )
     return PackageLayer(requirements=tuple(logical_lines(done.stdout)), options=options)

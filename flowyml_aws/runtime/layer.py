@@ -29,6 +29,7 @@ from flowyml_aws.core.errors import (
     RequirementsError,
     UnloadableValueError,
 )
+from flowyml_aws.runtime.certificates import UNTRUSTED_FIX, is_untrusted
 from flowyml_aws.runtime.log import say
 from flowyml_aws.runtime.spec import PackageLayer
 
@@ -140,7 +141,9 @@ def _install(layer: PackageLayer, parent: Path) -> Path:
         raise RequirementsError(
             what="The requirements can't be installed in this job",
             why=f"uv ended with {done.returncode}: {done.stderr.strip()[-_TAIL:]}",
-            fix="let jobs reach the package index (a private subnet needs a NAT gateway or a "
+            fix=f"{UNTRUSTED_FIX}; an image of your own needs them, too, and SSL_CERT_FILE"
+            if is_untrusted(done.stderr)
+            else "let jobs reach the package index (a private subnet needs a NAT gateway or a "
             "mirror), or put the packages into the image: `image_requirements`",
         )
     folder.mkdir(exist_ok=True)  # uv creates no folder if the layer is empty

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.iam.models import iam_backends
 
 from flowyml_aws.aws.registry import DOCKER_MANIFEST
 from flowyml_aws.testing import Emulator
@@ -19,6 +23,7 @@ from tests.support.rigs import BackendRig, raised_emulator
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("cli-images")]
 
 REPOSITORY = "123456789012.dkr.ecr.us-east-1.amazonaws.com/flowyml-emulator"
+HOST = REPOSITORY.partition("/")[0]
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
@@ -33,7 +38,7 @@ boto3.client("ecr").put_image(
 )
 """
 
-DOCKER = """#!/bin/sh
+DOCKER = r"""#!/bin/sh
 echo "$@" >> "$0.calls"
 case "$1" in
   buildx)
@@ -42,12 +47,23 @@ case "$1" in
       version) echo 'github.com/docker/buildx v0.29.1' ;;
       build) touch "$0.built" ;;
     esac ;;
-  image) test -e "$0.built" ;;
+  image)
+    case "$2" in
+      ls) if [ -e "$0.images" ]; then cat "$0.images"; fi ;;
+      inspect) test -e "$0.built" ;;
+    esac ;;
+  tag) touch "$0.built" ;;
   build)
     echo "BUILDAH_FORMAT=$BUILDAH_FORMAT" > "$0.format"
-    if [ -e "$0.broken" ]; then echo 'no such package' >&2; exit 1; fi; touch "$0.built" ;;
-  login) cat > "$0.stdin" ;;
+    if [ -e "$0.broken" ]; then cat "$0.broken"; echo 'no such package' >&2; exit 1; fi
+    touch "$0.built" ;;
+  login) # with Amazon's credential helper
+    echo 'Error saving credentials: error storing credentials - err: exit status 1, out: \
+`not implemented`' >&2; exit 1 ;;
   push)
+    cp -pR "$DOCKER_CONFIG" "$0.config"; echo "$DOCKER_CONFIG" > "$0.folder"
+    cmp "$DOCKER_CONFIG/config.json" "$REGISTRY_AUTH_FILE" || exit 1
+    env > "$0.environment"
     if [ -e "$0.broken" ]; then echo 'denied: not allowed' >&2; exit 1; fi
     if [ -e "$0.push" ]; then "$0.push"; fi ;;
 esac
@@ -89,7 +105,11 @@ def docker(rig: BackendRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def calls(docker: Path) -> list[str]:
     log = Path(f"{docker}.calls")
     lines = log.read_text().splitlines() if log.exists() else []
-    return [line for line in lines if not line.startswith(("version", "image", "buildx version"))]
+    return [
+        line
+        for line in lines
+        if not line.startswith(("version", "info", "image", "buildx version"))
+    ]
 
 
 def put_image(aws: Emulator, tag: str, media_type: str = DOCKER_MANIFEST) -> None:
@@ -145,7 +165,8 @@ def test_podman_writes_manifests_in_the_format_of_docker(docker: Path, cli: Cli)
     answer = cli("image", "push")
     assert answer.code == 0, answer.err
     assert Path(f"{podman}.format").read_text() == "BUILDAH_FORMAT=docker\n"
-    push = calls(podman)[-1]
+    build, push = calls(podman)
+    assert " --pull=newer " in build  # the local image if the registry can't be reached
     assert push.startswith(f"push --format v2s2 {REPOSITORY}:")
 
 
@@ -201,19 +222,73 @@ def test_a_dry_run_calls_no_engine(docker: Path, cli: Cli) -> None:
     assert calls(docker) == []
 
 
-def test_push_builds_logs_in_and_pushes_with_the_password_on_stdin(docker: Path, cli: Cli) -> None:
+@pytest.mark.parametrize(
+    "helpers", [{"credsStore": "ecr-login"}, {"credHelpers": {HOST: "ecr-login"}}]
+)
+def test_push_needs_no_docker_login_which_amazons_credential_helper_refuses(
+    helpers: dict[str, Any],
+    docker: Path,
+    cli: Cli,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = tmp_path / "docker-config"
+    (own / "contexts/meta").mkdir(parents=True)
+    (own / "contexts/meta/colima").touch()
+    kept = {"currentContext": "colima", "proxies": {"default": {"httpProxy": "http://proxy"}}}
+    text = json.dumps({"auths": {"example.com": {"auth": "b3duOnNlY3JldA=="}}, **helpers, **kept})
+    (own / "config.json").write_text(text)
+    monkeypatch.setenv("DOCKER_CONFIG", str(own))
+
     answer = cli("image", "push", "--json")
+
     assert answer.code == 0, answer.err
     assert (answer.facts["built"], answer.facts["pushed"]) == (True, True)
-    build, login, push = calls(docker)
+    build, push = calls(docker)
     assert build.startswith("build ")
-    host = REPOSITORY.partition("/")[0]
-    assert login == f"login --username AWS --password-stdin {host}"
     assert push == f"push {answer.facts['image']}"
-    password = Path(f"{docker}.stdin").read_text()
-    assert password
-    assert password not in Path(f"{docker}.calls").read_text()
-    assert password not in answer.out + answer.err
+    used = Path(f"{docker}.config")
+    configuration = json.loads((used / "config.json").read_text())
+    token = configuration.pop("auths")[HOST]["auth"]
+    assert base64.b64decode(token).decode().startswith("AWS:")
+    assert configuration == kept
+    assert (used / "contexts/meta/colima").exists()
+    assert (used / "config.json").stat().st_mode & 0o077 == 0
+    assert not Path(Path(f"{docker}.folder").read_text().strip()).exists()
+    assert (own / "config.json").read_text() == text
+    for file in ("calls", "environment"):
+        assert token not in Path(f"{docker}.{file}").read_text()
+    assert token not in answer.out + answer.err
+
+
+def test_a_login_that_aws_denies_costs_no_build(docker: Path, cli: Cli) -> None:
+    statement = {"Effect": "Deny", "Action": "ecr:GetAuthorizationToken", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": statement})
+    # Not by requests, because policies that they change take effect after a delay.
+    iam = iam_backends[DEFAULT_ACCOUNT_ID]["aws"]
+    iam.put_role_policy("flowyml-emulator-user", "no-login", document)
+    try:
+        answer = cli("image", "push")
+    finally:
+        iam.delete_role_policy("flowyml-emulator-user", "no-login")
+    assert answer.code == 3
+    assert "Can't log in to" in answer.err
+    assert calls(docker) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["localhost/flowyml-aws", "999999999999.dkr.ecr.eu-west-1.example/x"]
+)
+def test_an_image_built_under_another_name_is_found_and_not_built_again(
+    name: str, docker: Path, cli: Cli
+) -> None:
+    image = f"{name}:{tag(cli)}"
+    Path(f"{docker}.images").write_text(f"<none>:<none>\nother:1\n{image}\n")
+    show = cli("image", "show")
+    assert f"yes, as {image}" in show.out
+    assert cli("image", "show", "--json").facts["on_this_machine"] is True
+    assert cli("image", "build", "--json").facts["built"] is False
+    assert calls(docker) == [f"tag {image} {REPOSITORY}:{tag(cli)}"]
 
 
 def test_a_push_that_stored_a_manifest_of_oci_is_a_warning_with_the_fix(
@@ -247,12 +322,61 @@ def test_a_failed_build_is_reported_and_nothing_is_pushed(docker: Path, cli: Cli
     assert [line.partition(" ")[0] for line in calls(docker)] == ["build"]
 
 
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_the_images_of_the_build_stage_are_removed_also_after_a_failed_build(
+    is_broken: bool, docker: Path, cli: Cli
+) -> None:
+    if is_broken:
+        Path(f"{docker}.broken").touch()
+    assert cli("image", "build").code == (2 if is_broken else 0)
+    lines = Path(f"{docker}.calls").read_text().splitlines()
+    (build,) = re.findall("--build-arg FLOWYML_BUILD=([0-9a-f]+) ", "\n".join(lines))
+    prunes = [line for line in lines if line.startswith("image prune")]
+    # Those of this build, and those of builds that were killed: never images of anything else.
+    assert prunes == [
+        f"image prune --force --filter label=flowyml-aws.stage={build}",
+        "image prune --force --filter label=flowyml-aws.stage --filter until=24h",
+    ]
+
+
+def test_a_build_that_does_not_trust_a_certificate_suggests_the_setting(
+    docker: Path, cli: Cli
+) -> None:
+    Path(f"{docker}.broken").write_text(
+        "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed"
+    )
+    answer = cli("image", "build")
+    assert answer.code == 2
+    assert "fix: if your company has its own certificate authority" in answer.err
+    assert "set `ca_certificates` to a file" in answer.err
+
+
+def test_the_output_of_a_build_is_shown(docker: Path, rig: BackendRig) -> None:
+    Path(f"{docker}.broken").write_text("Step 1\n")
+    code, out, err = rig.command("image", "build")
+    assert (code, out) == (2, "")
+    assert "Step 1\nno such package\n" in err
+
+
+@pytest.mark.parametrize(
+    ("base", "options"), [("", ["--pull"]), ("gpu", ["--pull"]), ("localhost/own:1", [])]
+)
+def test_a_newer_base_image_is_pulled_unless_the_settings_name_one(
+    base: str, options: list[str], docker: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLOWYML_AWS_BASE_IMAGE", base)
+    assert cli("image", "build").code == 0
+    (build,) = calls(docker)
+    assert [word for word in build.split() if word.startswith("--pull")] == options
+
+
 def test_a_denied_push_is_reported_with_the_message_of_the_registry(docker: Path, cli: Cli) -> None:
     assert cli("image", "build").code == 0
     Path(f"{docker}.broken").touch()
     answer = cli("image", "push")
     assert answer.code == 2
-    assert "denied: not allowed" in answer.err
+    assert "why: denied: not allowed" in answer.err
+    assert "fix: if 123456789012.dkr.ecr.us-east-1.amazonaws.com denied the push" in answer.err
 
 
 def test_without_docker_and_podman_the_error_names_the_package_to_install(
@@ -294,6 +418,7 @@ def test_a_repository_that_does_not_exist_is_a_mistake(
     answer = cli("image", "push")
     ecr.create_repository(repositoryName="flowyml-emulator")
     assert answer.code == 2
+    assert calls(docker) == []
     assert f"Repository {REPOSITORY} does not exist" in answer.err
 
 

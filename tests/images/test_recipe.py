@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import zipfile
 from dataclasses import replace
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.images.base_images import BASE_IMAGES
 from flowyml_aws.images.client_package import ClientPackage, client_package
 from flowyml_aws.images.recipe import ImageRecipe, project_recipe
 from flowyml_aws.settings import Settings
@@ -17,6 +20,7 @@ from flowyml_aws.settings import Settings
 pytestmark = pytest.mark.version_sensitive
 
 DOCKERFILES = Path(__file__).parents[2] / "container"
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 
 def recipe(project: Path, settings: Settings | None = None) -> ImageRecipe:
@@ -40,6 +44,7 @@ def test_every_input_of_the_image_changes_the_tag(tmp_path: Path) -> None:
     first = recipe(tmp_path)
     (tmp_path / "requirements.txt").write_text("numpy\n")
     with_numpy = recipe(tmp_path)
+    (tmp_path / "company.pem").write_text(CERTIFICATE)
     (tmp_path / "pins.txt").write_text("numpy==2\n")
     (tmp_path / "requirements.txt").write_text("numpy\n-c pins.txt\n")
     recipes = [
@@ -49,6 +54,8 @@ def test_every_input_of_the_image_changes_the_tag(tmp_path: Path) -> None:
         recipe(tmp_path, Settings(base_image="example/base:1")),
         recipe(tmp_path, Settings(base_image="gpu")),
         recipe(tmp_path, Settings(requirements=("numpy",))),
+        recipe(tmp_path, Settings(ca_certificates="company.pem")),
+        replace(first, scripts={**first.scripts, "layers.py": "# more"}),
         replace(first, dockerfile=f"{first.dockerfile}\n# more"),
         replace(first, package=ClientPackage("0.0.1")),
         replace(first, package=ClientPackage("0.0.2")),
@@ -79,7 +86,72 @@ def test_the_context_contains_all_files_that_the_dockerfile_copies(tmp_path: Pat
     assert (folder / "context/requirements.txt").read_text() == "numpy\n"
     assert (folder / "context/constraints.txt").read_text() == ""
     assert (folder / "context/flowyml-aws.txt").read_text() == "flowyml-aws==1.2.3\n"
+    assert (folder / "context/ca-certificates.pem").read_text() == ""
+    for name in ("layers.py", "trust.sh"):
+        assert (folder / "context" / name).read_text() == (DOCKERFILES / name).read_text()
     assert (folder / "Dockerfile").read_text() == (DOCKERFILES / "Dockerfile").read_text()
+
+
+def test_an_image_with_a_certificate_of_the_company_uses_it_in_every_program(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "certs").mkdir()
+    (tmp_path / "certs/company.pem").write_text(f"Company CA\n{CERTIFICATE}\n{CERTIFICATE}")
+    folder = tmp_path / "context"
+    folder.mkdir()
+    settings = Settings(ca_certificates="certs/company.pem")
+    replace(recipe(tmp_path, settings), package=ClientPackage("1")).write_context(folder)
+    assert (folder / "context/ca-certificates.pem").read_text() == CERTIFICATE * 2
+    lines = (folder / "Dockerfile").read_text().splitlines()
+    variables = [line.split() for line in lines if line.startswith("ENV SSL_CERT_FILE=")]
+    bundle = "/etc/ssl/certs/ca-certificates.crt"
+    names = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "PIP_CERT")
+    assert variables == [["ENV", *(f"{name}={bundle}" for name in names)]] * 2  # in both stages
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (None, "No such file"),
+        ("", "it contains no certificate"),
+        (f"{CERTIFICATE}-----BEGIN EC " + "PRIVATE KEY-----\n", "it contains a private key"),
+    ],
+)
+def test_a_file_without_certificates_or_with_a_private_key_is_refused(
+    text: str | None, why: str, tmp_path: Path
+) -> None:
+    if text is not None:
+        (tmp_path / "company.pem").write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        recipe(tmp_path, Settings(ca_certificates="company.pem"))
+    assert caught.value.what == f"Can't use the certificates in {tmp_path / 'company.pem'}"
+    assert why in caught.value.why
+    assert "MIIB" not in str(caught.value)
+
+
+def test_the_base_images_are_tags_that_get_security_fixes(tmp_path: Path) -> None:
+    # Python's images are rebuilt for the newest release of a minor version only.
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert recipe(tmp_path).base == f"docker.io/library/python:{version}-slim-trixie"
+    names = ("Dockerfile", "Dockerfile.gpu")
+    defaults = [
+        line.partition("=")[2]
+        for name in names
+        for line in (DOCKERFILES / name).read_text().splitlines()
+        if line.startswith(("ARG BASE_IMAGE=", "ARG PYTHON_IMAGE="))
+    ]
+    assert len(defaults) == 3 and set(defaults) <= set(BASE_IMAGES)
+    assert all("apt-get upgrade" in (DOCKERFILES / name).read_text() for name in names)
+
+
+def test_the_image_for_gpus_has_a_cuda_for_blackwell_that_older_drivers_run(
+    tmp_path: Path,
+) -> None:
+    # sm_100 and sm_120 need CUDA 12.8, sm_103 needs 12.9; CUDA 13 needs a driver >= 580.
+    base = recipe(tmp_path, Settings(base_image="gpu")).base
+    match = re.fullmatch(r"docker.io/nvidia/cuda:(\d+)\.(\d+)\.\d+-runtime-ubuntu24.04", base)
+    assert match is not None
+    assert (12, 9) <= (int(match[1]), int(match[2])) < (13, 0)
 
 
 def test_the_wheel_that_the_client_was_installed_from_is_copied_to_the_context(

@@ -18,6 +18,7 @@ from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.packaging.requirements import resolve_requirements
 from flowyml_aws.runtime.layer import enter_layer
 from flowyml_aws.runtime.spec import PackageLayer
+from tests.support.company_index import company_index
 from tests.support.denied_stores import StoreWithoutDelete
 from tests.support.wheels import write_wheel
 
@@ -181,6 +182,48 @@ def test_an_unsatisfiable_requirement_is_reported_with_uvs_message(wheels: Path)
     with pytest.raises(RequirementsError) as caught:
         resolved(wheels, "small>=7")
     assert "small" in caught.value.why and "image_requirements" in caught.value.fix
+
+
+@pytest.fixture
+def index(wheels: Path, tmp_path: Path) -> Iterator[str]:
+    """The option for an index with a certificate that only the company of this test trusts."""
+    for wheel in list(wheels.glob("*.whl")):
+        (folder := wheels / wheel.name.partition("-")[0]).mkdir()
+        shutil.copy(wheel, folder)
+    with company_index(wheels, tmp_path / "company.pem") as url:
+        yield f"--index-url {url}"
+
+
+def test_the_certificate_of_a_company_makes_its_index_usable(
+    index: str,
+    store: DirectoryArtifactStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The variable that an image with the setting `ca_certificates` has.
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "company.pem"))
+    enter_layer(store, resolve_requirements([index, "small"]), tmp_path / "layer")
+    assert importlib.import_module("small").VALUE == 42
+
+
+def test_an_index_with_an_unknown_certificate_is_an_error_that_names_the_setting(
+    index: str,
+    wheels: Path,
+    store: DirectoryArtifactStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    with pytest.raises(RequirementsError) as on_the_client:
+        resolve_requirements([index, "small"])
+    assert "UV_SYSTEM_CERTS=true" in on_the_client.value.fix
+    assert "set `ca_certificates`" in on_the_client.value.fix
+    layer = resolved(wheels, "small").model_copy(update={"options": (index,)})
+    with pytest.raises(RequirementsError) as in_the_job:
+        enter_layer(store, layer, tmp_path / "layer")
+    assert "set `ca_certificates` to a file with its certificates" in in_the_job.value.fix
+    assert "NAT gateway" not in in_the_job.value.fix
 
 
 @pytest.mark.parametrize(
