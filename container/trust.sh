@@ -6,7 +6,10 @@ if [ ! -s "$certificates" ]; then exit 0; fi
 if command -v update-ca-certificates >/dev/null; then
   mkdir -p /usr/local/share/ca-certificates
   cp "$certificates" /usr/local/share/ca-certificates/flowyml-aws.crt
-  if update-ca-certificates; then exit 0; fi
+  update-ca-certificates || true
 fi
-printf '\n' >>"$bundle"
-cat "$certificates" >>"$bundle"
+# Minimal images lack programs that it needs.
+case "$(cat "$bundle")" in
+  *"$(cat "$certificates")"*) ;;
+  *) { echo && cat "$certificates"; } >>"$bundle" ;;
+esac

@@ -91,7 +91,7 @@ def client_package() -> ClientPackage:
 def _digest_of_tree(source: Path) -> str:
     """Return the SHA-256 of the files that a wheel is built from."""
     digest = hashlib.sha256()
-    files = [source / "pyproject.toml", *(source / "container").iterdir()]
+    files = [source / "pyproject.toml", *(source / "container").glob("*")]
     files += (p for p in (source / "flowyml_aws").rglob("*") if p.suffix in _SUFFIXES)
     for path in sorted(path for path in files if path.is_file()):
         name, data = path.relative_to(source).as_posix().encode(), path.read_bytes()
