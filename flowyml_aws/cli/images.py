@@ -158,6 +158,7 @@ def _facts(image: ProjectImage) -> dict[str, Any]:
         "requirements": list(recipe.requirements.lines),
         "constraints": list(recipe.requirements.constraints),
         "requirements_from": recipe.requirements.source,
+        "certificates": recipe.certificate_count,
     }
 
 
@@ -165,12 +166,15 @@ def _description(image: ProjectImage) -> dict[str, str]:
     recipe = image.recipe
     source = f" (built from {recipe.package.source})" if recipe.package.source else ""
     lines = f": {', '.join(recipe.requirements.lines)}" if recipe.requirements.lines else ""
-    return {
+    rows = {
         "python": recipe.python,
         "flowyml-aws": f"{recipe.package.version}{source}",
         "base": recipe.base,
         "requirements": f"{recipe.requirements.source}{lines}",
     }
+    if recipe.certificate_count:
+        rows["certificates"] = f"{recipe.certificate_count} more than in the base image"
+    return rows
 
 
 def _stored_facts(stored: StoredImage | None) -> dict[str, Any] | None:

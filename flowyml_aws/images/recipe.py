@@ -64,6 +64,11 @@ class ImageRecipe:
         return self.arguments["BASE_IMAGE"]
 
     @property
+    def certificate_count(self) -> int:
+        """Number of certificates that the image trusts in addition."""
+        return self.certificates.count("BEGIN CERTIFICATE")
+
+    @property
     def tag(self) -> str:
         """Python version, and a digest of the inputs of the image.
 

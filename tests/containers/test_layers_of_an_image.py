@@ -1,4 +1,4 @@
-"""Layers of the images that `flowyml-aws image build` builds, and what a build leaves behind."""
+"""Layers of the images that `flowyml-aws image build` builds, and its intermediate images."""
 
 from __future__ import annotations
 

@@ -102,6 +102,7 @@ def test_an_image_with_a_certificate_of_the_company_uses_it_in_every_program(
     settings = Settings(ca_certificates="certs/company.pem")
     replace(recipe(tmp_path, settings), package=ClientPackage("1")).write_context(folder)
     assert (folder / "context/ca-certificates.pem").read_text() == CERTIFICATE * 2
+    assert recipe(tmp_path, settings).certificate_count == 2
     lines = (folder / "Dockerfile").read_text().splitlines()
     variables = [line.split() for line in lines if line.startswith("ENV SSL_CERT_FILE=")]
     bundle = "/etc/ssl/certs/ca-certificates.crt"
