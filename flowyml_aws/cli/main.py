@@ -42,6 +42,17 @@ def emulate(
         str | None,
         typer.Option(metavar="IMAGE", help="Run jobs in containers of this image, as on AWS."),
     ] = None,
+    job_images: Annotated[
+        bool,
+        typer.Option(
+            "--job-images",
+            help="Run jobs in containers of the images that they name, which `image push` pushes.",
+        ),
+    ] = False,
+    empty: Annotated[
+        bool,
+        typer.Option("--empty", help="Start without the resources of infra/, to try infra/."),
+    ] = False,
     quotas: Annotated[
         str,
         typer.Option(metavar="LEVEL", help="Quotas: new-account, without GPUs, or raised."),
@@ -79,6 +90,8 @@ def emulate(
     serve(
         port=port,
         containers=containers,
+        job_images=job_images,
+        empty=empty,
         quotas=quota_level(quotas),
         failed_start_rate=failed_starts,
         seed=seed,

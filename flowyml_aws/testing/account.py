@@ -1,10 +1,11 @@
-"""The account that an emulator starts with: a bucket, roles, and Batch queues for CPUs and GPUs."""
+"""The account that an emulator starts with: bucket, repository, roles, and Batch queues."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from moto.batch.models import BatchBackend, batch_backends
@@ -14,6 +15,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.instance_types import INSTANCE_FAMILIES
 from moto.ec2.models.subnets import Subnet
+from moto.ecr.models import ecr_backends
 from moto.iam.models import IAMBackend, iam_backends
 from moto.logs.models import logs_backends
 from moto.s3.models import s3_backends
@@ -36,9 +38,12 @@ __all__ = [
     "PARAMETER",
     "QUEUES",
     "REGION",
+    "REPOSITORY",
     "VOLUME_GIB",
     "Account",
+    "client_settings",
     "create_account",
+    "create_empty_account",
     "forget_account",
     "write_settings",
 ]
@@ -50,6 +55,7 @@ PREFIX = f"flowyml-{NAME}"
 BUCKET = f"{PREFIX}-{DEFAULT_ACCOUNT_ID}-{REGION}"
 PARAMETER = f"/flowyml-aws/{NAME}"
 LOG_GROUP = f"/flowyml-aws/{NAME}"
+REPOSITORY = f"{DEFAULT_ACCOUNT_ID}.dkr.ecr.{REGION}.amazonaws.com/{PREFIX}"
 # Roles are named without the region: an emulated account has only one.
 NAMES = {
     **placeholders(NAME, DEFAULT_ACCOUNT_ID, REGION),
@@ -74,6 +80,7 @@ _CACHED_METHODS = (
     (Subnet, "_base_avail_ip_iterator"),
 )
 _LOAD_IMAGES = "MOTO_EC2_LOAD_DEFAULT_AMIS"
+_LOAD_POLICIES = "MOTO_IAM_LOAD_MANAGED_POLICIES"
 _MAX_VCPUS = 4096
 # Trust policies of the roles that infra/ creates.
 _TRUST = {
@@ -126,8 +133,7 @@ def create_account() -> Account:
 
     It calls moto's backends directly, because HTTP requests would take seconds.
     """
-    forget_account()
-    INSTANCE_FAMILIES.extend(_MISSING_FAMILIES)
+    batch_role = _create_account()
     s3 = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
     s3.create_bucket(BUCKET, REGION)
     s3.put_bucket_encryption(BUCKET, _ENCRYPTION)
@@ -137,10 +143,13 @@ def create_account() -> Account:
             role: _create_role(iam, role, account_policy(trust, NAMES), account_policy(role, NAMES))
             for role, trust in _TRUST.items()
         },
-        batch=_create_role(iam, "batch", _BATCH_TRUST),
+        batch=batch_role,
     )
     _create_role(iam, "instance", account_policy("trust-instance", NAMES))
     logs_backends[DEFAULT_ACCOUNT_ID][REGION].create_log_group(LOG_GROUP, tags={})
+    ecr_backends[DEFAULT_ACCOUNT_ID][REGION].create_repository(
+        PREFIX, None, {}, {}, image_tag_mutability="IMMUTABLE", tags=[]
+    )
     profile = iam.create_instance_profile(f"{PREFIX}-instance", "/", [f"{PREFIX}-instance"])
     batch = batch_backends[DEFAULT_ACCOUNT_ID][REGION]
     subnets, security_group = _network()
@@ -161,6 +170,39 @@ def create_account() -> Account:
         if queue == f"{PREFIX}-cpu":
             _create_queue(batch, DRIVER_QUEUE, environments, priority=10, tags=_DRIVER_TAGS)
     return account
+
+
+def create_empty_account() -> str:
+    """Create an account without the resources of infra/, after clearing earlier accounts.
+
+    It has the policies that AWS manages, which infra/ attaches to roles.
+
+    Returns:
+        ARN of the role that replaces Batch's service-linked role.
+    """
+    with _defaults({_LOAD_POLICIES: "true"}):
+        return _create_account()
+
+
+def client_settings(account: Account, image: str | None) -> dict[str, str | Sequence[str]]:
+    """Return the settings of clients, as infra/ writes them for a real account.
+
+    Args:
+        account: Roles of the account.
+        image: Image for all jobs; None if each project has its own.
+    """
+    return {
+        "store": f"s3://{BUCKET}/flowyml",
+        "queues": list(QUEUES),
+        **({} if image is None else {"image": image}),
+        "repository": REPOSITORY,
+        "job_role": account.job,
+        "execution_role": account.execution,
+        "log_group": LOG_GROUP,
+        "sagemaker_role": account.sagemaker,
+        "driver_queue": DRIVER_QUEUE,
+        "driver_role": account.driver,
+    }
 
 
 def write_settings(settings: Mapping[str, object]) -> None:
@@ -193,6 +235,24 @@ def forget_account() -> None:
             clear()
 
 
+def _create_account() -> str:
+    forget_account()
+    INSTANCE_FAMILIES.extend(_MISSING_FAMILIES)
+    return _create_role(iam_backends[DEFAULT_ACCOUNT_ID]["aws"], "batch", _BATCH_TRUST)
+
+
+@contextmanager
+def _defaults(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables that are not set."""
+    added = {name: value for name, value in variables.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
+
+
 def _create_role(iam: IAMBackend, role: str, trust: str, policy: str | None = None) -> str:
     created = iam.create_role(
         role_name=f"{PREFIX}-{role}",
@@ -210,13 +270,8 @@ def _create_role(iam: IAMBackend, role: str, trust: str, policy: str | None = No
 
 def _network() -> tuple[list[str], str]:
     # Loading moto's 1,300 images would take longer than everything else.
-    is_set = _LOAD_IMAGES in os.environ
-    os.environ.setdefault(_LOAD_IMAGES, "false")
-    try:
+    with _defaults({_LOAD_IMAGES: "false"}):
         ec2 = ec2_backends[DEFAULT_ACCOUNT_ID][REGION]
-    finally:
-        if not is_set:
-            del os.environ[_LOAD_IMAGES]
     vpc = ec2.get_default_vpc()
     assert vpc is not None  # moto creates one in every new account
     group = ec2.get_security_group_from_name("default", vpc.id)

@@ -23,36 +23,46 @@ _QUOTAS: Mapping[QuotaLevel, str] = {
 
 def describe(
     engine: str | None,
-    image: str,
+    image: str | None,
     quotas: QuotaLevel,
     disks: str,
     lenient: Sequence[str],
     *,
     has_image_user: bool,
+    registry: str,
+    is_empty: bool,
 ) -> list[str]:
     """Return lines about an emulator.
 
     Args:
         engine: Name of the container engine that runs the jobs; None if they are processes.
-        image: Image of the jobs.
+        image: Image of the jobs; None if each job has its own.
         quotas: Quotas of the account.
         disks: Whether the disks of jobs are limited, as a sentence.
         lenient: Switches that allow behavior that AWS does not have, each with its effect.
         has_image_user: Whether jobs run as the user of an image.
+        registry: Address of the registry.
+        is_empty: Whether the account has no resources at the start.
     """
     if engine is None:
         jobs = (
             f"processes of Python {platform.python_version()} on this machine "
-            "(with --containers IMAGE: in containers, with their image, user and memory limit)"
+            "(with --containers IMAGE or --job-images: in containers, with their image, user and "
+            "memory limit)"
         )
     else:
-        jobs = f"containers of {image}, with {engine}"
+        jobs = f"containers of {image or 'the images that they name'}, with {engine}"
+    account = "like one from infra/, with the credentials of its user role"
+    if is_empty:
+        account = "empty, with the credentials of an administrator: set it up with infra/"
     return [
+        f"account: {account}",
         f"jobs: {jobs}",
         f"emulated: {_SERVICES}, with the limits, states and errors of AWS",
         "not emulated: machines with their GPUs, disks and networks; bills; other services",
         "permissions: those of infra/, checked for every call",
         f"quotas: {_QUOTAS[quotas]}",
+        f"registry: {registry}, for images of ECR; `flowyml-aws image push` pushes there",
         disks,
         f"instance metadata: {_metadata(has_image_user)}",
         f"lenient: {'; '.join(lenient) or 'nothing'}",

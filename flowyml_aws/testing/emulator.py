@@ -30,13 +30,11 @@ from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.images.engine import find_engine
 from flowyml_aws.planning.disk import RESERVED_GIB
 from flowyml_aws.testing.account import (
-    BUCKET,
-    DRIVER_QUEUE,
-    LOG_GROUP,
-    QUEUES,
     REGION,
     VOLUME_GIB,
+    client_settings,
     create_account,
+    create_empty_account,
     forget_account,
     write_settings,
 )
@@ -44,6 +42,7 @@ from flowyml_aws.testing.api import Api
 from flowyml_aws.testing.banner import describe
 from flowyml_aws.testing.batch_account import BatchAccount
 from flowyml_aws.testing.batch_api import BatchApi
+from flowyml_aws.testing.budgets_api import BudgetsApi
 from flowyml_aws.testing.calls import ApiCall, ApiRequest
 from flowyml_aws.testing.capacity import Capacity
 from flowyml_aws.testing.clock import Clock
@@ -67,6 +66,9 @@ from flowyml_aws.testing.process import Processes
 from flowyml_aws.testing.queues import Queues
 from flowyml_aws.testing.quotas import AccountQuotas, QuotaLevel, Usage
 from flowyml_aws.testing.quotas_api import QuotasApi
+from flowyml_aws.testing.registry.application import Registry
+from flowyml_aws.testing.registry.pulls import Pulls
+from flowyml_aws.testing.registry.tokens import Tokens
 from flowyml_aws.testing.sagemaker.api import SageMakerApi
 from flowyml_aws.testing.sagemaker.service import TrainingService
 from flowyml_aws.testing.sagemaker.stock import Stock
@@ -110,6 +112,10 @@ class Emulator:
         port: Port to listen on; 0 for any free port.
         containers: Image in this machine's Docker or podman. If set, jobs run in containers, and
             the account's setting `image` names it. None to run jobs as processes.
+        job_images: Whether jobs run in containers of the images that they name, as on AWS, also
+            without `containers`. Images of the account are pulled from its registry.
+        empty: Whether the account starts without the resources of infra/, to try infra/ itself.
+            `environment` then has the credentials of the administrator.
         image_user: User id of the image of jobs that run as processes, for images with a USER
             instruction; such a user can't write `/opt/ml` and `/tmp` of a training job. None for
             root, as in the images of this package and of AWS.
@@ -127,7 +133,7 @@ class Emulator:
             job or status, and until new resources can be used. 0 for no delay: AWS has one.
 
     Raises:
-        MissingEngineError: `containers` is set, but neither Docker nor podman works here.
+        MissingEngineError: Jobs run in containers, but neither Docker nor podman works here.
         SettingsError: A time is invalid, or a module of `warm_imports` is not installed.
 
     Attributes:
@@ -165,6 +171,8 @@ class Emulator:
         quotas: QuotaLevel = "new-account",
         port: int = 0,
         containers: str | None = None,
+        job_images: bool = False,
+        empty: bool = False,
         image_user: int | None = None,
         keep_requests: bool = False,
         lenient: Collection[str] = (),
@@ -202,8 +210,9 @@ class Emulator:
         self._quotas = AccountQuotas(quotas)
         self._stock = Stock(self._quotas)
         self._wanted_port = port
-        self._image = containers or _IMAGE
-        self._engine = find_engine() if containers is not None else None
+        self._image = containers
+        self._engine = find_engine() if containers is not None or job_images else None
+        self._empty = empty
         self._image_user = image_user
         self._keep_requests = keep_requests
         self._warm_starts = warm_starts
@@ -253,7 +262,8 @@ class Emulator:
     def _start(self, undo: ExitStack) -> None:
         undo.callback(self._forget)
         undo.enter_context(without_moto())
-        account = create_account()
+        account = None if self._empty else create_account()
+        batch_role = create_empty_account() if account is None else account.batch
         listener = undo.enter_context(listen(self._wanted_port))
         self.endpoint_url = "http://{}:{}".format(*listener.getsockname())
         self._key = f"AKIA{secrets.token_hex(8).upper()}"
@@ -273,21 +283,19 @@ class Emulator:
         )
         roles = ServiceRoles(principals, guard, self._lock, DEFAULT_ACCOUNT_ID, REGION)
         aws = {"AWS_ENDPOINT_URL": self.endpoint_url, "AWS_DEFAULT_REGION": REGION}
-        settings: dict[str, str | Sequence[str]] = {
-            "store": f"s3://{BUCKET}/flowyml",
-            "queues": list(QUEUES),
-            "image": self._image,
-            "job_role": account.job,
-            "execution_role": account.execution,
-            "log_group": LOG_GROUP,
-            "sagemaker_role": account.sagemaker,
-            "driver_queue": DRIVER_QUEUE,
-            "driver_role": account.driver,
-        }
-        write_settings(settings)
+        # Processes have no image, but runs need the name of one.
+        image = _IMAGE if self._engine is None else self._image
+        settings: Mapping[str, str | Sequence[str]]
+        if account is None:
+            settings = {} if image is None else {"image": image}
+            keys = self._administrator_keys()
+        else:
+            settings = client_settings(account, image)
+            write_settings(settings)
+            keys = principals.assume(account.user, "emulator").environment
         self.environment = {
             **aws,
-            **principals.assume(account.user, "emulator").environment,
+            **keys,
             **{
                 f"FLOWYML_AWS_{name.upper()}": value if isinstance(value, str) else ",".join(value)
                 for name, value in settings.items()
@@ -295,10 +303,18 @@ class Emulator:
             "FLOWYML_AWS_POLL_S": "0.2",  # the emulator never throttles
         }
         self.administrator = {**self.environment, **self._administrator_keys()}
-        del self.administrator["AWS_SESSION_TOKEN"]
+        self.administrator.pop("AWS_SESSION_TOKEN", None)
         folder = Path(tempfile.mkdtemp(prefix="flowyml-aws-emulator-"))
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
-        containers = self._containers(folder, undo)
+        registry = Registry(
+            folder / "registry",
+            Tokens(principals.find, clock.now),
+            guard,
+            self._lock,
+            self.endpoint_url,
+            REGION,
+        )
+        containers = self._containers(folder, registry, undo)
         disks = Disks(folder / "disks")
         self.disk_limit = disks.note(VOLUME_GIB - RESERVED_GIB)
         machine = Machine(
@@ -314,7 +330,7 @@ class Emulator:
         fleet = Fleet(clock, Random(f"fleet {self._seed}"), self._quotas)
         queues, events = Queues(fleet, Transitions(propagation)), Events()
         self.failed_invocations = events.failed_invocations
-        batch_account = BatchAccount(account.batch, queues, Transitions(propagation))
+        batch_account = BatchAccount(batch_role, queues, Transitions(propagation))
         starts = Starts(self._failed_start_rate, Random(f"starts {self._seed}"))
         scheduler = Scheduler(
             self._lock,
@@ -344,7 +360,8 @@ class Emulator:
         apis: dict[str, Api] = {
             "batch": BatchApi(scheduler, queues, batch_account, clock),
             "sagemaker": SageMakerApi(training),
-            "servicequotas": QuotasApi(self._quotas),
+            "servicequotas": QuotasApi(self._quotas, scheduler.wake),
+            "budgets": BudgetsApi(),
         }
         application = Application(
             apis,
@@ -355,11 +372,12 @@ class Emulator:
             lambda: faults.clock_skew_s,
             self._keep_requests,
             metadata,
+            registry,
         )
         undo.callback(Server(application, listener).stop)
         self._scheduler, self._training, self.calls = scheduler, training, application.calls
         self.requests = application.requests
-        if self._engine is not None:
+        if self._engine is not None and self._image is not None:
             address = listener.getsockname()
             check_image(containers, self._engine.name, self._image, folder / "check", address)
 
@@ -371,12 +389,15 @@ class Emulator:
         if self._warm_imports:
             lenient.append(f"warm_imports (jobs find {', '.join(self._warm_imports)} imported)")
         engine = None if self._engine is None else self._engine.name
+        address = self.endpoint_url.removeprefix("http://")
         return describe(
             engine,
             self._image,
             self._quotas.level,
             self.disk_limit,
             lenient,
+            registry=address,
+            is_empty=self._empty,
             has_image_user=self._engine is not None or self._runs_as_image_user(),
         )
 
@@ -397,9 +418,18 @@ class Emulator:
             return {} if training is None else training.tags
         return {}
 
-    def _containers(self, folder: Path, undo: ExitStack) -> Containers:
+    def _containers(self, folder: Path, registry: Registry, undo: ExitStack) -> Containers:
         if self._engine is not None:
-            return EngineContainers(self._engine, dict(os.environ))
+            environment = dict(os.environ)
+            pulls = Pulls(
+                self._engine,
+                environment,
+                folder / "pulls",
+                self.endpoint_url.removeprefix("http://"),
+                lambda: registry.login(self._key),
+            )
+            undo.callback(pulls.stop)
+            return EngineContainers(self._engine, environment, pulls.pull)
         processes = Processes(
             _image_environment(folder / "image"),
             self._warm_starts,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
@@ -30,11 +31,15 @@ class EngineContainers:
     Args:
         engine: Docker or podman.
         environment: Environment of the engine's program.
+        pull: Function that pulls an image of the account's registry, and returns its name here.
     """
 
-    def __init__(self, engine: Engine, environment: dict[str, str]) -> None:
+    def __init__(
+        self, engine: Engine, environment: dict[str, str], pull: Callable[[str], str]
+    ) -> None:
         self._engine = engine
         self._environment = environment
+        self._pull = pull
         self._images: str | None = None
 
     def start(self, container: Container, on_lines: OnLines) -> EngineContainer:
@@ -43,6 +48,7 @@ class EngineContainers:
         Raises:
             OSError, ValueError: The container can't be started.
         """
+        container = replace(container, image=self._pull(container.image))
         name = f"flowyml-aws-{container.folder.name}"
         command = self._command(container.scratch)
         run = partial(_run, command, self._environment)

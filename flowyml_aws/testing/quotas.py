@@ -105,6 +105,14 @@ class AccountQuotas:
             raise ValueError(f"Invalid usage {usage!r}: expected {_either(get_args(Usage))}")
         self._instances[instance_type, usage] = None if instances is None else _checked(instances)
 
+    def increase(self, quota: ServiceQuota, value: int) -> None:
+        """Set a quota that Service Quotas reports."""
+        if quota.service == "ec2":
+            self.set_vcpus(quota.code, value)
+        else:
+            instance_type, _, usage = quota.name.removesuffix(" usage").partition(" for ")
+            self.set_instances(instance_type, usage, value)
+
     def reported(self, service: str) -> Iterator[ServiceQuota]:
         """Yield the quotas of a service, in the order of their names, as AWS lists them."""
         if service == "ec2":

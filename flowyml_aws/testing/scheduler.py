@@ -20,6 +20,7 @@ from flowyml_aws.testing.jobs import Attempt, Job, Status
 from flowyml_aws.testing.machine import Ending, Machine, Task
 from flowyml_aws.testing.metadata_api import METADATA_VARIABLE
 from flowyml_aws.testing.queues import Queues
+from flowyml_aws.testing.registry.images import pull_failure
 from flowyml_aws.testing.retry import Outcome, is_retried
 
 __all__ = ["Scheduler"]
@@ -261,6 +262,8 @@ class Scheduler:
             image,
             f"{attempt.task.log_group}:{attempt.task.log_stream}",
         )
+        if (failure := pull_failure(image)) is not None:
+            raise OSError(f"CannotPullContainerError: Error response from daemon: {failure}")
         environment = {
             METADATA_VARIABLE: f"{self._metadata_url}{attempt.instance.instance_id}/",
             **credentials,

@@ -8,6 +8,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from threading import RLock, Thread
 from typing import Any
@@ -36,10 +37,13 @@ from flowyml_aws.testing.iam.refusals import response_to
 from flowyml_aws.testing.metadata_api import METADATA_PATH, InstanceMetadata
 from flowyml_aws.testing.pricing_api import get_products, spot_price_history
 from flowyml_aws.testing.refusal import Refusal
+from flowyml_aws.testing.registry.application import Registry
+from flowyml_aws.testing.registry.routes import is_for_registry
 
 __all__ = ["Application", "Moto", "Server", "listen"]
 
 _HOST = "127.0.0.1"
+_TLS_HANDSHAKE = b"\x16"
 _PRICES = {("pricing", "GetProducts"), ("ec2", "DescribeSpotPriceHistory")}
 
 
@@ -72,6 +76,7 @@ class Application:
         clock_skew_s: Function that returns the seconds by which the services' clocks are ahead.
         keep_requests: Whether to record `requests`.
         metadata: Metadata of the instances of jobs.
+        registry: Registry of the account's images.
 
     Attributes:
         calls: Calls so far, in order.
@@ -89,6 +94,7 @@ class Application:
         clock_skew_s: Callable[[], float],
         keep_requests: bool,
         metadata: InstanceMetadata,
+        registry: Registry,
     ) -> None:
         self.calls: list[ApiCall] = []
         self.requests: list[ApiRequest] = []
@@ -97,12 +103,15 @@ class Application:
         self._guard = guard
         self._keep_requests = keep_requests
         self._metadata = metadata
+        self._registry = registry
         self._lock = lock
         self._clock = clock
         self._iam = iam
         self._moto = Moto()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if is_for_registry(environ):
+            return self._serve_registry(environ, start_response)
         # The body is read before the lock is acquired: a slow client must not block others.
         body = _read_body(environ)
         environ["wsgi.input"] = io.BytesIO(body)
@@ -138,6 +147,8 @@ class Application:
                 missing = self._iam.follow(call.operation, body)
             if missing is not None:
                 return _send(start_response, "404 Not Found", "text/xml", missing)
+        if call[:2] == ("ecr", "GetAuthorizationToken"):
+            return _respond(start_response, "200 OK", self._registry.authorize(environ))
         if (api := self._apis.get(call.service)) is None:
             return self._forward_to_moto(environ, start_response)
         try:
@@ -152,6 +163,17 @@ class Application:
         except Refusal as refusal:
             return _refuse(start_response, refusal)
         return self._forward_to_moto(environ, start_response)
+
+    def _serve_registry(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        self._clock.skip_delay()
+
+        def begin(call: ApiCall, caller: str) -> Any:
+            self.calls.append(call)
+            if not self._keep_requests:
+                return start_response
+            return self._recording(call, caller, b"", start_response)
+
+        return self._registry(environ, start_response, begin)
 
     def _recording(
         self, call: ApiCall, caller: str, body: bytes, start_response: Callable[..., Any]
@@ -239,6 +261,12 @@ class _Server(ThreadedWSGIServer):
 class _Handler(MotoRequestHandler):
     # Headers and body are two writes: with Nagle's algorithm the second waits for an ACK.
     disable_nagle_algorithm = True
+
+    def handle(self) -> None:
+        """Serve a connection, unless it starts with TLS, which container engines try first."""
+        with suppress(ConnectionError):
+            if self.connection.recv(1, socket.MSG_PEEK) != _TLS_HANDSHAKE:
+                super().handle()
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         """Return the value of the Date header, with the clock skew applied.

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from flowyml_aws.aws.registry import DOCKER_MANIFEST
 from flowyml_aws.cli import main
 from flowyml_aws.run import Run
 from flowyml_aws.services.connect import find_run
@@ -83,7 +84,12 @@ def use_every_command(rig: BackendRig) -> None:
 @pytest.mark.thorough  # takes half a minute
 def test_no_command_needs_a_permission_that_its_caller_lacks(tmp_path: Path) -> None:
     with raised_emulator() as aws:
-        aws.client("ecr").create_repository(repositoryName="flowyml-emulator")
+        aws.client("ecr").put_image(
+            repositoryName="flowyml-emulator",
+            imageManifest="{}",
+            imageManifestMediaType=DOCKER_MANIFEST,
+            imageTag="1",
+        )
         credentials = {n: v for n, v in aws.environment.items() if not n.startswith("FLOWYML_")}
         environment = {
             "FLOWYML_AWS_ACCOUNT": "emulator",

@@ -107,9 +107,10 @@ def test_it_says_where_it_is_ready_what_it_emulates_and_how_it_ended() -> None:
     first, *rules, last = err.getvalue().splitlines()
     assert first == f"Ready at {endpoints[0]}, stop with Ctrl-C"
     topics = [line.strip().partition(":")[0] for line in rules]
-    assert topics.pop(5).startswith("disks of jobs are ")
+    assert topics.pop(7).startswith("disks of jobs are ")
     assert topics == [
-        *("jobs", "emulated", "not emulated", "permissions", "quotas", "instance metadata"),
+        *("account", "jobs", "emulated", "not emulated", "permissions", "quotas", "registry"),
+        "instance metadata",
         "lenient",
     ]
     assert rules[-1].endswith("lenient: nothing")

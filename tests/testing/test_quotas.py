@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.testing import Emulator
 from tests.support.boto import needs_preferences
 from tests.support.queues import make_queue
 from tests.support.rigs import raised_emulator
+from tests.testing.conftest import BatchClient
 
 pytestmark = pytest.mark.contract
 
@@ -175,3 +177,28 @@ def test_raised_quotas_allow_gpus() -> None:
     with raised_emulator() as aws:
         assert min(reported(aws, "ec2").values()) >= 1000
         assert min(reported(aws, "sagemaker").values()) >= 1000
+
+
+def test_an_increase_is_granted_at_once_and_lets_jobs_start(
+    aws: Emulator, connect: type[BatchClient]
+) -> None:
+    batch = connect(aws)
+    job_id = batch.submit(jobQueue="flowyml-emulator-t4", **asking_for(VCPU="4", MEMORY="4096"))
+    batch.wait_for_status(job_id, "RUNNABLE")
+    quotas = aws.client("service-quotas")
+    request = {"ServiceCode": "ec2", "QuotaCode": G_INSTANCES, "DesiredValue": 16}
+    increase = quotas.request_service_quota_increase(**request)["RequestedQuota"]
+    assert (increase["Status"], increase["DesiredValue"]) == ("APPROVED", 16)
+    assert batch.ended(job_id)["status"] == "SUCCEEDED"
+    with pytest.raises(ClientError, match="greater than the current quota value"):
+        quotas.request_service_quota_increase(**request)
+
+
+def test_an_increase_for_sagemaker_is_of_one_type_and_usage(aws: Emulator) -> None:
+    name = f"{GPU_TYPE} for spot training job usage"
+    quotas = aws.client("service-quotas")
+    pages = quotas.get_paginator("list_service_quotas").paginate(ServiceCode="sagemaker")
+    (code,) = [q["QuotaCode"] for page in pages for q in page["Quotas"] if q["QuotaName"] == name]
+    quotas.request_service_quota_increase(ServiceCode="sagemaker", QuotaCode=code, DesiredValue=3)
+    raised = {name: value for name, value in reported(aws, "sagemaker").items() if value == 3}
+    assert raised == {name: 3}

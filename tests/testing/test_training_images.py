@@ -35,7 +35,6 @@ def image(training: TrainingClient, uri: str) -> dict[str, object]:
 def test_a_manifest_of_oci_is_refused_with_its_media_type(
     aws: Emulator, training: TrainingClient
 ) -> None:
-    aws.client("ecr").create_repository(repositoryName="flowyml-emulator")
     digest = push(aws, "1", OCI_MANIFEST)
     for uri in (f"{REPOSITORY}:1", f"{REPOSITORY}@{digest}"):
         with pytest.raises(ClientError, match=r"Unsupported manifest media type .*oci\.image"):
@@ -45,7 +44,6 @@ def test_a_manifest_of_oci_is_refused_with_its_media_type(
 def test_manifests_of_docker_and_images_of_other_registries_are_accepted(
     aws: Emulator, training: TrainingClient
 ) -> None:
-    aws.client("ecr").create_repository(repositoryName="flowyml-emulator")
     push(aws, "1", OCI_MANIFEST)
     push(aws, "2", DOCKER_MANIFEST)
     name = training.create(AlgorithmSpecification=image(training, f"{REPOSITORY}:2"))

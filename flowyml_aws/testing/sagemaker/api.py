@@ -16,7 +16,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from flowyml_aws.testing.api import Handler, Rewrite
 from flowyml_aws.testing.sagemaker.errors import ValidationException
-from flowyml_aws.testing.sagemaker.images import check_manifest
+from flowyml_aws.testing.sagemaker.images import check_image
 from flowyml_aws.testing.sagemaker.listing import list_training_jobs
 from flowyml_aws.testing.sagemaker.service import TrainingService
 from flowyml_aws.testing.sagemaker.training_job import TrainingJob
@@ -54,7 +54,7 @@ class SageMakerApi:
 
     def _create(self, request: Mapping[str, Any], region: str, size: int) -> dict[str, Any]:
         check_creation(request)
-        check_manifest(request["AlgorithmSpecification"]["TrainingImage"])
+        check_image(request["AlgorithmSpecification"]["TrainingImage"], request["RoleArn"])
         name = request["TrainingJobName"]
         arn = f"arn:aws:sagemaker:{region}:{DEFAULT_ACCOUNT_ID}:training-job/{name}"
         return {"TrainingJobArn": self._service.create(request, arn).arn}
