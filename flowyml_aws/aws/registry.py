@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DOCKER_MANIFEST",
+    "Login",
     "Repository",
     "StoredImage",
-    "authorization_token",
     "find_image",
+    "log_in",
 ]
 
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -90,6 +91,22 @@ class StoredImage:
         return self.media_type in (None, DOCKER_MANIFEST)
 
 
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Login for a registry, valid for 12 hours. `repr` hides the token.
+
+    Attributes:
+        registry: Host of the registry, with its port if it is not the host in the names of images.
+        token: `user:password` in base64.
+    """
+
+    registry: str
+    token: str
+
+    def __repr__(self) -> str:
+        return f"Login(registry={self.registry!r})"
+
+
 def find_image(ecr: ECRClient, repository: Repository, tag: str) -> StoredImage | None:
     """Return the image that has a tag, or None if the repository has no such image.
 
@@ -128,8 +145,12 @@ def find_image(ecr: ECRClient, repository: Repository, tag: str) -> StoredImage 
     )
 
 
-def authorization_token(ecr: ECRClient, repository: Repository) -> str:
-    """Return a login for the repository's registry: `user:password` in base64, valid for 12 hours.
+def log_in(ecr: ECRClient, repository: Repository) -> Login:
+    """Return a login for the repository's registry.
+
+    The response's `proxyEndpoint` is "the registry URL to use" (ECR API Reference,
+    AuthorizationData). On AWS, it is the caller's own registry, which is not always the
+    repository's. Only an emulator has a plain HTTP endpoint.
 
     Raises:
         AwsRefusedError: AWS denied the call, or returned no token.
@@ -145,4 +166,6 @@ def authorization_token(ecr: ECRClient, repository: Repository) -> str:
             why="ecr:GetAuthorizationToken returned no token",
             fix="try again; if it keeps failing, contact AWS Support",
         )
-    return tokens[0]["authorizationToken"]
+    scheme, _, endpoint = tokens[0].get("proxyEndpoint", "").partition("://")
+    registry = endpoint if scheme == "http" else repository.host
+    return Login(registry, tokens[0]["authorizationToken"])

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.filesize import decimal
 
-from flowyml_aws.aws.registry import StoredImage, authorization_token
+from flowyml_aws.aws.registry import StoredImage, log_in
 from flowyml_aws.cli.app import AsJson, app
 from flowyml_aws.cli.facts import print_json
 from flowyml_aws.core.errors import FlowymlError, MissingEngineError, SettingsError
@@ -88,11 +88,11 @@ def push(
         return
     engine = find_engine()
     # Before the build, which takes minutes, and is in vain without a login.
-    token = authorization_token(account.images.ecr(image.repository.region), image.repository)
+    login = log_in(account.images.ecr(image.repository.region), image.repository)
     built = image.build(engine, _pip_conf())
     print(f"pushing {image.uri}", file=sys.stderr)
     try:
-        engine.push(image.uri, image.repository.host, token)
+        engine.push(image.uri, login.registry, login.token)
     except FlowymlError:
         # Tags are immutable: another client that was faster has pushed the same content.
         if account.images.stored() is None:

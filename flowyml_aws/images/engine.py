@@ -118,16 +118,27 @@ class Engine:
 
         Args:
             image: Name of the image.
-            registry: Host name of the registry.
+            registry: Host of the registry. If it is not the host in the name, the image is pushed
+                below it, without TLS: to an emulator on this machine.
             token: `user:password` of the registry, in base64.
 
         Raises:
             FlowymlError: The registry refused the image.
         """
+        target = image if image.startswith(f"{registry}/") else f"{registry}/{image}"
         # An image that an older version has built may be in OCI's format.
         options = ["--format", "v2s2"] if self.name == "podman" else []
-        with temporary_login(registry, token, os.environ) as variables:
-            process = self._call("push", *options, image, environment={**os.environ, **variables})
+        if target != image:
+            self.tag(image, target)
+            # Docker needs no option for a loopback address.
+            options += ["--tls-verify=false"] if self.name == "podman" else []
+        try:
+            with temporary_login(registry, token, os.environ) as variables:
+                environment = {**os.environ, **variables}
+                process = self._call("push", *options, target, environment=environment)
+        finally:
+            if target != image:
+                self._call("rmi", target)
         if process.returncode:
             raise FlowymlError(
                 what=f"Can't push the image {image}",

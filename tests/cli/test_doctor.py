@@ -310,7 +310,12 @@ FAULTS: list[tuple[str, Callable[[Emulator, pytest.MonkeyPatch], None], dict[str
         "driver_queue",
     ),
     ("no role", unset_variables("FLOWYML_AWS_JOB_ROLE"), {"no-job-role": "note"}, "job_role"),
-    ("no image", unset_variables("FLOWYML_AWS_IMAGE"), {"no-image": "error"}, "image push"),
+    (
+        "no image",
+        unset_variables("FLOWYML_AWS_IMAGE", "FLOWYML_AWS_REPOSITORY"),
+        {"no-image": "error"},
+        "image push",
+    ),
     (
         "missing image",
         as_administrator(set_variable("FLOWYML_AWS_IMAGE", f"{REGISTRY}/nothing:v1")),

@@ -73,7 +73,6 @@ esac
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Emulator]:
     with raised_emulator() as aws:
-        aws.client("ecr").create_repository(repositoryName="flowyml-emulator")
         yield aws
 
 
@@ -156,7 +155,9 @@ def test_buildx_writes_one_manifest_in_the_format_of_docker(docker: Path, cli: C
     assert build.startswith(f"buildx build {options} --platform linux/amd64 --tag {REPOSITORY}:")
 
 
-def test_podman_writes_manifests_in_the_format_of_docker(docker: Path, cli: Cli) -> None:
+def test_podman_writes_manifests_in_the_format_of_docker(
+    docker: Path, cli: Cli, aws: Emulator
+) -> None:
     # A Docker without a daemon is not used.
     podman = docker.with_name("podman")
     docker.rename(podman)
@@ -165,9 +166,10 @@ def test_podman_writes_manifests_in_the_format_of_docker(docker: Path, cli: Cli)
     answer = cli("image", "push")
     assert answer.code == 0, answer.err
     assert Path(f"{podman}.format").read_text() == "BUILDAH_FORMAT=docker\n"
-    build, push = calls(podman)
+    build, push = (call for call in calls(podman) if call.startswith(("build ", "push ")))
     assert " --pull=newer " in build  # the local image if the registry can't be reached
-    assert push.startswith(f"push --format v2s2 {REPOSITORY}:")
+    address = aws.endpoint_url.removeprefix("http://")
+    assert push.startswith(f"push --format v2s2 --tls-verify=false {address}/{REPOSITORY}:")
 
 
 def test_an_image_with_a_manifest_of_oci_can_be_used_on_batch_only(
@@ -229,6 +231,7 @@ def test_push_needs_no_docker_login_which_amazons_credential_helper_refuses(
     helpers: dict[str, Any],
     docker: Path,
     cli: Cli,
+    aws: Emulator,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -244,12 +247,18 @@ def test_push_needs_no_docker_login_which_amazons_credential_helper_refuses(
 
     assert answer.code == 0, answer.err
     assert (answer.facts["built"], answer.facts["pushed"]) == (True, True)
-    build, push = calls(docker)
+    build, *pushed = calls(docker)
     assert build.startswith("build ")
-    assert push == f"push {answer.facts['image']}"
+    image, address = answer.facts["image"], aws.endpoint_url.removeprefix("http://")
+    # The name is AWS's, the address is the emulator's.
+    assert pushed == [
+        f"tag {image} {address}/{image}",
+        f"push {address}/{image}",
+        f"rmi {address}/{image}",
+    ]
     used = Path(f"{docker}.config")
     configuration = json.loads((used / "config.json").read_text())
-    token = configuration.pop("auths")[HOST]["auth"]
+    token = configuration.pop("auths")[address]["auth"]
     assert base64.b64decode(token).decode().startswith("AWS:")
     assert configuration == kept
     assert (used / "contexts/meta/colima").exists()
@@ -370,13 +379,15 @@ def test_a_newer_base_image_is_pulled_unless_the_settings_name_one(
     assert [word for word in build.split() if word.startswith("--pull")] == options
 
 
-def test_a_denied_push_is_reported_with_the_message_of_the_registry(docker: Path, cli: Cli) -> None:
+def test_a_denied_push_is_reported_with_the_message_of_the_registry(
+    docker: Path, cli: Cli, aws: Emulator
+) -> None:
     assert cli("image", "build").code == 0
     Path(f"{docker}.broken").touch()
     answer = cli("image", "push")
     assert answer.code == 2
     assert "why: denied: not allowed" in answer.err
-    assert "fix: if 123456789012.dkr.ecr.us-east-1.amazonaws.com denied the push" in answer.err
+    assert f"fix: if {aws.endpoint_url.removeprefix('http://')} denied the push" in answer.err
 
 
 def test_without_docker_and_podman_the_error_names_the_package_to_install(
