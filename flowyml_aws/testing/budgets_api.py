@@ -1,4 +1,4 @@
-"""The operation of AWS Budgets that moto lacks, which Terraform calls for each notification."""
+"""The operations of AWS Budgets that Terraform calls and moto (5.2) lacks."""
 
 from __future__ import annotations
 
@@ -19,18 +19,29 @@ class NotFoundException(Refusal):
 
 
 class BudgetsApi:
-    """Subscribers of the notifications of budgets. No notification is ever sent.
+    """Tags of budgets, and subscribers of their notifications. No notification is ever sent.
 
     Attributes:
         handlers: Handlers by operation.
-        rewrites: Always empty.
+        rewrites: Functions by operation that adapt a request for moto.
     """
 
     def __init__(self) -> None:
+        self._tags: dict[str, list[Any]] = {}
         self.handlers: Mapping[str, Handler] = {
-            "DescribeSubscribersForNotification": _describe_subscribers
+            "DescribeSubscribersForNotification": _describe_subscribers,
+            "ListTagsForResource": self._list_tags,
         }
-        self.rewrites: Mapping[str, Rewrite] = {}
+        self.rewrites: Mapping[str, Rewrite] = {"CreateBudget": self._create}
+
+    def _create(self, request: Mapping[str, Any], region: str) -> dict[str, Any]:
+        name = str((request.get("Budget") or {}).get("BudgetName"))
+        self._tags[name] = list(request.get("ResourceTags") or ())
+        return dict(request)
+
+    def _list_tags(self, request: Mapping[str, Any], region: str, size: int) -> dict[str, Any]:
+        name = str(request.get("ResourceARN")).rpartition("/")[2]
+        return {"ResourceTags": self._tags.get(name, [])}
 
 
 def _describe_subscribers(request: Mapping[str, Any], region: str, size: int) -> dict[str, Any]:

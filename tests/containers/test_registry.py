@@ -22,12 +22,12 @@ pytestmark = [pytest.mark.system, pytest.mark.thorough, pytest.mark.xdist_group(
 LONG_S = 600
 
 WHERE = """
-import os, sys
+import os
 from flowyml_aws import Pipeline, step
 
 @step(outputs=["where"], cache=False)
 def where():
-    return f"{sys.prefix} {os.path.exists('/etc/shadow')}"
+    return os.environ.get("FLOWYML_USER", "not in the image")
 
 pipeline = Pipeline("where").add_step(where)
 """
@@ -114,7 +114,7 @@ def test_a_run_uses_the_pushed_image(
     assert code == 0, err
     (run_id,) = re.findall(r'"run_id": "([^"]+)"', out)
     code, out, _ = command(rig, "get", run_id, "where")
-    assert out.split() == ["/usr/local", "True"]  # the Python of the image
+    assert out.split() == ["10001"]
     if backend == "batch":
         definitions = account.client("batch").describe_job_definitions()["jobDefinitions"]
         assert {d["containerProperties"]["image"] for d in definitions} == {pushed["image"]}

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from flowyml_aws import Pipeline
+from tests.support.getting_started import NOT_RUN, PAGE, block, commands
 from tests.support.infra import INFRA, families
-
-PAGE = (Path(__file__).parents[2] / "docs/getting-started.md").read_text("utf-8")
 
 
 def test_its_table_has_every_family_with_its_limit() -> None:
@@ -43,8 +42,7 @@ def test_its_first_job_is_planned_on_the_instance_type_that_it_names(
 ) -> None:
     from flowyml_aws.cli.load import load_pipeline
 
-    (code,) = re.findall(r"```python\n(# first\.py\n.*?)```", PAGE, re.S)
-    (tmp_path / "first.py").write_text(code)
+    (tmp_path / "first.py").write_text(block("python", "# first.py"))
     (tmp_path / "pyproject.toml").touch()
     monkeypatch.chdir(tmp_path)
     for name in ("FLOWYML_AWS_STORE", "FLOWYML_AWS_ACCOUNT"):
@@ -65,3 +63,40 @@ def test_the_variables_that_it_names_exist() -> None:
     others = {"image_id", "max_vcpus"}  # of a family
     assert (in_example | in_text - others) - known == set()
     assert {"image_repositories", "sagemaker_subnet_ids", "misconfigured_wait_s"} <= in_text
+
+
+def test_every_command_is_walked_or_has_a_reason() -> None:
+    texts = [command.text for command in commands()]
+    # `test_walk.py` runs these in the order of the page.
+    walked = (
+        "python3 -m venv .venv",
+        ". .venv/bin/activate",
+        "pip install '.[testing]'",
+        "aws service-quotas request-service-quota-increase ",
+        "terraform init",
+        "terraform apply ",
+        "aws iam attach-group-policy ",
+        "flowyml-aws ",
+        ". ./settings.sh",
+    )
+    unknown = [t for t in texts if not t.startswith(walked) and t not in NOT_RUN]
+    assert unknown == []
+    assert [text for text in NOT_RUN if text not in PAGE] == []
+    for reason in NOT_RUN.values():
+        assert reason.startswith("`") or reason in PAGE
+
+
+def test_it_starts_with_the_installation_and_ends_with_the_emulator() -> None:
+    sections = list(dict.fromkeys(command.section for command in commands()))
+    assert sections[0] == "Install"
+    assert sections[-1] == "Without an account"
+
+
+def test_its_first_job_reports_that_there_is_no_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    scope: dict[str, Any] = {"__name__": "first"}
+    exec(block("python", "# first.py"), scope)
+    assert scope["list_gpus"]() == "no GPU: this machine has no NVIDIA driver"
+    assert "no GPU: this machine has no NVIDIA driver" in PAGE.partition("Without an account")[2]

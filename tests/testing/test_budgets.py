@@ -13,7 +13,9 @@ pytestmark = pytest.mark.contract
 ACCOUNT = "123456789012"
 
 
-def test_the_subscribers_of_a_notification_are_those_it_was_created_with(aws: Emulator) -> None:
+def test_a_budget_is_read_with_the_subscribers_and_tags_that_it_was_created_with(
+    aws: Emulator,
+) -> None:
     budgets = aws.client("budgets")
     notification = {
         "NotificationType": "ACTUAL",
@@ -31,6 +33,7 @@ def test_the_subscribers_of_a_notification_are_those_it_was_created_with(aws: Em
             "BudgetLimit": {"Amount": "100", "Unit": "USD"},
         },
         NotificationsWithSubscribers=[{"Notification": notification, "Subscribers": subscribers}],
+        ResourceTags=[{"Key": "flowyml-aws", "Value": "main"}],
     )
 
     def of(threshold: float) -> Any:
@@ -41,5 +44,8 @@ def test_the_subscribers_of_a_notification_are_those_it_was_created_with(aws: Em
         )["Subscribers"]
 
     assert of(80) == subscribers
+    arn = f"arn:aws:budgets::{ACCOUNT}:budget/monthly"
+    tags = budgets.list_tags_for_resource(ResourceARN=arn)["ResourceTags"]
+    assert tags == [{"Key": "flowyml-aws", "Value": "main"}]
     with pytest.raises(budgets.exceptions.NotFoundException):
         of(100)

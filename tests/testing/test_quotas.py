@@ -183,7 +183,7 @@ def test_an_increase_is_granted_at_once_and_lets_jobs_start(
     aws: Emulator, connect: type[BatchClient]
 ) -> None:
     batch = connect(aws)
-    job_id = batch.submit(jobQueue="flowyml-emulator-t4", **asking_for(VCPU="4", MEMORY="4096"))
+    job_id = batch.submit(jobQueue="flowyml-emulator-t4", **asking_for(VCPU=4, MEMORY=4096))
     batch.wait_for_status(job_id, "RUNNABLE")
     quotas = aws.client("service-quotas")
     request = {"ServiceCode": "ec2", "QuotaCode": G_INSTANCES, "DesiredValue": 16}
