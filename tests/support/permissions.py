@@ -26,21 +26,12 @@ __all__ = ["ROLES", "Grant", "UsedGrants", "all_grants_used", "grants", "used_gr
 Grant = tuple[str, str, str]
 """Role, action and resource pattern."""
 
-PUSHING = "docker pushes an image; the emulator has no registry"
 ABORTING = "a failed upload is aborted: tests of the store, on another server"
 DRIVING = "a detached run on both services, and its cancellation: `make test-all`"
 PLATFORM = "SageMaker creates its log group before the first job"
 CHECKPOINTS = "AWS does not say whether SageMaker deletes checkpoints that a step has deleted"
 LAYERS = "requirements on SageMaker: tests/runtime, on this machine"
 UNUSED: Mapping[tuple[str, ...], str] = {
-    ("user", "ecr:GetAuthorizationToken"): PUSHING,
-    ("user", "ecr:BatchCheckLayerAvailability"): PUSHING,
-    ("user", "ecr:BatchGetImage"): PUSHING,
-    ("user", "ecr:CompleteLayerUpload"): PUSHING,
-    ("user", "ecr:GetDownloadUrlForLayer"): PUSHING,
-    ("user", "ecr:InitiateLayerUpload"): PUSHING,
-    ("user", "ecr:PutImage"): PUSHING,
-    ("user", "ecr:UploadLayerPart"): PUSHING,
     ("user", "s3:AbortMultipartUpload"): ABORTING,
     ("user", "s3:ListBucketMultipartUploads"): "`gc` on AWS: `make test-all`",
     ("job", "s3:AbortMultipartUpload"): ABORTING,

@@ -253,8 +253,11 @@ def test_users_push_and_execution_roles_only_pull(registry: RegistryClient, aws:
         for role in ("user", "execution")
     }
     clients["user"].push("1", b"content")
-    assert clients["execution"].send("GET", "manifests/1").status_code == 200
-    assert clients["execution"].send("GET", f"blobs/{digest_of(b'content')}").content == b"content"
+    layer = f"blobs/{digest_of(b'content')}"
+    for client in clients.values():
+        assert client.send("HEAD", layer).status_code == 200
+        assert client.send("GET", "manifests/1").status_code == 200
+        assert client.send("GET", layer).content == b"content"
     status, code, message = error(clients["execution"].send("POST", "blobs/uploads/"))
     assert (status, code) == (403, "DENIED")
     assert "assumed-role/flowyml-emulator-execution/emulator is not authorized to perform: " in (
