@@ -130,7 +130,7 @@ def test_every_command_runs_in_order_on_the_emulator(
     confirmed = {"TF_CLI_ARGS_apply": "-auto-approve", "TF_IN_AUTOMATION": "1"}
     rc = {"TF_CLI_CONFIG_FILE": terraform.environment["TF_CLI_CONFIG_FILE"]}
     terminal = Terminal(tmp_path, {**environment(tmp_path), **rc, **confirmed})
-    emulate, load = [c.text for c in commands() if c.section == WITHOUT_ACCOUNT]
+    emulate, load, *last = [c.text for c in commands() if c.section == WITHOUT_ACCOUNT]
     start(emulate)
     terminal.settings.append(load)
     terminal.run("aws iam create-group --group-name data-science")
@@ -154,7 +154,9 @@ def test_every_command_runs_in_order_on_the_emulator(
             assert "g4dn.xlarge" in output
     assert terminal.run("terraform plan -detailed-exitcode -var name=main", root)
     terminal.run("flowyml-aws doctor", project)
-    (run,) = json.loads(terminal.run("flowyml-aws runs --json", project))["runs"]
+    for text in last:
+        assert "succeeded" in terminal.run(text, project)
+    (run,) = json.loads(terminal.run("flowyml-aws runs --json", project))
     value = terminal.run(f"flowyml-aws get {run['run_id']} gpu", project)
     assert value.strip().strip("'\"") == "no GPU: this machine has no NVIDIA driver"
     assert "no GPU: this machine has no NVIDIA driver" in PAGE.partition(WITHOUT_ACCOUNT)[2]
