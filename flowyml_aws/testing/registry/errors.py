@@ -1,4 +1,4 @@
-"""Errors of the registry, in its JSON format with ECR's texts."""
+"""Errors of the registry, in its JSON format with ECR's messages."""
 
 from __future__ import annotations
 

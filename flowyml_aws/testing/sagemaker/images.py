@@ -16,8 +16,8 @@ _PULL = "ecr:BatchCheckLayerAvailability, ecr:BatchGetImage, ecr:GetDownloadUrlF
 def check_image(uri: str, role: str) -> None:
     """Check the image of a training job, if it is in the account's ECR.
 
-    The texts for missing images are CreateTrainingJob's, as users report them (issues 2450 and 2534
-    of aws/amazon-sagemaker-examples). The text for the media type is CreateModel's: whether
+    The messages for missing images are CreateTrainingJob's, as users report them (issues 2450 and
+    2534 of aws/amazon-sagemaker-examples). The message for the media type is CreateModel's: whether
     CreateTrainingJob accepts OCI's format is not documented.
 
     Args:
