@@ -1,11 +1,11 @@
-"""Instance prices of a region, from the Price List API and EC2's spot price history."""
+"""Instance prices of a region, from AWS's price list and EC2's spot price history."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import fmean
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from flowyml_aws.aws.errors import refused
+from flowyml_aws.aws.price_files import PriceFiles
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.planning.catalog_documents import Prices, SageMakerPrice, Source
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_pricing import PricingClient
 
-__all__ = ["PriceTable", "pricing_region", "read_prices"]
+__all__ = ["PriceTable", "listed_price", "pricing_region", "read_prices"]
 
 _EC2_FILTERS = {
     "operatingSystem": "Linux",
@@ -50,9 +51,15 @@ class PriceTable:
 def pricing_region(region: str) -> str:
     """Return the region of the nearest Price List API endpoint.
 
-    Only us-east-1, eu-central-1 and ap-south-1 have an endpoint, and cn-northwest-1 in China. Each
-    has the prices of all regions of its partition.
+    Only us-east-1, eu-central-1 and ap-south-1 have an endpoint, cn-northwest-1 in China, and
+    eusc-de-east-1 in the European Sovereign Cloud. Each has the prices of all regions of its
+    partition, and knows only the credentials of this partition. GovCloud has none (`has_price_api`
+    of `price_files`).
+
+    Source of the last two: https://github.com/aws/karpenter-provider-aws/pull/9437
     """
+    if region.startswith("eusc-"):
+        return "eusc-de-east-1"
     if region.startswith("cn-"):
         return "cn-northwest-1"
     if region.startswith(("eu-", "me-", "af-", "il-")):
@@ -61,7 +68,7 @@ def pricing_region(region: str) -> str:
 
 
 def read_prices(
-    pricing: PricingClient,
+    pricing: PricingClient | PriceFiles,
     ec2: EC2Client,
     region: str,
     now: datetime,
@@ -70,7 +77,8 @@ def read_prices(
     """Read the prices of Linux and SageMaker training instances, in USD per hour.
 
     Args:
-        pricing: Pricing client in `pricing_region(region)`; it needs pricing:GetProducts.
+        pricing: Pricing client in `pricing_region(region)`, which needs pricing:GetProducts; or
+            the price list files.
         ec2: EC2 client of the region; it needs ec2:DescribeSpotPriceHistory.
         region: Name of the region.
         now: Time of the prices; its day is the date of the sources.
@@ -81,22 +89,23 @@ def read_prices(
     """
     warnings: list[str] = []
     filters = {"regionCode": region, **_EC2_FILTERS}
-    products = _products(pricing, "AmazonEC2", filters, progress)
+    products = _products(pricing, "AmazonEC2", region, filters, progress)
     on_demand = _by_name(products, _ON_DEMAND, "EC2 on demand", warnings)
     if not on_demand:
         raise AwsRefusedError(
-            what=f"The Price List API has no prices for EC2 instances in {region}",
-            why="none of its products has a price in USD",
+            what=f"AWS's price list has no prices for EC2 instances in {region}",
+            why="none of its products has a price in USD (in China, prices are in CNY)",
             fix="correct the region; without a refresh, the packaged prices of us-east-1 are used",
         )
-    products = _products(pricing, "AmazonSageMaker", {"regionCode": region}, progress)
+    products = _products(pricing, "AmazonSageMaker", region, {"regionCode": region}, progress)
     training = _by_name(products, _TRAINING, "SageMaker training", warnings)
     if not training:
-        warnings.append(f"the Price List API has no SageMaker training prices in {region}")
+        warnings.append(f"AWS's price list has no SageMaker training prices in {region}")
     spot = _spot(ec2, region, now, progress)
     if not spot:
         warnings.append(f"EC2 has no spot prices in {region}")
-    listed = "Price List API GetProducts"
+    is_file = isinstance(pricing, PriceFiles)
+    listed = "AWS price list file" if is_file else "Price List API GetProducts"
     sources = {
         "on_demand": f"{listed}, AmazonEC2 in {region}: Linux, shared tenancy",
         "spot": f"EC2 DescribeSpotPriceHistory in {region}: Linux/UNIX, mean of the zones' latest",
@@ -115,10 +124,49 @@ def read_prices(
     return PriceTable(prices, tuple(warnings))
 
 
+def listed_price(
+    pricing: PricingClient | PriceFiles,
+    ec2: EC2Client,
+    region: str,
+    instance_type: str,
+    capacity: str,
+    now: datetime,
+) -> float | None:
+    """Return the price of an instance type in USD per hour, or None if AWS lists none.
+
+    Args:
+        pricing: Same as in `read_prices`.
+        ec2: EC2 client of the region.
+        region: Name of the region.
+        instance_type: Type of EC2, or of SageMaker with `ml.`, which has one price for training.
+        capacity: `on-demand` or `spot`.
+        now: Time of the price.
+
+    Raises:
+        AwsRefusedError: A call was denied.
+    """
+    if instance_type.startswith("ml."):
+        filters = {"regionCode": region}
+        products = _products(pricing, "AmazonSageMaker", region, filters, lambda _: None)
+        return _by_name(products, _TRAINING, "", []).get(instance_type)
+    if capacity == "spot":
+        return _spot(ec2, region, now, lambda _: None, (instance_type,)).get(instance_type)
+    filters = {"regionCode": region, "instanceType": instance_type, **_EC2_FILTERS}
+    products = _products(pricing, "AmazonEC2", region, filters, lambda _: None)
+    return _by_name(products, _ON_DEMAND, "", []).get(instance_type)
+
+
 def _products(
-    pricing: PricingClient, service: str, filters: Mapping[str, str], progress: Progress
+    pricing: PricingClient | PriceFiles,
+    service: str,
+    region: str,
+    filters: Mapping[str, str],
+    progress: Progress,
 ) -> Iterator[Mapping[str, Any]]:
     """Yield the products of a service that match all filters."""
+    if isinstance(pricing, PriceFiles):
+        yield from pricing.products(service, region, filters, progress)
+        return
     pages = pricing.get_paginator("get_products").paginate(
         ServiceCode=service,
         FormatVersion="aws_v1",
@@ -156,7 +204,7 @@ def _by_name(
         if names:
             more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
             listed = ", ".join(names[:_MAX_NAMED]) + more
-            warnings.append(f"{what}: the Price List API has {reason} for {listed}")
+            warnings.append(f"{what}: AWS's price list has {reason} for {listed}")
     return prices
 
 
@@ -170,11 +218,19 @@ def _usd_hour(product: Mapping[str, Any]) -> Iterator[float]:
                 yield price
 
 
-def _spot(ec2: EC2Client, region: str, now: datetime, progress: Progress) -> dict[str, float]:
+def _spot(
+    ec2: EC2Client,
+    region: str,
+    now: datetime,
+    progress: Progress,
+    names: Sequence[str] = (),
+) -> dict[str, float]:
+    """Return the mean of the zones' prices by instance type; of all types without names."""
     latest: dict[tuple[str, str], tuple[datetime, float]] = {}
     # StartTime is now: each type and zone has the price that is valid now.
+    named: dict[str, Any] = {"InstanceTypes": list(names)} if names else {}
     pages = ec2.get_paginator("describe_spot_price_history").paginate(
-        ProductDescriptions=["Linux/UNIX"], StartTime=now
+        ProductDescriptions=["Linux/UNIX"], StartTime=now, **named
     )
     try:
         for number, page in enumerate(pages, 1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timezone
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,16 +149,43 @@ class Account:
         """
         from flowyml_aws.aws.endpoints import require_aws_figures
         from flowyml_aws.aws.instance_types import read_specifications
-        from flowyml_aws.aws.prices import pricing_region, read_prices
+        from flowyml_aws.aws.price_files import PriceFiles
+        from flowyml_aws.aws.prices import read_prices
 
         ec2 = self.client("ec2")
         region = ec2.meta.region_name
-        pricing = self._clients.new("pricing", pricing_region(region))
-        require_aws_figures(ec2, pricing)
+        pricing = self._price_list(region)
+        require_aws_figures(ec2, *([] if isinstance(pricing, PriceFiles) else [pricing]))
         if self.access_problem is not None:
             raise self.access_problem
         described = read_specifications(ec2, region, now.date(), progress)
         return described, read_prices(pricing, ec2, region, now, progress)
+
+    def price_usd_hour(self, instance_type: str, capacity: str) -> float | None:
+        """Return the price of an instance type that AWS lists at the moment, or None.
+
+        Args:
+            instance_type: Type of EC2, or of SageMaker with `ml.`.
+            capacity: `on-demand` or `spot`.
+
+        Raises:
+            AwsRefusedError: A call was denied.
+        """
+        from flowyml_aws.aws.prices import listed_price
+
+        ec2 = self.client("ec2")
+        region = ec2.meta.region_name
+        now = datetime.now(timezone.utc)
+        return listed_price(self._price_list(region), ec2, region, instance_type, capacity, now)
+
+    def _price_list(self, region: str) -> Any:
+        """Return the Price List API, or the price list files if it does not exist."""
+        from flowyml_aws.aws.price_files import PriceFiles, has_price_api
+        from flowyml_aws.aws.prices import pricing_region
+
+        if not has_price_api(region):
+            return PriceFiles()
+        return self._clients.new("pricing", pricing_region(region))
 
     @property
     def session(self) -> Any:

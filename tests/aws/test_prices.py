@@ -182,7 +182,7 @@ def test_a_type_with_several_prices_is_left_out_and_named(account: Account) -> N
     account.add_spot_prices(("m5.large", "us-east-1a", "0.04", 9))
     table = account.read()
     assert list(table.prices.on_demand) == ["m5.large"]
-    assert table.warnings == ("EC2 on demand: the Price List API has several prices for c5.large",)
+    assert table.warnings == ("EC2 on demand: AWS's price list has several prices for c5.large",)
 
 
 def test_a_long_list_of_types_without_a_price_is_shortened(account: Account) -> None:
@@ -210,7 +210,7 @@ def test_missing_spot_and_sagemaker_prices_are_reported(account: Account) -> Non
     table = account.read()
     assert (table.prices.spot, table.prices.sagemaker) == ({}, {})
     assert table.warnings == (
-        "the Price List API has no SageMaker training prices in us-east-1",
+        "AWS's price list has no SageMaker training prices in us-east-1",
         "EC2 has no spot prices in us-east-1",
     )
 
