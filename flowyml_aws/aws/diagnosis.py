@@ -114,6 +114,7 @@ class RunnableDiagnosis:
                     offered=self._offered,
                     limits=limits,
                     used=used,
+                    region=self._client("batch").meta.region_name,
                 )
             )
         return findings

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from flowyml_aws.aws.queues import Environment, Queue
+from flowyml_aws.aws.quota_requests import quota_request
 from flowyml_aws.aws.quotas import Quota
 from flowyml_aws.core.findings import Finding, Level
 
 __all__ = [
-    "QUOTA_PAGE",
     "batch_reason",
     "environment_fault",
     "families_named",
@@ -16,8 +16,6 @@ __all__ = [
     "queue_fault",
     "quota_too_low",
 ]
-
-QUOTA_PAGE = "https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas"
 
 _TROUBLESHOOTING = "https://docs.aws.amazon.com/batch/latest/userguide/troubleshooting.html"
 # Marker in Batch's status reason; code, level and fix of the finding.
@@ -150,14 +148,14 @@ def no_gpu_image(environment: Environment) -> Finding | None:
     )
 
 
-def quota_too_low(quota: Quota, limit: int, name: str, vcpus: int) -> Finding:
+def quota_too_low(quota: Quota, limit: int, name: str, vcpus: int, region: str) -> Finding:
     """Return the finding that a quota does not allow a single instance of a type."""
     return Finding(
         "quota-too-low",
         "error",
         f"The account's quota {quota.name!r} is {limit} vCPUs",
         f"{name} has {vcpus} vCPUs, so EC2 can't start it",
-        f"request a quota of at least {vcpus}: {QUOTA_PAGE}/{quota.code}",
+        f"request at least {vcpus}: {quota_request('ec2', quota.code, vcpus, region)}",
     )
 
 

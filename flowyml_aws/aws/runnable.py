@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from flowyml_aws.aws.queue_findings import (
-    QUOTA_PAGE,
     batch_reason,
     environment_fault,
     no_environment,
@@ -19,6 +18,7 @@ from flowyml_aws.aws.queue_findings import (
     quota_too_low,
 )
 from flowyml_aws.aws.queues import Environment, Queue
+from flowyml_aws.aws.quota_requests import quota_request
 from flowyml_aws.aws.quotas import Quota, quota_of
 from flowyml_aws.core.findings import Finding
 from flowyml_aws.planning.catalog import Catalog
@@ -55,6 +55,7 @@ class WaitingJob:
         offered: Instance types that the region offers, or None if unknown.
         limits: Known vCPU limits of the account, by quota code.
         used: vCPUs of running instances by quota code, or None if unknown.
+        region: AWS region of the queue.
     """
 
     name: str
@@ -69,6 +70,7 @@ class WaitingJob:
     offered: Collection[str] | None = None
     limits: Mapping[str, int] = field(default_factory=dict, hash=False)
     used: Mapping[str, int] | None = field(default=None, hash=False)
+    region: str = ""
 
 
 def diagnose(job: WaitingJob) -> tuple[Finding, ...]:
@@ -193,7 +195,8 @@ def _quotas_too_low(job: WaitingJob, matches: Sequence[_TypeMatch]) -> Iterator[
         limit = None if quota is None else job.limits.get(quota.code)
         if quota is None or limit is None or match.min_vcpus <= limit:
             return  # this environment can start it, or may
-        finding = quota_too_low(quota, limit, match.fitting[0].name, match.min_vcpus)
+        name = match.fitting[0].name
+        finding = quota_too_low(quota, limit, name, match.min_vcpus, job.region)
         findings.setdefault(quota.code, finding)  # the smallest increase that helps
     yield from findings.values()
 
@@ -267,7 +270,8 @@ def _quotas_in_use(job: WaitingJob, matches: Sequence[_TypeMatch]) -> Iterator[F
             f"{quota.name!r} are in use",
             f"the smallest type that fits, {match.fitting[0].name}, has "
             f"{match.min_vcpus}: EC2 starts none until other instances end",
-            f"wait, or request a higher quota: {QUOTA_PAGE}/{quota.code}",
+            "wait, or request a higher quota: "
+            + quota_request("ec2", quota.code, limit + match.min_vcpus, job.region),
         )
         findings.setdefault(quota.code, finding)
     yield from findings.values()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from botocore.exceptions import ClientError
 
-from flowyml_aws.aws.training_quotas import ExceededQuota, no_quota, quota_page
+from flowyml_aws.aws.training_quotas import ExceededQuota, no_quota
 from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.submission.backend import JobState, JobStatus
 
@@ -87,7 +87,7 @@ class TrainingHolds:
             self._waits[_quotas(job)] = _Wait(self._clock(), ended_count, reason)
             self._reasons[job.name] = reason
             return False
-        reason = no_quota(exceeded.name, exceeded.limit, quota_page(self._region))
+        reason = no_quota(exceeded.name, exceeded.limit, self._region)
         if exceeded.instance_type in {offer.instance_type for offer in job.offers}:
             self._closed[exceeded.instance_type, job.capacity] = reason
             return True

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from flowyml_aws.aws.errors import refused
+from flowyml_aws.aws.quota_requests import quota_page, quota_request
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.planning.plan import PlannedJob
 
@@ -26,10 +27,8 @@ __all__ = [
     "list_quotas",
     "no_quota",
     "quota_names",
-    "quota_page",
 ]
 
-_PAGE = "https://console.aws.amazon.com/servicequotas/home/services/sagemaker/quotas"
 _PAGE_SIZE = 100
 _EXCEEDED = re.compile(
     r"'(?P<name>[^']+)' is (?P<limit>\d+) Instances, with current utilization of \d+ Instances and "
@@ -114,14 +113,21 @@ def list_quotas(client: ServiceQuotasClient) -> Iterator[TrainingQuota]:
         raise refused(error, "read the quotas of SageMaker") from error
 
 
-def no_quota(name: str, limit: int, page: str) -> str:
-    """Return the reason why a job can't start: its quota, and where to request more."""
-    return f"the account's quota {name!r} is {limit} instances; request at least 1 more: {page}"
+def no_quota(name: str, limit: int, region: str, code: str | None = None) -> str:
+    """Return the reason why a job can't start: its quota, and how to request more.
 
-
-def quota_page(region: str, code: str | None = None) -> str:
-    """Return the address of a quota in the console, or of the list to search for its name."""
-    return f"{_PAGE}{f'/{code}' if code else ''}?region={region}"
+    Args:
+        name: Name of the quota.
+        limit: Its value.
+        region: AWS region of the job.
+        code: Quota code, if it is known.
+    """
+    how = (
+        quota_page("sagemaker", region=region)
+        if code is None
+        else quota_request("sagemaker", code, limit + 1, region)
+    )
+    return f"the account's quota {name!r} is {limit} instances; request at least 1 more: {how}"
 
 
 class TypesWithoutQuota:
@@ -181,8 +187,8 @@ class TypesWithoutQuota:
             for instance_type in types:
                 for name in quota_names(instance_type, capacity, self._keeps_instances):
                     if self._is_zero(name):
-                        page = quota_page(self._region, self._known[name].code)
-                        closed[instance_type] = no_quota(name, 0, page)
+                        code = self._known[name].code
+                        closed[instance_type] = no_quota(name, 0, self._region, code)
         return True
 
     def _read(self, is_enough: Callable[[], bool]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from flowyml_aws.aws.queue_findings import QUOTA_PAGE
+from flowyml_aws.aws.quota_requests import quota_request
 from flowyml_aws.aws.quotas import Quota, quota_of, read_limits
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.planning.catalog import InstanceType
@@ -22,16 +22,18 @@ class TypesAboveQuota:
 
     Args:
         client: Returns a client of Service Quotas.
+        region: AWS region of the jobs.
 
     Attributes:
         closed: Reason by instance type, for each capacity.
         notes: Notes for a plan.
     """
 
-    def __init__(self, client: Callable[[], ServiceQuotasClient]) -> None:
+    def __init__(self, client: Callable[[], ServiceQuotasClient], region: str) -> None:
         self.closed: Mapping[str, dict[str, str]] = {"on-demand": {}, "spot": {}}
         self.notes: list[str] = []
         self._client = client
+        self._region = region
         self._limits: dict[Quota, int | None] = {}
 
     def close(self, jobs: Iterable[PlannedJob], types: Iterable[InstanceType]) -> bool:
@@ -54,9 +56,10 @@ class TypesAboveQuota:
                 quota = quota_of(instance.family, capacity)
                 limit = self._limits.get(quota) if quota is not None else None
                 if quota is not None and limit is not None and instance.vcpus > limit:
+                    request = quota_request("ec2", quota.code, instance.vcpus, self._region)
                     closed[instance.name] = (
                         f"the account's quota {quota.name!r} is {limit} vCPUs; request at least "
-                        f"{instance.vcpus}: {QUOTA_PAGE}/{quota.code}"
+                        f"{instance.vcpus}: {request}"
                     )
         return any(name in self.closed[capacity] for name, capacity in open_types)
 

@@ -167,7 +167,7 @@ class AccountCheckup:
 
         wanted = quotas_of(self._used_queues, self.catalog())
         limits = read_limits(self.probe.client("service-quotas"), list(wanted))
-        return list(quota_findings(wanted, limits))
+        return list(quota_findings(wanted, limits, self.region() or ""))
 
     def _training_quotas(self) -> Sequence[Finding]:
         from flowyml_aws.aws.checks.training import training_quota_findings

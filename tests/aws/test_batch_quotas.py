@@ -16,7 +16,10 @@ from tests.support.rigs import BackendRig
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("batch-quotas")]
 
 G_INSTANCES = "L-DB2E81BA"
-PAGE = f"https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas/{G_INSTANCES}"
+REQUEST = (
+    "aws service-quotas request-service-quota-increase --service-code ec2 --quota-code "
+    f"{G_INSTANCES} --desired-value 4 --region us-east-1"
+)
 
 
 @pytest.fixture
@@ -26,14 +29,14 @@ def aws() -> Iterator[Emulator]:
         yield aws
 
 
-def test_a_gpu_without_quota_is_an_error_with_the_page_to_request_one(
+def test_a_gpu_without_quota_is_an_error_with_the_command_that_requests_one(
     aws: Emulator, rig: BackendRig
 ) -> None:
     with pytest.raises(InvalidPipelineError) as refused:
         rig.pipeline("needy").submit(backend="batch")
     report = str(refused.value)
     assert "the account's quota 'Running On-Demand G and VT instances' is 0 vCPUs" in report
-    assert f"request at least 4: {PAGE}" in report
+    assert f"request at least 4: {REQUEST}" in report
     assert "set up the family" not in report
     assert "SubmitJob" not in {call.operation for call in aws.calls}
 

@@ -217,12 +217,17 @@ def test_a_quota_is_compared_with_the_instance_types_that_it_limits() -> None:
 
     def codes(limit: int) -> list[str]:
         limits = {"L-DB2E81BA": limit, "L-1216C47A": 4096}
-        return [finding.code for finding in quota_findings(wanted, limits)]
+        return [finding.code for finding in quota_findings(wanted, limits, "us-east-1")]
 
+    (too_low, _) = quota_findings(wanted, {"L-DB2E81BA": 0, "L-1216C47A": 4096}, "eu-west-1")
+    assert (
+        "aws service-quotas request-service-quota-increase --service-code ec2 --quota-code "
+        "L-DB2E81BA --desired-value 4 --region eu-west-1" in too_low.fix
+    )
     assert codes(0) == ["quota-too-low", "quota"]
     assert codes(8) == ["quota-below-some", "quota"]
     assert codes(4096) == ["quota", "quota"]
-    assert not list(quota_findings(wanted, {}))
+    assert not list(quota_findings(wanted, {}, "us-east-1"))
 
 
 def test_notes_on_an_old_catalog_contain_a_fix() -> None:

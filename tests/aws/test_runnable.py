@@ -104,7 +104,11 @@ PERMANENT = [
         "max-vcpus-too-low",
         ["limited to 2 vCPUs", "g4dn.xlarge, has 4", "maxvCpus=4"],
     ),
-    (waiting(limits={G_QUOTA: 0}), "quota-too-low", ["is 0 vCPUs", "g4dn.xlarge has 4", G_QUOTA]),
+    (
+        waiting(limits={G_QUOTA: 0}),
+        "quota-too-low",
+        ["is 0 vCPUs", "g4dn.xlarge has 4", f"--quota-code {G_QUOTA} --desired-value 4"],
+    ),
     (waiting(offered=("m6i.large",)), "no-type-fits", ["the region offers none of its types"]),
 ]
 

@@ -16,7 +16,7 @@ from tests.support.rigs import BackendRig, eventually
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("training-quotas")]
 
-PAGE = "https://console.aws.amazon.com/servicequotas/home/services/sagemaker/quotas"
+REQUEST = "aws service-quotas request-service-quota-increase --service-code sagemaker"
 
 
 @pytest.fixture
@@ -48,14 +48,15 @@ def release(rig: BackendRig) -> None:
     Path(f"{rig.trace}.go").touch()
 
 
-def test_a_gpu_without_quota_is_an_error_with_the_page_to_request_one(
+def test_a_gpu_without_quota_is_an_error_with_the_command_that_requests_one(
     aws: Emulator, rig: BackendRig
 ) -> None:
     with pytest.raises(InvalidPipelineError) as refused:
         rig.pipeline("needy").submit(backend="sagemaker")
     report = str(refused.value)
     assert "the account's quota 'ml.g4dn.xlarge for training job usage' is 0" in report
-    assert f"request at least 1 more: {PAGE}/L-" in report
+    assert f"request at least 1 more: {REQUEST} --quota-code L-" in report
+    assert "--desired-value 1 --region us-east-1" in report
     assert aws.training_requests() == {}
 
 
@@ -114,4 +115,4 @@ def test_a_job_without_any_quota_fails_instead_of_waiting(
     second = result.status.jobs[1]
     assert (result.state, second.state) == ("failed", JobState.FAILED)
     assert f"the account's quota '{types[0]} for training job usage' is 0" in str(second.reason)
-    assert f"{PAGE}?region=us-east-1" in str(second.reason)
+    assert "sagemaker/quotas?region=us-east-1" in str(second.reason)

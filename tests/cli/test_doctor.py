@@ -267,8 +267,13 @@ FAULTS: list[tuple[str, Callable[[Emulator, pytest.MonkeyPatch], None], dict[str
         "no such subnet",
     ),
     ("small environment", lower_maximum, {"no-type-given": "error"}, "allows 2 in all"),
-    ("no quota", set_quota(0), {"quota-too-low": "error"}, "quotas/L-DB2E81BA"),
-    ("small quota", set_quota(16), {"quota-below-some": "note"}, "is 16 vCPUs"),
+    ("no quota", set_quota(0), {"quota-too-low": "error"}, "--desired-value 4 --region us-east-1"),
+    (
+        "small quota",
+        set_quota(16),
+        {"quota-below-some": "note"},
+        "--quota-code L-DB2E81BA --desired-value 32",
+    ),
     ("clock behind", set_clock(3600), {"clock-skew": "error"}, "60 min behind AWS's"),
     ("clock ahead", set_clock(-120), {"clock-skew": "warning"}, "2 min ahead of AWS's"),
     (
@@ -403,7 +408,8 @@ def test_gpus_that_sagemaker_may_not_start_are_a_note(
     assert findings(answer) == {"training-quota-some": "note"}
     (finding,) = (f for f in answer.facts["findings"] if f["code"] == "training-quota-some")
     assert finding["what"].endswith("on-demand capacity with v100")
-    assert "sagemaker/quotas?region=us-east-1" in finding["fix"]
+    assert "--service-code sagemaker --quota-code L-" in finding["fix"]
+    assert "--desired-value 1 --region us-east-1" in finding["fix"]
     for name in filter(None, types):
         aws.set_quota(name, None)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from flowyml_aws.aws.queue_findings import (
-    QUOTA_PAGE,
     environment_fault,
     families_named,
     no_environment,
@@ -14,6 +13,7 @@ from flowyml_aws.aws.queue_findings import (
     quota_too_low,
 )
 from flowyml_aws.aws.queues import Environment, Queue, no_such_queue
+from flowyml_aws.aws.quota_requests import quota_request
 from flowyml_aws.aws.quotas import Quota, quota_of
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.core.findings import Finding
@@ -138,13 +138,14 @@ def quotas_of(queues: Sequence[Queue], catalog: Catalog) -> dict[Quota, list[Ins
 
 
 def quota_findings(
-    wanted: Mapping[Quota, Sequence[InstanceType]], limits: Mapping[str, int]
+    wanted: Mapping[Quota, Sequence[InstanceType]], limits: Mapping[str, int], region: str
 ) -> Iterator[Finding]:
     """Yield a finding for each quota: it allows all, some or none of the instance types.
 
     Args:
         wanted: Instance types by quota, smallest first.
         limits: vCPUs by quota code.
+        region: AWS region of the queues.
     """
     for quota, types in wanted.items():
         limit = limits.get(quota.code)
@@ -152,7 +153,7 @@ def quota_findings(
             continue
         smallest, largest = types[0], types[-1]
         if smallest.vcpus > limit:
-            yield quota_too_low(quota, limit, smallest.name, smallest.vcpus)
+            yield quota_too_low(quota, limit, smallest.name, smallest.vcpus, region)
         elif largest.vcpus > limit:
             over = [known.name for known in types if known.vcpus > limit]
             yield Finding(
@@ -160,7 +161,8 @@ def quota_findings(
                 "note",
                 f"The account's quota {quota.name!r} is {limit} vCPUs",
                 f"EC2 does not start {len(over)} larger types of the queues, such as {over[0]}",
-                f"if jobs need them, request a quota increase: {QUOTA_PAGE}/{quota.code}",
+                "if jobs need them, request an increase: "
+                + quota_request("ec2", quota.code, largest.vcpus, region),
             )
         else:
             yield Finding("quota", "ok", f"Quota {quota.name!r}: {limit} vCPUs")

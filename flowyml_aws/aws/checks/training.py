@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from flowyml_aws.aws.training_quotas import TrainingQuota, quota_names, quota_page
+from flowyml_aws.aws.quota_requests import quota_request
+from flowyml_aws.aws.training_quotas import TrainingQuota, quota_names
 from flowyml_aws.core.findings import Finding
-from flowyml_aws.planning.catalog import Catalog
+from flowyml_aws.planning.catalog import Catalog, InstanceType
 
 __all__ = ["training_quota_findings"]
 
 _CPUS = "CPUs only"
+
+
+def _training_price(instance: InstanceType) -> float:
+    price = instance.sagemaker_price_usd_hour
+    return math.inf if price is None else price
 
 
 def training_quota_findings(
@@ -25,18 +32,24 @@ def training_quota_findings(
         capacity: `on-demand` or `spot`.
         region: AWS region of the jobs.
     """
-    limits = {quota.name: quota.limit for quota in quotas}
+    known = {quota.name: quota for quota in quotas}
     most: dict[str, int] = defaultdict(int)  # instances of a type, by kind of machine
-    for instance in catalog.types:
+    cheapest: dict[str, TrainingQuota] = {}  # quota of the cheapest type, by kind of machine
+    for instance in sorted(catalog.types, key=_training_price):
         if instance.sagemaker_name is None:
             continue
         (name,) = quota_names(instance.sagemaker_name, capacity, keeps_instance=False)
-        if name in limits:
+        if name in known:
             kind = instance.gpu_model or _CPUS
-            most[kind] = max(most[kind], limits[name])
+            most[kind] = max(most[kind], known[name].limit)
+            cheapest.setdefault(kind, known[name])
     closed = sorted(kind for kind, limit in most.items() if limit == 0)
     usage = f"training jobs on {capacity} capacity"
-    fix = f"request instances of the types that jobs need: {quota_page(region)}"
+    fix = ""
+    if closed:
+        example = min((cheapest[kind] for kind in closed), key=lambda quota: quota.name)
+        request = quota_request("sagemaker", example.code, 1, region)
+        fix = f"request those that jobs need; for example {example.name!r}: {request}"
     if not most:
         yield Finding("training-quotas-unknown", "note", f"The quotas of {usage} are unknown")
     elif len(closed) == len(most):

@@ -68,7 +68,8 @@ class BatchService(Service):
     def _quotas(self) -> TypesAboveQuota:
         from flowyml_aws.aws.vcpu_quotas import TypesAboveQuota
 
-        return TypesAboveQuota(lambda: self._account.client("service-quotas"))
+        account = self._account
+        return TypesAboveQuota(lambda: account.client("service-quotas"), account.region or "")
 
     @cached_property
     def _targets(self) -> Sequence[Target]:
