@@ -68,6 +68,13 @@ def emulate(
         list[str] | None,
         typer.Option(metavar="RULE", help="Switch off a rule of AWS: iam. May be repeated."),
     ] = None,
+    deviate: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Deviate from AWS, so that `doctor --prove` finds it. May be repeated.",
+        ),
+    ] = None,
     print_policy: Annotated[
         bool,
         typer.Option(
@@ -96,6 +103,7 @@ def emulate(
         failed_start_rate=failed_starts,
         seed=seed,
         lenient=lenient or (),
+        deviations=deviate or (),
         print_policy=print_policy,
         warm_imports=warm_imports or (),
     )

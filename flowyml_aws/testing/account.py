@@ -36,6 +36,7 @@ __all__ = [
     "LOG_GROUP",
     "NAMES",
     "PARAMETER",
+    "PREFIX",
     "QUEUES",
     "REGION",
     "REPOSITORY",

@@ -31,6 +31,7 @@ def describe(
     has_image_user: bool,
     registry: str,
     is_empty: bool,
+    deviations: Sequence[str],
 ) -> list[str]:
     """Return lines about an emulator.
 
@@ -43,6 +44,7 @@ def describe(
         has_image_user: Whether jobs run as the user of an image.
         registry: Address of the registry.
         is_empty: Whether the account has no resources at the start.
+        deviations: Planted deviations from AWS, each with its effect.
     """
     if engine is None:
         jobs = (
@@ -66,6 +68,7 @@ def describe(
         disks,
         f"instance metadata: {_metadata(has_image_user)}",
         f"lenient: {'; '.join(lenient) or 'nothing'}",
+        *([f"planted deviations: {'; '.join(deviations)}"] if deviations else []),
     ]
 
 

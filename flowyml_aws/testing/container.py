@@ -26,6 +26,7 @@ class Container:
         volumes: Folders of this machine by their mount point in the container.
         memory_mib: Limit above which the kernel kills the container; None for no limit.
         shared_memory_mib: Size of /dev/shm; None for the engine's default.
+        gpus: Number of GPUs.
         scratch: Folder on the disk of its instance, for everything that it writes outside of
             `folder`; None if the disk is not limited.
     """
@@ -38,6 +39,7 @@ class Container:
     volumes: Mapping[str, Path] = field(default_factory=dict)
     memory_mib: int | None = None
     shared_memory_mib: int | None = None
+    gpus: int = 0
     scratch: Path | None = None
 
 

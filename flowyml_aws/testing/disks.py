@@ -20,7 +20,7 @@ from typing import Any
 from flowyml_aws.planning.disk import DEFAULT_VOLUME_GIB, RESERVED_GIB
 from flowyml_aws.testing.launch_templates import launch_template
 
-__all__ = ["Disks", "free_gib"]
+__all__ = ["Disks", "free_gib", "is_permitted", "mount_memory", "unmount"]
 
 _GIB = 2**30
 _MS_NOATIME = 1024
@@ -57,7 +57,7 @@ class Disks:
 
     def obstacle(self, size_gib: int) -> str | None:
         """Return the reason why a disk of a size can't be limited on this machine, or None."""
-        if not sys.platform.startswith("linux") or os.geteuid() != 0:
+        if not is_permitted():
             return "only root can mount file systems, and only on Linux"
         free_bytes = shutil.disk_usage(self._existing()).free
         if size_gib * _GIB >= free_bytes:
@@ -78,6 +78,12 @@ class Disks:
             return f"disks of jobs are not limited to {size_gib} GiB: {reason}"
         return f"disks of jobs are limited to {size_gib} GiB"
 
+    def unlimited(self, disk: tuple[str, int] | None) -> str:
+        """Return the reason why a job has no limited disk, given its instance and the GiB."""
+        if disk is None:
+            return "the emulator does not limit the volumes of training jobs"
+        return self.obstacle(disk[1]) or "mounting is not permitted here"
+
     def enter(self, instance_id: str, size_gib: int) -> Path | None:
         """Return the disk of an instance, for one more job; None if it can't be limited."""
         with self._lock:
@@ -87,7 +93,7 @@ class Disks:
                     return None
                 path.mkdir(parents=True)
                 try:
-                    _mount(path, size_gib)
+                    mount_memory(path, f"size={size_gib}g,mode=0755")
                 except OSError:  # without CAP_SYS_ADMIN, as in most containers
                     path.rmdir()
                     return None
@@ -101,18 +107,33 @@ class Disks:
             if self._users[instance_id] == 0:
                 del self._users[instance_id]
                 path = self._folder / instance_id
-                _libc().umount2(os.fsencode(path), _MNT_DETACH)
+                unmount(path)
                 path.rmdir()
 
     def _existing(self) -> Path:
         return next(p for p in (self._folder, *self._folder.parents) if p.exists())
 
 
-def _mount(path: Path, size_gib: int) -> None:
-    options = f"size={size_gib}g,mode=0755".encode()
-    if _libc().mount(b"flowyml-aws", os.fsencode(path), b"tmpfs", _MS_NOATIME, options) != 0:
+def is_permitted() -> bool:
+    """Return whether this process may be able to mount file systems."""
+    return sys.platform.startswith("linux") and os.geteuid() == 0
+
+
+def mount_memory(path: Path, options: str) -> None:
+    """Mount a tmpfs at a folder.
+
+    Raises:
+        OSError: It is not permitted.
+    """
+    name = os.fsencode(path)
+    if _libc().mount(b"flowyml-aws", name, b"tmpfs", _MS_NOATIME, options.encode()) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), str(path))
+
+
+def unmount(path: Path) -> None:
+    """Unmount a folder, as soon as no process uses it."""
+    _libc().umount2(os.fsencode(path), _MNT_DETACH)
 
 
 def _available_memory_bytes() -> int:

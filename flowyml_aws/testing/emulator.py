@@ -27,9 +27,11 @@ from moto.logs.models import logs_backends
 from moto.s3.models import s3_backends
 
 from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.doctor.prove.facts import NOT_EMULATED
 from flowyml_aws.images.engine import find_engine
 from flowyml_aws.planning.disk import RESERVED_GIB
 from flowyml_aws.testing.account import (
+    PREFIX,
     REGION,
     VOLUME_GIB,
     client_settings,
@@ -48,6 +50,13 @@ from flowyml_aws.testing.capacity import Capacity
 from flowyml_aws.testing.clock import Clock
 from flowyml_aws.testing.consistency import Listing, Propagation, Transitions
 from flowyml_aws.testing.container import Containers
+from flowyml_aws.testing.deviations import (
+    DEVIATIONS,
+    PRICE_FACTOR,
+    check_deviations,
+    forbid_cache_reads,
+    larger_type,
+)
 from flowyml_aws.testing.disks import Disks
 from flowyml_aws.testing.engine_containers import EngineContainers
 from flowyml_aws.testing.events import Events, FailedInvocation
@@ -82,6 +91,8 @@ _IMAGE = "flowyml-aws/emulator:latest"
 RULES = ("iam",)
 """Rules of AWS that `Emulator(lenient=…)` can switch off."""
 _LENIENT = {"iam": "iam (every caller may do everything; missing permissions are printed)"}
+_UNPRIVILEGED = 10001
+_OWN_USER = "jobs run as the emulator's own user, which no instance keeps from it"
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG")
 
 # moto's state is global to the process.
@@ -131,10 +142,13 @@ class Emulator:
             then: a pull or a start times out. At most the first two attempts of a job fail so.
         propagation_s: Longest time, in seconds of the account's clock, until a listing shows a new
             job or status, and until new resources can be used. 0 for no delay: AWS has one.
+        deviations: Names of deviations from AWS to plant (`testing.deviations.DEVIATIONS`), which
+            `flowyml-aws doctor --prove` must find.
 
     Raises:
         MissingEngineError: Jobs run in containers, but neither Docker nor podman works here.
-        SettingsError: A time is invalid, or a module of `warm_imports` is not installed.
+        SettingsError: A time or a deviation is invalid, or a module of `warm_imports` is not
+            installed.
 
     Attributes:
         endpoint_url: URL of all services.
@@ -181,6 +195,7 @@ class Emulator:
         seed: int = 0,
         failed_start_rate: float = 0.0,
         propagation_s: float = 5.0,
+        deviations: Collection[str] = (),
     ) -> None:
         if not 0 <= failed_start_rate <= 1:
             raise SettingsError(
@@ -202,11 +217,13 @@ class Emulator:
                 fix="correct lenient",
             )
         self._lenient = frozenset(lenient)
+        self._planted = planted = check_deviations(deviations)
         self._capacity = capacity
         self._time_scale = time_scale
         self._stop_grace_s = stop_grace_s
         self._training_stop_grace_s = training_stop_grace_s
         self._training_at_once = training_at_once
+        self._name_type = larger_type if "larger-type" in planted else str
         self._quotas = AccountQuotas(quotas)
         self._stock = Stock(self._quotas)
         self._wanted_port = port
@@ -264,6 +281,9 @@ class Emulator:
         undo.enter_context(without_moto())
         account = None if self._empty else create_account()
         batch_role = create_empty_account() if account is None else account.batch
+        planted = self._planted
+        if "no-cache-read" in planted:
+            forbid_cache_reads(PREFIX)
         listener = undo.enter_context(listen(self._wanted_port))
         self.endpoint_url = "http://{}:{}".format(*listener.getsockname())
         self._key = f"AKIA{secrets.token_hex(8).upper()}"
@@ -327,8 +347,9 @@ class Emulator:
             clock=clock,
         )
         undo.callback(machine.stop)
-        fleet = Fleet(clock, Random(f"fleet {self._seed}"), self._quotas)
-        queues, events = Queues(fleet, Transitions(propagation)), Events()
+        fleet = Fleet(clock, Random(f"fleet {self._seed}"), self._quotas, self._name_type)
+        queues = Queues(fleet, Transitions(propagation))
+        events = Events(delivers="no-alert" not in planted)
         self.failed_invocations = events.failed_invocations
         batch_account = BatchAccount(batch_role, queues, Transitions(propagation))
         starts = Starts(self._failed_start_rate, Random(f"starts {self._seed}"))
@@ -342,6 +363,7 @@ class Emulator:
             metadata_url=self.endpoint_url + METADATA_PATH,
             listing=Listing(propagation),
             start_failure=starts.failure,
+            planted=planted,
             on_end=events.job_ended,
         )
         undo.callback(scheduler.stop)
@@ -354,8 +376,11 @@ class Emulator:
             stop_grace_s=self._training_stop_grace_s,
             on_end=events.training_ended,
             listing=Listing(propagation),
+            name_type=self._name_type,
+            has_gpus="no-gpu" not in planted,
         )
         metadata = InstanceMetadata(fleet, self._lock, queues.blocked_user)
+        metadata.has_firewall = "metadata-reachable" not in planted
         self.faults = faults = Faults(self._lock, scheduler, queues, starts, metadata)
         apis: dict[str, Api] = {
             "batch": BatchApi(scheduler, queues, batch_account, clock),
@@ -373,6 +398,7 @@ class Emulator:
             self._keep_requests,
             metadata,
             registry,
+            PRICE_FACTOR if "price" in planted else 1.0,
         )
         undo.callback(Server(application, listener).stop)
         self._scheduler, self._training, self.calls = scheduler, training, application.calls
@@ -390,6 +416,9 @@ class Emulator:
             lenient.append(f"warm_imports (jobs find {', '.join(self._warm_imports)} imported)")
         engine = None if self._engine is None else self._engine.name
         address = self.endpoint_url.removeprefix("http://")
+        deviations = [
+            f"{name} ({what})" for name, what in DEVIATIONS.items() if name in self._planted
+        ]
         return describe(
             engine,
             self._image,
@@ -398,6 +427,7 @@ class Emulator:
             lenient,
             registry=address,
             is_empty=self._empty,
+            deviations=deviations,
             has_image_user=self._engine is not None or self._runs_as_image_user(),
         )
 
@@ -430,11 +460,15 @@ class Emulator:
             )
             undo.callback(pulls.stop)
             return EngineContainers(self._engine, environment, pulls.pull)
+        environment = _image_environment(folder / "image")
+        if self._image_user is None and "metadata-reachable" not in self._planted:
+            environment[f"{NOT_EMULATED}METADATA"] = _OWN_USER
         processes = Processes(
-            _image_environment(folder / "image"),
+            environment,
             self._warm_starts,
             self._image_user,
             self._warm_imports,
+            training_user=_UNPRIVILEGED if "ml-read-only" in self._planted else None,
         )
         undo.callback(processes.stop)
         return processes

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
+from flowyml_aws.doctor.prove.facts import NOT_EMULATED
 from flowyml_aws.images.engine import Engine
 from flowyml_aws.testing.container import Container, OnLines
 from flowyml_aws.testing.process import JobProcess, start_process
@@ -163,7 +164,10 @@ def _options(name: str, container: Container) -> list[str]:
         options += ["--memory", limit, "--memory-swap", limit]
     if container.shared_memory_mib is not None:
         options += ["--shm-size", f"{container.shared_memory_mib}m"]
-    for variable, value in container.environment.items():
+    not_emulated = {f"{NOT_EMULATED}DISK": "containers have the disk of this machine"}
+    if container.gpus:
+        not_emulated[f"{NOT_EMULATED}GPU"] = "containers of the emulator have no GPU"
+    for variable, value in {**container.environment, **not_emulated}.items():
         options += ["--env", f"{variable}={value}"]
     for inside, folder in container.volumes.items():
         options += ["--volume", f"{folder}:{inside}"]

@@ -56,12 +56,16 @@ class FailedInvocation:
 class Events:
     """The default event bus. Callers of its methods hold the lock.
 
+    Args:
+        delivers: Whether rules deliver events.
+
     Attributes:
         failed_invocations: Deliveries that failed so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, delivers: bool = True) -> None:
         self.failed_invocations: list[FailedInvocation] = []
+        self._delivers = delivers
 
     def job_ended(self, job: Job) -> None:
         """Send the event of a Batch job that has ended."""
@@ -76,7 +80,7 @@ class Events:
     def _send(self, source: str, kind: str, arn: str, detail: Mapping[str, Any]) -> None:
         # moto loads a service with its first request: without that, the account has no rules. Its
         # import takes a tenth of a second, too long for each emulator.
-        if "moto.events.models" not in sys.modules:
+        if "moto.events.models" not in sys.modules or not self._delivers:
             return
         from moto.events.models import events_backends
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -52,12 +52,20 @@ class Fleet:
         clock: Clock of the account, which ends instances that are idle.
         random: Decides between types of about the same cost, and the zones.
         quotas: Quotas of the account, which limit the vCPUs of instances.
+        name_type: Function that returns the type of an instance from the chosen one.
     """
 
-    def __init__(self, clock: Clock, random: Random, quotas: AccountQuotas) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        random: Random,
+        quotas: AccountQuotas,
+        name_type: Callable[[str], str] = lambda chosen: chosen,
+    ) -> None:
         self._clock = clock
         self._random = random
         self._quotas = quotas
+        self._name_type = name_type
         self._instances: dict[str, Instance] = {}
 
     def get(self, instance_id: str) -> Instance | None:
@@ -132,7 +140,7 @@ class Fleet:
         instance = Instance(
             instance_id=f"i-{self._random.getrandbits(68):017x}",
             environment=environment,
-            offer=offer,
+            offer=replace(offer, instance_type=self._name_type(offer.instance_type)),
             zone=REGION + self._random.choice(_ZONES),
             pool=pool,
             free=offer.capacity,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import RLock, Thread
 
+from flowyml_aws.doctor.prove.facts import NOT_EMULATED
 from flowyml_aws.testing.clock import Clock, Timer
 from flowyml_aws.testing.container import Container, Containers, Running
 from flowyml_aws.testing.disks import Disks
@@ -164,6 +165,8 @@ class Machine:
         container = task.prepare(folder)
         write([])
         environment = {**self._environment, **container.environment}
+        if scratch is None:
+            environment[f"{NOT_EMULATED}DISK"] = self._disks.unlimited(task.disk)
         container = replace(container, environment=environment, scratch=scratch)
         running = self._containers.start(container, write)
         with self._lock:

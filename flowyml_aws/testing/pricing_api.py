@@ -30,8 +30,12 @@ class InvalidParameterException(Refusal):
     """The Price List API's error for an invalid request."""
 
 
-def get_products(request: Mapping[str, Any]) -> dict[str, Any]:
+def get_products(request: Mapping[str, Any], factor: float = 1.0) -> dict[str, Any]:
     """Return the response of GetProducts.
+
+    Args:
+        request: Request of the operation.
+        factor: Prices as a multiple of those in the catalog.
 
     Raises:
         InvalidParameterException: Invalid service, filter or page.
@@ -41,7 +45,7 @@ def get_products(request: Mapping[str, Any]) -> dict[str, Any]:
         raise InvalidParameterException(f"Invalid ServiceCode: {service}")
     if request.get("FormatVersion", "aws_v1") != "aws_v1":
         raise InvalidParameterException("Format version must be aws_v1")
-    products = [p for p in _PRODUCTS[service]() if _matches(p, request.get("Filters") or ())]
+    products = [p for p in _PRODUCTS[service](factor) if _matches(p, request.get("Filters") or ())]
     size = request.get("MaxResults", _MAX_RESULTS)
     if not 1 <= size <= _MAX_RESULTS:
         raise InvalidParameterException(f"MaxResults must be between 1 and {_MAX_RESULTS}")
@@ -50,24 +54,29 @@ def get_products(request: Mapping[str, Any]) -> dict[str, Any]:
     return {**response, "NextToken": token} if token else response
 
 
-def spot_price_history(body: bytes, region: str, now: str) -> bytes:
+def spot_price_history(body: bytes, region: str, now: str, factor: float = 1.0) -> bytes:
     """Return the response of EC2's DescribeSpotPriceHistory, as XML.
 
     Args:
         body: URL-encoded request.
         region: Region of the request's signature.
         now: Timestamp of the prices, in ISO 8601.
+        factor: Prices as a multiple of those in the catalog.
 
     Raises:
         InvalidParameterException: Invalid page.
     """
     form = parse_qs(body.decode())
     names = {values[0] for key, values in form.items() if key.startswith("InstanceType.")}
-    priced = [t for t in load_catalog().types if t.spot_usd_hour is not None and region == REGION]
+    priced = [
+        (t.name, t.spot_usd_hour * factor)
+        for t in load_catalog().types
+        if t.spot_usd_hour is not None and region == REGION
+    ]
     rows = [
-        (t.name, f"{region}{zone}", f"{t.spot_usd_hour:.6f}")
-        for t in priced
-        if not names or t.name in names
+        (name, f"{region}{zone}", f"{usd_hour:.6f}")
+        for name, usd_hour in priced
+        if not names or name in names
         for zone in _ZONES
     ]
     size = int(form.get("MaxResults", [str(_SPOT_MAX_RESULTS)])[0])
@@ -112,8 +121,8 @@ def _matches(product: Mapping[str, Any], filters: Sequence[Mapping[str, str]]) -
     return True
 
 
-@lru_cache(maxsize=1)
-def _ec2_products() -> Sequence[Mapping[str, Any]]:
+@lru_cache(maxsize=2)
+def _ec2_products(factor: float) -> Sequence[Mapping[str, Any]]:
     return [
         _product(
             "AmazonEC2",
@@ -131,24 +140,24 @@ def _ec2_products() -> Sequence[Mapping[str, Any]]:
                 "operation": "RunInstances",
                 "usagetype": f"BoxUsage:{t.name}",
             },
-            t.price_usd_hour,
+            t.price_usd_hour * factor,
         )
         for t in load_catalog().types
         if t.price_usd_hour is not None
     ]
 
 
-@lru_cache(maxsize=1)
-def _sagemaker_products() -> Sequence[Mapping[str, Any]]:
-    return list(_iter_sagemaker_products())
+@lru_cache(maxsize=2)
+def _sagemaker_products(factor: float) -> Sequence[Mapping[str, Any]]:
+    return list(_iter_sagemaker_products(factor))
 
 
-def _iter_sagemaker_products() -> Iterator[Mapping[str, Any]]:
+def _iter_sagemaker_products(factor: float) -> Iterator[Mapping[str, Any]]:
     for t in load_catalog().types:
         if t.sagemaker_name is None or t.sagemaker_price_usd_hour is None:
             continue
         # Hosting costs twice as much here, to expose code that confuses it with training.
-        for use, component, factor in (("Train", "Training", 1), ("Host", "Hosting", 2)):
+        for use, component, times in (("Train", "Training", 1), ("Host", "Hosting", 2)):
             attributes = {
                 "instanceName": t.sagemaker_name,
                 "instanceType": f"{t.sagemaker_name}-{component}",
@@ -156,11 +165,11 @@ def _iter_sagemaker_products() -> Iterator[Mapping[str, Any]]:
                 "operation": "RunInstance",
                 "usagetype": f"USE1-{use}:{t.sagemaker_name}",
             }
-            price = t.sagemaker_price_usd_hour * factor
+            price = t.sagemaker_price_usd_hour * times * factor
             yield _product("AmazonSageMaker", "ML Instance", attributes, price)
 
 
-_PRODUCTS: Mapping[str, Callable[[], Sequence[Mapping[str, Any]]]] = {
+_PRODUCTS: Mapping[str, Callable[[float], Sequence[Mapping[str, Any]]]] = {
     "AmazonEC2": _ec2_products,
     "AmazonSageMaker": _sagemaker_products,
 }

@@ -6,15 +6,18 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Thread
 from typing import IO
 
+from flowyml_aws.doctor.prove.facts import NOT_EMULATED, SHARED_MEMORY_VARIABLE
 from flowyml_aws.planning.environment import LOCALE, RUNNER
 from flowyml_aws.testing.container import Container, OnLines
+from flowyml_aws.testing.gpus import gpu_environment, gpu_programs
 from flowyml_aws.testing.image_user import can_switch_user, command_as, find_program
+from flowyml_aws.testing.shared_memory import shared_memory
 from flowyml_aws.testing.warm import RUNNER_MODULE, WarmProcess, WarmStarter, read_at_start
 
 __all__ = ["JobProcess", "Processes", "start_process"]
@@ -32,6 +35,7 @@ class Processes:
         is_warm: Whether the runner is forked from a process that has already imported it.
         user: User id of the image; None for root, as which this process counts.
         imports: More modules to import before the forks.
+        training_user: Same as `user`, for training jobs; defaults to `user`.
     """
 
     def __init__(
@@ -40,9 +44,11 @@ class Processes:
         is_warm: bool,
         user: int | None = None,
         imports: Sequence[str] = (),
+        training_user: int | None = None,
     ) -> None:
         self._environment = environment
         self._user = user
+        self._training_user = user if training_user is None else training_user
         # The interpreter reads some variables when it starts, so a warm job must agree with them.
         self._warm_environment = {**environment, **RUNNER, "LANG": LOCALE, "LC_ALL": LOCALE}
         self._warm = None
@@ -63,9 +69,27 @@ class Processes:
                 environment[variable] = str(container.volumes[folder])
         if container.scratch is not None:
             environment.setdefault("TMPDIR", str(container.scratch))
+        with ExitStack() as devices:
+            if container.gpus:
+                programs = devices.enter_context(gpu_programs(container.gpus, container.folder))
+                environment = gpu_environment(environment, programs)
+            if (size_mib := container.shared_memory_mib) is not None:
+                try:
+                    memory = devices.enter_context(shared_memory(container.folder, size_mib))
+                    environment[SHARED_MEMORY_VARIABLE] = str(memory)
+                except OSError as error:
+                    environment[f"{NOT_EMULATED}SHM"] = f"no file system of this size: {error}"
+            running = self._start(container, environment, on_lines)
+            running.on_end = devices.pop_all().close
+        return running
+
+    def _start(
+        self, container: Container, environment: Mapping[str, str], on_lines: OnLines
+    ) -> JobProcess:
         command = [*container.entrypoint, *container.command]
-        if self._user is not None:
-            return _start_as(self._user, command, environment, container, on_lines)
+        user = self._training_user if container.volumes else self._user
+        if user is not None:
+            return _start_as(user, command, environment, container, on_lines)
         if self._warm is not None and self._can_be_warm(command, environment):
             process = self._warm.start(command[3:], environment, container.folder)
             return JobProcess(process, on_lines)
@@ -146,11 +170,13 @@ class JobProcess:
 
     Attributes:
         is_out_of_memory: Always False, because a process has no memory limit.
+        on_end: Called once after the end.
     """
 
     is_out_of_memory = False
 
     def __init__(self, process: subprocess.Popen[bytes] | WarmProcess, on_lines: OnLines) -> None:
+        self.on_end: Callable[[], None] = lambda: None
         self._on_lines = on_lines
         self._process = process
         self.pid = self._process.pid
@@ -177,6 +203,7 @@ class JobProcess:
         self.kill()  # processes that it left running
         # A process that has detached itself may hold the pipe open indefinitely.
         self._reader.join(timeout=1)
+        self.on_end()
         return code if code >= 0 else 128 - code
 
     def _signal(self, number: signal.Signals) -> None:

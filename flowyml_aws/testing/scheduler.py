@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 from flowyml_aws.testing.capacity import Capacity
 from flowyml_aws.testing.consistency import Listing
 from flowyml_aws.testing.container import Container
+from flowyml_aws.testing.deviations import SMALL_SHARED_MEMORY_MIB, SMALL_VOLUME_GIB
 from flowyml_aws.testing.fleet import Instance
 from flowyml_aws.testing.iam.service_roles import ServiceRoles
 from flowyml_aws.testing.jobs import Attempt, Job, Status
@@ -27,7 +28,7 @@ __all__ = ["Scheduler"]
 
 _TIMED_OUT = Outcome("Job attempt duration exceeded timeout", is_final=True)
 _EXITED = "Essential container in task exited"
-_KILLED = 128 + 9
+_KILLED, _INTERRUPTED = 128 + 9, 128 + 15
 _ECS_REASON = re.compile(r"\w+Error: |ECS was unable")
 _MAX_NEXT = 100  # waiting jobs that decide about the size of an instance
 _OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
@@ -49,6 +50,7 @@ class Scheduler:
         queues: Queues and instances of the account, which decide where a job can start.
         metadata_url: Prefix of the URLs of the instances' metadata.
         listing: Queue and summary of each job, as ListJobs shows them.
+        planted: Names of the planted deviations.
         start_failure: Function of the number of an attempt that returns ECS's reason if its start
             fails, otherwise None.
         on_end: Callback for the end of each job; called with the lock.
@@ -66,6 +68,7 @@ class Scheduler:
         metadata_url: str,
         listing: Listing[tuple[str, dict[str, Any]]],
         start_failure: Callable[[int], str | None],
+        planted: Collection[str] = (),
         on_end: Callable[[Job], None] = lambda job: None,
     ) -> None:
         self._changed = Condition(lock)
@@ -78,6 +81,7 @@ class Scheduler:
         self._metadata_url = metadata_url
         self._listing = listing
         self._start_failure = start_failure
+        self._planted = planted
         self._on_end = on_end
         self._jobs: dict[str, Job] = {}
         self._waiting: dict[str, Job] = {}
@@ -240,7 +244,7 @@ class Scheduler:
                 prepare=lambda folder: self._container(job, attempt, folder, failure),
                 on_start=lambda: self._record_start(job, attempt),
                 on_end=lambda ending: self._end_attempt(job, attempt, ending),
-                disk=(instance.instance_id, instance.offer.disk_gib),
+                disk=(instance.instance_id, self._disk_gib(instance)),
             ),
         )
         job.status, job.status_reason, job.outcome = Status.STARTING, None, None
@@ -273,14 +277,26 @@ class Scheduler:
             "AWS_BATCH_JQ_NAME": job.queue_name,
             "AWS_BATCH_CE_NAME": attempt.instance.environment,
         }
+        shared_mib = (job.properties.get("linuxParameters") or {}).get("sharedMemorySize")
         return Container(
             image=image,
             command=job.command,
             environment=environment,
             folder=folder,
             memory_mib=job.needs.memory_mib or None,
-            shared_memory_mib=(job.properties.get("linuxParameters") or {}).get("sharedMemorySize"),
+            shared_memory_mib=SMALL_SHARED_MEMORY_MIB
+            if "small-shm" in self._planted
+            else shared_mib,
+            gpus=0 if "no-gpu" in self._planted else job.needs.gpus,
         )
+
+    def _disk_gib(self, instance: Instance) -> int:
+        return SMALL_VOLUME_GIB if "small-volume" in self._planted else instance.offer.disk_gib
+
+    def _is_retried(self, job: Job, attempt: Attempt, outcome: Outcome) -> bool:
+        if "no-retry" in self._planted and outcome.exit_code == _INTERRUPTED:
+            return False
+        return is_retried(job.retry_strategy, attempt.number, outcome)
 
     def _record_start(self, job: Job, attempt: Attempt) -> None:
         attempt.started_ms = self._clock.now_ms()
@@ -328,7 +344,7 @@ class Scheduler:
         job.record(attempt, outcome, self._clock.now_ms())
         if is_success:
             self._finish(job, Status.SUCCEEDED, outcome.status_reason)
-        elif is_retried(job.retry_strategy, attempt.number, outcome):
+        elif self._is_retried(job, attempt, outcome):
             job.status = Status.RUNNABLE
             self.note(job)
             self._waiting[job.job_id] = job

@@ -77,6 +77,7 @@ class Application:
         keep_requests: Whether to record `requests`.
         metadata: Metadata of the instances of jobs.
         registry: Registry of the account's images.
+        price_factor: Prices as a multiple of those in the catalog.
 
     Attributes:
         calls: Calls so far, in order.
@@ -95,6 +96,7 @@ class Application:
         keep_requests: bool,
         metadata: InstanceMetadata,
         registry: Registry,
+        price_factor: float,
     ) -> None:
         self.calls: list[ApiCall] = []
         self.requests: list[ApiRequest] = []
@@ -104,6 +106,7 @@ class Application:
         self._keep_requests = keep_requests
         self._metadata = metadata
         self._registry = registry
+        self._price_factor = price_factor
         self._lock = lock
         self._clock = clock
         self._iam = iam
@@ -193,9 +196,10 @@ class Application:
     ) -> Iterable[bytes]:
         try:
             if service == "pricing":
-                return _respond(start_response, "200 OK", get_products(json.loads(body)))
+                products = get_products(json.loads(body), self._price_factor)
+                return _respond(start_response, "200 OK", products)
             now = datetime.fromtimestamp(self._clock.now(), timezone.utc).isoformat()
-            history = spot_price_history(body, region, now)
+            history = spot_price_history(body, region, now, self._price_factor)
             return _send(start_response, "200 OK", "text/xml", history)
         except Refusal as refusal:
             return _refuse(start_response, refusal)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from threading import RLock
 
+from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.testing.container import Container
 from flowyml_aws.testing.iam.service_roles import ServiceRoles
 from flowyml_aws.testing.sagemaker.files import (
@@ -22,7 +23,9 @@ __all__ = ["algorithm_failure", "make_container", "start_failure", "upload_outpu
 _CLIENT_ERROR = "ClientError: "
 
 
-def make_container(job: TrainingJob, folder: Path, lock: RLock, roles: ServiceRoles) -> Container:
+def make_container(
+    job: TrainingJob, folder: Path, lock: RLock, roles: ServiceRoles, has_gpus: bool = True
+) -> Container:
     """Return the container of a job, after downloading its data into an empty folder.
 
     Raises:
@@ -53,7 +56,13 @@ def make_container(job: TrainingJob, folder: Path, lock: RLock, roles: ServiceRo
         folder=work,
         entrypoint=entrypoint,
         volumes={ML_FOLDER: base, "/tmp": temporary},
+        gpus=_gpus_of(job.launch.instance_type) if has_gpus else 0,
     )
+
+
+def _gpus_of(instance_type: str) -> int:
+    known = load_catalog().get(instance_type.removeprefix("ml."))
+    return 0 if known is None else known.gpu_count
 
 
 def algorithm_failure(folder: Path, exit_code: int) -> str:

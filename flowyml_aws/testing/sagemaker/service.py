@@ -50,6 +50,8 @@ class TrainingService:
         stop_grace_s: Seconds between SIGTERM and SIGKILL.
         listing: Summaries of the jobs, as ListTrainingJobs shows them.
         on_end: Callback for the end of each job; called with the lock.
+        name_type: Function that returns the type of an instance from the chosen one.
+        has_gpus: Whether jobs see the GPUs of their instances.
     """
 
     def __init__(
@@ -63,6 +65,8 @@ class TrainingService:
         stop_grace_s: float,
         listing: Listing[dict[str, Any]],
         on_end: Callable[[TrainingJob], None] = lambda job: None,
+        name_type: Callable[[str], str] = lambda chosen: chosen,
+        has_gpus: bool = True,
     ) -> None:
         self._lock = lock
         self._machine = machine
@@ -71,6 +75,8 @@ class TrainingService:
         self._at_once = at_once
         self._stop_grace_s = stop_grace_s
         self._on_end = on_end
+        self._name_type = name_type
+        self._has_gpus = has_gpus
         self._listing = listing
         self._clock = machine.clock
         self._pools = WarmPools(stock, machine.clock)
@@ -173,7 +179,7 @@ class TrainingService:
             if len(self._running) >= self._at_once:
                 job.enter("Pending", self._clock.now())
             elif (instance_type := self._instance_for(job)) is not None:
-                self._launch(job, instance_type)
+                self._launch(job, self._name_type(instance_type))
             elif job.is_spot:
                 job.enter(job.secondary, self._clock.now(), _RETRYING)
             else:
@@ -237,7 +243,7 @@ class TrainingService:
         with self._lock:
             if job.launch is not None and job.launch.end is None:
                 job.enter("Downloading", self._clock.now())
-        return make_container(job, folder, self._lock, self._roles)
+        return make_container(job, folder, self._lock, self._roles, self._has_gpus)
 
     def _record_start(self, job: TrainingJob, launch: Launch) -> None:
         launch.started = self._clock.now()
