@@ -10,7 +10,13 @@ from botocore.loaders import create_loader
 
 from flowyml_aws.core.errors import SettingsError
 
-__all__ = ["require_aws_figures"]
+__all__ = ["is_aws", "require_aws_figures"]
+
+
+def is_aws(client: Any) -> bool:
+    """Return whether a boto3 client calls AWS, and not an emulator or another service."""
+    host = urlsplit(client.meta.endpoint_url).hostname
+    return f".{host}".endswith(_domains())
 
 
 def require_aws_figures(*clients: Any) -> None:
@@ -23,10 +29,9 @@ def require_aws_figures(*clients: Any) -> None:
         SettingsError: The endpoint of a client is not in a domain of AWS.
     """
     for client in clients:
-        endpoint = client.meta.endpoint_url
-        if not f".{urlsplit(endpoint).hostname}".endswith(_domains()):
+        if not is_aws(client):
             raise SettingsError(
-                what=f"The catalog can't be refreshed from {endpoint}",
+                what=f"The catalog can't be refreshed from {client.meta.endpoint_url}",
                 why="this is not an endpoint of AWS, and all projects on this machine plan with "
                 "the prices of the refreshed catalog",
                 fix="unset AWS_ENDPOINT_URL (or `endpoint_url` of the AWS profile) to refresh it "

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,8 +15,10 @@ from rich.console import Console
 
 from flowyml_aws.cli.app import RUN_FAILED, AsJson, app
 from flowyml_aws.cli.facts import print_json
+from flowyml_aws.cli.proving import MAX_COST_USD, REPORT, ProveCommand, prove_account
 from flowyml_aws.doctor.checkup import checkup
 from flowyml_aws.doctor.examination import Report
+from flowyml_aws.doctor.prove.prove import ProofOptions
 from flowyml_aws.doctor.run import examine_run
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.services.connect import find_run
@@ -31,8 +34,40 @@ def doctor(
         typer.Option(metavar="RUN", help="Explain why the jobs of this run do not start."),
     ] = None,
     as_json: AsJson = False,
+    prove: Annotated[
+        bool,
+        typer.Option("--prove", help="Run tiny jobs, and compare AWS with the plan; costs money."),
+    ] = False,
+    gpu: Annotated[
+        str | None,
+        typer.Option(metavar="TYPE", help="With --prove: also one GPU job on each service."),
+    ] = None,
+    max_cost: Annotated[
+        float,
+        typer.Option(metavar="USD", min=0, help="With --prove: refuse if it may cost more."),
+    ] = MAX_COST_USD,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --prove: do not ask.")] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PART", help="With --prove: only this part; repeatable."),
+    ] = None,
+    topic: Annotated[
+        str | None,
+        typer.Option(metavar="ARN", help="With --prove: topic for alerts, if not infra/'s."),
+    ] = None,
+    alert_limit: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=1, help="With --prove: wait for the alert."),
+    ] = 120.0,
+    report: Annotated[
+        Path, typer.Option(metavar="FILE", help="With --prove: file for the report.")
+    ] = REPORT,
 ) -> None:
     """Check this machine and the AWS account, and suggest fixes; exits with 1 on an error."""
+    if prove:
+        options = ProofOptions(gpu=gpu, topic=topic, alert_limit_s=alert_limit)
+        command = ProveCommand(options, only or (), max_cost, yes, report)
+        sys.exit(prove_account(command, as_json))
     reports = list(_print_reports(_reports(run), as_json))
     if as_json:
         print_json(_facts(run, reports))

@@ -125,5 +125,10 @@ def _file_name(function: Any) -> str | None:
 
 
 def _users_file(name: str) -> Path | None:
-    path = Path(name)
-    return None if not path.is_file() or is_installed(path.resolve()) else path.resolve()
+    path = Path(name).resolve()
+    if not path.is_file() or is_installed(path) or path.is_relative_to(_PACKAGE):
+        return None
+    return path
+
+
+_PACKAGE = Path(__file__).resolve().parents[1]  # not always installed: a checkout

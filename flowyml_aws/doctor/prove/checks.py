@@ -1,0 +1,314 @@
+"""The comparison of what happened with what the plan and the emulator say. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from flowyml_aws.doctor.prove.facts import MachineFacts
+from flowyml_aws.doctor.prove.parts import Part
+from flowyml_aws.doctor.prove.report import Row, Verdict
+from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
+from flowyml_aws.runtime.exit_codes import INTERRUPTED
+from flowyml_aws.runtime.result import StepReport, StepState
+from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.record import Bill
+from flowyml_aws.submission.status import JobView
+
+__all__ = ["Answer", "PartObservation", "StageObservation", "check_part"]
+
+_PRICE_TOLERANCE = 0.01
+_SPOT_TOLERANCE = 0.25  # spot prices change within days
+_DISK_SHARE = 0.9  # a file system needs some of its disk
+_INTERRUPTED = f"exit code {INTERRUPTED}"
+_DENIED = ("AccessDenied", "not authorized")
+_DENIED_CACHE = "its cache entry can't be read"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer of the account; `value` is None if there is none, for a reason."""
+
+    value: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StageObservation:
+    """A run that has ended.
+
+    Attributes:
+        view: Its only job.
+        facts: Facts that the job saw, or None.
+        log: Lines of its log.
+        bill: Bill of the job, if the service reports one.
+    """
+
+    plan: ExecutionPlan
+    view: JobView
+    facts: MachineFacts | None = None
+    log: tuple[str, ...] = ()
+    bill: Bill | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PartObservation:
+    """A part of the proof, after its runs.
+
+    Attributes:
+        stages: Runs that have ended, in order.
+        problem: Reason why a run is missing, or empty.
+        price: Price per hour of the type that ran, according to the account's price list.
+        disk_gib: Disk that the plan promises; None if it promises none.
+        shared_memory_mib: Size of /dev/shm that the job definition has; None on SageMaker.
+        alert: 1 if the alert of the failed job arrived, 0 if it did not within the deadline.
+    """
+
+    part: Part
+    stages: tuple[StageObservation, ...] = ()
+    problem: str = ""
+    price: Answer = Answer()
+    disk_gib: float | None = None
+    shared_memory_mib: int | None = None
+    alert: Answer = Answer()
+
+    @property
+    def job(self) -> PlannedJob:
+        return self.stages[0].view.job
+
+    @property
+    def ran_on(self) -> InstanceOffer | None:
+        """The type that the first job ran on, with the plan's price, if the job reported it."""
+        return self.stages[0].view.ran_on
+
+    @property
+    def facts(self) -> MachineFacts | None:
+        return self.stages[0].facts
+
+
+def check_part(observed: PartObservation) -> list[Row]:
+    """Return a row for each check of a part; one row if none of its runs has ended."""
+    part = observed.part
+    if not observed.stages:
+        row = Row(part=part.name, check="all", verdict="not checked", reason=observed.problem)
+        return [row]
+    return [_CHECKS[check](observed, _Rows(part.name, check)) for check in part.checks]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Makes the row of one check."""
+
+    part: str
+    check: str
+
+    def __call__(self, verdict: Verdict, expected: str, observed: str, reason: str = "") -> Row:
+        return Row(
+            part=self.part,
+            check=self.check,
+            verdict=verdict,
+            expected=expected,
+            observed=observed,
+            reason=reason,
+        )
+
+    def compare(self, agrees: bool, expected: str, observed: str, reason: str) -> Row:
+        """Return a row with a reason if the two differ."""
+        if agrees:
+            return self("agreed", expected, observed)
+        return self("deviated", expected, observed, reason)
+
+    def unchecked(self, expected: str, reason: str) -> Row:
+        return self("not checked", expected, "", reason)
+
+
+def _run(o: PartObservation, row: _Rows) -> Row:
+    view = o.stages[0].view
+    observed = view.state.value if view.reason is None else f"{view.state.value}: {view.reason}"
+    is_done = view.state is JobState.SUCCEEDED
+    return row.compare(is_done, "succeeded", observed, "see the log of the job")
+
+
+def _instance_type(o: PartObservation, row: _Rows) -> Row:
+    job, plan = o.job, o.stages[0].plan
+    offers = {
+        offer.instance_type: offer for offer in (*plan.startable.get(job.target, ()), *job.offers)
+    }
+    others = len(offers) - 1
+    plural = "s" * (others > 1)
+    expected = f"{job.instance_type}{f' or {others} other{plural}' if others else ''}"
+    if o.ran_on is None:
+        return row.unchecked(expected, "the job did not report its instance type")
+    ran_on = o.ran_on.instance_type
+    reason = "the plan does not name this type: the price and the limits of the plan do not hold"
+    return row.compare(ran_on in offers, expected, ran_on, reason)
+
+
+def _price(o: PartObservation, row: _Rows) -> Row:
+    if o.ran_on is None:
+        return row.unchecked("", "the job did not report its instance type")
+    planned, name = o.ran_on.price_usd_hour, o.ran_on.instance_type
+    if planned is None:
+        return row.unchecked("", f"the plan has no price for {name}")
+    expected = f"{name}: ${planned:.4f} per hour ({o.ran_on.price_basis})"
+    if o.price.value is None:
+        return row.unchecked(expected, o.price.reason)
+    basis, difference = o.ran_on.price_basis, o.price.value / planned - 1
+    limit = _SPOT_TOLERANCE if basis == "spot" else _PRICE_TOLERANCE
+    observed = f"${o.price.value:.4f} per hour ({difference:+.0%})"
+    agrees = difference <= limit and (basis == "at most" or difference >= -limit)
+    return row.compare(
+        agrees, expected, observed, "refresh the prices: flowyml-aws catalog refresh"
+    )
+
+
+def _billed(o: PartObservation, row: _Rows) -> Row:
+    bill = o.stages[0].bill
+    if bill is None:
+        return row.unchecked("", "SageMaker reported no billed time")
+    if bill.is_spot:
+        expected, agrees = f"at most {bill.ran_s} s", bill.billed_s <= bill.ran_s
+    else:
+        expected, agrees = f"{bill.ran_s} s", abs(bill.billed_s - bill.ran_s) <= 1
+    return row.compare(agrees, expected, f"{bill.billed_s} s", "the bill has another time")
+
+
+def _folders(o: PartObservation, row: _Rows) -> Row:
+    expected = "/opt/ml/{model,output,checkpoints} and /tmp can be written"
+    if o.facts is None:
+        return row.unchecked(expected, _no_facts(o))
+    refused = o.facts["refused"]
+    uid = f"(user {o.facts['uid']})"
+    if not refused:
+        return row("agreed", expected, f"all can be written {uid}")
+    listed = "; ".join(f"{folder.rpartition('/')[2]}: {why}" for folder, why in refused.items())
+    return row(
+        "deviated", expected, f"{listed} {uid}", "the image must start as root: see images.md"
+    )
+
+
+def _disk(o: PartObservation, row: _Rows) -> Row:
+    if o.disk_gib is None:
+        return row.unchecked("", "the plan promises no disk: the job requests no `storage`")
+    expected = f"at least {o.disk_gib:.0f} GiB"
+    if (reason := _unknown(o, "disk")) or o.facts is None:
+        return row.unchecked(expected, reason)
+    has_folders = "folders" in o.part.checks
+    size_gib = o.facts["training_disk_gib"] if has_folders else o.facts["disk_gib"]
+    agrees = size_gib >= o.disk_gib * _DISK_SHARE
+    return row.compare(agrees, expected, f"{size_gib:.1f} GiB", "plans count on a larger disk")
+
+
+def _shared_memory(o: PartObservation, row: _Rows) -> Row:
+    expected = f"{o.shared_memory_mib} MiB"
+    if (reason := _unknown(o, "shm")) or o.facts is None:
+        return row.unchecked(expected, reason)
+    size = o.facts["shm_mib"]
+    return row.compare(
+        size >= (o.shared_memory_mib or 0),
+        expected,
+        f"{size} MiB",
+        "data loaders of PyTorch end with a bus error if it is too small",
+    )
+
+
+def _metadata(o: PartObservation, row: _Rows) -> Row:
+    expected = "not reachable from a step"
+    if (reason := _unknown(o, "metadata")) or o.facts is None:
+        return row.unchecked(expected, reason)
+    answer = o.facts["metadata"]
+    reason = "a step can take the permissions of the instance: apply infra/ again"
+    return row.compare(not answer, expected, answer or "not reachable", reason)
+
+
+def _gpu(o: PartObservation, row: _Rows) -> Row:
+    count = o.job.needs.gpu_count
+    expected = f"{count} visible"
+    if (reason := _unknown(o, "gpu")) or o.facts is None:
+        return row.unchecked(expected, reason)
+    gpus = o.facts["gpus"]
+    observed = f"{len(gpus)} visible{f': {gpus[0]}' if gpus else ''}"
+    return row.compare(len(gpus) >= count, expected, observed, "the container has no GPU device")
+
+
+def _cache(o: PartObservation, row: _Rows) -> Row:
+    expected = "the second run takes the value from the cache"
+    if len(o.stages) < 2:
+        return row.unchecked(expected, o.problem or _no_facts(o))
+    report = _step(o.stages[1].view, "reuse")
+    if report is None or report.state not in (StepState.CACHED, StepState.SUCCEEDED):
+        return row.unchecked(expected, "the step did not run")
+    denied = [
+        line
+        for stage in o.stages
+        for line in stage.log
+        if _DENIED_CACHE in line or any(word in line for word in _DENIED)
+    ]
+    reason = f"denied: {denied[-1].strip()}" if denied else "the lookup of the job missed"
+    is_hit = report.state is StepState.CACHED
+    return row.compare(
+        is_hit and not denied,
+        expected,
+        "taken from the cache" if is_hit else "executed again",
+        reason,
+    )
+
+
+def _retry(o: PartObservation, row: _Rows) -> Row:
+    expected = "an attempt that ends with 143 is repeated"
+    if len(o.stages) < 2:
+        return row.unchecked(expected, o.problem or _no_facts(o))
+    view = o.stages[1].view
+    report = _step(view, "end_once")
+    if report is not None and report.state is StepState.SUCCEEDED:
+        return row("agreed", expected, f"{view.attempt} attempts")
+    if _INTERRUPTED not in (view.reason or ""):
+        return row.unchecked(expected, f"the step did not run: {view.reason}")
+    return row(
+        "deviated",
+        expected,
+        f"{view.attempt} attempt: {view.reason}",
+        "spot jobs end if AWS takes their instance: look at the retry strategy of the job",
+    )
+
+
+def _alert(o: PartObservation, row: _Rows) -> Row:
+    expected = "a failed job sends an alert"
+    if len(o.stages) < 2:
+        return row.unchecked(expected, o.problem or _no_facts(o))
+    if o.alert.value is None:
+        return row.unchecked(expected, o.alert.reason)
+    reason = "look at the topic's policy and the metric FailedInvocations of AWS/Events"
+    observed = "delivered" if o.alert.value else o.alert.reason
+    return row.compare(bool(o.alert.value), expected, observed, reason)
+
+
+_CHECKS: Mapping[str, Callable[[PartObservation, _Rows], Row]] = {
+    "run": _run,
+    "instance type": _instance_type,
+    "price": _price,
+    "billed time": _billed,
+    "folders": _folders,
+    "disk": _disk,
+    "shared memory": _shared_memory,
+    "metadata": _metadata,
+    "gpu": _gpu,
+    "cache": _cache,
+    "retry": _retry,
+    "alert": _alert,
+}
+
+
+def _unknown(o: PartObservation, fact: str) -> str:
+    """Return the reason why a fact of the machine is unknown, or an empty string."""
+    if o.facts is None:
+        return _no_facts(o)
+    return o.facts["not_emulated"].get(fact, "")
+
+
+def _no_facts(o: PartObservation) -> str:
+    return f"the job has not reported it ({o.stages[0].view.state.value})"
+
+
+def _step(view: JobView, name: str) -> StepReport | None:
+    return next((report for report in view.steps if report.name == name), None)

@@ -1,0 +1,125 @@
+"""The parts of a proof: a service with a kind of capacity, and the tiny jobs that run there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.core.spelling import did_you_mean
+from flowyml_aws.doctor.prove.steps import step_limit_s
+
+__all__ = ["Part", "parts_of"]
+
+_LOOK = ("look",)
+_CACHED = ("origin", "reuse")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A service with a kind of capacity.
+
+    Attributes:
+        backend: Service of the jobs.
+        capacity: Capacity of the queue; empty if the settings decide.
+        setting: Name of the setting without which the service can't be used; empty for none.
+        gpu: Type of the GPU of the jobs, or None.
+        stages: Names of the steps of each run; a run starts when the one before has ended.
+        checks: Names of the checks, in the order of the report.
+        shares_instance: Whether the runs use the same instance, which is started once.
+    """
+
+    name: str
+    backend: str
+    capacity: str
+    setting: str
+    gpu: str | None
+    stages: tuple[tuple[str, ...], ...]
+    checks: tuple[str, ...]
+    shares_instance: bool
+
+    @property
+    def has_alert(self) -> bool:
+        """Return whether a job of the part fails on purpose."""
+        return "alert" in self.checks
+
+    def limit_s(self, stage: int) -> float:
+        """Return the time limit of a run in seconds, with all of its attempts."""
+        steps = self.stages[stage]
+        attempts = 2 if "end_once" in steps else 1
+        return attempts * sum(step_limit_s(name, self.gpu) for name in steps)
+
+    def billed_s(self, startup_s: int) -> float:
+        """Return the seconds of instances that the part uses at most.
+
+        Args:
+            startup_s: Assumed seconds until an instance has started.
+        """
+        starts = 1 if self.shares_instance else len(self.stages)
+        return starts * startup_s + sum(self.limit_s(n) for n in range(len(self.stages)))
+
+
+_PARTS = (
+    Part(
+        "batch",
+        "batch",
+        "on-demand",
+        "",
+        None,
+        ((*_LOOK, *_CACHED), (*_CACHED, "end_once", "fail")),
+        (
+            *("run", "instance type", "price", "disk", "shared memory", "metadata"),
+            *("cache", "retry", "alert"),
+        ),
+        shares_instance=True,
+    ),
+    Part(
+        "batch-spot",
+        "batch",
+        "spot",
+        "",
+        None,
+        (_LOOK,),
+        ("run", "instance type", "price", "disk", "shared memory", "metadata"),
+        shares_instance=True,
+    ),
+    Part(
+        "sagemaker",
+        "sagemaker",
+        "",
+        "sagemaker_role",
+        None,
+        ((*_LOOK, *_CACHED), _CACHED),
+        ("run", "instance type", "price", "billed time", "folders", "disk", "cache"),
+        shares_instance=False,
+    ),
+)
+_GPU_CHECKS = ("run", "instance type", "price", "gpu")
+
+
+def parts_of(gpu: str | None, only: Collection[str]) -> Sequence[Part]:
+    """Return the parts of a proof.
+
+    Args:
+        gpu: Type of the GPU of one more job on each service, or None.
+        only: Names of the parts to keep; empty for all.
+
+    Raises:
+        SettingsError: A name is unknown.
+    """
+    parts = list(_PARTS)
+    if gpu is not None:
+        parts += (
+            replace(part, name=f"{part.name}-gpu", gpu=gpu, stages=(_LOOK,), checks=_GPU_CHECKS)
+            for part in _PARTS
+            if len(part.stages) > 1  # one job per service
+        )
+    names = [part.name for part in parts]
+    for name in only:
+        if name not in names:
+            raise SettingsError(
+                what=f"Unknown part {name!r} of the proof",
+                why=f"the parts are {', '.join(names)}",
+                fix=did_you_mean(name, names, "name one of them; parts with -gpu need --gpu TYPE"),
+            )
+    return [part for part in parts if not only or part.name in only]

@@ -1,0 +1,106 @@
+"""The steps of the tiny jobs, which jobs import from the package in their image."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from flowyml_aws.core.resources import GPUConfig, NodeAffinity, ResourceRequirements
+from flowyml_aws.core.step import Step
+from flowyml_aws.doctor.prove.facts import MachineFacts, machine_facts
+
+__all__ = ["CPU", "GROUP", "MEMORY", "PURPOSE", "ProofFailed", "make_steps", "step_limit_s"]
+
+GROUP = "prove"
+CPU, MEMORY = 1, "1Gi"
+PURPOSE = "flowyml-aws doctor --prove lets this job fail, to see that an alert is delivered"
+
+
+# The limits decide the highest price of a proof.
+_LIMIT_S = 3.0
+_LOOK_LIMIT_S, _LOOK_GPU_LIMIT_S = 5.0, 20.0  # the first call of nvidia-smi loads its driver
+
+
+class ProofFailed(Exception):
+    """A step failed on purpose."""
+
+
+def look(proof: str, asks_metadata: bool) -> MachineFacts:
+    """Return the facts of the machine of this job."""
+    return machine_facts(os.environ, asks_metadata)
+
+
+def origin(proof: str) -> str:
+    """Return a value that no earlier proof has seen, and that is the same in all its runs."""
+    return proof
+
+
+def reuse(origin: str) -> str:
+    """Return a value that is found in the cache by the content of its input."""
+    return f"{origin}-{secrets.token_hex(4)}"
+
+
+def end_once(proof: str) -> str:
+    """End the first attempt like a spot interruption: SIGTERM, and exit code 143."""
+    if os.environ.get("AWS_BATCH_JOB_ATTEMPT", "1") == "1":
+        print("this attempt ends with exit code 143 on purpose", flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_LIMIT_S)  # the signal ends it at once
+    return proof
+
+
+def fail(end_once: str) -> str:
+    """Fail, so that the account sends an alert."""
+    raise ProofFailed(PURPOSE)
+
+
+def make_steps(names: Iterable[str], capacity: str, gpu: str | None) -> list[Step]:
+    """Return some of the steps, as one group for a kind of capacity.
+
+    Args:
+        names: Names of the steps, in order.
+        capacity: `on-demand` or `spot`; empty if the job has no choice.
+        gpu: Type of the GPU of the job, or None.
+    """
+    label = {"karpenter.sh/capacity-type": capacity} if capacity else {}
+    resources = ResourceRequirements(
+        cpu=CPU,
+        memory=MEMORY,
+        gpu=None if gpu is None else GPUConfig(gpu),
+        node_affinity=NodeAffinity(required=label) if label else None,
+    )
+    return [_make_step(name, resources, step_limit_s(name, gpu)) for name in names]
+
+
+def step_limit_s(name: str, gpu: str | None) -> float:
+    """Return the time limit of a step in seconds."""
+    if name != "look":
+        return _LIMIT_S
+    return _LOOK_LIMIT_S if gpu is None else _LOOK_GPU_LIMIT_S
+
+
+def _make_step(name: str, resources: ResourceRequirements, limit_s: float) -> Step:
+    function, inputs, cache = _STEPS[name]
+    return Step(
+        func=function,
+        name=name,
+        inputs=inputs,
+        cache=cache,
+        cache_explicit=True,
+        timeout_s=limit_s,
+        resources=resources,
+        execution_group=GROUP,
+    )
+
+
+_STEPS: dict[str, tuple[Callable[..., Any], tuple[str, ...], bool | str]] = {
+    "look": (look, (), False),
+    "origin": (origin, (), False),
+    "reuse": (reuse, ("origin",), "input_hash"),
+    "end_once": (end_once, (), False),
+    "fail": (fail, ("end_once",), False),
+}

@@ -1,0 +1,241 @@
+"""`flowyml-aws doctor --prove`: green on the strict emulator, red for each planted deviation."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowyml_aws.cli.proving import MAX_COST_USD
+from flowyml_aws.doctor.prove import runs as prove_runs
+from flowyml_aws.testing import Emulator
+from flowyml_aws.testing.account import BUCKET, NAMES
+from flowyml_aws.testing.account_policies import account_policy
+from flowyml_aws.testing.deviations import DEVIATIONS
+from flowyml_aws.testing.disks import Disks
+from tests.cli.conftest import Cli
+from tests.support.queues import make_queue
+from tests.support.rigs import BackendRig, raised_emulator
+
+pytestmark = pytest.mark.contract
+
+SPOT = "flowyml-emulator-spot"
+TOPIC = NAMES["topic_arn"]
+REPORT = Path("flowyml-aws-proof.json")
+# The part with the fewest runs that shows each deviation, and the check that finds it.
+FOUND_BY = {
+    "larger-type": ("batch-spot", "instance type"),
+    "price": ("batch-gpu", "price"),
+    "ml-read-only": ("sagemaker", "folders"),
+    "no-cache-read": ("batch", "cache"),
+    "small-shm": ("batch-spot", "shared memory"),
+    "small-volume": ("batch-spot", "disk"),
+    "no-gpu": ("sagemaker-gpu", "gpu"),
+    "metadata-reachable": ("batch-spot", "metadata"),
+    "no-retry": ("batch", "retry"),
+    "no-alert": ("batch", "alert"),
+}
+# Left to `make test-all`: each costs three seconds of CPU time.
+LATER = ("price", "no-gpu", "small-volume")
+# Facts of machines, which this one imitates only for root.
+MOUNTED = ("disk", "shared memory")
+
+
+@contextmanager
+def account(*deviations: str, **options: Any) -> Iterator[Emulator]:
+    """An account with alerts, and with a spot queue whose instances have 2 GiB for jobs."""
+    with raised_emulator(deviations=deviations, propagation_s=0, **options) as aws:
+        disk = {"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 22}}
+        aws.client("ec2").create_launch_template(
+            LaunchTemplateName="small", LaunchTemplateData={"BlockDeviceMappings": [disk]}
+        )
+        batch = aws.client("batch")
+        template = {"launchTemplateName": "small"}
+        types = ["c6i.large", "m6i.large"]
+        make_queue(batch, SPOT, types, type="SPOT", launchTemplate=template)
+        (queue,) = batch.describe_job_queues(jobQueues=[SPOT])["jobQueues"]
+        batch.tag_resource(resourceArn=queue["jobQueueArn"], tags={"flowyml-aws:disk-gib": "2"})
+        yield aws
+
+
+def add_alerts(aws: Emulator) -> None:
+    """Create the topic and the rule for failed jobs, as infra/ does."""
+    sns, events = aws.client("sns"), aws.client("events")
+    sns.create_topic(Name=TOPIC.rpartition(":")[2])
+    sns.set_topic_attributes(
+        TopicArn=TOPIC, AttributeName="Policy", AttributeValue=account_policy("topic", NAMES)
+    )
+    pattern = {"source": ["aws.batch"], "detail": {"status": ["FAILED"]}}
+    events.put_rule(Name="job-failed", EventPattern=json.dumps(pattern))
+    events.put_targets(Rule="job-failed", Targets=[{"Id": "alerts", "Arn": TOPIC}])
+
+
+@contextmanager
+def project(
+    aws: Emulator, tmp_path: Path, credentials: Mapping[str, str] | None = None
+) -> Iterator[pytest.MonkeyPatch]:
+    """A project on the account, as the current folder."""
+    settings = {
+        **(credentials or aws.environment),
+        "FLOWYML_AWS_ACCOUNT": "emulator",
+        "FLOWYML_AWS_QUEUES": f"flowyml-emulator-cpu,flowyml-emulator-t4,{SPOT}",
+        "FLOWYML_AWS_POLL_S": "0.05",
+    }
+    if credentials is not None:
+        settings.pop("AWS_SESSION_TOKEN", None)
+    with BackendRig("batch", tmp_path / "project", settings).entered() as patch:
+        yield patch
+
+
+def rows() -> dict[tuple[str, str], dict[str, str]]:
+    """Return the rows of the report, by part and check."""
+    report = json.loads(REPORT.read_text("utf-8"))
+    return {(row["part"], row["check"]): row for row in report["rows"]}
+
+
+def names_with(verdict: str) -> set[tuple[str, str]]:
+    return {name for name, row in rows().items() if row["verdict"] == verdict}
+
+
+def left_in(aws: Emulator) -> set[str]:
+    """Return the kinds of objects in the store."""
+    listed = aws.client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", ())
+    return {entry["Key"].split("/")[1] for entry in listed}
+
+
+def test_everything_agrees_on_the_strict_emulator(tmp_path: Path, cli: Cli) -> None:
+    with account() as aws, project(aws, tmp_path, aws.administrator):
+        add_alerts(aws)
+        answer = cli("doctor", "--prove", "--yes", "--gpu", "t4", "--max-cost", "2")
+        assert answer.code == 0, answer.out + answer.err
+        assert names_with("deviated") == set()
+        unchecked = names_with("not checked")
+        assert unchecked <= {
+            ("sagemaker", "disk"),
+            ("batch", "metadata"),
+            ("batch-spot", "metadata"),
+            ("batch-spot", "price"),  # the catalog has no spot prices of these types
+            *(("batch", check) for check in MOUNTED),
+            *(("batch-spot", check) for check in MOUNTED),
+        }
+        assert {part for part, _ in names_with("agreed")} == {
+            *("batch", "batch-spot", "sagemaker", "batch-gpu", "sagemaker-gpu"),
+        }
+        for part, check in unchecked:  # listed once more at the end, with the reason
+            assert f"  {part}, {check}: {rows()[part, check]['reason']}"[:60] in answer.out
+        report = json.loads(REPORT.read_text("utf-8"))
+        assert report["version"] == 1
+        assert report["is_emulated"] is True
+        assert report["region"] == "us-east-1"
+        for secret in ("123456789012", BUCKET, "arn:"):
+            assert secret not in REPORT.read_text("utf-8")
+        assert left_in(aws) <= {"code", "payloads"}
+        assert aws.client("sqs").list_queues().get("QueueUrls", []) == []
+        assert aws.client("sns").list_subscriptions()["Subscriptions"] == []
+
+
+def test_each_deviation_has_a_check() -> None:
+    assert FOUND_BY.keys() == DEVIATIONS.keys()
+
+
+@pytest.mark.parametrize(
+    "deviation",
+    [pytest.param(name, marks=[pytest.mark.thorough] * (name in LATER)) for name in FOUND_BY],
+)
+def test_a_planted_deviation_is_found_and_nothing_else(
+    deviation: str, tmp_path: Path, cli: Cli
+) -> None:
+    part, check = FOUND_BY[deviation]
+    if check in MOUNTED and "not limited" in (note := Disks(tmp_path).note(1)):
+        pytest.skip(note)
+    with account(deviation) as aws, project(aws, tmp_path, aws.administrator):
+        add_alerts(aws)
+        gpu = ["--gpu", "t4"] if part.endswith("-gpu") else []
+        limits = ["--max-cost", "2", "--alert-limit", "1"]
+        answer = cli("doctor", "--prove", "--yes", "--only", part, *gpu, *limits)
+        assert names_with("deviated") == {(part, check)}, answer.out + answer.err
+        assert answer.code == 1
+        assert rows()[part, check]["reason"]
+        assert left_in(aws) <= {"code", "payloads"}
+
+
+def test_a_user_of_the_account_is_told_what_the_check_of_alerts_needs(
+    tmp_path: Path, cli: Cli
+) -> None:
+    with account() as aws, project(aws, tmp_path):
+        add_alerts(aws)
+        answer = cli("doctor", "--prove", "--yes", "--only", "batch")
+        assert answer.code == 0, answer.out + answer.err
+        row = rows()["batch", "alert"]
+        assert row["verdict"] == "not checked"
+        statement = json.loads(row["reason"].partition("add this statement: ")[2])
+        assert {"sqs:CreateQueue", "sns:Subscribe"} <= set(statement["Action"])
+
+
+def test_nothing_runs_without_a_confirmation(tmp_path: Path, cli: Cli) -> None:
+    with account() as aws, project(aws, tmp_path) as patch:
+        patch.setattr(sys, "stdin", io.StringIO())
+        answer = cli("doctor", "--prove")
+        assert answer.code == 2
+        assert "pass --yes" in answer.err
+        price = re.search(r"highest price of these jobs: \$(\S+),", answer.err)
+        assert price is not None and 0 < float(price[1]) < MAX_COST_USD
+        assert left_in(aws) == set()
+
+
+def test_a_proof_above_the_limit_is_refused_with_its_price(tmp_path: Path, cli: Cli) -> None:
+    with account() as aws, project(aws, tmp_path):
+        answer = cli("doctor", "--prove", "--yes", "--only", "batch", "--max-cost", "0.01")
+        assert answer.code == 2
+        assert "The jobs may cost $0.12, more than $0.01" in answer.err
+        assert "--max-cost 0.13" in answer.err
+        assert left_in(aws) == set()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fix"),
+    [
+        (["--only", "batch-sopt"], "did you mean 'batch-spot'?"),
+        (["--gpu", "t5"], "did you mean"),
+        (["--report", "missing/report.json"], "--report"),
+    ],
+)
+def test_a_mistake_in_the_options_is_reported_before_anything_is_planned(
+    arguments: list[str], fix: str, tmp_path: Path, cli: Cli
+) -> None:
+    with account() as aws, project(aws, tmp_path):
+        answer = cli("doctor", "--prove", "--yes", *arguments)
+        assert answer.code == 2
+        assert fix in answer.err
+
+
+def test_there_must_be_an_account(rig: BackendRig, cli: Cli) -> None:
+    answer = cli("doctor", "--prove", "--yes")
+    assert answer.code == 2
+    assert "There is no account to prove" in answer.err
+
+
+def test_an_interrupt_cancels_the_jobs_and_cleans_up(
+    tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advance: Callable[..., None] = prove_runs.PartRuns.advance
+
+    def advance_and_interrupt(runs: prove_runs.PartRuns, *arguments: Any) -> None:
+        advance(runs, *arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(prove_runs.PartRuns, "advance", advance_and_interrupt)
+    with account() as aws, project(aws, tmp_path):
+        answer = cli("doctor", "--prove", "--yes", "--only", "batch-spot")
+        assert answer.code == 130
+        assert "cancelling the runs" in answer.err
+        assert "removed the objects of 1 runs" in answer.err
+        assert aws.job_processes() == {}
+        assert left_in(aws) <= {"code", "payloads"}

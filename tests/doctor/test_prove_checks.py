@@ -1,0 +1,250 @@
+"""The comparison of a proof, without an account."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from flowyml_aws.aws.alert_probe import alert_statement
+from flowyml_aws.cli.proving import MAX_COST_USD
+from flowyml_aws.doctor.prove.checks import Answer, PartObservation, StageObservation, check_part
+from flowyml_aws.doctor.prove.facts import MachineFacts, machine_facts, refused_folders
+from flowyml_aws.doctor.prove.offers import PIPELINE
+from flowyml_aws.doctor.prove.parts import parts_of
+from flowyml_aws.doctor.prove.report import Row, redacted
+from flowyml_aws.planning.account_families import FAMILIES
+from flowyml_aws.planning.catalog_files import load_catalog
+from flowyml_aws.planning.needs import Needs
+from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
+from flowyml_aws.planning.services import service_traits
+from flowyml_aws.runtime.result import StepReport, StepState
+from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.record import Bill
+from flowyml_aws.submission.status import JobView
+
+FACTS = MachineFacts(
+    uid=10001,
+    shm_mib=512,
+    disk_gib=99.0,
+    training_disk_gib=29.0,
+    refused={},
+    metadata="",
+    gpus=["Tesla T4"],
+    not_emulated={},
+)
+OFFER = InstanceOffer(instance_type="c6i.large", price_usd_hour=0.085)
+JOB = PlannedJob(
+    name="prove",
+    group="prove",
+    steps=("look",),
+    after=(),
+    needs=Needs(vcpus=1, memory_mib=1024),
+    backend="batch",
+    target="cpu",
+    offers=(OFFER,),
+    reads={},
+    produces={},
+    stored=(),
+    timeout_s=30,
+    notes=(),
+)
+PLAN = ExecutionPlan(
+    pipeline="doctor-prove", backend="batch", region="us-east-1", prices_of=None, jobs=(JOB,)
+)
+FIRST = JobView(JOB, JobState.SUCCEEDED, attempt=1, ran_on=OFFER)
+SECOND = JobView(
+    JOB,
+    JobState.FAILED,
+    attempt=2,
+    reason="ProofFailed",
+    steps=(
+        StepReport(name="reuse", state=StepState.CACHED),
+        StepReport(name="end_once", state=StepState.SUCCEEDED),
+    ),
+)
+
+
+def stage(view: JobView, facts: MachineFacts | None = None, *log: str) -> StageObservation:
+    return StageObservation(PLAN, view, facts, log)
+
+
+def observed(part: str, **changes: object) -> PartObservation:
+    (found,) = parts_of("t4" if part.endswith("-gpu") else None, [part])
+    right = PartObservation(
+        found,
+        (stage(FIRST, FACTS), stage(SECOND))[: len(found.stages)],
+        price=Answer(0.085),
+        disk_gib=80.0,
+        shared_memory_mib=512,
+        alert=Answer(1.0),
+    )
+    return replace(right, **changes)  # type: ignore[arg-type]  # fields of the observation
+
+
+def verdicts(observation: PartObservation) -> Mapping[str, str]:
+    return {row.check: row.verdict for row in check_part(observation)}
+
+
+def test_a_part_that_behaves_as_planned_agrees_in_each_check() -> None:
+    assert set(verdicts(observed("batch")).values()) == {"agreed"}
+
+
+def with_facts(**changes: object) -> tuple[StageObservation, ...]:
+    facts: MachineFacts = {**FACTS, **changes}  # type: ignore[typeddict-item]
+    return stage(FIRST, facts), stage(SECOND)
+
+
+@pytest.mark.parametrize(
+    ("check", "changes"),
+    [
+        ("shared memory", {"stages": with_facts(shm_mib=64)}),
+        ("disk", {"stages": with_facts(disk_gib=30.0)}),
+        ("metadata", {"stages": with_facts(metadata="it gave a token")}),
+        ("price", {"price": Answer(0.102)}),
+        ("price", {"price": Answer(0.08)}),
+        ("alert", {"alert": Answer(0.0, "nothing arrived within 120 s")}),
+        (
+            "retry",
+            {
+                "stages": (
+                    stage(FIRST, FACTS),
+                    stage(
+                        replace(
+                            SECOND,
+                            attempt=1,
+                            reason="exited; exit code 143",
+                            steps=SECOND.steps[:1],
+                        )
+                    ),
+                )
+            },
+        ),
+        (
+            "cache",
+            {"stages": (stage(FIRST, FACTS, "AccessDenied: cache/1.json"), stage(SECOND))},
+        ),
+    ],
+)
+def test_a_difference_is_a_deviation_with_its_meaning(
+    check: str, changes: dict[str, object]
+) -> None:
+    rows = check_part(observed("batch", **changes))
+    (row,) = (row for row in rows if row.verdict == "deviated")
+    assert row.check == check
+    assert row.reason and row.expected
+
+
+def test_an_unknown_fact_is_not_checked_and_has_a_reason() -> None:
+    stages = with_facts(not_emulated={"disk": "no root", "shm": "no root"})
+    rows = check_part(observed("batch", stages=stages, price=Answer(reason="denied")))
+    unchecked = {row.check: row.reason for row in rows if row.verdict == "not checked"}
+    assert unchecked == {"disk": "no root", "shared memory": "no root", "price": "denied"}
+
+
+def test_a_part_that_can_not_run_has_one_row_with_the_reason() -> None:
+    (row,) = check_part(observed("batch-spot", stages=(), problem="no queue"))
+    assert (row.check, row.verdict, row.reason) == ("all", "not checked", "no queue")
+
+
+def test_a_job_that_failed_deviates_and_its_facts_are_not_checked() -> None:
+    failed = stage(JobView(JOB, JobState.FAILED, 1, "exit code 1", ran_on=OFFER))
+    found = verdicts(observed("batch", stages=(failed,), problem="the first run has failed"))
+    assert found["run"] == "deviated"
+    assert {found[check] for check in ("disk", "metadata", "cache", "retry", "alert")} == {
+        "not checked"
+    }
+
+
+def test_a_spot_price_may_differ_by_a_quarter_and_an_upper_bound_may_be_too_high() -> None:
+    for basis, price, verdict in (
+        ("spot", 0.1, "agreed"),
+        ("spot", 0.11, "deviated"),
+        ("at most", 0.03, "agreed"),
+        ("at most", 0.1, "deviated"),
+    ):
+        offer = OFFER.model_copy(update={"price_basis": basis})
+        stages = (stage(replace(FIRST, ran_on=offer), FACTS),)
+        found = verdicts(observed("batch-spot", stages=stages, price=Answer(price)))
+        assert found["price"] == verdict, (basis, price)
+
+
+def test_the_billed_time_on_demand_is_the_time_that_the_job_ran() -> None:
+    for billed_s, is_spot, verdict in (
+        (61, False, "agreed"),
+        (90, False, "deviated"),
+        (20, True, "agreed"),
+    ):
+        bill = Bill(instance_type="ml.m5.large", billed_s=billed_s, ran_s=60, is_spot=is_spot)
+        stages = (replace(stage(FIRST, FACTS), bill=bill), stage(SECOND))
+        assert verdicts(observed("sagemaker", stages=stages))["billed time"] == verdict
+
+
+def test_names_of_the_account_are_redacted() -> None:
+    reason = "role arn:aws:iam::123456789012:role/job may not read flowyml-main-123456789012/x"
+    row = Row(part="batch", check="cache", verdict="deviated", reason=reason)
+    text = redacted(row, {"123456789012", "flowyml-main-123456789012"}).reason
+    assert text == "role <arn> may not read <redacted>/x"
+
+
+def test_a_folder_that_can_not_be_written_is_reported_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    inside = tmp_path / "file/folder"
+    assert refused_folders([tmp_path, tmp_path / "new"]) == {}
+    assert refused_folders([inside]) == {str(inside): "Not a directory"}
+
+
+def test_the_facts_of_this_machine_are_json_values(tmp_path: Path) -> None:
+    environment = {
+        "TMPDIR": str(tmp_path),
+        "SAGEMAKER_BASE_DIR": str(tmp_path),
+        "FLOWYML_NOT_EMULATED_DISK": "no root",
+    }
+    facts = machine_facts(environment, asks_metadata=False)
+    assert facts["refused"] == {}
+    assert facts["not_emulated"] == {"disk": "no root"}
+    assert json.loads(json.dumps(facts)) == facts
+    assert min(facts["disk_gib"], facts["training_disk_gib"], facts["shm_mib"]) > 0
+
+
+def test_a_proof_without_gpus_costs_less_than_a_quarter_of_a_dollar_at_most() -> None:
+    catalog = load_catalog()
+    (cpu,) = (family for family in FAMILIES if family.name == "cpu")
+    names = [name for group in cpu.sizes for name in group]
+    types = [catalog.get(name) for name in names]
+    prices = [t.price_usd_hour or 0 for t in types if t is not None]
+    training = sorted(
+        t.sagemaker_price_usd_hour
+        for t in catalog.types
+        if t.sagemaker_price_usd_hour and t.offered and t.usable_memory_mib > 1024
+    )[4]  # a training job names up to five types
+    highest = {"batch": max(prices), "sagemaker": training}
+    usd = sum(
+        highest[part.backend] * part.billed_s(service_traits(part.backend).startup_s) / 3600
+        for part in parts_of(None, ())
+    )
+    assert 0.1 < usd < MAX_COST_USD == 0.25
+
+
+def test_the_page_has_the_statement_for_the_check_of_alerts() -> None:
+    page = (Path(__file__).parents[2] / "docs/first-hour.md").read_text("utf-8")
+    (documented,) = re.findall(r"```json\n(.*?)```", page, flags=re.S)
+    topic = "arn:aws:sns:us-east-1:123456789012:flowyml-main-alerts"
+    assert json.loads(documented) == json.loads(alert_statement(topic, f"{PIPELINE}-*"))
+
+
+def test_the_page_names_every_check_and_every_part() -> None:
+    page = (Path(__file__).parents[2] / "docs/first-hour.md").read_text("utf-8")
+    documented = dict(re.findall(r"^\| ([a-z ]+) \| .* \| ([a-z, -]+) \|$", page, flags=re.M))
+    assert documented.pop("check") == "parts"
+    parts = parts_of("t4", ())
+    everywhere = ", ".join(part.name for part in parts)
+    assert {check: documented[check].replace("all", everywhere) for check in documented} == {
+        check: ", ".join(part.name for part in parts if check in part.checks)
+        for part in parts
+        for check in part.checks
+    }
