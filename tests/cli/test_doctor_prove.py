@@ -216,6 +216,12 @@ def test_a_mistake_in_the_options_is_reported_before_anything_is_planned(
         assert fix in answer.err
 
 
+def test_the_emulator_suggests_the_name_of_a_deviation(rig: BackendRig, cli: Cli) -> None:
+    answer = cli("emulate", "--deviate", "no-retries")
+    assert answer.code == 2
+    assert "did you mean 'no-retry'?" in answer.err
+
+
 def test_there_must_be_an_account(rig: BackendRig, cli: Cli) -> None:
     answer = cli("doctor", "--prove", "--yes")
     assert answer.code == 2
