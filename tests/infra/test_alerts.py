@@ -59,6 +59,7 @@ def test_a_cancelled_run_sends_none(rig: BackendRig, inbox: Inbox) -> None:
     assert inbox.read() == []
 
 
+@pytest.mark.thorough  # the test below replaces the driver by a small job
 def test_a_detached_run_sends_none_about_its_driver_if_a_job_failed(
     aws: Emulator, rig: BackendRig, inbox: Inbox
 ) -> None:
