@@ -20,6 +20,7 @@ from flowyml_aws.testing.account import BUCKET, NAMES
 from flowyml_aws.testing.account_policies import account_policy
 from flowyml_aws.testing.deviations import DEVIATIONS
 from flowyml_aws.testing.disks import Disks
+from flowyml_aws.testing.image_user import can_switch_user
 from tests.cli.conftest import Cli
 from tests.support.queues import make_queue
 from tests.support.rigs import BackendRig, raised_emulator
@@ -164,6 +165,13 @@ def test_a_planted_deviation_is_found_and_nothing_else(
         assert answer.code == 1
         assert rows()[part, check]["reason"]
         assert left_in(aws) <= {"code", "payloads"}
+
+
+@pytest.mark.skipif(not can_switch_user(), reason="only root can change its user")
+def test_the_user_of_the_image_is_kept_from_the_metadata_service(tmp_path: Path, cli: Cli) -> None:
+    with account(image_user=10001) as aws, project(aws, tmp_path):
+        cli("doctor", "--prove", "--yes", "--only", "batch")
+        assert rows()["batch", "metadata"]["verdict"] == "agreed"
 
 
 def test_a_user_of_the_account_is_told_what_the_check_of_alerts_needs(
