@@ -16,9 +16,10 @@ from rich.console import Console
 from flowyml_aws.cli.app import RUN_FAILED, AsJson, app
 from flowyml_aws.cli.facts import print_json
 from flowyml_aws.cli.proving import MAX_COST_USD, REPORT, ProveCommand, prove_account
+from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.doctor.checkup import checkup
 from flowyml_aws.doctor.examination import Report
-from flowyml_aws.doctor.prove.prove import ProofOptions
+from flowyml_aws.doctor.prove.prove import ALERT_LIMIT_S, ProofOptions
 from flowyml_aws.doctor.run import examine_run
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.services.connect import find_run
@@ -58,12 +59,22 @@ def doctor(
     alert_limit: Annotated[
         float,
         typer.Option(metavar="SECONDS", min=1, help="With --prove: wait for the alert."),
-    ] = 120.0,
+    ] = ALERT_LIMIT_S,
     report: Annotated[
         Path, typer.Option(metavar="FILE", help="With --prove: file for the report.")
     ] = REPORT,
 ) -> None:
     """Check this machine and the AWS account, and suggest fixes; exits with 1 on an error."""
+    of_prove = {
+        "--gpu": gpu is not None,
+        "--max-cost": max_cost != MAX_COST_USD,
+        "--yes": yes,
+        "--only": bool(only),
+        "--topic": topic is not None,
+        "--alert-limit": alert_limit != ALERT_LIMIT_S,
+        "--report": report != REPORT,
+    }
+    _require_prove(prove, run, [name for name, is_passed in of_prove.items() if is_passed])
     if prove:
         options = ProofOptions(gpu=gpu, topic=topic, alert_limit_s=alert_limit)
         command = ProveCommand(options, only or (), max_cost, yes, report)
@@ -74,6 +85,22 @@ def doctor(
     else:
         _console().print(verdict(reports))
     sys.exit(RUN_FAILED if _has_error(reports) else 0)
+
+
+def _require_prove(prove: bool, run: str | None, options: Sequence[str]) -> None:
+    """Refuse options that belong to the other form of the command."""
+    if prove and run is not None:
+        raise SettingsError(
+            what="--prove and --run exclude each other",
+            why="--run explains one run, --prove starts runs of its own",
+            fix="pass one of them",
+        )
+    if not prove and options:
+        raise SettingsError(
+            what=f"{', '.join(options)} without --prove",
+            why="only `doctor --prove` runs jobs",
+            fix="add --prove, or leave these options out",
+        )
 
 
 def _reports(run: str | None) -> Iterator[Report]:

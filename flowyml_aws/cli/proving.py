@@ -102,7 +102,10 @@ def _require_affordable(plan: ProofPlan, max_cost_usd: float) -> None:
 def _require_writable(report: Path) -> None:
     """Check that the report can be written, before anything is paid for."""
     try:
+        is_new = not report.exists()
         report.touch()
+        if is_new:  # without jobs, there is no report
+            report.unlink()
     except OSError as error:
         raise SettingsError(
             what=f"Can't write to {report}", why=str(error), fix="name another file with --report"

@@ -218,6 +218,12 @@ class Emulator:
             )
         self._lenient = frozenset(lenient)
         self._planted = planted = check_deviations(deviations)
+        if empty and planted:
+            raise SettingsError(
+                what=f"Deviations can't be planted in an empty account: {', '.join(planted)}",
+                why="they change the resources of infra/, which `empty` omits",
+                fix="pass deviations without `empty`",
+            )
         self._capacity = capacity
         self._time_scale = time_scale
         self._stop_grace_s = stop_grace_s

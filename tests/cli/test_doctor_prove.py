@@ -16,19 +16,18 @@ import pytest
 from flowyml_aws.cli.proving import MAX_COST_USD
 from flowyml_aws.doctor.prove import runs as prove_runs
 from flowyml_aws.testing import Emulator
-from flowyml_aws.testing.account import BUCKET, NAMES
-from flowyml_aws.testing.account_policies import account_policy
+from flowyml_aws.testing.account import BUCKET
 from flowyml_aws.testing.deviations import DEVIATIONS
 from flowyml_aws.testing.disks import Disks
 from flowyml_aws.testing.image_user import can_switch_user
 from tests.cli.conftest import Cli
+from tests.support.alerts import create_alerts
 from tests.support.queues import make_queue
 from tests.support.rigs import BackendRig, raised_emulator
 
 pytestmark = pytest.mark.contract
 
 SPOT = "flowyml-emulator-spot"
-TOPIC = NAMES["topic_arn"]
 REPORT = Path("flowyml-aws-proof.json")
 # The part with the fewest runs that shows each deviation, and the check that finds it.
 FOUND_BY = {
@@ -66,18 +65,6 @@ def account(*deviations: str, **options: Any) -> Iterator[Emulator]:
         yield aws
 
 
-def add_alerts(aws: Emulator) -> None:
-    """Create the topic and the rule for failed jobs, as infra/ does."""
-    sns, events = aws.client("sns"), aws.client("events")
-    sns.create_topic(Name=TOPIC.rpartition(":")[2])
-    sns.set_topic_attributes(
-        TopicArn=TOPIC, AttributeName="Policy", AttributeValue=account_policy("topic", NAMES)
-    )
-    pattern = {"source": ["aws.batch"], "detail": {"status": ["FAILED"]}}
-    events.put_rule(Name="job-failed", EventPattern=json.dumps(pattern))
-    events.put_targets(Rule="job-failed", Targets=[{"Id": "alerts", "Arn": TOPIC}])
-
-
 @contextmanager
 def project(
     aws: Emulator, tmp_path: Path, credentials: Mapping[str, str] | None = None
@@ -113,7 +100,7 @@ def left_in(aws: Emulator) -> set[str]:
 
 def test_everything_agrees_on_the_strict_emulator(tmp_path: Path, cli: Cli) -> None:
     with account() as aws, project(aws, tmp_path, aws.administrator):
-        add_alerts(aws)
+        create_alerts(aws)
         answer = cli("doctor", "--prove", "--yes", "--gpu", "t4", "--max-cost", "2")
         assert answer.code == 0, answer.out + answer.err
         assert names_with("deviated") == set()
@@ -157,7 +144,7 @@ def test_a_planted_deviation_is_found_and_nothing_else(
     if check in MOUNTED and "not limited" in (note := Disks(tmp_path).note(1)):
         pytest.skip(note)
     with account(deviation) as aws, project(aws, tmp_path, aws.administrator):
-        add_alerts(aws)
+        create_alerts(aws)
         gpu = ["--gpu", "t4"] if part.endswith("-gpu") else []
         limits = ["--max-cost", "2", "--alert-limit", "1"]
         answer = cli("doctor", "--prove", "--yes", "--only", part, *gpu, *limits)
@@ -178,7 +165,7 @@ def test_a_user_of_the_account_is_told_what_the_check_of_alerts_needs(
     tmp_path: Path, cli: Cli
 ) -> None:
     with account() as aws, project(aws, tmp_path):
-        add_alerts(aws)
+        create_alerts(aws)
         answer = cli("doctor", "--prove", "--yes", "--only", "batch")
         assert answer.code == 0, answer.out + answer.err
         row = rows()["batch", "alert"]
@@ -204,6 +191,7 @@ def test_a_proof_above_the_limit_is_refused_with_its_price(tmp_path: Path, cli: 
         assert answer.code == 2
         assert "The jobs may cost $0.12, more than $0.01" in answer.err
         assert "--max-cost 0.13" in answer.err
+        assert not REPORT.exists()
         assert left_in(aws) == set()
 
 
@@ -222,6 +210,16 @@ def test_a_mistake_in_the_options_is_reported_before_anything_is_planned(
         answer = cli("doctor", "--prove", "--yes", *arguments)
         assert answer.code == 2
         assert fix in answer.err
+
+
+def test_options_of_a_proof_need_prove(rig: BackendRig, cli: Cli) -> None:
+    with rig.entered():
+        answer = cli("doctor", "--gpu", "t4", "--max-cost", "2")
+        assert answer.code == 2
+        assert "--gpu, --max-cost without --prove" in answer.err
+        answer = cli("doctor", "--prove", "--run", "latest")
+        assert answer.code == 2
+        assert "--prove and --run exclude each other" in answer.err
 
 
 def test_the_emulator_suggests_the_name_of_a_deviation(rig: BackendRig, cli: Cli) -> None:

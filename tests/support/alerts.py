@@ -13,7 +13,7 @@ from tests.support.infra import INFRA
 if TYPE_CHECKING:
     from flowyml_aws.testing import Emulator
 
-__all__ = ["Inbox", "alerts"]
+__all__ = ["Inbox", "alerts", "create_alerts"]
 
 
 def alerts(named: Mapping[str, str]) -> dict[str, Any]:
@@ -26,39 +26,50 @@ def alerts(named: Mapping[str, str]) -> dict[str, Any]:
     return json.loads(Template(text.replace("$.", "$$.")).substitute(named))
 
 
+def create_alerts(aws: Emulator) -> str:
+    """Create the topic and the rules of `infra/` in an emulator's own account.
+
+    Returns:
+        ARN of the topic.
+    """
+    from flowyml_aws.testing.account import DRIVER_QUEUE, NAMES, QUEUES
+    from flowyml_aws.testing.account_policies import account_policy
+
+    arn = "arn:aws:batch:us-east-1:123456789012:job-queue/{}".format
+    named = {
+        **NAMES,
+        "all_queue_arns": json.dumps([arn(name) for name in (*QUEUES, DRIVER_QUEUE)]),
+        "job_queue_arns": json.dumps([arn(name) for name in QUEUES]),
+        "driver_queue_arn": arn(DRIVER_QUEUE),
+    }
+    events, sns = aws.client("events"), aws.client("sns")
+    topic: str = sns.create_topic(Name=NAMES["topic_arn"].rpartition(":")[2])["TopicArn"]
+    assert topic == NAMES["topic_arn"]
+    sns.set_topic_attributes(
+        TopicArn=topic, AttributeName="Policy", AttributeValue=account_policy("topic", NAMES)
+    )
+    for name, rule in alerts(named).items():
+        events.put_rule(Name=name, EventPattern=json.dumps(rule["pattern"]))
+        transformer = {
+            "InputPathsMap": rule["paths"],
+            "InputTemplate": json.dumps(rule["message"]).replace('"<', "<").replace('>"', ">"),
+        }
+        target = {"Id": "alerts", "Arn": topic, "InputTransformer": transformer}
+        events.put_targets(Rule=name, Targets=[target])
+    return topic
+
+
 class Inbox:
     """A queue that receives the alerts of an emulator's own account."""
 
     def __init__(self, aws: Emulator) -> None:
-        from flowyml_aws.testing.account import DRIVER_QUEUE, NAMES, QUEUES
-        from flowyml_aws.testing.account_policies import account_policy
-
-        arn = "arn:aws:batch:us-east-1:123456789012:job-queue/{}".format
-        named = {
-            **NAMES,
-            "all_queue_arns": json.dumps([arn(name) for name in (*QUEUES, DRIVER_QUEUE)]),
-            "job_queue_arns": json.dumps([arn(name) for name in QUEUES]),
-            "driver_queue_arn": arn(DRIVER_QUEUE),
-        }
-        events, sns, self._sqs = map(aws.client, ("events", "sns", "sqs"))
-        topic = sns.create_topic(Name=NAMES["topic_arn"].rpartition(":")[2])["TopicArn"]
-        assert topic == NAMES["topic_arn"]
-        sns.set_topic_attributes(
-            TopicArn=topic, AttributeName="Policy", AttributeValue=account_policy("topic", NAMES)
-        )
+        topic = create_alerts(aws)
+        self._sqs = aws.client("sqs")
         self._queue = self._sqs.create_queue(QueueName="inbox")["QueueUrl"]
         attributes = self._sqs.get_queue_attributes(
             QueueUrl=self._queue, AttributeNames=["QueueArn"]
         )["Attributes"]
-        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=attributes["QueueArn"])
-        for name, rule in alerts(named).items():
-            events.put_rule(Name=name, EventPattern=json.dumps(rule["pattern"]))
-            transformer = {
-                "InputPathsMap": rule["paths"],
-                "InputTemplate": json.dumps(rule["message"]).replace('"<', "<").replace('>"', ">"),
-            }
-            target = {"Id": "alerts", "Arn": topic, "InputTransformer": transformer}
-            events.put_targets(Rule=name, Targets=[target])
+        aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=attributes["QueueArn"])
 
     def read(self) -> list[dict[str, str]]:
         """Return the alerts since the last call."""

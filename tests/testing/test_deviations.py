@@ -19,6 +19,11 @@ def test_an_unknown_deviation_is_an_error_with_the_nearest_name() -> None:
     assert all(name in caught.value.why for name in DEVIATIONS)
 
 
+def test_deviations_need_the_resources_of_infra() -> None:
+    with pytest.raises(SettingsError, match="in an empty account: price"):
+        Emulator(empty=True, deviations=["price"])
+
+
 def test_the_banner_names_planted_deviations_only() -> None:
     with Emulator(deviations=["price"]) as aws:
         (line,) = (line for line in aws.describe() if line.startswith("planted deviations: "))

@@ -21,7 +21,10 @@ from flowyml_aws.doctor.prove.runs import PartRuns, run_parts
 from flowyml_aws.services.account import Account
 from flowyml_aws.settings import Settings
 
-__all__ = ["ProofOptions", "prove"]
+__all__ = ["ALERT_LIMIT_S", "ProofOptions", "prove"]
+
+ALERT_LIMIT_S = 120.0
+"""Longest wait for the alert of a failed job."""
 
 _DENIED = ("AccessDenied", "AuthorizationError", "not authorized")
 
@@ -39,7 +42,7 @@ class ProofOptions:
 
     gpu: str | None = None
     topic: str | None = None
-    alert_limit_s: float = 120.0
+    alert_limit_s: float = ALERT_LIMIT_S
     limit_s: float = 3600.0
 
 
