@@ -242,6 +242,7 @@ def test_push_needs_no_docker_login_which_amazons_credential_helper_refuses(
     text = json.dumps({"auths": {"example.com": {"auth": "b3duOnNlY3JldA=="}}, **helpers, **kept})
     (own / "config.json").write_text(text)
     monkeypatch.setenv("DOCKER_CONFIG", str(own))
+    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", "registries.conf")  # of podman
 
     answer = cli("image", "push", "--json")
 
@@ -265,6 +266,9 @@ def test_push_needs_no_docker_login_which_amazons_credential_helper_refuses(
     assert (used / "config.json").stat().st_mode & 0o077 == 0
     assert not Path(Path(f"{docker}.folder").read_text().strip()).exists()
     assert (own / "config.json").read_text() == text
+    assert (
+        "CONTAINERS_REGISTRIES_CONF=registries.conf\n" in Path(f"{docker}.environment").read_text()
+    )
     for file in ("calls", "environment"):
         assert token not in Path(f"{docker}.{file}").read_text()
     assert token not in answer.out + answer.err

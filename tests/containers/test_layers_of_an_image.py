@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -35,16 +36,22 @@ def layers(engine: Engine, image: str) -> list[str]:
     return list(json.loads(text))
 
 
-@pytest.fixture
-def recipe(tmp_path: Path) -> ImageRecipe:
-    """An image with two small requirements."""
-    settings = {"FLOWYML_AWS_BASE_IMAGE": BASE}
-    (tmp_path / "requirements.txt").write_text("tabulate==0.9.0\nwheel\n")
-    return project_recipe(tmp_path, load_settings(tmp_path, settings))
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with two small requirements."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "requirements.txt").write_text("tabulate==0.9.0\nwheel\n")
+    return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def recipe(project: Path) -> ImageRecipe:
+    return project_recipe(project, load_settings(project, {"FLOWYML_AWS_BASE_IMAGE": BASE}))
+
+
+@pytest.fixture(scope="module")
 def built(engine: Engine, recipe: ImageRecipe) -> Iterator[ImageRecipe]:
+    """The recipe of an image that is on this machine."""
     image = ProjectImage(recipe, None)
     image.build(engine, None)
     yield recipe
@@ -53,15 +60,10 @@ def built(engine: Engine, recipe: ImageRecipe) -> Iterator[ImageRecipe]:
 
 def changed_package(folder: Path) -> ClientPackage:
     """Return this checkout's package with one more file."""
-    source = folder / "source"
-    source.mkdir()
-    original = client_package().source
-    assert original is not None
-    for name in ("pyproject.toml", "README.md", "LICENSE", "container", "flowyml_aws"):
-        output_of_copy = subprocess.run(["cp", "-R", original / name, source], check=False)
-        assert output_of_copy.returncode == 0
-    (source / "flowyml_aws/more.py").write_text("MORE = 1\n")
-    return ClientPackage(client_package().version, "changed", source)
+    wheel = folder / client_package().requirement(folder)
+    with zipfile.ZipFile(wheel, "a") as archive:
+        archive.writestr("flowyml_aws/more.py", "MORE = 1\n")
+    return ClientPackage(client_package().version, "changed", wheel)
 
 
 @pytest.mark.parametrize("change", ["nothing", "flowyml_aws", "a requirement"])
@@ -84,9 +86,7 @@ def test_only_the_layers_with_a_change_are_new(
     assert (len(set(after) - set(before)), len(after)) == (expected, len(before))
 
 
-def test_a_build_leaves_no_image_of_its_first_stage(
-    built: ImageRecipe, engine: Engine, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_build_leaves_no_image_of_its_first_stage(built: ImageRecipe, engine: Engine) -> None:
     broken = replace(built, arguments={**built.arguments, "PYTHON_VERSION": "2.7"})
     with pytest.raises(FlowymlError, match="Can't build"):
         ProjectImage(broken, None).build(engine, None)
@@ -119,7 +119,7 @@ def test_the_standard_library_and_the_packages_are_compiled(
 
 
 def test_the_certificates_of_a_company_are_used_in_the_build_and_in_jobs(
-    engine: Engine, recipe: ImageRecipe, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    engine: Engine, recipe: ImageRecipe, tmp_path: Path
 ) -> None:
     wheels = tmp_path / "wheels"
     write_wheel(wheels / "companypkg", "companypkg", "1.0", {"companypkg.py": "VALUE = 42\n"})
