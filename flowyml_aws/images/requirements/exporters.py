@@ -117,7 +117,7 @@ def _run(command: Sequence[str], root: Path, lock: str, packages: str) -> str:
     raise SettingsError(
         what=f"Can't export the requirements in {lock}",
         why=f"`{shown}` {code}: {output.strip()[-_TAIL:]}",
-        fix=f"follow the message above (`pip install {packages}` installs the tool), delete {lock} "
+        fix=f"correct what the tool reports (`pip install {packages}` installs it), delete {lock} "
         f"if the project no longer uses it, or {INSTEAD}",
     )
 
