@@ -294,6 +294,7 @@ def test_missing_and_invalid_settings_are_reported_together(
     assert "did you mean 'devour'?" in report
     monkeypatch.delenv("FLOWYML_AWS_SAGEMAKER_ROLE")
     monkeypatch.delenv("FLOWYML_AWS_IMAGE")
+    monkeypatch.delenv("FLOWYML_AWS_REPOSITORY")
     with pytest.raises(InvalidPipelineError) as caught:
         rig.pipeline("killed").submit(backend="sagemaker")
     assert "Setting `sagemaker_role` is missing" in str(caught.value)
