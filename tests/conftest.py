@@ -20,6 +20,8 @@ from tests.support.rings import guarded, ring_of, watch
 __all__ = ["emulator_settings"]
 
 MAIN = sys.modules["__main__"]
+FREEZE_AFTER = 50  # tests
+_tests_run = 0
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -61,8 +63,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    global _tests_run
     with guarded(item):
-        return (yield)
+        result = yield
+    _tests_run += 1
+    if _tests_run % FREEZE_AFTER == 0:
+        # Modules, caches and reports stay until the end. The runner collects garbage for each job,
+        # which takes half a second once a process has searched through 1 GB of them.
+        gc.collect()
+        gc.freeze()
+    return result
 
 
 def pytest_terminal_summary(

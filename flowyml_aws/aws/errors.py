@@ -115,7 +115,7 @@ def _explain_response(error: ClientError) -> tuple[str, str]:
     if code in {"400", "401"}:
         # The response to a HEAD request has no body with details.
         return why, f"credentials may have expired: {_SIGN_IN}"
-    return why, f"read the message above; {_IDENTITY_HINT}"
+    return why, f"correct what AWS reports; {_IDENTITY_HINT}"
 
 
 def _explain_local(error: BotoCoreError) -> tuple[str, str]:
@@ -133,4 +133,7 @@ def _explain_local(error: BotoCoreError) -> tuple[str, str]:
         return why, "set AWS_REGION, or `region` in the profile"
     if isinstance(error, ConnectionError | HTTPClientError):
         return why, _NETWORK
-    return f"{type(error).__name__}: {why}", "read the message above; AWS did not respond"
+    return (
+        f"{type(error).__name__}: {why}",
+        "check the network and boto3's settings, and retry",
+    )

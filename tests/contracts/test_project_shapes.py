@@ -15,8 +15,10 @@ from flowyml_aws import Run
 from tests.contracts.conftest import BACKENDS
 from tests.support.rigs import CHECKOUT, DEADLINE_S, BackendRig
 
-# Batch and SageMaker differ only in how they start the runner.
-pytestmark = pytest.mark.parametrize("rig", BACKENDS[:2], indirect=True)
+# Jobs on this machine get the same bundle, and SageMaker only starts the runner in another way.
+LOCAL, BATCH, _ = BACKENDS
+THOROUGH_LOCAL = pytest.param("local", marks=[*LOCAL.marks, pytest.mark.thorough])
+pytestmark = pytest.mark.parametrize("rig", [THOROUGH_LOCAL, BATCH], indirect=True)
 
 HEAD = """
     import json, os, sys
