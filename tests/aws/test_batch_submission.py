@@ -279,6 +279,7 @@ def test_a_submitted_run_no_longer_needs_an_image(
     untouched: RunDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FLOWYML_AWS_IMAGE")
+    monkeypatch.delenv("FLOWYML_AWS_REPOSITORY")
     assert Run.attach(untouched.record.run_id).advance().state is RunState.RUNNING
 
 

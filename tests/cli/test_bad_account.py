@@ -36,6 +36,7 @@ def test_all_missing_settings_are_reported_at_once(
 ) -> None:
     account.delenv("FLOWYML_AWS_STORE")
     account.delenv("FLOWYML_AWS_IMAGE")
+    account.delenv("FLOWYML_AWS_REPOSITORY")
     parts = ("`store` is missing", "`image` is missing", "2 problems", "flowyml-aws emulate")
     assert_refused(cli, file, MISTAKE, *parts)
 
