@@ -98,6 +98,8 @@ def own_main() -> Iterator[None]:
         patch.setitem(sys.modules, "__main__", MAIN)
         patch.setattr(scripts, "_state", scripts._State())
         yield
+    # A runner in this process sets it for its children, so that a client would be one of them.
+    os.environ.pop(scripts.PROGRAM_VARIABLE, None)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -306,5 +306,5 @@ def _alias_main() -> None:
 _PACKAGE = Path(__file__).resolve().parents[1]
 _state = _State()
 sys.meta_path.append(_Finder())
-if PROGRAM_VARIABLE not in os.environ:
-    _alias_main()
+# Also in a process that a step starts: a script that it runs is not the program of the job.
+_alias_main()

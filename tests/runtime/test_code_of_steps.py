@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.scripts import run_script
+from tests.runtime.scripts import run_script, write
 
 pytestmark = pytest.mark.contract
 
@@ -269,6 +269,49 @@ def test_a_step_of_a_job_may_run_another_pipeline(project: Path) -> None:
         """,
     )
     assert report["outputs"]["outer"] == 6
+
+
+def test_a_script_that_a_step_starts_is_its_own_program(project: Path) -> None:
+    write(
+        project,
+        other="""
+        import os
+        from pathlib import Path
+        from flowyml_aws import Pipeline, step
+
+        with Path("evaluated").open("a") as file:
+            file.write(f"{os.getpid()} ")
+
+        factor = 1
+
+        def double(number):
+            return number * factor
+
+        @step(outputs=["found"])
+        def read():
+            return double(3)
+
+        if __name__ == "__main__":
+            factor = 2
+            found = Pipeline("other").add_step(read).run(progress=False)["found"]
+            print(found, Path("evaluated").read_text().split().count(str(os.getpid())))
+        """,
+    )
+    report = run_script(
+        project,
+        """
+        import subprocess, sys
+        from flowyml_aws import Pipeline, step
+
+        @step(outputs=["output"])
+        def start():
+            command = [sys.executable, "other.py"]
+            return subprocess.run(command, capture_output=True, text=True).stdout
+
+        pipeline = Pipeline("outer").add_step(start)
+        """,
+    )
+    assert report["outputs"]["output"] == "6 1\n"  # the value, and one evaluation of the script
 
 
 def test_workers_that_are_terminated_right_after_their_start_end(project: Path) -> None:
