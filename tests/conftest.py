@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -36,6 +37,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # Some container images set it. Each process then compiles all that it imports: twice the time.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # A shell ignores it in commands that end with `&`, and clients that tests start inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # Before the test modules are imported, as their settings are multiples of the profile's.
     load_profile(is_thorough=config.getoption("--thorough"))
     watch()

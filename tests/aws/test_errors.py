@@ -36,7 +36,7 @@ def client_error(code: str, operation: str = "SubmitJob") -> ClientError:
         ("PermanentRedirect", "AWS_REGION"),
         ("TooManyRequestsException", "wait a minute"),
         ("400", "sign in again"),
-        ("ClientException", "read the message"),
+        ("ClientException", "correct what AWS reports"),
     ],
 )
 def test_a_refused_call_is_an_error_with_the_service_s_message_and_a_fix(
@@ -73,7 +73,7 @@ def test_a_denied_s3_call_names_the_permission(operation: str, action: str) -> N
         (exceptions.EndpointConnectionError(endpoint_url="https://s3"), "network"),
         (exceptions.ConnectTimeoutError(endpoint_url="https://s3"), "network"),
         (exceptions.ReadTimeoutError(endpoint_url="https://s3"), "network"),
-        (exceptions.ParamValidationError(report="bad"), "read the message"),
+        (exceptions.ParamValidationError(report="bad"), "check the network"),
     ],
 )
 def test_a_call_that_does_not_reach_aws_is_an_error_with_a_fix(

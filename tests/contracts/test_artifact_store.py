@@ -480,7 +480,7 @@ class TestS3ArtifactStore:
             (403, "SignatureDoesNotMatch", "secret key"),
             (301, "PermanentRedirect", "AWS_REGION"),
             (503, "SlowDown", "wait a minute"),
-            (418, "Teapot", "read the message"),
+            (418, "Teapot", "correct what AWS reports"),
         ],
     )
     def test_a_refused_call_is_reported_with_a_fix_and_never_as_missing(
