@@ -115,6 +115,8 @@ if __name__ == "__main__":
     return {"library": "\n".join(sources["library"]), "script": script}
 
 
+# Hypothesis reads constants of all imported modules, so that each whole run has other examples.
+@pytest.mark.thorough
 @examples(3, thorough=100, suppress_health_check=[HealthCheck.too_slow])
 @given(programs())
 def test_functions_of_a_random_program_return_the_same_in_a_job(program: dict[str, str]) -> None:
