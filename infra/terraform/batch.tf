@@ -180,3 +180,9 @@ resource "aws_batch_job_queue" "this" {
     }
   }
 }
+
+# Accounts that an earlier version created keep this queue.
+moved {
+  from = aws_batch_job_queue.driver
+  to   = aws_batch_job_queue.this["driver"]
+}

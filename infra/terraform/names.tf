@@ -35,7 +35,7 @@ locals {
     driver_role_arn    = local.role_arn["driver"]
     sagemaker_role_arn = local.role_arn["sagemaker"]
 
-    # Of optional documents: JSON lists.
+    # JSON lists, for optional documents.
     image_repository_arns = jsonencode(var.image_repositories)
     sagemaker_subnet_arns = jsonencode([for id in var.sagemaker_subnet_ids : "arn:${local.partition}:ec2:${local.region}:*:subnet/${id}"])
     sagemaker_key_arns    = jsonencode(var.sagemaker_kms_key_arns)
