@@ -13,6 +13,7 @@ from flowyml_aws.doctor.prove.facts import NOT_EMULATED
 from flowyml_aws.images.engine import Engine
 from flowyml_aws.testing.container import Container, OnLines
 from flowyml_aws.testing.process import JobProcess, start_process
+from flowyml_aws.testing.registry.images import PULL_FAILED
 
 __all__ = ["EngineContainer", "EngineContainers"]
 
@@ -49,15 +50,19 @@ class EngineContainers:
         Raises:
             OSError, ValueError: The container can't be started.
         """
-        container = replace(container, image=self._pull(container.image))
+        container = replace(
+            container,
+            image=self._pull(container.image),
+            environment={**container.environment, **self._not_emulated(container)},
+        )
         name = f"flowyml-aws-{container.folder.name}"
         command = self._command(container.scratch)
         run = partial(_run, command, self._environment)
         created = run(["create", *_options(name, container)])
         if created.returncode and run(["image", "inspect", container.image]).returncode:
             raise OSError(
-                "CannotPullContainerError: Error response from daemon: manifest for "
-                f"{container.image} not found: {created.stderr.strip()[-_MAX_ERROR_CHARS:]}"
+                f"{PULL_FAILED}manifest for {container.image} not found: "
+                f"{created.stderr.strip()[-_MAX_ERROR_CHARS:]}"
             )
         _check(created)
         try:
@@ -71,6 +76,15 @@ class EngineContainers:
         except BaseException:
             run(["rm", "--force", name])
             raise
+
+    def _not_emulated(self, container: Container) -> dict[str, str]:
+        """Return the variables about what containers on this machine can't imitate."""
+        reasons = {}
+        if container.scratch is not None and self._engine.name != "podman":
+            reasons["DISK"] = "Docker has no option for the disk of a container"
+        if container.gpus:
+            reasons["GPU"] = "containers of the emulator have no GPU"
+        return {f"{NOT_EMULATED}{fact}": reason for fact, reason in reasons.items()}
 
     def _command(self, scratch: Path | None) -> list[str]:
         """Return the engine's command; podman keeps the container on its instance's disk."""
@@ -164,10 +178,7 @@ def _options(name: str, container: Container) -> list[str]:
         options += ["--memory", limit, "--memory-swap", limit]
     if container.shared_memory_mib is not None:
         options += ["--shm-size", f"{container.shared_memory_mib}m"]
-    not_emulated = {f"{NOT_EMULATED}DISK": "containers have the disk of this machine"}
-    if container.gpus:
-        not_emulated[f"{NOT_EMULATED}GPU"] = "containers of the emulator have no GPU"
-    for variable, value in {**container.environment, **not_emulated}.items():
+    for variable, value in container.environment.items():
         options += ["--env", f"{variable}={value}"]
     for inside, folder in container.volumes.items():
         options += ["--volume", f"{folder}:{inside}"]

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from flowyml_aws.images.engine import Engine
 from flowyml_aws.testing import Emulator
 from flowyml_aws.testing.disks import Disks
 from tests.containers.conftest import BASE
+from tests.support.queues import make_queue
 from tests.support.rigs import BackendRig, eventually
 from tests.testing.conftest import BatchClient, TrainingClient
 
@@ -233,10 +235,10 @@ def test_the_file_system_of_a_container_is_on_the_disk_of_its_instance(
     account.client("ec2").create_launch_template(
         LaunchTemplateName="small", LaunchTemplateData={"BlockDeviceMappings": [disk]}
     )
-    account.client("batch").update_compute_environment(
-        computeEnvironment="flowyml-emulator-t4",
-        computeResources={"launchTemplate": {"launchTemplateName": "small"}},
-    )
+    # Without NVMe disks, which are larger and would replace the volume.
+    template = {"launchTemplateName": "small"}
+    queue = make_queue(account.client("batch"), "small", ["c6i.large"], launchTemplate=template)
+    account.advance(5)  # the queue is VALID
     batch = BatchClient(account)
     code = """
 import os, shutil
@@ -244,7 +246,7 @@ print(shutil.disk_usage('/').total >> 30)
 with open(os.path.expanduser('~/data'), 'wb') as file:
     os.posix_fallocate(file.fileno(), 0, 2 << 30)
 """
-    job = batch.ended(job_id := batch.submit(code, jobQueue="flowyml-emulator-t4"))
+    job = batch.ended(job_id := batch.submit(code, jobQueue=queue))
     assert job["status"] == "FAILED"
     log = batch.log(job_id)
     assert log[0] == "1"
@@ -254,6 +256,12 @@ with open(os.path.expanduser('~/data'), 'wb') as file:
 def test_a_step_can_not_reach_the_instance_metadata_but_the_run_records_its_type(
     account: Emulator, rig: BackendRig
 ) -> None:
+    template = {"launchTemplateName": "flowyml-emulator"}
+    queue = make_queue(
+        account.client("batch"), "flowyml-emulator-one", ["c6i.large"], launchTemplate=template
+    )
+    account.advance(5)  # the queue is VALID
+    rig = replace(rig, environment={**rig.environment, "FLOWYML_AWS_QUEUES": queue})
     file = write_pipeline(rig, "metadata.py", METADATA)
     code, out, err = command(rig, "run", file, "--backend", "batch", "--json")
     assert code == 0, err
