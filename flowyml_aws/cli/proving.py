@@ -51,7 +51,7 @@ def prove_account(command: ProveCommand, as_json: bool) -> int:
     """Prove the account of the settings, and return the exit code.
 
     Raises:
-        SettingsError: There is no account, or the user can't be asked.
+        SettingsError: No account is set up, or the question needs a terminal.
         PlanOverBudgetError: The jobs may cost more than the limit.
     """
     gpu = command.options.gpu
@@ -104,7 +104,7 @@ def _require_writable(report: Path) -> None:
     try:
         is_new = not report.exists()
         report.touch()
-        if is_new:  # without jobs, there is no report
+        if is_new:  # a refused proof leaves no empty file
             report.unlink()
     except OSError as error:
         raise SettingsError(
@@ -116,7 +116,7 @@ def _confirm() -> None:
     if not sys.stdin.isatty():
         raise SettingsError(
             what="doctor --prove runs jobs that cost money, and was not confirmed",
-            why="there is no terminal to ask",
+            why="the question needs a terminal",
             fix="pass --yes",
         )
     typer.confirm("run these jobs?", abort=True, err=True)

@@ -12,7 +12,7 @@ UNTRUSTED_FIX = (
 )
 """Advice for errors in images and jobs."""
 
-# Of pip and Python (OpenSSL), uv (rustls), curl and apt.
+# Messages of pip and Python (OpenSSL), uv (rustls), curl and apt.
 _UNTRUSTED = re.compile(
     r"CERTIFICATE_VERIFY_FAILED|invalid peer certificate|UnknownIssuer|"
     r"unable to get local issuer certificate|self[- ]signed certificate|"

@@ -231,7 +231,7 @@ def test_the_emulator_suggests_the_name_of_a_deviation(rig: BackendRig, cli: Cli
 def test_there_must_be_an_account(rig: BackendRig, cli: Cli) -> None:
     answer = cli("doctor", "--prove", "--yes")
     assert answer.code == 2
-    assert "There is no account to prove" in answer.err
+    assert "doctor --prove needs an account" in answer.err
 
 
 def test_an_interrupt_cancels_the_jobs_and_cleans_up(

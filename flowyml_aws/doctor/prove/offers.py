@@ -99,7 +99,7 @@ def plan_proof(parts: Sequence[Part], settings: Settings, project: Path, token: 
     """
     if settings.store is None:
         raise SettingsError(
-            what="There is no account to prove",
+            what="doctor --prove needs an account",
             why="the settings `account` and `store` are missing",
             fix="set account to the account name used with infra/ (FLOWYML_AWS_ACCOUNT), or start "
             "`flowyml-aws emulate`",
