@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from moto.core.models import DEFAULT_ACCOUNT_ID
@@ -18,15 +19,7 @@ from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.planning.catalog import InstanceType
 from flowyml_aws.planning.catalog_files import load_catalog
 
-__all__ = [
-    "DEVIATIONS",
-    "PRICE_FACTOR",
-    "SMALL_SHARED_MEMORY_MIB",
-    "SMALL_VOLUME_GIB",
-    "check_deviations",
-    "forbid_cache_reads",
-    "larger_type",
-]
+__all__ = ["DEVIATIONS", "Deviations", "forbid_cache_reads"]
 
 DEVIATIONS: Mapping[str, str] = {
     "larger-type": "jobs run on the largest type of the family that was chosen",
@@ -42,31 +35,74 @@ DEVIATIONS: Mapping[str, str] = {
 }
 """Description of each deviation, by name."""
 
-PRICE_FACTOR = 1.2
-SMALL_SHARED_MEMORY_MIB = 64
-SMALL_VOLUME_GIB = 1
-
+_PRICE_FACTOR = 1.2
+_SHARED_MEMORY_MIB = 64
+_VOLUME_GIB = 1
+_INTERRUPTED = 128 + 15  # exit code after SIGTERM
 _CACHE = "/cache/*"
 
 
-def check_deviations(names: Collection[str]) -> frozenset[str]:
-    """Return the names as a set.
+@dataclass(frozen=True, slots=True)
+class Deviations:
+    """Planted deviations. A method returns its argument unless one of them changes it.
 
-    Raises:
-        SettingsError: A name is unknown.
+    Attributes:
+        names: Names of the deviations.
     """
-    for name in names:
-        if name not in DEVIATIONS:
-            raise SettingsError(
-                what=f"Unknown deviation {name!r}",
-                why=f"the deviations are {', '.join(DEVIATIONS)}",
-                fix=did_you_mean(name, DEVIATIONS, "name one of them"),
-            )
-    return frozenset(names)
+
+    names: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, names: Collection[str]) -> Deviations:
+        """Return the deviations with some names.
+
+        Raises:
+            SettingsError: A name is unknown.
+        """
+        for name in names:
+            if name not in DEVIATIONS:
+                raise SettingsError(
+                    what=f"Unknown deviation {name!r}",
+                    why=f"the deviations are {', '.join(DEVIATIONS)}",
+                    fix=did_you_mean(name, DEVIATIONS, "name one of them"),
+                )
+        return cls(frozenset(names))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.names
+
+    def describe(self) -> list[str]:
+        """Return the name and the effect of each deviation."""
+        return [f"{name} ({effect})" for name, effect in DEVIATIONS.items() if name in self]
+
+    @property
+    def price_factor(self) -> float:
+        """Prices as a multiple of those in the catalog."""
+        return _PRICE_FACTOR if "price" in self else 1.0
+
+    def instance_type(self, chosen: str) -> str:
+        """Return the type on which jobs run, by its name at EC2 or SageMaker."""
+        return _largest_of_family(chosen) if "larger-type" in self else chosen
+
+    def shared_memory_mib(self, size_mib: int | None) -> int | None:
+        """Return the size of /dev/shm in a Batch job."""
+        return _SHARED_MEMORY_MIB if "small-shm" in self else size_mib
+
+    def disk_gib(self, size_gib: int) -> int:
+        """Return the size of the disk of Batch jobs on an instance."""
+        return _VOLUME_GIB if "small-volume" in self else size_gib
+
+    def gpus(self, count: int) -> int:
+        """Return the number of GPUs that a job sees."""
+        return 0 if "no-gpu" in self else count
+
+    def retries(self, is_retried: bool, exit_code: int | None) -> bool:
+        """Return whether an attempt is followed by another one."""
+        return is_retried and not ("no-retry" in self and exit_code == _INTERRUPTED)
 
 
-def larger_type(name: str) -> str:
-    """Return the largest type of an instance type's family, by its name at EC2 or SageMaker."""
+def _largest_of_family(name: str) -> str:
+    """Return the largest type of an instance type's family, at the same service."""
     catalog = load_catalog()
     is_training = name.startswith("ml.")
     known = catalog.get(name.removeprefix("ml."))

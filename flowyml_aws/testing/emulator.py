@@ -50,13 +50,7 @@ from flowyml_aws.testing.capacity import Capacity
 from flowyml_aws.testing.clock import Clock
 from flowyml_aws.testing.consistency import Listing, Propagation, Transitions
 from flowyml_aws.testing.container import Containers
-from flowyml_aws.testing.deviations import (
-    DEVIATIONS,
-    PRICE_FACTOR,
-    check_deviations,
-    forbid_cache_reads,
-    larger_type,
-)
+from flowyml_aws.testing.deviations import Deviations, forbid_cache_reads
 from flowyml_aws.testing.disks import Disks
 from flowyml_aws.testing.engine_containers import EngineContainers
 from flowyml_aws.testing.events import Events, FailedInvocation
@@ -217,10 +211,10 @@ class Emulator:
                 fix="correct lenient",
             )
         self._lenient = frozenset(lenient)
-        self._planted = planted = check_deviations(deviations)
-        if empty and planted:
+        self._deviations = Deviations.of(deviations)
+        if empty and deviations:
             raise SettingsError(
-                what=f"Deviations can't be planted in an empty account: {', '.join(planted)}",
+                what=f"Deviations can't be planted in an empty account: {', '.join(deviations)}",
                 why="they change the resources of infra/, which `empty` omits",
                 fix="pass deviations without `empty`",
             )
@@ -229,7 +223,6 @@ class Emulator:
         self._stop_grace_s = stop_grace_s
         self._training_stop_grace_s = training_stop_grace_s
         self._training_at_once = training_at_once
-        self._name_type = larger_type if "larger-type" in planted else str
         self._quotas = AccountQuotas(quotas)
         self._stock = Stock(self._quotas)
         self._wanted_port = port
@@ -287,8 +280,8 @@ class Emulator:
         undo.enter_context(without_moto())
         account = None if self._empty else create_account()
         batch_role = create_empty_account() if account is None else account.batch
-        planted = self._planted
-        if "no-cache-read" in planted:
+        deviations = self._deviations
+        if "no-cache-read" in deviations:
             forbid_cache_reads(PREFIX)
         listener = undo.enter_context(listen(self._wanted_port))
         self.endpoint_url = "http://{}:{}".format(*listener.getsockname())
@@ -353,9 +346,9 @@ class Emulator:
             clock=clock,
         )
         undo.callback(machine.stop)
-        fleet = Fleet(clock, Random(f"fleet {self._seed}"), self._quotas, self._name_type)
+        fleet = Fleet(clock, Random(f"fleet {self._seed}"), self._quotas, deviations)
         queues = Queues(fleet, Transitions(propagation))
-        events = Events(delivers="no-alert" not in planted)
+        events = Events(delivers="no-alert" not in deviations)
         self.failed_invocations = events.failed_invocations
         batch_account = BatchAccount(batch_role, queues, Transitions(propagation))
         starts = Starts(self._failed_start_rate, Random(f"starts {self._seed}"))
@@ -369,7 +362,7 @@ class Emulator:
             metadata_url=self.endpoint_url + METADATA_PATH,
             listing=Listing(propagation),
             start_failure=starts.failure,
-            planted=planted,
+            deviations=deviations,
             on_end=events.job_ended,
         )
         undo.callback(scheduler.stop)
@@ -382,11 +375,10 @@ class Emulator:
             stop_grace_s=self._training_stop_grace_s,
             on_end=events.training_ended,
             listing=Listing(propagation),
-            name_type=self._name_type,
-            has_gpus="no-gpu" not in planted,
+            deviations=deviations,
         )
         metadata = InstanceMetadata(fleet, self._lock, queues.blocked_user)
-        metadata.has_firewall = "metadata-reachable" not in planted
+        metadata.has_firewall = "metadata-reachable" not in deviations
         self.faults = faults = Faults(self._lock, scheduler, queues, starts, metadata)
         apis: dict[str, Api] = {
             "batch": BatchApi(scheduler, queues, batch_account, clock),
@@ -404,7 +396,7 @@ class Emulator:
             self._keep_requests,
             metadata,
             registry,
-            PRICE_FACTOR if "price" in planted else 1.0,
+            deviations.price_factor,
         )
         undo.callback(Server(application, listener).stop)
         self._scheduler, self._training, self.calls = scheduler, training, application.calls
@@ -422,9 +414,6 @@ class Emulator:
             lenient.append(f"warm_imports (jobs find {', '.join(self._warm_imports)} imported)")
         engine = None if self._engine is None else self._engine.name
         address = self.endpoint_url.removeprefix("http://")
-        deviations = [
-            f"{name} ({what})" for name, what in DEVIATIONS.items() if name in self._planted
-        ]
         return describe(
             engine,
             self._image,
@@ -433,7 +422,7 @@ class Emulator:
             lenient,
             registry=address,
             is_empty=self._empty,
-            deviations=deviations,
+            deviations=self._deviations.describe(),
             has_image_user=self._engine is not None or self._runs_as_image_user(),
         )
 
@@ -460,21 +449,20 @@ class Emulator:
             pulls = Pulls(
                 self._engine,
                 environment,
-                folder / "pulls",
                 self.endpoint_url.removeprefix("http://"),
                 lambda: registry.login(self._key),
             )
             undo.callback(pulls.stop)
             return EngineContainers(self._engine, environment, pulls.pull)
         environment = _image_environment(folder / "image")
-        if self._image_user is None and "metadata-reachable" not in self._planted:
+        if self._image_user is None and "metadata-reachable" not in self._deviations:
             environment[f"{NOT_EMULATED}METADATA"] = _OWN_USER
         processes = Processes(
             environment,
             self._warm_starts,
             self._image_user,
             self._warm_imports,
-            training_user=_UNPRIVILEGED if "ml-read-only" in self._planted else None,
+            training_user=_UNPRIVILEGED if "ml-read-only" in self._deviations else None,
         )
         undo.callback(processes.stop)
         return processes

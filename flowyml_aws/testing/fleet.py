@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
 from flowyml_aws.testing.account import REGION
 from flowyml_aws.testing.capacity import Capacity
 from flowyml_aws.testing.clock import Clock, Timer
+from flowyml_aws.testing.deviations import Deviations
 from flowyml_aws.testing.instance_choice import Offer, Pool, choose_type
 from flowyml_aws.testing.quotas import AccountQuotas
 
@@ -52,7 +53,7 @@ class Fleet:
         clock: Clock of the account, which ends instances that are idle.
         random: Decides between types of about the same cost, and the zones.
         quotas: Quotas of the account, which limit the vCPUs of instances.
-        name_type: Function that returns the type of an instance from the chosen one.
+        deviations: Deviations from AWS.
     """
 
     def __init__(
@@ -60,12 +61,12 @@ class Fleet:
         clock: Clock,
         random: Random,
         quotas: AccountQuotas,
-        name_type: Callable[[str], str] = lambda chosen: chosen,
+        deviations: Deviations,
     ) -> None:
         self._clock = clock
         self._random = random
         self._quotas = quotas
-        self._name_type = name_type
+        self._deviations = deviations
         self._instances: dict[str, Instance] = {}
 
     def get(self, instance_id: str) -> Instance | None:
@@ -140,7 +141,7 @@ class Fleet:
         instance = Instance(
             instance_id=f"i-{self._random.getrandbits(68):017x}",
             environment=environment,
-            offer=replace(offer, instance_type=self._name_type(offer.instance_type)),
+            offer=replace(offer, instance_type=self._deviations.instance_type(offer.instance_type)),
             zone=REGION + self._random.choice(_ZONES),
             pool=pool,
             free=offer.capacity,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,21 +14,21 @@ from typing import Any
 from flowyml_aws.testing.capacity import Capacity
 from flowyml_aws.testing.consistency import Listing
 from flowyml_aws.testing.container import Container
-from flowyml_aws.testing.deviations import SMALL_SHARED_MEMORY_MIB, SMALL_VOLUME_GIB
+from flowyml_aws.testing.deviations import Deviations
 from flowyml_aws.testing.fleet import Instance
 from flowyml_aws.testing.iam.service_roles import ServiceRoles
 from flowyml_aws.testing.jobs import Attempt, Job, Status
 from flowyml_aws.testing.machine import Ending, Machine, Task
 from flowyml_aws.testing.metadata_api import METADATA_VARIABLE
 from flowyml_aws.testing.queues import Queues
-from flowyml_aws.testing.registry.images import pull_failure
+from flowyml_aws.testing.registry.images import PULL_FAILED, pull_failure
 from flowyml_aws.testing.retry import Outcome, is_retried
 
 __all__ = ["Scheduler"]
 
 _TIMED_OUT = Outcome("Job attempt duration exceeded timeout", is_final=True)
 _EXITED = "Essential container in task exited"
-_KILLED, _INTERRUPTED = 128 + 9, 128 + 15
+_KILLED = 128 + 9
 _ECS_REASON = re.compile(r"\w+Error: |ECS was unable")
 _MAX_NEXT = 100  # waiting jobs that decide about the size of an instance
 _OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
@@ -50,7 +50,7 @@ class Scheduler:
         queues: Queues and instances of the account, which decide where a job can start.
         metadata_url: Prefix of the URLs of the instances' metadata.
         listing: Queue and summary of each job, as ListJobs shows them.
-        planted: Names of the planted deviations.
+        deviations: Deviations from AWS.
         start_failure: Function of the number of an attempt that returns ECS's reason if its start
             fails, otherwise None.
         on_end: Callback for the end of each job; called with the lock.
@@ -68,7 +68,7 @@ class Scheduler:
         metadata_url: str,
         listing: Listing[tuple[str, dict[str, Any]]],
         start_failure: Callable[[int], str | None],
-        planted: Collection[str] = (),
+        deviations: Deviations,
         on_end: Callable[[Job], None] = lambda job: None,
     ) -> None:
         self._changed = Condition(lock)
@@ -81,7 +81,7 @@ class Scheduler:
         self._metadata_url = metadata_url
         self._listing = listing
         self._start_failure = start_failure
-        self._planted = planted
+        self._deviations = deviations
         self._on_end = on_end
         self._jobs: dict[str, Job] = {}
         self._waiting: dict[str, Job] = {}
@@ -244,7 +244,7 @@ class Scheduler:
                 prepare=lambda folder: self._container(job, attempt, folder, failure),
                 on_start=lambda: self._record_start(job, attempt),
                 on_end=lambda ending: self._end_attempt(job, attempt, ending),
-                disk=(instance.instance_id, self._disk_gib(instance)),
+                disk=(instance.instance_id, self._deviations.disk_gib(instance.offer.disk_gib)),
             ),
         )
         job.status, job.status_reason, job.outcome = Status.STARTING, None, None
@@ -267,7 +267,7 @@ class Scheduler:
             f"{attempt.task.log_group}:{attempt.task.log_stream}",
         )
         if (failure := pull_failure(image)) is not None:
-            raise OSError(f"CannotPullContainerError: Error response from daemon: {failure}")
+            raise OSError(f"{PULL_FAILED}{failure}")
         environment = {
             METADATA_VARIABLE: f"{self._metadata_url}{attempt.instance.instance_id}/",
             **credentials,
@@ -284,19 +284,13 @@ class Scheduler:
             environment=environment,
             folder=folder,
             memory_mib=job.needs.memory_mib or None,
-            shared_memory_mib=SMALL_SHARED_MEMORY_MIB
-            if "small-shm" in self._planted
-            else shared_mib,
-            gpus=0 if "no-gpu" in self._planted else job.needs.gpus,
+            shared_memory_mib=self._deviations.shared_memory_mib(shared_mib),
+            gpus=self._deviations.gpus(job.needs.gpus),
         )
 
-    def _disk_gib(self, instance: Instance) -> int:
-        return SMALL_VOLUME_GIB if "small-volume" in self._planted else instance.offer.disk_gib
-
     def _is_retried(self, job: Job, attempt: Attempt, outcome: Outcome) -> bool:
-        if "no-retry" in self._planted and outcome.exit_code == _INTERRUPTED:
-            return False
-        return is_retried(job.retry_strategy, attempt.number, outcome)
+        is_due = is_retried(job.retry_strategy, attempt.number, outcome)
+        return self._deviations.retries(is_due, outcome.exit_code)
 
     def _record_start(self, job: Job, attempt: Attempt) -> None:
         attempt.started_ms = self._clock.now_ms()

@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from tests.containers.conftest import BASE, engine
 from tests.support.getting_started import NOT_RUN, PAGE, block, commands
 from tests.support.infra import INFRA
 from tests.support.infra_tools import find_terraform
-from tests.support.rigs import HERMETIC
+from tests.support.rigs import HERMETIC, eventually
 
 __all__ = ["engine"]
 
@@ -77,10 +76,8 @@ def start(tmp_path: Path) -> Iterator[Callable[[str], None]]:
                 stderr=err,
             )
         processes.append(process)
-        deadline = time.monotonic() + 60
-        while "Ready at" not in log.read_text():
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
+        eventually(lambda: process.poll() is not None or "Ready at" in log.read_text(), "the start")
+        assert process.poll() is None, log.read_text()
 
     yield start
     for process in processes:

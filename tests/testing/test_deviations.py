@@ -8,7 +8,7 @@ import pytest
 
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.testing import Emulator
-from flowyml_aws.testing.deviations import DEVIATIONS, larger_type
+from flowyml_aws.testing.deviations import DEVIATIONS, Deviations
 
 pytestmark = pytest.mark.contract
 
@@ -41,6 +41,7 @@ def test_jobs_do_not_see_which_deviations_are_planted(batch: Any) -> None:
 
 
 def test_the_larger_type_is_of_the_same_family_and_service() -> None:
+    larger_type = Deviations.of(["larger-type"]).instance_type
     assert larger_type("ml.m5.large") == "ml.m5.24xlarge"
     assert larger_type("g4dn.xlarge").startswith("g4dn.")
     assert larger_type("unknown.large") == "unknown.large"

@@ -23,7 +23,18 @@ from flowyml_aws.testing.registry.errors import (
 )
 from flowyml_aws.testing.registry.layers import Layers
 
-__all__ = ["find_image", "find_repository", "is_in_account", "lookup", "pull_failure", "put_image"]
+__all__ = [
+    "PULL_FAILED",
+    "find_image",
+    "find_repository",
+    "is_in_account",
+    "lookup",
+    "pull_failure",
+    "put_image",
+]
+
+PULL_FAILED = "CannotPullContainerError: Error response from daemon: "
+"""Beginning of ECS's reason for a failed pull, before the text of Docker."""
 
 
 class _PushedImage(Image):

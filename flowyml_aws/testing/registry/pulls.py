@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from threading import Lock
 
 from flowyml_aws.images.engine import Engine
+from flowyml_aws.images.login import temporary_login
 from flowyml_aws.testing.registry.errors import RegistryError
-from flowyml_aws.testing.registry.images import is_in_account, lookup
+from flowyml_aws.testing.registry.images import PULL_FAILED, is_in_account, lookup
 
 __all__ = ["Pulls"]
 
@@ -26,7 +25,6 @@ class Pulls:
     Args:
         engine: Docker or podman.
         environment: Environment of the engine's program.
-        folder: New folder for the engine's login.
         address: Host and port of the registry.
         login: Function that returns a login: user and password, in base64.
     """
@@ -35,13 +33,11 @@ class Pulls:
         self,
         engine: Engine,
         environment: Mapping[str, str],
-        folder: Path,
         address: str,
         login: Callable[[], str],
     ) -> None:
         self._engine = engine
         self._environment = dict(environment)
-        self._folder = folder
         self._address = address
         self._login = login
         self._lock = Lock()
@@ -60,7 +56,7 @@ class Pulls:
             try:
                 digest = lookup(uri).image_digest
             except RegistryError as error:  # deleted since the job was checked
-                raise _failure(error.message) from error
+                raise OSError(f"{PULL_FAILED}{error.message}") from error
             if self._pulled.get(name) != digest:
                 self._pull(name)
                 self._pulled[name] = digest
@@ -72,29 +68,20 @@ class Pulls:
             self._run("rmi", name)
 
     def _pull(self, name: str) -> None:
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        # Both engines read this format.
-        file = self._folder / "config.json"
-        file.write_text(json.dumps({"auths": {self._address: {"auth": self._login()}}}))
-        if self._engine.name == "podman":
-            options = ["--tls-verify=false", f"--authfile={file}"]
-            process = self._run("pull", "--quiet", *options, name)
-        else:  # Docker needs no TLS on loopback addresses.
-            process = self._run("--config", str(self._folder), "pull", "--quiet", name)
+        # Docker needs no option for a loopback address.
+        options = ["--tls-verify=false"] if self._engine.name == "podman" else []
+        with temporary_login(self._address, self._login(), self._environment) as variables:
+            process = self._run("pull", "--quiet", *options, name, **variables)
         if process.returncode:
-            raise _failure(process.stderr.strip()[-_MAX_ERROR_CHARS:])
+            raise OSError(PULL_FAILED + process.stderr.strip()[-_MAX_ERROR_CHARS:])
 
-    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def _run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [self._engine.program, *arguments],
-            env=self._environment,
+            env={**self._environment, **variables},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
             check=False,
         )
-
-
-def _failure(reason: str) -> OSError:
-    return OSError(f"CannotPullContainerError: Error response from daemon: {reason}")

@@ -10,14 +10,12 @@ from urllib.parse import parse_qs
 
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
+from flowyml_aws.aws.checks.image import ecr_image
 from flowyml_aws.testing.registry.errors import unsupported
 
 __all__ = ["ROOT", "Route", "is_for_registry", "route_of"]
 
 ROOT = "/v2/"
-_HOST = re.compile(
-    r"(?P<account>\d{12})\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.[a-z0-9.-]+"
-)
 _PATHS = {
     "upload": re.compile(r"(?P<name>.+)/blobs/uploads/(?P<reference>[0-9a-f]*)"),
     "blob": re.compile(r"(?P<name>.+)/blobs/(?P<reference>sha256:[0-9a-f]{64})"),
@@ -93,14 +91,13 @@ def route_of(method: str, path: str, region: str) -> Route:
         if match := pattern.fullmatch(path.removeprefix(ROOT)):
             if (operation := _OPERATIONS.get((method, kind))) is None:
                 break
-            host, _, rest = match["name"].partition("/")
-            registry = _HOST.fullmatch(host)
+            image = ecr_image(match["name"])
             return Route(
                 operation,
-                registry["account"] if registry else DEFAULT_ACCOUNT_ID,
-                registry["region"] if registry else region,
+                image.registry if image else DEFAULT_ACCOUNT_ID,
+                image.region if image else region,
                 match["name"],
-                rest if registry else match["name"],
+                image.repository if image else match["name"],
                 match["reference"],
             )
     raise unsupported()

@@ -7,6 +7,7 @@ from threading import RLock
 
 from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.testing.container import Container
+from flowyml_aws.testing.deviations import Deviations
 from flowyml_aws.testing.iam.service_roles import ServiceRoles
 from flowyml_aws.testing.sagemaker.files import (
     ML_FOLDER,
@@ -24,7 +25,7 @@ _CLIENT_ERROR = "ClientError: "
 
 
 def make_container(
-    job: TrainingJob, folder: Path, lock: RLock, roles: ServiceRoles, has_gpus: bool = True
+    job: TrainingJob, folder: Path, lock: RLock, roles: ServiceRoles, deviations: Deviations
 ) -> Container:
     """Return the container of a job, after downloading its data into an empty folder.
 
@@ -56,7 +57,7 @@ def make_container(
         folder=work,
         entrypoint=entrypoint,
         volumes={ML_FOLDER: base, "/tmp": temporary},
-        gpus=_gpus_of(job.launch.instance_type) if has_gpus else 0,
+        gpus=deviations.gpus(_gpus_of(job.launch.instance_type)),
     )
 
 

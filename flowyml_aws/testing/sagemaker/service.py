@@ -10,6 +10,7 @@ from typing import Any
 
 from flowyml_aws.testing.consistency import Listing
 from flowyml_aws.testing.container import Container
+from flowyml_aws.testing.deviations import Deviations
 from flowyml_aws.testing.iam.service_roles import ServiceRoles
 from flowyml_aws.testing.machine import Ending, Machine, Task
 from flowyml_aws.testing.quotas import Usage
@@ -49,9 +50,8 @@ class TrainingService:
         at_once: Maximum number of running containers; further jobs are `Pending`.
         stop_grace_s: Seconds between SIGTERM and SIGKILL.
         listing: Summaries of the jobs, as ListTrainingJobs shows them.
+        deviations: Deviations from AWS.
         on_end: Callback for the end of each job; called with the lock.
-        name_type: Function that returns the type of an instance from the chosen one.
-        has_gpus: Whether jobs see the GPUs of their instances.
     """
 
     def __init__(
@@ -64,9 +64,8 @@ class TrainingService:
         at_once: int,
         stop_grace_s: float,
         listing: Listing[dict[str, Any]],
+        deviations: Deviations,
         on_end: Callable[[TrainingJob], None] = lambda job: None,
-        name_type: Callable[[str], str] = lambda chosen: chosen,
-        has_gpus: bool = True,
     ) -> None:
         self._lock = lock
         self._machine = machine
@@ -75,8 +74,7 @@ class TrainingService:
         self._at_once = at_once
         self._stop_grace_s = stop_grace_s
         self._on_end = on_end
-        self._name_type = name_type
-        self._has_gpus = has_gpus
+        self._deviations = deviations
         self._listing = listing
         self._clock = machine.clock
         self._pools = WarmPools(stock, machine.clock)
@@ -179,7 +177,7 @@ class TrainingService:
             if len(self._running) >= self._at_once:
                 job.enter("Pending", self._clock.now())
             elif (instance_type := self._instance_for(job)) is not None:
-                self._launch(job, self._name_type(instance_type))
+                self._launch(job, self._deviations.instance_type(instance_type))
             elif job.is_spot:
                 job.enter(job.secondary, self._clock.now(), _RETRYING)
             else:
@@ -243,7 +241,7 @@ class TrainingService:
         with self._lock:
             if job.launch is not None and job.launch.end is None:
                 job.enter("Downloading", self._clock.now())
-        return make_container(job, folder, self._lock, self._roles, self._has_gpus)
+        return make_container(job, folder, self._lock, self._roles, self._deviations)
 
     def _record_start(self, job: TrainingJob, launch: Launch) -> None:
         launch.started = self._clock.now()
