@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -64,12 +62,8 @@ def _is_deviation(row: Row) -> bool:
 
 def _summary(proof: Proof) -> Text:
     counts = {verdict: len(proof.rows_with(verdict)) for verdict in _STYLES}
-    text = Text(_joined(f"{count} {verdict}" for verdict, count in counts.items()) + ".")
+    text = Text(", ".join(f"{count} {verdict}" for verdict, count in counts.items()) + ".")
     text.stylize(_STYLES["deviated" if counts["deviated"] else "agreed"])
     if proof.is_emulated:
         text.append(" The account was emulated: this proves nothing about AWS.", "yellow")
     return text
-
-
-def _joined(parts: Iterable[str]) -> str:
-    return ", ".join(parts)
