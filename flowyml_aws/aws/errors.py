@@ -8,18 +8,28 @@ from botocore.exceptions import (
     ConnectionError,
     CredentialRetrievalError,
     HTTPClientError,
+    IncompleteReadError,
+    MetadataRetrievalError,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
     ProfileNotFound,
+    SSLError,
     SSOError,
     TokenRetrievalError,
 )
 
 from flowyml_aws.aws.denials import parse_denial
-from flowyml_aws.core.errors import AwsRefusedError
+from flowyml_aws.core.errors import AwsRefusedError, AwsUnavailableError
 
-__all__ = ["error_code", "may_have_arrived", "refused"]
+__all__ = [
+    "error_code",
+    "has_expired",
+    "has_reached_aws",
+    "is_transient",
+    "may_have_arrived",
+    "refused",
+]
 
 _IDENTITY_HINT = "`aws sts get-caller-identity` shows whose credentials are used"
 _SIGN_IN = "sign in again (`aws sso login`, or new keys) and retry: a run resumes where it stopped"
@@ -55,6 +65,17 @@ _THROTTLED = {
     "ThrottlingException",
     "TooManyRequestsException",
 }
+# ConditionalRequestConflict: another write or delete of the key is in progress.
+_RETRIED = {"ConditionalRequestConflict", "OperationAborted", "RequestTimeout"}
+_RETRIED_STATUSES = {429, 500, 502, 503, 504}
+_TRANSIENT = (
+    ConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+    # The credentials of a job come from its host, over HTTP.
+    CredentialRetrievalError,
+    MetadataRetrievalError,
+)
 _OTHER_REGION = {
     "301",
     "AuthorizationHeaderMalformed",
@@ -71,8 +92,25 @@ def error_code(error: ClientError) -> str:
 def may_have_arrived(error: ClientError | BotoCoreError) -> bool:
     """Return whether AWS may have carried out a call that failed: its answer was lost."""
     if isinstance(error, ClientError):
-        return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) >= 500
+        return _status(error) >= 500
     return isinstance(error, HTTPClientError)
+
+
+def is_transient(error: Exception) -> bool:
+    """Return whether a call may succeed later: AWS asked for a retry, or could not be reached."""
+    if isinstance(error, ClientError):
+        return _status(error) in _RETRIED_STATUSES or error_code(error) in _THROTTLED | _RETRIED
+    return isinstance(error, _TRANSIENT) and not isinstance(error, SSLError)
+
+
+def has_expired(error: Exception) -> bool:
+    """Return whether AWS refused a call because its credentials have expired."""
+    return isinstance(error, ClientError) and error_code(error) in _EXPIRED
+
+
+def has_reached_aws(error: Exception) -> bool:
+    """Return whether a call that failed had a connection to AWS."""
+    return isinstance(error, ClientError | HTTPClientError | IncompleteReadError)
 
 
 def refused(error: ClientError | BotoCoreError, doing: str) -> AwsRefusedError:
@@ -83,7 +121,12 @@ def refused(error: ClientError | BotoCoreError, doing: str) -> AwsRefusedError:
         doing: Description of the attempt, to follow "Can't": "read s3://bucket/key".
     """
     why, fix = _explain_response(error) if isinstance(error, ClientError) else _explain_local(error)
-    return AwsRefusedError(what=f"Can't {doing}", why=why, fix=fix)
+    kind = AwsUnavailableError if is_transient(error) or has_expired(error) else AwsRefusedError
+    return kind(what=f"Can't {doing}", why=why, fix=fix)
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def _explain_response(error: ClientError) -> tuple[str, str]:

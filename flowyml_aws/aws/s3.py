@@ -6,16 +6,15 @@ import base64
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from typing import IO, TYPE_CHECKING, TypeVar, cast
+from contextlib import closing, suppress
+from functools import partial
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     FlexibleChecksumError,
     IncompleteReadError,
-    ReadTimeoutError,
-    ResponseStreamingError,
 )
 
 from flowyml_aws.artifacts.content import PART_BYTES, Buffer, Parts
@@ -24,6 +23,7 @@ from flowyml_aws.artifacts.keys import check_key, check_prefix
 from flowyml_aws.artifacts.parallel import for_each_part
 from flowyml_aws.artifacts.store import FRESH_S, ObjectEntry
 from flowyml_aws.aws.errors import error_code, refused
+from flowyml_aws.aws.patience import CLIENT, Repetition
 from flowyml_aws.core.errors import (
     ArtifactNotFoundError,
     AwsRefusedError,
@@ -33,7 +33,11 @@ from flowyml_aws.core.errors import (
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+    from mypy_boto3_s3.type_defs import (
+        CompletedPartTypeDef,
+        ListObjectsV2OutputTypeDef,
+        ObjectIdentifierTypeDef,
+    )
 
 __all__ = ["S3ArtifactStore"]
 
@@ -41,9 +45,7 @@ Result = TypeVar("Result")
 
 _MAX_PARTS = 10_000  # Amazon S3 User Guide, "Multipart upload limits"
 _MAX_DELETED = 1000  # Amazon S3 API Reference, DeleteObjects
-_ATTEMPTS = 5
 _STEP_BYTES = 1 << 20
-_INTERRUPTED = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 _ABSENT = {"404", "NoSuchKey", "NotFound"}
 
 
@@ -54,7 +56,7 @@ class S3ArtifactStore:
         client: S3 client with at least `parallel.CONNECTIONS` connections.
         bucket: Bucket name.
         prefix: Key prefix without slashes at its ends; `""` for the whole bucket.
-        sleep: Sleep function, used before a retry that S3 asks for.
+        repeat: Repetition of calls during an outage; that of a client by default.
     """
 
     def __init__(
@@ -62,15 +64,17 @@ class S3ArtifactStore:
         client: S3Client,
         bucket: str,
         prefix: str = "",
-        sleep: Callable[[float], None] = time.sleep,
+        repeat: Repetition | None = None,
     ) -> None:
         self._client = client
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
-        self._sleep = sleep
+        self._repeat = repeat or Repetition(CLIENT)
 
     @classmethod
-    def from_uri(cls, client: S3Client, uri: str) -> S3ArtifactStore:
+    def from_uri(
+        cls, client: S3Client, uri: str, repeat: Repetition | None = None
+    ) -> S3ArtifactStore:
         """Return the store at a URI.
 
         Raises:
@@ -84,7 +88,7 @@ class S3ArtifactStore:
                 why="it must be s3://<bucket> or s3://<bucket>/<prefix>",
                 fix="correct the store's URI",
             )
-        return cls(client, bucket, prefix.strip("/"))
+        return cls(client, bucket, prefix.strip("/"), repeat)
 
     @property
     def uri(self) -> str:
@@ -94,57 +98,54 @@ class S3ArtifactStore:
     def get(self, key: str) -> bytes:
         """Return the bytes of a document."""
         path = self._path(key)
-        with self._translate_errors("read", key):
-            return self._retry_interrupted(
-                lambda: self._client.get_object(Bucket=self._bucket, Key=path)["Body"].read()
-            )
+
+        def read() -> bytes:
+            return self._client.get_object(Bucket=self._bucket, Key=path)["Body"].read()
+
+        return self._call(read, "read", key)
 
     def put(self, key: str, data: bytes) -> None:
         """Write a document, replacing an existing one."""
         path = self._path(key)
-        with self._translate_errors("write", key):
-            self._client.put_object(Bucket=self._bucket, Key=path, Body=data)
+        self._call(
+            lambda: self._client.put_object(Bucket=self._bucket, Key=path, Body=data), "write", key
+        )
 
     def create(self, key: str, data: bytes) -> bool:
         """Create the document if it does not exist. Return False otherwise."""
         path = self._path(key)
         writer = uuid.uuid4().hex
-        with self._translate_errors("write", key):
-            for attempt in range(1, _ATTEMPTS + 1):
-                try:
-                    self._client.put_object(
-                        Bucket=self._bucket,
-                        Key=path,
-                        Body=data,
-                        IfNoneMatch="*",
-                        Metadata={"writer": writer},
-                    )
-                except ClientError as error:
-                    if error_code(error) in {"PreconditionFailed", "412"}:
-                        # If the response is lost, boto3 retries a write that succeeded.
-                        retries = error.response["ResponseMetadata"].get("RetryAttempts", 0)
-                        return retries > 0 and self._is_written_by(path, writer)
-                    # Another write or delete of this key is in progress: S3 asks for a retry.
-                    conflict = error_code(error) in {"ConditionalRequestConflict", "409"}
-                    if not conflict or attempt == _ATTEMPTS:
-                        raise
-                    self._sleep(0.05 * 2**attempt)
-                else:
-                    break
-        return True
+        calls = 0
+
+        def write() -> bool:
+            nonlocal calls
+            calls += 1
+            try:
+                self._client.put_object(
+                    Bucket=self._bucket,
+                    Key=path,
+                    Body=data,
+                    IfNoneMatch="*",
+                    Metadata={"writer": writer},
+                )
+            except ClientError as error:
+                if error_code(error) not in {"PreconditionFailed", "412"}:
+                    raise
+                # The answer to an earlier call, which wrote the object, may have been lost.
+                calls += error.response["ResponseMetadata"].get("RetryAttempts", 0)
+                return calls > 1 and self._is_written_by(path, writer)
+            return True
+
+        return self._call(write, "write", key)
 
     def children(self, prefix: str) -> list[str]:
         """Return the names directly below a prefix (`""` or ending in `/`), sorted."""
         check_prefix(prefix)
         path = self._prefix + prefix
         names: set[str] = set()
-        with self._translate_errors("list", prefix):
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=path, Delimiter="/"
-            )
-            for page in pages:
-                names.update(entry["Prefix"] for entry in page.get("CommonPrefixes", ()))
-                names.update(entry["Key"] for entry in page.get("Contents", ()))
+        for page in self._pages(prefix, Delimiter="/"):
+            names.update(entry["Prefix"] for entry in page.get("CommonPrefixes", ()))
+            names.update(entry["Key"] for entry in page.get("Contents", ()))
         names.discard(path)  # the S3 console creates empty objects as folders
         return sorted(name[len(path) :].rstrip("/") for name in names)
 
@@ -160,19 +161,22 @@ class S3ArtifactStore:
                 why=f"it has {content.size_bytes} bytes, the limit is {_MAX_PARTS * PART_BYTES}",
                 fix="split the value into several assets",
             )
-        with self._translate_errors("write", key):
-            if self._has_fresh_copy(path, content):
-                return
-            if len(content.part_sizes) > 1:
-                self._upload_parts(path, content)
-                return
-            self._client.put_object(
+        if self._call(lambda: self._has_fresh_copy(path, content), "write", key):
+            return
+        if len(content.part_sizes) > 1:
+            self._upload_parts(path, key, content)
+            return
+        self._call(
+            lambda: self._client.put_object(
                 Bucket=self._bucket,
                 Key=path,
                 Body=_body(content, 0),
                 ChecksumAlgorithm="SHA256",
                 ChecksumSHA256=_base64(content.part_digests[0]),
-            )
+            ),
+            "write",
+            key,
+        )
 
     def read_into(self, key: str, offset: int, buffer: memoryview) -> int:
         """Fill a buffer with an object's bytes from an offset. Return the object's size.
@@ -181,23 +185,21 @@ class S3ArtifactStore:
             DamagedArtifactError: The object ends before the buffer is full.
         """
         path = self._path(key)
-        with self._translate_errors("read", key):
-            if buffer:
-                return self._retry_interrupted(lambda: self._read_range(path, key, offset, buffer))
+
+        def size() -> int:
             return self._client.head_object(Bucket=self._bucket, Key=path)["ContentLength"]
+
+        read = (lambda: self._read_range(path, key, offset, buffer)) if buffer else size
+        return self._call(read, "read", key)
 
     def walk(self, prefix: str) -> Iterator[ObjectEntry]:
         """Yield every object below a prefix (`""` or ending in `/`), in key order."""
         check_prefix(prefix)
-        with self._translate_errors("list", prefix):
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=self._prefix + prefix
-            )
-            for page in pages:
-                for entry in page.get("Contents", ()):
-                    key = entry["Key"][len(self._prefix) :]
-                    if key and not key.endswith("/"):  # a folder created in the S3 console
-                        yield ObjectEntry(key, entry["Size"], entry["LastModified"].timestamp())
+        for page in self._pages(prefix):
+            for entry in page.get("Contents", ()):
+                key = entry["Key"][len(self._prefix) :]
+                if key and not key.endswith("/"):  # a folder created in the S3 console
+                    yield ObjectEntry(key, entry["Size"], entry["LastModified"].timestamp())
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete objects. Missing objects are ignored.
@@ -208,11 +210,13 @@ class S3ArtifactStore:
         refusals: list[str] = []
         for start in range(0, len(keys), _MAX_DELETED):
             batch = keys[start : start + _MAX_DELETED]
-            with self._translate_errors("delete", batch[0]):
-                response = self._client.delete_objects(
-                    Bucket=self._bucket,
-                    Delete={"Objects": [{"Key": self._path(key)} for key in batch], "Quiet": True},
-                )
+            objects: Sequence[ObjectIdentifierTypeDef] = [{"Key": self._path(k)} for k in batch]
+            delete = partial(
+                self._client.delete_objects,
+                Bucket=self._bucket,
+                Delete={"Objects": objects, "Quiet": True},
+            )
+            response = self._call(delete, "delete", batch[0])
             refusals += [f"{e.get('Key')}: {e.get('Message')}" for e in response.get("Errors", ())]
         if refusals:
             raise AwsRefusedError(
@@ -223,19 +227,24 @@ class S3ArtifactStore:
 
     def clear_unfinished(self, before: float) -> int:
         """Abort multipart uploads that started before a time. Return how many there were."""
-        count = 0
-        with self._translate_errors("list unfinished uploads in", ""):
+
+        def clear() -> int:
             pages = self._client.get_paginator("list_multipart_uploads").paginate(
                 Bucket=self._bucket, Prefix=self._prefix
             )
-            for page in pages:
-                for upload in page.get("Uploads", ()):
-                    if upload["Initiated"].timestamp() < before:
-                        self._client.abort_multipart_upload(
-                            Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
-                        )
-                        count += 1
-        return count
+            old = [
+                upload
+                for page in pages
+                for upload in page.get("Uploads", ())
+                if upload["Initiated"].timestamp() < before
+            ]
+            for upload in old:
+                self._client.abort_multipart_upload(
+                    Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                )
+            return len(old)
+
+        return self._call(clear, "list unfinished uploads in", "")
 
     def _path(self, key: str) -> str:
         check_key(key)
@@ -275,27 +284,35 @@ class S3ArtifactStore:
             if error_code(error) != "NoSuchUpload" or not self._has_fresh_copy(path, content):
                 raise
 
-    def _upload_parts(self, path: str, content: Parts) -> None:
-        upload = self._client.create_multipart_upload(
-            Bucket=self._bucket, Key=path, ChecksumAlgorithm="SHA256", ChecksumType="COMPOSITE"
+    def _upload_parts(self, path: str, key: str, content: Parts) -> None:
+        upload = self._call(
+            lambda: self._client.create_multipart_upload(
+                Bucket=self._bucket, Key=path, ChecksumAlgorithm="SHA256", ChecksumType="COMPOSITE"
+            ),
+            "write",
+            key,
         )["UploadId"]
 
         def send(index: int) -> CompletedPartTypeDef:
             checksum = _base64(content.part_digests[index])
-            sent = self._client.upload_part(
-                Bucket=self._bucket,
-                Key=path,
-                UploadId=upload,
-                PartNumber=index + 1,
-                Body=_body(content, index),
-                ChecksumAlgorithm="SHA256",
-                ChecksumSHA256=checksum,
+            sent = self._call(
+                lambda: self._client.upload_part(
+                    Bucket=self._bucket,
+                    Key=path,
+                    UploadId=upload,
+                    PartNumber=index + 1,
+                    Body=_body(content, index),
+                    ChecksumAlgorithm="SHA256",
+                    ChecksumSHA256=checksum,
+                ),
+                "write",
+                key,
             )
             return {"PartNumber": index + 1, "ETag": sent["ETag"], "ChecksumSHA256": checksum}
 
         try:
             parts = for_each_part(len(content.part_sizes), send)
-            self._complete(path, upload, parts, content)
+            self._call(lambda: self._complete(path, upload, parts, content), "write", key)
         except BaseException:
             # Parts that are never completed cost money. If this fails too, raise the first error.
             with suppress(BotoCoreError, ClientError):
@@ -334,19 +351,25 @@ class S3ArtifactStore:
             fix="delete it, then run the step that produces it again",
         )
 
-    def _retry_interrupted(self, read: Callable[[], Result]) -> Result:
-        """Call `read` and retry interrupted reads: boto3 does not retry reading the body."""
-        for _ in range(_ATTEMPTS - 1):
-            with suppress(*_INTERRUPTED):
-                return read()
-        return read()
+    def _pages(self, prefix: str, **options: Any) -> Iterator[ListObjectsV2OutputTypeDef]:
+        """Yield the pages of a listing, each repeated on its own: a paginator can't do that."""
+        list_page = partial(
+            self._client.list_objects_v2,
+            Bucket=self._bucket,
+            Prefix=self._prefix + prefix,
+            **options,
+        )
+        page = self._call(list_page, "list", prefix)
+        yield page
+        while (token := page.get("NextContinuationToken")) is not None:
+            page = self._call(partial(list_page, ContinuationToken=token), "list", prefix)
+            yield page
 
-    @contextmanager
-    def _translate_errors(self, verb: str, key: str) -> Iterator[None]:
-        """Translate boto3 errors."""
+    def _call(self, call: Callable[[], Result], verb: str, key: str) -> Result:
+        """Return the answer of a call, repeated during outages. Translate boto3's errors."""
         uri = f"{self.uri}/{key}"
         try:
-            yield
+            return self._repeat(call, f"{verb} {uri}")
         except FlexibleChecksumError as error:
             raise DamagedArtifactError(
                 what=f"{uri} is damaged",

@@ -14,7 +14,7 @@ The tree of errors, with the exit codes of the command line::
     │   ├── SettingsError, RequirementsError, MissingExtraError, MissingEngineError
     │   └── RunNotFoundError, OutputNotFoundError, UnknownVersionError, InvalidVersionError
     ├── AccountError    3  AWS rejected a call
-    │   └── AwsRefusedError
+    │   └── AwsRefusedError        AwsUnavailableError: the same call may succeed later
     ├── JobError        1  a job failed because of its code; a run that failed exits with 1, too
     │   └── OutputMismatchError, UnstorableValueError, UncopyableValueError, ChangedFileError
     └── DataError       4  stored data is missing, damaged or not allowed
@@ -35,6 +35,7 @@ __all__ = [
     "AmbiguousArgumentError",
     "ArtifactNotFoundError",
     "AwsRefusedError",
+    "AwsUnavailableError",
     "ChangedFileError",
     "DamagedArtifactError",
     "DataError",
@@ -260,3 +261,7 @@ class RunNotFoundError(UserError, LookupError):
 
 class AwsRefusedError(AccountError):
     """AWS rejected a call because of credentials, permissions or a limit."""
+
+
+class AwsUnavailableError(AwsRefusedError):
+    """AWS did not answer, or asked to try later. The same call may succeed later."""

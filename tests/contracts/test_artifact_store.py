@@ -16,20 +16,24 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import zstandard
 from botocore.awsrequest import AWSResponse, HTTPHeaders
+from botocore.exceptions import ConnectionClosedError
 from urllib3.exceptions import ProtocolError
 
 from flowyml_aws.artifacts.compression import CompressedContent
 from flowyml_aws.artifacts.content import PART_BYTES, Content, Parts
 from flowyml_aws.artifacts.errors import InvalidKeyError, UnstorableValueError
 from flowyml_aws.artifacts.store import FRESH_S, ArtifactStore
+from flowyml_aws.aws.patience import CLIENT, Repetition
 from flowyml_aws.aws.s3 import S3ArtifactStore
 from flowyml_aws.core.errors import (
     ArtifactNotFoundError,
     AwsRefusedError,
+    AwsUnavailableError,
     DamagedArtifactError,
     SettingsError,
 )
 from flowyml_aws.local.directory import DirectoryArtifactStore
+from tests.support.clocks import TestClock
 from tests.support.stores import date_back
 
 if TYPE_CHECKING:
@@ -410,7 +414,8 @@ def refusal(status: int, code: str) -> AWSResponse:
 class TestS3ArtifactStore:
     @pytest.fixture
     def store(self, s3: S3Client, bucket: str) -> S3ArtifactStore:
-        return S3ArtifactStore(s3, bucket, "p", sleep=lambda _: None)
+        clock = TestClock()
+        return S3ArtifactStore(s3, bucket, "p", Repetition(CLIENT, sleep=clock.sleep, clock=clock))
 
     def test_a_whole_bucket_can_be_the_store(self, s3: S3Client, bucket: str) -> None:
         store = S3ArtifactStore.from_uri(s3, f"s3://{bucket}/")
@@ -486,7 +491,7 @@ class TestS3ArtifactStore:
     def test_a_refused_call_is_reported_with_a_fix_and_never_as_missing(
         self, store: S3ArtifactStore, s3: S3Client, status: int, code: str, fix: str
     ) -> None:
-        StubbedResponses(s3, "GetObject", [refusal(status, code) for _ in range(9)])
+        StubbedResponses(s3, "GetObject", [refusal(status, code) for _ in range(99)])
         with pytest.raises(AwsRefusedError) as caught:
             store.get("a")
         assert f"{store.uri}/a" in caught.value.what
@@ -515,7 +520,7 @@ class TestS3ArtifactStore:
         self, store: S3ArtifactStore, s3: S3Client
     ) -> None:
         StubbedResponses(
-            s3, "PutObject", [refusal(409, "ConditionalRequestConflict") for _ in range(9)]
+            s3, "PutObject", [refusal(409, "ConditionalRequestConflict") for _ in range(99)]
         )
         with pytest.raises(AwsRefusedError, match="ConditionalRequestConflict"):
             store.create("result.json", b"mine")
@@ -551,9 +556,42 @@ class TestS3ArtifactStore:
     def test_a_read_whose_connection_always_breaks_is_an_error(
         self, store: S3ArtifactStore, s3: S3Client
     ) -> None:
-        StubbedResponses(s3, "GetObject", [make_response(200, b"012", 10) for _ in range(9)])
-        with pytest.raises(AwsRefusedError, match="check the network"):
+        StubbedResponses(s3, "GetObject", [make_response(200, b"012", 10) for _ in range(99)])
+        with pytest.raises(AwsUnavailableError, match="check the network"):
             read(store, "a", 0, 10)
+
+    def test_every_call_is_repeated_in_an_outage_that_botocore_does_not_wait_for(
+        self, store: S3ArtifactStore, s3: S3Client
+    ) -> None:
+        calls: dict[str, Callable[[], object]] = {
+            "PutObject": lambda: store.put("a", b"1"),
+            "GetObject": lambda: store.get("a"),
+            "HeadObject": lambda: store.read_into("a", 0, memoryview(bytearray())),
+            "ListObjectsV2": lambda: (store.children(""), list(store.walk(""))),
+            "CreateMultipartUpload": lambda: store.upload("b", Content(BIG)),
+            "CompleteMultipartUpload": lambda: store.upload("c", Content(BIG)),
+            "DeleteObjects": lambda: store.delete(["a"]),
+            "ListMultipartUploads": lambda: store.clear_unfinished(0.0),
+        }
+        for operation, call in calls.items():
+            outage = StubbedResponses(s3, operation, [refusal(503, "SlowDown") for _ in range(8)])
+            call()
+            assert outage.calls > 8, operation
+
+    def test_a_create_that_succeeds_during_an_outage_is_not_taken_for_another_writers(
+        self, store: S3ArtifactStore, s3: S3Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put_object, lost = s3.put_object, [ConnectionClosedError(endpoint_url="https://s3")]
+
+        def put_and_lose_the_answer(**request: Any) -> object:
+            answer = put_object(**request)
+            if lost:
+                raise lost.pop()
+            return answer
+
+        monkeypatch.setattr(s3, "put_object", put_and_lose_the_answer)
+        assert store.create("result.json", b"mine")
+        assert lost == []
 
     def test_only_the_failed_part_is_uploaded_again(
         self, store: S3ArtifactStore, s3: S3Client
