@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from flowyml_aws.artifacts.cache import keep_entry
+from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.preflight import CheckedRequest, preflight
 from flowyml_aws.request import RunRequest
 from flowyml_aws.submission.driver import RunDriver
@@ -25,7 +27,8 @@ def launch(request: RunRequest) -> RunDriver:
     store, plan, reuse = services.host.store, planned.plan, planned.reuse
     now = time.time()
     for entry in reuse.entries.values():
-        keep_entry(store, entry, now)
+        with suppress(FlowymlError, OSError):  # only garbage collection reads it
+            keep_entry(store, entry, now)
     package = _package(checked)
     driver_notes = services.driver_notes(plan) if request.detached else ()
     notes = (*plan.notes, *checked.notes, *driver_notes)
@@ -53,4 +56,5 @@ def _package(checked: CheckedRequest) -> RunPackage:
         external_inputs={**planned.reuse.refs, **saved},
         context=checked.request.values.keys(),
         layer=checked.layer,
+        store_wait_s=checked.settings.store_wait_s,
     )

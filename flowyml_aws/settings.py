@@ -77,6 +77,7 @@ class Settings:
             that the steps' code uses, or `all` for those that these require in turn, too.
         region: AWS region; by default that of boto3.
         load_timeout_s: Time limit for loading the program on the client as jobs load it.
+        store_wait_s: Time for which a job waits for a store that does not answer, in seconds.
         max_bundle_mib: Maximum total size of the project's files in a bundle, in MiB.
         include: Files and folders that are bundled with the code although git ignores them.
         poll_s: Interval between two polls of AWS, in seconds.
@@ -120,6 +121,7 @@ class Settings:
     region: str | None = None
     max_bundle_mib: int = 50
     load_timeout_s: float = 60.0
+    store_wait_s: float = 600.0
     include: tuple[str, ...] = ()
     poll_s: float = 3.0
     local_store: str = ".flowyml/aws"  # FlowyML's own files are in .flowyml
@@ -175,6 +177,7 @@ _BEFORE_A_RUN = {
     "queues",
     "repository",
     "requirements",
+    "store_wait_s",
     "targets",
 }
 
@@ -379,6 +382,7 @@ _PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "targets": _target_list,
     "include": _strings,
     "load_timeout_s": _above_zero,
+    "store_wait_s": _above_zero,
     "max_bundle_mib": _integer,
     "image_requirements": _lines,
     "requirements": _lines,

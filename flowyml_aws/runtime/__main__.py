@@ -22,7 +22,7 @@ from typing import Any
 from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.core.errors import DamagedArtifactError, FlowymlError
+from flowyml_aws.core.errors import AwsUnavailableError, DamagedArtifactError, FlowymlError
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.exit_codes import BAD_INPUT, INTERRUPTED, STEP_FAILED, SUCCEEDED
 from flowyml_aws.runtime.interruption import Interrupted, Interruption
@@ -31,13 +31,14 @@ from flowyml_aws.runtime.lingering import end_lingering_threads
 from flowyml_aws.runtime.log import say, show
 from flowyml_aws.runtime.platform import Platform
 from flowyml_aws.runtime.result import JobResult
-from flowyml_aws.runtime.spec import JobSpec
+from flowyml_aws.runtime.spec import STORE_WAIT_S, JobSpec
 from flowyml_aws.runtime.time_limit import GRACE_S
 from flowyml_aws.runtime.user import drop_root
 from flowyml_aws.scripts import PROGRAM_VARIABLE
 
 _EVENTS_INTERVAL_S = 1.0
 _LINGER_S = 300.0
+_CONNECT_TIMEOUT_S = 10.0  # botocore's default, 60 s, is long for a service in the same region
 # <store>/runs/<run id>/jobs/<job>/spec.json
 _KEY_PARTS = 5
 
@@ -61,6 +62,10 @@ def main(arguments: list[str]) -> int:
     except Interrupted:
         say("received a stop signal: exiting without a result; completed jobs keep theirs")
         code = INTERRUPTED
+    except AwsUnavailableError as error:
+        say(f"no step is to blame: the job ends without a result, and can run again\n{error}")
+        platform.report_failure(str(error))
+        code = INTERRUPTED
     except FlowymlError as error:
         say(f"the job failed without a result\n{error}")
         platform.report_failure(str(error))
@@ -77,8 +82,11 @@ def main(arguments: list[str]) -> int:
 def _run(argument: str, interruption: Interruption, platform: Platform) -> int:
     uri, _, digest = argument.partition("#sha256=")
     parts = uri.split("/")
-    store = _open_store("/".join(parts[:-_KEY_PARTS]))
+    store_uri = "/".join(parts[:-_KEY_PARTS])
+    store = _open_store(store_uri, STORE_WAIT_S)
     spec = _read_spec(store, "/".join(parts[-_KEY_PARTS:]), digest)
+    if spec.store_wait_s != STORE_WAIT_S:
+        store = _open_store(store_uri, spec.store_wait_s)
     attempt = Attempt.begin(spec, store, platform.attempt, platform)
     if (earlier := attempt.result_of(spec.job)) is not None:
         say(f"attempt {earlier.attempt} has already committed a result: nothing to do")
@@ -98,7 +106,7 @@ def _run(argument: str, interruption: Interruption, platform: Platform) -> int:
         shutil.rmtree(folder, ignore_errors=True)  # the result is already written
 
 
-def _open_store(uri: str) -> ArtifactStore:
+def _open_store(uri: str, wait_s: float) -> ArtifactStore:
     if uri.startswith("file://"):
         from flowyml_aws.local.directory import DirectoryArtifactStore
 
@@ -108,12 +116,17 @@ def _open_store(uri: str) -> ArtifactStore:
     from botocore.config import Config
 
     from flowyml_aws.artifacts.parallel import CONNECTIONS
+    from flowyml_aws.aws.patience import Repetition, patience_of_job
     from flowyml_aws.aws.s3 import S3ArtifactStore
 
-    # The runner verifies every object by the digest that the run records.
-    config = Config(max_pool_connections=CONNECTIONS, response_checksum_validation="when_required")
+    config = Config(
+        max_pool_connections=CONNECTIONS,
+        connect_timeout=_CONNECT_TIMEOUT_S,
+        # The runner verifies every object by the digest that the run records.
+        response_checksum_validation="when_required",
+    )
     client: Any = botocore.session.get_session().create_client("s3", config=config)
-    return S3ArtifactStore.from_uri(client, uri)
+    return S3ArtifactStore.from_uri(client, uri, Repetition(patience_of_job(wait_s), say))
 
 
 def _read_spec(store: ArtifactStore, key: str, digest: str) -> JobSpec:

@@ -12,4 +12,5 @@ BAD_INPUT = 11
 code that can't be imported, a call that the store denied or lost. The log contains the reason, and
 so does result.json if it could be written."""
 INTERRUPTED = 143
-"""SIGTERM (128 + 15): a spot interruption, or the job was stopped. The job has no result."""
+"""The job ended without a result and can run again: it received SIGTERM (128 + 15), for example in
+a spot interruption, or the store did not answer. Batch and SageMaker's driver start it again."""

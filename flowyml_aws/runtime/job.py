@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from flowyml_aws.core.errors import DamagedArtifactError
+from flowyml_aws.core.errors import AwsUnavailableError, DamagedArtifactError
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.code import load_code
 from flowyml_aws.runtime.failures import describe_job_failure
@@ -31,6 +31,7 @@ def run_job(
 
     Raises:
         Interrupted: The job was asked to stop; nothing is committed.
+        AwsUnavailableError: The store did not answer for too long; nothing is committed.
         Exception: The result could not be written.
     """
     spec, store = attempt.spec, attempt.store
@@ -56,6 +57,8 @@ def run_job(
             grace_s=grace_s,
         )
         succeeded = runner.run()
+    except AwsUnavailableError:
+        raise  # a failure is committed only if it would occur again
     except Exception as error:  # the store, the disk, the code, or a bug in the runner
         interruption.check()
         failure = describe_job_failure(error, roots)

@@ -23,7 +23,13 @@ from flowyml_aws.artifacts.fetching import may_run_code
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.transfer import load_values, save_values
 from flowyml_aws.core.cache_key import cache_key
-from flowyml_aws.core.errors import ArtifactNotFoundError, AwsRefusedError, JobError
+from flowyml_aws.core.errors import (
+    ArtifactNotFoundError,
+    AwsRefusedError,
+    AwsUnavailableError,
+    FlowymlError,
+    JobError,
+)
 from flowyml_aws.core.event_loop import EventLoop
 from flowyml_aws.core.skipped import Skipped
 from flowyml_aws.core.step import Step
@@ -89,6 +95,7 @@ class JobRunner:
 
         Raises:
             Interrupted: The job was asked to stop.
+            AwsUnavailableError: The store did not answer for too long.
             Exception: The job failed, but no step did: an asset is missing or damaged, or the
                 store denied a call.
         """
@@ -101,6 +108,8 @@ class JobRunner:
             try:
                 if not self._run_step(spec):
                     return False
+            except AwsUnavailableError:
+                raise  # the step has not failed
             except Exception as error:
                 self._end(spec, StepState.FAILED, reason=f"the job failed: {text_of(error)}")
                 raise
@@ -221,7 +230,8 @@ class JobRunner:
         except AwsRefusedError as error:
             say(f"step {spec.name!r} is executed: its cache entry can't be read\n{error}")
             return False
-        keep_entry(store, entry, time.time())
+        with _reporting(f"{spec.name}: can't record that its cache entry is used"):
+            keep_entry(store, entry, time.time())
         self.attempt.assets.update(refs)
         self._end(spec, StepState.CACHED, reason=f"reused from run {entry.run_id}")
         return True
@@ -240,7 +250,8 @@ class JobRunner:
             machine=spec.cache.machine if spec.cache is not None and attempt.changed else None,
             python=python_version() if is_pickled else None,
         )
-        write_entry(attempt.store, entry)
+        with _reporting(f"{spec.name}: can't write its cache entry"):
+            write_entry(attempt.store, entry)
 
     def _ref(self, asset: str) -> ArtifactRef:
         """Return the ref of a stored asset."""
@@ -380,3 +391,12 @@ class JobRunner:
         )
         duration = f"after {progress[spec.name].duration_s:.2f} s"
         say(f"{spec.name}: {state.value} {duration}{f': {reason}' if reason else ''}")
+
+
+@contextlib.contextmanager
+def _reporting(problem: str) -> Iterator[None]:
+    """Report errors of a write that the job can do without."""
+    try:
+        yield
+    except (FlowymlError, OSError) as error:
+        say(f"{problem}\n{error}")

@@ -12,6 +12,7 @@ from flowyml_aws.core.arguments import Arguments
 from flowyml_aws.runtime.program import Program
 
 __all__ = [
+    "STORE_WAIT_S",
     "AssetSource",
     "CodeSource",
     "JobSpec",
@@ -20,6 +21,10 @@ __all__ = [
     "StepSpec",
     "StoredObject",
 ]
+
+STORE_WAIT_S = 600.0
+"""Seconds for which a job waits for a store that does not answer, unless its spec says otherwise.
+"""
 
 
 class StoredObject(Document):
@@ -118,6 +123,7 @@ class JobSpec(Document):
             order in which they are loaded.
         steps: Steps in running order.
         assets: Sources of the assets that the steps read from outside the job.
+        store_wait_s: Seconds for which the job waits for a store that does not answer.
     """
 
     version: Literal[1] = 1
@@ -132,3 +138,4 @@ class JobSpec(Document):
     large_values: tuple[StoredObject, ...] = ()
     steps: tuple[StepSpec, ...] = Field(min_length=1)
     assets: dict[str, AssetSource]
+    store_wait_s: float = STORE_WAIT_S

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.layout import history_key, history_prefix
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
+from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError, FlowymlError
 from flowyml_aws.planning.history import RunTimes, StepTime
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.status import RunStatus
@@ -20,7 +21,10 @@ MAX_TIMES = 10
 
 
 def record_times(store: ArtifactStore, status: RunStatus) -> None:
-    """Record the times of a run's completed steps, also if the run has failed."""
+    """Record the times of a run's completed steps, also if the run has failed.
+
+    An error of the store is ignored.
+    """
     steps: dict[str, StepTime] = {}
     sizes: dict[str, int] = {}
     for view in status.jobs:
@@ -40,7 +44,8 @@ def record_times(store: ArtifactStore, status: RunStatus) -> None:
         steps=steps,
         asset_bytes=sizes,
     )
-    store.put(history_key(status.pipeline, status.run_id), times.to_json())
+    with suppress(FlowymlError, OSError):  # plans can do without them
+        store.put(history_key(status.pipeline, status.run_id), times.to_json())
 
 
 def read_times(store: ArtifactStore, pipeline: str, limit: int = MAX_TIMES) -> Sequence[RunTimes]:

@@ -20,6 +20,7 @@ from flowyml_aws.packaging.payload import StepPayload
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.planning.reuse import Reuse
 from flowyml_aws.runtime.spec import (
+    STORE_WAIT_S,
     AssetSource,
     CodeSource,
     JobSpec,
@@ -47,6 +48,7 @@ class RunPackage:
             reused assets of earlier runs.
         context: Names in the context.
         layer: Packages that jobs install, or None.
+        store_wait_s: Seconds for which jobs wait for a store that does not answer.
     """
 
     code: RunCode
@@ -54,6 +56,7 @@ class RunPackage:
     external_inputs: Mapping[str, ArtifactRef]
     context: Collection[str] = ()
     layer: PackageLayer | None = None
+    store_wait_s: float = STORE_WAIT_S
 
 
 def job_specs(
@@ -85,6 +88,7 @@ def job_specs(
                 asset: AssetSource(job=producer, ref=package.external_inputs.get(asset))
                 for asset, producer in job.reads.items()
             },
+            store_wait_s=package.store_wait_s,
         )
     return specs
 

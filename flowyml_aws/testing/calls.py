@@ -15,6 +15,7 @@ __all__ = [
     "api_call",
     "headers_of",
     "query_of",
+    "read_body",
     "signing_key",
     "signing_scope",
 ]
@@ -130,6 +131,15 @@ class ApiRequest:
     status: int = 0
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_body(environ: Mapping[str, Any]) -> bytes:
+    """Return the body of a WSGI request, which can be read once."""
+    if length := environ.get("CONTENT_LENGTH"):
+        return bytes(environ["wsgi.input"].read(int(length)))
+    if environ.get("wsgi.input_terminated"):
+        return bytes(environ["wsgi.input"].read())
+    return b""
 
 
 def signing_scope(environ: Mapping[str, Any]) -> tuple[str, str]:

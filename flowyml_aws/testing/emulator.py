@@ -52,6 +52,7 @@ from flowyml_aws.testing.consistency import Listing, Propagation, Transitions
 from flowyml_aws.testing.container import Containers
 from flowyml_aws.testing.deviations import Deviations, forbid_cache_reads
 from flowyml_aws.testing.disks import Disks
+from flowyml_aws.testing.disturbance import Disturbance
 from flowyml_aws.testing.engine_containers import EngineContainers
 from flowyml_aws.testing.events import Events, FailedInvocation
 from flowyml_aws.testing.faults import Faults
@@ -379,7 +380,6 @@ class Emulator:
         )
         metadata = InstanceMetadata(fleet, self._lock, queues.blocked_user)
         metadata.has_firewall = "metadata-reachable" not in deviations
-        self.faults = faults = Faults(self._lock, scheduler, queues, starts, metadata)
         apis: dict[str, Api] = {
             "batch": BatchApi(scheduler, queues, batch_account, clock),
             "sagemaker": SageMakerApi(training),
@@ -392,13 +392,14 @@ class Emulator:
             self._lock,
             clock,
             iam,
-            lambda: faults.clock_skew_s,
             self._keep_requests,
             metadata,
             registry,
             deviations.price_factor,
         )
-        undo.callback(Server(application, listener).stop)
+        disturbance = Disturbance(application)
+        self.faults = faults = Faults(self._lock, scheduler, queues, starts, metadata, disturbance)
+        undo.callback(Server(disturbance, lambda: faults.clock_skew_s, listener).stop)
         self._scheduler, self._training, self.calls = scheduler, training, application.calls
         self.requests = application.requests
         if self._engine is not None and self._image is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from threading import RLock
 
+from flowyml_aws.testing.disturbance import Disturbance, FaultOfCall
 from flowyml_aws.testing.metadata_api import InstanceMetadata
 from flowyml_aws.testing.queues import Queues
 from flowyml_aws.testing.scheduler import Scheduler
@@ -34,6 +35,7 @@ class Faults:
         queues: Queues,
         starts: Starts,
         metadata: InstanceMetadata,
+        disturbance: Disturbance,
     ) -> None:
         self.clock_skew_s = 0.0
         self._lock = lock
@@ -41,6 +43,7 @@ class Faults:
         self._queues = queues
         self._starts = starts
         self._metadata = metadata
+        self._disturbance = disturbance
 
     @property
     def is_metadata_open(self) -> bool:
@@ -67,6 +70,13 @@ class Faults:
         """Make the next starts of Batch jobs fail, with the reason that ECS reports."""
         with self._lock:
             self._starts.fail(times, reason)
+
+    def disturb(self, fault_of: FaultOfCall | None) -> None:
+        """Break calls for which a function returns a fault; None ends it.
+
+        The function runs in the thread of each request.
+        """
+        self._disturbance.fault_of = fault_of
 
     def age(self, job_id: str, seconds: float) -> None:
         """Move the submission time of a job into the past by `seconds`."""

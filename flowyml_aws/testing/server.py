@@ -28,6 +28,7 @@ from flowyml_aws.testing.calls import (
     api_call,
     headers_of,
     query_of,
+    read_body,
     signing_scope,
 )
 from flowyml_aws.testing.clock import Clock
@@ -73,7 +74,6 @@ class Application:
         lock: Guards all state, and moto.
         clock: Clock of the account; each request ends at most one delay of a service.
         iam: Roles and policies that do not take effect yet.
-        clock_skew_s: Function that returns the seconds by which the services' clocks are ahead.
         keep_requests: Whether to record `requests`.
         metadata: Metadata of the instances of jobs.
         registry: Registry of the account's images.
@@ -82,7 +82,6 @@ class Application:
     Attributes:
         calls: Calls so far, in order.
         requests: Same calls with caller and response status, in the order of the responses.
-        clock_skew_s: Same as the argument.
     """
 
     def __init__(
@@ -92,7 +91,6 @@ class Application:
         lock: RLock,
         clock: Clock,
         iam: IamChanges,
-        clock_skew_s: Callable[[], float],
         keep_requests: bool,
         metadata: InstanceMetadata,
         registry: Registry,
@@ -100,7 +98,6 @@ class Application:
     ) -> None:
         self.calls: list[ApiCall] = []
         self.requests: list[ApiRequest] = []
-        self.clock_skew_s = clock_skew_s
         self._apis = apis
         self._guard = guard
         self._keep_requests = keep_requests
@@ -116,7 +113,7 @@ class Application:
         if is_for_registry(environ):
             return self._serve_registry(environ, start_response)
         # The body is read before the lock is acquired: a slow client must not block others.
-        body = _read_body(environ)
+        body = read_body(environ)
         environ["wsgi.input"] = io.BytesIO(body)
         if environ["PATH_INFO"].startswith(METADATA_PATH):
             return self._metadata(environ, start_response)
@@ -229,10 +226,21 @@ def listen(port: int) -> socket.socket:
 
 
 class Server:
-    """Serves an application on a listening socket until it is stopped."""
+    """Serves an application on a listening socket until it is stopped.
 
-    def __init__(self, application: Application, listener: socket.socket) -> None:
-        self._server = _Server(application, listener)
+    Args:
+        application: WSGI application.
+        clock_skew_s: Function that returns the seconds by which the services' clocks are ahead.
+        listener: Listening socket.
+    """
+
+    def __init__(
+        self,
+        application: Callable[..., Iterable[bytes]],
+        clock_skew_s: Callable[[], float],
+        listener: socket.socket,
+    ) -> None:
+        self._server = _Server(application, clock_skew_s, listener)
         self._thread = Thread(target=self._serve, name="aws-emulator", daemon=True)
         self._thread.start()
 
@@ -252,10 +260,15 @@ class Server:
 class _Server(ThreadedWSGIServer):
     is_stopping = False
 
-    def __init__(self, application: Application, listener: socket.socket) -> None:
+    def __init__(
+        self,
+        application: Callable[..., Iterable[bytes]],
+        clock_skew_s: Callable[[], float],
+        listener: socket.socket,
+    ) -> None:
         host, port = listener.getsockname()
         super().__init__(host, port, application, _Handler, fd=listener.fileno())
-        self.clock_skew_s = application.clock_skew_s
+        self.clock_skew_s = clock_skew_s
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         # Each request starts a thread, which fails while the interpreter shuts down.
@@ -283,14 +296,6 @@ class _Handler(MotoRequestHandler):
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Log nothing: `calls` records the requests."""
-
-
-def _read_body(environ: dict[str, Any]) -> bytes:
-    if length := environ.get("CONTENT_LENGTH"):
-        return bytes(environ["wsgi.input"].read(int(length)))
-    if environ.get("wsgi.input_terminated"):
-        return bytes(environ["wsgi.input"].read())
-    return b""
 
 
 def _deny(

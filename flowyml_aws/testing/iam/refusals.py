@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 
 from flowyml_aws.testing.iam.guard import AccessError
 
-__all__ = ["Response", "response_to"]
+__all__ = ["Response", "error_response", "protocol_of", "response_to"]
 
 
 class Response(NamedTuple):
@@ -57,15 +57,28 @@ def response_to(error: AccessError, service: str, method: str, content_type: str
         method: HTTP method of the request.
         content_type: Content type of the request.
     """
-    protocol = _protocol(service, content_type)
+    protocol = protocol_of(service, content_type)
     code, status = _CODES[error.kind, protocol]
-    request_id, message = uuid.uuid4(), escape(error.message)
+    if service == "batch":
+        status = "403 Forbidden"
+    return error_response(code, status, error.message, protocol, method)
+
+
+def error_response(code: str, status: str, message: str, protocol: str, method: str) -> Response:
+    """Return an error in the format of a protocol.
+
+    Args:
+        code: Error code.
+        status: HTTP status.
+        message: Message, unescaped.
+        protocol: Protocol, from `protocol_of`.
+        method: HTTP method of the request.
+    """
     if protocol == "json":
-        body = json.dumps({"__type": code, "message": error.message})
-        if service == "batch":
-            status = "403 Forbidden"
+        body = json.dumps({"__type": code, "message": message})
         return Response(status, "application/json", body.encode(), code)
-    detail = f"<Code>{code}</Code><Message>{message}</Message>"
+    request_id = uuid.uuid4()
+    detail = f"<Code>{code}</Code><Message>{escape(message)}</Message>"
     if protocol == "s3":
         body = f"<Error>{detail}<RequestId>{request_id}</RequestId></Error>"
         # A response to HEAD has no body, so boto3 sees only the status.
@@ -83,7 +96,8 @@ def response_to(error: AccessError, service: str, method: str, content_type: str
     return Response(status, "text/xml", body.encode())
 
 
-def _protocol(service: str, content_type: str) -> str:
+def protocol_of(service: str, content_type: str) -> str:
+    """Return the protocol of a service's requests: s3, ec2, query or json."""
     if service in ("s3", "ec2"):
         return service
     return "query" if content_type.startswith("application/x-www-form-urlencoded") else "json"

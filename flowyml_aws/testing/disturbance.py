@@ -1,0 +1,106 @@
+"""Faults of the network and of the services, for single calls."""
+
+from __future__ import annotations
+
+import io
+import socket
+import struct
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import Any
+
+from flowyml_aws.testing.calls import ApiCall, api_call, headers_of, read_body, signing_key
+from flowyml_aws.testing.iam.refusals import error_response, protocol_of
+
+__all__ = ["CallFault", "Disturbance", "FaultOfCall"]
+
+# Closing a socket with this option sends RST instead of the data that is left.
+_RESET = struct.pack("ii", 1, 0)
+
+
+class CallFault(Enum):
+    """What happens to a call instead of an answer."""
+
+    UNAVAILABLE = "503"
+    """The service answers 503, and does nothing."""
+    INTERNAL_ERROR = "500"
+    """The service answers 500, and does nothing."""
+    THROTTLED = "429"
+    """The service refuses the call because there are too many."""
+    RESET = "reset"
+    """The connection is reset before the service gets the call."""
+    LOST = "lost"
+    """The service does what it is asked, and the connection is reset before it answers."""
+    CUT = "cut"
+    """The service does what it is asked, and the connection is reset in the body of its answer."""
+
+
+FaultOfCall = Callable[[ApiCall, str], CallFault | None]
+"""Returns the fault of a call, given its caller's access key; None for a normal answer."""
+
+_ERRORS = {
+    CallFault.UNAVAILABLE: ("ServiceUnavailable", "503 Service Unavailable"),
+    CallFault.INTERNAL_ERROR: ("InternalError", "500 Internal Server Error"),
+    CallFault.THROTTLED: ("ThrottlingException", "429 Too Many Requests"),
+}
+
+
+class Disturbance:
+    """WSGI middleware that breaks some calls.
+
+    Attributes:
+        fault_of: Function that decides about each call; None to break none.
+    """
+
+    def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
+        self.fault_of: FaultOfCall | None = None
+        self._application = application
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if self.fault_of is None:
+            return self._application(environ, start_response)
+        body = read_body(environ)
+        environ["wsgi.input"] = io.BytesIO(body)
+        call = api_call(environ, body)
+        fault = self.fault_of(call, signing_key(environ)[0])
+        if fault is None:
+            return self._application(environ, start_response)
+        if fault in _ERRORS:
+            return _refuse(fault, call, environ, start_response)
+        if fault is CallFault.RESET:
+            raise _reset(environ)
+        answer = self._application(environ, start_response)
+        if fault is CallFault.LOST:
+            raise _reset(environ)
+        return _cut(answer, environ)
+
+
+def _refuse(
+    fault: CallFault, call: ApiCall, environ: dict[str, Any], start_response: Any
+) -> Iterable[bytes]:
+    code, status = _ERRORS[fault]
+    protocol = protocol_of(call.service, headers_of(environ).get("content-type", ""))
+    response = error_response(code, status, "injected fault", protocol, environ["REQUEST_METHOD"])
+    headers = [
+        ("Content-Type", response.content_type),
+        ("Content-Length", str(len(response.body))),
+    ]
+    if response.error is not None:
+        headers.append(("x-amzn-ErrorType", response.error))
+    start_response(response.status, headers)
+    return [response.body]
+
+
+def _cut(answer: Iterable[bytes], environ: dict[str, Any]) -> Iterable[bytes]:
+    data = b"".join(answer)
+    yield data[: len(data) // 2]
+    raise _reset(environ)
+
+
+def _reset(environ: dict[str, Any]) -> ConnectionError:
+    """Reset the connection of a request, and return the error that ends its handler."""
+    connection = environ["werkzeug.socket"]
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    connection.shutdown(socket.SHUT_RD)
+    connection.close()
+    return ConnectionResetError("injected fault")
