@@ -17,7 +17,6 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
-from typing import Any
 
 from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.layout import RunLayout
@@ -38,7 +37,6 @@ from flowyml_aws.scripts import PROGRAM_VARIABLE
 
 _EVENTS_INTERVAL_S = 1.0
 _LINGER_S = 300.0
-_CONNECT_TIMEOUT_S = 10.0  # botocore's default, 60 s, is long for a service in the same region
 # <store>/runs/<run id>/jobs/<job>/spec.json
 _KEY_PARTS = 5
 
@@ -111,22 +109,9 @@ def _open_store(uri: str, wait_s: float) -> ArtifactStore:
         from flowyml_aws.local.directory import DirectoryArtifactStore
 
         return DirectoryArtifactStore.from_uri(uri)
-    # botocore instead of boto3, which would delay the start of each job by 10 to 20 ms.
-    import botocore.session
-    from botocore.config import Config
+    from flowyml_aws.aws.job_store import open_job_store
 
-    from flowyml_aws.artifacts.parallel import CONNECTIONS
-    from flowyml_aws.aws.patience import Repetition, patience_of_job
-    from flowyml_aws.aws.s3 import S3ArtifactStore
-
-    config = Config(
-        max_pool_connections=CONNECTIONS,
-        connect_timeout=_CONNECT_TIMEOUT_S,
-        # The runner verifies every object by the digest that the run records.
-        response_checksum_validation="when_required",
-    )
-    client: Any = botocore.session.get_session().create_client("s3", config=config)
-    return S3ArtifactStore.from_uri(client, uri, Repetition(patience_of_job(wait_s), say))
+    return open_job_store(uri, wait_s, say)
 
 
 def _read_spec(store: ArtifactStore, key: str, digest: str) -> JobSpec:

@@ -10,9 +10,18 @@ from types import TracebackType
 
 import cloudpickle
 
-from flowyml_aws.core.errors import FlowymlError, PipelineFileError, UnloadableValueError
+from flowyml_aws.core.errors import (
+    ArtifactNotFoundError,
+    DamagedArtifactError,
+    FlowymlError,
+    PipelineFileError,
+    UnloadableValueError,
+)
+from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.full_disk import full_disk_advice
+from flowyml_aws.runtime.out_of_memory import memory_advice, oom_kills, out_of_memory
 from flowyml_aws.runtime.result import StepFailure
+from flowyml_aws.runtime.time_limit import StepTimeout
 
 __all__ = ["describe_job_failure", "describe_step_failure", "text_of"]
 
@@ -28,7 +37,10 @@ _MACHINERY = (_PACKAGE, f"{Path(cloudpickle.__file__).parent}/", _EVENT_LOOP, *_
 
 
 def describe_step_failure(
-    error: BaseException, roots: Sequence[Path], advice: str = ""
+    error: BaseException,
+    roots: Sequence[Path],
+    advice: str = "",
+    kills_before: int | None = None,
 ) -> StepFailure:
     """Describe a step's exception, without the runner's own frames.
 
@@ -37,6 +49,7 @@ def describe_step_failure(
         roots: The project's folders, in the job and on the client. File names below them become
             relative.
         advice: Reason and fix, added to the traceback.
+        kills_before: `oom_kills` when the step began, or None.
     """
     frames = _from_first_user_frame(error.__traceback__)
     report = traceback.TracebackException(type(error), error, frames, compact=True)
@@ -48,12 +61,16 @@ def describe_step_failure(
         for part in _parts(report):
             _make_relative(part, roots)
         lines = report.format()
-    advice = advice or full_disk_advice(error)
+    cause, advice_of_cause = _diagnose(error, kills_before)
+    if cause is None:
+        cause = Cause.TIME_LIMIT if isinstance(error, StepTimeout) else Cause.STEP
+    advice = advice or advice_of_cause
     return StepFailure(
         kind=type(error).__name__,
         message=text_of(error),
         traceback=_truncated("".join(lines), _LONGEST_TRACEBACK)
         + (advice and f"  fix: {advice}\n"),
+        cause=cause,
     )
 
 
@@ -67,13 +84,27 @@ def describe_job_failure(error: Exception, roots: Sequence[Path]) -> StepFailure
             text = f"{describe_step_failure(error.__cause__, roots).traceback}\n{text}"
     else:
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    if advice := full_disk_advice(error):
+    cause, advice = _diagnose(error, None)
+    if cause is None:
+        is_damaged = isinstance(error, ArtifactNotFoundError | DamagedArtifactError)
+        cause = Cause.DAMAGED if is_damaged else Cause.SETUP
+    if advice:
         text += f"  fix: {advice}\n"
     return StepFailure(
         kind=type(error).__name__,
         message=text_of(error),
         traceback=_truncated(text, _LONGEST_TRACEBACK),
+        cause=cause,
     )
+
+
+def _diagnose(error: BaseException, kills_before: int | None) -> tuple[Cause | None, str]:
+    """Return the resource that is used up, with advice; None and "" if none is known to be."""
+    if advice := full_disk_advice(error):
+        return Cause.DISK_FULL, advice
+    if cause := out_of_memory(error, kills_before, oom_kills()):
+        return cause, memory_advice(cause)
+    return None, ""
 
 
 def text_of(error: BaseException) -> str:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["full_disk_advice"]
+__all__ = ["chain", "full_disk_advice"]
 
 _TEXT = os.strerror(errno.ENOSPC)
 _SHARED_MEMORY = Path("/dev/shm")
@@ -21,7 +21,7 @@ def full_disk_advice(error: BaseException) -> str:
 
     Libraries raise other exceptions than OSError, with the text of the system's error.
     """
-    for part in _chain(error):
+    for part in chain(error):
         is_full = isinstance(part, OSError) and part.errno == errno.ENOSPC
         # Not `str`: its code may be the user's.
         if is_full or any(isinstance(text, str) and _TEXT in text for text in part.args):
@@ -30,7 +30,8 @@ def full_disk_advice(error: BaseException) -> str:
     return ""
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and its causes."""
     part: BaseException | None = error
     for _ in range(_MAX_CHAIN):
         if part is None:

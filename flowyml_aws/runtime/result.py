@@ -12,6 +12,7 @@ from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import ArtifactNotFoundError
+from flowyml_aws.runtime.causes import Cause
 
 __all__ = [
     "AttemptEvents",
@@ -42,11 +43,13 @@ class StepFailure(Document):
         message: Message of the exception.
         traceback: The user's frames, as Python prints them, with paths relative to the project.
             None if the process ended without reporting an exception.
+        cause: Cause of the failure.
     """
 
     kind: str
     message: str
     traceback: str | None = None
+    cause: Cause = Cause.STEP
 
     @property
     def text(self) -> str:

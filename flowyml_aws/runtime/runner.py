@@ -34,12 +34,14 @@ from flowyml_aws.core.event_loop import EventLoop
 from flowyml_aws.core.skipped import Skipped
 from flowyml_aws.core.step import Step
 from flowyml_aws.runtime.attempt import Attempt
+from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.exit_codes import STEP_FAILED
 from flowyml_aws.runtime.failures import describe_step_failure, text_of
 from flowyml_aws.runtime.forks import call_in_this_process
 from flowyml_aws.runtime.interruption import Interrupted, Interruption
 from flowyml_aws.runtime.job_values import READ_ONLY_ADVICE, JobValues
 from flowyml_aws.runtime.log import say, show
+from flowyml_aws.runtime.out_of_memory import oom_kills
 from flowyml_aws.runtime.result import JobResult, StepFailure, StepState
 from flowyml_aws.runtime.resume import done_before
 from flowyml_aws.runtime.spec import StepSpec
@@ -81,6 +83,7 @@ class JobRunner:
     _context: JobValues = field(init=False)
     _calls: dict[str, StepCalls] = field(init=False)
     _results: dict[str, JobResult] = field(default_factory=dict)
+    _kills: int | None = None
 
     def __post_init__(self) -> None:
         self._calls = {
@@ -133,6 +136,7 @@ class JobRunner:
     def _run_step(self, spec: StepSpec) -> bool:
         """Run one step. Return False if it failed."""
         self.attempt.progress.update(spec.name, started_at=time.time(), state=StepState.RUNNING)
+        self._kills = oom_kills()
         if (reason := self._absent_input(spec)) is not None:
             self._skip(spec, reason)
             return True
@@ -355,7 +359,7 @@ class JobRunner:
     def _end_process(self, spec: StepSpec) -> None:
         """End the process, because the step ignored its timeout and can't be stopped otherwise."""
         message = f"it ran longer than its timeout of {spec.timeout_s:g} s and could not be stopped"
-        failure = StepFailure(kind="StepTimeout", message=message)
+        failure = StepFailure(kind="StepTimeout", message=message, cause=Cause.TIME_LIMIT)
         self._end(spec, StepState.FAILED, failure=failure)
         self.attempt.commit("failed")
         show(failure.text)
@@ -374,7 +378,7 @@ class JobRunner:
         self.attempt.skipped.update(dict.fromkeys(spec.outputs, first_cause))
 
     def _fail(self, spec: StepSpec, error: BaseException, advice: str = "") -> None:
-        failure = describe_step_failure(error, self.roots, advice)
+        failure = describe_step_failure(error, self.roots, advice, self._kills)
         self._end(spec, StepState.FAILED, failure=failure)
         show(failure.text)
 

@@ -76,7 +76,7 @@ def test_a_job_gives_up_at_its_deadline() -> None:
         answer(404, "NoSuchKey"),
         answer(501, "NotImplemented"),
         NoCredentialsError(),
-        SSLError(endpoint_url="https://s3", error="certificate verify failed"),
+        SSLError(endpoint_url="https://s3", error=ValueError("certificate verify failed")),
         ValueError("a bug"),
     ],
     ids=str,

@@ -25,7 +25,8 @@ def aws() -> Iterator[Emulator]:
 
 def client(aws: Emulator, service: str) -> Any:
     environment = aws.administrator
-    return boto3.client(
+    session: Any = boto3.Session()
+    return session.client(
         service,
         config=ONCE,
         endpoint_url=aws.endpoint_url,
