@@ -79,8 +79,8 @@ def a_job(
     project.joinpath("pipeline.py").write_text(PIPELINE, "utf-8")
     output = command("-c", SUBMIT, backend, environment=environment, folder=project)
     layout = RunLayout(output.split()[-1])
-    digest = read_record(store, layout.run_id).specs[JOB]
-    return f"{store.uri}/{layout.spec(JOB)}#sha256={digest}", layout.result(JOB)
+    record = read_record(store, layout.run_id)
+    return record.spec_argument(JOB, store.uri), layout.result(JOB)
 
 
 def main() -> int:

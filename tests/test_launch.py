@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from flowyml_aws import GPUConfig, Pipeline, ResourceRequirements, step
-from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.cli.load import load_pipeline
 from flowyml_aws.core.errors import InvalidPipelineError, PipelineFileError
 from flowyml_aws.core.loading import importing
@@ -17,7 +16,8 @@ from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.run import Run
 from flowyml_aws.runtime.code import fetch
 from flowyml_aws.runtime.payload import Payload, load_payload, read_payload
-from flowyml_aws.runtime.spec import JobSpec
+from flowyml_aws.runtime.specs import SpecArgument
+from flowyml_aws.submission.record import read_record
 
 pytestmark = pytest.mark.contract
 
@@ -75,7 +75,8 @@ def problems(pipeline: Pipeline, **options: Any) -> list[str]:
 def payload(store: Path, run: Run, job: str) -> Payload:
     """Return the payload of a job."""
     artifacts = DirectoryArtifactStore(store)
-    spec = JobSpec.model_validate_json(artifacts.get(RunLayout(run.id).spec(job)))
+    argument = read_record(artifacts, run.id).spec_argument(job, artifacts.uri)
+    spec = SpecArgument.parse(argument).read(artifacts)
     return load_payload(read_payload(fetch(artifacts, spec.payload)))
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "history_prefix",
     "layer_key",
     "payload_key",
+    "payload_pack_key",
     "probe_key",
 ]
 
@@ -82,8 +83,9 @@ class RunLayout:
         """Final state of the run, written once by the first client that sees it."""
         return f"{self.prefix}outcome.json"
 
-    def spec(self, job: str) -> str:
-        return f"{self.prefix}jobs/{job}/spec.json"
+    def specs(self, number: int) -> str:
+        """Specs of many jobs."""
+        return f"{self.prefix}specs/{number}.json"
 
     def result(self, job: str) -> str:
         """Result of a job. A job without this object has not completed."""
@@ -113,6 +115,11 @@ def bundle_key(sha256: str) -> str:
 def payload_key(sha256: str) -> str:
     """Return the key of a job's payload."""
     return f"payloads/{sha256}"
+
+
+def payload_pack_key(sha256: str) -> str:
+    """Return the key of a pack of payloads."""
+    return f"payloads/packs/{sha256}"
 
 
 def artifact_key(sha256: str) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.aws.batch_retry import MAX_ATTEMPTS, RETRY_RULES
 from flowyml_aws.aws.names import batch_name
 from flowyml_aws.aws.tags import run_tags
@@ -70,7 +69,6 @@ def batch_jobs(
 
 
 def _jobs(plan: ExecutionPlan, record: RunRecord, store: str, region: str) -> Iterator[BatchJob]:
-    layout = RunLayout(record.run_id)
     names = {job.name: batch_name(record.run_id, job.name) for job in plan.jobs}
     planned = {job.name: job for job in plan.jobs}
     for job in plan.jobs:
@@ -80,14 +78,13 @@ def _jobs(plan: ExecutionPlan, record: RunRecord, store: str, region: str) -> It
             yield from joins
             joined = {parent for join in joins for parent in join.after}
             parents = [join.name for join in joins if join.name not in joined]
-        uri = f"{store}/{layout.spec(job.name)}#sha256={record.specs[job.name]}"
         yield BatchJob(
             name=names[job.name],
             planned=job.name,
             is_join=False,
             queue=job.target,
             after=tuple(parents),
-            command=("python", "-m", "flowyml_aws.runtime", uri),
+            command=("python", "-m", "flowyml_aws.runtime", record.spec_argument(job.name, store)),
             needs=job.needs,
             timeout_s=job.timeout_s,
             environment=container_environment(job, region),

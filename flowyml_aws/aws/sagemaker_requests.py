@@ -43,14 +43,13 @@ def training_request(
         options: Options of the run's training jobs.
     """
     layout = RunLayout(record.run_id)
-    spec = f"{store}/{layout.spec(job.name)}#sha256={record.specs[job.name]}"
     request: CreateTrainingJobRequestTypeDef = {
         "TrainingJobName": training_name(record.run_id, job.name, attempt),
         "AlgorithmSpecification": {
             "TrainingImage": options.image,
             "TrainingInputMode": "File",
             "ContainerEntrypoint": list(_ENTRYPOINT),
-            "ContainerArguments": [spec],
+            "ContainerArguments": [record.spec_argument(job.name, store)],
         },
         "RoleArn": options.role,
         "OutputDataConfig": {"S3OutputPath": f"{store}/{layout.outputs(job.name)}"},

@@ -199,8 +199,7 @@ class LocalBackend:
             child.wait()
 
     def _argument(self, job: str) -> str:
-        uri = f"{self._store.uri}/{self._layout.spec(job)}"
-        return f"{uri}#sha256={self._record.specs[job]}"
+        return self._record.spec_argument(job, self._store.uri)
 
     def _newest_attempt(self, job: str) -> int:
         return max(map(int, self._store.children(self._layout.attempts(job))), default=0)

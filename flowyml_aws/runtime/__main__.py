@@ -10,7 +10,6 @@ the number of seconds that a step has to stop after its timeout.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import sys
@@ -18,10 +17,9 @@ import tempfile
 import traceback
 from pathlib import Path
 
-from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.core.errors import AwsUnavailableError, DamagedArtifactError, FlowymlError
+from flowyml_aws.core.errors import AwsUnavailableError, FlowymlError
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.exit_codes import BAD_INPUT, INTERRUPTED, STEP_FAILED, SUCCEEDED
 from flowyml_aws.runtime.interruption import Interrupted, Interruption
@@ -30,21 +28,23 @@ from flowyml_aws.runtime.lingering import end_lingering_threads
 from flowyml_aws.runtime.log import say, show
 from flowyml_aws.runtime.platform import Platform
 from flowyml_aws.runtime.result import JobResult
-from flowyml_aws.runtime.spec import STORE_WAIT_S, JobSpec
+from flowyml_aws.runtime.spec import STORE_WAIT_S
+from flowyml_aws.runtime.specs import SpecArgument
 from flowyml_aws.runtime.time_limit import GRACE_S
 from flowyml_aws.runtime.user import drop_root
 from flowyml_aws.scripts import PROGRAM_VARIABLE
 
 _EVENTS_INTERVAL_S = 1.0
 _LINGER_S = 300.0
-# <store>/runs/<run id>/jobs/<job>/spec.json
-_KEY_PARTS = 5
 
 
 def main(arguments: list[str]) -> int:
-    """Run the job of `<uri of a JobSpec>#sha256=<digest>` and return the exit code."""
+    """Run the job of a `SpecArgument` and return the exit code."""
     if len(arguments) != 1:
-        say("usage: python -m flowyml_aws.runtime <uri of a JobSpec>#sha256=<digest>")
+        say(
+            "usage: python -m flowyml_aws.runtime "
+            "<uri of a pack of specs>#sha256=<digest>,bytes=<offset>+<size>"
+        )
         return BAD_INPUT
     os.environ.pop(PROGRAM_VARIABLE, None)  # of a job that started this one
     interruption = Interruption()
@@ -78,13 +78,11 @@ def main(arguments: list[str]) -> int:
 
 
 def _run(argument: str, interruption: Interruption, platform: Platform) -> int:
-    uri, _, digest = argument.partition("#sha256=")
-    parts = uri.split("/")
-    store_uri = "/".join(parts[:-_KEY_PARTS])
-    store = _open_store(store_uri, STORE_WAIT_S)
-    spec = _read_spec(store, "/".join(parts[-_KEY_PARTS:]), digest)
+    place = SpecArgument.parse(argument)
+    store = _open_store(place.store, STORE_WAIT_S)
+    spec = place.read(store)
     if spec.store_wait_s != STORE_WAIT_S:
-        store = _open_store(store_uri, spec.store_wait_s)
+        store = _open_store(place.store, spec.store_wait_s)
     attempt = Attempt.begin(spec, store, platform.attempt, platform)
     if (earlier := attempt.result_of(spec.job)) is not None:
         say(f"attempt {earlier.attempt} has already committed a result: nothing to do")
@@ -112,18 +110,6 @@ def _open_store(uri: str, wait_s: float) -> ArtifactStore:
     from flowyml_aws.aws.job_store import open_job_store
 
     return open_job_store(uri, wait_s, say)
-
-
-def _read_spec(store: ArtifactStore, key: str, digest: str) -> JobSpec:
-    data = store.get(key)
-    actual = hashlib.sha256(data).hexdigest()
-    if actual != digest:
-        raise DamagedArtifactError(
-            what=f"{store.uri}/{key} is not the spec that was submitted",
-            why=f"its SHA-256 is {actual}, the job's argument says {digest or '(nothing)'}",
-            fix="run the pipeline again; nothing was unpickled",
-        )
-    return read_document(JobSpec, data, f"{store.uri}/{key}")
 
 
 def _exit_code(result: JobResult) -> int:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from flowyml_aws.artifacts.packs import read_part
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import DamagedArtifactError, FlowymlError
 from flowyml_aws.core.loading import importing
@@ -37,11 +38,14 @@ def fetch(store: ArtifactStore, stored: StoredObject) -> bytes:
         DamagedArtifactError: The digest differs.
         ArtifactNotFoundError: The object does not exist.
     """
-    data = store.get(stored.key)
+    if stored.offset is None:
+        data = store.get(stored.key)
+    else:
+        data = read_part(store, stored.key, stored.offset, stored.size_bytes)
     actual = hashlib.sha256(data).hexdigest()
     if actual != stored.sha256:
         raise DamagedArtifactError(
-            what=f"{store.uri}/{stored.key} is not the object that was submitted",
+            what=f"{store.uri}/{stored.key} does not contain what was submitted",
             why=f"its SHA-256 is {actual}, expected {stored.sha256}",
             fix="run the pipeline again; nothing was unpickled",
         )

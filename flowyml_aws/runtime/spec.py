@@ -17,6 +17,7 @@ __all__ = [
     "CodeSource",
     "JobSpec",
     "PackageLayer",
+    "SpecPack",
     "StepCache",
     "StepSpec",
     "StoredObject",
@@ -28,11 +29,16 @@ STORE_WAIT_S = 600.0
 
 
 class StoredObject(Document):
-    """An object in the run's store, with its digest."""
+    """An object in the run's store, or a part of one, with its digest.
+
+    Attributes:
+        offset: Start of the part; None if it is the whole object.
+    """
 
     key: str
     sha256: str
     size_bytes: int
+    offset: int | None = None
 
 
 class CodeSource(Document):
@@ -139,3 +145,10 @@ class JobSpec(Document):
     steps: tuple[StepSpec, ...] = Field(min_length=1)
     assets: dict[str, AssetSource]
     store_wait_s: float = STORE_WAIT_S
+
+
+class SpecPack(Document):
+    """Specs of many jobs in one object, one after the other; each job reads its own."""
+
+    version: Literal[1] = 1
+    specs: tuple[JobSpec, ...]

@@ -31,7 +31,7 @@ from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.runtime.layer import StoredLayer
 from flowyml_aws.runtime.result import AttemptEvents, JobResult
-from flowyml_aws.runtime.spec import JobSpec
+from flowyml_aws.runtime.spec import JobSpec, SpecPack
 from flowyml_aws.submission.history import MAX_TIMES
 
 __all__ = ["SETTLE_S", "Garbage", "collect", "find_garbage"]
@@ -170,10 +170,10 @@ def _references(store: ArtifactStore, key: str) -> Iterator[str]:
             why=f"the objects that it refers to must be kept, and are unknown ({error.why})",
             fix="delete the object, or use the version of flowyml-aws that wrote it",
         ) from error
-    if isinstance(document, JobSpec):
-        yield document.payload.key
-        yield from (value.key for value in document.large_values)
-        yield document.code.bundle.key
+    for spec in _specs(document):
+        yield spec.payload.key
+        yield from (value.key for value in spec.large_values)
+        yield spec.code.bundle.key
     for ref in _refs(document):
         yield artifact_key(ref.sha256)
 
@@ -186,9 +186,11 @@ def _document_type(key: str) -> type[Document] | None:
         return StoredLayer
     if not key.startswith(RUNS):
         return None
+    if key.split("/")[2] == "specs":
+        return SpecPack
     kinds: dict[str, type[Document]] = {
         "plan.json": ExecutionPlan,
-        "spec.json": JobSpec,
+        "spec.json": JobSpec,  # of runs of earlier versions
         "result.json": JobResult,
         "events.json": AttemptEvents,
     }
@@ -198,12 +200,19 @@ def _document_type(key: str) -> type[Document] | None:
 def _refs(document: Document) -> Iterable[ArtifactRef]:
     if isinstance(document, ExecutionPlan):
         return (ref for step in document.reused.values() for ref in step.assets.values())
-    if isinstance(document, JobSpec):
-        return (source.ref for source in document.assets.values() if source.ref is not None)
+    if isinstance(document, JobSpec | SpecPack):
+        sources = (source for spec in _specs(document) for source in spec.assets.values())
+        return (source.ref for source in sources if source.ref is not None)
     if isinstance(document, StoredLayer):
         return (document.folder,)
     assert isinstance(document, JobResult | AttemptEvents | CacheEntry)
     return document.assets.values()
+
+
+def _specs(document: Document) -> tuple[JobSpec, ...]:
+    if isinstance(document, SpecPack):
+        return document.specs
+    return (document,) if isinstance(document, JobSpec) else ()
 
 
 def _run_of(key: str) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import sys
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 
 from flowyml_aws.artifacts.content import Content
-from flowyml_aws.artifacts.layout import RunLayout, bundle_key, payload_key
+from flowyml_aws.artifacts.layout import RunLayout, bundle_key
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.graph import StepGraph
@@ -30,14 +30,15 @@ from flowyml_aws.runtime.spec import (
     StoredObject,
 )
 from flowyml_aws.submission.keys import RunKeys
-from flowyml_aws.submission.record import RunRecord
+from flowyml_aws.submission.packing import StoredPayloads, pack_payloads, pack_specs
+from flowyml_aws.submission.record import RunRecord, SpecPlace
 
 __all__ = ["RunPackage", "job_specs", "placeholder_record", "write_run"]
 
 _WRITERS = 16  # small objects: the time is latency, not bandwidth
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunPackage:
     """Everything that a run's jobs need in addition to the plan.
 
@@ -57,6 +58,11 @@ class RunPackage:
     context: Collection[str] = ()
     layer: PackageLayer | None = None
     store_wait_s: float = STORE_WAIT_S
+
+    @cached_property
+    def stored(self) -> StoredPayloads:
+        """The payloads as objects of the store."""
+        return pack_payloads(self.payloads.values())
 
 
 def job_specs(
@@ -81,8 +87,8 @@ def job_specs(
             python=python,
             layer=package.layer,
             code=code,
-            payload=_stored_payload(payload.sha256, payload.data),
-            large_values=tuple(_stored_payload(*value) for value in payload.large),
+            payload=package.stored.places[payload.sha256],
+            large_values=tuple(package.stored.places[sha256] for sha256, _ in payload.large),
             steps=_step_specs(job, graph, reuse, package.context),
             assets={
                 asset: AssetSource(job=producer, ref=package.external_inputs.get(asset))
@@ -107,46 +113,41 @@ def write_run(
     The record is written last: a run exists once it has a record.
     """
     layout = RunLayout(run_id)
-    digests = {}
     documents = {layout.plan: plan.to_json(), layout.keys: keys.to_json()}
-    for job, spec in specs.items():
-        documents[layout.spec(job)] = data = spec.to_json()
-        digests[job] = hashlib.sha256(data).hexdigest()
-    contents = {}
-    for payload in package.payloads.values():
-        for sha256, data in ((payload.sha256, payload.data), *payload.large):
-            contents[payload_key(sha256)] = data
+    places: dict[str, SpecPlace] = {}
+    for pack in pack_specs(specs):
+        documents[layout.specs(pack.number)] = pack.data
+        places.update(pack.places)
     bundle = package.code.bundle
-    contents[bundle_key(bundle.sha256)] = bundle.data
+    contents = {**package.stored.objects, bundle_key(bundle.sha256): bundle.data}
     with ThreadPoolExecutor(_WRITERS) as pool:
         writes = [pool.submit(store.put, *document) for document in documents.items()]
         # Keys are digests: contents that an earlier run uploaded are not uploaded again.
         writes += [pool.submit(store.upload, key, Content(data)) for key, data in contents.items()]
         for write in writes:
             write.result()
-    record = _record(plan, run_id, now, digests)
+    record = _record(plan, run_id, now, places)
     store.put(layout.run, record.to_json())
     return record
 
 
 def placeholder_record(plan: ExecutionPlan, run_id: str) -> RunRecord:
     """Return a record of the run's final size, to check whether its jobs can be submitted."""
-    return _record(plan, run_id, 0.0, {job.name: "0" * 64 for job in plan.jobs})
+    place = SpecPlace(pack=10**4, offset=10**8, size_bytes=10**6, sha256="0" * 64)
+    return _record(plan, run_id, 0.0, {job.name: place for job in plan.jobs})
 
 
-def _record(plan: ExecutionPlan, run_id: str, now: float, digests: Mapping[str, str]) -> RunRecord:
+def _record(
+    plan: ExecutionPlan, run_id: str, now: float, places: Mapping[str, SpecPlace]
+) -> RunRecord:
     return RunRecord(
         run_id=run_id,
         pipeline=plan.pipeline,
         backend=plan.backend,
         created_at=now,
         client=platform.node(),
-        specs=dict(digests),
+        specs=dict(places),
     )
-
-
-def _stored_payload(sha256: str, data: bytes) -> StoredObject:
-    return StoredObject(key=payload_key(sha256), sha256=sha256, size_bytes=len(data))
 
 
 def _code_source(code: RunCode) -> CodeSource:

@@ -22,6 +22,7 @@ __all__ = [
     "RunOutcome",
     "RunRecord",
     "RunState",
+    "SpecPlace",
     "make_run_id",
     "read_outcome",
     "read_plan",
@@ -39,22 +40,42 @@ class RunState(str, Enum):
     CANCELLED = "cancelled"
 
 
+class SpecPlace(Document):
+    """The place of a job's spec in a pack of specs, and its digest."""
+
+    pack: int
+    offset: int
+    size_bytes: int
+    sha256: str
+
+
 class RunRecord(Document):
     """A run, written before anything is submitted.
 
     Attributes:
         created_at: Creation time, in seconds since the epoch.
         client: Host name of the client.
-        specs: SHA-256 of each job's spec.
+        specs: Place of each job's spec.
     """
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     run_id: str
     pipeline: str
     backend: str
     created_at: float
     client: str
-    specs: dict[str, str]
+    specs: dict[str, SpecPlace]
+
+    def spec_argument(self, job: str, store: str) -> str:
+        """Return the argument of the runner of a job.
+
+        Args:
+            job: Name of the job.
+            store: URI of the run's store.
+        """
+        place = self.specs[job]
+        uri = f"{store}/{RunLayout(self.run_id).specs(place.pack)}"
+        return f"{uri}#sha256={place.sha256},bytes={place.offset}+{place.size_bytes}"
 
 
 class Bill(Document):

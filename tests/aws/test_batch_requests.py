@@ -41,7 +41,7 @@ def test_the_command_is_the_runner_with_the_spec_and_its_digest() -> None:
     plan = a_plan(a_job("train"))
     record = a_record(plan, {"train": "abc"})
     (job,) = batch_jobs(plan, record, STORE, "eu-west-3")
-    spec = f"{STORE}/runs/{record.run_id}/jobs/train/spec.json#sha256=abc"
+    spec = f"{STORE}/runs/{record.run_id}/specs/0.json#sha256=abc,bytes=0+100"
     assert job.command == ("python", "-m", "flowyml_aws.runtime", spec)
 
 

@@ -59,7 +59,7 @@ def test_the_program_is_the_runner_with_the_spec_and_its_digest() -> None:
     assert program["TrainingImage"] == OPTIONS.image
     assert program["ContainerEntrypoint"] == ["python", "-m", "flowyml_aws.runtime"]
     run = a_record(a_plan(a_job("train"))).run_id
-    spec = f"{STORE}/runs/{run}/jobs/train/spec.json#sha256=abc"
+    spec = f"{STORE}/runs/{run}/specs/0.json#sha256=abc,bytes=0+100"
     assert program["ContainerArguments"] == [spec]
     assert arguments["RoleArn"] == OPTIONS.role
 

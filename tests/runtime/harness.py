@@ -110,14 +110,13 @@ class WrittenRun:
         )
         reuse = find_reuse(None, graph, {}, {}, ())
         self.specs = job_specs(self.plan, graph, package, reuse, RUN, self.store.uri)
-        self._record = write_run(
+        self.record = write_run(
             self.store, self.plan, package, self.specs, RunKeys(forced=(), steps={}), RUN, 0.0
         )
 
     def argument(self, job: str | None = None) -> str:
         """Return the argument of the runner."""
-        name = self._name(job)
-        return f"{self.store.uri}/{self.layout.spec(name)}#sha256={self._record.specs[name]}"
+        return self.record.spec_argument(self._name(job), self.store.uri)
 
     def spec(self, job: str | None = None) -> JobSpec:
         return self.specs[self._name(job)]

@@ -89,14 +89,14 @@ def test_the_runner_needs_one_argument(tmp_path: Path) -> None:
 
 
 def test_a_missing_spec_is_named(tmp_path: Path) -> None:
-    uri = f"{(tmp_path / 'store').as_uri()}/runs/r/jobs/j/spec.json"
-    ended = run_runner(f"{uri}#sha256=00", tmp_path)
+    uri = f"{(tmp_path / 'store').as_uri()}/runs/r/specs/0.json"
+    ended = run_runner(f"{uri}#sha256={'0' * 64},bytes=0+1", tmp_path)
     assert ended.code == 11
     assert uri in ended.log
 
 
 def test_an_invalid_store_uri_is_named(tmp_path: Path) -> None:
-    ended = run_runner("file:relative/runs/r/jobs/j/spec.json#sha256=00", tmp_path)
+    ended = run_runner(f"file:relative/runs/r/specs/0.json#sha256={'0' * 64},bytes=0+1", tmp_path)
     assert ended.code == 11
     assert "'file:relative'" in ended.log
 

@@ -13,7 +13,6 @@ from flowyml_aws.artifacts.layout import artifact_key
 from flowyml_aws.packaging.bundle import make_bundle
 from flowyml_aws.packaging.project import Project
 from flowyml_aws.runtime.result import StepState
-from flowyml_aws.runtime.spec import JobSpec
 from tests.runtime.harness import Ended, WrittenRun, run_runner
 
 pytestmark = pytest.mark.contract
@@ -57,12 +56,18 @@ def overwrite(run: WrittenRun, key: str, data: bytes) -> None:
     run.store.put(key, data)
 
 
-def run_spec(run: WrittenRun, spec: JobSpec) -> Ended:
+def spec_key(run: WrittenRun) -> str:
+    """Return the key of the pack with the spec of the run's first job."""
+    return run.layout.specs(run.record.specs[run.spec().job].pack)
+
+
+def run_spec(run: WrittenRun, spec: bytes) -> Ended:
     """Run the runner with a spec that differs from the written spec."""
-    key = run.layout.spec(spec.job)
-    run.store.put(key, spec.to_json())
-    digest = hashlib.sha256(spec.to_json()).hexdigest()
-    return run_runner(f"{run.store.uri}/{key}#sha256={digest}", run.folder)
+    key = run.layout.specs(1)
+    run.store.put(key, spec)
+    digest = hashlib.sha256(spec).hexdigest()
+    argument = f"{run.store.uri}/{key}#sha256={digest},bytes=0+{len(spec)}"
+    return run_runner(argument, run.folder)
 
 
 def test_a_trap_springs_when_it_is_unpickled(tmp_path: Path) -> None:
@@ -71,26 +76,38 @@ def test_a_trap_springs_when_it_is_unpickled(tmp_path: Path) -> None:
 
 
 def test_a_spec_that_changed_is_refused(run: WrittenRun) -> None:
-    key = run.layout.spec(run.spec().job)
+    key = spec_key(run)
     overwrite(run, key, run.store.get(key).replace(b'"pipeline"', b'"pipelinE"'))
     ended = run.run()
     assert ended.code == 11
-    assert f"{run.store.uri}/{key} is not the spec that was submitted" in ended.log
+    assert f"{run.store.uri}/{key} does not contain the spec that was submitted" in ended.log
     assert not run.has_result()  # its run and job are unknown
+
+
+def test_a_spec_that_was_cut_off_is_refused(run: WrittenRun) -> None:
+    key = spec_key(run)
+    overwrite(run, key, run.store.get(key)[:100])
+    ended = run.run()
+    assert ended.code == 11
+    assert f"{run.store.uri}/{key} is too short" in ended.log
 
 
 def test_a_spec_without_its_digest_is_refused(run: WrittenRun) -> None:
     ended = run_runner(run.argument().partition("#")[0], run.folder)
     assert ended.code == 11
-    assert "(nothing)" in ended.log
+    assert "is not the argument of a job" in ended.log
+
+
+def test_the_argument_of_an_earlier_version_says_to_use_one_version(run: WrittenRun) -> None:
+    uri = f"{run.store.uri}/{run.layout.prefix}jobs/give/spec.json"
+    ended = run_runner(f"{uri}#sha256={'0' * 64}", run.folder)
+    assert ended.code == 11
+    assert "use the same version of flowyml-aws in the client and in the image" in ended.log
 
 
 def test_a_spec_of_another_version_says_which_version_to_use(run: WrittenRun) -> None:
-    key = run.layout.spec(run.spec().job)
-    data = run.store.get(key).replace(b'"version": 1', b'"version": 99')
-    overwrite(run, key, data)
-    argument = f"{run.store.uri}/{key}#sha256={hashlib.sha256(data).hexdigest()}"
-    ended = run_runner(argument, run.folder)
+    data = run.spec().to_json().replace(b'"version": 1', b'"version": 99')
+    ended = run_spec(run, data)
     assert ended.code == 11
     assert "use the version of flowyml-aws that wrote it" in ended.log
 
@@ -149,7 +166,7 @@ def test_a_bundle_that_changed_is_refused(bundled: WrittenRun, tmp_path: Path) -
 def test_a_different_python_version_is_a_failure_that_names_both(run: WrittenRun) -> None:
     # The payload is damaged as well: the version is checked first.
     overwrite(run, run.spec().payload.key, b"bytecode of another version")
-    ended = run_spec(run, run.spec().model_copy(update={"python": "3.7"}))
+    ended = run_spec(run, run.spec().model_copy(update={"python": "3.7"}).to_json())
     assert ended.code == 11
     failure = run.result().failure
     assert failure is not None

@@ -20,7 +20,14 @@ from flowyml_aws.core.errors import DamagedArtifactError
 from flowyml_aws.planning.plan import ExecutionPlan, ReusedStep
 from flowyml_aws.runtime.program import Program
 from flowyml_aws.runtime.result import AttemptEvents, JobResult
-from flowyml_aws.runtime.spec import AssetSource, CodeSource, JobSpec, StepSpec, StoredObject
+from flowyml_aws.runtime.spec import (
+    AssetSource,
+    CodeSource,
+    JobSpec,
+    SpecPack,
+    StepSpec,
+    StoredObject,
+)
 from flowyml_aws.submission.garbage import SETTLE_S, Garbage, collect, find_garbage
 from flowyml_aws.submission.record import RunOutcome, RunRecord, RunState
 from tests.support.plans import a_plan
@@ -136,7 +143,7 @@ def test_everything_that_a_kept_run_refers_to_is_kept(aged: AgedStore, tmp_path:
         update={"reused": {"s": ReusedStep(produces=("a",), run_id="r", assets={"a": reused})}}
     )
     aged.put(layout.plan, plan.to_json(), age_s=10)
-    aged.put(layout.spec("j"), a_spec(external).to_json(), age_s=10)
+    aged.put(layout.specs(0), SpecPack(specs=(a_spec(external),)).to_json(), age_s=10)
     aged.put("payloads/aa")
     aged.put("payloads/cc")
     aged.put("code/bb.tar.zst")
@@ -157,6 +164,14 @@ def test_everything_that_a_kept_run_refers_to_is_kept(aged: AgedStore, tmp_path:
     assert aged.collect(0).contents == ()
     loaded = [load_value(aged.store, ref, "a", tmp_path / "loaded") for ref in refs]
     assert loaded == [0, 1, 2, 3]
+
+
+def test_what_a_run_of_an_earlier_version_refers_to_is_kept(aged: AgedStore) -> None:
+    layout = aged.run("p-1-1-a", age_s=10, ended=False)
+    external = aged.value(1)
+    aged.put(f"{layout.prefix}jobs/j/spec.json", a_spec(external).to_json(), age_s=10)
+    aged.put("payloads/aa")
+    assert aged.collect(0).contents == ()
 
 
 def a_spec(external: ArtifactRef) -> JobSpec:
@@ -230,7 +245,7 @@ def test_a_value_that_is_stored_again_during_a_collection_is_kept(aged: AgedStor
     "damage",
     [
         lambda layout: layout.plan,
-        lambda layout: layout.spec("j"),
+        lambda layout: layout.specs(0),
         lambda layout: layout.result("j"),
         lambda layout: layout.attempt("j", 1, "events.json"),
         lambda layout: cache_entry_key("young"),

@@ -7,7 +7,7 @@ import pytest
 
 from flowyml_aws import Pipeline, step
 from flowyml_aws.artifacts.content import Parts
-from flowyml_aws.artifacts.layout import RunLayout, bundle_key, payload_key
+from flowyml_aws.artifacts.layout import bundle_key
 from flowyml_aws.artifacts.values import save_value
 from flowyml_aws.core.errors import RunNotFoundError, SettingsError
 from flowyml_aws.core.graph import StepGraph, read_graph
@@ -21,7 +21,9 @@ from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.planning.make import make_plan
 from flowyml_aws.planning.placement import Placement
 from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.runtime.code import fetch
 from flowyml_aws.runtime.spec import JobSpec
+from flowyml_aws.runtime.specs import SpecArgument
 from flowyml_aws.submission.caching import find_reuse
 from flowyml_aws.submission.keys import RunKeys
 from flowyml_aws.submission.package import RunPackage, job_specs, write_run
@@ -136,9 +138,8 @@ def test_a_written_run_contains_everything_that_its_jobs_read(
     bundle = package.code.bundle
     assert store.get(bundle_key(bundle.sha256)) == bundle.data
     for job, payload in package.payloads.items():
-        assert store.get(payload_key(payload.sha256)) == payload.data
-        spec = store.get(RunLayout(RUN).spec(job))
-        assert hashlib.sha256(spec).hexdigest() == record.specs[job]
+        assert fetch(store, specs[job].payload) == payload.data
+        assert SpecArgument.parse(record.spec_argument(job, store.uri)).read(store) == specs[job]
 
 
 def test_an_incompletely_written_run_does_not_exist(

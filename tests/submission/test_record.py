@@ -94,7 +94,7 @@ def test_an_unknown_run_is_an_error_that_names_the_store(
 def test_a_record_of_another_version_is_an_error_that_says_so(
     store: DirectoryArtifactStore,
 ) -> None:
-    record = a_record(a_plan(a_job("load"))).to_json().replace(b'"version": 1', b'"version": 99')
+    record = a_record(a_plan(a_job("load"))).to_json().replace(b'"version": 2', b'"version": 1')
     store.put("runs/x/run.json", record)
     with pytest.raises(DamagedArtifactError, match="version"):
         read_record(store, "x")

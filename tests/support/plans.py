@@ -7,7 +7,7 @@ from typing import Any
 
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
-from flowyml_aws.submission.record import RunRecord
+from flowyml_aws.submission.record import RunRecord, SpecPlace
 
 __all__ = ["a_job", "a_plan", "a_record"]
 
@@ -45,12 +45,17 @@ def a_plan(*jobs: PlannedJob, backend: str = "batch") -> ExecutionPlan:
     )
 
 
-def a_record(plan: ExecutionPlan, specs: Mapping[str, str] | None = None) -> RunRecord:
+def a_record(plan: ExecutionPlan, digests: Mapping[str, str] | None = None) -> RunRecord:
+    """Return the record of a run whose specs are in pack 0, at 0, 100, 200, …."""
+    digests = digests or {job.name: "0" * 64 for job in plan.jobs}
     return RunRecord(
         run_id="my-pipeline-20261122-150531-3f9a1c",
         pipeline=plan.pipeline,
         backend=plan.backend,
         created_at=0.0,
         client="here",
-        specs=dict(specs or {job.name: "0" * 64 for job in plan.jobs}),
+        specs={
+            job: SpecPlace(pack=0, offset=100 * number, size_bytes=100, sha256=digest)
+            for number, (job, digest) in enumerate(digests.items())
+        },
     )

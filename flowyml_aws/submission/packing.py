@@ -1,0 +1,91 @@
+"""Packing of a run's specs and payloads, so that many jobs cost few requests."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from flowyml_aws.artifacts.layout import payload_key, payload_pack_key
+from flowyml_aws.artifacts.packs import SMALL_BYTES, make_packs
+from flowyml_aws.packaging.payload import StepPayload
+from flowyml_aws.runtime.spec import JobSpec, StoredObject
+from flowyml_aws.submission.record import SpecPlace
+
+__all__ = ["PackedSpecs", "StoredPayloads", "pack_payloads", "pack_specs"]
+
+# A pack of specs is full when it has both. Reading a run's references needs a whole pack in memory.
+_FULL_BYTES = 1024 * 1024
+_FULL_SPECS = 100
+
+# The JSON of a SpecPack around the specs, whose bytes are the same as those of each spec alone.
+_BEFORE, _BETWEEN, _AFTER = b'{"version":1,"specs":[\n', b",\n", b"\n]}\n"
+
+
+@dataclass(frozen=True, slots=True)
+class PackedSpecs:
+    """A pack of specs as JSON, and the place of each spec by job."""
+
+    number: int
+    data: bytes
+    places: Mapping[str, SpecPlace]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPayloads:
+    """Payloads as objects of the store.
+
+    Attributes:
+        objects: Contents by key.
+        places: Object of each payload and of each large value, by digest.
+    """
+
+    objects: Mapping[str, bytes]
+    places: Mapping[str, StoredObject]
+
+
+def pack_specs(specs: Mapping[str, JobSpec]) -> Iterator[PackedSpecs]:
+    """Yield packs of specs, which are given by job."""
+    number, parts, places, offset = 0, [_BEFORE], dict[str, SpecPlace](), len(_BEFORE)
+    for job, spec in specs.items():
+        if len(places) >= _FULL_SPECS and offset >= _FULL_BYTES:
+            yield PackedSpecs(number, b"".join((*parts, _AFTER)), places)
+            number, parts, places, offset = number + 1, [_BEFORE], {}, len(_BEFORE)
+        if places:
+            parts.append(_BETWEEN)
+            offset += len(_BETWEEN)
+        data = spec.to_json()
+        digest = hashlib.sha256(data).hexdigest()
+        places[job] = SpecPlace(pack=number, offset=offset, size_bytes=len(data), sha256=digest)
+        parts.append(data)
+        offset += len(data)
+    if places:
+        yield PackedSpecs(number, b"".join((*parts, _AFTER)), places)
+
+
+def pack_payloads(payloads: Iterable[StepPayload]) -> StoredPayloads:
+    """Return the objects of payloads: packs of the small ones, and one object for each other."""
+    contents: dict[str, bytes] = {}
+    for payload in payloads:
+        contents.update(((payload.sha256, payload.data), *payload.large))
+    small = {sha256: data for sha256, data in contents.items() if len(data) <= SMALL_BYTES}
+    if len(small) < 2:
+        small = {}
+    objects: dict[str, bytes] = {}
+    places: dict[str, StoredObject] = {}
+    for pack in make_packs(small):
+        key = payload_pack_key(pack.sha256)
+        objects[key] = pack.data
+        for member in pack.members:
+            places[member.sha256] = StoredObject(
+                key=key,
+                sha256=member.sha256,
+                size_bytes=member.size_bytes,
+                offset=member.offset,
+            )
+    for sha256, data in contents.items():
+        if sha256 not in small:
+            key = payload_key(sha256)
+            objects[key] = data
+            places[sha256] = StoredObject(key=key, sha256=sha256, size_bytes=len(data))
+    return StoredPayloads(objects, places)
