@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError
 from flowyml_aws.core.graph import StepGraph
@@ -16,18 +15,17 @@ from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.cost import with_costs
 from flowyml_aws.planning.durations import Durations, idle_gpu_note
 from flowyml_aws.planning.history import RunTimes
-from flowyml_aws.planning.needs import Needs, needs_of
+from flowyml_aws.planning.needs import needs_of
+from flowyml_aws.planning.offers import SelectedOffers, Selector
 from flowyml_aws.planning.placement import Placement
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
-from flowyml_aws.planning.selection import Selection, select
+from flowyml_aws.planning.selection import Selection
 from flowyml_aws.planning.services import service_traits
-from flowyml_aws.planning.startable import startable_types
-from flowyml_aws.planning.targets import Candidate, Target, offline_targets
+from flowyml_aws.planning.targets import Target
 
 __all__ = ["make_plan"]
 
 _NAME_LENGTH = 100
-_MIN_VOLUME_GIB = 30  # image, code and temporary files; the SDK's default
 _OVERHEAD_S = 600  # startup, loading and storing, in addition to the timeouts of the steps
 
 
@@ -70,7 +68,7 @@ def make_plan(
         for group in groups
     }
     reduced = transitive_reduction(parents)
-    selectors = {b: _Selector(b, targets, catalog) for b in placement.backends}
+    selectors = {b: Selector(b, targets, catalog) for b in placement.backends}
     backends = [placement.backend_of(group) for group in groups]
     readers = _readers(graph, job_of)
     durations = Durations(history)
@@ -99,10 +97,10 @@ def make_plan(
                 reads=_reads(group, graph, job_of, name),
                 produces={step.name: step.assets for step in group.steps},
                 stored=tuple(_stored(group, readers, name, keep, selection)),
-                volume_gib=_volume_gib(selection),
+                volume_gib=selected.volume_gib,
                 environment={**(environment or {}), **group.environment},
                 timeout_s=_timeout_s(group.steps),
-                highest=selected.startable[-1] if selected.startable else None,
+                highest=selected.highest,
                 notes=tuple(_notes(group, graph, selected, durations)),
             )
         )
@@ -142,57 +140,6 @@ def transitive_reduction(parents: Mapping[str, Iterable[str]]) -> dict[str, tupl
         reduced[name] = kept
     order = list(parents)
     return {name: tuple(order[p] for p in reversed(kept)) for name, kept in reduced.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class _SelectedOffers:
-    """The selection for all jobs with the same needs, with its offers; None on this machine."""
-
-    selection: Selection | None
-    offers: tuple[InstanceOffer, ...] = ()
-    startable: tuple[InstanceOffer, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-class _Selector:
-    """Selection for one backend, made once for groups with equal needs."""
-
-    def __init__(self, backend: str, targets: Sequence[Target], catalog: Catalog) -> None:
-        self._has_instances = service_traits(backend).hosted is not None
-        of_backend = [target for target in targets if target.kind == backend]
-        self._targets = of_backend if self._has_instances else offline_targets(catalog)
-        self._catalog = catalog
-        self._cache: dict[Needs, _SelectedOffers | FlowymlError] = {}
-
-    def select_for(self, needs: Needs) -> _SelectedOffers | FlowymlError:
-        """Return the selected offers, or the error that no type fits.
-
-        On this machine, the error means that no type of the whole catalog fits.
-        """
-        if needs not in self._cache:
-            self._cache[needs] = self._select(needs)
-        return self._cache[needs]
-
-    def offer(self, needs: Needs) -> InstanceOffer | None:
-        """Return the best offer, or None if nothing fits."""
-        selected = self.select_for(needs)
-        return None if isinstance(selected, FlowymlError) else selected.offers[0]
-
-    def _select(self, needs: Needs) -> _SelectedOffers | FlowymlError:
-        try:
-            if not self._has_instances:
-                anywhere = replace(needs, required=(), preferred=(), tolerations=())
-                select(anywhere, self._targets, self._catalog)
-                return _SelectedOffers(None)
-            selection = select(needs, self._targets, self._catalog)
-        except FlowymlError as error:
-            return error
-        return _SelectedOffers(
-            selection=selection,
-            offers=tuple(map(_offer, (selection.best, *selection.fallbacks))),
-            startable=tuple(map(_offer, startable_types(needs, selection.best, self._catalog))),
-            notes=(*selection.notes, *map(str, selection.near_misses())),
-        )
 
 
 def _job_names(groups: Sequence[StepGroup]) -> Iterator[str]:
@@ -248,14 +195,6 @@ def _stored(
                 yield asset
 
 
-def _volume_gib(selection: Selection | None) -> int | None:
-    if selection is None or selection.instance.nvme_gb:
-        return None
-    if not service_traits(selection.target.kind).has_job_volumes:
-        return None  # the target defines the disks
-    return max(_MIN_VOLUME_GIB, selection.request.needs.storage_gib)
-
-
 def _timeout_s(steps: Sequence[Step]) -> int | None:
     limits = [step.timeout_s for step in steps]
     if None in limits:
@@ -267,16 +206,8 @@ def _timeout_s(steps: Sequence[Step]) -> int | None:
     return math.ceil(total) + _OVERHEAD_S
 
 
-def _offer(candidate: Candidate) -> InstanceOffer:
-    return InstanceOffer(
-        instance_type=candidate.name,
-        price_usd_hour=candidate.price_usd_hour,
-        price_basis=candidate.price_basis,
-    )
-
-
 def _notes(
-    group: StepGroup, graph: StepGraph, selected: _SelectedOffers, durations: Durations
+    group: StepGroup, graph: StepGraph, selected: SelectedOffers, durations: Durations
 ) -> Iterator[str]:
     for step in group.steps:
         yield from step.notes
