@@ -7,13 +7,16 @@ from contextlib import suppress
 
 from flowyml_aws.artifacts.cache import keep_entry
 from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.preflight import CheckedRequest, preflight
 from flowyml_aws.request import RunRequest
+from flowyml_aws.services.run_services import RunServices
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.keys import make_keys
 from flowyml_aws.submission.package import RunPackage, job_specs, write_run
+from flowyml_aws.submission.record import RunRecord
 
-__all__ = ["launch"]
+__all__ = ["begin", "launch"]
 
 
 def launch(request: RunRequest) -> RunDriver:
@@ -37,9 +40,28 @@ def launch(request: RunRequest) -> RunDriver:
     incomplete = planned.identities.incomplete
     keys = make_keys(checked.graph, reuse, planned.forced, planned.fingerprinter, incomplete)
     record = write_run(store, plan, package, specs, keys, checked.run_id, now)
+    return begin(services, record, plan, checked.settings.allow_pickle, request.detached)
+
+
+def begin(
+    services: RunServices,
+    record: RunRecord,
+    plan: ExecutionPlan,
+    allow_pickle: bool,
+    detached: bool,
+) -> RunDriver:
+    """Submit the first jobs of a run that is written, or start a driver that does so.
+
+    Args:
+        services: Services of the run.
+        record: Record of the run.
+        plan: Plan of the run.
+        allow_pickle: Whether this client may run code from the store to load a value.
+        detached: Whether the run must continue without its client.
+    """
     backend = services.backend(record, plan)
-    driver = RunDriver(store, record, plan, backend, checked.settings.allow_pickle)
-    if not (request.detached and services.start_driver(record, plan)):
+    driver = RunDriver(services.host.store, record, plan, backend, allow_pickle)
+    if not (detached and services.start_driver(record, plan)):
         driver.advance()
     return driver
 

@@ -13,6 +13,7 @@ from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.values import load_value
 from flowyml_aws.core.errors import RunNotFoundError
 from flowyml_aws.core.spelling import did_you_mean
+from flowyml_aws.planning.limits import Limits
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.result import Outputs, PipelineResult, make_result
 from flowyml_aws.run_job import RunJob
@@ -137,6 +138,35 @@ class Run:
         """Cancel the run: stop its running jobs, and start no others."""
         self._driver.cancel()
 
+    def resume(
+        self,
+        resources: Mapping[str, Any] | None = None,
+        *,
+        max_price_usd_hour: float | None = None,
+        max_cost_usd: float | None = None,
+        detach: bool = False,
+    ) -> Run:
+        """Start a new run that continues this failed or cancelled run.
+
+        Jobs that succeeded are not executed again, nor are completed steps of other jobs whose
+        values are stored. Code and inputs are those of this run.
+
+        Args:
+            resources: New resources for the job of a step, by step: a `ResourceRequirements` or a
+                dict. What they do not contain remains.
+            max_price_usd_hour: Maximum price of every instance type that a job may start on.
+            max_cost_usd: Maximum cost of the new run.
+            detach: Whether the new run continues without this process.
+
+        Raises:
+            RunNotResumableError: This run is still running, or has succeeded.
+            InvalidPipelineError: With every mistake found; nothing was submitted.
+        """
+        from flowyml_aws.resume import resume
+
+        limits = Limits(max_price_usd_hour, max_cost_usd)
+        return Run(resume(self.id, resources, limits, detach), allow_pickle=self._allow_pickle)
+
     def logs(self, job: str | None = None, follow: bool = False) -> Iterator[LogLine]:
         """Yield the log lines of the jobs.
 
@@ -226,7 +256,8 @@ def refs_of(status: RunStatus) -> dict[str, ArtifactRef]:
 def _skipped_outputs(status: RunStatus) -> dict[str, str]:
     """Return why an asset or a step's output does not exist, for each that was skipped."""
     results = [view.result for view in status.jobs if view.result is not None]
-    causes = {asset: cause for result in results for asset, cause in result.skipped.items()}
+    skipped = (*(step.skipped for step in status.reused.values()), *(r.skipped for r in results))
+    causes = {asset: cause for each in skipped for asset, cause in each.items()}
     for step, assets in _produced(status).items():
         if assets[0] in causes:
             causes.setdefault(step, causes[assets[0]])

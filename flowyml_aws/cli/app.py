@@ -15,6 +15,7 @@ __all__ = [
     "Backends",
     "Context",
     "ContextFile",
+    "Detach",
     "Env",
     "File",
     "MaxCost",
@@ -87,6 +88,7 @@ MaxPrice = Annotated[
     float | None,
     typer.Option("--max-price-usd-hour", min=0, help="Maximum price per instance-hour (USD)."),
 ]
+Detach = Annotated[bool, typer.Option("--detach", help="Do not wait until it finishes.")]
 MaxCost = Annotated[
     float | None,
     typer.Option("--max-cost-usd", min=0, help="Maximum expected cost of the run (USD)."),

@@ -22,6 +22,7 @@ from flowyml_aws.cli.app import (
     Backends,
     Context,
     ContextFile,
+    Detach,
     Env,
     File,
     MaxCost,
@@ -33,6 +34,7 @@ from flowyml_aws.cli.app import (
 )
 from flowyml_aws.cli.facts import print_json, status_facts
 from flowyml_aws.cli.load import load_pipeline, run_options
+from flowyml_aws.cli.resources import step_resources
 from flowyml_aws.cli.save import save_to, show
 from flowyml_aws.core.errors import RunNotFoundError
 from flowyml_aws.packaging.project import find_project
@@ -43,7 +45,7 @@ from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState, read_outcome, read_record, run_ids
 from flowyml_aws.view import failure_texts, program, status_table, watching
 
-__all__ = ["attach", "cancel", "get", "logs", "run", "runs", "status", "why"]
+__all__ = ["attach", "cancel", "get", "logs", "resume", "run", "runs", "status", "why"]
 
 _READERS = 16  # small objects: the time is latency, not bandwidth
 
@@ -59,9 +61,7 @@ def run(
     refresh: Refresh = None,
     max_price_usd_hour: MaxPrice = None,
     max_cost_usd: MaxCost = None,
-    detach: Annotated[
-        bool, typer.Option("--detach", help="Do not wait until it finishes.")
-    ] = False,
+    detach: Detach = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a pipeline and wait until it finishes."""
@@ -70,16 +70,8 @@ def run(
         backend, context, context_file, env, no_cache, refresh, max_price_usd_hour, max_cost_usd
     )
     started = pipeline.submit(detach=detach, **options)
-    if detach:
-        if not all(traits.outlives_client for traits in _services(started)):
-            # The run is stored in the pipeline's project, which may not be the current folder.
-            _drive_in_background(started.id, find_project(s.func for s in pipeline.steps).root)
-        if as_json:
-            print_json({"run_id": started.id})
-        else:
-            print(f"{started.id}\nfollow it with: {program()} attach {started.id}")
-        return
-    _wait(started, as_json)
+    # The run is stored in the pipeline's project, which may not be the current folder.
+    _follow(started, detach, find_project(s.func for s in pipeline.steps).root, as_json)
 
 
 @app.command()
@@ -121,6 +113,33 @@ def status(run_id: RunId, as_json: AsJson = False) -> None:
 def attach(run_id: RunId, as_json: AsJson = False) -> None:
     """Continue a run and wait until it finishes; works from any machine."""
     _wait(Run.attach(run_id), as_json)
+
+
+@app.command()
+def resume(
+    run_id: RunId,
+    resources: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--resources",
+            metavar="STEP=NAME=VALUE,…",
+            help="Other resources for the job of a step: cpu, memory, storage, gpu, gpu_count; "
+            "repeatable.",
+        ),
+    ] = None,
+    max_price_usd_hour: MaxPrice = None,
+    max_cost_usd: MaxCost = None,
+    detach: Detach = False,
+    as_json: AsJson = False,
+) -> None:
+    """Continue a failed or cancelled run as a new run, from what is finished."""
+    started = Run.attach(run_id).resume(
+        step_resources(resources or ()),
+        max_price_usd_hour=max_price_usd_hour,
+        max_cost_usd=max_cost_usd,
+        detach=detach,
+    )
+    _follow(started, detach, find_project([]).root, as_json)
 
 
 @app.command()
@@ -200,6 +219,18 @@ def get(
         return
     file_format = save_to(value, out)
     print(f"wrote {file_format} to {out}", file=sys.stderr)
+
+
+def _follow(started: Run, detach: bool, project: Path, as_json: bool) -> None:
+    """Wait for a run that has been started, or let it continue without this process."""
+    if not detach:
+        _wait(started, as_json)
+    if not all(traits.outlives_client for traits in _services(started)):
+        _drive_in_background(started.id, project)
+    if as_json:
+        print_json({"run_id": started.id})
+    else:
+        print(f"{started.id}\nfollow it with: {program()} attach {started.id}")
 
 
 def _wait(started: Run, as_json: bool) -> NoReturn:

@@ -12,7 +12,8 @@ The tree of errors, with the exit codes of the command line::
     │   ├── InvalidResourcesError, InvalidQuantityError, UnknownGpuError, AffinityConflictError,
     │   │   NoInstanceFitsError, PlanOverBudgetError
     │   ├── SettingsError, RequirementsError, MissingExtraError, MissingEngineError
-    │   └── RunNotFoundError, OutputNotFoundError, UnknownVersionError, InvalidVersionError
+    │   └── RunNotFoundError, RunNotResumableError, OutputNotFoundError, UnknownVersionError,
+    │       InvalidVersionError
     ├── AccountError    3  AWS rejected a call
     │   └── AwsRefusedError        AwsUnavailableError: the same call may succeed later
     ├── JobError        1  a job failed because of its code; a run that failed exits with 1, too
@@ -60,6 +61,7 @@ __all__ = [
     "PlanOverBudgetError",
     "RequirementsError",
     "RunNotFoundError",
+    "RunNotResumableError",
     "SettingsError",
     "UncopyableValueError",
     "UndefinedAssetError",
@@ -257,6 +259,10 @@ class UnloadableValueError(DataError, ValueError):
 
 class RunNotFoundError(UserError, LookupError):
     """No available store contains a run with this id."""
+
+
+class RunNotResumableError(UserError):
+    """A run is still running, or has succeeded, so that it cannot be resumed."""
 
 
 class AwsRefusedError(AccountError):

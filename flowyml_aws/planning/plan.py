@@ -104,11 +104,13 @@ class ReusedStep(Document):
         produces: Assets of the step.
         run_id: Run that produced the assets; None if this run does not need them.
         assets: Refs of the assets that are stored.
+        skipped: Assets that do not exist because the step was skipped in that run, with the cause.
     """
 
     produces: tuple[str, ...]
     run_id: str | None = None
     assets: dict[str, ArtifactRef] = Field(default_factory=dict)
+    skipped: dict[str, str] = Field(default_factory=dict)
 
 
 class Variant(Document):

@@ -78,7 +78,7 @@ class Attempt:
         written by an earlier start of the same attempt.
         """
         layout, events = RunLayout(self.spec.run_id), []
-        for number in range(1, self.number + self.platform.repeats):
+        for number in range(self.spec.first_attempt, self.number + self.platform.repeats):
             key = layout.attempt(self.spec.job, number, "events.json")
             with suppress(ArtifactNotFoundError, DamagedArtifactError):
                 events.append(

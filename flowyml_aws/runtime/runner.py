@@ -131,7 +131,7 @@ class JobRunner:
                 if report.state is StepState.SKIPPED:
                     self._mark_skipped(spec, report.reason or _CONDITION)
                 self.attempt.progress.take(report)
-                say(f"{spec.name}: {report.state.value} in an earlier attempt")
+                say(f"{spec.name}: {report.state.value} in an earlier attempt or run")
 
     def _run_step(self, spec: StepSpec) -> bool:
         """Run one step. Return False if it failed."""
@@ -180,9 +180,11 @@ class JobRunner:
     def _cause_of_absence(self, asset: str) -> str | None:
         """Return why an asset does not exist; None if it exists."""
         source = self.attempt.spec.assets.get(asset)
-        if source is not None and source.job is not None:
-            return self._result_of(source.job).skipped.get(asset)
-        return self.attempt.skipped.get(asset)
+        if source is None:
+            return self.attempt.skipped.get(asset)
+        if source.job is None:
+            return source.absent
+        return self._result_of(source.job).skipped.get(asset)
 
     def _inputs(
         self, call: StepCall, last_attempt: bool = True

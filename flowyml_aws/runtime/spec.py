@@ -112,10 +112,15 @@ class StepSpec(Document):
 
 
 class AssetSource(Document):
-    """Source of an asset from outside the job: another job's result, or a known ref."""
+    """Source of an asset from outside the job: another job's result, or a known ref.
+
+    Attributes:
+        absent: Reason why the asset does not exist, if a step of an earlier run was skipped.
+    """
 
     job: str | None = None
     ref: ArtifactRef | None = None
+    absent: str | None = None
 
 
 class JobSpec(Document):
@@ -130,6 +135,8 @@ class JobSpec(Document):
         steps: Steps in running order.
         assets: Sources of the assets that the steps read from outside the job.
         store_wait_s: Seconds for which the job waits for a store that does not answer.
+        first_attempt: Number of the first attempt whose events may contain completed steps: 0 if
+            the run resumes an earlier one, whose completed steps are those of attempt 0.
     """
 
     version: Literal[1] = 1
@@ -145,6 +152,7 @@ class JobSpec(Document):
     steps: tuple[StepSpec, ...] = Field(min_length=1)
     assets: dict[str, AssetSource]
     store_wait_s: float = STORE_WAIT_S
+    first_attempt: Literal[0, 1] = 1
 
 
 class SpecPack(Document):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import RunNotFoundError
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.planning.placement import Placement
+from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.services import SERVICES, service_traits
 from flowyml_aws.services.account import Account
 from flowyml_aws.services.offline import OfflineServices
@@ -18,13 +19,15 @@ from flowyml_aws.services.run_services import RunServices
 from flowyml_aws.services.service import Host, service_type
 from flowyml_aws.settings import Settings, load_settings
 from flowyml_aws.submission.driver import RunDriver
-from flowyml_aws.submission.record import read_plan, read_record
+from flowyml_aws.submission.record import RunRecord, read_plan, read_record
 
 __all__ = [
+    "FoundRun",
     "account_settings",
     "connect",
     "connect_to_plan",
     "find_run",
+    "locate_run",
     "placement_settings",
     "stores",
 ]
@@ -82,7 +85,36 @@ def stores(settings: Settings, project: Path) -> Mapping[str, ArtifactStore]:
     return by_service
 
 
+@dataclass(frozen=True, slots=True)
+class FoundRun:
+    """A run that is stored, with its services.
+
+    Attributes:
+        settings: Settings of the project.
+    """
+
+    record: RunRecord
+    plan: ExecutionPlan
+    services: RunServices
+    settings: Settings
+
+    def driver(self) -> RunDriver:
+        """Return a driver of the run."""
+        backend = self.services.backend(self.record, self.plan)
+        store, allow_pickle = self.services.host.store, self.settings.allow_pickle
+        return RunDriver(store, self.record, self.plan, backend, allow_pickle)
+
+
 def find_run(run_id: str) -> RunDriver:
+    """Return a driver of the run with this id, from any store that is set up.
+
+    Raises:
+        RunNotFoundError: No store contains it.
+    """
+    return locate_run(run_id).driver()
+
+
+def locate_run(run_id: str) -> FoundRun:
     """Return the run with this id, from any store that is set up.
 
     Raises:
@@ -105,8 +137,7 @@ def find_run(run_id: str) -> RunDriver:
             host = service_type(names[0]).host(replace(settings, image=plan.image), root)
         # A plan without jobs uses any service of the host.
         services = _services(sorted({job.backend for job in plan.jobs}) or names[:1], host)
-        backend = services.backend(record, plan)
-        return RunDriver(host.store, record, plan, backend, settings.allow_pickle)
+        return FoundRun(record, plan, services, settings)
     raise RunNotFoundError(
         what=f"No run {run_id!r}",
         why=f"searched {' and '.join(searched)}"

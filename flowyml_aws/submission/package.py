@@ -29,11 +29,12 @@ from flowyml_aws.runtime.spec import (
     StepSpec,
     StoredObject,
 )
-from flowyml_aws.submission.keys import RunKeys
+from flowyml_aws.submission.keys import RunKeys, read_keys
 from flowyml_aws.submission.packing import StoredPayloads, pack_payloads, pack_specs
 from flowyml_aws.submission.record import RunRecord, SpecPlace
+from flowyml_aws.submission.resume import Resumption
 
-__all__ = ["RunPackage", "job_specs", "placeholder_record", "write_run"]
+__all__ = ["RunPackage", "job_specs", "placeholder_record", "write_resumption", "write_run"]
 
 _WRITERS = 16  # small objects: the time is latency, not bandwidth
 
@@ -112,21 +113,52 @@ def write_run(
 
     The record is written last: a run exists once it has a record.
     """
-    layout = RunLayout(run_id)
-    documents = {layout.plan: plan.to_json(), layout.keys: keys.to_json()}
-    places: dict[str, SpecPlace] = {}
-    for pack in pack_specs(specs):
-        documents[layout.specs(pack.number)] = pack.data
-        places.update(pack.places)
     bundle = package.code.bundle
     contents = {**package.stored.objects, bundle_key(bundle.sha256): bundle.data}
+    documents = {RunLayout(run_id).keys: keys.to_json()}
+    return _write(store, plan, specs, documents, contents, run_id, now)
+
+
+def write_resumption(
+    store: ArtifactStore, resumption: Resumption, run_id: str, resumes: str, now: float
+) -> RunRecord:
+    """Write everything that the jobs of a run read that continues an earlier one.
+
+    Payloads and code are stored already.
+    """
+    layout = RunLayout(run_id)
+    documents = {
+        layout.attempt(job, 0, "events.json"): events.to_json()
+        for job, events in resumption.events.items()
+    }
+    if (keys := read_keys(store, resumes)) is not None:
+        documents[layout.keys] = keys.to_json()
+    return _write(store, resumption.plan, resumption.specs, documents, {}, run_id, now, resumes)
+
+
+def _write(
+    store: ArtifactStore,
+    plan: ExecutionPlan,
+    specs: Mapping[str, JobSpec],
+    documents: Mapping[str, bytes],
+    contents: Mapping[str, bytes],
+    run_id: str,
+    now: float,
+    resumes: str | None = None,
+) -> RunRecord:
+    layout = RunLayout(run_id)
+    all_documents = {**documents, layout.plan: plan.to_json()}
+    places: dict[str, SpecPlace] = {}
+    for pack in pack_specs(specs):
+        all_documents[layout.specs(pack.number)] = pack.data
+        places.update(pack.places)
     with ThreadPoolExecutor(_WRITERS) as pool:
-        writes = [pool.submit(store.put, *document) for document in documents.items()]
+        writes = [pool.submit(store.put, *document) for document in all_documents.items()]
         # Keys are digests: contents that an earlier run uploaded are not uploaded again.
         writes += [pool.submit(store.upload, key, Content(data)) for key, data in contents.items()]
         for write in writes:
             write.result()
-    record = _record(plan, run_id, now, places)
+    record = _record(plan, run_id, now, places).model_copy(update={"resumes": resumes})
     store.put(layout.run, record.to_json())
     return record
 

@@ -56,6 +56,7 @@ class RunRecord(Document):
         created_at: Creation time, in seconds since the epoch.
         client: Host name of the client.
         specs: Place of each job's spec.
+        resumes: Id of the run that this one continues, or None.
     """
 
     version: Literal[2] = 2
@@ -65,6 +66,7 @@ class RunRecord(Document):
     created_at: float
     client: str
     specs: dict[str, SpecPlace]
+    resumes: str | None = None
 
     def spec_argument(self, job: str, store: str) -> str:
         """Return the argument of the runner of a job.

@@ -185,5 +185,8 @@ _ENDED_WELL = {StepState.SUCCEEDED, StepState.SKIPPED, StepState.CACHED}
 
 
 def _cached(name: str, step: ReusedStep) -> StepReport:
+    if step.skipped:
+        reason = f"skipped in run {step.run_id}: {next(iter(step.skipped.values()))}"
+        return StepReport(name=name, state=StepState.SKIPPED, reason=reason)
     reason = f"reused from run {step.run_id}" if step.run_id else "no step that runs needs it"
     return StepReport(name=name, state=StepState.CACHED, reason=reason)

@@ -332,3 +332,15 @@ def test_environment_variables_are_options_of_plan_and_run(rig: BackendRig, cli:
     assert answer.code == 0
     second = json.loads(cli("get", answer.facts["run_id"], "second").out)
     assert (second["FROM_RUN"], second["FROM_STEP"]) == ("a=b", "step")
+
+
+def test_resume_continues_a_failed_run_with_other_resources(rig: BackendRig, cli: Cli) -> None:
+    failed = cli("run", str(rig.write("resuming")), "-c", f"trace={rig.trace}", "--json")
+    assert failed.code == 1
+    Path(f"{rig.trace}.go").touch()
+    run_id = failed.facts["run_id"]
+    resumed = cli("resume", run_id, "--resources", "train=memory=3Gi", "--json")
+    assert resumed.code == 0
+    assert rig.ran() == ["load", "clean", "weigh", "train", "weigh", "train", "score"]
+    again = cli("resume", run_id.replace("resuming", "other"))
+    assert (again.code, "No run" in again.err) == (2, True)

@@ -1,0 +1,184 @@
+"""Continuation of a failed or cancelled run: check everything, then submit the remaining jobs."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
+
+from flowyml_aws.artifacts.cache import is_stored
+from flowyml_aws.artifacts.documents import read_document
+from flowyml_aws.artifacts.layout import RunLayout
+from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.core.errors import (
+    DamagedArtifactError,
+    FlowymlError,
+    InvalidPipelineError,
+    RunNotResumableError,
+    SettingsError,
+)
+from flowyml_aws.core.resources import read_resources
+from flowyml_aws.core.spelling import did_you_mean
+from flowyml_aws.launch import begin
+from flowyml_aws.planning.limits import Limits, over_limits
+from flowyml_aws.planning.offers import Selector
+from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
+from flowyml_aws.planning.replan import change_needs, replace_jobs, replan
+from flowyml_aws.preview import limits_of
+from flowyml_aws.runtime.result import AttemptEvents, read_result
+from flowyml_aws.runtime.specs import SpecArgument
+from flowyml_aws.services.connect import FoundRun, locate_run
+from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.driver import RunDriver
+from flowyml_aws.submission.package import placeholder_record, write_resumption
+from flowyml_aws.submission.record import RunRecord, RunState, make_run_id
+from flowyml_aws.submission.resume import EarlierRun, make_resumption, refs_to_reuse
+
+__all__ = ["resume"]
+
+_READERS = 16  # small objects: the time is latency, not bandwidth
+
+
+def resume(
+    run_id: str,
+    resources: Mapping[str, Any] | None = None,
+    limits: Limits | None = None,
+    detached: bool = False,
+) -> RunDriver:
+    """Start a new run that continues a failed or cancelled one, and return its driver.
+
+    Args:
+        run_id: Id of the run to continue.
+        resources: Resources of a step's job that replace those of the earlier run, by step.
+        limits: Cost limits; those of the settings by default.
+        detached: Whether the run must continue without its client.
+
+    Raises:
+        RunNotFoundError: No store contains the run.
+        RunNotResumableError: The run is still running, or has succeeded.
+        InvalidPipelineError: With every mistake; nothing was written or submitted.
+    """
+    found = locate_run(run_id)
+    store = found.services.host.store
+    earlier = _read(found, store)
+    changed, problems = _changed_jobs(found, earlier, resources or {})
+    new_id = make_run_id(found.plan.pipeline, datetime.now(timezone.utc), secrets.token_hex)
+    earlier = replace(earlier, plan=replace_jobs(earlier.plan, changed))
+    resumption = make_resumption(new_id, earlier, _missing(store, earlier))
+    problems += _problems(found, resumption.plan, new_id, limits or Limits(), detached)
+    if problems:
+        raise InvalidPipelineError(found.plan.pipeline, problems)
+    record = write_resumption(store, resumption, new_id, run_id, time.time())
+    return begin(found.services, record, resumption.plan, found.settings.allow_pickle, detached)
+
+
+def _read(found: FoundRun, store: ArtifactStore) -> EarlierRun:
+    """Read the results of a run that has ended.
+
+    Raises:
+        RunNotResumableError: The run has not ended, or has succeeded.
+    """
+    run_id = found.record.run_id
+    status = found.driver().status()
+    if status.state is RunState.RUNNING:
+        raise RunNotResumableError(
+            what=f"Run {run_id} is still running",
+            why="a second run would do the same work again",
+            fix=f"continue it with `flowyml-aws attach {run_id}`, or cancel it first",
+        )
+    if status.state is RunState.SUCCEEDED:
+        raise RunNotResumableError(
+            what=f"Run {run_id} has succeeded",
+            why="there is nothing to resume",
+            fix="run the pipeline again for new results",
+        )
+    succeeded = [view.job.name for view in status.jobs if view.state is JobState.SUCCEEDED]
+    with ThreadPoolExecutor(_READERS) as pool:
+        results = dict(
+            zip(
+                succeeded, pool.map(lambda j: read_result(store, run_id, j), succeeded), strict=True
+            )
+        )
+        jobs = [job.name for job in found.plan.jobs]
+        specs = pool.map(
+            lambda job: SpecArgument.parse(found.record.spec_argument(job, store.uri)).read(store),
+            jobs,
+        )
+        events = pool.map(lambda job: _events(store, found.record, job), jobs)
+        return EarlierRun(
+            run_id=run_id,
+            plan=found.plan,
+            results={job: result for job, result in results.items() if result is not None},
+            specs=dict(zip(jobs, specs, strict=True)),
+            events=dict(zip(jobs, events, strict=True)),
+        )
+
+
+def _events(store: ArtifactStore, record: RunRecord, job: str) -> list[AttemptEvents]:
+    layout = RunLayout(record.run_id)
+    found = []
+    for number in sorted(map(int, store.children(layout.attempts(job)))):
+        key = layout.attempt(job, number, "events.json")
+        # Without the reports of an attempt, its steps run again.
+        with suppress(FileNotFoundError, DamagedArtifactError):
+            found.append(read_document(AttemptEvents, store.get(key), f"{store.uri}/{key}"))
+    return found
+
+
+def _missing(store: ArtifactStore, earlier: EarlierRun) -> set[str]:
+    """Return the digests of the values that are not stored any more."""
+    refs = list(refs_to_reuse(earlier).values())
+    with ThreadPoolExecutor(_READERS) as pool:
+        stored = pool.map(lambda ref: is_stored(store, ref), refs)
+        return {ref.sha256 for ref, here in zip(refs, stored, strict=True) if not here}
+
+
+def _changed_jobs(
+    found: FoundRun, earlier: EarlierRun, resources: Mapping[str, Any]
+) -> tuple[dict[str, PlannedJob], list[FlowymlError]]:
+    """Return the jobs that get other resources, by name, and the mistakes in these."""
+    jobs = {step: job for job in found.plan.jobs for step in job.steps}
+    changed: dict[str, PlannedJob] = {}
+    problems: list[FlowymlError] = []
+    for step, declared in resources.items():
+        try:
+            if step not in jobs or jobs[step].name in earlier.results:
+                raise _cannot_change(step, jobs, earlier)
+            job = changed.get(jobs[step].name, jobs[step])
+            requirements = read_resources(declared)
+            own = requirements.problems() if requirements is not None else []
+            problems += own
+            if requirements is None or own:
+                continue
+            selector = Selector(job.backend, found.services.targets(), found.services.host.catalog)
+            changed[job.name] = replan(job, change_needs(job.needs, requirements), selector)
+        except FlowymlError as error:
+            problems.append(error)
+    return changed, problems
+
+
+def _cannot_change(step: str, jobs: Mapping[str, PlannedJob], earlier: EarlierRun) -> SettingsError:
+    remaining = [name for name, job in jobs.items() if job.name not in earlier.results]
+    return SettingsError(
+        what=f"The resources of step {step!r} can't be changed",
+        why="its job has succeeded" if step in jobs else "the run has no such step",
+        fix=did_you_mean(step, remaining, f"the remaining steps are {', '.join(remaining)}"),
+    )
+
+
+def _problems(
+    found: FoundRun, plan: ExecutionPlan, run_id: str, limits: Limits, detached: bool
+) -> list[FlowymlError]:
+    services = found.services
+    problems = services.problems()
+    if detached:
+        problems += services.driver_problems()
+    problems += over_limits(plan, limits_of(found.settings, limits))
+    if not problems:
+        problems += services.plan_problems(plan, placeholder_record(plan, run_id))
+    return problems

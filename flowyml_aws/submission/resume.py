@@ -1,0 +1,205 @@
+"""Continuation of a failed or cancelled run as a new run, from what is finished.
+
+The new run has the jobs that have not succeeded. They get the assets of the other jobs by their
+refs, and start after the last step of theirs that was completed and whose values are stored. Code
+and payloads are those of the earlier run: the continuation needs nothing but the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob, ReusedStep
+from flowyml_aws.planning.targets import machine_kind
+from flowyml_aws.runtime.result import AttemptEvents, JobResult, StepReport, StepState
+from flowyml_aws.runtime.resume import done_before
+from flowyml_aws.runtime.spec import AssetSource, JobSpec
+
+__all__ = ["EarlierRun", "Resumption", "make_resumption", "refs_to_reuse"]
+
+_NOTE = "it resumes run "
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierRun:
+    """A run that has ended, to be continued.
+
+    Attributes:
+        results: Results of the jobs that succeeded.
+        specs: Spec of each other job.
+        events: Reports of the attempts of each other job, oldest first.
+    """
+
+    run_id: str
+    plan: ExecutionPlan
+    results: Mapping[str, JobResult]
+    specs: Mapping[str, JobSpec]
+    events: Mapping[str, Sequence[AttemptEvents]]
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """The documents of a run that continues an earlier one.
+
+    Attributes:
+        plan: Plan of the remaining jobs.
+        specs: Spec of each of them.
+        events: Reports of the steps that need not run again, for each job that has any.
+    """
+
+    plan: ExecutionPlan
+    specs: Mapping[str, JobSpec]
+    events: Mapping[str, AttemptEvents]
+
+
+def refs_to_reuse(earlier: EarlierRun) -> dict[str, ArtifactRef]:
+    """Return every ref that a continuation may use, by digest."""
+    results = (result.assets for result in earlier.results.values())
+    attempts = (each.assets for events in earlier.events.values() for each in events)
+    refs = (ref for assets in (*results, *attempts) for ref in assets.values())
+    return {ref.sha256: ref for ref in refs}
+
+
+def make_resumption(
+    run_id: str,
+    earlier: EarlierRun,
+    missing: Collection[str] = (),
+) -> Resumption:
+    """Return the plan and the specs of a run that continues an earlier one.
+
+    Args:
+        run_id: Id of the new run.
+        earlier: The earlier run.
+        missing: Digests of refs whose objects do not exist any more. A step runs again if a value
+            of it is missing that a later step needs.
+    """
+    finished = {
+        job: result
+        for job, result in earlier.results.items()
+        if not any(ref.sha256 in missing for ref in result.assets.values())
+    }
+    jobs = [job for job in earlier.plan.jobs if job.name not in finished]
+    events = {}
+    for job in jobs:
+        attempts = earlier.events.get(job.name, ())
+        if done := _completed(earlier, earlier.specs[job.name], attempts, missing):
+            events[job.name] = done
+    return Resumption(
+        plan=_plan(earlier, jobs, finished),
+        specs={job.name: _spec(earlier.specs[job.name], job, run_id, finished) for job in jobs},
+        events=events,
+    )
+
+
+def _spec(
+    spec: JobSpec, job: PlannedJob, run_id: str, finished: Mapping[str, JobResult]
+) -> JobSpec:
+    machine = machine_kind(job.backend, job.needs)
+    steps = tuple(
+        step
+        if step.cache is None
+        else step.model_copy(update={"cache": step.cache.model_copy(update={"machine": machine})})
+        for step in spec.steps
+    )
+    assets = {asset: _source(asset, source, finished) for asset, source in spec.assets.items()}
+    return spec.model_copy(
+        update={"run_id": run_id, "steps": steps, "assets": assets, "first_attempt": 0}
+    )
+
+
+def _source(asset: str, source: AssetSource, finished: Mapping[str, JobResult]) -> AssetSource:
+    result = finished.get(source.job) if source.job is not None else None
+    if result is None:
+        return source
+    return AssetSource(ref=result.assets.get(asset), absent=result.skipped.get(asset))
+
+
+def _completed(
+    earlier: EarlierRun,
+    spec: JobSpec,
+    attempts: Sequence[AttemptEvents],
+    missing: Collection[str],
+) -> AttemptEvents | None:
+    """Return the reports of the steps of an unfinished job that need not run again, if any."""
+    stored = [
+        events.model_copy(
+            update={
+                "assets": {n: ref for n, ref in events.assets.items() if ref.sha256 not in missing}
+            }
+        )
+        for events in attempts
+    ]
+    done, assets = done_before(spec.steps, stored)
+    if not done:
+        return None
+    reports = (_taken_over(report, earlier.run_id) for report in done.values())
+    return AttemptEvents(attempt=0, steps=tuple(reports), assets=assets)
+
+
+def _taken_over(report: StepReport, run_id: str) -> StepReport:
+    if report.state is StepState.SKIPPED:
+        return StepReport(name=report.name, state=report.state, reason=report.reason)
+    reason = f"completed in run {run_id}"
+    return StepReport(name=report.name, state=StepState.CACHED, reason=reason)
+
+
+def _plan(
+    earlier: EarlierRun, jobs: Sequence[PlannedJob], finished: Mapping[str, JobResult]
+) -> ExecutionPlan:
+    plan = earlier.plan
+    reused = {
+        step: _reused(produces, earlier.run_id, finished[job.name])
+        for job in plan.jobs
+        if job.name in finished
+        for step, produces in job.produces.items()
+    }
+    after = _unfinished_parents(plan, finished)
+    remaining = tuple(
+        job.model_copy(
+            update={
+                "after": after[job.name],
+                "reads": {
+                    asset: None if producer in finished else producer
+                    for asset, producer in job.reads.items()
+                },
+            }
+        )
+        for job in jobs
+    )
+    return plan.model_copy(
+        update={
+            "jobs": remaining,
+            "reused": {**plan.reused, **reused},
+            "estimate": None,
+            "notes": (
+                *(note for note in plan.notes if not note.startswith(_NOTE)),
+                f"{_NOTE}{earlier.run_id}",
+            ),
+        }
+    )
+
+
+def _unfinished_parents(
+    plan: ExecutionPlan, finished: Collection[str]
+) -> Mapping[str, tuple[str, ...]]:
+    """Return the jobs that each job waits for: the parents of a finished parent replace it."""
+    parents: dict[str, dict[str, None]] = {}
+    for job in plan.jobs:
+        parents[job.name] = {
+            name: None
+            for parent in job.after
+            for name in (parents[parent] if parent in finished else [parent])
+        }
+    return {job: tuple(names) for job, names in parents.items()}
+
+
+def _reused(produces: Iterable[str], run_id: str, result: JobResult) -> ReusedStep:
+    assets = tuple(produces)
+    return ReusedStep(
+        produces=assets,
+        run_id=run_id,
+        assets={asset: result.assets[asset] for asset in assets if asset in result.assets},
+        skipped={asset: result.skipped[asset] for asset in assets if asset in result.skipped},
+    )

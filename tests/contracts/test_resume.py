@@ -1,0 +1,110 @@
+"""Runs that continue failed and cancelled ones, on every backend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flowyml_aws import Run
+from flowyml_aws.core.errors import InvalidPipelineError, RunNotResumableError
+from flowyml_aws.runtime.result import StepState
+from tests.support.rigs import BackendRig
+
+# The rules are the same for all backends.
+locally = pytest.mark.parametrize(
+    "rig", [pytest.param("local", marks=pytest.mark.contract)], indirect=True
+)
+
+
+@pytest.fixture
+def failed(rig: BackendRig) -> Run:
+    """A run whose group `train` failed in its last step, and then would not."""
+    run = rig.pipeline("resuming").submit(backend=rig.backend)
+    assert not run.wait().success
+    Path(f"{rig.trace}.go").touch()
+    return run
+
+
+def test_only_what_is_not_finished_is_executed(rig: BackendRig, failed: Run) -> None:
+    assert rig.ran() == ["load", "clean", "weigh", "train"]
+    resumed = failed.resume()
+    result = resumed.wait()
+    assert result.success, result.summary()
+    # `clean` is stored, `weigh` is not.
+    assert rig.ran()[4:] == ["weigh", "train", "score"]
+    assert (result["score"], result["model"], result["raw"]) == (21, 7, [3, 1, 2])
+    steps = resumed.status().steps
+    states = {name: report.state for name, report in steps.items()}
+    assert states == {
+        "load": StepState.CACHED,
+        "perhaps": StepState.SKIPPED,
+        "clean": StepState.CACHED,
+        "weigh": StepState.SUCCEEDED,
+        "train": StepState.SUCCEEDED,
+        "score": StepState.SUCCEEDED,
+        "skip": StepState.SKIPPED,
+    }
+    assert steps["clean"].reason == f"completed in run {failed.id}"
+    assert resumed.id != failed.id
+    assert Run.attach(resumed.id).outputs["score"] == 21
+
+    with pytest.raises(RunNotResumableError, match="has succeeded"):
+        Run.attach(resumed.id).resume()
+
+
+@locally
+def test_mistakes_are_reported_together_before_anything_is_submitted(
+    rig: BackendRig, failed: Run
+) -> None:
+    with pytest.raises(InvalidPipelineError) as caught:
+        failed.resume({"trian": {"memory": "1Gi"}, "load": {"cpu": 2}, "train": {"memory": "1Q"}})
+    unknown, finished, malformed = caught.value.problems
+    assert "'trian'" in unknown.what and "did you mean 'train'" in unknown.fix
+    assert finished.why == "its job has succeeded"
+    assert "1Q" in str(malformed)
+    assert len(rig.ran()) == 4
+
+
+@locally
+def test_a_job_can_get_other_resources(rig: BackendRig, failed: Run) -> None:
+    resumed = failed.resume({"train": {"memory": "3Gi"}})
+    job = resumed.jobs["train"].planned
+    before = failed.jobs["train"].planned
+    assert (before.needs.memory_mib, job.needs.memory_mib) == (2048, 3072)
+    assert job.needs.vcpus == before.needs.vcpus
+    assert resumed.wait()["score"] == 21
+
+
+@locally
+def test_a_resumed_run_that_fails_can_be_resumed(rig: BackendRig) -> None:
+    first = rig.pipeline("resuming").submit(backend=rig.backend)
+    first.wait()
+    second = first.resume()
+    assert not second.wait().success
+    Path(f"{rig.trace}.go").touch()
+    third = second.resume()
+    assert third.wait()["score"] == 21
+    assert rig.ran().count("load") == rig.ran().count("clean") == 1
+    assert [note for note in third.plan.notes if "resumes" in note] == [
+        f"it resumes run {second.id}"
+    ]
+
+
+@locally
+def test_a_value_that_was_deleted_is_produced_again(rig: BackendRig, failed: Run) -> None:
+    (ref,) = failed.refs("raw").values()
+    Path(ref.uri.removeprefix("file://")).unlink()
+    assert failed.resume().wait()["score"] == 21
+    assert rig.ran().count("load") == 2
+    assert rig.ran().count("clean") == 1
+
+
+@locally
+def test_a_run_that_still_runs_is_not_resumed(rig: BackendRig) -> None:
+    run = rig.pipeline("waiting").submit(backend=rig.backend)
+    try:
+        with pytest.raises(RunNotResumableError, match="still running"):
+            run.resume()
+    finally:
+        run.cancel()

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.core.arguments import Arguments
+from flowyml_aws.runtime.program import Program
+from flowyml_aws.runtime.result import AttemptEvents, JobResult, StepReport, StepState
+from flowyml_aws.runtime.spec import (
+    AssetSource,
+    CodeSource,
+    JobSpec,
+    StepCache,
+    StepSpec,
+    StoredObject,
+)
+from flowyml_aws.submission.resume import EarlierRun, make_resumption, refs_to_reuse
+from tests.support.plans import a_job, a_plan
+
+OBJECT = StoredObject(key="k", sha256="0" * 64, size_bytes=1)
+
+
+def a_ref(letter: str) -> ArtifactRef:
+    return ArtifactRef(uri=f"s3://b/{letter}", sha256=letter * 64, size_bytes=1, codec="json/1")
+
+
+def a_step(name: str, cache: StepCache | None = None) -> StepSpec:
+    return StepSpec(
+        name=name,
+        reads=(),
+        arguments=Arguments(),
+        outputs=(name,),
+        stored=(name,),
+        retry=0,
+        retry_delay_s=1,
+        timeout_s=None,
+        cache=cache,
+    )
+
+
+def a_spec(job: str, *steps: StepSpec, **assets: AssetSource) -> JobSpec:
+    return JobSpec(
+        store="s3://b",
+        run_id="old",
+        pipeline="p",
+        job=job,
+        python="3.12",
+        code=CodeSource(bundle=OBJECT, in_place=False, root="/", program=Program(paths=())),
+        payload=OBJECT,
+        steps=steps or (a_step(job),),
+        assets=assets,
+    )
+
+
+def a_result(job: str, ref: ArtifactRef | None, **skipped: str) -> JobResult:
+    return JobResult(
+        run_id="old",
+        job=job,
+        attempt=1,
+        state="succeeded",
+        started_at=0,
+        ended_at=1,
+        steps=(),
+        assets={} if ref is None else {job: ref},
+        skipped=skipped,
+    )
+
+
+def chain(*finished: str, events: dict[str, list[AttemptEvents]] | None = None) -> EarlierRun:
+    """Return a run of jobs a → b → c, where c also reads the asset of a."""
+    plan = a_plan(
+        a_job("a"),
+        a_job("b", after=["a"], reads={"a": "a"}),
+        a_job("c", after=["b"], reads={"a": "a", "b": "b"}),
+    )
+    sources = {name: AssetSource(job=name) for name in "ab"}
+    return EarlierRun(
+        run_id="old",
+        plan=plan,
+        results={name: a_result(name, a_ref(name)) for name in finished},
+        specs={"a": a_spec("a"), "b": a_spec("b", a=sources["a"]), "c": a_spec("c", **sources)},
+        events=events or {},
+    )
+
+
+def test_the_assets_of_finished_jobs_are_known_by_their_refs() -> None:
+    resumed = make_resumption("new", chain("a", "b"))
+    (job,) = resumed.plan.jobs
+    assert (job.name, job.after, job.reads) == ("c", (), {"a": None, "b": None})
+    spec = resumed.specs["c"]
+    assert {name: source.ref for name, source in spec.assets.items()} == {
+        "a": a_ref("a"),
+        "b": a_ref("b"),
+    }
+    assert (spec.run_id, spec.first_attempt) == ("new", 0)
+    assert resumed.plan.reused["a"].assets == {"a": a_ref("a")}
+    assert resumed.plan.reused["a"].run_id == "old"
+
+
+def test_a_job_waits_for_the_parents_of_a_finished_parent() -> None:
+    # The value of `a` is gone, so that it is produced again, and `c` reads it, too.
+    resumed = make_resumption("new", chain("a", "b"), missing={"a" * 64})
+    jobs = {job.name: job for job in resumed.plan.jobs}
+    assert list(jobs) == ["a", "c"]
+    assert jobs["c"].after == ("a",)
+    assert jobs["c"].reads == {"a": "a", "b": None}
+    assert resumed.specs["c"].assets["a"] == AssetSource(job="a")
+
+
+def test_an_asset_of_a_skipped_step_stays_absent() -> None:
+    earlier = chain("b")
+    skipped = {"a": a_result("a", None, a="the condition of step 'a' is false")}
+    resumed = make_resumption(
+        "new",
+        EarlierRun("old", earlier.plan, {**skipped, **earlier.results}, earlier.specs, {}),
+    )
+    assert resumed.specs["c"].assets["a"].absent == "the condition of step 'a' is false"
+    assert resumed.plan.reused["a"].skipped == {"a": "the condition of step 'a' is false"}
+
+
+def test_completed_steps_of_an_unfinished_job_are_taken_over_from_all_attempts() -> None:
+    earlier = chain()
+    steps = (a_step("x"), a_step("y"), a_step("z"))
+
+    def events(number: int, **states: StepState) -> AttemptEvents:
+        return AttemptEvents(
+            attempt=number,
+            steps=tuple(StepReport(name=name, state=state) for name, state in states.items()),
+            assets={n: a_ref("d") for n, s in states.items() if s is StepState.SUCCEEDED},
+        )
+
+    attempts = [
+        events(1, x=StepState.SUCCEEDED, y=StepState.RUNNING),
+        events(2, y=StepState.SUCCEEDED, z=StepState.FAILED),
+    ]
+    run = EarlierRun(
+        "old", earlier.plan, {}, {**earlier.specs, "a": a_spec("a", *steps)}, {"a": attempts}
+    )
+    resumed = make_resumption("new", run)
+    taken = resumed.events["a"]
+    assert [(report.name, report.state) for report in taken.steps] == [
+        ("x", StepState.CACHED),
+        ("y", StepState.CACHED),
+    ]
+    assert taken.steps[0].reason == "completed in run old"
+    assert taken.assets == {"x": a_ref("d"), "y": a_ref("d")}
+    assert taken.attempt == 0
+    assert make_resumption("new", run, missing={"d" * 64}).events == {}
+    assert refs_to_reuse(run) == {"d" * 64: a_ref("d")}
+
+
+def test_cache_entries_are_written_for_the_machine_of_the_new_plan() -> None:
+    cache = StepCache(identity="i", assets={}, machine="before", ask=False)
+    earlier = chain()
+    specs = {**earlier.specs, "a": a_spec("a", a_step("a", cache))}
+    resumed = make_resumption("new", EarlierRun("old", earlier.plan, {}, specs, {}))
+    (step,) = resumed.specs["a"].steps
+    assert step.cache is not None
+    assert step.cache.machine == "batch, no GPU, any architecture"
