@@ -31,6 +31,7 @@ class RunKeywords(TypedDict, total=False):
     max_price_usd_hour: float | None
     max_cost_usd: float | None
     allow_pickle: bool | None
+    checkpoint_steps: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +57,9 @@ class RunOptions:
             that may be started, in USD. None for the setting of this name, or no limit.
         allow_pickle: Whether outputs whose format can execute code (pickle) may be loaded on this
             machine. None for the setting of this name.
+        checkpoint_steps: Whether all outputs are stored, also those that only steps of the same
+            job read. An attempt that follows a lost host, and `resume`, then repeat one step
+            instead of the whole group. On spot capacity, this is always the case.
     """
 
     backend: BackendSpec | None = None
@@ -67,6 +71,7 @@ class RunOptions:
     max_price_usd_hour: float | None = None
     max_cost_usd: float | None = None
     allow_pickle: bool | None = None
+    checkpoint_steps: bool = False
 
     @classmethod
     def of(cls, keywords: RunKeywords) -> RunOptions:

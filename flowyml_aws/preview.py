@@ -140,6 +140,7 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
     graph = request.graph.only(reuse.runs)
     groups = [part for group in request.groups if (part := group.only(reuse.runs)) is not None]
     history = read_times(earlier, request.name) if earlier is not None else ()
+    all_assets = {asset for step in graph.steps for asset in step.assets}
     plan = make_plan(
         request.name,
         request.placement,
@@ -148,7 +149,7 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
         targets,
         host.catalog,
         history,
-        reuse.stored,
+        all_assets if request.stores_all else reuse.stored,
         request.environment,
     )
     notes = [

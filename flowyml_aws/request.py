@@ -46,6 +46,7 @@ class PlanRequest:
         cache_on: Additions to the cache keys of all steps.
         cache_versions: Rule for the versions of packages in cache keys.
         pins: Versions of packages that the project requires.
+        stores_all: Whether all outputs are stored, also those that only one job reads.
     """
 
     name: str
@@ -61,6 +62,7 @@ class PlanRequest:
     cache_on: tuple[Any, ...] = ()
     cache_versions: VersionRule = "direct"
     pins: Pins = field(default_factory=Pins)
+    stores_all: bool = False
 
     @property
     def environments(self) -> Mapping[str, Mapping[str, str]]:
@@ -144,6 +146,7 @@ class RunRequest:
             cache_on=self.cache_on,
             cache_versions=settings.cache_versions,
             pins=self._pins(settings),
+            stores_all=self.options.checkpoint_steps,
         )
 
     def _pins(self, settings: Settings) -> Pins:

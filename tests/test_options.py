@@ -77,6 +77,7 @@ OPTIONS: RunKeywords = {
     "max_price_usd_hour": 1.0,
     "max_cost_usd": 1.0,
     "allow_pickle": False,
+    "checkpoint_steps": True,
 }
 
 

@@ -13,6 +13,7 @@ __all__ = [
     "RUN_FAILED",
     "AsJson",
     "Backends",
+    "CheckpointSteps",
     "Context",
     "ContextFile",
     "Detach",
@@ -87,6 +88,13 @@ Refresh = Annotated[
 MaxPrice = Annotated[
     float | None,
     typer.Option("--max-price-usd-hour", min=0, help="Maximum price per instance-hour (USD)."),
+]
+CheckpointSteps = Annotated[
+    bool,
+    typer.Option(
+        "--checkpoint-steps",
+        help="Store the outputs of all steps, so that a lost host repeats one step of a group.",
+    ),
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="Do not wait until it finishes.")]
 MaxCost = Annotated[

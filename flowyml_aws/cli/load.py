@@ -142,6 +142,7 @@ def run_options(
     refresh: Sequence[str] | None,
     max_price_usd_hour: float | None,
     max_cost_usd: float | None,
+    checkpoint_steps: bool,
 ) -> RunKeywords:
     """Return the options of a plan or run from those of the command line.
 
@@ -156,6 +157,7 @@ def run_options(
         "refresh": refresh or (),
         "max_price_usd_hour": max_price_usd_hour,
         "max_cost_usd": max_cost_usd,
+        "checkpoint_steps": checkpoint_steps,
     }
 
 

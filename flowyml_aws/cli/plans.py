@@ -15,6 +15,7 @@ from rich.console import Console
 from flowyml_aws.cli.app import (
     AsJson,
     Backends,
+    CheckpointSteps,
     Context,
     ContextFile,
     Env,
@@ -59,12 +60,21 @@ def plan(
     refresh: Refresh = None,
     max_price_usd_hour: MaxPrice = None,
     max_cost_usd: MaxCost = None,
+    checkpoint_steps: CheckpointSteps = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what a run would do and cost."""
     pipeline = load_pipeline(file)
     options = run_options(
-        backend, context, context_file, env, no_cache, refresh, max_price_usd_hour, max_cost_usd
+        backend,
+        context,
+        context_file,
+        env,
+        no_cache,
+        refresh,
+        max_price_usd_hour,
+        max_cost_usd,
+        checkpoint_steps,
     )
     if explain is not None:
         _, selection = pipeline.explain(explain, **options)

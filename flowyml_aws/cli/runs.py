@@ -20,6 +20,7 @@ from flowyml_aws.cli.app import (
     RUN_FAILED,
     AsJson,
     Backends,
+    CheckpointSteps,
     Context,
     ContextFile,
     Detach,
@@ -61,13 +62,22 @@ def run(
     refresh: Refresh = None,
     max_price_usd_hour: MaxPrice = None,
     max_cost_usd: MaxCost = None,
+    checkpoint_steps: CheckpointSteps = False,
     detach: Detach = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a pipeline and wait until it finishes."""
     pipeline = load_pipeline(file)
     options = run_options(
-        backend, context, context_file, env, no_cache, refresh, max_price_usd_hour, max_cost_usd
+        backend,
+        context,
+        context_file,
+        env,
+        no_cache,
+        refresh,
+        max_price_usd_hour,
+        max_cost_usd,
+        checkpoint_steps,
     )
     started = pipeline.submit(detach=detach, **options)
     # The run is stored in the pipeline's project, which may not be the current folder.

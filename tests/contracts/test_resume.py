@@ -108,3 +108,13 @@ def test_a_run_that_still_runs_is_not_resumed(rig: BackendRig) -> None:
             run.resume()
     finally:
         run.cancel()
+
+
+@locally
+def test_with_checkpoints_only_the_failed_step_of_a_group_is_repeated(rig: BackendRig) -> None:
+    run = rig.pipeline("resuming").submit(backend=rig.backend, checkpoint_steps=True)
+    assert set(run.jobs["train"].planned.stored) == {"clean", "weights", "model"}
+    assert not run.wait().success
+    Path(f"{rig.trace}.go").touch()
+    assert run.resume().wait()["score"] == 21
+    assert rig.ran() == ["load", "clean", "weigh", "train", "train", "score"]
