@@ -3,7 +3,8 @@
 The exit code reports the outcome (see `exit_codes`).
 
 Environment: `FLOWYML_ATTEMPT`, or Batch's `AWS_BATCH_JOB_ATTEMPT`, is the attempt number, from 1;
-`TRAINING_JOB_NAME` is set if SageMaker runs the job (see `platform`); `FLOWYML_USER` is the user of
+`AWS_BATCH_JOB_ID` or SageMaker's `TRAINING_JOB_NAME` is the id of this copy of the job (see
+`platform` and `claim`); `FLOWYML_USER` is the user of
 an image whose containers start as root (see `user`); `FLOWYML_TIMEOUT_GRACE_S` is
 the number of seconds that a step has to stop after its timeout.
 """
@@ -21,7 +22,13 @@ from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import AwsUnavailableError, FlowymlError
 from flowyml_aws.runtime.attempt import Attempt
-from flowyml_aws.runtime.exit_codes import BAD_INPUT, INTERRUPTED, STEP_FAILED, SUCCEEDED
+from flowyml_aws.runtime.exit_codes import (
+    BAD_INPUT,
+    INTERRUPTED,
+    SECOND_COPY,
+    STEP_FAILED,
+    SUCCEEDED,
+)
 from flowyml_aws.runtime.interruption import Interrupted, Interruption
 from flowyml_aws.runtime.job import run_job
 from flowyml_aws.runtime.lingering import end_lingering_threads
@@ -89,6 +96,9 @@ def _run(argument: str, interruption: Interruption, platform: Platform) -> int:
         if earlier.reason is not None:
             platform.report_failure(earlier.reason)
         return _exit_code(earlier)
+    if (holder := attempt.claim()) != platform.copy_id:
+        say(f"{holder} has claimed this job: this copy of it, {platform.copy_id}, ends")
+        return SECOND_COPY
     say(f"run {spec.run_id}, job {spec.job}, attempt {attempt.number}, {len(spec.steps)} step(s)")
     events = RunLayout(spec.run_id).attempt(spec.job, attempt.number, "events.json")
     attempt.progress.start(store, events, _EVENTS_INTERVAL_S)

@@ -12,6 +12,7 @@ from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
+from flowyml_aws.runtime.claim import JobClaim, claim_job
 from flowyml_aws.runtime.events import Progress
 from flowyml_aws.runtime.log import say
 from flowyml_aws.runtime.platform import Platform
@@ -70,6 +71,17 @@ class Attempt:
     def result_of(self, job: str) -> JobResult | None:
         """Return the result of this or another job of the run, or None if there is none yet."""
         return read_result(self.store, self.spec.run_id, job)
+
+    def claim(self) -> str:
+        """Claim the job for this copy, and return the id of the copy that holds the claim.
+
+        Raises:
+            AwsRefusedError: The claim can't be written or read.
+        """
+        platform = self.platform
+        claim = JobClaim(copy_id=platform.copy_id, claimed_at=self.started_at)
+        attempt = platform.claimed_attempt or self.number
+        return claim_job(self.store, self.spec.run_id, self.spec.job, attempt, claim)
 
     def earlier_events(self) -> list[AttemptEvents]:
         """Return the events of the attempts before this one, oldest first, if they left any.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["BAD_INPUT", "INTERRUPTED", "STEP_FAILED", "SUCCEEDED"]
+__all__ = ["BAD_INPUT", "INTERRUPTED", "SECOND_COPY", "STEP_FAILED", "SUCCEEDED"]
 
 SUCCEEDED = 0
 STEP_FAILED = 10
@@ -11,6 +11,9 @@ BAD_INPUT = 11
 """The job failed, but no step did: a damaged spec, payload or asset, a different Python version,
 code that can't be imported, a call that the store denied or lost. The log contains the reason, and
 so does result.json if it could be written."""
+SECOND_COPY = 17
+"""Another copy of the job holds the claim (`claim`): this one ended before its first step, without
+a result. 17 is EEXIST."""
 INTERRUPTED = 143
 """The job ended without a result and can run again: it received SIGTERM (128 + 15), for example in
 a spot interruption, or the store did not answer. Batch and SageMaker's driver start it again."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from flowyml_aws.runtime.log import say
@@ -30,19 +31,31 @@ class Platform:
         failure_file: File from which the platform reads the reason of a failure; None if it
             reads none.
         instance_type: Type of the machine, as the platform names it; None if unknown.
+        copy_id: Id of this copy of the job: of the Batch job, the training job or the process.
+        claimed_attempt: Number of the attempt that a copy claims; None for its own. A Batch job
+            keeps its id in all its attempts, so the first one decides for them.
     """
 
     attempt: int = 1
     repeats: bool = False
     failure_file: Path | None = None
     instance_type: str | None = None
+    copy_id: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
+    claimed_attempt: int | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Platform:
         """Return the platform that set these environment variables."""
         number = environment.get("FLOWYML_ATTEMPT") or environment.get("AWS_BATCH_JOB_ATTEMPT")
         attempt = int(number or "1")
-        if not environment.get("TRAINING_JOB_NAME"):
+        if batch_job := environment.get("AWS_BATCH_JOB_ID"):
+            return cls(
+                attempt,
+                instance_type=instance_type(environment),
+                copy_id=batch_job,
+                claimed_attempt=None if environment.get("FLOWYML_ATTEMPT") else 1,
+            )
+        if not (training_job := environment.get("TRAINING_JOB_NAME")):
             return cls(attempt, instance_type=instance_type(environment))
         # SageMaker's training toolkit reads this variable, too, in processes outside SageMaker.
         folder = Path(environment.get("SAGEMAKER_BASE_DIR") or _SAGEMAKER_FOLDER)
@@ -51,6 +64,7 @@ class Platform:
             repeats=True,
             failure_file=folder / _FAILURE_FILE,
             instance_type=training_instance_type(folder),
+            copy_id=training_job,
         )
 
     def report_folders(self) -> None:

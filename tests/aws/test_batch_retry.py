@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from flowyml_aws.aws.batch_retry import MAX_ATTEMPTS, RETRY_RULES
+from flowyml_aws.runtime.exit_codes import SECOND_COPY
 from flowyml_aws.testing.retry import Outcome, is_retried
 from flowyml_aws.testing.starts import TRANSIENT_REASONS
 
@@ -24,7 +25,7 @@ def test_a_runner_that_received_sigterm_is_retried() -> None:
     assert is_repeated(Outcome(EXITED, exit_code=143))
 
 
-@pytest.mark.parametrize("exit_code", [0, 1, 3, 10, 11, 14, 134, 137, 139, 255])
+@pytest.mark.parametrize("exit_code", [0, 1, 3, 10, 11, SECOND_COPY, 134, 137, 139, 255])
 def test_a_container_that_ended_with_another_code_is_not_retried(exit_code: int) -> None:
     assert not is_repeated(Outcome(EXITED, exit_code=exit_code))
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from flowyml_aws import step
+from flowyml_aws.runtime.claim import JobClaim, claim_job
 from flowyml_aws.runtime.events import Progress
+from flowyml_aws.runtime.exit_codes import SECOND_COPY
 from flowyml_aws.runtime.result import AttemptEvents, StepState
-from tests.runtime.harness import WrittenRun, finish, run_runner, start_python
+from tests.runtime.harness import RUN, WrittenRun, finish, run_runner, start_python
 from tests.support.rigs import eventually
 
 pytestmark = pytest.mark.contract
@@ -65,6 +67,36 @@ def test_two_runners_at_once_commit_one_result(tmp_path: Path) -> None:
     ]
     assert losers == [3 - run.result().attempt]
     assert run.value("mine") == str(run.result().attempt)
+
+
+def test_a_second_copy_of_a_batch_job_ends_before_its_first_step(tmp_path: Path) -> None:
+    @step(outputs=["by"])
+    def meet() -> str:
+        (tmp_path / "started").touch()
+        while not (tmp_path / "go").exists():
+            time.sleep(0.01)
+        return os.environ["AWS_BATCH_JOB_ID"]
+
+    run = WrittenRun(tmp_path, meet)
+    first = run.start(AWS_BATCH_JOB_ID="first", AWS_BATCH_JOB_ATTEMPT="1")
+    eventually((tmp_path / "started").exists, "the first copy running")
+    # A copy that starts late has another attempt number if its first start failed by chance.
+    for attempt in ("1", "2"):
+        second = run.run(AWS_BATCH_JOB_ID="second", AWS_BATCH_JOB_ATTEMPT=attempt)
+        assert (second.code, run.has_result()) == (SECOND_COPY, False)
+        assert "first has claimed this job" in second.log
+    assert run.events().attempt == 1 and len(run.store.children(run.layout.attempts("meet"))) == 1
+    (tmp_path / "go").touch()
+    assert finish(first).code == 0
+    assert run.value("by") == "first"
+
+
+def test_a_copy_continues_in_its_next_attempt(tmp_path: Path) -> None:
+    run = counting(tmp_path)
+    claim = JobClaim(copy_id="first", claimed_at=0.0)
+    assert claim_job(run.store, RUN, "mark", 1, claim) == "first"
+    assert run.run(AWS_BATCH_JOB_ID="first", AWS_BATCH_JOB_ATTEMPT="2").code == 0
+    assert run.result().attempt == 2
 
 
 def test_batch_sets_the_number_of_the_attempt(tmp_path: Path) -> None:

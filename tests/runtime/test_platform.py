@@ -110,8 +110,21 @@ def test_an_attempt_that_is_started_again_resumes_after_its_last_completed_step(
         ({"AWS_BATCH_JOB_ATTEMPT": "3"}, Platform(3)),
         ({"AWS_BATCH_JOB_ATTEMPT": "3", "FLOWYML_ATTEMPT": "2"}, Platform(2)),
         (
+            {"AWS_BATCH_JOB_ID": "id", "AWS_BATCH_JOB_ATTEMPT": "3"},
+            Platform(3, copy_id="id", claimed_attempt=1),
+        ),
+        (
+            {"AWS_BATCH_JOB_ID": "id", "FLOWYML_ATTEMPT": "2"},
+            Platform(2, copy_id="id"),
+        ),
+        (
             TRAINING,
-            Platform(1, repeats=True, failure_file=Path("/opt/ml/output/failure")),
+            Platform(
+                1,
+                repeats=True,
+                failure_file=Path("/opt/ml/output/failure"),
+                copy_id="run-job-1",
+            ),
         ),
     ],
 )
