@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import socket
 import struct
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Any
@@ -50,19 +51,21 @@ class Disturbance:
 
     Attributes:
         fault_of: Function that decides about each call; None to break none.
+        next_faults: Faults of the next calls, by operation.
     """
 
     def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
         self.fault_of: FaultOfCall | None = None
+        self.next_faults: defaultdict[str, list[CallFault]] = defaultdict(list)
         self._application = application
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        if self.fault_of is None:
+        if self.fault_of is None and not any(self.next_faults.values()):
             return self._application(environ, start_response)
         body = read_body(environ)
         environ["wsgi.input"] = io.BytesIO(body)
         call = api_call(environ, body)
-        fault = self.fault_of(call, signing_key(environ)[0])
+        fault = self._fault(call, signing_key(environ)[0])
         if fault is None:
             return self._application(environ, start_response)
         if fault in _ERRORS:
@@ -73,6 +76,11 @@ class Disturbance:
         if fault is CallFault.LOST:
             raise _reset(environ)
         return _cut(answer, environ)
+
+    def _fault(self, call: ApiCall, access_key: str) -> CallFault | None:
+        if faults := self.next_faults.get(call.operation):
+            return faults.pop(0)
+        return None if self.fault_of is None else self.fault_of(call, access_key)
 
 
 def _refuse(

@@ -394,6 +394,7 @@ class Emulator:
             iam,
             self._keep_requests,
             metadata,
+            lambda: self.faults.clock_skew_s,
             registry,
             deviations.price_factor,
         )

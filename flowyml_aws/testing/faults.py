@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from threading import RLock
+from typing import Literal
 
-from flowyml_aws.testing.disturbance import Disturbance, FaultOfCall
+from flowyml_aws.testing.disturbance import CallFault, Disturbance, FaultOfCall
 from flowyml_aws.testing.metadata_api import InstanceMetadata
 from flowyml_aws.testing.queues import Queues
 from flowyml_aws.testing.scheduler import Scheduler
@@ -77,6 +78,20 @@ class Faults:
         The function runs in the thread of each request.
         """
         self._disturbance.fault_of = fault_of
+
+    def lose_answers(
+        self, operation: str, times: int = 1, *, when: Literal["before", "after"] = "after"
+    ) -> None:
+        """Break the connection of the next calls of an operation instead of answering them.
+
+        Args:
+            operation: Name as in the API reference, such as `SubmitJob`.
+            times: Number of calls.
+            when: Whether the connections break before or after the calls have taken effect.
+        """
+        fault = CallFault.RESET if when == "before" else CallFault.LOST
+        with self._lock:
+            self._disturbance.next_faults[operation] += [fault] * times
 
     def age(self, job_id: str, seconds: float) -> None:
         """Move the submission time of a job into the past by `seconds`."""

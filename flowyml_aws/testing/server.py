@@ -36,6 +36,7 @@ from flowyml_aws.testing.iam.changes import IamChanges
 from flowyml_aws.testing.iam.guard import AccessError, Guard
 from flowyml_aws.testing.iam.refusals import response_to
 from flowyml_aws.testing.metadata_api import METADATA_PATH, InstanceMetadata
+from flowyml_aws.testing.object_times import date_written_object
 from flowyml_aws.testing.pricing_api import get_products, spot_price_history
 from flowyml_aws.testing.refusal import Refusal
 from flowyml_aws.testing.registry.application import Registry
@@ -76,6 +77,7 @@ class Application:
         iam: Roles and policies that do not take effect yet.
         keep_requests: Whether to record `requests`.
         metadata: Metadata of the instances of jobs.
+        clock_skew_s: Function that returns the seconds by which the services' clocks are ahead.
         registry: Registry of the account's images.
         price_factor: Prices as a multiple of those in the catalog.
 
@@ -93,6 +95,7 @@ class Application:
         iam: IamChanges,
         keep_requests: bool,
         metadata: InstanceMetadata,
+        clock_skew_s: Callable[[], float],
         registry: Registry,
         price_factor: float,
     ) -> None:
@@ -102,6 +105,7 @@ class Application:
         self._guard = guard
         self._keep_requests = keep_requests
         self._metadata = metadata
+        self._clock_skew_s = clock_skew_s
         self._registry = registry
         self._price_factor = price_factor
         self._lock = lock
@@ -150,12 +154,15 @@ class Application:
         if call[:2] == ("ecr", "GetAuthorizationToken"):
             return _respond(start_response, "200 OK", self._registry.authorize(environ))
         if (api := self._apis.get(call.service)) is None:
-            return self._forward_to_moto(environ, start_response)
+            with self._lock:
+                response = self._forward_to_moto(environ, start_response)
+                date_written_object(call, self._clock_skew_s())
+                return response
         try:
             if handler := api.handlers.get(call.operation):
                 with self._lock:
-                    response = handler(json.loads(body or b"{}"), region, len(body))
-                    return _respond(start_response, "200 OK", response)
+                    described = handler(json.loads(body or b"{}"), region, len(body))
+                    return _respond(start_response, "200 OK", described)
             if rewrite := api.rewrites.get(call.operation):
                 body = json.dumps(rewrite(json.loads(body or b"{}"), region)).encode()
                 environ["wsgi.input"] = io.BytesIO(body)

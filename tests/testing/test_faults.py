@@ -6,7 +6,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectionClosedError
 
 from flowyml_aws.testing import Emulator
 
@@ -135,3 +135,25 @@ def test_aging_a_job_moves_its_submission_into_the_past(aws: Emulator, batch: An
     before = batch.job(job)["createdAt"]
     aws.faults.age(job, 60)
     assert batch.job(job)["createdAt"] == before - 60_000
+
+
+@pytest.mark.parametrize(("when", "expected"), [("before", []), ("after", ["lost"])])
+def test_a_call_whose_answer_is_lost_has_taken_effect_or_not(
+    aws: Emulator, when: Any, expected: list[str]
+) -> None:
+    s3 = aws.client("s3")
+    aws.faults.lose_answers("CreateBucket", 5, when=when)  # boto3 tries five times
+    with pytest.raises(ConnectionClosedError):
+        s3.create_bucket(Bucket="lost")
+    names = [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
+    assert [name for name in names if name == "lost"] == expected
+
+
+def test_clock_skew_dates_objects(aws: Emulator) -> None:
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket="dated")
+    aws.faults.clock_skew_s = 3600
+    s3.put_object(Bucket="dated", Key="a", Body=b"")
+    head = s3.head_object(Bucket="dated", Key="a")
+    now = parsedate_to_datetime(head["ResponseMetadata"]["HTTPHeaders"]["date"])
+    assert abs((now - head["LastModified"]).total_seconds()) < 60
