@@ -43,6 +43,12 @@ class ArtifactStore(Protocol):
     def create(self, key: str, data: bytes) -> bool:
         """Create the document if it does not exist. Return False otherwise."""
 
+    def age_s(self, key: str) -> float:
+        """Return the seconds since a document was written, at least 0 and never too many.
+
+        Both times are those of the store: clients compare ages whatever their own clocks say.
+        """
+
     def children(self, prefix: str) -> list[str]:
         """Return the sorted names directly below a prefix (`""` or ending in `/`)."""
 

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
@@ -137,6 +138,15 @@ class S3ArtifactStore:
             return True
 
         return self._call(write, "write", key)
+
+    def age_s(self, key: str) -> float:
+        """Return the seconds since a document was written, by the clock of S3."""
+        path = self._path(key)
+        head_object = partial(self._client.head_object, Bucket=self._bucket, Key=path)
+        head = self._call(head_object, "read", key)
+        now = parsedate_to_datetime(head["ResponseMetadata"]["HTTPHeaders"]["date"])
+        # Both times are whole seconds.
+        return max(0.0, (now - head["LastModified"]).total_seconds() - 1)
 
     def children(self, prefix: str) -> list[str]:
         """Return the names directly below a prefix (`""` or ending in `/`), sorted."""

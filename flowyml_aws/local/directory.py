@@ -91,6 +91,13 @@ class DirectoryArtifactStore:
                 ) from error
         return True
 
+    def age_s(self, key: str) -> float:
+        """Return the seconds since a document was written, by the clock of the file system."""
+        with self._reading(key) as path:
+            written_at = path.stat().st_mtime
+        with self._temporary_file([]) as now:
+            return max(0.0, now.stat().st_mtime - written_at)
+
     def children(self, prefix: str) -> list[str]:
         """Return the names directly below a prefix (`""` or ending in `/`), sorted."""
         check_prefix(prefix)

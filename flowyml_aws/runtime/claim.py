@@ -14,7 +14,7 @@ from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import ArtifactNotFoundError
 
-__all__ = ["JobClaim", "claim_job", "claim_holder"]
+__all__ = ["JobClaim", "claim_holder", "claim_job"]
 
 _DOCUMENT = "runner.json"
 

@@ -103,6 +103,21 @@ def test_exactly_one_of_eight_concurrent_creates_succeeds(store: ArtifactStore) 
     assert store.get("result.json") == b"%d" % created.index(True)
 
 
+def test_the_age_of_a_document_is_that_of_its_last_write(store: ArtifactStore) -> None:
+    store.put("submissions/1.json", b"going")
+    date_back(store, "submissions/1.json", 100)
+    assert 98 <= store.age_s("submissions/1.json") < 200  # S3's times are whole seconds
+    store.put("submissions/1.json", b"complete")
+    assert store.age_s("submissions/1.json") < 98
+
+
+def test_a_document_that_was_just_written_has_no_age(store: ArtifactStore) -> None:
+    store.put("a", b"")
+    assert 0 <= store.age_s("a") < 60
+    with pytest.raises(ArtifactNotFoundError):
+        store.age_s("b")
+
+
 def test_children_are_the_sorted_names_one_level_below(store: ArtifactStore) -> None:
     for key in ("runs/b/plan.json", "runs/a/jobs/x/spec.json", "runs/note", "runs-else/z"):
         store.put(key, b"")
