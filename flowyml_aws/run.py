@@ -134,9 +134,16 @@ class Run:
         """
         return explain_step(self._driver.store, self.plan, self.status(), step)
 
-    def cancel(self) -> None:
-        """Cancel the run: stop its running jobs, and start no others."""
-        self._driver.cancel()
+    def cancel(self) -> Sequence[str]:
+        """Cancel the run: stop its running jobs, and start no others.
+
+        Return the names of the jobs that are still ending, at their services; empty if none is
+        left.
+
+        Raises:
+            AwsRefusedError: Some jobs could not be stopped; the error lists them.
+        """
+        return self._driver.cancel()
 
     def resume(
         self,

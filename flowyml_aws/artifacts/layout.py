@@ -69,6 +69,11 @@ class RunLayout:
         return f"{self.submissions}{number}.json"
 
     @property
+    def driver(self) -> str:
+        """Queue of the Batch job that drives the run, written before the job is submitted."""
+        return f"{self.prefix}driver.json"
+
+    @property
     def training(self) -> str:
         """Region and account of the run's training jobs, written before their submission."""
         return f"{self.prefix}training.json"
@@ -103,7 +108,7 @@ class RunLayout:
         return f"{self.prefix}jobs/{job}/attempts/"
 
     def attempt(self, job: str, number: int, document: str) -> str:
-        """A document of one attempt: `events.json`, `claim.json`, `log.txt`, …."""
+        """A document of one attempt: `events.json`, `runner.json`, `log.txt`, …."""
         return f"{self.attempts(job)}{number}/{document}"
 
 

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from flowyml_aws.artifacts.documents import read_document
-from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.aws.batch_calls import never_repeat_submissions
+from flowyml_aws.aws.batch_copies import JobCopies
 from flowyml_aws.aws.batch_definition import JobImage, ensure_definition, shared_memory_mib
-from flowyml_aws.aws.batch_jobs import JobLog, describe_jobs, list_job_ids, log_of, status_of
-from flowyml_aws.aws.batch_requests import BatchJob, batch_jobs, levels, submit_request
-from flowyml_aws.aws.batch_submission import Submission
+from flowyml_aws.aws.batch_jobs import (
+    JOBS_PER_CALL,
+    JobLog,
+    ListedJob,
+    describe_jobs,
+    is_second_copy,
+    log_of,
+    status_of,
+)
+from flowyml_aws.aws.batch_requests import BatchJob, batch_jobs
+from flowyml_aws.aws.batch_submission import LeaseLostError, Submissions, uptime_s
+from flowyml_aws.aws.batch_submitter import BatchSubmitter
 from flowyml_aws.aws.diagnosis import Queued, RunnableDiagnosis, summary
-from flowyml_aws.aws.errors import may_have_arrived, refused
 from flowyml_aws.aws.log_streams import read_streams
+from flowyml_aws.aws.unended import not_ended
 from flowyml_aws.core.errors import AwsRefusedError, FlowymlError, SettingsError
 from flowyml_aws.core.findings import Finding
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
@@ -29,12 +35,11 @@ from flowyml_aws.submission.record import RunRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
+    from mypy_boto3_batch.type_defs import JobDetailTypeDef
     from mypy_boto3_logs import CloudWatchLogsClient
 
 __all__ = ["BatchBackend"]
 
-_MAX_CONCURRENT_CALLS = 8  # Batch accepts 50 submissions per second
-_JOBS_PER_NOTE = 100
 _VISIBLE_AFTER_S = 60.0  # by then, DescribeJobs knows a submitted job
 # "at least 7 days": https://docs.aws.amazon.com/batch/latest/userguide/job_states.html
 _RETENTION_S = 7 * 24 * 3600
@@ -54,61 +59,72 @@ class BatchBackend:
         poll_s: float,
         diagnosis: RunnableDiagnosis,
         tags: Mapping[str, str] | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = uptime_s,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        never_repeat_submissions(batch)
         self._batch = batch
         self._logs = logs
-        self._store = store
         self._record = record
-        self._layout = RunLayout(record.run_id)
         self._image = image
         self._poll_s = poll_s
         self._diagnosis = diagnosis
         self._tags = tags or {}
         self._clock = clock
+        self._sleep = sleep
         self._jobs = batch_jobs(plan, record, store.uri, batch.meta.region_name)
         self._needs = {job.name: job.needs for job in plan.jobs}
         self._batch_names = {job.planned: job.name for job in self._jobs if not job.is_join}
-        self._latest: tuple[int, Submission | None] = (0, None)
-        self._ids: dict[str, str] = {}
-        self._unanswered: set[str] = set()  # Batch job names that may have been submitted
+        self._submissions = Submissions(store, record.run_id, len(self._jobs), clock)
+        self._copies = JobCopies(batch, store, record.run_id, self._jobs)
         self._ended: dict[str, JobStatus] = {}
         self._job_logs: dict[str, JobLog] = {}
 
     def submit(self, jobs: Sequence[PlannedJob], succeeded: Collection[str]) -> None:
         """Submit every job to run after its parents; a job that exists on Batch is not repeated.
 
-        No-op while another client is submitting this run.
+        No-op while another client is submitting this run, or once the run is cancelled. If another
+        client takes over meanwhile, this one stops.
 
         Raises:
             AwsRefusedError: AWS refused a job. Those submitted before it keep running, and a
                 second call submits the rest.
         """
-        self._load_submission()
-        number, previous = self._latest
-        if previous is not None and previous.holds_lease(self._clock()):
+        self._submissions.load()
+        previous = self._submissions.latest
+        if previous is not None and (previous.state == "cancelled" or self._submissions.is_held()):
             return
-        if not self._store.create(
-            self._layout.submission(number + 1), self._submission_json("going")
-        ):
+        lease = self._submissions.take()
+        if lease is None:
             return
+        submitter = BatchSubmitter(
+            batch=self._batch,
+            record=self._record,
+            copies=self._copies,
+            submissions=self._submissions,
+            lease=lease,
+            tags=self._tags,
+            clock=self._clock,
+            pause=self.pause,
+        )
         try:
-            if previous is not None:
-                # The previous client may have died before it noted a job.
-                self._look_up_jobs_of(previous)
+            if previous is not None and previous.state == "going":
+                submitter.take_over(self._jobs)
             requested = {job.name for job in jobs}
             succeeded_names = {
                 self._batch_names[job] for job in succeeded if job in self._batch_names
             }
             missing = [j for j in self._jobs if j.planned in requested and j.name not in self._ids]
-            self._submit_all(missing, succeeded_names, number + 1)
+            submitter.submit(missing, succeeded_names, self._definitions(missing))
+        except LeaseLostError:
+            self._submissions.forget()
+            return
         except BaseException:
-            if not self._unanswered:
+            if not submitter.has_unanswered:
                 with suppress(FlowymlError):  # the first error is the one to report
-                    key = self._layout.submission(number + 1)
-                    self._store.put(key, self._submission_json("left"))
+                    lease.write("left")
             raise
-        self._store.put(self._layout.submission(number + 1), self._submission_json("complete"))
+        lease.write("complete")
 
     def statuses(self) -> Mapping[str, JobStatus]:
         """Poll the jobs that have not ended, with one DescribeJobs call per 100 jobs.
@@ -119,7 +135,7 @@ class BatchBackend:
             AwsRefusedError: AWS denied the call, does not know a job that it should know, or
                 reported an unknown state.
         """
-        self._load_submission()
+        self._submissions.load()
         open_jobs = {
             self._ids[name]: job
             for job, name in self._batch_names.items()
@@ -129,6 +145,7 @@ class BatchBackend:
         queued: dict[str, Queued] = {}
         for detail in describe_jobs(self._batch, list(open_jobs)):
             job = open_jobs[detail["jobId"]]
+            detail = self._copy_that_runs(job, detail)
             statuses[job] = status_of(detail)
             self._job_logs[job] = log_of(detail)
             if statuses[job].state is JobState.QUEUED:
@@ -149,7 +166,7 @@ class BatchBackend:
         Raises:
             AwsRefusedError: AWS refused to describe the jobs.
         """
-        self._load_submission()
+        self._submissions.load()
         ids = {self._ids[name]: job for job, name in self._batch_names.items() if name in self._ids}
         queued = {
             (job := ids[detail["jobId"]]): Queued(detail, self._needs[job])
@@ -167,43 +184,56 @@ class BatchBackend:
             self._logs, job, log.group, log.streams, cursor, first=len(log.streams) - 1
         )
 
-    def cancel(self, jobs: Sequence[PlannedJob]) -> None:
-        """Terminate jobs. CancelJob would have no effect once a job is STARTING.
+    def cancel(self, jobs: Sequence[PlannedJob]) -> Sequence[str]:
+        """Terminate jobs, all their copies and joins, and second copies of the other jobs.
 
-        All jobs of a name are terminated. If another client may be submitting, its latest jobs are
-        not listed yet: the listing is repeated until it shows what existed when this call began.
+        No client submits a job of this run afterwards. If one may be submitting now, its latest
+        jobs are not listed yet: the listing is repeated until it shows them.
+
+        Raises:
+            AwsRefusedError: Some jobs could not be terminated; the others were.
         """
-        self._load_submission()
-        _, latest = self._latest
+        self._submissions.load()
+        self._submissions.close()
         order = {job.name: position for position, job in enumerate(jobs)}
-        wanted = [job for job in self._jobs if job.planned in order]
-        wanted.sort(key=lambda job: order[job.planned])
-        started_at = self._clock()
-        terminated: set[str] = set()
-        while True:
-            listed_at = self._clock()
-            ids = self._list_ids()
-            for name, job_id in self._ids.items():
-                ids.setdefault(name, set()).add(job_id)
-            found = [(job, i) for job in wanted for i in ids.get(job.name, set()) - terminated]
-            with ThreadPoolExecutor(_MAX_CONCURRENT_CALLS) as pool:
-                list(pool.map(lambda pair: self._terminate(*pair), found))
-            terminated.update(job_id for _, job_id in found)
-            is_complete = all(job.name in ids for job in wanted)
-            if is_complete or latest is None or latest.is_shown_by(listed_at, started_at):
-                return
-            self.pause()
+        others = {name for job, name in self._batch_names.items() if job not in order}
+        kept = {job_id for name, job_id in self._ids.items() if name in others}
+        by_order = sorted(self._jobs, key=lambda job: order.get(job.planned, len(order)))
+        return self._end(by_order, kept, "cancelled by the user of flowyml-aws")
+
+    def end_leftovers(self, finished: Collection[str]) -> Sequence[str]:
+        """Terminate what an ended run has left: second copies, joins, and blocked jobs.
+
+        Args:
+            finished: Names of the jobs that have a result; their processes may still be exiting.
+
+        Raises:
+            AwsRefusedError: Some jobs could not be terminated; the others were.
+        """
+        self._submissions.load()
+        if not self._ids:
+            return ()
+        kept = {
+            self._ids[name]
+            for job, name in self._batch_names.items()
+            if job in finished and name in self._ids
+        }
+        return self._end(self._jobs, kept, "the run has ended")
 
     def release(self) -> None:
         """No-op: jobs keep running after the client disconnects."""
 
     def pause(self) -> None:
         """Wait until the next poll."""
-        time.sleep(self._poll_s)
+        self._sleep(self._poll_s)
 
-    def _submit_all(
-        self, jobs: Sequence[BatchJob], succeeded: Collection[str], number: int
-    ) -> None:
+    @property
+    def _ids(self) -> dict[str, str]:
+        """Batch job ids by Batch job name."""
+        return self._submissions.job_ids
+
+    def _definitions(self, jobs: Sequence[BatchJob]) -> dict[int, str]:
+        """Return the job definitions of jobs, by shared memory in MiB."""
         if jobs and not self._image.image:
             raise SettingsError(
                 what="Setting `image` is missing",
@@ -211,86 +241,48 @@ class BatchBackend:
                 fix="set image in flowyml-aws.toml or FLOWYML_AWS_IMAGE, and attach again",
             )
         sizes = {shared_memory_mib(job.needs.memory_mib) for job in jobs}
-        definitions = {size: ensure_definition(self._batch, self._image, size) for size in sizes}
+        return {size: ensure_definition(self._batch, self._image, size) for size in sizes}
 
-        def submit(job: BatchJob) -> None:
-            parents = [self._ids[parent] for parent in job.after if parent not in succeeded]
-            request = submit_request(
-                job,
-                self._record,
-                definitions[shared_memory_mib(job.needs.memory_mib)],
-                parents,
-                self._tags,
-            )
-            self._unanswered.add(job.name)
-            try:
-                self._ids[job.name] = self._batch.submit_job(**request)["jobId"]
-            except (ClientError, BotoCoreError) as error:
-                if not may_have_arrived(error):
-                    self._unanswered.discard(job.name)
-                doing = f"submit job {job.planned!r} to queue {job.queue!r}"
-                raise refused(error, doing) from error
-            self._unanswered.discard(job.name)
+    def _end(self, jobs: Sequence[BatchJob], kept: Collection[str], reason: str) -> Sequence[str]:
+        """Terminate all copies of jobs, until a listing shows no other one.
 
-        with ThreadPoolExecutor(_MAX_CONCURRENT_CALLS) as pool:
-            try:
-                for level in levels(jobs):
-                    for start in range(0, len(level), _JOBS_PER_NOTE):
-                        list(pool.map(submit, level[start : start + _JOBS_PER_NOTE]))
-                        self._store.put(
-                            self._layout.submission(number), self._submission_json("going")
-                        )
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-
-    def _terminate(self, job: BatchJob, job_id: str) -> None:
-        try:
-            self._batch.terminate_job(jobId=job_id, reason="cancelled by the user of flowyml-aws")
-        except (ClientError, BotoCoreError) as error:
-            raise refused(error, f"terminate job {job.planned!r}") from error
-
-    def _look_up_jobs_of(self, previous: Submission) -> None:
-        """Find the ids of the jobs that a client submitted before it died.
-
-        One listing does not prove that a job does not exist: it shows a new job only later.
+        Args:
+            jobs: Jobs in the order in which they are terminated.
+            kept: Ids of the copies that continue.
+            reason: Reason that Batch shows.
         """
-        started_at = self._clock()
+        terminated: set[str] = set()
+        refusals: dict[str, AwsRefusedError] = {}
         while True:
-            listed_at = self._clock()
-            self._ids.update({name: min(ids) for name, ids in self._list_ids().items()})
-            is_complete = len(self._ids) == len(self._jobs)
-            if is_complete or previous.is_shown_by(listed_at, started_at):
-                return
-            self.pause()
+            is_complete = self._submissions.all_are_listed()
+            listed = self._copies.listed()
+            found = [
+                (job, job_id)
+                for job in jobs
+                for job_id in self._unended(job, listed.get(job.name, ()))
+                if job_id not in kept and job_id not in terminated
+            ]
+            refusals |= self._copies.terminate_all(found, reason)
+            terminated.update(job_id for _, job_id in found)
+            if all(job.name in listed for job in jobs) and not self._submissions.uncertain:
+                is_complete = True
+            if is_complete and not found:
+                break
+            if not is_complete:
+                self.pause()
+        if refusals:
+            raise not_ended(self._record.run_id, refusals, "AWS Batch")
+        return self._copies.still_there(terminated)
 
-    def _list_ids(self) -> dict[str, set[str]]:
-        names = {job.name for job in self._jobs}
-        queues = {job.queue for job in self._jobs}
-        return list_job_ids(self._batch, self._record.run_id, queues, names)
-
-    def _submission_json(self, state: Literal["going", "left", "complete"]) -> bytes:
-        submission = Submission(state=state, written_at=self._clock(), job_ids=dict(self._ids))
-        return submission.to_json()
-
-    def _load_submission(self) -> None:
-        """Read the latest submission record, unless all jobs are known to be submitted.
-
-        Jobs with a parent on another service are submitted later than others.
-        """
-        number, latest = self._latest
-        if latest is not None and latest.state == "complete" and len(self._ids) == len(self._jobs):
-            return
-        number = max(map(_number, self._store.children(self._layout.submissions)), default=0)
-        if number:
-            key = self._layout.submission(number)
-            latest = read_document(Submission, self._store.get(key), f"{self._store.uri}/{key}")
-            self._ids.update(latest.job_ids)
-            self._latest = number, latest
+    def _unended(self, job: BatchJob, copies: Sequence[ListedJob]) -> set[str]:
+        """Return the ids of the copies of a job that may not have ended, listed or noted."""
+        ids = {copy.job_id for copy in copies if not copy.has_ended}
+        if job.name in self._ids and self._ids[job.name] not in {c.job_id for c in copies}:
+            ids.add(self._ids[job.name])
+        return ids
 
     def _status_of_unknown(self, job: str) -> JobStatus:
-        _, latest = self._latest
-        age_s = self._clock() - latest.written_at if latest else 0.0
+        age_s = self._submissions.age_s()
         if age_s < _VISIBLE_AFTER_S:
             return JobStatus(JobState.WAITING)
         if age_s > _RETENTION_S:
@@ -304,17 +296,31 @@ class BatchBackend:
             fix="set AWS_REGION and AWS_PROFILE to the values that the run was started with",
         )
 
+    def _copy_that_runs(self, job: str, detail: JobDetailTypeDef) -> JobDetailTypeDef:
+        """Return the details of the copy that holds the claim of a job, if this one gave way."""
+        holder = self._copies.holder(job) if is_second_copy(detail) else None
+        if holder is None or holder == detail["jobId"]:
+            return detail
+        self._ids[self._batch_names[job]] = holder
+        return next(describe_jobs(self._batch, [holder]), detail)
+
     def _find_log(self, job: str) -> JobLog:
         # `statuses` has already described the active jobs, up to 100 in one call.
-        known = self._job_logs.get(job) if job in self._ended else self._job_logs.pop(job, None)
-        if known is not None:
-            return known
-        self._load_submission()
-        if self._batch_names[job] in self._ids:
-            for detail in describe_jobs(self._batch, [self._ids[self._batch_names[job]]]):
-                return log_of(detail)
-        return JobLog(self._image.log_group, ())
+        if job not in self._job_logs:
+            self._submissions.load()
+            self._describe_logs(job)
+        none = JobLog(self._image.log_group, ())
+        if job in self._ended:
+            return self._job_logs.get(job, none)
+        return self._job_logs.pop(job, none)  # it may get another stream
 
-
-def _number(name: str) -> int:
-    return int(name.removesuffix(".json"))
+    def _describe_logs(self, job: str) -> None:
+        """Find the log of a job and of those after it in the plan, with one call."""
+        jobs = list(self._batch_names)
+        names = {
+            self._ids[self._batch_names[each]]: each
+            for each in jobs[jobs.index(job) :]
+            if each not in self._job_logs and self._batch_names[each] in self._ids
+        }
+        for detail in describe_jobs(self._batch, list(names)[:JOBS_PER_CALL]):
+            self._job_logs[names[detail["jobId"]]] = log_of(detail)

@@ -10,16 +10,31 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from flowyml_aws.aws.errors import refused
 from flowyml_aws.core.errors import AwsRefusedError
+from flowyml_aws.runtime.exit_codes import SECOND_COPY
 from flowyml_aws.submission.backend import JobState, JobStatus
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
-    from mypy_boto3_batch.type_defs import ContainerDetailTypeDef, JobDetailTypeDef
+    from mypy_boto3_batch.type_defs import (
+        ContainerDetailTypeDef,
+        JobDetailTypeDef,
+        JobSummaryTypeDef,
+    )
 
-__all__ = ["JobLog", "describe_jobs", "list_job_ids", "log_of", "status_of"]
+__all__ = [
+    "JOBS_PER_CALL",
+    "JobLog",
+    "ListedJob",
+    "describe_jobs",
+    "is_second_copy",
+    "list_jobs",
+    "log_of",
+    "status_of",
+]
 
 # https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html
-_JOBS_PER_CALL = 100
+JOBS_PER_CALL = 100
+"""Jobs that one DescribeJobs call describes."""
 _DEFAULT_LOG_GROUP = "/aws/batch/job"
 
 _OUT_OF_MEMORY = "OutOfMemoryError"
@@ -43,27 +58,50 @@ class JobLog:
     streams: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ListedJob:
+    """A job as ListJobs shows it.
+
+    Attributes:
+        status: Status in the words of Batch.
+        created_at_ms: Milliseconds since the epoch.
+    """
+
+    job_id: str
+    status: str
+    created_at_ms: int
+
+    @classmethod
+    def of(cls, summary: JobSummaryTypeDef) -> ListedJob:
+        """Return the job of a summary."""
+        return cls(summary["jobId"], summary.get("status", ""), summary.get("createdAt", 0))
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in ("SUCCEEDED", "FAILED")
+
+
 def describe_jobs(client: BatchClient, ids: Sequence[str]) -> Iterator[JobDetailTypeDef]:
     """Yield the details of the jobs; jobs that Batch does not know are left out.
 
     Raises:
         AwsRefusedError: AWS denied the call.
     """
-    for start in range(0, len(ids), _JOBS_PER_CALL):
+    for start in range(0, len(ids), JOBS_PER_CALL):
         try:
-            response = client.describe_jobs(jobs=list(ids[start : start + _JOBS_PER_CALL]))
+            response = client.describe_jobs(jobs=list(ids[start : start + JOBS_PER_CALL]))
         except (ClientError, BotoCoreError) as error:
             raise refused(error, "get the states of the jobs from AWS Batch") from error
         yield from response["jobs"]
 
 
-def list_job_ids(
+def list_jobs(
     client: BatchClient, run_id: str, queues: Collection[str], names: Collection[str]
-) -> dict[str, set[str]]:
-    """Return the ids of a run's jobs that ListJobs shows, by job name.
+) -> dict[str, list[ListedJob]]:
+    """Return a run's jobs that ListJobs shows, by name, with one call for each 100.
 
-    A new job appears only after seconds. A name has several ids if the answer to a submission was
-    lost and boto3 repeated it.
+    A new job or state appears only after seconds. A name has several jobs if the answer to a
+    submission was lost, or if two clients have submitted it.
 
     Args:
         client: Batch client.
@@ -74,7 +112,7 @@ def list_job_ids(
     Raises:
         AwsRefusedError: AWS denied the call.
     """
-    ids: dict[str, set[str]] = {}
+    jobs: dict[str, list[ListedJob]] = {}
     prefix = f"{run_id}-*"
     for queue in sorted(queues):
         try:
@@ -83,10 +121,10 @@ def list_job_ids(
             ):
                 for job in page["jobSummaryList"]:
                     if job["jobName"] in names:
-                        ids.setdefault(job["jobName"], set()).add(job["jobId"])
+                        jobs.setdefault(job["jobName"], []).append(ListedJob.of(job))
         except (ClientError, BotoCoreError) as error:
             raise refused(error, f"list the jobs of queue {queue!r}") from error
-    return ids
+    return jobs
 
 
 def status_of(detail: JobDetailTypeDef) -> JobStatus:
@@ -106,6 +144,11 @@ def status_of(detail: JobDetailTypeDef) -> JobStatus:
     is_active = state in (JobState.STARTING, JobState.RUNNING)
     attempt = len(detail.get("attempts", ())) + is_active
     return JobStatus(state, attempt, _failure_reason(detail) if state is JobState.FAILED else None)
+
+
+def is_second_copy(detail: JobDetailTypeDef) -> bool:
+    """Return whether a job ended because another copy of it holds the claim."""
+    return detail.get("container", {}).get("exitCode") == SECOND_COPY
 
 
 def log_of(detail: JobDetailTypeDef) -> JobLog:

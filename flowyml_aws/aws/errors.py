@@ -92,7 +92,7 @@ def error_code(error: ClientError) -> str:
 def may_have_arrived(error: ClientError | BotoCoreError) -> bool:
     """Return whether AWS may have carried out a call that failed: its answer was lost."""
     if isinstance(error, ClientError):
-        return _status(error) >= 500
+        return _status(error) >= 500 and error_code(error) not in _THROTTLED
     return isinstance(error, HTTPClientError)
 
 

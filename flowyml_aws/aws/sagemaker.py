@@ -35,6 +35,8 @@ from flowyml_aws.aws.sagemaker_location import TrainingLocation, read_location
 from flowyml_aws.aws.sagemaker_options import TrainingOptions
 from flowyml_aws.aws.sagemaker_requests import training_request
 from flowyml_aws.aws.training_holds import TrainingHolds
+from flowyml_aws.aws.unended import not_ended
+from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
 from flowyml_aws.submission.record import Bill, RunRecord
@@ -62,6 +64,7 @@ class SageMakerBackend:
         plan: ExecutionPlan,
         options: TrainingOptions,
         poll_s: float,
+        end_driver: Callable[[], Sequence[str]] = tuple,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._sagemaker = sagemaker
@@ -71,6 +74,7 @@ class SageMakerBackend:
         self._location = TrainingLocation.from_role(sagemaker.meta.region_name, options.role)
         self._options = options
         self._poll_s = poll_s
+        self._end_driver = end_driver
         self._clock = clock
         self._names = {
             job.name: [training_name(record.run_id, job.name, n + 1) for n in range(ATTEMPTS)]
@@ -147,19 +151,40 @@ class SageMakerBackend:
             return [], cursor
         return read_streams(self._logs, job, _LOG_GROUP, streams, cursor, first)
 
-    def cancel(self, jobs: Sequence[PlannedJob]) -> None:
+    def cancel(self, jobs: Sequence[PlannedJob]) -> Sequence[str]:
         """Stop jobs: each receives SIGTERM and has two minutes to exit.
 
-        A job that another client has just submitted is stopped although it is not listed yet.
+        A job that another client has just submitted is stopped although it is not listed yet. The
+        driver's job is terminated, too.
+
+        Raises:
+            AwsRefusedError: Some jobs could not be stopped; the others were.
         """
         self._refresh()
         names = {job.name for job in jobs}
         # A job whose parent has not ended has not been submitted.
         possible = [job.name for job in jobs if names.isdisjoint(job.after)]
         listed = {job for name, (job, _) in self._job_attempts.items() if name in self._active}
-        to_stop = {job: self._next_name(job) for job in (*possible, *(names & listed))}
-        with ThreadPoolExecutor(_CONCURRENT_CALLS) as pool:
-            list(pool.map(self._stop, [name for name in to_stop.values() if name is not None]))
+        next_names = [self._next_name(job) for job in dict.fromkeys((*possible, *(names & listed)))]
+        stopping, refusals = self._stop_all([name for name in next_names if name is not None])
+        self._refresh()
+        late = [
+            name
+            for name in self._active
+            if self._job_attempts[name][0] in names and name not in stopping | refusals.keys()
+        ]
+        more, late_refusals = self._stop_all(late)
+        if refusals := {**refusals, **late_refusals}:
+            raise not_ended(self._record.run_id, refusals, "SageMaker")
+        return [*sorted((stopping | more) - self._ended.keys()), *self._end_driver()]
+
+    def end_leftovers(self, finished: Collection[str]) -> Sequence[str]:
+        """Terminate the driver's job. A training job is submitted only once its parents succeeded.
+
+        Raises:
+            AwsRefusedError: AWS denied a call.
+        """
+        return self._end_driver()
 
     def release(self) -> None:
         """No-op: submitted jobs continue without the client, other jobs wait for the next one."""
@@ -257,7 +282,24 @@ class SageMakerBackend:
         submitted_at = self._submitted.get(name)
         return submitted_at is not None and self._clock() - submitted_at < _SETTLING_S
 
-    def _stop(self, name: str) -> None:
+    def _stop_all(self, names: Sequence[str]) -> tuple[set[str], dict[str, AwsRefusedError]]:
+        """Stop training jobs. Return those that are stopping, and the errors of the others."""
+        stopping: set[str] = set()
+        refusals: dict[str, AwsRefusedError] = {}
+
+        def stop(name: str) -> None:
+            try:
+                if self._stop(name):
+                    stopping.add(name)
+            except AwsRefusedError as error:
+                refusals[name] = error
+
+        with ThreadPoolExecutor(_CONCURRENT_CALLS) as pool:
+            list(pool.map(stop, names))
+        return stopping, refusals
+
+    def _stop(self, name: str) -> bool:
+        """Stop a training job. Return False if it has ended or does not exist."""
         try:
             self._sagemaker.stop_training_job(TrainingJobName=name)
         except ClientError as error:
@@ -265,8 +307,10 @@ class SageMakerBackend:
             detail = find_training(self._sagemaker, name)
             if detail is not None and detail["TrainingJobStatus"] == "InProgress":
                 raise refused(error, f"stop training job {name}") from error
+            return detail is not None and not has_ended(detail)
         except BotoCoreError as error:
             raise refused(error, f"stop training job {name}") from error
+        return True
 
     def _streams_of(self, name: str, job: str) -> tuple[str, ...]:
         """Return the log streams of a training job, one for each start, oldest first."""

@@ -197,13 +197,15 @@ def why(
 def cancel(run_id: RunId, as_json: AsJson = False) -> None:
     """Cancel a run: stop its running jobs, and start no others."""
     attached = Run.attach(run_id)
-    attached.cancel()
+    ending = attached.cancel()
     run_status = attached.status()
     if as_json:
         print_json(status_facts(run_status))
+    elif ending or run_status.state is RunState.RUNNING:
+        left = f"; {len(ending)} are left" if ending else ""
+        print(f"{run_id}: running (its jobs are being stopped{left})")
     else:
-        stopping = " (its jobs are being stopped)" if run_status.state is RunState.RUNNING else ""
-        print(f"{run_id}: {run_status.state.value}{stopping}")
+        print(f"{run_id}: {run_status.state.value}")
 
 
 @app.command()

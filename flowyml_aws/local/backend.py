@@ -130,10 +130,11 @@ class LocalBackend:
             number, start = number + 1, 0
         return [LogLine(job, line.decode(errors="replace").rstrip("\r")) for line in lines], cursor
 
-    def cancel(self, jobs: Sequence[PlannedJob]) -> None:
-        """End the jobs' processes, whichever client started them."""
+    def cancel(self, jobs: Sequence[PlannedJob]) -> Sequence[str]:
+        """End the jobs' processes, whichever client started them, and wait until they end."""
         runners = [self._runner(job.name, self._newest_attempt(job.name)) for job in jobs]
         end_processes([runner for runner in runners if runner is not None], _GRACE_S)
+        return ()
 
     def release(self) -> None:
         """End the processes that this client started; another client can start the jobs again."""

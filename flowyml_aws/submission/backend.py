@@ -11,7 +11,7 @@ from flowyml_aws.core.findings import Finding
 from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.submission.record import Bill
 
-__all__ = ["Backend", "Bills", "Diagnoses", "JobState", "JobStatus", "LogLine"]
+__all__ = ["Backend", "Bills", "Diagnoses", "JobState", "JobStatus", "Leftovers", "LogLine"]
 
 
 class JobState(str, Enum):
@@ -88,8 +88,14 @@ class Backend(Protocol):
         None means the start of the newest attempt. A cursor continues into later attempts.
         """
 
-    def cancel(self, jobs: Sequence[PlannedJob]) -> None:
-        """Cancel jobs, running or not."""
+    def cancel(self, jobs: Sequence[PlannedJob]) -> Sequence[str]:
+        """Cancel jobs, running or not, with every copy of them that exists at the service.
+
+        Return the names, at the service, of the jobs that are still ending.
+
+        Raises:
+            FlowymlError: Some jobs could not be ended; the error lists them. The others were.
+        """
 
     def release(self) -> None:
         """Detach the client: stop jobs that need it, in a state in which they can be restarted."""
@@ -104,6 +110,21 @@ class Bills(Protocol):
 
     def bills(self) -> Mapping[str, Bill]:
         """Return the bills of the jobs that have ended, by name, if the service reports them."""
+
+
+@runtime_checkable
+class Leftovers(Protocol):
+    """A backend at whose service an ended run can leave jobs."""
+
+    def end_leftovers(self, finished: Collection[str]) -> Sequence[str]:
+        """End the jobs that an ended run has left, and return the names of those still ending.
+
+        Args:
+            finished: Names of the jobs that have a result; their processes may still be exiting.
+
+        Raises:
+            FlowymlError: Some jobs could not be ended; the error lists them. The others were.
+        """
 
 
 @runtime_checkable

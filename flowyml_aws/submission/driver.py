@@ -25,7 +25,7 @@ from flowyml_aws.runtime.result import (
     StepState,
     read_result,
 )
-from flowyml_aws.submission.backend import Backend, Bills, JobState, JobStatus
+from flowyml_aws.submission.backend import Backend, Bills, JobState, JobStatus, Leftovers
 from flowyml_aws.submission.history import record_times
 from flowyml_aws.submission.record import RunOutcome, RunRecord, RunState, read_outcome
 from flowyml_aws.submission.status import JobView, RunStatus
@@ -55,6 +55,7 @@ class RunDriver:
     clock: Callable[[], float] = time.time
     _ended: dict[str, JobView] = field(default_factory=dict)
     _results_read: bool = False
+    _may_leave_jobs: bool = False
 
     @property
     def layout(self) -> RunLayout:
@@ -63,8 +64,11 @@ class RunDriver:
     def advance(self) -> RunStatus:
         """Poll once, submit the jobs that are ready, and return the run's status.
 
+        When the run has ended, the jobs that it has left at its services are ended.
+
         Raises:
-            FlowymlError: The store or the backend can't report the jobs' states.
+            FlowymlError: The store or the backend can't report the jobs' states, or some jobs
+                could not be ended.
         """
         statuses = self._observe()
         # LOST means either: never submitted, or disappeared without reporting.
@@ -79,22 +83,41 @@ class RunDriver:
             # A concurrent cancel may have missed these jobs.
             if self._is_cancelled():
                 self.backend.cancel(startable)
-        return self._make_status(statuses)
+        status = self._make_status(statuses)
+        if status.state is RunState.RUNNING:
+            self._may_leave_jobs = True
+        elif self._may_leave_jobs:
+            self._may_leave_jobs = False
+            self._end_leftovers(status)
+        return status
 
     def status(self) -> RunStatus:
         """Poll once, and return the run's status without submitting anything."""
         return self._make_status(self._observe())
 
-    def cancel(self) -> None:
-        """Cancel the run and its jobs that have not ended. No-op if the run has ended."""
+    def cancel(self) -> Sequence[str]:
+        """Cancel the run and its jobs that have not ended, with every copy of them.
+
+        Return the names of the jobs that are still ending, at their services. If the run has
+        ended, only the jobs that it has left are ended.
+
+        Raises:
+            FlowymlError: Some jobs could not be ended; the error lists them. The others were.
+        """
         status = self.status()
         if status.state is not RunState.RUNNING:
-            return
+            return self._end_leftovers(status)
         intent = RunOutcome(state=RunState.CANCELLED, ended_at=self.clock())
         self.store.create(self.layout.cancellation, intent.to_json())
         ended = {view.job.name for view in status.jobs if view.state.ended}
         # In reverse plan order, so that no job starts because its parent has ended.
-        self.backend.cancel([job for job in reversed(self.plan.jobs) if job.name not in ended])
+        return self.backend.cancel([j for j in reversed(self.plan.jobs) if j.name not in ended])
+
+    def _end_leftovers(self, status: RunStatus) -> Sequence[str]:
+        if not isinstance(self.backend, Leftovers):
+            return ()
+        finished = {view.job.name for view in status.jobs if view.result is not None}
+        return self.backend.end_leftovers(finished)
 
     def _observe(self) -> Mapping[str, JobStatus]:
         if not self._results_read:
@@ -194,6 +217,7 @@ class RunDriver:
             bills = dict(self.backend.bills()) if isinstance(self.backend, Bills) else {}
             outcome = RunOutcome(state=status.state, ended_at=ended_at, bills=bills)
             if self.store.create(self.layout.outcome, outcome.to_json()):
+                self._may_leave_jobs = True
                 record_times(self.store, replace(status, ended_at=outcome.ended_at))
         return replace(status, ended_at=outcome.ended_at, bills=outcome.bills)
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 
+from flowyml_aws.core.errors import AwsRefusedError, FlowymlError
 from flowyml_aws.core.findings import Finding
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
-from flowyml_aws.submission.backend import Backend, Bills, Diagnoses, JobStatus, LogLine
+from flowyml_aws.submission.backend import (
+    Backend,
+    Bills,
+    Diagnoses,
+    JobStatus,
+    Leftovers,
+    LogLine,
+)
 from flowyml_aws.submission.record import Bill
 
 __all__ = ["RoutedBackend"]
@@ -46,11 +55,19 @@ class RoutedBackend:
     def logs(self, job: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
         return self._backends[self._backend_names[job]].logs(job, cursor)
 
-    def cancel(self, jobs: Sequence[PlannedJob]) -> None:
-        for name, backend in self._backends.items():
-            routed = [job for job in jobs if job.backend == name]
-            if routed:
-                backend.cancel(routed)
+    def cancel(self, jobs: Sequence[PlannedJob]) -> Sequence[str]:
+        """Cancel the jobs of each service, also if one of them refuses."""
+        return _from_each(
+            partial(backend.cancel, [job for job in jobs if job.backend == name])
+            for name, backend in self._backends.items()
+        )
+
+    def end_leftovers(self, finished: Collection[str]) -> Sequence[str]:
+        return _from_each(
+            partial(backend.end_leftovers, finished)
+            for backend in self._backends.values()
+            if isinstance(backend, Leftovers)
+        )
 
     def release(self) -> None:
         for backend in self._backends.values():
@@ -87,3 +104,23 @@ class RoutedBackend:
             ):
                 free.add(job.name)
         return free
+
+
+def _from_each(calls: Iterable[Callable[[], Sequence[str]]]) -> Sequence[str]:
+    """Call all services, and return all names; raise the errors only afterwards, as one."""
+    names: list[str] = []
+    errors: list[FlowymlError] = []
+    for call in calls:
+        try:
+            names += call()
+        except FlowymlError as error:
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise AwsRefusedError(
+            what="; ".join(error.what for error in errors),
+            why="; ".join(error.why for error in errors),
+            fix=errors[0].fix,
+        )
+    return names

@@ -11,9 +11,6 @@ from typing import Any
 
 import pytest
 from boto3 import Session
-from botocore.config import Config
-from botocore.exceptions import ReadTimeoutError
-from botocore.httpsession import URLLib3Session
 from botocore.stub import Stubber
 
 from flowyml_aws import Run
@@ -30,6 +27,7 @@ from flowyml_aws.submission.record import RunState
 from flowyml_aws.testing import Capacity, Emulator
 from tests.support.refusing import throttling
 from tests.support.rigs import BackendRig, eventually, raised_emulator
+from tests.support.stores import date_back
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("batch-submission")]
 
@@ -89,13 +87,18 @@ def submissions(aws: Emulator) -> int:
 
 
 def rewrite_submission(driver: RunDriver, **changes: Any) -> None:
-    """Change the submission record as if the client had died at another moment."""
+    """Change the submission record as if the client had died at another moment.
+
+    `age_s` is the age of the record in seconds.
+    """
     key = driver.layout.submission(1)
+    age_s = changes.pop("age_s", 0.0)
     submission = json.loads(driver.store.get(key))
     driver.store.put(key, json.dumps({**submission, **changes}).encode())
+    date_back(driver.store, key, age_s)
 
 
-def backend_of(driver: RunDriver, batch: Any, image: str = "image") -> BatchBackend:
+def backend_of(driver: RunDriver, batch: Any, image: str = "image", **options: Any) -> BatchBackend:
     """Return a backend of a run that uses another Batch client."""
     return BatchBackend(
         batch=batch,
@@ -106,6 +109,7 @@ def backend_of(driver: RunDriver, batch: Any, image: str = "image") -> BatchBack
         image=JobImage(image, None, None, "/aws/batch/job"),
         poll_s=0.05,
         diagnosis=RunnableDiagnosis(lambda _: batch, load_catalog, time.time),
+        **options,
     )
 
 
@@ -121,30 +125,6 @@ def stubbed(aws: Emulator) -> Any:
         aws_access_key_id="testing", aws_secret_access_key="testing", region_name="eu-west-3"
     )
     return session.client("batch", endpoint_url=aws.endpoint_url)
-
-
-def with_lost_answers(aws: Emulator, attempts: int) -> Any:
-    """Return a client that loses the first answer to SubmitJob, and tries a call several times."""
-    session = Session(
-        aws_access_key_id=aws.environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=aws.environment["AWS_SECRET_ACCESS_KEY"],
-        aws_session_token=aws.environment["AWS_SESSION_TOKEN"],
-    )
-    client = session.client(
-        "batch",
-        region_name="us-east-1",
-        endpoint_url=aws.endpoint_url,
-        config=Config(retries={"total_max_attempts": attempts}),
-    )
-    losses = iter([True])
-
-    def lose(request: Any, **_: Any) -> None:
-        if next(losses, False):
-            URLLib3Session().send(request)
-            raise ReadTimeoutError(endpoint_url=request.url)
-
-    client.meta.events.register("before-send.batch.SubmitJob", lose)
-    return client
 
 
 def response_for(driver: RunDriver, **members: Any) -> dict[str, Any]:
@@ -182,7 +162,7 @@ def test_a_second_client_submits_nothing_twice(aws: Emulator, untouched: RunDriv
 
 
 def test_jobs_that_a_dead_client_did_not_record_are_found_by_name(aws: Emulator, run: Run) -> None:
-    rewrite_submission(find_run(run.id), state="going", job_ids={}, written_at=time.time() - 3600)
+    rewrite_submission(find_run(run.id), state="going", job_ids={}, age_s=3600)
     aws.advance(5)
     aws.calls.clear()
     status = Run.attach(run.id).advance()
@@ -197,38 +177,11 @@ def test_jobs_that_are_not_listed_yet_are_not_submitted_again(
 ) -> None:
     # The previous client died a moment ago: ListJobs does not show its jobs yet.
     monkeypatch.setattr(batch_submission, "_LEASE_S", 0.0)
-    rewrite_submission(find_run(run.id), state="going", job_ids={}, written_at=time.time())
+    rewrite_submission(find_run(run.id), state="going", job_ids={})
     aws.calls.clear()
     Run.attach(run.id).advance()
     assert submissions(aws) == 0
     assert len(jobs_of(aws, run.id)) == 3
-
-
-def test_a_client_without_an_answer_to_a_submission_lets_the_next_client_look_for_the_job(
-    aws: Emulator, untouched: RunDriver
-) -> None:
-    driver = not_yet_submitted(untouched)
-    batch = with_lost_answers(aws, attempts=1)
-    with pytest.raises(AwsRefusedError, match="submit job 'first'"):
-        backend_of(driver, batch).submit(driver.plan.jobs, ())
-    submission = json.loads(driver.store.get(driver.layout.submission(1)))
-    assert submission["state"] == "going"  # not `left`: the next client waits, then lists the jobs
-    assert jobs_of(aws, driver.record.run_id).keys() == {"first"}
-
-
-def test_cancel_ends_a_job_that_was_submitted_twice_because_an_answer_was_lost(
-    aws: Emulator, untouched: RunDriver
-) -> None:
-    driver = not_yet_submitted(untouched)
-    backend = backend_of(driver, with_lost_answers(aws, attempts=2))
-    backend.submit(driver.plan.jobs[:1], ())
-    aws.advance(5)
-    backend.cancel(driver.plan.jobs[:1])
-    ended = [c.resource for c in aws.calls if c.operation == "TerminateJob"][-2:]
-    jobs = aws.client("batch").describe_jobs(jobs=ended)["jobs"]
-    assert [(job["jobName"], job["status"]) for job in jobs] == [
-        (f"{driver.record.run_id}-first", "FAILED")
-    ] * 2
 
 
 def test_jobs_that_a_dead_client_did_not_submit_are_submitted(
@@ -238,13 +191,13 @@ def test_jobs_that_a_dead_client_did_not_submit_are_submitted(
     backend = backend_of(driver, aws.client("batch"))
     backend.submit(driver.plan.jobs[:1], ())
     aws.advance(5)
-    rewrite_submission(driver, state="going", job_ids={}, written_at=0.0)
+    rewrite_submission(driver, state="going", job_ids={}, age_s=3600)
     backend_of(driver, aws.client("batch")).submit(driver.plan.jobs, ())
     assert jobs_of(aws, driver.record.run_id).keys() == {"first", "second", "summarize"}
 
 
 def test_nothing_is_submitted_while_another_client_is_submitting(aws: Emulator, run: Run) -> None:
-    rewrite_submission(find_run(run.id), state="going", job_ids={}, written_at=time.time())
+    rewrite_submission(find_run(run.id), state="going", job_ids={})
     aws.calls.clear()
     status = Run.attach(run.id).advance()
     assert {view.state for view in status.jobs} == {JobState.WAITING}
@@ -252,7 +205,7 @@ def test_nothing_is_submitted_while_another_client_is_submitting(aws: Emulator, 
 
 
 def test_the_next_client_does_not_wait_for_one_that_gave_up(aws: Emulator, run: Run) -> None:
-    rewrite_submission(find_run(run.id), state="left", written_at=time.time())
+    rewrite_submission(find_run(run.id), state="left")
     Run.attach(run.id).advance()
     assert Run.attach(run.id).status().jobs[0].state is JobState.QUEUED
     assert len(jobs_of(aws, run.id)) == 3
@@ -464,7 +417,7 @@ def test_a_job_that_batch_does_not_know_yet_is_waiting(run: Run) -> None:
 def test_a_job_that_batch_lost_is_an_error_that_suggests_another_account_or_region(
     aws: Emulator, run: Run
 ) -> None:
-    rewrite_submission(find_run(run.id), written_at=time.time() - 3600)
+    rewrite_submission(find_run(run.id), age_s=3600)
     batch = stubbed(aws)
     with Stubber(batch) as stub:
         stub.add_response("describe_jobs", {"jobs": []})
@@ -474,7 +427,7 @@ def test_a_job_that_batch_lost_is_an_error_that_suggests_another_account_or_regi
 
 def test_a_job_that_batch_no_longer_lists_and_that_left_no_result_has_failed(run: Run) -> None:
     expired = {f"{run.id}-{job}": str(uuid.uuid4()) for job in ("first", "second", "summarize")}
-    rewrite_submission(find_run(run.id), job_ids=expired, written_at=time.time() - A_WEEK_S - 1)
+    rewrite_submission(find_run(run.id), job_ids=expired, age_s=A_WEEK_S + 10)
     status = Run.attach(run.id).status()
     assert [view.state for view in status.jobs] == [
         JobState.FAILED,

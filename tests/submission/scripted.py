@@ -19,6 +19,8 @@ class ScriptedBackend:
     reported: dict[str, JobStatus] = field(default_factory=dict)
     submitted: list[tuple[list[str], set[str]]] = field(default_factory=list)
     cancelled: list[str] = field(default_factory=list)
+    ending: Sequence[str] = ()
+    ended: list[set[str]] = field(default_factory=list)
     logs_read: list[str] = field(default_factory=list)
     bill: dict[str, Bill] = field(default_factory=dict)
     polls: int = 0
@@ -34,8 +36,13 @@ class ScriptedBackend:
         self.logs_read.append(job)
         return [], None
 
-    def cancel(self, jobs: Sequence[PlannedJob]) -> None:
+    def cancel(self, jobs: Sequence[PlannedJob]) -> Sequence[str]:
         self.cancelled += [job.name for job in jobs]
+        return self.ending
+
+    def end_leftovers(self, finished: Collection[str]) -> Sequence[str]:
+        self.ended.append(set(finished))
+        return ()
 
     def bills(self) -> Mapping[str, Bill]:
         return dict(self.bill)

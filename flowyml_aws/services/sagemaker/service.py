@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -134,12 +136,14 @@ class SageMakerService(Service):
         assert settings.driver_queue is not None  # checked by `driver_problems`
         start_driver(
             account.client("batch"),
+            account.store,
             settings.driver_queue,
             replace(job_image(account), job_role=settings.driver_role or settings.job_role),
             record,
             as_environment(driver_settings(account.images.effective_settings, self._options)),
             self._options.tags,
             self._driver_timeout_s(plan),
+            pause=lambda: time.sleep(settings.poll_s),
         )
         return True
 
@@ -156,6 +160,7 @@ class SageMakerService(Service):
         return driver_timeout_s(longest_path_s(plan, limits_s))
 
     def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
+        from flowyml_aws.aws.batch_driver import end_driver
         from flowyml_aws.aws.sagemaker import SageMakerBackend
 
         account = self._account
@@ -167,6 +172,12 @@ class SageMakerService(Service):
             plan=plan,
             options=self._options,
             poll_s=account.settings.poll_s,
+            end_driver=lambda: end_driver(
+                account.client("batch"),
+                account.store,
+                record.run_id,
+                os.environ.get("AWS_BATCH_JOB_ID"),
+            ),
         )
 
     @cached_property

@@ -45,5 +45,9 @@ def apart(parts: int = 120) -> Pipeline:
     return Pipeline("apart").add_steps([part(number) for number in range(parts)])
 
 
+def forty_apart() -> Pipeline:
+    return apart(40)
+
+
 def three_hundred_apart() -> Pipeline:
     return apart(300)

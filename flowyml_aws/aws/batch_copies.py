@@ -1,0 +1,121 @@
+"""Copies of a run's Batch jobs: how they are found, which one is kept, and how they end.
+
+A job has several copies if the answer to its submission was lost, or if two clients submitted it.
+The kept copy holds the claim in the store (`runtime.claim`), so any other copy ends before its
+first step, whenever it starts. Jobs that depend on it are submitted only afterwards, so they
+depend on the copy that runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.aws.batch_jobs import ListedJob, describe_jobs, list_jobs
+from flowyml_aws.aws.batch_requests import BatchJob
+from flowyml_aws.aws.errors import refused
+from flowyml_aws.core.errors import AwsRefusedError
+from flowyml_aws.runtime.claim import JobClaim, claim_holder, claim_job
+
+if TYPE_CHECKING:
+    from mypy_boto3_batch import BatchClient
+
+__all__ = ["CONCURRENT_CALLS", "JobCopies", "preferred_copy"]
+
+CONCURRENT_CALLS = 8
+"""Calls at the same time. Batch accepts 50 submissions per second."""
+_FIRST_ATTEMPT = 1  # a Batch job claims it in each of its attempts (`runtime.platform`)
+_PREFERENCE = {"SUCCEEDED": 0, "RUNNING": 1, "STARTING": 2, "FAILED": 4}
+_ENDED = ("SUCCEEDED", "FAILED")
+
+
+def preferred_copy(copies: Sequence[ListedJob]) -> ListedJob:
+    """Return the copy that is furthest, and of several the oldest one."""
+    return min(copies, key=lambda c: (_PREFERENCE.get(c.status, 3), c.created_at_ms, c.job_id))
+
+
+class JobCopies:
+    """The copies of the jobs of one run.
+
+    Args:
+        batch: Batch client.
+        store: Store of the run.
+        run_id: The run.
+        jobs: All jobs of the run on Batch, with the joins.
+    """
+
+    def __init__(
+        self, batch: BatchClient, store: ArtifactStore, run_id: str, jobs: Sequence[BatchJob]
+    ) -> None:
+        self._batch = batch
+        self._store = store
+        self._run_id = run_id
+        self._names = {job.name for job in jobs}
+        self._queues = {job.queue for job in jobs}
+
+    def listed(self, jobs: Sequence[BatchJob] = ()) -> Mapping[str, Sequence[ListedJob]]:
+        """Return the copies that ListJobs shows, by job name: of some jobs, or of all."""
+        names = {job.name for job in jobs} or self._names
+        queues = {job.queue for job in jobs} or self._queues
+        return list_jobs(self._batch, self._run_id, queues, names)
+
+    def keep(self, job: BatchJob, copies: Sequence[ListedJob]) -> str:
+        """Keep one copy of a job, and return its id. The others are terminated.
+
+        The kept copy is the one that holds the claim. Without a claim, it gets it now.
+        """
+        kept = preferred_copy(copies).job_id
+        if not job.is_join:
+            kept = self.claim(job, kept)
+        for copy in copies:
+            if copy.job_id != kept and not copy.has_ended:
+                with suppress(AwsRefusedError):  # it ends by itself when it starts
+                    self.terminate(job, copy.job_id, "another copy of this job runs")
+        return kept
+
+    def claim(self, job: BatchJob, job_id: str) -> str:
+        """Claim a job for a copy, and return the id of the copy that holds the claim."""
+        claim = JobClaim(copy_id=job_id, claimed_at=time.time())
+        return claim_job(self._store, self._run_id, job.planned, _FIRST_ATTEMPT, claim)
+
+    def holder(self, job: str) -> str | None:
+        """Return the id of the copy that holds the claim of a planned job, or None."""
+        return claim_holder(self._store, self._run_id, job, _FIRST_ATTEMPT)
+
+    def terminate(self, job: BatchJob, job_id: str, reason: str) -> None:
+        """Terminate a job. CancelJob would have no effect once a job is STARTING.
+
+        Raises:
+            AwsRefusedError: AWS denied the call.
+        """
+        try:
+            self._batch.terminate_job(jobId=job_id, reason=reason)
+        except (ClientError, BotoCoreError) as error:
+            raise refused(error, f"terminate job {job.planned!r}") from error
+
+    def terminate_all(
+        self, found: Sequence[tuple[BatchJob, str]], reason: str
+    ) -> dict[str, AwsRefusedError]:
+        """Terminate jobs. Return the errors of those that could not be terminated, by id."""
+        refusals: dict[str, AwsRefusedError] = {}
+
+        def end(pair: tuple[BatchJob, str]) -> None:
+            try:
+                self.terminate(*pair, reason)
+            except AwsRefusedError as error:
+                refusals[pair[1]] = error
+
+        with ThreadPoolExecutor(CONCURRENT_CALLS) as pool:
+            list(pool.map(end, found))
+        return refusals
+
+    def still_there(self, job_ids: Collection[str]) -> list[str]:
+        """Return the names of the jobs among these that have not ended, sorted."""
+        details = describe_jobs(self._batch, sorted(job_ids))
+        return sorted(job["jobName"] for job in details if job["status"] not in _ENDED)

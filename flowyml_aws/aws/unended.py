@@ -1,0 +1,32 @@
+"""The error that lists the jobs of a run that AWS did not end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flowyml_aws.core.errors import AwsRefusedError
+
+__all__ = ["not_ended"]
+
+_SHOWN = 3  # jobs with their reasons
+
+
+def not_ended(
+    run_id: str, refusals: Mapping[str, AwsRefusedError], service: str
+) -> AwsRefusedError:
+    """Return the error for jobs that could not be ended.
+
+    Args:
+        run_id: The run.
+        refusals: Errors by the id or name of a job at its service; at least one.
+        service: Name of the service, as its console has it.
+    """
+    shown = [f"{job} ({error.why})" for job, error in list(refusals.items())[:_SHOWN]]
+    more = f", and {len(refusals) - _SHOWN} more" if len(refusals) > _SHOWN else ""
+    advice = next(iter(refusals.values())).fix
+    return AwsRefusedError(
+        what=f"{len(refusals)} jobs of run {run_id} were not ended, and may cost money",
+        why=f"{', '.join(shown)}{more}",
+        fix=f"{advice}; then repeat `flowyml-aws cancel {run_id}`, or end them in the console of "
+        f"{service}",
+    )
