@@ -299,7 +299,7 @@ def test_code_in_the_store_is_not_uploaded_again(aws: Emulator, rig: BackendRig)
     pipeline = rig.pipeline("waiting")
     aws.calls.clear()
     pipeline.submit(backend="batch")
-    assert len(uploaded()) == 4  # the bundle, and the steps of each job
+    assert len(uploaded()) == 2  # the bundle, and the steps of all jobs
     aws.calls.clear()
     pipeline.submit(backend="batch")
     assert uploaded() == []
