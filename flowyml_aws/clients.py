@@ -67,6 +67,7 @@ class AwsClients:
         import botocore.exceptions
         from botocore.config import Config
 
+        from flowyml_aws.aws.answers import UnusableConfigurationError
         from flowyml_aws.aws.errors import refused
 
         # The client measures the rate that a service accepts, and slows down if it is throttled.
@@ -80,13 +81,20 @@ class AwsClients:
             return self._session.client(service, region_name=region, config=config)
         except botocore.exceptions.BotoCoreError as error:
             raise refused(error, f"connect to {service}") from error
+        except (ValueError, OSError) as error:
+            # Of an endpoint, a proxy, a number in a variable, or a credential process.
+            unusable = UnusableConfigurationError(error=error)
+            raise refused(unusable, f"connect to {service}") from error
 
     @cached_property
     def _session(self) -> Any:
         import boto3
         import botocore.session
 
+        from flowyml_aws.aws.answers import check_answers
+
         core = botocore.session.get_session()
+        check_answers(core)
         core.register_component("data_loader", _model_loader(core.get_config_variable("data_path")))
         # Other SDKs read AWS_REGION; boto3 itself reads only AWS_DEFAULT_REGION.
         region = self.configured_region or os.environ.get("AWS_REGION")

@@ -9,6 +9,7 @@ import botocore.session
 from botocore.config import Config
 
 from flowyml_aws.artifacts.parallel import CONNECTIONS
+from flowyml_aws.aws.answers import check_answers
 from flowyml_aws.aws.patience import Repetition, patience_of_job
 from flowyml_aws.aws.s3 import S3ArtifactStore
 
@@ -34,5 +35,7 @@ def open_job_store(uri: str, wait_s: float, say: Callable[[str], None]) -> S3Art
         # The runner verifies every object by the digest that the run records.
         response_checksum_validation="when_required",
     )
-    client: Any = botocore.session.get_session().create_client("s3", config=config)
+    session = botocore.session.get_session()
+    check_answers(session)
+    client: Any = session.create_client("s3", config=config)
     return S3ArtifactStore.from_uri(client, uri, Repetition(patience_of_job(wait_s), say))
