@@ -187,11 +187,17 @@ class Pipeline:
         Raises:
             InvalidPipelineError: With every mistake found; nothing was submitted.
         """
+        from flowyml_aws.core.termination import end_after_cleanup
         from flowyml_aws.view import watching
 
-        run = self.submit(**options)
-        with watching(run, quiet=not progress) as watch:
-            return run.wait(watch)
+        with end_after_cleanup():
+            run = self.submit(**options)
+            try:
+                with watching(run, quiet=not progress) as watch:
+                    return run.wait(watch)
+            except BaseException:
+                run.leave()  # the error may be from before `wait`
+                raise
 
     def _request(self, options: RunKeywords, detached: bool = False) -> RunRequest:
         from flowyml_aws.packaging.choices import Choices

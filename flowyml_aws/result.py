@@ -8,6 +8,7 @@ from typing import Any
 
 from flowyml_aws.core.errors import UserError
 from flowyml_aws.core.spelling import did_you_mean
+from flowyml_aws.core.visible import visible
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState
@@ -166,7 +167,7 @@ class PipelineResult:
             on = f" on {bill.instance_type}" if bill.instance_type else ""
             saved = f", {bill.saved:.0%} saved by spot capacity" if bill.is_spot else ""
             lines.append(f"  job {job} is billed for {bill.billed_s} s{on}{saved}")
-        return "\n".join(lines)
+        return visible("\n".join(lines))
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything except the values, as JSON-compatible data."""

@@ -13,6 +13,7 @@ from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.values import load_value
 from flowyml_aws.core.errors import RunNotFoundError
 from flowyml_aws.core.spelling import did_you_mean
+from flowyml_aws.core.termination import Terminated, end_after_cleanup
 from flowyml_aws.planning.limits import Limits
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.result import Outputs, PipelineResult, make_result
@@ -88,24 +89,29 @@ class Run:
     def wait(self, watch: Watcher | None = None) -> PipelineResult:
         """Drive the run until it ends, and return its result.
 
-        An interrupt (Ctrl-C) stops the jobs that cannot continue without this client. `attach`
-        continues the run.
+        An interrupt (Ctrl-C) and a signal that ends this process (SIGTERM, SIGHUP, SIGQUIT) stop
+        the jobs that cannot continue without this client. `attach` continues the run.
 
         Args:
             watch: Called with the status after every poll.
         """
         self._drives = True
-        try:
-            while True:
-                status = self._driver.advance()
-                if watch is not None:
-                    watch(status)
-                if status.state is not RunState.RUNNING:
-                    return self._result_of(status)
-                self._driver.backend.pause()
-        except BaseException:
-            self._driver.backend.release()
-            raise
+        with end_after_cleanup():
+            try:
+                while True:
+                    status = self._driver.advance()
+                    if watch is not None:
+                        watch(status)
+                    if status.state is not RunState.RUNNING:
+                        return self._result_of(status)
+                    self._driver.backend.pause()
+            except BaseException:
+                self.leave()
+                raise
+
+    def leave(self) -> None:
+        """Stop the jobs that cannot continue without this client. `attach` continues the run."""
+        self._driver.backend.release()
 
     def result(self) -> PipelineResult:
         """Return the result so far."""
@@ -220,8 +226,8 @@ class Run:
                 if not cursors:
                     return
                 backend.pause()
-        except KeyboardInterrupt:
-            backend.release()
+        except (KeyboardInterrupt, Terminated):
+            self.leave()
             raise
 
     def _result_of(self, status: RunStatus) -> PipelineResult:

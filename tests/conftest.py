@@ -116,6 +116,7 @@ def no_account_and_no_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterat
         for name, value in HERMETIC.items():
             patch.setenv(name, value)
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         # Math threads of several test processes compete for cores, and take three times as long.
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             patch.setenv(name, "1")

@@ -19,6 +19,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
+from flowyml_aws.aws.answers import ForeignAnswerError, UnusableConfigurationError
 from flowyml_aws.aws.denials import parse_denial
 from flowyml_aws.core.errors import AwsRefusedError, AwsUnavailableError
 
@@ -76,6 +77,7 @@ _TRANSIENT = (
     CredentialRetrievalError,
     MetadataRetrievalError,
 )
+_LASTING = (ForeignAnswerError, SSLError, UnusableConfigurationError)
 _OTHER_REGION = {
     "301",
     "AuthorizationHeaderMalformed",
@@ -100,7 +102,7 @@ def is_transient(error: Exception) -> bool:
     """Return whether a call may succeed later: AWS asked for a retry, or could not be reached."""
     if isinstance(error, ClientError):
         return _status(error) in _RETRIED_STATUSES or error_code(error) in _THROTTLED | _RETRIED
-    return isinstance(error, _TRANSIENT) and not isinstance(error, SSLError)
+    return isinstance(error, _TRANSIENT) and not isinstance(error, _LASTING)
 
 
 def has_expired(error: Exception) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 __all__ = [
-    "BUG",
     "INTERRUPTED",
+    "READER_GONE",
     "RUN_FAILED",
     "AsJson",
     "Backends",
@@ -27,11 +28,23 @@ __all__ = [
     "app",
 ]
 
-RUN_FAILED, BUG, INTERRUPTED = 1, 70, 130
-"""Exit codes without a `FlowymlError`, whose class has its own; 70 is EX_SOFTWARE of sysexits.h."""
+RUN_FAILED, INTERRUPTED, READER_GONE = 1, 130, 141
+"""Exit codes without a `FlowymlError`, whose class has its own; 141 is 128 and SIGPIPE."""
+
+
+class _Program(TyperGroup):
+    """The program, in which an interrupt has its own exit code with every version of typer."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+
 
 app = typer.Typer(
     name="flowyml-aws",
+    cls=_Program,
     help="Run ML pipelines on AWS from a laptop.",
     no_args_is_help=True,
     add_completion=False,

@@ -11,7 +11,6 @@ from datetime import datetime, timezone
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from flowyml_aws.cli.app import AsJson, app
 from flowyml_aws.cli.facts import print_json
@@ -25,6 +24,7 @@ from flowyml_aws.planning.catalog_files import InvalidCatalogError, cache_folder
 from flowyml_aws.services.account import Account
 from flowyml_aws.settings import load_settings
 from flowyml_aws.view import catalog_table
+from flowyml_aws.view.terminal import Terminal
 
 __all__ = ["refresh", "show"]
 
@@ -44,7 +44,7 @@ Region = Annotated[
 def refresh(region: Region = None) -> None:
     """Download a region's instance types and prices from AWS; later plans use them."""
     account = _account(region)
-    with Console(stderr=True).status("calling AWS") as status:
+    with Terminal(stderr=True).status("calling AWS") as status:
         described, table = account.instance_types(datetime.now(timezone.utc), status.update)
     name = described.specifications.region
     cache = cache_folder(os.environ)
@@ -84,7 +84,7 @@ def show(
         )
         return
     width = None if sys.stdout.isatty() else _WIDTH
-    Console(width=width).print(catalog_table(catalog, types))
+    Terminal(width=width).print(catalog_table(catalog, types))
     _print_notes(catalog.notes(datetime.now(timezone.utc).date()))
 
 
@@ -94,7 +94,7 @@ def _account(region: str | None) -> Account:
 
 
 def _print_notes(notes: Sequence[str]) -> None:
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     for note in notes:
         console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
 

@@ -24,6 +24,7 @@ from flowyml_aws.doctor.run import examine_run
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.services.connect import find_run
 from flowyml_aws.view.findings import report_text, verdict
+from flowyml_aws.view.terminal import Terminal
 
 __all__ = ["doctor"]
 
@@ -120,7 +121,7 @@ def _print_reports(reports: Iterable[Report], as_json: bool) -> Iterator[Report]
 
 
 def _console() -> Console:
-    return Console()
+    return Terminal()
 
 
 def _has_error(reports: Iterable[Report]) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import re
 import sys
 from typing import Any
 
@@ -10,13 +12,20 @@ from flowyml_aws.planning.selection import Selection
 from flowyml_aws.planning.targets import Candidate
 from flowyml_aws.submission.status import JobView, RunStatus
 
-__all__ = ["candidate_facts", "print_json", "selection_facts", "status_facts"]
+__all__ = ["candidate_facts", "json_text", "print_json", "selection_facts", "status_facts"]
 
 
 def print_json(facts: Any) -> None:
     """Print one JSON document to standard output."""
-    json.dump(facts, sys.stdout, indent=1, ensure_ascii=False)
-    sys.stdout.write("\n")
+    print(json_text(facts, indent=1))
+
+
+def json_text(facts: Any, indent: int | None = None) -> str:
+    """Return JSON that standard output can encode, and that a terminal shows as it is."""
+    is_unicode = codecs.lookup(sys.stdout.encoding or "ascii").name.startswith("utf")
+    text = json.dumps(facts, indent=indent, ensure_ascii=not is_unicode)
+    # JSON escapes the control characters below U+0020 only.
+    return re.sub("[\x7f-\x9f]", lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def status_facts(status: RunStatus) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from flowyml_aws.cli.app import AsJson, app
 from flowyml_aws.cli.facts import candidate_facts, print_json
@@ -14,6 +13,7 @@ from flowyml_aws.core.resources import GPUConfig, NodeAffinity, ResourceRequirem
 from flowyml_aws.planning.needs import needs_of
 from flowyml_aws.preview import rank
 from flowyml_aws.view import candidates_table
+from flowyml_aws.view.terminal import Terminal
 
 __all__ = ["instances"]
 
@@ -58,10 +58,10 @@ def instances(
     if as_json:
         print_json([candidate_facts(candidate) for candidate in candidates])
         return
-    Console().print(candidates_table(candidates[:most]))
+    Terminal().print(candidates_table(candidates[:most]))
     if len(candidates) > most:
         print(f"and {len(candidates) - most} more: show all with --most {len(candidates)}")
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     for note in [*selection.notes, *map(str, selection.near_misses()), *notes]:
         console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
 

@@ -20,6 +20,7 @@ from flowyml_aws.core.errors import (
 from flowyml_aws.core.loading import importing
 from flowyml_aws.core.project_root import project_root
 from flowyml_aws.core.spelling import did_you_mean
+from flowyml_aws.core.termination import Terminated
 from flowyml_aws.options import RunKeywords
 from flowyml_aws.pipeline import Pipeline
 from flowyml_aws.planning.placement import REST
@@ -74,9 +75,9 @@ def _user_code(path: Path, failure: str) -> Iterator[None]:
     try:
         with importing(str(path)), redirect_stdout(sys.stderr):
             yield
-    except FlowymlError:
+    except (FlowymlError, KeyboardInterrupt, Terminated):
         raise
-    except (Exception, SystemExit) as error:  # whatever the user's file raises
+    except BaseException as error:  # whatever the user's file raises
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if Path(frame.filename) == path]
         line = lines[-1] if lines else getattr(error, "lineno", None)

@@ -3,36 +3,58 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 # Importing these modules registers their commands.
 from flowyml_aws.cli import catalog, doctor, images, instances, plans, runs, storage  # noqa: F401
-from flowyml_aws.cli.app import BUG, app
+from flowyml_aws.cli.app import INTERRUPTED, READER_GONE, app
+from flowyml_aws.cli.bugs import unexpected
+from flowyml_aws.cli.streams import OutputError, checked_streams
 from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.core.termination import Terminated, raise_terminations
+from flowyml_aws.view.terminal import Terminal
 
 __all__ = ["app", "main"]
 
 
 def main() -> None:
     """Run a command. Print an error as what failed, why, and how to fix it."""
+    with checked_streams():
+        code = _run()
+    sys.exit(code)
+
+
+def _run() -> int | str | None:
+    """Run a command, and return its exit code."""
+    code: int | str | None = None
     try:
-        app()
+        with raise_terminations():
+            try:
+                app()
+            except SystemExit as end:
+                code = end.code
+            sys.stdout.flush()
+    except Terminated as end:
+        return 128 + end.number  # as a shell reports the signal
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except OutputError as error:
+        if not error.has_reader:
+            return READER_GONE
+        return _report(error)
     except FlowymlError as error:
-        Console(stderr=True).print(
-            f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True
-        )
-        sys.exit(error.exit_code)
-    except Exception:
-        traceback.print_exc()
-        print(
-            "error: this is a bug in flowyml-aws; please report it with the traceback",
-            file=sys.stderr,
-        )
-        sys.exit(BUG)
+        return _report(error)
+    except Exception as error:
+        return _report(unexpected(error, " ".join(sys.argv[1:2])))
+    return code
+
+
+def _report(error: FlowymlError) -> int:
+    console = Terminal(stderr=True)
+    console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+    return error.exit_code
 
 
 @app.command()

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from flowyml_aws.cli.app import (
     AsJson,
@@ -38,6 +37,7 @@ from flowyml_aws.preview import bundle_limits
 from flowyml_aws.settings import load_settings
 from flowyml_aws.view import explanation, plan_table
 from flowyml_aws.view.graph import mermaid, svg
+from flowyml_aws.view.terminal import Terminal
 
 __all__ = ["package", "plan"]
 
@@ -81,7 +81,7 @@ def plan(
         if as_json:
             print_json(selection_facts(selection))
         else:
-            Console().print(explanation(selection))
+            Terminal().print(explanation(selection))
         return
     planned = pipeline.plan(**options)
     if graph is not None:
@@ -89,7 +89,7 @@ def plan(
     if as_json:
         print_json(json.loads(planned.to_json()))
     else:
-        Console().print(plan_table(planned))
+        Terminal().print(plan_table(planned))
     if problems := pipeline.budget_violations(planned, **options):
         raise InvalidPipelineError(pipeline.name, problems)
 
@@ -138,4 +138,4 @@ def package(file: File, as_json: AsJson = False) -> None:
         f"{bundle.size_bytes:>12,}  bytes in {bundle.files} files, {len(bundle.data):,} compressed"
     )
     for note in notes:
-        Console(stderr=True).print(f"note: {note}", style="yellow", markup=False)
+        Terminal(stderr=True).print(f"note: {note}", style="yellow", markup=False)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import typer
-from rich.console import Console
 
 from flowyml_aws.core.errors import PlanOverBudgetError, SettingsError
 from flowyml_aws.core.resources import GPUConfig, ResourceRequirements
@@ -20,6 +19,7 @@ from flowyml_aws.doctor.prove.report import Proof
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.services.connect import account_settings
 from flowyml_aws.view.proof import proof_plan_table, proof_table
+from flowyml_aws.view.terminal import Terminal
 
 __all__ = ["MAX_COST_USD", "REPORT", "ProveCommand", "prove_account"]
 
@@ -62,7 +62,7 @@ def prove_account(command: ProveCommand, as_json: bool) -> int:
     project = find_project([]).root
     settings = account_settings(project)
     _require_writable(command.report)
-    say = Console(stderr=True, highlight=False)
+    say = Terminal(stderr=True, highlight=False)
     say.print("planning …", style="dim")
     plan = plan_proof(parts, settings, project, secrets.token_hex(4))
     say.print(proof_plan_table(plan))
@@ -80,7 +80,7 @@ def prove_account(command: ProveCommand, as_json: bool) -> int:
     if as_json:
         sys.stdout.write(proof.to_json().decode() + "\n")
     else:
-        Console().print(proof_table(proof))
+        Terminal().print(proof_table(proof))
     return _exit_code(proof)
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
 
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.cli.app import (
@@ -33,11 +32,13 @@ from flowyml_aws.cli.app import (
     RunId,
     app,
 )
-from flowyml_aws.cli.facts import print_json, status_facts
+from flowyml_aws.cli.facts import json_text, print_json, status_facts
 from flowyml_aws.cli.load import load_pipeline, run_options
 from flowyml_aws.cli.resources import step_resources
 from flowyml_aws.cli.save import save_to, show
+from flowyml_aws.cli.streams import for_terminal
 from flowyml_aws.core.errors import RunNotFoundError
+from flowyml_aws.core.termination import Terminated
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.planning.services import ServiceTraits, service_traits
 from flowyml_aws.run import Run
@@ -45,6 +46,7 @@ from flowyml_aws.services.connect import account_settings, stores
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState, read_outcome, read_record, run_ids
 from flowyml_aws.view import failure_texts, program, status_table, watching
+from flowyml_aws.view.terminal import Terminal
 
 __all__ = ["attach", "cancel", "get", "logs", "resume", "run", "runs", "status", "why"]
 
@@ -102,7 +104,8 @@ def runs(as_json: AsJson = False) -> None:
         return
     for row in rows:
         created = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(row["created_at"])))
-        print(f"{row['run_id']}  {row['backend']:<15} {row['state']:<15} {created}")
+        line = f"{row['run_id']}  {row['backend']:<15} {row['state']:<15} {created}"
+        print(for_terminal(line))
     if not rows:
         print("no runs yet: start one with `flowyml-aws run FILE`")
 
@@ -114,7 +117,7 @@ def status(run_id: RunId, as_json: AsJson = False) -> None:
     if as_json:
         print_json(status_facts(run_status))
         return
-    console = Console()
+    console = Terminal()
     console.print(status_table(run_status, time.time()))
     console.print(*failure_texts(run_status), sep="", soft_wrap=True)
 
@@ -174,9 +177,9 @@ def logs(
     for line in attached.logs(job, follow=follow):
         if as_json:
             fact = {"job": line.job, "time_ms": line.time_ms, "message": line.message}
-            print(json.dumps(fact, ensure_ascii=False), flush=True)
+            print(json_text(fact), flush=True)
         else:
-            print(f"{line.job} | {line.message}" if several else line.message, flush=True)
+            print(_log_text(f"{line.job} | " if several else "", line.message), flush=True)
 
 
 @app.command()
@@ -190,7 +193,7 @@ def why(
     if as_json:
         print_json(asdict(reason))
     else:
-        print(*reason.lines(), sep="\n")
+        print(for_terminal("\n".join(reason.lines())))
 
 
 @app.command()
@@ -227,7 +230,7 @@ def get(
             return
     value = attached.outputs[asset]
     if out is None:
-        print(show(value))
+        print(for_terminal(show(value)))
         return
     file_format = save_to(value, out)
     print(f"wrote {file_format} to {out}", file=sys.stderr)
@@ -249,14 +252,15 @@ def _wait(started: Run, as_json: bool) -> NoReturn:
     try:
         with watching(started) as watch:
             result = started.wait(watch)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated) as end:
+        started.leave()  # the interrupt may be from before `wait`
         services = _services(started)
         states = "; ".join(dict.fromkeys(traits.on_departure for traits in services))
         print(f"\ndetached from run {started.id}: {states}", file=sys.stderr)
         print(f"continue with: {program()} attach {started.id}", file=sys.stderr)
         if any(traits.outlives_client for traits in services):
             print(f"cancel it with: {program()} cancel {started.id}", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        sys.exit(128 + end.number if isinstance(end, Terminated) else INTERRUPTED)
     if as_json:
         print_json(result.to_dict())
     else:
@@ -277,6 +281,13 @@ def _run_facts(store: ArtifactStore, run_id: str) -> dict[str, Any] | None:
         "created_at": record.created_at,
         "store": store.uri,
     }
+
+
+def _log_text(prefix: str, message: str) -> str:
+    """Return a line of a log; on a terminal, without what a progress bar has overwritten."""
+    if sys.stdout.isatty():
+        message = message.rpartition("\r")[2]
+    return for_terminal(prefix + message)
 
 
 def _seems_abandoned(attached: Run) -> bool:

@@ -11,7 +11,6 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Table
 
@@ -24,6 +23,7 @@ from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.services.connect import account_settings, stores
 from flowyml_aws.submission.garbage import Garbage, collect
+from flowyml_aws.view.terminal import Terminal
 
 __all__ = ["delete_entries", "gc", "list_entries"]
 
@@ -93,7 +93,7 @@ def list_entries(
         size = decimal(sum(ref.size_bytes for ref in entry.assets.values()))
         table.add_row(entry.key[:_KEY_LENGTH], entry.pipeline, entry.step, entry.run_id, size)
     if rows:
-        Console(soft_wrap=True).print(table)
+        Terminal(soft_wrap=True).print(table)
     else:
         print("nothing is cached")
 

@@ -18,17 +18,22 @@ The tree of errors, with the exit codes of the command line::
     │   └── AwsRefusedError        AwsUnavailableError: the same call may succeed later
     ├── JobError        1  a job failed because of its code; a run that failed exits with 1, too
     │   └── OutputMismatchError, UnstorableValueError, UncopyableValueError, ChangedFileError
-    └── DataError       4  stored data is missing, damaged or not allowed
-        └── ArtifactNotFoundError, DamagedArtifactError, UnloadableValueError, PickleRefusedError,
-            InvalidCatalogError, InvalidKeyError
+    ├── DataError       4  stored data is missing, damaged or not allowed
+    │   └── ArtifactNotFoundError, DamagedArtifactError, UnloadableValueError, PickleRefusedError,
+    │       InvalidCatalogError, InvalidKeyError
+    ├── UnexpectedError 70 a bug in this package, for any other exception: the command line writes
+    │                      its traceback to a file, and names the file
+    └── OutputError     74 standard output can't be written
 
-Any other exception is a bug in this package: the command line prints its traceback and exits with
-70. An interrupt (Ctrl-C) exits with 130.
+A command that a signal ends exits with 128 and its number: 130 after an interrupt (Ctrl-C), 143
+after SIGTERM, 129 after the terminal was closed, 141 if the reader of its output has left.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+from flowyml_aws.core.visible import visible
 
 __all__ = [
     "AccountError",
@@ -85,7 +90,8 @@ class FlowymlError(Exception):
         self.what, self.why, self.fix = what, why, fix
 
     def __str__(self) -> str:
-        return f"{self.what}\n  why: {self.why}\n  fix: {self.fix}"
+        # Visible: an error may quote a job, which must not control the terminal.
+        return visible(f"{self.what}\n  why: {self.why}\n  fix: {self.fix}")
 
 
 class UserError(FlowymlError):
@@ -134,7 +140,7 @@ class InvalidPipelineError(UserError, ValueError):
 
     def __str__(self) -> str:
         listed = "\n".join(f"{n}. {problem}" for n, problem in enumerate(self.problems, 1))
-        return f"{self.what}\n{listed}"
+        return f"{visible(self.what)}\n{listed}"
 
 
 class InvalidStepError(UserError, ValueError):

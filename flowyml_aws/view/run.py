@@ -17,6 +17,7 @@ from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.status import JobView, RunStatus, failures, machine_notes, value_notes
 from flowyml_aws.view.plan import reused_line
 from flowyml_aws.view.program import program
+from flowyml_aws.view.terminal import Terminal
 
 if TYPE_CHECKING:
     from flowyml_aws.run import Run
@@ -51,7 +52,7 @@ def watching(run: Run, quiet: bool = False) -> Iterator[Callable[[RunStatus], No
     if quiet:
         yield None
         return
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     last: list[RunStatus] = []
     origin = _ORIGIN[run.plan.backend_origin]
     jobs = _count(len(run.plan.jobs), "job")

@@ -12,6 +12,7 @@ from botocore.exceptions import (
     SSLError,
 )
 
+from flowyml_aws.aws.answers import ForeignAnswerError
 from flowyml_aws.aws.patience import CLIENT, Patience, Repetition, patience_of_job
 from tests.support.clocks import TestClock
 
@@ -77,6 +78,7 @@ def test_a_job_gives_up_at_its_deadline() -> None:
         answer(501, "NotImplemented"),
         NoCredentialsError(),
         SSLError(endpoint_url="https://s3", error=ValueError("certificate verify failed")),
+        ForeignAnswerError(operation="GetObject"),
         ValueError("a bug"),
     ],
     ids=str,

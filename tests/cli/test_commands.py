@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flowyml_aws.cli.app import app
 from tests.cli.conftest import Cli
 from tests.support.rigs import BackendRig, eventually
 
@@ -300,22 +299,6 @@ def test_status_of_a_running_run(rig: BackendRig, cli: Cli) -> None:
     assert (facts["state"], facts["ended_at"]) == ("running", None)
     assert [job["state"] for job in facts["jobs"]] == ["running", "waiting", "waiting"]
     run.cancel()
-
-
-def test_a_bug_exits_with_70_a_traceback_and_a_request_to_report_it(
-    rig: BackendRig, cli: Cli
-) -> None:
-    @app.command("crash")
-    def crash() -> None:
-        raise ZeroDivisionError("a bug")
-
-    try:
-        code, out, err = cli("crash")
-    finally:
-        app.registered_commands.pop()
-    assert (code, out) == (70, "")
-    assert "ZeroDivisionError: a bug" in err
-    assert "this is a bug in flowyml-aws; please report it" in err
 
 
 def test_environment_variables_are_options_of_plan_and_run(rig: BackendRig, cli: Cli) -> None:

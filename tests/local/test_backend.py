@@ -108,7 +108,12 @@ def test_a_killed_process_is_a_failure_that_names_the_signal(rig: BackendRig) ->
     assert rig.ran() == ["devour"]
 
 
-def test_an_interrupt_leaves_no_process_behind(rig: BackendRig) -> None:
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_a_signal_that_ends_the_command_leaves_no_process_behind(
+    rig: BackendRig, number: signal.Signals, code: int
+) -> None:
     file = rig.write("orphans")
     with rig.client(
         "-m", "flowyml_aws", "run", str(file), "--context", f"trace={rig.trace}"
@@ -116,12 +121,43 @@ def test_an_interrupt_leaves_no_process_behind(rig: BackendRig) -> None:
         eventually(rig.ran, "the step's own process")
         grandchildren = psutil.Process(client.pid).children(recursive=True)
         assert len(grandchildren) == 2  # the runner, and the process that its step started
-        client.send_signal(signal.SIGINT)
+        client.send_signal(number)
         _, stderr = client.communicate(timeout=60)
-    assert client.returncode == 130
+    assert client.returncode == code
     assert "flowyml-aws attach orphans-" in stderr
+    assert "Traceback" not in stderr
     _, alive = psutil.wait_procs(grandchildren, timeout=30)
     assert not alive
+
+
+def test_a_signal_that_ends_a_script_leaves_no_process_behind(rig: BackendRig) -> None:
+    file = rig.write("orphans")
+    code = (
+        f"pipeline.context = pipeline.context.inherit(trace={str(rig.trace)!r})\npipeline.run()\n"
+    )
+    file.write_text(file.read_text() + code)
+    with rig.client(str(file)) as client:
+        eventually(rig.ran, "the step's own process")
+        grandchildren = psutil.Process(client.pid).children(recursive=True)
+        client.send_signal(signal.SIGTERM)
+        _, stderr = client.communicate(timeout=60)
+    assert client.returncode == -signal.SIGTERM
+    assert "Traceback" not in stderr
+    _, alive = psutil.wait_procs(grandchildren, timeout=30)
+    assert not alive
+
+
+def test_a_second_interrupt_does_not_wait_for_the_jobs(rig: BackendRig) -> None:
+    run = rig.pipeline("stubborn", client=os.getpid()).submit()
+
+    def interrupt(_: object) -> None:
+        if "wait" in rig.ran():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run.wait(interrupt)
+    eventually(lambda: not processes_of(run.id), "the runner's end")
+    assert run.status().jobs[0].state is JobState.WAITING
 
 
 def test_a_job_outlives_its_client_and_its_result_counts(
