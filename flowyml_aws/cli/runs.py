@@ -37,14 +37,14 @@ from flowyml_aws.cli.load import load_pipeline, run_options
 from flowyml_aws.cli.resources import step_resources
 from flowyml_aws.cli.save import save_to, show
 from flowyml_aws.cli.streams import for_terminal
-from flowyml_aws.core.errors import RunNotFoundError
+from flowyml_aws.core.errors import DamagedArtifactError, RunNotFoundError
 from flowyml_aws.core.termination import Terminated
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.planning.services import ServiceTraits, service_traits
 from flowyml_aws.run import Run
 from flowyml_aws.services.connect import account_settings, stores
 from flowyml_aws.submission.backend import JobState
-from flowyml_aws.submission.record import RunState, read_outcome, read_record, run_ids
+from flowyml_aws.submission.record import RunState, created_at, read_outcome, read_record, run_ids
 from flowyml_aws.view import failure_texts, program, status_table, watching
 from flowyml_aws.view.terminal import Terminal
 
@@ -104,7 +104,7 @@ def runs(as_json: AsJson = False) -> None:
         return
     for row in rows:
         created = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(row["created_at"])))
-        line = f"{row['run_id']}  {row['backend']:<15} {row['state']:<15} {created}"
+        line = f"{row['run_id']}  {row['backend'] or '':<15} {row['state']:<15} {created}"
         print(for_terminal(line))
     if not rows:
         print("no runs yet: start one with `flowyml-aws run FILE`")
@@ -269,18 +269,28 @@ def _wait(started: Run, as_json: bool) -> NoReturn:
 
 
 def _run_facts(store: ArtifactStore, run_id: str) -> dict[str, Any] | None:
-    try:
-        record, outcome = read_record(store, run_id), read_outcome(store, run_id)
-    except RunNotFoundError:
-        return None  # its client stopped before it had written the record
-    return {
+    facts = {
         "run_id": run_id,
-        "pipeline": record.pipeline,
-        "backend": record.backend,
-        "state": outcome.state.value if outcome else "unknown",
-        "created_at": record.created_at,
+        "pipeline": None,
+        "backend": None,
+        "state": "unreadable",
+        "created_at": created_at(run_id),
         "store": store.uri,
     }
+    try:
+        record = read_record(store, run_id)
+        facts |= {
+            "pipeline": record.pipeline,
+            "backend": record.backend,
+            "created_at": record.created_at,
+        }
+        outcome = read_outcome(store, run_id)
+        facts["state"] = outcome.state.value if outcome else "unknown"
+    except RunNotFoundError:
+        return None  # its client stopped before it had written the record
+    except DamagedArtifactError:
+        pass  # `status` reports the reason
+    return facts
 
 
 def _log_text(prefix: str, message: str) -> str:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import accumulate
 from pathlib import Path
 from urllib.parse import unquote
@@ -17,11 +17,17 @@ from flowyml_aws.artifacts.errors import UnstorableValueError
 from flowyml_aws.artifacts.keys import check_key, check_prefix
 from flowyml_aws.artifacts.parallel import for_each_part
 from flowyml_aws.artifacts.store import ObjectEntry
-from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError, SettingsError
+from flowyml_aws.core.errors import (
+    ArtifactNotFoundError,
+    DamagedArtifactError,
+    FlowymlError,
+    SettingsError,
+)
 
 __all__ = ["DirectoryArtifactStore"]
 
 _INCOMING = ".incoming"  # no key starts with a dot
+_MAX_CHARACTERS = 300  # of a path in a message
 _ATTEMPTS = 50  # each failure is a race lost to `delete`, which ends
 
 
@@ -35,7 +41,8 @@ class DirectoryArtifactStore:
     """
 
     def __init__(self, path: Path) -> None:
-        self._root = path.resolve()
+        with _translate_errors("use", path):
+            self._root = path.resolve()
 
     @classmethod
     def from_uri(cls, uri: str) -> DirectoryArtifactStore:
@@ -57,6 +64,28 @@ class DirectoryArtifactStore:
         """URI of the store: `file:///…`."""
         return self._root.as_uri()
 
+    def exists(self) -> bool:
+        """Return whether the directory exists."""
+        with _translate_errors("use", self._root):
+            return self._root.is_dir()
+
+    def check(self) -> None:
+        """Check that the directory can be written, or created. Nothing is written.
+
+        Raises:
+            SettingsError: It can't.
+        """
+        with _writing(self._root):
+            folder = self._root
+            while not folder.exists():
+                folder = folder.parent
+            number = errno.ENOTDIR
+            if folder.is_dir():
+                number = errno.EROFS if os.statvfs(folder).f_flag & os.ST_RDONLY else errno.EACCES
+                if os.access(folder, os.W_OK | os.X_OK):
+                    return
+            raise OSError(number, os.strerror(number), str(folder))
+
     def path(self, key: str) -> Path:
         """Return the path of an object, whether or not it exists."""
         check_key(key)
@@ -70,7 +99,7 @@ class DirectoryArtifactStore:
     def put(self, key: str, data: bytes) -> None:
         """Write a document, replacing an existing one."""
         self._target(key)
-        with self._temporary_file([data]) as path:
+        with self._temporary_file([data]) as path, _writing(self._root):
             self._publish(path, key, os.replace)
 
     def create(self, key: str, data: bytes) -> bool:
@@ -83,7 +112,8 @@ class DirectoryArtifactStore:
                 return False
             except OSError as error:
                 if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EXDEV):
-                    raise
+                    with _writing(self._root):
+                        raise
                 raise SettingsError(
                     what=f"{self._root} can't be used as a store",
                     why=f"its file system does not support hard links: {error.strerror}",
@@ -101,20 +131,21 @@ class DirectoryArtifactStore:
     def children(self, prefix: str) -> list[str]:
         """Return the names directly below a prefix (`""` or ending in `/`), sorted."""
         check_prefix(prefix)
-        try:
-            names = [path.name for path in (self._root / prefix).iterdir()]
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+        with _translate_errors("read", self._root):
+            try:
+                names = [path.name for path in (self._root / prefix).iterdir()]
+            except (FileNotFoundError, NotADirectoryError):
+                return []
         return sorted(name for name in names if not name.startswith("."))
 
     def upload(self, key: str, content: Parts) -> None:
         """Write a content in chunks, unless the object already has the same content."""
         target = self._target(key)
         if _has_content(target, content):
-            with suppress(FileNotFoundError):
+            with _writing(self._root), suppress(FileNotFoundError):
                 os.utime(target)
                 return
-        with self._temporary_file(content.chunks()) as path:
+        with self._temporary_file(content.chunks()) as path, _writing(self._root):
             self._publish(path, key, os.replace)
 
     def read_into(self, key: str, offset: int, buffer: memoryview) -> int:
@@ -175,26 +206,21 @@ class DirectoryArtifactStore:
     @contextmanager
     def _reading(self, key: str) -> Iterator[Path]:
         path = self.path(key)
-        try:
-            yield path
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            raise ArtifactNotFoundError(
-                what=f"No object at {path.as_uri()}",
-                why="the step that produces it has not run, has failed, or uses another store",
-                fix="check the run's status, and the path of the store",
-            ) from error
+        with _translate_errors("read", self._root):
+            try:
+                yield path
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+                raise ArtifactNotFoundError(
+                    what=f"No object at {path.as_uri()}",
+                    why="the step that produces it has not run, has failed, or uses another store",
+                    fix="check the run's status, and the path of the store",
+                ) from error
 
     def _target(self, key: str) -> Path:
         path = self.path(key)
-        try:
+        with _writing(self._root):
             self._create_root()
             _create_folder(path.parent)
-        except (FileExistsError, NotADirectoryError, PermissionError) as error:
-            raise SettingsError(
-                what=f"Can't write to the store {self._root}",
-                why=f"{error.filename}: {error.strerror}",
-                fix="use a directory that is writable, or a path at which one can be created",
-            ) from error
         return path
 
     def _publish(self, path: Path, key: str, move: Callable[[Path, Path], None]) -> None:
@@ -221,14 +247,43 @@ class DirectoryArtifactStore:
     def _temporary_file(self, chunks: Iterable[Buffer]) -> Iterator[Path]:
         path = self._root / _INCOMING / uuid.uuid4().hex
         try:
-            with path.open("xb", buffering=0) as file:
-                for chunk in chunks:
+            with _writing(self._root):
+                file = path.open("xb", buffering=0)
+            with file:
+                for chunk in chunks:  # reads the user's files: their errors are not the store's
                     rest = memoryview(chunk)
-                    while len(rest):
-                        rest = rest[file.write(rest) :]
+                    with _writing(self._root):
+                        while len(rest):
+                            rest = rest[file.write(rest) :]
             yield path
         finally:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _translate_errors(verb: str, root: Path) -> Iterator[None]:
+    """Translate errors of the operating system."""
+    try:
+        yield
+    except FlowymlError:
+        raise  # some are OSErrors or ValueErrors, too
+    except (OSError, ValueError) as error:  # the latter: a null character in the path
+        name = getattr(error, "filename", None)
+        reason = getattr(error, "strerror", None) or str(error)
+        is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise SettingsError(
+            what=f"Can't {verb} the store {str(root)[:_MAX_CHARACTERS]}",
+            why=f"{str(name)[:_MAX_CHARACTERS]}: {reason}" if name else reason,
+            fix="free disk space (`flowyml-aws gc --older-than 30d` deletes old runs), or set "
+            "`local_store` to a folder on another disk"
+            if is_full
+            else "use a directory that is writable, or a path at which one can be created",
+        ) from error
+
+
+def _writing(root: Path) -> AbstractContextManager[None]:
+    return _translate_errors("write to", root)
 
 
 def _create_folder(path: Path) -> None:

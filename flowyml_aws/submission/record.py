@@ -23,6 +23,7 @@ __all__ = [
     "RunRecord",
     "RunState",
     "SpecPlace",
+    "created_at",
     "make_run_id",
     "read_outcome",
     "read_plan",
@@ -127,6 +128,19 @@ def make_run_id(pipeline: str, now: datetime, random_hex: Callable[[int], str]) 
     """
     slug = re.sub(r"[^a-z0-9]+", "-", pipeline.lower()).strip("-")[:20].strip("-") or "run"
     return f"{slug}-{now.astimezone(timezone.utc):%Y%m%d-%H%M%S}-{random_hex(3)}"
+
+
+def created_at(run_id: str) -> float:
+    """Return when a run was created according to its id, in seconds since the epoch; 0 if unknown.
+
+    Its record has the precise time.
+    """
+    match = re.search(r"-(\d{8}-\d{6})-[^-]*$", run_id)
+    try:
+        time = datetime.strptime(match[1] if match else "", "%Y%m%d-%H%M%S")
+    except ValueError:
+        return 0.0
+    return time.replace(tzinfo=timezone.utc).timestamp()
 
 
 def run_ids(store: ArtifactStore) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -166,6 +167,19 @@ def test_runs_omits_a_run_without_a_record(run_id: str, cli: Cli) -> None:
     half.mkdir(exist_ok=True)
     (half / "plan.json").write_text("{}")
     assert [fact["run_id"] for fact in cli("runs", "--json").facts] == [run_id]
+
+
+@pytest.mark.parametrize("document", ["run.json", "outcome.json"])
+def test_runs_lists_a_run_whose_documents_are_damaged(run_id: str, cli: Cli, document: str) -> None:
+    broken = Path(".flowyml/aws/runs/broken-20261122-150531-3f9a1c")
+    shutil.copytree(Path(".flowyml/aws/runs") / run_id, broken)
+    (broken / document).write_text('{"version": 1, "run_')
+    facts = {fact["run_id"]: fact["state"] for fact in cli("runs", "--json").facts}
+    shown = cli("runs")
+    shutil.rmtree(broken)
+    assert facts == {run_id: "succeeded", broken.name: "unreadable"}
+    assert shown.code == 0
+    assert "unreadable" in shown.out
 
 
 def test_status_shows_jobs_and_steps(run_id: str, cli: Cli) -> None:

@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.core.errors import FlowymlError, SettingsError
 from flowyml_aws.local.backend import LocalBackend, Machine
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.planning.catalog import Catalog
@@ -44,6 +44,11 @@ class LocalHost:
         """None: jobs run in the client's Python."""
 
     def problems(self) -> list[FlowymlError]:
+        """Return an error if the store can't be written."""
+        try:
+            self.store.check()
+        except SettingsError as error:
+            return [error]
         return []
 
     def notes(self, today: date) -> Sequence[str]:
@@ -63,7 +68,7 @@ class LocalService(Service):
 
     @staticmethod
     def is_set_up(settings: Settings, project: Path) -> bool:
-        return (project / settings.local_store).is_dir()
+        return DirectoryArtifactStore(project / settings.local_store).exists()
 
     @staticmethod
     def offline_targets(settings: Settings, catalog: Catalog) -> Sequence[Target]:
