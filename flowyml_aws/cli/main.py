@@ -97,6 +97,10 @@ def emulate(
             help="Deviate from AWS, so that `doctor --prove` finds it. May be repeated.",
         ),
     ] = None,
+    moto_api: Annotated[
+        bool,
+        typer.Option("--moto-api", help="Switch on moto's own API, which needs no credentials."),
+    ] = False,
     print_policy: Annotated[
         bool,
         typer.Option(
@@ -126,6 +130,7 @@ def emulate(
         seed=seed,
         lenient=lenient or (),
         deviations=deviate or (),
+        moto_api=moto_api,
         print_policy=print_policy,
         warm_imports=warm_imports or (),
     )

@@ -139,6 +139,8 @@ class Emulator:
             job or status, and until new resources can be used. 0 for no delay: AWS has one.
         deviations: Names of deviations from AWS to plant (`testing.deviations.DEVIATIONS`), which
             `flowyml-aws doctor --prove` must find.
+        moto_api: Whether moto's own API and dashboard (`/moto-api`) are switched on. They need no
+            credentials.
 
     Raises:
         MissingEngineError: Jobs run in containers, but neither Docker nor podman works here.
@@ -191,6 +193,7 @@ class Emulator:
         failed_start_rate: float = 0.0,
         propagation_s: float = 5.0,
         deviations: Collection[str] = (),
+        moto_api: bool = False,
     ) -> None:
         if not 0 <= failed_start_rate <= 1:
             raise SettingsError(
@@ -238,6 +241,7 @@ class Emulator:
         self._seed = seed
         self._failed_start_rate = failed_start_rate
         self._propagation_s = propagation_s
+        self._moto_api = moto_api
         self._reclaims = Random(f"reclaims {seed}")
         self._lock = RLock()
         self._clients: dict[str, Any] = {}
@@ -287,6 +291,7 @@ class Emulator:
         listener = undo.enter_context(listen(self._wanted_port))
         self.endpoint_url = "http://{}:{}".format(*listener.getsockname())
         self._key = f"AKIA{secrets.token_hex(8).upper()}"
+        self._secret = secrets.token_urlsafe(30)  # 40 characters, as on AWS
         self._clock = clock = Clock(self._lock, self._time_scale)
         clock.start()
         undo.callback(clock.stop)
@@ -397,6 +402,7 @@ class Emulator:
             lambda: self.faults.clock_skew_s,
             registry,
             deviations.price_factor,
+            has_moto_api=self._moto_api,
         )
         disturbance = Disturbance(application)
         self.faults = faults = Faults(self._lock, scheduler, queues, starts, metadata, disturbance)
@@ -432,7 +438,7 @@ class Emulator:
         return self._image_user is not None and can_switch_user()
 
     def _administrator_keys(self) -> dict[str, str]:
-        return {"AWS_ACCESS_KEY_ID": self._key, "AWS_SECRET_ACCESS_KEY": self._key}
+        return {"AWS_ACCESS_KEY_ID": self._key, "AWS_SECRET_ACCESS_KEY": self._secret}
 
     def _tags_of(self, arn: str) -> Mapping[str, str]:
         """Return the tags of a job; other resources have none that a policy refers to."""

@@ -41,6 +41,7 @@ from flowyml_aws.testing.pricing_api import get_products, spot_price_history
 from flowyml_aws.testing.refusal import Refusal
 from flowyml_aws.testing.registry.application import Registry
 from flowyml_aws.testing.registry.routes import is_for_registry
+from flowyml_aws.testing.web_pages import foreign_request, without_cors
 
 __all__ = ["Application", "Moto", "Server", "listen"]
 
@@ -80,6 +81,7 @@ class Application:
         clock_skew_s: Function that returns the seconds by which the services' clocks are ahead.
         registry: Registry of the account's images.
         price_factor: Prices as a multiple of those in the catalog.
+        has_moto_api: Whether moto's own API is switched on.
 
     Attributes:
         calls: Calls so far, in order.
@@ -98,6 +100,7 @@ class Application:
         clock_skew_s: Callable[[], float],
         registry: Registry,
         price_factor: float,
+        has_moto_api: bool,
     ) -> None:
         self.calls: list[ApiCall] = []
         self.requests: list[ApiRequest] = []
@@ -108,12 +111,18 @@ class Application:
         self._clock_skew_s = clock_skew_s
         self._registry = registry
         self._price_factor = price_factor
+        self._has_moto_api = has_moto_api
         self._lock = lock
         self._clock = clock
         self._iam = iam
         self._moto = Moto()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        start_response = without_cors(start_response)
+        if (reason := foreign_request(environ, self._has_moto_api)) is not None:
+            _read_body(environ)  # otherwise, closing the connection resets it
+            _, service = signing_scope(environ)
+            return _deny(AccessError("denied", reason), service, environ, start_response)
         if is_for_registry(environ):
             return self._serve_registry(environ, start_response)
         # The body is read before the lock is acquired: a slow client must not block others.
