@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from flowyml_aws.artifacts.documents import Document, read_document
-from flowyml_aws.artifacts.layout import artifact_key, cache_entry_key
+from flowyml_aws.artifacts.layout import cache_entry_key
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
@@ -78,12 +78,11 @@ def read_entry(store: ArtifactStore, key: str) -> CacheEntry | None:
 
 
 def is_stored(store: ArtifactStore, ref: ArtifactRef) -> bool:
-    """Return whether the object of a ref exists. Its content is verified when it is loaded."""
-    try:
-        store.read_into(artifact_key(ref.sha256), 0, memoryview(bytearray()))
-    except ArtifactNotFoundError:
-        return False
-    return True
+    """Return whether the object of a ref exists, and is not known to be damaged.
+
+    All of its content is verified when it is loaded.
+    """
+    return store.holds(ref.key, ref.sha256, ref.size_bytes)
 
 
 def keep_entry(store: ArtifactStore, entry: CacheEntry, now: float) -> None:

@@ -14,7 +14,6 @@ from flowyml_aws.artifacts.codecs.codec import AnyCodec, FileCodec, TrustingCode
 from flowyml_aws.artifacts.codecs.plain import BytesCodec
 from flowyml_aws.artifacts.codecs.selection import find_codec
 from flowyml_aws.artifacts.errors import PickleRefusedError, UnpicklingFailedError
-from flowyml_aws.artifacts.layout import artifact_key
 from flowyml_aws.artifacts.reading import read_to_bytes, read_to_file, read_to_memory
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
@@ -110,7 +109,7 @@ def fetch_value(
         DamagedArtifactError: The bytes are not those of the ref.
         MissingExtraError: The codec is not installed.
     """
-    key = artifact_key(ref.sha256)
+    key = ref.key
     if not ref.uri.endswith(f"/{key}"):
         raise DamagedArtifactError(
             what=f"The ref of asset {asset!r} is inconsistent",

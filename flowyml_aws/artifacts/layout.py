@@ -8,31 +8,55 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 __all__ = [
     "CACHE",
     "CONTENTS",
+    "COPIES",
     "HISTORY",
     "LAYERS",
+    "REWRITTEN",
     "RUNS",
+    "USES",
     "RunLayout",
     "artifact_key",
     "bundle_key",
     "cache_entry_key",
     "history_key",
     "history_prefix",
+    "is_write_once",
     "layer_key",
     "payload_key",
     "payload_pack_key",
     "probe_key",
+    "use_key",
+    "used_key",
 ]
 
 RUNS = "runs/"
 CACHE = "cache/"
 HISTORY = "history/"
 LAYERS = "layers/"
+USES = "uses/"
+"""Prefix of markers: the date of a marker is the last use of an object that is written once."""
 CONTENTS = ("artifacts/", "payloads/", "code/")
 """Prefixes of objects that are named by their digest; runs and cache entries refer to them."""
+COPIES = 8
+"""Number of keys for the same artifact or layer. Jobs use the next one if an object is damaged,
+because they can neither delete nor replace it."""
+REWRITTEN = (
+    "cache/*",
+    "history/*",
+    "runs/*/jobs/*/attempts/*",
+    "runs/*/jobs/*/checkpoints/*",
+    "runs/*/jobs/*/sagemaker/*",
+    "runs/*/submissions/*",
+    "uses/*",
+)
+"""Patterns of the keys whose objects may be replaced, as in the policies of `infra/`. All other
+objects are written once."""
+_WRITTEN_ONCE = (RUNS, LAYERS, *CONTENTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +151,44 @@ def payload_pack_key(sha256: str) -> str:
     return f"payloads/packs/{sha256}"
 
 
-def artifact_key(sha256: str) -> str:
-    """Return the key of an artifact."""
-    return f"artifacts/{sha256[:2]}/{sha256}"
+def artifact_key(sha256: str, copy: int = 0) -> str:
+    """Return the key of an artifact.
+
+    Args:
+        sha256: Digest of its content.
+        copy: Number below `COPIES`; above 0 if the objects of lower numbers are damaged.
+    """
+    return f"artifacts/{sha256[:2]}/{sha256}{_copy_suffix(copy)}"
 
 
-def layer_key(sha256: str) -> str:
-    """Return the key of a layer of installed packages, by the digest of the requirements."""
-    return f"{LAYERS}{sha256}.json"
+def layer_key(sha256: str, copy: int = 0) -> str:
+    """Return the key of a layer of installed packages.
+
+    Args:
+        sha256: Digest of the requirements.
+        copy: Same as in `artifact_key`.
+    """
+    return f"{LAYERS}{sha256}{_copy_suffix(copy)}.json"
+
+
+def _copy_suffix(copy: int) -> str:
+    return f".{copy}" if copy else ""
+
+
+def use_key(key: str) -> str:
+    """Return the key of the marker that an object is in use."""
+    return f"{USES}{key}"
+
+
+def used_key(marker: str) -> str:
+    """Return the key of the object that a marker is about."""
+    return marker.removeprefix(USES)
+
+
+def is_write_once(key: str) -> bool:
+    """Return whether the object of a key must not be replaced once it exists."""
+    is_rewritten = any(fnmatchcase(key, pattern) for pattern in REWRITTEN)
+    return key.startswith(_WRITTEN_ONCE) and not is_rewritten
 
 
 def cache_entry_key(key: str) -> str:

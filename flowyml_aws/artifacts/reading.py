@@ -19,7 +19,6 @@ from flowyml_aws.artifacts.content import (
     part_range,
     write_at,
 )
-from flowyml_aws.artifacts.layout import artifact_key
 from flowyml_aws.artifacts.parallel import (
     BUFFERED_PART_SLOTS,
     PART_SLOTS,
@@ -192,7 +191,7 @@ def _group_frames(frames: range, compression: Compression) -> Iterator[range]:
 
 def _fetch(store: ArtifactStore, ref: ArtifactRef, start: int, memory: memoryview) -> None:
     """Fill memory with stored bytes, and check the size of the object."""
-    _check_size(store, ref, store.read_into(artifact_key(ref.sha256), start, memory))
+    _check_size(store, ref, store.read_into(ref.key, start, memory))
 
 
 def _checked_size(store: ArtifactStore, ref: ArtifactRef) -> int:
@@ -201,7 +200,7 @@ def _checked_size(store: ArtifactStore, ref: ArtifactRef) -> int:
         _check_frames(store, ref, ref.compression)
     # The response to a read reports the size, so a value of one request needs no separate check.
     if not 0 < ref.size_bytes <= PART_BYTES or ref.compression is not None:
-        _check_size(store, ref, store.read_into(artifact_key(ref.sha256), 0, memoryview(b"")))
+        _check_size(store, ref, store.read_into(ref.key, 0, memoryview(b"")))
     return ref.value_bytes
 
 
@@ -247,7 +246,7 @@ def _keep_in_place(_start: int, _part: memoryview) -> None:
 
 def _damaged(store: ArtifactStore, ref: ArtifactRef, why: str) -> DamagedArtifactError:
     return DamagedArtifactError(
-        what=f"Damaged object: {store.uri}/{artifact_key(ref.sha256)}",
+        what=f"Damaged object: {store.uri}/{ref.key}",
         why=why,
         fix="delete the object, then run the step that produces it again",
     )

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import NonNegativeInt, StringConstraints
 
 from flowyml_aws.artifacts.documents import Document
+from flowyml_aws.artifacts.layout import COPIES, artifact_key
 from flowyml_aws.core.cache_key import digest_of_facts
 
 __all__ = ["ArtifactRef", "Compression", "ItemBytes"]
@@ -53,6 +54,12 @@ class ArtifactRef(Document):
     def value_bytes(self) -> int:
         """Size of the uncompressed value."""
         return self.size_bytes if self.compression is None else self.compression.size_bytes
+
+    @property
+    def key(self) -> str:
+        """Key of the object in its store."""
+        keys = [artifact_key(self.sha256, copy) for copy in range(COPIES)]
+        return next((key for key in keys if self.uri.endswith(f"/{key}")), keys[0])
 
     @property
     def identity(self) -> str:

@@ -11,7 +11,7 @@ from flowyml_aws.artifacts.content import Parts
 __all__ = ["FRESH_S", "ArtifactStore", "ObjectEntry"]
 
 FRESH_S = 24 * 3600
-"""Seconds for which an object counts as recently written. `upload` makes older ones fresh again."""
+"""Seconds for which an object counts as recently written. `upload` records uses of older ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,12 @@ class ArtifactStore(Protocol):
         """Return a document."""
 
     def put(self, key: str, data: bytes) -> None:
-        """Write a document, replacing an existing one."""
+        """Write a document, replacing an existing one.
+
+        Raises:
+            DamagedArtifactError: The store does not replace documents of this kind
+                (`layout.is_write_once`), and another one exists.
+        """
 
     def create(self, key: str, data: bytes) -> bool:
         """Create the document if it does not exist. Return False otherwise."""
@@ -55,8 +60,19 @@ class ArtifactStore(Protocol):
     def upload(self, key: str, content: Parts) -> None:
         """Stream content to a key, unless the same content is stored there already.
 
-        An existing object that is not fresh is made fresh again, so that garbage collection sees
-        that it is used.
+        Garbage collection must see that the object is used. So if it exists and is not fresh, it
+        is made fresh again, or gets a fresh marker (`layout.use_key`) if the store does not
+        replace objects.
+
+        Raises:
+            DamagedArtifactError: Another content is stored there, and the caller may not delete
+                it.
+        """
+
+    def holds(self, key: str, sha256: str, size_bytes: int) -> bool:
+        """Return whether an object exists, and has this size and digest.
+
+        The digest is compared only if that does not need the bytes.
         """
 
     def read_into(self, key: str, offset: int, buffer: memoryview) -> int:

@@ -11,10 +11,10 @@ from flowyml_aws.artifacts.compression import CompressedContent, compress_if_wor
 from flowyml_aws.artifacts.content import Content
 from flowyml_aws.artifacts.errors import UnstorableValueError
 from flowyml_aws.artifacts.fetching import fetch_value
-from flowyml_aws.artifacts.layout import artifact_key
+from flowyml_aws.artifacts.layout import COPIES, artifact_key
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.core.errors import FlowymlError, SettingsError
+from flowyml_aws.core.errors import DamagedArtifactError, FlowymlError, SettingsError
 
 __all__ = ["EncodedValue", "encode_value", "load_value", "save_value"]
 
@@ -45,14 +45,23 @@ class EncodedValue:
     def save(self, store: ArtifactStore) -> ArtifactRef:
         """Store the value, unless it is stored already. Return its ref.
 
+        If another content is stored under its key, and may not be deleted, it gets another key.
+
         Raises:
             UnstorableValueError: A file changed while it was being stored.
+            DamagedArtifactError: There is other content under every key of the value.
         """
-        key = artifact_key(self.sha256)
-        try:
-            store.upload(key, self.content)
-        except UnstorableValueError as error:
-            raise _unstorable(self.asset, error.why, error.fix) from error
+        for copy in range(COPIES):
+            key = artifact_key(self.sha256, copy)
+            try:
+                store.upload(key, self.content)
+            except DamagedArtifactError:
+                if copy == COPIES - 1:
+                    raise
+            except UnstorableValueError as error:
+                raise _unstorable(self.asset, error.why, error.fix) from error
+            else:
+                break
         return self._ref(f"{store.uri}/{key}")
 
     def _ref(self, uri: str) -> ArtifactRef:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
@@ -21,6 +21,7 @@ from botocore.exceptions import (
 from flowyml_aws.artifacts.content import PART_BYTES, Buffer, Parts
 from flowyml_aws.artifacts.errors import UnstorableValueError
 from flowyml_aws.artifacts.keys import check_key, check_prefix
+from flowyml_aws.artifacts.layout import is_write_once, use_key
 from flowyml_aws.artifacts.parallel import for_each_part
 from flowyml_aws.artifacts.store import FRESH_S, ObjectEntry
 from flowyml_aws.aws.errors import error_code, refused
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_s3.type_defs import (
         CompletedPartTypeDef,
+        HeadObjectOutputTypeDef,
         ListObjectsV2OutputTypeDef,
         ObjectIdentifierTypeDef,
     )
@@ -46,12 +48,21 @@ Result = TypeVar("Result")
 
 _MAX_PARTS = 10_000  # Amazon S3 User Guide, "Multipart upload limits"
 _MAX_DELETED = 1000  # Amazon S3 API Reference, DeleteObjects
+_ATTEMPTS = 5
 _STEP_BYTES = 1 << 20
 _ABSENT = {"404", "NoSuchKey", "NotFound"}
+_EXISTS = {"412", "PreconditionFailed"}
+# An upload in parts must begin again: another writer was faster, or an answer was lost, and a call
+# that succeeded was repeated.
+_OVERTAKEN = {*_EXISTS, "409", "ConditionalRequestConflict", "NoSuchUpload"}
+_DENIED = {"403", "AccessDenied"}
 
 
 class S3ArtifactStore:
     """Objects below a prefix of a bucket.
+
+    Objects that are written once are created with `If-None-Match: *`, which the policies of
+    `infra/` require (Amazon S3 User Guide, "Enforce conditional writes on Amazon S3 buckets").
 
     Args:
         client: S3 client with at least `parallel.CONNECTIONS` connections.
@@ -106,8 +117,12 @@ class S3ArtifactStore:
         return self._call(read, "read", key)
 
     def put(self, key: str, data: bytes) -> None:
-        """Write a document, replacing an existing one."""
+        """Write a document, replacing an existing one unless it is written once."""
         path = self._path(key)
+        if is_write_once(key):
+            if not self.create(key, data) and self.get(key) != data:
+                raise self._other_content(key)
+            return
         self._call(
             lambda: self._client.put_object(Bucket=self._bucket, Key=path, Body=data), "write", key
         )
@@ -130,7 +145,7 @@ class S3ArtifactStore:
                     Metadata={"writer": writer},
                 )
             except ClientError as error:
-                if error_code(error) not in {"PreconditionFailed", "412"}:
+                if error_code(error) not in _EXISTS:
                     raise
                 # The answer to an earlier call, which wrote the object, may have been lost.
                 calls += error.response["ResponseMetadata"].get("RetryAttempts", 0)
@@ -160,9 +175,12 @@ class S3ArtifactStore:
         return sorted(name[len(path) :].rstrip("/") for name in names)
 
     def upload(self, key: str, content: Parts) -> None:
-        """Upload a content in parts, unless the same content was stored recently.
+        """Upload a content in parts, unless the same content is stored already.
 
         S3 verifies the digest of each part, and stores the digest of the content.
+
+        Raises:
+            DamagedArtifactError: Another content is stored there, and can't be deleted.
         """
         path = self._path(key)
         if len(content.part_sizes) > _MAX_PARTS:
@@ -171,22 +189,27 @@ class S3ArtifactStore:
                 why=f"it has {content.size_bytes} bytes, the limit is {_MAX_PARTS * PART_BYTES}",
                 fix="split the value into several assets",
             )
-        if self._call(lambda: self._has_fresh_copy(path, content), "write", key):
-            return
-        if len(content.part_sizes) > 1:
-            self._upload_parts(path, key, content)
-            return
-        self._call(
-            lambda: self._client.put_object(
-                Bucket=self._bucket,
-                Key=path,
-                Body=_body(content, 0),
-                ChecksumAlgorithm="SHA256",
-                ChecksumSHA256=_base64(content.part_digests[0]),
-            ),
-            "write",
-            key,
-        )
+        doing = f"write {self.uri}/{key}"
+        send = self._upload_parts if len(content.part_sizes) > 1 else self._upload_whole
+        with self._translated("write", key):
+            for attempt in range(1, _ATTEMPTS + 1):
+                if self._repeat(lambda: self._is_stored(key, content), doing):
+                    return
+                try:
+                    send(path, content, doing)
+                except ClientError as error:
+                    # Another writer was faster; or an answer was lost, and a call that succeeded
+                    # was repeated. After a conflict, all parts must be sent again.
+                    if error_code(error) not in _OVERTAKEN or attempt == _ATTEMPTS:
+                        raise
+                else:
+                    return
+
+    def holds(self, key: str, sha256: str, size_bytes: int) -> bool:
+        """Return whether an object exists, and has this size and digest."""
+        path = self._path(key)
+        head = self._call(lambda: self._head(path), "read", key)
+        return head is not None and _has_content(head, sha256, size_bytes)
 
     def read_into(self, key: str, offset: int, buffer: memoryview) -> int:
         """Fill a buffer with an object's bytes from an offset. Return the object's size.
@@ -264,48 +287,70 @@ class S3ArtifactStore:
         head = self._client.head_object(Bucket=self._bucket, Key=path)
         return head["Metadata"].get("writer") == writer
 
-    def _has_fresh_copy(self, path: str, content: Parts) -> bool:
+    def _head(self, path: str) -> HeadObjectOutputTypeDef | None:
         try:
-            head = self._client.head_object(Bucket=self._bucket, Key=path, ChecksumMode="ENABLED")
+            return self._client.head_object(Bucket=self._bucket, Key=path, ChecksumMode="ENABLED")
         except ClientError as error:
             if error_code(error) in _ABSENT:
-                return False
+                return None
             raise
-        # S3 appends `-<number of parts>` if there are several; moto does not.
-        checksum = head.get("ChecksumSHA256", "").partition("-")[0]
-        is_same = checksum == _base64(bytes.fromhex(content.sha256))
-        # S3 updates the date only if the object is written again.
-        is_fresh = time.time() - head["LastModified"].timestamp() < FRESH_S
-        return is_same and head["ContentLength"] == content.size_bytes and is_fresh
 
-    def _complete(
-        self,
-        path: str,
-        upload: str,
-        parts: Sequence[CompletedPartTypeDef],
-        content: Parts,
-    ) -> None:
+    def _is_stored(self, key: str, content: Parts) -> bool:
+        """Return whether a content is stored. Record its use, and delete another content."""
+        path = self._path(key)
+        head = self._head(path)
+        if head is None:
+            return False
+        if not _has_content(head, content.sha256, content.size_bytes):
+            self._delete_damaged(key)
+            return False
+        if time.time() - head["LastModified"].timestamp() >= FRESH_S:
+            # S3 updates the date of an object only if the object is written again.
+            self._client.put_object(Bucket=self._bucket, Key=self._path(use_key(key)), Body=b"")
+        return True
+
+    def _delete_damaged(self, key: str) -> None:
         try:
-            self._client.complete_multipart_upload(
-                Bucket=self._bucket, Key=path, UploadId=upload, MultipartUpload={"Parts": parts}
-            )
+            self._client.delete_object(Bucket=self._bucket, Key=self._path(key))
         except ClientError as error:
-            # boto3 retries a call whose response was lost; the retry finds no upload.
-            if error_code(error) != "NoSuchUpload" or not self._has_fresh_copy(path, content):
+            if error_code(error) not in _DENIED:
                 raise
+            raise self._other_content(key) from error
 
-    def _upload_parts(self, path: str, key: str, content: Parts) -> None:
-        upload = self._call(
-            lambda: self._client.create_multipart_upload(
-                Bucket=self._bucket, Key=path, ChecksumAlgorithm="SHA256", ChecksumType="COMPOSITE"
-            ),
-            "write",
-            key,
-        )["UploadId"]
+    def _other_content(self, key: str) -> DamagedArtifactError:
+        return DamagedArtifactError(
+            what=f"{self.uri}/{key} can't be written",
+            why="an object with other content exists, and objects of this kind are written once",
+            fix="delete it if it is damaged, then run the pipeline again",
+        )
+
+    def _upload_whole(self, path: str, content: Parts, doing: str) -> None:
+        def put() -> None:
+            with _overtaking(_EXISTS):
+                self._client.put_object(
+                    Bucket=self._bucket,
+                    Key=path,
+                    Body=_body(content, 0),
+                    IfNoneMatch="*",
+                    ChecksumAlgorithm="SHA256",
+                    ChecksumSHA256=_base64(content.part_digests[0]),
+                )
+
+        self._repeat(put, doing)
+
+    def _upload_parts(self, path: str, content: Parts, doing: str) -> None:
+        begin = partial(
+            self._client.create_multipart_upload,
+            Bucket=self._bucket,
+            Key=path,
+            ChecksumAlgorithm="SHA256",
+            ChecksumType="COMPOSITE",
+        )
+        upload = self._repeat(begin, doing)["UploadId"]
 
         def send(index: int) -> CompletedPartTypeDef:
             checksum = _base64(content.part_digests[index])
-            sent = self._call(
+            sent = self._repeat(
                 lambda: self._client.upload_part(
                     Bucket=self._bucket,
                     Key=path,
@@ -315,14 +360,23 @@ class S3ArtifactStore:
                     ChecksumAlgorithm="SHA256",
                     ChecksumSHA256=checksum,
                 ),
-                "write",
-                key,
+                doing,
             )
             return {"PartNumber": index + 1, "ETag": sent["ETag"], "ChecksumSHA256": checksum}
 
+        def complete(parts: Sequence[CompletedPartTypeDef]) -> None:
+            with _overtaking(_OVERTAKEN):
+                self._client.complete_multipart_upload(
+                    Bucket=self._bucket,
+                    Key=path,
+                    UploadId=upload,
+                    MultipartUpload={"Parts": parts},
+                    IfNoneMatch="*",
+                )
+
         try:
             parts = for_each_part(len(content.part_sizes), send)
-            self._call(lambda: self._complete(path, upload, parts, content), "write", key)
+            self._repeat(lambda: complete(parts), doing)
         except BaseException:
             # Parts that are never completed cost money. If this fails too, raise the first error.
             with suppress(BotoCoreError, ClientError):
@@ -377,9 +431,15 @@ class S3ArtifactStore:
 
     def _call(self, call: Callable[[], Result], verb: str, key: str) -> Result:
         """Return the answer of a call, repeated during outages. Translate boto3's errors."""
+        with self._translated(verb, key):
+            return self._repeat(call, f"{verb} {self.uri}/{key}")
+
+    @contextmanager
+    def _translated(self, verb: str, key: str) -> Iterator[None]:
+        """Translate boto3's errors."""
         uri = f"{self.uri}/{key}"
         try:
-            return self._repeat(call, f"{verb} {uri}")
+            yield
         except FlexibleChecksumError as error:
             raise DamagedArtifactError(
                 what=f"{uri} is damaged",
@@ -396,6 +456,31 @@ class S3ArtifactStore:
             ) from error
         except BotoCoreError as error:
             raise refused(error, f"{verb} {uri}") from error
+
+
+class _OvertakenError(Exception):
+    """An upload must begin again, if the content is not stored meanwhile."""
+
+    def __init__(self, cause: ClientError) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+@contextmanager
+def _overtaking(codes: Collection[str]) -> Iterator[None]:
+    """Translate the errors with these codes to `_OvertakenError`."""
+    try:
+        yield
+    except ClientError as error:
+        if error_code(error) in codes:
+            raise _OvertakenError(error) from error
+        raise
+
+
+def _has_content(head: HeadObjectOutputTypeDef, sha256: str, size_bytes: int) -> bool:
+    # S3 appends `-<number of parts>` if there are several; moto does not.
+    checksum = head.get("ChecksumSHA256", "").partition("-")[0]
+    return checksum == _base64(bytes.fromhex(sha256)) and head["ContentLength"] == size_bytes
 
 
 def _base64(digest: bytes) -> str:

@@ -148,6 +148,14 @@ class DirectoryArtifactStore:
         with self._temporary_file(content.chunks()) as path, _writing(self._root):
             self._publish(path, key, os.replace)
 
+    def holds(self, key: str, sha256: str, size_bytes: int) -> bool:
+        """Return whether an object exists, and has this size. The digest is not compared."""
+        try:
+            with self._reading(key) as path:
+                return path.stat().st_size == size_bytes
+        except ArtifactNotFoundError:
+            return False
+
     def read_into(self, key: str, offset: int, buffer: memoryview) -> int:
         """Fill a buffer with an object's bytes from an offset. Return the object's size.
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from flowyml_aws.artifacts.documents import Document, read_document
-from flowyml_aws.artifacts.layout import layer_key
+from flowyml_aws.artifacts.layout import COPIES, layer_key
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.artifacts.values import load_value, save_value
@@ -59,23 +59,30 @@ def enter_layer(store: ArtifactStore, layer: PackageLayer, folder: Path) -> None
         AwsRefusedError: The store can't be read or written.
     """
     folder.mkdir()
-    key = layer_key(_digest(layer))
-    try:
-        packages = _load(store, key, folder)
-    except ArtifactNotFoundError:
-        packages = _install(layer, folder)
-        if store.create(key, _save(store, packages)):
-            say(f"stored the requirements for other jobs: {key}")
-    except (DamagedArtifactError, UnloadableValueError) as error:
-        say(f"the stored requirements can't be used and are installed again\n{error}")
-        packages = _install(layer, folder)
-        store.put(key, _save(store, packages))  # replaced: jobs may not delete objects
-        say(f"replaced the requirements for other jobs: {key}")
+    packages = _stored_packages(store, layer, folder)
     sys.path.insert(0, str(packages))
     importlib.invalidate_caches()
     # Programs that a step starts can import the packages, too.
     inherited = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = f"{packages}{os.pathsep}{inherited}" if inherited else str(packages)
+
+
+def _stored_packages(store: ArtifactStore, layer: PackageLayer, folder: Path) -> Path:
+    """Return the folder of the packages: downloaded, or installed and stored for other jobs."""
+    digest = _digest(layer)
+    for copy in range(COPIES):
+        key = layer_key(digest, copy)
+        try:
+            return _load(store, key, folder)
+        except ArtifactNotFoundError:
+            packages = _install(layer, folder)
+            if store.create(key, _save(store, packages)):
+                say(f"stored the requirements for other jobs: {key}")
+            return packages
+        except (DamagedArtifactError, UnloadableValueError) as error:
+            # Jobs may neither delete nor replace it, so the next key is used.
+            say(f"the stored requirements can't be used: {key}\n{error}")
+    return _install(layer, folder)
 
 
 def uv_command() -> list[str]:

@@ -3,7 +3,7 @@
 Runs may start and jobs may write during a collection. Everything that they use must be kept, so
 
 - a content is deleted only if it is not fresh and nothing refers to it. Storing a content that
-  already exists makes it fresh (`ArtifactStore.upload`);
+  already exists makes it fresh, or writes a fresh marker of its use (`ArtifactStore.upload`);
 - a run may have read a cache entry before it was deleted, without having recorded yet that it
   uses the values. So entries and runs are deleted first, and references are read some time later.
 """
@@ -22,8 +22,9 @@ from flowyml_aws.artifacts.layout import (
     HISTORY,
     LAYERS,
     RUNS,
+    USES,
     RunLayout,
-    artifact_key,
+    used_key,
 )
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import FRESH_S, ArtifactStore, ObjectEntry
@@ -80,6 +81,8 @@ def find_garbage(
     """
     run_cutoff, cutoff = now - older_than_s, now - max(older_than_s, _MIN_AGE_S)
     runs: dict[str, list[ObjectEntry]] = {}
+    markers = (entry for entry in objects if entry.key.startswith(USES))
+    kept = {*referenced, *(used_key(m.key) for m in markers if m.modified_at >= cutoff)}
     entries: list[ObjectEntry] = []
     contents: list[ObjectEntry] = []
     times: dict[str, list[ObjectEntry]] = {}
@@ -91,7 +94,7 @@ def find_garbage(
         elif entry.modified_at < cutoff:
             if entry.key.startswith((CACHE, LAYERS)):
                 entries.append(entry)
-            elif entry.key.startswith(CONTENTS) and entry.key not in referenced:
+            elif entry.key.startswith(CONTENTS) and entry.key not in kept:
                 contents.append(entry)
     for group in times.values():
         group.sort(key=lambda entry: -entry.modified_at)
@@ -141,13 +144,31 @@ def collect(
         objects = list(store.walk(""))
     referenced = _referenced_keys(store, [entry.key for entry in objects if entry.key not in old])
     # Listed again: contents that became fresh in the meantime are kept.
-    listed = [entry for prefix in CONTENTS for entry in store.walk(prefix)]
+    listed = [entry for prefix in (*CONTENTS, USES) for entry in store.walk(prefix)]
     contents = find_garbage(listed, referenced, older_than_s, now()).contents
     unfinished = 0
     if not dry_run:
         store.delete([entry.key for entry in contents])
+        store.delete(_old_markers(listed, contents, now() - _MIN_AGE_S))
         unfinished = store.clear_unfinished(now() - _MIN_AGE_S)
     return Garbage(first.runs, first.entries, contents, first.unended, unfinished)
+
+
+def _old_markers(
+    listed: Sequence[ObjectEntry], deleted: Sequence[ObjectEntry], cutoff: float
+) -> list[str]:
+    """Return the keys of old markers whose contents do not exist any more.
+
+    The others stay: a job may be about to write the marker of a content again.
+    """
+    contents = {entry.key for entry in listed} - {entry.key for entry in deleted}
+    return [
+        entry.key
+        for entry in listed
+        if entry.key.startswith(USES)
+        and entry.modified_at < cutoff
+        and used_key(entry.key) not in contents
+    ]
 
 
 def _referenced_keys(store: ArtifactStore, keys: Sequence[str]) -> set[str]:
@@ -175,7 +196,7 @@ def _references(store: ArtifactStore, key: str) -> Iterator[str]:
         yield from (value.key for value in spec.large_values)
         yield spec.code.bundle.key
     for ref in _refs(document):
-        yield artifact_key(ref.sha256)
+        yield ref.key
 
 
 def _document_type(key: str) -> type[Document] | None:

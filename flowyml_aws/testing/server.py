@@ -47,6 +47,11 @@ __all__ = ["Application", "Moto", "Server", "listen"]
 
 _HOST = "127.0.0.1"
 _TLS_HANDSHAKE = b"\x16"
+# Amazon S3 User Guide, "How to prevent object overwrites with conditional writes".
+_FAILED_CONDITION = (
+    b"<Error><Code>PreconditionFailed</Code><Message>At least one of the pre-conditions you "
+    b"specified did not hold</Message><Condition>If-None-Match</Condition></Error>"
+)
 _PRICES = {("pricing", "GetProducts"), ("ec2", "DescribeSpotPriceHistory")}
 
 
@@ -120,7 +125,7 @@ class Application:
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         start_response = without_cors(start_response)
         if (reason := foreign_request(environ, self._has_moto_api)) is not None:
-            _read_body(environ)  # otherwise, closing the connection resets it
+            read_body(environ)  # otherwise, closing the connection resets it
             _, service = signing_scope(environ)
             return _deny(AccessError("denied", reason), service, environ, start_response)
         if is_for_registry(environ):
@@ -155,6 +160,8 @@ class Application:
         region, _ = signing_scope(environ)
         if call[:2] in _PRICES:
             return self._respond_with_prices(call.service, body, region, start_response)
+        if call[:2] == ("s3", "CompleteMultipartUpload"):
+            return self._complete_upload(call, environ, start_response)
         if call.service == "iam":
             with self._lock:
                 missing = self._iam.follow(call.operation, body)
@@ -179,6 +186,17 @@ class Application:
         except Refusal as refusal:
             return _refuse(start_response, refusal)
         return self._forward_to_moto(environ, start_response)
+
+    def _complete_upload(
+        self, call: ApiCall, environ: dict[str, Any], start_response: Any
+    ) -> Iterable[bytes]:
+        """Complete an upload if its condition holds, which moto does not check."""
+        with self._lock:
+            if environ.get("HTTP_IF_NONE_MATCH") == "*" and self._guard.exists(call.resource):
+                return _send(
+                    start_response, "412 Precondition Failed", "application/xml", _FAILED_CONDITION
+                )
+            return self._forward_to_moto(environ, start_response)
 
     def _serve_registry(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         self._clock.skip_delay()

@@ -32,7 +32,7 @@ from flowyml_aws.core.errors import (
 )
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from tests.support.moto_server import s3_client
-from tests.support.stores import STORES
+from tests.support.stores import STORES, overwrite
 from tests.support.values import VALUES
 
 Damage = Callable[[bytes], bytes]
@@ -135,7 +135,7 @@ def store_values(tested: StoreUnderTest, value: Any, other: Any, folder: Path) -
 
 def restored(stored: Stored, folder: Path) -> Stored:
     """Restore the intact object, to be loaded into an empty folder."""
-    stored.tested.store.put(stored.key, stored.data)
+    overwrite(stored.tested.store, stored.key, stored.data)
     stored.trap.unlink(missing_ok=True)
     return replace(stored, folder=folder)
 
@@ -182,7 +182,7 @@ def test_an_intact_value_can_be_loaded_and_only_pickles_run_code(stored: Stored)
 )
 def test_a_damaged_object_is_an_error(stored: Stored, damage: Damage) -> None:
     damaged = damage(stored.data)
-    stored.tested.store.put(stored.key, damaged)
+    overwrite(stored.tested.store, stored.key, damaged)
     same_size = len(damaged) == len(stored.data)
     stored.load_finds_damage(digest(damaged) if same_size else str(len(damaged)))
 
@@ -190,13 +190,13 @@ def test_a_damaged_object_is_an_error(stored: Stored, damage: Damage) -> None:
 def test_swapped_objects_are_an_error(stored: Stored) -> None:
     store, other_key = stored.tested.store, artifact_key(stored.other.sha256)
     other_data = store.get(other_key)
-    store.put(stored.key, other_data)
-    store.put(other_key, stored.data)
+    overwrite(store, stored.key, other_data)
+    overwrite(store, other_key, stored.data)
     try:
         same_size = len(other_data) == len(stored.data)
         stored.load_finds_damage(digest(other_data) if same_size else str(len(other_data)))
     finally:
-        store.put(other_key, other_data)
+        overwrite(store, other_key, other_data)
 
 
 def test_a_missing_object_is_an_error(stored: Stored) -> None:
@@ -283,7 +283,7 @@ class TestValuesOfSeveralParts:
     ) -> None:
         stored = replace(saved_parts, folder=tmp_path)
         damaged = damage(LARGE)
-        stored.tested.store.put(stored.key, damaged)
+        overwrite(stored.tested.store, stored.key, damaged)
         pattern = digest(damaged) if len(damaged) == len(LARGE) else str(len(damaged))
         for codec in codecs:
             stored.load_finds_damage(pattern, codec=codec, filename="weights.bin")
@@ -348,7 +348,7 @@ class TestCompressedValues:
     ) -> None:
         stored = replace(saved_frames, folder=tmp_path)
         damaged = damage(stored.data)
-        stored.tested.store.put(stored.key, damaged)
+        overwrite(stored.tested.store, stored.key, damaged)
         if len(damaged) != len(stored.data):
             pattern = str(len(damaged))
         else:  # an invalid frame, or valid frames with another digest
@@ -462,7 +462,7 @@ def test_storing_a_value_again_repairs_a_damaged_object(
 ) -> None:
     key = artifact_key(save_value(tested.store, "weights", value).sha256)
     intact = tested.store.get(key)
-    tested.store.put(key, damage(intact))
+    overwrite(tested.store, key, damage(intact))
     ref = save_value(tested.store, "weights", value)
     assert tested.store.get(key) == intact
     assert load_value(tested.store, ref, "weights", tmp_path) == value

@@ -33,6 +33,7 @@ from flowyml_aws.core.errors import (
     UnloadableValueError,
 )
 from flowyml_aws.local.directory import DirectoryArtifactStore
+from tests.support.stores import overwrite
 
 BIG = PART_BYTES + 12_345
 
@@ -212,7 +213,7 @@ def test_the_error_for_a_damaged_value_names_its_asset_and_object(
     ref = save_value(store, "weights", values(tmp_path)[kind]())
     key = artifact_key(ref.sha256)
     assert ref.codec == f"{kind}/1"
-    store.put(key, damage(store.get(key)))
+    overwrite(store, key, damage(store.get(key)))
     with pytest.raises(DamagedArtifactError) as caught:
         load_value(store, ref, "weights", folder)
     assert "'weights'" in caught.value.what
@@ -328,7 +329,7 @@ def test_damage_in_one_of_several_parts_is_an_error(
     (tmp_path / "file").write_bytes(b"b" * BIG)
     value: Any = tmp_path / "file" if kind == "file" else b"b" * BIG
     ref = save_value(store, "weights", value)
-    store.put(artifact_key(ref.sha256), flipped(b"b" * BIG))
+    overwrite(store, artifact_key(ref.sha256), flipped(b"b" * BIG))
     with pytest.raises(DamagedArtifactError, match="'weights'"):
         load_value(store, ref, "weights", folder)
     assert not folder.exists() or list(folder.iterdir()) == []

@@ -22,6 +22,7 @@ from urllib3.exceptions import ProtocolError
 from flowyml_aws.artifacts.compression import CompressedContent
 from flowyml_aws.artifacts.content import PART_BYTES, Content, Parts
 from flowyml_aws.artifacts.errors import InvalidKeyError, UnstorableValueError
+from flowyml_aws.artifacts.layout import use_key
 from flowyml_aws.artifacts.store import FRESH_S, ArtifactStore
 from flowyml_aws.aws.patience import CLIENT, Repetition
 from flowyml_aws.aws.s3 import S3ArtifactStore
@@ -174,8 +175,18 @@ def test_uploading_an_old_content_again_makes_it_fresh(
     (old,) = store.walk("")
     assert old.modified_at < time.time() - FRESH_S
     store.upload("artifacts/aa/aa", content)
-    (entry,) = store.walk("")
-    assert entry.modified_at > time.time() - 60
+    entries = list(store.walk(""))  # the object, and its marker if the store has one
+    assert {entry.key for entry in entries} <= {"artifacts/aa/aa", use_key("artifacts/aa/aa")}
+    assert max(entry.modified_at for entry in entries) > time.time() - 60
+
+
+@pytest.mark.parametrize("size", [0, 1, len(BIG)])
+def test_a_store_holds_an_object_only_with_its_size(store: ArtifactStore, size: int) -> None:
+    content = Content(BIG[:size])
+    assert not store.holds("artifacts/aa/aa", content.sha256, size)
+    store.upload("artifacts/aa/aa", content)
+    assert store.holds("artifacts/aa/aa", content.sha256, size)
+    assert not store.holds("artifacts/aa/aa", content.sha256, size + 1)
 
 
 @pytest.mark.parametrize("size", [0, 1, PART_BYTES, len(BIG)])

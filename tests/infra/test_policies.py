@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from flowyml_aws.artifacts.layout import REWRITTEN, is_write_once
 from flowyml_aws.aws.registry import DOCKER_MANIFEST
 from flowyml_aws.cli import main
 from flowyml_aws.run import Run
@@ -111,13 +112,14 @@ def test_a_job_can_write_only_results_artifacts_and_cache_entries() -> None:
     job = role("job")
 
     def may(action: str, resource: str) -> bool:
-        return decide(Need(action, resource), job).is_allowed
+        return decide(Need(action, resource, {"s3:if-none-match": "*"}), job).is_allowed
 
     store = f"arn:aws:s3:::{BUCKET}/flowyml"
     assert may("s3:PutObject", f"{store}/runs/r/jobs/train/result.json")
     assert may("s3:PutObject", f"{store}/artifacts/ab/abcd")
     assert may("s3:PutObject", f"{store}/cache/k.json")
     assert may("s3:PutObject", f"{store}/layers/x.json")
+    assert may("s3:PutObject", f"{store}/uses/artifacts/ab/abcd")
     for key in ("runs/r/plan.json", "runs/r/run.json", "code/x", "payloads/x", "history/x"):
         assert not may("s3:PutObject", f"{store}/{key}")
     assert not may("s3:PutObject", f"arn:aws:s3:::{BUCKET}/other")
@@ -156,3 +158,80 @@ def test_policies_are_within_the_size_limits_of_iam(name: str) -> None:
     # inline policies of a role.
     limit = 6144 if name == "user" else 10240
     assert len(json.dumps(policy(name), separators=(",", ":"))) < limit
+
+
+def resources(name: str, sid: str) -> set[str]:
+    """Return the resources of a statement, relative to the store."""
+    (statement,) = (s for s in policy(name)["Statement"] if s["Sid"] == sid)
+    listed = statement["Resource"]
+    texts = [listed] if isinstance(listed, str) else listed
+    return {text.removeprefix(f"arn:aws:s3:::{BUCKET}/flowyml/") for text in texts}
+
+
+@pytest.mark.parametrize("name", ["user", "driver", "job", "sagemaker"])
+def test_only_documents_that_change_by_design_can_be_replaced(name: str) -> None:
+    assert resources(name, "RewriteWhatChanges") <= {*REWRITTEN}
+    others = [
+        statement
+        for statement in policy(name)["Statement"]
+        if "s3:PutObject" in statement["Action"] and statement["Sid"] != "RewriteWhatChanges"
+    ]
+    assert others
+    for statement in others:
+        assert statement["Condition"] in (
+            {"Null": {"s3:if-none-match": "false"}},
+            {"Bool": {"s3:ObjectCreationOperation": "false"}},
+        )
+
+
+def test_the_layout_names_every_document_that_some_role_may_replace() -> None:
+    roles = ("user", "driver", "job", "sagemaker")
+    assert set().union(*(resources(r, "RewriteWhatChanges") for r in roles)) == {*REWRITTEN}
+
+
+WRITTEN_ONCE = [
+    ("user", "runs/r/run.json"),
+    ("user", "runs/r/plan.json"),
+    ("user", "runs/r/outcome.json"),
+    ("user", "runs/r/jobs/train/spec.json"),
+    ("user", "payloads/ab"),
+    ("user", "code/ab.tar.zst"),
+    ("driver", "runs/r/outcome.json"),
+    *(
+        (role, f"runs/r/jobs/train/{name}")
+        for role in ("job", "sagemaker")
+        for name in ("result.json", "anything")
+    ),
+    *(
+        (role, key)
+        for role in ("job", "sagemaker")
+        for key in ("artifacts/ab/abcd", "layers/x.json")
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "key"), WRITTEN_ONCE)
+def test_an_object_that_is_written_once_can_only_be_created(name: str, key: str) -> None:
+    resource = f"arn:aws:s3:::{BUCKET}/flowyml/{key}"
+
+    def may(**context: str) -> bool:
+        keys = {f"s3:{n.replace('_', '-')}": value for n, value in context.items()}
+        created = {"s3:ObjectCreationOperation": "true"}
+        return decide(Need("s3:PutObject", resource, {**created, **keys}), role(name)).is_allowed
+
+    assert may(if_none_match="*")
+    assert not may()
+    assert not may(if_match="an etag")
+    assert is_write_once(key) or key.endswith("/anything")
+
+
+@pytest.mark.parametrize("name", ["user", "job", "sagemaker"])
+def test_parts_of_a_large_artifact_need_no_condition_but_its_completion_does(name: str) -> None:
+    resource = f"arn:aws:s3:::{BUCKET}/flowyml/artifacts/ab/abcd"
+
+    def may(**context: str) -> bool:
+        keys = {f"s3:{name}": value for name, value in context.items()}
+        return decide(Need("s3:PutObject", resource, keys), role(name)).is_allowed
+
+    assert may(ObjectCreationOperation="false")
+    assert not may(ObjectCreationOperation="true")

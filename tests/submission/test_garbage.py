@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowyml_aws.artifacts.cache import CacheEntry, write_entry
-from flowyml_aws.artifacts.layout import RunLayout, artifact_key, cache_entry_key
+from flowyml_aws.artifacts.layout import (
+    USES,
+    RunLayout,
+    artifact_key,
+    cache_entry_key,
+    use_key,
+)
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore, ObjectEntry
 from flowyml_aws.artifacts.values import load_value, save_value
@@ -31,7 +37,7 @@ from flowyml_aws.runtime.spec import (
 from flowyml_aws.submission.garbage import SETTLE_S, Garbage, collect, find_garbage
 from flowyml_aws.submission.record import RunOutcome, RunRecord, RunState
 from tests.support.plans import a_plan
-from tests.support.stores import date_back
+from tests.support.stores import date_back, overwrite
 
 DAY_S = 86400.0
 NOW = 1000 * DAY_S
@@ -51,7 +57,7 @@ class AgedStore:
         return ref
 
     def put(self, key: str, data: bytes = b"{}", age_s: float = OLD_S) -> None:
-        self.store.put(key, data)
+        overwrite(self.store, key, data)
         date_back(self.store, key, age_s)
 
     def run(self, run_id: str, age_s: float = OLD_S, ended: bool = True) -> RunLayout:
@@ -76,7 +82,11 @@ class AgedStore:
         return collect(self.store, days * DAY_S, time.time, self.waited.append, dry_run)
 
     def keys(self) -> set[str]:
-        return {entry.key for entry in self.store.walk("")}
+        """Return all keys, without those of markers."""
+        return {entry.key for entry in self.store.walk("")} - self.markers()
+
+    def markers(self) -> set[str]:
+        return {entry.key for entry in self.store.walk(USES)}
 
 
 @pytest.fixture
@@ -224,7 +234,7 @@ def test_a_run_that_starts_during_a_collection_keeps_its_reused_values(aged: Age
         aged.store,
         30 * DAY_S,
         time.time,
-        lambda _: aged.store.put(layout.plan, plan.to_json()),
+        lambda _: overwrite(aged.store, layout.plan, plan.to_json()),
         dry_run=False,
     )
     assert aged.keys() == {layout.plan, artifact_key(ref.sha256)}
@@ -239,6 +249,26 @@ def test_a_value_that_is_stored_again_during_a_collection_is_kept(aged: AgedStor
 
     collect(aged.store, 30 * DAY_S, time.time, stored_again, dry_run=False)
     assert aged.keys() == {artifact_key(ref.sha256)}
+
+
+def test_a_fresh_marker_keeps_a_value_and_an_old_one_does_not(aged: AgedStore) -> None:
+    used, unused = aged.value(1), aged.value(2)
+    aged.put(use_key(used.key), b"", age_s=3600)
+    aged.put(use_key(unused.key), b"")
+    collect(aged.store, 30 * DAY_S, time.time, lambda _: None, dry_run=False)
+    assert aged.keys() == {used.key}
+    assert aged.markers() == {use_key(used.key)}
+
+
+def test_the_marker_of_a_value_that_exists_is_kept(aged: AgedStore) -> None:
+    layout, ref = aged.run("r", age_s=10), aged.value(1)
+    reused = {"s": ReusedStep(produces=("a",), run_id="r", assets={"a": ref})}
+    plan: ExecutionPlan = a_plan().model_copy(update={"reused": reused})
+    aged.put(layout.plan, plan.to_json(), age_s=10)
+    aged.put(use_key(ref.key), b"")
+    aged.put(use_key("payloads/gone"), b"")
+    collect(aged.store, 30 * DAY_S, time.time, lambda _: None, dry_run=False)
+    assert aged.markers() == {use_key(ref.key)}
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ UNUSED: Mapping[tuple[str, ...], str] = {
     ("sagemaker", "s3:PutObject", "${store_arn}/layers/*"): LAYERS,
     ("sagemaker", "logs:CreateLogGroup"): PLATFORM,
     ("sagemaker", "logs:DescribeLogStreams"): PLATFORM,
+    ("driver", "s3:PutObject", "${store_arn}/runs/*/submissions/*"): DRIVING,
     ("driver", "batch:ListJobs"): DRIVING,
     ("driver", "batch:RegisterJobDefinition"): DRIVING,
     ("driver", "batch:TagResource"): DRIVING,

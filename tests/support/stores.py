@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 STORES = ["directory", pytest.param("s3", marks=pytest.mark.contract)]  # S3 needs a server
 
-__all__ = ["STORES", "bucket", "date_back", "moto_url", "s3", "store"]
+__all__ = ["STORES", "bucket", "date_back", "moto_url", "overwrite", "s3", "store"]
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +54,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ArtifactStore:
         return DirectoryArtifactStore(tmp_path / "store")
     client = request.getfixturevalue("s3")
     return S3ArtifactStore(client, request.getfixturevalue("bucket"), "team/project")
+
+
+def overwrite(store: ArtifactStore, key: str, data: bytes) -> None:
+    """Write an object, also if it is written once and exists."""
+    store.delete([key])
+    store.put(key, data)
 
 
 def date_back(store: ArtifactStore, key: str, seconds: float) -> None:

@@ -100,6 +100,7 @@ class TrainingClient:
         """Return a CreateTrainingJob request for Python code, without members that are None."""
         # Arguments can't contain line ends, environment variables can.
         environment = {"CODE": code, **(members.pop("Environment", None) or {})}
+        store = self.aws.environment["FLOWYML_AWS_STORE"]
         request = {
             "TrainingJobName": name,
             "AlgorithmSpecification": {
@@ -109,9 +110,7 @@ class TrainingClient:
                 "ContainerArguments": ["-c", "import os; exec(os.environ['CODE'])"],
             },
             "RoleArn": self.aws.environment["FLOWYML_AWS_SAGEMAKER_ROLE"],
-            "OutputDataConfig": {
-                "S3OutputPath": f"{self.aws.environment['FLOWYML_AWS_STORE']}/runs/r/jobs/j"
-            },
+            "OutputDataConfig": {"S3OutputPath": f"{store}/runs/r/jobs/j/sagemaker"},
             "ResourceConfig": {
                 "InstanceType": "ml.m5.large",
                 "InstanceCount": 1,

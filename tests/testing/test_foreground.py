@@ -136,7 +136,7 @@ def test_it_prints_denied_permissions_and_the_least_policies_of_what_was_run() -
             aws_session_token=settings["AWS_SESSION_TOKEN"],
         ).client("s3", endpoint_url=settings["AWS_ENDPOINT_URL"])
         bucket = settings["FLOWYML_AWS_STORE"].split("/")[2]
-        s3.put_object(Bucket=bucket, Key="flowyml/artifacts/a", Body=b"")
+        s3.put_object(Bucket=bucket, Key="flowyml/artifacts/a", Body=b"", IfNoneMatch="*")
         with pytest.raises(ClientError):
             s3.list_buckets()
         stop(settings)

@@ -19,7 +19,7 @@ BUCKET = "flowyml-emulator-123456789012-us-east-1"
 
 def test_the_first_test_uses_the_emulator(aws_emulator):
     assert "AWS_PROFILE" not in os.environ
-    boto3.client("s3").put_object(Bucket=BUCKET, Key="flowyml/k", Body=b"")
+    boto3.client("s3").put_object(Bucket=BUCKET, Key="flowyml/k", Body=b"", IfNoneMatch="*")
     assert aws_emulator.calls[0].operation == "PutObject"
 
 def test_the_second_test_gets_a_fresh_account(aws_emulator):

@@ -189,10 +189,10 @@ def test_a_job_can_use_the_emulators_s3(batch: Any, aws: Emulator) -> None:
     code = (
         "import boto3\n"
         "s3 = boto3.client('s3')\n"
-        f"s3.put_object(Bucket='{BUCKET}', Key='flowyml/artifacts/k', Body=b'from a job')\n"
+        f"s3.put_object(Bucket='{BUCKET}', Key='flowyml/cache/k', Body=b'from a job')\n"
     )
     role = {"jobRoleArn": aws.environment["FLOWYML_AWS_JOB_ROLE"]}
     definition = batch.define("with-a-role", containerProperties=role)
     assert batch.ended(batch.submit(code, jobDefinition=definition))["status"] == "SUCCEEDED"
-    stored = aws.client("s3").get_object(Bucket=BUCKET, Key="flowyml/artifacts/k")
+    stored = aws.client("s3").get_object(Bucket=BUCKET, Key="flowyml/cache/k")
     assert stored["Body"].read() == b"from a job"

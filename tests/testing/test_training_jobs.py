@@ -123,7 +123,7 @@ def test_the_model_folder_is_uploaded_to_s3(training: Any, aws: Emulator) -> Non
     code = f"{BASE}(base / 'model/weights').write_bytes(b'w')"
     job = training.ended(training.create(code))
     uri = job["ModelArtifacts"]["S3ModelArtifacts"]
-    key = f"flowyml/runs/r/jobs/j/{job['TrainingJobName']}/output/model.tar.gz"
+    key = f"flowyml/runs/r/jobs/j/sagemaker/{job['TrainingJobName']}/output/model.tar.gz"
     assert uri == f"s3://{BUCKET}/{key}"
     body = aws.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read()
     with tarfile.open(fileobj=io.BytesIO(body)) as archive:

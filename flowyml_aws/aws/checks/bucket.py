@@ -61,7 +61,7 @@ def check_writing(s3: S3Client, bucket: str, key: str) -> Sequence[Finding]:
     """
     uri = f"s3://{bucket}/{key}"
     try:
-        written = s3.put_object(Bucket=bucket, Key=key, Body=_PROBE)
+        written = s3.put_object(Bucket=bucket, Key=key, Body=_PROBE, IfNoneMatch="*")
     except (ClientError, BotoCoreError) as error:
         raise refused(error, f"write {uri}") from error
     findings = [

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 
 from flowyml_aws.artifacts.cache import CacheEntry
 from flowyml_aws.artifacts.documents import read_document
-from flowyml_aws.artifacts.layout import CACHE, RunLayout, artifact_key, history_key
+from flowyml_aws.artifacts.layout import CACHE, RunLayout, history_key
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
 from flowyml_aws.runtime.result import JobResult
@@ -36,7 +36,7 @@ def remove_runs(
             cached = _read_entry(store, entry.key)
             if cached is not None and cached.run_id in run_ids:
                 keys.append(entry.key)
-                values.update(artifact_key(ref.sha256) for ref in cached.assets.values())
+                values.update(ref.key for ref in cached.assets.values())
     keys += [history_key(pipeline, run_id) for run_id in run_ids]
     store.delete([*keys, *sorted(values)])
 
@@ -49,7 +49,7 @@ def _values(store: ArtifactStore, key: str) -> Iterator[str]:
         result = read_document(JobResult, store.get(key), f"{store.uri}/{key}")
     except (ArtifactNotFoundError, DamagedArtifactError):
         return
-    yield from (artifact_key(ref.sha256) for ref in result.assets.values())
+    yield from (ref.key for ref in result.assets.values())
 
 
 def _read_entry(store: ArtifactStore, key: str) -> CacheEntry | None:

@@ -71,6 +71,7 @@ class Guard:
         denials: Denied permissions so far, in order.
         used: Permissions that allowed requests needed, generalized, by name of the caller.
         on_denial: Callback for each denial.
+        exists: Same as the argument.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class Guard:
         self._account = account
         self._region = region
         self._tags_of = tags_of
-        self._exists = exists
+        self.exists = exists
         self._is_enforced = is_enforced
 
     def identify(self, environ: Mapping[str, Any]) -> Caller:
@@ -120,13 +121,13 @@ class Guard:
             return
         service, operation, resource = request.call
         bucket = resource.partition("/")[0]
-        if service == "s3" and operation not in _WITHOUT_BUCKET and not self._exists(bucket):
+        if service == "s3" and operation not in _WITHOUT_BUCKET and not self.exists(bucket):
             # S3 reports it before it checks permissions, of which the bucket's policy is a part.
             return
         needs = tuple(needs_of(request, self._account, self._region, self._tags_of))
         self._require(caller.name, caller.principal, needs)
         is_read = service == "s3" and operation in ("GetObject", "HeadObject")
-        if is_read and not self._exists(resource):
+        if is_read and not self.exists(resource):
             # Without the permission to list, S3 does not reveal that an object does not exist.
             self._require(caller.name, caller.principal, (list_need(bucket),))
 

@@ -102,7 +102,8 @@ def test_a_job_may_do_only_what_its_role_allows(batch: Any, call: str) -> None:
 
 
 def test_a_job_has_the_permissions_of_its_role(batch: Any) -> None:
-    call = f"boto3.client('s3').put_object(Bucket='{BUCKET}', Key='flowyml/artifacts/ab/abcd')"
+    target = {"Bucket": BUCKET, "Key": "flowyml/artifacts/ab/abcd", "IfNoneMatch": "*"}
+    call = f"boto3.client('s3').put_object(**{target})"
     job = batch.submit(PRINT_ERROR.format(call=call), jobDefinition=define(batch))
     batch.ended(job)
     assert batch.log(job) == ["allowed"]
@@ -140,14 +141,14 @@ def test_a_missing_object_is_missing_to_those_who_may_list(aws: Emulator) -> Non
 
 def test_changes_of_a_policy_apply_to_the_next_call(aws: Emulator) -> None:
     s3 = client(aws, "s3")
-    s3.put_object(Bucket=BUCKET, Key="flowyml/k", Body=b"")
+    s3.put_object(Bucket=BUCKET, Key="flowyml/cache/k", Body=b"")
     deny = {"Effect": "Deny", "Action": "s3:Put*", "Resource": "*"}
     aws.client("iam").put_role_policy(
         RoleName="flowyml-emulator-user",
         PolicyName="no-writes",
         PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": deny}),
     )
-    error = denied(s3.put_object, Bucket=BUCKET, Key="flowyml/k", Body=b"")
+    error = denied(s3.put_object, Bucket=BUCKET, Key="flowyml/cache/k", Body=b"")
     assert "with an explicit deny in an identity-based policy" in error["Message"]
 
 
@@ -188,7 +189,9 @@ def test_a_session_policy_limits_an_assumed_role(aws: Emulator) -> None:
         "AWS_SECRET_ACCESS_KEY": session["SecretAccessKey"],
         "AWS_SESSION_TOKEN": session["SessionToken"],
     }
-    error = denied(client(aws, "s3", keys).put_object, Bucket=BUCKET, Key="flowyml/k", Body=b"")
+    error = denied(
+        client(aws, "s3", keys).put_object, Bucket=BUCKET, Key="flowyml/cache/k", Body=b""
+    )
     assert "because no session policy allows the s3:PutObject action" in error["Message"]
 
 
@@ -266,7 +269,7 @@ def test_a_training_job_fails_if_its_role_may_not_read_a_channel(
 
 def test_denials_and_used_permissions_are_recorded(aws: Emulator) -> None:
     s3 = client(aws, "s3")
-    s3.put_object(Bucket=BUCKET, Key="flowyml/k", Body=b"")
+    s3.put_object(Bucket=BUCKET, Key="flowyml/cache/k", Body=b"")
     denied(s3.list_buckets)
     (denial,) = aws.guard.denials
     assert denial.caller == "flowyml-emulator-user"
@@ -274,7 +277,7 @@ def test_denials_and_used_permissions_are_recorded(aws: Emulator) -> None:
     assert denial.statement is not None
     assert denial.statement["Action"] == "s3:ListAllMyBuckets"
     used = {(need.action, need.resource) for need in aws.guard.used["flowyml-emulator-user"]}
-    assert used == {("s3:PutObject", f"arn:aws:s3:::{BUCKET}/flowyml/k")}
+    assert used == {("s3:PutObject", f"arn:aws:s3:::{BUCKET}/flowyml/cache/*")}
 
 
 def test_the_lenient_switch_allows_and_records_what_would_be_denied() -> None:
@@ -284,7 +287,7 @@ def test_the_lenient_switch_allows_and_records_what_would_be_denied() -> None:
 
 
 def test_a_bucket_policy_applies_to_every_caller_of_the_account(aws: Emulator) -> None:
-    resource = f"arn:aws:s3:::{BUCKET}/flowyml/kept/*"
+    resource = f"arn:aws:s3:::{BUCKET}/flowyml/cache/*"
     deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject", "Resource": resource}
     tls = {
         "Effect": "Deny",
@@ -296,8 +299,8 @@ def test_a_bucket_policy_applies_to_every_caller_of_the_account(aws: Emulator) -
     policy = json.dumps({"Version": "2012-10-17", "Statement": [deny, tls]})
     aws.client("s3").put_bucket_policy(Bucket=BUCKET, Policy=policy)
     s3 = client(aws, "s3")
-    s3.put_object(Bucket=BUCKET, Key="flowyml/kept/k", Body=b"")
-    error = denied(s3.delete_object, Bucket=BUCKET, Key="flowyml/kept/k")
+    s3.put_object(Bucket=BUCKET, Key="flowyml/cache/k", Body=b"")
+    error = denied(s3.delete_object, Bucket=BUCKET, Key="flowyml/cache/k")
     assert "with an explicit deny in a resource-based policy" in error["Message"]
 
 
