@@ -10,6 +10,7 @@ from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.preflight import CheckedRequest, preflight
 from flowyml_aws.request import RunRequest
+from flowyml_aws.runtime.layer import pin_layer
 from flowyml_aws.services.run_services import RunServices
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.keys import make_keys
@@ -77,6 +78,6 @@ def _package(checked: CheckedRequest) -> RunPackage:
         payloads=dict(zip(names, checked.payloads, strict=True)),
         external_inputs={**planned.reuse.refs, **saved},
         context=checked.request.values.keys(),
-        layer=checked.layer,
+        layer=None if checked.layer is None else pin_layer(store, checked.layer),
         store_wait_s=checked.settings.store_wait_s,
     )

@@ -1,7 +1,8 @@
 """Packages that a job needs in addition to its image: installed by uv once, then downloaded.
 
 The first job that needs a layer installs and stores it; later jobs download it from the store and
-verify its digest before they use it.
+verify its digest before they use it. If it was stored when a job was submitted, the digest is in
+the job's spec. uv verifies the hashes of what it installs.
 """
 
 from __future__ import annotations
@@ -33,10 +34,15 @@ from flowyml_aws.runtime.certificates import UNTRUSTED_FIX, is_untrusted
 from flowyml_aws.runtime.log import say
 from flowyml_aws.runtime.spec import PackageLayer
 
-__all__ = ["StoredLayer", "enter_layer", "uv_command"]
+__all__ = ["StoredLayer", "enter_layer", "pin_layer", "uv_command"]
 
 _NAME = "the installed requirements"
 _TAIL = 4000  # characters of uv's output
+# Platforms of the jobs on AWS, as `sysconfig` names them.
+_PLATFORMS = ("linux-x86_64", "linux-aarch64")
+
+
+_UNUSABLE = (ArtifactNotFoundError, DamagedArtifactError, UnloadableValueError)
 
 
 class StoredLayer(Document):
@@ -67,20 +73,59 @@ def enter_layer(store: ArtifactStore, layer: PackageLayer, folder: Path) -> None
     os.environ["PYTHONPATH"] = f"{packages}{os.pathsep}{inherited}" if inherited else str(packages)
 
 
-def _stored_packages(store: ArtifactStore, layer: PackageLayer, folder: Path) -> Path:
-    """Return the folder of the packages: downloaded, or installed and stored for other jobs."""
-    digest = _digest(layer)
+def pin_layer(store: ArtifactStore, layer: PackageLayer) -> PackageLayer:
+    """Return a layer with the packages that are stored now, for each platform that jobs may have.
+
+    The jobs have this Python's minor version, but may have another platform.
+    """
+    stored = {}
+    for platform in {*_PLATFORMS, sysconfig.get_platform()}:
+        digest = _digest(layer, platform)
+        if (ref := _stored_ref(store, digest)) is not None:
+            stored[digest] = ref
+    return layer.model_copy(update={"stored": stored})
+
+
+def _stored_ref(store: ArtifactStore, digest: str) -> ArtifactRef | None:
     for copy in range(COPIES):
         key = layer_key(digest, copy)
         try:
-            return _load(store, key, folder)
+            ref = read_document(StoredLayer, store.get(key), f"{store.uri}/{key}").folder
+        except ArtifactNotFoundError:
+            return None
+        except DamagedArtifactError:
+            continue
+        if store.holds(ref.key, ref.sha256, ref.size_bytes):
+            return ref
+    return None
+
+
+def _stored_packages(store: ArtifactStore, layer: PackageLayer, folder: Path) -> Path:
+    """Return the folder of the packages: downloaded, or installed and stored for other jobs."""
+    digest = _digest(layer, sysconfig.get_platform())
+    if (pinned := layer.stored.get(digest)) is not None:
+        try:
+            return _load(store, pinned, folder)
+        except _UNUSABLE as error:
+            # No other stored packages: they are not those of the spec.
+            say(f"the requirements of the spec can't be used and are installed again\n{error}")
+            return _install(layer, folder)
+    for copy in range(COPIES):
+        key = layer_key(digest, copy)
+        try:
+            document = read_document(StoredLayer, store.get(key), f"{store.uri}/{key}")
         except ArtifactNotFoundError:
             packages = _install(layer, folder)
             if store.create(key, _save(store, packages)):
                 say(f"stored the requirements for other jobs: {key}")
             return packages
-        except (DamagedArtifactError, UnloadableValueError) as error:
-            # Jobs may neither delete nor replace it, so the next key is used.
+        except DamagedArtifactError as error:
+            say(f"the stored requirements can't be used: {key}\n{error}")
+            continue
+        try:
+            return _load(store, document.folder, folder)
+        except _UNUSABLE as error:
+            # Jobs may neither delete nor replace them, so the next key is used.
             say(f"the stored requirements can't be used: {key}\n{error}")
     return _install(layer, folder)
 
@@ -103,26 +148,16 @@ def uv_command() -> list[str]:
     )
 
 
-def _digest(layer: PackageLayer) -> str:
-    content = [layer.requirements, sys.implementation.cache_tag, sysconfig.get_platform()]
+def _digest(layer: PackageLayer, platform: str) -> str:
+    content = [layer.requirements, sys.implementation.cache_tag, platform]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _load(store: ArtifactStore, key: str, folder: Path) -> Path:
-    """Download the packages from the store.
-
-    Raises:
-        ArtifactNotFoundError: The layer is not stored.
-        DamagedArtifactError: The document or the packages are damaged, or the packages are missing.
-        UnloadableValueError: The packages can't be unpacked.
-    """
-    stored = read_document(StoredLayer, store.get(key), f"{store.uri}/{key}")
-    try:
-        packages = load_value(store, stored.folder, _NAME, folder, allow_pickle=False)
-    except ArtifactNotFoundError as error:  # only the packages were deleted
-        raise DamagedArtifactError(error.what, error.why, error.fix) from error
+def _load(store: ArtifactStore, ref: ArtifactRef, folder: Path) -> Path:
+    """Download the packages of a ref; the errors are those of `load_value`."""
+    packages = load_value(store, ref, _NAME, folder, allow_pickle=False)
     assert isinstance(packages, Path)
-    say(f"loaded {len(list(packages.glob('*.dist-info')))} installed package(s) from {key}")
+    say(f"loaded {len(list(packages.glob('*.dist-info')))} installed package(s) from {ref.key}")
     return packages
 
 

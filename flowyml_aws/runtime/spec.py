@@ -64,10 +64,13 @@ class PackageLayer(Document):
     Attributes:
         requirements: Packages with their versions and the hashes of their wheels.
         options: Options for uv that name the package index.
+        stored: Packages that were stored when the job was submitted, by digest of the layer. A job
+            whose layer is among them uses these packages or installs them again.
     """
 
     requirements: tuple[str, ...]
     options: tuple[str, ...] = ()
+    stored: dict[str, ArtifactRef] = Field(default_factory=dict)
 
 
 class StepCache(Document):

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 
 from flowyml_aws.artifacts.cache import CacheEntry
 from flowyml_aws.artifacts.documents import Document, read_document
@@ -222,8 +223,11 @@ def _refs(document: Document) -> Iterable[ArtifactRef]:
     if isinstance(document, ExecutionPlan):
         return (ref for step in document.reused.values() for ref in step.assets.values())
     if isinstance(document, JobSpec | SpecPack):
-        sources = (source for spec in _specs(document) for source in spec.assets.values())
-        return (source.ref for source in sources if source.ref is not None)
+        specs = list(_specs(document))
+        sources = (source.ref for spec in specs for source in spec.assets.values())
+        layers = (spec.layer for spec in specs if spec.layer is not None)
+        stored = (ref for layer in layers for ref in layer.stored.values())
+        return chain((ref for ref in sources if ref is not None), stored)
     if isinstance(document, StoredLayer):
         return (document.folder,)
     assert isinstance(document, JobResult | AttemptEvents | CacheEntry)

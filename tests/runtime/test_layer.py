@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from flowyml_aws.artifacts.layout import LAYERS
+from flowyml_aws.artifacts.values import save_value
 from flowyml_aws.core.errors import RequirementsError
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.packaging.requirements import resolve_requirements
-from flowyml_aws.runtime.layer import enter_layer
+from flowyml_aws.runtime.layer import StoredLayer, enter_layer, pin_layer
 from flowyml_aws.runtime.spec import PackageLayer
 from tests.support.company_index import company_index
 from tests.support.denied_stores import StoreWithoutDelete
@@ -152,6 +153,50 @@ def test_a_damaged_layer_gets_another_key_without_a_permission_to_delete(
     assert importlib.import_module("small").VALUE == 42
     enter_layer(store, layer, tmp_path / "third")
     assert "loaded 2 installed package(s)" in capsys.readouterr().err
+
+
+def test_a_spec_contains_the_packages_that_are_stored_when_it_is_written(
+    wheels: Path, store: DirectoryArtifactStore, tmp_path: Path
+) -> None:
+    layer = resolved(wheels, "small")
+    assert pin_layer(store, layer) == layer
+    enter_layer(store, layer, tmp_path / "first")
+    pinned = pin_layer(store, layer)
+    assert list(pinned.stored.values()) == [
+        StoredLayer.model_validate_json(store.get(key)).folder for key in stored(store)
+    ]
+    damage_the_packages(tmp_path / "store")
+    delete_the_packages(tmp_path / "store")
+    assert pin_layer(store, layer) == layer
+
+
+def test_a_job_uses_the_packages_of_its_spec_whatever_the_store_says_later(
+    wheels: Path, store: DirectoryArtifactStore, tmp_path: Path
+) -> None:
+    layer = resolved(wheels, "small")
+    enter_layer(store, layer, tmp_path / "first")
+    pinned = pin_layer(store, layer)
+    (evil := tmp_path / "evil").mkdir()
+    (evil / "small.py").write_text("VALUE = 'attacked'\n")
+    (key,) = stored(store)
+    store.put(key, StoredLayer(folder=save_value(store, "evil", evil)).to_json())
+    enter_layer(store, pinned, tmp_path / "second")
+    assert importlib.import_module("small").VALUE == 42
+
+
+def test_packages_that_differ_from_the_spec_are_refused_and_installed_again(
+    wheels: Path,
+    store: DirectoryArtifactStore,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    layer = resolved(wheels, "small")
+    enter_layer(store, layer, tmp_path / "first")
+    pinned = pin_layer(store, layer)
+    damage_the_packages(tmp_path / "store")
+    enter_layer(store, pinned, tmp_path / "second")
+    assert "requirements of the spec can't be used" in capsys.readouterr().err
+    assert importlib.import_module("small").VALUE == 42
 
 
 def test_programs_that_a_step_starts_can_import_them(
