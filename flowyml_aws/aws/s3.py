@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -18,14 +17,14 @@ from botocore.exceptions import (
     IncompleteReadError,
 )
 
-from flowyml_aws.artifacts.content import PART_BYTES, Buffer, Parts
+from flowyml_aws.artifacts.content import PART_BYTES, Parts
 from flowyml_aws.artifacts.errors import UnstorableValueError
 from flowyml_aws.artifacts.keys import check_key, check_prefix
 from flowyml_aws.artifacts.layout import is_write_once, use_key
-from flowyml_aws.artifacts.parallel import for_each_part
 from flowyml_aws.artifacts.store import FRESH_S, ObjectEntry
 from flowyml_aws.aws.errors import error_code, refused
 from flowyml_aws.aws.patience import CLIENT, Repetition
+from flowyml_aws.aws.s3_uploads import EXISTS, OvertakenError, S3Uploads, as_base64
 from flowyml_aws.core.errors import (
     ArtifactNotFoundError,
     AwsRefusedError,
@@ -36,7 +35,6 @@ from flowyml_aws.core.errors import (
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_s3.type_defs import (
-        CompletedPartTypeDef,
         HeadObjectOutputTypeDef,
         ListObjectsV2OutputTypeDef,
         ObjectIdentifierTypeDef,
@@ -51,10 +49,6 @@ _MAX_DELETED = 1000  # Amazon S3 API Reference, DeleteObjects
 _ATTEMPTS = 5
 _STEP_BYTES = 1 << 20
 _ABSENT = {"404", "NoSuchKey", "NotFound"}
-_EXISTS = {"412", "PreconditionFailed"}
-# An upload in parts must begin again: another writer was faster, or an answer was lost, and a call
-# that succeeded was repeated.
-_OVERTAKEN = {*_EXISTS, "409", "ConditionalRequestConflict", "NoSuchUpload"}
 _DENIED = {"403", "AccessDenied"}
 
 
@@ -82,6 +76,7 @@ class S3ArtifactStore:
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
         self._repeat = repeat or Repetition(CLIENT)
+        self._uploads = S3Uploads(client, bucket, self._repeat)
 
     @classmethod
     def from_uri(
@@ -145,7 +140,7 @@ class S3ArtifactStore:
                     Metadata={"writer": writer},
                 )
             except ClientError as error:
-                if error_code(error) not in _EXISTS:
+                if error_code(error) not in EXISTS:
                     raise
                 # The answer to an earlier call, which wrote the object, may have been lost.
                 calls += error.response["ResponseMetadata"].get("RetryAttempts", 0)
@@ -190,18 +185,15 @@ class S3ArtifactStore:
                 fix="split the value into several assets",
             )
         doing = f"write {self.uri}/{key}"
-        send = self._upload_parts if len(content.part_sizes) > 1 else self._upload_whole
         with self._translated("write", key):
             for attempt in range(1, _ATTEMPTS + 1):
                 if self._repeat(lambda: self._is_stored(key, content), doing):
                     return
                 try:
-                    send(path, content, doing)
-                except ClientError as error:
-                    # Another writer was faster; or an answer was lost, and a call that succeeded
-                    # was repeated. After a conflict, all parts must be sent again.
-                    if error_code(error) not in _OVERTAKEN or attempt == _ATTEMPTS:
-                        raise
+                    self._uploads.send(path, content, doing)
+                except OvertakenError as error:
+                    if attempt == _ATTEMPTS:
+                        raise error.cause from None
                 else:
                     return
 
@@ -324,65 +316,6 @@ class S3ArtifactStore:
             fix="delete it if it is damaged, then run the pipeline again",
         )
 
-    def _upload_whole(self, path: str, content: Parts, doing: str) -> None:
-        def put() -> None:
-            with _overtaking(_EXISTS):
-                self._client.put_object(
-                    Bucket=self._bucket,
-                    Key=path,
-                    Body=_body(content, 0),
-                    IfNoneMatch="*",
-                    ChecksumAlgorithm="SHA256",
-                    ChecksumSHA256=_base64(content.part_digests[0]),
-                )
-
-        self._repeat(put, doing)
-
-    def _upload_parts(self, path: str, content: Parts, doing: str) -> None:
-        begin = partial(
-            self._client.create_multipart_upload,
-            Bucket=self._bucket,
-            Key=path,
-            ChecksumAlgorithm="SHA256",
-            ChecksumType="COMPOSITE",
-        )
-        upload = self._repeat(begin, doing)["UploadId"]
-
-        def send(index: int) -> CompletedPartTypeDef:
-            checksum = _base64(content.part_digests[index])
-            sent = self._repeat(
-                lambda: self._client.upload_part(
-                    Bucket=self._bucket,
-                    Key=path,
-                    UploadId=upload,
-                    PartNumber=index + 1,
-                    Body=_body(content, index),
-                    ChecksumAlgorithm="SHA256",
-                    ChecksumSHA256=checksum,
-                ),
-                doing,
-            )
-            return {"PartNumber": index + 1, "ETag": sent["ETag"], "ChecksumSHA256": checksum}
-
-        def complete(parts: Sequence[CompletedPartTypeDef]) -> None:
-            with _overtaking(_OVERTAKEN):
-                self._client.complete_multipart_upload(
-                    Bucket=self._bucket,
-                    Key=path,
-                    UploadId=upload,
-                    MultipartUpload={"Parts": parts},
-                    IfNoneMatch="*",
-                )
-
-        try:
-            parts = for_each_part(len(content.part_sizes), send)
-            self._repeat(lambda: complete(parts), doing)
-        except BaseException:
-            # Parts that are never completed cost money. If this fails too, raise the first error.
-            with suppress(BotoCoreError, ClientError):
-                self._client.abort_multipart_upload(Bucket=self._bucket, Key=path, UploadId=upload)
-            raise
-
     def _read_range(self, path: str, key: str, offset: int, buffer: memoryview) -> int:
         end = offset + len(buffer)
         try:
@@ -458,63 +391,7 @@ class S3ArtifactStore:
             raise refused(error, f"{verb} {uri}") from error
 
 
-class _OvertakenError(Exception):
-    """An upload must begin again, if the content is not stored meanwhile."""
-
-    def __init__(self, cause: ClientError) -> None:
-        super().__init__(cause)
-        self.cause = cause
-
-
-@contextmanager
-def _overtaking(codes: Collection[str]) -> Iterator[None]:
-    """Translate the errors with these codes to `_OvertakenError`."""
-    try:
-        yield
-    except ClientError as error:
-        if error_code(error) in codes:
-            raise _OvertakenError(error) from error
-        raise
-
-
 def _has_content(head: HeadObjectOutputTypeDef, sha256: str, size_bytes: int) -> bool:
     # S3 appends `-<number of parts>` if there are several; moto does not.
     checksum = head.get("ChecksumSHA256", "").partition("-")[0]
-    return checksum == _base64(bytes.fromhex(sha256)) and head["ContentLength"] == size_bytes
-
-
-def _base64(digest: bytes) -> str:
-    return base64.b64encode(digest).decode()
-
-
-def _body(content: Parts, index: int) -> IO[bytes]:
-    return cast("IO[bytes]", _PartBody(content, index))  # boto3 needs no other methods
-
-
-class _PartBody:
-    """A part of a content as a file, because boto3 does not accept buffers. Nothing is copied.
-
-    `read` ignores the requested size and returns a whole chunk: urllib3 requests only 16 KiB.
-    """
-
-    def __init__(self, content: Parts, index: int) -> None:
-        self._content, self._index = content, index
-        self._size, self._position = content.part_sizes[index], 0
-        self.seek(0)
-
-    def read(self, size: int = -1) -> Buffer:
-        """Return the next chunk, empty at the end."""
-        chunk = next(self._chunks, b"")
-        self._position += len(chunk)
-        return chunk
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        """Move to the start (to send the part again) or to the end (to find its size)."""
-        self._position = offset + (0, self._position, self._size)[whence]
-        if self._position == 0:
-            self._chunks = iter(self._content.part(self._index))
-        return self._position
-
-    def tell(self) -> int:
-        """Return the number of bytes read."""
-        return self._position
+    return checksum == as_base64(bytes.fromhex(sha256)) and head["ContentLength"] == size_bytes
