@@ -165,6 +165,7 @@ def emulator() -> Iterator[None]:
         ClientDeaths.aws = aws
         # The clients are known to be dead, so the next one need not wait for the lease to expire.
         patch.setattr(batch_submission, "_LEASE_S", 0.0)
+        patch.setattr(batch_submission, "_PROOF_S", 0.0)
         patch.setattr(batch_submission, "LISTED_AFTER_S", 1.0)
         yield
 
