@@ -202,13 +202,13 @@ def cancel(run_id: RunId, as_json: AsJson = False) -> None:
     attached = Run.attach(run_id)
     ending = attached.cancel()
     run_status = attached.status()
+    # A copy of a job may still be ending that the status does not show.
+    state = RunState.RUNNING if ending else run_status.state
     if as_json:
-        print_json(status_facts(run_status))
-    elif ending or run_status.state is RunState.RUNNING:
-        left = f"; {len(ending)} are left" if ending else ""
-        print(f"{run_id}: running (its jobs are being stopped{left})")
+        print_json({**status_facts(run_status), "state": state.value, "ending": [*ending]})
     else:
-        print(f"{run_id}: {run_status.state.value}")
+        stopping = " (its jobs are being stopped)" if state is RunState.RUNNING else ""
+        print(f"{run_id}: {state.value}{stopping}")
 
 
 @app.command()

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flowyml_aws import Run
+from flowyml_aws.runtime.claim import JobClaim, claim_job
+from flowyml_aws.runtime.exit_codes import SECOND_COPY
+from flowyml_aws.services.connect import find_run
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.testing import Emulator
 from tests.support.rigs import BackendRig, eventually, raised_emulator
@@ -89,6 +93,46 @@ def test_a_missing_image_fails_the_job_in_its_first_attempt(aws: Emulator, rig: 
     first = result.status.jobs[0]
     assert (first.state, first.attempt) == (JobState.FAILED, 1)
     assert first.reason is not None and first.reason.startswith("CannotPullContainerError: ")
+
+
+def test_each_step_runs_once_although_its_job_exists_twice(aws: Emulator, rig: BackendRig) -> None:
+    batch = aws.client("batch")
+    aws.faults.withhold("flowyml-emulator-cpu")
+    run = rig.pipeline("waiting").submit(backend="batch")
+    first = next(id_ for name, id_ in submitted(aws, run).items() if name.endswith("-first"))
+    (detail,) = batch.describe_jobs(jobs=[first])["jobs"]
+    overrides = {k: detail["container"][k] for k in ("command", "environment")}
+    second = batch.submit_job(
+        jobName=detail["jobName"],
+        jobQueue=detail["jobQueue"],
+        jobDefinition=detail["jobDefinition"],
+        containerOverrides=overrides,
+        retryStrategy=detail["retryStrategy"],
+        tags=detail["tags"],
+    )["jobId"]
+    # A client that knows of the second copy claims the job for the first one.
+    claim = JobClaim(copy_id=first, claimed_at=0.0)
+    store = find_run(run.id).store
+    assert claim_job(store, run.id, "first", 1, claim) == first
+    aws.faults.withhold("flowyml-emulator-cpu", None)
+
+    def described(job_id: str) -> dict[str, Any]:
+        return dict(batch.describe_jobs(jobs=[job_id])["jobs"][0])
+
+    eventually(lambda: described(second)["status"] == "FAILED", "the end of the second copy")
+    Path(f"{rig.trace}.go").touch()
+    assert run.wait()["d"] == "it is 42"
+    assert rig.ran() == ["begin", "wait", "double", "summarize"]
+    ended = described(second)
+    assert [a["container"].get("exitCode") for a in ended["attempts"]] == [SECOND_COPY]
+
+
+def submitted(aws: Emulator, run: Run) -> dict[str, str]:
+    """Return the ids of a run's Batch jobs by name."""
+    aws.advance(5)  # listings are up to date
+    names = [{"name": "JOB_NAME", "values": [f"{run.id}-*"]}]
+    listed = aws.client("batch").list_jobs(jobQueue="flowyml-emulator-cpu", filters=names)
+    return {job["jobName"]: job["jobId"] for job in listed["jobSummaryList"]}
 
 
 def test_a_killed_process_is_reported_and_not_retried(aws: Emulator, rig: BackendRig) -> None:

@@ -20,6 +20,8 @@ from flowyml_aws.aws.batch_definition import JobImage
 from flowyml_aws.aws.diagnosis import RunnableDiagnosis
 from flowyml_aws.core.errors import AwsRefusedError, SettingsError
 from flowyml_aws.planning.catalog_files import load_catalog
+from flowyml_aws.runtime.claim import JobClaim, claim_job
+from flowyml_aws.runtime.exit_codes import SECOND_COPY
 from flowyml_aws.services.connect import find_run
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.driver import RunDriver
@@ -346,6 +348,28 @@ def test_job_names_that_batch_refuses_are_replaced(aws: Emulator, rig: BackendRi
     run = pipeline.submit(backend="batch")
     assert len(jobs_of(aws, run.id)) == len(pipeline.steps)
     assert list(run.status().steps) == [step.name for step in pipeline.steps]
+
+
+def test_a_job_that_gave_way_has_the_state_of_the_copy_with_the_claim(
+    aws: Emulator, untouched: RunDriver
+) -> None:
+    driver = not_yet_submitted(untouched)
+    backend = backend_of(driver, aws.client("batch"))
+    backend.submit(driver.plan.jobs, ())
+    claim = JobClaim(copy_id="other", claimed_at=0.0)
+    assert claim_job(driver.store, driver.record.run_id, "first", 1, claim) == "other"
+    gave_way = response_for(driver, status="FAILED", container={"exitCode": SECOND_COPY})
+    jobs = gave_way["jobs"]
+    for job in jobs[1:]:
+        job.update(status="PENDING", container={})
+    runs = {"jobs": [{**jobs[0], "jobId": "other", "status": "RUNNING", "container": {}}]}
+    batch = stubbed(aws)
+    with Stubber(batch) as stub:
+        stub.add_response("describe_jobs", gave_way)
+        stub.add_response("describe_jobs", runs, {"jobs": ["other"]})
+        states = {job: s.state for job, s in backend_of(driver, batch).statuses().items()}
+    waiting = JobState.WAITING
+    assert states == {"first": JobState.RUNNING, "second": waiting, "summarize": waiting}
 
 
 def test_an_unknown_state_is_an_error(aws: Emulator, untouched: RunDriver) -> None:

@@ -48,6 +48,19 @@ def test_one_call_to_batch_describes_a_hundred_jobs(
     assert calls.total() <= 3, calls
 
 
+def test_all_logs_of_a_run_cost_one_description_of_a_hundred_jobs(
+    aws: Emulator, rig: BackendRig
+) -> None:
+    run = rig.pipeline("wide:apart").submit(backend="batch")
+    attached = Run.attach(run.id)
+    aws.calls.clear()
+    assert list(attached.logs()) == []
+    assert [call.operation for call in aws.calls].count("DescribeJobs") == 2
+    aws.calls.clear()
+    assert list(Run.attach(run.id).logs(run.plan.jobs[-1].name)) == []
+    assert [call.operation for call in aws.calls].count("DescribeJobs") == 1
+
+
 @sizes
 def test_one_call_to_sagemaker_lists_a_hundred_jobs_by_name(
     aws: Emulator, rig: BackendRig, name: str, jobs: int

@@ -23,6 +23,9 @@ from tests.testing.conftest import TrainingClient
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("sagemaker-runs")]
 
+DRIVERS = "flowyml-emulator-driver"
+"""The queue of the jobs that drive runs."""
+
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Emulator]:
@@ -388,6 +391,51 @@ def test_a_detached_run_is_driven_on_aws_until_its_deadline(
     three_jobs_and_a_day_s = 3 * 3600 + 24 * 3600
     assert described["timeout"] == {"attemptDurationSeconds": three_jobs_and_a_day_s}
     assert any("ends after 1.1 days at the latest" in note for note in run.plan.notes)
+
+
+def test_a_training_job_whose_creation_was_not_answered_exists_once(
+    aws: Emulator, rig: BackendRig
+) -> None:
+    aws.faults.lose_answers("CreateTrainingJob", 2)
+    run = rig.pipeline("waiting").submit(backend="sagemaker")
+    assert list(trainings(aws, run)) == ["first-1"]
+    release_job(rig)
+    assert run.wait().success
+    assert rig.ran() == ["begin", "wait", "double", "summarize"]
+
+
+@pytest.fixture
+def waiting_driver(aws: Emulator, rig: BackendRig) -> Iterator[Run]:
+    """A detached run whose driver waits for a machine, submitted without an answer of Batch."""
+    aws.faults.withhold(DRIVERS)
+    aws.faults.lose_answers("SubmitJob")
+    aws.calls.clear()
+    yield rig.pipeline("waiting").submit(backend="sagemaker", detach=True)
+    aws.faults.withhold(DRIVERS, None)
+
+
+def drivers(aws: Emulator, run: Run) -> list[str]:
+    """Return the states of the jobs that drive a run."""
+    aws.advance(5)  # listings are up to date
+    names = [{"name": "JOB_NAME", "values": [f"{run.id}-*"]}]
+    listed = aws.client("batch").list_jobs(jobQueue=DRIVERS, filters=names)
+    return [job["status"] for job in listed["jobSummaryList"]]
+
+
+def test_cancel_ends_a_driver_that_has_not_started_and_there_is_one(
+    aws: Emulator, waiting_driver: Run
+) -> None:
+    assert drivers(aws, waiting_driver) == ["RUNNABLE"]
+    assert Run.attach(waiting_driver.id).cancel() == []
+    assert drivers(aws, waiting_driver) == ["FAILED"]
+
+
+def test_a_run_that_a_client_has_driven_to_its_end_leaves_no_driver(
+    aws: Emulator, rig: BackendRig, waiting_driver: Run
+) -> None:
+    release_job(rig)
+    assert Run.attach(waiting_driver.id).wait().success
+    assert drivers(aws, waiting_driver) == ["FAILED"]
 
 
 def test_a_detached_run_on_batch_alone_needs_no_driver(
