@@ -68,7 +68,7 @@ class JobCopies:
     def keep(self, job: BatchJob, copies: Sequence[ListedJob]) -> str:
         """Keep one copy of a job, and return its id. The others are terminated.
 
-        The kept copy is the one that holds the claim. Without a claim, it gets it now.
+        A copy that holds the claim is kept. If there is no claim yet, the kept copy gets it.
         """
         kept = preferred_copy(copies).job_id
         if not job.is_join:

@@ -30,7 +30,7 @@ LISTED_AFTER_S = 10.0
 """Seconds after which ListJobs shows a new job. AWS documents no limit; seconds are usual."""
 _LEASE_S = 60.0  # a submitting client that has written nothing for longer is considered dead
 _PROOF_S = 10.0  # a client submits for at most this long without proving that it still may
-# CLOCK_MONOTONIC stands still while a Linux machine is suspended; on macOS it does not.
+# On Linux, CLOCK_MONOTONIC does not count the time of a suspension; on macOS it does.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 State = Literal["going", "left", "complete", "cancelled"]

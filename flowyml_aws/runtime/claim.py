@@ -3,6 +3,9 @@
 AWS Batch has no client token for SubmitJob: a job whose answer was lost, or that two clients have
 submitted, can exist twice. The copies have different ids, but the same spec and the same keys in
 the store. The store accepts the claim of one of them.
+
+A client that submits a job once more on purpose numbers its attempts itself (`FLOWYML_ATTEMPT`),
+and so gets a new claim.
 """
 
 from __future__ import annotations
