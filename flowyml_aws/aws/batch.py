@@ -199,7 +199,7 @@ class BatchBackend:
         others = {name for job, name in self._batch_names.items() if job not in order}
         kept = {job_id for name, job_id in self._ids.items() if name in others}
         by_order = sorted(self._jobs, key=lambda job: order.get(job.planned, len(order)))
-        return self._end(by_order, kept, "cancelled by the user of flowyml-aws")
+        return self._end(by_order, kept)
 
     def end_leftovers(self, finished: Collection[str]) -> Sequence[str]:
         """Terminate what an ended run has left: second copies, joins, and blocked jobs.
@@ -218,7 +218,7 @@ class BatchBackend:
             for job, name in self._batch_names.items()
             if job in finished and name in self._ids
         }
-        return self._end(self._jobs, kept, "the run has ended")
+        return self._end(self._jobs, kept)
 
     def release(self) -> None:
         """No-op: jobs keep running after the client disconnects."""
@@ -243,13 +243,12 @@ class BatchBackend:
         sizes = {shared_memory_mib(job.needs.memory_mib) for job in jobs}
         return {size: ensure_definition(self._batch, self._image, size) for size in sizes}
 
-    def _end(self, jobs: Sequence[BatchJob], kept: Collection[str], reason: str) -> Sequence[str]:
+    def _end(self, jobs: Sequence[BatchJob], kept: Collection[str]) -> Sequence[str]:
         """Terminate all copies of jobs, until a listing shows no other one.
 
         Args:
             jobs: Jobs in the order in which they are terminated.
             kept: Ids of the copies that continue.
-            reason: Reason that Batch shows.
         """
         terminated: set[str] = set()
         refusals: dict[str, AwsRefusedError] = {}
@@ -262,7 +261,7 @@ class BatchBackend:
                 for job_id in self._unended(job, listed.get(job.name, ()))
                 if job_id not in kept and job_id not in terminated
             ]
-            refusals |= self._copies.terminate_all(found, reason)
+            refusals |= self._copies.terminate_all(found)
             terminated.update(job_id for _, job_id in found)
             if all(job.name in listed for job in jobs) and not self._submissions.uncertain:
                 is_complete = True

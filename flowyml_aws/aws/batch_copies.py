@@ -26,10 +26,12 @@ from flowyml_aws.runtime.claim import JobClaim, claim_holder, claim_job
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
 
-__all__ = ["CONCURRENT_CALLS", "JobCopies", "preferred_copy"]
+__all__ = ["CONCURRENT_CALLS", "END_REASON", "JobCopies", "preferred_copy"]
 
 CONCURRENT_CALLS = 8
 """Calls at the same time. Batch accepts 50 submissions per second."""
+END_REASON = "cancelled by the user of flowyml-aws"
+"""Reason of every termination. The account's alerts ignore jobs that end with it (infra/)."""
 _FIRST_ATTEMPT = 1  # a Batch job claims it in each of its attempts (`runtime.platform`)
 _PREFERENCE = {"SUCCEEDED": 0, "RUNNING": 1, "STARTING": 2, "FAILED": 4}
 _ENDED = ("SUCCEEDED", "FAILED")
@@ -76,7 +78,7 @@ class JobCopies:
         for copy in copies:
             if copy.job_id != kept and not copy.has_ended:
                 with suppress(AwsRefusedError):  # it ends by itself when it starts
-                    self.terminate(job, copy.job_id, "another copy of this job runs")
+                    self.terminate(job, copy.job_id)
         return kept
 
     def claim(self, job: BatchJob, job_id: str) -> str:
@@ -88,26 +90,24 @@ class JobCopies:
         """Return the id of the copy that holds the claim of a planned job, or None."""
         return claim_holder(self._store, self._run_id, job, _FIRST_ATTEMPT)
 
-    def terminate(self, job: BatchJob, job_id: str, reason: str) -> None:
+    def terminate(self, job: BatchJob, job_id: str) -> None:
         """Terminate a job. CancelJob would have no effect once a job is STARTING.
 
         Raises:
             AwsRefusedError: AWS denied the call.
         """
         try:
-            self._batch.terminate_job(jobId=job_id, reason=reason)
+            self._batch.terminate_job(jobId=job_id, reason=END_REASON)
         except (ClientError, BotoCoreError) as error:
             raise refused(error, f"terminate job {job.planned!r}") from error
 
-    def terminate_all(
-        self, found: Sequence[tuple[BatchJob, str]], reason: str
-    ) -> dict[str, AwsRefusedError]:
+    def terminate_all(self, found: Sequence[tuple[BatchJob, str]]) -> dict[str, AwsRefusedError]:
         """Terminate jobs. Return the errors of those that could not be terminated, by id."""
         refusals: dict[str, AwsRefusedError] = {}
 
         def end(pair: tuple[BatchJob, str]) -> None:
             try:
-                self.terminate(*pair, reason)
+                self.terminate(*pair)
             except AwsRefusedError as error:
                 refusals[pair[1]] = error
 

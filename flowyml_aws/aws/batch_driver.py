@@ -16,7 +16,7 @@ from flowyml_aws.aws.batch_calls import (
     never_repeat_submissions,
     submit_job,
 )
-from flowyml_aws.aws.batch_copies import preferred_copy
+from flowyml_aws.aws.batch_copies import END_REASON, preferred_copy
 from flowyml_aws.aws.batch_definition import JobImage, ensure_definition, ensure_on_fargate
 from flowyml_aws.aws.batch_jobs import ListedJob, describe_jobs, list_jobs
 from flowyml_aws.aws.batch_requests import BatchJob, submit_request
@@ -182,7 +182,7 @@ def end_driver(
     ending = [job for job in jobs if not job.has_ended and job.job_id != own_job]
     for job in ending:
         try:
-            batch.terminate_job(jobId=job.job_id, reason="the run has ended")
+            batch.terminate_job(jobId=job.job_id, reason=END_REASON)
         except (ClientError, BotoCoreError) as error:
             raise refused(error, f"terminate the driver of run {run_id}, {job.job_id}") from error
     details = describe_jobs(batch, [job.job_id for job in ending])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flowyml_aws.runtime.exit_codes import SECOND_COPY
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.testing import Emulator
 from tests.support.alerts import Inbox
@@ -80,6 +81,15 @@ def test_a_driver_that_fails_by_itself_is_reported(code: int, aws: Emulator, inb
     batch.ended(job)
     assert [alert["alert"] for alert in inbox.read()] == (
         [] if code == 1 else ["The driver of a detached run failed"]
+    )
+
+
+@pytest.mark.parametrize("code", [SECOND_COPY, 3])
+def test_a_second_copy_of_a_job_sends_none(code: int, aws: Emulator, inbox: Inbox) -> None:
+    batch = BatchClient(aws)
+    batch.ended(batch.submit(f"raise SystemExit({code})", jobQueue="flowyml-emulator-cpu"))
+    assert [alert["alert"] for alert in inbox.read()] == (
+        [] if code == SECOND_COPY else ["A Batch job failed"]
     )
 
 
