@@ -63,7 +63,7 @@ def begin(
     backend = services.backend(record, plan)
     driver = RunDriver(services.host.store, record, plan, backend, allow_pickle)
     if not (detached and services.start_driver(record, plan)):
-        driver.advance()
+        driver.start()
     return driver
 
 

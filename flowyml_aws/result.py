@@ -9,6 +9,7 @@ from typing import Any
 from flowyml_aws.core.errors import UserError
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.visible import visible
+from flowyml_aws.refs import RunRefs
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState
@@ -98,7 +99,6 @@ class StepResult:
     Attributes:
         success: Whether the step succeeded, was skipped, or was taken from the cache.
         error: Traceback of the user's code, or None.
-        artifact_uri: URI of the first stored output, or None.
         outputs: Stored values of the whole run.
     """
 
@@ -109,8 +109,14 @@ class StepResult:
     cached: bool
     skipped: bool
     retries: int
-    artifact_uri: str | None
     outputs: Outputs
+    _refs: RunRefs
+    _first_asset: str | None
+
+    @property
+    def artifact_uri(self) -> str | None:
+        """URI of the first stored output, read from the store on access; None if there is none."""
+        return None if self._first_asset is None else self._refs[self._first_asset].uri
 
     @property
     def output(self) -> Any:
@@ -126,6 +132,7 @@ class PipelineResult:
         state: `completed`, `failed`, `cancelled` or `running`.
         step_results: Results by step name.
         outputs: Values by asset and by step name.
+        refs: References to the stored values by asset, each read from the store on access.
         status: Status that the result was made from.
     """
 
@@ -135,6 +142,7 @@ class PipelineResult:
     state: str
     step_results: Mapping[str, StepResult]
     outputs: Outputs
+    refs: RunRefs
     duration_seconds: float
     status: RunStatus
 
@@ -171,6 +179,7 @@ class PipelineResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything except the values, as JSON-compatible data."""
+        self.refs.read()
         return {
             "run_id": self.run_id,
             "pipeline_name": self.pipeline_name,
@@ -197,14 +206,19 @@ _STATES = {RunState.SUCCEEDED: "completed"}
 
 
 def make_result(
-    status: RunStatus, outputs: Outputs, uris: Mapping[str, str], now: float
+    status: RunStatus,
+    outputs: Outputs,
+    refs: RunRefs,
+    first_assets: Mapping[str, str],
+    now: float,
 ) -> PipelineResult:
     """Return the result of a run at one moment.
 
     Args:
         status: Status of the run.
         outputs: Stored values.
-        uris: URI of the first stored output, by step name.
+        refs: References to the stored values by asset, each read on access.
+        first_assets: First output of each step whose first output is stored.
         now: Seconds since the epoch, used if the run has not ended.
     """
     return PipelineResult(
@@ -213,16 +227,22 @@ def make_result(
         success=status.state is RunState.SUCCEEDED,
         state=_STATES.get(status.state, status.state.value),
         step_results={
-            name: _step_result(report, outputs, uris.get(name))
+            name: _step_result(report, outputs, refs, first_assets.get(name))
             for name, report in status.steps.items()
         },
         outputs=outputs,
+        refs=refs,
         duration_seconds=(status.ended_at or now) - status.created_at,
         status=status,
     )
 
 
-def _step_result(report: StepReport, outputs: Outputs, uri: str | None) -> StepResult:
+def _step_result(
+    report: StepReport,
+    outputs: Outputs,
+    refs: RunRefs,
+    first_asset: str | None,
+) -> StepResult:
     return StepResult(
         name=report.name,
         success=report.state in (StepState.SUCCEEDED, StepState.SKIPPED, StepState.CACHED),
@@ -231,6 +251,7 @@ def _step_result(report: StepReport, outputs: Outputs, uri: str | None) -> StepR
         cached=report.state is StepState.CACHED,
         skipped=report.state is StepState.SKIPPED,
         retries=report.retries,
-        artifact_uri=uri,
         outputs=outputs,
+        _refs=refs,
+        _first_asset=first_asset,
     )

@@ -16,6 +16,7 @@ from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.termination import Terminated, end_after_cleanup
 from flowyml_aws.planning.limits import Limits
 from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.refs import RunRefs
 from flowyml_aws.result import Outputs, PipelineResult, make_result
 from flowyml_aws.run_job import RunJob
 from flowyml_aws.services.connect import find_run
@@ -25,7 +26,7 @@ from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import RunStatus
 from flowyml_aws.submission.why import Reason, explain_step
 
-__all__ = ["Run", "refs_of"]
+__all__ = ["Run"]
 
 Watcher = Callable[[RunStatus], None]
 
@@ -120,7 +121,8 @@ class Run:
     @property
     def outputs(self) -> Outputs:
         """Stored values by asset and by step name, each loaded on access."""
-        return self._outputs_of(self.status())
+        status = self.status()
+        return _outputs_of(status, RunRefs(status, self._driver.reports), self._load)
 
     def refs(self, name: str) -> dict[str, ArtifactRef]:
         """Return the artifact refs of an asset or a step, by asset.
@@ -129,8 +131,8 @@ class Run:
             OutputNotFoundError: Nothing is stored under this name.
         """
         status = self.status()
-        refs = refs_of(status)
-        return {asset: refs[asset] for asset in self._outputs_of(status).assets(name)}
+        refs = RunRefs(status, self._driver.reports)
+        return {asset: refs[asset] for asset in _outputs_of(status, refs, self._load).assets(name)}
 
     def why(self, step: str) -> Reason:
         """Explain why a step was executed or reused, compared with the pipeline's previous run.
@@ -231,23 +233,10 @@ class Run:
             raise
 
     def _result_of(self, status: RunStatus) -> PipelineResult:
-        refs = refs_of(status)
-        uris = {
-            step: refs[assets[0]].uri
-            for step, assets in _produced(status).items()
-            if assets[0] in refs
-        }
-        return make_result(status, self._outputs_of(status), uris, time.time())
-
-    def _outputs_of(self, status: RunStatus) -> Outputs:
-        refs = refs_of(status)
-        names: dict[str, tuple[str, ...]] = {asset: (asset,) for asset in refs}
-        for step, assets in _produced(status).items():
-            if refs.keys() >= set(assets):
-                names.setdefault(step, assets)
-        return Outputs(
-            names, lambda asset: self._load(asset, refs[asset]), _skipped_outputs(status)
-        )
+        refs = RunRefs(status, self._driver.reports)
+        first = {step: assets[0] for step, assets in _produced(status).items() if assets[0] in refs}
+        outputs = _outputs_of(status, refs, self._load)
+        return make_result(status, outputs, refs, first, time.time())
 
     def _load(self, asset: str, ref: ArtifactRef) -> Any:
         return load_value(
@@ -259,11 +248,14 @@ class Run:
         )
 
 
-def refs_of(status: RunStatus) -> dict[str, ArtifactRef]:
-    """Return the artifact refs of a run's stored values, by asset."""
-    reused = [step.assets for step in status.reused.values()]
-    produced = [view.result.assets for view in status.jobs if view.result is not None]
-    return {asset: ref for assets in (*reused, *produced) for asset, ref in assets.items()}
+def _outputs_of(
+    status: RunStatus, refs: RunRefs, load: Callable[[str, ArtifactRef], Any]
+) -> Outputs:
+    names: dict[str, tuple[str, ...]] = {asset: (asset,) for asset in refs}
+    for step, assets in _produced(status).items():
+        if all(asset in refs for asset in assets):
+            names.setdefault(step, assets)
+    return Outputs(names, lambda asset: load(asset, refs[asset]), _skipped_outputs(status))
 
 
 def _skipped_outputs(status: RunStatus) -> dict[str, str]:

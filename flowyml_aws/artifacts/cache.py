@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from itertools import islice
 from typing import Literal
 
 from pydantic import Field
 
 from flowyml_aws.artifacts.documents import Document, read_document
-from flowyml_aws.artifacts.layout import cache_entry_key
+from flowyml_aws.artifacts.layout import CACHE, cache_entry_key
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
 
-__all__ = ["CacheEntry", "is_stored", "keep_entry", "python_version", "read_entry", "write_entry"]
+__all__ = [
+    "CacheEntry",
+    "EntryListing",
+    "is_stored",
+    "keep_entry",
+    "python_version",
+    "read_entry",
+    "write_entry",
+]
 
 _DAY_S = 24 * 3600
+_FEW_LOOKUPS = 20
+_PAGE = 1000  # entries that one request lists
 
 
 class CacheEntry(Document):
@@ -56,6 +68,36 @@ class CacheEntry(Document):
             python: Minor version of Python of the jobs.
         """
         return self.machine in (None, machine) and self.python in (None, python)
+
+
+class EntryListing:
+    """A listing of the cache, so that most keys without an entry cost no request each.
+
+    A small cache is listed whole, with a request per 1,000 entries. A large one is not: its keys
+    are looked up one by one, after the first pages.
+    """
+
+    def __init__(self, store: ArtifactStore) -> None:
+        self._store = store
+        self._listed: frozenset[str] | None = None
+        self._is_complete = False
+
+    def select(self, keys: Sequence[str]) -> Sequence[str]:
+        """Return the keys that may have an entry, in the same order.
+
+        Raises:
+            AwsRefusedError: AWS denied the listing.
+        """
+        if self._listed is None:
+            if len(keys) <= _FEW_LOOKUPS:
+                return keys
+            limit = _PAGE + 5 * len(keys)
+            names = [entry.key for entry in islice(self._store.walk(CACHE), limit + 1)]
+            self._listed = frozenset(names)
+            self._is_complete = len(names) <= limit
+        if not self._is_complete:
+            return keys
+        return [key for key in keys if cache_entry_key(key) in self._listed]
 
 
 def python_version() -> str:

@@ -14,10 +14,13 @@ __all__ = [
     "CACHE",
     "CONTENTS",
     "COPIES",
+    "EVENTS",
     "HISTORY",
     "LAYERS",
+    "RESULT",
     "REWRITTEN",
     "RUNS",
+    "SUMMARY",
     "USES",
     "RunLayout",
     "artifact_key",
@@ -40,6 +43,9 @@ HISTORY = "history/"
 LAYERS = "layers/"
 USES = "uses/"
 """Prefix of markers: the date of a marker is the last use of an object that is written once."""
+RESULT = "result.json"
+SUMMARY = "ended/"
+EVENTS = "events.json"
 CONTENTS = ("artifacts/", "payloads/", "code/")
 """Prefixes of objects that are named by their digest; runs and cache entries refer to them."""
 COPIES = 8
@@ -116,9 +122,18 @@ class RunLayout:
         """Specs of many jobs."""
         return f"{self.prefix}specs/{number}.json"
 
+    @property
+    def jobs(self) -> str:
+        """Prefix of what jobs write."""
+        return f"{self.prefix}jobs/"
+
     def result(self, job: str) -> str:
         """Result of a job. A job without this object has not completed."""
-        return f"{self.prefix}jobs/{job}/result.json"
+        return f"{self.prefix}jobs/{job}/{RESULT}"
+
+    def summary(self, job: str, name: str) -> str:
+        """Empty object whose key contains the summary of a result (`runtime/summary.py`)."""
+        return f"{self.prefix}jobs/{job}/{SUMMARY}{name}"
 
     def outputs(self, job: str) -> str:
         """Prefix under which SageMaker stores the /opt/ml/model of a training job."""
@@ -130,6 +145,11 @@ class RunLayout:
 
     def attempts(self, job: str) -> str:
         return f"{self.prefix}jobs/{job}/attempts/"
+
+    def split(self, key: str) -> tuple[str, str]:
+        """Return the job that wrote an object, and the rest of the object's key."""
+        job, _, rest = key.removeprefix(self.jobs).partition("/")
+        return job, rest
 
     def attempt(self, job: str, number: int, document: str) -> str:
         """A document of one attempt: `events.json`, `runner.json`, `log.txt`, …."""

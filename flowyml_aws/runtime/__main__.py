@@ -93,6 +93,7 @@ def _run(argument: str, interruption: Interruption, platform: Platform) -> int:
     attempt = Attempt.begin(spec, store, platform.attempt, platform)
     if (earlier := attempt.result_of(spec.job)) is not None:
         say(f"attempt {earlier.attempt} has already committed a result: nothing to do")
+        attempt.write_summary(earlier)
         if earlier.reason is not None:
             platform.report_failure(earlier.reason)
         return _exit_code(earlier)

@@ -11,13 +11,14 @@ from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
+from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError, FlowymlError
 from flowyml_aws.runtime.claim import JobClaim, claim_job
 from flowyml_aws.runtime.events import Progress
 from flowyml_aws.runtime.log import say
 from flowyml_aws.runtime.platform import Platform
 from flowyml_aws.runtime.result import AttemptEvents, JobResult, StepFailure, read_result
 from flowyml_aws.runtime.spec import JobSpec
+from flowyml_aws.runtime.summary import JobSummary
 
 __all__ = ["Attempt"]
 
@@ -126,6 +127,7 @@ class Attempt:
         )
         key = RunLayout(self.spec.run_id).result(self.spec.job)
         if self.store.create(key, result.to_json()):
+            self.write_summary(result)
             if (reason := result.reason) is not None:
                 self.platform.report_failure(reason)
             return result
@@ -138,3 +140,13 @@ class Attempt:
                 fix="delete it, then run the pipeline again",
             )
         return other
+
+    def write_summary(self, result: JobResult) -> None:
+        """Write the summary of a committed result, if it is short enough for a key."""
+        name = JobSummary.of(result).to_name()
+        if name is None:
+            return
+        try:
+            self.store.create(RunLayout(self.spec.run_id).summary(self.spec.job, name), b"")
+        except FlowymlError as error:  # the result counts: without a summary, clients read it
+            say(f"could not write the summary of the result: {error}")

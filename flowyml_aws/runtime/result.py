@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ __all__ = [
     "StepFailure",
     "StepReport",
     "StepState",
+    "failure_reason",
     "read_result",
 ]
 
@@ -134,12 +136,22 @@ class JobResult(Document):
     @property
     def reason(self) -> str | None:
         """Reason of the failure in one line; None if the job succeeded."""
-        if self.failure is not None:
-            return f"{self.failure.kind}: {self.failure.message}"
-        for report in self.steps:
-            if (failure := report.failure) is not None:
-                return f"step {report.name!r}: {failure.kind}: {failure.message}"
-        return None
+        return failure_reason(self.failure, self.steps)
+
+
+def failure_reason(failure: StepFailure | None, steps: Iterable[StepReport]) -> str | None:
+    """Return the reason of a job's failure in one line, or None if nothing failed.
+
+    Args:
+        failure: Failure that no step caused.
+        steps: Reports of the job's steps.
+    """
+    if failure is not None:
+        return f"{failure.kind}: {failure.message}"
+    for report in steps:
+        if (cause := report.failure) is not None:
+            return f"step {report.name!r}: {cause.kind}: {cause.message}"
+    return None
 
 
 def read_result(store: ArtifactStore, run_id: str, job: str) -> JobResult | None:

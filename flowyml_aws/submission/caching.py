@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from flowyml_aws.artifacts.cache import CacheEntry, is_stored, read_entry
+from flowyml_aws.artifacts.cache import CacheEntry, EntryListing, is_stored, read_entry
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.cache_on import AdditionReader
@@ -130,6 +131,7 @@ def find_reuse(
         machines: Kind of machine that each step is planned for, if known.
     """
     refusals: list[AwsRefusedError] = []
+    listing = None if store is None else EntryListing(store)
 
     def entry_of(key: str) -> CacheEntry | None:
         assert store is not None
@@ -152,6 +154,9 @@ def find_reuse(
             return True
 
     def entries(keys: Sequence[str]) -> Mapping[str, CacheEntry]:
+        if listing is not None and not refusals:
+            with suppress(AwsRefusedError):  # then each key is looked up, which may be allowed
+                keys = listing.select(keys)
         if store is None or not keys:
             return {}
         with ThreadPoolExecutor(min(_READERS, len(keys))) as pool:

@@ -8,37 +8,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from functools import cached_property
 
-from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import ArtifactNotFoundError
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
-from flowyml_aws.runtime.result import (
-    AttemptEvents,
-    JobResult,
-    StepFailure,
-    StepReport,
-    StepState,
-    read_result,
-)
+from flowyml_aws.runtime.result import AttemptEvents, StepFailure, StepReport, StepState
+from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.submission.backend import Backend, Bills, JobState, JobStatus, Leftovers
 from flowyml_aws.submission.history import record_times
 from flowyml_aws.submission.record import RunOutcome, RunRecord, RunState, read_outcome
+from flowyml_aws.submission.reports import JobReports
 from flowyml_aws.submission.status import JobView, RunStatus
 
 __all__ = ["RunDriver"]
 
-T = TypeVar("T")
-
-_READERS = 16  # small objects: the time is latency, not bandwidth
 _UNKNOWN = JobStatus(JobState.LOST)
 
 
-@dataclass(slots=True)
+@dataclass
 class RunDriver:
     """Drives one run.
 
@@ -56,10 +46,28 @@ class RunDriver:
     _ended: dict[str, JobView] = field(default_factory=dict)
     _results_read: bool = False
     _may_leave_jobs: bool = False
+    _events: Mapping[str, AttemptEvents] = field(default_factory=dict)
 
     @property
     def layout(self) -> RunLayout:
         return RunLayout(self.record.run_id)
+
+    @cached_property
+    def reports(self) -> JobReports:
+        """Reports of the jobs, in the store."""
+        return JobReports(self.store, self.record.run_id, len(self.plan.jobs))
+
+    def start(self) -> None:
+        """Submit the jobs of a run that was just written, without a look at their states.
+
+        Raises:
+            FlowymlError: A job was refused.
+        """
+        if self.plan.jobs:
+            self._may_leave_jobs = True
+            self._submit(self.plan.jobs)
+        else:
+            self.advance()  # records the end of the run
 
     def advance(self) -> RunStatus:
         """Poll once, submit the jobs that are ready, and return the run's status.
@@ -78,11 +86,7 @@ class RunDriver:
             if statuses.get(job.name, _UNKNOWN).state is JobState.LOST
         ]
         if startable:
-            done = {n for n, view in self._ended.items() if view.state is JobState.SUCCEEDED}
-            self.backend.submit(startable, done)
-            # A concurrent cancel may have missed these jobs.
-            if self._is_cancelled():
-                self.backend.cancel(startable)
+            self._submit(startable)
         status = self._make_status(statuses)
         if status.state is RunState.RUNNING:
             self._may_leave_jobs = True
@@ -119,6 +123,13 @@ class RunDriver:
         finished = {view.job.name for view in status.jobs if view.result is not None}
         return self.backend.end_leftovers(finished)
 
+    def _submit(self, jobs: Sequence[PlannedJob]) -> None:
+        done = {n for n, view in self._ended.items() if view.state is JobState.SUCCEEDED}
+        self.backend.submit(jobs, done)
+        # A concurrent cancel may have missed these jobs.
+        if self._is_cancelled():
+            self.backend.cancel(jobs)
+
     def _observe(self) -> Mapping[str, JobStatus]:
         if not self._results_read:
             # Backends forget old jobs and the store does not: read all results once.
@@ -131,6 +142,7 @@ class RunDriver:
         self._read_results([job for job in self._active_jobs() if _may_have_ended(statuses, job)])
         active = self._active_jobs()
         cancelled = bool(active) and self._is_cancelled()
+        self._events = self.reports.events(_attempts(active, statuses))
         for job in active:  # in plan order: parents are settled before their children
             status = statuses.get(job.name, _UNKNOWN)
             view = self._blocked(job) or self._without_result(job, status, cancelled)
@@ -142,9 +154,10 @@ class RunDriver:
         return [job for job in self.plan.jobs if job.name not in self._ended]
 
     def _read_results(self, jobs: Sequence[PlannedJob]) -> None:
-        for job, result in zip(jobs, self._each(jobs, self._result), strict=True):
-            if result is not None:
-                self._ended[job.name] = self._view_of_result(job, result)
+        summaries = self.reports.summaries([job.name for job in jobs])
+        for job in jobs:
+            if (summary := summaries.get(job.name)) is not None:
+                self._ended[job.name] = self._view_of_summary(job, summary)
         for job in self._active_jobs():
             if (view := self._blocked(job)) is not None:
                 self._ended[job.name] = view
@@ -156,7 +169,7 @@ class RunDriver:
         parents = {p: self._ended[p].state for p in job.after if p in self._ended}
         stopped = cancelled and (status.state.ended or status.state is JobState.LOST)
         if stopped or JobState.CANCELLED in parents.values():
-            events = self._events(job, status)
+            events = self._events.get(job.name)
             reports = _steps_cut_off(job, events, "the run was cancelled")
             steps = reports if status.attempt else ()
             ran_on = self._ran_on(job, events)
@@ -167,7 +180,7 @@ class RunDriver:
         reason = status.reason or "the job ended without a result; see its log"
         if status.state is JobState.SUCCEEDED:
             reason = "the backend reports success, but the job left no result"
-        events = self._events(job, status)
+        events = self._events.get(job.name)
         reports = _steps_cut_off(job, events, reason)
         ran_on = self._ran_on(job, events)
         return JobView(job, JobState.FAILED, status.attempt, reason, reports, ran_on=ran_on)
@@ -181,12 +194,10 @@ class RunDriver:
         return JobView(job, JobState.BLOCKED, reason=f"{', '.join(failed)} did not succeed")
 
     def _make_status(self, statuses: Mapping[str, JobStatus]) -> RunStatus:
-        active = self._active_jobs()
-        known = {job.name: _visible_status(statuses.get(job.name)) for job in active}
-        each_events = self._each(active, lambda job: self._events(job, known[job.name]))
         views = dict(self._ended)
-        for job, events in zip(active, each_events, strict=True):
-            status = known[job.name]
+        for job in self._active_jobs():
+            status = _visible_status(statuses.get(job.name))
+            events = self._events.get(job.name) if _has_begun(status) else None
             views[job.name] = JobView(
                 job,
                 status.state,
@@ -221,37 +232,19 @@ class RunDriver:
                 record_times(self.store, replace(status, ended_at=outcome.ended_at))
         return replace(status, ended_at=outcome.ended_at, bills=outcome.bills)
 
-    def _each(self, jobs: Sequence[PlannedJob], read: Callable[[PlannedJob], T]) -> list[T]:
-        if len(jobs) < 2:
-            return [read(job) for job in jobs]
-        with ThreadPoolExecutor(min(_READERS, len(jobs))) as pool:
-            return list(pool.map(read, jobs))
-
-    def _result(self, job: PlannedJob) -> JobResult | None:
-        return read_result(self.store, self.record.run_id, job.name)
-
-    def _events(self, job: PlannedJob, status: JobStatus) -> AttemptEvents | None:
-        if status.attempt == 0 or status.state in (JobState.WAITING, JobState.QUEUED):
-            return None
-        key = self.layout.attempt(job.name, status.attempt, "events.json")
-        try:
-            data = self.store.get(key)
-        except ArtifactNotFoundError:
-            return None
-        return read_document(AttemptEvents, data, f"{self.store.uri}/{key}")
-
     def _ran_on(
-        self, job: PlannedJob, report: AttemptEvents | JobResult | None
+        self, job: PlannedJob, report: AttemptEvents | JobSummary | None
     ) -> InstanceOffer | None:
         """Return the reported instance type with its price; None on this machine."""
         if report is None or report.instance_type is None or not job.offers:
             return None
         return self.plan.offer_of(job, report.instance_type)
 
-    def _view_of_result(self, job: PlannedJob, result: JobResult) -> JobView:
-        state = JobState.SUCCEEDED if result.state == "succeeded" else JobState.FAILED
-        ran_on = self._ran_on(job, result)
-        return JobView(job, state, result.attempt, result.reason, result.steps, result, ran_on)
+    def _view_of_summary(self, job: PlannedJob, summary: JobSummary) -> JobView:
+        state = JobState.SUCCEEDED if summary.state == "succeeded" else JobState.FAILED
+        ran_on = self._ran_on(job, summary)
+        reason = summary.reason
+        return JobView(job, state, summary.attempt, reason, summary.steps, summary, ran_on)
 
     def _is_cancelled(self) -> bool:
         try:
@@ -268,6 +261,18 @@ def _visible_status(status: JobStatus | None) -> JobStatus:
     if status.state is JobState.LOST:
         return JobStatus(JobState.WAITING, reason=status.reason)
     return status
+
+
+def _attempts(jobs: Sequence[PlannedJob], statuses: Mapping[str, JobStatus]) -> Mapping[str, int]:
+    """Return the attempts whose events count, first those of jobs that have ended."""
+    known = ((job.name, statuses.get(job.name, _UNKNOWN)) for job in jobs)
+    begun = [(name, status) for name, status in known if _has_begun(status)]
+    begun.sort(key=lambda pair: not pair[1].state.ended)
+    return {name: status.attempt for name, status in begun}
+
+
+def _has_begun(status: JobStatus) -> bool:
+    return status.attempt > 0 and status.state not in (JobState.WAITING, JobState.QUEUED)
 
 
 def _may_have_ended(statuses: Mapping[str, JobStatus], job: PlannedJob) -> bool:

@@ -34,7 +34,7 @@ def record_times(store: ArtifactStore, status: RunStatus) -> None:
                     duration_s=report.duration_s, instance_type=view.instance_type
                 )
         if view.result is not None:
-            sizes.update((name, ref.size_bytes) for name, ref in view.result.assets.items())
+            sizes.update(view.result.asset_bytes)
     if not steps:
         return
     times = RunTimes(

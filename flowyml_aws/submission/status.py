@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from flowyml_aws.planning.plan import InstanceOffer, PlannedJob, ReusedStep
 from flowyml_aws.planning.wording import hourly_price
-from flowyml_aws.runtime.result import JobResult, StepFailure, StepReport, StepState
+from flowyml_aws.runtime.result import StepFailure, StepReport, StepState
+from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import Bill, RunState
 
@@ -22,7 +23,8 @@ class JobView:
         job: The job as planned.
         reason: Reason of the state, or None if none is known.
         steps: Reports of the steps; empty before the first report.
-        result: The committed result, or None if there is none yet.
+        result: Summary of the committed result, or None if there is none yet. Without tracebacks
+            if many jobs have failed, so that not all results were read.
         ran_on: Instance type of the latest attempt with its price, as the job has reported it.
     """
 
@@ -31,7 +33,7 @@ class JobView:
     attempt: int = 0
     reason: str | None = None
     steps: tuple[StepReport, ...] = ()
-    result: JobResult | None = None
+    result: JobSummary | None = None
     ran_on: InstanceOffer | None = None
 
     @property

@@ -145,6 +145,11 @@ class WrittenRun:
         key = self.layout.result(self._name(job))
         return read_document(JobResult, self.store.get(key), key)
 
+    def summaries(self, job: str | None = None) -> list[str]:
+        """Return the names of the summaries of the job's result."""
+        prefix = self.layout.summary(self._name(job), "")
+        return [entry.key.removeprefix(prefix) for entry in self.store.walk(prefix)]
+
     def has_result(self, job: str | None = None) -> bool:
         return self.store.path(self.layout.result(self._name(job))).exists()
 

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from flowyml_aws import step
+from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.claim import JobClaim, claim_job
 from flowyml_aws.runtime.events import Progress
 from flowyml_aws.runtime.exit_codes import SECOND_COPY
 from flowyml_aws.runtime.result import AttemptEvents, StepState
+from flowyml_aws.runtime.summary import JobSummary
 from tests.runtime.harness import RUN, WrittenRun, finish, run_runner, start_python
+from tests.support.denied_stores import StoreWithoutSummaries
 from tests.support.rigs import eventually
 
 pytestmark = pytest.mark.contract
@@ -47,6 +50,37 @@ def test_a_second_attempt_finds_the_result_and_runs_nothing(
     assert "attempt 1 has already committed a result" in again.log
     assert run.result() == first
     assert marks(tmp_path) == 1
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_key_contains_the_summary_of_the_result(tmp_path: Path, fails: bool) -> None:
+    run = counting(tmp_path, fails)
+    run.run()
+    result = run.result()
+    (name,) = run.summaries()
+    summary = JobSummary.from_name(name)
+    assert summary is not None
+    assert (summary.state, summary.reason) == (result.state, result.reason)
+    assert summary.asset_bytes.keys() == result.assets.keys()
+
+
+def test_an_attempt_that_finds_a_result_writes_its_missing_summary(tmp_path: Path) -> None:
+    run = counting(tmp_path)
+    run.run()
+    (name,) = run.summaries()
+    run.store.delete([run.layout.summary("mark", name)])
+    run.run(FLOWYML_ATTEMPT="2")
+    assert run.summaries() == [name]
+
+
+def test_a_summary_that_is_denied_does_not_fail_the_job(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = counting(tmp_path)
+    store = StoreWithoutSummaries(tmp_path / "store")
+    result = Attempt.begin(run.spec(), store, 1).commit("succeeded")
+    assert run.result() == result
+    assert "could not write the summary" in capfd.readouterr().err
 
 
 def test_two_runners_at_once_commit_one_result(tmp_path: Path) -> None:

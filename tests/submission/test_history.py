@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from flowyml_aws.artifacts.layout import history_key, history_prefix
-from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.local.directory import DirectoryArtifactStore
-from flowyml_aws.runtime.result import JobResult, StepReport, StepState
+from flowyml_aws.runtime.result import StepReport, StepState
+from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.history import read_times, record_times
 from flowyml_aws.submission.status import JobView, RunStatus
@@ -23,19 +23,15 @@ def store(tmp_path: Path) -> DirectoryArtifactStore:
 
 def a_status(run_id: str, *reports: StepReport, pipeline: str = "p") -> RunStatus:
     job = a_job("train", steps=tuple(report.name for report in reports))
-    ref = ArtifactRef(uri="file:///x", sha256="0" * 64, size_bytes=12, codec="json/1")
-    result = JobResult(
-        run_id=run_id,
-        job="train",
+    summary = JobSummary(
         attempt=1,
         state="succeeded",
         started_at=0,
         ended_at=9,
         steps=reports,
-        assets={"model": ref},
-        skipped={},
+        asset_bytes={"model": 12},
     )
-    view = JobView(job, JobState.SUCCEEDED, 1, steps=reports, result=result)
+    view = JobView(job, JobState.SUCCEEDED, 1, steps=reports, result=summary)
     return RunStatus(run_id, pipeline, "batch", 0.0, (view,), ended_at=9.0)
 
 

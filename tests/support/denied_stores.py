@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flowyml_aws.artifacts.layout import CACHE
+from flowyml_aws.artifacts.layout import CACHE, SUMMARY
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.local.directory import DirectoryArtifactStore
 
-__all__ = ["StoreWithoutDelete", "StoreWithoutReadableCache"]
+__all__ = ["StoreWithoutDelete", "StoreWithoutReadableCache", "StoreWithoutSummaries"]
 
 
 class StoreWithoutDelete(DirectoryArtifactStore):
@@ -27,3 +27,13 @@ class StoreWithoutReadableCache(DirectoryArtifactStore):
         if key.startswith(CACHE):
             raise AwsRefusedError(f"Can't read {key}", "AccessDenied", "allow s3:GetObject on it")
         return super().get(key)
+
+
+class StoreWithoutSummaries(DirectoryArtifactStore):
+    """A store in which jobs may write results, but no summaries of them."""
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Create a document; deny the call for a summary."""
+        if f"/{SUMMARY}" in key:
+            raise AwsRefusedError(f"Can't write {key}", "AccessDenied", "allow s3:PutObject on it")
+        return super().create(key, data)

@@ -12,7 +12,6 @@ from flowyml.core.pipeline import PipelineResult
 
 from flowyml_aws.integrations.flowyml.outputs import RunOutputs
 from flowyml_aws.result import PipelineResult as OurResult
-from flowyml_aws.run import refs_of
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import RunStatus, failures
@@ -76,7 +75,7 @@ def flowyml_result(result: OurResult, run_id: str) -> PipelineResult:
     """
     status, errors = result.status, errors_of(result.status)
     unstored = _produced(status).difference(result.outputs)
-    outputs = RunOutputs(result.outputs, refs_of(status), unstored)
+    outputs = RunOutputs(result.outputs, result.refs.read(), unstored)
     converted = PipelineResult(run_id, result.pipeline_name)
     converted.finalize(success=result.success)
     if status.state is RunState.CANCELLED:

@@ -1,0 +1,54 @@
+"""The refs of a run's stored values, each read when it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.submission.reports import JobReports
+from flowyml_aws.submission.status import RunStatus
+
+__all__ = ["RunRefs"]
+
+
+class RunRefs(Mapping[str, ArtifactRef]):
+    """Artifact refs by asset. The status has their names; a ref is in the result of its job.
+
+    Args:
+        status: Status of the run.
+        reports: Reports of its jobs.
+    """
+
+    def __init__(self, status: RunStatus, reports: JobReports) -> None:
+        self._reports = reports
+        self._reused = {
+            asset: ref for step in status.reused.values() for asset, ref in step.assets.items()
+        }
+        self._jobs = {
+            asset: view.job.name
+            for view in status.jobs
+            if view.result is not None
+            for asset in view.result.asset_bytes
+        }
+
+    def __getitem__(self, asset: str) -> ArtifactRef:
+        if asset not in self._jobs:
+            return self._reused[asset]
+        result = self._reports.result(self._jobs[asset])
+        if result is None:  # deleted since the status was read
+            raise KeyError(asset)
+        return result.assets[asset]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._reused, **self._jobs})
+
+    def __len__(self) -> int:
+        return len(self._reused.keys() | self._jobs.keys())
+
+    def __contains__(self, asset: object) -> bool:
+        return asset in self._jobs or asset in self._reused
+
+    def read(self) -> dict[str, ArtifactRef]:
+        """Return all refs. The results are read at the same time."""
+        self._reports.results(set(self._jobs.values()))
+        return dict(self)
