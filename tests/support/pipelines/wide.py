@@ -41,12 +41,20 @@ def three_hundred() -> Pipeline:
     return make(300)
 
 
-def apart(parts: int = 120) -> Pipeline:
+def apart(parts: int) -> Pipeline:
     return Pipeline("apart").add_steps([part(number) for number in range(parts)])
 
 
 def forty_apart() -> Pipeline:
     return apart(40)
+
+
+def sixty_apart() -> Pipeline:
+    return apart(60)
+
+
+def hundred_and_twenty_apart() -> Pipeline:
+    return apart(120)
 
 
 def three_hundred_apart() -> Pipeline:
