@@ -31,6 +31,7 @@ __all__ = [
     "command",
     "cpu_seconds",
     "interleaved",
+    "peak_mib",
     "report",
 ]
 
@@ -128,6 +129,14 @@ class Peak:
 
     def mib(self) -> float:
         return _status_mib("VmHWM") - self._before_mib
+
+
+def peak_mib() -> float:
+    """Return the peak of this process's resident memory; Linux only.
+
+    `ru_maxrss` would include the memory of the process that started it.
+    """
+    return _status_mib("VmHWM")
 
 
 def _status_mib(field: str) -> float:

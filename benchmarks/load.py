@@ -1,0 +1,308 @@
+"""AWS calls, memory and time of a client with runs of many jobs on AWS Batch.
+
+One run of 1,000 jobs is really executed. A larger one waits: its jobs never start, and this
+program writes their results as their runners would. AWS is the emulator on this machine.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from benchmarks._measuring import Target, argument_parser, clean_environment, peak_mib, report
+from flowyml_aws.core.errors import MissingExtraError
+
+EXECUTED, WAITING = 1_000, 10_000
+MAX_RSS_MIB = 150.0
+_AT_ONCE = 8  # calls of the client, and of the bare loop
+_USER = "flowyml-emulator-user"  # the role of clients; jobs have another
+_REPLAYED = {
+    *("SubmitJob", "DescribeJobs", "TerminateJob"),
+    *("GetObject", "HeadObject", "PutObject", "ListObjectsV2"),
+}
+
+PIPELINE = """\
+from flowyml_aws import Pipeline, step
+
+def part(number):
+    @step(name=f"part_{number}", outputs=[f"value_{number}"], cache=False)
+    def give():
+        return number
+    return give
+
+def wide(jobs):
+    return Pipeline("load").add_steps([part(number) for number in range(jobs)])
+"""
+
+
+# The client: a process of its own, which does what it is told on standard input.
+
+
+def serve() -> None:
+    """Answer requests: each is a line of JSON with the name of a function and its arguments."""
+    sys.path.insert(0, str(Path.cwd()))
+    functions: dict[str, Callable[..., Any]] = {
+        "submit": submit,
+        "status": lambda run_id: look(run_id, "status"),
+        "attach": lambda run_id: look(run_id, "wait"),
+        "cancel": cancel,
+        "replay": replay,
+    }
+    for line in sys.stdin:
+        name, arguments = json.loads(line)
+        started = time.monotonic()
+        value = functions[name](*arguments)
+        seconds = time.monotonic() - started
+        print(json.dumps([value, seconds, peak_mib()]), flush=True)
+
+
+def submit(jobs: int) -> str:
+    from load_pipeline import wide  # type: ignore[import-not-found]
+
+    run_id: str = wide(jobs).submit(backend="batch", cache=False).id
+    return run_id
+
+
+def look(run_id: str, method: str) -> dict[str, int]:
+    """Return the number of jobs by state."""
+    from flowyml_aws import Run
+
+    seen = getattr(Run.attach(run_id), method)()
+    jobs = seen.jobs if method == "status" else seen.status.jobs
+    return dict(Counter(view.state.value for view in jobs))
+
+
+def cancel(run_id: str) -> None:
+    from flowyml_aws import Run
+
+    Run.attach(run_id).cancel()
+
+
+def replay(calls: Sequence[tuple[str, str]], run_id: str) -> int:
+    """Make the same calls with boto3 and nothing else, and return their number."""
+    import boto3
+    from botocore.config import Config
+
+    from flowyml_aws.services.connect import find_run
+
+    job = find_run(run_id).plan.jobs[0]
+    config = Config(max_pool_connections=_AT_ONCE)
+    s3: Any = boto3.client("s3", config=config)
+    batch: Any = boto3.client("batch", config=config)
+    definition = batch.describe_job_definitions(status="ACTIVE")["jobDefinitions"][0]
+    ids = [job["jobId"] for job in batch.list_jobs(jobQueue=job.target)["jobSummaryList"]][:100]
+    body = b"x" * 1000
+
+    def call(number: int, operation: str, resource: str) -> None:
+        bucket, _, key = resource.partition("/")
+        if operation == "SubmitJob":
+            batch.submit_job(
+                jobName=f"bare-{number}",
+                jobQueue=job.target,
+                jobDefinition=definition["jobDefinitionArn"],
+            )
+        elif operation == "DescribeJobs":
+            batch.describe_jobs(jobs=ids)
+        elif operation == "TerminateJob":
+            batch.terminate_job(jobId=resource, reason="load")
+        elif operation == "GetObject":
+            s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        elif operation == "HeadObject":
+            s3.head_object(Bucket=bucket, Key=key)
+        elif operation == "PutObject":
+            s3.put_object(Bucket=bucket, Key=key.replace(run_id, "bare"), Body=body)
+        else:
+            s3.list_objects_v2(Bucket=bucket)
+
+    def attempt(numbered: tuple[int, tuple[str, str]]) -> None:
+        with suppress(s3.exceptions.ClientError):  # the client asks for objects that do not exist
+            call(numbered[0], *numbered[1])
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return len(list(pool.map(attempt, enumerate(calls))))
+
+
+# The measurements, in the process of the emulator.
+
+
+class Client:
+    """A client in a process of its own."""
+
+    def __init__(self, requests: IO[str], answers: IO[str], aws: Any) -> None:
+        self._requests, self._answers, self._aws = requests, answers, aws
+        self.peak_mib = 0.0
+
+    def ask(self, name: str, *arguments: object) -> tuple[Any, float, list[tuple[str, str]]]:
+        """Return the answer to a request, its time in seconds, and the client's calls to AWS."""
+        self._aws.requests.clear()
+        self._requests.write(json.dumps([name, arguments]) + "\n")
+        self._requests.flush()
+        line = self._answers.readline()
+        if not line:
+            sys.exit(f"the client failed at {name}")
+        value, seconds, peak = json.loads(line)
+        if name != "replay":
+            self.peak_mib = max(self.peak_mib, peak)
+        own = [request for request in self._aws.requests if request.caller == _USER]
+        return value, seconds, [(r.call.operation, r.call.resource) for r in own]
+
+
+@contextmanager
+def a_client(aws: Any, folder: Path) -> Iterator[Client]:
+    """Start a client with the emulator's settings."""
+    folder.mkdir()
+    (folder / "pyproject.toml").touch()
+    (folder / "load_pipeline.py").write_text(PIPELINE, "utf-8")
+    with subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.load", "--client"],
+        env={**clean_environment(), **aws.environment},
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            yield Client(process.stdin, process.stdout, aws)
+        finally:
+            process.stdin.close()
+
+
+def write_results(aws: Any, run_id: str) -> None:
+    """Write the events, the result and its summary of each job, as its runner does."""
+    from flowyml_aws.aws.s3 import S3ArtifactStore
+    from flowyml_aws.runtime.attempt import Attempt
+    from flowyml_aws.runtime.result import AttemptEvents
+    from flowyml_aws.runtime.specs import SpecArgument
+    from flowyml_aws.submission.record import read_record
+
+    store = S3ArtifactStore.from_uri(aws.client("s3"), aws.environment["FLOWYML_AWS_STORE"])
+    record = read_record(store, run_id)
+
+    def end(job: str) -> None:
+        spec = SpecArgument.parse(record.spec_argument(job, store.uri)).read(store)
+        attempt = Attempt.begin(spec, store, 1)
+        attempt.progress.update(spec.steps[0].name, started_at=time.time(), ended_at=time.time())
+        events = AttemptEvents(attempt=1, steps=attempt.progress.reports, assets={})
+        store.put(f"runs/{run_id}/jobs/{job}/attempts/1/events.json", events.to_json())
+        attempt.commit("succeeded")
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(end, record.specs))
+
+
+class Table:
+    """Rows and targets of all measurements."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, ...]] = []
+        self.targets: list[Target] = []
+        self.numbers: dict[str, Any] = {}
+
+    def add(
+        self,
+        name: str,
+        jobs: int,
+        calls: Sequence[tuple[str, str]],
+        seconds: float,
+        most: float,
+        bare_s: float | None = None,
+    ) -> None:
+        kinds = Counter(operation for operation, _ in calls)
+        common = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(3))
+        ratio = "" if bare_s is None else f"{seconds / bare_s:.2f}"
+        self.rows.append((name, f"{jobs:,}", f"{len(calls):,}", f"{seconds:.1f}", ratio, common))
+        self.targets.append(Target(f"{name}, {jobs:,} jobs", len(calls), most, "calls"))
+        self.numbers[f"{name}, {jobs} jobs"] = {"calls": kinds, "s": seconds, "bare_s": bare_s}
+
+
+def look_calls(jobs: int) -> float:
+    return 20 + jobs / 40
+
+
+def measure_waiting(aws: Any, client: Client, jobs: int, table: Table) -> None:
+    """Measure a run none of whose jobs starts, and compare it with bare loops of boto3."""
+
+    def bare(calls: Sequence[tuple[str, str]]) -> float:
+        same = [call for call in calls if call[0] in _REPLAYED]
+        _, seconds, _ = client.ask("replay", same, run_id)
+        return seconds
+
+    run_id, seconds, calls = client.ask("submit", jobs)
+    table.add("submit", jobs, calls, seconds, jobs + jobs / 50 + 20, bare(calls))
+    _, seconds, calls = client.ask("status", run_id)
+    table.add("status, waiting", jobs, calls, seconds, look_calls(jobs), bare(calls))
+    write_results(aws, run_id)
+    for name in ("status", "attach"):
+        seen, seconds, calls = client.ask(name, run_id)
+        assert seen == {"succeeded": jobs}, seen
+        table.add(f"{name}, ended", jobs, calls, seconds, look_calls(jobs), bare(calls))
+
+
+def measure_cancel(client: Client, jobs: int, table: Table) -> None:
+    run_id, _, _ = client.ask("submit", jobs)
+    _, seconds, calls = client.ask("cancel", run_id)
+    table.add("cancel", jobs, calls, seconds, jobs + look_calls(jobs))
+
+
+def measure_executed(client: Client, jobs: int, table: Table) -> None:
+    """Measure a run whose jobs are processes on this machine."""
+    run_id, seconds, calls = client.ask("submit", jobs)
+    table.add("submit, executed", jobs, calls, seconds, jobs + jobs / 50 + 20)
+    most, ended, polls = 0, 0, 0
+    started = time.monotonic()
+    while ended < jobs:
+        seen, _, calls = client.ask("status", run_id)
+        ended = seen.get("succeeded", 0) + seen.get("failed", 0)
+        most, polls = max(most, len(calls)), polls + 1
+    assert seen == {"succeeded": jobs}, seen
+    minutes = (time.monotonic() - started) / 60
+    largest = [("status", "")] * most
+    table.add(f"status, largest of {polls}", jobs, largest, minutes * 60, look_calls(jobs))
+
+
+def main() -> int:
+    parser = argument_parser(__doc__, repetitions=1)
+    parser.add_argument("--executed", type=int, default=EXECUTED, metavar="JOBS")
+    parser.add_argument("--waiting", type=int, default=WAITING, metavar="JOBS")
+    parser.add_argument("--client", action="store_true", help="be the client of a measurement")
+    options = parser.parse_args()
+    if options.client:
+        serve()
+        return 0
+    try:
+        from flowyml_aws.testing import Capacity, Emulator
+    except MissingExtraError as error:
+        sys.exit(f"error: {error}")
+    table = Table()
+    nothing = Capacity(vcpus=0, memory_mib=0)
+    with tempfile.TemporaryDirectory() as folder:
+        with Emulator(keep_requests=True, capacity=nothing) as aws:
+            with a_client(aws, Path(folder, "waiting")) as client:
+                measure_waiting(aws, client, options.waiting, table)
+            waiting_mib = client.peak_mib
+            with a_client(aws, Path(folder, "cancelled")) as client:
+                measure_cancel(client, options.executed, table)
+        with (
+            Emulator(keep_requests=True, capacity=Capacity(vcpus=4, memory_mib=8192)) as aws,
+            a_client(aws, Path(folder, "executed")) as client,
+        ):
+            measure_executed(client, options.executed, table)
+    largest_mib = max(waiting_mib, client.peak_mib)
+    table.targets.append(Target("resident memory of the client", largest_mib, MAX_RSS_MIB, "MiB"))
+    note = "/ boto3: time as a multiple of a loop that makes the same calls with boto3 alone"
+    columns = ("operation", "jobs", "calls", "s", "/ boto3", "most calls")
+    return report(columns, table.rows, table.targets, [note], table.numbers, options.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
