@@ -14,6 +14,7 @@ from flowyml_aws.runtime.layer import pin_layer
 from flowyml_aws.services.run_services import RunServices
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.keys import make_keys
+from flowyml_aws.submission.own_runs import remember_run
 from flowyml_aws.submission.package import RunPackage, job_specs, write_run
 from flowyml_aws.submission.record import RunRecord
 
@@ -40,6 +41,7 @@ def launch(request: RunRequest) -> RunDriver:
     specs = job_specs(plan, planned.graph, package, reuse, checked.run_id, store.uri)
     incomplete = planned.identities.incomplete
     keys = make_keys(checked.graph, reuse, planned.forced, planned.fingerprinter, incomplete)
+    remember_run(store.uri, checked.run_id)
     record = write_run(store, plan, package, specs, keys, checked.run_id, now)
     return begin(services, record, plan, checked.settings.allow_pickle, request.detached)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flowyml_aws.artifacts.errors import PickleRefusedError
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.values import load_value
 from flowyml_aws.core.errors import RunNotFoundError
@@ -22,6 +23,7 @@ from flowyml_aws.run_job import RunJob
 from flowyml_aws.services.connect import find_run
 from flowyml_aws.submission.backend import JobState, LogLine
 from flowyml_aws.submission.driver import RunDriver
+from flowyml_aws.submission.own_runs import is_own_run
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import RunStatus
 from flowyml_aws.submission.why import Reason, explain_step
@@ -38,7 +40,7 @@ class Run:
         driver: Driver of the run.
         drives: Whether following the logs also submits jobs that are ready, as `wait` does.
         allow_pickle: Whether outputs whose format can execute code may be loaded; None for the
-            setting.
+            setting. Without both, only if this user started the run on this machine.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class Run:
         Args:
             run_id: Id of the run.
             allow_pickle: Whether outputs whose format can execute code may be loaded; None for
-                the setting.
+                the setting. Without both, only if this user started the run on this machine.
 
         Raises:
             RunNotFoundError: No store contains it.
@@ -239,13 +241,22 @@ class Run:
         return make_result(status, outputs, refs, first, time.time())
 
     def _load(self, asset: str, ref: ArtifactRef) -> Any:
-        return load_value(
-            self._driver.store,
-            ref,
-            asset,
-            self._assets,
-            allow_pickle=self._allow_pickle,
-        )
+        store = self._driver.store
+        allow_pickle = self._allow_pickle
+        if allow_pickle is None:
+            allow_pickle = is_own_run(store.uri, self.id)
+        try:
+            return load_value(store, ref, asset, self._assets, allow_pickle=allow_pickle)
+        except PickleRefusedError as error:
+            if self._allow_pickle is not None:
+                raise
+            raise PickleRefusedError(
+                what=error.what,
+                why=f"it is stored as {ref.codec}, which can execute code when it is loaded, and "
+                f"this user did not start {self.id} on this machine",
+                fix="pass allow_pickle=True (`get --allow-pickle`), or set allow_pickle = true, if "
+                f"you trust everyone who can write to {store.uri}",
+            ) from error
 
 
 def _outputs_of(

@@ -85,7 +85,7 @@ class Settings:
         max_price_usd_hour: Maximum price of every type that a job may start on, in USD per hour.
         max_cost_usd: Maximum cost of a run in its expected time, in USD.
         allow_pickle: Whether values whose format can execute code (pickle) may be loaded on this
-            machine.
+            machine; None if only those of runs that this user started here.
     """
 
     backend: str | Mapping[str, str] | None = None
@@ -127,7 +127,7 @@ class Settings:
     local_store: str = ".flowyml/aws"  # FlowyML's own files are in .flowyml
     max_price_usd_hour: float | None = None
     max_cost_usd: float | None = None
-    allow_pickle: bool = True
+    allow_pickle: bool | None = None
 
     def __post_init__(self) -> None:
         if self.store is not None and not re.match("s3://[^/]", self.store):

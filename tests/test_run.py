@@ -66,6 +66,31 @@ def test_pickled_outputs_are_not_loaded_unless_allowed(
     assert Run.attach(run.id, allow_pickle=True).outputs["odd"] == {1j}
 
 
+def test_pickled_outputs_of_a_run_that_another_user_started_need_permission(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))  # another user, or another machine
+    foreign = Run.attach(run.id)
+    with pytest.raises(PickleRefusedError) as caught:
+        foreign.outputs["odd"]
+    assert f"this user did not start {run.id} on this machine" in caught.value.why
+    assert "allow_pickle=True" in caught.value.fix
+    assert foreign.outputs["text"] == "hello hello"
+    assert Run.attach(run.id, allow_pickle=True).outputs["odd"] == {1j}
+    monkeypatch.setenv("FLOWYML_AWS_ALLOW_PICKLE", "true")
+    assert Run.attach(run.id).outputs["odd"] == {1j}
+
+
+def test_a_process_can_load_its_own_outputs_without_a_folder_for_its_state(
+    kinds: tuple[BackendRig, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    rig, _ = kinds
+    with rig.entered():
+        assert rig.pipeline("kinds").run(progress=False)["odd"] == {1j}
+
+
 def test_allow_pickle_of_a_run_applies_to_its_result(
     kinds: tuple[BackendRig, str],
 ) -> None:

@@ -216,13 +216,19 @@ def get(
     run_id: RunId,
     asset: Annotated[str, typer.Argument(help="Name of an asset or of a step.")],
     out: Annotated[Path | None, typer.Option(help="Write the value to this file.")] = None,
-    no_pickle: Annotated[
-        bool, typer.Option("--no-pickle", help="Refuse formats that can execute code (pickle).")
-    ] = False,
+    allow_pickle: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-pickle/--no-pickle",
+            help="Load or refuse formats that can execute code (pickle). By default, they are "
+            "loaded if you started the run on this machine.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print an output of a run, or write it to a file."""
-    attached = Run.attach(run_id, allow_pickle=False if no_pickle else None)
+    attached = Run.attach(run_id, allow_pickle=allow_pickle)
     if as_json:
         refs = attached.refs(asset)
         print_json({name: json.loads(ref.to_json()) for name, ref in refs.items()})

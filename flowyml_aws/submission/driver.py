@@ -33,7 +33,8 @@ class RunDriver:
     """Drives one run.
 
     Attributes:
-        allow_pickle: Whether this client may run code from the store to load a value.
+        allow_pickle: Whether this client may run code from the store to load a value; None if only
+            for runs that its user started on this machine.
         clock: Seconds since the epoch.
     """
 
@@ -41,7 +42,7 @@ class RunDriver:
     record: RunRecord
     plan: ExecutionPlan
     backend: Backend
-    allow_pickle: bool = True
+    allow_pickle: bool | None = None
     clock: Callable[[], float] = time.time
     _ended: dict[str, JobView] = field(default_factory=dict)
     _results_read: bool = False
