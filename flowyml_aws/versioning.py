@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from flowyml_aws.core.context import Context
 from flowyml_aws.core.errors import InvalidVersionError, UnknownVersionError
+from flowyml_aws.core.private_files import make_private_folder, open_private
 from flowyml_aws.core.versions import (
     PipelineVersion,
     VersionComparison,
@@ -104,12 +105,13 @@ class VersionedPipeline(Pipeline):
                     why="some file systems are case-insensitive",
                     fix=f"write {other!r}, or another version",
                 )
-        self.versions_dir.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self.versions_dir)
         path = self._path(saved.version)
         # Replaced atomically: readers see either the old or the new document.
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         document = {"format": _FORMAT, **saved.to_dict()}
-        temporary.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        with open(temporary, "w", encoding="utf-8", opener=open_private) as file:
+            file.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
         temporary.replace(path)
         return saved
 

@@ -167,7 +167,7 @@ class LocalBackend:
             return  # another client starts this attempt
         self._started[job.name] = attempt
         log = self._log(job.name, attempt)
-        with log.open("wb") as output:
+        with self._store.open_new(self._layout.attempt(job.name, attempt, "log.txt")) as output:
             child = start_program(
                 ProgramStart(
                     module="flowyml_aws.runtime",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import accumulate
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import unquote
 
 from flowyml_aws.artifacts.content import Buffer, FilePiece, Parts
@@ -23,6 +24,7 @@ from flowyml_aws.core.errors import (
     FlowymlError,
     SettingsError,
 )
+from flowyml_aws.core.private_files import make_folder, make_private_folder
 
 __all__ = ["DirectoryArtifactStore"]
 
@@ -37,12 +39,15 @@ class DirectoryArtifactStore:
     Safe between processes: a file is written under a temporary name, then linked or renamed.
 
     Args:
-        path: The directory. If it is created here, git ignores it.
+        path: The directory. If it is created here, git ignores it, and only the user can read it.
+            Otherwise, files can be read and written by those who can read and write the directory,
+            as far as the umask allows.
     """
 
     def __init__(self, path: Path) -> None:
         with _translate_errors("use", path):
             self._root = path.resolve()
+        self._is_checked = False
 
     @classmethod
     def from_uri(cls, uri: str) -> DirectoryArtifactStore:
@@ -228,7 +233,7 @@ class DirectoryArtifactStore:
         path = self.path(key)
         with _writing(self._root):
             self._create_root()
-            _create_folder(path.parent)
+            _create_folder(path.parent, self._mode)
         return path
 
     def _publish(self, path: Path, key: str, move: Callable[[Path, Path], None]) -> None:
@@ -238,25 +243,40 @@ class DirectoryArtifactStore:
                 return move(path, self._target(key))
         return move(path, self._target(key))
 
+    @property
+    def _mode(self) -> int:
+        """Mode of new folders: that of the store's directory."""
+        return self._root.stat().st_mode & 0o777
+
+    def open_new(self, key: str) -> BinaryIO:
+        """Open a new file for a program that writes into it, instead of an object."""
+        return open(self._target(key), "wb", opener=self._opener)
+
+    def _opener(self, path: str, flags: int) -> int:
+        return os.open(path, flags, self._mode & 0o666)
+
     def _create_root(self) -> None:
         incoming = self._root / _INCOMING
-        if incoming.is_dir():
+        if self._is_checked and incoming.is_dir():
             return
-        self._root.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self._root.parent)
         try:
-            self._root.mkdir()
+            self._root.mkdir(0o700)
         except FileExistsError:
             pass  # the user's own directory: its .gitignore is theirs
         else:
-            (self._root / ".gitignore").write_text("*\n")
-        incoming.mkdir(exist_ok=True)
+            ignore = self._root / ".gitignore"
+            with open(ignore, "w", opener=self._opener) as file:
+                file.write("*\n")
+        incoming.mkdir(self._mode, exist_ok=True)
+        self._is_checked = True
 
     @contextmanager
     def _temporary_file(self, chunks: Iterable[Buffer]) -> Iterator[Path]:
         path = self._root / _INCOMING / uuid.uuid4().hex
         try:
             with _writing(self._root):
-                file = path.open("xb", buffering=0)
+                file = open(path, "xb", buffering=0, opener=self._opener)  # noqa: SIM115
             with file:
                 for chunk in chunks:  # reads the user's files: their errors are not the store's
                     rest = memoryview(chunk)
@@ -294,17 +314,17 @@ def _writing(root: Path) -> AbstractContextManager[None]:
     return _translate_errors("write to", root)
 
 
-def _create_folder(path: Path) -> None:
+def _create_folder(path: Path, mode: int) -> None:
     """Create a folder, even if `delete` removes it at the same time."""
     for _ in range(_ATTEMPTS - 1):
         try:
-            return path.mkdir(parents=True, exist_ok=True)
+            return make_folder(path, mode)
         except FileNotFoundError:
             continue
         except FileExistsError as error:  # it existed and is gone now, or it is a file
             if Path(error.filename).is_file():
                 raise
-    return path.mkdir(parents=True, exist_ok=True)
+    return make_folder(path, mode)
 
 
 def _has_content(path: Path, content: Parts) -> bool:
