@@ -23,7 +23,7 @@ heading = @printf '\n== %s\n'
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo check unit test test-all every-python lowest compat coverage flowyml with-flowyml sdk format bench pin base-images setup \
-  infra-tools clean
+  infra-tools audit clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; \
@@ -57,7 +57,7 @@ test: $(if $(PYTEST),,check) $(VENV)/.installed-dev ## run the checks, and all t
 test-all: check infra-tools ## run every test on every Python, with more examples and jobs (up to an hour)
 	$(heading) 'all tests (pytest)'
 	@$(pytest) --thorough $(PYTEST)
-	@$(MAKE) --no-print-directory every-python lowest flowyml sdk demo
+	@$(MAKE) --no-print-directory audit every-python lowest flowyml sdk demo
 
 every-python: $(VENV)/.installed-dev ## run the unit and contract tests on each other supported Python of this machine
 	@main=$$($(bin)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
@@ -91,6 +91,10 @@ sdk: $(VENV)/.installed-dev,sagemaker ## check SageMaker requests against its SD
 	$(heading) "SageMaker's SDK (pytest)"
 	@$(bin)/python -m pytest tests/aws/test_sagemaker_sdk.py tests/aws/test_sagemaker_shapes.py $(PYTEST)
 
+audit: .venv-audit/.installed ## report known vulnerabilities of the pinned packages (needs a database in the internet)
+	$(heading) 'known vulnerabilities (pip-audit)'
+	@$(bin)/python scripts/audit .venv-audit/bin/pip-audit constraints.txt infra/constraints.txt
+
 format: $(VENV)/.installed-dev ## format the code, and fix the lint errors that can be fixed automatically
 	@$(bin)/ruff check --fix .
 	@$(bin)/ruff format .
@@ -108,6 +112,11 @@ setup: $(VENV)/.installed-dev ## create the virtual environment for development
 
 # checkov needs old versions of packages that others need newer, so these tools have a separate environment.
 infra-tools: .venv-infra/.installed ## install the tools that check infra/ (CDK, cdk-nag, cfn-lint, checkov)
+
+.venv-audit/.installed: scripts/audit-tools.txt scripts/audit-constraints.txt
+	$(heading) 'installing pip-audit into .venv-audit'
+	@$(install) .venv-audit scripts/audit-constraints.txt -r scripts/audit-tools.txt
+	@touch $@
 
 clean: ## remove the virtual environments and the files of the tools
 	rm -rf .venv .venv-* build dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -49,7 +49,7 @@ _SECRET_VALUES = {
     "a JSON web token": re.compile(r"\beyJ[\w-]{5,}\.eyJ[\w-]+\.[\w-]*"),
     "a URL with a password": re.compile(r"\w://[^/\s:@]*:[^/\s@]+@"),
 }
-_USE_A_SECRET_STORE = (
+_STORE_ELSEWHERE = (
     "store it in AWS Secrets Manager or the SSM Parameter Store, allow the job's role to read it, "
     "and read it in the step with boto3; env= may contain its ARN"
 )
@@ -125,7 +125,7 @@ def _problems(name: Any, value: Any, owner: str) -> Iterator[FlowymlError]:
             what=f"{variable} looks like a secret",
             why=f"{sign}; everyone with access to the store or to the job's description can read "
             "its environment",
-            fix=_USE_A_SECRET_STORE,
+            fix=_STORE_ELSEWHERE,
         )
 
 

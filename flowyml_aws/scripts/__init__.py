@@ -250,7 +250,7 @@ class _Loader(SourceFileLoader):
         # The output of a script that is only needed for its classes is not that of the program.
         output = nullcontext() if self._is_main else redirect_stdout(sys.stderr)
         with executing_script(self._is_main), output:
-            exec(code, names)
+            exec(code, names)  # noqa: S102 - the user's script
         if self._is_main:
             _state.after()
 

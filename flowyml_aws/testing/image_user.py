@@ -71,4 +71,4 @@ def _check(result: int) -> None:
 
 if __name__ == "__main__":
     _switch(int(sys.argv[1]))
-    os.execv(sys.argv[2], sys.argv[2:])
+    os.execv(sys.argv[2], sys.argv[2:])  # noqa: S606 - without a shell on purpose
