@@ -50,7 +50,7 @@ def begin(
     services: RunServices,
     record: RunRecord,
     plan: ExecutionPlan,
-    allow_pickle: bool,
+    allow_pickle: bool | None,
     detached: bool,
 ) -> RunDriver:
     """Submit the first jobs of a run that is written, or start a driver that does so.
@@ -59,7 +59,7 @@ def begin(
         services: Services of the run.
         record: Record of the run.
         plan: Plan of the run.
-        allow_pickle: Whether this client may run code from the store to load a value.
+        allow_pickle: Same as in `RunDriver`.
         detached: Whether the run must continue without its client.
     """
     backend = services.backend(record, plan)
