@@ -80,4 +80,4 @@ def _state_finding(view: JobView, states: Mapping[str, JobState]) -> Finding:
                 "an instance takes some minutes to start; problems are reported after a minute",
             )
         case _:
-            return Finding("job", "ok", f"Job {name!r} is {view.state.value}")
+            return Finding("job", "ok", f"Job {name!r} is {view.state.value}", view.reason or "")

@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -15,10 +17,11 @@ import psutil
 
 from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.artifacts.layout import RunLayout
-from flowyml_aws.core.errors import ArtifactNotFoundError
+from flowyml_aws.core.errors import ArtifactNotFoundError, SettingsError
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.local.processes import (
     ProcessIdentity,
+    end_group,
     end_processes,
     find_runner,
     identify,
@@ -31,6 +34,7 @@ from flowyml_aws.packaging.starting import (
 )
 from flowyml_aws.planning.environment import process_environment
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
+from flowyml_aws.runtime.heartbeat import HEARTBEAT
 from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
 from flowyml_aws.submission.record import RunRecord
 
@@ -40,6 +44,8 @@ DocumentT = TypeVar("DocumentT", bound=Document)
 
 _GRACE_S = 10.0
 _POLL_INTERVAL_S = 0.25
+_CHILDREN_GRACE_S = 1.0
+_SILENCE_S = 120.0  # many heartbeats, for a machine that is busy
 _SIGNALS = {number.value: number.name for number in signal.Signals}
 
 
@@ -62,9 +68,11 @@ class _Exit(Document):
 
     Attributes:
         code: Return code of `subprocess`; None if the client ended the process when it stopped.
+        reason: Reason of the end, or None if the code explains it.
     """
 
     code: int | None
+    reason: str | None = None
 
 
 class LocalBackend:
@@ -80,6 +88,7 @@ class LocalBackend:
         plan: ExecutionPlan,
         machine: Machine,
         environment: Mapping[str, str],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._layout = RunLayout(record.run_id)
@@ -87,7 +96,10 @@ class LocalBackend:
         self._plan = plan
         self._machine = machine
         self._environment = environment
+        self._clock = clock
         self._started: dict[str, int] = {}
+        self._deadlines: dict[str, tuple[int | None, float]] = {}
+        self._late: dict[str, str] = {}
         self._children: dict[str, ProgramProcess] = {}
         self._ended: dict[str, JobStatus] = {}
         self._process_ended = threading.Event()
@@ -131,9 +143,17 @@ class LocalBackend:
         return [LogLine(job, line.decode(errors="replace").rstrip("\r")) for line in lines], cursor
 
     def cancel(self, jobs: Sequence[PlannedJob]) -> Sequence[str]:
-        """End the jobs' processes, whichever client started them, and wait until they end."""
-        runners = [self._runner(job.name, self._newest_attempt(job.name)) for job in jobs]
-        end_processes([runner for runner in runners if runner is not None], _GRACE_S)
+        """End the jobs' processes, whichever client started them, and wait until they end.
+
+        A process on another machine is given up. It ends when it notices that.
+        """
+        attempts = {job.name: self._newest_attempt(job.name) for job in jobs}
+        runners = {name: self._runner(name, attempt) for name, attempt in attempts.items()}
+        end_processes([runner for runner in runners.values() if runner is not None], _GRACE_S)
+        for name, attempt in attempts.items():
+            process = runners[name] or self._claimant(name, attempt)
+            if process is not None and not process.is_here():
+                self._give_up(name, attempt)
         return ()
 
     def release(self) -> None:
@@ -148,7 +168,10 @@ class LocalBackend:
             end_processes([runner for runner in runners if runner is not None], _GRACE_S)
         finally:
             for job, attempt in running.items():
-                self._record_release(job, attempt)
+                self._give_up(job, attempt)
+                self._started.pop(job)
+                if (child := self._children.pop(job, None)) is not None:
+                    child.wait()
 
     def pause(self) -> None:
         """Wait until a process ends, or for a short time."""
@@ -166,9 +189,25 @@ class LocalBackend:
         if not self._store.create(claim, this_process().to_json()):
             return  # another client starts this attempt
         self._started[job.name] = attempt
+        try:
+            child = self._start_runner(job, attempt)
+        except OSError as error:
+            raise SettingsError(
+                what=f"Can't start job {job.name!r} on this machine",
+                why=f"{error.filename}: {error.strerror}" if error.filename else str(error),
+                fix="end other processes, or free disk space; then continue the run with "
+                f"`flowyml-aws attach {self._record.run_id}`",
+            ) from error
+        identity = self._layout.attempt(job.name, attempt, "process.json")
+        self._store.put(identity, identify(child.pid).to_json())
+        self._children[job.name] = child
+        self._deadlines[job.name] = (job.timeout_s, self._clock())
+        threading.Thread(target=self._notify_of_exit, args=(child,), daemon=True).start()
+
+    def _start_runner(self, job: PlannedJob, attempt: int) -> ProgramProcess:
         log = self._log(job.name, attempt)
         with self._store.open_new(self._layout.attempt(job.name, attempt, "log.txt")) as output:
-            child = start_program(
+            return start_program(
                 ProgramStart(
                     module="flowyml_aws.runtime",
                     arguments=(self._argument(job.name),),
@@ -182,22 +221,14 @@ class LocalBackend:
                     stderr=subprocess.STDOUT,
                 )
             )
-        identity = self._layout.attempt(job.name, attempt, "process.json")
-        self._store.put(identity, identify(child.pid).to_json())
-        self._children[job.name] = child
-        threading.Thread(target=self._notify_of_exit, args=(child,), daemon=True).start()
 
     def _notify_of_exit(self, child: ProgramProcess) -> None:
         child.wait()
         self._process_ended.set()
 
-    def _record_release(self, job: str, attempt: int) -> None:
-        self._store.create(
-            self._layout.attempt(job, attempt, "exit.json"), _Exit(code=None).to_json()
-        )
-        self._started.pop(job)
-        if (child := self._children.pop(job, None)) is not None:
-            child.wait()
+    def _give_up(self, job: str, attempt: int) -> None:
+        exit_key = self._layout.attempt(job, attempt, "exit.json")
+        self._store.create(exit_key, _Exit(code=None).to_json())
 
     def _argument(self, job: str) -> str:
         return self._record.spec_argument(job, self._store.uri)
@@ -222,22 +253,55 @@ class LocalBackend:
         recorded_exit = self._read(_Exit, job, attempt, "exit.json")
         if recorded_exit is not None:
             return _status_of_exit(recorded_exit, attempt)
-        claimant = self._read(ProcessIdentity, job, attempt, "claim.json")
-        process = self._runner(job, attempt) or claimant
+        process = self._runner(job, attempt) or self._claimant(job, attempt)
         if process is not None and not process.is_here():
-            return JobStatus(JobState.RUNNING, attempt, f"on the machine {process.host}")
+            return self._status_elsewhere(job, attempt, process.host)
         if process is not None and process.is_alive():
             return JobStatus(JobState.RUNNING, attempt)
         # Its client is gone too, or it would have recorded the exit. The result, if any, counts.
         return JobStatus(JobState.LOST, attempt, "its process no longer exists")
 
+    def _status_elsewhere(self, job: str, attempt: int, host: str) -> JobStatus:
+        """Return the status of an attempt whose process this machine can't see."""
+        silent_s = self._store.now() - self._store.modified_at(
+            self._layout.attempt(job, attempt, name)
+            for name in (HEARTBEAT, "process.json", "claim.json")
+        )
+        if silent_s < _SILENCE_S:
+            reason = (
+                f"on the machine {host}; if it does not report for {_SILENCE_S:g} s, the job can "
+                "be started again"
+            )
+            return JobStatus(JobState.RUNNING, attempt, reason)
+        reason = f"the machine {host}, which ran it, does not report any more"
+        return JobStatus(JobState.LOST, attempt, reason)
+
     def _status_of_child(self, job: str, attempt: int, child: ProgramProcess) -> JobStatus:
         code = child.poll()
         if code is None:
+            self._end_if_late(job, child)
             return JobStatus(JobState.RUNNING, attempt)
-        ended = _Exit(code=code)
+        end_group(child.pid, _CHILDREN_GRACE_S)
+        ended = _Exit(code=code, reason=self._late.get(job))
         self._store.create(self._layout.attempt(job, attempt, "exit.json"), ended.to_json())
         return _status_of_exit(ended, attempt)
+
+    def _end_if_late(self, job: str, child: ProgramProcess) -> None:
+        """Kill a job that does not end itself after its time limit, as AWS Batch does.
+
+        Timers of a process that is stopped (SIGSTOP) do not run. The clock does not run while this
+        machine is suspended, either.
+        """
+        limit_s, began = self._deadlines[job]
+        if job in self._late or limit_s is None or self._clock() - began < limit_s:
+            return
+        self._late[job] = f"it was killed after its time limit of {limit_s} s"
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+
+    def _claimant(self, job: str, attempt: int) -> ProcessIdentity | None:
+        """Return the client that started an attempt, or wanted to."""
+        return self._read(ProcessIdentity, job, attempt, "claim.json") if attempt else None
 
     def _runner(self, job: str, attempt: int) -> ProcessIdentity | None:
         """Return the process of an attempt, even if its client died before it recorded it."""
@@ -267,6 +331,8 @@ class LocalBackend:
 
 def _status_of_exit(process_exit: _Exit, attempt: int) -> JobStatus:
     code = process_exit.code
+    if process_exit.reason is not None:
+        return JobStatus(JobState.FAILED, attempt, process_exit.reason)
     if code is None:
         return JobStatus(JobState.LOST, attempt, "the client that ran it was interrupted")
     if code == 0:

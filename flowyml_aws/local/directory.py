@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -73,6 +74,25 @@ class DirectoryArtifactStore:
         """Return whether the directory exists."""
         with _translate_errors("use", self._root):
             return self._root.is_dir()
+
+    def now(self) -> float:
+        """Return the time of the file system, in seconds since the epoch.
+
+        It may be another machine's, which has another clock.
+        """
+        try:
+            with self._temporary_file([b""]) as path:
+                return path.stat().st_mtime
+        except (SettingsError, OSError):  # this client may not write
+            return time.time()
+
+    def modified_at(self, keys: Iterable[str]) -> float:
+        """Return when the newest of some objects was written; 0 if none exists."""
+        newest = 0.0
+        for key in keys:
+            with suppress(OSError):
+                newest = max(newest, self.path(key).stat().st_mtime)
+        return newest
 
     def check(self) -> None:
         """Check that the directory can be written, or created. Nothing is written.

@@ -29,6 +29,7 @@ from flowyml_aws.runtime.exit_codes import (
     STEP_FAILED,
     SUCCEEDED,
 )
+from flowyml_aws.runtime.heartbeat import start_heartbeat
 from flowyml_aws.runtime.interruption import Interrupted, Interruption
 from flowyml_aws.runtime.job import run_job
 from flowyml_aws.runtime.lingering import end_lingering_threads
@@ -103,6 +104,8 @@ def _run(argument: str, interruption: Interruption, platform: Platform) -> int:
     say(f"run {spec.run_id}, job {spec.job}, attempt {attempt.number}, {len(spec.steps)} step(s)")
     events = RunLayout(spec.run_id).attempt(spec.job, attempt.number, "events.json")
     attempt.progress.start(store, events, _EVENTS_INTERVAL_S)
+    if uri.startswith("file://"):
+        start_heartbeat(store, spec.run_id, spec.job, attempt.number)
     grace_s = float(os.environ.get("FLOWYML_TIMEOUT_GRACE_S") or GRACE_S)
     # Not a TemporaryDirectory: a process that a step forks would remove it when it exits.
     folder = Path(tempfile.mkdtemp(prefix="flowyml-aws-")).resolve()

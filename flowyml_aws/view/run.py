@@ -102,8 +102,10 @@ def status_table(status: RunStatus, now: float) -> RenderableType:
             _location(view),
             _elapsed(view, now),
         )
-        if view.state in (JobState.WAITING, JobState.QUEUED) and view.reason:
-            waits.append(Text(f"{view.job.name} waits: {view.reason}", style="yellow"))
+        if not view.state.ended and view.reason:
+            runs = view.state in (JobState.STARTING, JobState.RUNNING)
+            verb = "runs" if runs else "waits"
+            waits.append(Text(f"{view.job.name} {verb}: {view.reason}", style="yellow"))
         reports = {report.name: report for report in view.steps}
         for name in view.job.steps:
             report = reports.get(name) or StepReport(name=name)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
 from flowyml_aws import Run
-from flowyml_aws.local.backend import Machine
+from flowyml_aws.local.backend import LocalBackend, Machine
+from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.services.connect import find_run
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.driver import RunDriver
+from flowyml_aws.submission.record import RunState, read_plan, read_record
+from flowyml_aws.view import status_table
+from flowyml_aws.view.terminal import Terminal
 from tests.support.rigs import BackendRig, eventually
 
 pytestmark = pytest.mark.contract
@@ -64,6 +71,20 @@ def processes_of(run_id: str) -> list[psutil.Process]:
 def attempt_file(driver: RunDriver, document: str, attempt: int = 1) -> Path:
     key = driver.layout.attempt("first", attempt, document)
     return Path(driver.store.uri.removeprefix("file://"), key)
+
+
+@contextmanager
+def moved_elsewhere(driver: RunDriver, silent_s: float = 0) -> Iterator[None]:
+    """Let the first job look as if it ran on another machine, which reported for the last time."""
+    identity = attempt_file(driver, "process.json")
+    original = identity.read_text()
+    elsewhere = {"host": "other-machine", "machine": "other", "boot": "other"}
+    identity.write_text(json.dumps({**json.loads(original), **elsewhere}))
+    eventually(attempt_file(driver, "alive.json").is_file, "the heartbeat")
+    for document in ("alive.json", "process.json", "claim.json"):
+        os.utime(attempt_file(driver, document), (time.time() - silent_s,) * 2)
+    yield
+    identity.write_text(original)
 
 
 def state_of_first(run_id: str) -> JobState:
@@ -205,12 +226,60 @@ def test_a_claim_without_a_process_is_taken_over(rig: BackendRig, detached: RunD
 def test_a_process_on_another_machine_is_reported_with_the_machines_name(
     detached: RunDriver,
 ) -> None:
-    file = attempt_file(detached, "process.json")
-    original = file.read_text()
-    file.write_text(json.dumps({**json.loads(original), "host": "other-machine"}))
-    view = Run.attach(detached.record.run_id).status().jobs[0]
-    assert (view.state, view.reason) == (JobState.RUNNING, "on the machine other-machine")
-    file.write_text(original)
+    with moved_elsewhere(detached):
+        status = Run.attach(detached.record.run_id).status()
+    (view, *_) = status.jobs
+    shown = io.StringIO()
+    Terminal(file=shown, width=200).print(status_table(status, 0.0))
+    assert view.state is JobState.RUNNING
+    assert view.reason is not None and view.reason.startswith("on the machine other-machine")
+    assert f"first runs: {view.reason}" in shown.getvalue()
+
+
+def test_a_job_of_a_machine_that_does_not_report_is_started_again(
+    rig: BackendRig, detached: RunDriver
+) -> None:
+    Path(f"{rig.trace}.go").touch()
+    eventually(lambda: not processes_of(detached.record.run_id), "the first attempt's end")
+    attempt_file(detached, "process.json").parent.parent.parent.joinpath("result.json").unlink()
+    with moved_elsewhere(detached, silent_s=3600):
+        view = Run.attach(detached.record.run_id).status().jobs[0]
+        assert (view.state, view.reason) == (
+            JobState.WAITING,
+            "the machine other-machine, which ran it, does not report any more",
+        )
+        result = Run.attach(detached.record.run_id).wait()
+    assert (result.success, result.status.jobs[0].attempt) == (True, 2)
+
+
+@pytest.mark.parametrize("silent_s", [0, 3600])
+def test_a_run_of_another_machine_can_be_cancelled(detached: RunDriver, silent_s: float) -> None:
+    with moved_elsewhere(detached, silent_s):
+        Run.attach(detached.record.run_id).cancel()
+        status = Run.attach(detached.record.run_id).status()
+    assert status.state is RunState.CANCELLED
+    # The heartbeat of the job finds this document, and ends it.
+    assert attempt_file(detached, "exit.json").is_file()
+    (process,) = processes_of(detached.record.run_id)
+    process.kill()
+
+
+def test_a_stopped_process_is_ended_after_the_time_limit_of_its_job(rig: BackendRig) -> None:
+    run = rig.pipeline("stopped").submit()
+    run.leave()  # for a backend with another clock
+    seconds = 0.0
+    store = DirectoryArtifactStore(Path(".flowyml/aws"))
+    record, plan = read_record(store, run.id), read_plan(store, run.id)
+    backend = LocalBackend(store, record, plan, Machine.this(), os.environ, lambda: seconds)
+    driver = RunDriver(store, record, plan, backend)
+    driver.advance()
+    identity = store.path(driver.layout.attempt("stop", 2, "process.json"))
+    process = psutil.Process(json.loads(identity.read_text())["pid"])
+    eventually(lambda: process.status() == psutil.STATUS_STOPPED, "the stop")
+    assert driver.status().state is RunState.RUNNING
+    seconds = 1e6
+    eventually(lambda: driver.status().state is RunState.FAILED, "the end")
+    assert driver.status().jobs[0].reason == "it was killed after its time limit of 601 s"
 
 
 def test_two_clients_at_once_start_each_job_once(rig: BackendRig, detached: RunDriver) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from flowyml_aws.local.processes import (
     ProcessIdentity,
+    end_group,
     end_processes,
     find_runner,
     identify,
@@ -54,10 +55,45 @@ def test_a_process_that_ended_is_not_alive_even_before_it_is_waited_for() -> Non
         assert not identity.is_alive()
 
 
-@pytest.mark.parametrize("change", [{"host": "elsewhere"}, {"started_at": 1.0}])
+OLD = {"machine": None, "boot": None, "space": ""}  # as written by a system without these ids
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"started_at": 1.0},
+        {"boot": "other"},
+        {"boot": "other", "machine": "other"},
+        {"space": "pid:[1]"},
+        {**OLD, "host": "elsewhere"},
+    ],
+)
 def test_another_process_with_the_same_id_is_not_mistaken_for_it(change: dict[str, object]) -> None:
     other = this_process().model_copy(update=change)
     assert not other.is_alive()
+
+
+@pytest.mark.parametrize("change", [{}, {"host": "renamed"}, OLD])
+def test_a_process_is_known_after_its_machine_was_renamed(change: dict[str, object]) -> None:
+    process = this_process().model_copy(update=change)
+    assert process.is_here()
+    assert process.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("change", "is_here"),
+    [
+        ({"boot": "other"}, True),  # this machine, before it was started again
+        ({"boot": "other", "machine": "other"}, False),
+        ({"boot": "other", "host": "elsewhere"}, False),  # another container of the same image
+        ({"boot": "other", "machine": None}, False),
+        ({"space": "pid:[1]"}, False),  # in a container of this machine
+    ],
+)
+def test_only_a_process_that_can_be_seen_from_here_is_here(
+    change: dict[str, object], is_here: bool
+) -> None:
+    assert this_process().model_copy(update=change).is_here() is is_here
 
 
 def test_an_identity_survives_serialization() -> None:
@@ -93,6 +129,20 @@ def test_children_end_with_their_process_even_if_they_ignore_sigterm() -> None:
         process.wait()
         psutil.wait_procs([grandchild], timeout=30)
         assert not grandchild.is_running()
+
+
+def test_what_is_left_of_a_group_is_ended() -> None:
+    child = f"{STUBBORN}; {SLEEP}"
+    start = f"subprocess.Popen([sys.executable, '-c', {child!r}], stdout=subprocess.PIPE)"
+    with leader(f"import subprocess, sys; p = {start}; p.stdout.readline(); {SLEEP}") as process:
+        (grandchild,) = psutil.Process(process.pid).children()
+        process.kill()
+        process.wait()
+        assert grandchild.is_running()
+        end_group(process.pid, grace_s=0.1)
+        _, alive = psutil.wait_procs([grandchild], timeout=30)
+        assert not alive
+    end_group(process.pid, grace_s=30)
 
 
 def test_ending_no_process_or_an_ended_process_is_not_an_error() -> None:
