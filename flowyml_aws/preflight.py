@@ -20,6 +20,7 @@ from flowyml_aws.core.errors import (
 )
 from flowyml_aws.core.graph import StepGraph, read_graph
 from flowyml_aws.core.loading import stop_while_loading
+from flowyml_aws.core.nesting import refuse_own_pipeline
 from flowyml_aws.core.parameters import input_problems, missing_arguments
 from flowyml_aws.core.step_grouping import StepGroup, group_steps
 from flowyml_aws.packaging.bundle import bundle_notes, make_bundle
@@ -84,6 +85,7 @@ def preflight(request: RunRequest) -> CheckedRequest:
         InvalidPipelineError: With every mistake; nothing was written or submitted.
     """
     stop_while_loading()
+    refuse_own_pipeline(request.name)
     report = _Report()
     project = request.project
     pipeline, problems = request.build()

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -21,17 +20,14 @@ from flowyml_aws.core.distributions import CACHE_VERSIONS, VersionRule
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.core.loading import LOADING_VARIABLE
 from flowyml_aws.core.spelling import did_you_mean
+from flowyml_aws.core.written import parse_json, parse_toml, shortened
 from flowyml_aws.target_settings import TargetSettings, read_targets
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 __all__ = ["Settings", "as_environment", "load_settings"]
 
 PREFIX = "FLOWYML_AWS_"
 _FILE = "flowyml-aws.toml"
+_MAX_NAME = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +128,7 @@ class Settings:
     def __post_init__(self) -> None:
         if self.store is not None and not re.match("s3://[^/]", self.store):
             raise SettingsError(
-                what=f"Invalid setting store={self.store!r}: expected an S3 location",
+                what=f"Invalid setting store={shortened(self.store)}: expected an S3 location",
                 why="runs on AWS need a bucket that both jobs and this machine can reach",
                 fix="write s3://BUCKET/PREFIX",
             )
@@ -214,8 +210,8 @@ def load_settings(
 def _read_account(text: str) -> dict[str, Any]:
     where = "the account's parameter"
     try:
-        document = json.loads(text)
-    except json.JSONDecodeError as error:
+        document = parse_json(text)
+    except ValueError as error:
         raise SettingsError(
             what=f"{where.capitalize()} can't be read",
             why=f"it is not valid JSON: {error}",
@@ -235,8 +231,8 @@ def _table(file: Path, path: tuple[str, ...]) -> Mapping[str, Any]:
     if not file.is_file():
         return {}
     try:
-        table: Any = tomllib.loads(file.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        table: Any = parse_toml(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:  # the latter also if it is not UTF-8
         raise SettingsError(
             what=f"{file} can't be read", why=str(error), fix="correct its TOML"
         ) from error
@@ -254,9 +250,9 @@ def _read(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
         key = name.replace("-", "_")
         if key not in known:
             raise SettingsError(
-                what=f"Unknown setting {name!r} in {where}",
+                what=f"Unknown setting {shortened(name)} in {where}",
                 why=f"the settings are {', '.join(known)}",
-                fix=did_you_mean(key, known, "remove it"),
+                fix=did_you_mean(key[:_MAX_NAME], known, "remove it"),
             )
         parse: Callable[[Any, str], Any] = _PARSERS.get(key, _string)
         values[key] = parse(value, f"{name} in {where}")
@@ -286,8 +282,10 @@ def _lines(value: Any, where: str) -> tuple[str, ...]:
 
 def _above_zero(value: Any, where: str) -> float:
     try:
+        if isinstance(value, bool):
+            raise TypeError  # which float() takes as 1 or 0
         number = float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise _malformed(value, where, "a number") from error
     if not 0 < number < math.inf:
         raise _malformed(value, where, "a number above 0")
@@ -312,7 +310,9 @@ def _switch(value: Any, where: str) -> bool:
 
 def _malformed(value: Any, where: str, expected: str) -> SettingsError:
     return SettingsError(
-        what=f"Invalid setting {where}: {value!r}", why=f"it must be {expected}", fix="correct it"
+        what=f"Invalid setting {where}: {shortened(value)}",
+        why=f"it must be {expected}",
+        fix="correct it",
     )
 
 
@@ -370,8 +370,8 @@ def _from_json(value: Any, where: str, expected: str) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
-    except json.JSONDecodeError as error:
+        return parse_json(value)
+    except ValueError as error:
         raise _malformed(value, where, expected) from error
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.core.spelling import did_you_mean
+from flowyml_aws.core.written import shortened
 from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.families import available_types, expand_families
 from flowyml_aws.planning.services import service_traits, services_with_instances
@@ -144,5 +145,5 @@ def _taint(spec: str, where: str) -> Taint:
 
 def _malformed(value: Any, where: str, expected: str) -> SettingsError:
     return SettingsError(
-        what=f"Invalid {where}: {value!r}", why=f"it must be {expected}", fix="correct it"
+        what=f"Invalid {where}: {shortened(value)}", why=f"it must be {expected}", fix="correct it"
     )

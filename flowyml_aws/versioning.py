@@ -20,6 +20,7 @@ from flowyml_aws.core.versions import (
     compare,
     describe_pipeline,
 )
+from flowyml_aws.core.written import parse_json
 from flowyml_aws.pipeline import Pipeline
 
 __all__ = ["PipelineVersion", "VersionComparison", "VersionedPipeline"]
@@ -159,7 +160,7 @@ class VersionedPipeline(Pipeline):
 
     def _read(self, path: Path) -> PipelineVersion:
         try:
-            document = json.loads(path.read_text("utf-8"))
+            document = parse_json(path.read_text("utf-8"))
             if not isinstance(document, dict) or document.get("format") != _FORMAT:
                 raise ValueError(f"its format is not {_FORMAT!r}")
             return PipelineVersion.from_dict(document)

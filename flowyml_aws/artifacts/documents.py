@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticSerializationError
 
-from flowyml_aws.core.errors import DamagedArtifactError
+from flowyml_aws.core.errors import DamagedArtifactError, SettingsError
 
 __all__ = ["Document", "read_document"]
 
@@ -19,8 +20,20 @@ class Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def to_json(self) -> bytes:
-        """Return deterministic, indented JSON."""
-        return self.model_dump_json(indent=1).encode()
+        """Return deterministic, indented JSON.
+
+        Raises:
+            SettingsError: A string contains half of a surrogate pair, which UTF-8 can't represent.
+        """
+        try:
+            return self.model_dump_json(indent=1).encode()
+        except (PydanticSerializationError, UnicodeEncodeError) as error:
+            raise SettingsError(
+                what="A name or a value has characters that UTF-8 can't represent",
+                why=str(error),
+                fix="correct the names of pipeline, steps, groups and assets, the arguments and "
+                "the context",
+            ) from error
 
 
 def read_document(document_type: type[DocumentT], data: bytes, uri: str) -> DocumentT:

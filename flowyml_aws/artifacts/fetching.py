@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import tempfile
@@ -22,6 +23,7 @@ from flowyml_aws.core.errors import (
     DamagedArtifactError,
     FlowymlError,
     MissingExtraError,
+    SettingsError,
     UnloadableValueError,
 )
 from flowyml_aws.scripts import MissingScriptError
@@ -73,8 +75,8 @@ class FetchedValue:
         except MissingScriptError:
             raise
         except OSError as error:
-            if isinstance(self.codec, FileCodec):
-                raise  # an error of the local disk, not of the value
+            if isinstance(self.codec, FileCodec) and error.errno != errno.ENAMETOOLONG:
+                raise _unwritable(self.ref, self.asset, error) from error
             raise _unloadable(self.ref, self.asset, error) from error
         except UnpicklingFailedError as error:
             raise _unloadable(self.ref, self.asset, error.cause, error.place) from error.cause
@@ -151,6 +153,10 @@ def fetch_value(
             why=f"no object at {uri}, expected {_size_and_digest(ref)}{origin}",
             fix="run the step that produces the asset again",
         ) from error
+    except FlowymlError:
+        raise  # some are OSErrors, too
+    except OSError as error:
+        raise _unwritable(ref, asset, error) from error
 
 
 def _check_filename(ref: ArtifactRef, asset: str) -> None:
@@ -192,6 +198,14 @@ def _download(store: ArtifactStore, ref: ArtifactRef, folder: Path) -> Path:
         downloaded.unlink(missing_ok=True)
         raise
     return downloaded
+
+
+def _unwritable(ref: ArtifactRef, asset: str, error: OSError) -> SettingsError:
+    return SettingsError(
+        what=f"The value of asset {asset!r} can't be written to this machine: {ref.uri}",
+        why=f"{error.filename}: {error.strerror}" if error.filename else str(error),
+        fix="free disk space, or set TMPDIR to a folder on another disk",
+    )
 
 
 def _size_and_digest(ref: ArtifactRef) -> str:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from flowyml_aws.core.context import ContextEntry, ContextText, WrittenValue
 from flowyml_aws.core.errors import SettingsError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from flowyml_aws.core.written import parse_json, parse_toml
 
 __all__ = ["context_values"]
 
-_READERS: Mapping[str, Callable[[str], Any]] = {".json": json.loads, ".toml": tomllib.loads}
+_READERS: Mapping[str, Callable[[str], Any]] = {".json": parse_json, ".toml": parse_toml}
 
 
 def context_values(pairs: Sequence[str], file: Path | None) -> dict[str, WrittenValue]:
@@ -54,7 +48,7 @@ def _read(file: Path) -> Mapping[str, Any]:
         values = read(file.read_text("utf-8"))
         if not isinstance(values, dict):
             raise ValueError("expected a mapping of parameter names to values")
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise SettingsError(
             what=f"Can't read --context-file {file}",
             why=str(error),

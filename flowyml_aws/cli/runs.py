@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.cli.app import (
     INTERRUPTED,
@@ -37,7 +39,7 @@ from flowyml_aws.cli.load import load_pipeline, run_options
 from flowyml_aws.cli.resources import step_resources
 from flowyml_aws.cli.save import save_to, show
 from flowyml_aws.cli.streams import for_terminal
-from flowyml_aws.core.errors import DamagedArtifactError, RunNotFoundError
+from flowyml_aws.core.errors import DamagedArtifactError, RunNotFoundError, UnloadableValueError
 from flowyml_aws.core.termination import Terminated
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.planning.services import ServiceTraits, service_traits
@@ -50,6 +52,7 @@ from flowyml_aws.view.terminal import Terminal
 
 __all__ = ["attach", "cancel", "get", "logs", "resume", "run", "runs", "status", "why"]
 
+_MAX_BYTES, _MAX_RATIO = 2**30, 1000
 _READERS = 16  # small objects: the time is latency, not bandwidth
 
 
@@ -225,15 +228,20 @@ def get(
             show_default=False,
         ),
     ] = None,
+    large: Annotated[
+        bool, typer.Option("--large", help="Also a value over 1 GiB, compressed 1,000 times.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Print an output of a run, or write it to a file."""
     attached = Run.attach(run_id, allow_pickle=allow_pickle)
+    refs = attached.refs(asset)
     if as_json:
-        refs = attached.refs(asset)
         print_json({name: json.loads(ref.to_json()) for name, ref in refs.items()})
         if out is None:
             return
+    if not large:
+        _check_expansion(refs)
     value = attached.outputs[asset]
     if out is None:
         print(for_terminal(show(value)))
@@ -252,6 +260,17 @@ def _follow(started: Run, detach: bool, project: Path, as_json: bool) -> None:
         print_json({"run_id": started.id})
     else:
         print(f"{started.id}\nfollow it with: {program()} attach {started.id}")
+
+
+def _check_expansion(refs: Mapping[str, ArtifactRef]) -> None:
+    """Refuse values that fill this machine although their objects are small."""
+    for asset, ref in refs.items():
+        if ref.value_bytes > max(_MAX_BYTES, _MAX_RATIO * ref.size_bytes):
+            raise UnloadableValueError(
+                what=f"The value of asset {asset!r} was not read: it is unusually large",
+                why=f"its object has {ref.size_bytes:,} bytes, and the value {ref.value_bytes:,}",
+                fix="add --large if the step returns that much, and this machine has the space",
+            )
 
 
 def _wait(started: Run, as_json: bool) -> NoReturn:

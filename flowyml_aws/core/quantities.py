@@ -21,6 +21,7 @@ Quantity = str | int | float
 """A quantity as the user writes it: `"500m"`, `"2.5"`, `"16Gi"`, `8`."""
 
 MIB = 2**20
+_MAX = 10**18  # an exbibyte; integers with thousands of digits can't be printed
 _SUFFIXES: dict[str, Fraction] = {
     "m": Fraction(1, 1000),
     "": Fraction(1),
@@ -79,7 +80,11 @@ def _parse(quantity: Quantity, kind: str, example: str) -> Fraction:
     if isinstance(quantity, bool) or not isinstance(quantity, (str, int, float)):
         why = f"a quantity must be a string or a number, got {type(quantity).__name__}"
         raise _invalid(quantity, kind, why, example)
+    if isinstance(quantity, int | float) and quantity > _MAX:
+        raise _invalid("of many digits", kind, f"it is larger than {_MAX:.0e}", example)
     value = _amount(str(quantity))
+    if value is not None and value > _MAX:
+        raise _invalid(str(quantity)[:40], kind, f"it is larger than {_MAX:.0e}", example)
     if value is None:
         why = "it is not a number with an optional unit (m, k, M, G, T, Ki, Mi, Gi, Ti)"
         raise _invalid(quantity, kind, why, example)

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from flowyml_aws.core.written import parse_json
+
 __all__ = ["temporary_login"]
 
 # `docker login` stores a password with these; Amazon's helper `ecr-login` refuses to store any.
@@ -49,7 +51,7 @@ def temporary_login(
 def _settings_of(file: Path) -> dict[str, Any]:
     """Return a configuration of Docker without credentials; empty if it can't be read."""
     try:
-        configuration = json.loads(file.read_text("utf-8"))
+        configuration = parse_json(file.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     if not isinstance(configuration, dict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from flowyml_aws.core.distributions import normalized
 from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.core.written import parse_json
 from flowyml_aws.images.requirements.find import find_requirements
 from flowyml_aws.settings import Settings
 
@@ -74,7 +74,7 @@ def _exact(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def _pipfile(text: str) -> Iterator[str]:
     try:
-        packages = json.loads(text).get("default", {})
+        packages = parse_json(text).get("default", {})
     except (ValueError, AttributeError):
         return
     for name, facts in packages.items():

@@ -125,8 +125,15 @@ def _notable(
 
 def _ignored(root: Path) -> pathspec.GitIgnoreSpec:
     file = root / _IGNORE_FILE
-    lines = file.read_text("utf-8").splitlines() if file.is_file() else []
-    return pathspec.GitIgnoreSpec.from_lines(lines)
+    try:
+        lines = file.read_text("utf-8").splitlines() if file.is_file() else []
+        return pathspec.GitIgnoreSpec.from_lines(lines)
+    except (OSError, ValueError) as error:  # it is not UTF-8, or has an invalid pattern
+        raise SettingsError(
+            what=f"Can't read {file}",
+            why=str(error),
+            fix="write patterns as in .gitignore, in UTF-8",
+        ) from error
 
 
 def _listed_by_git(root: Path) -> Iterator[tuple[str, bool]]:

@@ -32,6 +32,7 @@ def resolve_requirements(lines: Sequence[str]) -> PackageLayer:
     Raises:
         RequirementsError: uv is missing, a line is not allowed, or no wheels satisfy them.
     """
+    lines = [part for entry in lines for line in entry.splitlines() if (part := line.strip())]
     for line in lines:
         _check(line)
     options = tuple(line for line in lines if line.startswith("-"))
@@ -59,7 +60,10 @@ def resolve_requirements(lines: Sequence[str]) -> PackageLayer:
 
 
 def _check(line: str) -> None:
-    if line.startswith("-") and re.split(r"[ =]", line, maxsplit=1)[0] not in _OPTIONS:
+    option = re.split(r"[\s=]", line, maxsplit=1)[0] if line.startswith("-") else ""
+    # Options of one requirement, and of the next line if this one continues there.
+    after = re.search(r"\s-|\\$", line.partition(" #")[0][len(option) :])
+    if (option and option not in _OPTIONS) or after:
         raise RequirementsError(
             what=f"Option not allowed in the setting `requirements`: {line!r}",
             why=f"the only options allowed are {', '.join(_OPTIONS)}",

@@ -21,6 +21,7 @@ from pathlib import Path
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import AwsUnavailableError, FlowymlError
+from flowyml_aws.core.nesting import enter_pipeline
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.exit_codes import (
     BAD_INPUT,
@@ -101,10 +102,11 @@ def _run(argument: str, interruption: Interruption, platform: Platform) -> int:
     if (holder := attempt.claim()) != platform.copy_id:
         say(f"{holder} has claimed this job: this copy of it, {platform.copy_id}, ends")
         return SECOND_COPY
+    enter_pipeline(spec.pipeline)
     say(f"run {spec.run_id}, job {spec.job}, attempt {attempt.number}, {len(spec.steps)} step(s)")
     events = RunLayout(spec.run_id).attempt(spec.job, attempt.number, "events.json")
     attempt.progress.start(store, events, _EVENTS_INTERVAL_S)
-    if uri.startswith("file://"):
+    if place.store.startswith("file://"):
         start_heartbeat(store, spec.run_id, spec.job, attempt.number)
     grace_s = float(os.environ.get("FLOWYML_TIMEOUT_GRACE_S") or GRACE_S)
     # Not a TemporaryDirectory: a process that a step forks would remove it when it exits.

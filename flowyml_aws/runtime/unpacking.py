@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import shutil
 import tarfile
@@ -12,6 +13,8 @@ import zstandard
 from flowyml_aws.core.errors import DamagedArtifactError
 
 __all__ = ["unpack"]
+
+_MAX_CHARACTERS = 100
 
 
 def unpack(packed: bytes, folder: Path, uri: str) -> None:
@@ -45,6 +48,14 @@ def unpack(packed: bytes, folder: Path, uri: str) -> None:
                 with target.open("xb") as copy:
                     shutil.copyfileobj(file, copy)
                 target.chmod(0o755 if member.mode & 0o100 else 0o644)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise DamagedArtifactError(
+            what=f"{uri} has a file whose name is too long for this machine",
+            why=f"{str(error.filename)[-_MAX_CHARACTERS:]}: {error.strerror}",
+            fix="give the file a shorter name, and run the pipeline again",
+        ) from error
     except (tarfile.TarError, zstandard.ZstdError) as error:
         raise DamagedArtifactError(
             what=f"{uri} is not a valid source bundle",

@@ -30,6 +30,7 @@ from flowyml_aws.core.errors import (
     ArtifactNotFoundError,
     DamagedArtifactError,
     MissingExtraError,
+    SettingsError,
     UnloadableValueError,
 )
 from flowyml_aws.local.directory import DirectoryArtifactStore
@@ -505,3 +506,25 @@ def test_errors_of_values_survive_pickling(local: DirectoryArtifactStore) -> Non
         save_value(local, "asset", iter([]))
     copy = pickle.loads(pickle.dumps(caught.value))
     assert (type(copy), str(copy)) == (UnstorableValueError, str(caught.value))
+
+
+@pytest.mark.parametrize("suffix", ["", ".bin"])
+def test_a_file_name_that_is_too_long_for_this_machine_is_an_error_that_names_the_asset(
+    local: DirectoryArtifactStore, folder: Path, tmp_path: Path, suffix: str
+) -> None:
+    file = tmp_path / "weights.bin"
+    file.write_bytes(b"data")
+    ref = save_value(local, "weights", file)
+    long = ref.model_copy(update={"filename": "n" * 300 + suffix})
+    with pytest.raises(UnloadableValueError, match="'weights' can't be read"):
+        load_value(local, long, "weights", folder)
+
+
+def test_a_folder_for_files_that_can_not_be_written_is_an_error_that_names_the_asset(
+    local: DirectoryArtifactStore, tmp_path: Path
+) -> None:
+    file = tmp_path / "weights.bin"
+    file.write_bytes(b"data")
+    ref = save_value(local, "weights", file)
+    with pytest.raises(SettingsError, match="'weights' can't be written to this machine"):
+        load_value(local, ref, "weights", file / "folder")

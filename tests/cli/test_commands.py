@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import Cli
+from tests.cli.mistakes import BAD_DATA, assert_error
 from tests.support.rigs import BackendRig, eventually
 
 pytestmark = pytest.mark.contract
@@ -290,6 +291,24 @@ def test_get_with_json_prints_the_locations_of_the_values(run_id: str, cli: Cli)
     facts = cli("get", run_id, "text", "--json").facts
     assert facts["text"]["uri"].startswith("file:///")
     assert cli("get", run_id, "split", "--json").facts.keys() == {"low", "high"}
+
+
+def test_get_reads_a_small_object_with_a_huge_value_only_on_request(
+    rig: BackendRig, cli: Cli, tmp_path: Path
+) -> None:
+    result = rig.pipeline("kinds").run(progress=False)
+    (document,) = Path(".flowyml/aws/runs").glob("*/jobs/plain/result.json")
+    facts = json.loads(document.read_text())
+    frames = {"size_bytes": 2**31, "frames": [17], "item_bytes": 1}
+    facts["assets"]["text"]["compression"] = frames
+    document.write_text(json.dumps(facts))
+    out = tmp_path / "text"
+    answer = cli("get", result.run_id, "text", "--out", str(out))
+    assert_error(answer, BAD_DATA, "'text' was not read", "2,147,483,648", "--large")
+    assert not out.exists()
+    # With the option, the digest does not match.
+    answer = cli("get", result.run_id, "text", "--out", str(out), "--large")
+    assert "was not read: it is unusually large" not in answer.err
 
 
 def test_get_to_a_path_that_cannot_be_written_is_a_mistake(

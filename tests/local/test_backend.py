@@ -168,6 +168,16 @@ def test_a_signal_that_ends_a_script_leaves_no_process_behind(rig: BackendRig) -
     assert not alive
 
 
+def test_a_step_that_runs_its_own_pipeline_fails_instead_of_starting_runs_without_end(
+    rig: BackendRig,
+) -> None:
+    result = rig.pipeline("nested").run(progress=False)
+    assert not result.success
+    error = result.step_results["again"].error
+    assert error is not None and "A step of pipeline 'nested' runs pipeline 'nested'" in error
+    assert len(list(Path(".flowyml/aws/runs").iterdir())) == 1
+
+
 def test_a_second_interrupt_does_not_wait_for_the_jobs(rig: BackendRig) -> None:
     run = rig.pipeline("stubborn", client=os.getpid()).submit()
 

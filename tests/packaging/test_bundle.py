@@ -201,3 +201,9 @@ def test_a_truncated_bundle_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with pytest.raises(DamagedArtifactError, match="is not a valid source bundle"):
         unpack(data[: len(data) // 2], tmp_path / "out", "the bundle")
+
+
+def test_a_name_that_is_too_long_for_this_machine_is_an_error_that_names_it(tmp_path: Path) -> None:
+    data = packed_members(tarfile.TarInfo("folder/" + "n" * 300))
+    with pytest.raises(DamagedArtifactError, match="too long"):
+        unpack(data, tmp_path, "s3://bucket/code")

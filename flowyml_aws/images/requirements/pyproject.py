@@ -10,12 +10,13 @@ from typing import Any
 
 from flowyml_aws.core.distributions import normalized
 from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.core.written import parse_toml
 from flowyml_aws.images.requirements.lines import check_line
 
 if sys.version_info >= (3, 11):
-    import tomllib
+    pass
 else:
-    import tomli as tomllib
+    pass
 
 __all__ = ["Pyproject", "read_pyproject", "read_toml"]
 
@@ -105,8 +106,8 @@ def read_toml(file: Path) -> dict[str, Any]:
         SettingsError: The file is not valid TOML.
     """
     try:
-        return dict(tomllib.loads(file.read_text("utf-8")))
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return parse_toml(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
         raise SettingsError(
             what=f"Can't read {file}", why=str(error), fix="correct its TOML syntax"
         ) from error
