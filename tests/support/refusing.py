@@ -20,7 +20,7 @@ class Answer(NamedTuple):
     """The response to a call.
 
     Attributes:
-        cut: How the connection ends in the middle of the body, or None if it does not.
+        cut: End of the connection in the middle of the body, or None for the whole body.
     """
 
     status: int
