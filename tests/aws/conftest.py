@@ -16,7 +16,7 @@ def rig(aws: Emulator, tmp_path: Path) -> Iterator[BackendRig]:
     """A new project on the module's emulated account; the test runs inside it."""
     share_stores()
     store = f"{aws.environment['FLOWYML_AWS_STORE']}/{uuid.uuid4().hex}"
-    settings = {"FLOWYML_AWS_STORE": store, "FLOWYML_AWS_POLL_S": "0.05"}
+    settings = {"FLOWYML_AWS_STORE": store, "FLOWYML_AWS_POLL_S": "0.2"}
     rig = BackendRig("batch", tmp_path / "project", {**aws.environment, **settings})
     with rig.entered():
         yield rig

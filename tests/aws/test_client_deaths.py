@@ -80,7 +80,7 @@ class ClientDeaths(RuleBasedStateMachine):
         folder = Path(self.stack.enter_context(tempfile.TemporaryDirectory()))
         environment = dict(self.aws.environment)
         environment["FLOWYML_AWS_STORE"] += f"/{uuid.uuid4().hex}"
-        environment["FLOWYML_AWS_POLL_S"] = "0.05"
+        environment["FLOWYML_AWS_POLL_S"] = "0.2"
         self.rig = BackendRig(backend, folder / "project", environment)
         shape = {"tasks": tasks, "trace": str(self.rig.trace)}
         (self.rig.folder / "shape.json").write_text(json.dumps(shape))

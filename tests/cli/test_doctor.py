@@ -49,7 +49,7 @@ def account(aws: Emulator, tmp_path: Path) -> Iterator[pytest.MonkeyPatch]:
     settings = {
         **aws.environment,
         "FLOWYML_AWS_QUEUES": "flowyml-emulator-cpu,flowyml-emulator-t4",
-        "FLOWYML_AWS_POLL_S": "0.05",
+        "FLOWYML_AWS_POLL_S": "0.2",
     }
     with BackendRig("batch", tmp_path / "project", settings).entered() as patch:
         yield patch

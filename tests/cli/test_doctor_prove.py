@@ -74,7 +74,7 @@ def project(
         **(credentials or aws.environment),
         "FLOWYML_AWS_ACCOUNT": "emulator",
         "FLOWYML_AWS_QUEUES": f"flowyml-emulator-cpu,flowyml-emulator-t4,{SPOT}",
-        "FLOWYML_AWS_POLL_S": "0.05",
+        "FLOWYML_AWS_POLL_S": "0.2",
     }
     if credentials is not None:
         settings.pop("AWS_SESSION_TOKEN", None)

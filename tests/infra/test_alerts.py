@@ -37,7 +37,7 @@ def inbox(shared_inbox: Inbox) -> Inbox:
 
 @pytest.fixture
 def rig(aws: Emulator, tmp_path: Path) -> BackendRig:
-    settings = {**aws.environment, "FLOWYML_AWS_POLL_S": "0.1"}
+    settings = {**aws.environment, "FLOWYML_AWS_POLL_S": "0.2"}
     return BackendRig("batch", tmp_path / "project", settings)
 
 

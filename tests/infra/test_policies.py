@@ -95,7 +95,7 @@ def test_no_command_needs_a_permission_that_its_caller_lacks(tmp_path: Path) -> 
         environment = {
             "FLOWYML_AWS_ACCOUNT": "emulator",
             "FLOWYML_AWS_IMAGE": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/flowyml-emulator:1",
-            "FLOWYML_AWS_POLL_S": "0.1",
+            "FLOWYML_AWS_POLL_S": "0.2",
         }
         rig = BackendRig("batch", tmp_path / "project", {**credentials, **environment})
         with rig.entered() as patch:

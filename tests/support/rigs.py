@@ -189,7 +189,7 @@ def emulator_settings(warm_imports: Sequence[str]) -> Iterator[Mapping[str, str]
         try:
             with limited(process):
                 settings = _exported(process)
-            yield {**settings, "FLOWYML_AWS_POLL_S": "0.1"}
+            yield {**settings, "FLOWYML_AWS_POLL_S": "0.2"}
             assert process.stdin is not None and process.stdout is not None
             process.stdin.close()
             with limited(process):

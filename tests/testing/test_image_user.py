@@ -117,7 +117,7 @@ with Emulator(image_user={USER}) as aws:
 def test_a_run_on_sagemaker_names_the_folders_that_its_image_can_not_write(
     of_a_user: Emulator, tmp_path: Path
 ) -> None:
-    settings = {**of_a_user.environment, "FLOWYML_AWS_POLL_S": "0.05"}
+    settings = {**of_a_user.environment, "FLOWYML_AWS_POLL_S": "0.2"}
     rig = BackendRig("sagemaker", tmp_path / "project", settings)
     with rig.entered():
         run = rig.pipeline("outputs").submit(backend="sagemaker")
