@@ -31,7 +31,7 @@ from flowyml_aws.core.errors import (
     UnloadableValueError,
 )
 from flowyml_aws.local.directory import DirectoryArtifactStore
-from tests.support.moto_server import s3_client
+from tests.support.s3_client import s3_client
 from tests.support.stores import STORES, overwrite
 from tests.support.values import VALUES
 

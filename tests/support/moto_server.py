@@ -5,19 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import boto3
-from botocore.config import Config
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import make_server
 
 from flowyml_aws.testing.server import Moto
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3.client import S3Client
-
-__all__ = ["running_moto_server", "s3_client"]
+__all__ = ["running_moto_server"]
 
 
 @contextmanager
@@ -38,18 +33,6 @@ def running_moto_server() -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-def s3_client(endpoint: str) -> S3Client:
-    """Return a client with fake credentials that does not wait between its attempts."""
-    return boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name="us-east-1",
-        aws_access_key_id="testing",
-        aws_secret_access_key="testing",
-        config=Config(retries={"total_max_attempts": 2}, max_pool_connections=16),
-    )
 
 
 class _AtomicConditions:

@@ -17,7 +17,8 @@ from moto.s3.models import s3_backends
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.aws.s3 import S3ArtifactStore
 from flowyml_aws.local.directory import DirectoryArtifactStore
-from tests.support.moto_server import running_moto_server, s3_client
+from tests.support.moto_server import running_moto_server
+from tests.support.s3_client import s3_client
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client

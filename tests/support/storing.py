@@ -16,7 +16,7 @@ from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.artifacts.values import EncodedValue
 from flowyml_aws.aws.s3 import S3ArtifactStore
 from flowyml_aws.local.directory import DirectoryArtifactStore
-from tests.support.moto_server import s3_client
+from tests.support.s3_client import s3_client
 
 __all__ = ["BEFORE_THE_END", "BETWEEN_PARTS", "VALUE"]
 
