@@ -25,7 +25,7 @@ from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.selection import select
 from flowyml_aws.planning.targets import Target, offline_targets
 
-SIZES = (100, 1_000, 10_000)
+LARGEST = 10_000  # steps; the other sizes are a tenth and a hundredth
 GROWTH = 13.0  # for 10 times the steps
 SELECTION_MS = 1.0  # for a new request
 
@@ -109,9 +109,9 @@ def selection_ms(targets: Sequence[Target], catalog: Catalog, requests: Iterator
 
 def main() -> int:
     parser = argument_parser(__doc__, repetitions=3)
-    parser.add_argument("--largest", type=int, default=max(SIZES), metavar="STEPS")
+    parser.add_argument("--largest", type=int, default=LARGEST, metavar="STEPS")
     options = parser.parse_args()
-    sizes = [size for size in SIZES if size <= options.largest]
+    sizes = [options.largest // 100, options.largest // 10, options.largest]
     for name in [name for name in os.environ if name.startswith("FLOWYML_")]:
         del os.environ[name]  # plan without an account
     rows, targets, numbers = [], [], {}

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("planning", ["--largest", "1000"]),
+        ("planning", ["--largest", "200"]),
         pytest.param("planning", [], marks=pytest.mark.thorough),
         pytest.param("startup", [], marks=pytest.mark.thorough),
         pytest.param("copies", [], marks=pytest.mark.thorough),

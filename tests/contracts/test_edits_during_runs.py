@@ -12,8 +12,10 @@ import pytest
 from tests.contracts.conftest import BACKENDS
 from tests.support.rigs import DEADLINE_S, BackendRig
 
+on_this_machine = pytest.mark.parametrize("rig", BACKENDS[:1], indirect=True)
 # Batch and SageMaker differ only in how they start the runner.
-pytestmark = pytest.mark.parametrize("rig", BACKENDS[:2], indirect=True)
+on_aws = pytest.mark.parametrize("rig", BACKENDS[1:2], indirect=True)
+on_each_kind_of_machine = pytest.mark.parametrize("rig", BACKENDS[:2], indirect=True)
 
 # The first job edits all files of the client, each from 1 to 2, and the second job reads them.
 FLOW = """
@@ -87,6 +89,14 @@ def rates(rig: BackendRig, command: str) -> object:
     return json.loads(out.splitlines()[-1])
 
 
+@on_aws
+def test_an_edit_during_a_run_on_aws_does_not_change_the_run(rig: BackendRig) -> None:
+    write(rig.folder)
+    assert rates(rig, "edit") == [1] * RATES
+    assert rates(rig, "look") == [2] * RATES
+
+
+@on_this_machine
 def test_an_edit_during_a_run_changes_neither_the_run_nor_the_cache(rig: BackendRig) -> None:
     write(rig.folder)
     assert rates(rig, "edit") == [1] * RATES
@@ -97,6 +107,7 @@ def test_an_edit_during_a_run_changes_neither_the_run_nor_the_cache(rig: Backend
     assert rates(rig, "look") == [1] * RATES
 
 
+@on_each_kind_of_machine
 def test_an_edit_before_attaching_to_a_run_of_a_dead_client(rig: BackendRig) -> None:
     write(rig.folder)
     with pytest.MonkeyPatch.context() as patch:

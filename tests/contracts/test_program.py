@@ -23,6 +23,15 @@ def _local_only(backend: object) -> list[pytest.MarkDecorator]:
 on_this_machine = pytest.mark.parametrize("rig", BACKENDS[:1], indirect=True)
 # Batch and SageMaker differ only in how they start the runner.
 on_each_kind_of_machine = pytest.mark.parametrize("rig", BACKENDS[:2], indirect=True)
+# The tests of every kind of object show on each change that a job on AWS has what a local job has.
+on_this_machine_first = pytest.mark.parametrize(
+    "rig",
+    [
+        BACKENDS[0],
+        pytest.param(*BACKENDS[1].values, marks=[*BACKENDS[1].marks, pytest.mark.thorough]),
+    ],
+    indirect=True,
+)
 
 
 # Loading and pickling depend on the version of Python, not on the backend.
@@ -102,7 +111,7 @@ main()
 """
 
 
-@on_each_kind_of_machine
+@on_this_machine_first
 def test_runs_without_a_guard_may_use_values_of_earlier_runs(rig: BackendRig) -> None:
     (rig.folder / "flow.py").write_text(UNGUARDED)
     assert seen_by(rig, "flow.py") == {"two": 42, "both": [20, 42]}
@@ -142,7 +151,7 @@ if __name__ == "__main__":
 """
 
 
-@on_each_kind_of_machine
+@on_this_machine_first
 def test_process_pools_of_every_kind_use_the_values_of_the_job(rig: BackendRig) -> None:
     (rig.folder / "flow.py").write_text(POOLS)
     rest = (2**24 + 1) % 1000
@@ -258,7 +267,7 @@ print(json.dumps(dict(result.outputs) if result.success else result.summary(), d
 """
 
 
-@on_each_kind_of_machine
+@on_this_machine_first
 def test_the_command_line_gives_the_values_that_python_gives(rig: BackendRig) -> None:
     """Unless the script sets values under the guard, which only Python executes."""
     for file in PROGRAM.glob("*.py"):

@@ -158,7 +158,6 @@ def test_a_decorated_function_runs(project: Path) -> None:
     assert report["outputs"]["b"] == 15
 
 
-@pytest.mark.version_sensitive
 def test_classes_of_the_script_are_the_same_in_every_job_and_in_the_client(project: Path) -> None:
     report = run_script(
         project,

@@ -7,7 +7,7 @@ import pytest
 from tests.runtime.harness import finish, start_python
 from tests.runtime.scripts import ENDING, run_script, write
 
-pytestmark = [pytest.mark.version_sensitive, pytest.mark.contract]
+pytestmark = pytest.mark.contract
 
 
 def test_a_module_that_runs_its_pipeline_at_import_is_refused(project: Path) -> None:
@@ -29,6 +29,7 @@ def test_a_module_that_runs_its_pipeline_at_import_is_refused(project: Path) -> 
     assert not (project / ".flowyml").exists()
 
 
+@pytest.mark.version_sensitive
 def test_a_package_that_the_job_lacks_is_named_with_the_users_line(project: Path) -> None:
     write(
         project,

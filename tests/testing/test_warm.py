@@ -63,8 +63,6 @@ def test_modules_to_import_must_be_installed() -> None:
         raised_emulator(warm_imports=["sys", "no_such_module.part"])
 
 
-# A fork restores the state that this version of Python has at a start.
-@pytest.mark.version_sensitive
 def test_a_warm_local_job_sees_the_same_environment_as_a_cold_job(
     programs: WarmPrograms, tmp_path: Path
 ) -> None:
