@@ -13,6 +13,7 @@ import pytest
 from flowyml_aws import scripts
 from flowyml_aws.packaging.starting import starting_with
 from flowyml_aws.testing.warm_programs import WarmPrograms
+from tests.support.collecting import collect_less_often
 from tests.support.effort import load_profile
 from tests.support.permissions import UsedGrants
 from tests.support.rigs import HERMETIC, ambient, emulator_settings
@@ -22,9 +23,6 @@ __all__ = ["emulator_settings"]
 
 MAIN = sys.modules["__main__"]
 FREEZE_AFTER = 50  # tests
-# Objects made before a search of the youngest ones, searches before one of the next generation, and
-# so on. Python's own thresholds take a quarter of the time of tests that run an emulator.
-GC_THRESHOLDS = (50_000, 20, 10)
 _tests_run = 0
 
 
@@ -56,8 +54,7 @@ def pytest_collection() -> Iterator[Any]:
     try:
         return (yield)
     finally:
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
+        collect_less_often()
         gc.enable()
 
 

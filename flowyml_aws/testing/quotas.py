@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, get_args
 
 from flowyml_aws.aws.quotas import QUOTAS
@@ -18,6 +19,7 @@ QuotaLevel = Literal["new-account", "raised"]
 
 # Each usage has a separate quota per instance type (AWS Service Quotas, Amazon SageMaker).
 Usage = Literal["training job", "spot training job", "training warm pool"]
+_USAGES = sorted(get_args(Usage))
 
 # AWS's default for Standard instances; it is 0 for all others (docs: EC2 instance type quotas).
 # SageMaker's defaults vary, and many new accounts have 0 for CPU types, too.
@@ -119,13 +121,18 @@ class AccountQuotas:
             for quota in sorted(QUOTAS, key=lambda q: q.name):
                 yield ServiceQuota(service, quota.code, quota.name, self.vcpus(quota.code))
         if service == "sagemaker":
-            types = sorted({t.sagemaker_name for t in load_catalog().types if t.sagemaker_name})
-            for name in types:
-                for usage in sorted(get_args(Usage)):
-                    instances = self.instances(name, usage)
-                    value = _RAISED_INSTANCES if instances is None else instances
-                    full_name = f"{name} for {usage} usage"
-                    yield ServiceQuota(service, _code(full_name), full_name, value)
+            for name, usage, full_name, code in _sagemaker_quotas():
+                instances = self.instances(name, usage)
+                value = _RAISED_INSTANCES if instances is None else instances
+                yield ServiceQuota(service, code, full_name, value)
+
+
+@cache
+def _sagemaker_quotas() -> tuple[tuple[str, str, str, str], ...]:
+    """Return instance type, usage, name and code of each quota, in the order of their names."""
+    types = sorted({t.sagemaker_name for t in load_catalog().types if t.sagemaker_name})
+    names = ((t, usage, f"{t} for {usage} usage") for t in types for usage in _USAGES)
+    return tuple((*quota, _code(quota[-1])) for quota in names)
 
 
 def _code(name: str) -> str:

@@ -37,6 +37,7 @@ from flowyml_aws.testing.iam.guard import AccessError, Guard
 from flowyml_aws.testing.iam.refusals import response_to
 from flowyml_aws.testing.metadata_api import METADATA_PATH, InstanceMetadata
 from flowyml_aws.testing.object_times import date_written_object
+from flowyml_aws.testing.offerings import offerings
 from flowyml_aws.testing.pricing_api import get_products, spot_price_history
 from flowyml_aws.testing.refusal import Refusal
 from flowyml_aws.testing.registry.application import Registry
@@ -167,6 +168,8 @@ class Application:
                 missing = self._iam.follow(call.operation, body)
             if missing is not None:
                 return _send(start_response, "404 Not Found", "text/xml", missing)
+        if call[:2] == ("ec2", "DescribeInstanceTypeOfferings"):
+            return offerings(self._forward_to_moto, environ, start_response, region, body)
         if call[:2] == ("ecr", "GetAuthorizationToken"):
             return _respond(start_response, "200 OK", self._registry.authorize(environ))
         if (api := self._apis.get(call.service)) is None:

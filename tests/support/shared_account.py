@@ -15,6 +15,7 @@ from moto.iam.models import iam_backends
 
 from flowyml_aws.testing.account import BUCKET, NAMES, PREFIX
 from flowyml_aws.testing.account_policies import account_policy
+from tests.support.collecting import collect_less_often
 from tests.support.permissions import ROLES, all_grants_used
 from tests.support.rigs import raised_emulator
 
@@ -35,6 +36,7 @@ def share_stores() -> None:
 def main() -> None:
     with raised_emulator(failed_start_rate=0.1, warm_imports=sys.argv[1:]) as aws:
         share_stores()
+        collect_less_often()
         for name, value in aws.environment.items():
             print(f"export {name}={shlex.quote(value)}")
         sys.stdout.flush()
