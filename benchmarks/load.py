@@ -44,7 +44,7 @@ def wide(jobs):
 """
 
 
-# The client: a process of its own, which does what it is told on standard input.
+# The client: a process of its own, which reads requests from standard input.
 
 
 def serve() -> None:

@@ -9,10 +9,10 @@ from typing import Any
 from flowyml_aws.core.errors import UserError
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.visible import visible
-from flowyml_aws.refs import RunRefs
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState
+from flowyml_aws.submission.refs import RunRefs
 from flowyml_aws.submission.status import RunStatus, machine_notes, value_notes
 
 __all__ = ["OutputNotFoundError", "Outputs", "PipelineResult", "StepResult", "make_result"]

@@ -17,7 +17,6 @@ from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.termination import Terminated, end_after_cleanup
 from flowyml_aws.planning.limits import Limits
 from flowyml_aws.planning.plan import ExecutionPlan
-from flowyml_aws.refs import RunRefs
 from flowyml_aws.result import Outputs, PipelineResult, make_result
 from flowyml_aws.run_job import RunJob
 from flowyml_aws.services.connect import find_run
@@ -25,6 +24,7 @@ from flowyml_aws.submission.backend import JobState, LogLine
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.own_runs import is_own_run
 from flowyml_aws.submission.record import RunState
+from flowyml_aws.submission.refs import RunRefs
 from flowyml_aws.submission.status import RunStatus
 from flowyml_aws.submission.why import Reason, explain_step
 

@@ -94,7 +94,7 @@ class TrialRequest:
         survey: Names whose values are compared.
         given: Pickled values by name that the script has before its top level runs.
         environment: Environment variables of the jobs.
-        limit_s: Time limit in seconds.
+        limit_s: Time limit in seconds, for the program and for each payload.
     """
 
     bundle: SourceBundle
@@ -113,6 +113,7 @@ class TrialLoad:
     def __init__(self, request: TrialRequest) -> None:
         self._request = request
         self._end = time.monotonic() + request.limit_s
+        self._unanswered: PipelineFileError | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="flowyml-aws-load-")
         folder = Path(self._folder.name).resolve()
         self._job_root = request.root if request.in_place else folder / "code"
@@ -185,6 +186,8 @@ class TrialLoad:
             files.append(folder / sha256)
             if not files[-1].exists():
                 files[-1].write_bytes(data)
+        # A limit for each payload: their number has none.
+        self._end = time.monotonic() + self._request.limit_s
         self._send([str(file) for file in files])
         answer = self._receive()
         if (error := answer["error"]) is None:
@@ -224,16 +227,20 @@ class TrialLoad:
             pass  # the answer is missing, too, which is reported
 
     def _receive(self) -> dict[str, Any]:
+        if self._unanswered is not None:
+            raise self._unanswered
         assert self._process.stdout is not None
         descriptor, line = self._process.stdout.fileno(), b""
         while not line.endswith(b"\n"):
             ready, _, _ = select.select([descriptor], [], [], max(0, self._end - time.monotonic()))
             if not ready:
-                raise self._error(
+                # A late answer would be read as the answer to the next request.
+                self._unanswered = self._error(
                     f"it did not finish within {self._request.limit_s:g} s",
                     'move what runs long under `if __name__ == "__main__":` or into a step, or '
                     "raise the setting load_timeout_s",
                 )
+                raise self._unanswered
             chunk = os.read(descriptor, 2**16)
             if not chunk:
                 code = self._process.wait()

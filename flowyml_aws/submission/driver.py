@@ -59,7 +59,7 @@ class RunDriver:
         return JobReports(self.store, self.record.run_id, len(self.plan.jobs))
 
     def start(self) -> None:
-        """Submit the jobs of a run that was just written, without a look at their states.
+        """Submit the jobs of a run that was just written; none has a state yet.
 
         Raises:
             FlowymlError: A job was refused.

@@ -29,7 +29,7 @@ _EVENTS_OF_ATTEMPT = re.compile(rf"attempts/(\d+)/{re.escape(EVENTS)}")
 
 @dataclass(slots=True)
 class _Listing:
-    """What a listing shows.
+    """The facts that a listing shows.
 
     Attributes:
         committed: Jobs with a result.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import sys
 import tempfile
 import textwrap
@@ -95,6 +96,13 @@ class Fails:
 
     def __reduce__(self) -> Any:
         return int, ("three",)
+
+
+class Hangs:
+    """Waits for ever when it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return signal.pause, ()
 
 
 on_each_kind_of_machine = pytest.mark.parametrize("in_place", [True, False])
@@ -204,6 +212,18 @@ def test_a_program_that_does_not_end_is_stopped_at_the_limit(start: Start) -> No
     error = failure(start("import threading\nthreading.Event().wait()", limit_s=0.5))
     assert error.why == "it did not finish within 0.5 s"
     assert "under `if __name__" in error.fix
+
+
+@pytest.mark.contract
+def test_a_payload_that_does_not_load_in_time_is_one_error(start: Start) -> None:
+    trial = start("", limit_s=5)
+    trial.states()
+    errors = []
+    for data in (Hangs(), 1, 2):
+        with pytest.raises(PipelineFileError) as caught:
+            trial.load(payload(pickle.dumps(data)))
+        errors.append(str(caught.value))
+    assert len(set(errors)) == 1 and "it did not finish within 5 s" in errors[0]
 
 
 @pytest.mark.contract
