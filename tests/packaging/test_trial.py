@@ -99,7 +99,7 @@ class Fails:
 
 
 class Hangs:
-    """Waits for ever when it is unpickled."""
+    """Waits indefinitely when it is unpickled."""
 
     def __reduce__(self) -> Any:
         return signal.pause, ()

@@ -41,7 +41,7 @@ def three_hundred() -> Pipeline:
     return make(300)
 
 
-def apart(parts: int) -> Pipeline:
+def apart(parts: int = 120) -> Pipeline:
     return Pipeline("apart").add_steps([part(number) for number in range(parts)])
 
 
@@ -51,10 +51,6 @@ def forty_apart() -> Pipeline:
 
 def sixty_apart() -> Pipeline:
     return apart(60)
-
-
-def hundred_and_twenty_apart() -> Pipeline:
-    return apart(120)
 
 
 def three_hundred_apart() -> Pipeline:
