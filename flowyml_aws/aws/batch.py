@@ -194,11 +194,16 @@ class BatchBackend:
             AwsRefusedError: Some jobs could not be terminated; the others were.
         """
         self._submissions.load()
+        latest = self._submissions.latest
         self._submissions.close()
         order = {job.name: position for position, job in enumerate(jobs)}
         others = {name for job, name in self._batch_names.items() if job not in order}
         kept = {job_id for name, job_id in self._ids.items() if name in others}
         by_order = sorted(self._jobs, key=lambda job: order.get(job.planned, len(order)))
+        if latest is not None and latest.state == "going":
+            # Calls of a client that was suspended may still arrive: their jobs end at once.
+            missing = set(self._batch_names.values()) - self._ids.keys()
+            self._copies.claim_all([job for job in self._jobs if job.name in missing])
         return self._end(by_order, kept)
 
     def end_leftovers(self, finished: Collection[str]) -> Sequence[str]:
@@ -300,8 +305,10 @@ class BatchBackend:
         holder = self._copies.holder(job) if is_second_copy(detail) else None
         if holder is None or holder == detail["jobId"]:
             return detail
-        self._ids[self._batch_names[job]] = holder
-        return next(describe_jobs(self._batch, [holder]), detail)
+        for other in describe_jobs(self._batch, [holder]):
+            self._ids[self._batch_names[job]] = holder
+            return other
+        return detail
 
     def _find_log(self, job: str) -> JobLog:
         # `statuses` has already described the active jobs, up to 100 in one call.

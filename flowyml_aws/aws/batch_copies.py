@@ -33,6 +33,7 @@ CONCURRENT_CALLS = 8
 END_REASON = "cancelled by the user of flowyml-aws"
 """Reason of every termination. The account's alerts ignore jobs that end with it (infra/)."""
 _FIRST_ATTEMPT = 1  # a Batch job claims it in each of its attempts (`runtime.platform`)
+_NO_COPY = "the cancelled run"
 _PREFERENCE = {"SUCCEEDED": 0, "RUNNING": 1, "STARTING": 2, "FAILED": 4}
 _ENDED = ("SUCCEEDED", "FAILED")
 
@@ -85,6 +86,11 @@ class JobCopies:
         """Claim a job for a copy, and return the id of the copy that holds the claim."""
         claim = JobClaim(copy_id=job_id, claimed_at=time.time())
         return claim_job(self._store, self._run_id, job.planned, _FIRST_ATTEMPT, claim)
+
+    def claim_all(self, jobs: Sequence[BatchJob]) -> None:
+        """Claim jobs for nobody, so that no copy of them runs."""
+        with ThreadPoolExecutor(CONCURRENT_CALLS) as pool:
+            list(pool.map(lambda job: self.claim(job, _NO_COPY), jobs))
 
     def holder(self, job: str) -> str | None:
         """Return the id of the copy that holds the claim of a planned job, or None."""

@@ -201,6 +201,9 @@ class BatchSubmitter:
         """Note the copy of a job that is kept."""
         if job.name in self._asked_once:
             self._submissions.uncertain.discard(job.name)
+        noted = self._submissions.job_ids.get(job.name)
+        if noted is not None and noted not in {copy.job_id for copy in copies}:
+            copies = [*copies, ListedJob(noted, "SUBMITTED", 0)]
         if len(copies) > 1 or job.name in self._submissions.uncertain:
             job_id = self._copies.keep(job, copies)
         else:

@@ -263,6 +263,22 @@ def test_cancel_stops_a_client_that_is_submitting_and_leaves_no_job(
     assert client_of(wide, new_batch(aws), clock).advance().state is RunState.CANCELLED
 
 
+def test_a_job_that_reaches_batch_after_a_cancel_does_not_run(
+    aws: Emulator, chain: RunDriver
+) -> None:
+    clock = Clock(aws)
+    other = client_of(chain, new_batch(aws), clock)
+
+    def die() -> None:
+        other.cancel()
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        client_of(chain, suspended(aws, Suspension(1, die)), Clock(aws)).advance()
+    claims = {job.planned: holder(chain, job.planned) for job in batch_jobs_of(chain)}
+    assert set(claims.values()) == {"the cancelled run"}
+
+
 def test_cancel_ends_second_copies_and_lists_what_it_could_not_end(
     aws: Emulator, chain: RunDriver
 ) -> None:
