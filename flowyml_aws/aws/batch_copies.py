@@ -88,7 +88,7 @@ class JobCopies:
         return claim_job(self._store, self._run_id, job.planned, _FIRST_ATTEMPT, claim)
 
     def claim_all(self, jobs: Sequence[BatchJob]) -> None:
-        """Claim jobs for nobody, so that no copy of them runs."""
+        """Claim jobs for the cancelled run, so that no copy of them runs."""
         with ThreadPoolExecutor(CONCURRENT_CALLS) as pool:
             list(pool.map(lambda job: self.claim(job, _NO_COPY), jobs))
 
