@@ -20,7 +20,7 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 class CallFault(Enum):
-    """What happens to a call instead of an answer."""
+    """A fault of a call, instead of its answer."""
 
     UNAVAILABLE = "503"
     """The service answers 503, and does nothing."""

@@ -1,4 +1,4 @@
-"""Who can read what a project's folder `.flowyml` contains."""
+"""Permissions of the files in a project's folder `.flowyml`."""
 
 from __future__ import annotations
 
