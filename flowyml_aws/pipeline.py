@@ -32,6 +32,7 @@ class Pipeline:
         name: Name of the pipeline; its runs are named after it.
         context: Values for step parameters, by parameter name.
         env: Environment variables of all jobs of its runs, or None.
+        secrets: References to secrets for all jobs of its runs, or None; see `step`.
         steps: Steps in declaration order.
         carry: Global names (`NAME` or `module.NAME`) whose values jobs get from this process, even
             if a job would evaluate an equal value.
@@ -46,12 +47,14 @@ class Pipeline:
         context: Context | Mapping[str, Any] | None = None,
         *,
         env: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str] | None = None,
         carry: Collection[str] = (),
         evaluate: Collection[str] = (),
         cache_on: Any = None,
     ) -> None:
         self.name = name
         self.env = env
+        self.secrets = secrets
         self.carry, self.evaluate = tuple(carry), tuple(evaluate)
         self.cache_on = as_additions(cache_on)
         self.context = context if isinstance(context, Context) else Context(**(context or {}))
@@ -208,6 +211,7 @@ class Pipeline:
             steps=tuple(self.steps),
             context=self.context.to_dict(),
             env=self.env,
+            secrets=self.secrets,
             options=RunOptions.of(options),
             detached=detached,
             choices=Choices(self.carry, self.evaluate),

@@ -112,6 +112,8 @@ def preflight(request: RunRequest) -> CheckedRequest:
         if code is not None and code.program.script is None:
             stack.enter_context(hidden_main())
         environment = {} if settings is None else request.environment(settings)
+        kept = os.environ if placement is not None and _run_in_place(placement) else {}
+        placeholders = request.secret_placeholders(pipeline, kept)
         if code is not None and settings is not None and not environment_problems(environment, ""):
             # The program is loaded by another process, while this one asks AWS and plans.
             trial = stack.enter_context(
@@ -121,7 +123,7 @@ def preflight(request: RunRequest) -> CheckedRequest:
                     request.values,
                     request.choices,
                     os.environ,
-                    environment,
+                    {**environment, **placeholders},
                     settings.load_timeout_s,
                 )
             )

@@ -151,6 +151,7 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
         history,
         all_assets if request.stores_all else reuse.stored,
         request.environment,
+        request.secrets,
     )
     notes = [
         *plan.notes,
@@ -210,6 +211,7 @@ def explain(request: RunRequest, job: str) -> tuple[PlannedJob, Selection]:
         targets,
         catalog,
         environment=checked.environment,
+        secrets=checked.secrets,
     )
     jobs = {planned.name: planned for planned in plan.jobs}
     if job not in jobs:

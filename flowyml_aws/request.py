@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from flowyml_aws.core.environment import environment_problems, merge_environment
 from flowyml_aws.core.errors import FlowymlError, SettingsError
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.parameters import input_problems
+from flowyml_aws.core.secret_references import secret_problems
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
@@ -41,6 +42,7 @@ class PlanRequest:
         inputs: Values of external inputs, if known.
         forced: Steps that may not be taken from earlier runs.
         environment: Environment variables of all jobs.
+        secrets: References to secrets for all jobs, by environment variable.
         choices: Names that jobs get from the client, or evaluate again.
         notes: Notes for the plan.
         cache_on: Additions to the cache keys of all steps.
@@ -57,6 +59,7 @@ class PlanRequest:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     forced: frozenset[str] = frozenset()
     environment: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
     choices: Choices = field(default_factory=Choices)
     notes: Sequence[str] = ()
     cache_on: tuple[Any, ...] = ()
@@ -82,6 +85,7 @@ class RunRequest:
         steps: Steps in declaration order.
         context: Context of the pipeline.
         env: Environment variables of the pipeline.
+        secrets: References to secrets of the pipeline, by environment variable.
         options: Options of this plan or run.
         detached: Whether the run must continue without its client.
         choices: Names that jobs get from the client, or evaluate again.
@@ -93,6 +97,7 @@ class RunRequest:
     steps: tuple[Step, ...]
     context: Mapping[str, Any] = field(default_factory=dict)
     env: Mapping[str, str] | None = None
+    secrets: Mapping[str, str] | None = None
     options: RunOptions = field(default_factory=RunOptions)
     detached: bool = False
     choices: Choices = field(default_factory=Choices)
@@ -141,6 +146,7 @@ class RunRequest:
             inputs=self.options.input_values,
             forced=self.options.refreshed if self.options.cache else names,
             environment=self.environment(settings),
+            secrets=merge_environments(self.secrets),
             choices=self.choices,
             notes=self.resolved.notes,
             cache_on=self.cache_on,
@@ -153,6 +159,19 @@ class RunRequest:
         if settings.cache_versions == "none":
             return Pins()
         return project_pins(self.project.root, settings)
+
+    def secret_placeholders(
+        self, pipeline: BuiltPipeline, kept: Collection[str]
+    ) -> Mapping[str, str]:
+        """Return a string for each secret, to load the program without its value.
+
+        Args:
+            pipeline: The pipeline.
+            kept: Variables that keep their value.
+        """
+        mappings = (self.secrets, *(group.secrets for group in pipeline.groups))
+        names = merge_environments(*mappings)
+        return {name: "secret" for name in names if name not in kept}
 
     def environment(self, settings: Settings) -> Mapping[str, str]:
         """Return the environment variables that the user gives all jobs."""
@@ -194,6 +213,7 @@ class RunRequest:
             problems.append(error)
         problems += environment_problems(self.env, f"pipeline {self.name!r}")
         problems += environment_problems(self.options.env, "the run")
+        problems += secret_problems(self.secrets, self.env, f"pipeline {self.name!r}")
         problems += addition_problems(self.cache_on, f"Pipeline {self.name!r}")
         return [*problems, *self.resolved.problems]
 

@@ -50,12 +50,21 @@ class VersionedPipeline(Pipeline):
         context: Context | Mapping[str, Any] | None = None,
         *,
         env: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str] | None = None,
         carry: Collection[str] = (),
         evaluate: Collection[str] = (),
         cache_on: Any = None,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
-        super().__init__(name, context, env=env, carry=carry, evaluate=evaluate, cache_on=cache_on)
+        super().__init__(
+            name,
+            context,
+            env=env,
+            secrets=secrets,
+            carry=carry,
+            evaluate=evaluate,
+            cache_on=cache_on,
+        )
         # A name may contain any characters, and `.` and `..` are existing folders.
         folder = quote(name, safe=" ") if name.strip(".") else name.replace(".", "%2E") or "_"
         self.versions_dir = Path(versions_dir) / folder

@@ -237,16 +237,20 @@ class BatchBackend:
         """Batch job ids by Batch job name."""
         return self._submissions.job_ids
 
-    def _definitions(self, jobs: Sequence[BatchJob]) -> dict[int, str]:
-        """Return the job definitions of jobs, by shared memory in MiB."""
+    def _definitions(self, jobs: Sequence[BatchJob]) -> dict[str, str]:
+        """Return the names of the job definitions of jobs, by job name."""
         if jobs and not self._image.image:
             raise SettingsError(
                 what="Setting `image` is missing",
                 why=f"{len(jobs)} jobs of run {self._record.run_id} have not been submitted yet",
                 fix="set image in flowyml-aws.toml or FLOWYML_AWS_IMAGE, and attach again",
             )
-        sizes = {shared_memory_mib(job.needs.memory_mib) for job in jobs}
-        return {size: ensure_definition(self._batch, self._image, size) for size in sizes}
+        kinds = {job.name: _definition_of(job) for job in jobs}
+        definitions = {
+            (size, secrets): ensure_definition(self._batch, self._image, size, dict(secrets))
+            for size, secrets in set(kinds.values())
+        }
+        return {name: definitions[kind] for name, kind in kinds.items()}
 
     def _end(self, jobs: Sequence[BatchJob], kept: Collection[str]) -> Sequence[str]:
         """Terminate all copies of jobs, until a listing shows no other one.
@@ -330,3 +334,8 @@ class BatchBackend:
         }
         for detail in describe_jobs(self._batch, list(names)[:JOBS_PER_CALL]):
             self._job_logs[names[detail["jobId"]]] = log_of(detail)
+
+
+def _definition_of(job: BatchJob) -> tuple[int, tuple[tuple[str, str], ...]]:
+    """Return what the job definition of a job depends on: shared memory and secrets."""
+    return shared_memory_mib(job.needs.memory_mib), tuple(sorted(job.secrets.items()))

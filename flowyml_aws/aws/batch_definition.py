@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -60,18 +61,21 @@ def shared_memory_mib(memory_mib: int) -> int:
     return 1 << (half.bit_length() - 1)
 
 
-def ensure_definition(client: BatchClient, image: JobImage, shared_mib: int) -> str:
+def ensure_definition(
+    client: BatchClient, image: JobImage, shared_mib: int, secrets: Mapping[str, str] | None = None
+) -> str:
     """Return the name of an active definition; register it if it does not exist.
 
     Args:
         client: Batch client.
         image: Container settings of the jobs.
         shared_mib: Size of /dev/shm in MiB.
+        secrets: References to secrets, by environment variable. A submission can't override them.
 
     Raises:
         AwsRefusedError: AWS denied a call.
     """
-    return _ensure(client, "EC2", _on_ec2(image, shared_mib))
+    return _ensure(client, "EC2", _on_ec2(image, shared_mib, secrets or {}))
 
 
 def ensure_on_fargate(client: BatchClient, image: JobImage) -> str:
@@ -105,9 +109,11 @@ def _ensure(
     return name
 
 
-def _on_ec2(image: JobImage, shared_mib: int) -> dict[str, Any]:
+def _on_ec2(image: JobImage, shared_mib: int, secrets: Mapping[str, str]) -> dict[str, Any]:
+    listed = [{"name": name, "valueFrom": secrets[name]} for name in sorted(secrets)]
     return {
         **_common(image),
+        **({"secrets": listed} if listed else {}),
         # An init process forwards signals and reaps orphans of the user's code.
         "linuxParameters": {"sharedMemorySize": shared_mib, "initProcessEnabled": True},
     }

@@ -41,6 +41,7 @@ class BatchJob:
         command: Command of the container.
         timeout_s: Timeout of each attempt in seconds, or None.
         environment: Environment variables of the container.
+        secrets: References to secrets, by environment variable.
     """
 
     name: str
@@ -52,6 +53,7 @@ class BatchJob:
     needs: Needs
     timeout_s: int | None
     environment: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
 
 def batch_jobs(
@@ -88,6 +90,7 @@ def _jobs(plan: ExecutionPlan, record: RunRecord, store: str, region: str) -> It
             needs=job.needs,
             timeout_s=job.timeout_s,
             environment=container_environment(job, region),
+            secrets=job.secrets,
         )
 
 

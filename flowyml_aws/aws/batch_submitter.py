@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from flowyml_aws.aws import batch_submission
 from flowyml_aws.aws.batch_calls import UnclearAnswerError, submit_job
 from flowyml_aws.aws.batch_copies import CONCURRENT_CALLS, JobCopies
-from flowyml_aws.aws.batch_definition import shared_memory_mib
 from flowyml_aws.aws.batch_jobs import ListedJob
 from flowyml_aws.aws.batch_requests import BatchJob, levels, submit_request
 from flowyml_aws.aws.batch_submission import Lease, Submissions
@@ -102,14 +101,14 @@ class BatchSubmitter:
         self._lease.write("going")
 
     def submit(
-        self, jobs: Sequence[BatchJob], succeeded: Collection[str], definitions: Mapping[int, str]
+        self, jobs: Sequence[BatchJob], succeeded: Collection[str], definitions: Mapping[str, str]
     ) -> None:
         """Submit jobs.
 
         Args:
             jobs: Jobs that do not exist.
             succeeded: Names of the Batch jobs whose result is stored.
-            definitions: Names of job definitions by shared memory in MiB.
+            definitions: Name of the job definition of each job, by job name.
 
         Raises:
             LeaseLostError: Another client has taken over.
@@ -119,7 +118,7 @@ class BatchSubmitter:
         def submit(job: BatchJob) -> UnclearAnswerError | None:
             ids = self._submissions.job_ids
             parents = [ids[parent] for parent in job.after if parent not in succeeded]
-            definition = definitions[shared_memory_mib(job.needs.memory_mib)]
+            definition = definitions[job.name]
             request = submit_request(job, self._record, definition, parents, self._tags)
             return self._submit(job, lambda doing: submit_job(self._batch, request, doing))
 

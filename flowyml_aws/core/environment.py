@@ -11,7 +11,13 @@ from typing import Any
 
 from flowyml_aws.core.errors import FlowymlError, InvalidEnvironmentError
 
-__all__ = ["environment_problems", "looks_secret", "merge_environments", "sign_of_secret"]
+__all__ = [
+    "environment_problems",
+    "looks_secret",
+    "merge_environments",
+    "name_problem",
+    "sign_of_secret",
+]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED_PREFIXES = ("FLOWYML_", "AWS_BATCH", "AWS_CONTAINER_", "SM_")
@@ -50,8 +56,8 @@ _SECRET_VALUES = {
     "a URL with a password": re.compile(r"\w://[^/\s:@]*:[^/\s@]+@"),
 }
 _STORE_ELSEWHERE = (
-    "store it in AWS Secrets Manager or the SSM Parameter Store, allow the job's role to read it, "
-    "and read it in the step with boto3; env= may contain its ARN"
+    "store it in AWS Secrets Manager or the SSM Parameter Store, and pass a reference with "
+    "secrets={NAME: ARN}"
 )
 
 
@@ -94,19 +100,30 @@ def merge_environments(*environments: object) -> dict[str, str]:
     }
 
 
-def _problems(name: Any, value: Any, owner: str) -> Iterator[FlowymlError]:
-    variable = f"Environment variable {name!r} of {owner}"
+def name_problem(name: object, variable: str) -> FlowymlError | None:
+    """Return the error if a name is invalid or reserved, or None.
+
+    Args:
+        name: Name of an environment variable.
+        variable: Description of the variable, for the error.
+    """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        yield InvalidEnvironmentError(
+        return InvalidEnvironmentError(
             what=f"{variable} has an invalid name",
             why="a name has letters, digits and underscores, and does not start with a digit",
             fix="correct the name",
         )
-        return
     if (reason := _reason_of_reservation(name)) is not None:
-        yield InvalidEnvironmentError(
+        return InvalidEnvironmentError(
             what=f"{variable} is reserved", why=reason, fix="remove it, or use another name"
         )
+    return None
+
+
+def _problems(name: Any, value: Any, owner: str) -> Iterator[FlowymlError]:
+    variable = f"Environment variable {name!r} of {owner}"
+    if (problem := name_problem(name, variable)) is not None:
+        yield problem
         return
     if not isinstance(value, str):
         yield InvalidEnvironmentError(

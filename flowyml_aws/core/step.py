@@ -13,6 +13,7 @@ from flowyml_aws.core.additions import addition_problems, as_additions
 from flowyml_aws.core.environment import environment_problems
 from flowyml_aws.core.errors import FlowymlError, InvalidStepError, OutputMismatchError
 from flowyml_aws.core.resources import ResourceRequirements, read_resources
+from flowyml_aws.core.secret_references import secret_problems
 
 __all__ = ["Step", "step"]
 
@@ -44,6 +45,7 @@ class Step:
         condition: Function that returns whether the step runs; it gets the same arguments.
         execution_group: Group name; consecutive steps of one group run in one job.
         env: Environment variables of the job that runs the step.
+        secrets: References to secrets, by the environment variable that gets the value.
         notes: Remarks on the declaration, for the plan.
         cache_on: Additions to the cache key: values, paths of files or folders, `Env(NAME)`.
     """
@@ -65,6 +67,7 @@ class Step:
     after: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     cache_on: tuple[Any, ...] = ()
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not callable(self.func):
@@ -172,6 +175,7 @@ class Step:
         if self.execution_group is not None and not self.execution_group:
             problems.append(self._invalid("execution_group", "", "a non-empty string, or omitted"))
         problems += environment_problems(self.env, f"step {self.name!r}")
+        problems += secret_problems(self.secrets, self.env, f"step {self.name!r}")
         problems += addition_problems(self.cache_on, f"Step {self.name!r}")
         if self.cache is False and self.cache_on:
             problems.append(self._invalid("cache_on", self.cache_on, "omitted with cache=False"))
@@ -215,6 +219,7 @@ def step(
     condition: Callable[..., Any] | None = None,
     execution_group: str | None = None,
     env: Mapping[str, str] | None = None,
+    secrets: Mapping[str, str] | None = None,
     cache_on: Any = None,
     pipeline: _TakesSteps | None = None,
     register: bool = True,
@@ -236,6 +241,7 @@ def step(
     condition: Callable[..., Any] | None = None,
     execution_group: str | None = None,
     env: Mapping[str, str] | None = None,
+    secrets: Mapping[str, str] | None = None,
     cache_on: Any = None,
     pipeline: _TakesSteps | None = None,
     register: bool = True,
@@ -261,6 +267,9 @@ def step(
             step and its descendants are skipped.
         execution_group: Consecutive steps of one group run in one job.
         env: Environment variables of the job that runs the step. They override those of the run.
+        secrets: Secrets that the step reads as environment variables: `{"TOKEN": REFERENCE}`, with
+            the ARN of a secret in AWS Secrets Manager, or the ARN or name of an SSM parameter. Only
+            the job gets the values. They do not count for caching.
         cache_on: Additions to the cache key, evaluated on the client while it plans: a value (such
             as a version of your own), a `Path` for the content of a file or folder, `Env("NAME")`
             for an environment variable of the client, or a list of them.
@@ -285,6 +294,7 @@ def step(
             condition=condition,
             execution_group=execution_group,
             env=dict(env) if isinstance(env, Mapping) else env or {},
+            secrets=dict(secrets) if isinstance(secrets, Mapping) else secrets or {},
             cache_on=as_additions(cache_on),
         )
         if pipeline is not None and register:

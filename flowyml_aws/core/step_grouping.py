@@ -38,6 +38,7 @@ class StepGroup:
         aggregated_resources: Smallest resources that satisfy every step, or None if no step has
             requirements.
         environment: Environment variables that the steps declare, also those that do not run.
+        secrets: References to the secrets that the steps declare, by environment variable.
     """
 
     group_name: str
@@ -45,6 +46,7 @@ class StepGroup:
     execution_group: str | None
     aggregated_resources: ResourceRequirements | None
     environment: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def execution_order(self) -> list[str]:
@@ -76,6 +78,7 @@ def group_steps(ordered: Sequence[Step]) -> tuple[StepGroup, ...]:
             run[0].execution_group,
             _aggregate(run),
             merge_environments(*(step.env for step in run)),
+            merge_environments(*(step.secrets for step in run)),
         )
         for name, run in zip(names, runs, strict=True)
     )
@@ -103,10 +106,14 @@ def environment_conflicts(ordered: Sequence[Step]) -> list[FlowymlError]:
             why=f"both run in one process, in group {first.execution_group!r}",
             fix="use different execution groups, or the same value",
         )
-        for first, second, name, _, _ in _disagreements(
-            ordered, lambda step: merge_environments(step.env)
-        )
+        for first, second, name, _, _ in _disagreements(ordered, _variables)
     ]
+
+
+def _variables(step: Step) -> Mapping[str, str]:
+    secrets = merge_environments(step.secrets)
+    # A secret differs from every value.
+    return merge_environments(step.env) | {name: f"secret {secrets[name]}" for name in secrets}
 
 
 def _disagreements(

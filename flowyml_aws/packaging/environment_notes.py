@@ -58,7 +58,7 @@ def environment_notes(
         client: Environment of this machine.
     """
     environments = {
-        step: job.environment
+        step: {**job.environment, **job.secrets}
         for job in plan.jobs
         if not service_traits(job.backend).inherits_environment
         for step in job.steps
@@ -97,7 +97,7 @@ def _variables(
             continue
         fix = f"pass env={{{name!r}: …}}"
         if looks_secret(name):
-            fix = "it looks like a secret, so read it from AWS Secrets Manager in the step"
+            fix = f"it looks like a secret, so pass a reference with secrets={{{name!r}: …}}"
         first, *others = users[name]
         more = f" and {len(others)} more" if others else ""
         yield f"{name} is read by step {first!r}{more} and set only on this machine: {fix}"

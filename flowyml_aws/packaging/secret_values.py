@@ -12,7 +12,8 @@ from flowyml_aws.core.errors import FlowymlError, InvalidEnvironmentError
 __all__ = ["secret_arguments", "secret_values"]
 
 _READ_IN_STEP = (
-    "read it in the step, from AWS Secrets Manager or the SSM Parameter Store, with the job's role"
+    "store it in AWS Secrets Manager or the SSM Parameter Store, pass a reference with secrets=, "
+    "and read the environment variable in the step"
 )
 
 

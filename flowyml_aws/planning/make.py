@@ -39,6 +39,7 @@ def make_plan(
     history: Sequence[RunTimes] = (),
     keep: Collection[str] = (),
     environment: Mapping[str, str] | None = None,
+    secrets: Mapping[str, str] | None = None,
 ) -> ExecutionPlan:
     """Plan a run: one job per group, in running order.
 
@@ -52,6 +53,7 @@ def make_plan(
         history: Durations and sizes of earlier runs, newest first.
         keep: Assets that are always stored.
         environment: Environment variables of all jobs, which those of their steps override.
+        secrets: References to secrets for all jobs, which those of their steps override.
 
     Raises:
         InvalidPipelineError: No instance type fits some groups; contains an error for each.
@@ -78,6 +80,8 @@ def make_plan(
     for group, backend in zip(groups, backends, strict=True):
         name = names[group.group_name]
         needs = needs_of(group.aggregated_resources)
+        own_secrets = {**(secrets or {}), **group.secrets}
+        variables = {**(environment or {}), **group.environment}
         selected = selectors[backend].select_for(needs)
         if isinstance(selected, FlowymlError):
             problems.append(_with_group(selected, group))
@@ -98,7 +102,8 @@ def make_plan(
                 produces={step.name: step.assets for step in group.steps},
                 stored=tuple(_stored(group, readers, name, keep, selection)),
                 volume_gib=selected.volume_gib,
-                environment={**(environment or {}), **group.environment},
+                environment={n: value for n, value in variables.items() if n not in own_secrets},
+                secrets=own_secrets,
                 timeout_s=_timeout_s(group.steps),
                 highest=selected.highest,
                 notes=tuple(_notes(group, graph, selected, durations)),

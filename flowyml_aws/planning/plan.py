@@ -49,6 +49,7 @@ class PlannedJob(Document):
         stored: Assets of the job whose values are stored.
         volume_gib: Size of the EBS volume to request; None without one, or if Batch decides.
         environment: Environment variables that the user gives the job. The service adds its own.
+        secrets: References to secrets of AWS, by the environment variable that gets the value.
         timeout_s: Timeout of an attempt if every step has one: their sum with retries.
         highest: Most expensive type that the service may start for the job; None on this machine.
         expected_s: Expected seconds, startup included; None if unknown.
@@ -70,6 +71,7 @@ class PlannedJob(Document):
     stored: tuple[str, ...]
     volume_gib: int | None = None
     environment: dict[str, str] = Field(default_factory=dict)
+    secrets: dict[str, str] = Field(default_factory=dict)
     timeout_s: int | None
     highest: InstanceOffer | None = None
     expected_s: float | None = None

@@ -112,7 +112,7 @@ def _run(argument: str, interruption: Interruption, platform: Platform) -> int:
     # Not a TemporaryDirectory: a process that a step forks would remove it when it exits.
     folder = Path(tempfile.mkdtemp(prefix="flowyml-aws-")).resolve()
     try:
-        return _exit_code(run_job(attempt, folder, interruption, grace_s))
+        return _exit_code(run_job(attempt, folder, interruption, grace_s, _resolve_secret))
     finally:
         attempt.progress.close()
         shutil.rmtree(folder, ignore_errors=True)  # the result is already written
@@ -126,6 +126,12 @@ def _open_store(uri: str, wait_s: float) -> ArtifactStore:
     from flowyml_aws.aws.job_store import open_job_store
 
     return open_job_store(uri, wait_s, say)
+
+
+def _resolve_secret(reference: str) -> str:
+    from flowyml_aws.aws.secrets import read_job_secret
+
+    return read_job_secret(reference)
 
 
 def _exit_code(result: JobResult) -> int:

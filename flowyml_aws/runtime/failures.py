@@ -19,6 +19,7 @@ from flowyml_aws.core.errors import (
 )
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.full_disk import full_disk_advice
+from flowyml_aws.runtime.log import masked
 from flowyml_aws.runtime.out_of_memory import memory_advice, oom_kills, out_of_memory
 from flowyml_aws.runtime.result import StepFailure
 from flowyml_aws.runtime.time_limit import StepTimeout
@@ -152,6 +153,7 @@ def _relative(file: str, roots: Sequence[Path]) -> str:
 
 
 def _truncated(text: str, longest: int) -> str:
+    text = masked(text)
     if len(text) > longest:
         half = longest // 2
         left_out = f"\n… {len(text) - longest} characters left out …\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from flowyml_aws.core.errors import AwsUnavailableError, DamagedArtifactError
@@ -13,13 +14,18 @@ from flowyml_aws.runtime.interruption import Interruption
 from flowyml_aws.runtime.log import say, show
 from flowyml_aws.runtime.result import JobResult
 from flowyml_aws.runtime.runner import JobRunner
+from flowyml_aws.runtime.secrets import provide_secrets
 from flowyml_aws.runtime.spec import JobSpec
 
 __all__ = ["run_job"]
 
 
 def run_job(
-    attempt: Attempt, folder: Path, interruption: Interruption, grace_s: float
+    attempt: Attempt,
+    folder: Path,
+    interruption: Interruption,
+    grace_s: float,
+    resolve_secret: Callable[[str], str],
 ) -> JobResult:
     """Restore the code, run the steps and commit the result, whether they succeeded or failed.
 
@@ -28,6 +34,7 @@ def run_job(
         folder: An empty folder for the code and for assets that are files.
         interruption: Stop request of the platform.
         grace_s: Seconds that a step has to stop after its timeout.
+        resolve_secret: Returns the value of a reference to a secret.
 
     Raises:
         Interrupted: The job was asked to stop; nothing is committed.
@@ -38,6 +45,7 @@ def run_job(
     roots = (folder / "code", Path(spec.code.root))
     try:
         _check_python(spec)
+        provide_secrets(spec.secrets, resolve_secret)
         if spec.layer is not None:
             # Imported here: most jobs have no layer and start faster without this module.
             from flowyml_aws.runtime.layer import enter_layer

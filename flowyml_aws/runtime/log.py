@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import sys
 
-__all__ = ["say", "show"]
+__all__ = ["hide", "masked", "say", "show"]
+
+_SHORTEST_HIDDEN = 4  # a shorter string is part of many others
+_hidden: set[str] = set()
 
 
 def say(message: str) -> None:
@@ -14,7 +17,19 @@ def say(message: str) -> None:
 
 
 def show(text: str) -> None:
-    """Print a string unchanged, such as a traceback."""
+    """Print a string, such as a traceback, without the values of secrets."""
     # A step may have closed or replaced the stream, or its reader may be gone: never fail here.
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        print(text, file=sys.stderr, flush=True)
+        print(masked(text), file=sys.stderr, flush=True)
+
+
+def hide(value: str) -> None:
+    """Mask a value, and each line of one, in everything that is printed from now on."""
+    _hidden.update(part for part in (value, *value.splitlines()) if len(part) >= _SHORTEST_HIDDEN)
+
+
+def masked(text: str) -> str:
+    """Return a string with `***` instead of each hidden value."""
+    for value in sorted(_hidden, key=len, reverse=True):
+        text = text.replace(value, "***")
+    return text

@@ -140,6 +140,7 @@ class JobSpec(Document):
         store_wait_s: Seconds for which the job waits for a store that does not answer.
         first_attempt: Number of the first attempt whose events may contain completed steps: 0 if
             the run resumes an earlier one, whose completed steps are those of attempt 0.
+        secrets: References to secrets, by the environment variable that gets the value.
     """
 
     version: Literal[1] = 1
@@ -156,6 +157,7 @@ class JobSpec(Document):
     assets: dict[str, AssetSource]
     store_wait_s: float = STORE_WAIT_S
     first_attempt: Literal[0, 1] = 1
+    secrets: dict[str, str] = Field(default_factory=dict)
 
 
 class SpecPack(Document):

@@ -131,6 +131,14 @@ class Account:
         settings = load(read_account(self.client("ssm"), self.settings.account))
         return Account(settings, self.project, self.job_image)
 
+    def secret_problems(self, references: Collection[str]) -> list[FlowymlError]:
+        """Return an error for each secret that does not exist. No value is read."""
+        if not references or self.access_problem is not None:
+            return []
+        from flowyml_aws.aws.secrets import missing_secrets
+
+        return missing_secrets(references, self._clients.new)
+
     @cached_property
     def offered_types(self) -> Collection[str] | None:
         """Instance types that the region offers, or None if listing them is denied."""

@@ -96,6 +96,7 @@ def job_specs(
                 for asset, producer in job.reads.items()
             },
             store_wait_s=package.store_wait_s,
+            secrets=job.secrets,
         )
     return specs
 

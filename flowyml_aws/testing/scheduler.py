@@ -266,12 +266,18 @@ class Scheduler:
             image,
             f"{attempt.task.log_group}:{attempt.task.log_stream}",
         )
+        secrets = self._roles.task_secrets(
+            attempt.task_arn.rpartition("/")[2],
+            job.properties.get("executionRoleArn"),
+            job.properties.get("secrets") or (),
+        )
         if (failure := pull_failure(image)) is not None:
             raise OSError(f"{PULL_FAILED}{failure}")
         environment = {
             METADATA_VARIABLE: f"{self._metadata_url}{attempt.instance.instance_id}/",
             **credentials,
             **job.environment,
+            **secrets,
             "AWS_BATCH_JOB_ID": job.job_id,
             "AWS_BATCH_JOB_ATTEMPT": str(attempt.number),
             "AWS_BATCH_JQ_NAME": job.queue_name,

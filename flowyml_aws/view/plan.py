@@ -99,6 +99,9 @@ def _details(job: PlannedJob, sizes: Mapping[str, int]) -> Iterator[Text]:
     if job.environment:
         variables = (f"{name}={value}" for name, value in job.environment.items())
         yield _line("environment", ", ".join(variables))
+    if job.secrets:
+        secrets = (f"{name} from {reference}" for name, reference in job.secrets.items())
+        yield _line("secrets", ", ".join(secrets))
     if job.expected_s is not None:
         cost = f", {_usd(job.expected_cost_usd)}" if job.expected_cost_usd is not None else ""
         yield _line("expected", f"{time_text(job.expected_s)}{cost}")

@@ -46,6 +46,7 @@ locals {
   optional_policies = merge(
     length(var.image_repositories) == 0 ? {} : { execution-images = "execution", sagemaker-images = "sagemaker" },
     length(var.sagemaker_subnet_ids) == 0 ? {} : { sagemaker-vpc = "sagemaker" },
+    length(var.secret_arns) == 0 ? {} : { execution-secrets = "execution", sagemaker-secrets = "sagemaker" },
     length(var.sagemaker_kms_key_arns) == 0 ? {} : { sagemaker-keys = "sagemaker" },
   )
 }

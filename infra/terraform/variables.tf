@@ -139,6 +139,18 @@ variable "sagemaker_subnet_ids" {
   }
 }
 
+variable "secret_arns" {
+  description = "ARNs of secrets in AWS Secrets Manager and of SSM parameters that jobs may read with `secrets=`. A customer managed key must allow the roles to decrypt."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for arn in var.secret_arns : can(regex("^arn:[a-z-]+:(secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:|ssm:[a-z0-9-]+:[0-9]{12}:parameter/).+$", arn))])
+    error_message = "secret_arns must be ARNs such as arn:aws:secretsmanager:us-east-1:123456789012:secret:token-AbCdEf or arn:aws:ssm:us-east-1:123456789012:parameter/token."
+  }
+}
+
 variable "sagemaker_kms_key_arns" {
   description = "KMS keys that training jobs may use: those of the settings `sagemaker_volume_kms_key` and `sagemaker_output_kms_key`."
   type        = list(string)

@@ -267,7 +267,7 @@ def test_an_error_of_the_store_fails_the_job_but_blames_no_step(
 
     run = WrittenRun(tmp_path, give)
     attempt = Attempt.begin(run.spec(), LossyStore(tmp_path / "store"), 1)
-    result = run_job(attempt, tmp_path / "job", Interruption(), 1.0)
+    result = run_job(attempt, tmp_path / "job", Interruption(), 1.0, str)
     assert result == run.result()
     assert result.state == "failed"
     assert result.failure is not None
@@ -286,7 +286,7 @@ def test_a_result_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     run = WrittenRun(tmp_path, give)
     attempt = Attempt.begin(run.spec(), DeniedStore(tmp_path / "store"), 1)
     with pytest.raises(ConnectionError, match="on the result too"):
-        run_job(attempt, tmp_path / "job", Interruption(), 1.0)
+        run_job(attempt, tmp_path / "job", Interruption(), 1.0, str)
 
 
 @pytest.mark.contract

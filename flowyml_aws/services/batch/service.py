@@ -104,7 +104,12 @@ class BatchService(Service):
             return []  # reported by `problems` of the account
         region = account.client("batch").meta.region_name
         own = plan.on(TRAITS.name)
-        return request_problems(own, record, account.store.uri, region, account.settings.tags)
+        tags = account.settings.tags
+        problems = request_problems(own, record, account.store.uri, region, tags)
+        references = {reference for job in own.jobs for reference in job.secrets.values()}
+        if references and account.settings.execution_role is None:
+            problems.append(missing_setting("execution_role"))  # ECS reads the secrets with it
+        return [*problems, *account.secret_problems(references)]
 
     def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
         from flowyml_aws.aws.batch import BatchBackend

@@ -26,9 +26,14 @@ __all__ = ["SERVICE", "LocalHost", "LocalService"]
 
 @dataclass(frozen=True)
 class LocalHost:
-    """This machine, with a store in a directory."""
+    """This machine, with a store in a directory.
+
+    Attributes:
+        region: AWS region of secrets that the jobs read, or None for boto3's.
+    """
 
     store: DirectoryArtifactStore
+    region: str | None = None
 
     @property
     def catalog(self) -> Catalog:
@@ -64,7 +69,8 @@ class LocalService(Service):
     @staticmethod
     def host(settings: Settings, project: Path | None) -> LocalHost:
         """Return this machine, with the store of a project."""
-        return LocalHost(DirectoryArtifactStore((project or Path()) / settings.local_store))
+        store = DirectoryArtifactStore((project or Path()) / settings.local_store)
+        return LocalHost(store, settings.region)
 
     @staticmethod
     def is_set_up(settings: Settings, project: Path) -> bool:
@@ -76,6 +82,27 @@ class LocalService(Service):
 
     def targets(self) -> Sequence[Target]:
         return ()
+
+    def plan_problems(self, plan: ExecutionPlan, record: RunRecord) -> list[FlowymlError]:
+        """Return an error for each secret that the jobs will not find.
+
+        A variable of this process replaces a secret, so that runs here need no AWS account.
+        """
+        unset = {
+            reference
+            for job in plan.jobs
+            for name, reference in job.secrets.items()
+            if name not in os.environ
+        }
+        if not unset:
+            return []
+        from flowyml_aws.aws.secrets import missing_secrets
+        from flowyml_aws.clients import AwsClients
+
+        try:
+            return missing_secrets(unset, AwsClients(self._host.region).new)
+        except FlowymlError as error:  # no region, or boto3's configuration can't be read
+            return [error]
 
     def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
         return LocalBackend(self._host.store, record, plan, Machine.this(), os.environ)

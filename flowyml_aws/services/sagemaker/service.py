@@ -101,7 +101,10 @@ class SageMakerService(Service):
             return []  # reported by `problems`
         if missing_options(options):
             return []  # reported once, not for each job
-        return request_problems(plan, record, account.store.uri, options)
+        jobs = [job for job in plan.jobs if job.backend == TRAITS.name]
+        references = {reference for job in jobs for reference in job.secrets.values()}
+        problems = request_problems(plan, record, account.store.uri, options)
+        return [*problems, *account.secret_problems(references)]
 
     def driver_problems(self) -> list[FlowymlError]:
         from flowyml_aws.aws.batch_driver import driver_problem

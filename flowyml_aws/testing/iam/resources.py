@@ -68,6 +68,11 @@ RESOURCES: Mapping[str, tuple[str, ...]] = {
     **_each("ssm", "GetParameter PutParameter DeleteParameter GetParameterHistory", _PARAMETER),
     **_each("ssm", "GetParameters DeleteParameters", ("parameter/{Names}",)),
     "ssm:GetParametersByPath": ("parameter/{Path}",),
+    **_each(
+        "secretsmanager",
+        "DeleteSecret DescribeSecret GetSecretValue PutSecretValue UpdateSecret",
+        ("secret:{SecretId}",),
+    ),
     **_each("ssm", "AddTagsToResource ListTagsForResource", ("parameter/{ResourceId}",)),
     **_each(
         "ecr",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from threading import RLock
 from typing import Any
 
@@ -11,6 +11,7 @@ from flowyml_aws.testing.iam.guard import Guard
 from flowyml_aws.testing.iam.permissions import Need
 from flowyml_aws.testing.iam.principals import AssumeRoleError, Principals
 from flowyml_aws.testing.iam.training_needs import METRICS_NEED, key_needs, network_needs
+from flowyml_aws.testing.task_secrets import read_task_secret
 
 __all__ = ["RoleError", "ServiceRoles"]
 
@@ -71,6 +72,33 @@ class ServiceRoles:
                         f"AccessDeniedException: {denied}"
                     )
             return {} if job_role is None else self._assume_for_task(job_role, session)
+
+    def task_secrets(
+        self, session: str, execution_role: str | None, secrets: Iterable[Mapping[str, str]]
+    ) -> dict[str, str]:
+        """Return the values of the secrets of a job definition, by environment variable.
+
+        Args:
+            session: Name of the role session: the id of the task.
+            execution_role: ARN of the role that reads them. Batch requires one for secrets.
+            secrets: Members `secrets` of the definition: `name` and `valueFrom`.
+
+        Raises:
+            RoleError: The task can't start.
+        """
+        region = self._place.partition(":")[0]
+        with self._lock:
+            try:
+                return {
+                    secret["name"]: read_task_secret(
+                        secret["valueFrom"],
+                        region,
+                        lambda need: self._guard.denial(str(execution_role), session, [need]),
+                    )
+                    for secret in secrets
+                }
+            except LookupError as error:
+                raise RoleError(str(error.args[0])) from error
 
     def check_training(self, role: str) -> str | None:
         """Return SageMaker's message if it can't assume the role of a training job, or None."""

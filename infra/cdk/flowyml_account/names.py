@@ -86,6 +86,7 @@ class Names:
             "topic_arn": self.arn("sns", f"{self.prefix}-alerts"),
             "principal": self.options.user_principal or account_root,
             # Of optional documents: JSON lists.
+            "secret_arns": json.dumps(list(self.options.secret_arns)),
             "image_repository_arns": json.dumps(list(self.options.image_repositories)),
             "sagemaker_subnet_arns": json.dumps(
                 [

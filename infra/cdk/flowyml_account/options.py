@@ -15,6 +15,10 @@ _TAINT = re.compile(r"(.*:)?(NoSchedule|PreferNoSchedule|NoExecute)")
 _INSTANCE_TYPE = re.compile(r"[a-z0-9-]+\.[a-z0-9-]+")
 _SUBNET = re.compile(r"subnet-[0-9a-z]+")
 _REPOSITORY = re.compile(r"arn:[a-z-]+:ecr:[a-z0-9-]+:[0-9]{12}:repository/.+")
+_SECRET = re.compile(
+    r"arn:[a-z-]+:(secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:|ssm:[a-z0-9-]+:[0-9]{12}:parameter/)"
+    r".+"
+)
 _KEY = re.compile(r"arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/.+")
 MAX_ZONES = 16  # subnets of the VPC
 _MAX_ENVIRONMENTS = 3  # of one queue
@@ -71,6 +75,8 @@ class Options:
             training jobs.
         sagemaker_kms_key_arns: KMS keys that training jobs may use: those of the settings
             `sagemaker_volume_kms_key` and `sagemaker_output_kms_key`.
+        secret_arns: ARNs of secrets in AWS Secrets Manager and of SSM parameters that jobs may read
+            with `secrets=`. A customer managed key must allow the roles to decrypt.
         log_retention_days: Retention of job logs, in days.
         capacity_wait_s: Maximum seconds that the first job of a queue waits for an instance
             before Batch cancels it: 600 to 86400.
@@ -97,6 +103,7 @@ class Options:
     image_repositories: Sequence[str] = ()
     sagemaker_subnet_ids: Sequence[str] = ()
     sagemaker_kms_key_arns: Sequence[str] = ()
+    secret_arns: Sequence[str] = ()
     log_retention_days: int = 30
     capacity_wait_s: int = 86400
     misconfigured_wait_s: int = 3600
@@ -158,6 +165,12 @@ def _problems(options: Options) -> Iterator[str]:
         )
     if not all(map(_SUBNET.fullmatch, options.sagemaker_subnet_ids)):
         yield "sagemaker_subnet_ids must be ids such as subnet-0a1b2c3d"
+    if not all(map(_SECRET.fullmatch, options.secret_arns)):
+        yield (
+            "secret_arns must be ARNs such as "
+            "arn:aws:secretsmanager:us-east-1:123456789012:secret:token-AbCdEf or "
+            "arn:aws:ssm:us-east-1:123456789012:parameter/token"
+        )
     if not all(map(_KEY.fullmatch, options.sagemaker_kms_key_arns)):
         yield (
             "sagemaker_kms_key_arns must be ARNs such as "

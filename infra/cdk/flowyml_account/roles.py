@@ -87,7 +87,11 @@ def _optional(options: Options) -> dict[str, list[str]]:
     images = ["images"] if options.image_repositories else []
     network = ["vpc"] if options.sagemaker_subnet_ids else []
     keys = ["keys"] if options.sagemaker_kms_key_arns else []
-    return {"execution": images, "sagemaker": [*images, *network, *keys]}
+    secrets = ["secrets"] if options.secret_arns else []
+    return {
+        "execution": [*images, *secrets],
+        "sagemaker": [*images, *network, *keys, *secrets],
+    }
 
 
 def _role(

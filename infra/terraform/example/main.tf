@@ -28,6 +28,7 @@ module "flowyml" {
   image_repositories     = var.image_repositories
   sagemaker_subnet_ids   = var.sagemaker_subnet_ids
   sagemaker_kms_key_arns = var.sagemaker_kms_key_arns
+  secret_arns            = var.secret_arns
   log_retention_days     = var.log_retention_days
   capacity_wait_s        = var.capacity_wait_s
   misconfigured_wait_s   = var.misconfigured_wait_s

@@ -65,6 +65,12 @@ variable "sagemaker_subnet_ids" {
   default     = null
 }
 
+variable "secret_arns" {
+  description = "Same as in the module."
+  type        = list(string)
+  default     = null
+}
+
 variable "sagemaker_kms_key_arns" {
   description = "Same as in the module."
   type        = list(string)
