@@ -54,9 +54,8 @@ def checked_streams() -> Iterator[None]:
     """Let the standard streams of this process raise no errors but `OutputError`.
 
     A character that a stream can't encode is replaced. A stream that was closed before the start
-    discards what is written. Errors on standard error are ignored: no message about them can
-    arrive.
-    Code that closes a stream closes it only for itself.
+    discards what is written. Errors on standard error are ignored, because no message about them
+    can arrive. Code that closes a stream closes it only for itself.
     """
     previous = sys.stdin, sys.stdout, sys.stderr
     with ExitStack() as opened:

@@ -14,6 +14,7 @@ from functools import lru_cache
 from string import ascii_letters
 
 from flowyml_aws.core.errors import InvalidQuantityError
+from flowyml_aws.core.written import shortened
 
 __all__ = ["Quantity", "cpu_millis", "exact_cpu", "exact_memory", "memory_bytes", "memory_mib"]
 
@@ -21,7 +22,7 @@ Quantity = str | int | float
 """A quantity as the user writes it: `"500m"`, `"2.5"`, `"16Gi"`, `8`."""
 
 MIB = 2**20
-_MAX = 10**18  # an exbibyte; integers with thousands of digits can't be printed
+_MAX = 10**24  # integers with thousands of digits can't be printed
 _SUFFIXES: dict[str, Fraction] = {
     "m": Fraction(1, 1000),
     "": Fraction(1),
@@ -81,10 +82,10 @@ def _parse(quantity: Quantity, kind: str, example: str) -> Fraction:
         why = f"a quantity must be a string or a number, got {type(quantity).__name__}"
         raise _invalid(quantity, kind, why, example)
     if isinstance(quantity, int | float) and quantity > _MAX:
-        raise _invalid("of many digits", kind, f"it is larger than {_MAX:.0e}", example)
+        raise _invalid(quantity, kind, f"it is larger than {_MAX:.0e}", example)
     value = _amount(str(quantity))
     if value is not None and value > _MAX:
-        raise _invalid(str(quantity)[:40], kind, f"it is larger than {_MAX:.0e}", example)
+        raise _invalid(quantity, kind, f"it is larger than {_MAX:.0e}", example)
     if value is None:
         why = "it is not a number with an optional unit (m, k, M, G, T, Ki, Mi, Gi, Ti)"
         raise _invalid(quantity, kind, why, example)
@@ -103,5 +104,5 @@ def _amount(text: str) -> Fraction | None:
 
 def _invalid(quantity: object, kind: str, why: str, example: str) -> InvalidQuantityError:
     return InvalidQuantityError(
-        what=f"Invalid {kind} quantity {quantity!r}", why=why, fix=f"write {example}"
+        what=f"Invalid {kind} quantity {shortened(quantity)}", why=why, fix=f"write {example}"
     )
