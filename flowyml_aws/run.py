@@ -22,6 +22,7 @@ from flowyml_aws.run_job import RunJob
 from flowyml_aws.services.connect import find_run
 from flowyml_aws.submission.backend import JobState, LogLine
 from flowyml_aws.submission.driver import RunDriver
+from flowyml_aws.submission.outages import AdvanceThroughOutages
 from flowyml_aws.submission.own_runs import is_own_run
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.refs import RunRefs
@@ -95,17 +96,24 @@ class Run:
         An interrupt (Ctrl-C) and a signal that ends this process (SIGTERM, SIGHUP, SIGQUIT) stop
         the jobs that cannot continue without this client. `attach` continues the run.
 
+        If AWS does not answer, the run is polled for 10 more minutes: its jobs continue.
+
         Args:
             watch: Called with the status after every poll.
+
+        Raises:
+            AwsUnavailableError: AWS did not answer for too long. `attach` continues the run.
+            FlowymlError: A job was refused, or the states of the jobs are not available.
         """
         self._drives = True
+        advance = AdvanceThroughOutages(self._driver)
         with end_after_cleanup():
             try:
                 while True:
-                    status = self._driver.advance()
+                    status = advance()
                     if watch is not None:
                         watch(status)
-                    if status.state is not RunState.RUNNING:
+                    if status.outage is None and status.state is not RunState.RUNNING:
                         return self._result_of(status)
                     self._driver.backend.pause()
             except BaseException:

@@ -58,6 +58,7 @@ class RunStatus:
         jobs: Jobs in plan order.
         reused: Steps whose outputs are reused, and that are in no job.
         bills: Bills of the jobs, once the run has ended.
+        outage: Reason why AWS could not be asked now, so that this is an older status; or None.
     """
 
     run_id: str
@@ -68,6 +69,7 @@ class RunStatus:
     reused: Mapping[str, ReusedStep] = field(default_factory=dict)
     ended_at: float | None = None
     bills: Mapping[str, Bill] = field(default_factory=dict)
+    outage: str | None = None
 
     @property
     def state(self) -> RunState:

@@ -115,6 +115,8 @@ def status_table(status: RunStatus, now: float) -> RenderableType:
     for name in status.reused:
         table.add_row(f"  {name}", Text("cached", style=_STEP_STYLE[StepState.CACHED]), "", "", "")
     elapsed_s = (status.ended_at or now) - status.created_at
+    if status.outage is not None:
+        waits.append(Text(f"AWS {status.outage}", style="yellow"))
     return Group(
         table,
         *waits,
@@ -166,6 +168,10 @@ class PlainLines:
         self._printed: dict[str, str] = {}
 
     def print_changes(self, status: RunStatus) -> None:
+        if status.outage is not None:
+            self._print_change("AWS", status.outage)
+        elif "AWS" in self._printed:
+            self._print_change("AWS", "answers again")
         for view in status.jobs:
             if not view.state.ended:
                 self._print_job(view)

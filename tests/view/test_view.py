@@ -210,3 +210,19 @@ def test_a_completed_run_shows_billed_time_and_spot_savings() -> None:
         "SageMaker bills 1 job for 30 s (70 s saved by spot capacity)"
     ]
     assert bills(status) == []
+
+
+def test_an_outage_of_aws_is_shown_until_it_ends() -> None:
+    status = a_status(StepReport(name="load", state=StepState.RUNNING))
+    during = replace(status, outage="does not answer (reset): trying again for up to 10 minutes")
+    assert "AWS does not answer (reset)" in rendered(status_table(during, 1.0))
+    console = Console(file=io.StringIO(), width=100)
+    lines = PlainLines(console)
+    for each in (status, during, during, status, status):
+        lines.print_changes(each)
+    assert isinstance(console.file, io.StringIO)
+    about_aws = [line for line in console.file.getvalue().splitlines() if line.startswith("AWS")]
+    assert about_aws == [
+        "AWS: does not answer (reset): trying again for up to 10 minutes",
+        "AWS: answers again",
+    ]
