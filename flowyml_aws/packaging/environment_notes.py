@@ -97,7 +97,10 @@ def _variables(
             continue
         fix = f"pass env={{{name!r}: …}}"
         if looks_secret(name):
-            fix = f"it looks like a secret, so pass a reference with secrets={{{name!r}: …}}"
+            fix = (
+                "it looks like a secret, so store it in AWS Secrets Manager, and pass a reference "
+                f"with secrets={{{name!r}: …}}"
+            )
         first, *others = users[name]
         more = f" and {len(others)} more" if others else ""
         yield f"{name} is read by step {first!r}{more} and set only on this machine: {fix}"
