@@ -191,12 +191,15 @@ class Pipeline:
             InvalidPipelineError: With every mistake found; nothing was submitted.
         """
         from flowyml_aws.core.termination import end_after_cleanup
-        from flowyml_aws.view import watching
 
         with end_after_cleanup():
             run = self.submit(**options)
             try:
-                with watching(run, quiet=not progress) as watch:
+                if not progress:
+                    return run.wait()
+                from flowyml_aws.view import watching  # an eighth of a client's start
+
+                with watching(run) as watch:
                     return run.wait(watch)
             except BaseException:
                 run.leave()  # the error may be from before `wait`

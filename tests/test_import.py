@@ -46,6 +46,21 @@ def test_writing_and_building_a_pipeline_imports_no_heavy_package(code: str) -> 
     assert imported_by(code) & HEAVY == set()
 
 
+@pytest.mark.contract
+def test_a_run_without_progress_imports_no_terminal_package() -> None:
+    code = """
+from flowyml_aws import Pipeline
+from flowyml_aws.core.errors import InvalidPipelineError
+try:
+    Pipeline("p").run(progress=False)
+except InvalidPipelineError:
+    import flowyml_aws.run, flowyml_aws.launch
+"""
+    loaded = imported_by(code)
+    assert "pydantic" in loaded
+    assert loaded & {"rich", "typer"} == set()
+
+
 @pytest.mark.parametrize("name", flowyml_aws.__all__)
 def test_every_public_name_exists(name: str) -> None:
     assert getattr(flowyml_aws, name) is not None

@@ -44,14 +44,11 @@ _ORIGIN = {"argument": "", "setting": " (setting `backend`)", "default": " (the 
 
 
 @contextmanager
-def watching(run: Run, quiet: bool = False) -> Iterator[Callable[[RunStatus], None] | None]:
+def watching(run: Run) -> Iterator[Callable[[RunStatus], None]]:
     """Yield a callback for `Run.wait` that prints the progress of the run to standard error.
 
     Tracebacks of failures are printed at the end.
     """
-    if quiet:
-        yield None
-        return
     console = Terminal(stderr=True)
     last: list[RunStatus] = []
     origin = _ORIGIN[run.plan.backend_origin]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from flowyml.core.execution_status import ExecutionStatus
@@ -135,7 +136,7 @@ class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no 
         self._runs[run_id] = run
         record = LiveRecord(pipeline, run_id, run)
         record.begin()
-        with watching(run, quiet=not self.progress) as show:
+        with watching(run) if self.progress else nullcontext() as show:
             result = flowyml_result(run.wait(record.watcher(show)), run_id)
         record.end(result)
         return result
