@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from http.client import HTTPException
 from itertools import islice
 from typing import IO, Any
 from urllib.request import urlopen
@@ -83,12 +84,17 @@ class PriceFiles:
             with self._open(url) as file:
                 lines = (line.decode("utf-8") for line in file)
                 rows = csv.DictReader(islice(lines, _LINES_BEFORE_HEADER, None))
+                if "TermType" not in (rows.fieldnames or ()):
+                    raise csv.Error(
+                        "it is not a price list: a proxy, or a network that asks to sign in, may "
+                        "have answered"
+                    )
                 for number, row in enumerate(rows, 1):
                     if number % _PROGRESS_ROWS == 1:
                         progress(f"prices of {service}: line {number:,}")
                     if row.get("TermType") == "OnDemand" and _matches(row, filters):
                         yield _product(row)
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
+        except (OSError, HTTPException, UnicodeDecodeError, csv.Error) as error:
             raise AwsRefusedError(
                 what=f"Can't read the prices of {service} in {region} from {url}",
                 why=str(error),

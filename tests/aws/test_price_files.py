@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from http.client import IncompleteRead
 from typing import IO, Any
 
 import boto3
@@ -89,6 +90,22 @@ def test_a_file_that_can_not_be_read_is_an_error_with_its_address() -> None:
         read({})
     assert EC2_FILE in caught.value.what
     assert "404" in caught.value.why
+
+
+@pytest.mark.parametrize("page", ["", "<!DOCTYPE html><html>Sign in</html>", "\n" * 20])
+def test_a_page_in_place_of_a_file_is_an_error_and_not_a_list_without_prices(page: str) -> None:
+    with pytest.raises(AwsRefusedError) as caught:
+        read({EC2_FILE: page, SAGEMAKER_FILE: SAGEMAKER})
+    assert "a network that asks to sign in" in caught.value.why
+
+
+def test_a_file_that_is_cut_off_is_an_error() -> None:
+    class Cut(io.BytesIO):
+        def __next__(self) -> bytes:
+            raise IncompleteRead(b"")
+
+    with pytest.raises(AwsRefusedError, match="Can't read the prices"):
+        read_prices(PriceFiles(lambda _: Cut()), ec2_client(), REGION, NOW)
 
 
 def test_only_govcloud_has_no_price_list_api() -> None:
