@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,6 +50,9 @@ def watching(run: Run) -> Iterator[Callable[[RunStatus], None]]:
 
     Tracebacks of failures are printed at the end.
     """
+    if getattr(sys.stderr, "closed", False):  # the script may have closed it
+        yield lambda _: None
+        return
     console = Terminal(stderr=True)
     last: list[RunStatus] = []
     origin = _ORIGIN[run.plan.backend_origin]

@@ -339,3 +339,14 @@ def test_jobs_keep_the_hash_seed_of_the_client(
     monkeypatch.setenv("PYTHONHASHSEED", "7")
     found = rig.pipeline("environment").run(progress=False, cache=False)["process"]["hash"]
     assert found != default
+
+
+def test_a_script_may_close_its_standard_error(
+    rig: BackendRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(f"{rig.trace}.go").touch()
+    pipeline = rig.pipeline("waiting")
+    stderr = io.StringIO()
+    stderr.close()
+    monkeypatch.setattr(sys, "stderr", stderr)
+    assert pipeline.run(progress=True).success
