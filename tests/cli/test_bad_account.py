@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.conftest import Cli
 from tests.cli.mistakes import GOOD, MISTAKE, REFUSED, assert_error, write_file
-from tests.support.refusing import refusing
+from tests.support.refusing import Answer, answering, refusing
 from tests.support.rigs import BackendRig
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("cli-emulated")]
@@ -75,6 +75,26 @@ def test_expired_credentials(account: pytest.MonkeyPatch, cli: Cli, file: str) -
         account.setenv("AWS_ENDPOINT_URL_STS", endpoint)
         parts = ("1 problem", "the credentials have expired", "aws sso login")
         assert_refused(cli, file, REFUSED, *parts)
+
+
+@pytest.mark.parametrize("command", ["runs", "attach"])
+def test_a_network_that_asks_to_sign_in(
+    account: pytest.MonkeyPatch, cli: Cli, command: str
+) -> None:
+    page = Answer(200, {"Content-Type": "text/html"}, b"<!DOCTYPE html><html>Sign in</html>")
+    with answering(page) as server:
+        account.setenv("AWS_ENDPOINT_URL", server.endpoint)
+        arguments = () if command == "runs" else ("good-20261122-150531-3f9a1c",)
+        assert_error(cli(command, *arguments), REFUSED, "answer", "check the network, the proxy")
+
+
+@pytest.mark.parametrize("endpoint", ["localhost:4566", "http://[bad"])
+def test_a_malformed_endpoint(
+    account: pytest.MonkeyPatch, cli: Cli, file: str, endpoint: str
+) -> None:
+    account.setenv("AWS_ENDPOINT_URL", endpoint)
+    assert_refused(cli, file, REFUSED, "AWS_ENDPOINT_URL")
+    assert_error(cli("runs"), REFUSED, "AWS_ENDPOINT_URL")
 
 
 def test_mistakes_of_pipeline_and_account_are_reported_at_once(
