@@ -106,14 +106,16 @@ def _run(argument: str, interruption: Interruption, platform: Platform) -> int:
     say(f"run {spec.run_id}, job {spec.job}, attempt {attempt.number}, {len(spec.steps)} step(s)")
     events = RunLayout(spec.run_id).attempt(spec.job, attempt.number, "events.json")
     attempt.progress.start(store, events, _EVENTS_INTERVAL_S)
-    if place.store.startswith("file://"):
-        start_heartbeat(store, spec.run_id, spec.job, attempt.number)
+    is_local = place.store.startswith("file://")
+    heartbeat = start_heartbeat(store, spec.run_id, spec.job, attempt.number) if is_local else None
     grace_s = float(os.environ.get("FLOWYML_TIMEOUT_GRACE_S") or GRACE_S)
     # Not a TemporaryDirectory: a process that a step forks would remove it when it exits.
     folder = Path(tempfile.mkdtemp(prefix="flowyml-aws-")).resolve()
     try:
         return _exit_code(run_job(attempt, folder, interruption, grace_s, _resolve_secret))
     finally:
+        if heartbeat is not None:
+            heartbeat.set()
         attempt.progress.close()
         shutil.rmtree(folder, ignore_errors=True)  # the result is already written
 

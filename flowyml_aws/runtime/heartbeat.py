@@ -23,13 +23,16 @@ HEARTBEAT = "alive.json"
 INTERVAL_S = 10.0
 
 
-def start_heartbeat(store: ArtifactStore, run_id: str, job: str, attempt: int) -> None:
-    """Write the heartbeat in another thread. End the process if a client has given it up."""
+def start_heartbeat(store: ArtifactStore, run_id: str, job: str, attempt: int) -> threading.Event:
+    """Write the heartbeat in another thread, until the event that is returned is set.
+
+    The process ends by SIGTERM if a client has given it up.
+    """
     layout = RunLayout(run_id)
     alive, ended = (layout.attempt(job, attempt, name) for name in (HEARTBEAT, "exit.json"))
 
     def beat() -> None:
-        while True:
+        while not stopped.is_set():
             try:
                 store.put(alive, b"{}\n")
                 store.get(ended)
@@ -41,7 +44,8 @@ def start_heartbeat(store: ArtifactStore, run_id: str, job: str, attempt: int) -
                 say("a client on another machine has ended this attempt")
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
-            pause.wait(INTERVAL_S)
+            stopped.wait(INTERVAL_S)
 
-    pause = threading.Event()
+    stopped = threading.Event()
     threading.Thread(target=beat, name="heartbeat", daemon=True).start()
+    return stopped

@@ -28,8 +28,9 @@ def received() -> Iterator[list[int]]:
 
 def test_an_attempt_writes_its_heartbeat_at_once(tmp_path: Path, received: list[int]) -> None:
     store = DirectoryArtifactStore(tmp_path)
-    start_heartbeat(store, RUN, "train", 1)
+    stopped = start_heartbeat(store, RUN, "train", 1)
     eventually(lambda: store.modified_at([ALIVE]), "the heartbeat")
+    stopped.set()
     assert received == []
 
 
@@ -48,6 +49,7 @@ def test_an_attempt_continues_without_a_store_for_its_heartbeat(
     store = DirectoryArtifactStore(tmp_path)
     with pytest.raises(SettingsError):
         store.put(ALIVE, b"{}")
-    start_heartbeat(store, RUN, "train", 1)
+    stopped = start_heartbeat(store, RUN, "train", 1)
     eventually(lambda: "could not write the heartbeat" in capfd.readouterr().err, "the message")
+    stopped.set()
     assert received == []
