@@ -31,7 +31,12 @@ def acknowledge_exceptions(scope: Construct, names: Names) -> None:
 def _reasons(names: Names) -> Mapping[str, Mapping[str, str]]:
     partition, location = "arn:<AWS::Partition>", "<AWS::Region>:<AWS::AccountId>"
     bucket = f"{names.prefix}-<AWS::AccountId>-<AWS::Region>"
+    rewritten = ("cache/*", "history/*", "runs/*/submissions/*", "uses/*")
     run_resources = {
+        **{
+            f"s3:::{bucket}/flowyml/{key}": "documents that change, in the account's own bucket"
+            for key in rewritten
+        },
         f"s3:::{bucket}/flowyml/*": "keys of runs; the bucket contains nothing else",
         f"batch:{location}:job-queue/{names.prefix}-*": "the account's own queues",
         f"batch:{location}:job-definition/flowyml-aws-*": "clients derive names from content",
@@ -42,7 +47,7 @@ def _reasons(names: Names) -> Mapping[str, Mapping[str, str]]:
         f"logs:{location}:log-group:/aws/sagemaker/TrainingJobs:*": "the whole group",
     }
     wildcards = {f"{partition}:{resource}": why for resource, why in run_resources.items()}
-    wildcards["*"] = "these actions, which only read or sign in, don't support resources"
+    wildcards["*"] = "these actions only describe the account or sign in"
     tls = "the policy denies requests without TLS; cdk-nag misses it, as it names the bucket by ARN"
     agent = f"{partition}:iam::aws:policy/service-role/AmazonEC2ContainerServiceforEC2Role"
     return {
