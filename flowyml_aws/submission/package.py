@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from flowyml_aws.artifacts.content import Content
-from flowyml_aws.artifacts.layout import RunLayout, bundle_key
+from flowyml_aws.artifacts.layout import EVENTS, RunLayout, bundle_key
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.graph import StepGraph
@@ -128,10 +128,10 @@ def write_resumption(
     Payloads and code are stored already.
     """
     layout = RunLayout(run_id)
-    documents = {
-        layout.attempt(job, 0, "events.json"): events.to_json()
-        for job, events in resumption.events.items()
-    }
+    for job, events in resumption.events.items():
+        # Not `put`: only jobs may replace what belongs to attempts.
+        store.create(layout.attempt(job, 0, EVENTS), events.to_json())
+    documents = {}
     if (keys := read_keys(store, resumes)) is not None:
         documents[layout.keys] = keys.to_json()
     return _write(store, resumption.plan, resumption.specs, documents, {}, run_id, now, resumes)

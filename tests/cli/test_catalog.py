@@ -12,6 +12,7 @@ import pytest
 
 from tests.cli.conftest import Cli
 from tests.cli.mistakes import BAD_DATA, MISTAKE, REFUSED
+from tests.support.aws_proxy import proxy_of
 from tests.support.refusing import refusing
 from tests.support.rigs import BackendRig
 
@@ -24,26 +25,32 @@ pytestmark = [
 FILES = {"specifications.json", "prices.json"}
 
 
-def on_aws(settings: Mapping[str, str], proxy: str | None = None) -> dict[str, str]:
+def on_aws(settings: Mapping[str, str], proxy: str) -> dict[str, str]:
     """Return settings with which clients call hosts of AWS, and an HTTP proxy responds for them.
 
     Args:
         settings: Settings of an emulator.
-        proxy: URL of the proxy; by default, the emulator.
+        proxy: URL of the proxy.
     """
     return {
         **settings,
         "AWS_ENDPOINT_URL": "http://any.us-east-1.amazonaws.com",
-        "http_proxy": proxy or settings["AWS_ENDPOINT_URL"],
+        "http_proxy": proxy,
         "no_proxy": "127.0.0.1",
     }
 
 
+@pytest.fixture(scope="module")
+def settings_of_aws(emulator_settings: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    with proxy_of(emulator_settings["AWS_ENDPOINT_URL"]) as proxy:
+        yield on_aws(emulator_settings, proxy)
+
+
 @pytest.fixture
-def rig(tmp_path: Path, emulator_settings: Mapping[str, str]) -> Iterator[BackendRig]:
+def rig(tmp_path: Path, settings_of_aws: Mapping[str, str]) -> Iterator[BackendRig]:
     """A new project on an account, with a cache of its own."""
     own_cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
-    rig = BackendRig("batch", tmp_path / "project", {**on_aws(emulator_settings), **own_cache})
+    rig = BackendRig("batch", tmp_path / "project", {**settings_of_aws, **own_cache})
     with rig.entered():
         yield rig
 
@@ -56,11 +63,11 @@ def cache(rig: BackendRig) -> Path:
 
 @pytest.fixture(scope="module")
 def first_refresh(
-    emulator_settings: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+    settings_of_aws: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, str, str]:
     """Folder of a refreshed catalog, and the output of the command, which takes seconds."""
     folder = tmp_path_factory.mktemp("refreshed")
-    settings = {**on_aws(emulator_settings), "XDG_CACHE_HOME": str(folder / "cache")}
+    settings = {**settings_of_aws, "XDG_CACHE_HOME": str(folder / "cache")}
     code, out, err = BackendRig("batch", folder / "project", settings).command("catalog", "refresh")
     assert code == 0, err
     return folder / "cache/flowyml-aws/us-east-1", out, err
