@@ -220,6 +220,7 @@ class Table:
         kinds = Counter(operation for operation, _ in calls)
         common = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(3))
         ratio = "" if bare_s is None else f"{seconds / bare_s:.2f}"
+        print(f"{name}, {jobs:,} jobs: {len(calls):,} calls", file=sys.stderr)  # it takes long
         self.rows.append((name, f"{jobs:,}", f"{len(calls):,}", f"{seconds:.1f}", ratio, common))
         self.targets.append(Target(f"{name}, {jobs:,} jobs", len(calls), most, "calls"))
         self.numbers[f"{name}, {jobs} jobs"] = {"calls": kinds, "s": seconds, "bare_s": bare_s}

@@ -15,6 +15,7 @@ from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.parameters import bind_step
+from flowyml_aws.core.step import Step
 from flowyml_aws.packaging.code import RunCode
 from flowyml_aws.packaging.payload import StepPayload
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
@@ -77,6 +78,7 @@ def job_specs(
     """Return the spec of each job of a plan, by job name."""
     code = _code_source(package.code)
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    positions = {step.name: number for number, step in enumerate(graph.steps)}
     specs = {}
     for job in plan.jobs:
         payload = package.payloads[job.name]
@@ -90,7 +92,10 @@ def job_specs(
             code=code,
             payload=package.stored.places[payload.sha256],
             large_values=tuple(package.stored.places[sha256] for sha256, _ in payload.large),
-            steps=_step_specs(job, graph, reuse, package.context),
+            steps=tuple(
+                _step_spec(job, graph.steps[position], graph, reuse, package.context)
+                for position in sorted(positions[name] for name in job.steps)
+            ),
             assets={
                 asset: AssetSource(job=producer, ref=package.external_inputs.get(asset))
                 for asset, producer in job.reads.items()
@@ -197,31 +202,21 @@ def _code_source(code: RunCode) -> CodeSource:
     )
 
 
-def _step_specs(
-    job: PlannedJob, graph: StepGraph, reuse: Reuse, context: Collection[str]
-) -> tuple[StepSpec, ...]:
-    stored = set(job.stored)
-    inside = set(job.steps)
-    bound = {
-        step.name: bind_step(step, graph.reads[step.name], context)
-        for step in graph.steps
-        if step.name in inside
-    }
-    return tuple(
-        StepSpec(
-            name=step.name,
-            reads=graph.reads[step.name],
-            arguments=bound[step.name].function.arguments,
-            condition=condition.arguments if (condition := bound[step.name].condition) else None,
-            outputs=step.assets,
-            stored=tuple(asset for asset in step.assets if asset in stored),
-            retry=step.retry,
-            retry_delay_s=step.retry_delay_s,
-            timeout_s=step.timeout_s,
-            cache=_step_cache(step.name, reuse),
-        )
-        for step in graph.steps
-        if step.name in inside
+def _step_spec(
+    job: PlannedJob, step: Step, graph: StepGraph, reuse: Reuse, context: Collection[str]
+) -> StepSpec:
+    bound = bind_step(step, graph.reads[step.name], context)
+    return StepSpec(
+        name=step.name,
+        reads=graph.reads[step.name],
+        arguments=bound.function.arguments,
+        condition=None if bound.condition is None else bound.condition.arguments,
+        outputs=step.assets,
+        stored=tuple(asset for asset in step.assets if asset in job.stored),
+        retry=step.retry,
+        retry_delay_s=step.retry_delay_s,
+        timeout_s=step.timeout_s,
+        cache=_step_cache(step.name, reuse),
     )
 
 
