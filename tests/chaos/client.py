@@ -1,0 +1,191 @@
+"""A client of a run, as a process: runs, attaches, cancels, collects garbage, or reports.
+
+Its argument is a JSON document. It writes its outcome into a file, unless it dies before.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from botocore.httpsession import URLLib3Session
+
+from flowyml_aws import Run
+from flowyml_aws.cli.load import load_pipeline
+from flowyml_aws.core.errors import FlowymlError, RunNotFoundError
+from flowyml_aws.local.directory import DirectoryArtifactStore
+from flowyml_aws.packaging.project import find_project
+from flowyml_aws.services.connect import account_settings, stores
+from flowyml_aws.submission.garbage import collect
+from flowyml_aws.submission.record import read_record, run_ids
+from tests.chaos.waits import shorten_waits
+
+__all__ = ["main"]
+
+SUSPENSION_S = 6
+_STORE_CALLS = ("get", "put", "create", "children", "upload")
+_SIGNALS = {
+    "KILL": signal.SIGKILL,
+    "SUSPEND": signal.SIGSTOP,
+    "TERMINATE": signal.SIGTERM,
+    "INTERRUPT": signal.SIGINT,
+}
+
+
+def main(order: dict[str, Any]) -> None:
+    """Obey an order, and write the outcome."""
+    faulthandler.register(signal.SIGUSR1)
+    shorten_waits()
+    if order.get("skew_s"):
+        real_time = time.time
+        time.time = lambda: real_time() + order["skew_s"]
+    if order.get("fate"):
+        _Death(_SIGNALS[order["fate"]], order["at_call"], order["call_arrives"]).prepare()
+    try:
+        outcome = _ACTIONS[order["action"]](order)
+    except FlowymlError as error:
+        outcome = {"error": f"{type(error).__name__}: {error}"}
+    except Exception:
+        outcome = {"bug": traceback.format_exc()}
+    file = Path(order["outcome"])
+    partial = file.with_suffix(".part")
+    partial.write_text(json.dumps(outcome), "utf-8")
+    partial.rename(file)
+
+
+class _Death:
+    """Sends this process a signal at one of its calls, whichever thread makes it."""
+
+    def __init__(self, number: signal.Signals, at_call: int, arrives: bool) -> None:
+        self._number, self._left, self._arrives = number, at_call, arrives
+        self._lock = threading.Lock()
+
+    def prepare(self) -> None:
+        """Count the calls of AWS, and of a store on this machine."""
+        self._wrap(URLLib3Session, "send")
+        for name in _STORE_CALLS:
+            self._wrap(DirectoryArtifactStore, name)
+
+    def _wrap(self, kind: type, name: str) -> None:
+        setattr(kind, name, self._wrapped(getattr(kind, name)))
+
+    def _wrapped(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any, **named: Any) -> Any:
+            with self._lock:
+                self._left -= 1
+                is_last = self._left == 0
+            if is_last and not self._arrives:
+                self._die()
+            try:
+                return call(*arguments, **named)
+            finally:
+                if is_last and self._arrives:
+                    self._die()
+
+        return counted
+
+    def _die(self) -> None:
+        pid = os.getpid()
+        if self._number == signal.SIGSTOP:
+            wake = f"sleep {SUSPENSION_S}; kill -CONT {pid}"
+            subprocess.Popen(["/bin/sh", "-c", wake], start_new_session=True)
+        os.kill(pid, self._number)
+
+
+def _run(order: dict[str, Any]) -> dict[str, Any]:
+    run = load_pipeline("pipeline.py").submit(backend=order["backend"])
+    return _driven(run)
+
+
+def _attach(_order: dict[str, Any]) -> dict[str, Any]:
+    if (run_id := _newest_run()) is None:
+        return {"run_id": None}
+    return _driven(Run.attach(run_id))
+
+
+def _driven(run: Run) -> dict[str, Any]:
+    states = ["running"]
+    run.wait(lambda status: states.append(status.state.value))
+    return {"run_id": run.id, "state": states[-1]}
+
+
+def _cancel(_order: dict[str, Any]) -> dict[str, Any]:
+    if (run_id := _newest_run()) is not None:
+        Run.attach(run_id).cancel()
+    return {"run_id": run_id, "cancelled": run_id is not None}
+
+
+def _gc(_order: dict[str, Any]) -> dict[str, Any]:
+    garbage = [collect(store, 0.0, time.time, time.sleep, dry_run=False) for store in _stores()]
+    return {"collected": [run_id for each in garbage for run_id in each.run_ids]}
+
+
+def _resume(_order: dict[str, Any]) -> dict[str, Any]:
+    run_id = _newest_run()
+    assert run_id is not None
+    run = Run.attach(run_id).resume()
+    return _driven(run)
+
+
+def _report(order: dict[str, Any]) -> dict[str, Any]:
+    run_id = _newest_run()
+    if run_id is None:
+        return {"run_id": None}
+    run = Run.attach(run_id)
+    status = run.status()
+    outputs = run.outputs
+    return {
+        "run_id": run_id,
+        "state": status.state.value,
+        "jobs": {view.job.name: list(view.job.steps) for view in status.jobs},
+        "committed": {
+            view.job.name: [s.name for s in view.result.steps if s.state.value == "succeeded"]
+            for view in status.jobs
+            if view.result is not None
+        },
+        "steps": {name: step.state.value for name, step in status.steps.items()},
+        "outputs": {name: outputs[name] for name in order["assets"] if name in outputs},
+        "bills": {job: bill.billed_s for job, bill in status.bills.items()},
+    }
+
+
+_ACTIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "run": _run,
+    "attach": _attach,
+    "cancel": _cancel,
+    "gc": _gc,
+    "resume": _resume,
+    "report": _report,
+}
+
+
+def _stores() -> list[Any]:
+    project = find_project([]).root
+    return list(dict.fromkeys(stores(account_settings(project), project).values()))
+
+
+def _newest_run() -> str | None:
+    name = json.loads(Path("shape.json").read_text("utf-8"))["name"]
+    for store in _stores():
+        for run_id in run_ids(store):  # newest first
+            if not run_id.startswith(f"{name}-"):
+                continue
+            with suppress(RunNotFoundError):  # its client died before it wrote the record
+                read_record(store, run_id)
+                return run_id
+    return None
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,67 @@
+"""The facts about a schedule that was executed, which the invariants are checked against."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+__all__ = ["Evidence", "RunEvidence"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunEvidence:
+    """The facts about one run, after a client without faults has driven it to its end.
+
+    Attributes:
+        run_id: Id of the run, or of the run that continued it.
+        state: State that a fresh client reports.
+        driven_state: State that the client reported that drove it to its end.
+        jobs: Steps of each job.
+        steps: State of each step that a fresh client reports.
+        committed: Steps that each committed result contains as succeeded, by job.
+        outputs: Values of the outputs that no step reads, as a fresh client loads them.
+        expected: Same values, from plain calls of the steps in order.
+        executions: Number of executions of each step that have begun.
+        left_jobs: Jobs and processes of the run that have not ended.
+        billed_s: Recorded seconds of each job that its service bills.
+        service_billed_s: Same seconds, according to the service.
+        is_cancelled: Whether a client has cancelled the run.
+        is_collected: Whether a garbage collection has deleted the run.
+    """
+
+    run_id: str
+    state: str
+    driven_state: str
+    jobs: Mapping[str, Sequence[str]]
+    steps: Mapping[str, str]
+    committed: Mapping[str, Sequence[str]]
+    outputs: Mapping[str, int]
+    expected: Mapping[str, int]
+    executions: Mapping[str, int]
+    left_jobs: Sequence[str] = ()
+    billed_s: Mapping[str, int] = field(default_factory=dict)
+    service_billed_s: Mapping[str, int] = field(default_factory=dict)
+    is_cancelled: bool = False
+    is_collected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The facts about a schedule.
+
+    Attributes:
+        runs: The runs that a fresh client finds.
+        problems: What the clients did that no client may do: tracebacks, no end, an error of the
+            last client, which has no faults.
+        lost_hosts: Number of times that each job lost its host, by job.
+        lost_clients: Number of clients that died in a way that stops their jobs on this machine.
+        seconds: Wall time.
+        faults: Number of faults that have happened, by kind.
+    """
+
+    runs: Sequence[RunEvidence]
+    problems: Sequence[str] = ()
+    lost_hosts: Mapping[str, int] = field(default_factory=dict)
+    lost_clients: int = 0
+    seconds: float = 0.0
+    faults: Mapping[str, int] = field(default_factory=dict)

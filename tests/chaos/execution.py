@@ -1,0 +1,282 @@
+"""The execution of a schedule: clients with faults, then one without, then one that reports."""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import shutil
+import signal
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from threading import Timer
+from typing import Any
+
+from flowyml_aws.testing.account import PREFIX
+from flowyml_aws.testing.warm import WarmProcess
+from tests.chaos.disturber import Disturber
+from tests.chaos.evidence import Evidence, RunEvidence
+from tests.chaos.schedule import Action, Client, Fate, Schedule, Task
+from tests.chaos.stage import Stage
+
+__all__ = ["Project", "execute", "nothing"]
+
+CLIENT_LIMIT_S = 150.0
+_PIPELINE = Path(__file__).with_name("pipeline.py")
+_STEP_S = 0.15
+_WITHHELD_S = 2.0
+_ENDS_JOBS = (Fate.TERMINATE, Fate.INTERRUPT)
+
+Sabotage = Callable[["Project", str], object]
+"""Breaks a run on purpose, given its project and its id, before the facts are collected."""
+
+
+def nothing(_project: Project, _run_id: str) -> None:
+    """Break nothing."""
+
+
+@dataclass
+class Project:
+    """The project of one run, in a folder of its own.
+
+    Attributes:
+        outcomes: Outcomes of the clients that have written one.
+        problems: What clients did that no client may do.
+    """
+
+    stage: Stage
+    schedule: Schedule
+    number: int
+    folder: Path
+    store: str | None
+    outcomes: list[dict[str, Any]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    _started: int = 0
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True)
+        (self.folder / "pyproject.toml").touch()
+        shutil.copy(_PIPELINE, self.folder / "pipeline.py")
+        write_shape(self.folder, f"chaos{self.number}", self.schedule.tasks, self.trace)
+
+    @property
+    def trace(self) -> Path:
+        return self.folder.with_suffix(".trace")
+
+    def executions(self) -> Counter[str]:
+        """Return how often each step has begun."""
+        return Counter(self.trace.read_text("utf-8").split() if self.trace.exists() else ())
+
+    def start(self, action: str, client: Client | None = None) -> Running:
+        """Start a client; without faults if none is given."""
+        self._started += 1
+        name = f"client-{self.number}-{self._started}"
+        order: dict[str, Any] = {
+            "action": action,
+            "backend": self.schedule.backend,
+            "outcome": str(self.folder.parent / f"{name}.json"),
+            "assets": sorted(unread(self.schedule.tasks)),
+        }
+        if client is not None:
+            fate = client.fate
+            order |= {"skew_s": client.skew_s, "at_call": client.at_call}
+            order |= {"fate": fate.name if fate else None, "call_arrives": client.call_arrives}
+        process = self.stage.start(name, order, self.folder, self.store)
+        return Running(self, f"{name} ({action})", process, Path(order["outcome"]))
+
+    def run(self, action: str) -> dict[str, Any]:
+        """Run a client without faults until it ends; its error is a problem."""
+        outcome = self.start(action).outcome()
+        if "error" in outcome:
+            self.problems.append(f"{action} without faults: {outcome['error']}")
+        return outcome
+
+
+@dataclass
+class Running:
+    """A client that was started."""
+
+    project: Project
+    name: str
+    process: WarmProcess
+    file: Path
+    started_at: float = field(default_factory=time.monotonic)
+    _outcome: dict[str, Any] | None = None
+
+    def is_running(self) -> bool:
+        """Return whether it still runs. A client that takes too long is killed."""
+        if self.process.poll() is not None:
+            return False
+        if time.monotonic() - self.started_at > CLIENT_LIMIT_S:
+            os.kill(self.process.pid, signal.SIGUSR1)  # prints the stacks into its log
+            time.sleep(0.5)
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.project.problems.append(
+                f"{self.name} did not end within {CLIENT_LIMIT_S:.0f} s:\n{self._log()}"
+            )
+            return False
+        return True
+
+    def outcome(self) -> dict[str, Any]:
+        """Wait for its end, and return its outcome; empty if it died before."""
+        while self.is_running():
+            time.sleep(0.02)
+        if self._outcome is None:
+            self._outcome = json.loads(self.file.read_text("utf-8")) if self.file.exists() else {}
+            self.project.outcomes.append(self._outcome)
+            if "bug" in self._outcome:
+                self.project.problems.append(f"{self.name}: traceback\n{self._outcome['bug']}")
+        return self._outcome
+
+    def _log(self) -> str:
+        return self.file.with_suffix(".log").read_text("utf-8", "replace")[-3000:]
+
+
+def execute(schedule: Schedule, stage: Stage, sabotage: Sabotage = nothing) -> Evidence:
+    """Execute a schedule, and return the facts."""
+    began = time.monotonic()
+    folder = stage.folder / uuid.uuid4().hex[:8]
+    store = f"{stage.aws.environment['FLOWYML_AWS_STORE']}/{folder.name}" if stage.aws else None
+    projects = [
+        Project(stage, schedule, number, folder / f"run-{number}", store)
+        for number in range(schedule.runs)
+    ]
+    disturber = _begin_faults(schedule, stage)
+    _run_clients(schedule, projects)
+    _end_faults(stage)
+    runs = [_finish(project, sabotage) for project in projects]
+    problems = [problem for project in projects for problem in project.problems]
+    return Evidence(
+        runs=[run for run in runs if run is not None],
+        problems=problems,
+        lost_hosts=dict(disturber.lost_hosts) if disturber else {},
+        lost_clients=sum(client.fate in _ENDS_JOBS for client in schedule.clients),
+        seconds=time.monotonic() - began,
+        faults=_faults(projects, disturber),
+    )
+
+
+def _faults(projects: Sequence[Project], disturber: Disturber | None) -> Counter[str]:
+    """Return how many faults have happened, by kind."""
+    faults: Counter[str] = Counter()
+    for project in projects:
+        faults["clients without an outcome"] += sum(not outcome for outcome in project.outcomes)
+        faults["clients with an error"] += sum("error" in outcome for outcome in project.outcomes)
+    if disturber is not None:
+        faults["lost hosts"] += sum(disturber.lost_hosts.values())
+        faults["broken calls"] += sum(disturber.broken.values())
+    return +faults
+
+
+def _begin_faults(schedule: Schedule, stage: Stage) -> Disturber | None:
+    aws = stage.aws
+    if aws is None:
+        return None
+    administrator = aws.administrator["AWS_ACCESS_KEY_ID"]
+    disturber = Disturber(schedule, stage.clients, administrator, stage.lose_host)
+    aws.faults.clock_skew_s = float(schedule.services_skew_s)
+    aws.faults.disturb(disturber)
+    if schedule.failed_starts:
+        aws.faults.fail_starts(schedule.failed_starts)
+    if schedule.is_withheld:
+        aws.faults.withhold(f"{PREFIX}-cpu")
+        timer = Timer(_WITHHELD_S, aws.faults.withhold, [f"{PREFIX}-cpu", None])
+        timer.daemon = True
+        timer.start()
+    return disturber
+
+
+def _end_faults(stage: Stage) -> None:
+    if stage.aws is not None:
+        stage.aws.faults.disturb(None)
+        stage.aws.faults.withhold(f"{PREFIX}-cpu", None)
+
+
+def _run_clients(schedule: Schedule, projects: Sequence[Project]) -> None:
+    """Start each client when its moment has come, and wait for all."""
+    waiting = {n: [c for c in schedule.clients if c.run == n] for n in range(schedule.runs)}
+    running: dict[int, list[Running]] = {number: [] for number in waiting}
+    while any(waiting.values()) or any(r.is_running() for rs in running.values() for r in rs):
+        for number, clients in waiting.items():
+            project = projects[number]
+            if not clients:
+                continue
+            has_come = project.executions().total() >= clients[0].after_steps
+            if has_come or not any(r.is_running() for r in running[number]):
+                client = clients.pop(0)
+                running[number].append(project.start(client.action.value, client))
+        time.sleep(0.02)
+    for each in running.values():
+        for client_run in each:
+            client_run.outcome()
+
+
+def _finish(project: Project, sabotage: Sabotage) -> RunEvidence | None:
+    """Drive a run to its end without faults, and collect the facts."""
+    driven = project.run("attach")
+    collected = [run_id for o in project.outcomes for run_id in o.get("collected", ())]
+    name = f"chaos{project.number}-"
+    is_collected = any(run_id.startswith(name) for run_id in collected)
+    if driven.get("run_id") is None and not is_collected:
+        driven = project.run("run")  # its client died before there was a run
+    if project.schedule.backend == "local" and driven.get("state") == "failed":
+        driven = project.run("resume")
+    report = {} if is_collected else project.run("report")
+    run_id = report.get("run_id") or next((r for r in collected if r.startswith(name)), None)
+    if run_id is None:
+        return None
+    sabotage(project, run_id)
+    return RunEvidence(
+        run_id=run_id,
+        state=report.get("state", "unknown"),
+        driven_state=driven.get("state", "unknown"),
+        jobs=report.get("jobs", {}),
+        steps=report.get("steps", {}),
+        committed=report.get("committed", {}),
+        outputs=report.get("outputs", {}),
+        expected=plain_outputs(project.folder, project.schedule.tasks),
+        executions=project.executions(),
+        left_jobs=project.stage.left_jobs(run_id),
+        billed_s=report.get("bills", {}),
+        service_billed_s=project.stage.service_billed_s(run_id, list(report.get("jobs", ()))),
+        is_cancelled=any(c.action is Action.CANCEL for c in _clients_of(project)),
+        is_collected=is_collected,
+    )
+
+
+def _clients_of(project: Project) -> list[Client]:
+    return [client for client in project.schedule.clients if client.run == project.number]
+
+
+def unread(tasks: Sequence[Task]) -> set[str]:
+    """Return the assets that no step reads."""
+    return {f"a{n}" for n in range(len(tasks)) if not any(n in task.reads for task in tasks)}
+
+
+def write_shape(folder: Path, name: str, tasks: Sequence[Task], trace: Path | None) -> None:
+    """Write what the steps of a project do."""
+    shape = {
+        "name": name,
+        "tasks": [asdict(task) for task in tasks],
+        "trace": None if trace is None else str(trace),
+        "step_s": _STEP_S,
+    }
+    (folder / "shape.json").write_text(json.dumps(shape), "utf-8")
+
+
+def plain_outputs(project: Path, tasks: Sequence[Task]) -> Mapping[str, int]:
+    """Return the outputs that no step reads, from plain calls of the steps in this process."""
+    folder = project.with_suffix(".plain")
+    folder.mkdir()
+    shutil.copy(_PIPELINE, folder / "pipeline.py")
+    write_shape(folder, "plain", tasks, None)
+    values: dict[str, int] = {}
+    for number, step in enumerate(runpy.run_path(str(folder / "pipeline.py"))["pipeline"].steps):
+        inputs = {f"a{read}": values[f"a{read}"] for read in tasks[number].reads}
+        values[f"a{number}"] = step.func(**inputs)
+    return {asset: values[asset] for asset in unread(tasks)}

@@ -1,0 +1,83 @@
+"""The invariants of every schedule, as a pure function of the facts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from tests.chaos.evidence import Evidence, RunEvidence
+from tests.chaos.schedule import Schedule
+
+__all__ = ["LIMIT_S", "broken_invariants"]
+
+LIMIT_S = 300.0
+"""Longest time of a schedule, on a machine that is busy."""
+
+
+def broken_invariants(schedule: Schedule, evidence: Evidence) -> list[str]:
+    """Return a sentence for each invariant that does not hold."""
+    broken = list(evidence.problems)
+    if len(evidence.runs) != schedule.runs:
+        broken.append(f"{len(evidence.runs)} run(s) instead of {schedule.runs}")
+    for run in evidence.runs:
+        broken += (f"{run.run_id}: {sentence}" for sentence in _of_run(schedule, evidence, run))
+    if evidence.seconds > LIMIT_S:
+        broken.append(f"the schedule took {evidence.seconds:.0f} s, more than {LIMIT_S:.0f} s")
+    return broken
+
+
+def _of_run(schedule: Schedule, evidence: Evidence, run: RunEvidence) -> Iterator[str]:
+    yield from (f"left after the end: {job}" for job in run.left_jobs)
+    yield from _executions(schedule, evidence, run)
+    if run.is_collected:
+        return
+    yield from _state(run)
+    yield from _commits(run)
+    if run.state == "succeeded":
+        if run.outputs != run.expected:
+            yield f"outputs {dict(run.outputs)} instead of {dict(run.expected)}"
+        unfinished = {name: state for name, state in run.steps.items() if state != "succeeded"}
+        # A run that continues another one reuses its steps.
+        if unwanted := {n: s for n, s in unfinished.items() if s != "cached"}:
+            yield f"the run succeeded, but steps are {unwanted}"
+    if run.billed_s != run.service_billed_s:
+        yield f"billed {dict(run.billed_s)}, but the service bills {dict(run.service_billed_s)}"
+
+
+def _state(run: RunEvidence) -> Iterator[str]:
+    allowed = {"succeeded", "cancelled"} if run.is_cancelled else {"succeeded"}
+    if run.state not in allowed:
+        yield f"the run is {run.state} instead of {' or '.join(sorted(allowed))}"
+    if run.state != run.driven_state:
+        yield f"a fresh client reports {run.state}, the client before it {run.driven_state}"
+
+
+def _commits(run: RunEvidence) -> Iterator[str]:
+    commits = Counter(step for steps in run.committed.values() for step in steps)
+    for step, times in commits.items():
+        if times > 1:
+            yield f"step {step} was committed {times} times"
+        if not run.executions.get(step):
+            yield f"step {step} was committed without an execution"
+    if run.state == "succeeded":
+        for step, state in run.steps.items():
+            if state == "succeeded" and not commits[step]:
+                yield f"step {step} succeeded without a commit"
+
+
+def _executions(schedule: Schedule, evidence: Evidence, run: RunEvidence) -> Iterator[str]:
+    job_of = {step: job for job, steps in run.jobs.items() for step in steps}
+    for number, task in enumerate(schedule.tasks):
+        step = f"s{number}"
+        losses = evidence.lost_hosts.get(job_of.get(step, ""), 0)
+        if schedule.backend == "local":
+            losses = evidence.lost_clients + _kills(schedule, run, job_of.get(step))
+        allowed = 1 + task.failures + losses
+        if (times := run.executions.get(step, 0)) > allowed:
+            yield f"step {step} was executed {times} times, and may be executed {allowed} times"
+
+
+def _kills(schedule: Schedule, run: RunEvidence, job: str | None) -> int:
+    """Return how often the steps of a job kill its process; of all jobs if the job is unknown."""
+    steps = [int(name[1:]) for name in run.jobs.get(job or "", ())] or range(len(schedule.tasks))
+    return sum(schedule.tasks[number].kills for number in steps)

@@ -1,0 +1,224 @@
+"""Schedules: a pipeline, its clients, and everything that goes wrong, drawn from a seed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from random import Random
+
+__all__ = [
+    "BACKENDS",
+    "Action",
+    "Client",
+    "Fate",
+    "HostLoss",
+    "Schedule",
+    "Task",
+    "describe",
+    "draw_schedule",
+    "fraction",
+]
+
+BACKENDS = ("local", "batch", "sagemaker")
+_GROUPS = (None, None, "x", "y")
+_LONGEST_SKEW_S = 240  # clients whose clocks are 5 minutes wrong are refused by AWS
+
+
+class Action(Enum):
+    """The command of a client."""
+
+    RUN = "run"
+    ATTACH = "attach"
+    CANCEL = "cancel"
+    GC = "gc"
+
+
+class Fate(Enum):
+    """What happens to the process of a client at one of its calls."""
+
+    KILL = "is killed (SIGKILL)"
+    SUSPEND = "is suspended for 6 s (SIGSTOP, SIGCONT)"
+    TERMINATE = "is ended (SIGTERM)"
+    INTERRUPT = "is interrupted (SIGINT)"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A step.
+
+    Attributes:
+        reads: Numbers of the steps whose outputs it reads.
+        group: Execution group, or None.
+        failures: Number of executions that fail with the step's own exception; all are retried.
+        kills: Whether its first execution kills the job's process. Only on this machine: a service
+            sees no difference between this and too little memory.
+    """
+
+    reads: tuple[int, ...] = ()
+    group: str | None = None
+    failures: int = 0
+    kills: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A client, which is a process of its own.
+
+    Attributes:
+        run: Number of the run: the clients of a run share a project.
+        after_steps: It starts when this many steps have started, or all earlier clients have ended.
+        skew_s: Seconds by which its clock is ahead.
+        fate: What happens to it, or None.
+        at_call: Number of the call, of the store or a service, at which that happens.
+        call_arrives: Whether this call still takes effect.
+    """
+
+    run: int
+    action: Action
+    after_steps: int = 0
+    skew_s: int = 0
+    fate: Fate | None = None
+    at_call: int = 0
+    call_arrives: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HostLoss:
+    """The loss of the host of a job while it makes a call of its store.
+
+    Attributes:
+        at_call: Number of the call, counted over all attempts.
+    """
+
+    job: str
+    at_call: int
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Everything that happens, as far as it does not depend on the speed of the machine.
+
+    Attributes:
+        runs: Number of runs of the pipeline; the second one starts while the first one runs.
+        fault_rate: Fraction of the calls of AWS that are broken.
+        failed_starts: Number of starts of containers that fail.
+        is_withheld: Whether there is no capacity at first.
+        services_skew_s: Seconds by which the clocks of the services are ahead.
+    """
+
+    seed: int
+    backend: str
+    tasks: tuple[Task, ...]
+    clients: tuple[Client, ...]
+    runs: int = 1
+    fault_rate: float = 0.0
+    host_losses: tuple[HostLoss, ...] = ()
+    failed_starts: int = 0
+    is_withheld: bool = False
+    services_skew_s: int = 0
+
+
+def fraction(seed: int, *parts: object) -> float:
+    """Return a number from 0 to 1 that depends on its arguments only."""
+    text = "|".join(map(str, (seed, *parts)))
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def draw_schedule(seed: int, backend: str) -> Schedule:
+    """Return the schedule of a seed."""
+    rng = Random(f"{backend} {seed}")
+    is_local = backend == "local"
+    tasks = tuple(_draw_tasks(rng, is_local))
+    runs = 2 if rng.random() < 0.2 else 1
+    clients = tuple(_draw_clients(rng, runs, len(tasks), longest=40 if is_local else 90))
+    if is_local:
+        return Schedule(seed, backend, tasks, clients, runs)
+    numbers = range(len(tasks))
+    lost = rng.sample(numbers, min(len(tasks), rng.choice((0, 1, 1, 2))))
+    is_batch = backend == "batch"
+    return Schedule(
+        seed=seed,
+        backend=backend,
+        tasks=tasks,
+        clients=clients,
+        runs=runs,
+        fault_rate=rng.choice((0.0, 0.02, 0.05, 0.1)),
+        host_losses=tuple(
+            HostLoss(tasks[n].group or f"s{n}", at_call=rng.randint(1, 15)) for n in lost
+        ),
+        failed_starts=rng.choice((0, 0, 1, 2)) if is_batch else 0,
+        is_withheld=is_batch and rng.random() < 0.2,
+        services_skew_s=rng.choice((0, 0, -200, 200)),
+    )
+
+
+def _draw_tasks(rng: Random, is_local: bool) -> Iterator[Task]:
+    for number in range(rng.randint(2, 4)):
+        reads = rng.sample(range(number), min(number, rng.choice((0, 1, 1, 2))))
+        yield Task(
+            reads=tuple(sorted(reads)),
+            group=rng.choice(_GROUPS),
+            failures=1 if rng.random() < 0.2 else 0,
+            kills=is_local and rng.random() < 0.1,
+        )
+
+
+def _draw_clients(rng: Random, runs: int, steps: int, longest: int) -> Iterator[Client]:
+    for run in range(runs):
+        fates = (None, None, *Fate)
+        yield Client(run, Action.RUN, 0, _skew(rng), *_fate(rng, fates, longest))
+        for _ in range(rng.randint(0, 2)):
+            # A second interrupted client is the same as a first one, and costs as much.
+            fates = (None, None, Fate.KILL, Fate.SUSPEND)
+            action = rng.choice((Action.ATTACH,) * 5 + (Action.CANCEL, Action.GC))
+            after = rng.randint(0, steps)
+            yield Client(run, action, after, _skew(rng), *_fate(rng, fates, longest))
+
+
+def _skew(rng: Random) -> int:
+    return rng.choice((0, 0, -_LONGEST_SKEW_S, _LONGEST_SKEW_S))
+
+
+def _fate(rng: Random, fates: Sequence[Fate | None], longest: int) -> tuple[Fate | None, int, bool]:
+    fate = rng.choice(fates)
+    return (None, 0, False) if fate is None else (fate, rng.randint(1, longest), rng.random() < 0.5)
+
+
+def describe(schedule: Schedule) -> str:
+    """Return a schedule as text for people."""
+    lines = [f"seed {schedule.seed} on {schedule.backend}, {schedule.runs} run(s) at once"]
+    for number, task in enumerate(schedule.tasks):
+        reads = ", ".join(f"s{read}" for read in task.reads)
+        notes = [f"reads {reads}"] if reads else []
+        notes += [f"group {task.group}"] if task.group else []
+        notes += [f"fails {task.failures} time(s) and is retried"] if task.failures else []
+        notes += ["kills its process the first time"] if task.kills else []
+        lines.append(f"  step s{number}: {'; '.join(notes) or 'reads nothing'}")
+    for number, client in enumerate(schedule.clients):
+        lines.append(f"  client {number}: {_describe_client(client)}")
+    for loss in schedule.host_losses:
+        lines.append(f"  job {loss.job} loses its host at call {loss.at_call}")
+    if schedule.fault_rate:
+        lines.append(f"  {schedule.fault_rate:.0%} of the calls of AWS are broken")
+    if schedule.failed_starts:
+        lines.append(f"  {schedule.failed_starts} start(s) of containers fail")
+    if schedule.is_withheld:
+        lines.append("  there is no capacity at first")
+    if schedule.services_skew_s:
+        lines.append(f"  the services' clocks are {schedule.services_skew_s:+} s off")
+    return "\n".join(lines)
+
+
+def _describe_client(client: Client) -> str:
+    text = f"{client.action.value} of run {client.run}"
+    if client.after_steps:
+        text += f" after {client.after_steps} step(s)"
+    if client.skew_s:
+        text += f", its clock {client.skew_s:+} s off"
+    if client.fate is not None:
+        when = "after" if client.call_arrives else "before"
+        text += f"; {client.fate.value} {when} its call {client.at_call}"
+    return text
