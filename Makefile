@@ -4,6 +4,7 @@
 # PYTHON   the Python of a new environment                    (default: the newest of 3.10 to 3.13 on PATH that works)
 # PYTEST   more arguments for pytest: only these tests run, without the other checks  (PYTEST='tests/core -k grouping')
 # WORKERS  number of parallel test processes                  (default: one for each core)
+# CHAOS    arguments of `make chaos`                          (CHAOS='--backend batch --seed 7 --schedules 20')
 
 VENV ?= .venv
 PYTHON ?=
@@ -11,6 +12,7 @@ PYTEST ?=
 WORKERS ?= logical
 BENCH ?= $(sort $(wildcard benchmarks/[a-z]*.py))
 PIN_FLAGS ?=
+CHAOS ?=
 
 # Without compiled files, each of the many processes of the tests compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
@@ -22,7 +24,7 @@ heading = @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check unit test test-all every-python lowest compat coverage flowyml with-flowyml sdk format bench pin base-images setup \
+.PHONY: help demo check unit test test-all every-python lowest compat coverage flowyml with-flowyml sdk format chaos bench pin base-images setup \
   infra-tools audit clean
 
 help: ## list the targets
@@ -98,6 +100,9 @@ audit: .venv-audit/.installed ## report known vulnerabilities of the pinned pack
 format: $(VENV)/.installed-dev ## format the code, and fix the lint errors that can be fixed automatically
 	@$(bin)/ruff check --fix .
 	@$(bin)/ruff format .
+
+chaos: $(VENV)/.installed-dev ## run pipelines while clients, hosts and calls fail, and check what is left (docs/contributing/chaos.md)
+	@$(bin)/python -m tests.chaos $(CHAOS)
 
 bench: $(VENV)/.installed-bench ## run the benchmarks, also with Metaflow and FlowyML
 	@for file in $(BENCH); do printf '\n== %s\n' "$$file"; $(bin)/python "$$file" || exit 1; done

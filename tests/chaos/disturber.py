@@ -15,6 +15,7 @@ __all__ = ["Disturber"]
 
 _JOB = re.compile(r"/runs/([^/]+)/jobs/([^/]+)/")
 _KINDS = tuple(CallFault)
+_NEVER = 10**9
 
 
 class Disturber:
@@ -53,6 +54,7 @@ class Disturber:
         self._job_calls: Counter[str] = Counter()
         self._jobs: dict[str, str] = {}  # by access key
         self._pending = {loss.job: loss.at_call for loss in schedule.host_losses}
+        self._outages = {outage.job: outage.calls for outage in schedule.outages}
 
     def __call__(self, call: ApiCall, access_key: str) -> CallFault | None:
         if access_key == self._administrator:
@@ -68,14 +70,20 @@ class Disturber:
             number = self._calls[principal, job, call.operation]
             if principal == "job" and job:
                 self._job_calls[job] += 1
-                loses = self._job_calls[job] >= self._pending.get(job, 10**9)
+                loses = self._job_calls[job] >= self._pending.get(_group_of(job), _NEVER)
         if loses and match:
             self._lose(match[1], job)
+        if call.operation == "PutObject" and call.resource.endswith("/result.json"):
+            with self._lock:
+                if self._outages.get(name := _group_of(job), 0):
+                    self._outages[name] -= 1
+                    self.broken[CallFault.UNAVAILABLE.value] += 1
+                    return CallFault.UNAVAILABLE
         return self._fault(principal, job, call.operation, number)
 
     def _lose(self, run_id: str, job: str) -> None:
         with self._lock:
-            if self._pending.pop(job, None) is None:
+            if self._pending.pop(_group_of(job), None) is None:
                 return
             # Before the loss, which ends the process that makes this call.
             self.lost_hosts[job] += 1
@@ -91,3 +99,8 @@ class Disturber:
         with self._lock:
             self.broken[kind.value] += 1
         return kind
+
+
+def _group_of(job: str) -> str:
+    """Return the group of a job, which is named `x_1` if the group is split; else its name."""
+    return job.partition("_")[0]

@@ -51,8 +51,7 @@ class Evidence:
 
     Attributes:
         runs: The runs that a fresh client finds.
-        problems: What the clients did that no client may do: tracebacks, no end, an error of the
-            last client, which has no faults.
+        problems: Mistakes of clients: tracebacks, no end, an error of a client without faults.
         lost_hosts: Number of times that each job lost its host, by job.
         lost_clients: Number of clients that died in a way that stops their jobs on this machine.
         seconds: Wall time.

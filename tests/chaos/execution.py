@@ -45,7 +45,8 @@ class Project:
 
     Attributes:
         outcomes: Outcomes of the clients that have written one.
-        problems: What clients did that no client may do.
+        problems: Mistakes of clients, as sentences.
+        lost_clients: Number of clients that have stopped their jobs on this machine, and died.
     """
 
     stage: Stage
@@ -55,6 +56,7 @@ class Project:
     store: str | None
     outcomes: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    lost_clients: int = 0
     _started: int = 0
 
     def __post_init__(self) -> None:
@@ -86,7 +88,8 @@ class Project:
             order |= {"skew_s": client.skew_s, "at_call": client.at_call}
             order |= {"fate": fate.name if fate else None, "call_arrives": client.call_arrives}
         process = self.stage.start(name, order, self.folder, self.store)
-        return Running(self, f"{name} ({action})", process, Path(order["outcome"]))
+        ends_jobs = client is not None and client.fate in _ENDS_JOBS
+        return Running(self, f"{name} ({action})", process, Path(order["outcome"]), ends_jobs)
 
     def run(self, action: str) -> dict[str, Any]:
         """Run a client without faults until it ends; its error is a problem."""
@@ -98,12 +101,18 @@ class Project:
 
 @dataclass
 class Running:
-    """A client that was started."""
+    """A client that was started.
+
+    Attributes:
+        file: File of its outcome.
+        ends_jobs: Whether it stops its jobs on this machine if it dies.
+    """
 
     project: Project
     name: str
     process: WarmProcess
     file: Path
+    ends_jobs: bool
     started_at: float = field(default_factory=time.monotonic)
     _outcome: dict[str, Any] | None = None
 
@@ -129,6 +138,7 @@ class Running:
         if self._outcome is None:
             self._outcome = json.loads(self.file.read_text("utf-8")) if self.file.exists() else {}
             self.project.outcomes.append(self._outcome)
+            self.project.lost_clients += self.ends_jobs and not self._outcome
             if "bug" in self._outcome:
                 self.project.problems.append(f"{self.name}: traceback\n{self._outcome['bug']}")
         return self._outcome
@@ -155,7 +165,7 @@ def execute(schedule: Schedule, stage: Stage, sabotage: Sabotage = nothing) -> E
         runs=[run for run in runs if run is not None],
         problems=problems,
         lost_hosts=dict(disturber.lost_hosts) if disturber else {},
-        lost_clients=sum(client.fate in _ENDS_JOBS for client in schedule.clients),
+        lost_clients=sum(project.lost_clients for project in projects),
         seconds=time.monotonic() - began,
         faults=_faults(projects, disturber),
     )

@@ -14,6 +14,7 @@ __all__ = [
     "Client",
     "Fate",
     "HostLoss",
+    "Outage",
     "Schedule",
     "Task",
     "describe",
@@ -36,7 +37,7 @@ class Action(Enum):
 
 
 class Fate(Enum):
-    """What happens to the process of a client at one of its calls."""
+    """A fault of the process of a client at one of its calls."""
 
     KILL = "is killed (SIGKILL)"
     SUSPEND = "is suspended for 6 s (SIGSTOP, SIGCONT)"
@@ -70,7 +71,7 @@ class Client:
         run: Number of the run: the clients of a run share a project.
         after_steps: It starts when this many steps have started, or all earlier clients have ended.
         skew_s: Seconds by which its clock is ahead.
-        fate: What happens to it, or None.
+        fate: Fault of its process, or None.
         at_call: Number of the call, of the store or a service, at which that happens.
         call_arrives: Whether this call still takes effect.
     """
@@ -89,11 +90,24 @@ class HostLoss:
     """The loss of the host of a job while it makes a call of its store.
 
     Attributes:
+        job: Name of the job. Of the jobs of a group that is split, the first one that gets there.
         at_call: Number of the call, counted over all attempts.
     """
 
     job: str
     at_call: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """An outage of the store while a job commits its result.
+
+    Attributes:
+        calls: Number of calls that are answered with 503.
+    """
+
+    job: str
+    calls: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +129,7 @@ class Schedule:
     runs: int = 1
     fault_rate: float = 0.0
     host_losses: tuple[HostLoss, ...] = ()
+    outages: tuple[Outage, ...] = ()
     failed_starts: int = 0
     is_withheld: bool = False
     services_skew_s: int = 0
@@ -138,6 +153,7 @@ def draw_schedule(seed: int, backend: str) -> Schedule:
         return Schedule(seed, backend, tasks, clients, runs)
     numbers = range(len(tasks))
     lost = rng.sample(numbers, min(len(tasks), rng.choice((0, 1, 1, 2))))
+    in_outage = rng.sample(numbers, rng.choice((0, 0, 1)))
     is_batch = backend == "batch"
     return Schedule(
         seed=seed,
@@ -149,6 +165,7 @@ def draw_schedule(seed: int, backend: str) -> Schedule:
         host_losses=tuple(
             HostLoss(tasks[n].group or f"s{n}", at_call=rng.randint(1, 15)) for n in lost
         ),
+        outages=tuple(Outage(tasks[n].group or f"s{n}", rng.randint(2, 9)) for n in in_outage),
         failed_starts=rng.choice((0, 0, 1, 2)) if is_batch else 0,
         is_withheld=is_batch and rng.random() < 0.2,
         services_skew_s=rng.choice((0, 0, -200, 200)),
@@ -201,6 +218,8 @@ def describe(schedule: Schedule) -> str:
         lines.append(f"  client {number}: {_describe_client(client)}")
     for loss in schedule.host_losses:
         lines.append(f"  job {loss.job} loses its host at call {loss.at_call}")
+    for outage in schedule.outages:
+        lines.append(f"  {outage.calls} calls fail that commit the result of job {outage.job}")
     if schedule.fault_rate:
         lines.append(f"  {schedule.fault_rate:.0%} of the calls of AWS are broken")
     if schedule.failed_starts:

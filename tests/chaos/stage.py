@@ -13,6 +13,8 @@ from typing import Any
 
 import psutil
 
+from flowyml_aws.aws.names import batch_name, training_name
+from flowyml_aws.aws.sagemaker_jobs import ATTEMPTS
 from flowyml_aws.testing import Emulator
 from flowyml_aws.testing.account import PREFIX
 from flowyml_aws.testing.warm import WarmProcess, WarmStarter
@@ -62,7 +64,7 @@ class Stage:
                 return True
         return False
 
-    def left_jobs(self, run_id: str, limit_s: float = 20.0) -> Sequence[str]:
+    def left_jobs(self, run_id: str, limit_s: float = 8.0) -> Sequence[str]:
         """Return the jobs and processes of a run that do not end within a limit."""
         deadline = time.monotonic() + limit_s
         while (left := self._unended(run_id)) and time.monotonic() < deadline:
@@ -75,20 +77,20 @@ class Stage:
         if self.aws is None:
             return billed
         client = self.aws.client("sagemaker")
-        for name in self.aws.training_requests():
-            job = name.removeprefix(f"{run_id}-").rpartition("-")[0]
-            if name.startswith(f"{run_id}-") and job in jobs:
+        created = self.aws.training_requests().keys()
+        for job in jobs:
+            for name in _training_names(run_id, job) & created:
                 detail = client.describe_training_job(TrainingJobName=name)
                 billed[job] = billed.get(job, 0) + detail.get("BillableTimeInSeconds", 0)
         return billed
 
     def _running(self, run_id: str, job: str) -> Iterator[str]:
         assert self.aws is not None
-        ids = list(self.aws.job_processes())
-        yield from (name for name in ids if name.startswith(f"{run_id}-{job}-"))
-        if batch_ids := [name for name in ids if not name.startswith(run_id)]:
+        ids = self.aws.job_processes().keys()
+        yield from _training_names(run_id, job) & ids
+        if batch_ids := sorted(ids - self.aws.training_requests().keys()):
             described = self.aws.client("batch").describe_jobs(jobs=batch_ids)["jobs"]
-            yield from (j["jobId"] for j in described if j["jobName"] == f"{run_id}-{job}")
+            yield from (j["jobId"] for j in described if j["jobName"] == batch_name(run_id, job))
 
     def _unended(self, run_id: str) -> list[str]:
         if self.aws is None:
@@ -142,6 +144,10 @@ def _environment(folder: Path) -> dict[str, str]:
         "XDG_STATE_HOME": str(folder / "state"),
         "XDG_CACHE_HOME": str(folder / "cache"),
     }
+
+
+def _training_names(run_id: str, job: str) -> set[str]:
+    return {training_name(run_id, job, attempt) for attempt in range(1, ATTEMPTS + 1)}
 
 
 def _processes(run_id: str) -> list[int]:

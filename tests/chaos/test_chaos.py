@@ -1,0 +1,90 @@
+"""Some schedules of `make chaos`, and faults that are planted to be found."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Iterator
+
+import pytest
+
+from flowyml_aws.testing.account import PREFIX
+from tests.chaos.__main__ import run_schedules
+from tests.chaos.execution import Project, execute
+from tests.chaos.invariants import broken_invariants
+from tests.chaos.schedule import BACKENDS, Action, Client, Fate, HostLoss, Schedule, Task
+from tests.chaos.stage import Stage, open_stage
+
+pytestmark = [pytest.mark.system]
+
+SCHEDULES = {"local": 14, "batch": 14, "sagemaker": 12}
+FIRST_SEED = 1000
+TWO_JOBS = (Task(), Task(reads=(0,)))
+
+
+@pytest.fixture(scope="module")
+def account() -> Iterator[Stage]:
+    with open_stage(with_account=True) as stage:
+        yield stage
+
+
+@pytest.mark.xdist_group("chaos")
+def test_a_schedule_on_aws_breaks_no_invariant(account: Stage) -> None:
+    schedule = Schedule(
+        seed=1,
+        backend="batch",
+        tasks=TWO_JOBS,
+        clients=(
+            Client(0, Action.RUN, fate=Fate.KILL, at_call=30, call_arrives=True),
+            Client(0, Action.ATTACH, after_steps=1, skew_s=240),
+        ),
+        fault_rate=0.05,
+        host_losses=(HostLoss("s0", at_call=3),),
+    )
+    evidence = execute(schedule, account)
+    assert broken_invariants(schedule, evidence) == []
+    assert [run.state for run in evidence.runs] == ["succeeded"]
+    # Something did go wrong.
+    assert {"clients without an outcome", "broken calls", "lost hosts"} <= evidence.faults.keys()
+
+
+@pytest.mark.xdist_group("chaos")
+def test_a_job_that_is_left_is_a_broken_invariant(account: Stage) -> None:
+    schedule = Schedule(1, "batch", (Task(),), (Client(0, Action.RUN),))
+
+    def leave_a_job(project: Project, run_id: str) -> None:
+        assert account.aws is not None
+        batch = account.aws.client("batch")
+        # It stays, because it waits for capacity.
+        account.aws.faults.withhold(f"{PREFIX}-cpu")
+        definition = batch.describe_job_definitions(status="ACTIVE")["jobDefinitions"][0]
+        batch.submit_job(
+            jobName=f"{run_id}-copy",
+            jobQueue=f"{PREFIX}-cpu",
+            jobDefinition=definition["jobDefinitionArn"],
+        )
+
+    evidence = execute(schedule, account, leave_a_job)
+    (sentence,) = broken_invariants(schedule, evidence)
+    left = f"Batch job {evidence.runs[0].run_id}-copy (RUNNABLE)"
+    assert sentence.endswith(f"left after the end: {left}")
+
+
+def test_a_step_that_is_executed_twice_is_a_broken_invariant() -> None:
+    schedule = Schedule(1, "local", (Task(),), (Client(0, Action.RUN),))
+
+    def execute_again(project: Project, _run_id: str) -> None:
+        (step,) = runpy.run_path(str(project.folder / "pipeline.py"))["pipeline"].steps
+        step.func()
+
+    with open_stage(with_account=False) as stage:
+        evidence = execute(schedule, stage, execute_again)
+    (sentence,) = broken_invariants(schedule, evidence)
+    assert sentence.endswith("step s0 was executed 2 times, and may be executed 1 times")
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_forty_schedules_break_no_invariant(backend: str) -> None:
+    seeds = range(FIRST_SEED, FIRST_SEED + SCHEDULES[backend])
+    with open_stage(with_account=backend != "local") as stage:
+        assert sum(run_schedules(stage, backend, seed) for seed in seeds) == 0

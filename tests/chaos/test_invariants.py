@@ -1,0 +1,104 @@
+"""The checker of invariants can fail: each wrong fact about a run is a broken invariant."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.chaos.evidence import Evidence, RunEvidence
+from tests.chaos.invariants import LIMIT_S, broken_invariants
+from tests.chaos.schedule import BACKENDS, Schedule, Task, describe, draw_schedule, fraction
+
+SCHEDULE = Schedule(
+    1, "batch", tasks=(Task(), Task(reads=(0,), failures=1)), clients=(), fault_rate=0.1
+)
+RUN = RunEvidence(
+    run_id="run",
+    state="succeeded",
+    driven_state="succeeded",
+    jobs={"s0": ["s0"], "s1": ["s1"]},
+    steps={"s0": "succeeded", "s1": "succeeded"},
+    committed={"s0": ["s0"], "s1": ["s1"]},
+    outputs={"a1": 31},
+    expected={"a1": 31},
+    executions={"s0": 1, "s1": 2},
+)
+
+
+def broken(run: RunEvidence = RUN, **evidence: Any) -> list[str]:
+    return broken_invariants(SCHEDULE, Evidence(runs=[run], **evidence))
+
+
+def test_a_run_as_it_should_be_breaks_nothing() -> None:
+    assert broken() == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"outputs": {"a1": 30}}, "run: outputs {'a1': 30} instead of {'a1': 31}"),
+        ({"outputs": {}}, "run: outputs {} instead of {'a1': 31}"),
+        (
+            {"executions": {"s0": 2, "s1": 2}},
+            "run: step s0 was executed 2 times, and may be executed 1 times",
+        ),
+        ({"executions": {"s1": 2}}, "run: step s0 was committed without an execution"),
+        (
+            {"committed": {"s0": ["s0"], "s1": ["s0", "s1"]}},
+            "run: step s0 was committed 2 times",
+        ),
+        ({"committed": {"s0": ["s0"]}}, "run: step s1 succeeded without a commit"),
+        (
+            {"state": "failed", "driven_state": "failed"},
+            "run: the run is failed instead of succeeded",
+        ),
+        (
+            {"driven_state": "cancelled"},
+            "run: a fresh client reports succeeded, the client before it cancelled",
+        ),
+        ({"left_jobs": ["Batch job run-s0"]}, "run: left after the end: Batch job run-s0"),
+        (
+            {"billed_s": {"s0": 3}, "service_billed_s": {"s0": 3, "s1": 2}},
+            "run: billed {'s0': 3}, but the service bills {'s0': 3, 's1': 2}",
+        ),
+        (
+            {"steps": {"s0": "succeeded", "s1": "waiting"}},
+            "run: the run succeeded, but steps are {'s1': 'waiting'}",
+        ),
+    ],
+)
+def test_a_wrong_fact_is_a_broken_invariant(wrong: dict[str, Any], sentence: str) -> None:
+    assert broken(replace(RUN, **wrong)) == [sentence]
+
+
+def test_a_lost_host_allows_one_more_execution_of_the_steps_of_its_job_only() -> None:
+    again = replace(RUN, executions={"s0": 2, "s1": 2})
+    assert broken(again, lost_hosts={"s0": 1}) == []
+    assert len(broken(again, lost_hosts={"s1": 1})) == 1
+
+
+def test_a_missing_run_a_problem_of_a_client_and_too_much_time_are_broken_invariants() -> None:
+    evidence = Evidence(runs=[], problems=["client-1: traceback"], seconds=LIMIT_S + 1)
+    assert len(broken_invariants(SCHEDULE, evidence)) == 3
+
+
+def test_a_cancelled_run_may_be_cancelled_or_have_succeeded_but_not_failed() -> None:
+    run = replace(RUN, is_cancelled=True, state="cancelled", driven_state="cancelled")
+    assert broken(run) == []
+    assert broken(replace(run, state="failed", driven_state="failed")) != []
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_seed_always_gives_the_same_schedule(backend: str) -> None:
+    schedules = [draw_schedule(seed, backend) for seed in range(40)]
+    assert schedules == [draw_schedule(seed, backend) for seed in range(40)]
+    assert len(set(map(describe, schedules))) == 40
+
+
+def test_faults_of_calls_do_not_depend_on_the_order_of_the_callers() -> None:
+    calls = [("client-1", "s0", "GetObject", 3), ("job", "s1", "PutObject", 1)]
+    forwards = [fraction(7, *call) for call in calls]
+    assert [fraction(7, *call) for call in reversed(calls)] == forwards[::-1]
+    assert len({fraction(seed, *calls[0]) for seed in range(50)}) == 50
