@@ -102,5 +102,5 @@ class Disturber:
 
 
 def _group_of(job: str) -> str:
-    """Return the group of a job, which is named `x_1` if the group is split; else its name."""
+    """Return the group of a job, which is named `x_1` if the group is split, or its own name."""
     return job.partition("_")[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -14,7 +15,10 @@ from tests.chaos.invariants import broken_invariants
 from tests.chaos.schedule import BACKENDS, Action, Client, Fate, HostLoss, Schedule, Task
 from tests.chaos.stage import Stage, open_stage
 
-pytestmark = [pytest.mark.system]
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(sys.platform != "linux", reason="clients are forked"),
+]
 
 SCHEDULES = {"local": 14, "batch": 14, "sagemaker": 12}
 FIRST_SEED = 1000
