@@ -22,6 +22,7 @@ class RunEvidence:
         outputs: Values of the outputs that no step reads, as a fresh client loads them.
         expected: Same values, from plain calls of the steps in order.
         executions: Number of executions of each step that have begun.
+        lost_hosts: Number of times that each job has lost its host, by job.
         left_jobs: Jobs and processes of the run that have not ended.
         billed_s: Recorded seconds of each job that its service bills.
         service_billed_s: Same seconds, according to the service.
@@ -38,6 +39,7 @@ class RunEvidence:
     outputs: Mapping[str, int]
     expected: Mapping[str, int]
     executions: Mapping[str, int]
+    lost_hosts: Mapping[str, int] = field(default_factory=dict)
     left_jobs: Sequence[str] = ()
     billed_s: Mapping[str, int] = field(default_factory=dict)
     service_billed_s: Mapping[str, int] = field(default_factory=dict)
@@ -52,7 +54,6 @@ class Evidence:
     Attributes:
         runs: The runs that a fresh client finds.
         problems: Mistakes of clients: tracebacks, no end, an error of a client without faults.
-        lost_hosts: Number of times that each job lost its host, by job.
         lost_clients: Number of clients that died in a way that stops their jobs on this machine.
         seconds: Wall time.
         faults: Number of faults that have happened, by kind.
@@ -60,7 +61,6 @@ class Evidence:
 
     runs: Sequence[RunEvidence]
     problems: Sequence[str] = ()
-    lost_hosts: Mapping[str, int] = field(default_factory=dict)
     lost_clients: int = 0
     seconds: float = 0.0
     faults: Mapping[str, int] = field(default_factory=dict)

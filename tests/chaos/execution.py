@@ -159,12 +159,11 @@ def execute(schedule: Schedule, stage: Stage, sabotage: Sabotage = nothing) -> E
     disturber = _begin_faults(schedule, stage)
     _run_clients(schedule, projects)
     _end_faults(stage)
-    runs = [_finish(project, sabotage) for project in projects]
+    runs = [_finish(project, disturber, sabotage) for project in projects]
     problems = [problem for project in projects for problem in project.problems]
     return Evidence(
         runs=[run for run in runs if run is not None],
         problems=problems,
-        lost_hosts=dict(disturber.lost_hosts) if disturber else {},
         lost_clients=sum(project.lost_clients for project in projects),
         seconds=time.monotonic() - began,
         faults=_faults(projects, disturber),
@@ -226,7 +225,16 @@ def _run_clients(schedule: Schedule, projects: Sequence[Project]) -> None:
             client_run.outcome()
 
 
-def _finish(project: Project, sabotage: Sabotage) -> RunEvidence | None:
+def _lost_hosts(stage: Stage, run_id: str, disturber: Disturber | None) -> Mapping[str, int]:
+    if disturber is None or not disturber.lost_hosts.total():
+        return {}
+    # A training job has an instance of its own.
+    return stage.lost_attempts(run_id) | disturber.lost_hosts
+
+
+def _finish(
+    project: Project, disturber: Disturber | None, sabotage: Sabotage
+) -> RunEvidence | None:
     """Drive a run to its end without faults, and collect the facts."""
     driven = project.run("attach")
     collected = [run_id for o in project.outcomes for run_id in o.get("collected", ())]
@@ -251,6 +259,7 @@ def _finish(project: Project, sabotage: Sabotage) -> RunEvidence | None:
         outputs=report.get("outputs", {}),
         expected=plain_outputs(project.folder, project.schedule.tasks),
         executions=project.executions(),
+        lost_hosts=_lost_hosts(project.stage, run_id, disturber),
         left_jobs=project.stage.left_jobs(run_id),
         billed_s=report.get("bills", {}),
         service_billed_s=project.stage.service_billed_s(run_id, list(report.get("jobs", ()))),

@@ -69,7 +69,7 @@ def _executions(schedule: Schedule, evidence: Evidence, run: RunEvidence) -> Ite
     job_of = {step: job for job, steps in run.jobs.items() for step in steps}
     for number, task in enumerate(schedule.tasks):
         step = f"s{number}"
-        losses = evidence.lost_hosts.get(job_of.get(step, ""), 0)
+        losses = run.lost_hosts.get(job_of.get(step, ""), 0)
         if schedule.backend == "local":
             losses = evidence.lost_clients + _kills(schedule, run, job_of.get(step))
         allowed = 1 + task.failures + losses

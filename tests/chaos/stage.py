@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ import psutil
 
 from flowyml_aws.aws.names import batch_name, training_name
 from flowyml_aws.aws.sagemaker_jobs import ATTEMPTS
+from flowyml_aws.runtime.exit_codes import INTERRUPTED
 from flowyml_aws.testing import Emulator
 from flowyml_aws.testing.account import PREFIX
 from flowyml_aws.testing.warm import WarmProcess, WarmStarter
@@ -70,6 +72,22 @@ class Stage:
         while (left := self._unended(run_id)) and time.monotonic() < deadline:
             time.sleep(0.1)
         return left
+
+    def lost_attempts(self, run_id: str) -> Counter[str]:
+        """Return how often each Batch job of a run has lost its host, by job.
+
+        With an instance, all jobs on it are lost.
+        """
+        assert self.aws is not None
+        batch = self.aws.client("batch")
+        filters = [{"name": "JOB_NAME", "values": [f"{run_id}-*"]}]
+        listed = batch.list_jobs(jobQueue=f"{PREFIX}-cpu", filters=filters)["jobSummaryList"]
+        lost: Counter[str] = Counter()
+        if listed:
+            for job in batch.describe_jobs(jobs=[job["jobId"] for job in listed])["jobs"]:
+                name = job["jobName"].removeprefix(f"{run_id}-")
+                lost[name] += sum(map(_is_lost, job["attempts"]))
+        return lost
 
     def service_billed_s(self, run_id: str, jobs: Sequence[str]) -> Mapping[str, int]:
         """Return the billed seconds of a run's training jobs, by job of the run."""
@@ -144,6 +162,11 @@ def _environment(folder: Path) -> dict[str, str]:
         "XDG_STATE_HOME": str(folder / "state"),
         "XDG_CACHE_HOME": str(folder / "cache"),
     }
+
+
+def _is_lost(attempt: Mapping[str, Any]) -> bool:
+    reason = attempt.get("statusReason", "")
+    return reason.startswith("Host EC2") or attempt["container"].get("exitCode") == INTERRUPTED
 
 
 def _training_names(run_id: str, job: str) -> set[str]:
