@@ -16,6 +16,8 @@ __all__ = ["Disturber"]
 _JOB = re.compile(r"/runs/([^/]+)/jobs/([^/]+)/")
 _KINDS = tuple(CallFault)
 _NEVER = 10**9
+_SUBMISSIONS = ("SubmitJob", "CreateTrainingJob")
+_SUBMISSION_FACTOR = 4  # there are few of them, and they must not be repeated
 
 
 class Disturber:
@@ -79,7 +81,9 @@ class Disturber:
                     self._outages[name] -= 1
                     self.broken[CallFault.UNAVAILABLE.value] += 1
                     return CallFault.UNAVAILABLE
-        return self._fault(principal, job, call.operation, number)
+        rate = self._schedule.fault_rate
+        rate *= _SUBMISSION_FACTOR if call.operation in _SUBMISSIONS else 1
+        return self._fault(rate, principal, job, call.operation, number)
 
     def _lose(self, run_id: str, job: str) -> None:
         with self._lock:
@@ -91,8 +95,8 @@ class Disturber:
             with self._lock:
                 self.lost_hosts[job] -= 1
 
-    def _fault(self, *call: object) -> CallFault | None:
-        seed, rate = self._schedule.seed, self._schedule.fault_rate
+    def _fault(self, rate: float, *call: object) -> CallFault | None:
+        seed = self._schedule.seed
         if fraction(seed, "breaks", *call) >= rate:
             return None
         kind = _KINDS[int(fraction(seed, "kind", *call) * len(_KINDS))]
