@@ -41,6 +41,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         # A shell ignores it in commands that end with `&`, and clients that tests start inherit it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:  # `nohup` ignores it
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     # Before the test modules are imported, as their settings are multiples of the profile's.
     load_profile(is_thorough=config.getoption("--thorough"))
     watch()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +68,12 @@ def test_a_failure_that_was_committed_before_is_reported_again(tmp_path: Path) -
 
 def test_a_job_that_cannot_start_reports_the_reason(tmp_path: Path) -> None:
     run = failing(tmp_path)
-    with start_runner(f"{run.argument()}0", tmp_path, **training(tmp_path)) as process:
+    argument = re.sub("sha256=[0-9a-f]{64}", f"sha256={64 * '0'}", run.argument())
+    with start_runner(argument, tmp_path, **training(tmp_path)) as process:
         process.communicate()
     assert process.returncode == 11
     assert (reported_failure(tmp_path) or "").startswith(f"{run.store.uri}/")
-    assert "is not the spec that was submitted" in (reported_failure(tmp_path) or "")
+    assert "does not contain the spec that was submitted" in (reported_failure(tmp_path) or "")
 
 
 def test_a_folder_that_cannot_be_written_does_not_change_the_outcome(tmp_path: Path) -> None:
