@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,10 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     if _tests_run % FREEZE_AFTER == 0:
         # Modules, caches and reports stay until the end. The runner collects garbage for each job,
         # which takes half a second once a process has searched through 1 GB of them.
-        gc.collect()
+        with warnings.catch_warnings():
+            # What tests have left open on purpose, such as files in refused values, ends here.
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
         gc.freeze()
     return result
 
