@@ -107,7 +107,8 @@ class S3ArtifactStore:
         path = self._path(key)
 
         def read() -> bytes:
-            return self._client.get_object(Bucket=self._bucket, Key=path)["Body"].read()
+            with closing(self._client.get_object(Bucket=self._bucket, Key=path)["Body"]) as body:
+                return body.read()
 
         return self._call(read, "read", key)
 

@@ -25,6 +25,7 @@ from flowyml_aws.local.processes import (
     end_processes,
     find_runner,
     identify,
+    kill_groups,
     this_process,
 )
 from flowyml_aws.packaging.starting import (
@@ -166,6 +167,9 @@ class LocalBackend:
         runners = [self._runner(job, attempt) for job, attempt in running.items()]
         try:
             end_processes([runner for runner in runners if runner is not None], _GRACE_S)
+        except BaseException:  # an interrupt, perhaps before the processes got a signal
+            kill_groups(self._children[job].pid for job in running if job in self._children)
+            raise
         finally:
             for job, attempt in running.items():
                 self._give_up(job, attempt)

@@ -20,6 +20,7 @@ __all__ = [
     "end_processes",
     "find_runner",
     "identify",
+    "kill_groups",
     "this_process",
 ]
 
@@ -104,19 +105,25 @@ def end_processes(processes: Iterable[ProcessIdentity], grace_s: float) -> None:
     An interrupt during the grace period cuts it short.
     """
     alive = [process for process in processes if process.is_alive()]
-    groups = [process.pid for process in alive]  # each runner leads its own process group
-    for group in groups:
-        _signal_group(group, signal.SIGTERM)
-        _signal_group(group, signal.SIGCONT)  # a stopped process receives no other signal
-    deadline = time.monotonic() + grace_s
+    ended = list(alive)
     try:
+        for process in ended:
+            _signal_group(process.pid, signal.SIGTERM)
+            # A stopped process receives no other signal.
+            _signal_group(process.pid, signal.SIGCONT)
+        deadline = time.monotonic() + grace_s
         while alive and time.monotonic() < deadline:
             time.sleep(0.02)
             alive = [process for process in alive if process.is_alive()]
     finally:
         # Even if the runner has ended: its children may have ignored the signal.
-        for group in groups:
-            _signal_group(group, signal.SIGKILL)
+        kill_groups(process.pid for process in ended)
+
+
+def kill_groups(leaders: Iterable[int]) -> None:
+    """Kill all processes of the groups that these processes lead, as each runner does."""
+    for leader in leaders:
+        _signal_group(leader, signal.SIGKILL)
 
 
 def end_group(leader: int, grace_s: float) -> None:

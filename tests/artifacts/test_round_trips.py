@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 
@@ -29,6 +30,8 @@ def test_a_value_is_kept_or_refused_as_documented(tmp_path: Path, value: str) ->
             save_value(store, "value", original)
         assert row.fix in caught.value.fix
         assert store.children("") == []
+        if isinstance(original, io.IOBase):
+            original.close()
         return
     loaded = load_value(store, save_value(store, "value", original), "value", tmp_path / "assets")
     assert type(loaded) is type(original) or isinstance(row, KeptBut)

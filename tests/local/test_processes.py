@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -117,6 +118,23 @@ def test_a_process_is_ended_by_sigterm() -> None:
 def test_a_process_that_ignores_sigterm_is_killed_after_the_grace_period() -> None:
     with leader(f"{STUBBORN}; {SLEEP}") as process:
         end_processes([identify(process.pid)], grace_s=0.1)
+        assert process.wait() == -9
+
+
+def test_an_interrupt_while_the_signals_are_sent_kills_the_processes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    send = os.killpg
+
+    def interrupted(group: int, number: int) -> None:
+        if number == signal.SIGTERM:
+            raise KeyboardInterrupt
+        send(group, number)
+
+    monkeypatch.setattr(os, "killpg", interrupted)
+    with leader(f"{STUBBORN}; {SLEEP}") as process:
+        with pytest.raises(KeyboardInterrupt):
+            end_processes([identify(process.pid)], grace_s=30)
         assert process.wait() == -9
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import boto3
@@ -92,15 +93,20 @@ def test_an_answer_that_is_cut_breaks_while_its_body_is_read(
 ) -> None:
     s3.put_object(Bucket=bucket, Key="cut", Body=b"0123456789")
     disturb(aws, "GetObject", CallFault.CUT)
-    body = s3.get_object(Bucket=bucket, Key="cut")["Body"]
-    with pytest.raises(BotoCoreError):
+    with (
+        closing(s3.get_object(Bucket=bucket, Key="cut")["Body"]) as body,
+        pytest.raises(BotoCoreError),
+    ):
         body.read()
 
 
 def test_errors_of_services_with_json_are_recognized(aws: Emulator, s3: Any) -> None:
     disturb(aws, "DescribeJobs", CallFault.THROTTLED)
-    with pytest.raises(ClientError, match="ThrottlingException"):
-        client(aws, "batch").describe_jobs(jobs=["x"])
+    with (
+        closing(client(aws, "batch")) as batch,
+        pytest.raises(ClientError, match="ThrottlingException"),
+    ):
+        batch.describe_jobs(jobs=["x"])
 
 
 def test_calls_that_are_not_chosen_are_answered(aws: Emulator, s3: Any, bucket: str) -> None:
