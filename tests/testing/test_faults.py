@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
 
 from flowyml_aws.testing import Emulator
+from tests.support.rigs import eventually as eventually_true
 
 pytestmark = pytest.mark.contract
 
@@ -36,6 +37,13 @@ def submit(batch: Any, *arguments: str, **members: Any) -> str:
 
 
 def update(batch: Any, **changes: Any) -> None:
+    """Change the compute environment, once an earlier change has ended."""
+
+    def is_unchanging() -> bool:
+        described = batch.api.describe_compute_environments(computeEnvironments=[QUEUE])
+        return bool(described["computeEnvironments"][0]["status"] != "UPDATING")
+
+    eventually_true(is_unchanging)
     batch.api.update_compute_environment(computeEnvironment=QUEUE, **changes)
 
 
