@@ -66,6 +66,7 @@ def serve() -> None:
 
 
 def submit(jobs: int) -> str:
+    # This process writes the module.
     from load_pipeline import wide  # type: ignore[import-not-found]
 
     run_id: str = wide(jobs).submit(backend="batch", cache=False).id

@@ -82,7 +82,7 @@ class AwsClients:
         except botocore.exceptions.BotoCoreError as error:
             raise refused(error, f"connect to {service}") from error
         except (ValueError, OSError) as error:
-            # Of an endpoint, a proxy, a number in a variable, or a credential process.
+            # For example a malformed endpoint, proxy or number, or a credential process that fails.
             unusable = UnusableConfigurationError(error=error)
             raise refused(unusable, f"connect to {service}") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -13,7 +13,8 @@ from typing import Any
 
 from flowyml_aws.artifacts.cache import is_stored
 from flowyml_aws.artifacts.documents import read_document
-from flowyml_aws.artifacts.layout import RunLayout
+from flowyml_aws.artifacts.layout import EVENTS, RunLayout
+from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import (
     DamagedArtifactError,
@@ -27,10 +28,10 @@ from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.launch import begin
 from flowyml_aws.planning.limits import Limits, over_limits
 from flowyml_aws.planning.offers import Selector
-from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
-from flowyml_aws.planning.replan import change_needs, replace_jobs, replan
+from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.planning.replan import change_needs, replan
 from flowyml_aws.preview import limits_of
-from flowyml_aws.runtime.result import AttemptEvents, read_result
+from flowyml_aws.runtime.result import AttemptEvents
 from flowyml_aws.runtime.specs import SpecArgument
 from flowyml_aws.services.connect import FoundRun, locate_run
 from flowyml_aws.submission.backend import JobState
@@ -38,7 +39,7 @@ from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.own_runs import is_own_run, remember_run
 from flowyml_aws.submission.package import placeholder_record, write_resumption
 from flowyml_aws.submission.record import RunRecord, RunState, make_run_id
-from flowyml_aws.submission.resume import EarlierRun, make_resumption, refs_to_reuse
+from flowyml_aws.submission.resume import EarlierRun, finished_jobs, make_resumption
 
 __all__ = ["resume"]
 
@@ -66,11 +67,10 @@ def resume(
     """
     found = locate_run(run_id)
     store = found.services.host.store
-    earlier = _read(found, store)
-    changed, problems = _changed_jobs(found, earlier, resources or {})
+    earlier, missing = _read(found, store)
+    plan, problems = _with_resources(found, earlier, resources or {})
     new_id = make_run_id(found.plan.pipeline, datetime.now(timezone.utc), secrets.token_hex)
-    earlier = replace(earlier, plan=replace_jobs(earlier.plan, changed))
-    resumption = make_resumption(new_id, earlier, _missing(store, earlier))
+    resumption = make_resumption(new_id, replace(earlier, plan=plan), missing)
     problems += _problems(found, resumption.plan, new_id, limits or Limits(), detached)
     if problems:
         raise InvalidPipelineError(found.plan.pipeline, problems)
@@ -80,14 +80,15 @@ def resume(
     return begin(found.services, record, resumption.plan, found.settings.allow_pickle, detached)
 
 
-def _read(found: FoundRun, store: ArtifactStore) -> EarlierRun:
-    """Read the results of a run that has ended.
+def _read(found: FoundRun, store: ArtifactStore) -> tuple[EarlierRun, set[str]]:
+    """Return a run that has ended, and the digests of values of its attempts that are missing.
 
     Raises:
         RunNotResumableError: The run has not ended, or has succeeded.
     """
     run_id = found.record.run_id
-    status = found.driver().status()
+    driver = found.driver()
+    status = driver.status()
     if status.state is RunState.RUNNING:
         raise RunNotResumableError(
             what=f"Run {run_id} is still running",
@@ -101,75 +102,73 @@ def _read(found: FoundRun, store: ArtifactStore) -> EarlierRun:
             fix="run the pipeline again for new results",
         )
     succeeded = [view.job.name for view in status.jobs if view.state is JobState.SUCCEEDED]
+    results = driver.reports.results(succeeded)
+    missing = _missing(store, (result.assets for result in results.values()))
+    finished = finished_jobs(results, missing)
+    jobs = [job.name for job in found.plan.jobs if job.name not in finished]
     with ThreadPoolExecutor(_READERS) as pool:
-        results = dict(
-            zip(
-                succeeded, pool.map(lambda j: read_result(store, run_id, j), succeeded), strict=True
-            )
-        )
-        jobs = [job.name for job in found.plan.jobs]
         specs = pool.map(
             lambda job: SpecArgument.parse(found.record.spec_argument(job, store.uri)).read(store),
             jobs,
         )
-        events = pool.map(lambda job: _events(store, found.record, job), jobs)
-        return EarlierRun(
-            run_id=run_id,
-            plan=found.plan,
-            results={job: result for job, result in results.items() if result is not None},
-            specs=dict(zip(jobs, specs, strict=True)),
-            events=dict(zip(jobs, events, strict=True)),
+        events = dict(
+            zip(jobs, pool.map(lambda job: _events(store, found.record, job), jobs), strict=True)
         )
+        earlier = EarlierRun(
+            run_id, found.plan, finished, dict(zip(jobs, specs, strict=True)), events
+        )
+    return earlier, _missing(store, (e.assets for attempts in events.values() for e in attempts))
 
 
 def _events(store: ArtifactStore, record: RunRecord, job: str) -> list[AttemptEvents]:
     layout = RunLayout(record.run_id)
     found = []
     for number in sorted(map(int, store.children(layout.attempts(job)))):
-        key = layout.attempt(job, number, "events.json")
+        key = layout.attempt(job, number, EVENTS)
         # Without the reports of an attempt, its steps run again.
         with suppress(FileNotFoundError, DamagedArtifactError):
             found.append(read_document(AttemptEvents, store.get(key), f"{store.uri}/{key}"))
     return found
 
 
-def _missing(store: ArtifactStore, earlier: EarlierRun) -> set[str]:
+def _missing(store: ArtifactStore, assets: Iterable[Mapping[str, ArtifactRef]]) -> set[str]:
     """Return the digests of the values that are not stored any more."""
-    refs = list(refs_to_reuse(earlier).values())
+    refs = {ref.sha256: ref for each in assets for ref in each.values()}
     with ThreadPoolExecutor(_READERS) as pool:
-        stored = pool.map(lambda ref: is_stored(store, ref), refs)
-        return {ref.sha256 for ref, here in zip(refs, stored, strict=True) if not here}
+        stored = pool.map(lambda ref: is_stored(store, ref), refs.values())
+        return {sha256 for sha256, is_here in zip(refs, stored, strict=True) if not is_here}
 
 
-def _changed_jobs(
+def _with_resources(
     found: FoundRun, earlier: EarlierRun, resources: Mapping[str, Any]
-) -> tuple[dict[str, PlannedJob], list[FlowymlError]]:
-    """Return the jobs that get other resources, by name, and the mistakes in these."""
-    jobs = {step: job for job in found.plan.jobs for step in job.steps}
-    changed: dict[str, PlannedJob] = {}
+) -> tuple[ExecutionPlan, list[FlowymlError]]:
+    """Return the plan with the new resources of some jobs, and the mistakes in these."""
+    plan = earlier.plan
     problems: list[FlowymlError] = []
     for step, declared in resources.items():
         try:
-            if step not in jobs or jobs[step].name in earlier.results:
-                raise _cannot_change(step, jobs, earlier)
-            job = changed.get(jobs[step].name, jobs[step])
+            job = next((job for job in plan.jobs if step in job.steps), None)
+            if job is None or job.name in earlier.results:
+                raise _cannot_change(step, plan, earlier)
             requirements = read_resources(declared)
             own = requirements.problems() if requirements is not None else []
             problems += own
             if requirements is None or own:
                 continue
-            selector = Selector(job.backend, found.services.targets(), found.services.host.catalog)
-            changed[job.name] = replan(job, change_needs(job.needs, requirements), selector)
+            services = found.services
+            selector = Selector(job.backend, services.targets(), services.host.catalog)
+            plan = replan(plan, job.name, change_needs(job.needs, requirements), selector)
         except FlowymlError as error:
             problems.append(error)
-    return changed, problems
+    return plan, problems
 
 
-def _cannot_change(step: str, jobs: Mapping[str, PlannedJob], earlier: EarlierRun) -> SettingsError:
-    remaining = [name for name, job in jobs.items() if job.name not in earlier.results]
+def _cannot_change(step: str, plan: ExecutionPlan, earlier: EarlierRun) -> SettingsError:
+    remaining = [name for job in plan.jobs if job.name not in earlier.results for name in job.steps]
+    has_step = any(step in job.steps for job in plan.jobs)
     return SettingsError(
         what=f"The resources of step {step!r} can't be changed",
-        why="its job has succeeded" if step in jobs else "the run has no such step",
+        why="its job has succeeded" if has_step else "the run has no such step",
         fix=did_you_mean(step, remaining, f"the remaining steps are {', '.join(remaining)}"),
     )
 

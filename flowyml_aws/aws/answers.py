@@ -84,6 +84,7 @@ class _Calls:
         attempts = _ATTEMPTS if operation_name.startswith(_READS) else 1
         for attempt in range(1, attempts + 1):
             try:
+                # A mixin: botocore puts its own base class after this one.
                 return super()._make_api_call(operation_name, api_params)  # type: ignore[misc]
             except ForeignAnswerError:
                 raise

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from flowyml_aws.aws.errors import may_have_arrived, refused
-from flowyml_aws.core.errors import AwsRefusedError
+from flowyml_aws.core.errors import AwsUnavailableError
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["UnclearAnswerError", "never_repeat_submissions", "submit_job"]
 
 
-class UnclearAnswerError(AwsRefusedError):
+class UnclearAnswerError(AwsUnavailableError):
     """A call failed, but Batch may have accepted the job."""
 
 

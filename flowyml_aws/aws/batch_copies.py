@@ -14,28 +14,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.aws.batch_jobs import ListedJob, describe_jobs, list_jobs
+from flowyml_aws.aws.batch_jobs import ListedJob, list_jobs, terminate_job, unended_names
 from flowyml_aws.aws.batch_requests import BatchJob
-from flowyml_aws.aws.errors import refused
+from flowyml_aws.aws.unended import CONCURRENT_CALLS, end_each
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.runtime.claim import JobClaim, claim_holder, claim_job
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
 
-__all__ = ["CONCURRENT_CALLS", "END_REASON", "JobCopies", "preferred_copy"]
+__all__ = ["JobCopies", "preferred_copy"]
 
-CONCURRENT_CALLS = 8
-"""Calls at the same time. Batch accepts 50 submissions per second."""
-END_REASON = "cancelled by the user of flowyml-aws"
-"""Reason of every termination. The account's alerts ignore jobs that end with it (infra/)."""
 _FIRST_ATTEMPT = 1  # a Batch job claims it in each of its attempts (`runtime.platform`)
 _NO_COPY = "the cancelled run"
 _PREFERENCE = {"SUCCEEDED": 0, "RUNNING": 1, "STARTING": 2, "FAILED": 4}
-_ENDED = ("SUCCEEDED", "FAILED")
 
 
 def preferred_copy(copies: Sequence[ListedJob]) -> ListedJob:
@@ -71,7 +64,7 @@ class JobCopies:
     def keep(self, job: BatchJob, copies: Sequence[ListedJob]) -> str:
         """Keep one copy of a job, and return its id. The others are terminated.
 
-        A copy that holds the claim is kept. If there is no claim yet, the kept copy gets it.
+        The holder of the claim is kept. Without a claim, the preferred copy is kept and claims.
         """
         kept = preferred_copy(copies).job_id
         if not job.is_join:
@@ -102,26 +95,13 @@ class JobCopies:
         Raises:
             AwsRefusedError: AWS denied the call.
         """
-        try:
-            self._batch.terminate_job(jobId=job_id, reason=END_REASON)
-        except (ClientError, BotoCoreError) as error:
-            raise refused(error, f"terminate job {job.planned!r}") from error
+        terminate_job(self._batch, job_id, f"terminate job {job.planned!r}")
 
     def terminate_all(self, found: Sequence[tuple[BatchJob, str]]) -> dict[str, AwsRefusedError]:
         """Terminate jobs. Return the errors of those that could not be terminated, by id."""
-        refusals: dict[str, AwsRefusedError] = {}
-
-        def end(pair: tuple[BatchJob, str]) -> None:
-            try:
-                self.terminate(*pair)
-            except AwsRefusedError as error:
-                refusals[pair[1]] = error
-
-        with ThreadPoolExecutor(CONCURRENT_CALLS) as pool:
-            list(pool.map(end, found))
-        return refusals
+        jobs = {job_id: job for job, job_id in found}
+        return end_each(list(jobs), lambda job_id: self.terminate(jobs[job_id], job_id))
 
     def still_there(self, job_ids: Collection[str]) -> list[str]:
         """Return the names of the jobs among these that have not ended, sorted."""
-        details = describe_jobs(self._batch, sorted(job_ids))
-        return sorted(job["jobName"] for job in details if job["status"] not in _ENDED)
+        return unended_names(self._batch, job_ids)

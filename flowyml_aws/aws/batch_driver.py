@@ -16,9 +16,9 @@ from flowyml_aws.aws.batch_calls import (
     never_repeat_submissions,
     submit_job,
 )
-from flowyml_aws.aws.batch_copies import END_REASON, preferred_copy
+from flowyml_aws.aws.batch_copies import preferred_copy
 from flowyml_aws.aws.batch_definition import JobImage, ensure_definition, ensure_on_fargate
-from flowyml_aws.aws.batch_jobs import ListedJob, describe_jobs, list_jobs
+from flowyml_aws.aws.batch_jobs import ListedJob, list_jobs, terminate_job, unended_names
 from flowyml_aws.aws.batch_requests import BatchJob, submit_request
 from flowyml_aws.aws.batch_submission import uptime_s
 from flowyml_aws.aws.errors import refused
@@ -181,12 +181,8 @@ def end_driver(
     jobs = _drivers(batch, record.queue, run_id)
     ending = [job for job in jobs if not job.has_ended and job.job_id != own_job]
     for job in ending:
-        try:
-            batch.terminate_job(jobId=job.job_id, reason=END_REASON)
-        except (ClientError, BotoCoreError) as error:
-            raise refused(error, f"terminate the driver of run {run_id}, {job.job_id}") from error
-    details = describe_jobs(batch, [job.job_id for job in ending])
-    return [job["jobName"] for job in details if job["status"] not in ("SUCCEEDED", "FAILED")]
+        terminate_job(batch, job.job_id, f"terminate the driver of run {run_id}, {job.job_id}")
+    return unended_names(batch, [job.job_id for job in ending])
 
 
 def _look_up(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "END_REASON",
     "JOBS_PER_CALL",
     "JobLog",
     "ListedJob",
@@ -30,6 +31,8 @@ __all__ = [
     "list_jobs",
     "log_of",
     "status_of",
+    "terminate_job",
+    "unended_names",
 ]
 
 # https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html
@@ -37,6 +40,10 @@ JOBS_PER_CALL = 100
 """Jobs that one DescribeJobs call describes."""
 _DEFAULT_LOG_GROUP = "/aws/batch/job"
 
+END_REASON = "cancelled by the user of flowyml-aws"
+"""Reason of every termination. The account's alerts ignore jobs that end with it (infra/)."""
+
+_ENDED = ("SUCCEEDED", "FAILED")
 _OUT_OF_MEMORY = "OutOfMemoryError"
 
 _STATES: Mapping[str, JobState] = {
@@ -78,7 +85,34 @@ class ListedJob:
 
     @property
     def has_ended(self) -> bool:
-        return self.status in ("SUCCEEDED", "FAILED")
+        return self.status in _ENDED
+
+
+def terminate_job(client: BatchClient, job_id: str, doing: str) -> None:
+    """Terminate a job. CancelJob would have no effect once a job is STARTING.
+
+    Args:
+        client: Batch client.
+        job_id: Id of the job.
+        doing: Description for the error, to follow "Can't".
+
+    Raises:
+        AwsRefusedError: AWS denied the call.
+    """
+    try:
+        client.terminate_job(jobId=job_id, reason=END_REASON)
+    except (ClientError, BotoCoreError) as error:
+        raise refused(error, doing) from error
+
+
+def unended_names(client: BatchClient, job_ids: Collection[str]) -> list[str]:
+    """Return the names of the jobs among these that have not ended, sorted.
+
+    Raises:
+        AwsRefusedError: AWS denied the call.
+    """
+    details = describe_jobs(client, sorted(job_ids))
+    return sorted(job["jobName"] for job in details if job["status"] not in _ENDED)
 
 
 def describe_jobs(client: BatchClient, ids: Sequence[str]) -> Iterator[JobDetailTypeDef]:

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 
 from flowyml_aws.aws import batch_submission
 from flowyml_aws.aws.batch_calls import UnclearAnswerError, submit_job
-from flowyml_aws.aws.batch_copies import CONCURRENT_CALLS, JobCopies
+from flowyml_aws.aws.batch_copies import JobCopies
 from flowyml_aws.aws.batch_jobs import ListedJob
 from flowyml_aws.aws.batch_requests import BatchJob, levels, submit_request
 from flowyml_aws.aws.batch_submission import Lease, Submissions
+from flowyml_aws.aws.unended import CONCURRENT_CALLS
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.submission.record import RunRecord
 

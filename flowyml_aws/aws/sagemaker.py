@@ -35,7 +35,7 @@ from flowyml_aws.aws.sagemaker_location import TrainingLocation, read_location
 from flowyml_aws.aws.sagemaker_options import TrainingOptions
 from flowyml_aws.aws.sagemaker_requests import training_request
 from flowyml_aws.aws.training_holds import TrainingHolds
-from flowyml_aws.aws.unended import not_ended
+from flowyml_aws.aws.unended import CONCURRENT_CALLS, end_each, not_ended
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 __all__ = ["SageMakerBackend"]
 
 _LOG_GROUP = "/aws/sagemaker/TrainingJobs"
-_CONCURRENT_CALLS = 8
 _SETTLING_S = 60.0  # after a submission, until ListTrainingJobs returns the job
 
 
@@ -110,7 +109,7 @@ class SageMakerBackend:
         if not self._is_location_stored:
             self._store.create(RunLayout(self._record.run_id).training, self._location.to_json())
             self._check_location()
-        with ThreadPoolExecutor(_CONCURRENT_CALLS) as pool:
+        with ThreadPoolExecutor(CONCURRENT_CALLS) as pool:
             try:
                 list(pool.map(self._submit_job, ready))
             except BaseException:
@@ -198,7 +197,7 @@ class SageMakerBackend:
         self._refresh()
         self._describe_unlisted_ends()
         unknown = [name for name in self._ended if self._bills.get(name) is None]
-        with ThreadPoolExecutor(_CONCURRENT_CALLS) as pool:
+        with ThreadPoolExecutor(CONCURRENT_CALLS) as pool:
             details = pool.map(lambda name: describe_training(self._sagemaker, name), unknown)
             self._bills.update(zip(unknown, map(bill_of, details), strict=True))
         bills: dict[str, Bill] = {}
@@ -223,7 +222,7 @@ class SageMakerBackend:
                 self._ended[name] = JobStatus(JobState.SUCCEEDED, attempt)
             else:
                 unsuccessful.append(name)
-        with ThreadPoolExecutor(_CONCURRENT_CALLS) as pool:
+        with ThreadPoolExecutor(CONCURRENT_CALLS) as pool:
             details = pool.map(lambda name: describe_training(self._sagemaker, name), unsuccessful)
             for name, detail in zip(unsuccessful, details, strict=True):
                 self._ended[name] = final_status(detail, self._job_attempts[name][1])
@@ -232,7 +231,7 @@ class SageMakerBackend:
     def _describe_unlisted_ends(self) -> None:
         """Find the training jobs that have ended although their end is not listed yet."""
         names = [name for job in self._names if (name := self._next_name(job)) is not None]
-        with ThreadPoolExecutor(_CONCURRENT_CALLS) as pool:
+        with ThreadPoolExecutor(CONCURRENT_CALLS) as pool:
             details = pool.map(lambda name: find_training(self._sagemaker, name), names)
             for name, detail in zip(names, details, strict=True):
                 if detail is not None and has_ended(detail):
@@ -285,18 +284,12 @@ class SageMakerBackend:
     def _stop_all(self, names: Sequence[str]) -> tuple[set[str], dict[str, AwsRefusedError]]:
         """Stop training jobs. Return those that are stopping, and the errors of the others."""
         stopping: set[str] = set()
-        refusals: dict[str, AwsRefusedError] = {}
 
         def stop(name: str) -> None:
-            try:
-                if self._stop(name):
-                    stopping.add(name)
-            except AwsRefusedError as error:
-                refusals[name] = error
+            if self._stop(name):
+                stopping.add(name)
 
-        with ThreadPoolExecutor(_CONCURRENT_CALLS) as pool:
-            list(pool.map(stop, names))
-        return stopping, refusals
+        return stopping, end_each(names, stop)
 
     def _stop(self, name: str) -> bool:
         """Stop a training job. Return False if it has ended or does not exist."""

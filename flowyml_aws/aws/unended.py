@@ -1,14 +1,33 @@
-"""The error that lists the jobs of a run that AWS did not end."""
+"""Ends of many jobs at once, and the error that lists those that AWS did not end."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from flowyml_aws.core.errors import AwsRefusedError
 
-__all__ = ["not_ended"]
+__all__ = ["CONCURRENT_CALLS", "end_each", "not_ended"]
+
+CONCURRENT_CALLS = 8
+"""Calls at the same time. Batch accepts 50 submissions per second."""
 
 _SHOWN = 3  # jobs with their reasons
+
+
+def end_each(names: Sequence[str], end: Callable[[str], object]) -> dict[str, AwsRefusedError]:
+    """End jobs. Return the errors of those that could not be ended, by their names or ids."""
+    refusals: dict[str, AwsRefusedError] = {}
+
+    def try_to_end(name: str) -> None:
+        try:
+            end(name)
+        except AwsRefusedError as error:
+            refusals[name] = error
+
+    with ThreadPoolExecutor(CONCURRENT_CALLS) as pool:
+        list(pool.map(try_to_end, names))
+    return refusals
 
 
 def not_ended(

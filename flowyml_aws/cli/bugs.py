@@ -11,6 +11,7 @@ from pathlib import Path
 
 from flowyml_aws import __version__
 from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.core.user_folders import state_folder
 
 __all__ = ["UnexpectedError", "unexpected"]
 
@@ -47,21 +48,15 @@ def _write_report(error: BaseException, command: str) -> str:
         f"Python {sys.version.split()[0]} on {sys.platform} {os.uname().release}\n\n{text}"
     )
     name = time.strftime("bug-%Y%m%d-%H%M%S-")
-    for find in (_state, tempfile.gettempdir):
+    for find in (lambda: state_folder(os.environ), tempfile.gettempdir):
         try:
             folder = Path(find())
             folder.mkdir(parents=True, exist_ok=True)
             descriptor, path = tempfile.mkstemp(".txt", name, folder)  # readable by its owner only
             with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(report)
-        except (OSError, RuntimeError):  # the latter if there is no home
+        except (OSError, RuntimeError):  # RuntimeError: the user has no home folder
             continue
         return path
     print(text, file=sys.stderr)
     return "the lines above"
-
-
-def _state() -> Path:
-    state = os.environ.get("XDG_STATE_HOME", "")
-    folder = Path(state) if state.startswith("/") else Path.home() / ".local" / "state"
-    return folder / "flowyml-aws"

@@ -8,7 +8,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -300,8 +299,7 @@ class LocalBackend:
         if job in self._late or limit_s is None or self._clock() - began < limit_s:
             return
         self._late[job] = f"it was killed after its time limit of {limit_s} s"
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
+        kill_groups([child.pid])
 
     def _claimant(self, job: str, attempt: int) -> ProcessIdentity | None:
         """Return the client that started an attempt, or wanted to."""

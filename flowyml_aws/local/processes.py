@@ -105,9 +105,9 @@ def end_processes(processes: Iterable[ProcessIdentity], grace_s: float) -> None:
     An interrupt during the grace period cuts it short.
     """
     alive = [process for process in processes if process.is_alive()]
-    ended = list(alive)
+    signalled = list(alive)
     try:
-        for process in ended:
+        for process in signalled:
             _signal_group(process.pid, signal.SIGTERM)
             # A stopped process receives no other signal.
             _signal_group(process.pid, signal.SIGCONT)
@@ -117,7 +117,7 @@ def end_processes(processes: Iterable[ProcessIdentity], grace_s: float) -> None:
             alive = [process for process in alive if process.is_alive()]
     finally:
         # Even if the runner has ended: its children may have ignored the signal.
-        kill_groups(process.pid for process in ended)
+        kill_groups(process.pid for process in signalled)
 
 
 def kill_groups(leaders: Iterable[int]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from flowyml_aws.core.code.bindings import Binding
 from flowyml_aws.core.code.states import State
 from flowyml_aws.core.modules import is_installed
+from flowyml_aws.core.user_folders import cache_folder
 from flowyml_aws.packaging.payload import StepPayload
 from flowyml_aws.packaging.trial import (
     CarriedStates,
@@ -24,7 +25,6 @@ from flowyml_aws.packaging.trial import (
     carried_states,
     loaded_states,
 )
-from flowyml_aws.planning.catalog_files import cache_folder
 
 __all__ = ["RememberedTrial", "request_digest"]
 

@@ -27,7 +27,7 @@ from flowyml_aws.planning.catalog_documents import (
     Specifications,
 )
 
-__all__ = ["InvalidCatalogError", "cache_folder", "load_catalog", "usable_memory_mib"]
+__all__ = ["InvalidCatalogError", "load_catalog", "usable_memory_mib"]
 
 SPECIFICATIONS = "specifications.json"
 PRICES = "prices.json"
@@ -68,14 +68,6 @@ class _Facts:
     os_memory_mib: Mapping[str, int]
     sagemaker_names: frozenset[str]
     prices: Prices
-
-
-def cache_folder(environment: Mapping[str, str]) -> Path:
-    """Return this package's folder for caches; refreshed catalogs have a subfolder per region."""
-    base = environment.get("XDG_CACHE_HOME", "")
-    # The XDG specification requires that relative paths are ignored.
-    folder = Path(base) if Path(base).is_absolute() else Path.home() / ".cache"
-    return folder / "flowyml-aws"
 
 
 def usable_memory_mib(nominal_mib: int, os_memory_mib: int | None = None) -> int:

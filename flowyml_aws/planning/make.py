@@ -95,18 +95,14 @@ def make_plan(
                 after=reduced[name],
                 needs=needs,
                 backend=backend,
-                target=selection.target.name if selection else backend,
-                capacity=selection.target.capacity if selection else "on-demand",
-                offers=selected.offers,
                 reads=_reads(group, graph, job_of, name),
                 produces={step.name: step.assets for step in group.steps},
                 stored=tuple(_stored(group, readers, name, keep, selection)),
-                volume_gib=selected.volume_gib,
                 environment={n: value for n, value in variables.items() if n not in own_secrets},
                 secrets=own_secrets,
                 timeout_s=_timeout_s(group.steps),
-                highest=selected.highest,
                 notes=tuple(_notes(group, graph, selected, durations)),
+                **selected.placement(backend),
             )
         )
         if selection is not None:

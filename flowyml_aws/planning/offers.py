@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.planning.catalog import Catalog
@@ -28,13 +29,20 @@ class SelectedOffers:
     startable: tuple[InstanceOffer, ...] = ()
     notes: tuple[str, ...] = ()
 
-    @property
-    def highest(self) -> InstanceOffer | None:
-        """Most expensive type that the service may start, or None on this machine."""
-        return self.startable[-1] if self.startable else None
+    def placement(self, backend: str) -> dict[str, Any]:
+        """Return the members of `PlannedJob` that the selection decides."""
+        target = self.selection.target if self.selection is not None else None
+        return {
+            "target": backend if target is None else target.name,
+            "capacity": "on-demand" if target is None else target.capacity,
+            "offers": self.offers,
+            "volume_gib": self._volume_gib,
+            # The most expensive type that the service may start.
+            "highest": self.startable[-1] if self.startable else None,
+        }
 
     @property
-    def volume_gib(self) -> int | None:
+    def _volume_gib(self) -> int | None:
         """Size of the EBS volume to request; None without one, or if the target has the disks."""
         if self.selection is None or self.selection.instance.nvme_gb:
             return None

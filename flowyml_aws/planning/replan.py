@@ -9,10 +9,10 @@ from typing import Any
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.resources import ResourceRequirements
 from flowyml_aws.planning.needs import Needs, needs_of
-from flowyml_aws.planning.offers import Selector
+from flowyml_aws.planning.offers import SelectedOffers, Selector
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 
-__all__ = ["change_needs", "replace_jobs", "replan"]
+__all__ = ["change_needs", "replan"]
 
 # Fields of `Needs` that each resource determines.
 _FIELDS: Mapping[str, tuple[str, ...]] = {
@@ -41,48 +41,42 @@ def change_needs(needs: Needs, resources: ResourceRequirements) -> Needs:
     return replace(needs, **changes)
 
 
-def replan(job: PlannedJob, needs: Needs, selector: Selector) -> PlannedJob:
-    """Return a job, planned for other needs.
+def replan(plan: ExecutionPlan, name: str, needs: Needs, selector: Selector) -> ExecutionPlan:
+    """Return a plan with one of its jobs planned for other needs.
+
+    Args:
+        plan: Plan with the job.
+        name: Name of the job.
+        needs: New needs of the job.
+        selector: Selector for the backend of the job.
 
     Raises:
         NoInstanceFitsError: No instance type fits.
     """
     selected = selector.select_for(needs)
     if isinstance(selected, FlowymlError):
-        raise type(selected)(f"Job {job.name!r}: {selected.what}", selected.why, selected.fix)
-    target = selected.selection.target if selected.selection is not None else None
-    return job.model_copy(
+        raise type(selected)(f"Job {name!r}: {selected.what}", selected.why, selected.fix)
+    jobs = {job.name: job for job in plan.jobs}
+    job = jobs[name] = jobs[name].model_copy(
         update={
+            **selected.placement(jobs[name].backend),
             "needs": needs,
-            "target": job.target if target is None else target.name,
-            "capacity": job.capacity if target is None else target.capacity,
-            "offers": selected.offers,
-            "volume_gib": selected.volume_gib,
-            "highest": selected.highest,
-            "expected_cost_usd": _cost_usd(job, selected.offers[0].price_usd_hour)
-            if selected.offers
-            else None,
-            "notes": (*job.notes, *selected.notes),
+            "expected_cost_usd": _cost_usd(jobs[name], selected),
+            "notes": (*jobs[name].notes, *selected.notes),
         }
     )
-
-
-def replace_jobs(plan: ExecutionPlan, jobs: Mapping[str, PlannedJob]) -> ExecutionPlan:
-    """Return a plan with some jobs replaced, by name."""
-    startable = dict(plan.startable)
-    for job in jobs.values():
-        known = {offer.instance_type: offer for offer in startable.get(job.target, ())}
-        known.update((offer.instance_type, offer) for offer in job.offers)
-        startable[job.target] = tuple(known.values())
+    known = {offer.instance_type: offer for offer in plan.startable.get(job.target, ())}
+    known.update((offer.instance_type, offer) for offer in selected.startable)
     return plan.model_copy(
         update={
-            "jobs": tuple(jobs.get(job.name, job) for job in plan.jobs),
-            "startable": startable,
+            "jobs": tuple(jobs.values()),
+            "startable": {**plan.startable, job.target: tuple(known.values())},
         }
     )
 
 
-def _cost_usd(job: PlannedJob, price_usd_hour: float | None) -> float | None:
+def _cost_usd(job: PlannedJob, selected: SelectedOffers) -> float | None:
+    price_usd_hour = selected.offers[0].price_usd_hour if selected.offers else None
     if job.expected_s is None or price_usd_hour is None:
         return None
     return price_usd_hour * job.expected_s / 3600

@@ -18,7 +18,7 @@ import tempfile
 import traceback
 from pathlib import Path
 
-from flowyml_aws.artifacts.layout import RunLayout
+from flowyml_aws.artifacts.layout import EVENTS, RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import AwsUnavailableError, FlowymlError
 from flowyml_aws.core.nesting import enter_pipeline
@@ -104,7 +104,7 @@ def _run(argument: str, interruption: Interruption, platform: Platform) -> int:
         return SECOND_COPY
     enter_pipeline(spec.pipeline)
     say(f"run {spec.run_id}, job {spec.job}, attempt {attempt.number}, {len(spec.steps)} step(s)")
-    events = RunLayout(spec.run_id).attempt(spec.job, attempt.number, "events.json")
+    events = RunLayout(spec.run_id).attempt(spec.job, attempt.number, EVENTS)
     attempt.progress.start(store, events, _EVENTS_INTERVAL_S)
     is_local = place.store.startswith("file://")
     heartbeat = start_heartbeat(store, spec.run_id, spec.job, attempt.number) if is_local else None

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from flowyml_aws.artifacts.documents import read_document
-from flowyml_aws.artifacts.layout import RunLayout
+from flowyml_aws.artifacts.layout import EVENTS, RunLayout
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError, FlowymlError
+from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
 from flowyml_aws.runtime.claim import JobClaim, claim_job
 from flowyml_aws.runtime.events import Progress
-from flowyml_aws.runtime.log import say
+from flowyml_aws.runtime.log import reporting, say
 from flowyml_aws.runtime.platform import Platform
 from flowyml_aws.runtime.result import AttemptEvents, JobResult, StepFailure, read_result
 from flowyml_aws.runtime.spec import JobSpec
@@ -92,7 +92,7 @@ class Attempt:
         """
         layout, events = RunLayout(self.spec.run_id), []
         for number in range(self.spec.first_attempt, self.number + self.platform.repeats):
-            key = layout.attempt(self.spec.job, number, "events.json")
+            key = layout.attempt(self.spec.job, number, EVENTS)
             with suppress(ArtifactNotFoundError, DamagedArtifactError):
                 events.append(
                     read_document(AttemptEvents, self.store.get(key), f"{self.store.uri}/{key}")
@@ -146,7 +146,6 @@ class Attempt:
         name = JobSummary.of(result).to_name()
         if name is None:
             return
-        try:
+        # Without a summary, clients read the result.
+        with reporting("could not write the summary of the result"):
             self.store.create(RunLayout(self.spec.run_id).summary(self.spec.job, name), b"")
-        except FlowymlError as error:  # the result counts: without a summary, clients read it
-            say(f"could not write the summary of the result: {error}")

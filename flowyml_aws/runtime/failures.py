@@ -69,8 +69,7 @@ def describe_step_failure(
     return StepFailure(
         kind=type(error).__name__,
         message=text_of(error),
-        traceback=_truncated("".join(lines), _LONGEST_TRACEBACK)
-        + (advice and f"  fix: {advice}\n"),
+        traceback=_storable("".join(lines), _LONGEST_TRACEBACK) + (advice and f"  fix: {advice}\n"),
         cause=cause,
     )
 
@@ -94,7 +93,7 @@ def describe_job_failure(error: Exception, roots: Sequence[Path]) -> StepFailure
     return StepFailure(
         kind=type(error).__name__,
         message=text_of(error),
-        traceback=_truncated(text, _LONGEST_TRACEBACK),
+        traceback=_storable(text, _LONGEST_TRACEBACK),
         cause=cause,
     )
 
@@ -111,9 +110,9 @@ def _diagnose(error: BaseException, kills_before: int | None) -> tuple[Cause | N
 def text_of(error: BaseException) -> str:
     """Return an exception's message, even if its `__str__` raises."""
     if isinstance(error, FlowymlError):
-        return _truncated(error.what, _LONGEST_MESSAGE)
+        return _storable(error.what, _LONGEST_MESSAGE)
     try:
-        return _truncated(str(error), _LONGEST_MESSAGE)
+        return _storable(str(error), _LONGEST_MESSAGE)
     except Exception:  # its `__str__` is the user's code
         return f"<unprintable {type(error).__name__}>"
 
@@ -152,7 +151,7 @@ def _relative(file: str, roots: Sequence[Path]) -> str:
     return file
 
 
-def _truncated(text: str, longest: int) -> str:
+def _storable(text: str, longest: int) -> str:
     text = masked(text)
     if len(text) > longest:
         half = longest // 2

@@ -31,7 +31,7 @@ from flowyml_aws.core.errors import (
     UnloadableValueError,
 )
 from flowyml_aws.runtime.certificates import UNTRUSTED_FIX, is_untrusted
-from flowyml_aws.runtime.log import say
+from flowyml_aws.runtime.log import reporting, say
 from flowyml_aws.runtime.spec import PackageLayer
 
 __all__ = ["StoredLayer", "enter_layer", "pin_layer", "uv_command"]
@@ -116,8 +116,9 @@ def _stored_packages(store: ArtifactStore, layer: PackageLayer, folder: Path) ->
             document = read_document(StoredLayer, store.get(key), f"{store.uri}/{key}")
         except ArtifactNotFoundError:
             packages = _install(layer, folder)
-            if store.create(key, _save(store, packages)):
-                say(f"stored the requirements for other jobs: {key}")
+            with reporting("can't store the requirements for other jobs"):
+                if store.create(key, _save(store, packages)):
+                    say(f"stored the requirements for other jobs: {key}")
             return packages
         except DamagedArtifactError as error:
             say(f"the stored requirements can't be used: {key}\n{error}")

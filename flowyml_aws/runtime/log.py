@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Iterator
 
-__all__ = ["hide", "masked", "say", "show"]
+from flowyml_aws.core.errors import FlowymlError
+
+__all__ = ["hide", "masked", "reporting", "say", "show"]
 
 _SHORTEST_HIDDEN = 4  # a shorter string is part of many others
 _hidden: set[str] = set()
@@ -21,6 +24,15 @@ def show(text: str) -> None:
     # A step may have closed or replaced the stream, or its reader may be gone: never fail here.
     with contextlib.suppress(OSError, ValueError, AttributeError):
         print(masked(text), file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def reporting(problem: str) -> Iterator[None]:
+    """Report the error of a write that the job can do without, and continue."""
+    try:
+        yield
+    except (FlowymlError, OSError) as error:
+        say(f"{problem}\n{error}")
 
 
 def hide(value: str) -> None:

@@ -27,7 +27,6 @@ from flowyml_aws.core.errors import (
     ArtifactNotFoundError,
     AwsRefusedError,
     AwsUnavailableError,
-    FlowymlError,
     JobError,
 )
 from flowyml_aws.core.event_loop import EventLoop
@@ -40,7 +39,7 @@ from flowyml_aws.runtime.failures import describe_step_failure, text_of
 from flowyml_aws.runtime.forks import call_in_this_process
 from flowyml_aws.runtime.interruption import Interrupted, Interruption
 from flowyml_aws.runtime.job_values import READ_ONLY_ADVICE, JobValues
-from flowyml_aws.runtime.log import say, show
+from flowyml_aws.runtime.log import reporting, say, show
 from flowyml_aws.runtime.out_of_memory import oom_kills
 from flowyml_aws.runtime.result import JobResult, StepFailure, StepState
 from flowyml_aws.runtime.resume import done_before
@@ -236,7 +235,7 @@ class JobRunner:
         except AwsRefusedError as error:
             say(f"step {spec.name!r} is executed: its cache entry can't be read\n{error}")
             return False
-        with _reporting(f"{spec.name}: can't record that its cache entry is used"):
+        with reporting(f"{spec.name}: can't record that its cache entry is used"):
             keep_entry(store, entry, time.time())
         self.attempt.assets.update(refs)
         self._end(spec, StepState.CACHED, reason=f"reused from run {entry.run_id}")
@@ -256,7 +255,7 @@ class JobRunner:
             machine=spec.cache.machine if spec.cache is not None and attempt.changed else None,
             python=python_version() if is_pickled else None,
         )
-        with _reporting(f"{spec.name}: can't write its cache entry"):
+        with reporting(f"{spec.name}: can't write its cache entry"):
             write_entry(attempt.store, entry)
 
     def _ref(self, asset: str) -> ArtifactRef:
@@ -397,12 +396,3 @@ class JobRunner:
         )
         duration = f"after {progress[spec.name].duration_s:.2f} s"
         say(f"{spec.name}: {state.value} {duration}{f': {reason}' if reason else ''}")
-
-
-@contextlib.contextmanager
-def _reporting(problem: str) -> Iterator[None]:
-    """Report errors of a write that the job can do without."""
-    try:
-        yield
-    except (FlowymlError, OSError) as error:
-        say(f"{problem}\n{error}")

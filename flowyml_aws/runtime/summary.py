@@ -26,7 +26,7 @@ _MAX_NAME = 700
 _PART = 200  # file systems accept 255 bytes between slashes
 _TEXT = 200  # characters of a message
 _NAME = re.compile(r"(?P<state>succeeded|failed)\.(?P<attempt>\d+)\.1/(?P<data>[A-Za-z0-9_/-]+)")
-# What most summaries contain. A change needs another number of the format, now 1.
+# Strings that most summaries contain. A change of them changes the format, whose number is 1.
 _DICTIONARY = (
     b'"failure":{"kind":"ValueError","message":"ml.m5.large"reason":"its step was skipped'
     b'"state":"cached""state":"skipped""state":"waiting","retries":1,"skipped":{"changed":{'

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.clients import AwsClients
 from flowyml_aws.core.errors import FlowymlError, SettingsError
+from flowyml_aws.core.user_folders import cache_folder
 from flowyml_aws.planning.catalog import Catalog
-from flowyml_aws.planning.catalog_files import cache_folder, load_catalog
+from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.settings import Settings
 
 if TYPE_CHECKING:

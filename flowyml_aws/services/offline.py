@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 
+from flowyml_aws.core.user_folders import cache_folder
 from flowyml_aws.planning.catalog import Catalog
-from flowyml_aws.planning.catalog_files import cache_folder, load_catalog
+from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.planning.targets import Target
 from flowyml_aws.services.service import service_type
 from flowyml_aws.settings import Settings

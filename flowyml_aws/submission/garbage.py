@@ -20,8 +20,10 @@ from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.artifacts.layout import (
     CACHE,
     CONTENTS,
+    EVENTS,
     HISTORY,
     LAYERS,
+    RESULT,
     RUNS,
     USES,
     RunLayout,
@@ -213,8 +215,8 @@ def _document_type(key: str) -> type[Document] | None:
     kinds: dict[str, type[Document]] = {
         "plan.json": ExecutionPlan,
         "spec.json": JobSpec,  # of runs of earlier versions
-        "result.json": JobResult,
-        "events.json": AttemptEvents,
+        RESULT: JobResult,
+        EVENTS: AttemptEvents,
     }
     return kinds.get(key.rpartition("/")[2])
 

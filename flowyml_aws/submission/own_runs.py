@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from flowyml_aws.core.user_folders import state_folder
+
 __all__ = ["is_own_run", "own_runs_file", "remember_run"]
 
 # Runs of this process that could not be added to the list.
@@ -18,13 +20,8 @@ _unlisted: set[str] = set()
 
 
 def own_runs_file(environment: Mapping[str, str]) -> Path:
-    """Return the path of the list.
-
-    Source: XDG Base Directory Specification, which says that relative paths are ignored.
-    """
-    base = Path(environment.get("XDG_STATE_HOME", ""))
-    folder = base if base.is_absolute() else Path.home() / ".local" / "state"
-    return folder / "flowyml-aws" / "runs"
+    """Return the path of the list."""
+    return state_folder(environment) / "runs"
 
 
 def remember_run(store_uri: str, run_id: str) -> None:

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob, ReusedStep
 from flowyml_aws.planning.targets import machine_kind
 from flowyml_aws.runtime.result import AttemptEvents, JobResult, StepReport, StepState
 from flowyml_aws.runtime.resume import done_before
 from flowyml_aws.runtime.spec import AssetSource, JobSpec
 
-__all__ = ["EarlierRun", "Resumption", "make_resumption", "refs_to_reuse"]
+__all__ = ["EarlierRun", "Resumption", "finished_jobs", "make_resumption"]
 
 _NOTE = "it resumes run "
 
@@ -54,12 +53,20 @@ class Resumption:
     events: Mapping[str, AttemptEvents]
 
 
-def refs_to_reuse(earlier: EarlierRun) -> dict[str, ArtifactRef]:
-    """Return every ref that a continuation may use, by digest."""
-    results = (result.assets for result in earlier.results.values())
-    attempts = (each.assets for events in earlier.events.values() for each in events)
-    refs = (ref for assets in (*results, *attempts) for ref in assets.values())
-    return {ref.sha256: ref for ref in refs}
+def finished_jobs(
+    results: Mapping[str, JobResult], missing: Collection[str]
+) -> dict[str, JobResult]:
+    """Return the results of the jobs that need not run again.
+
+    Args:
+        results: Results of the jobs that succeeded.
+        missing: Digests of values that are not stored any more.
+    """
+    return {
+        job: result
+        for job, result in results.items()
+        if not any(ref.sha256 in missing for ref in result.assets.values())
+    }
 
 
 def make_resumption(
@@ -72,14 +79,10 @@ def make_resumption(
     Args:
         run_id: Id of the new run.
         earlier: The earlier run.
-        missing: Digests of refs whose objects do not exist any more. A step runs again if a value
-            of it is missing that a later step needs.
+        missing: Digests of values that are not stored any more. A step runs again if a value of it
+            is missing that a later step needs.
     """
-    finished = {
-        job: result
-        for job, result in earlier.results.items()
-        if not any(ref.sha256 in missing for ref in result.assets.values())
-    }
+    finished = finished_jobs(earlier.results, missing)
     jobs = [job for job in earlier.plan.jobs if job.name not in finished]
     events = {}
     for job in jobs:

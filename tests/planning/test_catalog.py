@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.gpus import gpu_models
+from flowyml_aws.core.user_folders import cache_folder
 from flowyml_aws.planning.catalog import Catalog, InstanceType
 from flowyml_aws.planning.catalog_cache import write_catalog
 from flowyml_aws.planning.catalog_documents import (
@@ -30,7 +31,6 @@ from flowyml_aws.planning.catalog_documents import (
 )
 from flowyml_aws.planning.catalog_files import (
     InvalidCatalogError,
-    cache_folder,
     load_catalog,
     usable_memory_mib,
 )

@@ -7,7 +7,7 @@ from flowyml_aws.core.resources import GPUConfig, ResourceRequirements
 from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.offers import Selector
-from flowyml_aws.planning.replan import change_needs, replace_jobs, replan
+from flowyml_aws.planning.replan import change_needs, replan
 from flowyml_aws.planning.targets import Target
 from tests.support.plans import a_job, a_plan
 
@@ -36,7 +36,7 @@ def test_a_gpu_replaces_type_count_and_memory() -> None:
 
 def test_a_job_is_planned_again_for_its_new_needs() -> None:
     job = a_job("train", memory_mib=2048, expected_s=3600.0)
-    larger = replan(job, Needs(memory_mib=20_000), selector())
+    (larger,) = replan(a_plan(job), "train", Needs(memory_mib=20_000), selector()).jobs
     assert (larger.target, larger.capacity) in (("cpu", "on-demand"), ("spot", "spot"))
     assert larger.needs.memory_mib == 20_000
     assert larger.offers[0].instance_type in ("m6i.2xlarge", "r6i.xlarge")
@@ -46,13 +46,15 @@ def test_a_job_is_planned_again_for_its_new_needs() -> None:
 
 def test_an_error_names_the_job_that_fits_nowhere() -> None:
     with pytest.raises(NoInstanceFitsError, match="Job 'train'"):
-        replan(a_job("train"), Needs(memory_mib=10**6), selector())
+        replan(a_plan(a_job("train")), "train", Needs(memory_mib=10**6), selector())
 
 
 def test_the_plan_knows_the_prices_of_the_new_types() -> None:
     plan = a_plan(a_job("load"), a_job("train"))
-    larger = replan(plan.jobs[1], Needs(memory_mib=20_000), selector())
-    changed = replace_jobs(plan, {"train": larger})
-    assert changed.jobs == (plan.jobs[0], larger)
+    changed = replan(plan, "train", Needs(memory_mib=20_000), selector())
+    unchanged, larger = changed.jobs
+    assert unchanged == plan.jobs[0]
     offer = larger.offers[0]
     assert changed.offer_of(larger, offer.instance_type) == offer
+    assert larger.highest is not None
+    assert changed.offer_of(larger, larger.highest.instance_type) == larger.highest

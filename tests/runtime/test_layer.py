@@ -20,7 +20,7 @@ from flowyml_aws.packaging.requirements import resolve_requirements
 from flowyml_aws.runtime.layer import StoredLayer, enter_layer, pin_layer
 from flowyml_aws.runtime.spec import PackageLayer
 from tests.support.company_index import company_index
-from tests.support.denied_stores import StoreWithoutDelete
+from tests.support.denied_stores import StoreWithoutDelete, StoreWithoutNewLayers
 from tests.support.wheels import write_wheel
 
 pytestmark = pytest.mark.contract
@@ -97,6 +97,15 @@ def test_another_job_loads_them_from_the_store_without_uv_or_an_index(
     module = importlib.import_module("small")
     assert Path(str(module.__file__)).is_relative_to(tmp_path / "second")
     assert "loaded 2 installed package(s)" in capsys.readouterr().err
+
+
+def test_a_layer_that_may_not_be_stored_fails_no_job(
+    tmp_path: Path, wheels: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = StoreWithoutNewLayers(tmp_path / "store")
+    enter_layer(store, resolved(wheels, "small"), tmp_path / "layer")
+    assert importlib.import_module("small").VALUE == 42
+    assert "can't store the requirements for other jobs" in capsys.readouterr().err
 
 
 def test_other_requirements_are_another_layer(

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flowyml_aws.artifacts.layout import CACHE, SUMMARY
+from flowyml_aws.artifacts.layout import CACHE, LAYERS, SUMMARY
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.local.directory import DirectoryArtifactStore
 
-__all__ = ["StoreWithoutDelete", "StoreWithoutReadableCache", "StoreWithoutSummaries"]
+__all__ = [
+    "StoreWithoutDelete",
+    "StoreWithoutNewLayers",
+    "StoreWithoutReadableCache",
+    "StoreWithoutSummaries",
+]
 
 
 class StoreWithoutDelete(DirectoryArtifactStore):
@@ -27,6 +32,16 @@ class StoreWithoutReadableCache(DirectoryArtifactStore):
         if key.startswith(CACHE):
             raise AwsRefusedError(f"Can't read {key}", "AccessDenied", "allow s3:GetObject on it")
         return super().get(key)
+
+
+class StoreWithoutNewLayers(DirectoryArtifactStore):
+    """A store in which jobs may not store the packages that they have installed."""
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Create a document; deny the call for a layer."""
+        if key.startswith(LAYERS):
+            raise AwsRefusedError(f"Can't write {key}", "AccessDenied", "allow s3:PutObject on it")
+        return super().create(key, data)
 
 
 class StoreWithoutSummaries(DirectoryArtifactStore):
