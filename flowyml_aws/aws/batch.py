@@ -149,7 +149,7 @@ class BatchBackend:
             statuses[job] = status_of(detail)
             self._job_logs[job] = log_of(detail)
             if statuses[job].state is JobState.QUEUED:
-                queued[job] = Queued(detail, self._needs[job])
+                queued[job] = Queued.of(detail, self._needs[job])
         for job, findings in self._diagnosis.watch(queued).items():
             statuses[job] = replace(statuses[job], reason=summary(findings))
         for job in open_jobs.values():
@@ -169,7 +169,7 @@ class BatchBackend:
         self._submissions.load()
         ids = {self._ids[name]: job for job, name in self._batch_names.items() if name in self._ids}
         queued = {
-            (job := ids[detail["jobId"]]): Queued(detail, self._needs[job])
+            (job := ids[detail["jobId"]]): Queued.of(detail, self._needs[job])
             for detail in describe_jobs(self._batch, list(ids))
             if detail["status"] == "RUNNABLE"
         }
