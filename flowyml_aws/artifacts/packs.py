@@ -10,13 +10,13 @@ the size of each. Then the size of the index, in 8 bytes, most significant first
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import NonNegativeInt
 
+from flowyml_aws.artifacts.content import Content
 from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import DamagedArtifactError
@@ -47,11 +47,15 @@ class _Index(Document):
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """A pack as bytes."""
+    """A pack, whose content refers to those of its members without a copy."""
 
-    data: bytes
-    sha256: str
+    content: Content
     members: tuple[Member, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the whole pack in hex."""
+        return self.content.sha256
 
 
 def make_packs(contents: Mapping[str, bytes]) -> Iterator[Pack]:
@@ -66,8 +70,7 @@ def make_packs(contents: Mapping[str, bytes]) -> Iterator[Pack]:
             offset += len(data)
         index = _Index(members=tuple(members)).model_dump_json().encode()
         size = len(index).to_bytes(_SIZE_BYTES, "big")
-        packed = b"".join((*(data for _, data in group), index, size))
-        yield Pack(packed, hashlib.sha256(packed).hexdigest(), tuple(members))
+        yield Pack(Content(*(data for _, data in group), index, size), tuple(members))
 
 
 def read_index(pack: bytes, uri: str) -> tuple[Member, ...]:
