@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from flowyml_aws.artifacts.cache import keep_entry
+from flowyml_aws.artifacts.transfer import save_encoded
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.preflight import CheckedRequest, preflight
@@ -99,8 +100,8 @@ def begin(
 def _package_of(checked: CheckedRequest) -> RunPackage:
     planned, store = checked.planned, checked.services.host.store
     external = planned.graph.external_inputs
-    inputs = {asset: value for asset, value in planned.inputs.items() if asset in external}
-    saved = {asset: value.save(store) for asset, value in inputs.items()}
+    inputs = [value for asset, value in planned.inputs.items() if asset in external]
+    saved = save_encoded(store, inputs)
     names = (job.name for job in planned.plan.jobs)
     return RunPackage(
         code=checked.code,

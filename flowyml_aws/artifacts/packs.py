@@ -21,7 +21,16 @@ from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import DamagedArtifactError
 
-__all__ = ["PACK_BYTES", "SMALL_BYTES", "Member", "Pack", "make_packs", "read_index", "read_part"]
+__all__ = [
+    "PACK_BYTES",
+    "SMALL_BYTES",
+    "Member",
+    "Pack",
+    "make_pack",
+    "make_packs",
+    "read_index",
+    "read_part",
+]
 
 SMALL_BYTES = 128 * 1024
 """Size up to which a content is packed."""
@@ -63,14 +72,18 @@ def make_packs(contents: Mapping[str, bytes]) -> Iterator[Pack]:
 
     Equal contents give equal packs, in whichever order they are given.
     """
-    for group in _groups(sorted(contents.items())):
-        members, offset = [], 0
-        for sha256, data in group:
-            members.append(Member(sha256=sha256, offset=offset, size_bytes=len(data)))
-            offset += len(data)
-        index = _Index(members=tuple(members)).model_dump_json().encode()
-        size = len(index).to_bytes(_SIZE_BYTES, "big")
-        yield Pack(Content(*(data for _, data in group), index, size), tuple(members))
+    return map(make_pack, _groups(sorted(contents.items())))
+
+
+def make_pack(contents: Iterable[tuple[str, bytes]]) -> Pack:
+    """Return a pack of contents with their digests, in the order of the digests."""
+    group, members, offset = sorted(contents), [], 0
+    for sha256, data in group:
+        members.append(Member(sha256=sha256, offset=offset, size_bytes=len(data)))
+        offset += len(data)
+    index = _Index(members=tuple(members)).model_dump_json().encode()
+    size = len(index).to_bytes(_SIZE_BYTES, "big")
+    return Pack(Content(*(data for _, data in group), index, size), tuple(members))
 
 
 def read_index(pack: bytes, uri: str) -> tuple[Member, ...]:
