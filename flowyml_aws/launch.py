@@ -7,11 +7,14 @@ from contextlib import suppress
 
 from flowyml_aws.artifacts.cache import keep_entry
 from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.planning.alternatives import allowed_moves
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.preflight import CheckedRequest, preflight
+from flowyml_aws.preview import limits_of
 from flowyml_aws.request import RunRequest
 from flowyml_aws.runtime.layer import pin_layer
 from flowyml_aws.services.run_services import RunServices
+from flowyml_aws.settings import Settings
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.keys import make_keys
 from flowyml_aws.submission.own_runs import remember_run
@@ -38,19 +41,20 @@ def launch(request: RunRequest) -> RunDriver:
     driver_notes = services.driver_notes(plan) if request.detached else ()
     notes = (*plan.notes, *checked.notes, *driver_notes)
     plan = plan.model_copy(update={"notes": notes})
+    plan = allowed_moves(plan, limits_of(checked.settings, request.limits))
     specs = job_specs(plan, planned.graph, package, reuse, checked.run_id, store.uri)
     incomplete = planned.identities.incomplete
     keys = make_keys(checked.graph, reuse, planned.forced, planned.fingerprinter, incomplete)
     remember_run(store.uri, checked.run_id)
     record = write_run(store, plan, package, specs, keys, checked.run_id, now)
-    return begin(services, record, plan, checked.settings.allow_pickle, request.detached)
+    return begin(services, record, plan, checked.settings, request.detached)
 
 
 def begin(
     services: RunServices,
     record: RunRecord,
     plan: ExecutionPlan,
-    allow_pickle: bool | None,
+    settings: Settings,
     detached: bool,
 ) -> RunDriver:
     """Submit the first jobs of a run that is written, or start a driver that does so.
@@ -59,11 +63,18 @@ def begin(
         services: Services of the run.
         record: Record of the run.
         plan: Plan of the run.
-        allow_pickle: Same as in `RunDriver`.
+        settings: Settings of the project.
         detached: Whether the run must continue without its client.
     """
     backend = services.backend(record, plan)
-    driver = RunDriver(services.host.store, record, plan, backend, allow_pickle)
+    driver = RunDriver(
+        services.host.store,
+        record,
+        plan,
+        backend,
+        settings.allow_pickle,
+        capacity_wait_s=settings.capacity_wait_s,
+    )
     if not (detached and services.start_driver(record, plan)):
         driver.start()
     return driver

@@ -14,12 +14,14 @@ from flowyml_aws.aws.batch_copies import JobCopies
 from flowyml_aws.aws.batch_definition import JobImage, ensure_definition, shared_memory_mib
 from flowyml_aws.aws.batch_jobs import (
     JOBS_PER_CALL,
+    MOVE_REASON,
     JobLog,
     ListedJob,
     describe_jobs,
     is_second_copy,
     log_of,
     status_of,
+    terminate_job,
 )
 from flowyml_aws.aws.batch_requests import BatchJob, batch_jobs
 from flowyml_aws.aws.batch_submission import LeaseLostError, Submissions, uptime_s
@@ -72,13 +74,38 @@ class BatchBackend:
         self._tags = tags or {}
         self._clock = clock
         self._sleep = sleep
-        self._jobs = batch_jobs(plan, record, store.uri, batch.meta.region_name)
-        self._needs = {job.name: job.needs for job in plan.jobs}
-        self._batch_names = {job.planned: job.name for job in self._jobs if not job.is_join}
-        self._submissions = Submissions(store, record.run_id, len(self._jobs), clock)
-        self._copies = JobCopies(batch, store, record.run_id, self._jobs)
+        self._store_uri = store.uri
+        self._jobs: Sequence[BatchJob] = ()
+        self._planned: dict[str, PlannedJob] = {}
+        self._by_plan: dict[str, BatchJob] = {}
+        self._submissions = Submissions(store, record.run_id, (), clock)
+        self._copies = JobCopies(batch, store, record.run_id, ())
         self._ended: dict[str, JobStatus] = {}
         self._job_logs: dict[str, JobLog] = {}
+        self.move(plan)
+
+    def move(self, plan: ExecutionPlan) -> None:
+        """Use a plan in which jobs have moved: their names are new, so they are submitted again."""
+        previous = self._planned
+        self._jobs = batch_jobs(plan, self._record, self._store_uri, self._batch.meta.region_name)
+        self._planned = {job.name: job for job in plan.jobs}
+        self._by_plan = {job.planned: job for job in self._jobs if not job.is_join}
+        self._batch_names = {planned: job.name for planned, job in self._by_plan.items()}
+        self._submissions.names = [job.name for job in self._jobs]
+        self._copies.use(self._jobs)
+        for name, job in previous.items():
+            if self._planned[name].submission != job.submission:
+                self._ended.pop(name, None)
+                self._job_logs.pop(name, None)
+
+    def withdraw(self, job: str) -> None:
+        """Terminate a job that waits for a machine, so that it can move.
+
+        Raises:
+            AwsRefusedError: AWS denied the call.
+        """
+        doing = f"withdraw job {job!r} from its queue"
+        terminate_job(self._batch, self._ids[self._batch_names[job]], doing, MOVE_REASON)
 
     def submit(self, jobs: Sequence[PlannedJob], succeeded: Collection[str]) -> None:
         """Submit every job to run after its parents; a job that exists on Batch is not repeated.
@@ -146,10 +173,10 @@ class BatchBackend:
         for detail in describe_jobs(self._batch, list(open_jobs)):
             job = open_jobs[detail["jobId"]]
             detail = self._copy_that_runs(job, detail)
-            statuses[job] = status_of(detail)
+            statuses[job] = status_of(detail, self._by_plan[job].first_attempt)
             self._job_logs[job] = log_of(detail)
             if statuses[job].state is JobState.QUEUED:
-                queued[job] = Queued(detail, self._needs[job])
+                queued[job] = Queued(detail, self._planned[job].needs)
         for job, findings in self._diagnosis.watch(queued).items():
             statuses[job] = replace(statuses[job], reason=summary(findings))
         for job in open_jobs.values():
@@ -169,7 +196,7 @@ class BatchBackend:
         self._submissions.load()
         ids = {self._ids[name]: job for job, name in self._batch_names.items() if name in self._ids}
         queued = {
-            (job := ids[detail["jobId"]]): Queued(detail, self._needs[job])
+            (job := ids[detail["jobId"]]): Queued(detail, self._planned[job].needs)
             for detail in describe_jobs(self._batch, list(ids))
             if detail["status"] == "RUNNABLE"
         }
