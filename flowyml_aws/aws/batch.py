@@ -61,6 +61,7 @@ class BatchBackend:
         poll_s: float,
         diagnosis: RunnableDiagnosis,
         tags: Mapping[str, str] | None = None,
+        end_driver: Callable[[], Sequence[str]] = tuple,
         clock: Callable[[], float] = uptime_s,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -72,6 +73,7 @@ class BatchBackend:
         self._poll_s = poll_s
         self._diagnosis = diagnosis
         self._tags = tags or {}
+        self._end_driver = end_driver
         self._clock = clock
         self._sleep = sleep
         self._store_uri = store.uri
@@ -231,10 +233,10 @@ class BatchBackend:
             # Calls of a client that was suspended may still arrive: their jobs end at once.
             missing = set(self._batch_names.values()) - self._ids.keys()
             self._copies.claim_all([job for job in self._jobs if job.name in missing])
-        return self._end(by_order, kept)
+        return [*self._end(by_order, kept), *self._end_driver()]
 
     def end_leftovers(self, finished: Collection[str]) -> Sequence[str]:
-        """Terminate what an ended run has left: second copies, joins, and blocked jobs.
+        """Terminate what an ended run has left: second copies, joins, blocked jobs, the driver.
 
         Args:
             finished: Names of the jobs that have a result; their processes may still be exiting.
@@ -244,13 +246,13 @@ class BatchBackend:
         """
         self._submissions.load()
         if not self._ids:
-            return ()
+            return self._end_driver()
         kept = {
             self._ids[name]
             for job, name in self._batch_names.items()
             if job in finished and name in self._ids
         }
-        return self._end(self._jobs, kept)
+        return [*self._end(self._jobs, kept), *self._end_driver()]
 
     def release(self) -> None:
         """No-op: jobs keep running after the client disconnects."""

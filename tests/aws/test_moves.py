@@ -171,6 +171,32 @@ def has_tried(rig: BackendRig, times: int) -> bool:
     return rig.ran().count("grow") == times
 
 
+def test_a_detached_run_has_a_driver_that_moves_its_jobs(aws: Emulator, rig: BackendRig) -> None:
+    aws.faults.withhold(SPOT)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("FLOWYML_AWS_CAPACITY_WAIT_S", "0.01")
+            run = rig.pipeline("moving", times=0).submit(backend="batch", detach=True)
+        assert any("drives the run ($" in note for note in run.plan.notes)
+        eventually(lambda: run.status().state is not RunState.RUNNING, "the end of the run")
+    finally:
+        aws.faults.withhold(SPOT, None)
+    result = run.result()
+    assert result["c"] == 42
+    assert {move.cause for move in result.status.moves} == {Cause.CAPACITY}
+    eventually(lambda: not aws.job_processes(), "the end of the driver")
+
+
+def test_a_detached_run_without_spot_capacity_needs_no_driver(
+    aws: Emulator, rig: BackendRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_demand(rig, monkeypatch)
+    aws.calls.clear()
+    run = rig.pipeline("moving", times=0).submit(backend="batch", detach=True)
+    assert sum(call.operation == "SubmitJob" for call in aws.calls) == 2
+    assert run.wait()["c"] == 42
+
+
 def of_queued(run: Run) -> Any:
     status = run.status()
     return status if status.jobs[0].state is JobState.QUEUED else None

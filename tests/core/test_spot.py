@@ -53,9 +53,9 @@ def test_a_rule_may_not_contradict_the_resources() -> None:
 
 
 def test_a_mistyped_rule_is_reported_for_a_step_and_for_a_run() -> None:
-    pipeline = Pipeline("p").add_step(a_step("allways"))  # type: ignore[arg-type]
+    pipeline = Pipeline("p").add_step(a_step("both"))  # type: ignore[arg-type]
     with pytest.raises(InvalidPipelineError) as error:
         pipeline.run(spot="nevr", progress=False)  # type: ignore[arg-type]
-    assert "spot='allways'" in str(error.value)
+    assert "spot='both'" in str(error.value)
     assert "spot='nevr'" in str(error.value)
     assert "never" in str(error.value)
