@@ -71,7 +71,7 @@ _SERVICE_FAILURE = re.compile(
 )
 
 
-# The instance starts, or is waited for: only the duration tells.
+# The instance starts, or SageMaker waits for one: only the duration shows it.
 _WAITING = ("Starting", "Pending", "LaunchingMLInstances", "Interrupted")
 _KILLED = 137  # by the kernel: SageMaker ends a container with 143
 _NOT_FOUND = "Requested resource not found."

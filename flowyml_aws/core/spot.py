@@ -17,7 +17,7 @@ SPOT_RULES: tuple[str, ...] = get_args(SpotRule)
 
 
 def spot_affinity(rule: SpotRule) -> NodeAffinity:
-    """Return the node labels that a rule stands for."""
+    """Return the node labels of a rule."""
     if rule == "prefer":
         return NodeAffinity(preferred={CAPACITY_LABEL: "spot"})
     return NodeAffinity(required={CAPACITY_LABEL: "spot" if rule == "always" else "on-demand"})

@@ -97,7 +97,7 @@ class Service(Protocol):
 
     @property
     def needs_driver(self) -> bool:
-        """Whether jobs are submitted only while a client or a driver drives the run."""
+        """True if jobs are submitted only while a client or a driver drives the run."""
         return False
 
     def start_driver(self, record: RunRecord, plan: ExecutionPlan) -> bool:

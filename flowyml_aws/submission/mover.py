@@ -41,12 +41,12 @@ class NextMachine:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the job is still at its service, and has to be withdrawn before it moves."""
+        """True if the job is still at its service, and has to be withdrawn before it moves."""
         return not self.status.state.ended and self.status.state is not JobState.LOST
 
     @property
     def reason(self) -> str:
-        """What happened on the machine that the job leaves."""
+        """Reason of the move, without a full stop."""
         machine = f"{self.job.instance_type} ({self.job.target})"
         if self.cause is not Cause.CAPACITY:
             return f"{self.cause.value} on {machine}"

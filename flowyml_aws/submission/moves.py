@@ -48,7 +48,7 @@ class Move(Document):
     Attributes:
         number: Number of the job's move, from 1.
         cause: Cause for which the job could not finish.
-        reason: What happened, as a sentence without a full stop.
+        reason: Reason of the move, without a full stop.
         machine: The new machine and its price.
         losses: Hosts that the job lost on the machine that it left.
         moved_at: Seconds since the epoch, by the clock of the client.
@@ -152,7 +152,7 @@ class MoveRecords:
         return new
 
     def record(self, move: Move) -> Move:
-        """Record a move, and return it; or the one that another client recorded before."""
+        """Record a move, and return it. Return another move if a client has recorded it before."""
         key = RunLayout(self.run_id).move(move.job, move.number)
         if not self.store.create(key, move.to_json()):
             move = self._read(key)
