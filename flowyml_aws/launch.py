@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from flowyml_aws.artifacts.cache import keep_entry
 from flowyml_aws.artifacts.transfer import save_encoded
 from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.planning.alternatives import allowed_moves
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.preflight import CheckedRequest, preflight
+from flowyml_aws.preview import limits_of
 from flowyml_aws.request import RunRequest
 from flowyml_aws.runtime.layer import pin_layer
 from flowyml_aws.services.run_services import RunServices
+from flowyml_aws.settings import Settings
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.keys import make_keys
 from flowyml_aws.submission.own_runs import remember_run
@@ -38,7 +41,7 @@ class _PackagedRun:
     plan: ExecutionPlan
     specs: Mapping[str, SpecPlace]
     created_at: float
-    allow_pickle: bool | None
+    settings: Settings
 
 
 def launch(request: RunRequest) -> RunDriver:
@@ -51,7 +54,7 @@ def launch(request: RunRequest) -> RunDriver:
     run = _package(request)
     store = run.services.host.store
     record = write_record(store, run.plan, run.specs, run.run_id, run.created_at)
-    return begin(run.services, record, run.plan, run.allow_pickle, request.detached)
+    return begin(run.services, record, run.plan, run.settings, request.detached)
 
 
 def _package(request: RunRequest) -> _PackagedRun:
@@ -66,19 +69,20 @@ def _package(request: RunRequest) -> _PackagedRun:
     driver_notes = services.driver_notes(plan) if request.detached else ()
     notes = (*plan.notes, *checked.notes, *driver_notes)
     plan = plan.model_copy(update={"notes": notes})
+    plan = allowed_moves(plan, limits_of(checked.settings, request.limits))
     specs = job_specs(plan, planned.graph, package, reuse, checked.run_id, store.uri)
     incomplete = planned.identities.incomplete
     keys = make_keys(checked.graph, reuse, planned.forced, planned.fingerprinter, incomplete)
     remember_run(store.uri, checked.run_id)
     places = write_package(store, package, specs, keys, checked.run_id)
-    return _PackagedRun(checked.run_id, services, plan, places, now, checked.settings.allow_pickle)
+    return _PackagedRun(checked.run_id, services, plan, places, now, checked.settings)
 
 
 def begin(
     services: RunServices,
     record: RunRecord,
     plan: ExecutionPlan,
-    allow_pickle: bool | None,
+    settings: Settings,
     detached: bool,
 ) -> RunDriver:
     """Submit the first jobs of a run that is written, or start a driver that does so.
@@ -87,11 +91,18 @@ def begin(
         services: Services of the run.
         record: Record of the run.
         plan: Plan of the run.
-        allow_pickle: Same as in `RunDriver`.
+        settings: Settings of the project.
         detached: Whether the run must continue without its client.
     """
     backend = services.backend(record, plan)
-    driver = RunDriver(services.host.store, record, plan, backend, allow_pickle)
+    driver = RunDriver(
+        services.host.store,
+        record,
+        plan,
+        backend,
+        settings.allow_pickle,
+        capacity_wait_s=settings.capacity_wait_s,
+    )
     if not (detached and services.start_driver(record, plan)):
         driver.start()
     return driver

@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.core.spelling import did_you_mean
+from flowyml_aws.core.spot import SpotRule
 
 __all__ = ["BackendSpec", "RunKeywords", "RunOptions", "UnknownOptionError"]
 
@@ -32,6 +33,7 @@ class RunKeywords(TypedDict, total=False):
     max_cost_usd: float | None
     allow_pickle: bool | None
     checkpoint_steps: bool
+    spot: SpotRule | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +62,8 @@ class RunOptions:
         checkpoint_steps: Whether all outputs are stored, also those that only steps of the same
             job read. An attempt that follows a lost host, and `resume`, then repeat one step
             instead of the whole group. On spot capacity, this is always the case.
+        spot: Use of spot capacity for the steps that have no rule of their own: `always`,
+            `prefer` or `never`. None for what is cheapest.
     """
 
     backend: BackendSpec | None = None
@@ -72,6 +76,7 @@ class RunOptions:
     max_cost_usd: float | None = None
     allow_pickle: bool | None = None
     checkpoint_steps: bool = False
+    spot: SpotRule | None = None
 
     @classmethod
     def of(cls, keywords: RunKeywords) -> RunOptions:

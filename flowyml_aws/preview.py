@@ -25,6 +25,7 @@ from flowyml_aws.packaging.environment_notes import ClientEnvironment, environme
 from flowyml_aws.packaging.imports import imported_modules
 from flowyml_aws.packaging.neighbors import with_neighbors
 from flowyml_aws.packaging.project import find_project, project_files
+from flowyml_aws.planning.alternatives import allowed_moves
 from flowyml_aws.planning.limits import Limits, over_limits
 from flowyml_aws.planning.make import make_plan
 from flowyml_aws.planning.needs import Needs, needs_of
@@ -92,6 +93,7 @@ def plan_only(request: RunRequest) -> ExecutionPlan:
     stop_while_loading()
     prepared = _prepare(request)
     plan = plan_at(prepared.services, prepared.request).plan
+    plan = allowed_moves(plan, limits_of(prepared.settings, request.limits))
     placement = prepared.request.placement
     if not any(service_traits(name).needs_bundle for name in placement.backends):
         return plan
@@ -152,6 +154,7 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
         all_assets if request.stores_all else reuse.stored,
         request.environment,
         request.secrets,
+        request.spot,
     )
     notes = [
         *plan.notes,
@@ -212,6 +215,7 @@ def explain(request: RunRequest, job: str) -> tuple[PlannedJob, Selection]:
         catalog,
         environment=checked.environment,
         secrets=checked.secrets,
+        spot=checked.spot,
     )
     jobs = {planned.name: planned for planned in plan.jobs}
     if job not in jobs:

@@ -17,6 +17,7 @@ from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.parameters import input_problems
 from flowyml_aws.core.secret_references import secret_problems
 from flowyml_aws.core.spelling import did_you_mean
+from flowyml_aws.core.spot import SPOT_RULES, SpotRule
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
 from flowyml_aws.images.pins import Pins, project_pins
@@ -49,6 +50,7 @@ class PlanRequest:
         cache_versions: Rule for the versions of packages in cache keys.
         pins: Versions of packages that the project requires.
         stores_all: Whether all outputs are stored, also those that only one job reads.
+        spot: Use of spot capacity for jobs without a rule of their own.
     """
 
     name: str
@@ -66,6 +68,7 @@ class PlanRequest:
     cache_versions: VersionRule = "direct"
     pins: Pins = field(default_factory=Pins)
     stores_all: bool = False
+    spot: SpotRule | None = None
 
     @property
     def environments(self) -> Mapping[str, Mapping[str, str]]:
@@ -153,6 +156,7 @@ class RunRequest:
             cache_versions=settings.cache_versions,
             pins=self._pins(settings),
             stores_all=self.options.checkpoint_steps,
+            spot=self.options.spot,
         )
 
     def _pins(self, settings: Settings) -> Pins:
@@ -211,11 +215,21 @@ class RunRequest:
             _ = self.limits
         except SettingsError as error:
             problems.append(error)
+        if self.options.spot is not None and self.options.spot not in SPOT_RULES:
+            problems.append(_no_such_rule(self.options.spot))
         problems += environment_problems(self.env, f"pipeline {self.name!r}")
         problems += environment_problems(self.options.env, "the run")
         problems += secret_problems(self.secrets, self.env, f"pipeline {self.name!r}")
         problems += addition_problems(self.cache_on, f"Pipeline {self.name!r}")
         return [*problems, *self.resolved.problems]
+
+
+def _no_such_rule(spot: str) -> SettingsError:
+    return SettingsError(
+        what=f"Invalid option spot={spot!r}",
+        why=f"the rules are {', '.join(SPOT_RULES)}",
+        fix=did_you_mean(str(spot), SPOT_RULES, "write one of them, or omit it for the cheapest"),
+    )
 
 
 def _no_such_step(name: str, names: Sequence[str]) -> SettingsError:

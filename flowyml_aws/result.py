@@ -167,6 +167,7 @@ class PipelineResult:
         for view in self.status.jobs:
             if view.state in (JobState.FAILED, JobState.BLOCKED):
                 lines.append(f"  job {view.job.name} {view.state.value}: {view.reason}")
+        lines += (f"  {move}" for move in self.status.moves)
         lines += (f"  {note}" for note in machine_notes(self.status))
         lines += (f"  {note}" for note in value_notes(self.status))
         if (cost_usd := self.status.cost_usd) is not None:
@@ -198,6 +199,7 @@ class PipelineResult:
                 }
                 for step in self.step_results.values()
             },
+            "moves": [move.model_dump(mode="json") for move in self.status.moves],
             "bills": {job: bill.model_dump(mode="json") for job, bill in self.status.bills.items()},
         }
 

@@ -26,6 +26,7 @@ from flowyml_aws.core.errors import (
 from flowyml_aws.core.resources import read_resources
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.launch import begin
+from flowyml_aws.planning.alternatives import allowed_moves, with_alternatives
 from flowyml_aws.planning.limits import Limits, over_limits
 from flowyml_aws.planning.offers import Selector
 from flowyml_aws.planning.plan import ExecutionPlan
@@ -70,6 +71,7 @@ def resume(
     earlier, missing = _read(found, store)
     plan, problems = _with_resources(found, earlier, resources or {})
     new_id = make_run_id(found.plan.pipeline, datetime.now(timezone.utc), secrets.token_hex)
+    plan = _with_moves(found, plan, limits_of(found.settings, limits or Limits()))
     resumption = make_resumption(new_id, replace(earlier, plan=plan), missing)
     problems += _problems(found, resumption.plan, new_id, limits or Limits(), detached)
     if problems:
@@ -78,7 +80,7 @@ def resume(
         remember_run(store.uri, new_id)
     places = write_resumption(store, resumption, new_id, run_id)
     record = write_record(store, resumption.plan, places, new_id, time.time(), resumes=run_id)
-    return begin(found.services, record, resumption.plan, found.settings.allow_pickle, detached)
+    return begin(found.services, record, resumption.plan, found.settings, detached)
 
 
 def _read(found: FoundRun, store: ArtifactStore) -> tuple[EarlierRun, set[str]]:
@@ -106,7 +108,7 @@ def _read(found: FoundRun, store: ArtifactStore) -> tuple[EarlierRun, set[str]]:
     results = driver.reports.results(succeeded)
     missing = _missing(store, (result.assets for result in results.values()))
     finished = finished_jobs(results, missing)
-    jobs = [job.name for job in found.plan.jobs if job.name not in finished]
+    jobs = [job.name for job in driver.plan.jobs if job.name not in finished]
     with ThreadPoolExecutor(_READERS) as pool:
         specs = pool.map(
             lambda job: SpecArgument.parse(found.record.spec_argument(job, store.uri)).read(store),
@@ -116,7 +118,7 @@ def _read(found: FoundRun, store: ArtifactStore) -> tuple[EarlierRun, set[str]]:
             zip(jobs, pool.map(lambda job: _events(store, found.record, job), jobs), strict=True)
         )
         earlier = EarlierRun(
-            run_id, found.plan, finished, dict(zip(jobs, specs, strict=True)), events
+            run_id, driver.plan, finished, dict(zip(jobs, specs, strict=True)), events
         )
     return earlier, _missing(store, (e.assets for attempts in events.values() for e in attempts))
 
@@ -162,6 +164,17 @@ def _with_resources(
         except FlowymlError as error:
             problems.append(error)
     return plan, problems
+
+
+def _with_moves(found: FoundRun, plan: ExecutionPlan, limits: Limits) -> ExecutionPlan:
+    """Return the plan with the machines that its jobs move to, from where they are now."""
+    jobs = tuple(job.model_copy(update={"moved": 0, "submission": 0}) for job in plan.jobs)
+    plan = plan.model_copy(update={"jobs": jobs})
+    if not plan.is_priced:
+        return plan
+    services = found.services
+    plan = with_alternatives(plan, services.targets(), services.host.catalog)
+    return allowed_moves(plan, limits)
 
 
 def _cannot_change(step: str, plan: ExecutionPlan, earlier: EarlierRun) -> SettingsError:

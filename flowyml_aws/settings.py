@@ -76,6 +76,7 @@ class Settings:
         store_wait_s: Time for which a job waits for a store that does not answer, in seconds.
         max_bundle_mib: Maximum total size of the project's files in a bundle, in MiB.
         include: Files and folders that are bundled with the code although git ignores them.
+        capacity_wait_s: Time without capacity after which jobs move to another target, in seconds.
         poll_s: Interval between two polls of AWS, in seconds.
         local_store: Folder of local runs, relative to the project.
         max_price_usd_hour: Maximum price of every type that a job may start on, in USD per hour.
@@ -119,6 +120,7 @@ class Settings:
     load_timeout_s: float = 60.0
     store_wait_s: float = 600.0
     include: tuple[str, ...] = ()
+    capacity_wait_s: float = 600.0
     poll_s: float = 3.0
     local_store: str = ".flowyml/aws"  # FlowyML's own files are in .flowyml
     max_price_usd_hour: float | None = None
@@ -386,6 +388,7 @@ _PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "max_bundle_mib": _integer,
     "image_requirements": _lines,
     "requirements": _lines,
+    "capacity_wait_s": _above_zero,
     "poll_s": _above_zero,
     "max_price_usd_hour": _above_zero,
     "max_cost_usd": _above_zero,

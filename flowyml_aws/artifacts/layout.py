@@ -110,6 +110,19 @@ class RunLayout:
         return f"{self.prefix}training.json"
 
     @property
+    def moves(self) -> str:
+        """Prefix of the moves of jobs to other machines."""
+        return f"{self.prefix}moves/"
+
+    def move(self, job: str, number: int) -> str:
+        """Move of a job, from 1. Creating the document decides where the job continues."""
+        return f"{self.moves}{job}.{number}.json"
+
+    def withdrawal(self, job: str, number: int) -> str:
+        """Marker that a job is being ended at its service for the move of this number."""
+        return f"{self.prefix}withdrawals/{job}.{number}.json"
+
+    @property
     def cancellation(self) -> str:
         """Marker that the user cancelled the run."""
         return f"{self.prefix}cancellation.json"

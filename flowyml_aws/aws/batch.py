@@ -14,12 +14,14 @@ from flowyml_aws.aws.batch_copies import JobCopies
 from flowyml_aws.aws.batch_definition import JobImage, ensure_definition, shared_memory_mib
 from flowyml_aws.aws.batch_jobs import (
     JOBS_PER_CALL,
+    MOVE_REASON,
     JobLog,
     ListedJob,
     describe_jobs,
     is_second_copy,
     log_of,
     status_of,
+    terminate_job,
 )
 from flowyml_aws.aws.batch_requests import BatchJob, batch_jobs
 from flowyml_aws.aws.batch_submission import LeaseLostError, Submissions, uptime_s
@@ -59,6 +61,7 @@ class BatchBackend:
         poll_s: float,
         diagnosis: RunnableDiagnosis,
         tags: Mapping[str, str] | None = None,
+        end_driver: Callable[[], Sequence[str]] = tuple,
         clock: Callable[[], float] = uptime_s,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -70,15 +73,41 @@ class BatchBackend:
         self._poll_s = poll_s
         self._diagnosis = diagnosis
         self._tags = tags or {}
+        self._end_driver = end_driver
         self._clock = clock
         self._sleep = sleep
-        self._jobs = batch_jobs(plan, record, store.uri, batch.meta.region_name)
-        self._needs = {job.name: job.needs for job in plan.jobs}
-        self._batch_names = {job.planned: job.name for job in self._jobs if not job.is_join}
-        self._submissions = Submissions(store, record.run_id, len(self._jobs), clock)
-        self._copies = JobCopies(batch, store, record.run_id, self._jobs)
+        self._store_uri = store.uri
+        self._jobs: Sequence[BatchJob] = ()
+        self._planned: dict[str, PlannedJob] = {}
+        self._by_plan: dict[str, BatchJob] = {}
+        self._submissions = Submissions(store, record.run_id, (), clock)
+        self._copies = JobCopies(batch, store, record.run_id, ())
         self._ended: dict[str, JobStatus] = {}
         self._job_logs: dict[str, JobLog] = {}
+        self.move(plan)
+
+    def move(self, plan: ExecutionPlan) -> None:
+        """Use a plan in which jobs have moved: their names are new, so they are submitted again."""
+        previous = self._planned
+        self._jobs = batch_jobs(plan, self._record, self._store_uri, self._batch.meta.region_name)
+        self._planned = {job.name: job for job in plan.jobs}
+        self._by_plan = {job.planned: job for job in self._jobs if not job.is_join}
+        self._batch_names = {planned: job.name for planned, job in self._by_plan.items()}
+        self._submissions.names = [job.name for job in self._jobs]
+        self._copies.use(self._jobs)
+        for name, job in previous.items():
+            if self._planned[name].submission != job.submission:
+                self._ended.pop(name, None)
+                self._job_logs.pop(name, None)
+
+    def withdraw(self, job: str) -> None:
+        """Terminate a job that waits for a machine, so that it can move.
+
+        Raises:
+            AwsRefusedError: AWS denied the call.
+        """
+        doing = f"withdraw job {job!r} from its queue"
+        terminate_job(self._batch, self._ids[self._batch_names[job]], doing, MOVE_REASON)
 
     def submit(self, jobs: Sequence[PlannedJob], succeeded: Collection[str]) -> None:
         """Submit every job to run after its parents; a job that exists on Batch is not repeated.
@@ -146,10 +175,10 @@ class BatchBackend:
         for detail in describe_jobs(self._batch, list(open_jobs)):
             job = open_jobs[detail["jobId"]]
             detail = self._copy_that_runs(job, detail)
-            statuses[job] = status_of(detail)
+            statuses[job] = status_of(detail, self._by_plan[job].first_attempt)
             self._job_logs[job] = log_of(detail)
             if statuses[job].state is JobState.QUEUED:
-                queued[job] = Queued.of(detail, self._needs[job])
+                queued[job] = Queued.of(detail, self._planned[job].needs)
         for job, findings in self._diagnosis.watch(queued).items():
             statuses[job] = replace(statuses[job], reason=summary(findings))
         for job in open_jobs.values():
@@ -169,7 +198,7 @@ class BatchBackend:
         self._submissions.load()
         ids = {self._ids[name]: job for job, name in self._batch_names.items() if name in self._ids}
         queued = {
-            (job := ids[detail["jobId"]]): Queued.of(detail, self._needs[job])
+            (job := ids[detail["jobId"]]): Queued.of(detail, self._planned[job].needs)
             for detail in describe_jobs(self._batch, list(ids))
             if detail["status"] == "RUNNABLE"
         }
@@ -204,10 +233,10 @@ class BatchBackend:
             # Calls of a client that was suspended may still arrive: their jobs end at once.
             missing = set(self._batch_names.values()) - self._ids.keys()
             self._copies.claim_all([job for job in self._jobs if job.name in missing])
-        return self._end(by_order, kept)
+        return [*self._end(by_order, kept), *self._end_driver()]
 
     def end_leftovers(self, finished: Collection[str]) -> Sequence[str]:
-        """Terminate what an ended run has left: second copies, joins, and blocked jobs.
+        """Terminate what an ended run has left: second copies, joins, blocked jobs, the driver.
 
         Args:
             finished: Names of the jobs that have a result; their processes may still be exiting.
@@ -217,13 +246,13 @@ class BatchBackend:
         """
         self._submissions.load()
         if not self._ids:
-            return ()
+            return self._end_driver()
         kept = {
             self._ids[name]
             for job, name in self._batch_names.items()
             if job in finished and name in self._ids
         }
-        return self._end(self._jobs, kept)
+        return [*self._end(self._jobs, kept), *self._end_driver()]
 
     def release(self) -> None:
         """No-op: jobs keep running after the client disconnects."""

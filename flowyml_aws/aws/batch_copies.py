@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["JobCopies", "preferred_copy"]
 
-_FIRST_ATTEMPT = 1  # a Batch job claims it in each of its attempts (`runtime.platform`)
 _NO_COPY = "the cancelled run"
 _PREFERENCE = {"SUCCEEDED": 0, "RUNNING": 1, "STARTING": 2, "FAILED": 4}
 
@@ -52,8 +51,17 @@ class JobCopies:
         self._batch = batch
         self._store = store
         self._run_id = run_id
-        self._names = {job.name for job in jobs}
-        self._queues = {job.queue for job in jobs}
+        self._names: set[str] = set()
+        self._queues: set[str] = set()
+        self._first_attempts: dict[str, int] = {}
+        self.use(jobs)
+
+    def use(self, jobs: Sequence[BatchJob]) -> None:
+        """Use the jobs of a plan in which some have moved. Those that they replace stay known."""
+        self._names.update(job.name for job in jobs)
+        self._queues.update(job.queue for job in jobs)
+        # A Batch job claims its first attempt in each of its attempts (`runtime.platform`).
+        self._first_attempts.update((job.planned, job.first_attempt) for job in jobs)
 
     def listed(self, jobs: Sequence[BatchJob] = ()) -> Mapping[str, Sequence[ListedJob]]:
         """Return the copies that ListJobs shows, by job name: of some jobs, or of all."""
@@ -78,7 +86,7 @@ class JobCopies:
     def claim(self, job: BatchJob, job_id: str) -> str:
         """Claim a job for a copy, and return the id of the copy that holds the claim."""
         claim = JobClaim(copy_id=job_id, claimed_at=time.time())
-        return claim_job(self._store, self._run_id, job.planned, _FIRST_ATTEMPT, claim)
+        return claim_job(self._store, self._run_id, job.planned, job.first_attempt, claim)
 
     def claim_all(self, jobs: Sequence[BatchJob]) -> None:
         """Claim jobs for the cancelled run, so that no copy of them runs."""
@@ -87,7 +95,7 @@ class JobCopies:
 
     def holder(self, job: str) -> str | None:
         """Return the id of the copy that holds the claim of a planned job, or None."""
-        return claim_holder(self._store, self._run_id, job, _FIRST_ATTEMPT)
+        return claim_holder(self._store, self._run_id, job, self._first_attempts[job])
 
     def terminate(self, job: BatchJob, job_id: str) -> None:
         """Terminate a job. CancelJob would have no effect once a job is STARTING.

@@ -32,7 +32,15 @@ from flowyml_aws.submission.record import RunRecord
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
 
-__all__ = ["DRIVER", "driver_problem", "driver_timeout_s", "end_driver", "start_driver"]
+__all__ = [
+    "DRIVER",
+    "DRIVER_NEEDS",
+    "driver_problem",
+    "driver_timeout_s",
+    "end_driver",
+    "is_on_fargate",
+    "start_driver",
+]
 
 DRIVER = "driver of the run"
 """Value of a driver's job tag; for other jobs it is the job name."""
@@ -41,7 +49,7 @@ _DAY_S = 24 * 3600
 _SLACK_S = _DAY_S  # for starts of instances, and waits for quotas
 _MAX_S = 14 * _DAY_S  # of a job on Fargate (AWS Batch user guide, "Job timeouts")
 # Also a valid Fargate size.
-_NEEDS = Needs(vcpus=1, memory_mib=2048)
+DRIVER_NEEDS = Needs(vcpus=1, memory_mib=2048)
 _CALLS = 5  # of SubmitJob that end without an answer
 
 
@@ -130,7 +138,7 @@ def start_driver(
         AwsRefusedError: AWS denied a call.
     """
     never_repeat_submissions(batch)
-    if _is_on_fargate(batch, queue):
+    if is_on_fargate(batch, queue):
         definition = ensure_on_fargate(batch, image)
     else:
         definition = ensure_definition(batch, image, 64)
@@ -142,7 +150,7 @@ def start_driver(
         queue=queue,
         after=(),
         command=("python", "-m", "flowyml_aws", "attach", record.run_id),
-        needs=_NEEDS,
+        needs=DRIVER_NEEDS,
         timeout_s=timeout_s,
         environment={**RUNNER, **region, **environment},
     )
@@ -221,7 +229,12 @@ def _queues(batch: BatchClient) -> dict[str, Any]:
         raise refused(error, "list the queues of the account") from error
 
 
-def _is_on_fargate(batch: BatchClient, queue: str) -> bool:
+def is_on_fargate(batch: BatchClient, queue: str) -> bool:
+    """Return whether the jobs of a queue run on Fargate.
+
+    Raises:
+        AwsRefusedError: AWS denied a call.
+    """
     order = _queues(batch)[queue]["computeEnvironmentOrder"]
     names = [entry["computeEnvironment"] for entry in order]
     try:

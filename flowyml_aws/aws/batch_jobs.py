@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from flowyml_aws.aws.batch_retry import MAX_ATTEMPTS
 from flowyml_aws.aws.errors import refused
 from flowyml_aws.core.errors import AwsRefusedError
-from flowyml_aws.runtime.exit_codes import SECOND_COPY
+from flowyml_aws.runtime.causes import Cause
+from flowyml_aws.runtime.exit_codes import INTERRUPTED, MOVES, SECOND_COPY
 from flowyml_aws.submission.backend import JobState, JobStatus
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
     from mypy_boto3_batch.type_defs import (
+        AttemptDetailTypeDef,
         ContainerDetailTypeDef,
         JobDetailTypeDef,
         JobSummaryTypeDef,
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "END_REASON",
     "JOBS_PER_CALL",
+    "MOVE_REASON",
     "JobLog",
     "ListedJob",
     "describe_jobs",
@@ -43,6 +47,11 @@ _DEFAULT_LOG_GROUP = "/aws/batch/job"
 END_REASON = "cancelled by the user of flowyml-aws"
 """Reason of every termination. The account's alerts ignore jobs that end with it (infra/)."""
 
+MOVE_REASON = "moved to another machine by flowyml-aws"
+"""Reason of the termination of a job that continues elsewhere. The alerts ignore it, too."""
+
+_HOST_LOST = "Host EC2"
+_NO_CAPACITY = "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"
 _ENDED = ("SUCCEEDED", "FAILED")
 _OUT_OF_MEMORY = "OutOfMemoryError"
 
@@ -88,19 +97,20 @@ class ListedJob:
         return self.status in _ENDED
 
 
-def terminate_job(client: BatchClient, job_id: str, doing: str) -> None:
+def terminate_job(client: BatchClient, job_id: str, doing: str, reason: str = END_REASON) -> None:
     """Terminate a job. CancelJob would have no effect once a job is STARTING.
 
     Args:
         client: Batch client.
         job_id: Id of the job.
         doing: Description for the error, to follow "Can't".
+        reason: Reason that Batch reports.
 
     Raises:
         AwsRefusedError: AWS denied the call.
     """
     try:
-        client.terminate_job(jobId=job_id, reason=END_REASON)
+        client.terminate_job(jobId=job_id, reason=reason)
     except (ClientError, BotoCoreError) as error:
         raise refused(error, doing) from error
 
@@ -161,8 +171,12 @@ def list_jobs(
     return jobs
 
 
-def status_of(detail: JobDetailTypeDef) -> JobStatus:
+def status_of(detail: JobDetailTypeDef, first_attempt: int = 1) -> JobStatus:
     """Return the status of a job.
+
+    Args:
+        detail: Batch's description of the job.
+        first_attempt: Number of its first attempt.
 
     Raises:
         AwsRefusedError: Batch reports a state that this version does not know.
@@ -176,8 +190,35 @@ def status_of(detail: JobDetailTypeDef) -> JobStatus:
         )
     # An attempt is listed once it has ended.
     is_active = state in (JobState.STARTING, JobState.RUNNING)
-    attempt = len(detail.get("attempts", ())) + is_active
-    return JobStatus(state, attempt, _failure_reason(detail) if state is JobState.FAILED else None)
+    attempts = detail.get("attempts", ())
+    number = len(attempts) + is_active
+    return JobStatus(
+        state,
+        number + first_attempt - 1 if number else 0,
+        _failure_reason(detail) if state is JobState.FAILED else None,
+        cause=_cause_of_failure(detail) if state is JobState.FAILED else None,
+        losses=sum(map(_has_lost_host, attempts)),
+        lacks_capacity=state is JobState.QUEUED
+        and detail.get("statusReason", "").startswith(_NO_CAPACITY),
+    )
+
+
+def _cause_of_failure(detail: JobDetailTypeDef) -> Cause | None:
+    """Return the cause for which a failed job could continue on another machine, if any."""
+    container = detail.get("container", {})
+    if str(container.get("reason", "")).startswith(_OUT_OF_MEMORY):
+        return Cause.OUT_OF_MEMORY
+    attempts = list(detail.get("attempts", ()))
+    if len(attempts) >= MAX_ATTEMPTS and _has_lost_host(attempts[-1]):
+        return Cause.CAPACITY
+    return MOVES.get(container.get("exitCode", 0))
+
+
+def _has_lost_host(attempt: AttemptDetailTypeDef) -> bool:
+    """Return whether an attempt ended with its host: ECS may report first how the runner ended."""
+    if attempt.get("statusReason", "").startswith(_HOST_LOST):
+        return True
+    return attempt.get("container", {}).get("exitCode") == INTERRUPTED
 
 
 def is_second_copy(detail: JobDetailTypeDef) -> bool:

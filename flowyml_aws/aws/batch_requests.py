@@ -34,7 +34,8 @@ class BatchJob:
     """A job on AWS Batch.
 
     Attributes:
-        name: Batch job name; the same for the same job of the same run.
+        name: Batch job name; the same for the same submission of the same job of the same run.
+        first_attempt: Number of its first attempt: 1, until the job has moved to another machine.
         planned: Name of the plan's job that it runs, or whose parents it joins.
         is_join: Whether it only waits for its parents.
         after: Batch job names of its parents, at most 20.
@@ -54,6 +55,7 @@ class BatchJob:
     timeout_s: int | None
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
+    first_attempt: int = 1
 
 
 def batch_jobs(
@@ -71,7 +73,7 @@ def batch_jobs(
 
 
 def _jobs(plan: ExecutionPlan, record: RunRecord, store: str, region: str) -> Iterator[BatchJob]:
-    names = {job.name: batch_name(record.run_id, job.name) for job in plan.jobs}
+    names = {job.name: _name(record, job) for job in plan.jobs}
     planned = {job.name: job for job in plan.jobs}
     for job in plan.jobs:
         parents = [names[parent] for parent in job.after]
@@ -89,9 +91,21 @@ def _jobs(plan: ExecutionPlan, record: RunRecord, store: str, region: str) -> It
             command=("python", "-m", "flowyml_aws.runtime", record.spec_argument(job.name, store)),
             needs=job.needs,
             timeout_s=job.timeout_s,
-            environment=container_environment(job, region),
+            environment={**container_environment(job, region), **_attempts_before(job)},
             secrets=job.secrets,
+            first_attempt=1 + MAX_ATTEMPTS * job.moved,
         )
+
+
+def _name(record: RunRecord, job: PlannedJob, part: str = "") -> str:
+    # Job names of a plan contain no dot, so these names are unique.
+    submission = f".submission.{job.submission}" if job.submission else ""
+    return batch_name(record.run_id, f"{job.name}{part}{submission}")
+
+
+def _attempts_before(job: PlannedJob) -> dict[str, str]:
+    before = MAX_ATTEMPTS * job.moved
+    return {"FLOWYML_ATTEMPTS_BEFORE": str(before)} if before else {}
 
 
 def _joins(
@@ -106,8 +120,7 @@ def _joins(
         level = []
         for start in range(0, len(names), _MAX_PARENTS):
             number += 1
-            # Job names of a plan contain no dot, so this name is unique.
-            level.append(batch_name(record.run_id, f"{job.name}.join.{number}"))
+            level.append(_name(record, job, f".join.{number}"))
             yield BatchJob(
                 name=level[-1],
                 planned=job.name,

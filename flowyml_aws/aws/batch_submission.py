@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Literal
 
 from flowyml_aws.artifacts.documents import Document, read_document
@@ -71,22 +71,27 @@ class Submissions:
     Args:
         store: Store of the run.
         run_id: The run.
-        job_count: Number of its Batch jobs.
+        names: Names of its Batch jobs.
         clock: Seconds that pass also while this machine is suspended.
 
     Attributes:
+        names: Names of the Batch jobs of the run; of moved jobs, those of their last submission.
         job_ids: Batch job ids by Batch job name, as far as this client knows them.
         uncertain: Names of the jobs of which there may be copies that ListJobs does not show yet.
     """
 
     def __init__(
-        self, store: ArtifactStore, run_id: str, job_count: int, clock: Callable[[], float]
+        self,
+        store: ArtifactStore,
+        run_id: str,
+        names: Collection[str],
+        clock: Callable[[], float],
     ) -> None:
         self.job_ids: dict[str, str] = {}
         self.uncertain: set[str] = set()
         self._store = store
         self._layout = RunLayout(run_id)
-        self._job_count = job_count
+        self.names = names
         self._clock = clock
         self._number = 0
         self._latest: Submission | None = None
@@ -105,7 +110,7 @@ class Submissions:
         if (
             latest is not None
             and latest.state == "complete"
-            and len(self.job_ids) == self._job_count
+            and all(name in self.job_ids for name in self.names)
         ):
             return
         number = self.newest_number()

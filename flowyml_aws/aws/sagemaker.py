@@ -75,15 +75,8 @@ class SageMakerBackend:
         self._poll_s = poll_s
         self._end_driver = end_driver
         self._clock = clock
-        self._names = {
-            job.name: [training_name(record.run_id, job.name, n + 1) for n in range(ATTEMPTS)]
-            for job in plan.jobs
-        }
-        self._job_attempts = {  # by training job name
-            name: (job, attempt)
-            for job, names in self._names.items()
-            for attempt, name in enumerate(names, 1)
-        }
+        self._names: dict[str, list[str]] = {}  # of a job's attempts since it moved last
+        self._job_attempts: dict[str, tuple[str, int]] = {}  # by training job name
         self._is_location_stored = False
         self._active: dict[str, JobStatus] = {}  # by training job name, like the next three
         self._ended: dict[str, JobStatus] = {}
@@ -91,6 +84,27 @@ class SageMakerBackend:
         self._submitted: dict[str, float] = {}
         self._holds = TrainingHolds(sagemaker.meta.region_name, poll_s, clock)
         self._streams: dict[str, tuple[str, ...]] = {}
+        self.move(plan)
+
+    def move(self, plan: ExecutionPlan) -> None:
+        """Use a plan in which jobs have moved: their attempts continue with new numbers."""
+        self._on_spot = {job.name for job in plan.jobs if job.capacity == "spot"}
+        for job in plan.jobs:
+            attempts = range(1, ATTEMPTS * (job.moved + 1) + 1)
+            names = [training_name(self._record.run_id, job.name, number) for number in attempts]
+            self._names[job.name] = names[-ATTEMPTS:]
+            self._job_attempts.update(
+                (name, (job.name, number)) for name, number in zip(names, attempts, strict=True)
+            )
+
+    def withdraw(self, job: str) -> None:
+        """Stop a job that waits for a machine, so that it can move.
+
+        Raises:
+            AwsRefusedError: AWS denied the call.
+        """
+        if (name := self._next_name(job)) is not None:
+            self._stop(name)
 
     def submit(self, jobs: Sequence[PlannedJob], succeeded: Collection[str]) -> None:
         """Submit the jobs whose parents succeeded, within the account's quotas.
@@ -125,12 +139,13 @@ class SageMakerBackend:
         """
         self._refresh()
         statuses: dict[str, JobStatus] = {}
-        for name, (job, attempt) in self._job_attempts.items():  # the latest attempt comes last
-            status = self._ended.get(name) or self._active.get(name)
-            if status is None and self._is_settling(name):
-                status = JobStatus(JobState.STARTING, attempt)
-            if status is not None:
-                statuses[job] = status
+        for job, names in self._names.items():
+            for name in names:  # the latest attempt comes last
+                status = self._ended.get(name) or self._active.get(name)
+                if status is None and self._is_settling(name):
+                    status = JobStatus(JobState.STARTING, self._job_attempts[name][1])
+                if status is not None:
+                    statuses[job] = status
         return self._holds.statuses(statuses)
 
     def logs(self, job: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
@@ -215,9 +230,9 @@ class SageMakerBackend:
             name = summary["TrainingJobName"]
             if name not in self._job_attempts or name in self._ended:
                 continue
-            _, attempt = self._job_attempts[name]
+            job, attempt = self._job_attempts[name]
             if not has_ended(summary):
-                self._active[name] = active_status(summary, attempt)
+                self._active[name] = active_status(summary, attempt, job in self._on_spot)
             elif summary["TrainingJobStatus"] == "Completed":
                 self._ended[name] = JobStatus(JobState.SUCCEEDED, attempt)
             else:

@@ -10,7 +10,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from flowyml_aws.aws.errors import error_code, refused
 from flowyml_aws.core.errors import AwsRefusedError
-from flowyml_aws.runtime.exit_codes import INTERRUPTED
+from flowyml_aws.runtime.causes import Cause
+from flowyml_aws.runtime.exit_codes import INTERRUPTED, MOVES
 from flowyml_aws.submission.backend import JobState, JobStatus
 from flowyml_aws.submission.record import Bill
 
@@ -33,7 +34,7 @@ __all__ = [
 ]
 
 ATTEMPTS = 5
-"""Maximum number of training jobs for one job of a plan."""
+"""Maximum number of training jobs for one job of a plan on one machine."""
 
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeTrainingJob.html
 _ACTIVE_STATES: Mapping[str, JobState] = {
@@ -70,6 +71,9 @@ _SERVICE_FAILURE = re.compile(
 )
 
 
+# The instance starts, or SageMaker waits for one: only the duration shows it.
+_WAITING = ("Starting", "Pending", "LaunchingMLInstances", "Interrupted")
+_KILLED = 137  # by the kernel: SageMaker ends a container with 143
 _NOT_FOUND = "Requested resource not found."
 
 
@@ -126,8 +130,15 @@ def has_ended(job: TrainingJobSummaryTypeDef | DescribeTrainingJobResponseTypeDe
     return job["TrainingJobStatus"] in _END_STATES
 
 
-def active_status(summary: TrainingJobSummaryTypeDef, attempt: int) -> JobStatus:
+def active_status(
+    summary: TrainingJobSummaryTypeDef, attempt: int, is_on_spot: bool = False
+) -> JobStatus:
     """Return the status of a training job that has not ended.
+
+    Args:
+        summary: SageMaker's summary of the job.
+        attempt: Number of the attempt.
+        is_on_spot: Whether it waits for spot capacity, for which SageMaker reports no lack.
 
     Raises:
         AwsRefusedError: SageMaker returned an unknown state.
@@ -141,7 +152,13 @@ def active_status(summary: TrainingJobSummaryTypeDef, attempt: int) -> JobStatus
             why="this version of flowyml-aws does not support this state",
             fix="upgrade flowyml-aws; the job itself continues",
         )
-    return JobStatus(state, attempt, _REASONS.get(secondary))
+    return JobStatus(
+        state,
+        attempt,
+        _REASONS.get(secondary),
+        losses=_losses_before(attempt),
+        lacks_capacity=is_on_spot and secondary in _WAITING,
+    )
 
 
 def final_status(detail: DescribeTrainingJobResponseTypeDef, attempt: int) -> JobStatus:
@@ -158,10 +175,13 @@ def final_status(detail: DescribeTrainingJobResponseTypeDef, attempt: int) -> Jo
         failure = detail.get("FailureReason") or "SageMaker gives no reason"
         reason = _readable(failure)
         if not _SERVICE_FAILURE.match(failure):
-            return JobStatus(JobState.FAILED, attempt, reason)
-        if attempt < ATTEMPTS:
-            return JobStatus(JobState.LOST, attempt, f"attempt {attempt} failed: {reason}")
-        return JobStatus(JobState.FAILED, attempt, f"{reason} (the last of {ATTEMPTS} attempts)")
+            return JobStatus(JobState.FAILED, attempt, reason, _cause_of_failure(failure))
+        losses = _losses_before(attempt) + 1
+        if losses < ATTEMPTS:
+            reason = f"attempt {attempt} failed: {reason}"
+            return JobStatus(JobState.LOST, attempt, reason, losses=losses)
+        reason = f"{reason} (the last of {ATTEMPTS} attempts)"
+        return JobStatus(JobState.FAILED, attempt, reason, Cause.CAPACITY, losses)
     limits = detail["StoppingCondition"]
     reasons = {
         "MaxRuntimeExceeded": "it exceeded its maximum runtime of "
@@ -169,7 +189,20 @@ def final_status(detail: DescribeTrainingJobResponseTypeDef, attempt: int) -> Jo
         "MaxWaitTimeExceeded": "it exceeded its limit of "
         f"{limits.get('MaxWaitTimeInSeconds')} s for waiting for spot capacity and running",
     }
-    return JobStatus(JobState.FAILED, attempt, reasons.get(secondary, "it was stopped"))
+    cause = Cause.CAPACITY if secondary == "MaxWaitTimeExceeded" else None
+    return JobStatus(JobState.FAILED, attempt, reasons.get(secondary, "it was stopped"), cause)
+
+
+def _losses_before(attempt: int) -> int:
+    """Return the number of hosts that a job lost on its machine before an attempt."""
+    return (attempt - 1) % ATTEMPTS
+
+
+def _cause_of_failure(reason: str) -> Cause | None:
+    """Return the cause for which a failed job could continue on another machine, if any."""
+    match = re.search(r"exit code: (\d+)$", reason)
+    code = int(match[1]) if match is not None else 0
+    return Cause.OUT_OF_MEMORY if code == _KILLED else MOVES.get(code)
 
 
 def _readable(reason: str) -> str:

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from flowyml_aws.core.spot import SPOT_RULES
+
 __all__ = [
     "INTERRUPTED",
     "READER_GONE",
@@ -25,6 +27,7 @@ __all__ = [
     "NoCache",
     "Refresh",
     "RunId",
+    "Spot",
     "app",
 ]
 
@@ -107,6 +110,15 @@ CheckpointSteps = Annotated[
     typer.Option(
         "--checkpoint-steps",
         help="Store the outputs of all steps, so that a lost host repeats one step of a group.",
+    ),
+]
+Spot = Annotated[
+    str | None,
+    typer.Option(
+        "--spot",
+        metavar="|".join(SPOT_RULES),
+        help="Use of spot capacity by steps without a rule of their own; by default what is "
+        "cheapest.",
     ),
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="Do not wait until it finishes.")]

@@ -38,6 +38,7 @@ def status_facts(status: RunStatus) -> dict[str, Any]:
         "created_at": status.created_at,
         "ended_at": status.ended_at,
         "jobs": [_job_facts(view) for view in status.jobs],
+        "moves": [move.model_dump(mode="json") for move in status.moves],
         "bills": {job: bill.model_dump(mode="json") for job, bill in status.bills.items()},
         "cached": {name: step.run_id for name, step in status.reused.items()},
     }
@@ -55,6 +56,7 @@ def _job_facts(view: JobView) -> dict[str, Any]:
         "planned_instance_type": view.job.instance_type,
         "cost_usd": view.cost_usd,
         "target": view.job.target,
+        "needs_client": view.needs_client,
         "steps": [
             reports.get(name) or {"name": name, "state": "waiting"} for name in view.job.steps
         ],

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from flowyml_aws.cli.context import context_values
 from flowyml_aws.core.errors import (
@@ -20,6 +20,7 @@ from flowyml_aws.core.errors import (
 from flowyml_aws.core.loading import importing
 from flowyml_aws.core.project_root import project_root
 from flowyml_aws.core.spelling import did_you_mean
+from flowyml_aws.core.spot import SpotRule
 from flowyml_aws.core.termination import Terminated
 from flowyml_aws.options import RunKeywords
 from flowyml_aws.pipeline import Pipeline
@@ -144,6 +145,7 @@ def run_options(
     max_price_usd_hour: float | None,
     max_cost_usd: float | None,
     checkpoint_steps: bool,
+    spot: str | None,
 ) -> RunKeywords:
     """Return the options of a plan or run from those of the command line.
 
@@ -159,6 +161,7 @@ def run_options(
         "max_price_usd_hour": max_price_usd_hour,
         "max_cost_usd": max_cost_usd,
         "checkpoint_steps": checkpoint_steps,
+        "spot": cast("SpotRule | None", spot),
     }
 
 

@@ -23,6 +23,7 @@ from flowyml_aws.cli.app import (
     MaxPrice,
     NoCache,
     Refresh,
+    Spot,
     app,
 )
 from flowyml_aws.cli.facts import print_json, selection_facts
@@ -61,6 +62,7 @@ def plan(
     max_price_usd_hour: MaxPrice = None,
     max_cost_usd: MaxCost = None,
     checkpoint_steps: CheckpointSteps = False,
+    spot: Spot = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what a run would do and cost."""
@@ -75,6 +77,7 @@ def plan(
         max_price_usd_hour,
         max_cost_usd,
         checkpoint_steps,
+        spot,
     )
     if explain is not None:
         _, selection = pipeline.explain(explain, **options)

@@ -32,6 +32,7 @@ from flowyml_aws.cli.app import (
     NoCache,
     Refresh,
     RunId,
+    Spot,
     app,
 )
 from flowyml_aws.cli.facts import json_text, print_json, status_facts
@@ -68,6 +69,7 @@ def run(
     max_price_usd_hour: MaxPrice = None,
     max_cost_usd: MaxCost = None,
     checkpoint_steps: CheckpointSteps = False,
+    spot: Spot = None,
     detach: Detach = False,
     as_json: AsJson = False,
 ) -> None:
@@ -83,6 +85,7 @@ def run(
         max_price_usd_hour,
         max_cost_usd,
         checkpoint_steps,
+        spot,
     )
     started = pipeline.submit(detach=detach, **options)
     # The run is stored in the pipeline's project, which may not be the current folder.

@@ -14,6 +14,7 @@ from flowyml_aws.core.environment import environment_problems
 from flowyml_aws.core.errors import FlowymlError, InvalidStepError, OutputMismatchError
 from flowyml_aws.core.resources import ResourceRequirements, read_resources
 from flowyml_aws.core.secret_references import secret_problems
+from flowyml_aws.core.spot import SPOT_RULES, SpotRule, with_spot
 
 __all__ = ["Step", "step"]
 
@@ -48,6 +49,7 @@ class Step:
         secrets: References to secrets, by the environment variable that gets the value.
         notes: Remarks on the declaration, for the plan.
         cache_on: Additions to the cache key: values, paths of files or folders, `Env(NAME)`.
+        spot: Use of spot capacity: `"always"`, `"prefer"` or `"never"`; None for that of the run.
     """
 
     func: Callable[..., Any]
@@ -68,6 +70,7 @@ class Step:
     notes: tuple[str, ...] = ()
     cache_on: tuple[Any, ...] = ()
     secrets: Mapping[str, str] = field(default_factory=dict)
+    spot: SpotRule | None = None
 
     def __post_init__(self) -> None:
         if not callable(self.func):
@@ -98,12 +101,14 @@ class Step:
         return self.outputs or (self.name,)
 
     def requirements(self) -> ResourceRequirements | None:
-        """Return the step's parsed resources.
+        """Return the step's parsed resources, with the labels of its use of spot capacity.
 
         Raises:
             InvalidResourcesError: A key is unknown or has a value of the wrong type.
+            AffinityConflictError: The resources require another capacity than `spot`.
         """
-        return read_resources(self.resources)
+        rule = self.spot if self.spot in SPOT_RULES else None
+        return with_spot(read_resources(self.resources), rule)
 
     def split_outputs(self, returned: Any) -> dict[str, Any]:
         """Return the value of each asset, from the function's return value.
@@ -174,6 +179,9 @@ class Step:
                 problems.append(self._invalid(argument, function, expected))
         if self.execution_group is not None and not self.execution_group:
             problems.append(self._invalid("execution_group", "", "a non-empty string, or omitted"))
+        if self.spot is not None and self.spot not in SPOT_RULES:
+            rules = ", ".join(f'"{rule}"' for rule in SPOT_RULES)
+            problems.append(self._invalid("spot", self.spot, f"one of {rules}, or omitted"))
         problems += environment_problems(self.env, f"step {self.name!r}")
         problems += secret_problems(self.secrets, self.env, f"step {self.name!r}")
         problems += addition_problems(self.cache_on, f"Step {self.name!r}")
@@ -221,6 +229,7 @@ def step(
     env: Mapping[str, str] | None = None,
     secrets: Mapping[str, str] | None = None,
     cache_on: Any = None,
+    spot: SpotRule | None = None,
     pipeline: _TakesSteps | None = None,
     register: bool = True,
 ) -> Callable[[Callable[..., Any]], Step]: ...
@@ -243,6 +252,7 @@ def step(
     env: Mapping[str, str] | None = None,
     secrets: Mapping[str, str] | None = None,
     cache_on: Any = None,
+    spot: SpotRule | None = None,
     pipeline: _TakesSteps | None = None,
     register: bool = True,
 ) -> Step | Callable[[Callable[..., Any]], Step]:
@@ -273,6 +283,9 @@ def step(
         cache_on: Additions to the cache key, evaluated on the client while it plans: a value (such
             as a version of your own), a `Path` for the content of a file or folder, `Env("NAME")`
             for an environment variable of the client, or a list of them.
+        spot: `"always"` for spot capacity only, `"never"` for capacity on demand only,
+            `"prefer"` for spot capacity until it is lost twice or missing. By default the rule
+            of the run.
         pipeline: Pipeline to add the step to. Steps have no global registry.
         register: Whether the step is added to `pipeline`.
     """
@@ -296,6 +309,7 @@ def step(
             env=dict(env) if isinstance(env, Mapping) else env or {},
             secrets=dict(secrets) if isinstance(secrets, Mapping) else secrets or {},
             cache_on=as_additions(cache_on),
+            spot=spot,
         )
         if pipeline is not None and register:
             pipeline.add_step(new_step)

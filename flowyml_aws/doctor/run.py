@@ -49,6 +49,10 @@ def _confirmed_diagnoses(driver: RunDriver) -> Mapping[str, Sequence[Finding]]:
 def _state_finding(view: JobView, states: Mapping[str, JobState]) -> Finding:
     """Return the finding for a job that has no diagnosis."""
     name = view.job.name
+    if view.needs_client:
+        fix = "continue the run with `flowyml-aws attach RUN`, unless another client drives it"
+        why = view.reason or "it can be submitted now"
+        return Finding("no-client", "warning", f"Job {name!r} waits for a client", why, fix)
     if view.state in (JobState.WAITING, JobState.QUEUED) and view.reason:
         fix = "wait, or cancel the run and fix the reason"
         return Finding("job-held", "warning", f"Job {name!r} is waiting", view.reason, fix)
@@ -67,10 +71,9 @@ def _state_finding(view: JobView, states: Mapping[str, JobState]) -> Finding:
             )
         case JobState.WAITING:
             parents = [parent for parent in view.job.after if not states[parent].ended]
+            what = f"Job {name!r} is waiting"
             if parents:
-                what = f"Job {name!r} is waiting for {', '.join(parents)}"
-            else:
-                what = f"Job {name!r} is waiting for a client to submit it: `flowyml-aws attach`"
+                what += f" for {', '.join(parents)}"
             return Finding("job-waiting", "ok", what)
         case JobState.QUEUED:
             return Finding(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flowyml_aws.planning.plan import PlannedJob
+from flowyml_aws.runtime.causes import GROWABLE
 
 __all__ = [
     "LOCALE",
@@ -35,7 +36,9 @@ def container_environment(job: PlannedJob, region: str) -> dict[str, str]:
         region: AWS region of the run.
     """
     own = environment_in_container(job.environment)
-    return {**own, **RUNNER, "AWS_DEFAULT_REGION": region}
+    moves = ",".join(cause.value for cause in GROWABLE if cause in job.moves)
+    moves_on = {"FLOWYML_MOVES_ON": moves} if moves else {}
+    return {**own, **RUNNER, **moves_on, "AWS_DEFAULT_REGION": region}
 
 
 def environment_in_container(own: Mapping[str, str]) -> dict[str, str]:

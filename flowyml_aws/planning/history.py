@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from flowyml_aws.artifacts.documents import Document
+from pydantic import Field
 
-__all__ = ["RunTimes", "StepTime"]
+from flowyml_aws.artifacts.documents import Document
+from flowyml_aws.planning.needs import Needs
+
+__all__ = ["Growth", "RunTimes", "StepTime"]
 
 
 class StepTime(Document):
@@ -22,13 +25,26 @@ class StepTime(Document):
     instance_type: str | None
 
 
+class Growth(Document):
+    """The resources that a step's job needed in a run, after it had used up the declared ones.
+
+    Attributes:
+        declared: Needs as the steps declared them.
+        needed: Needs of the machine to which the job moved.
+    """
+
+    declared: Needs
+    needed: Needs
+
+
 class RunTimes(Document):
-    """Durations and sizes of one run.
+    """Durations, sizes and needs of one run.
 
     Attributes:
         ended_at: End of the run, in seconds since the epoch.
         steps: Duration of each step that ran and succeeded.
         asset_bytes: Size of each stored value.
+        grown: Growth of the job of each step whose job needed more than its steps declare.
     """
 
     version: Literal[1] = 1
@@ -37,3 +53,4 @@ class RunTimes(Document):
     ended_at: float
     steps: dict[str, StepTime]
     asset_bytes: dict[str, int]
+    grown: dict[str, Growth] = Field(default_factory=dict)

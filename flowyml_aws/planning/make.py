@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.parameters import bind_step
+from flowyml_aws.core.spot import CAPACITY_LABEL, SpotRule, spot_affinity
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup, parallel_steps
+from flowyml_aws.planning.alternatives import with_alternatives
 from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.cost import with_costs
 from flowyml_aws.planning.durations import Durations, idle_gpu_note
 from flowyml_aws.planning.history import RunTimes
-from flowyml_aws.planning.needs import needs_of
+from flowyml_aws.planning.needs import Needs, needs_of
 from flowyml_aws.planning.offers import SelectedOffers, Selector
 from flowyml_aws.planning.placement import Placement
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
@@ -40,6 +43,7 @@ def make_plan(
     keep: Collection[str] = (),
     environment: Mapping[str, str] | None = None,
     secrets: Mapping[str, str] | None = None,
+    spot: SpotRule | None = None,
 ) -> ExecutionPlan:
     """Plan a run: one job per group, in running order.
 
@@ -54,6 +58,7 @@ def make_plan(
         keep: Assets that are always stored.
         environment: Environment variables of all jobs, which those of their steps override.
         secrets: References to secrets for all jobs, which those of their steps override.
+        spot: Use of spot capacity for jobs that have no rule of their own.
 
     Raises:
         InvalidPipelineError: No instance type fits some groups; contains an error for each.
@@ -79,10 +84,14 @@ def make_plan(
     startable: dict[str, dict[str, InstanceOffer]] = {}
     for group, backend in zip(groups, backends, strict=True):
         name = names[group.group_name]
-        needs = needs_of(group.aggregated_resources)
+        declared = _with_spot(needs_of(group.aggregated_resources), spot)
+        needs, growth_note = _grown(group, declared, history)
         own_secrets = {**(secrets or {}), **group.secrets}
         variables = {**(environment or {}), **group.environment}
         selected = selectors[backend].select_for(needs)
+        if isinstance(selected, FlowymlError) and needs != declared:
+            needs, growth_note = declared, ()  # the larger machine does not exist any more
+            selected = selectors[backend].select_for(needs)
         if isinstance(selected, FlowymlError):
             problems.append(_with_group(selected, group))
             continue
@@ -94,6 +103,7 @@ def make_plan(
                 steps=tuple(step.name for step in group.steps),
                 after=reduced[name],
                 needs=needs,
+                declared=declared if needs != declared else None,
                 backend=backend,
                 reads=_reads(group, graph, job_of, name),
                 produces={step.name: step.assets for step in group.steps},
@@ -101,7 +111,7 @@ def make_plan(
                 environment={n: value for n, value in variables.items() if n not in own_secrets},
                 secrets=own_secrets,
                 timeout_s=_timeout_s(group.steps),
-                notes=tuple(_notes(group, graph, selected, durations)),
+                notes=(*growth_note, *_notes(group, graph, selected, durations)),
                 **selected.placement(backend),
             )
         )
@@ -121,8 +131,36 @@ def make_plan(
         jobs=tuple(jobs),
         startable={target: tuple(offers.values()) for target, offers in startable.items()},
     )
-    offers = {backend: selector.offer for backend, selector in selectors.items()}
-    return with_costs(plan, graph, groups, history, offers)
+    offers = {
+        backend: lambda needs, selector=selector: selector.offer(_with_spot(needs, spot))
+        for backend, selector in selectors.items()
+    }
+    plan = with_costs(plan, graph, groups, history, offers)
+    return with_alternatives(plan, targets, catalog) if is_priced else plan
+
+
+def _grown(
+    group: StepGroup, declared: Needs, history: Sequence[RunTimes]
+) -> tuple[Needs, tuple[str, ...]]:
+    """Return the needs of a job, larger if an earlier run used up the declared ones, and a note."""
+    for run in history:
+        for step in group.steps:
+            growth = run.grown.get(step.name)
+            if growth is not None and growth.declared == declared:
+                note = f"needs {growth.needed} instead of {declared}, as run {run.run_id} did"
+                return growth.needed, (note,)
+    return declared, ()
+
+
+def _with_spot(needs: Needs, spot: SpotRule | None) -> Needs:
+    if spot is None or CAPACITY_LABEL in dict((*needs.required, *needs.preferred)):
+        return needs
+    labels = spot_affinity(spot)
+    return replace(
+        needs,
+        required=tuple(sorted((*needs.required, *labels.required.items()))),
+        preferred=tuple(sorted((*needs.preferred, *labels.preferred.items()))),
+    )
 
 
 def transitive_reduction(parents: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:

@@ -36,13 +36,13 @@ class SelectedOffers:
             "target": backend if target is None else target.name,
             "capacity": "on-demand" if target is None else target.capacity,
             "offers": self.offers,
-            "volume_gib": self._volume_gib,
+            "volume_gib": self.volume_gib,
             # The most expensive type that the service may start.
             "highest": self.startable[-1] if self.startable else None,
         }
 
     @property
-    def _volume_gib(self) -> int | None:
+    def volume_gib(self) -> int | None:
         """Size of the EBS volume to request; None without one, or if the target has the disks."""
         if self.selection is None or self.selection.instance.nvme_gb:
             return None

@@ -11,8 +11,10 @@ from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.placement import Origin
 from flowyml_aws.planning.targets import PriceBasis
+from flowyml_aws.runtime.causes import Cause
 
 __all__ = [
+    "Alternative",
     "Estimate",
     "ExecutionPlan",
     "InstanceOffer",
@@ -28,6 +30,30 @@ class InstanceOffer(Document):
     instance_type: str
     price_usd_hour: float | None
     price_basis: PriceBasis = "on-demand"
+
+
+class Alternative(Document):
+    """A machine that a job moves to if it can't finish on the machine before.
+
+    Attributes:
+        needs: Requirements on the machine; larger than before if memory or disk was used up.
+        target, capacity, offers, volume_gib, highest: Same as in `PlannedJob`.
+        moves: Positions of the next alternatives in the plan, by cause.
+    """
+
+    needs: Needs
+    target: str
+    capacity: Literal["on-demand", "spot"]
+    offers: tuple[InstanceOffer, ...]
+    volume_gib: int | None = None
+    highest: InstanceOffer | None = None
+    moves: dict[Cause, int] = Field(default_factory=dict)
+
+    @property
+    def highest_price_usd_hour(self) -> float | None:
+        """Price of the most expensive type that the service may start; None if unknown."""
+        offer = self.highest or self.offers[0]
+        return offer.price_usd_hour
 
 
 class PlannedJob(Document):
@@ -54,6 +80,12 @@ class PlannedJob(Document):
         highest: Most expensive type that the service may start for the job; None on this machine.
         expected_s: Expected seconds, startup included; None if unknown.
         expected_cost_usd: Expected cost of that time; None if the time or the price is unknown.
+        declared: Needs that its steps declare, if earlier runs or this one have used them up.
+        moves: Positions in the plan of the machines that the job moves to, by the cause that keeps
+            it from finishing on this one.
+        moved: Number of moves so far.
+        submission: Number of moves of this job and of its ancestors. The job is submitted once
+            for each; earlier submissions do not count any more.
         notes: Notes for the user on this job.
     """
 
@@ -76,6 +108,10 @@ class PlannedJob(Document):
     highest: InstanceOffer | None = None
     expected_s: float | None = None
     expected_cost_usd: float | None = None
+    declared: Needs | None = None
+    moves: dict[Cause, int] = Field(default_factory=dict)
+    moved: int = 0
+    submission: int = 0
     notes: tuple[str, ...]
 
     # Most jobs of a large plan have the same ones.
@@ -170,7 +206,9 @@ class ExecutionPlan(Document):
         reused: Steps that do not run because earlier runs produced their assets.
         asset_bytes: Sizes of stored assets in the latest run that produced them.
         startable: Types that each target may start for a job of the plan.
+        alternatives: Machines that jobs move to; jobs refer to them by position.
         estimate: Expected cost and time; None without earlier runs.
+        max_cost_usd: Maximum cost of the run, which moves may not exceed; None for no limit.
         notes: Notes for the user on the whole run.
     """
 
@@ -185,7 +223,9 @@ class ExecutionPlan(Document):
     reused: dict[str, ReusedStep] = Field(default_factory=dict)
     asset_bytes: dict[str, int] = Field(default_factory=dict)
     startable: dict[str, tuple[InstanceOffer, ...]] = Field(default_factory=dict)
+    alternatives: tuple[Alternative, ...] = ()
     estimate: Estimate | None = None
+    max_cost_usd: float | None = None
     notes: tuple[str, ...] = ()
 
     @property

@@ -61,6 +61,7 @@ def replan(plan: ExecutionPlan, name: str, needs: Needs, selector: Selector) -> 
         update={
             **selected.placement(jobs[name].backend),
             "needs": needs,
+            "declared": None,
             "expected_cost_usd": _cost_usd(jobs[name], selected),
             "notes": (*jobs[name].notes, *selected.notes),
         }

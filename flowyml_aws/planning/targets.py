@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal
 
+from flowyml_aws.core.spot import CAPACITY_LABEL
 from flowyml_aws.planning.catalog import Catalog, InstanceType
 from flowyml_aws.planning.disk import Disk
 from flowyml_aws.planning.needs import Amounts, Needs, Toleration
@@ -48,7 +49,6 @@ ARCH_LABEL = "kubernetes.io/arch"
 OS_LABEL = "kubernetes.io/os"
 ZONE_LABEL = "topology.kubernetes.io/zone"
 REGION_LABEL = "topology.kubernetes.io/region"
-CAPACITY_LABEL = "karpenter.sh/capacity-type"
 
 
 @dataclass(frozen=True, slots=True)

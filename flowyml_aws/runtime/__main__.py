@@ -3,6 +3,8 @@
 The exit code reports the outcome (see `exit_codes`).
 
 Environment: `FLOWYML_ATTEMPT`, or Batch's `AWS_BATCH_JOB_ATTEMPT`, is the attempt number, from 1;
+`FLOWYML_ATTEMPTS_BEFORE` is the number of attempts before the job moved to its machine;
+`FLOWYML_MOVES_ON` lists the causes of failures for which it moves to another one;
 `AWS_BATCH_JOB_ID` or SageMaker's `TRAINING_JOB_NAME` is the id of this copy of the job (see
 `platform` and `claim`); `FLOWYML_USER` is the user of
 an image whose containers start as root (see `user`); `FLOWYML_TIMEOUT_GRACE_S` is
@@ -23,9 +25,11 @@ from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import AwsUnavailableError, FlowymlError
 from flowyml_aws.core.nesting import enter_pipeline
 from flowyml_aws.runtime.attempt import Attempt
+from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.exit_codes import (
     BAD_INPUT,
     INTERRUPTED,
+    MOVES,
     SECOND_COPY,
     STEP_FAILED,
     SUCCEEDED,
@@ -136,7 +140,9 @@ def _resolve_secret(reference: str) -> str:
     return read_job_secret(reference)
 
 
-def _exit_code(result: JobResult) -> int:
+def _exit_code(result: JobResult | Cause) -> int:
+    if isinstance(result, Cause):
+        return next(code for code, cause in MOVES.items() if cause is result)
     if result.state == "succeeded":
         return SUCCEEDED
     return BAD_INPUT if result.failure else STEP_FAILED

@@ -12,6 +12,7 @@ from flowyml_aws.artifacts.layout import EVENTS, RunLayout
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
+from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.claim import JobClaim, claim_job
 from flowyml_aws.runtime.events import Progress
 from flowyml_aws.runtime.log import reporting, say
@@ -98,6 +99,16 @@ class Attempt:
                     read_document(AttemptEvents, self.store.get(key), f"{self.store.uri}/{key}")
                 )
         return events
+
+    def cause_of_move(self, failure: StepFailure | None) -> Cause | None:
+        """Return the cause for which the failed job continues on another machine, or None.
+
+        Args:
+            failure: Failure that no step caused, if any.
+        """
+        failures = (failure, *(report.failure for report in self.progress.reports))
+        causes = (each.cause for each in failures if each is not None)
+        return next((cause for cause in causes if cause in self.platform.moves_on), None)
 
     def commit(
         self, state: Literal["succeeded", "failed"], failure: StepFailure | None = None

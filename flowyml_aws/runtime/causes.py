@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-__all__ = ["Cause"]
+__all__ = ["GROWABLE", "Cause"]
 
 
 class Cause(str, Enum):
@@ -16,8 +16,14 @@ class Cause(str, Enum):
     OUT_OF_MEMORY = "out of memory"
     GPU_OUT_OF_MEMORY = "GPU out of memory"
     DISK_FULL = "disk full"
+    CAPACITY = "capacity"
+    """The job lost its host too often, or got none for too long. No step has failed."""
     DAMAGED = "damaged data"
     """A stored value is missing, or differs from its digest."""
     SETUP = "setup"
     """The job cannot do its work on this account or image: denied calls, code that does not load,
     another Python, packages that cannot be installed."""
+
+
+GROWABLE = (Cause.OUT_OF_MEMORY, Cause.GPU_OUT_OF_MEMORY, Cause.DISK_FULL)
+"""Causes that a larger machine removes."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["BAD_INPUT", "INTERRUPTED", "SECOND_COPY", "STEP_FAILED", "SUCCEEDED"]
+from collections.abc import Mapping
+
+from flowyml_aws.runtime.causes import Cause
+
+__all__ = ["BAD_INPUT", "INTERRUPTED", "MOVES", "SECOND_COPY", "STEP_FAILED", "SUCCEEDED"]
 
 SUCCEEDED = 0
 STEP_FAILED = 10
@@ -17,3 +21,11 @@ a result. 17 is EEXIST."""
 INTERRUPTED = 143
 """The job ended without a result and can run again: it received SIGTERM (128 + 15), for example in
 a spot interruption, or the store did not answer. Batch and SageMaker's driver start it again."""
+
+MOVES: Mapping[int, Cause] = {
+    18: Cause.OUT_OF_MEMORY,
+    19: Cause.GPU_OUT_OF_MEMORY,
+    20: Cause.DISK_FULL,
+}
+"""A resource is used up, and the plan has a larger machine: the job ended without a result, and the
+driver of the run moves it there."""

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from flowyml_aws.core.errors import AwsUnavailableError, DamagedArtifactError
 from flowyml_aws.runtime.attempt import Attempt
+from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.code import load_code
 from flowyml_aws.runtime.failures import describe_job_failure
 from flowyml_aws.runtime.interruption import Interruption
 from flowyml_aws.runtime.log import say, show
-from flowyml_aws.runtime.result import JobResult
+from flowyml_aws.runtime.result import JobResult, StepFailure
 from flowyml_aws.runtime.runner import JobRunner
 from flowyml_aws.runtime.secrets import provide_secrets
 from flowyml_aws.runtime.spec import JobSpec
@@ -26,8 +27,10 @@ def run_job(
     interruption: Interruption,
     grace_s: float,
     resolve_secret: Callable[[str], str],
-) -> JobResult:
+) -> JobResult | Cause:
     """Restore the code, run the steps and commit the result, whether they succeeded or failed.
+
+    Nothing is committed, and the cause is returned, if the plan has a larger machine for the job.
 
     Args:
         attempt: Attempt to run.
@@ -71,8 +74,16 @@ def run_job(
         interruption.check()
         failure = describe_job_failure(error, roots)
         show(f"the job failed, but not because of a step:\n{failure.text}")
+        return _fail(attempt, failure)
+    return attempt.commit("succeeded") if succeeded else _fail(attempt)
+
+
+def _fail(attempt: Attempt, failure: StepFailure | None = None) -> JobResult | Cause:
+    cause = attempt.cause_of_move(failure)
+    if cause is None:
         return attempt.commit("failed", failure)
-    return attempt.commit("succeeded" if succeeded else "failed")
+    say(f"{cause.value}: the job ends without a result, and continues on a larger machine")
+    return cause
 
 
 def _check_python(spec: JobSpec) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.log import say
 from flowyml_aws.runtime.machine_type import instance_type, training_instance_type
 
@@ -34,6 +35,7 @@ class Platform:
         copy_id: Id of this copy of the job: of the Batch job, the training job or the process.
         claimed_attempt: Number of the attempt that a copy claims; None for its own. A Batch job
             keeps its id in all its attempts, so the first one decides for them.
+        moves_on: Causes of a failure after which the job continues on another machine.
     """
 
     attempt: int = 1
@@ -42,21 +44,25 @@ class Platform:
     instance_type: str | None = None
     copy_id: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
     claimed_attempt: int | None = None
+    moves_on: frozenset[Cause] = frozenset()
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Platform:
         """Return the platform that set these environment variables."""
-        number = environment.get("FLOWYML_ATTEMPT") or environment.get("AWS_BATCH_JOB_ATTEMPT")
-        attempt = int(number or "1")
+        before = int(environment.get("FLOWYML_ATTEMPTS_BEFORE") or "0")
+        number = environment.get("FLOWYML_ATTEMPT")
+        attempt = int(number or environment.get("AWS_BATCH_JOB_ATTEMPT") or "1") + before
+        moves_on = _causes(environment.get("FLOWYML_MOVES_ON", ""))
         if batch_job := environment.get("AWS_BATCH_JOB_ID"):
             return cls(
                 attempt,
                 instance_type=instance_type(environment),
                 copy_id=batch_job,
-                claimed_attempt=None if environment.get("FLOWYML_ATTEMPT") else 1,
+                claimed_attempt=None if number else before + 1,
+                moves_on=moves_on,
             )
         if not (training_job := environment.get("TRAINING_JOB_NAME")):
-            return cls(attempt, instance_type=instance_type(environment))
+            return cls(attempt, instance_type=instance_type(environment), moves_on=moves_on)
         # SageMaker's training toolkit reads this variable, too, in processes outside SageMaker.
         folder = Path(environment.get("SAGEMAKER_BASE_DIR") or _SAGEMAKER_FOLDER)
         return cls(
@@ -65,6 +71,7 @@ class Platform:
             failure_file=folder / _FAILURE_FILE,
             instance_type=training_instance_type(folder),
             copy_id=training_job,
+            moves_on=moves_on,
         )
 
     def report_folders(self) -> None:
@@ -91,3 +98,7 @@ class Platform:
             self.failure_file.write_text(reason, "utf-8", errors="backslashreplace")
         except OSError as error:  # optional: the result contains it, too
             say(f"could not write the reason to {self.failure_file}: {error}")
+
+
+def _causes(names: str) -> frozenset[Cause]:
+    return frozenset(Cause(name) for name in names.split(",") if name)

@@ -101,8 +101,14 @@ class FoundRun:
     def driver(self) -> RunDriver:
         """Return a driver of the run."""
         backend = self.services.backend(self.record, self.plan)
-        store, allow_pickle = self.services.host.store, self.settings.allow_pickle
-        return RunDriver(store, self.record, self.plan, backend, allow_pickle)
+        return RunDriver(
+            self.services.host.store,
+            self.record,
+            self.plan,
+            backend,
+            self.settings.allow_pickle,
+            capacity_wait_s=self.settings.capacity_wait_s,
+        )
 
 
 def find_run(run_id: str) -> RunDriver:

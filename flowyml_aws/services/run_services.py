@@ -60,11 +60,16 @@ class RunServices:
 
     def driver_notes(self, plan: ExecutionPlan) -> Sequence[str]:
         """Return notes on the driver of a run that continues without its client."""
-        return [note for service in self.services.values() for note in service.driver_notes(plan)]
+        by_need = sorted(self.services.values(), key=lambda service: not service.needs_driver)
+        return by_need[0].driver_notes(plan)
 
     def start_driver(self, record: RunRecord, plan: ExecutionPlan) -> bool:
-        """Start one driver for the run if a service needs one. Return False otherwise."""
-        return any(service.start_driver(record, plan) for service in self.services.values())
+        """Start one driver for the run, if it needs one.
+
+        Return whether the driver submits the jobs of the run; otherwise the client does.
+        """
+        by_need = sorted(self.services.values(), key=lambda service: not service.needs_driver)
+        return by_need[0].start_driver(record, plan)
 
     def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
         """Return the backend of a run: that of its only service, or one that routes jobs."""

@@ -95,8 +95,16 @@ class Service(Protocol):
         """Return notes on the driver of a run that continues without its client."""
         return ()
 
+    @property
+    def needs_driver(self) -> bool:
+        """True if jobs are submitted only while a client or a driver drives the run."""
+        return False
+
     def start_driver(self, record: RunRecord, plan: ExecutionPlan) -> bool:
-        """Start a driver that replaces the client. Return False if none is needed."""
+        """Start a driver that replaces the client, if the run needs one.
+
+        Return whether it submits the jobs of the run; otherwise the client does.
+        """
         return False
 
     @abstractmethod

@@ -8,10 +8,20 @@ from enum import Enum
 from typing import Protocol, runtime_checkable
 
 from flowyml_aws.core.findings import Finding
-from flowyml_aws.planning.plan import PlannedJob
+from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
+from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.submission.record import Bill
 
-__all__ = ["Backend", "Bills", "Diagnoses", "JobState", "JobStatus", "Leftovers", "LogLine"]
+__all__ = [
+    "Backend",
+    "Bills",
+    "Diagnoses",
+    "JobState",
+    "JobStatus",
+    "Leftovers",
+    "LogLine",
+    "Moves",
+]
 
 
 class JobState(str, Enum):
@@ -46,11 +56,17 @@ class JobStatus:
     Attributes:
         attempt: Number of the current or last attempt, from 1; 0 before the first.
         reason: Reason of the state in the backend's words, or None.
+        cause: Cause for which the job could continue on another machine, if the backend knows it.
+        losses: Number of hosts that the job lost on its machine.
+        lacks_capacity: Whether the service says that it has no machine of the job's kind.
     """
 
     state: JobState
     attempt: int = 0
     reason: str | None = None
+    cause: Cause | None = None
+    losses: int = 0
+    lacks_capacity: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +140,24 @@ class Leftovers(Protocol):
 
         Raises:
             FlowymlError: Some jobs could not be ended; the error lists them. The others were.
+        """
+
+
+@runtime_checkable
+class Moves(Protocol):
+    """A backend whose jobs can move to other machines."""
+
+    def move(self, plan: ExecutionPlan) -> None:
+        """Use a plan in which jobs have moved. They are submitted again, with the jobs after them.
+
+        The earlier submissions of these jobs have ended, or never start.
+        """
+
+    def withdraw(self, job: str) -> None:
+        """End a job that waits for a machine, so that it can move.
+
+        Raises:
+            AwsRefusedError: AWS denied the call.
         """
 
 

@@ -17,8 +17,17 @@ from flowyml_aws.core.errors import ArtifactNotFoundError
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
 from flowyml_aws.runtime.result import AttemptEvents, StepFailure, StepReport, StepState
 from flowyml_aws.runtime.summary import JobSummary
-from flowyml_aws.submission.backend import Backend, Bills, JobState, JobStatus, Leftovers
+from flowyml_aws.submission.backend import (
+    Backend,
+    Bills,
+    JobState,
+    JobStatus,
+    Leftovers,
+    Moves,
+)
 from flowyml_aws.submission.history import record_times
+from flowyml_aws.submission.mover import Mover, NextMachine
+from flowyml_aws.submission.moves import CAPACITY_WAIT_S, Move, MoveRecords, machine_of, moved
 from flowyml_aws.submission.record import RunOutcome, RunRecord, RunState, read_outcome
 from flowyml_aws.submission.reports import JobReports
 from flowyml_aws.submission.status import JobView, RunStatus
@@ -36,6 +45,7 @@ class RunDriver:
         allow_pickle: Whether this client may run code from the store to load a value; None if only
             for runs that its user started on this machine.
         clock: Seconds since the epoch.
+        capacity_wait_s: Seconds without capacity after which jobs move to another target.
     """
 
     store: ArtifactStore
@@ -44,6 +54,7 @@ class RunDriver:
     backend: Backend
     allow_pickle: bool | None = None
     clock: Callable[[], float] = time.time
+    capacity_wait_s: float = CAPACITY_WAIT_S
     _ended: dict[str, JobView] = field(default_factory=dict)
     _results_read: bool = False
     _may_leave_jobs: bool = False
@@ -57,6 +68,11 @@ class RunDriver:
     def reports(self) -> JobReports:
         """Reports of the jobs, in the store."""
         return JobReports(self.store, self.record.run_id, len(self.plan.jobs))
+
+    @cached_property
+    def _mover(self) -> Mover:
+        records = MoveRecords(self.store, self.record.run_id)
+        return Mover(records, self.capacity_wait_s, clock=self.clock)
 
     def start(self) -> None:
         """Submit the jobs of a run that was just written; none has a state yet.
@@ -79,7 +95,7 @@ class RunDriver:
             FlowymlError: The store or the backend can't report the jobs' states, or some jobs
                 could not be ended.
         """
-        statuses = self._observe()
+        statuses = self._move(self._observe())
         # LOST means either: never submitted, or disappeared without reporting.
         startable = [
             job
@@ -98,7 +114,13 @@ class RunDriver:
 
     def status(self) -> RunStatus:
         """Poll once, and return the run's status without submitting anything."""
-        return self._make_status(self._observe())
+        statuses = self._observe()
+        status = self._make_status(statuses)
+        jobs = tuple(
+            replace(view, needs_client=not view.state.ended and self._needs_client(view, statuses))
+            for view in status.jobs
+        )
+        return replace(status, jobs=jobs)
 
     def cancel(self) -> Sequence[str]:
         """Cancel the run and its jobs that have not ended, with every copy of them.
@@ -132,6 +154,9 @@ class RunDriver:
             self.backend.cancel(jobs)
 
     def _observe(self) -> Mapping[str, JobStatus]:
+        if self.plan.alternatives and (self._active_jobs() or not self._results_read):
+            for move in self._mover.records.read_new():
+                self._apply(move)
         if not self._results_read:
             # Backends forget old jobs and the store does not: read all results once.
             self._read_results(self.plan.jobs)
@@ -178,13 +203,62 @@ class RunDriver:
         if not status.state.ended or len(parents) < len(job.after):
             # A child can't end before its parents; the poll of the parents was just earlier.
             return None
+        machine = self._mover.next_machine(self.plan, job, status)
+        if machine is not None and machine.is_affordable:
+            return None
         reason = status.reason or "the job ended without a result; see its log"
+        if machine is not None:
+            reason += (
+                f"; it does not move to {machine_of(machine.place)}, because the run could then "
+                f"cost more than max_cost_usd, ${self.plan.max_cost_usd:,.4g}"
+            )
         if status.state is JobState.SUCCEEDED:
             reason = "the backend reports success, but the job left no result"
         events = self._events.get(job.name)
         reports = _steps_cut_off(job, events, reason)
         ran_on = self._ran_on(job, events)
         return JobView(job, JobState.FAILED, status.attempt, reason, reports, ran_on=ran_on)
+
+    def _move(self, statuses: Mapping[str, JobStatus]) -> Mapping[str, JobStatus]:
+        """Move the jobs that can't finish where they are, and return the statuses that still count.
+
+        A job that waits for a machine in vain is ended at its service, and moves once it has ended.
+        """
+        backend = self.backend
+        if not self.plan.alternatives or not isinstance(backend, Moves):
+            return statuses
+        moving = self._mover.moving(self.plan, self._active_jobs(), statuses)
+        if not moving or self._is_cancelled():
+            return statuses
+        submissions = {job.name: job.submission for job in self.plan.jobs}
+        for machine in moving:
+            if machine.is_waiting:
+                self._mover.records.note_withdrawal(machine.job)
+                backend.withdraw(machine.job.name)
+            else:
+                self._apply(self._mover.records.record(machine.move(self.clock())))
+        return {
+            job.name: statuses[job.name]
+            for job in self.plan.jobs
+            if job.name in statuses and job.submission == submissions[job.name]
+        }
+
+    def _apply(self, move: Move) -> None:
+        self.plan = moved(self.plan, move)
+        if isinstance(self.backend, Moves):
+            self.backend.move(self.plan)
+
+    def _needs_client(self, view: JobView, statuses: Mapping[str, JobStatus]) -> bool:
+        """Return whether a job could be submitted or moved now."""
+        status = statuses.get(view.job.name, _UNKNOWN)
+        if status.state is JobState.LOST:
+            return all(parent in self._ended for parent in view.job.after)
+        return status.state.ended and self._movable(view.job, status) is not None
+
+    def _movable(self, job: PlannedJob, status: JobStatus) -> NextMachine | None:
+        """Return where a job continues that ended without a result; None if it has failed."""
+        machine = self._mover.next_machine(self.plan, job, status)
+        return machine if machine is not None and machine.is_affordable else None
 
     def _blocked(self, job: PlannedJob) -> JobView | None:
         """Return the final view of a job whose parent has failed, or None."""
@@ -197,7 +271,7 @@ class RunDriver:
     def _make_status(self, statuses: Mapping[str, JobStatus]) -> RunStatus:
         views = dict(self._ended)
         for job in self._active_jobs():
-            status = _visible_status(statuses.get(job.name))
+            status = self._visible_status(job, statuses.get(job.name))
             events = self._events.get(job.name) if _has_begun(status) else None
             views[job.name] = JobView(
                 job,
@@ -215,8 +289,22 @@ class RunDriver:
                 created_at=self.record.created_at,
                 jobs=tuple(views[job.name] for job in self.plan.jobs),
                 reused=self.plan.reused,
+                moves=tuple(self._mover.records.known),
             )
         )
+
+    def _visible_status(self, job: PlannedJob, status: JobStatus | None) -> JobStatus:
+        """Return the status to report: a job that does not run at the moment is waiting."""
+        if status is None:
+            return JobStatus(JobState.WAITING)
+        if (machine := self._movable(job, status)) is not None:
+            reason = f"{machine.reason}; it moves to {machine_of(machine.place)}"
+            return JobStatus(JobState.WAITING, status.attempt, reason)
+        if status.state.ended:
+            return JobStatus(JobState.WAITING)
+        if status.state is JobState.LOST:
+            return JobStatus(JobState.WAITING, reason=status.reason)
+        return status
 
     def _with_end(self, status: RunStatus) -> RunStatus:
         if status.state is RunState.RUNNING:
@@ -253,15 +341,6 @@ class RunDriver:
         except ArtifactNotFoundError:
             return False
         return True
-
-
-def _visible_status(status: JobStatus | None) -> JobStatus:
-    """Return the status to report: a job that does not run at the moment is waiting."""
-    if status is None or status.state.ended:
-        return JobStatus(JobState.WAITING)
-    if status.state is JobState.LOST:
-        return JobStatus(JobState.WAITING, reason=status.reason)
-    return status
 
 
 def _attempts(jobs: Sequence[PlannedJob], statuses: Mapping[str, JobStatus]) -> Mapping[str, int]:

@@ -10,7 +10,7 @@ from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.layout import history_key, history_prefix
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError, FlowymlError
-from flowyml_aws.planning.history import RunTimes, StepTime
+from flowyml_aws.planning.history import Growth, RunTimes, StepTime
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.status import RunStatus
 
@@ -21,13 +21,17 @@ MAX_TIMES = 10
 
 
 def record_times(store: ArtifactStore, status: RunStatus) -> None:
-    """Record the times of a run's completed steps, also if the run has failed.
+    """Record the times of a run's completed steps and the needs of its jobs, also if it failed.
 
     An error of the store is ignored.
     """
     steps: dict[str, StepTime] = {}
     sizes: dict[str, int] = {}
+    grown: dict[str, Growth] = {}
     for view in status.jobs:
+        if view.job.declared is not None:
+            growth = Growth(declared=view.job.declared, needed=view.job.needs)
+            grown.update(dict.fromkeys(view.job.steps, growth))
         for report in view.steps:
             if report.state is StepState.SUCCEEDED:
                 steps[report.name] = StepTime(
@@ -35,7 +39,7 @@ def record_times(store: ArtifactStore, status: RunStatus) -> None:
                 )
         if view.result is not None:
             sizes.update(view.result.asset_bytes)
-    if not steps:
+    if not steps and not grown:
         return
     times = RunTimes(
         run_id=status.run_id,
@@ -43,6 +47,7 @@ def record_times(store: ArtifactStore, status: RunStatus) -> None:
         ended_at=status.ended_at or status.created_at,
         steps=steps,
         asset_bytes=sizes,
+        grown=grown,
     )
     with suppress(FlowymlError, OSError):  # plans can do without them
         store.put(history_key(status.pipeline, status.run_id), times.to_json())

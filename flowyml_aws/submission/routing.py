@@ -15,6 +15,7 @@ from flowyml_aws.submission.backend import (
     JobStatus,
     Leftovers,
     LogLine,
+    Moves,
 )
 from flowyml_aws.submission.record import Bill
 
@@ -68,6 +69,17 @@ class RoutedBackend:
             for backend in self._backends.values()
             if isinstance(backend, Leftovers)
         )
+
+    def move(self, plan: ExecutionPlan) -> None:
+        self._plan = plan
+        for name, backend in self._backends.items():
+            if isinstance(backend, Moves):
+                backend.move(plan.on(name))
+
+    def withdraw(self, job: str) -> None:
+        backend = self._backends[self._backend_names[job]]
+        if isinstance(backend, Moves):
+            backend.withdraw(job)
 
     def release(self) -> None:
         for backend in self._backends.values():

@@ -10,9 +10,18 @@ from flowyml_aws.planning.wording import hourly_price
 from flowyml_aws.runtime.result import StepFailure, StepReport, StepState
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.moves import Move
 from flowyml_aws.submission.record import Bill, RunState
 
-__all__ = ["JobFailure", "JobView", "RunStatus", "failures", "machine_notes", "value_notes"]
+__all__ = [
+    "JobFailure",
+    "JobView",
+    "RunStatus",
+    "client_warning",
+    "failures",
+    "machine_notes",
+    "value_notes",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +35,8 @@ class JobView:
         result: Summary of the committed result, or None if there is none yet. Without tracebacks
             if many jobs have failed, so that not all results were read.
         ran_on: Instance type of the latest attempt with its price, as the job has reported it.
+        needs_client: Whether it continues only when a client drives the run, which submits it or
+            moves it to another machine. False in a status of a client that does so.
     """
 
     job: PlannedJob
@@ -35,6 +46,7 @@ class JobView:
     steps: tuple[StepReport, ...] = ()
     result: JobSummary | None = None
     ran_on: InstanceOffer | None = None
+    needs_client: bool = False
 
     @property
     def instance_type(self) -> str | None:
@@ -58,6 +70,7 @@ class RunStatus:
         jobs: Jobs in plan order.
         reused: Steps whose outputs are reused, and that are in no job.
         bills: Bills of the jobs, once the run has ended.
+        moves: Moves of jobs to other machines, in the order in which this client learned of them.
         outage: Reason why AWS could not be asked now, so that this is an older status; or None.
     """
 
@@ -70,6 +83,7 @@ class RunStatus:
     ended_at: float | None = None
     bills: Mapping[str, Bill] = field(default_factory=dict)
     outage: str | None = None
+    moves: tuple[Move, ...] = ()
 
     @property
     def state(self) -> RunState:
@@ -127,6 +141,18 @@ class JobFailure:
 def failures(status: RunStatus) -> list[JobFailure]:
     """Return the failed jobs of a run in plan order."""
     return [_failure(view) for view in status.jobs if view.state is JobState.FAILED]
+
+
+def client_warning(status: RunStatus) -> str | None:
+    """Return a warning that jobs of the run wait for a client, with the command that drives it."""
+    names = [view.job.name for view in status.jobs if view.needs_client]
+    if not names:
+        return None
+    more = f" and {len(names) - 1} more" if names[1:] else ""
+    return (
+        f"warning: {names[0]}{more} can continue, but only while a client drives the run: "
+        f"`flowyml-aws attach {status.run_id}`, unless another client does"
+    )
 
 
 def machine_notes(status: RunStatus) -> list[str]:

@@ -13,12 +13,20 @@ from rich.text import Text
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob, Variant
 from flowyml_aws.planning.wording import time_text
+from flowyml_aws.runtime.causes import Cause
+from flowyml_aws.submission.moves import machine_of
 from flowyml_aws.view.instances import price_text
 
 __all__ = ["plan_table", "price_range", "reused_line"]
 
 _MAX_NAMES = 5  # steps; the plan's JSON contains all of them
 
+_MOVES = {
+    Cause.OUT_OF_MEMORY: "if memory is used up",
+    Cause.GPU_OUT_OF_MEMORY: "if GPU memory is used up",
+    Cause.DISK_FULL: "if the disk is full",
+    Cause.CAPACITY: "if it loses two hosts, or gets none",
+}
 _ORIGINS = {
     "setting": "from the setting `backend`",
     "default": "the default; select another one with --backend, backend= or the setting `backend`",
@@ -50,9 +58,7 @@ def plan_table(plan: ExecutionPlan) -> RenderableType:
         parts += [reused_line(plan), Text()]
     for job in plan.jobs:
         parts.append(Text(job.name, style="bold"))
-        parts += [
-            Padding(line, (0, 0, 0, 2), expand=False) for line in _details(job, plan.asset_bytes)
-        ]
+        parts += [Padding(line, (0, 0, 0, 2), expand=False) for line in _details(job, plan)]
     parts += _expected(plan)
     if plan.is_priced:
         total = plan.peak_usd_hour
@@ -84,7 +90,8 @@ def reused_line(plan: ExecutionPlan) -> Text:
     return Text.assemble((f"{label}: ", "green"), f"{listed}{more} (from {origin})")
 
 
-def _details(job: PlannedJob, sizes: Mapping[str, int]) -> Iterator[Text]:
+def _details(job: PlannedJob, plan: ExecutionPlan) -> Iterator[Text]:
+    sizes = plan.asset_bytes
     yield _line("steps", " → ".join(job.steps))
     if job.after:
         yield _line("waits for", ", ".join(job.after))
@@ -110,6 +117,10 @@ def _details(job: PlannedJob, sizes: Mapping[str, int]) -> Iterator[Text]:
     if job.offers[1:]:
         fallbacks = (f"{offer.instance_type} {_price(offer)}" for offer in job.offers[1:])
         yield _line("alternatives", ", ".join(fallbacks))
+    for cause, position in job.moves.items():
+        place = plan.alternatives[position]
+        if place.target != job.target or place.needs != job.needs:
+            yield _line(_MOVES[cause], machine_of(place))
     for note in job.notes:
         yield Text(f"note: {note}", style="yellow")
 

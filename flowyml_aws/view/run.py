@@ -15,7 +15,14 @@ from rich.text import Text
 
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
-from flowyml_aws.submission.status import JobView, RunStatus, failures, machine_notes, value_notes
+from flowyml_aws.submission.status import (
+    JobView,
+    RunStatus,
+    client_warning,
+    failures,
+    machine_notes,
+    value_notes,
+)
 from flowyml_aws.view.plan import reused_line
 from flowyml_aws.view.program import program
 from flowyml_aws.view.terminal import Terminal
@@ -121,11 +128,23 @@ def status_table(status: RunStatus, now: float) -> RenderableType:
     return Group(
         table,
         *waits,
+        *noted_moves(status),
         *noted_machines(status),
         *noted_values(status),
         *bills(status),
+        *_warned(status),
         Text(f"{status.state.value}, {elapsed_s:.0f} s", style="dim"),
     )
+
+
+def noted_moves(status: RunStatus) -> list[Text]:
+    """Return a line on each move of a job to another machine."""
+    return [Text(str(move), style="yellow") for move in status.moves]
+
+
+def _warned(status: RunStatus) -> list[Text]:
+    warning = client_warning(status)
+    return [] if warning is None else [Text(warning, style="yellow")]
 
 
 def noted_machines(status: RunStatus) -> list[Text]:
@@ -173,6 +192,9 @@ class PlainLines:
             self._print_change("AWS", status.outage)
         elif "AWS" in self._printed:
             self._print_change("AWS", "answers again")
+        for move in status.moves:
+            where = f"to {move.machine}: {move.reason}"
+            self._print_change(f"job {move.job}, move {move.number}", where)
         for view in status.jobs:
             if not view.state.ended:
                 self._print_job(view)

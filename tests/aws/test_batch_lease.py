@@ -32,7 +32,7 @@ def store(tmp_path: Path) -> DirectoryArtifactStore:
 
 
 def client(store: DirectoryArtifactStore, clock: Clock | None = None) -> Submissions:
-    submissions = Submissions(store, RUN, job_count=2, clock=clock or Clock())
+    submissions = Submissions(store, RUN, names=("a", "b"), clock=clock or Clock())
     submissions.load()
     return submissions
 

@@ -195,3 +195,17 @@ def test_a_cache_entry_with_a_damaged_artifact_does_not_fail_later_jobs(
     again = load_pipeline(str(file)).submit(backend="batch")
     assert again.wait()["c"] == 6
     assert again.outputs["b"] == 4
+
+
+def test_a_run_whose_value_was_damaged_is_resumed_by_the_step_that_produces_it(
+    aws: Emulator, rig: BackendRig
+) -> None:
+    run = rig.pipeline("resuming").submit(backend="batch")
+    assert not run.wait().success
+    Path(f"{rig.trace}.go").touch()
+    (ref,) = run.refs("raw").values()
+    prefix = rig.environment["FLOWYML_AWS_STORE"].partition("/flowyml/")[2]
+    assert ref.size_bytes == len(b"damaged")  # so only the digest differs
+    damage(aws, f"{prefix}/{ref.key}")
+    assert run.resume().wait()["score"] == 21
+    assert rig.ran().count("load") == 2

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,13 +10,16 @@ from flowyml_aws import GPUConfig, NodeAffinity, Pipeline, ResourceRequirements,
 from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.core.errors import InvalidPipelineError, NoInstanceFitsError
 from flowyml_aws.core.graph import read_graph
+from flowyml_aws.core.spot import SpotRule
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import group_steps
 from flowyml_aws.planning.catalog_files import load_catalog
+from flowyml_aws.planning.history import Growth, RunTimes
 from flowyml_aws.planning.make import make_plan, transitive_reduction
+from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.placement import Placement
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
-from flowyml_aws.planning.targets import offline_targets
+from flowyml_aws.planning.targets import Target, offline_targets
 
 
 def a_step(
@@ -39,13 +44,20 @@ def a_step(
     return decorate(lambda **_: None)
 
 
-def plan_of(*steps: Step, backend: str = "batch") -> ExecutionPlan:
+def plan_of(
+    *steps: Step,
+    backend: str = "batch",
+    targets: Sequence[Target] = (),
+    history: Sequence[RunTimes] = (),
+    spot: SpotRule | None = None,
+) -> ExecutionPlan:
     graph, problems = read_graph(steps)
     assert graph is not None
     assert not problems
     catalog = load_catalog()
     groups = group_steps(graph.steps)
-    return make_plan("p", Placement(backend), graph, groups, offline_targets(catalog), catalog)
+    targets = targets or offline_targets(catalog)
+    return make_plan("p", Placement(backend), graph, groups, targets, catalog, history, spot=spot)
 
 
 def job_of(plan: ExecutionPlan, name: str) -> PlannedJob:
@@ -195,3 +207,55 @@ def test_the_reduction_keeps_all_ancestors_but_no_redundant_parent(
     all_ancestors = ancestors(parents)
     for kept in reduced.values():
         assert not any(parent in all_ancestors[other] for parent in kept for other in kept)
+
+
+ON_DEMAND = Target("cpu", "batch", ("m6i.large",))
+SPOT = Target("spot", "batch", ("m6i.large",), capacity="spot")
+
+
+def spot_step(rule: SpotRule | None) -> Step:
+    return step(name="a", outputs=["a.out"], spot=rule)(lambda: 1)
+
+
+@pytest.mark.parametrize(
+    ("of_step", "of_run", "target"),
+    [
+        (None, None, "cpu"),  # both cost the same, as no spot price is known
+        (None, "prefer", "spot"),
+        (None, "always", "spot"),
+        (None, "never", "cpu"),
+        ("prefer", None, "spot"),
+        ("never", "always", "cpu"),
+        ("always", "never", "spot"),
+        ("prefer", "never", "spot"),
+    ],
+)
+def test_the_rule_of_a_step_overrides_that_of_the_run(
+    of_step: SpotRule | None, of_run: SpotRule | None, target: str
+) -> None:
+    plan = plan_of(spot_step(of_step), targets=(ON_DEMAND, SPOT), spot=of_run)
+    assert job_of(plan, "a").target == target
+
+
+def grown_to(memory_mib: int) -> RunTimes:
+    growth = Growth(declared=Needs(), needed=Needs(memory_mib=memory_mib))
+    return RunTimes(
+        run_id="earlier", pipeline="p", ended_at=0.0, steps={}, asset_bytes={}, grown={"a": growth}
+    )
+
+
+def test_a_job_starts_with_the_memory_that_an_earlier_run_needed() -> None:
+    job = job_of(plan_of(a_step("a"), history=[grown_to(6000)]), "a")
+    assert (job.needs.memory_mib, job.declared) == (6000, Needs())
+    assert "earlier" in job.notes[0]
+
+
+def test_other_declared_resources_end_the_growth() -> None:
+    changed = a_step("a", resources=ResourceRequirements(memory="3Gi"))
+    job = job_of(plan_of(changed, history=[grown_to(6000)]), "a")
+    assert (job.needs.memory_mib, job.declared) == (3072, None)
+
+
+def test_a_growth_that_no_target_has_any_more_is_ignored() -> None:
+    job = job_of(plan_of(a_step("a"), targets=[ON_DEMAND], history=[grown_to(10**6)]), "a")
+    assert (job.needs, job.declared) == (Needs(), None)

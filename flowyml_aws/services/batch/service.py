@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,12 +12,16 @@ from typing import TYPE_CHECKING
 
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.planning.catalog import Catalog
+from flowyml_aws.planning.longest_path import longest_path_s
+from flowyml_aws.planning.needs import Toleration
 from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.planning.selection import select
 from flowyml_aws.planning.targets import Target, offline_targets
+from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.services.account import Account, missing_setting
 from flowyml_aws.services.batch.traits import TRAITS
 from flowyml_aws.services.service import Service
-from flowyml_aws.settings import Settings
+from flowyml_aws.settings import Settings, as_environment
 from flowyml_aws.submission.backend import Backend
 from flowyml_aws.submission.record import RunRecord
 from flowyml_aws.target_settings import TargetSettings, as_target, settings_of_service
@@ -27,10 +32,13 @@ if TYPE_CHECKING:
 
 __all__ = ["SERVICE", "BatchService", "job_image", "queue_names"]
 
+# 1 vCPU at $0.04048 and 2 GB at $0.004445 (https://aws.amazon.com/fargate/pricing/, 2026).
+_FARGATE_PRICE = "about $0.05 per hour on Fargate in us-east-1"
+
 
 @dataclass(frozen=True)
 class BatchService(Service):
-    """The job queues of an account. Batch itself starts a job after its parents: no driver."""
+    """The job queues of an account. Batch itself starts a job after its parents."""
 
     _account: Account
 
@@ -111,8 +119,76 @@ class BatchService(Service):
             problems.append(missing_setting("execution_role"))  # ECS reads the secrets with it
         return [*problems, *account.secret_problems(references)]
 
+    def driver_problems(self) -> list[FlowymlError]:
+        from flowyml_aws.aws.batch_driver import driver_problem
+
+        account = self._account
+        queue = account.settings.driver_queue
+        if queue is None or account.access_problem is not None:
+            return []
+        try:
+            problem = driver_problem(account.client("batch"), queue)
+        except FlowymlError as error:
+            problem = error
+        return [] if problem is None else [problem]
+
+    def driver_notes(self, plan: ExecutionPlan) -> Sequence[str]:
+        queue = self._account.settings.driver_queue
+        if not _can_leave_spot(plan):
+            return ()
+        if queue is None:
+            return (
+                "jobs that lose their spot hosts leave this capacity only while a client drives "
+                "the run: with the setting driver_queue, a small job does so instead",
+            )
+        return (
+            f"a small job on queue {queue!r} drives the run ({self._driver_price(queue)}), so that "
+            "jobs that lose their spot hosts continue on other capacity",
+        )
+
+    def start_driver(self, record: RunRecord, plan: ExecutionPlan) -> bool:
+        """Submit a small Batch job that moves jobs, if spot hosts may be lost."""
+        from flowyml_aws.aws.batch_driver import driver_timeout_s, start_driver
+
+        account = self._account
+        settings = account.settings
+        if settings.driver_queue is None or not _can_leave_spot(plan):
+            return False
+        limits_s = {job.name: job.timeout_s for job in plan.jobs}
+        start_driver(
+            account.client("batch"),
+            account.store,
+            settings.driver_queue,
+            replace(job_image(account), job_role=settings.driver_role or settings.job_role),
+            record,
+            as_environment(account.images.effective_settings),
+            settings.tags,
+            driver_timeout_s(longest_path_s(plan, limits_s)),
+            pause=lambda: time.sleep(settings.poll_s),
+        )
+        return False
+
+    def _driver_price(self, queue: str) -> str:
+        """Return the hourly price of the cheapest machine for the driver."""
+        from flowyml_aws.aws.batch_driver import DRIVER_NEEDS, is_on_fargate
+        from flowyml_aws.aws.discovery import find_targets
+
+        account = self._account
+        batch = account.client("batch")
+        try:
+            if is_on_fargate(batch, queue):
+                return _FARGATE_PRICE
+            targets = find_targets(batch, [queue], account.offered_types, account.catalog)
+            # infra/ keeps other jobs from this queue by a taint.
+            needs = replace(DRIVER_NEEDS, tolerations=(Toleration(operator="Exists"),))
+            price = select(needs, targets, account.catalog).price_usd_hour
+        except FlowymlError:
+            price = None
+        return "at an unknown price" if price is None else f"${price:,.3g} per hour"
+
     def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
         from flowyml_aws.aws.batch import BatchBackend
+        from flowyml_aws.aws.batch_driver import end_driver
         from flowyml_aws.aws.diagnosis import RunnableDiagnosis
 
         account = self._account
@@ -126,10 +202,26 @@ class BatchService(Service):
             poll_s=account.settings.poll_s,
             diagnosis=RunnableDiagnosis(account.client, lambda: account.catalog, time.time),
             tags=account.settings.tags,
+            end_driver=lambda: end_driver(
+                account.client("batch"),
+                account.store,
+                record.run_id,
+                os.environ.get("AWS_BATCH_JOB_ID"),
+            ),
         )
 
 
 SERVICE = BatchService
+
+
+def _can_leave_spot(plan: ExecutionPlan) -> bool:
+    """Return whether a job on spot capacity has other capacity to move to."""
+    return any(
+        job.capacity == "spot"
+        and Cause.CAPACITY in job.moves
+        and plan.alternatives[job.moves[Cause.CAPACITY]].target != job.target
+        for job in plan.jobs
+    )
 
 
 def job_image(account: Account) -> JobImage:

@@ -106,6 +106,10 @@ class SageMakerService(Service):
         problems = request_problems(plan, record, account.store.uri, options)
         return [*problems, *account.secret_problems(references)]
 
+    @property
+    def needs_driver(self) -> bool:
+        return True  # SageMaker cannot chain jobs
+
     def driver_problems(self) -> list[FlowymlError]:
         from flowyml_aws.aws.batch_driver import driver_problem
 
@@ -129,7 +133,7 @@ class SageMakerService(Service):
         ]
 
     def start_driver(self, record: RunRecord, plan: ExecutionPlan) -> bool:
-        """Submit a small Batch job that drives the run: SageMaker cannot chain jobs."""
+        """Submit a small Batch job that drives the run."""
         from flowyml_aws.aws.batch_driver import start_driver
         from flowyml_aws.services.batch.service import job_image
         from flowyml_aws.services.sagemaker.training import driver_settings

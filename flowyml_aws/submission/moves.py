@@ -1,0 +1,189 @@
+"""Moves of jobs to other machines: when a job moves, and the record of its moves.
+
+A move is a document that exists once, so that all clients of a run agree on it. Everything else
+follows from the plan and the moves. A job moves after its last submission has ended; a job that
+waits for a machine is withdrawn from its service before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Literal
+
+from flowyml_aws.artifacts.documents import Document, read_document
+from flowyml_aws.artifacts.layout import RunLayout
+from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.core.errors import ArtifactNotFoundError
+from flowyml_aws.planning.plan import Alternative, ExecutionPlan, PlannedJob
+from flowyml_aws.planning.wording import hourly_price
+from flowyml_aws.runtime.causes import Cause
+from flowyml_aws.submission.backend import JobState, JobStatus
+
+__all__ = [
+    "CAPACITY_WAIT_S",
+    "MAX_LOSSES",
+    "MAX_MOVES",
+    "Move",
+    "MoveRecords",
+    "alternative_of",
+    "machine_of",
+    "moved",
+    "wants_other_capacity",
+]
+
+MAX_LOSSES = 2
+"""Lost hosts after which a job leaves its capacity, if there is another one."""
+CAPACITY_WAIT_S = 600.0
+"""Seconds without capacity after which a job leaves its target, if there is another one."""
+MAX_MOVES = 20
+"""Moves after which a job fails: something else must be wrong."""
+_READERS = 16
+
+
+class Move(Document):
+    """A move of a job to another machine. It is created once and never replaced.
+
+    Attributes:
+        number: Number of the job's move, from 1.
+        cause: Cause for which the job could not finish.
+        reason: Reason of the move, without a full stop.
+        machine: The new machine and its price.
+        losses: Hosts that the job lost on the machine that it left.
+        moved_at: Seconds since the epoch, by the clock of the client.
+    """
+
+    version: Literal[1] = 1
+    job: str
+    number: int
+    cause: Cause
+    reason: str
+    machine: str
+    losses: int = 0
+    moved_at: float
+
+    def __str__(self) -> str:
+        return f"{self.job} moved to {self.machine}: {self.reason}"
+
+
+def alternative_of(plan: ExecutionPlan, job: PlannedJob, cause: Cause | None) -> Alternative | None:
+    """Return the machine that a job moves to for a cause, or None if there is none."""
+    if cause not in job.moves or job.moved >= MAX_MOVES:
+        return None
+    return plan.alternatives[job.moves[cause]]
+
+
+def wants_other_capacity(
+    plan: ExecutionPlan, job: PlannedJob, status: JobStatus, without_capacity: Collection[str]
+) -> bool:
+    """Return whether a job that does not run should continue on another target.
+
+    Args:
+        plan: Plan of the run.
+        job: A job that has not ended.
+        status: Its status.
+        without_capacity: Targets that have had no capacity for too long.
+    """
+    place = alternative_of(plan, job, Cause.CAPACITY)
+    if place is None or place.target == job.target:
+        return False
+    is_waiting = status.state is JobState.QUEUED or status.lacks_capacity
+    if is_waiting and job.target in without_capacity:
+        return True
+    return status.state in (JobState.QUEUED, JobState.LOST) and status.losses >= MAX_LOSSES
+
+
+def machine_of(place: PlannedJob | Alternative) -> str:
+    """Return the machine of a job: `m6i.large at $0.0960/h, on demand, on cpu`."""
+    offer = place.offers[0]
+    capacity = "spot" if place.capacity == "spot" else "on demand"
+    price = hourly_price(offer.price_usd_hour)
+    return f"{offer.instance_type}{price}, {capacity}, on {place.target}"
+
+
+def moved(plan: ExecutionPlan, move: Move) -> ExecutionPlan:
+    """Return the plan after a move. The jobs after the moved one are submitted again, too."""
+    (job,) = (each for each in plan.jobs if each.name == move.job)
+    place = plan.alternatives[job.moves[move.cause]]
+    changed = job.model_copy(
+        update={
+            "needs": place.needs,
+            "declared": job.declared or (job.needs if place.needs != job.needs else None),
+            "target": place.target,
+            "capacity": place.capacity,
+            "offers": place.offers,
+            "volume_gib": place.volume_gib,
+            "highest": place.highest,
+            "moves": place.moves,
+            "moved": move.number,
+        }
+    )
+    affected = {move.job}
+    jobs = []
+    for each in plan.jobs:  # parents come before their children
+        each = changed if each.name == move.job else each
+        if each.name in affected or not affected.isdisjoint(each.after):
+            affected.add(each.name)
+            each = each.model_copy(update={"submission": each.submission + 1})
+        jobs.append(each)
+    return plan.model_copy(update={"jobs": tuple(jobs)})
+
+
+@dataclass
+class MoveRecords:
+    """The recorded moves of one run.
+
+    Attributes:
+        known: The moves that this client knows, in the order in which it learned of them.
+    """
+
+    store: ArtifactStore
+    run_id: str
+    known: list[Move] = field(default_factory=list)
+
+    def read_new(self) -> Sequence[Move]:
+        """Return the moves that this client does not know yet, those of one job in order."""
+        keys = self._unknown_keys()
+        with ThreadPoolExecutor(_READERS) as pool:
+            new = list(pool.map(self._read, keys)) if keys else []
+        new.sort(key=lambda move: move.number)
+        self.known += new
+        return new
+
+    def record(self, move: Move) -> Move:
+        """Record a move, and return it. Return another move if a client has recorded it before."""
+        key = RunLayout(self.run_id).move(move.job, move.number)
+        if not self.store.create(key, move.to_json()):
+            move = self._read(key)
+        self.known.append(move)
+        return move
+
+    def note_withdrawal(self, job: PlannedJob) -> None:
+        """Record that a job is ended at its service so that it can move."""
+        self.store.create(RunLayout(self.run_id).withdrawal(job.name, job.moved + 1), b"")
+
+    def is_withdrawn(self, job: PlannedJob) -> bool:
+        """Return whether a client ended a job at its service so that it can move."""
+        try:
+            self.store.get(RunLayout(self.run_id).withdrawal(job.name, job.moved + 1))
+        except ArtifactNotFoundError:
+            return False
+        return True
+
+    @property
+    def by_job(self) -> Mapping[str, Sequence[Move]]:
+        """The known moves of each job, in order."""
+        moves: dict[str, list[Move]] = {}
+        for move in sorted(self.known, key=lambda move: move.number):
+            moves.setdefault(move.job, []).append(move)
+        return moves
+
+    def _unknown_keys(self) -> list[str]:
+        layout = RunLayout(self.run_id)
+        known = {layout.move(move.job, move.number) for move in self.known}
+        keys = (layout.moves + name for name in self.store.children(layout.moves))
+        return [key for key in keys if key not in known]
+
+    def _read(self, key: str) -> Move:
+        return read_document(Move, self.store.get(key), f"{self.store.uri}/{key}")
