@@ -282,7 +282,7 @@ class BatchBackend:
         return {name: definitions[kind] for name, kind in kinds.items()}
 
     def _end(self, jobs: Sequence[BatchJob], kept: Collection[str]) -> Sequence[str]:
-        """Terminate all copies of jobs, until a listing shows no other one.
+        """Terminate all copies of jobs that a listing shows, once it shows all of them.
 
         Args:
             jobs: Jobs in the order in which they are terminated.
@@ -303,10 +303,9 @@ class BatchBackend:
             terminated.update(job_id for _, job_id in found)
             if all(job.name in listed for job in jobs) and not self._submissions.uncertain:
                 is_complete = True
-            if is_complete and not found:
+            if is_complete:  # the listing has shown, and this has ended, all that exist
                 break
-            if not is_complete:
-                self.pause()
+            self.pause()
         if refusals:
             raise not_ended(self._record.run_id, refusals, "AWS Batch")
         return self._copies.still_there(terminated)
