@@ -28,15 +28,18 @@ class Document(BaseModel):
         """Drop the names of the fields that were given; they take more memory than most values."""
         object.__setattr__(self, "__pydantic_fields_set__", _UNKNOWN)
 
-    def to_json(self) -> bytes:
-        """Return deterministic, indented JSON.
+    def to_json(self, indent: int | None = 1) -> bytes:
+        """Return deterministic JSON.
+
+        Args:
+            indent: Spaces for each level; None for one line.
 
         Raises:
             SettingsError: A string contains half of a surrogate pair, which UTF-8 can't represent.
         """
         try:
             # As `model_dump_json`, but without a second copy: plans have megabytes.
-            return self.__pydantic_serializer__.to_json(self, indent=1)
+            return self.__pydantic_serializer__.to_json(self, indent=indent)
         except (PydanticSerializationError, UnicodeEncodeError) as error:
             raise SettingsError(
                 what="A name or a value has characters that UTF-8 can't represent",

@@ -164,7 +164,8 @@ def write_record(
         resumes: Id of the run that this one continues, or None.
     """
     layout = RunLayout(run_id)
-    store.put(layout.plan, plan.to_json())
+    # Indentation would be a quarter of it: megabytes, if there are many jobs.
+    store.put(layout.plan, plan.to_json(indent=None))
     record = _record(plan, run_id, now, places).model_copy(update={"resumes": resumes})
     store.put(layout.run, record.to_json())
     return record

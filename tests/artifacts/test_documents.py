@@ -17,6 +17,10 @@ def test_json_is_deterministic_and_indented() -> None:
     assert Point(x=1).to_json() == b'{\n "x": 1,\n "y": 0\n}'
 
 
+def test_json_can_be_one_line() -> None:
+    assert Point(x=1).to_json(indent=None) == b'{"x":1,"y":0}'
+
+
 def test_a_document_is_read_from_its_json() -> None:
     assert read_document(Point, Point(x=1, y=2).to_json(), "point") == Point(x=1, y=2)
 
