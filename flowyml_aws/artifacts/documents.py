@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from flowyml_aws.core.errors import DamagedArtifactError, SettingsError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["Document", "read_document", "shared"]
 
@@ -27,6 +30,12 @@ class Document(BaseModel):
     def model_post_init(self, context: Any, /) -> None:
         """Drop the names of the fields that were given; they take more memory than most values."""
         object.__setattr__(self, "__pydantic_fields_set__", _UNKNOWN)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy with some fields changed, which are not validated."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.model_post_init(None)
+        return copied
 
     def to_json(self, indent: int | None = 1) -> bytes:
         """Return deterministic JSON.

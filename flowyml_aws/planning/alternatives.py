@@ -72,12 +72,13 @@ def allowed_moves(plan: ExecutionPlan, limits: Limits) -> ExecutionPlan:
     def allowed(moves: dict[Cause, int]) -> dict[Cause, int]:
         return {cause: position for cause, position in moves.items() if is_allowed(position)}
 
+    def limited(job: PlannedJob) -> PlannedJob:
+        moves = allowed(job.moves)
+        return job if moves == job.moves else job.model_copy(update={"moves": moves})
+
     return plan.model_copy(
         update={
-            "jobs": tuple(
-                job.model_copy(update={"moves": allowed(job.moves)}) if job.moves else job
-                for job in plan.jobs
-            ),
+            "jobs": tuple(map(limited, plan.jobs)),
             "alternatives": tuple(
                 each.model_copy(update={"moves": allowed(each.moves)}) for each in plan.alternatives
             ),

@@ -150,6 +150,12 @@ def test_no_job_moves_to_a_type_above_the_price_limit(limit: float | None, moves
     assert len(job_of(allowed_moves(plan, Limits(price_usd_hour=limit))).moves) == moves
 
 
+def test_jobs_that_may_move_as_planned_are_not_copied() -> None:
+    plan = planned(Needs(vcpus=2, memory_mib=5000), CPU)
+    assert job_of(plan).moves
+    assert job_of(allowed_moves(plan, Limits())) is job_of(plan)
+
+
 def with_estimate(
     plan: ExecutionPlan, cost_usd: float | None, max_cost_usd: float
 ) -> ExecutionPlan:
