@@ -1,4 +1,4 @@
-"""What the description of a Batch job says about its end."""
+"""Statuses of Batch jobs, from their descriptions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_lost_hosts_are_counted_whichever_end_ecs_reports_first() -> None:
         ({"exitCode": 18}, Cause.OUT_OF_MEMORY),
         ({"exitCode": 19}, Cause.GPU_OUT_OF_MEMORY),
         ({"exitCode": 20}, Cause.DISK_FULL),
-        ({"exitCode": 137}, None),  # killed by somebody
+        ({"exitCode": 137}, None),  # killed by someone
         ({"exitCode": 10}, None),
         ({}, None),
     ],
@@ -53,7 +53,7 @@ def test_a_failed_job_says_whether_a_larger_machine_helps(
 def test_a_job_lacks_capacity_after_its_last_lost_host() -> None:
     assert described("FAILED", *[HOST_LOST] * MAX_ATTEMPTS).cause is Cause.CAPACITY
     assert described("FAILED", *[HOST_LOST] * (MAX_ATTEMPTS - 1), FAILED).cause is None
-    # Somebody has terminated it.
+    # Someone has terminated it.
     assert described("FAILED", HOST_LOST).cause is None
 
 
