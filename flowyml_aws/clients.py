@@ -111,6 +111,6 @@ def _model_loader(data_path: str | None) -> Any:
 
     Reading the models takes most of the time that creating a client takes.
     """
-    from botocore.loaders import create_loader
+    from flowyml_aws.aws.service_models import ServiceModelLoader
 
-    return create_loader(data_path)
+    return ServiceModelLoader.of(data_path)

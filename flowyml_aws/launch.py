@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 
 from flowyml_aws.artifacts.cache import keep_entry
+from flowyml_aws.artifacts.transfer import save_encoded
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.planning.alternatives import allowed_moves
 from flowyml_aws.planning.plan import ExecutionPlan
@@ -18,10 +21,27 @@ from flowyml_aws.settings import Settings
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.keys import make_keys
 from flowyml_aws.submission.own_runs import remember_run
-from flowyml_aws.submission.package import RunPackage, job_specs, write_run
-from flowyml_aws.submission.record import RunRecord
+from flowyml_aws.submission.package import RunPackage, job_specs, write_package, write_record
+from flowyml_aws.submission.record import RunRecord, SpecPlace
 
 __all__ = ["begin", "launch"]
+
+
+@dataclass(frozen=True, slots=True)
+class _PackagedRun:
+    """A run in the store that has no record yet.
+
+    Attributes:
+        specs: Place of each job's spec.
+        created_at: Seconds since the epoch.
+    """
+
+    run_id: str
+    services: RunServices
+    plan: ExecutionPlan
+    specs: Mapping[str, SpecPlace]
+    created_at: float
+    settings: Settings
 
 
 def launch(request: RunRequest) -> RunDriver:
@@ -30,6 +50,14 @@ def launch(request: RunRequest) -> RunDriver:
     Raises:
         InvalidPipelineError: With every mistake; nothing was written or submitted.
     """
+    # With many jobs, their code takes more memory than the plan, and nothing needs it any more.
+    run = _package(request)
+    store = run.services.host.store
+    record = write_record(store, run.plan, run.specs, run.run_id, run.created_at)
+    return begin(run.services, record, run.plan, run.settings, request.detached)
+
+
+def _package(request: RunRequest) -> _PackagedRun:
     checked = preflight(request)
     services, planned = checked.services, checked.planned
     store, plan, reuse = services.host.store, planned.plan, planned.reuse
@@ -37,7 +65,7 @@ def launch(request: RunRequest) -> RunDriver:
     for entry in reuse.entries.values():
         with suppress(FlowymlError, OSError):  # only garbage collection reads it
             keep_entry(store, entry, now)
-    package = _package(checked)
+    package = _package_of(checked)
     driver_notes = services.driver_notes(plan) if request.detached else ()
     notes = (*plan.notes, *checked.notes, *driver_notes)
     plan = plan.model_copy(update={"notes": notes})
@@ -46,8 +74,8 @@ def launch(request: RunRequest) -> RunDriver:
     incomplete = planned.identities.incomplete
     keys = make_keys(checked.graph, reuse, planned.forced, planned.fingerprinter, incomplete)
     remember_run(store.uri, checked.run_id)
-    record = write_run(store, plan, package, specs, keys, checked.run_id, now)
-    return begin(services, record, plan, checked.settings, request.detached)
+    places = write_package(store, package, specs, keys, checked.run_id)
+    return _PackagedRun(checked.run_id, services, plan, places, now, checked.settings)
 
 
 def begin(
@@ -80,11 +108,11 @@ def begin(
     return driver
 
 
-def _package(checked: CheckedRequest) -> RunPackage:
+def _package_of(checked: CheckedRequest) -> RunPackage:
     planned, store = checked.planned, checked.services.host.store
     external = planned.graph.external_inputs
-    inputs = {asset: value for asset, value in planned.inputs.items() if asset in external}
-    saved = {asset: value.save(store) for asset, value in inputs.items()}
+    inputs = [value for asset, value in planned.inputs.items() if asset in external]
+    saved = save_encoded(store, inputs)
     names = (job.name for job in planned.plan.jobs)
     return RunPackage(
         code=checked.code,

@@ -115,7 +115,7 @@ class StepResult:
 
     @property
     def artifact_uri(self) -> str | None:
-        """URI of the first stored output, read from the store on access; None if there is none."""
+        """URI of the object with the first stored output, read on access; None if there is none."""
         return None if self._first_asset is None else self._refs[self._first_asset].uri
 
     @property

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
-from flowyml_aws.artifacts.cache import is_stored
+from flowyml_aws.artifacts.cache import is_stored, one_of_each_object
 from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.layout import EVENTS, RunLayout
 from flowyml_aws.artifacts.refs import ArtifactRef
@@ -38,7 +38,7 @@ from flowyml_aws.services.connect import FoundRun, locate_run
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.own_runs import is_own_run, remember_run
-from flowyml_aws.submission.package import placeholder_record, write_resumption
+from flowyml_aws.submission.package import placeholder_record, write_record, write_resumption
 from flowyml_aws.submission.record import RunRecord, RunState, make_run_id
 from flowyml_aws.submission.resume import EarlierRun, finished_jobs, make_resumption
 
@@ -78,12 +78,13 @@ def resume(
         raise InvalidPipelineError(found.plan.pipeline, problems)
     if is_own_run(store.uri, run_id):  # its values are values of the new run
         remember_run(store.uri, new_id)
-    record = write_resumption(store, resumption, new_id, run_id, time.time())
+    places = write_resumption(store, resumption, new_id, run_id)
+    record = write_record(store, resumption.plan, places, new_id, time.time(), resumes=run_id)
     return begin(found.services, record, resumption.plan, found.settings, detached)
 
 
 def _read(found: FoundRun, store: ArtifactStore) -> tuple[EarlierRun, set[str]]:
-    """Return a run that has ended, and the digests of values of its attempts that are missing.
+    """Return a run that has ended, and the keys of values of its attempts that are missing.
 
     Raises:
         RunNotResumableError: The run has not ended, or has succeeded.
@@ -134,11 +135,11 @@ def _events(store: ArtifactStore, record: RunRecord, job: str) -> list[AttemptEv
 
 
 def _missing(store: ArtifactStore, assets: Iterable[Mapping[str, ArtifactRef]]) -> set[str]:
-    """Return the digests of the values that are not stored any more."""
-    refs = {ref.sha256: ref for each in assets for ref in each.values()}
+    """Return the keys of the objects of values that are not stored any more."""
+    refs = one_of_each_object(ref for each in assets for ref in each.values())
     with ThreadPoolExecutor(_READERS) as pool:
-        stored = pool.map(lambda ref: is_stored(store, ref), refs.values())
-        return {sha256 for sha256, is_here in zip(refs, stored, strict=True) if not is_here}
+        stored = pool.map(lambda ref: is_stored(store, ref), refs)
+        return {ref.key for ref, is_here in zip(refs, stored, strict=True) if not is_here}
 
 
 def _with_resources(

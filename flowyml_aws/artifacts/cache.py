@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Literal
 
@@ -20,6 +20,7 @@ __all__ = [
     "EntryListing",
     "is_stored",
     "keep_entry",
+    "one_of_each_object",
     "python_version",
     "read_entry",
     "write_entry",
@@ -124,7 +125,13 @@ def is_stored(store: ArtifactStore, ref: ArtifactRef) -> bool:
 
     All of its content is verified when it is loaded.
     """
-    return store.holds(ref.key, ref.sha256, ref.size_bytes)
+    return store.holds(ref.key, ref.object_sha256, ref.object_bytes)
+
+
+def one_of_each_object(refs: Iterable[ArtifactRef]) -> list[ArtifactRef]:
+    """Return one ref for each object: the values of a pack are checked with one request."""
+    objects = {(ref.key, ref.object_sha256, ref.object_bytes): ref for ref in refs}
+    return list(objects.values())
 
 
 def keep_entry(store: ArtifactStore, entry: CacheEntry, now: float) -> None:

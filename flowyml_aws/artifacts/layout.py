@@ -24,6 +24,7 @@ __all__ = [
     "USES",
     "RunLayout",
     "artifact_key",
+    "artifact_pack_key",
     "bundle_key",
     "cache_entry_key",
     "history_key",
@@ -192,6 +193,16 @@ def artifact_key(sha256: str, copy: int = 0) -> str:
         copy: Number below `COPIES`; above 0 if the objects of lower numbers are damaged.
     """
     return f"artifacts/{sha256[:2]}/{sha256}{_copy_suffix(copy)}"
+
+
+def artifact_pack_key(sha256: str, copy: int = 0) -> str:
+    """Return the key of a pack of artifacts.
+
+    Args:
+        sha256: Digest of the pack.
+        copy: Same as in `artifact_key`.
+    """
+    return f"artifacts/packs/{sha256}{_copy_suffix(copy)}"
 
 
 def layer_key(sha256: str, copy: int = 0) -> str:

@@ -10,18 +10,27 @@ the size of each. Then the size of the index, in 8 bytes, most significant first
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import NonNegativeInt
 
+from flowyml_aws.artifacts.content import Content
 from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import DamagedArtifactError
 
-__all__ = ["PACK_BYTES", "SMALL_BYTES", "Member", "Pack", "make_packs", "read_index", "read_part"]
+__all__ = [
+    "PACK_BYTES",
+    "SMALL_BYTES",
+    "Member",
+    "Pack",
+    "make_pack",
+    "make_packs",
+    "read_index",
+    "read_part",
+]
 
 SMALL_BYTES = 128 * 1024
 """Size up to which a content is packed."""
@@ -47,11 +56,15 @@ class _Index(Document):
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """A pack as bytes."""
+    """A pack, whose content refers to those of its members without a copy."""
 
-    data: bytes
-    sha256: str
+    content: Content
     members: tuple[Member, ...]
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the whole pack in hex."""
+        return self.content.sha256
 
 
 def make_packs(contents: Mapping[str, bytes]) -> Iterator[Pack]:
@@ -59,15 +72,18 @@ def make_packs(contents: Mapping[str, bytes]) -> Iterator[Pack]:
 
     Equal contents give equal packs, in whichever order they are given.
     """
-    for group in _groups(sorted(contents.items())):
-        members, offset = [], 0
-        for sha256, data in group:
-            members.append(Member(sha256=sha256, offset=offset, size_bytes=len(data)))
-            offset += len(data)
-        index = _Index(members=tuple(members)).model_dump_json().encode()
-        size = len(index).to_bytes(_SIZE_BYTES, "big")
-        packed = b"".join((*(data for _, data in group), index, size))
-        yield Pack(packed, hashlib.sha256(packed).hexdigest(), tuple(members))
+    return map(make_pack, _groups(sorted(contents.items())))
+
+
+def make_pack(contents: Iterable[tuple[str, bytes]]) -> Pack:
+    """Return a pack of contents with their digests, in the order of the digests."""
+    group, members, offset = sorted(contents), [], 0
+    for sha256, data in group:
+        members.append(Member(sha256=sha256, offset=offset, size_bytes=len(data)))
+        offset += len(data)
+    index = _Index(members=tuple(members)).model_dump_json().encode()
+    size = len(index).to_bytes(_SIZE_BYTES, "big")
+    return Pack(Content(*(data for _, data in group), index, size), tuple(members))
 
 
 def read_index(pack: bytes, uri: str) -> tuple[Member, ...]:

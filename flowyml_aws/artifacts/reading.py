@@ -191,11 +191,14 @@ def _group_frames(frames: range, compression: Compression) -> Iterator[range]:
 
 def _fetch(store: ArtifactStore, ref: ArtifactRef, start: int, memory: memoryview) -> None:
     """Fill memory with stored bytes, and check the size of the object."""
-    _check_size(store, ref, store.read_into(ref.key, start, memory))
+    _check_size(store, ref, store.read_into(ref.key, ref.offset + start, memory))
 
 
 def _checked_size(store: ArtifactStore, ref: ArtifactRef) -> int:
     """Return the size of the value. A wrong size must not allocate memory or disk space."""
+    if ref.offset + ref.size_bytes > ref.object_bytes:
+        reason = f"the value ends at byte {ref.offset + ref.size_bytes} of {ref.object_bytes}"
+        raise _damaged(store, ref, f"its ref is inconsistent: {reason}")
     if ref.compression is not None:
         _check_frames(store, ref, ref.compression)
     # The response to a read reports the size, so a value of one request needs no separate check.
@@ -218,8 +221,8 @@ def _check_frames(store: ArtifactStore, ref: ArtifactRef, compression: Compressi
 
 
 def _check_size(store: ArtifactStore, ref: ArtifactRef, size: int) -> None:
-    if size != ref.size_bytes:
-        raise _damaged(store, ref, f"it has {size} bytes, expected {ref.size_bytes}")
+    if size != ref.object_bytes:
+        raise _damaged(store, ref, f"it has {size} bytes, expected {ref.object_bytes}")
 
 
 def _allocate_value(size: int) -> memoryview:

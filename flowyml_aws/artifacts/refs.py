@@ -7,12 +7,13 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import NonNegativeInt, StringConstraints
 
 from flowyml_aws.artifacts.documents import Document
-from flowyml_aws.artifacts.layout import COPIES, artifact_key
+from flowyml_aws.artifacts.layout import COPIES, artifact_key, artifact_pack_key
 from flowyml_aws.core.cache_key import digest_of_facts
 
-__all__ = ["ArtifactRef", "Compression", "ItemBytes"]
+__all__ = ["ArtifactRef", "Compression", "ItemBytes", "PackPlace"]
 
 ItemBytes: TypeAlias = Literal[1, 2, 4, 8, 16]
+Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Compression(Document):
@@ -30,25 +31,41 @@ class Compression(Document):
     item_bytes: ItemBytes = 1
 
 
+class PackPlace(Document):
+    """The place of a value in a pack of small values (see `packs.py`).
+
+    Attributes:
+        sha256: Digest of the pack in hex.
+        size_bytes: Size of the pack.
+        offset: Start of the value in the pack.
+    """
+
+    sha256: Sha256
+    size_bytes: NonNegativeInt
+    offset: NonNegativeInt
+
+
 class ArtifactRef(Document):
     """A reference to a stored value.
 
     Attributes:
         uri: URI of the object, `s3://…` or `file:///…`.
-        sha256: Digest in hex, as defined in `content.py`.
-        size_bytes: Size of the stored object.
+        sha256: Digest of the value's stored bytes in hex, as defined in `content.py`.
+        size_bytes: Size of the value's stored bytes.
         codec: Codec that decodes the value, as `<name>/<version>`.
         filename: Name of the file or folder if the value is one. The stored bytes do not contain
             it, so that the object of a file is the file itself.
-        compression: Compression of the object, or None if it is not compressed.
+        compression: Compression of the stored bytes, or None if they are not compressed.
+        pack: Place in the object if it is a pack; None if the value is the whole object.
     """
 
     uri: str
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Sha256
     size_bytes: NonNegativeInt
     codec: str
     filename: str | None = None
     compression: Compression | None = None
+    pack: PackPlace | None = None
 
     @property
     def value_bytes(self) -> int:
@@ -58,8 +75,24 @@ class ArtifactRef(Document):
     @property
     def key(self) -> str:
         """Key of the object in its store."""
-        keys = [artifact_key(self.sha256, copy) for copy in range(COPIES)]
+        key_of = artifact_key if self.pack is None else artifact_pack_key
+        keys = [key_of(self.object_sha256, copy) for copy in range(COPIES)]
         return next((key for key in keys if self.uri.endswith(f"/{key}")), keys[0])
+
+    @property
+    def object_sha256(self) -> str:
+        """Digest of the whole object in hex."""
+        return self.sha256 if self.pack is None else self.pack.sha256
+
+    @property
+    def object_bytes(self) -> int:
+        """Size of the whole object."""
+        return self.size_bytes if self.pack is None else self.pack.size_bytes
+
+    @property
+    def offset(self) -> int:
+        """Start of the value in the object."""
+        return 0 if self.pack is None else self.pack.offset
 
     @property
     def identity(self) -> str:

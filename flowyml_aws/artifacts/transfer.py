@@ -20,12 +20,13 @@ from typing import Any, TypeVar
 
 from flowyml_aws.artifacts.content import CHUNK_BYTES, PART_BYTES
 from flowyml_aws.artifacts.fetching import FetchedValue, fetch_value
+from flowyml_aws.artifacts.packs import PACK_BYTES
 from flowyml_aws.artifacts.parallel import CONNECTIONS, PART_SLOTS
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.artifacts.values import encode_value, load_value, save_value
+from flowyml_aws.artifacts.values import EncodedValue, encode_value, load_value, save_pack
 
-__all__ = ["load_values", "save_values"]
+__all__ = ["load_values", "save_encoded", "save_values"]
 
 Result = TypeVar("Result")
 
@@ -42,10 +43,23 @@ def save_values(store: ArtifactStore, values: Mapping[str, Any]) -> dict[str, Ar
     Raises:
         UnstorableValueError: One of the values cannot be stored. Others may have been stored.
     """
+    encoded = (encode_value(asset, value) for asset, value in values.items())
     if len(values) < 2:
-        return {asset: save_value(store, asset, value) for asset, value in values.items()}
-    uploads = (_upload(store, asset, value) for asset, value in values.items())
-    return dict(zip(values, _in_order(uploads), strict=True))
+        return {value.asset: value.save(store) for value in encoded}
+    saved = save_encoded(store, encoded)
+    return {asset: saved[asset] for asset in values}
+
+
+def save_encoded(store: ArtifactStore, values: Iterable[EncodedValue]) -> dict[str, ArtifactRef]:
+    """Store encoded values: small ones together in packs. Return their refs by asset.
+
+    Raises:
+        UnstorableValueError: One of the values cannot be stored. Others may have been stored.
+    """
+    saved: dict[str, ArtifactRef] = {}
+    for refs in _in_order(_uploads(store, values)):
+        saved.update(refs)
+    return saved
 
 
 def load_values(
@@ -61,15 +75,32 @@ def load_values(
     return dict(zip(refs, map(FetchedValue.decode, _in_order(fetches)), strict=True))
 
 
-def _upload(store: ArtifactStore, asset: str, value: Any) -> tuple[int, Callable[[], ArtifactRef]]:
-    """Encode a value. Return its size, and the function that stores it."""
-    encoded = encode_value(asset, value)
-    size_bytes = encoded.content.size_bytes
-    if size_bytes <= PART_BYTES:
-        return size_bytes, partial(encoded.save, store)
-    # Before the next value is encoded: each could be a copy.
-    ref = encoded.save(store)
-    return 0, lambda: ref
+def _uploads(
+    store: ArtifactStore, values: Iterable[EncodedValue]
+) -> Iterator[tuple[int, Callable[[], dict[str, ArtifactRef]]]]:
+    """Yield the size of each object, and the function that stores it."""
+    small: list[EncodedValue] = []
+    small_bytes = 0
+    for value in values:
+        size_bytes = value.content.size_bytes
+        if value.is_packed:
+            small.append(value)
+            small_bytes += size_bytes
+            if small_bytes >= PACK_BYTES:
+                yield small_bytes, partial(save_pack, store, small)
+                small, small_bytes = [], 0
+        elif size_bytes <= PART_BYTES:
+            yield size_bytes, partial(_save, store, value)
+        else:
+            # Before the next value is encoded: each could be a copy.
+            refs = _save(store, value)
+            yield 0, partial(dict, refs)
+    if small:
+        yield small_bytes, partial(save_pack, store, small)
+
+
+def _save(store: ArtifactStore, value: EncodedValue) -> dict[str, ArtifactRef]:
+    return {value.asset: value.save(store)}
 
 
 def _in_order(transfers: Iterable[tuple[int, Callable[[], Result]]]) -> Iterator[Result]:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from flowyml_aws.artifacts.codecs.selection import choose_codec, codec_id
 from flowyml_aws.artifacts.compression import CompressedContent, compress_if_worthwhile
-from flowyml_aws.artifacts.content import Content
+from flowyml_aws.artifacts.content import Content, Parts
 from flowyml_aws.artifacts.errors import UnstorableValueError
 from flowyml_aws.artifacts.fetching import fetch_value
-from flowyml_aws.artifacts.layout import COPIES, artifact_key
-from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.artifacts.layout import COPIES, artifact_key, artifact_pack_key
+from flowyml_aws.artifacts.packs import SMALL_BYTES, make_pack
+from flowyml_aws.artifacts.refs import ArtifactRef, PackPlace
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import DamagedArtifactError, FlowymlError, SettingsError
 
-__all__ = ["EncodedValue", "encode_value", "load_value", "save_value"]
+__all__ = ["EncodedValue", "encode_value", "load_value", "save_pack", "save_value"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ class EncodedValue:
     @property
     def identity(self) -> str:
         """`ArtifactRef.identity` of the ref that `save` returns, for any store."""
-        return self._ref("").identity
+        return self.ref("").identity
 
     def save(self, store: ArtifactStore) -> ArtifactRef:
         """Store the value, unless it is stored already. Return its ref.
@@ -51,20 +56,41 @@ class EncodedValue:
             UnstorableValueError: A file changed while it was being stored.
             DamagedArtifactError: There is other content under every key of the value.
         """
-        for copy in range(COPIES):
-            key = artifact_key(self.sha256, copy)
-            try:
-                store.upload(key, self.content)
-            except DamagedArtifactError:
-                if copy == COPIES - 1:
-                    raise
-            except UnstorableValueError as error:
-                raise _unstorable(self.asset, error.why, error.fix) from error
-            else:
-                break
-        return self._ref(f"{store.uri}/{key}")
+        try:
+            key = _upload(store, self.content, partial(artifact_key, self.sha256))
+        except UnstorableValueError as error:
+            raise _unstorable(self.asset, error.why, error.fix) from error
+        return self.ref(f"{store.uri}/{key}")
 
-    def _ref(self, uri: str) -> ArtifactRef:
+    @property
+    def is_packed(self) -> bool:
+        """True if the value is in a pack when others are stored with it.
+
+        The object of a file is the file itself, which other programs read.
+        """
+        content, filename = self.content, self.filename
+        return isinstance(content, Content) and content.size_bytes <= SMALL_BYTES and not filename
+
+    def read(self) -> bytes:
+        """Return the encoded bytes.
+
+        Raises:
+            UnstorableValueError: The value or one of its files changed.
+        """
+        try:
+            data = b"".join(self.content.chunks())
+        except UnstorableValueError as error:
+            raise _unstorable(self.asset, error.why, error.fix) from error
+        if hashlib.sha256(data).hexdigest() != self.sha256:
+            raise _unstorable(
+                self.asset,
+                "it changed while it was being stored",
+                "return a value that no thread changes after the step has returned",
+            )
+        return data
+
+    def ref(self, uri: str, pack: PackPlace | None = None) -> ArtifactRef:
+        """Return the ref of the value in an object, or at a place in a pack."""
         content = self.content
         return ArtifactRef(
             uri=uri,
@@ -73,6 +99,7 @@ class EncodedValue:
             codec=self.codec,
             filename=self.filename,
             compression=None if isinstance(content, Content) else content.compression,
+            pack=pack,
         )
 
 
@@ -114,6 +141,30 @@ def save_value(store: ArtifactStore, asset: str, value: Any) -> ArtifactRef:
     return encode_value(asset, value).save(store)
 
 
+def save_pack(store: ArtifactStore, values: Sequence[EncodedValue]) -> dict[str, ArtifactRef]:
+    """Store values in one object, unless it is stored already. Return their refs by asset.
+
+    Args:
+        store: Target store.
+        values: Values of which each is `is_packed`, of `PACK_BYTES` or a little more in total.
+
+    Raises:
+        UnstorableValueError: A value changed.
+        DamagedArtifactError: There is other content under every key of the pack.
+    """
+    if len(values) == 1:
+        return {values[0].asset: values[0].save(store)}
+    pack = make_pack({value.sha256: value.read() for value in values}.items())
+    key = _upload(store, pack.content, partial(artifact_pack_key, pack.sha256))
+    size = pack.content.size_bytes
+    places = {
+        member.sha256: PackPlace(sha256=pack.sha256, size_bytes=size, offset=member.offset)
+        for member in pack.members
+    }
+    uri = f"{store.uri}/{key}"
+    return {value.asset: value.ref(uri, places[value.sha256]) for value in values}
+
+
 def load_value(
     store: ArtifactStore, ref: ArtifactRef, asset: str, folder: Path, *, allow_pickle: bool = True
 ) -> Any:
@@ -135,6 +186,24 @@ def load_value(
         MissingExtraError: The codec, or a package that the value needs, is not installed.
     """
     return fetch_value(store, ref, asset, folder, allow_pickle=allow_pickle).decode()
+
+
+def _upload(store: ArtifactStore, content: Parts, key_of: Callable[[int], str]) -> str:
+    """Store a content, and return its key.
+
+    If another content is stored under its key, and may not be deleted, it gets another key.
+
+    Args:
+        store: Target store.
+        content: Content to store.
+        key_of: Returns the key of each copy, whose number is below `COPIES`.
+    """
+    for copy in range(COPIES - 1):
+        with suppress(DamagedArtifactError):
+            store.upload(key_of(copy), content)
+            return key_of(copy)
+    store.upload(key_of(COPIES - 1), content)
+    return key_of(COPIES - 1)
 
 
 def _unstorable(asset: str, why: str, fix: str) -> UnstorableValueError:

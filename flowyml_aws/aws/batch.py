@@ -178,7 +178,7 @@ class BatchBackend:
             statuses[job] = status_of(detail, self._by_plan[job].first_attempt)
             self._job_logs[job] = log_of(detail)
             if statuses[job].state is JobState.QUEUED:
-                queued[job] = Queued(detail, self._planned[job].needs)
+                queued[job] = Queued.of(detail, self._planned[job].needs)
         for job, findings in self._diagnosis.watch(queued).items():
             statuses[job] = replace(statuses[job], reason=summary(findings))
         for job in open_jobs.values():
@@ -198,7 +198,7 @@ class BatchBackend:
         self._submissions.load()
         ids = {self._ids[name]: job for job, name in self._batch_names.items() if name in self._ids}
         queued = {
-            (job := ids[detail["jobId"]]): Queued(detail, self._planned[job].needs)
+            (job := ids[detail["jobId"]]): Queued.of(detail, self._planned[job].needs)
             for detail in describe_jobs(self._batch, list(ids))
             if detail["status"] == "RUNNABLE"
         }
@@ -282,7 +282,7 @@ class BatchBackend:
         return {name: definitions[kind] for name, kind in kinds.items()}
 
     def _end(self, jobs: Sequence[BatchJob], kept: Collection[str]) -> Sequence[str]:
-        """Terminate all copies of jobs, until a listing shows no other one.
+        """Terminate all copies of jobs that a listing shows, once it shows all of them.
 
         Args:
             jobs: Jobs in the order in which they are terminated.
@@ -303,10 +303,9 @@ class BatchBackend:
             terminated.update(job_id for _, job_id in found)
             if all(job.name in listed for job in jobs) and not self._submissions.uncertain:
                 is_complete = True
-            if is_complete and not found:
+            if is_complete:  # the listing has shown, and this has ended, all that exist
                 break
-            if not is_complete:
-                self.pause()
+            self.pause()
         if refusals:
             raise not_ended(self._record.run_id, refusals, "AWS Batch")
         return self._copies.still_there(terminated)

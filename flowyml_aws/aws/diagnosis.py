@@ -39,10 +39,35 @@ _CHECK_INTERVAL_S = 30.0  # at least, between two checks of a watched run
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """A job that Batch reports as RUNNABLE."""
+    """A job that Batch reports as RUNNABLE.
 
-    detail: JobDetailTypeDef
+    Attributes:
+        queue: Name of its queue.
+        reason: Status reason from Batch, or empty.
+        parents: Ids of its parents.
+        since_ms: Time of its submission, or of the end of its last attempt, in milliseconds since
+            the epoch.
+    """
+
+    arn: str
+    queue: str
+    reason: str
+    parents: tuple[str, ...]
+    since_ms: int
     needs: Needs
+
+    @classmethod
+    def of(cls, detail: JobDetailTypeDef, needs: Needs) -> Queued:
+        """Return the job of its details, which take much more memory."""
+        attempts = (attempt.get("stoppedAt", 0) for attempt in detail.get("attempts", ()))
+        return cls(
+            arn=detail["jobArn"],
+            queue=detail["jobQueue"].rpartition("/")[2],
+            reason=detail.get("statusReason", ""),
+            parents=tuple(p["jobId"] for p in detail.get("dependsOn", ()) if "jobId" in p),
+            since_ms=max(detail.get("createdAt", 0), *attempts, 0),
+            needs=needs,
+        )
 
 
 class RunnableDiagnosis:
@@ -85,9 +110,7 @@ class RunnableDiagnosis:
         queues = _unless_denied(lambda: read_queues(self._batch)) if old else None
         if queues is None:
             return dict.fromkeys(queued, ())
-        used_queues = {
-            name: queues[name] for name in map(_queue_name, old.values()) if name in queues
-        }
+        used_queues = {job.queue: queues[job.queue] for job in old.values() if job.queue in queues}
         limits = (
             _unless_denied(lambda: read_limits(self._quotas, self._quotas_of(used_queues.values())))
             or {}
@@ -96,9 +119,8 @@ class RunnableDiagnosis:
         fronts = {name: _unless_denied(partial(self._front, name)) for name in used_queues}
         findings: dict[str, tuple[Finding, ...]] = dict.fromkeys(queued, ())
         for job, queued_job in old.items():
-            name = _queue_name(queued_job)
+            name, arn = queued_job.queue, queued_job.arn
             front = fronts.get(name)
-            arn = queued_job.detail["jobArn"]
             is_in_front = front is not None and arn in front
             findings[job] = diagnose(
                 WaitingJob(
@@ -108,7 +130,7 @@ class RunnableDiagnosis:
                     queue=used_queues.get(name),
                     age_s=ages[job],
                     catalog=self._catalog,
-                    status_reason=queued_job.detail.get("statusReason", ""),
+                    status_reason=queued_job.reason,
                     ahead=front.index(arn) if front is not None and is_in_front else None,
                     is_beyond_front=bool(front) and not is_in_front,
                     offered=self._offered,
@@ -121,21 +143,13 @@ class RunnableDiagnosis:
 
     def _ages(self, queued: Mapping[str, Queued]) -> dict[str, float]:
         """Return for how many seconds each job has been ready to start."""
-        parents = {
-            parent["jobId"]
-            for job in queued.values()
-            for parent in job.detail.get("dependsOn", ())
-            if "jobId" in parent
-        }
+        parents = {parent for job in queued.values() for parent in job.parents}
         ended_ms = {
             detail["jobId"]: detail.get("stoppedAt", 0)
             for detail in describe_jobs(self._batch, sorted(parents))
         }
         now_ms = self._clock() * 1000
-        return {
-            name: (now_ms - _ready_at_ms(job.detail, ended_ms)) / 1000
-            for name, job in queued.items()
-        }
+        return {name: (now_ms - _ready_at_ms(job, ended_ms)) / 1000 for name, job in queued.items()}
 
     def _front(self, queue: str) -> list[str]:
         """Return the ARNs of the queue's first jobs, in order."""
@@ -192,12 +206,6 @@ def _unless_denied(call: Callable[[], Answer]) -> Answer | None:
         return None
 
 
-def _queue_name(job: Queued) -> str:
-    return job.detail["jobQueue"].rpartition("/")[2]
-
-
-def _ready_at_ms(detail: JobDetailTypeDef, ended_ms: Mapping[str, int]) -> float:
+def _ready_at_ms(job: Queued, ended_ms: Mapping[str, int]) -> int:
     """Return when the job became ready: submitted, parents ended, last attempt ended."""
-    parents = [ended_ms.get(parent.get("jobId", ""), 0) for parent in detail.get("dependsOn", ())]
-    attempts = [attempt.get("stoppedAt", 0) for attempt in detail.get("attempts", ())]
-    return max(detail.get("createdAt", 0), *parents, *attempts, 0)
+    return max(job.since_ms, *(ended_ms.get(parent, 0) for parent in job.parents), 0)

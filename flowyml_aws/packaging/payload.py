@@ -85,7 +85,8 @@ def make_payload(
         evaluated=dict(decision.digests),
         by_source=sorted(decision.by_source),  # equal programs have equal payloads
     )
-    return StepPayload(pickle.dumps(packed, protocol=5), large)
+    # A copy: `dumps` allocates more, and gives back memory that other payloads can't use.
+    return StepPayload(bytes(memoryview(pickle.dumps(packed, protocol=5))), large)
 
 
 def _sources(files: Iterable[str]) -> dict[str, str]:

@@ -167,7 +167,7 @@ class _Surveyor:
             if id(code) not in self._edges:
                 with self.users(id(code)):
                     self._visit(code)
-        edges = {node: frozenset(used) for node, used in self._edges.items()}
+        edges = {node: frozenset(used) for node, used in self._edges.items() if used}
         return Survey(self._bindings, edges, self._names, self._folders)
 
     def _found(self, code: Code) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from flowyml_aws.artifacts.documents import Document
+from flowyml_aws.artifacts.documents import Document, shared
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.placement import Origin
@@ -113,6 +113,9 @@ class PlannedJob(Document):
     moved: int = 0
     submission: int = 0
     notes: tuple[str, ...]
+
+    # Most jobs of a large plan have the same ones.
+    _share = field_validator("needs", "offers", "highest", "notes")(shared)
 
     @property
     def instance_type(self) -> str | None:

@@ -19,6 +19,7 @@ import sysconfig
 from pathlib import Path
 from typing import Literal
 
+from flowyml_aws.artifacts.cache import is_stored
 from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.artifacts.layout import COPIES, layer_key
 from flowyml_aws.artifacts.refs import ArtifactRef
@@ -95,7 +96,7 @@ def _stored_ref(store: ArtifactStore, digest: str) -> ArtifactRef | None:
             return None
         except DamagedArtifactError:
             continue
-        if store.holds(ref.key, ref.sha256, ref.size_bytes):
+        if is_stored(store, ref):
             return ref
     return None
 

@@ -15,6 +15,7 @@ from flowyml_aws.artifacts.cache import (
     CacheEntry,
     is_stored,
     keep_entry,
+    one_of_each_object,
     python_version,
     read_entry,
     write_entry,
@@ -230,7 +231,7 @@ class JobRunner:
             if not entry.assets.keys() >= set(spec.stored):
                 return False
             refs = {asset: entry.assets[asset] for asset in spec.stored}
-            if not all(is_stored(store, ref) for ref in refs.values()):
+            if not all(is_stored(store, ref) for ref in one_of_each_object(refs.values())):
                 return False
         except AwsRefusedError as error:
             say(f"step {spec.name!r} is executed: its cache entry can't be read\n{error}")

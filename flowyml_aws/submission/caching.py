@@ -8,7 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from flowyml_aws.artifacts.cache import CacheEntry, EntryListing, is_stored, read_entry
+from flowyml_aws.artifacts.cache import (
+    CacheEntry,
+    EntryListing,
+    is_stored,
+    one_of_each_object,
+    read_entry,
+)
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.cache_on import AdditionReader
@@ -166,8 +172,11 @@ def find_reuse(
     def missing(refs: Sequence[ArtifactRef]) -> Collection[ArtifactRef]:
         if store is None or not refs:
             return ()
-        with ThreadPoolExecutor(min(_READERS, len(refs))) as pool:
-            return [ref for ref, gone in zip(refs, pool.map(is_missing, refs), strict=True) if gone]
+        objects = one_of_each_object(refs)
+        with ThreadPoolExecutor(min(_READERS, len(objects))) as pool:
+            answers = zip(objects, pool.map(is_missing, objects), strict=True)
+            gone = {ref.key for ref, is_gone in answers if is_gone}
+        return [ref for ref in refs if ref.key in gone]
 
     reuse = decide_reuse(graph, identities, external_inputs, entries, missing, force_run, machines)
     return replace(reuse, notes=tuple(map(_note, refusals[:1])))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,7 +35,14 @@ from flowyml_aws.submission.packing import StoredPayloads, pack_payloads, pack_s
 from flowyml_aws.submission.record import RunRecord, SpecPlace
 from flowyml_aws.submission.resume import Resumption
 
-__all__ = ["RunPackage", "job_specs", "placeholder_record", "write_resumption", "write_run"]
+__all__ = [
+    "RunPackage",
+    "job_specs",
+    "placeholder_record",
+    "write_package",
+    "write_record",
+    "write_resumption",
+]
 
 _WRITERS = 16  # small objects: the time is latency, not bandwidth
 
@@ -74,15 +81,14 @@ def job_specs(
     reuse: Reuse,
     run_id: str,
     store: str,
-) -> dict[str, JobSpec]:
-    """Return the spec of each job of a plan, by job name."""
+) -> Iterator[JobSpec]:
+    """Yield the specs of the jobs of a plan, in its order."""
     code = _code_source(package.code)
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     positions = {step.name: number for number, step in enumerate(graph.steps)}
-    specs = {}
     for job in plan.jobs:
         payload = package.payloads[job.name]
-        specs[job.name] = JobSpec(
+        yield JobSpec(
             store=store,
             run_id=run_id,
             pipeline=plan.pipeline,
@@ -103,70 +109,76 @@ def job_specs(
             store_wait_s=package.store_wait_s,
             secrets=job.secrets,
         )
-    return specs
 
 
-def write_run(
-    store: ArtifactStore,
-    plan: ExecutionPlan,
-    package: RunPackage,
-    specs: Mapping[str, JobSpec],
-    keys: RunKeys,
-    run_id: str,
-    now: float,
-) -> RunRecord:
-    """Write everything that a run's jobs read.
-
-    The record is written last: a run exists once it has a record.
-    """
+def write_package(
+    store: ArtifactStore, package: RunPackage, specs: Iterable[JobSpec], keys: RunKeys, run_id: str
+) -> dict[str, SpecPlace]:
+    """Write everything that a run's jobs read, and return the place of each job's spec."""
     bundle = package.code.bundle
-    contents = {**package.stored.objects, bundle_key(bundle.sha256): bundle.data}
-    documents = {RunLayout(run_id).keys: keys.to_json()}
-    return _write(store, plan, specs, documents, contents, run_id, now)
+    contents = {**package.stored.objects, bundle_key(bundle.sha256): Content(bundle.data)}
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        # Keys are digests: contents that an earlier run uploaded are not uploaded again.
+        writes = [pool.submit(store.upload, *content) for content in contents.items()]
+        writes.append(pool.submit(store.put, RunLayout(run_id).keys, keys.to_json()))
+        places = _write_specs(store, specs, run_id)
+        for write in writes:
+            write.result()
+    return places
 
 
 def write_resumption(
-    store: ArtifactStore, resumption: Resumption, run_id: str, resumes: str, now: float
-) -> RunRecord:
+    store: ArtifactStore, resumption: Resumption, run_id: str, resumes: str
+) -> dict[str, SpecPlace]:
     """Write everything that the jobs of a run read that continues an earlier one.
 
-    Payloads and code are stored already.
+    Payloads and code are stored already. Return the place of each job's spec.
     """
     layout = RunLayout(run_id)
     for job, events in resumption.events.items():
         # Not `put`: only jobs may replace what belongs to attempts.
         store.create(layout.attempt(job, 0, EVENTS), events.to_json())
-    documents = {}
     if (keys := read_keys(store, resumes)) is not None:
-        documents[layout.keys] = keys.to_json()
-    return _write(store, resumption.plan, resumption.specs, documents, {}, run_id, now, resumes)
+        store.put(layout.keys, keys.to_json())
+    return _write_specs(store, resumption.specs.values(), run_id)
 
 
-def _write(
+def write_record(
     store: ArtifactStore,
     plan: ExecutionPlan,
-    specs: Mapping[str, JobSpec],
-    documents: Mapping[str, bytes],
-    contents: Mapping[str, bytes],
+    places: Mapping[str, SpecPlace],
     run_id: str,
     now: float,
     resumes: str | None = None,
 ) -> RunRecord:
+    """Write the plan and the record of a run, after everything that its jobs read.
+
+    The record is written last: a run exists once it has a record.
+
+    Args:
+        store: Store of the run.
+        plan: Plan of the run.
+        places: Place of each job's spec.
+        run_id: Id of the run.
+        now: Seconds since the epoch.
+        resumes: Id of the run that this one continues, or None.
+    """
     layout = RunLayout(run_id)
-    all_documents = {**documents, layout.plan: plan.to_json()}
-    places: dict[str, SpecPlace] = {}
-    for pack in pack_specs(specs):
-        all_documents[layout.specs(pack.number)] = pack.data
-        places.update(pack.places)
-    with ThreadPoolExecutor(_WRITERS) as pool:
-        writes = [pool.submit(store.put, *document) for document in all_documents.items()]
-        # Keys are digests: contents that an earlier run uploaded are not uploaded again.
-        writes += [pool.submit(store.upload, key, Content(data)) for key, data in contents.items()]
-        for write in writes:
-            write.result()
+    # Indentation would be a quarter of it: megabytes, if there are many jobs.
+    store.put(layout.plan, plan.to_json(indent=None))
     record = _record(plan, run_id, now, places).model_copy(update={"resumes": resumes})
     store.put(layout.run, record.to_json())
     return record
+
+
+def _write_specs(
+    store: ArtifactStore, specs: Iterable[JobSpec], run_id: str
+) -> dict[str, SpecPlace]:
+    places: dict[str, SpecPlace] = {}
+    for pack in pack_specs(specs):
+        store.put(RunLayout(run_id).specs(pack.number), pack.data)
+        places.update(pack.places)
+    return places
 
 
 def placeholder_record(plan: ExecutionPlan, run_id: str) -> RunRecord:

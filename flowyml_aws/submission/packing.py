@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from flowyml_aws.artifacts.content import Content
 from flowyml_aws.artifacts.layout import payload_key, payload_pack_key
 from flowyml_aws.artifacts.packs import SMALL_BYTES, make_packs
 from flowyml_aws.packaging.payload import StepPayload
@@ -40,14 +41,14 @@ class StoredPayloads:
         places: Object of each payload and of each large value, by digest.
     """
 
-    objects: Mapping[str, bytes]
+    objects: Mapping[str, Content]
     places: Mapping[str, StoredObject]
 
 
-def pack_specs(specs: Mapping[str, JobSpec]) -> Iterator[PackedSpecs]:
-    """Yield packs of specs, which are given by job."""
+def pack_specs(specs: Iterable[JobSpec]) -> Iterator[PackedSpecs]:
+    """Yield packs of specs. Only one pack is in memory."""
     number, parts, places, offset = 0, [_BEFORE], dict[str, SpecPlace](), len(_BEFORE)
-    for job, spec in specs.items():
+    for spec in specs:
         if len(places) >= _FULL_SPECS and offset >= _FULL_BYTES:
             yield PackedSpecs(number, b"".join((*parts, _AFTER)), places)
             number, parts, places, offset = number + 1, [_BEFORE], {}, len(_BEFORE)
@@ -56,7 +57,9 @@ def pack_specs(specs: Mapping[str, JobSpec]) -> Iterator[PackedSpecs]:
             offset += len(_BETWEEN)
         data = spec.to_json()
         digest = hashlib.sha256(data).hexdigest()
-        places[job] = SpecPlace(pack=number, offset=offset, size_bytes=len(data), sha256=digest)
+        places[spec.job] = SpecPlace(
+            pack=number, offset=offset, size_bytes=len(data), sha256=digest
+        )
         parts.append(data)
         offset += len(data)
     if places:
@@ -71,11 +74,11 @@ def pack_payloads(payloads: Iterable[StepPayload]) -> StoredPayloads:
     small = {sha256: data for sha256, data in contents.items() if len(data) <= SMALL_BYTES}
     if len(small) < 2:
         small = {}
-    objects: dict[str, bytes] = {}
+    objects: dict[str, Content] = {}
     places: dict[str, StoredObject] = {}
     for pack in make_packs(small):
         key = payload_pack_key(pack.sha256)
-        objects[key] = pack.data
+        objects[key] = pack.content
         for member in pack.members:
             places[member.sha256] = StoredObject(
                 key=key,
@@ -86,6 +89,6 @@ def pack_payloads(payloads: Iterable[StepPayload]) -> StoredPayloads:
     for sha256, data in contents.items():
         if sha256 not in small:
             key = payload_key(sha256)
-            objects[key] = data
+            objects[key] = Content(data)
             places[sha256] = StoredObject(key=key, sha256=sha256, size_bytes=len(data))
     return StoredPayloads(objects, places)

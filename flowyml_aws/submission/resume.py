@@ -60,12 +60,12 @@ def finished_jobs(
 
     Args:
         results: Results of the jobs that succeeded.
-        missing: Digests of values that are not stored any more.
+        missing: Keys of objects that are not stored any more.
     """
     return {
         job: result
         for job, result in results.items()
-        if not any(ref.sha256 in missing for ref in result.assets.values())
+        if not any(ref.key in missing for ref in result.assets.values())
     }
 
 
@@ -79,7 +79,7 @@ def make_resumption(
     Args:
         run_id: Id of the new run.
         earlier: The earlier run.
-        missing: Digests of values that are not stored any more. A step runs again if a value of it
+        missing: Keys of objects that are not stored any more. A step runs again if a value of it
             is missing that a later step needs.
     """
     finished = finished_jobs(earlier.results, missing)
@@ -129,7 +129,7 @@ def _completed(
     stored = [
         events.model_copy(
             update={
-                "assets": {n: ref for n, ref in events.assets.items() if ref.sha256 not in missing}
+                "assets": {n: ref for n, ref in events.assets.items() if ref.key not in missing}
             }
         )
         for events in attempts

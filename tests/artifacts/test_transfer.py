@@ -14,11 +14,10 @@ import pytest
 
 from flowyml_aws.artifacts.content import Parts
 from flowyml_aws.artifacts.errors import UnstorableValueError
-from flowyml_aws.artifacts.layout import artifact_key
+from flowyml_aws.artifacts.packs import SMALL_BYTES
 from flowyml_aws.artifacts.parallel import CONNECTIONS, PART_SLOTS
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.artifacts.transfer import load_values, save_values
-from flowyml_aws.artifacts.values import save_value
 from flowyml_aws.core.errors import ArtifactNotFoundError
 from flowyml_aws.local.directory import DirectoryArtifactStore
 
@@ -42,7 +41,7 @@ def test_several_values_are_restored_by_asset(store: ArtifactStore, tmp_path: Pa
     values |= {"large": bytes(LARGE), "none": None, "again": {"n": 1}}
     refs = save_values(store, values)
     assert list(refs) == list(values)
-    assert refs["again"] == refs["small 1"] == save_value(store, "again", {"n": 1})
+    assert refs["again"] == refs["small 1"]
     assert load_values(store, refs, tmp_path) == values
 
 
@@ -58,8 +57,8 @@ def test_the_error_for_an_unstorable_value_names_its_asset(store: ArtifactStore)
 
 def test_the_error_for_a_missing_value_names_its_asset(tmp_path: Path) -> None:
     store = DirectoryArtifactStore(tmp_path / "store")
-    refs = save_values(store, {"a": 1, "rows": 2, "b": 3})
-    store.path(artifact_key(refs["rows"].sha256)).unlink()
+    refs = save_values(store, {"a": 1, "rows": bytes(SMALL_BYTES + 1), "b": 3})
+    store.path(refs["rows"].key).unlink()
     with pytest.raises(ArtifactNotFoundError, match="'rows'"):
         load_values(store, refs, tmp_path / "values")
 
@@ -131,7 +130,8 @@ class BarrierStore(DirectoryArtifactStore):
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"), [(2 * MIB, PART_SLOTS.count // 2), (1000, CONNECTIONS // 2), (LARGE, 1)]
+    ("size", "expected"),
+    [(2 * MIB, PART_SLOTS.count // 2), (SMALL_BYTES, CONNECTIONS // 2), (LARGE, 1)],
 )
 def test_fewer_large_values_than_small_ones_are_stored_at_once(
     tmp_path: Path, size: int, expected: int

@@ -151,6 +151,21 @@ def test_looking_at_a_run_that_has_ended_costs_few_calls(
 
 
 @large_sizes
+def test_a_cancelled_run_is_listed_once(
+    aws: Emulator, rig: BackendRig, name: str, jobs: int
+) -> None:
+    run = rig.pipeline(name).submit(backend="batch")
+    calls_of_a_poll(aws, run, jobs)  # waits until the listing shows all jobs
+    aws.calls.clear()
+    assert Run.attach(run.id).cancel() == []
+    calls = counts(aws)
+    assert calls.pop(("batch", "TerminateJob")) == jobs
+    assert calls["batch", "ListJobs"] <= 1 + jobs / 100
+    assert calls.total() <= most_calls_to_look(jobs), calls
+    assert {view.state for view in run.status().jobs} == {JobState.CANCELLED}
+
+
+@large_sizes
 def test_one_call_to_batch_describes_a_hundred_jobs(
     aws: Emulator, rig: BackendRig, name: str, jobs: int
 ) -> None:

@@ -65,3 +65,37 @@ if __name__ == "__main__":
 @on_each_kind_of_machine
 def test_the_next_job_gets_values_as_a_function_call_would_pass_them(rig: BackendRig) -> None:
     assert run(rig, SCRIPT) == ["all is well", True, {"": [1, 2]}, True, "0.33333", [""]]
+
+
+PACKED = """
+import json, os
+
+from flowyml_aws import Pipeline, step
+
+NAMES = [f"part_{number}" for number in range(30)]
+
+@step(outputs=NAMES, cache="code_hash")
+def first():
+    return tuple({"number": number} for number in range(30))
+
+@step(inputs=["part_3", "part_29"], outputs=["total"], cache=False)
+def second(part_3, part_29):
+    return part_3["number"] + part_29["number"]
+
+if __name__ == "__main__":
+    pipeline = Pipeline("packed").add_step(first).add_step(second)
+    runs = [pipeline.run(backend=os.environ["TEST_BACKEND"]) for _ in range(2)]
+    print(json.dumps([
+        [run["total"] for run in runs],
+        [run.step_results["first"].cached for run in runs],
+        [runs[1][name]["number"] for name in NAMES] == list(range(30)),
+        len({runs[0].refs[name].uri for name in NAMES}),
+    ]))
+"""
+
+
+@on_each_kind_of_machine
+def test_small_values_of_a_step_are_one_object_that_jobs_clients_and_the_cache_read(
+    rig: BackendRig,
+) -> None:
+    assert run(rig, PACKED) == [[32, 32], [False, True], True, 1]

@@ -36,7 +36,7 @@ from flowyml_aws.runtime.runner import JobRunner
 from flowyml_aws.runtime.spec import JobSpec
 from flowyml_aws.submission.caching import find_reuse
 from flowyml_aws.submission.keys import RunKeys
-from flowyml_aws.submission.package import RunPackage, job_specs, write_run
+from flowyml_aws.submission.package import RunPackage, job_specs, write_package, write_record
 
 REPOSITORY = Path(__file__).parents[2]
 RUN = "run-20260101-000000-abcdef"
@@ -109,10 +109,11 @@ class WrittenRun:
             context=self.context.keys(),
         )
         reuse = find_reuse(None, graph, {}, {}, ())
-        self.specs = job_specs(self.plan, graph, package, reuse, RUN, self.store.uri)
-        self.record = write_run(
-            self.store, self.plan, package, self.specs, RunKeys(forced=(), steps={}), RUN, 0.0
-        )
+        specs = list(job_specs(self.plan, graph, package, reuse, RUN, self.store.uri))
+        self.specs = {spec.job: spec for spec in specs}
+        keys = RunKeys(forced=(), steps={})
+        places = write_package(self.store, package, specs, keys, RUN)
+        self.record = write_record(self.store, self.plan, places, RUN, 0.0)
 
     def argument(self, job: str | None = None) -> str:
         """Return the argument of the runner."""

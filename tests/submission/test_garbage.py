@@ -20,6 +20,7 @@ from flowyml_aws.artifacts.layout import (
 )
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore, ObjectEntry
+from flowyml_aws.artifacts.transfer import save_values
 from flowyml_aws.artifacts.values import load_value, save_value
 from flowyml_aws.core.arguments import Arguments
 from flowyml_aws.core.errors import DamagedArtifactError
@@ -258,6 +259,51 @@ def test_a_fresh_marker_keeps_a_value_and_an_old_one_does_not(aged: AgedStore) -
     collect(aged.store, 30 * DAY_S, time.time, lambda _: None, dry_run=False)
     assert aged.keys() == {used.key}
     assert aged.markers() == {use_key(used.key)}
+
+
+def packed(aged: AgedStore) -> tuple[ArtifactRef, ArtifactRef]:
+    """Return the refs of two values in one old pack."""
+    refs = save_values(aged.store, {"a": 1, "b": 2})
+    date_back(aged.store, refs["a"].key, OLD_S)
+    return refs["a"], refs["b"]
+
+
+def test_a_pack_is_kept_while_one_of_its_values_is_referred_to(
+    aged: AgedStore, tmp_path: Path
+) -> None:
+    first, second = packed(aged)
+    aged.entry("old", first)
+    aged.entry("used", second, age_s=DAY_S)
+    aged.collect()
+    assert aged.keys() == {cache_entry_key("used"), second.key}
+    assert load_value(aged.store, second, "b", tmp_path) == 2
+
+
+def test_a_pack_without_references_is_deleted(aged: AgedStore) -> None:
+    first, second = packed(aged)
+    aged.entry("old", first, second)
+    aged.collect()
+    assert aged.keys() == set()
+
+
+def test_a_pack_that_is_stored_again_during_a_collection_is_kept(aged: AgedStore) -> None:
+    first, second = packed(aged)
+    aged.entry("old", first, second)
+
+    def stored_again(_: float) -> None:
+        save_values(aged.store, {"a": 1, "b": 2})
+
+    collect(aged.store, 30 * DAY_S, time.time, stored_again, dry_run=False)
+    assert aged.keys() == {first.key}
+
+
+def test_a_value_of_a_deleted_pack_can_be_in_another_pack(aged: AgedStore, tmp_path: Path) -> None:
+    packed(aged)
+    refs = save_values(aged.store, {"a": 1, "c": 3})
+    aged.entry("young", *refs.values(), age_s=DAY_S)
+    aged.collect()
+    assert aged.keys() == {cache_entry_key("young"), refs["a"].key}
+    assert load_value(aged.store, refs["a"], "a", tmp_path) == 1
 
 
 def test_the_marker_of_a_value_that_exists_is_kept(aged: AgedStore) -> None:

@@ -26,7 +26,7 @@ from flowyml_aws.runtime.spec import JobSpec
 from flowyml_aws.runtime.specs import SpecArgument
 from flowyml_aws.submission.caching import find_reuse
 from flowyml_aws.submission.keys import RunKeys
-from flowyml_aws.submission.package import RunPackage, job_specs, write_run
+from flowyml_aws.submission.package import RunPackage, job_specs, write_package, write_record
 from flowyml_aws.submission.record import read_plan, read_record
 
 RUN = "p-20261122-150531-3f9a1c"
@@ -84,7 +84,8 @@ def specs_of(
     planned: tuple[ExecutionPlan, StepGraph], package: RunPackage, store: DirectoryArtifactStore
 ) -> dict[str, JobSpec]:
     plan, graph = planned
-    return job_specs(plan, graph, package, find_reuse(None, graph, {}, {}, ()), RUN, store.uri)
+    reuse = find_reuse(None, graph, {}, {}, ())
+    return {spec.job: spec for spec in job_specs(plan, graph, package, reuse, RUN, store.uri)}
 
 
 def test_a_spec_has_the_steps_of_its_job_in_execution_order(
@@ -132,7 +133,8 @@ def test_a_written_run_contains_everything_that_its_jobs_read(
 ) -> None:
     plan, _ = planned
     specs = specs_of(planned, package, store)
-    record = write_run(store, plan, package, specs, RunKeys(forced=(), steps={}), RUN, now=5.0)
+    places = write_package(store, package, specs.values(), RunKeys(forced=(), steps={}), RUN)
+    record = write_record(store, plan, places, RUN, now=5.0)
     assert read_record(store, RUN) == record
     assert read_plan(store, RUN) == plan
     bundle = package.code.bundle
@@ -142,7 +144,7 @@ def test_a_written_run_contains_everything_that_its_jobs_read(
         assert SpecArgument.parse(record.spec_argument(job, store.uri)).read(store) == specs[job]
 
 
-def test_an_incompletely_written_run_does_not_exist(
+def test_a_content_that_cant_be_stored_is_an_error(
     planned: tuple[ExecutionPlan, StepGraph], package: RunPackage, tmp_path: Path
 ) -> None:
     class Full(DirectoryArtifactStore):
@@ -150,9 +152,15 @@ def test_an_incompletely_written_run_does_not_exist(
             raise SettingsError("no space left", "the disk is full", "remove something")
 
     store = Full(tmp_path / "full")
-    plan, graph = planned
-    specs = job_specs(plan, graph, package, find_reuse(None, graph, {}, {}, ()), RUN, store.uri)
-    with pytest.raises(SettingsError):
-        write_run(store, plan, package, specs, RunKeys(forced=(), steps={}), RUN, now=5.0)
+    specs = specs_of(planned, package, store)
+    with pytest.raises(SettingsError, match="no space left"):
+        write_package(store, package, specs.values(), RunKeys(forced=(), steps={}), RUN)
+
+
+def test_a_run_does_not_exist_until_its_record_is_written(
+    planned: tuple[ExecutionPlan, StepGraph], package: RunPackage, store: DirectoryArtifactStore
+) -> None:
+    specs = specs_of(planned, package, store)
+    write_package(store, package, specs.values(), RunKeys(forced=(), steps={}), RUN)
     with pytest.raises(RunNotFoundError):
         read_record(store, RUN)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 
+from flowyml_aws.artifacts.content import Content
 from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.packs import SMALL_BYTES
 from flowyml_aws.core.arguments import Arguments
@@ -36,24 +38,23 @@ def a_spec(job: str, padding: str = "") -> JobSpec:
     )
 
 
-def specs_of(jobs: int, padding: str = "") -> dict[str, JobSpec]:
-    return {f"job-{number}": a_spec(f"job-{number}", padding) for number in range(jobs)}
+def specs_of(jobs: int, padding: str = "") -> list[JobSpec]:
+    return [a_spec(f"job-{number}", padding) for number in range(jobs)]
 
 
 def test_the_place_of_a_spec_has_its_bytes_and_its_digest() -> None:
     specs = specs_of(3)
     (pack,) = pack_specs(specs)
-    for job, place in pack.places.items():
+    for spec, (job, place) in zip(specs, pack.places.items(), strict=True):
         data = pack.data[place.offset : place.offset + place.size_bytes]
-        assert data == specs[job].to_json()
+        assert (job, data) == (spec.job, spec.to_json())
         assert place.sha256 == hashlib.sha256(data).hexdigest()
-    assert pack.places.keys() == specs.keys()
 
 
 def test_a_pack_of_specs_is_one_json_document() -> None:
     specs = specs_of(3)
     (pack,) = pack_specs(specs)
-    assert read_document(SpecPack, pack.data, "pack").specs == tuple(specs.values())
+    assert read_document(SpecPack, pack.data, "pack").specs == tuple(specs)
 
 
 def test_specs_of_any_size_are_packed_by_the_hundred() -> None:
@@ -68,10 +69,14 @@ def test_hundreds_of_small_specs_are_in_one_pack() -> None:
     assert len(list(pack_specs(specs_of(300)))) == 1
 
 
+def bytes_of(content: Content) -> bytes:
+    return b"".join(content.chunks())
+
+
 def content_of(stored: StoredPayloads, payload: StepPayload) -> bytes:
     place = stored.places[payload.sha256]
     start = place.offset or 0
-    return stored.objects[place.key][start : start + place.size_bytes]
+    return bytes_of(stored.objects[place.key])[start : start + place.size_bytes]
 
 
 def test_small_payloads_are_in_one_object() -> None:
@@ -90,10 +95,30 @@ def test_a_large_payload_and_large_values_have_objects_of_their_own() -> None:
     assert len(stored.objects) == 3  # large, the value of all three, and the pack
     assert content_of(stored, large) == large.data
     assert stored.places[large.sha256].offset is None
-    assert stored.objects[stored.places[shared[0]].key] == value
+    assert bytes_of(stored.objects[stored.places[shared[0]].key]) == value
 
 
 def test_a_single_payload_is_stored_as_it_is() -> None:
     payload = StepPayload(b"steps")
     stored = pack_payloads([payload])
-    assert stored.objects == {f"payloads/{payload.sha256}": b"steps"}
+    assert stored.objects.keys() == {f"payloads/{payload.sha256}"}
+    assert content_of(stored, payload) == b"steps"
+
+
+def test_a_pack_refers_to_the_payloads_without_a_copy() -> None:
+    payloads = [StepPayload(b"one"), StepPayload(b"two")]
+    (pack,) = pack_payloads(payloads).objects.values()
+    members = [chunk.obj for chunk in pack.chunks() if isinstance(chunk, memoryview)]
+    assert all(any(member is payload.data for member in members) for payload in payloads)
+
+
+def test_one_pack_of_specs_is_in_memory_at_a_time() -> None:
+    made: list[str] = []
+
+    def specs() -> Iterator[JobSpec]:
+        for spec in specs_of(300, padding="x" * 2**14):
+            made.append(spec.job)
+            yield spec
+
+    next(pack_specs(specs()))
+    assert len(made) == 101

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.artifacts.refs import ArtifactRef, PackPlace
 from flowyml_aws.core.arguments import Arguments
 from flowyml_aws.runtime.program import Program
 from flowyml_aws.runtime.result import AttemptEvents, JobResult, StepReport, StepState
@@ -12,7 +12,7 @@ from flowyml_aws.runtime.spec import (
     StepSpec,
     StoredObject,
 )
-from flowyml_aws.submission.resume import EarlierRun, make_resumption
+from flowyml_aws.submission.resume import EarlierRun, finished_jobs, make_resumption
 from tests.support.plans import a_job, a_plan
 
 OBJECT = StoredObject(key="k", sha256="0" * 64, size_bytes=1)
@@ -20,6 +20,11 @@ OBJECT = StoredObject(key="k", sha256="0" * 64, size_bytes=1)
 
 def a_ref(letter: str) -> ArtifactRef:
     return ArtifactRef(uri=f"s3://b/{letter}", sha256=letter * 64, size_bytes=1, codec="json/1")
+
+
+def a_packed_ref(letter: str, pack: str) -> ArtifactRef:
+    place = PackPlace(sha256=pack * 64, size_bytes=9, offset=0)
+    return a_ref(letter).model_copy(update={"pack": place})
 
 
 def a_step(name: str, cache: StepCache | None = None) -> StepSpec:
@@ -95,9 +100,15 @@ def test_the_assets_of_finished_jobs_are_known_by_their_refs() -> None:
     assert resumed.plan.reused["a"].run_id == "old"
 
 
+def test_equal_values_in_two_packs_are_missing_separately() -> None:
+    there, gone = a_packed_ref("a", pack="1"), a_packed_ref("a", pack="2")
+    results = {"x": a_result("x", there), "y": a_result("y", gone)}
+    assert finished_jobs(results, {gone.key}) == {"x": results["x"]}
+
+
 def test_a_job_waits_for_the_parents_of_a_finished_parent() -> None:
     # The value of `a` is gone, so that it is produced again, and `c` reads it, too.
-    resumed = make_resumption("new", chain("a", "b"), missing={"a" * 64})
+    resumed = make_resumption("new", chain("a", "b"), missing={a_ref("a").key})
     jobs = {job.name: job for job in resumed.plan.jobs}
     assert list(jobs) == ["a", "c"]
     assert jobs["c"].after == ("a",)
@@ -143,7 +154,7 @@ def test_completed_steps_of_an_unfinished_job_are_taken_over_from_all_attempts()
     assert taken.steps[0].reason == "completed in run old"
     assert taken.assets == {"x": a_ref("d"), "y": a_ref("d")}
     assert taken.attempt == 0
-    assert make_resumption("new", run, missing={"d" * 64}).events == {}
+    assert make_resumption("new", run, missing={a_ref("d").key}).events == {}
 
 
 def test_cache_entries_are_written_for_the_machine_of_the_new_plan() -> None:

@@ -202,11 +202,11 @@ class Machine:
             context=program.context.keys(),
         )
         run_id = f"run-{len(self.history)}"
-        specs = job_specs(plan, decision.graph, package, reuse, run_id, self.store.uri)
+        specs = list(job_specs(plan, decision.graph, package, reuse, run_id, self.store.uri))
         recording = {s.name: replace(s, func=_recording(s, calls, wrapper)) for s in steps}
         results: list[JobResult] = []
-        for job in plan.jobs:
-            spec = JobSpec.model_validate_json(specs[job.name].to_json())
+        for written in specs:
+            spec = JobSpec.model_validate_json(written.to_json())
             attempt = Attempt.begin(spec, self.store, 1)
             runner = JobRunner(
                 attempt, recording, program.context, (), self.folder / "scratch", Interruption()

@@ -18,6 +18,8 @@ __all__ = ["Draft", "Key", "Namespace", "Resolver", "Unit"]
 Key = tuple[str | int, ...]
 """Identifies a unit during the lifetime of its reader."""
 
+_NO_PACKAGES: frozenset[str] = frozenset()
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -135,7 +137,8 @@ class Draft:
         digest = hashlib.sha256(content + "\n".join(names).encode("utf-8", "surrogatepass"))
         keys = tuple(target for _, target in self.refers if not isinstance(target, str))
         opaque = tuple(dict.fromkeys(self.opaque))
-        return Unit(self._label, digest.digest(), keys, opaque, frozenset(self._packages))
+        packages = frozenset(self._packages) if self._packages else _NO_PACKAGES
+        return Unit(self._label, digest.digest(), keys, opaque, packages)
 
     def _refer(self, code: Code) -> bytes:
         position = len(self.refers)

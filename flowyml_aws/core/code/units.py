@@ -59,6 +59,7 @@ class UnitReader:
         """Return the unit of a key from this reader."""
         if key not in self._units:
             self._units[key] = self._makers[key]()
+            del self._makers[key]  # it refers to values that nothing else needs
         return self._units[key]
 
     def key_of(self, value: Any, label: str) -> Key | str:
@@ -88,7 +89,8 @@ class UnitReader:
         return self._module(code.__name__, Path(file) if isinstance(file, str) else None)
 
     def _register(self, key: Key, make: Callable[[], Unit]) -> Key:
-        self._makers.setdefault(key, make)
+        if key not in self._units:
+            self._makers.setdefault(key, make)
         return key
 
     def _function(self, function: FunctionType) -> Unit:

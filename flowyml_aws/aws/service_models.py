@@ -1,0 +1,65 @@
+"""Loading of botocore's service models, without the parts that this package does not use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from botocore.loaders import Loader
+
+__all__ = ["ServiceModelLoader", "keep_operations"]
+
+# The model of EC2 takes more memory than those of all other services of a run together.
+_OPERATIONS = {
+    "ec2": (
+        "DescribeInstanceTypeOfferings",
+        "DescribeInstanceTypes",
+        "DescribeInstances",
+        "DescribeSpotPriceHistory",
+    )
+}
+
+
+class ServiceModelLoader(Loader):
+    """A loader of botocore that keeps only some operations of a large service in memory."""
+
+    @classmethod
+    def of(cls, data_path: str | None) -> ServiceModelLoader:
+        """Return a loader that also searches the folders of the variable AWS_DATA_PATH."""
+        paths = data_path.split(os.pathsep) if data_path else []
+        return cls([str(Path(os.path.expandvars(path)).expanduser()) for path in paths])
+
+    def load_service_model(
+        self, service_name: str, type_name: str, api_version: str | None = None
+    ) -> Any:
+        # The loader's cache has this object, too.
+        model: Any = super().load_service_model(service_name, type_name, api_version)
+        if type_name == "service-2" and service_name in _OPERATIONS:
+            keep_operations(model, _OPERATIONS[service_name])
+        return model
+
+
+def keep_operations(model: dict[str, Any], operations: Collection[str]) -> None:
+    """Remove the other operations from a service model, and all shapes that only they use."""
+    kept = {name: model["operations"][name] for name in operations}
+    shapes: dict[str, Any] = {}
+    new = set(_shapes_in(kept))
+    while new:
+        shapes.update((name, model["shapes"][name]) for name in new)
+        new = {name for shape in new for name in _shapes_in(shapes[shape])} - shapes.keys()
+    # Two threads may do this at the same time.
+    model["operations"], model["shapes"] = kept, shapes
+
+
+def _shapes_in(part: Any) -> Iterator[str]:
+    """Yield the names of the shapes that a part of a model refers to."""
+    if isinstance(part, dict):
+        if isinstance(name := part.get("shape"), str):
+            yield name
+        for each in part.values():
+            yield from _shapes_in(each)
+    elif isinstance(part, list):
+        for each in part:
+            yield from _shapes_in(each)
