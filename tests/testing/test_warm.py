@@ -45,7 +45,7 @@ def observed_environment(
 
 def test_a_warm_job_sees_the_same_environment_as_a_cold_job(tmp_path: Path) -> None:
     warm, cold = (observed_environment(tmp_path, warm_starts) for warm_starts in (True, False))
-    only_in_warm = {"flowyml_aws.testing", "flowyml_aws.testing.warm"}
+    only_in_warm = {f"flowyml_aws.testing{name}" for name in ("", ".warm", ".warm_models")}
     assert {*warm.pop("modules")} == only_in_warm
     assert cold.pop("modules") == []
     # Each emulator has its own folder on the path.
