@@ -260,6 +260,7 @@ def _start_job(module: str, request: int, status: int, *streams: int) -> None:
         client = select.poll()
         client.register(status, 0)
         client.poll()
+        os.waitpid(job, 0)  # the process that adopts orphans may leave it for seconds, or forever
         os._exit(0)
     os.setsid()
     os.write(status, b"%d\n" % os.getpid())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -169,6 +170,31 @@ def test_the_exit_code_of_a_warm_process_is_the_signal_that_ended_it(
             assert process.poll() is None
             os.killpg(process.pid, signal.SIGKILL)
             assert process.wait() == -signal.SIGKILL
+
+
+@pytest.fixture
+def adoption() -> Iterator[None]:
+    """Let this process adopt the orphans of its children, as init does, and never reap them."""
+    prctl, set_child_subreaper = ctypes.CDLL(None).prctl, 36
+    prctl(set_child_subreaper, 1)
+    yield
+    prctl(set_child_subreaper, 0)
+
+
+def test_a_warm_process_leaves_no_zombie_to_init(
+    adoption: None, programs: WarmPrograms, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        process = programs(start_of("flowyml_aws.runtime", tmp_path))
+        assert process.stdin is not None and process.stdout is not None
+        with process.stdin, process.stdout:
+            parent = psutil.Process(process.pid).parent()
+            process.stdout.read()
+        process.wait()
+    assert isinstance(process, WarmProcess) and parent is not None
+    eventually(partial(_is_gone, parent))
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
 
 
 def _is_gone(process: psutil.Process) -> bool:
