@@ -81,11 +81,15 @@ class WarmStarter:
         environment: Environment of that process.
         module: Module that `python -m` runs.
         imports: More modules to import before the forks.
+
+    Attributes:
+        settings: All arguments; starters with equal settings are interchangeable.
     """
 
     def __init__(
         self, environment: Mapping[str, str], module: str, imports: Sequence[str] = ()
     ) -> None:
+        self.settings = (frozenset(environment.items()), module, tuple(imports))
         self._environment = environment
         self._module = module
         self._imports = imports

@@ -20,8 +20,9 @@ from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.packaging.starting import ProgramStart, starting_with
 from flowyml_aws.planning.environment import container_environment
 from flowyml_aws.testing.container import Container
+from flowyml_aws.testing.kept_warm import keep, take_kept
 from flowyml_aws.testing.process import Processes
-from flowyml_aws.testing.warm import WarmProcess
+from flowyml_aws.testing.warm import WarmProcess, WarmStarter
 from flowyml_aws.testing.warm_programs import WarmPrograms
 from tests.support.plans import a_job
 from tests.support.rigs import BackendRig, eventually, raised_emulator
@@ -119,6 +120,39 @@ def test_a_job_that_changes_the_interpreter_is_started_cold(
     changed = replace(job, environment={**job.environment, name: "1"})
     assert processes.start(changed, lambda _: None).wait() == 11
     assert processes._warm is not None and processes._warm._process is None
+
+
+def test_the_warm_process_is_kept_for_the_next_emulator_with_the_same_settings(
+    tmp_path: Path,
+) -> None:
+    def warm_process(processes: Processes) -> psutil.Process:
+        processes.start(runner(tmp_path), lambda _: None).wait()
+        assert processes._warm is not None and processes._warm._process is not None
+        return psutil.Process(processes._warm._process.pid)
+
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    first = Processes(environment, is_warm=True)
+    kept = warm_process(first)
+    at_the_same_time = Processes(environment, is_warm=True)
+    assert warm_process(at_the_same_time) != kept
+    at_the_same_time.stop()
+    first.stop()
+    second = Processes(environment, is_warm=True)
+    assert warm_process(second) == kept
+    second.stop()
+    other = Processes({**environment, "HOME": "/"}, is_warm=True)
+    assert not kept.is_running()
+    other.stop()
+
+
+def test_a_fork_does_not_use_the_warm_process_of_its_parent() -> None:
+    starter, equal = (WarmStarter({}, "module") for _ in range(2))
+    keep(starter)
+    if (child := os.fork()) == 0:
+        os._exit(0 if take_kept(equal) is equal else 1)
+    _, status = os.waitpid(child, 0)
+    assert status == 0
+    assert take_kept(equal) is starter
 
 
 def runner(folder: Path, *arguments: str) -> Container:
