@@ -132,6 +132,19 @@ def no_account_and_no_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def shared_models() -> Iterator[None]:
+    """Let botocore sessions of tests share the service models that one of them has read."""
+    if "botocore.session" not in sys.modules:  # no test creates a session itself
+        yield
+        return
+    from flowyml_aws.aws.sessions import model_loader
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("botocore.session.create_loader", model_loader)
+        yield
+
+
 @pytest.fixture(scope="session")
 def warm_imports() -> Sequence[str]:
     """Modules that warm starts import in addition to those of this package."""

@@ -10,7 +10,7 @@ from botocore.loaders import create_loader
 
 from flowyml_aws.aws.answers import check_answers
 
-__all__ = ["new_session"]
+__all__ = ["model_loader", "new_session"]
 
 
 def new_session() -> Any:
@@ -21,13 +21,13 @@ def new_session() -> Any:
     """
     session = botocore.session.get_session()
     check_answers(session)
-    loader = _model_loader(session.get_config_variable("data_path"))
+    loader = model_loader(session.get_config_variable("data_path"))
     session.register_component("data_loader", loader)
     return session
 
 
 @cache
-def _model_loader(data_path: str | None) -> Any:
+def model_loader(data_path: str | None) -> Any:
     """Return a loader of botocore's service models that all sessions share.
 
     Reading the models takes most of the time that creating a client takes.
