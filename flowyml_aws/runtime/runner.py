@@ -22,6 +22,7 @@ from flowyml_aws.artifacts.cache import (
 from flowyml_aws.artifacts.fetching import may_run_code
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.transfer import load_values, save_values
+from flowyml_aws.core import clock
 from flowyml_aws.core.cache_key import cache_key
 from flowyml_aws.core.errors import (
     ArtifactNotFoundError,
@@ -76,7 +77,7 @@ class JobRunner:
     roots: Sequence[Path]
     scratch: Path
     interruption: Interruption
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], None] = clock.sleep
     grace_s: float = GRACE_S
     _assets: JobValues = field(init=False)
     _context: JobValues = field(init=False)

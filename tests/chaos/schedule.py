@@ -40,7 +40,7 @@ class Fate(Enum):
     """A fault of the process of a client at one of its calls."""
 
     KILL = "is killed (SIGKILL)"
-    SUSPEND = "is suspended for 6 s (SIGSTOP, SIGCONT)"
+    SUSPEND = "is suspended for 3 s (SIGSTOP, SIGCONT)"
     TERMINATE = "is ended (SIGTERM)"
     INTERRUPT = "is interrupted (SIGINT)"
 
