@@ -20,6 +20,7 @@ from flowyml_aws.runtime.exit_codes import INTERRUPTED
 from flowyml_aws.testing import Emulator
 from flowyml_aws.testing.account import PREFIX
 from flowyml_aws.testing.warm import WarmProcess, WarmStarter
+from tests.chaos.schedule import Loss
 from tests.chaos.waits import POLL_S, PROPAGATION_S, STOP_GRACE_S
 from tests.support.rigs import CHECKOUT, HERMETIC, ambient, raised_emulator
 from tests.support.shared_account import share_stores
@@ -38,12 +39,15 @@ class Stage:
     Attributes:
         aws: The emulated account, or None if there is only this machine.
         clients: Names of the clients by access key.
+        expiries: Number of the call, by the name of a client, from which on its credentials have
+            expired.
     """
 
     def __init__(self, folder: Path, aws: Emulator | None, starter: WarmStarter) -> None:
         self.folder = folder
         self.aws = aws
         self.clients: dict[str, str] = {}
+        self.expiries: dict[str, int] = {}
         self._starter = starter
 
     def start(
@@ -59,12 +63,13 @@ class Stage:
         with Path(order["outcome"]).with_suffix(".log").open("wb") as log:
             return self._starter.start([json.dumps(order)], environment, project, stdout=log)
 
-    def lose_host(self, run_id: str, job: str) -> bool:
-        """Reclaim the instance of a job. Return False if it is on none at the moment."""
+    def lose(self, kind: Loss, run_id: str, job: str) -> bool:
+        """End the container of a job. Return False if it has none at the moment."""
         assert self.aws is not None
+        end = self.aws.lose_host if kind is Loss.HOST else self.aws.faults.exceed_memory
         for service_id in self._running(run_id, job):
             with suppress(LookupError, ValueError):
-                self.aws.lose_host(service_id)
+                end(service_id)
                 return True
         return False
 
