@@ -14,6 +14,7 @@ __all__ = ["LIMIT_S", "broken_invariants"]
 LIMIT_S = 300.0
 """Longest time of a schedule, on a machine that is busy."""
 _REASONS = {
+    Trouble.RAISE: "ValueError: the first execution fails",
     Trouble.KILL: "SIGKILL",
     Trouble.DISK: Cause.DISK_FULL.value,
     Trouble.HANG: Cause.TIME_LIMIT.value,

@@ -48,6 +48,10 @@ def add_step(number: int, task: dict[str, Any]) -> Step:
     return add
 
 
+def raise_error() -> None:
+    raise ValueError("the first execution fails")
+
+
 def kill() -> None:
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
@@ -67,7 +71,13 @@ def be_stuck() -> None:
             time.sleep(_HANG_S)
 
 
-TROUBLES = {"KILL": kill, "DISK": fill_disk, "HANG": hang, "STUCK": be_stuck}
+TROUBLES = {
+    "RAISE": raise_error,
+    "KILL": kill,
+    "DISK": fill_disk,
+    "HANG": hang,
+    "STUCK": be_stuck,
+}
 
 pipeline = Pipeline(SHAPE["name"]).add_steps(
     [add_step(number, task) for number, task in enumerate(SHAPE["tasks"])]

@@ -56,6 +56,7 @@ class Fate(Enum):
 class Trouble(Enum):
     """A fault in the first execution of a step. The run fails, unless the step is retried."""
 
+    RAISE = "raises an exception"
     KILL = "kills its process"
     DISK = "finds the disk full"
     HANG = "exceeds its time limit"
