@@ -124,7 +124,7 @@ def _driven(run: Run) -> dict[str, Any]:
         "run_id": run.id,
         "state": status.state.value,
         "failures": [_failure_text(failure) for failure in failures(status)],
-        "jobs": [view.job.name for view in status.jobs],
+        "jobs": {view.job.name: list(view.job.steps) for view in status.jobs},
         "bills": {job: bill.billed_s for job, bill in status.bills.items()},
     }
 
@@ -164,7 +164,7 @@ def _fill(_order: dict[str, Any]) -> dict[str, Any]:
     full = Path.cwd().with_suffix(".full")
     full.touch()
     time.sleep(_FULL_S)
-    full.unlink()
+    full.unlink(missing_ok=True)  # another client may fill it at the same time
     return {"filled": True}
 
 

@@ -16,7 +16,7 @@ class RunEvidence:
         run_id: Id of the run, or of the run that continued it.
         state: State that a fresh client reports.
         driven_state: State that the client reported that drove it to its end.
-        jobs: Steps of each job.
+        jobs: Steps of each job, also of those of the runs that it continues.
         steps: State of each step that a fresh client reports.
         committed: Steps that each committed result contains as succeeded, by job.
         outputs: Values of the outputs that no step reads, as a fresh client loads them.

@@ -276,12 +276,12 @@ def _finish(
     }
     billed |= {f"{run_id} {job}": seconds for job, seconds in report.get("bills", {}).items()}
     run_jobs = {end["run_id"]: end["jobs"] for end in ends if "jobs" in end}
-    run_jobs = {**run_jobs, run_id: list(report.get("jobs", ()))}
+    run_jobs = {**run_jobs, run_id: report.get("jobs", {})}
     return RunEvidence(
         run_id=run_id,
         state=report.get("state", "unknown"),
         driven_state=driven.get("state", "unknown"),
-        jobs=report.get("jobs", {}),
+        jobs={job: steps for jobs in run_jobs.values() for job, steps in jobs.items()},
         steps=report.get("steps", {}),
         committed=report.get("committed", {}),
         outputs=report.get("outputs", {}),
@@ -295,7 +295,7 @@ def _finish(
         service_billed_s={
             f"{each} {job}": seconds
             for each, jobs in run_jobs.items()
-            for job, seconds in project.stage.service_billed_s(each, jobs).items()
+            for job, seconds in project.stage.service_billed_s(each, list(jobs)).items()
         },
         is_cancelled=any(c.action is Action.CANCEL for c in _clients_of(project)),
         is_collected=is_collected,
