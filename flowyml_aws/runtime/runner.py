@@ -28,6 +28,7 @@ from flowyml_aws.core.errors import (
     ArtifactNotFoundError,
     AwsRefusedError,
     AwsUnavailableError,
+    FlowymlError,
     JobError,
 )
 from flowyml_aws.core.event_loop import EventLoop
@@ -362,12 +363,16 @@ class JobRunner:
         """End the process, because the step ignored its timeout and can't be stopped otherwise."""
         message = f"it ran longer than its timeout of {spec.timeout_s:g} s and could not be stopped"
         failure = StepFailure(kind="StepTimeout", message=message, cause=Cause.TIME_LIMIT)
-        self._end(spec, StepState.FAILED, failure=failure)
-        self.attempt.commit("failed")
-        show(failure.text)
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # see `show`
-            sys.stdout.flush()
-        os._exit(STEP_FAILED)
+        try:
+            self._end(spec, StepState.FAILED, failure=failure)
+            show(failure.text)
+            self.attempt.commit("failed")
+        except FlowymlError as error:
+            say(f"the result can't be written\n{error}")
+        finally:
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # see `show`
+                sys.stdout.flush()
+            os._exit(STEP_FAILED)
 
     def _skip(self, spec: StepSpec, reason: str) -> None:
         self._mark_skipped(spec, reason)

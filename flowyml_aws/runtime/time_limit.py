@@ -59,8 +59,13 @@ def call_within(
             expired = True
             raise StepTimeout(limit)
 
+    def end() -> None:
+        # Threads can run. The commit may wait for the store, for longer than the last line does.
+        faulthandler.cancel_dump_traceback_later()
+        on_stuck()
+
     previous = signal.signal(signal.SIGALRM, stop)
-    watchdog = threading.Timer(clock.real_s(seconds + grace_s), on_stuck)
+    watchdog = threading.Timer(clock.real_s(seconds + grace_s), end)
     watchdog.daemon = True
     # Two `finally` blocks: the alarm fires once; if it does so in the inner, the outer is safe.
     try:
