@@ -154,7 +154,8 @@ def _damage(order: dict[str, Any]) -> dict[str, Any]:
                 result = read_result(store, run_id, job.name)
                 for name, ref in sorted(result.assets.items() if result is not None else ()):
                     if name not in order["assets"]:
-                        store.put(ref.key, b"damaged")
+                        store.delete([ref.key])  # the account refuses to overwrite it
+                        store.create(ref.key, b"damaged")
                         return {"run_id": run_id, "damaged": name}
         clock.sleep(_POLL_S)
     return {}

@@ -74,8 +74,8 @@ def test_a_job_waits_for_the_store_for_minutes_of_a_faster_clock(account: Stage)
         backend="batch",
         tasks=(Task(trouble=Trouble.HANG, failures=1), Task(reads=(0,))),
         clients=(Client(0, Action.RUN), Client(0, Action.ATTACH, after_steps=1, expires_at=5)),
-        outages=(Outage("s0", 560),),
-        expiries=(Expiry("s1", 4, 300),),
+        outages=(Outage("s0", 180),),
+        expiries=(Expiry("s1", 4, 120),),
     )
     evidence = execute(schedule, account)
     assert broken_invariants(schedule, evidence) == []
@@ -100,6 +100,7 @@ def test_a_run_that_faults_of_its_jobs_have_failed_is_resumed(account: Stage) ->
     assert run.state == "succeeded"
     reasons = "\n".join(run.failures)
     assert "out of memory" in reasons and "disk full" in reasons
+    assert evidence.faults["damaged values"] == 1
 
 
 @pytest.mark.xdist_group("chaos")
