@@ -405,7 +405,9 @@ class Emulator:
             has_moto_api=self._moto_api,
         )
         disturbance = Disturbance(application)
-        self.faults = faults = Faults(self._lock, scheduler, queues, starts, metadata, disturbance)
+        self.faults = faults = Faults(
+            self._lock, scheduler, queues, starts, metadata, disturbance, training
+        )
         undo.callback(Server(disturbance, lambda: faults.clock_skew_s, listener).stop)
         self._scheduler, self._training, self.calls = scheduler, training, application.calls
         self.requests = application.requests
