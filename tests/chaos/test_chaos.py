@@ -99,7 +99,9 @@ def test_a_run_that_faults_of_its_jobs_have_failed_is_resumed(account: Stage) ->
     (run,) = evidence.runs
     assert run.state == "succeeded"
     reasons = "\n".join(run.failures)
-    assert "out of memory" in reasons and "disk full" in reasons
+    # The job without enough memory has moved to a larger machine; no queue has a larger disk.
+    assert "out of memory" not in reasons and "disk full" in reasons
+    assert evidence.faults["jobs: exceeds its memory"] == 1
     assert evidence.faults["damaged values"] == 1
 
 
