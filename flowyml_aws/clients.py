@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 from flowyml_aws.artifacts.parallel import CONNECTIONS
@@ -89,28 +89,13 @@ class AwsClients:
     @cached_property
     def _session(self) -> Any:
         import boto3
-        import botocore.session
 
-        from flowyml_aws.aws.answers import check_answers
+        from flowyml_aws.aws.sessions import new_session
 
-        core = botocore.session.get_session()
-        check_answers(core)
-        core.register_component("data_loader", _model_loader(core.get_config_variable("data_path")))
         # Other SDKs read AWS_REGION; boto3 itself reads only AWS_DEFAULT_REGION.
         region = self.configured_region or os.environ.get("AWS_REGION")
-        return boto3.Session(region_name=region, botocore_session=core)
+        return boto3.Session(region_name=region, botocore_session=new_session())
 
     @cached_property
     def _clients(self) -> dict[str, Any]:
         return {}
-
-
-@cache
-def _model_loader(data_path: str | None) -> Any:
-    """Return a loader of botocore's service models that all sessions share.
-
-    Reading the models takes most of the time that creating a client takes.
-    """
-    from flowyml_aws.aws.service_models import ServiceModelLoader
-
-    return ServiceModelLoader.of(data_path)

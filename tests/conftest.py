@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import signal
@@ -129,6 +130,19 @@ def no_account_and_no_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterat
             patch.setenv(name, "1")
         # Reuse the font cache: building it takes seconds.
         patch.setenv("MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR") or str(caches / "matplotlib"))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def shared_models() -> Iterator[None]:
+    """Let botocore sessions of tests share the service models that one of them has read."""
+    if "botocore.session" not in sys.modules:  # no test creates a session itself
+        yield
+        return
+    from botocore.loaders import create_loader
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("botocore.session.create_loader", functools.cache(create_loader))
         yield
 
 

@@ -78,6 +78,7 @@ OPTIONS: RunKeywords = {
     "max_cost_usd": 1.0,
     "allow_pickle": False,
     "checkpoint_steps": True,
+    "spot": "never",
 }
 
 

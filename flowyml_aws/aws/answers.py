@@ -9,12 +9,12 @@ catches every failure of a call.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
+from flowyml_aws.core import clock
 from flowyml_aws.core.errors import FlowymlError
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class _Calls:
                 if attempt == attempts:
                     text = f"{type(error).__name__}: {error}"[:_MAX_CHARACTERS]
                     raise UnreadableAnswerError(operation=operation_name, error=text) from error
-            time.sleep(_WAIT_S * attempt)
+            clock.sleep(_WAIT_S * attempt)
         raise AssertionError("unreachable")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -24,11 +23,12 @@ from flowyml_aws.aws.batch_jobs import (
     terminate_job,
 )
 from flowyml_aws.aws.batch_requests import BatchJob, batch_jobs
-from flowyml_aws.aws.batch_submission import LeaseLostError, Submissions, uptime_s
+from flowyml_aws.aws.batch_submission import LeaseLostError, Submissions
 from flowyml_aws.aws.batch_submitter import BatchSubmitter
 from flowyml_aws.aws.diagnosis import Queued, RunnableDiagnosis, summary
 from flowyml_aws.aws.log_streams import read_streams
 from flowyml_aws.aws.unended import not_ended
+from flowyml_aws.core.clock import sleep, uptime_s
 from flowyml_aws.core.errors import AwsRefusedError, FlowymlError, SettingsError
 from flowyml_aws.core.findings import Finding
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
@@ -63,7 +63,7 @@ class BatchBackend:
         tags: Mapping[str, str] | None = None,
         end_driver: Callable[[], Sequence[str]] = tuple,
         clock: Callable[[], float] = uptime_s,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = sleep,
     ) -> None:
         never_repeat_submissions(batch)
         self._batch = batch

@@ -20,9 +20,9 @@ from flowyml_aws.aws.batch_copies import preferred_copy
 from flowyml_aws.aws.batch_definition import JobImage, ensure_definition, ensure_on_fargate
 from flowyml_aws.aws.batch_jobs import ListedJob, list_jobs, terminate_job, unended_names
 from flowyml_aws.aws.batch_requests import BatchJob, submit_request
-from flowyml_aws.aws.batch_submission import uptime_s
 from flowyml_aws.aws.errors import refused
 from flowyml_aws.aws.names import batch_name
+from flowyml_aws.core.clock import uptime_s
 from flowyml_aws.core.errors import ArtifactNotFoundError, FlowymlError, SettingsError
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.planning.environment import RUNNER

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_ATTEMPTS", "RETRY_RULES"]
 
-MAX_ATTEMPTS = 5
+MAX_ATTEMPTS = 10
+"""Most attempts that Batch allows: only lost hosts and starts that failed by chance use them up."""
 
 RETRY_RULES: Sequence[EvaluateOnExitTypeDef] = (
     {"onExitCode": str(INTERRUPTED), "action": "RETRY"},

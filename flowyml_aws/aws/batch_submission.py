@@ -23,22 +23,14 @@ __all__ = [
     "LeaseLostError",
     "Submission",
     "Submissions",
-    "uptime_s",
 ]
 
 LISTED_AFTER_S = 10.0
 """Seconds after which ListJobs shows a new job. AWS documents no limit; seconds are usual."""
 _LEASE_S = 60.0  # a submitting client that has written nothing for longer is considered dead
 _PROOF_S = 10.0  # a client submits for at most this long without proving that it still may
-# On Linux, CLOCK_MONOTONIC does not count the time of a suspension; on macOS it does.
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 State = Literal["going", "left", "complete", "cancelled"]
-
-
-def uptime_s() -> float:
-    """Return the seconds since this machine started, also those in which it was suspended."""
-    return time.clock_gettime(_CLOCK)
 
 
 class Submission(Document):

@@ -107,7 +107,11 @@ def is_transient(error: Exception) -> bool:
 
 def has_expired(error: Exception) -> bool:
     """Return whether AWS refused a call because its credentials have expired."""
-    return isinstance(error, ClientError) and error_code(error) in _EXPIRED
+    if not isinstance(error, ClientError):
+        return False
+    # The response to a HEAD request has no body, so its code is the HTTP status.
+    is_head = error.operation_name.startswith("Head")
+    return error_code(error) in _EXPIRED or (is_head and error_code(error) == "400")
 
 
 def has_reached_aws(error: Exception) -> bool:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-import botocore.session
 from botocore.config import Config
 
 from flowyml_aws.artifacts.parallel import CONNECTIONS
-from flowyml_aws.aws.answers import check_answers
 from flowyml_aws.aws.patience import Repetition, patience_of_job
 from flowyml_aws.aws.s3 import S3ArtifactStore
+from flowyml_aws.aws.sessions import new_session
 
 __all__ = ["open_job_store"]
 
@@ -35,7 +33,5 @@ def open_job_store(uri: str, wait_s: float, say: Callable[[str], None]) -> S3Art
         # The runner verifies every object by the digest that the run records.
         response_checksum_validation="when_required",
     )
-    session = botocore.session.get_session()
-    check_answers(session)
-    client: Any = session.create_client("s3", config=config)
+    client = new_session().create_client("s3", config=config)
     return S3ArtifactStore.from_uri(client, uri, Repetition(patience_of_job(wait_s), say))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from flowyml_aws.aws.errors import has_expired, has_reached_aws, is_transient
+from flowyml_aws.core import clock
 
 __all__ = ["CLIENT", "Patience", "Repetition", "patience_of_job"]
 
@@ -66,8 +66,8 @@ class Repetition:
         self,
         patience: Patience,
         say: Callable[[str], None] = lambda _: None,
-        sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = clock.sleep,
+        clock: Callable[[], float] = clock.monotonic,
     ) -> None:
         self._patience, self._say, self._sleep, self._clock = patience, say, sleep, clock
         self._has_answered = False

@@ -25,6 +25,7 @@ from flowyml_aws.artifacts.store import FRESH_S, ObjectEntry
 from flowyml_aws.aws.errors import error_code, refused
 from flowyml_aws.aws.patience import CLIENT, Repetition
 from flowyml_aws.aws.s3_uploads import EXISTS, OvertakenError, S3Uploads, as_base64
+from flowyml_aws.core import clock
 from flowyml_aws.core.errors import (
     ArtifactNotFoundError,
     AwsRefusedError,
@@ -157,7 +158,7 @@ class S3ArtifactStore:
         head = self._call(head_object, "read", key)
         now = parsedate_to_datetime(head["ResponseMetadata"]["HTTPHeaders"]["date"])
         # Both times are whole seconds.
-        return max(0.0, (now - head["LastModified"]).total_seconds() - 1)
+        return clock.passed_s(max(0.0, (now - head["LastModified"]).total_seconds() - 1))
 
     def children(self, prefix: str) -> list[str]:
         """Return the names directly below a prefix (`""` or ending in `/`), sorted."""

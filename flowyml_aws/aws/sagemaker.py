@@ -8,7 +8,6 @@ found by listing names.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -36,6 +35,7 @@ from flowyml_aws.aws.sagemaker_options import TrainingOptions
 from flowyml_aws.aws.sagemaker_requests import training_request
 from flowyml_aws.aws.training_holds import TrainingHolds
 from flowyml_aws.aws.unended import CONCURRENT_CALLS, end_each, not_ended
+from flowyml_aws.core.clock import sleep, uptime_s
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
@@ -64,7 +64,7 @@ class SageMakerBackend:
         options: TrainingOptions,
         poll_s: float,
         end_driver: Callable[[], Sequence[str]] = tuple,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = uptime_s,
     ) -> None:
         self._sagemaker = sagemaker
         self._logs = logs
@@ -205,7 +205,7 @@ class SageMakerBackend:
 
     def pause(self) -> None:
         """Sleep until the next poll."""
-        time.sleep(self._poll_s)
+        sleep(self._poll_s)
 
     def bills(self) -> Mapping[str, Bill]:
         """Return the bill of each job, summed over its attempts. One call per training job."""

@@ -10,12 +10,11 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
-import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from flowyml_aws.aws.answers import check_answers
 from flowyml_aws.aws.errors import error_code, refused
+from flowyml_aws.aws.sessions import new_session
 from flowyml_aws.core.errors import AwsRefusedError, FlowymlError, SettingsError
 from flowyml_aws.core.secret_references import SecretReference, parse_reference
 
@@ -131,8 +130,7 @@ def read_job_secret(reference: str) -> str:
     Raises:
         AwsRefusedError: AWS denied the call.
     """
-    session: Any = botocore.session.get_session()
-    check_answers(session)
+    session = new_session()
     config = Config(retries={"mode": "standard", "max_attempts": 10})
     return read_secret(
         reference, lambda service, region: session.create_client(service, region, config=config)

@@ -40,12 +40,17 @@ from flowyml_aws.cli.load import load_pipeline, run_options
 from flowyml_aws.cli.resources import step_resources
 from flowyml_aws.cli.save import save_to, show
 from flowyml_aws.cli.streams import for_terminal
-from flowyml_aws.core.errors import DamagedArtifactError, RunNotFoundError, UnloadableValueError
+from flowyml_aws.core.errors import (
+    DamagedArtifactError,
+    FlowymlError,
+    RunNotFoundError,
+    UnloadableValueError,
+)
 from flowyml_aws.core.termination import Terminated
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.planning.services import ServiceTraits, service_traits
 from flowyml_aws.run import Run
-from flowyml_aws.services.connect import account_settings, stores
+from flowyml_aws.services.connect import account_settings, find_run, stores
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState, created_at, read_outcome, read_record, run_ids
 from flowyml_aws.view import failure_texts, program, status_table, watching
@@ -54,6 +59,8 @@ from flowyml_aws.view.terminal import Terminal
 __all__ = ["attach", "cancel", "get", "logs", "resume", "run", "runs", "status", "why"]
 
 _MAX_BYTES, _MAX_RATIO = 2**30, 1000
+_UNKNOWN = "unknown"
+_MAX_ASKED = 10
 _READERS = 16  # small objects: the time is latency, not bandwidth
 
 
@@ -94,7 +101,10 @@ def run(
 
 @app.command()
 def runs(as_json: AsJson = False) -> None:
-    """List the runs in the project's local store and in its S3 store, newest first."""
+    """List the runs in the project's local store and in its S3 store, newest first.
+
+    Of the runs that have not ended, the newest 10 are asked for their state.
+    """
     project = find_project([]).root
     run_stores = dict.fromkeys(stores(account_settings(project), project).values())
     with ThreadPoolExecutor(_READERS) as pool:
@@ -104,7 +114,10 @@ def runs(as_json: AsJson = False) -> None:
             for run_id in run_ids(store)
         ]
         rows = [facts for read in reads if (facts := read.result()) is not None]
-    rows.sort(key=lambda row: -float(row["created_at"]))
+        rows.sort(key=lambda row: -float(row["created_at"]))
+        unended = [row for row in rows if row["state"] == _UNKNOWN][:_MAX_ASKED]
+        for row, state in zip(unended, pool.map(_state_of, unended), strict=True):
+            row |= state
     if as_json:
         print_json(rows)
         return
@@ -112,6 +125,8 @@ def runs(as_json: AsJson = False) -> None:
         created = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(row["created_at"])))
         line = f"{row['run_id']}  {row['backend'] or '':<15} {row['state']:<15} {created}"
         print(for_terminal(line))
+        if row["needs_client"]:
+            print(f"  warning: it waits for a client: `flowyml-aws attach {row['run_id']}`")
     if not rows:
         print("no runs yet: start one with `flowyml-aws run FILE`")
 
@@ -304,6 +319,7 @@ def _run_facts(store: ArtifactStore, run_id: str) -> dict[str, Any] | None:
         "state": "unreadable",
         "created_at": created_at(run_id),
         "store": store.uri,
+        "needs_client": False,
     }
     try:
         record = read_record(store, run_id)
@@ -313,12 +329,22 @@ def _run_facts(store: ArtifactStore, run_id: str) -> dict[str, Any] | None:
             "created_at": record.created_at,
         }
         outcome = read_outcome(store, run_id)
-        facts["state"] = outcome.state.value if outcome else "unknown"
+        facts["state"] = outcome.state.value if outcome else _UNKNOWN
     except RunNotFoundError:
         return None  # its client stopped before it had written the record
     except DamagedArtifactError:
         pass  # `status` reports the reason
     return facts
+
+
+def _state_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the state of a run that has not ended, and whether it waits for a client."""
+    try:
+        status = find_run(row["run_id"]).status()
+    except FlowymlError:
+        return {}  # `status` reports the reason
+    needs_client = any(view.needs_client for view in status.jobs)
+    return {"state": status.state.value, "needs_client": needs_client}
 
 
 def _log_text(prefix: str, message: str) -> str:

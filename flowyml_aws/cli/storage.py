@@ -19,6 +19,7 @@ from flowyml_aws.artifacts.layout import CACHE, cache_entry_key
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.cli.app import AsJson, app
 from flowyml_aws.cli.facts import print_json
+from flowyml_aws.core import clock
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.services.connect import account_settings, stores
@@ -57,7 +58,7 @@ def gc(
 
     def wait(seconds: float) -> None:
         print(f"waiting {seconds:g} s to see the runs that are starting now", file=sys.stderr)
-        time.sleep(seconds)
+        clock.sleep(seconds)
 
     collected = {
         store.uri: collect(store, age_s, time.time, wait, dry_run) for store in _stores(backend)

@@ -16,6 +16,7 @@ import psutil
 
 from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.artifacts.layout import RunLayout
+from flowyml_aws.core import clock
 from flowyml_aws.core.errors import ArtifactNotFoundError, SettingsError
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.local.processes import (
@@ -266,10 +267,11 @@ class LocalBackend:
 
     def _status_elsewhere(self, job: str, attempt: int, host: str) -> JobStatus:
         """Return the status of an attempt whose process this machine can't see."""
-        silent_s = self._store.now() - self._store.modified_at(
-            self._layout.attempt(job, attempt, name)
-            for name in (HEARTBEAT, "process.json", "claim.json")
+        names = (HEARTBEAT, "process.json", "claim.json")
+        written_at = self._store.modified_at(
+            self._layout.attempt(job, attempt, name) for name in names
         )
+        silent_s = clock.passed_s(self._store.now() - written_at)
         if silent_s < _SILENCE_S:
             reason = (
                 f"on the machine {host}; if it does not report for {_SILENCE_S:g} s, the job can "

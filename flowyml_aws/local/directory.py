@@ -19,6 +19,7 @@ from flowyml_aws.artifacts.errors import UnstorableValueError
 from flowyml_aws.artifacts.keys import check_key, check_prefix
 from flowyml_aws.artifacts.parallel import for_each_part
 from flowyml_aws.artifacts.store import ObjectEntry
+from flowyml_aws.core import clock
 from flowyml_aws.core.errors import (
     ArtifactNotFoundError,
     DamagedArtifactError,
@@ -151,7 +152,7 @@ class DirectoryArtifactStore:
         with self._reading(key) as path:
             written_at = path.stat().st_mtime
         with self._temporary_file([]) as now:
-            return max(0.0, now.stat().st_mtime - written_at)
+            return clock.passed_s(max(0.0, now.stat().st_mtime - written_at))
 
     def children(self, prefix: str) -> list[str]:
         """Return the names directly below a prefix (`""` or ending in `/`), sorted."""

@@ -29,12 +29,13 @@ def snapshot_files(project: Project, imported: Mapping[str, Path]) -> Mapping[st
     known = [*imported.values(), *_files_of_modules()]
     if (main := main_script()) is not None:
         known.append(main[0] / main[1].path)
-    files = {path for path in known if path.suffix == ".py"}
+    own = Path(__file__).resolve().parents[1]
+    # Before the links of all files are followed: a checkout of this package has hundreds.
+    files = {path for path in known if path.suffix == ".py" and not path.is_relative_to(own)}
     packages = [path.parent for path in files if path.name == "__init__.py"]
     files.update(_modules_in((*project.user_paths(), project.root, *packages)))
     # Jobs look for modules in the folders of `sys.path` without links, which may contain links.
     files.update({path.resolve() for path in files})
-    own = Path(__file__).resolve().parents[1]
     files = {path for path in files if not path.is_relative_to(own) and path.is_file()}
     named = {_name(path, project.root): path for path in files}
     return dict(sorted(named.items()))

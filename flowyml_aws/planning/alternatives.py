@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.limits import Limits
 from flowyml_aws.planning.needs import Needs
@@ -220,8 +219,7 @@ class _Alternatives:
                 if target.name not in left and capacity in (None, target.capacity)
             ]
             self._selectors[key] = Selector(backend, remaining, self._catalog)
-        selected = self._selectors[key].select_for(needs)
-        return None if isinstance(selected, FlowymlError) else selected
+        return self._selectors[key].find(needs)
 
 
 def _place(

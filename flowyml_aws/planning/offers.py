@@ -10,7 +10,7 @@ from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import InstanceOffer
-from flowyml_aws.planning.selection import Selection, select
+from flowyml_aws.planning.selection import Selection, find, select
 from flowyml_aws.planning.services import service_traits
 from flowyml_aws.planning.startable import startable_types
 from flowyml_aws.planning.targets import Candidate, Target, offline_targets
@@ -70,6 +70,11 @@ class Selector:
             self._cache[needs] = self._select(needs)
         return self._cache[needs]
 
+    def find(self, needs: Needs) -> SelectedOffers | None:
+        """Return the selected offers without notes, or None if nothing fits."""
+        selection = find(needs, self._targets, self._catalog)
+        return None if selection is None else self._offers(selection, ())
+
     def offer(self, needs: Needs) -> InstanceOffer | None:
         """Return the best offer, or None if nothing fits."""
         selected = self.select_for(needs)
@@ -84,11 +89,15 @@ class Selector:
             selection = select(needs, self._targets, self._catalog)
         except FlowymlError as error:
             return error
+        return self._offers(selection, (*selection.notes, *map(str, selection.near_misses())))
+
+    def _offers(self, selection: Selection, notes: tuple[str, ...]) -> SelectedOffers:
+        needs = selection.request.needs
         return SelectedOffers(
             selection=selection,
             offers=tuple(map(_offer, (selection.best, *selection.fallbacks))),
             startable=tuple(map(_offer, startable_types(needs, selection.best, self._catalog))),
-            notes=(*selection.notes, *map(str, selection.near_misses())),
+            notes=notes,
         )
 
 

@@ -32,7 +32,7 @@ from flowyml_aws.planning.targets import (
     soft_taints,
 )
 
-__all__ = ["MAX_TYPES", "Rejection", "Selection", "select"]
+__all__ = ["MAX_TYPES", "Rejection", "Selection", "find", "select"]
 
 MAX_TYPES = 5
 """Most types of one selection, fallbacks included: the limit of SageMaker's InstancePreferences."""
@@ -104,20 +104,30 @@ def select(needs: Needs, targets: Sequence[Target], catalog: Catalog) -> Selecti
         NoInstanceFitsError: Nothing fits. The error names the limits that exclude every type, and
             the nearest options.
     """
-    outcome = _decide(SelectionRequest(needs, tuple(targets), catalog))
-    if isinstance(outcome, Selection):
-        return outcome
+    request = SelectionRequest(needs, tuple(targets), catalog)
+    if (selection := _decide(request)) is not None:
+        return selection
     # Not cached: a raised error collects tracebacks.
-    raise NoInstanceFitsError(*outcome)
+    raise NoInstanceFitsError(*_refusal(request))
+
+
+def find(needs: Needs, targets: Sequence[Target], catalog: Catalog) -> Selection | None:
+    """Return the selection for a job, or None if nothing fits, without looking for the reason."""
+    return _decide(SelectionRequest(needs, tuple(targets), catalog))
 
 
 @lru_cache(maxsize=1024)
-def _decide(request: SelectionRequest) -> Selection | tuple[str, str, str]:
+def _refusal(request: SelectionRequest) -> tuple[str, str, str]:
+    error = no_fit_error(request)
+    return error.what, error.why, error.fix
+
+
+@lru_cache(maxsize=1024)
+def _decide(request: SelectionRequest) -> Selection | None:
     hardware, ranked_by_target = _ranked_by_target(request)
     bests = [(best, rest) for rest in ranked_by_target if (best := next(rest, None))]
     if not bests:
-        error = no_fit_error(request)
-        return error.what, error.why, error.fix
+        return None
     best, rest = min(bests, key=lambda pair: _order(request, hardware, pair[0]))
     # Types of two architectures share neither a compute environment nor an image.
     fallbacks = (c for c in rest if c.instance.arch == best.instance.arch)

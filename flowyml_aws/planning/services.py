@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from flowyml_aws.planning.catalog import InstanceType
@@ -89,5 +90,10 @@ def services_with_instances() -> tuple[str, ...]:
 
 def service_traits(name: str) -> ServiceTraits:
     """Return the traits of a registered service."""
-    traits: ServiceTraits = importlib.import_module(f"{SERVICES[name]}.traits").TRAITS
+    return _traits_of(SERVICES[name])
+
+
+@cache  # a plan asks for each instance type
+def _traits_of(package: str) -> ServiceTraits:
+    traits: ServiceTraits = importlib.import_module(f"{package}.traits").TRAITS
     return traits

@@ -244,6 +244,8 @@ def obstacle(target: Target, needs: Needs, catalog: Catalog) -> Obstacle | None:
         if label in (INSTANCE_TYPE_LABEL, ARCH_LABEL):
             continue  # checked for each instance type
         if not has_label(target, label, value, catalog):
+            if label == CAPACITY_LABEL and value in ("spot", "on-demand"):
+                return _other_capacity(target, value)
             actual = _label(target, label, catalog)
             has = f"no label {label!r}" if actual is None else f"the label {label}={actual}"
             return Obstacle(
@@ -257,6 +259,16 @@ def obstacle(target: Target, needs: Needs, catalog: Catalog) -> Obstacle | None:
                 f"add a toleration for {taint.key!r}, or remove the taint from the target",
             )
     return None
+
+
+def _other_capacity(target: Target, wanted: str) -> Obstacle:
+    reason = f"its capacity is {target.capacity}, but the job requires {wanted}"
+    if wanted == "on-demand":
+        return Obstacle(reason, 'add a target with capacity on demand, or allow spot="prefer"')
+    fix = "set sagemaker_spot = true"
+    if service_traits(target.kind).runs_on_queues:
+        fix = "add a queue on spot capacity to the setting `queues`"
+    return Obstacle(reason, f'{fix}, or allow capacity on demand with spot="prefer"')
 
 
 def has_label(target: Target, label: str, value: str, catalog: Catalog) -> bool:

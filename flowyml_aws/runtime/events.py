@@ -8,6 +8,7 @@ from typing import Any
 
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.core import clock
 from flowyml_aws.runtime.log import say
 from flowyml_aws.runtime.result import AttemptEvents, StepReport
 
@@ -96,4 +97,4 @@ class Progress:
                 except Exception as error:  # progress is optional: the job must continue
                     say(f"could not write the progress: {error}")
             if writes >= _PROMPT_WRITES:
-                self._closed.wait(interval_s)
+                clock.wait(self._closed, interval_s)

@@ -12,6 +12,7 @@ import threading
 
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.core import clock
 from flowyml_aws.core.errors import ArtifactNotFoundError, FlowymlError
 from flowyml_aws.runtime.log import say
 
@@ -44,7 +45,7 @@ def start_heartbeat(store: ArtifactStore, run_id: str, job: str, attempt: int) -
                 say("a client on another machine has ended this attempt")
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
-            stopped.wait(INTERVAL_S)
+            clock.wait(stopped, INTERVAL_S)
 
     stopped = threading.Event()
     threading.Thread(target=beat, name="heartbeat", daemon=True).start()

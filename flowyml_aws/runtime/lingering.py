@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 
+from flowyml_aws.core import clock
 from flowyml_aws.runtime.log import say
 
 __all__ = ["end_lingering_threads"]
@@ -23,6 +24,6 @@ def end_lingering_threads(code: int, after_s: float) -> None:
             say(f"exiting although threads of the steps are still running: {', '.join(names)}")
             os._exit(code)
 
-    timer = threading.Timer(after_s, end)
+    timer = threading.Timer(clock.real_s(after_s), end)
     timer.daemon = True
     timer.start()

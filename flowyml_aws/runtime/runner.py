@@ -23,11 +23,13 @@ from flowyml_aws.artifacts.cache import (
 from flowyml_aws.artifacts.fetching import may_run_code
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.transfer import load_values, save_values
+from flowyml_aws.core import clock
 from flowyml_aws.core.cache_key import cache_key
 from flowyml_aws.core.errors import (
     ArtifactNotFoundError,
     AwsRefusedError,
     AwsUnavailableError,
+    FlowymlError,
     JobError,
 )
 from flowyml_aws.core.event_loop import EventLoop
@@ -77,7 +79,7 @@ class JobRunner:
     roots: Sequence[Path]
     scratch: Path
     interruption: Interruption
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], None] = clock.sleep
     grace_s: float = GRACE_S
     _assets: JobValues = field(init=False)
     _context: JobValues = field(init=False)
@@ -362,12 +364,16 @@ class JobRunner:
         """End the process, because the step ignored its timeout and can't be stopped otherwise."""
         message = f"it ran longer than its timeout of {spec.timeout_s:g} s and could not be stopped"
         failure = StepFailure(kind="StepTimeout", message=message, cause=Cause.TIME_LIMIT)
-        self._end(spec, StepState.FAILED, failure=failure)
-        self.attempt.commit("failed")
-        show(failure.text)
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # see `show`
-            sys.stdout.flush()
-        os._exit(STEP_FAILED)
+        try:
+            self._end(spec, StepState.FAILED, failure=failure)
+            show(failure.text)
+            self.attempt.commit("failed")
+        except FlowymlError as error:
+            say(f"the result can't be written\n{error}")
+        finally:
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # see `show`
+                sys.stdout.flush()
+            os._exit(STEP_FAILED)
 
     def _skip(self, spec: StepSpec, reason: str) -> None:
         self._mark_skipped(spec, reason)

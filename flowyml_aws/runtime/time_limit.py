@@ -15,6 +15,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TypeVar
 
+from flowyml_aws.core import clock
+
 __all__ = ["GRACE_S", "StepTimeout", "call_within"]
 
 Returned = TypeVar("Returned")
@@ -57,15 +59,21 @@ def call_within(
             expired = True
             raise StepTimeout(limit)
 
+    def end() -> None:
+        # Threads can run. The commit may wait for the store, for longer than the last line does.
+        faulthandler.cancel_dump_traceback_later()
+        on_stuck()
+
     previous = signal.signal(signal.SIGALRM, stop)
-    watchdog = threading.Timer(seconds + grace_s, on_stuck)
+    watchdog = threading.Timer(clock.real_s(seconds + grace_s), end)
     watchdog.daemon = True
     # Two `finally` blocks: the alarm fires once; if it does so in the inner, the outer is safe.
     try:
         watchdog.start()
-        faulthandler.dump_traceback_later(seconds + 2 * grace_s, exit=True, file=_STDERR)
+        last_s = clock.real_s(seconds + 2 * grace_s)
+        faulthandler.dump_traceback_later(last_s, exit=True, file=_STDERR)
         armed = True
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.setitimer(signal.ITIMER_REAL, clock.real_s(seconds))
         try:
             returned = call()
         finally:

@@ -13,6 +13,7 @@ from functools import cached_property
 
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.core.clock import monotonic
 from flowyml_aws.core.errors import ArtifactNotFoundError
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
 from flowyml_aws.runtime.result import AttemptEvents, StepFailure, StepReport, StepState
@@ -45,6 +46,7 @@ class RunDriver:
         allow_pickle: Whether this client may run code from the store to load a value; None if only
             for runs that its user started on this machine.
         clock: Seconds since the epoch.
+        waiting_clock: Seconds since any start, by which waits for capacity are measured.
         capacity_wait_s: Seconds without capacity after which jobs move to another target.
     """
 
@@ -55,6 +57,7 @@ class RunDriver:
     allow_pickle: bool | None = None
     clock: Callable[[], float] = time.time
     capacity_wait_s: float = CAPACITY_WAIT_S
+    waiting_clock: Callable[[], float] = monotonic
     _ended: dict[str, JobView] = field(default_factory=dict)
     _results_read: bool = False
     _may_leave_jobs: bool = False
@@ -72,7 +75,7 @@ class RunDriver:
     @cached_property
     def _mover(self) -> Mover:
         records = MoveRecords(self.store, self.record.run_id)
-        return Mover(records, self.capacity_wait_s, clock=self.clock)
+        return Mover(records, self.capacity_wait_s, self.waiting_clock)
 
     def start(self) -> None:
         """Submit the jobs of a run that was just written; none has a state yet.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from flowyml_aws.core.clock import monotonic
 from flowyml_aws.planning.alternatives import is_affordable
 from flowyml_aws.planning.plan import Alternative, ExecutionPlan, PlannedJob
 from flowyml_aws.runtime.causes import Cause
@@ -74,12 +75,12 @@ class Mover:
 
     Attributes:
         capacity_wait_s: Seconds without capacity after which jobs leave a target.
-        clock: Seconds since the epoch.
+        clock: Seconds since any start.
     """
 
     records: MoveRecords
     capacity_wait_s: float = CAPACITY_WAIT_S
-    clock: Callable[[], float] = field(kw_only=True)
+    clock: Callable[[], float] = monotonic
     _lacking_since: dict[str, float] = field(default_factory=dict)
 
     def next_machine(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from flowyml_aws.core.clock import uptime_s
 from flowyml_aws.core.errors import AwsUnavailableError
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.status import RunStatus
@@ -19,6 +21,7 @@ class AdvanceThroughOutages:
     """Advances a run; during an outage of AWS, returns the last status with the reason."""
 
     driver: RunDriver
+    clock: Callable[[], float] = uptime_s
     _last: RunStatus | None = None
     _since: float | None = None
 
@@ -31,7 +34,7 @@ class AdvanceThroughOutages:
         try:
             status = self.driver.advance()
         except AwsUnavailableError as error:
-            now = self.driver.clock()
+            now = self.clock()
             self._since = now if self._since is None else self._since
             if self._last is None or now - self._since > OUTAGE_S:
                 raise

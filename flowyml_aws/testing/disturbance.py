@@ -32,6 +32,8 @@ class CallFault(Enum):
     """The connection is reset before the service gets the call."""
     LOST = "lost"
     """The service does what it is asked, and the connection is reset before it answers."""
+    EXPIRED = "expired"
+    """The service refuses the call because the credentials have expired."""
     CUT = "cut"
     """The service does what it is asked, and the connection is reset in the body of its answer."""
 
@@ -43,6 +45,14 @@ _ERRORS = {
     CallFault.UNAVAILABLE: ("ServiceUnavailable", "503 Service Unavailable"),
     CallFault.INTERNAL_ERROR: ("InternalError", "500 Internal Server Error"),
     CallFault.THROTTLED: ("ThrottlingException", "429 Too Many Requests"),
+}
+# Sources: "Error responses" in the API reference of Amazon S3, "Error codes" in that of Amazon EC2,
+# and "Common errors" in those of the other services.
+_EXPIRED = {
+    "s3": ("ExpiredToken", "400 Bad Request"),
+    "ec2": ("RequestExpired", "400 Bad Request"),
+    "query": ("ExpiredToken", "403 Forbidden"),
+    "json": ("ExpiredTokenException", "403 Forbidden"),
 }
 
 
@@ -68,7 +78,7 @@ class Disturbance:
         fault = self._fault(call, signing_key(environ)[0])
         if fault is None:
             return self._application(environ, start_response)
-        if fault in _ERRORS:
+        if fault in _ERRORS or fault is CallFault.EXPIRED:
             return _refuse(fault, call, environ, start_response)
         if fault is CallFault.RESET:
             raise _reset(environ)
@@ -86,8 +96,8 @@ class Disturbance:
 def _refuse(
     fault: CallFault, call: ApiCall, environ: dict[str, Any], start_response: Any
 ) -> Iterable[bytes]:
-    code, status = _ERRORS[fault]
     protocol = protocol_of(call.service, headers_of(environ).get("content-type", ""))
+    code, status = _EXPIRED[protocol] if fault is CallFault.EXPIRED else _ERRORS[fault]
     response = error_response(code, status, "injected fault", protocol, environ["REQUEST_METHOD"])
     headers = [
         ("Content-Type", response.content_type),

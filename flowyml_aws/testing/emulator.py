@@ -63,6 +63,7 @@ from flowyml_aws.testing.iam.guard import Guard
 from flowyml_aws.testing.iam.principals import Principals
 from flowyml_aws.testing.iam.service_roles import ServiceRoles
 from flowyml_aws.testing.image_check import check_image
+from flowyml_aws.testing.image_environment import image_environment
 from flowyml_aws.testing.image_user import can_switch_user
 from flowyml_aws.testing.machine import Machine
 from flowyml_aws.testing.metadata_api import METADATA_PATH, InstanceMetadata
@@ -88,7 +89,6 @@ RULES = ("iam",)
 _LENIENT = {"iam": "iam (every caller may do everything; missing permissions are printed)"}
 _UNPRIVILEGED = 10001
 _OWN_USER = "jobs run as the emulator's own user, which no instance keeps from it"
-_KEPT_VARIABLES = ("PATH", "HOME", "LANG")
 
 # moto's state is global to the process.
 _process_lock = Lock()
@@ -339,7 +339,7 @@ class Emulator:
             self.endpoint_url,
             REGION,
         )
-        containers = self._containers(folder, registry, undo)
+        containers = self._containers(registry, undo)
         disks = Disks(folder / "disks")
         self.disk_limit = disks.note(VOLUME_GIB - RESERVED_GIB)
         machine = Machine(
@@ -405,7 +405,9 @@ class Emulator:
             has_moto_api=self._moto_api,
         )
         disturbance = Disturbance(application)
-        self.faults = faults = Faults(self._lock, scheduler, queues, starts, metadata, disturbance)
+        self.faults = faults = Faults(
+            self._lock, scheduler, queues, starts, metadata, disturbance, training
+        )
         undo.callback(Server(disturbance, lambda: faults.clock_skew_s, listener).stop)
         self._scheduler, self._training, self.calls = scheduler, training, application.calls
         self.requests = application.requests
@@ -451,7 +453,7 @@ class Emulator:
             return {} if training is None else training.tags
         return {}
 
-    def _containers(self, folder: Path, registry: Registry, undo: ExitStack) -> Containers:
+    def _containers(self, registry: Registry, undo: ExitStack) -> Containers:
         if self._engine is not None:
             environment = dict(os.environ)
             pulls = Pulls(
@@ -462,7 +464,7 @@ class Emulator:
             )
             undo.callback(pulls.stop)
             return EngineContainers(self._engine, environment, pulls.pull)
-        environment = _image_environment(folder / "image")
+        environment = image_environment()
         if self._image_user is None and "metadata-reachable" not in self._deviations:
             environment[f"{NOT_EMULATED}METADATA"] = _OWN_USER
         processes = Processes(
@@ -645,21 +647,6 @@ def _require_modules(names: Sequence[str]) -> None:
             why="the process from which jobs are forked imports them",
             fix="install them, or remove them from warm_imports (--warm-import)",
         )
-
-
-def _image_environment(folder: Path) -> dict[str, str]:
-    """Return the environment of a job's image, after creating its files in `folder`."""
-    folder.mkdir()
-    # Only the package, as if installed: its checkout contains modules that images do not have.
-    package = Path(__file__).resolve().parents[1]
-    (folder / "flowyml_aws").symlink_to(package, target_is_directory=True)
-    return {
-        **{name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
-        "PYTHONPATH": str(folder),
-        "PYTHONUNBUFFERED": "1",
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-    }
 
 
 @cache  # a session caches the service models, which are slow to load

@@ -8,6 +8,7 @@ from typing import Literal
 from flowyml_aws.testing.disturbance import CallFault, Disturbance, FaultOfCall
 from flowyml_aws.testing.metadata_api import InstanceMetadata
 from flowyml_aws.testing.queues import Queues
+from flowyml_aws.testing.sagemaker.service import TrainingService
 from flowyml_aws.testing.scheduler import Scheduler
 from flowyml_aws.testing.starts import TRANSIENT_REASONS, Starts
 
@@ -37,6 +38,7 @@ class Faults:
         starts: Starts,
         metadata: InstanceMetadata,
         disturbance: Disturbance,
+        training: TrainingService,
     ) -> None:
         self.clock_skew_s = 0.0
         self._lock = lock
@@ -45,6 +47,7 @@ class Faults:
         self._starts = starts
         self._metadata = metadata
         self._disturbance = disturbance
+        self._training = training
 
     @property
     def is_metadata_open(self) -> bool:
@@ -71,6 +74,22 @@ class Faults:
         """Make the next starts of Batch jobs fail, with the reason that ECS reports."""
         with self._lock:
             self._starts.fail(times, reason)
+
+    def exceed_memory(self, job: str) -> None:
+        """Kill the container of a job as the kernel does if it exceeds its memory limit.
+
+        Args:
+            job: Id of a Batch job, or name of a training job.
+
+        Raises:
+            LookupError: No such job.
+            ValueError: The job has no container at the moment.
+        """
+        with self._lock:
+            if job in self._scheduler.jobs:
+                self._scheduler.exceed_memory(self._scheduler.jobs[job])
+            else:
+                self._training.exceed_memory(job)
 
     def disturb(self, fault_of: FaultOfCall | None) -> None:
         """Break calls for which a function returns a fault; None ends it.

@@ -13,7 +13,10 @@ from flowyml_aws.testing.clock import Clock, Timer
 from flowyml_aws.testing.container import Container, Containers, Running
 from flowyml_aws.testing.disks import Disks
 
-__all__ = ["Ending", "Machine", "Task"]
+__all__ = ["KILLED", "Ending", "Machine", "Task"]
+
+KILLED = 128 + 9
+"""Exit code of a container after SIGKILL."""
 
 WriteLog = Callable[[str, str, list[str]], None]
 
@@ -49,6 +52,7 @@ class Task:
         on_end: Callback for the end, also of a task that never started; called with the lock.
         running: The running container; None before the start and after the end.
         is_stopped: Whether the task was asked to stop.
+        is_out_of_memory: Whether it was killed because of its memory.
         disk: Instance with the GiB of its disk for jobs; None for no limit.
     """
 
@@ -61,6 +65,7 @@ class Task:
     finish: Callable[[Path, int], None] = lambda folder, exit_code: None
     running: Running | None = None
     is_stopped: bool = False
+    is_out_of_memory: bool = False
     disk: tuple[str, int] | None = None
     _kill: Timer | None = field(default=None, repr=False)
 
@@ -122,6 +127,13 @@ class Machine:
                 running.terminate()
                 task._kill = self.clock.after(grace_s, running.kill)
 
+    def exceed_memory(self, task: Task) -> None:
+        """Kill a task as the kernel does if it exceeds its memory limit."""
+        with self._lock:
+            if task.running is not None:
+                task.is_out_of_memory = True
+                task.running.kill()
+
     def stop(self) -> None:
         """Kill every task, and wait until all have ended."""
         with self._lock:
@@ -176,4 +188,5 @@ class Machine:
                 running.kill()
         exit_code = running.wait()
         task.finish(folder, exit_code)
-        return Ending(exit_code, is_out_of_memory=running.is_out_of_memory)
+        is_killed = task.is_out_of_memory and exit_code == KILLED
+        return Ending(exit_code, is_out_of_memory=running.is_out_of_memory or is_killed)

@@ -69,7 +69,9 @@ class InstanceMetadata:
             user = None if instance is None else self._blocked_user(instance.environment)
         if user is None:
             return False
-        return owner_of(int(environ["REMOTE_PORT"]), int(environ["SERVER_PORT"])) == user
+        client = environ["REMOTE_ADDR"], int(environ["REMOTE_PORT"])
+        server = environ["SERVER_NAME"], int(environ["SERVER_PORT"])
+        return owner_of(client, server) == user
 
     def _answer(self, environ: Mapping[str, Any]) -> tuple[str, str]:
         instance_id, _, path = environ["PATH_INFO"].removeprefix(METADATA_PATH).partition("/")

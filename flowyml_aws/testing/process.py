@@ -17,6 +17,7 @@ from flowyml_aws.planning.environment import LOCALE, RUNNER
 from flowyml_aws.testing.container import Container, OnLines
 from flowyml_aws.testing.gpus import gpu_environment, gpu_programs
 from flowyml_aws.testing.image_user import can_switch_user, command_as, find_program
+from flowyml_aws.testing.kept_warm import keep, take_kept
 from flowyml_aws.testing.shared_memory import shared_memory
 from flowyml_aws.testing.warm import RUNNER_MODULE, WarmProcess, WarmStarter, read_at_start
 
@@ -24,7 +25,7 @@ __all__ = ["JobProcess", "Processes", "start_process"]
 
 _CHUNK_BYTES = 64 * 1024
 _FOLDER_VARIABLES = {"/opt/ml": "SAGEMAKER_BASE_DIR", "/tmp": "TMPDIR"}
-_IMPORTED = ("flowyml_aws.aws.s3", "botocore.session", "botocore.config")
+_IMPORTED = ("flowyml_aws.aws.job_store", "flowyml_aws.testing.warm_models")
 
 
 class Processes:
@@ -53,7 +54,9 @@ class Processes:
         self._warm_environment = {**environment, **RUNNER, "LANG": LOCALE, "LC_ALL": LOCALE}
         self._warm = None
         if is_warm:
-            self._warm = WarmStarter(self._warm_environment, RUNNER_MODULE, (*_IMPORTED, *imports))
+            self._warm = take_kept(
+                WarmStarter(self._warm_environment, RUNNER_MODULE, (*_IMPORTED, *imports))
+            )
 
     def start(self, container: Container, on_lines: OnLines) -> JobProcess:
         """Start a process; see `Containers`.
@@ -96,9 +99,10 @@ class Processes:
         return JobProcess(start_process(command, environment, container.folder), on_lines)
 
     def stop(self) -> None:
-        """Stop the process that forks warm starts; running jobs continue."""
+        """Release the process that forks warm starts; running jobs continue."""
         if self._warm is not None:
-            self._warm.stop()
+            keep(self._warm)
+            self._warm = None
 
     def _can_be_warm(self, command: Sequence[str], environment: Mapping[str, str]) -> bool:
         """Return True for the runner, unless the job changes settings of the interpreter."""

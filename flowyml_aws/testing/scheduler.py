@@ -18,7 +18,7 @@ from flowyml_aws.testing.deviations import Deviations
 from flowyml_aws.testing.fleet import Instance
 from flowyml_aws.testing.iam.service_roles import ServiceRoles
 from flowyml_aws.testing.jobs import Attempt, Job, Status
-from flowyml_aws.testing.machine import Ending, Machine, Task
+from flowyml_aws.testing.machine import KILLED, Ending, Machine, Task
 from flowyml_aws.testing.metadata_api import METADATA_VARIABLE
 from flowyml_aws.testing.queues import Queues
 from flowyml_aws.testing.registry.images import PULL_FAILED, pull_failure
@@ -28,7 +28,6 @@ __all__ = ["Scheduler"]
 
 _TIMED_OUT = Outcome("Job attempt duration exceeded timeout", is_final=True)
 _EXITED = "Essential container in task exited"
-_KILLED = 128 + 9
 _ECS_REASON = re.compile(r"\w+Error: |ECS was unable")
 _MAX_NEXT = 100  # waiting jobs that decide about the size of an instance
 _OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
@@ -145,6 +144,17 @@ class Scheduler:
                     other.attempt.is_exit_reported = is_exit_reported
                     reason = f"Host EC2 (instance {instance.instance_id}) terminated."
                     self._stop_attempt(other, Outcome(reason))
+
+    def exceed_memory(self, job: Job) -> None:
+        """Kill the container of a running job because of its memory.
+
+        Raises:
+            ValueError: The job has no container.
+        """
+        with self._changed:
+            if job.attempt is None or job.attempt.task.running is None:
+                raise ValueError(f"Job {job.job_id} has no container: it is {job.status.value}")
+            self._machine.exceed_memory(job.attempt.task)
 
     def processes(self) -> dict[str, int]:
         """Return the running process ids, by job id."""
@@ -325,7 +335,7 @@ class Scheduler:
             outcome = Outcome(_EXITED, exit_code=ending.exit_code, reason=reason)
         else:
             outcome = _failed_start(ending.error)
-        if attempt.is_exit_reported and outcome.exit_code not in (None, _KILLED):
+        if attempt.is_exit_reported and outcome.exit_code not in (None, KILLED):
             # ECS reports the container's end before the host has gone, unless it was terminated.
             attempt.is_host_lost = False
             if attempt.stopped is not None and not attempt.stopped.is_final:

@@ -81,11 +81,15 @@ class WarmStarter:
         environment: Environment of that process.
         module: Module that `python -m` runs.
         imports: More modules to import before the forks.
+
+    Attributes:
+        settings: All arguments; starters with equal settings are interchangeable.
     """
 
     def __init__(
         self, environment: Mapping[str, str], module: str, imports: Sequence[str] = ()
     ) -> None:
+        self.settings = (frozenset(environment.items()), module, tuple(imports))
         self._environment = environment
         self._module = module
         self._imports = imports
@@ -260,6 +264,7 @@ def _start_job(module: str, request: int, status: int, *streams: int) -> None:
         client = select.poll()
         client.register(status, 0)
         client.poll()
+        os.waitpid(job, 0)  # the process that adopts orphans may leave it for seconds, or forever
         os._exit(0)
     os.setsid()
     os.write(status, b"%d\n" % os.getpid())

@@ -146,7 +146,7 @@ def test_parents_and_environment_are_passed_on() -> None:
 
 
 def test_a_request_contains_the_retry_rules() -> None:
-    assert the_request()["retryStrategy"] == {"attempts": 5, "evaluateOnExit": RETRY_RULES}
+    assert the_request()["retryStrategy"] == {"attempts": 10, "evaluateOnExit": RETRY_RULES}
 
 
 def test_joins_have_no_environment_variables() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from flowyml_aws import Run
+from flowyml_aws.aws.batch_retry import MAX_ATTEMPTS
 from flowyml_aws.doctor.run import examine_run
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.services.connect import find_run
@@ -85,7 +86,7 @@ def test_a_job_without_enough_memory_continues_with_twice_as_much(
     assert (move.job, move.cause) == ("work", Cause.OUT_OF_MEMORY)
     work = result.status.jobs[0]
     assert work.job.needs.memory_mib == 2 * 2048
-    assert work.attempt > 5  # the attempts of the first machine do not count
+    assert work.attempt > MAX_ATTEMPTS  # the attempts of the first machine do not count
     assert rig.ran().count("finish") == 1
     memory = [
         need["value"]

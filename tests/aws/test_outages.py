@@ -80,8 +80,11 @@ class Outage:
         ("batch", "GetObject", "one/result.json", CallFault.RESET),
         # The store has the result, and the job must not take it for another attempt's.
         ("batch", "PutObject", "result.json", CallFault.LOST),
+        # The credentials of a job are renewed. S3 answers HEAD requests without an error code.
+        ("batch", "PutObject", "result.json", CallFault.EXPIRED),
+        ("batch", "HeadObject", "/artifacts/", CallFault.EXPIRED),
     ],
-    ids=["result", "value", "parent", "answer"],
+    ids=["result", "value", "parent", "answer", "expired", "expired-head"],
 )
 def test_a_job_waits_for_the_store(
     aws: Emulator,

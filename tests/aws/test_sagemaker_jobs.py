@@ -6,6 +6,7 @@ import pytest
 
 from flowyml_aws.aws.sagemaker_jobs import active_status, bill_of, final_status, has_ended
 from flowyml_aws.core.errors import AwsRefusedError
+from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.submission.backend import JobState, JobStatus
 
 
@@ -115,6 +116,42 @@ def test_a_failure_of_the_service_is_retried_up_to_five_attempts(reason: str) ->
     last = ended("Failed", "Failed", reason, attempt=5)
     assert last.state is JobState.FAILED
     assert last.reason is not None and last.reason.endswith("(the last of 5 attempts)")
+
+
+@pytest.mark.parametrize(
+    ("reason", "cause"),
+    [
+        ("AlgorithmError: , exit code: 137", Cause.OUT_OF_MEMORY),
+        ("AlgorithmError: , exit code: 18", Cause.OUT_OF_MEMORY),
+        ("AlgorithmError: , exit code: 19", Cause.GPU_OUT_OF_MEMORY),
+        ("AlgorithmError: , exit code: 20", Cause.DISK_FULL),
+        ("AlgorithmError: step 'train': exit code: 18 of a tool, exit code: 10", None),
+        ("ClientError: the image does not exist", None),
+    ],
+)
+def test_the_exit_code_says_whether_a_larger_machine_helps(
+    reason: str, cause: Cause | None
+) -> None:
+    assert ended("Failed", "Failed", reason).cause is cause
+
+
+def test_lost_hosts_are_counted_for_each_machine_of_a_job() -> None:
+    reason = "CapacityError: Unable to provision requested ML compute capacity."
+    assert [ended("Failed", "Failed", reason, attempt=n).losses for n in (1, 4, 5, 6, 10)] == [
+        1,
+        4,
+        5,
+        1,
+        5,
+    ]
+    assert ended("Failed", "Failed", reason, attempt=6).state is JobState.LOST
+    assert ended("Failed", "Failed", reason, attempt=10).cause is Cause.CAPACITY
+
+
+def test_the_end_of_the_wait_for_spot_capacity_is_a_lack_of_capacity() -> None:
+    assert ended("Stopped", "MaxWaitTimeExceeded").cause is Cause.CAPACITY
+    assert ended("Stopped", "MaxRuntimeExceeded").cause is None
+    assert ended("Stopped", "Stopped").cause is None
 
 
 def test_a_bill_contains_the_selected_type_and_the_billed_seconds_on_spot_capacity() -> None:

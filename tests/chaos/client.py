@@ -23,17 +23,21 @@ from botocore.httpsession import URLLib3Session
 
 from flowyml_aws import Run
 from flowyml_aws.cli.load import load_pipeline
+from flowyml_aws.core import clock
 from flowyml_aws.core.errors import FlowymlError, RunNotFoundError
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.packaging.project import find_project
+from flowyml_aws.runtime.result import read_result
 from flowyml_aws.services.connect import account_settings, stores
 from flowyml_aws.submission.garbage import collect
-from flowyml_aws.submission.record import read_record, run_ids
-from tests.chaos.waits import shorten_waits
+from flowyml_aws.submission.record import read_plan, read_record, run_ids
+from flowyml_aws.submission.status import JobFailure, failures
 
 __all__ = ["main"]
 
-SUSPENSION_S = 6
+SUSPENSION_S = 3  # real: longer than a lease of the submission
+_POLLS, _POLL_S = 30, 12
+_FULL_S = 2  # real
 _STORE_CALLS = ("get", "put", "create", "children", "upload")
 _SIGNALS = {
     "KILL": signal.SIGKILL,
@@ -46,7 +50,6 @@ _SIGNALS = {
 def main(order: dict[str, Any]) -> None:
     """Obey an order, and write the outcome."""
     faulthandler.register(signal.SIGUSR1)
-    shorten_waits()
     if order.get("skew_s"):
         real_time = time.time
         time.time = lambda: real_time() + order["skew_s"]
@@ -115,9 +118,20 @@ def _attach(_order: dict[str, Any]) -> dict[str, Any]:
 
 
 def _driven(run: Run) -> dict[str, Any]:
-    states = ["running"]
-    run.wait(lambda status: states.append(status.state.value))
-    return {"run_id": run.id, "state": states[-1]}
+    run.wait()
+    status = run.status()
+    return {
+        "run_id": run.id,
+        "state": status.state.value,
+        "failures": [_failure_text(failure) for failure in failures(status)],
+        "jobs": {view.job.name: list(view.job.steps) for view in status.jobs},
+        "bills": {job: bill.billed_s for job, bill in status.bills.items()},
+    }
+
+
+def _failure_text(failure: JobFailure) -> str:
+    causes = [f.cause.value for f in (*failure.steps.values(), failure.failure) if f is not None]
+    return " | ".join((f"{failure.job}: {failure.reason}", *causes))
 
 
 def _cancel(_order: dict[str, Any]) -> dict[str, Any]:
@@ -127,8 +141,32 @@ def _cancel(_order: dict[str, Any]) -> dict[str, Any]:
 
 
 def _gc(_order: dict[str, Any]) -> dict[str, Any]:
-    garbage = [collect(store, 0.0, time.time, time.sleep, dry_run=False) for store in _stores()]
+    garbage = [collect(store, 0.0, time.time, clock.sleep, dry_run=False) for store in _stores()]
     return {"collected": [run_id for each in garbage for run_id in each.run_ids]}
+
+
+def _damage(order: dict[str, Any]) -> dict[str, Any]:
+    """Overwrite the first stored value that a step reads."""
+    for _ in range(_POLLS):
+        run_id = _newest_run() or ""
+        for store in _stores() if run_id else ():
+            for job in read_plan(store, run_id).jobs:
+                result = read_result(store, run_id, job.name)
+                for name, ref in sorted(result.assets.items() if result is not None else ()):
+                    if name not in order["assets"]:
+                        store.delete([ref.key])  # the account refuses to overwrite it
+                        store.create(ref.key, b"damaged")
+                        return {"run_id": run_id, "damaged": name}
+        clock.sleep(_POLL_S)
+    return {}
+
+
+def _fill(_order: dict[str, Any]) -> dict[str, Any]:
+    full = Path.cwd().with_suffix(".full")
+    full.touch()
+    time.sleep(_FULL_S)
+    full.unlink(missing_ok=True)  # another client may fill it at the same time
+    return {"filled": True}
 
 
 def _resume(_order: dict[str, Any]) -> dict[str, Any]:
@@ -165,6 +203,8 @@ _ACTIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "attach": _attach,
     "cancel": _cancel,
     "gc": _gc,
+    "damage": _damage,
+    "fill the disk": _fill,
     "resume": _resume,
     "report": _report,
 }

@@ -16,15 +16,17 @@ class RunEvidence:
         run_id: Id of the run, or of the run that continued it.
         state: State that a fresh client reports.
         driven_state: State that the client reported that drove it to its end.
-        jobs: Steps of each job.
+        jobs: Steps of each job, also of those of the runs that it continues.
         steps: State of each step that a fresh client reports.
         committed: Steps that each committed result contains as succeeded, by job.
         outputs: Values of the outputs that no step reads, as a fresh client loads them.
         expected: Same values, from plain calls of the steps in order.
         executions: Number of executions of each step that have begun.
-        lost_hosts: Number of times that each job has lost its host, by job.
+        lost: Number of times that each job has lost its container, by job.
+        damaged: Number of stored values that were damaged.
+        failures: Failed jobs of this run, and of the runs that it continues, with the reason.
         left_jobs: Jobs and processes of the run that have not ended.
-        billed_s: Recorded seconds of each job that its service bills.
+        billed_s: Recorded seconds of each job that its service bills, by run id and job.
         service_billed_s: Same seconds, according to the service.
         is_cancelled: Whether a client has cancelled the run.
         is_collected: Whether a garbage collection has deleted the run.
@@ -39,7 +41,9 @@ class RunEvidence:
     outputs: Mapping[str, int]
     expected: Mapping[str, int]
     executions: Mapping[str, int]
-    lost_hosts: Mapping[str, int] = field(default_factory=dict)
+    lost: Mapping[str, int] = field(default_factory=dict)
+    damaged: int = 0
+    failures: Sequence[str] = ()
     left_jobs: Sequence[str] = ()
     billed_s: Mapping[str, int] = field(default_factory=dict)
     service_billed_s: Mapping[str, int] = field(default_factory=dict)
@@ -54,7 +58,7 @@ class Evidence:
     Attributes:
         runs: The runs that a fresh client finds.
         problems: Mistakes of clients: tracebacks, no end, an error of a client without faults.
-        lost_clients: Number of clients that died in a way that stops their jobs on this machine.
+        lost_clients: Number of clients that ended in a way that stops their jobs on this machine.
         seconds: Wall time.
         faults: Number of faults that have happened, by kind.
     """

@@ -29,6 +29,7 @@ CLIENT_LIMIT_S = 150.0
 _PIPELINE = Path(__file__).with_name("pipeline.py")
 _STEP_S = 0.15
 _WITHHELD_S = 2.0
+_MAX_FAILURES = 8  # more than a schedule has
 _ENDS_JOBS = (Fate.TERMINATE, Fate.INTERRUPT)
 
 Sabotage = Callable[["Project", str], object]
@@ -46,7 +47,7 @@ class Project:
     Attributes:
         outcomes: Outcomes of the clients that have written one.
         problems: Mistakes of clients, as sentences.
-        lost_clients: Number of clients that have stopped their jobs on this machine, and died.
+        lost_clients: Number of clients that have stopped their jobs on this machine.
     """
 
     stage: Stage
@@ -87,6 +88,8 @@ class Project:
             fate = client.fate
             order |= {"skew_s": client.skew_s, "at_call": client.at_call}
             order |= {"fate": fate.name if fate else None, "call_arrives": client.call_arrives}
+            if client.expires_at:
+                self.stage.expiries[name] = client.expires_at
         process = self.stage.start(name, order, self.folder, self.store)
         ends_jobs = client is not None and client.fate in _ENDS_JOBS
         return Running(self, f"{name} ({action})", process, Path(order["outcome"]), ends_jobs)
@@ -138,7 +141,8 @@ class Running:
         if self._outcome is None:
             self._outcome = json.loads(self.file.read_text("utf-8")) if self.file.exists() else {}
             self.project.outcomes.append(self._outcome)
-            self.project.lost_clients += self.ends_jobs and not self._outcome
+            ends_jobs = "error" in self._outcome or (self.ends_jobs and not self._outcome)
+            self.project.lost_clients += ends_jobs
             if "bug" in self._outcome:
                 self.project.problems.append(f"{self.name}: traceback\n{self._outcome['bug']}")
         return self._outcome
@@ -159,26 +163,31 @@ def execute(schedule: Schedule, stage: Stage, sabotage: Sabotage = nothing) -> E
     disturber = _begin_faults(schedule, stage)
     _run_clients(schedule, projects)
     _end_faults(stage)
-    runs = [_finish(project, disturber, sabotage) for project in projects]
+    damaged = _damaged(projects)  # runs in one store share their values
+    finished = [_finish(project, disturber, damaged, sabotage) for project in projects]
+    runs = [run for run in finished if run is not None]
     problems = [problem for project in projects for problem in project.problems]
     return Evidence(
-        runs=[run for run in runs if run is not None],
+        runs=runs,
         problems=problems,
         lost_clients=sum(project.lost_clients for project in projects),
         seconds=time.monotonic() - began,
-        faults=_faults(projects, disturber),
+        faults=_faults(projects, disturber, runs),
     )
 
 
-def _faults(projects: Sequence[Project], disturber: Disturber | None) -> Counter[str]:
+def _faults(
+    projects: Sequence[Project], disturber: Disturber | None, runs: Sequence[RunEvidence]
+) -> Counter[str]:
     """Return how many faults have happened, by kind."""
     faults: Counter[str] = Counter()
+    faults["failed jobs"] = sum(len(run.failures) for run in runs)
     for project in projects:
         faults["clients without an outcome"] += sum(not outcome for outcome in project.outcomes)
         faults["clients with an error"] += sum("error" in outcome for outcome in project.outcomes)
+        faults["damaged values"] += _damaged([project])
     if disturber is not None:
-        faults["lost hosts"] += sum(disturber.lost_hosts.values())
-        faults["broken calls"] += sum(disturber.broken.values())
+        faults += disturber.faults
     return +faults
 
 
@@ -186,8 +195,9 @@ def _begin_faults(schedule: Schedule, stage: Stage) -> Disturber | None:
     aws = stage.aws
     if aws is None:
         return None
+    stage.expiries.clear()
     administrator = aws.administrator["AWS_ACCESS_KEY_ID"]
-    disturber = Disturber(schedule, stage.clients, administrator, stage.lose_host)
+    disturber = Disturber(schedule, stage.clients, stage.expiries, administrator, stage.lose)
     aws.faults.clock_skew_s = float(schedule.services_skew_s)
     aws.faults.disturb(disturber)
     if schedule.failed_starts:
@@ -225,44 +235,68 @@ def _run_clients(schedule: Schedule, projects: Sequence[Project]) -> None:
             client_run.outcome()
 
 
-def _lost_hosts(stage: Stage, run_id: str, disturber: Disturber | None) -> Mapping[str, int]:
-    if disturber is None or not disturber.lost_hosts.total():
+def _damaged(projects: Sequence[Project]) -> int:
+    return sum("damaged" in outcome for project in projects for outcome in project.outcomes)
+
+
+def _lost(stage: Stage, run_ids: Sequence[str], disturber: Disturber | None) -> Mapping[str, int]:
+    if disturber is None or not disturber.lost.total():
         return {}
+    attempts: Counter[str] = Counter()
+    for run_id in run_ids:
+        attempts += stage.lost_attempts(run_id)
     # A training job has an instance of its own.
-    return stage.lost_attempts(run_id) | disturber.lost_hosts
+    return attempts | disturber.lost
 
 
 def _finish(
-    project: Project, disturber: Disturber | None, sabotage: Sabotage
+    project: Project, disturber: Disturber | None, damaged: int, sabotage: Sabotage
 ) -> RunEvidence | None:
     """Drive a run to its end without faults, and collect the facts."""
     driven = project.run("attach")
+    ends = [driven]
     collected = [run_id for o in project.outcomes for run_id in o.get("collected", ())]
     name = f"chaos{project.number}-"
     is_collected = any(run_id.startswith(name) for run_id in collected)
     if driven.get("run_id") is None and not is_collected:
         driven = project.run("run")  # its client died before there was a run
-    if project.schedule.backend == "local" and driven.get("state") == "failed":
+        ends.append(driven)
+    while driven.get("state") == "failed" and len(ends) <= _MAX_FAILURES:
         driven = project.run("resume")
+        ends.append(driven)
     report = {} if is_collected else project.run("report")
     run_id = report.get("run_id") or next((r for r in collected if r.startswith(name)), None)
     if run_id is None:
         return None
     sabotage(project, run_id)
+    billed = {
+        f"{end['run_id']} {job}": seconds
+        for end in ends
+        for job, seconds in end.get("bills", {}).items()
+    }
+    billed |= {f"{run_id} {job}": seconds for job, seconds in report.get("bills", {}).items()}
+    run_jobs = {end["run_id"]: end["jobs"] for end in ends if "jobs" in end}
+    run_jobs = {**run_jobs, run_id: report.get("jobs", {})}
     return RunEvidence(
         run_id=run_id,
         state=report.get("state", "unknown"),
         driven_state=driven.get("state", "unknown"),
-        jobs=report.get("jobs", {}),
+        jobs={job: steps for jobs in run_jobs.values() for job, steps in jobs.items()},
         steps=report.get("steps", {}),
         committed=report.get("committed", {}),
         outputs=report.get("outputs", {}),
         expected=plain_outputs(project.folder, project.schedule.tasks),
         executions=project.executions(),
-        lost_hosts=_lost_hosts(project.stage, run_id, disturber),
-        left_jobs=project.stage.left_jobs(run_id),
-        billed_s=report.get("bills", {}),
-        service_billed_s=project.stage.service_billed_s(run_id, list(report.get("jobs", ()))),
+        lost=_lost(project.stage, list(run_jobs), disturber),
+        damaged=damaged,
+        failures=[text for end in ends for text in end.get("failures", ())],
+        left_jobs=[job for each in run_jobs for job in project.stage.left_jobs(each)],
+        billed_s=billed,
+        service_billed_s={
+            f"{each} {job}": seconds
+            for each, jobs in run_jobs.items()
+            for job, seconds in project.stage.service_billed_s(each, list(jobs)).items()
+        },
         is_cancelled=any(c.action is Action.CANCEL for c in _clients_of(project)),
         is_collected=is_collected,
     )
@@ -281,11 +315,15 @@ def write_shape(folder: Path, name: str, tasks: Sequence[Task], trace: Path | No
     """Write what the steps of a project do."""
     shape = {
         "name": name,
-        "tasks": [asdict(task) for task in tasks],
+        "tasks": [_as_json(task) for task in tasks],
         "trace": None if trace is None else str(trace),
         "step_s": _STEP_S,
     }
     (folder / "shape.json").write_text(json.dumps(shape), "utf-8")
+
+
+def _as_json(task: Task) -> dict[str, Any]:
+    return {**asdict(task), "trouble": task.trouble and task.trouble.name}
 
 
 def plain_outputs(project: Path, tasks: Sequence[Task]) -> Mapping[str, int]:

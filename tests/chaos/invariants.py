@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from flowyml_aws.runtime.causes import Cause
 from tests.chaos.evidence import Evidence, RunEvidence
-from tests.chaos.schedule import Schedule
+from tests.chaos.schedule import Action, Loss, Schedule, Trouble
 
 __all__ = ["LIMIT_S", "broken_invariants"]
 
 LIMIT_S = 300.0
 """Longest time of a schedule, on a machine that is busy."""
+_REASONS = {
+    Trouble.RAISE: "ValueError: the first execution fails",
+    Trouble.KILL: "SIGKILL",
+    Trouble.DISK: Cause.DISK_FULL.value,
+    Trouble.HANG: Cause.TIME_LIMIT.value,
+    Trouble.STUCK: Cause.TIME_LIMIT.value,
+}
+# A container that is killed after its commit fails the jobs that Batch lets wait for it.
+_MEMORY_REASONS = ("out of memory", "Dependent Job failed")
+_FULL_STORE_REASON = "No space left on device"
 
 
 def broken_invariants(schedule: Schedule, evidence: Evidence) -> list[str]:
@@ -29,6 +40,10 @@ def broken_invariants(schedule: Schedule, evidence: Evidence) -> list[str]:
 def _of_run(schedule: Schedule, evidence: Evidence, run: RunEvidence) -> Iterator[str]:
     yield from (f"left after the end: {job}" for job in run.left_jobs)
     yield from _executions(schedule, evidence, run)
+    expected = _expected_failures(schedule, run)
+    for text in run.failures:
+        if not any(part in text for part in expected):
+            yield f"a job failed without a fault of the schedule: {text}"
     if run.is_collected:
         return
     yield from _state(run)
@@ -69,15 +84,29 @@ def _executions(schedule: Schedule, evidence: Evidence, run: RunEvidence) -> Ite
     job_of = {step: job for job, steps in run.jobs.items() for step in steps}
     for number, task in enumerate(schedule.tasks):
         step = f"s{number}"
-        losses = run.lost_hosts.get(job_of.get(step, ""), 0)
+        losses = run.lost.get(job_of.get(step, ""), 0)
         if schedule.backend == "local":
-            losses = evidence.lost_clients + _kills(schedule, run, job_of.get(step))
+            losses = evidence.lost_clients + _times_full(schedule)
+        losses += _troubles(schedule, run, job_of.get(step)) + run.damaged
         allowed = 1 + task.failures + losses
         if (times := run.executions.get(step, 0)) > allowed:
             yield f"step {step} was executed {times} times, and may be executed {allowed} times"
 
 
-def _kills(schedule: Schedule, run: RunEvidence, job: str | None) -> int:
-    """Return how often the steps of a job kill its process; of all jobs if the job is unknown."""
+def _troubles(schedule: Schedule, run: RunEvidence, job: str | None) -> int:
+    """Return how often the steps of a job end it; of all jobs if the job is unknown."""
     steps = [int(name[1:]) for name in run.jobs.get(job or "", ())] or range(len(schedule.tasks))
-    return sum(schedule.tasks[number].kills for number in steps)
+    return sum(schedule.tasks[number].trouble is not None for number in steps)
+
+
+def _expected_failures(schedule: Schedule, run: RunEvidence) -> list[str]:
+    """Return parts of the reasons for which a job of a run may fail."""
+    parts = [_REASONS[task.trouble] for task in schedule.tasks if task.trouble is not None]
+    if any(loss.kind is Loss.MEMORY for loss in schedule.losses):
+        parts += _MEMORY_REASONS
+    parts += [_FULL_STORE_REASON] if _times_full(schedule) else []
+    return [*parts, Cause.DAMAGED.value] if run.damaged else parts
+
+
+def _times_full(schedule: Schedule) -> int:
+    return sum(client.action is Action.FILL for client in schedule.clients)

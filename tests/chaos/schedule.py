@@ -12,11 +12,14 @@ __all__ = [
     "BACKENDS",
     "Action",
     "Client",
+    "Expiry",
     "Fate",
-    "HostLoss",
+    "JobLoss",
+    "Loss",
     "Outage",
     "Schedule",
     "Task",
+    "Trouble",
     "describe",
     "draw_schedule",
     "fraction",
@@ -24,6 +27,7 @@ __all__ = [
 
 BACKENDS = ("local", "batch", "sagemaker")
 _GROUPS = (None, None, "x", "y")
+_OUTAGES_S = (10, 60, 300, 560)  # jobs wait for 600 s
 _LONGEST_SKEW_S = 240  # clients whose clocks are 5 minutes wrong are refused by AWS
 
 
@@ -34,15 +38,36 @@ class Action(Enum):
     ATTACH = "attach"
     CANCEL = "cancel"
     GC = "gc"
+    DAMAGE = "damage"
+    """Overwrites a stored value that a step reads."""
+    FILL = "fill the disk"
+    """Fills the disk of the store for two seconds, on this machine."""
 
 
 class Fate(Enum):
     """A fault of the process of a client at one of its calls."""
 
     KILL = "is killed (SIGKILL)"
-    SUSPEND = "is suspended for 6 s (SIGSTOP, SIGCONT)"
+    SUSPEND = "is suspended for 3 s (SIGSTOP, SIGCONT)"
     TERMINATE = "is ended (SIGTERM)"
     INTERRUPT = "is interrupted (SIGINT)"
+
+
+class Trouble(Enum):
+    """A fault in the first execution of a step. The run fails, unless the step is retried."""
+
+    RAISE = "raises an exception"
+    KILL = "kills its process"
+    DISK = "finds the disk full"
+    HANG = "exceeds its time limit"
+    STUCK = "exceeds its time limit and can't be stopped"
+
+
+class Loss(Enum):
+    """A fault that ends the container of a job."""
+
+    HOST = "loses its host"
+    MEMORY = "exceeds its memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +78,14 @@ class Task:
         reads: Numbers of the steps whose outputs it reads.
         group: Execution group, or None.
         failures: Number of executions that fail with the step's own exception; all are retried.
-        kills: Whether its first execution kills the job's process. Only on this machine: a service
-            sees no difference between this and too little memory.
+        trouble: Fault of its first execution, or None. A job kills its process only on this
+            machine: to a service, this is the same as too little memory.
     """
 
     reads: tuple[int, ...] = ()
     group: str | None = None
     failures: int = 0
-    kills: bool = False
+    trouble: Trouble | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +99,8 @@ class Client:
         fate: Fault of its process, or None.
         at_call: Number of the call, of the store or a service, at which that happens.
         call_arrives: Whether this call still takes effect.
+        expires_at: Number of its call of AWS from which on its credentials have expired; 0 for
+            never.
     """
 
     run: int
@@ -83,11 +110,12 @@ class Client:
     fate: Fate | None = None
     at_call: int = 0
     call_arrives: bool = False
+    expires_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class HostLoss:
-    """The loss of the host of a job while it makes a call of its store.
+class JobLoss:
+    """The loss of the container of a job while it makes a call of its store.
 
     Attributes:
         job: Name of the job. Of the jobs of a group that is split, the first one that gets there.
@@ -96,18 +124,33 @@ class HostLoss:
 
     job: str
     at_call: int
+    kind: Loss = Loss.HOST
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """An outage of the store while a job commits its result.
+    """An outage of the store for everyone, from the moment that a job commits its result.
 
     Attributes:
-        calls: Number of calls that are answered with 503.
+        seconds: Seconds of the code under test.
     """
 
     job: str
-    calls: int
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """Credentials of a job that have expired, and are renewed later.
+
+    Attributes:
+        at_call: Number of the first call with expired credentials, counted as by `JobLoss`.
+        seconds: Seconds of the code under test until they are renewed.
+    """
+
+    job: str
+    at_call: int
+    seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +171,15 @@ class Schedule:
     clients: tuple[Client, ...]
     runs: int = 1
     fault_rate: float = 0.0
-    host_losses: tuple[HostLoss, ...] = ()
+    losses: tuple[JobLoss, ...] = ()
     outages: tuple[Outage, ...] = ()
+    expiries: tuple[Expiry, ...] = ()
     failed_starts: int = 0
     is_withheld: bool = False
     services_skew_s: int = 0
+
+
+_LOSSES = (Loss.HOST, Loss.HOST, Loss.MEMORY)
 
 
 def fraction(seed: int, *parts: object) -> float:
@@ -148,12 +195,14 @@ def draw_schedule(seed: int, backend: str) -> Schedule:
     is_local = backend == "local"
     tasks = tuple(_draw_tasks(rng, is_local))
     runs = 2 if rng.random() < 0.2 else 1
-    clients = tuple(_draw_clients(rng, runs, len(tasks), longest=40 if is_local else 90))
+    clients = tuple(_draw_clients(rng, runs, len(tasks), is_local))
     if is_local:
         return Schedule(seed, backend, tasks, clients, runs)
     numbers = range(len(tasks))
     lost = rng.sample(numbers, min(len(tasks), rng.choice((0, 1, 1, 2))))
     in_outage = rng.sample(numbers, rng.choice((0, 0, 1)))
+    expired = rng.sample(numbers, rng.choice((0, 0, 0, 1)))
+    names = [task.group or f"s{number}" for number, task in enumerate(tasks)]
     is_batch = backend == "batch"
     return Schedule(
         seed=seed,
@@ -162,10 +211,11 @@ def draw_schedule(seed: int, backend: str) -> Schedule:
         clients=clients,
         runs=runs,
         fault_rate=rng.choice((0.0, 0.02, 0.05, 0.1)),
-        host_losses=tuple(
-            HostLoss(tasks[n].group or f"s{n}", at_call=rng.randint(1, 15)) for n in lost
+        losses=tuple(JobLoss(names[n], rng.randint(1, 15), rng.choice(_LOSSES)) for n in lost),
+        outages=tuple(Outage(names[n], rng.choice(_OUTAGES_S)) for n in in_outage),
+        expiries=tuple(
+            Expiry(names[n], rng.randint(1, 15), rng.choice(_OUTAGES_S)) for n in expired
         ),
-        outages=tuple(Outage(tasks[n].group or f"s{n}", rng.randint(2, 9)) for n in in_outage),
         failed_starts=rng.choice((0, 0, 1, 2)) if is_batch else 0,
         is_withheld=is_batch and rng.random() < 0.2,
         services_skew_s=rng.choice((0, 0, -200, 200)),
@@ -173,26 +223,34 @@ def draw_schedule(seed: int, backend: str) -> Schedule:
 
 
 def _draw_tasks(rng: Random, is_local: bool) -> Iterator[Task]:
+    troubles = [each for each in Trouble if is_local or each is not Trouble.KILL]
     for number in range(rng.randint(2, 4)):
         reads = rng.sample(range(number), min(number, rng.choice((0, 1, 1, 2))))
         yield Task(
             reads=tuple(sorted(reads)),
             group=rng.choice(_GROUPS),
             failures=1 if rng.random() < 0.2 else 0,
-            kills=is_local and rng.random() < 0.1,
+            trouble=rng.choice(troubles) if rng.random() < 0.1 else None,
         )
 
 
-def _draw_clients(rng: Random, runs: int, steps: int, longest: int) -> Iterator[Client]:
+def _draw_clients(rng: Random, runs: int, steps: int, is_local: bool) -> Iterator[Client]:
+    longest = 40 if is_local else 90
+    actions = [*(Action.ATTACH,) * 5, Action.CANCEL, Action.GC, Action.DAMAGE]
+    actions += [Action.FILL] if is_local else []
+
+    def expiry() -> int:
+        return rng.randint(1, longest) if not is_local and rng.random() < 0.1 else 0
+
     for run in range(runs):
         fates = (None, None, *Fate)
-        yield Client(run, Action.RUN, 0, _skew(rng), *_fate(rng, fates, longest))
+        yield Client(run, Action.RUN, 0, _skew(rng), *_fate(rng, fates, longest), expiry())
         for _ in range(rng.randint(0, 2)):
             # A second interrupted client is the same as a first one, and costs as much.
             fates = (None, None, Fate.KILL, Fate.SUSPEND)
-            action = rng.choice((Action.ATTACH,) * 5 + (Action.CANCEL, Action.GC))
+            action = rng.choice(actions)
             after = rng.randint(0, steps)
-            yield Client(run, action, after, _skew(rng), *_fate(rng, fates, longest))
+            yield Client(run, action, after, _skew(rng), *_fate(rng, fates, longest), expiry())
 
 
 def _skew(rng: Random) -> int:
@@ -212,14 +270,19 @@ def describe(schedule: Schedule) -> str:
         notes = [f"reads {reads}"] if reads else []
         notes += [f"group {task.group}"] if task.group else []
         notes += [f"fails {task.failures} time(s) and is retried"] if task.failures else []
-        notes += ["kills its process the first time"] if task.kills else []
+        notes += [f"{task.trouble.value} the first time"] if task.trouble else []
         lines.append(f"  step s{number}: {'; '.join(notes) or 'reads nothing'}")
     for number, client in enumerate(schedule.clients):
         lines.append(f"  client {number}: {_describe_client(client)}")
-    for loss in schedule.host_losses:
-        lines.append(f"  job {loss.job} loses its host at call {loss.at_call}")
+    for loss in schedule.losses:
+        lines.append(f"  job {loss.job} {loss.kind.value} at call {loss.at_call}")
     for outage in schedule.outages:
-        lines.append(f"  {outage.calls} calls fail that commit the result of job {outage.job}")
+        lines.append(f"  the store fails for {outage.seconds} s when job {outage.job} commits")
+    for expiry in schedule.expiries:
+        lines.append(
+            f"  the credentials of job {expiry.job} expire at call {expiry.at_call}, for "
+            f"{expiry.seconds} s"
+        )
     if schedule.fault_rate:
         lines.append(f"  {schedule.fault_rate:.0%} of the calls of AWS are broken")
     if schedule.failed_starts:
@@ -240,4 +303,6 @@ def _describe_client(client: Client) -> str:
     if client.fate is not None:
         when = "after" if client.call_arrives else "before"
         text += f"; {client.fate.value} {when} its call {client.at_call}"
+    if client.expires_at:
+        text += f"; its credentials expire at its call {client.expires_at}"
     return text

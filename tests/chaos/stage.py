@@ -20,7 +20,8 @@ from flowyml_aws.runtime.exit_codes import INTERRUPTED
 from flowyml_aws.testing import Emulator
 from flowyml_aws.testing.account import PREFIX
 from flowyml_aws.testing.warm import WarmProcess, WarmStarter
-from tests.chaos.waits import PROPAGATION_S, STOP_GRACE_S
+from tests.chaos.schedule import Loss
+from tests.chaos.waits import POLL_S, PROPAGATION_S, STOP_GRACE_S
 from tests.support.rigs import CHECKOUT, HERMETIC, ambient, raised_emulator
 from tests.support.shared_account import share_stores
 
@@ -28,6 +29,8 @@ __all__ = ["Stage", "open_stage"]
 
 _QUEUES = ("cpu", "driver")
 _WARM_HOST = "tests.chaos.warm_host"
+_FASTER = "tests.chaos.faster"
+_SITE = Path(__file__).with_name("site")
 
 
 class Stage:
@@ -36,12 +39,15 @@ class Stage:
     Attributes:
         aws: The emulated account, or None if there is only this machine.
         clients: Names of the clients by access key.
+        expiries: Number of the call, by the name of a client, from which on its credentials have
+            expired.
     """
 
     def __init__(self, folder: Path, aws: Emulator | None, starter: WarmStarter) -> None:
         self.folder = folder
         self.aws = aws
         self.clients: dict[str, str] = {}
+        self.expiries: dict[str, int] = {}
         self._starter = starter
 
     def start(
@@ -53,16 +59,17 @@ class Stage:
             keys = self.aws.credentials(f"{PREFIX}-user")
             self.clients[keys["AWS_ACCESS_KEY_ID"]] = name
             environment |= {**self.aws.environment, **keys, "FLOWYML_AWS_STORE": store}
-            environment["FLOWYML_AWS_POLL_S"] = "0.2"
+            environment["FLOWYML_AWS_POLL_S"] = f"{POLL_S:g}"
         with Path(order["outcome"]).with_suffix(".log").open("wb") as log:
             return self._starter.start([json.dumps(order)], environment, project, stdout=log)
 
-    def lose_host(self, run_id: str, job: str) -> bool:
-        """Reclaim the instance of a job. Return False if it is on none at the moment."""
+    def lose(self, kind: Loss, run_id: str, job: str) -> bool:
+        """End the container of a job. Return False if it has none at the moment."""
         assert self.aws is not None
+        end = self.aws.lose_host if kind is Loss.HOST else self.aws.faults.exceed_memory
         for service_id in self._running(run_id, job):
             with suppress(LookupError, ValueError):
-                self.aws.lose_host(service_id)
+                end(service_id)
                 return True
         return False
 
@@ -144,10 +151,11 @@ def open_stage(*, with_account: bool) -> Iterator[Stage]:
                     propagation_s=PROPAGATION_S,
                     stop_grace_s=STOP_GRACE_S,
                     training_stop_grace_s=STOP_GRACE_S,
+                    warm_imports=[_FASTER],
                 )
             )
             share_stores()
-        starter = WarmStarter(_environment(folder), "tests.chaos.client", [_WARM_HOST])
+        starter = WarmStarter(_environment(folder), "tests.chaos.client", [_WARM_HOST, _FASTER])
         stack.callback(starter.stop)
         yield Stage(folder, aws, starter)
 
@@ -157,7 +165,7 @@ def _environment(folder: Path) -> dict[str, str]:
     return {
         **kept,
         **HERMETIC,
-        "PYTHONPATH": str(CHECKOUT),
+        "PYTHONPATH": f"{_SITE}{os.pathsep}{CHECKOUT}",
         "PYTHONFAULTHANDLER": "1",
         "XDG_STATE_HOME": str(folder / "state"),
         "XDG_CACHE_HOME": str(folder / "cache"),

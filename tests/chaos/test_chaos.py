@@ -12,7 +12,19 @@ from flowyml_aws.testing.account import PREFIX
 from tests.chaos.__main__ import run_schedules
 from tests.chaos.execution import Project, execute
 from tests.chaos.invariants import broken_invariants
-from tests.chaos.schedule import BACKENDS, Action, Client, Fate, HostLoss, Schedule, Task
+from tests.chaos.schedule import (
+    BACKENDS,
+    Action,
+    Client,
+    Expiry,
+    Fate,
+    JobLoss,
+    Loss,
+    Outage,
+    Schedule,
+    Task,
+    Trouble,
+)
 from tests.chaos.stage import Stage, open_stage
 
 pytestmark = [
@@ -42,13 +54,55 @@ def test_a_schedule_on_aws_breaks_no_invariant(account: Stage) -> None:
             Client(0, Action.ATTACH, after_steps=1, skew_s=240),
         ),
         fault_rate=0.05,
-        host_losses=(HostLoss("s0", at_call=3),),
+        losses=(JobLoss("s0", at_call=3),),
     )
     evidence = execute(schedule, account)
     assert broken_invariants(schedule, evidence) == []
     assert [run.state for run in evidence.runs] == ["succeeded"]
     # Something did go wrong.
-    assert {"clients without an outcome", "broken calls", "lost hosts"} <= evidence.faults.keys()
+    assert {
+        "clients without an outcome",
+        "broken calls",
+        "jobs: loses its host",
+    } <= evidence.faults.keys()
+
+
+@pytest.mark.xdist_group("chaos")
+def test_a_job_waits_for_the_store_for_minutes_of_a_faster_clock(account: Stage) -> None:
+    schedule = Schedule(
+        seed=1,
+        backend="batch",
+        tasks=(Task(trouble=Trouble.HANG, failures=1), Task(reads=(0,))),
+        clients=(Client(0, Action.RUN), Client(0, Action.ATTACH, after_steps=1, expires_at=5)),
+        outages=(Outage("s0", 180),),
+        expiries=(Expiry("s1", 4, 120),),
+    )
+    evidence = execute(schedule, account)
+    assert broken_invariants(schedule, evidence) == []
+    (run,) = evidence.runs
+    # The step is executed again after its time limit, and the jobs wait for the store.
+    assert (run.executions, run.failures) == ({"s0": 2, "s1": 1}, [])
+    assert {"calls in an outage", "calls with expired credentials"} <= evidence.faults.keys()
+
+
+@pytest.mark.xdist_group("chaos")
+def test_a_run_that_faults_of_its_jobs_have_failed_is_resumed(account: Stage) -> None:
+    schedule = Schedule(
+        seed=1,
+        backend="batch",
+        tasks=(Task(), Task(reads=(0,)), Task(reads=(1,), trouble=Trouble.DISK)),
+        clients=(Client(0, Action.RUN), Client(0, Action.DAMAGE)),
+        losses=(JobLoss("s1", 2, Loss.MEMORY),),
+    )
+    evidence = execute(schedule, account)
+    assert broken_invariants(schedule, evidence) == []
+    (run,) = evidence.runs
+    assert run.state == "succeeded"
+    reasons = "\n".join(run.failures)
+    # The job without enough memory has moved to a larger machine; no queue has a larger disk.
+    assert "out of memory" not in reasons and "disk full" in reasons
+    assert evidence.faults["jobs: exceeds its memory"] == 1
+    assert evidence.faults["damaged values"] == 1
 
 
 @pytest.mark.xdist_group("chaos")

@@ -9,7 +9,15 @@ import pytest
 
 from tests.chaos.evidence import Evidence, RunEvidence
 from tests.chaos.invariants import LIMIT_S, broken_invariants
-from tests.chaos.schedule import BACKENDS, Schedule, Task, describe, draw_schedule, fraction
+from tests.chaos.schedule import (
+    BACKENDS,
+    Schedule,
+    Task,
+    Trouble,
+    describe,
+    draw_schedule,
+    fraction,
+)
 
 SCHEDULE = Schedule(
     1, "batch", tasks=(Task(), Task(reads=(0,), failures=1)), clients=(), fault_rate=0.1
@@ -75,8 +83,19 @@ def test_a_wrong_fact_is_a_broken_invariant(wrong: dict[str, Any], sentence: str
 
 def test_a_lost_host_allows_one_more_execution_of_the_steps_of_its_job_only() -> None:
     again = replace(RUN, executions={"s0": 2, "s1": 2})
-    assert broken(replace(again, lost_hosts={"s0": 1})) == []
-    assert len(broken(replace(again, lost_hosts={"s1": 1}))) == 1
+    assert broken(replace(again, lost={"s0": 1})) == []
+    assert len(broken(replace(again, lost={"s1": 1}))) == 1
+
+
+def test_a_job_may_fail_only_because_of_a_fault_of_the_schedule() -> None:
+    disk_full = replace(RUN, failures=["s0: the step failed | disk full"])
+    (sentence,) = broken(disk_full)
+    assert sentence.endswith("without a fault of the schedule: s0: the step failed | disk full")
+    schedule = replace(SCHEDULE, tasks=(Task(trouble=Trouble.DISK), *SCHEDULE.tasks[1:]))
+    assert broken_invariants(schedule, Evidence(runs=[disk_full])) == []
+    damaged = replace(RUN, failures=["s1: the job failed | damaged data"])
+    assert len(broken(damaged)) == 1
+    assert broken(replace(damaged, damaged=1)) == []
 
 
 def test_a_missing_run_a_problem_of_a_client_and_too_much_time_are_broken_invariants() -> None:

@@ -163,6 +163,19 @@ def test_runs_lists_runs_with_their_states_newest_first(rig: BackendRig, cli: Cl
     assert [line.split()[0] for line in cli("runs").out.splitlines()] == [second, first]
 
 
+def test_runs_warns_about_a_run_that_waits_for_a_client(rig: BackendRig, cli: Cli) -> None:
+    run = rig.pipeline("waiting").submit(backend="local")
+    run.leave()
+    try:
+        (facts,) = [fact for fact in cli("runs", "--json").facts if fact["run_id"] == run.id]
+        assert (facts["state"], facts["needs_client"]) == ("running", True)
+        assert f"flowyml-aws attach {run.id}" in cli("runs").out
+        assert f"flowyml-aws attach {run.id}" in cli("status", run.id).out
+    finally:
+        run.cancel()
+    assert "attach" not in cli("runs").out
+
+
 def test_runs_omits_a_run_without_a_record(run_id: str, cli: Cli) -> None:
     half = Path(".flowyml/aws/runs/half-20261122-150531-3f9a1c")
     half.mkdir(exist_ok=True)

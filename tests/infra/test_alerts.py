@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flowyml_aws.runtime.exit_codes import SECOND_COPY
+from flowyml_aws.aws.batch_jobs import MOVE_REASON
+from flowyml_aws.runtime.exit_codes import MOVES, SECOND_COPY
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.testing import Emulator
 from tests.support.alerts import Inbox
@@ -27,6 +28,11 @@ def aws() -> Iterator[Emulator]:
 @pytest.fixture(scope="module")
 def shared_inbox(aws: Emulator) -> Inbox:
     return Inbox(aws)
+
+
+@pytest.fixture(scope="module")
+def training(aws: Emulator) -> TrainingClient:
+    return TrainingClient(aws)
 
 
 @pytest.fixture
@@ -84,19 +90,40 @@ def test_a_driver_that_fails_by_itself_is_reported(code: int, aws: Emulator, inb
     )
 
 
-@pytest.mark.parametrize("code", [SECOND_COPY, 3])
-def test_a_second_copy_of_a_job_sends_none(code: int, aws: Emulator, inbox: Inbox) -> None:
+@pytest.mark.parametrize("code", [SECOND_COPY, *MOVES, 3])
+def test_a_second_copy_and_a_job_that_moves_send_none(
+    code: int, aws: Emulator, inbox: Inbox
+) -> None:
     batch = BatchClient(aws)
     batch.ended(batch.submit(f"raise SystemExit({code})", jobQueue="flowyml-emulator-cpu"))
-    assert [alert["alert"] for alert in inbox.read()] == (
-        [] if code == SECOND_COPY else ["A Batch job failed"]
-    )
+    expected = ["A Batch job failed"] if code == 3 else []
+    assert [alert["alert"] for alert in inbox.read()] == expected
+
+
+def test_a_job_that_is_withdrawn_from_its_queue_sends_none(aws: Emulator, inbox: Inbox) -> None:
+    batch = BatchClient(aws)
+    aws.faults.withhold("flowyml-emulator-cpu")
+    try:
+        job = batch.submit("pass", jobQueue="flowyml-emulator-cpu")
+        aws.client("batch").terminate_job(jobId=job, reason=MOVE_REASON)
+        batch.ended(job)
+    finally:
+        aws.faults.withhold("flowyml-emulator-cpu", None)
+    assert inbox.read() == []
+
+
+@pytest.mark.parametrize("code", [*MOVES, 3])
+def test_a_training_job_that_moves_sends_none(
+    code: int, training: TrainingClient, inbox: Inbox
+) -> None:
+    training.ended(training.create(f"raise SystemExit({code})"))
+    expected = ["A training job failed"] if code == 3 else []
+    assert [alert["alert"] for alert in inbox.read()] == expected
 
 
 def test_a_reason_with_quotes_and_line_breaks_arrives_unchanged(
-    aws: Emulator, inbox: Inbox
+    training: TrainingClient, inbox: Inbox
 ) -> None:
-    training = TrainingClient(aws)
     reason = 'no "x" in\nline 2: \\<job>'
     name = training.create(
         "import os, pathlib; "

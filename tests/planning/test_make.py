@@ -259,3 +259,17 @@ def test_other_declared_resources_end_the_growth() -> None:
 def test_a_growth_that_no_target_has_any_more_is_ignored() -> None:
     job = job_of(plan_of(a_step("a"), targets=[ON_DEMAND], history=[grown_to(10**6)]), "a")
     assert (job.needs, job.declared) == (Needs(), None)
+
+
+@pytest.mark.parametrize(
+    ("rule", "target", "fix"),
+    [
+        ("always", ON_DEMAND, "add a queue on spot capacity"),
+        ("never", SPOT, "add a target with capacity on demand"),
+    ],
+)
+def test_a_rule_without_a_target_for_it_is_an_error_that_says_what_to_add(
+    rule: SpotRule, target: Target, fix: str
+) -> None:
+    with pytest.raises(InvalidPipelineError, match=fix):
+        plan_of(spot_step(rule), targets=[target])

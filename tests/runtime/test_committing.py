@@ -11,8 +11,8 @@ from flowyml_aws import step
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.claim import JobClaim, claim_job
 from flowyml_aws.runtime.events import Progress
-from flowyml_aws.runtime.exit_codes import SECOND_COPY
-from flowyml_aws.runtime.result import AttemptEvents, StepState
+from flowyml_aws.runtime.exit_codes import SECOND_COPY, STEP_FAILED
+from flowyml_aws.runtime.result import AttemptEvents, StepState, read_result
 from flowyml_aws.runtime.summary import JobSummary
 from tests.runtime.harness import RUN, WrittenRun, finish, run_runner, start_python
 from tests.support.denied_stores import StoreWithoutSummaries
@@ -240,3 +240,50 @@ def test_progress_of_many_steps_is_written_at_most_once_per_interval() -> None:
     progress.close()
     assert len(store.versions) == 21
     assert {report.state for report in store.versions[-1].steps} == {StepState.SUCCEEDED}
+
+
+def hungry() -> None:
+    raise MemoryError("too large")
+
+
+@pytest.mark.parametrize(
+    ("moves_on", "code", "is_committed"),
+    [
+        ("out of memory,disk full", 18, False),
+        ("disk full", STEP_FAILED, True),
+        ("", STEP_FAILED, True),
+    ],
+)
+def test_a_failure_for_which_the_job_moves_is_not_committed(
+    tmp_path: Path, moves_on: str, code: int, is_committed: bool
+) -> None:
+    run = WrittenRun(tmp_path, step(hungry))
+    ended = run.run(FLOWYML_MOVES_ON=moves_on)
+    assert ended.code == code
+    assert (read_result(run.store, RUN, "hungry") is not None) == is_committed
+    assert ("continues on a larger machine" in ended.log) == (not is_committed)
+
+
+def test_a_job_that_moved_takes_over_the_steps_of_its_first_machine(tmp_path: Path) -> None:
+    @step(outputs=["a"], execution_group="g", cache="code_hash")
+    def once() -> int:
+        (tmp_path / "once").touch(exist_ok=False)
+        return 1
+
+    @step(inputs=["a"], outputs=["b"], execution_group="g")
+    def grow(a: int) -> int:
+        if os.environ.get("FLOWYML_MOVES_ON"):
+            raise MemoryError("too large")
+        return a + 1
+
+    run = WrittenRun(tmp_path, once, grow)
+    first = run.run(
+        AWS_BATCH_JOB_ID="first", AWS_BATCH_JOB_ATTEMPT="2", FLOWYML_MOVES_ON="out of memory"
+    )
+    assert first.code == 18
+    second = run.run(
+        AWS_BATCH_JOB_ID="second", AWS_BATCH_JOB_ATTEMPT="1", FLOWYML_ATTEMPTS_BEFORE="10"
+    )
+    assert second.code == 0
+    assert run.result().attempt == 11
+    assert run.value("b") == 2

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from flowyml_aws import step
+from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.platform import Platform
 from tests.runtime.harness import WrittenRun, start_runner, until
 
@@ -118,6 +119,20 @@ def test_an_attempt_that_is_started_again_resumes_after_its_last_completed_step(
         (
             {"AWS_BATCH_JOB_ID": "id", "FLOWYML_ATTEMPT": "2"},
             Platform(2, copy_id="id"),
+        ),
+        (
+            {
+                "AWS_BATCH_JOB_ID": "id",
+                "AWS_BATCH_JOB_ATTEMPT": "3",
+                "FLOWYML_ATTEMPTS_BEFORE": "10",
+                "FLOWYML_MOVES_ON": "out of memory,disk full",
+            },
+            Platform(
+                13,
+                copy_id="id",
+                claimed_attempt=11,
+                moves_on=frozenset({Cause.OUT_OF_MEMORY, Cause.DISK_FULL}),
+            ),
         ),
         (
             TRAINING,

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from flowyml_aws import step
+from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.core.step import Step
 from flowyml_aws.runtime.result import StepState
-from tests.runtime.harness import WrittenRun
+from tests.runtime.harness import RUN, WrittenRun
 
 _SOON = 0.1
 _QUICK = {"FLOWYML_TIMEOUT_GRACE_S": "0.2"}
@@ -109,6 +110,24 @@ def test_the_process_of_a_step_that_swallows_its_timeout_is_ended(tmp_path: Path
     assert report.failure is not None
     assert "could not be stopped" in report.failure.message
     assert report.failure.text in ended.log
+
+
+@pytest.mark.contract
+def test_the_process_is_ended_also_if_its_result_cannot_be_written(tmp_path: Path) -> None:
+    result = tmp_path / "store" / RunLayout(RUN).result("stubborn")
+
+    @step(timeout=_SOON)
+    def stubborn() -> None:
+        result.write_text("not a result")  # in its place
+        while True:
+            try:
+                time.sleep(60)
+            except BaseException:
+                continue
+
+    ended = WrittenRun(tmp_path, stubborn).run(**_QUICK)
+    assert ended.code == 10
+    assert "could not be stopped" in ended.log
 
 
 @pytest.mark.contract

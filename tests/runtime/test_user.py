@@ -57,9 +57,9 @@ def test_the_runner_asks_for_the_machine_type_before_it_drops_root() -> None:
             env=environment,
             stderr=subprocess.PIPE,
         ) as runner:
-            connection, (_, client_port) = server.accept()
+            connection, client = server.accept()
             with connection:
-                owners.append(owner_of(client_port, port))
+                owners.append(owner_of(client, server.getsockname()))
             _, errors = runner.communicate()
     assert owners == [0]
     assert b"the job failed without a result" in errors

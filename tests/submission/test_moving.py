@@ -68,7 +68,9 @@ class Stage:
         self.clock = Clock()
 
     def driver(self) -> RunDriver:
-        return RunDriver(self.store, a_record(self.plan), self.plan, self.backend, clock=self.clock)
+        return RunDriver(
+            self.store, a_record(self.plan), self.plan, self.backend, waiting_clock=self.clock
+        )
 
     def report(self, status: JobStatus) -> None:
         self.backend.reported["a"] = status

@@ -39,8 +39,8 @@ class Stage:
         self.backend = FailingBackend({"a": JobStatus(JobState.RUNNING, 1)})
         plan = a_plan(a_job("a"))
         store = DirectoryArtifactStore(folder)
-        driver = RunDriver(store, a_record(plan), plan, self.backend, clock=self.clock)
-        self.advance = AdvanceThroughOutages(driver)
+        driver = RunDriver(store, a_record(plan), plan, self.backend)
+        self.advance = AdvanceThroughOutages(driver, self.clock)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ __all__ = ["s3_client"]
 
 
 def s3_client(endpoint: str) -> S3Client:
-    """Return a client with fake credentials that does not wait between its attempts."""
+    """Return a client with fake credentials that repeats a call once, after up to a second."""
     return boto3.client(
         "s3",
         endpoint_url=endpoint,

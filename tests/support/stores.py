@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,7 +36,9 @@ def moto_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def s3(moto_url: str) -> Iterator[S3Client]:
+def s3(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Client]:
+    """Client of moto's server that does not wait before it repeats a call."""
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda seconds: None))
     client = s3_client(moto_url)
     yield client
     client.close()

@@ -77,6 +77,34 @@ def test_a_service_that_refuses_a_call_does_nothing(
     assert "Contents" not in s3.list_objects_v2(Bucket=bucket, Prefix=f"refused-{status}")
 
 
+@pytest.mark.parametrize(
+    ("service", "operation", "call", "code"),
+    [
+        ("s3", "ListBuckets", "list_buckets", "ExpiredToken"),
+        ("ec2", "DescribeInstanceTypes", "describe_instance_types", "RequestExpired"),
+        ("iam", "ListRoles", "list_roles", "ExpiredToken"),
+        ("batch", "ListJobs", "list_jobs", "ExpiredTokenException"),
+        ("sagemaker", "ListTrainingJobs", "list_training_jobs", "ExpiredTokenException"),
+    ],
+)
+@pytest.mark.usefixtures("s3")
+def test_each_service_has_its_own_error_for_expired_credentials(
+    aws: Emulator, service: str, operation: str, call: str, code: str
+) -> None:
+    disturb(aws, operation, CallFault.EXPIRED)
+    with closing(client(aws, service)) as caller, pytest.raises(ClientError) as caught:
+        getattr(caller, call)()
+    assert caught.value.response["Error"]["Code"] == code
+
+
+@pytest.mark.usefixtures("s3")
+def test_a_head_request_with_expired_credentials_has_no_code(aws: Emulator, bucket: str) -> None:
+    disturb(aws, "HeadObject", CallFault.EXPIRED)
+    with closing(client(aws, "s3")) as caller, pytest.raises(ClientError) as caught:
+        caller.head_object(Bucket=bucket, Key="any")
+    assert caught.value.response["Error"]["Code"] == "400"
+
+
 @pytest.mark.parametrize(("fault", "is_stored"), [(CallFault.RESET, False), (CallFault.LOST, True)])
 def test_a_call_whose_answer_is_lost_takes_effect_and_a_reset_one_does_not(
     aws: Emulator, s3: Any, bucket: str, fault: CallFault, is_stored: bool

@@ -127,6 +127,17 @@ def test_an_attempt_on_a_lost_host_is_retried(batch: Any, aws: Emulator) -> None
     assert "exitCode" not in lost["container"]
 
 
+def test_a_container_that_exceeds_its_memory_is_killed(batch: Any, aws: Emulator) -> None:
+    job_id = batch.submit(GRACEFUL)
+    batch.wait_for_line(job_id, "ready")
+    aws.faults.exceed_memory(job_id)
+    container = batch.ended(job_id)["attempts"][0]["container"]
+    assert container["exitCode"] == 137
+    assert container["reason"] == "OutOfMemoryError: Container killed due to memory usage"
+    with pytest.raises(ValueError, match="FAILED"):
+        aws.faults.exceed_memory(job_id)
+
+
 def test_a_job_gets_sigterm_before_its_host_is_lost(batch: Any, aws: Emulator) -> None:
     job_id = batch.submit(GRACEFUL)
     batch.wait_for_line(job_id, "ready")

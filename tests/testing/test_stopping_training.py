@@ -150,6 +150,19 @@ def test_a_spot_job_without_an_instance_stops_after_its_maximum_wait(accelerated
     assert "TrainingStartTime" not in job and "BillableTimeInSeconds" not in job
 
 
+def test_a_training_job_that_exceeds_its_memory_is_killed(training: Any, aws: Emulator) -> None:
+    name = training.create(SLEEP)
+    training.wait_for_line(name, "ready")
+    aws.faults.exceed_memory(name)
+    job = training.ended(name)
+    assert job["TrainingJobStatus"] == "Failed"
+    assert job["FailureReason"].endswith("exit code: 137")
+    with pytest.raises(ValueError, match="Failed"):
+        aws.faults.exceed_memory(name)
+    with pytest.raises(LookupError):
+        aws.faults.exceed_memory("none")
+
+
 def test_a_lost_host_is_a_service_error(training: Any, aws: Emulator) -> None:
     name = training.create(SLEEP)
     training.wait_for_line(name, "ready")

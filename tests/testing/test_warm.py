@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -19,8 +20,9 @@ from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.packaging.starting import ProgramStart, starting_with
 from flowyml_aws.planning.environment import container_environment
 from flowyml_aws.testing.container import Container
+from flowyml_aws.testing.kept_warm import keep, take_kept
 from flowyml_aws.testing.process import Processes
-from flowyml_aws.testing.warm import WarmProcess
+from flowyml_aws.testing.warm import WarmProcess, WarmStarter
 from flowyml_aws.testing.warm_programs import WarmPrograms
 from tests.support.plans import a_job
 from tests.support.rigs import BackendRig, eventually, raised_emulator
@@ -45,7 +47,7 @@ def observed_environment(
 
 def test_a_warm_job_sees_the_same_environment_as_a_cold_job(tmp_path: Path) -> None:
     warm, cold = (observed_environment(tmp_path, warm_starts) for warm_starts in (True, False))
-    only_in_warm = {"flowyml_aws.testing", "flowyml_aws.testing.warm"}
+    only_in_warm = {f"flowyml_aws.testing{name}" for name in ("", ".warm", ".warm_models")}
     assert {*warm.pop("modules")} == only_in_warm
     assert cold.pop("modules") == []
     # Each emulator has its own folder on the path.
@@ -120,6 +122,39 @@ def test_a_job_that_changes_the_interpreter_is_started_cold(
     assert processes._warm is not None and processes._warm._process is None
 
 
+def test_the_warm_process_is_kept_for_the_next_emulator_with_the_same_settings(
+    tmp_path: Path,
+) -> None:
+    def warm_process(processes: Processes) -> psutil.Process:
+        processes.start(runner(tmp_path), lambda _: None).wait()
+        assert processes._warm is not None and processes._warm._process is not None
+        return psutil.Process(processes._warm._process.pid)
+
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    first = Processes(environment, is_warm=True)
+    kept = warm_process(first)
+    at_the_same_time = Processes(environment, is_warm=True)
+    assert warm_process(at_the_same_time) != kept
+    at_the_same_time.stop()
+    first.stop()
+    second = Processes(environment, is_warm=True)
+    assert warm_process(second) == kept
+    second.stop()
+    other = Processes({**environment, "HOME": "/"}, is_warm=True)
+    assert not kept.is_running()
+    other.stop()
+
+
+def test_a_fork_does_not_use_the_warm_process_of_its_parent() -> None:
+    starter, equal = (WarmStarter({}, "module") for _ in range(2))
+    keep(starter)
+    if (child := os.fork()) == 0:
+        os._exit(0 if take_kept(equal) is equal else 1)
+    _, status = os.waitpid(child, 0)
+    assert status == 0
+    assert take_kept(equal) is starter
+
+
 def runner(folder: Path, *arguments: str) -> Container:
     """Return a container with the environment of a job of this package."""
     environment = container_environment(a_job("train"), "us-east-1")
@@ -169,6 +204,31 @@ def test_the_exit_code_of_a_warm_process_is_the_signal_that_ended_it(
             assert process.poll() is None
             os.killpg(process.pid, signal.SIGKILL)
             assert process.wait() == -signal.SIGKILL
+
+
+@pytest.fixture
+def adoption() -> Iterator[None]:
+    """Let this process adopt the orphans of its children, as init does, and never reap them."""
+    prctl, set_child_subreaper = ctypes.CDLL(None).prctl, 36
+    prctl(set_child_subreaper, 1)
+    yield
+    prctl(set_child_subreaper, 0)
+
+
+def test_a_warm_process_leaves_no_zombie_to_init(
+    adoption: None, programs: WarmPrograms, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        process = programs(start_of("flowyml_aws.runtime", tmp_path))
+        assert process.stdin is not None and process.stdout is not None
+        with process.stdin, process.stdout:
+            parent = psutil.Process(process.pid).parent()
+            process.stdout.read()
+        process.wait()
+    assert isinstance(process, WarmProcess) and parent is not None
+    eventually(partial(_is_gone, parent))
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
 
 
 def _is_gone(process: psutil.Process) -> bool:

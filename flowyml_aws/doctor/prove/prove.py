@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from flowyml_aws.core import clock
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.doctor.prove.checks import Answer, PartObservation, check_part
 from flowyml_aws.doctor.prove.cleanup import remove_runs
@@ -73,7 +74,7 @@ def prove(
         alert = _AlertCheck(account, settings, options, plan.token)
         if any(each.planned.part.has_alert for each in runs):
             alert.begin(stack)
-        run_parts(runs, plan.token, say, options.limit_s, time.monotonic)
+        run_parts(runs, plan.token, say, options.limit_s, clock.monotonic)
         observed = [
             _observe(each, by_name.get(each.part.name), account, alert, say) for each in plan.parts
         ]

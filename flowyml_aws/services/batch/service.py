@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flowyml_aws.core.clock import sleep
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.longest_path import longest_path_s
@@ -164,7 +165,7 @@ class BatchService(Service):
             as_environment(account.images.effective_settings),
             settings.tags,
             driver_timeout_s(longest_path_s(plan, limits_s)),
-            pause=lambda: time.sleep(settings.poll_s),
+            pause=lambda: sleep(settings.poll_s),
         )
         return False
 

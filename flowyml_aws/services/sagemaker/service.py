@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flowyml_aws.core.clock import sleep
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.longest_path import longest_path_s
@@ -150,7 +150,7 @@ class SageMakerService(Service):
             as_environment(driver_settings(account.images.effective_settings, self._options)),
             self._options.tags,
             self._driver_timeout_s(plan),
-            pause=lambda: time.sleep(settings.poll_s),
+            pause=lambda: sleep(settings.poll_s),
         )
         return True
 

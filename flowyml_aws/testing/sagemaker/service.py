@@ -162,6 +162,20 @@ class TrainingService:
         else:
             self._end_launch(job, "Interrupted" if job.is_spot else "Lost")
 
+    def exceed_memory(self, name: str) -> None:
+        """Kill the container of a running job because of its memory.
+
+        Raises:
+            LookupError: No such job.
+            ValueError: The job has no container.
+        """
+        launch = self.jobs[name].launch
+        if launch is None or launch.task.running is None:
+            raise ValueError(
+                f"Training job {name} has no container: it is {self.jobs[name].secondary}"
+            )
+        self._machine.exceed_memory(launch.task)
+
     def processes(self) -> dict[str, int]:
         """Return the running process ids, by job name."""
         launches = {name: job.launch for name, job in self._running.items()}
