@@ -13,6 +13,7 @@ from flowyml_aws.planning.offers import SelectedOffers, Selector
 from flowyml_aws.planning.plan import Alternative, Estimate, ExecutionPlan, PlannedJob
 from flowyml_aws.planning.targets import CAPACITY_LABEL, Target
 from flowyml_aws.runtime.causes import Cause
+from flowyml_aws.submission.moves import machine_after
 from tests.support.plans import a_job, a_plan
 
 CATALOG = load_catalog()
@@ -148,6 +149,16 @@ def test_a_plan_with_alternatives_survives_the_store() -> None:
 def test_no_job_moves_to_a_type_above_the_price_limit(limit: float | None, moves: int) -> None:
     plan = planned(Needs(vcpus=2, memory_mib=5000), CPU)  # Batch may start m6i.4xlarge
     assert len(job_of(allowed_moves(plan, Limits(price_usd_hour=limit))).moves) == moves
+
+
+def test_a_move_says_what_changes_if_the_type_remains() -> None:
+    same = planned(Needs(vcpus=2, memory_mib=2048), CPU)
+    text = machine_after(job_of(same), after(same, Cause.OUT_OF_MEMORY))
+    assert text == "m6i.large at $0.0960/h, 4Gi memory, on demand, on cpu"
+    target = Target("training", "sagemaker", ("ml.m5.large",), placed_by="plan")
+    disk = planned(Needs(vcpus=1), target, backend="sagemaker")
+    text = machine_after(job_of(disk), after(disk, Cause.DISK_FULL))
+    assert text == "ml.m5.large at $0.12/h, 60Gi disk, on demand, on training"
 
 
 def with_estimate(
