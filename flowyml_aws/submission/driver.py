@@ -28,7 +28,7 @@ from flowyml_aws.submission.backend import (
 )
 from flowyml_aws.submission.history import record_times
 from flowyml_aws.submission.mover import Mover, NextMachine
-from flowyml_aws.submission.moves import CAPACITY_WAIT_S, Move, MoveRecords, machine_of, moved
+from flowyml_aws.submission.moves import CAPACITY_WAIT_S, Move, MoveRecords, machine_after, moved
 from flowyml_aws.submission.record import RunOutcome, RunRecord, RunState, read_outcome
 from flowyml_aws.submission.reports import JobReports
 from flowyml_aws.submission.status import JobView, RunStatus
@@ -212,8 +212,8 @@ class RunDriver:
         reason = status.reason or "the job ended without a result; see its log"
         if machine is not None:
             reason += (
-                f"; it does not move to {machine_of(machine.place)}, because the run could then "
-                f"cost more than max_cost_usd, ${self.plan.max_cost_usd:,.4g}"
+                f"; it does not move to {machine_after(job, machine.place)}, because the run could "
+                f"then cost more than max_cost_usd, ${self.plan.max_cost_usd:,.4g}"
             )
         if status.state is JobState.SUCCEEDED:
             reason = "the backend reports success, but the job left no result"
@@ -301,7 +301,7 @@ class RunDriver:
         if status is None:
             return JobStatus(JobState.WAITING)
         if (machine := self._movable(job, status)) is not None:
-            reason = f"{machine.reason}; it moves to {machine_of(machine.place)}"
+            reason = f"{machine.reason}; it moves to {machine_after(job, machine.place)}"
             return JobStatus(JobState.WAITING, status.attempt, reason)
         if status.state.ended:
             return JobStatus(JobState.WAITING)

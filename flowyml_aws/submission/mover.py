@@ -15,7 +15,7 @@ from flowyml_aws.submission.moves import (
     Move,
     MoveRecords,
     alternative_of,
-    machine_of,
+    machine_after,
     wants_other_capacity,
 )
 
@@ -63,7 +63,7 @@ class NextMachine:
             number=self.job.moved + 1,
             cause=self.cause,
             reason=self.reason,
-            machine=machine_of(self.place),
+            machine=machine_after(self.job, self.place),
             losses=self.status.losses,
             moved_at=now,
         )

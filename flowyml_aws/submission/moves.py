@@ -16,6 +16,7 @@ from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import ArtifactNotFoundError
+from flowyml_aws.planning.needs import mib_text
 from flowyml_aws.planning.plan import Alternative, ExecutionPlan, PlannedJob
 from flowyml_aws.planning.wording import hourly_price
 from flowyml_aws.runtime.causes import Cause
@@ -28,7 +29,7 @@ __all__ = [
     "Move",
     "MoveRecords",
     "alternative_of",
-    "machine_of",
+    "machine_after",
     "moved",
     "wants_other_capacity",
 ]
@@ -94,12 +95,19 @@ def wants_other_capacity(
     return status.state in (JobState.QUEUED, JobState.LOST) and status.losses >= MAX_LOSSES
 
 
-def machine_of(place: PlannedJob | Alternative) -> str:
-    """Return the machine of a job: `m6i.large at $0.0960/h, on demand, on cpu`."""
+def machine_after(job: PlannedJob, place: Alternative) -> str:
+    """Return the machine that a job moves to: `m6i.large at $0.0960/h, on demand, on cpu`.
+
+    It includes the memory that the job gets on the same type, and a larger disk.
+    """
     offer = place.offers[0]
     capacity = "spot" if place.capacity == "spot" else "on demand"
-    price = hourly_price(offer.price_usd_hour)
-    return f"{offer.instance_type}{price}, {capacity}, on {place.target}"
+    parts = [f"{offer.instance_type}{hourly_price(offer.price_usd_hour)}"]
+    if place.needs.memory_mib != job.needs.memory_mib and offer.instance_type == job.instance_type:
+        parts.append(f"{mib_text(place.needs.memory_mib)} memory")
+    if place.needs.storage_gib != job.needs.storage_gib:
+        parts.append(f"{place.needs.storage_gib}Gi disk")
+    return ", ".join([*parts, capacity, f"on {place.target}"])
 
 
 def moved(plan: ExecutionPlan, move: Move) -> ExecutionPlan:

@@ -14,7 +14,7 @@ from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob, Variant
 from flowyml_aws.planning.wording import time_text
 from flowyml_aws.runtime.causes import Cause
-from flowyml_aws.submission.moves import machine_of
+from flowyml_aws.submission.moves import machine_after
 from flowyml_aws.view.instances import price_text
 
 __all__ = ["plan_table", "price_range", "reused_line"]
@@ -120,7 +120,7 @@ def _details(job: PlannedJob, plan: ExecutionPlan) -> Iterator[Text]:
     for cause, position in job.moves.items():
         place = plan.alternatives[position]
         if place.target != job.target or place.needs != job.needs:
-            yield _line(_MOVES[cause], machine_of(place))
+            yield _line(_MOVES[cause], machine_after(job, place))
     for note in job.notes:
         yield Text(f"note: {note}", style="yellow")
 

@@ -13,6 +13,7 @@ from flowyml_aws.planning.offers import SelectedOffers, Selector
 from flowyml_aws.planning.plan import Alternative, Estimate, ExecutionPlan, PlannedJob
 from flowyml_aws.planning.targets import CAPACITY_LABEL, Target
 from flowyml_aws.runtime.causes import Cause
+from flowyml_aws.submission.moves import machine_after
 from tests.support.plans import a_job, a_plan
 
 CATALOG = load_catalog()
@@ -154,6 +155,16 @@ def test_jobs_that_may_move_as_planned_are_not_copied() -> None:
     plan = planned(Needs(vcpus=2, memory_mib=5000), CPU)
     assert job_of(plan).moves
     assert job_of(allowed_moves(plan, Limits())) is job_of(plan)
+
+
+def test_a_move_says_what_changes_if_the_type_remains() -> None:
+    same = planned(Needs(vcpus=2, memory_mib=2048), CPU)
+    text = machine_after(job_of(same), after(same, Cause.OUT_OF_MEMORY))
+    assert text == "m6i.large at $0.0960/h, 4Gi memory, on demand, on cpu"
+    target = Target("training", "sagemaker", ("ml.m5.large",), placed_by="plan")
+    disk = planned(Needs(vcpus=1), target, backend="sagemaker")
+    text = machine_after(job_of(disk), after(disk, Cause.DISK_FULL))
+    assert text == "ml.m5.large at $0.12/h, 60Gi disk, on demand, on training"
 
 
 def with_estimate(
