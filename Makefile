@@ -3,13 +3,13 @@
 # VENV     the folder of the environment                      (default: .venv)
 # PYTHON   the Python of a new environment                    (default: the newest of 3.10 to 3.13 on PATH that works)
 # PYTEST   more arguments for pytest: only these tests run, without the other checks  (PYTEST='tests/core -k grouping')
-# WORKERS  number of parallel test processes                  (default: one for each core)
+# WORKERS  number of parallel test processes                  (default: one more than cores, as tests wait for jobs)
 # CHAOS    arguments of `make chaos`                          (CHAOS='--backend batch --seed 7 --schedules 20')
 
 VENV ?= .venv
 PYTHON ?=
 PYTEST ?=
-WORKERS ?= logical
+WORKERS ?= $(shell expr 1 + $$(getconf _NPROCESSORS_ONLN))
 BENCH ?= $(sort $(wildcard benchmarks/[a-z]*.py))
 PIN_FLAGS ?=
 CHAOS ?=
