@@ -51,6 +51,7 @@ MOVE_REASON = "moved to another machine by flowyml-aws"
 """Reason of the termination of a job that continues elsewhere. The alerts ignore it, too."""
 
 _HOST_LOST = "Host EC2"
+_NOT_STARTED = "Dependent Job failed"
 _NO_CAPACITY = "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"
 _ENDED = ("SUCCEEDED", "FAILED")
 _OUT_OF_MEMORY = "OutOfMemoryError"
@@ -205,6 +206,8 @@ def status_of(detail: JobDetailTypeDef, first_attempt: int = 1) -> JobStatus:
 
 def _cause_of_failure(detail: JobDetailTypeDef) -> Cause | None:
     """Return the cause for which a failed job could continue on another machine, if any."""
+    if detail.get("statusReason") == _NOT_STARTED:
+        return Cause.DEPENDENCY
     container = detail.get("container", {})
     if str(container.get("reason", "")).startswith(_OUT_OF_MEMORY):
         return Cause.OUT_OF_MEMORY

@@ -18,6 +18,8 @@ class Cause(str, Enum):
     DISK_FULL = "disk full"
     CAPACITY = "capacity"
     """The job lost its host too often, or got none for too long. No step has failed."""
+    DEPENDENCY = "dependency"
+    """The service did not start the job, because a job before it was killed after its commit."""
     DAMAGED = "damaged data"
     """A stored value is missing, or differs from its digest."""
     SETUP = "setup"

@@ -157,7 +157,8 @@ class RunDriver:
             self.backend.cancel(jobs)
 
     def _observe(self) -> Mapping[str, JobStatus]:
-        if self.plan.alternatives and (self._active_jobs() or not self._results_read):
+        can_move = isinstance(self.backend, Moves)
+        if can_move and (self._active_jobs() or not self._results_read):
             for move in self._mover.records.read_new():
                 self._apply(move)
         if not self._results_read:
@@ -228,9 +229,10 @@ class RunDriver:
         A job that waits for a machine in vain is ended at its service, and moves once it has ended.
         """
         backend = self.backend
-        if not self.plan.alternatives or not isinstance(backend, Moves):
+        if not isinstance(backend, Moves):
             return statuses
-        moving = self._mover.moving(self.plan, self._active_jobs(), statuses)
+        ready = [job for job in self._active_jobs() if self._ended.keys() >= set(job.after)]
+        moving = self._mover.moving(self.plan, ready, statuses)
         if not moving or self._is_cancelled():
             return statuses
         submissions = {job.name: job.submission for job in self.plan.jobs}

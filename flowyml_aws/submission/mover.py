@@ -48,6 +48,8 @@ class NextMachine:
     @property
     def reason(self) -> str:
         """Reason of the move, without a full stop."""
+        if self.cause is Cause.DEPENDENCY:
+            return "a job before it was killed after it had stored its result"
         machine = f"{self.job.instance_type} ({self.job.target})"
         if self.cause is not Cause.CAPACITY:
             return f"{self.cause.value} on {machine}"
@@ -87,7 +89,7 @@ class Mover:
         self, plan: ExecutionPlan, job: PlannedJob, status: JobStatus
     ) -> NextMachine | None:
         """Return where a job continues that ended without a result; None if it has failed."""
-        if not job.moves or status.state is not JobState.FAILED:
+        if status.state is not JobState.FAILED:
             return None
         cause = status.cause
         if cause is None and Cause.CAPACITY in job.moves and self.records.is_withdrawn(job):
@@ -101,7 +103,7 @@ class Mover:
 
         Args:
             plan: Plan of the run.
-            jobs: Jobs that have not ended.
+            jobs: Jobs that have not ended, whose parents have succeeded.
             statuses: Their statuses, by name.
         """
         known = [(job, statuses.get(job.name, _UNKNOWN)) for job in jobs]
@@ -122,7 +124,9 @@ class Mover:
         place = alternative_of(plan, job, cause)
         if cause is None or place is None:
             return None
-        return NextMachine(job, status, cause, place, is_affordable(plan, job, place))
+        costs_nothing = cause is Cause.DEPENDENCY
+        is_allowed = costs_nothing or is_affordable(plan, job, place)
+        return NextMachine(job, status, cause, place, is_allowed)
 
     def _targets_without_capacity(
         self, known: Iterable[tuple[PlannedJob, JobStatus]]

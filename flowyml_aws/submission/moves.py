@@ -69,10 +69,23 @@ class Move(Document):
 
 
 def alternative_of(plan: ExecutionPlan, job: PlannedJob, cause: Cause | None) -> Alternative | None:
-    """Return the machine that a job moves to for a cause, or None if there is none."""
-    if cause not in job.moves or job.moved >= MAX_MOVES:
+    """Return the machine that a job moves to for a cause, or None if there is none.
+
+    A job that its service did not start is submitted again for the same machine.
+    """
+    if job.moved >= MAX_MOVES:
         return None
-    return plan.alternatives[job.moves[cause]]
+    if cause is Cause.DEPENDENCY:
+        return Alternative(
+            needs=job.needs,
+            target=job.target,
+            capacity=job.capacity,
+            offers=job.offers,
+            volume_gib=job.volume_gib,
+            highest=job.highest,
+            moves=job.moves,
+        )
+    return plan.alternatives[job.moves[cause]] if cause in job.moves else None
 
 
 def wants_other_capacity(
@@ -113,7 +126,8 @@ def machine_after(job: PlannedJob, place: Alternative) -> str:
 def moved(plan: ExecutionPlan, move: Move) -> ExecutionPlan:
     """Return the plan after a move. The jobs after the moved one are submitted again, too."""
     (job,) = (each for each in plan.jobs if each.name == move.job)
-    place = plan.alternatives[job.moves[move.cause]]
+    place = alternative_of(plan, job, move.cause)
+    assert place is not None  # whoever recorded the move has the same plan
     changed = job.model_copy(
         update={
             "needs": place.needs,

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from flowyml_aws import Run
+from flowyml_aws.artifacts.layout import RESULT, RunLayout
 from flowyml_aws.aws.batch_retry import MAX_ATTEMPTS
 from flowyml_aws.doctor.run import examine_run
 from flowyml_aws.runtime.causes import Cause
@@ -229,6 +230,23 @@ def test_a_cancelled_run_does_not_move(aws: Emulator, rig: BackendRig) -> None:
     assert result.status.state is RunState.CANCELLED
     assert result.status.moves == ()
     assert rig.ran().count("grow") == 1
+
+
+def test_a_job_after_one_that_was_killed_after_its_commit_runs(
+    aws: Emulator, rig: BackendRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_demand(rig, monkeypatch)
+    run = rig.pipeline("leaving").submit(backend="batch")
+    result = RunLayout(run.id).result("first")
+    store = find_run(run.id).store
+    eventually(lambda: RESULT in store.children(result.removesuffix(RESULT)), "the commit")
+    aws.faults.exceed_memory(job_of(aws))
+    outcome = run.wait()
+    assert outcome["b"] == 2
+    assert rig.ran() == ["leave", "follow"]
+    assert [(move.job, move.cause) for move in outcome.status.moves] == [
+        ("follow", Cause.DEPENDENCY)
+    ]
 
 
 def test_two_clients_agree_on_a_move(aws: Emulator, rig: BackendRig) -> None:

@@ -12,6 +12,7 @@ from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import Alternative, Estimate, ExecutionPlan, InstanceOffer
 from flowyml_aws.runtime.causes import Cause
+from flowyml_aws.runtime.result import JobResult, StepReport, StepState
 from flowyml_aws.submission.backend import JobState, JobStatus
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.moves import MAX_MOVES, Move, moved
@@ -234,6 +235,37 @@ def test_the_first_of_two_moves_counts(stage: Stage) -> None:
     second.advance()
     assert second.plan.jobs[0].target == "cpu"
     assert second.plan.jobs[0].needs.memory_mib == 4096
+
+
+def test_a_job_that_batch_did_not_start_is_submitted_again_once_its_parents_succeeded(
+    tmp_path: Path,
+) -> None:
+    stage = Stage(tmp_path, moves={})
+    not_started = JobStatus(JobState.FAILED, 0, "Dependent Job failed", Cause.DEPENDENCY)
+    stage.report(JobStatus(JobState.RUNNING, 1))
+    stage.backend.reported["b"] = not_started
+    driver = stage.driver()
+    assert driver.advance().moves == ()
+    stage.store.create(driver.layout.result("a"), a_result(driver.record.run_id).to_json())
+    stage.report(JobStatus(JobState.FAILED, 1, "killed", Cause.OUT_OF_MEMORY))
+    (move,) = driver.advance().moves
+    assert (move.job, move.cause) == ("b", Cause.DEPENDENCY)
+    assert stage.backend.submitted == [(["b"], {"a"})]
+    assert [(job.moved, job.submission) for job in driver.plan.jobs] == [(0, 0), (1, 1)]
+
+
+def a_result(run_id: str) -> JobResult:
+    return JobResult(
+        run_id=run_id,
+        job="a",
+        attempt=1,
+        state="succeeded",
+        started_at=10.0,
+        ended_at=20.0,
+        steps=(StepReport(name="a", state=StepState.SUCCEEDED),),
+        assets={},
+        skipped={},
+    )
 
 
 def test_every_job_after_a_moved_one_is_submitted_again_and_no_other() -> None:
