@@ -64,7 +64,7 @@ def test_a_detached_run_needs_no_client(rig: BackendRig, cli: Cli) -> None:
     assert answer.code == 0
     assert hint.endswith(f"flowyml-aws attach {run_id}")
     (fact,) = cli("runs", "--json").facts
-    assert (fact["run_id"], fact["state"]) == (run_id, "unknown")
+    assert (fact["run_id"], fact["state"]) == (run_id, "running")
     unblock(rig)
     eventually(lambda: "summarize" in rig.ran(), "the last step, without a client")
     assert cli("attach", run_id, "--json").facts["state"] == "completed"
