@@ -20,8 +20,7 @@ _REASONS = {
     Trouble.HANG: Cause.TIME_LIMIT.value,
     Trouble.STUCK: Cause.TIME_LIMIT.value,
 }
-# A container that is killed after its commit fails the jobs that Batch lets wait for it.
-_MEMORY_REASONS = ("out of memory", "Dependent Job failed")
+_MEMORY_REASON = "out of memory"
 _FULL_STORE_REASON = "No space left on device"
 
 
@@ -103,7 +102,7 @@ def _expected_failures(schedule: Schedule, run: RunEvidence) -> list[str]:
     """Return parts of the reasons for which a job of a run may fail."""
     parts = [_REASONS[task.trouble] for task in schedule.tasks if task.trouble is not None]
     if any(loss.kind is Loss.MEMORY for loss in schedule.losses):
-        parts += _MEMORY_REASONS
+        parts.append(_MEMORY_REASON)
     parts += [_FULL_STORE_REASON] if _times_full(schedule) else []
     return [*parts, Cause.DAMAGED.value] if run.damaged else parts
 
