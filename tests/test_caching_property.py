@@ -31,6 +31,7 @@ import pytest
 from hypothesis import Phase, example, given, note
 from hypothesis import strategies as st
 
+from flowyml_aws.artifacts.layout import artifact_key
 from flowyml_aws.artifacts.values import encode_value
 from tests.support.caching_machine import Machine, Program, Wrapper, temporary_machine
 from tests.support.caching_oracle import Oracle, Past, check_values
@@ -254,7 +255,7 @@ def test_a_run_executes_only_the_steps_that_a_change_affects(
         completed = machine.run(program)
         for change in changes:
             if change.value is not None:
-                machine.delete_value(completed.refs[change.value].sha256, [change.value])
+                machine.delete_object(completed.refs[change.value].key, [change.value])
             if change.entry is not None:
                 machine.delete_entries(change.entry, run=1)
             program = change.of(program)
@@ -275,9 +276,9 @@ def content(asset: str, value: Any) -> str:
 
 def damage(machine: Machine, past: Past, change: Round) -> None:
     """Delete a stored value and a cache entry, if the round says so."""
-    if change.value is not None and past.values:
-        digest = sorted(past.values)[change.value % len(past.values)]
-        machine.delete_value(digest, past.values.pop(digest))
+    if change.value is not None and past.objects:
+        key = sorted(past.objects)[change.value % len(past.objects)]
+        machine.delete_object(key, past.objects.pop(key))
     if change.entry is not None and past.outcomes:
         execution, outcome = sorted(past.outcomes.items())[change.entry % len(past.outcomes)]
         del past.outcomes[execution]
@@ -323,7 +324,7 @@ def test_a_run_with_a_cache_has_the_same_values_and_executes_only_what_it_must(
             pending = oracle.pending(forced)
             run = machine.run(program, refresh, change.cache)
             for asset, value in pipe.inputs.items():
-                past.add_value(asset, content(asset, value))
+                past.add_object(asset, artifact_key(content(asset, value)))
             check_values(machine, pipe, run, direct)
             oracle.check(run, pending, forced, number)
 

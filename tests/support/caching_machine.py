@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flowyml_aws import Step
-from flowyml_aws.artifacts.layout import artifact_key
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.values import load_value
 from flowyml_aws.core.graph import read_graph
@@ -235,10 +234,10 @@ class Machine:
     def value(self, run: CompletedRun, asset: str) -> Any:
         return load_value(self.store, run.refs[asset], asset, self.folder / "loaded")
 
-    def delete_value(self, sha256: str, assets: Collection[str]) -> None:
-        """Delete a stored object, which all assets of the same content share."""
+    def delete_object(self, key: str, assets: Collection[str]) -> None:
+        """Delete a stored object, in which all of these assets are."""
         self._damage.append(f"the stored value of {', '.join(sorted(assets))}")
-        self.store.path(artifact_key(sha256)).unlink()
+        self.store.path(key).unlink()
 
     def delete_entries(self, step: str, run: int) -> None:
         """Delete the cache entries that a run wrote for a step."""

@@ -14,14 +14,14 @@ __all__ = ["Oracle", "Outcome", "Past", "check_values"]
 
 
 class Outcome(NamedTuple):
-    """The assets that the latest run of an execution stored."""
+    """The assets that the latest run of an execution stored, each with the key of its object."""
 
     run: int
     step: str
-    assets: Collection[str]
+    assets: Mapping[str, str]
 
 
-NO_OUTCOME = Outcome(0, "", ())
+NO_OUTCOME = Outcome(0, "", {})
 
 
 @dataclass
@@ -30,14 +30,15 @@ class Past:
 
     Attributes:
         outcomes: Outcomes by execution.
-        values: Digest of each stored value → the assets that have it.
+        objects: Key of each stored object → the assets in it: those of equal values, and those
+            that a step stored at the same time.
     """
 
     outcomes: dict[str, Outcome] = field(default_factory=dict)
-    values: dict[str, set[str]] = field(default_factory=dict)
+    objects: dict[str, set[str]] = field(default_factory=dict)
 
-    def add_value(self, asset: str, digest: str) -> None:
-        self.values.setdefault(digest, set()).add(asset)
+    def add_object(self, asset: str, key: str) -> None:
+        self.objects.setdefault(key, set()).add(asset)
 
 
 class Oracle:
@@ -134,8 +135,8 @@ class Oracle:
         while needed:
             asset = needed.pop()
             task = self.producers[asset]
-            exists = asset in found.get(task.name, NO_OUTCOME).assets
-            if task.name in pending or (exists and self.contents[asset] in self.past.values):
+            key = found.get(task.name, NO_OUTCOME).assets.get(asset)
+            if task.name in pending or key in self.past.objects:
                 continue
             pending.add(task.name)
             needed += [read for read in task.reads if read not in EXTERNAL_INPUTS]
@@ -160,9 +161,9 @@ class Oracle:
                 )
                 continue
             assert task.name in called, f"{task.name} must run, but was not executed"
-            stored = run.stored[task.name]
-            for asset in stored:
-                self.past.add_value(asset, self.contents[asset])
+            stored = {asset: run.refs[asset].key for asset in run.stored[task.name]}
+            for asset, key in stored.items():
+                self.past.add_object(asset, key)
             execution = self.execution(task)
             if stored and task.rule is not False and execution is not None:
                 self.past.outcomes[execution] = Outcome(number, task.name, stored)
@@ -173,9 +174,7 @@ class Oracle:
         return (
             any(producer is not None and producer.name in pending for producer in by_content)
             and outcome is not None
-            and all(
-                a in outcome.assets and self.contents[a] in self.past.values for a in task.assets
-            )
+            and all(outcome.assets.get(a) in self.past.objects for a in task.assets)
         )
 
 
