@@ -261,7 +261,12 @@ class RunDriver:
         return status.state.ended and self._movable(view.job, status) is not None
 
     def _movable(self, job: PlannedJob, status: JobStatus) -> NextMachine | None:
-        """Return where a job continues that ended without a result; None if it has failed."""
+        """Return where a job continues that ended without a result; None if it has failed.
+
+        None, too, while a job before it has not ended: Batch ends both.
+        """
+        if not self._ended.keys() >= set(job.after):
+            return None
         machine = self._mover.next_machine(self.plan, job, status)
         return machine if machine is not None and machine.is_affordable else None
 

@@ -245,9 +245,13 @@ def test_a_job_that_batch_did_not_start_is_submitted_again_once_its_parents_succ
     stage.report(JobStatus(JobState.RUNNING, 1))
     stage.backend.reported["b"] = not_started
     driver = stage.driver()
+    waiting = driver.status().jobs[1]
+    assert (waiting.state, waiting.reason) == (JobState.WAITING, None)
+    assert not waiting.needs_client
     assert driver.advance().moves == ()
     stage.store.create(driver.layout.result("a"), a_result(driver.record.run_id).to_json())
     stage.report(JobStatus(JobState.FAILED, 1, "killed", Cause.OUT_OF_MEMORY))
+    assert driver.status().jobs[1].needs_client
     (move,) = driver.advance().moves
     assert (move.job, move.cause) == ("b", Cause.DEPENDENCY)
     assert stage.backend.submitted == [(["b"], {"a"})]
