@@ -6,6 +6,7 @@ A run of all tests reports them; with `--thorough`, it fails.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -17,11 +18,10 @@ from flowyml_aws.testing.account_policies import ROLES
 
 # Other modules of the emulator are imported where they are used: moto would slow down unit tests.
 if TYPE_CHECKING:
-    from flowyml_aws.testing import Emulator
     from flowyml_aws.testing.iam.permissions import Need
     from flowyml_aws.testing.iam.policies import Statement
 
-__all__ = ["ROLES", "Grant", "UsedGrants", "all_grants_used", "grants", "used_grants"]
+__all__ = ["ROLES", "Grant", "UsedGrants", "grants", "record_used_grants", "used_grants"]
 
 Grant = tuple[str, str, str]
 """Role, action and resource pattern."""
@@ -51,6 +51,16 @@ UNUSED: Mapping[tuple[str, ...], str] = {
     ("driver", "iam:PassRole", "${execution_role_arn}"): DRIVING,
 }
 """Grants that no test of `make test` uses, by role and action or by grant, with the reason."""
+
+_CONDITIONS = (
+    "aws:ResourceTag/flowyml-aws:run",
+    "cloudwatch:namespace",
+    "iam:PassedToService",
+    "s3:ObjectCreationOperation",
+    "s3:if-none-match",
+)
+# Run ids and digests: the parts of resources that differ from request to request.
+_DIFFERS = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}|[0-9a-f]{32,64}")
 
 used_grants: set[Grant] = set()
 """Grants that the emulators of this process, and those that it has started, have used."""
@@ -82,32 +92,48 @@ def grants() -> Iterator[Grant]:
                     yield role, action, resource
 
 
-def all_grants_used(used: Mapping[str, Iterable[Need]]) -> set[Grant]:
-    """Return the grants that allow permissions, which are given by name of the role."""
+def record_used_grants(patch: pytest.MonkeyPatch) -> None:
+    """Add the grants that the emulators of this process use to `used_grants`, from now on."""
     from flowyml_aws.testing.account import PREFIX
+    from flowyml_aws.testing.iam.guard import Guard
 
-    return {
-        grant
-        for name, needs in used.items()
-        if (role := name.removeprefix(f"{PREFIX}-")) in ROLES
-        for need in needs
-        for grant in _grants_used(role, need)
-    }
+    require = Guard._require
+
+    def require_and_record(self: Guard, name: str, principal: Any, needs: Iterable[Need]) -> None:
+        needs = tuple(needs)
+        require(self, name, principal, needs)
+        if (role := name.removeprefix(f"{PREFIX}-")) in ROLES:
+            used_grants.update(grant for need in needs for grant in _grants_used(role, need))
+
+    patch.setattr(Guard, "_require", require_and_record)
 
 
-def _grants_used(role: str, need: Need) -> Iterator[Grant]:
+def _grants_used(role: str, need: Need) -> frozenset[Grant]:
+    """Return the grants that allow a permission.
+
+    The conditions of the request count: some grants are for objects that do not exist yet.
+    """
+    context = tuple((key, str(need.context[key])) for key in _CONDITIONS if key in need.context)
+    return _grants_of(role, need.action, _DIFFERS.sub("0", need.resource), context)
+
+
+@cache
+def _grants_of(
+    role: str, action: str, resource: str, context: tuple[tuple[str, str], ...]
+) -> frozenset[Grant]:
     from flowyml_aws.testing.iam.conditions import Context
     from flowyml_aws.testing.iam.patterns import wildcard
 
-    context = Context(need.context)
+    found = set()
     for document, variants in _statements(role):
         for statement in variants:
-            if statement.applies_to(need.action, need.resource, context):
+            if statement.applies_to(action, resource, Context(dict(context))):
                 resources = zip(_listed(document["Resource"]), statement.resources, strict=True)
-                for written, resource in resources:
-                    pattern = wildcard(resource)
-                    if pattern is not None and pattern.fullmatch(need.resource):
-                        yield role, need.action, written
+                for written, pattern_text in resources:
+                    pattern = wildcard(pattern_text)
+                    if pattern is not None and pattern.fullmatch(resource):
+                        found.add((role, action, written))
+    return frozenset(found)
 
 
 def _listed(value: str | Sequence[str]) -> Sequence[str]:
@@ -127,16 +153,7 @@ class UsedGrants:
     def pytest_collection_finish(self) -> None:
         if "flowyml_aws.testing.emulator" not in sys.modules:
             return  # no collected test uses one
-        from flowyml_aws.testing import Emulator
-
-        stop = Emulator.stop
-
-        def stop_and_collect(self: Emulator) -> None:
-            if (guard := getattr(self, "guard", None)) is not None:
-                used_grants.update(all_grants_used(guard.used))
-            stop(self)
-
-        self._undo.setattr(Emulator, "stop", stop_and_collect)
+        record_used_grants(self._undo)
 
     def pytest_testnodedown(self, node: object) -> None:
         output = getattr(node, "workeroutput", {})

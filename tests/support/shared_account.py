@@ -10,13 +10,14 @@ import json
 import shlex
 import sys
 
+import pytest
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.iam.models import iam_backends
 
 from flowyml_aws.testing.account import BUCKET, NAMES, PREFIX
 from flowyml_aws.testing.account_policies import account_policy
 from tests.support.collecting import collect_less_often
-from tests.support.permissions import ROLES, all_grants_used
+from tests.support.permissions import ROLES, record_used_grants, used_grants
 from tests.support.rigs import raised_emulator
 
 __all__ = ["share_stores"]
@@ -34,6 +35,7 @@ def share_stores() -> None:
 
 
 def main() -> None:
+    record_used_grants(pytest.MonkeyPatch())
     with raised_emulator(failed_start_rate=0.1, warm_imports=sys.argv[1:]) as aws:
         share_stores()
         collect_less_often()
@@ -41,7 +43,7 @@ def main() -> None:
             print(f"export {name}={shlex.quote(value)}")
         sys.stdout.flush()
         sys.stdin.read()
-        print(json.dumps(sorted(all_grants_used(aws.guard.used))))
+        print(json.dumps(sorted(used_grants)))
 
 
 if __name__ == "__main__":
