@@ -42,6 +42,8 @@ UNUSED: Mapping[tuple[str, ...], str] = {
     ("sagemaker", "logs:CreateLogGroup"): PLATFORM,
     ("sagemaker", "logs:DescribeLogStreams"): PLATFORM,
     ("driver", "s3:PutObject", "${store_arn}/runs/*/submissions/*"): DRIVING,
+    ("driver", "s3:PutObject", "${store_arn}/history/*"): DRIVING,
+    ("driver", "sagemaker:DescribeTrainingJob"): DRIVING,
     ("driver", "batch:ListJobs"): DRIVING,
     ("driver", "batch:RegisterJobDefinition"): DRIVING,
     ("driver", "batch:TagResource"): DRIVING,

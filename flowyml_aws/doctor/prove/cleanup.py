@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator
 
 from flowyml_aws.artifacts.cache import CacheEntry
 from flowyml_aws.artifacts.documents import read_document
-from flowyml_aws.artifacts.layout import CACHE, RunLayout, history_key
+from flowyml_aws.artifacts.layout import CACHE, EVENTS, RESULT, RunLayout, history_key
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
-from flowyml_aws.runtime.result import JobResult
+from flowyml_aws.runtime.result import AttemptEvents, JobResult
 
 __all__ = ["remove_runs"]
 
@@ -42,14 +42,22 @@ def remove_runs(
 
 
 def _values(store: ArtifactStore, key: str) -> Iterator[str]:
-    """Yield the keys of the values of a result, which contain the id of the proof."""
-    if not key.endswith("/result.json"):
-        return
+    """Yield the keys of the values that a document names. They contain the id of the proof.
+
+    A job that was ended has no result, but the events of its attempt.
+    """
+    report: JobResult | AttemptEvents
+    uri = f"{store.uri}/{key}"
     try:
-        result = read_document(JobResult, store.get(key), f"{store.uri}/{key}")
+        if key.endswith(f"/{RESULT}"):
+            report = read_document(JobResult, store.get(key), uri)
+        elif key.endswith(f"/{EVENTS}"):
+            report = read_document(AttemptEvents, store.get(key), uri)
+        else:
+            return
     except (ArtifactNotFoundError, DamagedArtifactError):
         return
-    yield from (ref.key for ref in result.assets.values())
+    yield from (ref.key for ref in report.assets.values())
 
 
 def _read_entry(store: ArtifactStore, key: str) -> CacheEntry | None:
