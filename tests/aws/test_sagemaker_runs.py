@@ -398,6 +398,7 @@ def test_a_training_job_whose_creation_was_not_answered_exists_once(
 ) -> None:
     aws.faults.lose_answers("CreateTrainingJob", 2)
     run = rig.pipeline("waiting").submit(backend="sagemaker")
+    aws.advance(5)  # listings are up to date
     assert list(trainings(aws, run)) == ["first-1"]
     release_job(rig)
     assert run.wait().success

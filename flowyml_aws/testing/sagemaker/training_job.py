@@ -112,6 +112,9 @@ class TrainingJob:
 
     @property
     def status(self) -> str:
+        secondary = [transition["Status"] for transition in self.transitions[-2:]]
+        if secondary == ["Stopping", "Uploading"]:
+            return "Stopping"
         return _PRIMARY.get(self.secondary, "InProgress")
 
     @property
