@@ -16,6 +16,7 @@ from flowyml_aws.preflight import CheckedRequest, preflight
 from flowyml_aws.preview import limits_of
 from flowyml_aws.request import RunRequest
 from flowyml_aws.runtime.layer import pin_layer
+from flowyml_aws.services.connect import FoundRun
 from flowyml_aws.services.run_services import RunServices
 from flowyml_aws.settings import Settings
 from flowyml_aws.submission.driver import RunDriver
@@ -94,15 +95,7 @@ def begin(
         settings: Settings of the project.
         detached: Whether the run must continue without its client.
     """
-    backend = services.backend(record, plan)
-    driver = RunDriver(
-        services.host.store,
-        record,
-        plan,
-        backend,
-        settings.allow_pickle,
-        capacity_wait_s=settings.capacity_wait_s,
-    )
+    driver = FoundRun(record, plan, services, settings).driver()
     if not (detached and services.start_driver(record, plan)):
         driver.start()
     return driver

@@ -173,8 +173,11 @@ def _with_moves(found: FoundRun, plan: ExecutionPlan, limits: Limits) -> Executi
     if not plan.is_priced:
         return plan
     services = found.services
-    plan = with_alternatives(plan, services.targets(), services.host.catalog)
-    return allowed_moves(plan, limits)
+    try:
+        targets = services.targets()
+    except FlowymlError:
+        return plan  # reported with the other problems
+    return allowed_moves(with_alternatives(plan, targets, services.host.catalog), limits)
 
 
 def _cannot_change(step: str, plan: ExecutionPlan, earlier: EarlierRun) -> SettingsError:

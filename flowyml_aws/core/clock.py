@@ -1,7 +1,7 @@
 """The clock of all waits: between polls, for a lease, an outage, or the time limit of a step.
 
-Tests let it run faster, with `run_faster`. There is no setting for this: clients whose clocks run
-at different speeds would take leases from each other.
+Tests run it faster, with `run_faster`. This is not a setting: clients whose clocks run at different
+speeds would take leases from each other.
 
 Limits of work on this machine stay real: the end of a process, the load of a program, a connection.
 """

@@ -60,16 +60,19 @@ class RunServices:
 
     def driver_notes(self, plan: ExecutionPlan) -> Sequence[str]:
         """Return notes on the driver of a run that continues without its client."""
-        by_need = sorted(self.services.values(), key=lambda service: not service.needs_driver)
-        return by_need[0].driver_notes(plan)
+        return self._driven_by.driver_notes(plan)
 
     def start_driver(self, record: RunRecord, plan: ExecutionPlan) -> bool:
         """Start one driver for the run, if it needs one.
 
         Return whether the driver submits the jobs of the run; otherwise the client does.
         """
-        by_need = sorted(self.services.values(), key=lambda service: not service.needs_driver)
-        return by_need[0].start_driver(record, plan)
+        return self._driven_by.start_driver(record, plan)
+
+    @property
+    def _driven_by(self) -> Service:
+        """The service whose driver drives all jobs of the run."""
+        return max(self.services.values(), key=lambda service: service.needs_driver)
 
     def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
         """Return the backend of a run: that of its only service, or one that routes jobs."""

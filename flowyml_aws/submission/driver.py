@@ -231,7 +231,7 @@ class RunDriver:
         backend = self.backend
         if not isinstance(backend, Moves):
             return statuses
-        ready = [job for job in self._active_jobs() if self._ended.keys() >= set(job.after)]
+        ready = [job for job in self._active_jobs() if self._is_ready(job)]
         moving = self._mover.moving(self.plan, ready, statuses)
         if not moving or self._is_cancelled():
             return statuses
@@ -257,15 +257,19 @@ class RunDriver:
         """Return whether a job could be submitted or moved now."""
         status = statuses.get(view.job.name, _UNKNOWN)
         if status.state is JobState.LOST:
-            return all(parent in self._ended for parent in view.job.after)
+            return self._is_ready(view.job)
         return status.state.ended and self._movable(view.job, status) is not None
+
+    def _is_ready(self, job: PlannedJob) -> bool:
+        """Return whether all jobs before a job have ended."""
+        return all(parent in self._ended for parent in job.after)
 
     def _movable(self, job: PlannedJob, status: JobStatus) -> NextMachine | None:
         """Return where a job continues that ended without a result; None if it has failed.
 
         None, too, while a job before it has not ended: Batch ends both.
         """
-        if not self._ended.keys() >= set(job.after):
+        if not self._is_ready(job):
             return None
         machine = self._mover.next_machine(self.plan, job, status)
         return machine if machine is not None and machine.is_affordable else None

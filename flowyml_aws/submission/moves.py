@@ -7,10 +7,10 @@ waits for a machine is withdrawn from its service before.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.artifacts.layout import RunLayout
@@ -76,15 +76,7 @@ def alternative_of(plan: ExecutionPlan, job: PlannedJob, cause: Cause | None) ->
     if job.moved >= MAX_MOVES:
         return None
     if cause is Cause.DEPENDENCY:
-        return Alternative(
-            needs=job.needs,
-            target=job.target,
-            capacity=job.capacity,
-            offers=job.offers,
-            volume_gib=job.volume_gib,
-            highest=job.highest,
-            moves=job.moves,
-        )
+        return Alternative(**_place(job))
     return plan.alternatives[job.moves[cause]] if cause in job.moves else None
 
 
@@ -128,19 +120,8 @@ def moved(plan: ExecutionPlan, move: Move) -> ExecutionPlan:
     (job,) = (each for each in plan.jobs if each.name == move.job)
     place = alternative_of(plan, job, move.cause)
     assert place is not None  # whoever recorded the move has the same plan
-    changed = job.model_copy(
-        update={
-            "needs": place.needs,
-            "declared": job.declared or (job.needs if place.needs != job.needs else None),
-            "target": place.target,
-            "capacity": place.capacity,
-            "offers": place.offers,
-            "volume_gib": place.volume_gib,
-            "highest": place.highest,
-            "moves": place.moves,
-            "moved": move.number,
-        }
-    )
+    declared = job.declared or (job.needs if place.needs != job.needs else None)
+    changed = job.model_copy(update={**_place(place), "declared": declared, "moved": move.number})
     affected = {move.job}
     jobs = []
     for each in plan.jobs:  # parents come before their children
@@ -150,6 +131,11 @@ def moved(plan: ExecutionPlan, move: Move) -> ExecutionPlan:
             each = each.model_copy(update={"submission": each.submission + 1})
         jobs.append(each)
     return plan.model_copy(update={"jobs": tuple(jobs)})
+
+
+def _place(of: PlannedJob | Alternative) -> dict[str, Any]:
+    """Return what a job and an alternative have in common: the machine, and where it leads."""
+    return {field: getattr(of, field) for field in Alternative.model_fields}
 
 
 @dataclass
@@ -192,14 +178,6 @@ class MoveRecords:
         except ArtifactNotFoundError:
             return False
         return True
-
-    @property
-    def by_job(self) -> Mapping[str, Sequence[Move]]:
-        """The known moves of each job, in order."""
-        moves: dict[str, list[Move]] = {}
-        for move in sorted(self.known, key=lambda move: move.number):
-            moves.setdefault(move.job, []).append(move)
-        return moves
 
     def _unknown_keys(self) -> list[str]:
         layout = RunLayout(self.run_id)

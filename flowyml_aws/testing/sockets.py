@@ -26,7 +26,7 @@ _ANSWER = struct.Struct("=4B48x3II")  # struct inet_diag_msg, up to the user
 def owner_of(client: Address, server: Address) -> int | None:
     """Return the user id of a process on this machine that is connected to one of its ports.
 
-    None if there is no such connection, or this system does not report it, as any other than Linux.
+    None if no such connection exists, or on systems other than Linux.
     """
     if sys.platform != "linux":
         return None

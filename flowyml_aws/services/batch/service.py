@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flowyml_aws.core.clock import sleep
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.longest_path import longest_path_s
@@ -21,8 +19,9 @@ from flowyml_aws.planning.targets import Target, offline_targets
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.services.account import Account, missing_setting
 from flowyml_aws.services.batch.traits import TRAITS
+from flowyml_aws.services.drivers import end_run_driver, run_driver_problems, start_run_driver
 from flowyml_aws.services.service import Service
-from flowyml_aws.settings import Settings, as_environment
+from flowyml_aws.settings import Settings
 from flowyml_aws.submission.backend import Backend
 from flowyml_aws.submission.record import RunRecord
 from flowyml_aws.target_settings import TargetSettings, as_target, settings_of_service
@@ -121,17 +120,9 @@ class BatchService(Service):
         return [*problems, *account.secret_problems(references)]
 
     def driver_problems(self) -> list[FlowymlError]:
-        from flowyml_aws.aws.batch_driver import driver_problem
-
-        account = self._account
-        queue = account.settings.driver_queue
-        if queue is None or account.access_problem is not None:
-            return []
-        try:
-            problem = driver_problem(account.client("batch"), queue)
-        except FlowymlError as error:
-            problem = error
-        return [] if problem is None else [problem]
+        if self._account.settings.driver_queue is None:
+            return []  # a run needs none
+        return run_driver_problems(self._account)
 
     def driver_notes(self, plan: ExecutionPlan) -> Sequence[str]:
         queue = self._account.settings.driver_queue
@@ -149,23 +140,19 @@ class BatchService(Service):
 
     def start_driver(self, record: RunRecord, plan: ExecutionPlan) -> bool:
         """Submit a small Batch job that moves jobs, if spot hosts may be lost."""
-        from flowyml_aws.aws.batch_driver import driver_timeout_s, start_driver
+        from flowyml_aws.aws.batch_driver import driver_timeout_s
 
         account = self._account
-        settings = account.settings
-        if settings.driver_queue is None or not _can_leave_spot(plan):
+        if account.settings.driver_queue is None or not _can_leave_spot(plan):
             return False
         limits_s = {job.name: job.timeout_s for job in plan.jobs}
-        start_driver(
-            account.client("batch"),
-            account.store,
-            settings.driver_queue,
-            replace(job_image(account), job_role=settings.driver_role or settings.job_role),
+        start_run_driver(
+            account,
+            job_image(account),
             record,
-            as_environment(account.images.effective_settings),
-            settings.tags,
+            account.images.effective_settings,
+            account.settings.tags,
             driver_timeout_s(longest_path_s(plan, limits_s)),
-            pause=lambda: sleep(settings.poll_s),
         )
         return False
 
@@ -189,7 +176,6 @@ class BatchService(Service):
 
     def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
         from flowyml_aws.aws.batch import BatchBackend
-        from flowyml_aws.aws.batch_driver import end_driver
         from flowyml_aws.aws.diagnosis import RunnableDiagnosis
 
         account = self._account
@@ -203,12 +189,7 @@ class BatchService(Service):
             poll_s=account.settings.poll_s,
             diagnosis=RunnableDiagnosis(account.client, lambda: account.catalog, time.time),
             tags=account.settings.tags,
-            end_driver=lambda: end_driver(
-                account.client("batch"),
-                account.store,
-                record.run_id,
-                os.environ.get("AWS_BATCH_JOB_ID"),
-            ),
+            end_driver=partial(end_run_driver, account, record.run_id),
         )
 
 

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flowyml_aws.core.clock import sleep
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.longest_path import longest_path_s
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.targets import Target
 from flowyml_aws.services.account import Account, missing_setting
+from flowyml_aws.services.drivers import end_run_driver, run_driver_problems, start_run_driver
 from flowyml_aws.services.sagemaker.targets import training_targets, without_types
 from flowyml_aws.services.sagemaker.traits import TRAITS
 from flowyml_aws.services.service import Service
-from flowyml_aws.settings import Settings, as_environment
+from flowyml_aws.settings import Settings
 from flowyml_aws.submission.backend import Backend
 from flowyml_aws.submission.record import RunRecord
 
@@ -111,19 +110,11 @@ class SageMakerService(Service):
         return True  # SageMaker cannot chain jobs
 
     def driver_problems(self) -> list[FlowymlError]:
-        from flowyml_aws.aws.batch_driver import driver_problem
-
-        account = self._account
-        problems: list[FlowymlError] = []
         try:
-            if not account.image:
-                problems.append(missing_setting("image"))
-            if account.access_problem is None:
-                problem = driver_problem(account.client("batch"), account.settings.driver_queue)
-                problems += [problem] if problem is not None else []
+            problems = [] if self._account.image else [missing_setting("image")]
         except FlowymlError as error:
-            problems.append(error)
-        return problems
+            return [error]
+        return [*problems, *run_driver_problems(self._account)]
 
     def driver_notes(self, plan: ExecutionPlan) -> Sequence[str]:
         days = self._driver_timeout_s(plan) / (24 * 3600)
@@ -134,23 +125,17 @@ class SageMakerService(Service):
 
     def start_driver(self, record: RunRecord, plan: ExecutionPlan) -> bool:
         """Submit a small Batch job that drives the run."""
-        from flowyml_aws.aws.batch_driver import start_driver
         from flowyml_aws.services.batch.service import job_image
         from flowyml_aws.services.sagemaker.training import driver_settings
 
         account = self._account
-        settings = account.settings
-        assert settings.driver_queue is not None  # checked by `driver_problems`
-        start_driver(
-            account.client("batch"),
-            account.store,
-            settings.driver_queue,
-            replace(job_image(account), job_role=settings.driver_role or settings.job_role),
+        start_run_driver(
+            account,
+            job_image(account),
             record,
-            as_environment(driver_settings(account.images.effective_settings, self._options)),
+            driver_settings(account.images.effective_settings, self._options),
             self._options.tags,
             self._driver_timeout_s(plan),
-            pause=lambda: sleep(settings.poll_s),
         )
         return True
 
@@ -167,7 +152,6 @@ class SageMakerService(Service):
         return driver_timeout_s(longest_path_s(plan, limits_s))
 
     def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
-        from flowyml_aws.aws.batch_driver import end_driver
         from flowyml_aws.aws.sagemaker import SageMakerBackend
 
         account = self._account
@@ -179,12 +163,7 @@ class SageMakerService(Service):
             plan=plan,
             options=self._options,
             poll_s=account.settings.poll_s,
-            end_driver=lambda: end_driver(
-                account.client("batch"),
-                account.store,
-                record.run_id,
-                os.environ.get("AWS_BATCH_JOB_ID"),
-            ),
+            end_driver=partial(end_run_driver, account, record.run_id),
         )
 
     @cached_property

@@ -24,6 +24,7 @@ def _fill_disk(event: str, arguments: tuple[Any, ...]) -> None:
         return
     path, _, flags = arguments
     project, is_store, _ = str(path).partition(_STORE)
+    # pathlib is not imported: this runs in every Python process of a job, at each `open`.
     if is_store and flags & os.O_CREAT and os.path.exists(f"{project}.full"):  # noqa: PTH110
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
 

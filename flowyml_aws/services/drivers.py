@@ -1,0 +1,83 @@
+"""The small Batch job of an account that drives a detached run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from flowyml_aws.core.clock import sleep
+from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.services.account import Account
+from flowyml_aws.settings import Settings, as_environment
+from flowyml_aws.submission.record import RunRecord
+
+if TYPE_CHECKING:
+    from flowyml_aws.aws.batch_definition import JobImage
+
+__all__ = ["end_run_driver", "run_driver_problems", "start_run_driver"]
+
+
+def run_driver_problems(account: Account) -> list[FlowymlError]:
+    """Return the reasons why no driver can be started on the account's queue for drivers."""
+    from flowyml_aws.aws.batch_driver import driver_problem
+
+    try:
+        if account.access_problem is not None:
+            return []  # reported by the account
+        problem = driver_problem(account.client("batch"), account.settings.driver_queue)
+    except FlowymlError as error:
+        problem = error
+    return [] if problem is None else [problem]
+
+
+def start_run_driver(
+    account: Account,
+    image: JobImage,
+    record: RunRecord,
+    settings: Settings,
+    tags: Mapping[str, str],
+    timeout_s: int,
+) -> None:
+    """Start the driver of a run.
+
+    Args:
+        account: Account whose setting `driver_queue` is checked.
+        image: Container settings of the account's Batch jobs.
+        record: Record of the run.
+        settings: Settings of the driver.
+        tags: Tags of its job.
+        timeout_s: Time limit of its job.
+
+    Raises:
+        AwsRefusedError: AWS denied a call.
+    """
+    from flowyml_aws.aws.batch_driver import start_driver
+
+    own = account.settings
+    assert own.driver_queue is not None
+    start_driver(
+        account.client("batch"),
+        account.store,
+        own.driver_queue,
+        replace(image, job_role=own.driver_role or own.job_role),
+        record,
+        as_environment(settings),
+        tags,
+        timeout_s,
+        pause=partial(sleep, own.poll_s),
+    )
+
+
+def end_run_driver(account: Account, run_id: str) -> Sequence[str]:
+    """Terminate the driver of a run, except this process, and return its name if it still ends.
+
+    Raises:
+        AwsRefusedError: AWS denied a call.
+    """
+    from flowyml_aws.aws.batch_driver import end_driver
+
+    own_job = os.environ.get("AWS_BATCH_JOB_ID")
+    return end_driver(account.client("batch"), account.store, run_id, own_job)
