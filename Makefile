@@ -91,7 +91,7 @@ with-flowyml: $(VENV)/.installed-flowyml-dev
 
 sdk: $(VENV)/.installed-dev,sagemaker ## check SageMaker requests against its SDK (downloads 450 MB)
 	$(heading) "SageMaker's SDK (pytest)"
-	@$(bin)/python -m pytest tests/aws/test_sagemaker_sdk.py tests/aws/test_sagemaker_shapes.py $(PYTEST)
+	@$(bin)/python -m pytest tests/aws/sagemaker/test_sdk.py tests/aws/sagemaker/test_shapes.py $(PYTEST)
 
 audit: .venv-audit/.installed ## report known vulnerabilities of the pinned packages (needs a database in the internet)
 	$(heading) 'known vulnerabilities (pip-audit)'

@@ -24,7 +24,7 @@ from benchmarks._s3 import BUCKET, KEY, SECRET, add_latency, moto, rclone, s3_cl
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.transfer import load_values, save_values
 from flowyml_aws.artifacts.values import load_value, save_value
-from flowyml_aws.aws.s3 import S3ArtifactStore
+from flowyml_aws.aws.s3.store import S3ArtifactStore
 
 MIB = 1 << 20
 SMALL, SMALL_BYTES = 1000, 10 * 1024

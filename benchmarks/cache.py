@@ -14,16 +14,16 @@ from typing import Any, cast
 from benchmarks._measuring import Target, arguments, cpu_seconds, interleaved, report
 from benchmarks._s3 import BUCKET, moto, s3_client
 from flowyml_aws import Step, step
-from flowyml_aws.artifacts.cache import CacheEntry, write_entry
 from flowyml_aws.artifacts.values import save_value
-from flowyml_aws.aws.s3 import S3ArtifactStore
+from flowyml_aws.aws.s3.store import S3ArtifactStore
+from flowyml_aws.caching.entries import CacheEntry, write_entry
+from flowyml_aws.client.preview import PlannedRun, plan_at
+from flowyml_aws.client.request import PlanRequest
 from flowyml_aws.core.cache_key import cache_key
 from flowyml_aws.core.graph import read_graph
 from flowyml_aws.core.step_grouping import group_steps
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.planning.placement import Placement
-from flowyml_aws.preview import PlannedRun, plan_at
-from flowyml_aws.request import PlanRequest
 from flowyml_aws.services.local.service import LocalHost
 from flowyml_aws.services.run_services import RunServices
 

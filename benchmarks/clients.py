@@ -36,7 +36,7 @@ def own_calls(endpoint: str) -> tuple[Callable[[Any], object], Callable[[], Any]
     from flowyml_aws.artifacts.content import Content
     from flowyml_aws.artifacts.reading import read_to_memory
     from flowyml_aws.artifacts.refs import ArtifactRef
-    from flowyml_aws.aws.s3 import S3ArtifactStore
+    from flowyml_aws.aws.s3.store import S3ArtifactStore
 
     store = S3ArtifactStore(s3_client(endpoint), BUCKET, "own")
     store.put("warm", b"")

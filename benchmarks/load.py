@@ -179,7 +179,7 @@ def a_client(aws: Any, folder: Path) -> Iterator[Client]:
 
 def write_results(aws: Any, run_id: str) -> None:
     """Write the events, the result and its summary of each job, as its runner does."""
-    from flowyml_aws.aws.s3 import S3ArtifactStore
+    from flowyml_aws.aws.s3.store import S3ArtifactStore
     from flowyml_aws.runtime.attempt import Attempt
     from flowyml_aws.runtime.result import AttemptEvents
     from flowyml_aws.runtime.specs import SpecArgument

@@ -18,9 +18,9 @@ from typing import Any
 from benchmarks._measuring import Target as Limit
 from benchmarks._measuring import argument_parser, cpu_seconds, interleaved, report
 from flowyml_aws import GPUConfig, Pipeline, ResourceRequirements, Step, step
+from flowyml_aws.catalog.files import load_catalog
+from flowyml_aws.catalog.types import Catalog
 from flowyml_aws.core.errors import NoInstanceFitsError
-from flowyml_aws.planning.catalog import Catalog
-from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.selection import select
 from flowyml_aws.planning.targets import Target, offline_targets

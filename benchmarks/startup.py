@@ -23,10 +23,10 @@ from benchmarks._measuring import (
 )
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.aws.s3 import S3ArtifactStore
+from flowyml_aws.aws.s3.store import S3ArtifactStore
 from flowyml_aws.core.errors import MissingExtraError
 from flowyml_aws.local.directory import DirectoryArtifactStore
-from flowyml_aws.settings import Settings
+from flowyml_aws.settings.model import Settings
 from flowyml_aws.submission.record import read_record
 
 MAX_RATIO = 2.0  # times `import boto3`
@@ -67,7 +67,7 @@ def until_first_step(
     """Return the seconds from the start of a runner to the body of its step."""
     delete_result()  # a job with a result does not run again
     started = time.monotonic()
-    output = command("-m", "flowyml_aws.runtime", argument, environment=environment, folder=folder)
+    output = command("-m", "flowyml_aws.job", argument, environment=environment, folder=folder)
     # The monotonic clock is the same for all processes of the machine.
     return float(output.rpartition("first step at ")[2].split()[0]) - started
 

@@ -14,8 +14,8 @@ from flowyml_aws.core.step import Step, step
 from flowyml_aws.pipeline import Pipeline
 
 if TYPE_CHECKING:
-    from flowyml_aws.result import PipelineResult
-    from flowyml_aws.run import Run
+    from flowyml_aws.client.result import PipelineResult
+    from flowyml_aws.client.run import Run
     from flowyml_aws.versioning import VersionedPipeline
 
 __version__ = "0.1.0"
@@ -39,8 +39,8 @@ __all__ = [
 
 # What runs a pipeline is imported when it is asked for: importing this package stays cheap.
 _LAZY = {
-    "PipelineResult": "flowyml_aws.result",
-    "Run": "flowyml_aws.run",
+    "PipelineResult": "flowyml_aws.client.result",
+    "Run": "flowyml_aws.client.run",
     "VersionedPipeline": "flowyml_aws.versioning",
 }
 

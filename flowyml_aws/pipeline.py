@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from flowyml_aws.client.options import RunKeywords, RunOptions
 from flowyml_aws.core.additions import as_additions
 from flowyml_aws.core.build import BuiltPipeline, build_pipeline
 from flowyml_aws.core.context import Context
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, InvalidStepError
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
-from flowyml_aws.options import RunKeywords, RunOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
+    from flowyml_aws.client.request import RunRequest
+    from flowyml_aws.client.result import PipelineResult
+    from flowyml_aws.client.run import Run
     from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
     from flowyml_aws.planning.selection import Selection
-    from flowyml_aws.request import RunRequest
-    from flowyml_aws.result import PipelineResult
-    from flowyml_aws.run import Run
 
 __all__ = ["Pipeline"]
 
@@ -126,7 +126,7 @@ class Pipeline:
             InvalidPipelineError: With every mistake found.
             FlowymlError: A setting is invalid, or AWS denied a call.
         """
-        from flowyml_aws.preview import plan_only
+        from flowyml_aws.client.preview import plan_only
 
         return plan_only(self._request(options))
 
@@ -139,7 +139,7 @@ class Pipeline:
             plan: Plan of this pipeline.
             **options: See `RunOptions`: `max_price_usd_hour` and `max_cost_usd`.
         """
-        from flowyml_aws.preview import budget_violations
+        from flowyml_aws.client.preview import budget_violations
 
         return budget_violations(plan, self._request(options))
 
@@ -154,7 +154,7 @@ class Pipeline:
             InvalidPipelineError: With every mistake found.
             SettingsError: The plan has no such job, or the job has no instance type.
         """
-        from flowyml_aws.preview import explain
+        from flowyml_aws.client.preview import explain
 
         return explain(self._request(options), job)
 
@@ -172,8 +172,8 @@ class Pipeline:
         Raises:
             InvalidPipelineError: With every mistake found; nothing was submitted.
         """
-        from flowyml_aws.launch import launch
-        from flowyml_aws.run import Run
+        from flowyml_aws.client.launch import launch
+        from flowyml_aws.client.run import Run
 
         request = self._request(options, detach)
         return Run(launch(request), allow_pickle=request.options.allow_pickle)
@@ -206,8 +206,8 @@ class Pipeline:
                 raise
 
     def _request(self, options: RunKeywords, detached: bool = False) -> RunRequest:
+        from flowyml_aws.client.request import RunRequest
         from flowyml_aws.packaging.choices import Choices
-        from flowyml_aws.request import RunRequest
 
         return RunRequest(
             name=self.name,

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from flowyml_aws.core.context import Context
-from flowyml_aws.core.errors import InvalidVersionError, UnknownVersionError
-from flowyml_aws.core.private_files import make_private_folder, open_private
-from flowyml_aws.core.versions import (
+from flowyml_aws.client.versions import (
     PipelineVersion,
     VersionComparison,
     compare,
     describe_pipeline,
 )
+from flowyml_aws.core.context import Context
+from flowyml_aws.core.errors import InvalidVersionError, UnknownVersionError
+from flowyml_aws.core.private_files import make_private_folder, open_private
 from flowyml_aws.core.written import parse_json
 from flowyml_aws.pipeline import Pipeline
 

@@ -37,7 +37,7 @@ def imported_by(code: str) -> set[str]:
         "import flowyml_aws",
         "from flowyml_aws import step, Pipeline, Context, ResourceRequirements, GPUConfig",
         "from flowyml_aws import VersionedPipeline",
-        "from flowyml_aws.core.fingerprint import fingerprint",
+        "from flowyml_aws.caching.fingerprint import fingerprint",
         "from flowyml_aws import step, Pipeline\n"
         "Pipeline('p').add_step(step(lambda: 1)).build().step_groups",
     ],
@@ -54,7 +54,7 @@ from flowyml_aws.core.errors import InvalidPipelineError
 try:
     Pipeline("p").run(progress=False)
 except InvalidPipelineError:
-    import flowyml_aws.run, flowyml_aws.launch
+    import flowyml_aws.client.run, flowyml_aws.client.launch
 """
     loaded = imported_by(code)
     assert "pydantic" in loaded

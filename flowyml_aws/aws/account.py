@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from flowyml_aws.aws.ec2.instance_types import offered_names
 from flowyml_aws.aws.errors import error_code, refused
-from flowyml_aws.aws.instance_types import offered_names
 from flowyml_aws.core.errors import AwsRefusedError, SettingsError
 
 if TYPE_CHECKING:

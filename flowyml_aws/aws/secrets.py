@@ -13,8 +13,8 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from flowyml_aws.aws.connection.sessions import new_session
 from flowyml_aws.aws.errors import error_code, refused
-from flowyml_aws.aws.sessions import new_session
 from flowyml_aws.core.errors import AwsRefusedError, FlowymlError, SettingsError
 from flowyml_aws.core.secret_references import SecretReference, parse_reference
 

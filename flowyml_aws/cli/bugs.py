@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flowyml_aws import __version__
 from flowyml_aws.core.errors import FlowymlError
-from flowyml_aws.core.user_folders import state_folder
+from flowyml_aws.core.folders import state_folder
 
 __all__ = ["UnexpectedError", "unexpected"]
 

@@ -12,18 +12,18 @@ from typing import Annotated, Any
 
 import typer
 
+from flowyml_aws.catalog.cache import write_catalog
+from flowyml_aws.catalog.changes import compare
+from flowyml_aws.catalog.files import InvalidCatalogError, load_catalog
+from flowyml_aws.catalog.types import Catalog, InstanceType
 from flowyml_aws.cli.app import AsJson, app
 from flowyml_aws.cli.facts import print_json
 from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.core.folders import cache_folder
 from flowyml_aws.core.gpus import parse_gpu_name
-from flowyml_aws.core.user_folders import cache_folder
 from flowyml_aws.packaging.project import find_project
-from flowyml_aws.planning.catalog import Catalog, InstanceType
-from flowyml_aws.planning.catalog_cache import write_catalog
-from flowyml_aws.planning.catalog_changes import compare
-from flowyml_aws.planning.catalog_files import InvalidCatalogError, load_catalog
 from flowyml_aws.services.account import Account
-from flowyml_aws.settings import load_settings
+from flowyml_aws.settings.load import load_settings
 from flowyml_aws.view import catalog_table
 from flowyml_aws.view.terminal import Terminal
 

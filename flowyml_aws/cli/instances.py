@@ -8,10 +8,10 @@ import typer
 
 from flowyml_aws.cli.app import AsJson, app
 from flowyml_aws.cli.facts import candidate_facts, print_json
+from flowyml_aws.client.preview import rank
 from flowyml_aws.core.errors import FlowymlError, InvalidResourcesError, NoInstanceFitsError
 from flowyml_aws.core.resources import GPUConfig, NodeAffinity, ResourceRequirements
 from flowyml_aws.planning.needs import needs_of
-from flowyml_aws.preview import rank
 from flowyml_aws.view import candidates_table
 from flowyml_aws.view.terminal import Terminal
 

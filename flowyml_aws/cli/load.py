@@ -12,17 +12,17 @@ from types import ModuleType
 from typing import Any, cast
 
 from flowyml_aws.cli.context import context_values
+from flowyml_aws.client.options import RunKeywords
 from flowyml_aws.core.errors import (
     FlowymlError,
     PipelineFileError,
     SettingsError,
 )
+from flowyml_aws.core.folders import project_root
 from flowyml_aws.core.loading import importing
-from flowyml_aws.core.project_root import project_root
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.spot import SpotRule
 from flowyml_aws.core.termination import Terminated
-from flowyml_aws.options import RunKeywords
 from flowyml_aws.pipeline import Pipeline
 from flowyml_aws.planning.placement import REST
 from flowyml_aws.scripts import Script, enter_main

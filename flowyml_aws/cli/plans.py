@@ -28,14 +28,14 @@ from flowyml_aws.cli.app import (
 )
 from flowyml_aws.cli.facts import print_json, selection_facts
 from flowyml_aws.cli.load import load_pipeline, run_options
+from flowyml_aws.client.preview import bundle_limits
 from flowyml_aws.core.errors import InvalidPipelineError, SettingsError
 from flowyml_aws.packaging.bundle import bundle_notes, make_bundle
 from flowyml_aws.packaging.imports import imported_modules
 from flowyml_aws.packaging.neighbors import with_neighbors
 from flowyml_aws.packaging.project import find_project, project_files
 from flowyml_aws.planning.plan import ExecutionPlan
-from flowyml_aws.preview import bundle_limits
-from flowyml_aws.settings import load_settings
+from flowyml_aws.settings.load import load_settings
 from flowyml_aws.view import explanation, plan_table
 from flowyml_aws.view.graph import mermaid, svg
 from flowyml_aws.view.terminal import Terminal

@@ -40,6 +40,7 @@ from flowyml_aws.cli.load import load_pipeline, run_options
 from flowyml_aws.cli.resources import step_resources
 from flowyml_aws.cli.save import save_to, show
 from flowyml_aws.cli.streams import for_terminal
+from flowyml_aws.client.run import Run
 from flowyml_aws.core.errors import (
     DamagedArtifactError,
     FlowymlError,
@@ -49,7 +50,6 @@ from flowyml_aws.core.errors import (
 from flowyml_aws.core.termination import Terminated
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.planning.services import ServiceTraits, service_traits
-from flowyml_aws.run import Run
 from flowyml_aws.services.connect import account_settings, find_run, stores
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState, created_at, read_outcome, read_record, run_ids

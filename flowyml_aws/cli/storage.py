@@ -14,9 +14,9 @@ import typer
 from rich.filesize import decimal
 from rich.table import Table
 
-from flowyml_aws.artifacts.cache import CacheEntry, read_entry
 from flowyml_aws.artifacts.layout import CACHE, cache_entry_key
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.caching.entries import CacheEntry, read_entry
 from flowyml_aws.cli.app import AsJson, app
 from flowyml_aws.cli.facts import print_json
 from flowyml_aws.core import clock

@@ -9,16 +9,16 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from flowyml_aws.artifacts.layout import probe_key
+from flowyml_aws.catalog.types import Catalog
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.core.findings import Finding
 from flowyml_aws.doctor.examination import Check
-from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.services.batch.service import queue_names
-from flowyml_aws.settings import Settings
+from flowyml_aws.settings.model import Settings
 
 if TYPE_CHECKING:
+    from flowyml_aws.aws.batch.queues import Queue
     from flowyml_aws.aws.checks.probe import Probe
-    from flowyml_aws.aws.queues import Queue
 
 __all__ = ["AccountCheckup"]
 
@@ -123,8 +123,8 @@ class AccountCheckup:
         return check_writing(self.probe.client("s3"), bucket, key)
 
     def _queues(self) -> Sequence[Finding]:
+        from flowyml_aws.aws.batch.queues import read_queues
         from flowyml_aws.aws.checks.queues import queue_findings, used_queues
-        from flowyml_aws.aws.queues import read_queues
 
         wanted = queue_names(self.settings)
         queues = read_queues(self.probe.client("batch"))
@@ -132,7 +132,7 @@ class AccountCheckup:
         return list(queue_findings(queues, wanted))
 
     def _driver(self) -> Sequence[Finding]:
-        from flowyml_aws.aws.batch_driver import driver_problem
+        from flowyml_aws.aws.batch.driver_job import driver_problem
 
         name = self.settings.driver_queue
         if name is None:
@@ -163,7 +163,7 @@ class AccountCheckup:
 
     def _quotas(self) -> Sequence[Finding]:
         from flowyml_aws.aws.checks.queues import quota_findings, quotas_of
-        from flowyml_aws.aws.quotas import read_limits
+        from flowyml_aws.aws.ec2.quotas import read_limits
 
         wanted = quotas_of(self._used_queues, self.catalog())
         limits = read_limits(self.probe.client("service-quotas"), list(wanted))
@@ -171,7 +171,7 @@ class AccountCheckup:
 
     def _training_quotas(self) -> Sequence[Finding]:
         from flowyml_aws.aws.checks.training import training_quota_findings
-        from flowyml_aws.aws.training_quotas import list_quotas
+        from flowyml_aws.aws.sagemaker.quotas import list_quotas
 
         if self.settings.sagemaker_role is None:
             return []  # jobs run on Batch only

@@ -11,7 +11,8 @@ from flowyml_aws.doctor.account import AccountCheckup
 from flowyml_aws.doctor.examination import Check, Report, examine
 from flowyml_aws.doctor.machine import check_local_store, check_machine, no_account
 from flowyml_aws.services.account import Account
-from flowyml_aws.settings import Settings, load_settings
+from flowyml_aws.settings.load import load_settings
+from flowyml_aws.settings.model import Settings
 
 __all__ = ["checkup"]
 

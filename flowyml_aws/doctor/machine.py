@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.core.findings import Finding
-from flowyml_aws.settings import Settings
+from flowyml_aws.settings.model import Settings
 
 __all__ = ["check_local_store", "check_machine", "no_account"]
 

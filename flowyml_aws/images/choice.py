@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from flowyml_aws.aws.registry import StoredImage, find_image
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.images.project import ProjectImage, project_image
-from flowyml_aws.settings import Settings
+from flowyml_aws.settings.model import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient

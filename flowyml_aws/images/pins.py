@@ -11,7 +11,7 @@ from flowyml_aws.core.distributions import normalized
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.core.written import parse_json
 from flowyml_aws.images.requirements.find import find_requirements
-from flowyml_aws.settings import Settings
+from flowyml_aws.settings.model import Settings
 
 __all__ = ["Pins", "project_pins"]
 

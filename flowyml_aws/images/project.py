@@ -10,7 +10,7 @@ from flowyml_aws.aws.registry import Repository, StoredImage
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.images.engine import Engine
 from flowyml_aws.images.recipe import ImageRecipe, project_recipe
-from flowyml_aws.settings import Settings
+from flowyml_aws.settings.model import Settings
 
 __all__ = ["ProjectImage", "project_image"]
 

@@ -16,7 +16,7 @@ from flowyml_aws.images.client_package import ClientPackage, client_package
 from flowyml_aws.images.engine import PLATFORM
 from flowyml_aws.images.requirements.find import find_requirements
 from flowyml_aws.images.requirements.lines import Requirements
-from flowyml_aws.settings import Settings
+from flowyml_aws.settings.model import Settings
 
 __all__ = ["PYTHON_LABEL", "VERSION_LABEL", "ImageRecipe", "project_recipe"]
 

@@ -213,7 +213,7 @@ class LocalBackend:
         with self._store.open_new(self._layout.attempt(job.name, attempt, "log.txt")) as output:
             return start_program(
                 ProgramStart(
-                    module="flowyml_aws.runtime",
+                    module="flowyml_aws.job",
                     arguments=(self._argument(job.name),),
                     cwd=log.parent,  # on sys.path; the spec names the working directory
                     env={

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from flowyml_aws.core.code.ownership import users_code
+from flowyml_aws.caching.identity import context_read
+from flowyml_aws.code.ownership import users_code
 from flowyml_aws.core.errors import FlowymlError, UnpicklableStepError
 from flowyml_aws.core.graph import StepGraph
-from flowyml_aws.core.identity import context_read
 from flowyml_aws.core.step_grouping import StepGroup
 from flowyml_aws.packaging.bundle import SourceBundle
 from flowyml_aws.packaging.choices import Choices

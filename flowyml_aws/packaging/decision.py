@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any, TypeVar
 
-from flowyml_aws.core.code.bindings import Binding
-from flowyml_aws.core.code.ownership import is_decorated, users_code
-from flowyml_aws.core.code.states import State
+from flowyml_aws.code.bindings import Binding
+from flowyml_aws.code.ownership import is_decorated, users_code
+from flowyml_aws.code.states import State
 from flowyml_aws.core.errors import FlowymlError, PipelineFileError, UnpicklableStepError
 from flowyml_aws.core.modules import is_users_module
 from flowyml_aws.packaging.survey import Survey, SurveyedBinding

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from flowyml_aws.core.code.bytecode import bytecode_references
+from flowyml_aws.code.bytecode import bytecode_references
 from flowyml_aws.core.modules import absolute_name, find_module_file
 from flowyml_aws.core.step import Step
 from flowyml_aws.packaging.modules import functions_used, modules_in, modules_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from flowyml_aws.core.code.bindings import Binding
+from flowyml_aws.code.bindings import Binding
 from flowyml_aws.core.errors import FlowymlError, UnpicklableStepError
 from flowyml_aws.packaging.decision import Decision, is_named
 from flowyml_aws.packaging.survey import Survey

@@ -13,10 +13,10 @@ from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from flowyml_aws.core.code.bindings import Binding
-from flowyml_aws.core.code.states import State
+from flowyml_aws.code.bindings import Binding
+from flowyml_aws.code.states import State
+from flowyml_aws.core.folders import cache_folder
 from flowyml_aws.core.modules import is_installed
-from flowyml_aws.core.user_folders import cache_folder
 from flowyml_aws.packaging.payload import StepPayload
 from flowyml_aws.packaging.trial import (
     CarriedStates,

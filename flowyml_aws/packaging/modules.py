@@ -8,7 +8,7 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-from flowyml_aws.core.code.bytecode import bytecode_references
+from flowyml_aws.code.bytecode import bytecode_references
 from flowyml_aws.core.errors import FlowymlError, UnpicklableStepError
 from flowyml_aws.core.modules import find_module_file, is_installed
 from flowyml_aws.core.step import Step

@@ -19,9 +19,9 @@ from typing import Any
 import cloudpickle
 from cloudpickle import cloudpickle as internals
 
-from flowyml_aws.core.code.bindings import Binding, binding_of, raw_value
-from flowyml_aws.core.code.closures import closure_variables
-from flowyml_aws.core.code.ownership import is_decorated, is_dispatching, users_code
+from flowyml_aws.code.bindings import Binding, binding_of, raw_value
+from flowyml_aws.code.members import closure_variables
+from flowyml_aws.code.ownership import is_decorated, is_dispatching, users_code
 from flowyml_aws.core.modules import is_users_module
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_objects import is_flowyml_step, is_step, unwrap_step

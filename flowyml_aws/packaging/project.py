@@ -10,8 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from flowyml_aws.core.folders import project_root
 from flowyml_aws.core.modules import is_installed
-from flowyml_aws.core.project_root import project_root
 from flowyml_aws.packaging.files import project_files
 from flowyml_aws.packaging.located import located_modules
 from flowyml_aws.runtime.program import Program

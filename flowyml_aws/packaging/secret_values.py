@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from flowyml_aws.core.code.bindings import Binding
+from flowyml_aws.code.bindings import Binding
 from flowyml_aws.core.environment import sign_of_secret
 from flowyml_aws.core.errors import FlowymlError, InvalidEnvironmentError
 

@@ -12,24 +12,24 @@ from dataclasses import dataclass, field, replace
 from types import FunctionType, ModuleType
 from typing import Any
 
-from flowyml_aws.core.code.bindings import Binding, binding_of, raw_value
-from flowyml_aws.core.code.bytecode import bytecode_references
-from flowyml_aws.core.code.closures import closure_variables
-from flowyml_aws.core.code.names import Import
-from flowyml_aws.core.code.ownership import Code, users_code
-from flowyml_aws.core.code.source import (
+from flowyml_aws.code.bindings import Binding, binding_of, raw_value
+from flowyml_aws.code.bytecode import bytecode_references
+from flowyml_aws.code.members import closure_variables
+from flowyml_aws.code.names import Import
+from flowyml_aws.code.ownership import Code, users_code
+from flowyml_aws.code.source import (
     Source,
     bindings_source,
     is_guard,
     rebinding_functions,
 )
-from flowyml_aws.core.code.states import (
+from flowyml_aws.code.states import (
     BindingReader,
     State,
     is_compiled_from_file,
     names_in,
 )
-from flowyml_aws.core.code.values import UsersEncoder
+from flowyml_aws.code.values import UsersEncoder
 from flowyml_aws.core.modules import absolute_name, is_users_module
 from flowyml_aws.core.step import Step
 from flowyml_aws.scripts import stable_name

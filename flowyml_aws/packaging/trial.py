@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from flowyml_aws.core.code.bindings import Binding
-from flowyml_aws.core.code.states import State
+from flowyml_aws.code.bindings import Binding
+from flowyml_aws.code.states import State
 from flowyml_aws.core.errors import PipelineFileError
 from flowyml_aws.core.loading import LOADING_VARIABLE
 from flowyml_aws.core.modules import is_installed

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import FunctionType
 from typing import Any
 
-from flowyml_aws.core.code.bindings import Binding
+from flowyml_aws.code.bindings import Binding
 from flowyml_aws.core.errors import UnpicklableStepError
 from flowyml_aws.core.step import Step
 from flowyml_aws.packaging.pickling import is_picklable, variables_of

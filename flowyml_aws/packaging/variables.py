@@ -17,8 +17,8 @@ from pathlib import Path
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
-from flowyml_aws.core.code.bindings import Binding
-from flowyml_aws.core.code.source import (
+from flowyml_aws.code.bindings import Binding
+from flowyml_aws.code.source import (
     Source,
     bindings_source,
     class_source,

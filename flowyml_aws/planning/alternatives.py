@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from flowyml_aws.planning.catalog import Catalog
+from flowyml_aws.catalog.types import Catalog
 from flowyml_aws.planning.limits import Limits
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.offers import SelectedOffers, Selector

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from operator import le
 
-from flowyml_aws.planning.catalog import Catalog, InstanceType
+from flowyml_aws.catalog.types import Catalog, InstanceType
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.startable import is_large_enough
 from flowyml_aws.planning.targets import (

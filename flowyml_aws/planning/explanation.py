@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from flowyml_aws.planning.disk import DEFAULT_VOLUME_GIB
+from flowyml_aws.catalog.disk import DEFAULT_VOLUME_GIB
 from flowyml_aws.planning.eligibility import (
     HardwareClass,
     SelectionRequest,

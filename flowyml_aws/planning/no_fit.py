@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from flowyml_aws.catalog.account_families import account_family
+from flowyml_aws.catalog.disk import RESERVED_GIB
 from flowyml_aws.core.errors import NoInstanceFitsError
 from flowyml_aws.core.gpus import gpu_models
-from flowyml_aws.planning.account_families import account_family
-from flowyml_aws.planning.disk import RESERVED_GIB
 from flowyml_aws.planning.eligibility import (
     HardwareClass,
     SelectionRequest,

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from flowyml_aws.catalog.types import Catalog
 from flowyml_aws.core.errors import FlowymlError
-from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import InstanceOffer
 from flowyml_aws.planning.selection import Selection, find, select

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain, islice
 
+from flowyml_aws.catalog.types import Catalog, InstanceType
 from flowyml_aws.core.errors import NoInstanceFitsError
-from flowyml_aws.planning.catalog import Catalog, InstanceType
 from flowyml_aws.planning.eligibility import (
     EC2_ARCHES,
     HardwareClass,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from flowyml_aws.planning.catalog import InstanceType
+from flowyml_aws.catalog.types import InstanceType
 
 __all__ = [
     "SERVICES",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from flowyml_aws.planning.catalog import Catalog
+from flowyml_aws.catalog.types import Catalog
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.targets import Candidate, Target, TypePool, candidates_on
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal
 
+from flowyml_aws.catalog.disk import Disk
+from flowyml_aws.catalog.families import not_offered
+from flowyml_aws.catalog.types import Catalog, InstanceType
 from flowyml_aws.core.spot import CAPACITY_LABEL
-from flowyml_aws.planning.catalog import Catalog, InstanceType
-from flowyml_aws.planning.disk import Disk
 from flowyml_aws.planning.needs import Amounts, Needs, Toleration
 from flowyml_aws.planning.services import (
     HostedInstance,
@@ -37,7 +38,6 @@ __all__ = [
     "candidates_on",
     "has_label",
     "machine_kind",
-    "not_offered",
     "obstacle",
     "offline_targets",
     "read_taint",
@@ -210,13 +210,6 @@ def offline_targets(catalog: Catalog, service: str | None = None) -> tuple[Targe
         elif name is not None:
             closed[name] = not_offered(instance, catalog.region)
     return (Target("catalog", service, tuple(names), placed_by="plan", closed=closed),)
-
-
-def not_offered(instance: InstanceType, region: str) -> str:
-    """Return the reason why a type is unavailable in a region that does not offer it."""
-    last_listed = instance.retired_after
-    withdrawn = f", AWS has withdrawn it (last listed on {last_listed})" if last_listed else ""
-    return f"{region} does not offer it{withdrawn}"
 
 
 @lru_cache(maxsize=64)

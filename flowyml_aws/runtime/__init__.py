@@ -1,1 +1,1 @@
-"""The runner inside a job: `python -m flowyml_aws.runtime <uri of a JobSpec>#sha256=<digest>`."""
+"""The runner inside a job: `python -m flowyml_aws.job <uri of a JobSpec>#sha256=<digest>`."""

@@ -105,7 +105,7 @@ def _changed(packed: PackedSteps, root: Path) -> dict[str, str]:
     if not packed.evaluated:
         return {}
     # Imported here: many jobs evaluate nothing, and start faster without these modules.
-    from flowyml_aws.core.code.states import BindingReader
+    from flowyml_aws.code.states import BindingReader
 
     reader = BindingReader(stable_name, str(root))
     changed = {}

@@ -19,12 +19,12 @@ import sysconfig
 from pathlib import Path
 from typing import Literal
 
-from flowyml_aws.artifacts.cache import is_stored
 from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.artifacts.layout import COPIES, layer_key
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.artifacts.values import load_value, save_value
+from flowyml_aws.caching.entries import is_stored
 from flowyml_aws.core.errors import (
     ArtifactNotFoundError,
     DamagedArtifactError,

@@ -22,9 +22,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from flowyml_aws.core.code.bindings import Binding
-from flowyml_aws.core.code.states import BindingReader, State, names_in
-from flowyml_aws.core.code.values import Encoder, UsersEncoder
+from flowyml_aws.code.bindings import Binding
+from flowyml_aws.code.states import BindingReader, State, names_in
+from flowyml_aws.code.values import Encoder, UsersEncoder
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.modules import is_installed
 from flowyml_aws.runtime.failures import text_of

@@ -13,7 +13,7 @@ from operator import is_
 from types import CellType, CodeType, FunctionType
 from typing import Any, cast
 
-from flowyml_aws.core.code.bindings import Binding, raw_value
+from flowyml_aws.code.bindings import Binding, raw_value
 from flowyml_aws.core.errors import FlowymlError, PipelineFileError
 from flowyml_aws.core.loading import importing
 from flowyml_aws.core.step import Step

@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flowyml_aws.artifacts.cache import (
+from flowyml_aws.artifacts.fetching import may_run_code
+from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.artifacts.transfer import load_values, save_values
+from flowyml_aws.caching.entries import (
     CacheEntry,
     is_stored,
     keep_entry,
@@ -20,9 +23,6 @@ from flowyml_aws.artifacts.cache import (
     read_entry,
     write_entry,
 )
-from flowyml_aws.artifacts.fetching import may_run_code
-from flowyml_aws.artifacts.refs import ArtifactRef
-from flowyml_aws.artifacts.transfer import load_values, save_values
 from flowyml_aws.core import clock
 from flowyml_aws.core.cache_key import cache_key
 from flowyml_aws.core.errors import (

@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
 from flowyml_aws.core.errors import PipelineFileError
+from flowyml_aws.core.folders import project_root
 from flowyml_aws.core.loading import executing_script
 from flowyml_aws.core.modules import SCRIPTS, is_installed
-from flowyml_aws.core.project_root import project_root
 from flowyml_aws.core.step_objects import unwrap_step
 
 if TYPE_CHECKING:

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.clients import AwsClients
+from flowyml_aws.aws.connection.clients import AwsClients
+from flowyml_aws.catalog.files import load_catalog
+from flowyml_aws.catalog.types import Catalog
 from flowyml_aws.core.errors import FlowymlError, SettingsError
-from flowyml_aws.core.user_folders import cache_folder
-from flowyml_aws.planning.catalog import Catalog
-from flowyml_aws.planning.catalog_files import load_catalog
-from flowyml_aws.settings import Settings
+from flowyml_aws.core.folders import cache_folder
+from flowyml_aws.settings.model import Settings
 
 if TYPE_CHECKING:
-    from flowyml_aws.aws.instance_types import DescribedTypes
-    from flowyml_aws.aws.prices import PriceTable
+    from flowyml_aws.aws.ec2.instance_types import DescribedTypes
+    from flowyml_aws.aws.ec2.prices import PriceTable
     from flowyml_aws.images.choice import ImageChoice
 
 __all__ = ["Account", "missing_setting"]
@@ -41,7 +41,7 @@ class Account:
 
     @cached_property
     def store(self) -> ArtifactStore:
-        from flowyml_aws.aws.s3 import S3ArtifactStore
+        from flowyml_aws.aws.s3.store import S3ArtifactStore
 
         assert self.settings.store is not None
         return S3ArtifactStore.from_uri(self.client("s3"), self.settings.store)
@@ -63,7 +63,7 @@ class Account:
     @cached_property
     def access_problem(self) -> FlowymlError | None:
         """The error if AWS rejects every call, or None."""
-        from flowyml_aws.aws.discovery import credentials_problem
+        from flowyml_aws.aws.batch.discovery import credentials_problem
 
         try:
             return credentials_problem(self.client("sts"))
@@ -156,10 +156,10 @@ class Account:
             SettingsError: The figures would not come from AWS.
             AwsRefusedError: No credentials or no region, or a call was denied.
         """
-        from flowyml_aws.aws.endpoints import require_aws_figures
-        from flowyml_aws.aws.instance_types import read_specifications
-        from flowyml_aws.aws.price_files import PriceFiles
-        from flowyml_aws.aws.prices import read_prices
+        from flowyml_aws.aws.connection.endpoints import require_aws_figures
+        from flowyml_aws.aws.ec2.instance_types import read_specifications
+        from flowyml_aws.aws.ec2.price_files import PriceFiles
+        from flowyml_aws.aws.ec2.prices import read_prices
 
         ec2 = self.client("ec2")
         region = ec2.meta.region_name
@@ -180,7 +180,7 @@ class Account:
         Raises:
             AwsRefusedError: A call was denied.
         """
-        from flowyml_aws.aws.prices import listed_price
+        from flowyml_aws.aws.ec2.prices import listed_price
 
         ec2 = self.client("ec2")
         region = ec2.meta.region_name
@@ -189,8 +189,8 @@ class Account:
 
     def _price_list(self, region: str) -> Any:
         """Return the Price List API, or the price list files if it does not exist."""
-        from flowyml_aws.aws.price_files import PriceFiles, has_price_api
-        from flowyml_aws.aws.prices import pricing_region
+        from flowyml_aws.aws.ec2.price_files import PriceFiles, has_price_api
+        from flowyml_aws.aws.ec2.prices import pricing_region
 
         if not has_price_api(region):
             return PriceFiles()
@@ -220,7 +220,7 @@ class Account:
 
     @cached_property
     def _bucket_problem(self) -> FlowymlError | None:
-        from flowyml_aws.aws.discovery import bucket_problem
+        from flowyml_aws.aws.batch.discovery import bucket_problem
 
         if self.settings.store is None:
             return None

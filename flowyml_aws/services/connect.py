@@ -17,7 +17,8 @@ from flowyml_aws.services.account import Account
 from flowyml_aws.services.offline import OfflineServices
 from flowyml_aws.services.run_services import RunServices
 from flowyml_aws.services.service import Host, service_type
-from flowyml_aws.settings import Settings, load_settings
+from flowyml_aws.settings.load import load_settings
+from flowyml_aws.settings.model import Settings
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.record import RunRecord, read_plan, read_record
 

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 from flowyml_aws.core.clock import sleep
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.services.account import Account
-from flowyml_aws.settings import Settings, as_environment
+from flowyml_aws.settings.model import Settings, as_environment
 from flowyml_aws.submission.record import RunRecord
 
 if TYPE_CHECKING:
-    from flowyml_aws.aws.batch_definition import JobImage
+    from flowyml_aws.aws.batch.definition import JobImage
 
 __all__ = ["end_run_driver", "run_driver_problems", "start_run_driver"]
 
 
 def run_driver_problems(account: Account) -> list[FlowymlError]:
     """Return the reasons why no driver can be started on the account's queue for drivers."""
-    from flowyml_aws.aws.batch_driver import driver_problem
+    from flowyml_aws.aws.batch.driver_job import driver_problem
 
     try:
         if account.access_problem is not None:
@@ -54,7 +54,7 @@ def start_run_driver(
     Raises:
         AwsRefusedError: AWS denied a call.
     """
-    from flowyml_aws.aws.batch_driver import start_driver
+    from flowyml_aws.aws.batch.driver_job import start_driver
 
     own = account.settings
     assert own.driver_queue is not None
@@ -77,7 +77,7 @@ def end_run_driver(account: Account, run_id: str) -> Sequence[str]:
     Raises:
         AwsRefusedError: AWS denied a call.
     """
-    from flowyml_aws.aws.batch_driver import end_driver
+    from flowyml_aws.aws.batch.driver_job import end_driver
 
     own_job = os.environ.get("AWS_BATCH_JOB_ID")
     return end_driver(account.client("batch"), account.store, run_id, own_job)

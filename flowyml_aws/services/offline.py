@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 
-from flowyml_aws.core.user_folders import cache_folder
-from flowyml_aws.planning.catalog import Catalog
-from flowyml_aws.planning.catalog_files import load_catalog
+from flowyml_aws.catalog.files import load_catalog
+from flowyml_aws.catalog.types import Catalog
+from flowyml_aws.core.folders import cache_folder
 from flowyml_aws.planning.targets import Target
 from flowyml_aws.services.service import service_type
-from flowyml_aws.settings import Settings
-from flowyml_aws.target_settings import settings_of_service
+from flowyml_aws.settings.model import Settings
+from flowyml_aws.settings.targets import settings_of_service
 
 __all__ = ["OfflineServices"]
 

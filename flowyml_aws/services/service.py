@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.catalog.types import Catalog
 from flowyml_aws.core.errors import FlowymlError
-from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.services import SERVICES
 from flowyml_aws.planning.targets import Target
-from flowyml_aws.settings import Settings
+from flowyml_aws.settings.model import Settings
 from flowyml_aws.submission.backend import Backend
 from flowyml_aws.submission.record import RunRecord
 

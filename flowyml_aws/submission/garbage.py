@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 
-from flowyml_aws.artifacts.cache import CacheEntry
 from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.artifacts.layout import (
     CACHE,
@@ -31,6 +30,7 @@ from flowyml_aws.artifacts.layout import (
 )
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import FRESH_S, ArtifactStore, ObjectEntry
+from flowyml_aws.caching.entries import CacheEntry
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.runtime.layer import StoredLayer

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from flowyml_aws.core.user_folders import state_folder
+from flowyml_aws.core.folders import state_folder
 
 __all__ = ["is_own_run", "own_runs_file", "remember_run"]
 

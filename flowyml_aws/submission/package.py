@@ -13,13 +13,14 @@ from flowyml_aws.artifacts.content import Content
 from flowyml_aws.artifacts.layout import EVENTS, RunLayout, bundle_key
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.caching.keys import RunKeys, read_keys
+from flowyml_aws.caching.reuse import Reuse
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.parameters import bind_step
 from flowyml_aws.core.step import Step
 from flowyml_aws.packaging.code import RunCode
 from flowyml_aws.packaging.payload import StepPayload
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
-from flowyml_aws.planning.reuse import Reuse
 from flowyml_aws.runtime.spec import (
     STORE_WAIT_S,
     AssetSource,
@@ -30,7 +31,6 @@ from flowyml_aws.runtime.spec import (
     StepSpec,
     StoredObject,
 )
-from flowyml_aws.submission.keys import RunKeys, read_keys
 from flowyml_aws.submission.packing import StoredPayloads, pack_payloads, pack_specs
 from flowyml_aws.submission.record import RunRecord, SpecPlace
 from flowyml_aws.submission.resume import Resumption

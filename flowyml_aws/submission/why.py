@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.caching.keys import RunKeys, StepKey, differences, read_keys
+from flowyml_aws.caching.reuse import AFTER
 from flowyml_aws.core.errors import RunNotFoundError
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.planning.plan import ExecutionPlan
-from flowyml_aws.planning.reuse import AFTER
 from flowyml_aws.runtime.result import StepState, read_result
-from flowyml_aws.submission.keys import RunKeys, StepKey, differences, read_keys
 from flowyml_aws.submission.record import read_plan, read_record, run_ids
 from flowyml_aws.submission.status import RunStatus
 

@@ -21,8 +21,8 @@ from moto.logs.models import logs_backends
 from moto.s3.models import s3_backends
 from moto.ssm.models import ssm_backends
 
-from flowyml_aws.planning.account_families import FAMILIES
-from flowyml_aws.planning.disk import RESERVED_GIB
+from flowyml_aws.catalog.account_families import FAMILIES
+from flowyml_aws.catalog.disk import RESERVED_GIB
 from flowyml_aws.testing.account_policies import (
     ROLES,
     account_policy,

@@ -14,10 +14,10 @@ from typing import Any
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.iam.models import iam_backends
 
+from flowyml_aws.catalog.files import load_catalog
+from flowyml_aws.catalog.types import InstanceType
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.core.spelling import did_you_mean
-from flowyml_aws.planning.catalog import InstanceType
-from flowyml_aws.planning.catalog_files import load_catalog
 
 __all__ = ["DEVIATIONS", "Deviations", "forbid_cache_reads"]
 

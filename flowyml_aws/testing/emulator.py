@@ -26,10 +26,10 @@ from moto.logs.exceptions import ResourceNotFoundException
 from moto.logs.models import logs_backends
 from moto.s3.models import s3_backends
 
+from flowyml_aws.catalog.disk import RESERVED_GIB
+from flowyml_aws.core.emulated import NOT_EMULATED
 from flowyml_aws.core.errors import SettingsError
-from flowyml_aws.doctor.prove.facts import NOT_EMULATED
 from flowyml_aws.images.engine import find_engine
-from flowyml_aws.planning.disk import RESERVED_GIB
 from flowyml_aws.testing.account import (
     PREFIX,
     REGION,

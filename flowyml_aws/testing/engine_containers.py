@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
-from flowyml_aws.doctor.prove.facts import NOT_EMULATED
+from flowyml_aws.core.emulated import NOT_EMULATED
 from flowyml_aws.images.engine import Engine
 from flowyml_aws.testing.container import Container, OnLines
 from flowyml_aws.testing.process import JobProcess, start_process

@@ -13,7 +13,7 @@ __all__ = ["check_image"]
 _PROGRAM = """
 import socket, sys
 try:
-    import flowyml_aws.runtime
+    import flowyml_aws.job
 except ImportError as error:
     sys.exit(f"the image has no flowyml_aws: {error}")
 try:

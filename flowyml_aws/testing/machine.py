@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import RLock, Thread
 
-from flowyml_aws.doctor.prove.facts import NOT_EMULATED
+from flowyml_aws.core.emulated import NOT_EMULATED
 from flowyml_aws.testing.clock import Clock, Timer
 from flowyml_aws.testing.container import Container, Containers, Running
 from flowyml_aws.testing.disks import Disks

@@ -7,10 +7,10 @@ from functools import lru_cache
 from moto.batch.models import ComputeEnvironment
 from moto.core.exceptions import ServiceException
 
-from flowyml_aws.aws.quotas import quota_of
-from flowyml_aws.planning.catalog_files import load_catalog
-from flowyml_aws.planning.disk import Disk
-from flowyml_aws.planning.families import expand_families
+from flowyml_aws.aws.ec2.quotas import quota_of
+from flowyml_aws.catalog.disk import Disk
+from flowyml_aws.catalog.families import expand_families
+from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.testing.capacity import Capacity
 from flowyml_aws.testing.disks import free_gib
 from flowyml_aws.testing.instance_choice import Lifecycle, Offer, Pool, Strategy

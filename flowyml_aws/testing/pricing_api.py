@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs
 from xml.etree import ElementTree
 
-from flowyml_aws.planning.catalog_files import load_catalog
+from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.testing.account import REGION
 from flowyml_aws.testing.refusal import Refusal
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Thread
 from typing import IO
 
-from flowyml_aws.doctor.prove.facts import NOT_EMULATED, SHARED_MEMORY_VARIABLE
+from flowyml_aws.core.emulated import NOT_EMULATED, SHARED_MEMORY_VARIABLE
 from flowyml_aws.planning.environment import LOCALE, RUNNER
 from flowyml_aws.testing.container import Container, OnLines
 from flowyml_aws.testing.gpus import gpu_environment, gpu_programs
@@ -25,7 +25,7 @@ __all__ = ["JobProcess", "Processes", "start_process"]
 
 _CHUNK_BYTES = 64 * 1024
 _FOLDER_VARIABLES = {"/opt/ml": "SAGEMAKER_BASE_DIR", "/tmp": "TMPDIR"}
-_IMPORTED = ("flowyml_aws.aws.job_store", "flowyml_aws.testing.warm_models")
+_IMPORTED = ("flowyml_aws.aws.s3.job_store", "flowyml_aws.testing.warm_models")
 
 
 class Processes:

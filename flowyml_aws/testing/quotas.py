@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal, get_args
 
-from flowyml_aws.aws.quotas import QUOTAS
+from flowyml_aws.aws.ec2.quotas import QUOTAS
+from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.core.errors import SettingsError
-from flowyml_aws.planning.catalog_files import load_catalog
 
 __all__ = ["AccountQuotas", "QuotaLevel", "ServiceQuota", "Usage", "quota_level"]
 

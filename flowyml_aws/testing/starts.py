@@ -6,7 +6,7 @@ from random import Random
 
 __all__ = ["TRANSIENT_REASONS", "Starts"]
 
-# ECS's reasons as reported for jobs on AWS; see the sources in `aws/batch_retry.py`.
+# ECS's reasons as reported for jobs on AWS; see the sources in `aws/batch/retry.py`.
 TRANSIENT_REASONS = (
     "CannotPullContainerError: context canceled",
     "CannotPullContainerError: Error response from daemon: Get https://registry: dial tcp: i/o "

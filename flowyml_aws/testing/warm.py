@@ -28,7 +28,7 @@ from typing import IO, Any
 
 __all__ = ["RUNNER_MODULE", "WarmProcess", "WarmStarter", "read_at_start", "serve"]
 
-RUNNER_MODULE = "flowyml_aws.runtime"
+RUNNER_MODULE = "flowyml_aws.job"
 
 
 class WarmProcess:

@@ -5,7 +5,7 @@ They take a third of the CPU time of a small job.
 
 from __future__ import annotations
 
-from flowyml_aws.aws.sessions import new_session
+from flowyml_aws.aws.connection.sessions import new_session
 
 _session = new_session()
 _session.set_credentials("none", "none")  # botocore would ask the network for others

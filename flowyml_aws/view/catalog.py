@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from flowyml_aws.planning.catalog import Catalog, InstanceType
+from flowyml_aws.catalog.types import Catalog, InstanceType
 
 __all__ = ["catalog_table"]
 

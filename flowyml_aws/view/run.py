@@ -24,11 +24,10 @@ from flowyml_aws.submission.status import (
     value_notes,
 )
 from flowyml_aws.view.plan import reused_line
-from flowyml_aws.view.program import program
-from flowyml_aws.view.terminal import Terminal
+from flowyml_aws.view.terminal import Terminal, program
 
 if TYPE_CHECKING:
-    from flowyml_aws.run import Run
+    from flowyml_aws.client.run import Run
 
 __all__ = ["failure_texts", "status_table", "watching"]
 

@@ -18,7 +18,7 @@ from flowyml_aws.artifacts.layout import artifact_key
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.artifacts.values import EncodedValue, encode_value, load_value, save_value
-from flowyml_aws.aws.s3 import S3ArtifactStore
+from flowyml_aws.aws.s3.store import S3ArtifactStore
 from flowyml_aws.core.errors import ArtifactNotFoundError
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from tests.support import storing

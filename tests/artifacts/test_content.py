@@ -10,7 +10,7 @@ import pytest
 
 from flowyml_aws.artifacts.content import PART_BYTES, Content, FilePiece, digest_of_parts
 from flowyml_aws.artifacts.errors import UnstorableValueError
-from flowyml_aws.aws.s3 import S3ArtifactStore
+from flowyml_aws.aws.s3.store import S3ArtifactStore
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client

@@ -22,7 +22,7 @@ from flowyml_aws.artifacts.layout import artifact_key
 from flowyml_aws.artifacts.refs import ArtifactRef, Compression
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.artifacts.values import load_value, save_value
-from flowyml_aws.aws.s3 import S3ArtifactStore
+from flowyml_aws.aws.s3.store import S3ArtifactStore
 from flowyml_aws.core.errors import (
     ArtifactNotFoundError,
     DamagedArtifactError,

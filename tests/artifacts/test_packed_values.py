@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy
 import pytest
 
-from flowyml_aws.artifacts.cache import is_stored, one_of_each_object
 from flowyml_aws.artifacts.content import Parts
 from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.artifacts.errors import UnstorableValueError
@@ -20,7 +19,8 @@ from flowyml_aws.artifacts.refs import ArtifactRef, Compression, PackPlace
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.artifacts.transfer import load_values, save_encoded, save_values
 from flowyml_aws.artifacts.values import encode_value, load_value, save_value
-from flowyml_aws.aws.s3 import S3ArtifactStore
+from flowyml_aws.aws.s3.store import S3ArtifactStore
+from flowyml_aws.caching.entries import is_stored, one_of_each_object
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from tests.support.stores import overwrite

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError
 
+from flowyml_aws.aws.connection.clients import AwsClients
 from flowyml_aws.aws.errors import may_have_arrived
-from flowyml_aws.aws.s3 import S3ArtifactStore
-from flowyml_aws.clients import AwsClients
+from flowyml_aws.aws.s3.store import S3ArtifactStore
 from flowyml_aws.core.errors import ArtifactNotFoundError, AwsRefusedError
 from tests.support.refusing import Answer, answering
 

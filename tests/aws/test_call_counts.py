@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 
 from flowyml_aws import Pipeline, Run
-from flowyml_aws.aws.s3 import S3ArtifactStore
+from flowyml_aws.aws.s3.store import S3ArtifactStore
 from flowyml_aws.runtime.result import AttemptEvents, JobResult, StepFailure, StepReport, StepState
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.services.connect import find_run

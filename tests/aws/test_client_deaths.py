@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from flowyml_aws import Run
-from flowyml_aws.aws import batch_submission
+from flowyml_aws.aws.batch import submission as batch_submission
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.testing import Emulator
 from tests.support.dying_client import ClientDeath, Lifetime, limited_lifetime

@@ -13,7 +13,7 @@ import pytest
 
 from flowyml_aws import Run
 from flowyml_aws.artifacts.layout import RESULT, RunLayout
-from flowyml_aws.aws.batch_retry import MAX_ATTEMPTS
+from flowyml_aws.aws.batch.retry import MAX_ATTEMPTS
 from flowyml_aws.doctor.run import examine_run
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.services.connect import find_run

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from flowyml_aws.aws.names import batch_name, training_name
-from flowyml_aws.aws.sagemaker_jobs import ATTEMPTS
+from flowyml_aws.aws.sagemaker.jobs import ATTEMPTS
 from flowyml_aws.runtime.exit_codes import INTERRUPTED
 from flowyml_aws.testing import Emulator
 from flowyml_aws.testing.account import PREFIX

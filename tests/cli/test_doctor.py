@@ -15,7 +15,7 @@ import pytest
 
 from flowyml_aws import Run
 from flowyml_aws.aws.registry import DOCKER_MANIFEST
-from flowyml_aws.planning.catalog_files import load_catalog
+from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.submission.status import RunStatus
 from flowyml_aws.testing import Capacity, Emulator
 from tests.cli.conftest import Answer, Cli
@@ -516,7 +516,7 @@ def test_the_live_view_shows_why_a_job_waits(
 ) -> None:
     run_id = start(120)
     disable_environment(aws, account)
-    account.setattr("flowyml_aws.aws.diagnosis._CHECK_INTERVAL_S", 0.1)
+    account.setattr("flowyml_aws.aws.batch.diagnosis._CHECK_INTERVAL_S", 0.1)
     reasons: list[str] = []
 
     def watch(status: RunStatus) -> None:

@@ -17,7 +17,7 @@ from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.images.engine import Engine
 from flowyml_aws.images.project import ProjectImage
 from flowyml_aws.images.recipe import ImageRecipe, project_recipe
-from flowyml_aws.settings import load_settings
+from flowyml_aws.settings.load import load_settings
 from tests.containers.conftest import BASE
 from tests.support.rigs import BackendRig
 
@@ -67,7 +67,7 @@ def test_show_prints_its_base_dependencies_and_location(
 def test_its_default_command_is_the_runner(engine: Engine, image: dict[str, Any]) -> None:
     command = [engine.program, "run", "--rm", "--network", "host", image["image"]]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "usage: python -m flowyml_aws.runtime" in done.stdout + done.stderr
+    assert "usage: python -m flowyml_aws.job" in done.stdout + done.stderr
     assert done.returncode == 11
 
 

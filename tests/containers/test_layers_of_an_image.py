@@ -17,7 +17,7 @@ from flowyml_aws.images.client_package import ClientPackage, client_package
 from flowyml_aws.images.engine import Engine
 from flowyml_aws.images.project import ProjectImage
 from flowyml_aws.images.recipe import ImageRecipe, project_recipe
-from flowyml_aws.settings import load_settings
+from flowyml_aws.settings.load import load_settings
 from tests.containers.conftest import BASE
 from tests.support.company_index import company_index
 from tests.support.wheels import write_wheel
@@ -98,7 +98,7 @@ def test_the_standard_library_and_the_packages_are_compiled(
     engine: Engine, image: dict[str, Any]
 ) -> None:
     code = (
-        "import importlib.util, pathlib, sys, json, numpy, flowyml_aws.runtime.__main__\n"
+        "import importlib.util, pathlib, sys, json, numpy, flowyml_aws.job.__main__\n"
         "files = [m.__file__ for m in sys.modules.values() if (getattr(m, '__file__', None) or '')"
         ".endswith('.py')]\n"
         "cached = [pathlib.Path(importlib.util.cache_from_source(file)) for file in files]\n"

@@ -24,8 +24,8 @@ from flowyml_aws.artifacts.content import PART_BYTES, Content, Parts
 from flowyml_aws.artifacts.errors import InvalidKeyError, UnstorableValueError
 from flowyml_aws.artifacts.layout import use_key
 from flowyml_aws.artifacts.store import FRESH_S, ArtifactStore
-from flowyml_aws.aws.patience import CLIENT, Repetition
-from flowyml_aws.aws.s3 import S3ArtifactStore
+from flowyml_aws.aws.s3.patience import CLIENT, Repetition
+from flowyml_aws.aws.s3.store import S3ArtifactStore
 from flowyml_aws.core.errors import (
     ArtifactNotFoundError,
     AwsRefusedError,

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import pytest
 
 from flowyml_aws import Run
+from flowyml_aws.client.result import OutputNotFoundError, PipelineResult
 from flowyml_aws.core.errors import RunNotFoundError
-from flowyml_aws.result import OutputNotFoundError, PipelineResult
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from flowyml_aws.aws.alert_probe import alert_statement
+from flowyml_aws.aws.checks.alert_probe import alert_statement
+from flowyml_aws.catalog.account_families import FAMILIES
+from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.cli.proving import MAX_COST_USD
 from flowyml_aws.doctor.prove.checks import Answer, PartObservation, StageObservation, check_part
 from flowyml_aws.doctor.prove.facts import MachineFacts, machine_facts, refused_folders
 from flowyml_aws.doctor.prove.offers import PIPELINE
 from flowyml_aws.doctor.prove.parts import parts_of
 from flowyml_aws.doctor.prove.report import Row, redacted
-from flowyml_aws.planning.account_families import FAMILIES
-from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
 from flowyml_aws.planning.services import service_traits

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flowyml_aws.images.pins import project_pins
-from flowyml_aws.settings import Settings
+from flowyml_aws.settings.model import Settings
 
 LOCK = """version = 1
 

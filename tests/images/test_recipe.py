@@ -15,7 +15,7 @@ from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.images.base_images import BASE_IMAGES
 from flowyml_aws.images.client_package import ClientPackage, client_package
 from flowyml_aws.images.recipe import ImageRecipe, project_recipe
-from flowyml_aws.settings import Settings
+from flowyml_aws.settings.model import Settings
 
 pytestmark = pytest.mark.version_sensitive
 
@@ -191,7 +191,7 @@ def test_both_dockerfiles_share_the_build_stage_and_declare_the_runners_user(
     name: str,
 ) -> None:
     lines = (DOCKERFILES / name).read_text("utf-8").splitlines()
-    assert lines[-1] == 'CMD ["python", "-m", "flowyml_aws.runtime"]'
+    assert lines[-1] == 'CMD ["python", "-m", "flowyml_aws.job"]'
     # SageMaker creates its folders for root, so the runner drops root itself elsewhere.
     assert not any(line.startswith("USER") for line in lines)
     assert "ENV FLOWYML_USER=10001 \\" in lines

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flowyml_aws.aws.batch_jobs import MOVE_REASON
+from flowyml_aws.aws.batch.jobs import MOVE_REASON
 from flowyml_aws.runtime.exit_codes import MOVES, SECOND_COPY
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.testing import Emulator

@@ -6,12 +6,12 @@ from itertools import pairwise
 
 import pytest
 
+from flowyml_aws.catalog.account_families import FAMILIES as FAMILIES_OF_PLANS
+from flowyml_aws.catalog.account_families import AccountFamily
+from flowyml_aws.catalog.disk import RESERVED_GIB
+from flowyml_aws.catalog.files import load_catalog
+from flowyml_aws.catalog.types import InstanceType
 from flowyml_aws.core.gpus import gpu_models
-from flowyml_aws.planning.account_families import FAMILIES as FAMILIES_OF_PLANS
-from flowyml_aws.planning.account_families import AccountFamily
-from flowyml_aws.planning.catalog import InstanceType
-from flowyml_aws.planning.catalog_files import load_catalog
-from flowyml_aws.planning.disk import RESERVED_GIB
 from flowyml_aws.testing.account import QUEUES
 from tests.support.infra import families
 

@@ -17,7 +17,7 @@ import pytest
 from flowyml_aws.artifacts.layout import REWRITTEN, is_write_once
 from flowyml_aws.aws.registry import DOCKER_MANIFEST
 from flowyml_aws.cli import main
-from flowyml_aws.run import Run
+from flowyml_aws.client.run import Run
 from flowyml_aws.services.connect import find_run
 from flowyml_aws.submission import garbage
 from flowyml_aws.submission.record import RunState, read_outcome

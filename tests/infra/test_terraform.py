@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flowyml_aws.planning.disk import Disk
+from flowyml_aws.catalog.disk import Disk
 from flowyml_aws.planning.targets import Taint
 from flowyml_aws.testing import Emulator
 from tests.support.infra import INFRA, NAME, PREFIX, REGION, named, settings

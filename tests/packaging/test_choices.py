@@ -7,8 +7,8 @@ from types import ModuleType
 
 import pytest
 
-from flowyml_aws.core.code.bindings import Binding
-from flowyml_aws.core.code.states import State
+from flowyml_aws.code.bindings import Binding
+from flowyml_aws.code.states import State
 from flowyml_aws.packaging.choices import Choices
 from flowyml_aws.packaging.survey import Survey, SurveyedBinding
 

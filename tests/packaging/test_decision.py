@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from flowyml_aws.core.code.bindings import Binding
-from flowyml_aws.core.code.states import State
+from flowyml_aws.code.bindings import Binding
+from flowyml_aws.code.states import State
 from flowyml_aws.packaging.decision import Decision, decide
 from flowyml_aws.packaging.survey import Survey, SurveyedBinding
 

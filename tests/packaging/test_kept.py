@@ -14,9 +14,9 @@ import polars
 import pyarrow
 import pytest
 
-from flowyml_aws.core.code.bindings import Binding
-from flowyml_aws.core.code.states import BindingReader, State
-from flowyml_aws.core.code.values import UsersEncoder
+from flowyml_aws.code.bindings import Binding
+from flowyml_aws.code.states import BindingReader, State
+from flowyml_aws.code.values import UsersEncoder
 from flowyml_aws.core.errors import FlowymlError, UnpicklableStepError
 from flowyml_aws.packaging.decision import Decision
 from flowyml_aws.packaging.kept import changed_by_pickling

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from flowyml_aws import step
-from flowyml_aws.core.code.bindings import Binding
+from flowyml_aws.code.bindings import Binding
 from flowyml_aws.core.errors import UnpicklableStepError
 from flowyml_aws.core.step import Step
 from flowyml_aws.packaging.decision import Decision

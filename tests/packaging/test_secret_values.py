@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from flowyml_aws.core.code.bindings import Binding
+from flowyml_aws.code.bindings import Binding
 from flowyml_aws.packaging.secret_values import secret_arguments, secret_values
 
 KEY = "AKIA" + "IOSFODNN7" + "EXAMPLE"

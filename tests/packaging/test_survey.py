@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from flowyml_aws import step
-from flowyml_aws.core.code.bindings import Binding
+from flowyml_aws.code.bindings import Binding
 from flowyml_aws.packaging.survey import Survey, survey
 
 pytestmark = pytest.mark.version_sensitive

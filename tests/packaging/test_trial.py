@@ -16,8 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
-from flowyml_aws.core.code.bindings import Binding
-from flowyml_aws.core.code.states import State
+from flowyml_aws.code.bindings import Binding
+from flowyml_aws.code.states import State
 from flowyml_aws.core.errors import PipelineFileError
 from flowyml_aws.packaging.bundle import make_bundle
 from flowyml_aws.packaging.payload import StepPayload

@@ -7,10 +7,10 @@ from typing import Any, Literal
 import pytest
 
 from flowyml_aws import step
+from flowyml_aws.caching.fingerprint import Fingerprinter
+from flowyml_aws.caching.identity import identify
 from flowyml_aws.core.context import ContextText
-from flowyml_aws.core.fingerprint import Fingerprinter
 from flowyml_aws.core.graph import read_graph
-from flowyml_aws.core.identity import identify
 from flowyml_aws.core.step import Step
 from flowyml_aws.parameters.resolve import resolve_context
 from tests.parameters.functions import mistake, step_with, taken

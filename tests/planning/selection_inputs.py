@@ -7,11 +7,11 @@ from typing import Literal
 
 import pytest
 
+from flowyml_aws.catalog.files import load_catalog
+from flowyml_aws.catalog.types import Catalog
 from flowyml_aws.core.errors import NoInstanceFitsError
 from flowyml_aws.core.quantities import Quantity
 from flowyml_aws.core.resources import GPUConfig, ResourceRequirements
-from flowyml_aws.planning.catalog import Catalog
-from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.planning.needs import Needs, needs_of
 from flowyml_aws.planning.selection import select
 from flowyml_aws.planning.targets import Taint, Target, offline_targets

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from flowyml_aws.artifacts.documents import read_document
+from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.planning.alternatives import allowed_moves, is_affordable, with_alternatives
-from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.planning.limits import Limits
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.offers import SelectedOffers, Selector

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from flowyml_aws.catalog.types import Catalog, InstanceType
 from flowyml_aws.core.graph import StepGraph, read_graph
 from flowyml_aws.core.resources import GPUConfig, ResourceRequirements, merge_resources
 from flowyml_aws.core.step import Step, step
 from flowyml_aws.core.step_grouping import group_steps
-from flowyml_aws.planning.catalog import Catalog, InstanceType
 from flowyml_aws.planning.history import RunTimes, StepTime
 from flowyml_aws.planning.make import make_plan
 from flowyml_aws.planning.needs import needs_of

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from flowyml_aws import GPUConfig, NodeAffinity, Pipeline, ResourceRequirements, step
 from flowyml_aws.artifacts.documents import read_document
+from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.core.errors import InvalidPipelineError, NoInstanceFitsError
 from flowyml_aws.core.graph import read_graph
 from flowyml_aws.core.spot import SpotRule
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import group_steps
-from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.planning.history import Growth, RunTimes
 from flowyml_aws.planning.make import make_plan, transitive_reduction
 from flowyml_aws.planning.needs import Needs

@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from flowyml_aws.planning.catalog import Catalog, InstanceType
+from flowyml_aws.catalog.types import Catalog, InstanceType
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.selection import select
 from flowyml_aws.planning.targets import offline_targets

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.core.errors import NoInstanceFitsError
 from flowyml_aws.core.resources import GPUConfig, ResourceRequirements
-from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.offers import Selector
 from flowyml_aws.planning.replan import change_needs, replan

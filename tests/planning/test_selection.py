@@ -5,8 +5,8 @@ from datetime import date
 
 import pytest
 
+from flowyml_aws.catalog.types import Catalog, InstanceType
 from flowyml_aws.core.errors import UnknownGpuError
-from flowyml_aws.planning.catalog import Catalog, InstanceType
 from flowyml_aws.planning.needs import Needs, Toleration
 from flowyml_aws.planning.selection import select
 from flowyml_aws.planning.targets import Taint, offline_targets

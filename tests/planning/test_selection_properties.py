@@ -13,10 +13,10 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowyml_aws.catalog.types import Catalog, InstanceType
 from flowyml_aws.core.errors import NoInstanceFitsError
 from flowyml_aws.core.gpus import gpu_models
 from flowyml_aws.core.resources import GPUConfig, ResourceRequirements, merge_resources
-from flowyml_aws.planning.catalog import Catalog, InstanceType
 from flowyml_aws.planning.needs import Needs, Toleration, needs_of
 from flowyml_aws.planning.selection import MAX_TYPES, select
 from flowyml_aws.planning.targets import Taint, Target

@@ -5,8 +5,8 @@ from datetime import date
 
 import pytest
 
-from flowyml_aws.planning.catalog import Catalog, InstanceType
-from flowyml_aws.planning.catalog_files import load_catalog
+from flowyml_aws.catalog.files import load_catalog
+from flowyml_aws.catalog.types import Catalog, InstanceType
 from flowyml_aws.planning.needs import Amounts, Needs, Toleration
 from flowyml_aws.planning.targets import (
     Taint,

@@ -15,6 +15,9 @@ from typing import Any
 from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.values import load_value, save_value
+from flowyml_aws.caching.keys import RunKeys
+from flowyml_aws.caching.lookup import find_reuse
+from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.core.graph import read_graph
 from flowyml_aws.core.loading import stop_while_loading
 from flowyml_aws.core.step import Step
@@ -26,7 +29,6 @@ from flowyml_aws.packaging.payload import make_payload
 from flowyml_aws.packaging.project import Project, find_project
 from flowyml_aws.packaging.snapshot import snapshot_files
 from flowyml_aws.packaging.starting import ProgramStart, start_program
-from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.planning.make import make_plan
 from flowyml_aws.planning.placement import Placement
 from flowyml_aws.runtime.attempt import Attempt
@@ -34,8 +36,6 @@ from flowyml_aws.runtime.interruption import Interruption
 from flowyml_aws.runtime.result import AttemptEvents, JobResult, StepReport
 from flowyml_aws.runtime.runner import JobRunner
 from flowyml_aws.runtime.spec import JobSpec
-from flowyml_aws.submission.caching import find_reuse
-from flowyml_aws.submission.keys import RunKeys
 from flowyml_aws.submission.package import RunPackage, job_specs, write_package, write_record
 
 REPOSITORY = Path(__file__).parents[2]
@@ -178,14 +178,14 @@ class Ended:
 
 
 def start_runner(argument: str, folder: Path, **more: str) -> subprocess.Popen[str]:
-    return start_python(["-m", "flowyml_aws.runtime", argument], folder, **more)
+    return start_python(["-m", "flowyml_aws.job", argument], folder, **more)
 
 
 def run_runner(argument: str, folder: Path, **more: str) -> Ended:
     """Run the runner's process until it ends."""
     process = start_program(
         ProgramStart(
-            module="flowyml_aws.runtime",
+            module="flowyml_aws.job",
             arguments=(argument,),
             cwd=folder,
             env=environment(**{"PYTHONUNBUFFERED": "1", **more}),

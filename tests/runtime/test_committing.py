@@ -149,7 +149,7 @@ def test_the_result_contains_the_times_of_the_job_and_its_steps(tmp_path: Path) 
 
 
 def test_the_runner_needs_one_argument(tmp_path: Path) -> None:
-    ended = finish(start_python(["-m", "flowyml_aws.runtime"], tmp_path))
+    ended = finish(start_python(["-m", "flowyml_aws.job"], tmp_path))
     assert ended.code == 11
     assert "usage" in ended.log
 

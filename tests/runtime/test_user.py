@@ -53,7 +53,7 @@ def test_the_runner_asks_for_the_machine_type_before_it_drops_root() -> None:
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://127.0.0.1:{port}/",
         }
         with subprocess.Popen(
-            [sys.executable, "-m", "flowyml_aws.runtime", "file:///none#sha256=0"],
+            [sys.executable, "-m", "flowyml_aws.job", "file:///none#sha256=0"],
             env=environment,
             stderr=subprocess.PIPE,
         ) as runner:

@@ -12,7 +12,7 @@ from flowyml_aws.cli.load import load_pipeline
 from flowyml_aws.core.errors import InvalidPipelineError
 from flowyml_aws.planning.services import SERVICES, services_with_instances
 from flowyml_aws.services.connect import stores
-from flowyml_aws.settings import Settings
+from flowyml_aws.settings.model import Settings
 from tests.support.rigs import BackendRig
 
 pytestmark = pytest.mark.contract

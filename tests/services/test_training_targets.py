@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from flowyml_aws.planning.catalog_files import load_catalog
+from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.planning.targets import Target
 from flowyml_aws.services.sagemaker.targets import without_types
 

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowyml_aws.artifacts.cache import CacheEntry, write_entry
 from flowyml_aws.artifacts.layout import (
     USES,
     RunLayout,
@@ -22,6 +21,7 @@ from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore, ObjectEntry
 from flowyml_aws.artifacts.transfer import save_values
 from flowyml_aws.artifacts.values import load_value, save_value
+from flowyml_aws.caching.entries import CacheEntry, write_entry
 from flowyml_aws.core.arguments import Arguments
 from flowyml_aws.core.errors import DamagedArtifactError
 from flowyml_aws.planning.plan import ExecutionPlan, ReusedStep

@@ -9,6 +9,9 @@ from flowyml_aws import Pipeline, step
 from flowyml_aws.artifacts.content import Parts
 from flowyml_aws.artifacts.layout import bundle_key
 from flowyml_aws.artifacts.values import save_value
+from flowyml_aws.caching.keys import RunKeys
+from flowyml_aws.caching.lookup import find_reuse
+from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.core.errors import RunNotFoundError, SettingsError
 from flowyml_aws.core.graph import StepGraph, read_graph
 from flowyml_aws.core.step_grouping import group_steps
@@ -17,15 +20,12 @@ from flowyml_aws.packaging.bundle import SourceBundle
 from flowyml_aws.packaging.code import RunCode
 from flowyml_aws.packaging.payload import StepPayload
 from flowyml_aws.packaging.project import Project
-from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.planning.make import make_plan
 from flowyml_aws.planning.placement import Placement
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.runtime.code import fetch
 from flowyml_aws.runtime.spec import JobSpec
 from flowyml_aws.runtime.specs import SpecArgument
-from flowyml_aws.submission.caching import find_reuse
-from flowyml_aws.submission.keys import RunKeys
 from flowyml_aws.submission.package import RunPackage, job_specs, write_package, write_record
 from flowyml_aws.submission.record import read_plan, read_record
 

@@ -9,12 +9,12 @@ import pytest
 
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.caching.keys import RunKeys, StepKey
 from flowyml_aws.core.errors import RunNotFoundError
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.planning.plan import ExecutionPlan, ReusedStep
 from flowyml_aws.runtime.result import JobResult, StepReport, StepState
 from flowyml_aws.submission.backend import JobState
-from flowyml_aws.submission.keys import RunKeys, StepKey
 from flowyml_aws.submission.record import RunRecord
 from flowyml_aws.submission.status import JobView, RunStatus
 from flowyml_aws.submission.why import explain_step

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 from flowyml_aws import Step
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.values import load_value
+from flowyml_aws.client.preview import plan_at
+from flowyml_aws.client.request import PlanRequest
 from flowyml_aws.core.graph import read_graph
 from flowyml_aws.core.step_grouping import group_steps
 from flowyml_aws.local.directory import DirectoryArtifactStore
@@ -27,8 +29,6 @@ from flowyml_aws.packaging.code import RunCode
 from flowyml_aws.packaging.payload import StepPayload
 from flowyml_aws.packaging.project import Project
 from flowyml_aws.planning.placement import Placement
-from flowyml_aws.preview import plan_at
-from flowyml_aws.request import PlanRequest
 from flowyml_aws.runtime import program as job_program
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.interruption import Interruption

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from flowyml_aws.core.fingerprint import Fingerprinter, parts
+from flowyml_aws.caching.fingerprint import Fingerprinter, parts
 
 __all__ = ["Projects", "Read"]
 

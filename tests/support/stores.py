@@ -16,7 +16,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.aws.s3 import S3ArtifactStore
+from flowyml_aws.aws.s3.store import S3ArtifactStore
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from tests.support.moto_server import running_moto_server
 from tests.support.s3_client import s3_client

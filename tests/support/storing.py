@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from flowyml_aws.artifacts.content import PART_BYTES, Buffer, Content
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.artifacts.values import EncodedValue
-from flowyml_aws.aws.s3 import S3ArtifactStore
+from flowyml_aws.aws.s3.store import S3ArtifactStore
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from tests.support.s3_client import s3_client
 

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from flowyml_aws.planning.catalog_files import load_catalog
+from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.testing.capacity import Capacity
 from flowyml_aws.testing.instance_choice import Offer, Pool, Strategy, choose_type
 

@@ -158,7 +158,7 @@ def test_a_fork_does_not_use_the_warm_process_of_its_parent() -> None:
 def runner(folder: Path, *arguments: str) -> Container:
     """Return a container with the environment of a job of this package."""
     environment = container_environment(a_job("train"), "us-east-1")
-    command = ["python", "-m", "flowyml_aws.runtime", *arguments]
+    command = ["python", "-m", "flowyml_aws.job", *arguments]
     return Container("image", command, environment, folder)
 
 
@@ -183,11 +183,11 @@ def start_of(module: str, folder: Path) -> ProgramStart:
 
 def test_a_warm_process_has_the_interface_of_popen(programs: WarmPrograms, tmp_path: Path) -> None:
     for kind in (subprocess.Popen, WarmProcess):
-        process = programs(start_of("flowyml_aws.runtime", tmp_path))
+        process = programs(start_of("flowyml_aws.job", tmp_path))
         assert isinstance(process, kind)
         assert process.stdin is not None and process.stdout is not None
         with process.stdin, process.stdout:
-            assert b"usage: python -m flowyml_aws.runtime" in process.stdout.read()
+            assert b"usage: python -m flowyml_aws.job" in process.stdout.read()
         ended = psutil.Process(process.pid)
         assert ended.is_running()  # until its end is reported
         assert eventually(process.poll) == process.wait() == 11
@@ -219,7 +219,7 @@ def test_a_warm_process_leaves_no_zombie_to_init(
     adoption: None, programs: WarmPrograms, tmp_path: Path
 ) -> None:
     for _ in range(2):
-        process = programs(start_of("flowyml_aws.runtime", tmp_path))
+        process = programs(start_of("flowyml_aws.job", tmp_path))
         assert process.stdin is not None and process.stdout is not None
         with process.stdin, process.stdout:
             parent = psutil.Process(process.pid).parent()

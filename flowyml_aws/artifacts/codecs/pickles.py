@@ -32,7 +32,7 @@ from flowyml_aws.artifacts.codecs.reducers import reduce_parametrized_model, red
 from flowyml_aws.artifacts.codecs.tensors import storage_reducers
 from flowyml_aws.artifacts.content import Buffer, Content
 from flowyml_aws.artifacts.errors import UnpicklingFailedError
-from flowyml_aws.core.code.bindings import binding_of, raw_value
+from flowyml_aws.code.bindings import binding_of, raw_value
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.scripts import resolve, stable_name
 
@@ -272,7 +272,7 @@ def _class_of_main(name: str, digest: str, by_value: bytes) -> Any:
 
 def _digest_of(cls: type) -> str:
     # Imported here: few values need it, and it imports the compiler's modules.
-    from flowyml_aws.core.code.states import BindingReader
+    from flowyml_aws.code.states import BindingReader
 
     return BindingReader(stable_name, "").digest_of_class(cls)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from flowyml_aws.aws.discovery import bucket_problem
+from flowyml_aws.aws.batch.discovery import bucket_problem
 from flowyml_aws.aws.errors import refused
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.core.findings import Finding

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from flowyml_aws.aws.queue_findings import (
+from flowyml_aws.aws.batch.queue_findings import (
     environment_fault,
     families_named,
     no_environment,
@@ -12,13 +12,13 @@ from flowyml_aws.aws.queue_findings import (
     queue_fault,
     quota_too_low,
 )
-from flowyml_aws.aws.queues import Environment, Queue, no_such_queue
+from flowyml_aws.aws.batch.queues import Environment, Queue, no_such_queue
+from flowyml_aws.aws.ec2.quotas import Quota, quota_of
 from flowyml_aws.aws.quota_requests import quota_request
-from flowyml_aws.aws.quotas import Quota, quota_of
+from flowyml_aws.catalog.families import available_types, expand_families
+from flowyml_aws.catalog.types import Catalog, InstanceType
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.core.findings import Finding
-from flowyml_aws.planning.catalog import Catalog, InstanceType
-from flowyml_aws.planning.families import available_types, expand_families
 
 __all__ = ["environment_findings", "queue_findings", "quota_findings", "quotas_of", "used_queues"]
 

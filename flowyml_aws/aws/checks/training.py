@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from flowyml_aws.aws.quota_requests import quota_request
-from flowyml_aws.aws.training_quotas import TrainingQuota, quota_names
+from flowyml_aws.aws.sagemaker.quotas import TrainingQuota, quota_names
+from flowyml_aws.catalog.types import Catalog, InstanceType
 from flowyml_aws.core.findings import Finding
-from flowyml_aws.planning.catalog import Catalog, InstanceType
 
 __all__ = ["training_quota_findings"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from flowyml_aws.artifacts.cache import CacheEntry
 from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.layout import CACHE, EVENTS, RESULT, RunLayout, history_key
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.caching.entries import CacheEntry
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
 from flowyml_aws.runtime.result import AttemptEvents, JobResult
 

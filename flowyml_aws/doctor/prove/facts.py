@@ -11,12 +11,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypedDict
 
-__all__ = ["NOT_EMULATED", "SHARED_MEMORY_VARIABLE", "MachineFacts", "machine_facts"]
+from flowyml_aws.core.emulated import NOT_EMULATED, SHARED_MEMORY_VARIABLE
 
-NOT_EMULATED = "FLOWYML_NOT_EMULATED_"
-"""Prefix of the variables by which the emulator names what this machine can't imitate, and why."""
-SHARED_MEMORY_VARIABLE = "FLOWYML_SHARED_MEMORY"
-"""Variable with the folder that replaces `/dev/shm`, for jobs that are processes."""
+__all__ = ["MachineFacts", "machine_facts"]
 
 _METADATA_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 _METADATA = "http://169.254.169.254"

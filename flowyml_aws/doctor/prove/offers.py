@@ -6,18 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from flowyml_aws.client.options import RunOptions
+from flowyml_aws.client.preview import plan_only
+from flowyml_aws.client.request import RunRequest
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, SettingsError
 from flowyml_aws.doctor.prove.parts import Part
 from flowyml_aws.doctor.prove.steps import make_steps
-from flowyml_aws.options import RunOptions
 from flowyml_aws.planning.placement import Placement
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.services import service_traits
 from flowyml_aws.planning.targets import Target
-from flowyml_aws.preview import plan_only
-from flowyml_aws.request import RunRequest
 from flowyml_aws.services.connect import connect
-from flowyml_aws.settings import Settings
+from flowyml_aws.settings.model import Settings
 
 __all__ = ["PIPELINE", "PartPlan", "ProofPlan", "first_reason", "plan_proof", "request_of"]
 

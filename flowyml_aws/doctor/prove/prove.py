@@ -20,7 +20,7 @@ from flowyml_aws.doctor.prove.offers import PIPELINE, PartPlan, ProofPlan
 from flowyml_aws.doctor.prove.report import Proof, Row, redacted
 from flowyml_aws.doctor.prove.runs import PartRuns, run_parts
 from flowyml_aws.services.account import Account
-from flowyml_aws.settings import Settings
+from flowyml_aws.settings.model import Settings
 
 __all__ = ["ALERT_LIMIT_S", "ProofOptions", "prove"]
 
@@ -97,7 +97,7 @@ class _AlertCheck:
 
     def begin(self, stack: ExitStack) -> None:
         """Subscribe the queue, which the stack removes."""
-        from flowyml_aws.aws.alert_probe import alert_probe, alert_statement
+        from flowyml_aws.aws.checks.alert_probe import alert_probe, alert_statement
 
         topic = self._options.topic or _topic_of(self._account, self._settings)
         if topic is None:
@@ -189,7 +189,7 @@ def _disk_gib(planned: PartPlan, instance_type: str | None, account: Account) ->
 
 
 def _shared_memory_mib(memory_mib: int) -> int:
-    from flowyml_aws.aws.batch_definition import shared_memory_mib
+    from flowyml_aws.aws.batch.definition import shared_memory_mib
 
     return shared_memory_mib(memory_mib)
 
@@ -197,7 +197,7 @@ def _shared_memory_mib(memory_mib: int) -> int:
 def _report(
     rows: Sequence[Row], plan: ProofPlan, settings: Settings, account: Account, gpu: str | None
 ) -> Proof:
-    from flowyml_aws.aws.endpoints import is_aws
+    from flowyml_aws.aws.connection.endpoints import is_aws
 
     sts = account.client("sts")
     bucket = (settings.store or "").removeprefix("s3://").partition("/")[0]

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from flowyml_aws.client.launch import launch
+from flowyml_aws.client.run import Run
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.doctor.prove.checks import StageObservation
 from flowyml_aws.doctor.prove.offers import PartPlan, first_reason, request_of
-from flowyml_aws.launch import launch
-from flowyml_aws.run import Run
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import RunStatus

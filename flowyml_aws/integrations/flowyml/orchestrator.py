@@ -15,8 +15,8 @@ from flowyml_aws.core.spelling import did_you_mean
 if TYPE_CHECKING:
     from flowyml.core.pipeline import Pipeline, PipelineResult
 
-    from flowyml_aws.options import BackendSpec, RunKeywords
-    from flowyml_aws.run import Run
+    from flowyml_aws.client.options import BackendSpec, RunKeywords
+    from flowyml_aws.client.run import Run
 
 __all__ = ["FlowymlAws"]
 
@@ -176,8 +176,8 @@ class FlowymlAws(RemoteOrchestrator):  # type: ignore[misc]  # FlowyML ships no 
         self._run(run_id).cancel()
 
     def _run(self, run_id: str) -> Run:
+        from flowyml_aws.client.run import Run
         from flowyml_aws.integrations.flowyml.record import recorded_run_id
-        from flowyml_aws.run import Run
 
         return self._runs.get(run_id) or Run.attach(recorded_run_id(run_id) or run_id)
 

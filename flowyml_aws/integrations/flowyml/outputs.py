@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.client.result import OutputNotFoundError, Outputs
 from flowyml_aws.core.errors import FlowymlError
-from flowyml_aws.result import OutputNotFoundError, Outputs
 
 __all__ = ["SHOWN_BYTES", "RunOutputs", "StoredValue"]
 

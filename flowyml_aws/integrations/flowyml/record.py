@@ -15,9 +15,9 @@ from flowyml.core.hooks import HookRegistry, get_global_hooks
 from flowyml.storage.metadata import SQLiteMetadataStore
 from flowyml.utils.config import get_config
 
+from flowyml_aws.client.run import Run
 from flowyml_aws.core.event_loop import awaiting
 from flowyml_aws.integrations.flowyml.results import errors_of, record_copy, step_status
-from flowyml_aws.run import Run
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.status import RunStatus
 

@@ -10,8 +10,8 @@ from flowyml.core.execution_status import ExecutionStatus
 from flowyml.core.executor import ExecutionResult
 from flowyml.core.pipeline import PipelineResult
 
+from flowyml_aws.client.result import PipelineResult as OurResult
 from flowyml_aws.integrations.flowyml.outputs import RunOutputs
-from flowyml_aws.result import PipelineResult as OurResult
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import RunStatus, failures

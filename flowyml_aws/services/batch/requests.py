@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flowyml_aws.aws.batch_limits import submit_request_errors
-from flowyml_aws.aws.batch_requests import batch_jobs, submit_request
+from flowyml_aws.aws.batch.limits import submit_request_errors
+from flowyml_aws.aws.batch.requests import batch_jobs, submit_request
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.submission.record import RunRecord

@@ -9,8 +9,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flowyml_aws.catalog.types import Catalog
 from flowyml_aws.core.errors import FlowymlError
-from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.longest_path import longest_path_s
 from flowyml_aws.planning.needs import Toleration
 from flowyml_aws.planning.plan import ExecutionPlan
@@ -21,14 +21,14 @@ from flowyml_aws.services.account import Account, missing_setting
 from flowyml_aws.services.batch.traits import TRAITS
 from flowyml_aws.services.drivers import end_run_driver, run_driver_problems, start_run_driver
 from flowyml_aws.services.service import Service
-from flowyml_aws.settings import Settings
+from flowyml_aws.settings.model import Settings
+from flowyml_aws.settings.targets import TargetSettings, as_target, settings_of_service
 from flowyml_aws.submission.backend import Backend
 from flowyml_aws.submission.record import RunRecord
-from flowyml_aws.target_settings import TargetSettings, as_target, settings_of_service
 
 if TYPE_CHECKING:
-    from flowyml_aws.aws.batch_definition import JobImage
-    from flowyml_aws.aws.vcpu_quotas import TypesAboveQuota
+    from flowyml_aws.aws.batch.definition import JobImage
+    from flowyml_aws.aws.ec2.vcpu_quotas import TypesAboveQuota
 
 __all__ = ["SERVICE", "BatchService", "job_image", "queue_names"]
 
@@ -74,14 +74,14 @@ class BatchService(Service):
 
     @cached_property
     def _quotas(self) -> TypesAboveQuota:
-        from flowyml_aws.aws.vcpu_quotas import TypesAboveQuota
+        from flowyml_aws.aws.ec2.vcpu_quotas import TypesAboveQuota
 
         account = self._account
         return TypesAboveQuota(lambda: account.client("service-quotas"), account.region or "")
 
     @cached_property
     def _targets(self) -> Sequence[Target]:
-        from flowyml_aws.aws.discovery import find_targets
+        from flowyml_aws.aws.batch.discovery import find_targets
 
         account = self._account
         settings = account.settings
@@ -140,7 +140,7 @@ class BatchService(Service):
 
     def start_driver(self, record: RunRecord, plan: ExecutionPlan) -> bool:
         """Submit a small Batch job that moves jobs, if spot hosts may be lost."""
-        from flowyml_aws.aws.batch_driver import driver_timeout_s
+        from flowyml_aws.aws.batch.driver_job import driver_timeout_s
 
         account = self._account
         if account.settings.driver_queue is None or not _can_leave_spot(plan):
@@ -158,8 +158,8 @@ class BatchService(Service):
 
     def _driver_price(self, queue: str) -> str:
         """Return the hourly price of the cheapest machine for the driver."""
-        from flowyml_aws.aws.batch_driver import DRIVER_NEEDS, is_on_fargate
-        from flowyml_aws.aws.discovery import find_targets
+        from flowyml_aws.aws.batch.discovery import find_targets
+        from flowyml_aws.aws.batch.driver_job import DRIVER_NEEDS, is_on_fargate
 
         account = self._account
         batch = account.client("batch")
@@ -175,8 +175,8 @@ class BatchService(Service):
         return "at an unknown price" if price is None else f"${price:,.3g} per hour"
 
     def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
-        from flowyml_aws.aws.batch import BatchBackend
-        from flowyml_aws.aws.diagnosis import RunnableDiagnosis
+        from flowyml_aws.aws.batch.backend import BatchBackend
+        from flowyml_aws.aws.batch.diagnosis import RunnableDiagnosis
 
         account = self._account
         return BatchBackend(
@@ -208,7 +208,7 @@ def _can_leave_spot(plan: ExecutionPlan) -> bool:
 
 def job_image(account: Account) -> JobImage:
     """Return the image, roles and log group of Batch jobs."""
-    from flowyml_aws.aws.batch_definition import JobImage
+    from flowyml_aws.aws.batch.definition import JobImage
 
     settings = account.images.effective_settings
     return JobImage(

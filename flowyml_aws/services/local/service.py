@@ -9,15 +9,15 @@ from datetime import date
 from pathlib import Path
 
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.catalog.files import load_catalog
+from flowyml_aws.catalog.types import Catalog
 from flowyml_aws.core.errors import FlowymlError, SettingsError
 from flowyml_aws.local.backend import LocalBackend, Machine
 from flowyml_aws.local.directory import DirectoryArtifactStore
-from flowyml_aws.planning.catalog import Catalog
-from flowyml_aws.planning.catalog_files import load_catalog
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.targets import Target
 from flowyml_aws.services.service import Service
-from flowyml_aws.settings import Settings
+from flowyml_aws.settings.model import Settings
 from flowyml_aws.submission.backend import Backend
 from flowyml_aws.submission.record import RunRecord
 
@@ -96,8 +96,8 @@ class LocalService(Service):
         }
         if not unset:
             return []
+        from flowyml_aws.aws.connection.clients import AwsClients
         from flowyml_aws.aws.secrets import missing_secrets
-        from flowyml_aws.clients import AwsClients
 
         try:
             return missing_secrets(unset, AwsClients(self._host.region).new)

@@ -8,8 +8,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flowyml_aws.catalog.types import Catalog
 from flowyml_aws.core.errors import FlowymlError
-from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.longest_path import longest_path_s
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.targets import Target
@@ -18,13 +18,13 @@ from flowyml_aws.services.drivers import end_run_driver, run_driver_problems, st
 from flowyml_aws.services.sagemaker.targets import training_targets, without_types
 from flowyml_aws.services.sagemaker.traits import TRAITS
 from flowyml_aws.services.service import Service
-from flowyml_aws.settings import Settings
+from flowyml_aws.settings.model import Settings
 from flowyml_aws.submission.backend import Backend
 from flowyml_aws.submission.record import RunRecord
 
 if TYPE_CHECKING:
-    from flowyml_aws.aws.sagemaker_options import TrainingOptions
-    from flowyml_aws.aws.training_quotas import TypesWithoutQuota
+    from flowyml_aws.aws.sagemaker.options import TrainingOptions
+    from flowyml_aws.aws.sagemaker.quotas import TypesWithoutQuota
 
 __all__ = ["SERVICE", "SageMakerService"]
 
@@ -140,8 +140,8 @@ class SageMakerService(Service):
         return True
 
     def _driver_timeout_s(self, plan: ExecutionPlan) -> int:
-        from flowyml_aws.aws.batch_driver import driver_timeout_s
-        from flowyml_aws.aws.sagemaker_requests import time_limit_s
+        from flowyml_aws.aws.batch.driver_job import driver_timeout_s
+        from flowyml_aws.aws.sagemaker.requests import time_limit_s
 
         limits_s = {
             job.name: time_limit_s(job, self._options)
@@ -152,7 +152,7 @@ class SageMakerService(Service):
         return driver_timeout_s(longest_path_s(plan, limits_s))
 
     def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
-        from flowyml_aws.aws.sagemaker import SageMakerBackend
+        from flowyml_aws.aws.sagemaker.backend import SageMakerBackend
 
         account = self._account
         return SageMakerBackend(
@@ -168,7 +168,7 @@ class SageMakerService(Service):
 
     @cached_property
     def _quotas(self) -> TypesWithoutQuota:
-        from flowyml_aws.aws.training_quotas import TypesWithoutQuota
+        from flowyml_aws.aws.sagemaker.quotas import TypesWithoutQuota
 
         account = self._account
         return TypesWithoutQuota(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from flowyml_aws.planning.catalog import Catalog
+from flowyml_aws.catalog.types import Catalog
 from flowyml_aws.planning.targets import Target, offline_targets
 from flowyml_aws.services.sagemaker.traits import TRAITS
-from flowyml_aws.settings import Settings
-from flowyml_aws.target_settings import as_target, settings_of_service
+from flowyml_aws.settings.model import Settings
+from flowyml_aws.settings.targets import as_target, settings_of_service
 
 __all__ = ["training_targets", "without_types"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from flowyml_aws.aws.sagemaker_defaults import read_organization_defaults
-from flowyml_aws.aws.sagemaker_limits import training_request_errors
-from flowyml_aws.aws.sagemaker_options import TrainingOptions
-from flowyml_aws.aws.sagemaker_requests import (
+from flowyml_aws.aws.sagemaker.defaults import read_organization_defaults
+from flowyml_aws.aws.sagemaker.limits import training_request_errors
+from flowyml_aws.aws.sagemaker.options import TrainingOptions
+from flowyml_aws.aws.sagemaker.requests import (
     knows_preferences,
     requires_volume,
     training_request,
@@ -16,7 +16,7 @@ from flowyml_aws.aws.sagemaker_requests import (
 from flowyml_aws.core.errors import FlowymlError, SettingsError
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.services.sagemaker.traits import TRAITS
-from flowyml_aws.settings import Settings
+from flowyml_aws.settings.model import Settings
 from flowyml_aws.submission.record import RunRecord
 
 if TYPE_CHECKING:

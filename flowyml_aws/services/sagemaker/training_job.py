@@ -29,7 +29,7 @@ def training_job(store: ArtifactStore, run_id: str, job: PlannedJob, attempt: in
             extra `sagemaker` is not installed.
         AwsRefusedError: AWS denied the call.
     """
-    from flowyml_aws.aws.sagemaker_sdk import sdk_training_job
+    from flowyml_aws.aws.sagemaker.sdk import sdk_training_job
 
     if job.backend != TRAITS.name:
         raise SettingsError(

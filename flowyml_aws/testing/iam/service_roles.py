@@ -10,8 +10,8 @@ from typing import Any
 from flowyml_aws.testing.iam.guard import Guard
 from flowyml_aws.testing.iam.permissions import Need
 from flowyml_aws.testing.iam.principals import AssumeRoleError, Principals
+from flowyml_aws.testing.iam.task_secrets import read_task_secret
 from flowyml_aws.testing.iam.training_needs import METRICS_NEED, key_needs, network_needs
-from flowyml_aws.testing.task_secrets import read_task_secret
 
 __all__ = ["RoleError", "ServiceRoles"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from threading import RLock
 
-from flowyml_aws.planning.catalog_files import load_catalog
+from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.testing.container import Container
 from flowyml_aws.testing.deviations import Deviations
 from flowyml_aws.testing.iam.service_roles import ServiceRoles

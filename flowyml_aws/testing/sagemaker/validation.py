@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flowyml_aws.planning.catalog_files import load_catalog
+from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.testing.sagemaker.constraints import check_constraints, operation_input
 from flowyml_aws.testing.sagemaker.errors import ValidationException
 

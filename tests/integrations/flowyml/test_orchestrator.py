@@ -22,12 +22,12 @@ from flowyml.utils.config import get_config
 
 import flowyml_aws
 from flowyml_aws.artifacts.errors import PickleRefusedError
+from flowyml_aws.client.result import OutputNotFoundError
+from flowyml_aws.client.run import Run
 from flowyml_aws.core.errors import InvalidPipelineError
 from flowyml_aws.integrations.flowyml import FlowymlAws
 from flowyml_aws.integrations.flowyml import outputs as outputs_module
 from flowyml_aws.integrations.flowyml.outputs import StoredValue
-from flowyml_aws.result import OutputNotFoundError
-from flowyml_aws.run import Run
 from tests.integrations.flowyml.conftest import reset_flowyml, write_stacks
 from tests.support.rigs import DEADLINE_S, BackendRig, eventually
 

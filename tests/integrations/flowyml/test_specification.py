@@ -11,8 +11,8 @@ from tests.integrations.flowyml.specification import BLOCKS, PRELUDE, SUPPLIED
 
 pytest.importorskip("flowyml", reason="needs FlowyML: `make flowyml` has it")
 
+from flowyml_aws.client.run import Run
 from flowyml_aws.planning.plan import ExecutionPlan
-from flowyml_aws.run import Run
 
 pytestmark = pytest.mark.system
 

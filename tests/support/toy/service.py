@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from flowyml_aws.catalog.types import Catalog
 from flowyml_aws.core.errors import FlowymlError, SettingsError
 from flowyml_aws.local.directory import DirectoryArtifactStore
-from flowyml_aws.planning.catalog import Catalog
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.targets import Target, offline_targets
 from flowyml_aws.services.local.service import LocalHost, LocalService
 from flowyml_aws.services.service import Service
-from flowyml_aws.settings import Settings
+from flowyml_aws.settings.model import Settings
 from flowyml_aws.submission.backend import Backend
 from flowyml_aws.submission.record import RunRecord
 

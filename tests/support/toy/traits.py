@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from flowyml_aws.planning.catalog import InstanceType
+from flowyml_aws.catalog.types import InstanceType
 from flowyml_aws.planning.services import HostedInstance, ServiceTraits
 
 __all__ = ["TRAITS"]

@@ -1,0 +1,369 @@
+"""AWS Batch backend: submits all jobs of a run at once, so that the client can exit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.aws.batch.calls import never_repeat_submissions
+from flowyml_aws.aws.batch.copies import JobCopies
+from flowyml_aws.aws.batch.definition import JobImage, ensure_definition, shared_memory_mib
+from flowyml_aws.aws.batch.diagnosis import Queued, RunnableDiagnosis, summary
+from flowyml_aws.aws.batch.jobs import (
+    JOBS_PER_CALL,
+    MOVE_REASON,
+    JobLog,
+    ListedJob,
+    describe_jobs,
+    is_second_copy,
+    log_of,
+    status_of,
+    terminate_job,
+)
+from flowyml_aws.aws.batch.requests import BatchJob, batch_jobs
+from flowyml_aws.aws.batch.submission import LeaseLostError, Submissions
+from flowyml_aws.aws.batch.submitter import BatchSubmitter
+from flowyml_aws.aws.log_streams import read_streams
+from flowyml_aws.aws.unended import not_ended
+from flowyml_aws.core.clock import sleep, uptime_s
+from flowyml_aws.core.errors import AwsRefusedError, FlowymlError, SettingsError
+from flowyml_aws.core.findings import Finding
+from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
+from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
+from flowyml_aws.submission.record import RunRecord
+
+if TYPE_CHECKING:
+    from mypy_boto3_batch import BatchClient
+    from mypy_boto3_batch.type_defs import JobDetailTypeDef
+    from mypy_boto3_logs import CloudWatchLogsClient
+
+__all__ = ["BatchBackend"]
+
+_VISIBLE_AFTER_S = 60.0  # by then, DescribeJobs knows a submitted job
+# "at least 7 days": https://docs.aws.amazon.com/batch/latest/userguide/job_states.html
+_RETENTION_S = 7 * 24 * 3600
+
+
+class BatchBackend:
+    """Backend that runs each job of a run as an AWS Batch job."""
+
+    def __init__(
+        self,
+        batch: BatchClient,
+        logs: CloudWatchLogsClient,
+        store: ArtifactStore,
+        record: RunRecord,
+        plan: ExecutionPlan,
+        image: JobImage,
+        poll_s: float,
+        diagnosis: RunnableDiagnosis,
+        tags: Mapping[str, str] | None = None,
+        end_driver: Callable[[], Sequence[str]] = tuple,
+        clock: Callable[[], float] = uptime_s,
+        sleep: Callable[[float], None] = sleep,
+    ) -> None:
+        never_repeat_submissions(batch)
+        self._batch = batch
+        self._logs = logs
+        self._record = record
+        self._image = image
+        self._poll_s = poll_s
+        self._diagnosis = diagnosis
+        self._tags = tags or {}
+        self._end_driver = end_driver
+        self._clock = clock
+        self._sleep = sleep
+        self._store_uri = store.uri
+        self._jobs: Sequence[BatchJob] = ()
+        self._planned: dict[str, PlannedJob] = {}
+        self._by_plan: dict[str, BatchJob] = {}
+        self._submissions = Submissions(store, record.run_id, (), clock)
+        self._copies = JobCopies(batch, store, record.run_id, ())
+        self._ended: dict[str, JobStatus] = {}
+        self._job_logs: dict[str, JobLog] = {}
+        self.move(plan)
+
+    def move(self, plan: ExecutionPlan) -> None:
+        """Use a plan in which jobs have moved: their names are new, so they are submitted again."""
+        previous = self._planned
+        self._jobs = batch_jobs(plan, self._record, self._store_uri, self._batch.meta.region_name)
+        self._planned = {job.name: job for job in plan.jobs}
+        self._by_plan = {job.planned: job for job in self._jobs if not job.is_join}
+        self._batch_names = {planned: job.name for planned, job in self._by_plan.items()}
+        self._submissions.names = [job.name for job in self._jobs]
+        self._copies.use(self._jobs)
+        for name, job in previous.items():
+            if self._planned[name].submission != job.submission:
+                self._ended.pop(name, None)
+                self._job_logs.pop(name, None)
+
+    def withdraw(self, job: str) -> None:
+        """Terminate a job that waits for a machine, so that it can move.
+
+        Raises:
+            AwsRefusedError: AWS denied the call.
+        """
+        doing = f"withdraw job {job!r} from its queue"
+        terminate_job(self._batch, self._ids[self._batch_names[job]], doing, MOVE_REASON)
+
+    def submit(self, jobs: Sequence[PlannedJob], succeeded: Collection[str]) -> None:
+        """Submit every job to run after its parents; a job that exists on Batch is not repeated.
+
+        No-op while another client is submitting this run, or once the run is cancelled. If another
+        client takes over meanwhile, this one stops.
+
+        Raises:
+            AwsRefusedError: AWS refused a job. Those submitted before it keep running, and a
+                second call submits the rest.
+        """
+        self._submissions.load()
+        previous = self._submissions.latest
+        if previous is not None and (previous.state == "cancelled" or self._submissions.is_held()):
+            return
+        lease = self._submissions.take()
+        if lease is None:
+            return
+        submitter = BatchSubmitter(
+            batch=self._batch,
+            record=self._record,
+            copies=self._copies,
+            submissions=self._submissions,
+            lease=lease,
+            tags=self._tags,
+            clock=self._clock,
+            pause=self.pause,
+        )
+        try:
+            if previous is not None and previous.state == "going":
+                submitter.take_over(self._jobs)
+            requested = {job.name for job in jobs}
+            succeeded_names = {
+                self._batch_names[job] for job in succeeded if job in self._batch_names
+            }
+            missing = [j for j in self._jobs if j.planned in requested and j.name not in self._ids]
+            submitter.submit(missing, succeeded_names, self._definitions(missing))
+        except LeaseLostError:
+            self._submissions.forget()
+            return
+        except BaseException:
+            if not submitter.has_unanswered:
+                with suppress(FlowymlError):  # the first error is the one to report
+                    lease.write("left")
+            raise
+        lease.write("complete")
+
+    def statuses(self) -> Mapping[str, JobStatus]:
+        """Poll the jobs that have not ended, with one DescribeJobs call per 100 jobs.
+
+        The status of a job that stays queued contains the reason, if one was found.
+
+        Raises:
+            AwsRefusedError: AWS denied the call, does not know a job that it should know, or
+                reported an unknown state.
+        """
+        self._submissions.load()
+        open_jobs = {
+            self._ids[name]: job
+            for job, name in self._batch_names.items()
+            if name in self._ids and job not in self._ended
+        }
+        statuses: dict[str, JobStatus] = {}
+        queued: dict[str, Queued] = {}
+        for detail in describe_jobs(self._batch, list(open_jobs)):
+            job = open_jobs[detail["jobId"]]
+            detail = self._copy_that_runs(job, detail)
+            statuses[job] = status_of(detail, self._by_plan[job].first_attempt)
+            self._job_logs[job] = log_of(detail)
+            if statuses[job].state is JobState.QUEUED:
+                queued[job] = Queued.of(detail, self._planned[job].needs)
+        for job, findings in self._diagnosis.watch(queued).items():
+            statuses[job] = replace(statuses[job], reason=summary(findings))
+        for job in open_jobs.values():
+            if job not in statuses:
+                statuses[job] = self._status_of_unknown(job)
+        self._ended.update({job: status for job, status in statuses.items() if status.state.ended})
+        return {**self._ended, **statuses}
+
+    def diagnose(self) -> Mapping[str, Sequence[Finding]]:
+        """Return why queued jobs do not start, from a single check.
+
+        A job has no findings if no reason was found.
+
+        Raises:
+            AwsRefusedError: AWS refused to describe the jobs.
+        """
+        self._submissions.load()
+        ids = {self._ids[name]: job for job, name in self._batch_names.items() if name in self._ids}
+        queued = {
+            (job := ids[detail["jobId"]]): Queued.of(detail, self._planned[job].needs)
+            for detail in describe_jobs(self._batch, list(ids))
+            if detail["status"] == "RUNNABLE"
+        }
+        return self._diagnosis.check(queued)
+
+    def logs(self, job: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
+        """Return lines of the newest attempt, and of attempts that begin after the first call."""
+        log = self._find_log(job)
+        if not log.streams:
+            return [], cursor
+        return read_streams(
+            self._logs, job, log.group, log.streams, cursor, first=len(log.streams) - 1
+        )
+
+    def cancel(self, jobs: Sequence[PlannedJob]) -> Sequence[str]:
+        """Terminate jobs, all their copies and joins, and second copies of the other jobs.
+
+        No client submits a job of this run afterwards. If one may be submitting now, its latest
+        jobs are not listed yet: the listing is repeated until it shows them.
+
+        Raises:
+            AwsRefusedError: Some jobs could not be terminated; the others were.
+        """
+        self._submissions.load()
+        latest = self._submissions.latest
+        self._submissions.close()
+        order = {job.name: position for position, job in enumerate(jobs)}
+        others = {name for job, name in self._batch_names.items() if job not in order}
+        kept = {job_id for name, job_id in self._ids.items() if name in others}
+        by_order = sorted(self._jobs, key=lambda job: order.get(job.planned, len(order)))
+        if latest is not None and latest.state == "going":
+            # Calls of a client that was suspended may still arrive: their jobs end at once.
+            missing = set(self._batch_names.values()) - self._ids.keys()
+            self._copies.claim_all([job for job in self._jobs if job.name in missing])
+        return [*self._end(by_order, kept), *self._end_driver()]
+
+    def end_leftovers(self, finished: Collection[str]) -> Sequence[str]:
+        """Terminate what an ended run has left: second copies, joins, blocked jobs, the driver.
+
+        Args:
+            finished: Names of the jobs that have a result; their processes may still be exiting.
+
+        Raises:
+            AwsRefusedError: Some jobs could not be terminated; the others were.
+        """
+        self._submissions.load()
+        if not self._ids:
+            return self._end_driver()
+        kept = {
+            self._ids[name]
+            for job, name in self._batch_names.items()
+            if job in finished and name in self._ids
+        }
+        return [*self._end(self._jobs, kept), *self._end_driver()]
+
+    def release(self) -> None:
+        """No-op: jobs keep running after the client disconnects."""
+
+    def pause(self) -> None:
+        """Wait until the next poll."""
+        self._sleep(self._poll_s)
+
+    @property
+    def _ids(self) -> dict[str, str]:
+        """Batch job ids by Batch job name."""
+        return self._submissions.job_ids
+
+    def _definitions(self, jobs: Sequence[BatchJob]) -> dict[str, str]:
+        """Return the names of the job definitions of jobs, by job name."""
+        if jobs and not self._image.image:
+            raise SettingsError(
+                what="Setting `image` is missing",
+                why=f"{len(jobs)} jobs of run {self._record.run_id} have not been submitted yet",
+                fix="set image in flowyml-aws.toml or FLOWYML_AWS_IMAGE, and attach again",
+            )
+        kinds = {job.name: _definition_of(job) for job in jobs}
+        definitions = {
+            (size, secrets): ensure_definition(self._batch, self._image, size, dict(secrets))
+            for size, secrets in set(kinds.values())
+        }
+        return {name: definitions[kind] for name, kind in kinds.items()}
+
+    def _end(self, jobs: Sequence[BatchJob], kept: Collection[str]) -> Sequence[str]:
+        """Terminate all copies of jobs that a listing shows, once it shows all of them.
+
+        Args:
+            jobs: Jobs in the order in which they are terminated.
+            kept: Ids of the copies that continue.
+        """
+        terminated: set[str] = set()
+        refusals: dict[str, AwsRefusedError] = {}
+        while True:
+            is_complete = self._submissions.all_are_listed()
+            listed = self._copies.listed()
+            found = [
+                (job, job_id)
+                for job in jobs
+                for job_id in self._unended(job, listed.get(job.name, ()))
+                if job_id not in kept and job_id not in terminated
+            ]
+            refusals |= self._copies.terminate_all(found)
+            terminated.update(job_id for _, job_id in found)
+            if all(job.name in listed for job in jobs) and not self._submissions.uncertain:
+                is_complete = True
+            if is_complete:  # the listing has shown, and this has ended, all that exist
+                break
+            self.pause()
+        if refusals:
+            raise not_ended(self._record.run_id, refusals, "AWS Batch")
+        return self._copies.still_there(terminated)
+
+    def _unended(self, job: BatchJob, copies: Sequence[ListedJob]) -> set[str]:
+        """Return the ids of the copies of a job that may not have ended, listed or noted."""
+        ids = {copy.job_id for copy in copies if not copy.has_ended}
+        if job.name in self._ids and self._ids[job.name] not in {c.job_id for c in copies}:
+            ids.add(self._ids[job.name])
+        return ids
+
+    def _status_of_unknown(self, job: str) -> JobStatus:
+        age_s = self._submissions.age_s()
+        if age_s < _VISIBLE_AFTER_S:
+            return JobStatus(JobState.WAITING)
+        if age_s > _RETENTION_S:
+            return JobStatus(
+                JobState.FAILED, 0, "AWS Batch no longer lists this job, and it left no result"
+            )
+        raise AwsRefusedError(
+            what=f"AWS Batch has no job {job!r} of run {self._record.run_id}",
+            why="it was submitted, but does not exist in "
+            f"{self._batch.meta.region_name} of this account",
+            fix="set AWS_REGION and AWS_PROFILE to the values that the run was started with",
+        )
+
+    def _copy_that_runs(self, job: str, detail: JobDetailTypeDef) -> JobDetailTypeDef:
+        """Return the details of the copy that holds the claim of a job, if this one gave way."""
+        holder = self._copies.holder(job) if is_second_copy(detail) else None
+        if holder is None or holder == detail["jobId"]:
+            return detail
+        for other in describe_jobs(self._batch, [holder]):
+            self._ids[self._batch_names[job]] = holder
+            return other
+        return detail
+
+    def _find_log(self, job: str) -> JobLog:
+        # `statuses` has already described the active jobs, up to 100 in one call.
+        if job not in self._job_logs:
+            self._submissions.load()
+            self._describe_logs(job)
+        none = JobLog(self._image.log_group, ())
+        if job in self._ended:
+            return self._job_logs.get(job, none)
+        return self._job_logs.pop(job, none)  # it may get another stream
+
+    def _describe_logs(self, job: str) -> None:
+        """Find the log of a job and of those after it in the plan, with one call."""
+        jobs = list(self._batch_names)
+        names = {
+            self._ids[self._batch_names[each]]: each
+            for each in jobs[jobs.index(job) :]
+            if each not in self._job_logs and self._batch_names[each] in self._ids
+        }
+        for detail in describe_jobs(self._batch, list(names)[:JOBS_PER_CALL]):
+            self._job_logs[names[detail["jobId"]]] = log_of(detail)
+
+
+def _definition_of(job: BatchJob) -> tuple[int, tuple[tuple[str, str], ...]]:
+    """Return what the job definition of a job depends on: shared memory and secrets."""
+    return shared_memory_mib(job.needs.memory_mib), tuple(sorted(job.secrets.items()))

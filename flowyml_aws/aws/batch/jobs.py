@@ -1,0 +1,257 @@
+"""Job details from AWS Batch: states, failure reasons and log streams."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from flowyml_aws.aws.batch.retry import MAX_ATTEMPTS
+from flowyml_aws.aws.errors import refused
+from flowyml_aws.core.errors import AwsRefusedError
+from flowyml_aws.runtime.causes import Cause
+from flowyml_aws.runtime.exit_codes import INTERRUPTED, MOVES, SECOND_COPY
+from flowyml_aws.submission.backend import JobState, JobStatus
+
+if TYPE_CHECKING:
+    from mypy_boto3_batch import BatchClient
+    from mypy_boto3_batch.type_defs import (
+        AttemptDetailTypeDef,
+        ContainerDetailTypeDef,
+        JobDetailTypeDef,
+        JobSummaryTypeDef,
+    )
+
+__all__ = [
+    "END_REASON",
+    "JOBS_PER_CALL",
+    "MOVE_REASON",
+    "JobLog",
+    "ListedJob",
+    "describe_jobs",
+    "is_second_copy",
+    "list_jobs",
+    "log_of",
+    "status_of",
+    "terminate_job",
+    "unended_names",
+]
+
+# https://docs.aws.amazon.com/batch/latest/APIReference/API_DescribeJobs.html
+JOBS_PER_CALL = 100
+"""Jobs that one DescribeJobs call describes."""
+_DEFAULT_LOG_GROUP = "/aws/batch/job"
+
+END_REASON = "cancelled by the user of flowyml-aws"
+"""Reason of every termination. The account's alerts ignore jobs that end with it (infra/)."""
+
+MOVE_REASON = "moved to another machine by flowyml-aws"
+"""Reason of the termination of a job that continues elsewhere. The alerts ignore it, too."""
+
+_HOST_LOST = "Host EC2"
+_NOT_STARTED = "Dependent Job failed"
+_NO_CAPACITY = "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"
+_ENDED = ("SUCCEEDED", "FAILED")
+_OUT_OF_MEMORY = "OutOfMemoryError"
+
+_STATES: Mapping[str, JobState] = {
+    "SUBMITTED": JobState.WAITING,
+    "PENDING": JobState.WAITING,
+    "RUNNABLE": JobState.QUEUED,
+    "STARTING": JobState.STARTING,
+    "RUNNING": JobState.RUNNING,
+    "SUCCEEDED": JobState.SUCCEEDED,
+    "FAILED": JobState.FAILED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class JobLog:
+    """CloudWatch log of a job: one stream for each attempt, in order."""
+
+    group: str
+    streams: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedJob:
+    """A job as ListJobs shows it.
+
+    Attributes:
+        status: Status in the words of Batch.
+        created_at_ms: Milliseconds since the epoch.
+    """
+
+    job_id: str
+    status: str
+    created_at_ms: int
+
+    @classmethod
+    def of(cls, summary: JobSummaryTypeDef) -> ListedJob:
+        """Return the job of a summary."""
+        return cls(summary["jobId"], summary.get("status", ""), summary.get("createdAt", 0))
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in _ENDED
+
+
+def terminate_job(client: BatchClient, job_id: str, doing: str, reason: str = END_REASON) -> None:
+    """Terminate a job. CancelJob would have no effect once a job is STARTING.
+
+    Args:
+        client: Batch client.
+        job_id: Id of the job.
+        doing: Description for the error, to follow "Can't".
+        reason: Reason that Batch reports.
+
+    Raises:
+        AwsRefusedError: AWS denied the call.
+    """
+    try:
+        client.terminate_job(jobId=job_id, reason=reason)
+    except (ClientError, BotoCoreError) as error:
+        raise refused(error, doing) from error
+
+
+def unended_names(client: BatchClient, job_ids: Collection[str]) -> list[str]:
+    """Return the names of the jobs among these that have not ended, sorted.
+
+    Raises:
+        AwsRefusedError: AWS denied the call.
+    """
+    details = describe_jobs(client, sorted(job_ids))
+    return sorted(job["jobName"] for job in details if job["status"] not in _ENDED)
+
+
+def describe_jobs(client: BatchClient, ids: Sequence[str]) -> Iterator[JobDetailTypeDef]:
+    """Yield the details of the jobs; jobs that Batch does not know are left out.
+
+    Raises:
+        AwsRefusedError: AWS denied the call.
+    """
+    for start in range(0, len(ids), JOBS_PER_CALL):
+        try:
+            response = client.describe_jobs(jobs=list(ids[start : start + JOBS_PER_CALL]))
+        except (ClientError, BotoCoreError) as error:
+            raise refused(error, "get the states of the jobs from AWS Batch") from error
+        yield from response["jobs"]
+
+
+def list_jobs(
+    client: BatchClient, run_id: str, queues: Collection[str], names: Collection[str]
+) -> dict[str, list[ListedJob]]:
+    """Return a run's jobs that ListJobs shows, by name, with one call for each 100.
+
+    A new job or state appears only after seconds. A name has several jobs if the answer to a
+    submission was lost, or if two clients have submitted it.
+
+    Args:
+        client: Batch client.
+        run_id: The run, with which the names of its jobs begin.
+        queues: Names of the queues.
+        names: Names of the jobs.
+
+    Raises:
+        AwsRefusedError: AWS denied the call.
+    """
+    jobs: dict[str, list[ListedJob]] = {}
+    prefix = f"{run_id}-*"
+    for queue in sorted(queues):
+        try:
+            for page in client.get_paginator("list_jobs").paginate(
+                jobQueue=queue, filters=[{"name": "JOB_NAME", "values": [prefix]}]
+            ):
+                for job in page["jobSummaryList"]:
+                    if job["jobName"] in names:
+                        jobs.setdefault(job["jobName"], []).append(ListedJob.of(job))
+        except (ClientError, BotoCoreError) as error:
+            raise refused(error, f"list the jobs of queue {queue!r}") from error
+    return jobs
+
+
+def status_of(detail: JobDetailTypeDef, first_attempt: int = 1) -> JobStatus:
+    """Return the status of a job.
+
+    Args:
+        detail: Batch's description of the job.
+        first_attempt: Number of its first attempt.
+
+    Raises:
+        AwsRefusedError: Batch reports a state that this version does not know.
+    """
+    state = _STATES.get(detail["status"])
+    if state is None:
+        raise AwsRefusedError(
+            what=f"Unknown state {detail['status']!r} of AWS Batch job {detail['jobName']!r}",
+            why="this version of flowyml-aws does not know this state",
+            fix="upgrade flowyml-aws; the job itself keeps running",
+        )
+    # An attempt is listed once it has ended.
+    is_active = state in (JobState.STARTING, JobState.RUNNING)
+    attempts = detail.get("attempts", ())
+    number = len(attempts) + is_active
+    return JobStatus(
+        state,
+        number + first_attempt - 1 if number else 0,
+        _failure_reason(detail) if state is JobState.FAILED else None,
+        cause=_cause_of_failure(detail) if state is JobState.FAILED else None,
+        losses=sum(map(_has_lost_host, attempts)),
+        lacks_capacity=state is JobState.QUEUED
+        and detail.get("statusReason", "").startswith(_NO_CAPACITY),
+    )
+
+
+def _cause_of_failure(detail: JobDetailTypeDef) -> Cause | None:
+    """Return the cause for which a failed job could continue on another machine, if any."""
+    if detail.get("statusReason") == _NOT_STARTED:
+        return Cause.DEPENDENCY
+    container = detail.get("container", {})
+    if str(container.get("reason", "")).startswith(_OUT_OF_MEMORY):
+        return Cause.OUT_OF_MEMORY
+    attempts = list(detail.get("attempts", ()))
+    if len(attempts) >= MAX_ATTEMPTS and _has_lost_host(attempts[-1]):
+        return Cause.CAPACITY
+    return MOVES.get(container.get("exitCode", 0))
+
+
+def _has_lost_host(attempt: AttemptDetailTypeDef) -> bool:
+    """Return whether an attempt ended with its host: ECS may report first how the runner ended."""
+    if attempt.get("statusReason", "").startswith(_HOST_LOST):
+        return True
+    return attempt.get("container", {}).get("exitCode") == INTERRUPTED
+
+
+def is_second_copy(detail: JobDetailTypeDef) -> bool:
+    """Return whether a job ended because another copy of it holds the claim."""
+    return detail.get("container", {}).get("exitCode") == SECOND_COPY
+
+
+def log_of(detail: JobDetailTypeDef) -> JobLog:
+    """Return the log group and streams of a job."""
+    container = detail.get("container", {})
+    options = container.get("logConfiguration", {}).get("options", {})
+    ended = [attempt.get("container", {}) for attempt in detail.get("attempts", ())]
+    streams = [part["logStreamName"] for part in (*ended, container) if "logStreamName" in part]
+    return JobLog(options.get("awslogs-group", _DEFAULT_LOG_GROUP), tuple(dict.fromkeys(streams)))
+
+
+def _failure_reason(detail: JobDetailTypeDef) -> str:
+    container = detail.get("container", {})
+    if str(container.get("reason", "")).startswith(_OUT_OF_MEMORY):
+        return _out_of_memory_message(container)
+    reasons = [container.get("reason"), detail.get("statusReason")]
+    if (code := container.get("exitCode")) is not None:
+        reasons.append(f"exit code {code}")
+    return "; ".join(reason for reason in reasons if reason) or "AWS Batch gives no reason"
+
+
+def _out_of_memory_message(container: ContainerDetailTypeDef) -> str:
+    needs = container.get("resourceRequirements", ())
+    limit = next((f" of {need['value']} MiB" for need in needs if need["type"] == "MEMORY"), "")
+    return (
+        f"out of memory: the job exceeded its memory limit{limit} and was killed (exit code "
+        f"{container.get('exitCode', 137)}); request more memory in the resources of its steps"
+    )

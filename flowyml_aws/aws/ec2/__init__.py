@@ -1,0 +1,1 @@
+"""EC2: instance types, prices and quotas of an account."""

@@ -1,0 +1,1 @@
+"""S3: the artifact store of runs on AWS."""

@@ -1,0 +1,358 @@
+"""Jobs as SageMaker training jobs, each submitted after its parents have succeeded.
+
+The name of a training job is derived from the run, the job and the attempt, and SageMaker accepts
+a name only once. The service itself therefore prevents an attempt from running twice if two
+clients submit it, or if a client dies between a call and its response. Existing training jobs are
+found by listing names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from flowyml_aws.artifacts.layout import RunLayout
+from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.aws.errors import error_code, refused
+from flowyml_aws.aws.log_streams import read_streams
+from flowyml_aws.aws.names import training_name
+from flowyml_aws.aws.sagemaker.holds import TrainingHolds
+from flowyml_aws.aws.sagemaker.jobs import (
+    ATTEMPTS,
+    active_status,
+    bill_of,
+    describe_training,
+    final_status,
+    find_training,
+    has_ended,
+    list_training,
+)
+from flowyml_aws.aws.sagemaker.limits import training_request_errors
+from flowyml_aws.aws.sagemaker.location import TrainingLocation, read_location
+from flowyml_aws.aws.sagemaker.options import TrainingOptions
+from flowyml_aws.aws.sagemaker.requests import training_request
+from flowyml_aws.aws.unended import CONCURRENT_CALLS, end_each, not_ended
+from flowyml_aws.core.clock import sleep, uptime_s
+from flowyml_aws.core.errors import AwsRefusedError
+from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
+from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
+from flowyml_aws.submission.record import Bill, RunRecord
+
+if TYPE_CHECKING:
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_sagemaker import SageMakerClient
+
+__all__ = ["SageMakerBackend"]
+
+_LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+_SETTLING_S = 60.0  # after a submission, until ListTrainingJobs returns the job
+
+
+class SageMakerBackend:
+    """Runs the jobs of one run as training jobs, one for each attempt."""
+
+    def __init__(
+        self,
+        sagemaker: SageMakerClient,
+        logs: CloudWatchLogsClient,
+        store: ArtifactStore,
+        record: RunRecord,
+        plan: ExecutionPlan,
+        options: TrainingOptions,
+        poll_s: float,
+        end_driver: Callable[[], Sequence[str]] = tuple,
+        clock: Callable[[], float] = uptime_s,
+    ) -> None:
+        self._sagemaker = sagemaker
+        self._logs = logs
+        self._store = store
+        self._record = record
+        self._location = TrainingLocation.from_role(sagemaker.meta.region_name, options.role)
+        self._options = options
+        self._poll_s = poll_s
+        self._end_driver = end_driver
+        self._clock = clock
+        self._names: dict[str, list[str]] = {}  # of a job's attempts since it moved last
+        self._job_attempts: dict[str, tuple[str, int]] = {}  # by training job name
+        self._is_location_stored = False
+        self._active: dict[str, JobStatus] = {}  # by training job name, like the next three
+        self._ended: dict[str, JobStatus] = {}
+        self._bills: dict[str, Bill | None] = {}
+        self._submitted: dict[str, float] = {}
+        self._holds = TrainingHolds(sagemaker.meta.region_name, poll_s, clock)
+        self._streams: dict[str, tuple[str, ...]] = {}
+        self.move(plan)
+
+    def move(self, plan: ExecutionPlan) -> None:
+        """Use a plan in which jobs have moved: their attempts continue with new numbers."""
+        self._on_spot = {job.name for job in plan.jobs if job.capacity == "spot"}
+        for job in plan.jobs:
+            attempts = range(1, ATTEMPTS * (job.moved + 1) + 1)
+            names = [training_name(self._record.run_id, job.name, number) for number in attempts]
+            self._names[job.name] = names[-ATTEMPTS:]
+            self._job_attempts.update(
+                (name, (job.name, number)) for name, number in zip(names, attempts, strict=True)
+            )
+
+    def withdraw(self, job: str) -> None:
+        """Stop a job that waits for a machine, so that it can move.
+
+        Raises:
+            AwsRefusedError: AWS denied the call.
+        """
+        if (name := self._next_name(job)) is not None:
+            self._stop(name)
+
+    def submit(self, jobs: Sequence[PlannedJob], succeeded: Collection[str]) -> None:
+        """Submit the jobs whose parents succeeded, within the account's quotas.
+
+        A job whose types all have a quota of 0 fails; see `statuses`.
+
+        Raises:
+            AwsRefusedError: AWS refused a job for another reason; the jobs before it run.
+            SettingsError: AWS would refuse a job.
+        """
+        finished = set(succeeded)
+        ready = [job for job in jobs if finished.issuperset(job.after)]
+        if not ready:
+            return
+        self._check_location()
+        if not self._is_location_stored:
+            self._store.create(RunLayout(self._record.run_id).training, self._location.to_json())
+            self._check_location()
+        with ThreadPoolExecutor(CONCURRENT_CALLS) as pool:
+            try:
+                list(pool.map(self._submit_job, ready))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def statuses(self) -> Mapping[str, JobStatus]:
+        """Return the status of each job, with one ListTrainingJobs call for each 100 jobs.
+
+        Raises:
+            AwsRefusedError: AWS denied a call or returned an unknown state, or the run's jobs are
+                in another account or region.
+        """
+        self._refresh()
+        statuses: dict[str, JobStatus] = {}
+        for job, names in self._names.items():
+            for name in names:  # the latest attempt comes last
+                status = self._ended.get(name) or self._active.get(name)
+                if status is None and self._is_settling(name):
+                    status = JobStatus(JobState.STARTING, self._job_attempts[name][1])
+                if status is not None:
+                    statuses[job] = status
+        return self._holds.statuses(statuses)
+
+    def logs(self, job: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
+        """Return lines of the latest attempt, and of attempts that start after the first call.
+
+        A job that spot capacity interrupts has one stream for each start.
+        """
+        if not self._active and not self._ended:
+            self._refresh()
+        attempts = [n for n in self._names[job] if n in self._ended or n in self._active]
+        streams: list[str] = []
+        first = 0
+        for name in attempts:
+            first = len(streams)
+            streams += self._streams_of(name, job)
+        if first == len(streams):
+            return [], cursor
+        return read_streams(self._logs, job, _LOG_GROUP, streams, cursor, first)
+
+    def cancel(self, jobs: Sequence[PlannedJob]) -> Sequence[str]:
+        """Stop jobs: each receives SIGTERM and has two minutes to exit.
+
+        A job that another client has just submitted is stopped although it is not listed yet. The
+        driver's job is terminated, too.
+
+        Raises:
+            AwsRefusedError: Some jobs could not be stopped; the others were.
+        """
+        self._refresh()
+        names = {job.name for job in jobs}
+        # A job whose parent has not ended has not been submitted.
+        possible = [job.name for job in jobs if names.isdisjoint(job.after)]
+        listed = {job for name, (job, _) in self._job_attempts.items() if name in self._active}
+        next_names = [self._next_name(job) for job in dict.fromkeys((*possible, *(names & listed)))]
+        stopping, refusals = self._stop_all([name for name in next_names if name is not None])
+        self._refresh()
+        late = [
+            name
+            for name in self._active
+            if self._job_attempts[name][0] in names and name not in stopping | refusals.keys()
+        ]
+        more, late_refusals = self._stop_all(late)
+        if refusals := {**refusals, **late_refusals}:
+            raise not_ended(self._record.run_id, refusals, "SageMaker")
+        return [*sorted((stopping | more) - self._ended.keys()), *self._end_driver()]
+
+    def end_leftovers(self, finished: Collection[str]) -> Sequence[str]:
+        """Terminate the driver's job. A training job is submitted only once its parents succeeded.
+
+        Raises:
+            AwsRefusedError: AWS denied a call.
+        """
+        return self._end_driver()
+
+    def release(self) -> None:
+        """No-op: submitted jobs continue without the client, other jobs wait for the next one."""
+
+    def pause(self) -> None:
+        """Sleep until the next poll."""
+        sleep(self._poll_s)
+
+    def bills(self) -> Mapping[str, Bill]:
+        """Return the bill of each job, summed over its attempts. One call per training job."""
+        self._refresh()
+        self._describe_unlisted_ends()
+        unknown = [name for name in self._ended if self._bills.get(name) is None]
+        with ThreadPoolExecutor(CONCURRENT_CALLS) as pool:
+            details = pool.map(lambda name: describe_training(self._sagemaker, name), unknown)
+            self._bills.update(zip(unknown, map(bill_of, details), strict=True))
+        bills: dict[str, Bill] = {}
+        for name, (job, _) in self._job_attempts.items():
+            if (bill := self._bills.get(name)) is not None:
+                bills[job] = bill.after(bills.get(job))
+        return bills
+
+    def _refresh(self) -> None:
+        """List the run's training jobs, and describe each unsuccessful one once."""
+        self._check_location()
+        self._active = {}
+        unsuccessful: list[str] = []
+        for summary in list_training(self._sagemaker, self._record.run_id):
+            name = summary["TrainingJobName"]
+            if name not in self._job_attempts or name in self._ended:
+                continue
+            job, attempt = self._job_attempts[name]
+            if not has_ended(summary):
+                self._active[name] = active_status(summary, attempt, job in self._on_spot)
+            elif summary["TrainingJobStatus"] == "Completed":
+                self._ended[name] = JobStatus(JobState.SUCCEEDED, attempt)
+            else:
+                unsuccessful.append(name)
+        with ThreadPoolExecutor(CONCURRENT_CALLS) as pool:
+            details = pool.map(lambda name: describe_training(self._sagemaker, name), unsuccessful)
+            for name, detail in zip(unsuccessful, details, strict=True):
+                self._ended[name] = final_status(detail, self._job_attempts[name][1])
+                self._bills[name] = bill_of(detail)
+
+    def _describe_unlisted_ends(self) -> None:
+        """Find the training jobs that have ended although their end is not listed yet."""
+        names = [name for job in self._names if (name := self._next_name(job)) is not None]
+        with ThreadPoolExecutor(CONCURRENT_CALLS) as pool:
+            details = pool.map(lambda name: find_training(self._sagemaker, name), names)
+            for name, detail in zip(names, details, strict=True):
+                if detail is not None and has_ended(detail):
+                    self._ended[name] = final_status(detail, self._job_attempts[name][1])
+                    self._bills[name] = bill_of(detail)
+
+    def _next_name(self, job: str) -> str | None:
+        """Return the first training job of a job that is not known to have ended, if any.
+
+        None once an attempt has ended for good.
+        """
+        for name in self._names[job]:
+            status = self._ended.get(name)
+            if status is None:
+                return name
+            if status.state is not JobState.LOST:
+                return None
+        return None
+
+    def _submit_job(self, planned: PlannedJob) -> None:
+        while (job := self._holds.open_types(planned)) is not None:
+            if self._holds.is_waiting(job, len(self._ended)) or self._is_settled(job):
+                return
+
+    def _is_settled(self, job: PlannedJob) -> bool:
+        """Submit a job. Return False if it should be submitted again with fewer types."""
+        name = next(name for name in self._names[job.name] if name not in self._ended)
+        _, attempt = self._job_attempts[name]
+        request = training_request(job, attempt, self._record, self._store.uri, self._options)
+        for problem in training_request_errors(request, job.name):
+            raise problem
+        try:
+            self._sagemaker.create_training_job(**request)
+        except ClientError as error:
+            code = error_code(error)
+            if code == "ResourceLimitExceeded":
+                return not self._holds.refuse(job, error, len(self._ended))
+            if code != "ResourceInUse":  # another client of this run has submitted the job
+                raise refused(error, f"submit training job {name}") from error
+        except BotoCoreError as error:
+            raise refused(error, f"submit training job {name}") from error
+        self._holds.accept(job)
+        self._submitted[name] = self._clock()
+        return True
+
+    def _is_settling(self, name: str) -> bool:
+        submitted_at = self._submitted.get(name)
+        return submitted_at is not None and self._clock() - submitted_at < _SETTLING_S
+
+    def _stop_all(self, names: Sequence[str]) -> tuple[set[str], dict[str, AwsRefusedError]]:
+        """Stop training jobs. Return those that are stopping, and the errors of the others."""
+        stopping: set[str] = set()
+
+        def stop(name: str) -> None:
+            if self._stop(name):
+                stopping.add(name)
+
+        return stopping, end_each(names, stop)
+
+    def _stop(self, name: str) -> bool:
+        """Stop a training job. Return False if it has ended or does not exist."""
+        try:
+            self._sagemaker.stop_training_job(TrainingJobName=name)
+        except ClientError as error:
+            # SageMaker refuses to stop a job that has ended, or that does not exist.
+            detail = find_training(self._sagemaker, name)
+            if detail is not None and detail["TrainingJobStatus"] == "InProgress":
+                raise refused(error, f"stop training job {name}") from error
+            return detail is not None and not has_ended(detail)
+        except BotoCoreError as error:
+            raise refused(error, f"stop training job {name}") from error
+        return True
+
+    def _streams_of(self, name: str, job: str) -> tuple[str, ...]:
+        """Return the log streams of a training job, one for each start, oldest first."""
+        if name in self._streams:
+            return self._streams[name]
+        is_over = name in self._ended
+        pages = self._logs.get_paginator("describe_log_streams")
+        try:
+            listed = [
+                stream
+                for page in pages.paginate(logGroupName=_LOG_GROUP, logStreamNamePrefix=f"{name}/")
+                for stream in page["logStreams"]
+            ]
+        except self._logs.exceptions.ResourceNotFoundException:
+            return ()  # no training job of this account has written logs yet
+        except (ClientError, BotoCoreError) as error:
+            raise refused(error, f"find the log of job {job!r}") from error
+        listed.sort(key=lambda stream: stream.get("creationTime", 0))
+        streams = tuple(stream["logStreamName"] for stream in listed)
+        if is_over and streams:
+            self._streams[name] = streams
+        return streams
+
+    def _check_location(self) -> None:
+        """Check that the run's jobs are in this client's account and region.
+
+        No-op after the first successful check.
+
+        Raises:
+            AwsRefusedError: The jobs are in another account or region.
+        """
+        if self._is_location_stored:
+            return
+        stored = read_location(self._store, self._record.run_id)
+        if stored is not None:
+            stored.check(self._location, self._record.run_id)
+            self._is_location_stored = True

@@ -1,0 +1,1 @@
+"""Caching: fingerprints of code, identities of steps, cache entries and their lookup."""

@@ -1,0 +1,130 @@
+"""The parts of a run's cache keys, recorded so that later runs can be compared with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+from pydantic import Field
+
+from flowyml_aws.artifacts.documents import Document, read_document
+from flowyml_aws.artifacts.layout import RunLayout
+from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.caching.fingerprint import Fingerprinter
+from flowyml_aws.caching.reuse import Reuse
+from flowyml_aws.core.errors import ArtifactNotFoundError
+from flowyml_aws.core.graph import StepGraph
+
+__all__ = ["RunKeys", "StepKey", "differences", "make_keys", "read_keys"]
+
+
+class StepKey(Document):
+    """The parts of a step's cache key.
+
+    Attributes:
+        code: Digest of each function, class, constant and module that the step uses, by
+            qualified name.
+        context: Digest of each context value that the step reads.
+        returned: Digest of its cache function's return value, or None.
+        assets: Identity of each asset that the step reads; None if the asset is compared by
+            content, which was unknown before the run.
+        outputs: Assets that the step produces.
+        environment: Environment variables that the user gave the step's job.
+        additions: Digest of each addition of `cache_on`, by its description.
+        versions: Version of each distribution that the step's code uses.
+    """
+
+    code: dict[str, str]
+    context: dict[str, str]
+    returned: str | None
+    assets: dict[str, str | None]
+    outputs: tuple[str, ...]
+    environment: dict[str, str] = Field(default_factory=dict)
+    additions: dict[str, str] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+
+
+class RunKeys(Document):
+    """The cache keys of a run's steps, in parts.
+
+    Attributes:
+        forced: Steps that the user forced to run.
+        steps: Key parts of each step that can be cached.
+        incomplete: For each step that always runs, because its key would be incomplete: the values
+            whose content is unknown.
+    """
+
+    version: Literal[1] = 1
+    forced: tuple[str, ...]
+    steps: dict[str, StepKey]
+    incomplete: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+
+def make_keys(
+    graph: StepGraph,
+    reuse: Reuse,
+    forced: frozenset[str],
+    fingerprinter: Fingerprinter,
+    incomplete: Mapping[str, tuple[str, ...]],
+) -> RunKeys:
+    """Return the parts of each step's key, for the record of a run.
+
+    Args:
+        graph: All steps of the pipeline.
+        reuse: Outputs of earlier runs, and the steps' identities.
+        forced: Steps that the user forced to run.
+        fingerprinter: Fingerprinter that computed the identities.
+        incomplete: Steps without an identity, with the values whose content is unknown.
+    """
+    steps = {}
+    for step in graph.steps:
+        if (identity := reuse.identities.get(step.name)) is not None:
+            steps[step.name] = StepKey(
+                code=dict(fingerprinter.parts(step)),
+                context=dict(identity.context),
+                returned=identity.returned,
+                assets=dict(reuse.assets[step.name]),
+                outputs=identity.outputs,
+                environment=dict(identity.environment),
+                additions=dict(identity.additions),
+                versions=dict(identity.versions),
+            )
+    return RunKeys(forced=tuple(sorted(forced)), steps=steps, incomplete=dict(incomplete))
+
+
+def read_keys(store: ArtifactStore, run_id: str) -> RunKeys | None:
+    """Return the recorded keys of a run, or None if it has none."""
+    key = RunLayout(run_id).keys
+    try:
+        return read_document(RunKeys, store.get(key), f"{store.uri}/{key}")
+    except ArtifactNotFoundError:
+        return None
+
+
+def differences(now: StepKey, before: StepKey) -> Iterator[str]:
+    """Yield the differences of a step itself, without the assets that it reads."""
+    yield from _changed("code of {}", now.code, before.code)
+    yield from _changed("context value {!r}", now.context, before.context)
+    yield from _changed("environment variable {}", now.environment, before.environment)
+    yield from _changed("{}", now.additions, before.additions)
+    for name in sorted(now.versions.keys() | before.versions.keys()):
+        old, new = before.versions.get(name), now.versions.get(name)
+        if old is None:
+            yield f"package {name} {new} is new"
+        elif new is None:
+            yield f"package {name} is not used any more"
+        elif old != new:
+            yield f"package {name}: version {new} instead of {old}"
+    if now.returned != before.returned:
+        yield "the return value of its cache function changed"
+    if now.outputs != before.outputs:
+        yield f"its outputs were {', '.join(before.outputs)}"
+    if now.assets.keys() != before.assets.keys():
+        yield f"it read {', '.join(before.assets) or 'no assets'}"
+
+
+def _changed(label: str, now: Mapping[str, str], before: Mapping[str, str]) -> Iterator[str]:
+    for name in sorted(now.keys() | before.keys()):
+        if now.get(name) != before.get(name):
+            change = "is new" if name not in before else "changed" if name in now else "was removed"
+            yield f"{label.format(name)} {change}"

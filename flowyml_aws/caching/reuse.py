@@ -1,0 +1,239 @@
+"""Reuse of assets from earlier runs: decides which steps do not have to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.caching.entries import CacheEntry, python_version
+from flowyml_aws.caching.identity import StepIdentity, identified_by_content
+from flowyml_aws.core.cache_key import cache_key
+from flowyml_aws.core.graph import StepGraph
+
+__all__ = ["AFTER", "Reuse", "decide_reuse"]
+
+AFTER = "after:"
+"""Prefix of steps in the identities of assets: the step waits for them."""
+
+Entries = Callable[[Sequence[str]], Mapping[str, CacheEntry]]
+Missing = Callable[[Sequence[ArtifactRef]], Collection[ArtifactRef]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reuse:
+    """The steps that run, and the assets that are reused from earlier runs.
+
+    Attributes:
+        runs: Steps that run, or whose job looks up the cache first.
+        entries: Cache entries of the other steps; a step without an entry is not needed.
+        refs: Refs of reused assets that are read or are results. They are stored.
+        identities: Identities of the steps that may be cached. All others always run.
+        assets: Identities of the assets that each of these steps reads; None for the digest of a
+            content that only its job will know. `after:NAME` is a step that it waits for.
+        deferred: Steps whose cache lookup is deferred to their job.
+        stored: Assets that must be stored for these lookups, even if only their own job reads
+            them.
+        machines: Kind of machine that each step is planned for.
+        notes: Notes of the plan on lookups that failed.
+    """
+
+    runs: frozenset[str]
+    entries: Mapping[str, CacheEntry]
+    refs: Mapping[str, ArtifactRef]
+    identities: Mapping[str, StepIdentity]
+    assets: Mapping[str, Mapping[str, str | None]]
+    deferred: frozenset[str]
+    stored: frozenset[str]
+    machines: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def decide_reuse(
+    graph: StepGraph,
+    identities: Mapping[str, StepIdentity],
+    external_inputs: Mapping[str, str],
+    entries: Entries,
+    missing: Missing,
+    refresh: Collection[str] = (),
+    machines: Mapping[str, str] | None = None,
+) -> Reuse:
+    """Decide which steps run, and which assets of earlier runs are reused.
+
+    Args:
+        graph: Graph of the steps.
+        identities: Identities of the steps that may be cached.
+        external_inputs: Identities of the external inputs, if known.
+        entries: Function that returns the existing cache entries of several keys.
+        missing: Function that returns the refs whose objects do not exist.
+        refresh: Steps that always run, with all steps that depend on them.
+        machines: Kind of machine that each step is planned for, if known.
+    """
+    machines, python = machines or {}, python_version()
+    forced = _with_descendants(graph, refresh)
+    identities = _cacheable(graph, identities)
+    known = _KnownIdentities(graph, identities, external_inputs)
+    hits: dict[str, CacheEntry] = {}
+    while keys := known.new_keys(hits):
+        lookups = {step: key for step, key in keys.items() if step not in forced}
+        existing = entries(tuple(lookups.values()))
+        found = {step: existing[key] for step, key in lookups.items() if key in existing}
+        hits.update(
+            {s: entry for s, entry in found.items() if entry.serves(machines.get(s, ""), python)}
+        )
+    while True:
+        runs, refs = _demanded(graph, identities.keys(), hits)
+        invalid = known.premature_hits(hits, runs)
+        missing_refs = set(missing(tuple(refs.values()))) if not invalid else set()
+        invalid.update(graph.producers[asset] for asset, ref in refs.items() if ref in missing_refs)
+        if not invalid:
+            break
+        hits = {step: entry for step, entry in hits.items() if step not in invalid}
+    assets = {
+        step.name: known.identities_of(step.name, runs)
+        for step in graph.steps
+        if step.name in identities
+    }
+    unknown = {
+        name: [asset for asset, identity in read.items() if identity is None]
+        for name, read in assets.items()
+        if name in runs
+    }
+    deferred = {name for name, names in unknown.items() if names and name not in forced}
+    stored = {asset for names in unknown.values() for asset in names}
+    # Assets of a step that its job skips are not in the job's memory.
+    stored.update(asset for step in graph.steps if step.name in deferred for asset in step.assets)
+    return Reuse(
+        runs=frozenset(runs),
+        entries={step: entry for step, entry in hits.items() if step not in runs},
+        refs=refs,
+        identities=identities,
+        assets=assets,
+        deferred=frozenset(deferred),
+        stored=frozenset(stored),
+        machines=machines,
+    )
+
+
+def _cacheable(
+    graph: StepGraph, identities: Mapping[str, StepIdentity]
+) -> Mapping[str, StepIdentity]:
+    """Return the identities without those of steps that wait for one identified by content.
+
+    What that step does is unknown before the run.
+    """
+    by_content = identified_by_content(graph, identities.keys())
+    return {
+        step: identity
+        for step, identity in identities.items()
+        if not any(by_content[parent] for parent in graph.after.get(step, ()))
+    }
+
+
+class _KnownIdentities:
+    """The identities of assets that are known so far, while cache entries are looked up."""
+
+    def __init__(
+        self,
+        graph: StepGraph,
+        identities: Mapping[str, StepIdentity],
+        external_inputs: Mapping[str, str],
+    ) -> None:
+        self._graph = graph
+        self._identities = identities
+        self._rules = {step.name: step.cache for step in graph.steps}
+        self._by_content = identified_by_content(graph, identities.keys())
+        self._keys: dict[str, str] = {}
+        self._contents = dict(external_inputs)  # identities by asset
+
+    def new_keys(self, hits: Mapping[str, CacheEntry]) -> dict[str, str]:
+        """Return cache keys that were unknown before, by step."""
+        for entry in hits.values():
+            self._contents.update({asset: ref.identity for asset, ref in entry.assets.items()})
+        new = {}
+        for step in self._graph.steps:  # in running order: a key may depend on earlier keys
+            name = step.name
+            if name in self._keys or name not in self._identities:
+                continue
+            assets = {asset: self._identity(asset, name) for asset in self._graph.reads[name]}
+            assets.update(self._awaited(name))
+            known = {asset: identity for asset, identity in assets.items() if identity is not None}
+            if len(known) == len(assets):
+                key = cache_key(self._identities[name].digest, known)
+                self._keys[name] = new[name] = key
+        return new
+
+    def identities_of(self, step: str, runs: Collection[str]) -> dict[str, str | None]:
+        """Return the identities of the assets that a step reads.
+
+        The identity is None if it is a content that a step of this run still has to produce.
+        """
+        read = {
+            asset: None
+            if self._is_by_content(asset, step) and self._graph.producers.get(asset) in runs
+            else self._identity(asset, step)
+            for asset in self._graph.reads[step]
+        }
+        return {**read, **{label: key for label, key in self._awaited(step).items() if key}}
+
+    def _awaited(self, step: str) -> dict[str, str | None]:
+        """Return the cache keys of the steps that a step waits for without reading an asset."""
+        parents = self._graph.after.get(step, ())
+        return {f"{AFTER}{parent}": self._keys.get(parent) for parent in parents}
+
+    def premature_hits(self, hits: Collection[str], runs: Collection[str]) -> set[str]:
+        """Return hits that rely on contents which this run produces again and may change."""
+        forced = set(runs)
+        for step in self._graph.steps:  # in running order: this also covers dependent steps
+            if step.name in hits and None in self.identities_of(step.name, forced).values():
+                forced.add(step.name)
+        return forced.difference(runs)
+
+    def _identity(self, asset: str, reader: str) -> str | None:
+        if self._is_by_content(asset, reader):
+            return self._contents.get(asset)
+        key = self._keys.get(self._graph.producers[asset])
+        return None if key is None else f"{key} {asset}"
+
+    def _is_by_content(self, asset: str, reader: str) -> bool:
+        producer = self._graph.producers.get(asset)
+        if producer is None or self._rules[reader] == "input_hash":
+            return True
+        return self._by_content[producer]
+
+
+def _demanded(
+    graph: StepGraph, cached: Collection[str], hits: Mapping[str, CacheEntry]
+) -> tuple[set[str], dict[str, ArtifactRef]]:
+    """Return the steps that must run, and the earlier assets that they read or that are results."""
+    read = {asset for assets in graph.reads.values() for asset in assets}
+    assets_of = {step.name: step.assets for step in graph.steps}
+    uncached = [step for step in graph.steps if step.name not in cached]
+    results = [a for step in graph.steps for a in step.assets if a not in read]
+    runs: set[str] = set()
+    reused: dict[str, ArtifactRef] = {}
+    waiting = [*results, *(asset for step in uncached for asset in step.assets)]
+    while waiting:
+        asset = waiting.pop()
+        producer = graph.producers.get(asset)
+        if producer is None or producer in runs:
+            continue
+        ref = hits[producer].assets.get(asset) if producer in hits else None
+        if ref is not None:
+            reused[asset] = ref
+            continue
+        runs.add(producer)
+        waiting += graph.reads[producer]
+        for parent in graph.after.get(producer, ()):
+            if parent not in hits and parent not in runs:
+                waiting += assets_of[parent]
+    # A step that runs produces all its assets again, including those added to `reused` before.
+    return runs, {a: ref for a, ref in reused.items() if graph.producers[a] not in runs}
+
+
+def _with_descendants(graph: StepGraph, names: Collection[str]) -> set[str]:
+    descendants = set(names)
+    for step in graph.steps:
+        if descendants.intersection(graph.parents[step.name]):
+            descendants.add(step.name)
+    return descendants

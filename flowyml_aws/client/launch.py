@@ -1,0 +1,117 @@
+"""Submission of a run: check everything, write its documents, then submit its jobs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from flowyml_aws.artifacts.transfer import save_encoded
+from flowyml_aws.caching.entries import keep_entry
+from flowyml_aws.caching.keys import make_keys
+from flowyml_aws.client.preflight import CheckedRequest, preflight
+from flowyml_aws.client.preview import limits_of
+from flowyml_aws.client.request import RunRequest
+from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.planning.alternatives import allowed_moves
+from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.runtime.layer import pin_layer
+from flowyml_aws.services.connect import FoundRun
+from flowyml_aws.services.run_services import RunServices
+from flowyml_aws.settings.model import Settings
+from flowyml_aws.submission.driver import RunDriver
+from flowyml_aws.submission.own_runs import remember_run
+from flowyml_aws.submission.package import RunPackage, job_specs, write_package, write_record
+from flowyml_aws.submission.record import RunRecord, SpecPlace
+
+__all__ = ["begin", "launch"]
+
+
+@dataclass(frozen=True, slots=True)
+class _PackagedRun:
+    """A run in the store that has no record yet.
+
+    Attributes:
+        specs: Place of each job's spec.
+        created_at: Seconds since the epoch.
+    """
+
+    run_id: str
+    services: RunServices
+    plan: ExecutionPlan
+    specs: Mapping[str, SpecPlace]
+    created_at: float
+    settings: Settings
+
+
+def launch(request: RunRequest) -> RunDriver:
+    """Write a run to the store and submit the jobs that are ready.
+
+    Raises:
+        InvalidPipelineError: With every mistake; nothing was written or submitted.
+    """
+    # With many jobs, their code takes more memory than the plan, and nothing needs it any more.
+    run = _package(request)
+    store = run.services.host.store
+    record = write_record(store, run.plan, run.specs, run.run_id, run.created_at)
+    return begin(run.services, record, run.plan, run.settings, request.detached)
+
+
+def _package(request: RunRequest) -> _PackagedRun:
+    checked = preflight(request)
+    services, planned = checked.services, checked.planned
+    store, plan, reuse = services.host.store, planned.plan, planned.reuse
+    now = time.time()
+    for entry in reuse.entries.values():
+        with suppress(FlowymlError, OSError):  # only garbage collection reads it
+            keep_entry(store, entry, now)
+    package = _package_of(checked)
+    driver_notes = services.driver_notes(plan) if request.detached else ()
+    notes = (*plan.notes, *checked.notes, *driver_notes)
+    plan = plan.model_copy(update={"notes": notes})
+    plan = allowed_moves(plan, limits_of(checked.settings, request.limits))
+    specs = job_specs(plan, planned.graph, package, reuse, checked.run_id, store.uri)
+    incomplete = planned.identities.incomplete
+    keys = make_keys(checked.graph, reuse, planned.forced, planned.fingerprinter, incomplete)
+    remember_run(store.uri, checked.run_id)
+    places = write_package(store, package, specs, keys, checked.run_id)
+    return _PackagedRun(checked.run_id, services, plan, places, now, checked.settings)
+
+
+def begin(
+    services: RunServices,
+    record: RunRecord,
+    plan: ExecutionPlan,
+    settings: Settings,
+    detached: bool,
+) -> RunDriver:
+    """Submit the first jobs of a run that is written, or start a driver that does so.
+
+    Args:
+        services: Services of the run.
+        record: Record of the run.
+        plan: Plan of the run.
+        settings: Settings of the project.
+        detached: Whether the run must continue without its client.
+    """
+    driver = FoundRun(record, plan, services, settings).driver()
+    if not (detached and services.start_driver(record, plan)):
+        driver.start()
+    return driver
+
+
+def _package_of(checked: CheckedRequest) -> RunPackage:
+    planned, store = checked.planned, checked.services.host.store
+    external = planned.graph.external_inputs
+    inputs = [value for asset, value in planned.inputs.items() if asset in external]
+    saved = save_encoded(store, inputs)
+    names = (job.name for job in planned.plan.jobs)
+    return RunPackage(
+        code=checked.code,
+        payloads=dict(zip(names, checked.payloads, strict=True)),
+        external_inputs={**planned.reuse.refs, **saved},
+        context=checked.request.values.keys(),
+        layer=None if checked.layer is None else pin_layer(store, checked.layer),
+        store_wait_s=checked.settings.store_wait_s,
+    )

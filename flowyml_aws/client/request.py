@@ -1,0 +1,241 @@
+"""Requests to plan or run a pipeline, and the checks that need neither code nor an account."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flowyml_aws.client.options import RunOptions
+from flowyml_aws.core.additions import addition_problems
+from flowyml_aws.core.build import BuiltPipeline, build_pipeline
+from flowyml_aws.core.distributions import VersionRule
+from flowyml_aws.core.environment import environment_problems, merge_environments
+from flowyml_aws.core.errors import FlowymlError, SettingsError
+from flowyml_aws.core.graph import StepGraph
+from flowyml_aws.core.parameters import input_problems
+from flowyml_aws.core.secret_references import secret_problems
+from flowyml_aws.core.spelling import did_you_mean
+from flowyml_aws.core.spot import SPOT_RULES, SpotRule
+from flowyml_aws.core.step import Step
+from flowyml_aws.core.step_grouping import StepGroup
+from flowyml_aws.images.pins import Pins, project_pins
+from flowyml_aws.packaging.choices import Choices
+from flowyml_aws.packaging.project import Project, find_project
+from flowyml_aws.parameters.resolve import ResolvedContext, resolve_context
+from flowyml_aws.planning.limits import Limits
+from flowyml_aws.planning.placement import Placement
+from flowyml_aws.settings.load import load_settings
+from flowyml_aws.settings.model import Settings
+
+__all__ = ["PlanRequest", "RunRequest"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRequest:
+    """A built pipeline and the values that its plan depends on.
+
+    Attributes:
+        graph: All steps.
+        groups: All groups in running order.
+        context: Parameter values.
+        inputs: Values of external inputs, if known.
+        forced: Steps that may not be taken from earlier runs.
+        environment: Environment variables of all jobs.
+        secrets: References to secrets for all jobs, by environment variable.
+        choices: Names that jobs get from the client, or evaluate again.
+        notes: Notes for the plan.
+        cache_on: Additions to the cache keys of all steps.
+        cache_versions: Rule for the versions of packages in cache keys.
+        pins: Versions of packages that the project requires.
+        stores_all: Whether all outputs are stored, also those that only one job reads.
+        spot: Use of spot capacity for jobs without a rule of their own.
+    """
+
+    name: str
+    graph: StepGraph
+    groups: Sequence[StepGroup]
+    placement: Placement
+    context: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    forced: frozenset[str] = frozenset()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    choices: Choices = field(default_factory=Choices)
+    notes: Sequence[str] = ()
+    cache_on: tuple[Any, ...] = ()
+    cache_versions: VersionRule = "direct"
+    pins: Pins = field(default_factory=Pins)
+    stores_all: bool = False
+    spot: SpotRule | None = None
+
+    @property
+    def environments(self) -> Mapping[str, Mapping[str, str]]:
+        """Environment variables of the job of each step, by step name."""
+        return {
+            step.name: {**self.environment, **group.environment}
+            for group in self.groups
+            for step in group.steps
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """A pipeline as its user declared it, with the options of a plan or a run.
+
+    Attributes:
+        steps: Steps in declaration order.
+        context: Context of the pipeline.
+        env: Environment variables of the pipeline.
+        secrets: References to secrets of the pipeline, by environment variable.
+        options: Options of this plan or run.
+        detached: Whether the run must continue without its client.
+        choices: Names that jobs get from the client, or evaluate again.
+        cache_on: Additions to the cache keys of all steps.
+        resolved: Context values as the steps get them, and the mistakes in them.
+    """
+
+    name: str
+    steps: tuple[Step, ...]
+    context: Mapping[str, Any] = field(default_factory=dict)
+    env: Mapping[str, str] | None = None
+    secrets: Mapping[str, str] | None = None
+    options: RunOptions = field(default_factory=RunOptions)
+    detached: bool = False
+    choices: Choices = field(default_factory=Choices)
+    cache_on: tuple[Any, ...] = ()
+    resolved: ResolvedContext = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Only once: two conversions would give two objects.
+        resolved = resolve_context(self.name, self.steps, self.context, self.options.context or {})
+        object.__setattr__(self, "resolved", resolved)
+
+    @property
+    def project(self) -> Project:
+        """Project that contains the steps."""
+        return find_project(step.func for step in self.steps)
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """Parameter values: the pipeline's context, overridden by that of the options."""
+        return self.resolved.values
+
+    @property
+    def limits(self) -> Limits:
+        """Cost limits of the options.
+
+        Raises:
+            SettingsError: A limit is not a number of USD.
+        """
+        return Limits(self.options.max_price_usd_hour, self.options.max_cost_usd)
+
+    def build(self) -> tuple[BuiltPipeline | None, list[FlowymlError]]:
+        """Order and group the steps. Return None and all mistakes if there are any."""
+        return build_pipeline(self.steps, self.options.inputs)
+
+    def plan(
+        self, pipeline: BuiltPipeline, placement: Placement, settings: Settings
+    ) -> PlanRequest:
+        """Return the request for the plan of a pipeline that has no mistakes."""
+        names = frozenset(step.name for step in pipeline.graph.steps)
+        return PlanRequest(
+            name=self.name,
+            graph=pipeline.graph,
+            groups=pipeline.groups,
+            placement=placement,
+            context=self.values,
+            inputs=self.options.input_values,
+            forced=self.options.refreshed if self.options.cache else names,
+            environment=self.environment(settings),
+            secrets=merge_environments(self.secrets),
+            choices=self.choices,
+            notes=self.resolved.notes,
+            cache_on=self.cache_on,
+            cache_versions=settings.cache_versions,
+            pins=self._pins(settings),
+            stores_all=self.options.checkpoint_steps,
+            spot=self.options.spot,
+        )
+
+    def _pins(self, settings: Settings) -> Pins:
+        if settings.cache_versions == "none":
+            return Pins()
+        return project_pins(self.project.root, settings)
+
+    def secret_placeholders(
+        self, pipeline: BuiltPipeline, kept: Collection[str]
+    ) -> Mapping[str, str]:
+        """Return a string for each secret, to load the program without its value.
+
+        Args:
+            pipeline: The pipeline.
+            kept: Variables that keep their value.
+        """
+        mappings = (self.secrets, *(group.secrets for group in pipeline.groups))
+        names = merge_environments(*mappings)
+        return {name: "secret" for name in names if name not in kept}
+
+    def environment(self, settings: Settings) -> Mapping[str, str]:
+        """Return the environment variables that the user gives all jobs."""
+        return merge_environments(settings.env, self.env, self.options.env)
+
+    def placement(self, project: Path) -> Placement:
+        """Return the service of each group: from the options, the setting, or the default.
+
+        Raises:
+            SettingsError: A service does not exist, the services can't be mixed, or the settings
+                can't be read.
+        """
+        if self.options.backend is not None:
+            return Placement.of(self.options.backend)
+        setting = load_settings(project, os.environ).backend
+        if setting is not None:
+            try:
+                return Placement.of(setting, "setting")
+            except SettingsError as error:
+                what = f"Invalid setting `backend`: {error.what}"
+                raise SettingsError(what, error.why, error.fix) from None
+        return Placement.of("local", "default")
+
+    def problems(
+        self, pipeline: BuiltPipeline | None, placement: Placement | None
+    ) -> list[FlowymlError]:
+        """Return the mistakes in the options."""
+        problems: list[FlowymlError] = []
+        if pipeline is not None:
+            problems += input_problems(pipeline.graph, self.values)
+        if placement is not None and pipeline is not None:
+            problems += placement.problems(pipeline.groups)
+        names = [step.name for step in self.steps]
+        unknown = sorted(self.options.refreshed.difference(names))
+        problems += [_no_such_step(name, names) for name in unknown]
+        try:
+            _ = self.limits
+        except SettingsError as error:
+            problems.append(error)
+        if self.options.spot is not None and self.options.spot not in SPOT_RULES:
+            problems.append(_no_such_rule(self.options.spot))
+        problems += environment_problems(self.env, f"pipeline {self.name!r}")
+        problems += environment_problems(self.options.env, "the run")
+        problems += secret_problems(self.secrets, self.env, f"pipeline {self.name!r}")
+        problems += addition_problems(self.cache_on, f"Pipeline {self.name!r}")
+        return [*problems, *self.resolved.problems]
+
+
+def _no_such_rule(spot: str) -> SettingsError:
+    return SettingsError(
+        what=f"Invalid option spot={spot!r}",
+        why=f"the rules are {', '.join(SPOT_RULES)}",
+        fix=did_you_mean(str(spot), SPOT_RULES, "write one of them, or omit it for the cheapest"),
+    )
+
+
+def _no_such_step(name: str, names: Sequence[str]) -> SettingsError:
+    return SettingsError(
+        what=f"No step {name!r} to refresh",
+        why=f"the steps are {', '.join(names)}",
+        fix=did_you_mean(name, names, "name one of them"),
+    )

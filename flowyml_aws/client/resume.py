@@ -1,0 +1,203 @@
+"""Continuation of a failed or cancelled run: check everything, then submit the remaining jobs."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
+
+from flowyml_aws.artifacts.documents import read_document
+from flowyml_aws.artifacts.layout import EVENTS, RunLayout
+from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.caching.entries import is_stored, one_of_each_object
+from flowyml_aws.client.launch import begin
+from flowyml_aws.client.preview import limits_of
+from flowyml_aws.core.errors import (
+    DamagedArtifactError,
+    FlowymlError,
+    InvalidPipelineError,
+    RunNotResumableError,
+    SettingsError,
+)
+from flowyml_aws.core.resources import read_resources
+from flowyml_aws.core.spelling import did_you_mean
+from flowyml_aws.planning.alternatives import allowed_moves, with_alternatives
+from flowyml_aws.planning.limits import Limits, over_limits
+from flowyml_aws.planning.offers import Selector
+from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.planning.replan import change_needs, replan
+from flowyml_aws.runtime.result import AttemptEvents
+from flowyml_aws.runtime.specs import SpecArgument
+from flowyml_aws.services.connect import FoundRun, locate_run
+from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.driver import RunDriver
+from flowyml_aws.submission.own_runs import is_own_run, remember_run
+from flowyml_aws.submission.package import placeholder_record, write_record, write_resumption
+from flowyml_aws.submission.record import RunRecord, RunState, make_run_id
+from flowyml_aws.submission.resume import EarlierRun, finished_jobs, make_resumption
+
+__all__ = ["resume"]
+
+_READERS = 16  # small objects: the time is latency, not bandwidth
+
+
+def resume(
+    run_id: str,
+    resources: Mapping[str, Any] | None = None,
+    limits: Limits | None = None,
+    detached: bool = False,
+) -> RunDriver:
+    """Start a new run that continues a failed or cancelled one, and return its driver.
+
+    Args:
+        run_id: Id of the run to continue.
+        resources: Resources of a step's job that replace those of the earlier run, by step.
+        limits: Cost limits; those of the settings by default.
+        detached: Whether the run must continue without its client.
+
+    Raises:
+        RunNotFoundError: No store contains the run.
+        RunNotResumableError: The run is still running, or has succeeded.
+        InvalidPipelineError: With every mistake; nothing was written or submitted.
+    """
+    found = locate_run(run_id)
+    store = found.services.host.store
+    earlier, missing = _read(found, store)
+    plan, problems = _with_resources(found, earlier, resources or {})
+    new_id = make_run_id(found.plan.pipeline, datetime.now(timezone.utc), secrets.token_hex)
+    plan = _with_moves(found, plan, limits_of(found.settings, limits or Limits()))
+    resumption = make_resumption(new_id, replace(earlier, plan=plan), missing)
+    problems += _problems(found, resumption.plan, new_id, limits or Limits(), detached)
+    if problems:
+        raise InvalidPipelineError(found.plan.pipeline, problems)
+    if is_own_run(store.uri, run_id):  # its values are values of the new run
+        remember_run(store.uri, new_id)
+    places = write_resumption(store, resumption, new_id, run_id)
+    record = write_record(store, resumption.plan, places, new_id, time.time(), resumes=run_id)
+    return begin(found.services, record, resumption.plan, found.settings, detached)
+
+
+def _read(found: FoundRun, store: ArtifactStore) -> tuple[EarlierRun, set[str]]:
+    """Return a run that has ended, and the keys of values of its attempts that are missing.
+
+    Raises:
+        RunNotResumableError: The run has not ended, or has succeeded.
+    """
+    run_id = found.record.run_id
+    driver = found.driver()
+    status = driver.status()
+    if status.state is RunState.RUNNING:
+        raise RunNotResumableError(
+            what=f"Run {run_id} is still running",
+            why="a second run would do the same work again",
+            fix=f"continue it with `flowyml-aws attach {run_id}`, or cancel it first",
+        )
+    if status.state is RunState.SUCCEEDED:
+        raise RunNotResumableError(
+            what=f"Run {run_id} has succeeded",
+            why="there is nothing to resume",
+            fix="run the pipeline again for new results",
+        )
+    succeeded = [view.job.name for view in status.jobs if view.state is JobState.SUCCEEDED]
+    results = driver.reports.results(succeeded)
+    missing = _missing(store, (result.assets for result in results.values()))
+    finished = finished_jobs(results, missing)
+    jobs = [job.name for job in driver.plan.jobs if job.name not in finished]
+    with ThreadPoolExecutor(_READERS) as pool:
+        specs = pool.map(
+            lambda job: SpecArgument.parse(found.record.spec_argument(job, store.uri)).read(store),
+            jobs,
+        )
+        events = dict(
+            zip(jobs, pool.map(lambda job: _events(store, found.record, job), jobs), strict=True)
+        )
+        earlier = EarlierRun(
+            run_id, driver.plan, finished, dict(zip(jobs, specs, strict=True)), events
+        )
+    return earlier, _missing(store, (e.assets for attempts in events.values() for e in attempts))
+
+
+def _events(store: ArtifactStore, record: RunRecord, job: str) -> list[AttemptEvents]:
+    layout = RunLayout(record.run_id)
+    found = []
+    for number in sorted(map(int, store.children(layout.attempts(job)))):
+        key = layout.attempt(job, number, EVENTS)
+        # Without the reports of an attempt, its steps run again.
+        with suppress(FileNotFoundError, DamagedArtifactError):
+            found.append(read_document(AttemptEvents, store.get(key), f"{store.uri}/{key}"))
+    return found
+
+
+def _missing(store: ArtifactStore, assets: Iterable[Mapping[str, ArtifactRef]]) -> set[str]:
+    """Return the keys of the objects of values that are not stored any more."""
+    refs = one_of_each_object(ref for each in assets for ref in each.values())
+    with ThreadPoolExecutor(_READERS) as pool:
+        stored = pool.map(lambda ref: is_stored(store, ref), refs)
+        return {ref.key for ref, is_here in zip(refs, stored, strict=True) if not is_here}
+
+
+def _with_resources(
+    found: FoundRun, earlier: EarlierRun, resources: Mapping[str, Any]
+) -> tuple[ExecutionPlan, list[FlowymlError]]:
+    """Return the plan with the new resources of some jobs, and the mistakes in these."""
+    plan = earlier.plan
+    problems: list[FlowymlError] = []
+    for step, declared in resources.items():
+        try:
+            job = next((job for job in plan.jobs if step in job.steps), None)
+            if job is None or job.name in earlier.results:
+                raise _cannot_change(step, plan, earlier)
+            requirements = read_resources(declared)
+            own = requirements.problems() if requirements is not None else []
+            problems += own
+            if requirements is None or own:
+                continue
+            services = found.services
+            selector = Selector(job.backend, services.targets(), services.host.catalog)
+            plan = replan(plan, job.name, change_needs(job.needs, requirements), selector)
+        except FlowymlError as error:
+            problems.append(error)
+    return plan, problems
+
+
+def _with_moves(found: FoundRun, plan: ExecutionPlan, limits: Limits) -> ExecutionPlan:
+    """Return the plan with the machines that its jobs move to, from where they are now."""
+    jobs = tuple(job.model_copy(update={"moved": 0, "submission": 0}) for job in plan.jobs)
+    plan = plan.model_copy(update={"jobs": jobs})
+    if not plan.is_priced:
+        return plan
+    services = found.services
+    try:
+        targets = services.targets()
+    except FlowymlError:
+        return plan  # reported with the other problems
+    return allowed_moves(with_alternatives(plan, targets, services.host.catalog), limits)
+
+
+def _cannot_change(step: str, plan: ExecutionPlan, earlier: EarlierRun) -> SettingsError:
+    remaining = [name for job in plan.jobs if job.name not in earlier.results for name in job.steps]
+    has_step = any(step in job.steps for job in plan.jobs)
+    return SettingsError(
+        what=f"The resources of step {step!r} can't be changed",
+        why="its job has succeeded" if has_step else "the run has no such step",
+        fix=did_you_mean(step, remaining, f"the remaining steps are {', '.join(remaining)}"),
+    )
+
+
+def _problems(
+    found: FoundRun, plan: ExecutionPlan, run_id: str, limits: Limits, detached: bool
+) -> list[FlowymlError]:
+    services = found.services
+    problems = services.problems()
+    if detached:
+        problems += services.driver_problems()
+    problems += over_limits(plan, limits_of(found.settings, limits))
+    if not problems:
+        problems += services.plan_problems(plan, placeholder_record(plan, run_id))
+    return problems

@@ -1,0 +1,293 @@
+"""Runs: find one by its id, watch it, wait for it, cancel it, load its outputs."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flowyml_aws.artifacts.errors import PickleRefusedError
+from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.artifacts.values import load_value
+from flowyml_aws.client.result import Outputs, PipelineResult, make_result
+from flowyml_aws.client.run_job import RunJob
+from flowyml_aws.core.errors import RunNotFoundError
+from flowyml_aws.core.spelling import did_you_mean
+from flowyml_aws.core.termination import Terminated, end_after_cleanup
+from flowyml_aws.planning.limits import Limits
+from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.services.connect import find_run
+from flowyml_aws.submission.backend import JobState, LogLine
+from flowyml_aws.submission.driver import RunDriver
+from flowyml_aws.submission.outages import AdvanceThroughOutages
+from flowyml_aws.submission.own_runs import is_own_run
+from flowyml_aws.submission.record import RunState
+from flowyml_aws.submission.refs import RunRefs
+from flowyml_aws.submission.status import RunStatus
+from flowyml_aws.submission.why import Reason, explain_step
+
+__all__ = ["Run"]
+
+Watcher = Callable[[RunStatus], None]
+
+
+class Run:
+    """One execution of a plan, on any service and started by any client.
+
+    Args:
+        driver: Driver of the run.
+        drives: Whether following the logs also submits jobs that are ready, as `wait` does.
+        allow_pickle: Whether outputs whose format can execute code may be loaded; None for the
+            setting. Without both, only if this user started the run on this machine.
+    """
+
+    def __init__(
+        self, driver: RunDriver, drives: bool = True, allow_pickle: bool | None = None
+    ) -> None:
+        self._driver = driver
+        self._drives = drives
+        self._allow_pickle = driver.allow_pickle if allow_pickle is None else allow_pickle
+        # For values that are files, which outlive this object. Loading the first one creates it.
+        self._assets = Path(tempfile.gettempdir(), f"{driver.record.run_id}-{uuid.uuid4().hex}")
+
+    @classmethod
+    def attach(cls, run_id: str, allow_pickle: bool | None = None) -> Run:
+        """Return the run with this id, from the project's local store or its S3 store.
+
+        Args:
+            run_id: Id of the run.
+            allow_pickle: Whether outputs whose format can execute code may be loaded; None for
+                the setting. Without both, only if this user started the run on this machine.
+
+        Raises:
+            RunNotFoundError: No store contains it.
+        """
+        return cls(find_run(run_id), drives=False, allow_pickle=allow_pickle)
+
+    @property
+    def id(self) -> str:
+        """Id of the run, which finds it from any machine."""
+        return self._driver.record.run_id
+
+    @property
+    def plan(self) -> ExecutionPlan:
+        """Plan that the run executes."""
+        return self._driver.plan
+
+    @property
+    def jobs(self) -> Mapping[str, RunJob]:
+        """Jobs by name, in plan order."""
+        return {job.name: RunJob(job, self._driver) for job in self.plan.jobs}
+
+    def status(self) -> RunStatus:
+        """Return the current status. Nothing is submitted."""
+        return self._driver.status()
+
+    def advance(self) -> RunStatus:
+        """Submit the jobs that are ready, and return the status."""
+        return self._driver.advance()
+
+    def wait(self, watch: Watcher | None = None) -> PipelineResult:
+        """Drive the run until it ends, and return its result.
+
+        An interrupt (Ctrl-C) and a signal that ends this process (SIGTERM, SIGHUP, SIGQUIT) stop
+        the jobs that cannot continue without this client. `attach` continues the run.
+
+        If AWS does not answer, the run is polled for 10 more minutes: its jobs continue.
+
+        Args:
+            watch: Called with the status after every poll.
+
+        Raises:
+            AwsUnavailableError: AWS did not answer for too long. `attach` continues the run.
+            FlowymlError: A job was refused, or the states of the jobs are not available.
+        """
+        self._drives = True
+        advance = AdvanceThroughOutages(self._driver)
+        with end_after_cleanup():
+            try:
+                while True:
+                    status = advance()
+                    if watch is not None:
+                        watch(status)
+                    if status.outage is None and status.state is not RunState.RUNNING:
+                        return self._result_of(status)
+                    self._driver.backend.pause()
+            except BaseException:
+                self.leave()
+                raise
+
+    def leave(self) -> None:
+        """Stop the jobs that cannot continue without this client. `attach` continues the run."""
+        self._driver.backend.release()
+
+    def result(self) -> PipelineResult:
+        """Return the result so far."""
+        return self._result_of(self.status())
+
+    @property
+    def outputs(self) -> Outputs:
+        """Stored values by asset and by step name, each loaded on access."""
+        status = self.status()
+        return _outputs_of(status, RunRefs(status, self._driver.reports), self._load)
+
+    def refs(self, name: str) -> dict[str, ArtifactRef]:
+        """Return the artifact refs of an asset or a step, by asset.
+
+        Raises:
+            OutputNotFoundError: Nothing is stored under this name.
+        """
+        status = self.status()
+        refs = RunRefs(status, self._driver.reports)
+        return {asset: refs[asset] for asset in _outputs_of(status, refs, self._load).assets(name)}
+
+    def why(self, step: str) -> Reason:
+        """Explain why a step was executed or reused, compared with the pipeline's previous run.
+
+        Raises:
+            RunNotFoundError: The run has no such step, or did not record its cache keys.
+        """
+        return explain_step(self._driver.store, self.plan, self.status(), step)
+
+    def cancel(self) -> Sequence[str]:
+        """Cancel the run: stop its running jobs, and start no others.
+
+        Return the names of the jobs that are still ending, at their services; empty if none is
+        left.
+
+        Raises:
+            AwsRefusedError: Some jobs could not be stopped; the error lists them.
+        """
+        return self._driver.cancel()
+
+    def resume(
+        self,
+        resources: Mapping[str, Any] | None = None,
+        *,
+        max_price_usd_hour: float | None = None,
+        max_cost_usd: float | None = None,
+        detach: bool = False,
+    ) -> Run:
+        """Start a new run that continues this failed or cancelled run.
+
+        Jobs that succeeded are not executed again, nor are completed steps of other jobs whose
+        values are stored. Code and inputs are those of this run.
+
+        Args:
+            resources: New resources for the job of a step, by step: a `ResourceRequirements` or a
+                dict. What they do not contain remains.
+            max_price_usd_hour: Maximum price of every instance type that a job may start on.
+            max_cost_usd: Maximum cost of the new run.
+            detach: Whether the new run continues without this process.
+
+        Raises:
+            RunNotResumableError: This run is still running, or has succeeded.
+            InvalidPipelineError: With every mistake found; nothing was submitted.
+        """
+        from flowyml_aws.client.resume import resume
+
+        limits = Limits(max_price_usd_hour, max_cost_usd)
+        return Run(resume(self.id, resources, limits, detach), allow_pickle=self._allow_pickle)
+
+    def logs(self, job: str | None = None, follow: bool = False) -> Iterator[LogLine]:
+        """Yield the log lines of the jobs.
+
+        Args:
+            job: Name of a job, or None for all jobs in plan order.
+            follow: Whether to continue until the jobs have ended. Meanwhile, a run that was
+                submitted by this object is driven, and a run that was attached is only polled.
+
+        Raises:
+            RunNotFoundError: The plan has no such job.
+        """
+        names = [planned.name for planned in self.plan.jobs]
+        if job is not None and job not in names:
+            raise RunNotFoundError(
+                what=f"Run {self.id} has no job {job!r}",
+                why=f"its jobs are {', '.join(names)}",
+                fix=did_you_mean(job, names, "name one of them"),
+            )
+        selected = [job] if job is not None else names
+        return self._follow_logs(selected) if follow else self._read_logs(selected)
+
+    def _read_logs(self, jobs: Sequence[str]) -> Iterator[LogLine]:
+        for name in jobs:
+            lines, _ = self._driver.backend.logs(name, None)
+            yield from lines
+
+    def _follow_logs(self, jobs: Sequence[str]) -> Iterator[LogLine]:
+        backend = self._driver.backend
+        poll = self._driver.advance if self._drives else self._driver.status
+        cursors: dict[str, str | None] = dict.fromkeys(jobs)
+        try:
+            while True:
+                # Poll before reading the logs: lines that come later belong to the next round.
+                views = {view.job.name: view for view in poll().jobs}
+                for name in list(cursors):
+                    state = views[name].state
+                    if state in (JobState.WAITING, JobState.QUEUED) and cursors[name] is None:
+                        continue
+                    lines, cursors[name] = backend.logs(name, cursors[name])
+                    yield from lines
+                    # Logs arrive late: a log is complete if its job has ended and no line is new.
+                    if state.ended and not lines:
+                        del cursors[name]
+                if not cursors:
+                    return
+                backend.pause()
+        except (KeyboardInterrupt, Terminated):
+            self.leave()
+            raise
+
+    def _result_of(self, status: RunStatus) -> PipelineResult:
+        refs = RunRefs(status, self._driver.reports)
+        first = {step: assets[0] for step, assets in _produced(status).items() if assets[0] in refs}
+        outputs = _outputs_of(status, refs, self._load)
+        return make_result(status, outputs, refs, first, time.time())
+
+    def _load(self, asset: str, ref: ArtifactRef) -> Any:
+        store = self._driver.store
+        allow_pickle = self._allow_pickle
+        if allow_pickle is None:
+            allow_pickle = is_own_run(store.uri, self.id)
+        try:
+            return load_value(store, ref, asset, self._assets, allow_pickle=allow_pickle)
+        except PickleRefusedError as error:
+            if self._allow_pickle is not None:
+                raise
+            raise PickleRefusedError(
+                what=error.what,
+                why=f"it is stored as {ref.codec}, which can execute code when it is loaded, and "
+                f"this user did not start {self.id} on this machine",
+                fix="pass allow_pickle=True (`get --allow-pickle`), or set allow_pickle = true, if "
+                f"you trust everyone who can write to {store.uri}",
+            ) from error
+
+
+def _outputs_of(
+    status: RunStatus, refs: RunRefs, load: Callable[[str, ArtifactRef], Any]
+) -> Outputs:
+    names: dict[str, tuple[str, ...]] = {asset: (asset,) for asset in refs}
+    for step, assets in _produced(status).items():
+        if all(asset in refs for asset in assets):
+            names.setdefault(step, assets)
+    return Outputs(names, lambda asset: load(asset, refs[asset]), _skipped_outputs(status))
+
+
+def _skipped_outputs(status: RunStatus) -> dict[str, str]:
+    """Return why an asset or a step's output does not exist, for each that was skipped."""
+    results = [view.result for view in status.jobs if view.result is not None]
+    skipped = (*(step.skipped for step in status.reused.values()), *(r.skipped for r in results))
+    causes = {asset: cause for each in skipped for asset, cause in each.items()}
+    for step, assets in _produced(status).items():
+        if assets[0] in causes:
+            causes.setdefault(step, causes[assets[0]])
+    return causes
+
+
+def _produced(status: RunStatus) -> dict[str, tuple[str, ...]]:
+    reused = {name: step.produces for name, step in status.reused.items()}
+    return reused | {s: assets for view in status.jobs for s, assets in view.job.produces.items()}

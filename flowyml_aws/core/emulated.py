@@ -1,0 +1,10 @@
+"""Environment variables by which the emulator describes this machine to its jobs."""
+
+from __future__ import annotations
+
+__all__ = ["NOT_EMULATED", "SHARED_MEMORY_VARIABLE"]
+
+NOT_EMULATED = "FLOWYML_NOT_EMULATED_"
+"""Prefix of the variables that name what this machine can't imitate, with the reason."""
+SHARED_MEMORY_VARIABLE = "FLOWYML_SHARED_MEMORY"
+"""Variable with the folder that replaces `/dev/shm`, for jobs that are processes."""

@@ -1,0 +1,1 @@
+"""The program of a job: `python -m flowyml_aws.job <uri of a JobSpec>#sha256=<digest>`."""

@@ -1,0 +1,152 @@
+"""Entry point of the runner: read and verify the job spec, run the job, commit its result.
+
+The exit code reports the outcome (see `exit_codes`).
+
+Environment: `FLOWYML_ATTEMPT`, or Batch's `AWS_BATCH_JOB_ATTEMPT`, is the attempt number, from 1;
+`FLOWYML_ATTEMPTS_BEFORE` is the number of attempts before the job moved to its machine;
+`FLOWYML_MOVES_ON` lists the causes of failures for which it moves to another one;
+`AWS_BATCH_JOB_ID` or SageMaker's `TRAINING_JOB_NAME` is the id of this copy of the job (see
+`platform` and `claim`); `FLOWYML_USER` is the user of
+an image whose containers start as root (see `user`); `FLOWYML_TIMEOUT_GRACE_S` is
+the number of seconds that a step has to stop after its timeout.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+from flowyml_aws.artifacts.layout import EVENTS, RunLayout
+from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.core.errors import AwsUnavailableError, FlowymlError
+from flowyml_aws.core.nesting import enter_pipeline
+from flowyml_aws.runtime.attempt import Attempt
+from flowyml_aws.runtime.causes import Cause
+from flowyml_aws.runtime.exit_codes import (
+    BAD_INPUT,
+    INTERRUPTED,
+    MOVES,
+    SECOND_COPY,
+    STEP_FAILED,
+    SUCCEEDED,
+)
+from flowyml_aws.runtime.heartbeat import start_heartbeat
+from flowyml_aws.runtime.interruption import Interrupted, Interruption
+from flowyml_aws.runtime.job import run_job
+from flowyml_aws.runtime.lingering import end_lingering_threads
+from flowyml_aws.runtime.log import say, show
+from flowyml_aws.runtime.platform import Platform
+from flowyml_aws.runtime.result import JobResult
+from flowyml_aws.runtime.spec import STORE_WAIT_S
+from flowyml_aws.runtime.specs import SpecArgument
+from flowyml_aws.runtime.time_limit import GRACE_S
+from flowyml_aws.runtime.user import drop_root
+from flowyml_aws.scripts import PROGRAM_VARIABLE
+
+_EVENTS_INTERVAL_S = 1.0
+_LINGER_S = 300.0
+
+
+def main(arguments: list[str]) -> int:
+    """Run the job of a `SpecArgument` and return the exit code."""
+    if len(arguments) != 1:
+        say(
+            "usage: python -m flowyml_aws.job "
+            "<uri of a pack of specs>#sha256=<digest>,bytes=<offset>+<size>"
+        )
+        return BAD_INPUT
+    os.environ.pop(PROGRAM_VARIABLE, None)  # of a job that started this one
+    interruption = Interruption()
+    interruption.listen()
+    platform = Platform()
+    try:
+        # As root: infra/ keeps the images' user from the instance metadata.
+        platform = Platform.from_environment(os.environ)
+        drop_root(os.environ)
+        platform.report_folders()
+        code = _run(arguments[0], interruption, platform)
+        interruption.ignore()
+    except Interrupted:
+        say("received a stop signal: exiting without a result; completed jobs keep theirs")
+        code = INTERRUPTED
+    except AwsUnavailableError as error:
+        say(f"no step is to blame: the job ends without a result, and can run again\n{error}")
+        platform.report_failure(str(error))
+        code = INTERRUPTED
+    except FlowymlError as error:
+        say(f"the job failed without a result\n{error}")
+        platform.report_failure(str(error))
+        code = BAD_INPUT
+    except BaseException:  # of any kind: an unknown error must not look like success
+        say("the job failed without a result: unexpected error")
+        show(report := traceback.format_exc())
+        platform.report_failure(report[-1000:])  # the end contains the error
+        code = BAD_INPUT
+    end_lingering_threads(code, _LINGER_S)
+    return code
+
+
+def _run(argument: str, interruption: Interruption, platform: Platform) -> int:
+    place = SpecArgument.parse(argument)
+    store = _open_store(place.store, STORE_WAIT_S)
+    spec = place.read(store)
+    if spec.store_wait_s != STORE_WAIT_S:
+        store = _open_store(place.store, spec.store_wait_s)
+    attempt = Attempt.begin(spec, store, platform.attempt, platform)
+    if (earlier := attempt.result_of(spec.job)) is not None:
+        say(f"attempt {earlier.attempt} has already committed a result: nothing to do")
+        attempt.write_summary(earlier)
+        if earlier.reason is not None:
+            platform.report_failure(earlier.reason)
+        return _exit_code(earlier)
+    if (holder := attempt.claim()) != platform.copy_id:
+        say(f"{holder} has claimed this job: this copy of it, {platform.copy_id}, ends")
+        return SECOND_COPY
+    enter_pipeline(spec.pipeline)
+    say(f"run {spec.run_id}, job {spec.job}, attempt {attempt.number}, {len(spec.steps)} step(s)")
+    events = RunLayout(spec.run_id).attempt(spec.job, attempt.number, EVENTS)
+    attempt.progress.start(store, events, _EVENTS_INTERVAL_S)
+    is_local = place.store.startswith("file://")
+    heartbeat = start_heartbeat(store, spec.run_id, spec.job, attempt.number) if is_local else None
+    grace_s = float(os.environ.get("FLOWYML_TIMEOUT_GRACE_S") or GRACE_S)
+    # Not a TemporaryDirectory: a process that a step forks would remove it when it exits.
+    folder = Path(tempfile.mkdtemp(prefix="flowyml-aws-")).resolve()
+    try:
+        return _exit_code(run_job(attempt, folder, interruption, grace_s, _resolve_secret))
+    finally:
+        if heartbeat is not None:
+            heartbeat.set()
+        attempt.progress.close()
+        shutil.rmtree(folder, ignore_errors=True)  # the result is already written
+
+
+def _open_store(uri: str, wait_s: float) -> ArtifactStore:
+    if uri.startswith("file://"):
+        from flowyml_aws.local.directory import DirectoryArtifactStore
+
+        return DirectoryArtifactStore.from_uri(uri)
+    from flowyml_aws.aws.s3.job_store import open_job_store
+
+    return open_job_store(uri, wait_s, say)
+
+
+def _resolve_secret(reference: str) -> str:
+    from flowyml_aws.aws.secrets import read_job_secret
+
+    return read_job_secret(reference)
+
+
+def _exit_code(result: JobResult | Cause) -> int:
+    if isinstance(result, Cause):
+        return next(code for code, cause in MOVES.items() if cause is result)
+    if result.state == "succeeded":
+        return SUCCEEDED
+    return BAD_INPUT if result.failure else STEP_FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,71 @@
+"""Statuses of Batch jobs, from their descriptions."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from flowyml_aws.aws.batch.jobs import status_of
+from flowyml_aws.aws.batch.retry import MAX_ATTEMPTS
+from flowyml_aws.runtime.causes import Cause
+from flowyml_aws.submission.backend import JobStatus
+
+HOST_LOST = {"statusReason": "Host EC2 (instance i-1) terminated.", "container": {}}
+RECLAIMED = {
+    "statusReason": "Essential container in task exited",
+    "container": {"exitCode": 143},
+}
+FAILED = {"statusReason": "Essential container in task exited", "container": {"exitCode": 10}}
+
+
+def described(status: str, *attempts: dict[str, Any], **more: Any) -> JobStatus:
+    container = dict(attempts[-1]["container"]) if attempts else {}
+    detail = {"jobName": "job", "status": status, "attempts": attempts, "container": container}
+    return status_of(cast("Any", {**detail, **more}), first_attempt=1)
+
+
+def test_lost_hosts_are_counted_whichever_end_ecs_reports_first() -> None:
+    assert described("RUNNABLE", HOST_LOST, RECLAIMED).losses == 2
+    assert described("RUNNING", HOST_LOST).losses == 1
+    assert described("FAILED", FAILED).losses == 0
+
+
+@pytest.mark.parametrize(
+    ("container", "cause"),
+    [
+        ({"exitCode": 137, "reason": "OutOfMemoryError: Container killed"}, Cause.OUT_OF_MEMORY),
+        ({"exitCode": 18}, Cause.OUT_OF_MEMORY),
+        ({"exitCode": 19}, Cause.GPU_OUT_OF_MEMORY),
+        ({"exitCode": 20}, Cause.DISK_FULL),
+        ({"exitCode": 137}, None),  # killed by someone
+        ({"exitCode": 10}, None),
+        ({}, None),
+    ],
+)
+def test_a_failed_job_says_whether_a_larger_machine_helps(
+    container: dict[str, Any], cause: Cause | None
+) -> None:
+    attempt = {"statusReason": "Essential container in task exited", "container": container}
+    assert described("FAILED", attempt).cause is cause
+
+
+def test_a_job_lacks_capacity_after_its_last_lost_host() -> None:
+    assert described("FAILED", *[HOST_LOST] * MAX_ATTEMPTS).cause is Cause.CAPACITY
+    assert described("FAILED", *[HOST_LOST] * (MAX_ATTEMPTS - 1), FAILED).cause is None
+    # Someone has terminated it.
+    assert described("FAILED", HOST_LOST).cause is None
+
+
+def test_batch_says_whether_it_has_no_capacity() -> None:
+    reason = "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - Service cannot fulfill the capacity"
+    assert described("RUNNABLE", statusReason=reason).lacks_capacity
+    assert not described("RUNNABLE").lacks_capacity
+    assert not described("RUNNING", statusReason=reason).lacks_capacity
+
+
+def test_the_attempts_of_a_moved_job_continue_those_of_its_first_machine() -> None:
+    detail = cast("Any", {"jobName": "job", "status": "RUNNING", "attempts": [HOST_LOST]})
+    assert status_of(detail, first_attempt=11).attempt == 12
+    waiting = cast("Any", {"jobName": "job", "status": "RUNNABLE"})
+    assert status_of(waiting, first_attempt=11).attempt == 0

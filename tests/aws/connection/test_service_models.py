@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flowyml_aws.aws.connection.service_models import ServiceModelLoader, keep_operations
+
+
+def test_shapes_of_other_operations_are_removed() -> None:
+    model: dict[str, Any] = {
+        "operations": {
+            "List": {"input": {"shape": "ListRequest"}, "errors": [{"shape": "Denied"}]},
+            "Delete": {"input": {"shape": "DeleteRequest"}},
+        },
+        "shapes": {
+            "ListRequest": {"members": {"Filters": {"shape": "Filters"}}},
+            "Filters": {"type": "list", "member": {"shape": "Filter"}},
+            "Filter": {"members": {"Inner": {"shape": "Filters"}}},
+            "Denied": {"type": "structure"},
+            "DeleteRequest": {"type": "structure"},
+        },
+    }
+    keep_operations(model, ["List"])
+    assert model["operations"].keys() == {"List"}
+    assert model["shapes"].keys() == {"ListRequest", "Filters", "Filter", "Denied"}
+
+
+def test_the_model_of_ec2_has_only_what_a_run_calls() -> None:
+    loader = ServiceModelLoader.of(None)
+    model = loader.load_service_model("ec2", "service-2")
+    assert len(model["operations"]) < 10
+    # A second client gets the same model.
+    assert loader.load_service_model("ec2", "service-2") is model
+
+
+def test_other_services_have_all_operations() -> None:
+    model = ServiceModelLoader.of(None).load_service_model("batch", "service-2")
+    assert {"SubmitJob", "CreateComputeEnvironment"} <= model["operations"].keys()
+
+
+def test_models_are_also_searched_in_the_users_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELS", "/models")
+    assert "/models/more" in ServiceModelLoader.of("$MODELS/more").search_paths

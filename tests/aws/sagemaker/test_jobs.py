@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from flowyml_aws.aws.sagemaker.jobs import active_status, bill_of, final_status, has_ended
+from flowyml_aws.core.errors import AwsRefusedError
+from flowyml_aws.runtime.causes import Cause
+from flowyml_aws.submission.backend import JobState, JobStatus
+
+
+def active(secondary: str, status: str = "InProgress") -> JobStatus:
+    summary = {"TrainingJobName": "t", "TrainingJobStatus": status, "SecondaryStatus": secondary}
+    assert not has_ended(cast(Any, summary))
+    return active_status(cast(Any, summary), 1)
+
+
+def ended(status: str, secondary: str, reason: str = "", attempt: int = 1) -> JobStatus:
+    detail = {
+        "TrainingJobStatus": status,
+        "SecondaryStatus": secondary,
+        "FailureReason": reason,
+        "StoppingCondition": {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 90},
+    }
+    assert has_ended(cast(Any, detail))
+    return final_status(cast(Any, detail), attempt)
+
+
+@pytest.mark.parametrize(
+    ("secondary", "state"),
+    [
+        ("Pending", JobState.QUEUED),
+        ("Starting", JobState.STARTING),
+        ("LaunchingMLInstances", JobState.QUEUED),
+        ("PreparingTrainingStack", JobState.STARTING),
+        ("Downloading", JobState.STARTING),
+        ("DownloadingTrainingImage", JobState.STARTING),
+        ("Training", JobState.RUNNING),
+        ("Uploading", JobState.RUNNING),
+        ("Restarting", JobState.STARTING),
+        ("MaxRuntimeExceeded", JobState.RUNNING),  # not yet reported as stopped
+    ],
+)
+def test_the_state_of_an_active_job_is_its_secondary_status(
+    secondary: str, state: JobState
+) -> None:
+    assert active(secondary).state is state
+
+
+def test_a_spot_interruption_is_not_a_failure() -> None:
+    status = active("Interrupted")
+    assert status.state is JobState.QUEUED
+    assert status.reason is not None and "spot instance was interrupted" in status.reason
+
+
+def test_a_job_that_is_being_stopped_has_not_ended() -> None:
+    assert active("Stopping", "Stopping").state is JobState.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("status", "secondary"), [("InProgress", "Dreaming"), ("Paused", "Training")]
+)
+def test_an_unknown_state_is_an_error(status: str, secondary: str) -> None:
+    with pytest.raises(AwsRefusedError, match="does not support this state"):
+        active(secondary, status)
+
+
+def test_a_failure_is_reported_with_its_reason() -> None:
+    reason = "AlgorithmError: step 'fit': ValueError: no"
+    assert ended("Failed", "Failed", reason) == JobStatus(JobState.FAILED, 1, reason)
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        ("AlgorithmError: , exit code: 3", "the process exited with code 3"),
+        (
+            "AlgorithmError: , exit code: 137",
+            "the process exited with code 137: possibly out of memory",
+        ),
+        ("", "SageMaker gives no reason"),
+    ],
+)
+def test_a_failure_without_a_message_is_reported_with_its_exit_code(
+    reason: str, expected: str
+) -> None:
+    assert ended("Failed", "Failed", reason).reason == expected
+
+
+def test_a_job_that_exceeds_its_time_limit_is_failed_not_cancelled() -> None:
+    status = ended("Stopped", "MaxRuntimeExceeded")
+    assert status.state is JobState.FAILED
+    assert status.reason == "it exceeded its maximum runtime of 60 s"
+
+
+def test_a_job_that_waits_too_long_for_spot_capacity_is_reported_with_the_limit() -> None:
+    reason = ended("Stopped", "MaxWaitTimeExceeded").reason
+    assert reason is not None and "its limit of 90 s for waiting for spot capacity" in reason
+
+
+def test_a_stopped_job_is_reported_as_stopped() -> None:
+    assert ended("Stopped", "Stopped").reason == "it was stopped"
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "InternalServerError: We encountered an internal error. Please try again.",
+        "CapacityError: Unable to provision requested ML compute capacity.",
+        "AlgorithmError: , exit code: 143",
+    ],
+)
+def test_a_failure_of_the_service_is_retried_up_to_five_attempts(reason: str) -> None:
+    assert ended("Failed", "Failed", reason).state is JobState.LOST
+    last = ended("Failed", "Failed", reason, attempt=5)
+    assert last.state is JobState.FAILED
+    assert last.reason is not None and last.reason.endswith("(the last of 5 attempts)")
+
+
+@pytest.mark.parametrize(
+    ("reason", "cause"),
+    [
+        ("AlgorithmError: , exit code: 137", Cause.OUT_OF_MEMORY),
+        ("AlgorithmError: , exit code: 18", Cause.OUT_OF_MEMORY),
+        ("AlgorithmError: , exit code: 19", Cause.GPU_OUT_OF_MEMORY),
+        ("AlgorithmError: , exit code: 20", Cause.DISK_FULL),
+        ("AlgorithmError: step 'train': exit code: 18 of a tool, exit code: 10", None),
+        ("ClientError: the image does not exist", None),
+    ],
+)
+def test_the_exit_code_says_whether_a_larger_machine_helps(
+    reason: str, cause: Cause | None
+) -> None:
+    assert ended("Failed", "Failed", reason).cause is cause
+
+
+def test_lost_hosts_are_counted_for_each_machine_of_a_job() -> None:
+    reason = "CapacityError: Unable to provision requested ML compute capacity."
+    assert [ended("Failed", "Failed", reason, attempt=n).losses for n in (1, 4, 5, 6, 10)] == [
+        1,
+        4,
+        5,
+        1,
+        5,
+    ]
+    assert ended("Failed", "Failed", reason, attempt=6).state is JobState.LOST
+    assert ended("Failed", "Failed", reason, attempt=10).cause is Cause.CAPACITY
+
+
+def test_the_end_of_the_wait_for_spot_capacity_is_a_lack_of_capacity() -> None:
+    assert ended("Stopped", "MaxWaitTimeExceeded").cause is Cause.CAPACITY
+    assert ended("Stopped", "MaxRuntimeExceeded").cause is None
+    assert ended("Stopped", "Stopped").cause is None
+
+
+def test_a_bill_contains_the_selected_type_and_the_billed_seconds_on_spot_capacity() -> None:
+    detail = {
+        "BillableTimeInSeconds": 30,
+        "TrainingTimeInSeconds": 100,
+        "EnableManagedSpotTraining": True,
+        "ResourceConfig": {"SelectedInstanceType": "ml.m6i.large"},
+    }
+    bill = bill_of(cast(Any, detail))
+    assert bill is not None
+    assert (bill.instance_type, bill.billed_s, bill.ran_s) == ("ml.m6i.large", 30, 100)
+    both = bill.after(bill)
+    assert (both.billed_s, both.ran_s, both.is_spot) == (60, 200, True)
+
+
+def test_a_job_that_never_ran_has_no_bill() -> None:
+    assert bill_of(cast(Any, {"ResourceConfig": {}})) is None

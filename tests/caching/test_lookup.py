@@ -1,0 +1,78 @@
+"""Lookup of earlier runs' outputs in a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flowyml_aws import step
+from flowyml_aws.artifacts.values import save_value
+from flowyml_aws.caching.entries import CacheEntry, write_entry
+from flowyml_aws.caching.fingerprint import Fingerprinter
+from flowyml_aws.caching.lookup import KeyFacts, find_reuse, identities_of
+from flowyml_aws.core.cache_key import cache_key
+from flowyml_aws.core.graph import read_graph
+from flowyml_aws.core.step import Step
+from flowyml_aws.local.directory import DirectoryArtifactStore
+from tests.support.denied_stores import StoreWithoutReadableCache
+
+
+@step(outputs=["number"])
+def count():
+    return 3
+
+
+@step(outputs=["word"])
+def spell():
+    return "three"
+
+
+def test_a_denied_lookup_runs_the_steps_and_is_one_note_of_the_plan(tmp_path: Path) -> None:
+    graph, _ = read_graph((count, spell), {})
+    assert graph is not None
+    known = identities_of("p", graph, {}, Fingerprinter(), KeyFacts()).known
+    reuse = find_reuse(StoreWithoutReadableCache(tmp_path / "store"), graph, known, {}, ())
+    assert reuse.runs == {"count", "spell"}
+    (note,) = reuse.notes
+    assert "the cache can't be read: Can't read cache/" in note
+    assert "allow s3:GetObject on it" in note
+
+
+class CountingStore(DirectoryArtifactStore):
+    """A store that counts the reads of documents."""
+
+    reads = 0
+
+    def get(self, key: str) -> bytes:
+        self.reads += 1
+        return super().get(key)
+
+
+def a_step(number: int) -> Step:
+    @step(name=f"count_{number}", outputs=[f"number_{number}"])
+    def count_one() -> int:
+        return number
+
+    return count_one
+
+
+def test_keys_without_an_entry_are_not_looked_up_one_by_one(tmp_path: Path) -> None:
+    store = CountingStore(tmp_path / "store")
+    graph, _ = read_graph([a_step(number) for number in range(30)], {})
+    assert graph is not None
+    known = identities_of("p", graph, {}, Fingerprinter(), KeyFacts()).known
+    reuse = find_reuse(store, graph, known, {}, ())
+    assert len(reuse.runs) == 30
+    assert store.reads == 0
+    hit = known["count_7"]
+    entry = CacheEntry(
+        key=cache_key(hit.digest, {}),
+        pipeline="p",
+        step="count_7",
+        run_id="r",
+        created_at=0,
+        assets={"number_7": save_value(store, "number_7", 7)},
+    )
+    write_entry(store, entry)
+    reuse = find_reuse(store, graph, known, {}, ())
+    assert reuse.runs == {step.name for step in graph.steps} - {"count_7"}
+    assert store.reads == 1
