@@ -14,7 +14,7 @@ import pytest
 
 from flowyml_aws import scripts
 from flowyml_aws.packaging.starting import starting_with
-from flowyml_aws.testing.warm_programs import WarmPrograms
+from flowyml_aws.testing.machines.warm_programs import WarmPrograms
 from tests.support.collecting import collect_less_often
 from tests.support.effort import load_profile
 from tests.support.permissions import UsedGrants

@@ -42,33 +42,34 @@ from flowyml_aws.testing.account import (
 )
 from flowyml_aws.testing.api import Api
 from flowyml_aws.testing.banner import describe
-from flowyml_aws.testing.batch_account import BatchAccount
-from flowyml_aws.testing.batch_api import BatchApi
+from flowyml_aws.testing.batch.account import BatchAccount
+from flowyml_aws.testing.batch.api import BatchApi
+from flowyml_aws.testing.batch.fleet import Fleet
+from flowyml_aws.testing.batch.metadata_api import METADATA_PATH, InstanceMetadata
+from flowyml_aws.testing.batch.queues import Queues
+from flowyml_aws.testing.batch.scheduler import Scheduler
 from flowyml_aws.testing.budgets_api import BudgetsApi
 from flowyml_aws.testing.calls import ApiCall, ApiRequest
 from flowyml_aws.testing.capacity import Capacity
 from flowyml_aws.testing.clock import Clock
 from flowyml_aws.testing.consistency import Listing, Propagation, Transitions
-from flowyml_aws.testing.container import Containers
 from flowyml_aws.testing.deviations import Deviations, forbid_cache_reads
-from flowyml_aws.testing.disks import Disks
 from flowyml_aws.testing.disturbance import Disturbance
-from flowyml_aws.testing.engine_containers import EngineContainers
 from flowyml_aws.testing.events import Events, FailedInvocation
 from flowyml_aws.testing.faults import Faults
-from flowyml_aws.testing.fleet import Fleet
 from flowyml_aws.testing.iam.bucket_policies import without_moto
 from flowyml_aws.testing.iam.changes import IamChanges
 from flowyml_aws.testing.iam.guard import Guard
 from flowyml_aws.testing.iam.principals import Principals
 from flowyml_aws.testing.iam.service_roles import ServiceRoles
-from flowyml_aws.testing.image_check import check_image
-from flowyml_aws.testing.image_environment import image_environment
-from flowyml_aws.testing.image_user import can_switch_user
-from flowyml_aws.testing.machine import Machine
-from flowyml_aws.testing.metadata_api import METADATA_PATH, InstanceMetadata
-from flowyml_aws.testing.process import Processes
-from flowyml_aws.testing.queues import Queues
+from flowyml_aws.testing.machines.container import Containers
+from flowyml_aws.testing.machines.disks import Disks
+from flowyml_aws.testing.machines.engine_containers import EngineContainers
+from flowyml_aws.testing.machines.image_check import check_image
+from flowyml_aws.testing.machines.image_environment import image_environment
+from flowyml_aws.testing.machines.image_user import can_switch_user
+from flowyml_aws.testing.machines.machine import Machine
+from flowyml_aws.testing.machines.process import Processes
 from flowyml_aws.testing.quotas import AccountQuotas, QuotaLevel, Usage
 from flowyml_aws.testing.quotas_api import QuotasApi
 from flowyml_aws.testing.registry.application import Registry
@@ -77,7 +78,6 @@ from flowyml_aws.testing.registry.tokens import Tokens
 from flowyml_aws.testing.sagemaker.api import SageMakerApi
 from flowyml_aws.testing.sagemaker.service import TrainingService
 from flowyml_aws.testing.sagemaker.stock import Stock
-from flowyml_aws.testing.scheduler import Scheduler
 from flowyml_aws.testing.server import Application, Server, listen
 from flowyml_aws.testing.starts import Starts
 

@@ -24,10 +24,10 @@ from typing import Any
 from moto.core.exceptions import ServiceException
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
+from flowyml_aws.testing.batch.jobs import Job
 from flowyml_aws.testing.iam.evaluation import Decision, Principal, decide
 from flowyml_aws.testing.iam.permissions import Need
 from flowyml_aws.testing.iam.policies import Policy
-from flowyml_aws.testing.jobs import Job
 from flowyml_aws.testing.sagemaker.training_job import TrainingJob
 
 __all__ = ["Events", "FailedInvocation"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from threading import RLock
 from typing import Literal
 
+from flowyml_aws.testing.batch.metadata_api import InstanceMetadata
+from flowyml_aws.testing.batch.queues import Queues
+from flowyml_aws.testing.batch.scheduler import Scheduler
 from flowyml_aws.testing.disturbance import CallFault, Disturbance, FaultOfCall
-from flowyml_aws.testing.metadata_api import InstanceMetadata
-from flowyml_aws.testing.queues import Queues
 from flowyml_aws.testing.sagemaker.service import TrainingService
-from flowyml_aws.testing.scheduler import Scheduler
 from flowyml_aws.testing.starts import TRANSIENT_REASONS, Starts
 
 __all__ = ["Faults"]

@@ -22,6 +22,7 @@ from werkzeug.serving import ThreadedWSGIServer
 
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.testing.api import Api
+from flowyml_aws.testing.batch.metadata_api import METADATA_PATH, InstanceMetadata
 from flowyml_aws.testing.calls import (
     ApiCall,
     ApiRequest,
@@ -35,7 +36,6 @@ from flowyml_aws.testing.clock import Clock
 from flowyml_aws.testing.iam.changes import IamChanges
 from flowyml_aws.testing.iam.guard import AccessError, Guard
 from flowyml_aws.testing.iam.refusals import response_to
-from flowyml_aws.testing.metadata_api import METADATA_PATH, InstanceMetadata
 from flowyml_aws.testing.object_times import date_written_object
 from flowyml_aws.testing.offerings import offerings
 from flowyml_aws.testing.pricing_api import get_products, spot_price_history

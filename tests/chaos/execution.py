@@ -17,7 +17,7 @@ from threading import Timer
 from typing import Any
 
 from flowyml_aws.testing.account import PREFIX
-from flowyml_aws.testing.warm import WarmProcess
+from flowyml_aws.testing.machines.warm import WarmProcess
 from tests.chaos.disturber import Disturber
 from tests.chaos.evidence import Evidence, RunEvidence
 from tests.chaos.schedule import Action, Client, Fate, Schedule, Task

@@ -19,7 +19,7 @@ from flowyml_aws.aws.sagemaker.jobs import ATTEMPTS
 from flowyml_aws.runtime.exit_codes import INTERRUPTED
 from flowyml_aws.testing import Emulator
 from flowyml_aws.testing.account import PREFIX
-from flowyml_aws.testing.warm import WarmProcess, WarmStarter
+from flowyml_aws.testing.machines.warm import WarmProcess, WarmStarter
 from tests.chaos.schedule import Loss
 from tests.chaos.waits import POLL_S, PROPAGATION_S, STOP_GRACE_S
 from tests.support.rigs import CHECKOUT, HERMETIC, ambient, raised_emulator

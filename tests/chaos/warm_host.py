@@ -13,7 +13,7 @@ from pathlib import Path
 
 from flowyml_aws.packaging import starting
 from flowyml_aws.packaging.starting import ProgramProcess, ProgramStart, start_python
-from flowyml_aws.testing.warm import WarmStarter
+from flowyml_aws.testing.machines.warm import WarmStarter
 
 __all__: list[str] = []
 

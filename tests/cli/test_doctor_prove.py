@@ -18,8 +18,8 @@ from flowyml_aws.doctor.prove import runs as prove_runs
 from flowyml_aws.testing import Emulator
 from flowyml_aws.testing.account import BUCKET
 from flowyml_aws.testing.deviations import DEVIATIONS
-from flowyml_aws.testing.disks import Disks
-from flowyml_aws.testing.image_user import can_switch_user
+from flowyml_aws.testing.machines.disks import Disks
+from flowyml_aws.testing.machines.image_user import can_switch_user
 from tests.cli.conftest import Cli
 from tests.support.alerts import create_alerts
 from tests.support.queues import make_queue

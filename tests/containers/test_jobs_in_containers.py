@@ -15,7 +15,7 @@ import pytest
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.images.engine import Engine
 from flowyml_aws.testing import Emulator
-from flowyml_aws.testing.disks import Disks
+from flowyml_aws.testing.machines.disks import Disks
 from tests.containers.conftest import BASE
 from tests.support.queues import make_queue
 from tests.support.rigs import BackendRig, eventually

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flowyml_aws.testing import Emulator
-from flowyml_aws.testing.image_user import can_switch_user
+from flowyml_aws.testing.machines.image_user import can_switch_user
 from tests.support.queues import make_queue
 
 pytestmark = pytest.mark.contract

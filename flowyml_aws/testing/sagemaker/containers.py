@@ -6,9 +6,9 @@ from pathlib import Path
 from threading import RLock
 
 from flowyml_aws.catalog.files import load_catalog
-from flowyml_aws.testing.container import Container
 from flowyml_aws.testing.deviations import Deviations
 from flowyml_aws.testing.iam.service_roles import ServiceRoles
+from flowyml_aws.testing.machines.container import Container
 from flowyml_aws.testing.sagemaker.files import (
     ML_FOLDER,
     TransferError,

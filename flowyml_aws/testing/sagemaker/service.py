@@ -9,10 +9,10 @@ from threading import RLock
 from typing import Any
 
 from flowyml_aws.testing.consistency import Listing
-from flowyml_aws.testing.container import Container
 from flowyml_aws.testing.deviations import Deviations
 from flowyml_aws.testing.iam.service_roles import ServiceRoles
-from flowyml_aws.testing.machine import Ending, Machine, Task
+from flowyml_aws.testing.machines.container import Container
+from flowyml_aws.testing.machines.machine import Ending, Machine, Task
 from flowyml_aws.testing.quotas import Usage
 from flowyml_aws.testing.sagemaker.containers import (
     algorithm_failure,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flowyml_aws.testing.clock import Timer
-from flowyml_aws.testing.machine import Task
+from flowyml_aws.testing.machines.machine import Task
 from flowyml_aws.testing.sagemaker.validation import DEFAULT_MAX_RUNTIME_S, instance_types
 
 __all__ = ["LOG_GROUP", "Launch", "TrainingJob"]

@@ -9,7 +9,7 @@ import pytest
 
 from flowyml_aws.core.errors import InvalidPipelineError
 from flowyml_aws.testing import Emulator
-from flowyml_aws.testing.disks import Disks
+from flowyml_aws.testing.machines.disks import Disks
 from tests.support.rigs import BackendRig
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("disks")]

@@ -4,7 +4,7 @@ import pytest
 
 from flowyml_aws.aws.batch.retry import MAX_ATTEMPTS, RETRY_RULES
 from flowyml_aws.runtime.exit_codes import SECOND_COPY
-from flowyml_aws.testing.retry import Outcome, is_retried
+from flowyml_aws.testing.batch.retry import Outcome, is_retried
 from flowyml_aws.testing.starts import TRANSIENT_REASONS
 
 EXITED = "Essential container in task exited"

@@ -14,14 +14,14 @@ from moto.core.exceptions import ServiceException
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from flowyml_aws.testing.account import REGION
+from flowyml_aws.testing.batch.fleet import Fleet, Instance
+from flowyml_aws.testing.batch.instance_choice import Pool
+from flowyml_aws.testing.batch.jobs import Job, Status
+from flowyml_aws.testing.batch.pools import pool_of
+from flowyml_aws.testing.batch.validation import ClientException
 from flowyml_aws.testing.capacity import Capacity
 from flowyml_aws.testing.consistency import Transitions
-from flowyml_aws.testing.fleet import Fleet, Instance
-from flowyml_aws.testing.instance_choice import Pool
-from flowyml_aws.testing.jobs import Job, Status
-from flowyml_aws.testing.launch_templates import blocked_user, launch_template
-from flowyml_aws.testing.pools import pool_of
-from flowyml_aws.testing.validation import ClientException
+from flowyml_aws.testing.machines.launch_templates import blocked_user, launch_template
 
 __all__ = ["Queues", "snapshot"]
 

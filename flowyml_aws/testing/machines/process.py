@@ -14,18 +14,18 @@ from typing import IO
 
 from flowyml_aws.core.emulated import NOT_EMULATED, SHARED_MEMORY_VARIABLE
 from flowyml_aws.planning.environment import LOCALE, RUNNER
-from flowyml_aws.testing.container import Container, OnLines
-from flowyml_aws.testing.gpus import gpu_environment, gpu_programs
-from flowyml_aws.testing.image_user import can_switch_user, command_as, find_program
-from flowyml_aws.testing.kept_warm import keep, take_kept
-from flowyml_aws.testing.shared_memory import shared_memory
-from flowyml_aws.testing.warm import RUNNER_MODULE, WarmProcess, WarmStarter, read_at_start
+from flowyml_aws.testing.machines.container import Container, OnLines
+from flowyml_aws.testing.machines.gpus import gpu_environment, gpu_programs
+from flowyml_aws.testing.machines.image_user import can_switch_user, command_as, find_program
+from flowyml_aws.testing.machines.kept_warm import keep, take_kept
+from flowyml_aws.testing.machines.shared_memory import shared_memory
+from flowyml_aws.testing.machines.warm import RUNNER_MODULE, WarmProcess, WarmStarter, read_at_start
 
 __all__ = ["JobProcess", "Processes", "start_process"]
 
 _CHUNK_BYTES = 64 * 1024
 _FOLDER_VARIABLES = {"/opt/ml": "SAGEMAKER_BASE_DIR", "/tmp": "TMPDIR"}
-_IMPORTED = ("flowyml_aws.aws.s3.job_store", "flowyml_aws.testing.warm_models")
+_IMPORTED = ("flowyml_aws.aws.s3.job_store", "flowyml_aws.testing.machines.warm_models")
 
 
 class Processes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flowyml_aws.core.errors import SettingsError
-from flowyml_aws.testing.container import Container, Containers
+from flowyml_aws.testing.machines.container import Container, Containers
 
 __all__ = ["check_image"]
 

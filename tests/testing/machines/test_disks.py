@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flowyml_aws.testing import Emulator
-from flowyml_aws.testing.disks import Disks
+from flowyml_aws.testing.machines.disks import Disks
 from tests.testing.conftest import BatchClient
 
 pytestmark = pytest.mark.contract

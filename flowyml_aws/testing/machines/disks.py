@@ -18,7 +18,7 @@ from threading import Lock
 from typing import Any
 
 from flowyml_aws.catalog.disk import DEFAULT_VOLUME_GIB, RESERVED_GIB
-from flowyml_aws.testing.launch_templates import launch_template
+from flowyml_aws.testing.machines.launch_templates import launch_template
 
 __all__ = ["Disks", "free_gib", "is_permitted", "mount_memory", "unmount"]
 

@@ -14,9 +14,9 @@ from moto.batch.models import batch_backends
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from flowyml_aws.testing.api import Handler, Rewrite
+from flowyml_aws.testing.batch.queues import Queues
+from flowyml_aws.testing.batch.validation import ClientException
 from flowyml_aws.testing.consistency import Transitions
-from flowyml_aws.testing.queues import Queues
-from flowyml_aws.testing.validation import ClientException
 
 __all__ = ["BatchAccount"]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from flowyml_aws.testing.account import REGION
+from flowyml_aws.testing.batch.instance_choice import Offer, Pool, choose_type
 from flowyml_aws.testing.capacity import Capacity
 from flowyml_aws.testing.clock import Clock, Timer
 from flowyml_aws.testing.deviations import Deviations
-from flowyml_aws.testing.instance_choice import Offer, Pool, choose_type
 from flowyml_aws.testing.quotas import AccountQuotas
 
 __all__ = ["Fleet", "Instance"]

@@ -28,13 +28,12 @@ from moto.batch.models import BatchBackend, JobDefinition, JobQueue, batch_backe
 from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from flowyml_aws.testing.api import Handler, Rewrite
-from flowyml_aws.testing.batch_account import BatchAccount
-from flowyml_aws.testing.clock import Clock
-from flowyml_aws.testing.jobs import Job
-from flowyml_aws.testing.listing import list_jobs
-from flowyml_aws.testing.queues import Queues, snapshot
-from flowyml_aws.testing.scheduler import Scheduler
-from flowyml_aws.testing.validation import (
+from flowyml_aws.testing.batch.account import BatchAccount
+from flowyml_aws.testing.batch.jobs import Job
+from flowyml_aws.testing.batch.listing import list_jobs
+from flowyml_aws.testing.batch.queues import Queues, snapshot
+from flowyml_aws.testing.batch.scheduler import Scheduler
+from flowyml_aws.testing.batch.validation import (
     TOO_MANY_TAGS,
     ClientException,
     check_job_definition,
@@ -42,6 +41,7 @@ from flowyml_aws.testing.validation import (
     check_submission,
     has_too_many_tags,
 )
+from flowyml_aws.testing.clock import Clock
 
 __all__ = ["BatchApi"]
 

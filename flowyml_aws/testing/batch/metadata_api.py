@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from threading import RLock
 from typing import Any
 
-from flowyml_aws.testing.fleet import Fleet, Instance
+from flowyml_aws.testing.batch.fleet import Fleet, Instance
 from flowyml_aws.testing.sockets import owner_of
 
 __all__ = ["METADATA_PATH", "METADATA_VARIABLE", "InstanceMetadata"]

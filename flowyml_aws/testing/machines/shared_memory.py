@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flowyml_aws.testing.disks import is_permitted, mount_memory, unmount
+from flowyml_aws.testing.machines.disks import is_permitted, mount_memory, unmount
 
 __all__ = ["shared_memory"]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from flowyml_aws.testing.validation import (
+from flowyml_aws.testing.batch.validation import (
     ClientException,
     check_job_definition,
     check_reason,

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from flowyml_aws.testing.batch.fleet import Instance
+from flowyml_aws.testing.batch.retry import Outcome
 from flowyml_aws.testing.capacity import Capacity, needs, resource_requirements
 from flowyml_aws.testing.clock import Timer
-from flowyml_aws.testing.fleet import Instance
-from flowyml_aws.testing.machine import Task
-from flowyml_aws.testing.retry import Outcome
+from flowyml_aws.testing.machines.machine import Task
 
 __all__ = ["Attempt", "Job", "Status"]
 

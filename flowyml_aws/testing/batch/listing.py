@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flowyml_aws.testing.jobs import Status
-from flowyml_aws.testing.validation import ClientException
+from flowyml_aws.testing.batch.jobs import Status
+from flowyml_aws.testing.batch.validation import ClientException
 
 __all__ = ["list_jobs"]
 

@@ -7,8 +7,8 @@ from random import Random
 import pytest
 
 from flowyml_aws.catalog.files import load_catalog
+from flowyml_aws.testing.batch.instance_choice import Offer, Pool, Strategy, choose_type
 from flowyml_aws.testing.capacity import Capacity
-from flowyml_aws.testing.instance_choice import Offer, Pool, Strategy, choose_type
 
 SMALL = Capacity(vcpus=2, memory_mib=2048)
 ON_GPU = Capacity(vcpus=2, memory_mib=4096, gpus=1)

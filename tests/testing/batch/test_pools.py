@@ -10,7 +10,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 
 from flowyml_aws.testing import Emulator
 from flowyml_aws.testing.account import REGION
-from flowyml_aws.testing.pools import pool_of
+from flowyml_aws.testing.batch.pools import pool_of
 
 pytestmark = pytest.mark.contract
 

@@ -11,18 +11,18 @@ from pathlib import Path
 from threading import Condition, RLock, Thread
 from typing import Any
 
+from flowyml_aws.testing.batch.fleet import Instance
+from flowyml_aws.testing.batch.jobs import Attempt, Job, Status
+from flowyml_aws.testing.batch.metadata_api import METADATA_VARIABLE
+from flowyml_aws.testing.batch.queues import Queues
+from flowyml_aws.testing.batch.retry import Outcome, is_retried
 from flowyml_aws.testing.capacity import Capacity
 from flowyml_aws.testing.consistency import Listing
-from flowyml_aws.testing.container import Container
 from flowyml_aws.testing.deviations import Deviations
-from flowyml_aws.testing.fleet import Instance
 from flowyml_aws.testing.iam.service_roles import ServiceRoles
-from flowyml_aws.testing.jobs import Attempt, Job, Status
-from flowyml_aws.testing.machine import KILLED, Ending, Machine, Task
-from flowyml_aws.testing.metadata_api import METADATA_VARIABLE
-from flowyml_aws.testing.queues import Queues
+from flowyml_aws.testing.machines.container import Container
+from flowyml_aws.testing.machines.machine import KILLED, Ending, Machine, Task
 from flowyml_aws.testing.registry.images import PULL_FAILED, pull_failure
-from flowyml_aws.testing.retry import Outcome, is_retried
 
 __all__ = ["Scheduler"]
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from flowyml_aws.testing.retry import Outcome, is_retried
+from flowyml_aws.testing.batch.retry import Outcome, is_retried
 
 FAILED = Outcome("Essential container in task exited", exit_code=1)
 LOST = Outcome("Host EC2 (instance i-0123456789abcdef0) terminated.")

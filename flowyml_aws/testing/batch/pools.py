@@ -11,9 +11,9 @@ from flowyml_aws.aws.ec2.quotas import quota_of
 from flowyml_aws.catalog.disk import Disk
 from flowyml_aws.catalog.families import expand_families
 from flowyml_aws.catalog.files import load_catalog
+from flowyml_aws.testing.batch.instance_choice import Lifecycle, Offer, Pool, Strategy
 from flowyml_aws.testing.capacity import Capacity
-from flowyml_aws.testing.disks import free_gib
-from flowyml_aws.testing.instance_choice import Lifecycle, Offer, Pool, Strategy
+from flowyml_aws.testing.machines.disks import free_gib
 
 __all__ = ["pool_of"]
 

@@ -11,8 +11,8 @@ from threading import Event, Thread
 
 from flowyml_aws.core.emulated import NOT_EMULATED
 from flowyml_aws.images.engine import Engine
-from flowyml_aws.testing.container import Container, OnLines
-from flowyml_aws.testing.process import JobProcess, start_process
+from flowyml_aws.testing.machines.container import Container, OnLines
+from flowyml_aws.testing.machines.process import JobProcess, start_process
 from flowyml_aws.testing.registry.images import PULL_FAILED
 
 __all__ = ["EngineContainer", "EngineContainers"]

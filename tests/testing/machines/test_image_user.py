@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from flowyml_aws.testing import Emulator
-from flowyml_aws.testing.image_user import can_switch_user, command_as
+from flowyml_aws.testing.machines.image_user import can_switch_user, command_as
 from tests.support.rigs import CHECKOUT, BackendRig
 
 pytestmark = [pytest.mark.contract, pytest.mark.xdist_group("image-user")]

@@ -10,8 +10,8 @@ from threading import RLock, Thread
 
 from flowyml_aws.core.emulated import NOT_EMULATED
 from flowyml_aws.testing.clock import Clock, Timer
-from flowyml_aws.testing.container import Container, Containers, Running
-from flowyml_aws.testing.disks import Disks
+from flowyml_aws.testing.machines.container import Container, Containers, Running
+from flowyml_aws.testing.machines.disks import Disks
 
 __all__ = ["KILLED", "Ending", "Machine", "Task"]
 

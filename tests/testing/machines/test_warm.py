@@ -19,11 +19,11 @@ import pytest
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.packaging.starting import ProgramStart, starting_with
 from flowyml_aws.planning.environment import container_environment
-from flowyml_aws.testing.container import Container
-from flowyml_aws.testing.kept_warm import keep, take_kept
-from flowyml_aws.testing.process import Processes
-from flowyml_aws.testing.warm import WarmProcess, WarmStarter
-from flowyml_aws.testing.warm_programs import WarmPrograms
+from flowyml_aws.testing.machines.container import Container
+from flowyml_aws.testing.machines.kept_warm import keep, take_kept
+from flowyml_aws.testing.machines.process import Processes
+from flowyml_aws.testing.machines.warm import WarmProcess, WarmStarter
+from flowyml_aws.testing.machines.warm_programs import WarmPrograms
 from tests.support.plans import a_job
 from tests.support.rigs import BackendRig, eventually, raised_emulator
 
@@ -76,7 +76,7 @@ def test_a_warm_local_job_sees_the_same_environment_as_a_cold_job(
         assert result.success, result.summary()
         found.append(dict(result["found"]))
     cold, warm = found  # only the second start of a program is worth a warm process
-    assert {*warm.pop("modules")} == {"flowyml_aws.testing", "flowyml_aws.testing.warm"}
+    assert {*warm.pop("modules")} == {"flowyml_aws.testing", "flowyml_aws.testing.machines.warm"}
     assert cold.pop("modules") == []
     # Each run has its own folder on the path.
     assert len(warm.pop("rest of sys.path")) == len(cold.pop("rest of sys.path"))

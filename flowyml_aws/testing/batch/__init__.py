@@ -1,0 +1,1 @@
+"""The emulated AWS Batch: queues, compute environments, and the scheduling of jobs."""
