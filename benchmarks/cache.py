@@ -16,10 +16,10 @@ from benchmarks._s3 import BUCKET, moto, s3_client
 from flowyml_aws import Step, step
 from flowyml_aws.artifacts.values import save_value
 from flowyml_aws.aws.s3.store import S3ArtifactStore
+from flowyml_aws.caching.cache_key import cache_key
 from flowyml_aws.caching.entries import CacheEntry, write_entry
 from flowyml_aws.client.preview import PlannedRun, plan_at
 from flowyml_aws.client.request import PlanRequest
-from flowyml_aws.core.cache_key import cache_key
 from flowyml_aws.core.graph import read_graph
 from flowyml_aws.core.step_grouping import group_steps
 from flowyml_aws.local.directory import DirectoryArtifactStore

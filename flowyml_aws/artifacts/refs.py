@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+import hashlib
+import json
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import NonNegativeInt, StringConstraints
 
 from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.layout import COPIES, artifact_key, artifact_pack_key
-from flowyml_aws.core.cache_key import digest_of_facts
 
-__all__ = ["ArtifactRef", "Compression", "ItemBytes", "PackPlace"]
+__all__ = ["ArtifactRef", "Compression", "ItemBytes", "PackPlace", "digest_of_facts"]
+
+_VERSION = "flowyml-aws cache 2"
 
 ItemBytes: TypeAlias = Literal[1, 2, 4, 8, 16]
 Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -102,3 +105,9 @@ class ArtifactRef(Document):
         """
         item_bytes = None if self.compression is None else self.compression.item_bytes
         return digest_of_facts([self.sha256, self.codec, self.filename, item_bytes])
+
+
+def digest_of_facts(facts: Any) -> str:
+    """Return the SHA-256 digest of JSON values, as hex."""
+    text = json.dumps([_VERSION, facts], separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -35,7 +35,7 @@ class CacheEntry(Document):
     """The outputs of a step that succeeded.
 
     Attributes:
-        key: Cache key from `core/cache_key.py`.
+        key: Cache key from `caching/cache_key.py`.
         run_id: Run that executed the step.
         created_at: Seconds since the epoch.
         used_at: Time of the last hit in seconds since the epoch, precise to a day; 0 if none.

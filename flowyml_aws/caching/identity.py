@@ -24,10 +24,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from flowyml_aws.artifacts.refs import digest_of_facts
 from flowyml_aws.caching.cache_on import AdditionReader
 from flowyml_aws.caching.fingerprint import Fingerprinter
 from flowyml_aws.core.binding import bind
-from flowyml_aws.core.cache_key import digest_of_facts
 from flowyml_aws.core.errors import InvalidStepError
 from flowyml_aws.core.event_loop import awaiting
 from flowyml_aws.core.graph import StepGraph

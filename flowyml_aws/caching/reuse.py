@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.caching.cache_key import cache_key
 from flowyml_aws.caching.entries import CacheEntry, python_version
 from flowyml_aws.caching.identity import StepIdentity, identified_by_content
-from flowyml_aws.core.cache_key import cache_key
 from flowyml_aws.core.graph import StepGraph
 
 __all__ = ["AFTER", "Reuse", "decide_reuse"]

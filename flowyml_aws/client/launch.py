@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from flowyml_aws.artifacts.transfer import save_encoded
 from flowyml_aws.caching.entries import keep_entry
-from flowyml_aws.caching.keys import make_keys
+from flowyml_aws.caching.run_keys import make_keys
 from flowyml_aws.client.preflight import CheckedRequest, preflight
 from flowyml_aws.client.preview import limits_of
 from flowyml_aws.client.request import RunRequest

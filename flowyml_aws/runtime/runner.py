@@ -14,6 +14,7 @@ from typing import Any
 from flowyml_aws.artifacts.fetching import may_run_code
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.transfer import load_values, save_values
+from flowyml_aws.caching.cache_key import cache_key
 from flowyml_aws.caching.entries import (
     CacheEntry,
     is_stored,
@@ -24,7 +25,6 @@ from flowyml_aws.caching.entries import (
     write_entry,
 )
 from flowyml_aws.core import clock
-from flowyml_aws.core.cache_key import cache_key
 from flowyml_aws.core.errors import (
     ArtifactNotFoundError,
     AwsRefusedError,

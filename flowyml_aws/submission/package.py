@@ -13,8 +13,8 @@ from flowyml_aws.artifacts.content import Content
 from flowyml_aws.artifacts.layout import EVENTS, RunLayout, bundle_key
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.caching.keys import RunKeys, read_keys
 from flowyml_aws.caching.reuse import Reuse
+from flowyml_aws.caching.run_keys import RunKeys, read_keys
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.parameters import bind_step
 from flowyml_aws.core.step import Step

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.caching.keys import RunKeys, StepKey, differences, read_keys
 from flowyml_aws.caching.reuse import AFTER
+from flowyml_aws.caching.run_keys import RunKeys, StepKey, differences, read_keys
 from flowyml_aws.core.errors import RunNotFoundError
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.planning.plan import ExecutionPlan

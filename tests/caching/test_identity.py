@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from flowyml_aws.caching.cache_key import cache_key
 from flowyml_aws.caching.fingerprint import Fingerprinter
 from flowyml_aws.caching.identity import StepIdentity, identified_by_content, identify
-from flowyml_aws.core.cache_key import cache_key
 from flowyml_aws.core.errors import InvalidStepError
 from flowyml_aws.core.graph import StepGraph, read_graph
 from flowyml_aws.core.step import Step, step

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from flowyml_aws import step
 from flowyml_aws.artifacts.values import save_value
+from flowyml_aws.caching.cache_key import cache_key
 from flowyml_aws.caching.entries import CacheEntry, write_entry
 from flowyml_aws.caching.fingerprint import Fingerprinter
 from flowyml_aws.caching.lookup import KeyFacts, find_reuse, identities_of
-from flowyml_aws.core.cache_key import cache_key
 from flowyml_aws.core.graph import read_graph
 from flowyml_aws.core.step import Step
 from flowyml_aws.local.directory import DirectoryArtifactStore

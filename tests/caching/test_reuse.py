@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.caching.cache_key import cache_key
 from flowyml_aws.caching.entries import CacheEntry
 from flowyml_aws.caching.fingerprint import Fingerprinter
 from flowyml_aws.caching.identity import identify
 from flowyml_aws.caching.reuse import Reuse, decide_reuse
-from flowyml_aws.core.cache_key import cache_key
 from flowyml_aws.core.graph import StepGraph, read_graph
 from flowyml_aws.core.step import Step, step
 

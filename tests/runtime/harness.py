@@ -15,8 +15,8 @@ from typing import Any
 from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.values import load_value, save_value
-from flowyml_aws.caching.keys import RunKeys
 from flowyml_aws.caching.lookup import find_reuse
+from flowyml_aws.caching.run_keys import RunKeys
 from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.core.graph import read_graph
 from flowyml_aws.core.loading import stop_while_loading

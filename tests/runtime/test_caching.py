@@ -10,8 +10,8 @@ import pytest
 from flowyml_aws import step
 from flowyml_aws.artifacts.layout import artifact_key, cache_entry_key
 from flowyml_aws.artifacts.values import save_value
+from flowyml_aws.caching.cache_key import cache_key
 from flowyml_aws.caching.entries import CacheEntry, read_entry, write_entry
-from flowyml_aws.core.cache_key import cache_key
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.interruption import Interruption
 from flowyml_aws.runtime.result import StepState

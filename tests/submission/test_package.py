@@ -9,8 +9,8 @@ from flowyml_aws import Pipeline, step
 from flowyml_aws.artifacts.content import Parts
 from flowyml_aws.artifacts.layout import bundle_key
 from flowyml_aws.artifacts.values import save_value
-from flowyml_aws.caching.keys import RunKeys
 from flowyml_aws.caching.lookup import find_reuse
+from flowyml_aws.caching.run_keys import RunKeys
 from flowyml_aws.catalog.files import load_catalog
 from flowyml_aws.core.errors import RunNotFoundError, SettingsError
 from flowyml_aws.core.graph import StepGraph, read_graph

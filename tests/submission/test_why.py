@@ -9,7 +9,7 @@ import pytest
 
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.refs import ArtifactRef
-from flowyml_aws.caching.keys import RunKeys, StepKey
+from flowyml_aws.caching.run_keys import RunKeys, StepKey
 from flowyml_aws.core.errors import RunNotFoundError
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.planning.plan import ExecutionPlan, ReusedStep
