@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from flowyml_aws.aws.errors import error_code, refused
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.runtime.causes import Cause
-from flowyml_aws.runtime.exit_codes import INTERRUPTED, MOVES
+from flowyml_aws.runtime.exit_codes import BAD_INPUT, INTERRUPTED, MOVES
 from flowyml_aws.submission.backend import JobState, JobStatus
 from flowyml_aws.submission.record import Bill
 
@@ -189,8 +189,12 @@ def final_status(detail: DescribeTrainingJobResponseTypeDef, attempt: int) -> Jo
         "MaxWaitTimeExceeded": "it exceeded its limit of "
         f"{limits.get('MaxWaitTimeInSeconds')} s for waiting for spot capacity and running",
     }
-    cause = Cause.CAPACITY if secondary == "MaxWaitTimeExceeded" else None
-    return JobStatus(JobState.FAILED, attempt, reasons.get(secondary, "it was stopped"), cause)
+    causes = {
+        "MaxRuntimeExceeded": Cause.TIME_LIMIT,
+        "MaxWaitTimeExceeded": Cause.CAPACITY,
+    }
+    reason, cause = reasons.get(secondary), causes.get(secondary, Cause.CANCELLED)
+    return JobStatus(JobState.FAILED, attempt, reason or "it was stopped", cause)
 
 
 def _losses_before(attempt: int) -> int:
@@ -199,10 +203,11 @@ def _losses_before(attempt: int) -> int:
 
 
 def _cause_of_failure(reason: str) -> Cause | None:
-    """Return the cause for which a failed job could continue on another machine, if any."""
+    """Return the cause of the failure of a job, if its exit code or SageMaker reports it."""
     match = re.search(r"exit code: (\d+)$", reason)
     code = int(match[1]) if match is not None else 0
-    return Cause.OUT_OF_MEMORY if code == _KILLED else MOVES.get(code)
+    causes = {_KILLED: Cause.OUT_OF_MEMORY, BAD_INPUT: Cause.SETUP, **MOVES}
+    return causes.get(code)
 
 
 def _readable(reason: str) -> str:

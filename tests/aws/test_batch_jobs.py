@@ -50,11 +50,37 @@ def test_a_failed_job_says_whether_a_larger_machine_helps(
     assert described("FAILED", attempt).cause is cause
 
 
+@pytest.mark.parametrize(
+    ("status_reason", "container", "cause"),
+    [
+        ("Job attempt duration exceeded timeout", {"exitCode": 143}, Cause.TIME_LIMIT),
+        ("Job attempt duration exceeded timeout", {"exitCode": 137}, Cause.TIME_LIMIT),
+        ("cancelled by the user of flowyml-aws", {"exitCode": 143}, Cause.CANCELLED),
+        ("terminated in the console", {"exitCode": 143}, Cause.CANCELLED),
+        ("moved to another machine by flowyml-aws", {"exitCode": 143}, None),
+        ("moved to another machine by flowyml-aws", {}, None),
+        (
+            "Task failed to start",
+            {"reason": "CannotPullContainerError: Check if image exists and role 'main' has"},
+            Cause.SETUP,
+        ),
+        ("Essential container in task exited", {"exitCode": 11}, Cause.SETUP),
+        ("Essential container in task exited", {"exitCode": 139}, None),
+    ],
+)
+def test_a_failed_job_has_the_cause_that_batch_reports(
+    status_reason: str, container: dict[str, Any], cause: Cause | None
+) -> None:
+    attempt = {"statusReason": status_reason, "container": container}
+    assert described("FAILED", attempt, statusReason=status_reason).cause is cause
+
+
 def test_a_job_lacks_capacity_after_its_last_lost_host() -> None:
     assert described("FAILED", *[HOST_LOST] * MAX_ATTEMPTS).cause is Cause.CAPACITY
     assert described("FAILED", *[HOST_LOST] * (MAX_ATTEMPTS - 1), FAILED).cause is None
     # Someone has terminated it.
     assert described("FAILED", HOST_LOST).cause is None
+    assert described("FAILED", RECLAIMED).cause is Cause.CANCELLED
 
 
 def test_batch_says_whether_it_has_no_capacity() -> None:

@@ -92,6 +92,7 @@ def test_a_job_that_exceeds_its_time_limit_is_failed_not_cancelled() -> None:
     status = ended("Stopped", "MaxRuntimeExceeded")
     assert status.state is JobState.FAILED
     assert status.reason == "it exceeded its maximum runtime of 60 s"
+    assert status.cause is Cause.TIME_LIMIT
 
 
 def test_a_job_that_waits_too_long_for_spot_capacity_is_reported_with_the_limit() -> None:
@@ -100,7 +101,8 @@ def test_a_job_that_waits_too_long_for_spot_capacity_is_reported_with_the_limit(
 
 
 def test_a_stopped_job_is_reported_as_stopped() -> None:
-    assert ended("Stopped", "Stopped").reason == "it was stopped"
+    status = ended("Stopped", "Stopped")
+    assert (status.reason, status.cause) == ("it was stopped", Cause.CANCELLED)
 
 
 @pytest.mark.parametrize(
@@ -125,6 +127,7 @@ def test_a_failure_of_the_service_is_retried_up_to_five_attempts(reason: str) ->
         ("AlgorithmError: , exit code: 18", Cause.OUT_OF_MEMORY),
         ("AlgorithmError: , exit code: 19", Cause.GPU_OUT_OF_MEMORY),
         ("AlgorithmError: , exit code: 20", Cause.DISK_FULL),
+        ("AlgorithmError: an asset is missing, exit code: 11", Cause.SETUP),
         ("AlgorithmError: step 'train': exit code: 18 of a tool, exit code: 10", None),
         ("ClientError: the image does not exist", None),
     ],
@@ -150,8 +153,6 @@ def test_lost_hosts_are_counted_for_each_machine_of_a_job() -> None:
 
 def test_the_end_of_the_wait_for_spot_capacity_is_a_lack_of_capacity() -> None:
     assert ended("Stopped", "MaxWaitTimeExceeded").cause is Cause.CAPACITY
-    assert ended("Stopped", "MaxRuntimeExceeded").cause is None
-    assert ended("Stopped", "Stopped").cause is None
 
 
 def test_a_bill_contains_the_selected_type_and_the_billed_seconds_on_spot_capacity() -> None:
