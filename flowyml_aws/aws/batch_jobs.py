@@ -12,7 +12,7 @@ from flowyml_aws.aws.batch_retry import MAX_ATTEMPTS
 from flowyml_aws.aws.errors import refused
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.runtime.causes import Cause
-from flowyml_aws.runtime.exit_codes import BAD_INPUT, INTERRUPTED, MOVES, SECOND_COPY
+from flowyml_aws.runtime.exit_codes import BAD_INPUT, INTERRUPTED, MOVES, SECOND_COPY, STORE_OUTAGE
 from flowyml_aws.submission.backend import JobState, JobStatus
 
 if TYPE_CHECKING:
@@ -223,9 +223,9 @@ def _cause_of_failure(detail: JobDetailTypeDef) -> Cause | None:
     if reason.startswith(_NOT_PULLED):
         return Cause.SETUP
     attempts = list(detail.get("attempts", ()))
-    if len(attempts) >= MAX_ATTEMPTS and _has_lost_host(attempts[-1]):
-        return Cause.CAPACITY
     code = container.get("exitCode", 0)
+    if len(attempts) >= MAX_ATTEMPTS and (code == STORE_OUTAGE or _has_lost_host(attempts[-1])):
+        return Cause.CAPACITY if any(map(_has_lost_host, attempts)) else Cause.STORE_OUTAGE
     if code == INTERRUPTED and status_reason != MOVE_REASON:
         return Cause.CANCELLED  # a runner that Batch has not stopped is started again
     return Cause.SETUP if code == BAD_INPUT else MOVES.get(code)

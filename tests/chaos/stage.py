@@ -16,7 +16,7 @@ import psutil
 
 from flowyml_aws.aws.names import batch_name, training_name
 from flowyml_aws.aws.sagemaker_jobs import ATTEMPTS
-from flowyml_aws.runtime.exit_codes import INTERRUPTED
+from flowyml_aws.runtime.exit_codes import INTERRUPTED, STORE_OUTAGE
 from flowyml_aws.testing import Emulator
 from flowyml_aws.testing.account import PREFIX
 from flowyml_aws.testing.warm import WarmProcess, WarmStarter
@@ -174,7 +174,8 @@ def _environment(folder: Path) -> dict[str, str]:
 
 def _is_lost(attempt: Mapping[str, Any]) -> bool:
     reason = attempt.get("statusReason", "")
-    return reason.startswith("Host EC2") or attempt["container"].get("exitCode") == INTERRUPTED
+    codes = (INTERRUPTED, STORE_OUTAGE)
+    return reason.startswith("Host EC2") or attempt["container"].get("exitCode") in codes
 
 
 def _training_names(run_id: str, job: str) -> set[str]:
