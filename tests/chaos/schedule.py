@@ -334,7 +334,9 @@ def describe(schedule: Schedule) -> str:
 
 def _describe_shortage(shortage: Shortage) -> str:
     begin = f", after {shortage.after_steps} step(s)" if shortage.after_steps else ""
-    end = "for ever" if shortage.seconds is None else f"for {shortage.seconds} s"
+    end = (
+        "until the clients have ended" if shortage.seconds is None else f"for {shortage.seconds} s"
+    )
     return f"{shortage.capacity}{begin}, {end}"
 
 
