@@ -120,7 +120,8 @@ class Stage:
         for job in jobs:
             for name in _training_names(run_id, job) & created:
                 detail = client.describe_training_job(TrainingJobName=name)
-                billed[job] = billed.get(job, 0) + detail.get("BillableTimeInSeconds", 0)
+                if "BillableTimeInSeconds" in detail:  # it had an instance
+                    billed[job] = billed.get(job, 0) + detail["BillableTimeInSeconds"]
         return billed
 
     def _running(self, run_id: str, job: str) -> Iterator[str]:

@@ -129,6 +129,25 @@ def test_jobs_without_spot_capacity_continue_on_demand(account: Stage, backend: 
 
 
 @pytest.mark.xdist_group("chaos")
+def test_a_training_job_that_never_got_an_instance_has_no_bill(account: Stage) -> None:
+    schedule = Schedule(
+        seed=1,
+        backend="sagemaker",
+        tasks=(Task(),),
+        clients=(
+            Client(0, Action.RUN, fate=Fate.KILL, at_call=70),
+            Client(0, Action.CANCEL, after_steps=1),  # the first client has ended before
+        ),
+        has_spot=True,
+        shortages=(Shortage("spot"),),
+    )
+    evidence = execute(schedule, account)
+    assert broken_invariants(schedule, evidence) == []
+    (run,) = evidence.runs
+    assert (run.state, run.executions, run.service_billed_s) == ("cancelled", {}, {})
+
+
+@pytest.mark.xdist_group("chaos")
 def test_a_job_that_is_left_is_a_broken_invariant(account: Stage) -> None:
     schedule = Schedule(1, "batch", (Task(),), (Client(0, Action.RUN),))
 
