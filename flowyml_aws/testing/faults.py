@@ -81,7 +81,10 @@ class Faults:
             self._training.withhold_spot(is_withheld)
 
     def fail_launches(self, times: int = 1) -> None:
-        """Make the next launches of training jobs on demand fail with a `CapacityError`."""
+        """Make the next launches of training jobs on demand fail with a `CapacityError`; 0 ends it.
+
+        AWS reports it after 15 minutes, the emulator at once.
+        """
         with self._lock:
             self._training.refuse(times)
 

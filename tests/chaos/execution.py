@@ -216,6 +216,7 @@ def _begin_faults(schedule: Schedule, stage: Stage) -> Disturber | None:
 def _end_faults(stage: Stage, shortages: Shortages | None) -> None:
     if stage.aws is not None:
         stage.aws.faults.disturb(None)
+        stage.aws.faults.fail_launches(0)
     if shortages is not None:
         shortages.end()
 

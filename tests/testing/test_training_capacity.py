@@ -135,6 +135,9 @@ def test_the_next_launches_on_demand_fail(training: Any, aws: Emulator) -> None:
     assert training.ended(training.create(**SPOT))["TrainingJobStatus"] == "Completed"
     assert training.ended(training.create())["FailureReason"].startswith("CapacityError")
     assert training.ended(training.create())["TrainingJobStatus"] == "Completed"
+    aws.faults.fail_launches(3)
+    aws.faults.fail_launches(0)
+    assert training.ended(training.create())["TrainingJobStatus"] == "Completed"
 
 
 def test_a_waiting_job_can_be_stopped(training: Any, aws: Emulator) -> None:

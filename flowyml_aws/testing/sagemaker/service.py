@@ -184,8 +184,8 @@ class TrainingService:
         self.place()
 
     def refuse(self, times: int) -> None:
-        """Refuse an instance to the next jobs on demand that need one."""
-        self._refusals += times
+        """Refuse an instance to the next jobs on demand that need one; 0 ends it."""
+        self._refusals = times
 
     def processes(self) -> dict[str, int]:
         """Return the running process ids, by job name."""
