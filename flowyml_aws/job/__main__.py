@@ -32,6 +32,7 @@ from flowyml_aws.runtime.exit_codes import (
     MOVES,
     SECOND_COPY,
     STEP_FAILED,
+    STORE_OUTAGE,
     SUCCEEDED,
 )
 from flowyml_aws.runtime.heartbeat import start_heartbeat
@@ -76,7 +77,7 @@ def main(arguments: list[str]) -> int:
     except AwsUnavailableError as error:
         say(f"no step is to blame: the job ends without a result, and can run again\n{error}")
         platform.report_failure(str(error))
-        code = INTERRUPTED
+        code = INTERRUPTED if interruption.requested else STORE_OUTAGE
     except FlowymlError as error:
         say(f"the job failed without a result\n{error}")
         platform.report_failure(str(error))

@@ -25,6 +25,10 @@ class Cause(str, Enum):
     SETUP = "setup"
     """The job cannot do its work on this account or image: denied calls, code that does not load,
     another Python, packages that cannot be installed."""
+    STORE_OUTAGE = "store outage"
+    """The store did not answer for too long, in the last attempt, too. No step has failed."""
+    CANCELLED = "cancelled"
+    """The run was cancelled, or the job was stopped at its service. No step has failed."""
 
 
 GROWABLE = (Cause.OUT_OF_MEMORY, Cause.GPU_OUT_OF_MEMORY, Cause.DISK_FULL)

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 
 from flowyml_aws.runtime.causes import Cause
 
-__all__ = ["BAD_INPUT", "INTERRUPTED", "MOVES", "SECOND_COPY", "STEP_FAILED", "SUCCEEDED"]
+__all__ = [
+    "BAD_INPUT",
+    "INTERRUPTED",
+    "MOVES",
+    "SECOND_COPY",
+    "STEP_FAILED",
+    "STORE_OUTAGE",
+    "SUCCEEDED",
+]
 
 SUCCEEDED = 0
 STEP_FAILED = 10
@@ -19,8 +27,11 @@ SECOND_COPY = 17
 """Another copy of the job holds the claim (`claim`): this one ended before its first step, without
 a result. 17 is EEXIST."""
 INTERRUPTED = 143
-"""The job ended without a result and can run again: it received SIGTERM (128 + 15), for example in
-a spot interruption, or the store did not answer. Batch and SageMaker's driver start it again."""
+"""The job received SIGTERM (128 + 15), for example in a spot interruption. It ended without a
+result and can run again: Batch and SageMaker's driver start it again."""
+STORE_OUTAGE = 144
+"""The store did not answer for too long. Otherwise the same as INTERRUPTED, with which it shares
+the first two digits, because one retry rule matches both (`aws/batch/retry.py`)."""
 
 MOVES: Mapping[int, Cause] = {
     18: Cause.OUT_OF_MEMORY,

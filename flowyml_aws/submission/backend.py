@@ -56,7 +56,8 @@ class JobStatus:
     Attributes:
         attempt: Number of the current or last attempt, from 1; 0 before the first.
         reason: Reason of the state in the backend's words, or None.
-        cause: Cause for which the job could continue on another machine, if the backend knows it.
+        cause: Cause of the failure, if the backend knows it. If the plan has another machine for
+            it, the job continues there.
         losses: Number of hosts that the job lost on its machine.
         lacks_capacity: Whether the service says that it has no machine of the job's kind.
     """

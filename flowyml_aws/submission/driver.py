@@ -16,6 +16,7 @@ from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.clock import monotonic
 from flowyml_aws.core.errors import ArtifactNotFoundError
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
+from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.result import AttemptEvents, StepFailure, StepReport, StepState
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.submission.backend import (
@@ -200,7 +201,7 @@ class RunDriver:
         stopped = cancelled and (status.state.ended or status.state is JobState.LOST)
         if stopped or JobState.CANCELLED in parents.values():
             events = self._events.get(job.name)
-            reports = _steps_cut_off(job, events, "the run was cancelled")
+            reports = _steps_cut_off(job, events, "the run was cancelled", Cause.CANCELLED)
             steps = reports if status.attempt else ()
             ran_on = self._ran_on(job, events)
             return JobView(job, JobState.CANCELLED, status.attempt, steps=steps, ran_on=ran_on)
@@ -219,7 +220,8 @@ class RunDriver:
         if status.state is JobState.SUCCEEDED:
             reason = "the backend reports success, but the job left no result"
         events = self._events.get(job.name)
-        reports = _steps_cut_off(job, events, reason)
+        cause = machine.cause if machine is not None else status.cause
+        reports = _steps_cut_off(job, events, reason, cause or Cause.STEP)
         ran_on = self._ran_on(job, events)
         return JobView(job, JobState.FAILED, status.attempt, reason, reports, ran_on=ran_on)
 
@@ -378,7 +380,7 @@ def _may_have_ended(statuses: Mapping[str, JobStatus], job: PlannedJob) -> bool:
 
 
 def _steps_cut_off(
-    job: PlannedJob, events: AttemptEvents | None, reason: str
+    job: PlannedJob, events: AttemptEvents | None, reason: str, cause: Cause
 ) -> tuple[StepReport, ...]:
     """Return the step reports of a job that ended without reporting.
 
@@ -386,7 +388,7 @@ def _steps_cut_off(
     """
     reports = events.steps if events is not None else ()
     reports = reports or tuple(StepReport(name=name) for name in job.steps)
-    failure = StepFailure(kind="JobEnded", message=reason)
+    failure = StepFailure(kind="JobEnded", message=reason, cause=cause)
     unfinished = [r.name for r in reports if r.state in (StepState.RUNNING, StepState.WAITING)]
     return tuple(
         report.model_copy(update={"state": StepState.FAILED, "failure": failure})

@@ -92,7 +92,8 @@ class Mover:
         if status.state is not JobState.FAILED:
             return None
         cause = status.cause
-        if cause is None and Cause.CAPACITY in job.moves and self.records.is_withdrawn(job):
+        may_be_withdrawn = cause in (None, Cause.CANCELLED) and Cause.CAPACITY in job.moves
+        if may_be_withdrawn and self.records.is_withdrawn(job):
             cause = Cause.CAPACITY
         return self._next(plan, job, status, cause)
 

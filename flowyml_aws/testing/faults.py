@@ -75,6 +75,19 @@ class Faults:
         with self._lock:
             self._starts.fail(times, reason)
 
+    def withhold_spot_training(self, is_withheld: bool = True) -> None:
+        """Hold all training jobs on spot capacity that have no instance; False releases them."""
+        with self._lock:
+            self._training.withhold_spot(is_withheld)
+
+    def fail_launches(self, times: int = 1) -> None:
+        """Make the next launches of training jobs on demand fail with a `CapacityError`; 0 ends it.
+
+        AWS reports it after 15 minutes, the emulator at once.
+        """
+        with self._lock:
+            self._training.refuse(times)
+
     def exceed_memory(self, job: str) -> None:
         """Kill the container of a job as the kernel does if it exceeds its memory limit.
 

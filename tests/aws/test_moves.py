@@ -20,7 +20,8 @@ from flowyml_aws.services.connect import find_run
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import client_warning
-from flowyml_aws.testing import Emulator
+from flowyml_aws.testing import ApiCall, Emulator
+from flowyml_aws.testing.disturbance import CallFault
 from tests.support.queues import make_queue
 from tests.support.rigs import BackendRig, eventually, raised_emulator
 from tests.support.shared_account import share_stores
@@ -167,6 +168,32 @@ def test_a_job_that_loses_its_spot_hosts_continues_on_demand(
     assert "on demand" in move.machine and "lost its host 2 times" in move.reason
     # Completed steps are not executed again: on spot capacity, their values are stored.
     assert rig.ran().count("prepare") == 1
+
+
+def test_an_outage_of_the_store_moves_no_job(
+    aws: Emulator, rig: BackendRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLOWYML_AWS_STORE_WAIT_S", "1")
+    run = rig.pipeline("moving", times=0).submit(backend="batch")
+
+    def fault_of(call: ApiCall, _access_key: str) -> CallFault | None:
+        is_result = call.operation == "PutObject" and call.resource.endswith("work/result.json")
+        return CallFault.UNAVAILABLE if is_result else None
+
+    aws.faults.disturb(fault_of)
+    try:
+        for _ in range(2):
+            eventually(aws.job_processes, "an attempt")
+            aws.faults.withhold(SPOT)  # so that the job waits after it gave up
+            eventually(partial(of_queued, run), "the end of the attempt")
+            assert run.advance().moves == ()
+            aws.faults.withhold(SPOT, None)
+    finally:
+        aws.faults.withhold(SPOT, None)
+        aws.faults.disturb(None)
+    result = run.wait()
+    assert (result["c"], result.status.moves) == (42, ())
+    assert {job["jobQueue"].rpartition("/")[2] for job in batch_jobs(aws, run)} == {SPOT}
 
 
 def has_tried(rig: BackendRig, times: int) -> bool:

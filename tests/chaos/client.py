@@ -31,7 +31,7 @@ from flowyml_aws.runtime.result import read_result
 from flowyml_aws.services.connect import account_settings, stores
 from flowyml_aws.submission.garbage import collect
 from flowyml_aws.submission.record import read_plan, read_record, run_ids
-from flowyml_aws.submission.status import JobFailure, failures
+from flowyml_aws.submission.status import JobFailure, RunStatus, failures
 
 __all__ = ["main"]
 
@@ -126,7 +126,21 @@ def _driven(run: Run) -> dict[str, Any]:
         "failures": [_failure_text(failure) for failure in failures(status)],
         "jobs": {view.job.name: list(view.job.steps) for view in status.jobs},
         "bills": {job: bill.billed_s for job, bill in status.bills.items()},
+        "moves": _moves(status),
     }
+
+
+def _moves(status: RunStatus) -> list[dict[str, Any]]:
+    return [
+        {
+            "job": move.job,
+            "number": move.number,
+            "cause": move.cause.value,
+            "machine": move.machine,
+            "losses": move.losses,
+        }
+        for move in status.moves
+    ]
 
 
 def _failure_text(failure: JobFailure) -> str:
@@ -195,6 +209,8 @@ def _report(order: dict[str, Any]) -> dict[str, Any]:
         "steps": {name: step.state.value for name, step in status.steps.items()},
         "outputs": {name: outputs[name] for name in order["assets"] if name in outputs},
         "bills": {job: bill.billed_s for job, bill in status.bills.items()},
+        "moves": _moves(status),
+        "targets": {view.job.name: view.job.target for view in status.jobs},
     }
 
 

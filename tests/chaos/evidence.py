@@ -5,7 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Evidence", "RunEvidence"]
+__all__ = ["Evidence", "MoveEvidence", "RunEvidence"]
+
+
+@dataclass(frozen=True, slots=True)
+class MoveEvidence:
+    """A recorded move of a job.
+
+    Attributes:
+        number: Number of the job's move, from 1.
+        cause: Cause, as it is recorded.
+        machine: The new machine, as people see it.
+        losses: Hosts that the job lost on the machine that it left.
+    """
+
+    job: str
+    number: int
+    cause: str
+    machine: str
+    losses: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +41,10 @@ class RunEvidence:
         expected: Same values, from plain calls of the steps in order.
         executions: Number of executions of each step that have begun.
         lost: Number of times that each job has lost its container, by job.
+        moves: Moves of this run, and of the runs that it continues.
+        driven_moves: Moves of this run, as the client reported them that drove it to its end.
+        reported_moves: Same moves, as a fresh client reports them.
+        targets: Target of each job of this run at the end.
         damaged: Number of stored values that were damaged.
         failures: Failed jobs of this run, and of the runs that it continues, with the reason.
         left_jobs: Jobs and processes of the run that have not ended.
@@ -42,6 +64,10 @@ class RunEvidence:
     expected: Mapping[str, int]
     executions: Mapping[str, int]
     lost: Mapping[str, int] = field(default_factory=dict)
+    moves: Sequence[MoveEvidence] = ()
+    driven_moves: Sequence[MoveEvidence] = ()
+    reported_moves: Sequence[MoveEvidence] = ()
+    targets: Mapping[str, str] = field(default_factory=dict)
     damaged: int = 0
     failures: Sequence[str] = ()
     left_jobs: Sequence[str] = ()

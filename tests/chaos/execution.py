@@ -13,13 +13,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from threading import Timer
 from typing import Any
 
-from flowyml_aws.testing.account import PREFIX
 from flowyml_aws.testing.machines.warm import WarmProcess
+from tests.chaos.capacity import Shortages, spot_settings
 from tests.chaos.disturber import Disturber
-from tests.chaos.evidence import Evidence, RunEvidence
+from tests.chaos.evidence import Evidence, MoveEvidence, RunEvidence
 from tests.chaos.schedule import Action, Client, Fate, Schedule, Task
 from tests.chaos.stage import Stage
 
@@ -28,7 +27,6 @@ __all__ = ["Project", "execute", "nothing"]
 CLIENT_LIMIT_S = 150.0
 _PIPELINE = Path(__file__).with_name("pipeline.py")
 _STEP_S = 0.15
-_WITHHELD_S = 2.0
 _MAX_FAILURES = 8  # more than a schedule has
 _ENDS_JOBS = (Fate.TERMINATE, Fate.INTERRUPT)
 
@@ -90,7 +88,8 @@ class Project:
             order |= {"fate": fate.name if fate else None, "call_arrives": client.call_arrives}
             if client.expires_at:
                 self.stage.expiries[name] = client.expires_at
-        process = self.stage.start(name, order, self.folder, self.store)
+        settings = spot_settings(self.schedule.backend) if self.schedule.has_spot else {}
+        process = self.stage.start(name, order, self.folder, self.store, settings)
         ends_jobs = client is not None and client.fate in _ENDS_JOBS
         return Running(self, f"{name} ({action})", process, Path(order["outcome"]), ends_jobs)
 
@@ -161,8 +160,9 @@ def execute(schedule: Schedule, stage: Stage, sabotage: Sabotage = nothing) -> E
         for number in range(schedule.runs)
     ]
     disturber = _begin_faults(schedule, stage)
-    _run_clients(schedule, projects)
-    _end_faults(stage)
+    shortages = Shortages(schedule, stage.aws) if stage.aws else None
+    _run_clients(schedule, projects, shortages)
+    _end_faults(stage, shortages)
     damaged = _damaged(projects)  # runs in one store share their values
     finished = [_finish(project, disturber, damaged, sabotage) for project in projects]
     runs = [run for run in finished if run is not None]
@@ -172,16 +172,22 @@ def execute(schedule: Schedule, stage: Stage, sabotage: Sabotage = nothing) -> E
         problems=problems,
         lost_clients=sum(project.lost_clients for project in projects),
         seconds=time.monotonic() - began,
-        faults=_faults(projects, disturber, runs),
+        faults=_faults(projects, disturber, shortages, runs),
     )
 
 
 def _faults(
-    projects: Sequence[Project], disturber: Disturber | None, runs: Sequence[RunEvidence]
+    projects: Sequence[Project],
+    disturber: Disturber | None,
+    shortages: Shortages | None,
+    runs: Sequence[RunEvidence],
 ) -> Counter[str]:
     """Return how many faults have happened, by kind."""
     faults: Counter[str] = Counter()
     faults["failed jobs"] = sum(len(run.failures) for run in runs)
+    faults["moves"] = sum(len(run.moves) for run in runs)
+    if shortages is not None:
+        faults["shortages"] = shortages.begun
     for project in projects:
         faults["clients without an outcome"] += sum(not outcome for outcome in project.outcomes)
         faults["clients with an error"] += sum("error" in outcome for outcome in project.outcomes)
@@ -202,25 +208,28 @@ def _begin_faults(schedule: Schedule, stage: Stage) -> Disturber | None:
     aws.faults.disturb(disturber)
     if schedule.failed_starts:
         aws.faults.fail_starts(schedule.failed_starts)
-    if schedule.is_withheld:
-        aws.faults.withhold(f"{PREFIX}-cpu")
-        timer = Timer(_WITHHELD_S, aws.faults.withhold, [f"{PREFIX}-cpu", None])
-        timer.daemon = True
-        timer.start()
+    if schedule.failed_launches:
+        aws.faults.fail_launches(schedule.failed_launches)
     return disturber
 
 
-def _end_faults(stage: Stage) -> None:
+def _end_faults(stage: Stage, shortages: Shortages | None) -> None:
     if stage.aws is not None:
         stage.aws.faults.disturb(None)
-        stage.aws.faults.withhold(f"{PREFIX}-cpu", None)
+        stage.aws.faults.fail_launches(0)
+    if shortages is not None:
+        shortages.end()
 
 
-def _run_clients(schedule: Schedule, projects: Sequence[Project]) -> None:
+def _run_clients(
+    schedule: Schedule, projects: Sequence[Project], shortages: Shortages | None
+) -> None:
     """Start each client when its moment has come, and wait for all."""
     waiting = {n: [c for c in schedule.clients if c.run == n] for n in range(schedule.runs)}
     running: dict[int, list[Running]] = {number: [] for number in waiting}
     while any(waiting.values()) or any(r.is_running() for rs in running.values() for r in rs):
+        if shortages is not None:
+            shortages.update(sum(project.executions().total() for project in projects))
         for number, clients in waiting.items():
             project = projects[number]
             if not clients:
@@ -239,12 +248,15 @@ def _damaged(projects: Sequence[Project]) -> int:
     return sum("damaged" in outcome for project in projects for outcome in project.outcomes)
 
 
-def _lost(stage: Stage, run_ids: Sequence[str], disturber: Disturber | None) -> Mapping[str, int]:
-    if disturber is None or not disturber.lost.total():
+def _lost(
+    stage: Stage, jobs: Mapping[str, Sequence[str]], disturber: Disturber | None
+) -> Mapping[str, int]:
+    """Return how often each job has lost its container, from the jobs of each run."""
+    if disturber is None:
         return {}
     attempts: Counter[str] = Counter()
-    for run_id in run_ids:
-        attempts += stage.lost_attempts(run_id)
+    for run_id, names in jobs.items():
+        attempts += stage.lost_attempts(run_id, names)
     # A training job has an instance of its own.
     return attempts | disturber.lost
 
@@ -287,7 +299,11 @@ def _finish(
         outputs=report.get("outputs", {}),
         expected=plain_outputs(project.folder, project.schedule.tasks),
         executions=project.executions(),
-        lost=_lost(project.stage, list(run_jobs), disturber),
+        lost=_lost(project.stage, {each: list(jobs) for each, jobs in run_jobs.items()}, disturber),
+        moves=_moves(ends, report),
+        driven_moves=[MoveEvidence(**move) for move in driven.get("moves", ())],
+        reported_moves=[MoveEvidence(**move) for move in report.get("moves", ())],
+        targets=report.get("targets", {}),
         damaged=damaged,
         failures=[text for end in ends for text in end.get("failures", ())],
         left_jobs=[job for each in run_jobs for job in project.stage.left_jobs(each)],
@@ -300,6 +316,12 @@ def _finish(
         is_cancelled=any(c.action is Action.CANCEL for c in _clients_of(project)),
         is_collected=is_collected,
     )
+
+
+def _moves(ends: Sequence[Mapping[str, Any]], report: Mapping[str, Any]) -> list[MoveEvidence]:
+    """Return the moves of a run and of the runs that it continues."""
+    by_run = {end["run_id"]: end.get("moves", ()) for end in (*ends, report) if "run_id" in end}
+    return [MoveEvidence(**move) for moves in by_run.values() for move in moves]
 
 
 def _clients_of(project: Project) -> list[Client]:

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from flowyml_aws.runtime.causes import Cause
-from tests.chaos.evidence import Evidence, RunEvidence
+from flowyml_aws.submission.moves import MAX_LOSSES
+from tests.chaos.evidence import Evidence, MoveEvidence, RunEvidence
 from tests.chaos.schedule import Action, Loss, Schedule, Trouble
 
 __all__ = ["LIMIT_S", "broken_invariants"]
@@ -47,6 +48,7 @@ def _of_run(schedule: Schedule, evidence: Evidence, run: RunEvidence) -> Iterato
         return
     yield from _state(run)
     yield from _commits(run)
+    yield from _moves(schedule, run)
     if run.state == "succeeded":
         if run.outputs != run.expected:
             yield f"outputs {dict(run.outputs)} instead of {dict(run.expected)}"
@@ -79,6 +81,37 @@ def _commits(run: RunEvidence) -> Iterator[str]:
                 yield f"step {step} succeeded without a commit"
 
 
+def _moves(schedule: Schedule, run: RunEvidence) -> Iterator[str]:
+    moves, driven = (sorted(map(str, each)) for each in (run.reported_moves, run.driven_moves))
+    if moves != driven:
+        yield f"a fresh client reports the moves {moves}, the client before it {driven}"
+    for job in sorted({move.job for move in run.reported_moves}):
+        of_job = sorted(
+            (move for move in run.reported_moves if move.job == job), key=lambda move: move.number
+        )
+        if (numbers := [move.number for move in of_job]) != list(range(1, len(of_job) + 1)):
+            yield f"the moves of job {job} have the numbers {numbers}"
+        if not of_job[-1].machine.endswith(f" on {run.targets[job]}"):
+            yield f"job {job} moved to {of_job[-1].machine}, but is on {run.targets[job]}"
+    for move in run.moves:
+        if not _has_cause(schedule, move):
+            yield f"job {move.job} moved without a fault of the schedule: {move.cause}"
+
+
+def _has_cause(schedule: Schedule, move: MoveEvidence) -> bool:
+    """Return whether a fault of the schedule can cause a move."""
+    if move.cause == Cause.CAPACITY.value:
+        # A slow start on SageMaker is the same as a wait.
+        is_slow = schedule.backend == "sagemaker"
+        lacks = is_slow or any(each.capacity == "spot" for each in schedule.shortages)
+        return schedule.has_spot and (lacks or move.losses >= MAX_LOSSES)
+    if move.cause == Cause.OUT_OF_MEMORY.value:
+        return any(loss.kind is Loss.MEMORY for loss in schedule.losses)
+    if move.cause == Cause.DISK_FULL.value:
+        return any(task.trouble is Trouble.DISK for task in schedule.tasks)
+    return move.cause == Cause.DEPENDENCY.value
+
+
 def _executions(schedule: Schedule, evidence: Evidence, run: RunEvidence) -> Iterator[str]:
     job_of = {step: job for job, steps in run.jobs.items() for step in steps}
     for number, task in enumerate(schedule.tasks):
@@ -87,9 +120,15 @@ def _executions(schedule: Schedule, evidence: Evidence, run: RunEvidence) -> Ite
         if schedule.backend == "local":
             losses = evidence.lost_clients + _times_full(schedule)
         losses += _troubles(schedule, run, job_of.get(step)) + run.damaged
+        losses += sum(_may_have_begun(move) and move.job == job_of.get(step) for move in run.moves)
         allowed = 1 + task.failures + losses
         if (times := run.executions.get(step, 0)) > allowed:
             yield f"step {step} was executed {times} times, and may be executed {allowed} times"
+
+
+def _may_have_begun(move: MoveEvidence) -> bool:
+    """Return whether a job may have begun at the moment at which it was taken from its target."""
+    return move.cause == Cause.CAPACITY.value
 
 
 def _troubles(schedule: Schedule, run: RunEvidence, job: str | None) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from random import Random
+from typing import Literal
 
 __all__ = [
     "BACKENDS",
@@ -18,6 +19,7 @@ __all__ = [
     "Loss",
     "Outage",
     "Schedule",
+    "Shortage",
     "Task",
     "Trouble",
     "describe",
@@ -28,6 +30,8 @@ __all__ = [
 BACKENDS = ("local", "batch", "sagemaker")
 _GROUPS = (None, None, "x", "y")
 _OUTAGES_S = (10, 60, 300, 560)  # jobs wait for 600 s
+_WAITS_S = (60, 120, 600)
+_SHORTAGES_S = (*_WAITS_S, None, None, None)
 _LONGEST_SKEW_S = 240  # clients whose clocks are 5 minutes wrong are refused by AWS
 
 
@@ -154,6 +158,21 @@ class Expiry:
 
 
 @dataclass(frozen=True, slots=True)
+class Shortage:
+    """A time without capacity, in which no job gets a machine. Jobs that have one keep it.
+
+    Attributes:
+        capacity: Kind of the capacity.
+        after_steps: It begins when this many steps of all runs have started.
+        seconds: Seconds of the code under test; None if it lasts until the clients have ended.
+    """
+
+    capacity: Literal["spot", "on-demand"]
+    after_steps: int = 0
+    seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Schedule:
     """Everything that happens, as far as it does not depend on the speed of the machine.
 
@@ -161,7 +180,10 @@ class Schedule:
         runs: Number of runs of the pipeline; the second one starts while the first one runs.
         fault_rate: Fraction of the calls of AWS that are broken.
         failed_starts: Number of starts of containers that fail.
-        is_withheld: Whether there is no capacity at first.
+        failed_launches: Number of training jobs on demand that fail with a CapacityError.
+        has_spot: Whether there is spot capacity, which is preferred, and which jobs leave if they
+            lose two hosts or get none for too long.
+        shortages: Times without capacity.
         services_skew_s: Seconds by which the clocks of the services are ahead.
     """
 
@@ -175,7 +197,9 @@ class Schedule:
     outages: tuple[Outage, ...] = ()
     expiries: tuple[Expiry, ...] = ()
     failed_starts: int = 0
-    is_withheld: bool = False
+    failed_launches: int = 0
+    has_spot: bool = False
+    shortages: tuple[Shortage, ...] = ()
     services_skew_s: int = 0
 
 
@@ -217,9 +241,19 @@ def draw_schedule(seed: int, backend: str) -> Schedule:
             Expiry(names[n], rng.randint(1, 15), rng.choice(_OUTAGES_S)) for n in expired
         ),
         failed_starts=rng.choice((0, 0, 1, 2)) if is_batch else 0,
-        is_withheld=is_batch and rng.random() < 0.2,
+        failed_launches=0 if is_batch else rng.choice((0, 0, 1, 2)),
         services_skew_s=rng.choice((0, 0, -200, 200)),
+        has_spot=(has_spot := rng.random() < 0.6),
+        shortages=tuple(_draw_shortages(rng, len(tasks), is_batch, has_spot)),
     )
+
+
+def _draw_shortages(rng: Random, steps: int, is_batch: bool, has_spot: bool) -> Iterator[Shortage]:
+    if has_spot and rng.random() < 0.6:
+        yield Shortage("spot", rng.choice((0, 0, rng.randint(1, steps))), rng.choice(_SHORTAGES_S))
+    # SageMaker does not let jobs on demand wait: they fail.
+    if is_batch and rng.random() < 0.3:
+        yield Shortage("on-demand", rng.choice((0, rng.randint(1, steps))), rng.choice(_WAITS_S))
 
 
 def _draw_tasks(rng: Random, is_local: bool) -> Iterator[Task]:
@@ -287,11 +321,23 @@ def describe(schedule: Schedule) -> str:
         lines.append(f"  {schedule.fault_rate:.0%} of the calls of AWS are broken")
     if schedule.failed_starts:
         lines.append(f"  {schedule.failed_starts} start(s) of containers fail")
-    if schedule.is_withheld:
-        lines.append("  there is no capacity at first")
+    if schedule.failed_launches:
+        lines.append(f"  {schedule.failed_launches} training job(s) on demand get no instance")
+    if schedule.has_spot:
+        lines.append("  there is spot capacity, and capacity on demand")
+    for shortage in schedule.shortages:
+        lines.append(f"  no capacity: {_describe_shortage(shortage)}")
     if schedule.services_skew_s:
         lines.append(f"  the services' clocks are {schedule.services_skew_s:+} s off")
     return "\n".join(lines)
+
+
+def _describe_shortage(shortage: Shortage) -> str:
+    begin = f", after {shortage.after_steps} step(s)" if shortage.after_steps else ""
+    end = (
+        "until the clients have ended" if shortage.seconds is None else f"for {shortage.seconds} s"
+    )
+    return f"{shortage.capacity}{begin}, {end}"
 
 
 def _describe_client(client: Client) -> str:

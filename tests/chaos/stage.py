@@ -7,7 +7,7 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ import psutil
 
 from flowyml_aws.aws.names import batch_name, training_name
 from flowyml_aws.aws.sagemaker.jobs import ATTEMPTS
-from flowyml_aws.runtime.exit_codes import INTERRUPTED
+from flowyml_aws.runtime.exit_codes import INTERRUPTED, STORE_OUTAGE
+from flowyml_aws.submission.moves import MAX_MOVES
 from flowyml_aws.testing import Emulator
 from flowyml_aws.testing.account import PREFIX
 from flowyml_aws.testing.machines.warm import WarmProcess, WarmStarter
+from tests.chaos.capacity import ON_DEMAND_QUEUE, SPOT_QUEUE, add_spot_queue
 from tests.chaos.schedule import Loss
 from tests.chaos.waits import POLL_S, PROPAGATION_S, STOP_GRACE_S
 from tests.support.rigs import CHECKOUT, HERMETIC, ambient, raised_emulator
@@ -27,7 +29,9 @@ from tests.support.shared_account import share_stores
 
 __all__ = ["Stage", "open_stage"]
 
-_QUEUES = ("cpu", "driver")
+_QUEUES = (SPOT_QUEUE, ON_DEMAND_QUEUE, f"{PREFIX}-driver")
+_GAVE_UP = f"exit code: {STORE_OUTAGE}"
+_MOST_SUBMISSIONS = 4 * MAX_MOVES
 _WARM_HOST = "tests.chaos.warm_host"
 _FASTER = "tests.chaos.faster"
 _SITE = Path(__file__).with_name("site")
@@ -51,14 +55,19 @@ class Stage:
         self._starter = starter
 
     def start(
-        self, name: str, order: Mapping[str, Any], project: Path, store: str | None
+        self,
+        name: str,
+        order: Mapping[str, Any],
+        project: Path,
+        store: str | None,
+        settings: Mapping[str, str],
     ) -> WarmProcess:
-        """Start a client in a project, with credentials of its own."""
+        """Start a client in a project, with credentials of its own and settings."""
         environment = _environment(self.folder)
         if self.aws is not None and store is not None:
             keys = self.aws.credentials(f"{PREFIX}-user")
             self.clients[keys["AWS_ACCESS_KEY_ID"]] = name
-            environment |= {**self.aws.environment, **keys, "FLOWYML_AWS_STORE": store}
+            environment |= {**self.aws.environment, **keys, "FLOWYML_AWS_STORE": store, **settings}
             environment["FLOWYML_AWS_POLL_S"] = f"{POLL_S:g}"
         with Path(order["outcome"]).with_suffix(".log").open("wb") as log:
             return self._starter.start([json.dumps(order)], environment, project, stdout=log)
@@ -80,20 +89,25 @@ class Stage:
             time.sleep(0.1)
         return left
 
-    def lost_attempts(self, run_id: str) -> Counter[str]:
-        """Return how often each Batch job of a run has lost its host, by job.
+    def lost_attempts(self, run_id: str, jobs: Collection[str]) -> Counter[str]:
+        """Return how often each job of a run has lost its host or given up on its store.
 
-        With an instance, all jobs on it are lost.
+        With an instance of Batch, all jobs on it are lost. Hosts of training jobs are not counted.
         """
         assert self.aws is not None
-        batch = self.aws.client("batch")
-        filters = [{"name": "JOB_NAME", "values": [f"{run_id}-*"]}]
-        listed = batch.list_jobs(jobQueue=f"{PREFIX}-cpu", filters=filters)["jobSummaryList"]
+        batch, sagemaker = self.aws.client("batch"), self.aws.client("sagemaker")
+        name_of = {name: job for job in jobs for name in _batch_names(run_id, job)}
         lost: Counter[str] = Counter()
+        listed = [summary["jobId"] for summary in self._batch_jobs(run_id)]
         if listed:
-            for job in batch.describe_jobs(jobs=[job["jobId"] for job in listed])["jobs"]:
-                name = job["jobName"].removeprefix(f"{run_id}-")
-                lost[name] += sum(map(_is_lost, job["attempts"]))
+            for detail in batch.describe_jobs(jobs=listed)["jobs"]:
+                if (job := name_of.get(detail["jobName"])) is not None:
+                    lost[job] += sum(map(_is_lost, detail["attempts"]))
+        created = self.aws.training_requests().keys()
+        for job in jobs:
+            for name in _training_names(run_id, job) & created:
+                detail = sagemaker.describe_training_job(TrainingJobName=name)
+                lost[job] += detail.get("FailureReason", "").endswith(_GAVE_UP)
         return lost
 
     def service_billed_s(self, run_id: str, jobs: Sequence[str]) -> Mapping[str, int]:
@@ -106,7 +120,8 @@ class Stage:
         for job in jobs:
             for name in _training_names(run_id, job) & created:
                 detail = client.describe_training_job(TrainingJobName=name)
-                billed[job] = billed.get(job, 0) + detail.get("BillableTimeInSeconds", 0)
+                if "BillableTimeInSeconds" in detail:  # it had an instance
+                    billed[job] = billed.get(job, 0) + detail["BillableTimeInSeconds"]
         return billed
 
     def _running(self, run_id: str, job: str) -> Iterator[str]:
@@ -115,21 +130,25 @@ class Stage:
         yield from _training_names(run_id, job) & ids
         if batch_ids := sorted(ids - self.aws.training_requests().keys()):
             described = self.aws.client("batch").describe_jobs(jobs=batch_ids)["jobs"]
-            yield from (j["jobId"] for j in described if j["jobName"] == batch_name(run_id, job))
+            names = _batch_names(run_id, job)
+            yield from (each["jobId"] for each in described if each["jobName"] in names)
+
+    def _batch_jobs(self, run_id: str) -> Iterator[Mapping[str, Any]]:
+        """Yield the summary of every Batch job of a run."""
+        assert self.aws is not None
+        filters = [{"name": "JOB_NAME", "values": [f"{run_id}-*"]}]
+        for queue in _QUEUES:
+            listed = self.aws.client("batch").list_jobs(jobQueue=queue, filters=filters)
+            yield from listed["jobSummaryList"]
 
     def _unended(self, run_id: str) -> list[str]:
         if self.aws is None:
             return [f"process {pid}" for pid in _processes(run_id)]
-        names = []
-        batch = self.aws.client("batch")
-        filters = [{"name": "JOB_NAME", "values": [f"{run_id}-*"]}]
-        for queue in _QUEUES:
-            listed = batch.list_jobs(jobQueue=f"{PREFIX}-{queue}", filters=filters)
-            names += [
-                f"Batch job {job['jobName']} ({job['status']})"
-                for job in listed["jobSummaryList"]
-                if job["status"] not in ("SUCCEEDED", "FAILED")
-            ]
+        names = [
+            f"Batch job {job['jobName']} ({job['status']})"
+            for job in self._batch_jobs(run_id)
+            if job["status"] not in ("SUCCEEDED", "FAILED")
+        ]
         sagemaker = self.aws.client("sagemaker")
         for name in self.aws.training_requests():
             if name.startswith(run_id):
@@ -154,6 +173,7 @@ def open_stage(*, with_account: bool) -> Iterator[Stage]:
                     warm_imports=[_FASTER],
                 )
             )
+            add_spot_queue(aws)
             share_stores()
         starter = WarmStarter(_environment(folder), "tests.chaos.client", [_WARM_HOST, _FASTER])
         stack.callback(starter.stop)
@@ -174,11 +194,20 @@ def _environment(folder: Path) -> dict[str, str]:
 
 def _is_lost(attempt: Mapping[str, Any]) -> bool:
     reason = attempt.get("statusReason", "")
-    return reason.startswith("Host EC2") or attempt["container"].get("exitCode") == INTERRUPTED
+    codes = (INTERRUPTED, STORE_OUTAGE)
+    return reason.startswith("Host EC2") or attempt["container"].get("exitCode") in codes
 
 
 def _training_names(run_id: str, job: str) -> set[str]:
-    return {training_name(run_id, job, attempt) for attempt in range(1, ATTEMPTS + 1)}
+    attempts = range(1, ATTEMPTS * (MAX_MOVES + 1) + 1)
+    return {training_name(run_id, job, attempt) for attempt in attempts}
+
+
+def _batch_names(run_id: str, job: str) -> set[str]:
+    """Return the names of a job at Batch: it is submitted again if it or one before it moves."""
+    again = range(1, _MOST_SUBMISSIONS)
+    names = {batch_name(run_id, f"{job}.submission.{number}") for number in again}
+    return {batch_name(run_id, job), *names}
 
 
 def _processes(run_id: str) -> list[int]:

@@ -22,6 +22,7 @@ from tests.chaos.schedule import (
     Loss,
     Outage,
     Schedule,
+    Shortage,
     Task,
     Trouble,
 )
@@ -103,6 +104,47 @@ def test_a_run_that_faults_of_its_jobs_have_failed_is_resumed(account: Stage) ->
     assert "out of memory" not in reasons and "disk full" in reasons
     assert evidence.faults["jobs: exceeds its memory"] == 1
     assert evidence.faults["damaged values"] == 1
+
+
+@pytest.mark.xdist_group("chaos")
+@pytest.mark.parametrize("backend", ["batch", "sagemaker"])
+def test_jobs_without_spot_capacity_continue_on_demand(account: Stage, backend: str) -> None:
+    schedule = Schedule(
+        seed=1,
+        backend=backend,
+        tasks=TWO_JOBS,
+        clients=(Client(0, Action.RUN), Client(0, Action.ATTACH, after_steps=1)),
+        failed_launches=1 if backend == "sagemaker" else 0,
+        has_spot=True,
+        shortages=(Shortage("spot", after_steps=1),),
+    )
+    evidence = execute(schedule, account)
+    assert broken_invariants(schedule, evidence) == []
+    (run,) = evidence.runs
+    assert (run.state, run.executions) == ("succeeded", {"s0": 1, "s1": 1})
+    (move,) = run.moves
+    assert (move.job, move.cause, move.losses) == ("s1", "capacity", 0)
+    assert "on demand" in move.machine
+    assert run.targets["s0"] != run.targets["s1"]
+
+
+@pytest.mark.xdist_group("chaos")
+def test_a_training_job_that_never_got_an_instance_has_no_bill(account: Stage) -> None:
+    schedule = Schedule(
+        seed=1,
+        backend="sagemaker",
+        tasks=(Task(),),
+        clients=(
+            Client(0, Action.RUN, fate=Fate.KILL, at_call=70),
+            Client(0, Action.CANCEL, after_steps=1),  # the first client has ended before
+        ),
+        has_spot=True,
+        shortages=(Shortage("spot"),),
+    )
+    evidence = execute(schedule, account)
+    assert broken_invariants(schedule, evidence) == []
+    (run,) = evidence.runs
+    assert (run.state, run.executions, run.service_billed_s) == ("cancelled", {}, {})
 
 
 @pytest.mark.xdist_group("chaos")

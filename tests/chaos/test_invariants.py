@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.evidence import Evidence, RunEvidence
+from tests.chaos.evidence import Evidence, MoveEvidence, RunEvidence
 from tests.chaos.invariants import LIMIT_S, broken_invariants
 from tests.chaos.schedule import (
     BACKENDS,
     Schedule,
+    Shortage,
     Task,
     Trouble,
     describe,
@@ -85,6 +86,49 @@ def test_a_lost_host_allows_one_more_execution_of_the_steps_of_its_job_only() ->
     again = replace(RUN, executions={"s0": 2, "s1": 2})
     assert broken(replace(again, lost={"s0": 1})) == []
     assert len(broken(replace(again, lost={"s1": 1}))) == 1
+
+
+MOVE = MoveEvidence("s0", 1, "capacity", "m5.large at $0.0960/h, on demand, on cpu")
+ON_SPOT = replace(SCHEDULE, has_spot=True, shortages=(Shortage("spot"),))
+MOVED = replace(
+    RUN, moves=[MOVE], driven_moves=[MOVE], reported_moves=[MOVE], targets={"s0": "cpu"}
+)
+
+
+def test_a_shortage_of_spot_capacity_and_two_lost_hosts_allow_a_move() -> None:
+    moved = Evidence(runs=[MOVED])
+    assert broken_invariants(ON_SPOT, moved) == []
+    without = replace(ON_SPOT, shortages=(Shortage("on-demand"),))
+    (sentence,) = broken_invariants(without, moved)
+    assert sentence == "run: job s0 moved without a fault of the schedule: capacity"
+    lost = replace(MOVE, losses=2)
+    run = replace(MOVED, moves=[lost], driven_moves=[lost], reported_moves=[lost])
+    assert broken_invariants(without, Evidence(runs=[run])) == []
+    assert broken_invariants(SCHEDULE, Evidence(runs=[run])) != []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (
+            {"driven_moves": []},
+            f"run: a fresh client reports the moves {[str(MOVE)]}, the client before it []",
+        ),
+        (
+            {"targets": {"s0": "spot"}},
+            f"run: job s0 moved to {MOVE.machine}, but is on spot",
+        ),
+        (
+            {"reported_moves": [MOVE, MOVE], "driven_moves": [MOVE, MOVE]},
+            "run: the moves of job s0 have the numbers [1, 1]",
+        ),
+    ],
+)
+def test_moves_that_do_not_agree_are_a_broken_invariant(
+    wrong: dict[str, Any], sentence: str
+) -> None:
+    evidence = Evidence(runs=[replace(MOVED, **wrong)])
+    assert broken_invariants(ON_SPOT, evidence) == [sentence]
 
 
 def test_a_job_may_fail_only_because_of_a_fault_of_the_schedule() -> None:

@@ -11,6 +11,7 @@ from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
+from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.result import (
     AttemptEvents,
     JobResult,
@@ -154,6 +155,35 @@ def test_a_job_that_ends_without_a_result_fails_at_its_running_step(tmp_path: Pa
         StepState.WAITING,
     ]
     assert steps["two"].failure is not None and steps["two"].failure.message == "out of memory"
+
+
+@pytest.mark.parametrize(
+    ("reported", "cause"),
+    [
+        (JobStatus(JobState.FAILED, 1, "killed", Cause.OUT_OF_MEMORY), Cause.OUT_OF_MEMORY),
+        (JobStatus(JobState.FAILED, 10, "Host EC2", Cause.CAPACITY), Cause.CAPACITY),
+        (JobStatus(JobState.FAILED, 1, "too long", Cause.TIME_LIMIT), Cause.TIME_LIMIT),
+        (JobStatus(JobState.FAILED, 1, "exit code 3"), Cause.STEP),
+        (SUCCEEDED, Cause.STEP),  # it has ended its process
+    ],
+)
+def test_a_step_that_was_cut_off_has_the_cause_that_its_service_reports(
+    tmp_path: Path, reported: JobStatus, cause: Cause
+) -> None:
+    stage = Stage(tmp_path, a_plan(a_job("a")))
+    stage.backend.reported = {"a": reported}
+    stage.write_events("a", StepReport(name="a", state=StepState.RUNNING), attempt=reported.attempt)
+    failure = stage.driver().status().steps["a"].failure
+    assert failure is not None and failure.cause is cause
+
+
+def test_a_step_that_a_cancel_has_cut_off_has_failed_because_of_the_cancel(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, a_plan(a_job("a")))
+    stage.backend.reported = {"a": RUNNING}
+    stage.driver().cancel()
+    stage.backend.reported = {"a": JobStatus(JobState.FAILED, 1, "killed", Cause.OUT_OF_MEMORY)}
+    failure = stage.driver().status().steps["a"].failure
+    assert failure is not None and failure.cause is Cause.CANCELLED
 
 
 @pytest.mark.parametrize("state", [JobState.RUNNING, JobState.FAILED])

@@ -145,8 +145,9 @@ def test_a_move_that_the_cost_limit_forbids_fails_the_job_and_says_so(tmp_path: 
     assert "max_cost_usd, $0.25" in (status.jobs[0].reason or "")
 
 
+@pytest.mark.parametrize("cause", [None, Cause.CANCELLED])
 def test_a_job_that_lost_two_hosts_and_waits_is_withdrawn_and_moves_once_it_ended(
-    stage: Stage,
+    stage: Stage, cause: Cause | None
 ) -> None:
     stage.report(JobStatus(JobState.QUEUED, 1, losses=1))
     driver = stage.driver()
@@ -155,7 +156,8 @@ def test_a_job_that_lost_two_hosts_and_waits_is_withdrawn_and_moves_once_it_ende
     stage.report(JobStatus(JobState.QUEUED, 2, losses=2))
     assert driver.advance().moves == ()
     assert stage.backend.withdrawn == ["a"]
-    stage.report(JobStatus(JobState.FAILED, 2, "terminated", losses=2))
+    # The job may have started in the meantime. It was stopped then, as by a user.
+    stage.report(JobStatus(JobState.FAILED, 2, "terminated", cause, losses=2))
     # Also if the client that withdrew it is gone.
     (move,) = stage.driver().advance().moves
     assert (move.cause, move.losses) == (Cause.CAPACITY, 2)

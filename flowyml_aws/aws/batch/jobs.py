@@ -12,7 +12,7 @@ from flowyml_aws.aws.batch.retry import MAX_ATTEMPTS
 from flowyml_aws.aws.errors import refused
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.runtime.causes import Cause
-from flowyml_aws.runtime.exit_codes import INTERRUPTED, MOVES, SECOND_COPY
+from flowyml_aws.runtime.exit_codes import BAD_INPUT, INTERRUPTED, MOVES, SECOND_COPY, STORE_OUTAGE
 from flowyml_aws.submission.backend import JobState, JobStatus
 
 if TYPE_CHECKING:
@@ -51,10 +51,17 @@ MOVE_REASON = "moved to another machine by flowyml-aws"
 """Reason of the termination of a job that continues elsewhere. The alerts ignore it, too."""
 
 _HOST_LOST = "Host EC2"
-_NOT_STARTED = "Dependent Job failed"
+_NOT_PULLED = "CannotPullContainerError"
 _NO_CAPACITY = "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY"
 _ENDED = ("SUCCEEDED", "FAILED")
 _OUT_OF_MEMORY = "OutOfMemoryError"
+
+_CAUSES = {
+    "Dependent Job failed": Cause.DEPENDENCY,
+    "Job attempt duration exceeded timeout": Cause.TIME_LIMIT,
+    END_REASON: Cause.CANCELLED,
+}
+"""Causes of failures, by Batch's status reason."""
 
 _STATES: Mapping[str, JobState] = {
     "SUBMITTED": JobState.WAITING,
@@ -205,16 +212,23 @@ def status_of(detail: JobDetailTypeDef, first_attempt: int = 1) -> JobStatus:
 
 
 def _cause_of_failure(detail: JobDetailTypeDef) -> Cause | None:
-    """Return the cause for which a failed job could continue on another machine, if any."""
-    if detail.get("statusReason") == _NOT_STARTED:
-        return Cause.DEPENDENCY
+    """Return the cause of the failure of a job, if Batch reports it."""
+    status_reason = detail.get("statusReason", "")
+    if (cause := _CAUSES.get(status_reason)) is not None:
+        return cause
     container = detail.get("container", {})
-    if str(container.get("reason", "")).startswith(_OUT_OF_MEMORY):
+    reason = str(container.get("reason", ""))
+    if reason.startswith(_OUT_OF_MEMORY):
         return Cause.OUT_OF_MEMORY
+    if reason.startswith(_NOT_PULLED):
+        return Cause.SETUP
     attempts = list(detail.get("attempts", ()))
-    if len(attempts) >= MAX_ATTEMPTS and _has_lost_host(attempts[-1]):
-        return Cause.CAPACITY
-    return MOVES.get(container.get("exitCode", 0))
+    code = container.get("exitCode", 0)
+    if len(attempts) >= MAX_ATTEMPTS and (code == STORE_OUTAGE or _has_lost_host(attempts[-1])):
+        return Cause.CAPACITY if any(map(_has_lost_host, attempts)) else Cause.STORE_OUTAGE
+    if code == INTERRUPTED and status_reason != MOVE_REASON:
+        return Cause.CANCELLED  # a runner that Batch has not stopped is started again
+    return Cause.SETUP if code == BAD_INPUT else MOVES.get(code)
 
 
 def _has_lost_host(attempt: AttemptDetailTypeDef) -> bool:

@@ -9,6 +9,7 @@ retried (AWS Batch API reference, EvaluateOnExit). So the rules name what must n
 | the spot instance was reclaimed | `Host EC2 (instance i-…) terminated.` | no rule: retried |
 | the same, but ECS reports first that the runner exited with 143 | `Essential container in task \
 exited` | rule 1: retried |
+| the runner exited with 144, because its store did not answer | the same | rule 1: retried |
 | ECS does not know how the container ended; its result may exist | `Essential container in task \
 exited`; `CannotInspectContainerError: …` | rule 2: retried |
 | the container ended with another code, or used too much memory | `Essential container in task \
@@ -19,6 +20,10 @@ exited` | rule 3: not retried |
 `DockerTimeoutError`, `ResourceInitializationError` | `Task failed to start` | no rule: retried |
 
 An attempt that ended by TerminateJob or its timeout is never retried, whatever the rules say.
+
+The pattern of an exit code may end with an asterisk, so that one rule retries 143 and 144. It also
+matches 14, 140 to 142 and 145 to 149, with which the runner never ends, and a process that is the
+first one of its container can't be ended by those signals from inside of it.
 
 A rule that matches exit code `*` is avoided: AWS does not document whether it matches an attempt
 without an exit code. The reasons are those of the ECS agent (`ecs-agent/api/errors/
@@ -43,7 +48,7 @@ MAX_ATTEMPTS = 10
 """Most attempts that Batch allows: only lost hosts and starts that failed by chance use them up."""
 
 RETRY_RULES: Sequence[EvaluateOnExitTypeDef] = (
-    {"onExitCode": str(INTERRUPTED), "action": "RETRY"},
+    {"onExitCode": f"{str(INTERRUPTED)[:2]}*", "action": "RETRY"},  # also STORE_OUTAGE
     {"onReason": "CannotInspectContainerError*", "action": "RETRY"},
     {"onStatusReason": "Essential container in task exited*", "action": "EXIT"},
     {"onReason": "CannotPullContainerError: Check if image exists*", "action": "EXIT"},

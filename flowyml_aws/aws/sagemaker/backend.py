@@ -29,6 +29,7 @@ from flowyml_aws.aws.sagemaker.jobs import (
     find_training,
     has_ended,
     list_training,
+    status_after,
 )
 from flowyml_aws.aws.sagemaker.limits import training_request_errors
 from flowyml_aws.aws.sagemaker.location import TrainingLocation, read_location
@@ -140,12 +141,9 @@ class SageMakerBackend:
         self._refresh()
         statuses: dict[str, JobStatus] = {}
         for job, names in self._names.items():
-            for name in names:  # the latest attempt comes last
-                status = self._ended.get(name) or self._active.get(name)
-                if status is None and self._is_settling(name):
-                    status = JobStatus(JobState.STARTING, self._job_attempts[name][1])
-                if status is not None:
-                    statuses[job] = status
+            attempts = [status for name in names if (status := self._status_of(name)) is not None]
+            if attempts:
+                statuses[job] = status_after(attempts)
         return self._holds.statuses(statuses)
 
     def logs(self, job: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
@@ -295,6 +293,13 @@ class SageMakerBackend:
     def _is_settling(self, name: str) -> bool:
         submitted_at = self._submitted.get(name)
         return submitted_at is not None and self._clock() - submitted_at < _SETTLING_S
+
+    def _status_of(self, name: str) -> JobStatus | None:
+        """Return the status of a training job, or None if it was not submitted."""
+        status = self._ended.get(name) or self._active.get(name)
+        if status is None and self._is_settling(name):
+            return JobStatus(JobState.STARTING, self._job_attempts[name][1])
+        return status
 
     def _stop_all(self, names: Sequence[str]) -> tuple[set[str], dict[str, AwsRefusedError]]:
         """Stop training jobs. Return those that are stopping, and the errors of the others."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -11,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from flowyml_aws.aws.errors import error_code, refused
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.runtime.causes import Cause
-from flowyml_aws.runtime.exit_codes import INTERRUPTED, MOVES
+from flowyml_aws.runtime.exit_codes import BAD_INPUT, INTERRUPTED, MOVES, STORE_OUTAGE
 from flowyml_aws.submission.backend import JobState, JobStatus
 from flowyml_aws.submission.record import Bill
 
@@ -31,6 +32,7 @@ __all__ = [
     "find_training",
     "has_ended",
     "list_training",
+    "status_after",
 ]
 
 ATTEMPTS = 5
@@ -69,6 +71,7 @@ _END_STATES = ("Completed", "Failed", "Stopped", "Deleting")
 _SERVICE_FAILURE = re.compile(
     rf"InternalServerError|CapacityError|AlgorithmError: .*exit code: {INTERRUPTED}$", re.DOTALL
 )
+_STORE_OUTAGE = re.compile(rf"AlgorithmError: .*exit code: {STORE_OUTAGE}$", re.DOTALL)
 
 
 # The instance starts, or SageMaker waits for one: only the duration shows it.
@@ -156,13 +159,14 @@ def active_status(
         state,
         attempt,
         _REASONS.get(secondary),
-        losses=_losses_before(attempt),
         lacks_capacity=is_on_spot and secondary in _WAITING,
     )
 
 
 def final_status(detail: DescribeTrainingJobResponseTypeDef, attempt: int) -> JobStatus:
     """Return the status of a training job that has ended: LOST if it should be retried.
+
+    It counts the host that this attempt has lost; see `status_after`.
 
     SageMaker reports `Stopped` both for time limits and for stopped jobs; only the secondary
     status distinguishes them. It does not report who stopped a job: the store records whether the
@@ -174,14 +178,15 @@ def final_status(detail: DescribeTrainingJobResponseTypeDef, attempt: int) -> Jo
     if state == "Failed":
         failure = detail.get("FailureReason") or "SageMaker gives no reason"
         reason = _readable(failure)
-        if not _SERVICE_FAILURE.match(failure):
+        has_lost_host = _SERVICE_FAILURE.match(failure) is not None
+        if not has_lost_host and not _STORE_OUTAGE.match(failure):
             return JobStatus(JobState.FAILED, attempt, reason, _cause_of_failure(failure))
-        losses = _losses_before(attempt) + 1
-        if losses < ATTEMPTS:
+        if attempt % ATTEMPTS:
             reason = f"attempt {attempt} failed: {reason}"
-            return JobStatus(JobState.LOST, attempt, reason, losses=losses)
+            return JobStatus(JobState.LOST, attempt, reason, losses=int(has_lost_host))
         reason = f"{reason} (the last of {ATTEMPTS} attempts)"
-        return JobStatus(JobState.FAILED, attempt, reason, Cause.CAPACITY, losses)
+        cause = Cause.CAPACITY if has_lost_host else Cause.STORE_OUTAGE
+        return JobStatus(JobState.FAILED, attempt, reason, cause, int(has_lost_host))
     limits = detail["StoppingCondition"]
     reasons = {
         "MaxRuntimeExceeded": "it exceeded its maximum runtime of "
@@ -189,20 +194,33 @@ def final_status(detail: DescribeTrainingJobResponseTypeDef, attempt: int) -> Jo
         "MaxWaitTimeExceeded": "it exceeded its limit of "
         f"{limits.get('MaxWaitTimeInSeconds')} s for waiting for spot capacity and running",
     }
-    cause = Cause.CAPACITY if secondary == "MaxWaitTimeExceeded" else None
+    causes = {
+        "MaxRuntimeExceeded": Cause.TIME_LIMIT,
+        "MaxWaitTimeExceeded": Cause.CAPACITY,
+    }
+    cause = causes.get(secondary, Cause.CANCELLED)
     return JobStatus(JobState.FAILED, attempt, reasons.get(secondary, "it was stopped"), cause)
 
 
-def _losses_before(attempt: int) -> int:
-    """Return the number of hosts that a job lost on its machine before an attempt."""
-    return (attempt - 1) % ATTEMPTS
+def status_after(attempts: Sequence[JobStatus]) -> JobStatus:
+    """Return the status of a job: that of its last attempt, with the lost hosts of all.
+
+    Args:
+        attempts: Statuses of its attempts on its machine, in order; at least one.
+    """
+    last = attempts[-1]
+    losses = sum(status.losses for status in attempts)
+    is_out_of_attempts = last.cause is Cause.STORE_OUTAGE
+    cause = Cause.CAPACITY if is_out_of_attempts and losses else last.cause
+    return replace(last, cause=cause, losses=losses)
 
 
 def _cause_of_failure(reason: str) -> Cause | None:
-    """Return the cause for which a failed job could continue on another machine, if any."""
+    """Return the cause of the failure of a job, if its exit code or SageMaker reports it."""
     match = re.search(r"exit code: (\d+)$", reason)
     code = int(match[1]) if match is not None else 0
-    return Cause.OUT_OF_MEMORY if code == _KILLED else MOVES.get(code)
+    causes = {_KILLED: Cause.OUT_OF_MEMORY, BAD_INPUT: Cause.SETUP, **MOVES}
+    return causes.get(code)
 
 
 def _readable(reason: str) -> str:

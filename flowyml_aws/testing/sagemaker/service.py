@@ -82,6 +82,8 @@ class TrainingService:
         self._waiting: dict[str, TrainingJob] = {}
         self._running: dict[str, TrainingJob] = {}
         self._streams: set[str] = set()
+        self._is_spot_withheld = False
+        self._refusals = 0
 
     @property
     def jobs(self) -> Mapping[str, TrainingJob]:
@@ -176,6 +178,15 @@ class TrainingService:
             )
         self._machine.exceed_memory(launch.task)
 
+    def withhold_spot(self, is_withheld: bool) -> None:
+        """Let no job on spot capacity have an instance, or let them have some again."""
+        self._is_spot_withheld = is_withheld
+        self.place()
+
+    def refuse(self, times: int) -> None:
+        """Refuse an instance to the next jobs on demand that need one; 0 ends it."""
+        self._refusals = times
+
     def processes(self) -> dict[str, int]:
         """Return the running process ids, by job name."""
         launches = {name: job.launch for name, job in self._running.items()}
@@ -216,8 +227,13 @@ class TrainingService:
                 self._stock.check_quota(instance_type, "training warm pool", kept + pools)
 
     def _instance_for(self, job: TrainingJob) -> str | None:
+        if job.is_spot and self._is_spot_withheld:
+            return None
         if not job.is_spot and (reused := self._pools.take_over(job)) is not None:
             return reused
+        if not job.is_spot and self._refusals:
+            self._refusals -= 1
+            return None
         return next((name for name in job.instance_types if self._stock.take(name)), None)
 
     def _launch(self, job: TrainingJob, instance_type: str) -> None:

@@ -9,12 +9,17 @@ import pytest
 from flowyml_aws.aws.batch.jobs import status_of
 from flowyml_aws.aws.batch.retry import MAX_ATTEMPTS
 from flowyml_aws.runtime.causes import Cause
+from flowyml_aws.runtime.exit_codes import STORE_OUTAGE
 from flowyml_aws.submission.backend import JobStatus
 
 HOST_LOST = {"statusReason": "Host EC2 (instance i-1) terminated.", "container": {}}
 RECLAIMED = {
     "statusReason": "Essential container in task exited",
     "container": {"exitCode": 143},
+}
+GAVE_UP = {
+    "statusReason": "Essential container in task exited",
+    "container": {"exitCode": STORE_OUTAGE},
 }
 FAILED = {"statusReason": "Essential container in task exited", "container": {"exitCode": 10}}
 
@@ -29,6 +34,11 @@ def test_lost_hosts_are_counted_whichever_end_ecs_reports_first() -> None:
     assert described("RUNNABLE", HOST_LOST, RECLAIMED).losses == 2
     assert described("RUNNING", HOST_LOST).losses == 1
     assert described("FAILED", FAILED).losses == 0
+
+
+def test_an_attempt_that_gave_up_on_its_store_has_lost_no_host() -> None:
+    assert described("RUNNABLE", GAVE_UP, GAVE_UP).losses == 0
+    assert described("RUNNABLE", GAVE_UP, HOST_LOST).losses == 1
 
 
 @pytest.mark.parametrize(
@@ -50,11 +60,40 @@ def test_a_failed_job_says_whether_a_larger_machine_helps(
     assert described("FAILED", attempt).cause is cause
 
 
+@pytest.mark.parametrize(
+    ("status_reason", "container", "cause"),
+    [
+        ("Job attempt duration exceeded timeout", {"exitCode": 143}, Cause.TIME_LIMIT),
+        ("Job attempt duration exceeded timeout", {"exitCode": 137}, Cause.TIME_LIMIT),
+        ("cancelled by the user of flowyml-aws", {"exitCode": 143}, Cause.CANCELLED),
+        ("terminated in the console", {"exitCode": 143}, Cause.CANCELLED),
+        ("moved to another machine by flowyml-aws", {"exitCode": 143}, None),
+        ("moved to another machine by flowyml-aws", {}, None),
+        (
+            "Task failed to start",
+            {"reason": "CannotPullContainerError: Check if image exists and role 'main' has"},
+            Cause.SETUP,
+        ),
+        ("Essential container in task exited", {"exitCode": 11}, Cause.SETUP),
+        ("Essential container in task exited", {"exitCode": 139}, None),
+    ],
+)
+def test_a_failed_job_has_the_cause_that_batch_reports(
+    status_reason: str, container: dict[str, Any], cause: Cause | None
+) -> None:
+    attempt = {"statusReason": status_reason, "container": container}
+    assert described("FAILED", attempt, statusReason=status_reason).cause is cause
+
+
 def test_a_job_lacks_capacity_after_its_last_lost_host() -> None:
     assert described("FAILED", *[HOST_LOST] * MAX_ATTEMPTS).cause is Cause.CAPACITY
     assert described("FAILED", *[HOST_LOST] * (MAX_ATTEMPTS - 1), FAILED).cause is None
+    # An outage of the store costs no other capacity, unless the job has lost hosts, too.
+    assert described("FAILED", *[GAVE_UP] * MAX_ATTEMPTS).cause is Cause.STORE_OUTAGE
+    assert described("FAILED", *[HOST_LOST] * 9, GAVE_UP).cause is Cause.CAPACITY
     # Someone has terminated it.
     assert described("FAILED", HOST_LOST).cause is None
+    assert described("FAILED", RECLAIMED).cause is Cause.CANCELLED
 
 
 def test_batch_says_whether_it_has_no_capacity() -> None:

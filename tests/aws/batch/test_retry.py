@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from flowyml_aws.aws.batch.retry import MAX_ATTEMPTS, RETRY_RULES
-from flowyml_aws.runtime.exit_codes import SECOND_COPY
+from flowyml_aws.runtime.exit_codes import SECOND_COPY, STORE_OUTAGE
 from flowyml_aws.testing.batch.retry import Outcome, is_retried
 from flowyml_aws.testing.starts import TRANSIENT_REASONS
 
@@ -23,6 +23,10 @@ def test_a_lost_host_is_retried() -> None:
 
 def test_a_runner_that_received_sigterm_is_retried() -> None:
     assert is_repeated(Outcome(EXITED, exit_code=143))
+
+
+def test_a_runner_that_gave_up_on_its_store_is_retried() -> None:
+    assert is_repeated(Outcome(EXITED, exit_code=STORE_OUTAGE))
 
 
 @pytest.mark.parametrize("exit_code", [0, 1, 3, 10, 11, SECOND_COPY, 134, 137, 139, 255])

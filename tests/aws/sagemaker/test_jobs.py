@@ -4,9 +4,17 @@ from typing import Any, cast
 
 import pytest
 
-from flowyml_aws.aws.sagemaker.jobs import active_status, bill_of, final_status, has_ended
+from flowyml_aws.aws.sagemaker.jobs import (
+    ATTEMPTS,
+    active_status,
+    bill_of,
+    final_status,
+    has_ended,
+    status_after,
+)
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.runtime.causes import Cause
+from flowyml_aws.runtime.exit_codes import STORE_OUTAGE
 from flowyml_aws.submission.backend import JobState, JobStatus
 
 
@@ -92,6 +100,7 @@ def test_a_job_that_exceeds_its_time_limit_is_failed_not_cancelled() -> None:
     status = ended("Stopped", "MaxRuntimeExceeded")
     assert status.state is JobState.FAILED
     assert status.reason == "it exceeded its maximum runtime of 60 s"
+    assert status.cause is Cause.TIME_LIMIT
 
 
 def test_a_job_that_waits_too_long_for_spot_capacity_is_reported_with_the_limit() -> None:
@@ -100,7 +109,8 @@ def test_a_job_that_waits_too_long_for_spot_capacity_is_reported_with_the_limit(
 
 
 def test_a_stopped_job_is_reported_as_stopped() -> None:
-    assert ended("Stopped", "Stopped").reason == "it was stopped"
+    status = ended("Stopped", "Stopped")
+    assert (status.reason, status.cause) == ("it was stopped", Cause.CANCELLED)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +119,7 @@ def test_a_stopped_job_is_reported_as_stopped() -> None:
         "InternalServerError: We encountered an internal error. Please try again.",
         "CapacityError: Unable to provision requested ML compute capacity.",
         "AlgorithmError: , exit code: 143",
+        "AlgorithmError: the store does not answer, exit code: 144",
     ],
 )
 def test_a_failure_of_the_service_is_retried_up_to_five_attempts(reason: str) -> None:
@@ -125,6 +136,7 @@ def test_a_failure_of_the_service_is_retried_up_to_five_attempts(reason: str) ->
         ("AlgorithmError: , exit code: 18", Cause.OUT_OF_MEMORY),
         ("AlgorithmError: , exit code: 19", Cause.GPU_OUT_OF_MEMORY),
         ("AlgorithmError: , exit code: 20", Cause.DISK_FULL),
+        ("AlgorithmError: an asset is missing, exit code: 11", Cause.SETUP),
         ("AlgorithmError: step 'train': exit code: 18 of a tool, exit code: 10", None),
         ("ClientError: the image does not exist", None),
     ],
@@ -135,23 +147,35 @@ def test_the_exit_code_says_whether_a_larger_machine_helps(
     assert ended("Failed", "Failed", reason).cause is cause
 
 
+LOST = "CapacityError: Unable to provision requested ML compute capacity."
+GAVE_UP = f"AlgorithmError: the store does not answer, exit code: {STORE_OUTAGE}"
+
+
+def attempts(*reasons: str, moved: int = 0) -> JobStatus:
+    """Return the status of a job whose attempts on its machine failed for these reasons."""
+    first = ATTEMPTS * moved + 1
+    ends = [ended("Failed", "Failed", reason, n) for n, reason in enumerate(reasons, first)]
+    return status_after(ends)
+
+
 def test_lost_hosts_are_counted_for_each_machine_of_a_job() -> None:
-    reason = "CapacityError: Unable to provision requested ML compute capacity."
-    assert [ended("Failed", "Failed", reason, attempt=n).losses for n in (1, 4, 5, 6, 10)] == [
-        1,
-        4,
-        5,
-        1,
-        5,
-    ]
-    assert ended("Failed", "Failed", reason, attempt=6).state is JobState.LOST
-    assert ended("Failed", "Failed", reason, attempt=10).cause is Cause.CAPACITY
+    assert [attempts(*[LOST] * n).losses for n in (1, 4, 5)] == [1, 4, 5]
+    assert attempts(LOST, moved=1).state is JobState.LOST
+    assert attempts(*[LOST] * 5, moved=1).cause is Cause.CAPACITY
+
+
+def test_an_attempt_that_gave_up_on_its_store_has_lost_no_host() -> None:
+    assert attempts(GAVE_UP, GAVE_UP).state is JobState.LOST
+    assert attempts(GAVE_UP, GAVE_UP).losses == 0
+    assert attempts(LOST, GAVE_UP, LOST).losses == 2
+    assert attempts(*[GAVE_UP] * 5).state is JobState.FAILED
+    assert attempts(*[GAVE_UP] * 5).cause is Cause.STORE_OUTAGE
+    # It has lost hosts, too.
+    assert attempts(*[LOST] * 4, GAVE_UP).cause is Cause.CAPACITY
 
 
 def test_the_end_of_the_wait_for_spot_capacity_is_a_lack_of_capacity() -> None:
     assert ended("Stopped", "MaxWaitTimeExceeded").cause is Cause.CAPACITY
-    assert ended("Stopped", "MaxRuntimeExceeded").cause is None
-    assert ended("Stopped", "Stopped").cause is None
 
 
 def test_a_bill_contains_the_selected_type_and_the_billed_seconds_on_spot_capacity() -> None:

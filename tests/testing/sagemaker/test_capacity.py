@@ -121,6 +121,25 @@ def test_a_spot_job_waits_for_an_instance(training: Any, aws: Emulator) -> None:
     assert training.ended(name)["TrainingJobStatus"] == "Completed"
 
 
+def test_jobs_on_spot_capacity_are_held_and_others_are_not(training: Any, aws: Emulator) -> None:
+    aws.faults.withhold_spot_training()
+    held = training.create(**SPOT)
+    assert training.ended(training.create())["TrainingJobStatus"] == "Completed"
+    assert training.job(held)["SecondaryStatus"] == "Starting"
+    aws.faults.withhold_spot_training(False)
+    assert training.ended(held)["TrainingJobStatus"] == "Completed"
+
+
+def test_the_next_launches_on_demand_fail(training: Any, aws: Emulator) -> None:
+    aws.faults.fail_launches(1)
+    assert training.ended(training.create(**SPOT))["TrainingJobStatus"] == "Completed"
+    assert training.ended(training.create())["FailureReason"].startswith("CapacityError")
+    assert training.ended(training.create())["TrainingJobStatus"] == "Completed"
+    aws.faults.fail_launches(3)
+    aws.faults.fail_launches(0)
+    assert training.ended(training.create())["TrainingJobStatus"] == "Completed"
+
+
 def test_a_waiting_job_can_be_stopped(training: Any, aws: Emulator) -> None:
     aws.set_capacity(LARGE, 0)
     name = training.create(**SPOT)
