@@ -27,9 +27,9 @@ from flowyml_aws.artifacts.parallel import (
 )
 from flowyml_aws.artifacts.refs import ArtifactRef, Compression
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.core.errors import DamagedArtifactError
+from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
 
-__all__ = ["read_to_bytes", "read_to_file", "read_to_memory"]
+__all__ = ["is_intact", "read_to_bytes", "read_to_file", "read_to_memory"]
 
 AllocateBuffer = Callable[[int, int], memoryview]
 WritePiece = Callable[[int, memoryview], None]
@@ -73,6 +73,19 @@ def read_to_bytes(store: ArtifactStore, ref: ArtifactRef) -> bytes:
         write(size - 1, b"\0")
     _read_buffered(store, ref, write)
     return data.getvalue()
+
+
+def is_intact(store: ArtifactStore, ref: ArtifactRef) -> bool:
+    """Read all bytes of a value, in constant memory, and return whether they are those of the ref.
+
+    False, too, if the object does not exist.
+    """
+    try:
+        _checked_size(store, ref)
+        _read_buffered(store, ref, _keep_in_place)
+    except (ArtifactNotFoundError, DamagedArtifactError):
+        return False
+    return True
 
 
 def read_to_file(store: ArtifactStore, ref: ArtifactRef, path: Path) -> None:
@@ -244,7 +257,7 @@ def _new_buffer(start: int, end: int) -> memoryview:
 
 
 def _keep_in_place(_start: int, _part: memoryview) -> None:
-    """Do nothing: the bytes were read into their final place."""
+    """Do nothing: the bytes were read into their final place, or only to verify them."""
 
 
 def _damaged(store: ArtifactStore, ref: ArtifactRef, why: str) -> DamagedArtifactError:

@@ -6,10 +6,12 @@ import codecs
 import json
 import re
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from flowyml_aws.planning.selection import Selection
 from flowyml_aws.planning.targets import Candidate
+from flowyml_aws.submission.losses import LostAttempts
 from flowyml_aws.submission.status import JobView, RunStatus
 
 __all__ = ["candidate_facts", "json_text", "print_json", "selection_facts", "status_facts"]
@@ -30,6 +32,7 @@ def json_text(facts: Any, indent: int | None = None) -> str:
 
 def status_facts(status: RunStatus) -> dict[str, Any]:
     """Return the status of a run."""
+    jobs = [_job_facts(view, status.lost) for view in status.jobs]
     return {
         "run_id": status.run_id,
         "pipeline": status.pipeline,
@@ -37,14 +40,15 @@ def status_facts(status: RunStatus) -> dict[str, Any]:
         "state": status.state.value,
         "created_at": status.created_at,
         "ended_at": status.ended_at,
-        "jobs": [_job_facts(view) for view in status.jobs],
+        "jobs": jobs,
+        "lost": status.lost_attempts.model_dump(mode="json"),
         "moves": [move.model_dump(mode="json") for move in status.moves],
         "bills": {job: bill.model_dump(mode="json") for job, bill in status.bills.items()},
         "cached": {name: step.run_id for name, step in status.reused.items()},
     }
 
 
-def _job_facts(view: JobView) -> dict[str, Any]:
+def _job_facts(view: JobView, lost: Mapping[str, LostAttempts]) -> dict[str, Any]:
     reports = {report.name: report.model_dump(mode="json") for report in view.steps}
     return {
         "name": view.job.name,
@@ -55,6 +59,7 @@ def _job_facts(view: JobView) -> dict[str, Any]:
         "instance_type": view.instance_type,
         "planned_instance_type": view.job.instance_type,
         "cost_usd": view.cost_usd,
+        "lost": lost.get(view.job.name, LostAttempts()).model_dump(mode="json"),
         "target": view.job.target,
         "needs_client": view.needs_client,
         "steps": [

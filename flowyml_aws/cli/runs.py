@@ -307,7 +307,8 @@ def _wait(started: Run, as_json: bool) -> NoReturn:
     if as_json:
         print_json(result.to_dict())
     else:
-        print(f"run {started.id}: {result.state} after {result.duration_seconds:.1f} s")
+        lost = f"; {result.lost_attempts}" if result.lost_attempts.count else ""
+        print(f"run {started.id}: {result.state} after {result.duration_seconds:.1f} s{lost}")
     sys.exit(0 if result.status.state is RunState.SUCCEEDED else RUN_FAILED)
 
 

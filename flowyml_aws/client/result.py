@@ -11,6 +11,7 @@ from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.visible import visible
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.losses import LostAttempts, lost_text
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.refs import RunRefs
 from flowyml_aws.submission.status import RunStatus, machine_notes, value_notes
@@ -149,6 +150,11 @@ class PipelineResult:
     def __getitem__(self, name: str) -> Any:
         return self.outputs[name]
 
+    @property
+    def lost_attempts(self) -> LostAttempts:
+        """Number and cost of the attempts that were lost; `status.lost` has those of each job."""
+        return self.status.lost_attempts
+
     def summary(self) -> str:
         """Return a summary of a few lines."""
         lines = [
@@ -168,6 +174,8 @@ class PipelineResult:
             if view.state in (JobState.FAILED, JobState.BLOCKED):
                 lines.append(f"  job {view.job.name} {view.state.value}: {view.reason}")
         lines += (f"  {move}" for move in self.status.moves)
+        if (line := lost_text(self.status.lost)) is not None:
+            lines.append(f"  {line}")
         lines += (f"  {note}" for note in machine_notes(self.status))
         lines += (f"  {note}" for note in value_notes(self.status))
         if (cost_usd := self.status.cost_usd) is not None:
@@ -199,6 +207,7 @@ class PipelineResult:
                 }
                 for step in self.step_results.values()
             },
+            "lost": self.lost_attempts.model_dump(mode="json"),
             "moves": [move.model_dump(mode="json") for move in self.status.moves],
             "bills": {job: bill.model_dump(mode="json") for job, bill in self.status.bills.items()},
         }

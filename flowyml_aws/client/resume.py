@@ -13,6 +13,7 @@ from typing import Any
 
 from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.layout import EVENTS, RunLayout
+from flowyml_aws.artifacts.reading import is_intact
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.caching.entries import is_stored, one_of_each_object
@@ -32,7 +33,9 @@ from flowyml_aws.planning.limits import Limits, over_limits
 from flowyml_aws.planning.offers import Selector
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.replan import change_needs, replan
-from flowyml_aws.runtime.result import AttemptEvents
+from flowyml_aws.runtime.causes import Cause
+from flowyml_aws.runtime.result import AttemptEvents, JobResult
+from flowyml_aws.runtime.spec import JobSpec
 from flowyml_aws.runtime.specs import SpecArgument
 from flowyml_aws.services.connect import FoundRun, locate_run
 from flowyml_aws.submission.backend import JobState
@@ -40,7 +43,8 @@ from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.own_runs import is_own_run, remember_run
 from flowyml_aws.submission.package import placeholder_record, write_record, write_resumption
 from flowyml_aws.submission.record import RunRecord, RunState, make_run_id
-from flowyml_aws.submission.resume import EarlierRun, finished_jobs, make_resumption
+from flowyml_aws.submission.resume import EarlierRun, finished_jobs, make_resumption, read_values
+from flowyml_aws.submission.status import RunStatus
 
 __all__ = ["resume"]
 
@@ -84,7 +88,7 @@ def resume(
 
 
 def _read(found: FoundRun, store: ArtifactStore) -> tuple[EarlierRun, set[str]]:
-    """Return a run that has ended, and the keys of values of its attempts that are missing.
+    """Return a run that has ended, and the keys of its values that are missing or damaged.
 
     Raises:
         RunNotResumableError: The run has not ended, or has succeeded.
@@ -107,20 +111,75 @@ def _read(found: FoundRun, store: ArtifactStore) -> tuple[EarlierRun, set[str]]:
     succeeded = [view.job.name for view in status.jobs if view.state is JobState.SUCCEEDED]
     results = driver.reports.results(succeeded)
     missing = _missing(store, (result.assets for result in results.values()))
+    missing |= _damaged(found, store, driver.plan, results, _stopped_by_damage(driver, status))
     finished = finished_jobs(results, missing)
     jobs = [job.name for job in driver.plan.jobs if job.name not in finished]
     with ThreadPoolExecutor(_READERS) as pool:
-        specs = pool.map(
-            lambda job: SpecArgument.parse(found.record.spec_argument(job, store.uri)).read(store),
-            jobs,
-        )
+        specs = pool.map(lambda job: _spec(store, found.record, job), jobs)
         events = dict(
             zip(jobs, pool.map(lambda job: _events(store, found.record, job), jobs), strict=True)
         )
         earlier = EarlierRun(
             run_id, driver.plan, finished, dict(zip(jobs, specs, strict=True)), events
         )
-    return earlier, _missing(store, (e.assets for attempts in events.values() for e in attempts))
+    missing |= _missing(store, (e.assets for attempts in events.values() for e in attempts))
+    return earlier, missing
+
+
+def _stopped_by_damage(driver: RunDriver, status: RunStatus) -> list[str]:
+    """Return the jobs that failed because a value was missing or damaged."""
+    failed = [view.job.name for view in status.jobs if view.state is JobState.FAILED]
+    results = driver.reports.results(failed)
+    failures = {job: result.failure for job, result in results.items()}
+    return [job for job, failure in failures.items() if failure and failure.cause is Cause.DAMAGED]
+
+
+def _damaged(
+    found: FoundRun,
+    store: ArtifactStore,
+    plan: ExecutionPlan,
+    results: Mapping[str, JobResult],
+    jobs: Iterable[str],
+) -> set[str]:
+    """Return the keys of the missing or damaged values that jobs read; all bytes are verified.
+
+    Args:
+        found: The run.
+        store: Store of the run.
+        plan: Its plan.
+        results: Results of the jobs that succeeded.
+        jobs: Jobs that failed because a value was missing or damaged.
+
+    Raises:
+        RunNotResumableError: A damaged value is from an earlier run, so that no job of this run
+            can produce it again.
+    """
+    damaged: set[str] = set()
+    for job in jobs:
+        spec = _spec(store, found.record, job)
+        refs = read_values(spec, results, _events(store, found.record, job))
+        bad = [asset for asset, ref in refs.items() if not is_intact(store, ref)]
+        for asset in bad:
+            if asset in spec.assets and spec.assets[asset].job is None:
+                raise _not_produced_here(found.record.run_id, plan, asset, refs[asset])
+        damaged.update(refs[asset].key for asset in bad)
+    return damaged
+
+
+def _not_produced_here(
+    run_id: str, plan: ExecutionPlan, asset: str, ref: ArtifactRef
+) -> RunNotResumableError:
+    steps = (name for name, step in plan.reused.items() if asset in step.produces)
+    step = next(steps, "STEP")
+    return RunNotResumableError(
+        what=f"Run {run_id} can't be resumed: a value that it reused is missing or damaged",
+        why=f"the value of asset {asset!r} is from an earlier run: {ref.uri}",
+        fix=f"run the pipeline with `--refresh {step}`, which produces it again",
+    )
+
+
+def _spec(store: ArtifactStore, record: RunRecord, job: str) -> JobSpec:
+    return SpecArgument.parse(record.spec_argument(job, store.uri)).read(store)
 
 
 def _events(store: ArtifactStore, record: RunRecord, job: str) -> list[AttemptEvents]:

@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,6 +37,7 @@ from flowyml_aws.planning.environment import process_environment
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.runtime.heartbeat import HEARTBEAT
 from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
+from flowyml_aws.submission.losses import EndedAttempt
 from flowyml_aws.submission.record import RunRecord
 
 __all__ = ["LocalBackend", "Machine"]
@@ -123,9 +124,13 @@ class LocalBackend:
             raise
 
     def statuses(self) -> Mapping[str, JobStatus]:
-        """Return the statuses of the jobs that have an attempt."""
+        """Return the statuses of the jobs that have an attempt. Lost attempts cost nothing here."""
         statuses = {job.name: self._status(job.name) for job in self._plan.jobs}
-        return {name: status for name, status in statuses.items() if status.attempt}
+        return {
+            name: replace(status, lost=_lost_attempts(status))
+            for name, status in statuses.items()
+            if status.attempt
+        }
 
     def logs(self, job: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
         """Return lines of the newest attempt, and of attempts that begin after the first call."""
@@ -331,6 +336,12 @@ class LocalBackend:
             return read_document(kind, self._store.get(key), f"{self._store.uri}/{key}")
         except ArtifactNotFoundError:
             return None
+
+
+def _lost_attempts(status: JobStatus) -> tuple[EndedAttempt, ...]:
+    """Return the attempts before the current one, each of which has disappeared."""
+    last = status.attempt + (status.state is JobState.LOST)
+    return tuple(EndedAttempt(repeated_as=number) for number in range(2, last + 1))
 
 
 def _status_of_exit(process_exit: _Exit, attempt: int) -> JobStatus:

@@ -252,6 +252,17 @@ class ExecutionPlan(Document):
             instance_type=instance_type, price_usd_hour=None, price_basis="unknown"
         )
 
+    def price_of(self, job: PlannedJob, instance_type: str | None) -> float | None:
+        """Return the price per hour of a type that a job runs on; None if it is unknown.
+
+        Args:
+            job: The job.
+            instance_type: Name of the type; None for the planned one.
+        """
+        if instance_type is None:
+            return job.offers[0].price_usd_hour if job.offers else None
+        return self.offer_of(job, instance_type).price_usd_hour
+
     @property
     def peak_usd_hour(self) -> float | None:
         """Price per hour if all jobs run at the same time; None if a price is unknown."""

@@ -29,6 +29,7 @@ from flowyml_aws.core.errors import (
     ArtifactNotFoundError,
     AwsRefusedError,
     AwsUnavailableError,
+    DamagedArtifactError,
     FlowymlError,
     JobError,
 )
@@ -280,7 +281,21 @@ class JobRunner:
 
     def _load(self, assets: Sequence[str]) -> dict[str, Any]:
         refs = {asset: self._ref(asset) for asset in assets}
-        return load_values(self.attempt.store, refs, self.scratch)
+        try:
+            return load_values(self.attempt.store, refs, self.scratch)
+        except (ArtifactNotFoundError, DamagedArtifactError) as error:
+            fix = self._advice_on_damage(assets)
+            raise type(error)(what=error.what, why=error.why, fix=fix) from error
+
+    def _advice_on_damage(self, assets: Sequence[str]) -> str:
+        """Return how to produce a damaged or missing value again, which is one of some assets."""
+        sources = self.attempt.spec.assets
+        if all(asset in sources and sources[asset].job is None for asset in assets):
+            return (
+                "it is from an earlier run: run the pipeline with --refresh and the name of the "
+                "step that produces it"
+            )
+        return f"run `flowyml-aws resume {self.attempt.spec.run_id}`, which produces it again"
 
     def _result_of(self, job: str) -> JobResult:
         if job not in self._results:

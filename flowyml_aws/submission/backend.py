@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 from flowyml_aws.core.findings import Finding
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.runtime.causes import Cause
+from flowyml_aws.submission.losses import EndedAttempt
 from flowyml_aws.submission.record import Bill
 
 __all__ = [
@@ -60,6 +61,8 @@ class JobStatus:
             it, the job continues there.
         losses: Number of hosts that the job lost on its machine.
         lacks_capacity: Whether the service says that it has no machine of the job's kind.
+        lost: Attempts on its machine that were lost.
+        last: Last attempt of a failed job if it is not lost, except if the job moves.
     """
 
     state: JobState
@@ -68,6 +71,8 @@ class JobStatus:
     cause: Cause | None = None
     losses: int = 0
     lacks_capacity: bool = False
+    lost: tuple[EndedAttempt, ...] = ()
+    last: EndedAttempt | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.clock import monotonic
-from flowyml_aws.core.errors import ArtifactNotFoundError
+from flowyml_aws.core.errors import ArtifactNotFoundError, AwsRefusedError
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.result import AttemptEvents, StepFailure, StepReport, StepState
@@ -28,6 +29,7 @@ from flowyml_aws.submission.backend import (
     Moves,
 )
 from flowyml_aws.submission.history import record_times
+from flowyml_aws.submission.losses import EndedAttempt, LostAttempts, price_attempts, total_lost
 from flowyml_aws.submission.mover import Mover, NextMachine
 from flowyml_aws.submission.moves import CAPACITY_WAIT_S, Move, MoveRecords, machine_after, moved
 from flowyml_aws.submission.record import RunOutcome, RunRecord, RunState, read_outcome
@@ -63,6 +65,7 @@ class RunDriver:
     _results_read: bool = False
     _may_leave_jobs: bool = False
     _events: Mapping[str, AttemptEvents] = field(default_factory=dict)
+    _lost: dict[str, tuple[EndedAttempt, ...]] = field(default_factory=dict)
 
     @property
     def layout(self) -> RunLayout:
@@ -168,7 +171,7 @@ class RunDriver:
             self._results_read = True
         if not self._active_jobs():
             return {}
-        statuses = self.backend.statuses()
+        statuses = self._poll()
         # After the poll: a job writes its result before it ends.
         self._read_results([job for job in self._active_jobs() if _may_have_ended(statuses, job)])
         active = self._active_jobs()
@@ -179,6 +182,11 @@ class RunDriver:
             view = self._blocked(job) or self._without_result(job, status, cancelled)
             if view is not None:
                 self._ended[job.name] = view
+        return statuses
+
+    def _poll(self) -> Mapping[str, JobStatus]:
+        statuses = self.backend.statuses()
+        self._lost.update((job, status.lost) for job, status in statuses.items())
         return statuses
 
     def _active_jobs(self) -> list[PlannedJob]:
@@ -252,6 +260,7 @@ class RunDriver:
 
     def _apply(self, move: Move) -> None:
         self.plan = moved(self.plan, move)
+        self._lost.pop(move.job, None)  # part of the move
         if isinstance(self.backend, Moves):
             self.backend.move(self.plan)
 
@@ -306,6 +315,7 @@ class RunDriver:
                 jobs=tuple(views[job.name] for job in self.plan.jobs),
                 reused=self.plan.reused,
                 moves=tuple(self._mover.records.known),
+                lost=self._lost_attempts(),
             )
         )
 
@@ -331,11 +341,35 @@ class RunDriver:
             # The end of a job without a result is unknown.
             ended_at = max(times) if times and len(times) == len(results) else self.clock()
             bills = dict(self.backend.bills()) if isinstance(self.backend, Bills) else {}
-            outcome = RunOutcome(state=status.state, ended_at=ended_at, bills=bills)
+            # Before a first attempt with a result, none was lost, except on managed spot capacity.
+            if bills or any(view.attempt > 1 for view in status.jobs):
+                with suppress(AwsRefusedError):  # not all who may read the run may see its jobs
+                    self._poll()
+            lost = self._lost_attempts()
+            outcome = RunOutcome(state=status.state, ended_at=ended_at, bills=bills, lost=lost)
             if self.store.create(self.layout.outcome, outcome.to_json()):
                 self._may_leave_jobs = True
                 record_times(self.store, replace(status, ended_at=outcome.ended_at))
-        return replace(status, ended_at=outcome.ended_at, bills=outcome.bills)
+        return replace(status, ended_at=outcome.ended_at, bills=outcome.bills, lost=outcome.lost)
+
+    def _lost_attempts(self) -> dict[str, LostAttempts]:
+        """Return the lost attempts of the jobs that have any, on all their machines."""
+        earlier: dict[str, list[LostAttempts]] = {}
+        for move in self._mover.records.known:
+            earlier.setdefault(move.job, []).append(move.lost)
+        jobs = {}
+        for job in self.plan.jobs:
+            attempts = self._lost.get(job.name, ())
+            ended = self._ended.get(job.name)
+            if ended is not None and ended.result is not None:
+                # A host that is lost after the job has committed its result costs nothing more.
+                last = ended.result.attempt
+                attempts = tuple(each for each in attempts if each.repeated_as <= last)
+            here = price_attempts(attempts, partial(self.plan.price_of, job))
+            total = total_lost([*earlier.get(job.name, ()), here])
+            if total.count:
+                jobs[job.name] = total
+        return jobs
 
     def _ran_on(
         self, job: PlannedJob, report: AttemptEvents | JobSummary | None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from flowyml_aws.core.clock import monotonic
 from flowyml_aws.planning.alternatives import is_affordable
 from flowyml_aws.planning.plan import Alternative, ExecutionPlan, PlannedJob
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.submission.backend import JobState, JobStatus
+from flowyml_aws.submission.losses import LostAttempts, price_attempts
 from flowyml_aws.submission.moves import (
     CAPACITY_WAIT_S,
     Move,
@@ -31,6 +33,7 @@ class NextMachine:
     Attributes:
         cause: Cause for which it can't finish where it is.
         place: The machine.
+        lost: Attempts that are lost if it moves.
         is_affordable: Whether the run's cost limit allows the move.
     """
 
@@ -38,6 +41,7 @@ class NextMachine:
     status: JobStatus
     cause: Cause
     place: Alternative
+    lost: LostAttempts
     is_affordable: bool
 
     @property
@@ -67,6 +71,7 @@ class NextMachine:
             reason=self.reason,
             machine=machine_after(self.job, self.place),
             losses=self.status.losses,
+            lost=self.lost,
             moved_at=now,
         )
 
@@ -127,7 +132,9 @@ class Mover:
             return None
         costs_nothing = cause is Cause.DEPENDENCY
         is_allowed = costs_nothing or is_affordable(plan, job, place)
-        return NextMachine(job, status, cause, place, is_allowed)
+        attempts = (*status.lost, status.last) if status.last is not None else status.lost
+        lost = price_attempts(attempts, partial(plan.price_of, job))
+        return NextMachine(job, status, cause, place, lost, is_allowed)
 
     def _targets_without_capacity(
         self, known: Iterable[tuple[PlannedJob, JobStatus]]

@@ -21,6 +21,7 @@ from flowyml_aws.planning.plan import Alternative, ExecutionPlan, PlannedJob
 from flowyml_aws.planning.wording import hourly_price
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.submission.backend import JobState, JobStatus
+from flowyml_aws.submission.losses import LostAttempts
 
 __all__ = [
     "CAPACITY_WAIT_S",
@@ -52,6 +53,7 @@ class Move(Document):
         reason: Reason of the move, without a full stop.
         machine: The new machine and its price.
         losses: Hosts that the job lost on the machine that it left.
+        lost: Attempts on that machine, which are all lost.
         moved_at: Seconds since the epoch, by the clock of the client.
     """
 
@@ -62,6 +64,7 @@ class Move(Document):
     reason: str
     machine: str
     losses: int = 0
+    lost: LostAttempts = LostAttempts()
     moved_at: float
 
     def __str__(self) -> str:

@@ -16,6 +16,7 @@ from flowyml_aws.artifacts.layout import RUNS, RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import ArtifactNotFoundError, RunNotFoundError
 from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.submission.losses import LostAttempts
 
 __all__ = [
     "Bill",
@@ -113,12 +114,18 @@ class Bill(Document):
 
 
 class RunOutcome(Document):
-    """The final state of a run, and the bills of its jobs if their service reports them."""
+    """The final state of a run.
+
+    Attributes:
+        bills: Bills of the jobs whose service reports them, by job.
+        lost: Lost attempts of the jobs that have any, by job.
+    """
 
     version: Literal[1] = 1
     state: RunState
     ended_at: float
     bills: dict[str, Bill] = Field(default_factory=dict)
+    lost: dict[str, LostAttempts] = Field(default_factory=dict)
 
 
 def make_run_id(pipeline: str, now: datetime, random_hex: Callable[[int], str]) -> str:

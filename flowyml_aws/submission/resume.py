@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob, ReusedStep
 from flowyml_aws.planning.targets import machine_kind
 from flowyml_aws.runtime.result import AttemptEvents, JobResult, StepReport, StepState
 from flowyml_aws.runtime.resume import done_before
 from flowyml_aws.runtime.spec import AssetSource, JobSpec
 
-__all__ = ["EarlierRun", "Resumption", "finished_jobs", "make_resumption"]
+__all__ = ["EarlierRun", "Resumption", "finished_jobs", "make_resumption", "read_values"]
 
 _NOTE = "it resumes run "
 
@@ -67,6 +68,27 @@ def finished_jobs(
         for job, result in results.items()
         if not any(ref.key in missing for ref in result.assets.values())
     }
+
+
+def read_values(
+    spec: JobSpec, results: Mapping[str, JobResult], attempts: Iterable[AttemptEvents]
+) -> dict[str, ArtifactRef]:
+    """Return the refs of the values that a job could read when it runs again, by asset.
+
+    Args:
+        spec: Spec of the job.
+        results: Results of the jobs that succeeded.
+        attempts: Reports of its attempts, oldest first.
+    """
+    refs = {}
+    for asset, source in spec.assets.items():
+        result = results.get(source.job) if source.job is not None else None
+        ref = source.ref if result is None else result.assets.get(asset)
+        if ref is not None:
+            refs[asset] = ref
+    for events in attempts:
+        refs.update(events.assets)
+    return refs
 
 
 def make_resumption(

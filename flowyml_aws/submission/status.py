@@ -10,6 +10,7 @@ from flowyml_aws.planning.wording import hourly_price
 from flowyml_aws.runtime.result import StepFailure, StepReport, StepState
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.losses import LostAttempts, total_lost
 from flowyml_aws.submission.moves import Move
 from flowyml_aws.submission.record import Bill, RunState
 
@@ -70,6 +71,7 @@ class RunStatus:
         jobs: Jobs in plan order.
         reused: Steps whose outputs are reused, and that are in no job.
         bills: Bills of the jobs, once the run has ended.
+        lost: Lost attempts of the jobs that have any, by job.
         moves: Moves of jobs to other machines, in the order in which this client learned of them.
         outage: Reason why AWS could not be asked now, so that this is an older status; or None.
     """
@@ -84,6 +86,7 @@ class RunStatus:
     bills: Mapping[str, Bill] = field(default_factory=dict)
     outage: str | None = None
     moves: tuple[Move, ...] = ()
+    lost: Mapping[str, LostAttempts] = field(default_factory=dict)
 
     @property
     def state(self) -> RunState:
@@ -100,6 +103,11 @@ class RunStatus:
         """Cost of all jobs without their start; None if there is none or one is unknown."""
         costs = [view.cost_usd for view in self.jobs if view.attempt]
         return None if None in costs or not costs else sum(filter(None, costs))
+
+    @property
+    def lost_attempts(self) -> LostAttempts:
+        """Lost attempts of the whole run."""
+        return total_lost(self.lost.values())
 
     @property
     def steps(self) -> dict[str, StepReport]:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.losses import lost_text
 from flowyml_aws.submission.status import (
     JobView,
     RunStatus,
@@ -86,7 +87,12 @@ def watching(run: Run) -> Iterator[Callable[[RunStatus], None]]:
         yield print_changes
     for status in last:
         # The table includes them.
-        notes = (*bills(status), *noted_machines(status), *noted_values(status))
+        notes = (
+            *noted_losses(status),
+            *bills(status),
+            *noted_machines(status),
+            *noted_values(status),
+        )
         for line in () if console.is_terminal else notes:
             console.print(line, soft_wrap=True)
         # Unwrapped, so that paths and commands can be copied.
@@ -128,6 +134,7 @@ def status_table(status: RunStatus, now: float) -> RenderableType:
         table,
         *waits,
         *noted_moves(status),
+        *noted_losses(status),
         *noted_machines(status),
         *noted_values(status),
         *bills(status),
@@ -139,6 +146,12 @@ def status_table(status: RunStatus, now: float) -> RenderableType:
 def noted_moves(status: RunStatus) -> list[Text]:
     """Return a line on each move of a job to another machine."""
     return [Text(str(move), style="yellow") for move in status.moves]
+
+
+def noted_losses(status: RunStatus) -> list[Text]:
+    """Return a line on the attempts that were lost, with their cost."""
+    line = lost_text(status.lost)
+    return [] if line is None else [Text(line, style="yellow")]
 
 
 def _warned(status: RunStatus) -> list[Text]:

@@ -89,6 +89,9 @@ def test_a_job_without_enough_memory_continues_with_twice_as_much(
     work = result.status.jobs[0]
     assert work.job.needs.memory_mib == 2 * 2048
     assert work.attempt > MAX_ATTEMPTS  # the attempts of the first machine do not count
+    assert result.lost_attempts.count == 1
+    assert result.lost_attempts.cost_usd > 0
+    assert Run.attach(run.id).status().lost == result.status.lost
     assert rig.ran().count("finish") == 1
     memory = [
         need["value"]
@@ -166,6 +169,9 @@ def test_a_job_that_loses_its_spot_hosts_continues_on_demand(
     (move,) = result.status.moves
     assert (move.cause, move.losses) == (Cause.CAPACITY, 2)
     assert "on demand" in move.machine and "lost its host 2 times" in move.reason
+    assert result.lost_attempts.count == move.lost.count == 2
+    assert result.lost_attempts.cost_usd > 0
+    assert "2 attempts lost, " in result.summary()
     # Completed steps are not executed again: on spot capacity, their values are stored.
     assert rig.ran().count("prepare") == 1
 
@@ -194,6 +200,31 @@ def test_an_outage_of_the_store_moves_no_job(
     result = run.wait()
     assert (result["c"], result.status.moves) == (42, ())
     assert {job["jobQueue"].rpartition("/")[2] for job in batch_jobs(aws, run)} == {SPOT}
+
+
+def test_a_job_that_loses_a_host_and_does_not_move_says_what_it_cost(
+    aws: Emulator, rig: BackendRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_demand(rig, monkeypatch)
+    run = rig.pipeline("moving", how="wait", times=9).submit(backend="batch")
+    eventually(partial(has_tried, rig, 1), "the first attempt")
+    aws.advance(3600)
+    aws.lose_host(job_of(aws))
+    eventually(partial(has_tried, rig, 2), "the second attempt")
+    _, text, _ = rig.command("status", run.id)
+    assert "1 attempt lost, $0." in text and "(work 1)" in text
+    Path(f"{rig.trace}.go").touch()
+    result = run.wait()
+    assert (result["c"], result.status.moves) == (42, ())
+    _, document, _ = rig.command("status", run.id, "--json")
+    facts = json.loads(document)
+    work, finish = facts["jobs"]
+    assert facts["lost"] == work["lost"] == result.to_dict()["lost"]
+    assert facts["lost"] == {"count": 1, "cost_usd": work["lost"]["cost_usd"], "unpriced_s": 0.0}
+    price = run.plan.jobs[0].price_usd_hour
+    assert price is not None
+    assert price <= facts["lost"]["cost_usd"] < 1.1 * price  # an hour, and a few seconds
+    assert finish["lost"]["count"] == 0
 
 
 def has_tried(rig: BackendRig, times: int) -> bool:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import boto3
 import pytest
 
 from flowyml_aws import Run
+from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.core.errors import InvalidPipelineError, RunNotResumableError
 from flowyml_aws.runtime.result import StepState
-from tests.support.rigs import BackendRig
+from flowyml_aws.submission.status import failures
+from tests.support.rigs import BackendRig, eventually
 
 # The rules are the same for all backends.
 locally = pytest.mark.parametrize(
@@ -98,6 +102,69 @@ def test_a_value_that_was_deleted_is_produced_again(rig: BackendRig, failed: Run
     assert failed.resume().wait()["score"] == 21
     assert rig.ran().count("load") == 2
     assert rig.ran().count("clean") == 1
+
+
+@pytest.fixture
+def damaged(rig: BackendRig) -> Run:
+    """A run whose job `score` failed because the value `raw` was damaged, with the same size."""
+    run = rig.pipeline("damaging").submit(backend=rig.backend)
+
+    def is_waiting() -> bool:
+        run.advance()
+        return "wait" in rig.ran()
+
+    eventually(is_waiting, "the step that waits")
+    (ref,) = run.refs("raw").values()
+    damage(ref)
+    Path(f"{rig.trace}.go").touch()
+    assert not run.wait().success
+    return run
+
+
+def damage(ref: ArtifactRef) -> None:
+    """Change a value as a broken disk does: it keeps its size."""
+    if ref.uri.startswith("file://"):
+        Path(ref.uri.removeprefix("file://")).write_bytes(b"x" * ref.size_bytes)
+        return
+    bucket, _, key = ref.uri.removeprefix("s3://").partition("/")
+    client = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+    client.delete_object(Bucket=bucket, Key=key)  # the user may not replace it
+    client.put_object(Bucket=bucket, Key=key, Body=b"x" * ref.size_bytes, IfNoneMatch="*")
+
+
+def test_a_damaged_value_is_an_error_with_the_command_that_produces_it_again(
+    rig: BackendRig, damaged: Run
+) -> None:
+    status = damaged.status()
+    (failure,) = failures(status)
+    (text,) = failure.tracebacks
+    assert text.startswith("The value of asset 'raw' is damaged: ")
+    assert "why: expected 7 bytes with SHA-256 " in text
+    assert f"fix: run `flowyml-aws resume {damaged.id}`, which produces it again" in text
+    resumed = damaged.resume()
+    assert resumed.wait()["score"] == 24
+    assert rig.ran() == ["load", "wait", "load", "score"]
+    assert resumed.outputs["raw"] == [3, 1, 2]
+
+
+@locally
+def test_a_damaged_value_of_an_earlier_run_is_an_error_with_the_step_that_produces_it(
+    rig: BackendRig, damaged: Run
+) -> None:
+    damage(damaged.refs("raw")["raw"])
+    again = rig.pipeline("damaging").submit(backend=rig.backend)  # it reuses `raw`
+    assert not again.wait().success
+    (failure,) = failures(again.status())
+    assert "--refresh and the name of the step" in failure.tracebacks[0]
+    with pytest.raises(RunNotResumableError) as caught:
+        again.resume()
+    assert (
+        caught.value.what
+        == f"Run {again.id} can't be resumed: a value that it reused is missing or damaged"
+    )
+    assert "'raw'" in caught.value.why
+    assert "--refresh load" in caught.value.fix
+    assert rig.pipeline("damaging").run(refresh=["load"], progress=False)["score"] == 24
 
 
 @locally

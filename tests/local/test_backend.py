@@ -210,6 +210,7 @@ def test_a_job_that_died_after_its_client_is_started_again(
     result = Run.attach(detached.record.run_id).wait()
     assert result["d"] == "it is 42"
     assert result.status.jobs[0].attempt == 2
+    assert str(result.lost_attempts) == "1 attempt lost"  # it has no price here
     assert rig.ran().count("begin") == 2
 
 

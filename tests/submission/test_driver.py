@@ -21,6 +21,7 @@ from flowyml_aws.runtime.result import (
 )
 from flowyml_aws.submission.backend import JobState, JobStatus
 from flowyml_aws.submission.driver import RunDriver
+from flowyml_aws.submission.losses import EndedAttempt
 from flowyml_aws.submission.record import Bill, RunState, read_outcome
 from flowyml_aws.submission.status import machine_notes
 from tests.submission.scripted import ScriptedBackend
@@ -45,13 +46,17 @@ class Stage:
         return RunDriver(self.store, self.record, self.plan, self.backend, clock=lambda: 100.0)
 
     def commit(
-        self, job: str, state: str = "succeeded", failure: StepFailure | None = None
+        self,
+        job: str,
+        state: str = "succeeded",
+        failure: StepFailure | None = None,
+        attempt: int = 1,
     ) -> None:
         step = StepReport(name=job, state=StepState(state), failure=failure)
         result = JobResult(
             run_id=self.record.run_id,
             job=job,
-            attempt=1,
+            attempt=attempt,
             state="succeeded" if state == "succeeded" else "failed",
             started_at=10.0,
             ended_at=20.0,
@@ -325,3 +330,47 @@ def test_a_backend_that_cannot_report_is_an_error(stage: Stage) -> None:
     stage.backend = Denied()
     with pytest.raises(AwsRefusedError):
         stage.driver().advance()
+
+
+ONE = a_plan(a_job("a", offers=(InstanceOffer(instance_type="m6i.large", price_usd_hour=0.36),)))
+HOSTS_LOST = JobStatus(
+    JobState.RUNNING, 3, losses=2, lost=(EndedAttempt(2, 1000), EndedAttempt(3, 500))
+)
+
+
+def test_the_attempts_that_a_job_has_lost_are_counted_while_it_runs(tmp_path: Path) -> None:
+    stage = Stage(tmp_path / "store", ONE)
+    stage.backend.reported = {"a": HOSTS_LOST}
+    status = stage.driver().status()
+    assert status.state is RunState.RUNNING
+    assert list(status.lost) == ["a"]
+    assert status.lost_attempts.cost_usd == pytest.approx(0.15)
+    assert str(status.lost_attempts) == "2 attempts lost, $0.15"
+
+
+def test_lost_attempts_are_recorded_at_the_end_of_the_run(tmp_path: Path) -> None:
+    stage = Stage(tmp_path / "store", ONE)
+    stage.commit("a", attempt=3)
+    stage.backend.reported = {"a": HOSTS_LOST}
+    assert stage.driver().status().lost_attempts.count == 2
+    stage.backend.reported = {}  # services forget old jobs
+    assert stage.driver().status().lost_attempts.count == 2
+
+
+def test_a_host_that_is_lost_after_the_result_is_no_lost_attempt(tmp_path: Path) -> None:
+    stage = Stage(tmp_path / "store", ONE)
+    stage.commit("a", attempt=2)
+    stage.backend.reported = {"a": HOSTS_LOST}
+    assert stage.driver().status().lost_attempts.count == 1
+
+
+def test_a_run_ends_for_a_client_that_may_not_see_its_jobs(tmp_path: Path) -> None:
+    stage = Stage(tmp_path / "store", ONE)
+    stage.commit("a", attempt=2)
+
+    def refuse() -> Mapping[str, JobStatus]:
+        raise AwsRefusedError("denied", "no permission", "ask")
+
+    stage.backend.statuses = refuse  # type: ignore[method-assign]
+    status = stage.driver().status()
+    assert (status.state, status.lost) == (RunState.SUCCEEDED, {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.result import JobResult, StepReport, StepState
 from flowyml_aws.submission.backend import JobState, JobStatus
 from flowyml_aws.submission.driver import RunDriver
+from flowyml_aws.submission.losses import EndedAttempt
 from flowyml_aws.submission.moves import MAX_MOVES, Move, moved
 from flowyml_aws.submission.record import RunState
 from tests.submission.scripted import ScriptedBackend
@@ -286,3 +287,19 @@ def test_every_job_after_a_moved_one_is_submitted_again_and_no_other() -> None:
     assert {job.name: job.submission for job in after.jobs} == {"a": 1, "other": 0, "b": 1, "c": 1}
     assert after.jobs[0].declared == Needs()
     assert after.jobs[0].moves == {}
+
+
+def test_all_attempts_on_the_machine_that_a_job_leaves_are_lost(tmp_path: Path) -> None:
+    offer = InstanceOffer(instance_type="m6i.large", price_usd_hour=0.36)
+    stage = Stage(tmp_path, offers=(offer,))
+    lost, last = (EndedAttempt(2, 1000),), EndedAttempt(3, 500)
+    stage.report(replace(OUT_OF_MEMORY, attempt=2, lost=lost, last=last))
+    status = stage.driver().advance()
+    assert status.moves[0].lost.count == 2
+    assert status.moves[0].lost.cost_usd == pytest.approx(0.15)
+    assert status.lost == {"a": status.moves[0].lost}
+    # The price of the attempts after the move is that of the new machine.
+    stage.report(JobStatus(JobState.RUNNING, 12, lost=(EndedAttempt(12, 3600),)))
+    lost_attempts = stage.driver().status().lost_attempts
+    assert lost_attempts.count == 3
+    assert lost_attempts.cost_usd == pytest.approx(0.15 + 0.2)

@@ -14,6 +14,7 @@ from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.exit_codes import BAD_INPUT, INTERRUPTED, MOVES, SECOND_COPY, STORE_OUTAGE
 from flowyml_aws.submission.backend import JobState, JobStatus
+from flowyml_aws.submission.losses import EndedAttempt
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
@@ -200,6 +201,7 @@ def status_of(detail: JobDetailTypeDef, first_attempt: int = 1) -> JobStatus:
     is_active = state in (JobState.STARTING, JobState.RUNNING)
     attempts = detail.get("attempts", ())
     number = len(attempts) + is_active
+    lost, last = _lost_attempts(detail, state, first_attempt)
     return JobStatus(
         state,
         number + first_attempt - 1 if number else 0,
@@ -208,7 +210,36 @@ def status_of(detail: JobDetailTypeDef, first_attempt: int = 1) -> JobStatus:
         losses=sum(map(_has_lost_host, attempts)),
         lacks_capacity=state is JobState.QUEUED
         and detail.get("statusReason", "").startswith(_NO_CAPACITY),
+        lost=lost,
+        last=last,
     )
+
+
+def _lost_attempts(
+    detail: JobDetailTypeDef, state: JobState, first_attempt: int
+) -> tuple[tuple[EndedAttempt, ...], EndedAttempt | None]:
+    """Return the attempts that were lost, and the last one of a failed job if it is not lost."""
+    attempts = list(detail.get("attempts", ()))
+    ended = tuple(
+        EndedAttempt(repeated_as=number, seconds=_run_time_s(attempt))
+        for number, attempt in enumerate(attempts, first_attempt + 1)
+    )
+    if not state.ended or not ended:
+        return ended, None
+    if state is JobState.SUCCEEDED:
+        return ended[:-1], None
+    # The runner of a job that is cancelled ends in the same way as one that loses its host.
+    is_cancelled = detail.get("statusReason") == END_REASON
+    if _has_lost_host(attempts[-1]) and not is_cancelled:
+        return ended, None
+    return ended[:-1], ended[-1]
+
+
+def _run_time_s(attempt: AttemptDetailTypeDef) -> float:
+    """Return the seconds that the container of an attempt ran; 0 if it never started."""
+    if "startedAt" not in attempt or "stoppedAt" not in attempt:
+        return 0.0
+    return max(0, attempt["stoppedAt"] - attempt["startedAt"]) / 1000
 
 
 def _cause_of_failure(detail: JobDetailTypeDef) -> Cause | None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -28,6 +30,7 @@ from flowyml_aws.aws.sagemaker.jobs import (
     final_status,
     find_training,
     has_ended,
+    launches_without_result,
     list_training,
     status_after,
 )
@@ -40,11 +43,16 @@ from flowyml_aws.core.clock import sleep, uptime_s
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
+from flowyml_aws.submission.losses import EndedAttempt
 from flowyml_aws.submission.record import Bill, RunRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_sagemaker import SageMakerClient
+    from mypy_boto3_sagemaker.type_defs import (
+        DescribeTrainingJobResponseTypeDef,
+        TrainingJobSummaryTypeDef,
+    )
 
 __all__ = ["SageMakerBackend"]
 
@@ -79,9 +87,12 @@ class SageMakerBackend:
         self._names: dict[str, list[str]] = {}  # of a job's attempts since it moved last
         self._job_attempts: dict[str, tuple[str, int]] = {}  # by training job name
         self._is_location_stored = False
-        self._active: dict[str, JobStatus] = {}  # by training job name, like the next three
+        self._active: dict[str, JobStatus] = {}  # by training job name, like the next six
         self._ended: dict[str, JobStatus] = {}
         self._bills: dict[str, Bill | None] = {}
+        self._lost: dict[str, tuple[EndedAttempt, ...]] = {}
+        self._last: dict[str, EndedAttempt | None] = {}
+        self._changed_at: dict[str, datetime] = {}
         self._submitted: dict[str, float] = {}
         self._holds = TrainingHolds(sagemaker.meta.region_name, poll_s, clock)
         self._streams: dict[str, tuple[str, ...]] = {}
@@ -141,9 +152,12 @@ class SageMakerBackend:
         self._refresh()
         statuses: dict[str, JobStatus] = {}
         for job, names in self._names.items():
-            attempts = [status for name in names if (status := self._status_of(name)) is not None]
+            attempts = {n: status for n in names if (status := self._status_of(n)) is not None}
             if attempts:
-                statuses[job] = status_after(attempts)
+                lost = tuple(each for name in names for each in self._lost.get(name, ()))
+                last = self._last.get(next(reversed(attempts)))
+                status = status_after(tuple(attempts.values()))
+                statuses[job] = replace(status, lost=lost, last=last)
         return self._holds.statuses(statuses)
 
     def logs(self, job: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
@@ -212,7 +226,8 @@ class SageMakerBackend:
         unknown = [name for name in self._ended if self._bills.get(name) is None]
         with ThreadPoolExecutor(CONCURRENT_CALLS) as pool:
             details = pool.map(lambda name: describe_training(self._sagemaker, name), unknown)
-            self._bills.update(zip(unknown, map(bill_of, details), strict=True))
+            for name, detail in zip(unknown, details, strict=True):
+                self._note_costs(name, detail)
         bills: dict[str, Bill] = {}
         for name, (job, _) in self._job_attempts.items():
             if (bill := self._bills.get(name)) is not None:
@@ -220,10 +235,15 @@ class SageMakerBackend:
         return bills
 
     def _refresh(self) -> None:
-        """List the run's training jobs, and describe each unsuccessful one once."""
+        """List the run's training jobs, and describe each unsuccessful one once.
+
+        Those on managed spot capacity are described after each change of their state, which may be
+        an interruption.
+        """
         self._check_location()
         self._active = {}
         unsuccessful: list[str] = []
+        changed: list[str] = []
         for summary in list_training(self._sagemaker, self._record.run_id):
             name = summary["TrainingJobName"]
             if name not in self._job_attempts or name in self._ended:
@@ -231,15 +251,39 @@ class SageMakerBackend:
             job, attempt = self._job_attempts[name]
             if not has_ended(summary):
                 self._active[name] = active_status(summary, attempt, job in self._on_spot)
+                if job in self._on_spot and self._has_changed(summary):
+                    changed.append(name)
             elif summary["TrainingJobStatus"] == "Completed":
                 self._ended[name] = JobStatus(JobState.SUCCEEDED, attempt)
             else:
                 unsuccessful.append(name)
         with ThreadPoolExecutor(CONCURRENT_CALLS) as pool:
-            details = pool.map(lambda name: describe_training(self._sagemaker, name), unsuccessful)
-            for name, detail in zip(unsuccessful, details, strict=True):
-                self._ended[name] = final_status(detail, self._job_attempts[name][1])
-                self._bills[name] = bill_of(detail)
+            names = [*unsuccessful, *changed]
+            details = pool.map(lambda name: describe_training(self._sagemaker, name), names)
+            for name, detail in zip(names, details, strict=True):
+                if name in self._active:
+                    self._note_launches(name, detail)
+                else:
+                    self._note_end(name, detail)
+
+    def _has_changed(self, summary: TrainingJobSummaryTypeDef) -> bool:
+        """Return whether the state of a training job is newer than that of the last call."""
+        name, changed_at = summary["TrainingJobName"], summary["LastModifiedTime"]
+        is_new = self._changed_at.get(name) != changed_at
+        self._changed_at[name] = changed_at
+        return is_new
+
+    def _note_end(self, name: str, detail: DescribeTrainingJobResponseTypeDef) -> None:
+        self._ended[name] = final_status(detail, self._job_attempts[name][1])
+        self._note_costs(name, detail)
+
+    def _note_costs(self, name: str, detail: DescribeTrainingJobResponseTypeDef) -> None:
+        self._bills[name] = bill_of(detail)
+        self._note_launches(name, detail)
+
+    def _note_launches(self, name: str, detail: DescribeTrainingJobResponseTypeDef) -> None:
+        _, attempt = self._job_attempts[name]
+        self._lost[name], self._last[name] = launches_without_result(detail, attempt)
 
     def _describe_unlisted_ends(self) -> None:
         """Find the training jobs that have ended although their end is not listed yet."""
@@ -248,8 +292,7 @@ class SageMakerBackend:
             details = pool.map(lambda name: find_training(self._sagemaker, name), names)
             for name, detail in zip(names, details, strict=True):
                 if detail is not None and has_ended(detail):
-                    self._ended[name] = final_status(detail, self._job_attempts[name][1])
-                    self._bills[name] = bill_of(detail)
+                    self._note_end(name, detail)
 
     def _next_name(self, job: str) -> str | None:
         """Return the first training job of a job that is not known to have ended, if any.

@@ -14,6 +14,7 @@ from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.exit_codes import BAD_INPUT, INTERRUPTED, MOVES, STORE_OUTAGE
 from flowyml_aws.submission.backend import JobState, JobStatus
+from flowyml_aws.submission.losses import EndedAttempt
 from flowyml_aws.submission.record import Bill
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ __all__ = [
     "final_status",
     "find_training",
     "has_ended",
+    "launches_without_result",
     "list_training",
     "status_after",
 ]
@@ -74,6 +76,8 @@ _SERVICE_FAILURE = re.compile(
 _STORE_OUTAGE = re.compile(rf"AlgorithmError: .*exit code: {STORE_OUTAGE}$", re.DOTALL)
 
 
+_RELAUNCHED = ("Interrupted", "Restarting")
+_ON_INSTANCE = ("Downloading", "DownloadingTrainingImage", "Training", "Uploading", "Stopping")
 # The instance starts, or SageMaker waits for one: only the duration shows it.
 _WAITING = ("Starting", "Pending", "LaunchingMLInstances", "Interrupted")
 _KILLED = 137  # by the kernel: SageMaker ends a container with 143
@@ -215,6 +219,58 @@ def status_after(attempts: Sequence[JobStatus]) -> JobStatus:
     return replace(last, cause=cause, losses=losses)
 
 
+def launches_without_result(
+    detail: DescribeTrainingJobResponseTypeDef, attempt: int
+) -> tuple[tuple[EndedAttempt, ...], EndedAttempt | None]:
+    """Return the launches of a training job that were lost, and the last one of a failed job.
+
+    SageMaker itself launches a job on managed spot capacity again. Otherwise, the next attempt
+    repeats a job whose host was lost.
+
+    Args:
+        detail: SageMaker's description of the job.
+        attempt: Number of the attempt.
+    """
+    *earlier, last = _time_of_launches(detail)
+    instance_type = _instance_type_of(detail)
+    lost = tuple(EndedAttempt(attempt, seconds, instance_type) for seconds in earlier)
+    if detail["TrainingJobStatus"] not in ("Failed", "Stopped"):
+        return lost, None
+    ended = EndedAttempt(attempt + 1, last, instance_type)
+    failure = detail.get("FailureReason", "")
+    is_lost = any(reason.match(failure) for reason in (_SERVICE_FAILURE, _STORE_OUTAGE))
+    return ((*lost, ended), None) if is_lost else (lost, ended)
+
+
+def _time_of_launches(detail: DescribeTrainingJobResponseTypeDef) -> list[float]:
+    """Return the seconds of each launch of a training job on an instance, the last one included.
+
+    They begin with the download of the image or the data, as the time that is billed.
+    """
+    seconds = [0.0]
+    is_over = False
+    for transition in detail.get("SecondaryStatusTransitions", ()):
+        status = transition["Status"]
+        if status in _RELAUNCHED:
+            is_over = True
+            continue
+        if is_over:
+            seconds.append(0.0)
+            is_over = False
+        if status in _ON_INSTANCE and "EndTime" in transition:
+            seconds[-1] += (transition["EndTime"] - transition["StartTime"]).total_seconds()
+    if is_over:  # it waits for the next instance
+        seconds.append(0.0)
+    return seconds
+
+
+def _instance_type_of(detail: DescribeTrainingJobResponseTypeDef) -> str | None:
+    """Return the instance type of a training job; None before SageMaker has selected one."""
+    resources = detail["ResourceConfig"]
+    # SageMaker selects one of several preferred types.
+    return resources.get("SelectedInstanceType") or resources.get("InstanceType")
+
+
 def _cause_of_failure(reason: str) -> Cause | None:
     """Return the cause of the failure of a job, if its exit code or SageMaker reports it."""
     match = re.search(r"exit code: (\d+)$", reason)
@@ -236,11 +292,8 @@ def bill_of(detail: DescribeTrainingJobResponseTypeDef) -> Bill | None:
     """Return the bill of an ended training job, or None if SageMaker does not report one (yet)."""
     if "BillableTimeInSeconds" not in detail:
         return None
-    resources = detail["ResourceConfig"]
-    # SageMaker selects one of several preferred types.
-    instance_type = resources.get("SelectedInstanceType") or resources.get("InstanceType")
     return Bill(
-        instance_type=instance_type,
+        instance_type=_instance_type_of(detail),
         billed_s=detail["BillableTimeInSeconds"],
         ran_s=detail.get("TrainingTimeInSeconds", detail["BillableTimeInSeconds"]),
         is_spot=detail.get("EnableManagedSpotTraining", False),

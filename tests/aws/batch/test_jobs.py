@@ -6,11 +6,12 @@ from typing import Any, cast
 
 import pytest
 
-from flowyml_aws.aws.batch.jobs import status_of
+from flowyml_aws.aws.batch.jobs import END_REASON, status_of
 from flowyml_aws.aws.batch.retry import MAX_ATTEMPTS
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.exit_codes import STORE_OUTAGE
 from flowyml_aws.submission.backend import JobStatus
+from flowyml_aws.submission.losses import EndedAttempt
 
 HOST_LOST = {"statusReason": "Host EC2 (instance i-1) terminated.", "container": {}}
 RECLAIMED = {
@@ -108,3 +109,27 @@ def test_the_attempts_of_a_moved_job_continue_those_of_its_first_machine() -> No
     assert status_of(detail, first_attempt=11).attempt == 12
     waiting = cast("Any", {"jobName": "job", "status": "RUNNABLE"})
     assert status_of(waiting, first_attempt=11).attempt == 0
+
+
+def timed(attempt: dict[str, Any], seconds: float) -> dict[str, Any]:
+    return {**attempt, "startedAt": 1_000, "stoppedAt": 1_000 + int(seconds * 1_000)}
+
+
+def test_every_attempt_that_batch_repeats_is_lost_for_the_time_its_container_ran() -> None:
+    for status in ("RUNNABLE", "RUNNING"):
+        assert described(status, timed(RECLAIMED, 60), HOST_LOST).lost == (
+            EndedAttempt(2, 60),
+            EndedAttempt(3, 0),  # its container never started
+        )
+    assert described("SUCCEEDED", timed(FAILED, 60), timed({"container": {}}, 5)).lost == (
+        EndedAttempt(2, 60),
+    )
+
+
+def test_the_last_attempt_of_a_failed_job_is_lost_with_its_host_or_if_the_job_moves() -> None:
+    status = described("FAILED", HOST_LOST, timed(HOST_LOST, 60))
+    assert (len(status.lost), status.last) == (2, None)
+    status = described("FAILED", HOST_LOST, timed(FAILED, 60))
+    assert (len(status.lost), status.last) == (1, EndedAttempt(3, 60))
+    status = described("FAILED", timed(RECLAIMED, 60), statusReason=END_REASON)
+    assert (status.lost, status.last) == ((), EndedAttempt(2, 60))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from typing import Any, cast
 
 import pytest
@@ -10,12 +11,14 @@ from flowyml_aws.aws.sagemaker.jobs import (
     bill_of,
     final_status,
     has_ended,
+    launches_without_result,
     status_after,
 )
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.exit_codes import STORE_OUTAGE
 from flowyml_aws.submission.backend import JobState, JobStatus
+from flowyml_aws.submission.losses import EndedAttempt
 
 
 def active(secondary: str, status: str = "InProgress") -> JobStatus:
@@ -194,3 +197,48 @@ def test_a_bill_contains_the_selected_type_and_the_billed_seconds_on_spot_capaci
 
 def test_a_job_that_never_ran_has_no_bill() -> None:
     assert bill_of(cast(Any, {"ResourceConfig": {}})) is None
+
+
+def launches(
+    status: str, *transitions: tuple[str, int], reason: str = ""
+) -> tuple[tuple[EndedAttempt, ...], EndedAttempt | None]:
+    """Return the launches of a training job whose secondary statuses had these seconds."""
+    now, listed = datetime(2026, 11, 22, tzinfo=timezone.utc), []
+    for name, seconds in transitions:
+        end = now + timedelta(seconds=seconds)
+        listed.append({"Status": name, "StartTime": now, "EndTime": end})
+        now = end
+    detail = {
+        "TrainingJobStatus": status,
+        "FailureReason": reason,
+        "ResourceConfig": {"SelectedInstanceType": "ml.m5.large"},
+        "SecondaryStatusTransitions": listed,
+    }
+    return launches_without_result(cast(Any, detail), 3)
+
+
+def test_each_launch_before_an_interruption_is_lost_for_the_time_on_its_instance() -> None:
+    lost, last = launches(
+        "Completed",
+        *(("Starting", 50), ("Downloading", 20), ("Training", 600), ("Interrupted", 90)),
+        *(("Restarting", 5), ("Starting", 50), ("Training", 300), ("Restarting", 5)),
+        *(("Starting", 50), ("Downloading", 20), ("Training", 40), ("Completed", 0)),
+    )
+    assert lost == (EndedAttempt(3, 620, "ml.m5.large"), EndedAttempt(3, 300, "ml.m5.large"))
+    assert last is None
+
+
+def test_a_job_that_waits_after_an_interruption_has_lost_a_launch() -> None:
+    lost, last = launches("InProgress", ("Training", 600), ("Interrupted", 90))
+    assert (lost, last) == ((EndedAttempt(3, 600, "ml.m5.large"),), None)
+
+
+def test_a_job_whose_host_was_lost_is_repeated_by_the_next_attempt() -> None:
+    lost, last = launches("Failed", ("Training", 60), ("Failed", 0), reason="InternalServerError")
+    assert (lost, last) == ((EndedAttempt(4, 60, "ml.m5.large"),), None)
+
+
+def test_a_job_that_failed_is_lost_only_if_it_moves() -> None:
+    reason = "AlgorithmError: , exit code: 18"
+    lost, last = launches("Failed", ("Training", 60), ("Failed", 0), reason=reason)
+    assert (lost, last) == ((), EndedAttempt(4, 60, "ml.m5.large"))

@@ -129,6 +129,8 @@ def test_after_a_host_is_lost_the_next_attempt_resumes_after_the_completed_steps
         "summarize-1": "Completed",
     }
     assert result.status.jobs[0].attempt == 2
+    assert result.lost_attempts.count == 1
+    assert result.lost_attempts.cost_usd > 0
 
 
 def test_a_spot_interruption_is_neither_a_failure_nor_a_new_attempt(
@@ -143,11 +145,15 @@ def test_a_spot_interruption_is_neither_a_failure_nor_a_new_attempt(
     eventually(lambda: rig.ran().count("wait") == 2, "the job waiting again")
     # On spot capacity, all values are stored: the previous step is not repeated.
     assert rig.ran() == ["begin", "wait", "wait"]
+    assert run.status().lost_attempts.count == 1
     release_job(rig)
     result = run.wait()
     assert result["d"] == "it is 42"
     assert set(trainings(aws, run)) == {"first-1", "second-1", "summarize-1"}
     assert "saved by spot capacity" in result.summary()
+    assert result.lost_attempts.count == 1
+    assert result.lost_attempts.cost_usd > 0
+    assert Run.attach(run.id).status().lost == result.status.lost
     lines = [line.message for line in run.logs("first")]
     assert lines.count("waiting") == 2  # the log of both starts
 
