@@ -21,8 +21,19 @@ EXAMPLES = {"tools/train.py"}
 
 
 def test_the_picture_is_drawn_from_the_imports() -> None:
-    # Run scripts/draw-architecture after a change of the imports between folders.
-    assert SCRIPT["replaced"](PAGE, SCRIPT["picture_of_package"]()) == PAGE
+    assert SCRIPT["main"](["--check"]) == 0, f"run {SCRIPT['COMMAND']}"
+
+
+def test_an_old_picture_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "architecture.md"
+    page.write_text(PAGE.replace("cli --> testing", "cli --> core"), "utf-8")
+    monkeypatch.setitem(SCRIPT["main"].__globals__, "PAGE", page)
+    assert SCRIPT["main"](["--check"]) == 1
+    assert "architecture.md has an old picture: run " in capsys.readouterr().out
+    assert SCRIPT["main"]([]) == 0
+    assert page.read_text("utf-8") == PAGE
 
 
 def test_an_import_that_a_path_replaces_is_not_drawn() -> None:
