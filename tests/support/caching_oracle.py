@@ -1,4 +1,4 @@
-"""Expected values and executions of a run, by the rules in `tests/test_caching_property.py`."""
+"""Expected values and executions of a run, by the rules in `tests/caching/test_properties.py`."""
 
 from __future__ import annotations
 

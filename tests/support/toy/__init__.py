@@ -1,1 +1,0 @@
-"""A service for tests: jobs are local processes, on instance types of its own."""
