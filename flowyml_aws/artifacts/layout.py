@@ -21,6 +21,7 @@ __all__ = [
     "REWRITTEN",
     "RUNS",
     "SUMMARY",
+    "USAGE",
     "USES",
     "RunLayout",
     "artifact_key",
@@ -47,6 +48,7 @@ USES = "uses/"
 RESULT = "result.json"
 SUMMARY = "ended/"
 EVENTS = "events.json"
+USAGE = "usage.json"
 CONTENTS = ("artifacts/", "payloads/", "code/")
 """Prefixes of objects that are named by their digest; runs and cache entries refer to them."""
 COPIES = 8
