@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from functools import lru_cache
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -14,10 +13,9 @@ from flowyml_aws.core.errors import DamagedArtifactError, SettingsError
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Document", "read_document", "shared"]
+__all__ = ["Document", "read_document"]
 
 DocumentT = TypeVar("DocumentT", bound="Document")
-HashableT = TypeVar("HashableT", bound=Hashable)
 
 _UNKNOWN: set[str] = set()
 
@@ -48,7 +46,7 @@ class Document(BaseModel):
         """
         try:
             # As `model_dump_json`, but without a second copy: plans have megabytes.
-            return self.__pydantic_serializer__.to_json(self, indent=indent)
+            return self.__pydantic_serializer__.to_json(self, indent=indent, context={})
         except (PydanticSerializationError, UnicodeEncodeError) as error:
             raise SettingsError(
                 what="A name or a value has characters that UTF-8 can't represent",
@@ -56,15 +54,6 @@ class Document(BaseModel):
                 fix="correct the names of pipeline, steps, groups and assets, the arguments and "
                 "the context",
             ) from error
-
-
-@lru_cache(maxsize=4096)
-def shared(value: HashableT) -> HashableT:
-    """Return an equal value that was given earlier, if there is one.
-
-    For values that are equal in many documents, so that memory contains them once.
-    """
-    return value
 
 
 def read_document(document_type: type[DocumentT], data: bytes, uri: str) -> DocumentT:
@@ -79,7 +68,7 @@ def read_document(document_type: type[DocumentT], data: bytes, uri: str) -> Docu
         DamagedArtifactError: The bytes are not a document of this class and version.
     """
     try:
-        return document_type.model_validate_json(data)
+        return document_type.model_validate_json(data, context={})
     except ValidationError as error:
         first = error.errors()[0]
         raise DamagedArtifactError(

@@ -16,6 +16,7 @@ from flowyml_aws.artifacts.layout import RUNS, RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import ArtifactNotFoundError, RunNotFoundError
 from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.planning.stored_plan import StoredPlan
 
 __all__ = [
     "Bill",
@@ -172,7 +173,7 @@ def read_record(store: ArtifactStore, run_id: str) -> RunRecord:
 def read_plan(store: ArtifactStore, run_id: str) -> ExecutionPlan:
     """Return the plan of a run."""
     key = RunLayout(run_id).plan
-    return read_document(ExecutionPlan, store.get(key), f"{store.uri}/{key}")
+    return read_document(StoredPlan, store.get(key), f"{store.uri}/{key}").plan
 
 
 def read_outcome(store: ArtifactStore, run_id: str) -> RunOutcome | None:
