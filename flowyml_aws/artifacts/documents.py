@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticSerializationError
@@ -21,9 +21,14 @@ _UNKNOWN: set[str] = set()
 
 
 class Document(BaseModel):
-    """A frozen model that is stored as JSON. Unknown fields are an error."""
+    """A frozen model that is stored as JSON. Unknown fields are an error.
+
+    Attributes:
+        omits_defaults: Whether JSON leaves out fields that have their default.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    omits_defaults: ClassVar[bool] = False
 
     def model_post_init(self, context: Any, /) -> None:
         """Drop the names of the fields that were given; they take more memory than most values."""
@@ -46,7 +51,9 @@ class Document(BaseModel):
         """
         try:
             # As `model_dump_json`, but without a second copy: plans have megabytes.
-            return self.__pydantic_serializer__.to_json(self, indent=indent, context={})
+            return self.__pydantic_serializer__.to_json(
+                self, indent=indent, exclude_defaults=self.omits_defaults, context={}
+            )
         except (PydanticSerializationError, UnicodeEncodeError) as error:
             raise SettingsError(
                 what="A name or a value has characters that UTF-8 can't represent",

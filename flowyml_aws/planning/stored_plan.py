@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import (
     SerializationInfo,
@@ -37,14 +37,16 @@ class _JobTables(Document):
 
 
 class StoredPlan(Document):
-    """A plan whose JSON contains equal values of its jobs only once.
+    """A plan whose JSON contains equal values of its jobs only once, and no default values.
 
     Attributes:
         tables: Values of the jobs, which refer to them by position.
         plan: The plan.
     """
 
-    version: Literal[2] = 2
+    omits_defaults: ClassVar[bool] = True
+
+    version: Literal[2]
     tables: _JobTables
     plan: ExecutionPlan
 
@@ -55,7 +57,7 @@ class StoredPlan(Document):
             name: distinct(getattr(job, name) for job in plan.jobs)
             for name in _JobTables.model_fields
         }
-        return cls(tables=_JobTables(**tables), plan=plan)
+        return cls(version=2, tables=_JobTables(**tables), plan=plan)
 
     @field_validator("tables")
     @classmethod

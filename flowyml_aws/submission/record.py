@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import Enum
 from typing import Literal
@@ -42,7 +43,8 @@ class RunState(str, Enum):
     CANCELLED = "cancelled"
 
 
-class SpecPlace(Document):
+@dataclass(frozen=True, slots=True)
+class SpecPlace:
     """The place of a job's spec in a pack of specs, and its digest."""
 
     pack: int

@@ -11,7 +11,7 @@ from flowyml_aws.planning.stored_plan import StoredPlan
 from flowyml_aws.runtime.causes import Cause
 from tests.support.plans import a_job, a_plan
 
-SHARED = ("needs", "offers", "highest", "moves", "environment", "secrets", "notes")
+SHARED = {"needs", "offers", "highest", "moves", "environment", "secrets", "notes"}
 LARGER = InstanceOffer(instance_type="m6i.xlarge", price_usd_hour=0.2)
 PLAN = a_plan(
     a_job("a", environment={"LEVEL": "1"}, notes=("slow",)),
@@ -42,15 +42,23 @@ def test_a_plan_without_jobs_can_be_stored() -> None:
 
 def test_values_that_jobs_have_in_common_are_stored_once() -> None:
     document = json.loads(StoredPlan.of(PLAN).to_json())
-    first, second, third = ([job[field] for field in SHARED] for job in document["plan"]["jobs"])
-    assert first == second == [0] * len(SHARED)
-    assert third == [1, 0, 1, 1, 1, 1, 1]
-    assert [len(document["tables"][field]) for field in SHARED] == [2, 1, 2, 2, 2, 2, 2]
+    first, second, third = document["plan"]["jobs"]
+    shared = {"needs": 0, "offers": 0, "environment": 0, "notes": 0}
+    assert {name: first[name] for name in first.keys() & SHARED} == shared
+    assert {name: second[name] for name in second.keys() & SHARED} == shared
+    changed = {"needs": 1, "highest": 1, "moves": 1, "secrets": 1, "notes": 1}
+    assert {name: third[name] for name in third.keys() & SHARED} == {**changed, "offers": 0}
+    assert [len(document["tables"][name]) for name in ("needs", "offers", "notes")] == [2, 1, 2]
+
+
+def test_default_values_are_not_stored() -> None:
+    (job,) = json.loads(StoredPlan.of(a_plan(a_job("a"))).to_json())["plan"]["jobs"]
+    assert not {"moved", "capacity", "secrets", "highest"} & job.keys()
 
 
 def test_jobs_that_are_read_share_their_common_values() -> None:
     first, second, _ = read(StoredPlan.of(PLAN).to_json()).jobs
-    for field in SHARED:
+    for field in ("needs", "offers", "environment", "notes"):
         assert getattr(first, field) is getattr(second, field)
 
 
