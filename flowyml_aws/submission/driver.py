@@ -135,8 +135,8 @@ class RunDriver:
         Raises:
             FlowymlError: Some jobs could not be ended; the error lists them. The others were.
         """
+        self._results_read = False  # jobs may have ended since the last poll
         self._read_store()
-        self._read_results(self._active_jobs())
         if not self._is_active():
             status = self.status()
             if status.state is not RunState.RUNNING:
@@ -182,7 +182,7 @@ class RunDriver:
         return statuses
 
     def _read_store(self) -> None:
-        """Read new moves, and the first time all results."""
+        """Read new moves, and all results unless they were read."""
         can_move = isinstance(self.backend, Moves)
         if can_move and (self._active_jobs() or not self._results_read):
             for move in self._mover.records.read_new():
