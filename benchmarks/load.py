@@ -1,7 +1,8 @@
 """AWS calls, memory and time of a client with runs of many jobs on AWS Batch.
 
-One run of 1,000 jobs is really executed. A larger one waits: its jobs never start, and this
-program writes their results as their runners would. AWS is the emulator on this machine.
+One run of 1,000 jobs is really executed, and one is cancelled. A larger one waits: its jobs never
+start, and this program writes their results as their runners would. AWS is the emulator on this
+machine.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from typing import IO, Any
 from benchmarks._measuring import Target, argument_parser, clean_environment, peak_mib, report
 from flowyml_aws.core.errors import MissingExtraError
 
-EXECUTED, WAITING = 1_000, 10_000
+EXECUTED, CANCELLED, WAITING = 1_000, 1_000, 10_000
+PARTS = ("waiting", "cancelled", "executed")
 MAX_RSS_MIB = 150.0
 _AT_ONCE = 8  # calls of the client, and of the bare loop
 _USER = "flowyml-emulator-user"  # the role of clients; jobs have another
@@ -53,7 +55,9 @@ def serve() -> None:
     functions: dict[str, Callable[..., Any]] = {
         "submit": submit,
         "status": lambda run_id: look(run_id, "status"),
+        "live view": lambda run_id: look(run_id, "advance"),
         "attach": lambda run_id: look(run_id, "wait"),
+        "logs": count_log_lines,
         "cancel": cancel,
         "replay": replay,
     }
@@ -78,8 +82,14 @@ def look(run_id: str, method: str) -> dict[str, int]:
     from flowyml_aws import Run
 
     seen = getattr(Run.attach(run_id), method)()
-    jobs = seen.jobs if method == "status" else seen.status.jobs
+    jobs = seen.status.jobs if method == "wait" else seen.jobs
     return dict(Counter(view.state.value for view in jobs))
+
+
+def count_log_lines(run_id: str) -> int:
+    from flowyml_aws import Run
+
+    return sum(1 for _ in Run.attach(run_id).logs())
 
 
 def cancel(run_id: str) -> None:
@@ -243,8 +253,9 @@ def measure_waiting(aws: Any, client: Client, other: Client, jobs: int, table: T
 
     run_id, seconds, calls = client.ask("submit", jobs)
     table.add("submit", jobs, calls, seconds, jobs + jobs / 50 + 20, bare(calls))
-    _, seconds, calls = client.ask("status", run_id)
-    table.add("status, waiting", jobs, calls, seconds, look_calls(jobs), bare(calls))
+    for name in ("status", "live view", "logs"):
+        _, seconds, calls = client.ask(name, run_id)
+        table.add(f"{name}, waiting", jobs, calls, seconds, look_calls(jobs), bare(calls))
     write_results(aws, run_id)
     for name in ("status", "attach"):
         seen, seconds, calls = client.ask(name, run_id)
@@ -277,7 +288,9 @@ def measure_executed(client: Client, jobs: int, table: Table) -> None:
 def main() -> int:
     parser = argument_parser(__doc__, repetitions=1)
     parser.add_argument("--executed", type=int, default=EXECUTED, metavar="JOBS")
+    parser.add_argument("--cancelled", type=int, default=CANCELLED, metavar="JOBS")
     parser.add_argument("--waiting", type=int, default=WAITING, metavar="JOBS")
+    parser.add_argument("--part", choices=PARTS, action="append", help="only this measurement")
     parser.add_argument("--client", action="store_true", help="be the client of a measurement")
     options = parser.parse_args()
     if options.client:
@@ -288,24 +301,27 @@ def main() -> int:
     except MissingExtraError as error:
         sys.exit(f"error: {error}")
     table = Table()
-    nothing = Capacity(vcpus=0, memory_mib=0)
+    parts = options.part or PARTS
+    nothing, some = Capacity(vcpus=0, memory_mib=0), Capacity(vcpus=4, memory_mib=8192)
+    peaks_mib = []
     with tempfile.TemporaryDirectory() as folder:
-        with Emulator(keep_requests=True, capacity=nothing) as aws:
+        for part in parts:
+            capacity = some if part == "executed" else nothing
             with (
-                a_client(aws, Path(folder, "waiting")) as client,
-                a_client(aws, Path(folder, "replaying")) as other,
+                Emulator(keep_requests=True, capacity=capacity) as aws,
+                a_client(aws, Path(folder, part)) as client,
             ):
-                measure_waiting(aws, client, other, options.waiting, table)
-            waiting_mib = client.peak_mib
-            with a_client(aws, Path(folder, "cancelled")) as client:
-                measure_cancel(client, options.executed, table)
-        with (
-            Emulator(keep_requests=True, capacity=Capacity(vcpus=4, memory_mib=8192)) as aws,
-            a_client(aws, Path(folder, "executed")) as client,
-        ):
-            measure_executed(client, options.executed, table)
-    largest_mib = max(waiting_mib, client.peak_mib)
-    table.targets.append(Target("resident memory of the client", largest_mib, MAX_RSS_MIB, "MiB"))
+                if part == "waiting":
+                    with a_client(aws, Path(folder, "replaying")) as other:
+                        measure_waiting(aws, client, other, options.waiting, table)
+                elif part == "cancelled":
+                    measure_cancel(client, options.cancelled, table)
+                else:
+                    measure_executed(client, options.executed, table)
+            peaks_mib.append(client.peak_mib)
+    table.targets.append(
+        Target("resident memory of the client", max(peaks_mib), MAX_RSS_MIB, "MiB")
+    )
     note = "/ boto3: time as a multiple of a loop that makes the same calls with boto3 alone"
     columns = ("operation", "jobs", "calls", "s", "/ boto3", "most calls")
     return report(columns, table.rows, table.targets, [note], table.numbers, options.json)

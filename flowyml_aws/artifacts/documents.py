@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticSerializationError
@@ -14,18 +13,22 @@ from flowyml_aws.core.errors import DamagedArtifactError, SettingsError
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Document", "read_document", "shared"]
+__all__ = ["Document", "read_document"]
 
 DocumentT = TypeVar("DocumentT", bound="Document")
-HashableT = TypeVar("HashableT", bound=Hashable)
 
 _UNKNOWN: set[str] = set()
 
 
 class Document(BaseModel):
-    """A frozen model that is stored as JSON. Unknown fields are an error."""
+    """A frozen model that is stored as JSON. Unknown fields are an error.
+
+    Attributes:
+        omits_defaults: Whether JSON leaves out fields that have their default.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    omits_defaults: ClassVar[bool] = False
 
     def model_post_init(self, context: Any, /) -> None:
         """Drop the names of the fields that were given; they take more memory than most values."""
@@ -48,7 +51,9 @@ class Document(BaseModel):
         """
         try:
             # As `model_dump_json`, but without a second copy: plans have megabytes.
-            return self.__pydantic_serializer__.to_json(self, indent=indent)
+            return self.__pydantic_serializer__.to_json(
+                self, indent=indent, exclude_defaults=self.omits_defaults, context={}
+            )
         except (PydanticSerializationError, UnicodeEncodeError) as error:
             raise SettingsError(
                 what="A name or a value has characters that UTF-8 can't represent",
@@ -56,15 +61,6 @@ class Document(BaseModel):
                 fix="correct the names of pipeline, steps, groups and assets, the arguments and "
                 "the context",
             ) from error
-
-
-@lru_cache(maxsize=4096)
-def shared(value: HashableT) -> HashableT:
-    """Return an equal value that was given earlier, if there is one.
-
-    For values that are equal in many documents, so that memory contains them once.
-    """
-    return value
 
 
 def read_document(document_type: type[DocumentT], data: bytes, uri: str) -> DocumentT:
@@ -79,7 +75,7 @@ def read_document(document_type: type[DocumentT], data: bytes, uri: str) -> Docu
         DamagedArtifactError: The bytes are not a document of this class and version.
     """
     try:
-        return document_type.model_validate_json(data)
+        return document_type.model_validate_json(data, context={})
     except ValidationError as error:
         first = error.errors()[0]
         raise DamagedArtifactError(

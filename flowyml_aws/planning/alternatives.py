@@ -25,7 +25,7 @@ from flowyml_aws.planning.services import service_traits
 from flowyml_aws.planning.targets import Target
 from flowyml_aws.runtime.causes import GROWABLE, Cause
 
-__all__ = ["allowed_moves", "grown", "is_affordable", "with_alternatives"]
+__all__ = ["Alternatives", "allowed_moves", "grown", "is_affordable", "with_alternatives"]
 
 
 def with_alternatives(
@@ -38,23 +38,14 @@ def with_alternatives(
         targets: Targets that jobs can be sent to.
         catalog: Instance types and prices.
     """
-    alternatives = _Alternatives(targets, catalog)
+    alternatives = Alternatives(targets, catalog)
     jobs = tuple(
-        job.model_copy(update={"moves": alternatives.moves_of(job)}) if job.offers else job
+        job.model_copy(update={"moves": alternatives.moves_of(job.backend, job.needs)})
+        if job.offers
+        else job
         for job in plan.jobs
     )
-    startable = {target: list(offers) for target, offers in plan.startable.items()}
-    for target, offer in alternatives.startable:
-        known = startable.setdefault(target, [])
-        if offer not in known:
-            known.append(offer)
-    return plan.model_copy(
-        update={
-            "jobs": jobs,
-            "alternatives": tuple(alternatives.entries),
-            "startable": {target: tuple(offers) for target, offers in startable.items()},
-        }
-    )
+    return alternatives.added_to(plan.model_copy(update={"jobs": jobs}))
 
 
 def allowed_moves(plan: ExecutionPlan, limits: Limits) -> ExecutionPlan:
@@ -145,7 +136,7 @@ class _Place:
     is_grown: bool = False
 
 
-class _Alternatives:
+class Alternatives:
     """Alternatives of all jobs of a plan, each only once.
 
     Attributes:
@@ -162,10 +153,24 @@ class _Alternatives:
         self._positions: dict[_Place, int] = {}
         self._moves: dict[_Place, dict[Cause, int]] = {}
 
-    def moves_of(self, job: PlannedJob) -> dict[Cause, int]:
+    def moves_of(self, backend: str, needs: Needs) -> dict[Cause, int]:
         """Return the positions of the alternatives of a job, by cause."""
-        here = self._select(job.backend, job.needs, frozenset())
-        return {} if here is None else self._moves_from(_place(job.backend, job.needs, here), here)
+        here = self._select(backend, needs, frozenset())
+        return {} if here is None else self._moves_from(_place(backend, needs, here), here)
+
+    def added_to(self, plan: ExecutionPlan) -> ExecutionPlan:
+        """Return the plan with the alternatives that its jobs refer to."""
+        startable = {target: list(offers) for target, offers in plan.startable.items()}
+        for target, offer in self.startable:
+            known = startable.setdefault(target, [])
+            if offer not in known:
+                known.append(offer)
+        return plan.model_copy(
+            update={
+                "alternatives": tuple(self.entries),
+                "startable": {target: tuple(offers) for target, offers in startable.items()},
+            }
+        )
 
     def _moves_from(self, place: _Place, here: SelectedOffers) -> dict[Cause, int]:
         if place not in self._moves:

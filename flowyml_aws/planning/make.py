@@ -14,7 +14,7 @@ from flowyml_aws.core.parameters import bind_step
 from flowyml_aws.core.spot import CAPACITY_LABEL, SpotRule, spot_affinity
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup, parallel_steps
-from flowyml_aws.planning.alternatives import with_alternatives
+from flowyml_aws.planning.alternatives import Alternatives
 from flowyml_aws.planning.cost import with_costs
 from flowyml_aws.planning.durations import Durations, idle_gpu_note
 from flowyml_aws.planning.history import RunTimes
@@ -79,6 +79,7 @@ def make_plan(
     backends = [placement.backend_of(group) for group in groups]
     readers = _readers(graph, job_of)
     durations = Durations(history)
+    alternatives = Alternatives(targets, catalog)
     jobs: list[PlannedJob] = []
     problems: list[FlowymlError] = []
     startable: dict[str, dict[str, InstanceOffer]] = {}
@@ -112,6 +113,7 @@ def make_plan(
                 secrets=own_secrets,
                 timeout_s=_timeout_s(group.steps),
                 notes=(*growth_note, *_notes(group, graph, selected, durations)),
+                moves={} if selection is None else alternatives.moves_of(backend, needs),
                 **selected.placement(backend),
             )
         )
@@ -135,8 +137,7 @@ def make_plan(
         backend: lambda needs, selector=selector: selector.offer(_with_spot(needs, spot))
         for backend, selector in selectors.items()
     }
-    plan = with_costs(plan, graph, groups, history, offers)
-    return with_alternatives(plan, targets, catalog) if is_priced else plan
+    return alternatives.added_to(with_costs(plan, graph, groups, history, offers))
 
 
 def _grown(

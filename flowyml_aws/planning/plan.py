@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from flowyml_aws.artifacts.documents import Document, shared
+from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.artifacts.tables import InTable
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.placement import Origin
 from flowyml_aws.planning.targets import PriceBasis
@@ -93,29 +94,26 @@ class PlannedJob(Document):
     group: str | None
     steps: tuple[str, ...]
     after: tuple[str, ...]
-    needs: Needs
+    needs: Annotated[Needs, InTable("needs")]
     backend: str
     target: str
     capacity: Literal["on-demand", "spot"] = "on-demand"
-    offers: tuple[InstanceOffer, ...]
+    offers: Annotated[tuple[InstanceOffer, ...], InTable("offers")]
     reads: dict[str, str | None]
     produces: dict[str, tuple[str, ...]]
     stored: tuple[str, ...]
     volume_gib: int | None = None
-    environment: dict[str, str] = Field(default_factory=dict)
-    secrets: dict[str, str] = Field(default_factory=dict)
+    environment: Annotated[dict[str, str], InTable("environment")] = Field(default_factory=dict)
+    secrets: Annotated[dict[str, str], InTable("secrets")] = Field(default_factory=dict)
     timeout_s: int | None
-    highest: InstanceOffer | None = None
+    highest: Annotated[InstanceOffer | None, InTable("highest")] = None
     expected_s: float | None = None
     expected_cost_usd: float | None = None
     declared: Needs | None = None
-    moves: dict[Cause, int] = Field(default_factory=dict)
+    moves: Annotated[dict[Cause, int], InTable("moves")] = Field(default_factory=dict)
     moved: int = 0
     submission: int = 0
-    notes: tuple[str, ...]
-
-    # Most jobs of a large plan have the same ones.
-    _share = field_validator("needs", "offers", "highest", "notes")(shared)
+    notes: Annotated[tuple[str, ...], InTable("notes")]
 
     @property
     def instance_type(self) -> str | None:

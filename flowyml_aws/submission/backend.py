@@ -22,6 +22,7 @@ __all__ = [
     "Leftovers",
     "LogLine",
     "Moves",
+    "Samples",
 ]
 
 
@@ -146,6 +147,18 @@ class Leftovers(Protocol):
 
         Raises:
             FlowymlError: Some jobs could not be ended; the error lists them. The others were.
+        """
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """A backend that can show with few calls that a run has not ended."""
+
+    def is_active(self, jobs: Sequence[PlannedJob]) -> bool:
+        """Return True at the first of these jobs that has been submitted and has not ended.
+
+        Raises:
+            FlowymlError: The statuses are not available.
         """
 
 

@@ -27,6 +27,7 @@ from flowyml_aws.submission.backend import (
     JobStatus,
     Leftovers,
     Moves,
+    Samples,
 )
 from flowyml_aws.submission.history import record_times
 from flowyml_aws.submission.losses import EndedAttempt, LostAttempts, price_attempts, total_lost
@@ -138,14 +139,21 @@ class RunDriver:
         Raises:
             FlowymlError: Some jobs could not be ended; the error lists them. The others were.
         """
-        status = self.status()
-        if status.state is not RunState.RUNNING:
-            return self._end_leftovers(status)
+        self._results_read = False  # jobs may have ended since the last poll
+        self._read_store()
+        if not self._is_active():
+            status = self.status()
+            if status.state is not RunState.RUNNING:
+                return self._end_leftovers(status)
         intent = RunOutcome(state=RunState.CANCELLED, ended_at=self.clock())
         self.store.create(self.layout.cancellation, intent.to_json())
-        ended = {view.job.name for view in status.jobs if view.state.ended}
         # In reverse plan order, so that no job starts because its parent has ended.
-        return self.backend.cancel([j for j in reversed(self.plan.jobs) if j.name not in ended])
+        return self.backend.cancel(self._active_jobs()[::-1])
+
+    def _is_active(self) -> bool:
+        """Return whether a few calls show that the run has not ended. Otherwise, it may have."""
+        jobs = self._active_jobs()[::-1]  # the last ones have probably not ended
+        return bool(jobs) and isinstance(self.backend, Samples) and self.backend.is_active(jobs)
 
     def _end_leftovers(self, status: RunStatus) -> Sequence[str]:
         if not isinstance(self.backend, Leftovers):
@@ -161,14 +169,7 @@ class RunDriver:
             self.backend.cancel(jobs)
 
     def _observe(self) -> Mapping[str, JobStatus]:
-        can_move = isinstance(self.backend, Moves)
-        if can_move and (self._active_jobs() or not self._results_read):
-            for move in self._mover.records.read_new():
-                self._apply(move)
-        if not self._results_read:
-            # Backends forget old jobs and the store does not: read all results once.
-            self._read_results(self.plan.jobs)
-            self._results_read = True
+        self._read_store()
         if not self._active_jobs():
             return {}
         statuses = self._poll()
@@ -188,6 +189,17 @@ class RunDriver:
         statuses = self.backend.statuses()
         self._lost.update((job, status.lost) for job, status in statuses.items())
         return statuses
+
+    def _read_store(self) -> None:
+        """Read new moves, and all results unless they were read."""
+        can_move = isinstance(self.backend, Moves)
+        if can_move and (self._active_jobs() or not self._results_read):
+            for move in self._mover.records.read_new():
+                self._apply(move)
+        if not self._results_read:
+            # Backends forget old jobs and the store does not.
+            self._read_results(self.plan.jobs)
+            self._results_read = True
 
     def _active_jobs(self) -> list[PlannedJob]:
         return [job for job in self.plan.jobs if job.name not in self._ended]

@@ -32,7 +32,7 @@ from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import FRESH_S, ArtifactStore, ObjectEntry
 from flowyml_aws.caching.entries import CacheEntry
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
-from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.planning.stored_plan import StoredPlan
 from flowyml_aws.runtime.layer import StoredLayer
 from flowyml_aws.runtime.result import AttemptEvents, JobResult
 from flowyml_aws.runtime.spec import JobSpec, SpecPack
@@ -213,7 +213,7 @@ def _document_type(key: str) -> type[Document] | None:
     if key.split("/")[2] == "specs":
         return SpecPack
     kinds: dict[str, type[Document]] = {
-        "plan.json": ExecutionPlan,
+        "plan.json": StoredPlan,
         "spec.json": JobSpec,  # of runs of earlier versions
         RESULT: JobResult,
         EVENTS: AttemptEvents,
@@ -222,8 +222,8 @@ def _document_type(key: str) -> type[Document] | None:
 
 
 def _refs(document: Document) -> Iterable[ArtifactRef]:
-    if isinstance(document, ExecutionPlan):
-        return (ref for step in document.reused.values() for ref in step.assets.values())
+    if isinstance(document, StoredPlan):
+        return (ref for step in document.plan.reused.values() for ref in step.assets.values())
     if isinstance(document, JobSpec | SpecPack):
         specs = list(_specs(document))
         sources = (source.ref for spec in specs for source in spec.assets.values())

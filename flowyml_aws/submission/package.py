@@ -21,6 +21,7 @@ from flowyml_aws.core.step import Step
 from flowyml_aws.packaging.code import RunCode
 from flowyml_aws.packaging.payload import StepPayload
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
+from flowyml_aws.planning.stored_plan import StoredPlan
 from flowyml_aws.runtime.spec import (
     STORE_WAIT_S,
     AssetSource,
@@ -165,7 +166,7 @@ def write_record(
     """
     layout = RunLayout(run_id)
     # Indentation would be a quarter of it: megabytes, if there are many jobs.
-    store.put(layout.plan, plan.to_json(indent=None))
+    store.put(layout.plan, StoredPlan.of(plan).to_json(indent=None))
     record = _record(plan, run_id, now, places).model_copy(update={"resumes": resumes})
     store.put(layout.run, record.to_json())
     return record

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import Enum
 from typing import Literal
@@ -16,6 +17,7 @@ from flowyml_aws.artifacts.layout import RUNS, RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import ArtifactNotFoundError, RunNotFoundError
 from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.planning.stored_plan import StoredPlan
 from flowyml_aws.submission.losses import LostAttempts
 
 __all__ = [
@@ -42,7 +44,8 @@ class RunState(str, Enum):
     CANCELLED = "cancelled"
 
 
-class SpecPlace(Document):
+@dataclass(frozen=True, slots=True)
+class SpecPlace:
     """The place of a job's spec in a pack of specs, and its digest."""
 
     pack: int
@@ -179,7 +182,7 @@ def read_record(store: ArtifactStore, run_id: str) -> RunRecord:
 def read_plan(store: ArtifactStore, run_id: str) -> ExecutionPlan:
     """Return the plan of a run."""
     key = RunLayout(run_id).plan
-    return read_document(ExecutionPlan, store.get(key), f"{store.uri}/{key}")
+    return read_document(StoredPlan, store.get(key), f"{store.uri}/{key}").plan
 
 
 def read_outcome(store: ArtifactStore, run_id: str) -> RunOutcome | None:

@@ -16,6 +16,7 @@ from flowyml_aws.submission.backend import (
     Leftovers,
     LogLine,
     Moves,
+    Samples,
 )
 from flowyml_aws.submission.record import Bill
 
@@ -68,6 +69,14 @@ class RoutedBackend:
             partial(backend.end_leftovers, finished)
             for backend in self._backends.values()
             if isinstance(backend, Leftovers)
+        )
+
+    def is_active(self, jobs: Sequence[PlannedJob]) -> bool:
+        """Return True if a service shows an active job; services that can't are left out."""
+        return any(
+            backend.is_active([job for job in jobs if job.backend == name])
+            for name, backend in self._backends.items()
+            if isinstance(backend, Samples)
         )
 
     def move(self, plan: ExecutionPlan) -> None:

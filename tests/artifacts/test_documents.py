@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from flowyml_aws.artifacts.documents import Document, read_document, shared
+from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.core.errors import DamagedArtifactError, SettingsError
 
 
@@ -53,9 +53,3 @@ def test_a_changed_copy_leaves_other_documents_unchanged() -> None:
 
 def test_a_document_can_be_pickled() -> None:
     assert pickle.loads(pickle.dumps(Point(x=1, y=2))) == Point(x=1, y=2)
-
-
-def test_equal_values_are_shared() -> None:
-    first = shared((Point(x=1), Point(x=2)))
-    assert shared((Point(x=1), Point(x=2))) is first
-    assert shared((Point(x=1), Point(x=3))) is not first

@@ -161,8 +161,24 @@ def test_a_cancelled_run_is_listed_once(
     calls = counts(aws)
     assert calls.pop(("batch", "TerminateJob")) == jobs
     assert calls["batch", "ListJobs"] <= 1 + jobs / 100
+    # One call shows that the run is running, the others that nothing is left.
+    assert calls["batch", "DescribeJobs"] <= 2 + jobs / 100
     assert calls.total() <= most_calls_to_look(jobs), calls
     assert {view.state for view in run.status().jobs} == {JobState.CANCELLED}
+
+
+@large_sizes
+def test_cancelling_a_run_whose_jobs_have_ended_costs_few_calls(
+    aws: Emulator, rig: BackendRig, name: str, jobs: int
+) -> None:
+    run = rig.pipeline(name).submit(backend="batch")
+    calls_of_a_poll(aws, run, jobs)
+    end_jobs(aws, run, "succeeded")
+    aws.calls.clear()
+    assert Run.attach(run.id).cancel() == []
+    calls = counts(aws)
+    assert ("batch", "TerminateJob") not in calls
+    assert calls.total() <= most_calls_to_look(jobs), calls
 
 
 @large_sizes

@@ -9,7 +9,7 @@ from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.submission.backend import JobStatus, LogLine
 from flowyml_aws.submission.record import Bill
 
-__all__ = ["ScriptedBackend"]
+__all__ = ["SampledBackend", "ScriptedBackend"]
 
 
 @dataclass
@@ -50,3 +50,13 @@ class ScriptedBackend:
     def release(self) -> None: ...
 
     def pause(self) -> None: ...
+
+
+@dataclass
+class SampledBackend(ScriptedBackend):
+    """A scripted backend that can show active jobs without a poll."""
+
+    active: Collection[str] = ()
+
+    def is_active(self, jobs: Sequence[PlannedJob]) -> bool:
+        return any(job.name in self.active for job in jobs)

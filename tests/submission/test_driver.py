@@ -24,7 +24,7 @@ from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.losses import EndedAttempt
 from flowyml_aws.submission.record import Bill, RunState, read_outcome
 from flowyml_aws.submission.status import machine_notes
-from tests.submission.scripted import ScriptedBackend
+from tests.submission.scripted import SampledBackend, ScriptedBackend
 from tests.support.plans import a_job, a_plan, a_record
 
 LOST, RUNNING = JobStatus(JobState.LOST, 1), JobStatus(JobState.RUNNING, 1)
@@ -283,6 +283,25 @@ def test_a_run_that_has_ended_cannot_be_cancelled(stage: Stage) -> None:
     stage.driver().cancel()
     assert stage.driver().status().state is RunState.FAILED
     assert stage.backend.cancelled == []
+
+
+def test_a_run_with_an_active_job_is_cancelled_without_a_poll(stage: Stage) -> None:
+    stage.backend = SampledBackend(active=["b"])
+    driver = stage.driver()
+    driver.status()
+    stage.backend.polls = 0
+    stage.commit("a")
+    driver.cancel()
+    assert (stage.backend.cancelled, stage.backend.polls) == (["c", "b"], 0)
+
+
+def test_a_run_that_failed_unseen_has_failed_also_after_a_cancel(stage: Stage) -> None:
+    lost = JobStatus(JobState.FAILED, 1, "host lost")
+    stage.backend = SampledBackend(reported={"a": lost})
+    stage.driver().cancel()
+    view = stage.driver().status().jobs[0]
+    assert (view.state, view.reason) == (JobState.FAILED, "host lost")
+    assert (stage.backend.cancelled, stage.backend.ended) == ([], [set()])
 
 
 def test_the_outcome_has_the_end_time_of_the_last_result(stage: Stage) -> None:

@@ -25,6 +25,7 @@ from flowyml_aws.caching.entries import CacheEntry, write_entry
 from flowyml_aws.core.arguments import Arguments
 from flowyml_aws.core.errors import DamagedArtifactError
 from flowyml_aws.planning.plan import ExecutionPlan, ReusedStep
+from flowyml_aws.planning.stored_plan import StoredPlan
 from flowyml_aws.runtime.program import Program
 from flowyml_aws.runtime.result import AttemptEvents, JobResult
 from flowyml_aws.runtime.spec import (
@@ -66,7 +67,7 @@ class AgedStore:
         record = RunRecord(
             run_id=run_id, pipeline="p", backend="local", created_at=0, client="here", specs={}
         )
-        self.put(layout.plan, a_plan().to_json(), age_s)
+        self.put(layout.plan, StoredPlan.of(a_plan()).to_json(), age_s)
         self.put(layout.run, record.to_json(), age_s)
         if ended:
             outcome = RunOutcome(state=RunState.SUCCEEDED, ended_at=0)
@@ -121,8 +122,8 @@ def test_a_run_being_written_is_kept_and_an_abandoned_one_is_deleted(
     aged: AgedStore,
 ) -> None:
     being_written, died = RunLayout("p-1-1-a"), RunLayout("p-1-1-b")
-    aged.put(being_written.plan, a_plan().to_json(), age_s=10)
-    aged.put(died.plan, a_plan().to_json())
+    aged.put(being_written.plan, StoredPlan.of(a_plan()).to_json(), age_s=10)
+    aged.put(died.plan, StoredPlan.of(a_plan()).to_json())
     assert aged.collect(0).run_ids == ["p-1-1-b"]
     assert aged.keys() == {being_written.plan}
 
@@ -153,7 +154,7 @@ def test_everything_that_a_kept_run_refers_to_is_kept(aged: AgedStore, tmp_path:
     plan = a_plan().model_copy(
         update={"reused": {"s": ReusedStep(produces=("a",), run_id="r", assets={"a": reused})}}
     )
-    aged.put(layout.plan, plan.to_json(), age_s=10)
+    aged.put(layout.plan, StoredPlan.of(plan).to_json(), age_s=10)
     aged.put(layout.specs(0), SpecPack(specs=(a_spec(external),)).to_json(), age_s=10)
     aged.put("payloads/aa")
     aged.put("payloads/cc")
@@ -235,7 +236,7 @@ def test_a_run_that_starts_during_a_collection_keeps_its_reused_values(aged: Age
         aged.store,
         30 * DAY_S,
         time.time,
-        lambda _: overwrite(aged.store, layout.plan, plan.to_json()),
+        lambda _: overwrite(aged.store, layout.plan, StoredPlan.of(plan).to_json()),
         dry_run=False,
     )
     assert aged.keys() == {layout.plan, artifact_key(ref.sha256)}
@@ -310,7 +311,7 @@ def test_the_marker_of_a_value_that_exists_is_kept(aged: AgedStore) -> None:
     layout, ref = aged.run("r", age_s=10), aged.value(1)
     reused = {"s": ReusedStep(produces=("a",), run_id="r", assets={"a": ref})}
     plan: ExecutionPlan = a_plan().model_copy(update={"reused": reused})
-    aged.put(layout.plan, plan.to_json(), age_s=10)
+    aged.put(layout.plan, StoredPlan.of(plan).to_json(), age_s=10)
     aged.put(use_key(ref.key), b"")
     aged.put(use_key("payloads/gone"), b"")
     collect(aged.store, 30 * DAY_S, time.time, lambda _: None, dry_run=False)

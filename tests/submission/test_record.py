@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from flowyml_aws.core.errors import DamagedArtifactError, RunNotFoundError
 from flowyml_aws.local.directory import DirectoryArtifactStore
+from flowyml_aws.planning.stored_plan import StoredPlan
 from flowyml_aws.submission.record import (
     RunOutcome,
     RunState,
@@ -70,7 +71,7 @@ def test_a_record_and_a_plan_are_read_as_they_were_written(
     plan = a_plan(a_job("load"), a_job("train", after=["load"]))
     record = a_record(plan)
     store.put(f"runs/{record.run_id}/run.json", record.to_json())
-    store.put(f"runs/{record.run_id}/plan.json", plan.to_json())
+    store.put(f"runs/{record.run_id}/plan.json", StoredPlan.of(plan).to_json())
     assert read_record(store, record.run_id) == record
     assert read_plan(store, record.run_id) == plan
 

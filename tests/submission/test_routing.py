@@ -6,7 +6,7 @@ from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.submission.backend import JobState, JobStatus
 from flowyml_aws.submission.record import Bill
 from flowyml_aws.submission.routing import RoutedBackend
-from tests.submission.scripted import ScriptedBackend
+from tests.submission.scripted import SampledBackend, ScriptedBackend
 from tests.support.plans import a_job, a_plan
 
 
@@ -69,6 +69,14 @@ def test_states_bills_and_cancels_cover_all_services() -> None:
     assert stage.both.bills() == {"fit": bill}
     stage.both.cancel(PLAN.jobs[3:])
     assert (stage.batch.cancelled, stage.sagemaker.cancelled) == (["report", "notify"], ["fit"])
+
+
+def test_one_active_job_at_any_service_that_can_show_it_is_enough() -> None:
+    sampled = SampledBackend(active=["fit"])
+    both = RoutedBackend(PLAN, {"batch": ScriptedBackend(), "sagemaker": sampled})
+    assert both.is_active(PLAN.jobs)
+    assert not both.is_active(PLAN.jobs[:3])
+    assert not Stage().both.is_active(PLAN.jobs)
 
 
 def test_a_log_comes_from_the_jobs_own_service() -> None:

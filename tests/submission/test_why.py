@@ -13,6 +13,7 @@ from flowyml_aws.caching.run_keys import RunKeys, StepKey
 from flowyml_aws.core.errors import RunNotFoundError
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.planning.plan import ExecutionPlan, ReusedStep
+from flowyml_aws.planning.stored_plan import StoredPlan
 from flowyml_aws.runtime.result import JobResult, StepReport, StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunRecord
@@ -65,7 +66,7 @@ class Past:
             specs={},
         )
         self.store.put(layout.run, record.to_json())
-        self.store.put(layout.plan, plan.to_json())
+        self.store.put(layout.plan, StoredPlan.of(plan).to_json())
         self.store.put(
             layout.keys,
             RunKeys(forced=forced, steps=keys, incomplete=dict(incomplete or {})).to_json(),

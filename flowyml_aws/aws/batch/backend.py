@@ -18,6 +18,7 @@ from flowyml_aws.aws.batch.jobs import (
     JobLog,
     ListedJob,
     describe_jobs,
+    has_ended,
     is_second_copy,
     log_of,
     status_of,
@@ -186,6 +187,13 @@ class BatchBackend:
                 statuses[job] = self._status_of_unknown(job)
         self._ended.update({job: status for job, status in statuses.items() if status.state.ended})
         return {**self._ended, **statuses}
+
+    def is_active(self, jobs: Sequence[PlannedJob]) -> bool:
+        """Return True at the first job that has not ended, after one call for each 100 jobs."""
+        self._submissions.load()
+        names = [self._batch_names[job.name] for job in jobs]
+        ids = [self._ids[name] for name in names if name in self._ids]
+        return not all(has_ended(detail) for detail in describe_jobs(self._batch, ids))
 
     def diagnose(self) -> Mapping[str, Sequence[Finding]]:
         """Return why queued jobs do not start, from a single check.

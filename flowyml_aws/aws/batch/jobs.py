@@ -32,6 +32,7 @@ __all__ = [
     "JobLog",
     "ListedJob",
     "describe_jobs",
+    "has_ended",
     "is_second_copy",
     "list_jobs",
     "log_of",
@@ -131,7 +132,12 @@ def unended_names(client: BatchClient, job_ids: Collection[str]) -> list[str]:
         AwsRefusedError: AWS denied the call.
     """
     details = describe_jobs(client, sorted(job_ids))
-    return sorted(job["jobName"] for job in details if job["status"] not in _ENDED)
+    return sorted(job["jobName"] for job in details if not has_ended(job))
+
+
+def has_ended(detail: JobDetailTypeDef) -> bool:
+    """Return whether a job has ended, and has no other attempt."""
+    return detail["status"] in _ENDED
 
 
 def describe_jobs(client: BatchClient, ids: Sequence[str]) -> Iterator[JobDetailTypeDef]:

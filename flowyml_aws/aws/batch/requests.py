@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -75,6 +75,7 @@ def batch_jobs(
 def _jobs(plan: ExecutionPlan, record: RunRecord, store: str, region: str) -> Iterator[BatchJob]:
     names = {job.name: _name(record, job) for job in plan.jobs}
     planned = {job.name: job for job in plan.jobs}
+    environments: dict[Hashable, dict[str, str]] = {}  # most jobs have the same one
     for job in plan.jobs:
         parents = [names[parent] for parent in job.after]
         if len(parents) > _MAX_PARENTS:
@@ -82,6 +83,7 @@ def _jobs(plan: ExecutionPlan, record: RunRecord, store: str, region: str) -> It
             yield from joins
             joined = {parent for join in joins for parent in join.after}
             parents = [join.name for join in joins if join.name not in joined]
+        environment = {**container_environment(job, region), **_attempts_before(job)}
         yield BatchJob(
             name=names[job.name],
             planned=job.name,
@@ -91,7 +93,7 @@ def _jobs(plan: ExecutionPlan, record: RunRecord, store: str, region: str) -> It
             command=("python", "-m", "flowyml_aws.job", record.spec_argument(job.name, store)),
             needs=job.needs,
             timeout_s=job.timeout_s,
-            environment={**container_environment(job, region), **_attempts_before(job)},
+            environment=environments.setdefault(tuple(environment.items()), environment),
             secrets=job.secrets,
             first_attempt=1 + MAX_ATTEMPTS * job.moved,
         )
