@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from typing import TypeVar
+
+from flowyml_aws.core.concurrency import map_concurrently
 
 __all__ = [
     "BUFFERED_PART_SLOTS",
@@ -17,7 +18,6 @@ __all__ = [
     "parts_at_once",
 ]
 
-Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 CONNECTIONS = 64
@@ -73,17 +73,4 @@ def for_each_part(
         with slots:
             return work(index)
 
-    if count == 1:
-        return (bounded(0),)  # most values are small and need no threads
-    return _map_in_threads(bounded, range(count), min(count, slots.count))
-
-
-def _map_in_threads(
-    work: Callable[[Item], Result], items: Iterable[Item], threads: int
-) -> tuple[Result, ...]:
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            return tuple(pool.map(work, items))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    return tuple(map_concurrently(bounded, range(count), limit=slots.count))

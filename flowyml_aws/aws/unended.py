@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
+from flowyml_aws.core.concurrency import SERVICE_CALLS, map_concurrently
 from flowyml_aws.core.errors import AwsRefusedError
 
-__all__ = ["CONCURRENT_CALLS", "end_each", "not_ended"]
-
-CONCURRENT_CALLS = 8
-"""Calls at the same time. Batch accepts 50 submissions per second."""
+__all__ = ["end_each", "not_ended"]
 
 _SHOWN = 3  # jobs with their reasons
 
@@ -25,8 +22,7 @@ def end_each(names: Sequence[str], end: Callable[[str], object]) -> dict[str, Aw
         except AwsRefusedError as error:
             refusals[name] = error
 
-    with ThreadPoolExecutor(CONCURRENT_CALLS) as pool:
-        list(pool.map(try_to_end, names))
+    map_concurrently(try_to_end, names, limit=SERVICE_CALLS)
     return refusals
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,13 +20,12 @@ from flowyml_aws.caching.entries import (
 from flowyml_aws.caching.fingerprint import Fingerprinter
 from flowyml_aws.caching.identity import StepIdentity, identify
 from flowyml_aws.caching.reuse import Reuse, decide_reuse
+from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.distributions import Difference, VersionReader
 from flowyml_aws.core.errors import AwsRefusedError, FlowymlError, InvalidPipelineError
 from flowyml_aws.core.graph import StepGraph
 
 __all__ = ["Identities", "KeyFacts", "find_reuse", "identities_of"]
-
-_READERS = 32  # small objects: the time is latency, not bandwidth
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,17 +163,15 @@ def find_reuse(
                 keys = listing.select(keys)
         if store is None or not keys:
             return {}
-        with ThreadPoolExecutor(min(_READERS, len(keys))) as pool:
-            results = pool.map(entry_of, keys)
-            return {key: entry for key, entry in zip(keys, results, strict=True) if entry}
+        results = map_concurrently(entry_of, keys, limit=STORE_REQUESTS)
+        return {key: entry for key, entry in zip(keys, results, strict=True) if entry}
 
     def missing(refs: Sequence[ArtifactRef]) -> Collection[ArtifactRef]:
         if store is None or not refs:
             return ()
         objects = one_of_each_object(refs)
-        with ThreadPoolExecutor(min(_READERS, len(objects))) as pool:
-            answers = zip(objects, pool.map(is_missing, objects), strict=True)
-            gone = {ref.key for ref, is_gone in answers if is_gone}
+        answers = map_concurrently(is_missing, objects, limit=STORE_REQUESTS)
+        gone = {ref.key for ref, is_gone in zip(objects, answers, strict=True) if is_gone}
         return [ref for ref in refs if ref.key in gone]
 
     reuse = decide_reuse(graph, identities, external_inputs, entries, missing, force_run, machines)

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -41,6 +40,7 @@ from flowyml_aws.cli.resources import step_resources
 from flowyml_aws.cli.save import save_to, show
 from flowyml_aws.cli.streams import for_terminal
 from flowyml_aws.client.run import Run
+from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import (
     DamagedArtifactError,
     FlowymlError,
@@ -61,7 +61,6 @@ __all__ = ["attach", "cancel", "get", "logs", "resume", "run", "runs", "status",
 _MAX_BYTES, _MAX_RATIO = 2**30, 1000
 _UNKNOWN = "unknown"
 _MAX_ASKED = 10
-_READERS = 16  # small objects: the time is latency, not bandwidth
 
 
 @app.command()
@@ -107,17 +106,17 @@ def runs(as_json: AsJson = False) -> None:
     """
     project = find_project([]).root
     run_stores = dict.fromkeys(stores(account_settings(project), project).values())
-    with ThreadPoolExecutor(_READERS) as pool:
-        reads = [
-            pool.submit(_run_facts, store, run_id)
-            for store in run_stores
-            for run_id in run_ids(store)
-        ]
-        rows = [facts for read in reads if (facts := read.result()) is not None]
-        rows.sort(key=lambda row: -float(row["created_at"]))
-        unended = [row for row in rows if row["state"] == _UNKNOWN][:_MAX_ASKED]
-        for row, state in zip(unended, pool.map(_state_of, unended), strict=True):
-            row |= state
+    facts = map_concurrently(
+        lambda each: _run_facts(*each),
+        ((store, run_id) for store in run_stores for run_id in run_ids(store)),
+        limit=STORE_REQUESTS,
+    )
+    rows = [row for row in facts if row is not None]
+    rows.sort(key=lambda row: -float(row["created_at"]))
+    unended = [row for row in rows if row["state"] == _UNKNOWN][:_MAX_ASKED]
+    states = map_concurrently(_state_of, unended, limit=_MAX_ASKED)
+    for row, state in zip(unended, states, strict=True):
+        row |= state
     if as_json:
         print_json(rows)
         return

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -20,6 +19,7 @@ from flowyml_aws.caching.entries import CacheEntry, read_entry
 from flowyml_aws.cli.app import AsJson, app
 from flowyml_aws.cli.facts import print_json
 from flowyml_aws.core import clock
+from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.services.connect import account_settings, stores
@@ -28,7 +28,6 @@ from flowyml_aws.view.terminal import Terminal
 
 __all__ = ["delete_entries", "gc", "list_entries"]
 
-_READERS = 32  # small objects: the time is latency, not bandwidth
 _KEY_LENGTH = 12  # characters of a key that are shown
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
@@ -122,7 +121,7 @@ def delete_entries(
             why="`cache rm` needs keys, --pipeline, --step or --all",
             fix="list the keys with `flowyml-aws cache ls`",
         )
-    cached = {store: list(_entries(store)) for store in _stores(backend)}
+    cached = {store: _entries(store) for store in _stores(backend)}
     selected = {
         store: [
             entry.key
@@ -159,11 +158,10 @@ def _stores(backend: str | None) -> Sequence[ArtifactStore]:
     return (by_backend[backend],)
 
 
-def _entries(store: ArtifactStore) -> Iterator[CacheEntry]:
+def _entries(store: ArtifactStore) -> list[CacheEntry]:
     keys = [entry.key.removeprefix(CACHE).removesuffix(".json") for entry in store.walk(CACHE)]
-    with ThreadPoolExecutor(_READERS) as pool:
-        entries = pool.map(lambda key: read_entry(store, key), keys)
-        yield from (entry for entry in entries if entry is not None)
+    entries = map_concurrently(lambda key: read_entry(store, key), keys, limit=STORE_REQUESTS)
+    return [entry for entry in entries if entry is not None]
 
 
 def _by_prefix(

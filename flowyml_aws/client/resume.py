@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -19,6 +18,7 @@ from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.caching.entries import is_stored, one_of_each_object
 from flowyml_aws.client.launch import begin
 from flowyml_aws.client.preview import limits_of
+from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import (
     DamagedArtifactError,
     FlowymlError,
@@ -47,8 +47,6 @@ from flowyml_aws.submission.resume import EarlierRun, finished_jobs, make_resump
 from flowyml_aws.submission.status import RunStatus
 
 __all__ = ["resume"]
-
-_READERS = 16  # small objects: the time is latency, not bandwidth
 
 
 def resume(
@@ -114,14 +112,14 @@ def _read(found: FoundRun, store: ArtifactStore) -> tuple[EarlierRun, set[str]]:
     missing |= _damaged(found, store, driver.plan, results, _stopped_by_damage(driver, status))
     finished = finished_jobs(results, missing)
     jobs = [job.name for job in driver.plan.jobs if job.name not in finished]
-    with ThreadPoolExecutor(_READERS) as pool:
-        specs = pool.map(lambda job: _spec(store, found.record, job), jobs)
-        events = dict(
-            zip(jobs, pool.map(lambda job: _events(store, found.record, job), jobs), strict=True)
-        )
-        earlier = EarlierRun(
-            run_id, driver.plan, finished, dict(zip(jobs, specs, strict=True)), events
-        )
+    specs = map_concurrently(
+        lambda job: _spec(store, found.record, job), jobs, limit=STORE_REQUESTS
+    )
+    reports = map_concurrently(
+        lambda job: _events(store, found.record, job), jobs, limit=STORE_REQUESTS
+    )
+    events = dict(zip(jobs, reports, strict=True))
+    earlier = EarlierRun(run_id, driver.plan, finished, dict(zip(jobs, specs, strict=True)), events)
     missing |= _missing(store, (e.assets for attempts in events.values() for e in attempts))
     return earlier, missing
 
@@ -196,9 +194,8 @@ def _events(store: ArtifactStore, record: RunRecord, job: str) -> list[AttemptEv
 def _missing(store: ArtifactStore, assets: Iterable[Mapping[str, ArtifactRef]]) -> set[str]:
     """Return the keys of the objects of values that are not stored any more."""
     refs = one_of_each_object(ref for each in assets for ref in each.values())
-    with ThreadPoolExecutor(_READERS) as pool:
-        stored = pool.map(lambda ref: is_stored(store, ref), refs)
-        return {ref.key for ref, is_here in zip(refs, stored, strict=True) if not is_here}
+    stored = map_concurrently(lambda ref: is_stored(store, ref), refs, limit=STORE_REQUESTS)
+    return {ref.key for ref, is_here in zip(refs, stored, strict=True) if not is_here}
 
 
 def _with_resources(

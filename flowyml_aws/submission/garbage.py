@@ -11,7 +11,6 @@ Runs may start and jobs may write during a collection. Everything that they use 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 
@@ -31,6 +30,7 @@ from flowyml_aws.artifacts.layout import (
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import FRESH_S, ArtifactStore, ObjectEntry
 from flowyml_aws.caching.entries import CacheEntry
+from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
 from flowyml_aws.planning.stored_plan import StoredPlan
 from flowyml_aws.runtime.layer import StoredLayer
@@ -43,7 +43,6 @@ __all__ = ["SETTLE_S", "Garbage", "collect", "find_garbage"]
 SETTLE_S = 60.0
 """Maximum seconds between a run's cache lookup and its plan in the store."""
 
-_READERS = 32  # small objects: the time is latency, not bandwidth
 _MIN_AGE_S = 2 * FRESH_S
 
 
@@ -176,8 +175,8 @@ def _old_markers(
 
 def _referenced_keys(store: ArtifactStore, keys: Sequence[str]) -> set[str]:
     """Return the keys of the contents that documents refer to."""
-    with ThreadPoolExecutor(_READERS) as pool:
-        return set().union(*pool.map(lambda key: set(_references(store, key)), keys))
+    found = map_concurrently(lambda key: set(_references(store, key)), keys, limit=STORE_REQUESTS)
+    return set().union(*found)
 
 
 def _references(store: ArtifactStore, key: str) -> Iterator[str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.layout import history_key, history_prefix
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError, FlowymlError
 from flowyml_aws.planning.history import Growth, RunTimes, StepTime
 from flowyml_aws.runtime.result import StepState
@@ -60,11 +60,9 @@ def read_times(store: ArtifactStore, pipeline: str, limit: int = MAX_TIMES) -> S
     """
     names = store.children(history_prefix(pipeline))
     newest = sorted(names, key=lambda name: name.rsplit("-", 3)[1:], reverse=True)[:limit]
-    if not newest:
-        return ()
-    with ThreadPoolExecutor(len(newest)) as pool:
-        results = pool.map(lambda name: _read(store, history_prefix(pipeline) + name), newest)
-        return tuple(times for times in results if times is not None)
+    keys = [history_prefix(pipeline) + name for name in newest]
+    results = map_concurrently(lambda key: _read(store, key), keys, limit=STORE_REQUESTS)
+    return tuple(times for times in results if times is not None)
 
 
 def _read(store: ArtifactStore, key: str) -> RunTimes | None:

@@ -8,13 +8,13 @@ waits for a machine is withdrawn from its service before.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from flowyml_aws.artifacts.documents import Document, read_document
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import ArtifactNotFoundError
 from flowyml_aws.planning.needs import mib_text
 from flowyml_aws.planning.plan import Alternative, ExecutionPlan, PlannedJob
@@ -41,7 +41,6 @@ CAPACITY_WAIT_S = 600.0
 """Seconds without capacity after which a job leaves its target, if there is another one."""
 MAX_MOVES = 20
 """Moves after which a job fails: something else must be wrong."""
-_READERS = 16
 
 
 class Move(Document):
@@ -156,8 +155,7 @@ class MoveRecords:
     def read_new(self) -> Sequence[Move]:
         """Return the moves that this client does not know yet, those of one job in order."""
         keys = self._unknown_keys()
-        with ThreadPoolExecutor(_READERS) as pool:
-            new = list(pool.map(self._read, keys)) if keys else []
+        new = map_concurrently(self._read, keys, limit=STORE_REQUESTS)
         new.sort(key=lambda move: move.number)
         self.known += new
         return new

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import chain
 
 from flowyml_aws.artifacts.content import Content
 from flowyml_aws.artifacts.layout import EVENTS, RunLayout, bundle_key
@@ -15,6 +15,7 @@ from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.caching.reuse import Reuse
 from flowyml_aws.caching.run_keys import RunKeys, read_keys
+from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.parameters import bind_step
 from flowyml_aws.core.step import Step
@@ -44,8 +45,6 @@ __all__ = [
     "write_record",
     "write_resumption",
 ]
-
-_WRITERS = 16  # small objects: the time is latency, not bandwidth
 
 
 @dataclass(frozen=True)
@@ -118,14 +117,10 @@ def write_package(
     """Write everything that a run's jobs read, and return the place of each job's spec."""
     bundle = package.code.bundle
     contents = {**package.stored.objects, bundle_key(bundle.sha256): Content(bundle.data)}
-    with ThreadPoolExecutor(_WRITERS) as pool:
-        # Keys are digests: contents that an earlier run uploaded are not uploaded again.
-        writes = [pool.submit(store.upload, *content) for content in contents.items()]
-        writes.append(pool.submit(store.put, RunLayout(run_id).keys, keys.to_json()))
-        places = _write_specs(store, specs, run_id)
-        for write in writes:
-            write.result()
-    return places
+    # Keys are digests: contents that an earlier run uploaded are not uploaded again.
+    uploads = (partial(store.upload, key, content) for key, content in contents.items())
+    write_keys = partial(store.put, RunLayout(run_id).keys, keys.to_json())
+    return _write_specs(store, specs, run_id, chain(uploads, [write_keys]))
 
 
 def write_resumption(
@@ -136,12 +131,14 @@ def write_resumption(
     Payloads and code are stored already. Return the place of each job's spec.
     """
     layout = RunLayout(run_id)
-    for job, events in resumption.events.items():
-        # Not `put`: only jobs may replace what belongs to attempts.
-        store.create(layout.attempt(job, 0, EVENTS), events.to_json())
+    # Not `put`: only jobs may replace what belongs to attempts.
+    writes: Iterable[Callable[[], object]] = (
+        partial(store.create, layout.attempt(job, 0, EVENTS), events.to_json())
+        for job, events in resumption.events.items()
+    )
     if (keys := read_keys(store, resumes)) is not None:
-        store.put(layout.keys, keys.to_json())
-    return _write_specs(store, resumption.specs.values(), run_id)
+        writes = chain(writes, [partial(store.put, layout.keys, keys.to_json())])
+    return _write_specs(store, resumption.specs.values(), run_id, writes)
 
 
 def write_record(
@@ -173,12 +170,21 @@ def write_record(
 
 
 def _write_specs(
-    store: ArtifactStore, specs: Iterable[JobSpec], run_id: str
+    store: ArtifactStore,
+    specs: Iterable[JobSpec],
+    run_id: str,
+    others: Iterable[Callable[[], object]],
 ) -> dict[str, SpecPlace]:
+    """Write the specs of a run, together with other writes. Return the place of each job's spec."""
     places: dict[str, SpecPlace] = {}
-    for pack in pack_specs(specs):
-        store.put(RunLayout(run_id).specs(pack.number), pack.data)
-        places.update(pack.places)
+
+    def writes() -> Iterator[Callable[[], object]]:
+        yield from others
+        for pack in pack_specs(specs):  # made in the caller's thread, while other threads write
+            places.update(pack.places)
+            yield partial(store.put, RunLayout(run_id).specs(pack.number), pack.data)
+
+    map_concurrently(lambda write: write(), writes(), limit=STORE_REQUESTS)
     return places
 
 

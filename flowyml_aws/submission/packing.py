@@ -46,7 +46,7 @@ class StoredPayloads:
 
 
 def pack_specs(specs: Iterable[JobSpec]) -> Iterator[PackedSpecs]:
-    """Yield packs of specs. Only one pack is in memory."""
+    """Yield packs of specs, each as soon as it is full."""
     number, parts, places, offset = 0, [_BEFORE], dict[str, SpecPlace](), len(_BEFORE)
     for spec in specs:
         if len(places) >= _FULL_SPECS and offset >= _FULL_BYTES:

@@ -7,23 +7,19 @@ A few reports are read one by one. For more, one listing shows every result with
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.layout import EVENTS, RESULT, SUMMARY, RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import ArtifactNotFoundError
 from flowyml_aws.runtime.result import AttemptEvents, JobResult, read_result
 from flowyml_aws.runtime.summary import JobSummary
 
 __all__ = ["JobReports"]
 
-T = TypeVar("T")
-
-_READERS = 16  # small objects: the time is latency, not bandwidth
 _EVENTS_OF_ATTEMPT = re.compile(rf"attempts/(\d+)/{re.escape(EVENTS)}")
 
 
@@ -108,7 +104,9 @@ class JobReports:
             wanted = sorted(changed, key=lambda job: self._reads.get(job, 0))[: self._few]
             self._versions.update((job, versions[job]) for job in wanted)
         self._listing = None
-        read = self._each(wanted, lambda job: self._read_events(job, attempts[job]))
+        read = map_concurrently(
+            lambda job: self._read_events(job, attempts[job]), wanted, limit=STORE_REQUESTS
+        )
         for job, events in zip(wanted, read, strict=True):
             self._reads[job] = self._reads.get(job, 0) + 1
             if events is not None:
@@ -126,7 +124,11 @@ class JobReports:
     def results(self, jobs: Collection[str]) -> dict[str, JobResult]:
         """Return the results of the jobs that have committed one, by job. They never change."""
         unread = [job for job in jobs if job not in self._results]
-        read = self._each(unread, lambda job: read_result(self._store, self._layout.run_id, job))
+        read = map_concurrently(
+            lambda job: read_result(self._store, self._layout.run_id, job),
+            unread,
+            limit=STORE_REQUESTS,
+        )
         for job, result in zip(unread, read, strict=True):
             if result is not None:
                 self._results[job] = result
@@ -155,9 +157,3 @@ class JobReports:
         except ArtifactNotFoundError:
             return None
         return read_document(AttemptEvents, data, f"{self._store.uri}/{key}")
-
-    def _each(self, jobs: Sequence[str], read: Callable[[str], T]) -> list[T]:
-        if len(jobs) < 2:
-            return [read(job) for job in jobs]
-        with ThreadPoolExecutor(min(_READERS, len(jobs))) as pool:
-            return list(pool.map(read, jobs))

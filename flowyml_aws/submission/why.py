@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.caching.reuse import AFTER
 from flowyml_aws.caching.run_keys import RunKeys, StepKey, differences, read_keys
+from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import RunNotFoundError
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.planning.plan import ExecutionPlan
@@ -17,8 +17,6 @@ from flowyml_aws.submission.record import read_plan, read_record, run_ids
 from flowyml_aws.submission.status import RunStatus
 
 __all__ = ["Reason", "explain_step"]
-
-_READERS = 16  # small objects: the time is latency, not bandwidth
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +52,10 @@ class _RecordedRun:
         cls, store: ArtifactStore, run_id: str, plan: ExecutionPlan, keys: RunKeys
     ) -> _RecordedRun:
         names = [job.name for job in plan.jobs]
-        with ThreadPoolExecutor(_READERS) as pool:
-            results = pool.map(lambda job: read_result(store, run_id, job), names)
-            stored = [result.assets for result in results if result is not None]
+        results = map_concurrently(
+            lambda job: read_result(store, run_id, job), names, limit=STORE_REQUESTS
+        )
+        stored = [result.assets for result in results if result is not None]
         stored += [step.assets for step in plan.reused.values()]
         produced = {name: step.produces for name, step in plan.reused.items()}
         produced.update((s, assets) for job in plan.jobs for s, assets in job.produces.items())

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.aws.batch.jobs import ListedJob, list_jobs, terminate_job, unended_names
 from flowyml_aws.aws.batch.requests import BatchJob
-from flowyml_aws.aws.unended import CONCURRENT_CALLS, end_each
+from flowyml_aws.aws.unended import end_each
+from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.runtime.claim import JobClaim, claim_holder, claim_job
 
@@ -90,8 +90,7 @@ class JobCopies:
 
     def claim_all(self, jobs: Sequence[BatchJob]) -> None:
         """Claim jobs for the cancelled run, so that no copy of them runs."""
-        with ThreadPoolExecutor(CONCURRENT_CALLS) as pool:
-            list(pool.map(lambda job: self.claim(job, _NO_COPY), jobs))
+        map_concurrently(lambda job: self.claim(job, _NO_COPY), jobs, limit=STORE_REQUESTS)
 
     def holder(self, job: str) -> str | None:
         """Return the id of the copy that holds the claim of a planned job, or None."""

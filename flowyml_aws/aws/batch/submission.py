@@ -8,6 +8,7 @@ that a newer document exists before it submits another job.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -87,6 +88,7 @@ class Submissions:
         self._clock = clock
         self._number = 0
         self._latest: Submission | None = None
+        self._forgotten_at = -math.inf
 
     @property
     def latest(self) -> Submission | None:
@@ -128,8 +130,10 @@ class Submissions:
         return latest is not None and latest.state == "going" and self.age_s() < _LEASE_S
 
     def all_are_listed(self) -> bool:
-        """Return whether a listing that begins now shows every job of earlier clients."""
+        """Return whether a listing that begins now shows every job that is not noted here."""
         latest = self._latest
+        if self._clock() - self._forgotten_at < LISTED_AFTER_S:
+            return False  # this client's last calls were answered just before
         if latest is None:
             return True
         if latest.state in ("going", "cancelled"):
@@ -154,6 +158,7 @@ class Submissions:
         """Forget what this client has submitted, so that `load` reads it from the store."""
         self.job_ids.clear()
         self._number, self._latest = 0, None
+        self._forgotten_at = self._clock()
 
     def create(self, number: int, state: State) -> bool:
         """Create a document. Return False if it exists."""

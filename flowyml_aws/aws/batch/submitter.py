@@ -12,7 +12,6 @@ A job that was asked for twice is claimed for the copy that is noted (`batch_cop
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from flowyml_aws.aws.batch import submission as batch_submission
@@ -21,7 +20,7 @@ from flowyml_aws.aws.batch.copies import JobCopies
 from flowyml_aws.aws.batch.jobs import ListedJob
 from flowyml_aws.aws.batch.requests import BatchJob, levels, submit_request
 from flowyml_aws.aws.batch.submission import Lease, Submissions
-from flowyml_aws.aws.unended import CONCURRENT_CALLS
+from flowyml_aws.core.concurrency import SERVICE_CALLS, map_to_completion
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.submission.record import RunRecord
 
@@ -123,26 +122,19 @@ class BatchSubmitter:
             request = submit_request(job, self._record, definition, parents, self._tags)
             return self._submit(job, lambda doing: submit_job(self._batch, request, doing))
 
-        with ThreadPoolExecutor(CONCURRENT_CALLS) as pool:
-            try:
-                for level in levels(jobs):
-                    for start in range(0, len(level), _JOBS_PER_NOTE):
-                        part = level[start : start + _JOBS_PER_NOTE]
-                        self._submit_part(part, lambda each: list(pool.map(submit, each)))
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        for level in levels(jobs):
+            for start in range(0, len(level), _JOBS_PER_NOTE):
+                self._submit_part(level[start : start + _JOBS_PER_NOTE], submit)
 
     def _submit_part(
-        self,
-        jobs: Sequence[BatchJob],
-        submit: Callable[[Sequence[BatchJob]], Sequence[UnclearAnswerError | None]],
+        self, jobs: Sequence[BatchJob], submit: Callable[[BatchJob], UnclearAnswerError | None]
     ) -> None:
         """Submit jobs of one level until the id of each is known."""
         remaining = jobs
         for _ in range(_CALLS_PER_JOB):
             asked = remaining
-            errors = {j.name: e for j, e in zip(asked, submit(asked), strict=True) if e is not None}
+            answers = map_to_completion(submit, asked, limit=SERVICE_CALLS)
+            errors = {j.name: e for j, e in zip(asked, answers, strict=True) if e is not None}
             remaining = [job for job in asked if job.name in errors]
             if remaining:
                 self._look_up(remaining)

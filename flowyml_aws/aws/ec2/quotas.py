@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from flowyml_aws.aws.errors import error_code, refused
 from flowyml_aws.catalog.types import Catalog
+from flowyml_aws.core.concurrency import SERVICE_CALLS, map_concurrently
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["QUOTAS", "Quota", "quota_of", "read_limits", "running_vcpus"]
 
-_MAX_CONCURRENT_CALLS = 8
 _STANDARD = ("a", "c", "d", "h", "i", "m", "r", "t", "z")
 
 
@@ -115,8 +114,7 @@ def read_limits(client: ServiceQuotasClient, quotas: Collection[Quota]) -> dict[
         return int(response["Quota"]["Value"])
 
     unique = list(dict.fromkeys(quotas))
-    with ThreadPoolExecutor(_MAX_CONCURRENT_CALLS) as pool:
-        limits = pool.map(read, unique)
+    limits = map_concurrently(read, unique, limit=SERVICE_CALLS)
     return {
         quota.code: limit for quota, limit in zip(unique, limits, strict=True) if limit is not None
     }

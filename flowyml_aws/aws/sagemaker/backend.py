@@ -9,7 +9,6 @@ found by listing names.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -38,8 +37,9 @@ from flowyml_aws.aws.sagemaker.limits import training_request_errors
 from flowyml_aws.aws.sagemaker.location import TrainingLocation, read_location
 from flowyml_aws.aws.sagemaker.options import TrainingOptions
 from flowyml_aws.aws.sagemaker.requests import training_request
-from flowyml_aws.aws.unended import CONCURRENT_CALLS, end_each, not_ended
+from flowyml_aws.aws.unended import end_each, not_ended
 from flowyml_aws.core.clock import sleep, uptime_s
+from flowyml_aws.core.concurrency import SERVICE_CALLS, map_concurrently, map_to_completion
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
@@ -135,12 +135,7 @@ class SageMakerBackend:
         if not self._is_location_stored:
             self._store.create(RunLayout(self._record.run_id).training, self._location.to_json())
             self._check_location()
-        with ThreadPoolExecutor(CONCURRENT_CALLS) as pool:
-            try:
-                list(pool.map(self._submit_job, ready))
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        map_to_completion(self._submit_job, ready, limit=SERVICE_CALLS)
 
     def statuses(self) -> Mapping[str, JobStatus]:
         """Return the status of each job, with one ListTrainingJobs call for each 100 jobs.
@@ -224,10 +219,9 @@ class SageMakerBackend:
         self._refresh()
         self._describe_unlisted_ends()
         unknown = [name for name in self._ended if self._bills.get(name) is None]
-        with ThreadPoolExecutor(CONCURRENT_CALLS) as pool:
-            details = pool.map(lambda name: describe_training(self._sagemaker, name), unknown)
-            for name, detail in zip(unknown, details, strict=True):
-                self._note_costs(name, detail)
+        details = map_concurrently(self._describe, unknown, limit=SERVICE_CALLS)
+        for name, detail in zip(unknown, details, strict=True):
+            self._note_costs(name, detail)
         bills: dict[str, Bill] = {}
         for name, (job, _) in self._job_attempts.items():
             if (bill := self._bills.get(name)) is not None:
@@ -257,14 +251,13 @@ class SageMakerBackend:
                 self._ended[name] = JobStatus(JobState.SUCCEEDED, attempt)
             else:
                 unsuccessful.append(name)
-        with ThreadPoolExecutor(CONCURRENT_CALLS) as pool:
-            names = [*unsuccessful, *changed]
-            details = pool.map(lambda name: describe_training(self._sagemaker, name), names)
-            for name, detail in zip(names, details, strict=True):
-                if name in self._active:
-                    self._note_launches(name, detail)
-                else:
-                    self._note_end(name, detail)
+        names = [*unsuccessful, *changed]
+        details = map_concurrently(self._describe, names, limit=SERVICE_CALLS)
+        for name, detail in zip(names, details, strict=True):
+            if name in self._active:
+                self._note_launches(name, detail)
+            else:
+                self._note_end(name, detail)
 
     def _has_changed(self, summary: TrainingJobSummaryTypeDef) -> bool:
         """Return whether the state of a training job is newer than that of the last call."""
@@ -288,11 +281,15 @@ class SageMakerBackend:
     def _describe_unlisted_ends(self) -> None:
         """Find the training jobs that have ended although their end is not listed yet."""
         names = [name for job in self._names if (name := self._next_name(job)) is not None]
-        with ThreadPoolExecutor(CONCURRENT_CALLS) as pool:
-            details = pool.map(lambda name: find_training(self._sagemaker, name), names)
-            for name, detail in zip(names, details, strict=True):
-                if detail is not None and has_ended(detail):
-                    self._note_end(name, detail)
+        details = map_concurrently(
+            lambda name: find_training(self._sagemaker, name), names, limit=SERVICE_CALLS
+        )
+        for name, detail in zip(names, details, strict=True):
+            if detail is not None and has_ended(detail):
+                self._note_end(name, detail)
+
+    def _describe(self, name: str) -> DescribeTrainingJobResponseTypeDef:
+        return describe_training(self._sagemaker, name)
 
     def _next_name(self, job: str) -> str | None:
         """Return the first training job of a job that is not known to have ended, if any.

@@ -112,6 +112,21 @@ def test_a_listing_shows_all_jobs_some_time_after_a_client_has_stopped(
     assert client(store).all_are_listed() is expected
 
 
+@pytest.mark.parametrize(("waited_s", "expected"), [(0, False), (9, False), (11, True)])
+def test_a_listing_shows_the_last_jobs_of_a_client_some_time_after_it_lost_its_lease(
+    store: DirectoryArtifactStore, waited_s: float, expected: bool
+) -> None:
+    clock = Clock()
+    submissions = client(store, clock)
+    submissions.take()
+    client(store).close()
+    date_back(store, 2, 64)
+    submissions.forget()
+    submissions.load()
+    clock.now += waited_s
+    assert submissions.all_are_listed() is expected
+
+
 def test_the_copy_that_is_furthest_is_kept_or_the_oldest() -> None:
     old, new = ListedJob("b", "RUNNABLE", 1), ListedJob("a", "RUNNABLE", 2)
     assert preferred_copy([new, old]) is old
