@@ -171,7 +171,7 @@ def failure_texts(status: RunStatus) -> list[Text]:
     """Return the reason and the user's traceback of each failed job, as one `Text` per job."""
     texts = []
     for failure in failures(status):
-        text = Text(f"\njob {failure.job} failed: {failure.reason}\n", style="red")
+        text = Text(f"\n{failure}\n", style="red")
         for traceback in failure.tracebacks:
             text.append(traceback, style="default")
         text.append(f"  log: {program()} logs {status.run_id} {failure.job}\n", style="dim")
