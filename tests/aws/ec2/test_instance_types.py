@@ -91,7 +91,7 @@ def by_name(document: Specifications) -> dict[str, Specification]:
 
 
 def test_the_packaged_specifications_are_those_of_moto(all_types: Specifications) -> None:
-    path = files("flowyml_aws.planning") / "data" / "specifications.json"
+    path = files("flowyml_aws.catalog") / "data" / "specifications.json"
     packaged = Specifications.model_validate_json(path.read_bytes())
     if not packaged.source.what.endswith(f"moto {version('moto')}"):
         pytest.skip(f"moto {version('moto')} is not the version of: {packaged.source.what}")
