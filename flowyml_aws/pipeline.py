@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowyml_aws.client.options import RunKeywords, RunOptions
 from flowyml_aws.core.additions import as_additions
+from flowyml_aws.core.binding import bind_steps
 from flowyml_aws.core.build import BuiltPipeline, build_pipeline
 from flowyml_aws.core.context import Context
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, InvalidStepError
@@ -96,7 +97,8 @@ class Pipeline:
         Raises:
             InvalidPipelineError: With every mistake found.
         """
-        built, problems = build_pipeline(self.steps, inputs)
+        bound = bind_steps(self.steps, inputs, self.context)
+        built, problems = build_pipeline(bound, inputs)
         if built is None:
             raise InvalidPipelineError(self.name, problems)
         self._built = built

@@ -31,10 +31,9 @@ from flowyml_aws.core.binding import bind
 from flowyml_aws.core.errors import InvalidStepError
 from flowyml_aws.core.event_loop import awaiting
 from flowyml_aws.core.graph import StepGraph
-from flowyml_aws.core.parameters import bind_step
 from flowyml_aws.core.step import Step
 
-__all__ = ["StepIdentity", "context_read", "identified_by_content", "identify"]
+__all__ = ["StepIdentity", "identified_by_content", "identify"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +112,7 @@ def identify(
     code = fingerprinter.read(step)
     values = {
         name: fingerprinter.read_value(context[name], f"context value {name!r}")
-        for name in sorted(context_read(step, graph, context))
+        for name in sorted(graph.bound[step.name].context)
     }
     returned = None
     if callable(step.cache):
@@ -146,11 +145,6 @@ def identified_by_content(graph: StepGraph, cached: Collection[str]) -> dict[str
         always_runs = step.name not in cached
         by_content[step.name] = is_downstream or always_runs or step.cache == "input_hash"
     return by_content
-
-
-def context_read(step: Step, graph: StepGraph, context: Mapping[str, Any]) -> set[str]:
-    """Return the names of the context values that a step's function and condition take."""
-    return bind_step(step, graph.reads[step.name], context).context
 
 
 def _returned(step: Step, context: Mapping[str, Any]) -> Any:

@@ -111,7 +111,6 @@ def _package_of(checked: CheckedRequest) -> RunPackage:
         code=checked.code,
         payloads=dict(zip(names, checked.payloads, strict=True)),
         external_inputs={**planned.reuse.refs, **saved},
-        context=checked.request.values.keys(),
         layer=None if checked.layer is None else pin_layer(store, checked.layer),
         store_wait_s=checked.settings.store_wait_s,
     )

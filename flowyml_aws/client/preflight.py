@@ -265,10 +265,10 @@ class _Report:
         assets |= {name for step in request.steps for name in step.after if name in steps}
         context = request.values
         for step in request.steps:
-            graph, own_problems = read_graph([step], assets - set(step.assets))
+            graph, own_problems = read_graph([step], assets - set(step.assets), context)
             if graph is None or any(isinstance(p, InvalidStepError) for p in own_problems):
                 continue
-            self.problems += input_problems(graph, context) + missing_arguments(graph, context)
+            self.problems += input_problems(graph) + missing_arguments(graph, context)
             groups = group_steps([step])
             for group in groups:
                 self.attempt(partial(payload_of, group, graph, context))

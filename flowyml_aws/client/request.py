@@ -10,6 +10,7 @@ from typing import Any
 
 from flowyml_aws.client.options import RunOptions
 from flowyml_aws.core.additions import addition_problems
+from flowyml_aws.core.binding import BoundStep, bind_steps
 from flowyml_aws.core.build import BuiltPipeline, build_pipeline
 from flowyml_aws.core.distributions import VersionRule
 from flowyml_aws.core.environment import environment_problems, merge_environments
@@ -94,6 +95,7 @@ class RunRequest:
         detached: Whether the run must continue without its client.
         choices: Names that jobs get from the client, or evaluate again.
         cache_on: Additions to the cache keys of all steps.
+        bound: Steps with their arguments.
         resolved: Context values as the steps get them, and the mistakes in them.
     """
 
@@ -106,11 +108,15 @@ class RunRequest:
     detached: bool = False
     choices: Choices = field(default_factory=Choices)
     cache_on: tuple[Any, ...] = ()
+    bound: tuple[BoundStep, ...] = field(init=False)
     resolved: ResolvedContext = field(init=False)
 
     def __post_init__(self) -> None:
+        of_run = self.options.context or {}
+        bound = bind_steps(self.steps, self.options.inputs, {**self.context, **of_run})
+        object.__setattr__(self, "bound", bound)
         # Only once: two conversions would give two objects.
-        resolved = resolve_context(self.name, self.steps, self.context, self.options.context or {})
+        resolved = resolve_context(self.name, bound, self.context, of_run)
         object.__setattr__(self, "resolved", resolved)
 
     @property
@@ -134,7 +140,7 @@ class RunRequest:
 
     def build(self) -> tuple[BuiltPipeline | None, list[FlowymlError]]:
         """Order and group the steps. Return None and all mistakes if there are any."""
-        return build_pipeline(self.steps, self.options.inputs)
+        return build_pipeline(self.bound, self.options.inputs)
 
     def plan(
         self, pipeline: BuiltPipeline, placement: Placement, settings: Settings
@@ -206,7 +212,7 @@ class RunRequest:
         """Return the mistakes in the options."""
         problems: list[FlowymlError] = []
         if pipeline is not None:
-            problems += input_problems(pipeline.graph, self.values)
+            problems += input_problems(pipeline.graph)
         if placement is not None and pipeline is not None:
             problems += placement.problems(pipeline.groups)
         names = [step.name for step in self.steps]

@@ -14,7 +14,7 @@ from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.losses import LostAttempts, lost_text
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.refs import RunRefs
-from flowyml_aws.submission.status import RunStatus, machine_notes, value_notes
+from flowyml_aws.submission.status import RunStatus, failures, machine_notes, value_notes
 
 __all__ = ["OutputNotFoundError", "Outputs", "PipelineResult", "StepResult", "make_result"]
 
@@ -170,9 +170,9 @@ class PipelineResult:
             lines.append(
                 f"  {report.name}: {report.state.value}, {report.duration_s:.2f} s{retries}{why}"
             )
-        for view in self.status.jobs:
-            if view.state in (JobState.FAILED, JobState.BLOCKED):
-                lines.append(f"  job {view.job.name} {view.state.value}: {view.reason}")
+        lines += (f"  {failure}" for failure in failures(self.status))
+        blocked = (view for view in self.status.jobs if view.state is JobState.BLOCKED)
+        lines += (f"  job {view.job.name} blocked: {view.reason}" for view in blocked)
         lines += (f"  {move}" for move in self.status.moves)
         if (line := lost_text(self.status.lost)) is not None:
             lines.append(f"  {line}")

@@ -23,8 +23,17 @@ from flowyml_aws.core.annotations import members, parameter_type
 from flowyml_aws.core.arguments import Argument, Arguments
 from flowyml_aws.core.signatures import Parameter, parameters_of
 from flowyml_aws.core.skipped import Skipped
+from flowyml_aws.core.step import Step
 
-__all__ = ["BoundCall", "TwoSources", "bind", "bind_condition"]
+__all__ = [
+    "BoundCall",
+    "BoundStep",
+    "TwoSources",
+    "bind",
+    "bind_condition",
+    "bind_step",
+    "bind_steps",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,84 @@ class BoundCall:
     missing: tuple[str, ...] = ()
     untaken: tuple[str, ...] = ()
     ambiguous: tuple[TwoSources, ...] = ()
+
+    @property
+    def named(self) -> dict[str, Parameter]:
+        """Parameters by name, without `*args` and `**kwargs`."""
+        return {p.name: p for p in self.parameters or () if p.is_named}
+
+    @property
+    def of_assets(self) -> dict[str, str]:
+        """Parameter → asset that fills it, or that would if the context had no value for it."""
+        filled = {name: a.name for name, a in self.by_parameter.items() if a.source == "asset"}
+        return filled | {each.parameter: each.asset for each in self.ambiguous}
+
+
+@dataclass(frozen=True, slots=True)
+class BoundStep:
+    """The arguments of a step's function, and of its condition if it has one."""
+
+    step: Step
+    function: BoundCall
+    condition: BoundCall | None
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Assets that the step reads: its inputs, then those that only its condition takes."""
+        if self.condition is None:
+            return self.step.inputs
+        named = (sources.asset for sources in self.condition.ambiguous)
+        return tuple(dict.fromkeys((*self.step.inputs, *self.condition.arguments.assets, *named)))
+
+    @property
+    def untaken(self) -> tuple[str, ...]:
+        """Inputs that neither the function nor the condition takes."""
+        taken = self.condition.arguments.assets if self.condition is not None else ()
+        return tuple(asset for asset in self.function.untaken if asset not in taken)
+
+    @property
+    def order_only(self) -> tuple[str, ...]:
+        """Inputs that only decide the order, because the function has no parameters at all.
+
+        The specification of step grouping has such steps.
+        """
+        return self.untaken if self.function.parameters == () else ()
+
+    @property
+    def context(self) -> set[str]:
+        """Context values that the step takes."""
+        calls = [call for call in (self.function, self.condition) if call is not None]
+        return {name for call in calls for name in call.arguments.context}
+
+
+def bind_steps(
+    steps: Sequence[Step], external_inputs: Collection[str] = (), context: Collection[str] = ()
+) -> tuple[BoundStep, ...]:
+    """Return the arguments of each step of a pipeline, in the same order.
+
+    Args:
+        steps: All steps.
+        external_inputs: Assets that no step produces.
+        context: Names in the context.
+    """
+    assets = {asset for step in steps for asset in step.assets}.union(external_inputs)
+    return tuple(bind_step(step, assets, context) for step in steps)
+
+
+def bind_step(step: Step, assets: Collection[str], context: Collection[str]) -> BoundStep:
+    """Return the arguments of a step.
+
+    Args:
+        step: Step to bind.
+        assets: Assets that the step's condition can take by name, except the step's own.
+        context: Names in the context.
+    """
+    function = bind(step.func, step.inputs, context)
+    if not callable(step.condition):  # anything else is reported as a mistake
+        return BoundStep(step, function, None)
+    others = set(assets).difference(step.assets)
+    condition = bind_condition(step.condition, function, step.inputs, context, others)
+    return BoundStep(step, function, condition)
 
 
 def bind(
@@ -89,7 +176,7 @@ def _bind(
 
 def bind_condition(
     condition: Callable[..., Any],
-    function: Callable[..., Any],
+    function: BoundCall,
     inputs: Sequence[str],
     context: Collection[str],
     assets: Collection[str],
@@ -98,7 +185,7 @@ def bind_condition(
 
     Args:
         condition: Condition of a step.
-        function: Function of the step; its parameters get equal arguments.
+        function: Call of the step's function; equal parameters get equal arguments.
         inputs: Assets that the step reads.
         context: Names in the context.
         assets: Assets that the condition can take by name.
@@ -107,11 +194,10 @@ def bind_condition(
     if parameters is None:
         return _in_order(inputs)
     call = _Call([p for p in parameters if p.is_named or not p.is_guess], inputs)
-    of_function = bind(function, inputs, context)
-    equal = {name: a.name for name, a in of_function.by_parameter.items() if a.source == "asset"}
-    equal |= {each.parameter: each.asset for each in of_function.ambiguous}
     call.filled |= {
-        name: _asset(asset, call.named[name]) for name, asset in equal.items() if name in call.named
+        name: _asset(asset, call.named[name])
+        for name, asset in function.of_assets.items()
+        if name in call.named
     }
     # A parameter that gets a value by name, or has a default, is not filled by position.
     reserved = {*context, *assets}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from flowyml_aws.core.binding import BoundStep
 from flowyml_aws.core.errors import FlowymlError
-from flowyml_aws.core.graph import StepGraph, read_graph
-from flowyml_aws.core.step import Step
+from flowyml_aws.core.graph import StepGraph, order_steps
 from flowyml_aws.core.step_grouping import (
     StepGroup,
     affinity_conflicts,
@@ -31,15 +31,15 @@ class BuiltPipeline:
 
 
 def build_pipeline(
-    steps: Sequence[Step], inputs: Collection[str]
+    steps: Sequence[BoundStep], inputs: Collection[str]
 ) -> tuple[BuiltPipeline | None, list[FlowymlError]]:
     """Order and group steps. Return None and all mistakes if there are any.
 
     Args:
-        steps: Steps in declaration order.
+        steps: Steps in declaration order, with their arguments.
         inputs: Names of the external inputs.
     """
-    graph, problems = read_graph(steps, inputs)
+    graph, problems = order_steps(steps, inputs)
     if graph is None:
         return None, problems
     problems += affinity_conflicts(graph.steps) + environment_conflicts(graph.steps)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 
-from flowyml_aws.core.binding import bind_condition
+from flowyml_aws.core.binding import BoundStep, bind_steps
 from flowyml_aws.core.errors import (
     DependencyCycleError,
     DuplicateAssetError,
@@ -19,7 +19,7 @@ from flowyml_aws.core.errors import (
 )
 from flowyml_aws.core.step import Step
 
-__all__ = ["StepGraph", "read_graph"]
+__all__ = ["StepGraph", "order_steps", "read_graph"]
 
 _MAX_LISTED = 20
 
@@ -36,6 +36,7 @@ class StepGraph:
         reads: Step → assets that it reads: its inputs, then those that only its condition takes.
         producers: Asset → the step that produces it.
         external_inputs: Assets that no step produces.
+        bound: Step → its arguments.
         after: Step → the steps of its `after=`. A step without any is left out.
     """
 
@@ -44,6 +45,7 @@ class StepGraph:
     reads: Mapping[str, tuple[str, ...]]
     producers: Mapping[str, str]
     external_inputs: frozenset[str]
+    bound: Mapping[str, BoundStep]
     after: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def only(self, names: Collection[str]) -> StepGraph:
@@ -61,6 +63,7 @@ class StepGraph:
             external_inputs=frozenset(
                 a for read in reads.values() for a in read if a not in producers
             ),
+            bound={step.name: self.bound[step.name] for step in steps},
             after={
                 step: tuple(p for p in parents if p in names)
                 for step, parents in self.after.items()
@@ -70,25 +73,40 @@ class StepGraph:
 
 
 def read_graph(
-    declared: Sequence[Step], external_inputs: Collection[str] = ()
+    declared: Sequence[Step],
+    external_inputs: Collection[str] = (),
+    context: Collection[str] = (),
+) -> tuple[StepGraph | None, list[FlowymlError]]:
+    """Bind the arguments of steps, and order the steps. See `order_steps`.
+
+    Args:
+        declared: Steps in declaration order.
+        external_inputs: Assets that are passed to the run, so that no step produces them.
+        context: Names in the context.
+    """
+    return order_steps(bind_steps(declared, external_inputs, context), external_inputs)
+
+
+def order_steps(
+    bound: Sequence[BoundStep], external_inputs: Collection[str] = ()
 ) -> tuple[StepGraph | None, list[FlowymlError]]:
     """Order steps by the assets that they read, and collect all mistakes in them.
 
     Args:
-        declared: Steps in declaration order.
+        bound: Steps in declaration order, with their arguments.
         external_inputs: Assets that are passed to the run, so that no step produces them.
 
     Returns:
         The graph (None if no order exists) and the mistakes: invalid declarations, duplicate step
         names, duplicate and undefined assets, and dependency cycles.
     """
+    declared = [each.step for each in bound]
     external_inputs = frozenset(external_inputs)
     problems: list[FlowymlError] = [p for step in declared for p in step.problems()]
     duplicates = list(_duplicate_steps(declared))
     # Steps are identified by position, as names can still be ambiguous.
     producers, conflicts = _producers(declared, external_inputs)
-    assets = producers.keys() | external_inputs
-    reads = [_reads(step, assets) for step in declared]
+    reads = [each.reads for each in bound]
     before = _before(declared, producers)
     parents = [
         sorted({*waits, *(producers[asset] for asset in read if asset in producers)})
@@ -115,6 +133,7 @@ def read_graph(
         reads={step.name: read for step, read in zip(declared, reads, strict=True)},
         producers={asset: declared[position].name for asset, position in producers.items()},
         external_inputs=external_inputs,
+        bound={each.step.name: each for each in bound},
         after={
             step.name: tuple(declared[p].name for p in waits)
             for step, waits in zip(declared, before, strict=True)
@@ -122,15 +141,6 @@ def read_graph(
         },
     )
     return graph, problems
-
-
-def _reads(step: Step, assets: Collection[str]) -> tuple[str, ...]:
-    if not callable(step.condition):
-        return step.inputs
-    call = bind_condition(step.condition, step.func, step.inputs, (), assets)
-    produced = set(step.assets)
-    taken = (asset for asset in call.arguments.assets if asset not in produced)
-    return tuple(dict.fromkeys((*step.inputs, *taken)))
 
 
 def _before(declared: Sequence[Step], producers: Mapping[str, int]) -> list[list[int]]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from flowyml_aws.core.annotations import NO_TYPE, parameter_type, shown
-from flowyml_aws.core.binding import BoundCall, TwoSources, bind, bind_condition
+from flowyml_aws.core.binding import BoundCall, BoundStep, TwoSources
 from flowyml_aws.core.errors import (
     AmbiguousArgumentError,
     FlowymlError,
@@ -21,59 +21,14 @@ from flowyml_aws.core.signatures import Parameter, parameters_of
 from flowyml_aws.core.step import Step
 
 __all__ = [
-    "BoundStep",
     "ContextParameter",
-    "bind_step",
     "context_parameters",
     "input_problems",
     "missing_arguments",
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class BoundStep:
-    """The arguments of a step's function, and of its condition if it has one."""
-
-    function: BoundCall
-    condition: BoundCall | None
-
-    @property
-    def untaken(self) -> tuple[str, ...]:
-        """Inputs that neither the function nor the condition takes."""
-        taken = self.condition.arguments.assets if self.condition is not None else ()
-        return tuple(asset for asset in self.function.untaken if asset not in taken)
-
-    @property
-    def order_only(self) -> tuple[str, ...]:
-        """Inputs that only decide the order, because the function has no parameters at all.
-
-        The specification of step grouping has such steps.
-        """
-        return self.untaken if self.function.parameters == () else ()
-
-    @property
-    def context(self) -> set[str]:
-        """Context values that the step takes."""
-        calls = [call for call in (self.function, self.condition) if call is not None]
-        return {name for call in calls for name in call.arguments.context}
-
-
-def bind_step(step: Step, assets: Collection[str], context: Collection[str]) -> BoundStep:
-    """Return the arguments of a step.
-
-    Args:
-        step: Step to bind.
-        assets: Assets that the step's condition can take by name.
-        context: Names in the context.
-    """
-    function = bind(step.func, step.inputs, context)
-    if step.condition is None:
-        return BoundStep(function, None)
-    condition = bind_condition(step.condition, step.func, step.inputs, context, assets)
-    return BoundStep(function, condition)
-
-
-def input_problems(graph: StepGraph, context: Collection[str]) -> list[FlowymlError]:
+def input_problems(graph: StepGraph) -> list[FlowymlError]:
     """Return an error for each mistake in the inputs of steps.
 
     A mistake is a parameter with two sources, or an input that no parameter takes, except if the
@@ -81,11 +36,11 @@ def input_problems(graph: StepGraph, context: Collection[str]) -> list[FlowymlEr
     """
     problems: list[FlowymlError] = []
     for step in graph.steps:
-        bound = bind_step(step, graph.reads[step.name], context)
-        for label, call in _labelled(step, bound):
+        bound = graph.bound[step.name]
+        for label, call in _labelled(bound):
             problems += [_ambiguous(label, sources) for sources in call.ambiguous]
         if not bound.order_only:
-            problems += [_untaken(step, asset) for asset in bound.untaken]
+            problems += [_untaken(bound, asset) for asset in bound.untaken]
     return problems
 
 
@@ -97,15 +52,15 @@ def missing_arguments(graph: StepGraph, context: Collection[str]) -> list[Flowym
     return [
         _missing(label, name, step, context)
         for step in graph.steps
-        for label, call in _labelled(step, bind_step(step, graph.reads[step.name], context))
+        for label, call in _labelled(graph.bound[step.name])
         for name in call.missing
     ]
 
 
-def _labelled(step: Step, bound: BoundStep) -> Iterator[tuple[str, BoundCall]]:
-    yield f"Step {step.name!r}", bound.function
+def _labelled(bound: BoundStep) -> Iterator[tuple[str, BoundCall]]:
+    yield f"Step {bound.step.name!r}", bound.function
     if bound.condition is not None:
-        yield f"Step {step.name!r} (condition)", bound.condition
+        yield f"Step {bound.step.name!r} (condition)", bound.condition
 
 
 def _missing(label: str, parameter: str, step: Step, context: Collection[str]) -> FlowymlError:
@@ -135,10 +90,10 @@ def _ambiguous(label: str, sources: TwoSources) -> FlowymlError:
     )
 
 
-def _untaken(step: Step, asset: str) -> FlowymlError:
-    names = [p.name for p in parameters_of(step.func) or ()]
+def _untaken(bound: BoundStep, asset: str) -> FlowymlError:
+    names = [p.name for p in bound.function.parameters or ()]
     return UntakenInputError(
-        what=f"Step {step.name!r} reads {asset!r}, but no parameter takes it",
+        what=f"Step {bound.step.name!r} reads {asset!r}, but no parameter takes it",
         why="no parameter has its name, and the one at its index does not exist or takes another "
         f"input; the parameters are {', '.join(names) or '(none)'}",
         fix=f"add a parameter {asset!r}; if the step only has to run after its producer, "
@@ -169,22 +124,20 @@ class ContextParameter:
         return f"parameter `{self.name}{annotated}{valued}` of {self.owner}"
 
 
-def context_parameters(steps: Iterable[Step]) -> list[ContextParameter]:
+def context_parameters(steps: Iterable[BoundStep]) -> list[ContextParameter]:
     """Return the parameters of functions, conditions and cache rules that a context can fill."""
     found: list[ContextParameter] = []
-    for step in steps:
-        owner = f"step {step.name!r}"
-        function = bind(step.func, step.inputs, ())
-        own = {p.name: p for p in function.parameters or () if p.is_named}
-        found += _parameters(own, own.keys() - function.by_parameter.keys(), owner)
-        if callable(step.condition):
-            of_condition = _named_parameters(step.condition)
-            call = bind_condition(step.condition, step.func, step.inputs, of_condition, ())
-            filled = call.arguments.context  # it comes before inputs by position
-            found += _parameters(of_condition, filled, f"the condition of {owner}")
-        if callable(step.cache):
-            of_cache = _named_parameters(step.cache)
-            found += _parameters(of_cache, of_cache, f"the cache function of {owner}")
+    for bound in steps:
+        owner = f"step {bound.step.name!r}"
+        own, of_assets = bound.function.named, bound.function.of_assets
+        found += _parameters(own, own.keys() - of_assets.keys(), owner)
+        if bound.condition is not None:
+            # The context comes before assets, except those that the function gets, too.
+            own = bound.condition.named
+            found += _parameters(own, own.keys() - of_assets.keys(), f"the condition of {owner}")
+        if callable(bound.step.cache):
+            own = {p.name: p for p in parameters_of(bound.step.cache) or () if p.is_named}
+            found += _parameters(own, own, f"the cache function of {owner}")
     return found
 
 
@@ -195,7 +148,3 @@ def _parameters(
         if name in names:
             kind = parameter_type(parameter.owner, parameter.declared.annotation)
             yield ContextParameter(name, owner, kind, parameter.declared)
-
-
-def _named_parameters(function: Callable[..., Any]) -> dict[str, Parameter]:
-    return {p.name: p for p in parameters_of(function) or () if p.is_named}

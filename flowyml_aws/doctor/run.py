@@ -8,7 +8,7 @@ from flowyml_aws.core.findings import Finding
 from flowyml_aws.doctor.examination import Report
 from flowyml_aws.submission.backend import Diagnoses, JobState
 from flowyml_aws.submission.driver import RunDriver
-from flowyml_aws.submission.status import JobView
+from flowyml_aws.submission.status import JobView, failures
 
 __all__ = ["examine_run"]
 
@@ -25,10 +25,13 @@ def examine_run(driver: RunDriver) -> Iterator[Report]:
     queued = {view.job.name for view in status.jobs if view.state is JobState.QUEUED}
     diagnoses = _confirmed_diagnoses(driver) if queued else {}
     states = {view.job.name: view.state for view in status.jobs}
+    reasons = {failure.job: failure.reason for failure in failures(status)}
     for view in status.jobs:
         name = view.job.name
         findings = diagnoses.get(name) if name in queued else None
-        yield Report(name, tuple(findings or [_state_finding(view, states)]), is_complete=True)
+        yield Report(
+            name, tuple(findings or [_state_finding(view, states, reasons)]), is_complete=True
+        )
 
 
 def _confirmed_diagnoses(driver: RunDriver) -> Mapping[str, Sequence[Finding]]:
@@ -46,7 +49,9 @@ def _confirmed_diagnoses(driver: RunDriver) -> Mapping[str, Sequence[Finding]]:
     }
 
 
-def _state_finding(view: JobView, states: Mapping[str, JobState]) -> Finding:
+def _state_finding(
+    view: JobView, states: Mapping[str, JobState], reasons: Mapping[str, str]
+) -> Finding:
     """Return the finding for a job that has no diagnosis."""
     name = view.job.name
     if view.needs_client:
@@ -62,7 +67,7 @@ def _state_finding(view: JobView, states: Mapping[str, JobState]) -> Finding:
                 "job-failed",
                 "error",
                 f"Job {name!r} has failed",
-                view.reason or "no reason was reported",
+                reasons[name],
                 "see `flowyml-aws status` and `flowyml-aws logs` for details",
             )
         case JobState.BLOCKED | JobState.CANCELLED | JobState.LOST:

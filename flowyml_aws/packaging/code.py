@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from flowyml_aws.caching.identity import context_read
 from flowyml_aws.code.ownership import users_code
 from flowyml_aws.core.errors import FlowymlError, UnpicklableStepError
 from flowyml_aws.core.graph import StepGraph
@@ -195,5 +194,5 @@ def _context_of(
     group: StepGroup, graph: StepGraph, context: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     """Return the context values that a group reads: others need not travel, nor be picklable."""
-    read = {name for step in group.steps for name in context_read(step, graph, context)}
+    read = {name for step in group.steps for name in graph.bound[step.name].context}
     return {name: value for name, value in context.items() if name in read}

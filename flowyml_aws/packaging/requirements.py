@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flowyml_aws.core.errors import RequirementsError
-from flowyml_aws.core.pip_syntax import logical_lines
+from flowyml_aws.packaging.pip_syntax import logical_lines
 from flowyml_aws.runtime.certificates import is_untrusted
 from flowyml_aws.runtime.layer import uv_command
 from flowyml_aws.runtime.spec import PackageLayer

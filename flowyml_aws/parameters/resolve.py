@@ -11,11 +11,11 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from flowyml_aws.core.annotations import NO_TYPE, base_type, members, unwrapped
+from flowyml_aws.core.binding import BoundStep
 from flowyml_aws.core.context import ContextEntry, ContextText, WrittenValue
 from flowyml_aws.core.errors import FlowymlError, InvalidContextError
 from flowyml_aws.core.parameters import ContextParameter, context_parameters
 from flowyml_aws.core.spelling import did_you_mean
-from flowyml_aws.core.step import Step
 from flowyml_aws.parameters.defaults import type_of_default
 from flowyml_aws.parameters.given import can_be_meant, is_structured
 from flowyml_aws.parameters.names import unknown_in_pipeline, unknown_in_run
@@ -52,7 +52,7 @@ class ResolvedContext:
 
 def resolve_context(
     pipeline: str,
-    steps: Sequence[Step],
+    steps: Sequence[BoundStep],
     of_pipeline: Mapping[str, Any],
     of_run: Mapping[str, Any],
 ) -> ResolvedContext:
@@ -60,7 +60,7 @@ def resolve_context(
 
     Args:
         pipeline: Name of the pipeline.
-        steps: Its steps.
+        steps: Its steps, with their arguments.
         of_pipeline: Context of the pipeline.
         of_run: Context of this plan or run, which overrides that of the pipeline. Values that were
             not given in Python are `WrittenValue`.

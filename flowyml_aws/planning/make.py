@@ -10,7 +10,6 @@ from dataclasses import replace
 from flowyml_aws.catalog.types import Catalog
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError
 from flowyml_aws.core.graph import StepGraph
-from flowyml_aws.core.parameters import bind_step
 from flowyml_aws.core.spot import CAPACITY_LABEL, SpotRule, spot_affinity
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup, parallel_steps
@@ -251,7 +250,7 @@ def _notes(
 ) -> Iterator[str]:
     for step in group.steps:
         yield from step.notes
-        if order_only := bind_step(step, graph.reads[step.name], ()).order_only:
+        if order_only := graph.bound[step.name].order_only:
             names = ", ".join(map(repr, order_only))
             yield f"step {step.name!r} has no parameters: {names} only decides its order"
     pairs = parallel_steps(group, graph)

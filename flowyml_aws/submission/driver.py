@@ -208,7 +208,8 @@ class RunDriver:
         summaries = self.reports.summaries([job.name for job in jobs])
         for job in jobs:
             if (summary := summaries.get(job.name)) is not None:
-                self._ended[job.name] = self._view_of_summary(job, summary)
+                ran_on = self._ran_on(job, summary)
+                self._ended[job.name] = JobView.of_result(job, summary, ran_on)
         for job in self._active_jobs():
             if (view := self._blocked(job)) is not None:
                 self._ended[job.name] = view
@@ -390,12 +391,6 @@ class RunDriver:
         if report is None or report.instance_type is None or not job.offers:
             return None
         return self.plan.offer_of(job, report.instance_type)
-
-    def _view_of_summary(self, job: PlannedJob, summary: JobSummary) -> JobView:
-        state = JobState.SUCCEEDED if summary.state == "succeeded" else JobState.FAILED
-        ran_on = self._ran_on(job, summary)
-        reason = summary.reason
-        return JobView(job, state, summary.attempt, reason, summary.steps, summary, ran_on)
 
     def _is_cancelled(self) -> bool:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain
@@ -17,7 +17,6 @@ from flowyml_aws.caching.reuse import Reuse
 from flowyml_aws.caching.run_keys import RunKeys, read_keys
 from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.graph import StepGraph
-from flowyml_aws.core.parameters import bind_step
 from flowyml_aws.core.step import Step
 from flowyml_aws.packaging.code import RunCode
 from flowyml_aws.packaging.payload import StepPayload
@@ -56,7 +55,6 @@ class RunPackage:
         payloads: Pickled steps of each job.
         external_inputs: Refs of the assets that no job of the run produces: external inputs, and
             reused assets of earlier runs.
-        context: Names in the context.
         layer: Packages that jobs install, or None.
         store_wait_s: Seconds for which jobs wait for a store that does not answer.
     """
@@ -64,7 +62,6 @@ class RunPackage:
     code: RunCode
     payloads: Mapping[str, StepPayload]
     external_inputs: Mapping[str, ArtifactRef]
-    context: Collection[str] = ()
     layer: PackageLayer | None = None
     store_wait_s: float = STORE_WAIT_S
 
@@ -99,7 +96,7 @@ def job_specs(
             payload=package.stored.places[payload.sha256],
             large_values=tuple(package.stored.places[sha256] for sha256, _ in payload.large),
             steps=tuple(
-                _step_spec(job, graph.steps[position], graph, reuse, package.context)
+                _step_spec(job, graph.steps[position], graph, reuse)
                 for position in sorted(positions[name] for name in job.steps)
             ),
             assets={
@@ -221,10 +218,8 @@ def _code_source(code: RunCode) -> CodeSource:
     )
 
 
-def _step_spec(
-    job: PlannedJob, step: Step, graph: StepGraph, reuse: Reuse, context: Collection[str]
-) -> StepSpec:
-    bound = bind_step(step, graph.reads[step.name], context)
+def _step_spec(job: PlannedJob, step: Step, graph: StepGraph, reuse: Reuse) -> StepSpec:
+    bound = graph.bound[step.name]
     return StepSpec(
         name=step.name,
         reads=graph.reads[step.name],

@@ -49,6 +49,14 @@ class JobView:
     ran_on: InstanceOffer | None = None
     needs_client: bool = False
 
+    @classmethod
+    def of_result(
+        cls, job: PlannedJob, result: JobSummary, ran_on: InstanceOffer | None
+    ) -> JobView:
+        """Return the view of a job that has committed a result, which decides everything."""
+        state = JobState.SUCCEEDED if result.state == "succeeded" else JobState.FAILED
+        return cls(job, state, result.attempt, result.reason, result.steps, result, ran_on)
+
     @property
     def instance_type(self) -> str | None:
         """Instance type that the job ran on; the planned one before the job has reported it."""
@@ -138,6 +146,9 @@ class JobFailure:
     step: str
     steps: Mapping[str, StepFailure]
     failure: StepFailure | None
+
+    def __str__(self) -> str:
+        return f"job {self.job} failed: {self.reason}"
 
     @property
     def tracebacks(self) -> tuple[str, ...]:

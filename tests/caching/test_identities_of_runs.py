@@ -45,7 +45,7 @@ def make_steps(*groups: str | None) -> list[Step]:
 
 
 def identities(steps: Sequence[Step], facts: KeyFacts | None = None, **context: Any) -> Identities:
-    graph, problems = read_graph(steps, ["model"])
+    graph, problems = read_graph(steps, ["model"], context)
     assert graph is not None and not problems
     return identities_of("p", graph, context, Fingerprinter(), facts or KeyFacts())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import pytest
@@ -18,14 +18,14 @@ from flowyml_aws.core.step import Step, step
 pytestmark = pytest.mark.version_sensitive
 
 
-def graph_of(*steps: Step) -> StepGraph:
-    graph, problems = read_graph(steps)
+def graph_of(*steps: Step, context: Collection[str] = ()) -> StepGraph:
+    graph, problems = read_graph(steps, context=context)
     assert graph is not None and not problems
     return graph
 
 
 def identity_of(target: Step, **context: Any) -> StepIdentity | None:
-    return identify(target, graph_of(target), context, Fingerprinter())
+    return identify(target, graph_of(target, context=context), context, Fingerprinter())
 
 
 def digest_of(target: Step, **context: Any) -> str:
@@ -116,7 +116,9 @@ def test_environment_variables_of_the_job_change_the_identity() -> None:
     target = train_step()
 
     def digest(environment: Mapping[str, str] | None) -> str:
-        identity = identify(target, graph_of(target), {"rate": 1}, Fingerprinter(), environment)
+        identity = identify(
+            target, graph_of(target, context=["rate"]), {"rate": 1}, Fingerprinter(), environment
+        )
         assert identity is not None
         return identity.digest
 

@@ -117,7 +117,7 @@ def read(function: Callable[..., Any]) -> Fingerprint:
 
 
 def identity(target: Step, **context: Any) -> StepIdentity:
-    graph, problems = read_graph([target])
+    graph, problems = read_graph([target], context=context)
     assert graph is not None and not problems
     found = identify(target, graph, context, Fingerprinter())
     assert found is not None

@@ -39,7 +39,9 @@ def call_condition(
     """Call a step's condition with these inputs, context values and other assets."""
     context = context or {}
     values = {**(assets or {}), **inputs}
-    call = bind_condition(condition, function, list(inputs), context, values)
+    call = bind_condition(
+        condition, bind(function, list(inputs), context), list(inputs), context, values
+    )
     assert not mistakes(call), call
     return call.arguments.call(condition, values, context)
 
@@ -373,7 +375,7 @@ def test_a_condition_with_variable_arguments_gets_the_inputs() -> None:
 
 
 def test_a_condition_parameter_with_two_sources_is_reported() -> None:
-    call = bind_condition(lambda limit: limit, lambda: None, [], ["limit"], ["limit"])
+    call = bind_condition(lambda limit: limit, bind(lambda: None, [], ()), [], ["limit"], ["limit"])
     assert call.ambiguous == (TwoSources("limit", "limit"),)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from flowyml_aws import step
+from flowyml_aws.core.binding import bind_steps
 from flowyml_aws.core.errors import (
     AmbiguousArgumentError,
     FlowymlError,
@@ -23,9 +24,9 @@ def problems_of(
     function: Any, inputs: Sequence[str] = (), context: Sequence[str] = (), **options: Any
 ) -> list[FlowymlError]:
     train = step(name="train", inputs=inputs, **options)(function)
-    graph, problems = read_graph([train], inputs)
+    graph, problems = read_graph([train], inputs, context)
     assert graph is not None and not problems
-    return input_problems(graph, context) + missing_arguments(graph, context)
+    return input_problems(graph) + missing_arguments(graph, context)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ def test_the_context_can_fill_the_parameters_that_have_no_input() -> None:
     @scaled
     def train(data: Any, rate: float = 1) -> Any: ...
 
-    parameters = {p.name: p for p in context_parameters([train])}
+    parameters = {p.name: p for p in context_parameters(bind_steps([train]))}
     assert parameters.keys() == {"factor", "rate", "limit"}
     assert parameters["limit"].owner == "the condition of step 'train'"
     assert str(parameters["rate"]) == "parameter `rate: float` of step 'train'"
@@ -107,12 +108,12 @@ def test_the_context_can_fill_the_parameters_that_have_no_input() -> None:
 def test_the_names_that_no_parameter_takes_are_not_in_the_context() -> None:
     def logged(*args: Any, **kwargs: Any) -> Any: ...
 
-    assert context_parameters([step(logged)]) == []
+    assert context_parameters(bind_steps([step(logged)])) == []
 
 
 def test_the_context_cannot_fill_a_parameter_that_an_input_fills_by_position() -> None:
     train = step(name="train", inputs=["data/train"], condition=lambda train: True)
-    (rate,) = context_parameters([train(lambda train, rate: None)])
+    (rate,) = context_parameters(bind_steps([train(lambda train, rate: None)]))
     assert rate.name == "rate"
-    names = {p.name for p in context_parameters([train(lambda data, rate: None)])}
+    names = {p.name for p in context_parameters(bind_steps([train(lambda data, rate: None)]))}
     assert names == {"rate", "train"}

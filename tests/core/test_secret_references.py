@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from flowyml_aws import step
+from flowyml_aws.core.binding import bind_steps
 from flowyml_aws.core.build import build_pipeline
 from flowyml_aws.core.secret_references import SecretReference, parse_reference, secret_problems
 
@@ -82,13 +83,13 @@ def a_step(name: str, **options: Any) -> Any:
 @pytest.mark.parametrize("other", [{"TOKEN": "another"}, {"LEVEL": "token"}])
 def test_steps_of_a_group_must_agree_on_their_secrets(other: dict[str, str]) -> None:
     first = a_step("a", secrets={"TOKEN": "token"}, env={"LEVEL": "9"})
-    built, problems = build_pipeline([first, a_step("b", secrets=other)], ())
+    built, problems = build_pipeline(bind_steps([first, a_step("b", secrets=other)]), ())
     assert built is None
     assert any("different values" in problem.what for problem in problems)
 
 
 def test_a_group_has_the_secrets_of_its_steps() -> None:
     steps = [a_step("a", secrets={"TOKEN": "token"}), a_step("b", secrets={"KEY": SECRET})]
-    built, _ = build_pipeline(steps, ())
+    built, _ = build_pipeline(bind_steps(steps), ())
     assert built is not None
     assert built.groups[0].secrets == {"TOKEN": "token", "KEY": SECRET}

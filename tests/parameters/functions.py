@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from flowyml_aws.core.binding import bind_steps
 from flowyml_aws.core.context import ContextEntry, ContextText
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.step import Step
-from flowyml_aws.parameters.resolve import resolve_context
+from flowyml_aws.parameters.resolve import ResolvedContext, resolve_context
 
-__all__ = ["Color", "Level", "Optimizer", "entry", "mistake", "step_with", "taken", "written"]
+__all__ = [
+    "Color",
+    "Level",
+    "Optimizer",
+    "entry",
+    "mistake",
+    "resolved_context",
+    "step_with",
+    "taken",
+    "written",
+]
 
 NO_DEFAULT = object()
 
@@ -45,9 +56,17 @@ def step_with(
     return Step(function, name)
 
 
+def resolved_context(
+    steps: Sequence[Step], of_pipeline: Mapping[str, Any], of_run: Mapping[str, Any]
+) -> ResolvedContext:
+    """Return the context of a pipeline's run, converted and checked."""
+    bound = bind_steps(steps, context={**of_pipeline, **of_run})
+    return resolve_context("p", bound, of_pipeline, of_run)
+
+
 def taken(value: Any, *steps: Step) -> Any:
     """Return the value that the parameter `x` gets."""
-    resolved = resolve_context("p", steps, {}, {"x": value})
+    resolved = resolved_context(steps, {}, {"x": value})
     assert not resolved.problems
     return resolved.values["x"]
 
@@ -64,5 +83,5 @@ def entry(value: Any, annotation: Any = None, default: Any = NO_DEFAULT) -> Any:
 
 def mistake(value: Any, *steps: Step) -> FlowymlError:
     """Return the only mistake in a context value `x`."""
-    (problem,) = resolve_context("p", steps, {}, {"x": value}).problems
+    (problem,) = resolved_context(steps, {}, {"x": value}).problems
     return problem

@@ -9,16 +9,17 @@ from typing import Any
 import pytest
 
 from flowyml_aws import Pipeline, step
+from flowyml_aws.core.context import ContextText
 from flowyml_aws.core.errors import InvalidPipelineError
 from flowyml_aws.core.step import Step
-from flowyml_aws.parameters.resolve import ResolvedContext, resolve_context
-from tests.parameters.functions import step_with
+from flowyml_aws.parameters.resolve import ResolvedContext
+from tests.parameters.functions import resolved_context, step_with
 
 
 def in_pipeline(parameter: str, *steps: Step, **context: Any) -> ResolvedContext:
     """Resolve the context of a pipeline whose step has one parameter."""
     train = step_with(default=0.1, parameter=parameter)
-    return resolve_context("p", [train, *steps], context, {})
+    return resolved_context([train, *steps], context, {})
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_the_plan_has_the_note() -> None:
 
 
 def test_a_value_of_a_run_must_be_taken_even_if_the_pipeline_has_it() -> None:
-    resolved = resolve_context("p", [step_with(int)], {"seed": 1}, {"seed": 2, "x": 1})
+    resolved = resolved_context([step_with(int)], {"seed": 1}, {"seed": 2, "x": 1})
     (problem,) = resolved.problems
     assert problem.what == "No step of pipeline 'p' takes 'seed'"
 
@@ -76,8 +77,8 @@ def test_an_input_is_not_taken_from_the_context() -> None:
     def train(rows: int) -> int:
         return rows
 
-    assert resolve_context("p", [train], {}, {"rows": 1}).problems
-    assert resolve_context("p", [train], {"rows": 1}, {}).notes
+    assert resolved_context([train], {}, {"rows": 1}).problems
+    assert resolved_context([train], {"rows": 1}, {}).notes
 
 
 def test_a_cache_function_takes_context_values() -> None:
@@ -85,7 +86,7 @@ def test_a_cache_function_takes_context_values() -> None:
     def load() -> int:
         return 1
 
-    resolved = resolve_context("p", [load], {}, {"day": 15})
+    resolved = resolved_context([load], {}, {"day": 15})
     assert not resolved.problems and not resolved.notes
 
 
@@ -112,16 +113,16 @@ def train(learning_rate: float = 0.1) -> float:
 def test_a_value_reaches_the_function_behind_a_decorator_without_wraps(decorated: Any) -> None:
     steps = [Step(decorated, "train")]
     value = {"learning_rate": 0.5}
-    assert not resolve_context("p", steps, value, {}).problems
-    assert not resolve_context("p", steps, {}, value).problems
-    (problem,) = resolve_context("p", steps, {}, {"learning_rat": 0.5}).problems
+    assert not resolved_context(steps, value, {}).problems
+    assert not resolved_context(steps, {}, value).problems
+    (problem,) = resolved_context(steps, {}, {"learning_rat": 0.5}).problems
     assert "did you mean 'learning_rate'?" in problem.what
 
 
 def test_a_decorator_with_wraps_hides_nothing() -> None:
     wrapped = functools.wraps(train)(plain(train))
-    assert not resolve_context("p", [Step(wrapped, "train")], {"learning_rate": 1}, {}).problems
-    (problem,) = resolve_context("p", [Step(wrapped, "t")], {"learning_rate": "1"}, {}).problems
+    assert not resolved_context([Step(wrapped, "train")], {"learning_rate": 1}, {}).problems
+    (problem,) = resolved_context([Step(wrapped, "t")], {"learning_rate": "1"}, {}).problems
     assert "parameter `learning_rate: " in problem.why
 
 
@@ -134,3 +135,12 @@ def test_the_plan_and_the_run_report_all_mistakes_at_once() -> None:
         with pytest.raises(InvalidPipelineError) as caught:
             method(context={"x": "3", "other": 1})
         assert len(caught.value.problems) == 3
+
+
+def test_a_value_for_a_parameter_whose_input_goes_to_the_keywords_is_known() -> None:
+    @step(inputs=["data"])
+    def train(rate: float, **more: Any) -> float:
+        return rate
+
+    resolved = resolved_context([train], {}, {"rate": ContextText("0.5")})
+    assert (resolved.values, resolved.problems) == ({"rate": 0.5}, [])

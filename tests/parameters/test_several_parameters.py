@@ -12,8 +12,7 @@ from flowyml_aws.caching.identity import identify
 from flowyml_aws.core.context import ContextText
 from flowyml_aws.core.graph import read_graph
 from flowyml_aws.core.step import Step
-from flowyml_aws.parameters.resolve import resolve_context
-from tests.parameters.functions import mistake, step_with, taken
+from tests.parameters.functions import mistake, resolved_context, step_with, taken
 
 
 def test_parameters_with_the_same_value_share_it() -> None:
@@ -62,7 +61,7 @@ def test_every_parameter_that_takes_a_value_is_checked() -> None:
         return x
 
     context = {"x": "no", "y": ContextText("b")}
-    problems = resolve_context("p", [train, evaluate], {}, context).problems
+    problems = resolved_context([train, evaluate], {}, context).problems
     assert [problem.why.partition("`")[2].partition("`")[0] for problem in problems] == [
         "x: int",
         "x: bool",
@@ -78,23 +77,23 @@ def test_the_conditions_parameters_are_checked_and_their_text_is_converted() -> 
     def train() -> int:
         return 1
 
-    resolved = resolve_context("p", [train], {}, {"limit": ContextText("3")})
+    resolved = resolved_context([train], {}, {"limit": ContextText("3")})
     assert (resolved.values, resolved.problems) == ({"limit": 3}, [])
-    (problem,) = resolve_context("p", [train], {}, {"limit": "3"}).problems
+    (problem,) = resolved_context([train], {}, {"limit": "3"}).problems
     assert problem.why.startswith("parameter `limit: int` of the condition of step 'train' ")
 
 
 def test_the_context_of_a_pipeline_is_checked_too() -> None:
-    resolved = resolve_context("p", [step_with(int)], {"x": "3"}, {})
+    resolved = resolved_context([step_with(int)], {"x": "3"}, {})
     assert [problem.what for problem in resolved.problems] == ["Invalid context value x='3'"]
-    assert not resolve_context("p", [step_with(int)], {"x": "3"}, {"x": 3}).problems
+    assert not resolved_context([step_with(int)], {"x": "3"}, {"x": 3}).problems
 
 
 def test_written_values_have_the_cache_key_of_values_given_in_python() -> None:
     def key(train: Step, value: Any) -> str:
-        graph, _ = read_graph([train], ())
+        graph, _ = read_graph([train], context=["x"])
         assert graph is not None
-        values = resolve_context("p", [train], {}, {"x": value}).values
+        values = resolved_context([train], {}, {"x": value}).values
         identity = identify(train, graph, values, Fingerprinter())
         assert identity is not None
         return identity.digest

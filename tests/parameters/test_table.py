@@ -10,7 +10,7 @@ import pytest
 
 from flowyml_aws.core.context import ContextText
 from flowyml_aws.core.step import Step
-from flowyml_aws.parameters.resolve import resolve_context
+from tests.parameters.functions import resolved_context
 
 pytestmark = pytest.mark.version_sensitive
 
@@ -37,7 +37,7 @@ def test_text_becomes_the_value_of_the_table(annotation: str, text: str, expecte
     as_string = function_with(annotation)  # as with `from __future__ import annotations`
     as_string.__annotations__ = dict.fromkeys(function.__annotations__, annotation)
     for step in (Step(function, "f"), Step(as_string, "f")):
-        resolved = resolve_context("p", [step], {}, {"x": ContextText(text)})
+        resolved = resolved_context([step], {}, {"x": ContextText(text)})
         if expected == "error":
             (problem,) = resolved.problems
             assert problem.what == f"Invalid context value x={text!r}"

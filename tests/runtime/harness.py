@@ -85,7 +85,7 @@ class WrittenRun:
         self.store = DirectoryArtifactStore(folder / "store")
         self.layout = RunLayout(RUN)
         inputs = dict(inputs or {})
-        graph, problems = read_graph(steps, inputs)
+        graph, problems = read_graph(steps, inputs, self.context)
         assert graph is not None and not problems, problems
         groups = group_steps(graph.steps)
         self.plan = make_plan("pipeline", Placement("local"), graph, groups, (), load_catalog())
@@ -106,7 +106,6 @@ class WrittenRun:
             external_inputs={
                 asset: save_value(self.store, asset, v) for asset, v in inputs.items()
             },
-            context=self.context.keys(),
         )
         reuse = find_reuse(None, graph, {}, {}, ())
         specs = list(job_specs(self.plan, graph, package, reuse, RUN, self.store.uri))

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from flowyml_aws.runtime.result import StepReport, StepState
+from flowyml_aws.runtime.result import StepFailure, StepReport, StepState
+from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState
-from flowyml_aws.submission.status import JobView, RunStatus
+from flowyml_aws.submission.status import JobView, RunStatus, failures
 from tests.support.plans import a_job
 
 
@@ -40,3 +41,29 @@ def test_a_step_without_a_report_is_waiting() -> None:
     assert list(status.steps) == ["load", "fit"]
     assert status.steps["load"].state is StepState.WAITING
     assert status.steps["fit"] == report
+
+
+def test_a_result_decides_the_state_the_steps_and_the_reason_of_its_job() -> None:
+    failure = StepFailure(kind="ValueError", message="no rows", traceback="Traceback …\n")
+    report = StepReport(name="fit", state=StepState.FAILED, failure=failure)
+    result = JobSummary(attempt=2, state="failed", started_at=1.0, ended_at=2.0, steps=(report,))
+    view = JobView.of_result(a_job("training", steps=("fit",)), result, None)
+    assert (view.state, view.attempt, view.steps) == (JobState.FAILED, 2, (report,))
+    assert view.reason == "step 'fit': ValueError: no rows"
+
+
+def test_a_failure_without_a_traceback_has_only_a_reason() -> None:
+    reason = "Host EC2 terminated"
+    report = StepReport(
+        name="fit",
+        state=StepState.FAILED,
+        failure=StepFailure(kind="JobEnded", message=reason),
+    )
+    job = a_job("training", steps=("fit",))
+    view = JobView(job, JobState.FAILED, 1, reason, (report,))
+    (failure,) = failures(RunStatus("run", "pipeline", "local", 0.0, (view,)))
+    assert str(failure) == "job training failed: Host EC2 terminated"
+    assert failure.tracebacks == ()
+    (silent,) = failures(RunStatus("r", "p", "local", 0.0, (JobView(job, JobState.FAILED),)))
+    assert str(silent) == "job training failed: no reason was reported"
+    assert silent.step == "fit"

@@ -175,7 +175,7 @@ class Machine:
         self.history.append(StartedRun(program, self._damage, options, is_wrapped, calls))
         self._damage = []
         steps = program.steps
-        graph, problems = read_graph(steps, program.inputs)
+        graph, problems = read_graph(steps, program.inputs, program.context)
         assert graph is not None and not problems, problems
         request = PlanRequest(
             name="edited",
@@ -198,7 +198,6 @@ class Machine:
             ),
             payloads={job.name: StepPayload(b"") for job in plan.jobs},
             external_inputs={**reuse.refs, **inputs},
-            context=program.context.keys(),
         )
         run_id = f"run-{len(self.history)}"
         specs = list(job_specs(plan, decision.graph, package, reuse, run_id, self.store.uri))

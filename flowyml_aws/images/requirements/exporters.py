@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from flowyml_aws.core.errors import RequirementsError, SettingsError
-from flowyml_aws.core.pip_syntax import logical_lines
 from flowyml_aws.images.requirements.lines import INSTEAD, Requirements, check_line
 from flowyml_aws.images.requirements.pyproject import Pyproject, read_toml
+from flowyml_aws.packaging.pip_syntax import logical_lines
 from flowyml_aws.runtime.layer import uv_command
 
 __all__ = ["from_pipenv", "from_poetry", "from_uv"]

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from flowyml_aws.core.errors import SettingsError
-from flowyml_aws.core.pip_syntax import decode, logical_lines
 from flowyml_aws.images.requirements.lines import Requirements, check_line
+from flowyml_aws.packaging.pip_syntax import decode, logical_lines
 
 __all__ = ["read_lines"]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from flowyml_aws.core.distributions import normalized
 from flowyml_aws.core.errors import SettingsError
-from flowyml_aws.core.pip_syntax import logical_lines
 from flowyml_aws.images.requirements.files import read_lines
 from flowyml_aws.images.requirements.lines import INSTEAD, Requirements, check_line
 from flowyml_aws.images.requirements.pyproject import Pyproject
+from flowyml_aws.packaging.pip_syntax import logical_lines
 
 __all__ = ["from_project_table", "from_setuptools"]
 

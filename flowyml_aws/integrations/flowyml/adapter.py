@@ -9,10 +9,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from flowyml_aws.core.binding import bind
+from flowyml_aws.core.binding import bind, bind_step
 from flowyml_aws.core.context import Context
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, UserError
-from flowyml_aws.core.parameters import bind_step
 from flowyml_aws.core.resources import (
     GPUConfig,
     NodeAffinity,

@@ -138,9 +138,7 @@ def errors_of(status: RunStatus) -> Mapping[str, str]:
         for name, cause in failure.steps.items():
             errors[name] = "\n".join(filter(None, [cause.message, cause.traceback]))
         if not failure.steps:
-            cause_text = failure.failure.text if failure.failure is not None else ""
-            text = f"job {failure.job} failed: {failure.reason}\n{cause_text}"
-            errors[failure.step] = text.strip()
+            errors[failure.step] = "\n".join([str(failure), *failure.tracebacks]).strip()
     return errors
 
 

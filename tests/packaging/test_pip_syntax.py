@@ -6,7 +6,7 @@ import codecs
 
 import pytest
 
-from flowyml_aws.core.pip_syntax import decode, logical_lines
+from flowyml_aws.packaging.pip_syntax import decode, logical_lines
 
 TEXT = "numpy  # für\n"
 ENCODED = {
