@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.runtime.image_pull import ImagePull, read_pull
 from flowyml_aws.runtime.log import say
+from flowyml_aws.runtime.machine_start import ImagePull, machine_started_at, read_pull
 from flowyml_aws.runtime.meters.machine import MachineMeter
 from flowyml_aws.runtime.meters.reading import Reading, values_between
 from flowyml_aws.runtime.periods import Periods
@@ -109,6 +109,7 @@ class Sampler:
         self._steps: dict[str, _StepTotals] = {}
         self._periods = Periods(interval_s)
         self._pull: ImagePull | None = None
+        self._machine_started_at: float | None = None
         self._problems: dict[str, str] = {}
         self._lock = threading.Lock()  # of the values above
         self._meter: MachineMeter | None = None
@@ -163,7 +164,7 @@ class Sampler:
             with self._meter_lock:
                 self._meter.prepare()
                 self._is_prepared = True
-            self._read_pull()
+            self._read_start()
 
     def sample(self) -> None:
         """Measure once, and add the values to the series and to the step that runs."""
@@ -204,6 +205,7 @@ class Sampler:
                 phases=tuple(map(_in_milliseconds, phases)),
                 pull_started_at=pull.started_at,
                 pull_ended_at=pull.ended_at,
+                machine_started_at=self._machine_started_at,
                 missing=(
                     *(self._meter.missing if self._meter is not None else ()),
                     *self._problems.values(),
@@ -215,7 +217,7 @@ class Sampler:
             self._sample_until_closed(store, key)
         self._closed.wait()
         with self._reporting("last measurement"):
-            self._read_pull()
+            self._read_start()
             is_recent = (
                 self._previous is not None
                 and self._clock() - self._previous.at < self._interval_s / 4
@@ -260,9 +262,10 @@ class Sampler:
         finally:
             self._meter_lock.release()
 
-    def _read_pull(self) -> None:
+    def _read_start(self) -> None:
         if self._pull is None:
             self._pull = ImagePull()
+            self._machine_started_at = machine_started_at()
             with self._reporting("pull of the image"):
                 self._pull = read_pull(os.environ)
 

@@ -37,9 +37,21 @@ class Machine(MachineMeter):
     def read(self) -> Reading:
         return self.now
 
-    def passes(self, seconds: float, cpu_s: float = 0.0, **changes: float) -> None:
+    def passes(
+        self,
+        seconds: float,
+        cpu_s: float = 0.0,
+        memory_mib: float | None = None,
+        peak_mib: float | None = None,
+    ) -> None:
         """Let time pass, in which the job uses processor time."""
-        process = replace(self.now.process, cpu_s=self.now.process.cpu_s + cpu_s, **changes)
+        before = self.now.process
+        process = replace(
+            before,
+            cpu_s=before.cpu_s + cpu_s,
+            memory_mib=before.memory_mib if memory_mib is None else memory_mib,
+            peak_mib=before.peak_mib if peak_mib is None else peak_mib,
+        )
         self.now = replace(self.now, at=self.now.at + seconds, process=process)
 
     def gpu(self, percent: float, memory_mib: float) -> None:

@@ -5,11 +5,17 @@ import socketserver
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flowyml_aws.runtime.image_pull import METADATA_VARIABLE, ImagePull, read_pull
+from flowyml_aws.runtime.machine_start import (
+    METADATA_VARIABLE,
+    ImagePull,
+    machine_started_at,
+    read_pull,
+)
 
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-metadata-endpoint-v4-examples.html
 TASK = {
@@ -35,12 +41,18 @@ def test_a_job_outside_ecs_has_no_pull() -> None:
     assert read_pull({}) == ImagePull()
 
 
+def test_the_kernel_reports_its_start(tmp_path: Path) -> None:
+    (tmp_path / "stat").write_text("cpu  1 2 3\nctxt 5\nbtime 1764496236\n")
+    assert machine_started_at(tmp_path / "stat") == 1764496236
+    assert machine_started_at(tmp_path / "none") is None
+
+
 @pytest.fixture
 def agent() -> Iterator[str]:
     """URI of a container at an agent that answers with `TASK`."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             found = self.path == "/v4/container/task"
             body = json.dumps(TASK).encode()
             self.send_response(200 if found else 404)

@@ -1,4 +1,4 @@
-"""Times of the pull of the job's image, from the agent of Amazon ECS.
+"""Start of the machine, and the pull of the job's image from the agent of Amazon ECS.
 
 AWS Batch starts containers with ECS, whose agent serves each container the metadata of its task. No
 permission is needed.
@@ -8,16 +8,19 @@ Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-metadat
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
-__all__ = ["METADATA_VARIABLE", "ImagePull", "read_pull"]
+__all__ = ["METADATA_VARIABLE", "ImagePull", "machine_started_at", "read_pull"]
 
 METADATA_VARIABLE = "ECS_CONTAINER_METADATA_URI_V4"
+_STATISTICS = Path("/proc/stat")
 _TIMEOUT_S = 1.0
 _MAX_BYTES = 1 << 20
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?Z")
@@ -65,6 +68,18 @@ def read_pull(environment: Mapping[str, str]) -> ImagePull:
     if not isinstance(metadata, dict):
         raise ValueError(f"{uri}/task: no JSON object")
     return ImagePull.of_task(metadata)
+
+
+def machine_started_at(statistics: Path = _STATISTICS) -> float | None:
+    """Return when the kernel started, in seconds since the epoch; None if it does not report it.
+
+    Containers see the time of their host.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        for line in statistics.read_text("ascii", errors="replace").splitlines():
+            if line.startswith("btime "):
+                return float(line.split()[1])
+    return None
 
 
 def _time(text: object) -> float | None:
