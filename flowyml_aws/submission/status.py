@@ -73,7 +73,7 @@ class RunStatus:
         reused: Steps whose outputs are reused, and that are in no job.
         bills: Bills of the jobs, once the run has ended.
         lost: Lost attempts of the jobs that have any, by job.
-        times: Times of the jobs at their services, by job, as far as they are known.
+        times: Known times of the jobs at their services, by job.
         moves: Moves of jobs to other machines, in the order in which this client learned of them.
         outage: Reason why AWS could not be asked now, so that this is an older status; or None.
     """

@@ -60,7 +60,7 @@ class Wait:
 def split_wait(
     times: JobTimes, usage: JobUsage | None, ready_at: float, started_at: float
 ) -> tuple[Wait, ...]:
-    """Return the parts of a job's wait for its machine, in order, as far as they can be told apart.
+    """Return the known parts of a job's wait for its machine, in order.
 
     An instance has started for the job if its operating system started during the wait. Otherwise,
     the instance was there, and the wait until the pull is the queue.
