@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
         ("planning", ["--largest", "200"]),
         pytest.param("planning", [], marks=pytest.mark.thorough),
         pytest.param("startup", [], marks=pytest.mark.thorough),
+        pytest.param("sampler", ["--seconds", "5"], marks=pytest.mark.thorough),
         pytest.param("copies", [], marks=pytest.mark.thorough),
         pytest.param("local_overhead", [], marks=pytest.mark.thorough),
     ],

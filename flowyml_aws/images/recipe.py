@@ -31,6 +31,8 @@ _SCRIPTS = ("layers.py", "trust.sh")
 _EPOCH_S = 315532800  # 1980, as in layers.py
 # Installs the setting `requirements` when a job starts.
 _UV = "uv>=0.5"
+# The extra `gpu`: a job measures the use of GPUs. Without it, jobs run, too.
+_GPU_METRICS = "nvidia-ml-py>=12.535"
 _WITHOUT_REQUIREMENTS = "nothing: the setting `requirements` is installed when a job starts"
 
 
@@ -83,6 +85,7 @@ class ImageRecipe:
             "requirements": self.requirements.lines,
             "constraints": self.requirements.constraints,
             "flowyml-aws": self.package.identity,
+            "gpu-metrics": _GPU_METRICS,
         }
         text = json.dumps(content, sort_keys=True)
         return f"py{self.python}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
@@ -100,7 +103,7 @@ class ImageRecipe:
             folder / "Dockerfile": self.dockerfile,
             context / "requirements.txt": _lines(self.requirements.lines),
             context / "constraints.txt": _lines(self.requirements.constraints),
-            context / "flowyml-aws.txt": f"{package}\n",
+            context / "flowyml-aws.txt": f"{package}\n{_GPU_METRICS}\n",
             context / "ca-certificates.pem": self.certificates,
             **{context / name: text for name, text in self.scripts.items()},
         }

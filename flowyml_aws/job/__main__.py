@@ -20,7 +20,7 @@ import tempfile
 import traceback
 from pathlib import Path
 
-from flowyml_aws.artifacts.layout import EVENTS, RunLayout
+from flowyml_aws.artifacts.layout import EVENTS, USAGE, RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import AwsUnavailableError, FlowymlError
 from flowyml_aws.core.nesting import enter_pipeline
@@ -40,6 +40,8 @@ from flowyml_aws.runtime.interruption import Interrupted, Interruption
 from flowyml_aws.runtime.job import run_job
 from flowyml_aws.runtime.lingering import end_lingering_threads
 from flowyml_aws.runtime.log import say, show
+from flowyml_aws.runtime.meters.container import is_main_process
+from flowyml_aws.runtime.meters.machine import MachineMeter
 from flowyml_aws.runtime.platform import Platform
 from flowyml_aws.runtime.result import JobResult
 from flowyml_aws.runtime.spec import STORE_WAIT_S
@@ -112,6 +114,9 @@ def _run(argument: str, interruption: Interruption, platform: Platform) -> int:
     events = RunLayout(spec.run_id).attempt(spec.job, attempt.number, EVENTS)
     attempt.progress.start(store, events, _EVENTS_INTERVAL_S)
     is_local = place.store.startswith("file://")
+    usage = RunLayout(spec.run_id).attempt(spec.job, attempt.number, USAGE)
+    fills_container = not is_local and is_main_process()
+    attempt.sampler.start(store, usage, MachineMeter.of_job(fills_container))
     heartbeat = start_heartbeat(store, spec.run_id, spec.job, attempt.number) if is_local else None
     grace_s = float(os.environ.get("FLOWYML_TIMEOUT_GRACE_S") or GRACE_S)
     # Not a TemporaryDirectory: a process that a step forks would remove it when it exits.
@@ -121,6 +126,7 @@ def _run(argument: str, interruption: Interruption, platform: Platform) -> int:
     finally:
         if heartbeat is not None:
             heartbeat.set()
+        attempt.sampler.close()
         attempt.progress.close()
         shutil.rmtree(folder, ignore_errors=True)  # the result is already written
 

@@ -39,6 +39,7 @@ from flowyml_aws.runtime.heartbeat import HEARTBEAT
 from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
 from flowyml_aws.submission.losses import EndedAttempt
 from flowyml_aws.submission.record import RunRecord
+from flowyml_aws.submission.times import JobTimes
 
 __all__ = ["LocalBackend", "Machine"]
 
@@ -104,6 +105,7 @@ class LocalBackend:
         self._late: dict[str, str] = {}
         self._children: dict[str, ProgramProcess] = {}
         self._ended: dict[str, JobStatus] = {}
+        self._times: dict[tuple[str, int], JobTimes] = {}
         self._process_ended = threading.Event()
 
     def submit(self, jobs: Sequence[PlannedJob], succeeded: Collection[str]) -> None:
@@ -127,7 +129,9 @@ class LocalBackend:
         """Return the statuses of the jobs that have an attempt. Lost attempts cost nothing here."""
         statuses = {job.name: self._status(job.name) for job in self._plan.jobs}
         return {
-            name: replace(status, lost=_lost_attempts(status))
+            name: replace(
+                status, lost=_lost_attempts(status), times=self._times_of(name, status.attempt)
+            )
             for name, status in statuses.items()
             if status.attempt
         }
@@ -307,6 +311,15 @@ class LocalBackend:
             return
         self._late[job] = f"it was killed after its time limit of {limit_s} s"
         kill_groups([child.pid])
+
+    def _times_of(self, job: str, attempt: int) -> JobTimes:
+        """Return the start of the process of an attempt, once it is recorded."""
+        if (job, attempt) not in self._times:
+            process = self._read(ProcessIdentity, job, attempt, "process.json")
+            if process is None:
+                return JobTimes()
+            self._times[job, attempt] = JobTimes(started_at=process.started_at)
+        return self._times[job, attempt]
 
     def _claimant(self, job: str, attempt: int) -> ProcessIdentity | None:
         """Return the client that started an attempt, or wanted to."""

@@ -18,6 +18,7 @@ from flowyml_aws.runtime.events import Progress
 from flowyml_aws.runtime.log import reporting, say
 from flowyml_aws.runtime.platform import Platform
 from flowyml_aws.runtime.result import AttemptEvents, JobResult, StepFailure, read_result
+from flowyml_aws.runtime.sampler import Sampler
 from flowyml_aws.runtime.spec import JobSpec
 from flowyml_aws.runtime.summary import JobSummary
 
@@ -39,6 +40,7 @@ class Attempt:
             cause.
         changed: Digests of values that are different from those of the client, by name.
         platform: Platform that runs the container.
+        sampler: Records phases, and measures the use of the machine.
     """
 
     spec: JobSpec
@@ -50,6 +52,7 @@ class Attempt:
     skipped: dict[str, str] = field(default_factory=dict)
     changed: dict[str, str] = field(default_factory=dict)
     platform: Platform = field(default_factory=Platform)
+    sampler: Sampler = field(default_factory=lambda: Sampler(1))
 
     @classmethod
     def begin(
@@ -68,6 +71,7 @@ class Attempt:
             progress,
             assets,
             platform=platform,
+            sampler=Sampler(number),
         )
 
     def result_of(self, job: str) -> JobResult | None:
@@ -122,6 +126,7 @@ class Attempt:
         Raises:
             DamagedArtifactError: The existing object is not a result.
         """
+        self.sampler.close()  # before the result, so that clients find both
         result = JobResult(
             run_id=self.spec.run_id,
             job=self.spec.job,

@@ -17,6 +17,7 @@ from flowyml_aws.runtime.result import JobResult, StepFailure
 from flowyml_aws.runtime.runner import JobRunner
 from flowyml_aws.runtime.secrets import provide_secrets
 from flowyml_aws.runtime.spec import JobSpec
+from flowyml_aws.runtime.usage import PhaseKind
 
 __all__ = ["run_job"]
 
@@ -53,8 +54,10 @@ def run_job(
             # Imported here: most jobs have no layer and start faster without this module.
             from flowyml_aws.runtime.layer import enter_layer
 
-            enter_layer(store, spec.layer, folder / "layer")
-        payload, changed = load_code(store, spec, folder)
+            with attempt.sampler.phase(PhaseKind.LAYER):
+                enter_layer(store, spec.layer, folder / "layer")
+        with attempt.sampler.phase(PhaseKind.CODE):
+            payload, changed = load_code(store, spec, folder)
         if changed:
             attempt.changed.update(changed)
             say(f"different on this machine than on the client: {', '.join(changed)}")

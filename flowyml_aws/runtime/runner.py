@@ -50,6 +50,7 @@ from flowyml_aws.runtime.resume import done_before
 from flowyml_aws.runtime.spec import StepSpec
 from flowyml_aws.runtime.step_calls import StepCall, StepCalls, StepError
 from flowyml_aws.runtime.time_limit import GRACE_S, call_within
+from flowyml_aws.runtime.usage import PhaseKind
 
 __all__ = ["JobRunner"]
 
@@ -87,6 +88,7 @@ class JobRunner:
     _calls: dict[str, StepCalls] = field(init=False)
     _results: dict[str, JobResult] = field(default_factory=dict)
     _kills: int | None = None
+    _step: str | None = None
 
     def __post_init__(self) -> None:
         self._calls = {
@@ -139,7 +141,7 @@ class JobRunner:
     def _run_step(self, spec: StepSpec) -> bool:
         """Run one step. Return False if it failed."""
         self.attempt.progress.update(spec.name, started_at=time.time(), state=StepState.RUNNING)
-        self._kills = oom_kills()
+        self._kills, self._step = oom_kills(), spec.name
         if (reason := self._absent_input(spec)) is not None:
             self._skip(spec, reason)
             return True
@@ -168,7 +170,9 @@ class JobRunner:
     def _keep(self, spec: StepSpec, produced: dict[str, Any]) -> None:
         """Store the values that the plan says, and keep those that later steps of the job read."""
         stored = {asset: produced[asset] for asset in spec.stored}
-        self.attempt.assets.update(save_values(self.attempt.store, stored))
+        if stored:
+            with self.attempt.sampler.phase(PhaseKind.OUTPUTS, spec.name):
+                self.attempt.assets.update(save_values(self.attempt.store, stored))
         del stored
         self._assets.add(produced)
 
@@ -280,12 +284,15 @@ class JobRunner:
         return asset in self.attempt.assets or asset in self.attempt.spec.assets
 
     def _load(self, assets: Sequence[str]) -> dict[str, Any]:
-        refs = {asset: self._ref(asset) for asset in assets}
-        try:
-            return load_values(self.attempt.store, refs, self.scratch)
-        except (ArtifactNotFoundError, DamagedArtifactError) as error:
-            fix = self._advice_on_damage(assets)
-            raise type(error)(what=error.what, why=error.why, fix=fix) from error
+        if not assets:
+            return {}
+        with self.attempt.sampler.phase(PhaseKind.INPUTS, self._step):
+            refs = {asset: self._ref(asset) for asset in assets}
+            try:
+                return load_values(self.attempt.store, refs, self.scratch)
+            except (ArtifactNotFoundError, DamagedArtifactError) as error:
+                fix = self._advice_on_damage(assets)
+                raise type(error)(what=error.what, why=error.why, fix=fix) from error
 
     def _advice_on_damage(self, assets: Sequence[str]) -> str:
         """Return how to produce a damaged or missing value again, which is one of some assets."""
@@ -346,7 +353,7 @@ class JobRunner:
             loop.finish()  # within the timeout
             return returned
 
-        with self._code_of_step():
+        with self.attempt.sampler.phase(PhaseKind.STEP, spec.name), self._code_of_step():
             return call_within(
                 spec.timeout_s,
                 call_and_await,

@@ -79,6 +79,9 @@ class JobUsage(Document):
         series: Measured quantities; all have the same number of periods.
         steps: Use of the machine by step.
         phases: Phases in the order in which they began.
+        pull_started_at, pull_ended_at: Times of the pull of the image, in seconds since the epoch,
+            if the agent of Amazon ECS reports them.
+        machine_started_at: Start of the machine's operating system, in seconds since the epoch.
         missing: Reason why a quantity was not measured, one for each cause.
     """
 
@@ -89,4 +92,7 @@ class JobUsage(Document):
     series: tuple[Series, ...]
     steps: dict[str, StepUsage]
     phases: tuple[Phase, ...]
+    pull_started_at: float | None = None
+    pull_ended_at: float | None = None
+    machine_started_at: float | None = None
     missing: tuple[str, ...] = ()

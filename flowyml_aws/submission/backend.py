@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, runtime_checkable
 
@@ -12,6 +12,7 @@ from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.submission.losses import EndedAttempt
 from flowyml_aws.submission.record import Bill
+from flowyml_aws.submission.times import JobTimes
 
 __all__ = [
     "Backend",
@@ -64,6 +65,7 @@ class JobStatus:
         lacks_capacity: Whether the service says that it has no machine of the job's kind.
         lost: Attempts on its machine that were lost.
         last: Last attempt of a failed job if it is not lost, except if the job moves.
+        times: Times of its latest attempt, as far as the backend has read them.
     """
 
     state: JobState
@@ -74,6 +76,7 @@ class JobStatus:
     lacks_capacity: bool = False
     lost: tuple[EndedAttempt, ...] = ()
     last: EndedAttempt | None = None
+    times: JobTimes = field(default_factory=JobTimes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ from flowyml_aws.submission.moves import CAPACITY_WAIT_S, Move, MoveRecords, mac
 from flowyml_aws.submission.record import RunOutcome, RunRecord, RunState, read_outcome
 from flowyml_aws.submission.reports import JobReports
 from flowyml_aws.submission.status import JobView, RunStatus
+from flowyml_aws.submission.times import JobTimes
 
 __all__ = ["RunDriver"]
 
@@ -67,6 +68,7 @@ class RunDriver:
     _may_leave_jobs: bool = False
     _events: Mapping[str, AttemptEvents] = field(default_factory=dict)
     _lost: dict[str, tuple[EndedAttempt, ...]] = field(default_factory=dict)
+    _times: dict[str, JobTimes] = field(default_factory=dict)
 
     @property
     def layout(self) -> RunLayout:
@@ -188,6 +190,9 @@ class RunDriver:
     def _poll(self) -> Mapping[str, JobStatus]:
         statuses = self.backend.statuses()
         self._lost.update((job, status.lost) for job, status in statuses.items())
+        self._times.update(
+            (job, status.times) for job, status in statuses.items() if status.times != JobTimes()
+        )
         return statuses
 
     def _read_store(self) -> None:
@@ -329,6 +334,7 @@ class RunDriver:
                 reused=self.plan.reused,
                 moves=tuple(self._mover.records.known),
                 lost=self._lost_attempts(),
+                times=dict(self._times),
             )
         )
 
@@ -359,11 +365,19 @@ class RunDriver:
                 with suppress(AwsRefusedError):  # not all who may read the run may see its jobs
                     self._poll()
             lost = self._lost_attempts()
-            outcome = RunOutcome(state=status.state, ended_at=ended_at, bills=bills, lost=lost)
+            outcome = RunOutcome(
+                state=status.state, ended_at=ended_at, bills=bills, lost=lost, times=self._times
+            )
             if self.store.create(self.layout.outcome, outcome.to_json()):
                 self._may_leave_jobs = True
                 record_times(self.store, replace(status, ended_at=outcome.ended_at))
-        return replace(status, ended_at=outcome.ended_at, bills=outcome.bills, lost=outcome.lost)
+        return replace(
+            status,
+            ended_at=outcome.ended_at,
+            bills=outcome.bills,
+            lost=outcome.lost,
+            times=outcome.times,
+        )
 
     def _lost_attempts(self) -> dict[str, LostAttempts]:
         """Return the lost attempts of the jobs that have any, on all their machines."""

@@ -19,6 +19,7 @@ from flowyml_aws.core.errors import ArtifactNotFoundError, RunNotFoundError
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.stored_plan import StoredPlan
 from flowyml_aws.submission.losses import LostAttempts
+from flowyml_aws.submission.times import JobTimes
 
 __all__ = [
     "Bill",
@@ -122,6 +123,7 @@ class RunOutcome(Document):
     Attributes:
         bills: Bills of the jobs whose service reports them, by job.
         lost: Lost attempts of the jobs that have any, by job.
+        times: Times of the jobs at their services, by job, as far as the client knew them.
     """
 
     version: Literal[1] = 1
@@ -129,6 +131,7 @@ class RunOutcome(Document):
     ended_at: float
     bills: dict[str, Bill] = Field(default_factory=dict)
     lost: dict[str, LostAttempts] = Field(default_factory=dict)
+    times: dict[str, JobTimes] = Field(default_factory=dict)
 
 
 def make_run_id(pipeline: str, now: datetime, random_hex: Callable[[int], str]) -> str:

@@ -13,6 +13,7 @@ from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.losses import LostAttempts, total_lost
 from flowyml_aws.submission.moves import Move
 from flowyml_aws.submission.record import Bill, RunState
+from flowyml_aws.submission.times import JobTimes
 
 __all__ = [
     "JobFailure",
@@ -80,6 +81,7 @@ class RunStatus:
         reused: Steps whose outputs are reused, and that are in no job.
         bills: Bills of the jobs, once the run has ended.
         lost: Lost attempts of the jobs that have any, by job.
+        times: Known times of the jobs at their services, by job.
         moves: Moves of jobs to other machines, in the order in which this client learned of them.
         outage: Reason why AWS could not be asked now, so that this is an older status; or None.
     """
@@ -95,6 +97,7 @@ class RunStatus:
     outage: str | None = None
     moves: tuple[Move, ...] = ()
     lost: Mapping[str, LostAttempts] = field(default_factory=dict)
+    times: Mapping[str, JobTimes] = field(default_factory=dict)
 
     @property
     def state(self) -> RunState:

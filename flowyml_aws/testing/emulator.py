@@ -48,6 +48,7 @@ from flowyml_aws.testing.batch.fleet import Fleet
 from flowyml_aws.testing.batch.metadata_api import METADATA_PATH, InstanceMetadata
 from flowyml_aws.testing.batch.queues import Queues
 from flowyml_aws.testing.batch.scheduler import Scheduler
+from flowyml_aws.testing.batch.task_agent import TASK_PATH, TaskAgent
 from flowyml_aws.testing.budgets_api import BudgetsApi
 from flowyml_aws.testing.calls import ApiCall, ApiRequest
 from flowyml_aws.testing.capacity import Capacity
@@ -358,6 +359,7 @@ class Emulator:
         self.failed_invocations = events.failed_invocations
         batch_account = BatchAccount(batch_role, queues, Transitions(propagation))
         starts = Starts(self._failed_start_rate, Random(f"starts {self._seed}"))
+        agent = TaskAgent()
         scheduler = Scheduler(
             self._lock,
             machine,
@@ -366,6 +368,8 @@ class Emulator:
             stop_grace_s=self._stop_grace_s,
             queues=queues,
             metadata_url=self.endpoint_url + METADATA_PATH,
+            agent=agent,
+            task_url=self.endpoint_url + TASK_PATH,
             listing=Listing(propagation),
             start_failure=starts.failure,
             deviations=deviations,
@@ -399,6 +403,7 @@ class Emulator:
             iam,
             self._keep_requests,
             metadata,
+            agent,
             lambda: self.faults.clock_skew_s,
             registry,
             deviations.price_factor,

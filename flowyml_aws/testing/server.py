@@ -23,6 +23,7 @@ from werkzeug.serving import ThreadedWSGIServer
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.testing.api import Api
 from flowyml_aws.testing.batch.metadata_api import METADATA_PATH, InstanceMetadata
+from flowyml_aws.testing.batch.task_agent import TASK_PATH, TaskAgent
 from flowyml_aws.testing.calls import (
     ApiCall,
     ApiRequest,
@@ -84,6 +85,7 @@ class Application:
         iam: Roles and policies that do not take effect yet.
         keep_requests: Whether to record `requests`.
         metadata: Metadata of the instances of jobs.
+        agent: Agent of ECS, with the metadata of their tasks.
         clock_skew_s: Function that returns the seconds by which the services' clocks are ahead.
         registry: Registry of the account's images.
         price_factor: Prices as a multiple of those in the catalog.
@@ -103,6 +105,7 @@ class Application:
         iam: IamChanges,
         keep_requests: bool,
         metadata: InstanceMetadata,
+        agent: TaskAgent,
         clock_skew_s: Callable[[], float],
         registry: Registry,
         price_factor: float,
@@ -114,6 +117,7 @@ class Application:
         self._guard = guard
         self._keep_requests = keep_requests
         self._metadata = metadata
+        self._agent = agent
         self._clock_skew_s = clock_skew_s
         self._registry = registry
         self._price_factor = price_factor
@@ -136,6 +140,8 @@ class Application:
         environ["wsgi.input"] = io.BytesIO(body)
         if environ["PATH_INFO"].startswith(METADATA_PATH):
             return self._metadata(environ, start_response)
+        if environ["PATH_INFO"].startswith(TASK_PATH):
+            return self._agent(environ, start_response)
         if environ["PATH_INFO"].startswith("/moto-api"):
             return self._forward_to_moto(environ, start_response)
         self._clock.skip_delay()

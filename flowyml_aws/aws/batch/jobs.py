@@ -15,6 +15,7 @@ from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.exit_codes import BAD_INPUT, INTERRUPTED, MOVES, SECOND_COPY, STORE_OUTAGE
 from flowyml_aws.submission.backend import JobState, JobStatus
 from flowyml_aws.submission.losses import EndedAttempt
+from flowyml_aws.submission.times import JobTimes
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
@@ -218,7 +219,27 @@ def status_of(detail: JobDetailTypeDef, first_attempt: int = 1) -> JobStatus:
         and detail.get("statusReason", "").startswith(_NO_CAPACITY),
         lost=lost,
         last=last,
+        times=_times_of(detail, state),
     )
+
+
+def _times_of(detail: JobDetailTypeDef, state: JobState) -> JobTimes:
+    """Return the times of the latest attempt. Batch reports none for the start of an instance."""
+    attempts = list(detail.get("attempts", ()))
+    last = attempts.pop() if state.ended and attempts else None
+    queued_ms = attempts[-1].get("stoppedAt") if attempts else detail.get("createdAt")
+    started_ms = ended_ms = None
+    if last is not None:
+        started_ms, ended_ms = last.get("startedAt"), last.get("stoppedAt")
+    elif state is JobState.RUNNING:
+        started_ms = detail.get("startedAt")
+    return JobTimes(
+        queued_at=_seconds(queued_ms), started_at=_seconds(started_ms), ended_at=_seconds(ended_ms)
+    )
+
+
+def _seconds(milliseconds: int | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000
 
 
 def _lost_attempts(

@@ -32,6 +32,8 @@ from flowyml_aws.aws.sagemaker.jobs import (
     launches_without_result,
     list_training,
     status_after,
+    times_of,
+    times_of_summary,
 )
 from flowyml_aws.aws.sagemaker.limits import training_request_errors
 from flowyml_aws.aws.sagemaker.location import TrainingLocation, read_location
@@ -45,6 +47,7 @@ from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.submission.backend import JobState, JobStatus, LogLine
 from flowyml_aws.submission.losses import EndedAttempt
 from flowyml_aws.submission.record import Bill, RunRecord
+from flowyml_aws.submission.times import JobTimes
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
@@ -87,11 +90,12 @@ class SageMakerBackend:
         self._names: dict[str, list[str]] = {}  # of a job's attempts since it moved last
         self._job_attempts: dict[str, tuple[str, int]] = {}  # by training job name
         self._is_location_stored = False
-        self._active: dict[str, JobStatus] = {}  # by training job name, like the next six
+        self._active: dict[str, JobStatus] = {}  # by training job name, like the next seven
         self._ended: dict[str, JobStatus] = {}
         self._bills: dict[str, Bill | None] = {}
         self._lost: dict[str, tuple[EndedAttempt, ...]] = {}
         self._last: dict[str, EndedAttempt | None] = {}
+        self._times: dict[str, JobTimes] = {}
         self._changed_at: dict[str, datetime] = {}
         self._submitted: dict[str, float] = {}
         self._holds = TrainingHolds(sagemaker.meta.region_name, poll_s, clock)
@@ -150,9 +154,10 @@ class SageMakerBackend:
             attempts = {n: status for n in names if (status := self._status_of(n)) is not None}
             if attempts:
                 lost = tuple(each for name in names for each in self._lost.get(name, ()))
-                last = self._last.get(next(reversed(attempts)))
+                latest = next(reversed(attempts))
+                last, times = self._last.get(latest), self._times.get(latest, JobTimes())
                 status = status_after(tuple(attempts.values()))
-                statuses[job] = replace(status, lost=lost, last=last)
+                statuses[job] = replace(status, lost=lost, last=last, times=times)
         return self._holds.statuses(statuses)
 
     def logs(self, job: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
@@ -243,6 +248,8 @@ class SageMakerBackend:
             if name not in self._job_attempts or name in self._ended:
                 continue
             job, attempt = self._job_attempts[name]
+            if has_ended(summary) or name not in self._times:
+                self._times[name] = times_of_summary(summary)
             if not has_ended(summary):
                 self._active[name] = active_status(summary, attempt, job in self._on_spot)
                 if job in self._on_spot and self._has_changed(summary):
@@ -277,6 +284,7 @@ class SageMakerBackend:
     def _note_launches(self, name: str, detail: DescribeTrainingJobResponseTypeDef) -> None:
         _, attempt = self._job_attempts[name]
         self._lost[name], self._last[name] = launches_without_result(detail, attempt)
+        self._times[name] = times_of(detail)
 
     def _describe_unlisted_ends(self) -> None:
         """Find the training jobs that have ended although their end is not listed yet."""

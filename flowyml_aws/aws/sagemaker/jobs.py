@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -16,11 +17,13 @@ from flowyml_aws.runtime.exit_codes import BAD_INPUT, INTERRUPTED, MOVES, STORE_
 from flowyml_aws.submission.backend import JobState, JobStatus
 from flowyml_aws.submission.losses import EndedAttempt
 from flowyml_aws.submission.record import Bill
+from flowyml_aws.submission.times import JobTimes
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker import SageMakerClient
     from mypy_boto3_sagemaker.type_defs import (
         DescribeTrainingJobResponseTypeDef,
+        SecondaryStatusTransitionTypeDef,
         TrainingJobSummaryTypeDef,
     )
 
@@ -35,6 +38,8 @@ __all__ = [
     "launches_without_result",
     "list_training",
     "status_after",
+    "times_of",
+    "times_of_summary",
 ]
 
 ATTEMPTS = 5
@@ -77,6 +82,7 @@ _STORE_OUTAGE = re.compile(rf"AlgorithmError: .*exit code: {STORE_OUTAGE}$", re.
 
 
 _RELAUNCHED = ("Interrupted", "Restarting")
+_DOWNLOADS = ("Downloading", "DownloadingTrainingImage")
 _ON_INSTANCE = ("Downloading", "DownloadingTrainingImage", "Training", "Uploading", "Stopping")
 # The instance starts, or SageMaker waits for one: only the duration shows it.
 _WAITING = ("Starting", "Pending", "LaunchingMLInstances", "Interrupted")
@@ -262,6 +268,40 @@ def _time_of_launches(detail: DescribeTrainingJobResponseTypeDef) -> list[float]
     if is_over:  # it waits for the next instance
         seconds.append(0.0)
     return seconds
+
+
+def times_of_summary(summary: TrainingJobSummaryTypeDef) -> JobTimes:
+    """Return the times in ListTrainingJobs, which does not report the start of the container."""
+    ended = summary.get("TrainingEndTime") if has_ended(summary) else None
+    return JobTimes(queued_at=_seconds(summary.get("CreationTime")), ended_at=_seconds(ended))
+
+
+def times_of(detail: DescribeTrainingJobResponseTypeDef) -> JobTimes:
+    """Return the times of the last launch of a training job."""
+    queued = detail.get("CreationTime")
+    launch: list[SecondaryStatusTransitionTypeDef] = []
+    for transition in detail.get("SecondaryStatusTransitions", ()):
+        if transition["Status"] in _RELAUNCHED:
+            if launch:
+                queued = transition["StartTime"]
+            launch = []
+        else:
+            launch.append(transition)
+    launched = [t["StartTime"] for t in launch if t["Status"] != "Pending"]
+    downloads = [t for t in launch if t["Status"] in _DOWNLOADS]
+    started = [t["StartTime"] for t in launch if t["Status"] == "Training"]
+    return JobTimes(
+        queued_at=_seconds(queued),
+        launched_at=_seconds(launched[0] if launched else None),
+        pull_started_at=_seconds(downloads[0]["StartTime"] if downloads else None),
+        pull_ended_at=_seconds(downloads[-1].get("EndTime") if downloads else None),
+        started_at=_seconds(started[0] if started else None),
+        ended_at=_seconds(detail.get("TrainingEndTime") if has_ended(detail) else None),
+    )
+
+
+def _seconds(time: datetime | None) -> float | None:
+    return None if time is None else time.timestamp()
 
 
 def _instance_type_of(detail: DescribeTrainingJobResponseTypeDef) -> str | None:

@@ -16,6 +16,7 @@ from flowyml_aws.testing.batch.jobs import Attempt, Job, Status
 from flowyml_aws.testing.batch.metadata_api import METADATA_VARIABLE
 from flowyml_aws.testing.batch.queues import Queues
 from flowyml_aws.testing.batch.retry import Outcome, is_retried
+from flowyml_aws.testing.batch.task_agent import TASK_VARIABLE, TaskAgent
 from flowyml_aws.testing.capacity import Capacity
 from flowyml_aws.testing.consistency import Listing
 from flowyml_aws.testing.deviations import Deviations
@@ -48,6 +49,8 @@ class Scheduler:
         stop_grace_s: Seconds between SIGTERM and SIGKILL.
         queues: Queues and instances of the account, which decide where a job can start.
         metadata_url: Prefix of the URLs of the instances' metadata.
+        agent: Agent of ECS, which knows when images were pulled.
+        task_url: Prefix of the URLs of the tasks' metadata.
         listing: Queue and summary of each job, as ListJobs shows them.
         deviations: Deviations from AWS.
         start_failure: Function of the number of an attempt that returns ECS's reason if its start
@@ -65,6 +68,8 @@ class Scheduler:
         stop_grace_s: float,
         queues: Queues,
         metadata_url: str,
+        agent: TaskAgent,
+        task_url: str,
         listing: Listing[tuple[str, dict[str, Any]]],
         start_failure: Callable[[int], str | None],
         deviations: Deviations,
@@ -78,6 +83,8 @@ class Scheduler:
         self._stop_grace_s = stop_grace_s
         self._queues = queues
         self._metadata_url = metadata_url
+        self._agent = agent
+        self._task_url = task_url
         self._listing = listing
         self._start_failure = start_failure
         self._deviations = deviations
@@ -268,6 +275,7 @@ class Scheduler:
     ) -> Container:
         if failure is not None:
             raise OSError(failure)
+        pull_started_ms = self._clock.now_ms()
         image = str(job.properties.get("image", ""))
         credentials = self._roles.start_task(
             attempt.task_arn.rpartition("/")[2],
@@ -283,8 +291,10 @@ class Scheduler:
         )
         if (failure := pull_failure(image)) is not None:
             raise OSError(f"{PULL_FAILED}{failure}")
+        self._agent.record_pull(attempt.task_arn, pull_started_ms, self._clock.now_ms())
         environment = {
             METADATA_VARIABLE: f"{self._metadata_url}{attempt.instance.instance_id}/",
+            TASK_VARIABLE: f"{self._task_url}{attempt.task_arn.rpartition('/')[2]}",
             **credentials,
             **job.environment,
             **secrets,

@@ -12,6 +12,7 @@ from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.exit_codes import STORE_OUTAGE
 from flowyml_aws.submission.backend import JobStatus
 from flowyml_aws.submission.losses import EndedAttempt
+from flowyml_aws.submission.times import JobTimes
 
 HOST_LOST = {"statusReason": "Host EC2 (instance i-1) terminated.", "container": {}}
 RECLAIMED = {
@@ -133,3 +134,21 @@ def test_the_last_attempt_of_a_failed_job_is_lost_with_its_host_or_if_the_job_mo
     assert (len(status.lost), status.last) == (1, EndedAttempt(3, 60))
     status = described("FAILED", timed(RECLAIMED, 60), statusReason=END_REASON)
     assert (status.lost, status.last) == ((), EndedAttempt(2, 60))
+
+
+def test_a_job_has_the_times_that_batch_reports() -> None:
+    attempt = {"startedAt": 60_000, "stoppedAt": 90_500, "container": {}}
+    assert described("RUNNABLE", createdAt=1_000).times == JobTimes(queued_at=1)
+    running = described("RUNNING", createdAt=1_000, startedAt=60_000)
+    assert running.times == JobTimes(queued_at=1, started_at=60)
+    ended = described("SUCCEEDED", attempt, createdAt=1_000)
+    assert ended.times == JobTimes(queued_at=1, started_at=60, ended_at=90.5)
+
+
+def test_the_wait_of_a_repeated_attempt_begins_with_the_end_of_the_one_before() -> None:
+    attempt = {"startedAt": 60_000, "stoppedAt": 90_000, "container": {}}
+    waiting = described("RUNNABLE", attempt, createdAt=1_000, startedAt=60_000)
+    assert waiting.times == JobTimes(queued_at=90)
+    second = {"startedAt": 120_000, "stoppedAt": 130_000, "container": {}}
+    ended = described("SUCCEEDED", attempt, second, createdAt=1_000)
+    assert ended.times == JobTimes(queued_at=90, started_at=120, ended_at=130)

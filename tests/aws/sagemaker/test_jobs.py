@@ -13,12 +13,15 @@ from flowyml_aws.aws.sagemaker.jobs import (
     has_ended,
     launches_without_result,
     status_after,
+    times_of,
+    times_of_summary,
 )
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.exit_codes import STORE_OUTAGE
 from flowyml_aws.submission.backend import JobState, JobStatus
 from flowyml_aws.submission.losses import EndedAttempt
+from flowyml_aws.submission.times import JobTimes
 
 
 def active(secondary: str, status: str = "InProgress") -> JobStatus:
@@ -242,3 +245,48 @@ def test_a_job_that_failed_is_lost_only_if_it_moves() -> None:
     reason = "AlgorithmError: , exit code: 18"
     lost, last = launches("Failed", ("Training", 60), ("Failed", 0), reason=reason)
     assert (lost, last) == ((), EndedAttempt(4, 60, "ml.m5.large"))
+
+
+def at(second: int) -> datetime:
+    return datetime.fromtimestamp(second, timezone.utc)
+
+
+def launched(*statuses: str) -> dict[str, Any]:
+    """Describe a training job whose statuses took ten seconds each."""
+    transitions = [
+        {"Status": status, "StartTime": at(10 * number), "EndTime": at(10 * number + 10)}
+        for number, status in enumerate(statuses)
+    ]
+    return {
+        "TrainingJobStatus": "Completed",
+        "CreationTime": at(0),
+        "TrainingEndTime": at(10 * len(statuses)),
+        "SecondaryStatusTransitions": transitions,
+    }
+
+
+def test_a_job_has_the_times_of_its_statuses() -> None:
+    job = launched("Pending", "Starting", "Downloading", "Training", "Uploading", "Completed")
+    assert times_of(cast(Any, job)) == JobTimes(
+        queued_at=0,
+        launched_at=10,
+        pull_started_at=20,
+        pull_ended_at=30,
+        started_at=30,
+        ended_at=60,
+    )
+
+
+def test_the_times_are_those_of_the_last_launch() -> None:
+    job = launched("Starting", "Downloading", "Training", "Interrupted", "Starting", "Training")
+    times = times_of(cast(Any, job))
+    assert (times.queued_at, times.launched_at, times.started_at) == (30, 40, 50)
+
+
+def test_a_listing_has_the_times_of_creation_and_end() -> None:
+    summary = {
+        "TrainingJobStatus": "Completed",
+        "CreationTime": at(5),
+        "TrainingEndTime": at(50),
+    }
+    assert times_of_summary(cast(Any, summary)) == JobTimes(queued_at=5, ended_at=50)
