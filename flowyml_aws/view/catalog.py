@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flowyml_aws.catalog.types import Catalog, InstanceType
+from flowyml_aws.view.amounts import usd
 
 __all__ = ["catalog_table"]
 
@@ -69,7 +70,7 @@ def _usable_memory(instance: InstanceType) -> str:
 
 
 def _price(usd_hour: float | None, is_estimate: bool = False) -> str:
-    return "" if usd_hour is None else f"{_mark(is_estimate)}${usd_hour:,.4g}"
+    return "" if usd_hour is None else f"{_mark(is_estimate)}{usd(usd_hour)}"
 
 
 def _devices(instance: InstanceType) -> str:

@@ -14,6 +14,7 @@ from rich.text import Text
 from flowyml_aws.planning.explanation import Rejection
 from flowyml_aws.planning.selection import Selection
 from flowyml_aws.planning.targets import Candidate, PriceBasis
+from flowyml_aws.view.amounts import counted, usd
 
 __all__ = ["candidates_table", "explanation", "price_text"]
 
@@ -24,7 +25,7 @@ def price_text(usd_hour: float | None, basis: PriceBasis) -> str:
     """Format a price: `$0.526`, `~ $0.736` for an estimate, `≤ $0.526` for an upper bound."""
     if usd_hour is None:
         return "unknown"
-    return f"{_BASIS_MARKS.get(basis, '')}${usd_hour:,.4g}"
+    return f"{_BASIS_MARKS.get(basis, '')}{usd(usd_hour)}"
 
 
 def candidates_table(candidates: Sequence[Candidate]) -> RenderableType:
@@ -63,7 +64,7 @@ def explanation(selection: Selection) -> RenderableType:
     parts: list[RenderableType] = [
         Text(f"needs {selection.request.needs}"),
         Text(),
-        Text(f"{_count(len(candidates), 'type')} that fit, best first:"),
+        Text(f"{counted(len(candidates), 'type')} that fit, best first:"),
         Padding(candidates_table(candidates), (0, 0, 0, 2), expand=False),
     ]
     notes = (*selection.notes, *map(str, selection.near_misses()))
@@ -124,7 +125,3 @@ def _memory(mib: int) -> str:
 def _disk(candidate: Candidate) -> str:
     """Format the size of the local disks, or `volume` for an EBS volume of any size."""
     return f"{candidate.instance.nvme_gb:,} GB" if candidate.instance.nvme_gb else "volume"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

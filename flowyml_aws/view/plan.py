@@ -15,6 +15,7 @@ from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob, 
 from flowyml_aws.planning.wording import time_text
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.submission.moves import machine_after
+from flowyml_aws.view.amounts import counted, usd
 from flowyml_aws.view.instances import price_text
 
 __all__ = ["plan_table", "price_range", "reused_line"]
@@ -62,7 +63,7 @@ def plan_table(plan: ExecutionPlan) -> RenderableType:
     parts += _expected(plan)
     if plan.is_priced:
         total = plan.peak_usd_hour
-        amount = f"${total:,.4g}" if total is not None else "unknown"
+        amount = usd(total) if total is not None else "unknown"
         basis = f"{plan.region}, prices from {plan.prices_of}"
         parts += [Text(), Text(f"all jobs at once: {amount} per hour ({basis})")]
     if (origin := _ORIGINS.get(plan.backend_origin)) is not None:
@@ -110,7 +111,7 @@ def _details(job: PlannedJob, plan: ExecutionPlan) -> Iterator[Text]:
         secrets = (f"{name} from {reference}" for name, reference in job.secrets.items())
         yield _line("secrets", ", ".join(secrets))
     if job.expected_s is not None:
-        cost = f", {_usd(job.expected_cost_usd)}" if job.expected_cost_usd is not None else ""
+        cost = f", {usd(job.expected_cost_usd)}" if job.expected_cost_usd is not None else ""
         yield _line("expected", f"{time_text(job.expected_s)}{cost}")
     if job.highest is not None and job.highest != job.offers[0]:
         yield _line("price", price_range(job))
@@ -131,7 +132,7 @@ def _expected(plan: ExecutionPlan) -> Iterator[RenderableType]:
     if estimate is None:
         return
     yield Text()
-    runs = "1 earlier run" if estimate.runs == 1 else f"{estimate.runs} earlier runs"
+    runs = counted(estimate.runs, "earlier run")
     basis = f"based on {runs}, with {estimate.startup_s} s to start each job"
     if estimate.wall_s is None:
         more = (
@@ -142,7 +143,7 @@ def _expected(plan: ExecutionPlan) -> Iterator[RenderableType]:
         unknown = ", ".join(estimate.unknown[:_MAX_NAMES]) + more
         yield Text(f"expected time and cost: unknown, because {unknown} never ran ({basis})")
         return
-    cost = "" if estimate.cost_usd is None else f"{_usd(estimate.cost_usd)}, "
+    cost = "" if estimate.cost_usd is None else f"{usd(estimate.cost_usd)}, "
     yield Text(f"expected: {cost}{time_text(estimate.wall_s)} ({basis})")
     if len(estimate.variants) > 1:
         table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)
@@ -150,7 +151,7 @@ def _expected(plan: ExecutionPlan) -> Iterator[RenderableType]:
             table.add_column(title, justify="left" if title == "split" else "right", no_wrap=True)
         grouped = estimate.variants[0]
         for variant in estimate.variants:
-            cost = "unknown" if variant.cost_usd is None else _usd(variant.cost_usd)
+            cost = "unknown" if variant.cost_usd is None else usd(variant.cost_usd)
             difference = _difference(variant, grouped)
             jobs, time = str(variant.jobs), time_text(variant.wall_s)
             table.add_row(variant.name, jobs, cost, difference, time)
@@ -170,10 +171,6 @@ def _difference(variant: Variant, grouped: Variant) -> str:
         return ""
     percent = round(100 * (variant.cost_usd / grouped.cost_usd - 1))
     return f"{percent:+,} %" if percent else ""
-
-
-def _usd(amount: float) -> str:
-    return f"${amount:,.4g}" if amount >= 0.01 else f"${amount:.5f}"
 
 
 def _line(label: str, text: str) -> Text:

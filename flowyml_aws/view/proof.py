@@ -8,6 +8,7 @@ from rich.text import Text
 
 from flowyml_aws.doctor.prove.offers import ProofPlan
 from flowyml_aws.doctor.prove.report import Proof, Row, Verdict
+from flowyml_aws.view.amounts import usd
 
 __all__ = ["proof_plan_table", "proof_table"]
 
@@ -28,10 +29,9 @@ def proof_plan_table(plan: ProofPlan) -> RenderableType:
             table.add_row(each.part.name, "", Text(f"not checked: {each.problem}", "yellow"), "")
             continue
         (job,) = each.plan.jobs
-        usd = each.highest_usd
-        price = "?" if usd is None else f"${usd:.3f}"
+        price = "?" if each.highest_usd is None else usd(each.highest_usd)
         table.add_row(each.part.name, str(len(each.part.stages)), job.instance_type, price)
-    highest = Text(f"highest price of these jobs: ${plan.highest_usd:.2f}", "bold")
+    highest = Text(f"highest price of these jobs: {usd(plan.highest_usd)}", "bold")
     highest.append(
         ", if each runs on the most expensive type and as long as it may; EC2 also bills an "
         "instance for the minutes until AWS Batch ends it",

@@ -24,6 +24,7 @@ from flowyml_aws.submission.status import (
     machine_notes,
     value_notes,
 )
+from flowyml_aws.view.amounts import counted
 from flowyml_aws.view.plan import reused_line
 from flowyml_aws.view.terminal import Terminal, program
 
@@ -63,7 +64,7 @@ def watching(run: Run) -> Iterator[Callable[[RunStatus], None]]:
     console = Terminal(stderr=True)
     last: list[RunStatus] = []
     origin = _ORIGIN[run.plan.backend_origin]
-    jobs = _count(len(run.plan.jobs), "job")
+    jobs = counted(len(run.plan.jobs), "job")
     console.print(f"run {run.id} on {run.plan.backend}{origin}: {jobs}", highlight=False)
     for note in run.plan.notes:
         console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
@@ -177,7 +178,7 @@ def bills(status: RunStatus) -> list[Text]:
     saved_s = sum(bill.ran_s - bill.billed_s for bill in billed if bill.is_spot)
     saved = f" ({saved_s} s saved by spot capacity)" if saved_s > 0 else ""
     seconds = sum(bill.billed_s for bill in billed)
-    return [Text(f"SageMaker bills {_count(len(billed), 'job')} for {seconds} s{saved}")]
+    return [Text(f"SageMaker bills {counted(len(billed), 'job')} for {seconds} s{saved}")]
 
 
 def failure_texts(status: RunStatus) -> list[Text]:
@@ -251,7 +252,3 @@ def _step_elapsed(report: StepReport, now: float) -> str:
     if report.started_at is None:
         return ""
     return f"{(report.ended_at or now) - report.started_at:.1f} s"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
