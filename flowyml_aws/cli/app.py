@@ -61,7 +61,13 @@ File = Annotated[
         help="Python file, and the name of its pipeline or of a function that returns one.",
     ),
 ]
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="Run id.")]
+RunId = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="Run: its id or the start of it, latest, or latest:PIPELINE.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Backends = Annotated[
     list[str] | None,

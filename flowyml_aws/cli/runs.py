@@ -192,7 +192,7 @@ def logs(
     several = job is None and len(attached.plan.jobs) > 1
     if follow and _seems_abandoned(attached):
         print(
-            f"no job is running; continue the run with: {program()} attach {run_id}",
+            f"no job is running; continue the run with: {program()} attach {attached.id}",
             file=sys.stderr,
         )
     for line in attached.logs(job, follow=follow):
@@ -229,7 +229,7 @@ def cancel(run_id: RunId, as_json: AsJson = False) -> None:
         print_json({**status_facts(run_status), "state": state.value, "ending": [*ending]})
     else:
         stopping = " (its jobs are being stopped)" if state is RunState.RUNNING else ""
-        print(f"{run_id}: {state.value}{stopping}")
+        print(f"{attached.id}: {state.value}{stopping}")
 
 
 @app.command()

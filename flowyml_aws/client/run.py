@@ -55,15 +55,16 @@ class Run:
 
     @classmethod
     def attach(cls, run_id: str, allow_pickle: bool | None = None) -> Run:
-        """Return the run with this id, from the project's local store or its S3 store.
+        """Return the run with this name, from the project's local store or its S3 store.
 
         Args:
-            run_id: Id of the run.
+            run_id: Id of the run, its first characters if no other id has them, `latest` for the
+                newest run, or `latest:PIPELINE`.
             allow_pickle: Whether outputs whose format can execute code may be loaded; None for
                 the setting. Without both, only if this user started the run on this machine.
 
         Raises:
-            RunNotFoundError: No store contains it.
+            RunNotFoundError: No store contains it, or several runs have this name.
         """
         return cls(find_run(run_id), drives=False, allow_pickle=allow_pickle)
 

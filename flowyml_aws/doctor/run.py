@@ -28,7 +28,9 @@ def examine_run(driver: RunDriver) -> Iterator[Report]:
     for view in status.jobs:
         name = view.job.name
         findings = diagnoses.get(name) if name in queued else None
-        yield Report(name, tuple(findings or [_state_finding(view, states)]), is_complete=True)
+        yield Report(
+            name, tuple(findings or [_state_finding(status.run_id, view, states)]), is_complete=True
+        )
 
 
 def _confirmed_diagnoses(driver: RunDriver) -> Mapping[str, Sequence[Finding]]:
@@ -46,11 +48,11 @@ def _confirmed_diagnoses(driver: RunDriver) -> Mapping[str, Sequence[Finding]]:
     }
 
 
-def _state_finding(view: JobView, states: Mapping[str, JobState]) -> Finding:
+def _state_finding(run_id: str, view: JobView, states: Mapping[str, JobState]) -> Finding:
     """Return the finding for a job that has no diagnosis."""
     name = view.job.name
     if view.needs_client:
-        fix = "continue the run with `flowyml-aws attach RUN`, unless another client drives it"
+        fix = f"`flowyml-aws attach {run_id}` continues the run, unless another client drives it"
         why = view.reason or "it can be submitted now"
         return Finding("no-client", "warning", f"Job {name!r} waits for a client", why, fix)
     if view.state in (JobState.WAITING, JobState.QUEUED) and view.reason:
@@ -63,7 +65,7 @@ def _state_finding(view: JobView, states: Mapping[str, JobState]) -> Finding:
                 "error",
                 f"Job {name!r} has failed",
                 view.reason or "no reason was reported",
-                "see `flowyml-aws status` and `flowyml-aws logs` for details",
+                f"see `flowyml-aws status {run_id}` and `flowyml-aws logs {run_id} {name}`",
             )
         case JobState.BLOCKED | JobState.CANCELLED | JobState.LOST:
             return Finding(
