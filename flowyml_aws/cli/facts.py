@@ -6,7 +6,6 @@ import codecs
 import json
 import re
 import sys
-from collections.abc import Mapping
 from typing import Any
 
 from flowyml_aws.planning.selection import Selection
@@ -32,7 +31,7 @@ def json_text(facts: Any, indent: int | None = None) -> str:
 
 def status_facts(status: RunStatus) -> dict[str, Any]:
     """Return the status of a run."""
-    jobs = [_job_facts(view, status.lost) for view in status.jobs]
+    jobs = [_job_facts(view, status) for view in status.jobs]
     return {
         "run_id": status.run_id,
         "pipeline": status.pipeline,
@@ -48,8 +47,7 @@ def status_facts(status: RunStatus) -> dict[str, Any]:
     }
 
 
-def _job_facts(view: JobView, lost: Mapping[str, LostAttempts]) -> dict[str, Any]:
-    reports = {report.name: report.model_dump(mode="json") for report in view.steps}
+def _job_facts(view: JobView, status: RunStatus) -> dict[str, Any]:
     return {
         "name": view.job.name,
         "state": view.state.value,
@@ -59,12 +57,10 @@ def _job_facts(view: JobView, lost: Mapping[str, LostAttempts]) -> dict[str, Any
         "instance_type": view.instance_type,
         "planned_instance_type": view.job.instance_type,
         "cost_usd": view.cost_usd,
-        "lost": lost.get(view.job.name, LostAttempts()).model_dump(mode="json"),
+        "lost": status.lost.get(view.job.name, LostAttempts()).model_dump(mode="json"),
         "target": view.job.target,
         "needs_client": view.needs_client,
-        "steps": [
-            reports.get(name) or {"name": name, "state": "waiting"} for name in view.job.steps
-        ],
+        "steps": [report.model_dump(mode="json") for report in status.reports_of(view)],
     }
 
 

@@ -53,7 +53,7 @@ from flowyml_aws.planning.services import ServiceTraits, service_traits
 from flowyml_aws.services.connect import account_settings, find_run, stores
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState, created_at, read_outcome, read_record, run_ids
-from flowyml_aws.view import failure_texts, program, status_table, watching
+from flowyml_aws.view import expected_duration_s, failure_texts, program, status_table, watching
 from flowyml_aws.view.terminal import Terminal
 
 __all__ = ["attach", "cancel", "get", "logs", "resume", "run", "runs", "status", "why"]
@@ -134,12 +134,14 @@ def runs(as_json: AsJson = False) -> None:
 @app.command()
 def status(run_id: RunId, as_json: AsJson = False) -> None:
     """Show the status of a run."""
-    run_status = Run.attach(run_id).status()
+    attached = Run.attach(run_id)
+    run_status = attached.status()
     if as_json:
         print_json(status_facts(run_status))
         return
     console = Terminal()
-    console.print(status_table(run_status, time.time()))
+    expected_s = expected_duration_s(attached.plan)
+    console.print(status_table(run_status, time.time(), expected_s))
     console.print(*failure_texts(run_status), sep="", soft_wrap=True)
 
 

@@ -130,7 +130,7 @@ class PipelineResult:
     """The outcome of a run. A failed step does not raise an error; check `success`.
 
     Attributes:
-        state: `completed`, `failed`, `cancelled` or `running`.
+        state: `succeeded`, `failed`, `cancelled` or `running`.
         step_results: Results by step name.
         outputs: Values by asset and by step name.
         refs: References to the stored values by asset, each read from the store on access.
@@ -213,9 +213,6 @@ class PipelineResult:
         }
 
 
-_STATES = {RunState.SUCCEEDED: "completed"}
-
-
 def make_result(
     status: RunStatus,
     outputs: Outputs,
@@ -236,7 +233,7 @@ def make_result(
         run_id=status.run_id,
         pipeline_name=status.pipeline,
         success=status.state is RunState.SUCCEEDED,
-        state=_STATES.get(status.state, status.state.value),
+        state=status.state.value,
         step_results={
             name: _step_result(report, outputs, refs, first_assets.get(name))
             for name, report in status.steps.items()

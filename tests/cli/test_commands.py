@@ -50,7 +50,7 @@ def test_run_prints_a_line_for_each_change_and_for_the_end(rig: BackendRig, cli:
     assert answer.code == 0
     assert "  step write: succeeded" in answer.err
     assert "job plain: succeeded" in answer.err
-    assert "completed after" in answer.out
+    assert "succeeded after" in answer.out
 
 
 def test_context_values_are_json_or_otherwise_strings(rig: BackendRig, cli: Cli) -> None:
@@ -66,7 +66,7 @@ def test_run_with_json_prints_one_document_whatever_the_file_prints(
     file = rig.write("kinds")
     file.write_text(file.read_text() + "print('imported')\n")
     answer = cli("run", str(file), "--json")
-    assert (answer.facts["success"], answer.facts["state"]) == (True, "completed")
+    assert (answer.facts["success"], answer.facts["state"]) == (True, "succeeded")
     assert answer.facts["steps"]["write"]["success"] is True
     assert "imported" in answer.err
 
@@ -208,7 +208,7 @@ def test_status_shows_jobs_and_steps(run_id: str, cli: Cli) -> None:
 
 def test_attach_to_an_ended_run_reports_its_result(run_id: str, cli: Cli) -> None:
     answer = cli("attach", run_id, "--json")
-    assert (answer.code, answer.facts["state"]) == (0, "completed")
+    assert (answer.code, answer.facts["state"]) == (0, "succeeded")
 
 
 def test_logs_prints_the_output_of_a_job(run_id: str, cli: Cli) -> None:

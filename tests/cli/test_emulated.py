@@ -67,7 +67,7 @@ def test_a_detached_run_needs_no_client(rig: BackendRig, cli: Cli) -> None:
     assert (fact["run_id"], fact["state"]) == (run_id, "running")
     unblock(rig)
     eventually(lambda: "summarize" in rig.ran(), "the last step, without a client")
-    assert cli("attach", run_id, "--json").facts["state"] == "completed"
+    assert cli("attach", run_id, "--json").facts["state"] == "succeeded"
     assert "waiting" in cli("logs", run_id, "first").out.splitlines()
     assert cli("runs", "--json").facts[0]["state"] == "succeeded"
 

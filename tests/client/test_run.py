@@ -159,7 +159,7 @@ def test_a_result_as_dict_does_not_contain_values(run: Run) -> None:
 
 def test_a_summary_contains_state_and_steps(run: Run) -> None:
     summary = run.result().summary()
-    assert "State: completed" in summary
+    assert "State: succeeded" in summary
     assert "write: succeeded" in summary
 
 
