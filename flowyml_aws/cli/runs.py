@@ -7,15 +7,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from flowyml_aws.artifacts.refs import ArtifactRef
-from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.cli.app import (
     INTERRUPTED,
     RUN_FAILED,
@@ -41,27 +39,18 @@ from flowyml_aws.cli.resources import step_resources
 from flowyml_aws.cli.save import save_to, show
 from flowyml_aws.cli.streams import for_terminal
 from flowyml_aws.client.run import Run
-from flowyml_aws.core.errors import (
-    DamagedArtifactError,
-    FlowymlError,
-    RunNotFoundError,
-    UnloadableValueError,
-)
+from flowyml_aws.core.errors import UnloadableValueError
 from flowyml_aws.core.termination import Terminated
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.planning.services import ServiceTraits, service_traits
-from flowyml_aws.services.connect import account_settings, find_run, stores
 from flowyml_aws.submission.backend import JobState
-from flowyml_aws.submission.record import RunState, created_at, read_outcome, read_record, run_ids
+from flowyml_aws.submission.record import RunState
 from flowyml_aws.view import expected_duration_s, failure_texts, program, status_table, watching
 from flowyml_aws.view.terminal import Terminal
 
-__all__ = ["attach", "cancel", "get", "logs", "resume", "run", "runs", "status", "why"]
+__all__ = ["attach", "cancel", "get", "logs", "resume", "run", "status", "why"]
 
 _MAX_BYTES, _MAX_RATIO = 2**30, 1000
-_UNKNOWN = "unknown"
-_MAX_ASKED = 10
-_READERS = 16  # small objects: the time is latency, not bandwidth
 
 
 @app.command()
@@ -97,38 +86,6 @@ def run(
     started = pipeline.submit(detach=detach, **options)
     # The run is stored in the pipeline's project, which may not be the current folder.
     _follow(started, detach, find_project(s.func for s in pipeline.steps).root, as_json)
-
-
-@app.command()
-def runs(as_json: AsJson = False) -> None:
-    """List the runs in the project's local store and in its S3 store, newest first.
-
-    Of the runs that have not ended, the newest 10 are asked for their state.
-    """
-    project = find_project([]).root
-    run_stores = dict.fromkeys(stores(account_settings(project), project).values())
-    with ThreadPoolExecutor(_READERS) as pool:
-        reads = [
-            pool.submit(_run_facts, store, run_id)
-            for store in run_stores
-            for run_id in run_ids(store)
-        ]
-        rows = [facts for read in reads if (facts := read.result()) is not None]
-        rows.sort(key=lambda row: -float(row["created_at"]))
-        unended = [row for row in rows if row["state"] == _UNKNOWN][:_MAX_ASKED]
-        for row, state in zip(unended, pool.map(_state_of, unended), strict=True):
-            row |= state
-    if as_json:
-        print_json(rows)
-        return
-    for row in rows:
-        created = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(row["created_at"])))
-        line = f"{row['run_id']}  {row['backend'] or '':<15} {row['state']:<15} {created}"
-        print(for_terminal(line))
-        if row["needs_client"]:
-            print(f"  warning: it waits for a client: `flowyml-aws attach {row['run_id']}`")
-    if not rows:
-        print("no runs yet: start one with `flowyml-aws run FILE`")
 
 
 @app.command()
@@ -312,42 +269,6 @@ def _wait(started: Run, as_json: bool) -> NoReturn:
         lost = f"; {result.lost_attempts}" if result.lost_attempts.count else ""
         print(f"run {started.id}: {result.state} after {result.duration_seconds:.1f} s{lost}")
     sys.exit(0 if result.status.state is RunState.SUCCEEDED else RUN_FAILED)
-
-
-def _run_facts(store: ArtifactStore, run_id: str) -> dict[str, Any] | None:
-    facts = {
-        "run_id": run_id,
-        "pipeline": None,
-        "backend": None,
-        "state": "unreadable",
-        "created_at": created_at(run_id),
-        "store": store.uri,
-        "needs_client": False,
-    }
-    try:
-        record = read_record(store, run_id)
-        facts |= {
-            "pipeline": record.pipeline,
-            "backend": record.backend,
-            "created_at": record.created_at,
-        }
-        outcome = read_outcome(store, run_id)
-        facts["state"] = outcome.state.value if outcome else _UNKNOWN
-    except RunNotFoundError:
-        return None  # its client stopped before it had written the record
-    except DamagedArtifactError:
-        pass  # `status` reports the reason
-    return facts
-
-
-def _state_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the state of a run that has not ended, and whether it waits for a client."""
-    try:
-        status = find_run(row["run_id"]).status()
-    except FlowymlError:
-        return {}  # `status` reports the reason
-    needs_client = any(view.needs_client for view in status.jobs)
-    return {"state": status.state.value, "needs_client": needs_client}
 
 
 def _log_text(prefix: str, message: str) -> str:

@@ -350,7 +350,13 @@ class RunDriver:
                 with suppress(AwsRefusedError):  # not all who may read the run may see its jobs
                     self._poll()
             lost = self._lost_attempts()
-            outcome = RunOutcome(state=status.state, ended_at=ended_at, bills=bills, lost=lost)
+            outcome = RunOutcome(
+                state=status.state,
+                ended_at=ended_at,
+                cost_usd=status.cost_usd,
+                bills=bills,
+                lost=lost,
+            )
             if self.store.create(self.layout.outcome, outcome.to_json()):
                 self._may_leave_jobs = True
                 record_times(self.store, replace(status, ended_at=outcome.ended_at))

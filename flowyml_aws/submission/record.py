@@ -119,6 +119,7 @@ class RunOutcome(Document):
     """The final state of a run.
 
     Attributes:
+        cost_usd: Cost of all jobs without their start; None if there is none or one is unknown.
         bills: Bills of the jobs whose service reports them, by job.
         lost: Lost attempts of the jobs that have any, by job.
     """
@@ -126,6 +127,7 @@ class RunOutcome(Document):
     version: Literal[1] = 1
     state: RunState
     ended_at: float
+    cost_usd: float | None = None
     bills: dict[str, Bill] = Field(default_factory=dict)
     lost: dict[str, LostAttempts] = Field(default_factory=dict)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flowyml_aws.view.catalog import catalog_table
 from flowyml_aws.view.instances import candidates_table, explanation
+from flowyml_aws.view.listing import runs_table
 from flowyml_aws.view.plan import plan_table
 from flowyml_aws.view.run import expected_duration_s, failure_texts, status_table, watching
 from flowyml_aws.view.terminal import program
@@ -16,6 +17,7 @@ __all__ = [
     "failure_texts",
     "plan_table",
     "program",
+    "runs_table",
     "status_table",
     "watching",
 ]

@@ -118,9 +118,7 @@ def watching(run: Run) -> Iterator[Callable[[RunStatus], None]]:
         console.print(*failure_texts(status), sep="", soft_wrap=True)
 
 
-def status_table(
-    status: RunStatus, now: float, expected_s: float | None = None
-) -> RenderableType:
+def status_table(status: RunStatus, now: float, expected_s: float | None = None) -> RenderableType:
     """Return a table of jobs and steps: state, attempt, instance type, elapsed time.
 
     Args:
@@ -132,7 +130,9 @@ def status_table(
     waits: list[Text] = []
     states = {view.job.name: view.state for view in status.jobs}
     for view in status.jobs:
-        parents = [parent for parent in view.job.after if parent in states and not states[parent].ended]
+        parents = [
+            parent for parent in view.job.after if parent in states and not states[parent].ended
+        ]
         state = Text(_state_text(view, parents), style=_JOB_STYLE.get(view.state, "dim"))
         attempt = str(view.attempt) if view.attempt else ""
         table.add_row(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import Cli
-from tests.cli.mistakes import BAD_DATA, assert_error
+from tests.cli.mistakes import BAD_DATA, MISTAKE, assert_error
 from tests.support.rigs import BackendRig, eventually
 
 pytestmark = pytest.mark.contract
@@ -160,7 +160,32 @@ def test_runs_lists_runs_with_their_states_newest_first(rig: BackendRig, cli: Cl
     assert {(fact["pipeline"], fact["backend"], fact["state"]) for fact in facts} == {
         ("waiting", "local", "succeeded")
     }
-    assert [line.split()[0] for line in cli("runs").out.splitlines()] == [second, first]
+    lines = cli("runs").out.splitlines()
+    assert [line.split()[0] for line in lines] == ["run", second, first]
+    assert len({line.index("succeeded") for line in lines[1:]}) == 1
+
+
+def test_runs_are_filtered(rig: BackendRig, cli: Cli) -> None:
+    assert cli("run", str(rig.write("kinds"))).code == 0
+    assert cli("run", str(rig.write("branches")), "-c", trace(rig)).code == 1
+
+    def listed(*options: str) -> list[tuple[str, str]]:
+        return [(run["pipeline"], run["state"]) for run in cli("runs", "--json", *options).facts]
+
+    kinds, branches = ("kinds", "succeeded"), ("every way", "failed")
+    assert listed() == listed("--since", "1h") == [branches, kinds]
+    assert listed("--limit", "1") == [branches]
+    assert listed("--limit", "1", "--state", "succeeded") == [kinds]
+    assert listed("--state", "failed") == [branches]
+    assert listed("--state", "failed", "--state", "succeeded") == [branches, kinds]
+    assert listed("--pipeline", "kinds") == [kinds]
+    assert listed("--pipeline", "kind") == listed("--since", "0s") == []
+    assert cli("runs", "--pipeline", "kind").out == "no run matches\n"
+
+
+def test_a_filter_that_is_malformed_is_a_mistake(rig: BackendRig, cli: Cli) -> None:
+    assert_error(cli("runs", "--state", "faild"), MISTAKE, "Unknown --state", "'failed'")
+    assert_error(cli("runs", "--since", "yesterday"), MISTAKE, "Invalid --since", "30d")
 
 
 def test_runs_warns_about_a_run_that_waits_for_a_client(rig: BackendRig, cli: Cli) -> None:
