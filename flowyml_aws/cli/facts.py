@@ -8,12 +8,20 @@ import re
 import sys
 from typing import Any
 
+from flowyml_aws.client.run import StoredOutput
 from flowyml_aws.planning.selection import Selection
 from flowyml_aws.planning.targets import Candidate
 from flowyml_aws.submission.losses import LostAttempts
 from flowyml_aws.submission.status import JobView, RunStatus
 
-__all__ = ["candidate_facts", "json_text", "print_json", "selection_facts", "status_facts"]
+__all__ = [
+    "candidate_facts",
+    "json_text",
+    "output_facts",
+    "print_json",
+    "selection_facts",
+    "status_facts",
+]
 
 
 def print_json(facts: Any) -> None:
@@ -62,6 +70,11 @@ def _job_facts(view: JobView, status: RunStatus) -> dict[str, Any]:
         "needs_client": view.needs_client,
         "steps": [report.model_dump(mode="json") for report in status.reports_of(view)],
     }
+
+
+def output_facts(output: StoredOutput) -> dict[str, Any]:
+    """Return the place of a stored output."""
+    return {"asset": output.asset, "step": output.step, **json.loads(output.ref.to_json())}
 
 
 def candidate_facts(candidate: Candidate) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -33,19 +34,22 @@ from flowyml_aws.cli.app import (
     Spot,
     app,
 )
-from flowyml_aws.cli.facts import json_text, print_json, status_facts
+from flowyml_aws.cli.facts import json_text, output_facts, print_json, status_facts
 from flowyml_aws.cli.load import load_pipeline, run_options
 from flowyml_aws.cli.resources import step_resources
 from flowyml_aws.cli.save import save_to, show
 from flowyml_aws.cli.streams import for_terminal
+from flowyml_aws.client.result import PipelineResult
 from flowyml_aws.client.run import Run
-from flowyml_aws.core.errors import UnloadableValueError
+from flowyml_aws.core.errors import FlowymlError, SettingsError, UnloadableValueError
 from flowyml_aws.core.termination import Terminated
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.planning.services import ServiceTraits, service_traits
+from flowyml_aws.planning.wording import time_text
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.view import expected_duration_s, failure_texts, program, status_table, watching
+from flowyml_aws.view.outputs import MAX_OUTPUTS, ending, outputs_table
 from flowyml_aws.view.terminal import Terminal
 
 __all__ = ["attach", "cancel", "get", "logs", "resume", "run", "status", "why"]
@@ -194,7 +198,12 @@ def cancel(run_id: RunId, as_json: AsJson = False) -> None:
 @app.command()
 def get(
     run_id: RunId,
-    asset: Annotated[str, typer.Argument(help="Name of an asset or of a step.")],
+    asset: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[ASSET]", help="Name of an asset or of a step; without it, list the outputs."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the value to this file.")] = None,
     allow_pickle: Annotated[
         bool | None,
@@ -210,8 +219,11 @@ def get(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print an output of a run, or write it to a file."""
+    """List the outputs of a run, print one, or write it to a file."""
     attached = Run.attach(run_id, allow_pickle=allow_pickle)
+    if asset is None:
+        _list_outputs(attached, out, as_json)
+        return
     refs = attached.refs(asset)
     if as_json:
         print_json({name: json.loads(ref.to_json()) for name, ref in refs.items()})
@@ -225,6 +237,22 @@ def get(
         return
     file_format = save_to(value, out)
     print(f"wrote {file_format} to {out}", file=sys.stderr)
+
+
+def _list_outputs(attached: Run, out: Path | None, as_json: bool) -> None:
+    if out is not None:
+        raise SettingsError(
+            what="--out without the name of an output",
+            why="a file contains one value",
+            fix=f"name an output; list them with `flowyml-aws get {attached.id}`",
+        )
+    stored, missing = attached.stored(), attached.missing()
+    if as_json:
+        print_json([output_facts(output) for output in stored])
+        return
+    if not stored and not missing:
+        print(f"run {attached.id} has no outputs")
+    Terminal().print(outputs_table(stored, missing))
 
 
 def _follow(started: Run, detach: bool, project: Path, as_json: bool) -> None:
@@ -267,8 +295,17 @@ def _wait(started: Run, as_json: bool) -> NoReturn:
         print_json(result.to_dict())
     else:
         lost = f"; {result.lost_attempts}" if result.lost_attempts.count else ""
-        print(f"run {started.id}: {result.state} after {result.duration_seconds:.1f} s{lost}")
+        duration = time_text(result.duration_seconds)
+        print(f"run {started.id}: {result.state} after {duration}{lost}", flush=True)
+        _print_ending(started, result)
     sys.exit(0 if result.status.state is RunState.SUCCEEDED else RUN_FAILED)
+
+
+def _print_ending(ended: Run, result: PipelineResult) -> None:
+    # Only information: without it, the run has ended as well.
+    with suppress(FlowymlError):
+        outputs, total = ended.stored(last=MAX_OUTPUTS), len(result.refs)
+        Terminal().print(ending(result.status, ended.plan, outputs, total, ended.savings()))
 
 
 def _log_text(prefix: str, message: str) -> str:

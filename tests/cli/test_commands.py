@@ -50,7 +50,28 @@ def test_run_prints_a_line_for_each_change_and_for_the_end(rig: BackendRig, cli:
     assert answer.code == 0
     assert "  step write: succeeded" in answer.err
     assert "job plain: succeeded" in answer.err
-    assert "succeeded after" in answer.out
+    first, *_, folder, following, command = answer.out.splitlines()
+    assert "succeeded after" in first
+    assert folder.split() == ["folder", "collect", "folder", "2.0", "kB", "directory/1"]
+    assert following == "next:"
+    assert command.endswith(f"flowyml-aws get {answer.out.split()[1].rstrip(':')} folder")
+
+
+def test_the_end_of_a_run_shows_what_the_cache_has_saved(rig: BackendRig, cli: Cli) -> None:
+    file = str(rig.write("kinds"))
+    assert "cached:" not in cli("run", file).out
+    (line,) = (line for line in cli("run", file).out.splitlines() if "cached" in line)
+    assert line.startswith("cached: 8 steps; took 0.")
+
+
+def test_the_end_of_a_failed_run_says_how_to_continue(rig: BackendRig, cli: Cli) -> None:
+    answer = cli("run", str(rig.write("failing")), "-c", trace(rig))
+    run_id = answer.out.split()[1].rstrip(":")
+    commands = [
+        line.split(maxsplit=1)[1] for line in answer.out.partition("next:")[2].splitlines() if line
+    ]
+    assert commands[0].startswith(f"logs {run_id} ")
+    assert commands[1] == f"resume {run_id}"
 
 
 def test_context_values_are_json_or_otherwise_strings(rig: BackendRig, cli: Cli) -> None:
@@ -299,6 +320,50 @@ def test_get_prints_strings_json_and_paths(run_id: str, cli: Cli) -> None:
     }
     assert Path(cli("get", run_id, "report").out.strip()).read_text() == "all is well"
     assert json.loads(cli("get", run_id, "split").out) == {"low": -2, "high": 2}
+
+
+def test_get_without_a_name_lists_the_outputs(run_id: str, cli: Cli) -> None:
+    rows = [" ".join(line.split()) for line in cli("get", run_id).out.splitlines()]
+    assert rows[0] == "asset step kind size codec"
+    assert "text write string 11 bytes text/1" in rows
+    assert "folder collect folder 2.0 kB directory/1" in rows
+    facts = {fact["asset"]: fact for fact in cli("get", "latest", "--json").facts}
+    assert (facts["low"]["step"], facts["low"]["codec"]) == ("split", "json/1")
+    assert_error(cli("get", run_id, "--out", "x"), MISTAKE, "--out without the name")
+
+
+def test_get_says_why_there_is_no_output(rig: BackendRig, cli: Cli) -> None:
+    run = rig.pipeline("waiting").submit()
+    eventually(lambda: "wait" in rig.ran(), "the first job waiting")
+    assert_error(cli("get", run.id, "b"), MISTAKE, "not made yet", "'wait' is running", "attach")
+    assert_error(cli("get", run.id, "c"), MISTAKE, "not made yet", "step 'double' is waiting")
+    assert_error(cli("get", run.id, "a"), MISTAKE, "'a' of run", "is not stored", "in memory")
+    assert "not made yet: b, c, d" in cli("get", run.id).out.splitlines()
+    Path(f"{rig.trace}.go").touch()
+    run.wait()
+    assert cli("get", run.id, "c").out == "42\n"
+    in_memory = cli("get", run.id, "begin")
+    assert_error(in_memory, MISTAKE, "not stored", '@step(cache="code_hash")', "--checkpoint-steps")
+    assert_error(cli("get", run.id, "beginn"), MISTAKE, "no output 'beginn'", "mean 'begin'")
+    assert "not stored: a" in cli("get", run.id).out.splitlines()
+
+
+def test_get_reads_an_asset_of_a_group_that_was_stored(rig: BackendRig, cli: Cli) -> None:
+    Path(f"{rig.trace}.go").touch()
+    file = str(rig.write("waiting"))
+    assert cli("run", file, "-c", trace(rig), "--checkpoint-steps").code == 0
+    assert cli("get", "latest", "a").out == "20\n"
+
+
+def test_get_of_what_a_failed_run_did_not_produce(rig: BackendRig, cli: Cli) -> None:
+    assert cli("run", str(rig.write("branches")), "-c", trace(rig)).code == 1
+    run_id = cli("runs", "--json").facts[0]["run_id"]
+    assert_error(cli("get", run_id, "bad"), MISTAKE, "was not produced", f"resume {run_id}")
+    assert_error(cli("get", run_id, "worse"), MISTAKE, "'after_failure' was not run")
+    assert_error(cli("get", run_id, "extra"), MISTAKE, "was skipped", "condition")
+    lines = cli("get", run_id).out.splitlines()
+    assert "skipped: extra, more" in lines
+    assert "not produced: bad, worse, downstream_of_failure, never, nothing" in lines
 
 
 def test_get_writes_each_kind_of_value_in_its_format(run_id: str, cli: Cli, tmp_path: Path) -> None:

@@ -282,7 +282,7 @@ def test_no_color_switches_colors_off(monkeypatch: pytest.MonkeyPatch) -> None:
     def printed() -> str:
         terminal = Terminal(file=io.StringIO(), force_terminal=True, color_system="standard")
         terminal.print(Text("failed", style="red"))
-        return terminal.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+        return terminal.file.getvalue()  # type: ignore[attr-defined]
 
     monkeypatch.delenv("NO_COLOR", raising=False)
     assert "\x1b[31m" in printed()
