@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from flowyml_aws.cli.app import RUN_FAILED, AsJson, app
+from flowyml_aws.cli.completion import complete_run
 from flowyml_aws.cli.facts import print_json
 from flowyml_aws.cli.proving import MAX_COST_USD, REPORT, ProveCommand, prove_account
 from flowyml_aws.core.errors import SettingsError
@@ -34,7 +35,11 @@ __all__ = ["doctor"]
 def doctor(
     run: Annotated[
         str | None,
-        typer.Option(metavar="RUN", help="Explain why the jobs of this run do not start."),
+        typer.Option(
+            metavar="RUN",
+            help="Explain why the jobs of this run do not start.",
+            autocompletion=complete_run,
+        ),
     ] = None,
     as_json: AsJson = False,
     prove: Annotated[

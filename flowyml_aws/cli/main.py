@@ -41,7 +41,7 @@ def _run() -> int | str | None:
     try:
         with raise_terminations():
             try:
-                app()
+                app(prog_name="flowyml-aws")  # also for `python -m`
             except SystemExit as end:
                 code = end.code
             sys.stdout.flush()

@@ -34,6 +34,7 @@ from flowyml_aws.cli.app import (
     Spot,
     app,
 )
+from flowyml_aws.cli.completion import complete_job, complete_output, complete_step
 from flowyml_aws.cli.facts import json_text, output_facts, print_json, status_facts
 from flowyml_aws.cli.load import load_pipeline, run_options
 from flowyml_aws.cli.resources import step_resources
@@ -143,7 +144,10 @@ def resume(
 def logs(
     run_id: RunId,
     job: Annotated[
-        str | None, typer.Argument(metavar="[JOB]", help="Print only the log of this job.")
+        str | None,
+        typer.Argument(
+            metavar="[JOB]", help="Print only the log of this job.", autocompletion=complete_job
+        ),
     ] = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Continue until the jobs finish.")
@@ -169,7 +173,9 @@ def logs(
 @app.command()
 def why(
     run_id: RunId,
-    step: Annotated[str, typer.Argument(metavar="STEP", help="Step of the run.")],
+    step: Annotated[
+        str, typer.Argument(metavar="STEP", help="Step of the run.", autocompletion=complete_step)
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Explain why a step was executed or reused, compared with the previous run."""
@@ -201,7 +207,9 @@ def get(
     asset: Annotated[
         str | None,
         typer.Argument(
-            metavar="[ASSET]", help="Name of an asset or of a step; without it, list the outputs."
+            metavar="[ASSET]",
+            help="Name of an asset or of a step; without it, list the outputs.",
+            autocompletion=complete_output,
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the value to this file.")] = None,

@@ -18,6 +18,7 @@ from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.caching.entries import CacheEntry, read_entry
 from flowyml_aws.cli.ages import age_s
 from flowyml_aws.cli.app import AsJson, app
+from flowyml_aws.cli.confirm import confirm
 from flowyml_aws.cli.facts import print_json
 from flowyml_aws.core import clock
 from flowyml_aws.core.errors import SettingsError
@@ -138,7 +139,7 @@ def delete_entries(
     count = sum(map(len, selected.values()))
     counted = f"{count} cache {'entry' if count == 1 else 'entries'}"
     if count and not yes:
-        typer.confirm(f"delete {counted}?", abort=True, err=True)
+        confirm(f"delete {counted}?")
     for store, entry_keys in selected.items():
         store.delete([cache_entry_key(key) for key in entry_keys])
     print(f"deleted {counted}")

@@ -118,9 +118,7 @@ def _missing(asset: str, step: str, status: RunStatus) -> MissingOutput:
         if report.state in (StepState.WAITING, StepState.RUNNING):
             why = f"step {step!r} is {report.state.value}"
         else:
-            why = (
-                f"step {step!r} has {report.state.value}, but its job {view.job.name!r} still runs"
-            )
+            why = f"step {step!r} is {report.state.value}, but job {view.job.name!r} has not ended"
         if asset in view.job.stored:
             fix = f"wait until the job ends: `flowyml-aws attach {status.run_id}`"
             return MissingOutput(asset, step, "not made yet", why, fix)

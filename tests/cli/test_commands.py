@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flowyml_aws import __version__
 from tests.cli.conftest import Cli
 from tests.cli.mistakes import BAD_DATA, MISTAKE, assert_error
 from tests.support.rigs import BackendRig, eventually
@@ -463,3 +464,21 @@ def test_resume_continues_a_failed_run_with_other_resources(rig: BackendRig, cli
     assert rig.ran() == ["load", "clean", "weigh", "train", "weigh", "train", "score"]
     again = cli("resume", run_id.replace("resuming", "other"))
     assert (again.code, "No run" in again.err) == (2, True)
+
+
+def test_the_version_is_printed(cli: Cli) -> None:
+    answer = cli("--version")
+    assert (answer.code, answer.out) == (0, f"flowyml-aws {__version__}\n")
+
+
+def test_a_module_that_a_step_does_not_find_has_a_fix(rig: BackendRig, cli: Cli) -> None:
+    file = rig.folder / "lacking.py"
+    file.write_text(
+        "from flowyml_aws import Pipeline, step\n\n@step\ndef read() -> int:\n"
+        "    import no_such_module\n\npipeline = Pipeline('lacking').add_step(read)\n"
+    )
+    answer = cli("run", str(file))
+    assert answer.code == 1
+    assert "fix: install no_such_module in the image or with the setting `requirements`" in (
+        answer.err
+    )
