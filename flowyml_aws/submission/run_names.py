@@ -71,8 +71,8 @@ def unknown_run(name: str, run_ids: Collection[str], searched: str) -> RunNotFou
         "list the runs with `flowyml-aws runs` in the project's folder; for runs on AWS, set "
         "FLOWYML_AWS_STORE"
     )
-    pipeline = pipeline_of(name)
-    if pipeline is not None:
+    _, colon, pipeline = name.partition(":")  # also if `latest` is misspelled
+    if colon:
         pipelines = {run_id.rsplit("-", 3)[0] for run_id in run_ids}
         near = [f"{LATEST}:{each}" for each in nearest(slug_of(pipeline), pipelines)]
     else:

@@ -43,13 +43,20 @@ class FittedTable:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the table with as many columns as fit."""
+        yield self._fitting(console, options)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """Return the width of the table with as many columns as fit."""
+        return Measurement.get(console, options, self._fitting(console, options))
+
+    def _fitting(self, console: Console, options: ConsoleOptions) -> Table:
         highest = max(column.rank for column in self._columns)
         unlimited = options.update(max_width=_UNLIMITED)
         for rank in range(highest, -1, -1):
             table = self._table(rank)
             if Measurement.get(console, unlimited, table).maximum <= options.max_width:
                 break
-        yield table
+        return table
 
     def _table(self, highest: int) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim", show_edge=False)

@@ -82,7 +82,7 @@ def ending(
         plan: Its plan.
         outputs: Last stored outputs, in plan order.
         total: Number of all stored outputs.
-        savings: What outputs of earlier runs have saved, if any.
+        savings: Time that outputs of earlier runs have saved, if any.
     """
     parts: list[RenderableType] = []
     if outputs:

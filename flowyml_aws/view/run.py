@@ -251,24 +251,27 @@ class PlainLines:
                 if report.state not in (StepState.WAITING, StepState.NOT_RUN):
                     duration = f" after {report.duration_s:.2f} s" if report.ended_at else ""
                     reason = f": {report.reason}" if report.reason else ""
-                    state = f"{report.state.value}{duration}{reason}"
-                    self._print_change(f"  step {report.name}", state)
+                    state = f"{report.state.value}{reason}"
+                    # The duration is rounded once the job has ended.
+                    text = f"{report.state.value}{duration}{reason}"
+                    self._print_change(f"  step {report.name}", state, text)
             if view.state.ended:
                 self._print_job(view)
 
     def _print_job(self, view: JobView) -> None:
-        machine = f" on {view.instance_type}" if view.instance_type else ""
+        waits = view.state is JobState.WAITING
+        machine = f" on {view.instance_type}" if view.instance_type and not waits else ""
         attempt = f" (attempt {view.attempt})" if view.attempt > 1 else ""
         reason = f": {view.reason}" if view.reason else ""
         state = f"{_state_text(view, view.job.after)}{attempt}{machine}{reason}"
         self._print_change(f"job {view.job.name}", state)
 
-    def _print_change(self, subject: str, state: str) -> None:
+    def _print_change(self, subject: str, state: str, text: str | None = None) -> None:
+        """Print a line if the state is not the last one that was printed for the subject."""
         if self._printed.get(subject) != state:
             self._printed[subject] = state
-            self._console.print(
-                f"{subject}: {state}", markup=False, highlight=False, soft_wrap=True
-            )
+            line = f"{subject}: {text or state}"
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _basis(plan: ExecutionPlan) -> str:

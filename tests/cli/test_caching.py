@@ -77,4 +77,4 @@ def test_without_a_terminal_a_question_names_the_option_that_answers_it(
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     assert cli("cache", "rm", "--all").code == 1
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
-    assert cli("cache", "rm", "--all").out == "deleted 2 cache entries\n"
+    assert cli("cache", "rm", "--all").out.strip() == "deleted 2 cache entries"

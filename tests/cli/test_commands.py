@@ -206,7 +206,7 @@ def test_runs_are_filtered(rig: BackendRig, cli: Cli) -> None:
 
 
 def test_a_filter_that_is_malformed_is_a_mistake(rig: BackendRig, cli: Cli) -> None:
-    assert_error(cli("runs", "--state", "faild"), MISTAKE, "Unknown --state", "'failed'")
+    assert_error(cli("runs", "--state", "fail"), MISTAKE, "Unknown --state", "'failed'")
     assert_error(cli("runs", "--since", "yesterday"), MISTAKE, "Invalid --since", "30d")
 
 
@@ -345,7 +345,7 @@ def test_get_says_why_there_is_no_output(rig: BackendRig, cli: Cli) -> None:
     assert cli("get", run.id, "c").out == "42\n"
     in_memory = cli("get", run.id, "begin")
     assert_error(in_memory, MISTAKE, "not stored", '@step(cache="code_hash")', "--checkpoint-steps")
-    assert_error(cli("get", run.id, "beginn"), MISTAKE, "no output 'beginn'", "mean 'begin'")
+    assert_error(cli("get", run.id, "begins"), MISTAKE, "no output 'begins'", "mean 'begin'")
     assert "not stored: a" in cli("get", run.id).out.splitlines()
 
 

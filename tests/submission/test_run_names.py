@@ -46,14 +46,15 @@ def test_a_name_without_a_run_matches_nothing(name: str) -> None:
 
 
 def test_the_error_about_an_unknown_run_names_the_nearest_runs() -> None:
-    error = unknown_run(OLD.replace("digits", "digist"), RUNS, "searched s3://bucket")
-    assert error.what == "No run 'digist-20261121-150531-aaaaaa'"
+    error = unknown_run(OLD.replace("digits", "digit"), RUNS, "searched s3://bucket")
+    assert error.what == "No run 'digit-20261121-150531-aaaaaa'"
     assert error.fix.startswith(f"did you mean {OLD} or {NEW}? Otherwise: list the runs")
 
 
 def test_the_error_about_an_unknown_pipeline_names_the_nearest_pipelines() -> None:
-    error = unknown_run("latest:digist", RUNS, "searched s3://bucket")
-    assert error.fix.startswith("did you mean latest:digits? Otherwise:")
+    for name in ("latest:digit", "latst:digits"):
+        error = unknown_run(name, RUNS, "searched s3://bucket")
+        assert error.fix.startswith("did you mean latest:digits? Otherwise:")
 
 
 def test_an_error_without_near_runs_says_how_to_list_them() -> None:

@@ -65,6 +65,12 @@ def test_the_end_of_a_run_shows_its_cost_and_the_expected_one() -> None:
     assert lines[-1].endswith("flowyml-aws get r-1")
 
 
+def test_no_line_in_a_pipe_is_padded_to_its_width() -> None:
+    terminal = Terminal(file=io.StringIO())
+    terminal.print(ending(a_status(JobState.SUCCEEDED), PLAN, [MODEL], 4, None))
+    assert max(map(len, terminal.file.getvalue().splitlines())) < 100  # type: ignore[attr-defined]
+
+
 def test_the_cost_contains_lost_attempts() -> None:
     status = a_status(JobState.SUCCEEDED, RESULT)
     lost = RunStatus(

@@ -218,7 +218,7 @@ def test_a_waiting_job_names_the_jobs_that_it_waits_for() -> None:
     console = Console(file=io.StringIO(), width=100)
     PlainLines(console).print_changes(status)
     assert isinstance(console.file, io.StringIO)
-    assert "job fit: waiting for done and 2 more on" in console.file.getvalue()
+    assert "job fit: waiting for done and 2 more\n" in console.file.getvalue()
 
 
 def test_a_running_run_shows_the_elapsed_and_the_expected_time() -> None:
