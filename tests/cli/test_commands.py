@@ -114,6 +114,7 @@ def test_a_pipeline_is_named_after_the_file(rig: BackendRig, cli: Cli) -> None:
     answer = cli("run", f"{rig.write('crowd')}:greedy", "-c", trace(rig))
     assert answer.code == 0
     assert rig.ran() == ["a begins", "a ends", "b begins", "b ends"]
+    assert "job b: waiting: other jobs use the vCPUs or the memory of this machine" in answer.err
 
 
 def test_a_function_that_returns_a_pipeline_can_be_named(rig: BackendRig, cli: Cli) -> None:
