@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from flowyml_aws import __version__
+from flowyml_aws.cli.completion import complete_run
 from flowyml_aws.core.spot import SPOT_RULES
 
 __all__ = [
@@ -50,9 +52,27 @@ app = typer.Typer(
     cls=_Program,
     help="Run ML pipelines on AWS from a laptop.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        print(f"flowyml-aws {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Take the options of the program itself."""
+
 
 File = Annotated[
     str,
@@ -61,7 +81,14 @@ File = Annotated[
         help="Python file, and the name of its pipeline or of a function that returns one.",
     ),
 ]
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="Run id.")]
+RunId = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="Run: its id or the start of it, latest, or latest:PIPELINE.",
+        autocompletion=complete_run,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Backends = Annotated[
     list[str] | None,

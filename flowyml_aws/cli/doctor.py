@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from flowyml_aws.cli.app import RUN_FAILED, AsJson, app
+from flowyml_aws.cli.completion import complete_run
 from flowyml_aws.cli.facts import print_json
 from flowyml_aws.cli.proving import MAX_COST_USD, REPORT, ProveCommand, prove_account
 from flowyml_aws.core.errors import SettingsError
@@ -23,6 +24,7 @@ from flowyml_aws.doctor.prove.prove import ALERT_LIMIT_S, ProofOptions
 from flowyml_aws.doctor.run import examine_run
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.services.connect import find_run
+from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.view.findings import report_text, verdict
 from flowyml_aws.view.terminal import Terminal
 
@@ -33,7 +35,11 @@ __all__ = ["doctor"]
 def doctor(
     run: Annotated[
         str | None,
-        typer.Option(metavar="RUN", help="Explain why the jobs of this run do not start."),
+        typer.Option(
+            metavar="RUN",
+            help="Explain why the jobs of this run do not start.",
+            autocompletion=complete_run,
+        ),
     ] = None,
     as_json: AsJson = False,
     prove: Annotated[
@@ -80,9 +86,10 @@ def doctor(
         options = ProofOptions(gpu=gpu, topic=topic, alert_limit_s=alert_limit)
         command = ProveCommand(options, only or (), max_cost, yes, report)
         sys.exit(prove_account(command, as_json))
-    reports = list(_print_reports(_reports(run), as_json))
+    driver = None if run is None else find_run(run)
+    reports = list(_print_reports(_reports(driver), as_json))
     if as_json:
-        print_json(_facts(run, reports))
+        print_json(_facts(driver, reports))
     else:
         _console().print(verdict(reports))
     sys.exit(RUN_FAILED if _has_error(reports) else 0)
@@ -104,9 +111,9 @@ def _require_prove(prove: bool, run: str | None, options: Sequence[str]) -> None
         )
 
 
-def _reports(run: str | None) -> Iterator[Report]:
-    if run is not None:
-        return examine_run(find_run(run))
+def _reports(driver: RunDriver | None) -> Iterator[Report]:
+    if driver is not None:
+        return examine_run(driver)
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     return checkup(find_project([]).root, os.environ, python, time.time)
 
@@ -128,12 +135,12 @@ def _has_error(reports: Iterable[Report]) -> bool:
     return any(finding.level == "error" for report in reports for finding in report.findings)
 
 
-def _facts(run: str | None, reports: Sequence[Report]) -> dict[str, Any]:
-    if run is None:  # the checks ran concurrently
+def _facts(driver: RunDriver | None, reports: Sequence[Report]) -> dict[str, Any]:
+    if driver is None:  # the checks ran concurrently
         reports = sorted(reports, key=lambda report: report.check)
     return {
         "version": 1,
-        **({"run_id": run} if run is not None else {}),
+        **({"run_id": driver.record.run_id} if driver is not None else {}),
         "ok": not _has_error(reports),
         "findings": [
             {"check": report.check, **asdict(finding)}

@@ -6,15 +6,22 @@ import codecs
 import json
 import re
 import sys
-from collections.abc import Mapping
 from typing import Any
 
+from flowyml_aws.client.run import StoredOutput
 from flowyml_aws.planning.selection import Selection
 from flowyml_aws.planning.targets import Candidate
 from flowyml_aws.submission.losses import LostAttempts
 from flowyml_aws.submission.status import JobView, RunStatus
 
-__all__ = ["candidate_facts", "json_text", "print_json", "selection_facts", "status_facts"]
+__all__ = [
+    "candidate_facts",
+    "json_text",
+    "output_facts",
+    "print_json",
+    "selection_facts",
+    "status_facts",
+]
 
 
 def print_json(facts: Any) -> None:
@@ -32,7 +39,7 @@ def json_text(facts: Any, indent: int | None = None) -> str:
 
 def status_facts(status: RunStatus) -> dict[str, Any]:
     """Return the status of a run."""
-    jobs = [_job_facts(view, status.lost) for view in status.jobs]
+    jobs = [_job_facts(view, status) for view in status.jobs]
     return {
         "run_id": status.run_id,
         "pipeline": status.pipeline,
@@ -48,8 +55,7 @@ def status_facts(status: RunStatus) -> dict[str, Any]:
     }
 
 
-def _job_facts(view: JobView, lost: Mapping[str, LostAttempts]) -> dict[str, Any]:
-    reports = {report.name: report.model_dump(mode="json") for report in view.steps}
+def _job_facts(view: JobView, status: RunStatus) -> dict[str, Any]:
     return {
         "name": view.job.name,
         "state": view.state.value,
@@ -59,13 +65,16 @@ def _job_facts(view: JobView, lost: Mapping[str, LostAttempts]) -> dict[str, Any
         "instance_type": view.instance_type,
         "planned_instance_type": view.job.instance_type,
         "cost_usd": view.cost_usd,
-        "lost": lost.get(view.job.name, LostAttempts()).model_dump(mode="json"),
+        "lost": status.lost.get(view.job.name, LostAttempts()).model_dump(mode="json"),
         "target": view.job.target,
         "needs_client": view.needs_client,
-        "steps": [
-            reports.get(name) or {"name": name, "state": "waiting"} for name in view.job.steps
-        ],
+        "steps": [report.model_dump(mode="json") for report in status.reports_of(view)],
     }
+
+
+def output_facts(output: StoredOutput) -> dict[str, Any]:
+    """Return the place of a stored output."""
+    return {"asset": output.asset, "step": output.step, **json.loads(output.ref.to_json())}
 
 
 def candidate_facts(candidate: Candidate) -> dict[str, Any]:

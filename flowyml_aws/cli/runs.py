@@ -7,14 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from flowyml_aws.artifacts.refs import ArtifactRef
-from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.cli.app import (
     INTERRUPTED,
     RUN_FAILED,
@@ -34,33 +34,32 @@ from flowyml_aws.cli.app import (
     Spot,
     app,
 )
-from flowyml_aws.cli.facts import json_text, print_json, status_facts
+from flowyml_aws.cli.completion import complete_job, complete_output, complete_step
+from flowyml_aws.cli.facts import json_text, output_facts, print_json, status_facts
 from flowyml_aws.cli.load import load_pipeline, run_options
 from flowyml_aws.cli.resources import step_resources
 from flowyml_aws.cli.save import save_to, show
 from flowyml_aws.cli.streams import for_terminal
+from flowyml_aws.client.result import PipelineResult
 from flowyml_aws.client.run import Run
-from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import (
-    DamagedArtifactError,
     FlowymlError,
-    RunNotFoundError,
+    SettingsError,
     UnloadableValueError,
 )
 from flowyml_aws.core.termination import Terminated
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.planning.services import ServiceTraits, service_traits
-from flowyml_aws.services.connect import account_settings, find_run, stores
+from flowyml_aws.planning.wording import time_text
 from flowyml_aws.submission.backend import JobState
-from flowyml_aws.submission.record import RunState, created_at, read_outcome, read_record, run_ids
-from flowyml_aws.view import failure_texts, program, status_table, watching
+from flowyml_aws.submission.record import RunState
+from flowyml_aws.view import expected_duration_s, failure_texts, program, status_table, watching
+from flowyml_aws.view.outputs import MAX_OUTPUTS, ending, outputs_table
 from flowyml_aws.view.terminal import Terminal
 
-__all__ = ["attach", "cancel", "get", "logs", "resume", "run", "runs", "status", "why"]
+__all__ = ["attach", "cancel", "get", "logs", "resume", "run", "status", "why"]
 
 _MAX_BYTES, _MAX_RATIO = 2**30, 1000
-_UNKNOWN = "unknown"
-_MAX_ASKED = 10
 
 
 @app.command()
@@ -99,46 +98,16 @@ def run(
 
 
 @app.command()
-def runs(as_json: AsJson = False) -> None:
-    """List the runs in the project's local store and in its S3 store, newest first.
-
-    Of the runs that have not ended, the newest 10 are asked for their state.
-    """
-    project = find_project([]).root
-    run_stores = dict.fromkeys(stores(account_settings(project), project).values())
-    facts = map_concurrently(
-        lambda each: _run_facts(*each),
-        ((store, run_id) for store in run_stores for run_id in run_ids(store)),
-        limit=STORE_REQUESTS,
-    )
-    rows = [row for row in facts if row is not None]
-    rows.sort(key=lambda row: -float(row["created_at"]))
-    unended = [row for row in rows if row["state"] == _UNKNOWN][:_MAX_ASKED]
-    states = map_concurrently(_state_of, unended, limit=_MAX_ASKED)
-    for row, state in zip(unended, states, strict=True):
-        row |= state
-    if as_json:
-        print_json(rows)
-        return
-    for row in rows:
-        created = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(row["created_at"])))
-        line = f"{row['run_id']}  {row['backend'] or '':<15} {row['state']:<15} {created}"
-        print(for_terminal(line))
-        if row["needs_client"]:
-            print(f"  warning: it waits for a client: `flowyml-aws attach {row['run_id']}`")
-    if not rows:
-        print("no runs yet: start one with `flowyml-aws run FILE`")
-
-
-@app.command()
 def status(run_id: RunId, as_json: AsJson = False) -> None:
     """Show the status of a run."""
-    run_status = Run.attach(run_id).status()
+    attached = Run.attach(run_id)
+    run_status = attached.status()
     if as_json:
         print_json(status_facts(run_status))
         return
     console = Terminal()
-    console.print(status_table(run_status, time.time()))
+    expected_s = expected_duration_s(attached.plan)
+    console.print(status_table(run_status, time.time(), expected_s))
     console.print(*failure_texts(run_status), sep="", soft_wrap=True)
 
 
@@ -179,7 +148,10 @@ def resume(
 def logs(
     run_id: RunId,
     job: Annotated[
-        str | None, typer.Argument(metavar="[JOB]", help="Print only the log of this job.")
+        str | None,
+        typer.Argument(
+            metavar="[JOB]", help="Print only the log of this job.", autocompletion=complete_job
+        ),
     ] = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Continue until the jobs finish.")
@@ -191,7 +163,7 @@ def logs(
     several = job is None and len(attached.plan.jobs) > 1
     if follow and _seems_abandoned(attached):
         print(
-            f"no job is running; continue the run with: {program()} attach {run_id}",
+            f"no job is running; continue the run with: {program()} attach {attached.id}",
             file=sys.stderr,
         )
     for line in attached.logs(job, follow=follow):
@@ -205,7 +177,9 @@ def logs(
 @app.command()
 def why(
     run_id: RunId,
-    step: Annotated[str, typer.Argument(metavar="STEP", help="Step of the run.")],
+    step: Annotated[
+        str, typer.Argument(metavar="STEP", help="Step of the run.", autocompletion=complete_step)
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Explain why a step was executed or reused, compared with the previous run."""
@@ -228,13 +202,20 @@ def cancel(run_id: RunId, as_json: AsJson = False) -> None:
         print_json({**status_facts(run_status), "state": state.value, "ending": [*ending]})
     else:
         stopping = " (its jobs are being stopped)" if state is RunState.RUNNING else ""
-        print(f"{run_id}: {state.value}{stopping}")
+        print(f"{attached.id}: {state.value}{stopping}")
 
 
 @app.command()
 def get(
     run_id: RunId,
-    asset: Annotated[str, typer.Argument(help="Name of an asset or of a step.")],
+    asset: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[ASSET]",
+            help="Name of an asset or of a step; without it, list the outputs.",
+            autocompletion=complete_output,
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the value to this file.")] = None,
     allow_pickle: Annotated[
         bool | None,
@@ -250,8 +231,11 @@ def get(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print an output of a run, or write it to a file."""
+    """List the outputs of a run, print one, or write it to a file."""
     attached = Run.attach(run_id, allow_pickle=allow_pickle)
+    if asset is None:
+        _list_outputs(attached, out, as_json)
+        return
     refs = attached.refs(asset)
     if as_json:
         print_json({name: json.loads(ref.to_json()) for name, ref in refs.items()})
@@ -265,6 +249,22 @@ def get(
         return
     file_format = save_to(value, out)
     print(f"wrote {file_format} to {out}", file=sys.stderr)
+
+
+def _list_outputs(attached: Run, out: Path | None, as_json: bool) -> None:
+    if out is not None:
+        raise SettingsError(
+            what="--out without the name of an output",
+            why="a file contains one value",
+            fix=f"name an output; list them with `flowyml-aws get {attached.id}`",
+        )
+    stored, missing = attached.stored(), attached.missing()
+    if as_json:
+        print_json([output_facts(output) for output in stored])
+        return
+    if not stored and not missing:
+        print(f"run {attached.id} has no outputs")
+    Terminal().print(outputs_table(stored, missing))
 
 
 def _follow(started: Run, detach: bool, project: Path, as_json: bool) -> None:
@@ -307,44 +307,17 @@ def _wait(started: Run, as_json: bool) -> NoReturn:
         print_json(result.to_dict())
     else:
         lost = f"; {result.lost_attempts}" if result.lost_attempts.count else ""
-        print(f"run {started.id}: {result.state} after {result.duration_seconds:.1f} s{lost}")
+        duration = time_text(result.duration_seconds)
+        print(f"run {started.id}: {result.state} after {duration}{lost}", flush=True)
+        _print_ending(started, result)
     sys.exit(0 if result.status.state is RunState.SUCCEEDED else RUN_FAILED)
 
 
-def _run_facts(store: ArtifactStore, run_id: str) -> dict[str, Any] | None:
-    facts = {
-        "run_id": run_id,
-        "pipeline": None,
-        "backend": None,
-        "state": "unreadable",
-        "created_at": created_at(run_id),
-        "store": store.uri,
-        "needs_client": False,
-    }
-    try:
-        record = read_record(store, run_id)
-        facts |= {
-            "pipeline": record.pipeline,
-            "backend": record.backend,
-            "created_at": record.created_at,
-        }
-        outcome = read_outcome(store, run_id)
-        facts["state"] = outcome.state.value if outcome else _UNKNOWN
-    except RunNotFoundError:
-        return None  # its client stopped before it had written the record
-    except DamagedArtifactError:
-        pass  # `status` reports the reason
-    return facts
-
-
-def _state_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the state of a run that has not ended, and whether it waits for a client."""
-    try:
-        status = find_run(row["run_id"]).status()
-    except FlowymlError:
-        return {}  # `status` reports the reason
-    needs_client = any(view.needs_client for view in status.jobs)
-    return {"state": status.state.value, "needs_client": needs_client}
+def _print_ending(ended: Run, result: PipelineResult) -> None:
+    # Only information: without it, the run has ended as well.
+    with suppress(FlowymlError):
+        outputs, total = ended.stored(last=MAX_OUTPUTS), len(result.refs)
+        Terminal().print(ending(result.status, ended.plan, outputs, total, ended.savings()))
 
 
 def _log_text(prefix: str, message: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,9 @@ from rich.table import Table
 from flowyml_aws.artifacts.layout import CACHE, cache_entry_key
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.caching.entries import CacheEntry, read_entry
+from flowyml_aws.cli.ages import age_s
 from flowyml_aws.cli.app import AsJson, app
+from flowyml_aws.cli.confirm import confirm
 from flowyml_aws.cli.facts import print_json
 from flowyml_aws.core import clock
 from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
@@ -29,7 +30,6 @@ from flowyml_aws.view.terminal import Terminal
 __all__ = ["delete_entries", "gc", "list_entries"]
 
 _KEY_LENGTH = 12  # characters of a key that are shown
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 cache = typer.Typer(help="Cached step outputs.", no_args_is_help=True)
 app.add_typer(cache, name="cache")
@@ -53,14 +53,14 @@ def gc(
     as_json: AsJson = False,
 ) -> None:
     """Delete old runs and cache entries, and values that nothing refers to any more."""
-    age_s = _seconds(older_than)
+    oldest_s = age_s(older_than, "--older-than")
 
     def wait(seconds: float) -> None:
         print(f"waiting {seconds:g} s to see the runs that are starting now", file=sys.stderr)
         clock.sleep(seconds)
 
     collected = {
-        store.uri: collect(store, age_s, time.time, wait, dry_run) for store in _stores(backend)
+        store.uri: collect(store, oldest_s, time.time, wait, dry_run) for store in _stores(backend)
     }
     if as_json:
         print_json({uri: _garbage_facts(garbage) for uri, garbage in collected.items()})
@@ -138,7 +138,7 @@ def delete_entries(
     count = sum(map(len, selected.values()))
     counted = f"{count} cache {'entry' if count == 1 else 'entries'}"
     if count and not yes:
-        typer.confirm(f"delete {counted}?", abort=True, err=True)
+        confirm(f"delete {counted}?")
     for store, entry_keys in selected.items():
         store.delete([cache_entry_key(key) for key in entry_keys])
     print(f"deleted {counted}")
@@ -180,17 +180,6 @@ def _by_prefix(
         why="a key, or its first characters, must match exactly one entry",
         fix="list the keys with `flowyml-aws cache ls`",
     )
-
-
-def _seconds(age: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", age)
-    if match is None:
-        raise SettingsError(
-            what=f"Invalid --older-than {age!r}: expected a number with a unit, such as 30d",
-            why="the units are s, m, h, d and w",
-            fix="write for example --older-than 30d",
-        )
-    return float(match[1]) * _UNITS_S[match[2]]
 
 
 def _garbage_facts(garbage: Garbage) -> dict[str, Any]:

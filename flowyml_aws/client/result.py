@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flowyml_aws.core.errors import UserError
-from flowyml_aws.core.spelling import did_you_mean
+from flowyml_aws.client.missing_output import OutputNotFoundError
 from flowyml_aws.core.visible import visible
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
@@ -17,10 +16,6 @@ from flowyml_aws.submission.refs import RunRefs
 from flowyml_aws.submission.status import RunStatus, failures, machine_notes, value_notes
 
 __all__ = ["OutputNotFoundError", "Outputs", "PipelineResult", "StepResult", "make_result"]
-
-
-class OutputNotFoundError(UserError, KeyError):
-    """A run has no stored value of this name."""
 
 
 class Outputs(Mapping[str, Any]):
@@ -36,19 +31,18 @@ class Outputs(Mapping[str, Any]):
         self,
         names: Mapping[str, tuple[str, ...]],
         load: Callable[[str], Any],
-        skipped: Mapping[str, str] | None = None,
+        explain: Callable[[str], OutputNotFoundError],
     ) -> None:
         """Create the outputs of a run.
 
         Args:
             names: Stored assets, by asset and by step.
             load: Loads the value of an asset.
-            skipped: Cause of each output that does not exist because its step was skipped, by
-                asset and by step.
+            explain: Returns the error for a name that is not stored.
         """
         self._names = names
         self._load = load
-        self._skipped = skipped or {}
+        self._explain = explain
         self._loaded: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
@@ -61,21 +55,8 @@ class Outputs(Mapping[str, Any]):
         Raises:
             OutputNotFoundError: Nothing is stored under this name.
         """
-        if name not in self._names and name in self._skipped:
-            raise OutputNotFoundError(
-                what=f"This run has no output {name!r}: its step was skipped",
-                why=self._skipped[name],
-                fix="change what the condition reads, or read the output of the step that ran",
-            )
         if name not in self._names:
-            near = did_you_mean(name, self._names, otherwise="")
-            store_it = 'to store the output of a step, declare it with @step(cache="code_hash")'
-            raise OutputNotFoundError(
-                what=f"This run has no output {name!r}",
-                why="no step produced it, or only steps of the same group read it, and it was not "
-                f"stored; the stored outputs are {', '.join(self._names) or '(none)'}",
-                fix=f"{near} Otherwise: {store_it}" if near else store_it,
-            )
+            raise self._explain(name)
         return self._names[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -130,7 +111,7 @@ class PipelineResult:
     """The outcome of a run. A failed step does not raise an error; check `success`.
 
     Attributes:
-        state: `completed`, `failed`, `cancelled` or `running`.
+        state: `succeeded`, `failed`, `cancelled` or `running`.
         step_results: Results by step name.
         outputs: Values by asset and by step name.
         refs: References to the stored values by asset, each read from the store on access.
@@ -213,9 +194,6 @@ class PipelineResult:
         }
 
 
-_STATES = {RunState.SUCCEEDED: "completed"}
-
-
 def make_result(
     status: RunStatus,
     outputs: Outputs,
@@ -236,7 +214,7 @@ def make_result(
         run_id=status.run_id,
         pipeline_name=status.pipeline,
         success=status.state is RunState.SUCCEEDED,
-        state=_STATES.get(status.state, status.state.value),
+        state=status.state.value,
         step_results={
             name: _step_result(report, outputs, refs, first_assets.get(name))
             for name, report in status.steps.items()

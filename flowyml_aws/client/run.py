@@ -6,14 +6,23 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from flowyml_aws.artifacts.errors import PickleRefusedError
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.values import load_value
+from flowyml_aws.client.missing_output import (
+    MissingOutput,
+    OutputNotFoundError,
+    missing_outputs,
+    output_not_found,
+    produced_assets,
+)
 from flowyml_aws.client.result import Outputs, PipelineResult, make_result
 from flowyml_aws.client.run_job import RunJob
+from flowyml_aws.client.savings import Savings, find_savings
 from flowyml_aws.core.errors import RunNotFoundError
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.termination import Terminated, end_after_cleanup
@@ -29,9 +38,18 @@ from flowyml_aws.submission.refs import RunRefs
 from flowyml_aws.submission.status import RunStatus
 from flowyml_aws.submission.why import Reason, explain_step
 
-__all__ = ["Run"]
+__all__ = ["Run", "StoredOutput"]
 
 Watcher = Callable[[RunStatus], None]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOutput:
+    """An output of a run that can be loaded."""
+
+    asset: str
+    step: str
+    ref: ArtifactRef
 
 
 class Run:
@@ -55,15 +73,16 @@ class Run:
 
     @classmethod
     def attach(cls, run_id: str, allow_pickle: bool | None = None) -> Run:
-        """Return the run with this id, from the project's local store or its S3 store.
+        """Return the run with this name, from the project's local store or its S3 store.
 
         Args:
-            run_id: Id of the run.
+            run_id: Id of the run, its first characters if no other id has them, `latest` for the
+                newest run, or `latest:PIPELINE`.
             allow_pickle: Whether outputs whose format can execute code may be loaded; None for
                 the setting. Without both, only if this user started the run on this machine.
 
         Raises:
-            RunNotFoundError: No store contains it.
+            RunNotFoundError: No store contains it, or several runs have this name.
         """
         return cls(find_run(run_id), drives=False, allow_pickle=allow_pickle)
 
@@ -143,6 +162,34 @@ class Run:
         status = self.status()
         refs = RunRefs(status, self._driver.reports)
         return {asset: refs[asset] for asset in _outputs_of(status, refs, self._load).assets(name)}
+
+    def stored(self, last: int | None = None) -> list[StoredOutput]:
+        """Return the stored outputs in plan order.
+
+        Args:
+            last: Maximum number, of which the last ones are returned; None for all.
+        """
+        status = self.status()
+        refs = RunRefs(status, self._driver.reports)
+        producers = {
+            asset: step
+            for step, assets in produced_assets(status).items()
+            for asset in assets
+            if asset in refs
+        }
+        names = list(producers)[-last if last else None :]
+        return [
+            StoredOutput(asset, producers[asset], ref) for asset, ref in refs.read(names).items()
+        ]
+
+    def missing(self) -> list[MissingOutput]:
+        """Return the outputs that are not stored, with the reason, in plan order."""
+        status = self.status()
+        return list(missing_outputs(status, RunRefs(status, self._driver.reports)).values())
+
+    def savings(self) -> Savings | None:
+        """Return what the run has saved by outputs of earlier runs; None if it reuses nothing."""
+        return find_savings(self._driver.store, self.status())
 
     def why(self, step: str) -> Reason:
         """Explain why a step was executed or reused, compared with the pipeline's previous run.
@@ -244,7 +291,11 @@ class Run:
 
     def _result_of(self, status: RunStatus) -> PipelineResult:
         refs = RunRefs(status, self._driver.reports)
-        first = {step: assets[0] for step, assets in _produced(status).items() if assets[0] in refs}
+        first = {
+            step: assets[0]
+            for step, assets in produced_assets(status).items()
+            if assets and assets[0] in refs
+        }
         outputs = _outputs_of(status, refs, self._load)
         return make_result(status, outputs, refs, first, time.time())
 
@@ -271,23 +322,11 @@ def _outputs_of(
     status: RunStatus, refs: RunRefs, load: Callable[[str, ArtifactRef], Any]
 ) -> Outputs:
     names: dict[str, tuple[str, ...]] = {asset: (asset,) for asset in refs}
-    for step, assets in _produced(status).items():
-        if all(asset in refs for asset in assets):
+    for step, assets in produced_assets(status).items():
+        if assets and all(asset in refs for asset in assets):
             names.setdefault(step, assets)
-    return Outputs(names, lambda asset: load(asset, refs[asset]), _skipped_outputs(status))
 
+    def explain(name: str) -> OutputNotFoundError:
+        return output_not_found(name, status, refs)
 
-def _skipped_outputs(status: RunStatus) -> dict[str, str]:
-    """Return why an asset or a step's output does not exist, for each that was skipped."""
-    results = [view.result for view in status.jobs if view.result is not None]
-    skipped = (*(step.skipped for step in status.reused.values()), *(r.skipped for r in results))
-    causes = {asset: cause for each in skipped for asset, cause in each.items()}
-    for step, assets in _produced(status).items():
-        if assets[0] in causes:
-            causes.setdefault(step, causes[assets[0]])
-    return causes
-
-
-def _produced(status: RunStatus) -> dict[str, tuple[str, ...]]:
-    reused = {name: step.produces for name, step in status.reused.items()}
-    return reused | {s: assets for view in status.jobs for s, assets in view.job.produces.items()}
+    return Outputs(names, lambda asset: load(asset, refs[asset]), explain)

@@ -30,7 +30,9 @@ def examine_run(driver: RunDriver) -> Iterator[Report]:
         name = view.job.name
         findings = diagnoses.get(name) if name in queued else None
         yield Report(
-            name, tuple(findings or [_state_finding(view, states, reasons)]), is_complete=True
+            name,
+            tuple(findings or [_state_finding(status.run_id, view, states, reasons)]),
+            is_complete=True,
         )
 
 
@@ -50,12 +52,12 @@ def _confirmed_diagnoses(driver: RunDriver) -> Mapping[str, Sequence[Finding]]:
 
 
 def _state_finding(
-    view: JobView, states: Mapping[str, JobState], reasons: Mapping[str, str]
+    run_id: str, view: JobView, states: Mapping[str, JobState], reasons: Mapping[str, str]
 ) -> Finding:
     """Return the finding for a job that has no diagnosis."""
     name = view.job.name
     if view.needs_client:
-        fix = "continue the run with `flowyml-aws attach RUN`, unless another client drives it"
+        fix = f"`flowyml-aws attach {run_id}` continues the run, unless another client drives it"
         why = view.reason or "it can be submitted now"
         return Finding("no-client", "warning", f"Job {name!r} waits for a client", why, fix)
     if view.state in (JobState.WAITING, JobState.QUEUED) and view.reason:
@@ -68,7 +70,7 @@ def _state_finding(
                 "error",
                 f"Job {name!r} has failed",
                 reasons[name],
-                "see `flowyml-aws status` and `flowyml-aws logs` for details",
+                f"see `flowyml-aws status {run_id}` and `flowyml-aws logs {run_id} {name}`",
             )
         case JobState.BLOCKED | JobState.CANCELLED | JobState.LOST:
             return Finding(

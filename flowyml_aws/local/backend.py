@@ -49,6 +49,7 @@ _GRACE_S = 10.0
 _POLL_INTERVAL_S = 0.25
 _CHILDREN_GRACE_S = 1.0
 _SILENCE_S = 120.0  # many heartbeats, for a machine that is busy
+_NO_ROOM = "other jobs use the vCPUs or the memory of this machine"
 _SIGNALS = {number.value: number.name for number in signal.Signals}
 
 
@@ -107,6 +108,8 @@ class LocalBackend:
         self._ended: dict[str, JobStatus] = {}
         self._times: dict[tuple[str, int], JobTimes] = {}
         self._process_ended = threading.Event()
+        # Jobs that are ready, and wait until others end.
+        self._held: list[str] = []
 
     def submit(self, jobs: Sequence[PlannedJob], succeeded: Collection[str]) -> None:
         """Start the jobs whose parents succeeded, in plan order, while resources are free."""
@@ -114,21 +117,27 @@ class LocalBackend:
             job for job in self._plan.jobs if self._status(job.name).state is JobState.RUNNING
         ]
         try:
+            self._held = [job.name for job in jobs if set(job.after) <= set(succeeded)]
             for job in jobs:
-                if not set(job.after) <= set(succeeded):
+                if job.name not in self._held:
                     continue
                 if running and not self._has_room(running, job):
                     break  # later, smaller jobs must not delay a large job forever
                 self._start(job)
+                self._held.remove(job.name)
                 running.append(job)
         except BaseException:
             self.release()  # no other client knows of them yet
             raise
 
     def statuses(self) -> Mapping[str, JobStatus]:
-        """Return the statuses of the jobs that have an attempt. Lost attempts cost nothing here."""
+        """Return the statuses of the jobs that have an attempt, or that wait for resources.
+
+        Lost attempts cost nothing here.
+        """
         statuses = {job.name: self._status(job.name) for job in self._plan.jobs}
-        return {
+        held = dict.fromkeys(self._held, JobStatus(JobState.LOST, reason=_NO_ROOM))
+        return held | {
             name: replace(
                 status, lost=_lost_attempts(status), times=self._times_of(name, status.attempt)
             )

@@ -20,6 +20,7 @@ from flowyml_aws.core.errors import (
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.full_disk import full_disk_advice
 from flowyml_aws.runtime.log import masked
+from flowyml_aws.runtime.missing_modules import module_advice
 from flowyml_aws.runtime.out_of_memory import memory_advice, oom_kills, out_of_memory
 from flowyml_aws.runtime.result import StepFailure
 from flowyml_aws.runtime.time_limit import StepTimeout
@@ -66,6 +67,8 @@ def describe_step_failure(
     if cause is None:
         cause = Cause.TIME_LIMIT if isinstance(error, StepTimeout) else Cause.STEP
     advice = advice or advice_of_cause
+    if not advice and isinstance(error, ModuleNotFoundError):
+        advice = module_advice(error)
     return StepFailure(
         kind=type(error).__name__,
         message=text_of(error),

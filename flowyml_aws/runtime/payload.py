@@ -18,6 +18,7 @@ from flowyml_aws.core.errors import FlowymlError, PipelineFileError
 from flowyml_aws.core.loading import importing
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_objects import unwrap_step
+from flowyml_aws.runtime.missing_modules import module_advice
 from flowyml_aws.runtime.snapshot import remember_source
 from flowyml_aws.scripts import resolve
 
@@ -148,16 +149,10 @@ def load_payload(packed: PackedSteps, large: Sequence[bytes] = ()) -> Payload:
 
 def load_error(error: BaseException) -> PipelineFileError:
     """Return the error for code of the user that fails while a job loads it."""
-    if isinstance(error, ImportError):
-        fix = (
-            f"install {error.name or 'what is missing'} in the image, or add it to the code with "
-            "the setting `include`"
-        )
-    else:
-        fix = (
-            "make it work on the machine of the job, or move what only the client needs under "
-            '`if __name__ == "__main__":`'
-        )
+    fix = module_advice(error) or (
+        "make it work on the machine of the job, or move what only the client needs under "
+        '`if __name__ == "__main__":`'
+    )
     return PipelineFileError(
         what=f"The program can't be loaded in this job: {type(error).__name__}: {error}",
         why="each job executes the script up to its first run, and imports the steps' modules",

@@ -27,7 +27,7 @@ __all__ = [
 
 
 class StepState(str, Enum):
-    """State of a step within an attempt."""
+    """State of a step within an attempt. A runner reports all but the last two."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -35,6 +35,9 @@ class StepState(str, Enum):
     FAILED = "failed"
     SKIPPED = "skipped"
     CACHED = "cached"
+    CANCELLED = "cancelled"
+    NOT_RUN = "not run"
+    """Its job has ended before the step could start."""
 
 
 class StepFailure(Document):

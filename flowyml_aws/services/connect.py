@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,19 @@ from flowyml_aws.services.service import Host, service_type
 from flowyml_aws.settings.load import load_settings
 from flowyml_aws.settings.model import Settings
 from flowyml_aws.submission.driver import RunDriver
-from flowyml_aws.submission.record import RunRecord, read_plan, read_record
+from flowyml_aws.submission.record import (
+    RunRecord,
+    read_plan,
+    read_record,
+    run_ids,
+    slug_of,
+)
+from flowyml_aws.submission.run_names import (
+    is_complete,
+    matching_runs,
+    pipeline_of,
+    unknown_run,
+)
 
 __all__ = [
     "FoundRun",
@@ -112,47 +124,82 @@ class FoundRun:
         )
 
 
-def find_run(run_id: str) -> RunDriver:
-    """Return a driver of the run with this id, from any store that is set up.
+def find_run(name: str) -> RunDriver:
+    """Return a driver of the run with this name, from any store that is set up.
 
     Raises:
-        RunNotFoundError: No store contains it.
+        RunNotFoundError: No store contains it, or several runs have this name.
     """
-    return locate_run(run_id).driver()
+    return locate_run(name).driver()
 
 
-def locate_run(run_id: str) -> FoundRun:
-    """Return the run with this id, from any store that is set up.
+def locate_run(name: str) -> FoundRun:
+    """Return the run with this name, from any store that is set up.
+
+    A complete id costs a request for each store. Any other name lists the runs of all stores.
+
+    Args:
+        name: Id of the run, its first characters if no other id has them, `latest`, or
+            `latest:PIPELINE`.
 
     Raises:
-        RunNotFoundError: No store contains it.
+        RunNotFoundError: No store contains it, or several runs have this name.
     """
     project = find_project([]).root
     settings = account_settings(project)
-    searched = []
+    places: list[_Place] = []
     for names in _hosts(settings, project):
-        # No new runs: jobs of AWS do not need the project, which may be another one here.
-        root = None if service_traits(names[0]).needs_bundle else project
-        host = service_type(names[0]).host(settings, root)
-        try:
-            record = read_record(host.store, run_id)
-        except RunNotFoundError:
-            searched.append(host.store.uri)
-            continue
-        plan = read_plan(host.store, run_id)
+        places.append(place := _place(names, settings, project))
+        if is_complete(name) and (record := _record(place.host.store, name)) is not None:
+            return place.found(record)
+    place_of = {run_id: place for place in reversed(places) for run_id in run_ids(place.host.store)}
+    pipeline = pipeline_of(name)
+    for run_id in matching_runs(name, place_of):
+        # A run has no record if its client died before it was submitted.
+        record = _record(place_of[run_id].host.store, run_id)
+        if record is not None and pipeline in (None, record.pipeline, slug_of(record.pipeline)):
+            return place_of[run_id].found(record)
+    searched = " and ".join(place.host.store.uri for place in places)
+    none = f"no store is set up, and {project} contains no runs"
+    raise unknown_run(name, place_of, f"searched {searched}" if searched else none)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A host that may contain runs.
+
+    Attributes:
+        names: Names of its services.
+        root: Project of new runs; None if there are none.
+    """
+
+    host: Host
+    names: Sequence[str]
+    settings: Settings
+    root: Path | None
+
+    def found(self, record: RunRecord) -> FoundRun:
+        plan = read_plan(self.host.store, record.run_id)
+        host = self.host
         if plan.image and not host.image:
-            host = service_type(names[0]).host(replace(settings, image=plan.image), root)
+            settings = replace(self.settings, image=plan.image)
+            host = service_type(self.names[0]).host(settings, self.root)
         # A plan without jobs uses any service of the host.
-        services = _services(sorted({job.backend for job in plan.jobs}) or names[:1], host)
-        return FoundRun(record, plan, services, settings)
-    raise RunNotFoundError(
-        what=f"No run {run_id!r}",
-        why=f"searched {' and '.join(searched)}"
-        if searched
-        else f"no store is set up, and {project} contains no runs",
-        fix="list the runs with `flowyml-aws runs` in the project's folder; for runs on AWS, set "
-        "FLOWYML_AWS_STORE",
-    )
+        names = sorted({job.backend for job in plan.jobs}) or self.names[:1]
+        return FoundRun(record, plan, _services(names, host), self.settings)
+
+
+def _place(names: Sequence[str], settings: Settings, project: Path) -> _Place:
+    # No new runs: jobs of AWS do not need the project, which may be another one here.
+    root = None if service_traits(names[0]).needs_bundle else project
+    return _Place(service_type(names[0]).host(settings, root), names, settings, root)
+
+
+def _record(store: ArtifactStore, run_id: str) -> RunRecord | None:
+    try:
+        return read_record(store, run_id)
+    except RunNotFoundError:
+        return None
 
 
 def _services(names: Iterable[str], host: Host) -> RunServices:

@@ -227,7 +227,10 @@ class RunDriver:
         stopped = cancelled and (status.state.ended or status.state is JobState.LOST)
         if stopped or JobState.CANCELLED in parents.values():
             events = self._events.get(job.name)
-            reports = _steps_cut_off(job, events, "the run was cancelled", Cause.CANCELLED)
+            failure = StepFailure(
+                kind="JobEnded", message="the run was cancelled", cause=Cause.CANCELLED
+            )
+            reports = _steps_cut_off(job, events, status, StepState.CANCELLED, failure)
             steps = reports if status.attempt else ()
             ran_on = self._ran_on(job, events)
             return JobView(job, JobState.CANCELLED, status.attempt, steps=steps, ran_on=ran_on)
@@ -247,7 +250,8 @@ class RunDriver:
             reason = "the backend reports success, but the job left no result"
         events = self._events.get(job.name)
         cause = machine.cause if machine is not None else status.cause
-        reports = _steps_cut_off(job, events, reason, cause or Cause.STEP)
+        failure = StepFailure(kind="JobEnded", message=reason, cause=cause or Cause.STEP)
+        reports = _steps_cut_off(job, events, status, StepState.FAILED, failure)
         ran_on = self._ran_on(job, events)
         return JobView(job, JobState.FAILED, status.attempt, reason, reports, ran_on=ran_on)
 
@@ -366,7 +370,12 @@ class RunDriver:
                     self._poll()
             lost = self._lost_attempts()
             outcome = RunOutcome(
-                state=status.state, ended_at=ended_at, bills=bills, lost=lost, times=self._times
+                state=status.state,
+                ended_at=ended_at,
+                cost_usd=status.cost_usd,
+                bills=bills,
+                lost=lost,
+                times=self._times,
             )
             if self.store.create(self.layout.outcome, outcome.to_json()):
                 self._may_leave_jobs = True
@@ -435,18 +444,31 @@ def _may_have_ended(statuses: Mapping[str, JobStatus], job: PlannedJob) -> bool:
 
 
 def _steps_cut_off(
-    job: PlannedJob, events: AttemptEvents | None, reason: str, cause: Cause
+    job: PlannedJob,
+    events: AttemptEvents | None,
+    status: JobStatus,
+    state: StepState,
+    failure: StepFailure,
 ) -> tuple[StepReport, ...]:
     """Return the step reports of a job that ended without reporting.
 
-    The first unfinished step is marked as failed.
+    The first unfinished step gets the state and the failure. It ends with its attempt, if the
+    service reports how long that ran.
     """
     reports = events.steps if events is not None else ()
     reports = reports or tuple(StepReport(name=name) for name in job.steps)
-    failure = StepFailure(kind="JobEnded", message=reason, cause=cause)
     unfinished = [r.name for r in reports if r.state in (StepState.RUNNING, StepState.WAITING)]
+    starts = [report.started_at for report in reports if report.started_at is not None]
+    ran_s = status.last.seconds if status.last is not None else 0.0
+    ended_at = min(starts) + ran_s if starts and ran_s else None
     return tuple(
-        report.model_copy(update={"state": StepState.FAILED, "failure": failure})
+        report.model_copy(
+            update={
+                "state": state,
+                "failure": failure,
+                "ended_at": None if report.started_at is None else ended_at,
+            }
+        )
         if report.name in unfinished[:1]
         else report
         for report in reports

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from flowyml_aws.core.folders import state_folder
 
-__all__ = ["is_own_run", "own_runs_file", "remember_run"]
+__all__ = ["is_own_run", "own_runs", "own_runs_file", "remember_run"]
 
 # Runs of this process that could not be added to the list.
 _unlisted: set[str] = set()
@@ -45,6 +45,15 @@ def is_own_run(store_uri: str, run_id: str) -> bool:
     with suppress(OSError, RuntimeError), own_runs_file(os.environ).open("rb") as stream:
         return line.encode() in (entry.rstrip(b"\n") for entry in stream)
     return False
+
+
+def own_runs() -> list[tuple[str, str]]:
+    """Return the ids of the runs that this user started on this machine, with their stores."""
+    try:
+        lines = own_runs_file(os.environ).read_text("utf-8").splitlines()
+    except (OSError, RuntimeError):
+        return []
+    return [(run_id, uri) for run_id, _, uri in (line.partition(" ") for line in lines) if uri]
 
 
 def _line(store_uri: str, run_id: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import Enum
@@ -29,10 +29,12 @@ __all__ = [
     "SpecPlace",
     "created_at",
     "make_run_id",
+    "newest_first",
     "read_outcome",
     "read_plan",
     "read_record",
     "run_ids",
+    "slug_of",
 ]
 
 
@@ -121,6 +123,7 @@ class RunOutcome(Document):
     """The final state of a run.
 
     Attributes:
+        cost_usd: Cost of all jobs without their start; None if there is none or one is unknown.
         bills: Bills of the jobs whose service reports them, by job.
         lost: Lost attempts of the jobs that have any, by job.
         times: Times of the jobs at their services, by job, as far as the client knew them.
@@ -129,6 +132,7 @@ class RunOutcome(Document):
     version: Literal[1] = 1
     state: RunState
     ended_at: float
+    cost_usd: float | None = None
     bills: dict[str, Bill] = Field(default_factory=dict)
     lost: dict[str, LostAttempts] = Field(default_factory=dict)
     times: dict[str, JobTimes] = Field(default_factory=dict)
@@ -139,8 +143,12 @@ def make_run_id(pipeline: str, now: datetime, random_hex: Callable[[int], str]) 
 
     Example: `digits-20261122-150531-3f9a1c`.
     """
-    slug = re.sub(r"[^a-z0-9]+", "-", pipeline.lower()).strip("-")[:20].strip("-") or "run"
-    return f"{slug}-{now.astimezone(timezone.utc):%Y%m%d-%H%M%S}-{random_hex(3)}"
+    return f"{slug_of(pipeline)}-{now.astimezone(timezone.utc):%Y%m%d-%H%M%S}-{random_hex(3)}"
+
+
+def slug_of(pipeline: str) -> str:
+    """Return the start of the run ids of a pipeline, which other pipelines may share."""
+    return re.sub(r"[^a-z0-9]+", "-", pipeline.lower()).strip("-")[:20].strip("-") or "run"
 
 
 def created_at(run_id: str) -> float:
@@ -161,8 +169,12 @@ def run_ids(store: ArtifactStore) -> list[str]:
 
     A run may have no record if its client died.
     """
-    names = [name for name in store.children(RUNS) if name.count("-") >= 3]
-    return sorted(names, key=lambda name: name.rsplit("-", 3)[1:], reverse=True)
+    return newest_first(name for name in store.children(RUNS) if name.count("-") >= 3)
+
+
+def newest_first(run_ids: Iterable[str]) -> list[str]:
+    """Return ids of runs sorted by the time in them, newest first."""
+    return sorted(run_ids, key=lambda run_id: run_id.rsplit("-", 3)[1:], reverse=True)
 
 
 def read_record(store: ArtifactStore, run_id: str) -> RunRecord:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.submission.reports import JobReports
@@ -48,7 +48,8 @@ class RunRefs(Mapping[str, ArtifactRef]):
     def __contains__(self, asset: object) -> bool:
         return asset in self._jobs or asset in self._reused
 
-    def read(self) -> dict[str, ArtifactRef]:
-        """Return all refs. The results are read at the same time."""
-        self._reports.results(set(self._jobs.values()))
-        return dict(self)
+    def read(self, assets: Collection[str] | None = None) -> dict[str, ArtifactRef]:
+        """Return the refs of some assets, or of all. Their results are read at the same time."""
+        names = list(self) if assets is None else assets
+        self._reports.results({self._jobs[asset] for asset in names if asset in self._jobs})
+        return {asset: self[asset] for asset in names}

@@ -122,14 +122,24 @@ class RunStatus:
 
     @property
     def steps(self) -> dict[str, StepReport]:
-        """Report of each step by name; a step without a report is waiting."""
-        reports = {report.name: report for view in self.jobs for report in view.steps}
-        planned = {
-            name: reports.get(name) or StepReport(name=name, state=StepState.WAITING)
-            for view in self.jobs
-            for name in view.job.steps
-        }
-        return {**{name: _cached(name, step) for name, step in self.reused.items()}, **planned}
+        """Report of each step by name."""
+        reports = {name: _cached(name, step) for name, step in self.reused.items()}
+        for view in self.jobs:
+            reports.update((report.name, report) for report in self.reports_of(view))
+        return reports
+
+    def reports_of(self, view: JobView) -> tuple[StepReport, ...]:
+        """Return a report of each step of a job; once the job has ended, no step runs or waits.
+
+        A step without a report is waiting. A step that its job did not end ends with the job, or
+        with the run if the end of the job is unknown.
+        """
+        reported = {report.name: report for report in view.steps}
+        reports = (reported.get(name) or StepReport(name=name) for name in view.job.steps)
+        if not view.state.ended or view.state is JobState.SUCCEEDED:
+            return tuple(reports)
+        ended_at = self.ended_at if view.result is None else view.result.ended_at
+        return tuple(_settled(report, view, ended_at) for report in reports)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +244,19 @@ def _failure(view: JobView) -> JobFailure:
 
 
 _ENDED_WELL = {StepState.SUCCEEDED, StepState.SKIPPED, StepState.CACHED}
+
+
+def _settled(report: StepReport, view: JobView, ended_at: float | None) -> StepReport:
+    """Return the report of a step whose job has ended."""
+    is_cancelled = view.state is JobState.CANCELLED
+    state = report.state
+    if state is StepState.WAITING:
+        state = StepState.CANCELLED if is_cancelled and view.attempt else StepState.NOT_RUN
+    elif state is StepState.RUNNING:
+        state = StepState.CANCELLED if is_cancelled else StepState.FAILED
+    if report.started_at is None or report.ended_at is not None:
+        ended_at = report.ended_at
+    return report.model_copy(update={"state": state, "ended_at": ended_at})
 
 
 def _cached(name: str, step: ReusedStep) -> StepReport:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
+from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.planning.wording import time_text
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.losses import lost_text
+from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import (
     JobView,
     RunStatus,
@@ -25,13 +27,14 @@ from flowyml_aws.submission.status import (
     value_notes,
 )
 from flowyml_aws.view.amounts import counted
+from flowyml_aws.view.fitted import Column, FittedTable
 from flowyml_aws.view.plan import reused_line
 from flowyml_aws.view.terminal import Terminal, program
 
 if TYPE_CHECKING:
     from flowyml_aws.client.run import Run
 
-__all__ = ["failure_texts", "status_table", "watching"]
+__all__ = ["expected_duration_s", "failure_texts", "status_table", "watching"]
 
 _JOB_STYLE = {
     JobState.SUCCEEDED: "green",
@@ -47,7 +50,15 @@ _STEP_STYLE = {
     StepState.FAILED: "bold red",
     StepState.SKIPPED: "yellow",
     StepState.RUNNING: "cyan",
+    StepState.CANCELLED: "yellow",
 }
+_COLUMNS = (
+    Column("job / step"),
+    Column("state"),
+    Column("attempt", rank=2),
+    Column("on", rank=1),
+    Column("elapsed", is_number=True),
+)
 
 _ORIGIN = {"argument": "", "setting": " (setting `backend`)", "default": " (the default)"}
 
@@ -65,19 +76,26 @@ def watching(run: Run) -> Iterator[Callable[[RunStatus], None]]:
     last: list[RunStatus] = []
     origin = _ORIGIN[run.plan.backend_origin]
     jobs = counted(len(run.plan.jobs), "job")
-    console.print(f"run {run.id} on {run.plan.backend}{origin}: {jobs}", highlight=False)
+    expected_s = expected_duration_s(run.plan)
+    expected = "" if expected_s is None else f", about {time_text(expected_s)} ({_basis(run.plan)})"
+    console.print(f"run {run.id} on {run.plan.backend}{origin}: {jobs}{expected}", highlight=False)
     for note in run.plan.notes:
         console.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
     if run.plan.reused:
         console.print(reused_line(run.plan), soft_wrap=True)
     if console.is_terminal:
-        with Live(console=console, refresh_per_second=8, transient=False) as live:
+        try:
+            # A live table is cut off at the edge of the terminal, the last one is not.
+            with Live(console=console, refresh_per_second=8, transient=True) as live:
 
-            def update_table(status: RunStatus) -> None:
-                last[:] = [status]
-                live.update(status_table(status, time.time()))
+                def update_table(status: RunStatus) -> None:
+                    last[:] = [status]
+                    live.update(status_table(status, time.time(), expected_s))
 
-            yield update_table
+                yield update_table
+        finally:
+            for status in last:
+                console.print(status_table(status, time.time(), expected_s))
     else:
         lines = PlainLines(console)
 
@@ -100,14 +118,22 @@ def watching(run: Run) -> Iterator[Callable[[RunStatus], None]]:
         console.print(*failure_texts(status), sep="", soft_wrap=True)
 
 
-def status_table(status: RunStatus, now: float) -> RenderableType:
-    """Return a table of jobs and steps: state, attempt, instance type, elapsed time."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("job / step", "state", "attempt", "on", "elapsed"):
-        table.add_column(title, justify="right" if title == "elapsed" else "left")
+def status_table(status: RunStatus, now: float, expected_s: float | None = None) -> RenderableType:
+    """Return a table of jobs and steps: state, attempt, instance type, elapsed time.
+
+    Args:
+        status: Status of the run.
+        now: Seconds since the epoch.
+        expected_s: Expected duration of the run in seconds; None if it is unknown.
+    """
+    table = FittedTable(_COLUMNS)
     waits: list[Text] = []
+    states = {view.job.name: view.state for view in status.jobs}
     for view in status.jobs:
-        state = Text(view.state.value, style=_JOB_STYLE.get(view.state, "dim"))
+        parents = [
+            parent for parent in view.job.after if parent in states and not states[parent].ended
+        ]
+        state = Text(_state_text(view, parents), style=_JOB_STYLE.get(view.state, "dim"))
         attempt = str(view.attempt) if view.attempt else ""
         table.add_row(
             Text(view.job.name, style="bold"),
@@ -120,15 +146,20 @@ def status_table(status: RunStatus, now: float) -> RenderableType:
             runs = view.state in (JobState.STARTING, JobState.RUNNING)
             verb = "runs" if runs else "waits"
             waits.append(Text(f"{view.job.name} {verb}: {view.reason}", style="yellow"))
-        reports = {report.name: report for report in view.steps}
-        for name in view.job.steps:
-            report = reports.get(name) or StepReport(name=name)
+        for report in status.reports_of(view):
             state = Text(report.state.value, style=_STEP_STYLE.get(report.state, "dim"))
             retries = f"retry {report.retries}" if report.retries else ""
-            table.add_row(f"  {name}", state, retries, "", _step_elapsed(report, now))
+            table.add_row(f"  {report.name}", state, retries, "", _step_elapsed(report, now))
+    if status.reused:
+        table.add_row(Text("from earlier runs", style="bold"), "", "", "", "")
     for name in status.reused:
-        table.add_row(f"  {name}", Text("cached", style=_STEP_STYLE[StepState.CACHED]), "", "", "")
-    elapsed_s = (status.ended_at or now) - status.created_at
+        report = status.steps[name]
+        table.add_row(
+            f"  {name}", Text(report.state.value, style=_STEP_STYLE[report.state]), "", "", ""
+        )
+    elapsed = time_text((status.ended_at or now) - status.created_at)
+    if status.state is RunState.RUNNING and expected_s is not None:
+        elapsed += f" of about {time_text(expected_s)}"
     if status.outage is not None:
         waits.append(Text(f"AWS {status.outage}", style="yellow"))
     return Group(
@@ -140,8 +171,13 @@ def status_table(status: RunStatus, now: float) -> RenderableType:
         *noted_values(status),
         *bills(status),
         *_warned(status),
-        Text(f"{status.state.value}, {elapsed_s:.0f} s", style="dim"),
+        Text(f"{status.state.value}, {elapsed}", style="dim"),
     )
+
+
+def expected_duration_s(plan: ExecutionPlan) -> float | None:
+    """Return the expected duration of a run in seconds; None if it is unknown."""
+    return plan.estimate.wall_s if plan.estimate is not None else None
 
 
 def noted_moves(status: RunStatus) -> list[Text]:
@@ -211,28 +247,44 @@ class PlainLines:
         for view in status.jobs:
             if not view.state.ended:
                 self._print_job(view)
-            for report in view.steps:
-                if report.state is not StepState.WAITING:
+            for report in status.reports_of(view):
+                if report.state not in (StepState.WAITING, StepState.NOT_RUN):
                     duration = f" after {report.duration_s:.2f} s" if report.ended_at else ""
                     reason = f": {report.reason}" if report.reason else ""
-                    state = f"{report.state.value}{duration}{reason}"
-                    self._print_change(f"  step {report.name}", state)
+                    state = f"{report.state.value}{reason}"
+                    # The duration is rounded once the job has ended.
+                    text = f"{report.state.value}{duration}{reason}"
+                    self._print_change(f"  step {report.name}", state, text)
             if view.state.ended:
                 self._print_job(view)
 
     def _print_job(self, view: JobView) -> None:
-        machine = f" on {view.instance_type}" if view.instance_type else ""
+        waits = view.state is JobState.WAITING
+        machine = f" on {view.instance_type}" if view.instance_type and not waits else ""
         attempt = f" (attempt {view.attempt})" if view.attempt > 1 else ""
         reason = f": {view.reason}" if view.reason else ""
-        state = f"{view.state.value}{attempt}{machine}{reason}"
+        state = f"{_state_text(view, view.job.after)}{attempt}{machine}{reason}"
         self._print_change(f"job {view.job.name}", state)
 
-    def _print_change(self, subject: str, state: str) -> None:
+    def _print_change(self, subject: str, state: str, text: str | None = None) -> None:
+        """Print a line if the state is not the last one that was printed for the subject."""
         if self._printed.get(subject) != state:
             self._printed[subject] = state
-            self._console.print(
-                f"{subject}: {state}", markup=False, highlight=False, soft_wrap=True
-            )
+            line = f"{subject}: {text or state}"
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _basis(plan: ExecutionPlan) -> str:
+    runs = plan.estimate.runs if plan.estimate is not None else 0
+    return f"from {counted(runs, 'earlier run')}"
+
+
+def _state_text(view: JobView, parents: Sequence[str]) -> str:
+    """Return the state of a job; of a waiting one, with the jobs that it waits for."""
+    if view.state is not JobState.WAITING or view.reason or not parents:
+        return view.state.value
+    more = f" and {len(parents) - 1} more" if parents[1:] else ""
+    return f"{view.state.value} for {parents[0]}{more}"
 
 
 def _location(view: JobView) -> str:
@@ -251,4 +303,6 @@ def _elapsed(view: JobView, now: float) -> str:
 def _step_elapsed(report: StepReport, now: float) -> str:
     if report.started_at is None:
         return ""
+    if report.ended_at is None and report.state is not StepState.RUNNING:
+        return ""  # its end is unknown
     return f"{(report.ended_at or now) - report.started_at:.1f} s"

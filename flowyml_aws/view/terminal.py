@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -16,13 +17,25 @@ from flowyml_aws.core.visible import visible
 __all__ = ["Terminal", "program"]
 
 _NAME = "flowyml-aws"
+_UNLIMITED = 100_000  # columns
 
 
 class Terminal(Console):
-    """Console that shows control characters in the content, and sends only its own controls.
+    """Console that shows control characters in the content, and never breaks a word.
 
-    Names, reasons and tracebacks of a run are written by its jobs.
+    Names, reasons and tracebacks of a run are written by its jobs: of their control characters,
+    none is sent. Users copy ids, URIs and commands, and programs read them: in a file or a pipe,
+    no line is broken, and on a narrow terminal, lines are broken only between words.
     """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        if not self.is_terminal and not self.is_jupyter and options.get("width") is None:
+            self.width = _UNLIMITED
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print objects, with words that are longer than a line left whole."""
+        super().print(*objects, **{"overflow": "ignore", "crop": False, **options})
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None

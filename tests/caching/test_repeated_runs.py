@@ -107,7 +107,7 @@ def test_a_second_run_has_no_jobs_and_the_same_outputs_even_if_falsy(
     assert called == ALL
     second, called = project.run()
     assert called == set()
-    assert second.state == "completed"
+    assert second.state == "succeeded"
     assert second.status.jobs == ()
     assert (second.outputs["score"], second.outputs["report"]) == (0, [])
     assert (first.outputs["score"], first.outputs["report"]) == (0, [])

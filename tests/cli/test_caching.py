@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
@@ -62,3 +63,18 @@ def test_an_unknown_step_to_refresh_is_a_mistake(scaling: str, cli: Cli) -> None
         assert_error(
             cli(*command, "--refresh", "scal"), MISTAKE, "No step 'scal'", "did you mean 'scale'?"
         )
+
+
+def test_without_a_terminal_a_question_names_the_option_that_answers_it(
+    scaling: str, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli("run", scaling).code == 0
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    answer = cli("cache", "rm", "--all")
+    assert answer.code == MISTAKE
+    assert "error: Not confirmed: delete 2 cache entries?" in answer.err
+    assert "fix: add --yes" in answer.err
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert cli("cache", "rm", "--all").code == 1
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert cli("cache", "rm", "--all").out.strip() == "deleted 2 cache entries"

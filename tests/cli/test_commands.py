@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flowyml_aws import __version__
 from tests.cli.conftest import Cli
-from tests.cli.mistakes import BAD_DATA, assert_error
+from tests.cli.mistakes import BAD_DATA, MISTAKE, assert_error
 from tests.support.rigs import BackendRig, eventually
 
 pytestmark = pytest.mark.contract
@@ -50,7 +51,28 @@ def test_run_prints_a_line_for_each_change_and_for_the_end(rig: BackendRig, cli:
     assert answer.code == 0
     assert "  step write: succeeded" in answer.err
     assert "job plain: succeeded" in answer.err
-    assert "completed after" in answer.out
+    first, *_, folder, following, command = answer.out.splitlines()
+    assert "succeeded after" in first
+    assert folder.split() == ["folder", "collect", "folder", "2.0", "kB", "directory/1"]
+    assert following == "next:"
+    assert command.endswith(f"flowyml-aws get {answer.out.split()[1].rstrip(':')} folder")
+
+
+def test_the_end_of_a_run_shows_what_the_cache_has_saved(rig: BackendRig, cli: Cli) -> None:
+    file = str(rig.write("kinds"))
+    assert "cached:" not in cli("run", file).out
+    (line,) = (line for line in cli("run", file).out.splitlines() if "cached" in line)
+    assert line.startswith("cached: 8 steps; took 0.")
+
+
+def test_the_end_of_a_failed_run_says_how_to_continue(rig: BackendRig, cli: Cli) -> None:
+    answer = cli("run", str(rig.write("failing")), "-c", trace(rig))
+    run_id = answer.out.split()[1].rstrip(":")
+    commands = [
+        line.split(maxsplit=1)[1] for line in answer.out.partition("next:")[2].splitlines() if line
+    ]
+    assert commands[0].startswith(f"logs {run_id} ")
+    assert commands[1] == f"resume {run_id}"
 
 
 def test_context_values_are_json_or_otherwise_strings(rig: BackendRig, cli: Cli) -> None:
@@ -66,7 +88,7 @@ def test_run_with_json_prints_one_document_whatever_the_file_prints(
     file = rig.write("kinds")
     file.write_text(file.read_text() + "print('imported')\n")
     answer = cli("run", str(file), "--json")
-    assert (answer.facts["success"], answer.facts["state"]) == (True, "completed")
+    assert (answer.facts["success"], answer.facts["state"]) == (True, "succeeded")
     assert answer.facts["steps"]["write"]["success"] is True
     assert "imported" in answer.err
 
@@ -92,6 +114,7 @@ def test_a_pipeline_is_named_after_the_file(rig: BackendRig, cli: Cli) -> None:
     answer = cli("run", f"{rig.write('crowd')}:greedy", "-c", trace(rig))
     assert answer.code == 0
     assert rig.ran() == ["a begins", "a ends", "b begins", "b ends"]
+    assert "job b: waiting: other jobs use the vCPUs or the memory of this machine" in answer.err
 
 
 def test_a_function_that_returns_a_pipeline_can_be_named(rig: BackendRig, cli: Cli) -> None:
@@ -160,7 +183,32 @@ def test_runs_lists_runs_with_their_states_newest_first(rig: BackendRig, cli: Cl
     assert {(fact["pipeline"], fact["backend"], fact["state"]) for fact in facts} == {
         ("waiting", "local", "succeeded")
     }
-    assert [line.split()[0] for line in cli("runs").out.splitlines()] == [second, first]
+    lines = cli("runs").out.splitlines()
+    assert [line.split()[0] for line in lines] == ["run", second, first]
+    assert len({line.index("succeeded") for line in lines[1:]}) == 1
+
+
+def test_runs_are_filtered(rig: BackendRig, cli: Cli) -> None:
+    assert cli("run", str(rig.write("kinds"))).code == 0
+    assert cli("run", str(rig.write("branches")), "-c", trace(rig)).code == 1
+
+    def listed(*options: str) -> list[tuple[str, str]]:
+        return [(run["pipeline"], run["state"]) for run in cli("runs", "--json", *options).facts]
+
+    kinds, branches = ("kinds", "succeeded"), ("every way", "failed")
+    assert listed() == listed("--since", "1h") == [branches, kinds]
+    assert listed("--limit", "1") == [branches]
+    assert listed("--limit", "1", "--state", "succeeded") == [kinds]
+    assert listed("--state", "failed") == [branches]
+    assert listed("--state", "failed", "--state", "succeeded") == [branches, kinds]
+    assert listed("--pipeline", "kinds") == [kinds]
+    assert listed("--pipeline", "kind") == listed("--since", "0s") == []
+    assert cli("runs", "--pipeline", "kind").out == "no run matches\n"
+
+
+def test_a_filter_that_is_malformed_is_a_mistake(rig: BackendRig, cli: Cli) -> None:
+    assert_error(cli("runs", "--state", "fail"), MISTAKE, "Unknown --state", "'failed'")
+    assert_error(cli("runs", "--since", "yesterday"), MISTAKE, "Invalid --since", "30d")
 
 
 def test_runs_warns_about_a_run_that_waits_for_a_client(rig: BackendRig, cli: Cli) -> None:
@@ -208,7 +256,7 @@ def test_status_shows_jobs_and_steps(run_id: str, cli: Cli) -> None:
 
 def test_attach_to_an_ended_run_reports_its_result(run_id: str, cli: Cli) -> None:
     answer = cli("attach", run_id, "--json")
-    assert (answer.code, answer.facts["state"]) == (0, "completed")
+    assert (answer.code, answer.facts["state"]) == (0, "succeeded")
 
 
 def test_logs_prints_the_output_of_a_job(run_id: str, cli: Cli) -> None:
@@ -274,6 +322,50 @@ def test_get_prints_strings_json_and_paths(run_id: str, cli: Cli) -> None:
     }
     assert Path(cli("get", run_id, "report").out.strip()).read_text() == "all is well"
     assert json.loads(cli("get", run_id, "split").out) == {"low": -2, "high": 2}
+
+
+def test_get_without_a_name_lists_the_outputs(run_id: str, cli: Cli) -> None:
+    rows = [" ".join(line.split()) for line in cli("get", run_id).out.splitlines()]
+    assert rows[0] == "asset step kind size codec"
+    assert "text write string 11 bytes text/1" in rows
+    assert "folder collect folder 2.0 kB directory/1" in rows
+    facts = {fact["asset"]: fact for fact in cli("get", "latest", "--json").facts}
+    assert (facts["low"]["step"], facts["low"]["codec"]) == ("split", "json/1")
+    assert_error(cli("get", run_id, "--out", "x"), MISTAKE, "--out without the name")
+
+
+def test_get_says_why_there_is_no_output(rig: BackendRig, cli: Cli) -> None:
+    run = rig.pipeline("waiting").submit()
+    eventually(lambda: "wait" in rig.ran(), "the first job waiting")
+    assert_error(cli("get", run.id, "b"), MISTAKE, "not made yet", "'wait' is running", "attach")
+    assert_error(cli("get", run.id, "c"), MISTAKE, "not made yet", "step 'double' is waiting")
+    assert_error(cli("get", run.id, "a"), MISTAKE, "'a' of run", "is not stored", "in memory")
+    assert "not made yet: b, c, d" in cli("get", run.id).out.splitlines()
+    Path(f"{rig.trace}.go").touch()
+    run.wait()
+    assert cli("get", run.id, "c").out == "42\n"
+    in_memory = cli("get", run.id, "begin")
+    assert_error(in_memory, MISTAKE, "not stored", '@step(cache="code_hash")', "--checkpoint-steps")
+    assert_error(cli("get", run.id, "begins"), MISTAKE, "no output 'begins'", "mean 'begin'")
+    assert "not stored: a" in cli("get", run.id).out.splitlines()
+
+
+def test_get_reads_an_asset_of_a_group_that_was_stored(rig: BackendRig, cli: Cli) -> None:
+    Path(f"{rig.trace}.go").touch()
+    file = str(rig.write("waiting"))
+    assert cli("run", file, "-c", trace(rig), "--checkpoint-steps").code == 0
+    assert cli("get", "latest", "a").out == "20\n"
+
+
+def test_get_of_what_a_failed_run_did_not_produce(rig: BackendRig, cli: Cli) -> None:
+    assert cli("run", str(rig.write("branches")), "-c", trace(rig)).code == 1
+    run_id = cli("runs", "--json").facts[0]["run_id"]
+    assert_error(cli("get", run_id, "bad"), MISTAKE, "was not produced", f"resume {run_id}")
+    assert_error(cli("get", run_id, "worse"), MISTAKE, "'after_failure' was not run")
+    assert_error(cli("get", run_id, "extra"), MISTAKE, "was skipped", "condition")
+    lines = cli("get", run_id).out.splitlines()
+    assert "skipped: extra, more" in lines
+    assert "not produced: bad, worse, downstream_of_failure, never, nothing" in lines
 
 
 def test_get_writes_each_kind_of_value_in_its_format(run_id: str, cli: Cli, tmp_path: Path) -> None:
@@ -373,3 +465,21 @@ def test_resume_continues_a_failed_run_with_other_resources(rig: BackendRig, cli
     assert rig.ran() == ["load", "clean", "weigh", "train", "weigh", "train", "score"]
     again = cli("resume", run_id.replace("resuming", "other"))
     assert (again.code, "No run" in again.err) == (2, True)
+
+
+def test_the_version_is_printed(cli: Cli) -> None:
+    answer = cli("--version")
+    assert (answer.code, answer.out) == (0, f"flowyml-aws {__version__}\n")
+
+
+def test_a_module_that_a_step_does_not_find_has_a_fix(rig: BackendRig, cli: Cli) -> None:
+    file = rig.folder / "lacking.py"
+    file.write_text(
+        "from flowyml_aws import Pipeline, step\n\n@step\ndef read() -> int:\n"
+        "    import no_such_module\n\npipeline = Pipeline('lacking').add_step(read)\n"
+    )
+    answer = cli("run", str(file))
+    assert answer.code == 1
+    assert "fix: install no_such_module in the image or with the setting `requirements`" in (
+        answer.err
+    )

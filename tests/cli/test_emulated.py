@@ -67,7 +67,7 @@ def test_a_detached_run_needs_no_client(rig: BackendRig, cli: Cli) -> None:
     assert (fact["run_id"], fact["state"]) == (run_id, "running")
     unblock(rig)
     eventually(lambda: "summarize" in rig.ran(), "the last step, without a client")
-    assert cli("attach", run_id, "--json").facts["state"] == "completed"
+    assert cli("attach", run_id, "--json").facts["state"] == "succeeded"
     assert "waiting" in cli("logs", run_id, "first").out.splitlines()
     assert cli("runs", "--json").facts[0]["state"] == "succeeded"
 
@@ -124,3 +124,18 @@ def test_after_a_run_a_plan_estimates_the_cost_and_limits_apply(rig: BackendRig,
     assert "expected: $" in over_budget.out
     assert "max_cost_usd is 0.0001" in over_budget.err
     assert cli(*run, "--no-cache", "--max-cost-usd", "1").code == 0
+
+
+def test_names_find_runs_in_the_local_store_and_in_s3(rig: BackendRig, cli: Cli) -> None:
+    kinds = ("run", str(rig.write("kinds")), "--backend", "local", "--json")
+    local = cli(*kinds).facts["run_id"]
+    unblock(rig)
+    answer = cli(*run_batch(rig, "waiting"))
+    in_s3 = answer.out.split()[1].rstrip(":")
+    names = {"latest": in_s3, "waiting": in_s3, "latest:kinds": local, "kinds": local}
+    for name, run_id in names.items():
+        assert cli("status", name, "--json").facts["run_id"] == run_id
+    (cost,) = (line for line in answer.out.splitlines() if line.startswith("cost: "))
+    assert cost.endswith(" without starts")
+    runs = {run["run_id"]: run["cost_usd"] for run in cli("runs", "--json").facts}
+    assert runs[in_s3] > 0 and runs[local] is None

@@ -94,7 +94,7 @@ def test_a_failed_step_fails_the_run_and_keeps_other_outputs(
 def test_descendants_of_a_failed_job_are_blocked(finished: Finished) -> None:
     view = finished.job("downstream_of_failure")
     assert (view.state, view.reason) == (JobState.BLOCKED, "bad did not succeed")
-    assert finished.result.status.steps["downstream_of_failure"].state is StepState.WAITING
+    assert finished.result.status.steps["downstream_of_failure"].state is StepState.NOT_RUN
     assert not {"after_failure", "downstream_of_failure"} & set(finished.rig.ran())
 
 

@@ -82,7 +82,7 @@ def test_a_failed_demo_exits_with_1_and_prints_the_failing_line(project: Path, p
 def test_the_command_line_runs_it_with_other_parameters(project: Path, python: Any) -> None:
     finished = python("-m", "flowyml_aws", "run", FILE, "-c", "folds=2", "-c", "test_size=0.5")
     assert finished.returncode == 0, finished.stderr
-    (run_id,) = re.findall(r"run (\S+): completed", finished.stdout)
+    (run_id,) = re.findall(r"run (\S+): succeeded", finished.stdout)
     assert Run.attach(run_id).outputs["metrics"]["images"] == 899
 
 

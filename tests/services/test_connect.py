@@ -135,3 +135,33 @@ def test_missing_settings_are_reported_with_the_problems_of_the_account() -> Non
     missing = [problem.what for problem in problems if "is missing" in problem.what]
     assert missing == ["Setting `store` is missing", "Setting `image` is missing"]
     assert len(problems) == 3
+
+
+@pytest.mark.contract
+def test_a_run_is_found_by_a_prefix_and_as_the_latest(rig: BackendRig) -> None:
+    first = rig.pipeline("noisy").run(progress=False).run_id
+    second = rig.pipeline("kinds").run(progress=False).run_id
+    # The client of this run died before it wrote the record.
+    Path(".flowyml/aws/runs/noisy-29991122-150531-3f9a1c").mkdir()
+    for name, expected in {
+        first[:-2]: first,
+        "kinds": second,
+        "latest": second,
+        "latest:noisy": first,
+        "latest:kinds": second,
+    }.items():
+        assert find_run(name).record.run_id == expected
+    with pytest.raises(RunNotFoundError, match="2 runs start with 'noisy-2'"):
+        find_run("noisy-2")
+
+
+@pytest.mark.contract
+def test_the_latest_run_is_of_the_pipeline_that_was_named(rig: BackendRig) -> None:
+    """Two names can have the same start of their ids."""
+    pipeline = rig.pipeline("noisy")
+    pipeline.name = "a b"
+    run_id = pipeline.run(progress=False).run_id
+    pipeline.name = "a-b"
+    other = pipeline.run(progress=False).run_id
+    assert find_run("latest:a b").record.run_id == run_id
+    assert find_run("latest:a-b").record.run_id == other

@@ -157,7 +157,7 @@ def test_a_job_that_ends_without_a_result_fails_at_its_running_step(tmp_path: Pa
     assert [step.state for step in steps.values()] == [
         StepState.SUCCEEDED,
         StepState.FAILED,
-        StepState.WAITING,
+        StepState.NOT_RUN,
     ]
     assert steps["two"].failure is not None and steps["two"].failure.message == "out of memory"
 
@@ -182,13 +182,49 @@ def test_a_step_that_was_cut_off_has_the_cause_that_its_service_reports(
     assert failure is not None and failure.cause is cause
 
 
-def test_a_step_that_a_cancel_has_cut_off_has_failed_because_of_the_cancel(tmp_path: Path) -> None:
+def test_a_step_that_a_cancel_has_cut_off_is_cancelled(tmp_path: Path) -> None:
     stage = Stage(tmp_path, a_plan(a_job("a")))
     stage.backend.reported = {"a": RUNNING}
     stage.driver().cancel()
     stage.backend.reported = {"a": JobStatus(JobState.FAILED, 1, "killed", Cause.OUT_OF_MEMORY)}
-    failure = stage.driver().status().steps["a"].failure
-    assert failure is not None and failure.cause is Cause.CANCELLED
+    step = stage.driver().status().steps["a"]
+    assert step.state is StepState.CANCELLED
+    assert step.failure is not None and step.failure.cause is Cause.CANCELLED
+
+
+def test_a_step_that_was_cut_off_ends_when_its_attempt_ended(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, a_plan(a_job("a")))
+    last = EndedAttempt(repeated_as=2, seconds=4.0)
+    stage.backend.reported = {"a": JobStatus(JobState.FAILED, 1, "out of memory", last=last)}
+    running = StepReport(name="a", state=StepState.RUNNING, started_at=5.0)
+    stage.write_events("a", running, attempt=1)
+    assert stage.driver().status().steps["a"].ended_at == 9.0
+
+
+def test_the_steps_of_a_job_that_never_started_were_not_run(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, a_plan(a_job("a"), a_job("b", after=("a",))))
+    stage.backend.reported = {"a": JobStatus(JobState.FAILED, 1, "exit code 3")}
+    status = stage.driver().status()
+    assert [view.state for view in status.jobs] == [JobState.FAILED, JobState.BLOCKED]
+    assert status.steps["b"].state is StepState.NOT_RUN
+
+
+def test_no_step_of_a_cancelled_run_waits(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, a_plan(a_job("a", steps=("one", "two")), a_job("b", after=("a",))))
+    stage.backend.reported = {"a": RUNNING}
+    stage.driver().cancel()
+    stage.backend.reported = {"a": JobStatus(JobState.FAILED, 1, "killed")}
+    running = StepReport(name="one", state=StepState.RUNNING, started_at=5.0)
+    stage.write_events("a", running, StepReport(name="two"), attempt=1)
+    status = stage.driver().status()
+    states = {name: step.state for name, step in status.steps.items()}
+    assert states == {
+        "one": StepState.CANCELLED,
+        "two": StepState.CANCELLED,
+        "b": StepState.NOT_RUN,
+    }
+    # Its end is unknown, but not later than that of the run.
+    assert status.steps["one"].ended_at == status.ended_at
 
 
 @pytest.mark.parametrize("state", [JobState.RUNNING, JobState.FAILED])

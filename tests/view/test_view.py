@@ -2,17 +2,28 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from typing import Any
 
+import pytest
 from rich.console import Console
+from rich.text import Text
 
 from flowyml_aws.planning.needs import Needs
-from flowyml_aws.planning.plan import Estimate, ExecutionPlan, InstanceOffer, PlannedJob, Variant
+from flowyml_aws.planning.plan import (
+    Estimate,
+    ExecutionPlan,
+    InstanceOffer,
+    PlannedJob,
+    ReusedStep,
+    Variant,
+)
 from flowyml_aws.runtime.result import StepFailure, StepReport, StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import Bill
 from flowyml_aws.submission.status import JobView, RunStatus
 from flowyml_aws.view import failure_texts, plan_table, status_table
 from flowyml_aws.view.run import PlainLines, bills
+from flowyml_aws.view.terminal import Terminal
 
 JOB = PlannedJob(
     name="training",
@@ -186,6 +197,97 @@ def test_each_change_is_printed_once_in_plain_lines() -> None:
         "  step load: running",
         "job training: succeeded on g4dn.xlarge",
     ]
+
+
+def a_view(name: str, state: JobState, **facts: Any) -> JobView:
+    after = facts.pop("after", ())
+    update = {"name": name, "steps": (f"{name}-step",), "after": after}
+    return JobView(JOB.model_copy(update=update), state, **facts)
+
+
+def test_a_waiting_job_names_the_jobs_that_it_waits_for() -> None:
+    views = (
+        a_view("done", JobState.SUCCEEDED, attempt=1),
+        a_view("fetch", JobState.RUNNING, attempt=1),
+        a_view("clean", JobState.QUEUED),
+        a_view("fit", JobState.WAITING, after=("done", "fetch", "clean")),
+    )
+    status = RunStatus("r-1", "digits", "batch", 0.0, views)
+    output = " ".join(rendered(status_table(status, 1.0)).split())
+    assert "fit waiting for fetch and 1 more" in output
+    console = Console(file=io.StringIO(), width=100)
+    PlainLines(console).print_changes(status)
+    assert isinstance(console.file, io.StringIO)
+    assert "job fit: waiting for done and 2 more\n" in console.file.getvalue()
+
+
+def test_a_running_run_shows_the_elapsed_and_the_expected_time() -> None:
+    status = a_status(StepReport(name="load", state=StepState.RUNNING, started_at=1.0))
+    last = rendered(status_table(status, 30.0, expected_s=600.0)).splitlines()[-1]
+    assert last == "running, 30.0 s of about 10 min"
+    ended = replace(a_status(state=JobState.SUCCEEDED), ended_at=30.0)
+    last = rendered(status_table(ended, 99.0, expected_s=600.0)).splitlines()[-1]
+    assert last == "succeeded, 30.0 s"
+
+
+def test_the_time_of_a_step_ends_with_the_run() -> None:
+    load = StepReport(name="load", state=StepState.RUNNING, started_at=1.0)
+    status = replace(a_status(load, state=JobState.FAILED), ended_at=3.0)
+    line = next(
+        line
+        for line in rendered(status_table(status, 300.0)).splitlines()
+        if line.startswith("  load")
+    )
+    assert line.split() == ["load", "failed", "2.0", "s"]
+
+
+def test_the_time_of_a_step_whose_end_is_unknown_is_not_shown() -> None:
+    load = StepReport(name="load", state=StepState.FAILED, started_at=1.0)
+    assert "299" not in rendered(status_table(a_status(load, state=JobState.FAILED), 300.0))
+
+
+def test_the_steps_of_a_blocked_job_are_not_run() -> None:
+    lines = rendered(status_table(a_status(state=JobState.BLOCKED), 1.0)).splitlines()
+    assert [line.split(maxsplit=1)[1].strip() for line in lines if line.startswith("  ")] == [
+        "not run",
+        "not run",
+    ]
+
+
+def test_cached_steps_have_a_row_of_their_own() -> None:
+    reused = {"read": ReusedStep(produces=("raw",), run_id="r-0")}
+    lines = rendered(status_table(replace(a_status(), reused=reused), 1.0)).splitlines()
+    position = next(n for n, line in enumerate(lines) if line.startswith("from earlier runs"))
+    assert lines[position + 1].split() == ["read", "cached"]
+
+
+@pytest.mark.parametrize("width", [30, 45, 60, 79, 100])
+def test_a_narrow_terminal_breaks_no_word(width: int) -> None:
+    why = "Queue arn:aws:batch:us-east-1:123456789012:job-queue/gpu-t4 is DISABLED: enable it"
+    status = RunStatus("r-1", "digits", "batch", 0.0, (JobView(JOB, JobState.QUEUED, 0, why),))
+    terminal = Terminal(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    terminal.print(status_table(status, 1.0))
+    output = terminal.file.getvalue()  # type: ignore[attr-defined]
+    assert set(f"training waits: {why} queued waiting load fit".split()) <= set(output.split())
+
+
+def test_a_pipe_gets_unbroken_lines_without_colors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    pipe = Terminal(file=io.StringIO())
+    pipe.print(Text("word " * 100, style="red"))
+    assert pipe.file.getvalue() == "word " * 100 + "\n"  # type: ignore[attr-defined]
+
+
+def test_no_color_switches_colors_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    def printed() -> str:
+        terminal = Terminal(file=io.StringIO(), force_terminal=True, color_system="standard")
+        terminal.print(Text("failed", style="red"))
+        return terminal.file.getvalue()  # type: ignore[attr-defined]
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert "\x1b[31m" in printed()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert printed() == "failed\n"
 
 
 def test_a_queued_job_shows_its_reason_in_the_table_and_in_lines() -> None:

@@ -31,6 +31,8 @@ _STEP_STATUS = {
     StepState.FAILED: ExecutionStatus.FAILED,
     StepState.SKIPPED: ExecutionStatus.COMPLETED,  # same as FlowyML's own skipped steps
     StepState.CACHED: ExecutionStatus.CACHED,
+    StepState.CANCELLED: ExecutionStatus.CANCELLED,
+    StepState.NOT_RUN: ExecutionStatus.INITIALIZING,
 }
 _DONE = (StepState.SUCCEEDED, StepState.SKIPPED, StepState.CACHED)
 

@@ -1,0 +1,88 @@
+"""Completion of names in the shell: runs, and the steps, jobs and outputs of a run.
+
+A shell waits for each completion, and shows errors in the middle of the command. So AWS is not
+called, and an error completes nothing: runs in S3 are completed if this user started them on this
+machine, and the names in a run if it is in the project's local store.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterable
+from contextlib import redirect_stderr
+from pathlib import Path
+
+import typer
+
+from flowyml_aws.core.folders import project_root
+from flowyml_aws.local.directory import DirectoryArtifactStore
+from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.settings.load import load_settings
+from flowyml_aws.submission.own_runs import own_runs
+from flowyml_aws.submission.record import newest_first, read_plan, run_ids
+from flowyml_aws.submission.run_names import LATEST, matching_runs
+
+__all__ = ["complete_job", "complete_output", "complete_run", "complete_step"]
+
+_MAX_RUNS = 50
+
+
+def complete_run(incomplete: str) -> list[str]:
+    """Return the runs whose names start with the characters, newest first."""
+    return _starting(incomplete, lambda: [LATEST, *_known_runs()[:_MAX_RUNS]])
+
+
+def complete_step(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the steps of the run whose names start with the characters."""
+    return _starting(incomplete, lambda: _steps(_plan(ctx)))
+
+
+def complete_job(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the jobs of the run whose names start with the characters."""
+    return _starting(incomplete, lambda: [job.name for job in _plan(ctx).jobs])
+
+
+def complete_output(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the assets and steps of the run whose names start with the characters."""
+    return _starting(incomplete, lambda: _outputs(_plan(ctx)))
+
+
+def _starting(incomplete: str, names: Callable[[], Iterable[str]]) -> list[str]:
+    try:
+        with redirect_stderr(io.StringIO()):
+            return [name for name in names() if name.startswith(incomplete)]
+    except Exception:  # whatever it is, the command reports it
+        return []
+
+
+def _local_store() -> DirectoryArtifactStore:
+    project = project_root(Path.cwd())
+    return DirectoryArtifactStore(project / load_settings(project, os.environ).local_store)
+
+
+def _known_runs() -> list[str]:
+    settings = load_settings(project_root(Path.cwd()), os.environ)
+    # The account's settings, which name the store, are not read.
+    uri = None if settings.account is not None else settings.store
+    in_s3 = [
+        run_id for run_id, store in own_runs() if store.startswith("s3://") and uri in (None, store)
+    ]
+    return newest_first({*run_ids(_local_store()), *in_s3})
+
+
+def _plan(ctx: typer.Context) -> ExecutionPlan:
+    store = _local_store()
+    return read_plan(store, matching_runs(ctx.params["run_id"], run_ids(store))[0])
+
+
+def _steps(plan: ExecutionPlan) -> list[str]:
+    return [*plan.reused, *(step for job in plan.jobs for step in job.steps)]
+
+
+def _outputs(plan: ExecutionPlan) -> list[str]:
+    produced = [
+        *(step.produces for step in plan.reused.values()),
+        *(assets for job in plan.jobs for assets in job.produces.values()),
+    ]
+    return list(dict.fromkeys([*(a for assets in produced for a in assets), *_steps(plan)]))

@@ -1,0 +1,61 @@
+"""Terminal output of a list of runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from flowyml_aws.client.listing import ListedRun
+from flowyml_aws.planning.wording import time_text
+from flowyml_aws.view.amounts import usd
+from flowyml_aws.view.fitted import Column, FittedTable
+
+__all__ = ["runs_table"]
+
+_COLUMNS = (
+    Column("run"),
+    Column("pipeline", rank=3),
+    Column("backend", rank=2),
+    Column("state"),
+    Column("started", rank=1),
+    Column("duration", rank=2, is_number=True),
+    Column("cost", rank=3, is_number=True),
+)
+_STYLE = {
+    "succeeded": "green",
+    "failed": "bold red",
+    "cancelled": "yellow",
+    "running": "cyan",
+    "unreadable": "red",
+}
+
+
+def runs_table(runs: Sequence[ListedRun], now: float) -> RenderableType:
+    """Return a table of runs, with local times and their zone.
+
+    Args:
+        runs: Runs in the order of the rows.
+        now: Seconds since the epoch.
+    """
+    table = FittedTable(_COLUMNS)
+    for run in runs:
+        started = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(run.created_at))
+        table.add_row(
+            Text(run.run_id),
+            Text(run.pipeline or ""),
+            Text(run.backend or ""),
+            Text(run.state, style=_STYLE.get(run.state, "dim")),
+            Text(started),
+            _duration(run, now),
+            "" if run.cost_usd is None else usd(run.cost_usd),
+        )
+    return table
+
+
+def _duration(run: ListedRun, now: float) -> str:
+    if run.ended_at is None and run.state != "running":
+        return ""
+    return time_text((run.ended_at or now) - run.created_at)
