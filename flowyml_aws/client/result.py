@@ -11,6 +11,7 @@ from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.visible import visible
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.logged import RunLogged
 from flowyml_aws.submission.losses import LostAttempts, lost_text
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.refs import RunRefs
@@ -134,6 +135,8 @@ class PipelineResult:
         step_results: Results by step name.
         outputs: Values by asset and by step name.
         refs: References to the stored values by asset, each read from the store on access.
+        logged: Logged values by step: metrics as series, images, tables and strings. A cached step
+            has those of the run that executed it. They are read from the store on first access.
         status: Status that the result was made from.
     """
 
@@ -144,11 +147,17 @@ class PipelineResult:
     step_results: Mapping[str, StepResult]
     outputs: Outputs
     refs: RunRefs
+    logged: RunLogged
     duration_seconds: float
     status: RunStatus
 
     def __getitem__(self, name: str) -> Any:
         return self.outputs[name]
+
+    @property
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """Last value of each metric, by step and by name; `logged` has the series."""
+        return self.logged.metrics
 
     @property
     def lost_attempts(self) -> LostAttempts:
@@ -207,6 +216,7 @@ class PipelineResult:
                 }
                 for step in self.step_results.values()
             },
+            "metrics": self.metrics,
             "lost": self.lost_attempts.model_dump(mode="json"),
             "moves": [move.model_dump(mode="json") for move in self.status.moves],
             "bills": {job: bill.model_dump(mode="json") for job, bill in self.status.bills.items()},
@@ -220,6 +230,7 @@ def make_result(
     status: RunStatus,
     outputs: Outputs,
     refs: RunRefs,
+    logged: RunLogged,
     first_assets: Mapping[str, str],
     now: float,
 ) -> PipelineResult:
@@ -229,6 +240,7 @@ def make_result(
         status: Status of the run.
         outputs: Stored values.
         refs: References to the stored values by asset, each read on access.
+        logged: Logged values by step, read on access.
         first_assets: First output of each step whose first output is stored.
         now: Seconds since the epoch, used if the run has not ended.
     """
@@ -243,6 +255,7 @@ def make_result(
         },
         outputs=outputs,
         refs=refs,
+        logged=logged,
         duration_seconds=(status.ended_at or now) - status.created_at,
         status=status,
     )

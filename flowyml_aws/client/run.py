@@ -22,6 +22,7 @@ from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.services.connect import find_run
 from flowyml_aws.submission.backend import JobState, LogLine
 from flowyml_aws.submission.driver import RunDriver
+from flowyml_aws.submission.logged import RunLogged
 from flowyml_aws.submission.outages import AdvanceThroughOutages
 from flowyml_aws.submission.own_runs import is_own_run
 from flowyml_aws.submission.record import RunState
@@ -144,6 +145,15 @@ class Run:
         refs = RunRefs(status, self._driver.reports)
         return {asset: refs[asset] for asset in _outputs_of(status, refs, self._load).assets(name)}
 
+    @property
+    def logged(self) -> RunLogged:
+        """Logged values so far by step: metrics as series, images, tables and strings."""
+        return RunLogged(self._driver.store, self.status())
+
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """Return the last value of each metric so far, by step and by name."""
+        return self.logged.metrics
+
     def why(self, step: str) -> Reason:
         """Explain why a step was executed or reused, compared with the pipeline's previous run.
 
@@ -246,7 +256,8 @@ class Run:
         refs = RunRefs(status, self._driver.reports)
         first = {step: assets[0] for step, assets in _produced(status).items() if assets[0] in refs}
         outputs = _outputs_of(status, refs, self._load)
-        return make_result(status, outputs, refs, first, time.time())
+        logged = RunLogged(self._driver.store, status)
+        return make_result(status, outputs, refs, logged, first, time.time())
 
     def _load(self, asset: str, ref: ArtifactRef) -> Any:
         store = self._driver.store
