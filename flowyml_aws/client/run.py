@@ -21,6 +21,7 @@ from flowyml_aws.planning.limits import Limits
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.services.connect import find_run
 from flowyml_aws.submission.backend import JobState, LogLine
+from flowyml_aws.submission.compare import ComparedRun, Comparison, compare, facts_of
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.logged import RunLogged
 from flowyml_aws.submission.outages import AdvanceThroughOutages
@@ -161,6 +162,21 @@ class Run:
             RunNotFoundError: The run has no such step, or did not record its cache keys.
         """
         return explain_step(self._driver.store, self.plan, self.status(), step)
+
+    def compare(self, other: Run | str) -> Comparison:
+        """Compare this run with another one: parameters, code, packages, inputs, metrics, times.
+
+        Args:
+            other: The other run, or its id.
+
+        Raises:
+            RunNotFoundError: No store contains the other run.
+        """
+        another = Run.attach(other) if isinstance(other, str) else other
+        return compare(self._facts(), another._facts())
+
+    def _facts(self) -> ComparedRun:
+        return facts_of(self._driver.store, self.status(), self._driver.reports)
 
     def cancel(self) -> Sequence[str]:
         """Cancel the run: stop its running jobs, and start no others.

@@ -6,6 +6,7 @@ from flowyml_aws.view.catalog import catalog_table
 from flowyml_aws.view.instances import candidates_table, explanation
 from flowyml_aws.view.plan import plan_table
 from flowyml_aws.view.run import failure_texts, status_table, watching
+from flowyml_aws.view.sheets import sheet_tables
 from flowyml_aws.view.terminal import program
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "failure_texts",
     "plan_table",
     "program",
+    "sheet_tables",
     "status_table",
     "watching",
 ]

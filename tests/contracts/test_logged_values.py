@@ -24,3 +24,6 @@ def test_the_result_has_what_the_steps_logged_also_if_they_are_cached(rig: Backe
     second = rig.pipeline("metrics").run(backend=rig.backend, progress=False)
     assert [step.cached for step in second.step_results.values()] == [True, True, True, False]
     assert Run.attach(second.run_id).metrics() == METRICS
+    comparison = Run.attach(first.run_id).compare(second.run_id)
+    assert {value.kind.value for value in comparison.differences} <= {"state", "time", "cost"}
+    assert {"code", "parameter", "output", "metric"} <= {v.kind.value for v in comparison.values}
