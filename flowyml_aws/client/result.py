@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from flowyml_aws.core.errors import UserError
+from flowyml_aws.core.errors import FlowymlError, UserError
+from flowyml_aws.core.sheets import Sheet, to_html, to_markdown
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.visible import visible
 from flowyml_aws.runtime.result import StepReport, StepState
@@ -16,6 +18,7 @@ from flowyml_aws.submission.losses import LostAttempts, lost_text
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.refs import RunRefs
 from flowyml_aws.submission.status import RunStatus, machine_notes, value_notes
+from flowyml_aws.submission.status_sheets import metrics_sheet, status_sheets
 
 __all__ = ["OutputNotFoundError", "Outputs", "PipelineResult", "StepResult", "make_result"]
 
@@ -194,6 +197,18 @@ class PipelineResult:
             saved = f", {bill.saved:.0%} saved by spot capacity" if bill.is_spot else ""
             lines.append(f"  job {job} is billed for {bill.billed_s} s{on}{saved}")
         return visible("\n".join(lines))
+
+    def _repr_html_(self) -> str:
+        return to_html(self._sheets())
+
+    def _repr_markdown_(self) -> str:
+        return to_markdown(self._sheets())
+
+    def _sheets(self) -> list[Sheet]:
+        sheets = status_sheets(self.status, self.status.created_at + self.duration_seconds)
+        with suppress(FlowymlError, OSError):  # the status can be shown without the store
+            sheets.append(metrics_sheet(self.metrics))
+        return sheets
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything except the values, as JSON-compatible data."""

@@ -12,9 +12,11 @@ from typing import Any
 from flowyml_aws.artifacts.errors import PickleRefusedError
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.values import load_value
+from flowyml_aws.client.notebook import live_cell
 from flowyml_aws.client.result import Outputs, PipelineResult, make_result
 from flowyml_aws.client.run_job import RunJob
-from flowyml_aws.core.errors import RunNotFoundError
+from flowyml_aws.core.errors import FlowymlError, RunNotFoundError
+from flowyml_aws.core.sheets import Sheet, to_html, to_markdown
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.termination import Terminated, end_after_cleanup
 from flowyml_aws.planning.limits import Limits
@@ -29,6 +31,7 @@ from flowyml_aws.submission.own_runs import is_own_run
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.refs import RunRefs
 from flowyml_aws.submission.status import RunStatus
+from flowyml_aws.submission.status_sheets import status_sheets
 from flowyml_aws.submission.why import Reason, explain_step
 
 __all__ = ["Run"]
@@ -101,13 +104,15 @@ class Run:
         If AWS does not answer, the run is polled for 10 more minutes: its jobs continue.
 
         Args:
-            watch: Called with the status after every poll.
+            watch: Called with the status after every poll. By default, a notebook shows the
+                progress in the cell, and other programs show nothing.
 
         Raises:
             AwsUnavailableError: AWS did not answer for too long. `attach` continues the run.
             FlowymlError: A job was refused, or the states of the jobs are not available.
         """
         self._drives = True
+        watch = watch or live_cell(self.plan.notes)
         advance = AdvanceThroughOutages(self._driver)
         with end_after_cleanup():
             try:
@@ -174,6 +179,21 @@ class Run:
         """
         another = Run.attach(other) if isinstance(other, str) else other
         return compare(self._facts(), another._facts())
+
+    def _repr_html_(self) -> str:
+        return to_html(self._sheets())
+
+    def _repr_markdown_(self) -> str:
+        return to_markdown(self._sheets())
+
+    def _sheets(self) -> list[Sheet]:
+        try:
+            return status_sheets(self.status(), time.time())
+        except FlowymlError as error:  # an object can always be shown
+            return [Sheet(self.id, lines=("The status is not available",), code=(str(error),))]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.id!r})"
 
     def _facts(self) -> ComparedRun:
         return facts_of(self._driver.store, self.status(), self._driver.reports)

@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from flowyml_aws.client.notebook import live_cell
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.losses import lost_text
@@ -24,6 +25,7 @@ from flowyml_aws.submission.status import (
     machine_notes,
     value_notes,
 )
+from flowyml_aws.submission.status_sheets import elapsed_of_job, elapsed_of_step, location
 from flowyml_aws.view.plan import reused_line
 from flowyml_aws.view.terminal import Terminal, program
 
@@ -55,8 +57,11 @@ _ORIGIN = {"argument": "", "setting": " (setting `backend`)", "default": " (the 
 def watching(run: Run) -> Iterator[Callable[[RunStatus], None]]:
     """Yield a callback for `Run.wait` that prints the progress of the run to standard error.
 
-    Tracebacks of failures are printed at the end.
+    Tracebacks of failures are printed at the end. In a notebook, the cell shows both.
     """
+    if (cell := live_cell(run.plan.notes)) is not None:
+        yield cell
+        return
     if getattr(sys.stderr, "closed", False):  # the script may have closed it
         yield lambda _: None
         return
@@ -112,8 +117,8 @@ def status_table(status: RunStatus, now: float) -> RenderableType:
             Text(view.job.name, style="bold"),
             state,
             attempt,
-            _location(view),
-            _elapsed(view, now),
+            location(view),
+            elapsed_of_job(view, now),
         )
         if not view.state.ended and view.reason:
             runs = view.state in (JobState.STARTING, JobState.RUNNING)
@@ -124,7 +129,7 @@ def status_table(status: RunStatus, now: float) -> RenderableType:
             report = reports.get(name) or StepReport(name=name)
             state = Text(report.state.value, style=_STEP_STYLE.get(report.state, "dim"))
             retries = f"retry {report.retries}" if report.retries else ""
-            table.add_row(f"  {name}", state, retries, "", _step_elapsed(report, now))
+            table.add_row(f"  {name}", state, retries, "", elapsed_of_step(report, now))
     for name in status.reused:
         table.add_row(f"  {name}", Text("cached", style=_STEP_STYLE[StepState.CACHED]), "", "", "")
     elapsed_s = (status.ended_at or now) - status.created_at
@@ -232,25 +237,6 @@ class PlainLines:
             self._console.print(
                 f"{subject}: {state}", markup=False, highlight=False, soft_wrap=True
             )
-
-
-def _location(view: JobView) -> str:
-    if view.instance_type is None:
-        return view.job.target
-    return f"{view.instance_type} ({view.job.target})"
-
-
-def _elapsed(view: JobView, now: float) -> str:
-    starts = [report.started_at for report in view.steps if report.started_at is not None]
-    if view.result is not None:
-        return f"{view.result.ended_at - view.result.started_at:.1f} s"
-    return f"{now - min(starts):.1f} s" if starts and not view.state.ended else ""
-
-
-def _step_elapsed(report: StepReport, now: float) -> str:
-    if report.started_at is None:
-        return ""
-    return f"{(report.ended_at or now) - report.started_at:.1f} s"
 
 
 def _count(number: int, noun: str) -> str:
