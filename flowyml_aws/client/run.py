@@ -12,6 +12,7 @@ from typing import Any
 from flowyml_aws.artifacts.errors import PickleRefusedError
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.values import load_value
+from flowyml_aws.client.mlflow_export import export_to_mlflow
 from flowyml_aws.client.notebook import live_cell
 from flowyml_aws.client.result import Outputs, PipelineResult, make_result
 from flowyml_aws.client.run_job import RunJob
@@ -98,6 +99,8 @@ class Run:
     def wait(self, watch: Watcher | None = None) -> PipelineResult:
         """Drive the run until it ends, and return its result.
 
+        If the variable `MLFLOW_TRACKING_URI` is set, the logged values are exported to MLflow.
+
         An interrupt (Ctrl-C) and a signal that ends this process (SIGTERM, SIGHUP, SIGQUIT) stop
         the jobs that cannot continue without this client. `attach` continues the run.
 
@@ -121,6 +124,7 @@ class Run:
                     if watch is not None:
                         watch(status)
                     if status.outage is None and status.state is not RunState.RUNNING:
+                        export_to_mlflow(self._driver.store, status)
                         return self._result_of(status)
                     self._driver.backend.pause()
             except BaseException:
