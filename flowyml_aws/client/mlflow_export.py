@@ -11,7 +11,6 @@ import logging
 import os
 import re
 import tempfile
-from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -122,7 +121,7 @@ def _write_files(folder: Path, logged: Mapping[str, StepLogged]) -> bool:
         parent = folder / _safe(step)
         for name, image in values.images.items():
             ending = image.media_type.partition("/")[2]
-            files[parent / f"{_safe(name)}.{ending}"] = b64decode(image.data)
+            files[parent / f"{_safe(name)}.{ending}"] = image.content
         for name, table in values.tables.items():
             facts = {"columns": table.columns, "data": table.rows}
             files[parent / f"{_safe(name)}.json"] = json.dumps(facts).encode()

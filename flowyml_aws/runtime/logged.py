@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Literal
 
 from pydantic import Field
@@ -60,6 +61,17 @@ class LoggedImage(Document):
     media_type: Literal["image/png", "image/jpeg"]
     data: str
 
+    @property
+    def content(self) -> bytes:
+        """PNG or JPEG."""
+        return base64.b64decode(self.data)
+
+    def _repr_png_(self) -> bytes | None:
+        return self.content if self.media_type == "image/png" else None
+
+    def _repr_jpeg_(self) -> bytes | None:
+        return self.content if self.media_type == "image/jpeg" else None
+
 
 class LoggedTable(Document):
     """The first rows and columns of a table.
@@ -72,6 +84,14 @@ class LoggedTable(Document):
     rows: tuple[tuple[Cell, ...], ...]
     all_rows: int
     all_columns: int
+
+    def _repr_html_(self) -> str:
+        from flowyml_aws.core.sheets import Sheet, to_html  # not needed in a job
+
+        rows = [tuple("" if cell is None else str(cell) for cell in row) for row in self.rows]
+        left_out = (self.all_rows > len(rows), self.all_columns > len(self.columns))
+        size = f"{self.all_rows:,} rows × {self.all_columns:,} columns"
+        return to_html([Sheet("", self.columns, rows, lines=(size,) if any(left_out) else ())])
 
 
 class LoggedText(Document):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from flowyml_aws import Pipeline, Run, log_metric, step
+from flowyml_aws.runtime.result import StepState
 from tests.support.rigs import BackendRig
 
 pytestmark = pytest.mark.contract
@@ -51,3 +52,25 @@ def test_only_the_jobs_that_logged_something_are_read(rig: BackendRig) -> None:
     for number in range(5):
         pipeline.add_step(step(outputs=[f"quiet {number}"], name=f"quiet {number}")(lambda: 1))
     assert pipeline.run(progress=False).metrics == {"logs_a": {"a": 1.0}}
+
+
+@step(outputs=["source"], cache=False)
+def make_source() -> int:
+    return 7
+
+
+@step(inputs=["source"], outputs=["double"])
+def double(source: int) -> int:
+    log_metric("source", source)
+    return 2 * source
+
+
+def test_a_step_that_its_job_finds_in_the_cache_has_the_values_of_the_earlier_run(
+    rig: BackendRig,
+) -> None:
+    pipeline = Pipeline("deferred").add_steps([make_source, double])
+    first = pipeline.run(progress=False)
+    second = pipeline.run(progress=False)
+    report = second.status.steps["double"]
+    assert (report.state, report.produced_in) == (StepState.CACHED, first.run_id)
+    assert second.metrics == first.metrics == {"double": {"source": 7.0}}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.interruption import Interruption
-from flowyml_aws.runtime.logged import JobLogged, LoggedText, read_logged
+from flowyml_aws.runtime.logged import JobLogged, LoggedImage, LoggedTable, LoggedText, read_logged
 from flowyml_aws.runtime.runner import JobRunner
 from flowyml_aws.runtime.step_log import MAX_METRICS, MAX_POINTS, StepLog
 from tests.runtime.harness import RUN, WrittenRun, until
@@ -50,6 +52,14 @@ def test_a_step_logs_every_kind_of_value(tmp_path: Path) -> None:
     assert base64.b64decode(values.images["plot"].data) == PNG
     assert values.tables["head"].rows == ((1,),)
     assert values.texts == {"note": LoggedText(text="fine")}
+
+
+def test_notebooks_show_logged_images_and_tables() -> None:
+    image = LoggedImage(media_type="image/png", data=base64.b64encode(PNG).decode())
+    assert (image._repr_png_(), image._repr_jpeg_()) == (PNG, None)
+    table = LoggedTable(columns=("<a>",), rows=((None,), (0.5,)), all_rows=500, all_columns=1)
+    html = table._repr_html_()
+    assert "&lt;a&gt;" in html and "0.5" in html and "500 rows × 1 columns" in html
 
 
 def test_a_job_that_logs_nothing_writes_nothing(tmp_path: Path) -> None:
@@ -202,3 +212,36 @@ def test_the_number_of_metrics_is_limited(tmp_path: Path) -> None:
     values = document.steps["train"]
     assert len(values.metrics) == MAX_METRICS
     assert values.left_out == {"…": f"only the first {MAX_METRICS} metrics of a step are kept"}
+
+
+@pytest.mark.contract
+def test_a_step_that_ignores_its_timeout_keeps_what_it_logged(tmp_path: Path) -> None:
+    @step(name="stuck", timeout=0.1)
+    def stuck() -> None:
+        log_metric("loss", 1)
+        while True:
+            try:
+                log_metric("loss", 2)
+                time.sleep(5)
+            except BaseException:
+                continue
+
+    run = WrittenRun(tmp_path, stuck)
+    assert run.run(FLOWYML_TIMEOUT_GRACE_S="0.2").code != 0
+    assert logged(run).steps["stuck"].metrics["loss"].last == 2
+
+
+@pytest.mark.contract
+def test_a_process_that_a_step_forks_logs_nothing(tmp_path: Path) -> None:
+    @step(name="forking", outputs=["a"])
+    def forking() -> int:
+        log_metric("parent", 1)
+        pid = os.fork()
+        log_metric("parent", 2)
+        if pid:
+            os.waitpid(pid, 0)
+        return 1
+
+    run = WrittenRun(tmp_path, forking)
+    assert run.run().code == 0
+    assert logged(run).steps["forking"].metrics["parent"].count == 2
