@@ -11,6 +11,7 @@ from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.resources import GPUConfig, NodeAffinity, ResourceRequirements
 from flowyml_aws.core.skipped import Skipped
 from flowyml_aws.core.step import Step, step
+from flowyml_aws.core.step_log import log_image, log_metric, log_table, log_text
 from flowyml_aws.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ __all__ = [
     "Step",
     "VersionedPipeline",
     "__version__",
+    "log_image",
+    "log_metric",
+    "log_table",
+    "log_text",
     "step",
 ]
 

@@ -11,6 +11,7 @@ from flowyml_aws.core.binding import bind_steps
 from flowyml_aws.core.build import BuiltPipeline, build_pipeline
 from flowyml_aws.core.context import Context
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, InvalidStepError
+from flowyml_aws.core.sheets import Sheet, to_html, to_markdown
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
 
@@ -186,19 +187,21 @@ class Pipeline:
         A failed step does not raise an error: `success` of the result is False.
 
         Args:
-            progress: Whether progress is printed to standard error.
+            progress: Whether progress is printed to standard error, or shown in the cell of a
+                notebook.
             **options: See `RunOptions`.
 
         Raises:
             InvalidPipelineError: With every mistake found; nothing was submitted.
         """
+        from flowyml_aws.client.notebook import ignore_progress
         from flowyml_aws.core.termination import end_after_cleanup
 
         with end_after_cleanup():
             run = self.submit(**options)
             try:
                 if not progress:
-                    return run.wait()
+                    return run.wait(ignore_progress)
                 from flowyml_aws.view import watching  # an eighth of a client's start
 
                 with watching(run) as watch:
@@ -225,3 +228,42 @@ class Pipeline:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {len(self.steps)} steps)"
+
+    def _repr_html_(self) -> str:
+        return to_html(self._sheets())
+
+    def _repr_markdown_(self) -> str:
+        return to_markdown(self._sheets())
+
+    def _sheets(self) -> list[Sheet]:
+        rows = [
+            (
+                step.name,
+                ", ".join(step.inputs),
+                ", ".join(step.assets),
+                step.execution_group or "",
+                _resources_text(step),
+            )
+            for step in self.steps
+        ]
+        columns = ("step", "inputs", "outputs", "group", "resources")
+        context = ", ".join(self.context.keys())
+        lines = (f"context: {context}",) if context else ()
+        return [Sheet(f"pipeline {self.name}", columns, rows, lines=lines)]
+
+
+def _resources_text(step: Step) -> str:
+    """Return the declared resources of a step, which may be invalid."""
+    declared = step.resources
+    if declared is None:
+        return ""
+    if isinstance(declared, Mapping):
+        return ", ".join(f"{name}: {value}" for name, value in declared.items())
+    gpu = f"{declared.gpu.count} × {declared.gpu.gpu_type}" if declared.gpu is not None else None
+    amounts = {
+        "cpu": declared.cpu,
+        "memory": declared.memory,
+        "storage": declared.storage,
+        "gpu": gpu,
+    }
+    return ", ".join(f"{name}: {value}" for name, value in amounts.items() if value is not None)

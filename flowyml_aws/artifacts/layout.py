@@ -17,6 +17,7 @@ __all__ = [
     "EVENTS",
     "HISTORY",
     "LAYERS",
+    "LOGGED",
     "RESULT",
     "REWRITTEN",
     "RUNS",
@@ -49,6 +50,7 @@ RESULT = "result.json"
 SUMMARY = "ended/"
 EVENTS = "events.json"
 USAGE = "usage.json"
+LOGGED = "logged.json"
 CONTENTS = ("artifacts/", "payloads/", "code/")
 """Prefixes of objects that are named by their digest; runs and cache entries refer to them."""
 COPIES = 8

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -12,10 +12,13 @@ from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.caching.fingerprint import Fingerprinter
 from flowyml_aws.caching.reuse import Reuse
+from flowyml_aws.core.environment import sign_of_secret
 from flowyml_aws.core.errors import ArtifactNotFoundError
 from flowyml_aws.core.graph import StepGraph
 
-__all__ = ["RunKeys", "StepKey", "differences", "make_keys", "read_keys"]
+__all__ = ["RunKeys", "StepKey", "differences", "make_keys", "read_keys", "written_parameters"]
+
+_MAX_PARAMETER = 200  # characters
 
 
 class StepKey(Document):
@@ -52,12 +55,14 @@ class RunKeys(Document):
         steps: Key parts of each step that can be cached.
         incomplete: For each step that always runs, because its key would be incomplete: the values
             whose content is unknown.
+        parameters: Context values as text, by name; only short values of simple types.
     """
 
     version: Literal[1] = 1
     forced: tuple[str, ...]
     steps: dict[str, StepKey]
     incomplete: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    parameters: dict[str, str] = Field(default_factory=dict)
 
 
 def make_keys(
@@ -66,6 +71,7 @@ def make_keys(
     forced: frozenset[str],
     fingerprinter: Fingerprinter,
     incomplete: Mapping[str, tuple[str, ...]],
+    context: Mapping[str, Any],
 ) -> RunKeys:
     """Return the parts of each step's key, for the record of a run.
 
@@ -75,6 +81,7 @@ def make_keys(
         forced: Steps that the user forced to run.
         fingerprinter: Fingerprinter that computed the identities.
         incomplete: Steps without an identity, with the values whose content is unknown.
+        context: Context values by name.
     """
     steps = {}
     for step in graph.steps:
@@ -89,7 +96,12 @@ def make_keys(
                 additions=dict(identity.additions),
                 versions=dict(identity.versions),
             )
-    return RunKeys(forced=tuple(sorted(forced)), steps=steps, incomplete=dict(incomplete))
+    return RunKeys(
+        forced=tuple(sorted(forced)),
+        steps=steps,
+        incomplete=dict(incomplete),
+        parameters=written_parameters(context),
+    )
 
 
 def read_keys(store: ArtifactStore, run_id: str) -> RunKeys | None:
@@ -121,6 +133,26 @@ def differences(now: StepKey, before: StepKey) -> Iterator[str]:
         yield f"its outputs were {', '.join(before.outputs)}"
     if now.assets.keys() != before.assets.keys():
         yield f"it read {', '.join(before.assets) or 'no assets'}"
+
+
+def written_parameters(context: Mapping[str, Any]) -> dict[str, str]:
+    """Return context values as text: short ones of simple types that do not look like secrets."""
+    texts = {}
+    for name, value in context.items():
+        is_secret = sign_of_secret(name, value if isinstance(value, str) else "") is not None
+        if not is_secret and _is_simple(value) and len(text := repr(value)) <= _MAX_PARAMETER:
+            texts[name] = text
+    return texts
+
+
+def _is_simple(value: Any) -> bool:
+    if value is None or type(value) in (bool, int, float, str):
+        return True
+    if type(value) in (list, tuple) and len(value) <= _MAX_PARAMETER:
+        return all(map(_is_simple, value))
+    if type(value) is dict and len(value) <= _MAX_PARAMETER:
+        return all(_is_simple(part) for item in value.items() for part in item)
+    return False
 
 
 def _changed(label: str, now: Mapping[str, str], before: Mapping[str, str]) -> Iterator[str]:

@@ -11,11 +11,13 @@ from typing import Any
 from flowyml_aws.client.run import StoredOutput
 from flowyml_aws.planning.selection import Selection
 from flowyml_aws.planning.targets import Candidate
+from flowyml_aws.submission.compare import Comparison
 from flowyml_aws.submission.losses import LostAttempts
 from flowyml_aws.submission.status import JobView, RunStatus
 
 __all__ = [
     "candidate_facts",
+    "comparison_facts",
     "json_text",
     "output_facts",
     "print_json",
@@ -52,6 +54,36 @@ def status_facts(status: RunStatus) -> dict[str, Any]:
         "moves": [move.model_dump(mode="json") for move in status.moves],
         "bills": {job: bill.model_dump(mode="json") for job, bill in status.bills.items()},
         "cached": {name: step.run_id for name, step in status.reused.items()},
+    }
+
+
+def comparison_facts(comparison: Comparison, everything: bool) -> dict[str, Any]:
+    """Return the differences between two runs, or all their values."""
+    runs = {"first": comparison.first, "second": comparison.second}
+    return {
+        **{
+            label: {
+                "run_id": run.run_id,
+                "pipeline": run.pipeline,
+                "backend": run.backend,
+                "state": run.state,
+                "duration_s": run.duration_s,
+                "cost_usd": run.cost_usd,
+            }
+            for label, run in runs.items()
+        },
+        "values": [
+            {
+                "kind": value.kind.value,
+                "step": value.step,
+                "name": value.name,
+                "first": value.first,
+                "second": value.second,
+                "is_different": value.is_different,
+            }
+            for value in (comparison.values if everything else comparison.differences)
+        ],
+        "notes": list(comparison.notes),
     }
 
 

@@ -35,7 +35,13 @@ from flowyml_aws.cli.app import (
     app,
 )
 from flowyml_aws.cli.completion import complete_job, complete_output, complete_step
-from flowyml_aws.cli.facts import json_text, output_facts, print_json, status_facts
+from flowyml_aws.cli.facts import (
+    comparison_facts,
+    json_text,
+    output_facts,
+    print_json,
+    status_facts,
+)
 from flowyml_aws.cli.load import load_pipeline, run_options
 from flowyml_aws.cli.resources import step_resources
 from flowyml_aws.cli.save import save_to, show
@@ -53,11 +59,18 @@ from flowyml_aws.planning.services import ServiceTraits, service_traits
 from flowyml_aws.planning.wording import time_text
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState
-from flowyml_aws.view import expected_duration_s, failure_texts, program, status_table, watching
+from flowyml_aws.view import (
+    expected_duration_s,
+    failure_texts,
+    program,
+    sheet_tables,
+    status_table,
+    watching,
+)
 from flowyml_aws.view.outputs import MAX_OUTPUTS, ending, outputs_table
 from flowyml_aws.view.terminal import Terminal
 
-__all__ = ["attach", "cancel", "get", "logs", "resume", "run", "status", "why"]
+__all__ = ["attach", "cancel", "compare", "get", "logs", "resume", "run", "status", "why"]
 
 _MAX_BYTES, _MAX_RATIO = 2**30, 1000
 
@@ -188,6 +201,23 @@ def why(
         print_json(asdict(reason))
     else:
         print(for_terminal("\n".join(reason.lines())))
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="RUN", help="Id of the first run (A).")],
+    second: Annotated[str, typer.Argument(metavar="RUN", help="Id of the second run (B).")],
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also show what is the same in both runs.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two runs: parameters, code, packages, inputs, metrics, times and costs."""
+    comparison = Run.attach(first).compare(second)
+    if as_json:
+        print_json(comparison_facts(comparison, everything))
+    else:
+        Terminal().print(sheet_tables(comparison.sheets(everything)))
 
 
 @app.command()

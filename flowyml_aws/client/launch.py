@@ -73,7 +73,14 @@ def _package(request: RunRequest) -> _PackagedRun:
     plan = allowed_moves(plan, limits_of(checked.settings, request.limits))
     specs = job_specs(plan, planned.graph, package, reuse, checked.run_id, store.uri)
     incomplete = planned.identities.incomplete
-    keys = make_keys(checked.graph, reuse, planned.forced, planned.fingerprinter, incomplete)
+    keys = make_keys(
+        checked.graph,
+        reuse,
+        planned.forced,
+        planned.fingerprinter,
+        incomplete,
+        checked.request.values,
+    )
     remember_run(store.uri, checked.run_id)
     places = write_package(store, package, specs, keys, checked.run_id)
     return _PackagedRun(checked.run_id, services, plan, places, now, checked.settings)

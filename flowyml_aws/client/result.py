@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from flowyml_aws.client.missing_output import OutputNotFoundError
+from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.core.sheets import Sheet, to_html, to_markdown
 from flowyml_aws.core.visible import visible
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.logged import RunLogged
 from flowyml_aws.submission.losses import LostAttempts, lost_text
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.refs import RunRefs
 from flowyml_aws.submission.status import RunStatus, failures, machine_notes, value_notes
+from flowyml_aws.submission.status_sheets import metrics_sheet, status_sheets
 
 __all__ = ["OutputNotFoundError", "Outputs", "PipelineResult", "StepResult", "make_result"]
 
@@ -115,6 +120,8 @@ class PipelineResult:
         step_results: Results by step name.
         outputs: Values by asset and by step name.
         refs: References to the stored values by asset, each read from the store on access.
+        logged: Logged values by step: metrics as series, images, tables and strings. A cached step
+            has those of the run that executed it. They are read from the store on first access.
         status: Status that the result was made from.
     """
 
@@ -125,11 +132,17 @@ class PipelineResult:
     step_results: Mapping[str, StepResult]
     outputs: Outputs
     refs: RunRefs
+    logged: RunLogged
     duration_seconds: float
     status: RunStatus
 
     def __getitem__(self, name: str) -> Any:
         return self.outputs[name]
+
+    @property
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """Last value of each metric, by step and by name; `logged` has the series."""
+        return self.logged.metrics
 
     @property
     def lost_attempts(self) -> LostAttempts:
@@ -167,6 +180,18 @@ class PipelineResult:
             lines.append(f"  job {job} is billed for {bill.billed_s} s{on}{saved}")
         return visible("\n".join(lines))
 
+    def _repr_html_(self) -> str:
+        return to_html(self._sheets())
+
+    def _repr_markdown_(self) -> str:
+        return to_markdown(self._sheets())
+
+    def _sheets(self) -> list[Sheet]:
+        sheets = status_sheets(self.status, self.status.created_at + self.duration_seconds)
+        with suppress(FlowymlError, OSError):  # the status can be shown without the store
+            sheets.append(metrics_sheet(self.metrics))
+        return sheets
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything except the values, as JSON-compatible data."""
         self.refs.read()
@@ -188,6 +213,7 @@ class PipelineResult:
                 }
                 for step in self.step_results.values()
             },
+            "metrics": self.metrics,
             "lost": self.lost_attempts.model_dump(mode="json"),
             "moves": [move.model_dump(mode="json") for move in self.status.moves],
             "bills": {job: bill.model_dump(mode="json") for job, bill in self.status.bills.items()},
@@ -198,6 +224,7 @@ def make_result(
     status: RunStatus,
     outputs: Outputs,
     refs: RunRefs,
+    logged: RunLogged,
     first_assets: Mapping[str, str],
     now: float,
 ) -> PipelineResult:
@@ -207,6 +234,7 @@ def make_result(
         status: Status of the run.
         outputs: Stored values.
         refs: References to the stored values by asset, each read on access.
+        logged: Logged values by step, read on access.
         first_assets: First output of each step whose first output is stored.
         now: Seconds since the epoch, used if the run has not ended.
     """
@@ -221,6 +249,7 @@ def make_result(
         },
         outputs=outputs,
         refs=refs,
+        logged=logged,
         duration_seconds=(status.ended_at or now) - status.created_at,
         status=status,
     )

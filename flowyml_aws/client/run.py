@@ -20,22 +20,28 @@ from flowyml_aws.client.missing_output import (
     output_not_found,
     produced_assets,
 )
+from flowyml_aws.client.mlflow_export import export_to_mlflow
+from flowyml_aws.client.notebook import live_cell
 from flowyml_aws.client.result import Outputs, PipelineResult, make_result
 from flowyml_aws.client.run_job import RunJob
 from flowyml_aws.client.savings import Savings, find_savings
-from flowyml_aws.core.errors import RunNotFoundError
+from flowyml_aws.core.errors import FlowymlError, RunNotFoundError
+from flowyml_aws.core.sheets import Sheet, to_html, to_markdown
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.termination import Terminated, end_after_cleanup
 from flowyml_aws.planning.limits import Limits
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.services.connect import find_run
 from flowyml_aws.submission.backend import JobState, LogLine
+from flowyml_aws.submission.compare import ComparedRun, Comparison, compare, facts_of
 from flowyml_aws.submission.driver import RunDriver
+from flowyml_aws.submission.logged import RunLogged
 from flowyml_aws.submission.outages import AdvanceThroughOutages
 from flowyml_aws.submission.own_runs import is_own_run
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.refs import RunRefs
 from flowyml_aws.submission.status import RunStatus
+from flowyml_aws.submission.status_sheets import status_sheets
 from flowyml_aws.submission.why import Reason, explain_step
 
 __all__ = ["Run", "StoredOutput"]
@@ -112,19 +118,23 @@ class Run:
     def wait(self, watch: Watcher | None = None) -> PipelineResult:
         """Drive the run until it ends, and return its result.
 
+        If the variable `MLFLOW_TRACKING_URI` is set, the logged values are exported to MLflow.
+
         An interrupt (Ctrl-C) and a signal that ends this process (SIGTERM, SIGHUP, SIGQUIT) stop
         the jobs that cannot continue without this client. `attach` continues the run.
 
         If AWS does not answer, the run is polled for 10 more minutes: its jobs continue.
 
         Args:
-            watch: Called with the status after every poll.
+            watch: Called with the status after every poll. By default, a notebook shows the
+                progress in the cell, and other programs show nothing.
 
         Raises:
             AwsUnavailableError: AWS did not answer for too long. `attach` continues the run.
             FlowymlError: A job was refused, or the states of the jobs are not available.
         """
         self._drives = True
+        watch = watch or live_cell(self.plan.notes)
         advance = AdvanceThroughOutages(self._driver)
         with end_after_cleanup():
             try:
@@ -133,6 +143,7 @@ class Run:
                     if watch is not None:
                         watch(status)
                     if status.outage is None and status.state is not RunState.RUNNING:
+                        export_to_mlflow(self._driver.store, status)
                         return self._result_of(status)
                     self._driver.backend.pause()
             except BaseException:
@@ -191,6 +202,15 @@ class Run:
         """Return what the run has saved by outputs of earlier runs; None if it reuses nothing."""
         return find_savings(self._driver.store, self.status())
 
+    @property
+    def logged(self) -> RunLogged:
+        """Logged values so far by step: metrics as series, images, tables and strings."""
+        return RunLogged(self._driver.store, self.status())
+
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """Return the last value of each metric so far, by step and by name."""
+        return self.logged.metrics
+
     def why(self, step: str) -> Reason:
         """Explain why a step was executed or reused, compared with the pipeline's previous run.
 
@@ -198,6 +218,36 @@ class Run:
             RunNotFoundError: The run has no such step, or did not record its cache keys.
         """
         return explain_step(self._driver.store, self.plan, self.status(), step)
+
+    def compare(self, other: Run | str) -> Comparison:
+        """Compare this run with another one: parameters, code, packages, inputs, metrics, times.
+
+        Args:
+            other: The other run, or its id.
+
+        Raises:
+            RunNotFoundError: No store contains the other run.
+        """
+        another = Run.attach(other) if isinstance(other, str) else other
+        return compare(self._facts(), another._facts())
+
+    def _repr_html_(self) -> str:
+        return to_html(self._sheets())
+
+    def _repr_markdown_(self) -> str:
+        return to_markdown(self._sheets())
+
+    def _sheets(self) -> list[Sheet]:
+        try:
+            return status_sheets(self.status(), time.time())
+        except FlowymlError as error:  # an object can always be shown
+            return [Sheet(self.id, lines=("The status is not available",), code=(str(error),))]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.id!r})"
+
+    def _facts(self) -> ComparedRun:
+        return facts_of(self._driver.store, self.status(), self._driver.reports)
 
     def cancel(self) -> Sequence[str]:
         """Cancel the run: stop its running jobs, and start no others.
@@ -297,7 +347,8 @@ class Run:
             if assets and assets[0] in refs
         }
         outputs = _outputs_of(status, refs, self._load)
-        return make_result(status, outputs, refs, first, time.time())
+        logged = RunLogged(self._driver.store, status)
+        return make_result(status, outputs, refs, logged, first, time.time())
 
     def _load(self, asset: str, ref: ArtifactRef) -> Any:
         store = self._driver.store

@@ -17,7 +17,8 @@ The tree of errors, with the exit codes of the command line::
     ├── AccountError    3  AWS rejected a call
     │   └── AwsRefusedError        AwsUnavailableError: the same call may succeed later
     ├── JobError        1  a job failed because of its code; a run that failed exits with 1, too
-    │   └── OutputMismatchError, UnstorableValueError, UncopyableValueError, ChangedFileError
+    │   └── OutputMismatchError, UnstorableValueError, UncopyableValueError, UnloggableValueError,
+    │       ChangedFileError
     ├── DataError       4  stored data is missing, damaged or not allowed
     │   └── ArtifactNotFoundError, DamagedArtifactError, UnloadableValueError, PickleRefusedError,
     │       InvalidCatalogError, InvalidKeyError
@@ -73,6 +74,7 @@ __all__ = [
     "UnknownGpuError",
     "UnknownVersionError",
     "UnloadableValueError",
+    "UnloggableValueError",
     "UnpicklableStepError",
     "UntakenInputError",
     "UserError",
@@ -245,6 +247,10 @@ class OutputMismatchError(JobError, ValueError):
 
 class UncopyableValueError(JobError, TypeError):
     """A value has several readers, and can't be copied for them."""
+
+
+class UnloggableValueError(JobError, ValueError):
+    """A value or its name can't be logged."""
 
 
 class ChangedFileError(JobError, ValueError):

@@ -9,6 +9,7 @@ from pydantic import Field
 from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.tables import InTable
+from flowyml_aws.core.sheets import Sheet, to_html, to_markdown
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.placement import Origin
 from flowyml_aws.planning.targets import PriceBasis
@@ -266,3 +267,33 @@ class ExecutionPlan(Document):
         """Price per hour if all jobs run at the same time; None if a price is unknown."""
         prices = [job.price_usd_hour for job in self.jobs]
         return None if None in prices else sum(price for price in prices if price is not None)
+
+    def _repr_html_(self) -> str:
+        return to_html(self._sheets())
+
+    def _repr_markdown_(self) -> str:
+        return to_markdown(self._sheets())
+
+    def _sheets(self) -> list[Sheet]:
+        rows = [
+            (
+                job.name,
+                " → ".join(job.steps),
+                str(job.needs),
+                job.instance_type or "",
+                "" if job.price_usd_hour is None else f"${job.price_usd_hour:,.4g}",
+                job.target,
+                ", ".join(job.after),
+            )
+            for job in self.jobs
+        ]
+        columns = ("job", "steps", "needs", "instance type", "per hour", "target", "waits for")
+        lines = [f"note: {note}" for note in self.notes]
+        if self.estimate is not None and self.estimate.wall_s is not None:
+            cost_usd = self.estimate.cost_usd
+            cost = "" if cost_usd is None else f"${cost_usd:,.4g}, "
+            lines.insert(0, f"expected: {cost}{self.estimate.wall_s:,.0f} s")
+        if self.reused:
+            lines.insert(0, f"cached, not run: {', '.join(self.reused)}")
+        title = f"plan of {self.pipeline} on {self.backend}"
+        return [Sheet(title, columns, rows, frozenset({4}), tuple(lines))]

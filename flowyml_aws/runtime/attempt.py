@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from flowyml_aws.artifacts.documents import read_document
-from flowyml_aws.artifacts.layout import EVENTS, RunLayout
+from flowyml_aws.artifacts.layout import EVENTS, LOGGED, RunLayout
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
@@ -16,10 +16,12 @@ from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.claim import JobClaim, claim_job
 from flowyml_aws.runtime.events import Progress
 from flowyml_aws.runtime.log import reporting, say
+from flowyml_aws.runtime.logged import StepLogged, read_logged
 from flowyml_aws.runtime.platform import Platform
 from flowyml_aws.runtime.result import AttemptEvents, JobResult, StepFailure, read_result
 from flowyml_aws.runtime.sampler import Sampler
 from flowyml_aws.runtime.spec import JobSpec
+from flowyml_aws.runtime.step_log import StepLog
 from flowyml_aws.runtime.summary import JobSummary
 
 __all__ = ["Attempt"]
@@ -35,6 +37,7 @@ class Attempt:
         number: Attempt number, from 1.
         started_at: Start time, in seconds since the epoch.
         progress: Reports of the steps so far.
+        log: Values that the steps log.
         assets: Refs of the values stored so far, by asset.
         skipped: Assets of this job that do not exist because their step was skipped, with the
             cause.
@@ -48,6 +51,7 @@ class Attempt:
     number: int
     started_at: float
     progress: Progress
+    log: StepLog
     assets: dict[str, ArtifactRef]
     skipped: dict[str, str] = field(default_factory=dict)
     changed: dict[str, str] = field(default_factory=dict)
@@ -69,6 +73,7 @@ class Attempt:
             number,
             time.time(),
             progress,
+            StepLog(store, RunLayout(spec.run_id).attempt(spec.job, number, LOGGED), number),
             assets,
             platform=platform,
             sampler=Sampler(number),
@@ -96,13 +101,28 @@ class Attempt:
         written by an earlier start of the same attempt.
         """
         layout, events = RunLayout(self.spec.run_id), []
-        for number in range(self.spec.first_attempt, self.number + self.platform.repeats):
+        for number in self._earlier_numbers:
             key = layout.attempt(self.spec.job, number, EVENTS)
             with suppress(ArtifactNotFoundError, DamagedArtifactError):
                 events.append(
                     read_document(AttemptEvents, self.store.get(key), f"{self.store.uri}/{key}")
                 )
         return events
+
+    def earlier_logged(self) -> dict[str, StepLogged]:
+        """Return the logged values of the attempts before this one, by step; the latest count.
+
+        Call it before this attempt logs values, for the same reason.
+        """
+        steps: dict[str, StepLogged] = {}
+        for number in self._earlier_numbers:
+            logged = read_logged(self.store, self.spec.run_id, self.spec.job, number)
+            steps.update(logged.steps if logged is not None else {})
+        return steps
+
+    @property
+    def _earlier_numbers(self) -> range:
+        return range(self.spec.first_attempt, self.number + self.platform.repeats)
 
     def cause_of_move(self, failure: StepFailure | None) -> Cause | None:
         """Return the cause for which the failed job continues on another machine, or None.

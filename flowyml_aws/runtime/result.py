@@ -70,6 +70,7 @@ class StepReport(Document):
         started_at, ended_at: Times in seconds since the epoch, or None.
         reason: Explanation of the state, for example of a skip.
         failure: Failure of the last attempt.
+        produced_in: Run that produced the outputs of a cached step, or None.
     """
 
     name: str
@@ -79,6 +80,7 @@ class StepReport(Document):
     ended_at: float | None = None
     reason: str | None = None
     failure: StepFailure | None = None
+    produced_in: str | None = None
 
     @property
     def duration_s(self) -> float:

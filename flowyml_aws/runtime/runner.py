@@ -36,6 +36,7 @@ from flowyml_aws.core.errors import (
 from flowyml_aws.core.event_loop import EventLoop
 from flowyml_aws.core.skipped import Skipped
 from flowyml_aws.core.step import Step
+from flowyml_aws.core.step_log import recording
 from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.exit_codes import STEP_FAILED
@@ -107,6 +108,12 @@ class JobRunner:
             Exception: The job failed, but no step did: an asset is missing or damaged, or the
                 store denied a call.
         """
+        try:
+            return self._run_steps()
+        finally:
+            self.attempt.log.close()
+
+    def _run_steps(self) -> bool:
         self._context.add(dict(self.context), are_kept=True)
         self._resume()
         for spec in self.attempt.spec.steps:
@@ -137,6 +144,10 @@ class JobRunner:
                     self._mark_skipped(spec, report.reason or _CONDITION)
                 self.attempt.progress.take(report)
                 say(f"{spec.name}: {report.state.value} in an earlier attempt or run")
+        if any(report.state is StepState.SUCCEEDED for report in done.values()):
+            with reporting("can't read the values that earlier attempts have logged"):
+                logged = self.attempt.earlier_logged()
+                self.attempt.log.take({name: logged[name] for name in done if name in logged})
 
     def _run_step(self, spec: StepSpec) -> bool:
         """Run one step. Return False if it failed."""
@@ -246,7 +257,8 @@ class JobRunner:
         with reporting(f"{spec.name}: can't record that its cache entry is used"):
             keep_entry(store, entry, time.time())
         self.attempt.assets.update(refs)
-        self._end(spec, StepState.CACHED, reason=f"reused from run {entry.run_id}")
+        reason = f"reused from run {entry.run_id}"
+        self._end(spec, StepState.CACHED, reason=reason, produced_in=entry.run_id)
         return True
 
     def _write_cache_entry(self, key: str, spec: StepSpec) -> None:
@@ -340,6 +352,8 @@ class JobRunner:
     def _call(self, spec: StepSpec, loop: EventLoop, is_last: bool) -> Any:
         call = self._calls[spec.name].function
         assets, context = self._inputs(call, is_last)
+        log = self.attempt.log
+        log.begin(spec.name)
 
         def call_and_await() -> Any:
             try:
@@ -353,7 +367,8 @@ class JobRunner:
             loop.finish()  # within the timeout
             return returned
 
-        with self.attempt.sampler.phase(PhaseKind.STEP, spec.name), self._code_of_step():
+        sampling = self.attempt.sampler.phase(PhaseKind.STEP, spec.name)
+        with sampling, self._code_of_step(), recording(log):
             return call_within(
                 spec.timeout_s,
                 call_and_await,
@@ -389,6 +404,7 @@ class JobRunner:
         try:
             self._end(spec, StepState.FAILED, failure=failure)
             show(failure.text)
+            self.attempt.log.close()
             self.attempt.commit("failed")
         except FlowymlError as error:
             say(f"the result can't be written\n{error}")
@@ -418,10 +434,17 @@ class JobRunner:
         state: StepState,
         reason: str | None = None,
         failure: StepFailure | None = None,
+        produced_in: str | None = None,
     ) -> None:
         progress = self.attempt.progress
         progress.update(
-            spec.name, state=state, ended_at=time.time(), reason=reason, failure=failure
+            spec.name,
+            state=state,
+            ended_at=time.time(),
+            reason=reason,
+            failure=failure,
+            produced_in=produced_in,
         )
+        self.attempt.log.end()
         duration = f"after {progress[spec.name].duration_s:.2f} s"
         say(f"{spec.name}: {state.value} {duration}{f': {reason}' if reason else ''}")

@@ -167,7 +167,10 @@ def _taken_over(report: StepReport, run_id: str) -> StepReport:
     if report.state is StepState.SKIPPED:
         return StepReport(name=report.name, state=report.state, reason=report.reason)
     reason = f"completed in run {run_id}"
-    return StepReport(name=report.name, state=StepState.CACHED, reason=reason)
+    produced_in = report.produced_in or run_id
+    return StepReport(
+        name=report.name, state=StepState.CACHED, reason=reason, produced_in=produced_in
+    )
 
 
 def _plan(

@@ -264,4 +264,4 @@ def _cached(name: str, step: ReusedStep) -> StepReport:
         reason = f"skipped in run {step.run_id}: {next(iter(step.skipped.values()))}"
         return StepReport(name=name, state=StepState.SKIPPED, reason=reason)
     reason = f"reused from run {step.run_id}" if step.run_id else "no step that runs needs it"
-    return StepReport(name=name, state=StepState.CACHED, reason=reason)
+    return StepReport(name=name, state=StepState.CACHED, reason=reason, produced_in=step.run_id)

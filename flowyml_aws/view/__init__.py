@@ -7,6 +7,7 @@ from flowyml_aws.view.instances import candidates_table, explanation
 from flowyml_aws.view.listing import runs_table
 from flowyml_aws.view.plan import plan_table
 from flowyml_aws.view.run import expected_duration_s, failure_texts, status_table, watching
+from flowyml_aws.view.sheets import sheet_tables
 from flowyml_aws.view.terminal import program
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "plan_table",
     "program",
     "runs_table",
+    "sheet_tables",
     "status_table",
     "watching",
 ]

@@ -12,9 +12,10 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from flowyml_aws.client.notebook import live_cell
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.wording import time_text
-from flowyml_aws.runtime.result import StepReport, StepState
+from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.losses import lost_text
 from flowyml_aws.submission.record import RunState
@@ -26,6 +27,7 @@ from flowyml_aws.submission.status import (
     machine_notes,
     value_notes,
 )
+from flowyml_aws.submission.status_sheets import elapsed_of_job, elapsed_of_step, location
 from flowyml_aws.view.amounts import counted
 from flowyml_aws.view.fitted import Column, FittedTable
 from flowyml_aws.view.plan import reused_line
@@ -67,8 +69,11 @@ _ORIGIN = {"argument": "", "setting": " (setting `backend`)", "default": " (the 
 def watching(run: Run) -> Iterator[Callable[[RunStatus], None]]:
     """Yield a callback for `Run.wait` that prints the progress of the run to standard error.
 
-    Tracebacks of failures are printed at the end.
+    Tracebacks of failures are printed at the end. In a notebook, the cell shows both.
     """
+    if (cell := live_cell(run.plan.notes)) is not None:
+        yield cell
+        return
     if getattr(sys.stderr, "closed", False):  # the script may have closed it
         yield lambda _: None
         return
@@ -139,8 +144,8 @@ def status_table(status: RunStatus, now: float, expected_s: float | None = None)
             Text(view.job.name, style="bold"),
             state,
             attempt,
-            _location(view),
-            _elapsed(view, now),
+            location(view),
+            elapsed_of_job(view, now),
         )
         if not view.state.ended and view.reason:
             runs = view.state in (JobState.STARTING, JobState.RUNNING)
@@ -149,7 +154,7 @@ def status_table(status: RunStatus, now: float, expected_s: float | None = None)
         for report in status.reports_of(view):
             state = Text(report.state.value, style=_STEP_STYLE.get(report.state, "dim"))
             retries = f"retry {report.retries}" if report.retries else ""
-            table.add_row(f"  {report.name}", state, retries, "", _step_elapsed(report, now))
+            table.add_row(f"  {report.name}", state, retries, "", elapsed_of_step(report, now))
     if status.reused:
         table.add_row(Text("from earlier runs", style="bold"), "", "", "", "")
     for name in status.reused:
@@ -285,24 +290,3 @@ def _state_text(view: JobView, parents: Sequence[str]) -> str:
         return view.state.value
     more = f" and {len(parents) - 1} more" if parents[1:] else ""
     return f"{view.state.value} for {parents[0]}{more}"
-
-
-def _location(view: JobView) -> str:
-    if view.instance_type is None:
-        return view.job.target
-    return f"{view.instance_type} ({view.job.target})"
-
-
-def _elapsed(view: JobView, now: float) -> str:
-    starts = [report.started_at for report in view.steps if report.started_at is not None]
-    if view.result is not None:
-        return f"{view.result.ended_at - view.result.started_at:.1f} s"
-    return f"{now - min(starts):.1f} s" if starts and not view.state.ended else ""
-
-
-def _step_elapsed(report: StepReport, now: float) -> str:
-    if report.started_at is None:
-        return ""
-    if report.ended_at is None and report.state is not StepState.RUNNING:
-        return ""  # its end is unknown
-    return f"{(report.ended_at or now) - report.started_at:.1f} s"

@@ -28,7 +28,8 @@ def printed_by(project: Path, *cells: str) -> str:
         notebook, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(project)}}
     )
     client.execute(env=environment())
-    return "".join(out["text"] for out in notebook.cells[-1]["outputs"])
+    outputs = notebook.cells[-1]["outputs"]
+    return "".join(out["text"] for out in outputs if out["output_type"] == "stream")
 
 
 @pytest.mark.version_sensitive

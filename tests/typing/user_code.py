@@ -16,6 +16,7 @@ from flowyml_aws import (
     Run,
     Step,
     VersionedPipeline,
+    log_metric,
     step,
 )
 
@@ -40,6 +41,7 @@ def load(rows: int = 10) -> list[int]:
     env={"LEVEL": "9"},
 )
 def train(data: list[int], epochs: int) -> dict[str, float]:
+    log_metric("loss", 1 / len(data), step=epochs)
     return {"loss": 1 / (len(data) * epochs)}
 
 
@@ -66,6 +68,8 @@ def main() -> None:
     assert_type(result, PipelineResult)
     assert_type(result.success, bool)
     assert_type(result["model"], Any)
+    assert_type(result.metrics["train"]["loss"], float)
+    assert_type(result.logged["train"].metrics["loss"].values, tuple[float, ...])
 
     run = pipeline.submit(backend="batch", detach=True)
     assert_type(run, Run)

@@ -1,0 +1,315 @@
+"""Comparison of two runs: parameters, code, packages, inputs, metrics, times and costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.caching.reuse import AFTER
+from flowyml_aws.caching.run_keys import RunKeys, StepKey, read_keys
+from flowyml_aws.core.sheets import Sheet, to_html, to_markdown
+from flowyml_aws.core.visible import visible
+from flowyml_aws.planning.wording import time_text
+from flowyml_aws.runtime.result import StepState
+from flowyml_aws.submission.logged import RunLogged
+from flowyml_aws.submission.refs import RunRefs
+from flowyml_aws.submission.reports import JobReports
+from flowyml_aws.submission.status import RunStatus
+
+__all__ = ["ComparedRun", "ComparedValue", "Comparison", "Kind", "compare", "facts_of"]
+
+Value = str | float | None
+
+_SAME_SHARE = 0.1  # times and costs that differ by less are equal: no two runs take the same time
+_SAME_S = 1.0
+_SAME_USD = 0.0001
+_DIGITS = 8  # of a digest
+
+
+class Kind(str, Enum):
+    """Kind of a compared value."""
+
+    PARAMETER = "parameter"
+    CODE = "code"
+    PACKAGE = "package"
+    ENVIRONMENT = "environment"
+    INPUT = "input"
+    OUTPUT = "output"
+    METRIC = "metric"
+    STATE = "state"
+    MACHINE = "machine"
+    TIME = "time"
+    COST = "cost"
+
+
+_TITLES = {
+    Kind.PARAMETER: "parameters",
+    Kind.CODE: "code",
+    Kind.PACKAGE: "packages",
+    Kind.ENVIRONMENT: "environment",
+    Kind.INPUT: "inputs",
+    Kind.OUTPUT: "outputs",
+    Kind.METRIC: "metrics",
+    Kind.STATE: "steps",
+    Kind.MACHINE: "machines",
+    Kind.TIME: "time",
+    Kind.COST: "cost",
+}
+_DIGESTS = {Kind.CODE, Kind.ENVIRONMENT, Kind.INPUT, Kind.OUTPUT}
+_NUMBERS = {Kind.METRIC, Kind.TIME, Kind.COST}
+
+Key = tuple[Kind, str | None, str]  # kind, step, name
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedRun:
+    """The facts of a run that are compared.
+
+    Attributes:
+        state: State of the run.
+        duration_s: Seconds from its creation to its end; None while it is running.
+        cost_usd: Cost of its jobs without their start; None if it is unknown.
+        values: Values by kind, step (None if it belongs to no step) and name.
+    """
+
+    run_id: str
+    pipeline: str
+    backend: str
+    state: str
+    duration_s: float | None
+    cost_usd: float | None
+    values: Mapping[Key, Value] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedValue:
+    """A value in both runs.
+
+    Attributes:
+        step: Step that it belongs to, or None.
+        name: Name of the parameter, function, package, asset or metric; empty for facts of steps.
+        first, second: Value in each run: a string, or a number for metrics, seconds and USD. None
+            if the run does not have it.
+    """
+
+    kind: Kind
+    step: str | None
+    name: str
+    first: Value
+    second: Value
+
+    @property
+    def is_different(self) -> bool:
+        """True if the values differ; times and costs by more than 10 %.
+
+        If only one of the runs has executed a step, its state differs, and nothing else counts.
+        """
+        first, second = self.first, self.second
+        if self.kind is Kind.MACHINE and None in (first, second):
+            return False
+        if self.kind in (Kind.TIME, Kind.COST):
+            if not isinstance(first, float) or not isinstance(second, float):
+                return False
+            least = _SAME_S if self.kind is Kind.TIME else _SAME_USD
+            return abs(first - second) > max(least, _SAME_SHARE * max(first, second))
+        return first != second
+
+    @property
+    def change(self) -> str:
+        """The change in words or percent."""
+        if not self.is_different:
+            return ""
+        if self.first is None:
+            return "only in B"
+        if self.second is None:
+            return "only in A"
+        if isinstance(self.first, float) and isinstance(self.second, float) and self.first:
+            return f"{100 * (self.second - self.first) / abs(self.first):+,.1f} %"
+        return "changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two runs, and every value of at least one of them.
+
+    Attributes:
+        first, second: The runs. Tables call them A and B.
+        values: Values in the order of kinds, steps and names.
+        notes: Notes on what can't be compared.
+    """
+
+    first: ComparedRun
+    second: ComparedRun
+    values: tuple[ComparedValue, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def differences(self) -> tuple[ComparedValue, ...]:
+        """Values that differ."""
+        return tuple(value for value in self.values if value.is_different)
+
+    def sheets(self, everything: bool = False) -> list[Sheet]:
+        """Return tables of the differences, or of all values."""
+        values = self.values if everything else self.differences
+        sheets = [self._runs()]
+        for kind, title in _TITLES.items():
+            rows = [_row(value) for value in values if value.kind is kind]
+            if rows:
+                numbers = frozenset({1, 2, 3} if kind in _NUMBERS else ())
+                sheets.append(Sheet(title, ("", "A", "B", "change"), rows, numbers))
+        nothing = () if values else ("no differences",)
+        return [*sheets, Sheet("", lines=(*nothing, *self.notes))]
+
+    def _runs(self) -> Sheet:
+        rows = [
+            (
+                label,
+                run.run_id,
+                run.backend,
+                run.state,
+                "" if run.duration_s is None else time_text(run.duration_s),
+                "" if run.cost_usd is None else _usd(run.cost_usd),
+            )
+            for label, run in (("A", self.first), ("B", self.second))
+        ]
+        return Sheet("", ("", "run", "backend", "state", "time", "cost"), rows, frozenset({4, 5}))
+
+    def __str__(self) -> str:
+        lines = [f"A {self.first.run_id}", f"B {self.second.run_id}"]
+        for value in self.differences:
+            name, first, second, change = _row(value)
+            lines.append(f"{value.kind.value} {name}: {first} → {second} ({change})")
+        return visible("\n".join([*lines, *self.notes]))
+
+    def _repr_html_(self) -> str:
+        return to_html(self.sheets())
+
+    def _repr_markdown_(self) -> str:
+        return to_markdown(self.sheets())
+
+
+def facts_of(store: ArtifactStore, status: RunStatus, reports: JobReports) -> ComparedRun:
+    """Return the facts of a run that are compared.
+
+    Args:
+        store: Store of the run.
+        status: Status of the run.
+        reports: Reports of its jobs.
+    """
+    keys = read_keys(store, status.run_id) or RunKeys(forced=(), steps={})
+    values: dict[Key, Value] = {}
+    values.update(_of_keys(keys, _produced(status)))
+    for asset, ref in RunRefs(status, reports).read().items():
+        values[Kind.OUTPUT, None, asset] = ref.identity
+    for step, metrics in RunLogged(store, status).metrics.items():
+        values.update({(Kind.METRIC, step, name): value for name, value in metrics.items()})
+    values.update(_of_steps(status))
+    return ComparedRun(
+        run_id=status.run_id,
+        pipeline=status.pipeline,
+        backend=status.backend,
+        state=status.state.value,
+        duration_s=None if status.ended_at is None else status.ended_at - status.created_at,
+        cost_usd=status.cost_usd,
+        values=values,
+    )
+
+
+def compare(first: ComparedRun, second: ComparedRun) -> Comparison:
+    """Compare two runs."""
+    kinds = list(Kind)
+    steps = _steps_in_order(first.values, second.values)
+    keys = sorted(
+        first.values.keys() | second.values.keys(),
+        key=lambda key: (kinds.index(key[0]), steps.get(key[1], -1), key[2]),
+    )
+    values = (ComparedValue(*key, first.values.get(key), second.values.get(key)) for key in keys)
+    return Comparison(first, second, tuple(values), tuple(_notes(first, second)))
+
+
+def _of_keys(keys: RunKeys, produced: set[str]) -> Iterator[tuple[Key, Value]]:
+    by_step: dict[tuple[Kind, str], dict[str, Value]] = {}
+    for step, key in keys.steps.items():
+        for kind, name, value in _of_key(key, produced):
+            by_step.setdefault((kind, name), {})[step] = value
+    for (kind, name), values in by_step.items():
+        if kind is Kind.PARAMETER and name in keys.parameters:
+            continue  # readable, instead of its digest
+        if len(set(values.values())) == 1:
+            yield (kind, None, name), next(iter(values.values()))
+        else:
+            yield from (((kind, step, name), value) for step, value in values.items())
+    for name, text in keys.parameters.items():
+        yield (Kind.PARAMETER, None, name), text
+
+
+def _of_key(key: StepKey, produced: set[str]) -> Iterator[tuple[Kind, str, Value]]:
+    for name, digest in key.context.items():
+        yield Kind.PARAMETER, name, f"digest {digest[:_DIGITS]}"
+    for name, digest in key.code.items():
+        yield Kind.CODE, name, digest
+    if key.returned is not None:
+        yield Kind.CODE, "value of cache=", key.returned
+    for name, version in key.versions.items():
+        yield Kind.PACKAGE, name, version
+    for name, digest in (*key.environment.items(), *key.additions.items()):
+        yield Kind.ENVIRONMENT, name, digest
+    for asset, identity in key.assets.items():
+        if asset not in produced and not asset.startswith(AFTER):
+            yield Kind.INPUT, asset, identity
+
+
+def _of_steps(status: RunStatus) -> Iterator[tuple[Key, Value]]:
+    for name, report in status.steps.items():
+        yield (Kind.STATE, name, ""), report.state.value
+    for view in status.jobs:
+        offer = view.ran_on or next(iter(view.job.offers), None)
+        for report in view.steps:
+            if view.instance_type is not None and report.started_at is not None:
+                yield (Kind.MACHINE, report.name, ""), view.instance_type
+            if report.state not in (StepState.SUCCEEDED, StepState.FAILED):
+                continue
+            yield (Kind.TIME, report.name, ""), report.duration_s
+            if offer is not None and offer.price_usd_hour is not None:
+                cost_usd = offer.price_usd_hour * report.duration_s / 3600
+                yield (Kind.COST, report.name, ""), cost_usd
+
+
+def _produced(status: RunStatus) -> set[str]:
+    reused = (step.produces for step in status.reused.values())
+    planned = (assets for view in status.jobs for assets in view.job.produces.values())
+    return {asset for assets in (*reused, *planned) for asset in assets}
+
+
+def _steps_in_order(*runs: Iterable[Key]) -> dict[str | None, int]:
+    names = [step for keys in runs for kind, step, _ in keys if kind is Kind.STATE]
+    return {step: number for number, step in enumerate(dict.fromkeys(names))}
+
+
+def _notes(first: ComparedRun, second: ComparedRun) -> Iterator[str]:
+    if first.pipeline != second.pipeline:
+        yield f"the runs are of different pipelines: {first.pipeline} and {second.pipeline}"
+    for label, run in (("A", first), ("B", second)):
+        if not any(kind is Kind.CODE for kind, _, _ in run.values):
+            yield f"the code of {label} was not recorded: none of its steps can be cached"
+
+
+def _row(value: ComparedValue) -> tuple[str, str, str, str]:
+    name = f"{value.step}  {value.name}" if value.step and value.name else value.step or value.name
+    return name, _text(value, value.first), _text(value, value.second), value.change
+
+
+def _text(compared: ComparedValue, value: Value) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value[:_DIGITS] if compared.kind in _DIGESTS else value
+    if compared.kind is Kind.TIME:
+        return time_text(value)
+    return _usd(value) if compared.kind is Kind.COST else f"{value:.6g}"
+
+
+def _usd(amount: float) -> str:
+    return f"${amount:,.4g}" if amount >= 0.01 else f"${amount:.5f}"

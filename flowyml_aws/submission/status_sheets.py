@@ -1,0 +1,97 @@
+"""The status of a run as tables for notebooks."""
+
+from __future__ import annotations
+
+from flowyml_aws.core.sheets import Sheet
+from flowyml_aws.planning.wording import time_text
+from flowyml_aws.runtime.result import StepReport, StepState
+from flowyml_aws.submission.losses import lost_text
+from flowyml_aws.submission.record import RunState
+from flowyml_aws.submission.status import (
+    JobView,
+    RunStatus,
+    client_warning,
+    failures,
+    machine_notes,
+    value_notes,
+)
+
+__all__ = ["elapsed_of_job", "elapsed_of_step", "location", "metrics_sheet", "status_sheets"]
+
+
+def status_sheets(status: RunStatus, now: float) -> list[Sheet]:
+    """Return tables of jobs and steps, with notes and the failures.
+
+    Args:
+        status: Status of the run.
+        now: Seconds since the epoch, used if the run has not ended.
+    """
+    rows: list[tuple[str, ...]] = []
+    lines: list[str] = []
+    for view in status.jobs:
+        attempt = str(view.attempt) if view.attempt else ""
+        elapsed = elapsed_of_job(view, now)
+        rows.append((view.job.name, view.state.value, attempt, location(view), elapsed))
+        if not view.state.ended and view.reason:
+            lines.append(f"{view.job.name}: {view.reason}")
+        for report in status.reports_of(view):
+            retries = f"retry {report.retries}" if report.retries else ""
+            elapsed = elapsed_of_step(report, now)
+            rows.append((f"└ {report.name}", report.state.value, retries, "", elapsed))
+    reports = status.steps
+    rows += [(f"└ {name}", reports[name].state.value, "", "", "") for name in status.reused]
+    lines += [
+        *([f"AWS {status.outage}"] if status.outage is not None else []),
+        *(str(move) for move in status.moves),
+        *filter(None, (lost_text(status.lost), client_warning(status))),
+        *machine_notes(status),
+        *value_notes(status),
+    ]
+    found = failures(status)
+    lines += [f"job {failure.job} failed: {failure.reason}" for failure in found]
+    tracebacks = tuple(traceback for failure in found for traceback in failure.tracebacks)
+    title = f"{status.run_id} on {status.backend}: {_outcome(status, now)}"
+    columns = ("job / step", "state", "attempt", "on", "elapsed")
+    return [Sheet(title, columns, rows, frozenset({4}), tuple(lines), tracebacks)]
+
+
+def metrics_sheet(metrics: dict[str, dict[str, float]]) -> Sheet:
+    """Return a table of the last values of metrics, by step and name."""
+    rows = [
+        (step, name, f"{value:.6g}")
+        for step, values in metrics.items()
+        for name, value in values.items()
+    ]
+    return Sheet("metrics" if rows else "", ("step", "metric", "last value"), rows, frozenset({2}))
+
+
+def location(view: JobView) -> str:
+    """Return the instance type and the target of a job."""
+    if view.instance_type is None:
+        return view.job.target
+    return f"{view.instance_type} ({view.job.target})"
+
+
+def elapsed_of_job(view: JobView, now: float) -> str:
+    """Return the time that a job took, or has taken so far; empty before its first step."""
+    starts = [report.started_at for report in view.steps if report.started_at is not None]
+    if view.result is not None:
+        return f"{view.result.ended_at - view.result.started_at:.1f} s"
+    return f"{now - min(starts):.1f} s" if starts and not view.state.ended else ""
+
+
+def elapsed_of_step(report: StepReport, now: float) -> str:
+    """Return the time that a step took, or has taken so far; empty before its start."""
+    if report.started_at is None:
+        return ""
+    if report.ended_at is None and report.state is not StepState.RUNNING:
+        return ""  # its end is unknown
+    return f"{(report.ended_at or now) - report.started_at:.1f} s"
+
+
+def _outcome(status: RunStatus, now: float) -> str:
+    elapsed = time_text((status.ended_at or now) - status.created_at)
+    cost_usd = status.cost_usd
+    cost = "" if cost_usd is None else f", ${cost_usd:,.4f} without starts"
+    verb = "for" if status.state is RunState.RUNNING else "after"
+    return f"{status.state.value} {verb} {elapsed}{cost}"
