@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flowyml_aws import Pipeline, Run, log_metric, step
+from flowyml_aws import Run
 from flowyml_aws.runtime.result import StepState
 from tests.support.rigs import BackendRig
 
@@ -41,36 +41,15 @@ def test_without_the_run_that_executed_a_step_there_are_no_values(rig: BackendRi
     assert set(Run.attach(second.run_id).metrics()) == {"fail"}
 
 
-@step(outputs=["a"])
-def logs_a() -> int:
-    log_metric("a", 1)
-    return 1
-
-
 def test_only_the_jobs_that_logged_something_are_read(rig: BackendRig) -> None:
-    pipeline = Pipeline("wide").add_step(logs_a)
-    for number in range(5):
-        pipeline.add_step(step(outputs=[f"quiet {number}"], name=f"quiet {number}")(lambda: 1))
-    assert pipeline.run(progress=False).metrics == {"logs_a": {"a": 1.0}}
-
-
-@step(outputs=["source"], cache=False)
-def make_source() -> int:
-    return 7
-
-
-@step(inputs=["source"], outputs=["double"])
-def double(source: int) -> int:
-    log_metric("source", source)
-    return 2 * source
+    assert rig.pipeline("logged:wide").run(progress=False).metrics == {"logs_a": {"a": 1.0}}
 
 
 def test_a_step_that_its_job_finds_in_the_cache_has_the_values_of_the_earlier_run(
     rig: BackendRig,
 ) -> None:
-    pipeline = Pipeline("deferred").add_steps([make_source, double])
-    first = pipeline.run(progress=False)
-    second = pipeline.run(progress=False)
+    first = rig.pipeline("logged:deferred").run(progress=False)
+    second = rig.pipeline("logged:deferred").run(progress=False)
     report = second.status.steps["double"]
     assert (report.state, report.produced_in) == (StepState.CACHED, first.run_id)
     assert second.metrics == first.metrics == {"double": {"source": 7.0}}
