@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from shutil import rmtree
+from typing import TYPE_CHECKING
 
 from benchmarks._measuring import (
     Target,
@@ -28,6 +30,9 @@ from flowyml_aws.core.errors import MissingExtraError
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.settings.model import Settings
 from flowyml_aws.submission.record import read_record
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 MAX_RATIO = 2.0  # times `import boto3`
 
@@ -62,10 +67,10 @@ def until_exit(code: str, environment: Mapping[str, str], folder: Path) -> float
 
 
 def until_first_step(
-    argument: str, delete_result: Callable[[], object], environment: Mapping[str, str], folder: Path
+    argument: str, delete_traces: Callable[[], object], environment: Mapping[str, str], folder: Path
 ) -> float:
     """Return the seconds from the start of a runner to the body of its step."""
-    delete_result()  # a job with a result does not run again
+    delete_traces()  # a job with a result, a claim or ended steps does not run again
     started = time.monotonic()
     output = command("-m", "flowyml_aws.job", argument, environment=environment, folder=folder)
     # The monotonic clock is the same for all processes of the machine.
@@ -75,12 +80,17 @@ def until_first_step(
 def a_job(
     backend: str, store: ArtifactStore, environment: Mapping[str, str], project: Path
 ) -> tuple[str, str]:
-    """Run the pipeline; return the runner's argument and the key of the job's result."""
+    """Run the pipeline; return the runner's argument and the prefix of what the job wrote."""
     project.joinpath("pipeline.py").write_text(PIPELINE, "utf-8")
     output = command("-c", SUBMIT, backend, environment=environment, folder=project)
     layout = RunLayout(output.split()[-1])
     record = read_record(store, layout.run_id)
-    return record.spec_argument(JOB, store.uri), layout.result(JOB)
+    return record.spec_argument(JOB, store.uri), f"{layout.jobs}{JOB}"
+
+
+def delete_objects(client: S3Client, bucket: str, prefix: str) -> None:
+    for entry in client.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", ()):
+        client.delete_object(Bucket=bucket, Key=entry["Key"])
 
 
 def main() -> int:
@@ -95,19 +105,16 @@ def main() -> int:
         for project in (local, batch, job):
             project.mkdir()
         directory = DirectoryArtifactStore(local / Settings().local_store)
-        argument, result = a_job("local", directory, plain, local)
-        on_directory = partial(
-            until_first_step, argument, directory.path(result).unlink, plain, job
-        )
+        argument, traces = a_job("local", directory, plain, local)
+        delete_traces = partial(rmtree, directory.path(traces), ignore_errors=True)
+        on_directory = partial(until_first_step, argument, delete_traces, plain, job)
 
         account = {**plain, **aws.environment}
         s3 = S3ArtifactStore.from_uri(aws.client("s3"), account["FLOWYML_AWS_STORE"])
-        argument, result = a_job("batch", s3, account, batch)
+        argument, traces = a_job("batch", s3, account, batch)
         bucket, _, prefix = s3.uri.removeprefix("s3://").partition("/")
-        delete_result = partial(
-            aws.client("s3").delete_object, Bucket=bucket, Key=f"{prefix}/{result}"
-        )
-        on_s3 = partial(until_first_step, argument, delete_result, account, job)
+        delete_traces = partial(delete_objects, aws.client("s3"), bucket, f"{prefix}/{traces}/")
+        on_s3 = partial(until_first_step, argument, delete_traces, account, job)
 
         codes = {
             "python": "pass",

@@ -17,6 +17,7 @@ from flowyml_aws.runtime.meters.reading import GpuReading, ProcessReading, Readi
 from flowyml_aws.runtime.sampler import Sampler
 from flowyml_aws.runtime.usage import JobUsage, Phase, PhaseKind, Series, StepUsage
 from flowyml_aws.runtime.usage_size import MAX_BYTES, within_limit
+from tests.support.rigs import eventually
 
 KEY = "runs/r-1/jobs/train/attempts/1/usage.json"
 
@@ -234,3 +235,18 @@ def test_a_document_that_is_too_long_keeps_the_largest_steps_and_longest_phases(
 def test_a_short_document_is_complete() -> None:
     short = usage(3, 1, str)
     assert within_limit(short)[0] == short
+
+
+def test_the_document_is_written_while_the_job_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flowyml_aws.runtime.sampler._FIRST_WRITE_S", 0.02)
+    store = DirectoryArtifactStore(tmp_path)
+    sampler = Sampler(1, interval_s=0.01)
+    sampler.start(store, KEY, MachineMeter(ProcessMeter(), lambda: None))
+    with sampler.phase(PhaseKind.STEP, "train"):
+        eventually(store.path(KEY).exists, "the document")
+        document = read_document(JobUsage, store.get(KEY), KEY)
+    sampler.close()
+    assert document.phases[0].kind is PhaseKind.STEP
+    assert document.machine_started_at is None or document.machine_started_at < document.started_at
