@@ -19,6 +19,7 @@ from flowyml_aws.core.folders import project_root
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.settings.load import load_settings
+from flowyml_aws.settings.model import Settings
 from flowyml_aws.submission.own_runs import own_runs
 from flowyml_aws.submission.record import newest_first, read_plan, run_ids
 from flowyml_aws.submission.run_names import LATEST, matching_runs
@@ -63,12 +64,16 @@ def _local_store() -> DirectoryArtifactStore:
 
 def _known_runs() -> list[str]:
     settings = load_settings(project_root(Path.cwd()), os.environ)
-    # The account's settings, which name the store, are not read.
-    uri = None if settings.account is not None else settings.store
-    in_s3 = [
-        run_id for run_id, store in own_runs() if store.startswith("s3://") and uri in (None, store)
-    ]
+    in_s3 = [run_id for run_id, store in own_runs() if _may_be_store(settings, store)]
     return newest_first({*run_ids(_local_store()), *in_s3})
+
+
+def _may_be_store(settings: Settings, uri: str) -> bool:
+    """Return whether a store may be the project's store in S3."""
+    if settings.account is not None and settings.store is None:
+        # The account's settings, which name the store, are not read.
+        return uri.startswith("s3://")
+    return uri == settings.store
 
 
 def _plan(ctx: typer.Context) -> ExecutionPlan:
