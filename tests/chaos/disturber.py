@@ -38,7 +38,7 @@ class Disturber:
         lose: Ends the container of a job, by run id and job. Returns whether it had one.
 
     Attributes:
-        lost: Number of times that each job has lost its container.
+        lost: Number of times that each job has lost its container, by the kind of the loss.
         faults: Number of faults by kind.
     """
 
@@ -50,7 +50,7 @@ class Disturber:
         administrator: str,
         lose: Callable[[Loss, str, str], bool],
     ) -> None:
-        self.lost: Counter[str] = Counter()
+        self.lost: dict[Loss, Counter[str]] = {kind: Counter() for kind in Loss}
         self.faults: Counter[str] = Counter()
         self._schedule = schedule
         self._clients = clients
@@ -117,10 +117,10 @@ class Disturber:
             if (loss := self._losses.pop(_group_of(job), None)) is None:
                 return
             # Before the loss, which ends the process that makes this call.
-            self.lost[job] += 1
+            self.lost[loss.kind][job] += 1
         is_lost = self._lose_container(loss.kind, run_id, job)
         with self._lock:
-            self.lost[job] -= not is_lost
+            self.lost[loss.kind][job] -= not is_lost
             self.faults[f"jobs: {loss.kind.value}"] += is_lost
 
     def _fault(self, rate: float, *call: object) -> CallFault | None:

@@ -19,7 +19,7 @@ from flowyml_aws.testing.machines.warm import WarmProcess
 from tests.chaos.capacity import Shortages, spot_settings
 from tests.chaos.disturber import Disturber
 from tests.chaos.evidence import Evidence, MoveEvidence, RunEvidence
-from tests.chaos.schedule import Action, Client, Fate, Schedule, Task
+from tests.chaos.schedule import Action, Client, Fate, Loss, Schedule, Task
 from tests.chaos.stage import Stage
 
 __all__ = ["Project", "execute", "nothing"]
@@ -257,8 +257,17 @@ def _lost(
     attempts: Counter[str] = Counter()
     for run_id, names in jobs.items():
         attempts += stage.lost_attempts(run_id, names)
-    # A training job has an instance of its own.
-    return attempts | disturber.lost
+    return losses_by_job(attempts, disturber.lost)
+
+
+def losses_by_job(attempts: Counter[str], ended: Mapping[Loss, Counter[str]]) -> Mapping[str, int]:
+    """Return how often each job has lost its container.
+
+    Args:
+        attempts: Attempts that the service reports as lost. Hosts of training jobs are missing.
+        ended: Containers that the schedule has ended. Those without memory are not in `attempts`.
+    """
+    return (attempts | ended[Loss.HOST]) + ended[Loss.MEMORY]
 
 
 def _finish(

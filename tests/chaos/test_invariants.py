@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.chaos.evidence import Evidence, MoveEvidence, RunEvidence
+from tests.chaos.execution import losses_by_job
 from tests.chaos.invariants import LIMIT_S, broken_invariants
 from tests.chaos.schedule import (
     BACKENDS,
+    Loss,
     Schedule,
     Shortage,
     Task,
@@ -93,6 +96,13 @@ ON_SPOT = replace(SCHEDULE, has_spot=True, shortages=(Shortage("spot"),))
 MOVED = replace(
     RUN, moves=[MOVE], driven_moves=[MOVE], reported_moves=[MOVE], targets={"s0": "cpu"}
 )
+
+
+def test_a_job_that_runs_out_of_memory_and_then_loses_its_store_loses_two_containers() -> (
+    None
+):
+    ended = {Loss.HOST: Counter(["a"]), Loss.MEMORY: Counter(["b"])}
+    assert losses_by_job(Counter(a=1, b=1), ended) == {"a": 1, "b": 2}
 
 
 def test_a_shortage_of_spot_capacity_and_two_lost_hosts_allow_a_move() -> None:
