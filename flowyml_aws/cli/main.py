@@ -8,7 +8,16 @@ from typing import Annotated
 import typer
 
 # Importing these modules registers their commands.
-from flowyml_aws.cli import catalog, doctor, images, instances, plans, runs, storage  # noqa: F401
+from flowyml_aws.cli import (  # noqa: F401
+    catalog,
+    doctor,
+    images,
+    instances,
+    plans,
+    reports,
+    runs,
+    storage,
+)
 from flowyml_aws.cli.app import INTERRUPTED, READER_GONE, app
 from flowyml_aws.cli.bugs import unexpected
 from flowyml_aws.cli.streams import OutputError, checked_streams

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from flowyml_aws.core.errors import UserError
@@ -135,6 +136,8 @@ class PipelineResult:
         outputs: Values by asset and by step name.
         refs: References to the stored values by asset, each read from the store on access.
         status: Status that the result was made from.
+        report: Writes the report of the run, one HTML page that needs no server, and returns its
+            path. Takes the target file; `<run id>.html` in the current folder by default.
     """
 
     run_id: str
@@ -146,6 +149,7 @@ class PipelineResult:
     refs: RunRefs
     duration_seconds: float
     status: RunStatus
+    report: Callable[..., Path]
 
     def __getitem__(self, name: str) -> Any:
         return self.outputs[name]
@@ -222,6 +226,7 @@ def make_result(
     refs: RunRefs,
     first_assets: Mapping[str, str],
     now: float,
+    report: Callable[..., Path],
 ) -> PipelineResult:
     """Return the result of a run at one moment.
 
@@ -231,6 +236,7 @@ def make_result(
         refs: References to the stored values by asset, each read on access.
         first_assets: First output of each step whose first output is stored.
         now: Seconds since the epoch, used if the run has not ended.
+        report: Writes the report of the run.
     """
     return PipelineResult(
         run_id=status.run_id,
@@ -245,6 +251,7 @@ def make_result(
         refs=refs,
         duration_seconds=(status.ended_at or now) - status.created_at,
         status=status,
+        report=report,
     )
 
 

@@ -31,6 +31,7 @@ from flowyml_aws.runtime.spec import (
     StepSpec,
     StoredObject,
 )
+from flowyml_aws.submission.origin import RunOrigin
 from flowyml_aws.submission.packing import StoredPayloads, pack_payloads, pack_specs
 from flowyml_aws.submission.record import RunRecord, SpecPlace
 from flowyml_aws.submission.resume import Resumption
@@ -112,7 +113,12 @@ def job_specs(
 
 
 def write_package(
-    store: ArtifactStore, package: RunPackage, specs: Iterable[JobSpec], keys: RunKeys, run_id: str
+    store: ArtifactStore,
+    package: RunPackage,
+    specs: Iterable[JobSpec],
+    keys: RunKeys,
+    run_id: str,
+    origin: RunOrigin | None = None,
 ) -> dict[str, SpecPlace]:
     """Write everything that a run's jobs read, and return the place of each job's spec."""
     bundle = package.code.bundle
@@ -121,6 +127,8 @@ def write_package(
         # Keys are digests: contents that an earlier run uploaded are not uploaded again.
         writes = [pool.submit(store.upload, *content) for content in contents.items()]
         writes.append(pool.submit(store.put, RunLayout(run_id).keys, keys.to_json()))
+        if origin is not None:
+            writes.append(pool.submit(store.put, RunLayout(run_id).origin, origin.to_json()))
         places = _write_specs(store, specs, run_id)
         for write in writes:
             write.result()
@@ -128,13 +136,19 @@ def write_package(
 
 
 def write_resumption(
-    store: ArtifactStore, resumption: Resumption, run_id: str, resumes: str
+    store: ArtifactStore,
+    resumption: Resumption,
+    run_id: str,
+    resumes: str,
+    origin: RunOrigin | None = None,
 ) -> dict[str, SpecPlace]:
     """Write everything that the jobs of a run read that continues an earlier one.
 
     Payloads and code are stored already. Return the place of each job's spec.
     """
     layout = RunLayout(run_id)
+    if origin is not None:
+        store.put(layout.origin, origin.to_json())
     for job, events in resumption.events.items():
         # Not `put`: only jobs may replace what belongs to attempts.
         store.create(layout.attempt(job, 0, EVENTS), events.to_json())

@@ -1,0 +1,279 @@
+"""The report as one HTML page, which needs no server and makes no request."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from flowyml_aws.report.data import (
+    AssetEntry,
+    Curves,
+    JobEntry,
+    RunReport,
+    SegmentKind,
+    StepEntry,
+)
+from flowyml_aws.report.logs import END_BYTES
+from flowyml_aws.report.outline import MAX_NODES, Node, outline
+from flowyml_aws.report.thinning import MAX_POINTS, fit_curves, fit_logs
+from flowyml_aws.report.wording import bytes_text, duration_text, readable, time_text, usd_text
+from flowyml_aws.submission.backend import JobState
+
+__all__ = ["MAX_ROWS", "to_html"]
+
+MAX_ROWS = 2000
+"""Jobs, and values, with a row of their own. Others are only counted."""
+_JOBS_PER_PART = 25
+_MAX_FAILURES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class _Script:
+    """A script of the page, with the digest by which the page's policy allows it."""
+
+    text: str
+
+    @property
+    def source(self) -> str:
+        digest = hashlib.sha256(self.text.encode()).digest()
+        return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def to_html(report: RunReport) -> str:
+    """Return the report as an HTML page.
+
+    Everything from the run is escaped, or is data that the page shows as text. The page says
+    what it leaves out.
+    """
+    jobs = sorted(report.jobs, key=lambda job: job.state is not JobState.FAILED)[:MAX_ROWS]
+    jobs, log_bytes = fit_logs(jobs)
+    order = {job.name: position for position, job in enumerate(report.jobs)}
+    curves, points = fit_curves(jobs)
+    shown = sorted(jobs, key=lambda job: order[job.name])
+    nodes = outline(report.jobs)
+    assets = _assets_by_step(report)
+    details = [_job_details(report, job, curves, assets) for job in shown]
+    parts = [details[i : i + _JOBS_PER_PART] for i in range(0, len(details), _JOBS_PER_PART)]
+    code, library = _Script(_file("templates/report.js")), _Script(_file("vendor/charts.js"))
+    page = _environment().get_template("report.html")
+    return page.render(
+        report=report,
+        jobs=shown,
+        jobs_per_part=_JOBS_PER_PART,
+        assets=report.assets[:MAX_ROWS],
+        failures=report.failures[:_MAX_FAILURES],
+        steps=_steps_by_job(report, shown),
+        cached=[step for step in report.steps if step.job is None][:MAX_ROWS],
+        groups=_groups(report) if len(report.jobs) > len(shown) else [],
+        facts=list(_facts(report)),
+        shortened=_shortened(report, log_bytes, points, nodes, shown),
+        policy=f"default-src 'none'; script-src {code.source} {library.source}; "
+        "style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'",
+        style=Markup(_file("templates/report.css")),  # noqa: S704 - a file of this package
+        code=Markup(code.text),  # noqa: S704 - a file of this package
+        library=_packed(library.text.encode()),
+        overview=_packed_json(_overview(report, shown, nodes)),
+        parts=[_packed_json(part) for part in parts],
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("flowyml_aws.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: readable(value) if type(value) is str else value,
+    )
+    environment.filters.update(
+        bytes=bytes_text, duration=duration_text, time=time_text, usd=usd_text
+    )
+    return environment
+
+
+def _file(name: str) -> str:
+    return files("flowyml_aws.report").joinpath(name).read_text("utf-8")
+
+
+def _packed(data: bytes) -> str:
+    return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
+
+
+def _packed_json(value: Any) -> str:
+    return _packed(json.dumps(_readable(value), separators=(",", ":")).encode())
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, str):
+        return readable(value)
+    if isinstance(value, Mapping):
+        return {readable(key): _readable(item) for key, item in value.items()}
+    return [_readable(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _steps_by_job(report: RunReport, jobs: Sequence[JobEntry]) -> dict[str, list[StepEntry]]:
+    steps: dict[str, list[StepEntry]] = {job.name: [] for job in jobs}
+    for step in report.steps:
+        if step.job in steps:
+            steps[step.job].append(step)
+    return steps
+
+
+def _assets_by_step(report: RunReport) -> dict[str, list[AssetEntry]]:
+    assets: dict[str, list[AssetEntry]] = {}
+    for asset in report.assets:
+        assets.setdefault(asset.step, []).append(asset)
+    return assets
+
+
+def _facts(report: RunReport) -> Iterator[tuple[str, str]]:
+    """Yield the label and the value of each figure of the summary."""
+    expected = f", predicted {duration_text(report.expected_s)}" if report.expected_s else ""
+    yield "Duration", f"{duration_text(report.duration_s)}{expected}"
+    yield "Started", time_text(report.created_at)
+    if any(job.instance_type for job in report.jobs):
+        predicted = report.expected_cost_usd
+        note = "" if predicted is None else f", predicted {usd_text(predicted)}"
+        yield "Cost of the jobs", f"{usd_text(report.cost_usd)}{note}"
+    waiting_s = report.seconds(SegmentKind.WAITING)
+    yield "Waiting", f"{duration_text(waiting_s)} in all jobs together"
+    if report.lost.count:
+        lost_s = report.seconds(SegmentKind.LOST)
+        seconds = f", {duration_text(lost_s)}" if lost_s else ""
+        yield "Lost", f"{report.lost}{seconds}"
+    counts = Counter(step.state.value for step in report.steps)
+    states = ", ".join(f"{count:,} {state}" for state, count in counts.most_common())
+    yield "Steps", states or "none"
+    retries = sum(step.retries for step in report.steps)
+    repeats = sum(max(0, job.attempt - 1) for job in report.jobs)
+    yield "Retried", f"{retries:,} retries of steps, {repeats:,} repeated attempts of jobs"
+    region = f", {report.region}" if report.region else ""
+    yield "Where", f"{report.backend}{region}; {report.store}"
+    if report.resumes:
+        yield "Continues", report.resumes
+    origin = report.origin
+    if origin is not None:
+        yield "Started by", f"{origin.user or 'unknown'} on {origin.client}"
+        if origin.git is not None:
+            git = origin.git
+            branch = f" ({git.branch})" if git.branch else ""
+            changed = f"{git.changed_files} changed files" if git.changed_files else "no changes"
+            yield "Code", f"{git.commit[:12]}{branch}, {changed}"
+        yield "Python", origin.python
+
+
+def _groups(report: RunReport) -> list[tuple[str, str, int, float]]:
+    """Return the number and the time of all jobs by name without digits, and state."""
+    counts: Counter[tuple[str, str]] = Counter()
+    seconds: Counter[tuple[str, str]] = Counter()
+    for job in report.jobs:
+        key = re.sub(r"\d+", "#", job.name), job.state.value
+        counts[key] += 1
+        seconds[key] += job.seconds(SegmentKind.COMPUTE)  # type: ignore[assignment]
+    return [(*key, count, seconds[key]) for key, count in counts.most_common(50)]
+
+
+def _shortened(
+    report: RunReport,
+    log_bytes: int,
+    points: int,
+    nodes: Sequence[Node],
+    shown: Sequence[JobEntry],
+) -> list[str]:
+    sentences = list(report.shortened)
+    if len(report.jobs) > len(shown):
+        sentences.append(
+            f"Rows for {len(shown):,} of {len(report.jobs):,} jobs, failed ones first. The table "
+            "of all jobs counts the others."
+        )
+    if len(report.assets) > MAX_ROWS:
+        sentences.append(f"Rows for {MAX_ROWS:,} of {len(report.assets):,} values.")
+    if len(report.failures) > _MAX_FAILURES:
+        count = len(report.failures)
+        sentences.append(f"{_MAX_FAILURES} of {count:,} failures; the jobs have the others.")
+    if log_bytes < END_BYTES:
+        sentences.append(f"Logs: the first and the last {bytes_text(log_bytes)} of each.")
+    if any(job.curves is not None and _points(job) > points for job in shown):
+        sentences.append(
+            f"Curves: {min(points, MAX_POINTS)} points, with minimum and maximum of each period."
+        )
+    if sum(node.count for node in nodes) > len(nodes):
+        sentences.append("The graph shows jobs with similar names as one box.")
+    if len(nodes) > MAX_NODES:
+        sentences.append(f"The graph shows {MAX_NODES} of {len(nodes):,} boxes.")
+    return sentences
+
+
+def _points(job: JobEntry) -> int:
+    series = () if job.curves is None else job.curves.series
+    return max((len(each.low) for each in series), default=0)
+
+
+def _overview(
+    report: RunReport, jobs: Sequence[JobEntry], nodes: Sequence[Node]
+) -> dict[str, Any]:
+    """Return the data of the timeline and the graph."""
+    kinds = list(SegmentKind)
+    return {
+        "kinds": [kind.value for kind in kinds],
+        "jobs": [job.name for job in jobs],
+        "states": [job.state.value for job in jobs],
+        "segments": [
+            [
+                row,
+                kinds.index(segment.kind),
+                round(segment.started_at - report.created_at, 3),
+                round(segment.ended_at - report.created_at, 3),
+                segment.step or "",
+            ]
+            for row, job in enumerate(jobs)
+            for segment in job.segments
+        ],
+        "nodes": [
+            {"name": n.name, "title": n.title, "lines": n.lines, "state": n.state, "after": n.after, "job": n.job}
+            for n in nodes[:MAX_NODES]
+        ],
+    }
+
+
+def _job_details(
+    report: RunReport,
+    job: JobEntry,
+    curves: Mapping[str, Curves],
+    assets: Mapping[str, Sequence[AssetEntry]],
+) -> dict[str, Any]:
+    return {
+        "log": None if job.log is None else job.log.model_dump(mode="json"),
+        "command": f"flowyml-aws logs {report.run_id} {job.name}",
+        "curves": [
+            {"name": s.name, "low": _short(s.low), "high": _short(s.high)}
+            for s in curves[job.name].series
+        ]
+        if job.name in curves
+        else [],
+        "period": curves[job.name].period_s if job.name in curves else 0,
+        "missing": list(job.curves.missing) if job.curves is not None else [],
+        "requested": {"cpu_cores": job.vcpus, "memory_mib": job.memory_mib},
+        "previews": [_preview(asset) for step in job.steps for asset in assets.get(step, ())],
+    }
+
+
+def _short(numbers: Sequence[float]) -> list[float]:
+    return [float(f"{number:.3g}") for number in numbers]
+
+
+def _preview(asset: AssetEntry) -> dict[str, Any]:
+    preview = None if asset.preview is None else asset.preview.model_dump(mode="json")
+    return {"name": asset.name, "step": asset.step, "preview": preview}
