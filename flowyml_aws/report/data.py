@@ -19,6 +19,7 @@ __all__ = [
     "AssetEntry",
     "Curves",
     "FailureEntry",
+    "Fix",
     "JobEntry",
     "LogEnds",
     "Preview",
@@ -141,6 +142,18 @@ class AssetEntry(Document):
     preview: Preview | None = None
 
 
+class Fix(Document):
+    """Something that may fix a failure.
+
+    Attributes:
+        text: Sentence, or the purpose of the command.
+        command: Command, or None.
+    """
+
+    text: str
+    command: str | None = None
+
+
 class FailureEntry(Document):
     """A failure of a step or a job.
 
@@ -151,7 +164,7 @@ class FailureEntry(Document):
         message: Whole message of the exception.
         traceback: The user's frames, or None.
         cause: Cause of the failure, or None if it is unknown.
-        fixes: What to do, in order: sentences and commands.
+        fixes: What to do, in order.
     """
 
     job: str
@@ -161,7 +174,7 @@ class FailureEntry(Document):
     message: str = ""
     traceback: str | None = None
     cause: str | None = None
-    fixes: tuple[str, ...] = ()
+    fixes: tuple[Fix, ...] = ()
 
 
 class StepEntry(Document):

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 
 from flowyml_aws.planning.needs import mib_text
-from flowyml_aws.report.data import FailureEntry
+from flowyml_aws.report.data import FailureEntry, Fix
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.result import StepFailure
 from flowyml_aws.submission.status import JobView, RunStatus, failures
@@ -38,33 +38,31 @@ def failure_entries(status: RunStatus) -> Iterable[FailureEntry]:
 
 def _fixes(
     run_id: str, view: JobView, step: str | None, failure: StepFailure | None
-) -> Iterable[str]:
+) -> Iterable[Fix]:
     resume = f"flowyml-aws resume {run_id}"
     name = step or view.job.steps[0]
     cause = failure.cause if failure is not None else None
     if cause is Cause.STEP:
-        yield f"Correct step {name!r}, then run the pipeline again."
-        yield f"If the failure was temporary, continue this run: {resume}"
+        yield Fix(text=f"Correct step {name!r}, then run the pipeline again.")
+        yield Fix(text="If the failure was temporary, continue this run:", command=resume)
     elif cause is Cause.TIME_LIMIT:
-        yield f"Give step {name!r} a longer timeout, then run the pipeline again."
+        yield Fix(text=f"Give step {name!r} a longer timeout, then run the pipeline again.")
     elif cause is Cause.OUT_OF_MEMORY:
-        memory = mib_text(2 * view.job.needs.memory_mib)
-        yield f"Continue with more memory: {resume} --resources {_resource(name, 'memory', memory)}"
+        memory = _resource(name, "memory", mib_text(2 * view.job.needs.memory_mib))
+        yield Fix(text="Continue with more memory:", command=f"{resume} {memory}")
     elif cause is Cause.GPU_OUT_OF_MEMORY:
-        yield "Use smaller batches, or request a GPU with more memory."
+        yield Fix(text="Use smaller batches, or request a GPU with more memory.")
     elif cause is Cause.DISK_FULL:
-        storage = f"{2 * max(30, view.job.needs.storage_gib)}Gi"
-        yield (
-            f"Continue with a larger disk: {resume} --resources "
-            f"{_resource(name, 'storage', storage)}"
-        )
+        storage = _resource(name, "storage", f"{2 * max(30, view.job.needs.storage_gib)}Gi")
+        yield Fix(text="Continue with a larger disk:", command=f"{resume} {storage}")
     elif cause is Cause.SETUP:
-        yield f"Correct what the message names, then continue: {resume}"
-        yield "Check the account and the image: flowyml-aws doctor"
+        yield Fix(text="Check the account and the image:", command="flowyml-aws doctor")
+        yield Fix(text="Correct what the message names, then continue:", command=resume)
     else:
-        yield f"Continue this run: {resume}"
-    yield f"Read the whole log: flowyml-aws logs {run_id} {shlex.quote(view.job.name)}"
+        yield Fix(text="Continue this run:", command=resume)
+    log = f"flowyml-aws logs {run_id} {shlex.quote(view.job.name)}"
+    yield Fix(text="Read the whole log:", command=log)
 
 
 def _resource(step: str, resource: str, amount: str) -> str:
-    return shlex.quote(f"{step}={resource}={amount}")
+    return f"--resources {shlex.quote(f'{step}={resource}={amount}')}"

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from flowyml_aws.report.data import JobEntry
 from flowyml_aws.submission.backend import JobState
 
-__all__ = ["MAX_NODES", "Node", "outline"]
+__all__ = ["MAX_NODES", "MAX_SIMILAR", "Node", "outline"]
 
 MAX_NODES = 150
 """Nodes of a graph that a reader can follow, and that a browser lays out in less than a second."""
+MAX_SIMILAR = 12
+"""Jobs with similar names that have a node each."""
 _MAX_LINES, _MAX_LINE = 8, 40
 
 
@@ -41,38 +43,34 @@ class Node:
 
 
 def outline(jobs: Sequence[JobEntry]) -> list[Node]:
-    """Return a node for each job, or for all jobs whose names differ only in digits if many."""
-    if len(jobs) <= MAX_NODES:
-        return [
-            Node(
-                name=job.name,
-                title=_cut(job.name),
-                lines=_step_lines(job),
-                state=job.state.value,
-                after={name: tuple(map(_cut, assets)) for name, assets in job.edges.items()},
-                job=job.name,
-            )
-            for job in jobs
-        ]
+    """Return a node for each job, or for many jobs whose names differ only in digits."""
+    sizes = Counter(_stem(job.name) for job in jobs)
+    many = MAX_SIMILAR if len(jobs) <= MAX_NODES else 1
     groups: dict[str, list[JobEntry]] = {}
+    keys = {}
     for job in jobs:
-        groups.setdefault(_stem(job.name), []).append(job)
-    return [_group_node(stem, members) for stem, members in groups.items()]
+        stem = _stem(job.name)
+        keys[job.name] = f"{stem} ({sizes[stem]:,} jobs)" if sizes[stem] > many else job.name
+        groups.setdefault(keys[job.name], []).append(job)
+    return [_node(name, members, keys) for name, members in groups.items()]
 
 
-def _group_node(stem: str, jobs: Sequence[JobEntry]) -> Node:
+def _node(name: str, jobs: Sequence[JobEntry], keys: Mapping[str, str]) -> Node:
     counts = Counter(job.state for job in jobs)
-    before = {_stem(parent) for job in jobs for parent in job.edges} - {stem}
-    worst = max(counts, key=_BADNESS.index)
-    lines = [f"{count:,} {state.value}" for state, count in counts.most_common()]
-    is_single = len(jobs) == 1
+    after: dict[str, tuple[str, ...]] = {}
+    for job in jobs:
+        for parent, assets in job.edges.items():
+            source = keys.get(parent, parent)
+            if source != name:
+                after.setdefault(source, tuple(map(_cut, assets)) if len(jobs) == 1 else ())
+    states = tuple(f"{count:,} {state.value}" for state, count in counts.most_common(_MAX_LINES))
     return Node(
-        name=stem,
-        title=_cut(jobs[0].name if is_single else stem),
-        lines=tuple(lines[:_MAX_LINES]) if not is_single else _step_lines(jobs[0]),
-        state=worst.value,
-        after={parent: () for parent in sorted(before)},
-        job=jobs[0].name if is_single else None,
+        name=name,
+        title=_cut(name),
+        lines=_step_lines(jobs[0]) if len(jobs) == 1 else states,
+        state=max(counts, key=_BADNESS.index).value,
+        after=after,
+        job=jobs[0].name if len(jobs) == 1 else None,
         count=len(jobs),
     )
 

@@ -158,7 +158,8 @@ def _facts(report: RunReport) -> Iterator[tuple[str, str]]:
     yield "Steps", states or "none"
     retries = sum(step.retries for step in report.steps)
     repeats = sum(max(0, job.attempt - 1) for job in report.jobs)
-    yield "Retried", f"{retries:,} retries of steps, {repeats:,} repeated attempts of jobs"
+    if retries or repeats:
+        yield "Retried", f"steps {retries:,} times, jobs {repeats:,} times"
     region = f", {report.region}" if report.region else ""
     yield "Where", f"{report.backend}{region}; {report.store}"
     if report.resumes:
@@ -210,7 +211,7 @@ def _shortened(
             f"Curves: {min(points, MAX_POINTS)} points, with minimum and maximum of each period."
         )
     if sum(node.count for node in nodes) > len(nodes):
-        sentences.append("The graph shows jobs with similar names as one box.")
+        sentences.append("The graph shows many jobs whose names differ only in digits as one box.")
     if len(nodes) > MAX_NODES:
         sentences.append(f"The graph shows {MAX_NODES} of {len(nodes):,} boxes.")
     return sentences

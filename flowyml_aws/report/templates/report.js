@@ -10,7 +10,9 @@ const parts = new Map();
 const live = new Set(); // charts, redrawn if the colours change
 
 // Okabe and Ito, "Color Universal Design": distinct for the colour-blind.
-const KIND_COLORS = { waiting: "#999999", pull: "#cc79a7", download: "#56b4e9", compute: "#0072b2", upload: "#009e73", lost: "#d55e00" };
+const LIGHT = { waiting: "#999999", pull: "#cc79a7", download: "#56b4e9", compute: "#0072b2", upload: "#009e73", lost: "#d55e00" };
+const DARK = { waiting: "#8d97a5", pull: "#e6a3c8", download: "#a9d9f7", compute: "#2f9be6", upload: "#2fc79b", lost: "#ff8a3d" };
+const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400];
 const MARKS = { succeeded: "✓", failed: "✗", blocked: "⊘", cancelled: "⊘", running: "▶", starting: "▶", waiting: "…", queued: "…", lost: "?" };
 const UNITS = { cores: "cores", mib: "MiB", mib_s: "MiB/s", percent: "%" };
 
@@ -28,6 +30,8 @@ function element(tag, text, attributes = {}) {
   return node;
 }
 
+const kindColor = (name) => (dark.matches ? DARK : LIGHT)[name];
+const interval = (length, ticks) => STEPS.find((step) => length / step <= ticks) ?? 86400 * Math.ceil(length / 86400 / ticks);
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
 function seconds(value) {
@@ -75,9 +79,11 @@ function drawTimeline(overview) {
   const visible = Math.min(overview.jobs.length, 40);
   node.style.height = `${visible * 20 + 96}px`;
   const option = () => {
-    const labels = node.clientWidth < 600 ? 96 : 190;
+    const longest = overview.jobs.reduce((most, name) => Math.max(most, name.length), 0);
+    const labels = Math.min(node.clientWidth < 600 ? 96 : 240, longest * 7 + 24);
     const axis = { axisLabel: { color: color("dim") }, axisLine: { lineStyle: { color: color("line") } }, splitLine: { lineStyle: { color: color("line"), opacity: 0.5 } } };
     const zoom = overview.jobs.length > visible;
+    const end = overview.segments.reduce((last, segment) => Math.max(last, segment[3]), 0);
     return {
       animation: false,
       aria: { enabled: true },
@@ -87,7 +93,7 @@ function drawTimeline(overview) {
         const step = value[4] ? `, ${value[4]}` : "";
         return `${overview.jobs[value[0]]}${step}\n${overview.kinds[value[1]]}: ${seconds(value[3] - value[2])}, after ${seconds(value[2])}`;
       }),
-      xAxis: { type: "value", min: 0, ...axis, axisLabel: { color: color("dim"), formatter: seconds, hideOverlap: true } },
+      xAxis: { type: "value", min: 0, max: end, interval: interval(end, node.clientWidth < 600 ? 3 : 8), ...axis, axisLabel: { color: color("dim"), formatter: seconds, hideOverlap: true } },
       yAxis: {
         type: "category", inverse: true, data: overview.jobs, axisTick: { show: false }, axisLine: axis.axisLine,
         axisLabel: { color: color("text"), width: labels, overflow: "truncate", interval: 0,
@@ -95,13 +101,13 @@ function drawTimeline(overview) {
       },
       dataZoom: zoom ? [{ type: "slider", yAxisIndex: 0, startValue: 0, endValue: visible - 1, right: 4, width: 20, showDetail: false, brushSelect: false, filterMode: "filter", textStyle: { color: color("dim") } }] : [],
       series: used.map((name) => ({
-        name, type: "custom", itemStyle: { color: KIND_COLORS[name] }, encode: { x: [2, 3], y: 0 }, clip: true,
+        name, type: "custom", itemStyle: { color: kindColor(name) }, encode: { x: [2, 3], y: 0 }, clip: true,
         data: overview.segments.filter((segment) => overview.kinds[segment[1]] === name),
         renderItem: (_, api) => {
           const [left, middle] = api.coord([api.value(2), api.value(0)]);
           const [right] = api.coord([api.value(3), api.value(0)]);
           const thick = name === "waiting" ? 4 : 12;
-          return { type: "rect", shape: { x: left, y: middle - thick / 2, width: Math.max(right - left, 1.5), height: thick }, style: { fill: KIND_COLORS[name] } };
+          return { type: "rect", shape: { x: left, y: middle - thick / 2, width: Math.max(right - left, 1.5), height: thick }, style: { fill: kindColor(name) } };
         },
       })),
     };
@@ -135,7 +141,7 @@ function drawGraph(overview) {
       const { x, y, width: w, height: h } = graph.node(name);
       const item = names.get(name);
       data.push({
-        id: `job ${name}`, name, x, y, symbol: "roundRect", symbolSize: [w, h],
+        id: `job ${name}`, name, x, y, symbol: "rect", symbolSize: [w, h],
         itemStyle: { color: color("panel"), borderColor: colors(item.state), borderWidth: item.state === "failed" ? 3 : 1.5 },
         label: { show: true, color: color("text"), fontFamily: "monospace", fontSize: 12, lineHeight: 17, formatter: () => text(item).join("\n") },
       });
@@ -187,17 +193,18 @@ function drawCurve(parent, series, detail) {
   figure.append(element("figcaption", title), node);
   parent.append(figure);
   const at = (values) => values.map((value, index) => [index * detail.period, value]);
+  const length = Math.max((series.low.length - 1) * detail.period, 0.1);
   const width = series.high.map((value, index) => value - series.low[index]);
   draw(node, () => ({
     animation: false,
     aria: { enabled: true, label: { description: title } },
     grid: { left: 48, right: 8, top: 8, bottom: 24 },
     tooltip: tooltip((items) => `after ${seconds(items[0].value[0])}: ${items[0].value[1]} to ${Number((items[0].value[1] + items[1].value[1]).toPrecision(3))}`, "axis"),
-    xAxis: { type: "value", max: "dataMax", axisLabel: { color: color("dim"), formatter: seconds, hideOverlap: true }, splitLine: { show: false } },
+    xAxis: { type: "value", max: length, interval: interval(length, 4), axisLabel: { color: color("dim"), formatter: seconds, hideOverlap: true }, splitLine: { show: false } },
     yAxis: { type: "value", min: 0, splitNumber: 3, axisLabel: { color: color("dim") }, splitLine: { lineStyle: { color: color("line"), opacity: 0.6 } } },
     series: [
-      { type: "line", stack: "range", data: at(series.low), showSymbol: false, lineStyle: { color: KIND_COLORS.compute, width: 1 } },
-      { type: "line", stack: "range", data: at(width), showSymbol: false, lineStyle: { color: KIND_COLORS.compute, width: 1 }, areaStyle: { color: KIND_COLORS.compute, opacity: 0.35 } },
+      { type: "line", stack: "range", data: at(series.low), showSymbol: false, lineStyle: { color: kindColor("compute"), width: 1 } },
+      { type: "line", stack: "range", data: at(width), showSymbol: false, lineStyle: { color: kindColor("compute"), width: 1 }, areaStyle: { color: kindColor("compute"), opacity: 0.35 } },
     ],
   }));
 }
@@ -257,7 +264,7 @@ function logNode(log, command) {
       }
       pre.append(`${line.slice(start)}\n`);
     }
-    if (!wanted && log.tail) pre.scrollTop = pre.scrollHeight;
+    if (!wanted) requestAnimationFrame(() => (pre.scrollTop = pre.scrollHeight));
   };
   input.addEventListener("input", fill);
   label.append(input, found);
