@@ -191,9 +191,7 @@ def _read_usages(driver: RunDriver, views: Sequence[JobView]) -> dict[str, JobUs
     return _present({view.job.name: view for view in started}, read)
 
 
-def _read_lost_periods(
-    driver: RunDriver, views: Sequence[JobView]
-) -> dict[str, Sequence[Segment]]:
+def _read_lost_periods(driver: RunDriver, views: Sequence[JobView]) -> dict[str, Sequence[Segment]]:
     """Return the periods of earlier attempts: from the first to the last object of each."""
     layout = RunLayout(driver.record.run_id)
 
@@ -211,9 +209,7 @@ def _read_lost_periods(
     return _present({view.job.name: view for view in views if view.attempt > 1}, read)
 
 
-def _read_logs(
-    driver: RunDriver, jobs: Sequence[str], shortened: list[str]
-) -> dict[str, LogEnds]:
+def _read_logs(driver: RunDriver, jobs: Sequence[str], shortened: list[str]) -> dict[str, LogEnds]:
     if len(jobs) > _MAX_LOGS:
         shortened.append(
             f"Logs of {len(jobs) - _MAX_LOGS:,} of {len(jobs):,} jobs; read them with "
@@ -320,7 +316,7 @@ def _job(reading: Reading, view: JobView, ends: Mapping[str, float]) -> JobEntry
 
 
 def _edges(job: PlannedJob) -> dict[str, tuple[str, ...]]:
-    edges: dict[str, tuple[str, ...]] = {source: () for source in job.after}
+    edges: dict[str, tuple[str, ...]] = dict.fromkeys(job.after, ())
     for asset, source in job.reads.items():
         if source is not None:
             edges[source] = (*edges.get(source, ()), asset)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from flowyml_aws.planning.needs import mib_text
 from flowyml_aws.report.data import FailureEntry, Fix
@@ -19,11 +19,10 @@ def failure_entries(status: RunStatus) -> Iterable[FailureEntry]:
     views = {view.job.name: view for view in status.jobs}
     for failed in failures(status):
         view = views[failed.job]
-        found: Mapping[str | None, StepFailure | None] = {
-            **({None: failed.failure} if failed.failure is not None else {}),
-            **failed.steps,
-        }
-        for step, failure in (found or {failed.step: None}).items():
+        found: list[tuple[str | None, StepFailure | None]] = [*failed.steps.items()]
+        if failed.failure is not None:
+            found.insert(0, (None, failed.failure))
+        for step, failure in found or [(failed.step, None)]:
             yield FailureEntry(
                 job=failed.job,
                 step=step,

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
-import hashlib
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from flowyml_aws.report.data import (
     AssetEntry,
@@ -26,8 +17,9 @@ from flowyml_aws.report.data import (
 )
 from flowyml_aws.report.logs import END_BYTES
 from flowyml_aws.report.outline import MAX_NODES, Node, outline
+from flowyml_aws.report.rendering import packed_json, render
 from flowyml_aws.report.thinning import MAX_POINTS, fit_curves, fit_logs
-from flowyml_aws.report.wording import bytes_text, duration_text, readable, time_text, usd_text
+from flowyml_aws.report.wording import bytes_text, duration_text, time_text, usd_text
 from flowyml_aws.submission.backend import JobState
 
 __all__ = ["MAX_ROWS", "to_html"]
@@ -36,18 +28,6 @@ MAX_ROWS = 2000
 """Jobs, and values, with a row of their own. Others are only counted."""
 _JOBS_PER_PART = 25
 _MAX_FAILURES = 50
-
-
-@dataclass(frozen=True, slots=True)
-class _Script:
-    """A script of the page, with the digest by which the page's policy allows it."""
-
-    text: str
-
-    @property
-    def source(self) -> str:
-        digest = hashlib.sha256(self.text.encode()).digest()
-        return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
 def to_html(report: RunReport) -> str:
@@ -65,9 +45,9 @@ def to_html(report: RunReport) -> str:
     assets = _assets_by_step(report)
     details = [_job_details(report, job, curves, assets) for job in shown]
     parts = [details[i : i + _JOBS_PER_PART] for i in range(0, len(details), _JOBS_PER_PART)]
-    code, library = _Script(_file("templates/report.js")), _Script(_file("vendor/charts.js"))
-    page = _environment().get_template("report.html")
-    return page.render(
+    return render(
+        "report.html",
+        scripts=("base.js", "graph.js", "report.js"),
         report=report,
         jobs=shown,
         jobs_per_part=_JOBS_PER_PART,
@@ -78,49 +58,9 @@ def to_html(report: RunReport) -> str:
         groups=_groups(report) if len(report.jobs) > len(shown) else [],
         facts=list(_facts(report)),
         shortened=_shortened(report, log_bytes, points, nodes, shown),
-        policy=f"default-src 'none'; script-src {code.source} {library.source}; "
-        "style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'",
-        style=Markup(_file("templates/report.css")),  # noqa: S704 - a file of this package
-        code=Markup(code.text),  # noqa: S704 - a file of this package
-        library=_packed(library.text.encode()),
-        overview=_packed_json(_overview(report, shown, nodes)),
-        parts=[_packed_json(part) for part in parts],
+        overview=packed_json(_overview(report, shown, nodes)),
+        parts=[packed_json(part) for part in parts],
     )
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("flowyml_aws.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: readable(value) if type(value) is str else value,
-    )
-    environment.filters.update(
-        bytes=bytes_text, duration=duration_text, time=time_text, usd=usd_text
-    )
-    return environment
-
-
-def _file(name: str) -> str:
-    return files("flowyml_aws.report").joinpath(name).read_text("utf-8")
-
-
-def _packed(data: bytes) -> str:
-    return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
-
-
-def _packed_json(value: Any) -> str:
-    return _packed(json.dumps(_readable(value), separators=(",", ":")).encode())
-
-
-def _readable(value: Any) -> Any:
-    if isinstance(value, str):
-        return readable(value)
-    if isinstance(value, Mapping):
-        return {readable(key): _readable(item) for key, item in value.items()}
-    return [_readable(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _steps_by_job(report: RunReport, jobs: Sequence[JobEntry]) -> dict[str, list[StepEntry]]:
@@ -159,7 +99,7 @@ def _facts(report: RunReport) -> Iterator[tuple[str, str]]:
     retries = sum(step.retries for step in report.steps)
     repeats = sum(max(0, job.attempt - 1) for job in report.jobs)
     if retries or repeats:
-        yield "Retried", f"steps {retries:,} times, jobs {repeats:,} times"
+        yield "Retried", f"{_count(retries, 'step retry')}, {_count(repeats, 'job retry')}"
     region = f", {report.region}" if report.region else ""
     yield "Where", f"{report.backend}{region}; {report.store}"
     if report.resumes:
@@ -170,9 +110,14 @@ def _facts(report: RunReport) -> Iterator[tuple[str, str]]:
         if origin.git is not None:
             git = origin.git
             branch = f" ({git.branch})" if git.branch else ""
-            changed = f"{git.changed_files} changed files" if git.changed_files else "no changes"
+            changed = _count(git.changed_files, "changed file") if git.changed_files else "clean"
             yield "Code", f"{git.commit[:12]}{branch}, {changed}"
         yield "Python", origin.python
+
+
+def _count(number: int, noun: str) -> str:
+    plural = f"{noun.removesuffix('y')}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
 
 
 def _groups(report: RunReport) -> list[tuple[str, str, int, float]]:
@@ -222,9 +167,7 @@ def _points(job: JobEntry) -> int:
     return max((len(each.low) for each in series), default=0)
 
 
-def _overview(
-    report: RunReport, jobs: Sequence[JobEntry], nodes: Sequence[Node]
-) -> dict[str, Any]:
+def _overview(report: RunReport, jobs: Sequence[JobEntry], nodes: Sequence[Node]) -> dict[str, Any]:
     """Return the data of the timeline and the graph."""
     kinds = list(SegmentKind)
     return {
@@ -242,10 +185,7 @@ def _overview(
             for row, job in enumerate(jobs)
             for segment in job.segments
         ],
-        "nodes": [
-            {"name": n.name, "title": n.title, "lines": n.lines, "state": n.state, "after": n.after, "job": n.job}
-            for n in nodes[:MAX_NODES]
-        ],
+        "nodes": [node.to_dict() for node in nodes[:MAX_NODES]],
     }
 
 

@@ -52,7 +52,7 @@ def fit_logs(jobs: Sequence[JobEntry]) -> tuple[list[JobEntry], int]:
     budget = max(_LOG_BYTES_PER_PAGE, _LOG_BYTES_PER_JOB * len(jobs))
     end_bytes = END_BYTES
     while True:
-        lengths = {name: END_BYTES for name in failed}
+        lengths = dict.fromkeys(failed, END_BYTES)
         fitted = [_with_log(job, lengths.get(job.name, end_bytes)) for job in jobs]
         if end_bytes <= _MIN_END_BYTES or sum(map(_log_bytes, fitted)) <= budget:
             return fitted, end_bytes

@@ -78,9 +78,7 @@ def with_waits(ready_at: float, segments: Iterable[Segment], until: float) -> tu
     time, is_lost = ready_at, True
     for segment in sorted(segments, key=lambda segment: segment.started_at):
         if is_lost and segment.started_at - time > _SHORTEST_S:
-            wait = Segment(
-                kind=SegmentKind.WAITING, started_at=time, ended_at=segment.started_at
-            )
+            wait = Segment(kind=SegmentKind.WAITING, started_at=time, ended_at=segment.started_at)
             filled.append(wait)
         filled.append(segment)
         time, is_lost = max(time, segment.ended_at), segment.kind is SegmentKind.LOST

@@ -9,6 +9,7 @@ from flowyml_aws.core.visible import visible
 
 __all__ = ["bytes_text", "duration_text", "readable", "time_text", "usd_text"]
 
+_UNITS = ("KiB", "MiB", "GiB", "TiB")
 # Characters that change the direction of the text after them, or are invisible.
 _HIDDEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 
@@ -39,12 +40,8 @@ def bytes_text(size: int | None) -> str:
         return ""
     if size < 1024:
         return f"{size} B"
-    number = float(size)
-    for unit in ("KiB", "MiB", "GiB", "TiB"):
-        number /= 1024
-        if number < 1023.95:
-            break
-    return f"{number:,.1f} {unit}"
+    exponent = min((size.bit_length() - 1) // 10, len(_UNITS))
+    return f"{size / 1024**exponent:,.1f} {_UNITS[exponent - 1]}"
 
 
 def usd_text(usd: float | None) -> str:

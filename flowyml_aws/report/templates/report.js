@@ -1,38 +1,17 @@
-"use strict";
-// Everything from the run is shown with textContent, so that it is never read as HTML.
-
-const dark = matchMedia("(prefers-color-scheme: dark)");
 const query = document.getElementById("query");
 const state = document.getElementById("state");
 const rows = [...document.querySelectorAll(".job")];
 const perPart = Number(document.body.dataset.jobsPerPart);
 const parts = new Map();
-const live = new Set(); // charts, redrawn if the colours change
 
 // Okabe and Ito, "Color Universal Design": distinct for the colour-blind.
 const LIGHT = { waiting: "#999999", pull: "#cc79a7", download: "#56b4e9", compute: "#0072b2", upload: "#009e73", lost: "#d55e00" };
 const DARK = { waiting: "#8d97a5", pull: "#e6a3c8", download: "#a9d9f7", compute: "#2f9be6", upload: "#2fc79b", lost: "#ff8a3d" };
 const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400];
-const MARKS = { succeeded: "✓", failed: "✗", blocked: "⊘", cancelled: "⊘", running: "▶", starting: "▶", waiting: "…", queued: "…", lost: "?" };
 const UNITS = { cores: "cores", mib: "MiB", mib_s: "MiB/s", percent: "%" };
-
-async function unpacked(id) {
-  const text = document.getElementById(id).textContent;
-  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new Response(stream).text();
-}
-
-function element(tag, text, attributes = {}) {
-  const node = document.createElement(tag);
-  node.append(...(text === undefined ? [] : [text]));
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  return node;
-}
 
 const kindColor = (name) => (dark.matches ? DARK : LIGHT)[name];
 const interval = (length, ticks) => STEPS.find((step) => length / step <= ticks) ?? 86400 * Math.ceil(length / 86400 / ticks);
-const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
 function seconds(value) {
   const whole = Math.round(value);
@@ -42,23 +21,6 @@ function seconds(value) {
   const minutes = Math.round(value / 60);
   return `${Math.floor(minutes / 60)} h${minutes % 60 ? ` ${minutes % 60} min` : ""}`;
 }
-
-function draw(node, makeOption) {
-  const chart = charts.init(node, null, { renderer: "svg" });
-  const refresh = () => chart.setOption(makeOption(), true);
-  const entry = { refresh, resize: () => chart.resize() };
-  refresh();
-  live.add(entry);
-  new ResizeObserver(() => node.clientWidth && entry.resize()).observe(node);
-  return chart;
-}
-
-dark.addEventListener("change", () => live.forEach((entry) => entry.refresh()));
-
-const tooltip = (formatter, trigger = "item") => ({
-  trigger, formatter, renderMode: "richText", confine: true, backgroundColor: color("panel"),
-  borderColor: color("line"), textStyle: { color: color("text"), fontSize: 12 },
-});
 
 function openJob(name, overview) {
   const row = rows[overview.jobs.indexOf(name)];
@@ -113,64 +75,6 @@ function drawTimeline(overview) {
     };
   };
   draw(node, option).on("click", ({ value }) => value && openJob(overview.jobs[value[0]], overview));
-}
-
-function drawGraph(overview) {
-  const node = document.getElementById("graph-chart");
-  const graph = new charts.Graph();
-  graph.setGraph({ rankdir: "TB", nodesep: 24, ranksep: 48, marginx: 8, marginy: 8 });
-  graph.setDefaultEdgeLabel(() => ({}));
-  const text = (item) => [`${MARKS[item.state]} ${item.title}`, ...item.lines];
-  for (const item of overview.nodes) {
-    const lines = text(item);
-    const longest = Math.max(...lines.map((line) => line.length));
-    graph.setNode(item.name, { width: longest * 7.4 + 24, height: lines.length * 17 + 14 });
-  }
-  for (const item of overview.nodes) {
-    for (const source of Object.keys(item.after)) if (graph.hasNode(source)) graph.setEdge(source, item.name);
-  }
-  charts.layout(graph);
-  const { width, height } = graph.graph();
-  // The chart has the size of the layout, so a pixel of one is a pixel of the other.
-  Object.assign(node.style, { width: `${Math.ceil(width)}px`, height: `${Math.ceil(height)}px` });
-  const names = new Map(overview.nodes.map((item) => [item.name, item]));
-  const colors = (name) => ({ succeeded: color("good"), failed: color("bad"), blocked: color("bad"), lost: color("bad"), running: color("busy"), starting: color("busy") })[name] ?? color("dim");
-  const option = () => {
-    const data = [], links = [];
-    graph.nodes().forEach((name) => {
-      const { x, y, width: w, height: h } = graph.node(name);
-      const item = names.get(name);
-      data.push({
-        id: `job ${name}`, name, x, y, symbol: "rect", symbolSize: [w, h],
-        itemStyle: { color: color("panel"), borderColor: colors(item.state), borderWidth: item.state === "failed" ? 3 : 1.5 },
-        label: { show: true, color: color("text"), fontFamily: "monospace", fontSize: 12, lineHeight: 17, formatter: () => text(item).join("\n") },
-      });
-    });
-    // Each bend of an edge is an invisible node. So are two corners, which fix the scale.
-    const point = (id, x, y) => data.push({ id, name: "", x, y, symbolSize: 0.01, itemStyle: { opacity: 0 }, label: { show: false }, tooltip: { show: false } });
-    point("corner 0", 0, 0);
-    point("corner 1", Math.ceil(width), Math.ceil(height));
-    graph.edges().forEach((edge, number) => {
-      const points = graph.edge(edge).points;
-      const ids = points.map((place, position) => {
-        point(`bend ${number} ${position}`, place.x, place.y);
-        return `bend ${number} ${position}`;
-      });
-      const assets = (names.get(edge.w).after[edge.v] ?? []).join(", ");
-      ids.slice(1).forEach((id, position) => {
-        const last = position === ids.length - 2;
-        links.push({ source: ids[position], target: id, symbol: ["none", last ? "arrow" : "none"], symbolSize: 8, value: assets || "runs after" });
-      });
-    });
-    return {
-      animation: false,
-      tooltip: tooltip(({ dataType, data: item }) => dataType === "edge" ? item.value : text(names.get(item.name)).join("\n")),
-      series: [{ type: "graph", layout: "none", left: 0, top: 0, width: "100%", height: "100%", data, links, lineStyle: { color: color("dim"), width: 1.2, opacity: 0.9 }, emphasis: { disabled: true } }],
-    };
-  };
-  draw(node, option).on("click", ({ dataType, data: item }) => {
-    if (dataType === "node" && names.get(item.name)?.job) openJob(names.get(item.name).job, overview);
-  });
 }
 
 function unitOf(name) {
@@ -312,14 +216,10 @@ for (const row of rows) {
   if (row.open) fillJob(row);
 }
 
-const loaded = unpacked("library").then((text) => {
-  document.head.append(element("script", text));
-});
-
 async function start() {
   const [overview] = await Promise.all([unpacked("overview").then(JSON.parse), loaded]);
   drawTimeline(overview);
-  drawGraph(overview);
+  drawGraph(overview.nodes, (name) => openJob(name, overview));
   document.documentElement.dataset.ready = String(Math.round(performance.now()));
 }
 
