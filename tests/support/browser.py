@@ -19,7 +19,7 @@ __all__ = ["CHROMIUM", "Page", "open_page"]
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
-_TIMEOUT_S = 60.0
+_TIMEOUT_S = 30.0
 
 
 class Page:
@@ -61,13 +61,12 @@ class Page:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def wait_for(self, expression: str) -> Any:
-        """Return the value of an expression once it is true."""
+    def wait_for(self, expression: str) -> None:
+        """Wait until an expression is true in the page."""
         end = time.monotonic() + _TIMEOUT_S
-        while not (value := self.evaluate(expression)):
+        while not self.evaluate(f"Boolean({expression})"):
             assert time.monotonic() < end, f"still not true: {expression}"
             time.sleep(0.05)
-        return value
 
     def click(self, selector: str) -> None:
         """Click on the middle of an element with the mouse."""

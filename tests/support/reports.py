@@ -128,8 +128,8 @@ def _job(
     is_first, is_last = name == names[0], name == names[-1] and len(names) > 1
     ready = START + (0 if is_first else 320 if is_last and len(names) > 2 else 90)
     wait, down, run, up = (draw.uniform(*span) for span in ((5, 40), (1, 6), (20, 150), (0.5, 4)))
-    has_failed = failed and name == names[1]
-    lost = [(SegmentKind.LOST, 12.0), (SegmentKind.WAITING, 8.0)] if name == names[-2] else []
+    has_failed = failed and [name] == names[1:2]
+    lost = [(SegmentKind.LOST, 12.0), (SegmentKind.WAITING, 8.0)] if [name] == names[-2:-1] else []
     spans = [
         (SegmentKind.WAITING, wait),
         *lost,

@@ -60,7 +60,7 @@ function drawGraph(nodes, open) {
       if (!label) return;
       data.push({
         id: `label ${number}`, name: "", x, y, symbolSize: 0.01, itemStyle: { color: "transparent" }, tooltip: { show: false },
-        label: { show: true, formatter: () => label, color: color("dim"), fontSize: 11, backgroundColor: color("page"), padding: [1, 3] },
+        label: { show: true, formatter: () => label, color: color("dim"), fontSize: 11, backgroundColor: color("page"), padding: [3, 4] },
       });
     });
     return {
