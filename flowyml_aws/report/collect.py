@@ -66,7 +66,7 @@ class Reading:
         lost_periods: Periods of earlier attempts of a job.
         logs: Logs of the newest attempts.
         previews: Previews of stored values.
-        shortened: What was not read, one sentence for each.
+        shortened: Sentences on documents that were not read.
         now: Time of the report, in seconds since the epoch.
     """
 

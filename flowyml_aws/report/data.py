@@ -103,7 +103,7 @@ class Preview(Document):
 
     Attributes:
         kind: `table`, `array`, `text` or `image`; `none` if there is no preview.
-        text: Start of a text, or the reason why there is no preview.
+        text: Start of a string, or the reason why there is no preview.
         columns, rows: Start of a table, or the statistics of an array.
         shape: Number of rows and columns of a table, or shape of an array.
         image: Data URI of an image.
@@ -164,7 +164,7 @@ class FailureEntry(Document):
         message: Whole message of the exception.
         traceback: The user's frames, or None.
         cause: Cause of the failure, or None if it is unknown.
-        fixes: What to do, in order.
+        fixes: Possible fixes, in order.
     """
 
     job: str
@@ -274,7 +274,7 @@ class RunReport(Document):
         lost: Attempts that were lost.
         failures: Failures in plan order.
         notes: Notes on moves, machines, values and the plan.
-        shortened: What the report leaves out, one sentence for each.
+        shortened: Sentences on content that the report leaves out.
     """
 
     version: Literal[1] = 1

@@ -19,6 +19,7 @@ _NUMBERS_PER_PAGE = 120_000  # 1.2 bytes each when compressed
 _NUMBERS_PER_JOB = 900
 _LOG_BYTES_PER_PAGE, _LOG_BYTES_PER_JOB = 200_000, 2_000  # compressed
 _MIN_END_BYTES, _FULL_LOGS = 512, 10
+_COUNTED_JOBS = 1000  # more of them do not make a page larger
 
 
 def thin_series(series: Series, points: int) -> Series:
@@ -38,7 +39,7 @@ def fit_curves(jobs: Sequence[JobEntry]) -> tuple[dict[str, Curves], int]:
     """Return the curves of each job that has any, and the number of points of each curve."""
     measured = [(job.name, job.curves) for job in jobs if job.curves is not None]
     series = sum(len(curves.series) for _, curves in measured)
-    budget = max(_NUMBERS_PER_PAGE, _NUMBERS_PER_JOB * len(jobs))
+    budget = max(_NUMBERS_PER_PAGE, _NUMBERS_PER_JOB * min(len(jobs), _COUNTED_JOBS))
     points = max(_MIN_POINTS, min(MAX_POINTS, budget // (2 * series))) if series else MAX_POINTS
     return {name: _thin(curves, points) for name, curves in measured}, points
 
@@ -49,7 +50,7 @@ def fit_logs(jobs: Sequence[JobEntry]) -> tuple[list[JobEntry], int]:
     The logs of the first failed jobs are not shortened further.
     """
     failed = [job.name for job in jobs if job.state is JobState.FAILED][:_FULL_LOGS]
-    budget = max(_LOG_BYTES_PER_PAGE, _LOG_BYTES_PER_JOB * len(jobs))
+    budget = max(_LOG_BYTES_PER_PAGE, _LOG_BYTES_PER_JOB * min(len(jobs), _COUNTED_JOBS))
     end_bytes = END_BYTES
     while True:
         lengths = dict.fromkeys(failed, END_BYTES)

@@ -60,7 +60,7 @@ def test_the_page_fits_the_screen(show: Open, pictures: Path, width: int, dark: 
     assert page.evaluate("document.querySelectorAll('#timeline-chart svg path').length") > 6
     assert page.evaluate("document.querySelector('#graph-chart').textContent").count("score-") >= 4
     picture = pictures / f"report-{width}-{'dark' if dark else 'light'}.png"
-    page.screenshot(picture, max_height=2200)
+    page.screenshot(picture, max_height=1700)
     assert picture.stat().st_size > 20_000
 
 

@@ -49,7 +49,7 @@ function drawTimeline(overview) {
     return {
       animation: false,
       aria: { enabled: true },
-      grid: { left: labels + 8, right: zoom ? 40 : 16, top: 40, bottom: 32 },
+      grid: { left: labels + 8, right: zoom ? 40 : 16, top: node.clientWidth < 600 ? 60 : 40, bottom: 32 },
       legend: { top: 0, left: 0, itemWidth: 14, itemHeight: 12, textStyle: { color: color("text") }, data: used },
       tooltip: tooltip(({ value }) => {
         const step = value[4] ? `, ${value[4]}` : "";
@@ -61,7 +61,7 @@ function drawTimeline(overview) {
         axisLabel: { color: color("text"), width: labels, overflow: "truncate", interval: 0,
           formatter: (name, row) => `${MARKS[overview.states[row]]} ${name}` },
       },
-      dataZoom: zoom ? [{ type: "slider", yAxisIndex: 0, startValue: 0, endValue: visible - 1, right: 4, width: 20, showDetail: false, brushSelect: false, filterMode: "filter", textStyle: { color: color("dim") } }] : [],
+      dataZoom: zoom ? [{ type: "slider", yAxisIndex: 0, startValue: 0, endValue: visible - 1, right: 4, width: 20, showDetail: false, showDataShadow: false, brushSelect: false, filterMode: "filter", textStyle: { color: color("dim") } }] : [],
       series: used.map((name) => ({
         name, type: "custom", itemStyle: { color: kindColor(name) }, encode: { x: [2, 3], y: 0 }, clip: true,
         data: overview.segments.filter((segment) => overview.kinds[segment[1]] === name),
@@ -213,13 +213,13 @@ state.addEventListener("change", filterRows);
 document.getElementById("search").addEventListener("submit", (event) => event.preventDefault());
 for (const row of rows) {
   row.addEventListener("toggle", () => row.open && fillJob(row));
-  if (row.open) fillJob(row);
 }
 
 async function start() {
   const [overview] = await Promise.all([unpacked("overview").then(JSON.parse), loaded]);
   drawTimeline(overview);
   drawGraph(overview.nodes, (name) => openJob(name, overview));
+  rows.filter((row) => row.open).forEach(fillJob);
   document.documentElement.dataset.ready = String(Math.round(performance.now()));
 }
 
