@@ -114,7 +114,12 @@ def test_a_page_can_be_opened(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     opened: list[str] = []
-    monkeypatch.setattr("webbrowser.open", lambda uri: bool(opened.append(uri)))
+
+    def open_nothing(uri: str) -> bool:
+        opened.append(uri)
+        return False
+
+    monkeypatch.setattr("webbrowser.open", open_nothing)
     answer = cli("report", failed_run, "--open")
     assert opened == [Path(f"{failed_run}.html").absolute().as_uri()]
     assert "warning: no browser was found" in answer.err

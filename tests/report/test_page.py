@@ -154,7 +154,8 @@ def test_an_unwritable_file_is_a_mistake(tmp_path: Path) -> None:
 
 def test_vendored_files_are_those_of_the_readme() -> None:
     readme = (VENDOR / "README.md").read_text()
-    listed = dict(reversed(line.split()) for line in readme.split("```")[1].splitlines()[1:])
+    lines = readme.split("```")[1].splitlines()[1:]
+    listed = {name: digest for digest, name in map(str.split, lines)}
     files = [path for path in VENDOR.rglob("*") if path.is_file() and path.name != "README.md"]
     assert listed == {
         path.relative_to(VENDOR).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()

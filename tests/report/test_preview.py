@@ -84,7 +84,8 @@ def test_a_large_table_is_shortened() -> None:
 
 def test_an_array_shows_its_shape_and_statistics(store: DirectoryArtifactStore) -> None:
     array = numpy.array([[1.0, 2.0], [3.0, numpy.nan]])
-    rows = dict(preview_of(store, save_value(store, "array", array), "array").rows)
+    preview = preview_of(store, save_value(store, "array", array), "array")
+    rows = {row[0]: row[1] for row in preview.rows}
     assert rows["shape"] == "2 × 2"
     assert (rows["minimum"], rows["mean"], rows["maximum"]) == ("1", "2", "3")
     assert rows["not finite"] == "1"
