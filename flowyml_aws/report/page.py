@@ -86,7 +86,7 @@ def _facts(report: RunReport) -> Iterator[tuple[str, str]]:
     if any(job.instance_type for job in report.jobs):
         predicted = report.expected_cost_usd
         note = "" if predicted is None else f", predicted {usd_text(predicted)}"
-        yield "Cost of the jobs", f"{usd_text(report.cost_usd)}{note}"
+        yield "Cost of the jobs", f"{_cost_text(report)}{note}"
     waiting_s = report.seconds(SegmentKind.WAITING)
     yield "Waiting", f"{duration_text(waiting_s)} in all jobs together"
     if report.lost.count:
@@ -113,6 +113,14 @@ def _facts(report: RunReport) -> Iterator[tuple[str, str]]:
             changed = _count(git.changed_files, "changed file") if git.changed_files else "clean"
             yield "Code", f"{git.commit[:12]}{branch}, {changed}"
         yield "Python", origin.python
+
+
+def _cost_text(report: RunReport) -> str:
+    """Return the cost of the jobs, or the sum of the known costs."""
+    known = [job.cost_usd for job in report.jobs if job.cost_usd is not None]
+    if report.cost_usd is not None or not known:
+        return usd_text(report.cost_usd)
+    return f"at least {usd_text(sum(known))}"
 
 
 def _count(number: int, noun: str) -> str:
