@@ -144,11 +144,12 @@ def _read(driver: RunDriver, now: float) -> Reading:
             f"Details of {len(order) - _MAX_JOBS:,} of {len(order):,} jobs: their stored values, "
             "their use of the machine, and their tracebacks."
         )
-    detailed = set(order[:_MAX_JOBS])
+    detailed = frozenset(order[:_MAX_JOBS])
     views = [view for view in status.jobs if view.job.name in detailed]
-    results = driver.reports.results(detailed)
+    results = driver.reports.results(order[:_MAX_JOBS])
     status = replace(status, jobs=tuple(_with_tracebacks(v, results) for v in status.jobs))
-    logs = _read_logs(driver, [name for name in order if _has_started(status, name)], shortened)
+    started = {view.job.name for view in status.jobs if view.attempt}
+    logs = _read_logs(driver, [name for name in order if name in started], shortened)
     return Reading(
         store=driver.store.uri,
         record=driver.record,
@@ -170,10 +171,6 @@ def _with_tracebacks(view: JobView, results: Mapping[str, JobResult]) -> JobView
     if result is None or view.result is None:
         return view
     return replace(view, steps=result.steps, result=JobSummary.of(result))
-
-
-def _has_started(status: RunStatus, job: str) -> bool:
-    return any(view.job.name == job and view.attempt for view in status.jobs)
 
 
 def _read_usages(driver: RunDriver, views: Sequence[JobView]) -> dict[str, JobUsage]:

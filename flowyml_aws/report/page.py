@@ -10,6 +10,7 @@ from typing import Any
 from flowyml_aws.report.data import (
     AssetEntry,
     Curves,
+    FailureEntry,
     JobEntry,
     RunReport,
     SegmentKind,
@@ -18,7 +19,13 @@ from flowyml_aws.report.data import (
 from flowyml_aws.report.logs import END_BYTES
 from flowyml_aws.report.outline import MAX_NODES, Node, outline
 from flowyml_aws.report.rendering import packed_json, render
-from flowyml_aws.report.thinning import MAX_POINTS, fit_curves, fit_logs
+from flowyml_aws.report.thinning import (
+    MAX_POINTS,
+    fit_curves,
+    fit_images,
+    fit_logs,
+    shortened_text,
+)
 from flowyml_aws.report.wording import bytes_text, duration_text, time_text, usd_text
 from flowyml_aws.submission.backend import JobState
 
@@ -27,7 +34,7 @@ __all__ = ["MAX_ROWS", "to_html"]
 MAX_ROWS = 2000
 """Jobs, and values, with a row of their own. Others are only counted."""
 _JOBS_PER_PART = 25
-_MAX_FAILURES = 50
+_MAX_FAILURES, _MAX_NOTES, _MAX_REASON = 50, 50, 1000
 
 
 def to_html(report: RunReport) -> str:
@@ -40,9 +47,16 @@ def to_html(report: RunReport) -> str:
     jobs, log_bytes = fit_logs(jobs)
     order = {job.name: position for position, job in enumerate(report.jobs)}
     curves, points = fit_curves(jobs)
+    jobs = [
+        job.model_copy(update={"reason": shortened_text(job.reason, _MAX_REASON)})
+        if job.reason
+        else job
+        for job in jobs
+    ]
     shown = sorted(jobs, key=lambda job: order[job.name])
     nodes = outline(report.jobs)
-    assets = _assets_by_step(report)
+    images, omitted_images = fit_images(report.assets)
+    assets = _assets_by_step(images)
     details = [_job_details(report, job, curves, assets) for job in shown]
     parts = [details[i : i + _JOBS_PER_PART] for i in range(0, len(details), _JOBS_PER_PART)]
     return render(
@@ -52,12 +66,13 @@ def to_html(report: RunReport) -> str:
         jobs=shown,
         jobs_per_part=_JOBS_PER_PART,
         assets=report.assets[:MAX_ROWS],
-        failures=report.failures[:_MAX_FAILURES],
+        failures=[_shortened_failure(failure) for failure in report.failures[:_MAX_FAILURES]],
         steps=_steps_by_job(report, shown),
         cached=[step for step in report.steps if step.job is None][:MAX_ROWS],
         groups=_groups(report) if len(report.jobs) > len(shown) else [],
         facts=list(_facts(report)),
-        shortened=_shortened(report, log_bytes, points, nodes, shown),
+        notes=report.notes[:_MAX_NOTES],
+        shortened=_shortened(report, log_bytes, points, nodes, shown, omitted_images),
         overview=packed_json(_overview(report, shown, nodes)),
         parts=[packed_json(part) for part in parts],
     )
@@ -71,11 +86,18 @@ def _steps_by_job(report: RunReport, jobs: Sequence[JobEntry]) -> dict[str, list
     return steps
 
 
-def _assets_by_step(report: RunReport) -> dict[str, list[AssetEntry]]:
-    assets: dict[str, list[AssetEntry]] = {}
-    for asset in report.assets:
-        assets.setdefault(asset.step, []).append(asset)
-    return assets
+def _assets_by_step(assets: Sequence[AssetEntry]) -> dict[str, list[AssetEntry]]:
+    by_step: dict[str, list[AssetEntry]] = {}
+    for asset in assets:
+        by_step.setdefault(asset.step, []).append(asset)
+    return by_step
+
+
+def _shortened_failure(failure: FailureEntry) -> FailureEntry:
+    texts = {name: getattr(failure, name) for name in ("reason", "message", "traceback")}
+    return failure.model_copy(
+        update={name: shortened_text(text) for name, text in texts.items() if text}
+    )
 
 
 def _facts(report: RunReport) -> Iterator[tuple[str, str]]:
@@ -145,8 +167,13 @@ def _shortened(
     points: int,
     nodes: Sequence[Node],
     shown: Sequence[JobEntry],
+    omitted_images: int,
 ) -> list[str]:
     sentences = list(report.shortened)
+    if omitted_images:
+        sentences.append(f"{omitted_images:,} images.")
+    if len(report.notes) > _MAX_NOTES:
+        sentences.append(f"{len(report.notes) - _MAX_NOTES:,} of {len(report.notes):,} notes.")
     if len(report.jobs) > len(shown):
         sentences.append(
             f"Rows for {len(shown):,} of {len(report.jobs):,} jobs, failed ones first. The table "

@@ -5,19 +5,30 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 
-from flowyml_aws.report.data import Curves, JobEntry
+from flowyml_aws.report.data import AssetEntry, Curves, JobEntry, Preview
 from flowyml_aws.report.logs import END_BYTES, shorter_log
 from flowyml_aws.runtime.usage import Series
 from flowyml_aws.submission.backend import JobState
 
-__all__ = ["MAX_POINTS", "fit_curves", "fit_logs", "thin_series"]
+__all__ = [
+    "MAX_POINTS",
+    "MAX_TEXT",
+    "fit_curves",
+    "fit_images",
+    "fit_logs",
+    "shortened_text",
+    "thin_series",
+]
 
 MAX_POINTS = 300
 """Points of a curve in a page."""
+MAX_TEXT = 16 * 1024
+"""Characters of a message or a traceback in a page."""
 _MIN_POINTS = 20
 _NUMBERS_PER_PAGE = 120_000  # 1.2 bytes each when compressed
 _NUMBERS_PER_JOB = 900
 _LOG_BYTES_PER_PAGE, _LOG_BYTES_PER_JOB = 200_000, 2_000  # compressed
+_IMAGE_BYTES_PER_PAGE = 200_000  # in base64
 _MIN_END_BYTES, _FULL_LOGS = 512, 10
 _COUNTED_JOBS = 1000  # more of them do not make a page larger
 
@@ -58,6 +69,29 @@ def fit_logs(jobs: Sequence[JobEntry]) -> tuple[list[JobEntry], int]:
         if end_bytes <= _MIN_END_BYTES or sum(map(_log_bytes, fitted)) <= budget:
             return fitted, end_bytes
         end_bytes //= 2
+
+
+def fit_images(assets: Sequence[AssetEntry]) -> tuple[list[AssetEntry], int]:
+    """Return the values with the first images that fit into a page, and the number of others."""
+    left, omitted = _IMAGE_BYTES_PER_PAGE, 0
+    fitted = []
+    for asset in assets:
+        size = len(asset.preview.image or "") if asset.preview is not None else 0
+        if size > left:
+            without = Preview(kind="none", text="the page has too many images")
+            asset, size = asset.model_copy(update={"preview": without}), 0
+            omitted += 1
+        left -= size
+        fitted.append(asset)
+    return fitted, omitted
+
+
+def shortened_text(text: str, length: int = MAX_TEXT) -> str:
+    """Return the start and the end of a text that is longer than this."""
+    if len(text) <= length:
+        return text
+    half = length // 2
+    return f"{text[:half]}\n… {len(text) - 2 * half:,} characters left out …\n{text[-half:]}"
 
 
 def _with_log(job: JobEntry, end_bytes: int) -> JobEntry:

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import random
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from flowyml_aws.core.errors import SettingsError
-from flowyml_aws.report.data import RunReport
+from flowyml_aws.report.data import Preview, RunReport
 from flowyml_aws.report.page import to_html
 from flowyml_aws.report.rendering import render
 from flowyml_aws.report.tables import to_csv
@@ -113,6 +114,26 @@ def test_a_large_run_is_aggregated() -> None:
     assert "Rows for 2,000 of 2,300 jobs, failed ones first." in text
     assert page.count('class="job"') == 2000
     assert "2,297" in text  # in the table of all jobs
+
+
+def test_long_errors_and_many_images_do_not_make_a_page_larger() -> None:
+    report = a_report(50, failed=True, log_lines=1, periods=0)
+    long = "x" * 10**7
+    failure = report.failures[0].model_copy(update={"message": long, "traceback": long})
+    data = random.Random(0).randbytes(20_000).hex()
+    image = Preview(kind="image", image=f"data:image/png;base64,{data}")
+    page = to_html(
+        report.model_copy(
+            update={
+                "failures": (failure,),
+                "jobs": tuple(j.model_copy(update={"reason": long}) for j in report.jobs),
+                "assets": tuple(a.model_copy(update={"preview": image}) for a in report.assets),
+            }
+        )
+    )
+    assert len(page.encode()) <= 10**6
+    assert "46 images." in page
+    assert "9,983,616 characters left out" in page
 
 
 def test_a_run_without_anything_has_a_page() -> None:
