@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
     ("name", "options"),
     [
         ("planning", ["--largest", "200"]),
+        ("report", []),
         pytest.param("planning", [], marks=pytest.mark.thorough),
         pytest.param("startup", [], marks=pytest.mark.thorough),
         pytest.param("sampler", ["--seconds", "5"], marks=pytest.mark.thorough),

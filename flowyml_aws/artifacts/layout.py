@@ -95,6 +95,11 @@ class RunLayout:
         return f"{self.prefix}keys.json"
 
     @property
+    def origin(self) -> str:
+        """Person, machine, code, packages and parameters of the run, for reports."""
+        return f"{self.prefix}origin.json"
+
+    @property
     def submissions(self) -> str:
         """Prefix of the documents of the clients that submitted jobs of the run."""
         return f"{self.prefix}submissions/"

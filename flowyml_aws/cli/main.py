@@ -15,6 +15,7 @@ from flowyml_aws.cli import (  # noqa: F401
     instances,
     listing,
     plans,
+    reports,
     runs,
     storage,
 )

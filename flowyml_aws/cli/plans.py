@@ -37,7 +37,7 @@ from flowyml_aws.packaging.project import find_project, project_files
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.settings.load import load_settings
 from flowyml_aws.view import explanation, plan_table
-from flowyml_aws.view.graph import mermaid, svg
+from flowyml_aws.view.mermaid import machine_text, mermaid
 from flowyml_aws.view.terminal import Terminal
 
 __all__ = ["package", "plan"]
@@ -52,7 +52,7 @@ def plan(
     ] = None,
     graph: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Draw the plan: .svg, .mmd (Mermaid) or .md."),
+        typer.Option(metavar="FILE", help="Draw the plan: .html, .mmd (Mermaid) or .md."),
     ] = None,
     context: Context = None,
     context_file: ContextFile = None,
@@ -97,9 +97,15 @@ def plan(
         raise InvalidPipelineError(pipeline.name, problems)
 
 
+def _page(plan: ExecutionPlan) -> str:
+    from flowyml_aws.report.plan_page import plan_html  # Jinja2 is not needed otherwise
+
+    return plan_html(plan, {job.name: machine_text(job) for job in plan.jobs})
+
+
 def _draw(plan: ExecutionPlan, path: Path) -> None:
     drawings: dict[str, Callable[[ExecutionPlan], str]] = {
-        ".svg": svg,
+        ".html": _page,
         ".mmd": mermaid,
         ".md": lambda plan: f"```mermaid\n{mermaid(plan)}```\n",
     }
@@ -108,7 +114,7 @@ def _draw(plan: ExecutionPlan, path: Path) -> None:
         raise SettingsError(
             what=f"Unsupported format of --graph {path}",
             why=f"the suffix of the file selects the format: {', '.join(drawings)}",
-            fix=f"write --graph {path.with_suffix('.svg')}",
+            fix=f"write --graph {path.with_suffix('.html')}",
         )
     try:
         path.write_text(draw(plan), "utf-8")

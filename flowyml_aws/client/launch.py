@@ -21,6 +21,7 @@ from flowyml_aws.services.connect import FoundRun
 from flowyml_aws.services.run_services import RunServices
 from flowyml_aws.settings.model import Settings
 from flowyml_aws.submission.driver import RunDriver
+from flowyml_aws.submission.origin import find_origin
 from flowyml_aws.submission.own_runs import remember_run
 from flowyml_aws.submission.package import RunPackage, job_specs, write_package, write_record
 from flowyml_aws.submission.record import RunRecord, SpecPlace
@@ -82,7 +83,8 @@ def _package(request: RunRequest) -> _PackagedRun:
         checked.request.values,
     )
     remember_run(store.uri, checked.run_id)
-    places = write_package(store, package, specs, keys, checked.run_id)
+    origin = find_origin(request.project.root, request.values)
+    places = write_package(store, package, specs, keys, checked.run_id, origin)
     return _PackagedRun(checked.run_id, services, plan, places, now, checked.settings)
 
 

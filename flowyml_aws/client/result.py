@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from flowyml_aws.client.missing_output import OutputNotFoundError
@@ -123,6 +124,8 @@ class PipelineResult:
         logged: Logged values by step: metrics as series, images, tables and strings. A cached step
             has those of the run that executed it. They are read from the store on first access.
         status: Status that the result was made from.
+        report: Writes the report of the run, one HTML page that needs no server, and returns its
+            path. Takes the target file; `<run id>.html` in the current folder by default.
     """
 
     run_id: str
@@ -135,6 +138,7 @@ class PipelineResult:
     logged: RunLogged
     duration_seconds: float
     status: RunStatus
+    report: Callable[..., Path]
 
     def __getitem__(self, name: str) -> Any:
         return self.outputs[name]
@@ -227,6 +231,7 @@ def make_result(
     logged: RunLogged,
     first_assets: Mapping[str, str],
     now: float,
+    report: Callable[..., Path],
 ) -> PipelineResult:
     """Return the result of a run at one moment.
 
@@ -237,6 +242,7 @@ def make_result(
         logged: Logged values by step, read on access.
         first_assets: First output of each step whose first output is stored.
         now: Seconds since the epoch, used if the run has not ended.
+        report: Writes the report of the run.
     """
     return PipelineResult(
         run_id=status.run_id,
@@ -252,6 +258,7 @@ def make_result(
         logged=logged,
         duration_seconds=(status.ended_at or now) - status.created_at,
         status=status,
+        report=report,
     )
 
 

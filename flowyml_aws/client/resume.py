@@ -40,6 +40,7 @@ from flowyml_aws.runtime.specs import SpecArgument
 from flowyml_aws.services.connect import FoundRun, locate_run
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.driver import RunDriver
+from flowyml_aws.submission.origin import continued_origin, read_origin
 from flowyml_aws.submission.own_runs import is_own_run, remember_run
 from flowyml_aws.submission.package import placeholder_record, write_record, write_resumption
 from flowyml_aws.submission.record import RunRecord, RunState, make_run_id
@@ -80,7 +81,8 @@ def resume(
         raise InvalidPipelineError(found.plan.pipeline, problems)
     if is_own_run(store.uri, run_id):  # its values are values of the new run
         remember_run(store.uri, new_id)
-    places = write_resumption(store, resumption, new_id, run_id)
+    origin = continued_origin(read_origin(store, run_id))
+    places = write_resumption(store, resumption, new_id, run_id, origin)
     record = write_record(store, resumption.plan, places, new_id, time.time(), resumes=run_id)
     return begin(found.services, record, resumption.plan, found.settings, detached)
 

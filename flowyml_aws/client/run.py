@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowyml_aws.artifacts.errors import PickleRefusedError
 from flowyml_aws.artifacts.refs import ArtifactRef
@@ -43,6 +43,9 @@ from flowyml_aws.submission.refs import RunRefs
 from flowyml_aws.submission.status import RunStatus
 from flowyml_aws.submission.status_sheets import status_sheets
 from flowyml_aws.submission.why import Reason, explain_step
+
+if TYPE_CHECKING:
+    from flowyml_aws.report.data import RunReport
 
 __all__ = ["Run", "StoredOutput"]
 
@@ -157,6 +160,27 @@ class Run:
     def result(self) -> PipelineResult:
         """Return the result so far."""
         return self._result_of(self.status())
+
+    def report(self, path: Path | str | None = None) -> Path:
+        """Write the report of the run, one HTML page that needs no server. Return its path.
+
+        Values whose decoding could run code are not loaded.
+
+        Args:
+            path: Target file; `<run id>.html` in the current folder by default.
+
+        Raises:
+            SettingsError: The file can't be written.
+        """
+        from flowyml_aws.report.write import write_page
+
+        return write_page(self.report_data(), Path(path or f"{self.id}.html"))
+
+    def report_data(self) -> RunReport:
+        """Return all figures of the run, and previews of its values."""
+        from flowyml_aws.report.collect import collect
+
+        return collect(self._driver, time.time())
 
     @property
     def outputs(self) -> Outputs:
@@ -348,7 +372,7 @@ class Run:
         }
         outputs = _outputs_of(status, refs, self._load)
         logged = RunLogged(self._driver.store, status)
-        return make_result(status, outputs, refs, logged, first, time.time())
+        return make_result(status, outputs, refs, logged, first, time.time(), self.report)
 
     def _load(self, asset: str, ref: ArtifactRef) -> Any:
         store = self._driver.store

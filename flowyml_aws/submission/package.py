@@ -32,6 +32,7 @@ from flowyml_aws.runtime.spec import (
     StepSpec,
     StoredObject,
 )
+from flowyml_aws.submission.origin import RunOrigin
 from flowyml_aws.submission.packing import StoredPayloads, pack_payloads, pack_specs
 from flowyml_aws.submission.record import RunRecord, SpecPlace
 from flowyml_aws.submission.resume import Resumption
@@ -109,19 +110,32 @@ def job_specs(
 
 
 def write_package(
-    store: ArtifactStore, package: RunPackage, specs: Iterable[JobSpec], keys: RunKeys, run_id: str
+    store: ArtifactStore,
+    package: RunPackage,
+    specs: Iterable[JobSpec],
+    keys: RunKeys,
+    run_id: str,
+    origin: RunOrigin | None = None,
 ) -> dict[str, SpecPlace]:
     """Write everything that a run's jobs read, and return the place of each job's spec."""
+    layout = RunLayout(run_id)
     bundle = package.code.bundle
     contents = {**package.stored.objects, bundle_key(bundle.sha256): Content(bundle.data)}
     # Keys are digests: contents that an earlier run uploaded are not uploaded again.
     uploads = (partial(store.upload, key, content) for key, content in contents.items())
-    write_keys = partial(store.put, RunLayout(run_id).keys, keys.to_json())
-    return _write_specs(store, specs, run_id, chain(uploads, [write_keys]))
+    documents = {layout.keys: keys.to_json()}
+    if origin is not None:
+        documents[layout.origin] = origin.to_json()
+    writes = (partial(store.put, key, data) for key, data in documents.items())
+    return _write_specs(store, specs, run_id, chain(uploads, writes))
 
 
 def write_resumption(
-    store: ArtifactStore, resumption: Resumption, run_id: str, resumes: str
+    store: ArtifactStore,
+    resumption: Resumption,
+    run_id: str,
+    resumes: str,
+    origin: RunOrigin | None = None,
 ) -> dict[str, SpecPlace]:
     """Write everything that the jobs of a run read that continues an earlier one.
 
@@ -133,6 +147,8 @@ def write_resumption(
         partial(store.create, layout.attempt(job, 0, EVENTS), events.to_json())
         for job, events in resumption.events.items()
     )
+    if origin is not None:
+        writes = chain(writes, [partial(store.put, layout.origin, origin.to_json())])
     if (keys := read_keys(store, resumes)) is not None:
         writes = chain(writes, [partial(store.put, layout.keys, keys.to_json())])
     return _write_specs(store, resumption.specs.values(), run_id, writes)

@@ -98,9 +98,7 @@ MOVED = replace(
 )
 
 
-def test_a_job_that_runs_out_of_memory_and_then_loses_its_store_loses_two_containers() -> (
-    None
-):
+def test_a_job_that_runs_out_of_memory_and_then_loses_its_store_loses_two_containers() -> None:
     ended = {Loss.HOST: Counter(["a"]), Loss.MEMORY: Counter(["b"])}
     assert losses_by_job(Counter(a=1, b=1), ended) == {"a": 1, "b": 2}
 

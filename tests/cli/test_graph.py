@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 
@@ -14,11 +13,11 @@ pytestmark = pytest.mark.usefixtures("rig")
 
 @pytest.mark.contract
 def test_the_suffix_selects_the_format_of_the_graph(cli: Cli, file: str) -> None:
-    for name in ("plan.svg", "plan.mmd", "plan.md"):
+    for name in ("plan.html", "plan.mmd", "plan.md"):
         answer = cli("plan", file, "--graph", name)
         assert answer.code == 0
         assert f"wrote the plan's graph to {name}" in answer.err
-    ElementTree.parse("plan.svg")
+    assert Path("plan.html").read_text().startswith("<!doctype html>")
     assert Path("plan.mmd").read_text().startswith("flowchart")
     assert Path("plan.md").read_text() == f"```mermaid\n{Path('plan.mmd').read_text()}```\n"
 
@@ -26,7 +25,7 @@ def test_the_suffix_selects_the_format_of_the_graph(cli: Cli, file: str) -> None
 def test_an_unsupported_suffix_is_a_mistake(cli: Cli, file: str) -> None:
     answer = cli("plan", file, "--graph", "plan.png")
     assert answer.code == 2
-    assert ".svg, .mmd, .md" in answer.err
+    assert ".html, .mmd, .md" in answer.err
 
 
 def test_a_file_that_can_not_be_written_is_a_mistake(cli: Cli, file: str) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from flowyml_aws.cli.load import load_pipeline
 from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.view import plan_table
-from flowyml_aws.view.graph import mermaid
+from flowyml_aws.view.mermaid import mermaid
 
 EXPECTED = {
     "digits/pipeline.py": {"prepare": "[mcr]\\d", "training": "g4dn", "evaluate": "[mcr]\\d"},

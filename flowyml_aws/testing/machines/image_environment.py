@@ -9,8 +9,6 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-import flowyml_aws
-
 __all__ = ["image_environment"]
 
 _KEPT_VARIABLES = ("PATH", "HOME", "LANG")
@@ -35,7 +33,7 @@ def _folder_of_this_package() -> Path:
     folder, so that they can use the same warm process.
     """
     folder = Path(tempfile.mkdtemp(prefix="flowyml-aws-image-"))
-    package = Path(flowyml_aws.__file__).resolve().parent
+    package = Path(__file__).resolve().parents[2]
     (folder / package.name).symlink_to(package, target_is_directory=True)
     atexit.register(_remove, folder, os.getpid())
     return folder

@@ -1,0 +1,43 @@
+"""The command that writes the report of a run."""
+
+from __future__ import annotations
+
+import sys
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flowyml_aws.cli.app import RunId, app
+from flowyml_aws.client.run import Run
+from flowyml_aws.report.write import write_data, write_page
+
+__all__ = ["report"]
+
+
+@app.command()
+def report(
+    run_id: RunId,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="HTML file; default: RUN.html."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write all figures to this .json or .csv file, and no page."
+        ),
+    ] = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+) -> None:
+    """Write the report of a run: one HTML page that needs no server."""
+    run_report = Run.attach(run_id).report_data()
+    if data is not None:
+        print(f"wrote the figures to {write_data(run_report, data)}", file=sys.stderr)
+        if out is None and not open_page:
+            return
+    path = write_page(run_report, out or Path(f"{run_id}.html"))
+    print(f"wrote the report to {path}", file=sys.stderr)
+    if open_page and not webbrowser.open(path.as_uri()):
+        print("warning: no browser was found; open the file yourself", file=sys.stderr)

@@ -1,0 +1,1 @@
+"""Reports of runs: collected once, written as one HTML page, as JSON or as CSV."""

@@ -1,0 +1,448 @@
+"""Collection of a report from the documents of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from flowyml_aws.artifacts.documents import read_document
+from flowyml_aws.artifacts.layout import USAGE, RunLayout
+from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.caching.run_keys import RunKeys, read_keys
+from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError, FlowymlError
+from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob, ReusedStep
+from flowyml_aws.report.data import (
+    AssetEntry,
+    Curves,
+    JobEntry,
+    LogEnds,
+    Preview,
+    RunReport,
+    Segment,
+    SegmentKind,
+    StepEntry,
+)
+from flowyml_aws.report.failures import failure_entries
+from flowyml_aws.report.logs import log_ends
+from flowyml_aws.report.preview import preview_of
+from flowyml_aws.report.timeline import estimated_segments, recorded_segments, with_waits
+from flowyml_aws.runtime.result import JobResult, StepReport
+from flowyml_aws.runtime.summary import JobSummary
+from flowyml_aws.runtime.usage import JobUsage
+from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.driver import RunDriver
+from flowyml_aws.submission.losses import LostAttempts
+from flowyml_aws.submission.origin import read_origin
+from flowyml_aws.submission.record import RunRecord
+from flowyml_aws.submission.status import (
+    JobView,
+    RunStatus,
+    client_warning,
+    machine_notes,
+    value_notes,
+)
+
+__all__ = ["Reading", "collect", "make_report"]
+
+T = TypeVar("T")
+Key = TypeVar("Key")
+
+_READERS = 16  # small objects: the time is latency, not bandwidth
+_MAX_JOBS = 2000  # jobs whose documents are read one by one
+_MAX_LOGS = 200  # a service answers few requests for logs per second
+_MAX_PREVIEWS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Everything that a report is made from, as it was read.
+
+    Attributes:
+        status: Status of the run, with tracebacks.
+        results: Results of jobs; not those of all jobs if there are many.
+        usages: Use of the machine by the newest attempt of a job.
+        lost_periods: Periods of earlier attempts of a job.
+        logs: Logs of the newest attempts.
+        previews: Previews of stored values.
+        shortened: Sentences on documents that were not read.
+        now: Time of the report, in seconds since the epoch.
+    """
+
+    store: str
+    record: RunRecord
+    plan: ExecutionPlan
+    status: RunStatus
+    results: Mapping[str, JobResult]
+    usages: Mapping[str, JobUsage]
+    lost_periods: Mapping[str, Sequence[Segment]]
+    logs: Mapping[str, LogEnds]
+    previews: Mapping[str, Preview]
+    keys: RunKeys | None
+    shortened: tuple[str, ...]
+    now: float
+
+
+def collect(driver: RunDriver, now: float) -> RunReport:
+    """Read everything about a run, and return its report. Nothing is submitted or changed.
+
+    Values whose decoding could run code are not loaded.
+
+    Args:
+        driver: Driver of the run.
+        now: Seconds since the epoch.
+
+    Raises:
+        FlowymlError: The store or the backend can't report the jobs' states.
+    """
+    reading = _read(driver, now)
+    origin = read_origin(driver.store, driver.record.run_id)
+    return make_report(reading).model_copy(update={"origin": origin})
+
+
+def make_report(reading: Reading) -> RunReport:
+    """Return the report of a run. Everything is known already."""
+    plan, status, record = reading.plan, reading.status, reading.record
+    ends = {view.job.name: _end(view, reading.now) for view in status.jobs}
+    jobs = tuple(_job(reading, view, ends) for view in status.jobs)
+    notes = [*plan.notes, *map(str, status.moves), *machine_notes(status), *value_notes(status)]
+    warning = client_warning(status)
+    return RunReport(
+        run_id=record.run_id,
+        pipeline=record.pipeline,
+        backend=record.backend,
+        region=plan.region,
+        store=reading.store,
+        state=status.state,
+        created_at=record.created_at,
+        ended_at=_ended_at(status),
+        made_at=reading.now,
+        resumes=record.resumes,
+        expected_cost_usd=_expected_cost(plan),
+        expected_s=None if plan.estimate is None else plan.estimate.wall_s,
+        cost_usd=status.cost_usd,
+        lost=status.lost_attempts,
+        failures=tuple(failure_entries(status)),
+        jobs=jobs,
+        steps=tuple(_steps(reading)),
+        assets=tuple(_assets(reading)),
+        notes=(*notes, *([warning] if warning else [])),
+        shortened=reading.shortened,
+    )
+
+
+def _read(driver: RunDriver, now: float) -> Reading:
+    status = driver.status()
+    shortened: list[str] = []
+    names = [view.job.name for view in status.jobs]
+    failed = [view.job.name for view in status.jobs if view.state is JobState.FAILED]
+    # Those of failed jobs first: their tracebacks and logs are needed most.
+    order = list(dict.fromkeys((*failed, *names)))
+    if len(order) > _MAX_JOBS:
+        shortened.append(
+            f"Details of {len(order) - _MAX_JOBS:,} of {len(order):,} jobs: their stored values, "
+            "their use of the machine, and their tracebacks."
+        )
+    detailed = frozenset(order[:_MAX_JOBS])
+    views = [view for view in status.jobs if view.job.name in detailed]
+    results = driver.reports.results(order[:_MAX_JOBS])
+    status = replace(status, jobs=tuple(_with_tracebacks(v, results) for v in status.jobs))
+    started = {view.job.name for view in status.jobs if view.attempt}
+    logs = _read_logs(driver, [name for name in order if name in started], shortened)
+    return Reading(
+        store=driver.store.uri,
+        record=driver.record,
+        plan=driver.plan,
+        status=status,
+        results=results,
+        usages=_read_usages(driver, views),
+        lost_periods=_read_lost_periods(driver, views),
+        logs=logs,
+        previews=_read_previews(driver, results, shortened),
+        keys=_read_keys(driver),
+        shortened=tuple(shortened),
+        now=now,
+    )
+
+
+def _with_tracebacks(view: JobView, results: Mapping[str, JobResult]) -> JobView:
+    result = results.get(view.job.name)
+    if result is None or view.result is None:
+        return view
+    return replace(view, steps=result.steps, result=JobSummary.of(result))
+
+
+def _read_usages(driver: RunDriver, views: Sequence[JobView]) -> dict[str, JobUsage]:
+    layout = RunLayout(driver.record.run_id)
+
+    def read(view: JobView) -> JobUsage | None:
+        attempt = view.attempt if view.result is None else view.result.attempt
+        key = layout.attempt(view.job.name, attempt, USAGE)
+        try:
+            return read_document(JobUsage, driver.store.get(key), f"{driver.store.uri}/{key}")
+        except (ArtifactNotFoundError, DamagedArtifactError):
+            return None  # the report is useful without it
+
+    started = [view for view in views if view.attempt]
+    return _present({view.job.name: view for view in started}, read)
+
+
+def _read_lost_periods(driver: RunDriver, views: Sequence[JobView]) -> dict[str, Sequence[Segment]]:
+    """Return the periods of earlier attempts: from the first to the last object of each."""
+    layout = RunLayout(driver.record.run_id)
+
+    def read(view: JobView) -> Sequence[Segment]:
+        times: dict[int, list[float]] = {}
+        for entry in driver.store.walk(layout.attempts(view.job.name)):
+            number = entry.key.removeprefix(layout.attempts(view.job.name)).partition("/")[0]
+            if number.isdecimal() and 0 < int(number) < view.attempt:
+                times.setdefault(int(number), []).append(entry.modified_at)
+        return [
+            Segment(kind=SegmentKind.LOST, started_at=min(found), ended_at=max(found))
+            for _, found in sorted(times.items())
+        ]
+
+    return _present({view.job.name: view for view in views if view.attempt > 1}, read)
+
+
+def _read_logs(driver: RunDriver, jobs: Sequence[str], shortened: list[str]) -> dict[str, LogEnds]:
+    if len(jobs) > _MAX_LOGS:
+        shortened.append(
+            f"Logs of {len(jobs) - _MAX_LOGS:,} of {len(jobs):,} jobs; read them with "
+            f"`flowyml-aws logs {driver.record.run_id} JOB`."
+        )
+    logs: dict[str, LogEnds] = {}
+    for job in jobs[:_MAX_LOGS]:
+        try:
+            lines, _ = driver.backend.logs(job, None)
+        except FlowymlError as error:
+            logs[job] = LogEnds(problem=f"{error.what}: {error.why}")
+        else:
+            logs[job] = log_ends(line.message for line in lines)
+    return logs
+
+
+def _read_previews(
+    driver: RunDriver, results: Mapping[str, JobResult], shortened: list[str]
+) -> dict[str, Preview]:
+    refs = {asset: ref for result in results.values() for asset, ref in result.assets.items()}
+    if len(refs) > _MAX_PREVIEWS:
+        shortened.append(
+            f"Previews of {len(refs) - _MAX_PREVIEWS:,} of {len(refs):,} values; print one with "
+            f"`flowyml-aws get {driver.record.run_id} ASSET`."
+        )
+    return {
+        asset: preview_of(driver.store, ref, asset)
+        for asset, ref in list(refs.items())[:_MAX_PREVIEWS]
+    }
+
+
+def _read_keys(driver: RunDriver) -> RunKeys | None:
+    try:
+        return read_keys(driver.store, driver.record.run_id)
+    except DamagedArtifactError:
+        return None  # written by another version
+
+
+def _present(items: Mapping[str, T], read: Callable[[T], Key | None]) -> dict[str, Key]:
+    """Return what was read for each name, without those for which there is nothing."""
+    if not items:
+        return {}
+    with ThreadPoolExecutor(min(_READERS, len(items))) as pool:
+        found = dict(zip(items, pool.map(read, items.values()), strict=True))
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _ended_at(status: RunStatus) -> float | None:
+    if status.ended_at is not None or not all(view.state.ended for view in status.jobs):
+        return status.ended_at
+    ends = [view.result.ended_at for view in status.jobs if view.result is not None]
+    return max(ends, default=None)
+
+
+def _expected_cost(plan: ExecutionPlan) -> float | None:
+    if plan.estimate is not None:
+        return plan.estimate.cost_usd
+    costs = [job.expected_cost_usd for job in plan.jobs]
+    return None if None in costs or not costs else sum(filter(None, costs))
+
+
+def _start(view: JobView) -> float | None:
+    if view.result is not None:
+        return view.result.started_at
+    return min((s.started_at for s in view.steps if s.started_at is not None), default=None)
+
+
+def _end(view: JobView, now: float) -> float:
+    return now if view.result is None else view.result.ended_at
+
+
+def _job(reading: Reading, view: JobView, ends: Mapping[str, float]) -> JobEntry:
+    job = view.job
+    segments, is_estimated = _segments(reading, view, ends)
+    usage = reading.usages.get(job.name)
+    return JobEntry(
+        name=job.name,
+        group=job.group,
+        steps=job.steps,
+        after=job.after,
+        edges=_edges(job),
+        state=view.state,
+        reason=view.reason,
+        attempt=view.attempt,
+        backend=job.backend,
+        target=job.target,
+        capacity=job.capacity,
+        vcpus=job.needs.vcpus,
+        memory_mib=job.needs.memory_mib,
+        gpu_count=job.needs.gpu_count,
+        instance_type=view.instance_type,
+        planned_instance_type=job.instance_type,
+        started_at=_start(view),
+        ended_at=None if view.result is None else view.result.ended_at,
+        cost_usd=view.cost_usd,
+        expected_cost_usd=job.expected_cost_usd,
+        lost=reading.status.lost.get(job.name, LostAttempts()),
+        bill=reading.status.bills.get(job.name),
+        segments=segments,
+        is_estimated=is_estimated,
+        curves=None if usage is None else _curves(usage),
+        log=reading.logs.get(job.name),
+    )
+
+
+def _edges(job: PlannedJob) -> dict[str, tuple[str, ...]]:
+    edges: dict[str, tuple[str, ...]] = dict.fromkeys(job.after, ())
+    for asset, source in job.reads.items():
+        if source is not None:
+            edges[source] = (*edges.get(source, ()), asset)
+    return edges
+
+
+def _curves(usage: JobUsage) -> Curves:
+    return Curves(
+        started_at=usage.started_at,
+        period_s=usage.period_s,
+        series=usage.series,
+        missing=usage.missing,
+    )
+
+
+def _segments(
+    reading: Reading, view: JobView, ends: Mapping[str, float]
+) -> tuple[tuple[Segment, ...], bool]:
+    parents = [ends[name] for name in view.job.after if name in ends]
+    ready_at = max((reading.record.created_at, *parents))
+    lost = reading.lost_periods.get(view.job.name, ())
+    usage, started_at = reading.usages.get(view.job.name), _start(view)
+    ended_at = _end(view, reading.now)
+    if usage is not None and usage.phases:
+        ran, is_estimated = recorded_segments(usage.phases), False
+    elif started_at is not None:
+        ran = estimated_segments(started_at, ended_at, view.steps, reading.now)
+        is_estimated = True
+    else:
+        ran, is_estimated = [], True
+    if not ran and not lost and (view.state is JobState.WAITING or view.state.ended):
+        return (), is_estimated  # it has never waited for a machine
+    until = _ended_at(reading.status) or reading.now
+    return with_waits(ready_at, [*lost, *ran], until), is_estimated
+
+
+def _steps(reading: Reading) -> Iterable[StepEntry]:
+    """Yield the steps: first those that are reused, then those of the jobs, in plan order."""
+    keys = {} if reading.keys is None else reading.keys.steps
+    reports = reading.status.steps
+    jobs = {step: view.job for view in reading.status.jobs for step in view.job.steps}
+    for name, report in reports.items():
+        job, reused = jobs.get(name), reading.status.reused.get(name)
+        inputs = tuple(keys[name].assets) if name in keys else ()
+        usage = reading.usages.get(job.name) if job is not None else None
+        yield StepEntry(
+            name=name,
+            job=None if job is None else job.name,
+            state=report.state,
+            retries=report.retries,
+            started_at=report.started_at,
+            ended_at=report.ended_at,
+            reason=report.reason,
+            reused_from=None if reused is None else reused.run_id,
+            inputs=inputs or _inputs_of_job(job),
+            outputs=_outputs(name, job, reused),
+            usage=None if usage is None else usage.steps.get(name),
+        )
+
+
+def _inputs_of_job(job: PlannedJob | None) -> tuple[str, ...]:
+    """Return the inputs of the only step of a job; those of several steps are not known."""
+    return tuple(job.reads) if job is not None and len(job.steps) == 1 else ()
+
+
+def _outputs(step: str, job: PlannedJob | None, reused: ReusedStep | None) -> tuple[str, ...]:
+    if job is not None:
+        return job.produces.get(step, ())
+    return reused.produces if reused is not None else ()
+
+
+def _assets(reading: Reading) -> Iterable[AssetEntry]:
+    for name, step in reading.status.reused.items():
+        for asset in step.produces:
+            ref = step.assets.get(asset)
+            note = step.skipped.get(asset) or (None if ref else "not stored, or not needed")
+            run_id = step.run_id or reading.record.run_id
+            yield _asset(asset, name, run_id, ref, note, None)
+    for view in reading.status.jobs:
+        result = reading.results.get(view.job.name)
+        summary = view.result
+        for step_name, assets in view.job.produces.items():
+            for asset in assets:
+                ref = None if result is None else result.assets.get(asset)
+                note = _note_on(asset, view.job, summary, view.steps, step_name)
+                preview = reading.previews.get(asset)
+                entry = _asset(asset, step_name, reading.record.run_id, ref, note, preview)
+                if ref is None and summary is not None and asset in summary.asset_bytes:
+                    entry = entry.model_copy(
+                        update={"size_bytes": summary.asset_bytes[asset], "note": None}
+                    )
+                yield entry
+
+
+def _note_on(
+    asset: str,
+    job: PlannedJob,
+    summary: JobSummary | None,
+    steps: Sequence[StepReport],
+    step: str,
+) -> str | None:
+    if summary is not None and asset in summary.skipped:
+        return summary.skipped[asset]
+    if asset not in job.stored:
+        return "only steps of the same job read it, so it is not stored"
+    if summary is None or asset not in summary.asset_bytes:
+        states = {report.name: report.state.value for report in steps}
+        return f"its step is {states.get(step, 'waiting')}"
+    return None
+
+
+def _asset(
+    asset: str,
+    step: str,
+    run_id: str,
+    ref: ArtifactRef | None,
+    note: str | None,
+    preview: Preview | None,
+) -> AssetEntry:
+    if ref is None:
+        return AssetEntry(name=asset, step=step, run_id=run_id, note=note)
+    return AssetEntry(
+        name=asset,
+        step=step,
+        run_id=run_id,
+        uri=ref.uri,
+        size_bytes=ref.size_bytes,
+        value_bytes=ref.value_bytes,
+        codec=ref.codec,
+        sha256=ref.sha256,
+        preview=preview,
+    )

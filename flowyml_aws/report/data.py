@@ -1,0 +1,310 @@
+"""The documents of a report: all figures of a run, as `report --data` writes them."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Literal
+
+from pydantic import Field
+
+from flowyml_aws.artifacts.documents import Document
+from flowyml_aws.runtime.result import StepState
+from flowyml_aws.runtime.usage import Series, StepUsage
+from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.losses import LostAttempts
+from flowyml_aws.submission.origin import RunOrigin
+from flowyml_aws.submission.record import Bill, RunState
+
+__all__ = [
+    "AssetEntry",
+    "Curves",
+    "FailureEntry",
+    "Fix",
+    "JobEntry",
+    "LogEnds",
+    "Preview",
+    "RunReport",
+    "Segment",
+    "SegmentKind",
+    "StepEntry",
+]
+
+
+class SegmentKind(str, Enum):
+    """The use of a part of a run's time."""
+
+    WAITING = "waiting"
+    """The job waits for a machine, which includes the start of the machine and the container."""
+    PULL = "pull"
+    """Packages are installed."""
+    DOWNLOAD = "download"
+    """Code and values are loaded."""
+    COMPUTE = "compute"
+    """The user's code runs."""
+    UPLOAD = "upload"
+    """Values are stored."""
+    LOST = "lost"
+    """An attempt that was repeated."""
+
+
+class Segment(Document):
+    """A period of a job.
+
+    Attributes:
+        step: Step that it belongs to, or None.
+        started_at, ended_at: Times in seconds since the epoch.
+    """
+
+    kind: SegmentKind
+    step: str | None = None
+    started_at: float
+    ended_at: float
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.ended_at - self.started_at
+
+
+class Curves(Document):
+    """Use of the machine over time by the newest attempt of a job.
+
+    Attributes:
+        started_at: Start of the first period, in seconds since the epoch.
+        period_s: Length of a period in seconds.
+        series: Measured quantities.
+        missing: Reason why a quantity was not measured, one for each cause.
+    """
+
+    started_at: float
+    period_s: float
+    series: tuple[Series, ...]
+    missing: tuple[str, ...] = ()
+
+
+class LogEnds(Document):
+    """The start and the end of a log.
+
+    Attributes:
+        head: First bytes, as text; the whole log if nothing was left out.
+        tail: Last bytes, as text.
+        omitted_bytes: Bytes between them.
+        problem: Reason why the log was not read, or None.
+    """
+
+    head: str = ""
+    tail: str = ""
+    omitted_bytes: int = 0
+    problem: str | None = None
+
+
+class Preview(Document):
+    """A part of a value that can be shown.
+
+    Attributes:
+        kind: `table`, `array`, `text` or `image`; `none` if there is no preview.
+        text: Start of a string, or the reason why there is no preview.
+        columns, rows: Start of a table, or the statistics of an array.
+        shape: Number of rows and columns of a table, or shape of an array.
+        image: Data URI of an image.
+    """
+
+    kind: Literal["table", "array", "text", "image", "none"]
+    text: str = ""
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    shape: tuple[int, ...] = ()
+    image: str | None = None
+
+
+class AssetEntry(Document):
+    """A value of the run.
+
+    Attributes:
+        step: Step that produced it.
+        run_id: Run that produced it; another one if it was reused.
+        uri: URI of its object; None if it is not stored.
+        size_bytes: Size of its stored bytes.
+        value_bytes: Size without compression.
+        codec: Codec of the bytes, as `<name>/<version>`.
+        note: Reason why it is not stored, or None.
+    """
+
+    name: str
+    step: str
+    run_id: str
+    uri: str | None = None
+    size_bytes: int | None = None
+    value_bytes: int | None = None
+    codec: str | None = None
+    sha256: str | None = None
+    note: str | None = None
+    preview: Preview | None = None
+
+
+class Fix(Document):
+    """Something that may fix a failure.
+
+    Attributes:
+        text: Sentence, or the purpose of the command.
+        command: Command, or None.
+    """
+
+    text: str
+    command: str | None = None
+
+
+class FailureEntry(Document):
+    """A failure of a step or a job.
+
+    Attributes:
+        step: Step that failed; None if no step caused the failure.
+        reason: Reason in one line.
+        kind: Class name of the exception, or None.
+        message: Whole message of the exception.
+        traceback: The user's frames, or None.
+        cause: Cause of the failure, or None if it is unknown.
+        fixes: Possible fixes, in order.
+    """
+
+    job: str
+    step: str | None = None
+    reason: str
+    kind: str | None = None
+    message: str = ""
+    traceback: str | None = None
+    cause: str | None = None
+    fixes: tuple[Fix, ...] = ()
+
+
+class StepEntry(Document):
+    """A step of the run.
+
+    Attributes:
+        job: Job that runs it; None if its outputs are reused.
+        reused_from: Run that produced its outputs, or None.
+        inputs: Assets that it reads.
+        outputs: Assets that it produces.
+        usage: Use of the machine, or None if it was not measured.
+    """
+
+    name: str
+    job: str | None
+    state: StepState
+    retries: int = 0
+    started_at: float | None = None
+    ended_at: float | None = None
+    reason: str | None = None
+    reused_from: str | None = None
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    usage: StepUsage | None = None
+
+    @property
+    def duration_s(self) -> float | None:
+        """Seconds that it ran, including retries; None until it has ended."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return self.ended_at - self.started_at
+
+
+class JobEntry(Document):
+    """A job of the run.
+
+    Attributes:
+        group: Execution group that the user declared, or None.
+        after: Jobs that it waits for.
+        edges: Assets that it reads from each other job.
+        vcpus, memory_mib, gpu_count: Amounts that it requests.
+        instance_type: Instance type that it ran on, or the planned one; None on this machine.
+        planned_instance_type: Instance type in the plan; None on this machine.
+        cost_usd: Cost of the attempt with the result, without its start; None if it is unknown.
+        expected_cost_usd: Cost according to the plan; None if it is unknown.
+        lost: Attempts that were lost.
+        bill: Bill of the service, or None.
+        segments: Periods of the job, in order.
+        is_estimated: Whether the segments were derived from the times of steps, because the job
+            did not record its phases.
+        curves: Use of the machine, or None if it was not measured.
+        log: Log of the newest attempt, or None if it has not started.
+    """
+
+    name: str
+    group: str | None = None
+    steps: tuple[str, ...]
+    after: tuple[str, ...] = ()
+    edges: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    state: JobState
+    reason: str | None = None
+    attempt: int = 0
+    backend: str
+    target: str
+    capacity: str = "on-demand"
+    vcpus: int
+    memory_mib: int
+    gpu_count: int = 0
+    instance_type: str | None = None
+    planned_instance_type: str | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    cost_usd: float | None = None
+    expected_cost_usd: float | None = None
+    lost: LostAttempts = LostAttempts()
+    bill: Bill | None = None
+    segments: tuple[Segment, ...] = ()
+    is_estimated: bool = True
+    curves: Curves | None = None
+    log: LogEnds | None = None
+
+    def seconds(self, kind: SegmentKind) -> float:
+        """Return the total length of the segments of a kind."""
+        return sum(segment.duration_s for segment in self.segments if segment.kind is kind)
+
+
+class RunReport(Document):
+    """All figures of a run at one moment.
+
+    Attributes:
+        made_at: Time of the report, in seconds since the epoch.
+        origin: Person, machine, code and packages of the run; None for runs of older versions.
+        parameters: Values of the context, as text.
+        expected_cost_usd: Cost according to the plan; None if it is unknown.
+        expected_s: Duration according to the plan; None if it is unknown.
+        cost_usd: Cost of the attempts with results, without their start; None if it is unknown.
+        lost: Attempts that were lost.
+        failures: Failures in plan order.
+        notes: Notes on moves, machines, values and the plan.
+        shortened: Sentences on content that the report leaves out.
+    """
+
+    version: Literal[1] = 1
+    run_id: str
+    pipeline: str
+    backend: str
+    region: str | None = None
+    store: str
+    state: RunState
+    created_at: float
+    ended_at: float | None
+    made_at: float
+    resumes: str | None = None
+    origin: RunOrigin | None = None
+    expected_cost_usd: float | None = None
+    expected_s: float | None = None
+    cost_usd: float | None = None
+    lost: LostAttempts = LostAttempts()
+    failures: tuple[FailureEntry, ...] = ()
+    jobs: tuple[JobEntry, ...] = ()
+    steps: tuple[StepEntry, ...] = ()
+    assets: tuple[AssetEntry, ...] = ()
+    notes: tuple[str, ...] = ()
+    shortened: tuple[str, ...] = ()
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds since the start of the run, until its end or the report."""
+        return (self.ended_at or self.made_at) - self.created_at
+
+    def seconds(self, kind: SegmentKind) -> float:
+        """Return the total time of a kind in all jobs."""
+        return sum(job.seconds(kind) for job in self.jobs)

@@ -1,0 +1,137 @@
+"""The graph of a run's jobs for a picture: many similar jobs become one node."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.report.data import JobEntry
+from flowyml_aws.submission.backend import JobState
+
+__all__ = ["MAX_NODES", "MAX_SIMILAR", "Node", "outline", "plan_outline"]
+
+MAX_NODES = 150
+"""Nodes of a graph that a reader can follow, and that a browser lays out in less than a second."""
+MAX_SIMILAR = 12
+"""Jobs with similar names that have a node each."""
+_MAX_LINES, _MAX_LINE = 8, 40
+_MAX_STEPS = 200  # in larger plans, boxes show only the number of steps
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A job, or several similar jobs.
+
+    Attributes:
+        name: Unique name.
+        title: Name as a box shows it.
+        lines: Lines below the name: steps, or the number of jobs in each state.
+        state: State of the job; the worst one of several. Empty in a plan.
+        after: Assets from each node before it, by its name.
+        job: Name of the job; None for several.
+        count: Number of jobs.
+    """
+
+    name: str
+    title: str
+    lines: tuple[str, ...]
+    state: str
+    after: dict[str, tuple[str, ...]]
+    job: str | None
+    count: int = 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `graph.js` draws."""
+        fields = ("name", "title", "lines", "state", "after", "job")
+        return {field: getattr(self, field) for field in fields}
+
+
+def outline(jobs: Sequence[JobEntry]) -> list[Node]:
+    """Return a node for each job, or for many jobs whose names differ only in digits."""
+    sizes = Counter(_stem(job.name) for job in jobs)
+    many = MAX_SIMILAR if len(jobs) <= MAX_NODES else 1
+    groups: dict[str, list[JobEntry]] = {}
+    keys = {}
+    for job in jobs:
+        stem = _stem(job.name)
+        keys[job.name] = f"{stem} ({sizes[stem]:,} jobs)" if sizes[stem] > many else job.name
+        groups.setdefault(keys[job.name], []).append(job)
+    return [_node(name, members, keys) for name, members in groups.items()]
+
+
+def plan_outline(plan: ExecutionPlan, machines: Mapping[str, str]) -> list[Node]:
+    """Return a node for each job of a plan, and for each external input.
+
+    Args:
+        plan: The plan.
+        machines: Machine of each job as text; empty on this machine.
+    """
+    inputs = {a: None for job in plan.jobs for a, source in job.reads.items() if source is None}
+    nodes = [
+        Node(f"input {asset}", _cut(asset), ("external input",), "", {}, None) for asset in inputs
+    ]
+    has_steps = sum(len(job.steps) for job in plan.jobs) <= _MAX_STEPS
+    for job in plan.jobs:
+        steps = tuple(f"{number}. {_cut(step)}" for number, step in enumerate(job.steps, 1))
+        machine = (machines[job.name],) if machines[job.name] else ()
+        lines = steps if has_steps else (f"{len(steps)} steps",)
+        after: dict[str, tuple[str, ...]] = {f"job {source}": ("after",) for source in job.after}
+        for asset, source in job.reads.items():
+            key = f"input {asset}" if source is None else f"job {source}"
+            known = after.get(key, ())
+            after[key] = (*(() if known == ("after",) else known), *((asset,) if source else ()))
+        nodes.append(Node(f"job {job.name}", _cut(job.name), (*machine, *lines), "", after, None))
+    return nodes
+
+
+def _node(name: str, jobs: Sequence[JobEntry], keys: Mapping[str, str]) -> Node:
+    counts = Counter(job.state for job in jobs)
+    after: dict[str, tuple[str, ...]] = {}
+    for job in jobs:
+        for parent, assets in job.edges.items():
+            source = keys.get(parent, parent)
+            if source != name:
+                after.setdefault(source, tuple(map(_cut, assets)) if len(jobs) == 1 else ())
+    states = tuple(f"{count:,} {state.value}" for state, count in counts.most_common(_MAX_LINES))
+    return Node(
+        name=name,
+        title=_cut(name),
+        lines=_step_lines(jobs[0]) if len(jobs) == 1 else states,
+        state=max(counts, key=_BADNESS.index).value,
+        after=after,
+        job=jobs[0].name if len(jobs) == 1 else None,
+        count=len(jobs),
+    )
+
+
+_BADNESS = [
+    JobState.SUCCEEDED,
+    JobState.WAITING,
+    JobState.QUEUED,
+    JobState.STARTING,
+    JobState.RUNNING,
+    JobState.LOST,
+    JobState.CANCELLED,
+    JobState.BLOCKED,
+    JobState.FAILED,
+]
+
+
+def _step_lines(job: JobEntry) -> tuple[str, ...]:
+    if job.steps == (job.name,):
+        return ()
+    lines = tuple(map(_cut, job.steps[:_MAX_LINES]))
+    more = len(job.steps) - len(lines)
+    return (*lines, f"and {more:,} more steps") if more else lines
+
+
+def _stem(name: str) -> str:
+    return re.sub(r"\d+", "#", name)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MAX_LINE else f"{text[:_MAX_LINE]}…"

@@ -1,0 +1,181 @@
+"""Headless Chromium, driven by its DevTools protocol over two pipes, without a driver program."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import select
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+__all__ = ["CHROMIUM", "Page", "open_page"]
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+_TIMEOUT_S = 30.0
+
+
+class Page:
+    """A page in a browser.
+
+    Attributes:
+        requests: URLs that the page requested, without its own file and without data URIs.
+        messages: Messages in the console, errors included.
+    """
+
+    def __init__(self, requests: int, answers: int) -> None:
+        self._requests, self._answers = requests, answers
+        self._buffer = b""
+        self._number = 0
+        self._session: str | None = None
+        self.requests: list[str] = []
+        self.messages: list[str] = []
+
+    def open(self, path: Path, width: int = 1280, height: int = 900, dark: bool = False) -> None:
+        """Open a file, and wait until its scripts have drawn everything."""
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+        self.resize(width, height)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        self.call("Page.navigate", url=path.as_uri())
+        self.wait_for("document.documentElement?.dataset.ready")
+
+    def resize(self, width: int, height: int) -> None:
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
+
+    def evaluate(self, expression: str) -> Any:
+        """Return the value of an expression in the page."""
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def wait_for(self, expression: str) -> None:
+        """Wait until an expression is true in the page."""
+        end = time.monotonic() + _TIMEOUT_S
+        while not self.evaluate(f"Boolean({expression})"):
+            assert time.monotonic() < end, f"still not true: {expression}"
+            time.sleep(0.05)
+
+    def click(self, selector: str) -> None:
+        """Click on the middle of an element with the mouse."""
+        x, y = self.evaluate(
+            f"(() => {{ const node = document.querySelector({json.dumps(selector)});"
+            " node.scrollIntoView({block: 'center', behavior: 'instant'});"
+            " const box = node.getBoundingClientRect();"
+            " return [box.x + box.width / 2, box.y + box.height / 2]; })()"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            where = {"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1}
+            self.call("Input.dispatchMouseEvent", **where)
+
+    def type(self, text: str) -> None:
+        """Type into the element that has the focus."""
+        self.call("Input.insertText", text=text)
+
+    def press(self, key: str) -> None:
+        """Press a key such as `Tab` or `Enter`."""
+        code = {"Tab": 9, "Enter": 13}[key]
+        text = {"text": "\r"} if key == "Enter" else {}
+        self.call(
+            "Input.dispatchKeyEvent", type="keyDown", key=key, windowsVirtualKeyCode=code, **text
+        )
+        self.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
+
+    def screenshot(self, path: Path, max_height: int = 8000) -> None:
+        """Write a picture of the page, from its top."""
+        width, height = self.evaluate("[innerWidth, document.documentElement.scrollHeight]")
+        self.resize(width, min(height, max_height))
+        time.sleep(0.3)  # charts are drawn in the next frame
+        data = self.call("Page.captureScreenshot", format="png")["data"]
+        path.write_bytes(base64.b64decode(data))
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Call a method of the protocol, and return its answer. Events are recorded meanwhile."""
+        self._number += 1
+        message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
+        if self._session is not None:
+            message["sessionId"] = self._session
+        os.write(self._requests, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._next()
+            if answer.get("id") == self._number:
+                assert "error" not in answer, answer
+                result: dict[str, Any] = answer["result"]
+                return result
+            self._record(answer)
+
+    def _next(self) -> dict[str, Any]:
+        while b"\0" not in self._buffer:
+            ready, _, _ = select.select([self._answers], [], [], _TIMEOUT_S)
+            assert ready, "the browser does not answer"
+            data = os.read(self._answers, 1 << 20)
+            assert data, "the browser has ended"
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\0")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _record(self, event: dict[str, Any]) -> None:
+        parameters = event.get("params", {})
+        if event.get("method") == "Network.requestWillBeSent":
+            url = parameters["request"]["url"]
+            if not url.startswith("data:") and url != parameters["documentURL"]:
+                self.requests.append(url)
+        elif event.get("method") == "Runtime.consoleAPICalled":
+            self.messages.append(str([item.get("value") for item in parameters["args"]]))
+        elif event.get("method") == "Log.entryAdded":
+            self.messages.append(parameters["entry"]["text"])
+        elif event.get("method") == "Runtime.exceptionThrown":
+            self.messages.append(json.dumps(parameters["exceptionDetails"]))
+
+
+@contextmanager
+def open_page(folder: Path) -> Iterator[Page]:
+    """Start a browser whose profile is in a folder, and yield a page. Then end it."""
+    assert CHROMIUM is not None
+    (child_in, our_out), (our_in, child_out) = os.pipe(), os.pipe()
+
+    def use_pipes() -> None:
+        # The protocol's pipes are descriptors 3 and 4.
+        high_in, high_out = os.dup(child_in), os.dup(child_out)
+        os.dup2(high_in, 3)
+        os.dup2(high_out, 4)
+
+    process = subprocess.Popen(
+        [
+            CHROMIUM,
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--hide-scrollbars",
+            f"--user-data-dir={folder / 'browser'}",
+            "--remote-debugging-pipe",
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=use_pipes,
+        close_fds=False,
+    )
+    os.close(child_in)
+    os.close(child_out)
+    try:
+        yield Page(our_out, our_in)
+    finally:
+        process.terminate()
+        process.wait(30)
+        os.close(our_out)
+        os.close(our_in)

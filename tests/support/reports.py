@@ -1,0 +1,252 @@
+"""Reports of runs that never happened, of any size."""
+
+from __future__ import annotations
+
+import math
+import random
+
+from flowyml_aws.report.data import (
+    AssetEntry,
+    Curves,
+    FailureEntry,
+    Fix,
+    JobEntry,
+    Preview,
+    RunReport,
+    Segment,
+    SegmentKind,
+    StepEntry,
+)
+from flowyml_aws.report.logs import log_ends
+from flowyml_aws.runtime.result import StepState
+from flowyml_aws.runtime.usage import Series, StepUsage
+from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.losses import LostAttempts
+from flowyml_aws.submission.origin import GitState, RunOrigin
+from flowyml_aws.submission.record import RunState
+
+__all__ = ["SERIES", "a_report", "hostile_report"]
+
+START = 1_796_000_000.0
+SERIES = (
+    "cpu_cores",
+    "memory_mib",
+    "disk_read_mib_s",
+    "disk_write_mib_s",
+    "network_in_mib_s",
+    "network_out_mib_s",
+    "gpu0_percent",
+    "gpu0_memory_mib",
+)
+HOSTILE = "</script><img src=x onerror=alert(1)>\u202e\x00\x1b[31m'\"&{{7*7}}"
+
+
+def a_report(
+    jobs: int, *, failed: bool = False, log_lines: int = 2000, periods: int = 300
+) -> RunReport:
+    """Return the report of a run with one step in each job, with logs, curves and previews.
+
+    Args:
+        jobs: Number of jobs: prepare, then any number at the same time, then summarize.
+        failed: Whether the second job failed.
+        log_lines: Lines of each log.
+        periods: Measured periods of each curve.
+    """
+    draw = random.Random(0)
+    names = ["prepare", *(f"score-{number}" for number in range(1, jobs - 1)), "summarize"][:jobs]
+    entries = [_job(name, names, draw, failed, log_lines, periods) for name in names]
+    end = max(job.ended_at or START for job in entries)
+    return RunReport(
+        run_id="forecast-20261122-150531-3f9a1c",
+        pipeline="forecast",
+        backend="batch",
+        region="eu-central-1",
+        store="s3://ml-platform-runs/forecast",
+        state=RunState.FAILED if failed else RunState.SUCCEEDED,
+        created_at=START,
+        ended_at=end,
+        made_at=end + 60,
+        origin=RunOrigin(
+            user="ana",
+            client="ana-laptop",
+            python="3.12.4",
+            git=GitState(commit="3f9a1c" * 6 + "3f9a", branch="main", changed_files=2),
+            packages={f"package-{number}": f"1.{number}" for number in range(120)},
+            parameters={"learning_rate": "0.01", "regions": "['eu', 'us']"},
+        ),
+        expected_cost_usd=0.40 * jobs / 4,
+        expected_s=600.0,
+        cost_usd=0.43 * jobs / 4,
+        lost=LostAttempts(count=1, cost_usd=0.02),
+        failures=(_failure(),) if failed else (),
+        jobs=tuple(entries),
+        steps=tuple(_step(job) for job in entries),
+        assets=tuple(_asset(job) for job in entries),
+        notes=("score-1 moved to m7i.large at $0.1008/h, on demand, on cpu: lost 2 hosts",),
+    )
+
+
+def hostile_report() -> RunReport:
+    """Return a report in which every name and text tries to run code or to hide itself."""
+    report = a_report(4, failed=True, log_lines=3)
+    evil = {"name": HOSTILE, "steps": (HOSTILE,), "reason": HOSTILE, "after": (), "edges": {}}
+    jobs = [*report.jobs]
+    jobs[1] = jobs[1].model_copy(
+        update={**evil, "log": log_ends([HOSTILE]), "target": HOSTILE, "instance_type": HOSTILE}
+    )
+    steps = [*report.steps]
+    steps[1] = steps[1].model_copy(
+        update={"name": HOSTILE, "job": HOSTILE, "reason": HOSTILE, "inputs": (HOSTILE,)}
+    )
+    assets = [*report.assets]
+    preview = Preview(kind="table", columns=(HOSTILE,), rows=((HOSTILE,),), text=HOSTILE)
+    assets[1] = assets[1].model_copy(
+        update={"name": HOSTILE, "step": HOSTILE, "uri": HOSTILE, "preview": preview}
+    )
+    failure = FailureEntry(
+        job=HOSTILE, step=HOSTILE, reason=HOSTILE, kind=HOSTILE, message=HOSTILE, traceback=HOSTILE
+    )
+    assert report.origin is not None
+    return report.model_copy(
+        update={
+            "pipeline": HOSTILE,
+            "jobs": tuple(jobs),
+            "steps": tuple(steps),
+            "assets": tuple(assets),
+            "failures": (failure,),
+            "notes": (HOSTILE,),
+            "origin": report.origin.model_copy(
+                update={"parameters": {HOSTILE: HOSTILE}, "packages": {HOSTILE: HOSTILE}}
+            ),
+        }
+    )
+
+
+def _job(
+    name: str, names: list[str], draw: random.Random, failed: bool, log_lines: int, periods: int
+) -> JobEntry:
+    is_first, is_last = name == names[0], name == names[-1] and len(names) > 1
+    ready = START + (0 if is_first else 320 if is_last and len(names) > 2 else 90)
+    wait, down, run, up = (draw.uniform(*span) for span in ((5, 40), (1, 6), (20, 150), (0.5, 4)))
+    has_failed = failed and [name] == names[1:2]
+    lost = [(SegmentKind.LOST, 12.0), (SegmentKind.WAITING, 8.0)] if [name] == names[-2:-1] else []
+    spans = [
+        (SegmentKind.WAITING, wait),
+        *lost,
+        (SegmentKind.PULL, 4.0),
+        (SegmentKind.DOWNLOAD, down),
+        (SegmentKind.COMPUTE, run),
+        (SegmentKind.UPLOAD, up),
+    ]
+    segments, time = [], ready
+    for kind, seconds in spans:
+        step = name if kind is SegmentKind.COMPUTE else None
+        segments.append(Segment(kind=kind, step=step, started_at=time, ended_at=time + seconds))
+        time += seconds
+    parents = () if is_first else tuple(names[1:-1]) if is_last and names[2:] else (names[0],)
+    return JobEntry(
+        name=name,
+        steps=(name,),
+        after=parents,
+        edges={parent: (f"{parent} result",) for parent in parents},
+        state=JobState.FAILED if has_failed else JobState.SUCCEEDED,
+        reason=f"step '{name}': ValueError: a bad row" if has_failed else None,
+        attempt=2 if lost else 1,
+        backend="batch",
+        target="cpu",
+        vcpus=2,
+        memory_mib=4096,
+        instance_type="m7i.large",
+        planned_instance_type="m7i.large",
+        started_at=ready + wait,
+        ended_at=time,
+        cost_usd=0.1008 * (time - ready - wait) / 3600,
+        lost=LostAttempts(count=1, cost_usd=0.02) if lost else LostAttempts(),
+        segments=tuple(segments),
+        is_estimated=False,
+        curves=_curves(draw, time - run, run, periods),
+        log=log_ends(_log(draw, log_lines)),
+    )
+
+
+def _curves(draw: random.Random, start: float, seconds: float, periods: int) -> Curves | None:
+    if not periods:
+        return None
+    series = []
+    for name in SERIES:
+        scale = {"cpu_cores": 2.0, "memory_mib": 3000.0}.get(name, 90.0)
+        low = [
+            scale * (0.5 + 0.35 * math.sin(i / 20) + draw.uniform(-0.1, 0.1))
+            for i in range(periods)
+        ]
+        high = tuple(value * draw.uniform(1.0, 1.1) for value in low)
+        series.append(Series(name=name, low=tuple(low), high=high))
+    return Curves(started_at=start, period_s=seconds / periods, series=tuple(series))
+
+
+def _log(draw: random.Random, lines: int) -> list[str]:
+    return [
+        f"2026-11-22 15:05:{i % 60:02} INFO epoch {i} loss {draw.random():.5f} "
+        f"accuracy {draw.random():.5f} at {draw.getrandbits(32):08x}"
+        for i in range(lines)
+    ]
+
+
+def _step(job: JobEntry) -> StepEntry:
+    (compute,) = (s for s in job.segments if s.kind is SegmentKind.COMPUTE)
+    has_failed = job.state is JobState.FAILED
+    return StepEntry(
+        name=job.name,
+        job=job.name,
+        state=StepState.FAILED if has_failed else StepState.SUCCEEDED,
+        retries=1 if has_failed else 0,
+        started_at=compute.started_at,
+        ended_at=compute.ended_at,
+        inputs=tuple(asset for assets in job.edges.values() for asset in assets)[:50],
+        outputs=(f"{job.name} result",),
+        usage=StepUsage(cpu_core_s=1.4 * compute.duration_s, memory_peak_mib=2900.0),
+    )
+
+
+def _asset(job: JobEntry) -> AssetEntry:
+    return AssetEntry(
+        name=f"{job.name} result",
+        step=job.name,
+        run_id="forecast-20261122-150531-3f9a1c",
+        uri="s3://ml-platform-runs/forecast/artifacts/3f/" + "3f9a1c" * 10,
+        size_bytes=123_456,
+        value_bytes=200_000,
+        codec="pandas/1",
+        preview=Preview(
+            kind="table",
+            columns=("region\nstring", "demand\nfloat64"),
+            rows=(("eu", "1.25"), ("us", "3.5")),
+            shape=(1200, 2),
+        ),
+    )
+
+
+def _failure() -> FailureEntry:
+    return FailureEntry(
+        job="score-1",
+        step="score-1",
+        reason="step 'score-1': ValueError: a bad row",
+        kind="ValueError",
+        message="a bad row: demand is negative in 3 of 1,200 rows",
+        traceback='Traceback (most recent call last):\n  File "forecast.py", line 41, in score\n'
+        "    check(frame)\n"
+        '  File "checks.py", line 12, in check\n    raise ValueError(message)\n'
+        "ValueError: a bad row: demand is negative in 3 of 1,200 rows\n",
+        cause="step",
+        fixes=(
+            Fix(text="Correct step 'score-1', then run the pipeline again."),
+            Fix(
+                text="If the failure was temporary, continue this run:",
+                command="flowyml-aws resume forecast-20261122-150531-3f9a1c",
+            ),
+            Fix(
+                text="Read the whole log:",
+                command="flowyml-aws logs forecast-20261122-150531-3f9a1c score-1",
+            ),
+        ),
+    )
