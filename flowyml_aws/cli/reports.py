@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -30,14 +32,38 @@ def report(
         ),
     ] = None,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Serve the page on this machine, and keep it up to date."),
+    ] = False,
 ) -> None:
     """Write the report of a run: one HTML page that needs no server."""
-    run_report = Run.attach(run_id).report_data()
+    attached = Run.attach(run_id)
+    if watch:
+        _watch(attached, open_page)
+        return
+    run_report = attached.report_data()
     if data is not None:
         print(f"wrote the figures to {write_data(run_report, data)}", file=sys.stderr)
         if out is None and not open_page:
             return
     path = write_page(run_report, out or Path(f"{run_id}.html"))
     print(f"wrote the report to {path}", file=sys.stderr)
-    if open_page and not webbrowser.open(path.as_uri()):
-        print("warning: no browser was found; open the file yourself", file=sys.stderr)
+    if open_page:
+        _open(path.as_uri())
+
+
+def _watch(attached: Run, open_page: bool) -> None:
+    from flowyml_aws.report.watch import serving
+
+    with serving(attached.report_data) as url:
+        print(f"the report of {attached.id} is at {url} until Ctrl-C", file=sys.stderr)
+        if open_page:
+            _open(url)
+        with suppress(KeyboardInterrupt):
+            threading.Event().wait()
+
+
+def _open(uri: str) -> None:
+    if not webbrowser.open(uri):
+        print(f"warning: no browser was found; open {uri}", file=sys.stderr)

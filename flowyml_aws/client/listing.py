@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import DamagedArtifactError, FlowymlError, RunNotFoundError
 from flowyml_aws.services.connect import find_run
 from flowyml_aws.submission.losses import total_lost
@@ -28,7 +28,6 @@ STATES = (*(state.value for state in RunState), _UNKNOWN, _UNREADABLE)
 """States of listed runs. The end of an unknown one is not recorded, and it was not asked."""
 
 _MAX_ASKED = 10
-_READERS = 16  # small objects: the time is latency, not bandwidth
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +95,16 @@ def list_runs(stores: Iterable[ArtifactStore], wanted: RunFilter) -> list[Listed
     run_names = iter([each for each in newest_first(store_of) if wanted.may_match(each)])
     found: list[ListedRun] = []
     asked = 0
-    with ThreadPoolExecutor(_READERS) as pool:
-        while (part := list(islice(run_names, _READERS))) and _is_short(found, wanted):
-            read = pool.map(lambda run_id: _read(store_of[run_id], run_id), part)
-            runs = [run for run in read if run is not None]
-            unended = [run for run in runs if run.state == _UNKNOWN][: _MAX_ASKED - asked]
-            asked += len(unended)
-            answers = dict(zip(unended, pool.map(_with_state, unended), strict=True))
-            found += (run for run in _settled(runs, answers) if wanted.matches(run))
+    while (part := list(islice(run_names, STORE_REQUESTS))) and _is_short(found, wanted):
+        read = map_concurrently(
+            lambda run_id: _read(store_of[run_id], run_id), part, limit=STORE_REQUESTS
+        )
+        runs = [run for run in read if run is not None]
+        unended = [run for run in runs if run.state == _UNKNOWN][: _MAX_ASKED - asked]
+        asked += len(unended)
+        states = map_concurrently(_with_state, unended, limit=_MAX_ASKED)
+        answers = dict(zip(unended, states, strict=True))
+        found += (run for run in _settled(runs, answers) if wanted.matches(run))
     found.sort(key=lambda run: -run.created_at)
     return found[: wanted.limit]
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
-from flowyml_aws.artifacts.documents import read_document
-from flowyml_aws.artifacts.layout import USAGE, RunLayout
+from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.caching.run_keys import RunKeys, read_keys
-from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError, FlowymlError
+from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
+from flowyml_aws.core.errors import DamagedArtifactError, FlowymlError
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob, ReusedStep
 from flowyml_aws.report.data import (
     AssetEntry,
@@ -27,8 +25,13 @@ from flowyml_aws.report.data import (
 from flowyml_aws.report.failures import failure_entries
 from flowyml_aws.report.logs import log_ends
 from flowyml_aws.report.preview import preview_of
-from flowyml_aws.report.timeline import estimated_segments, recorded_segments, with_waits
-from flowyml_aws.runtime.result import JobResult, StepReport
+from flowyml_aws.report.timeline import (
+    estimated_segments,
+    recorded_segments,
+    waiting_segments,
+    with_waits,
+)
+from flowyml_aws.runtime.result import JobResult, StepState
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.runtime.usage import JobUsage
 from flowyml_aws.submission.backend import JobState
@@ -43,13 +46,11 @@ from flowyml_aws.submission.status import (
     machine_notes,
     value_notes,
 )
+from flowyml_aws.submission.times import split_wait
+from flowyml_aws.submission.usage import read_usages
 
 __all__ = ["Reading", "collect", "make_report"]
 
-T = TypeVar("T")
-Key = TypeVar("Key")
-
-_READERS = 16  # small objects: the time is latency, not bandwidth
 _MAX_JOBS = 2000  # jobs whose documents are read one by one
 _MAX_LOGS = 200  # a service answers few requests for logs per second
 _MAX_PREVIEWS = 200
@@ -174,18 +175,11 @@ def _with_tracebacks(view: JobView, results: Mapping[str, JobResult]) -> JobView
 
 
 def _read_usages(driver: RunDriver, views: Sequence[JobView]) -> dict[str, JobUsage]:
-    layout = RunLayout(driver.record.run_id)
-
-    def read(view: JobView) -> JobUsage | None:
-        attempt = view.attempt if view.result is None else view.result.attempt
-        key = layout.attempt(view.job.name, attempt, USAGE)
-        try:
-            return read_document(JobUsage, driver.store.get(key), f"{driver.store.uri}/{key}")
-        except (ArtifactNotFoundError, DamagedArtifactError):
-            return None  # the report is useful without it
-
-    started = [view for view in views if view.attempt]
-    return _present({view.job.name: view for view in started}, read)
+    attempts = {
+        view.job.name: view.attempt if view.result is None else view.result.attempt
+        for view in views
+    }
+    return read_usages(driver.store, driver.record.run_id, attempts)
 
 
 def _read_lost_periods(driver: RunDriver, views: Sequence[JobView]) -> dict[str, Sequence[Segment]]:
@@ -203,7 +197,9 @@ def _read_lost_periods(driver: RunDriver, views: Sequence[JobView]) -> dict[str,
             for _, found in sorted(times.items())
         ]
 
-    return _present({view.job.name: view for view in views if view.attempt > 1}, read)
+    repeated = [view for view in views if view.attempt > 1]
+    periods = map_concurrently(read, repeated, limit=STORE_REQUESTS)
+    return {view.job.name: found for view, found in zip(repeated, periods, strict=True)}
 
 
 def _read_logs(driver: RunDriver, jobs: Sequence[str], shortened: list[str]) -> dict[str, LogEnds]:
@@ -243,15 +239,6 @@ def _read_keys(driver: RunDriver) -> RunKeys | None:
         return read_keys(driver.store, driver.record.run_id)
     except DamagedArtifactError:
         return None  # written by another version
-
-
-def _present(items: Mapping[str, T], read: Callable[[T], Key | None]) -> dict[str, Key]:
-    """Return what was read for each name, without those for which there is nothing."""
-    if not items:
-        return {}
-    with ThreadPoolExecutor(min(_READERS, len(items))) as pool:
-        found = dict(zip(items, pool.map(read, items.values()), strict=True))
-    return {name: value for name, value in found.items() if value is not None}
 
 
 def _ended_at(status: RunStatus) -> float | None:
@@ -347,6 +334,10 @@ def _segments(
     if not ran and not lost and (view.state is JobState.WAITING or view.state.ended):
         return (), is_estimated  # it has never waited for a machine
     until = _ended_at(reading.status) or reading.now
+    times = reading.status.times.get(view.job.name)
+    if times is not None and ran and not lost:
+        waits = split_wait(times, usage, ready_at, ran[0].started_at)
+        ran = [*waiting_segments(waits), *ran]
     return with_waits(ready_at, [*lost, *ran], until), is_estimated
 
 
@@ -395,10 +386,11 @@ def _assets(reading: Reading) -> Iterable[AssetEntry]:
     for view in reading.status.jobs:
         result = reading.results.get(view.job.name)
         summary = view.result
+        reports = {report.name: report for report in reading.status.reports_of(view)}
         for step_name, assets in view.job.produces.items():
             for asset in assets:
                 ref = None if result is None else result.assets.get(asset)
-                note = _note_on(asset, view.job, summary, view.steps, step_name)
+                note = _note_on(asset, view.job, summary, reports[step_name].state)
                 preview = reading.previews.get(asset)
                 entry = _asset(asset, step_name, reading.record.run_id, ref, note, preview)
                 if ref is None and summary is not None and asset in summary.asset_bytes:
@@ -412,16 +404,18 @@ def _note_on(
     asset: str,
     job: PlannedJob,
     summary: JobSummary | None,
-    steps: Sequence[StepReport],
-    step: str,
+    state: StepState,
 ) -> str | None:
     if summary is not None and asset in summary.skipped:
         return summary.skipped[asset]
     if asset not in job.stored:
         return "only steps of the same job read it, so it is not stored"
     if summary is None or asset not in summary.asset_bytes:
-        states = {report.name: report.state.value for report in steps}
-        return f"its step is {states.get(step, 'waiting')}"
+        return (
+            f"its step is {state.value}"
+            if state is not StepState.NOT_RUN
+            else "its step did not run"
+        )
     return None
 
 

@@ -36,7 +36,7 @@ class SegmentKind(str, Enum):
     WAITING = "waiting"
     """The job waits for a machine, which includes the start of the machine and the container."""
     PULL = "pull"
-    """Packages are installed."""
+    """The image is downloaded, or packages are installed."""
     DOWNLOAD = "download"
     """Code and values are loaded."""
     COMPUTE = "compute"

@@ -37,11 +37,15 @@ _JOBS_PER_PART = 25
 _MAX_FAILURES, _MAX_NOTES, _MAX_REASON = 50, 50, 1000
 
 
-def to_html(report: RunReport) -> str:
+def to_html(report: RunReport, watched: bool = False) -> str:
     """Return the report as an HTML page.
 
     Everything from the run is escaped, or is data that the page shows as text. The page says
     what it leaves out.
+
+    Args:
+        report: The report.
+        watched: Whether the page asks its server for changes.
     """
     jobs = sorted(report.jobs, key=lambda job: job.state is not JobState.FAILED)[:MAX_ROWS]
     jobs, log_bytes = fit_logs(jobs)
@@ -61,7 +65,8 @@ def to_html(report: RunReport) -> str:
     parts = [details[i : i + _JOBS_PER_PART] for i in range(0, len(details), _JOBS_PER_PART)]
     return render(
         "report.html",
-        scripts=("base.js", "graph.js", "report.js"),
+        scripts=("base.js", "graph.js", "report.js", *(("watch.js",) if watched else ())),
+        connects=watched,
         report=report,
         jobs=shown,
         jobs_per_part=_JOBS_PER_PART,

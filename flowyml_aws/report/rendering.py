@@ -36,19 +36,21 @@ class _Page:
     library: str
 
 
-def render(template: str, scripts: Sequence[str], **values: Any) -> str:
+def render(template: str, scripts: Sequence[str], *, connects: bool = False, **values: Any) -> str:
     """Return a page. Every string in the values is escaped, and its hidden characters are shown.
 
     Args:
         template: Name of the template.
         scripts: Names of the scripts in `templates/`, in order.
+        connects: Whether the page may send requests to the server that it comes from.
         values: Values by their name in the template.
     """
     code = "".join(_file(f"templates/{name}") for name in scripts)
     library = _file("vendor/charts.js")
     page = _Page(
         policy=f"default-src 'none'; script-src {_source(code)} {_source(library)}; "
-        "style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'",
+        "style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+        + ("; connect-src 'self'" if connects else ""),
         # Files of this package.
         style=Markup(_file("templates/report.css")),  # noqa: S704
         code=Markup(code),  # noqa: S704

@@ -87,7 +87,7 @@ def fit_images(assets: Sequence[AssetEntry]) -> tuple[list[AssetEntry], int]:
 
 
 def shortened_text(text: str, length: int = MAX_TEXT) -> str:
-    """Return the start and the end of a string that is longer than the limit."""
+    """Return a string, or only its start and end if it is longer than the limit."""
     if len(text) <= length:
         return text
     half = length // 2

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from flowyml_aws.report.data import Segment, SegmentKind
 from flowyml_aws.runtime.result import StepReport
 from flowyml_aws.runtime.usage import Phase, PhaseKind
+from flowyml_aws.submission.times import Wait, WaitKind
 
-__all__ = ["estimated_segments", "recorded_segments", "with_waits"]
+__all__ = ["estimated_segments", "recorded_segments", "waiting_segments", "with_waits"]
 
 _KINDS = {
     PhaseKind.LAYER: SegmentKind.PULL,
@@ -30,6 +31,18 @@ def recorded_segments(phases: Iterable[Phase]) -> list[Segment]:
             ended_at=max(phase.started_at, phase.ended_at),
         )
         for phase in phases
+    ]
+
+
+def waiting_segments(waits: Iterable[Wait]) -> list[Segment]:
+    """Return the segments of a wait whose parts the service or the job has reported."""
+    return [
+        Segment(
+            kind=SegmentKind.PULL if wait.kind is WaitKind.PULL else SegmentKind.WAITING,
+            started_at=wait.started_at,
+            ended_at=wait.ended_at,
+        )
+        for wait in waits
     ]
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 from flowyml_aws.artifacts.layout import LOGGED, RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.caching.run_keys import StepKey, read_keys
+from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
 from flowyml_aws.runtime.logged import StepLogged, read_logged
 from flowyml_aws.runtime.result import read_result
@@ -16,7 +16,6 @@ from flowyml_aws.submission.status import RunStatus
 
 __all__ = ["RunLogged"]
 
-_READERS = 16  # small objects: the time is latency, not bandwidth
 _FEW_JOBS = 3  # of more, a listing shows the jobs that have logged anything
 _MAX_RUNS = 20  # that a run reuses outputs of, and between a cached step and its execution
 
@@ -97,16 +96,17 @@ class RunLogged(Mapping[str, StepLogged]):
                 for job, attempt in attempts.items()
                 if layout.attempt(job, attempt, LOGGED) in written
             }
-        with ThreadPoolExecutor(_READERS) as pool:
-            documents = pool.map(
-                lambda item: read_logged(self._store, run_id, *item), attempts.items()
-            )
-            return {
-                name: logged
-                for document in documents
-                if document is not None
-                for name, logged in document.steps.items()
-            }
+        documents = map_concurrently(
+            lambda item: read_logged(self._store, run_id, *item),
+            attempts.items(),
+            limit=STORE_REQUESTS,
+        )
+        return {
+            name: logged
+            for document in documents
+            if document is not None
+            for name, logged in document.steps.items()
+        }
 
 
 def _keys(store: ArtifactStore, run_id: str) -> Mapping[str, StepKey]:

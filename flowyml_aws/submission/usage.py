@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.layout import USAGE, RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
 from flowyml_aws.runtime.usage import JobUsage
 
 __all__ = ["read_usages"]
-
-_READERS = 16
 
 
 def read_usages(
@@ -38,8 +36,5 @@ def read_usages(
             return None
 
     jobs = [job for job, attempt in attempts.items() if attempt]
-    if not jobs:
-        return {}
-    with ThreadPoolExecutor(min(_READERS, len(jobs))) as pool:
-        usages = zip(jobs, pool.map(read, jobs), strict=True)
-        return {job: usage for job, usage in usages if usage is not None}
+    usages = zip(jobs, map_concurrently(read, jobs, limit=STORE_REQUESTS), strict=True)
+    return {job: usage for job, usage in usages if usage is not None}

@@ -54,7 +54,7 @@ def test_a_report_has_states_inputs_values_logs_and_the_failure(failed_run: str)
     assert {step.name: step.state.value for step in report.steps} == {
         "load": "succeeded",
         "add": "failed",
-        "publish": "waiting",
+        "publish": "not run",
     }
     assert {step.name: step.inputs for step in report.steps}["add"] == ("rows",)
     (failure,) = report.failures
@@ -64,10 +64,10 @@ def test_a_report_has_states_inputs_values_logs_and_the_failure(failed_run: str)
     values = {asset.name: asset for asset in report.assets}
     assert values["rows"].codec == "json/1"
     assert values["rows"].preview is not None and "</script>" in values["rows"].preview.text
-    assert values["page"].note == "its step is waiting"
+    assert values["page"].note == "its step did not run"
     jobs = {job.name: job for job in report.jobs}
     assert jobs["load"].log is not None and "loading <b>rows</b>" in jobs["load"].log.head
-    assert jobs["load"].seconds(SegmentKind.COMPUTE) > 0
+    assert ("load", SegmentKind.COMPUTE) in [(s.step, s.kind) for s in jobs["load"].segments]
     assert jobs["add"].segments[0].kind is SegmentKind.WAITING
     assert jobs["publish"].segments == ()
     assert report.origin is not None

@@ -1,9 +1,15 @@
 from __future__ import annotations
 
 from flowyml_aws.report.data import Segment, SegmentKind
-from flowyml_aws.report.timeline import estimated_segments, recorded_segments, with_waits
+from flowyml_aws.report.timeline import (
+    estimated_segments,
+    recorded_segments,
+    waiting_segments,
+    with_waits,
+)
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.runtime.usage import Phase, PhaseKind
+from flowyml_aws.submission.times import Wait, WaitKind
 
 
 def kinds(segments: list[Segment] | tuple[Segment, ...]) -> list[tuple[str, float, float]]:
@@ -71,3 +77,18 @@ def test_a_job_waits_before_its_first_attempt_and_after_a_lost_one() -> None:
 
 def test_a_job_that_has_not_started_waits_until_now() -> None:
     assert kinds(with_waits(1, [], 30)) == [("waiting", 1, 30)]
+
+
+def test_the_reported_parts_of_a_wait_are_waiting_except_for_the_pull() -> None:
+    waits = [
+        Wait(WaitKind.QUEUE, 1, 3),
+        Wait(WaitKind.START, 3, 4),
+        Wait(WaitKind.PULL, 4, 8),
+        Wait(WaitKind.START, 8, 9),
+    ]
+    assert kinds(waiting_segments(waits)) == [
+        ("waiting", 1, 3),
+        ("waiting", 3, 4),
+        ("pull", 4, 8),
+        ("waiting", 8, 9),
+    ]

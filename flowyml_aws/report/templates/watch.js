@@ -1,0 +1,27 @@
+// Loads the page again when the run has changed. What is open stays open.
+
+const kept = JSON.parse(sessionStorage.getItem("kept") ?? "{}");
+for (const id of kept.open ?? []) document.getElementById(id)?.setAttribute("open", "");
+if (kept.query) {
+  query.value = kept.query;
+  filterRows();
+}
+
+async function watch(first) {
+  const answer = await fetch("version").catch(() => null);
+  if (!answer) return; // the command has ended
+  if (!answer.ok) {
+    setTimeout(() => watch(first), 5000); // an outage
+    return;
+  }
+  const { version, ended } = await answer.json();
+  if (first && version !== first) {
+    const open = rows.filter((row) => row.open).map((row) => row.id);
+    sessionStorage.setItem("kept", JSON.stringify({ open, query: query.value }));
+    location.reload();
+  } else if (!ended) {
+    setTimeout(() => watch(version), 5000);
+  }
+}
+
+watch();
