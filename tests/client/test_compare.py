@@ -65,18 +65,16 @@ def test_an_unknown_run_is_an_error_that_names_it(entered: tuple[str, str]) -> N
         Run.attach(entered[0]).compare("no-20260101-000000-abcdef")
 
 
-@pytest.mark.parametrize("columns", ["40", "120"])
-def test_the_command_shows_differences_on_every_width(
-    entered: tuple[str, str], cli: Cli, monkeypatch: pytest.MonkeyPatch, columns: str
+def test_the_command_shows_differences_in_unbroken_lines(
+    entered: tuple[str, str], cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("COLUMNS", "40")
     shown = cli("compare", *entered)
     assert shown.code == 0
     lines = [line.split() for line in shown.out.splitlines()]
     assert ["rate", "0.5", "0.75", "changed"] in lines
     assert ["train", "loss", "0.1", "0.125", "+25.0", "%"] in lines
     assert not any("size" in line for line in lines)
-    assert max(map(len, shown.out.splitlines())) <= int(columns)
 
 
 def test_with_all_and_json_every_value_is_printed(entered: tuple[str, str], cli: Cli) -> None:
