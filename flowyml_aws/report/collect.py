@@ -336,8 +336,8 @@ def _segments(
     until = _ended_at(reading.status) or reading.now
     times = reading.status.times.get(view.job.name)
     if times is not None and ran and not lost:
-        waits = split_wait(times, usage, ready_at, ran[0].started_at)
-        ran = [*waiting_segments(waits), *ran]
+        begin = ran[0].started_at
+        ran = [*waiting_segments(split_wait(times, usage, ready_at, begin), begin), *ran]
     return with_waits(ready_at, [*lost, *ran], until), is_estimated
 
 

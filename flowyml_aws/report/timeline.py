@@ -34,9 +34,14 @@ def recorded_segments(phases: Iterable[Phase]) -> list[Segment]:
     ]
 
 
-def waiting_segments(waits: Iterable[Wait]) -> list[Segment]:
-    """Return the segments of a wait whose parts the service or the job has reported."""
-    return [
+def waiting_segments(waits: Iterable[Wait], until: float) -> list[Segment]:
+    """Return the segments of a wait whose parts the service or the job has reported.
+
+    Args:
+        waits: The parts, in order.
+        until: Start of the job's first phase. The start of its program counts as waiting, too.
+    """
+    segments = [
         Segment(
             kind=SegmentKind.PULL if wait.kind is WaitKind.PULL else SegmentKind.WAITING,
             started_at=wait.started_at,
@@ -44,6 +49,11 @@ def waiting_segments(waits: Iterable[Wait]) -> list[Segment]:
         )
         for wait in waits
     ]
+    ended_at = segments[-1].ended_at if segments else until
+    if ended_at < until:
+        start = Segment(kind=SegmentKind.WAITING, started_at=ended_at, ended_at=until)
+        segments.append(start)
+    return segments
 
 
 def estimated_segments(

@@ -86,9 +86,11 @@ def test_the_reported_parts_of_a_wait_are_waiting_except_for_the_pull() -> None:
         Wait(WaitKind.PULL, 4, 8),
         Wait(WaitKind.START, 8, 9),
     ]
-    assert kinds(waiting_segments(waits)) == [
+    assert kinds(waiting_segments(waits, 10)) == [
         ("waiting", 1, 3),
         ("waiting", 3, 4),
         ("pull", 4, 8),
         ("waiting", 8, 9),
+        ("waiting", 9, 10),
     ]
+    assert waiting_segments([], 10) == []
