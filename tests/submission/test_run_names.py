@@ -59,3 +59,8 @@ def test_the_error_about_an_unknown_pipeline_names_the_nearest_pipelines() -> No
 
 def test_an_error_without_near_runs_says_how_to_list_them() -> None:
     assert unknown_run("zzz", RUNS, "").fix.startswith("list the runs with `flowyml-aws runs`")
+
+
+def test_a_misspelled_latest_is_recognized() -> None:
+    error = unknown_run("lastest", ["digits-20261130-105307-0428a9"], "searched here")
+    assert error.fix.startswith("did you mean latest?")
