@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flowyml_aws.client.missing_output import OutputNotFoundError
+from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.sheets import Sheet, to_html, to_markdown
 from flowyml_aws.core.visible import visible
@@ -177,7 +178,7 @@ class PipelineResult:
         lines += (f"  {note}" for note in machine_notes(self.status))
         lines += (f"  {note}" for note in value_notes(self.status))
         if (cost_usd := self.status.cost_usd) is not None:
-            lines.append(f"  cost of the jobs without their start: ${cost_usd:,.4f}")
+            lines.append(f"  cost of the jobs without their start: {usd(cost_usd)}")
         for job, bill in self.status.bills.items():
             on = f" on {bill.instance_type}" if bill.instance_type else ""
             saved = f", {bill.saved:.0%} saved by spot capacity" if bill.is_spot else ""

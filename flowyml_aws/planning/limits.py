@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.errors import FlowymlError, PlanOverBudgetError, SettingsError
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.planning.services import service_traits
@@ -61,14 +62,14 @@ def _price_violations(plan: ExecutionPlan, limit: float | None) -> Iterator[Flow
         price = job.highest_price_usd_hour
         if price is not None and price <= limit:
             continue
-        price_text = "has no known price" if price is None else f"costs ${price:,.4g} an hour"
+        price_text = "has no known price" if price is None else f"costs {usd(price)} an hour"
         what = f"Job {job.name!r}: {job.highest_instance_type} {price_text}"
         why = f"max_price_usd_hour is {limit:g}"
         if job.price_usd_hour is not None and job.price_usd_hour <= limit:
             yield PlanOverBudgetError(
                 what=what,
                 why=f"{why}, and queue {job.target!r} may start this type instead of "
-                f"{job.instance_type}, which costs ${job.price_usd_hour:,.4g}",
+                f"{job.instance_type}, which costs {usd(job.price_usd_hour)}",
                 fix="list fewer sizes in the queue's compute environments (`sizes` of its family "
                 "in infra/), or raise the limit",
             )
@@ -88,7 +89,7 @@ def _cost_violations(plan: ExecutionPlan, limit: float | None) -> Iterator[Flowy
     if expected is not None:
         if expected > limit:
             yield PlanOverBudgetError(
-                what=f"The run of {plan.pipeline!r} is expected to cost ${expected:,.4g}",
+                what=f"The run of {plan.pipeline!r} is expected to cost {usd(expected)}",
                 why=f"max_cost_usd is {limit:g}",
                 fix="use the plan's cheapest split, request less, or raise the limit",
             )
@@ -96,9 +97,9 @@ def _cost_violations(plan: ExecutionPlan, limit: float | None) -> Iterator[Flowy
         extra = [_extra_usd(job) for job in plan.jobs]
         highest = None if None in extra else expected + sum(filter(None, extra))
         if highest is None or highest > limit:
-            amount = "an unknown amount" if highest is None else f"up to ${highest:,.4g}"
+            amount = "an unknown amount" if highest is None else f"up to {usd(highest)}"
             yield PlanOverBudgetError(
-                what=f"The run of {plan.pipeline!r} can cost {amount}, and ${expected:,.4g} on the "
+                what=f"The run of {plan.pipeline!r} can cost {amount}, and {usd(expected)} on the "
                 "planned instance types",
                 why=f"max_cost_usd is {limit:g}, and its queues may start more expensive types",
                 fix="list fewer sizes in the queues' compute environments (`sizes` of a family in "
@@ -118,7 +119,7 @@ def _cost_violations(plan: ExecutionPlan, limit: float | None) -> Iterator[Flowy
     most = sum(bound for bound in bounds.values() if bound is not None)
     if most > limit:
         yield PlanOverBudgetError(
-            what=f"The run of {plan.pipeline!r} can cost up to ${most:,.4g}, given its timeouts",
+            what=f"The run of {plan.pipeline!r} can cost up to {usd(most)}, given its timeouts",
             why=f"max_cost_usd is {limit:g}, and no earlier run shows the actual cost",
             fix="shorten the timeouts, or run it once without max_cost_usd",
         )

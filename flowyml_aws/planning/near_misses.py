@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from flowyml_aws.core.amounts import usd
 from flowyml_aws.planning.eligibility import SelectionRequest, last_resort, open_targets, pool
 from flowyml_aws.planning.needs import Amounts, Needs
 from flowyml_aws.planning.targets import Candidate
@@ -36,10 +37,11 @@ class NearMiss:
     def __str__(self) -> str:
         requested, model = self.needs.amounts, self.needs.gpu_model
         reduced = requested._replace(**{self.lacks: self.gives})
+        price = self.candidate.price_usd_hour or 0.0  # known: the saving is calculated from it
         return (
             f"{amounts_text(reduced, (self.lacks,), model)} instead of "
             f"{amounts_text(requested, (self.lacks,), model)} would fit {self.candidate.name} "
-            f"at ${self.candidate.price_usd_hour:.4g} an hour: {self.saved:.0%} less"
+            f"at {usd(price)} an hour: {self.saved:.0%} less"
         )
 
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.tables import InTable
+from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.sheets import Sheet, to_html, to_markdown
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.placement import Origin
@@ -281,7 +282,7 @@ class ExecutionPlan(Document):
                 " → ".join(job.steps),
                 str(job.needs),
                 job.instance_type or "",
-                "" if job.price_usd_hour is None else f"${job.price_usd_hour:,.4g}",
+                "" if job.price_usd_hour is None else usd(job.price_usd_hour),
                 job.target,
                 ", ".join(job.after),
             )
@@ -291,7 +292,7 @@ class ExecutionPlan(Document):
         lines = [f"note: {note}" for note in self.notes]
         if self.estimate is not None and self.estimate.wall_s is not None:
             cost_usd = self.estimate.cost_usd
-            cost = "" if cost_usd is None else f"${cost_usd:,.4g}, "
+            cost = "" if cost_usd is None else f"{usd(cost_usd)}, "
             lines.insert(0, f"expected: {cost}{self.estimate.wall_s:,.0f} s")
         if self.reused:
             lines.insert(0, f"cached, not run: {', '.join(self.reused)}")

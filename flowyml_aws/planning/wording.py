@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from flowyml_aws.core.amounts import usd
 from flowyml_aws.planning.needs import Amounts, Needs, mib_text
 from flowyml_aws.planning.targets import Candidate
 
@@ -34,8 +35,8 @@ def price_text(usd_hour: float | None) -> str:
 
 
 def hourly_price(usd_hour: float | None) -> str:
-    """Format a price that follows a name: ` at $0.53/h`; empty if unknown."""
-    return "" if usd_hour is None else f" at ${usd_hour:,.{2 if usd_hour >= 0.1 else 4}f}/h"
+    """Format a price that follows a name: ` at $0.526/h`; empty if unknown."""
+    return "" if usd_hour is None else f" at {usd(usd_hour)}/h"
 
 
 def time_text(seconds: float) -> str:

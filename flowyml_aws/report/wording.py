@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timezone
 
+from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.visible import visible
 
 __all__ = ["bytes_text", "duration_text", "readable", "time_text", "usd_text"]
@@ -44,13 +45,9 @@ def bytes_text(size: int | None) -> str:
     return f"{size / 1024**exponent:,.1f} {_UNITS[exponent - 1]}"
 
 
-def usd_text(usd: float | None) -> str:
-    """Return an amount of money: `$0.0123`, `$1.23`."""
-    if usd is None:
-        return "unknown"
-    if 0 < usd < 0.0001:
-        return "less than $0.0001"
-    return f"${usd:,.{2 if usd >= 1 else 4}f}"
+def usd_text(amount: float | None) -> str:
+    """Return an amount of money, such as `$0.526`."""
+    return "unknown" if amount is None else usd(amount)
 
 
 def time_text(seconds: float | None) -> str:

@@ -9,6 +9,7 @@ from enum import Enum
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.caching.reuse import AFTER
 from flowyml_aws.caching.run_keys import RunKeys, StepKey, read_keys
+from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.sheets import Sheet, to_html, to_markdown
 from flowyml_aws.core.visible import visible
 from flowyml_aws.planning.wording import time_text
@@ -170,7 +171,7 @@ class Comparison:
                 run.backend,
                 run.state,
                 "" if run.duration_s is None else time_text(run.duration_s),
-                "" if run.cost_usd is None else _usd(run.cost_usd),
+                "" if run.cost_usd is None else usd(run.cost_usd),
             )
             for label, run in (("A", self.first), ("B", self.second))
         ]
@@ -308,8 +309,4 @@ def _text(compared: ComparedValue, value: Value) -> str:
         return value[:_DIGITS] if compared.kind in _DIGESTS else value
     if compared.kind is Kind.TIME:
         return time_text(value)
-    return _usd(value) if compared.kind is Kind.COST else f"{value:.6g}"
-
-
-def _usd(amount: float) -> str:
-    return f"${amount:,.4g}" if amount >= 0.01 else f"${amount:.5f}"
+    return usd(value) if compared.kind is Kind.COST else f"{value:.6g}"

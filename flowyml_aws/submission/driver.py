@@ -14,6 +14,7 @@ from functools import cached_property, partial
 
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.clock import monotonic
 from flowyml_aws.core.errors import ArtifactNotFoundError, AwsRefusedError
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
@@ -244,7 +245,7 @@ class RunDriver:
         if machine is not None:
             reason += (
                 f"; it does not move to {machine_after(job, machine.place)}, because the run could "
-                f"then cost more than max_cost_usd, ${self.plan.max_cost_usd:,.4g}"
+                f"then cost more than max_cost_usd, {usd(self.plan.max_cost_usd or 0)}"
             )
         if status.state is JobState.SUCCEEDED:
             reason = "the backend reports success, but the job left no result"

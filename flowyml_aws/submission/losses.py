@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from flowyml_aws.artifacts.documents import Document
+from flowyml_aws.core.amounts import usd
 
 __all__ = ["EndedAttempt", "LostAttempts", "lost_text", "price_attempts", "total_lost"]
 
@@ -48,7 +49,7 @@ class LostAttempts(Document):
         attempts = "1 attempt" if self.count == 1 else f"{self.count:,} attempts"
         parts = [f"{attempts} lost"]
         if self.cost_usd:
-            parts.append(_usd_text(self.cost_usd))
+            parts.append(usd(self.cost_usd))
         if self.unpriced_s:
             parts.append(f"price unknown for {_hours_text(self.unpriced_s)}")
         return ", ".join(parts)
@@ -100,12 +101,6 @@ def lost_text(jobs: Mapping[str, LostAttempts]) -> str | None:
     names = ", ".join(f"{job} {jobs[job].count}" for job in most[:_MAX_NAMES])
     more = f" and {len(most) - _MAX_NAMES} more jobs" if len(most) > _MAX_NAMES else ""
     return f"{total} ({names}{more})"
-
-
-def _usd_text(usd: float) -> str:
-    if usd < 0.0001:
-        return "less than $0.0001"
-    return f"${usd:,.{2 if usd >= 0.1 else 4}f}"
 
 
 def _hours_text(seconds: float) -> str:

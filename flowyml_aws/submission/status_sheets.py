@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.sheets import Sheet
 from flowyml_aws.planning.wording import time_text
 from flowyml_aws.runtime.result import StepReport, StepState
@@ -92,6 +93,6 @@ def elapsed_of_step(report: StepReport, now: float) -> str:
 def _outcome(status: RunStatus, now: float) -> str:
     elapsed = time_text((status.ended_at or now) - status.created_at)
     cost_usd = status.cost_usd
-    cost = "" if cost_usd is None else f", ${cost_usd:,.4f} without starts"
+    cost = "" if cost_usd is None else f", {usd(cost_usd)} without starts"
     verb = "for" if status.state is RunState.RUNNING else "after"
     return f"{status.state.value} {verb} {elapsed}{cost}"

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flowyml_aws.catalog.types import Catalog, InstanceType
-from flowyml_aws.view.amounts import usd
+from flowyml_aws.core.amounts import usd
 
 __all__ = ["catalog_table"]
 

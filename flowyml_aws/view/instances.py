@@ -11,10 +11,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from flowyml_aws.core.amounts import counted, usd
 from flowyml_aws.planning.explanation import Rejection
 from flowyml_aws.planning.selection import Selection
 from flowyml_aws.planning.targets import Candidate, PriceBasis
-from flowyml_aws.view.amounts import counted, usd
 
 __all__ = ["candidates_table", "explanation", "price_text"]
 

@@ -9,8 +9,8 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from flowyml_aws.client.listing import ListedRun
+from flowyml_aws.core.amounts import usd
 from flowyml_aws.planning.wording import time_text
-from flowyml_aws.view.amounts import usd
 from flowyml_aws.view.fitted import Column, FittedTable
 
 __all__ = ["runs_table"]

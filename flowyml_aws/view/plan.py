@@ -10,12 +10,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from flowyml_aws.core.amounts import counted, usd
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob, Variant
 from flowyml_aws.planning.wording import time_text
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.submission.moves import machine_after
-from flowyml_aws.view.amounts import counted, usd
 from flowyml_aws.view.instances import price_text
 
 __all__ = ["plan_table", "price_range", "reused_line"]

@@ -6,9 +6,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from flowyml_aws.core.amounts import usd
 from flowyml_aws.doctor.prove.offers import ProofPlan
 from flowyml_aws.doctor.prove.report import Proof, Row, Verdict
-from flowyml_aws.view.amounts import usd
 
 __all__ = ["proof_plan_table", "proof_table"]
 

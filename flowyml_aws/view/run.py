@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from flowyml_aws.client.notebook import live_cell
+from flowyml_aws.core.amounts import counted
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.wording import time_text
 from flowyml_aws.runtime.result import StepState
@@ -28,7 +29,6 @@ from flowyml_aws.submission.status import (
     value_notes,
 )
 from flowyml_aws.submission.status_sheets import elapsed_of_job, elapsed_of_step, location
-from flowyml_aws.view.amounts import counted
 from flowyml_aws.view.fitted import Column, FittedTable
 from flowyml_aws.view.plan import reused_line
 from flowyml_aws.view.terminal import Terminal, program

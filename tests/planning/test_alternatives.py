@@ -160,11 +160,11 @@ def test_jobs_that_may_move_as_planned_are_not_copied() -> None:
 def test_a_move_says_what_changes_if_the_type_remains() -> None:
     same = planned(Needs(vcpus=2, memory_mib=2048), CPU)
     text = machine_after(job_of(same), after(same, Cause.OUT_OF_MEMORY))
-    assert text == "m6i.large at $0.0960/h, 4Gi memory, on demand, on cpu"
+    assert text == "m6i.large at $0.096/h, 4Gi memory, on demand, on cpu"
     target = Target("training", "sagemaker", ("ml.m5.large",), placed_by="plan")
     disk = planned(Needs(vcpus=1), target, backend="sagemaker")
     text = machine_after(job_of(disk), after(disk, Cause.DISK_FULL))
-    assert text == "ml.m5.large at $0.12/h, 60Gi disk, on demand, on training"
+    assert text == "ml.m5.large at $0.115/h, 60Gi disk, on demand, on training"
 
 
 def with_estimate(

@@ -91,8 +91,8 @@ def test_a_failed_run_begins_with_its_failure_and_its_fix() -> None:
 def test_the_summary_contains_cost_origin_and_parameters() -> None:
     text = Tags(to_html(a_report(6, log_lines=1))).text
     for part in (
-        "$0.6450, predicted $0.6000",
-        "1 attempt lost, $0.0200",
+        "$0.645, predicted $0.60",
+        "1 attempt lost, $0.02",
         "ana on ana-laptop",
         "3f9a1c3f9a1c (main), 2 changed files",
         "learning_rate",

@@ -36,10 +36,10 @@ def test_sums_add_up() -> None:
 @pytest.mark.parametrize(
     ("lost", "expected"),
     [
-        (LostAttempts(count=2, cost_usd=0.4321), "2 attempts lost, $0.43"),
+        (LostAttempts(count=2, cost_usd=0.4321), "2 attempts lost, $0.4321"),
         (LostAttempts(count=1, cost_usd=0.0123), "1 attempt lost, $0.0123"),
-        (LostAttempts(count=1, cost_usd=1e-6), "1 attempt lost, less than $0.0001"),
-        (LostAttempts(count=1200, cost_usd=1234.5), "1,200 attempts lost, $1,234.50"),
+        (LostAttempts(count=1, cost_usd=1e-6), "1 attempt lost, less than $0.00001"),
+        (LostAttempts(count=1200, cost_usd=1234.5), "1,200 attempts lost, $1,234"),
         (LostAttempts(count=2, unpriced_s=5400), "2 attempts lost, price unknown for 1.50 h"),
         (
             LostAttempts(count=1, unpriced_s=9),

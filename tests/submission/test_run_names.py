@@ -62,5 +62,5 @@ def test_an_error_without_near_runs_says_how_to_list_them() -> None:
 
 
 def test_a_misspelled_latest_is_recognized() -> None:
-    error = unknown_run("lastest", ["digits-20261130-105307-0428a9"], "searched here")
+    error = unknown_run("latst", ["digits-20261130-105307-0428a9"], "searched here")
     assert error.fix.startswith("did you mean latest?")

@@ -47,7 +47,8 @@ def observed_environment(
 
 def test_a_warm_job_sees_the_same_environment_as_a_cold_job(tmp_path: Path) -> None:
     warm, cold = (observed_environment(tmp_path, warm_starts) for warm_starts in (True, False))
-    only_in_warm = {f"flowyml_aws.testing{name}" for name in ("", ".warm", ".warm_models")}
+    names = ("", ".machines", ".machines.warm", ".machines.warm_models")
+    only_in_warm = {f"flowyml_aws.testing{name}" for name in names}
     assert {*warm.pop("modules")} == only_in_warm
     assert cold.pop("modules") == []
     # Each emulator has its own folder on the path.
@@ -76,7 +77,8 @@ def test_a_warm_local_job_sees_the_same_environment_as_a_cold_job(
         assert result.success, result.summary()
         found.append(dict(result["found"]))
     cold, warm = found  # only the second start of a program is worth a warm process
-    assert {*warm.pop("modules")} == {"flowyml_aws.testing", "flowyml_aws.testing.machines.warm"}
+    names = ("", ".machines", ".machines.warm")
+    assert {*warm.pop("modules")} == {f"flowyml_aws.testing{name}" for name in names}
     assert cold.pop("modules") == []
     # Each run has its own folder on the path.
     assert len(warm.pop("rest of sys.path")) == len(cold.pop("rest of sys.path"))

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import pytest
 
-from flowyml_aws.view.amounts import counted, usd
+from flowyml_aws.core.amounts import counted, usd
 
 
 @pytest.mark.parametrize(
     ("amount", "text"),
     [
         (0.526, "$0.526"),
+        (0.0961, "$0.0961"),
+        (1.5, "$1.50"),
+        (32.7726, "$32.77"),
+        (999.96, "$999.96"),
         (1234.56, "$1,235"),
+        (12345.6, "$12,346"),
         (0.0012, "$0.00120"),
         (0.00001, "$0.00001"),
-        (0, "$0"),
+        (0.000001, "less than $0.00001"),
+        (0, "$0.00"),
     ],
 )
-def test_an_amount_has_four_digits_or_five_decimals(amount: float, text: str) -> None:
+def test_an_amount_has_four_digits_and_at_least_two_decimals(amount: float, text: str) -> None:
     assert usd(amount) == text
 
 
