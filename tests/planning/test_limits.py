@@ -28,7 +28,7 @@ def test_without_limits_no_plan_is_rejected() -> None:
 def test_an_instance_above_the_maximum_price_is_rejected_with_its_job() -> None:
     plan = a_plan(a_job("cheap", price_usd_hour=0.5), a_job("costly", price_usd_hour=2.0))
     (problem,) = problems_of(plan, price_usd_hour=1.0)
-    assert "Job 'costly': m6i.large costs $2 an hour" in problem
+    assert "Job 'costly': m6i.large costs $2.00 an hour" in problem
     assert "--explain costly" in problem
 
 
@@ -98,7 +98,7 @@ def on_a_queue(**members: object) -> ExecutionPlan:
 def test_the_maximum_price_holds_for_every_type_that_the_queue_may_start() -> None:
     assert problems_of(on_a_queue(), price_usd_hour=4.0) == []
     (problem,) = problems_of(on_a_queue(), price_usd_hour=2.0)
-    assert "Job 'train': m6i.2xlarge costs $4 an hour" in problem
+    assert "Job 'train': m6i.2xlarge costs $4.00 an hour" in problem
     assert "instead of m6i.large, which costs $1" in problem
     assert "list fewer sizes" in problem
 
@@ -122,11 +122,11 @@ def test_the_maximum_cost_holds_at_the_highest_prices() -> None:
     plan = with_estimate(on_a_queue(**job), 1.0)
     assert problems_of(plan, cost_usd=4.0) == []
     (problem,) = problems_of(plan, cost_usd=2.0)
-    assert "can cost up to $4, and $1 on the planned instance types" in problem
+    assert "can cost up to $4.00, and $1.00 on the planned instance types" in problem
 
 
 def test_timeouts_bound_the_cost_at_the_highest_price() -> None:
     plan = on_a_queue(timeout_s=3420)
     assert problems_of(plan, cost_usd=4.0) == []
     (problem,) = problems_of(plan, cost_usd=3.0)
-    assert "can cost up to $4, given its timeouts" in problem
+    assert "can cost up to $4.00, given its timeouts" in problem

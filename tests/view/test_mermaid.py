@@ -21,15 +21,15 @@ PLAN = a_plan(
 def test_mermaid_shows_jobs_with_machines_ordered_steps_and_assets() -> None:
     assert mermaid(PLAN) == (
         "flowchart TB\n"
-        '  subgraph job0["prepare: m6i.large, $0.1 an hour"]\n'
+        '  subgraph job0["prepare: m6i.large, $0.10 an hour"]\n'
         '    job0_0["load"]\n'
         '    job0_1["clean"]\n'
         "    job0_0 --> job0_1\n"
         "  end\n"
-        '  subgraph job1["training: m6i.large, $0.1 an hour"]\n'
+        '  subgraph job1["training: m6i.large, $0.10 an hour"]\n'
         '    job1_0["fit"]\n'
         "  end\n"
-        '  subgraph job2["evaluate: m6i.large, $0.1 an hour"]\n'
+        '  subgraph job2["evaluate: m6i.large, $0.10 an hour"]\n'
         '    job2_0["test"]\n'
         "  end\n"
         '  input0(["seed"])\n'

@@ -121,7 +121,7 @@ def test_a_plan_shows_the_estimate_and_its_basis() -> None:
     assert "expected: 1 h 30 min, $0.00120" in output
     assert "stores: model 12.3 MB" in output
     assert (
-        "expected: $0.5, 10 min (based on 2 earlier runs, with 180 s to start each job)" in output
+        "expected: $0.50, 10 min (based on 2 earlier runs, with 180 s to start each job)" in output
     )
 
 
@@ -134,8 +134,8 @@ def test_other_ways_to_split_the_steps_are_compared_in_a_table() -> None:
     )
     output = rendered(plan_table(with_estimate(variants=variants))).splitlines()
     rows = [" ".join(line.split()) for line in output]
-    assert "as grouped 1 $2 10 min" in rows
-    assert "each step alone 2 $3 +50 % 15 min" in rows
+    assert "as grouped 1 $2.00 10 min" in rows
+    assert "each step alone 2 $3.00 +50 % 15 min" in rows
     assert "cheapest split 2 $1.5 -25 % 14 min" in rows
     assert "cheapest split of training: load | fit" in rows
 
