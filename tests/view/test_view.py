@@ -136,7 +136,7 @@ def test_other_ways_to_split_the_steps_are_compared_in_a_table() -> None:
     rows = [" ".join(line.split()) for line in output]
     assert "as grouped 1 $2.00 10 min" in rows
     assert "each step alone 2 $3.00 +50 % 15 min" in rows
-    assert "cheapest split 2 $1.5 -25 % 14 min" in rows
+    assert "cheapest split 2 $1.50 -25 % 14 min" in rows
     assert "cheapest split of training: load | fit" in rows
 
 
