@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 from flowyml_aws.artifacts.store import ArtifactStore
@@ -22,6 +23,7 @@ from flowyml_aws.settings.model import Settings
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.record import (
     RunRecord,
+    created_at,
     read_plan,
     read_record,
     run_ids,
@@ -154,11 +156,17 @@ def locate_run(name: str) -> FoundRun:
             return place.found(record)
     place_of = {run_id: place for place in reversed(places) for run_id in run_ids(place.host.store)}
     pipeline = pipeline_of(name)
-    for run_id in matching_runs(name, place_of):
+    for _, run_names in groupby(matching_runs(name, place_of), created_at):
         # A run has no record if its client died before it was submitted.
-        record = _record(place_of[run_id].host.store, run_id)
-        if record is not None and pipeline in (None, record.pipeline, slug_of(record.pipeline)):
-            return place_of[run_id].found(record)
+        records = [_record(place_of[run_id].host.store, run_id) for run_id in run_names]
+        named = [
+            record
+            for record in records
+            if record is not None and pipeline in (None, record.pipeline, slug_of(record.pipeline))
+        ]
+        if named:  # ids have the time in seconds, and records the precise time
+            newest = max(named, key=lambda record: record.created_at)
+            return place_of[newest.run_id].found(newest)
     searched = " and ".join(place.host.store.uri for place in places)
     none = f"no store is set up, and {project} contains no runs"
     raise unknown_run(name, place_of, f"searched {searched}" if searched else none)

@@ -6,13 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.core.errors import AwsRefusedError, RunNotFoundError
+from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.planning.placement import Placement
+from flowyml_aws.planning.stored_plan import StoredPlan
 from flowyml_aws.services.account import Account
 from flowyml_aws.services.connect import connect, connect_to_plan, find_run, stores
 from flowyml_aws.services.local.service import LocalHost
 from flowyml_aws.settings.model import Settings
 from flowyml_aws.settings.targets import TargetSettings
+from tests.support.plans import a_job, a_plan, a_record
 from tests.support.rigs import BackendRig
 
 
@@ -165,3 +169,17 @@ def test_the_latest_run_is_of_the_pipeline_that_was_named(rig: BackendRig) -> No
     other = pipeline.run(progress=False).run_id
     assert find_run("latest:a b").record.run_id == run_id
     assert find_run("latest:a-b").record.run_id == other
+
+
+def test_the_latest_of_two_runs_of_one_second_is_the_one_that_was_created_last(
+    rig: BackendRig,
+) -> None:
+    store = DirectoryArtifactStore(rig.folder / ".flowyml" / "aws")
+    plan = a_plan(a_job("load"), backend="local")
+    for digits, created_at in (("ffffff", 10.25), ("000000", 10.75)):
+        run_id = f"my-pipeline-20261122-150531-{digits}"
+        record = a_record(plan).model_copy(update={"run_id": run_id, "created_at": created_at})
+        layout = RunLayout(run_id)
+        store.put(layout.plan, StoredPlan.of(plan).to_json())
+        store.put(layout.run, record.to_json())
+    assert find_run("latest").record.run_id.endswith("-000000")
