@@ -171,6 +171,7 @@ def test_the_latest_run_is_of_the_pipeline_that_was_named(rig: BackendRig) -> No
     assert find_run("latest:a-b").record.run_id == other
 
 
+@pytest.mark.contract
 def test_the_latest_of_two_runs_of_one_second_is_the_one_that_was_created_last(
     rig: BackendRig,
 ) -> None:
