@@ -12,7 +12,13 @@ from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.planning.placement import Placement
 from flowyml_aws.planning.stored_plan import StoredPlan
 from flowyml_aws.services.account import Account
-from flowyml_aws.services.connect import connect, connect_to_plan, find_run, stores
+from flowyml_aws.services.connect import (
+    connect,
+    connect_to_plan,
+    find_run,
+    locate_run,
+    stores,
+)
 from flowyml_aws.services.local.service import LocalHost
 from flowyml_aws.settings.model import Settings
 from flowyml_aws.settings.targets import TargetSettings
@@ -183,4 +189,4 @@ def test_the_latest_of_two_runs_of_one_second_is_the_one_that_was_created_last(
         layout = RunLayout(run_id)
         store.put(layout.plan, StoredPlan.of(plan).to_json())
         store.put(layout.run, record.to_json())
-    assert find_run("latest").record.run_id.endswith("-000000")
+    assert locate_run("latest").record.run_id.endswith("-000000")

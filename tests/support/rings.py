@@ -5,6 +5,7 @@ A unit test that starts a process or a server fails, so that `make unit` stays f
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ _unit_test: str | None = None
 
 def watch() -> None:
     """Start watching for processes and servers, until the interpreter exits."""
+    # It binds a socket when it is imported, to find out about IPv6.
+    importlib.import_module("urllib3.util.connection")
     sys.addaudithook(_refuse)
 
 
