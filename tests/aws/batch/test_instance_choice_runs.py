@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.errors import InvalidPipelineError
 from flowyml_aws.submission.history import read_times
 from flowyml_aws.testing import Emulator
@@ -53,7 +54,7 @@ def test_with_a_family_the_run_records_the_type_that_ran_and_its_price(project: 
         seconds = view.result.ended_at - view.result.started_at
         assert view.cost_usd == pytest.approx(price * seconds / 3600)
         note = (
-            f"train ran on {view.instance_type} at ${price:.2f}/h instead of g4dn.xlarge at $0.53"
+            f"train ran on {view.instance_type} at {usd(price)}/h instead of g4dn.xlarge at $0.526"
         )
         assert note in result.summary()
         assert "cost of the jobs" in result.summary()
