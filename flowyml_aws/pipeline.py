@@ -11,7 +11,7 @@ from flowyml_aws.core.binding import bind_steps
 from flowyml_aws.core.build import BuiltPipeline, build_pipeline
 from flowyml_aws.core.context import Context
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, InvalidStepError
-from flowyml_aws.core.sheets import Sheet, to_html, to_markdown
+from flowyml_aws.core.sheets import Sheet, ShownAsSheets
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Pipeline"]
 
 
-class Pipeline:
+class Pipeline(ShownAsSheets):
     """Steps that depend on each other through the assets that they read and produce.
 
     Attributes:
@@ -228,12 +228,6 @@ class Pipeline:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, {len(self.steps)} steps)"
-
-    def _repr_html_(self) -> str:
-        return to_html(self._sheets())
-
-    def _repr_markdown_(self) -> str:
-        return to_markdown(self._sheets())
 
     def _sheets(self) -> list[Sheet]:
         rows = [

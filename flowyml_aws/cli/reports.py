@@ -47,7 +47,7 @@ def report(
         print(f"wrote the figures to {write_data(run_report, data)}", file=sys.stderr)
         if out is None and not open_page:
             return
-    path = write_page(run_report, out or Path(f"{run_id}.html"))
+    path = write_page(run_report, out or Path(f"{attached.id}.html"))
     print(f"wrote the report to {path}", file=sys.stderr)
     if open_page:
         _open(path.as_uri())

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flowyml_aws.client.missing_output import OutputNotFoundError
 from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.errors import FlowymlError
-from flowyml_aws.core.sheets import Sheet, to_html, to_markdown
+from flowyml_aws.core.sheets import Sheet, ShownAsSheets
 from flowyml_aws.core.visible import visible
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.logged import RunLogged
 from flowyml_aws.submission.losses import LostAttempts, lost_text
+from flowyml_aws.submission.missing_output import OutputNotFoundError
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.refs import RunRefs
 from flowyml_aws.submission.status import RunStatus, failures, machine_notes, value_notes
@@ -114,7 +114,7 @@ class StepResult:
 
 
 @dataclass(frozen=True, slots=True)
-class PipelineResult:
+class PipelineResult(ShownAsSheets):
     """The outcome of a run. A failed step does not raise an error; check `success`.
 
     Attributes:
@@ -184,12 +184,6 @@ class PipelineResult:
             saved = f", {bill.saved:.0%} saved by spot capacity" if bill.is_spot else ""
             lines.append(f"  job {job} is billed for {bill.billed_s} s{on}{saved}")
         return visible("\n".join(lines))
-
-    def _repr_html_(self) -> str:
-        return to_html(self._sheets())
-
-    def _repr_markdown_(self) -> str:
-        return to_markdown(self._sheets())
 
     def _sheets(self) -> list[Sheet]:
         sheets = status_sheets(self.status, self.status.created_at + self.duration_seconds)

@@ -13,20 +13,13 @@ from typing import TYPE_CHECKING, Any
 from flowyml_aws.artifacts.errors import PickleRefusedError
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.values import load_value
-from flowyml_aws.client.missing_output import (
-    MissingOutput,
-    OutputNotFoundError,
-    missing_outputs,
-    output_not_found,
-    produced_assets,
-)
 from flowyml_aws.client.mlflow_export import export_to_mlflow
 from flowyml_aws.client.notebook import live_cell
 from flowyml_aws.client.result import Outputs, PipelineResult, make_result
 from flowyml_aws.client.run_job import RunJob
 from flowyml_aws.client.savings import Savings, find_savings
 from flowyml_aws.core.errors import FlowymlError, RunNotFoundError
-from flowyml_aws.core.sheets import Sheet, to_html, to_markdown
+from flowyml_aws.core.sheets import Sheet, ShownAsSheets
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.termination import Terminated, end_after_cleanup
 from flowyml_aws.planning.limits import Limits
@@ -36,6 +29,13 @@ from flowyml_aws.submission.backend import JobState, LogLine
 from flowyml_aws.submission.compare import ComparedRun, Comparison, compare, facts_of
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.logged import RunLogged
+from flowyml_aws.submission.missing_output import (
+    MissingOutput,
+    OutputNotFoundError,
+    missing_outputs,
+    output_not_found,
+    produced_assets,
+)
 from flowyml_aws.submission.outages import AdvanceThroughOutages
 from flowyml_aws.submission.own_runs import is_own_run
 from flowyml_aws.submission.record import RunState
@@ -61,7 +61,7 @@ class StoredOutput:
     ref: ArtifactRef
 
 
-class Run:
+class Run(ShownAsSheets):
     """One execution of a plan, on any service and started by any client.
 
     Args:
@@ -254,12 +254,6 @@ class Run:
         """
         another = Run.attach(other) if isinstance(other, str) else other
         return compare(self._facts(), another._facts())
-
-    def _repr_html_(self) -> str:
-        return to_html(self._sheets())
-
-    def _repr_markdown_(self) -> str:
-        return to_markdown(self._sheets())
 
     def _sheets(self) -> list[Sheet]:
         try:

@@ -21,5 +21,6 @@ def usd(amount: float) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Format a count: `1 job`, `2 jobs`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    """Format a count: `1 job`, `2 jobs`, `1,000 retries`."""
+    plural = f"{noun.removesuffix('y')}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"

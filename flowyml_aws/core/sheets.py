@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from flowyml_aws.core.visible import visible
 
-__all__ = ["Sheet", "to_html", "to_markdown"]
+__all__ = ["Sheet", "ShownAsSheets", "to_html", "to_markdown"]
 
 _MAX_ROWS = 200
 # Names and messages come from jobs: a link or an image of theirs must not be loaded, either.
@@ -36,6 +36,21 @@ class Sheet:
     numbers: frozenset[int] = field(default=frozenset())
     lines: tuple[str, ...] = ()
     code: tuple[str, ...] = ()
+
+
+class ShownAsSheets:
+    """Base of classes whose objects notebooks show as tables."""
+
+    __slots__ = ()
+
+    def _sheets(self) -> Sequence[Sheet]:
+        raise NotImplementedError
+
+    def _repr_html_(self) -> str:
+        return to_html(self._sheets())
+
+    def _repr_markdown_(self) -> str:
+        return to_markdown(self._sheets())
 
 
 def to_html(sheets: Iterable[Sheet]) -> str:

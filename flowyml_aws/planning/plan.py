@@ -10,7 +10,7 @@ from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.tables import InTable
 from flowyml_aws.core.amounts import usd
-from flowyml_aws.core.sheets import Sheet, to_html, to_markdown
+from flowyml_aws.core.sheets import Sheet, ShownAsSheets
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.placement import Origin
 from flowyml_aws.planning.targets import PriceBasis
@@ -194,7 +194,7 @@ class Estimate(Document):
     variants: tuple[Variant, ...]
 
 
-class ExecutionPlan(Document):
+class ExecutionPlan(Document, ShownAsSheets):
     """All jobs of a run, in an order in which they can run.
 
     Attributes:
@@ -268,12 +268,6 @@ class ExecutionPlan(Document):
         """Price per hour if all jobs run at the same time; None if a price is unknown."""
         prices = [job.price_usd_hour for job in self.jobs]
         return None if None in prices else sum(price for price in prices if price is not None)
-
-    def _repr_html_(self) -> str:
-        return to_html(self._sheets())
-
-    def _repr_markdown_(self) -> str:
-        return to_markdown(self._sheets())
 
     def _sheets(self) -> list[Sheet]:
         rows = [

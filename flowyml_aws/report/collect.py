@@ -31,12 +31,13 @@ from flowyml_aws.report.timeline import (
     waiting_segments,
     with_waits,
 )
-from flowyml_aws.runtime.result import JobResult, StepState
+from flowyml_aws.runtime.result import JobResult
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.runtime.usage import JobUsage
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.losses import LostAttempts
+from flowyml_aws.submission.missing_output import missing_outputs, produced_assets
 from flowyml_aws.submission.origin import read_origin
 from flowyml_aws.submission.record import RunRecord
 from flowyml_aws.submission.status import (
@@ -377,46 +378,28 @@ def _outputs(step: str, job: PlannedJob | None, reused: ReusedStep | None) -> tu
 
 
 def _assets(reading: Reading) -> Iterable[AssetEntry]:
-    for name, step in reading.status.reused.items():
-        for asset in step.produces:
-            ref = step.assets.get(asset)
-            note = step.skipped.get(asset) or (None if ref else "not stored, or not needed")
-            run_id = step.run_id or reading.record.run_id
-            yield _asset(asset, name, run_id, ref, note, None)
+    sizes: dict[str, int] = {}  # of stored values, whose refs are not read if there are many jobs
+    refs: dict[str, ArtifactRef] = {}
     for view in reading.status.jobs:
-        result = reading.results.get(view.job.name)
-        summary = view.result
-        reports = {report.name: report for report in reading.status.reports_of(view)}
-        for step_name, assets in view.job.produces.items():
-            for asset in assets:
-                ref = None if result is None else result.assets.get(asset)
-                note = _note_on(asset, view.job, summary, reports[step_name].state)
-                preview = reading.previews.get(asset)
-                entry = _asset(asset, step_name, reading.record.run_id, ref, note, preview)
-                if ref is None and summary is not None and asset in summary.asset_bytes:
-                    entry = entry.model_copy(
-                        update={"size_bytes": summary.asset_bytes[asset], "note": None}
-                    )
-                yield entry
-
-
-def _note_on(
-    asset: str,
-    job: PlannedJob,
-    summary: JobSummary | None,
-    state: StepState,
-) -> str | None:
-    if summary is not None and asset in summary.skipped:
-        return summary.skipped[asset]
-    if asset not in job.stored:
-        return "only steps of the same job read it, so it is not stored"
-    if summary is None or asset not in summary.asset_bytes:
-        return (
-            f"its step is {state.value}"
-            if state is not StepState.NOT_RUN
-            else "its step did not run"
-        )
-    return None
+        sizes.update(view.result.asset_bytes if view.result is not None else {})
+    for result in reading.results.values():
+        refs.update(result.assets)
+    for step in reading.status.reused.values():
+        refs.update(step.assets)
+    missing = missing_outputs(reading.status, sizes.keys() | refs.keys())
+    for step_name, assets in produced_assets(reading.status).items():
+        reused = reading.status.reused.get(step_name)
+        run_id = reused.run_id if reused is not None else None
+        for asset in assets:
+            yield _asset(
+                asset,
+                step_name,
+                run_id or reading.record.run_id,
+                refs.get(asset),
+                sizes.get(asset),
+                missing[asset].why if asset in missing else None,
+                reading.previews.get(asset),
+            )
 
 
 def _asset(
@@ -424,11 +407,12 @@ def _asset(
     step: str,
     run_id: str,
     ref: ArtifactRef | None,
+    size_bytes: int | None,
     note: str | None,
     preview: Preview | None,
 ) -> AssetEntry:
     if ref is None:
-        return AssetEntry(name=asset, step=step, run_id=run_id, note=note)
+        return AssetEntry(name=asset, step=step, run_id=run_id, size_bytes=size_bytes, note=note)
     return AssetEntry(
         name=asset,
         step=step,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from flowyml_aws.core.amounts import counted
 from flowyml_aws.report.data import (
     AssetEntry,
     Curves,
@@ -26,7 +27,7 @@ from flowyml_aws.report.thinning import (
     fit_logs,
     shortened_text,
 )
-from flowyml_aws.report.wording import bytes_text, duration_text, time_text, usd_text
+from flowyml_aws.report.wording import duration_text, time_text, usd_text
 from flowyml_aws.submission.backend import JobState
 
 __all__ = ["MAX_ROWS", "to_html"]
@@ -126,7 +127,7 @@ def _facts(report: RunReport) -> Iterator[tuple[str, str]]:
     retries = sum(step.retries for step in report.steps)
     repeats = sum(max(0, job.attempt - 1) for job in report.jobs)
     if retries or repeats:
-        yield "Retried", f"{_count(retries, 'step retry')}, {_count(repeats, 'job retry')}"
+        yield "Retried", f"{counted(retries, 'step retry')}, {counted(repeats, 'job retry')}"
     region = f", {report.region}" if report.region else ""
     yield "Where", f"{report.backend}{region}; {report.store}"
     if report.resumes:
@@ -137,7 +138,7 @@ def _facts(report: RunReport) -> Iterator[tuple[str, str]]:
         if origin.git is not None:
             git = origin.git
             branch = f" ({git.branch})" if git.branch else ""
-            changed = _count(git.changed_files, "changed file") if git.changed_files else "clean"
+            changed = counted(git.changed_files, "changed file") if git.changed_files else "clean"
             yield "Code", f"{git.commit[:12]}{branch}, {changed}"
         yield "Python", origin.python
 
@@ -150,19 +151,14 @@ def _cost_text(report: RunReport) -> str:
     return f"at least {usd_text(sum(known))}"
 
 
-def _count(number: int, noun: str) -> str:
-    plural = f"{noun.removesuffix('y')}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{number:,} {noun if number == 1 else plural}"
-
-
 def _groups(report: RunReport) -> list[tuple[str, str, int, float]]:
     """Return the number and the time of all jobs by name without digits, and state."""
     counts: Counter[tuple[str, str]] = Counter()
-    seconds: Counter[tuple[str, str]] = Counter()
+    seconds: defaultdict[tuple[str, str], float] = defaultdict(float)
     for job in report.jobs:
         key = re.sub(r"\d+", "#", job.name), job.state.value
         counts[key] += 1
-        seconds[key] += job.seconds(SegmentKind.COMPUTE)  # type: ignore[assignment]
+        seconds[key] += job.seconds(SegmentKind.COMPUTE)
     return [(*key, count, seconds[key]) for key, count in counts.most_common(50)]
 
 
@@ -190,7 +186,7 @@ def _shortened(
         count = len(report.failures)
         sentences.append(f"{_MAX_FAILURES} of {count:,} failures; the jobs have the others.")
     if log_bytes < END_BYTES:
-        sentences.append(f"Logs: the first and the last {bytes_text(log_bytes)} of each.")
+        sentences.append(f"Logs: the first and the last {log_bytes / 1024:,.0f} KiB of each.")
     if any(job.curves is not None and _points(job) > points for job in shown):
         sentences.append(
             f"Curves: {min(points, MAX_POINTS)} points, with minimum and maximum of each period."

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from datetime import datetime, timezone
 
+from rich.filesize import decimal
+
 from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.visible import visible
 
 __all__ = ["bytes_text", "duration_text", "readable", "time_text", "usd_text"]
 
-_UNITS = ("KiB", "MiB", "GiB", "TiB")
 # Characters that change the direction of the text after them, or are invisible.
 _HIDDEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 
@@ -36,13 +37,8 @@ def duration_text(seconds: float | None) -> str:
 
 
 def bytes_text(size: int | None) -> str:
-    """Return a size, such as `12 B`, `3.4 KiB` or `5.6 GiB`."""
-    if size is None:
-        return ""
-    if size < 1024:
-        return f"{size} B"
-    exponent = min((size.bit_length() - 1) // 10, len(_UNITS))
-    return f"{size / 1024**exponent:,.1f} {_UNITS[exponent - 1]}"
+    """Return a size, such as `80 bytes` or `47.7 kB`."""
+    return "" if size is None else decimal(size)
 
 
 def usd_text(amount: float | None) -> str:

@@ -10,11 +10,12 @@ from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.caching.reuse import AFTER
 from flowyml_aws.caching.run_keys import RunKeys, StepKey, read_keys
 from flowyml_aws.core.amounts import usd
-from flowyml_aws.core.sheets import Sheet, to_html, to_markdown
+from flowyml_aws.core.sheets import Sheet, ShownAsSheets
 from flowyml_aws.core.visible import visible
 from flowyml_aws.planning.wording import time_text
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.logged import RunLogged
+from flowyml_aws.submission.missing_output import produced_assets
 from flowyml_aws.submission.refs import RunRefs
 from flowyml_aws.submission.reports import JobReports
 from flowyml_aws.submission.status import RunStatus
@@ -132,7 +133,7 @@ class ComparedValue:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(ShownAsSheets):
     """Two runs, and every value of at least one of them.
 
     Attributes:
@@ -184,11 +185,8 @@ class Comparison:
             lines.append(f"{value.kind.value} {name}: {first} → {second} ({change})")
         return visible("\n".join([*lines, *self.notes]))
 
-    def _repr_html_(self) -> str:
-        return to_html(self.sheets())
-
-    def _repr_markdown_(self) -> str:
-        return to_markdown(self.sheets())
+    def _sheets(self) -> list[Sheet]:
+        return self.sheets()
 
 
 def facts_of(store: ArtifactStore, status: RunStatus, reports: JobReports) -> ComparedRun:
@@ -201,7 +199,8 @@ def facts_of(store: ArtifactStore, status: RunStatus, reports: JobReports) -> Co
     """
     keys = read_keys(store, status.run_id) or RunKeys(forced=(), steps={})
     values: dict[Key, Value] = {}
-    values.update(_of_keys(keys, _produced(status)))
+    produced = {asset for assets in produced_assets(status).values() for asset in assets}
+    values.update(_of_keys(keys, produced))
     for asset, ref in RunRefs(status, reports).read().items():
         values[Kind.OUTPUT, None, asset] = ref.identity
     for step, metrics in RunLogged(store, status).metrics.items():
@@ -276,12 +275,6 @@ def _of_steps(status: RunStatus) -> Iterator[tuple[Key, Value]]:
             if offer is not None and offer.price_usd_hour is not None:
                 cost_usd = offer.price_usd_hour * report.duration_s / 3600
                 yield (Kind.COST, report.name, ""), cost_usd
-
-
-def _produced(status: RunStatus) -> set[str]:
-    reused = (step.produces for step in status.reused.values())
-    planned = (assets for view in status.jobs for assets in view.job.produces.values())
-    return {asset for assets in (*reused, *planned) for asset in assets}
 
 
 def _steps_in_order(*runs: Iterable[Key]) -> dict[str | None, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import platform
+import re
 import subprocess
 from collections.abc import Mapping
 from importlib import metadata
@@ -22,6 +23,7 @@ __all__ = ["GitState", "RunOrigin", "continued_origin", "find_origin", "read_ori
 
 _MAX_TEXT = 300
 _GIT_TIMEOUT_S = 2.0
+_HEADER = re.compile(r"^(Name|Version): *(\S.*?)\s*$", re.MULTILINE)
 
 
 class GitState(Document):
@@ -110,9 +112,11 @@ def _user() -> str | None:
 def _packages() -> dict[str, str]:
     packages: dict[str, str] = {}
     for distribution in metadata.distributions():
-        name, version = distribution.metadata["Name"], distribution.version
-        if name and version:  # the metadata of a broken installation may have neither
-            packages.setdefault(name, version)
+        # Only two headers: parsing all of them would take a tenth of a second at each start.
+        text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+        headers = dict(_HEADER.findall(text.partition("\n\n")[0]))
+        if headers.keys() >= {"Name", "Version"}:  # a broken installation may have neither
+            packages.setdefault(headers["Name"], headers["Version"])
     return dict(sorted(packages.items(), key=lambda item: item[0].lower()))
 
 

@@ -10,13 +10,13 @@ from rich.padding import Padding
 from rich.text import Text
 
 from flowyml_aws.artifacts.refs import ArtifactRef
-from flowyml_aws.client.missing_output import MissingOutput
 from flowyml_aws.client.run import StoredOutput
 from flowyml_aws.client.savings import Savings
 from flowyml_aws.core.amounts import counted, usd
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.wording import time_text
 from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.missing_output import MissingOutput
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import RunStatus
 from flowyml_aws.view.fitted import Column, FittedTable

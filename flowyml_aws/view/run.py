@@ -157,8 +157,9 @@ def status_table(status: RunStatus, now: float, expected_s: float | None = None)
             table.add_row(f"  {report.name}", state, retries, "", elapsed_of_step(report, now))
     if status.reused:
         table.add_row(Text("from earlier runs", style="bold"), "", "", "", "")
+    reports = status.steps
     for name in status.reused:
-        report = status.steps[name]
+        report = reports[name]
         table.add_row(
             f"  {name}", Text(report.state.value, style=_STEP_STYLE[report.state]), "", "", ""
         )

@@ -29,3 +29,4 @@ def test_an_amount_has_four_digits_and_at_least_two_decimals(amount: float, text
 
 def test_a_count_has_the_noun_in_its_number() -> None:
     assert [counted(number, "job") for number in (0, 1, 2)] == ["0 jobs", "1 job", "2 jobs"]
+    assert [counted(number, "retry") for number in (1, 1000)] == ["1 retry", "1,000 retries"]

@@ -64,7 +64,7 @@ def test_a_report_has_states_inputs_values_logs_and_the_failure(failed_run: str)
     values = {asset.name: asset for asset in report.assets}
     assert values["rows"].codec == "json/1"
     assert values["rows"].preview is not None and "</script>" in values["rows"].preview.text
-    assert values["page"].note == "its step did not run"
+    assert values["page"].note == "step 'publish' was not run"
     jobs = {job.name: job for job in report.jobs}
     assert jobs["load"].log is not None and "loading <b>rows</b>" in jobs["load"].log.head
     assert ("load", SegmentKind.COMPUTE) in [(s.step, s.kind) for s in jobs["load"].segments]

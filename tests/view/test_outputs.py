@@ -3,13 +3,13 @@ from __future__ import annotations
 import io
 
 from flowyml_aws.artifacts.refs import ArtifactRef
-from flowyml_aws.client.missing_output import MissingOutput
 from flowyml_aws.client.run import StoredOutput
 from flowyml_aws.client.savings import Savings
 from flowyml_aws.planning.plan import Estimate, ExecutionPlan
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.losses import LostAttempts
+from flowyml_aws.submission.missing_output import MissingOutput
 from flowyml_aws.submission.status import JobView, RunStatus
 from flowyml_aws.view.outputs import ending, outputs_table
 from flowyml_aws.view.terminal import Terminal

@@ -87,8 +87,9 @@ def flowyml_result(result: OurResult, run_id: str) -> PipelineResult:
     converted.duration_seconds = (converted.end_time - converted.start_time).total_seconds()
     converted.remote_job_id = status.run_id
     converted.outputs = outputs
+    reports = status.steps
     for name, step in result.step_results.items():
-        report = status.steps[name]
+        report = reports[name]
         if report.state not in _DONE and name not in errors:
             continue  # FlowyML has no result for a step that never ran
         converted.step_results[name] = StepOutcome(
@@ -149,10 +150,10 @@ def _produced(status: RunStatus) -> set[str]:
     produced = {name: step.produces for name, step in status.reused.items()}
     for view in status.jobs:
         produced.update(view.job.produces)
-    done = (StepState.SUCCEEDED, StepState.CACHED)
+    done, reports = (StepState.SUCCEEDED, StepState.CACHED), status.steps
     return {
         name
         for step, assets in produced.items()
-        if status.steps[step].state in done
+        if reports[step].state in done
         for name in (step, *assets)
     }

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from flowyml_aws.core.errors import UserError
 from flowyml_aws.core.spelling import nearest
-from flowyml_aws.runtime.result import StepState
-from flowyml_aws.submission.status import RunStatus
+from flowyml_aws.runtime.result import StepReport, StepState
+from flowyml_aws.submission.status import JobView, RunStatus
 
 __all__ = [
     "MissingOutput",
@@ -49,11 +49,12 @@ def missing_outputs(status: RunStatus, stored: Collection[str]) -> dict[str, Mis
         status: Status of the run.
         stored: Assets that are stored.
     """
-    skipped = skipped_assets(status)
+    skipped, reports = skipped_assets(status), status.steps
+    views = {step: view for view in status.jobs for step in view.job.steps}
     return {
         asset: _skipped(asset, step, skipped[asset])
         if asset in skipped
-        else _missing(asset, step, status)
+        else _missing(asset, reports[step], views.get(step), status.run_id)
         for step, assets in produced_assets(status).items()
         for asset in assets
         if asset not in stored
@@ -111,23 +112,22 @@ def _skipped(asset: str, step: str, cause: str) -> MissingOutput:
     return MissingOutput(asset, step, "skipped", cause, fix)
 
 
-def _missing(asset: str, step: str, status: RunStatus) -> MissingOutput:
-    report = status.steps[step]
-    view = next((each for each in status.jobs if step in each.job.steps), None)
+def _missing(asset: str, report: StepReport, view: JobView | None, run_id: str) -> MissingOutput:
+    step = report.name
     if view is not None and not view.state.ended:
         if report.state in (StepState.WAITING, StepState.RUNNING):
             why = f"step {step!r} is {report.state.value}"
         else:
             why = f"step {step!r} is {report.state.value}, but job {view.job.name!r} has not ended"
         if asset in view.job.stored:
-            fix = f"wait until the job ends: `flowyml-aws attach {status.run_id}`"
+            fix = f"wait until the job ends: `flowyml-aws attach {run_id}`"
             return MissingOutput(asset, step, "not made yet", why, fix)
     if report.state in (StepState.FAILED, StepState.CANCELLED, StepState.NOT_RUN):
         verb = "was" if report.state is StepState.NOT_RUN else "is"
         why = f"step {step!r} {verb} {report.state.value}"
         fix = (
-            f"see `flowyml-aws status {status.run_id}`, then correct the cause and continue with "
-            f"`flowyml-aws resume {status.run_id}`"
+            f"see `flowyml-aws status {run_id}`, then correct the cause and continue with "
+            f"`flowyml-aws resume {run_id}`"
         )
         return MissingOutput(asset, step, "not produced", why, fix)
     if view is None:
