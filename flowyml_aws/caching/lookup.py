@@ -87,12 +87,19 @@ def identities_of(
     differences: dict[str, tuple[Difference, ...]] = {}
     packages: dict[str, frozenset[str]] = {}
     problems: list[FlowymlError] = []
+    of_declared: dict[str, StepIdentity | FlowymlError | None] = {}  # the same for all items
     for step in graph.steps:  # in running order
-        environment = facts.environments.get(step.name)
-        try:
-            identity = identify(step, graph, context, fingerprinter, environment, facts.additions)
-        except FlowymlError as error:
-            problems.append(error)
+        if step.declared_name not in of_declared:
+            environment = facts.environments.get(step.name)
+            try:
+                of_declared[step.declared_name] = identify(
+                    step, graph, context, fingerprinter, environment, facts.additions
+                )
+            except FlowymlError as error:
+                of_declared[step.declared_name] = error
+                problems.append(error)
+        identity = of_declared[step.declared_name]
+        if isinstance(identity, FlowymlError):
             continue
         used = fingerprinter.read(step).packages if identity is None else identity.packages
         # Packages upstream made the values that the step reads, whose methods are theirs.

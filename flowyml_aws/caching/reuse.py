@@ -155,7 +155,10 @@ class _KnownIdentities:
             name = step.name
             if name in self._keys or name not in self._identities:
                 continue
-            assets = {asset: self._identity(asset, name) for asset in self._graph.reads[name]}
+            assets = {
+                self._graph.label(asset, step): self._identity(asset, name)
+                for asset in self._graph.reads[name]
+            }
             assets.update(self._awaited(name))
             known = {asset: identity for asset, identity in assets.items() if identity is not None}
             if len(known) == len(assets):
@@ -193,7 +196,7 @@ class _KnownIdentities:
         if self._is_by_content(asset, reader):
             return self._contents.get(asset)
         key = self._keys.get(self._graph.producers[asset])
-        return None if key is None else f"{key} {asset}"
+        return None if key is None else f"{key} {self._graph.declared.get(asset, asset)}"
 
     def _is_by_content(self, asset: str, reader: str) -> bool:
         producer = self._graph.producers.get(asset)

@@ -85,12 +85,17 @@ def make_keys(
     """
     steps = {}
     for step in graph.steps:
+        if step.declared_name in steps:
+            continue  # another item of the same step
         if (identity := reuse.identities.get(step.name)) is not None:
-            steps[step.name] = StepKey(
+            steps[step.declared_name] = StepKey(
                 code=dict(fingerprinter.parts(step)),
                 context=dict(identity.context),
                 returned=identity.returned,
-                assets=dict(reuse.assets[step.name]),
+                assets={
+                    graph.label(asset, step): value
+                    for asset, value in reuse.assets[step.name].items()
+                },
                 outputs=identity.outputs,
                 environment=dict(identity.environment),
                 additions=dict(identity.additions),

@@ -105,7 +105,7 @@ def preflight(request: RunRequest) -> CheckedRequest:
         report.check_steps(request, services, placement)
         raise InvalidPipelineError(request.name, report.problems)
 
-    report.problems += missing_arguments(pipeline.graph, request.values)
+    report.problems += missing_arguments(pipeline.declared, request.values)
     run_id = make_run_id(request.name, datetime.now(timezone.utc), secrets.token_hex)
     with ExitStack() as stack:
         trial = None
@@ -119,7 +119,7 @@ def preflight(request: RunRequest) -> CheckedRequest:
             trial = stack.enter_context(
                 trying(
                     code,
-                    pipeline.graph,
+                    pipeline.declared,
                     request.values,
                     request.choices,
                     os.environ,

@@ -30,6 +30,8 @@ from flowyml_aws.packaging.imports import imported_modules
 from flowyml_aws.packaging.neighbors import with_neighbors
 from flowyml_aws.packaging.project import find_project, project_files
 from flowyml_aws.planning.alternatives import allowed_moves
+from flowyml_aws.planning.batching import batch_of, planned_maps, split_group
+from flowyml_aws.planning.durations import Durations
 from flowyml_aws.planning.limits import Limits, over_limits
 from flowyml_aws.planning.make import make_plan
 from flowyml_aws.planning.needs import Needs, needs_of
@@ -140,8 +142,18 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
         earlier, request.graph, identities.known, input_identities, request.forced, machines
     )
     graph = request.graph.only(reuse.runs)
-    groups = [part for group in request.groups if (part := group.only(reuse.runs)) is not None]
     history = read_times(earlier, request.name) if earlier is not None else ()
+    running = [part for group in request.groups if (part := group.only(reuse.runs)) is not None]
+    durations = Durations(history)
+    batches = [
+        batch_of(g, durations, service_traits(request.placement.backend_of(g)).startup_s)
+        for g in running
+    ]
+    groups = [
+        part
+        for group, batch in zip(running, batches, strict=True)
+        for part in split_group(group, batch)
+    ]
     all_assets = {asset for step in graph.steps for asset in step.assets}
     plan = make_plan(
         request.name,
@@ -169,7 +181,12 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
         for step in request.graph.steps
         if step.name not in reuse.runs
     }
-    facts = {"notes": tuple(notes), "reused": reused, "image": _image_of(host)}
+    facts = {
+        "notes": tuple(notes),
+        "reused": reused,
+        "image": _image_of(host),
+        "maps": planned_maps(request.graph, running, batches),
+    }
     plan = plan.model_copy(update=facts)
     return PlannedRun(plan, graph, groups, inputs, reuse, request.forced, fingerprinter, identities)
 

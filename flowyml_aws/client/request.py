@@ -11,7 +11,7 @@ from typing import Any
 from flowyml_aws.client.options import RunOptions
 from flowyml_aws.core.additions import addition_problems
 from flowyml_aws.core.binding import BoundStep, bind_steps
-from flowyml_aws.core.build import BuiltPipeline, build_pipeline
+from flowyml_aws.core.build import BuiltPipeline, build_pipeline, expand_maps
 from flowyml_aws.core.distributions import VersionRule
 from flowyml_aws.core.environment import environment_problems, merge_environments
 from flowyml_aws.core.errors import FlowymlError, SettingsError
@@ -113,11 +113,20 @@ class RunRequest:
 
     def __post_init__(self) -> None:
         of_run = self.options.context or {}
-        bound = bind_steps(self.steps, self.options.inputs, {**self.context, **of_run})
+        lists = self._lists_in({**self.context, **of_run})
+        inputs = {*self.options.inputs, *lists}
+        bound = bind_steps(self.steps, inputs, {**self.context, **of_run})
         object.__setattr__(self, "bound", bound)
         # Only once: two conversions would give two objects.
-        resolved = resolve_context(self.name, bound, self.context, of_run)
+        resolved = resolve_context(self.name, bound, self.context, of_run, lists)
         object.__setattr__(self, "resolved", resolved)
+
+    def _lists_in(self, context: Collection[str]) -> frozenset[str]:
+        """Return the context values that steps map over."""
+        produced = {asset for step in self.steps for asset in step.assets}
+        mappings = (step.mapping for step in self.steps)
+        names = {name for mapping in mappings if mapping is not None for name in mapping.over}
+        return frozenset(names.intersection(context).difference(produced, self.options.inputs))
 
     @property
     def project(self) -> Project:
@@ -139,8 +148,13 @@ class RunRequest:
         return Limits(self.options.max_price_usd_hour, self.options.max_cost_usd)
 
     def build(self) -> tuple[BuiltPipeline | None, list[FlowymlError]]:
-        """Order and group the steps. Return None and all mistakes if there are any."""
-        return build_pipeline(self.bound, self.options.inputs)
+        """Order, group and expand the steps. Return None and all mistakes if there are any."""
+        lists = self._lists_in(self.values)
+        pipeline, problems = build_pipeline(self.bound, {*self.options.inputs, *lists})
+        if pipeline is None or self.resolved.problems:
+            return pipeline, problems
+        values = {name: self.values[name] for name in lists}
+        return expand_maps(pipeline, {**values, **self.options.input_values})
 
     def plan(
         self, pipeline: BuiltPipeline, placement: Placement, settings: Settings
@@ -153,7 +167,7 @@ class RunRequest:
             groups=pipeline.groups,
             placement=placement,
             context=self.values,
-            inputs=self.options.input_values,
+            inputs=self._input_values(pipeline),
             forced=self.options.refreshed if self.options.cache else names,
             environment=self.environment(settings),
             secrets=merge_environments(self.secrets),
@@ -165,6 +179,13 @@ class RunRequest:
             stores_all=self.options.checkpoint_steps,
             spot=self.options.spot,
         )
+
+    def _input_values(self, pipeline: BuiltPipeline) -> dict[str, Any]:
+        """Return the values of external inputs, with items instead of lists that are mapped."""
+        external, items = pipeline.graph.external_inputs, pipeline.items
+        replaced = pipeline.declared.external_inputs.difference(external)
+        given = self.options.input_values.items()
+        return {**{name: value for name, value in given if name not in replaced}, **items}
 
     def _pins(self, settings: Settings) -> Pins:
         if settings.cache_versions == "none":
@@ -212,7 +233,7 @@ class RunRequest:
         """Return the mistakes in the options."""
         problems: list[FlowymlError] = []
         if pipeline is not None:
-            problems += input_problems(pipeline.graph)
+            problems += input_problems(pipeline.declared)
         if placement is not None and pipeline is not None:
             problems += placement.problems(pipeline.groups)
         names = [step.name for step in self.steps]

@@ -136,6 +136,9 @@ def bind_step(step: Step, assets: Collection[str], context: Collection[str]) -> 
         assets: Assets that the step's condition can take by name, except the step's own.
         context: Names in the context.
     """
+    if step.mapping is not None:
+        # Its items fill these parameters.
+        context = {*context, *step.mapping.parameters}.difference(step.mapping.over)
     function = bind(step.func, step.inputs, context)
     if not callable(step.condition):  # anything else is reported as a mistake
         return BoundStep(step, function, None)

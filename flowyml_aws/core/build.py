@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from flowyml_aws.core.binding import BoundStep
+from flowyml_aws.core.domains import find_places
 from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.core.expansion import expand
 from flowyml_aws.core.graph import StepGraph, order_steps
 from flowyml_aws.core.step_grouping import (
     StepGroup,
@@ -15,7 +18,7 @@ from flowyml_aws.core.step_grouping import (
     group_steps,
 )
 
-__all__ = ["BuiltPipeline", "build_pipeline"]
+__all__ = ["BuiltPipeline", "build_pipeline", "expand_maps"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +27,14 @@ class BuiltPipeline:
 
     Attributes:
         groups: All groups in running order; a step without an execution group is a group of one.
+        declared: Graph of the steps as declared, if mapped steps were expanded into their items.
+        items: Values of the external inputs of items, if they are known.
     """
 
     graph: StepGraph
     groups: tuple[StepGroup, ...]
+    declared: StepGraph
+    items: Mapping[str, Any] = field(default_factory=dict)
 
 
 def build_pipeline(
@@ -45,4 +52,20 @@ def build_pipeline(
     problems += affinity_conflicts(graph.steps) + environment_conflicts(graph.steps)
     if problems:
         return None, problems
-    return BuiltPipeline(graph, group_steps(graph.steps)), []
+    places = find_places(graph.steps, graph.reads, graph.producers)
+    return BuiltPipeline(graph, group_steps(graph.steps, places), graph), []
+
+
+def expand_maps(
+    pipeline: BuiltPipeline, lists: Mapping[str, Any]
+) -> tuple[BuiltPipeline | None, list[FlowymlError]]:
+    """Expand mapped steps into their items. Return None and all mistakes if there are any.
+
+    Args:
+        pipeline: Pipeline as declared.
+        lists: Values by name, with those of the lists that steps map over, as far as known.
+    """
+    expansion, problems = expand(pipeline.graph, pipeline.groups, lists)
+    if expansion is None:
+        return None, problems
+    return BuiltPipeline(expansion.graph, expansion.groups, pipeline.graph, expansion.values), []

@@ -112,6 +112,10 @@ class JobError(FlowymlError):
     exit_code = 1
 
 
+class TooFewItemsError(JobError):
+    """Too many items of a mapped step failed."""
+
+
 class DataError(FlowymlError):
     """Stored data is missing, damaged or not allowed."""
 

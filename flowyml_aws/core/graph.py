@@ -38,6 +38,9 @@ class StepGraph:
         external_inputs: Assets that no step produces.
         bound: Step → its arguments.
         after: Step → the steps of its `after=`. A step without any is left out.
+        gathered: Asset of a mapped step → the assets of its items, which readers of all items
+            have in `reads`.
+        declared: Asset of an item → its name in the mapped step.
     """
 
     steps: tuple[Step, ...]
@@ -47,6 +50,14 @@ class StepGraph:
     external_inputs: frozenset[str]
     bound: Mapping[str, BoundStep]
     after: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    gathered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    declared: Mapping[str, str] = field(default_factory=dict)
+
+    def label(self, asset: str, reader: Step) -> str:
+        """Return the name of an asset for a step that reads it: that of the list for one item."""
+        if reader.item is not None and asset in reader.inputs:
+            return self.declared.get(asset, asset)
+        return asset
 
     def only(self, names: Collection[str]) -> StepGraph:
         """Return the subgraph of these steps; assets of other steps become external inputs."""
@@ -69,6 +80,8 @@ class StepGraph:
                 for step, parents in self.after.items()
                 if step in names
             },
+            gathered=self.gathered,
+            declared=self.declared,
         )
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, overload
 
 from flowyml_aws.core.additions import addition_problems, as_additions
 from flowyml_aws.core.environment import environment_problems
 from flowyml_aws.core.errors import FlowymlError, InvalidStepError, OutputMismatchError
+from flowyml_aws.core.maps import FailureRule, MapItem, StepMap, make_map
 from flowyml_aws.core.resources import ResourceRequirements, read_resources
 from flowyml_aws.core.secret_references import secret_problems
 from flowyml_aws.core.spot import SPOT_RULES, SpotRule, with_spot
@@ -50,6 +51,8 @@ class Step:
         notes: Remarks on the declaration, for the plan.
         cache_on: Additions to the cache key: values, paths of files or folders, `Env(NAME)`.
         spot: Use of spot capacity: `"always"`, `"prefer"` or `"never"`; None for that of the run.
+        mapping: Items for which the step runs; None if it runs once.
+        item: Place in a map, if this is one item of a mapped step.
     """
 
     func: Callable[..., Any]
@@ -71,6 +74,8 @@ class Step:
     cache_on: tuple[Any, ...] = ()
     secrets: Mapping[str, str] = field(default_factory=dict)
     spot: SpotRule | None = None
+    mapping: StepMap | None = None
+    item: MapItem | None = None
 
     def __post_init__(self) -> None:
         if not callable(self.func):
@@ -99,6 +104,57 @@ class Step:
     def assets(self) -> tuple[str, ...]:
         """Assets that the step produces: the declared outputs, or one with the name of the step."""
         return self.outputs or (self.name,)
+
+    @property
+    def declared(self) -> Step:
+        """The step as its pipeline contains it, also of an item of it."""
+        return self if self.item is None else self.item.step
+
+    @property
+    def declared_name(self) -> str:
+        """Name of the step in its pipeline, also of an item of it."""
+        return self.declared.name
+
+    def map(
+        self,
+        over: str | Sequence[str] | None = None,
+        *,
+        grid: Mapping[str, Iterable[Any]] | None = None,
+        rows: Iterable[Mapping[str, Any]] | None = None,
+        items_per_job: int | None = None,
+        on_item_failure: FailureRule = "finish",
+        min_success: float | None = None,
+        expect: int | None = None,
+    ) -> Step:
+        """Return a step that runs once for each item of a list, like `[step(x) for x in items]`.
+
+        A step that reads an output of it gets the list of all items in order, without those that
+        were skipped or dropped. A step that maps over an output of it gets them one by one.
+
+        Args:
+            over: Asset, external input or context value whose items the step gets, or several of
+                the same length. An item is passed like the value of an input of this name.
+            grid: Values of parameters; the step runs for each combination, and the last parameter
+                changes fastest.
+            rows: Values of parameters for each item, such as the rows of a table.
+            items_per_job: Number of items that one job runs, one after the other. By default the
+                plan decides, from the durations of earlier runs and the time that a job needs to
+                start.
+            on_item_failure: `"finish"` runs the other items, then fails; `"stop"` ends the job of
+                the item at once; `"drop"` leaves the item out.
+            min_success: Share of the items that must succeed with `"drop"`, from 0 to 1; by
+                default one item.
+            expect: Number of items to plan for while the length of the list is unknown.
+
+        Raises:
+            InvalidStepError: An argument is invalid, or not exactly one of `over`, `grid` and
+                `rows` is given.
+        """
+        mapping = make_map(
+            self.name, over, grid, rows, items_per_job, on_item_failure, min_success, expect
+        )
+        inputs = tuple(dict.fromkeys((*self.inputs, *mapping.over)))
+        return replace(self, inputs=inputs, mapping=mapping)
 
     def requirements(self) -> ResourceRequirements | None:
         """Return the step's parsed resources, with the labels of its use of spot capacity.

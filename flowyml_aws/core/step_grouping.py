@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count, groupby, pairwise
+from itertools import chain, count, groupby, pairwise
+from types import MappingProxyType
 
+from flowyml_aws.core.domains import Place
 from flowyml_aws.core.environment import merge_environments
 from flowyml_aws.core.errors import (
     AffinityConflictError,
@@ -24,6 +26,7 @@ __all__ = [
     "environment_conflicts",
     "group_steps",
     "parallel_steps",
+    "split_items",
 ]
 
 
@@ -61,15 +64,44 @@ class StepGroup:
         return replace(self, steps=kept, aggregated_resources=_aggregate(kept)) if kept else None
 
 
-def group_steps(ordered: Sequence[Step]) -> tuple[StepGroup, ...]:
+def split_items(group: StepGroup, items_per_job: int) -> tuple[StepGroup, ...]:
+    """Return groups with a number of items each, in order; the last one may have fewer.
+
+    Args:
+        group: Group of the items of mapped steps, item by item.
+        items_per_job: Number of items of each group, 1 or more.
+    """
+    items = [tuple(steps) for _, steps in groupby(group.steps, key=_index)]
+    if len(items) <= items_per_job:
+        return (group,)
+    parts = (items[start : start + items_per_job] for start in range(0, len(items), items_per_job))
+    return tuple(
+        replace(group, group_name=_name_of_items(group, part), steps=tuple(chain(*part)))
+        for part in parts
+    )
+
+
+def _name_of_items(group: StepGroup, items: Sequence[tuple[Step, ...]]) -> str:
+    first, last = _index(items[0][0]), _index(items[-1][0])
+    return f"{group.group_name}[{first}]" if first == last else f"{group.group_name}[{first}-{last}]"
+
+
+def group_steps(
+    ordered: Sequence[Step], places: Mapping[str, Place] | None = None
+) -> tuple[StepGroup, ...]:
     """Split a running order wherever the execution group changes.
 
-    A step without an execution group becomes a group of one step, named after the step.
+    A step without an execution group becomes a group of one step, named after the step. Mapped
+    steps are in one group only if they can run item by item.
+
+    Args:
+        ordered: Steps in running order.
+        places: Places of the mapped steps.
 
     Raises:
         AffinityConflictError: Steps of one group require different values of a node label.
     """
-    runs = _consecutive(ordered)
+    runs = _consecutive(ordered, places or {})
     names = _names([(run[0].execution_group, run[0].name) for run in runs])
     return tuple(
         StepGroup(
@@ -133,18 +165,27 @@ def parallel_steps(group: StepGroup, graph: StepGraph) -> list[tuple[str, str]]:
     """Return pairs of consecutive steps of a group that could run in parallel.
 
     In a running order, consecutive steps can only be connected by a direct edge. So a pair is
-    returned if and only if the group is not a chain.
+    returned if and only if the group is not a chain. Steps of different items are no pair.
     """
     return [
         (before.name, after.name)
         for before, after in pairwise(group.steps)
-        if before.name not in graph.parents[after.name]
+        if before.name not in graph.parents[after.name] and _index(before) == _index(after)
     ]
 
 
-def _consecutive(ordered: Sequence[Step]) -> list[tuple[Step, ...]]:
+def _index(step: Step) -> int | None:
+    return None if step.item is None else step.item.index
+
+
+def _consecutive(
+    ordered: Sequence[Step], places: Mapping[str, Place] = MappingProxyType({})
+) -> list[tuple[Step, ...]]:
     # An ungrouped step uses its position as the key: an int never equals a group name.
-    runs = groupby(enumerate(ordered), key=lambda item: item[1].execution_group or item[0])
+    runs = groupby(
+        enumerate(ordered),
+        key=lambda item: (item[1].execution_group or item[0], places.get(item[1].name)),
+    )
     return [tuple(step for _, step in run) for _, run in runs]
 
 
@@ -177,4 +218,7 @@ def _required_labels(step: Step) -> Mapping[str, str]:
 
 
 def _aggregate(run: Collection[Step]) -> ResourceRequirements | None:
-    return merge_resources(needs for step in run if (needs := step.requirements()) is not None)
+    declared = {step.declared_name: step for step in run}  # all items have the same requirements
+    return merge_resources(
+        needs for step in declared.values() if (needs := step.requirements()) is not None
+    )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flowyml_aws.code.ownership import users_code
 from flowyml_aws.core.errors import FlowymlError, UnpicklableStepError
 from flowyml_aws.core.graph import StepGraph
+from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
 from flowyml_aws.packaging.bundle import SourceBundle
 from flowyml_aws.packaging.choices import Choices
@@ -96,14 +97,21 @@ class CodeTrial:
         problems: dict[str, FlowymlError] = {}
         notes: dict[str, None] = {}
         decisions: dict[frozenset[str], Decision] = {}
+        # Jobs with other items of the same steps have the same payload.
+        of_steps: dict[tuple[str, ...], StepPayload] = {}
         for group in groups:
+            steps = _declared_steps(group)
+            key = tuple(step.name for step in steps)
+            if key in of_steps:
+                payloads.append(of_steps[key])
+                continue
             # A variable that the user gives the job decides the values that are made from it.
             given = frozenset(self._environment) | frozenset(group.environment)
             if given not in decisions:
                 evaluate = (*choices.evaluate, *self._made_from(given))
                 decisions[given] = decide(self._survey, states, choices.carry, evaluate)
             read = _context_of(group, graph, context)
-            used = self._survey.used_by((step.name for step in group.steps), read)
+            used = self._survey.used_by(key, read)
             decision = decisions[given].only(used)
             found = [*decision.problems]
             if not self._in_place:  # the store is not on this machine
@@ -111,10 +119,11 @@ class CodeTrial:
             problems.update({str(problem): problem for problem in found})
             notes.update(dict.fromkeys(decision.notes))
             try:
-                payloads.append(make_payload(group.steps, read, decision, self._given))
+                payloads.append(make_payload(steps, read, decision, self._given))
             except UnpicklableStepError as error:
                 problems[str(error)] = error
                 continue
+            of_steps[key] = payloads[-1]
             for finding in self._load(payloads[-1], decision, choices):
                 if isinstance(finding, str):
                     notes[finding] = None
@@ -187,7 +196,15 @@ def payload_of(group: StepGroup, graph: StepGraph, context: Mapping[str, Any]) -
     Raises:
         UnpicklableStepError: A step can't be pickled.
     """
-    return make_payload(group.steps, _context_of(group, graph, context), Decision())
+    return make_payload(_declared_steps(group), _context_of(group, graph, context), Decision())
+
+
+def _declared_steps(group: StepGroup) -> tuple[Step, ...]:
+    """Return the steps that a group's job calls: a mapped step once, without its items."""
+    declared = {step.declared_name: step.declared for step in group.steps}
+    return tuple(
+        step if step.mapping is None else replace(step, mapping=None) for step in declared.values()
+    )
 
 
 def _context_of(

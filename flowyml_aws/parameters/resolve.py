@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reprlib
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -55,6 +55,7 @@ def resolve_context(
     steps: Sequence[BoundStep],
     of_pipeline: Mapping[str, Any],
     of_run: Mapping[str, Any],
+    mapped: Collection[str] = (),
 ) -> ResolvedContext:
     """Convert what was written, and find the mistakes in the names and values of a context.
 
@@ -64,13 +65,14 @@ def resolve_context(
         of_pipeline: Context of the pipeline.
         of_run: Context of this plan or run, which overrides that of the pipeline. Values that were
             not given in Python are `WrittenValue`.
+        mapped: Names that steps map over, so that no parameter has to take them.
     """
     takers: dict[str, list[ContextParameter]] = {}
     for parameter in context_parameters(steps):
         takers.setdefault(parameter.name, []).append(parameter)
     values = {**of_pipeline, **of_run}
-    problems = unknown_in_run(pipeline, of_run, takers)
-    own = [name for name in of_pipeline if name not in of_run]
+    problems = unknown_in_run(pipeline, [name for name in of_run if name not in mapped], takers)
+    own = [name for name in of_pipeline if name not in of_run and name not in mapped]
     similar, notes = unknown_in_pipeline(own, takers, values)
     problems += similar
     for name in values:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+from flowyml_aws.core.maps import declared_name
 from flowyml_aws.core.step_grouping import StepGroup
 from flowyml_aws.planning.history import RunTimes
 from flowyml_aws.planning.needs import needs_of
@@ -31,15 +32,19 @@ class Durations:
 
     def expected_s(self, step: str, instance_type: str | None) -> float | None:
         """Return the expected seconds of a step, or None if it has never run."""
-        by_type = self._by_step.get(step, {})
+        by_type = self._times_of(step)
         same = by_type.get(instance_type)
         durations = same or [seconds for times in by_type.values() for seconds in times]
         return median(durations) if durations else None
 
     def only_on_other_types(self, step: str, instance_type: str | None) -> bool:
         """Return True if the step has run, but only on other instance types."""
-        by_type = self._by_step.get(step, {})
+        by_type = self._times_of(step)
         return bool(by_type) and instance_type not in by_type
+
+    def _times_of(self, step: str) -> dict[str | None, list[float]]:
+        """Return the durations of a step by instance type; an item has those of its step."""
+        return self._by_step.get(step) or self._by_step.get(declared_name(step), {})
 
 
 def idle_gpu_note(group: StepGroup, durations: Durations, instance_type: str) -> str | None:
@@ -47,11 +52,12 @@ def idle_gpu_note(group: StepGroup, durations: Durations, instance_type: str) ->
     resources = group.aggregated_resources
     if resources is None or resources.gpu is None or len(group.steps) == 1:
         return None
-    needs = [needs_of(step.requirements()) for step in group.steps]
-    gpu_steps = [s.name for s, n in zip(group.steps, needs, strict=True) if n.gpu_model is not None]
-    if not gpu_steps or len(gpu_steps) == len(group.steps):
+    steps = list({step.declared_name: step.declared for step in group.steps}.values())
+    needs = [needs_of(step.requirements()) for step in steps]
+    gpu_steps = [s.name for s, n in zip(steps, needs, strict=True) if n.gpu_model is not None]
+    if not gpu_steps or len(gpu_steps) == len(steps):
         return None
-    seconds = {step.name: durations.expected_s(step.name, instance_type) for step in group.steps}
+    seconds = {step.name: durations.expected_s(step.name, instance_type) for step in steps}
     known = [value for value in seconds.values() if value is not None]
     if len(known) < len(seconds):
         if len(gpu_steps) > 1:

@@ -111,6 +111,9 @@ def make_plan(
                 environment={n: value for n, value in variables.items() if n not in own_secrets},
                 secrets=own_secrets,
                 timeout_s=_timeout_s(group.steps),
+                mapped=tuple(
+                    dict.fromkeys(s.declared_name for s in group.steps if s.item is not None)
+                ),
                 notes=(*growth_note, *_notes(group, graph, selected, durations)),
                 moves={} if selection is None else alternatives.moves_of(backend, needs),
                 **selected.placement(backend),
@@ -145,7 +148,7 @@ def _grown(
     """Return the needs of a job, larger if an earlier run used up the declared ones, and a note."""
     for run in history:
         for step in group.steps:
-            growth = run.grown.get(step.name)
+            growth = run.grown.get(step.declared_name)
             if growth is not None and growth.declared == declared:
                 note = f"needs {growth.needed} instead of {declared}, as run {run.run_id} did"
                 return growth.needed, (note,)
@@ -248,7 +251,7 @@ def _timeout_s(steps: Sequence[Step]) -> int | None:
 def _notes(
     group: StepGroup, graph: StepGraph, selected: SelectedOffers, durations: Durations
 ) -> Iterator[str]:
-    for step in group.steps:
+    for step in {step.declared_name: step for step in group.steps}.values():
         yield from step.notes
         if order_only := graph.bound[step.name].order_only:
             names = ", ".join(map(repr, order_only))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -10,6 +11,7 @@ from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.tables import InTable
 from flowyml_aws.core.amounts import usd
+from flowyml_aws.core.maps import FailureRule
 from flowyml_aws.core.sheets import Sheet, ShownAsSheets
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.placement import Origin
@@ -22,6 +24,7 @@ __all__ = [
     "ExecutionPlan",
     "InstanceOffer",
     "PlannedJob",
+    "PlannedMap",
     "ReusedStep",
     "Variant",
 ]
@@ -89,6 +92,7 @@ class PlannedJob(Document):
         moved: Number of moves so far.
         submission: Number of moves of this job and of its ancestors. The job is submitted once
             for each; earlier submissions do not count any more.
+        mapped: Mapped steps whose items the job runs; empty for other jobs.
         notes: Notes for the user on this job.
     """
 
@@ -115,6 +119,7 @@ class PlannedJob(Document):
     moves: Annotated[dict[Cause, int], InTable("moves")] = Field(default_factory=dict)
     moved: int = 0
     submission: int = 0
+    mapped: tuple[str, ...] = ()
     notes: Annotated[tuple[str, ...], InTable("notes")]
 
     @property
@@ -136,6 +141,33 @@ class PlannedJob(Document):
     def highest_price_usd_hour(self) -> float | None:
         """Highest possible price, or None if unknown or on this machine."""
         return self.highest.price_usd_hour if self.highest else self.price_usd_hour
+
+
+class PlannedMap(Document):
+    """A mapped step of a plan.
+
+    Attributes:
+        items: Number of items, also those that are reused from earlier runs.
+        outputs: Outputs of the step; the asset of item 3 is `OUTPUT[3]`.
+        items_per_job: Number of items that one job runs.
+        reason: Reason for this number.
+        on_item_failure: Consequence of a failed item.
+        min_success: With `drop`, share of the items that must succeed.
+    """
+
+    items: int
+    outputs: tuple[str, ...]
+    items_per_job: int
+    reason: str
+    on_item_failure: FailureRule
+    min_success: float
+
+    @property
+    def required(self) -> int:
+        """Number of items that must not be dropped: at least one, if there are any."""
+        if self.on_item_failure != "drop":
+            return self.items
+        return min(self.items, max(1, math.ceil(round(self.min_success * self.items, 6))))
 
 
 class ReusedStep(Document):
@@ -209,6 +241,7 @@ class ExecutionPlan(Document, ShownAsSheets):
         alternatives: Machines that jobs move to; jobs refer to them by position.
         estimate: Expected cost and time; None without earlier runs.
         max_cost_usd: Maximum cost of the run, which moves may not exceed; None for no limit.
+        maps: Mapped steps by name.
         notes: Notes for the user on the whole run.
     """
 
@@ -226,6 +259,7 @@ class ExecutionPlan(Document, ShownAsSheets):
     alternatives: tuple[Alternative, ...] = ()
     estimate: Estimate | None = None
     max_cost_usd: float | None = None
+    maps: dict[str, PlannedMap] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property

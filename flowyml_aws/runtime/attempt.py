@@ -41,6 +41,8 @@ class Attempt:
         assets: Refs of the values stored so far, by asset.
         skipped: Assets of this job that do not exist because their step was skipped, with the
             cause.
+        dropped: Assets of this job that do not exist because an item of a map failed, with the
+            cause.
         changed: Digests of values that are different from those of the client, by name.
         platform: Platform that runs the container.
         sampler: Records phases, and measures the use of the machine.
@@ -54,6 +56,7 @@ class Attempt:
     log: StepLog
     assets: dict[str, ArtifactRef]
     skipped: dict[str, str] = field(default_factory=dict)
+    dropped: dict[str, str] = field(default_factory=dict)
     changed: dict[str, str] = field(default_factory=dict)
     platform: Platform = field(default_factory=Platform)
     sampler: Sampler = field(default_factory=lambda: Sampler(1))
@@ -157,6 +160,7 @@ class Attempt:
             steps=self.progress.reports,
             assets=self.assets,
             skipped=self.skipped,
+            dropped=self.dropped,
             failure=failure,
             changed=self.changed,
             instance_type=self.platform.instance_type,

@@ -112,6 +112,7 @@ class JobResult(Document):
         state: `succeeded` or `failed`; a job whose steps were all skipped succeeded.
         assets: Refs of the stored values.
         skipped: Assets that do not exist because their step was skipped, with the cause.
+        dropped: Assets that do not exist because an item of a map failed, with the cause.
         failure: Failure that no step caused, such as a damaged input.
         changed: Digests of values of the program that are different in the job from those of the
             client, such as the device of `torch`, by name.
@@ -128,6 +129,7 @@ class JobResult(Document):
     steps: tuple[StepReport, ...]
     assets: dict[str, ArtifactRef]
     skipped: dict[str, str]
+    dropped: dict[str, str] = Field(default_factory=dict)
     failure: StepFailure | None = None
     changed: dict[str, str] = Field(default_factory=dict)
     instance_type: str | None = None

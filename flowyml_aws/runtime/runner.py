@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import time
@@ -32,6 +33,7 @@ from flowyml_aws.core.errors import (
     DamagedArtifactError,
     FlowymlError,
     JobError,
+    TooFewItemsError,
 )
 from flowyml_aws.core.event_loop import EventLoop
 from flowyml_aws.core.skipped import Skipped
@@ -61,7 +63,7 @@ _ABSENT = " does not exist: "  # followed by the cause
 _NO_CONTENT = "skipped"  # the identity of an asset that does not exist
 
 
-@dataclass(slots=True)
+@dataclass
 class JobRunner:
     """Runs the steps of one attempt, and records stored and skipped assets in the attempt.
 
@@ -93,14 +95,15 @@ class JobRunner:
 
     def __post_init__(self) -> None:
         self._calls = {
-            spec.name: StepCalls.of(self.steps[spec.name], spec) for spec in self.attempt.spec.steps
+            spec.name: StepCalls.of(self.steps[spec.function], spec)
+            for spec in self.attempt.spec.steps
         }
         calls = [call for step in self._calls.values() for call in step.in_order]
         self._assets = JobValues("asset", [c.assets for c in calls], self._is_stored, self._load)
         self._context = JobValues("context", [c.context for c in calls])
 
     def run(self) -> bool:
-        """Run the steps. Return False as soon as a step fails.
+        """Run the steps. Return False if a step failed; after an item, the others may run.
 
         Raises:
             Interrupted: The job was asked to stop.
@@ -116,13 +119,17 @@ class JobRunner:
     def _run_steps(self) -> bool:
         self._context.add(dict(self.context), are_kept=True)
         self._resume()
+        failed = False
         for spec in self.attempt.spec.steps:
             if self.attempt.progress[spec.name].state is not StepState.WAITING:
                 continue
             self.interruption.check()
             try:
                 if not self._run_step(spec):
-                    return False
+                    if spec.on_failure in (None, "stop"):
+                        return False
+                    failed = failed or spec.on_failure == "finish"
+                    self._leave_out(spec)
             except AwsUnavailableError:
                 raise  # the step has not failed
             except Exception as error:
@@ -131,7 +138,12 @@ class JobRunner:
             for call in self._calls[spec.name].in_order:
                 self._assets.drop(call.assets)
                 self._context.drop(call.context)
-        return True
+        return not failed
+
+    def _leave_out(self, spec: StepSpec) -> None:
+        """Record that an item has failed, so that later steps of the job do not need it."""
+        cause = f"step {spec.name!r} failed"
+        self.attempt.dropped.update(dict.fromkeys(spec.outputs, cause))
 
     def _resume(self) -> None:
         """Take over the steps that earlier attempts completed."""
@@ -153,6 +165,10 @@ class JobRunner:
         """Run one step. Return False if it failed."""
         self.attempt.progress.update(spec.name, started_at=time.time(), state=StepState.RUNNING)
         self._kills, self._step = oom_kills(), spec.name
+        if (cause := self._dropped_input(spec)) is not None:
+            self.attempt.dropped.update(dict.fromkeys(spec.outputs, cause))
+            self._end(spec, StepState.NOT_RUN, reason=cause)
+            return True
         if (reason := self._absent_input(spec)) is not None:
             self._skip(spec, reason)
             return True
@@ -160,6 +176,7 @@ class JobRunner:
         if key is not None and self._use_cache_entry(key, spec):
             return True
         try:
+            self._check_dropped(spec)
             with EventLoop() as loop:
                 if not self._condition_holds(spec, loop):
                     self._skip(spec, _CONDITION)
@@ -187,6 +204,28 @@ class JobRunner:
         del stored
         self._assets.add(produced)
 
+    def _dropped_input(self, spec: StepSpec) -> str | None:
+        """Return why an item can't run, if it needs an item that failed."""
+        if spec.on_failure is None:
+            return None
+        for asset in spec.reads:
+            cause = self.attempt.dropped.get(asset)
+            if cause is None and (source := self._source_job(asset)) is not None:
+                cause = self._result_of(source).dropped.get(asset)
+            if cause is not None and asset not in self._gathered_items:
+                return cause
+        return None
+
+    @functools.cached_property
+    def _gathered_items(self) -> frozenset[str]:
+        """Assets of items that the job reads as parts of lists."""
+        gathered = self.attempt.spec.gathered.values()
+        return frozenset(item for each in gathered for item in each.items)
+
+    def _source_job(self, asset: str) -> str | None:
+        source = self.attempt.spec.assets.get(asset)
+        return None if source is None else source.job
+
     def _absent_input(self, spec: StepSpec) -> str | None:
         """Return why the step can't run, if it needs an input that was skipped."""
         for call in self._calls[spec.name].in_order:
@@ -197,12 +236,16 @@ class JobRunner:
 
     def _cause_of_absence(self, asset: str) -> str | None:
         """Return why an asset does not exist; None if it exists."""
+        if (gathered := self.attempt.spec.gathered.get(asset)) is not None:
+            causes = [self._cause_of_absence(item) for item in gathered.items]
+            return causes[0] if causes and None not in causes else None
         source = self.attempt.spec.assets.get(asset)
         if source is None:
-            return self.attempt.skipped.get(asset)
+            return self.attempt.skipped.get(asset) or self.attempt.dropped.get(asset)
         if source.job is None:
             return source.absent
-        return self._result_of(source.job).skipped.get(asset)
+        result = self._result_of(source.job)
+        return result.skipped.get(asset) or result.dropped.get(asset)
 
     def _inputs(
         self, call: StepCall, last_attempt: bool = True
@@ -229,7 +272,9 @@ class JobRunner:
         if spec.cache is None:
             return None
         assets = {
-            asset: self._content_identity(asset) if identity is None else identity
+            spec.cache.labels.get(asset, asset): self._content_identity(asset)
+            if identity is None
+            else identity
             for asset, identity in spec.cache.assets.items()
         }
         return cache_key(spec.cache.identity, assets)
@@ -293,22 +338,65 @@ class JobRunner:
         return ref
 
     def _is_stored(self, asset: str) -> bool:
-        return asset in self.attempt.assets or asset in self.attempt.spec.assets
+        spec = self.attempt.spec
+        return asset in self.attempt.assets or asset in spec.assets or asset in spec.gathered
 
     def _load(self, assets: Sequence[str]) -> dict[str, Any]:
         if not assets:
             return {}
         with self.attempt.sampler.phase(PhaseKind.INPUTS, self._step):
-            refs = {asset: self._ref(asset) for asset in assets}
+            members = {asset: self._members(asset) for asset in assets}
+            refs = {name: self._ref(name) for names in members.values() for name in names}
             try:
-                return load_values(self.attempt.store, refs, self.scratch)
+                values = load_values(self.attempt.store, refs, self.scratch)
+                gathered = self.attempt.spec.gathered
+                return {
+                    asset: [values.pop(name) for name in names]
+                    if asset in gathered
+                    else values.pop(asset)
+                    for asset, names in members.items()
+                }
             except (ArtifactNotFoundError, DamagedArtifactError) as error:
                 fix = self._advice_on_damage(assets)
                 raise type(error)(what=error.what, why=error.why, fix=fix) from error
 
+    def _members(self, asset: str) -> Sequence[str]:
+        """Return the stored assets of an asset: those of the items that exist, if it is a list."""
+        gathered = self.attempt.spec.gathered.get(asset)
+        if gathered is None:
+            return (asset,)
+        return [item for item in gathered.items if self._cause_of_absence(item) is None]
+
+    def _check_dropped(self, spec: StepSpec) -> None:
+        """Check that enough items of each list that a step reads have succeeded.
+
+        Raises:
+            TooFewItemsError: Too many items failed.
+        """
+        for call in self._calls[spec.name].in_order:
+            for asset in call.arguments.assets:
+                gathered = self.attempt.spec.gathered.get(asset)
+                if gathered is None or not gathered.required:
+                    continue
+                causes = [cause for item in gathered.items if (cause := self._cause_of_drop(item))]
+                succeeded = len(gathered.items) - len(causes)
+                if succeeded < gathered.required:
+                    raise TooFewItemsError(
+                        what=f"Step {spec.name!r} can't read {asset!r}: {len(causes)} of "
+                        f"{len(gathered.items)} items failed",
+                        why=f"at least {gathered.required} items must succeed; {causes[0]}",
+                        fix="correct the cause and run the pipeline again, which runs the failed "
+                        "items only; or lower min_success",
+                    )
+
+    def _cause_of_drop(self, item: str) -> str | None:
+        job = self._source_job(item)
+        return None if job is None else self._result_of(job).dropped.get(item)
+
     def _advice_on_damage(self, assets: Sequence[str]) -> str:
         """Return how to produce a damaged or missing value again, which is one of some assets."""
         sources = self.attempt.spec.assets
+        assets = [member for asset in assets for member in self._members(asset)]
         if all(asset in sources and sources[asset].job is None for asset in assets):
             return (
                 "it is from an earlier run: run the pipeline with --refresh and the name of the "
@@ -335,7 +423,8 @@ class JobRunner:
             try:
                 returned = self._call(spec, loop, is_last)
                 with self._code_of_step():
-                    return self.steps[spec.name].split_outputs(returned)
+                    outputs = self.steps[spec.function].split_outputs(returned)
+                return dict(zip(spec.outputs, outputs.values(), strict=True))
             except StepError as error:
                 if is_last:
                     raise

@@ -9,12 +9,14 @@ from pydantic import Field
 from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.core.arguments import Arguments
+from flowyml_aws.core.maps import FailureRule
 from flowyml_aws.runtime.program import Program
 
 __all__ = [
     "STORE_WAIT_S",
     "AssetSource",
     "CodeSource",
+    "GatheredAsset",
     "JobSpec",
     "PackageLayer",
     "SpecPack",
@@ -80,6 +82,7 @@ class StepCache(Document):
         identity: Digest of everything that the outputs depend on, except assets.
         assets: Identity of each asset that the step reads; None means its content's digest.
         machine: Kind of machine that the job is planned for.
+        labels: Name that an asset has in the key, if it is the asset of an item.
         ask: Whether the runner looks for a cache entry. False if the client knew every identity
             and has already looked.
     """
@@ -88,6 +91,7 @@ class StepCache(Document):
     assets: dict[str, str | None]
     machine: str
     ask: bool
+    labels: dict[str, str] = Field(default_factory=dict)
 
 
 class StepSpec(Document):
@@ -100,6 +104,8 @@ class StepSpec(Document):
         stored: Outputs whose values are stored.
         timeout_s: Timeout of an attempt in seconds, or None.
         cache: Parts of the cache key, or None if the step is never cached.
+        declared: Name of its function in the payload, if the step is an item of a mapped step.
+        on_failure: Rule for a failure of the item; None if the step is not an item.
     """
 
     name: str
@@ -112,6 +118,25 @@ class StepSpec(Document):
     retry_delay_s: float
     timeout_s: float | None
     cache: StepCache | None = None
+    declared: str | None = None
+    on_failure: FailureRule | None = None
+
+    @property
+    def function(self) -> str:
+        """Name of the step in the payload."""
+        return self.declared or self.name
+
+
+class GatheredAsset(Document):
+    """An asset of a mapped step that a job reads as a list.
+
+    Attributes:
+        items: Assets of the items, in order.
+        required: Number of items that must not be dropped; 0 if a failed item fails the run.
+    """
+
+    items: tuple[str, ...]
+    required: int = 0
 
 
 class AssetSource(Document):
@@ -141,6 +166,7 @@ class JobSpec(Document):
         first_attempt: Number of the first attempt whose events may contain completed steps: 0 if
             the run resumes an earlier one, whose completed steps are those of attempt 0.
         secrets: References to secrets, by the environment variable that gets the value.
+        gathered: Assets of mapped steps that the job reads as lists.
     """
 
     version: Literal[1] = 1
@@ -158,6 +184,7 @@ class JobSpec(Document):
     store_wait_s: float = STORE_WAIT_S
     first_attempt: Literal[0, 1] = 1
     secrets: dict[str, str] = Field(default_factory=dict)
+    gathered: dict[str, GatheredAsset] = Field(default_factory=dict)
 
 
 class SpecPack(Document):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from statistics import fmean
 
 from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.layout import history_key, history_prefix
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError, FlowymlError
+from flowyml_aws.core.maps import declared_name
 from flowyml_aws.planning.history import Growth, RunTimes, StepTime
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.status import RunStatus
@@ -28,17 +30,27 @@ def record_times(store: ArtifactStore, status: RunStatus) -> None:
     steps: dict[str, StepTime] = {}
     sizes: dict[str, int] = {}
     grown: dict[str, Growth] = {}
+    items: dict[str, list[StepTime]] = {}
     for view in status.jobs:
         if view.job.declared is not None:
             growth = Growth(declared=view.job.declared, needed=view.job.needs)
-            grown.update(dict.fromkeys(view.job.steps, growth))
+            grown.update(dict.fromkeys(map(declared_name, view.job.steps), growth))
         for report in view.steps:
             if report.state is StepState.SUCCEEDED:
-                steps[report.name] = StepTime(
+                time = StepTime(
                     duration_s=report.duration_s, instance_type=view.instance_type
                 )
-        if view.result is not None:
+                if view.job.mapped:
+                    items.setdefault(declared_name(report.name), []).append(time)
+                else:
+                    steps[report.name] = time
+        if view.result is not None and not view.job.mapped:
             sizes.update(view.result.asset_bytes)
+    for name, times_of_items in items.items():
+        mean_s = fmean(time.duration_s for time in times_of_items)
+        steps[name] = StepTime(
+            duration_s=mean_s, instance_type=times_of_items[-1].instance_type
+        )
     if not steps and not grown:
         return
     times = RunTimes(

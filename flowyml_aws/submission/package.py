@@ -15,6 +15,7 @@ from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.caching.reuse import Reuse
 from flowyml_aws.caching.run_keys import RunKeys, read_keys
+from flowyml_aws.core.binding import BoundStep
 from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.step import Step
@@ -26,6 +27,7 @@ from flowyml_aws.runtime.spec import (
     STORE_WAIT_S,
     AssetSource,
     CodeSource,
+    GatheredAsset,
     JobSpec,
     PackageLayer,
     StepCache,
@@ -106,6 +108,7 @@ def job_specs(
             },
             store_wait_s=package.store_wait_s,
             secrets=job.secrets,
+            gathered=_gathered(plan, job, graph),
         )
 
 
@@ -246,16 +249,45 @@ def _step_spec(job: PlannedJob, step: Step, graph: StepGraph, reuse: Reuse) -> S
         retry=step.retry,
         retry_delay_s=step.retry_delay_s,
         timeout_s=step.timeout_s,
-        cache=_step_cache(step.name, reuse),
+        cache=_step_cache(step, graph, reuse),
+        declared=None if step.item is None else step.declared_name,
+        on_failure=None if step.item is None else step.item.on_failure,
     )
 
 
-def _step_cache(step: str, reuse: Reuse) -> StepCache | None:
-    if step not in reuse.identities:
+def _step_cache(step: Step, graph: StepGraph, reuse: Reuse) -> StepCache | None:
+    name = step.name
+    if name not in reuse.identities:
         return None
+    labels = {asset: graph.label(asset, step) for asset in reuse.assets[name]}
     return StepCache(
-        identity=reuse.identities[step].digest,
-        assets=dict(reuse.assets[step]),
-        machine=reuse.machines.get(step, ""),
-        ask=step in reuse.deferred,
+        identity=reuse.identities[name].digest,
+        assets=dict(reuse.assets[name]),
+        machine=reuse.machines.get(name, ""),
+        ask=name in reuse.deferred,
+        labels={asset: label for asset, label in labels.items() if asset != label},
     )
+
+
+def _gathered(
+    plan: ExecutionPlan, job: PlannedJob, graph: StepGraph
+) -> dict[str, GatheredAsset]:
+    """Return the assets of mapped steps that a job reads as lists."""
+    if not plan.maps:
+        return {}
+    required = {
+        asset: planned.required if planned.on_item_failure == "drop" else 0
+        for planned in plan.maps.values()
+        for asset in planned.outputs
+    }
+    taken = {asset for name in job.steps for asset in _taken(graph.bound[name])}
+    return {
+        asset: GatheredAsset(items=graph.gathered[asset], required=required[asset])
+        for asset in sorted(taken)
+        if asset in graph.gathered
+    }
+
+
+def _taken(bound: BoundStep) -> set[str]:
+    calls = (bound.function, bound.condition)
+    return {asset for call in calls if call is not None for asset in call.arguments.assets}

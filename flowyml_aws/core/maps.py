@@ -1,0 +1,161 @@
+"""Maps: a step that runs once for each item of a list, and the items of its runs.
+
+A mapped step is written for one item. Its items come from the lists that it maps over (`over`), or
+from values of its parameters (`grid`, `rows`). All steps with the same items form a domain; item 3
+of a step reads item 3 of a mapped step of its domain. Any other reader gets the list of all items.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from flowyml_aws.core.errors import InvalidStepError
+
+if TYPE_CHECKING:
+    from flowyml_aws.core.step import Step
+
+__all__ = ["FailureRule", "MapItem", "StepMap", "declared_name", "item_name", "make_map"]
+
+FailureRule = Literal["stop", "finish", "drop"]
+FAILURE_RULES: tuple[FailureRule, ...] = get_args(FailureRule)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StepMap:
+    """Declaration of the items for which a step runs.
+
+    Attributes:
+        over: Assets or context values, each a list; item n of the step gets item n of each.
+        rows: Values of parameters for each item, if the step does not map over lists.
+        items_per_job: Number of items that one job runs; None if the planner decides.
+        on_item_failure: Consequence of a failed item: `"stop"` ends its job at once, `"finish"`
+            runs the other items and then fails the run, `"drop"` leaves the item out.
+        min_success: With `"drop"`, share of the items that must succeed, from 0 to 1.
+        expect: Number of items to plan for if the length of the lists is unknown.
+    """
+
+    over: tuple[str, ...] = ()
+    rows: tuple[Mapping[str, Any], ...] | None = None
+    items_per_job: int | None = None
+    on_item_failure: FailureRule = "finish"
+    min_success: float = 0.0
+    expect: int | None = None
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the parameters that `rows` fills, in the order of their first use."""
+        return tuple(dict.fromkeys(name for row in self.rows or () for name in row))
+
+
+@dataclass(frozen=True, slots=True)
+class MapItem:
+    """The place of a step's item in its map.
+
+    Attributes:
+        step: The mapped step.
+        index: Position of the item, from 0.
+        on_failure: Rule of its map for failed items.
+    """
+
+    step: Step
+    index: int
+    on_failure: FailureRule = "finish"
+
+
+def item_name(name: str, index: int) -> str:
+    """Return the name of one item of a mapped step or of one of its assets: `train[3]`."""
+    return f"{name}[{index}]"
+
+
+def declared_name(name: str) -> str:
+    """Return the name of the mapped step of an item, or of its asset; other names remain."""
+    stem, bracket, index = name.rpartition("[")
+    return stem if bracket and index.endswith("]") and index[:-1].isdigit() else name
+
+
+def make_map(
+    step: str,
+    over: str | Sequence[str] | None,
+    grid: Mapping[str, Iterable[Any]] | None,
+    rows: Iterable[Mapping[str, Any]] | None,
+    items_per_job: int | None,
+    on_item_failure: FailureRule,
+    min_success: float | None,
+    expect: int | None,
+) -> StepMap:
+    """Return the declaration of a map. The arguments are those of `Step.map`.
+
+    Raises:
+        InvalidStepError: An argument is invalid, or not exactly one source of items is given.
+    """
+
+    def invalid(argument: str, value: object, expected: str) -> InvalidStepError:
+        return InvalidStepError(
+            what=f"Step {step!r}: Invalid argument {argument}={value!r}",
+            why=f"{argument} must be {expected}",
+            fix=f"change it in {step}.map({argument}=…)",
+        )
+
+    sources = {"over": over, "grid": grid, "rows": rows}
+    given = [name for name, value in sources.items() if value is not None]
+    if len(given) != 1:
+        raise InvalidStepError(
+            what=f"Step {step!r}: map() got {' and '.join(given) or 'no items'}",
+            why="a map has one source of items",
+            fix=f'write {step}.map(over="LIST"), {step}.map(grid={{"PARAMETER": [VALUES]}}), or '
+            f"{step}.map(rows=[…])",
+        )
+    names = (over,) if isinstance(over, str) else tuple(over or ())
+    if over is not None and not (names and all(isinstance(n, str) and n for n in names)):
+        raise invalid("over", over, "the name of a list, or several names")
+    if len(set(names)) < len(names):
+        raise invalid("over", over, "a list without duplicates")
+    for argument, number in (("items_per_job", items_per_job), ("expect", expect)):
+        if number is not None and (
+            not isinstance(number, int) or isinstance(number, bool) or number < 1
+        ):
+            raise invalid(argument, number, "an integer of 1 or more")
+    if on_item_failure not in FAILURE_RULES:
+        rules = ", ".join(f'"{rule}"' for rule in FAILURE_RULES)
+        raise invalid("on_item_failure", on_item_failure, f"one of {rules}")
+    if min_success is not None:
+        is_number = isinstance(min_success, (int, float)) and not isinstance(min_success, bool)
+        if not is_number or not 0 <= min_success <= 1:
+            raise invalid("min_success", min_success, "a number from 0 to 1")
+        if on_item_failure != "drop":
+            raise invalid("min_success", min_success, 'omitted without on_item_failure="drop"')
+    table = None
+    if grid is not None:
+        table = _grid_rows(grid, invalid)
+    elif rows is not None:
+        table = tuple(dict(row) if isinstance(row, Mapping) else row for row in rows)
+        for number, row in enumerate(table):
+            if not isinstance(row, dict) or not row:
+                raise invalid("rows", row, f"mappings of parameters to values (row {number})")
+            if row.keys() != table[0].keys():
+                expected = f"mappings with the same parameters; row {number} has {', '.join(row)}"
+                raise invalid("rows", list(table[0]), expected)
+    return StepMap(
+        over=names,
+        rows=table,
+        items_per_job=items_per_job,
+        on_item_failure=on_item_failure,
+        min_success=min_success or 0.0,
+        expect=expect,
+    )
+
+
+def _grid_rows(grid: Mapping[str, Iterable[Any]], invalid: Any) -> tuple[dict[str, Any], ...]:
+    """Return one row for each combination of values; the last parameter changes fastest."""
+    if not isinstance(grid, Mapping) or not grid:
+        raise invalid("grid", grid, "a mapping of parameters to lists of values")
+    for name, values in grid.items():
+        if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+            raise invalid("grid", {name: values}, "a mapping of parameters to lists of values")
+    columns = [list(values) for values in grid.values()]
+    return tuple(
+        dict(zip(grid, combination, strict=True)) for combination in itertools.product(*columns)
+    )
