@@ -8,7 +8,7 @@ arguments; `StepGraph.gathered` connects both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -111,8 +111,10 @@ def _lengths(
 
 
 def _is_list(value: Any) -> bool:
-    return isinstance(value, Sized) and hasattr(value, "__getitem__") and not isinstance(
-        value, (str, bytes, bytearray, Mapping)
+    return (
+        isinstance(value, Sized)
+        and hasattr(value, "__getitem__")
+        and not isinstance(value, (str, bytes, bytearray, Mapping))
     )
 
 

@@ -83,7 +83,9 @@ def split_items(group: StepGroup, items_per_job: int) -> tuple[StepGroup, ...]:
 
 def _name_of_items(group: StepGroup, items: Sequence[tuple[Step, ...]]) -> str:
     first, last = _index(items[0][0]), _index(items[-1][0])
-    return f"{group.group_name}[{first}]" if first == last else f"{group.group_name}[{first}-{last}]"
+    return (
+        f"{group.group_name}[{first}]" if first == last else f"{group.group_name}[{first}-{last}]"
+    )
 
 
 def group_steps(

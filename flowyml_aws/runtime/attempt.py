@@ -43,6 +43,7 @@ class Attempt:
             cause.
         dropped: Assets of this job that do not exist because an item of a map failed, with the
             cause.
+        partial: Assets of this job that were made from lists without dropped items.
         changed: Digests of values that are different from those of the client, by name.
         platform: Platform that runs the container.
         sampler: Records phases, and measures the use of the machine.
@@ -57,6 +58,7 @@ class Attempt:
     assets: dict[str, ArtifactRef]
     skipped: dict[str, str] = field(default_factory=dict)
     dropped: dict[str, str] = field(default_factory=dict)
+    partial: set[str] = field(default_factory=set)
     changed: dict[str, str] = field(default_factory=dict)
     platform: Platform = field(default_factory=Platform)
     sampler: Sampler = field(default_factory=lambda: Sampler(1))
@@ -161,6 +163,7 @@ class Attempt:
             assets=self.assets,
             skipped=self.skipped,
             dropped=self.dropped,
+            partial=tuple(sorted(self.partial)),
             failure=failure,
             changed=self.changed,
             instance_type=self.platform.instance_type,

@@ -113,6 +113,7 @@ class JobResult(Document):
         assets: Refs of the stored values.
         skipped: Assets that do not exist because their step was skipped, with the cause.
         dropped: Assets that do not exist because an item of a map failed, with the cause.
+        partial: Assets that were made from lists without dropped items.
         failure: Failure that no step caused, such as a damaged input.
         changed: Digests of values of the program that are different in the job from those of the
             client, such as the device of `torch`, by name.
@@ -130,6 +131,7 @@ class JobResult(Document):
     assets: dict[str, ArtifactRef]
     skipped: dict[str, str]
     dropped: dict[str, str] = Field(default_factory=dict)
+    partial: tuple[str, ...] = ()
     failure: StepFailure | None = None
     changed: dict[str, str] = Field(default_factory=dict)
     instance_type: str | None = None

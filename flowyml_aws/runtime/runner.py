@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import sys
 import time
@@ -13,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flowyml_aws.artifacts.fetching import may_run_code
-from flowyml_aws.artifacts.refs import ArtifactRef
-from flowyml_aws.artifacts.transfer import load_values, save_values
+from flowyml_aws.artifacts.transfer import save_values
 from flowyml_aws.caching.cache_key import cache_key
 from flowyml_aws.caching.entries import (
     CacheEntry,
@@ -27,13 +25,10 @@ from flowyml_aws.caching.entries import (
 )
 from flowyml_aws.core import clock
 from flowyml_aws.core.errors import (
-    ArtifactNotFoundError,
     AwsRefusedError,
     AwsUnavailableError,
-    DamagedArtifactError,
     FlowymlError,
     JobError,
-    TooFewItemsError,
 )
 from flowyml_aws.core.event_loop import EventLoop
 from flowyml_aws.core.skipped import Skipped
@@ -44,11 +39,12 @@ from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.exit_codes import STEP_FAILED
 from flowyml_aws.runtime.failures import describe_step_failure, text_of
 from flowyml_aws.runtime.forks import call_in_this_process
+from flowyml_aws.runtime.inputs import JobInputs
 from flowyml_aws.runtime.interruption import Interrupted, Interruption
 from flowyml_aws.runtime.job_values import READ_ONLY_ADVICE, JobValues
 from flowyml_aws.runtime.log import reporting, say, show
 from flowyml_aws.runtime.out_of_memory import oom_kills
-from flowyml_aws.runtime.result import JobResult, StepFailure, StepState
+from flowyml_aws.runtime.result import StepFailure, StepState
 from flowyml_aws.runtime.resume import done_before
 from flowyml_aws.runtime.spec import StepSpec
 from flowyml_aws.runtime.step_calls import StepCall, StepCalls, StepError
@@ -60,10 +56,9 @@ __all__ = ["JobRunner"]
 _LONGEST_DELAY_S = 60.0
 _CONDITION = "its condition is false"
 _ABSENT = " does not exist: "  # followed by the cause
-_NO_CONTENT = "skipped"  # the identity of an asset that does not exist
 
 
-@dataclass
+@dataclass(slots=True)
 class JobRunner:
     """Runs the steps of one attempt, and records stored and skipped assets in the attempt.
 
@@ -89,7 +84,7 @@ class JobRunner:
     _assets: JobValues = field(init=False)
     _context: JobValues = field(init=False)
     _calls: dict[str, StepCalls] = field(init=False)
-    _results: dict[str, JobResult] = field(default_factory=dict)
+    _stored: JobInputs = field(init=False)
     _kills: int | None = None
     _step: str | None = None
 
@@ -98,8 +93,11 @@ class JobRunner:
             spec.name: StepCalls.of(self.steps[spec.function], spec)
             for spec in self.attempt.spec.steps
         }
+        self._stored = JobInputs(self.attempt, self.scratch)
         calls = [call for step in self._calls.values() for call in step.in_order]
-        self._assets = JobValues("asset", [c.assets for c in calls], self._is_stored, self._load)
+        self._assets = JobValues(
+            "asset", [c.assets for c in calls], self._stored.is_stored, self._load
+        )
         self._context = JobValues("context", [c.context for c in calls])
 
     def run(self) -> bool:
@@ -129,7 +127,6 @@ class JobRunner:
                     if spec.on_failure in (None, "stop"):
                         return False
                     failed = failed or spec.on_failure == "finish"
-                    self._leave_out(spec)
             except AwsUnavailableError:
                 raise  # the step has not failed
             except Exception as error:
@@ -140,11 +137,6 @@ class JobRunner:
                 self._context.drop(call.context)
         return not failed
 
-    def _leave_out(self, spec: StepSpec) -> None:
-        """Record that an item has failed, so that later steps of the job do not need it."""
-        cause = f"step {spec.name!r} failed"
-        self.attempt.dropped.update(dict.fromkeys(spec.outputs, cause))
-
     def _resume(self) -> None:
         """Take over the steps that earlier attempts completed."""
         done, assets = done_before(self.attempt.spec.steps, self.attempt.earlier_events())
@@ -154,6 +146,7 @@ class JobRunner:
                 report = done[spec.name]
                 if report.state is StepState.SKIPPED:
                     self._mark_skipped(spec, report.reason or _CONDITION)
+                self._mark_partial(spec)
                 self.attempt.progress.take(report)
                 say(f"{spec.name}: {report.state.value} in an earlier attempt or run")
         if any(report.state is StepState.SUCCEEDED for report in done.values()):
@@ -165,8 +158,8 @@ class JobRunner:
         """Run one step. Return False if it failed."""
         self.attempt.progress.update(spec.name, started_at=time.time(), state=StepState.RUNNING)
         self._kills, self._step = oom_kills(), spec.name
-        if (cause := self._dropped_input(spec)) is not None:
-            self.attempt.dropped.update(dict.fromkeys(spec.outputs, cause))
+        if spec.is_item and (cause := self._stored.dropped_item(spec.reads)) is not None:
+            self._drop(spec, cause)
             self._end(spec, StepState.NOT_RUN, reason=cause)
             return True
         if (reason := self._absent_input(spec)) is not None:
@@ -175,8 +168,10 @@ class JobRunner:
         key = self._cache_key(spec)
         if key is not None and self._use_cache_entry(key, spec):
             return True
+        self._mark_partial(spec)
         try:
-            self._check_dropped(spec)
+            for call in self._calls[spec.name].in_order:
+                self._stored.check_lists(call.assets.reader, call.assets.reads)
             with EventLoop() as loop:
                 if not self._condition_holds(spec, loop):
                     self._skip(spec, _CONDITION)
@@ -187,10 +182,10 @@ class JobRunner:
         except StepError as error:
             self._fail(spec, error.cause, error.advice)
             return False
-        except JobError as error:  # a value can't be stored or copied
+        except JobError as error:  # a value can't be stored or copied, or too few items succeeded
             self._fail(spec, error)
             return False
-        if key is not None and spec.stored:
+        if key is not None and spec.stored and not self.attempt.partial.intersection(spec.outputs):
             self._write_cache_entry(key, spec)
         self._end(spec, StepState.SUCCEEDED)
         return True
@@ -204,54 +199,19 @@ class JobRunner:
         del stored
         self._assets.add(produced)
 
-    def _dropped_input(self, spec: StepSpec) -> str | None:
-        """Return why an item can't run, if it needs an item that failed."""
-        if spec.on_failure is None:
-            return None
-        for asset in spec.reads:
-            cause = self.attempt.dropped.get(asset)
-            if cause is None and (source := self._source_job(asset)) is not None:
-                cause = self._result_of(source).dropped.get(asset)
-            if cause is not None and asset not in self._gathered_items:
-                return cause
-        return None
-
-    @functools.cached_property
-    def _gathered_items(self) -> frozenset[str]:
-        """Assets of items that the job reads as parts of lists."""
-        gathered = self.attempt.spec.gathered.values()
-        return frozenset(item for each in gathered for item in each.items)
-
-    def _source_job(self, asset: str) -> str | None:
-        source = self.attempt.spec.assets.get(asset)
-        return None if source is None else source.job
-
     def _absent_input(self, spec: StepSpec) -> str | None:
         """Return why the step can't run, if it needs an input that was skipped."""
         for call in self._calls[spec.name].in_order:
             for asset in call.arguments.needed:
-                if (cause := self._cause_of_absence(asset)) is not None:
+                if (cause := self._stored.cause_of_absence(asset)) is not None:
                     return f"{asset!r}{_ABSENT}{cause}"
         return None
-
-    def _cause_of_absence(self, asset: str) -> str | None:
-        """Return why an asset does not exist; None if it exists."""
-        if (gathered := self.attempt.spec.gathered.get(asset)) is not None:
-            causes = [self._cause_of_absence(item) for item in gathered.items]
-            return causes[0] if causes and None not in causes else None
-        source = self.attempt.spec.assets.get(asset)
-        if source is None:
-            return self.attempt.skipped.get(asset) or self.attempt.dropped.get(asset)
-        if source.job is None:
-            return source.absent
-        result = self._result_of(source.job)
-        return result.skipped.get(asset) or result.dropped.get(asset)
 
     def _inputs(
         self, call: StepCall, last_attempt: bool = True
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the assets and the context values that a call gets."""
-        causes = {asset: self._cause_of_absence(asset) for asset in call.assets.reads}
+        causes = {asset: self._stored.cause_of_absence(asset) for asset in call.assets.reads}
         absent = {asset: Skipped(asset, why) for asset, why in causes.items() if why is not None}
         assets = self._assets.lend(call.assets, last_attempt, absent)
         return {**assets, **absent}, self._context.lend(call.context, last_attempt)
@@ -272,15 +232,10 @@ class JobRunner:
         if spec.cache is None:
             return None
         assets = {
-            spec.cache.labels.get(asset, asset): self._content_identity(asset)
-            if identity is None
-            else identity
+            spec.cache.labels.get(asset, asset): identity or self._stored.identity(asset)
             for asset, identity in spec.cache.assets.items()
         }
         return cache_key(spec.cache.identity, assets)
-
-    def _content_identity(self, asset: str) -> str:
-        return _NO_CONTENT if self._cause_of_absence(asset) else self._ref(asset).identity
 
     def _use_cache_entry(self, key: str, spec: StepSpec) -> bool:
         """Take the outputs from a cache entry. Return False on a cache miss."""
@@ -323,98 +278,11 @@ class JobRunner:
         with reporting(f"{spec.name}: can't write its cache entry"):
             write_entry(attempt.store, entry)
 
-    def _ref(self, asset: str) -> ArtifactRef:
-        """Return the ref of a stored asset."""
-        if asset in self.attempt.assets:
-            return self.attempt.assets[asset]
-        source = self.attempt.spec.assets[asset]
-        ref = source.ref if source.job is None else self._result_of(source.job).assets.get(asset)
-        if ref is None:
-            raise ArtifactNotFoundError(
-                what=f"Asset {asset!r} was not stored",
-                why=f"the result of job {source.job!r} does not contain it",
-                fix="run the pipeline again",
-            )
-        return ref
-
-    def _is_stored(self, asset: str) -> bool:
-        spec = self.attempt.spec
-        return asset in self.attempt.assets or asset in spec.assets or asset in spec.gathered
-
     def _load(self, assets: Sequence[str]) -> dict[str, Any]:
         if not assets:
             return {}
         with self.attempt.sampler.phase(PhaseKind.INPUTS, self._step):
-            members = {asset: self._members(asset) for asset in assets}
-            refs = {name: self._ref(name) for names in members.values() for name in names}
-            try:
-                values = load_values(self.attempt.store, refs, self.scratch)
-                gathered = self.attempt.spec.gathered
-                return {
-                    asset: [values.pop(name) for name in names]
-                    if asset in gathered
-                    else values.pop(asset)
-                    for asset, names in members.items()
-                }
-            except (ArtifactNotFoundError, DamagedArtifactError) as error:
-                fix = self._advice_on_damage(assets)
-                raise type(error)(what=error.what, why=error.why, fix=fix) from error
-
-    def _members(self, asset: str) -> Sequence[str]:
-        """Return the stored assets of an asset: those of the items that exist, if it is a list."""
-        gathered = self.attempt.spec.gathered.get(asset)
-        if gathered is None:
-            return (asset,)
-        return [item for item in gathered.items if self._cause_of_absence(item) is None]
-
-    def _check_dropped(self, spec: StepSpec) -> None:
-        """Check that enough items of each list that a step reads have succeeded.
-
-        Raises:
-            TooFewItemsError: Too many items failed.
-        """
-        for call in self._calls[spec.name].in_order:
-            for asset in call.arguments.assets:
-                gathered = self.attempt.spec.gathered.get(asset)
-                if gathered is None or not gathered.required:
-                    continue
-                causes = [cause for item in gathered.items if (cause := self._cause_of_drop(item))]
-                succeeded = len(gathered.items) - len(causes)
-                if succeeded < gathered.required:
-                    raise TooFewItemsError(
-                        what=f"Step {spec.name!r} can't read {asset!r}: {len(causes)} of "
-                        f"{len(gathered.items)} items failed",
-                        why=f"at least {gathered.required} items must succeed; {causes[0]}",
-                        fix="correct the cause and run the pipeline again, which runs the failed "
-                        "items only; or lower min_success",
-                    )
-
-    def _cause_of_drop(self, item: str) -> str | None:
-        job = self._source_job(item)
-        return None if job is None else self._result_of(job).dropped.get(item)
-
-    def _advice_on_damage(self, assets: Sequence[str]) -> str:
-        """Return how to produce a damaged or missing value again, which is one of some assets."""
-        sources = self.attempt.spec.assets
-        assets = [member for asset in assets for member in self._members(asset)]
-        if all(asset in sources and sources[asset].job is None for asset in assets):
-            return (
-                "it is from an earlier run: run the pipeline with --refresh and the name of the "
-                "step that produces it"
-            )
-        return f"run `flowyml-aws resume {self.attempt.spec.run_id}`, which produces it again"
-
-    def _result_of(self, job: str) -> JobResult:
-        if job not in self._results:
-            result = self.attempt.result_of(job)
-            if result is None:
-                raise ArtifactNotFoundError(
-                    what=f"Job {job!r} has no result",
-                    why="this job reads its assets, but started before it ended",
-                    fix="check that job's status, then run the pipeline again",
-                )
-            self._results[job] = result
-        return self._results[job]
+            return self._stored.load(assets)
 
     def _call_with_retries(self, spec: StepSpec, loop: EventLoop) -> dict[str, Any]:
         """Call the function of a step until it succeeds. Return its outputs by asset."""
@@ -512,9 +380,23 @@ class JobRunner:
         )
         self.attempt.skipped.update(dict.fromkeys(spec.outputs, first_cause))
 
+    def _drop(self, spec: StepSpec, cause: str) -> None:
+        """Record that the outputs of an item do not exist, because an item failed."""
+        self.attempt.dropped.update(dict.fromkeys(spec.outputs, cause))
+
+    def _mark_partial(self, spec: StepSpec) -> None:
+        """Mark the outputs of a step that reads a list without dropped items.
+
+        They are not cached: the next run may drop other items.
+        """
+        if self._stored.is_partial(spec.reads):
+            self.attempt.partial.update(spec.outputs)
+
     def _fail(self, spec: StepSpec, error: BaseException, advice: str = "") -> None:
         failure = describe_step_failure(error, self.roots, advice, self._kills)
         self._end(spec, StepState.FAILED, failure=failure)
+        if spec.is_item:
+            self._drop(spec, f"step {spec.name!r} failed")
         show(failure.text)
 
     def _end(

@@ -126,6 +126,11 @@ class StepSpec(Document):
         """Name of the step in the payload."""
         return self.declared or self.name
 
+    @property
+    def is_item(self) -> bool:
+        """True if the step is an item of a mapped step."""
+        return self.on_failure is not None
+
 
 class GatheredAsset(Document):
     """An asset of a mapped step that a job reads as a list.
@@ -144,11 +149,15 @@ class AssetSource(Document):
 
     Attributes:
         absent: Reason why the asset does not exist, if a step of an earlier run was skipped.
+        dropped: Reason why the asset does not exist, if an item of an earlier run failed.
+        is_partial: Whether it was made in an earlier run from a list without dropped items.
     """
 
     job: str | None = None
     ref: ArtifactRef | None = None
     absent: str | None = None
+    dropped: str | None = None
+    is_partial: bool = False
 
 
 class JobSpec(Document):

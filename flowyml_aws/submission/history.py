@@ -37,9 +37,7 @@ def record_times(store: ArtifactStore, status: RunStatus) -> None:
             grown.update(dict.fromkeys(map(declared_name, view.job.steps), growth))
         for report in view.steps:
             if report.state is StepState.SUCCEEDED:
-                time = StepTime(
-                    duration_s=report.duration_s, instance_type=view.instance_type
-                )
+                time = StepTime(duration_s=report.duration_s, instance_type=view.instance_type)
                 if view.job.mapped:
                     items.setdefault(declared_name(report.name), []).append(time)
                 else:
@@ -48,9 +46,7 @@ def record_times(store: ArtifactStore, status: RunStatus) -> None:
             sizes.update(view.result.asset_bytes)
     for name, times_of_items in items.items():
         mean_s = fmean(time.duration_s for time in times_of_items)
-        steps[name] = StepTime(
-            duration_s=mean_s, instance_type=times_of_items[-1].instance_type
-        )
+        steps[name] = StepTime(duration_s=mean_s, instance_type=times_of_items[-1].instance_type)
     if not steps and not grown:
         return
     times = RunTimes(

@@ -269,9 +269,7 @@ def _step_cache(step: Step, graph: StepGraph, reuse: Reuse) -> StepCache | None:
     )
 
 
-def _gathered(
-    plan: ExecutionPlan, job: PlannedJob, graph: StepGraph
-) -> dict[str, GatheredAsset]:
+def _gathered(plan: ExecutionPlan, job: PlannedJob, graph: StepGraph) -> dict[str, GatheredAsset]:
     """Return the assets of mapped steps that a job reads as lists."""
     if not plan.maps:
         return {}

@@ -138,7 +138,12 @@ def _source(asset: str, source: AssetSource, finished: Mapping[str, JobResult]) 
     result = finished.get(source.job) if source.job is not None else None
     if result is None:
         return source
-    return AssetSource(ref=result.assets.get(asset), absent=result.skipped.get(asset))
+    return AssetSource(
+        ref=result.assets.get(asset),
+        absent=result.skipped.get(asset),
+        dropped=result.dropped.get(asset),
+        is_partial=asset in result.partial,
+    )
 
 
 def _completed(

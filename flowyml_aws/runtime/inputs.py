@@ -1,0 +1,198 @@
+"""Stored assets that the steps of a job read: where they are, and why one does not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.artifacts.transfer import load_values
+from flowyml_aws.core.errors import (
+    ArtifactNotFoundError,
+    DamagedArtifactError,
+    TooFewItemsError,
+)
+from flowyml_aws.runtime.attempt import Attempt
+from flowyml_aws.runtime.result import JobResult
+from flowyml_aws.runtime.spec import AssetSource, GatheredAsset
+
+__all__ = ["JobInputs"]
+
+_NO_CONTENT = "skipped"  # the identity of an asset that does not exist
+_OUTSIDE = AssetSource()
+
+
+@dataclass
+class JobInputs:
+    """The assets that the steps of an attempt can read from the store.
+
+    An asset of a mapped step is read as a list: it consists of the assets of its items.
+
+    Attributes:
+        attempt: Attempt that runs the steps.
+        scratch: Folder for values that are files.
+    """
+
+    attempt: Attempt
+    scratch: Path
+    _results: dict[str, JobResult] = field(default_factory=dict)
+
+    def is_stored(self, asset: str) -> bool:
+        """Return whether `load` can load an asset."""
+        spec = self.attempt.spec
+        return asset in self.attempt.assets or asset in spec.assets or asset in spec.gathered
+
+    def cause_of_absence(self, asset: str) -> str | None:
+        """Return why an asset does not exist; None if it exists.
+
+        A list does not exist if none of its items does.
+        """
+        if (gathered := self._gathered.get(asset)) is not None:
+            causes = [self.cause_of_absence(item) for item in gathered.items]
+            return causes[0] if causes and None not in causes else None
+        if (cause := self.cause_of_drop(asset)) is not None:
+            return cause
+        source = self.attempt.spec.assets.get(asset)
+        if source is None:
+            return self.attempt.skipped.get(asset)
+        if source.job is None:
+            return source.absent
+        return self._result_of(source.job).skipped.get(asset)
+
+    def cause_of_drop(self, asset: str) -> str | None:
+        """Return why an asset does not exist, if an item of a map failed; otherwise None."""
+        source = self.attempt.spec.assets.get(asset)
+        if source is None:
+            return self.attempt.dropped.get(asset)
+        return (
+            source.dropped if source.job is None else self._result_of(source.job).dropped.get(asset)
+        )
+
+    def dropped_item(self, assets: Iterable[str]) -> str | None:
+        """Return why an item can't be computed, if it needs an asset of an item that failed."""
+        for asset in assets:
+            if asset not in self._items and (cause := self.cause_of_drop(asset)) is not None:
+                return cause
+        return None
+
+    def is_partial(self, assets: Iterable[str]) -> bool:
+        """Return whether an asset is a list without dropped items, or was made from one."""
+        return any(self._is_partial(asset) for asset in assets)
+
+    def check_lists(self, reader: str, assets: Iterable[str]) -> None:
+        """Check that enough items of the lists among some assets have succeeded.
+
+        Args:
+            reader: Description of the reader, for the error.
+            assets: Assets that it reads.
+
+        Raises:
+            TooFewItemsError: Too many items failed.
+        """
+        for asset in assets:
+            gathered = self._gathered.get(asset)
+            if gathered is None or not gathered.required:
+                continue
+            causes = [cause for item in gathered.items if (cause := self.cause_of_drop(item))]
+            if len(gathered.items) - len(causes) < gathered.required:
+                raise TooFewItemsError(
+                    what=f"{reader} can't read {asset!r}: {len(causes)} of "
+                    f"{len(gathered.items)} items failed",
+                    why=f"at least {gathered.required} must succeed; {causes[0]}",
+                    fix="correct the cause and run the pipeline again, which runs the failed items "
+                    "only; or change min_success",
+                )
+
+    def identity(self, asset: str) -> str:
+        """Return the identity of an asset by its content."""
+        return _NO_CONTENT if self.cause_of_absence(asset) else self.ref(asset).identity
+
+    def ref(self, asset: str) -> ArtifactRef:
+        """Return the ref of a stored asset that is not a list of items.
+
+        Raises:
+            ArtifactNotFoundError: The result of the job that produces it does not contain it.
+        """
+        if asset in self.attempt.assets:
+            return self.attempt.assets[asset]
+        source = self.attempt.spec.assets[asset]
+        ref = source.ref if source.job is None else self._result_of(source.job).assets.get(asset)
+        if ref is None:
+            raise ArtifactNotFoundError(
+                what=f"Asset {asset!r} was not stored",
+                why=f"the result of job {source.job!r} does not contain it",
+                fix="run the pipeline again",
+            )
+        return ref
+
+    def load(self, assets: Sequence[str]) -> dict[str, Any]:
+        """Load the values of some assets; a list has the items that exist.
+
+        Raises:
+            ArtifactNotFoundError: An object does not exist.
+            DamagedArtifactError: An object is damaged.
+        """
+        members = {asset: self._members(asset) for asset in assets}
+        refs = {name: self.ref(name) for names in members.values() for name in names}
+        try:
+            values = load_values(self.attempt.store, refs, self.scratch)
+        except (ArtifactNotFoundError, DamagedArtifactError) as error:
+            fix = self._advice_on_damage(refs)
+            raise type(error)(what=error.what, why=error.why, fix=fix) from error
+        return {
+            asset: [values.pop(name) for name in names]
+            if asset in self._gathered
+            else values.pop(asset)
+            for asset, names in members.items()
+        }
+
+    @property
+    def _gathered(self) -> dict[str, GatheredAsset]:
+        return self.attempt.spec.gathered
+
+    @cached_property
+    def _items(self) -> frozenset[str]:
+        """Assets of items that the job reads as parts of lists."""
+        return frozenset(item for each in self._gathered.values() for item in each.items)
+
+    def _is_partial(self, asset: str) -> bool:
+        if asset in self._items and self.cause_of_drop(asset) is not None:
+            return True
+        source = self.attempt.spec.assets.get(asset)
+        if source is None:
+            return asset in self.attempt.partial
+        if source.job is None:
+            return source.is_partial
+        return asset in self._result_of(source.job).partial
+
+    def _members(self, asset: str) -> Sequence[str]:
+        """Return the stored assets of an asset: those of the items that exist, if it is a list."""
+        gathered = self._gathered.get(asset)
+        if gathered is None:
+            return (asset,)
+        return [item for item in gathered.items if self.cause_of_absence(item) is None]
+
+    def _advice_on_damage(self, assets: Collection[str]) -> str:
+        """Return how to produce a damaged or missing value again, which is one of some assets."""
+        sources = self.attempt.spec.assets
+        if all(sources.get(asset, _OUTSIDE).ref is not None for asset in assets):
+            return (
+                "it is from an earlier run: run the pipeline with --refresh and the name of the "
+                "step that produces it"
+            )
+        return f"run `flowyml-aws resume {self.attempt.spec.run_id}`, which produces it again"
+
+    def _result_of(self, job: str) -> JobResult:
+        if job not in self._results:
+            result = self.attempt.result_of(job)
+            if result is None:
+                raise ArtifactNotFoundError(
+                    what=f"Job {job!r} has no result",
+                    why="this job reads its assets, but started before it ended",
+                    fix="check that job's status, then run the pipeline again",
+                )
+            self._results[job] = result
+        return self._results[job]
