@@ -73,14 +73,18 @@ def decide_reuse(
     forced = _with_descendants(graph, refresh)
     identities = _cacheable(graph, identities)
     known = _KnownIdentities(graph, identities, external_inputs)
+    outputs = {step.name: step.outputs_by_declared_name for step in graph.steps}
+    originals: dict[str, CacheEntry] = {}
     hits: dict[str, CacheEntry] = {}
     while keys := known.new_keys(hits):
         lookups = {step: key for step, key in keys.items() if step not in forced}
         existing = entries(tuple(lookups.values()))
         found = {step: existing[key] for step, key in lookups.items() if key in existing}
-        hits.update(
-            {s: entry for s, entry in found.items() if entry.serves(machines.get(s, ""), python)}
-        )
+        found = {
+            s: entry for s, entry in found.items() if entry.serves(machines.get(s, ""), python)
+        }
+        originals.update(found)
+        hits.update({step: entry.of_item(outputs[step]) for step, entry in found.items()})
     while True:
         runs, refs = _demanded(graph, identities.keys(), hits)
         invalid = known.premature_hits(hits, runs)
@@ -105,7 +109,7 @@ def decide_reuse(
     stored.update(asset for step in graph.steps if step.name in deferred for asset in step.assets)
     return Reuse(
         runs=frozenset(runs),
-        entries={step: entry for step, entry in hits.items() if step not in runs},
+        entries={step: originals[step] for step in hits if step not in runs},
         refs=refs,
         identities=identities,
         assets=assets,

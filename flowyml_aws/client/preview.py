@@ -326,7 +326,8 @@ def _require_instances(backend: str) -> None:
 def _reused(step: Step, entry: CacheEntry | None) -> ReusedStep:
     if entry is None:
         return ReusedStep(produces=step.assets)
-    return ReusedStep(produces=step.assets, run_id=entry.run_id, assets=entry.assets)
+    assets = entry.of_item(step.outputs_by_declared_name).assets
+    return ReusedStep(produces=step.assets, run_id=entry.run_id, assets=assets)
 
 
 def _image_of(host: PlanningHost) -> str | None:

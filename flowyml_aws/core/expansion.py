@@ -60,7 +60,7 @@ def expand(
     if problems:
         return None, problems
     expander = _Expander(graph, {name: lengths[place.domain] for name, place in places.items()})
-    new_groups = tuple(expander.group(group) for group in groups)
+    new_groups = tuple(group for group in map(expander.group, groups) if group.steps)
     steps = tuple(step for group in new_groups for step in group.steps)
     return Expansion(expander.graph(steps), new_groups, expander.values(values)), []
 
