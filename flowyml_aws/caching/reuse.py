@@ -148,6 +148,7 @@ class _KnownIdentities:
         self._rules = {step.name: step.cache for step in graph.steps}
         self._by_content = identified_by_content(graph, identities.keys())
         self._keys: dict[str, str] = {}
+        self._digests: dict[int, str] = {}
         self._contents = dict(external_inputs)  # identities by asset
 
     def new_keys(self, hits: Mapping[str, CacheEntry]) -> dict[str, str]:
@@ -166,9 +167,16 @@ class _KnownIdentities:
             assets.update(self._awaited(name))
             known = {asset: identity for asset, identity in assets.items() if identity is not None}
             if len(known) == len(assets):
-                key = cache_key(self._identities[name].digest, known)
+                key = cache_key(self._digest(name), known)
                 self._keys[name] = new[name] = key
         return new
+
+    def _digest(self, step: str) -> str:
+        """Return the digest of a step's identity, which all items of a mapped step share."""
+        identity = self._identities[step]
+        if id(identity) not in self._digests:
+            self._digests[id(identity)] = identity.digest
+        return self._digests[id(identity)]
 
     def identities_of(self, step: str, runs: Collection[str]) -> dict[str, str | None]:
         """Return the identities of the assets that a step reads.

@@ -131,13 +131,11 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
     )
     input_identities = {asset: value.identity for asset, value in inputs.items()}
     earlier = host.earlier_runs
-    machines = {
-        step.name: machine_kind(
-            request.placement.backend_of(group), needs_of(group.aggregated_resources)
-        )
-        for group in request.groups
-        for step in group.steps
-    }
+    machines: dict[str, str] = {}
+    for group in request.groups:
+        needs = needs_of(group.aggregated_resources)
+        kind = machine_kind(request.placement.backend_of(group), needs)
+        machines.update((step.name, kind) for step in group.steps)
     reuse = find_reuse(
         earlier, request.graph, identities.known, input_identities, request.forced, machines
     )
