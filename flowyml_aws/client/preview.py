@@ -143,9 +143,10 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
     history = read_times(earlier, request.name) if earlier is not None else ()
     running = [part for group in request.groups if (part := group.only(reuse.runs)) is not None]
     durations = Durations(history)
+    traits = [service_traits(request.placement.backend_of(group)) for group in running]
     batches = [
-        batch_of(g, durations, service_traits(request.placement.backend_of(g)).startup_s)
-        for g in running
+        batch_of(group, durations, service.startup_s, service.most_jobs_of_a_map)
+        for group, service in zip(running, traits, strict=True)
     ]
     groups = [
         part

@@ -93,7 +93,7 @@ def resolve_rows(bound: BoundStep) -> tuple[BoundStep, list[FlowymlError]]:
             key = name, id(value)
             if key not in known:
                 known[key], mistakes = resolve_value(name, value, takers.get(name, ()))
-                problems += mistakes
+                problems += [_located(problem, bound.step) for problem in mistakes]
             values[name] = known[key]
         rows.append(values)
     if problems:
@@ -104,3 +104,7 @@ def resolve_rows(bound: BoundStep) -> tuple[BoundStep, list[FlowymlError]]:
         return bound, []
     step = replace(bound.step, mapping=replace(mapping, rows=tuple(rows)))
     return replace(bound, step=step), []
+
+
+def _located(problem: FlowymlError, step: Step) -> FlowymlError:
+    return type(problem)(f"Map of step {step.name!r}: {problem.what}", problem.why, problem.fix)
