@@ -49,7 +49,7 @@ def expand(
     Args:
         graph: Graph of the declared steps.
         groups: Their groups; the steps of a mapped group are in one stage of one domain.
-        values: Values of lists by name, as far as they are known.
+        values: Values of lists by name, if known.
     """
     mapped = [step for step in graph.steps if step.mapping is not None]
     if not mapped:
