@@ -3,7 +3,7 @@
 Run it, or only plan it (its dependencies: `pip install 'flowyml-aws[examples]'`):
 
     python examples/sweep/pipeline.py                               on this machine
-    flowyml-aws plan examples/sweep/pipeline.py --backend batch     jobs, instance types and cost on AWS
+    flowyml-aws plan examples/sweep/pipeline.py --backend batch     jobs and cost on AWS
     flowyml-aws run examples/sweep/pipeline.py --sweep fit=examples/sweep/trials.csv
                                                                     the trials of a table
 """

@@ -245,6 +245,68 @@ def test_a_step_can_not_have_the_name_of_an_item() -> None:
     ]
 
 
+@st.composite
+def pipelines_with_maps(draw: st.DrawFn) -> list[Step]:
+    """Steps that read the two lists and each other's outputs, item by item or whole."""
+    steps: list[Step] = []
+    lists = ["xs", "ys"]  # of the same length
+    wholes: list[str] = []
+    for number in range(draw(st.integers(1, 6))):
+        name = f"s{number}"
+        over = draw(st.lists(st.sampled_from(lists), max_size=2, unique=True))
+        others = draw(st.lists(st.sampled_from([*lists, *wholes]), max_size=2, unique=True))
+        inputs = [asset for asset in others if asset not in over]
+
+        def function(*values: Any, name: str = name) -> tuple[str, tuple[Any, ...]]:
+            return name, values
+
+        group = draw(st.sampled_from([None, "g", "h"]))
+        declared = step(name=name, inputs=inputs, outputs=[f"o{number}"], execution_group=group)
+        steps.append(declared(function).map(over=over) if over else declared(function))
+        (lists if over else wholes).append(f"o{number}")
+    return steps
+
+
+def by_comprehension(steps: Sequence[Step], lists: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the value of each asset, computed with a loop over the items."""
+    values = dict(lists)
+    for declared in steps:
+        over = declared.mapping.over if declared.mapping is not None else ()
+
+        def call(index: int, declared: Step = declared, over: Sequence[str] = over) -> Any:
+            names = declared.inputs
+            return declared(*(values[n][index] if n in over else values[n] for n in names))
+
+        count = len(lists["xs"])
+        value = [call(index) for index in range(count)] if over else call(0)
+        values[declared.assets[0]] = value
+    return values
+
+
+def by_items(pipeline: BuiltPipeline, lists: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the value of each asset, computed by calling the steps of the items in their order."""
+    graph, values = pipeline.graph, {**lists, **pipeline.items}
+
+    def value_of(asset: str) -> Any:
+        items = graph.gathered.get(asset)
+        return values[asset] if items is None else [values[item] for item in items]
+
+    for group in pipeline.groups:
+        for each in group.steps:
+            arguments = graph.bound[each.name].function.arguments
+            read = {asset: value_of(asset) for asset in arguments.assets}
+            values[each.assets[0]] = arguments.call(each.func, read, {})
+    return values | {asset: value_of(asset) for asset in graph.gathered}
+
+
+@given(pipelines_with_maps(), st.integers(0, 4))
+def test_items_give_what_a_loop_gives(declared: list[Step], count: int) -> None:
+    lists = {"xs": [f"x{i}" for i in range(count)], "ys": [f"y{i}" for i in range(count)]}
+    pipeline = built(*declared, **lists)
+    expected, values = by_comprehension(declared, lists), by_items(pipeline, lists)
+    assert {asset: values[asset] for asset in expected} == expected
+
+
 @given(st.text(min_size=1), st.integers(0, 10**6))
 def test_the_name_of_an_item_contains_that_of_its_step(name: str, index: int) -> None:
     assert declared_name(item_name(name, index)) == name
