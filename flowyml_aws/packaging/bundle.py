@@ -111,7 +111,7 @@ def make_bundle(files: Mapping[str, Path]) -> SourceBundle:
     facts = _facts(files)
     if _latest and _latest[0][0] == facts:
         return _latest[0][1]
-    total = sum(_sizes(files).values())
+    total = sum(size for *_, size in facts)
     packed = io.BytesIO()
     compressor = zstandard.ZstdCompressor(level=3)
     with (

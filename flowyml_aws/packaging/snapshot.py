@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache, partial
 from pathlib import Path
 
 from flowyml_aws.core.modules import is_users_module
@@ -29,16 +30,26 @@ def snapshot_files(project: Project, imported: Mapping[str, Path]) -> Mapping[st
     known = [*imported.values(), *_files_of_modules()]
     if (main := main_script()) is not None:
         known.append(main[0] / main[1].path)
-    own = Path(__file__).resolve().parents[1]
-    # Before the links of all files are followed: a checkout of this package has hundreds.
-    files = {path for path in known if path.suffix == ".py" and not path.is_relative_to(own)}
+    files = {path for path in known if path.suffix == ".py" and not _is_own(path)}
     packages = [path.parent for path in files if path.name == "__init__.py"]
     files.update(_modules_in((*project.user_paths(), project.root, *packages)))
     # Jobs look for modules in the folders of `sys.path` without links, which may contain links.
-    files.update({path.resolve() for path in files})
-    files = {path for path in files if not path.is_relative_to(own) and path.is_file()}
-    named = {_name(path, project.root): path for path in files}
+    resolved = cache(Path.resolve)
+    files |= {
+        path.resolve() if path.is_symlink() else resolved(path.parent) / path.name for path in files
+    }
+    prefix = cache(partial(_prefix, root=project.root))
+    named = {
+        prefix(path.parent) + path.name: path
+        for path in files
+        if not _is_own(path) and path.is_file()
+    }
     return dict(sorted(named.items()))
+
+
+def _is_own(path: Path) -> bool:
+    """Return whether a file or folder belongs to this package, which has hundreds of modules."""
+    return f"{path}/".startswith(_PACKAGE)
 
 
 def _files_of_modules() -> Iterator[Path]:
@@ -55,8 +66,8 @@ def _modules_in(folders: tuple[Path, ...]) -> Iterator[Path]:
     while waiting:
         folder, above = waiting.pop()
         real = os.path.realpath(folder)
-        if folder in seen or real in above:  # a link to a folder that contains it
-            continue
+        if folder in seen or _is_own(Path(folder)) or real in above:
+            continue  # the last is a link to a folder that contains it
         seen.add(folder)
         try:
             with os.scandir(folder) as entries:
@@ -69,7 +80,12 @@ def _modules_in(folders: tuple[Path, ...]) -> Iterator[Path]:
             continue
 
 
-def _name(path: Path, root: Path) -> str:
-    if path.is_relative_to(root):
-        return path.relative_to(root).as_posix()
-    return outside_name(path, root)
+def _prefix(folder: Path, root: Path) -> str:
+    """Return the start of the names in a bundle of the files in a folder."""
+    if not folder.is_relative_to(root):
+        return f"{outside_name(folder, root)}/"
+    inside = folder.relative_to(root).as_posix()
+    return "" if inside == "." else f"{inside}/"
+
+
+_PACKAGE = f"{Path(__file__).resolve().parents[1]}/"

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from flowyml_aws import GPUConfig, Pipeline, ResourceRequirements, step
-from flowyml_aws.cli.load import load_pipeline
 from flowyml_aws.client.run import Run
 from flowyml_aws.core.errors import InvalidPipelineError, PipelineFileError
 from flowyml_aws.core.loading import importing
@@ -297,6 +296,9 @@ def test_a_pipeline_starts_after_a_failed_import() -> None:
 
 
 def test_the_command_line_executes_a_file_up_to_its_first_run(store: Path, tmp_path: Path) -> None:
+    # Not above: jobs import this module, and the command line takes half a second of CPU time.
+    from flowyml_aws.cli.load import load_pipeline
+
     file = tmp_path / "unguarded_flow.py"
     file.write_text(
         "from flowyml_aws import Pipeline, step\n"
