@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from flowyml_aws.client.options import RunKeywords, RunOptions
 from flowyml_aws.core.additions import as_additions
+from flowyml_aws.core.auto_resources import Auto
 from flowyml_aws.core.binding import bind_steps
 from flowyml_aws.core.build import BuiltPipeline, build_pipeline
 from flowyml_aws.core.context import Context
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, InvalidStepError
+from flowyml_aws.core.resources import ResourceRequirements
 from flowyml_aws.core.sheets import Sheet, ShownAsSheets
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
@@ -249,6 +251,13 @@ class Pipeline(ShownAsSheets):
 def _resources_text(step: Step) -> str:
     """Return the declared resources of a step, which may be invalid."""
     declared = step.resources
+    if isinstance(declared, Auto):
+        minimum = _amounts_text(declared.minimum)
+        return f"auto, at least {minimum}" if minimum else "auto"
+    return declared if isinstance(declared, str) else _amounts_text(declared)
+
+
+def _amounts_text(declared: ResourceRequirements | Mapping[str, Any] | None) -> str:
     if declared is None:
         return ""
     if isinstance(declared, Mapping):

@@ -13,6 +13,7 @@ from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.spot import CAPACITY_LABEL, SpotRule, spot_affinity
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup, parallel_steps
+from flowyml_aws.planning.advice.auto import resolve_auto
 from flowyml_aws.planning.alternatives import Alternatives
 from flowyml_aws.planning.cost import with_costs
 from flowyml_aws.planning.durations import Durations, idle_gpu_note
@@ -53,7 +54,7 @@ def make_plan(
         groups: All step groups, in running order.
         targets: Targets that jobs can be sent to.
         catalog: Instance types and prices.
-        history: Durations and sizes of earlier runs, newest first.
+        history: Durations, peaks and sizes of earlier runs, newest first.
         keep: Assets that are always stored.
         environment: Environment variables of all jobs, which those of their steps override.
         secrets: References to secrets for all jobs, which those of their steps override.
@@ -62,6 +63,8 @@ def make_plan(
     Raises:
         InvalidPipelineError: No instance type fits some groups; contains an error for each.
     """
+    resolved = [resolve_auto(group, history) for group in groups]
+    groups = [each.group for each in resolved]
     names = dict(zip((g.group_name for g in groups), _job_names(groups), strict=True))
     job_of = {step.name: names[group.group_name] for group in groups for step in group.steps}
     parents = {
@@ -82,7 +85,8 @@ def make_plan(
     jobs: list[PlannedJob] = []
     problems: list[FlowymlError] = []
     startable: dict[str, dict[str, InstanceOffer]] = {}
-    for group, backend in zip(groups, backends, strict=True):
+    for each, backend in zip(resolved, backends, strict=True):
+        group = each.group
         name = names[group.group_name]
         declared = _with_spot(needs_of(group.aggregated_resources), spot)
         needs, growth_note = _grown(group, declared, history)
@@ -111,6 +115,7 @@ def make_plan(
                 environment={n: value for n, value in variables.items() if n not in own_secrets},
                 secrets=own_secrets,
                 timeout_s=_timeout_s(group.steps),
+                origins=dict(each.origins),
                 notes=(*growth_note, *_notes(group, graph, selected, durations)),
                 moves={} if selection is None else alternatives.moves_of(backend, needs),
                 **selected.placement(backend),

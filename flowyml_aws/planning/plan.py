@@ -89,6 +89,8 @@ class PlannedJob(Document):
         moved: Number of moves so far.
         submission: Number of moves of this job and of its ancestors. The job is submitted once
             for each; earlier submissions do not count any more.
+        origins: Origin of each amount in `needs`, by its name; empty unless a step has
+            `resources="auto"`.
         notes: Notes for the user on this job.
     """
 
@@ -115,6 +117,7 @@ class PlannedJob(Document):
     moves: Annotated[dict[Cause, int], InTable("moves")] = Field(default_factory=dict)
     moved: int = 0
     submission: int = 0
+    origins: dict[str, str] = Field(default_factory=dict)
     notes: Annotated[tuple[str, ...], InTable("notes")]
 
     @property

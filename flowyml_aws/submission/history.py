@@ -1,8 +1,8 @@
-"""Step times and asset sizes of runs, recorded for later plans."""
+"""Step times, peaks and asset sizes of runs, recorded for later plans."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from flowyml_aws.artifacts.documents import read_document
@@ -11,20 +11,49 @@ from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError, FlowymlError
 from flowyml_aws.planning.history import Growth, RunTimes, StepTime
+from flowyml_aws.runtime.peaks import StepPeaks
 from flowyml_aws.runtime.result import StepState
+from flowyml_aws.submission.reports import JobReports
 from flowyml_aws.submission.status import RunStatus
 
 __all__ = ["MAX_TIMES", "read_times", "record_times"]
 
 MAX_TIMES = 10
 """Number of earlier runs that an estimate is based on."""
+_MAX_OPENED = 20  # results of one run; those of the other jobs count as not measured
 
 
-def record_times(store: ArtifactStore, status: RunStatus) -> None:
+def record_times(store: ArtifactStore, status: RunStatus, reports: JobReports) -> None:
     """Record the times of a run's completed steps and the needs of its jobs, also if it failed.
 
     An error of the store is ignored.
+
+    Args:
+        store: Store of the run.
+        status: Status of the run, which has ended.
+        reports: Reports of its jobs.
     """
+    with suppress(FlowymlError, OSError):  # plans can do without them
+        _record(store, status, _peaks(status, reports))
+
+
+def _peaks(status: RunStatus, reports: JobReports) -> dict[str, StepPeaks]:
+    """Return the measured peaks of the steps, from the summaries of the jobs.
+
+    The results of some jobs are opened if their peaks are not in the summary.
+    """
+    summaries = {view.job.name: view.result for view in status.jobs if view.result is not None}
+    without = [name for name, summary in summaries.items() if not summary.peaks]
+    opened = reports.results(without[:_MAX_OPENED])
+    peaks: dict[str, StepPeaks] = {}
+    for summary in summaries.values():
+        peaks.update(summary.peaks)
+    for result in opened.values():
+        peaks.update(result.peaks)
+    return peaks
+
+
+def _record(store: ArtifactStore, status: RunStatus, peaks: Mapping[str, StepPeaks]) -> None:
     steps: dict[str, StepTime] = {}
     sizes: dict[str, int] = {}
     grown: dict[str, Growth] = {}
@@ -35,7 +64,9 @@ def record_times(store: ArtifactStore, status: RunStatus) -> None:
         for report in view.steps:
             if report.state is StepState.SUCCEEDED:
                 steps[report.name] = StepTime(
-                    duration_s=report.duration_s, instance_type=view.instance_type
+                    duration_s=report.duration_s,
+                    instance_type=view.instance_type,
+                    peaks=peaks.get(report.name),
                 )
         if view.result is not None:
             sizes.update(view.result.asset_bytes)
@@ -49,8 +80,7 @@ def record_times(store: ArtifactStore, status: RunStatus) -> None:
         asset_bytes=sizes,
         grown=grown,
     )
-    with suppress(FlowymlError, OSError):  # plans can do without them
-        store.put(history_key(status.pipeline, status.run_id), times.to_json())
+    store.put(history_key(status.pipeline, status.run_id), times.to_json())
 
 
 def read_times(store: ArtifactStore, pipeline: str, limit: int = MAX_TIMES) -> Sequence[RunTimes]:

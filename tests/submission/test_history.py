@@ -12,6 +12,7 @@ from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.history import read_times, record_times
+from flowyml_aws.submission.reports import JobReports
 from flowyml_aws.submission.status import JobView, RunStatus
 from tests.support.plans import a_job
 
@@ -35,6 +36,10 @@ def a_status(run_id: str, *reports: StepReport, pipeline: str = "p") -> RunStatu
     return RunStatus(run_id, pipeline, "batch", 0.0, (view,), ended_at=9.0)
 
 
+def record(store: DirectoryArtifactStore, status: RunStatus) -> None:
+    record_times(store, status, JobReports(store, status.run_id, len(status.jobs)))
+
+
 def took(name: str, seconds: float, state: StepState = StepState.SUCCEEDED) -> StepReport:
     return StepReport(name=name, state=state, started_at=1.0, ended_at=1.0 + seconds)
 
@@ -42,7 +47,7 @@ def took(name: str, seconds: float, state: StepState = StepState.SUCCEEDED) -> S
 def test_a_run_records_its_step_times_and_asset_sizes(
     store: DirectoryArtifactStore,
 ) -> None:
-    record_times(store, a_status("p-20260101-000000-aaaaaa", took("fit", 5)))
+    record(store, a_status("p-20260101-000000-aaaaaa", took("fit", 5)))
     (times,) = read_times(store, "p")
     assert (times.steps["fit"].duration_s, times.steps["fit"].instance_type) == (5, "m6i.large")
     assert times.asset_bytes == {"model": 12}
@@ -53,33 +58,33 @@ def test_only_steps_that_ran_and_succeeded_count(
     store: DirectoryArtifactStore, state: StepState
 ) -> None:
     reports = (took("fit", 5), took("other", 7, state))
-    record_times(store, a_status("p-20260101-000000-aaaaaa", *reports))
+    record(store, a_status("p-20260101-000000-aaaaaa", *reports))
     (times,) = read_times(store, "p")
     assert times.steps.keys() == {"fit"}
 
 
 def test_a_run_without_a_succeeded_step_records_nothing(store: DirectoryArtifactStore) -> None:
-    record_times(store, a_status("p-20260101-000000-aaaaaa", took("fit", 5, StepState.FAILED)))
+    record(store, a_status("p-20260101-000000-aaaaaa", took("fit", 5, StepState.FAILED)))
     assert read_times(store, "p") == ()
 
 
 def test_the_newest_runs_come_first_up_to_the_limit(store: DirectoryArtifactStore) -> None:
     days = [f"p-202601{day:02}-000000-aaaaaa" for day in range(1, 13)]
     for run_id in days:
-        record_times(store, a_status(run_id, took("fit", 5)))
+        record(store, a_status(run_id, took("fit", 5)))
     assert [t.run_id for t in read_times(store, "p", limit=3)] == days[:-4:-1]
 
 
 def test_pipelines_with_unusual_names_do_not_share_times(store: DirectoryArtifactStore) -> None:
     for name in ("../p", "p/q", "é"):
-        record_times(store, a_status("p-20260101-000000-aaaaaa", took("fit", 5), pipeline=name))
+        record(store, a_status("p-20260101-000000-aaaaaa", took("fit", 5), pipeline=name))
         (times,) = read_times(store, name)
         assert times.pipeline == name
     assert read_times(store, "p") == ()
 
 
 def test_a_damaged_record_is_ignored(store: DirectoryArtifactStore) -> None:
-    record_times(store, a_status("p-20260101-000000-aaaaaa", took("fit", 5)))
+    record(store, a_status("p-20260101-000000-aaaaaa", took("fit", 5)))
     store.put(history_key("p", "p-20260102-000000-bbbbbb"), b"{")
     assert store.children(history_prefix("p"))[-1].startswith("p-20260102")
     (times,) = read_times(store, "p")
