@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from flowyml_aws.client.request import RunRequest
     from flowyml_aws.client.result import PipelineResult
     from flowyml_aws.client.run import Run
+    from flowyml_aws.planning.advice.document import Advice
     from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
     from flowyml_aws.planning.selection import Selection
 
@@ -162,6 +163,24 @@ class Pipeline(ShownAsSheets):
         from flowyml_aws.client.preview import explain
 
         return explain(self._request(options), job)
+
+    def advise(self, runs: int = 10, **options: Unpack[RunKeywords]) -> Advice:
+        """Return the smallest adequate requests according to earlier runs, and what they save.
+
+        A job has advice if at least three runs have measured all of its steps.
+
+        Args:
+            runs: Number of earlier runs to read, the latest ones; at least 3. Each run is recorded
+                in the store, and the last ten records are kept.
+            **options: See `RunOptions`; every step is planned, also those that are cached.
+
+        Raises:
+            InvalidPipelineError: With every mistake found.
+            SettingsError: `runs` is too small.
+        """
+        from flowyml_aws.client.advise import advise
+
+        return advise(self._request(options), runs)
 
     def submit(self, *, detach: bool = False, **options: Unpack[RunKeywords]) -> Run:
         """Start a run and return immediately.

@@ -47,12 +47,14 @@ from flowyml_aws.submission.history import read_times
 
 __all__ = [
     "PlannedRun",
+    "PreparedRequest",
     "budget_violations",
     "bundle_limits",
     "explain",
     "limits_of",
     "plan_at",
     "plan_only",
+    "prepare",
     "rank",
 ]
 
@@ -91,7 +93,7 @@ def plan_only(request: RunRequest) -> ExecutionPlan:
         FlowymlError: A setting is invalid, or AWS denied a call.
     """
     stop_while_loading()
-    prepared = _prepare(request)
+    prepared = prepare(request)
     plan = plan_at(prepared.services, prepared.request).plan
     plan = allowed_moves(plan, limits_of(prepared.settings, request.limits))
     placement = prepared.request.placement
@@ -203,7 +205,7 @@ def explain(request: RunRequest, job: str) -> tuple[PlannedJob, Selection]:
         InvalidPipelineError: The pipeline has mistakes, or no instance type fits a group.
         FlowymlError: A setting is invalid, or AWS denied a call.
     """
-    prepared = _prepare(request)
+    prepared = prepare(request)
     checked, services = prepared.request, prepared.services
     targets, catalog = services.targets(), services.host.catalog
     plan = make_plan(
@@ -255,7 +257,7 @@ def rank(needs: Needs, backend: str, spot: bool = False) -> tuple[Selection, Seq
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
+class PreparedRequest:
     """A request without mistakes, with what its plan is made from."""
 
     request: PlanRequest
@@ -264,8 +266,13 @@ class _Prepared:
     project: Path
 
 
-def _prepare(request: RunRequest) -> _Prepared:
-    """Return what a plan is made from, or raise every mistake that needs no account."""
+def prepare(request: RunRequest) -> PreparedRequest:
+    """Return what a plan is made from.
+
+    Raises:
+        InvalidPipelineError: With every mistake that needs no account.
+        FlowymlError: A setting is invalid, or AWS denied a call.
+    """
     project = request.project.root
     placement: Placement | None = None
     pipeline, problems = request.build()
@@ -280,7 +287,7 @@ def _prepare(request: RunRequest) -> _Prepared:
     if problems := environment_problems(settings.env, "the setting `env`"):
         raise InvalidPipelineError(request.name, problems)
     services = connect_to_plan(placement, settings, project)
-    return _Prepared(request.plan(pipeline, placement, settings), services, settings, project)
+    return PreparedRequest(request.plan(pipeline, placement, settings), services, settings, project)
 
 
 def _version_readers(request: PlanRequest) -> dict[str, VersionReader]:
