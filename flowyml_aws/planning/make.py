@@ -13,7 +13,7 @@ from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.spot import CAPACITY_LABEL, SpotRule, spot_affinity
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup, parallel_steps
-from flowyml_aws.planning.advice.auto import resolve_auto
+from flowyml_aws.planning.advice.auto import ResolvedGroup, resolve_auto
 from flowyml_aws.planning.alternatives import Alternatives
 from flowyml_aws.planning.cost import with_costs
 from flowyml_aws.planning.durations import Durations, idle_gpu_note
@@ -63,7 +63,12 @@ def make_plan(
     Raises:
         InvalidPipelineError: No instance type fits some groups; contains an error for each.
     """
-    resolved = [resolve_auto(group, history) for group in groups]
+    selectors = {b: Selector(b, targets, catalog) for b in placement.backends}
+    backends = [placement.backend_of(group) for group in groups]
+    resolved = [
+        _resolved(group, history, selectors[backend], spot)
+        for group, backend in zip(groups, backends, strict=True)
+    ]
     groups = [each.group for each in resolved]
     names = dict(zip((g.group_name for g in groups), _job_names(groups), strict=True))
     job_of = {step.name: names[group.group_name] for group in groups for step in group.steps}
@@ -77,8 +82,6 @@ def make_plan(
         for group in groups
     }
     reduced = transitive_reduction(parents)
-    selectors = {b: Selector(b, targets, catalog) for b in placement.backends}
-    backends = [placement.backend_of(group) for group in groups]
     readers = _readers(graph, job_of)
     durations = Durations(history)
     alternatives = Alternatives(targets, catalog)
@@ -142,6 +145,17 @@ def make_plan(
         for backend, selector in selectors.items()
     }
     return alternatives.added_to(with_costs(plan, graph, groups, history, offers))
+
+
+def _resolved(
+    group: StepGroup, history: Sequence[RunTimes], selector: Selector, spot: SpotRule | None
+) -> ResolvedGroup:
+    """Return a group with the amounts of its steps, without a margin if no machine has it."""
+    resolved = resolve_auto(group, history)
+    needs = _with_spot(needs_of(resolved.group.aggregated_resources), spot)
+    if resolved.origins and isinstance(selector.select_for(needs), FlowymlError):
+        return resolve_auto(group, history, margin=0.0)
+    return resolved
 
 
 def _grown(

@@ -20,7 +20,7 @@ __all__ = ["MAX_TIMES", "read_times", "record_times"]
 
 MAX_TIMES = 10
 """Number of earlier runs that an estimate is based on."""
-_MAX_OPENED = 20  # results of one run; those of the other jobs count as not measured
+_MAX_OPENED = 4  # results of one run; its other jobs without peaks count as not measured
 
 
 def record_times(store: ArtifactStore, status: RunStatus, reports: JobReports) -> None:

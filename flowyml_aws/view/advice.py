@@ -35,7 +35,7 @@ def advice_text(advice: Advice) -> RenderableType:
             Text(),
             Text(
                 f"Advised memory is the highest peak plus {margin}: data differ from run to run, "
-                "and short peaks are not seen. See docs/advice.md.",
+                "and short peaks are not seen.",
                 style="dim",
             ),
         ]
@@ -90,9 +90,7 @@ def _cost(requested: float, advised: float | None) -> Text:
 
 def _option(option: Option) -> Text:
     saving = option.saving_usd
-    if saving is None:
-        return _line(option.name, f"unknown: {option.basis}")
-    if saving == 0:
+    if not saving:
         return _line(option.name, option.basis)
     verb = "saves" if saving > 0 else "costs"
     more = "" if saving > 0 else " more"

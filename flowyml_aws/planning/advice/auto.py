@@ -36,7 +36,9 @@ class ResolvedGroup:
     origins: Mapping[str, str] = field(default_factory=dict)
 
 
-def resolve_auto(group: StepGroup, history: Sequence[RunTimes]) -> ResolvedGroup:
+def resolve_auto(
+    group: StepGroup, history: Sequence[RunTimes], margin: float = MEMORY_MARGIN
+) -> ResolvedGroup:
     """Return the group with the amounts of the steps that have `resources="auto"`.
 
     Before any run, a step gets its minimum, and `START` for amounts without a minimum. These are
@@ -45,6 +47,7 @@ def resolve_auto(group: StepGroup, history: Sequence[RunTimes]) -> ResolvedGroup
     Args:
         group: Group as declared.
         history: Earlier runs, newest first.
+        margin: Memory above the highest peak, as a part of it.
     """
     if not any(is_auto(step.resources) for step in group.steps):
         return ResolvedGroup(group)
@@ -53,7 +56,7 @@ def resolve_auto(group: StepGroup, history: Sequence[RunTimes]) -> ResolvedGroup
     for step in group.steps:
         origins = dict.fromkeys(_declared_fields(step), "declared")
         if is_auto(step.resources):
-            step, origins = _resolve(step, evidence_of(step.name, history))
+            step, origins = _resolve(step, evidence_of(step.name, history), margin)
         amounts = needs_of(step.requirements()).amounts._asdict()
         for name, origin in origins.items():
             highest[name] = max(highest.get(name, (0, "")), (amounts[name], origin), key=_amount)
@@ -86,7 +89,7 @@ def with_amounts(step: Step, amounts: Needs) -> Step:
     return replace(step, resources=resources)
 
 
-def _resolve(step: Step, evidence: Evidence) -> tuple[Step, dict[str, str]]:
+def _resolve(step: Step, evidence: Evidence, margin: float) -> tuple[Step, dict[str, str]]:
     """Return a step with amounts, and the origin of each."""
     declared = _declared_fields(step)
     start = START if evidence.runs < MIN_RUNS else NOTHING
@@ -96,9 +99,9 @@ def _resolve(step: Step, evidence: Evidence) -> tuple[Step, dict[str, str]]:
         vcpus=minimum.vcpus if "vcpus" in declared else start.vcpus,
         memory_mib=minimum.memory_mib if "memory_mib" in declared else start.memory_mib,
     )
-    needs = advised_needs(floor, evidence, floor)
+    needs = advised_needs(floor, evidence, floor, margin)
     origins = {
-        name: _origin(name, needs.amounts, floor.amounts, declared, evidence)
+        name: _origin(name, needs.amounts, floor.amounts, declared, evidence, margin)
         for name, amount in needs.amounts._asdict().items()
         if amount
     }
@@ -106,7 +109,12 @@ def _resolve(step: Step, evidence: Evidence) -> tuple[Step, dict[str, str]]:
 
 
 def _origin(
-    name: str, amounts: Amounts, floor: Amounts, declared: Sequence[str], evidence: Evidence
+    name: str,
+    amounts: Amounts,
+    floor: Amounts,
+    declared: Sequence[str],
+    evidence: Evidence,
+    margin: float,
 ) -> str:
     amount = getattr(amounts, name)
     if amount == getattr(floor, name):
@@ -120,7 +128,7 @@ def _origin(
         return f"raised after run {evidence.grown_in} used up less"
     most = {
         "vcpus": f"{evidence.cpu_peak_cores:g} cores",
-        "memory_mib": f"{evidence.memory_mib:,} MiB, plus {MEMORY_MARGIN:.0%}",
+        "memory_mib": f"{evidence.memory_mib:,} MiB, plus {margin:.0%}",
         "gpu_memory_gb": f"{evidence.gpu_memory_mib:,} MiB",
     }
     return f"measured in {counted(evidence.runs, 'run')}, at most {most[name]}"

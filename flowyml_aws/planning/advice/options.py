@@ -17,11 +17,15 @@ def grouping_option(plan: ExecutionPlan) -> Option:
     variants = {} if estimate is None else {each.name: each for each in estimate.variants}
     grouped, split = variants.get("as grouped"), variants.get("cheapest split")
     if grouped is None:
-        return Option(name="grouping", saving_usd=None, basis="the time of a step is unknown")
+        return Option(
+            name="grouping", saving_usd=None, basis="unknown, because a step has no measured time"
+        )
     if split is None:
         return Option(name="grouping", saving_usd=0.0, basis="every step has a job of its own")
     if grouped.cost_usd is None or split.cost_usd is None:
-        return Option(name="grouping", saving_usd=None, basis="a price is unknown")
+        return Option(
+            name="grouping", saving_usd=None, basis="unknown, because a price is not known"
+        )
     saving = _saving(grouped.cost_usd, split.cost_usd)
     if saving <= 0 or not split.cuts:
         return Option(name="grouping", saving_usd=0.0, basis="no split of the groups is cheaper")
@@ -50,10 +54,14 @@ def spot_option(plan: ExecutionPlan, on_spot: ExecutionPlan | None) -> Option:
     if all(job.capacity == "spot" for job in plan.jobs):
         return Option(name="spot", saving_usd=0.0, basis="every job is on spot capacity already")
     if any(job.offers[0].price_basis != "spot" for job in moved):
-        return Option(name="spot", saving_usd=None, basis="the spot price of a type is unknown")
+        return Option(
+            name="spot", saving_usd=None, basis="unknown, because a type has no known spot price"
+        )
     cost, spot_cost = _cost(plan), _cost(on_spot)
     if cost is None or spot_cost is None:
-        return Option(name="spot", saving_usd=None, basis="the cost of a run is unknown")
+        return Option(
+            name="spot", saving_usd=None, basis="unknown, because the cost of a run is not known"
+        )
     machines = ", ".join(_spot_text(job) for job in moved[:3])
     more = f" and {counted(len(moved) - 3, 'more job')}" if moved[3:] else ""
     basis = f"{usd(spot_cost)} instead of {usd(cost)}, without lost attempts: {machines}{more}"

@@ -33,13 +33,16 @@ _CPU_TOLERANCE = 0.1  # cores; the clocks of a measurement differ by a few milli
 _MEMORY_STEP_MIB = 256  # so that small differences between runs do not change a request
 
 
-def advised_needs(needs: Needs, evidence: Evidence, minimum: Needs = NOTHING) -> Needs:
+def advised_needs(
+    needs: Needs, evidence: Evidence, minimum: Needs = NOTHING, margin: float = MEMORY_MARGIN
+) -> Needs:
     """Return the smallest adequate needs, with the labels and the GPU model of the current ones.
 
     Args:
         needs: Current needs.
         evidence: Evidence for all steps of the job.
         minimum: Amounts that are never undercut.
+        margin: Memory above the highest peak, as a part of it.
     """
     gpus = needs.gpu_count
     if evidence.gpus is not None:
@@ -52,7 +55,7 @@ def advised_needs(needs: Needs, evidence: Evidence, minimum: Needs = NOTHING) ->
         memory_mib=max(
             NOTHING.memory_mib,
             minimum.memory_mib,
-            _rounded_up(evidence.memory_mib * (1 + MEMORY_MARGIN)),
+            _rounded_up(evidence.memory_mib * (1 + margin)),
             evidence.grown_memory_mib,
         ),
         storage_gib=max(needs.storage_gib, minimum.storage_gib, evidence.grown_storage_gib),

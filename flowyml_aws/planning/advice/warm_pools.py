@@ -29,7 +29,7 @@ def warm_pool_option(plan: ExecutionPlan) -> Iterator[Option]:
     }
     for setting in sorted(settings):
         if any(job.expected_s is None or job.price_usd_hour is None for job in plan.jobs):
-            basis = "the time or the price of a job is unknown"
+            basis = "unknown, because the time or the price of a job is not known"
             yield Option(name="warm pool", saving_usd=None, basis=basis)
             return
         pools = _Pools()
