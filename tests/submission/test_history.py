@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from flowyml_aws.artifacts.layout import history_key, history_prefix
+from flowyml_aws.artifacts.layout import RunLayout, history_key, history_prefix
 from flowyml_aws.local.directory import DirectoryArtifactStore
-from flowyml_aws.runtime.result import StepReport, StepState
+from flowyml_aws.runtime.peaks import StepPeaks
+from flowyml_aws.runtime.result import JobResult, StepReport, StepState
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.history import read_times, record_times
@@ -16,13 +18,20 @@ from flowyml_aws.submission.reports import JobReports
 from flowyml_aws.submission.status import JobView, RunStatus
 from tests.support.plans import a_job
 
+PEAKS = StepPeaks(cpu_mean_cores=0.5, cpu_peak_cores=1.9, memory_mib=3120)
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> DirectoryArtifactStore:
     return DirectoryArtifactStore(tmp_path)
 
 
-def a_status(run_id: str, *reports: StepReport, pipeline: str = "p") -> RunStatus:
+def a_status(
+    run_id: str,
+    *reports: StepReport,
+    pipeline: str = "p",
+    peaks: Mapping[str, StepPeaks] | None = None,
+) -> RunStatus:
     job = a_job("train", steps=tuple(report.name for report in reports))
     summary = JobSummary(
         attempt=1,
@@ -31,6 +40,7 @@ def a_status(run_id: str, *reports: StepReport, pipeline: str = "p") -> RunStatu
         ended_at=9,
         steps=reports,
         asset_bytes={"model": 12},
+        peaks=dict(peaks or {}),
     )
     view = JobView(job, JobState.SUCCEEDED, 1, steps=reports, result=summary)
     return RunStatus(run_id, pipeline, "batch", 0.0, (view,), ended_at=9.0)
@@ -51,6 +61,43 @@ def test_a_run_records_its_step_times_and_asset_sizes(
     (times,) = read_times(store, "p")
     assert (times.steps["fit"].duration_s, times.steps["fit"].instance_type) == (5, "m6i.large")
     assert times.asset_bytes == {"model": 12}
+
+
+def test_a_run_records_the_peaks_of_its_steps(store: DirectoryArtifactStore) -> None:
+    status = a_status("p-20260101-000000-aaaaaa", took("fit", 5), peaks={"fit": PEAKS})
+    record(store, status)
+    (times,) = read_times(store, "p")
+    assert times.steps["fit"].peaks == PEAKS
+
+
+def test_peaks_that_a_summary_leaves_out_are_read_from_the_result(
+    store: DirectoryArtifactStore,
+) -> None:
+    status = a_status("p-20260101-000000-aaaaaa", took("fit", 5))
+    result = JobResult(
+        run_id=status.run_id,
+        job="train",
+        attempt=1,
+        state="succeeded",
+        started_at=0,
+        ended_at=9,
+        steps=(),
+        assets={},
+        skipped={},
+        peaks={"fit": PEAKS},
+    )
+    store.put(RunLayout(status.run_id).result("train"), result.to_json())
+    record(store, status)
+    (times,) = read_times(store, "p")
+    assert times.steps["fit"].peaks == PEAKS
+
+
+def test_a_record_of_an_older_version_has_no_peaks(store: DirectoryArtifactStore) -> None:
+    old = b"""{"version": 1, "run_id": "p-20260101-000000-aaaaaa", "pipeline": "p", "ended_at": 9,
+    "steps": {"fit": {"duration_s": 5, "instance_type": null}}, "asset_bytes": {}}"""
+    store.put(history_key("p", "p-20260101-000000-aaaaaa"), old)
+    (times,) = read_times(store, "p")
+    assert times.steps["fit"].peaks is None
 
 
 @pytest.mark.parametrize("state", [StepState.FAILED, StepState.SKIPPED, StepState.CACHED])

@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from flowyml_aws.core.auto_resources import Auto, DeclaredResources, is_auto
 from flowyml_aws.core.binding import bind, bind_step
 from flowyml_aws.core.context import Context
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, UserError
@@ -164,15 +163,11 @@ def _assets_of(item: Any) -> Sequence[str]:
     return getattr(item, "outputs", None) or (str(getattr(item, "name", "")),)
 
 
-def _resources_of(flowyml_step: Any) -> DeclaredResources:
-    """Convert the resources of a step: a FlowyML object, or what FlowyML could not parse."""
+def _resources_of(flowyml_step: Any) -> ResourceRequirements | None:
+    """Convert the resources of a step: a FlowyML object, or a dict that FlowyML could not parse."""
     resources = flowyml_step.resources
     if not resources:
         return None
-    if isinstance(resources, Auto):
-        return resources
-    if is_auto(resources):
-        return Auto()
     if isinstance(resources, (Mapping, ResourceRequirements)):
         try:
             return read_resources(resources)
