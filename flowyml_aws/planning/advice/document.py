@@ -74,7 +74,7 @@ class JobAdvice(Document):
 
     @property
     def is_adequate(self) -> bool:
-        """Whether the request is the advised one."""
+        """True if the request is the advised one."""
         return self.advised is not None and self.advised.amounts == self.requested.amounts
 
 
