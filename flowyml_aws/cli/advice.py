@@ -7,15 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flowyml_aws.cli.app import (
-    AsJson,
-    Backends,
-    Context,
-    ContextFile,
-    File,
-    Spot,
-    app,
-)
+from flowyml_aws.cli.app import AsJson, Backends, Context, ContextFile, File, Spot, app
 from flowyml_aws.cli.facts import print_json
 from flowyml_aws.cli.load import load_pipeline, run_options
 from flowyml_aws.planning.advice.evidence import MIN_RUNS

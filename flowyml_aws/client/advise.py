@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from functools import partial
 
-from flowyml_aws.client.preview import prepare
+from flowyml_aws.client.preview import earlier_times, prepare
 from flowyml_aws.client.request import RunRequest
 from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.core.loading import stop_while_loading
 from flowyml_aws.planning.advice.document import Advice
 from flowyml_aws.planning.advice.evidence import MIN_RUNS
 from flowyml_aws.planning.advice.make import make_advice
 from flowyml_aws.planning.make import make_plan
-from flowyml_aws.submission.history import read_times
 
 __all__ = ["advise"]
 
@@ -34,10 +35,10 @@ def advise(request: RunRequest, runs: int) -> Advice:
             why=f"advice needs at least {MIN_RUNS} runs that measured a step",
             fix=f"write an integer of at least {MIN_RUNS}, or omit it",
         )
+    stop_while_loading()
     prepared = prepare(request)
     checked, host = prepared.request, prepared.services.host
-    earlier = host.earlier_runs
-    history = read_times(earlier, request.name, runs) if earlier is not None else ()
+    history = earlier_times(prepared.services, request.name, runs)
     planner = partial(
         make_plan,
         pipeline=request.name,
@@ -49,4 +50,6 @@ def advise(request: RunRequest, runs: int) -> Advice:
         secrets=checked.secrets,
     )
     targets = prepared.services.targets()
-    return make_advice(planner, checked.groups, targets, history, checked.spot)
+    advice = make_advice(planner, checked.groups, targets, history, checked.spot)
+    notes = (*advice.notes, *host.notes(datetime.now(timezone.utc).date()))
+    return advice.model_copy(update={"notes": notes})

@@ -30,6 +30,7 @@ from flowyml_aws.packaging.imports import imported_modules
 from flowyml_aws.packaging.neighbors import with_neighbors
 from flowyml_aws.packaging.project import find_project, project_files
 from flowyml_aws.planning.alternatives import allowed_moves
+from flowyml_aws.planning.history import RunTimes
 from flowyml_aws.planning.limits import Limits, over_limits
 from flowyml_aws.planning.make import make_plan
 from flowyml_aws.planning.needs import Needs, needs_of
@@ -43,13 +44,14 @@ from flowyml_aws.services.offline import OfflineServices
 from flowyml_aws.services.run_services import RunServices
 from flowyml_aws.services.service import PlanningHost
 from flowyml_aws.settings.model import Settings
-from flowyml_aws.submission.history import read_times
+from flowyml_aws.submission.history import MAX_TIMES, read_times
 
 __all__ = [
     "PlannedRun",
     "PreparedRequest",
     "budget_violations",
     "bundle_limits",
+    "earlier_times",
     "explain",
     "limits_of",
     "plan_at",
@@ -143,7 +145,7 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
     )
     graph = request.graph.only(reuse.runs)
     groups = [part for group in request.groups if (part := group.only(reuse.runs)) is not None]
-    history = read_times(earlier, request.name) if earlier is not None else ()
+    history = earlier_times(services, request.name)
     all_assets = {asset for step in graph.steps for asset in step.assets}
     plan = make_plan(
         request.name,
@@ -174,6 +176,20 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
     facts = {"notes": tuple(notes), "reused": reused, "image": _image_of(host)}
     plan = plan.model_copy(update=facts)
     return PlannedRun(plan, graph, groups, inputs, reuse, request.forced, fingerprinter, identities)
+
+
+def earlier_times(
+    services: PlanningServices, pipeline: str, limit: int = MAX_TIMES
+) -> Sequence[RunTimes]:
+    """Return the records of the latest runs of a pipeline, newest first; none without an account.
+
+    Args:
+        services: Services of the plan.
+        pipeline: Name of the pipeline.
+        limit: Largest number of records.
+    """
+    earlier = services.host.earlier_runs
+    return read_times(earlier, pipeline, limit) if earlier is not None else ()
 
 
 def bundle_limits(settings: Settings) -> BundleLimits:
@@ -215,6 +231,7 @@ def explain(request: RunRequest, job: str) -> tuple[PlannedJob, Selection]:
         checked.groups,
         targets,
         catalog,
+        earlier_times(services, request.name),
         environment=checked.environment,
         secrets=checked.secrets,
         spot=checked.spot,

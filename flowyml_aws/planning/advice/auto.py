@@ -66,17 +66,17 @@ def resolve_auto(
 
 
 def with_amounts(step: Step, amounts: Needs) -> Step:
-    """Return a step that requests these amounts; its GPU model and labels remain.
+    """Return a step that requests these amounts; its labels remain.
 
     Args:
         step: The step.
-        amounts: Amounts, without a GPU if it does not request any.
+        amounts: Amounts, with the GPU model of the step, or without GPUs.
     """
     declared = declared_minimum(step.resources) or ResourceRequirements()
     gpu = declared.gpu
     if gpu is not None:
         memory = f"{amounts.gpu_memory_gb}Gi" if amounts.gpu_memory_gb else None
-        # The name may require memory, too: `a100-80gb`.
+        # Not the declared name, which may require memory, too: `a100-80gb`.
         model = amounts.gpu_model
         gpu = None if model is None else GPUConfig(model, amounts.gpu_count, memory)
     resources = replace(

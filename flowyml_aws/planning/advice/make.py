@@ -15,6 +15,7 @@ from flowyml_aws.core.step_grouping import StepGroup
 from flowyml_aws.planning.advice.auto import with_amounts
 from flowyml_aws.planning.advice.document import Advice, JobAdvice, JobPeaks, MachineCost, Option
 from flowyml_aws.planning.advice.evidence import MIN_RUNS, Evidence, evidence_of, together
+from flowyml_aws.planning.advice.merging import cheapest_merge
 from flowyml_aws.planning.advice.options import grouping_option, spot_option
 from flowyml_aws.planning.advice.requests import advised_needs
 from flowyml_aws.planning.advice.warm_pools import warm_pool_option
@@ -53,21 +54,19 @@ def make_advice(
     Raises:
         InvalidPipelineError: No instance type fits some groups as declared.
     """
-    before = planner(groups=groups, targets=targets, spot=spot)
-    advised, after = _fitting(
-        groups,
-        advised_groups(groups, history),
-        lambda groups: planner(groups=groups, targets=targets, spot=spot),
-        before,
-    )
+
+    def plan_of(groups: Sequence[StepGroup]) -> ExecutionPlan:
+        return planner(groups=groups, targets=targets, spot=spot)
+
+    before = plan_of(groups)
+    advised, after = _fitting(groups, advised_groups(groups, history), plan_of, before)
     evidence = [together(evidence_of(s.name, history) for s in group.steps) for group in groups]
     rows = zip(groups, advised, before.jobs, after.jobs, evidence, strict=True)
-    is_known = advised != list(groups) and after.is_priced
     options: tuple[Option, ...] = ()
     if after.is_priced and any(e.runs >= MIN_RUNS for e in evidence):
         spot_targets = _with_spot_targets(targets)
         options = (
-            grouping_option(after),
+            grouping_option(after, cheapest_merge(advised, after, plan_of)),
             spot_option(after, _spot_plan(planner, advised, spot_targets)),
             *warm_pool_option(after),
         )
@@ -77,7 +76,7 @@ def make_advice(
         runs=len(history),
         jobs=tuple(_job_advice(*row) for row in rows),
         cost_usd=_cost_usd(before),
-        advised_cost_usd=_cost_usd(after) if is_known else None,
+        advised_cost_usd=None if advised == list(groups) else _cost_usd(after),
         options=options,
         notes=after.notes,
     )

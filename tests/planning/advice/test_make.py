@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from functools import partial
 
@@ -171,7 +172,29 @@ def test_a_step_that_only_needs_little_is_cheaper_in_a_job_of_its_own() -> None:
 def test_short_steps_with_equal_needs_stay_together() -> None:
     history = [a_run({"s0": SMALL_USE, "s1": SMALL_USE}, seconds=5.0)] * 3
     grouping = option(advice_on(chain(LARGE, LARGE, group="g"), history), "grouping")
-    assert (grouping.saving_usd, grouping.basis) == (0.0, "no split of the groups is cheaper")
+    assert grouping.saving_usd == 0.0
+    assert grouping.basis == "no split or merge of the groups is cheaper"
+
+
+def test_short_jobs_on_one_type_are_cheaper_as_one_group() -> None:
+    history = [a_run({f"s{n}": SMALL_USE for n in range(3)}, seconds=5.0)] * 3
+    grouping = option(advice_on(chain(LARGE, LARGE, LARGE), history), "grouping")
+    assert grouping.saving_usd == pytest.approx(2 * 0.1 * BATCH_START_S / 3600)
+    assert grouping.basis.endswith("if these are one group: s0 + s1 + s2")
+
+
+def test_a_small_job_is_not_merged_into_a_large_one_that_costs_more() -> None:
+    history = [a_run({"s0": SMALL_USE, "s1": peaks(40_000, 12.0)})] * 3
+    grouping = option(advice_on(chain(LARGE, LARGE), history), "grouping")
+    assert grouping.saving_usd == 0.0
+
+
+def test_jobs_whose_environments_conflict_are_not_merged() -> None:
+    steps = [
+        replace(each, env={"MODE": str(number)}) for number, each in enumerate(chain(None, None))
+    ]
+    history = [a_run({"s0": SMALL_USE, "s1": SMALL_USE}, seconds=5.0)] * 3
+    assert option(advice_on(steps, history), "grouping").saving_usd == 0.0
 
 
 def test_spot_is_compared_at_the_advised_request() -> None:
@@ -204,6 +227,23 @@ def test_an_instance_is_not_kept_for_a_job_of_another_type() -> None:
 def test_only_services_that_keep_instances_have_this_option() -> None:
     advice = advice_on(chain(None), [a_run({"s0": SMALL_USE})] * 3)
     assert [each.name for each in advice.options] == ["grouping", "spot"]
+
+
+def test_a_notebook_shows_a_row_for_each_job() -> None:
+    (sheet,) = advice_on(chain(LARGE), [a_run({"s0": SMALL_USE})] * 3)._sheets()
+    assert sheet.rows == [
+        (
+            "s0",
+            "3",
+            "8 vCPUs, 32Gi memory",
+            "2 vCPUs, 2560Mi memory",
+            "c1.large",
+            "c1.small",
+            "$1.05",
+            "$0.105",
+            "",
+        )
+    ]
 
 
 def test_on_this_machine_there_are_requests_but_no_costs() -> None:
