@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.runtime.usage import JobUsage, Phase, PhaseKind
@@ -30,14 +31,20 @@ class StepPeaks(Document):
 
 def peaks_of(usage: JobUsage) -> dict[str, StepPeaks]:
     """Return the peaks of each measured step of an attempt."""
+    phases: dict[str | None, list[Phase]] = {}
+    for phase in usage.phases:
+        if phase.kind is PhaseKind.STEP:
+            phases.setdefault(phase.step, []).append(phase)
+    cores = next((each.high for each in usage.series if each.name == "cpu_cores"), ())
     peaks: dict[str, StepPeaks] = {}
     for name, step in usage.steps.items():
-        phases = [p for p in usage.phases if p.kind is PhaseKind.STEP and p.step == name]
-        seconds = sum(phase.ended_at - phase.started_at for phase in phases)
+        own = phases.get(name, [])
+        seconds = sum(phase.ended_at - phase.started_at for phase in own)
         mean_cores = step.cpu_core_s / seconds if seconds > 0 else 0.0
+        highest = (max(_periods(cores, phase, usage), default=0.0) for phase in own)
         peaks[name] = StepPeaks(
             cpu_mean_cores=round(mean_cores, 2),
-            cpu_peak_cores=round(max(mean_cores, _peak_cores(usage, phases)), 2),
+            cpu_peak_cores=round(max(mean_cores, *highest, 0.0), 2),
             memory_mib=math.ceil(step.memory_peak_mib),
             gpu_percent=step.gpu_percent,
             gpu_memory_mib=tuple(map(math.ceil, step.gpu_memory_peak_mib)),
@@ -45,15 +52,8 @@ def peaks_of(usage: JobUsage) -> dict[str, StepPeaks]:
     return peaks
 
 
-def _peak_cores(usage: JobUsage, phases: list[Phase]) -> float:
-    """Return the highest value of the periods that the phases are part of."""
-    cores = next((each.high for each in usage.series if each.name == "cpu_cores"), ())
-    return max(
-        (
-            value
-            for number, value in enumerate(cores)
-            for start in [usage.started_at + number * usage.period_s]
-            if any(p.started_at < start + usage.period_s and start < p.ended_at for p in phases)
-        ),
-        default=0.0,
-    )
+def _periods(values: Sequence[float], phase: Phase, usage: JobUsage) -> Sequence[float]:
+    """Return the values of the periods that a phase is part of."""
+    first = int((phase.started_at - usage.started_at) / usage.period_s)
+    end = math.ceil((phase.ended_at - usage.started_at) / usage.period_s)
+    return values[max(0, first) : max(0, first + 1, end)]

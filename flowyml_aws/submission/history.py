@@ -80,7 +80,7 @@ def _record(store: ArtifactStore, status: RunStatus, peaks: Mapping[str, StepPea
         asset_bytes=sizes,
         grown=grown,
     )
-    store.put(history_key(status.pipeline, status.run_id), times.to_json())
+    store.put(history_key(status.pipeline, status.run_id), times.to_json(indent=None))
 
 
 def read_times(store: ArtifactStore, pipeline: str, limit: int = MAX_TIMES) -> Sequence[RunTimes]:

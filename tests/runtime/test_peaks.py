@@ -35,6 +35,13 @@ def test_a_mean_above_the_measured_periods_is_the_peak() -> None:
     assert (peaks.cpu_mean_cores, peaks.cpu_peak_cores) == (2.0, 2.0)
 
 
+def test_a_step_outside_the_measured_periods_has_its_mean() -> None:
+    phases = (Phase(kind=PhaseKind.STEP, step="a", started_at=4.0, ended_at=8.0),)
+    early = usage(a=StepUsage(cpu_core_s=2.0, memory_peak_mib=1.0))
+    (peaks,) = peaks_of(early.model_copy(update={"phases": phases})).values()
+    assert peaks.cpu_peak_cores == 0.5
+
+
 def test_each_gpu_is_kept() -> None:
     step = StepUsage(
         cpu_core_s=1.0,
