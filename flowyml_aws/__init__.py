@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from flowyml_aws.core.additions import Env
+from flowyml_aws.core.auto_resources import Auto
 from flowyml_aws.core.context import Context
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.resources import GPUConfig, NodeAffinity, ResourceRequirements
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Auto",
     "Context",
     "Env",
     "FlowymlError",

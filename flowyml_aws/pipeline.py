@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from flowyml_aws.client.options import RunKeywords, RunOptions
 from flowyml_aws.core.additions import as_additions
+from flowyml_aws.core.auto_resources import Auto
 from flowyml_aws.core.binding import bind_steps
 from flowyml_aws.core.build import BuiltPipeline, build_pipeline
 from flowyml_aws.core.context import Context
 from flowyml_aws.core.errors import FlowymlError, InvalidPipelineError, InvalidStepError
+from flowyml_aws.core.resources import ResourceRequirements
 from flowyml_aws.core.sheets import Sheet, ShownAsSheets
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from flowyml_aws.client.request import RunRequest
     from flowyml_aws.client.result import PipelineResult
     from flowyml_aws.client.run import Run
+    from flowyml_aws.planning.advice.document import Advice
     from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
     from flowyml_aws.planning.selection import Selection
 
@@ -161,6 +164,24 @@ class Pipeline(ShownAsSheets):
 
         return explain(self._request(options), job)
 
+    def advise(self, runs: int = 10, **options: Unpack[RunKeywords]) -> Advice:
+        """Return the smallest adequate requests according to earlier runs, and what they save.
+
+        A job has advice if at least three runs have measured all of its steps.
+
+        Args:
+            runs: Number of earlier runs to read, the latest ones; at least 3. Each run is recorded
+                in the store, and the last ten records are kept.
+            **options: See `RunOptions`; every step is planned, also those that are cached.
+
+        Raises:
+            InvalidPipelineError: With every mistake found.
+            SettingsError: `runs` is too small.
+        """
+        from flowyml_aws.client.advise import advise
+
+        return advise(self._request(options), runs)
+
     def submit(self, *, detach: bool = False, **options: Unpack[RunKeywords]) -> Run:
         """Start a run and return immediately.
 
@@ -249,6 +270,13 @@ class Pipeline(ShownAsSheets):
 def _resources_text(step: Step) -> str:
     """Return the declared resources of a step, which may be invalid."""
     declared = step.resources
+    if isinstance(declared, Auto):
+        minimum = _amounts_text(declared.minimum)
+        return f"auto, at least {minimum}" if minimum else "auto"
+    return declared if isinstance(declared, str) else _amounts_text(declared)
+
+
+def _amounts_text(declared: ResourceRequirements | Mapping[str, Any] | None) -> str:
     if declared is None:
         return ""
     if isinstance(declared, Mapping):

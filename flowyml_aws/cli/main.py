@@ -9,6 +9,7 @@ import typer
 
 # Importing these modules registers their commands.
 from flowyml_aws.cli import (  # noqa: F401
+    advice,
     catalog,
     doctor,
     images,

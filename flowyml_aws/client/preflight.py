@@ -269,7 +269,10 @@ class _Report:
             if graph is None or any(isinstance(p, InvalidStepError) for p in own_problems):
                 continue
             self.problems += input_problems(graph) + missing_arguments(graph, context)
-            groups = group_steps([step])
+            try:
+                groups = group_steps([step])
+            except FlowymlError:
+                continue  # its resources are reported with the mistakes of the pipeline
             for group in groups:
                 self.attempt(partial(payload_of, group, graph, context))
             if not own_problems and services is not None and placement is not None:

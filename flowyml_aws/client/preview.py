@@ -32,6 +32,7 @@ from flowyml_aws.packaging.project import find_project, project_files
 from flowyml_aws.planning.alternatives import allowed_moves
 from flowyml_aws.planning.batching import batch_of, planned_maps, split_group
 from flowyml_aws.planning.durations import Durations
+from flowyml_aws.planning.history import RunTimes
 from flowyml_aws.planning.limits import Limits, over_limits
 from flowyml_aws.planning.make import make_plan
 from flowyml_aws.planning.needs import Needs, needs_of
@@ -45,16 +46,19 @@ from flowyml_aws.services.offline import OfflineServices
 from flowyml_aws.services.run_services import RunServices
 from flowyml_aws.services.service import PlanningHost
 from flowyml_aws.settings.model import Settings
-from flowyml_aws.submission.history import read_times
+from flowyml_aws.submission.history import MAX_TIMES, read_times
 
 __all__ = [
     "PlannedRun",
+    "PreparedRequest",
     "budget_violations",
     "bundle_limits",
+    "earlier_times",
     "explain",
     "limits_of",
     "plan_at",
     "plan_only",
+    "prepare",
     "rank",
 ]
 
@@ -93,7 +97,7 @@ def plan_only(request: RunRequest) -> ExecutionPlan:
         FlowymlError: A setting is invalid, or AWS denied a call.
     """
     stop_while_loading()
-    prepared = _prepare(request)
+    prepared = prepare(request)
     plan = plan_at(prepared.services, prepared.request).plan
     plan = allowed_moves(plan, limits_of(prepared.settings, request.limits))
     placement = prepared.request.placement
@@ -140,7 +144,7 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
         earlier, request.graph, identities.known, input_identities, request.forced, machines
     )
     graph = request.graph.only(reuse.runs)
-    history = read_times(earlier, request.name) if earlier is not None else ()
+    history = earlier_times(services, request.name)
     running = [part for group in request.groups if (part := group.only(reuse.runs)) is not None]
     durations = Durations(history)
     traits = [service_traits(request.placement.backend_of(group)) for group in running]
@@ -190,6 +194,20 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
     return PlannedRun(plan, graph, groups, inputs, reuse, request.forced, fingerprinter, identities)
 
 
+def earlier_times(
+    services: PlanningServices, pipeline: str, limit: int = MAX_TIMES
+) -> Sequence[RunTimes]:
+    """Return the records of the latest runs of a pipeline, newest first; none without an account.
+
+    Args:
+        services: Services of the plan.
+        pipeline: Name of the pipeline.
+        limit: Largest number of records.
+    """
+    earlier = services.host.earlier_runs
+    return read_times(earlier, pipeline, limit) if earlier is not None else ()
+
+
 def bundle_limits(settings: Settings) -> BundleLimits:
     """Return the size limits of a bundle."""
     return BundleLimits(max_total_bytes=settings.max_bundle_mib * MIB)
@@ -219,7 +237,7 @@ def explain(request: RunRequest, job: str) -> tuple[PlannedJob, Selection]:
         InvalidPipelineError: The pipeline has mistakes, or no instance type fits a group.
         FlowymlError: A setting is invalid, or AWS denied a call.
     """
-    prepared = _prepare(request)
+    prepared = prepare(request)
     checked, services = prepared.request, prepared.services
     targets, catalog = services.targets(), services.host.catalog
     plan = make_plan(
@@ -229,6 +247,7 @@ def explain(request: RunRequest, job: str) -> tuple[PlannedJob, Selection]:
         checked.groups,
         targets,
         catalog,
+        earlier_times(services, request.name),
         environment=checked.environment,
         secrets=checked.secrets,
         spot=checked.spot,
@@ -271,7 +290,7 @@ def rank(needs: Needs, backend: str, spot: bool = False) -> tuple[Selection, Seq
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
+class PreparedRequest:
     """A request without mistakes, with what its plan is made from."""
 
     request: PlanRequest
@@ -280,8 +299,13 @@ class _Prepared:
     project: Path
 
 
-def _prepare(request: RunRequest) -> _Prepared:
-    """Return what a plan is made from, or raise every mistake that needs no account."""
+def prepare(request: RunRequest) -> PreparedRequest:
+    """Return what a plan is made from.
+
+    Raises:
+        InvalidPipelineError: With every mistake that needs no account.
+        FlowymlError: A setting is invalid, or AWS denied a call.
+    """
     project = request.project.root
     placement: Placement | None = None
     pipeline, problems = request.build()
@@ -296,7 +320,7 @@ def _prepare(request: RunRequest) -> _Prepared:
     if problems := environment_problems(settings.env, "the setting `env`"):
         raise InvalidPipelineError(request.name, problems)
     services = connect_to_plan(placement, settings, project)
-    return _Prepared(request.plan(pipeline, placement, settings), services, settings, project)
+    return PreparedRequest(request.plan(pipeline, placement, settings), services, settings, project)
 
 
 def _version_readers(request: PlanRequest) -> dict[str, VersionReader]:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, overload
 
 from flowyml_aws.core.additions import addition_problems, as_additions
+from flowyml_aws.core.auto_resources import DeclaredResources, declared_minimum
 from flowyml_aws.core.environment import environment_problems
 from flowyml_aws.core.errors import FlowymlError, InvalidStepError, OutputMismatchError
 from flowyml_aws.core.maps import FailureRule, MapItem, StepMap, make_map
-from flowyml_aws.core.resources import ResourceRequirements, read_resources
+from flowyml_aws.core.resources import ResourceRequirements
 from flowyml_aws.core.secret_references import secret_problems
 from flowyml_aws.core.spot import SPOT_RULES, SpotRule, with_spot
 
@@ -64,7 +65,7 @@ class Step:
     retry: int = 0
     retry_delay_s: float = 1.0
     timeout_s: float | None = None
-    resources: ResourceRequirements | Mapping[str, Any] | None = None
+    resources: DeclaredResources = None
     tags: Mapping[str, str] = field(default_factory=dict)
     condition: Callable[..., Any] | None = None
     execution_group: str | None = None
@@ -164,12 +165,14 @@ class Step:
     def requirements(self) -> ResourceRequirements | None:
         """Return the step's parsed resources, with the labels of its use of spot capacity.
 
+        Those of `Auto` are its minimum.
+
         Raises:
-            InvalidResourcesError: A key is unknown or has a value of the wrong type.
+            InvalidResourcesError: A key or a string is unknown, or a value has the wrong type.
             AffinityConflictError: The resources require another capacity than `spot`.
         """
         rule = self.spot if self.spot in SPOT_RULES else None
-        return with_spot(read_resources(self.resources), rule)
+        return with_spot(declared_minimum(self.resources), rule)
 
     def split_outputs(self, returned: Any) -> dict[str, Any]:
         """Return the value of each asset, from the function's return value.
@@ -282,7 +285,7 @@ def step(
     retry: int = 0,
     retry_delay: float = 1.0,
     timeout: float | None = None,
-    resources: ResourceRequirements | Mapping[str, Any] | None = None,
+    resources: DeclaredResources = None,
     tags: Mapping[str, str] | None = None,
     name: str | None = None,
     condition: Callable[..., Any] | None = None,
@@ -305,7 +308,7 @@ def step(
     retry: int = 0,
     retry_delay: float = 1.0,
     timeout: float | None = None,
-    resources: ResourceRequirements | Mapping[str, Any] | None = None,
+    resources: DeclaredResources = None,
     tags: Mapping[str, str] | None = None,
     name: str | None = None,
     condition: Callable[..., Any] | None = None,
@@ -331,7 +334,8 @@ def step(
         retry: Maximum number of retries.
         retry_delay: Seconds before the first retry; doubled for each next one, up to 60.
         timeout: Maximum duration of an attempt in seconds.
-        resources: A `ResourceRequirements`, or a dict with the same keys.
+        resources: A `ResourceRequirements`, or a dict with the same keys. With `"auto"`, or
+            `Auto(minimum=…)`, the planner decides the amounts from measurements of earlier runs.
         tags: Arbitrary labels.
         name: Name of the step; defaults to the function's name.
         condition: Function that is called with the step's arguments. If its result is false, the

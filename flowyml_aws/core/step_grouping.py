@@ -61,7 +61,11 @@ class StepGroup:
         kept = tuple(step for step in self.steps if step.name in names)
         if len(kept) == len(self.steps):
             return self
-        return replace(self, steps=kept, aggregated_resources=_aggregate(kept)) if kept else None
+        return self.with_steps(kept) if kept else None
+
+    def with_steps(self, steps: Sequence[Step]) -> StepGroup:
+        """Return the group with other steps, and their aggregated resources."""
+        return replace(self, steps=tuple(steps), aggregated_resources=_aggregate(steps))
 
 
 def split_items(group: StepGroup, items_per_job: int) -> tuple[StepGroup, ...]:

@@ -1,4 +1,4 @@
-"""Durations and sizes from earlier runs of a pipeline, the basis of estimates."""
+"""Durations, sizes and peaks from earlier runs of a pipeline: the basis of estimates and advice."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pydantic import Field
 
 from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.planning.needs import Needs
+from flowyml_aws.runtime.peaks import StepPeaks
 
 __all__ = ["Growth", "RunTimes", "StepTime"]
 
@@ -19,10 +20,12 @@ class StepTime(Document):
         duration_s: Duration in seconds.
         instance_type: Instance type that the job ran on, or the planned one if the job has not
             reported it; None on this machine.
+        peaks: Highest use of the machine; None if it was not measured.
     """
 
     duration_s: float
     instance_type: str | None
+    peaks: StepPeaks | None = None
 
 
 class Growth(Document):
@@ -38,7 +41,7 @@ class Growth(Document):
 
 
 class RunTimes(Document):
-    """Durations, sizes and needs of one run.
+    """Durations, peaks, sizes and needs of one run.
 
     Attributes:
         ended_at: End of the run, in seconds since the epoch.

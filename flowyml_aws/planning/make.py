@@ -13,6 +13,7 @@ from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.spot import CAPACITY_LABEL, SpotRule, spot_affinity
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup, parallel_steps
+from flowyml_aws.planning.advice.auto import ResolvedGroup, resolve_auto
 from flowyml_aws.planning.alternatives import Alternatives
 from flowyml_aws.planning.cost import with_costs
 from flowyml_aws.planning.durations import Durations, idle_gpu_note
@@ -53,7 +54,7 @@ def make_plan(
         groups: All step groups, in running order.
         targets: Targets that jobs can be sent to.
         catalog: Instance types and prices.
-        history: Durations and sizes of earlier runs, newest first.
+        history: Durations, peaks and sizes of earlier runs, newest first.
         keep: Assets that are always stored.
         environment: Environment variables of all jobs, which those of their steps override.
         secrets: References to secrets for all jobs, which those of their steps override.
@@ -62,6 +63,13 @@ def make_plan(
     Raises:
         InvalidPipelineError: No instance type fits some groups; contains an error for each.
     """
+    selectors = {b: Selector(b, targets, catalog) for b in placement.backends}
+    backends = [placement.backend_of(group) for group in groups]
+    resolved = [
+        _resolved(group, history, selectors[backend], spot)
+        for group, backend in zip(groups, backends, strict=True)
+    ]
+    groups = [each.group for each in resolved]
     names = dict(zip((g.group_name for g in groups), _job_names(groups), strict=True))
     job_of = {step.name: names[group.group_name] for group in groups for step in group.steps}
     parents = {
@@ -74,15 +82,14 @@ def make_plan(
         for group in groups
     }
     reduced = transitive_reduction(parents)
-    selectors = {b: Selector(b, targets, catalog) for b in placement.backends}
-    backends = [placement.backend_of(group) for group in groups]
     readers = _readers(graph, job_of)
     durations = Durations(history)
     alternatives = Alternatives(targets, catalog)
     jobs: list[PlannedJob] = []
     problems: list[FlowymlError] = []
     startable: dict[str, dict[str, InstanceOffer]] = {}
-    for group, backend in zip(groups, backends, strict=True):
+    for each, backend in zip(resolved, backends, strict=True):
+        group = each.group
         name = names[group.group_name]
         declared = _with_spot(needs_of(group.aggregated_resources), spot)
         needs, growth_note = _grown(group, declared, history)
@@ -114,6 +121,7 @@ def make_plan(
                 mapped=tuple(
                     dict.fromkeys(s.declared_name for s in group.steps if s.item is not None)
                 ),
+                origins=dict(each.origins),
                 notes=(*growth_note, *_notes(group, graph, selected, durations)),
                 moves={} if selection is None else alternatives.moves_of(backend, needs),
                 **selected.placement(backend),
@@ -140,6 +148,17 @@ def make_plan(
         for backend, selector in selectors.items()
     }
     return alternatives.added_to(with_costs(plan, graph, groups, history, offers))
+
+
+def _resolved(
+    group: StepGroup, history: Sequence[RunTimes], selector: Selector, spot: SpotRule | None
+) -> ResolvedGroup:
+    """Return a group with the amounts of its steps, without a margin if no machine has it."""
+    resolved = resolve_auto(group, history)
+    needs = _with_spot(needs_of(resolved.group.aggregated_resources), spot)
+    if resolved.origins and isinstance(selector.select_for(needs), FlowymlError):
+        return resolve_auto(group, history, margin=0.0)
+    return resolved
 
 
 def _grown(

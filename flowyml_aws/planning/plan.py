@@ -93,6 +93,8 @@ class PlannedJob(Document):
         submission: Number of moves of this job and of its ancestors. The job is submitted once
             for each; earlier submissions do not count any more.
         mapped: Mapped steps whose items the job runs; empty for other jobs.
+        origins: Origin of each amount in `needs`, by its name; empty unless a step has
+            `resources="auto"`.
         notes: Notes for the user on this job.
     """
 
@@ -120,6 +122,7 @@ class PlannedJob(Document):
     moved: int = 0
     submission: int = 0
     mapped: tuple[str, ...] = ()
+    origins: dict[str, str] = Field(default_factory=dict)
     notes: Annotated[tuple[str, ...], InTable("notes")]
 
     @property

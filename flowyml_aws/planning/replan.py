@@ -62,6 +62,7 @@ def replan(plan: ExecutionPlan, name: str, needs: Needs, selector: Selector) -> 
             **selected.placement(jobs[name].backend),
             "needs": needs,
             "declared": None,
+            "origins": {},
             "expected_cost_usd": _cost_usd(jobs[name], selected),
             "notes": (*jobs[name].notes, *selected.notes),
         }

@@ -62,6 +62,8 @@ class ServiceTraits:
         placed_by: `queue` if the service may start a job on any type of its target that is large
             enough, `plan` if it uses the planned type.
         runs_on_queues: Whether its targets are queues of the account, which infra/ creates.
+        keep_alive_setting: Setting that keeps instances for the next job of their type; None if the
+            service can't keep them.
         has_job_volumes: Whether a job asks for a volume of its own.
         needs_bundle: Whether jobs need a copy of the project's files.
         inherits_environment: Whether jobs get the environment variables of the client.
@@ -77,6 +79,7 @@ class ServiceTraits:
     hosted: Callable[[InstanceType], HostedInstance | None] | None
     placed_by: Literal["queue", "plan"] = "plan"
     runs_on_queues: bool = False
+    keep_alive_setting: str | None = None
     has_job_volumes: bool = False
     needs_bundle: bool = True
     inherits_environment: bool = False

@@ -11,6 +11,7 @@ from flowyml_aws.caching.run_keys import RunKeys, read_keys
 from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import DamagedArtifactError, FlowymlError
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob, ReusedStep
+from flowyml_aws.report.advice import advice_entries
 from flowyml_aws.report.data import (
     AssetEntry,
     Curves,
@@ -36,6 +37,7 @@ from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.runtime.usage import JobUsage
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.driver import RunDriver
+from flowyml_aws.submission.history import read_times
 from flowyml_aws.submission.losses import LostAttempts
 from flowyml_aws.submission.missing_output import missing_outputs, produced_assets
 from flowyml_aws.submission.origin import read_origin
@@ -100,7 +102,8 @@ def collect(driver: RunDriver, now: float) -> RunReport:
     """
     reading = _read(driver, now)
     origin = read_origin(driver.store, driver.record.run_id)
-    return make_report(reading).model_copy(update={"origin": origin})
+    advice = advice_entries(reading.plan, read_times(driver.store, driver.record.pipeline))
+    return make_report(reading).model_copy(update={"origin": origin, "advice": advice})
 
 
 def make_report(reading: Reading) -> RunReport:

@@ -261,6 +261,27 @@ class JobEntry(Document):
         return sum(segment.duration_s for segment in self.segments if segment.kind is kind)
 
 
+class AdviceEntry(Document):
+    """Advice on the request of a job.
+
+    Attributes:
+        runs: Number of runs that measured all of its steps.
+        cpu_peak_cores: Highest processor time per second in these runs.
+        memory_peak_mib: Highest memory in MiB.
+        gpus: Highest number of used GPUs; None without GPUs, or if it was not measured.
+        requested: Needs of the job in this run.
+        advised: Smallest adequate needs; None if too few runs measured the job.
+    """
+
+    job: str
+    runs: int
+    cpu_peak_cores: float
+    memory_peak_mib: int
+    gpus: int | None = None
+    requested: str
+    advised: str | None
+
+
 class RunReport(Document):
     """All figures of a run at one moment.
 
@@ -275,6 +296,7 @@ class RunReport(Document):
         failures: Failures in plan order.
         notes: Notes on moves, machines, values and the plan.
         shortened: Sentences on content that the report leaves out.
+        advice: Advice on the requests of jobs that were measured.
     """
 
     version: Literal[1] = 1
@@ -299,6 +321,7 @@ class RunReport(Document):
     assets: tuple[AssetEntry, ...] = ()
     notes: tuple[str, ...] = ()
     shortened: tuple[str, ...] = ()
+    advice: tuple[AdviceEntry, ...] = ()
 
     @property
     def duration_s(self) -> float:

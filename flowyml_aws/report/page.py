@@ -78,6 +78,7 @@ def to_html(report: RunReport, watched: bool = False) -> str:
         groups=_groups(report) if len(report.jobs) > len(shown) else [],
         facts=list(_facts(report)),
         notes=report.notes[:_MAX_NOTES],
+        advice=report.advice[:MAX_ROWS],
         shortened=_shortened(report, log_bytes, points, nodes, shown, omitted_images),
         overview=packed_json(_overview(report, shown, nodes)),
         parts=[packed_json(part) for part in parts],

@@ -17,6 +17,7 @@ from flowyml_aws.runtime.claim import JobClaim, claim_job
 from flowyml_aws.runtime.events import Progress
 from flowyml_aws.runtime.log import reporting, say
 from flowyml_aws.runtime.logged import StepLogged, read_logged
+from flowyml_aws.runtime.peaks import peaks_of
 from flowyml_aws.runtime.platform import Platform
 from flowyml_aws.runtime.result import AttemptEvents, JobResult, StepFailure, read_result
 from flowyml_aws.runtime.sampler import Sampler
@@ -167,6 +168,7 @@ class Attempt:
             failure=failure,
             changed=self.changed,
             instance_type=self.platform.instance_type,
+            peaks=peaks_of(self.sampler.document()),
         )
         key = RunLayout(self.spec.run_id).result(self.spec.job)
         if self.store.create(key, result.to_json()):

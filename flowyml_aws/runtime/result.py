@@ -14,6 +14,7 @@ from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.errors import ArtifactNotFoundError
 from flowyml_aws.runtime.causes import Cause
+from flowyml_aws.runtime.peaks import StepPeaks
 
 __all__ = [
     "AttemptEvents",
@@ -118,6 +119,7 @@ class JobResult(Document):
         changed: Digests of values of the program that are different in the job from those of the
             client, such as the device of `torch`, by name.
         instance_type: Type of the machine that ran the job; None if unknown.
+        peaks: Highest use of the machine by each step that this attempt measured.
     """
 
     version: Literal[1] = 1
@@ -135,6 +137,7 @@ class JobResult(Document):
     failure: StepFailure | None = None
     changed: dict[str, str] = Field(default_factory=dict)
     instance_type: str | None = None
+    peaks: dict[str, StepPeaks] = Field(default_factory=dict)
 
     @field_validator("skipped", mode="before")
     @classmethod

@@ -16,6 +16,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from flowyml_aws.artifacts.documents import Document
+from flowyml_aws.runtime.peaks import StepPeaks
 from flowyml_aws.runtime.result import JobResult, StepFailure, StepReport, failure_reason
 
 __all__ = ["JobSummary"]
@@ -45,6 +46,7 @@ class JobSummary(Document):
         changed: Digests of values of the program that are different in the job from those of the
             client, by name.
         instance_type: Type of the machine that ran the job; None if unknown.
+        peaks: Highest use of the machine by each step that was measured.
     """
 
     attempt: int
@@ -57,6 +59,7 @@ class JobSummary(Document):
     failure: StepFailure | None = None
     changed: dict[str, str] = Field(default_factory=dict)
     instance_type: str | None = None
+    peaks: dict[str, StepPeaks] = Field(default_factory=dict)
 
     @classmethod
     def of(cls, result: JobResult) -> JobSummary:
@@ -72,6 +75,7 @@ class JobSummary(Document):
             failure=result.failure,
             changed=result.changed,
             instance_type=result.instance_type,
+            peaks=result.peaks,
         )
 
     @property
@@ -82,9 +86,15 @@ class JobSummary(Document):
     def to_name(self) -> str | None:
         """Return the summary as the end of a key; None if it is too long for one.
 
-        Long messages are cut off, and tracebacks are left out.
+        Long messages are cut off, and tracebacks are left out; the peaks too, if it is too long
+        with them.
         """
-        data = self._shortened().model_dump_json(exclude_defaults=True).encode()
+        shortened = self._shortened()
+        without_peaks = shortened.model_copy(update={"peaks": {}})
+        return shortened._packed() or without_peaks._packed()
+
+    def _packed(self) -> str | None:
+        data = self.model_dump_json(exclude_defaults=True).encode()
         compressor = zlib.compressobj(level=9, wbits=-15, zdict=_DICTIONARY)
         packed = compressor.compress(data) + compressor.flush()
         text = base64.urlsafe_b64encode(packed).decode().rstrip("=")

@@ -380,7 +380,8 @@ class RunDriver:
             )
             if self.store.create(self.layout.outcome, outcome.to_json()):
                 self._may_leave_jobs = True
-                record_times(self.store, replace(status, ended_at=outcome.ended_at))
+                ended = replace(status, ended_at=outcome.ended_at)
+                record_times(self.store, ended, self.reports)
         return replace(
             status,
             ended_at=outcome.ended_at,

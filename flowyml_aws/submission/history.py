@@ -1,8 +1,8 @@
-"""Step times and asset sizes of runs, recorded for later plans."""
+"""Step times, peaks and asset sizes of runs, recorded for later plans."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from statistics import fmean
 
@@ -13,20 +13,49 @@ from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError, FlowymlError
 from flowyml_aws.core.maps import declared_name
 from flowyml_aws.planning.history import Growth, RunTimes, StepTime
+from flowyml_aws.runtime.peaks import StepPeaks, highest
 from flowyml_aws.runtime.result import StepState
+from flowyml_aws.submission.reports import JobReports
 from flowyml_aws.submission.status import RunStatus
 
 __all__ = ["MAX_TIMES", "read_times", "record_times"]
 
 MAX_TIMES = 10
 """Number of earlier runs that an estimate is based on."""
+_MAX_OPENED = 4  # results of one run; its other jobs without peaks count as not measured
 
 
-def record_times(store: ArtifactStore, status: RunStatus) -> None:
+def record_times(store: ArtifactStore, status: RunStatus, reports: JobReports) -> None:
     """Record the times of a run's completed steps and the needs of its jobs, also if it failed.
 
     An error of the store is ignored.
+
+    Args:
+        store: Store of the run.
+        status: Status of the run, which has ended.
+        reports: Reports of its jobs.
     """
+    with suppress(FlowymlError, OSError):  # plans can do without them
+        _record(store, status, _peaks(status, reports))
+
+
+def _peaks(status: RunStatus, reports: JobReports) -> dict[str, StepPeaks]:
+    """Return the measured peaks of the steps, from the summaries of the jobs.
+
+    The results of some jobs are opened if their peaks are not in the summary.
+    """
+    summaries = {view.job.name: view.result for view in status.jobs if view.result is not None}
+    without = [name for name, summary in summaries.items() if not summary.peaks]
+    opened = reports.results(without[:_MAX_OPENED])
+    peaks: dict[str, StepPeaks] = {}
+    for summary in summaries.values():
+        peaks.update(summary.peaks)
+    for result in opened.values():
+        peaks.update(result.peaks)
+    return peaks
+
+
+def _record(store: ArtifactStore, status: RunStatus, peaks: Mapping[str, StepPeaks]) -> None:
     steps: dict[str, StepTime] = {}
     sizes: dict[str, int] = {}
     grown: dict[str, Growth] = {}
@@ -37,16 +66,18 @@ def record_times(store: ArtifactStore, status: RunStatus) -> None:
             grown.update(dict.fromkeys(map(declared_name, view.job.steps), growth))
         for report in view.steps:
             if report.state is StepState.SUCCEEDED:
-                time = StepTime(duration_s=report.duration_s, instance_type=view.instance_type)
+                time = StepTime(
+                    duration_s=report.duration_s,
+                    instance_type=view.instance_type,
+                    peaks=peaks.get(report.name),
+                )
                 if view.job.mapped:
                     items.setdefault(declared_name(report.name), []).append(time)
                 else:
                     steps[report.name] = time
         if view.result is not None and not view.job.mapped:
             sizes.update(view.result.asset_bytes)
-    for name, times_of_items in items.items():
-        mean_s = fmean(time.duration_s for time in times_of_items)
-        steps[name] = StepTime(duration_s=mean_s, instance_type=times_of_items[-1].instance_type)
+    steps.update((name, _of_items(times)) for name, times in items.items())
     if not steps and not grown:
         return
     times = RunTimes(
@@ -57,8 +88,16 @@ def record_times(store: ArtifactStore, status: RunStatus) -> None:
         asset_bytes=sizes,
         grown=grown,
     )
-    with suppress(FlowymlError, OSError):  # plans can do without them
-        store.put(history_key(status.pipeline, status.run_id), times.to_json())
+    store.put(history_key(status.pipeline, status.run_id), times.to_json(indent=None))
+
+
+def _of_items(times: Sequence[StepTime]) -> StepTime:
+    """Return the mean duration of the items of a mapped step, and their highest peaks."""
+    return StepTime(
+        duration_s=fmean(time.duration_s for time in times),
+        instance_type=times[-1].instance_type,
+        peaks=highest(time.peaks for time in times if time.peaks is not None),
+    )
 
 
 def read_times(store: ArtifactStore, pipeline: str, limit: int = MAX_TIMES) -> Sequence[RunTimes]:

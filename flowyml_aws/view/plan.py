@@ -28,6 +28,13 @@ _MOVES = {
     Cause.DISK_FULL: "if the disk is full",
     Cause.CAPACITY: "if it loses two hosts, or gets none",
 }
+_AMOUNTS = {
+    "vcpus": "vCPUs",
+    "memory_mib": "memory",
+    "storage_gib": "disk",
+    "gpu_count": "GPUs",
+    "gpu_memory_gb": "GPU memory",
+}
 _ORIGINS = {
     "setting": "from the setting `backend`",
     "default": "the default; select another one with --backend, backend= or the setting `backend`",
@@ -94,6 +101,8 @@ def reused_line(plan: ExecutionPlan) -> Text:
 def _details(job: PlannedJob, plan: ExecutionPlan) -> Iterator[Text]:
     sizes = plan.asset_bytes
     yield _line("steps", " → ".join(job.steps))
+    for name, origin in job.origins.items():
+        yield _line(_AMOUNTS[name], origin)
     if job.after:
         yield _line("waits for", ", ".join(job.after))
     if job.reads:

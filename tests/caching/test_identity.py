@@ -11,6 +11,7 @@ import pytest
 from flowyml_aws.caching.cache_key import cache_key
 from flowyml_aws.caching.fingerprint import Fingerprinter
 from flowyml_aws.caching.identity import StepIdentity, identified_by_content, identify
+from flowyml_aws.core.auto_resources import Auto
 from flowyml_aws.core.errors import InvalidStepError
 from flowyml_aws.core.graph import StepGraph, read_graph
 from flowyml_aws.core.step import Step, step
@@ -50,6 +51,11 @@ def test_only_context_values_that_the_step_reads_change_the_identity() -> None:
     assert digest_of(train_step(), rate=0.1) == digest_of(train_step(), rate=0.1, other="x")
     assert digest_of(train_step(), rate=0.1) != digest_of(train_step(), rate=0.2)
     assert digest_of(train_step(), rate=0.1) != digest_of(train_step(), rate=0.1, epochs=1)
+
+
+@pytest.mark.parametrize("resources", ["auto", Auto({"memory": "4Gi"}), {"cpu": 8}])
+def test_resources_do_not_change_the_identity(resources: Any) -> None:
+    assert digest_of(train_step(resources=resources), rate=1) == digest_of(train_step(), rate=1)
 
 
 @pytest.mark.parametrize("values", [(1, 1.0), (1, True), ("1", 1), ({"a"}, ["a"]), (None, 0)])

@@ -120,6 +120,16 @@ def test_mistakes_of_every_kind_are_in_one_report(store: Path) -> None:
     assert not store.exists()
 
 
+@pytest.mark.parametrize("resources", ["atuo", {"cpus": 2}])
+def test_a_mistake_in_resources_is_reported_with_the_other_mistakes(
+    store: Path, resources: Any
+) -> None:
+    steps = [step(name="a", resources=resources)(lambda: 1), step(name="b", retry=-1)(lambda: 1)]
+    with pytest.raises(InvalidPipelineError, match=r"Step 'a': .* resources") as caught:
+        Pipeline("p").add_steps(steps).run()
+    assert len(caught.value.problems) == 2
+
+
 def test_an_invalid_include_is_reported_with_the_other_mistakes(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

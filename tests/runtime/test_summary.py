@@ -6,6 +6,7 @@ import pytest
 
 from flowyml_aws.artifacts.keys import check_key
 from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.runtime.peaks import StepPeaks
 from flowyml_aws.runtime.result import JobResult, StepFailure, StepReport, StepState
 from flowyml_aws.runtime.summary import JobSummary
 
@@ -67,6 +68,20 @@ def test_a_long_message_is_cut_off() -> None:
     summary = JobSummary.from_name(name_of(a_result(state="failed", failure=failure)))
     assert summary is not None and summary.failure is not None
     assert 100 <= len(summary.failure.message) < 1000
+
+
+def test_a_key_contains_the_peaks_unless_it_is_too_long_with_them() -> None:
+    def summary_of(count: int) -> JobSummary | None:
+        names = [f"step_{n}" for n in range(count)]
+        peaks = {
+            name: StepPeaks(cpu_mean_cores=n / 7, cpu_peak_cores=n / 3, memory_mib=137 * n)
+            for n, name in enumerate(names)
+        }
+        return JobSummary.from_name(name_of(a_result(*map(a_report, names), peaks=peaks)))
+
+    short, long = summary_of(8), summary_of(40)
+    assert short is not None and len(short.peaks) == 8
+    assert long is not None and (long.peaks, len(long.steps)) == ({}, 40)
 
 
 def test_the_summary_of_a_job_of_ten_steps_is_short_enough_for_a_key() -> None:

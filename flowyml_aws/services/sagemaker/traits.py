@@ -32,6 +32,7 @@ TRAITS = ServiceTraits(
     host="account",
     startup_s=240,  # an instance starts and pulls the image
     hosted=hosted,
+    keep_alive_setting="sagemaker_keep_alive_s",
     has_job_volumes=True,
     on_departure="submitted jobs continue, later jobs wait for a client",
 )

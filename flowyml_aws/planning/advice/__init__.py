@@ -1,0 +1,1 @@
+"""Advice from measurements: the smallest adequate requests, and what would be cheaper."""
