@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.caching.run_keys import RunKeys, read_keys
-from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
+from flowyml_aws.core.concurrency import SERVICE_CALLS, STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import DamagedArtifactError, FlowymlError
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob, ReusedStep
 from flowyml_aws.report.data import (
@@ -209,15 +209,17 @@ def _read_logs(driver: RunDriver, jobs: Sequence[str], shortened: list[str]) -> 
             f"Logs of {len(jobs) - _MAX_LOGS:,} of {len(jobs):,} jobs; read them with "
             f"`flowyml-aws logs {driver.record.run_id} JOB`."
         )
-    logs: dict[str, LogEnds] = {}
-    for job in jobs[:_MAX_LOGS]:
+
+    def read(job: str) -> LogEnds:
         try:
             lines, _ = driver.backend.logs(job, None)
         except FlowymlError as error:
-            logs[job] = LogEnds(problem=f"{error.what}: {error.why}")
-        else:
-            logs[job] = log_ends(line.message for line in lines)
-    return logs
+            return LogEnds(problem=f"{error.what}: {error.why}")
+        return log_ends(line.message for line in lines)
+
+    names = jobs[:_MAX_LOGS]
+    logs = map_concurrently(read, names, limit=SERVICE_CALLS)
+    return dict(zip(names, logs, strict=True))
 
 
 def _read_previews(
