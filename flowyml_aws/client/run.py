@@ -36,6 +36,7 @@ from flowyml_aws.submission.missing_output import (
     output_not_found,
     produced_assets,
 )
+from flowyml_aws.submission.origin import client_text
 from flowyml_aws.submission.outages import AdvanceThroughOutages
 from flowyml_aws.submission.own_runs import is_own_run
 from flowyml_aws.submission.record import RunState
@@ -276,7 +277,7 @@ class Run(ShownAsSheets):
         Raises:
             AwsRefusedError: Some jobs could not be stopped; the error lists them.
         """
-        return self._driver.cancel()
+        return self._driver.cancel(client_text())
 
     def resume(
         self,

@@ -35,6 +35,7 @@ def store(tmp_path: Path) -> ArtifactStore:
     return DirectoryArtifactStore(tmp_path)
 
 
+RUN = "my-pipeline-20261122-150531-3f9a1c"
 PASSING = Finding("no-type-fits", "error", "passing", "so", "do")
 LASTING = Finding("queue-disabled", "error", "lasting", "so", "do")
 
@@ -86,6 +87,7 @@ def test_a_failed_job_is_an_error_and_jobs_after_it_are_notes(store: ArtifactSto
     failed = JobStatus(JobState.FAILED, 1, "Host EC2 terminated")
     backend = DiagnosingBackend({"first": failed, "second": JobStatus(JobState.WAITING)})
     assert findings(store, backend) == {
+        RUN: [("run-failed", "note")],
         "first": [("job-failed", "error")],
         "second": [("job-ended", "note")],
     }
