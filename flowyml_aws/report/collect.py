@@ -31,11 +31,13 @@ from flowyml_aws.report.timeline import (
     waiting_segments,
     with_waits,
 )
+from flowyml_aws.runtime.logged import StepLogged
 from flowyml_aws.runtime.result import JobResult
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.runtime.usage import JobUsage
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.driver import RunDriver
+from flowyml_aws.submission.logged import RunLogged
 from flowyml_aws.submission.losses import LostAttempts
 from flowyml_aws.submission.missing_output import missing_outputs, produced_assets
 from flowyml_aws.submission.origin import read_origin
@@ -68,6 +70,7 @@ class Reading:
         lost_periods: Periods of earlier attempts of a job.
         logs: Logs of the newest attempts.
         previews: Previews of stored values.
+        logged: Logged values by step.
         shortened: Sentences on documents that were not read.
         now: Time of the report, in seconds since the epoch.
     """
@@ -81,6 +84,7 @@ class Reading:
     lost_periods: Mapping[str, Sequence[Segment]]
     logs: Mapping[str, LogEnds]
     previews: Mapping[str, Preview]
+    logged: Mapping[str, StepLogged]
     keys: RunKeys | None
     shortened: tuple[str, ...]
     now: float
@@ -162,6 +166,7 @@ def _read(driver: RunDriver, now: float) -> Reading:
         lost_periods=_read_lost_periods(driver, views),
         logs=logs,
         previews=_read_previews(driver, results, shortened),
+        logged=dict(RunLogged(driver.store, replace(status, jobs=tuple(views)))),
         keys=_read_keys(driver),
         shortened=tuple(shortened),
         now=now,
@@ -365,6 +370,7 @@ def _steps(reading: Reading) -> Iterable[StepEntry]:
             inputs=inputs or _inputs_of_job(job),
             outputs=_outputs(name, job, reused),
             usage=None if usage is None else usage.steps.get(name),
+            logged=reading.logged.get(name),
         )
 
 

@@ -1,7 +1,9 @@
 // Loads the page again when the run has changed. What is open stays open.
 
 const kept = JSON.parse(sessionStorage.getItem("kept") ?? "{}");
-for (const id of kept.open ?? []) document.getElementById(id)?.setAttribute("open", "");
+if (kept.open) {
+  for (const row of document.querySelectorAll("details[id]")) row.open = kept.open.includes(row.id);
+}
 if (kept.query) {
   query.value = kept.query;
   filterRows();
@@ -16,7 +18,7 @@ async function watch(first) {
   }
   const { version, ended } = await answer.json();
   if (first && version !== first) {
-    const open = rows.filter((row) => row.open).map((row) => row.id);
+    const open = [...document.querySelectorAll("details[id][open]")].map((row) => row.id);
     sessionStorage.setItem("kept", JSON.stringify({ open, query: query.value }));
     location.reload();
   } else if (!ended) {
