@@ -178,7 +178,7 @@ def test_nodes_of_the_graph_are_selected_with_the_keyboard(show: Open) -> None:
     page.press("ArrowDown")
     assert selected(page)[0] == "score-3; succeeded; after prepare (prepare result)"  # below
     page.press("ArrowRight")
-    assert selected(page)[0].startswith("score-4; ")
+    assert selected(page)[0].startswith("score-2; ")
     page.press("ArrowDown")
     assert selected(page)[0].startswith("summarize; succeeded; after score-1 (score-1 result)")
     page.press("ArrowUp")

@@ -4,6 +4,7 @@
 //   move(key, at): number of the item that a key selects; undefined if the key does nothing. `at` is -1 at first
 //   box(at): left, top, width and height of an item in pixels; text(at): its text
 //   open(at): called for Enter; optional
+// Returns a function that forgets the selection.
 function selectable(node, chart) {
   const wrapper = element("div", undefined, { class: "selectable", tabindex: "0", role: "application", "aria-label": `${chart.label}. ${chart.keys}` });
   const ring = element("div", undefined, { class: "ring", hidden: "" });
@@ -16,35 +17,38 @@ function selectable(node, chart) {
     const [left, top, width, height] = chart.box(at);
     Object.assign(ring.style, { left: `${left}px`, top: `${top}px`, width: `${width}px`, height: `${height}px` });
   };
-  const select = (next) => {
-    at = next;
+  const show = () => {
+    ring.hidden = at < 0;
+    line.textContent = at < 0 ? chart.keys : chart.text(at);
+    if (at < 0) return;
     place();
-    ring.hidden = false;
-    line.textContent = chart.text(at);
     ring.scrollIntoView({ block: "nearest", inline: "nearest", behavior: "instant" });
   };
-  const clear = () => {
-    at = -1;
-    ring.hidden = true;
-    line.textContent = chart.keys;
+  const select = (next) => {
+    at = next;
+    show();
   };
   wrapper.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
-    if (event.key === "Escape") clear();
+    if (event.key === "Escape") select(-1);
     else if (event.key === "Enter" && at >= 0 && chart.open) chart.open(at);
     else {
       const next = chart.move(event.key, at);
       if (next === undefined) return;
-      if (next >= 0) select(next);
+      select(next);
     }
     event.preventDefault();
   });
-  wrapper.addEventListener("focus", () => at < 0 && clear());
+  // A chart without the focus shows no selection, and remembers it.
+  wrapper.addEventListener("focus", show);
   wrapper.addEventListener("blur", () => {
-    if (at < 0) line.textContent = "";
+    ring.hidden = true;
+    line.textContent = "";
   });
   new ResizeObserver(() => at >= 0 && place()).observe(node);
-  return clear;
+  return () => {
+    at = -1;
+  };
 }
 
 // Returns the item that a key selects in a sequence; undefined for other keys.

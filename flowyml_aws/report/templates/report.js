@@ -76,7 +76,7 @@ function drawTimeline(overview) {
     items = shown.sort((a, b) => a[0] - b[0] || a[2] - b[2]);
   };
   arrange();
-  const clear = selectable(node, {
+  const forget = selectable(node, {
     label: "Timeline of the jobs; the section Jobs has the same times as text",
     keys: "Arrow keys select a period, Enter opens its job, Escape ends the selection.",
     move: (key, at) => moveInRows(key, at, items),
@@ -96,7 +96,7 @@ function drawTimeline(overview) {
   });
   drawLegend(used, hidden, () => {
     arrange();
-    clear();
+    forget();
     chart.setOption(option(), true);
   });
 }
