@@ -94,7 +94,8 @@ def tune(train_images, train_labels, candidates, folds, seed):
         scores.append(float(np.concatenate(hits).mean()))
         log_metric("accuracy", scores[-1])
         print(f"{candidate}: {scores[-1]:.4f}")
-    log_table("candidates", [{**each, "accuracy": a} for each, a in zip(candidates, scores)])
+    tried = zip(candidates, scores, strict=True)
+    log_table("candidates", [{**candidate, "accuracy": score} for candidate, score in tried])
     return candidates[int(np.argmax(scores))]
 
 

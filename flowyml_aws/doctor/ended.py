@@ -73,8 +73,10 @@ def end_finding(
             return Finding("run-failed", "note", what, superseded or progress, resume)
     counts = ", ".join(f"{count} {state.value}" for state, count in states.most_common())
     if states and states.keys() == {StepState.SKIPPED}:
-        reason = next((r.reason for r in status.steps.values() if r.reason), "")
-        return Finding("run-skipped", "note", "All steps of the run were skipped", reason)
+        reasons = (f"step {r.name!r}: {r.reason}" for r in status.steps.values() if r.reason)
+        return Finding(
+            "run-skipped", "note", "All steps of the run were skipped", next(reasons, "")
+        )
     return Finding("run-succeeded", "ok", f"The run has succeeded; steps: {counts or 'none'}")
 
 

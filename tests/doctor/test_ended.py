@@ -81,7 +81,11 @@ def test_a_run_that_was_skipped_entirely_has_the_reason() -> None:
     status = a_status(a_view("train", JobState.SUCCEEDED, StepState.SKIPPED, "its condition"))
     finding = end_finding(status, None, later=None)
     assert finding is not None
-    assert (finding.code, finding.level, finding.why) == ("run-skipped", "note", "its condition")
+    assert (finding.code, finding.level, finding.why) == (
+        "run-skipped",
+        "note",
+        "step 'train': its condition",
+    )
 
 
 def test_a_run_that_reuses_everything_has_succeeded() -> None:

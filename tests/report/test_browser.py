@@ -18,6 +18,7 @@ from flowyml_aws.report.data import RunReport
 from flowyml_aws.report.page import to_html
 from flowyml_aws.report.plan_page import plan_html
 from tests.support.browser import CHROMIUM, Page, open_page
+from tests.support.digits_report import FOLDER, take_picture
 from tests.support.plans import a_job, a_plan
 from tests.support.reports import (
     a_comparison,
@@ -251,6 +252,13 @@ def test_a_run_of_1000_jobs_is_interactive_within_two_seconds(show: Open) -> Non
     # Other programs may use the machine at the same time; benchmarks/report.py measures it.
     assert drawn_s < 4 * INTERACTIVE_S
     assert used_s < 4 * INTERACTIVE_S
+
+
+def test_the_picture_of_the_digits_report_is_made(pictures: Path, tmp_path: Path) -> None:
+    take_picture(tmp_path, pictures / "digits.png")
+    made, stored = ((folder / "digits.png").read_bytes() for folder in (pictures, FOLDER))
+    assert made[16:24] == stored[16:24]  # width and height; fonts differ between machines
+    assert len(made) > 20_000
 
 
 def test_a_plan_is_a_page_with_its_graph(tmp_path: Path, pictures: Path) -> None:
