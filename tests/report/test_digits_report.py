@@ -1,4 +1,4 @@
-"""The page of the digits example in the docs. After a change, run `scripts/digits-report --page`."""
+"""The page of the digits example in the docs: `scripts/digits-report --page` makes it again."""
 
 from __future__ import annotations
 

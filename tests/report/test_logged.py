@@ -100,6 +100,15 @@ def test_a_page_with_many_logged_values_stays_below_its_maximum_size() -> None:
     assert "logged values; the steps name them." in text
 
 
+def test_steps_after_the_tenth_are_folded() -> None:
+    report = a_report(12, log_lines=1, periods=0)
+    steps = tuple(step.model_copy(update={"logged": logged_values()}) for step in report.steps)
+    page = to_html(report.model_copy(update={"steps": steps}))
+    assert page.count('class="logged"') == 12
+    assert page.index(">2 more steps<") < page.index('id="logged-10"')
+    assert page.count('id="logged-part-') == 1
+
+
 def test_the_figures_contain_the_last_values() -> None:
     report = with_logged(a_report(2, log_lines=1, periods=0), logged_values(points=1))
     rows = list(step_rows(report))
