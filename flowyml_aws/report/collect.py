@@ -148,7 +148,7 @@ def _read(driver: RunDriver, now: float) -> Reading:
     if len(order) > _MAX_JOBS:
         shortened.append(
             f"Details of {len(order) - _MAX_JOBS:,} of {len(order):,} jobs: their stored values, "
-            "their use of the machine, and their tracebacks."
+            "logged values, use of the machine, and tracebacks."
         )
     detailed = frozenset(order[:_MAX_JOBS])
     views = [view for view in status.jobs if view.job.name in detailed]

@@ -16,7 +16,7 @@ from flowyml_aws.submission.compare import (
     Kind,
 )
 
-__all__ = ["MAX_COMPARED", "comparison_entry", "comparison_sheets"]
+__all__ = ["MAX_COMPARED", "ComparedSheet", "comparison_entry", "comparison_sheets"]
 
 MAX_COMPARED = 100
 """Rows of each table of a comparison in a page."""

@@ -138,7 +138,7 @@ def fit_logged(steps: Sequence[StepEntry], points: int) -> FittedLogged:
             name: thin_metric(series, points) for name, series in [*curves.items()][:curves_left]
         }
         curves_left -= len(metrics)
-        missing |= dict.fromkeys(curves.keys() - metrics, "the page has too many curves")
+        missing |= {n: "the page has too many curves" for n in curves if n not in metrics}
         values: dict[str, Preview] = {}
         for name, image in logged.images.items():
             if len(image.data) > images_left:

@@ -14,7 +14,7 @@ __all__ = ["Cancellation", "read_cancellation"]
 class Cancellation(RunOutcome):
     """The request to cancel a run. Its existence is what counts for the jobs.
 
-    Versions before this one wrote a `RunOutcome`, so this is one with an optional field.
+    Older versions wrote a `RunOutcome`, so this is one with an optional field.
 
     Attributes:
         ended_at: Time of the request, in seconds since the epoch.

@@ -53,6 +53,13 @@ def queued(reason: str | None = None) -> dict[str, JobStatus]:
     return {"first": JobStatus(JobState.QUEUED, 0, reason), "second": JobStatus(JobState.WAITING)}
 
 
+def test_a_run_that_was_never_submitted_waits_for_a_client(store: ArtifactStore) -> None:
+    assert findings(store, DiagnosingBackend({})) == {
+        "first": [("no-client", "warning")],
+        "second": [("job-waiting", "ok")],
+    }
+
+
 def test_a_finding_of_only_one_of_two_diagnoses_is_dropped(store: ArtifactStore) -> None:
     backend = DiagnosingBackend(
         queued(), diagnoses=[{"first": (PASSING, LASTING)}, {"first": (LASTING,)}]

@@ -150,7 +150,7 @@ function curveTitle(series, requested) {
   return `${label}: highest ${Number(peak.toPrecision(3)).toLocaleString("en")} ${unit}${share}`;
 }
 
-// Draws a curve with its title. `text` returns the point at a position as text, and `top` its height.
+// Draws a curve with its title. `text` returns a point as text, and `place` its coordinates, by its position.
 function drawPoints(parent, title, count, option, text, place) {
   const figure = element("figure");
   const node = element("div", undefined, { class: "curve" });

@@ -1,8 +1,9 @@
 // Loads the page again when the run has changed. What is open stays open.
 
 const kept = JSON.parse(sessionStorage.getItem("kept") ?? "{}");
-if (kept.open) {
-  for (const row of document.querySelectorAll("details[id]")) row.open = kept.open.includes(row.id);
+for (const [id, open] of Object.entries(kept.open ?? {})) {
+  const row = document.getElementById(id);
+  if (row) row.open = open;
 }
 if (kept.query) {
   query.value = kept.query;
@@ -18,7 +19,7 @@ async function watch(first) {
   }
   const { version, ended } = await answer.json();
   if (first && version !== first) {
-    const open = [...document.querySelectorAll("details[id][open]")].map((row) => row.id);
+    const open = Object.fromEntries([...document.querySelectorAll("details[id]")].map((row) => [row.id, row.open]));
     sessionStorage.setItem("kept", JSON.stringify({ open, query: query.value }));
     location.reload();
   } else if (!ended) {
