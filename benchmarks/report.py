@@ -1,7 +1,8 @@
 """Size of the page of a report, and the time until a browser has drawn it.
 
 The reports are of runs that never happened: one step in each job, with a log of 2,000 lines, eight
-curves of 300 points, and a preview of a table.
+curves of 300 points, a preview of a table, and as logged values a metric of 300 points, a table, a
+string and an image.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from benchmarks._measuring import Target, arguments, cpu_seconds, report
 from flowyml_aws.report.data import RunReport
 from flowyml_aws.report.page import to_html
 from tests.support.browser import CHROMIUM, open_page
-from tests.support.reports import a_report
+from tests.support.reports import a_report, logged_values
 
 MAX_MB = {50: 1.0, 1000: 6.0, 10_000: 8.0}
 INTERACTIVE_S = 2.0  # for up to 1,000 jobs
@@ -31,6 +32,13 @@ def drawn_s(page: Path, folder: Path, repetitions: int) -> float:
     return min(times)
 
 
+def with_logged_steps(run: RunReport) -> RunReport:
+    """Return a report in which every step has logged values."""
+    logged = logged_values(points=300)
+    steps = tuple(step.model_copy(update={"logged": logged}) for step in run.steps)
+    return run.model_copy(update={"steps": steps})
+
+
 def make_page(run: RunReport, pages: list[str]) -> None:
     pages.append(to_html(run))
 
@@ -40,7 +48,8 @@ def main() -> int:
     rows, targets, numbers = [], [], {}
     with tempfile.TemporaryDirectory() as folder:
         for jobs, max_mb in MAX_MB.items():
-            run = a_report(jobs, failed=True, log_lines=2000 if jobs <= 1000 else 50)
+            lines = 2000 if jobs <= 1000 else 50
+            run = with_logged_steps(a_report(jobs, failed=True, log_lines=lines))
             path = Path(folder, f"{jobs}.html")
             pages: list[str] = []
             made_s = cpu_seconds(partial(make_page, run, pages))

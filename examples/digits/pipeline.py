@@ -18,7 +18,17 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import ConfusionMatrixDisplay, accuracy_score, f1_score
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
-from flowyml_aws import Context, GPUConfig, Pipeline, PipelineResult, ResourceRequirements, step
+from flowyml_aws import (
+    Context,
+    GPUConfig,
+    Pipeline,
+    PipelineResult,
+    ResourceRequirements,
+    log_image,
+    log_metric,
+    log_table,
+    step,
+)
 
 # The group "prepare": three steps, one small CPU job.
 SMALL = ResourceRequirements(cpu="1", memory="3Gi")
@@ -82,7 +92,10 @@ def tune(train_images, train_labels, candidates, folds, seed):
             for seen, unseen in parts
         ]
         scores.append(float(np.concatenate(hits).mean()))
+        log_metric("accuracy", scores[-1])
         print(f"{candidate}: {scores[-1]:.4f}")
+    tried = zip(candidates, scores, strict=True)
+    log_table("candidates", [{**candidate, "accuracy": score} for candidate, score in tried])
     return candidates[int(np.argmax(scores))]
 
 
@@ -113,6 +126,9 @@ def evaluate(model, test_images, test_labels):
         "images": len(test_labels),
         "misread": int((predicted != test_labels).sum()),
     }
+    # Logged values are in the run's report: `flowyml-aws report RUN`.
+    log_metric("accuracy", metrics["accuracy"])
+    log_metric("f1", metrics["f1"])
     # The file's content is stored; reading this asset returns the path of a copy.
     picture = Path(tempfile.mkdtemp(), "confusion_matrix.png")
     draw_confusion_matrix(test_labels, predicted, picture)
@@ -170,6 +186,7 @@ def draw_confusion_matrix(actual, predicted, file):
     plot = ConfusionMatrixDisplay.from_predictions(actual, predicted, cmap="Blues", colorbar=False)
     plot.ax_.set_title("Actual and predicted digits")
     plot.figure_.savefig(file, dpi=120, bbox_inches="tight")
+    log_image("confusion matrix", plot.figure_)
 
 
 # Assets determine the order of the steps; the context provides parameters by name.

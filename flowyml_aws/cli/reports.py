@@ -6,12 +6,14 @@ import sys
 import threading
 import webbrowser
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from flowyml_aws.cli.app import RunId, app
+from flowyml_aws.cli.completion import complete_run
 from flowyml_aws.client.run import Run
 from flowyml_aws.report.write import write_data, write_page
 
@@ -31,6 +33,14 @@ def report(
             metavar="FILE", help="Write all figures to this .json or .csv file, and no page."
         ),
     ] = None,
+    compare: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="Also compare this run with another one, as `compare` does.",
+            autocompletion=complete_run,
+        ),
+    ] = None,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     watch: Annotated[
         bool,
@@ -39,10 +49,11 @@ def report(
 ) -> None:
     """Write the report of a run: one HTML page that needs no server."""
     attached = Run.attach(run_id)
+    other = None if compare is None else Run.attach(compare)
     if watch:
-        _watch(attached, open_page)
+        _watch(attached, other, open_page)
         return
-    run_report = attached.report_data()
+    run_report = attached.report_data(other)
     if data is not None:
         print(f"wrote the figures to {write_data(run_report, data)}", file=sys.stderr)
         if out is None and not open_page:
@@ -53,10 +64,10 @@ def report(
         _open(path.as_uri())
 
 
-def _watch(attached: Run, open_page: bool) -> None:
+def _watch(attached: Run, other: Run | None, open_page: bool) -> None:
     from flowyml_aws.report.watch import serving
 
-    with serving(attached.report_data) as url:
+    with serving(partial(attached.report_data, other)) as url:
         print(f"the report of {attached.id} is at {url} until Ctrl-C", file=sys.stderr)
         if open_page:
             _open(url)

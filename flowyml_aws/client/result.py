@@ -126,7 +126,8 @@ class PipelineResult(ShownAsSheets):
             has those of the run that executed it. They are read from the store on first access.
         status: Status that the result was made from.
         report: Writes the report of the run, one HTML page that needs no server, and returns its
-            path. Takes the target file; `<run id>.html` in the current folder by default.
+            path. Takes the target file, `<run id>.html` in the current folder by default, and
+            `compare`: another run or its id.
     """
 
     run_id: str

@@ -36,6 +36,7 @@ from flowyml_aws.submission.missing_output import (
     output_not_found,
     produced_assets,
 )
+from flowyml_aws.submission.origin import client_text
 from flowyml_aws.submission.outages import AdvanceThroughOutages
 from flowyml_aws.submission.own_runs import is_own_run
 from flowyml_aws.submission.record import RunState
@@ -161,26 +162,42 @@ class Run(ShownAsSheets):
         """Return the result so far."""
         return self._result_of(self.status())
 
-    def report(self, path: Path | str | None = None) -> Path:
+    def report(self, path: Path | str | None = None, compare: Run | str | None = None) -> Path:
         """Write the report of the run, one HTML page that needs no server. Return its path.
 
         Values whose decoding could run code are not loaded.
 
         Args:
             path: Target file; `<run id>.html` in the current folder by default.
+            compare: Another run, or its id, that a section compares this run with.
 
         Raises:
             SettingsError: The file can't be written.
+            RunNotFoundError: No store contains the other run.
         """
         from flowyml_aws.report.write import write_page
 
-        return write_page(self.report_data(), Path(path or f"{self.id}.html"))
+        return write_page(self.report_data(compare), Path(path or f"{self.id}.html"))
 
-    def report_data(self) -> RunReport:
-        """Return all figures of the run, and previews of its values."""
+    def report_data(self, compare: Run | str | None = None) -> RunReport:
+        """Return all figures of the run, and previews of its values.
+
+        Args:
+            compare: Another run, or its id, that this run is compared with: the first run of the
+                comparison.
+
+        Raises:
+            RunNotFoundError: No store contains the other run.
+        """
         from flowyml_aws.report.collect import collect
+        from flowyml_aws.report.comparison import comparison_entry
 
-        return collect(self._driver, time.time())
+        other = Run.attach(compare) if isinstance(compare, str) else compare
+        report = collect(self._driver, time.time())
+        if other is None:
+            return report
+        comparison = comparison_entry(other.compare(self))
+        return report.model_copy(update={"comparison": comparison})
 
     @property
     def outputs(self) -> Outputs:
@@ -276,7 +293,7 @@ class Run(ShownAsSheets):
         Raises:
             AwsRefusedError: Some jobs could not be stopped; the error lists them.
         """
-        return self._driver.cancel()
+        return self._driver.cancel(client_text())
 
     def resume(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from flowyml_aws.core.findings import Finding
+from flowyml_aws.doctor.ended import find_end
 from flowyml_aws.doctor.examination import Report
 from flowyml_aws.submission.backend import Diagnoses, JobState
 from flowyml_aws.submission.driver import RunDriver
@@ -16,12 +17,15 @@ __all__ = ["examine_run"]
 def examine_run(driver: RunDriver) -> Iterator[Report]:
     """Report the state of each job of a run, and what keeps it from starting, in plan order.
 
+    The first report of a run that has ended or is cancelled is about the whole run.
     Queued jobs are diagnosed twice; findings of only one of the two diagnoses are dropped.
 
     Raises:
         FlowymlError: The store or the backend can't return the states of the jobs.
     """
     status = driver.status()
+    if (end := find_end(driver, status)) is not None:
+        yield Report(status.run_id, (end,), is_complete=True)
     queued = {view.job.name for view in status.jobs if view.state is JobState.QUEUED}
     diagnoses = _confirmed_diagnoses(driver) if queued else {}
     states = {view.job.name: view.state for view in status.jobs}
@@ -76,6 +80,8 @@ def _state_finding(
             return Finding(
                 "job-ended", "note", f"Job {name!r} is {view.state.value}", view.reason or ""
             )
+        case JobState.SUCCEEDED:
+            return Finding("job", "ok", f"Job {name!r} has succeeded")
         case JobState.WAITING:
             parents = [parent for parent in view.job.after if not states[parent].ended]
             what = f"Job {name!r} is waiting"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.caching.run_keys import RunKeys, read_keys
-from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
+from flowyml_aws.core.concurrency import SERVICE_CALLS, STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import DamagedArtifactError, FlowymlError
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob, ReusedStep
 from flowyml_aws.report.advice import advice_entries
@@ -32,12 +32,14 @@ from flowyml_aws.report.timeline import (
     waiting_segments,
     with_waits,
 )
+from flowyml_aws.runtime.logged import StepLogged
 from flowyml_aws.runtime.result import JobResult
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.runtime.usage import JobUsage
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.history import read_times
+from flowyml_aws.submission.logged import RunLogged
 from flowyml_aws.submission.losses import LostAttempts
 from flowyml_aws.submission.missing_output import missing_outputs, produced_assets
 from flowyml_aws.submission.origin import read_origin
@@ -70,6 +72,7 @@ class Reading:
         lost_periods: Periods of earlier attempts of a job.
         logs: Logs of the newest attempts.
         previews: Previews of stored values.
+        logged: Logged values by step.
         shortened: Sentences on documents that were not read.
         now: Time of the report, in seconds since the epoch.
     """
@@ -83,6 +86,7 @@ class Reading:
     lost_periods: Mapping[str, Sequence[Segment]]
     logs: Mapping[str, LogEnds]
     previews: Mapping[str, Preview]
+    logged: Mapping[str, StepLogged]
     keys: RunKeys | None
     shortened: tuple[str, ...]
     now: float
@@ -147,7 +151,7 @@ def _read(driver: RunDriver, now: float) -> Reading:
     if len(order) > _MAX_JOBS:
         shortened.append(
             f"Details of {len(order) - _MAX_JOBS:,} of {len(order):,} jobs: their stored values, "
-            "their use of the machine, and their tracebacks."
+            "logged values, use of the machine, and tracebacks."
         )
     detailed = frozenset(order[:_MAX_JOBS])
     views = [view for view in status.jobs if view.job.name in detailed]
@@ -165,6 +169,7 @@ def _read(driver: RunDriver, now: float) -> Reading:
         lost_periods=_read_lost_periods(driver, views),
         logs=logs,
         previews=_read_previews(driver, results, shortened),
+        logged=dict(RunLogged(driver.store, replace(status, jobs=tuple(views)))),
         keys=_read_keys(driver),
         shortened=tuple(shortened),
         now=now,
@@ -212,15 +217,17 @@ def _read_logs(driver: RunDriver, jobs: Sequence[str], shortened: list[str]) -> 
             f"Logs of {len(jobs) - _MAX_LOGS:,} of {len(jobs):,} jobs; read them with "
             f"`flowyml-aws logs {driver.record.run_id} JOB`."
         )
-    logs: dict[str, LogEnds] = {}
-    for job in jobs[:_MAX_LOGS]:
+
+    def read(job: str) -> LogEnds:
         try:
             lines, _ = driver.backend.logs(job, None)
         except FlowymlError as error:
-            logs[job] = LogEnds(problem=f"{error.what}: {error.why}")
-        else:
-            logs[job] = log_ends(line.message for line in lines)
-    return logs
+            return LogEnds(problem=f"{error.what}: {error.why}")
+        return log_ends(line.message for line in lines)
+
+    names = jobs[:_MAX_LOGS]
+    logs = map_concurrently(read, names, limit=SERVICE_CALLS)
+    return dict(zip(names, logs, strict=True))
 
 
 def _read_previews(
@@ -366,6 +373,7 @@ def _steps(reading: Reading) -> Iterable[StepEntry]:
             inputs=inputs or _inputs_of_job(job),
             outputs=_outputs(name, job, reused),
             usage=None if usage is None else usage.steps.get(name),
+            logged=reading.logged.get(name),
         )
 
 

@@ -8,15 +8,20 @@ from typing import Literal
 from pydantic import Field
 
 from flowyml_aws.artifacts.documents import Document
+from flowyml_aws.runtime.logged import StepLogged
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.runtime.usage import Series, StepUsage
 from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.compare import Kind
 from flowyml_aws.submission.losses import LostAttempts
 from flowyml_aws.submission.origin import RunOrigin
 from flowyml_aws.submission.record import Bill, RunState
 
 __all__ = [
     "AssetEntry",
+    "ComparedEntry",
+    "ComparedRunEntry",
+    "ComparisonEntry",
     "Curves",
     "FailureEntry",
     "Fix",
@@ -186,6 +191,7 @@ class StepEntry(Document):
         inputs: Assets that it reads.
         outputs: Assets that it produces.
         usage: Use of the machine, or None if it was not measured.
+        logged: Metrics, images, tables and strings that it has logged, or None.
     """
 
     name: str
@@ -199,6 +205,7 @@ class StepEntry(Document):
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     usage: StepUsage | None = None
+    logged: StepLogged | None = None
 
     @property
     def duration_s(self) -> float | None:
@@ -282,6 +289,52 @@ class AdviceEntry(Document):
     advised: str | None
 
 
+class ComparedRunEntry(Document):
+    """One of two runs that are compared.
+
+    Attributes:
+        duration_s: Seconds from its creation to its end; None while it is running.
+        cost_usd: Cost of its jobs without their start; None if it is unknown.
+    """
+
+    run_id: str
+    pipeline: str
+    backend: str
+    state: str
+    duration_s: float | None
+    cost_usd: float | None
+
+
+class ComparedEntry(Document):
+    """A value in two runs.
+
+    Attributes:
+        step: Step that it belongs to, or None.
+        first, second: Value in each run: a string, or a number for metrics, seconds and USD. None
+            if the run does not have it.
+    """
+
+    kind: Kind
+    step: str | None
+    name: str
+    first: str | float | None
+    second: str | float | None
+
+
+class ComparisonEntry(Document):
+    """The comparison of an earlier run, the first one, with the run of the report.
+
+    Attributes:
+        values: Values of at least one of the runs, in the order of kinds, steps and names.
+        notes: Notes on what can't be compared.
+    """
+
+    first: ComparedRunEntry
+    second: ComparedRunEntry
+    values: tuple[ComparedEntry, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 class RunReport(Document):
     """All figures of a run at one moment.
 
@@ -297,6 +350,7 @@ class RunReport(Document):
         notes: Notes on moves, machines, values and the plan.
         shortened: Sentences on content that the report leaves out.
         advice: Advice on the requests of jobs that were measured.
+        comparison: Comparison with another run, or None.
     """
 
     version: Literal[1] = 1
@@ -322,6 +376,7 @@ class RunReport(Document):
     notes: tuple[str, ...] = ()
     shortened: tuple[str, ...] = ()
     advice: tuple[AdviceEntry, ...] = ()
+    comparison: ComparisonEntry | None = None
 
     @property
     def duration_s(self) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from flowyml_aws.core.amounts import counted
+from flowyml_aws.report.comparison import comparison_sheets
 from flowyml_aws.report.data import (
     AssetEntry,
     Curves,
@@ -17,6 +18,7 @@ from flowyml_aws.report.data import (
     SegmentKind,
     StepEntry,
 )
+from flowyml_aws.report.logged import FittedLogged, curve_count, fit_logged, metric_rows
 from flowyml_aws.report.logs import END_BYTES
 from flowyml_aws.report.outline import MAX_NODES, Node, outline
 from flowyml_aws.report.rendering import packed_json, render
@@ -34,8 +36,9 @@ __all__ = ["MAX_ROWS", "to_html"]
 
 MAX_ROWS = 2000
 """Jobs, and values, with a row of their own. Others are only counted."""
-_JOBS_PER_PART = 25
-_MAX_FAILURES, _MAX_NOTES, _MAX_REASON = 50, 50, 1000
+_SCRIPTS = ("base.js", "keyboard.js", "graph.js", "report.js")
+_ENTRIES_PER_PART = 25
+_MAX_FAILURES, _MAX_NOTES, _MAX_REASON, _MAX_METRICS = 50, 50, 1000, 200
 
 
 def to_html(report: RunReport, watched: bool = False) -> str:
@@ -49,9 +52,10 @@ def to_html(report: RunReport, watched: bool = False) -> str:
         watched: Whether the page asks its server for changes.
     """
     jobs = sorted(report.jobs, key=lambda job: job.state is not JobState.FAILED)[:MAX_ROWS]
-    jobs, log_bytes = fit_logs(jobs)
+    curves, points = fit_curves(jobs, curve_count(report.steps))
+    logged = fit_logged(report.steps, points)
+    jobs, log_bytes = fit_logs(jobs, logged.text_bytes + logged.image_bytes // 2)
     order = {job.name: position for position, job in enumerate(report.jobs)}
-    curves, points = fit_curves(jobs)
     jobs = [
         job.model_copy(update={"reason": shortened_text(job.reason, _MAX_REASON)})
         if job.reason
@@ -60,17 +64,17 @@ def to_html(report: RunReport, watched: bool = False) -> str:
     ]
     shown = sorted(jobs, key=lambda job: order[job.name])
     nodes = outline(report.jobs)
-    images, omitted_images = fit_images(report.assets)
+    images, omitted_images = fit_images(report.assets, logged.image_bytes)
     assets = _assets_by_step(images)
     details = [_job_details(report, job, curves, assets) for job in shown]
-    parts = [details[i : i + _JOBS_PER_PART] for i in range(0, len(details), _JOBS_PER_PART)]
+    metrics = list(metric_rows(report.steps))
     return render(
         "report.html",
-        scripts=("base.js", "graph.js", "report.js", *(("watch.js",) if watched else ())),
+        scripts=(*_SCRIPTS, *(("watch.js",) if watched else ())),
         connects=watched,
         report=report,
         jobs=shown,
-        jobs_per_part=_JOBS_PER_PART,
+        entries_per_part=_ENTRIES_PER_PART,
         assets=report.assets[:MAX_ROWS],
         failures=[_shortened_failure(failure) for failure in report.failures[:_MAX_FAILURES]],
         steps=_steps_by_job(report, shown),
@@ -79,10 +83,23 @@ def to_html(report: RunReport, watched: bool = False) -> str:
         facts=list(_facts(report)),
         notes=report.notes[:_MAX_NOTES],
         advice=report.advice[:MAX_ROWS],
-        shortened=_shortened(report, log_bytes, points, nodes, shown, omitted_images),
+        shortened=[
+            *_shortened(report, log_bytes, points, nodes, shown, omitted_images),
+            *_shortened_logged(logged, len(metrics)),
+        ],
         overview=packed_json(_overview(report, shown, nodes)),
-        parts=[packed_json(part) for part in parts],
+        parts=_packed_parts(details),
+        comparison=comparison_sheets(report.comparison) if report.comparison else (),
+        metrics=metrics[:_MAX_METRICS],
+        logged=logged.parts[:MAX_ROWS],
+        logged_parts=_packed_parts([part.to_dict() for part in logged.parts[:MAX_ROWS]]),
     )
+
+
+def _packed_parts(entries: Sequence[dict[str, Any]]) -> list[str]:
+    """Return entries as compressed JSON, several in each string: one is unpacked at a time."""
+    size = _ENTRIES_PER_PART
+    return [packed_json(entries[i : i + size]) for i in range(0, len(entries), size)]
 
 
 def _steps_by_job(report: RunReport, jobs: Sequence[JobEntry]) -> dict[str, list[StepEntry]]:
@@ -197,6 +214,15 @@ def _shortened(
     if len(nodes) > MAX_NODES:
         sentences.append(f"The graph shows {MAX_NODES} of {len(nodes):,} boxes.")
     return sentences
+
+
+def _shortened_logged(logged: FittedLogged, metrics: int) -> Iterator[str]:
+    if metrics > _MAX_METRICS:
+        yield f"{metrics - _MAX_METRICS:,} of {metrics:,} metrics in the table of metrics."
+    if len(logged.parts) > MAX_ROWS:
+        yield f"Logged values of {len(logged.parts) - MAX_ROWS:,} steps."
+    if logged.omitted:
+        yield f"{counted(logged.omitted, 'logged value')}; the steps name them."
 
 
 def _points(job: JobEntry) -> int:

@@ -21,7 +21,7 @@ def plan_html(plan: ExecutionPlan, machines: Mapping[str, str]) -> str:
     nodes = [node.to_dict() for node in plan_outline(plan, machines)]
     return render(
         "plan.html",
-        scripts=("base.js", "graph.js", "plan.js"),
+        scripts=("base.js", "keyboard.js", "graph.js", "plan.js"),
         plan=plan,
         machines=machines,
         nodes=packed_json(nodes),

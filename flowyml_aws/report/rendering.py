@@ -14,7 +14,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from flowyml_aws.report.wording import bytes_text, duration_text, readable, time_text, usd_text
+from flowyml_aws.report.wording import (
+    bytes_text,
+    duration_text,
+    figure_text,
+    readable,
+    time_text,
+    usd_text,
+)
 
 __all__ = ["packed_json", "render"]
 
@@ -74,7 +81,7 @@ def _environment() -> Environment:
         finalize=lambda value: readable(value) if type(value) is str else value,
     )
     environment.filters.update(
-        bytes=bytes_text, duration=duration_text, time=time_text, usd=usd_text
+        bytes=bytes_text, duration=duration_text, figure=figure_text, time=time_text, usd=usd_text
     )
     return environment
 

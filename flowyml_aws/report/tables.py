@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterator
 from typing import Any
 
 from flowyml_aws.report.data import JobEntry, RunReport, SegmentKind, StepEntry
+from flowyml_aws.runtime.logged import StepLogged
 
 __all__ = ["step_rows", "to_csv"]
 
@@ -54,6 +56,7 @@ def _row(
         "output_bytes": output_bytes,
         "cpu_core_s": None if usage is None else usage.cpu_core_s,
         "memory_peak_mib": None if usage is None else usage.memory_peak_mib,
+        "metrics": None if step.logged is None else _metrics(step.logged),
         "gpu_percent": None if usage is None else max(usage.gpu_percent, default=None),
         "job": step.job,
         "job_group": None if job is None else job.group,
@@ -74,6 +77,12 @@ def _row(
         "job_lost_usd": None if lost is None else lost.cost_usd,
         "job_billed_s": None if bill is None else bill.billed_s,
     }
+
+
+def _metrics(logged: StepLogged) -> str | None:
+    """Return the last value of each metric as JSON; None if there is none."""
+    last = {name: series.last for name, series in logged.metrics.items()}
+    return json.dumps(last) if last else None
 
 
 def _cell(value: Any) -> Any:

@@ -11,6 +11,7 @@ from flowyml_aws.runtime.usage import Series
 from flowyml_aws.submission.backend import JobState
 
 __all__ = [
+    "IMAGE_BYTES_PER_PAGE",
     "MAX_POINTS",
     "MAX_TEXT",
     "fit_curves",
@@ -24,11 +25,12 @@ MAX_POINTS = 300
 """Points of a curve in a page."""
 MAX_TEXT = 16 * 1024
 """Characters of a message or a traceback in a page."""
+IMAGE_BYTES_PER_PAGE = 160_000
+"""Size of all images in a page, in base64."""
 _MIN_POINTS = 20
 _NUMBERS_PER_PAGE = 120_000  # 1.2 bytes each when compressed
 _NUMBERS_PER_JOB = 900
 _LOG_BYTES_PER_PAGE, _LOG_BYTES_PER_JOB = 200_000, 2_000  # compressed
-_IMAGE_BYTES_PER_PAGE = 200_000  # in base64
 _MIN_END_BYTES, _FULL_LOGS = 512, 10
 _COUNTED_JOBS = 1000  # more of them do not make a page larger
 
@@ -46,22 +48,32 @@ def thin_series(series: Series, points: int) -> Series:
     )
 
 
-def fit_curves(jobs: Sequence[JobEntry]) -> tuple[dict[str, Curves], int]:
-    """Return the curves of each job that has any, and the number of points of each curve."""
+def fit_curves(jobs: Sequence[JobEntry], others: int = 0) -> tuple[dict[str, Curves], int]:
+    """Return the curves of each job that has any, and the number of points of each curve.
+
+    Args:
+        jobs: Jobs with all their points.
+        others: Number of other curves in the page.
+    """
     measured = [(job.name, job.curves) for job in jobs if job.curves is not None]
-    series = sum(len(curves.series) for _, curves in measured)
+    series = others + sum(len(curves.series) for _, curves in measured)
     budget = max(_NUMBERS_PER_PAGE, _NUMBERS_PER_JOB * min(len(jobs), _COUNTED_JOBS))
     points = max(_MIN_POINTS, min(MAX_POINTS, budget // (2 * series))) if series else MAX_POINTS
     return {name: _thin(curves, points) for name, curves in measured}, points
 
 
-def fit_logs(jobs: Sequence[JobEntry]) -> tuple[list[JobEntry], int]:
+def fit_logs(jobs: Sequence[JobEntry], used: int = 0) -> tuple[list[JobEntry], int]:
     """Return the jobs with logs that fit into a page, and the length of the shortest ends.
 
     The logs of the first failed jobs are not shortened further.
+
+    Args:
+        jobs: Jobs with their logs.
+        used: Compressed bytes that other content takes from the share of the logs.
     """
     failed = [job.name for job in jobs if job.state is JobState.FAILED][:_FULL_LOGS]
     budget = max(_LOG_BYTES_PER_PAGE, _LOG_BYTES_PER_JOB * min(len(jobs), _COUNTED_JOBS))
+    budget -= used
     end_bytes = END_BYTES
     while True:
         lengths = dict.fromkeys(failed, END_BYTES)
@@ -71,9 +83,14 @@ def fit_logs(jobs: Sequence[JobEntry]) -> tuple[list[JobEntry], int]:
         end_bytes //= 2
 
 
-def fit_images(assets: Sequence[AssetEntry]) -> tuple[list[AssetEntry], int]:
-    """Return the values with the first images that fit into a page, and the number of others."""
-    left, omitted = _IMAGE_BYTES_PER_PAGE, 0
+def fit_images(assets: Sequence[AssetEntry], used: int = 0) -> tuple[list[AssetEntry], int]:
+    """Return the values with the first images that fit into a page, and the number of others.
+
+    Args:
+        assets: Values with their previews.
+        used: Bytes of other images in the page, in base64.
+    """
+    left, omitted = IMAGE_BYTES_PER_PAGE - used, 0
     fitted = []
     for asset in assets:
         size = len(asset.preview.image or "") if asset.preview is not None else 0

@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from flowyml_aws.core.clock import monotonic
 from flowyml_aws.core.errors import FlowymlError
-from flowyml_aws.report.data import RunReport
+from flowyml_aws.report.data import RunReport, StepEntry
 from flowyml_aws.report.page import to_html
 from flowyml_aws.submission.record import RunState
 
@@ -93,6 +93,15 @@ def serving(collect: Callable[[], RunReport]) -> Iterator[str]:
             thread.join()
 
 
+def _logged(step: StepEntry) -> list[int]:
+    """Return the numbers of points of the metrics of a step, and of its other logged values."""
+    if step.logged is None:
+        return []
+    logged = step.logged
+    others = len(logged.images) + len(logged.tables) + len(logged.texts)
+    return [*(series.count for series in logged.metrics.values()), others]
+
+
 def _version(report: RunReport) -> str:
     """Return JSON with a digest that changes when the page has something new to show."""
     facts = [
@@ -100,7 +109,7 @@ def _version(report: RunReport) -> str:
             (job.state, job.attempt, len(job.log.tail or job.log.head) if job.log else 0)
             for job in report.jobs
         ],
-        [(step.state, step.retries, step.ended_at) for step in report.steps],
+        [(step.state, step.retries, step.ended_at, _logged(step)) for step in report.steps],
     ]
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     return json.dumps({"version": digest, "ended": report.state is not RunState.RUNNING})

@@ -10,7 +10,7 @@ from rich.filesize import decimal
 from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.visible import visible
 
-__all__ = ["bytes_text", "duration_text", "readable", "time_text", "usd_text"]
+__all__ = ["bytes_text", "duration_text", "figure_text", "readable", "time_text", "usd_text"]
 
 # Characters that change the direction of the text after them, or are invisible.
 _HIDDEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
@@ -39,6 +39,11 @@ def duration_text(seconds: float | None) -> str:
 def bytes_text(size: int | None) -> str:
     """Return a size, such as `80 bytes` or `47.7 kB`."""
     return "" if size is None else decimal(size)
+
+
+def figure_text(number: float) -> str:
+    """Return the value of a metric with six digits, such as `0.973251`."""
+    return f"{number:.6g}"
 
 
 def usd_text(amount: float | None) -> str:

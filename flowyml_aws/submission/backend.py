@@ -112,6 +112,7 @@ class Backend(Protocol):
         """Return the lines after a cursor, and the next cursor.
 
         None means the start of the newest attempt. A cursor continues into later attempts.
+        Several threads may read the logs of different jobs at once.
         """
 
     def cancel(self, jobs: Sequence[PlannedJob]) -> Sequence[str]:

@@ -20,7 +20,15 @@ from flowyml_aws.submission.refs import RunRefs
 from flowyml_aws.submission.reports import JobReports
 from flowyml_aws.submission.status import RunStatus
 
-__all__ = ["ComparedRun", "ComparedValue", "Comparison", "Kind", "compare", "facts_of"]
+__all__ = [
+    "KIND_TITLES",
+    "ComparedRun",
+    "ComparedValue",
+    "Comparison",
+    "Kind",
+    "compare",
+    "facts_of",
+]
 
 Value = str | float | None
 
@@ -46,7 +54,7 @@ class Kind(str, Enum):
     COST = "cost"
 
 
-_TITLES = {
+KIND_TITLES = {
     Kind.PARAMETER: "parameters",
     Kind.CODE: "code",
     Kind.PACKAGE: "packages",
@@ -59,6 +67,7 @@ _TITLES = {
     Kind.TIME: "time",
     Kind.COST: "cost",
 }
+"""Title of the table of each kind, in the order of the tables."""
 _DIGESTS = {Kind.CODE, Kind.ENVIRONMENT, Kind.INPUT, Kind.OUTPUT}
 _NUMBERS = {Kind.METRIC, Kind.TIME, Kind.COST}
 
@@ -156,7 +165,7 @@ class Comparison(ShownAsSheets):
         """Return tables of the differences, or of all values."""
         values = self.values if everything else self.differences
         sheets = [self._runs()]
-        for kind, title in _TITLES.items():
+        for kind, title in KIND_TITLES.items():
             rows = [_row(value) for value in values if value.kind is kind]
             if rows:
                 numbers = frozenset({1, 2, 3} if kind in _NUMBERS else ())

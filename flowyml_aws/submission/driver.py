@@ -30,6 +30,7 @@ from flowyml_aws.submission.backend import (
     Moves,
     Samples,
 )
+from flowyml_aws.submission.cancellation import Cancellation
 from flowyml_aws.submission.history import record_times
 from flowyml_aws.submission.losses import EndedAttempt, LostAttempts, price_attempts, total_lost
 from flowyml_aws.submission.mover import Mover, NextMachine
@@ -133,11 +134,14 @@ class RunDriver:
         )
         return replace(status, jobs=jobs)
 
-    def cancel(self) -> Sequence[str]:
+    def cancel(self, by: str | None = None) -> Sequence[str]:
         """Cancel the run and its jobs that have not ended, with every copy of them.
 
         Return the names of the jobs that are still ending, at their services. If the run has
         ended, only the jobs that it has left are ended.
+
+        Args:
+            by: User and machine that cancel it, for readers of its record.
 
         Raises:
             FlowymlError: Some jobs could not be ended; the error lists them. The others were.
@@ -148,7 +152,7 @@ class RunDriver:
             status = self.status()
             if status.state is not RunState.RUNNING:
                 return self._end_leftovers(status)
-        intent = RunOutcome(state=RunState.CANCELLED, ended_at=self.clock())
+        intent = Cancellation(ended_at=self.clock(), by=by)
         self.store.create(self.layout.cancellation, intent.to_json())
         # In reverse plan order, so that no job starts because its parent has ended.
         return self.backend.cancel(self._active_jobs()[::-1])

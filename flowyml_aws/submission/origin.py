@@ -19,7 +19,7 @@ from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.environment import sign_of_secret
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
 
-__all__ = ["GitState", "RunOrigin", "continued_origin", "find_origin", "read_origin"]
+__all__ = ["GitState", "RunOrigin", "client_text", "continued_origin", "find_origin", "read_origin"]
 
 _MAX_TEXT = 300
 _GIT_TIMEOUT_S = 2.0
@@ -91,6 +91,11 @@ def continued_origin(origin: RunOrigin | None) -> RunOrigin | None:
     if origin is None:
         return None
     return origin.model_copy(update={"user": _user(), "client": platform.node()})
+
+
+def client_text() -> str:
+    """Return the user of this process and the machine, such as `ana on ana-laptop`."""
+    return f"{_user() or 'unknown user'} on {platform.node()}"
 
 
 def read_origin(store: ArtifactStore, run_id: str) -> RunOrigin | None:

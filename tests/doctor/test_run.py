@@ -35,6 +35,7 @@ def store(tmp_path: Path) -> ArtifactStore:
     return DirectoryArtifactStore(tmp_path)
 
 
+RUN = "my-pipeline-20261122-150531-3f9a1c"
 PASSING = Finding("no-type-fits", "error", "passing", "so", "do")
 LASTING = Finding("queue-disabled", "error", "lasting", "so", "do")
 
@@ -50,6 +51,13 @@ def findings(store: ArtifactStore, backend: DiagnosingBackend) -> dict[str, list
 
 def queued(reason: str | None = None) -> dict[str, JobStatus]:
     return {"first": JobStatus(JobState.QUEUED, 0, reason), "second": JobStatus(JobState.WAITING)}
+
+
+def test_a_run_that_was_never_submitted_waits_for_a_client(store: ArtifactStore) -> None:
+    assert findings(store, DiagnosingBackend({})) == {
+        "first": [("no-client", "warning")],
+        "second": [("job-waiting", "ok")],
+    }
 
 
 def test_a_finding_of_only_one_of_two_diagnoses_is_dropped(store: ArtifactStore) -> None:
@@ -86,6 +94,7 @@ def test_a_failed_job_is_an_error_and_jobs_after_it_are_notes(store: ArtifactSto
     failed = JobStatus(JobState.FAILED, 1, "Host EC2 terminated")
     backend = DiagnosingBackend({"first": failed, "second": JobStatus(JobState.WAITING)})
     assert findings(store, backend) == {
+        RUN: [("run-failed", "note")],
         "first": [("job-failed", "error")],
         "second": [("job-ended", "note")],
     }

@@ -13,6 +13,7 @@ import pytest
 
 from flowyml_aws import Run
 from flowyml_aws.cli.load import load_pipeline
+from tests.support.digits_report import read_figures, skeleton, stable_report
 
 # In one group, so that all tests share one run of the demo.
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("digits")]
@@ -56,6 +57,12 @@ def test_the_demo_creates_only_its_store_next_to_the_code(demo: Demo) -> None:
     fact(demo, "(accuracy)")
     names = {path.name for path in demo[0].iterdir()}
     assert names == {".flowyml", "examples", "pyproject.toml", "tmp"}
+
+
+def test_a_new_run_has_the_report_of_the_docs(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails, run `scripts/digits-report`. Numbers and measurements are not compared."""
+    report = stable_report(demo_run(demo, monkeypatch).report_data(), demo[0])
+    assert skeleton(report) == skeleton(read_figures())
 
 
 def test_the_log_says_what_the_model_was_trained_on(

@@ -13,12 +13,20 @@ from pathlib import Path
 import pytest
 
 from flowyml_aws.planning.plan import ExecutionPlan
+from flowyml_aws.report.comparison import comparison_entry
 from flowyml_aws.report.data import RunReport
 from flowyml_aws.report.page import to_html
 from flowyml_aws.report.plan_page import plan_html
 from tests.support.browser import CHROMIUM, Page, open_page
+from tests.support.digits_report import FOLDER, take_picture
 from tests.support.plans import a_job, a_plan
-from tests.support.reports import a_report, hostile_report
+from tests.support.reports import (
+    a_comparison,
+    a_report,
+    hostile_report,
+    logged_values,
+    with_logged,
+)
 
 pytestmark = [
     pytest.mark.system,
@@ -55,12 +63,14 @@ def show(tmp_path: Path) -> Iterator[Open]:
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_page_fits_the_screen(show: Open, pictures: Path, width: int, dark: bool) -> None:
-    page = show(a_report(6, failed=True), width=width, dark=dark)
+    report = with_logged(a_report(6, failed=True), logged_values())
+    report = report.model_copy(update={"comparison": comparison_entry(a_comparison())})
+    page = show(report, width=width, dark=dark)
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert page.evaluate("document.querySelectorAll('#timeline-chart svg path').length") > 6
     assert page.evaluate("document.querySelector('#graph-chart').textContent").count("score-") >= 4
     picture = pictures / f"report-{width}-{'dark' if dark else 'light'}.png"
-    page.screenshot(picture, max_height=1700)
+    page.screenshot(picture, max_height=2600)
     assert picture.stat().st_size > 20_000
 
 
@@ -98,11 +108,134 @@ def test_jobs_are_unfolded_with_the_keyboard(show: Open) -> None:
     page.wait_for("document.querySelector('#job-0[open] pre')")
 
 
+def selected(page: Page) -> list[str]:
+    """Return the text of the selected item of the chart with the focus, and of its name."""
+    shown = page.evaluate(
+        "(() => { const chart = document.activeElement;"
+        " const line = (chart.closest('.scroll') ?? chart).nextElementSibling;"
+        " const ring = chart.querySelector('.ring');"
+        " return [line.textContent, chart.getAttribute('aria-label'), ring.hidden ? '' : 'ring'];"
+        " })()"
+    )
+    return [str(text) for text in shown]
+
+
+def focus(page: Page, selector: str) -> None:
+    """Move the focus with Tab from the element before a chart to the chart."""
+    page.evaluate(f"document.querySelector('{selector}').focus()")
+    page.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "selectable"
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+def test_periods_of_the_timeline_are_selected_with_the_keyboard(show: Open) -> None:
+    page = show(a_report(60, log_lines=5))
+    focus(page, "#timeline-legend button:last-child")
+    hint, name, ring = selected(page)
+    assert hint.startswith("Arrow keys select a period, Enter opens its job")
+    assert name == f"Timeline of the jobs; the section Jobs has the same times as text. {hint}"
+    assert ring == ""
+    page.press("ArrowRight")
+    assert selected(page)[0].startswith("prepare; waiting: ") and selected(page)[2] == "ring"
+    page.press("ArrowRight")
+    assert selected(page)[0].startswith("prepare; pull: 4 s, after ")
+    page.press("ArrowDown")
+    assert selected(page)[0].startswith("score-1; waiting: ")
+    page.press("End")  # outside of the first 40 rows, which the chart shows
+    assert selected(page)[0].startswith("summarize; upload: ")
+    box = page.evaluate(
+        "(() => { const ring = document.activeElement.querySelector('.ring').offsetTop;"
+        " return [ring, document.querySelector('#timeline-chart').offsetHeight]; })()"
+    )
+    assert 0 < box[0] < box[1]
+    page.press("Escape")
+    assert selected(page)[2] == ""
+    page.press("ArrowLeft")
+    page.press("Enter")
+    page.wait_for("document.querySelector('#job-59[open] pre')")
+    assert page.evaluate("document.activeElement.parentElement.id") == "job-59"
+
+
+def test_kinds_of_time_are_hidden_with_the_keyboard(show: Open) -> None:
+    page = show(a_report(3, log_lines=5))
+    bars = "document.querySelectorAll('#timeline-chart svg path').length"
+    before = page.evaluate(bars)
+    page.evaluate("document.querySelector('#timeline-legend button').focus()")
+    page.press(" ")
+    page.wait_for(f"{bars} < {before}")
+    pressed = "document.activeElement.getAttribute('aria-pressed')"
+    assert page.evaluate(f"[document.activeElement.innerText, {pressed}]") == ["waiting", "false"]
+    page.press(" ")
+    page.wait_for(f"{bars} === {before}")
+
+
+def test_nodes_of_the_graph_are_selected_with_the_keyboard(show: Open) -> None:
+    page = show(a_report(6, log_lines=5))
+    page.evaluate("document.querySelectorAll('.selectable')[0].focus()")
+    page.press("Tab")
+    assert selected(page)[1].startswith("Graph of the jobs. Arrow keys select a job")
+    page.press("Home")
+    assert selected(page)[0] == "prepare; succeeded"
+    page.press("ArrowDown")
+    assert selected(page)[0] == "score-3; succeeded; after prepare (prepare result)"  # below
+    page.press("ArrowRight")
+    assert selected(page)[0].startswith("score-2; ")
+    page.press("ArrowDown")
+    assert selected(page)[0].startswith("summarize; succeeded; after score-1 (score-1 result)")
+    page.press("ArrowUp")
+    assert selected(page)[0].startswith("score-")
+    page.press("Enter")
+    page.wait_for("document.activeElement.closest('.job[open]')")
+
+
+def test_points_of_curves_are_selected_with_the_keyboard(show: Open) -> None:
+    page = show(with_logged(a_report(2, log_lines=5), logged_values()))
+    page.wait_for("document.querySelector('.logged .curve svg')")
+    focus(page, "#logged-0 summary")
+    assert selected(page)[1].startswith("loss: last 0.076867, lowest 0.00880377, highest 2.3. Left")
+    page.press("ArrowRight")
+    page.press("ArrowRight")
+    assert selected(page)[0] == "step 1: 2.1937"
+    page.press("End")
+    assert selected(page)[0] == "step 59: 0.076867"
+    page.press("Escape")
+    assert selected(page)[2] == ""
+    page.click("#job-0 > summary")
+    page.wait_for("document.querySelectorAll('#job-0 .curve svg').length === 8")
+    page.evaluate("document.querySelector('#job-0 .selectable').focus()")
+    page.press("Home")
+    assert selected(page)[0].startswith("after 0 s: ")
+
+
+def test_keys_that_select_nothing_keep_their_meaning(show: Open) -> None:
+    page = show(a_report(2, log_lines=5))
+    focus(page, "#timeline-legend button:last-child")
+    for button in range(page.evaluate("document.querySelectorAll('.legend button').length")):
+        page.click(f".legend button:nth-child({button + 1})")  # no period is left
+    page.evaluate("document.querySelector('.selectable').focus()")
+    page.press("ArrowRight")
+    page.press("Tab")
+    assert selected(page)[1].startswith("Graph of the jobs")
+
+
+def test_logged_values_are_shown(show: Open) -> None:
+    page = show(with_logged(a_report(2, log_lines=5), logged_values()))
+    page.wait_for("document.querySelector('#logged-0 img')?.naturalWidth === 1")
+    text = page.evaluate("document.querySelector('#logged').innerText")
+    for part in (
+        "loss: last 0.076867, lowest 0.00880377, highest 2.3",
+        "misread, 25 × 2",
+        "the best of <b>4</b> candidates",
+        "Left out: big: a step keeps at most 20 tables",
+    ):
+        assert part in text
+
+
 def test_hostile_content_runs_nothing(show: Open) -> None:
     page = show(hostile_report())
     page.wait_for("document.querySelector('.job[open] pre[aria-label=Log]')")
     assert page.evaluate("document.querySelectorAll('img, .job b b').length") == 0
-    assert "onerror=alert(1)" in page.evaluate("document.querySelector('.job[open]').innerText")
+    assert "onerror=alert(1)" in page.evaluate("document.querySelector('.job[open]').textContent")
 
 
 def test_a_run_of_1000_jobs_is_interactive_within_two_seconds(show: Open) -> None:
@@ -119,6 +252,13 @@ def test_a_run_of_1000_jobs_is_interactive_within_two_seconds(show: Open) -> Non
     # Other programs may use the machine at the same time; benchmarks/report.py measures it.
     assert drawn_s < 4 * INTERACTIVE_S
     assert used_s < 4 * INTERACTIVE_S
+
+
+def test_the_picture_of_the_digits_report_is_made(pictures: Path, tmp_path: Path) -> None:
+    take_picture(tmp_path, pictures / "digits.png")
+    made, stored = ((folder / "digits.png").read_bytes() for folder in (pictures, FOLDER))
+    assert made[16:24] == stored[16:24]  # width and height; fonts differ between machines
+    assert len(made) > 20_000
 
 
 def test_a_plan_is_a_page_with_its_graph(tmp_path: Path, pictures: Path) -> None:

@@ -20,11 +20,12 @@ from tests.cli.mistakes import write_file
 pytestmark = [pytest.mark.contract, pytest.mark.usefixtures("rig")]
 
 PROGRAM = """
-from flowyml_aws import Pipeline, step
+from flowyml_aws import Pipeline, log_metric, step
 
 @step(outputs=["rows"])
 def load(count: int, api_token: str = ""):
     print("loading <b>rows</b>")
+    log_metric("rows", count)
     return [{"name": "</script>", "count": count}]
 
 @step(inputs=["rows"], outputs=["total"])
@@ -65,6 +66,9 @@ def test_a_report_has_states_inputs_values_logs_and_the_failure(failed_run: str)
     assert values["rows"].codec == "json/1"
     assert values["rows"].preview is not None and "</script>" in values["rows"].preview.text
     assert values["page"].note == "step 'publish' was not run"
+    logged = {step.name: step.logged for step in report.steps}
+    assert logged["load"] is not None and logged["load"].metrics["rows"].last == 3.0
+    assert logged["publish"] is None
     jobs = {job.name: job for job in report.jobs}
     assert jobs["load"].log is not None and "loading <b>rows</b>" in jobs["load"].log.head
     assert ("load", SegmentKind.COMPUTE) in [(s.step, s.kind) for s in jobs["load"].segments]
@@ -106,6 +110,13 @@ def test_the_command_writes_a_page_or_the_figures(failed_run: str, cli: Cli) -> 
     assert Path("run.csv").read_text().count("\n") == 4
     assert Path("page.html").is_file()
     assert cli("report", "no-such-run").code == 2
+    assert cli("report", failed_run, "--compare", failed_run, "--data", "both.json").code == 0
+    comparison = RunReport.model_validate_json(Path("both.json").read_bytes()).comparison
+    assert comparison is not None and comparison.first == comparison.second
+    assert ("metric", "load", "rows", 3.0) in [
+        (value.kind.value, value.step, value.name, value.first) for value in comparison.values
+    ]
+    assert cli("report", failed_run, "--compare", "no-such-run").code == 2
 
 
 def test_a_page_can_be_opened(
@@ -126,9 +137,10 @@ def test_a_page_can_be_opened(
 
 
 def test_a_result_writes_its_report(failed_run: str) -> None:
-    path = Run.attach(failed_run).result().report("own.html")
+    path = Run.attach(failed_run).result().report("own.html", compare=failed_run)
     assert path == Path.cwd() / "own.html"
     assert "totals" in path.read_text()
+    assert "No differences." in path.read_text()
 
 
 def test_git_and_secrets_of_a_run(cli: Cli) -> None:

@@ -20,6 +20,20 @@ CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 _TIMEOUT_S = 30.0
+_KEY_CODES = {
+    "Tab": 9,
+    "Enter": 13,
+    "Escape": 27,
+    " ": 32,
+    "PageUp": 33,
+    "PageDown": 34,
+    "End": 35,
+    "Home": 36,
+    "ArrowLeft": 37,
+    "ArrowUp": 38,
+    "ArrowRight": 39,
+    "ArrowDown": 40,
+}
 
 
 class Page:
@@ -87,8 +101,8 @@ class Page:
         self.call("Input.insertText", text=text)
 
     def press(self, key: str) -> None:
-        """Press a key such as `Tab` or `Enter`."""
-        code = {"Tab": 9, "Enter": 13}[key]
+        """Press a key such as `Tab`, `Enter` or `ArrowLeft`."""
+        code = _KEY_CODES[key]
         text = {"text": "\r"} if key == "Enter" else {}
         self.call(
             "Input.dispatchKeyEvent", type="keyDown", key=key, windowsVirtualKeyCode=code, **text

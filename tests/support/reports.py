@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import random
 
 from flowyml_aws.report.data import (
     AssetEntry,
+    ComparedEntry,
+    ComparedRunEntry,
+    ComparisonEntry,
     Curves,
     FailureEntry,
     Fix,
@@ -18,14 +22,22 @@ from flowyml_aws.report.data import (
     StepEntry,
 )
 from flowyml_aws.report.logs import log_ends
+from flowyml_aws.runtime.logged import (
+    LoggedImage,
+    LoggedTable,
+    LoggedText,
+    MetricSeries,
+    StepLogged,
+)
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.runtime.usage import Series, StepUsage
 from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.compare import ComparedRun, Comparison, Kind, compare
 from flowyml_aws.submission.losses import LostAttempts
 from flowyml_aws.submission.origin import GitState, RunOrigin
 from flowyml_aws.submission.record import RunState
 
-__all__ = ["SERIES", "a_report", "hostile_report"]
+__all__ = ["SERIES", "a_comparison", "a_report", "hostile_report", "logged_values", "with_logged"]
 
 START = 1_796_000_000.0
 SERIES = (
@@ -37,6 +49,10 @@ SERIES = (
     "network_out_mib_s",
     "gpu0_percent",
     "gpu0_memory_mib",
+)
+# The smallest PNG: one pixel.
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 HOSTILE = "</script><img src=x onerror=alert(1)>\u202e\x00\x1b[31m'\"&{{7*7}}"
 
@@ -86,6 +102,68 @@ def a_report(
     )
 
 
+def with_logged(report: RunReport, logged: StepLogged, step: int = 0) -> RunReport:
+    """Return a report in which a step has logged values."""
+    steps = [*report.steps]
+    steps[step] = steps[step].model_copy(update={"logged": logged})
+    return report.model_copy(update={"steps": tuple(steps)})
+
+
+def a_series(values: list[float]) -> MetricSeries:
+    return MetricSeries(
+        steps=tuple(range(len(values))),
+        values=tuple(values),
+        times=tuple(START + i for i in range(len(values))),
+        count=len(values),
+        low=min(values),
+        high=max(values),
+    )
+
+
+def logged_values(points: int = 60) -> StepLogged:
+    """Return a metric with one point, one with several points, an image, a table and a string."""
+    losses = [2.3 * math.exp(-i / 15) + 0.05 * math.sin(i) for i in range(points)]
+    return StepLogged(
+        metrics={"loss": a_series(losses), "val/accuracy": a_series([0.973251])},
+        images={"digit": LoggedImage(media_type="image/png", data=base64.b64encode(PNG).decode())},
+        tables={
+            "misread": LoggedTable(
+                columns=("digit", "read as"), rows=((8, "3"), (9, None)), all_rows=25, all_columns=2
+            )
+        },
+        texts={"note": LoggedText(text="the best of <b>4</b> candidates", is_cut=True)},
+        left_out={"big": "a step keeps at most 20 tables"},
+    )
+
+
+def a_comparison() -> Comparison:
+    """Return the comparison of two runs that differ in a parameter, a package and a metric."""
+    runs = [
+        ComparedRun(
+            run_id=run_id,
+            pipeline="forecast",
+            backend="batch",
+            state="succeeded",
+            duration_s=300.0,
+            cost_usd=0.5,
+            values={
+                (Kind.PARAMETER, None, "learning_rate"): rate,
+                (Kind.CODE, None, "forecast.score"): "3f9a1c" * 10,
+                (Kind.PACKAGE, None, "numpy"): numpy,
+                (Kind.INPUT, None, "rows"): "ab" * 32,
+                (Kind.METRIC, "prepare", "loss"): loss,
+                (Kind.TIME, "prepare", ""): 60.0,
+                (Kind.COST, "prepare", ""): 0.0012,
+            },
+        )
+        for run_id, rate, numpy, loss in (
+            ("forecast-20261121-090000-aaaaaa", "0.02", "2.1.0", 0.5),
+            ("forecast-20261122-150531-3f9a1c", "0.01", "2.2.0", 0.25),
+        )
+    ]
+    return compare(*runs)
+
+
 def hostile_report() -> RunReport:
     """Return a report in which every name and text tries to run code or to hide itself."""
     report = a_report(4, failed=True, log_lines=3)
@@ -96,7 +174,22 @@ def hostile_report() -> RunReport:
     )
     steps = [*report.steps]
     steps[1] = steps[1].model_copy(
-        update={"name": HOSTILE, "job": HOSTILE, "reason": HOSTILE, "inputs": (HOSTILE,)}
+        update={
+            "name": HOSTILE,
+            "job": HOSTILE,
+            "reason": HOSTILE,
+            "inputs": (HOSTILE,),
+            "logged": StepLogged(
+                metrics={HOSTILE: a_series([1.0, 2.0])},
+                tables={
+                    HOSTILE: LoggedTable(
+                        columns=(HOSTILE,), rows=((HOSTILE,),), all_rows=1, all_columns=1
+                    )
+                },
+                texts={HOSTILE: LoggedText(text=HOSTILE)},
+                left_out={f"other {HOSTILE}": HOSTILE},
+            ),
+        }
     )
     assets = [*report.assets]
     preview = Preview(kind="table", columns=(HOSTILE,), rows=((HOSTILE,),), text=HOSTILE)
@@ -105,6 +198,14 @@ def hostile_report() -> RunReport:
     )
     failure = FailureEntry(
         job=HOSTILE, step=HOSTILE, reason=HOSTILE, kind=HOSTILE, message=HOSTILE, traceback=HOSTILE
+    )
+    side = ComparedRunEntry(
+        run_id=HOSTILE,
+        pipeline=HOSTILE,
+        backend=HOSTILE,
+        state=HOSTILE,
+        duration_s=None,
+        cost_usd=None,
     )
     assert report.origin is not None
     return report.model_copy(
@@ -115,6 +216,16 @@ def hostile_report() -> RunReport:
             "assets": tuple(assets),
             "failures": (failure,),
             "notes": (HOSTILE,),
+            "comparison": ComparisonEntry(
+                first=side,
+                second=side,
+                values=(
+                    ComparedEntry(
+                        kind=Kind.PACKAGE, step=HOSTILE, name=HOSTILE, first=HOSTILE, second=None
+                    ),
+                ),
+                notes=(HOSTILE,),
+            ),
             "origin": report.origin.model_copy(
                 update={"parameters": {HOSTILE: HOSTILE}, "packages": {HOSTILE: HOSTILE}}
             ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -85,6 +86,7 @@ class BatchBackend:
         self._copies = JobCopies(batch, store, record.run_id, ())
         self._ended: dict[str, JobStatus] = {}
         self._job_logs: dict[str, JobLog] = {}
+        self._finding_logs = threading.Lock()
         self.move(plan)
 
     def move(self, plan: ExecutionPlan) -> None:
@@ -214,7 +216,8 @@ class BatchBackend:
 
     def logs(self, job: str, cursor: str | None) -> tuple[list[LogLine], str | None]:
         """Return lines of the newest attempt, and of attempts that begin after the first call."""
-        log = self._find_log(job)
+        with self._finding_logs:  # one call finds the logs of many jobs
+            log = self._find_log(job)
         if not log.streams:
             return [], cursor
         return read_streams(

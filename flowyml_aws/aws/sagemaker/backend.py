@@ -8,6 +8,7 @@ found by listing names.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -100,6 +101,7 @@ class SageMakerBackend:
         self._submitted: dict[str, float] = {}
         self._holds = TrainingHolds(sagemaker.meta.region_name, poll_s, clock)
         self._streams: dict[str, tuple[str, ...]] = {}
+        self._finding_jobs = threading.Lock()
         self.move(plan)
 
     def move(self, plan: ExecutionPlan) -> None:
@@ -165,8 +167,9 @@ class SageMakerBackend:
 
         A job that spot capacity interrupts has one stream for each start.
         """
-        if not self._active and not self._ended:
-            self._refresh()
+        with self._finding_jobs:
+            if not self._active and not self._ended:
+                self._refresh()
         attempts = [n for n in self._names[job] if n in self._ended or n in self._active]
         streams: list[str] = []
         first = 0

@@ -1,4 +1,5 @@
-// Draws nodes below the nodes that they come after. `open` is called with the job of a node that was clicked.
+// Draws nodes below the nodes that they come after. `open` is called with the job of a node that is clicked, or
+// selected with the keyboard and opened with Enter.
 function drawGraph(nodes, open) {
   const node = document.getElementById("graph-chart");
   const graph = new charts.Graph();
@@ -73,4 +74,37 @@ function drawGraph(nodes, open) {
     const job = dataType === "node" && names.get(item.name)?.job;
     if (job) open(job);
   });
+  const order = graph.nodes().sort((a, b) => graph.node(a).y - graph.node(b).y || graph.node(a).x - graph.node(b).x);
+  selectable(node, {
+    label: "Graph of the jobs",
+    keys: `Arrow keys select a job${nodes.some((item) => item.job) ? ", Enter opens it" : ""}, Escape ends the selection.`,
+    move: (key, at) => moveInRanks(key, at, order.map((name) => graph.node(name))),
+    box: (at) => {
+      const { x, y, width: w, height: h } = graph.node(order[at]);
+      return [x - w / 2 - 4, y - h / 2 - 4, w + 8, h + 8];
+    },
+    text: (at) => {
+      const item = names.get(order[at]);
+      const state = item.state ? [item.state] : [];
+      const sources = Object.entries(item.after).map(([source, assets]) => `after ${names.get(source)?.title ?? source}${assets.length ? ` (${assets.join(", ")})` : ""}`);
+      return [item.title, ...state, ...item.lines, ...sources].join("; ");
+    },
+    open: (at) => {
+      const { job } = names.get(order[at]);
+      if (job) open(job);
+    },
+  });
+}
+
+// Returns the node that a key selects: left and right in reading order, up and down in the next rank, the nearest one.
+function moveInRanks(key, at, places) {
+  const direction = { ArrowDown: 1, ArrowUp: -1 }[key];
+  if (direction === undefined) return moveInSequence(key, at, places.length, 10);
+  if (at < 0) return direction > 0 ? 0 : places.length - 1;
+  const from = places[at];
+  const distance = ({ x, y }) => 1000 * Math.abs(y - from.y) + Math.abs(x - from.x);
+  return places.reduce((best, place, index) => {
+    const isThere = (place.y - from.y) * direction > 1;
+    return isThere && (best === at || distance(place) < distance(places[best])) ? index : best;
+  }, at);
 }

@@ -1,7 +1,10 @@
 // Loads the page again when the run has changed. What is open stays open.
 
 const kept = JSON.parse(sessionStorage.getItem("kept") ?? "{}");
-for (const id of kept.open ?? []) document.getElementById(id)?.setAttribute("open", "");
+for (const [id, open] of Object.entries(kept.open ?? {})) {
+  const row = document.getElementById(id);
+  if (row) row.open = open;
+}
 if (kept.query) {
   query.value = kept.query;
   filterRows();
@@ -16,7 +19,7 @@ async function watch(first) {
   }
   const { version, ended } = await answer.json();
   if (first && version !== first) {
-    const open = rows.filter((row) => row.open).map((row) => row.id);
+    const open = Object.fromEntries([...document.querySelectorAll("details[id]")].map((row) => [row.id, row.open]));
     sessionStorage.setItem("kept", JSON.stringify({ open, query: query.value }));
     location.reload();
   } else if (!ended) {
