@@ -30,6 +30,7 @@ from flowyml_aws.packaging.imports import imported_modules
 from flowyml_aws.packaging.neighbors import with_neighbors
 from flowyml_aws.packaging.project import find_project, project_files
 from flowyml_aws.planning.alternatives import allowed_moves
+from flowyml_aws.planning.cost_shares import with_shares
 from flowyml_aws.planning.limits import Limits, over_limits
 from flowyml_aws.planning.make import make_plan
 from flowyml_aws.planning.needs import Needs, needs_of
@@ -93,7 +94,7 @@ def plan_only(request: RunRequest) -> ExecutionPlan:
     stop_while_loading()
     prepared = _prepare(request)
     plan = plan_at(prepared.services, prepared.request).plan
-    plan = allowed_moves(plan, limits_of(prepared.settings, request.limits))
+    plan = with_shares(allowed_moves(plan, limits_of(prepared.settings, request.limits)))
     placement = prepared.request.placement
     if not any(service_traits(name).needs_bundle for name in placement.backends):
         return plan

@@ -14,6 +14,7 @@ from flowyml_aws.core.sheets import Sheet, ShownAsSheets
 from flowyml_aws.core.visible import visible
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.cost_limit import limit_notes
 from flowyml_aws.submission.logged import RunLogged
 from flowyml_aws.submission.losses import LostAttempts, lost_text
 from flowyml_aws.submission.missing_output import OutputNotFoundError
@@ -175,6 +176,7 @@ class PipelineResult(ShownAsSheets):
         lines += (f"  {move}" for move in self.status.moves)
         if (line := lost_text(self.status.lost)) is not None:
             lines.append(f"  {line}")
+        lines += (f"  {note}" for note in limit_notes(self.status))
         lines += (f"  {note}" for note in machine_notes(self.status))
         lines += (f"  {note}" for note in value_notes(self.status))
         if (cost_usd := self.status.cost_usd) is not None:

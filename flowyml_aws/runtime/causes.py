@@ -27,6 +27,8 @@ class Cause(str, Enum):
     another Python, packages that cannot be installed."""
     STORE_OUTAGE = "store outage"
     """The store did not answer for too long, in the last attempt, too. No step has failed."""
+    COST_LIMIT = "cost limit"
+    """The job used up its share of the run's cost limit, or the run reached the limit."""
     CANCELLED = "cancelled"
     """The run was cancelled, or the job was stopped at its service. No step has failed."""
 

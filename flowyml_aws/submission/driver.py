@@ -12,11 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
+from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.clock import monotonic
-from flowyml_aws.core.errors import ArtifactNotFoundError, AwsRefusedError
+from flowyml_aws.core.errors import ArtifactNotFoundError, AwsRefusedError, DamagedArtifactError
+from flowyml_aws.planning.cost_shares import ends_at_share
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.result import AttemptEvents, StepFailure, StepReport, StepState
@@ -30,11 +32,24 @@ from flowyml_aws.submission.backend import (
     Moves,
     Samples,
 )
+from flowyml_aws.submission.cost_limit import (
+    counted_cost_usd,
+    end_reason,
+    highest_price_of_view,
+    price_of_view,
+    share_reason,
+)
 from flowyml_aws.submission.history import record_times
 from flowyml_aws.submission.losses import EndedAttempt, LostAttempts, price_attempts, total_lost
 from flowyml_aws.submission.mover import Mover, NextMachine
 from flowyml_aws.submission.moves import CAPACITY_WAIT_S, Move, MoveRecords, machine_after, moved
-from flowyml_aws.submission.record import RunOutcome, RunRecord, RunState, read_outcome
+from flowyml_aws.submission.record import (
+    CostLimit,
+    RunOutcome,
+    RunRecord,
+    RunState,
+    read_outcome,
+)
 from flowyml_aws.submission.reports import JobReports
 from flowyml_aws.submission.status import JobView, RunStatus
 from flowyml_aws.submission.times import JobTimes
@@ -69,6 +84,9 @@ class RunDriver:
     _may_leave_jobs: bool = False
     _events: Mapping[str, AttemptEvents] = field(default_factory=dict)
     _lost: dict[str, tuple[EndedAttempt, ...]] = field(default_factory=dict)
+    _last: dict[str, EndedAttempt] = field(default_factory=dict)
+    _reached: CostLimit | None = None
+    _is_ended_at_limit: bool = False
     _times: dict[str, JobTimes] = field(default_factory=dict)
 
     @property
@@ -100,20 +118,22 @@ class RunDriver:
     def advance(self) -> RunStatus:
         """Poll once, submit the jobs that are ready, and return the run's status.
 
-        When the run has ended, the jobs that it has left at its services are ended.
+        When the run has ended, the jobs that it has left at its services are ended. A run that
+        reaches its cost limit is ended.
 
         Raises:
             FlowymlError: The store or the backend can't report the jobs' states, or some jobs
                 could not be ended.
         """
         statuses = self._move(self._observe())
+        is_over_limit = self._end_at_cost_limit(statuses)
         # LOST means either: never submitted, or disappeared without reporting.
         startable = [
             job
             for job in self._active_jobs()
             if statuses.get(job.name, _UNKNOWN).state is JobState.LOST
         ]
-        if startable:
+        if startable and not is_over_limit:
             self._submit(startable)
         status = self._make_status(statuses)
         if status.state is RunState.RUNNING:
@@ -153,6 +173,26 @@ class RunDriver:
         # In reverse plan order, so that no job starts because its parent has ended.
         return self.backend.cancel(self._active_jobs()[::-1])
 
+    def _end_at_cost_limit(self, statuses: Mapping[str, JobStatus]) -> bool:
+        """End the jobs of a run that reaches its cost limit. Return whether they were ended now."""
+        active = self._active_jobs()[::-1]
+        if self.plan.max_cost_usd is None or not active or self._is_ended_at_limit:
+            return False
+        limit = self._make_status(statuses).cost_limit
+        if limit is None:
+            return False
+        if limit.reached_at is None:
+            if limit.counted_usd < limit.limit_usd or self._is_cancelled():
+                return False
+            self._reached = limit.model_copy(update={"reached_at": self.clock()})
+            intent = RunOutcome(
+                state=RunState.FAILED, ended_at=self.clock(), cost_limit=self._reached
+            )
+            self.store.create(self.layout.cancellation, intent.to_json())
+        self._is_ended_at_limit = True  # by this driver; another one may have died before
+        self.backend.cancel(active)
+        return True
+
     def _is_active(self) -> bool:
         """Return whether a few calls show that the run has not ended. Otherwise, it may have."""
         jobs = self._active_jobs()[::-1]  # the last ones have probably not ended
@@ -191,6 +231,9 @@ class RunDriver:
     def _poll(self) -> Mapping[str, JobStatus]:
         statuses = self.backend.statuses()
         self._lost.update((job, status.lost) for job, status in statuses.items())
+        self._last.update(
+            (job, status.last) for job, status in statuses.items() if status.last is not None
+        )
         self._times.update(
             (job, status.times) for job, status in statuses.items() if status.times != JobTimes()
         )
@@ -228,12 +271,17 @@ class RunDriver:
         stopped = cancelled and (status.state.ended or status.state is JobState.LOST)
         if stopped or JobState.CANCELLED in parents.values():
             events = self._events.get(job.name)
+            ran_on = self._ran_on(job, events)
+            if stopped and self._reached is not None and status.attempt:
+                reason = end_reason(self._reached)
+                failure = StepFailure(kind="JobEnded", message=reason, cause=Cause.COST_LIMIT)
+                steps = _steps_cut_off(job, events, status, StepState.FAILED, failure)
+                return JobView(job, JobState.FAILED, status.attempt, reason, steps, ran_on=ran_on)
             failure = StepFailure(
                 kind="JobEnded", message="the run was cancelled", cause=Cause.CANCELLED
             )
             reports = _steps_cut_off(job, events, status, StepState.CANCELLED, failure)
             steps = reports if status.attempt else ()
-            ran_on = self._ran_on(job, events)
             return JobView(job, JobState.CANCELLED, status.attempt, steps=steps, ran_on=ran_on)
         if not status.state.ended or len(parents) < len(job.after):
             # A child can't end before its parents; the poll of the parents was just earlier.
@@ -251,6 +299,9 @@ class RunDriver:
             reason = "the backend reports success, but the job left no result"
         events = self._events.get(job.name)
         cause = machine.cause if machine is not None else status.cause
+        if cause is Cause.TIME_LIMIT and ends_at_share(job):
+            cause = Cause.COST_LIMIT
+            reason += f"; {share_reason(job, self.record.run_id)}"
         failure = StepFailure(kind="JobEnded", message=reason, cause=cause or Cause.STEP)
         reports = _steps_cut_off(job, events, status, StepState.FAILED, failure)
         ran_on = self._ran_on(job, events)
@@ -284,6 +335,7 @@ class RunDriver:
     def _apply(self, move: Move) -> None:
         self.plan = moved(self.plan, move)
         self._lost.pop(move.job, None)  # part of the move
+        self._last.pop(move.job, None)
         if isinstance(self.backend, Moves):
             self.backend.move(self.plan)
 
@@ -329,19 +381,35 @@ class RunDriver:
                 events.steps if events is not None else (),
                 ran_on=self._ran_on(job, events),
             )
-        return self._with_end(
-            RunStatus(
-                run_id=self.record.run_id,
-                pipeline=self.record.pipeline,
-                backend=self.record.backend,
-                created_at=self.record.created_at,
-                jobs=tuple(views[job.name] for job in self.plan.jobs),
-                reused=self.plan.reused,
-                moves=tuple(self._mover.records.known),
-                lost=self._lost_attempts(),
-                times=dict(self._times),
-            )
+        run_status = RunStatus(
+            run_id=self.record.run_id,
+            pipeline=self.record.pipeline,
+            backend=self.record.backend,
+            created_at=self.record.created_at,
+            jobs=tuple(views[job.name] for job in self.plan.jobs),
+            reused=self.plan.reused,
+            moves=tuple(self._mover.records.known),
+            lost=self._lost_attempts(),
+            times=dict(self._times),
         )
+        return self._with_end(self._with_costs(run_status))
+
+    def _with_costs(self, status: RunStatus) -> RunStatus:
+        """Return the status with the counted cost, and with the cost limit if there is one."""
+        if not self.plan.is_priced:
+            return status
+        ended = {
+            job.name: price_attempts([self._last[job.name]], partial(self.plan.price_of, job))
+            for job in self.plan.jobs
+            if job.name in self._last
+        }
+        now = self.clock()
+        counted_usd = counted_cost_usd(status, ended, now, price_of_view)
+        limit, limit_usd = self._reached, self.plan.max_cost_usd
+        if limit is None and limit_usd is not None:
+            highest_usd = counted_cost_usd(status, ended, now, highest_price_of_view)
+            limit = CostLimit(limit_usd=limit_usd, counted_usd=highest_usd or 0.0)
+        return replace(status, counted_usd=counted_usd, cost_limit=limit)
 
     def _visible_status(self, job: PlannedJob, status: JobStatus | None) -> JobStatus:
         """Return the status to report: a job that does not run at the moment is waiting."""
@@ -370,6 +438,7 @@ class RunDriver:
                 with suppress(AwsRefusedError):  # not all who may read the run may see its jobs
                     self._poll()
             lost = self._lost_attempts()
+            status = self._with_costs(replace(status, lost=lost))
             outcome = RunOutcome(
                 state=status.state,
                 ended_at=ended_at,
@@ -377,6 +446,8 @@ class RunDriver:
                 bills=bills,
                 lost=lost,
                 times=self._times,
+                counted_usd=status.counted_usd,
+                cost_limit=status.cost_limit,
             )
             if self.store.create(self.layout.outcome, outcome.to_json()):
                 self._may_leave_jobs = True
@@ -387,6 +458,8 @@ class RunDriver:
             bills=outcome.bills,
             lost=outcome.lost,
             times=outcome.times,
+            counted_usd=status.counted_usd if outcome.counted_usd is None else outcome.counted_usd,
+            cost_limit=outcome.cost_limit or status.cost_limit,
         )
 
     def _lost_attempts(self) -> dict[str, LostAttempts]:
@@ -417,10 +490,15 @@ class RunDriver:
         return self.plan.offer_of(job, report.instance_type)
 
     def _is_cancelled(self) -> bool:
+        """Return whether the run is being ended, and note its cost limit if that is the reason."""
+        key = self.layout.cancellation
         try:
-            self.store.get(self.layout.cancellation)
+            intent = read_document(RunOutcome, self.store.get(key), f"{self.store.uri}/{key}")
         except ArtifactNotFoundError:
             return False
+        except DamagedArtifactError:  # its existence decides
+            return True
+        self._reached = intent.cost_limit
         return True
 
 

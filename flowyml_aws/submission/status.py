@@ -12,7 +12,7 @@ from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.losses import LostAttempts, total_lost
 from flowyml_aws.submission.moves import Move
-from flowyml_aws.submission.record import Bill, RunState
+from flowyml_aws.submission.record import Bill, CostLimit, RunState
 from flowyml_aws.submission.times import JobTimes
 
 __all__ = [
@@ -83,6 +83,9 @@ class RunStatus:
         lost: Lost attempts of the jobs that have any, by job.
         times: Known times of the jobs at their services, by job.
         moves: Moves of jobs to other machines, in the order in which this client learned of them.
+        counted_usd: Cost of all attempts so far, without starts of machines, as far as prices are
+            known; None on this machine.
+        cost_limit: Cost limit and counted cost; None without a limit, or on this machine.
         outage: Reason why AWS could not be asked now, so that this is an older status; or None.
     """
 
@@ -98,6 +101,8 @@ class RunStatus:
     moves: tuple[Move, ...] = ()
     lost: Mapping[str, LostAttempts] = field(default_factory=dict)
     times: Mapping[str, JobTimes] = field(default_factory=dict)
+    counted_usd: float | None = None
+    cost_limit: CostLimit | None = None
 
     @property
     def state(self) -> RunState:
@@ -107,7 +112,10 @@ class RunStatus:
             return RunState.RUNNING
         if states & {JobState.FAILED, JobState.BLOCKED}:
             return RunState.FAILED
-        return RunState.CANCELLED if JobState.CANCELLED in states else RunState.SUCCEEDED
+        if JobState.CANCELLED not in states:
+            return RunState.SUCCEEDED
+        is_over_limit = self.cost_limit is not None and self.cost_limit.reached_at is not None
+        return RunState.FAILED if is_over_limit else RunState.CANCELLED
 
     @property
     def cost_usd(self) -> float | None:

@@ -18,6 +18,7 @@ from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.wording import time_text
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.cost_limit import limit_error, limit_notes
 from flowyml_aws.submission.losses import lost_text
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import (
@@ -113,6 +114,7 @@ def watching(run: Run) -> Iterator[Callable[[RunStatus], None]]:
         # The table includes them.
         notes = (
             *noted_losses(status),
+            *noted_costs(status),
             *bills(status),
             *noted_machines(status),
             *noted_values(status),
@@ -173,6 +175,7 @@ def status_table(status: RunStatus, now: float, expected_s: float | None = None)
         *waits,
         *noted_moves(status),
         *noted_losses(status),
+        *noted_costs(status),
         *noted_machines(status),
         *noted_values(status),
         *bills(status),
@@ -195,6 +198,12 @@ def noted_losses(status: RunStatus) -> list[Text]:
     """Return a line on the attempts that were lost, with their cost."""
     line = lost_text(status.lost)
     return [] if line is None else [Text(line, style="yellow")]
+
+
+def noted_costs(status: RunStatus) -> list[Text]:
+    """Return a line on the cost limit of a run that has one, or the error if it was reached."""
+    style = "red" if limit_error(status) is not None else "dim"
+    return [Text(note, style=style) for note in limit_notes(status)]
 
 
 def _warned(status: RunStatus) -> list[Text]:

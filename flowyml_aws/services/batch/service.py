@@ -35,6 +35,11 @@ __all__ = ["SERVICE", "BatchService", "job_image", "queue_names"]
 # 1 vCPU at $0.04048 and 2 GB at $0.004445 (https://aws.amazon.com/fargate/pricing/, 2026).
 _FARGATE_PRICE = "about $0.05 per hour on Fargate in us-east-1"
 
+_LIMIT_NOTES = (
+    "no driver counts the cost of the run while no client does: only the time limits of its jobs "
+    "enforce max_cost_usd then, and an attempt that repeats a lost one has its time limit again",
+)
+
 
 @dataclass(frozen=True)
 class BatchService(Service):
@@ -127,11 +132,12 @@ class BatchService(Service):
     def driver_notes(self, plan: ExecutionPlan) -> Sequence[str]:
         queue = self._account.settings.driver_queue
         if not _can_leave_spot(plan):
-            return ()
+            return _LIMIT_NOTES if plan.max_cost_usd is not None else ()
         if queue is None:
             return (
                 "jobs that lose their spot hosts leave this capacity only while a client drives "
                 "the run: with the setting driver_queue, a small job does so instead",
+                *(_LIMIT_NOTES if plan.max_cost_usd is not None else ()),
             )
         return (
             f"a small job on queue {queue!r} drives the run ({self._driver_price(queue)}), so that "
