@@ -146,6 +146,7 @@ def run_options(
     max_cost_usd: float | None,
     checkpoint_steps: bool,
     spot: str | None,
+    stop_idle_gpu: str | None,
 ) -> RunKeywords:
     """Return the options of a plan or run from those of the command line.
 
@@ -162,6 +163,7 @@ def run_options(
         "max_cost_usd": max_cost_usd,
         "checkpoint_steps": checkpoint_steps,
         "spot": cast("SpotRule | None", spot),
+        "stop_idle_gpu": stop_idle_gpu,
     }
 
 

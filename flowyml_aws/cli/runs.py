@@ -32,6 +32,7 @@ from flowyml_aws.cli.app import (
     Refresh,
     RunId,
     Spot,
+    StopIdleGpu,
     app,
 )
 from flowyml_aws.cli.completion import complete_job, complete_output, complete_step
@@ -88,6 +89,7 @@ def run(
     max_cost_usd: MaxCost = None,
     checkpoint_steps: CheckpointSteps = False,
     spot: Spot = None,
+    stop_idle_gpu: StopIdleGpu = None,
     detach: Detach = False,
     as_json: AsJson = False,
 ) -> None:
@@ -104,6 +106,7 @@ def run(
         max_cost_usd,
         checkpoint_steps,
         spot,
+        stop_idle_gpu,
     )
     started = pipeline.submit(detach=detach, **options)
     # The run is stored in the pipeline's project, which may not be the current folder.

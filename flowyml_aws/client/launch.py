@@ -14,6 +14,7 @@ from flowyml_aws.client.preflight import CheckedRequest, preflight
 from flowyml_aws.client.preview import limits_of
 from flowyml_aws.client.request import RunRequest
 from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.core.time_spans import seconds_of
 from flowyml_aws.planning.alternatives import allowed_moves
 from flowyml_aws.planning.cost_shares import with_shares
 from flowyml_aws.planning.plan import ExecutionPlan
@@ -113,6 +114,7 @@ def begin(
 
 def _package_of(checked: CheckedRequest) -> RunPackage:
     planned, store = checked.planned, checked.services.host.store
+    idle = checked.request.options.stop_idle_gpu
     external = planned.graph.external_inputs
     inputs = [value for asset, value in planned.inputs.items() if asset in external]
     saved = save_encoded(store, inputs)
@@ -123,4 +125,5 @@ def _package_of(checked: CheckedRequest) -> RunPackage:
         external_inputs={**planned.reuse.refs, **saved},
         layer=None if checked.layer is None else pin_layer(store, checked.layer),
         store_wait_s=checked.settings.store_wait_s,
+        stop_idle_gpu_s=checked.settings.stop_idle_gpu if idle is None else seconds_of(idle),
     )

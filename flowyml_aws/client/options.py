@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.spot import SpotRule
+from flowyml_aws.core.time_spans import TimeSpan
 
 __all__ = ["BackendSpec", "RunKeywords", "RunOptions", "UnknownOptionError"]
 
@@ -34,6 +35,7 @@ class RunKeywords(TypedDict, total=False):
     allow_pickle: bool | None
     checkpoint_steps: bool
     spot: SpotRule | None
+    stop_idle_gpu: TimeSpan | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +66,9 @@ class RunOptions:
             instead of the whole group. On spot capacity, this is always the case.
         spot: Use of spot capacity for the steps that have no rule of their own: `always`,
             `prefer` or `never`. None for what is cheapest.
+        stop_idle_gpu: Time without use of the GPUs of its job after which a step is stopped and
+            fails, such as `"30m"`; for the steps that have no time of their own. None for the
+            setting of this name, or never.
     """
 
     backend: BackendSpec | None = None
@@ -77,6 +82,7 @@ class RunOptions:
     allow_pickle: bool | None = None
     checkpoint_steps: bool = False
     spot: SpotRule | None = None
+    stop_idle_gpu: TimeSpan | None = None
 
     @classmethod
     def of(cls, keywords: RunKeywords) -> RunOptions:

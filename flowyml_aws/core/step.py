@@ -15,6 +15,7 @@ from flowyml_aws.core.errors import FlowymlError, InvalidStepError, OutputMismat
 from flowyml_aws.core.resources import ResourceRequirements, read_resources
 from flowyml_aws.core.secret_references import secret_problems
 from flowyml_aws.core.spot import SPOT_RULES, SpotRule, with_spot
+from flowyml_aws.core.time_spans import TimeSpan, seconds_of
 
 __all__ = ["Step", "step"]
 
@@ -49,6 +50,8 @@ class Step:
         secrets: References to secrets, by the environment variable that gets the value.
         notes: Remarks on the declaration, for the plan.
         cache_on: Additions to the cache key: values, paths of files or folders, `Env(NAME)`.
+        stop_idle_gpu: Time without use of the job's GPUs after which the step is stopped; None for
+            that of the run.
         spot: Use of spot capacity: `"always"`, `"prefer"` or `"never"`; None for that of the run.
     """
 
@@ -71,6 +74,7 @@ class Step:
     cache_on: tuple[Any, ...] = ()
     secrets: Mapping[str, str] = field(default_factory=dict)
     spot: SpotRule | None = None
+    stop_idle_gpu: TimeSpan | None = None
 
     def __post_init__(self) -> None:
         if not callable(self.func):
@@ -179,6 +183,9 @@ class Step:
                 problems.append(self._invalid(argument, function, expected))
         if self.execution_group is not None and not self.execution_group:
             problems.append(self._invalid("execution_group", "", "a non-empty string, or omitted"))
+        if self.stop_idle_gpu is not None and seconds_of(self.stop_idle_gpu) is None:
+            expected = 'a time with a unit, such as "30m", or a number of seconds'
+            problems.append(self._invalid("stop_idle_gpu", self.stop_idle_gpu, expected))
         if self.spot is not None and self.spot not in SPOT_RULES:
             rules = ", ".join(f'"{rule}"' for rule in SPOT_RULES)
             problems.append(self._invalid("spot", self.spot, f"one of {rules}, or omitted"))
@@ -230,6 +237,7 @@ def step(
     secrets: Mapping[str, str] | None = None,
     cache_on: Any = None,
     spot: SpotRule | None = None,
+    stop_idle_gpu: TimeSpan | None = None,
     pipeline: _TakesSteps | None = None,
     register: bool = True,
 ) -> Callable[[Callable[..., Any]], Step]: ...
@@ -253,6 +261,7 @@ def step(
     secrets: Mapping[str, str] | None = None,
     cache_on: Any = None,
     spot: SpotRule | None = None,
+    stop_idle_gpu: TimeSpan | None = None,
     pipeline: _TakesSteps | None = None,
     register: bool = True,
 ) -> Step | Callable[[Callable[..., Any]], Step]:
@@ -286,6 +295,8 @@ def step(
         spot: `"always"` for spot capacity only, `"never"` for capacity on demand only,
             `"prefer"` for spot capacity until it is lost twice or missing. By default the rule
             of the run.
+        stop_idle_gpu: Time without use of the job's GPUs after which the step is stopped and
+            fails, such as `"30m"`. By default that of the run.
         pipeline: Pipeline to add the step to. Steps have no global registry.
         register: Whether the step is added to `pipeline`.
     """
@@ -310,6 +321,7 @@ def step(
             secrets=dict(secrets) if isinstance(secrets, Mapping) else secrets or {},
             cache_on=as_additions(cache_on),
             spot=spot,
+            stop_idle_gpu=stop_idle_gpu,
         )
         if pipeline is not None and register:
             pipeline.add_step(new_step)

@@ -45,6 +45,7 @@ from flowyml_aws.submission.status import (
     JobView,
     RunStatus,
     client_warning,
+    gpu_notes,
     machine_notes,
     value_notes,
 )
@@ -111,6 +112,7 @@ def make_report(reading: Reading) -> RunReport:
     jobs = tuple(_job(reading, view, ends) for view in status.jobs)
     notes = [
         *limit_notes(status),
+        *gpu_notes(status, reading.now),
         *plan.notes,
         *map(str, status.moves),
         *machine_notes(status),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from flowyml_aws.planning.plan import InstanceOffer, PlannedJob, ReusedStep
 from flowyml_aws.planning.wording import hourly_price
+from flowyml_aws.runtime.idle_gpus import idle_text
 from flowyml_aws.runtime.result import StepFailure, StepReport, StepState
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.submission.backend import JobState
@@ -21,6 +22,7 @@ __all__ = [
     "RunStatus",
     "client_warning",
     "failures",
+    "gpu_notes",
     "machine_notes",
     "value_notes",
 ]
@@ -193,6 +195,22 @@ def client_warning(status: RunStatus) -> str | None:
         f"warning: {names[0]}{more} can continue, but only while a client drives the run: "
         f"`flowyml-aws attach {status.run_id}`, unless another client does"
     )
+
+
+def gpu_notes(status: RunStatus, now: float) -> list[str]:
+    """Return a line on each step that did not use the GPUs of its job for ten minutes or longer.
+
+    Args:
+        status: Status of the run.
+        now: Seconds since the epoch, until which such a time lasts if it has not ended.
+    """
+    notes = []
+    for view in status.jobs:
+        for report in status.reports_of(view):
+            if (idle := report.gpu_idle) is not None:
+                ended_at = report.ended_at or (status.ended_at if view.state.ended else None)
+                notes.append(idle_text(report.name, idle, min(now, ended_at or now)))
+    return notes
 
 
 def machine_notes(status: RunStatus) -> list[str]:

@@ -14,6 +14,7 @@ from flowyml_aws.submission.status import (
     RunStatus,
     client_warning,
     failures,
+    gpu_notes,
     machine_notes,
     value_notes,
 )
@@ -47,6 +48,7 @@ def status_sheets(status: RunStatus, now: float) -> list[Sheet]:
         *(str(move) for move in status.moves),
         *filter(None, (lost_text(status.lost), client_warning(status))),
         *limit_notes(status),
+        *gpu_notes(status, now),
         *machine_notes(status),
         *value_notes(status),
     ]
