@@ -10,6 +10,7 @@ import typer
 # Importing these modules registers their commands.
 from flowyml_aws.cli import (  # noqa: F401
     catalog,
+    costs,
     doctor,
     images,
     instances,

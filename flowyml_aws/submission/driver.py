@@ -32,13 +32,8 @@ from flowyml_aws.submission.backend import (
     Moves,
     Samples,
 )
-from flowyml_aws.submission.cost_limit import (
-    counted_cost_usd,
-    end_reason,
-    highest_price_of_view,
-    price_of_view,
-    share_reason,
-)
+from flowyml_aws.submission.cost_limit import end_reason, share_reason
+from flowyml_aws.submission.costs import cost_against_limit_usd, counted_cost_usd
 from flowyml_aws.submission.history import record_times
 from flowyml_aws.submission.losses import EndedAttempt, LostAttempts, price_attempts, total_lost
 from flowyml_aws.submission.mover import Mover, NextMachine
@@ -403,13 +398,12 @@ class RunDriver:
             for job in self.plan.jobs
             if job.name in self._last
         }
-        now = self.clock()
-        counted_usd = counted_cost_usd(status, ended, now, price_of_view)
+        status, now = replace(status, ended=ended), self.clock()
         limit, limit_usd = self._reached, self.plan.max_cost_usd
         if limit is None and limit_usd is not None:
-            highest_usd = counted_cost_usd(status, ended, now, highest_price_of_view)
-            limit = CostLimit(limit_usd=limit_usd, counted_usd=highest_usd or 0.0)
-        return replace(status, counted_usd=counted_usd, cost_limit=limit)
+            counted_usd = cost_against_limit_usd(status, now)
+            limit = CostLimit(limit_usd=limit_usd, counted_usd=counted_usd)
+        return replace(status, counted_usd=counted_cost_usd(status, now), cost_limit=limit)
 
     def _visible_status(self, job: PlannedJob, status: JobStatus | None) -> JobStatus:
         """Return the status to report: a job that does not run at the moment is waiting."""
@@ -446,6 +440,7 @@ class RunDriver:
                 bills=bills,
                 lost=lost,
                 times=self._times,
+                ended=dict(status.ended),
                 counted_usd=status.counted_usd,
                 cost_limit=status.cost_limit,
             )
@@ -457,6 +452,7 @@ class RunDriver:
             ended_at=outcome.ended_at,
             bills=outcome.bills,
             lost=outcome.lost,
+            ended=outcome.ended,
             times=outcome.times,
             counted_usd=status.counted_usd if outcome.counted_usd is None else outcome.counted_usd,
             cost_limit=outcome.cost_limit or status.cost_limit,

@@ -85,6 +85,7 @@ class RunStatus:
         lost: Lost attempts of the jobs that have any, by job.
         times: Known times of the jobs at their services, by job.
         moves: Moves of jobs to other machines, in the order in which this client learned of them.
+        ended: Last attempts of jobs that ended without a result, by job.
         counted_usd: Cost of all attempts so far, without starts of machines, as far as prices are
             known; None on this machine.
         cost_limit: Cost limit and counted cost; None without a limit, or on this machine.
@@ -103,6 +104,7 @@ class RunStatus:
     moves: tuple[Move, ...] = ()
     lost: Mapping[str, LostAttempts] = field(default_factory=dict)
     times: Mapping[str, JobTimes] = field(default_factory=dict)
+    ended: Mapping[str, LostAttempts] = field(default_factory=dict)
     counted_usd: float | None = None
     cost_limit: CostLimit | None = None
 
