@@ -14,6 +14,7 @@ from flowyml_aws.cli.app import AsJson, app
 from flowyml_aws.cli.confirm import confirm
 from flowyml_aws.cli.facts import print_json
 from flowyml_aws.client.costs import AccountCosts, read_costs
+from flowyml_aws.core.amounts import counted
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.packaging.project import find_project
@@ -74,10 +75,10 @@ def costs(
         return
     terminal = Terminal()
     if not found.runs:
-        terminal.print(f"no runs on AWS in the last {since}", highlight=False)
-        if not billed:
-            return
-    terminal.print(costs_table(found, key))
+        free = f"; {counted(found.free, 'run')} on this machine cost nothing" if found.free else ""
+        terminal.print(f"no runs on AWS in the last {since}{free}", highlight=False)
+    else:
+        terminal.print(costs_table(found, key))
     if billed:
         terminal.print()
         terminal.print(reconciled_table(reconciled))

@@ -171,8 +171,8 @@ def total_of(rows: Sequence[CostRow], runs: int) -> CostRow:
     return CostRow(
         key="total",
         runs=runs,
-        predicted_usd=sum(row.predicted_usd for row in rows),
-        counted_usd=sum(row.counted_usd for row in rows),
+        predicted_usd=sum((row.predicted_usd for row in rows), 0.0),
+        counted_usd=sum((row.counted_usd for row in rows), 0.0),
         unpredicted=sum(row.unpredicted for row in rows),
         uncounted=sum(row.uncounted for row in rows),
     )
@@ -183,8 +183,8 @@ def _row(key: str, runs: int, jobs: Sequence[JobCost], drivers: Sequence[float |
     return CostRow(
         key=key,
         runs=runs,
-        predicted_usd=sum(job.predicted_usd or 0.0 for job in jobs),
-        counted_usd=sum(filter(None, counted)),
+        predicted_usd=sum((job.predicted_usd or 0.0 for job in jobs), 0.0),
+        counted_usd=sum(filter(None, counted), 0.0),
         unpredicted=sum(job.predicted_usd is None for job in jobs),
         uncounted=counted.count(None),
     )

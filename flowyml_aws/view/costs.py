@@ -81,7 +81,10 @@ def _notes(costs: AccountCosts, total: CostRow) -> list[str]:
             f"not counted, because their end is not recorded: {costs.unknown[0]}{more}; "
             "`flowyml-aws status RUN` asks the services"
         )
-    notes.append("without starts of machines; `--billed` compares with the bill of AWS")
+    notes.append(
+        "predicted costs include the starts of machines, counted ones do not; `--billed` compares "
+        "with the bill of AWS"
+    )
     return notes
 
 
