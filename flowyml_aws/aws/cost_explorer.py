@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
-from typing import Any, Protocol
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -38,12 +38,6 @@ _ACTIVATION = (
 )
 
 
-class CostExplorerClient(Protocol):
-    """The part of boto3's client `ce` that is used."""
-
-    def get_cost_and_usage(self, **arguments: Any) -> dict[str, Any]: ...
-
-
 def cost_request(since: date, until: date, account: str | None = None) -> dict[str, Any]:
     """Return the arguments of GetCostAndUsage, without the page.
 
@@ -67,12 +61,12 @@ def cost_request(since: date, until: date, account: str | None = None) -> dict[s
 
 
 def billed_costs(
-    client: CostExplorerClient, since: date, until: date, account: str | None = None
+    client: Any, since: date, until: date, account: str | None = None
 ) -> list[BilledCost]:
     """Return the billed costs by day and instance family, in USD.
 
     Args:
-        client: Cost Explorer client in `EXPLORER_REGION`; it needs ce:GetCostAndUsage.
+        client: boto3 client `ce` in `EXPLORER_REGION`; it needs ce:GetCostAndUsage.
         since: First day.
         until: Day after the last one.
         account: Name of the account in infra/; None for all with the tag.
@@ -86,7 +80,7 @@ def billed_costs(
     while True:
         page = {"NextPageToken": token} if token else {}
         try:
-            response: Any = client.get_cost_and_usage(**request, **page)
+            response = client.get_cost_and_usage(**request, **page)
         except (ClientError, BotoCoreError) as error:
             raise _explained(error) from error
         costs += _costs(response)

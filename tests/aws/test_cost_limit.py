@@ -71,9 +71,8 @@ def test_a_run_ends_at_its_limit_and_continues_with_a_higher_one(
 
     driver = a_driver_much_later(run)
     driver.advance()
-    status = eventually(
-        lambda: (s := driver.advance()).state is not RunState.RUNNING and s, "the end of the run"
-    )
+    eventually(lambda: driver.advance().state is not RunState.RUNNING, "the end of the run")
+    status = driver.status()
     assert status.state is RunState.FAILED
     first, *others = (view.state for view in status.jobs)
     assert first is JobState.FAILED

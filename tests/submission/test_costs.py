@@ -112,7 +112,7 @@ RUNS = [
     ],
 )
 def test_costs_are_added_up_by_key(by: CostKey, rows: dict[str, tuple[int, float]]) -> None:
-    found = {row.key: (row.runs, pytest.approx(row.counted_usd)) for row in sum_costs(RUNS, by)}
+    found = {row.key: (row.runs, round(row.counted_usd, 9)) for row in sum_costs(RUNS, by)}
     assert found == rows
     assert list(found) == list(rows)  # the highest first, or days in their order
 
@@ -125,7 +125,8 @@ def test_the_total_is_the_same_for_every_key() -> None:
 def test_a_difference_needs_complete_costs() -> None:
     (row,) = sum_costs([a_run(a_cost())], CostKey.PIPELINE)
     assert row.difference == 1.0
-    for gap in ({"predicted_usd": None}, {"counted_usd": None}):
+    gaps: list[dict[str, Any]] = [{"predicted_usd": None}, {"counted_usd": None}]
+    for gap in gaps:
         (row,) = sum_costs([a_run(a_cost(), a_cost(**gap))], CostKey.PIPELINE)
         assert row.difference is None
 
