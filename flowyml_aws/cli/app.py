@@ -163,6 +163,6 @@ MaxCost = Annotated[
     typer.Option(
         "--max-cost-usd",
         min=0,
-        help="Maximum cost of the run (USD), before it starts and while it goes on.",
+        help="Maximum cost of the run (USD), before it starts and while it runs.",
     ),
 ]

@@ -17,10 +17,13 @@ from flowyml_aws.core.errors import (
     DamagedArtifactError,
     FlowymlError,
     RunNotFoundError,
+    SettingsError,
 )
+from flowyml_aws.core.time_spans import TIME_UNITS, TimeSpan, seconds_of
+from flowyml_aws.packaging.project import find_project
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.runtime.summary import JobSummary
-from flowyml_aws.services.connect import find_run
+from flowyml_aws.services.connect import account_settings, find_run, stores
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.costs import CostKey, CostRow, RunCost, job_costs, sum_costs, total_of
 from flowyml_aws.submission.origin import read_origin
@@ -37,7 +40,7 @@ from flowyml_aws.submission.record import (
 from flowyml_aws.submission.reports import JobReports
 from flowyml_aws.submission.status import JobView, RunStatus
 
-__all__ = ["AccountCosts", "read_costs"]
+__all__ = ["AccountCosts", "account_costs", "read_costs"]
 
 _MAX_ASKED = 10
 
@@ -58,9 +61,9 @@ class AccountCosts:
     free: int = 0
     unknown: tuple[str, ...] = ()
 
-    def by(self, key: CostKey) -> list[CostRow]:
+    def by(self, key: CostKey | str) -> list[CostRow]:
         """Return the costs by key, the highest counted cost first; days in their order."""
-        return sum_costs(self.runs, key)
+        return sum_costs(self.runs, CostKey(key))
 
     @property
     def total(self) -> CostRow:
@@ -68,8 +71,31 @@ class AccountCosts:
         return total_of(self.by(CostKey.PIPELINE), len(self.runs))
 
 
+def account_costs(since: TimeSpan = "30d") -> AccountCosts:
+    """Return the costs of the runs in the stores of the project in the current folder.
+
+    Args:
+        since: Age of the oldest runs, such as `"30d"`.
+
+    Raises:
+        SettingsError: The age or a setting is invalid.
+        AwsRefusedError: AWS denied a call.
+    """
+    age_s = seconds_of(since)
+    if age_s is None:
+        raise SettingsError(
+            what=f"Invalid since={since!r}",
+            why=f"it must be a number with a unit ({TIME_UNITS}), or a number of seconds above 0",
+            fix='write for example since="30d"',
+        )
+    project = find_project([]).root
+    own = dict.fromkeys(stores(account_settings(project), project).values())
+    now = time.time()
+    return read_costs(own, now - age_s, now=now)
+
+
 def read_costs(
-    stores: Iterable[ArtifactStore],
+    run_stores: Iterable[ArtifactStore],
     since: float = 0.0,
     with_users: bool = True,
     now: float | None = None,
@@ -79,7 +105,7 @@ def read_costs(
     Of the runs whose end is not recorded, the services of the newest 10 are asked.
 
     Args:
-        stores: The stores.
+        run_stores: The stores.
         since: Earliest start of the runs, in seconds since the epoch.
         with_users: Whether to read who started each run, which is one more request.
         now: Seconds since the epoch; the current time by default.
@@ -87,7 +113,7 @@ def read_costs(
     now = time.time() if now is None else now
     store_of = {
         run_id: store
-        for store in stores
+        for store in run_stores
         for run_id in run_ids(store)
         if created_at(run_id) >= int(since)
     }

@@ -1,4 +1,4 @@
-"""Lengths of time as text, such as `30m`."""
+"""Lengths of time as strings, such as `30m`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TIME_UNITS = "s, m, h, d and w"
 
 
 def seconds_of(value: object) -> float | None:
-    """Return a length of time in seconds; None if it is neither a number nor such a text."""
+    """Return a length of time in seconds; None if it is neither a number nor such a string."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value) if 0 < value < math.inf else None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", value) if isinstance(value, str) else None

@@ -1,4 +1,4 @@
-"""Messages on the cost limit of a run: while it goes on, and after it was reached."""
+"""Messages on the cost limit of a run: while it runs, and after it was reached."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def test_without_runs_on_aws_there_are_no_costs(rig: BackendRig, cli: Cli) -> No
 @pytest.mark.parametrize(
     ("options", "parts"),
     [
-        (["--by", "grop"], ["Unknown --by 'grop'", "did you mean 'group'"]),
+        (["--by", "days"], ["Unknown --by 'days'", "did you mean 'day'"]),
         (["--since", "yesterday"], ["Invalid --since 'yesterday'"]),
         (["--billed", "--yes"], ["no account is set up"]),
     ],

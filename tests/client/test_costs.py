@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from flowyml_aws.artifacts.layout import RunLayout
-from flowyml_aws.client.costs import read_costs
+from flowyml_aws.client.costs import account_costs, read_costs
+from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.local.directory import DirectoryArtifactStore
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.runtime.result import JobResult
@@ -139,6 +140,19 @@ def test_users_are_those_of_the_origin(kept: Store) -> None:
     origin = RunOrigin(user="ada", client="laptop", python="3.12")
     kept.store.put(layout.origin, origin.to_json())
     assert [row.key for row in read_costs([kept.store]).by(CostKey.USER)] == ["ada"]
+
+
+def test_the_costs_of_a_project_are_those_of_its_stores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    monkeypatch.chdir(tmp_path)
+    layout = Store(tmp_path / ".flowyml/aws").add(RUN)
+    Store(tmp_path / ".flowyml/aws").end(layout)
+    (run,) = account_costs("9999w").runs
+    assert run.run_id == RUN
+    with pytest.raises(SettingsError, match="since='often'"):
+        account_costs("often")
 
 
 def test_a_run_without_a_record_is_left_out(kept: Store) -> None:

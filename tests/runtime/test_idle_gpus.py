@@ -89,7 +89,7 @@ def test_the_longest_time_without_use_is_kept() -> None:
     watched.see_each_minute(1, 30, IDLE)
     watched.see(31 * MIN, BUSY)
     watched.see_each_minute(32, 45, IDLE)
-    assert watched.reports[-1] == GpuIdle(since=31 * MIN)  # the one that continues
+    assert watched.reports[-1] == GpuIdle(since=31 * MIN)  # the period that continues
     watched.see(46 * MIN, BUSY)
     assert watched.reports[-1] == GpuIdle(since=0.0, until=31 * MIN)
 

@@ -1,4 +1,4 @@
-"""The cost limit of a run while it goes on, with a scripted backend and a scripted clock."""
+"""The cost limit of a run while it runs, with a scripted backend and a scripted clock."""
 
 from __future__ import annotations
 
