@@ -20,17 +20,13 @@ from flowyml_aws.aws.errors import error_code, refused
 from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.submission.billing import BilledCost, family_of
 
-__all__ = ["COST_TAGS", "EXPLORER_REGION", "REQUEST_USD", "billed_costs", "cost_request"]
+__all__ = ["EXPLORER_REGION", "billed_costs", "cost_request"]
 
 EXPLORER_REGION = "us-east-1"
 """Region of the only endpoint of Cost Explorer in the partition `aws`."""
-REQUEST_USD = 0.01
-"""Price of a request; a response with several pages is several requests."""
 
 _ACCOUNT_TAG = "flowyml-aws"  # of everything that infra/ creates, and of Batch's instances
 _RUN_TAG = "flowyml-aws:run"  # of jobs
-COST_TAGS = (_ACCOUNT_TAG, _RUN_TAG)
-"""Tags to activate as cost allocation tags."""
 
 _ACTIVATION = (
     f"in the Billing console of the account that pays, activate {_ACCOUNT_TAG} and {_RUN_TAG} "
@@ -89,7 +85,7 @@ def billed_costs(
             break
     if not costs:
         raise AwsRefusedError(
-            what=f"Cost Explorer has no costs with the tags {' and '.join(COST_TAGS)} "
+            what=f"Cost Explorer has no costs with the tags {_ACCOUNT_TAG} and {_RUN_TAG} "
             f"from {since} to {until}",
             why="the tags are not activated for cost allocation, nothing ran, or the data are not "
             "there yet: Cost Explorer is up to a day late",

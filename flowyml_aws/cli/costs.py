@@ -14,13 +14,13 @@ from flowyml_aws.cli.app import AsJson, app
 from flowyml_aws.cli.confirm import confirm
 from flowyml_aws.cli.facts import print_json
 from flowyml_aws.client.costs import AccountCosts, read_costs
-from flowyml_aws.core.amounts import counted
+from flowyml_aws.core.amounts import counted, usd
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.services.account import Account
 from flowyml_aws.services.connect import account_settings, stores
-from flowyml_aws.submission.billing import ReconciledCost, reconcile
+from flowyml_aws.submission.billing import REQUEST_USD, ReconciledCost, reconcile
 from flowyml_aws.submission.costs import CostKey, CostRow
 from flowyml_aws.view.costs import costs_table, reconciled_table
 from flowyml_aws.view.terminal import Terminal
@@ -66,7 +66,7 @@ def costs(
     reconciled: list[ReconciledCost] = []
     if billed:
         if not yes:
-            confirm("ask Cost Explorer? A request costs $0.01, and usually one is enough")
+            confirm(f"ask Cost Explorer? A request costs {usd(REQUEST_USD)}; usually one is enough")
         start, end = _days(earliest, now)
         bills = Account(settings, project, settings.image).billed_costs(start, end)
         reconciled = reconcile(found.runs, bills)

@@ -13,13 +13,13 @@ import typer
 from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.errors import PlanOverBudgetError, SettingsError
 from flowyml_aws.core.resources import GPUConfig, ResourceRequirements
-from flowyml_aws.doctor.prove.billing import REQUEST_USD
 from flowyml_aws.doctor.prove.offers import plan_proof
 from flowyml_aws.doctor.prove.parts import parts_of
 from flowyml_aws.doctor.prove.prove import ProofOptions, prove
 from flowyml_aws.doctor.prove.report import Proof
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.services.connect import account_settings
+from flowyml_aws.submission.billing import REQUEST_USD
 from flowyml_aws.view.proof import proof_plan_table, proof_table
 from flowyml_aws.view.terminal import Terminal
 

@@ -410,7 +410,7 @@ class JobRunner:
             report=lambda idle, now: self._note_idle_gpus(spec, idle, now),
             stop=lambda idle: self._end_process(spec, idle_failure(idle)),
             cannot_watch=lambda reason: say(
-                f"{spec.name}: it can't be watched whether its GPUs are used ({reason})"
+                f"{spec.name}: the use of its GPUs can't be watched ({reason})"
                 + ("; stop_idle_gpu has no effect" if spec.stop_idle_gpu_s is not None else "")
             ),
         )

@@ -9,8 +9,10 @@ from datetime import date
 
 from flowyml_aws.submission.costs import RunCost
 
-__all__ = ["OTHER", "BilledCost", "ReconciledCost", "family_of", "reconcile"]
+__all__ = ["OTHER", "REQUEST_USD", "BilledCost", "ReconciledCost", "family_of", "reconcile"]
 
+REQUEST_USD = 0.01
+"""Price of a request to Cost Explorer; each page of a response is one."""
 OTHER = "other"
 """Family of costs that no instance type names: disks, storage, transfers."""
 

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 
 from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.errors import CostLimitReachedError
+from flowyml_aws.planning.cost_shares import attempt_limit_s, ends_at_share
 from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.losses import EndedAttempt
 from flowyml_aws.submission.record import CostLimit
 from flowyml_aws.submission.status import RunStatus
 
-__all__ = ["end_reason", "limit_error", "limit_notes", "share_reason"]
+__all__ = ["end_reason", "has_used_share", "limit_error", "limit_notes", "share_reason"]
 
 _MAX_NAMES = 5
+_MOST = 0.9  # of a time limit: services stop jobs seconds later, and measure from another moment
 
 
 def limit_error(status: RunStatus) -> CostLimitReachedError | None:
@@ -49,6 +52,17 @@ def limit_notes(status: RunStatus) -> list[str]:
 def end_reason(limit: CostLimit) -> str:
     """Return the reason of a job that was ended with its run."""
     return f"the run reached its cost limit, max_cost_usd {usd(limit.limit_usd)}"
+
+
+def has_used_share(job: PlannedJob, last: EndedAttempt | None) -> bool:
+    """Return whether an attempt that reached a time limit has used up its share of the limit.
+
+    The maximum runtime of SageMaker may be shorter; a job without a known time is believed.
+    """
+    if not ends_at_share(job):
+        return False
+    limit_s = attempt_limit_s(job) or 0
+    return last is None or not last.seconds or last.seconds >= _MOST * limit_s
 
 
 def share_reason(job: PlannedJob, run_id: str) -> str:

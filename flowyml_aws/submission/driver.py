@@ -18,7 +18,6 @@ from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.clock import monotonic
 from flowyml_aws.core.errors import ArtifactNotFoundError, AwsRefusedError, DamagedArtifactError
-from flowyml_aws.planning.cost_shares import ends_at_share
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.result import AttemptEvents, StepFailure, StepReport, StepState
@@ -32,19 +31,13 @@ from flowyml_aws.submission.backend import (
     Moves,
     Samples,
 )
-from flowyml_aws.submission.cost_limit import end_reason, share_reason
-from flowyml_aws.submission.costs import cost_against_limit_usd, counted_cost_usd
+from flowyml_aws.submission.cost_limit import end_reason, has_used_share, share_reason
+from flowyml_aws.submission.cost_watch import CostWatch
 from flowyml_aws.submission.history import record_times
 from flowyml_aws.submission.losses import EndedAttempt, LostAttempts, price_attempts, total_lost
 from flowyml_aws.submission.mover import Mover, NextMachine
 from flowyml_aws.submission.moves import CAPACITY_WAIT_S, Move, MoveRecords, machine_after, moved
-from flowyml_aws.submission.record import (
-    CostLimit,
-    RunOutcome,
-    RunRecord,
-    RunState,
-    read_outcome,
-)
+from flowyml_aws.submission.record import RunOutcome, RunRecord, RunState, read_outcome
 from flowyml_aws.submission.reports import JobReports
 from flowyml_aws.submission.status import JobView, RunStatus
 from flowyml_aws.submission.times import JobTimes
@@ -79,9 +72,7 @@ class RunDriver:
     _may_leave_jobs: bool = False
     _events: Mapping[str, AttemptEvents] = field(default_factory=dict)
     _lost: dict[str, tuple[EndedAttempt, ...]] = field(default_factory=dict)
-    _last: dict[str, EndedAttempt] = field(default_factory=dict)
-    _reached: CostLimit | None = None
-    _is_ended_at_limit: bool = False
+    _costs: CostWatch = field(default_factory=CostWatch)
     _times: dict[str, JobTimes] = field(default_factory=dict)
 
     @property
@@ -171,7 +162,7 @@ class RunDriver:
     def _end_at_cost_limit(self, statuses: Mapping[str, JobStatus]) -> bool:
         """End the jobs of a run that reaches its cost limit. Return whether they were ended now."""
         active = self._active_jobs()[::-1]
-        if self.plan.max_cost_usd is None or not active or self._is_ended_at_limit:
+        if self.plan.max_cost_usd is None or not active or self._costs.has_ended_jobs:
             return False
         limit = self._make_status(statuses).cost_limit
         if limit is None:
@@ -179,12 +170,9 @@ class RunDriver:
         if limit.reached_at is None:
             if limit.counted_usd < limit.limit_usd or self._is_cancelled():
                 return False
-            self._reached = limit.model_copy(update={"reached_at": self.clock()})
-            intent = RunOutcome(
-                state=RunState.FAILED, ended_at=self.clock(), cost_limit=self._reached
-            )
+            intent = self._costs.reach(limit, self.clock())
             self.store.create(self.layout.cancellation, intent.to_json())
-        self._is_ended_at_limit = True  # by this driver; another one may have died before
+        self._costs.has_ended_jobs = True
         self.backend.cancel(active)
         return True
 
@@ -226,9 +214,7 @@ class RunDriver:
     def _poll(self) -> Mapping[str, JobStatus]:
         statuses = self.backend.statuses()
         self._lost.update((job, status.lost) for job, status in statuses.items())
-        self._last.update(
-            (job, status.last) for job, status in statuses.items() if status.last is not None
-        )
+        self._costs.see(statuses)
         self._times.update(
             (job, status.times) for job, status in statuses.items() if status.times != JobTimes()
         )
@@ -265,19 +251,7 @@ class RunDriver:
         parents = {p: self._ended[p].state for p in job.after if p in self._ended}
         stopped = cancelled and (status.state.ended or status.state is JobState.LOST)
         if stopped or JobState.CANCELLED in parents.values():
-            events = self._events.get(job.name)
-            ran_on = self._ran_on(job, events)
-            if stopped and self._reached is not None and status.attempt:
-                reason = end_reason(self._reached)
-                failure = StepFailure(kind="JobEnded", message=reason, cause=Cause.COST_LIMIT)
-                steps = _steps_cut_off(job, events, status, StepState.FAILED, failure)
-                return JobView(job, JobState.FAILED, status.attempt, reason, steps, ran_on=ran_on)
-            failure = StepFailure(
-                kind="JobEnded", message="the run was cancelled", cause=Cause.CANCELLED
-            )
-            reports = _steps_cut_off(job, events, status, StepState.CANCELLED, failure)
-            steps = reports if status.attempt else ()
-            return JobView(job, JobState.CANCELLED, status.attempt, steps=steps, ran_on=ran_on)
+            return self._ended_with_run(job, status)
         if not status.state.ended or len(parents) < len(job.after):
             # A child can't end before its parents; the poll of the parents was just earlier.
             return None
@@ -294,13 +268,30 @@ class RunDriver:
             reason = "the backend reports success, but the job left no result"
         events = self._events.get(job.name)
         cause = machine.cause if machine is not None else status.cause
-        if cause is Cause.TIME_LIMIT and ends_at_share(job):
+        if cause is Cause.TIME_LIMIT and has_used_share(job, status.last):
             cause = Cause.COST_LIMIT
             reason += f"; {share_reason(job, self.record.run_id)}"
         failure = StepFailure(kind="JobEnded", message=reason, cause=cause or Cause.STEP)
         reports = _steps_cut_off(job, events, status, StepState.FAILED, failure)
         ran_on = self._ran_on(job, events)
         return JobView(job, JobState.FAILED, status.attempt, reason, reports, ran_on=ran_on)
+
+    def _ended_with_run(self, job: PlannedJob, status: JobStatus) -> JobView:
+        """Return the final view of a job of a run that was cancelled, or reached its cost limit."""
+        state, step_state, reason = JobState.CANCELLED, StepState.CANCELLED, None
+        failure = StepFailure(
+            kind="JobEnded", message="the run was cancelled", cause=Cause.CANCELLED
+        )
+        if self._costs.reached is not None:
+            reason = end_reason(self._costs.reached)
+            failure = StepFailure(kind="JobEnded", message=reason, cause=Cause.COST_LIMIT)
+            if status.attempt:
+                state, step_state = JobState.FAILED, StepState.FAILED
+        events = self._events.get(job.name)
+        reports = _steps_cut_off(job, events, status, step_state, failure)
+        steps = reports if status.attempt else ()
+        ran_on = self._ran_on(job, events)
+        return JobView(job, state, status.attempt, reason, steps, ran_on=ran_on)
 
     def _move(self, statuses: Mapping[str, JobStatus]) -> Mapping[str, JobStatus]:
         """Move the jobs that can't finish where they are, and return the statuses that still count.
@@ -330,7 +321,7 @@ class RunDriver:
     def _apply(self, move: Move) -> None:
         self.plan = moved(self.plan, move)
         self._lost.pop(move.job, None)  # part of the move
-        self._last.pop(move.job, None)
+        self._costs.forget(move.job)
         if isinstance(self.backend, Moves):
             self.backend.move(self.plan)
 
@@ -387,23 +378,7 @@ class RunDriver:
             lost=self._lost_attempts(),
             times=dict(self._times),
         )
-        return self._with_end(self._with_costs(run_status))
-
-    def _with_costs(self, status: RunStatus) -> RunStatus:
-        """Return the status with the counted cost, and with the cost limit if there is one."""
-        if not self.plan.is_priced:
-            return status
-        ended = {
-            job.name: price_attempts([self._last[job.name]], partial(self.plan.price_of, job))
-            for job in self.plan.jobs
-            if job.name in self._last
-        }
-        status, now = replace(status, ended=ended), self.clock()
-        limit, limit_usd = self._reached, self.plan.max_cost_usd
-        if limit is None and limit_usd is not None:
-            counted_usd = cost_against_limit_usd(status, now)
-            limit = CostLimit(limit_usd=limit_usd, counted_usd=counted_usd)
-        return replace(status, counted_usd=counted_cost_usd(status, now), cost_limit=limit)
+        return self._with_end(self._costs.with_costs(self.plan, run_status, self.clock()))
 
     def _visible_status(self, job: PlannedJob, status: JobStatus | None) -> JobStatus:
         """Return the status to report: a job that does not run at the moment is waiting."""
@@ -432,7 +407,8 @@ class RunDriver:
                 with suppress(AwsRefusedError):  # not all who may read the run may see its jobs
                     self._poll()
             lost = self._lost_attempts()
-            status = self._with_costs(replace(status, lost=lost))
+            status = replace(status, lost=lost)
+            status = self._costs.with_costs(self.plan, status, self.clock())
             outcome = RunOutcome(
                 state=status.state,
                 ended_at=ended_at,
@@ -494,7 +470,7 @@ class RunDriver:
             return False
         except DamagedArtifactError:  # its existence decides
             return True
-        self._reached = intent.cost_limit
+        self._costs.reached = intent.cost_limit
         return True
 
 

@@ -12,7 +12,7 @@ from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.result import AttemptEvents, JobResult, StepReport, StepState
 from flowyml_aws.submission.backend import JobState, JobStatus
-from flowyml_aws.submission.cost_limit import limit_error, limit_notes
+from flowyml_aws.submission.cost_limit import has_used_share, limit_error, limit_notes
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.losses import EndedAttempt
 from flowyml_aws.submission.record import RunState, read_outcome
@@ -191,3 +191,11 @@ def test_a_job_that_its_share_has_ended_fails_with_this_cause(run: LimitedRun) -
     assert view.reason is not None
     assert "its share of max_cost_usd, $0.50, buys on m6i.large" in view.reason
     assert "--max-cost-usd" in view.reason
+
+
+@pytest.mark.parametrize(("seconds", "is_used"), [(0.0, True), (1619.0, True), (600.0, False)])
+def test_a_job_that_another_time_limit_has_ended_has_not_used_its_share(
+    seconds: float, is_used: bool
+) -> None:
+    job = a_job("a", price_usd_hour=1.0, share_usd=0.5)  # 1800 s, of which the start takes 180
+    assert has_used_share(job, EndedAttempt(repeated_as=2, seconds=seconds)) is is_used

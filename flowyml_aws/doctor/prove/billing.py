@@ -10,10 +10,7 @@ from flowyml_aws.core.errors import AwsRefusedError
 from flowyml_aws.doctor.prove.report import Row
 from flowyml_aws.submission.billing import BilledCost
 
-__all__ = ["REQUEST_USD", "check_billing"]
-
-REQUEST_USD = 0.01
-"""Price of the request."""
+__all__ = ["check_billing"]
 
 _DAYS = 14
 _EXPECTED = "Cost Explorer has the costs with the tags of runs"
