@@ -115,8 +115,8 @@ def _details(job: PlannedJob, plan: ExecutionPlan) -> Iterator[Text]:
         cost = f", {usd(job.expected_cost_usd)}" if job.expected_cost_usd is not None else ""
         yield _line("expected", f"{time_text(job.expected_s)}{cost}")
     if ends_at_share(job):
-        share = f"its share of max_cost_usd, {usd(job.share_usd or 0)}"
-        yield _line("ends after", f"{time_text(attempt_limit_s(job) or 0)}: {share}")
+        share = f"{usd(job.share_usd or 0)}, its share of max_cost_usd"
+        yield _line("ends after", f"{time_text(attempt_limit_s(job) or 0)} ({share})")
     if job.highest is not None and job.highest != job.offers[0]:
         yield _line("price", price_range(job))
     if job.offers[1:]:
