@@ -58,7 +58,8 @@ class RunOptions:
         max_price_usd_hour: Maximum price of every instance type that a job may start on, in USD
             per hour. None for the setting of this name, or no limit.
         max_cost_usd: Maximum cost of the run in its expected time, on the most expensive types
-            that may be started, in USD. None for the setting of this name, or no limit.
+            that may be started, in USD. It is enforced while the run continues, too. None for the
+            setting of this name, or no limit.
         allow_pickle: Whether outputs whose format can execute code (pickle) may be loaded on this
             machine. None for the setting of this name.
         checkpoint_steps: Whether all outputs are stored, also those that only steps of the same
