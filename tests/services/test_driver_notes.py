@@ -1,4 +1,4 @@
-"""What a detached run says about its driver."""
+"""Notes of detached runs on their drivers."""
 
 from __future__ import annotations
 
