@@ -133,7 +133,7 @@ class RunLayout:
 
     @property
     def cancellation(self) -> str:
-        """Marker that the user cancelled the run."""
+        """Marker that the run is ended: by its user, or because it has reached its cost limit."""
         return f"{self.prefix}cancellation.json"
 
     @property

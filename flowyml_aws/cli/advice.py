@@ -34,7 +34,7 @@ def advise(
 ) -> None:
     """Show the smallest adequate requests according to earlier runs, and what they save."""
     options = run_options(
-        backend, context, context_file, None, False, None, None, None, False, spot, sweep
+        backend, context, context_file, None, False, None, None, None, False, spot, sweep, None
     )
     advice = load_pipeline(file).advise(runs, **options)
     if as_json:

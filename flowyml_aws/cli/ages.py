@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from flowyml_aws.core.errors import SettingsError
+from flowyml_aws.core.time_spans import TIME_UNITS, seconds_of
 
 __all__ = ["age_s"]
-
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def age_s(text: str, option: str) -> float:
@@ -17,11 +14,11 @@ def age_s(text: str, option: str) -> float:
     Raises:
         SettingsError: It is not a number with a unit.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text)
-    if match is None:
+    age = seconds_of(text)
+    if age is None:
         raise SettingsError(
             what=f"Invalid {option} {text!r}: expected a number with a unit, such as 30d",
-            why="the units are s, m, h, d and w",
+            why=f"the units are {TIME_UNITS}",
             fix=f"write for example {option} 30d",
         )
-    return float(match[1]) * _UNITS_S[match[2]]
+    return age

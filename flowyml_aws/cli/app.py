@@ -30,6 +30,7 @@ __all__ = [
     "Refresh",
     "RunId",
     "Spot",
+    "StopIdleGpu",
     "app",
 ]
 
@@ -156,8 +157,20 @@ Spot = Annotated[
         "cheapest.",
     ),
 ]
+StopIdleGpu = Annotated[
+    str | None,
+    typer.Option(
+        "--stop-idle-gpu",
+        metavar="TIME",
+        help="Stop a step that has not used the GPUs of its job for this time, such as 30m.",
+    ),
+]
 Detach = Annotated[bool, typer.Option("--detach", help="Do not wait until it finishes.")]
 MaxCost = Annotated[
     float | None,
-    typer.Option("--max-cost-usd", min=0, help="Maximum expected cost of the run (USD)."),
+    typer.Option(
+        "--max-cost-usd",
+        min=0,
+        help="Maximum cost of the run (USD), before it starts and while it runs.",
+    ),
 ]

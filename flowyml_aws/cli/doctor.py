@@ -67,6 +67,12 @@ def doctor(
         float,
         typer.Option(metavar="SECONDS", min=1, help="With --prove: wait for the alert."),
     ] = ALERT_LIMIT_S,
+    billed: Annotated[
+        bool,
+        typer.Option(
+            "--billed", help="With --prove: also ask Cost Explorer for billed costs; $0.01."
+        ),
+    ] = False,
     report: Annotated[
         Path, typer.Option(metavar="FILE", help="With --prove: file for the report.")
     ] = REPORT,
@@ -79,11 +85,12 @@ def doctor(
         "--only": bool(only),
         "--topic": topic is not None,
         "--alert-limit": alert_limit != ALERT_LIMIT_S,
+        "--billed": billed,
         "--report": report != REPORT,
     }
     _require_prove(prove, run, [name for name, is_passed in of_prove.items() if is_passed])
     if prove:
-        options = ProofOptions(gpu=gpu, topic=topic, alert_limit_s=alert_limit)
+        options = ProofOptions(gpu=gpu, topic=topic, alert_limit_s=alert_limit, asks_billing=billed)
         command = ProveCommand(options, only or (), max_cost, yes, report)
         sys.exit(prove_account(command, as_json))
     driver = None if run is None else find_run(run)

@@ -51,6 +51,8 @@ def status_facts(status: RunStatus) -> dict[str, Any]:
         "ended_at": status.ended_at,
         "jobs": jobs,
         "lost": status.lost_attempts.model_dump(mode="json"),
+        "counted_usd": status.counted_usd,
+        "cost_limit": status.cost_limit and status.cost_limit.model_dump(mode="json"),
         "moves": [move.model_dump(mode="json") for move in status.moves],
         "bills": {job: bill.model_dump(mode="json") for job, bill in status.bills.items()},
         "cached": {name: step.run_id for name, step in status.reused.items()},

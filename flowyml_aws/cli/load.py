@@ -148,6 +148,7 @@ def run_options(
     checkpoint_steps: bool,
     spot: str | None,
     sweep: Sequence[str] | None,
+    stop_idle_gpu: str | None,
 ) -> RunKeywords:
     """Return the options of a plan or run from those of the command line.
 
@@ -165,6 +166,7 @@ def run_options(
         "checkpoint_steps": checkpoint_steps,
         "spot": cast("SpotRule | None", spot),
         "sweep": read_sweeps(sweep or ()),
+        "stop_idle_gpu": stop_idle_gpu,
     }
 
 

@@ -11,6 +11,7 @@ import typer
 from flowyml_aws.cli import (  # noqa: F401
     advice,
     catalog,
+    costs,
     doctor,
     images,
     instances,

@@ -24,6 +24,7 @@ from flowyml_aws.cli.app import (
     NoCache,
     Refresh,
     Spot,
+    StopIdleGpu,
     Sweep,
     app,
 )
@@ -65,6 +66,7 @@ def plan(
     checkpoint_steps: CheckpointSteps = False,
     spot: Spot = None,
     sweep: Sweep = None,
+    stop_idle_gpu: StopIdleGpu = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what a run would do and cost."""
@@ -81,6 +83,7 @@ def plan(
         checkpoint_steps,
         spot,
         sweep,
+        stop_idle_gpu,
     )
     if explain is not None:
         _, selection = pipeline.explain(explain, **options)

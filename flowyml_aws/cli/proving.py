@@ -10,14 +10,16 @@ from pathlib import Path
 
 import typer
 
+from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.errors import PlanOverBudgetError, SettingsError
 from flowyml_aws.core.resources import GPUConfig, ResourceRequirements
-from flowyml_aws.doctor.prove.offers import ProofPlan, plan_proof
+from flowyml_aws.doctor.prove.offers import plan_proof
 from flowyml_aws.doctor.prove.parts import parts_of
 from flowyml_aws.doctor.prove.prove import ProofOptions, prove
 from flowyml_aws.doctor.prove.report import Proof
 from flowyml_aws.packaging.project import find_project
 from flowyml_aws.services.connect import account_settings
+from flowyml_aws.submission.billing import REQUEST_USD
 from flowyml_aws.view.proof import proof_plan_table, proof_table
 from flowyml_aws.view.terminal import Terminal
 
@@ -66,7 +68,10 @@ def prove_account(command: ProveCommand, as_json: bool) -> int:
     say.print("planning …", style="dim")
     plan = plan_proof(parts, settings, project, secrets.token_hex(4))
     say.print(proof_plan_table(plan))
-    _require_affordable(plan, command.max_cost_usd)
+    asked_usd = REQUEST_USD if command.options.asks_billing else 0.0
+    if asked_usd:
+        say.print(f"a request to Cost Explorer: {usd(asked_usd)}")
+    _require_affordable(plan.highest_usd + asked_usd, command.max_cost_usd)
     if plan.is_empty:
         say.print("no part can run: nothing was checked", style="bold red")
         return _NOTHING_CHECKED
@@ -90,12 +95,12 @@ def _exit_code(proof: Proof) -> int:
     return _AGREED if proof.rows_with("agreed") else _NOTHING_CHECKED
 
 
-def _require_affordable(plan: ProofPlan, max_cost_usd: float) -> None:
-    if plan.highest_usd > max_cost_usd:
+def _require_affordable(highest_usd: float, max_cost_usd: float) -> None:
+    if highest_usd > max_cost_usd:
         raise PlanOverBudgetError(
-            what=f"The jobs may cost ${plan.highest_usd:.2f}, more than ${max_cost_usd:.2f}",
+            what=f"The jobs may cost ${highest_usd:.2f}, more than ${max_cost_usd:.2f}",
             why="the limit is that of --max-cost",
-            fix=f"pass --max-cost {plan.highest_usd + 0.005:.2f}, or leave parts out with --only",
+            fix=f"pass --max-cost {highest_usd + 0.005:.2f}, or leave parts out with --only",
         )
 
 

@@ -32,6 +32,7 @@ from flowyml_aws.cli.app import (
     Refresh,
     RunId,
     Spot,
+    StopIdleGpu,
     Sweep,
     app,
 )
@@ -90,6 +91,7 @@ def run(
     checkpoint_steps: CheckpointSteps = False,
     spot: Spot = None,
     sweep: Sweep = None,
+    stop_idle_gpu: StopIdleGpu = None,
     detach: Detach = False,
     as_json: AsJson = False,
 ) -> None:
@@ -107,6 +109,7 @@ def run(
         checkpoint_steps,
         spot,
         sweep,
+        stop_idle_gpu,
     )
     started = pipeline.submit(detach=detach, **options)
     # The run is stored in the pipeline's project, which may not be the current folder.

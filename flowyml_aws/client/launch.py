@@ -14,7 +14,9 @@ from flowyml_aws.client.preflight import CheckedRequest, preflight
 from flowyml_aws.client.preview import limits_of
 from flowyml_aws.client.request import RunRequest
 from flowyml_aws.core.errors import FlowymlError
+from flowyml_aws.core.time_spans import seconds_of
 from flowyml_aws.planning.alternatives import allowed_moves
+from flowyml_aws.planning.cost_shares import with_shares
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.runtime.layer import pin_layer
 from flowyml_aws.services.connect import FoundRun
@@ -68,10 +70,10 @@ def _package(request: RunRequest) -> _PackagedRun:
         with suppress(FlowymlError, OSError):  # only garbage collection reads it
             keep_entry(store, entry, now)
     package = _package_of(checked)
+    plan = with_shares(allowed_moves(plan, limits_of(checked.settings, request.limits)))
     driver_notes = services.driver_notes(plan) if request.detached else ()
     notes = (*plan.notes, *checked.notes, *driver_notes)
     plan = plan.model_copy(update={"notes": notes})
-    plan = allowed_moves(plan, limits_of(checked.settings, request.limits))
     specs = job_specs(plan, planned.graph, package, reuse, checked.run_id, store.uri)
     incomplete = planned.identities.incomplete
     keys = make_keys(
@@ -112,6 +114,7 @@ def begin(
 
 def _package_of(checked: CheckedRequest) -> RunPackage:
     planned, store = checked.planned, checked.services.host.store
+    idle = checked.request.options.stop_idle_gpu
     external = planned.graph.external_inputs
     inputs = [value for asset, value in planned.inputs.items() if asset in external]
     saved = save_encoded(store, inputs)
@@ -122,4 +125,5 @@ def _package_of(checked: CheckedRequest) -> RunPackage:
         external_inputs={**planned.reuse.refs, **saved},
         layer=None if checked.layer is None else pin_layer(store, checked.layer),
         store_wait_s=checked.settings.store_wait_s,
+        stop_idle_gpu_s=checked.settings.stop_idle_gpu if idle is None else seconds_of(idle),
     )

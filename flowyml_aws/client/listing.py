@@ -149,7 +149,9 @@ def _read(store: ArtifactStore, run_id: str) -> ListedRun | None:
         run,
         state=outcome.state.value,
         ended_at=outcome.ended_at,
-        cost_usd=_cost_usd(outcome.cost_usd, total_lost(outcome.lost.values()).cost_usd),
+        cost_usd=outcome.counted_usd
+        if outcome.counted_usd is not None
+        else _cost_usd(outcome.cost_usd, total_lost(outcome.lost.values()).cost_usd),
     )
 
 
@@ -163,7 +165,7 @@ def _with_state(run: ListedRun) -> ListedRun:
         run,
         state=status.state.value,
         ended_at=status.ended_at,
-        cost_usd=_cost_usd(status.cost_usd, status.lost_attempts.cost_usd),
+        cost_usd=status.counted_usd,
         needs_client=any(view.needs_client for view in status.jobs),
     )
 

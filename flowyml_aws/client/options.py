@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.spot import SpotRule
+from flowyml_aws.core.time_spans import TimeSpan
 
 __all__ = ["BackendSpec", "RunKeywords", "RunOptions", "UnknownOptionError"]
 
@@ -35,6 +36,7 @@ class RunKeywords(TypedDict, total=False):
     checkpoint_steps: bool
     spot: SpotRule | None
     sweep: Mapping[str, Sequence[Mapping[str, Any]]]
+    stop_idle_gpu: TimeSpan | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +59,8 @@ class RunOptions:
         max_price_usd_hour: Maximum price of every instance type that a job may start on, in USD
             per hour. None for the setting of this name, or no limit.
         max_cost_usd: Maximum cost of the run in its expected time, on the most expensive types
-            that may be started, in USD. None for the setting of this name, or no limit.
+            that may be started, in USD. It is enforced while the run continues, too. None for the
+            setting of this name, or no limit.
         allow_pickle: Whether outputs whose format can execute code (pickle) may be loaded on this
             machine. None for the setting of this name.
         checkpoint_steps: Whether all outputs are stored, also those that only steps of the same
@@ -67,6 +70,9 @@ class RunOptions:
             `prefer` or `never`. None for what is cheapest.
         sweep: For a step that runs once for each row: the values of its parameters in each row. It
             replaces the `grid` or the `rows` of a mapped step.
+        stop_idle_gpu: Time without use of the GPUs of its job after which a step is stopped and
+            fails, such as `"30m"`; for the steps that have no time of their own. None for the
+            setting of this name, or never.
     """
 
     backend: BackendSpec | None = None
@@ -81,6 +87,7 @@ class RunOptions:
     checkpoint_steps: bool = False
     spot: SpotRule | None = None
     sweep: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    stop_idle_gpu: TimeSpan | None = None
 
     @classmethod
     def of(cls, keywords: RunKeywords) -> RunOptions:

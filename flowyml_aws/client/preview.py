@@ -31,6 +31,7 @@ from flowyml_aws.packaging.neighbors import with_neighbors
 from flowyml_aws.packaging.project import find_project, project_files
 from flowyml_aws.planning.alternatives import allowed_moves
 from flowyml_aws.planning.batching import batch_of, planned_maps, split_group
+from flowyml_aws.planning.cost_shares import with_shares
 from flowyml_aws.planning.durations import Durations
 from flowyml_aws.planning.history import RunTimes
 from flowyml_aws.planning.limits import Limits, over_limits
@@ -99,7 +100,7 @@ def plan_only(request: RunRequest) -> ExecutionPlan:
     stop_while_loading()
     prepared = prepare(request)
     plan = plan_at(prepared.services, prepared.request).plan
-    plan = allowed_moves(plan, limits_of(prepared.settings, request.limits))
+    plan = with_shares(allowed_moves(plan, limits_of(prepared.settings, request.limits)))
     placement = prepared.request.placement
     if not any(service_traits(name).needs_bundle for name in placement.backends):
         return plan

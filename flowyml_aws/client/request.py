@@ -22,6 +22,7 @@ from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.core.spot import SPOT_RULES, SpotRule
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
+from flowyml_aws.core.time_spans import TIME_UNITS, seconds_of
 from flowyml_aws.images.pins import Pins, project_pins
 from flowyml_aws.packaging.choices import Choices
 from flowyml_aws.packaging.project import Project, find_project
@@ -262,6 +263,9 @@ class RunRequest:
             problems.append(error)
         if self.options.spot is not None and self.options.spot not in SPOT_RULES:
             problems.append(_no_such_rule(self.options.spot))
+        idle = self.options.stop_idle_gpu
+        if idle is not None and seconds_of(idle) is None:
+            problems.append(_no_time_span(idle))
         problems += environment_problems(self.env, f"pipeline {self.name!r}")
         problems += environment_problems(self.options.env, "the run")
         problems += secret_problems(self.secrets, self.env, f"pipeline {self.name!r}")
@@ -274,6 +278,14 @@ def _no_such_rule(spot: str) -> SettingsError:
         what=f"Invalid option spot={spot!r}",
         why=f"the rules are {', '.join(SPOT_RULES)}",
         fix=did_you_mean(str(spot), SPOT_RULES, "write one of them, or omit it for the cheapest"),
+    )
+
+
+def _no_time_span(value: object) -> SettingsError:
+    return SettingsError(
+        what=f"Invalid option stop_idle_gpu={value!r}",
+        why=f"it must be a number with a unit ({TIME_UNITS}), or a number of seconds above 0",
+        fix='write for example stop_idle_gpu="30m" (--stop-idle-gpu 30m)',
     )
 
 

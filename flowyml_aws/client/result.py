@@ -14,12 +14,13 @@ from flowyml_aws.core.sheets import Sheet, ShownAsSheets
 from flowyml_aws.core.visible import visible
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.cost_limit import limit_notes
 from flowyml_aws.submission.logged import RunLogged
 from flowyml_aws.submission.losses import LostAttempts, lost_text
 from flowyml_aws.submission.missing_output import OutputNotFoundError
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.refs import RunRefs
-from flowyml_aws.submission.status import RunStatus, failures, machine_notes, value_notes
+from flowyml_aws.submission.status import RunStatus, failures, gpu_notes, machine_notes, value_notes
 from flowyml_aws.submission.status_sheets import metrics_sheet, status_sheets
 
 __all__ = ["OutputNotFoundError", "Outputs", "PipelineResult", "StepResult", "make_result"]
@@ -176,6 +177,9 @@ class PipelineResult(ShownAsSheets):
         lines += (f"  {move}" for move in self.status.moves)
         if (line := lost_text(self.status.lost)) is not None:
             lines.append(f"  {line}")
+        lines += (f"  {note}" for note in limit_notes(self.status))
+        ended_at = self.status.created_at + self.duration_seconds
+        lines += (f"  {note}" for note in gpu_notes(self.status, ended_at))
         lines += (f"  {note}" for note in machine_notes(self.status))
         lines += (f"  {note}" for note in value_notes(self.status))
         if (cost_usd := self.status.cost_usd) is not None:

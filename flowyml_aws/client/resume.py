@@ -29,6 +29,7 @@ from flowyml_aws.core.errors import (
 from flowyml_aws.core.resources import read_resources
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.planning.alternatives import allowed_moves, with_alternatives
+from flowyml_aws.planning.cost_shares import with_shares
 from flowyml_aws.planning.limits import Limits, over_limits
 from flowyml_aws.planning.offers import Selector
 from flowyml_aws.planning.plan import ExecutionPlan
@@ -76,6 +77,7 @@ def resume(
     new_id = make_run_id(found.plan.pipeline, datetime.now(timezone.utc), secrets.token_hex)
     plan = _with_moves(found, plan, limits_of(found.settings, limits or Limits()))
     resumption = make_resumption(new_id, replace(earlier, plan=plan), missing)
+    resumption = replace(resumption, plan=with_shares(resumption.plan))
     problems += _problems(found, resumption.plan, new_id, limits or Limits(), detached)
     if problems:
         raise InvalidPipelineError(found.plan.pipeline, problems)

@@ -18,7 +18,7 @@ The tree of errors, with the exit codes of the command line::
     │   └── AwsRefusedError        AwsUnavailableError: the same call may succeed later
     ├── JobError        1  a job failed because of its code; a run that failed exits with 1, too
     │   └── OutputMismatchError, UnstorableValueError, UncopyableValueError, UnloggableValueError,
-    │       ChangedFileError
+    │       ChangedFileError, CostLimitReachedError
     ├── DataError       4  stored data is missing, damaged or not allowed
     │   └── ArtifactNotFoundError, DamagedArtifactError, UnloadableValueError, PickleRefusedError,
     │       InvalidCatalogError, InvalidKeyError
@@ -44,6 +44,7 @@ __all__ = [
     "AwsRefusedError",
     "AwsUnavailableError",
     "ChangedFileError",
+    "CostLimitReachedError",
     "DamagedArtifactError",
     "DataError",
     "DependencyCycleError",
@@ -259,6 +260,10 @@ class UnloggableValueError(JobError, ValueError):
 
 class ChangedFileError(JobError, ValueError):
     """A file that is a value was changed before its last reader."""
+
+
+class CostLimitReachedError(JobError):
+    """A run was ended because its counted cost reached its limit."""
 
 
 class ArtifactNotFoundError(DataError, FileNotFoundError):

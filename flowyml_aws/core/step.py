@@ -17,6 +17,7 @@ from flowyml_aws.core.maps import FailureRule, MapItem, StepMap, make_map
 from flowyml_aws.core.resources import ResourceRequirements
 from flowyml_aws.core.secret_references import secret_problems
 from flowyml_aws.core.spot import SPOT_RULES, SpotRule, with_spot
+from flowyml_aws.core.time_spans import TimeSpan, seconds_of
 
 __all__ = ["Step", "step"]
 
@@ -51,6 +52,8 @@ class Step:
         secrets: References to secrets, by the environment variable that gets the value.
         notes: Remarks on the declaration, for the plan.
         cache_on: Additions to the cache key: values, paths of files or folders, `Env(NAME)`.
+        stop_idle_gpu: Time without use of the job's GPUs after which the step is stopped; None for
+            that of the run.
         spot: Use of spot capacity: `"always"`, `"prefer"` or `"never"`; None for that of the run.
         mapping: Items for which the step runs; None if it runs once.
         item: Place in a map, if this is one item of a mapped step.
@@ -77,6 +80,7 @@ class Step:
     spot: SpotRule | None = None
     mapping: StepMap | None = None
     item: MapItem | None = None
+    stop_idle_gpu: TimeSpan | None = None
 
     def __post_init__(self) -> None:
         if not callable(self.func):
@@ -243,6 +247,9 @@ class Step:
                 problems.append(self._invalid(argument, function, expected))
         if self.execution_group is not None and not self.execution_group:
             problems.append(self._invalid("execution_group", "", "a non-empty string, or omitted"))
+        if self.stop_idle_gpu is not None and seconds_of(self.stop_idle_gpu) is None:
+            expected = 'a time with a unit, such as "30m", or a number of seconds'
+            problems.append(self._invalid("stop_idle_gpu", self.stop_idle_gpu, expected))
         if self.spot is not None and self.spot not in SPOT_RULES:
             rules = ", ".join(f'"{rule}"' for rule in SPOT_RULES)
             problems.append(self._invalid("spot", self.spot, f"one of {rules}, or omitted"))
@@ -294,6 +301,7 @@ def step(
     secrets: Mapping[str, str] | None = None,
     cache_on: Any = None,
     spot: SpotRule | None = None,
+    stop_idle_gpu: TimeSpan | None = None,
     pipeline: _TakesSteps | None = None,
     register: bool = True,
 ) -> Callable[[Callable[..., Any]], Step]: ...
@@ -317,6 +325,7 @@ def step(
     secrets: Mapping[str, str] | None = None,
     cache_on: Any = None,
     spot: SpotRule | None = None,
+    stop_idle_gpu: TimeSpan | None = None,
     pipeline: _TakesSteps | None = None,
     register: bool = True,
 ) -> Step | Callable[[Callable[..., Any]], Step]:
@@ -351,6 +360,8 @@ def step(
         spot: `"always"` for spot capacity only, `"never"` for capacity on demand only,
             `"prefer"` for spot capacity until it is lost twice or missing. By default the rule
             of the run.
+        stop_idle_gpu: Time without use of the job's GPUs after which the step is stopped and
+            fails, such as `"30m"`. By default that of the run.
         pipeline: Pipeline to add the step to. Steps have no global registry.
         register: Whether the step is added to `pipeline`.
     """
@@ -375,6 +386,7 @@ def step(
             secrets=dict(secrets) if isinstance(secrets, Mapping) else secrets or {},
             cache_on=as_additions(cache_on),
             spot=spot,
+            stop_idle_gpu=stop_idle_gpu,
         )
         if pipeline is not None and register:
             pipeline.add_step(new_step)

@@ -56,10 +56,10 @@ def end_finding(
         case RunState.RUNNING if cancellation is None:
             return None
         case RunState.RUNNING:
-            what = f"The run was cancelled{_request(cancellation)}, and its jobs are ending"
+            what = f"{_ended_by(cancellation)}, and its jobs are ending"
             return Finding("run-cancelled", "note", what)
         case RunState.CANCELLED:
-            what = f"The run was cancelled{_request(cancellation)}"
+            what = _ended_by(cancellation)
             return Finding(
                 "run-cancelled",
                 "note" if later else "warning",
@@ -80,11 +80,14 @@ def end_finding(
     return Finding("run-succeeded", "ok", f"The run has succeeded; steps: {counts or 'none'}")
 
 
-def _request(cancellation: Cancellation | None) -> str:
+def _ended_by(cancellation: Cancellation | None) -> str:
+    """Return a sentence on who ended a run before all its jobs had ended, and when."""
     if cancellation is None:
-        return ""
+        return "The run was cancelled"
+    if cancellation.cost_limit is not None:
+        return f"The run reached its cost limit{_at(cancellation.ended_at)}"
     by = f" by {cancellation.by}" if cancellation.by else ""
-    return f"{by}{_at(cancellation.ended_at)}"
+    return f"The run was cancelled{by}{_at(cancellation.ended_at)}"
 
 
 def _at(time: float | None) -> str:

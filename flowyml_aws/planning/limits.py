@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.errors import FlowymlError, PlanOverBudgetError, SettingsError
+from flowyml_aws.planning.cost_shares import highest_cost_usd
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
-from flowyml_aws.planning.services import service_traits
 
 __all__ = ["Limits", "over_limits"]
 
@@ -106,7 +106,7 @@ def _cost_violations(plan: ExecutionPlan, limit: float | None) -> Iterator[Flowy
                 "infra/), or raise the limit",
             )
         return
-    bounds = {job.name: _at_most_usd(job) for job in plan.jobs}
+    bounds = {job.name: highest_cost_usd(job) for job in plan.jobs}
     unbounded = [name for name, bound in bounds.items() if bound is None]
     if unbounded:
         yield PlanOverBudgetError(
@@ -123,17 +123,6 @@ def _cost_violations(plan: ExecutionPlan, limit: float | None) -> Iterator[Flowy
             why=f"max_cost_usd is {limit:g}, and no earlier run shows the actual cost",
             fix="shorten the timeouts, or run it once without max_cost_usd",
         )
-
-
-def _at_most_usd(job: PlannedJob) -> float | None:
-    """Return the maximum cost of one attempt of a job, from its expected time or its timeout."""
-    if job.expected_cost_usd is not None:
-        extra = _extra_usd(job)
-        return None if extra is None else job.expected_cost_usd + extra
-    if job.highest_price_usd_hour is None or job.timeout_s is None:
-        return None
-    seconds = service_traits(job.backend).startup_s + job.timeout_s
-    return job.highest_price_usd_hour * seconds / 3600
 
 
 def _extra_usd(job: PlannedJob) -> float | None:

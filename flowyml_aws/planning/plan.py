@@ -89,6 +89,7 @@ class PlannedJob(Document):
         declared: Needs that its steps declare, if earlier runs or this one have used them up.
         moves: Positions in the plan of the machines that the job moves to, by the cause that keeps
             it from finishing on this one.
+        share_usd: Share of the run's cost limit, which ends an attempt (`cost_shares`), or None.
         moved: Number of moves so far.
         submission: Number of moves of this job and of its ancestors. The job is submitted once
             for each; earlier submissions do not count any more.
@@ -119,6 +120,7 @@ class PlannedJob(Document):
     expected_cost_usd: float | None = None
     declared: Needs | None = None
     moves: Annotated[dict[Cause, int], InTable("moves")] = Field(default_factory=dict)
+    share_usd: float | None = None
     moved: int = 0
     submission: int = 0
     mapped: tuple[str, ...] = ()
@@ -243,7 +245,7 @@ class ExecutionPlan(Document, ShownAsSheets):
         startable: Types that each target may start for a job of the plan.
         alternatives: Machines that jobs move to; jobs refer to them by position.
         estimate: Expected cost and time; None without earlier runs.
-        max_cost_usd: Maximum cost of the run, which moves may not exceed; None for no limit.
+        max_cost_usd: Maximum cost of the run; None for no limit.
         maps: Mapped steps by name.
         notes: Notes for the user on the whole run.
     """

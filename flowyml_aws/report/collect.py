@@ -37,6 +37,7 @@ from flowyml_aws.runtime.result import JobResult
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.runtime.usage import JobUsage
 from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.cost_limit import limit_notes
 from flowyml_aws.submission.driver import RunDriver
 from flowyml_aws.submission.history import read_times
 from flowyml_aws.submission.logged import RunLogged
@@ -48,6 +49,7 @@ from flowyml_aws.submission.status import (
     JobView,
     RunStatus,
     client_warning,
+    gpu_notes,
     machine_notes,
     value_notes,
 )
@@ -115,7 +117,14 @@ def make_report(reading: Reading) -> RunReport:
     plan, status, record = reading.plan, reading.status, reading.record
     ends = {view.job.name: _end(view, reading.now) for view in status.jobs}
     jobs = tuple(_job(reading, view, ends) for view in status.jobs)
-    notes = [*plan.notes, *map(str, status.moves), *machine_notes(status), *value_notes(status)]
+    notes = [
+        *limit_notes(status),
+        *gpu_notes(status, reading.now),
+        *plan.notes,
+        *map(str, status.moves),
+        *machine_notes(status),
+        *value_notes(status),
+    ]
     warning = client_warning(status)
     return RunReport(
         run_id=record.run_id,
@@ -132,6 +141,7 @@ def make_report(reading: Reading) -> RunReport:
         expected_s=None if plan.estimate is None else plan.estimate.wall_s,
         cost_usd=status.cost_usd,
         lost=status.lost_attempts,
+        cost_limit=status.cost_limit,
         failures=tuple(failure_entries(status)),
         jobs=jobs,
         steps=tuple(_steps(reading)),

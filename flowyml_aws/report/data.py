@@ -15,7 +15,7 @@ from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.compare import Kind
 from flowyml_aws.submission.losses import LostAttempts
 from flowyml_aws.submission.origin import RunOrigin
-from flowyml_aws.submission.record import Bill, RunState
+from flowyml_aws.submission.record import Bill, CostLimit, RunState
 
 __all__ = [
     "AssetEntry",
@@ -346,6 +346,7 @@ class RunReport(Document):
         expected_s: Duration according to the plan; None if it is unknown.
         cost_usd: Cost of the attempts with results, without their start; None if it is unknown.
         lost: Attempts that were lost.
+        cost_limit: Cost limit and counted cost; None without a limit, or on this machine.
         failures: Failures in plan order.
         notes: Notes on moves, machines, values and the plan.
         shortened: Sentences on content that the report leaves out.
@@ -369,6 +370,7 @@ class RunReport(Document):
     expected_s: float | None = None
     cost_usd: float | None = None
     lost: LostAttempts = LostAttempts()
+    cost_limit: CostLimit | None = None
     failures: tuple[FailureEntry, ...] = ()
     jobs: tuple[JobEntry, ...] = ()
     steps: tuple[StepEntry, ...] = ()

@@ -46,6 +46,10 @@ def _fixes(
         yield Fix(text="If the failure was temporary, continue this run:", command=resume)
     elif cause is Cause.TIME_LIMIT:
         yield Fix(text=f"Give step {name!r} a longer timeout, then run the pipeline again.")
+    elif cause is Cause.GPU_IDLE:
+        yield Fix(text=f"Make step {name!r} use its GPU, or give it none.")
+    elif cause is Cause.COST_LIMIT:
+        yield Fix(text="Continue with a higher limit:", command=f"{resume} --max-cost-usd USD")
     elif cause is Cause.OUT_OF_MEMORY:
         memory = _resource(name, "memory", mib_text(2 * view.job.needs.memory_mib))
         yield Fix(text="Continue with more memory:", command=f"{resume} {memory}")

@@ -27,6 +27,10 @@ class Cause(str, Enum):
     another Python, packages that cannot be installed."""
     STORE_OUTAGE = "store outage"
     """The store did not answer for too long, in the last attempt, too. No step has failed."""
+    GPU_IDLE = "GPU idle"
+    """The step did not use the GPUs of its job for as long as `stop_idle_gpu` allows."""
+    COST_LIMIT = "cost limit"
+    """The job used up its share of the run's cost limit, or the run reached the limit."""
     CANCELLED = "cancelled"
     """The run was cancelled, or the job was stopped at its service. No step has failed."""
 

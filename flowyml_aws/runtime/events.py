@@ -39,6 +39,7 @@ class Progress:
         self._attempt = attempt
         self._assets = assets
         self._instance_type = instance_type
+        self._lock = threading.Lock()  # the sampler's thread reports idle GPUs
         self._changed = threading.Event()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
@@ -51,7 +52,8 @@ class Progress:
         return self._reports[step]
 
     def update(self, step: str, **changes: Any) -> None:
-        self._reports[step] = self._reports[step].model_copy(update=changes)
+        with self._lock:
+            self._reports[step] = self._reports[step].model_copy(update=changes)
         self._changed.set()
 
     def take(self, report: StepReport) -> None:

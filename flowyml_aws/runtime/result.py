@@ -18,6 +18,7 @@ from flowyml_aws.runtime.peaks import StepPeaks
 
 __all__ = [
     "AttemptEvents",
+    "GpuIdle",
     "JobResult",
     "StepFailure",
     "StepReport",
@@ -63,6 +64,22 @@ class StepFailure(Document):
         return self.traceback or f"{self.message}\n"
 
 
+class GpuIdle(Document):
+    """A time in which a step used none of the GPUs of its job.
+
+    Attributes:
+        since: Start, in seconds since the epoch.
+        until: End; None while it continues.
+    """
+
+    since: float
+    until: float | None = None
+
+    def seconds(self, now: float) -> float:
+        """Return its length, until now if it continues."""
+        return max(0.0, (now if self.until is None else self.until) - self.since)
+
+
 class StepReport(Document):
     """State and outcome of one step.
 
@@ -72,6 +89,7 @@ class StepReport(Document):
         reason: Explanation of the state, for example of a skip.
         failure: Failure of the last attempt.
         produced_in: Run that produced the outputs of a cached step, or None.
+        gpu_idle: Longest time without use of the GPUs, from ten minutes on; None if there is none.
     """
 
     name: str
@@ -82,6 +100,7 @@ class StepReport(Document):
     reason: str | None = None
     failure: StepFailure | None = None
     produced_in: str | None = None
+    gpu_idle: GpuIdle | None = None
 
     @property
     def duration_s(self) -> float:

@@ -39,12 +39,13 @@ from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.exit_codes import STEP_FAILED
 from flowyml_aws.runtime.failures import describe_step_failure, text_of
 from flowyml_aws.runtime.forks import call_in_this_process
+from flowyml_aws.runtime.idle_gpus import GpuWatch, idle_failure, idle_text
 from flowyml_aws.runtime.inputs import JobInputs
 from flowyml_aws.runtime.interruption import Interrupted, Interruption
 from flowyml_aws.runtime.job_values import READ_ONLY_ADVICE, JobValues
 from flowyml_aws.runtime.log import reporting, say, show
 from flowyml_aws.runtime.out_of_memory import oom_kills
-from flowyml_aws.runtime.result import StepFailure, StepState
+from flowyml_aws.runtime.result import GpuIdle, StepFailure, StepState
 from flowyml_aws.runtime.resume import done_before
 from flowyml_aws.runtime.spec import StepSpec
 from flowyml_aws.runtime.step_calls import StepCall, StepCalls, StepError
@@ -330,11 +331,11 @@ class JobRunner:
             return returned
 
         sampling = self.attempt.sampler.phase(PhaseKind.STEP, spec.name)
-        with sampling, self._code_of_step(), recording(log):
+        with sampling, self._watching_gpus(spec), self._code_of_step(), recording(log):
             return call_within(
                 spec.timeout_s,
                 call_and_await,
-                on_stuck=lambda: self._end_process(spec),
+                on_stuck=lambda: self._end_process(spec, _stuck(spec)),
                 grace_s=self.grace_s,
             )
 
@@ -359,10 +360,34 @@ class JobRunner:
             return READ_ONLY_ADVICE
         return ""
 
-    def _end_process(self, spec: StepSpec) -> None:
-        """End the process, because the step ignored its timeout and can't be stopped otherwise."""
-        message = f"it ran longer than its timeout of {spec.timeout_s:g} s and could not be stopped"
-        failure = StepFailure(kind="StepTimeout", message=message, cause=Cause.TIME_LIMIT)
+    @contextlib.contextmanager
+    def _watching_gpus(self, spec: StepSpec) -> Iterator[None]:
+        """Report that a step does not use the job's GPUs, and stop it if its options say so."""
+        if not spec.has_gpus:
+            yield
+            return
+        watch = GpuWatch(
+            started_at=time.time(),
+            stop_s=spec.stop_idle_gpu_s,
+            report=lambda idle, now: self._note_idle_gpus(spec, idle, now),
+            stop=lambda idle: self._end_process(spec, idle_failure(idle)),
+            cannot_watch=lambda reason: say(
+                f"{spec.name}: the use of its GPUs can't be watched ({reason})"
+                + ("; stop_idle_gpu has no effect" if spec.stop_idle_gpu_s is not None else "")
+            ),
+        )
+        try:
+            with self.attempt.sampler.observed(watch.see):
+                yield
+        finally:
+            watch.close()
+
+    def _note_idle_gpus(self, spec: StepSpec, idle: GpuIdle, now: float) -> None:
+        self.attempt.progress.update(spec.name, gpu_idle=idle)
+        say(idle_text(spec.name, idle, now))
+
+    def _end_process(self, spec: StepSpec, failure: StepFailure) -> None:
+        """End the process with a failure of a step that can't be stopped otherwise."""
         try:
             self._end(spec, StepState.FAILED, failure=failure)
             show(failure.text)
@@ -424,3 +449,8 @@ class JobRunner:
         self.attempt.log.end()
         duration = f"after {progress[spec.name].duration_s:.2f} s"
         say(f"{spec.name}: {state.value} {duration}{f': {reason}' if reason else ''}")
+
+
+def _stuck(spec: StepSpec) -> StepFailure:
+    message = f"it ran longer than its timeout of {spec.timeout_s:g} s and could not be stopped"
+    return StepFailure(kind="StepTimeout", message=message, cause=Cause.TIME_LIMIT)

@@ -119,6 +119,16 @@ class Sampler:
         self._previous: Reading | None = None
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
+        self._observer: Callable[[Reading], None] | None = None
+
+    @contextlib.contextmanager
+    def observed(self, observer: Callable[[Reading], None]) -> Iterator[None]:
+        """Call the observer with each measurement of all quantities, in the sampler's thread."""
+        self._observer = observer
+        try:
+            yield
+        finally:
+            self._observer = None
 
     @contextlib.contextmanager
     def phase(self, kind: PhaseKind, step: str | None = None) -> Iterator[None]:
@@ -181,6 +191,10 @@ class Sampler:
                 if (totals := self._totals(phase)) is not None:
                     totals.see(now)
             self._previous = now
+        observer = self._observer
+        if observer is not None and self._is_prepared:
+            with self._reporting("use of the GPUs"):
+                observer(now)
 
     def document(self) -> JobUsage:
         """Return the use of the machine so far."""

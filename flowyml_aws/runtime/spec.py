@@ -103,6 +103,9 @@ class StepSpec(Document):
         condition: Arguments of the condition, or None without one.
         stored: Outputs whose values are stored.
         timeout_s: Timeout of an attempt in seconds, or None.
+        stop_idle_gpu_s: Seconds without use of the job's GPUs after which the step is stopped, or
+            None for never.
+        has_gpus: Whether its job has GPUs.
         cache: Parts of the cache key, or None if the step is never cached.
         declared: Name of its function in the payload, if the step is an item of a mapped step.
         on_failure: Rule for a failure of the item; None if the step is not an item.
@@ -117,6 +120,8 @@ class StepSpec(Document):
     retry: int
     retry_delay_s: float
     timeout_s: float | None
+    stop_idle_gpu_s: float | None = None
+    has_gpus: bool = False
     cache: StepCache | None = None
     declared: str | None = None
     on_failure: FailureRule | None = None

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from flowyml_aws.aws.ec2.instance_types import DescribedTypes
     from flowyml_aws.aws.ec2.prices import PriceTable
     from flowyml_aws.images.choice import ImageChoice
+    from flowyml_aws.submission.billing import BilledCost
 
 __all__ = ["Account", "missing_setting"]
 
@@ -186,6 +187,25 @@ class Account:
         region = ec2.meta.region_name
         now = datetime.now(timezone.utc)
         return listed_price(self._price_list(region), ec2, region, instance_type, capacity, now)
+
+    def billed_costs(self, since: date, until: date) -> Sequence[BilledCost]:
+        """Return the costs that AWS bills, by day and instance family, from Cost Explorer.
+
+        Each request costs $0.01.
+
+        Args:
+            since: First day.
+            until: Day after the last one.
+
+        Raises:
+            AwsRefusedError: A call was denied, or there are no costs with the account's tags.
+        """
+        from flowyml_aws.aws.cost_explorer import EXPLORER_REGION, billed_costs
+
+        name = self.settings.account
+        is_name = name is not None and "/" not in name  # otherwise the name of a parameter
+        client = self._clients.new("ce", EXPLORER_REGION)
+        return billed_costs(client, since, until, name if is_name else None)
 
     def _price_list(self, region: str) -> Any:
         """Return the Price List API, or the price list files if it does not exist."""

@@ -40,6 +40,7 @@ def start_run_driver(
     settings: Settings,
     tags: Mapping[str, str],
     timeout_s: int,
+    price_usd_hour: float | None,
 ) -> None:
     """Start the driver of a run.
 
@@ -50,6 +51,7 @@ def start_run_driver(
         settings: Settings of the driver.
         tags: Tags of its job.
         timeout_s: Time limit of its job.
+        price_usd_hour: Price of its machine; None if it is unknown.
 
     Raises:
         AwsRefusedError: AWS denied a call.
@@ -68,6 +70,7 @@ def start_run_driver(
         tags,
         timeout_s,
         pause=partial(sleep, own.poll_s),
+        price_usd_hour=price_usd_hour,
     )
 
 

@@ -18,6 +18,7 @@ from flowyml_aws.core.distributions import CACHE_VERSIONS, VersionRule
 from flowyml_aws.core.errors import SettingsError
 from flowyml_aws.core.loading import LOADING_VARIABLE
 from flowyml_aws.core.spelling import did_you_mean
+from flowyml_aws.core.time_spans import seconds_of
 from flowyml_aws.core.written import parse_json, parse_toml, shortened
 from flowyml_aws.settings.model import PREFIX, Settings
 from flowyml_aws.settings.targets import TargetSettings, read_targets
@@ -215,6 +216,13 @@ def _version_rule(value: Any, where: str) -> VersionRule:
     raise _malformed(value, where, f"one of {', '.join(CACHE_VERSIONS)}")
 
 
+def _time_span(value: Any, where: str) -> float:
+    seconds = seconds_of(value)
+    if seconds is None:
+        raise _malformed(value, where, "a number with a unit, such as 30m")
+    return seconds
+
+
 def _from_json(value: Any, where: str, expected: str) -> Any:
     """Parse a structured setting, which environment variables hold as JSON."""
     if not isinstance(value, str):
@@ -240,6 +248,7 @@ _PARSERS: dict[str, Callable[[Any, str], Any]] = {
     "poll_s": _above_zero,
     "max_price_usd_hour": _above_zero,
     "max_cost_usd": _above_zero,
+    "stop_idle_gpu": _time_span,
     "allow_pickle": _switch,
     "tags": _string_mapping,
     "env": _environment,

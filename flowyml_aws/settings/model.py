@@ -68,7 +68,9 @@ class Settings:
         poll_s: Interval between two polls of AWS, in seconds.
         local_store: Folder of local runs, relative to the project.
         max_price_usd_hour: Maximum price of every type that a job may start on, in USD per hour.
-        max_cost_usd: Maximum cost of a run in its expected time, in USD.
+        max_cost_usd: Maximum cost of a run, in USD.
+        stop_idle_gpu: Seconds without use of the GPUs of its job after which a step is stopped;
+            written as `30m`. None for never.
         allow_pickle: Whether values whose format can execute code (pickle) may be loaded on this
             machine; None if only those of runs that this user started here.
     """
@@ -113,6 +115,7 @@ class Settings:
     local_store: str = ".flowyml/aws"  # FlowyML's own files are in .flowyml
     max_price_usd_hour: float | None = None
     max_cost_usd: float | None = None
+    stop_idle_gpu: float | None = None
     allow_pickle: bool | None = None
 
     def __post_init__(self) -> None:
@@ -163,6 +166,7 @@ _BEFORE_A_RUN = {
     "queues",
     "repository",
     "requirements",
+    "stop_idle_gpu",
     "store_wait_s",
     "targets",
 }

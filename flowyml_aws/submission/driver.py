@@ -12,11 +12,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
+from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.clock import monotonic
-from flowyml_aws.core.errors import ArtifactNotFoundError, AwsRefusedError
+from flowyml_aws.core.errors import ArtifactNotFoundError, AwsRefusedError, DamagedArtifactError
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.result import AttemptEvents, StepFailure, StepReport, StepState
@@ -31,6 +32,8 @@ from flowyml_aws.submission.backend import (
     Samples,
 )
 from flowyml_aws.submission.cancellation import Cancellation
+from flowyml_aws.submission.cost_limit import end_reason, has_used_share, share_reason
+from flowyml_aws.submission.cost_watch import CostWatch
 from flowyml_aws.submission.history import record_times
 from flowyml_aws.submission.losses import EndedAttempt, LostAttempts, price_attempts, total_lost
 from flowyml_aws.submission.mover import Mover, NextMachine
@@ -70,6 +73,7 @@ class RunDriver:
     _may_leave_jobs: bool = False
     _events: Mapping[str, AttemptEvents] = field(default_factory=dict)
     _lost: dict[str, tuple[EndedAttempt, ...]] = field(default_factory=dict)
+    _costs: CostWatch = field(default_factory=CostWatch)
     _times: dict[str, JobTimes] = field(default_factory=dict)
 
     @property
@@ -101,20 +105,22 @@ class RunDriver:
     def advance(self) -> RunStatus:
         """Poll once, submit the jobs that are ready, and return the run's status.
 
-        When the run has ended, the jobs that it has left at its services are ended.
+        When the run has ended, the jobs that it has left at its services are ended. A run that
+        reaches its cost limit is ended.
 
         Raises:
             FlowymlError: The store or the backend can't report the jobs' states, or some jobs
                 could not be ended.
         """
         statuses = self._move(self._observe())
+        is_over_limit = self._end_at_cost_limit(statuses)
         # LOST means either: never submitted, or disappeared without reporting.
         startable = [
             job
             for job in self._active_jobs()
             if statuses.get(job.name, _UNKNOWN).state is JobState.LOST
         ]
-        if startable:
+        if startable and not is_over_limit:
             self._submit(startable)
         status = self._make_status(statuses)
         if status.state is RunState.RUNNING:
@@ -157,6 +163,23 @@ class RunDriver:
         # In reverse plan order, so that no job starts because its parent has ended.
         return self.backend.cancel(self._active_jobs()[::-1])
 
+    def _end_at_cost_limit(self, statuses: Mapping[str, JobStatus]) -> bool:
+        """End the jobs of a run that reaches its cost limit. Return whether they were ended now."""
+        active = self._active_jobs()[::-1]
+        if self.plan.max_cost_usd is None or not active or self._costs.has_ended_jobs:
+            return False
+        limit = self._make_status(statuses).cost_limit
+        if limit is None:
+            return False
+        if limit.reached_at is None:
+            if limit.counted_usd < limit.limit_usd or self._is_cancelled():
+                return False
+            intent = self._costs.reach(limit, self.clock())
+            self.store.create(self.layout.cancellation, intent.to_json())
+        self._costs.has_ended_jobs = True
+        self.backend.cancel(active)
+        return True
+
     def _is_active(self) -> bool:
         """Return whether a few calls show that the run has not ended. Otherwise, it may have."""
         jobs = self._active_jobs()[::-1]  # the last ones have probably not ended
@@ -195,6 +218,7 @@ class RunDriver:
     def _poll(self) -> Mapping[str, JobStatus]:
         statuses = self.backend.statuses()
         self._lost.update((job, status.lost) for job, status in statuses.items())
+        self._costs.see(statuses)
         self._times.update(
             (job, status.times) for job, status in statuses.items() if status.times != JobTimes()
         )
@@ -231,14 +255,7 @@ class RunDriver:
         parents = {p: self._ended[p].state for p in job.after if p in self._ended}
         stopped = cancelled and (status.state.ended or status.state is JobState.LOST)
         if stopped or JobState.CANCELLED in parents.values():
-            events = self._events.get(job.name)
-            failure = StepFailure(
-                kind="JobEnded", message="the run was cancelled", cause=Cause.CANCELLED
-            )
-            reports = _steps_cut_off(job, events, status, StepState.CANCELLED, failure)
-            steps = reports if status.attempt else ()
-            ran_on = self._ran_on(job, events)
-            return JobView(job, JobState.CANCELLED, status.attempt, steps=steps, ran_on=ran_on)
+            return self._ended_with_run(job, status)
         if not status.state.ended or len(parents) < len(job.after):
             # A child can't end before its parents; the poll of the parents was just earlier.
             return None
@@ -255,10 +272,30 @@ class RunDriver:
             reason = "the backend reports success, but the job left no result"
         events = self._events.get(job.name)
         cause = machine.cause if machine is not None else status.cause
+        if cause is Cause.TIME_LIMIT and has_used_share(job, status.last):
+            cause = Cause.COST_LIMIT
+            reason += f"; {share_reason(job, self.record.run_id)}"
         failure = StepFailure(kind="JobEnded", message=reason, cause=cause or Cause.STEP)
         reports = _steps_cut_off(job, events, status, StepState.FAILED, failure)
         ran_on = self._ran_on(job, events)
         return JobView(job, JobState.FAILED, status.attempt, reason, reports, ran_on=ran_on)
+
+    def _ended_with_run(self, job: PlannedJob, status: JobStatus) -> JobView:
+        """Return the final view of a job of a run that was cancelled, or reached its cost limit."""
+        state, step_state, reason = JobState.CANCELLED, StepState.CANCELLED, None
+        failure = StepFailure(
+            kind="JobEnded", message="the run was cancelled", cause=Cause.CANCELLED
+        )
+        if self._costs.reached is not None:
+            reason = end_reason(self._costs.reached)
+            failure = StepFailure(kind="JobEnded", message=reason, cause=Cause.COST_LIMIT)
+            if status.attempt:
+                state, step_state = JobState.FAILED, StepState.FAILED
+        events = self._events.get(job.name)
+        reports = _steps_cut_off(job, events, status, step_state, failure)
+        steps = reports if status.attempt else ()
+        ran_on = self._ran_on(job, events)
+        return JobView(job, state, status.attempt, reason, steps, ran_on=ran_on)
 
     def _move(self, statuses: Mapping[str, JobStatus]) -> Mapping[str, JobStatus]:
         """Move the jobs that can't finish where they are, and return the statuses that still count.
@@ -288,6 +325,7 @@ class RunDriver:
     def _apply(self, move: Move) -> None:
         self.plan = moved(self.plan, move)
         self._lost.pop(move.job, None)  # part of the move
+        self._costs.forget(move.job)
         if isinstance(self.backend, Moves):
             self.backend.move(self.plan)
 
@@ -333,19 +371,18 @@ class RunDriver:
                 events.steps if events is not None else (),
                 ran_on=self._ran_on(job, events),
             )
-        return self._with_end(
-            RunStatus(
-                run_id=self.record.run_id,
-                pipeline=self.record.pipeline,
-                backend=self.record.backend,
-                created_at=self.record.created_at,
-                jobs=tuple(views[job.name] for job in self.plan.jobs),
-                reused=self.plan.reused,
-                moves=tuple(self._mover.records.known),
-                lost=self._lost_attempts(),
-                times=dict(self._times),
-            )
+        run_status = RunStatus(
+            run_id=self.record.run_id,
+            pipeline=self.record.pipeline,
+            backend=self.record.backend,
+            created_at=self.record.created_at,
+            jobs=tuple(views[job.name] for job in self.plan.jobs),
+            reused=self.plan.reused,
+            moves=tuple(self._mover.records.known),
+            lost=self._lost_attempts(),
+            times=dict(self._times),
         )
+        return self._with_end(self._costs.with_costs(self.plan, run_status, self.clock()))
 
     def _visible_status(self, job: PlannedJob, status: JobStatus | None) -> JobStatus:
         """Return the status to report: a job that does not run at the moment is waiting."""
@@ -374,6 +411,8 @@ class RunDriver:
                 with suppress(AwsRefusedError):  # not all who may read the run may see its jobs
                     self._poll()
             lost = self._lost_attempts()
+            status = replace(status, lost=lost)
+            status = self._costs.with_costs(self.plan, status, self.clock())
             outcome = RunOutcome(
                 state=status.state,
                 ended_at=ended_at,
@@ -381,6 +420,9 @@ class RunDriver:
                 bills=bills,
                 lost=lost,
                 times=self._times,
+                ended=dict(status.ended),
+                counted_usd=status.counted_usd,
+                cost_limit=status.cost_limit,
             )
             if self.store.create(self.layout.outcome, outcome.to_json()):
                 self._may_leave_jobs = True
@@ -391,7 +433,10 @@ class RunDriver:
             ended_at=outcome.ended_at,
             bills=outcome.bills,
             lost=outcome.lost,
+            ended=outcome.ended,
             times=outcome.times,
+            counted_usd=status.counted_usd if outcome.counted_usd is None else outcome.counted_usd,
+            cost_limit=outcome.cost_limit or status.cost_limit,
         )
 
     def _lost_attempts(self) -> dict[str, LostAttempts]:
@@ -422,10 +467,15 @@ class RunDriver:
         return self.plan.offer_of(job, report.instance_type)
 
     def _is_cancelled(self) -> bool:
+        """Return whether the run is being ended, and note its cost limit if that is the reason."""
+        key = self.layout.cancellation
         try:
-            self.store.get(self.layout.cancellation)
+            intent = read_document(Cancellation, self.store.get(key), f"{self.store.uri}/{key}")
         except ArtifactNotFoundError:
             return False
+        except DamagedArtifactError:  # its existence decides
+            return True
+        self._costs.reached = intent.cost_limit
         return True
 
 

@@ -19,6 +19,7 @@ from flowyml_aws.core.binding import BoundStep
 from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.step import Step
+from flowyml_aws.core.time_spans import seconds_of
 from flowyml_aws.packaging.code import RunCode
 from flowyml_aws.packaging.payload import StepPayload
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
@@ -60,6 +61,8 @@ class RunPackage:
             reused assets of earlier runs.
         layer: Packages that jobs install, or None.
         store_wait_s: Seconds for which jobs wait for a store that does not answer.
+        stop_idle_gpu_s: Seconds without use of its GPUs after which a job is stopped, for steps
+            without a time of their own; None for never.
     """
 
     code: RunCode
@@ -67,6 +70,7 @@ class RunPackage:
     external_inputs: Mapping[str, ArtifactRef]
     layer: PackageLayer | None = None
     store_wait_s: float = STORE_WAIT_S
+    stop_idle_gpu_s: float | None = None
 
     @cached_property
     def stored(self) -> StoredPayloads:
@@ -99,7 +103,7 @@ def job_specs(
             payload=package.stored.places[payload.sha256],
             large_values=tuple(package.stored.places[sha256] for sha256, _ in payload.large),
             steps=tuple(
-                _step_spec(job, graph.steps[position], graph, reuse)
+                _step_spec(job, graph.steps[position], graph, reuse, package.stop_idle_gpu_s)
                 for position in sorted(positions[name] for name in job.steps)
             ),
             assets={
@@ -237,8 +241,13 @@ def _code_source(code: RunCode) -> CodeSource:
     )
 
 
-def _step_spec(job: PlannedJob, step: Step, graph: StepGraph, reuse: Reuse) -> StepSpec:
+def _step_spec(
+    job: PlannedJob, step: Step, graph: StepGraph, reuse: Reuse, stop_idle_gpu_s: float | None
+) -> StepSpec:
     bound = graph.bound[step.name]
+    has_gpus = job.needs.gpu_count > 0
+    if step.stop_idle_gpu is not None:
+        stop_idle_gpu_s = seconds_of(step.stop_idle_gpu)
     return StepSpec(
         name=step.name,
         reads=graph.reads[step.name],
@@ -249,6 +258,8 @@ def _step_spec(job: PlannedJob, step: Step, graph: StepGraph, reuse: Reuse) -> S
         retry=step.retry,
         retry_delay_s=step.retry_delay_s,
         timeout_s=step.timeout_s,
+        stop_idle_gpu_s=stop_idle_gpu_s if has_gpus else None,
+        has_gpus=has_gpus,
         cache=_step_cache(step, graph, reuse),
         declared=None if step.item is None else step.declared_name,
         on_failure=None if step.item is None else step.item.on_failure,

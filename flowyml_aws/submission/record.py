@@ -23,6 +23,8 @@ from flowyml_aws.submission.times import JobTimes
 
 __all__ = [
     "Bill",
+    "CostLimit",
+    "DriverRecord",
     "RunOutcome",
     "RunRecord",
     "RunState",
@@ -119,14 +121,46 @@ class Bill(Document):
         )
 
 
+class CostLimit(Document):
+    """The cost limit of a run, and its counted cost at one moment.
+
+    Attributes:
+        limit_usd: Maximum cost of the run.
+        counted_usd: Cost of its attempts, lost ones included, without starts of machines.
+        reached_at: Time at which a client or driver ended the run at the limit, in seconds since
+            the epoch; None if the run did not reach it.
+    """
+
+    limit_usd: float
+    counted_usd: float
+    reached_at: float | None = None
+
+
+class DriverRecord(Document):
+    """The job at AWS Batch that drives a detached run.
+
+    Attributes:
+        queue: Name of its queue.
+        price_usd_hour: Price of its machine; None if it is unknown.
+    """
+
+    version: Literal[1] = 1
+    queue: str
+    price_usd_hour: float | None = None
+
+
 class RunOutcome(Document):
-    """The final state of a run.
+    """The final state of a run. A run that is to be ended has one before, with the intended state.
 
     Attributes:
         cost_usd: Cost of all jobs without their start; None if there is none or one is unknown.
         bills: Bills of the jobs whose service reports them, by job.
         lost: Lost attempts of the jobs that have any, by job.
         times: Times of the jobs at their services, by job, as far as the client knew them.
+        ended: Last attempts of jobs that ended without a result, by job.
+        counted_usd: Cost of all attempts, lost ones and those without a result included, without
+            starts of machines, as far as prices are known; None on this machine.
+        cost_limit: Cost limit and counted cost of the run; None without a limit.
     """
 
     version: Literal[1] = 1
@@ -136,6 +170,9 @@ class RunOutcome(Document):
     bills: dict[str, Bill] = Field(default_factory=dict)
     lost: dict[str, LostAttempts] = Field(default_factory=dict)
     times: dict[str, JobTimes] = Field(default_factory=dict)
+    ended: dict[str, LostAttempts] = Field(default_factory=dict)
+    counted_usd: float | None = None
+    cost_limit: CostLimit | None = None
 
 
 def make_run_id(pipeline: str, now: datetime, random_hex: Callable[[int], str]) -> str:

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 
 from flowyml_aws.planning.plan import InstanceOffer, PlannedJob, ReusedStep
 from flowyml_aws.planning.wording import hourly_price
+from flowyml_aws.runtime.idle_gpus import idle_text
 from flowyml_aws.runtime.result import StepFailure, StepReport, StepState
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.losses import LostAttempts, total_lost
 from flowyml_aws.submission.moves import Move
-from flowyml_aws.submission.record import Bill, RunState
+from flowyml_aws.submission.record import Bill, CostLimit, RunState
 from flowyml_aws.submission.times import JobTimes
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "RunStatus",
     "client_warning",
     "failures",
+    "gpu_notes",
     "machine_notes",
     "value_notes",
 ]
@@ -83,6 +85,10 @@ class RunStatus:
         lost: Lost attempts of the jobs that have any, by job.
         times: Known times of the jobs at their services, by job.
         moves: Moves of jobs to other machines, in the order in which this client learned of them.
+        ended: Last attempts of jobs that ended without a result, by job.
+        counted_usd: Cost of all attempts so far, without starts of machines, as far as prices are
+            known; None on this machine.
+        cost_limit: Cost limit and counted cost; None without a limit, or on this machine.
         outage: Reason why AWS could not be asked now, so that this is an older status; or None.
     """
 
@@ -98,6 +104,9 @@ class RunStatus:
     moves: tuple[Move, ...] = ()
     lost: Mapping[str, LostAttempts] = field(default_factory=dict)
     times: Mapping[str, JobTimes] = field(default_factory=dict)
+    ended: Mapping[str, LostAttempts] = field(default_factory=dict)
+    counted_usd: float | None = None
+    cost_limit: CostLimit | None = None
 
     @property
     def state(self) -> RunState:
@@ -107,7 +116,10 @@ class RunStatus:
             return RunState.RUNNING
         if states & {JobState.FAILED, JobState.BLOCKED}:
             return RunState.FAILED
-        return RunState.CANCELLED if JobState.CANCELLED in states else RunState.SUCCEEDED
+        if JobState.CANCELLED not in states:
+            return RunState.SUCCEEDED
+        is_over_limit = self.cost_limit is not None and self.cost_limit.reached_at is not None
+        return RunState.FAILED if is_over_limit else RunState.CANCELLED
 
     @property
     def cost_usd(self) -> float | None:
@@ -185,6 +197,22 @@ def client_warning(status: RunStatus) -> str | None:
         f"warning: {names[0]}{more} can continue, but only while a client drives the run: "
         f"`flowyml-aws attach {status.run_id}`, unless another client does"
     )
+
+
+def gpu_notes(status: RunStatus, now: float) -> list[str]:
+    """Return a line on each step that did not use the GPUs of its job for ten minutes or longer.
+
+    Args:
+        status: Status of the run.
+        now: Seconds since the epoch, until which such a time lasts if it has not ended.
+    """
+    notes = []
+    for view in status.jobs:
+        for report in status.reports_of(view):
+            if (idle := report.gpu_idle) is not None:
+                ended_at = report.ended_at or (status.ended_at if view.state.ended else None)
+                notes.append(idle_text(report.name, idle, min(now, ended_at or now)))
+    return notes
 
 
 def machine_notes(status: RunStatus) -> list[str]:

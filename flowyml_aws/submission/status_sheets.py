@@ -6,6 +6,7 @@ from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.sheets import Sheet
 from flowyml_aws.planning.wording import time_text
 from flowyml_aws.runtime.result import StepReport, StepState
+from flowyml_aws.submission.cost_limit import limit_notes
 from flowyml_aws.submission.losses import lost_text
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import (
@@ -13,6 +14,7 @@ from flowyml_aws.submission.status import (
     RunStatus,
     client_warning,
     failures,
+    gpu_notes,
     machine_notes,
     value_notes,
 )
@@ -45,6 +47,8 @@ def status_sheets(status: RunStatus, now: float) -> list[Sheet]:
         *([f"AWS {status.outage}"] if status.outage is not None else []),
         *(str(move) for move in status.moves),
         *filter(None, (lost_text(status.lost), client_warning(status))),
+        *limit_notes(status),
+        *gpu_notes(status, now),
         *machine_notes(status),
         *value_notes(status),
     ]

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flowyml_aws.core.amounts import counted, usd
+from flowyml_aws.planning.cost_shares import attempt_limit_s, ends_at_share
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob, Variant
 from flowyml_aws.planning.wording import time_text
@@ -122,6 +123,9 @@ def _details(job: PlannedJob, plan: ExecutionPlan) -> Iterator[Text]:
     if job.expected_s is not None:
         cost = f", {usd(job.expected_cost_usd)}" if job.expected_cost_usd is not None else ""
         yield _line("expected", f"{time_text(job.expected_s)}{cost}")
+    if ends_at_share(job):
+        share = f"{usd(job.share_usd or 0)}, its share of max_cost_usd"
+        yield _line("ends after", f"{time_text(attempt_limit_s(job) or 0)} ({share})")
     if job.highest is not None and job.highest != job.offers[0]:
         yield _line("price", price_range(job))
     if job.offers[1:]:

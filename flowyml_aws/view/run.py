@@ -16,8 +16,10 @@ from flowyml_aws.client.notebook import live_cell
 from flowyml_aws.core.amounts import counted
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.wording import time_text
+from flowyml_aws.runtime.idle_gpus import idle_length
 from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.backend import JobState
+from flowyml_aws.submission.cost_limit import limit_error, limit_notes
 from flowyml_aws.submission.losses import lost_text
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.status import (
@@ -25,6 +27,7 @@ from flowyml_aws.submission.status import (
     RunStatus,
     client_warning,
     failures,
+    gpu_notes,
     machine_notes,
     value_notes,
 )
@@ -113,6 +116,8 @@ def watching(run: Run) -> Iterator[Callable[[RunStatus], None]]:
         # The table includes them.
         notes = (
             *noted_losses(status),
+            *noted_costs(status),
+            *noted_gpus(status, time.time()),
             *bills(status),
             *noted_machines(status),
             *noted_values(status),
@@ -173,6 +178,8 @@ def status_table(status: RunStatus, now: float, expected_s: float | None = None)
         *waits,
         *noted_moves(status),
         *noted_losses(status),
+        *noted_costs(status),
+        *noted_gpus(status, now),
         *noted_machines(status),
         *noted_values(status),
         *bills(status),
@@ -195,6 +202,17 @@ def noted_losses(status: RunStatus) -> list[Text]:
     """Return a line on the attempts that were lost, with their cost."""
     line = lost_text(status.lost)
     return [] if line is None else [Text(line, style="yellow")]
+
+
+def noted_costs(status: RunStatus) -> list[Text]:
+    """Return a line on the cost limit of a run that has one, or the error if it was reached."""
+    style = "red" if limit_error(status) is not None else "dim"
+    return [Text(note, style=style) for note in limit_notes(status)]
+
+
+def noted_gpus(status: RunStatus, now: float) -> list[Text]:
+    """Return a line on each step that has not used the GPUs of its job for long."""
+    return [Text(note, style="yellow") for note in gpu_notes(status, now)]
 
 
 def _warned(status: RunStatus) -> list[Text]:
@@ -254,6 +272,10 @@ class PlainLines:
             if not view.state.ended:
                 self._print_job(view)
             for report in status.reports_of(view):
+                if report.gpu_idle is not None and report.gpu_idle.until is None:
+                    since = str(report.gpu_idle.since)
+                    text = f"idle for {idle_length(report.gpu_idle, time.time())}"
+                    self._print_change(f"  step {report.name}, GPU", since, text)
                 if report.state not in (StepState.WAITING, StepState.NOT_RUN):
                     duration = f" after {report.duration_s:.2f} s" if report.ended_at else ""
                     reason = f": {report.reason}" if report.reason else ""

@@ -78,3 +78,11 @@ resource "aws_iam_role_policy_attachment" "user" {
   role       = aws_iam_role.user.name
   policy_arn = aws_iam_policy.user.arn
 }
+
+resource "aws_iam_role_policy" "user" {
+  for_each = var.cost_explorer ? toset(["costs"]) : toset([])
+
+  name   = "user-${each.key}"
+  role   = aws_iam_role.user.id
+  policy = templatefile("${local.policies}/optional/${each.key}.json", local.named)
+}

@@ -163,6 +163,13 @@ variable "sagemaker_kms_key_arns" {
   }
 }
 
+variable "cost_explorer" {
+  description = "Whether users may read the billed costs of the whole AWS account, for `flowyml-aws costs --billed`. Each request costs $0.01."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "log_retention_days" {
   description = "Retention of job logs, in days."
   type        = number

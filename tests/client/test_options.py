@@ -79,6 +79,7 @@ OPTIONS: RunKeywords = {
     "allow_pickle": False,
     "checkpoint_steps": True,
     "spot": "never",
+    "stop_idle_gpu": "30m",
 }
 
 

@@ -67,6 +67,7 @@ class WrittenRun:
         inputs: Values of external inputs.
         project: Project of the steps.
         bundle: Source bundle, if jobs do not run in the project itself.
+        stop_idle_gpu_s: Time without use of GPUs after which steps are stopped.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class WrittenRun:
         inputs: Mapping[str, Any] | None = None,
         project: Project | None = None,
         bundle: SourceBundle | None = None,
+        stop_idle_gpu_s: float | None = None,
     ) -> None:
         stop_while_loading()  # jobs execute scripts that write runs
         self.folder = folder
@@ -106,6 +108,7 @@ class WrittenRun:
             external_inputs={
                 asset: save_value(self.store, asset, v) for asset, v in inputs.items()
             },
+            stop_idle_gpu_s=stop_idle_gpu_s,
         )
         reuse = find_reuse(None, graph, {}, {}, ())
         specs = list(job_specs(self.plan, graph, package, reuse, RUN, self.store.uri))

@@ -173,6 +173,15 @@ def test_a_limit_is_a_number_above_zero(tmp_path: Path, limit: str) -> None:
         load_settings(tmp_path, {"FLOWYML_AWS_MAX_COST_USD": limit})
 
 
+def test_a_time_has_a_unit_or_is_a_number_of_seconds(tmp_path: Path) -> None:
+    settings = load_settings(tmp_path, {"FLOWYML_AWS_STOP_IDLE_GPU": "30m"})
+    assert settings.stop_idle_gpu == 1800.0
+    settings_file(tmp_path, "stop_idle_gpu = 90")
+    assert load_settings(tmp_path, {}).stop_idle_gpu == 90.0
+    with pytest.raises(SettingsError, match="stop_idle_gpu"):
+        load_settings(tmp_path, {"FLOWYML_AWS_STOP_IDLE_GPU": "soon"})
+
+
 def test_all_other_sources_override_the_account_s_settings(tmp_path: Path) -> None:
     settings_file(tmp_path, 'image = "mine"')
     account = '{"version": 1, "store": "s3://bucket/x", "image": "theirs", "queues": ["cpu"]}'

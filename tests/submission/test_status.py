@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from flowyml_aws.runtime.result import StepFailure, StepReport, StepState
+from flowyml_aws.runtime.result import GpuIdle, StepFailure, StepReport, StepState
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.record import RunState
-from flowyml_aws.submission.status import JobView, RunStatus, failures
+from flowyml_aws.submission.status import JobView, RunStatus, failures, gpu_notes
 from tests.support.plans import a_job
 
 
@@ -67,3 +67,20 @@ def test_a_failure_without_a_traceback_has_only_a_reason() -> None:
     (silent,) = failures(RunStatus("r", "p", "local", 0.0, (JobView(job, JobState.FAILED),)))
     assert str(silent) == "job training failed: no reason was reported"
     assert silent.step == "fit"
+
+
+@pytest.mark.parametrize(
+    ("idle", "ended_at", "length"),
+    [
+        (GpuIdle(since=0.0), None, "15 min"),  # until now
+        (GpuIdle(since=0.0, until=720.0), None, "12 min"),
+        (GpuIdle(since=0.0), 660.0, "11 min"),  # until the end of the step
+    ],
+)
+def test_a_step_that_does_not_use_its_gpus_has_a_note(
+    idle: GpuIdle, ended_at: float | None, length: str
+) -> None:
+    report = StepReport(name="train", started_at=0.0, ended_at=ended_at, gpu_idle=idle)
+    view = JobView(a_job("train"), JobState.RUNNING, 1, steps=(report,))
+    status = RunStatus("run", "pipeline", "batch", 0.0, (view,))
+    assert gpu_notes(status, now=900.0) == [f"GPU idle for {length} in step train"]

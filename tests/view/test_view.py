@@ -17,9 +17,9 @@ from flowyml_aws.planning.plan import (
     ReusedStep,
     Variant,
 )
-from flowyml_aws.runtime.result import StepFailure, StepReport, StepState
+from flowyml_aws.runtime.result import GpuIdle, StepFailure, StepReport, StepState
 from flowyml_aws.submission.backend import JobState
-from flowyml_aws.submission.record import Bill
+from flowyml_aws.submission.record import Bill, CostLimit
 from flowyml_aws.submission.status import JobView, RunStatus
 from flowyml_aws.view import failure_texts, plan_table, status_table
 from flowyml_aws.view.run import PlainLines, bills
@@ -328,3 +328,32 @@ def test_an_outage_of_aws_is_shown_until_it_ends() -> None:
         "AWS: does not answer (reset): trying again for up to 10 minutes",
         "AWS: answers again",
     ]
+
+
+def test_a_gpu_that_is_not_used_is_reported_once_in_lines_and_in_the_table() -> None:
+    idle = GpuIdle(since=0.0)
+    report = StepReport(name="fit", state=StepState.RUNNING, started_at=0.0, gpu_idle=idle)
+    status = a_status(report)
+    console = Console(file=io.StringIO(), width=100)
+    lines = PlainLines(console)
+    lines.print_changes(status)
+    lines.print_changes(status)
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    assert printed.count("  step fit, GPU: idle for ") == 1
+    assert "GPU idle for 12 min in step fit" in rendered(status_table(status, now=720.0))
+
+
+def test_the_table_shows_the_counted_cost_and_a_limit_that_was_reached() -> None:
+    limit = CostLimit(limit_usd=20.0, counted_usd=12.5)
+    status = replace(a_status(), cost_limit=limit)
+    assert "cost limit: $12.50 of $20.00 counted" in rendered(status_table(status, now=1.0))
+    reached = limit.model_copy(update={"counted_usd": 20.01, "reached_at": 1.0})
+    table = rendered(status_table(replace(status, cost_limit=reached), now=1.0))
+    assert "The run reached its cost limit: $20.01 of max_cost_usd $20.00" in table
+    assert "flowyml-aws resume r-1 --max-cost-usd USD" in table
+
+
+def test_a_plan_shows_when_a_share_of_the_cost_limit_ends_a_job() -> None:
+    job = JOB.model_copy(update={"share_usd": 0.526})  # an hour, of which the start takes 3 min
+    output = rendered(plan_table(PLAN.model_copy(update={"jobs": (job,)})))
+    assert "ends after: 57 min ($0.526, its share of max_cost_usd)" in output

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from flowyml_aws.artifacts.documents import Document, read_document
+from flowyml_aws.artifacts.documents import read_document
 from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.aws.batch import submission as batch_submission
@@ -27,7 +27,7 @@ from flowyml_aws.core.errors import ArtifactNotFoundError, FlowymlError, Setting
 from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.planning.environment import RUNNER
 from flowyml_aws.planning.needs import Needs
-from flowyml_aws.submission.record import RunRecord
+from flowyml_aws.submission.record import DriverRecord, RunRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
@@ -98,13 +98,6 @@ def driver_timeout_s(jobs_s: int | None) -> int:
     return _MAX_S if jobs_s is None else min(_MAX_S, jobs_s + _SLACK_S)
 
 
-class DriverRecord(Document):
-    """The queue of the job that drives a run."""
-
-    version: Literal[1] = 1
-    queue: str
-
-
 def start_driver(
     batch: BatchClient,
     store: ArtifactStore,
@@ -116,6 +109,7 @@ def start_driver(
     timeout_s: int,
     pause: Callable[[], None],
     clock: Callable[[], float] = uptime_s,
+    price_usd_hour: float | None = None,
 ) -> str:
     """Start the driver of a run, and return its job's id.
 
@@ -133,6 +127,7 @@ def start_driver(
         timeout_s: Time limit of the driver.
         pause: Function that waits until the next poll.
         clock: Seconds that pass also while this machine is suspended.
+        price_usd_hour: Price of the driver's machine, for the costs of the account.
 
     Raises:
         AwsRefusedError: AWS denied a call.
@@ -156,7 +151,8 @@ def start_driver(
     )
     request = submit_request(job, record, definition, [], tags)
     doing = f"submit the driver of the run to queue {queue!r}"
-    store.put(RunLayout(record.run_id).driver, DriverRecord(queue=queue).to_json())
+    driver = DriverRecord(queue=queue, price_usd_hour=price_usd_hour)
+    store.put(RunLayout(record.run_id).driver, driver.to_json())
     for _ in range(_CALLS - 1):
         try:
             return submit_job(batch, request, doing)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from flowyml_aws.aws.batch.retry import MAX_ATTEMPTS, RETRY_RULES
 from flowyml_aws.aws.names import batch_name
 from flowyml_aws.aws.tags import run_tags
+from flowyml_aws.planning.cost_shares import MIN_ATTEMPT_S, attempt_limit_s
 from flowyml_aws.planning.environment import container_environment
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
@@ -25,7 +26,6 @@ __all__ = ["BatchJob", "batch_jobs", "levels", "submit_request"]
 
 # https://docs.aws.amazon.com/batch/latest/APIReference/API_SubmitJob.html
 _MAX_PARENTS = 20
-_MIN_TIMEOUT_S = 60
 _JOIN_NEEDS = Needs(vcpus=1, memory_mib=512)
 
 
@@ -92,7 +92,7 @@ def _jobs(plan: ExecutionPlan, record: RunRecord, store: str, region: str) -> It
             after=tuple(parents),
             command=("python", "-m", "flowyml_aws.job", record.spec_argument(job.name, store)),
             needs=job.needs,
-            timeout_s=job.timeout_s,
+            timeout_s=attempt_limit_s(job),
             environment=environments.setdefault(tuple(environment.items()), environment),
             secrets=job.secrets,
             first_attempt=1 + MAX_ATTEMPTS * job.moved,
@@ -180,7 +180,7 @@ def submit_request(
         "tags": {**(tags or {}), **run_tags(record, job.planned)},
     }
     if job.timeout_s is not None:
-        request["timeout"] = {"attemptDurationSeconds": max(_MIN_TIMEOUT_S, job.timeout_s)}
+        request["timeout"] = {"attemptDurationSeconds": max(MIN_ATTEMPT_S, job.timeout_s)}
     return request
 
 

@@ -8,6 +8,7 @@ from flowyml_aws.artifacts.layout import RunLayout
 from flowyml_aws.aws.names import training_name
 from flowyml_aws.aws.sagemaker.options import TrainingOptions
 from flowyml_aws.aws.tags import run_tags
+from flowyml_aws.planning.cost_shares import attempt_limit_s
 from flowyml_aws.planning.environment import container_environment
 from flowyml_aws.planning.plan import PlannedJob
 from flowyml_aws.submission.record import RunRecord
@@ -122,4 +123,7 @@ def _resources(job: PlannedJob, options: TrainingOptions) -> ResourceConfigTypeD
 
 
 def _max_runtime_s(job: PlannedJob, options: TrainingOptions) -> int:
-    return options.max_runtime_s if job.timeout_s is None else job.timeout_s
+    limit_s = attempt_limit_s(job)
+    if limit_s is None:
+        return options.max_runtime_s
+    return limit_s if job.timeout_s is not None else min(limit_s, options.max_runtime_s)

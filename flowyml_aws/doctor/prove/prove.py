@@ -14,6 +14,7 @@ from typing import Any
 
 from flowyml_aws.core import clock
 from flowyml_aws.core.errors import AwsRefusedError
+from flowyml_aws.doctor.prove.billing import check_billing
 from flowyml_aws.doctor.prove.checks import Answer, PartObservation, check_part
 from flowyml_aws.doctor.prove.cleanup import remove_runs
 from flowyml_aws.doctor.prove.offers import PIPELINE, PartPlan, ProofPlan
@@ -39,12 +40,14 @@ class ProofOptions:
         topic: ARN of the topic for alerts; None to derive it from the account's name.
         alert_limit_s: Longest wait for the alert of a failed job.
         limit_s: Longest time of all runs.
+        asks_billing: Whether Cost Explorer is asked, which costs $0.01.
     """
 
     gpu: str | None = None
     topic: str | None = None
     alert_limit_s: float = ALERT_LIMIT_S
     limit_s: float = 3600.0
+    asks_billing: bool = False
 
 
 def prove(
@@ -79,6 +82,8 @@ def prove(
             _observe(each, by_name.get(each.part.name), account, alert, say) for each in plan.parts
         ]
     rows = [row for each in observed for row in check_part(each)]
+    if options.asks_billing:
+        rows.append(check_billing(account.billed_costs, datetime.now(timezone.utc).date()))
     return _report(rows, plan, settings, account, options.gpu)
 
 

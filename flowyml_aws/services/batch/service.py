@@ -30,10 +30,15 @@ if TYPE_CHECKING:
     from flowyml_aws.aws.batch.definition import JobImage
     from flowyml_aws.aws.ec2.vcpu_quotas import TypesAboveQuota
 
-__all__ = ["SERVICE", "BatchService", "job_image", "queue_names"]
+__all__ = ["SERVICE", "BatchService", "driver_price_usd_hour", "job_image", "queue_names"]
 
 # 1 vCPU at $0.04048 and 2 GB at $0.004445 (https://aws.amazon.com/fargate/pricing/, 2026).
-_FARGATE_PRICE = "about $0.05 per hour on Fargate in us-east-1"
+_FARGATE_USD_HOUR = 0.04937
+
+_LIMIT_NOTES = (
+    "no driver counts the cost of the run while no client does: only the time limits of its jobs "
+    "enforce max_cost_usd then, and an attempt that repeats a lost one has its time limit again",
+)
 
 
 @dataclass(frozen=True)
@@ -127,15 +132,16 @@ class BatchService(Service):
     def driver_notes(self, plan: ExecutionPlan) -> Sequence[str]:
         queue = self._account.settings.driver_queue
         if not _can_leave_spot(plan):
-            return ()
+            return _LIMIT_NOTES if plan.max_cost_usd is not None else ()
         if queue is None:
             return (
                 "jobs that lose their spot hosts leave this capacity only while a client drives "
                 "the run: with the setting driver_queue, a small job does so instead",
+                *(_LIMIT_NOTES if plan.max_cost_usd is not None else ()),
             )
         return (
-            f"a small job on queue {queue!r} drives the run ({self._driver_price(queue)}), so that "
-            "jobs that lose their spot hosts continue on other capacity",
+            f"a small job on queue {queue!r} drives the run ({_driver_price(self._account)}), so "
+            "that jobs that lose their spot hosts continue on other capacity",
         )
 
     def start_driver(self, record: RunRecord, plan: ExecutionPlan) -> bool:
@@ -153,26 +159,9 @@ class BatchService(Service):
             account.images.effective_settings,
             account.settings.tags,
             driver_timeout_s(longest_path_s(plan, limits_s)),
+            driver_price_usd_hour(account),
         )
         return False
-
-    def _driver_price(self, queue: str) -> str:
-        """Return the hourly price of the cheapest machine for the driver."""
-        from flowyml_aws.aws.batch.discovery import find_targets
-        from flowyml_aws.aws.batch.driver_job import DRIVER_NEEDS, is_on_fargate
-
-        account = self._account
-        batch = account.client("batch")
-        try:
-            if is_on_fargate(batch, queue):
-                return _FARGATE_PRICE
-            targets = find_targets(batch, [queue], account.offered_types, account.catalog)
-            # infra/ keeps other jobs from this queue by a taint.
-            needs = replace(DRIVER_NEEDS, tolerations=(Toleration(operator="Exists"),))
-            price = select(needs, targets, account.catalog).price_usd_hour
-        except FlowymlError:
-            price = None
-        return "at an unknown price" if price is None else f"${price:,.3g} per hour"
 
     def backend(self, record: RunRecord, plan: ExecutionPlan) -> Backend:
         from flowyml_aws.aws.batch.backend import BatchBackend
@@ -204,6 +193,33 @@ def _can_leave_spot(plan: ExecutionPlan) -> bool:
         and plan.alternatives[job.moves[Cause.CAPACITY]].target != job.target
         for job in plan.jobs
     )
+
+
+def driver_price_usd_hour(account: Account) -> float | None:
+    """Return the price of the cheapest machine for a driver on its queue; None if unknown."""
+    from flowyml_aws.aws.batch.discovery import find_targets
+    from flowyml_aws.aws.batch.driver_job import DRIVER_NEEDS, is_on_fargate
+
+    queue = account.settings.driver_queue
+    if queue is None:
+        return None
+    batch = account.client("batch")
+    try:
+        if is_on_fargate(batch, queue):
+            return _FARGATE_USD_HOUR
+        targets = find_targets(batch, [queue], account.offered_types, account.catalog)
+        # infra/ keeps other jobs from this queue by a taint.
+        needs = replace(DRIVER_NEEDS, tolerations=(Toleration(operator="Exists"),))
+        return select(needs, targets, account.catalog).price_usd_hour
+    except FlowymlError:
+        return None
+
+
+def _driver_price(account: Account) -> str:
+    price = driver_price_usd_hour(account)
+    if price == _FARGATE_USD_HOUR:
+        return f"about ${price:.2f} per hour on Fargate in us-east-1"
+    return "at an unknown price" if price is None else f"${price:,.3g} per hour"
 
 
 def job_image(account: Account) -> JobImage:

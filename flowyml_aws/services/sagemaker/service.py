@@ -125,7 +125,7 @@ class SageMakerService(Service):
 
     def start_driver(self, record: RunRecord, plan: ExecutionPlan) -> bool:
         """Submit a small Batch job that drives the run."""
-        from flowyml_aws.services.batch.service import job_image
+        from flowyml_aws.services.batch.service import driver_price_usd_hour, job_image
         from flowyml_aws.services.sagemaker.training import driver_settings
 
         account = self._account
@@ -136,6 +136,7 @@ class SageMakerService(Service):
             driver_settings(account.images.effective_settings, self._options),
             self._options.tags,
             self._driver_timeout_s(plan),
+            driver_price_usd_hour(account),
         )
         return True
 

@@ -77,6 +77,8 @@ class Options:
             `sagemaker_volume_kms_key` and `sagemaker_output_kms_key`.
         secret_arns: ARNs of secrets in AWS Secrets Manager and of SSM parameters that jobs may read
             with `secrets=`. A customer managed key must allow the roles to decrypt.
+        cost_explorer: Whether users may read the billed costs of the whole AWS account, for
+            `flowyml-aws costs --billed`. Each request costs $0.01.
         log_retention_days: Retention of job logs, in days.
         capacity_wait_s: Maximum seconds that the first job of a queue waits for an instance
             before Batch cancels it: 600 to 86400.
@@ -104,6 +106,7 @@ class Options:
     sagemaker_subnet_ids: Sequence[str] = ()
     sagemaker_kms_key_arns: Sequence[str] = ()
     secret_arns: Sequence[str] = ()
+    cost_explorer: bool = False
     log_retention_days: int = 30
     capacity_wait_s: int = 86400
     misconfigured_wait_s: int = 3600

@@ -79,6 +79,14 @@ def make_roles(scope: Construct, names: Names) -> Roles:
         policy_document=policy("user", names.named),
     )
     user_role = _role(scope, names, "user", "user", user.ref, 43200)
+    if names.options.cost_explorer:
+        iam.CfnRolePolicy(
+            scope,
+            "UserCostsPolicy",
+            policy_name="user-costs",
+            role_name=user_role.ref,
+            policy_document=policy("optional/costs", names.named),
+        )
     return Roles(profile.attr_arn, instance, user_role.attr_arn, user.ref)
 
 

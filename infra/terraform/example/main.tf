@@ -29,6 +29,7 @@ module "flowyml" {
   sagemaker_subnet_ids   = var.sagemaker_subnet_ids
   sagemaker_kms_key_arns = var.sagemaker_kms_key_arns
   secret_arns            = var.secret_arns
+  cost_explorer          = var.cost_explorer
   log_retention_days     = var.log_retention_days
   capacity_wait_s        = var.capacity_wait_s
   misconfigured_wait_s   = var.misconfigured_wait_s

@@ -77,6 +77,12 @@ variable "sagemaker_kms_key_arns" {
   default     = null
 }
 
+variable "cost_explorer" {
+  description = "Same as in the module."
+  type        = bool
+  default     = null
+}
+
 variable "log_retention_days" {
   description = "Same as in the module."
   type        = number

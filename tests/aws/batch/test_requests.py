@@ -113,6 +113,13 @@ def test_a_job_without_gpus_requests_none() -> None:
 def test_a_timeout_is_passed_on_and_raised_to_the_minimum_of_batch() -> None:
     assert the_request(timeout_s=3600)["timeout"] == {"attemptDurationSeconds": 3600}
     assert the_request(timeout_s=5)["timeout"] == {"attemptDurationSeconds": 60}
+
+
+def test_a_share_of_the_cost_limit_is_a_timeout() -> None:
+    # An hour at $0.10, of which the start takes three minutes.
+    timeout = {"attemptDurationSeconds": 3600 - 180}
+    assert the_request(share_usd=0.1)["timeout"] == timeout
+    assert the_request(share_usd=0.1, timeout_s=86_400)["timeout"] == timeout
     assert "timeout" not in the_request()
 
 

@@ -165,6 +165,13 @@ def test_a_job_without_a_timeout_gets_the_default_maximum_runtime_of_the_service
     assert request(timeout_s=700)["StoppingCondition"] == {"MaxRuntimeInSeconds": 700}
 
 
+def test_a_share_of_the_cost_limit_is_a_maximum_runtime() -> None:
+    # An hour at $1, of which the start takes four minutes.
+    shared = request(share_usd=1.0)
+    assert shared["StoppingCondition"] == {"MaxRuntimeInSeconds": 3600 - 240}
+    assert request(share_usd=1e6)["StoppingCondition"] == {"MaxRuntimeInSeconds": 5 * DAY_S}
+
+
 def test_network_keys_tags_and_volume_come_from_the_options() -> None:
     options = replace(
         OPTIONS,
