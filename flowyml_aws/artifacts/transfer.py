@@ -12,7 +12,7 @@ and decoding make are in memory for one large value, a few of up to a part's siz
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -24,9 +24,11 @@ from flowyml_aws.artifacts.packs import PACK_BYTES
 from flowyml_aws.artifacts.parallel import CONNECTIONS, PART_SLOTS
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.artifacts.values import EncodedValue, encode_value, load_value, save_pack
+from flowyml_aws.artifacts.stored_lists import ListItem, StoredList
+from flowyml_aws.artifacts.values import EncodedValue, encode_value, save_pack
+from flowyml_aws.core.maps import item_name
 
-__all__ = ["load_values", "save_encoded", "save_values"]
+__all__ = ["load_list", "load_values", "save_encoded", "save_items", "save_values"]
 
 Result = TypeVar("Result")
 
@@ -62,12 +64,54 @@ def save_encoded(store: ArtifactStore, values: Iterable[EncodedValue]) -> dict[s
     return saved
 
 
+def save_items(store: ArtifactStore, asset: str, values: Sequence[Any]) -> StoredList:
+    """Store the items of a list one by one, small ones in packs. Return their index.
+
+    Raises:
+        UnstorableValueError: An item cannot be stored.
+    """
+    named = {item_name(asset, position): value for position, value in enumerate(values)}
+    refs = save_values(store, named).values()
+    items = tuple(ListItem(position=position, ref=ref) for position, ref in enumerate(refs))
+    return StoredList(length=len(items), items=items)
+
+
 def load_values(
     store: ArtifactStore, refs: Mapping[str, ArtifactRef], folder: Path
 ) -> dict[str, Any]:
-    """Load the values of several assets, by asset. See `load_value` for the folder and errors."""
+    """Load the values of several assets, by asset. See `load_value` for the folder and errors.
+
+    The items of a list that are stored one by one are loaded like several values.
+    """
+    values = _load_stored(store, refs, folder)
+    lists = {asset: value for asset, value in values.items() if type(value) is StoredList}
+    if not lists:
+        return values
+    items = {
+        (asset, item.position): item.ref
+        for asset, stored in lists.items()
+        for item in stored.items
+        if item.ref is not None
+    }
+    named = {item_name(*place): ref for place, ref in items.items()}
+    loaded = _load_stored(store, named, folder)
+    values.update((asset, []) for asset in lists)
+    for asset, position in items:
+        values[asset].append(loaded.pop(item_name(asset, position)))
+    return values
+
+
+def load_list(store: ArtifactStore, ref: ArtifactRef, asset: str, folder: Path) -> Any:
+    """Return the index of a list whose items are stored one by one; another value is loaded."""
+    return fetch_value(store, ref, asset, folder).decode()
+
+
+def _load_stored(
+    store: ArtifactStore, refs: Mapping[str, ArtifactRef], folder: Path
+) -> dict[str, Any]:
+    """Load values; those of lists whose items are stored one by one are their indexes."""
     if len(refs) < 2:
-        return {asset: load_value(store, ref, asset, folder) for asset, ref in refs.items()}
+        return {a: fetch_value(store, ref, a, folder).decode() for a, ref in refs.items()}
     fetches = (
         (ref.value_bytes, partial(fetch_value, store, ref, asset, folder))
         for asset, ref in refs.items()

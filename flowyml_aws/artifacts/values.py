@@ -19,7 +19,9 @@ from flowyml_aws.artifacts.layout import COPIES, artifact_key, artifact_pack_key
 from flowyml_aws.artifacts.packs import SMALL_BYTES, make_pack
 from flowyml_aws.artifacts.refs import ArtifactRef, PackPlace
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.artifacts.stored_lists import StoredList
 from flowyml_aws.core.errors import DamagedArtifactError, FlowymlError, SettingsError
+from flowyml_aws.core.maps import item_name
 
 __all__ = ["EncodedValue", "encode_value", "load_value", "save_pack", "save_value"]
 
@@ -185,7 +187,16 @@ def load_value(
         UnloadableValueError: The bytes are those of the ref, but the codec can't decode them.
         MissingExtraError: The codec, or a package that the value needs, is not installed.
     """
-    return fetch_value(store, ref, asset, folder, allow_pickle=allow_pickle).decode()
+    value = fetch_value(store, ref, asset, folder, allow_pickle=allow_pickle).decode()
+    if type(value) is not StoredList:
+        return value
+    return [
+        load_value(
+            store, item.ref, item_name(asset, item.position), folder, allow_pickle=allow_pickle
+        )
+        for item in value.items
+        if item.ref is not None
+    ]
 
 
 def _upload(store: ArtifactStore, content: Parts, key_of: Callable[[int], str]) -> str:

@@ -103,7 +103,11 @@ def decide_reuse(
         for name, read in assets.items()
         if name in runs
     }
-    deferred = {name for name, names in unknown.items() if names and name not in forced}
+    # Items of a part are looked up one by one, also if the client knew the key of the part.
+    parts = {step.name for step in graph.steps if step.item is not None and step.item.part}
+    deferred = {
+        name for name, names in unknown.items() if (names or name in parts) and name not in forced
+    }
     stored = {asset for names in unknown.values() for asset in names}
     # Assets of a step that its job skips are not in the job's memory.
     stored.update(asset for step in graph.steps if step.name in deferred for asset in step.assets)

@@ -30,7 +30,7 @@ from flowyml_aws.packaging.imports import imported_modules
 from flowyml_aws.packaging.neighbors import with_neighbors
 from flowyml_aws.packaging.project import find_project, project_files
 from flowyml_aws.planning.alternatives import allowed_moves
-from flowyml_aws.planning.batching import batch_of, planned_maps, split_group
+from flowyml_aws.planning.batching import batch_of, planned_maps, produced_notes, split_group
 from flowyml_aws.planning.cost_shares import with_shares
 from flowyml_aws.planning.durations import Durations
 from flowyml_aws.planning.history import RunTimes
@@ -175,6 +175,7 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
     notes = [
         *plan.notes,
         *request.notes,
+        *produced_notes(groups),
         *reuse.notes,
         *environment_notes(plan, graph.steps, ClientEnvironment.this()),
         *key_notes(plan, identities, request.pins.source),

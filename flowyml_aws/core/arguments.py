@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from flowyml_aws.core.signatures import parameters_of
@@ -59,6 +59,17 @@ class Arguments:
             for a in self._all
             if a.source == "asset" and a.default_of is None and not a.accepts_skipped
         )
+
+    def with_assets(self, names: Mapping[str, str]) -> Arguments:
+        """Return the arguments with other assets instead of some assets."""
+
+        def rename(argument: Argument) -> Argument:
+            if argument.source == "asset" and argument.name in names:
+                return replace(argument, name=names[argument.name])
+            return argument
+
+        keywords = {name: rename(argument) for name, argument in self.keywords.items()}
+        return Arguments(tuple(map(rename, self.positional)), keywords)
 
     @property
     def _all(self) -> tuple[Argument, ...]:

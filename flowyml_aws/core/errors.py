@@ -18,7 +18,7 @@ The tree of errors, with the exit codes of the command line::
     │   └── AwsRefusedError        AwsUnavailableError: the same call may succeed later
     ├── JobError        1  a job failed because of its code; a run that failed exits with 1, too
     │   └── OutputMismatchError, UnstorableValueError, UncopyableValueError, UnloggableValueError,
-    │       ChangedFileError, CostLimitReachedError
+    │       ChangedFileError, CostLimitReachedError, ListMismatchError, TooFewItemsError
     ├── DataError       4  stored data is missing, damaged or not allowed
     │   └── ArtifactNotFoundError, DamagedArtifactError, UnloadableValueError, PickleRefusedError,
     │       InvalidCatalogError, InvalidKeyError
@@ -111,6 +111,10 @@ class JobError(FlowymlError):
     """A job failed because of the code of its steps."""
 
     exit_code = 1
+
+
+class ListMismatchError(JobError):
+    """A list that a step produced can't be mapped over."""
 
 
 class TooFewItemsError(JobError):

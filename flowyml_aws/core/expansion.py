@@ -4,11 +4,15 @@ The graph of a pipeline with maps has one step for each item: `train[3]` reads `
 produces `model[3]`. All later parts (caching, planning, jobs) see steps only. A step that reads an
 asset of all items has the assets of the items in `reads`, and the name of the whole in its
 arguments; `StepGraph.gathered` connects both.
+
+A map over a list that a step of the graph produces has parts instead of items: `train{1/8}` reads
+the whole list, and its job expands it into the items of its slice (`runtime/parts.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Sized
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,13 +21,16 @@ from flowyml_aws.core.binding import BoundCall, BoundStep
 from flowyml_aws.core.domains import Place, find_places
 from flowyml_aws.core.errors import DuplicateAssetError, FlowymlError, InvalidStepError
 from flowyml_aws.core.graph import StepGraph
-from flowyml_aws.core.maps import MapItem, item_name
+from flowyml_aws.core.maps import MapItem, MapPart, is_list, item_name, part_name, slice_of_part
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
 
 __all__ = ["Expansion", "expand"]
 
 Values = Mapping[str, Any]
+
+_MOST_PARTS = 100
+"""Largest number of parts of a map, unless its step declares the number of items per job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +62,17 @@ def expand(
     if not mapped:
         return Expansion(graph, tuple(groups)), []
     places = find_places(graph.steps, graph.reads, graph.producers)
-    lengths, problems = _lengths(mapped, places, graph, values)
+    lengths, in_parts, problems = _lengths(mapped, places, graph, values)
     problems += _name_conflicts(mapped, graph)
     if problems:
         return None, problems
-    expander = _Expander(graph, {name: lengths[place.domain] for name, place in places.items()})
+    sizes = {
+        domain: _Size(length, _part_count(mapped, places, domain, length))
+        if domain in in_parts
+        else _Size(length)
+        for domain, length in lengths.items()
+    }
+    expander = _Expander(graph, {name: sizes[place.domain] for name, place in places.items()})
     new_groups = tuple(group for group in map(expander.group, groups) if group.steps)
     steps = tuple(step for group in new_groups for step in group.steps)
     return Expansion(expander.graph(steps), new_groups, expander.values(values)), []
@@ -67,9 +80,13 @@ def expand(
 
 def _lengths(
     mapped: Sequence[Step], places: Mapping[str, Place], graph: StepGraph, values: Values
-) -> tuple[dict[int, int], list[FlowymlError]]:
-    """Return the number of items of each domain."""
+) -> tuple[dict[int, int], set[int], list[FlowymlError]]:
+    """Return the number of items of each domain, and the domains for which it is an assumption.
+
+    These are the domains of lists that steps of the graph produce.
+    """
     found: dict[int, dict[str, int]] = {}
+    produced: dict[int, tuple[str, str]] = {}
     expected: dict[int, int] = {}
     problems: list[FlowymlError] = []
     for step in mapped:
@@ -85,9 +102,9 @@ def _lengths(
             if producer in places:
                 continue
             if producer is not None:
-                problems.append(_produced_list(step.name, name, producer))
+                produced.setdefault(domain, (name, producer))
             elif name in values:
-                if not _is_list(values[name]):
+                if not is_list(values[name]):
                     problems.append(_no_list(step.name, name, values[name]))
                 else:
                     known[repr(name)] = len(values[name])
@@ -95,7 +112,16 @@ def _lengths(
     for step in mapped:
         domain = places[step.name].domain
         known = found[domain]
-        if len(set(known.values())) > 1:
+        if domain in produced:
+            if domain not in lengths and (known or domain not in expected):
+                name, producer = produced[domain]
+                problems.append(
+                    _mixed_lists(step.name, name, producer, known)
+                    if known
+                    else _produced_list(step.name, name, producer)
+                )
+            lengths[domain] = expected.get(domain, 0)
+        elif len(set(known.values())) > 1:
             if domain not in lengths:
                 problems.append(_different_lengths(step.name, known))
             lengths[domain] = 0
@@ -107,15 +133,16 @@ def _lengths(
             lengths[domain] = 0
             if not problems:
                 problems.append(_unknown_length(step))
-    return lengths, problems
+    return lengths, set(produced), problems
 
 
-def _is_list(value: Any) -> bool:
-    return (
-        isinstance(value, Sized)
-        and hasattr(value, "__getitem__")
-        and not isinstance(value, (str, bytes, bytearray, Mapping))
-    )
+def _part_count(
+    mapped: Sequence[Step], places: Mapping[str, Place], domain: int, length: int
+) -> int:
+    """Return the number of parts of a domain with an assumed number of items."""
+    mappings = [s.mapping for s in mapped if s.mapping and places[s.name].domain == domain]
+    declared = [m.items_per_job for m in mappings if m.items_per_job is not None]
+    return math.ceil(length / min(declared)) if declared else min(length, _MOST_PARTS)
 
 
 def _name_conflicts(mapped: Sequence[Step], graph: StepGraph) -> list[FlowymlError]:
@@ -134,21 +161,49 @@ def _name_conflicts(mapped: Sequence[Step], graph: StepGraph) -> list[FlowymlErr
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """The number of items of a mapped step.
+
+    Attributes:
+        items: Number of items, an assumption if there are parts.
+        parts: Number of parts that run the items, or None if each item is a step.
+    """
+
+    items: int
+    parts: int | None = None
+
+    @property
+    def steps(self) -> int:
+        """Number of steps: of the items, or of the parts."""
+        return self.items if self.parts is None else self.parts
+
+    def name(self, name: str, index: int) -> str:
+        """Return the name of one of the steps, or of one of its assets."""
+        return item_name(name, index) if self.parts is None else part_name(name, index, self.parts)
+
+    def part(self, index: int, lists: Mapping[str, str]) -> MapPart | None:
+        """Return one of the parts, if there are any. See `MapPart` for its lists."""
+        if self.parts is None:
+            return None
+        return MapPart(self.parts, len(slice_of_part(index, self.parts, self.items)), lists)
+
+
 class _Expander:
     """Makes the steps of items.
 
     Args:
         graph: Graph of the declared steps.
-        lengths: Number of items of each mapped step.
+        sizes: Number of items of each mapped step.
     """
 
-    def __init__(self, graph: StepGraph, lengths: Mapping[str, int]) -> None:
+    def __init__(self, graph: StepGraph, sizes: Mapping[str, _Size]) -> None:
         self._graph = graph
-        self._lengths = lengths
-        self._assets: dict[str, int] = {}  # number of items of each asset of a mapped step
-        for name, length in lengths.items():
+        self._sizes = sizes
+        self._assets: dict[str, _Size] = {}  # number of items of each asset of a mapped step
+        for name, size in sizes.items():
             step = graph.bound[name].step
-            self._assets.update(dict.fromkeys(step.assets, length))
+            self._assets.update(dict.fromkeys(step.assets, size))
         self._bound: dict[str, BoundStep] = {}
         self._reads: dict[str, tuple[str, ...]] = {}
         self._columns: dict[str, _Columns] = {}
@@ -158,13 +213,16 @@ class _Expander:
     def group(self, group: StepGroup) -> StepGroup:
         """Return a group with the items of its steps, item by item."""
         first = group.steps[0].name
-        if first not in self._lengths:
+        if first not in self._sizes:
             for step in group.steps:
                 self._keep(step)
             return group
-        templates = [_Template(self._graph.bound[step.name], self) for step in group.steps]
+        templates = [
+            _Template(self._graph.bound[step.name], self, self._sizes[step.name])
+            for step in group.steps
+        ]
         items = []
-        for index in range(self._lengths[first]):
+        for index in range(self._sizes[first].steps):
             for template in templates:
                 bound, reads = template.item(index)
                 self._bound[bound.step.name], self._reads[bound.step.name] = bound, reads
@@ -185,9 +243,14 @@ class _Expander:
     def items_of(self, asset: str) -> tuple[str, ...]:
         """Return the assets of the items of an asset that is read as a list."""
         if asset not in self._gathered:
-            count = self._assets[asset]
-            self._gathered[asset] = tuple(item_name(asset, index) for index in range(count))
+            size = self._assets[asset]
+            self._gathered[asset] = tuple(size.name(asset, index) for index in range(size.steps))
         return self._gathered[asset]
+
+    def source(self, name: str, index: int, size: _Size) -> str:
+        """Return the asset that a step reads for a list that it maps over."""
+        is_whole = size.parts is not None and name not in self._assets
+        return name if is_whole else size.name(name, index)
 
     def declare(self, item: str, name: str) -> None:
         """Record that an asset of an item is declared under a name."""
@@ -230,14 +293,15 @@ class _Expander:
         )
 
     def _items_of_step(self, name: str) -> tuple[str, ...]:
-        if name not in self._lengths:
+        if name not in self._sizes:
             return (name,)
-        return tuple(item_name(name, index) for index in range(self._lengths[name]))
+        size = self._sizes[name]
+        return tuple(size.name(name, index) for index in range(size.steps))
 
     @property
     def _lists(self) -> set[str]:
         """Lists that steps map over."""
-        mappings = (self._graph.bound[name].step.mapping for name in self._lengths)
+        mappings = (self._graph.bound[name].step.mapping for name in self._sizes)
         return {name for mapping in mappings if mapping is not None for name in mapping.over}
 
     def values(self, lists: Values) -> dict[str, Any]:
@@ -255,11 +319,12 @@ class _Expander:
 class _Template:
     """A mapped step, from which the steps of its items are made."""
 
-    def __init__(self, bound: BoundStep, expander: _Expander) -> None:
+    def __init__(self, bound: BoundStep, expander: _Expander, size: _Size) -> None:
         step = bound.step
         assert step.mapping is not None
-        self._bound, self._step, self._expander = bound, step, expander
-        self._over = frozenset(step.mapping.over)
+        self._bound, self._step, self._expander, self._size = bound, step, expander, size
+        self._lists = step.mapping.over
+        self._over = frozenset(self._lists)
         self._rows = frozenset(step.mapping.parameters)
         self._columns = expander.columns(step)
         self._rule = step.mapping.on_item_failure
@@ -269,20 +334,25 @@ class _Template:
 
     def item(self, index: int) -> tuple[BoundStep, tuple[str, ...]]:
         """Return the step of one item with its arguments, and the assets that it reads."""
-        step, declare = self._step, self._expander.declare
-        names = {name: item_name(name, index) for name in self._over}
+        step, size, declare = self._step, self._size, self._expander.declare
+        names = {name: self._expander.source(name, index, size) for name in self._over}
         values = {name: self._columns.asset(name, index) for name in self._rows}
-        outputs = tuple(item_name(asset, index) for asset in step.assets)
+        outputs = tuple(size.name(asset, index) for asset in step.assets)
         for declared, item in (*names.items(), *values.items()):
             declare(item, declared)
         for declared, item in zip(step.assets, outputs, strict=True):
             declare(item, declared)
         item_step = replace(
             step,
-            name=item_name(step.name, index),
+            name=size.name(step.name, index),
             inputs=(*(names.get(name, name) for name in step.inputs), *values.values()),
             outputs=outputs,
-            item=MapItem(step, index, self._rule),
+            item=MapItem(
+                step,
+                index,
+                self._rule,
+                size.part(index, {names[name]: name for name in self._lists}),
+            ),
             mapping=None,
         )
         reads = list(values.values())
@@ -360,7 +430,16 @@ def _produced_list(step: str, name: str, producer: str) -> FlowymlError:
     return InvalidStepError(
         what=f"Step {step!r} can't map over {name!r}",
         why=f"step {producer!r} produces it, so that its length is unknown before the run",
-        fix="compute the list before the run, and pass it in the context or in `inputs`",
+        fix=f"write {step}.map(…, expect=N) to plan for about N items; the list may have more or "
+        "fewer when it exists",
+    )
+
+
+def _mixed_lists(step: str, name: str, producer: str, known: Mapping[str, int]) -> FlowymlError:
+    return InvalidStepError(
+        what=f"Step {step!r} can't map over {name!r} and {' and '.join(known)} together",
+        why=f"step {producer!r} produces {name!r} in the run, and the other list is known before",
+        fix=f"let {producer!r} return the other list as well, or map over pairs of their items",
     )
 
 

@@ -17,6 +17,7 @@ from flowyml_aws.core.errors import (
     FlowymlError,
     UndefinedAssetError,
 )
+from flowyml_aws.core.maps import part_name
 from flowyml_aws.core.step import Step
 
 __all__ = ["StepGraph", "order_steps", "read_graph"]
@@ -54,8 +55,14 @@ class StepGraph:
     declared: Mapping[str, str] = field(default_factory=dict)
 
     def label(self, asset: str, reader: Step) -> str:
-        """Return the name of an asset for a step that reads it: that of the list for one item."""
+        """Return the name of an asset for a step that reads it: that of the list for one item.
+
+        A part of a list has the name of the part.
+        """
         if reader.item is not None and asset in reader.inputs:
+            part = reader.item.part
+            if part is not None and asset in part.whole_lists:
+                return part_name(asset, reader.item.index, part.count)
             return self.declared.get(asset, asset)
         return asset
 

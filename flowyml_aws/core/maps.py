@@ -3,12 +3,17 @@
 A mapped step is written for one item. Its items come from the lists that it maps over (`over`), or
 from values of its parameters (`grid`, `rows`). All steps with the same items form a domain; item 3
 of a step reads item 3 of a mapped step of its domain. Any other reader gets the list of all items.
+
+If a step of the same run produces the list, its length is unknown until it exists. Then a fixed
+number of parts is planned instead of items, and each part has a slice of the list.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -17,10 +22,24 @@ from flowyml_aws.core.errors import InvalidStepError
 if TYPE_CHECKING:
     from flowyml_aws.core.step import Step
 
-__all__ = ["FailureRule", "MapItem", "StepMap", "declared_name", "item_name", "make_map"]
+__all__ = [
+    "FailureRule",
+    "MapItem",
+    "MapPart",
+    "StepMap",
+    "declared_name",
+    "is_list",
+    "is_part",
+    "item_name",
+    "make_map",
+    "part_name",
+    "required_items",
+    "slice_of_part",
+]
 
 FailureRule = Literal["stop", "finish", "drop"]
 FAILURE_RULES: tuple[FailureRule, ...] = get_args(FailureRule)
+_PART = re.compile(r"\{\d+/\d+\}$")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,18 +70,41 @@ class StepMap:
 
 
 @dataclass(frozen=True, slots=True)
+class MapPart:
+    """The part of a map over lists that the run produces, which a step runs instead of an item.
+
+    Attributes:
+        count: Number of parts.
+        items: Number of items that it is planned for.
+        lists: Asset that the part reads → name that its step maps over. They are equal if the
+            asset is the whole list; otherwise the asset is the part of an earlier mapped step.
+    """
+
+    count: int
+    items: int
+    lists: Mapping[str, str]
+
+    @property
+    def whole_lists(self) -> tuple[str, ...]:
+        """Lists of which the part takes a slice."""
+        return tuple(asset for asset, name in self.lists.items() if asset == name)
+
+
+@dataclass(frozen=True, slots=True)
 class MapItem:
     """The place of a step's item in its map.
 
     Attributes:
         step: The mapped step.
-        index: Position of the item, from 0.
+        index: Position of the item, or number of the part, from 0.
         on_failure: Rule of its map for failed items.
+        part: The part, if the step runs several items whose number is unknown.
     """
 
     step: Step
     index: int
     on_failure: FailureRule = "finish"
+    part: MapPart | None = None
 
 
 def item_name(name: str, index: int) -> str:
@@ -70,8 +112,54 @@ def item_name(name: str, index: int) -> str:
     return f"{name}[{index}]"
 
 
+def part_name(name: str, number: int, count: int) -> str:
+    """Return the name of a part of a mapped step or of one of its assets: `train{1/8}`.
+
+    Args:
+        name: Name of the step or the asset.
+        number: Number of the part, from 0.
+        count: Number of parts.
+    """
+    return f"{name}{{{number + 1}/{count}}}"
+
+
+def is_part(name: str) -> bool:
+    """Return whether a name is that of a part of a mapped step or of one of its assets."""
+    return _PART.search(name) is not None
+
+
+def slice_of_part(number: int, count: int, length: int) -> range:
+    """Return the positions of the items that a part takes from a list.
+
+    Args:
+        number: Number of the part, from 0.
+        count: Number of parts.
+        length: Length of the list.
+    """
+    return range(number * length // count, (number + 1) * length // count)
+
+
+def is_list(value: Any) -> bool:
+    """Return whether a value can be mapped over: it has a length and items by position."""
+    return (
+        isinstance(value, Sized)
+        and hasattr(value, "__getitem__")
+        and not isinstance(value, (str, bytes, bytearray, Mapping))
+    )
+
+
+def required_items(items: int, min_success: float) -> int:
+    """Return the number of items that must not be dropped: at least one, if there are any."""
+    return min(items, max(1, math.ceil(round(min_success * items, 6))))
+
+
 def declared_name(name: str) -> str:
-    """Return the name of the mapped step of an item, or of its asset; other names remain."""
+    """Return the name of the mapped step of an item or a part, or of its asset.
+
+    Other names remain.
+    """
+    if (part := _PART.search(name)) is not None:
+        return name[: part.start()]
     stem, bracket, index = name.rpartition("[")
     return stem if bracket and index.endswith("]") and index[:-1].isdigit() else name
 

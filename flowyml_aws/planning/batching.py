@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup, split_items
-from flowyml_aws.planning.durations import Durations
+from flowyml_aws.planning.durations import Durations, items_of
 from flowyml_aws.planning.plan import PlannedMap
 
-__all__ = ["Batch", "batch_of", "planned_maps", "split_group"]
+__all__ = ["Batch", "batch_of", "planned_maps", "produced_notes", "split_group"]
 
 _START_SHARE = 0.1
 """Largest share of a job's time that its start may take, if there are enough items."""
@@ -21,7 +20,11 @@ _START_SHARE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A number of items per job, and its reason."""
+    """A number of items per job, and its reason.
+
+    Attributes:
+        items_per_job: Number of items; of parts, if the map has parts.
+    """
 
     items_per_job: int
     reason: str
@@ -49,9 +52,11 @@ def batch_of(
         for step in declared.values()
         if step.mapping is not None and step.mapping.items_per_job is not None
     ]
+    sizes = {step.item.index: items_of(step) for step in group.steps if step.item is not None}
     if given:
-        return Batch(min(given), "as declared")
-    items = len({step.item.index for step in group.steps if step.item is not None})
+        is_in_parts = any(step.item is not None and step.item.part for step in group.steps)
+        return Batch(1 if is_in_parts else min(given), "as declared")
+    items = len(sizes)
     seconds = _item_s(list(declared.values()), durations)
     if seconds is None:
         return Batch(
@@ -59,7 +64,8 @@ def batch_of(
             f"at most {most_jobs} jobs, because no item has run yet",
         )
     enough_s = startup_s * (1 - _START_SHARE) / _START_SHARE
-    number = items if seconds <= 0 else math.ceil(enough_s / seconds)
+    seconds_of_step = seconds * max(sizes.values())
+    number = items if seconds <= 0 else math.ceil(enough_s / seconds_of_step)
     return Batch(
         max(1, min(items, number)),
         f"an item takes {seconds:.3g} s, and a job {startup_s:g} s to start",
@@ -93,18 +99,50 @@ def planned_maps(
         if batch is not None
         for step in group.steps
     }
-    counts = Counter(step.declared_name for step in graph.steps if step.item is not None)
+    steps: dict[str, list[Step]] = {}
+    for step in graph.steps:
+        if step.item is not None:
+            steps.setdefault(step.declared_name, []).append(step)
     declared = {step.declared_name: step.declared for step in graph.steps if step.item is not None}
     maps: dict[str, PlannedMap] = {}
     for name, step in declared.items():
         batch = of_step.get(name) or Batch(1, "every item is reused")
         assert step.mapping is not None
+        items = sum(map(items_of, steps[name]))
+        is_in_parts = any(item.item is not None and item.item.part for item in steps[name])
         maps[name] = PlannedMap(
-            items=counts[name],
+            items=items,
+            parts=len(steps[name]) if is_in_parts else None,
             outputs=step.assets,
-            items_per_job=batch.items_per_job,
+            items_per_job=batch.items_per_job * math.ceil(items / len(steps[name])),
             reason=batch.reason,
             on_item_failure=step.mapping.on_item_failure,
             min_success=step.mapping.min_success,
         )
     return maps
+
+
+def produced_notes(groups: Sequence[StepGroup]) -> list[str]:
+    """Return a note on each mapped step whose list is produced in the run.
+
+    Args:
+        groups: Groups of the jobs that run.
+    """
+    items: dict[str, int] = {}
+    jobs: dict[str, set[str]] = {}
+    lists: dict[str, tuple[str, ...]] = {}
+    for group in groups:
+        for step in group.steps:
+            if step.item is None or step.item.part is None or not step.item.part.whole_lists:
+                continue
+            name = step.declared_name
+            items[name] = items.get(name, 0) + items_of(step)
+            jobs.setdefault(name, set()).add(group.group_name)
+            lists[name] = step.item.part.whole_lists
+    return [
+        f"{' and '.join(map(repr, lists[name]))} {'is' if len(lists[name]) == 1 else 'are'} "
+        f"produced in this run: step {name!r} is planned "
+        f"for {number:,} item{'s' * (number != 1)} in {len(jobs[name])} "
+        f"job{'s' * (len(jobs[name]) != 1)}"
+        for name, number in items.items()
+    ]

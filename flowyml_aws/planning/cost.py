@@ -17,7 +17,7 @@ from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.resources import ResourceRequirements, merge_resources
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
-from flowyml_aws.planning.durations import Durations
+from flowyml_aws.planning.durations import Durations, items_of
 from flowyml_aws.planning.history import RunTimes
 from flowyml_aws.planning.needs import Needs, needs_of
 from flowyml_aws.planning.plan import Estimate, ExecutionPlan, InstanceOffer, Variant
@@ -58,7 +58,7 @@ def with_costs(
     """
     if not history or not plan.jobs:
         return plan
-    durations = Durations(history)
+    durations = Durations(history, {step.name: items_of(step) for step in graph.steps})
     by_backend = {
         b: _Costing(service_traits(b).startup_s, durations, offer) for b, offer in offers.items()
     }

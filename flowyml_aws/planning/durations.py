@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
 from flowyml_aws.core.maps import declared_name
+from flowyml_aws.core.step import Step
 from flowyml_aws.core.step_grouping import StepGroup
 from flowyml_aws.planning.history import RunTimes
 from flowyml_aws.planning.needs import needs_of
 
-__all__ = ["Durations", "idle_gpu_note"]
+__all__ = ["Durations", "idle_gpu_note", "items_of"]
 
 _MAX_GPU_SHARE = 0.5  # of a group's time; a GPU that is used longer is not reported as idle
 _MIN_IDLE_S = 60  # shorter idle times of a GPU are not reported
@@ -19,9 +20,15 @@ _MIN_IDLE_S = 60  # shorter idle times of a GPU are not reported
 
 @dataclass(frozen=True, slots=True)
 class Durations:
-    """Durations of steps in earlier runs, newest first."""
+    """Durations of steps in earlier runs.
+
+    Attributes:
+        runs: Earlier runs, newest first.
+        items: Number of items of each step that runs several ones; the durations are those of one.
+    """
 
     runs: Sequence[RunTimes]
+    items: Mapping[str, int] = field(default_factory=dict)
     _by_step: dict[str, dict[str | None, list[float]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -35,7 +42,7 @@ class Durations:
         by_type = self._times_of(step)
         same = by_type.get(instance_type)
         durations = same or [seconds for times in by_type.values() for seconds in times]
-        return median(durations) if durations else None
+        return median(durations) * self.items.get(step, 1) if durations else None
 
     def only_on_other_types(self, step: str, instance_type: str | None) -> bool:
         """Return True if the step has run, but only on other instance types."""
@@ -45,6 +52,11 @@ class Durations:
     def _times_of(self, step: str) -> dict[str | None, list[float]]:
         """Return the durations of a step by instance type; an item has those of its step."""
         return self._by_step.get(step) or self._by_step.get(declared_name(step), {})
+
+
+def items_of(step: Step) -> int:
+    """Return the number of items that a step is planned for: 1, if it is not a part of a map."""
+    return 1 if step.item is None or step.item.part is None else step.item.part.items
 
 
 def idle_gpu_note(group: StepGroup, durations: Durations, instance_type: str) -> str | None:

@@ -16,7 +16,7 @@ from flowyml_aws.core.step_grouping import StepGroup, parallel_steps
 from flowyml_aws.planning.advice.auto import ResolvedGroup, resolve_auto
 from flowyml_aws.planning.alternatives import Alternatives
 from flowyml_aws.planning.cost import with_costs
-from flowyml_aws.planning.durations import Durations, idle_gpu_note
+from flowyml_aws.planning.durations import Durations, idle_gpu_note, items_of
 from flowyml_aws.planning.history import RunTimes
 from flowyml_aws.planning.needs import Needs, needs_of
 from flowyml_aws.planning.offers import SelectedOffers, Selector
@@ -247,12 +247,14 @@ def _stored(
     """Yield assets that other jobs read, results (no step reads them), and explicitly cached ones.
 
     On spot capacity every asset is stored, so that the next attempt resumes after an interruption.
+    So are those of parts of a map, whose items are identified by their contents.
     """
     on_spot = selection is not None and selection.target.capacity == "spot"
     for step in group.steps:
         for asset in step.assets:
+            is_part = step.item is not None and step.item.part is not None
             is_read_elsewhere = readers.get(asset, set()) != {name}
-            if is_read_elsewhere or step.cache_explicit or asset in keep or on_spot:
+            if is_part or is_read_elsewhere or step.cache_explicit or asset in keep or on_spot:
                 yield asset
 
 
@@ -261,7 +263,7 @@ def _timeout_s(steps: Sequence[Step]) -> int | None:
     if None in limits:
         return None
     total = sum(
-        (limit or 0) * (step.retry + 1) + 60 * step.retry
+        ((limit or 0) * (step.retry + 1) + 60 * step.retry) * items_of(step)
         for limit, step in zip(limits, steps, strict=True)
     )
     return math.ceil(total) + _OVERHEAD_S

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -11,7 +10,7 @@ from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.tables import InTable
 from flowyml_aws.core.amounts import usd
-from flowyml_aws.core.maps import FailureRule
+from flowyml_aws.core.maps import FailureRule, required_items
 from flowyml_aws.core.sheets import Sheet, ShownAsSheets
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.placement import Origin
@@ -152,8 +151,11 @@ class PlannedMap(Document):
     """A mapped step of a plan.
 
     Attributes:
-        items: Number of items, also those that are reused from earlier runs.
-        outputs: Outputs of the step; the asset of item 3 is `OUTPUT[3]`.
+        items: Number of items, also those that are reused from earlier runs; an assumption if
+            there are parts.
+        parts: Number of parts, if a step of the run produces the list; otherwise None.
+        outputs: Outputs of the step; the asset of item 3 is `OUTPUT[3]`, and of
+            part 3 of 8 `OUTPUT{3/8}`.
         items_per_job: Number of items that one job runs.
         reason: Reason for this number.
         on_item_failure: Consequence of a failed item.
@@ -166,13 +168,14 @@ class PlannedMap(Document):
     reason: str
     on_item_failure: FailureRule
     min_success: float
+    parts: int | None = None
 
     @property
     def required(self) -> int:
         """Number of items that must not be dropped: at least one, if there are any."""
         if self.on_item_failure != "drop":
             return self.items
-        return min(self.items, max(1, math.ceil(round(self.min_success * self.items, 6))))
+        return required_items(self.items, self.min_success)
 
 
 class ReusedStep(Document):

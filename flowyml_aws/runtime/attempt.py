@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from flowyml_aws.artifacts.documents import read_document
@@ -84,6 +84,11 @@ class Attempt:
             platform=platform,
             sampler=Sampler(number),
         )
+
+    def with_spec(self, spec: JobSpec) -> Attempt:
+        """Return the same attempt with other steps, none of which has started."""
+        self.progress.replace([step.name for step in spec.steps])
+        return replace(self, spec=spec)
 
     def result_of(self, job: str) -> JobResult | None:
         """Return the result of this or another job of the run, or None if there is none yet."""

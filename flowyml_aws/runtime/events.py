@@ -51,6 +51,12 @@ class Progress:
     def __getitem__(self, step: str) -> StepReport:
         return self._reports[step]
 
+    def replace(self, steps: Sequence[str]) -> None:
+        """Replace the steps by others, after those of them that remain are known."""
+        with self._lock:
+            known = self._reports
+            self._reports = {name: known.get(name) or StepReport(name=name) for name in steps}
+
     def update(self, step: str, **changes: Any) -> None:
         with self._lock:
             self._reports[step] = self._reports[step].model_copy(update=changes)

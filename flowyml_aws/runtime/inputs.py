@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from flowyml_aws.artifacts.refs import ArtifactRef
-from flowyml_aws.artifacts.transfer import load_values
+from flowyml_aws.artifacts.stored_lists import ListItem, StoredList
+from flowyml_aws.artifacts.transfer import load_list, load_values, save_values
 from flowyml_aws.core.errors import (
     ArtifactNotFoundError,
     DamagedArtifactError,
     TooFewItemsError,
 )
+from flowyml_aws.core.maps import item_name, required_items
 from flowyml_aws.runtime.attempt import Attempt
+from flowyml_aws.runtime.parts import check_list, positions_to_read
 from flowyml_aws.runtime.result import JobResult
 from flowyml_aws.runtime.spec import AssetSource, GatheredAsset
 
@@ -39,6 +42,7 @@ class JobInputs:
     attempt: Attempt
     scratch: Path
     _results: dict[str, JobResult] = field(default_factory=dict)
+    _indexes: dict[str, StoredList] = field(default_factory=dict)
 
     def is_stored(self, asset: str) -> bool:
         """Return whether `load` can load an asset."""
@@ -52,6 +56,9 @@ class JobInputs:
         """
         if (gathered := self._gathered.get(asset)) is not None:
             causes = [self.cause_of_absence(item) for item in gathered.items]
+            if gathered.in_parts and None in causes:
+                items = self._items_of(gathered)
+                causes = [None if item.ref is not None else _cause(item) for item in items]
             return causes[0] if causes and None not in causes else None
         if (cause := self.cause_of_drop(asset)) is not None:
             return cause
@@ -94,14 +101,24 @@ class JobInputs:
         """
         for asset in assets:
             gathered = self._gathered.get(asset)
-            if gathered is None or not gathered.required:
+            if gathered is None:
                 continue
-            causes = [cause for item in gathered.items if (cause := self.cause_of_drop(item))]
-            if len(gathered.items) - len(causes) < gathered.required:
+            if gathered.in_parts:
+                if gathered.min_success is None:
+                    continue
+                items = self._items_of(gathered)
+                count, required = len(items), required_items(len(items), gathered.min_success)
+                drops = [item.dropped for item in items]
+            else:
+                if not gathered.required:
+                    continue
+                count, required = len(gathered.items), gathered.required
+                drops = [self.cause_of_drop(item) for item in gathered.items]
+            causes = [cause for cause in drops if cause]
+            if count - len(causes) < required:
                 raise TooFewItemsError(
-                    what=f"{reader} can't read {asset!r}: {len(causes)} of "
-                    f"{len(gathered.items)} items failed",
-                    why=f"at least {gathered.required} must succeed; {causes[0]}",
+                    what=f"{reader} can't read {asset!r}: {len(causes)} of {count} items failed",
+                    why=f"at least {required} must succeed; {causes[0]}",
                     fix="correct the cause and run the pipeline again, which runs the failed items "
                     "only; or change min_success",
                 )
@@ -142,12 +159,61 @@ class JobInputs:
         except (ArtifactNotFoundError, DamagedArtifactError) as error:
             fix = self._advice_on_damage(refs)
             raise type(error)(what=error.what, why=error.why, fix=fix) from error
-        return {
-            asset: [values.pop(name) for name in names]
-            if asset in self._gathered
-            else values.pop(asset)
-            for asset, names in members.items()
-        }
+        loaded: dict[str, Any] = {}
+        for asset, names in members.items():
+            gathered = self._gathered.get(asset)
+            if gathered is None:
+                loaded[asset] = values.pop(asset)
+            elif gathered.in_parts:
+                loaded[asset] = [value for name in names for value in values.pop(name)]
+            else:
+                loaded[asset] = [values.pop(name) for name in names]
+        return loaded
+
+    def list_of(self, asset: str) -> StoredList | None:
+        """Return the index of a list that parts of the job map over; None if it does not exist.
+
+        Items of a list that was stored as one value are stored now.
+
+        Raises:
+            ListMismatchError: The value is not a list.
+            ArtifactNotFoundError: An object does not exist.
+            DamagedArtifactError: An object is damaged.
+        """
+        if self.cause_of_absence(asset) is not None:
+            return None
+        value = self._index_of(asset)
+        if type(value) is StoredList:
+            return value
+        check_list(asset, value)
+        positions = positions_to_read(self.attempt.spec, asset, len(value))
+        refs = save_values(
+            self.attempt.store,
+            {item_name(asset, position): value[position] for position in positions},
+        )
+        items = zip(positions, refs.values(), strict=True)
+        return StoredList(
+            length=len(value),
+            items=tuple(ListItem(position=position, ref=ref) for position, ref in items),
+        )
+
+    def _index_of(self, asset: str) -> Any:
+        if asset in self._indexes:
+            return self._indexes[asset]
+        ref = self.ref(asset)
+        try:
+            value = load_list(self.attempt.store, ref, asset, self.scratch)
+        except (ArtifactNotFoundError, DamagedArtifactError) as error:
+            fix = self._advice_on_damage([asset])
+            raise type(error)(what=error.what, why=error.why, fix=fix) from error
+        if type(value) is StoredList:
+            self._indexes[asset] = value
+        return value
+
+    def _items_of(self, gathered: GatheredAsset) -> list[ListItem]:
+        """Return the items of the parts of a list that exist."""
+        parts = [part for part in gathered.items if self.cause_of_absence(part) is None]
+        return [item for part in parts for item in self._index_of(part).items]
 
     @property
     def _gathered(self) -> dict[str, GatheredAsset]:
@@ -196,3 +262,7 @@ class JobInputs:
                 )
             self._results[job] = result
         return self._results[job]
+
+
+def _cause(item: ListItem) -> str:
+    return item.dropped or item.absent or "it was not computed"

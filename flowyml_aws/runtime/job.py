@@ -11,8 +11,10 @@ from flowyml_aws.runtime.attempt import Attempt
 from flowyml_aws.runtime.causes import Cause
 from flowyml_aws.runtime.code import load_code
 from flowyml_aws.runtime.failures import describe_job_failure
+from flowyml_aws.runtime.inputs import JobInputs
 from flowyml_aws.runtime.interruption import Interruption
 from flowyml_aws.runtime.log import say, show
+from flowyml_aws.runtime.parts import expand_parts, lists_to_read
 from flowyml_aws.runtime.result import JobResult, StepFailure
 from flowyml_aws.runtime.runner import JobRunner
 from flowyml_aws.runtime.secrets import provide_secrets
@@ -61,6 +63,7 @@ def run_job(
         if changed:
             attempt.changed.update(changed)
             say(f"different on this machine than on the client: {', '.join(changed)}")
+        attempt = _with_items(attempt, folder / "assets")
         runner = JobRunner(
             attempt=attempt,
             steps=payload.steps,
@@ -79,6 +82,20 @@ def run_job(
         show(f"the job failed, but not because of a step:\n{failure.text}")
         return _fail(attempt, failure)
     return attempt.commit("succeeded") if succeeded else _fail(attempt)
+
+
+def _with_items(attempt: Attempt, scratch: Path) -> Attempt:
+    """Return the attempt with the items of the parts of maps as steps."""
+    assets = lists_to_read(attempt.spec)
+    if not assets:
+        return attempt
+    with attempt.sampler.phase(PhaseKind.INPUTS):
+        inputs = JobInputs(attempt, scratch)
+        lists = {asset: inputs.list_of(asset) for asset in assets}
+    known = {asset: stored for asset, stored in lists.items() if stored is not None}
+    expanded = attempt.with_spec(expand_parts(attempt.spec, known))
+    say(f"{len(expanded.spec.steps)} step(s) with the items of lists that the run has produced")
+    return expanded
 
 
 def _fail(attempt: Attempt, failure: StepFailure | None = None) -> JobResult | Cause:

@@ -18,7 +18,8 @@ def done_before(
 ) -> tuple[dict[str, StepReport], dict[str, ArtifactRef]]:
     """Return the reports of the steps that need not run again, and the refs that they stored.
 
-    A completed step runs again if a later step needs a value of it that was not stored.
+    A completed step runs again if a later step needs a value of it that was not stored. A part of
+    a map always runs again, after its items: it only stores lists of their outputs.
 
     Args:
         steps: Steps of the job, in running order.
@@ -29,6 +30,9 @@ def done_before(
     for events in earlier:
         done.update({report.name: report for report in events.steps if report.state in _DONE})
         assets.update(events.assets)
+    for step in steps:
+        if step.part is not None:
+            done.pop(step.name, None)
     needed: set[str] = set()  # assets that the steps to run read
     for step in reversed(steps):
         report = done.get(step.name)

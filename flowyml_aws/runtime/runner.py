@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from flowyml_aws.artifacts.fetching import may_run_code
-from flowyml_aws.artifacts.transfer import save_values
+from flowyml_aws.artifacts.stored_lists import ListItem, StoredList
+from flowyml_aws.artifacts.transfer import save_items, save_values
 from flowyml_aws.caching.cache_key import cache_key
 from flowyml_aws.caching.entries import (
     CacheEntry,
@@ -45,9 +46,10 @@ from flowyml_aws.runtime.interruption import Interrupted, Interruption
 from flowyml_aws.runtime.job_values import READ_ONLY_ADVICE, JobValues
 from flowyml_aws.runtime.log import reporting, say, show
 from flowyml_aws.runtime.out_of_memory import oom_kills
+from flowyml_aws.runtime.parts import check_list, outputs_of_part
 from flowyml_aws.runtime.result import GpuIdle, StepFailure, StepState
 from flowyml_aws.runtime.resume import done_before
-from flowyml_aws.runtime.spec import StepSpec
+from flowyml_aws.runtime.spec import StepPart, StepSpec
 from flowyml_aws.runtime.step_calls import StepCall, StepCalls, StepError
 from flowyml_aws.runtime.time_limit import GRACE_S, call_within
 from flowyml_aws.runtime.usage import PhaseKind
@@ -86,6 +88,7 @@ class JobRunner:
     _context: JobValues = field(init=False)
     _calls: dict[str, StepCalls] = field(init=False)
     _stored: JobInputs = field(init=False)
+    _lists: dict[str, StoredList] = field(default_factory=dict)
     _kills: int | None = None
     _step: str | None = None
 
@@ -93,6 +96,7 @@ class JobRunner:
         self._calls = {
             spec.name: StepCalls.of(self.steps[spec.function], spec)
             for spec in self.attempt.spec.steps
+            if spec.part is None
         }
         self._stored = JobInputs(self.attempt, self.scratch)
         calls = [call for step in self._calls.values() for call in step.in_order]
@@ -133,9 +137,10 @@ class JobRunner:
             except Exception as error:
                 self._end(spec, StepState.FAILED, reason=f"the job failed: {text_of(error)}")
                 raise
-            for call in self._calls[spec.name].in_order:
-                self._assets.drop(call.assets)
-                self._context.drop(call.context)
+            if spec.part is None:
+                for call in self._calls[spec.name].in_order:
+                    self._assets.drop(call.assets)
+                    self._context.drop(call.context)
         return not failed
 
     def _resume(self) -> None:
@@ -159,6 +164,9 @@ class JobRunner:
         """Run one step. Return False if it failed."""
         self.attempt.progress.update(spec.name, started_at=time.time(), state=StepState.RUNNING)
         self._kills, self._step = oom_kills(), spec.name
+        if spec.part is not None:
+            self._end_part(spec, spec.part)
+            return True
         if spec.is_item and (cause := self._stored.dropped_item(spec.reads)) is not None:
             self._drop(spec, cause)
             self._end(spec, StepState.NOT_RUN, reason=cause)
@@ -196,9 +204,60 @@ class JobRunner:
         stored = {asset: produced[asset] for asset in spec.stored}
         if stored:
             with self.attempt.sampler.phase(PhaseKind.OUTPUTS, spec.name):
+                for asset in spec.lists:
+                    check_list(asset, stored[asset])
+                    if type(stored[asset]) is list:  # another one stays what it is for its readers
+                        stored[asset] = save_items(self.attempt.store, asset, stored[asset])
+                        self._lists[asset] = stored[asset]
                 self.attempt.assets.update(save_values(self.attempt.store, stored))
         del stored
         self._assets.add(produced)
+
+    def _end_part(self, spec: StepSpec, part: StepPart) -> None:
+        """Store the lists of the outputs of a part's items, which have run."""
+        attempt = self.attempt
+        if part.positions is None:  # a list does not exist
+            causes = {asset: self._stored.cause_of_absence(asset) for asset in part.lists}
+            asset, cause = next((a, c) for a, c in causes.items() if c is not None)
+            self._skip(spec, f"{part.lists[asset]!r}{_ABSENT}{cause}")
+            return
+        items = [outputs_of_part(spec, position) for position in part.positions]
+        names = {asset for item in items for asset in item.values()}
+        drops = [attempt.dropped[asset] for asset in sorted(names & attempt.dropped.keys())]
+        if drops and spec.on_failure != "drop":
+            self._drop(spec, drops[0])
+            self._end(spec, StepState.NOT_RUN, reason=drops[0])
+            return
+        with attempt.sampler.phase(PhaseKind.OUTPUTS, spec.name):
+            lists = {asset: self._list_of_outputs(part, asset, items) for asset in spec.outputs}
+            attempt.assets.update(save_values(attempt.store, lists))
+        self._lists.update(lists)
+        self._mark_partial(spec)
+        if drops or names & attempt.partial:
+            attempt.partial.update(spec.outputs)
+        key = self._cache_key(spec)
+        is_whole = names <= attempt.assets.keys() and not attempt.partial.intersection(spec.outputs)
+        if key is not None and is_whole:
+            self._write_cache_entry(key, spec)
+        self._end(spec, StepState.SUCCEEDED)
+
+    def _list_of_outputs(
+        self, part: StepPart, output: str, items: Sequence[Mapping[str, str]]
+    ) -> StoredList:
+        """Return the index of an output of a part."""
+        attempt = self.attempt
+        return StoredList(
+            length=part.length,
+            items=tuple(
+                ListItem(
+                    position=position,
+                    ref=attempt.assets.get(assets[output]),
+                    absent=attempt.skipped.get(assets[output]),
+                    dropped=attempt.dropped.get(assets[output]),
+                )
+                for position, assets in zip(part.positions or (), items, strict=True)
+            ),
+        )
 
     def _absent_input(self, spec: StepSpec) -> str | None:
         """Return why the step can't run, if it needs an input that was skipped."""
@@ -265,7 +324,10 @@ class JobRunner:
 
     def _write_cache_entry(self, key: str, spec: StepSpec) -> None:
         attempt = self.attempt
-        is_pickled = any(may_run_code(attempt.assets[asset]) for asset in spec.stored)
+        refs = [attempt.assets[asset] for asset in spec.stored]
+        for asset in spec.stored:
+            refs += self._lists[asset].refs if asset in self._lists else ()
+        is_pickled = any(map(may_run_code, refs))
         entry = CacheEntry(
             key=key,
             pipeline=attempt.spec.pipeline,

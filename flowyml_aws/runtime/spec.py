@@ -21,6 +21,7 @@ __all__ = [
     "PackageLayer",
     "SpecPack",
     "StepCache",
+    "StepPart",
     "StepSpec",
     "StoredObject",
 ]
@@ -94,6 +95,28 @@ class StepCache(Document):
     labels: dict[str, str] = Field(default_factory=dict)
 
 
+class StepPart(Document):
+    """The part of a map over lists whose length is unknown until the job starts.
+
+    The job runs the items of the part as steps of their own, and then the part, which stores the
+    lists of their outputs.
+
+    Attributes:
+        number: Number of the part, from 0.
+        count: Number of parts.
+        lists: Asset that the part reads → name of the list. They are equal if the part takes its
+            slice of the asset; otherwise the asset is the same part of another mapped step.
+        length: Number of items of the whole list, once it is known.
+        positions: Positions of the items of the part, once they are known.
+    """
+
+    number: int
+    count: int
+    lists: dict[str, str]
+    length: int = 0
+    positions: tuple[int, ...] | None = None
+
+
 class StepSpec(Document):
     """One step of the job; the payload contains its function under the same name.
 
@@ -109,6 +132,8 @@ class StepSpec(Document):
         cache: Parts of the cache key, or None if the step is never cached.
         declared: Name of its function in the payload, if the step is an item of a mapped step.
         on_failure: Rule for a failure of the item; None if the step is not an item.
+        part: Part of a map, if the step stands for items whose number was unknown.
+        lists: Outputs that are stored item by item, because another step maps over them.
     """
 
     name: str
@@ -125,6 +150,8 @@ class StepSpec(Document):
     cache: StepCache | None = None
     declared: str | None = None
     on_failure: FailureRule | None = None
+    part: StepPart | None = None
+    lists: tuple[str, ...] = ()
 
     @property
     def function(self) -> str:
@@ -150,10 +177,15 @@ class GatheredAsset(Document):
     Attributes:
         items: Assets of the items, in order.
         required: Number of items that must not be dropped; 0 if a failed item fails the run.
+        in_parts: Whether each asset is the list of a part instead of an item.
+        min_success: Share of the items of all parts that must not be dropped; None if a failed
+            item fails the run, or without parts.
     """
 
     items: tuple[str, ...]
     required: int = 0
+    in_parts: bool = False
+    min_success: float | None = None
 
 
 class AssetSource(Document):

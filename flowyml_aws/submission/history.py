@@ -11,7 +11,7 @@ from flowyml_aws.artifacts.layout import history_key, history_prefix
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError, FlowymlError
-from flowyml_aws.core.maps import declared_name
+from flowyml_aws.core.maps import declared_name, is_part
 from flowyml_aws.planning.history import Growth, RunTimes, StepTime
 from flowyml_aws.runtime.peaks import StepPeaks, highest
 from flowyml_aws.runtime.result import StepState
@@ -65,7 +65,7 @@ def _record(store: ArtifactStore, status: RunStatus, peaks: Mapping[str, StepPea
             growth = Growth(declared=view.job.declared, needed=view.job.needs)
             grown.update(dict.fromkeys(map(declared_name, view.job.steps), growth))
         for report in view.steps:
-            if report.state is StepState.SUCCEEDED:
+            if report.state is StepState.SUCCEEDED and not is_part(report.name):
                 time = StepTime(
                     duration_s=report.duration_s,
                     instance_type=view.instance_type,

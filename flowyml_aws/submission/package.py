@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain
@@ -18,6 +18,7 @@ from flowyml_aws.caching.run_keys import RunKeys, read_keys
 from flowyml_aws.core.binding import BoundStep
 from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
 from flowyml_aws.core.graph import StepGraph
+from flowyml_aws.core.maps import MapItem
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.time_spans import seconds_of
 from flowyml_aws.packaging.code import RunCode
@@ -32,6 +33,7 @@ from flowyml_aws.runtime.spec import (
     JobSpec,
     PackageLayer,
     StepCache,
+    StepPart,
     StepSpec,
     StoredObject,
 )
@@ -90,6 +92,7 @@ def job_specs(
     code = _code_source(package.code)
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     positions = {step.name: number for number, step in enumerate(graph.steps)}
+    lists = {asset for step in graph.steps for asset in _whole_lists(step)}
     for job in plan.jobs:
         payload = package.payloads[job.name]
         yield JobSpec(
@@ -103,7 +106,7 @@ def job_specs(
             payload=package.stored.places[payload.sha256],
             large_values=tuple(package.stored.places[sha256] for sha256, _ in payload.large),
             steps=tuple(
-                _step_spec(job, graph.steps[position], graph, reuse, package.stop_idle_gpu_s)
+                _step_spec(job, graph.steps[position], graph, reuse, package.stop_idle_gpu_s, lists)
                 for position in sorted(positions[name] for name in job.steps)
             ),
             assets={
@@ -241,8 +244,18 @@ def _code_source(code: RunCode) -> CodeSource:
     )
 
 
+def _whole_lists(step: Step) -> tuple[str, ...]:
+    part = None if step.item is None else step.item.part
+    return () if part is None else part.whole_lists
+
+
 def _step_spec(
-    job: PlannedJob, step: Step, graph: StepGraph, reuse: Reuse, stop_idle_gpu_s: float | None
+    job: PlannedJob,
+    step: Step,
+    graph: StepGraph,
+    reuse: Reuse,
+    stop_idle_gpu_s: float | None,
+    lists: Collection[str],
 ) -> StepSpec:
     bound = graph.bound[step.name]
     has_gpus = job.needs.gpu_count > 0
@@ -263,7 +276,15 @@ def _step_spec(
         cache=_step_cache(step, graph, reuse),
         declared=None if step.item is None else step.declared_name,
         on_failure=None if step.item is None else step.item.on_failure,
+        part=None if step.item is None else _part(step.item),
+        lists=tuple(asset for asset in step.assets if asset in lists and step.item is None),
     )
+
+
+def _part(item: MapItem) -> StepPart | None:
+    if item.part is None:
+        return None
+    return StepPart(number=item.index, count=item.part.count, lists=dict(item.part.lists))
 
 
 def _step_cache(step: Step, graph: StepGraph, reuse: Reuse) -> StepCache | None:
@@ -290,8 +311,16 @@ def _gathered(plan: ExecutionPlan, job: PlannedJob, graph: StepGraph) -> dict[st
         for asset in planned.outputs
     }
     taken = {asset for name in job.steps for asset in _taken(graph.bound[name])}
+    shares = {
+        asset: planned.min_success if planned.on_item_failure == "drop" else None
+        for planned in plan.maps.values()
+        for asset in planned.outputs
+        if planned.parts is not None
+    }
     return {
-        asset: GatheredAsset(items=graph.gathered[asset], required=required[asset])
+        asset: GatheredAsset(items=graph.gathered[asset], in_parts=True, min_success=shares[asset])
+        if asset in shares
+        else GatheredAsset(items=graph.gathered[asset], required=required[asset])
         for asset in sorted(taken)
         if asset in graph.gathered
     }

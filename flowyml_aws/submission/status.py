@@ -144,10 +144,12 @@ class RunStatus:
         """Return a report of each step of a job; once the job has ended, no step runs or waits.
 
         A step without a report is waiting. A step that its job did not end ends with the job, or
-        with the run if the end of the job is unknown.
+        with the run if the end of the job is unknown. Items of a list that the run has produced
+        have a report once their job has started.
         """
         reported = {report.name: report for report in view.steps}
-        reports = (reported.get(name) or StepReport(name=name) for name in view.job.steps)
+        names = dict.fromkeys((*reported, *view.job.steps))
+        reports = (reported.get(name) or StepReport(name=name) for name in names)
         if not view.state.ended or view.state is JobState.SUCCEEDED:
             return tuple(reports)
         ended_at = self.ended_at if view.result is None else view.result.ended_at

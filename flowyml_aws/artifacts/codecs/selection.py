@@ -13,6 +13,7 @@ from flowyml_aws.artifacts.codecs.arrays import NumpyCodec, NumpyScalarCodec
 from flowyml_aws.artifacts.codecs.arrow import ArrowCodec
 from flowyml_aws.artifacts.codecs.codec import AnyCodec
 from flowyml_aws.artifacts.codecs.files import DirectoryCodec, ExecutableCodec, PathCodec
+from flowyml_aws.artifacts.codecs.indexes import StoredListCodec
 from flowyml_aws.artifacts.codecs.models import SklearnCodec, XgboostCodec
 from flowyml_aws.artifacts.codecs.pandas_frames import PandasCodec
 from flowyml_aws.artifacts.codecs.pickles import PickleCodec, PickleWithFilesCodec
@@ -20,6 +21,7 @@ from flowyml_aws.artifacts.codecs.plain import BytesCodec, JsonCodec, TextCodec
 from flowyml_aws.artifacts.codecs.polars_frames import PolarsCodec
 from flowyml_aws.artifacts.codecs.tensors import TorchCodec
 from flowyml_aws.artifacts.errors import UnstorableValueError
+from flowyml_aws.artifacts.stored_lists import StoredList
 from flowyml_aws.core.errors import MissingExtraError, SettingsError
 
 __all__ = ["ENTRY_POINTS", "choose_codec", "codec_id", "find_codec", "third_party_codecs"]
@@ -32,6 +34,7 @@ _BUILT_IN: tuple[AnyCodec, ...] = (
     BytesCodec(),
     TextCodec(),
     JsonCodec(),
+    StoredListCodec(),
     NumpyCodec(),
     NumpyScalarCodec(),
     PathCodec(),
@@ -48,7 +51,7 @@ _BUILT_IN: tuple[AnyCodec, ...] = (
 )
 _BY_ID = {f"{codec.name}/{codec.version}": codec for codec in _BUILT_IN}
 # Always encoded by built-in codecs: a search for third-party codecs would cost more than storing.
-_SCALARS = frozenset({type(None), bool, int, float, str, bytes})
+_SIMPLE = frozenset({type(None), bool, int, float, str, bytes, StoredList})
 
 
 def codec_id(codec: AnyCodec) -> str:
@@ -63,7 +66,7 @@ def choose_codec(value: Any) -> AnyCodec:
         UnstorableValueError: The value can be read only once, or only by this process.
         SettingsError: A third-party codec can't be loaded.
     """
-    if type(value) not in _SCALARS:
+    if type(value) not in _SIMPLE:
         for codec in third_party_codecs():
             if codec.accepts(value):
                 return codec

@@ -1,0 +1,29 @@
+"""Codec for the indexes of lists whose items are stored one by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flowyml_aws.artifacts.content import Content
+from flowyml_aws.artifacts.stored_lists import StoredList
+
+__all__ = ["StoredListCodec"]
+
+
+class StoredListCodec:
+    """Codec for `StoredList`, which only the runner stores. Values with it are loaded as lists."""
+
+    name = "items"
+    version = 1
+
+    def accepts(self, value: Any) -> bool:
+        """Return whether the value is an index."""
+        return type(value) is StoredList
+
+    def encode(self, value: Any) -> Content:
+        """Return compact JSON without defaults."""
+        return Content(value.model_dump_json(exclude_defaults=True).encode())
+
+    def decode(self, data: memoryview) -> StoredList:
+        """Return the index."""
+        return StoredList.model_validate_json(bytes(data))
