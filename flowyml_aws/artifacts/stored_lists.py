@@ -6,14 +6,16 @@ items that exist.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from pydantic import NonNegativeInt
 
-from flowyml_aws.artifacts.documents import Document
+from flowyml_aws.artifacts.documents import Document, read_document
+from flowyml_aws.artifacts.reading import read_to_memory
 from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.artifacts.store import ArtifactStore
 
-__all__ = ["STORED_LIST", "ListItem", "StoredList"]
+__all__ = ["STORED_LIST", "ListItem", "StoredList", "with_items"]
 
 STORED_LIST = "items/1"
 """Codec of indexes."""
@@ -50,3 +52,15 @@ class StoredList(Document):
     def refs(self) -> Iterable[ArtifactRef]:
         """Refs of the items that exist."""
         return (item.ref for item in self.items if item.ref is not None)
+
+
+def with_items(store: ArtifactStore, ref: ArtifactRef) -> Iterator[ArtifactRef]:
+    """Yield a ref, and those of its items if it is a list whose items are stored one by one.
+
+    Raises:
+        ArtifactNotFoundError: The index does not exist.
+        DamagedArtifactError: The index is damaged.
+    """
+    yield ref
+    if ref.codec == STORED_LIST:
+        yield from read_document(StoredList, bytes(read_to_memory(store, ref)), ref.uri).refs

@@ -175,7 +175,7 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
     notes = [
         *plan.notes,
         *request.notes,
-        *produced_notes(groups),
+        *produced_notes(groups, graph),
         *reuse.notes,
         *environment_notes(plan, graph.steps, ClientEnvironment.this()),
         *key_notes(plan, identities, request.pins.source),

@@ -15,6 +15,7 @@ from flowyml_aws.artifacts.layout import EVENTS, RunLayout
 from flowyml_aws.artifacts.reading import is_intact
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.artifacts.stored_lists import with_items
 from flowyml_aws.caching.entries import is_stored, one_of_each_object
 from flowyml_aws.client.launch import begin
 from flowyml_aws.client.preview import limits_of
@@ -160,7 +161,11 @@ def _damaged(
     for job in jobs:
         spec = _spec(store, found.record, job)
         refs = read_values(spec, results, _events(store, found.record, job))
-        bad = [asset for asset, ref in refs.items() if not is_intact(store, ref)]
+        bad = [
+            asset
+            for asset, ref in refs.items()
+            if not all(is_intact(store, each) for each in with_items(store, ref))
+        ]
         for asset in bad:
             if asset in spec.assets and spec.assets[asset].job is None:
                 raise _not_produced_here(found.record.run_id, plan, asset, refs[asset])

@@ -122,23 +122,26 @@ def planned_maps(
     return maps
 
 
-def produced_notes(groups: Sequence[StepGroup]) -> list[str]:
+def produced_notes(groups: Sequence[StepGroup], graph: StepGraph) -> list[str]:
     """Return a note on each mapped step whose list is produced in the run.
 
     Args:
         groups: Groups of the jobs that run.
+        graph: Graph of the steps that run.
     """
     items: dict[str, int] = {}
     jobs: dict[str, set[str]] = {}
-    lists: dict[str, tuple[str, ...]] = {}
+    lists: dict[str, list[str]] = {}
     for group in groups:
         for step in group.steps:
-            if step.item is None or step.item.part is None or not step.item.part.whole_lists:
+            part = None if step.item is None else step.item.part
+            produced = [] if part is None else [a for a in part.whole_lists if a in graph.producers]
+            if not produced:
                 continue
             name = step.declared_name
             items[name] = items.get(name, 0) + items_of(step)
             jobs.setdefault(name, set()).add(group.group_name)
-            lists[name] = step.item.part.whole_lists
+            lists[name] = produced
     return [
         f"{' and '.join(map(repr, lists[name]))} {'is' if len(lists[name]) == 1 else 'are'} "
         f"produced in this run: step {name!r} is planned "

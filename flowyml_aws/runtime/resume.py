@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flowyml_aws.artifacts.refs import ArtifactRef
+from flowyml_aws.core.maps import is_part
 from flowyml_aws.runtime.result import AttemptEvents, StepReport, StepState
 from flowyml_aws.runtime.spec import StepSpec
 
-__all__ = ["done_before"]
+__all__ = ["done_before", "items_done_before"]
 
 _DONE = {StepState.SUCCEEDED, StepState.CACHED, StepState.SKIPPED}
 
@@ -44,3 +45,21 @@ def done_before(
             needed.update(step.reads)
     stored = {asset for step in steps if step.name in done for asset in step.stored}
     return done, {asset: ref for asset, ref in assets.items() if asset in stored}
+
+
+def items_done_before(
+    earlier: Sequence[AttemptEvents],
+) -> tuple[dict[str, StepReport], dict[str, ArtifactRef]]:
+    """Return the completed items of the parts of maps, and all refs that were stored.
+
+    `done_before` needs the items as steps, which only a job knows.
+
+    Args:
+        earlier: Events of earlier attempts, oldest first.
+    """
+    done: dict[str, StepReport] = {}
+    assets: dict[str, ArtifactRef] = {}
+    for events in earlier:
+        done.update({report.name: report for report in events.steps if report.state in _DONE})
+        assets.update(events.assets)
+    return {name: report for name, report in done.items() if not is_part(name)}, assets

@@ -10,7 +10,7 @@ Runs may start and jobs may write during a collection. Everything that they use 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -29,9 +29,10 @@ from flowyml_aws.artifacts.layout import (
 )
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import FRESH_S, ArtifactStore, ObjectEntry
+from flowyml_aws.artifacts.stored_lists import STORED_LIST, with_items
 from flowyml_aws.caching.entries import CacheEntry
 from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
-from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError
+from flowyml_aws.core.errors import ArtifactNotFoundError, DamagedArtifactError, FlowymlError
 from flowyml_aws.planning.stored_plan import StoredPlan
 from flowyml_aws.runtime.layer import StoredLayer
 from flowyml_aws.runtime.result import AttemptEvents, JobResult
@@ -174,31 +175,63 @@ def _old_markers(
 
 
 def _referenced_keys(store: ArtifactStore, keys: Sequence[str]) -> set[str]:
-    """Return the keys of the contents that documents refer to."""
-    found = map_concurrently(lambda key: set(_references(store, key)), keys, limit=STORE_REQUESTS)
-    return set().union(*found)
+    """Return the keys of the contents that documents refer to, and those of lists' items."""
+    found = map_concurrently(lambda key: _references(store, key), keys, limit=STORE_REQUESTS)
+    lists = {ref.identity: ref for each in found for ref in each.lists}
+    items = map_concurrently(
+        lambda ref: _items_of(store, ref), list(lists.values()), limit=STORE_REQUESTS
+    )
+    return set().union(*(each.keys for each in found), *items)
 
 
-def _references(store: ArtifactStore, key: str) -> Iterator[str]:
+def _items_of(store: ArtifactStore, ref: ArtifactRef) -> set[str]:
+    """Return the keys of the items of a list that are stored one by one."""
+    try:
+        return {each.key for each in with_items(store, ref)}
+    except ArtifactNotFoundError:
+        return set()  # deleted in the meantime, or before
+    except DamagedArtifactError as error:
+        raise _unknown_references(error) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _References:
+    """The contents that a document refers to.
+
+    Attributes:
+        keys: Their keys.
+        lists: Refs of those that are indexes of lists, and refer to the items themselves.
+    """
+
+    keys: frozenset[str] = frozenset()
+    lists: tuple[ArtifactRef, ...] = ()
+
+
+def _references(store: ArtifactStore, key: str) -> _References:
     document_type = _document_type(key)
     if document_type is None:
-        return
+        return _References()
     try:
         document = read_document(document_type, store.get(key), f"{store.uri}/{key}")
     except ArtifactNotFoundError:
-        return  # deleted in the meantime
+        return _References()  # deleted in the meantime
     except DamagedArtifactError as error:
-        raise DamagedArtifactError(
-            what=f"Garbage collection failed: {error.what}",
-            why=f"the objects that it refers to must be kept, and are unknown ({error.why})",
-            fix="delete the object, or use the version of flowyml-aws that wrote it",
-        ) from error
+        raise _unknown_references(error) from error
+    refs = list(_refs(document))
+    keys = {ref.key for ref in refs}
     for spec in _specs(document):
-        yield spec.payload.key
-        yield from (value.key for value in spec.large_values)
-        yield spec.code.bundle.key
-    for ref in _refs(document):
-        yield ref.key
+        keys.update((spec.payload.key, spec.code.bundle.key))
+        keys.update(value.key for value in spec.large_values)
+    lists = tuple(ref for ref in refs if ref.codec == STORED_LIST)
+    return _References(frozenset(keys), lists)
+
+
+def _unknown_references(error: FlowymlError) -> DamagedArtifactError:
+    return DamagedArtifactError(
+        what=f"Garbage collection failed: {error.what}",
+        why=f"the objects that it refers to must be kept, and are unknown ({error.why})",
+        fix="delete the object, or use the version of flowyml-aws that wrote it",
+    )
 
 
 def _document_type(key: str) -> type[Document] | None:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob, ReusedStep
 from flowyml_aws.planning.targets import machine_kind
+from flowyml_aws.runtime.parts import lists_to_read
 from flowyml_aws.runtime.result import AttemptEvents, JobResult, StepReport, StepState
-from flowyml_aws.runtime.resume import done_before
+from flowyml_aws.runtime.resume import done_before, items_done_before
 from flowyml_aws.runtime.spec import AssetSource, JobSpec
 
 __all__ = ["EarlierRun", "Resumption", "finished_jobs", "make_resumption", "read_values"]
@@ -109,7 +110,8 @@ def make_resumption(
     events = {}
     for job in jobs:
         attempts = earlier.events.get(job.name, ())
-        if done := _completed(earlier, earlier.specs[job.name], attempts, missing):
+        spec = earlier.specs[job.name]
+        if done := _completed(earlier, spec, attempts, missing, finished):
             events[job.name] = done
     return Resumption(
         plan=_plan(earlier, jobs, finished),
@@ -151,8 +153,12 @@ def _completed(
     spec: JobSpec,
     attempts: Sequence[AttemptEvents],
     missing: Collection[str],
+    finished: Collection[str],
 ) -> AttemptEvents | None:
     """Return the reports of the steps of an unfinished job that need not run again, if any."""
+    sources = [spec.assets[asset].job for asset in lists_to_read(spec)]
+    if any(job is not None and job not in finished for job in sources):
+        return None  # it is produced again, so that item 3 may be another one
     stored = [
         events.model_copy(
             update={
@@ -161,7 +167,7 @@ def _completed(
         )
         for events in attempts
     ]
-    done, assets = done_before(spec.steps, stored)
+    done, assets = items_done_before(stored) if sources else done_before(spec.steps, stored)
     if not done:
         return None
     reports = (_taken_over(report, earlier.run_id) for report in done.values())
