@@ -25,6 +25,7 @@ from flowyml_aws.artifacts.errors import PickleRefusedError, UnstorableValueErro
 from flowyml_aws.artifacts.layout import artifact_key
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.artifacts.stored_lists import ListItem, StoredList
 from flowyml_aws.artifacts.values import load_value, save_value
 from flowyml_aws.core.errors import (
     ArtifactNotFoundError,
@@ -156,6 +157,7 @@ def values(tmp_path: Path) -> dict[str, Callable[[], Any]]:
     frame = {"text": ["a", "b"], "number": [1, 2]}
     return {
         "json": lambda: {"a": 1},
+        "items": lambda: StoredList(length=1, items=(ListItem(position=0, absent="skipped"),)),
         "text": lambda: "some text",
         "bytes": lambda: b"b" * 1000,
         "numpy": lambda: numpy.arange(1000),
@@ -226,7 +228,12 @@ def test_the_error_for_a_damaged_value_names_its_asset_and_object(
 
 # These codecs decode any bytes, or any value of the other codec: JSON is valid text, for example.
 ANY_BYTES = {"bytes", "file", "executable", "text"}
-ALIKE = {("numpy-scalar", "numpy"), ("json", "text"), ("pickle-with-files", "directory")}
+ALIKE = {
+    ("numpy-scalar", "numpy"),
+    ("json", "text"),
+    ("items", "json"),
+    ("pickle-with-files", "directory"),
+}
 
 
 @pytest.mark.parametrize(

@@ -111,3 +111,79 @@ def test_a_changed_item_runs_alone(rig: BackendRig) -> None:
     before = len(rig.ran())
     assert run(rig, "finish", shards=[1, 2, 3, 4, 7])["total"] == (1 + 4 + 9 + 16 + 49) / 2
     assert ran_since(rig, before) == ["add", "halve 49", "square 7"]
+
+
+def test_a_list_that_the_run_produces_is_mapped_item_by_item(rig: BackendRig) -> None:
+    first = run(rig, "produced_finish")  # planned for 3 items, and has 5
+    assert not first.success
+    states = {name: report.state.value for name, report in first.status.steps.items()}
+    squares = [states[f"square[{i}]"] for i in range(5)]
+    assert squares == ["succeeded", "succeeded", "failed", "failed", "succeeded"]
+    assert states["halve[2]"] == states["square{2/3}"] == states["add"] == "not run"
+    assert first["squared{1/3}"] == [1]
+
+    allow(rig)
+    before = len(rig.ran())
+    second = run(rig, "produced_finish")
+    assert second["total"] == sum(i * i / 2 for i in range(1, 6))
+    assert second["shards"] == [1, 2, 3, 4, 5]
+    assert ran_since(rig, before) == ["add", "halve 16", "halve 9", "square 3", "square 4"]
+
+    before = len(rig.ran())
+    third = run(rig, "produced_finish", numbers=[6, 5, 4, 3, 2, 1])
+    assert third["total"] == second["total"] + 18
+    assert ran_since(rig, before) == ["add", "halve 36", "list", "square 6"]
+
+
+@locally
+def test_nothing_starts_again_for_the_same_produced_list(rig: BackendRig) -> None:
+    allow(rig)
+    first = run(rig, "produced_finish")
+    before = len(rig.ran())
+    again = run(rig, "produced_finish")
+    assert not again.status.jobs
+    assert again["text"] == first["text"]
+    assert ran_since(rig, before) == []
+
+
+@locally
+def test_a_produced_list_may_be_empty(rig: BackendRig) -> None:
+    result = run(rig, "produced_strict", numbers=[])
+    assert result["total"] == 0
+    assert result["half{2/3}"] == []
+
+
+@locally
+def test_failed_items_of_a_produced_list_are_dropped(rig: BackendRig) -> None:
+    first = run(rig, "produced_drop")
+    assert first["text"] == f"total {(1 + 4 + 25) / 2}"
+    allow(rig)
+    before = len(rig.ran())
+    second = run(rig, "produced_drop")
+    assert second["text"] == f"total {(1 + 4 + 9 + 16 + 25) / 2}"
+    assert ran_since(rig, before) == ["add", "halve 16", "halve 9", "square 3", "square 4"]
+
+
+@locally
+def test_too_many_dropped_items_of_a_produced_list_fail_their_reader(rig: BackendRig) -> None:
+    (failure,) = failures(run(rig, "produced_strict").status)
+    assert "step 'add' can't read 'half': 2 of 5 items failed" in str(failure)
+
+
+@locally
+def test_a_resumed_run_executes_the_failed_items_of_a_produced_list(rig: BackendRig) -> None:
+    failed = rig.pipeline("maps:produced_finish").submit(backend=rig.backend)
+    assert not failed.wait().success
+    allow(rig)
+    before = len(rig.ran())
+    result = failed.resume().wait()
+    assert result["total"] == sum(i * i / 2 for i in range(1, 6))
+    assert ran_since(rig, before) == ["add", "halve 16", "halve 9", "square 3", "square 4"]
+
+
+@locally
+def test_a_mapped_value_that_is_not_a_list_fails_the_step_that_produces_it(
+    rig: BackendRig,
+) -> None:
+    (failure,) = failures(run(rig, "produced_finish", numbers="abc").status)
+    assert "step 'listed': ListMismatchError: 'shards' is a str, not a list" in str(failure)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from flowyml_aws import Context, Pipeline, step
 
@@ -34,6 +34,11 @@ def report(total: float) -> str:
     return f"total {total}"
 
 
+def listed(numbers: Any, trace: str) -> Any:
+    note(trace, "list")
+    return numbers
+
+
 def mapped(rule: Literal["stop", "finish", "drop"], share: float | None = None) -> Pipeline:
     """Return the pipeline with a rule for failed items."""
     squares = step(outputs=["squared"], execution_group="g")(square)
@@ -48,7 +53,25 @@ def mapped(rule: Literal["stop", "finish", "drop"], share: float | None = None) 
     return pipeline
 
 
+def produced(rule: Literal["stop", "finish", "drop"], share: float | None = None) -> Pipeline:
+    """Return a pipeline whose list is produced in the run; it has 5 items instead of 3."""
+    squares = step(outputs=["squared"], execution_group="g")(square)
+    halves = step(outputs=["half"], execution_group="g")(halve)
+    pipeline = Pipeline(f"maps-produced-{rule}", Context(numbers=[1, 2, 3, 4, 5]))
+    pipeline.add_step(step(outputs=["shards"])(listed))
+    rules: Any = {"on_item_failure": rule, "min_success": share}
+    pipeline.add_step(squares.map(over="shards", items_per_job=1, expect=3, **rules))
+    pipeline.add_step(halves.map(over="squared", **rules))
+    pipeline.add_step(step(inputs=["half"], outputs=["total"])(add))
+    pipeline.add_step(step(inputs=["total"], outputs=["text"])(report))
+    return pipeline
+
+
 finish = mapped("finish")
 stop = mapped("stop")
 drop = mapped("drop", 0.6)
 strict = mapped("drop", 0.7)
+
+produced_finish = produced("finish")
+produced_drop = produced("drop", 0.6)
+produced_strict = produced("drop", 0.7)
