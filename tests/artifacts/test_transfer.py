@@ -17,7 +17,9 @@ from flowyml_aws.artifacts.errors import UnstorableValueError
 from flowyml_aws.artifacts.packs import SMALL_BYTES
 from flowyml_aws.artifacts.parallel import CONNECTIONS, PART_SLOTS
 from flowyml_aws.artifacts.store import ArtifactStore
-from flowyml_aws.artifacts.transfer import load_values, save_values
+from flowyml_aws.artifacts.stored_lists import ListItem, with_items
+from flowyml_aws.artifacts.transfer import load_values, save_items, save_values
+from flowyml_aws.artifacts.values import load_value
 from flowyml_aws.core.errors import ArtifactNotFoundError
 from flowyml_aws.local.directory import DirectoryArtifactStore
 
@@ -155,3 +157,46 @@ def test_a_file_needs_less_memory_than_its_size(tmp_path: Path) -> None:
     assert isinstance(loaded, dict)
     assert loaded["file"].read_bytes() == path.read_bytes()
     assert max(saving, loading) < 128
+
+
+def test_the_items_of_a_list_are_stored_one_by_one_and_loaded_as_a_list(
+    store: ArtifactStore, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    items = [1, "two", [3], tmp_path / "a.txt"]
+    index = save_items(store, "shards", items)
+    assert [item.position for item in index.items] == [0, 1, 2, 3]
+    refs = save_values(store, {"shards": index, "n": 4})
+    assert {ref.codec for ref in refs.values()} == {"items/1", "json/1"}
+    for loaded in (
+        load_values(store, refs, tmp_path / "all")["shards"],
+        load_values(store, {"shards": refs["shards"]}, tmp_path / "one")["shards"],
+        load_value(store, refs["shards"], "shards", tmp_path / "single"),
+    ):
+        assert loaded[:3] == items[:3]
+        assert loaded[3].read_text() == "a"
+    assert load_values(store, refs, tmp_path / "all")["n"] == 4
+    assert next(with_items(store, refs["shards"])) == refs["shards"]
+    assert len(list(with_items(store, refs["shards"]))) == 5
+
+
+def test_a_list_without_some_items_is_loaded_as_the_list_of_the_others(
+    store: ArtifactStore, tmp_path: Path
+) -> None:
+    index = save_items(store, "shards", [1, 2, 3])
+    items = (index.items[0], ListItem(position=1, dropped="it failed"), index.items[2])
+    ref = save_values(store, {"shards": index.model_copy(update={"items": items})})["shards"]
+    assert load_values(store, {"shards": ref}, tmp_path) == {"shards": [1, 3]}
+    assert load_value(store, ref, "shards", tmp_path) == [1, 3]
+
+
+def test_a_missing_item_of_a_list_is_an_error_that_names_it(
+    store: ArtifactStore, tmp_path: Path
+) -> None:
+    index = save_items(store, "shards", ["x" * 300_000, "y"])
+    ref = save_values(store, {"shards": index})["shards"]
+    large = index.items[0].ref
+    assert large is not None
+    store.delete([large.key])
+    with pytest.raises(ArtifactNotFoundError, match=r"'shards\[0\]' is missing"):
+        load_values(store, {"shards": ref}, tmp_path)

@@ -8,10 +8,16 @@ from hypothesis import strategies as st
 
 from flowyml_aws import Step, step
 from flowyml_aws.core.binding import bind_steps
-from flowyml_aws.core.build import build_pipeline, expand_maps
+from flowyml_aws.core.build import BuiltPipeline, build_pipeline, expand_maps
 from flowyml_aws.core.step_grouping import StepGroup
-from flowyml_aws.planning.batching import Batch, batch_of, planned_maps, split_group
-from flowyml_aws.planning.durations import Durations
+from flowyml_aws.planning.batching import (
+    Batch,
+    batch_of,
+    planned_maps,
+    produced_notes,
+    split_group,
+)
+from flowyml_aws.planning.durations import Durations, items_of
 from flowyml_aws.planning.history import RunTimes, StepTime
 
 
@@ -103,3 +109,49 @@ def test_the_plan_of_a_map_has_all_items_also_the_reused_ones() -> None:
     assert (plan.items, plan.outputs, plan.required) == (25, ("model",), 23)
     reused = planned_maps(expanded.graph, [], [])["train"]
     assert (reused.items, reused.reason) == (25, "every item is reused")
+
+
+def produced(expect: int, items_per_job: int | None = None) -> BuiltPipeline:
+    """Return a pipeline with a map over a list that a step produces."""
+    listing = step(name="listing", outputs=["shards"])(list)
+    declared = step(name="train", outputs=["model"])(lambda shard: shard)
+    steps = [listing, declared.map(over="shards", expect=expect, items_per_job=items_per_job)]
+    built, problems = build_pipeline(bind_steps(steps), ())
+    assert built is not None, problems
+    expanded, problems = expand_maps(built, {})
+    assert expanded is not None, problems
+    return expanded
+
+
+@pytest.mark.parametrize(
+    ("expect", "items_per_job", "known", "most_jobs", "jobs"),
+    [
+        (1000, None, {}, 100, 100),  # 10 items in each part
+        (1000, None, {}, 8, 8),
+        (1000, None, {"train": 60.0}, 100, 34),  # 3 parts of 10 minutes for 3 minutes of start
+        (1000, None, {"train": 3600.0}, 100, 100),
+        (1000, 20, {"train": 3600.0}, 8, 50),
+        (3, None, {}, 100, 3),
+    ],
+)
+def test_parts_of_a_produced_list_are_planned_for_the_expected_items(
+    expect: int, items_per_job: int | None, known: Mapping[str, float], most_jobs: int, jobs: int
+) -> None:
+    pipeline = produced(expect, items_per_job)
+    group = pipeline.groups[1]
+    batch = batch_of(group, durations(**known), 180, most_jobs)
+    groups = split_group(group, batch)
+    assert len(groups) == jobs
+    plan = planned_maps(pipeline.graph, [group], [batch])["train"]
+    assert (plan.items, plan.parts) == (expect, len(group.steps))
+    assert produced_notes(groups, pipeline.graph) == [
+        f"'shards' is produced in this run: step 'train' is planned for {expect:,} items in "
+        f"{jobs} jobs"
+    ]
+    assert produced_notes(groups, pipeline.graph.only({s.name for s in group.steps})) == []
+
+
+def test_a_part_is_expected_to_take_as_long_as_its_items() -> None:
+    steps = produced(1000).graph.steps
+    known = Durations(durations(train=60.0).runs, {each.name: items_of(each) for each in steps})
+    assert known.expected_s("train{3/100}", None) == 600

@@ -19,6 +19,7 @@ from flowyml_aws.artifacts.layout import (
 )
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore, ObjectEntry
+from flowyml_aws.artifacts.stored_lists import ListItem, StoredList
 from flowyml_aws.artifacts.transfer import save_values
 from flowyml_aws.artifacts.values import load_value, save_value
 from flowyml_aws.caching.entries import CacheEntry, write_entry
@@ -385,3 +386,21 @@ def test_recent_or_referenced_objects_are_never_garbage(
     for run in "ab":
         keys = {entry.key for entry in objects if entry.key.startswith(f"runs/{run}/")}
         assert keys <= deleted.keys() or not keys & deleted.keys()  # all of a run, or nothing
+
+
+def test_items_of_lists_are_kept_as_long_as_something_refers_to_the_list(aged: AgedStore) -> None:
+    def listed(*values: int) -> tuple[ArtifactRef, set[str]]:
+        items = [aged.value(value) for value in values]
+        index = StoredList(
+            length=len(items),
+            items=tuple(ListItem(position=n, ref=ref) for n, ref in enumerate(items)),
+        )
+        ref = save_value(aged.store, "a", index)
+        date_back(aged.store, artifact_key(ref.sha256), OLD_S)
+        return ref, {each.key for each in (ref, *items)}
+
+    (kept, keys), (_, garbage) = listed(1, 2), listed(3)
+    aged.entry("k", kept, age_s=DAY_S)
+    aged.collect()
+    assert keys <= aged.keys()
+    assert not garbage & aged.keys()

@@ -9,6 +9,7 @@ from flowyml_aws.runtime.spec import (
     CodeSource,
     JobSpec,
     StepCache,
+    StepPart,
     StepSpec,
     StoredObject,
 )
@@ -165,3 +166,43 @@ def test_cache_entries_are_written_for_the_machine_of_the_new_plan() -> None:
     (step,) = resumed.specs["a"].steps
     assert step.cache is not None
     assert step.cache.machine == "batch, no GPU, any architecture"
+
+
+def a_part(name: str, **lists: str) -> StepSpec:
+    part = StepPart(number=0, count=2, lists=lists)
+    return a_step(f"{name}{{1/2}}").model_copy(update={"part": part})
+
+
+def items_of_a_part(list_is_finished: bool) -> AttemptEvents | None:
+    """Resume a job that has run two of the items of its part, and return what is done."""
+    plan = a_plan(a_job("listing"), a_job("g", steps=("train{1/2}",)))
+    done = StepReport(name="train[0]", state=StepState.SUCCEEDED)
+    failed = StepReport(name="train[1]", state=StepState.FAILED)
+    events = AttemptEvents(attempt=1, steps=(done, failed), assets={"model[0]": a_ref("b")})
+    spec = a_spec("g", a_part("train", shards="shards"), shards=AssetSource(job="listing"))
+    result = JobResult(
+        run_id="old",
+        job="listing",
+        attempt=1,
+        state="succeeded",
+        started_at=0,
+        ended_at=1,
+        steps=(),
+        assets={"shards": a_ref("a")},
+        skipped={},
+    )
+    results = {"listing": result} if list_is_finished else {}
+    specs = {"g": spec, "listing": a_spec("listing")}
+    earlier = EarlierRun("old", plan, results, specs, {"g": [events]})
+    return make_resumption("new", earlier).events.get("g")
+
+
+def test_completed_items_of_a_part_do_not_run_again() -> None:
+    events = items_of_a_part(list_is_finished=True)
+    assert events is not None
+    assert [report.name for report in events.steps] == ["train[0]"]
+    assert events.assets == {"model[0]": a_ref("b")}
+
+
+def test_items_of_a_list_that_is_produced_again_are_looked_up_again() -> None:
+    assert items_of_a_part(list_is_finished=False) is None
