@@ -38,7 +38,7 @@ def container_environment(job: PlannedJob, region: str) -> dict[str, str]:
     own = environment_in_container(job.environment)
     moves = ",".join(cause.value for cause in GROWABLE if cause in job.moves)
     moves_on = {"FLOWYML_MOVES_ON": moves} if moves else {}
-    return {**own, **RUNNER, **moves_on, "AWS_DEFAULT_REGION": region}
+    return {**own, **RUNNER, **moves_on, **_repetitions(job), "AWS_DEFAULT_REGION": region}
 
 
 def environment_in_container(own: Mapping[str, str]) -> dict[str, str]:
@@ -63,4 +63,10 @@ def process_environment(job: PlannedJob, client: Mapping[str, str]) -> dict[str,
         client: Environment of the client. Its hash seed is kept, if it has one.
     """
     seed = client.get("PYTHONHASHSEED") or RUNNER["PYTHONHASHSEED"]
-    return {**client, **job.environment, **RUNNER, "PYTHONHASHSEED": seed}
+    own = {**RUNNER, "PYTHONHASHSEED": seed, **_repetitions(job)}
+    return {**client, **job.environment, **own}
+
+
+def _repetitions(job: PlannedJob) -> dict[str, str]:
+    text = ",".join(f"{name}={number}" for name, number in sorted(job.repetitions.items()))
+    return {"FLOWYML_REPETITIONS": text} if text else {}

@@ -89,6 +89,9 @@ class PlannedJob(Document):
         moved: Number of moves so far.
         submission: Number of moves of this job and of its ancestors. The job is submitted once
             for each; earlier submissions do not count any more.
+        ended_attempts: Number of the attempts before the latest repetition; 0 without any.
+        repetitions: Number of times that this job, and the jobs whose assets it reads, are executed
+            again because a value was damaged, by job. Their results before that do not count.
         notes: Notes for the user on this job.
     """
 
@@ -115,7 +118,14 @@ class PlannedJob(Document):
     moves: Annotated[dict[Cause, int], InTable("moves")] = Field(default_factory=dict)
     moved: int = 0
     submission: int = 0
+    ended_attempts: int = 0
+    repetitions: dict[str, int] = Field(default_factory=dict)
     notes: Annotated[tuple[str, ...], InTable("notes")]
+
+    @property
+    def repetition(self) -> int:
+        """Number of the repetition whose result counts; 0 for the first execution."""
+        return self.repetitions.get(self.name, 0)
 
     @property
     def instance_type(self) -> str | None:

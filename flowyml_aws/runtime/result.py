@@ -96,6 +96,7 @@ class AttemptEvents(Document):
     Attributes:
         assets: Refs of the values that the attempt stored or reused.
         instance_type: Type of the machine; None if unknown.
+        repetition: Number of the repetition of the job; 0 for the first execution.
     """
 
     version: Literal[1] = 1
@@ -103,6 +104,7 @@ class AttemptEvents(Document):
     steps: tuple[StepReport, ...]
     assets: dict[str, ArtifactRef]
     instance_type: str | None = None
+    repetition: int = 0
 
 
 class JobResult(Document):
@@ -116,6 +118,8 @@ class JobResult(Document):
         changed: Digests of values of the program that are different in the job from those of the
             client, such as the device of `torch`, by name.
         instance_type: Type of the machine that ran the job; None if unknown.
+        damaged: Assets whose missing or damaged values have failed the job, with the number of the
+            repetition that produced each.
     """
 
     version: Literal[1] = 1
@@ -131,6 +135,7 @@ class JobResult(Document):
     failure: StepFailure | None = None
     changed: dict[str, str] = Field(default_factory=dict)
     instance_type: str | None = None
+    damaged: dict[str, int] = Field(default_factory=dict)
 
     @field_validator("skipped", mode="before")
     @classmethod
@@ -159,9 +164,11 @@ def failure_reason(failure: StepFailure | None, steps: Iterable[StepReport]) -> 
     return None
 
 
-def read_result(store: ArtifactStore, run_id: str, job: str) -> JobResult | None:
-    """Return the result that a job committed, or None if there is none yet."""
-    key = RunLayout(run_id).result(job)
+def read_result(
+    store: ArtifactStore, run_id: str, job: str, repetition: int = 0
+) -> JobResult | None:
+    """Return the result that a repetition of a job committed, or None if there is none yet."""
+    key = RunLayout(run_id).result(job, repetition)
     try:
         return read_document(JobResult, store.get(key), f"{store.uri}/{key}")
     except ArtifactNotFoundError:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flowyml_aws.artifacts.fetching import may_run_code
+from flowyml_aws.artifacts.reading import is_intact
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.transfer import load_values, save_values
 from flowyml_aws.caching.cache_key import cache_key
@@ -48,7 +49,7 @@ from flowyml_aws.runtime.log import reporting, say, show
 from flowyml_aws.runtime.out_of_memory import oom_kills
 from flowyml_aws.runtime.result import JobResult, StepFailure, StepState
 from flowyml_aws.runtime.resume import done_before
-from flowyml_aws.runtime.spec import StepSpec
+from flowyml_aws.runtime.spec import AssetSource, StepSpec
 from flowyml_aws.runtime.step_calls import StepCall, StepCalls, StepError
 from flowyml_aws.runtime.time_limit import GRACE_S, call_within
 from flowyml_aws.runtime.usage import PhaseKind
@@ -241,6 +242,8 @@ class JobRunner:
         """Take the outputs from a cache entry. Return False on a cache miss."""
         if spec.cache is None or not spec.cache.ask:
             return False
+        if self.attempt.repetition:  # the entry may refer to the values that are damaged
+            return False
         store = self.attempt.store
         try:
             entry = read_entry(store, key)
@@ -303,8 +306,18 @@ class JobRunner:
             try:
                 return load_values(self.attempt.store, refs, self.scratch)
             except (ArtifactNotFoundError, DamagedArtifactError) as error:
+                self._note_damage(refs)
                 fix = self._advice_on_damage(assets)
                 raise type(error)(what=error.what, why=error.why, fix=fix) from error
+
+    def _note_damage(self, refs: Mapping[str, ArtifactRef]) -> None:
+        """Record which values are missing or damaged, and which repetitions produced them."""
+        attempt = self.attempt
+        for asset, ref in refs.items():
+            if len(refs) == 1 or not is_intact(attempt.store, ref):
+                own = AssetSource(job=attempt.spec.job)
+                producer = attempt.spec.assets.get(asset, own).job
+                attempt.damaged[asset] = attempt.repetition_of(producer) if producer else 0
 
     def _advice_on_damage(self, assets: Sequence[str]) -> str:
         """Return how to produce a damaged or missing value again, which is one of some assets."""

@@ -19,7 +19,12 @@ from flowyml_aws.core.clock import monotonic
 from flowyml_aws.core.errors import ArtifactNotFoundError, AwsRefusedError
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
 from flowyml_aws.runtime.causes import Cause
-from flowyml_aws.runtime.result import AttemptEvents, StepFailure, StepReport, StepState
+from flowyml_aws.runtime.result import (
+    AttemptEvents,
+    StepFailure,
+    StepReport,
+    StepState,
+)
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.submission.backend import (
     Backend,
@@ -28,6 +33,7 @@ from flowyml_aws.submission.backend import (
     JobStatus,
     Leftovers,
     Moves,
+    Repeats,
     Samples,
 )
 from flowyml_aws.submission.history import record_times
@@ -35,6 +41,7 @@ from flowyml_aws.submission.losses import EndedAttempt, LostAttempts, price_atte
 from flowyml_aws.submission.mover import Mover, NextMachine
 from flowyml_aws.submission.moves import CAPACITY_WAIT_S, Move, MoveRecords, machine_after, moved
 from flowyml_aws.submission.record import RunOutcome, RunRecord, RunState, read_outcome
+from flowyml_aws.submission.repeater import Repeater
 from flowyml_aws.submission.reports import JobReports
 from flowyml_aws.submission.status import JobView, RunStatus
 from flowyml_aws.submission.times import JobTimes
@@ -85,6 +92,10 @@ class RunDriver:
         records = MoveRecords(self.store, self.record.run_id)
         return Mover(records, self.capacity_wait_s, self.waiting_clock)
 
+    @cached_property
+    def _repeater(self) -> Repeater:
+        return Repeater(self.store, self.record, self.reports)
+
     def start(self) -> None:
         """Submit the jobs of a run that was just written; none has a state yet.
 
@@ -106,7 +117,7 @@ class RunDriver:
             FlowymlError: The store or the backend can't report the jobs' states, or some jobs
                 could not be ended.
         """
-        statuses = self._move(self._observe())
+        statuses = self._repeat(self._move(self._observe()))
         # LOST means either: never submitted, or disappeared without reporting.
         startable = [
             job
@@ -180,8 +191,15 @@ class RunDriver:
         self._read_results([job for job in self._active_jobs() if _may_have_ended(statuses, job)])
         active = self._active_jobs()
         cancelled = bool(active) and self._is_cancelled()
+        failed = self._repeater.settle(self.plan, statuses, self._ended, cancelled)
+        for job in active:
+            if job.name in failed:
+                self._ended[job.name] = self._view_of(job, failed[job.name])
+        active = [job for job in active if job.name not in failed]
         self._events = self.reports.events(_attempts(active, statuses))
         for job in active:  # in plan order: parents are settled before their children
+            if job.name in self._repeater.found:
+                continue
             status = statuses.get(job.name, _UNKNOWN)
             view = self._blocked(job) or self._without_result(job, status, cancelled)
             if view is not None:
@@ -198,7 +216,7 @@ class RunDriver:
 
     def _read_store(self) -> None:
         """Read new moves, and all results unless they were read."""
-        can_move = isinstance(self.backend, Moves)
+        can_move = isinstance(self.backend, Repeats)
         if can_move and (self._active_jobs() or not self._results_read):
             for move in self._mover.records.read_new():
                 self._apply(move)
@@ -213,12 +231,16 @@ class RunDriver:
     def _read_results(self, jobs: Sequence[PlannedJob]) -> None:
         summaries = self.reports.summaries([job.name for job in jobs])
         for job in jobs:
-            if (summary := summaries.get(job.name)) is not None:
-                ran_on = self._ran_on(job, summary)
-                self._ended[job.name] = JobView.of_result(job, summary, ran_on)
+            if (summary := summaries.get(job.name)) is None:
+                continue
+            if not isinstance(self.backend, Repeats) or not self._repeater.takes(job, summary):
+                self._ended[job.name] = self._view_of(job, summary)
         for job in self._active_jobs():
             if (view := self._blocked(job)) is not None:
                 self._ended[job.name] = view
+
+    def _view_of(self, job: PlannedJob, summary: JobSummary) -> JobView:
+        return JobView.of_result(job, summary, self._ran_on(job, summary))
 
     def _without_result(
         self, job: PlannedJob, status: JobStatus, cancelled: bool
@@ -275,6 +297,21 @@ class RunDriver:
                 backend.withdraw(machine.job.name)
             else:
                 self._apply(self._mover.records.record(machine.move(self.clock())))
+        return self._still_valid(statuses, submissions)
+
+    def _repeat(self, statuses: Mapping[str, JobStatus]) -> Mapping[str, JobStatus]:
+        """Execute jobs again whose values are damaged, and return the statuses that still count."""
+        if not self._repeater.found or self._is_cancelled():
+            return statuses
+        submissions = {job.name: job.submission for job in self.plan.jobs}
+        for move in list(self._repeater.moves(self.plan, statuses, self._lost, self.clock())):
+            self._apply(self._mover.records.record(move))
+        return self._still_valid(statuses, submissions)
+
+    def _still_valid(
+        self, statuses: Mapping[str, JobStatus], submissions: Mapping[str, int]
+    ) -> Mapping[str, JobStatus]:
+        """Return the statuses of the jobs that were not submitted again since then."""
         return {
             job.name: statuses[job.name]
             for job in self.plan.jobs
@@ -284,11 +321,19 @@ class RunDriver:
     def _apply(self, move: Move) -> None:
         self.plan = moved(self.plan, move)
         self._lost.pop(move.job, None)  # part of the move
-        if isinstance(self.backend, Moves):
+        if move.repeats is not None:
+            self._ended.pop(move.job, None)
+            self._repeater.forget(move.job)
+            self.reports.repetitions = {
+                job.name: job.repetition for job in self.plan.jobs if job.repetition
+            }
+        if isinstance(self.backend, Repeats):
             self.backend.move(self.plan)
 
     def _needs_client(self, view: JobView, statuses: Mapping[str, JobStatus]) -> bool:
         """Return whether a job could be submitted or moved now."""
+        if view.job.name in self._repeater.found:
+            return True
         status = statuses.get(view.job.name, _UNKNOWN)
         if status.state is JobState.LOST:
             return self._is_ready(view.job)
@@ -347,6 +392,10 @@ class RunDriver:
         """Return the status to report: a job that does not run at the moment is waiting."""
         if status is None:
             return JobStatus(JobState.WAITING)
+        if (repetition := self._repeater.found.get(job.name)) is not None:
+            names = ", ".join(each.name for each in repetition.jobs)
+            reason = f"{repetition.reason}; executed again: {names}"
+            return JobStatus(JobState.WAITING, status.attempt, reason)
         if (machine := self._movable(job, status)) is not None:
             reason = f"{machine.reason}; it moves to {machine_after(job, machine.place)}"
             return JobStatus(JobState.WAITING, status.attempt, reason)
