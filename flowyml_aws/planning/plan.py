@@ -246,6 +246,8 @@ class ExecutionPlan(Document, ShownAsSheets):
     def on(self, backend: str) -> ExecutionPlan:
         """Return the plan with only the jobs of one backend, without parents on other backends."""
         names = {job.name for job in self.jobs if job.backend == backend}
+        if len(names) == len(self.jobs):
+            return self
         jobs = (job for job in self.jobs if job.name in names)
         independent = tuple(
             job.model_copy(update={"after": tuple(p for p in job.after if p in names)})

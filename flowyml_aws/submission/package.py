@@ -15,7 +15,7 @@ from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.caching.reuse import Reuse
 from flowyml_aws.caching.run_keys import RunKeys, read_keys
-from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
+from flowyml_aws.core.concurrency import map_concurrently
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.step import Step
 from flowyml_aws.packaging.code import RunCode
@@ -45,6 +45,9 @@ __all__ = [
     "write_record",
     "write_resumption",
 ]
+
+
+_PACKS_AT_ONCE = 4  # each is a MiB or more in memory
 
 
 @dataclass(frozen=True)
@@ -94,8 +97,8 @@ def job_specs(
             python=python,
             layer=package.layer,
             code=code,
-            payload=package.stored.places[payload.sha256],
-            large_values=tuple(package.stored.places[sha256] for sha256, _ in payload.large),
+            payload=package.stored.place(payload.sha256),
+            large_values=tuple(package.stored.place(sha256) for sha256, _ in payload.large),
             steps=tuple(
                 _step_spec(job, graph.steps[position], graph, reuse)
                 for position in sorted(positions[name] for name in job.steps)
@@ -197,7 +200,7 @@ def _write_specs(
             places.update(pack.places)
             yield partial(store.put, RunLayout(run_id).specs(pack.number), pack.data)
 
-    map_concurrently(lambda write: write(), writes(), limit=STORE_REQUESTS)
+    map_concurrently(lambda write: write(), writes(), limit=_PACKS_AT_ONCE)
     return places
 
 
