@@ -10,6 +10,7 @@ from functools import cached_property, partial
 from itertools import chain
 
 from flowyml_aws.artifacts.content import Content
+from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.layout import EVENTS, RunLayout, bundle_key
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
@@ -47,7 +48,7 @@ __all__ = [
 ]
 
 
-_PACKS_AT_ONCE = 4  # each is a MiB or more in memory
+_WRITES_AT_ONCE = 2  # each has a MiB or more in memory
 
 
 @dataclass(frozen=True)
@@ -126,10 +127,8 @@ def write_package(
     contents = {**package.stored.objects, bundle_key(bundle.sha256): Content(bundle.data)}
     # Keys are digests: contents that an earlier run uploaded are not uploaded again.
     uploads = (partial(store.upload, key, content) for key, content in contents.items())
-    documents = {layout.keys: keys.to_json()}
-    if origin is not None:
-        documents[layout.origin] = origin.to_json()
-    writes = (partial(store.put, key, data) for key, data in documents.items())
+    documents: dict[str, Document | None] = {layout.keys: keys, layout.origin: origin}
+    writes = (partial(_write, store, *each) for each in documents.items())
     return _write_specs(store, specs, run_id, chain(uploads, writes))
 
 
@@ -150,10 +149,8 @@ def write_resumption(
         partial(store.create, layout.attempt(job, 0, EVENTS), events.to_json())
         for job, events in resumption.events.items()
     )
-    if origin is not None:
-        writes = chain(writes, [partial(store.put, layout.origin, origin.to_json())])
-    if (keys := read_keys(store, resumes)) is not None:
-        writes = chain(writes, [partial(store.put, layout.keys, keys.to_json())])
+    documents = {layout.keys: read_keys(store, resumes), layout.origin: origin}
+    writes = chain(writes, (partial(_write, store, *each) for each in documents.items()))
     return _write_specs(store, resumption.specs.values(), run_id, writes)
 
 
@@ -185,6 +182,12 @@ def write_record(
     return record
 
 
+def _write(store: ArtifactStore, key: str, document: Document | None) -> None:
+    """Write a document, if there is one. Its JSON, which can be large, is made now."""
+    if document is not None:
+        store.put(key, document.to_json())
+
+
 def _write_specs(
     store: ArtifactStore,
     specs: Iterable[JobSpec],
@@ -200,7 +203,7 @@ def _write_specs(
             places.update(pack.places)
             yield partial(store.put, RunLayout(run_id).specs(pack.number), pack.data)
 
-    map_concurrently(lambda write: write(), writes(), limit=_PACKS_AT_ONCE)
+    map_concurrently(lambda write: write(), writes(), limit=_WRITES_AT_ONCE)
     return places
 
 
