@@ -14,7 +14,6 @@ from flowyml_aws.client.preflight import CheckedRequest, preflight
 from flowyml_aws.client.preview import limits_of
 from flowyml_aws.client.request import RunRequest
 from flowyml_aws.core.errors import FlowymlError
-from flowyml_aws.core.free_memory import return_free_memory
 from flowyml_aws.planning.alternatives import allowed_moves
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.runtime.layer import pin_layer
@@ -55,7 +54,6 @@ def launch(request: RunRequest) -> RunDriver:
     """
     # With many jobs, their code takes more memory than the plan, and nothing needs it any more.
     run = _package(request)
-    return_free_memory()
     store = run.services.host.store
     record = write_record(store, run.plan, run.specs, run.run_id, run.created_at)
     return begin(run.services, record, run.plan, run.settings, request.detached)

@@ -154,8 +154,8 @@ def test_a_job_may_fail_only_because_of_a_fault_of_the_schedule() -> None:
 
 def test_a_job_may_be_executed_again_only_for_a_damaged_value() -> None:
     move = MoveEvidence("s0", 1, "damaged data", "m6i.large, on demand, on cpu")
-    moves = {"moves": [move], "driven_moves": [move], "reported_moves": [move]}
-    run = replace(RUN, targets={"s0": "cpu"}, **moves)
+    moves = [move]
+    run = replace(RUN, targets={"s0": "cpu"}, moves=moves, driven_moves=moves, reported_moves=moves)
     assert broken(run) == [
         "run: job s0 moved without a fault of the schedule: damaged data",
     ]

@@ -23,12 +23,6 @@ _OPERATIONS = {
     )
 }
 
-# Other services have the endpoints that follow from their name and the region, as most do.
-_ENDPOINTS = {
-    *("api.ecr", "api.pricing", "api.sagemaker", "batch", "ec2", "iam", "logs", "oidc"),
-    *("portal.sso", "s3", "secretsmanager", "servicequotas", "sns", "sqs", "ssm", "sts"),
-}
-
 
 class ServiceModelLoader(Loader):
     """A loader of botocore that keeps only some operations of a large service in memory."""
@@ -39,15 +33,6 @@ class ServiceModelLoader(Loader):
         paths = data_path.split(os.pathsep) if data_path else []
         folders = [str(Path(os.path.expandvars(path)).expanduser()) for path in paths]
         return cls(folders, file_loader=_LeanFiles())
-
-    def load_data(self, name: str) -> Any:
-        data: Any = super().load_data(name)
-        if name == "endpoints":
-            for partition in data["partitions"]:
-                services = partition["services"]
-                kept = {name: services[name] for name in _ENDPOINTS & services.keys()}
-                partition["services"] = kept
-        return data
 
     def load_service_model(
         self, service_name: str, type_name: str, api_version: str | None = None

@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.loaders import Loader
-from botocore.regions import EndpointResolver
 
 from flowyml_aws.aws.connection.service_models import ServiceModelLoader, keep_operations
 
@@ -41,33 +39,6 @@ def test_the_model_of_ec2_has_only_what_a_run_calls() -> None:
 def test_other_services_have_all_operations() -> None:
     model = ServiceModelLoader.of(None).load_service_model("batch", "service-2")
     assert {"SubmitJob", "CreateComputeEnvironment"} <= model["operations"].keys()
-
-
-def test_the_clients_of_a_run_have_the_endpoints_of_botocore() -> None:
-    lean, whole = ServiceModelLoader.of(None), Loader()
-    services = (
-        "batch",
-        "ec2",
-        "ecr",
-        "iam",
-        "logs",
-        "pricing",
-        "s3",
-        "sagemaker",
-        "secretsmanager",
-    )
-    services += ("service-quotas", "sns", "sqs", "ssm", "sso", "sso-oidc", "sts")
-    prefixes = {
-        service: metadata.get("endpointPrefix", service)
-        for service in services
-        if (metadata := whole.load_service_model(service, "service-2")["metadata"])
-    }
-    own, theirs = (EndpointResolver(each.load_data("endpoints")) for each in (lean, whole))
-    for region in ("us-east-1", "eu-west-1", "us-gov-west-1", "cn-north-1"):
-        for prefix in prefixes.values():
-            assert own.construct_endpoint(prefix, region) == theirs.construct_endpoint(
-                prefix, region
-            )
 
 
 def test_models_have_no_documentation() -> None:
