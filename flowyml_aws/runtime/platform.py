@@ -116,6 +116,6 @@ def _causes(names: str) -> frozenset[Cause]:
 
 
 def _numbers(text: str) -> Mapping[str, int]:
-    """Return the numbers in a text of the form `load=1,train=2`. Names of jobs have no comma."""
+    """Return the numbers in a string such as `load=1,train=2`. Names of jobs have no comma."""
     pairs = (pair.rpartition("=") for pair in text.split(",") if pair)
     return {name: int(number) for name, _, number in pairs}

@@ -19,12 +19,7 @@ from flowyml_aws.core.clock import monotonic
 from flowyml_aws.core.errors import ArtifactNotFoundError, AwsRefusedError
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob
 from flowyml_aws.runtime.causes import Cause
-from flowyml_aws.runtime.result import (
-    AttemptEvents,
-    StepFailure,
-    StepReport,
-    StepState,
-)
+from flowyml_aws.runtime.result import AttemptEvents, StepFailure, StepReport, StepState
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.submission.backend import (
     Backend,

@@ -1,7 +1,7 @@
 """Decides which jobs are executed again because a stored value is missing or damaged.
 
-The job that found such a value has failed. The job that produced it is executed again, once in a
-run, and then the one that failed. Results are never replaced: those of a repetition are stored
+The job that found such a value, the reader, has failed. The job that produced it is executed again,
+once in a run, and then the reader. Results are never replaced: those of a repetition are stored
 under its number, and those before it do not count any more.
 """
 
