@@ -97,7 +97,7 @@ class Repeater:
     ) -> Iterator[Move]:
         """Yield the records of the repetitions that can begin, each job once.
 
-        A repetition begins when no other job that reads the same values is running.
+        A repetition begins when neither its reader nor another one of the same values is running.
 
         Args:
             plan: Plan of the run.
@@ -107,8 +107,9 @@ class Repeater:
         """
         repeated: set[str] = set()
         for repetition in list(self.found.values()):
-            others = (job for each in repetition.producers for job in readers_of(plan, each))
-            if any(statuses.get(job.name, _UNKNOWN).state in _RUNNING for job in others):
+            readers = [job for each in repetition.producers for job in readers_of(plan, each)]
+            readers.append(repetition.reader)
+            if any(statuses.get(job.name, _UNKNOWN).state in _RUNNING for job in readers):
                 continue
             results = self.reports.results([job.name for job in repetition.jobs])
             for job in repetition.jobs:

@@ -206,6 +206,11 @@ def test_a_repetition_waits_until_no_other_job_reads_the_value(tmp_path: Path) -
     assert [move.job for move in stage.driver().advance().moves] == ["load", "a"]
 
 
+def test_a_repetition_waits_until_its_reader_has_ended_at_its_service(stage: Stage) -> None:
+    stage.backend.reported["score"] = JobStatus(JobState.RUNNING, 1)
+    assert stage.driver().advance().moves == ()
+
+
 def test_the_cost_limit_holds(tmp_path: Path) -> None:
     estimate = Estimate(runs=1, startup_s=0, cost_usd=0.4, wall_s=None, unknown=(), variants=())
     jobs = (job.model_copy(update={"expected_s": 3600.0}) for job in PLAN.jobs)
