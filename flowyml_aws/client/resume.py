@@ -185,6 +185,7 @@ def _spec(store: ArtifactStore, record: RunRecord, job: str) -> JobSpec:
 
 
 def _events(store: ArtifactStore, record: RunRecord, job: str) -> list[AttemptEvents]:
+    """Return the reports of the attempts of a job that count, oldest first."""
     layout = RunLayout(record.run_id)
     found = []
     for number in sorted(map(int, store.children(layout.attempts(job)))):
@@ -192,7 +193,8 @@ def _events(store: ArtifactStore, record: RunRecord, job: str) -> list[AttemptEv
         # Without the reports of an attempt, its steps run again.
         with suppress(FileNotFoundError, DamagedArtifactError):
             found.append(read_document(AttemptEvents, store.get(key), f"{store.uri}/{key}"))
-    return found
+    latest = max((events.repetition for events in found), default=0)
+    return [events for events in found if events.repetition == latest]
 
 
 def _missing(store: ArtifactStore, assets: Iterable[Mapping[str, ArtifactRef]]) -> set[str]:
@@ -228,7 +230,8 @@ def _with_resources(
 
 def _with_moves(found: FoundRun, plan: ExecutionPlan, limits: Limits) -> ExecutionPlan:
     """Return the plan with the machines that its jobs move to, from where they are now."""
-    jobs = tuple(job.model_copy(update={"moved": 0, "submission": 0}) for job in plan.jobs)
+    as_new = {"moved": 0, "submission": 0, "ended_attempts": 0, "repetitions": {}}
+    jobs = tuple(job.model_copy(update=as_new) for job in plan.jobs)
     plan = plan.model_copy(update={"jobs": jobs})
     if not plan.is_priced:
         return plan

@@ -96,6 +96,9 @@ class PlannedJob(Document):
         mapped: Mapped steps whose items the job runs; empty for other jobs.
         origins: Origin of each amount in `needs`, by its name; empty unless a step has
             `resources="auto"`.
+        ended_attempts: Number of the attempts before the latest repetition; 0 without any.
+        repetitions: Number of times that this job, and the jobs whose assets it reads, are executed
+            again because a value was damaged, by job. Their results before that do not count.
         notes: Notes for the user on this job.
     """
 
@@ -125,7 +128,14 @@ class PlannedJob(Document):
     submission: int = 0
     mapped: tuple[str, ...] = ()
     origins: dict[str, str] = Field(default_factory=dict)
+    ended_attempts: int = 0
+    repetitions: dict[str, int] = Field(default_factory=dict)
     notes: Annotated[tuple[str, ...], InTable("notes")]
+
+    @property
+    def repetition(self) -> int:
+        """Number of the repetition whose result counts; 0 for the first execution."""
+        return self.repetitions.get(self.name, 0)
 
     @property
     def instance_type(self) -> str | None:
@@ -275,6 +285,8 @@ class ExecutionPlan(Document, ShownAsSheets):
     def on(self, backend: str) -> ExecutionPlan:
         """Return the plan with only the jobs of one backend, without parents on other backends."""
         names = {job.name for job in self.jobs if job.backend == backend}
+        if len(names) == len(self.jobs):
+            return self
         jobs = (job for job in self.jobs if job.name in names)
         independent = tuple(
             job.model_copy(update={"after": tuple(p for p in job.after if p in names)})

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from flowyml_aws.artifacts.reading import is_intact
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.transfer import load_values
 from flowyml_aws.core.errors import (
@@ -140,6 +141,7 @@ class JobInputs:
         try:
             values = load_values(self.attempt.store, refs, self.scratch)
         except (ArtifactNotFoundError, DamagedArtifactError) as error:
+            self._note_damage(refs)
             fix = self._advice_on_damage(refs)
             raise type(error)(what=error.what, why=error.why, fix=fix) from error
         return {
@@ -174,6 +176,15 @@ class JobInputs:
         if gathered is None:
             return (asset,)
         return [item for item in gathered.items if self.cause_of_absence(item) is None]
+
+    def _note_damage(self, refs: Mapping[str, ArtifactRef]) -> None:
+        """Record which values are missing or damaged, and which repetitions produced them."""
+        attempt = self.attempt
+        for asset, ref in refs.items():
+            if len(refs) == 1 or not is_intact(attempt.store, ref):
+                own = AssetSource(job=attempt.spec.job)
+                producer = attempt.spec.assets.get(asset, own).job
+                attempt.damaged[asset] = attempt.repetition_of(producer) if producer else 0
 
     def _advice_on_damage(self, assets: Collection[str]) -> str:
         """Return how to produce a damaged or missing value again, which is one of some assets."""

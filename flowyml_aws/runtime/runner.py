@@ -242,6 +242,8 @@ class JobRunner:
         """Take the outputs from a cache entry. Return False on a cache miss."""
         if spec.cache is None or not spec.cache.ask:
             return False
+        if self.attempt.repetition:  # the entry may refer to the values that are damaged
+            return False
         store = self.attempt.store
         try:
             entry = read_entry(store, key)

@@ -10,13 +10,14 @@ from functools import cached_property, partial
 from itertools import chain
 
 from flowyml_aws.artifacts.content import Content
+from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.layout import EVENTS, RunLayout, bundle_key
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.caching.reuse import Reuse
 from flowyml_aws.caching.run_keys import RunKeys, read_keys
 from flowyml_aws.core.binding import BoundStep
-from flowyml_aws.core.concurrency import STORE_REQUESTS, map_concurrently
+from flowyml_aws.core.concurrency import map_concurrently
 from flowyml_aws.core.graph import StepGraph
 from flowyml_aws.core.step import Step
 from flowyml_aws.core.time_spans import seconds_of
@@ -48,6 +49,9 @@ __all__ = [
     "write_record",
     "write_resumption",
 ]
+
+
+_WRITES_AT_ONCE = 2  # each has a MiB or more in memory
 
 
 @dataclass(frozen=True)
@@ -100,8 +104,8 @@ def job_specs(
             python=python,
             layer=package.layer,
             code=code,
-            payload=package.stored.places[payload.sha256],
-            large_values=tuple(package.stored.places[sha256] for sha256, _ in payload.large),
+            payload=package.stored.place(payload.sha256),
+            large_values=tuple(package.stored.place(sha256) for sha256, _ in payload.large),
             steps=tuple(
                 _step_spec(job, graph.steps[position], graph, reuse, package.stop_idle_gpu_s)
                 for position in sorted(positions[name] for name in job.steps)
@@ -130,10 +134,8 @@ def write_package(
     contents = {**package.stored.objects, bundle_key(bundle.sha256): Content(bundle.data)}
     # Keys are digests: contents that an earlier run uploaded are not uploaded again.
     uploads = (partial(store.upload, key, content) for key, content in contents.items())
-    documents = {layout.keys: keys.to_json()}
-    if origin is not None:
-        documents[layout.origin] = origin.to_json()
-    writes = (partial(store.put, key, data) for key, data in documents.items())
+    documents: dict[str, Document | None] = {layout.keys: keys, layout.origin: origin}
+    writes = (partial(_write, store, *each) for each in documents.items())
     return _write_specs(store, specs, run_id, chain(uploads, writes))
 
 
@@ -154,10 +156,8 @@ def write_resumption(
         partial(store.create, layout.attempt(job, 0, EVENTS), events.to_json())
         for job, events in resumption.events.items()
     )
-    if origin is not None:
-        writes = chain(writes, [partial(store.put, layout.origin, origin.to_json())])
-    if (keys := read_keys(store, resumes)) is not None:
-        writes = chain(writes, [partial(store.put, layout.keys, keys.to_json())])
+    documents = {layout.keys: read_keys(store, resumes), layout.origin: origin}
+    writes = chain(writes, (partial(_write, store, *each) for each in documents.items()))
     return _write_specs(store, resumption.specs.values(), run_id, writes)
 
 
@@ -189,6 +189,12 @@ def write_record(
     return record
 
 
+def _write(store: ArtifactStore, key: str, document: Document | None) -> None:
+    """Write a document, if there is one. Its JSON, which can be large, is made now."""
+    if document is not None:
+        store.put(key, document.to_json())
+
+
 def _write_specs(
     store: ArtifactStore,
     specs: Iterable[JobSpec],
@@ -204,7 +210,7 @@ def _write_specs(
             places.update(pack.places)
             yield partial(store.put, RunLayout(run_id).specs(pack.number), pack.data)
 
-    map_concurrently(lambda write: write(), writes(), limit=STORE_REQUESTS)
+    map_concurrently(lambda write: write(), writes(), limit=_WRITES_AT_ONCE)
     return places
 
 

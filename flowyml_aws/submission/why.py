@@ -51,9 +51,10 @@ class _RecordedRun:
     def read(
         cls, store: ArtifactStore, run_id: str, plan: ExecutionPlan, keys: RunKeys
     ) -> _RecordedRun:
-        names = [job.name for job in plan.jobs]
         results = map_concurrently(
-            lambda job: read_result(store, run_id, job), names, limit=STORE_REQUESTS
+            lambda job: read_result(store, run_id, job.name, job.repetition),
+            plan.jobs,
+            limit=STORE_REQUESTS,
         )
         stored = [result.assets for result in results if result is not None]
         stored += [step.assets for step in plan.reused.values()]

@@ -266,7 +266,7 @@ class PlainLines:
         elif "AWS" in self._printed:
             self._print_change("AWS", "answers again")
         for move in status.moves:
-            where = f"to {move.machine}: {move.reason}"
+            where = f"{'to' if move.repeats is None else 'again on'} {move.machine}: {move.reason}"
             self._print_change(f"job {move.job}, move {move.number}", where)
         for view in status.jobs:
             if not view.state.ended:
