@@ -13,6 +13,7 @@ from flowyml_aws.artifacts.tables import InTable
 from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.maps import FailureRule
 from flowyml_aws.core.sheets import Sheet, ShownAsSheets
+from flowyml_aws.planning.job_rows import job_rows, row_titles, short_names, waiting_text
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.placement import Origin
 from flowyml_aws.planning.targets import PriceBasis
@@ -304,17 +305,19 @@ class ExecutionPlan(Document, ShownAsSheets):
         return None if None in prices else sum(price for price in prices if price is not None)
 
     def _sheets(self) -> list[Sheet]:
+        table = job_rows(self.jobs, lambda job: (job.needs, job.target, job.offers))
+        of_job = row_titles(table)
         rows = [
             (
-                job.name,
-                " → ".join(job.steps),
-                str(job.needs),
-                job.instance_type or "",
-                "" if job.price_usd_hour is None else usd(job.price_usd_hour),
-                job.target,
-                ", ".join(job.after),
+                row.title,
+                " → ".join(row.steps),
+                str(row.first.needs),
+                row.first.instance_type or "",
+                "" if row.first.price_usd_hour is None else usd(row.first.price_usd_hour),
+                row.first.target,
+                waiting_text(dict.fromkeys(p for job in row.jobs for p in job.after), of_job),
             )
-            for job in self.jobs
+            for row in table
         ]
         columns = ("job", "steps", "needs", "instance type", "per hour", "target", "waits for")
         lines = [f"note: {note}" for note in self.notes]
@@ -323,6 +326,6 @@ class ExecutionPlan(Document, ShownAsSheets):
             cost = "" if cost_usd is None else f"{usd(cost_usd)}, "
             lines.insert(0, f"expected: {cost}{self.estimate.wall_s:,.0f} s")
         if self.reused:
-            lines.insert(0, f"cached, not run: {', '.join(self.reused)}")
+            lines.insert(0, f"cached, not run: {', '.join(short_names(self.reused))}")
         title = f"plan of {self.pipeline} on {self.backend}"
         return [Sheet(title, columns, rows, frozenset({4}), tuple(lines))]

@@ -340,6 +340,7 @@ class RunDriver:
                 moves=tuple(self._mover.records.known),
                 lost=self._lost_attempts(),
                 times=dict(self._times),
+                maps=self.plan.maps,
             )
         )
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from flowyml_aws.planning.plan import InstanceOffer, PlannedJob, ReusedStep
+from flowyml_aws.planning.plan import InstanceOffer, PlannedJob, PlannedMap, ReusedStep
 from flowyml_aws.planning.wording import hourly_price
 from flowyml_aws.runtime.result import StepFailure, StepReport, StepState
 from flowyml_aws.runtime.summary import JobSummary
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.losses import LostAttempts, total_lost
+from flowyml_aws.submission.map_progress import MapProgress, drop_notes, make_progress
 from flowyml_aws.submission.moves import Move
 from flowyml_aws.submission.record import Bill, RunState
 from flowyml_aws.submission.times import JobTimes
@@ -21,7 +22,9 @@ __all__ = [
     "RunStatus",
     "client_warning",
     "failures",
+    "item_notes",
     "machine_notes",
+    "missing_items",
     "value_notes",
 ]
 
@@ -84,6 +87,7 @@ class RunStatus:
         times: Known times of the jobs at their services, by job.
         moves: Moves of jobs to other machines, in the order in which this client learned of them.
         outage: Reason why AWS could not be asked now, so that this is an older status; or None.
+        maps: Mapped steps of the plan, by name.
     """
 
     run_id: str
@@ -98,16 +102,30 @@ class RunStatus:
     moves: tuple[Move, ...] = ()
     lost: Mapping[str, LostAttempts] = field(default_factory=dict)
     times: Mapping[str, JobTimes] = field(default_factory=dict)
+    maps: Mapping[str, PlannedMap] = field(default_factory=dict)
 
     @property
     def state(self) -> RunState:
-        """State of the whole run: it has ended when every job has ended."""
+        """State of the whole run: it has ended when every job has ended.
+
+        A run whose jobs have all succeeded has failed if too few items of a map succeeded.
+        """
         states = {view.state for view in self.jobs}
         if not all(state.ended for state in states):
             return RunState.RUNNING
         if states & {JobState.FAILED, JobState.BLOCKED}:
             return RunState.FAILED
-        return RunState.CANCELLED if JobState.CANCELLED in states else RunState.SUCCEEDED
+        if JobState.CANCELLED in states:
+            return RunState.CANCELLED
+        return RunState.FAILED if missing_items(self) else RunState.SUCCEEDED
+
+    @property
+    def progress(self) -> dict[str, MapProgress]:
+        """Items of each mapped step, by its name."""
+        if not self.maps:
+            return {}
+        jobs = ((v.job.name, v.state, v.job.steps) for v in self.jobs if v.job.mapped)
+        return make_progress(self.maps, self.steps, jobs)
 
     @property
     def cost_usd(self) -> float | None:
@@ -173,6 +191,21 @@ class JobFailure:
 def failures(status: RunStatus) -> list[JobFailure]:
     """Return the failed jobs of a run in plan order."""
     return [_failure(view) for view in status.jobs if view.state is JobState.FAILED]
+
+
+def missing_items(status: RunStatus) -> list[str]:
+    """Return a sentence on each map of which too few items succeeded, once its jobs have ended.
+
+    A job that reads its list fails. Without one, this is why the run has failed.
+    """
+    if all(each.on_item_failure != "drop" for each in status.maps.values()):
+        return []
+    return [each.missing for each in status.progress.values() if each.missing is not None]
+
+
+def item_notes(status: RunStatus) -> list[str]:
+    """Return a sentence on each map of whose failed items the run continues without."""
+    return list(drop_notes(status.progress.values()))
 
 
 def client_warning(status: RunStatus) -> str | None:
