@@ -112,11 +112,6 @@ class MapProgress:
         total = counted(sum(self.jobs.values()), "job")
         return f"{running:,} of {total} running" if running else ""
 
-    @property
-    def failures_text(self) -> str | None:
-        """Names and causes of the first failed items; None if no item failed."""
-        return self.named(self.failed) if self.failed else None
-
     def named(self, items: Sequence[ItemReport]) -> str:
         """Return the names of some items with their causes; after the first ones, a count."""
         shown = [f"{item.report.name}: {cause_of(item.report)}" for item in items[:MAX_NAMED]]
@@ -141,15 +136,17 @@ def make_progress(
     step_of = {
         item_name(name, index): name for name, each in maps.items() for index in range(each.items)
     }
-    for job, state, steps in jobs:
-        job_of.update(dict.fromkeys(steps, (job, state)))
+    for name_of_job, state, steps in jobs:
+        job_of.update(dict.fromkeys(steps, (name_of_job, state)))
         for name in {step_of[step] for step in steps if step in step_of}:
             states[name][state] += 1
     items: dict[str, list[ItemReport]] = {name: [] for name in maps}
     for item, step in step_of.items():
         if (report := reports.get(item)) is not None:
-            job, state = job_of.get(item, (None, None))
-            is_dropped = state is JobState.SUCCEEDED and report.state in _GONE
+            runs_in = job_of.get(item)
+            has_job_succeeded = runs_in is not None and runs_in[1] is JobState.SUCCEEDED
+            is_dropped = has_job_succeeded and report.state in _GONE
+            job = None if runs_in is None else runs_in[0]
             items[step].append(ItemReport(report, job, is_dropped))
     return {name: MapProgress(name, maps[name], items[name], states[name]) for name in maps}
 

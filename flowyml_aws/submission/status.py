@@ -67,6 +67,13 @@ class JobView:
         return self.job.instance_type if self.ran_on is None else self.ran_on.instance_type
 
     @property
+    def location(self) -> str:
+        """Instance type and target."""
+        if self.instance_type is None:
+            return self.job.target
+        return f"{self.instance_type} ({self.job.target})"
+
+    @property
     def cost_usd(self) -> float | None:
         """Cost of the attempt with the result, without its start; None if it is unknown."""
         offer = self.ran_on or next(iter(self.job.offers), None)
