@@ -17,7 +17,15 @@ from flowyml_aws.core.errors import InvalidStepError
 if TYPE_CHECKING:
     from flowyml_aws.core.step import Step
 
-__all__ = ["FailureRule", "MapItem", "StepMap", "declared_name", "item_name", "make_map"]
+__all__ = [
+    "FailureRule",
+    "MapItem",
+    "StepMap",
+    "declared_name",
+    "item_name",
+    "make_map",
+    "short_names",
+]
 
 FailureRule = Literal["stop", "finish", "drop"]
 FAILURE_RULES: tuple[FailureRule, ...] = get_args(FailureRule)
@@ -74,6 +82,17 @@ def declared_name(name: str) -> str:
     """Return the name of the mapped step of an item, or of its asset; other names remain."""
     stem, bracket, index = name.rpartition("[")
     return stem if bracket and index.endswith("]") and index[:-1].isdigit() else name
+
+
+def short_names(names: Iterable[str]) -> list[str]:
+    """Return names with one text for all items of a mapped step or asset: `model (40 items)`."""
+    items: dict[str, list[str]] = {}
+    for name in names:
+        items.setdefault(declared_name(name), []).append(name)
+    return [
+        members[0] if len(members) == 1 else f"{name} ({len(members):,} items)"
+        for name, members in items.items()
+    ]
 
 
 def make_map(

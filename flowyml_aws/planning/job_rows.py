@@ -6,9 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from flowyml_aws.core.maps import declared_name
-
-__all__ = ["JobRow", "PlacedJob", "job_rows", "row_titles", "short_names", "waiting_text"]
+__all__ = ["JobRow", "PlacedJob", "job_rows", "row_titles", "waiting_text"]
 
 
 class PlacedJob(Protocol):
@@ -103,17 +101,6 @@ def waiting_text(names: Iterable[str], rows: Mapping[str, JobRow[Job]]) -> str:
         else:
             texts.append(title if is_whole else f"{len(members):,} of {title}")
     return ", ".join(texts)
-
-
-def short_names(names: Iterable[str]) -> list[str]:
-    """Return names with one text for all items of a mapped step or asset: `model (40 items)`."""
-    items: dict[str, list[str]] = {}
-    for name in names:
-        items.setdefault(declared_name(name), []).append(name)
-    return [
-        members[0] if len(members) == 1 else f"{name} ({len(members):,} items)"
-        for name, members in items.items()
-    ]
 
 
 def _stem(job: PlacedJob) -> str:

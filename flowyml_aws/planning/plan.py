@@ -11,9 +11,9 @@ from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.artifacts.tables import InTable
 from flowyml_aws.core.amounts import usd
-from flowyml_aws.core.maps import FailureRule
+from flowyml_aws.core.maps import FailureRule, short_names
 from flowyml_aws.core.sheets import Sheet, ShownAsSheets
-from flowyml_aws.planning.job_rows import job_rows, row_titles, short_names, waiting_text
+from flowyml_aws.planning.job_rows import job_rows, row_titles, waiting_text
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.placement import Origin
 from flowyml_aws.planning.targets import PriceBasis
@@ -179,12 +179,15 @@ class ReusedStep(Document):
         run_id: Run that produced the assets; None if this run does not need them.
         assets: Refs of the assets that are stored.
         skipped: Assets that do not exist because the step was skipped in that run, with the cause.
+        dropped: Assets that do not exist because an item of a map failed in that run, with the
+            cause.
     """
 
     produces: tuple[str, ...]
     run_id: str | None = None
     assets: dict[str, ArtifactRef] = Field(default_factory=dict)
     skipped: dict[str, str] = Field(default_factory=dict)
+    dropped: dict[str, str] = Field(default_factory=dict)
 
 
 class Variant(Document):

@@ -90,8 +90,8 @@ class MapProgress:
             return None
         succeeded = self.planned.items - len(self.dropped)
         return (
-            f"{succeeded:,} of {counted(self.planned.items, 'item')} of {self.step} succeeded, and "
-            f"at least {self.planned.required:,} must ({self.named(self.dropped)})"
+            f"{self.step} failed: {succeeded:,} of {counted(self.planned.items, 'item')} "
+            f"succeeded, and at least {self.planned.required:,} must"
         )
 
     @property
@@ -144,8 +144,8 @@ def make_progress(
     for item, step in step_of.items():
         if (report := reports.get(item)) is not None:
             runs_in = job_of.get(item)
-            has_job_succeeded = runs_in is not None and runs_in[1] is JobState.SUCCEEDED
-            is_dropped = has_job_succeeded and report.state in _GONE
+            has_ended_well = runs_in is None or runs_in[1] is JobState.SUCCEEDED
+            is_dropped = has_ended_well and report.state in _GONE
             job = None if runs_in is None else runs_in[0]
             items[step].append(ItemReport(report, job, is_dropped))
     return {name: MapProgress(name, maps[name], items[name], states[name]) for name in maps}

@@ -68,6 +68,16 @@ class MapRow:
         places = dict.fromkeys(view.location for view in self.views)
         return next(iter(places)) if len(places) == 1 else counted(len(places), "machine type")
 
+    def elapsed(self, now: float) -> str:
+        """Return the time from the first start of an item, until the end of all jobs or now."""
+        items = [item.report for each in self.steps for item in each.items]
+        starts = [report.started_at for report in items if report.started_at is not None]
+        if not starts:
+            return ""
+        ends = [view.result.ended_at for view in self.views if view.result is not None]
+        has_ended = all(view.state.ended for view in self.views)
+        return f"{(max(ends, default=now) if has_ended else now) - min(starts):.1f} s"
+
     @property
     def waits(self) -> str | None:
         """Reason why a job waits, or how it runs; None if there is none."""

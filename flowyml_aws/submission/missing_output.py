@@ -173,7 +173,7 @@ def _missing(asset: str, report: StepReport, view: JobView | None, run_id: str) 
         if asset in view.job.stored:
             fix = f"wait until the job ends: `flowyml-aws attach {run_id}`"
             return MissingOutput(asset, step, "not made yet", why, fix)
-    if view is not None and view.state is JobState.SUCCEEDED and report.state in _FAILED:
+    if (view is None or view.state is JobState.SUCCEEDED) and report.state in _FAILED:
         why = f"step {step!r} is {report.state.value}: {cause_of(report)}"
         fix = "correct the cause, and run the pipeline again, which runs the failed items only"
         return MissingOutput(asset, step, "dropped", why, fix)

@@ -303,5 +303,8 @@ def _cached(name: str, step: ReusedStep) -> StepReport:
     if step.skipped:
         reason = f"skipped in run {step.run_id}: {next(iter(step.skipped.values()))}"
         return StepReport(name=name, state=StepState.SKIPPED, reason=reason)
+    if step.dropped:
+        reason = f"dropped in run {step.run_id}: {next(iter(step.dropped.values()))}"
+        return StepReport(name=name, state=StepState.FAILED, reason=reason)
     reason = f"reused from run {step.run_id}" if step.run_id else "no step that runs needs it"
     return StepReport(name=name, state=StepState.CACHED, reason=reason, produced_in=step.run_id)

@@ -34,7 +34,7 @@ def status_sheets(status: RunStatus, now: float) -> list[Sheet]:
     lines: list[str] = []
     for row in status_rows(status):
         if isinstance(row, MapRow):
-            rows.append((row.title, row.state_text, row.attempts, row.place, ""))
+            rows.append((row.title, row.state_text, row.attempts, row.place, row.elapsed(now)))
             rows += ((f"└ {each.step}", each.text, "", "", "") for each in row.steps)
             lines += [row.waits] if row.waits else []
             continue

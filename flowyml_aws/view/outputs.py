@@ -13,7 +13,7 @@ from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.client.run import StoredList, StoredOutput
 from flowyml_aws.client.savings import Savings
 from flowyml_aws.core.amounts import counted, usd
-from flowyml_aws.planning.job_rows import short_names
+from flowyml_aws.core.maps import short_names
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.planning.wording import time_text
 from flowyml_aws.submission.backend import JobState
@@ -145,7 +145,7 @@ def _commands(
     failed = [view.job.name for view in status.jobs if view.state is JobState.FAILED]
     if failed:
         yield f"logs {status.run_id} {failed[0]}"
-    if failed or status.state is RunState.CANCELLED:  # else, too few items of a map succeeded
+    if status.state in (RunState.FAILED, RunState.CANCELLED):
         yield f"resume {status.run_id}"
     if outputs:
         yield f"get {status.run_id}{'' if total > len(outputs) else f' {outputs[-1].asset}'}"

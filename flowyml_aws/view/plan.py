@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from flowyml_aws.core.amounts import counted, usd
-from flowyml_aws.core.maps import declared_name
-from flowyml_aws.planning.job_rows import JobRow, job_rows, row_titles, short_names, waiting_text
+from flowyml_aws.core.maps import declared_name, short_names
+from flowyml_aws.planning.job_rows import JobRow, job_rows, row_titles, waiting_text
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob, Variant
 from flowyml_aws.planning.wording import time_text

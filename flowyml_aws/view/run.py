@@ -142,7 +142,7 @@ def status_table(status: RunStatus, now: float, expected_s: float | None = None)
     states = {view.job.name: view.state for view in status.jobs}
     for row in status_rows(status):
         if isinstance(row, MapRow):
-            _add_map(table, row)
+            _add_map(table, row, now)
             if row.waits is not None:
                 waits.append(Text(row.waits, style="yellow"))
             continue
@@ -218,9 +218,10 @@ def _add_steps(table: FittedTable, status: RunStatus, view: JobView, now: float)
         table.add_row(f"  {report.name}", state, retries, "", elapsed_of_step(report, now))
 
 
-def _add_map(table: FittedTable, row: MapRow) -> None:
+def _add_map(table: FittedTable, row: MapRow, now: float) -> None:
     state = Text(row.state_text, style=_JOB_STYLE.get(row.state, "dim"))
-    table.add_row(Text(row.title, style="bold"), state, row.attempts, row.place, "")
+    elapsed = row.elapsed(now)
+    table.add_row(Text(row.title, style="bold"), state, row.attempts, row.place, elapsed)
     for each in row.steps:
         style = _STEP_STYLE.get(map_state(each), "dim")
         table.add_row(f"  {each.step}", Text(each.text, style=style), "", "", "")
