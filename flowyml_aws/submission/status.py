@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from flowyml_aws.planning.plan import InstanceOffer, PlannedJob, PlannedMap, ReusedStep
 from flowyml_aws.planning.wording import hourly_price
@@ -82,7 +83,7 @@ class JobView:
         return offer.price_usd_hour * (self.result.ended_at - self.result.started_at) / 3600
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunStatus:
     """The status of a run at one moment.
 
@@ -126,7 +127,7 @@ class RunStatus:
             return RunState.CANCELLED
         return RunState.FAILED if missing_items(self) else RunState.SUCCEEDED
 
-    @property
+    @cached_property
     def progress(self) -> dict[str, MapProgress]:
         """Items of each mapped step, by its name."""
         if not self.maps:

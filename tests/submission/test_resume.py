@@ -103,7 +103,7 @@ def test_the_assets_of_finished_jobs_are_known_by_their_refs() -> None:
 def test_equal_values_in_two_packs_are_missing_separately() -> None:
     there, gone = a_packed_ref("a", pack="1"), a_packed_ref("a", pack="2")
     results = {"x": a_result("x", there), "y": a_result("y", gone)}
-    assert finished_jobs(results, {gone.key}) == {"x": results["x"]}
+    assert finished_jobs(a_plan(), results, {gone.key}) == {"x": results["x"]}
 
 
 def test_a_job_waits_for_the_parents_of_a_finished_parent() -> None:
