@@ -24,6 +24,7 @@ from flowyml_aws.report.data import (
 )
 from flowyml_aws.report.failures import failure_entries
 from flowyml_aws.report.logs import log_ends
+from flowyml_aws.report.maps import read_maps
 from flowyml_aws.report.preview import preview_of
 from flowyml_aws.report.timeline import (
     estimated_segments,
@@ -44,7 +45,9 @@ from flowyml_aws.submission.status import (
     JobView,
     RunStatus,
     client_warning,
+    item_notes,
     machine_notes,
+    missing_items,
     value_notes,
 )
 from flowyml_aws.submission.times import split_wait
@@ -100,7 +103,8 @@ def collect(driver: RunDriver, now: float) -> RunReport:
     """
     reading = _read(driver, now)
     origin = read_origin(driver.store, driver.record.run_id)
-    return make_report(reading).model_copy(update={"origin": origin})
+    maps = read_maps(driver.store, reading.status, origin)
+    return make_report(reading).model_copy(update={"origin": origin, "maps": maps})
 
 
 def make_report(reading: Reading) -> RunReport:
@@ -108,7 +112,14 @@ def make_report(reading: Reading) -> RunReport:
     plan, status, record = reading.plan, reading.status, reading.record
     ends = {view.job.name: _end(view, reading.now) for view in status.jobs}
     jobs = tuple(_job(reading, view, ends) for view in status.jobs)
-    notes = [*plan.notes, *map(str, status.moves), *machine_notes(status), *value_notes(status)]
+    notes = [
+        *item_notes(status),
+        *missing_items(status),
+        *plan.notes,
+        *map(str, status.moves),
+        *machine_notes(status),
+        *value_notes(status),
+    ]
     warning = client_warning(status)
     return RunReport(
         run_id=record.run_id,
@@ -274,6 +285,7 @@ def _job(reading: Reading, view: JobView, ends: Mapping[str, float]) -> JobEntry
         name=job.name,
         group=job.group,
         steps=job.steps,
+        mapped=job.mapped,
         after=job.after,
         edges=_edges(job),
         state=view.state,

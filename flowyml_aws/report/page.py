@@ -18,6 +18,7 @@ from flowyml_aws.report.data import (
     StepEntry,
 )
 from flowyml_aws.report.logs import END_BYTES
+from flowyml_aws.report.maps import fewer_failures, lanes, map_tables
 from flowyml_aws.report.outline import MAX_NODES, Node, outline
 from flowyml_aws.report.rendering import packed_json, render
 from flowyml_aws.report.thinning import (
@@ -59,27 +60,36 @@ def to_html(report: RunReport, watched: bool = False) -> str:
         for job in jobs
     ]
     shown = sorted(jobs, key=lambda job: order[job.name])
-    nodes = outline(report.jobs)
+    rows = lanes(report.jobs)
+    nodes = outline(rows)
     images, omitted_images = fit_images(report.assets)
     assets = _assets_by_step(images)
     details = [_job_details(report, job, curves, assets) for job in shown]
     parts = [details[i : i + _JOBS_PER_PART] for i in range(0, len(details), _JOBS_PER_PART)]
+    failures = fewer_failures(report.failures, report.jobs)
     return render(
         "report.html",
-        scripts=("base.js", "graph.js", "report.js", *(("watch.js",) if watched else ())),
+        scripts=(
+            "base.js",
+            "graph.js",
+            "report.js",
+            "maps.js",
+            *(("watch.js",) if watched else ()),
+        ),
         connects=watched,
         report=report,
         jobs=shown,
         jobs_per_part=_JOBS_PER_PART,
         assets=report.assets[:MAX_ROWS],
-        failures=[_shortened_failure(failure) for failure in report.failures[:_MAX_FAILURES]],
+        failures=[_shortened_failure(failure) for failure in failures[:_MAX_FAILURES]],
         steps=_steps_by_job(report, shown),
         cached=[step for step in report.steps if step.job is None][:MAX_ROWS],
         groups=_groups(report) if len(report.jobs) > len(shown) else [],
         facts=list(_facts(report)),
         notes=report.notes[:_MAX_NOTES],
         shortened=_shortened(report, log_bytes, points, nodes, shown, omitted_images),
-        overview=packed_json(_overview(report, shown, nodes)),
+        overview=packed_json(_overview(report, shown, rows[:MAX_ROWS], nodes)),
+        map_tables=[packed_json(table) for table in map_tables(report)],
         parts=[packed_json(part) for part in parts],
     )
 
@@ -182,9 +192,10 @@ def _shortened(
         )
     if len(report.assets) > MAX_ROWS:
         sentences.append(f"Rows for {MAX_ROWS:,} of {len(report.assets):,} values.")
-    if len(report.failures) > _MAX_FAILURES:
+    failures = min(_MAX_FAILURES, len(fewer_failures(report.failures, report.jobs)))
+    if len(report.failures) > failures:
         count = len(report.failures)
-        sentences.append(f"{_MAX_FAILURES} of {count:,} failures; the jobs have the others.")
+        sentences.append(f"{failures} of {count:,} failures; the jobs have the others.")
     if log_bytes < END_BYTES:
         sentences.append(f"Logs: the first and the last {log_bytes / 1024:,.0f} KiB of each.")
     if any(job.curves is not None and _points(job) > points for job in shown):
@@ -203,10 +214,23 @@ def _points(job: JobEntry) -> int:
     return max((len(each.low) for each in series), default=0)
 
 
-def _overview(report: RunReport, jobs: Sequence[JobEntry], nodes: Sequence[Node]) -> dict[str, Any]:
-    """Return the data of the timeline and the graph."""
+def _overview(
+    report: RunReport, shown: Sequence[JobEntry], jobs: Sequence[JobEntry], nodes: Sequence[Node]
+) -> dict[str, Any]:
+    """Return the data of the timeline and the graph.
+
+    Args:
+        report: The report.
+        shown: Jobs with a row of their own.
+        jobs: Rows of the timeline: jobs, and one for all jobs of a map.
+        nodes: Boxes of the graph.
+    """
     kinds = list(SegmentKind)
+    positions = {job.name: position for position, job in enumerate(shown)}
+    maps = {entry.name: position for position, entry in enumerate(report.maps)}
     return {
+        "rows": [positions.get(job.name, -1) for job in jobs],
+        "maps": [maps.get(job.mapped[0], -1) if job.mapped else -1 for job in jobs],
         "kinds": [kind.value for kind in kinds],
         "jobs": [job.name for job in jobs],
         "states": [job.state.value for job in jobs],

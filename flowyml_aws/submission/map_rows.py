@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from flowyml_aws.core.amounts import counted
@@ -14,7 +14,7 @@ from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.map_progress import MapProgress
 from flowyml_aws.submission.status import JobView, RunStatus
 
-__all__ = ["MapRow", "map_state", "reused_rows", "status_rows"]
+__all__ = ["MapRow", "map_state", "reused_rows", "status_rows", "worst_state"]
 
 _ORDER = [
     JobState.FAILED,
@@ -44,8 +44,8 @@ class MapRow:
 
     @property
     def state(self) -> JobState:
-        """Most urgent state of the jobs: failed before running before succeeded."""
-        return min((view.state for view in self.views), key=_ORDER.index)
+        """Most urgent state of the jobs."""
+        return worst_state(view.state for view in self.views)
 
     @property
     def state_text(self) -> str:
@@ -87,6 +87,11 @@ class MapRow:
         first = open_views[0]
         more = f" (and {counted(len(open_views) - 1, 'other job')})" if open_views[1:] else ""
         return f"{first.job.name}: {first.reason}{more}"
+
+
+def worst_state(states: Iterable[JobState]) -> JobState:
+    """Return the most urgent state of some jobs: failed before running before succeeded."""
+    return min(states, key=_ORDER.index)
 
 
 def status_rows(status: RunStatus) -> list[JobView | MapRow]:
