@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from flowyml_aws.artifacts.store import ArtifactStore
+from flowyml_aws.core.amounts import counted
 from flowyml_aws.core.maps import declared_name
 from flowyml_aws.planning.job_rows import JobRow, job_rows, row_titles
 from flowyml_aws.report.data import (
+    AssetEntry,
     FailureEntry,
     ItemEntry,
     JobEntry,
@@ -24,7 +26,14 @@ from flowyml_aws.submission.map_rows import worst_state
 from flowyml_aws.submission.origin import RunOrigin
 from flowyml_aws.submission.status import RunStatus
 
-__all__ = ["fewer_failures", "lanes", "map_tables", "read_maps"]
+__all__ = [
+    "dropped_text",
+    "fewer_assets",
+    "fewer_failures",
+    "lanes",
+    "map_tables",
+    "read_maps",
+]
 
 
 def read_maps(
@@ -74,6 +83,30 @@ def fewer_failures(
     return kept
 
 
+def fewer_assets(report: RunReport) -> list[AssetEntry]:
+    """Return the values of a run with one entry for all items of a mapped step's asset."""
+    map_of = {item.name: entry.name for entry in report.maps for item in entry.items}
+    found: dict[tuple[str, str], list[AssetEntry]] = {}
+    for asset in report.assets:
+        step = map_of.get(asset.step)
+        name = asset.name if step is None else declared_name(asset.name)
+        found.setdefault((step or asset.step, name), []).append(asset)
+    return [
+        _list_entry(name, step, assets, report.run_id) if assets[0].step in map_of else assets[0]
+        for (step, name), assets in found.items()
+    ]
+
+
+def dropped_text(report: RunReport) -> str:
+    """Return the number of dropped items of each mapped step; empty if there are none."""
+    counts = {entry.name: sum(item.is_dropped for item in entry.items) for entry in report.maps}
+    return ", ".join(
+        f"{count:,} of {len(entry.items):,} items of {entry.name}"
+        for entry in report.maps
+        if (count := counts[entry.name])
+    )
+
+
 def map_tables(report: RunReport) -> list[dict[str, Any]]:
     """Return the data of a table of items for each mapped step, failed items first."""
     return [_table(entry) for entry in report.maps]
@@ -99,6 +132,19 @@ def _table(entry: MapEntry) -> dict[str, Any]:
             for item in ordered
         ],
     }
+
+
+def _list_entry(name: str, step: str, assets: Sequence[AssetEntry], run_id: str) -> AssetEntry:
+    stored = [asset for asset in assets if asset.uri is not None]
+    command = f"; print them with `flowyml-aws get {run_id} {name}`" if stored else ""
+    return AssetEntry(
+        name=name,
+        step=step,
+        run_id=run_id,
+        size_bytes=sum(asset.size_bytes or 0 for asset in stored) if stored else None,
+        codec=stored[0].codec if stored else None,
+        note=f"{len(stored):,} of {counted(len(assets), 'item')} stored{command}",
+    )
 
 
 def _map_entry(

@@ -18,7 +18,7 @@ from flowyml_aws.report.data import (
     StepEntry,
 )
 from flowyml_aws.report.logs import END_BYTES
-from flowyml_aws.report.maps import fewer_failures, lanes, map_tables
+from flowyml_aws.report.maps import dropped_text, fewer_assets, fewer_failures, lanes, map_tables
 from flowyml_aws.report.outline import MAX_NODES, Node, outline
 from flowyml_aws.report.rendering import packed_json, render
 from flowyml_aws.report.thinning import (
@@ -67,6 +67,7 @@ def to_html(report: RunReport, watched: bool = False) -> str:
     details = [_job_details(report, job, curves, assets) for job in shown]
     parts = [details[i : i + _JOBS_PER_PART] for i in range(0, len(details), _JOBS_PER_PART)]
     failures = fewer_failures(report.failures, report.jobs)
+    values = fewer_assets(report)
     return render(
         "report.html",
         scripts=(
@@ -80,7 +81,8 @@ def to_html(report: RunReport, watched: bool = False) -> str:
         report=report,
         jobs=shown,
         jobs_per_part=_JOBS_PER_PART,
-        assets=report.assets[:MAX_ROWS],
+        assets=values[:MAX_ROWS],
+        dropped=dropped_text(report),
         failures=[_shortened_failure(failure) for failure in failures[:_MAX_FAILURES]],
         steps=_steps_by_job(report, shown),
         cached=[step for step in report.steps if step.job is None][:MAX_ROWS],
@@ -190,8 +192,8 @@ def _shortened(
             f"Rows for {len(shown):,} of {len(report.jobs):,} jobs, failed ones first. The table "
             "of all jobs counts the others."
         )
-    if len(report.assets) > MAX_ROWS:
-        sentences.append(f"Rows for {MAX_ROWS:,} of {len(report.assets):,} values.")
+    if (values := len(fewer_assets(report))) > MAX_ROWS:
+        sentences.append(f"Rows for {MAX_ROWS:,} of {values:,} values.")
     failures = min(_MAX_FAILURES, len(fewer_failures(report.failures, report.jobs)))
     if len(report.failures) > failures:
         count = len(report.failures)
