@@ -18,7 +18,7 @@ def best(model: list[float]) -> float:
     return max(model)
 
 
-GRID = {"rate": [0.1, 0.5], "depth": [1, 2, 3]}
+GRID: dict[str, list[float]] = {"rate": [0.1, 0.5], "depth": [1, 2, 3]}
 
 
 def sweep() -> Pipeline:
