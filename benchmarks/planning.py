@@ -78,11 +78,19 @@ def layers(size: int, width: int) -> list[Step]:
     return steps
 
 
+def a_map(size: int) -> list[Step]:
+    """Return a step with this number of items, and a step that reads all of them."""
+    item = step(name="item", outputs=["value"])(lambda number: number)
+    total = step(name="total", inputs=["value"], outputs=["total"])(lambda value: sum(value))
+    return [item.map(rows=[{"number": n} for n in range(size)], items_per_job=20), total]
+
+
 SHAPES: dict[str, Callable[[int], list[Step]]] = {
     "chain, groups of 10": lambda size: chain(size, grouped=True),
     "chain, no groups": lambda size: chain(size, grouped=False),
     "layers of 10": lambda size: layers(size, 10),
     "layers as wide as deep": lambda size: layers(size, math.isqrt(size)),
+    "a map, 20 items per job": a_map,
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Literal
 
@@ -60,6 +60,17 @@ class CacheEntry(Document):
     changed: dict[str, str] = Field(default_factory=dict)
     machine: str | None = None
     python: str | None = None
+
+    def of_item(self, names: Mapping[str, str]) -> CacheEntry:
+        """Return the entry with the assets of an item of a map; others have the same names.
+
+        Args:
+            names: Assets of the item by the names of the assets in the entry.
+        """
+        if all(name == new for name, new in names.items()) and names.keys() >= self.assets.keys():
+            return self
+        assets = {new: self.assets[name] for name, new in names.items() if name in self.assets}
+        return self.model_copy(update={"assets": assets})
 
     def serves(self, machine: str, python: str) -> bool:
         """Return whether the entry serves jobs that are planned for a kind of machine.

@@ -73,14 +73,18 @@ def decide_reuse(
     forced = _with_descendants(graph, refresh)
     identities = _cacheable(graph, identities)
     known = _KnownIdentities(graph, identities, external_inputs)
+    outputs = {step.name: step.outputs_by_declared_name for step in graph.steps}
+    originals: dict[str, CacheEntry] = {}
     hits: dict[str, CacheEntry] = {}
     while keys := known.new_keys(hits):
         lookups = {step: key for step, key in keys.items() if step not in forced}
         existing = entries(tuple(lookups.values()))
         found = {step: existing[key] for step, key in lookups.items() if key in existing}
-        hits.update(
-            {s: entry for s, entry in found.items() if entry.serves(machines.get(s, ""), python)}
-        )
+        found = {
+            s: entry for s, entry in found.items() if entry.serves(machines.get(s, ""), python)
+        }
+        originals.update(found)
+        hits.update({step: entry.of_item(outputs[step]) for step, entry in found.items()})
     while True:
         runs, refs = _demanded(graph, identities.keys(), hits)
         invalid = known.premature_hits(hits, runs)
@@ -105,7 +109,7 @@ def decide_reuse(
     stored.update(asset for step in graph.steps if step.name in deferred for asset in step.assets)
     return Reuse(
         runs=frozenset(runs),
-        entries={step: entry for step, entry in hits.items() if step not in runs},
+        entries={step: originals[step] for step in hits if step not in runs},
         refs=refs,
         identities=identities,
         assets=assets,
@@ -144,6 +148,7 @@ class _KnownIdentities:
         self._rules = {step.name: step.cache for step in graph.steps}
         self._by_content = identified_by_content(graph, identities.keys())
         self._keys: dict[str, str] = {}
+        self._digests: dict[int, str] = {}
         self._contents = dict(external_inputs)  # identities by asset
 
     def new_keys(self, hits: Mapping[str, CacheEntry]) -> dict[str, str]:
@@ -162,9 +167,16 @@ class _KnownIdentities:
             assets.update(self._awaited(name))
             known = {asset: identity for asset, identity in assets.items() if identity is not None}
             if len(known) == len(assets):
-                key = cache_key(self._identities[name].digest, known)
+                key = cache_key(self._digest(name), known)
                 self._keys[name] = new[name] = key
         return new
+
+    def _digest(self, step: str) -> str:
+        """Return the digest of a step's identity, which all items of a mapped step share."""
+        identity = self._identities[step]
+        if id(identity) not in self._digests:
+            self._digests[id(identity)] = identity.digest
+        return self._digests[id(identity)]
 
     def identities_of(self, step: str, runs: Collection[str]) -> dict[str, str | None]:
         """Return the identities of the assets that a step reads.

@@ -112,6 +112,14 @@ ContextFile = Annotated[
         help="Set the step parameters of a .json or .toml file; --context overrides them.",
     ),
 ]
+Sweep = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="STEP=FILE.csv",
+        help="Run this step once for each row of a CSV file, whose columns are parameters; "
+        "repeatable.",
+    ),
+]
 Env = Annotated[
     list[str] | None,
     typer.Option(

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from flowyml_aws.cli.context import context_values
+from flowyml_aws.cli.sweeps import read_sweeps
 from flowyml_aws.client.options import RunKeywords
 from flowyml_aws.core.errors import (
     FlowymlError,
@@ -146,6 +147,7 @@ def run_options(
     max_cost_usd: float | None,
     checkpoint_steps: bool,
     spot: str | None,
+    sweep: Sequence[str] | None,
 ) -> RunKeywords:
     """Return the options of a plan or run from those of the command line.
 
@@ -162,6 +164,7 @@ def run_options(
         "max_cost_usd": max_cost_usd,
         "checkpoint_steps": checkpoint_steps,
         "spot": cast("SpotRule | None", spot),
+        "sweep": read_sweeps(sweep or ()),
     }
 
 

@@ -24,6 +24,7 @@ from flowyml_aws.cli.app import (
     NoCache,
     Refresh,
     Spot,
+    Sweep,
     app,
 )
 from flowyml_aws.cli.facts import print_json, selection_facts
@@ -63,6 +64,7 @@ def plan(
     max_cost_usd: MaxCost = None,
     checkpoint_steps: CheckpointSteps = False,
     spot: Spot = None,
+    sweep: Sweep = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what a run would do and cost."""
@@ -78,6 +80,7 @@ def plan(
         max_cost_usd,
         checkpoint_steps,
         spot,
+        sweep,
     )
     if explain is not None:
         _, selection = pipeline.explain(explain, **options)

@@ -32,6 +32,7 @@ from flowyml_aws.cli.app import (
     Refresh,
     RunId,
     Spot,
+    Sweep,
     app,
 )
 from flowyml_aws.cli.completion import complete_job, complete_output, complete_step
@@ -91,6 +92,7 @@ def run(
     max_cost_usd: MaxCost = None,
     checkpoint_steps: CheckpointSteps = False,
     spot: Spot = None,
+    sweep: Sweep = None,
     detach: Detach = False,
     as_json: AsJson = False,
 ) -> None:
@@ -107,6 +109,7 @@ def run(
         max_cost_usd,
         checkpoint_steps,
         spot,
+        sweep,
     )
     started = pipeline.submit(detach=detach, **options)
     # The run is stored in the pipeline's project, which may not be the current folder.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypedDict
 
@@ -34,6 +34,7 @@ class RunKeywords(TypedDict, total=False):
     allow_pickle: bool | None
     checkpoint_steps: bool
     spot: SpotRule | None
+    sweep: Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +65,8 @@ class RunOptions:
             instead of the whole group. On spot capacity, this is always the case.
         spot: Use of spot capacity for the steps that have no rule of their own: `always`,
             `prefer` or `never`. None for what is cheapest.
+        sweep: For a step that runs once for each row: the values of its parameters in each row. It
+            replaces the `grid` or the `rows` of a mapped step.
     """
 
     backend: BackendSpec | None = None
@@ -77,6 +80,7 @@ class RunOptions:
     allow_pickle: bool | None = None
     checkpoint_steps: bool = False
     spot: SpotRule | None = None
+    sweep: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, keywords: RunKeywords) -> RunOptions:

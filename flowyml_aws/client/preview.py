@@ -131,13 +131,11 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
     )
     input_identities = {asset: value.identity for asset, value in inputs.items()}
     earlier = host.earlier_runs
-    machines = {
-        step.name: machine_kind(
-            request.placement.backend_of(group), needs_of(group.aggregated_resources)
-        )
-        for group in request.groups
-        for step in group.steps
-    }
+    machines: dict[str, str] = {}
+    for group in request.groups:
+        needs = needs_of(group.aggregated_resources)
+        kind = machine_kind(request.placement.backend_of(group), needs)
+        machines.update((step.name, kind) for step in group.steps)
     reuse = find_reuse(
         earlier, request.graph, identities.known, input_identities, request.forced, machines
     )
@@ -145,9 +143,10 @@ def plan_at(services: PlanningServices, request: PlanRequest) -> PlannedRun:
     history = read_times(earlier, request.name) if earlier is not None else ()
     running = [part for group in request.groups if (part := group.only(reuse.runs)) is not None]
     durations = Durations(history)
+    traits = [service_traits(request.placement.backend_of(group)) for group in running]
     batches = [
-        batch_of(g, durations, service_traits(request.placement.backend_of(g)).startup_s)
-        for g in running
+        batch_of(group, durations, service.startup_s, service.most_jobs_of_a_map)
+        for group, service in zip(running, traits, strict=True)
     ]
     groups = [
         part
@@ -326,7 +325,8 @@ def _require_instances(backend: str) -> None:
 def _reused(step: Step, entry: CacheEntry | None) -> ReusedStep:
     if entry is None:
         return ReusedStep(produces=step.assets)
-    return ReusedStep(produces=step.assets, run_id=entry.run_id, assets=entry.assets)
+    assets = entry.of_item(step.outputs_by_declared_name).assets
+    return ReusedStep(produces=step.assets, run_id=entry.run_id, assets=assets)
 
 
 def _image_of(host: PlanningHost) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from flowyml_aws.images.pins import Pins, project_pins
 from flowyml_aws.packaging.choices import Choices
 from flowyml_aws.packaging.project import Project, find_project
 from flowyml_aws.parameters.resolve import ResolvedContext, resolve_context
+from flowyml_aws.parameters.rows import resolve_rows, with_sweeps
 from flowyml_aws.planning.limits import Limits
 from flowyml_aws.planning.placement import Placement
 from flowyml_aws.settings.load import load_settings
@@ -112,13 +113,19 @@ class RunRequest:
     resolved: ResolvedContext = field(init=False)
 
     def __post_init__(self) -> None:
+        steps, problems = with_sweeps(self.steps, self.options.sweep)
+        object.__setattr__(self, "steps", steps)
         of_run = self.options.context or {}
         lists = self._lists_in({**self.context, **of_run})
         inputs = {*self.options.inputs, *lists}
-        bound = bind_steps(self.steps, inputs, {**self.context, **of_run})
-        object.__setattr__(self, "bound", bound)
+        bound = list(bind_steps(self.steps, inputs, {**self.context, **of_run}))
+        for position, step in enumerate(bound):
+            bound[position], mistakes = resolve_rows(step)
+            problems += mistakes
+        object.__setattr__(self, "bound", tuple(bound))
         # Only once: two conversions would give two objects.
         resolved = resolve_context(self.name, bound, self.context, of_run, lists)
+        resolved = replace(resolved, problems=(*problems, *resolved.problems))
         object.__setattr__(self, "resolved", resolved)
 
     def _lists_in(self, context: Collection[str]) -> frozenset[str]:
@@ -168,7 +175,7 @@ class RunRequest:
             placement=placement,
             context=self.values,
             inputs=self._input_values(pipeline),
-            forced=self.options.refreshed if self.options.cache else names,
+            forced=self._forced(pipeline) if self.options.cache else names,
             environment=self.environment(settings),
             secrets=merge_environments(self.secrets),
             choices=self.choices,
@@ -178,6 +185,15 @@ class RunRequest:
             pins=self._pins(settings),
             stores_all=self.options.checkpoint_steps,
             spot=self.options.spot,
+        )
+
+    def _forced(self, pipeline: BuiltPipeline) -> frozenset[str]:
+        """Return the steps to refresh, with all items of a mapped step."""
+        refreshed = self.options.refreshed
+        return frozenset(
+            step.name
+            for step in pipeline.graph.steps
+            if step.name in refreshed or step.declared_name in refreshed
         )
 
     def _input_values(self, pipeline: BuiltPipeline) -> dict[str, Any]:
@@ -237,7 +253,8 @@ class RunRequest:
         if placement is not None and pipeline is not None:
             problems += placement.problems(pipeline.groups)
         names = [step.name for step in self.steps]
-        unknown = sorted(self.options.refreshed.difference(names))
+        items = {step.name for step in pipeline.graph.steps} if pipeline is not None else set()
+        unknown = sorted(self.options.refreshed.difference(names, items))
         problems += [_no_such_step(name, names) for name in unknown]
         try:
             _ = self.limits

@@ -49,7 +49,7 @@ def expand(
     Args:
         graph: Graph of the declared steps.
         groups: Their groups; the steps of a mapped group are in one stage of one domain.
-        values: Values of lists by name, as far as they are known.
+        values: Values of lists by name, if known.
     """
     mapped = [step for step in graph.steps if step.mapping is not None]
     if not mapped:
@@ -60,7 +60,7 @@ def expand(
     if problems:
         return None, problems
     expander = _Expander(graph, {name: lengths[place.domain] for name, place in places.items()})
-    new_groups = tuple(expander.group(group) for group in groups)
+    new_groups = tuple(group for group in map(expander.group, groups) if group.steps)
     steps = tuple(step for group in new_groups for step in group.steps)
     return Expansion(expander.graph(steps), new_groups, expander.values(values)), []
 

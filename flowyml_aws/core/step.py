@@ -156,6 +156,11 @@ class Step:
         inputs = tuple(dict.fromkeys((*self.inputs, *mapping.over)))
         return replace(self, inputs=inputs, mapping=mapping)
 
+    @property
+    def outputs_by_declared_name(self) -> dict[str, str]:
+        """Assets that the step produces by the names that they have in its pipeline."""
+        return dict(zip(self.declared.assets, self.assets, strict=True))
+
     def requirements(self) -> ResourceRequirements | None:
         """Return the step's parsed resources, with the labels of its use of spot capacity.
 

@@ -167,7 +167,7 @@ def parallel_steps(group: StepGroup, graph: StepGraph) -> list[tuple[str, str]]:
     """Return pairs of consecutive steps of a group that could run in parallel.
 
     In a running order, consecutive steps can only be connected by a direct edge. So a pair is
-    returned if and only if the group is not a chain. Steps of different items are no pair.
+    returned if and only if the group is not a chain. Steps of different items never are one.
     """
     return [
         (before.name, after.name)

@@ -18,9 +18,6 @@ __all__ = ["Batch", "batch_of", "planned_maps", "split_group"]
 _START_SHARE = 0.1
 """Largest share of a job's time that its start may take, if there are enough items."""
 
-_MAX_JOBS = 100
-"""Number of jobs while the durations of the items are unknown."""
-
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -30,16 +27,19 @@ class Batch:
     reason: str
 
 
-def batch_of(group: StepGroup, durations: Durations, startup_s: float) -> Batch | None:
+def batch_of(
+    group: StepGroup, durations: Durations, startup_s: float, most_jobs: int
+) -> Batch | None:
     """Return the number of items that each job of a mapped group runs; None for other groups.
 
     A job takes `startup_s` and the sum of its items. Enough items share a job that its start takes
-    at most a tenth of this time. If an item has never run, at most 100 jobs are planned.
+    at most a tenth of this time. If an item has never run, at most `most_jobs` jobs are planned.
 
     Args:
         group: Group with all items that run.
         durations: Durations of earlier runs.
         startup_s: Assumed seconds until a job runs its first step.
+        most_jobs: Number of jobs while the durations of the items are unknown.
     """
     declared = {step.declared_name: step.declared for step in group.steps if step.item is not None}
     if not declared:
@@ -55,7 +55,8 @@ def batch_of(group: StepGroup, durations: Durations, startup_s: float) -> Batch 
     seconds = _item_s(list(declared.values()), durations)
     if seconds is None:
         return Batch(
-            max(1, math.ceil(items / _MAX_JOBS)), f"at most {_MAX_JOBS} jobs, as no item has run"
+            max(1, math.ceil(items / most_jobs)),
+            f"at most {most_jobs} jobs, because no item has run yet",
         )
     enough_s = startup_s * (1 - _START_SHARE) / _START_SHARE
     number = items if seconds <= 0 else math.ceil(enough_s / seconds)

@@ -80,7 +80,8 @@ class Placement:
 
     def backend_of(self, group: StepGroup) -> str:
         """Return the service of a group. A part of a split group may be named, or the group."""
-        for name in (group.group_name, group.execution_group):
+        declared = group.steps[0].declared_name
+        for name in (group.group_name, group.execution_group, declared):
             if name is not None and name in self.named:
                 return self.named[name]
         # `problems` has reported groups without a service.

@@ -66,6 +66,7 @@ class ServiceTraits:
         needs_bundle: Whether jobs need a copy of the project's files.
         inherits_environment: Whether jobs get the environment variables of the client.
         outlives_client: Whether submitted jobs continue after their client has left.
+        most_jobs_of_a_map: Number of jobs for a map while the durations of its items are unknown.
         on_departure: State of the jobs after their client has left, as a clause.
     """
 
@@ -80,6 +81,7 @@ class ServiceTraits:
     needs_bundle: bool = True
     inherits_environment: bool = False
     outlives_client: bool = True
+    most_jobs_of_a_map: int = 100
     on_departure: str = "submitted jobs continue"
 
 

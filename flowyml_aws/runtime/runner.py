@@ -246,9 +246,10 @@ class JobRunner:
             entry = read_entry(store, key)
             if entry is None or not entry.serves(spec.cache.machine, python_version()):
                 return False
-            if not entry.assets.keys() >= set(spec.stored):
+            assets = entry.of_item(spec.outputs_by_declared_name).assets
+            if not assets.keys() >= set(spec.stored):
                 return False
-            refs = {asset: entry.assets[asset] for asset in spec.stored}
+            refs = {asset: assets[asset] for asset in spec.stored}
             if not all(is_stored(store, ref) for ref in one_of_each_object(refs.values())):
                 return False
         except AwsRefusedError as error:
@@ -267,10 +268,14 @@ class JobRunner:
         entry = CacheEntry(
             key=key,
             pipeline=attempt.spec.pipeline,
-            step=spec.name,
+            step=spec.function,
             run_id=attempt.spec.run_id,
             created_at=time.time(),
-            assets={asset: attempt.assets[asset] for asset in spec.stored},
+            assets={
+                declared: attempt.assets[asset]
+                for declared, asset in spec.outputs_by_declared_name.items()
+                if asset in spec.stored
+            },
             changed=attempt.changed,
             machine=spec.cache.machine if spec.cache is not None and attempt.changed else None,
             python=python_version() if is_pickled else None,

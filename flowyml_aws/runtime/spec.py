@@ -9,7 +9,7 @@ from pydantic import Field
 from flowyml_aws.artifacts.documents import Document
 from flowyml_aws.artifacts.refs import ArtifactRef
 from flowyml_aws.core.arguments import Arguments
-from flowyml_aws.core.maps import FailureRule
+from flowyml_aws.core.maps import FailureRule, declared_name
 from flowyml_aws.runtime.program import Program
 
 __all__ = [
@@ -125,6 +125,13 @@ class StepSpec(Document):
     def function(self) -> str:
         """Name of the step in the payload."""
         return self.declared or self.name
+
+    @property
+    def outputs_by_declared_name(self) -> dict[str, str]:
+        """Outputs by the names that they have in the mapped step, or by their own."""
+        if not self.is_item:
+            return {asset: asset for asset in self.outputs}
+        return {declared_name(asset): asset for asset in self.outputs}
 
     @property
     def is_item(self) -> bool:

@@ -15,5 +15,6 @@ TRAITS = ServiceTraits(
     needs_bundle=False,
     inherits_environment=True,
     outlives_client=False,
+    most_jobs_of_a_map=8,  # more processes than CPUs gain nothing, and each imports the program
     on_departure="its local jobs were stopped",
 )

@@ -1,0 +1,113 @@
+"""Steps that run for each item of a list, on every backend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowyml_aws.client.result import PipelineResult
+from flowyml_aws.submission.status import failures
+from tests.support.rigs import BackendRig
+
+locally = pytest.mark.parametrize(
+    "rig", [pytest.param("local", marks=pytest.mark.contract)], indirect=True
+)
+
+
+def run(rig: BackendRig, name: str, **context: Any) -> PipelineResult:
+    return rig.pipeline(f"maps:{name}", **context).run(backend=rig.backend, progress=False)
+
+
+def allow(rig: BackendRig) -> None:
+    """Let the bad shards succeed."""
+    Path(f"{rig.trace}.go").touch()
+
+
+def ran_since(rig: BackendRig, before: int) -> list[str]:
+    return sorted(rig.ran()[before:])
+
+
+def test_failed_items_leave_the_others_and_run_alone_again(rig: BackendRig) -> None:
+    first = run(rig, "finish")
+    assert not first.success
+    states = {name: report.state.value for name, report in first.status.steps.items()}
+    assert [states[f"square[{i}]"] for i in range(5)] == [
+        "succeeded",
+        "succeeded",
+        "failed",
+        "failed",
+        "succeeded",
+    ]
+    assert states["halve[2]"] == states["add"] == "not run"
+    (failure,) = failures(first.status)
+    assert "step 'square[2]': ValueError: shard 3 is bad" in str(failure)
+    assert failure.steps.keys() == {"square[2]", "square[3]"}
+
+    allow(rig)
+    before = len(rig.ran())
+    second = run(rig, "finish")
+    assert second.success, second.summary()
+    assert second["total"] == sum(i * i / 2 for i in range(1, 6))
+    assert ran_since(rig, before) == ["add", "halve 16", "halve 9", "square 3", "square 4"]
+
+    before = len(rig.ran())
+    third = run(rig, "finish", shards=[6, 5, 4, 3, 2, 1])  # in another order, and one more
+    assert third["total"] == second["total"] + 18
+    assert ran_since(rig, before) == ["add", "halve 36", "square 6"]
+    assert run(rig, "finish", shards=[2, 4])["text"] == "total 10.0"
+    assert ran_since(rig, before) == ["add", "add", "halve 36", "square 6"]
+
+
+def test_dropped_items_are_left_out_and_what_misses_them_is_not_cached(rig: BackendRig) -> None:
+    first = run(rig, "drop")
+    assert first.success, first.summary()
+    assert first["text"] == f"total {(1 + 4 + 25) / 2}"
+    allow(rig)
+    before = len(rig.ran())
+    second = run(rig, "drop")
+    assert second["text"] == f"total {(1 + 4 + 9 + 16 + 25) / 2}"
+    assert ran_since(rig, before) == ["add", "halve 16", "halve 9", "square 3", "square 4"]
+    before = len(rig.ran())
+    assert run(rig, "drop")["text"] == second["text"]
+    assert ran_since(rig, before) == []
+
+
+@locally
+def test_too_many_dropped_items_fail_their_reader(rig: BackendRig) -> None:
+    result = run(rig, "strict")
+    assert not result.success
+    (failure,) = failures(result.status)
+    assert "step 'add' can't read 'half': 2 of 5 items failed" in str(failure)
+    assert "at least 4 must succeed" in failure.tracebacks[0]
+
+
+@locally
+def test_the_first_failed_item_stops_its_job(rig: BackendRig) -> None:
+    result = run(rig, "stop")
+    assert not result.success
+    assert "square 4" not in rig.ran()
+    states = {name: report.state.value for name, report in result.status.steps.items()}
+    assert (states["square[2]"], states["square[3]"]) == ("failed", "not run")
+
+
+@locally
+def test_a_resumed_run_executes_the_failed_items_alone(rig: BackendRig) -> None:
+    pipeline = rig.pipeline("maps:finish")
+    failed = pipeline.submit(backend=rig.backend)
+    assert not failed.wait().success
+    allow(rig)
+    before = len(rig.ran())
+    result = failed.resume().wait()
+    assert result["total"] == sum(i * i / 2 for i in range(1, 6))
+    assert ran_since(rig, before) == ["add", "halve 16", "halve 9", "square 3", "square 4"]
+
+
+@locally
+def test_a_changed_item_runs_alone(rig: BackendRig) -> None:
+    allow(rig)
+    assert run(rig, "finish").success
+    before = len(rig.ran())
+    assert run(rig, "finish", shards=[1, 2, 3, 4, 7])["total"] == (1 + 4 + 9 + 16 + 49) / 2
+    assert ran_since(rig, before) == ["add", "halve 49", "square 7"]

@@ -1,0 +1,54 @@
+"""A map in a group of two steps, with a reader of all items. Each item writes to the trace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from flowyml_aws import Context, Pipeline, step
+
+
+def note(trace: str, text: str) -> None:
+    with Path(trace).open("a", encoding="utf-8") as lines:
+        lines.write(f"{text}\n")
+
+
+def square(shard: int, trace: str) -> int:
+    note(trace, f"square {shard}")
+    if shard in (3, 4) and not Path(f"{trace}.go").exists():
+        raise ValueError(f"shard {shard} is bad")
+    return shard * shard
+
+
+def halve(squared: int, trace: str) -> float:
+    note(trace, f"halve {squared}")
+    return squared / 2
+
+
+def add(half: list[float], trace: str) -> float:
+    note(trace, "add")
+    return sum(half)
+
+
+def report(total: float) -> str:
+    return f"total {total}"
+
+
+def mapped(rule: Literal["stop", "finish", "drop"], share: float | None = None) -> Pipeline:
+    """Return the pipeline with a rule for failed items."""
+    squares = step(outputs=["squared"], execution_group="g")(square)
+    halves = step(outputs=["half"], execution_group="g")(halve)
+    pipeline = Pipeline(f"maps-{rule}", Context(shards=[1, 2, 3, 4, 5]))
+    pipeline.add_step(
+        squares.map(over="shards", items_per_job=2, on_item_failure=rule, min_success=share)
+    )
+    pipeline.add_step(halves.map(over="squared", on_item_failure=rule, min_success=share))
+    pipeline.add_step(step(inputs=["half"], outputs=["total"])(add))
+    pipeline.add_step(step(inputs=["total"], outputs=["text"])(report))
+    return pipeline
+
+
+finish = mapped("finish")
+stop = mapped("stop")
+drop = mapped("drop", 0.6)
+strict = mapped("drop", 0.7)
