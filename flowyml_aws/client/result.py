@@ -10,24 +10,24 @@ from types import MappingProxyType
 from typing import Any
 
 from flowyml_aws.client.output_names import OutputNames
-from flowyml_aws.core.amounts import usd
+from flowyml_aws.core.amounts import counted, usd
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.sheets import Sheet, ShownAsSheets
 from flowyml_aws.core.visible import visible
+from flowyml_aws.planning.job_rows import job_rows
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.logged import RunLogged
 from flowyml_aws.submission.losses import LostAttempts, lost_text
+from flowyml_aws.submission.map_failures import described_failures
 from flowyml_aws.submission.map_progress import MapProgress
 from flowyml_aws.submission.missing_output import OutputNotFoundError
 from flowyml_aws.submission.record import RunState
 from flowyml_aws.submission.refs import RunRefs
 from flowyml_aws.submission.status import (
     RunStatus,
-    failures,
     item_notes,
     machine_notes,
-    missing_items,
     value_notes,
 )
 from flowyml_aws.submission.status_sheets import metrics_sheet, status_sheets
@@ -224,10 +224,9 @@ class PipelineResult(ShownAsSheets):
             "Steps:",
         ]
         lines += (f"  {line}" for line in _step_lines(self.status))
-        lines += (f"  {note}" for note in (*item_notes(self.status), *missing_items(self.status)))
-        lines += (f"  {failure}" for failure in failures(self.status))
-        blocked = (view for view in self.status.jobs if view.state is JobState.BLOCKED)
-        lines += (f"  job {view.job.name} blocked: {view.reason}" for view in blocked)
+        lines += (f"  {note}" for note in item_notes(self.status))
+        lines += (f"  {failure.headline}" for failure in described_failures(self.status))
+        lines += (f"  {line}" for line in _blocked_lines(self.status))
         lines += (f"  {move}" for move in self.status.moves)
         if (line := lost_text(self.status.lost)) is not None:
             lines.append(f"  {line}")
@@ -235,10 +234,7 @@ class PipelineResult(ShownAsSheets):
         lines += (f"  {note}" for note in value_notes(self.status))
         if (cost_usd := self.status.cost_usd) is not None:
             lines.append(f"  cost of the jobs without their start: {usd(cost_usd)}")
-        for job, bill in self.status.bills.items():
-            on = f" on {bill.instance_type}" if bill.instance_type else ""
-            saved = f", {bill.saved:.0%} saved by spot capacity" if bill.is_spot else ""
-            lines.append(f"  job {job} is billed for {bill.billed_s} s{on}{saved}")
+        lines += (f"  {line}" for line in _bill_lines(self.status))
         return visible("\n".join(lines))
 
     def _sheets(self) -> list[Sheet]:
@@ -309,6 +305,27 @@ def make_result(
         status=status,
         report=report,
     )
+
+
+def _blocked_lines(status: RunStatus) -> Iterator[str]:
+    """Yield a line on each blocked job, and one on all blocked jobs of a map."""
+    blocked = {view.job.name: view for view in status.jobs if view.state is JobState.BLOCKED}
+    for row in job_rows(view.job for view in blocked.values()):
+        reason = blocked[row.first.name].reason
+        yield f"job {row.title} blocked: {reason}"
+
+
+def _bill_lines(status: RunStatus) -> Iterator[str]:
+    """Yield a line on the bill of each job, and one on those of all jobs of a map."""
+    for row in job_rows(view.job for view in status.jobs):
+        bills = [status.bills[job.name] for job in row.jobs if job.name in status.bills]
+        if len(bills) > 1:
+            seconds = sum(bill.billed_s for bill in bills)
+            yield f"{row.title}: {counted(len(bills), 'job')} are billed for {seconds} s"
+        for bill in bills if len(bills) == 1 else ():
+            on = f" on {bill.instance_type}" if bill.instance_type else ""
+            saved = f", {bill.saved:.0%} saved by spot capacity" if bill.is_spot else ""
+            yield f"job {row.title} is billed for {bill.billed_s} s{on}{saved}"
 
 
 def _step_lines(status: RunStatus) -> Iterator[str]:

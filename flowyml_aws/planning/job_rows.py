@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-__all__ = ["JobRow", "PlacedJob", "job_rows", "row_titles", "waiting_text"]
+__all__ = ["JobRow", "PlacedJob", "job_names_text", "job_rows", "row_titles"]
 
 
 class PlacedJob(Protocol):
@@ -81,7 +81,7 @@ def row_titles(rows: Iterable[JobRow[Job]]) -> dict[str, JobRow[Job]]:
     return {job.name: row for row in rows for job in row.jobs}
 
 
-def waiting_text(names: Iterable[str], rows: Mapping[str, JobRow[Job]]) -> str:
+def job_names_text(names: Iterable[str], rows: Mapping[str, JobRow[Job]]) -> str:
     """Return the names of jobs as text; many jobs of one row are only counted.
 
     Args:

@@ -13,7 +13,7 @@ from flowyml_aws.artifacts.tables import InTable
 from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.maps import FailureRule, short_names
 from flowyml_aws.core.sheets import Sheet, ShownAsSheets
-from flowyml_aws.planning.job_rows import job_rows, row_titles, waiting_text
+from flowyml_aws.planning.job_rows import job_names_text, job_rows, row_titles
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.placement import Origin
 from flowyml_aws.planning.targets import PriceBasis
@@ -318,7 +318,7 @@ class ExecutionPlan(Document, ShownAsSheets):
                 row.first.instance_type or "",
                 "" if row.first.price_usd_hour is None else usd(row.first.price_usd_hour),
                 row.first.target,
-                waiting_text(dict.fromkeys(p for job in row.jobs for p in job.after), of_job),
+                job_names_text(dict.fromkeys(p for job in row.jobs for p in job.after), of_job),
             )
             for row in table
         ]

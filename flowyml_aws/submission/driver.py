@@ -42,6 +42,7 @@ from flowyml_aws.submission.times import JobTimes
 __all__ = ["RunDriver"]
 
 _UNKNOWN = JobStatus(JobState.LOST)
+_MAX_NAMES = 5  # jobs that a reason names
 
 
 @dataclass
@@ -314,7 +315,9 @@ class RunDriver:
         failed = [p for p in job.after if p in self._ended and self._ended[p].state in failures]
         if not failed:
             return None
-        return JobView(job, JobState.BLOCKED, reason=f"{', '.join(failed)} did not succeed")
+        more = f" and {len(failed) - _MAX_NAMES:,} more" if failed[_MAX_NAMES:] else ""
+        names = ", ".join(failed[:_MAX_NAMES])
+        return JobView(job, JobState.BLOCKED, reason=f"{names}{more} did not succeed")
 
     def _make_status(self, statuses: Mapping[str, JobStatus]) -> RunStatus:
         views = dict(self._ended)

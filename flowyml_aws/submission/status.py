@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from flowyml_aws.planning.job_rows import job_names_text, job_rows, row_titles
 from flowyml_aws.planning.plan import InstanceOffer, PlannedJob, PlannedMap, ReusedStep
 from flowyml_aws.planning.wording import hourly_price
 from flowyml_aws.runtime.result import StepFailure, StepReport, StepState
@@ -229,18 +230,25 @@ def client_warning(status: RunStatus) -> str | None:
 
 
 def machine_notes(status: RunStatus) -> list[str]:
-    """Return a note on each job that ran on another instance type than the planned one."""
-    notes = []
+    """Return a note on each job that ran on another instance type than the planned one.
+
+    All jobs of a map that ran on the same type are one note.
+    """
+    subjects: dict[tuple[str, ...], list[str]] = {}
     for view in status.jobs:
         planned = next(iter(view.job.offers), None)
         ran_on = view.ran_on
         if planned is None or ran_on is None or ran_on.instance_type == planned.instance_type:
             continue
-        notes.append(
-            f"{view.job.name} ran on {ran_on.instance_type}{hourly_price(ran_on.price_usd_hour)} "
+        text = (
+            f"ran on {ran_on.instance_type}{hourly_price(ran_on.price_usd_hour)} "
             f"instead of {planned.instance_type}{hourly_price(planned.price_usd_hour)}"
         )
-    return notes
+        subjects.setdefault((text, *(view.job.mapped or (view.job.name,))), []).append(
+            view.job.name
+        )
+    rows = row_titles(job_rows(view.job for view in status.jobs)) if subjects else {}
+    return [f"{job_names_text(names, rows)} {text}" for (text, *_), names in subjects.items()]
 
 
 def value_notes(status: RunStatus) -> list[str]:
@@ -254,8 +262,9 @@ def value_notes(status: RunStatus) -> list[str]:
     for view in status.jobs:
         for name, digest in (view.result.changed if view.result is not None else {}).items():
             seen.setdefault(name, {}).setdefault(digest, []).append(view.job.name)
+    rows = row_titles(job_rows(view.job for view in status.jobs)) if seen else {}
     for name, jobs in sorted(seen.items()):
-        everywhere = ", ".join(job for names in jobs.values() for job in names)
+        everywhere = job_names_text((job for names in jobs.values() for job in names), rows)
         if len(jobs) == 1:
             notes.append(f"{name} was evaluated in {everywhere}, and differs from its value here")
         else:

@@ -16,7 +16,6 @@ from flowyml_aws.submission.status import (
     client_warning,
     item_notes,
     machine_notes,
-    missing_items,
     value_notes,
 )
 
@@ -53,7 +52,6 @@ def status_sheets(status: RunStatus, now: float) -> list[Sheet]:
         *(str(move) for move in status.moves),
         *filter(None, (lost_text(status.lost), client_warning(status))),
         *item_notes(status),
-        *missing_items(status),
         *machine_notes(status),
         *value_notes(status),
     ]

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from flowyml_aws.core.amounts import counted, usd
 from flowyml_aws.core.maps import declared_name, short_names
-from flowyml_aws.planning.job_rows import JobRow, job_rows, row_titles, waiting_text
+from flowyml_aws.planning.job_rows import JobRow, job_names_text, job_rows, row_titles
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob, Variant
 from flowyml_aws.planning.wording import time_text
@@ -142,7 +142,7 @@ def _details(
         if planned.on_item_failure == "drop":
             yield _line("required", f"{planned.required:,} of {total}; failed ones are dropped")
     if after := dict.fromkeys(name for member in row.jobs for name in member.after):
-        yield _line("waits for", waiting_text(after, rows))
+        yield _line("waits for", job_names_text(after, rows))
     if reads := _reads(row, rows, sizes):
         yield _line("reads", ", ".join(reads))
     stored = [asset for member in row.jobs for asset in member.stored]

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from flowyml_aws.planning.plan import ReusedStep
+from flowyml_aws.planning.plan import InstanceOffer, ReusedStep
 from flowyml_aws.runtime.result import StepReport, StepState
 from flowyml_aws.submission.backend import JobState
 from flowyml_aws.submission.map_failures import described_failures
 from flowyml_aws.submission.map_progress import cause_of
 from flowyml_aws.submission.map_rows import MapRow, reused_rows, status_rows
 from flowyml_aws.submission.record import RunState
-from flowyml_aws.submission.status import RunStatus, item_notes, missing_items
+from flowyml_aws.submission.status import RunStatus, item_notes, machine_notes, missing_items
 from flowyml_aws.submission.status_sheets import status_sheets
 from tests.support.maps import FAILURE, a_view, run_of_items
 from tests.support.plans import a_job
@@ -193,3 +193,15 @@ def test_a_sheet_of_a_run_with_many_items_is_short() -> None:
 def test_the_cause_of_a_lost_job_is_its_message() -> None:
     failure = FAILURE.model_copy(update={"kind": "JobEnded", "message": "Host\nterminated"})
     assert cause_of(StepReport(name="x", state=BAD, failure=failure)) == "Host terminated"
+
+
+def test_jobs_of_a_map_on_another_machine_are_one_note() -> None:
+    status = run_of_items([OK] * 4)
+    other = InstanceOffer(instance_type="c6i.large", price_usd_hour=0.2)
+    jobs = [replace(view, ran_on=other) for view in status.jobs]
+    assert machine_notes(replace(status, jobs=tuple(jobs))) == [
+        "train ×4 ran on c6i.large at $0.20/h instead of m6i.large at $0.10/h"
+    ]
+    assert machine_notes(replace(status, jobs=(*jobs[:3], status.jobs[3]))) == [
+        "3 of train ×4 ran on c6i.large at $0.20/h instead of m6i.large at $0.10/h"
+    ]

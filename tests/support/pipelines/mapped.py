@@ -30,3 +30,17 @@ def strict() -> Pipeline:
     """Return a sweep of which every trial must succeed, and that no step reads."""
     trials = train.map(grid=GRID, items_per_job=6, on_item_failure="drop", min_success=1.0)
     return Pipeline("strict").add_steps([trials])
+
+
+@step(outputs=["squared"])
+def square(number: int) -> int:
+    return number * number
+
+
+@step(inputs=["squared"], outputs=["count"])
+def count(squared: list[int]) -> int:
+    return len(squared)
+
+
+def nothing() -> Pipeline:
+    return Pipeline("nothing", {"number": []}).add_steps([square.map(over="number"), count])
