@@ -6,7 +6,6 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from flowyml_aws.client.output_names import listed_assets, output_names
 from flowyml_aws.client.result import Outputs, PipelineResult, make_result
 from flowyml_aws.client.run_job import RunJob
 from flowyml_aws.client.savings import Savings, find_savings
+from flowyml_aws.client.stored import StoredList, StoredOutput
 from flowyml_aws.core.errors import FlowymlError
 from flowyml_aws.core.sheets import Sheet, ShownAsSheets
 from flowyml_aws.core.termination import Terminated, end_after_cleanup
@@ -51,34 +51,6 @@ if TYPE_CHECKING:
 __all__ = ["Run", "StoredList", "StoredOutput"]
 
 Watcher = Callable[[RunStatus], None]
-
-
-@dataclass(frozen=True, slots=True)
-class StoredOutput:
-    """An output of a run that can be loaded."""
-
-    asset: str
-    step: str
-    ref: ArtifactRef
-
-
-@dataclass(frozen=True, slots=True)
-class StoredList:
-    """An output of a mapped step with items that can be loaded.
-
-    Attributes:
-        first: Ref of the first item that is stored.
-        stored: Number of items that are stored.
-        items: Number of items of the map.
-        size_bytes: Size of the stored items.
-    """
-
-    asset: str
-    step: str
-    first: ArtifactRef
-    stored: int
-    items: int
-    size_bytes: int
 
 
 class Run(ShownAsSheets):
