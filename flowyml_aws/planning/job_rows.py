@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-__all__ = ["JobRow", "PlacedJob", "job_names_text", "job_rows", "row_titles"]
+__all__ = ["JobRow", "PlacedJob", "job_names_text", "job_rows", "rows_by_job"]
 
 
 class PlacedJob(Protocol):
@@ -16,8 +16,6 @@ class PlacedJob(Protocol):
     def name(self) -> str: ...
     @property
     def steps(self) -> tuple[str, ...]: ...
-    @property
-    def after(self) -> tuple[str, ...]: ...
     @property
     def mapped(self) -> tuple[str, ...]: ...
 
@@ -76,7 +74,7 @@ def job_rows(
     return found
 
 
-def row_titles(rows: Iterable[JobRow[Job]]) -> dict[str, JobRow[Job]]:
+def rows_by_job(rows: Iterable[JobRow[Job]]) -> dict[str, JobRow[Job]]:
     """Return the row of each job by its name."""
     return {job.name: row for row in rows for job in row.jobs}
 

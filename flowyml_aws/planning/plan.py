@@ -13,7 +13,7 @@ from flowyml_aws.artifacts.tables import InTable
 from flowyml_aws.core.amounts import usd
 from flowyml_aws.core.maps import FailureRule, short_names
 from flowyml_aws.core.sheets import Sheet, ShownAsSheets
-from flowyml_aws.planning.job_rows import job_names_text, job_rows, row_titles
+from flowyml_aws.planning.job_rows import job_names_text, job_rows, rows_by_job
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.placement import Origin
 from flowyml_aws.planning.targets import PriceBasis
@@ -309,7 +309,7 @@ class ExecutionPlan(Document, ShownAsSheets):
 
     def _sheets(self) -> list[Sheet]:
         table = job_rows(self.jobs, lambda job: (job.needs, job.target, job.offers))
-        of_job = row_titles(table)
+        of_job = rows_by_job(table)
         rows = [
             (
                 row.title,

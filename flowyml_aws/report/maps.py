@@ -9,7 +9,7 @@ from typing import Any
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.core.amounts import counted
 from flowyml_aws.core.maps import declared_name
-from flowyml_aws.planning.job_rows import JobRow, job_rows, row_titles
+from flowyml_aws.planning.job_rows import JobRow, job_rows, rows_by_job
 from flowyml_aws.report.data import (
     AssetEntry,
     FailureEntry,
@@ -62,7 +62,7 @@ def lanes(jobs: Sequence[JobEntry]) -> list[JobEntry]:
     Its periods are those in which at least one of its jobs did the same.
     """
     rows = job_rows(jobs)
-    of_job = row_titles(rows)
+    of_job = rows_by_job(rows)
     return [_lane(row, of_job) if row.jobs[1:] else _with_lanes(row, of_job) for row in rows]
 
 

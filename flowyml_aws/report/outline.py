@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowyml_aws.core.maps import declared_name
-from flowyml_aws.planning.job_rows import JobRow, job_rows, row_titles
+from flowyml_aws.planning.job_rows import JobRow, job_rows, rows_by_job
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.report.data import JobEntry
 from flowyml_aws.submission.backend import JobState
@@ -73,7 +73,7 @@ def plan_outline(plan: ExecutionPlan, machines: Mapping[str, str]) -> list[Node]
         machines: Machine of each job as text; empty on this machine.
     """
     rows = job_rows(plan.jobs, lambda job: machines[job.name])
-    of_job = row_titles(rows)
+    of_job = rows_by_job(rows)
     inputs = dict.fromkeys(
         declared_name(asset)
         for job in plan.jobs

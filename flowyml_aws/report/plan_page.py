@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flowyml_aws.core.maps import short_names
-from flowyml_aws.planning.job_rows import JobRow, job_rows, row_titles
+from flowyml_aws.planning.job_rows import JobRow, job_rows, rows_by_job
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.report.outline import plan_outline
 from flowyml_aws.report.rendering import packed_json, render
@@ -23,7 +23,7 @@ def plan_html(plan: ExecutionPlan, machines: Mapping[str, str]) -> str:
     """
     nodes = [node.to_dict() for node in plan_outline(plan, machines)]
     rows = job_rows(plan.jobs, lambda job: machines[job.name])
-    of_job = row_titles(rows)
+    of_job = rows_by_job(rows)
     return render(
         "plan.html",
         scripts=("base.js", "graph.js", "plan.js"),

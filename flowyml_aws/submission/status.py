@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from flowyml_aws.planning.job_rows import job_names_text, job_rows, row_titles
+from flowyml_aws.planning.job_rows import job_names_text, job_rows, rows_by_job
 from flowyml_aws.planning.plan import InstanceOffer, PlannedJob, PlannedMap, ReusedStep
 from flowyml_aws.planning.wording import hourly_price
 from flowyml_aws.runtime.result import StepFailure, StepReport, StepState
@@ -247,7 +247,7 @@ def machine_notes(status: RunStatus) -> list[str]:
         subjects.setdefault((text, *(view.job.mapped or (view.job.name,))), []).append(
             view.job.name
         )
-    rows = row_titles(job_rows(view.job for view in status.jobs)) if subjects else {}
+    rows = rows_by_job(job_rows(view.job for view in status.jobs)) if subjects else {}
     return [f"{job_names_text(names, rows)} {text}" for (text, *_), names in subjects.items()]
 
 
@@ -262,7 +262,7 @@ def value_notes(status: RunStatus) -> list[str]:
     for view in status.jobs:
         for name, digest in (view.result.changed if view.result is not None else {}).items():
             seen.setdefault(name, {}).setdefault(digest, []).append(view.job.name)
-    rows = row_titles(job_rows(view.job for view in status.jobs)) if seen else {}
+    rows = rows_by_job(job_rows(view.job for view in status.jobs)) if seen else {}
     for name, jobs in sorted(seen.items()):
         everywhere = job_names_text((job for names in jobs.values() for job in names), rows)
         if len(jobs) == 1:

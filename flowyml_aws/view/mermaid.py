@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from flowyml_aws.core.maps import declared_name
-from flowyml_aws.planning.job_rows import JobRow, job_rows, row_titles
+from flowyml_aws.planning.job_rows import JobRow, job_rows, rows_by_job
 from flowyml_aws.planning.plan import ExecutionPlan, PlannedJob
 from flowyml_aws.view.instances import price_text
 
@@ -24,7 +24,7 @@ def mermaid(plan: ExecutionPlan) -> str:
     """
     lines = ["flowchart TB"]
     rows = job_rows(plan.jobs, machine_text)
-    of_job = row_titles(rows)
+    of_job = rows_by_job(rows)
     numbers = {row.title: f"job{number}" for number, row in enumerate(rows)}
     for row in rows:
         title = ": ".join(filter(None, (row.title, machine_text(row.first))))

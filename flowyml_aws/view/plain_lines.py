@@ -33,12 +33,11 @@ class PlainLines:
         for move in status.moves:
             where = f"to {move.machine}: {move.reason}"
             self._print_change(f"job {move.job}, move {move.number}", where)
-        for row in status_rows(status):
-            if isinstance(row, MapRow):
-                for each in row.steps:
+        for view in status_rows(status):
+            if isinstance(view, MapRow):
+                for each in view.steps:
                     self._print_map(each)
                 continue
-            view = row
             if not view.state.ended:
                 self._print_job(view)
             for report in status.reports_of(view):
@@ -53,9 +52,9 @@ class PlainLines:
                 self._print_job(view)
 
     def _print_map(self, progress: MapProgress) -> None:
-        """Print a line on a map: at its start and its end, and after each twentieth of its items.
+        """Print a line on a map: at its start, its first failed item and its end.
 
-        Further lines are printed at the first failed item.
+        In between, a line is printed after each twentieth of its items.
         """
         total = len(progress.items)
         open_items = sum(progress.states.get(state, 0) for state in _OPEN)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from flowyml_aws.core.amounts import counted, usd
 from flowyml_aws.core.maps import declared_name, short_names
-from flowyml_aws.planning.job_rows import JobRow, job_names_text, job_rows, row_titles
+from flowyml_aws.planning.job_rows import JobRow, job_names_text, job_rows, rows_by_job
 from flowyml_aws.planning.needs import Needs
 from flowyml_aws.planning.plan import ExecutionPlan, InstanceOffer, PlannedJob, Variant
 from flowyml_aws.planning.wording import time_text
@@ -61,7 +61,7 @@ def plan_table(plan: ExecutionPlan) -> RenderableType:
     parts += [table, Text()] if plan.jobs else []
     if plan.reused:
         parts += [reused_line(plan), Text()]
-    of_job = row_titles(rows)
+    of_job = rows_by_job(rows)
     for row in rows:
         parts.append(Text(row.title, style="bold"))
         lines = _details(row, plan, of_job)

@@ -140,13 +140,12 @@ def status_table(status: RunStatus, now: float, expected_s: float | None = None)
     table = FittedTable(_COLUMNS)
     waits: list[Text] = []
     states = {view.job.name: view.state for view in status.jobs}
-    for row in status_rows(status):
-        if isinstance(row, MapRow):
-            _add_map(table, row, now)
-            if row.waits is not None:
-                waits.append(Text(row.waits, style="yellow"))
+    for view in status_rows(status):
+        if isinstance(view, MapRow):
+            _add_map(table, view, now)
+            if view.waits is not None:
+                waits.append(Text(view.waits, style="yellow"))
             continue
-        view = row
         parents = [
             parent for parent in view.job.after if parent in states and not states[parent].ended
         ]

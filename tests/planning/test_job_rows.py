@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from flowyml_aws.planning.job_rows import job_names_text, job_rows, row_titles
+from flowyml_aws.planning.job_rows import job_names_text, job_rows, rows_by_job
 from tests.support.maps import a_map_job
 from tests.support.plans import a_job
 
@@ -29,7 +29,7 @@ def test_jobs_on_different_machines_are_different_rows_with_unique_titles() -> N
 
 def test_waiting_for_all_jobs_of_a_row_is_its_title() -> None:
     jobs = [a_job("load"), *(a_map_job(number, number) for number in range(500))]
-    rows = row_titles(job_rows(jobs))
+    rows = rows_by_job(job_rows(jobs))
     names = [job.name for job in jobs]
     assert job_names_text(names, rows) == "load, train ×500"
     assert job_names_text(names[1:4], rows) == "3 of train ×500"
