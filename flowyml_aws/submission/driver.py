@@ -36,7 +36,7 @@ from flowyml_aws.submission.mover import Mover, NextMachine
 from flowyml_aws.submission.moves import CAPACITY_WAIT_S, Move, MoveRecords, machine_after, moved
 from flowyml_aws.submission.record import RunOutcome, RunRecord, RunState, read_outcome
 from flowyml_aws.submission.reports import JobReports
-from flowyml_aws.submission.status import JobView, RunStatus
+from flowyml_aws.submission.status import JobView, RunStatus, dropped_items
 from flowyml_aws.submission.times import JobTimes
 
 __all__ = ["RunDriver"]
@@ -381,6 +381,7 @@ class RunDriver:
                 bills=bills,
                 lost=lost,
                 times=self._times,
+                dropped=dropped_items(status),
             )
             if self.store.create(self.layout.outcome, outcome.to_json()):
                 self._may_leave_jobs = True

@@ -127,6 +127,7 @@ class RunOutcome(Document):
         bills: Bills of the jobs whose service reports them, by job.
         lost: Lost attempts of the jobs that have any, by job.
         times: Times of the jobs at their services, by job, as far as the client knew them.
+        dropped: Number of items of maps that failed and that the run continued without.
     """
 
     version: Literal[1] = 1
@@ -136,6 +137,7 @@ class RunOutcome(Document):
     bills: dict[str, Bill] = Field(default_factory=dict)
     lost: dict[str, LostAttempts] = Field(default_factory=dict)
     times: dict[str, JobTimes] = Field(default_factory=dict)
+    dropped: int = 0
 
 
 def make_run_id(pipeline: str, now: datetime, random_hex: Callable[[int], str]) -> str:

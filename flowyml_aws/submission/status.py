@@ -23,6 +23,7 @@ __all__ = [
     "JobView",
     "RunStatus",
     "client_warning",
+    "dropped_items",
     "failures",
     "item_notes",
     "machine_notes",
@@ -210,6 +211,11 @@ def missing_items(status: RunStatus) -> list[str]:
     if all(each.on_item_failure != "drop" for each in status.maps.values()):
         return []
     return [each.missing for each in status.progress.values() if each.missing is not None]
+
+
+def dropped_items(status: RunStatus) -> int:
+    """Return the number of items that failed and that the run continues without."""
+    return sum(item.is_dropped for each in status.progress.values() for item in each.failed)
 
 
 def item_notes(status: RunStatus) -> list[str]:

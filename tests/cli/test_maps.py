@@ -50,6 +50,11 @@ def test_the_status_has_a_row_for_a_map_and_says_what_was_dropped(run_id: str, c
     assert DROPPED in lines
 
 
+def test_a_list_of_runs_shows_how_many_items_were_dropped(run_id: str, cli: Cli) -> None:
+    assert "succeeded, 1 dropped" in cli("runs").out
+    assert cli("runs", "--json").facts[0]["dropped"] == 1
+
+
 def test_the_status_of_a_job_has_its_items(run_id: str, cli: Cli) -> None:
     for name in ("train[4]", "train-4-5"):
         text = cli("status", run_id, "--job", name).out
