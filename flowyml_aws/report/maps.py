@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -124,7 +125,7 @@ def _table(entry: MapEntry) -> dict[str, Any]:
                 item.name,
                 f"{item.state.value}, dropped" if item.is_dropped else item.state.value,
                 *(item.parameters.get(name, "") for name in parameters),
-                *(item.metrics.get(name) for name in metrics),
+                *(_cell(item.metrics.get(name)) for name in metrics),
                 None if item.duration_s is None else round(item.duration_s, 3),
                 item.job or "",
                 item.reason or "",
@@ -132,6 +133,11 @@ def _table(entry: MapEntry) -> dict[str, Any]:
             for item in ordered
         ],
     }
+
+
+def _cell(metric: float | None) -> float | str | None:
+    """Return a metric for JSON, which has no NaN and no infinite numbers."""
+    return metric if metric is None or math.isfinite(metric) else str(metric)
 
 
 def _list_entry(name: str, step: str, assets: Sequence[AssetEntry], run_id: str) -> AssetEntry:

@@ -1,20 +1,18 @@
 from __future__ import annotations
 
+import math
+
 from flowyml_aws.report.data import (
     AssetEntry,
     FailureEntry,
-    ItemEntry,
     JobEntry,
-    MapEntry,
-    RunReport,
     Segment,
     SegmentKind,
 )
 from flowyml_aws.report.maps import dropped_text, fewer_assets, fewer_failures, lanes, map_tables
 from flowyml_aws.report.outline import outline
-from flowyml_aws.runtime.result import StepState
 from flowyml_aws.submission.backend import JobState
-from tests.support.reports import a_report
+from tests.support.reports import a_report, a_sweep
 
 COMPUTE = SegmentKind.COMPUTE
 
@@ -32,24 +30,6 @@ def a_job(number: int, *segments: tuple[float, float], **changes: object) -> Job
         "segments": [Segment(kind=COMPUTE, started_at=a, ended_at=b) for a, b in segments],
     }
     return JobEntry.model_validate({**members, **changes})
-
-
-def a_sweep() -> RunReport:
-    items = [
-        ItemEntry(
-            name=f"train[{number}]",
-            job=f"train-{number}",
-            state=StepState.FAILED if number == 2 else StepState.SUCCEEDED,
-            is_dropped=number == 2,
-            duration_s=1.5,
-            reason="ValueError: diverged" if number == 2 else None,
-            parameters={"rate": str(number / 10)},
-            metrics={} if number == 2 else {"loss": 1.0 / (number + 1)},
-        )
-        for number in range(3)
-    ]
-    entry = MapEntry(name="train", text="2 of 3 items succeeded", required=1, items=tuple(items))
-    return a_report(3).model_copy(update={"maps": (entry,)})
 
 
 def test_all_jobs_of_a_map_are_one_lane_with_its_worst_state() -> None:
@@ -90,6 +70,14 @@ def test_the_table_of_a_map_has_parameters_and_metrics_and_failed_items_first() 
     ]
     assert table["rows"][1][:4] == ["train[0]", "succeeded", "0.0", 1.0]
     assert table["numbers"] == [3, 4]
+
+
+def test_a_metric_that_is_no_number_is_a_text_in_the_table() -> None:
+    (entry,) = a_sweep().maps
+    item = entry.items[0].model_copy(update={"metrics": {"loss": math.nan}})
+    broken = entry.model_copy(update={"items": (item,)})
+    (table,) = map_tables(a_report(3).model_copy(update={"maps": (broken,)}))
+    assert table["rows"][0][3] == "nan"
 
 
 def test_a_report_says_how_many_items_were_dropped() -> None:
