@@ -35,7 +35,7 @@ def fold_items(
 
 
 def joined_text(values: Sequence[str]) -> str:
-    """Return the different texts of items."""
+    """Return the different strings of items, in order."""
     return ", ".join(dict.fromkeys(values))
 
 

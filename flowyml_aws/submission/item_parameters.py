@@ -1,4 +1,4 @@
-"""Parameters of the items of mapped steps as short texts, for readers of a run's report."""
+"""Parameters of the items of mapped steps as short strings, for readers of a run's report."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class MapProgress:
 
     @property
     def has_too_few(self) -> bool:
-        """Whether more items were dropped than `min_success` allows."""
+        """True if more items were dropped than `min_success` allows."""
         if self.planned.on_item_failure != "drop":
             return False
         return self.planned.items - len(self.dropped) < self.planned.required

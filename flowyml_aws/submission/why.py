@@ -191,9 +191,9 @@ def _changes(
             yield Reason(f"step {awaited}, which it waits for, changed", causes)
             continue
         changed_part = "dependencies" if key.assets[asset] else "content"
-        whose = "their" if others else "its"
+        pronoun = "their" if others else "its"
         yield Reason(
-            f"{of_list}input {name!r}, produced by {producer}: {whose} {changed_part} changed",
+            f"{of_list}input {name!r}, produced by {producer}: {pronoun} {changed_part} changed",
             causes,
         )
 

@@ -88,7 +88,7 @@ def test_an_item_that_does_not_exist_is_an_error_that_names_the_items() -> None:
 
 def test_a_misspelled_name_suggests_declared_names() -> None:
     with pytest.raises(OutputNotFoundError) as caught:
-        outputs_of(a_run([OK] * 50))["modle"]
+        outputs_of(a_run([OK] * 50))["modl"]
     assert caught.value.fix == "did you mean 'model'?"
     assert "model[" not in caught.value.why
 
