@@ -288,7 +288,7 @@ def _step_cache(step: Step, graph: StepGraph, reuse: Reuse) -> StepCache | None:
 
 def _gathered(plan: ExecutionPlan, job: PlannedJob, graph: StepGraph) -> dict[str, GatheredAsset]:
     """Return the assets of mapped steps that a job reads as lists."""
-    if not plan.maps:
+    if not graph.gathered:
         return {}
     required = {
         asset: planned.required if planned.on_item_failure == "drop" else 0
@@ -297,7 +297,7 @@ def _gathered(plan: ExecutionPlan, job: PlannedJob, graph: StepGraph) -> dict[st
     }
     taken = {asset for name in job.steps for asset in _taken(graph.bound[name])}
     return {
-        asset: GatheredAsset(items=graph.gathered[asset], required=required[asset])
+        asset: GatheredAsset(items=graph.gathered[asset], required=required.get(asset, 0))
         for asset in sorted(taken)
         if asset in graph.gathered
     }
