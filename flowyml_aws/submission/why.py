@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from flowyml_aws.artifacts.store import ArtifactStore
 from flowyml_aws.caching.reuse import AFTER
@@ -15,7 +16,7 @@ from flowyml_aws.core.spelling import did_you_mean
 from flowyml_aws.planning.plan import ExecutionPlan
 from flowyml_aws.runtime.result import StepState, read_result
 from flowyml_aws.submission.job_names import declared_in, declared_steps
-from flowyml_aws.submission.record import read_plan, read_record, run_ids
+from flowyml_aws.submission.record import RunRecord, read_plan, read_record, run_ids
 from flowyml_aws.submission.status import RunStatus
 
 __all__ = ["Reason", "explain_step"]
@@ -147,19 +148,27 @@ def explain_step(store: ArtifactStore, plan: ExecutionPlan, status: RunStatus, s
 def _run_before(store: ArtifactStore, status: RunStatus, step: str) -> _RecordedRun | None:
     """Return the newest earlier run of the pipeline that contains the step."""
     slug = status.run_id.rsplit("-", 3)[0]
-    for run_id in run_ids(store):  # newest first
-        if run_id.rsplit("-", 3)[0] != slug or run_id == status.run_id:
-            continue
-        try:
-            record = read_record(store, run_id)
-        except RunNotFoundError:
-            continue
-        if record.pipeline != status.pipeline or record.created_at >= status.created_at:
-            continue
-        keys = read_keys(store, run_id)
-        if keys is not None and step in keys.steps:
-            return _RecordedRun.read(store, run_id, read_plan(store, run_id), keys)
+    others = (name for name in run_ids(store) if name.rsplit("-", 3)[0] == slug)
+    # Ids have the second of a run, and records its time.
+    for _, same_second in groupby(others, key=lambda name: name.rsplit("-", 1)[0]):
+        records = [
+            record for name in same_second if (record := _record_of(store, name)) is not None
+        ]
+        for record in sorted(records, key=lambda record: record.created_at, reverse=True):
+            if record.pipeline != status.pipeline or record.created_at >= status.created_at:
+                continue
+            keys = read_keys(store, record.run_id)
+            if keys is not None and step in keys.steps:
+                plan = read_plan(store, record.run_id)
+                return _RecordedRun.read(store, record.run_id, plan, keys)
     return None
+
+
+def _record_of(store: ArtifactStore, run_id: str) -> RunRecord | None:
+    try:
+        return read_record(store, run_id)
+    except RunNotFoundError:
+        return None
 
 
 def _changes(

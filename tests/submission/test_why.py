@@ -53,9 +53,10 @@ class Past:
         plan: ExecutionPlan = PLAN,
         contents: Mapping[str, str] | None = None,
         incomplete: Mapping[str, tuple[str, ...]] | None = None,
+        run_id: str | None = None,
     ) -> RunStatus:
         number = len(self.ids) + 1
-        run_id = f"demo-20260101-00000{number}-abcdef"
+        run_id = run_id or f"demo-20260101-00000{number}-abcdef"
         self.ids.append(run_id)
         layout = RunLayout(run_id)
         keys = {name: key for name, key in (("load", load), ("fit", fit)) if key is not None}
@@ -107,6 +108,13 @@ DONE = StepState.SUCCEEDED
 @pytest.fixture
 def past(tmp_path: Path) -> Past:
     return Past(tmp_path)
+
+
+def test_the_latest_of_several_runs_in_one_second_is_the_earlier_run(past: Past) -> None:
+    for level, suffix in (("1", "cccccc"), ("2", "aaaaaa"), ("3", "bbbbbb")):
+        run_id = f"demo-20260101-000000-{suffix}"
+        now = past.record_run(a_key(context={"level": level}), run_id=run_id)
+    assert past.why(now, "load")[0].endswith("since run demo-20260101-000000-aaaaaa")
 
 
 def test_changes_of_a_step_itself_are_listed(past: Past) -> None:
